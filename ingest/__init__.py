@@ -1,0 +1,1 @@
+"""Platform to log: a signed request becomes durable events, and only then an answer."""

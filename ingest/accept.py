@@ -1,0 +1,144 @@
+"""The whole decision about one request, without I/O: forged or genuine, and which events it carries."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import accumulate
+from typing import Any
+
+from ingest.contract import Change, Delivery, Identity, Incoming, Variables, Webhook, bounded
+from ingest.errors import Unreadable
+from ingest.signatures import Verified, verify
+
+DEPTH_LIMIT = 64
+"""Deepest nesting read. No platform documents more than a dozen levels (``faults.md`` E7)."""
+
+_NESTING = bytes(range(256)).translate(None, b"[]{}")
+_STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_REPLACEMENT = "\ufffd"
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A genuine delivery: ``verdict`` and ``reason`` go into its row, ``events`` into the log."""
+
+    verified: Verified
+    verdict: str
+    reason: str | None
+    events: list[Incoming]
+
+
+def accept(webhook: Webhook, delivery: Delivery, variables: Variables, now: datetime) -> Accepted:
+    """Raises Forged or NotConfigured; whatever is signed is accepted in some form."""
+    verified = verify(webhook.signature, delivery.headers, delivery.body, variables, now)
+    quarantine = "signature older than the platform retries" if verified.stale else None
+    try:
+        document = read(delivery.body)
+    except Unreadable as error:
+        return Accepted(verified, "unreadable", error.reason, [unreadable(delivery.body, error.reason)])
+    events = [_incoming(webhook, change, variables, quarantine) for change in webhook.changes(document)]
+    return Accepted(verified, "quarantined" if quarantine else "accepted", quarantine, events)
+
+
+def unreadable(body: bytes, reason: str) -> Incoming:
+    """The one event that stands for a body nothing can be read from; the delivery keeps the bytes."""
+    return Incoming(
+        account_id="",
+        type="unreadable",
+        external_id=f"unreadable:{hashlib.sha256(body).hexdigest()}",
+        payload=None,
+        defect=reason,
+    )
+
+
+def read(body: bytes) -> Any:
+    """Parse strict UTF-8 JSON. Of a repeated key the last value counts, as it does in jsonb.
+
+    The standard library's parser, because it keeps integers of any size; others turn them into floats. Raises
+    Unreadable.
+    """
+    if _depth(body) > DEPTH_LIMIT:
+        raise Unreadable("nested_too_deep")
+    try:
+        return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite)
+    except UnicodeDecodeError:
+        raise Unreadable("not_utf8") from None
+    except RecursionError:
+        raise Unreadable("nested_too_deep") from None
+    except ValueError as error:  # also integers of more digits than Python converts
+        raise Unreadable(
+            "not_json" if isinstance(error, json.JSONDecodeError) else "number_out_of_range"
+        ) from None
+
+
+def _depth(body: bytes) -> int:
+    """Deepest nesting, or a little over: brackets inside strings count too until it matters."""
+    marks = body.translate(None, _NESTING)
+    if len(marks) <= DEPTH_LIMIT:
+        return 0
+    deepest = max(accumulate(map(_STEP.__getitem__, marks)))
+    if deepest <= DEPTH_LIMIT:
+        return deepest
+    outside = b"".join(_outside_strings(body))
+    return max(accumulate(map(_STEP.__getitem__, outside.translate(None, _NESTING))), default=0)
+
+
+def _outside_strings(body: bytes) -> Iterator[bytes]:
+    parts = iter(body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"'))
+    for outside in parts:
+        yield outside
+        next(parts, None)
+
+
+def _refuse_constant(_: str) -> Any:
+    raise Unreadable("not_json")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise Unreadable("number_out_of_range")
+    return number
+
+
+def _incoming(webhook: Webhook, change: Change, variables: Variables, quarantine: str | None) -> Incoming:
+    defect = change.defect or quarantine
+    try:
+        identity = webhook.identify(change)
+        defect = defect or webhook.check(change, variables)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, IndexError, OSError) as error:
+        # Drift on the platform's side (``faults.md`` E10) in a shape nobody foresaw: this change waits, no other does.
+        identity = Identity(f"unidentified:{change.type}:{change.digest}")
+        defect = defect or f"identity cannot be told: {error.__class__.__name__}: {error}"[:500]
+    payload, sanitized = _storable(change)
+    return Incoming(
+        account_id=bounded(change.account_id),
+        type=bounded(change.type),
+        external_id=bounded(identity.external_id),
+        payload=payload,
+        occurred_at=identity.occurred_at,
+        defect=None if defect is None else _clean(defect),
+        sanitized=sanitized,
+    )
+
+
+def _storable(change: Change) -> tuple[str, bool]:
+    """The payload as jsonb takes it, and whether that differs from what was sent (``faults.md`` E5, E6)."""
+    text = change.text
+    if "\\u0000" not in text and "\\ud" not in text:
+        return text, False
+    clean = json.dumps(_clean(change.value), sort_keys=True, separators=(",", ":"))
+    return clean, clean != text
+
+
+def _clean(value: Any) -> Any:
+    """Replace what PostgreSQL's text cannot hold: NUL and surrogates without their partner."""
+    if isinstance(value, str):
+        return value.replace("\x00", _REPLACEMENT).encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    if isinstance(value, list):
+        return [_clean(item) for item in value]
+    if isinstance(value, dict):
+        return {_clean(key): _clean(item) for key, item in value.items()}
+    return value

@@ -1,0 +1,172 @@
+"""Group commit: requests that arrive while a commit is under way share the next one.
+
+There is no timer. A lone request is committed at once; under load the batch grows by itself, up to a cap beyond
+which larger batches only make both sides wait (``performance.md`` section 3).
+"""
+
+import asyncio
+import random
+import uuid
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import structlog
+
+from ingest import store
+from ingest.errors import Overloaded, Unavailable
+from ingest.store import Receipt
+from ops.runtime import metrics
+from ops.runtime.db import CONTENDED, LOST, Pool, describe
+
+BATCH_DELIVERIES = 64
+BATCH_EVENTS = 2000
+BATCH_BYTES = 8 * 2**20
+COMMIT_SECONDS = 1.8
+"""Longest that a request waits for its commit; the sender is told to come back before it gives up by itself."""
+
+ATTEMPTS = 3
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Waiting:
+    receipt: Receipt
+    size: int
+    done: asyncio.Future[int]
+
+
+class NotReplicatedError(Exception):
+    """The commit is on this server only: the wait for its standby was cut short, so it promises nothing yet."""
+
+
+class Committer:
+    """Give it receipts; it returns once they are durable."""
+
+    def __init__(self, pool: Pool, *, max_deliveries: int) -> None:
+        self._pool = pool
+        self._max = max_deliveries
+        self._queue: deque[_Waiting] = deque()
+        self._wake = asyncio.Event()
+        self._closing = False
+
+    async def commit(self, receipt: Receipt) -> int:
+        """Return how many of the receipt's events were new, after the commit. Raises Overloaded, Unavailable."""
+        if self._closing or len(self._queue) >= self._max:
+            raise Overloaded("too many deliveries wait for the log")
+        waiting = _Waiting(receipt, len(receipt.delivery.body), asyncio.get_running_loop().create_future())
+        self._queue.append(waiting)
+        self._wake.set()
+        try:
+            async with asyncio.timeout(COMMIT_SECONDS):
+                return await waiting.done
+        except TimeoutError:
+            raise Unavailable("the log did not answer in time") from None
+
+    async def run(self) -> None:
+        """Commit until closed and drained."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._queue:
+                batch = self._take()
+                if batch:
+                    await self._settle(batch)
+            if self._closing:
+                return
+
+    def close(self) -> None:
+        """Take nothing more; ``run`` returns when what waits is committed."""
+        self._closing = True
+        self._wake.set()
+
+    def _take(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        events = size = 0
+        while self._queue and len(batch) < BATCH_DELIVERIES:
+            head = self._queue[0]
+            events += len(head.receipt.accepted.events)
+            size += head.size
+            if batch and (events > BATCH_EVENTS or size > BATCH_BYTES):
+                break
+            self._queue.popleft()
+            if not head.done.done():  # given up by now: it was answered 503 and will come again
+                batch.append(head)
+        metrics.ingest_waiting.set(len(self._queue))
+        return batch
+
+    async def _settle(self, batch: list[_Waiting]) -> None:
+        try:
+            new = await self._write([waiting.receipt for waiting in batch])
+        except (*LOST, *CONTENDED, NotReplicatedError) as error:
+            metrics.commit_failures.labels(describe(error)[:40]).inc()
+            log.warning("deliveries.not_committed", count=len(batch), error=describe(error))
+            for waiting in batch:
+                if not waiting.done.done():
+                    waiting.done.set_exception(Unavailable("the log cannot be written at the moment"))
+        except Exception as error:  # noqa: BLE001  the lane must outlive whatever one batch holds
+            await self._isolate(batch, error)
+        else:
+            metrics.commit_batch.observe(len(batch))
+            log.info("deliveries.committed", deliveries=[str(i) for i in new], new_events=sum(new.values()))
+            for waiting in batch:
+                if not waiting.done.done():
+                    waiting.done.set_result(new[waiting.receipt.id])
+
+    async def _isolate(self, batch: list[_Waiting], error: Exception) -> None:
+        """Something in the batch is refused by the database: find it, and let the others through."""
+        metrics.commit_failures.labels("refused").inc()
+        if len(batch) > 1:
+            for waiting in batch:
+                await self._settle([waiting])
+            return
+        waiting = batch[0]
+        if waiting.receipt.accepted.verdict == "unreadable":
+            log.error("delivery.not_storable", delivery=str(waiting.receipt.id), error=describe(error))
+            if not waiting.done.done():
+                waiting.done.set_exception(Unavailable("the delivery could not be stored"))
+            return
+        log.error("delivery.reduced", delivery=str(waiting.receipt.id), error=describe(error))
+        waiting.receipt = waiting.receipt.reduced(f"the database refused its events: {describe(error)}")
+        await self._settle([waiting])
+
+    async def _write(self, receipts: Sequence[Receipt]) -> dict[uuid.UUID, int]:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                async with asyncio.timeout(COMMIT_SECONDS), self._pool.acquire() as connection:
+                    with metrics.commit_seconds.time(), _watched(connection) as warnings:
+                        new = await store.append(connection, receipts)
+                    if warnings:
+                        raise NotReplicatedError
+                    return new
+            except CONTENDED:
+                if attempt == ATTEMPTS:
+                    raise
+                await asyncio.sleep(random.uniform(0, 0.02 * attempt))  # noqa: S311  jitter, not a secret
+        raise AssertionError("unreachable")
+
+
+class _watched:  # noqa: N801  reads as a phrase
+    """Collects the server's word that a commit was not replicated as configured.
+
+    When the wait for a synchronous standby is cancelled, PostgreSQL reports success and only warns (faults.md B3).
+    """
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+        self._warnings: list[str] = []
+
+    def __enter__(self) -> list[str]:
+        self._connection.add_log_listener(self._hear)
+        return self._warnings
+
+    def __exit__(self, *_: object) -> None:
+        if not self._connection.is_closed():
+            self._connection.remove_log_listener(self._hear)
+
+    def _hear(self, _: Any, message: Any) -> None:
+        if message.sqlstate in ("57014", "57P01"):
+            self._warnings.append(message.sqlstate)

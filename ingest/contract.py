@@ -1,0 +1,125 @@
+"""What a platform must say of its webhooks, and the values that pass between the steps of ingest."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from ingest.errors import Unidentifiable
+from ingest.signatures import Scheme
+from schema.configuration import Variable
+
+Variables = Mapping[str, tuple[str, ...]]
+"""Values of the platforms' environment variables, by name; an unset one is an empty tuple."""
+
+TEXT_LIMIT = 200
+"""Longest id or type kept as it is. An index row must stay under 2704 bytes (``faults.md`` E8)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One HTTP request. ``headers`` have lower-case names; repeated ones are joined by a comma and a space."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass
+class Change:
+    """One thing that happened, cut out of a document: the smallest part that stands by itself."""
+
+    account_id: str
+    type: str
+    value: Any
+    defect: str | None = None
+
+    @cached_property
+    def text(self) -> str:
+        """The value in canonical form: sorted keys, no spaces, ASCII only (``meta.md`` section 5)."""
+        return json.dumps(self.value, sort_keys=True, separators=(",", ":"))
+
+    @property
+    def digest(self) -> str:
+        """First 16 hex digits of the SHA-256 of the canonical form: H(v) in ``meta.md`` section 5."""
+        return hashlib.sha256(self.text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """``external_id`` is the same for every delivery of one event, and for no other event of the account."""
+
+    external_id: str
+    occurred_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One row of the log to be. ``payload`` is JSON text that jsonb takes, or None where nothing could be read."""
+
+    account_id: str
+    type: str
+    external_id: str
+    payload: str | None
+    occurred_at: datetime | None = None
+    defect: str | None = None
+    sanitized: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a handshake replies."""
+
+    status: int
+    body: str
+    content_type: str = "text/plain"
+
+
+def no_check(_change: Change, _variables: Variables) -> str | None:
+    return None
+
+
+@dataclass(frozen=True)
+class Webhook:
+    """A platform's dialect.
+
+    ``changes`` cuts a parsed document and never raises for a part it does not understand: it yields it with a
+    defect. ``identify`` may raise for a change whose identity cannot be told; that change alone is parked.
+    ``check`` names a defect that depends on the configuration. ``rule_version`` goes up when ``identify`` would
+    name the same event differently; old events keep their names.
+    """
+
+    signature: Scheme
+    changes: Callable[[Any], Iterable[Change]]
+    identify: Callable[[Change], Identity]
+    rule_version: int
+    handshake: Callable[[Mapping[str, str], Variables], Answer] | None = None
+    check: Callable[[Change, Variables], str | None] = no_check
+    others: tuple[Variable, ...] = field(default=())
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """Every environment variable this platform reads."""
+        return (*self.signature.secrets, *self.others)
+
+
+def text_of(value: Any) -> str:
+    """An id as text: platforms send them as strings and as numbers. Raises Unidentifiable for anything else."""
+    if isinstance(value, str) and value:
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise Unidentifiable("an id is missing or is neither text nor a number")
+
+
+def bounded(value: str) -> str:
+    """``value`` if an index can hold it, else its readable beginning and its SHA-256."""
+    if len(value) <= TEXT_LIMIT and value.isascii() and "\x00" not in value:
+        return value
+    raw = value.encode("utf-8", "surrogatepass")
+    if len(raw) <= TEXT_LIMIT and b"\x00" not in raw and not any("\ud800" <= c <= "\udfff" for c in value):
+        return value
+    head = "".join(c if c.isascii() and c.isprintable() else "?" for c in value[:40])
+    return f"{head}~sha256:{hashlib.sha256(raw).hexdigest()}"

@@ -1,0 +1,1 @@
+"""One file per platform that sends webhooks; each defines ``PLATFORM``, a ``Webhook``."""

@@ -1,0 +1,222 @@
+"""Instagram webhooks: ``shared`` contract ``meta.md`` sections 1, 2 and 5.
+
+Documented on the Instagram and Graph webhook pages; *observed* marks what only public captures show.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from hmac import compare_digest
+from typing import Any
+
+from ingest.contract import Answer, Change, Identity, Variables, Webhook, text_of
+from ingest.signatures import Hmac
+from schema.configuration import Variable
+
+APP_SECRET = Variable(
+    "INSTAGRAM_APP_SECRET",
+    "App dashboard: Instagram, API setup with Instagram login, Business login settings, Instagram app secret",
+)
+META_SECRET = Variable("META_APP_SECRET", "App dashboard: App settings, Basic, App secret")
+VERIFY_TOKEN = Variable(
+    "INSTAGRAM_VERIFY_TOKEN", "Any text of yours; type the same in the dashboard's webhook form"
+)
+META_TOKEN = Variable(
+    "META_VERIFY_TOKEN", "As INSTAGRAM_VERIFY_TOKEN, for every Meta product that has none of its own"
+)
+
+MESSAGING = (
+    # In the order in which meta.md section 5 tells kinds apart. A message that is unsent is still a `message`.
+    "message",
+    "message_edit",
+    "reaction",
+    "read",
+    "delivery",
+    "postback",
+    "referral",
+    "optin",
+    "pass_thread_control",
+    "take_thread_control",
+    "request_thread_control",
+    "app_roles",
+)
+
+
+def handshake(query: Mapping[str, str], variables: Variables) -> Answer:
+    """Meta's endpoint verification: the challenge comes back as text if the token is ours (``meta.md`` 1.1)."""
+    tokens = variables[VERIFY_TOKEN.name] or variables[META_TOKEN.name]
+    if not tokens:
+        return Answer(503, f"{VERIFY_TOKEN.name} or {META_TOKEN.name} is not set; set it and verify again")
+    given = query.get("hub.verify_token", "").encode("utf-8", "surrogateescape")
+    if query.get("hub.mode") != "subscribe" or not any(compare_digest(t.encode(), given) for t in tokens):
+        return Answer(403, "hub.verify_token is not the configured one")
+    challenge = query.get("hub.challenge", "")
+    if not re.fullmatch("[A-Za-z0-9]{1,256}", challenge):  # echoed: must not be able to carry markup
+        return Answer(400, "hub.challenge must be 1 to 256 letters and digits")
+    return Answer(200, challenge)
+
+
+def changes(document: Any) -> Iterator[Change]:
+    """Every envelope that is documented, and every form in which the pages contradict each other."""
+    for doc in document if isinstance(document, list) else [document]:
+        entries = doc.get("entry") if isinstance(doc, dict) else None
+        if not isinstance(entries, list):
+            yield Change("", "unknown", doc, None if isinstance(doc, dict) else "the body holds no object")
+            continue
+        # One callback may serve several products: another object's fields keep their own names apart from ours.
+        scope = "" if doc.get("object") == "instagram" else f"{doc.get('object')}."
+        for entry in entries:
+            yield from _entry(scope, entry)
+
+
+def _entry(scope: str, entry: Any) -> Iterator[Change]:
+    if not isinstance(entry, dict):
+        yield Change("", f"{scope}unknown", entry, "an entry is not an object")
+        return
+    account = str(entry.get("id") or "")
+    found = False
+    listed = entry.get("changes")
+    # The Instagram-Login example page puts field and value on the entry itself.
+    for change in listed if isinstance(listed, list) and listed else [entry] if "field" in entry else []:
+        found = True
+        yield _field(scope, account, change)
+    for envelope in ("messaging", "standby"):
+        items = entry.get(envelope)
+        for item in items if isinstance(items, list) else []:
+            found = True
+            yield _message(scope + ("standby." if envelope == "standby" else ""), account, item)
+    fields = entry.get("changed_fields")  # the dashboard's "Include Values" is off: only names arrive
+    for field in fields if isinstance(fields, list) else []:
+        found = True
+        yield Change(account, f"{scope}changed_fields.{field}", entry)
+    if not found:
+        yield Change(account, f"{scope}unknown", entry)
+
+
+def _field(scope: str, account: str, change: Any) -> Change:
+    if not isinstance(change, dict) or not isinstance(change.get("field"), str):
+        return Change(account, f"{scope}unknown", change, "a change has no field")
+    field, value = change["field"], change.get("value")
+    # Observed: test sends from the dashboard wrap messaging items in a change.
+    if isinstance(value, dict) and field in ("messages", "standby") and "sender" in value:
+        return _message(scope, account, value)
+    return Change(account, scope + field, value, None if "value" in change else "a change has no value")
+
+
+def _message(scope: str, account: str, item: Any) -> Change:
+    if not isinstance(item, dict):
+        return Change(account, f"{scope}messaging", item, "a messaging item is not an object")
+    kind = next((kind for kind in MESSAGING if kind in item), "messaging")
+    return Change(account, scope + kind, item)
+
+
+def identify(change: Change) -> Identity:
+    """``meta.md`` section 5: every part comes from inside the change, since batches may be re-cut on a retry.
+
+    ``entry.time`` is when the notification was sent, so it is no part of an identity, nor of ``occurred_at``.
+    """
+    scope, _, kind = change.type.rpartition(".")
+    rule = RULES.get(kind)
+    if rule is None or change.defect or scope not in ("", "standby"):
+        return Identity(f"ig:{change.account_id}:{change.type}:{change.digest}")
+    name, occurred_at = rule(change)
+    return Identity(f"ig:{change.account_id}:{scope + '.' if scope else ''}{name}", occurred_at)
+
+
+def _comment(change: Change) -> tuple[str, None]:
+    # H(value), because a comment on a boosted post is notified twice with different media: both are kept.
+    value = change.value
+    return f"{change.type}:{text_of(value.get('id') or value.get('comment_id'))}:{change.digest}", None
+
+
+def _mention(change: Change) -> tuple[str, None]:
+    comment = change.value.get("comment_id")
+    return f"mentions:{text_of(change.value['media_id'])}:{text_of(comment) if comment else 'caption'}", None
+
+
+def _story(change: Change) -> tuple[str, None]:
+    return f"story_insights:{text_of(change.value['media_id'])}", None  # sent once, when the story expires
+
+
+def _mid(change: Change) -> tuple[str, datetime | None]:
+    # The mid alone: payloads hold signed CDN addresses that may differ between renderings.
+    message = change.value["message"]
+    unsent = ":deleted" if message.get("is_deleted") else ""
+    return f"message:{text_of(message['mid'])}{unsent}", _when(change.value)
+
+
+def _edit(change: Change) -> tuple[str, datetime | None]:
+    edit = change.value["message_edit"]
+    return f"message_edit:{text_of(edit['mid'])}:{int(edit.get('num_edit') or 0)}", _when(change.value)
+
+
+def _reaction(change: Change) -> tuple[str, datetime | None]:
+    reaction = change.value["reaction"]
+    parts = (
+        text_of(reaction["mid"]),
+        _sender(change.value),
+        str(reaction.get("action")),
+        str(reaction.get("reaction") or "-"),
+        str(change.value.get("timestamp")),
+    )
+    return "reaction:" + ":".join(parts), _when(change.value)
+
+
+def _read(change: Change) -> tuple[str, datetime | None]:
+    return f"read:{text_of(change.value['read']['mid'])}:{_sender(change.value)}", _when(change.value)
+
+
+def _postback(change: Change) -> tuple[str, datetime | None]:
+    mid = change.value["postback"].get("mid")
+    if mid:
+        return f"postback:{text_of(mid)}", _when(change.value)
+    return _by_time(change)
+
+
+def _by_time(change: Change) -> tuple[str, datetime | None]:
+    kind = change.type.rpartition(".")[2]
+    name = f"{kind}:{_sender(change.value)}:{change.value.get('timestamp')}:{change.digest}"
+    return name, _when(change.value)
+
+
+def _sender(item: dict[str, Any]) -> str:
+    sender = item.get("sender")  # observed: message_edit may come without one
+    return str(sender.get("id") or "?") if isinstance(sender, dict) else "?"
+
+
+def _when(item: dict[str, Any]) -> datetime | None:
+    stamp = item.get("timestamp")
+    if stamp is None:
+        return None
+    seconds = int(stamp)
+    # Milliseconds in messaging, seconds elsewhere; the samples mix them (meta.md 2.5).
+    return datetime.fromtimestamp(seconds / 1000 if seconds > 10**11 else seconds, UTC)
+
+
+RULES = {
+    "comments": _comment,
+    "live_comments": _comment,
+    "mentions": _mention,
+    "story_insights": _story,
+    "message": _mid,
+    "message_edit": _edit,
+    "reaction": _reaction,
+    "read": _read,
+    "postback": _postback,
+    "referral": _by_time,
+    "optin": _by_time,
+    "pass_thread_control": _by_time,
+    "take_thread_control": _by_time,
+    "request_thread_control": _by_time,
+    "app_roles": _by_time,
+}
+
+PLATFORM = Webhook(
+    # The page says only "App Secret"; Instagram-Login apps have one of their own, so both are tried (meta.md 1.2).
+    signature=Hmac(header="x-hub-signature-256", prefix="sha256=", secrets=(APP_SECRET, META_SECRET)),
+    handshake=handshake,
+    changes=changes,
+    identify=identify,
+    rule_version=1,
+    others=(VERIFY_TOKEN, META_TOKEN),
+)

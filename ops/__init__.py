@@ -1,0 +1,1 @@
+"""Around it all: plumbing, the command line, deployment, the runbook."""

@@ -1,0 +1,151 @@
+"""`landfall events`: what is in the log, and putting parked events back to work."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import asyncpg
+import click
+
+from ops.runtime import db
+from ops.runtime.settings import Configuration
+
+_COLUMNS = "id, created_at, provider, event_type, state, account_id, external_id, retry_count, error_message, delivery_id"
+
+_FILTERS = {
+    "state": "state = $@",
+    "platform": "provider = $@",
+    "event_type": "event_type = $@",
+    "account": "account_id = $@",
+    "delivery": "delivery_id = $@::uuid",
+}
+
+
+def _where(chosen: Mapping[str, str | None]) -> tuple[str, list[str]]:
+    given = [(_FILTERS[name], value) for name, value in chosen.items() if value is not None]
+    conditions = [condition.replace("@", str(n)) for n, (condition, _) in enumerate(given, start=1)]
+    return " AND ".join(conditions) or "true", [value for _, value in given]
+
+
+async def _connect(configuration: Configuration) -> asyncpg.Connection:
+    settings = configuration.settings
+    return await db.connect(settings.database_url.get_secret_value(), settings.landfall_database_role)
+
+
+async def show_list(
+    configuration: Configuration, chosen: Mapping[str, str | None], limit: int, *, as_json: bool
+) -> None:
+    connection = await _connect(configuration)
+    condition, values = _where(chosen)
+    rows = await connection.fetch(
+        f"SELECT {_COLUMNS} FROM webhook_events WHERE {condition} ORDER BY id DESC LIMIT {limit}", *values
+    )
+    await connection.close()
+    if as_json:
+        for row in rows:
+            click.echo(json.dumps(dict(row), default=str))
+        return
+    for row in rows:
+        line = f"{row['id']:>8}  {row['created_at']:%m-%d %H:%M:%S}  {row['state']:<8} {row['provider']:<10} "
+        click.echo(
+            f"{line}{row['event_type']:<40} {row['account_id']:<20} {row['error_message'] or ''}".rstrip()
+        )
+    if not rows:
+        click.echo("no events fit", err=True)
+
+
+async def show_one(configuration: Configuration, event_id: int, *, as_json: bool) -> None:
+    connection = await _connect(configuration)
+    event = await connection.fetchrow("SELECT * FROM webhook_events WHERE id = $1", event_id)
+    if event is None:
+        raise click.ClickException(f"there is no event {event_id}; `landfall events list` shows the newest")
+    delivery = await connection.fetchrow(
+        """
+        SELECT id, created_at, verdict, verdict_reason, secret_used, event_count, new_event_count,
+            octet_length(body) AS body_bytes, encode(body_sha256, 'hex') AS body_sha256
+        FROM webhook_deliveries WHERE id = $1
+        """,
+        event["delivery_id"],
+    )
+    await connection.close()
+    shown = dict(event) | {
+        "payload_json": None if event["payload_json"] is None else json.loads(event["payload_json"]),
+        "delivery": None if delivery is None else dict(delivery),
+    }
+    if as_json:
+        click.echo(json.dumps(shown, default=str))
+        return
+    for name, value in shown.items():
+        text = json.dumps(value, indent=2, default=str) if isinstance(value, dict | list) else str(value)
+        click.echo(f"{name:>15}: " + text.replace("\n", "\n" + " " * 17))
+
+
+_RETRY = """
+WITH chosen AS (SELECT account_id, id FROM webhook_events WHERE {condition}), released AS (
+    DELETE FROM webhook_event_outcomes o USING chosen c WHERE o.account_id = c.account_id AND o.event_id = c.id
+    RETURNING o.bucket, o.account_id, o.event_id, o.retry_count, o.error_message
+)
+INSERT INTO webhook_event_queue (bucket, account_id, event_id, retry_count, error_message)
+SELECT bucket, account_id, event_id, retry_count, error_message FROM released
+"""
+
+_IGNORE = """
+UPDATE webhook_event_outcomes o SET state = 'ignored', settled_at = now(), error_message = $1
+FROM webhook_events c WHERE {condition} AND o.account_id = c.account_id AND o.event_id = c.id
+    AND o.state IN ('parked', 'dead')
+"""
+
+
+async def retry(
+    configuration: Configuration, event_ids: Sequence[int], chosen: Mapping[str, str | None], *, yes: bool
+) -> None:
+    """Events that wait already are left as they are."""
+    condition, values = _choice(event_ids, chosen)
+    await _change(configuration, condition, values, _RETRY, [], "put back on the queue", yes=yes)
+
+
+async def ignore(
+    configuration: Configuration,
+    event_ids: Sequence[int],
+    chosen: Mapping[str, str | None],
+    reason: str,
+    *,
+    yes: bool,
+) -> None:
+    """Only parked and dead events can be ignored; the rest is left as it is."""
+    condition, values = _choice(event_ids, chosen)
+    await _change(configuration, condition, values, _IGNORE, [reason], "ignored", yes=yes)
+
+
+def _choice(event_ids: Sequence[int], chosen: Mapping[str, str | None]) -> tuple[str, list[Any]]:
+    if event_ids:
+        if any(value is not None for value in chosen.values()):
+            raise click.UsageError("give event ids or filters, not both")
+        return "id = any($1::bigint[])", [list(event_ids)]
+    if not any(value is not None for value in chosen.values()):
+        raise click.UsageError("give event ids, or at least one filter such as --state parked")
+    return _where({**chosen, "state": chosen.get("state") or "parked"})
+
+
+async def _change(
+    configuration: Configuration,
+    condition: str,
+    values: list[Any],
+    statement: str,
+    first: list[Any],
+    done: str,
+    *,
+    yes: bool,
+) -> None:
+    connection = await _connect(configuration)
+    count = await connection.fetchval(f"SELECT count(*) FROM webhook_events WHERE {condition}", *values)
+    if count > 1 and not yes:
+        click.confirm(f"{count} events fit. Go on?", abort=True)
+    # Parameters of the statement's own come first, so the filters' move up by as many.
+    for n in range(len(values), 0, -1):
+        condition = condition.replace(f"${n}", f"${n + len(first)}")
+    tag = await connection.execute(statement.replace("{condition}", f"({condition})"), *first, *values)
+    await connection.close()
+    changed = db.rows_affected(tag)
+    left = f"; {count - changed} were left as they are" if count != changed else ""
+    click.echo(f"{changed} {'event' if changed == 1 else 'events'} {done}{left}")

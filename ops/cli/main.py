@@ -1,0 +1,201 @@
+"""The `landfall` command."""
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import click
+import uvloop
+
+from ops.cli import wiring
+from ops.runtime import logs
+from ops.runtime.db import describe
+from ops.runtime.settings import Configuration, ConfigurationError
+
+
+class Group(click.Group):
+    """Turns what a person can mend into one clear message and exit code 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ConfigurationError as error:
+            raise click.ClickException(f"{error}\nSee .env.example for every variable.") from None
+        except (
+            OSError,
+            asyncpg.PostgresConnectionError,
+            asyncpg.InvalidAuthorizationSpecificationError,
+        ) as error:
+            raise click.ClickException(
+                f"PostgreSQL cannot be reached ({describe(error)}). Check DATABASE_URL, and that the server runs."
+            ) from None
+        except asyncpg.UndefinedTableError:
+            raise click.ClickException("the database has not been migrated: run `landfall migrate`") from None
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="landfall")
+def main() -> None:
+    """Signed webhooks from social platforms become CRM rows, once each.
+
+    Configured by environment variables; see .env.example.
+    """
+
+
+def run(program: Coroutine[Any, Any, Any]) -> Any:
+    return uvloop.run(program)
+
+
+def load() -> Configuration:
+    configuration = wiring.configuration()
+    logs.configure(configuration.settings.landfall_log_level)
+    return configuration
+
+
+def dsn_of(configuration: Configuration) -> str:
+    return configuration.settings.database_url.get_secret_value()
+
+
+@main.command()
+def serve() -> None:
+    """Receive webhooks over HTTP."""
+    from ops.cli.serve import serve as program
+
+    run(program(load()))
+
+
+@main.command()
+def work() -> None:
+    """Project the log into the CRM tables."""
+    from ops.cli.work import work as program
+
+    run(program(load()))
+
+
+@main.command()
+@click.option(
+    "--down", "down_to", metavar="REVISION", help="Go back to a revision, or to `base`: this drops data."
+)
+def migrate(down_to: str | None) -> None:
+    """Bring the database schema to this release."""
+    from ops.cli.migrate import migrate as program
+
+    program(dsn_of(load()), down_to or "head")
+    click.echo(f"schema is at {down_to or wiring.schema_head()}")
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def doctor(*, as_json: bool) -> None:
+    """Check everything the promises rest on; exits 1 on a fault."""
+    from ops.cli.doctor import examine, show
+
+    findings = run(examine(load()))
+    show(findings, as_json=as_json)
+    sys.exit(any(finding.level == "fault" for finding in findings))
+
+
+@main.group()
+def events() -> None:
+    """Look at the log, and mend what is parked."""
+
+
+_FILTERS = [
+    click.option("--state", type=click.Choice(["pending", "leased", "done", "ignored", "parked", "dead"])),
+    click.option("--platform"),
+    click.option("--type", "event_type"),
+    click.option("--account"),
+    click.option("--delivery", help="Only events first carried by this delivery."),
+]
+
+
+def filters(command: Any) -> Any:
+    for option in reversed(_FILTERS):
+        command = option(command)
+    return command
+
+
+@events.command("list")
+@filters
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def events_list(*, limit: int, as_json: bool, **chosen: str | None) -> None:
+    """Newest events first."""
+    from ops.cli import events as program
+
+    run(program.show_list(load(), chosen, limit, as_json=as_json))
+
+
+@events.command("show")
+@click.argument("event_id", type=int)
+@click.option("--json", "as_json", is_flag=True)
+def events_show(event_id: int, *, as_json: bool) -> None:
+    """One event, its payload, and the delivery that brought it."""
+    from ops.cli import events as program
+
+    run(program.show_one(load(), event_id, as_json=as_json))
+
+
+@events.command("retry")
+@click.argument("event_ids", type=int, nargs=-1)
+@filters
+@click.option("--yes", is_flag=True, help="Do not ask before changing more than one event.")
+def events_retry(event_ids: tuple[int, ...], *, yes: bool, **chosen: str | None) -> None:
+    """Put events back on the queue: by id, or all that fit the filters (parked ones unless --state says other)."""
+    from ops.cli import events as program
+
+    run(program.retry(load(), event_ids, chosen, yes=yes))
+
+
+@events.command("ignore")
+@click.argument("event_ids", type=int, nargs=-1)
+@filters
+@click.option("--reason", default="ignored by hand", show_default=True)
+@click.option("--yes", is_flag=True, help="Do not ask before changing more than one event.")
+def events_ignore(event_ids: tuple[int, ...], *, reason: str, yes: bool, **chosen: str | None) -> None:
+    """Decide that parked or dead events need no more work. They stay in the log."""
+    from ops.cli import events as program
+
+    run(program.ignore(load(), event_ids, chosen, reason, yes=yes))
+
+
+@main.group()
+def db() -> None:
+    """For development: wipe and fill a database of our own."""
+
+
+@db.command("reset")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def db_reset(*, yes: bool) -> None:
+    """Drop everything and migrate again. Refused for a database that is not on this machine or not ours."""
+    from ops.cli import db as program
+
+    program.reset(load(), yes=yes)
+
+
+@db.command("seed")
+def db_seed() -> None:
+    """Append a few sample events to the log, as if platforms had sent them."""
+    from ops.cli import db as program
+
+    run(program.seed(load()))
+
+
+@main.command()
+@click.option("--directory", type=click.Path(path_type=Path), help="Where the servers keep their data.")
+@click.option(
+    "--pace", default=20.0, show_default=True, type=click.FloatRange(0, 2000), help="Deliveries a second."
+)
+@click.option("--for", "seconds", type=click.FloatRange(0), help="Stop after so many seconds.")
+def up(directory: Path | None, pace: float, seconds: float | None) -> None:
+    """Start everything on this machine and watch signed webhooks become rows."""
+    from ops.cli.up import up as program
+
+    sys.exit(asyncio.run(program(directory, pace, seconds)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""`landfall serve`: the web process."""
+
+from collections.abc import Mapping
+
+import structlog
+
+from ingest.app import build
+from ingest.committer import Committer
+from ingest.views import Receiver
+from ops.cli import wiring
+from ops.runtime import health
+from ops.runtime.clock import now
+from ops.runtime.db import open_pool
+from ops.runtime.health import Check, check_database
+from ops.runtime.queue import open_bell
+from ops.runtime.settings import Configuration
+
+log = structlog.get_logger()
+
+COMMIT_CONNECTIONS = 2
+"""One lane commits; the second replaces its connection while a broken one is being given up."""
+
+
+async def serve(configuration: Configuration) -> None:
+    """Run until SIGTERM; requests that were begun are finished."""
+    settings, head, webhooks = configuration.settings, wiring.schema_head(), wiring.webhooks()
+    dsn, role = settings.database_url.get_secret_value(), settings.landfall_database_role
+    stop = wiring.stop_event()
+    async with (
+        await open_pool(dsn, "ingest", COMMIT_CONNECTIONS, role=role, statement_seconds=5) as ingest_pool,
+        await open_pool(
+            dsn, "ingest-samples", 1, role=role, wait_seconds=0.05, statement_seconds=1
+        ) as samples,
+        await open_pool(dsn, "ingest-health", 1, role=role, statement_seconds=2) as health_pool,
+    ):
+        bell = open_bell(None if settings.redis_url is None else settings.redis_url.get_secret_value())
+        receiver = Receiver(
+            webhooks=webhooks,
+            variables=configuration.variables,
+            committer=Committer(ingest_pool, max_deliveries=settings.landfall_queue_deliveries),
+            bell=bell,
+            samples=samples,
+            clock=now,
+            body_limit=settings.landfall_body_limit,
+            bytes_limit=settings.landfall_queue_bytes,
+        )
+
+        async def readiness() -> Mapping[str, Check]:
+            configured = [
+                name
+                for name, webhook in webhooks.items()
+                if any(configuration.variables.get(secret.name) for secret in webhook.signature.secrets)
+            ]
+            keys = Check(
+                bool(configured),
+                "" if configured else "no platform has a secret; every webhook is answered 503",
+            )
+            return await check_database(health_pool, head) | {"keys": keys}
+
+        app = build(receiver)
+        health.add_routes(app, readiness)
+        public = await wiring.listen(app, settings.landfall_http_host, settings.landfall_http_port)
+        internal = await wiring.listen(
+            health.build(readiness), settings.landfall_metrics_host, settings.landfall_metrics_port
+        )
+        log.info("serve.started", addresses=[*public.addresses, *internal.addresses])
+        await stop.wait()
+        log.info("serve.stopping")
+        await public.cleanup()
+        await bell.close()
+        await internal.cleanup()

@@ -1,0 +1,74 @@
+"""What every command needs built: the platforms, the configuration, the head of the schema."""
+
+import asyncio
+import signal
+from collections.abc import Mapping
+from importlib.resources import files
+
+import ingest.platforms
+import sync.platforms
+from aiohttp import web
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from ingest.contract import Webhook
+from ops.runtime.discovery import discover
+from ops.runtime.settings import Configuration
+from schema.configuration import Variable
+from sync.contract import Projection
+
+
+def webhooks() -> Mapping[str, Webhook]:
+    return discover(ingest.platforms, Webhook)
+
+
+def projections() -> Mapping[str, Projection]:
+    return discover(sync.platforms, Projection)
+
+
+def variables() -> list[Variable]:
+    """Every variable that some platform reads, once each, in the platforms' order."""
+    found = {variable.name: variable for webhook in webhooks().values() for variable in webhook.variables}
+    return list(found.values())
+
+
+def configuration() -> Configuration:
+    return Configuration.load(variables())
+
+
+def alembic_config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(files("migrations")))
+    return config
+
+
+def schema_head() -> str:
+    """The revision this release was written for."""
+    head = ScriptDirectory.from_config(alembic_config()).get_current_head()
+    if head is None:
+        raise RuntimeError("the migrations are not installed with the program")
+    return head
+
+
+def stop_event() -> asyncio.Event:
+    """Set by SIGTERM and SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+async def listen(app: web.Application, host: str, port: int, shutdown_seconds: float = 10.0) -> web.AppRunner:
+    """Serve ``app`` until its runner is cleaned up."""
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handle_signals=False,
+        auto_decompress=False,  # a signature is over the bytes as sent, and a small bomb must stay small
+        keepalive_timeout=30,  # also the deadline for a request's headers: aiohttp has no other
+        shutdown_timeout=shutdown_seconds,
+    )
+    await runner.setup()
+    # Two releases can share the port while one replaces the other.
+    await web.TCPSite(runner, host, port, reuse_port=True, backlog=1024).start()
+    return runner

@@ -1,0 +1,1 @@
+"""Plumbing without business words: settings, logs, metrics, connections, the doorbell, embedded servers."""

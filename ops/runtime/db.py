@@ -1,0 +1,146 @@
+"""Connections to PostgreSQL: small pools with names, bounded waits, and the same session settings everywhere."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+import asyncpg
+
+from ops.runtime import metrics
+
+CONNECT_SECONDS = 1.0
+"""An address that does not answer within this is away: the caller has its own deadline to keep."""
+
+LOST = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.exceptions.OperatorInterventionError,  # terminated, shutting down, starting up, cancelled
+    asyncpg.exceptions.InsufficientResourcesError,  # disk full, too many clients
+    asyncpg.exceptions.ReadOnlySQLTransactionError,  # a primary that is one no longer
+    asyncpg.exceptions.InvalidAuthorizationSpecificationError,
+    asyncpg.exceptions.InvalidCatalogNameError,
+    asyncpg.exceptions.UndefinedTableError,  # not migrated yet
+    asyncpg.exceptions.PostgresSystemError,
+    asyncpg.exceptions.InternalServerError,
+)
+"""The database's trouble, not the data's: nothing is wrong with what was to be written, so it is tried again."""
+
+CONTENDED = (
+    asyncpg.exceptions.SerializationError,
+    asyncpg.exceptions.DeadlockDetectedError,
+    asyncpg.exceptions.LockNotAvailableError,
+)
+"""Lost a race; the same statement may win the next one."""
+
+_ROLE = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,62}")
+
+
+class Pool:
+    """asyncpg's pool with a name, a bounded wait and gauges. Opens no connection before it is used."""
+
+    def __init__(self, pool: asyncpg.Pool, name: str, size: int, wait_seconds: float) -> None:
+        self._pool = pool
+        self._name = name
+        self._wait = wait_seconds
+        self._free = asyncio.Semaphore(size)
+        metrics.pool_size.labels(name).set(size)
+        self._in_use = metrics.pool_in_use.labels(name)
+        self._waiting = metrics.pool_waiting.labels(name)
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection, within the pool's bounded wait; it is closed, not reused, after an error of LOST.
+
+        Raises TimeoutError where none came free in time.
+        """
+        self._waiting.inc()
+        try:
+            async with asyncio.timeout(self._wait):
+                await self._free.acquire()
+        except TimeoutError:
+            metrics.pool_timeouts.labels(self._name).inc()
+            raise
+        finally:
+            self._waiting.dec()
+        self._in_use.inc()
+        try:
+            connection = await self._pool.acquire()
+            try:
+                yield connection
+            except (*LOST, asyncio.CancelledError):
+                # Its state is unknown, and a peer that is gone may never answer a polite goodbye.
+                connection.terminate()
+                raise
+            finally:
+                await self._pool.release(connection)
+        finally:
+            self._in_use.dec()
+            self._free.release()
+
+    async def close(self) -> None:
+        try:
+            async with asyncio.timeout(5):
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+async def open_pool(
+    dsn: str,
+    name: str,
+    size: int,
+    *,
+    role: str = "",
+    wait_seconds: float = 1.0,
+    statement_seconds: float = 30.0,
+    settings: Mapping[str, str] | None = None,
+) -> Pool:
+    """A pool named in metrics and in pg_stat_activity. ``settings`` are more session settings."""
+    pool = asyncpg.create_pool(
+        dsn,
+        min_size=0,
+        max_size=size,
+        timeout=CONNECT_SECONDS,
+        command_timeout=statement_seconds,
+        server_settings=session_settings(name, role, statement_seconds) | dict(settings or {}),
+    )
+    return Pool(await pool, name, size, wait_seconds)
+
+
+def session_settings(name: str, role: str, statement_seconds: float = 30.0) -> dict[str, str]:
+    """What every session of ours runs under; durability is the server's to set and ``landfall doctor``'s to check."""
+    if role and not _ROLE.fullmatch(role):
+        raise ValueError("LANDFALL_DATABASE_ROLE is not a role name")
+    return {
+        "application_name": f"landfall {name}",
+        "statement_timeout": f"{int(statement_seconds * 1000)}",
+        "lock_timeout": "2000",
+        "idle_in_transaction_session_timeout": "15000",  # a frozen worker lets go of what it holds
+        **({"role": role} if role else {}),
+    }
+
+
+async def connect(dsn: str, role: str = "", name: str = "command") -> asyncpg.Connection:
+    """One connection for a command."""
+    return await asyncpg.connect(dsn, timeout=10, server_settings=session_settings(name, role, 600))
+
+
+def describe(error: BaseException) -> str:
+    """An error as one short line for a row or a log: its kind and SQLSTATE, never the values it was about."""
+    code = getattr(error, "sqlstate", None)
+    return f"{error.__class__.__name__}{f' {code}' if code else ''}"
+
+
+def rows_affected(status: Any) -> int:
+    """The count in a command tag such as ``UPDATE 3``."""
+    return int(str(status).rsplit(" ", 1)[-1])

@@ -1,0 +1,122 @@
+"""/healthz, /readyz and /metrics: what a load balancer, an operator and Prometheus ask of every process."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+import asyncpg
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from ops.runtime import metrics
+from ops.runtime.db import Pool, describe
+
+DURABLE = {
+    "fsync": ("on",),
+    "full_page_writes": ("on",),
+    "synchronous_commit": ("on", "remote_apply", "remote_write"),
+}
+"""Settings without which a 200 promises nothing: a commit must be on disk when PostgreSQL says that it is done."""
+
+CACHE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """``detail`` says what is wrong and what to do; a process that is not ok in something required is not ready."""
+
+    ok: bool
+    detail: str = ""
+    required: bool = True
+
+
+Readiness = Callable[[], Awaitable[Mapping[str, Check]]]
+
+
+async def check_database(pool: Pool, head: str) -> dict[str, Check]:
+    """PostgreSQL answers, its schema is ours, and its settings keep what we promise."""
+    try:
+        async with pool.acquire() as connection:
+            revision = await schema_revision(connection)
+            settings = await durability(connection)
+    except Exception as error:  # noqa: BLE001  every way of not answering is the same answer here
+        return {"postgresql": Check(ok=False, detail=f"PostgreSQL does not answer ({describe(error)})")}
+    weak = [f"{name} = {value}" for name, value in settings.items() if value not in DURABLE[name]]
+    return {
+        "postgresql": Check(ok=True),
+        "schema": Check(
+            revision == head,
+            ""
+            if revision == head
+            else f"schema is at {revision}, this release needs {head}: run `landfall migrate`",
+        ),
+        "durability": Check(
+            not weak,
+            f"{', '.join(weak)}: an acknowledged event can be lost; see `landfall doctor`" if weak else "",
+            required=False,
+        ),
+    }
+
+
+async def schema_revision(connection: asyncpg.Connection) -> str | None:
+    if not await connection.fetchval("SELECT to_regclass('alembic_version')"):
+        return None
+    found: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
+    return found
+
+
+async def durability(connection: asyncpg.Connection) -> dict[str, str]:
+    rows = await connection.fetch("SELECT name, setting FROM pg_settings WHERE name = any($1)", list(DURABLE))
+    return {row["name"]: row["setting"] for row in rows}
+
+
+def add_routes(app: web.Application, readiness: Readiness) -> None:
+    """Mount /healthz and /readyz."""
+    cached: tuple[float, Mapping[str, Check]] = (0.0, {})
+
+    async def healthz(_: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def readyz(_: web.Request) -> web.Response:
+        nonlocal cached
+        if time.monotonic() - cached[0] > CACHE_SECONDS:
+            cached = (time.monotonic(), await readiness())
+        checks = cached[1]
+        ready = all(check.ok for check in checks.values() if check.required)
+        body = {
+            "status": "ready" if ready else "unready",
+            "checks": {
+                name: {"ok": check.ok, **({"detail": check.detail} if check.detail else {})}
+                for name, check in checks.items()
+            },
+        }
+        return web.json_response(body, status=200 if ready else 503)
+
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+
+
+def build(readiness: Readiness) -> web.Application:
+    """The internal application: health and metrics, for people and machines of our own."""
+    app = web.Application()
+    add_routes(app, readiness)
+
+    async def expose(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app.router.add_get("/metrics", expose)
+    app.cleanup_ctx.append(_watch_loop)
+    return app
+
+
+async def _watch_loop(_: web.Application) -> AsyncIterator[None]:
+    async def watch() -> None:
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.5)
+            metrics.loop_lag_seconds.set(max(0.0, time.monotonic() - before - 0.5))
+
+    task = asyncio.create_task(watch(), name="loop lag")
+    yield
+    task.cancel()

@@ -1,0 +1,64 @@
+"""Every metric, in one place. Labels come from closed sets (platform names, stages, reasons), never from ids."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+_SLOW = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
+
+deliveries = Counter(
+    "landfall_ingest_deliveries_total", "Webhook requests, by how they were answered", ["platform", "outcome"]
+)
+refusals = Counter(
+    "landfall_ingest_refusals_total", "Webhook requests refused, by reason", ["platform", "reason"]
+)
+events = Counter("landfall_ingest_events_total", "Events in accepted deliveries", ["platform", "outcome"])
+secret_matches = Counter(
+    "landfall_ingest_secret_matches_total",
+    "Which configured secret a signature matched",
+    ["platform", "secret"],
+)
+ingest_seconds = Histogram(
+    "landfall_ingest_seconds", "From request to answer, for accepted deliveries", ["platform"], buckets=_FAST
+)
+commit_batch = Histogram(
+    "landfall_ingest_commit_deliveries", "Deliveries that shared a commit", buckets=(1, 2, 4, 8, 16, 32, 64)
+)
+commit_seconds = Histogram("landfall_ingest_commit_seconds", "One commit of the log", buckets=_FAST)
+commit_failures = Counter("landfall_ingest_commit_failures_total", "Commits that failed", ["reason"])
+ingest_waiting = Gauge("landfall_ingest_waiting_deliveries", "Deliveries that wait for a commit")
+ingest_waiting_bytes = Gauge("landfall_ingest_waiting_bytes", "Bytes of bodies held in memory")
+
+projected = Counter("landfall_sync_events_total", "Events taken off the queue", ["platform", "outcome"])
+rows_written = Counter("landfall_sync_rows_total", "CRM rows offered to PostgreSQL", ["table"])
+project_batch = Histogram(
+    "landfall_sync_batch_events",
+    "Events projected in one transaction",
+    buckets=(1, 10, 50, 100, 250, 500, 1000),
+)
+project_seconds = Histogram("landfall_sync_batch_seconds", "One projection transaction", buckets=_FAST)
+wait_seconds = Histogram(
+    "landfall_sync_wait_seconds",
+    "From the event's commit to the start of its projection",
+    ["platform"],
+    buckets=_SLOW,
+)
+end_to_end_seconds = Histogram(
+    "landfall_webhook_processing_seconds",
+    "From the event's commit to its CRM rows",
+    ["platform"],
+    buckets=_SLOW,
+)
+sweep_failures = Counter("landfall_sync_sweep_failures_total", "Rounds of the worker that raised", ["reason"])
+bell_rings = Counter("landfall_bell_rings_total", "Attempts to wake a worker through Redis", ["outcome"])
+bell_restarts = Counter("landfall_bell_restarts_total", "Times the job runner was rebuilt after it failed")
+
+backlog = Gauge("landfall_backlog_events", "Events that wait, due or not")
+oldest_due_seconds = Gauge("landfall_backlog_oldest_due_seconds", "Age of the oldest event that is due")
+unsettled = Gauge("landfall_unsettled_events", "Events that wait for a person", ["state"])
+backlog_updated = Gauge("landfall_backlog_updated_timestamp_seconds", "When the backlog was last counted")
+
+pool_size = Gauge("landfall_pool_max_connections", "Connections the pool may hold", ["pool"])
+pool_in_use = Gauge("landfall_pool_in_use_connections", "Connections in use", ["pool"])
+pool_waiting = Gauge("landfall_pool_waiting", "Tasks that wait for a connection", ["pool"])
+pool_timeouts = Counter("landfall_pool_timeouts_total", "Waits for a connection that were given up", ["pool"])
+loop_lag_seconds = Gauge("landfall_event_loop_lag_seconds", "How late the event loop ran its last timer")

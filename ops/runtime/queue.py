@@ -1,0 +1,142 @@
+"""The doorbell: a best-effort way to wake a worker. Losing any number of rings loses nothing but time.
+
+This module is the whole port to arq. Its known traps, and what is done about each:
+
+- A fixed job id is refused while that job waits or runs (``faults.md`` C6): rings take turns over a few ids, results
+  are not kept, and the worker's sweep looks at PostgreSQL every second whatever happens here.
+- Jobs are pickled by default (C10): ours are JSON and carry nothing.
+- Redis may hang or be away (C1): a ring never waits; a background task tries, for at most 100 ms, and after a failure
+  leaves Redis alone for a while.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Protocol
+
+import structlog
+from arq.connections import ArqRedis, RedisSettings, create_pool
+
+from ops.runtime import metrics
+from schema.jobs import PROJECT_EVENTS
+
+QUEUE = "landfall:jobs"
+SLOTS = 10
+"""Jobs that may wait at once; more would only find nothing to do."""
+
+RING_SECONDS = 0.1
+REST_SECONDS = 0.02
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 10.0
+
+log = structlog.get_logger()
+
+
+def serialize(job: Mapping[str, Any]) -> bytes:
+    """Results hold exceptions, which JSON does not take: they become their names."""
+    return json.dumps(job, default=lambda value: value.__class__.__name__).encode()
+
+
+def deserialize(raw: bytes) -> dict[str, Any]:
+    job = json.loads(raw)
+    if not isinstance(job, dict):
+        raise TypeError("a job must be an object")
+    return job
+
+
+def redis_settings(url: str) -> RedisSettings:
+    """As arq wants it, with short waits: whoever needs Redis here can do without it for a moment."""
+    settings = RedisSettings.from_dsn(url)
+    settings.conn_timeout = 1
+    settings.conn_retries = 0
+    settings.conn_retry_delay = 0
+    return settings
+
+
+async def open_redis(url: str) -> ArqRedis:
+    return await create_pool(
+        redis_settings(url), job_serializer=serialize, job_deserializer=deserialize, default_queue_name=QUEUE
+    )
+
+
+class Doorbell(Protocol):
+    def ring(self) -> None:
+        """Say that there is work. Returns at once, always."""
+
+    async def close(self) -> None: ...
+
+
+class NoBell:
+    """For an installation without Redis: the sweep finds the work."""
+
+    def ring(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+
+class ArqBell:
+    """Rings that come close together become one job."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._redis: ArqRedis | None = None
+        self._rung = asyncio.Event()
+        self._turn = 0
+        self._task = asyncio.create_task(self._run(), name="doorbell")
+
+    def ring(self) -> None:
+        self._rung.set()
+
+    async def close(self) -> None:
+        self._task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._task
+        if self._redis is not None:
+            with suppress(Exception):
+                await self._redis.aclose()
+
+    async def _run(self) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            await self._rung.wait()
+            self._rung.clear()
+            try:
+                async with asyncio.timeout(RING_SECONDS if self._redis else 1.0):
+                    rung = await self._enqueue()
+            except Exception as error:  # noqa: BLE001  whatever ails Redis, ingest goes on
+                metrics.bell_rings.labels("failed").inc()
+                log.warning("bell.failed", error=error.__class__.__name__, pause_s=pause)
+                await self._drop()
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            else:
+                metrics.bell_rings.labels("rung" if rung else "already_ringing").inc()
+                pause = FIRST_PAUSE_SECONDS
+                await asyncio.sleep(REST_SECONDS)
+
+    async def _enqueue(self) -> bool:
+        if self._redis is None:
+            self._redis = await open_redis(self._url)
+        for _ in range(
+            2
+        ):  # the first may be running, past its last look; two in that state are enough to skip
+            self._turn = (self._turn + 1) % SLOTS
+            job = await self._redis.enqueue_job(
+                PROJECT_EVENTS, _job_id=f"{PROJECT_EVENTS}:{self._turn}", _queue_name=QUEUE, _expires=60
+            )
+            if job is not None:
+                return True
+        return False
+
+    async def _drop(self) -> None:
+        redis, self._redis = self._redis, None
+        if redis is not None:
+            with suppress(Exception):
+                await redis.connection_pool.disconnect(inuse_connections=True)
+
+
+def open_bell(url: str | None) -> Doorbell:
+    """A bell that rings Redis, or none."""
+    return NoBell() if url is None else ArqBell(url)

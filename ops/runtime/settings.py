@@ -1,0 +1,152 @@
+"""Everything that can be configured, read from the environment once.
+
+Platform secrets are not fields: a platform file names its variables (``schema.configuration.Variable``) and they are
+read by that name, so adding a platform touches nothing here.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from dotenv import dotenv_values
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from schema.configuration import Variable
+
+
+class ConfigurationError(Exception):
+    """Every missing or bad variable, together; each line says how to mend it. Never shows a value."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__(
+            "\n".join(["The configuration cannot be used:", *(f"  - {line}" for line in problems)])
+        )
+        self.problems = problems
+
+
+class Settings(BaseSettings):
+    """Field names are the environment variables in lower case."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    database_url: SecretStr = Field(
+        description="PostgreSQL, as postgresql://user:password@host:5432/name; `make up` brings its own"
+    )
+    redis_url: SecretStr | None = Field(
+        default=None,
+        description="Redis, as redis://host:6379/0; without it the worker finds work by its sweep, within a second",
+    )
+    landfall_database_role: str = Field(
+        default="landfall_app",
+        description="role to act as after connecting; empty where the login itself is the restricted one",
+    )
+    landfall_data_dir: Path = Field(
+        default=Path(".landfall"), description="where `make up` keeps its servers"
+    )
+    landfall_http_host: str = Field(default="127.0.0.1", description="address the web process listens on")
+    landfall_http_port: int = Field(default=8080, ge=0, le=65535, description="port of the web process")
+    landfall_metrics_host: str = Field(default="127.0.0.1", description="address of the internal port")
+    landfall_metrics_port: int = Field(
+        default=9464,
+        ge=0,
+        le=65535,
+        description="internal port: /metrics, /healthz, /readyz; one per process",
+    )
+    landfall_log_level: str = Field(
+        default="info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error"
+    )
+    landfall_body_limit: int = Field(
+        default=16 * 2**20, ge=1024, le=2**28, description="largest webhook body accepted, in bytes"
+    )
+    landfall_queue_deliveries: int = Field(
+        default=2048,
+        ge=1,
+        description="deliveries that may wait for a commit before new ones are answered 503",
+    )
+    landfall_queue_bytes: int = Field(
+        default=64 * 2**20, ge=2**20, description="bytes of bodies that may be in memory before the same"
+    )
+    landfall_worker_jobs: int = Field(
+        default=10, ge=1, le=64, description="jobs one worker process runs at once"
+    )
+    landfall_event_tries: int = Field(
+        default=5, ge=1, le=100, description="failures before an event is parked for a person to look at"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # Only what Settings.load() passes: it has already merged .env, the environment and the *_FILE variants.
+        return (init_settings,)
+
+
+class Configuration:
+    """Settings and the platforms' variables, loaded together so that all problems are reported together."""
+
+    def __init__(self, settings: Settings, variables: Mapping[str, tuple[str, ...]]) -> None:
+        self.settings = settings
+        self.variables = variables
+
+    @classmethod
+    def load(
+        cls,
+        variables: Iterable[Variable] = (),
+        environ: Mapping[str, str] | None = None,
+        env_file: Path = Path(".env"),
+    ) -> "Configuration":
+        """Read ``.env``, then the environment over it. Raises ConfigurationError."""
+        environ = os.environ if environ is None else environ
+        merged = {k: v for k, v in dotenv_values(env_file).items() if v is not None} | dict(environ)
+        secret = {
+            name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)
+        }
+        wanted = {name.upper() for name in Settings.model_fields}
+        named = tuple(variables)
+        problems = _read_files(merged, {name.upper() for name in secret} | {v.name for v in named})
+        given = {k.lower(): v for k, v in merged.items() if k in wanted and v != ""}
+        if merged.get("LANDFALL_DATABASE_ROLE") == "":
+            given["landfall_database_role"] = ""
+        settings = None
+        try:
+            settings = Settings(**given)
+        except ValidationError as error:
+            problems += [
+                _explain(detail) for detail in error.errors(include_input=False, include_context=False)
+            ]
+        if settings is None or problems:
+            raise ConfigurationError(problems)
+        values = {
+            v.name: tuple(part for raw in merged.get(v.name, "").split(",") if (part := raw.strip()))
+            for v in named
+        }
+        return cls(settings, MappingProxyType(values))
+
+
+def _read_files(merged: dict[str, str], names: set[str]) -> list[str]:
+    problems = []
+    for name in sorted(names):
+        path = merged.get(f"{name}_FILE")
+        if not path:
+            continue
+        if merged.get(name):
+            problems.append(f"{name} and {name}_FILE are both set; keep one")
+            continue
+        try:
+            merged[name] = Path(path).read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            problems.append(
+                f"{name}_FILE names a file that cannot be read ({error.__class__.__name__}): {path}"
+            )
+    return problems
+
+
+def _explain(detail: Any) -> str:
+    field = str(detail["loc"][0])
+    hint = Settings.model_fields[field].description
+    if detail["type"] == "missing":
+        return f"{field.upper()} is not set. It is {hint}."
+    return f"{field.upper()} cannot be used: {detail['msg']}. It is {hint}."

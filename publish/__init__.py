@@ -1,0 +1,1 @@
+"""User to platform: OAuth, the token vault, and the publishing state machines."""

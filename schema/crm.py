@@ -1,0 +1,179 @@
+"""CRM tables: what the log adds up to, one row per thing, keyed by the account the events came to.
+
+A row is made of *facets*: groups of columns that come from one kind of fact and are replaced together. Each facet
+has a ``<facet>_version`` that orders the facts it was offered (see ``sync.contract.version``) and ends in the
+``external_id`` of the event that won; '' means no fact yet. So a row is the same whatever order its events came in,
+and says itself which event made it. No column holds anything that depends on when or how often an event was
+delivered.
+
+``account_id`` is part of every key: one event's effects stay within one account. A comment on another account's
+media therefore has its media row under the account that was told of it.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Computed,
+    DateTime,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
+
+from schema.metadata import metadata
+
+Timestamp = DateTime(timezone=True)
+
+
+def _account_id() -> Column[Any]:
+    return Column("account_id", Text, nullable=False)
+
+
+def _projector() -> Column[Any]:
+    return Column(
+        "projector", SmallInteger, nullable=False, comment="newest projection version that wrote here"
+    )
+
+
+def _facet(name: str, *columns: Column[Any]) -> Iterator[Column[Any]]:
+    yield Column(
+        f"{name}_version",
+        Text(collation="C"),
+        nullable=False,
+        server_default=text("''"),
+        info={"guards": name},
+    )
+    for column in columns:
+        column.info["facet"] = name
+        yield column
+
+
+ig_media = Table(
+    "ig_media",
+    metadata,
+    _account_id(),
+    Column("external_id", Text, nullable=False, comment="media id"),
+    Column(
+        "placeholder",
+        Boolean,
+        Computed("details_version = ''", persisted=True),
+        comment="known only by mention: a comment or an insight named it, nobody has read it yet",
+    ),
+    *_facet(
+        "details",
+        Column("username", Text),
+        Column("caption", Text),
+        Column("media_type", Text),
+        Column("permalink", Text),
+        Column("posted_at", Timestamp),
+        Column("comments_count", Integer),
+        Column("like_count", Integer),
+    ),
+    *_facet("product", Column("media_product_type", Text)),
+    *_facet("ad", Column("ad_id", Text), Column("ad_title", Text)),
+    *_facet(
+        "story",
+        Column("story_impressions", Integer),
+        Column("story_reach", Integer),
+        Column("story_taps_forward", Integer),
+        Column("story_taps_back", Integer),
+        Column("story_exits", Integer),
+        Column("story_replies", Integer),
+    ),
+    _projector(),
+    PrimaryKeyConstraint("account_id", "external_id"),
+)
+
+ig_comments = Table(
+    "ig_comments",
+    metadata,
+    _account_id(),
+    Column("external_id", Text, nullable=False, comment="comment id"),
+    *_facet(
+        "comment",
+        Column("media_id", Text, comment="the organic media where the platform names it, else the ad's"),
+        Column("parent_id", Text, comment="the comment this one replies to"),
+        Column("author_id", Text),
+        Column("author_username", Text),
+        Column("text", Text),
+        Column("is_own", Boolean, comment="written by the account itself"),
+        Column("is_live", Boolean, comment="written during a live broadcast"),
+    ),
+    *_facet(
+        "details", Column("commented_at", Timestamp), Column("hidden", Boolean), Column("like_count", Integer)
+    ),
+    *_facet("deletion", Column("deleted_at", Timestamp)),
+    _projector(),
+    PrimaryKeyConstraint("account_id", "external_id"),
+    ForeignKeyConstraint(["account_id", "media_id"], ["ig_media.account_id", "ig_media.external_id"]),
+    Index("ix_ig_comments_account_id_media_id", "account_id", "media_id"),
+)
+
+tiktok_accounts = Table(
+    "tiktok_accounts",
+    metadata,
+    Column("account_id", Text, nullable=False, comment="open_id, which is per app"),
+    *_facet(
+        "removal",
+        Column(
+            "authorization_removed_at", Timestamp, comment="compare with when the connection was authorised"
+        ),
+        Column("removal_reason", Integer),
+    ),
+    _projector(),
+    PrimaryKeyConstraint("account_id"),
+)
+
+tiktok_posts = Table(
+    "tiktok_posts",
+    metadata,
+    _account_id(),
+    Column("external_id", Text, nullable=False, comment="publish_id, or share_id for the legacy Video Kit"),
+    *_facet(
+        "status",
+        Column("status", Text, comment="inbox_delivered, failed or complete"),
+        Column("fail_reason", Text),
+        Column("publish_type", Text, comment="the platform's own word; only INBOX_SHARE is documented"),
+        Column("status_at", Timestamp),
+    ),
+    _projector(),
+    PrimaryKeyConstraint("account_id", "external_id"),
+)
+
+tiktok_post_ids = Table(
+    "tiktok_post_ids",
+    metadata,
+    _account_id(),
+    Column("publish_id", Text, nullable=False),
+    Column("post_id", Text, nullable=False),
+    *_facet("visibility", Column("is_public", Boolean), Column("visibility_at", Timestamp)),
+    _projector(),
+    PrimaryKeyConstraint("account_id", "publish_id", "post_id"),
+    ForeignKeyConstraint(
+        ["account_id", "publish_id"], ["tiktok_posts.account_id", "tiktok_posts.external_id"]
+    ),
+)
+
+lookups = Table(
+    "lookups",
+    metadata,
+    Column("account_id", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("kind", Text, nullable=False, comment="what to read from the platform, such as ig_comment"),
+    Column("object_id", Text, nullable=False),
+    *_facet("wanted", Column("reason", Text)),
+    _projector(),
+    PrimaryKeyConstraint("account_id", "provider", "kind", "object_id"),
+    comment="Objects whose truth an event does not carry, to be read from the platform",
+)
+
+CRM_TABLES = (ig_media, ig_comments, tiktok_accounts, tiktok_posts, tiktok_post_ids, lookups)
+"""Every table that the log can rebuild, parents before children."""

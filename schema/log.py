@@ -1,0 +1,165 @@
+"""The log: what platforms sent, the events in it, and how far the work on each event has come.
+
+Four narrow ideas, so that each stays fast at any size (measured by ``ops/bench/work_state.py``: keeping the
+work state in columns of the wide event row costs more than twice the time and several times the WAL per event):
+
+- ``webhook_deliveries``: one row per accepted HTTP request, raw bytes included. It is written in the same
+  transaction as the events, for duplicates too, so every 200 stands for WAL that was flushed.
+- ``webhook_event_log``: one immutable row per event. The service's role has no UPDATE and no DELETE on it.
+- ``webhook_event_queue``: one small row per event that waits. Its absence means the event is settled.
+- ``webhook_event_outcomes``: one small row per event that is settled: done, ignored, parked or dead.
+
+``webhook_events`` is the view a person reads: the log with ``state``, ``processed_at``, ``error_message`` and
+``retry_count`` beside each event, always true because they are computed from the rows above.
+
+States and the transitions the database allows::
+
+    pending ──▶ done | ignored | parked | dead        (queue row deleted, outcome row inserted)
+    pending ──▶ pending                               (a failure: later due, one more retry)
+    parked | dead | ignored | done ──▶ pending        (outcome row deleted, queue row inserted)
+    parked | dead ──▶ ignored                         (a person decided)
+
+*leased* is pending work whose bucket somebody holds: a lease is a row of ``webhook_buckets``, one for each of
+64 hashes of the account. Holding one, a worker needs no row locks on the queue, two workers never touch one
+account, and the fence number refuses a holder that woke up too late.
+
+``account_id`` stands in every key of account data, so that the tables can be distributed by it. There is no
+foreign key between log, queue and outcomes: each pair is written by one statement, and nothing deletes from the
+log.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from schema.metadata import metadata
+
+Timestamp = DateTime(timezone=True)
+
+
+def _created_at() -> Column[object]:
+    return Column("created_at", Timestamp, nullable=False, server_default=func.now())
+
+
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column(
+        "id", Uuid, primary_key=True, comment="UUIDv7; the correlation id of everything that follows from it"
+    ),
+    Column("provider", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False, comment="the bytes the signature was made over"),
+    Column("body_sha256", LargeBinary, nullable=False),
+    Column("headers", JSONB, nullable=False, comment="as received, less anything secret"),
+    Column("verdict", Text, nullable=False),
+    Column("verdict_reason", Text),
+    Column(
+        "secret_used", Text, nullable=False, comment="name of the variable, and which of its values matched"
+    ),
+    Column("signed_at", Timestamp, comment="time in the signature, where the scheme has one"),
+    Column("event_count", Integer, nullable=False),
+    Column("new_event_count", Integer, nullable=False),
+    _created_at(),
+    CheckConstraint("verdict IN ('accepted', 'unreadable', 'quarantined')", name="verdict"),
+    CheckConstraint("new_event_count BETWEEN 0 AND event_count", name="counts"),
+    Index("ix_webhook_deliveries_created_at", "created_at", postgresql_using="brin"),
+)
+
+webhook_event_log = Table(
+    "webhook_event_log",
+    metadata,
+    Column("account_id", Text, nullable=False, comment="the platform's id of the account the event is about"),
+    Column("id", BigInteger, Identity(always=True), nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("event_type", Text, nullable=False, comment="the platform's own word"),
+    Column("external_id", Text, nullable=False, comment="deterministic; see the platform's split rules"),
+    Column("rule_version", SmallInteger, nullable=False, comment="version of the rule that made external_id"),
+    Column(
+        "payload_json", JSONB, comment="NULL where the body could not be read; the delivery has the bytes"
+    ),
+    Column("occurred_at", Timestamp, comment="the platform's clock for the thing itself"),
+    Column("delivery_id", Uuid, comment="first delivery that carried it; NULL for facts of our own"),
+    Column("defect", Text, comment="why the event cannot be projected as it is"),
+    Column("sanitized", Boolean, nullable=False, comment="payload_json differs from the raw bytes"),
+    _created_at(),
+    PrimaryKeyConstraint("account_id", "id"),
+    UniqueConstraint("provider", "account_id", "external_id"),
+)
+
+webhook_event_queue = Table(
+    "webhook_event_queue",
+    metadata,
+    Column("bucket", SmallInteger, nullable=False),
+    Column("account_id", Text, nullable=False),
+    Column("event_id", BigInteger, nullable=False),
+    Column("due_at", Timestamp, nullable=False, server_default=func.now()),
+    Column("retry_count", Integer, nullable=False, server_default=text("0")),
+    Column("error_message", Text),
+    PrimaryKeyConstraint("bucket", "account_id", "event_id"),
+    CheckConstraint("retry_count >= 0", name="retry_count"),
+)
+
+webhook_event_outcomes = Table(
+    "webhook_event_outcomes",
+    metadata,
+    Column("bucket", SmallInteger, nullable=False),
+    Column("account_id", Text, nullable=False),
+    Column("event_id", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("settled_at", Timestamp, nullable=False, server_default=func.now()),
+    Column("projector", SmallInteger, comment="version of the projection that settled it"),
+    Column("retry_count", Integer, nullable=False, server_default=text("0")),
+    Column("error_message", Text),
+    PrimaryKeyConstraint("account_id", "event_id"),
+    CheckConstraint("state IN ('done', 'ignored', 'parked', 'dead')", name="state"),
+    CheckConstraint("state NOT IN ('parked', 'dead') OR error_message IS NOT NULL", name="reason"),
+    Index(
+        "ix_webhook_event_outcomes_unsettled",
+        "state",
+        "settled_at",
+        postgresql_where=text("state IN ('parked', 'dead')"),
+    ),
+)
+
+webhook_buckets = Table(
+    "webhook_buckets",
+    metadata,
+    Column("bucket", SmallInteger, primary_key=True, autoincrement=False),
+    Column("holder", Text),
+    Column("fence", BigInteger, nullable=False, server_default=text("0")),
+    Column("leased_until", Timestamp),
+    Column("served_at", Timestamp, nullable=False, server_default=text("'-infinity'")),
+    CheckConstraint("(holder IS NULL) = (leased_until IS NULL)", name="lease"),
+)
+
+webhook_refusals = Table(
+    "webhook_refusals",
+    metadata,
+    Column("provider", Text, nullable=False),
+    Column(
+        "slot", SmallInteger, nullable=False, comment="a ring: the newest sample takes the oldest one's place"
+    ),
+    Column("reason", Text, nullable=False),
+    Column("headers", JSONB, nullable=False),
+    Column("body_head", LargeBinary, nullable=False, comment="the first bytes only"),
+    Column("body_size", Integer, nullable=False),
+    Column("refused_at", Timestamp, nullable=False, server_default=func.now()),
+    PrimaryKeyConstraint("provider", "slot"),
+)

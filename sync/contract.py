@@ -1,0 +1,108 @@
+"""What a platform's events mean for the CRM, as values."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Table
+
+from schema.crm import lookups
+from schema.events import Event
+
+ID_LIMIT = 500
+"""Longest id a row can be keyed by: an index row must stay under 2704 bytes, at up to 4 bytes a character."""
+
+LATEST = 99
+"""Rank of a fact that beats every other of its time, such as a deletion."""
+
+
+class Unprojectable(ValueError):  # noqa: N818  a word about the event, not about us
+    """This event cannot become facts as it is; trying again without a new version cannot help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upsert:
+    """A fact: the columns of one facet of one row, as of a version. Never a delta.
+
+    ``key`` leaves out ``account_id``: it is always the event's own. Without a facet the row is only made to exist.
+    """
+
+    table: Table
+    key: Mapping[str, str]
+    facet: str | None = None
+    version: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+Handler = Callable[[Event], list[Upsert]]
+
+
+@dataclass(frozen=True)
+class Projection:
+    """``handlers`` by event type; a type that is not listed changes nothing, and is counted as ignored.
+
+    ``version`` goes up when a handler would make other facts of the same event.
+    """
+
+    handlers: Mapping[str, Handler]
+    version: int
+
+
+def version(event: Event, at: datetime | None, rank: int = 0) -> str:
+    """Where a fact stands among those about one facet: by source time, then rank, then the event's identity.
+
+    Text that sorts by bytes. ``at`` is the platform's time of the fact, None where it gives none; then rank and
+    identity decide, which is arbitrary but the same for every order of arrival.
+    """
+    micros = 0 if at is None else max(0, int(at.timestamp() * 1_000_000))
+    return f"{micros:016d}.{rank:02d}.{event.external_id}"
+
+
+def look_up(event: Event, kind: str, object_id: str, reason: str) -> Upsert:
+    """Ask for the object to be read from the platform: the event says that it changed, not what it is now."""
+    return Upsert(
+        lookups,
+        {"provider": event.provider, "kind": kind, "object_id": object_id},
+        "wanted",
+        version(event, event.occurred_at),
+        {"reason": reason},
+    )
+
+
+def text(value: Any) -> str | None:
+    """A text column's value: text as PostgreSQL takes it, numbers as text, anything else as absent."""
+    if isinstance(value, str):
+        if value.isascii() and "\x00" not in value:
+            return value
+        # NUL and half surrogate pairs can still come out of JSON inside a JSON string.
+        return value.replace("\x00", "\ufffd").encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return None
+
+
+def required(value: Any, name: str) -> str:
+    """An id. Raises Unprojectable."""
+    found = text(value)
+    if not found or len(found) > ID_LIMIT:
+        raise Unprojectable(f"{name} is missing, or is not an id")
+    return found
+
+
+def integer(value: Any) -> int | None:
+    """A whole number that PostgreSQL's integer holds, also if it came as text; anything else as absent."""
+    if (
+        isinstance(value, str)
+        and value.lstrip("-").isascii()
+        and value.lstrip("-").isdigit()
+        and len(value) < 12
+    ):
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and -(2**31) <= value < 2**31:
+        return value
+    return None
+
+
+def boolean(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None

@@ -1,0 +1,247 @@
+"""Draining the log into the CRM tables: whoever wakes it, all work is found in PostgreSQL."""
+
+import asyncio
+import os
+import random
+import socket
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+import structlog
+
+from ops.runtime import metrics
+from ops.runtime.db import CONTENDED, LOST, Pool, describe
+from sync import store
+from sync.contract import Projection, Unprojectable
+from sync.store import Batch, Claimed, Fact, Lease, LeaseLostError, Settled
+
+DRAIN_SECONDS = 5.0
+"""Longest that one wake-up works before it makes room for the next."""
+
+BUCKET_BATCHES = 8
+"""Other buckets wait too: a busy one is left after this many batches and comes round again."""
+
+SWEEP_SECONDS = 1.0
+SWEEP_LANES = 4
+"""Drains that one sweep runs side by side; each holds a connection while it finds work."""
+
+BACKLOG_SECONDS = 2.0
+DEAD_AFTER_PARKED = 3
+"""An event that was released from parking and failed its whole budget again this often is dead."""
+
+log = structlog.get_logger()
+
+
+def backoff(retry_count: int, chance: Callable[[], float] = random.random) -> float:
+    """Seconds until the next try: 1, 4, 16, 64 … up to 15 minutes, less up to a quarter so that they do not march."""
+    return float(min(4.0**retry_count, 900.0)) * (1 - 0.25 * chance())
+
+
+@dataclass(frozen=True, slots=True)
+class Projected:
+    """A batch after the pure part: facts to write, and what each event came to."""
+
+    facts: list[Fact]
+    settled: list[Settled]
+    failed: list[tuple[Claimed, Exception]]
+
+
+def project(projections: Mapping[str, Projection], batch: Batch) -> Projected:
+    """Turn events into facts. An event that raises is set aside; no other notices."""
+    result = Projected([], [], [])
+    for claimed in batch.claimed:
+        event = claimed.event
+        projection = projections.get(event.provider)
+        version = projection.version if projection else 0
+        handler = projection.handlers.get(event.type) if projection else None
+        if handler is None:
+            result.settled.append(Settled(claimed, "ignored", version))
+            continue
+        try:
+            facts = handler(event)
+        except Exception as error:  # noqa: BLE001  whatever a handler stumbles over is about this event alone
+            result.failed.append((claimed, error))
+        else:
+            result.facts.extend(Fact(event.account_id, version, fact) for fact in facts)
+            result.settled.append(Settled(claimed, "done", version))
+    return result
+
+
+class Projector:
+    """One per process; any number of drains may run at once, each on buckets of its own."""
+
+    def __init__(
+        self, pool: Pool, projections: Mapping[str, Projection], *, tries: int, holder: str | None = None
+    ) -> None:
+        self._pool = pool
+        self._projections = projections
+        self._tries = tries
+        self.holder = holder or f"{socket.gethostname()}:{os.getpid()}"
+
+    async def drain(self, seconds: float = DRAIN_SECONDS) -> int:
+        """Work until nothing is due or the time is up; return how many events were taken off the queue."""
+        end = time.monotonic() + seconds
+        total = 0
+        while time.monotonic() < end:
+            async with self._pool.acquire() as connection:
+                held = await store.lease(connection, self.holder)
+                if held is None:
+                    return total
+                try:
+                    total += await self._drain_bucket(connection, held, end)
+                except LeaseLostError:
+                    log.warning("lease.lost", bucket=held.bucket)
+                    continue
+                await store.release(connection, held)
+        return total
+
+    async def _drain_bucket(self, connection: asyncpg.Connection, held: Lease, end: float) -> int:
+        total = 0
+        account = ""
+        for _ in range(BUCKET_BATCHES):
+            count, account = await self._batch(connection, held, account)
+            total += count
+            if (count == 0 and not account) or time.monotonic() >= end:
+                break
+        return total
+
+    async def _batch(self, connection: asyncpg.Connection, held: Lease, account: str) -> tuple[int, str]:
+        started = time.perf_counter()
+        try:
+            async with connection.transaction():
+                batch = await store.claim(connection, held, account)
+                if not batch.claimed:
+                    return 0, batch.next_account
+                begun = datetime.now(UTC)
+                result = project(self._projections, batch)
+                rows = await self._write(connection, held, result)
+        except (*LOST, *CONTENDED, LeaseLostError):
+            raise
+        except Exception as error:  # noqa: BLE001  a row that PostgreSQL refuses: find the event it comes from
+            log.warning("batch.refused", bucket=held.bucket, error=describe(error))
+            return await self._one_by_one(connection, held, batch), batch.next_account
+        self._count(batch, result, rows, begun, started)
+        return len(batch.claimed), batch.next_account
+
+    async def _write(self, connection: asyncpg.Connection, held: Lease, result: Projected) -> int:
+        """Effects and progress, in the caller's one transaction."""
+        rows = await store.apply(connection, result.facts) if result.facts else 0
+        if result.settled:
+            await store.settle(connection, held, result.settled)
+        for claimed, error in result.failed:
+            await self._fail(connection, held, claimed, error)
+        return rows
+
+    async def _one_by_one(self, connection: asyncpg.Connection, held: Lease, batch: Batch) -> int:
+        for claimed in batch.claimed:
+            result = project(self._projections, Batch([claimed], ""))
+            try:
+                async with connection.transaction():
+                    await store.renew(connection, held)
+                    await self._write(connection, held, result)
+            except (*LOST, *CONTENDED, LeaseLostError):
+                raise
+            except Exception as error:  # noqa: BLE001  this one
+                async with connection.transaction():
+                    await store.renew(connection, held)
+                    await self._fail(connection, held, claimed, error)
+        return len(batch.claimed)
+
+    async def _fail(
+        self, connection: asyncpg.Connection, held: Lease, claimed: Claimed, error: Exception
+    ) -> None:
+        failures = claimed.retry_count + 1
+        # What the event itself says cannot be done does not get better by waiting.
+        parked = isinstance(error, Unprojectable) or failures % self._tries == 0
+        state = (
+            "dead"
+            if parked and failures >= self._tries * DEAD_AFTER_PARKED
+            else "parked"
+            if parked
+            else "retried"
+        )
+        message = f"{describe(error)}: {error}"[:500] if isinstance(error, Unprojectable) else describe(error)
+        log.warning(
+            "event.failed",
+            state=state,
+            event=claimed.id,
+            platform=claimed.event.provider,
+            delivery=str(claimed.delivery_id),
+            error=message,
+            retry_count=failures,
+        )
+        metrics.projected.labels(claimed.event.provider, state).inc()
+        if parked:
+            projection = self._projections.get(claimed.event.provider)
+            version = projection.version if projection else 0
+            await store.park(connection, held, claimed, state, message, version)
+        else:
+            await store.retry_later(connection, held, claimed, message, backoff(claimed.retry_count))
+
+    def _count(self, batch: Batch, result: Projected, rows: int, begun: datetime, started: float) -> None:
+        seconds = time.perf_counter() - started
+        done = datetime.now(UTC)
+        metrics.project_batch.observe(len(batch.claimed))
+        metrics.project_seconds.observe(seconds)
+        for item in result.settled:
+            claimed = item.claimed
+            provider = claimed.event.provider
+            metrics.projected.labels(provider, item.state).inc()
+            metrics.wait_seconds.labels(provider).observe(
+                max(0.0, (begun - claimed.created_at).total_seconds())
+            )
+            metrics.end_to_end_seconds.labels(provider).observe(
+                max(0.0, (done - claimed.created_at).total_seconds())
+            )
+        log.info(
+            "events.projected",
+            count=len(result.settled),
+            failed=len(result.failed),
+            rows=rows,
+            ms=round(seconds * 1000, 1),
+            deliveries=sorted({str(claimed.delivery_id) for claimed in batch.claimed})[:10],
+        )
+
+    async def sweep(self, stop: asyncio.Event) -> None:
+        """Look for due work every second, whether or not anybody rang."""
+        while not stop.is_set():
+            try:
+                async with asyncio.TaskGroup() as lanes:
+                    for _ in range(SWEEP_LANES):
+                        lanes.create_task(self.drain())
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:  # noqa: BLE001  the sweep is what everything else falls back on
+                metrics.sweep_failures.labels(describe(error)[:40]).inc()
+                log.warning("sweep.failed", error=describe(error))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), SWEEP_SECONDS)
+
+    async def watch_backlog(self, stop: asyncio.Event) -> None:
+        """Keep the backlog gauges fresh."""
+        while not stop.is_set():
+            try:
+                async with self._pool.acquire() as connection:
+                    found = await store.backlog(connection)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:  # noqa: BLE001  the gauge's own age says that it is old
+                log.warning("backlog.not_counted", error=describe(error))
+            else:
+                metrics.backlog.set(found.waiting)
+                metrics.oldest_due_seconds.set(found.oldest_due_seconds)
+                for state, count in found.unsettled.items():
+                    metrics.unsettled.labels(state).set(count)
+                metrics.backlog_updated.set_to_current_time()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), BACKLOG_SECONDS)
+
+
+async def project_events(ctx: dict[Any, Any]) -> None:
+    """The arq job: somebody rang."""
+    await ctx["projector"].drain()

@@ -1,0 +1,92 @@
+"""Real servers for every test that needs one: a throw-away PostgreSQL cluster and Redis per run."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from ops.cli.migrate import migrate
+from ops.runtime import logs
+from ops.runtime.embedded import Postgres, Redis, scratch
+from tests.support import Process, Service
+
+logs.configure("error")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """One cluster for the run, with durability on: crash tests make their own."""
+    with scratch() as directory:
+        directory.chmod(0o755)
+        server = Postgres.at(directory / "pg", settings={"max_connections": "200"})
+        server.start()
+        yield server
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def template(postgres: Postgres) -> str:
+    """A database at head, made once; tests get clones of it."""
+    postgres.sql("CREATE DATABASE template_landfall OWNER landfall")
+    migrate(postgres.dsn("template_landfall"))
+    return "template_landfall"
+
+
+_number = iter(range(10**6))
+
+
+@pytest.fixture
+def database(postgres: Postgres, template: str) -> Iterator[str]:
+    """The DSN of a fresh, migrated database."""
+    name = f"test_{next(_number)}"
+    postgres.sql(f"CREATE DATABASE {name} TEMPLATE {template} OWNER landfall STRATEGY file_copy")
+    yield postgres.dsn(name)
+    postgres.sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def connection(database: str) -> AsyncIterator[asyncpg.Connection]:
+    """The owner's connection, for looking and arranging."""
+    opened = await asyncpg.connect(database)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[Redis]:
+    with scratch() as directory:
+        server = Redis.at(directory / "redis")
+        server.start()
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def redis_url(redis_server: Redis) -> str:
+    """A numbered database of the run's Redis, empty."""
+    import redis
+
+    number = next(_number) % 16
+    url = f"redis://127.0.0.1:{redis_server.port}/{number}"
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+    return url
+
+
+@pytest.fixture
+async def service(database: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Service]:
+    """The web process and the worker, as real processes."""
+    running = Service(database, redis_url, tmp_path)
+    await running.start()
+    yield running
+    await running.stop()
+
+
+@pytest.fixture
+async def spawned() -> AsyncIterator[list[Process]]:
+    """Put processes here and they are gone when the test is over."""
+    processes: list[Process] = []
+    yield processes
+    await asyncio.gather(*(process.kill() for process in processes))

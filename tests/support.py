@@ -1,0 +1,249 @@
+"""What tests share: signing as the platforms document it, real processes, and waiting with an end."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import asyncpg
+
+from ops.runtime.embedded import free_port
+
+INSTAGRAM_SECRET = "ig-secret-canary-7f3a"
+META_SECRET = "meta-secret-canary-91bc"
+TIKTOK_SECRET = "tt-secret-canary-55de"
+VERIFY_TOKEN = "verify-canary-0c2e"
+CANARIES = (INSTAGRAM_SECRET, META_SECRET, TIKTOK_SECRET, VERIFY_TOKEN)
+
+ENVIRONMENT = {
+    "INSTAGRAM_APP_SECRET": INSTAGRAM_SECRET,
+    "META_APP_SECRET": META_SECRET,
+    "META_VERIFY_TOKEN": VERIFY_TOKEN,
+    "TIKTOK_CLIENT_SECRET": TIKTOK_SECRET,
+}
+VARIABLES = {
+    "INSTAGRAM_APP_SECRET": (INSTAGRAM_SECRET,),
+    "META_APP_SECRET": (META_SECRET,),
+    "INSTAGRAM_VERIFY_TOKEN": (),
+    "META_VERIFY_TOKEN": (VERIFY_TOKEN,),
+    "TIKTOK_CLIENT_SECRET": (TIKTOK_SECRET,),
+    "TIKTOK_CLIENT_KEY": (),
+}
+
+
+def sign_meta(body: bytes, secret: str = META_SECRET) -> dict[str, str]:
+    """``X-Hub-Signature-256`` as ``meta.md`` 1.2 has it."""
+    return {"X-Hub-Signature-256": "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}
+
+
+def sign_tiktok(body: bytes, at: float | None = None, secret: str = TIKTOK_SECRET) -> dict[str, str]:
+    """``TikTok-Signature`` as ``tiktok.md`` 2.2 has it; ``at`` is unix seconds, now if not given."""
+    stamp = str(int(time.time() if at is None else at))
+    digest = hmac.new(secret.encode(), stamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+    return {"TikTok-Signature": f"t={stamp},s={digest}"}
+
+
+SIGN: dict[str, Callable[[bytes], dict[str, str]]] = {"instagram": sign_meta, "tiktok": sign_tiktok}
+
+
+def comment(
+    number: int, *, account: str = "17841400000000001", text: str = "hello", **value: Any
+) -> dict[str, Any]:
+    """One documented comment notification, as an entry."""
+    media = {"id": f"1790{number % 7:04d}", "media_product_type": "FEED"}
+    author = {"id": f"77{number % 11}", "username": f"user{number % 11}"}
+    body = {"id": f"1785{number:08d}", "text": text, "from": author, "media": media} | value
+    return {"id": account, "time": 1_760_000_000 + number, "changes": [{"field": "comments", "value": body}]}
+
+
+def instagram(*entries: dict[str, Any]) -> bytes:
+    return json.dumps({"object": "instagram", "entry": list(entries)}).encode()
+
+
+def tiktok(
+    event: str, content: dict[str, Any], *, at: int = 1_760_000_000, account: str = "-000person"
+) -> bytes:
+    """One documented TikTok event; ``content`` is serialised into a string, as the platform does."""
+    return json.dumps(
+        {
+            "client_key": "awkey",
+            "event": event,
+            "create_time": at,
+            "user_openid": account,
+            "content": json.dumps(content),
+        }
+    ).encode()
+
+
+async def eventually(check: Callable[[], Awaitable[Any]], seconds: float = 30.0, every: float = 0.05) -> Any:
+    """The first true answer of ``check``; fails with its last one when the time is up."""
+    end = time.monotonic() + seconds
+    while True:
+        found = await check()
+        if found:
+            return found
+        assert time.monotonic() < end, f"still {found!r} after {seconds} s"
+        await asyncio.sleep(every)
+
+
+@dataclass
+class Process:
+    """A `landfall` command as a child process; its output goes to a file."""
+
+    arguments: tuple[str, ...]
+    environment: dict[str, str]
+    log: Path
+    child: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> "Process":
+        with self.log.open("ab") as output:
+            self.child = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "ops.cli.main",
+                *self.arguments,
+                env={"PATH": os.environ["PATH"], "HOME": str(self.log.parent), **self.environment},
+                cwd=self.log.parent,  # no .env of ours, no .landfall of ours
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        return self
+
+    @property
+    def pid(self) -> int:
+        assert self.child is not None
+        return self.child.pid
+
+    @property
+    def running(self) -> bool:
+        return self.child is not None and self.child.returncode is None
+
+    def signal(self, number: int) -> None:
+        if self.running:
+            os.kill(self.pid, number)
+
+    async def kill(self) -> None:
+        self.signal(signal.SIGCONT)
+        self.signal(signal.SIGKILL)
+        if self.child is not None:
+            await self.child.wait()
+
+    async def terminate(self, seconds: float = 20.0) -> int:
+        """SIGTERM, and its exit code."""
+        assert self.child is not None
+        self.signal(signal.SIGTERM)
+        async with asyncio.timeout(seconds):
+            return await self.child.wait()
+
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")
+
+
+@dataclass
+class Service:
+    """`landfall serve` and `landfall work` against one database, and a client that talks to them."""
+
+    database: str
+    redis_url: str | None
+    directory: Path
+    extra: dict[str, str] = field(default_factory=dict)
+    port: int = field(default_factory=free_port)
+    web_metrics: int = field(default_factory=free_port)
+    work_metrics: int = field(default_factory=free_port)
+    web: Process = field(init=False)
+    worker: Process = field(init=False)
+    client: aiohttp.ClientSession = field(init=False)
+
+    def __post_init__(self) -> None:
+        shared = {
+            **ENVIRONMENT,
+            "DATABASE_URL": self.database,
+            "LANDFALL_HTTP_PORT": str(self.port),
+            **self.extra,
+        }
+        if self.redis_url is not None:
+            shared["REDIS_URL"] = self.redis_url
+        self.web = self._process("serve", shared, self.web_metrics)
+        self.worker = self._process("work", shared, self.work_metrics)
+
+    def _process(self, command: str, shared: dict[str, str], metrics_port: int) -> Process:
+        environment = {**shared, "LANDFALL_METRICS_PORT": str(metrics_port)}
+        return Process((command,), environment, self.directory / f"{command}.log")
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def start(self, *, worker: bool = True) -> None:
+        self.client = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30))
+        await self.web.start()
+        if worker:
+            await self.worker.start()
+        await eventually(self.answering)
+
+    async def answering(self, path: str = "/healthz") -> bool:
+        assert self.web.running, self.web.output()[-3000:]
+        try:
+            async with self.client.get(self.url + path) as response:
+                return response.status == 200
+        except aiohttp.ClientError:
+            return False
+
+    async def stop(self) -> None:
+        await self.client.close()
+        await self.web.kill()
+        await self.worker.kill()
+
+    async def send(
+        self, platform: str, body: bytes, headers: dict[str, str] | None = None
+    ) -> tuple[int, dict[str, Any]]:
+        """POST a delivery, signed unless headers are given; the status and the JSON answer."""
+        headers = SIGN[platform](body) if headers is None else headers
+        async with self.client.post(
+            f"{self.url}/api/webhooks/{platform}", data=body, headers=headers
+        ) as response:
+            return response.status, await response.json()
+
+    async def metrics(self, port: int | None = None) -> dict[str, float]:
+        """Every sample of a process, by its full name with labels."""
+        async with self.client.get(f"http://127.0.0.1:{port or self.web_metrics}/metrics") as response:
+            lines = (await response.text()).splitlines()
+        return {
+            name: float(value)
+            for name, _, value in (x.rpartition(" ") for x in lines if not x.startswith("#"))
+        }
+
+
+async def drained(connection: asyncpg.Connection, seconds: float = 30.0) -> None:
+    """Wait until nothing waits."""
+
+    async def empty() -> bool:
+        return await connection.fetchval("SELECT count(*) FROM webhook_event_queue") == 0
+
+    await eventually(empty, seconds)
+
+
+async def rows(connection: asyncpg.Connection, table: str) -> list[dict[str, Any]]:
+    """A table whole, in a fixed order."""
+    return [
+        dict(row)
+        for row in await connection.fetch(f'SELECT * FROM {table} ORDER BY {table}::text COLLATE "C"')
+    ]
+
+
+async def crm(connection: asyncpg.Connection) -> dict[str, list[dict[str, Any]]]:
+    """Every CRM table: what must be equal, byte for byte, whatever happened on the way."""
+    from schema.crm import CRM_TABLES
+
+    return {table.name: await rows(connection, table.name) for table in CRM_TABLES}
