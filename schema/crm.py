@@ -38,9 +38,7 @@ def _account_id() -> Column[Any]:
 
 
 def _projector() -> Column[Any]:
-    return Column(
-        "projector", SmallInteger, nullable=False, comment="newest projection version that wrote here"
-    )
+    return Column("projector", SmallInteger, nullable=False, comment="newest projection version that wrote here")
 
 
 def _facet(name: str, *columns: Column[Any]) -> Iterator[Column[Any]]:
@@ -107,9 +105,7 @@ ig_comments = Table(
         Column("is_own", Boolean, comment="written by the account itself"),
         Column("is_live", Boolean, comment="written during a live broadcast"),
     ),
-    *_facet(
-        "details", Column("commented_at", Timestamp), Column("hidden", Boolean), Column("like_count", Integer)
-    ),
+    *_facet("details", Column("commented_at", Timestamp), Column("hidden", Boolean), Column("like_count", Integer)),
     *_facet("deletion", Column("deleted_at", Timestamp)),
     _projector(),
     PrimaryKeyConstraint("account_id", "external_id"),
@@ -123,9 +119,7 @@ tiktok_accounts = Table(
     Column("account_id", Text, nullable=False, comment="open_id, which is per app"),
     *_facet(
         "removal",
-        Column(
-            "authorization_removed_at", Timestamp, comment="compare with when the connection was authorised"
-        ),
+        Column("authorization_removed_at", Timestamp, comment="compare with when the connection was authorised"),
         Column("removal_reason", Integer),
     ),
     _projector(),
@@ -157,9 +151,7 @@ tiktok_post_ids = Table(
     *_facet("visibility", Column("is_public", Boolean), Column("visibility_at", Timestamp)),
     _projector(),
     PrimaryKeyConstraint("account_id", "publish_id", "post_id"),
-    ForeignKeyConstraint(
-        ["account_id", "publish_id"], ["tiktok_posts.account_id", "tiktok_posts.external_id"]
-    ),
+    ForeignKeyConstraint(["account_id", "publish_id"], ["tiktok_posts.account_id", "tiktok_posts.external_id"]),
 )
 
 lookups = Table(

@@ -61,18 +61,14 @@ def _created_at() -> Column[object]:
 webhook_deliveries = Table(
     "webhook_deliveries",
     metadata,
-    Column(
-        "id", Uuid, primary_key=True, comment="UUIDv7; the correlation id of everything that follows from it"
-    ),
+    Column("id", Uuid, primary_key=True, comment="UUIDv7; the correlation id of everything that follows from it"),
     Column("provider", Text, nullable=False),
     Column("body", LargeBinary, nullable=False, comment="the bytes the signature was made over"),
     Column("body_sha256", LargeBinary, nullable=False),
     Column("headers", JSONB, nullable=False, comment="as received, less anything secret"),
     Column("verdict", Text, nullable=False),
     Column("verdict_reason", Text),
-    Column(
-        "secret_used", Text, nullable=False, comment="name of the variable, and which of its values matched"
-    ),
+    Column("secret_used", Text, nullable=False, comment="name of the variable, and which of its values matched"),
     Column("signed_at", Timestamp, comment="time in the signature, where the scheme has one"),
     Column("event_count", Integer, nullable=False),
     Column("new_event_count", Integer, nullable=False),
@@ -91,9 +87,7 @@ webhook_event_log = Table(
     Column("event_type", Text, nullable=False, comment="the platform's own word"),
     Column("external_id", Text, nullable=False, comment="deterministic; see the platform's split rules"),
     Column("rule_version", SmallInteger, nullable=False, comment="version of the rule that made external_id"),
-    Column(
-        "payload_json", JSONB, comment="NULL where the body could not be read; the delivery has the bytes"
-    ),
+    Column("payload_json", JSONB, comment="NULL where the body could not be read; the delivery has the bytes"),
     Column("occurred_at", Timestamp, comment="the platform's clock for the thing itself"),
     Column("delivery_id", Uuid, comment="first delivery that carried it; NULL for facts of our own"),
     Column("defect", Text, comment="why the event cannot be projected as it is"),
@@ -101,6 +95,7 @@ webhook_event_log = Table(
     _created_at(),
     PrimaryKeyConstraint("account_id", "id"),
     UniqueConstraint("provider", "account_id", "external_id"),
+    Index("ix_webhook_event_log_id", "id"),  # the newest events, and one by its number, whatever its account
 )
 
 webhook_event_queue = Table(
@@ -153,9 +148,7 @@ webhook_refusals = Table(
     "webhook_refusals",
     metadata,
     Column("provider", Text, nullable=False),
-    Column(
-        "slot", SmallInteger, nullable=False, comment="a ring: the newest sample takes the oldest one's place"
-    ),
+    Column("slot", SmallInteger, nullable=False, comment="a ring: the newest sample takes the oldest one's place"),
     Column("reason", Text, nullable=False),
     Column("headers", JSONB, nullable=False),
     Column("body_head", LargeBinary, nullable=False, comment="the first bytes only"),

@@ -182,9 +182,7 @@ async def apply(connection: asyncpg.Connection, facts: Iterable[Fact]) -> int:
     folded: dict[str, dict[tuple[str, ...], _Row]] = {}
     for fact in facts:
         upsert = fact.upsert
-        key = tuple(
-            fact.account_id if name == "account_id" else upsert.key[name] for name in _key_names(upsert.table)
-        )
+        key = tuple(fact.account_id if name == "account_id" else upsert.key[name] for name in _key_names(upsert.table))
         row = folded.setdefault(upsert.table.name, {}).setdefault(key, _Row(fact.projector, {}))
         row.projector = max(row.projector, fact.projector)
         if upsert.facet is not None and upsert.version > row.facets.get(upsert.facet, ("", {}))[0]:
@@ -223,9 +221,7 @@ def _statement(table: Table) -> tuple[str, tuple[Column[Any], ...]]:
     columns = tuple(c for c in table.columns if c.computed is None)
     names = ", ".join(c.name for c in columns)
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    arrays = ", ".join(
-        f"${n}::{c.type.compile(dialect).split(' COLLATE')[0]}[]" for n, c in enumerate(columns, 1)
-    )
+    arrays = ", ".join(f"${n}::{c.type.compile(dialect).split(' COLLATE')[0]}[]" for n, c in enumerate(columns, 1))
     guards = {c.info["guards"]: f"excluded.{c.name} > t.{c.name}" for c in columns if "guards" in c.info}
     sets = []
     for column in columns:

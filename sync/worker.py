@@ -152,24 +152,16 @@ class Projector:
                     await self._fail(connection, held, claimed, error)
         return len(batch.claimed)
 
-    async def _fail(
-        self, connection: asyncpg.Connection, held: Lease, claimed: Claimed, error: Exception
-    ) -> None:
+    async def _fail(self, connection: asyncpg.Connection, held: Lease, claimed: Claimed, error: Exception) -> None:
         failures = claimed.retry_count + 1
         # What the event itself says cannot be done does not get better by waiting.
         parked = isinstance(error, Unprojectable) or failures % self._tries == 0
-        state = (
-            "dead"
-            if parked and failures >= self._tries * DEAD_AFTER_PARKED
-            else "parked"
-            if parked
-            else "retried"
-        )
+        state = "dead" if parked and failures >= self._tries * DEAD_AFTER_PARKED else "parked" if parked else "retried"
         message = f"{describe(error)}: {error}"[:500] if isinstance(error, Unprojectable) else describe(error)
         log.warning(
             "event.failed",
             state=state,
-            event=claimed.id,
+            event_id=claimed.id,
             platform=claimed.event.provider,
             delivery=str(claimed.delivery_id),
             error=message,
@@ -192,12 +184,8 @@ class Projector:
             claimed = item.claimed
             provider = claimed.event.provider
             metrics.projected.labels(provider, item.state).inc()
-            metrics.wait_seconds.labels(provider).observe(
-                max(0.0, (begun - claimed.created_at).total_seconds())
-            )
-            metrics.end_to_end_seconds.labels(provider).observe(
-                max(0.0, (done - claimed.created_at).total_seconds())
-            )
+            metrics.wait_seconds.labels(provider).observe(max(0.0, (begun - claimed.created_at).total_seconds()))
+            metrics.end_to_end_seconds.labels(provider).observe(max(0.0, (done - claimed.created_at).total_seconds()))
         log.info(
             "events.projected",
             count=len(result.settled),

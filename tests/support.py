@@ -55,9 +55,7 @@ def sign_tiktok(body: bytes, at: float | None = None, secret: str = TIKTOK_SECRE
 SIGN: dict[str, Callable[[bytes], dict[str, str]]] = {"instagram": sign_meta, "tiktok": sign_tiktok}
 
 
-def comment(
-    number: int, *, account: str = "17841400000000001", text: str = "hello", **value: Any
-) -> dict[str, Any]:
+def comment(number: int, *, account: str = "17841400000000001", text: str = "hello", **value: Any) -> dict[str, Any]:
     """One documented comment notification, as an entry."""
     media = {"id": f"1790{number % 7:04d}", "media_product_type": "FEED"}
     author = {"id": f"77{number % 11}", "username": f"user{number % 11}"}
@@ -69,9 +67,7 @@ def instagram(*entries: dict[str, Any]) -> bytes:
     return json.dumps({"object": "instagram", "entry": list(entries)}).encode()
 
 
-def tiktok(
-    event: str, content: dict[str, Any], *, at: int = 1_760_000_000, account: str = "-000person"
-) -> bytes:
+def tiktok(event: str, content: dict[str, Any], *, at: int = 1_760_000_000, account: str = "-000person") -> bytes:
     """One documented TikTok event; ``content`` is serialised into a string, as the platform does."""
     return json.dumps(
         {
@@ -210,19 +206,14 @@ class Service:
     ) -> tuple[int, dict[str, Any]]:
         """POST a delivery, signed unless headers are given; the status and the JSON answer."""
         headers = SIGN[platform](body) if headers is None else headers
-        async with self.client.post(
-            f"{self.url}/api/webhooks/{platform}", data=body, headers=headers
-        ) as response:
+        async with self.client.post(f"{self.url}/api/webhooks/{platform}", data=body, headers=headers) as response:
             return response.status, await response.json()
 
     async def metrics(self, port: int | None = None) -> dict[str, float]:
         """Every sample of a process, by its full name with labels."""
         async with self.client.get(f"http://127.0.0.1:{port or self.web_metrics}/metrics") as response:
             lines = (await response.text()).splitlines()
-        return {
-            name: float(value)
-            for name, _, value in (x.rpartition(" ") for x in lines if not x.startswith("#"))
-        }
+        return {name: float(value) for name, _, value in (x.rpartition(" ") for x in lines if not x.startswith("#"))}
 
 
 async def drained(connection: asyncpg.Connection, seconds: float = 30.0) -> None:
@@ -236,10 +227,7 @@ async def drained(connection: asyncpg.Connection, seconds: float = 30.0) -> None
 
 async def rows(connection: asyncpg.Connection, table: str) -> list[dict[str, Any]]:
     """A table whole, in a fixed order."""
-    return [
-        dict(row)
-        for row in await connection.fetch(f'SELECT * FROM {table} ORDER BY {table}::text COLLATE "C"')
-    ]
+    return [dict(row) for row in await connection.fetch(f'SELECT * FROM {table} ORDER BY {table}::text COLLATE "C"')]
 
 
 async def crm(connection: asyncpg.Connection) -> dict[str, list[dict[str, Any]]]:
@@ -247,3 +235,29 @@ async def crm(connection: asyncpg.Connection) -> dict[str, list[dict[str, Any]]]
     from schema.crm import CRM_TABLES
 
     return {table.name: await rows(connection, table.name) for table in CRM_TABLES}
+
+
+async def append_event(connection: asyncpg.Connection, account: str, external_id: str, **event: Any) -> int:
+    """Append one event and queue it, without a delivery; its id."""
+    from schema.events import bucket_of
+
+    provider = event.get("provider", "instagram")
+    return await connection.fetchval(
+        """
+        WITH added AS (
+            INSERT INTO webhook_event_log (account_id, provider, event_type, external_id, rule_version, payload_json,
+                occurred_at, sanitized)
+            VALUES ($1, $2, $3, $4, 1, $5::jsonb, $6, false) RETURNING id
+        ), queued AS (
+            INSERT INTO webhook_event_queue (bucket, account_id, event_id) SELECT $7, $1, id FROM added
+        )
+        SELECT id FROM added
+        """,
+        account,
+        provider,
+        event.get("type", "comments"),
+        external_id,
+        json.dumps(event.get("payload", {})),
+        event.get("occurred_at"),
+        bucket_of(provider, account),
+    )

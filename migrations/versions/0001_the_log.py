@@ -60,6 +60,7 @@ COMMENT ON COLUMN webhook_event_log.occurred_at IS 'the platform''s clock for th
 COMMENT ON COLUMN webhook_event_log.delivery_id IS 'first delivery that carried it; NULL for facts of our own';
 COMMENT ON COLUMN webhook_event_log.defect IS 'why the event cannot be projected as it is';
 COMMENT ON COLUMN webhook_event_log.sanitized IS 'payload_json differs from the raw bytes';
+CREATE INDEX ix_webhook_event_log_id ON webhook_event_log (id);
 CREATE TABLE webhook_event_queue (
     bucket SMALLINT NOT NULL,
     account_id TEXT NOT NULL,

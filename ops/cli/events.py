@@ -10,7 +10,9 @@ import click
 from ops.runtime import db
 from ops.runtime.settings import Configuration
 
-_COLUMNS = "id, created_at, provider, event_type, state, account_id, external_id, retry_count, error_message, delivery_id"
+_COLUMNS = (
+    "id, created_at, provider, event_type, state, account_id, external_id, retry_count, error_message, delivery_id"
+)
 
 _FILTERS = {
     "state": "state = $@",
@@ -47,9 +49,7 @@ async def show_list(
         return
     for row in rows:
         line = f"{row['id']:>8}  {row['created_at']:%m-%d %H:%M:%S}  {row['state']:<8} {row['provider']:<10} "
-        click.echo(
-            f"{line}{row['event_type']:<40} {row['account_id']:<20} {row['error_message'] or ''}".rstrip()
-        )
+        click.echo(f"{line}{row['event_type']:<40} {row['account_id']:<20} {row['error_message'] or ''}".rstrip())
     if not rows:
         click.echo("no events fit", err=True)
 

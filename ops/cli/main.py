@@ -1,6 +1,7 @@
 """The `landfall` command."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -76,9 +77,7 @@ def work() -> None:
 
 
 @main.command()
-@click.option(
-    "--down", "down_to", metavar="REVISION", help="Go back to a revision, or to `base`: this drops data."
-)
+@click.option("--down", "down_to", metavar="REVISION", help="Go back to a revision, or to `base`: this drops data.")
 def migrate(down_to: str | None) -> None:
     """Bring the database schema to this release."""
     from ops.cli.migrate import migrate as program
@@ -186,15 +185,14 @@ def db_seed() -> None:
 
 @main.command()
 @click.option("--directory", type=click.Path(path_type=Path), help="Where the servers keep their data.")
-@click.option(
-    "--pace", default=20.0, show_default=True, type=click.FloatRange(0, 2000), help="Deliveries a second."
-)
+@click.option("--pace", default=20.0, show_default=True, type=click.FloatRange(0, 2000), help="Deliveries a second.")
 @click.option("--for", "seconds", type=click.FloatRange(0), help="Stop after so many seconds.")
 def up(directory: Path | None, pace: float, seconds: float | None) -> None:
     """Start everything on this machine and watch signed webhooks become rows."""
     from ops.cli.up import up as program
 
-    sys.exit(asyncio.run(program(directory, pace, seconds)))
+    chosen = directory or Path(os.environ.get("LANDFALL_DATA_DIR") or ".landfall")
+    sys.exit(asyncio.run(program(chosen.absolute(), pace, seconds)))
 
 
 if __name__ == "__main__":

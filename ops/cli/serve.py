@@ -28,9 +28,7 @@ async def serve(configuration: Configuration) -> None:
     stop = wiring.stop_event()
     async with (
         await open_pool(dsn, "ingest", COMMIT_CONNECTIONS, role=role, statement_seconds=5) as ingest_pool,
-        await open_pool(
-            dsn, "ingest-samples", 1, role=role, wait_seconds=0.05, statement_seconds=1
-        ) as samples,
+        await open_pool(dsn, "ingest-samples", 1, role=role, wait_seconds=0.05, statement_seconds=1) as samples,
         await open_pool(dsn, "ingest-health", 1, role=role, statement_seconds=2) as health_pool,
     ):
         bell = open_bell(None if settings.redis_url is None else settings.redis_url.get_secret_value())

@@ -5,11 +5,12 @@ import signal
 from collections.abc import Mapping
 from importlib.resources import files
 
-import ingest.platforms
-import sync.platforms
 from aiohttp import web
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+
+import ingest.platforms
+import sync.platforms
 from ingest.contract import Webhook
 from ops.runtime.discovery import discover
 from ops.runtime.settings import Configuration

@@ -61,9 +61,7 @@ async def work(configuration: Configuration) -> None:
         ]
         if settings.redis_url is not None:
             url = settings.redis_url.get_secret_value()
-            tasks.append(
-                asyncio.create_task(_answer_bell(url, projector, settings.landfall_worker_jobs), name="bell")
-            )
+            tasks.append(asyncio.create_task(_answer_bell(url, projector, settings.landfall_worker_jobs), name="bell"))
         await stop.wait()
         log.info("work.stopping")
         for task in tasks[2:]:
@@ -79,16 +77,14 @@ async def work(configuration: Configuration) -> None:
 
 async def _answer_bell(url: str, projector: Projector, jobs: int) -> None:
     """Run arq's worker, and build it anew when it fails: it ends with its first lost connection (faults.md C2)."""
-    logging.getLogger("arq.worker").setLevel(
-        logging.ERROR
-    )  # a Redis that is away is one line of ours, not many
+    logging.getLogger("arq.worker").setLevel(logging.ERROR)  # a Redis that is away is one line of ours, not many
     pause = FIRST_PAUSE_SECONDS
     while True:
         started = asyncio.get_running_loop().time()
         worker: Worker | None = None
         try:
             worker = Worker(
-                functions=[func(project_events, name=PROJECT_EVENTS, keep_result=0, timeout=JOB_SECONDS)],  # type: ignore[arg-type]
+                functions=[func(project_events, name=PROJECT_EVENTS, keep_result=0, timeout=JOB_SECONDS)],
                 queue_name=QUEUE,
                 redis_settings=redis_settings(url),
                 handle_signals=False,

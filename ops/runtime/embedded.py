@@ -47,6 +47,7 @@ def free_port(preferred: int = 0) -> int:
     """``preferred`` if nobody listens there, else one the system chooses."""
     for port in (preferred, 0):
         with socket.socket() as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do: a restart is not "taken"
             probe.bind(("127.0.0.1", port))
             found: int = probe.getsockname()[1]
             return found
@@ -62,7 +63,8 @@ class Server:
 
     @property
     def pid(self) -> int:
-        assert self.process is not None
+        if self.process is None:
+            raise StartError("it was never started")
         return self.process.pid
 
     @property
@@ -104,9 +106,7 @@ class Server:
 
     def failed(self, what: str) -> StartError:
         tail = self.log.read_text(errors="replace").splitlines()[-15:] if self.log.exists() else []
-        return StartError(
-            "\n".join([f"{what} did not start; its log says:", *(f"  {line}" for line in tail)])
-        )
+        return StartError("\n".join([f"{what} did not start; its log says:", *(f"  {line}" for line in tail)]))
 
 
 @dataclass
@@ -192,9 +192,7 @@ class Postgres(Server):
         while self.running and time.monotonic() < end:
             with suppress(OSError, IndexError):
                 lines = (self.data / "postmaster.pid").read_text().splitlines()
-                if (
-                    lines[0] == str(self.pid) and lines[7].strip() == "ready"
-                ):  # a killed server leaves its file
+                if lines[0] == str(self.pid) and lines[7].strip() == "ready":  # a killed server leaves its file
                     return
             time.sleep(0.02)
         error = self.failed("PostgreSQL")

@@ -47,9 +47,7 @@ async def check_database(pool: Pool, head: str) -> dict[str, Check]:
         "postgresql": Check(ok=True),
         "schema": Check(
             revision == head,
-            ""
-            if revision == head
-            else f"schema is at {revision}, this release needs {head}: run `landfall migrate`",
+            "" if revision == head else f"schema is at {revision}, this release needs {head}: run `landfall migrate`",
         ),
         "durability": Check(
             not weak,

@@ -9,9 +9,7 @@ from typing import Any
 import structlog
 
 # The last line of defence: fields that name a secret, and URLs that carry one. The first is not to log them.
-_SECRET_FIELD = re.compile(
-    r"secret|token|password|authorization|signature|cookie|dsn|api_?key", re.IGNORECASE
-)
+_SECRET_FIELD = re.compile(r"secret|token|password|authorization|signature|cookie|dsn|api_?key", re.IGNORECASE)
 _URL_PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@\s]+@")
 
 

@@ -8,9 +8,7 @@ _SLOW = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 9
 deliveries = Counter(
     "landfall_ingest_deliveries_total", "Webhook requests, by how they were answered", ["platform", "outcome"]
 )
-refusals = Counter(
-    "landfall_ingest_refusals_total", "Webhook requests refused, by reason", ["platform", "reason"]
-)
+refusals = Counter("landfall_ingest_refusals_total", "Webhook requests refused, by reason", ["platform", "reason"])
 events = Counter("landfall_ingest_events_total", "Events in accepted deliveries", ["platform", "outcome"])
 secret_matches = Counter(
     "landfall_ingest_secret_matches_total",

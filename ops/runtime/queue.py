@@ -119,9 +119,7 @@ class ArqBell:
     async def _enqueue(self) -> bool:
         if self._redis is None:
             self._redis = await open_redis(self._url)
-        for _ in range(
-            2
-        ):  # the first may be running, past its last look; two in that state are enough to skip
+        for _ in range(2):  # the first may be running, past its last look; two in that state are enough to skip
             self._turn = (self._turn + 1) % SLOTS
             job = await self._redis.enqueue_job(
                 PROJECT_EVENTS, _job_id=f"{PROJECT_EVENTS}:{self._turn}", _queue_name=QUEUE, _expires=60

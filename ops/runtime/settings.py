@@ -21,9 +21,7 @@ class ConfigurationError(Exception):
     """Every missing or bad variable, together; each line says how to mend it. Never shows a value."""
 
     def __init__(self, problems: list[str]) -> None:
-        super().__init__(
-            "\n".join(["The configuration cannot be used:", *(f"  - {line}" for line in problems)])
-        )
+        super().__init__("\n".join(["The configuration cannot be used:", *(f"  - {line}" for line in problems)]))
         self.problems = problems
 
 
@@ -43,9 +41,7 @@ class Settings(BaseSettings):
         default="landfall_app",
         description="role to act as after connecting; empty where the login itself is the restricted one",
     )
-    landfall_data_dir: Path = Field(
-        default=Path(".landfall"), description="where `make up` keeps its servers"
-    )
+    landfall_data_dir: Path = Field(default=Path(".landfall"), description="where `make up` keeps its servers")
     landfall_http_host: str = Field(default="127.0.0.1", description="address the web process listens on")
     landfall_http_port: int = Field(default=8080, ge=0, le=65535, description="port of the web process")
     landfall_metrics_host: str = Field(default="127.0.0.1", description="address of the internal port")
@@ -69,16 +65,19 @@ class Settings(BaseSettings):
     landfall_queue_bytes: int = Field(
         default=64 * 2**20, ge=2**20, description="bytes of bodies that may be in memory before the same"
     )
-    landfall_worker_jobs: int = Field(
-        default=10, ge=1, le=64, description="jobs one worker process runs at once"
-    )
+    landfall_worker_jobs: int = Field(default=10, ge=1, le=64, description="jobs one worker process runs at once")
     landfall_event_tries: int = Field(
         default=5, ge=1, le=100, description="failures before an event is parked for a person to look at"
     )
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_: Any
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         # Only what Settings.load() passes: it has already merged .env, the environment and the *_FILE variants.
         return (init_settings,)
@@ -101,27 +100,22 @@ class Configuration:
         """Read ``.env``, then the environment over it. Raises ConfigurationError."""
         environ = os.environ if environ is None else environ
         merged = {k: v for k, v in dotenv_values(env_file).items() if v is not None} | dict(environ)
-        secret = {
-            name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)
-        }
+        secret = {name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)}
         wanted = {name.upper() for name in Settings.model_fields}
         named = tuple(variables)
         problems = _read_files(merged, {name.upper() for name in secret} | {v.name for v in named})
-        given = {k.lower(): v for k, v in merged.items() if k in wanted and v != ""}
+        given: dict[str, Any] = {k.lower(): v for k, v in merged.items() if k in wanted and v != ""}
         if merged.get("LANDFALL_DATABASE_ROLE") == "":
             given["landfall_database_role"] = ""
         settings = None
         try:
             settings = Settings(**given)
         except ValidationError as error:
-            problems += [
-                _explain(detail) for detail in error.errors(include_input=False, include_context=False)
-            ]
+            problems += [_explain(detail) for detail in error.errors(include_input=False, include_context=False)]
         if settings is None or problems:
             raise ConfigurationError(problems)
         values = {
-            v.name: tuple(part for raw in merged.get(v.name, "").split(",") if (part := raw.strip()))
-            for v in named
+            v.name: tuple(part for raw in merged.get(v.name, "").split(",") if (part := raw.strip())) for v in named
         }
         return cls(settings, MappingProxyType(values))
 
@@ -138,9 +132,7 @@ def _read_files(merged: dict[str, str], names: set[str]) -> list[str]:
         try:
             merged[name] = Path(path).read_text().strip()
         except (OSError, UnicodeDecodeError) as error:
-            problems.append(
-                f"{name}_FILE names a file that cannot be read ({error.__class__.__name__}): {path}"
-            )
+            problems.append(f"{name}_FILE names a file that cannot be read ({error.__class__.__name__}): {path}")
     return problems
 
 

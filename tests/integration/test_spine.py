@@ -21,6 +21,4 @@ async def test_signed_webhooks_become_rows(service: Service, connection: asyncpg
     [post] = await rows(connection, "tiktok_posts")
     assert (post["external_id"], post["status"]) == ("v_pub_file~v2-1.1", "complete")
     assert await connection.fetchval("SELECT count(*) FROM webhook_deliveries") == 3
-    assert (
-        await connection.fetchval("SELECT count(*) FROM webhook_events WHERE processed_at IS NOT NULL") == 2
-    )
+    assert await connection.fetchval("SELECT count(*) FROM webhook_events WHERE processed_at IS NOT NULL") == 2

@@ -1,0 +1,102 @@
+"""`landfall db`: wiping and filling a database while developing."""
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+import asyncpg
+import click
+
+from ingest import store
+from ingest.contract import Incoming
+from ops.cli import wiring
+from ops.cli.migrate import migrate
+from ops.demo import World
+from ops.runtime import db
+from ops.runtime.settings import Configuration
+from schema.events import bucket_of
+
+OURS = {"landfall", "landfall_dev", "landfall_test"}
+LOCAL = {"localhost", "127.0.0.1", "::1", ""}
+EVENTS = 60
+
+
+def reset(configuration: Configuration, *, yes: bool) -> None:
+    """Take every table away and migrate again. Raises ClickException for a database that may be somebody's."""
+    dsn = configuration.settings.database_url.get_secret_value()
+    asyncio.run(_insist_ours(dsn))
+    if not yes:
+        click.confirm("Everything in this database is going to be deleted. Go on?", abort=True)
+    migrate(dsn, "base")
+    migrate(dsn)
+    click.echo(f"empty again, schema is at {wiring.schema_head()}")
+
+
+async def _insist_ours(dsn: str) -> None:
+    """Only a database on this machine, of a name we give, with no table in it that we did not make."""
+    connection = await db.connect(dsn)
+    name = await connection.fetchval("SELECT current_database()")
+    tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    await connection.close()
+    known = set(_known_tables())
+    strangers = sorted({row["tablename"] for row in tables} - known)
+    reasons = []
+    if (urlsplit(dsn).hostname or "") not in LOCAL:
+        reasons.append("its server is not on this machine")
+    if name not in OURS and not name.startswith("landfall_test_"):
+        reasons.append(f"it is called {name}, and only {', '.join(sorted(OURS))} are ours to wipe")
+    if strangers:
+        reasons.append(f"it holds tables that are not Landfall's: {', '.join(strangers[:5])}")
+    if reasons:
+        raise click.ClickException("this database is not ours to wipe: " + "; ".join(reasons))
+
+
+def _known_tables() -> list[str]:
+    import schema.crm
+    import schema.log  # noqa: F401  (tables register themselves)
+    from schema.metadata import metadata
+
+    return [*metadata.tables, "alembic_version"]
+
+
+async def seed(configuration: Configuration) -> None:
+    """Append events through the same statements as a webhook's; running it twice adds nothing twice."""
+    settings = configuration.settings
+    connection = await db.connect(settings.database_url.get_secret_value(), settings.landfall_database_role)
+    before = await connection.fetchval("SELECT count(*) FROM webhook_event_log")
+    world = World({"instagram": "unused", "tiktok": "unused"}, seed=1)
+    webhooks = wiring.webhooks()
+    async with connection.transaction():
+        for _ in range(EVENTS):
+            shipment = world.next()
+            webhook = webhooks[shipment.platform]
+            if not shipment.genuine:
+                continue
+            for change in webhook.changes(json.loads(shipment.body)):
+                identity = webhook.identify(change)
+                event = Incoming(
+                    change.account_id, change.type, identity.external_id, change.text, identity.occurred_at
+                )
+                await store.append_own(connection, shipment.platform, webhook.rule_version, event)
+        for account, media in sorted(world.truth.media):
+            await _describe(connection, account, media)
+    after = await connection.fetchval("SELECT count(*) FROM webhook_event_log")
+    await connection.close()
+    click.echo(f"{after - before} events appended; `landfall work` projects them")
+
+
+async def _describe(connection: asyncpg.Connection, account: str, media: str) -> None:
+    """What reading a media object from the platform would have said: it fills the placeholder."""
+    value = {
+        "id": media,
+        "username": f"demo_{bucket_of('instagram', account)}",
+        "caption": "A sample post",
+        "media_type": "IMAGE",
+        "permalink": f"https://www.instagram.com/p/{media}/",
+        "timestamp": "2026-01-01T12:00:00+0000",
+    }
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    at = datetime(2026, 1, 2, tzinfo=UTC)
+    event = Incoming(account, "media.read", f"ig:{account}:media.read:{media}", text, at)
+    await store.append_own(connection, "instagram", 1, event)

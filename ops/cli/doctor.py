@@ -1,0 +1,175 @@
+"""`landfall doctor`: is everything as the promises need it, and if not, what is to be done."""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+import asyncpg
+import click
+
+from ops.cli import wiring
+from ops.runtime import db
+from ops.runtime.health import DURABLE, durability, schema_revision
+from ops.runtime.queue import QUEUE, open_redis
+from ops.runtime.settings import Configuration, Settings
+from sync import store
+
+SKEW_WARN_SECONDS, SKEW_FAULT_SECONDS = 2.0, 60.0
+OVERDUE_SECONDS = 60.0
+OLDEST_POSTGRES = 150000
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """``level`` is ok, warning or fault; ``remedy`` is what to do about the last two."""
+
+    level: str
+    about: str
+    message: str
+    remedy: str = ""
+
+
+async def examine(configuration: Configuration) -> list[Finding]:
+    return [
+        *_secrets(configuration),
+        *await _postgres(configuration.settings),
+        *await _redis(configuration.settings),
+    ]
+
+
+def show(findings: Sequence[Finding], *, as_json: bool) -> None:
+    """Print them; the exit code is the caller's."""
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+        return
+    marks = {"ok": click.style("ok   ", fg="green"), "warning": click.style("warn ", fg="yellow")}
+    for finding in findings:
+        mark = marks.get(finding.level, click.style("FAULT", fg="red", bold=True))
+        click.echo(f"{mark} {finding.about}: {finding.message}")
+        if finding.remedy:
+            click.echo(f"      -> {finding.remedy}")
+
+
+def _secrets(configuration: Configuration) -> Iterator[Finding]:
+    configured = 0
+    for name, webhook in wiring.webhooks().items():
+        signing = [v for v in webhook.signature.secrets if configuration.variables[v.name]]
+        if signing:
+            configured += 1
+            count = sum(len(configuration.variables[v.name]) for v in signing)
+            yield Finding("ok", name, f"{count} signing {'secret' if count == 1 else 'secrets'} configured")
+        else:
+            first = webhook.signature.secrets[0]
+            yield Finding(
+                "warning", name, "no secret, so its webhooks are answered 503", f"{first.name}: {first.where}"
+            )
+        missing = [v for v in webhook.others if not configuration.variables[v.name]]
+        if signing and missing and len(missing) == len(webhook.others):
+            remedy = f"{missing[0].name}: {missing[0].where}"
+            yield Finding("warning", name, f"{' and '.join(v.name for v in missing)} not set", remedy)
+    if not configured:
+        yield Finding("fault", "secrets", "no platform is configured: nothing can be received", "see .env.example")
+
+
+async def _postgres(settings: Settings) -> list[Finding]:
+    asked = time.monotonic()
+    dsn, role = settings.database_url.get_secret_value(), settings.landfall_database_role
+    try:
+        connection = await db.connect(dsn, role, "doctor")
+    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+        message = f"cannot be reached as role {role!r} ({db.describe(error)})"
+        remedy = "check DATABASE_URL and that the server runs; if the role is missing, run `landfall migrate`"
+        return [Finding("fault", "postgresql", message, remedy)]
+    try:
+        return [
+            Finding("ok", "postgresql", f"answered in {(time.monotonic() - asked) * 1000:.0f} ms"),
+            *await _server(connection),
+            *await _schema(connection),
+        ]
+    finally:
+        await connection.close()
+
+
+async def _server(connection: asyncpg.Connection) -> list[Finding]:
+    findings = []
+    version = int(await connection.fetchval("SHOW server_version_num"))
+    if version < OLDEST_POSTGRES:
+        findings.append(Finding("fault", "version", f"PostgreSQL {version // 10000}", "use PostgreSQL 15 or newer"))
+    for name, value in (await durability(connection)).items():
+        if value not in DURABLE[name]:
+            message = f"{name} = {value}: what was acknowledged can be lost in a crash"
+            findings.append(Finding("fault", "durability", message, f"ALTER SYSTEM SET {name} = on, and reload"))
+    if not any(finding.about == "durability" for finding in findings):
+        findings.append(Finding("ok", "durability", "a commit is on disk when it is acknowledged"))
+    if await connection.fetchval("SHOW data_checksums") == "off":
+        remedy = "run pg_checksums --enable while the server is stopped"
+        findings.append(Finding("warning", "checksums", "silent disk errors go unnoticed", remedy))
+    standbys = await connection.fetchval("SHOW synchronous_standby_names")
+    if standbys and not await connection.fetchval(
+        "SELECT count(*) FROM pg_stat_replication WHERE sync_state <> 'async'"
+    ):
+        message = f"synchronous_standby_names = {standbys!r}, but none is connected: commits wait for ever"
+        findings.append(Finding("fault", "replication", message, "bring the standby back, or empty the setting"))
+    theirs = await connection.fetchval("SELECT clock_timestamp()")
+    skew = abs((datetime.now(UTC) - theirs).total_seconds())
+    if skew > SKEW_WARN_SECONDS:
+        level = "fault" if skew > SKEW_FAULT_SECONDS else "warning"
+        findings.append(Finding(level, "clock", f"{skew:.1f} s apart from PostgreSQL's", "synchronise both by NTP"))
+    else:
+        findings.append(Finding("ok", "clock", f"within {max(skew, 0.001):.3f} s of PostgreSQL's"))
+    return findings
+
+
+async def _schema(connection: asyncpg.Connection) -> list[Finding]:
+    revision, head = await schema_revision(connection), wiring.schema_head()
+    if revision != head:
+        return [Finding("fault", "schema", f"at {revision}, this release needs {head}", "run `landfall migrate`")]
+    findings = [Finding("ok", "schema", f"at {head}")]
+    rights = [
+        right
+        for right in ("UPDATE", "DELETE", "TRUNCATE")
+        if await connection.fetchval("SELECT has_table_privilege('webhook_event_log', $1)", right)
+    ]
+    if rights:
+        message = f"the service may {', '.join(rights)} events: the log is only as immutable as its role"
+        remedy = "set LANDFALL_DATABASE_ROLE=landfall_app, or connect as a login that is only a member of it"
+        findings.append(Finding("fault", "role", message, remedy))
+    else:
+        findings.append(Finding("ok", "role", "events cannot be changed or deleted by the service"))
+    found = await store.backlog(connection)
+    if found.oldest_due_seconds > OVERDUE_SECONDS:
+        message = f"{found.waiting} events wait, the oldest for {found.oldest_due_seconds:.0f} s"
+        findings.append(Finding("fault", "backlog", message, "start `landfall work`, or look at its log"))
+    else:
+        findings.append(Finding("ok", "backlog", f"{found.waiting} events wait"))
+    for state, count in found.unsettled.items():
+        if count:
+            remedy = f"`landfall events list --state {state}`, mend the cause, `landfall events retry --state {state}`"
+            findings.append(Finding("warning", state, f"{count} events", remedy))
+    return findings
+
+
+async def _redis(settings: Settings) -> list[Finding]:
+    if settings.redis_url is None:
+        return [Finding("warning", "redis", "not configured: rows appear up to a second later", "set REDIS_URL")]
+    try:
+        redis = await open_redis(settings.redis_url.get_secret_value())
+    except Exception as error:  # noqa: BLE001  every way of not answering is the same finding
+        message = f"cannot be reached ({error.__class__.__name__}): rows appear up to a second later"
+        return [Finding("warning", "redis", message, "check REDIS_URL and that the server runs; nothing is lost")]
+    try:
+        findings = [Finding("ok", "redis", "answers")]
+        policy = (await redis.config_get("maxmemory-policy")).get("maxmemory-policy")
+        if policy != "noeviction":
+            message = f"maxmemory-policy = {policy}: rings may be evicted"
+            findings.append(Finding("warning", "redis", message, "CONFIG SET maxmemory-policy noeviction"))
+        if await redis.get(f"{QUEUE}:health-check") is None:
+            message = "no worker has answered the bell lately"
+            findings.append(Finding("warning", "arq", message, "start `landfall work`; its sweep works without"))
+        else:
+            findings.append(Finding("ok", "arq", "a worker answers the bell"))
+        return findings
+    finally:
+        await redis.aclose()

@@ -1,0 +1,185 @@
+"""What a newcomer does: everything is started as `make up` starts it, and the tables are held against the truth."""
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import time
+from pathlib import Path
+
+import aiohttp
+import asyncpg
+import psutil
+import pytest
+
+from ops.cli.up import Stack, Unusable, stack
+from ops.demo import Shipment, World
+from ops.runtime.embedded import free_port
+from tests.support import Process, drained, eventually
+
+DELIVERIES = 5000
+SENDERS = 24
+
+
+def environment() -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LANDFALL_LOG_LEVEL": "warning"}
+
+
+async def deliver(running: Stack, shipments: asyncio.Queue[Shipment | None], wrong: list[tuple[int, bool]]) -> None:
+    async with aiohttp.ClientSession() as client:
+        while (shipment := await shipments.get()) is not None:
+            url = f"{running.url}/api/webhooks/{shipment.platform}"
+            async with client.post(url, data=shipment.body, headers=shipment.headers) as response:
+                if response.status != (200 if shipment.genuine else 401):
+                    wrong.append((response.status, shipment.genuine))
+
+
+@pytest.mark.parametrize("bell", ["with the bell", "with the bell disconnected"])
+async def test_five_thousand_deliveries_become_exactly_what_was_sent(tmp_path: Path, bell: str) -> None:
+    environ = environment()
+    if bell == "with the bell disconnected":
+        environ["REDIS_URL"] = f"redis://127.0.0.1:{free_port()}/0"  # nobody listens there
+    async with stack(tmp_path / "data", environ) as running:
+        signing = {"instagram": "INSTAGRAM_APP_SECRET", "tiktok": "TIKTOK_CLIENT_SECRET"}
+        world = World({platform: running.environment[name] for platform, name in signing.items()}, seed=7)
+        shipments: asyncio.Queue[Shipment | None] = asyncio.Queue(200)
+        wrong: list[tuple[int, bool]] = []
+        forged = sent = 0
+        async with asyncio.TaskGroup() as senders:
+            for _ in range(SENDERS):
+                senders.create_task(deliver(running, shipments, wrong))
+            for _ in range(DELIVERIES):
+                shipment = world.next()
+                sent, forged = sent + 1, forged + (not shipment.genuine)
+                await shipments.put(shipment)
+            for shipment in world.rest():
+                sent += 1
+                await shipments.put(shipment)
+            for _ in range(SENDERS):
+                await shipments.put(None)
+        assert not wrong
+        assert forged > DELIVERIES * 0.01
+        connection = await asyncpg.connect(running.dsn)
+        await drained(connection, 60)
+
+        assert await connection.fetchval("SELECT count(*) FROM webhook_deliveries") == sent - forged
+        assert await connection.fetchval("SELECT count(*) FROM webhook_event_log") == world.truth.events
+        states = await connection.fetch("SELECT state, count(*) FROM webhook_events GROUP BY state")
+        assert [tuple(row) for row in states] == [("done", world.truth.events)]
+        comments = await connection.fetch("SELECT account_id, external_id, text FROM ig_comments")
+        assert {(row[0], row[1]): row[2] for row in comments} == world.truth.comments
+        media = await connection.fetch("SELECT account_id, external_id FROM ig_media")
+        assert {tuple(row) for row in media} == world.truth.media
+        posts = await connection.fetch("SELECT account_id, external_id, status FROM tiktok_posts")
+        assert {(row[0], row[1]): row[2] for row in posts} == {k: v[2] for k, v in world.truth.publishes.items()}
+        public = await connection.fetch("SELECT account_id, publish_id, post_id, is_public FROM tiktok_post_ids")
+        assert {tuple(row)[:3]: row[3] for row in public} == {k: v[2] for k, v in world.truth.public.items()}
+        assert 0 < await connection.fetchval("SELECT count(*) FROM webhook_refusals") <= 400
+        await connection.close()
+
+
+def program(directory: Path, *arguments: str, **environ: str) -> Process:
+    return Process(
+        ("up", "--directory", str(directory), *arguments), environment() | environ, directory.parent / "up.log"
+    )
+
+
+def below(pid: int) -> list[psutil.Process]:
+    return [child for child in psutil.Process(pid).children(recursive=True) if child.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_without_a_terminal_it_prints_lines_and_a_signal_ends_everything(tmp_path: Path, number: int) -> None:
+    running = await program(tmp_path / "data", LANDFALL_HTTP_PORT=str(free_port())).start()
+
+    async def counted() -> bool:
+        assert running.running, running.output()
+        return bool(re.search(r"projected [1-9]\d* ", running.output()))
+
+    await eventually(counted, 60)
+    output = running.output()
+    for shown in ("webhooks  http://127.0.0.1:", "psql 'postgresql://", "metrics   http://"):
+        assert shown in output
+    children = below(running.pid)
+    assert len(children) >= 4, "PostgreSQL, Redis, the web process and the worker"
+    running.signal(number)
+    assert running.child is not None
+    async with asyncio.timeout(30):
+        assert await running.child.wait() == 0, running.output()
+    assert "the data is kept" in running.output()
+    psutil.wait_procs(children, timeout=5)
+    assert [child for child in children if child.is_running()] == []
+
+
+async def test_second_run_goes_on_from_the_first_and_two_at_once_are_refused(tmp_path: Path) -> None:
+    async with stack(tmp_path / "data", environment()) as first:
+        connection = await asyncpg.connect(first.dsn)
+        await connection.execute("INSERT INTO ig_media (account_id, external_id, projector) VALUES ('a', 'kept', 1)")
+        await connection.close()
+        secret = first.environment["TIKTOK_CLIENT_SECRET"]
+        with pytest.raises(Unusable, match="already running"):
+            async with stack(tmp_path / "data", environment()):
+                pass
+    async with stack(tmp_path / "data", environment()) as second:
+        connection = await asyncpg.connect(second.dsn)
+        assert await connection.fetchval("SELECT external_id FROM ig_media") == "kept"
+        await connection.close()
+        assert second.environment["TIKTOK_CLIENT_SECRET"] == secret
+
+
+async def test_run_that_was_killed_can_be_started_again(tmp_path: Path) -> None:
+    running = await program(tmp_path / "data", "--pace", "0").start()
+
+    async def announced() -> bool:
+        return "Ctrl-C stops everything" in running.output()
+
+    await eventually(announced, 60)
+    left = below(running.pid)
+    await running.kill()
+    try:
+        async with stack(tmp_path / "data", environment()) as again:
+            connection = await asyncpg.connect(again.dsn)
+            assert await connection.fetchval("SELECT count(*) FROM webhook_event_log") == 0
+            await connection.close()
+    finally:
+        for child in left:
+            if child.is_running():
+                child.kill()
+
+
+async def test_taken_ports_are_gone_around(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        async with stack(tmp_path / "data", environment() | {"LANDFALL_HTTP_PORT": str(port)}) as running:
+            assert running.http_port != port
+
+
+async def test_real_servers_and_the_very_commands_of_the_compose_file(tmp_path: Path) -> None:
+    """`landfall migrate`, `serve` and `work` as plain processes, against servers that were already there."""
+    async with stack(tmp_path / "data", environment()) as servers:
+        shared = servers.environment | environment()
+        shared |= {"LANDFALL_HTTP_PORT": str(free_port()), "LANDFALL_METRICS_PORT": str(free_port())}
+        migrated = await Process(("migrate",), shared, tmp_path / "migrate.log").start()
+        assert migrated.child is not None
+        assert await migrated.child.wait() == 0
+        web = await Process(("serve",), shared, tmp_path / "serve.log").start()
+        work_environment = shared | {"LANDFALL_METRICS_PORT": str(free_port())}
+        worker = await Process(("work",), work_environment, tmp_path / "work.log").start()
+        async with aiohttp.ClientSession() as client:
+
+            async def ready() -> bool:
+                try:
+                    for port in (shared["LANDFALL_HTTP_PORT"], work_environment["LANDFALL_METRICS_PORT"]):
+                        async with client.get(f"http://127.0.0.1:{port}/readyz") as response:
+                            if response.status != 200:
+                                return False
+                except aiohttp.ClientError:
+                    return False
+                return True
+
+            await eventually(ready)
+        begun = time.monotonic()
+        assert await web.terminate() == 0
+        assert await worker.terminate() == 0
+        assert time.monotonic() - begun < 15

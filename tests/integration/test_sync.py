@@ -1,0 +1,333 @@
+"""The log becomes rows once, whatever the order, whoever fails, and whoever else is at work."""
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+import asyncpg
+import pytest
+
+from ops.cli import wiring
+from ops.demo import World
+from ops.runtime.db import Pool, open_pool
+from schema.crm import CRM_TABLES, ig_comments, ig_media
+from schema.events import Event, bucket_of
+from schema.metadata import APP_ROLE
+from sync import store
+from sync.contract import Projection, Unprojectable, Upsert, version
+from sync.store import LeaseLostError
+from sync.worker import DEAD_AFTER_PARKED, Projector, backoff
+from tests.support import append_event, crm
+
+TRIES = 3
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[Pool]:
+    async with await open_pool(database, "test", 12, role=APP_ROLE, settings=store.PLANNER) as opened:
+        yield opened
+
+
+def projector(pool: Pool, projections: Any = None) -> Projector:
+    return Projector(pool, wiring.projections() if projections is None else projections, tries=TRIES)
+
+
+def handled(handler: Any, provider: str = "instagram") -> Any:
+    """A platform with one event type, and this to say about it."""
+    return MappingProxyType({provider: Projection({"comments": handler}, 1)})
+
+
+async def states(connection: asyncpg.Connection) -> dict[str, str]:
+    return {row[0]: row[1] for row in await connection.fetch("SELECT external_id, state FROM webhook_events")}
+
+
+async def make_due(connection: asyncpg.Connection) -> None:
+    await connection.execute("UPDATE webhook_event_queue SET due_at = now()")
+
+
+def story(seed: int, steps: int = 150) -> list[tuple[str, dict[str, Any]]]:
+    """Events as the platforms would cut them, in the order of their happening."""
+    world = World({"instagram": "s", "tiktok": "s"}, seed)
+    webhooks = wiring.webhooks()
+    shipments = [world.next() for _ in range(steps)] + list(world.rest())
+    return [
+        (change.account_id, {"provider": shipment.platform, "type": change.type, "payload": change.value} | {
+            "external_id": webhooks[shipment.platform].identify(change).external_id,
+            "occurred_at": webhooks[shipment.platform].identify(change).occurred_at,
+        })
+        for shipment in shipments
+        if shipment.genuine
+        for change in webhooks[shipment.platform].changes(json.loads(shipment.body))
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_any_order_any_cut_any_number_of_workers_give_the_same_tables(
+    connection: asyncpg.Connection, pool: Pool, seed: int
+) -> None:
+    chance = random.Random(seed)
+    events = list({event["external_id"]: (account, event) for account, event in story(seed)}.values())
+    assert len(events) > 150
+    tables = ", ".join(table.name for table in CRM_TABLES)
+    results = []
+    for workers in (1, 4, 1):
+        await connection.execute(f"TRUNCATE webhook_event_log, webhook_event_queue, webhook_event_outcomes, {tables}")
+        chance.shuffle(events)
+        remaining = list(events)
+        while remaining:  # cut into pieces, each projected before the next one comes
+            size = chance.choice((1, 3, 20, 90))
+            for account, event in remaining[:size]:
+                await append_event(connection, account, **event)
+            del remaining[:size]
+            await asyncio.gather(*(projector(pool).drain() for _ in range(workers)))
+        assert set((await states(connection)).values()) <= {"done", "ignored"}
+        results.append(await crm(connection))
+    assert results[0] == results[1] == results[2]
+    assert len(results[0]["ig_comments"]) > 40
+    assert len(results[0]["tiktok_posts"]) > 10
+
+
+async def test_projecting_again_changes_nothing(connection: asyncpg.Connection, pool: Pool) -> None:
+    for account, event in {event["external_id"]: (account, event) for account, event in story(9)}.values():
+        await append_event(connection, account, **event)
+    await projector(pool).drain()
+    before = await crm(connection)
+    physical = await connection.fetch("SELECT ctid, xmin, external_id FROM ig_comments ORDER BY external_id")
+    await connection.execute(
+        "WITH o AS (DELETE FROM webhook_event_outcomes RETURNING *) INSERT INTO webhook_event_queue "
+        "(bucket, account_id, event_id) SELECT bucket, account_id, event_id FROM o"
+    )
+    await projector(pool).drain()
+    assert await crm(connection) == before
+    again = await connection.fetch("SELECT ctid, xmin, external_id FROM ig_comments ORDER BY external_id")
+    assert again == physical, "old news does not even touch a row"
+
+
+def comment_fact(event: Event, **values: Any) -> list[Upsert]:
+    key = {"external_id": event.payload["id"]}
+    return [Upsert(ig_comments, key, "comment", version(event, None), values)]
+
+
+async def test_poison_event_is_parked_after_its_budget_and_the_rest_flow(
+    connection: asyncpg.Connection, pool: Pool
+) -> None:
+    """faults.md E11"""
+    for number in range(10):
+        await append_event(connection, "a", f"e{number}", payload={"id": f"c{number}"})
+    broken = True
+
+    def on_comment(event: Event) -> list[Upsert]:
+        if broken and event.external_id == "e3":
+            raise RuntimeError("a bug, with a secret in its message")
+        return comment_fact(event, text="t")
+
+    worker = projector(pool, handled(on_comment))
+    for tried in range(1, TRIES + 1):
+        await make_due(connection)
+        await worker.drain()
+        found = await states(connection)
+        assert [name for name, state in found.items() if state != "done"] == ["e3"]
+        assert found["e3"] == ("parked" if tried == TRIES else "pending")
+    row = await connection.fetchrow("SELECT * FROM webhook_events WHERE external_id = 'e3'")
+    assert (row["retry_count"], row["error_message"], row["processed_at"]) == (TRIES, "RuntimeError", None)
+    assert await connection.fetchval("SELECT count(*) FROM ig_comments") == 9
+
+    for _ in range(DEAD_AFTER_PARKED - 1):
+        assert (await states(connection))["e3"] == "parked"
+        await release(connection)
+        for _ in range(TRIES):
+            await make_due(connection)
+            await worker.drain()
+    assert (await states(connection))["e3"] == "dead"
+
+    broken = False
+    await release(connection)
+    await worker.drain()
+    assert (await states(connection))["e3"] == "done", "replay after a fix clears it"
+
+
+async def release(connection: asyncpg.Connection) -> None:
+    await connection.execute(
+        "WITH o AS (DELETE FROM webhook_event_outcomes WHERE state IN ('parked', 'dead') RETURNING *) "
+        "INSERT INTO webhook_event_queue (bucket, account_id, event_id, retry_count) "
+        "SELECT bucket, account_id, event_id, retry_count FROM o"
+    )
+
+
+async def test_what_an_event_says_impossibly_is_parked_at_once(connection: asyncpg.Connection, pool: Pool) -> None:
+    def on_comment(_: Event) -> list[Upsert]:
+        raise Unprojectable("no comment id")
+
+    await append_event(connection, "a", "e1")
+    await projector(pool, handled(on_comment)).drain()
+    row = await connection.fetchrow("SELECT state, error_message, retry_count FROM webhook_events")
+    assert tuple(row) == ("parked", "Unprojectable: no comment id", 1)
+
+
+async def test_row_that_postgresql_refuses_costs_its_own_event_only(connection: asyncpg.Connection, pool: Pool) -> None:
+    for number in range(20):
+        await append_event(connection, "a", f"e{number}", payload={"id": f"c{number}"})
+
+    def on_comment(event: Event) -> list[Upsert]:
+        # The foreign key refuses e7: its media does not exist.
+        return comment_fact(event, media_id="nowhere" if event.external_id == "e7" else None)
+
+    await projector(pool, handled(on_comment)).drain()
+    found = await states(connection)
+    assert found.pop("e7") == "pending"
+    assert set(found.values()) == {"done"}
+    assert await connection.fetchval("SELECT error_message FROM webhook_events WHERE external_id = 'e7'") == (
+        "ForeignKeyViolationError 23503"
+    )
+
+
+async def test_effects_and_progress_commit_together_or_not_at_all(
+    connection: asyncpg.Connection, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """faults.md A4"""
+    await append_event(connection, "a", "e1", payload={"id": "c1"})
+    worker = projector(pool, handled(lambda event: comment_fact(event, text="t")))
+
+    async def crash(*_: Any) -> None:
+        raise ConnectionResetError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "settle", crash)
+        with pytest.raises(ConnectionResetError):
+            await worker.drain()
+    assert await connection.fetchval("SELECT count(*) FROM ig_comments") == 0
+    assert await states(connection) == {"e1": "leased"}, "its holder is gone, but not for long enough to be sure"
+    await connection.execute("UPDATE webhook_buckets SET leased_until = now() WHERE holder IS NOT NULL")
+    await worker.drain()
+    assert await connection.fetchval("SELECT count(*) FROM ig_comments") == 1
+
+
+async def test_holder_that_woke_up_late_cannot_write(connection: asyncpg.Connection, database: str) -> None:
+    """faults.md A5"""
+    await append_event(connection, "a", "e1", payload={"id": "c1"})
+    early, late = await asyncpg.connect(database), await asyncpg.connect(database)
+    try:
+        held = await store.lease(early, "early")
+        assert held is not None
+        assert await store.lease(late, "late") is None, "one holder at a time"
+        await connection.execute(
+            "UPDATE webhook_buckets SET leased_until = now() - interval '1 s' WHERE holder = 'early'"
+        )
+        taken = await store.lease(late, "late")
+        assert taken is not None
+        assert taken.bucket == held.bucket
+        assert taken.fence > held.fence
+        with pytest.raises(LeaseLostError):
+            await store.claim(early, held)
+        await store.release(early, held)
+        assert await connection.fetchval("SELECT holder FROM webhook_buckets WHERE bucket = $1", held.bucket) == "late"
+    finally:
+        await early.close()
+        await late.close()
+
+
+async def test_lease_outlives_its_time_while_a_batch_is_being_written(
+    connection: asyncpg.Connection, database: str
+) -> None:
+    await append_event(connection, "a", "e1")
+    early, late = await asyncpg.connect(database), await asyncpg.connect(database)
+    try:
+        held = await store.lease(early, "early")
+        assert held is not None
+        async with early.transaction():
+            await store.claim(early, held)
+            await asyncio.sleep(store.LEASE_SECONDS + 0.2)
+            assert await store.lease(late, "late") is None
+    finally:
+        await early.close()
+        await late.close()
+
+
+async def test_busy_account_does_not_starve_a_quiet_one_of_its_bucket(
+    connection: asyncpg.Connection, pool: Pool
+) -> None:
+    quiet = next(
+        name for name in map(str, range(1000)) if bucket_of("instagram", name) == bucket_of("instagram", "hot")
+    )
+    await connection.execute(
+        """
+        WITH added AS (
+            INSERT INTO webhook_event_log (account_id, provider, event_type, external_id, rule_version, sanitized,
+                payload_json)
+            SELECT 'hot', 'instagram', 'comments', 'hot' || n, 1, false, jsonb_build_object('id', n::text)
+            FROM generate_series(1, 5000) n RETURNING id
+        )
+        INSERT INTO webhook_event_queue (bucket, account_id, event_id) SELECT $1, 'hot', id FROM added
+        """,
+        bucket_of("instagram", "hot"),
+    )
+    await append_event(connection, quiet, "quiet", payload={"id": "q"})
+    held = await store.lease(connection, "test")
+    assert held is not None
+    async with connection.transaction():
+        batch = await store.claim(connection, held)
+    assert {claimed.event.account_id for claimed in batch.claimed} == {"hot", quiet}
+    assert len(batch.claimed) > store.BATCH_EVENTS / 4
+    await store.release(connection, held)
+    assert await projector(pool).drain(30) == 5001
+
+
+async def test_many_accounts_are_all_served(connection: asyncpg.Connection, pool: Pool) -> None:
+    """More accounts in one bucket than a batch takes: the next batch goes on where it stopped."""
+    bucket = bucket_of("instagram", "a")
+    names = [name for name in map(str, range(60_000)) if bucket_of("instagram", name) == bucket][:600]
+    assert len(names) == 600
+    for name in names:
+        await append_event(connection, name, "e", payload={"id": "c"})
+    assert await projector(pool).drain(30) == 600
+    assert await connection.fetchval("SELECT count(DISTINCT account_id) FROM ig_comments") == 600
+
+
+async def test_event_that_commits_late_with_a_lower_number_is_not_missed(
+    connection: asyncpg.Connection, pool: Pool, database: str
+) -> None:
+    """faults.md B10"""
+    other = await asyncpg.connect(database)
+    transaction = other.transaction()
+    await transaction.start()
+    first = await append_event(other, "a", "first", payload={"id": "c1"})
+    second = await append_event(connection, "a", "second", payload={"id": "c2"})
+    assert first < second
+    await projector(pool).drain()
+    assert await states(connection) == {"second": "done"}
+    await transaction.commit()
+    await other.close()
+    await projector(pool).drain()
+    assert await states(connection) == {"first": "done", "second": "done"}
+
+
+async def test_facts_of_one_batch_fold_as_postgresql_would(connection: asyncpg.Connection, database: str) -> None:
+    """The fold in memory and the guard in SQL are one rule: newest first or last, one batch or many."""
+    event = Event("instagram", "a", "e", "comments", {}, None)
+    facts = [
+        store.Fact("a", 1, Upsert(ig_media, {"external_id": "m"}, facet, f"{number:03d}", values))
+        for number in range(6)
+        for facet, values in (("ad", {"ad_id": str(number)}), ("product", {"media_product_type": f"p{5 - number}"}))
+    ]
+    facts += [replace(fact, upsert=replace(fact.upsert, facet=None)) for fact in facts[:2]]
+    assert event.account_id == "a"
+    chance, results = random.Random(4), []
+    for cut in (1, 2, 5, 100):
+        await connection.execute("TRUNCATE ig_media CASCADE")
+        chance.shuffle(facts)
+        for start in range(0, len(facts), cut):
+            async with connection.transaction():
+                await store.apply(connection, facts[start : start + cut])
+        results.append(await crm(connection))
+    assert all(result == results[0] for result in results)
+    [row] = results[0]["ig_media"]
+    assert (row["ad_id"], row["media_product_type"]) == ("5", "p0")
+
+
+def test_backoff_grows_and_does_not_march() -> None:
+    assert [backoff(n, chance=lambda: 0.0) for n in range(6)] == [1, 4, 16, 64, 256, 900]
+    assert backoff(2, chance=lambda: 1.0) == 12

@@ -1,0 +1,122 @@
+"""The history of the database leads to what the code believes it to be, and back."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from sqlalchemy import create_mock_engine
+
+import schema.crm
+import schema.log  # noqa: F401  (tables register themselves)
+from ops.cli import wiring
+from ops.cli.migrate import migrate
+from ops.runtime.embedded import Postgres
+from schema.metadata import metadata
+
+VERSIONS = sorted((Path(__file__).parents[2] / "migrations" / "versions").glob("*.py"))
+
+CATALOGUE = {
+    "columns": """
+        SELECT c.relname, a.attname, a.attnum, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity,
+            a.attgenerated, l.collname, pg_get_expr(d.adbin, d.adrelid), col_description(c.oid, a.attnum)
+        FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+        LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+        LEFT JOIN pg_collation l ON l.oid = a.attcollation
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped
+            AND c.relname <> 'alembic_version'""",
+    "constraints": """
+        SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
+        WHERE connamespace = 'public'::regnamespace AND conrelid <> 0
+            AND conrelid::regclass::text <> 'alembic_version'""",
+    "indexes": """
+        SELECT tablename, indexname, indexdef FROM pg_indexes
+        WHERE schemaname = 'public' AND tablename <> 'alembic_version'""",
+    "comments": "SELECT relname, obj_description(oid) FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+    " AND relkind = 'r' AND obj_description(oid) IS NOT NULL",
+}
+
+
+async def catalogue(dsn: str) -> dict[str, set[tuple[Any, ...]]]:
+    connection = await asyncpg.connect(dsn)
+    found = {name: {tuple(row) for row in await connection.fetch(query)} for name, query in CATALOGUE.items()}
+    await connection.close()
+    return found
+
+
+@pytest.fixture
+def empty(postgres: Postgres, request: pytest.FixtureRequest) -> Any:
+    names: list[str] = []
+
+    def make() -> str:
+        name = f"empty_{abs(hash(request.node.name))}_{len(names)}"
+        postgres.sql(f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name} OWNER landfall")
+        names.append(name)
+        return postgres.dsn(name)
+
+    yield make
+    for name in names:
+        postgres.sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def statements() -> list[str]:
+    """The metadata as SQL."""
+    found: list[str] = []
+    engine = create_mock_engine(
+        "postgresql://", lambda ddl, *_, **__: found.append(str(ddl.compile(dialect=engine.dialect)))
+    )
+    metadata.create_all(engine, checkfirst=False)
+    return found
+
+
+async def test_migrations_lead_to_the_metadata(empty: Any, database: str) -> None:
+    declared = empty()
+    connection = await asyncpg.connect(declared)
+    for statement in statements():
+        await connection.execute(statement)
+    await connection.close()
+    migrated, wanted = await catalogue(database), await catalogue(declared)
+    for name in CATALOGUE:
+        assert migrated[name] == wanted[name], name
+
+
+def test_down_to_nothing_and_up_again(empty: Any, postgres: Postgres) -> None:
+    dsn = empty()
+    database = dsn.rpartition("/")[2]
+    count = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v', 'S')"
+    functions = "SELECT count(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+    migrate(dsn)
+    full = postgres.sql(count, functions, database=database)
+    migrate(dsn, "base")
+    assert postgres.sql(count, functions, database=database) == "1\n0", "only alembic's own table is left"
+    migrate(dsn)
+    assert postgres.sql(count, functions, database=database) == full
+
+
+def test_three_migrators_at_once_take_turns(empty: Any, postgres: Postgres) -> None:
+    dsn = empty()
+    command = [sys.executable, "-m", "ops.cli.main", "migrate"]
+    migrators = [subprocess.Popen(command, env=os.environ | {"DATABASE_URL": dsn}) for _ in range(3)]
+    assert [migrator.wait(60) for migrator in migrators] == [0, 0, 0]
+    assert (
+        postgres.sql("SELECT version_num FROM alembic_version", database=dsn.rpartition("/")[2]) == wiring.schema_head()
+    )
+
+
+@pytest.mark.parametrize("path", VERSIONS, ids=lambda path: path.name)
+def test_file_is_named_after_its_revision(path: Path) -> None:
+    assert re.fullmatch(r"\d{4}_[a-z0-9_]+\.py", path.name)
+    assert f'revision = "{path.name[:4]}"' in path.read_text()
+
+
+def test_migrated_database_can_be_dumped_and_restored(database: str, empty: Any) -> None:
+    from ops.runtime.embedded import POSTGRES_BIN
+
+    dump = subprocess.run([str(POSTGRES_BIN / "pg_dump"), database], check=True, capture_output=True).stdout
+    target = empty()
+    restore = [str(POSTGRES_BIN / "psql"), "-q", "-v", "ON_ERROR_STOP=1", target]
+    subprocess.run(restore, input=dump, check=True, capture_output=True)

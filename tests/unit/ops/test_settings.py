@@ -1,0 +1,75 @@
+"""Configuration is read once, complains about everything at once, and never shows a value."""
+
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+
+from ops.cli import wiring
+from ops.runtime.settings import Configuration, ConfigurationError, Settings
+
+ROOT = Path(__file__).parents[3]
+NOWHERE = Path("/nonexistent/.env")
+
+
+def load(environ: dict[str, str]) -> Configuration:
+    return Configuration.load(wiring.variables(), environ, NOWHERE)
+
+
+def test_example_names_every_variable_and_no_other() -> None:
+    settings = {name.upper() for name in Settings.model_fields}
+    platforms = {variable.name for variable in wiring.variables()}
+    assert set(dotenv_values(ROOT / ".env.example")) == settings | platforms
+
+
+def test_example_values_are_the_defaults() -> None:
+    example = {name: value for name, value in dotenv_values(ROOT / ".env.example").items() if value}
+    given = load(example).settings
+    plain = load({"DATABASE_URL": example["DATABASE_URL"], "REDIS_URL": example["REDIS_URL"]}).settings
+    assert given == plain
+
+
+def test_every_problem_is_reported_at_once_with_its_remedy_and_without_values() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load(
+            {
+                "LANDFALL_HTTP_PORT": "canary-port",
+                "LANDFALL_LOG_LEVEL": "canary-level",
+                "REDIS_URL": "redis://:canary-password@h",
+                "REDIS_URL_FILE": "/nonexistent/redis",
+                "META_APP_SECRET_FILE": "/nonexistent/secret",
+            }
+        )
+    text = str(caught.value)
+    for name in ("DATABASE_URL", "LANDFALL_HTTP_PORT", "LANDFALL_LOG_LEVEL", "REDIS_URL", "META_APP_SECRET_FILE"):
+        assert name in text
+    assert "make up" in text, "the missing one says how to get it"
+    assert "canary" not in text
+
+
+def test_secret_may_stand_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("first, second\n")
+    (tmp_path / "dsn").write_text("postgresql://u:p@h/d\n")
+    loaded = load({"DATABASE_URL_FILE": str(tmp_path / "dsn"), "META_APP_SECRET_FILE": str(tmp_path / "secret")})
+    assert loaded.variables["META_APP_SECRET"] == ("first", "second")
+    assert loaded.settings.database_url.get_secret_value() == "postgresql://u:p@h/d"
+
+
+def test_environment_wins_over_the_env_file(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("DATABASE_URL=postgresql://file/d\nLANDFALL_HTTP_PORT=1234\n")
+    loaded = Configuration.load([], {"DATABASE_URL": "postgresql://environment/d"}, tmp_path / ".env")
+    assert loaded.settings.database_url.get_secret_value() == "postgresql://environment/d"
+    assert loaded.settings.landfall_http_port == 1234
+
+
+def test_empty_means_unset_but_an_empty_role_means_none() -> None:
+    loaded = load({"DATABASE_URL": "postgresql://h/d", "REDIS_URL": "", "META_APP_SECRET": " , ", "LANDFALL_DATABASE_ROLE": ""})
+    assert loaded.settings.redis_url is None
+    assert loaded.variables["META_APP_SECRET"] == ()
+    assert loaded.settings.landfall_database_role == ""
+
+
+def test_settings_do_not_show_secrets() -> None:
+    loaded = load({"DATABASE_URL": "postgresql://u:canary@h/d", "REDIS_URL": "redis://:canary@h"})
+    assert "canary" not in repr(loaded.settings)
+    assert "canary" not in loaded.settings.model_dump_json()
