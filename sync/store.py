@@ -11,7 +11,6 @@ import asyncpg
 from sqlalchemy import Column, Table
 from sqlalchemy.dialects import postgresql
 
-from schema.crm import CRM_TABLES
 from schema.events import Event
 from sync.contract import Upsert
 
@@ -179,21 +178,24 @@ async def apply(connection: asyncpg.Connection, facts: Iterable[Fact]) -> int:
     Facts about one row are folded first, by the rule that PostgreSQL then applies against what is stored: of each
     facet the highest version stays. Tables go parents first, rows in key order, so that no two writers can deadlock.
     """
-    folded: dict[str, dict[tuple[str, ...], _Row]] = {}
+    folded: dict[Table, dict[tuple[str, ...], _Row]] = {}
     for fact in facts:
         upsert = fact.upsert
         key = tuple(fact.account_id if name == "account_id" else upsert.key[name] for name in _key_names(upsert.table))
-        row = folded.setdefault(upsert.table.name, {}).setdefault(key, _Row(fact.projector, {}))
+        row = folded.setdefault(upsert.table, {}).setdefault(key, _Row(fact.projector, {}))
         row.projector = max(row.projector, fact.projector)
         if upsert.facet is not None and upsert.version > row.facets.get(upsert.facet, ("", {}))[0]:
             row.facets[upsert.facet] = (upsert.version, upsert.values)
-    written = 0
-    for table in CRM_TABLES:
-        rows = folded.get(table.name)
-        if rows:
-            await _write(connection, table, rows)
-            written += len(rows)
-    return written
+    for table in sorted(folded, key=_rank):
+        await _write(connection, table, folded[table])
+    return sum(len(rows) for rows in folded.values())
+
+
+@cache
+def _rank(table: Table) -> tuple[int, str]:
+    """Parents before children, and the same order for everybody."""
+    parents = {key.column.table for key in table.foreign_keys}
+    return max((_rank(parent)[0] + 1 for parent in parents), default=0), table.name
 
 
 async def _write(connection: asyncpg.Connection, table: Table, rows: Mapping[tuple[str, ...], _Row]) -> None:
