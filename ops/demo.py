@@ -55,16 +55,16 @@ class Truth:
 
 
 class World:
-    """Same seed, same world. ``secrets`` holds the signing secret of each platform."""
+    """Same seed and ``now`` (unix seconds), same world. ``secrets`` holds the signing secret of each platform."""
 
-    def __init__(self, secrets: Mapping[str, str], seed: int) -> None:
+    def __init__(self, secrets: Mapping[str, str], seed: int, now: int | None = None) -> None:
         self._secrets = secrets
         self._chance = random.Random(seed)  # noqa: S311  a world, not a secret
         self._ids = seed * 1_000_000_007 % 10**12
         self._clock = 0
         self._pending: list[tuple[int, str, bytes]] = []
         self._sent: list[tuple[str, bytes]] = []
-        self._now = int(time.time())
+        self._now = int(time.time()) if now is None else now
         self.truth = Truth()
         self.accounts = [f"1784140000000{n:04d}" for n in range(1, 5)]
         self.creators = [f"-000demo{n:04d}" for n in range(1, 4)]

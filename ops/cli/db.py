@@ -65,7 +65,7 @@ async def seed(configuration: Configuration) -> None:
     settings = configuration.settings
     connection = await db.connect(settings.database_url.get_secret_value(), settings.landfall_database_role)
     before = await connection.fetchval("SELECT count(*) FROM webhook_event_log")
-    world = World({"instagram": "unused", "tiktok": "unused"}, seed=1)
+    world = World({"instagram": "unused", "tiktok": "unused"}, seed=1, now=1_767_225_600)
     webhooks = wiring.webhooks()
     async with connection.transaction():
         for _ in range(EVENTS):

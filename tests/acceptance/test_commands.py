@@ -1,0 +1,221 @@
+"""The commands a person types when something is to be seen or mended."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from ops.cli import wiring
+from ops.runtime.db import open_pool
+from ops.runtime.embedded import Postgres, Redis, free_port, scratch
+from schema.metadata import APP_ROLE
+from sync import store
+from sync.worker import Projector
+from tests.support import CANARIES, ENVIRONMENT, append_event
+
+
+def landfall(
+    *arguments: str, check: int | None = 0, answer: str = "", **environ: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command from nowhere in particular; by default it must succeed."""
+    command = [sys.executable, "-m", "ops.cli.main", *arguments]
+    environment = {"PATH": os.environ["PATH"], **environ}
+    done = subprocess.run(command, env=environment, cwd="/", input=answer, capture_output=True, text=True, check=False)
+    assert done.returncode == check, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture
+async def parked(connection: asyncpg.Connection, database: str) -> list[int]:
+    """Three events: one done, one parked because it names no comment, one of a type nobody projects."""
+    value = {"id": "c1", "media": {"id": "m1"}, "from": {"id": "1", "username": "u"}, "text": "t"}
+    ids = [
+        await append_event(connection, "a", "e1", payload=value),
+        await append_event(connection, "a", "e2", payload={"text": "no id"}),
+        await append_event(connection, "a", "e3", type="story_mentions"),
+    ]
+    async with await open_pool(database, "test", 2, role=APP_ROLE) as pool:
+        await Projector(pool, wiring.projections(), tries=1).drain()
+    return ids
+
+
+async def test_events_are_listed_by_filter_and_shown_whole(parked: list[int], database: str) -> None:
+    lines = landfall("events", "list", "--json", DATABASE_URL=database).stdout.splitlines()
+    assert [(json.loads(line)["id"], json.loads(line)["state"]) for line in lines] == [
+        (parked[2], "ignored"),
+        (parked[1], "parked"),
+        (parked[0], "done"),
+    ]
+    table = landfall("events", "list", "--state", "parked", "--platform", "instagram", DATABASE_URL=database).stdout
+    assert len(table.splitlines()) == 1
+    assert "Unprojectable: comment id is missing" in table
+    shown = json.loads(landfall("events", "show", str(parked[1]), "--json", DATABASE_URL=database).stdout)
+    assert (shown["payload_json"], shown["state"], shown["delivery"]) == ({"text": "no id"}, "parked", None)
+    assert '"text": "no id"' in landfall("events", "show", str(parked[1]), DATABASE_URL=database).stdout
+    missing = landfall("events", "show", "999999", check=1, DATABASE_URL=database)
+    assert "there is no event 999999" in missing.stderr
+
+
+async def test_retry_and_ignore_change_what_they_say(
+    parked: list[int], database: str, connection: asyncpg.Connection
+) -> None:
+    async def state(number: int) -> str:
+        return await connection.fetchval("SELECT state FROM webhook_events WHERE id = $1", parked[number])
+
+    assert "1 event put back" in landfall("events", "retry", "--state", "parked", DATABASE_URL=database).stdout
+    assert await state(1) == "pending"
+    again = landfall("events", "retry", str(parked[1]), DATABASE_URL=database).stdout
+    assert "0 events put back on the queue; 1 were left" in again
+    async with await open_pool(database, "test", 2, role=APP_ROLE) as pool:
+        await Projector(pool, wiring.projections(), tries=1).drain()
+    assert await state(1) == "parked"
+    landfall("events", "ignore", str(parked[1]), "--reason", "known bad", DATABASE_URL=database)
+    assert await state(1) == "ignored"
+    reason = await connection.fetchval("SELECT error_message FROM webhook_events WHERE id = $1", parked[1])
+    assert reason == "known bad"
+    assert "0 events ignored" in landfall("events", "ignore", str(parked[0]), DATABASE_URL=database).stdout
+    assert await state(0) == "done"
+
+
+async def test_retry_asks_before_changing_many_and_refuses_to_guess(parked: list[int], database: str) -> None:
+    assert landfall("events", "retry", check=2, DATABASE_URL=database).stderr.count("at least one filter")
+    ids = [str(number) for number in parked]
+    assert landfall("events", "retry", *ids, "--state", "done", check=2, DATABASE_URL=database)
+    refused = landfall("events", "retry", *ids, check=1, answer="n\n", DATABASE_URL=database)
+    assert "3 events fit" in refused.stdout
+    assert "3 events put back" in landfall("events", "retry", *ids, "--yes", DATABASE_URL=database).stdout
+
+
+async def test_retry_takes_a_lease_holder_by_surprise_without_harm(
+    parked: list[int], database: str, connection: asyncpg.Connection
+) -> None:
+    """What is done and put back is projected again, to the same row."""
+    before = await connection.fetch("SELECT * FROM ig_comments")
+    landfall("events", "retry", str(parked[0]), DATABASE_URL=database)
+    async with await open_pool(database, "test", 2, role=APP_ROLE, settings=store.PLANNER) as pool:
+        await Projector(pool, wiring.projections(), tries=1).drain()
+    assert await connection.fetch("SELECT * FROM ig_comments") == before
+
+
+@pytest.fixture
+def own(postgres: Postgres) -> Any:
+    """A database that is called as ours are."""
+    made: list[str] = []
+
+    def make(name: str) -> str:
+        postgres.sql(f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name} OWNER landfall")
+        made.append(name)
+        return postgres.dsn(name)
+
+    yield make
+    for name in made:
+        postgres.sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def test_reset_and_seed_a_database_of_ours(own: Any) -> None:
+    dsn = own("landfall_test_reset")
+    assert "schema is at" in landfall("migrate", DATABASE_URL=dsn).stdout
+    first = landfall("db", "seed", DATABASE_URL=dsn).stdout
+    assert int(first.split()[0]) > 50
+    assert landfall("db", "seed", DATABASE_URL=dsn).stdout.startswith("0 events")
+    async with await open_pool(dsn, "test", 2, role=APP_ROLE, settings=store.PLANNER) as pool:
+        await Projector(pool, wiring.projections(), tries=1).drain()
+    connection = await asyncpg.connect(dsn)
+    assert await connection.fetchval("SELECT count(*) FROM ig_media WHERE NOT placeholder") > 5
+    assert await connection.fetchval("SELECT count(*) FROM webhook_events WHERE state = 'parked'") == 0
+    landfall("db", "reset", check=1, answer="n\n", DATABASE_URL=dsn)
+    assert await connection.fetchval("SELECT count(*) FROM webhook_event_log") > 0
+    await connection.close()
+    landfall("db", "reset", "--yes", DATABASE_URL=dsn)
+    connection = await asyncpg.connect(dsn)
+    assert await connection.fetchval("SELECT count(*) FROM webhook_event_log") == 0
+    await connection.close()
+
+
+async def test_reset_refuses_what_is_not_ours(own: Any, postgres: Postgres) -> None:
+    foreign = own("somebodys_shop")
+    assert "called somebodys_shop" in landfall("db", "reset", "--yes", check=1, DATABASE_URL=foreign).stderr
+    dsn = own("landfall_test_shared")
+    landfall("migrate", DATABASE_URL=dsn)
+    postgres.sql("CREATE TABLE invoices (id int)", database="landfall_test_shared")
+    assert "invoices" in landfall("db", "reset", "--yes", check=1, DATABASE_URL=dsn).stderr
+    assert postgres.sql("SELECT count(*) FROM webhook_event_log", database="landfall_test_shared") == "0"
+
+
+def findings(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, str]]:
+    return {finding["about"]: finding for finding in json.loads(done.stdout)}
+
+
+async def test_doctor_finds_a_sound_installation_sound(database: str, redis_url: str) -> None:
+    done = landfall("doctor", "--json", DATABASE_URL=database, REDIS_URL=redis_url, **ENVIRONMENT)
+    assert {f["level"] for f in findings(done).values()} <= {"ok", "warning"}
+    assert findings(done)["durability"]["level"] == "ok"
+    assert findings(done)["role"]["level"] == "ok"
+    assert not any(canary in done.stdout for canary in CANARIES)
+    assert "durability: a commit is on disk" in landfall("doctor", DATABASE_URL=database, **ENVIRONMENT).stdout
+
+
+BROKEN = [
+    ({}, "secrets", "no platform is configured"),
+    ({"LANDFALL_DATABASE_ROLE": "", **ENVIRONMENT}, "role", "the service may UPDATE, DELETE, TRUNCATE events"),
+]
+
+
+@pytest.mark.parametrize(("environ", "about", "message"), BROKEN)
+async def test_doctor_names_the_fault(database: str, environ: dict[str, str], about: str, message: str) -> None:
+    done = landfall("doctor", "--json", check=1, DATABASE_URL=database, **environ)
+    finding = findings(done)[about]
+    assert finding["level"] == "fault"
+    assert message in finding["message"]
+    assert finding["remedy"]
+
+
+async def test_doctor_says_which_server_is_away(own: Any) -> None:
+    nowhere = f"postgresql://u:canary-password@127.0.0.1:{free_port()}/d"
+    done = landfall("doctor", "--json", check=1, DATABASE_URL=nowhere, REDIS_URL="redis://127.0.0.1:1/0", **ENVIRONMENT)
+    assert findings(done)["postgresql"]["level"] == "fault"
+    assert findings(done)["redis"]["level"] == "warning", "a doorbell is no fault"
+    assert "canary-password" not in done.stdout + done.stderr
+    empty = own("landfall_test_empty")
+    done = landfall("doctor", "--json", check=1, DATABASE_URL=empty, **ENVIRONMENT)
+    assert findings(done)["schema"]["remedy"] == "run `landfall migrate`"
+
+
+@pytest.mark.parametrize("setting", ["fsync", "full_page_writes", "synchronous_commit"])
+async def test_setting_that_voids_the_promise_is_a_fault(setting: str) -> None:
+    """faults.md B12"""
+    with scratch() as directory:
+        directory.chmod(0o755)
+        server = Postgres.at(directory / "pg", settings={setting: "off"})
+        server.start()
+        try:
+            dsn = server.dsn()
+            landfall("migrate", DATABASE_URL=dsn)
+            finding = findings(landfall("doctor", "--json", check=1, DATABASE_URL=dsn, **ENVIRONMENT))["durability"]
+            assert finding["level"] == "fault"
+            assert f"{setting} = off" in finding["message"]
+        finally:
+            server.stop()
+
+
+async def test_doctor_warns_of_a_redis_that_may_forget(database: str, tmp_path: Path) -> None:
+    server = Redis.at(tmp_path / "redis", settings={"maxmemory-policy": "allkeys-lru"})
+    server.start()
+    try:
+        done = landfall("doctor", DATABASE_URL=database, REDIS_URL=server.url, **ENVIRONMENT)
+        assert "maxmemory-policy = allkeys-lru" in done.stdout
+    finally:
+        server.stop()
+
+
+def test_unconfigured_command_says_everything_that_is_missing() -> None:
+    done = landfall("serve", check=1, LANDFALL_HTTP_PORT="many")
+    assert "DATABASE_URL is not set" in done.stderr
+    assert "LANDFALL_HTTP_PORT cannot be used" in done.stderr
+    assert ".env.example" in done.stderr
