@@ -210,24 +210,25 @@ class Projector:
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), SWEEP_SECONDS)
 
-    async def watch_backlog(self, stop: asyncio.Event) -> None:
-        """Keep the backlog gauges fresh."""
-        while not stop.is_set():
-            try:
-                async with self._pool.acquire() as connection:
-                    found = await store.backlog(connection)
-            except asyncio.CancelledError:
-                raise
-            except Exception as error:  # noqa: BLE001  the gauge's own age says that it is old
-                log.warning("backlog.not_counted", error=describe(error))
-            else:
-                metrics.backlog.set(found.waiting)
-                metrics.oldest_due_seconds.set(found.oldest_due_seconds)
-                for state, count in found.unsettled.items():
-                    metrics.unsettled.labels(state).set(count)
-                metrics.backlog_updated.set_to_current_time()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), BACKLOG_SECONDS)
+
+async def watch_backlog(pool: Pool, stop: asyncio.Event) -> None:
+    """Keep the backlog gauges fresh."""
+    while not stop.is_set():
+        try:
+            async with pool.acquire() as connection:
+                found = await store.backlog(connection)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001  the gauge's own age says that it is old
+            log.warning("backlog.not_counted", error=describe(error))
+        else:
+            metrics.backlog.set(found.waiting)
+            metrics.oldest_due_seconds.set(found.oldest_due_seconds)
+            for state, count in found.unsettled.items():
+                metrics.unsettled.labels(state).set(count)
+            metrics.backlog_updated.set_to_current_time()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), BACKLOG_SECONDS)
 
 
 async def project_events(ctx: dict[Any, Any]) -> None:

@@ -30,7 +30,7 @@ from ops.cli import wiring
 from ops.cli.migrate import migrate
 from ops.demo import World
 from ops.runtime import db
-from ops.runtime.embedded import Postgres, Redis, Server, StartError, free_port, remember
+from ops.runtime.embedded import Postgres, Redis, Server, StartError, free_port
 
 LINE_SECONDS = 3.0
 """Without a terminal, one line this often."""
@@ -126,7 +126,8 @@ def _development_secrets(path: Path, environment: Mapping[str, str]) -> dict[str
     made: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
     for variable in wiring.variables():
         made.setdefault(variable.name, secrets.token_hex(16))
-    remember(path, made)
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(made, indent=2))
     # An app has a client key that its events name, and the demonstration's is not the configured one.
     unset = {name: value for name, value in made.items() if not environment.get(name) and not name.endswith("_KEY")}
     return {name: value for name, value in unset.items() if not environment.get(f"{name}_FILE")}

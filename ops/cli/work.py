@@ -17,7 +17,7 @@ from ops.runtime.queue import QUEUE, deserialize, redis_settings, serialize
 from ops.runtime.settings import Configuration
 from schema.jobs import PROJECT_EVENTS
 from sync import store
-from sync.worker import SWEEP_LANES, Projector, project_events
+from sync.worker import SWEEP_LANES, Projector, project_events, watch_backlog
 
 log = structlog.get_logger()
 
@@ -46,7 +46,6 @@ async def work(configuration: Configuration) -> None:
         await open_pool(dsn, "sync-health", 2, role=role, statement_seconds=5) as health_pool,
     ):
         projector = Projector(pool, wiring.projections(), tries=settings.landfall_event_tries)
-        watcher = Projector(health_pool, {}, tries=1)
 
         async def readiness() -> Mapping[str, Check]:
             return await check_database(health_pool, head)
@@ -57,7 +56,7 @@ async def work(configuration: Configuration) -> None:
         log.info("work.started", addresses=[*internal.addresses], holder=projector.holder)
         tasks = [
             asyncio.create_task(projector.sweep(stop), name="sweep"),
-            asyncio.create_task(watcher.watch_backlog(stop), name="backlog"),
+            asyncio.create_task(watch_backlog(health_pool, stop), name="backlog"),
         ]
         if settings.redis_url is not None:
             url = settings.redis_url.get_secret_value()

@@ -4,7 +4,6 @@ The servers are run from their binaries, not through the packages' own classes: 
 root, create system users and stop servers by atexit, and a fault test must be able to kill exactly one process.
 """
 
-import json
 import os
 import pwd
 import secrets
@@ -293,9 +292,3 @@ def scratch() -> Iterator[Path]:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
-
-
-def remember(path: Path, values: Mapping[str, Any]) -> None:
-    """Write a small JSON file that only its owner can read."""
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(values, indent=2) + "\n")
