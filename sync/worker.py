@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import asyncpg
 import structlog
@@ -229,8 +228,3 @@ async def watch_backlog(pool: Pool, stop: asyncio.Event) -> None:
             metrics.backlog_updated.set_to_current_time()
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), BACKLOG_SECONDS)
-
-
-async def project_events(ctx: dict[Any, Any]) -> None:
-    """The arq job: somebody rang."""
-    await ctx["projector"].drain()

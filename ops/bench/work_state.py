@@ -6,7 +6,8 @@ Two layouts of the same log are filled with the same events and drained in batch
 - *narrow*: what waits is a row of a narrow queue; settling deletes it and inserts a narrow outcome row. The event row
   is never touched. This is what ``schema/log.py`` does.
 
-No projection takes place: what is compared is the price of keeping account of it. Quote the ratios, not the rates.
+Events are taken oldest first, as they are when the accounts of a bucket are served side by side. No projection takes
+place: what is compared is the price of keeping account of it. Quote the ratios, not the rates.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ CREATE TABLE log (
     external_id text NOT NULL, payload_json jsonb, created_at timestamptz NOT NULL DEFAULT now() {columns},
     PRIMARY KEY (account_id, id), UNIQUE (provider, account_id, external_id)
 ) WITH (fillfactor = {fillfactor});
-CREATE TABLE queue (bucket smallint, account_id text, event_id bigint, PRIMARY KEY (bucket, account_id, event_id));
+CREATE TABLE queue (bucket smallint, account_id text, event_id bigint, PRIMARY KEY (bucket, event_id, account_id));
 CREATE TABLE outcomes (
     account_id text, event_id bigint, state text, settled_at timestamptz DEFAULT now(), retry_count int DEFAULT 0,
     PRIMARY KEY (account_id, event_id)
@@ -45,7 +46,7 @@ WITH added AS (
 INSERT INTO queue SELECT 0, account_id, id FROM added
 """
 
-_CLAIM = "SELECT account_id, event_id FROM queue WHERE bucket = 0 ORDER BY account_id, event_id LIMIT $1"
+_CLAIM = "SELECT account_id, event_id FROM queue WHERE bucket = 0 ORDER BY event_id LIMIT $1"
 _READ = (
     "SELECT l.payload_json FROM unnest($1::text[], $2::bigint[]) u (a, i) JOIN log l ON l.account_id = a AND l.id = i"
 )

@@ -15,6 +15,7 @@ from ops.cli import wiring
 from ops.runtime import logs
 from ops.runtime.db import describe
 from ops.runtime.settings import Configuration, ConfigurationError
+from schema.metadata import APP_ROLE
 
 
 class Group(click.Group):
@@ -32,6 +33,11 @@ class Group(click.Group):
         ) as error:
             raise click.ClickException(
                 f"PostgreSQL cannot be reached ({describe(error)}). Check DATABASE_URL, and that the server runs."
+            ) from None
+        except asyncpg.InsufficientPrivilegeError as error:
+            raise click.ClickException(
+                f"this login may not do that: {error}. `landfall migrate` needs the owner of the database, with the "
+                f"right to create the role {APP_ROLE} or with that role made and granted to it beforehand."
             ) from None
         except asyncpg.UndefinedTableError:
             raise click.ClickException("the database has not been migrated: run `landfall migrate`") from None

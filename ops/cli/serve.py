@@ -57,9 +57,9 @@ async def serve(configuration: Configuration) -> None:
 
         app = build(receiver)
         health.add_routes(app, readiness)
-        public = await wiring.listen(app, settings.landfall_http_host, settings.landfall_http_port)
+        public = await wiring.listen(app, "HTTP", settings.landfall_http_host, settings.landfall_http_port)
         internal = await wiring.listen(
-            health.build(readiness), settings.landfall_metrics_host, settings.landfall_metrics_port
+            health.build(readiness), "METRICS", settings.landfall_metrics_host, settings.landfall_metrics_port
         )
         log.info("serve.started", addresses=[*public.addresses, *internal.addresses])
         await stop.wait()

@@ -13,7 +13,7 @@ import ingest.platforms
 import sync.platforms
 from ingest.contract import Webhook
 from ops.runtime.discovery import discover
-from ops.runtime.settings import Configuration
+from ops.runtime.settings import Configuration, ConfigurationError
 from schema.configuration import Variable
 from sync.contract import Projection
 
@@ -59,17 +59,23 @@ def stop_event() -> asyncio.Event:
     return stop
 
 
-async def listen(app: web.Application, host: str, port: int, shutdown_seconds: float = 10.0) -> web.AppRunner:
-    """Serve ``app`` until its runner is cleaned up."""
+async def listen(app: web.Application, name: str, host: str, port: int) -> web.AppRunner:
+    """Serve ``app`` until its runner is cleaned up; ``name`` is HTTP or METRICS. Raises ConfigurationError."""
     runner = web.AppRunner(
         app,
         access_log=None,
         handle_signals=False,
         auto_decompress=False,  # a signature is over the bytes as sent, and a small bomb must stay small
         keepalive_timeout=30,  # also the deadline for a request's headers: aiohttp has no other
-        shutdown_timeout=shutdown_seconds,
+        shutdown_timeout=10,
     )
     await runner.setup()
     # Two releases can share the port while one replaces the other.
-    await web.TCPSite(runner, host, port, reuse_port=True, backlog=1024).start()
+    try:
+        await web.TCPSite(runner, host, port, reuse_port=True, backlog=1024).start()
+    except OSError as error:
+        await runner.cleanup()
+        reason = f"{host}:{port} cannot be listened on ({error.strerror})"
+        problem = f"{reason}: set LANDFALL_{name}_PORT or LANDFALL_{name}_HOST to a free address of this machine"
+        raise ConfigurationError([problem]) from None
     return runner

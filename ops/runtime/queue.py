@@ -7,16 +7,21 @@ This module is the whole port to arq. Its known traps, and what is done about ea
 - Jobs are pickled by default (C10): ours are JSON and carry nothing.
 - Redis may hang or be away (C1): a ring never waits; a background task tries, for at most 100 ms, and after a failure
   leaves Redis alone for a while.
+- A worker that was killed leaves a key that blocks its job for the time-out and more (C7): nothing waits for it.
 """
 
 import asyncio
 import json
-from collections.abc import Mapping
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, Protocol
 
 import structlog
 from arq.connections import ArqRedis, RedisSettings, create_pool
+from arq.typing import WorkerCoroutine
+from arq.worker import Worker, func
 
 from ops.runtime import metrics
 from schema.jobs import PROJECT_EVENTS
@@ -28,6 +33,12 @@ SLOTS = 10
 RING_SECONDS = 0.1
 REST_SECONDS = 0.02
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 10.0
+STEADY_SECONDS = 30.0
+
+POLL_SECONDS = 0.01
+"""arq asks Redis this often; its default of 0.5 s would be most of the time from commit to row."""
+
+JOB_SECONDS = 20
 
 log = structlog.get_logger()
 
@@ -138,3 +149,63 @@ class ArqBell:
 def open_bell(url: str | None) -> Doorbell:
     """A bell that rings Redis, or none."""
     return NoBell() if url is None else ArqBell(url)
+
+
+async def answer(url: str, jobs: Mapping[str, Callable[[], Awaitable[Any]]], concurrency: int) -> None:
+    """Run ``jobs`` by name when somebody rings, until cancelled.
+
+    arq's worker ends with its first lost connection (``faults.md`` C2), so it is built anew as often as it takes.
+    """
+    logging.getLogger("arq.worker").setLevel(logging.ERROR)  # a Redis that is away is one line of ours, not many
+    pause = FIRST_PAUSE_SECONDS
+    while True:
+        started = time.monotonic()
+        worker: Worker | None = None
+        try:
+            worker = _worker(url, jobs, concurrency)
+            await worker.async_run()
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever it was, the next one may do better
+            metrics.bell_restarts.inc()
+            log.warning("bell.worker_failed", error=error.__class__.__name__, pause_s=pause)
+        finally:
+            if worker is not None:
+                await _close(worker)
+        if time.monotonic() - started > STEADY_SECONDS:
+            pause = FIRST_PAUSE_SECONDS
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+
+def _worker(url: str, jobs: Mapping[str, Callable[[], Awaitable[Any]]], concurrency: int) -> Worker:
+    def job(run: Callable[[], Awaitable[Any]]) -> WorkerCoroutine:
+        async def answered(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> None:  # noqa: ARG001  arq's shape
+            await run()
+
+        return answered
+
+    return Worker(
+        functions=[func(job(run), name=name, keep_result=0, timeout=JOB_SECONDS) for name, run in jobs.items()],
+        queue_name=QUEUE,
+        redis_settings=redis_settings(url),
+        handle_signals=False,
+        max_jobs=concurrency,
+        poll_delay=POLL_SECONDS,
+        keep_result=0,
+        job_timeout=JOB_SECONDS,
+        job_serializer=serialize,
+        job_deserializer=deserialize,
+        health_check_interval=30,
+        log_results=False,
+    )
+
+
+async def _close(worker: Worker) -> None:
+    running = list(worker.tasks.values())
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+    if worker._pool is not None:  # noqa: SLF001  close() would first talk to a Redis that may be away
+        with suppress(Exception):
+            await worker._pool.connection_pool.disconnect(inuse_connections=True)  # noqa: SLF001

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -219,3 +220,19 @@ def test_unconfigured_command_says_everything_that_is_missing() -> None:
     assert "DATABASE_URL is not set" in done.stderr
     assert "LANDFALL_HTTP_PORT cannot be used" in done.stderr
     assert ".env.example" in done.stderr
+
+
+@pytest.mark.parametrize(("variable", "command"), [("HTTP", "serve"), ("METRICS", "serve"), ("METRICS", "work")])
+def test_taken_port_is_named(variable: str, command: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ports = {"LANDFALL_HTTP_PORT": str(free_port()), "LANDFALL_METRICS_PORT": str(free_port())}
+        ports[f"LANDFALL_{variable}_PORT"] = str(taken.getsockname()[1])
+        done = landfall(command, check=1, DATABASE_URL="postgresql://h/d", **ports)
+    assert f"set LANDFALL_{variable}_PORT" in done.stderr
+
+
+async def test_login_without_the_rights_is_told_what_migrate_needs(own: Any, postgres: Postgres) -> None:
+    own("landfall_test_rights")
+    postgres.sql("DROP ROLE IF EXISTS weak", "CREATE ROLE weak LOGIN PASSWORD 'weak'")
+    dsn = f"postgresql://weak:weak@127.0.0.1:{postgres.port}/landfall_test_rights"
+    assert "needs the owner of the database" in landfall("migrate", check=1, DATABASE_URL=dsn).stderr
