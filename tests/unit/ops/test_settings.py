@@ -63,7 +63,9 @@ def test_environment_wins_over_the_env_file(tmp_path: Path) -> None:
 
 
 def test_empty_means_unset_but_an_empty_role_means_none() -> None:
-    loaded = load({"DATABASE_URL": "postgresql://h/d", "REDIS_URL": "", "META_APP_SECRET": " , ", "LANDFALL_DATABASE_ROLE": ""})
+    loaded = load(
+        {"DATABASE_URL": "postgresql://h/d", "REDIS_URL": "", "META_APP_SECRET": " , ", "LANDFALL_DATABASE_ROLE": ""}
+    )
     assert loaded.settings.redis_url is None
     assert loaded.variables["META_APP_SECRET"] == ()
     assert loaded.settings.landfall_database_role == ""
