@@ -17,6 +17,9 @@ DEPTH_LIMIT = 64
 
 _NESTING = bytes(range(256)).translate(None, b"[]{}")
 _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_DRIFT = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, OSError)
+"""What code raises that meets a shape nobody foresaw (``faults.md`` E10)."""
+
 _REPLACEMENT = "\ufffd"
 
 
@@ -38,7 +41,7 @@ def accept(webhook: Webhook, delivery: Delivery, variables: Variables, now: date
         document = read(delivery.body)
     except Unreadable as error:
         return Accepted(verified, "unreadable", error.reason, [unreadable(delivery.body, error.reason)])
-    events = [_incoming(webhook, change, variables, quarantine) for change in webhook.changes(document)]
+    events = [_incoming(webhook, change, variables, quarantine) for change in _cut(webhook, document)]
     return Accepted(verified, "quarantined" if quarantine else "accepted", quarantine, events)
 
 
@@ -68,28 +71,16 @@ def read(body: bytes) -> Any:
     except RecursionError:
         raise Unreadable("nested_too_deep") from None
     except ValueError as error:  # also integers of more digits than Python converts
-        raise Unreadable(
-            "not_json" if isinstance(error, json.JSONDecodeError) else "number_out_of_range"
-        ) from None
+        raise Unreadable("not_json" if isinstance(error, json.JSONDecodeError) else "number_out_of_range") from None
 
 
 def _depth(body: bytes) -> int:
-    """Deepest nesting, or a little over: brackets inside strings count too until it matters."""
-    marks = body.translate(None, _NESTING)
-    if len(marks) <= DEPTH_LIMIT:
+    """Deepest nesting, or 0 where there are too few brackets to matter."""
+    if len(body.translate(None, _NESTING)) <= DEPTH_LIMIT:
         return 0
-    deepest = max(accumulate(map(_STEP.__getitem__, marks)))
-    if deepest <= DEPTH_LIMIT:
-        return deepest
-    outside = b"".join(_outside_strings(body))
+    # Brackets inside strings do not nest, and closing ones there would hide real nesting.
+    outside = b"".join(body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
     return max(accumulate(map(_STEP.__getitem__, outside.translate(None, _NESTING))), default=0)
-
-
-def _outside_strings(body: bytes) -> Iterator[bytes]:
-    parts = iter(body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"'))
-    for outside in parts:
-        yield outside
-        next(parts, None)
 
 
 def _refuse_constant(_: str) -> Any:
@@ -103,13 +94,21 @@ def _finite(text: str) -> float:
     return number
 
 
+def _cut(webhook: Webhook, document: Any) -> Iterator[Change]:
+    """The platform's changes; should it stumble in spite of its promise, those before that and the whole document."""
+    try:
+        yield from webhook.changes(document)
+    except _DRIFT as error:
+        yield Change("", "unknown", document, f"cannot be cut: {error.__class__.__name__}: {error}"[:500])
+
+
 def _incoming(webhook: Webhook, change: Change, variables: Variables, quarantine: str | None) -> Incoming:
     defect = change.defect or quarantine
     try:
         identity = webhook.identify(change)
         defect = defect or webhook.check(change, variables)
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, IndexError, OSError) as error:
-        # Drift on the platform's side (``faults.md`` E10) in a shape nobody foresaw: this change waits, no other does.
+    except _DRIFT as error:
+        # This change waits, no other does.
         identity = Identity(f"unidentified:{change.type}:{change.digest}")
         defect = defect or f"identity cannot be told: {error.__class__.__name__}: {error}"[:500]
     payload, sanitized = _storable(change)

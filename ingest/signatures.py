@@ -72,9 +72,8 @@ def verify(
     if header is None:
         raise Forged(f"the {scheme.header} header is missing", "missing")
     if isinstance(scheme, Hmac):
-        return Verified(
-            _match(secrets, _digest_in(scheme, header), scheme.signed_prefix, body, scheme.base64)
-        )
+        given = _digest_in(scheme, header)
+        return Verified(_match(secrets, given, scheme.signed_prefix, body, as_base64=scheme.base64))
     return _verify_timestamped(scheme, header, body, secrets, now)
 
 
@@ -85,12 +84,10 @@ def _digest_in(scheme: Hmac, header: str) -> bytes:
     elif scheme.prefix and not scheme.prefix_optional:
         raise Forged(f"the {scheme.header} header does not begin with {scheme.prefix}", "malformed")
     # The header may hold any byte; compare bytes, so that none of them can raise.
-    return digest.encode("utf-8", "surrogateescape")
+    return digest.encode("utf-8", "surrogatepass")
 
 
-def _match(
-    secrets: list[tuple[str, str]], given: bytes, prefix: bytes, body: bytes, as_base64: bool = False
-) -> str:
+def _match(secrets: list[tuple[str, str]], given: bytes, prefix: bytes, body: bytes, *, as_base64: bool = False) -> str:
     message = prefix + body if prefix else body
     for name, secret in secrets:
         digest = hmac.digest(secret.encode(), message, "sha256")
@@ -105,11 +102,9 @@ def _verify_timestamped(
 ) -> Verified:
     parts = dict(part.strip().split("=", 1) for part in header.split(",") if "=" in part)
     stamp, digest = parts.get("t", ""), parts.get("s", "")
-    if not (
-        stamp.isascii() and stamp.isdigit() and len(stamp) <= 11 and digest
-    ):  # 11 digits reach the year 5138
+    if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= 11 and digest):  # 11 digits reach the year 5138
         raise Forged(f"the {scheme.header} header is not of the form t=<seconds>,s=<hex>", "malformed")
-    given = digest.lower().encode("utf-8", "surrogateescape")
+    given = digest.lower().encode("utf-8", "surrogatepass")
     secret_used = _match(secrets, given, stamp.encode() + b".", body)
     signed_at = datetime.fromtimestamp(int(stamp), UTC)
     age = (now - signed_at).total_seconds()

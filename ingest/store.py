@@ -158,9 +158,7 @@ INSERT INTO webhook_event_queue (bucket, account_id, event_id) SELECT $9, $2, id
 """
 
 
-async def append_own(
-    connection: asyncpg.Connection, provider: str, rule_version: int, event: Incoming
-) -> None:
+async def append_own(connection: asyncpg.Connection, provider: str, rule_version: int, event: Incoming) -> None:
     """Append a fact of our own, such as an answer we read from a platform: it has no delivery."""
     await connection.execute(
         _APPEND_OWN,

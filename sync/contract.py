@@ -1,5 +1,6 @@
 """What a platform's events mean for the CRM, as values."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,7 +12,10 @@ from schema.crm import lookups
 from schema.events import Event
 
 ID_LIMIT = 500
-"""Longest id a row can be keyed by: an index row must stay under 2704 bytes, at up to 4 bytes a character."""
+"""Longest id a row can be keyed by, in bytes: an index row of several must stay under 2704 (``faults.md`` E8)."""
+
+TIME_LIMIT = 10**16 - 1
+"""Latest time a version tells apart, in microseconds: the year 2286. Whatever claims to be later is a mistake."""
 
 LATEST = 99
 """Rank of a fact that beats every other of its time, such as a deletion."""
@@ -55,7 +59,7 @@ def version(event: Event, at: datetime | None, rank: int = 0) -> str:
     Text that sorts by bytes. ``at`` is the platform's time of the fact, None where it gives none; then rank and
     identity decide, which is arbitrary but the same for every order of arrival.
     """
-    micros = 0 if at is None else max(0, int(at.timestamp() * 1_000_000))
+    micros = 0 if at is None else min(max(0, int(at.timestamp() * 1_000_000)), TIME_LIMIT)
     return f"{micros:016d}.{rank:02d}.{event.external_id}"
 
 
@@ -84,20 +88,23 @@ def text(value: Any) -> str | None:
 
 def required(value: Any, name: str) -> str:
     """An id. Raises Unprojectable."""
-    found = text(value)
-    if not found or len(found) > ID_LIMIT:
+    found = optional(value, name)
+    if found is None:
         raise Unprojectable(f"{name} is missing, or is not an id")
     return found
 
 
+def optional(value: Any, name: str) -> str | None:
+    """An id that may be absent. Raises Unprojectable for one that no row can be keyed by."""
+    found = text(value)
+    if found and len(found.encode()) > ID_LIMIT:
+        raise Unprojectable(f"{name} is longer than {ID_LIMIT} bytes")
+    return found or None
+
+
 def integer(value: Any) -> int | None:
     """A whole number that PostgreSQL's integer holds, also if it came as text; anything else as absent."""
-    if (
-        isinstance(value, str)
-        and value.lstrip("-").isascii()
-        and value.lstrip("-").isdigit()
-        and len(value) < 12
-    ):
+    if isinstance(value, str) and re.fullmatch("-?[0-9]{1,10}", value):
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and -(2**31) <= value < 2**31:
         return value

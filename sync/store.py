@@ -99,7 +99,7 @@ async def renew(connection: asyncpg.Connection, held: Lease) -> None:
 # is the lock, and this transaction holds its row.
 _CLAIM = """
 WITH RECURSIVE account (account_id) AS (
-    (SELECT account_id FROM webhook_event_queue WHERE bucket = $1 AND account_id > $2 ORDER BY account_id LIMIT 1)
+    (SELECT account_id FROM webhook_event_queue WHERE bucket = $1 {after} ORDER BY account_id LIMIT 1)
     UNION ALL
     SELECT (
         SELECT q.account_id FROM webhook_event_queue q
@@ -107,13 +107,13 @@ WITH RECURSIVE account (account_id) AS (
     )
     FROM account a WHERE a.account_id IS NOT NULL
 ), served AS MATERIALIZED (
-    SELECT account_id FROM account WHERE account_id IS NOT NULL LIMIT $3
+    SELECT account_id FROM account WHERE account_id IS NOT NULL LIMIT $2
 ), due AS MATERIALIZED (
     SELECT s.account_id, q.event_id, q.retry_count
     FROM served s, LATERAL (
         SELECT event_id, retry_count FROM webhook_event_queue q
         WHERE q.bucket = $1 AND q.account_id = s.account_id AND q.due_at <= now()
-        ORDER BY q.event_id LIMIT greatest(4, $4 / (SELECT count(*) FROM served))
+        ORDER BY q.event_id LIMIT greatest(4, $3 / (SELECT count(*) FROM served))
     ) q
 )
 SELECT e.id, e.provider, e.account_id, e.external_id, e.event_type, e.payload_json, e.occurred_at, e.delivery_id,
@@ -123,20 +123,31 @@ FROM due JOIN webhook_event_log e ON e.account_id = due.account_id AND e.id = du
 """
 
 
+_CLAIM_FIRST = _CLAIM.format(after="")
+_CLAIM_NEXT = _CLAIM.format(after="AND account_id > $4")
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """``next_account`` is where the next round over the bucket's accounts goes on, '' for the beginning."""
+    """``last_account`` is where the next round over the bucket's accounts goes on, None for the beginning.
+
+    (Not '': events about no account at all are kept under that name.)
+    """
 
     claimed: list[Claimed]
-    next_account: str
+    last_account: str | None
 
 
-async def claim(connection: asyncpg.Connection, held: Lease, after_account: str = "") -> Batch:
+async def claim(connection: asyncpg.Connection, held: Lease, after_account: str | None = None) -> Batch:
     """Due events of the bucket, within a transaction that holds the lease's row. Raises LeaseLostError."""
     await renew(connection, held)
-    rows = await connection.fetch(_CLAIM, held.bucket, after_account, BATCH_ACCOUNTS, BATCH_EVENTS)
+    limits = (held.bucket, BATCH_ACCOUNTS, BATCH_EVENTS)
+    if after_account is None:
+        rows = await connection.fetch(_CLAIM_FIRST, *limits)
+    else:
+        rows = await connection.fetch(_CLAIM_NEXT, *limits, after_account)
     more = bool(rows) and rows[0]["accounts"] >= BATCH_ACCOUNTS
-    return Batch([_claimed(row) for row in rows], rows[0]["last_account"] if more else "")
+    return Batch([_claimed(row) for row in rows], rows[0]["last_account"] if more else None)
 
 
 def _claimed(row: asyncpg.Record) -> Claimed:

@@ -101,21 +101,21 @@ class Projector:
 
     async def _drain_bucket(self, connection: asyncpg.Connection, held: Lease, end: float) -> int:
         total = 0
-        account = ""
+        account: str | None = None
         for _ in range(BUCKET_BATCHES):
             count, account = await self._batch(connection, held, account)
             total += count
-            if (count == 0 and not account) or time.monotonic() >= end:
+            if (count == 0 and account is None) or time.monotonic() >= end:
                 break
         return total
 
-    async def _batch(self, connection: asyncpg.Connection, held: Lease, account: str) -> tuple[int, str]:
+    async def _batch(self, connection: asyncpg.Connection, held: Lease, account: str | None) -> tuple[int, str | None]:
         started = time.perf_counter()
         try:
             async with connection.transaction():
                 batch = await store.claim(connection, held, account)
                 if not batch.claimed:
-                    return 0, batch.next_account
+                    return 0, batch.last_account
                 begun = datetime.now(UTC)
                 result = project(self._projections, batch)
                 rows = await self._write(connection, held, result)
@@ -123,9 +123,9 @@ class Projector:
             raise
         except Exception as error:  # noqa: BLE001  a row that PostgreSQL refuses: find the event it comes from
             log.warning("batch.refused", bucket=held.bucket, error=describe(error))
-            return await self._one_by_one(connection, held, batch), batch.next_account
+            return await self._one_by_one(connection, held, batch), batch.last_account
         self._count(batch, result, rows, begun, started)
-        return len(batch.claimed), batch.next_account
+        return len(batch.claimed), batch.last_account
 
     async def _write(self, connection: asyncpg.Connection, held: Lease, result: Projected) -> int:
         """Effects and progress, in the caller's one transaction."""
@@ -138,7 +138,7 @@ class Projector:
 
     async def _one_by_one(self, connection: asyncpg.Connection, held: Lease, batch: Batch) -> int:
         for claimed in batch.claimed:
-            result = project(self._projections, Batch([claimed], ""))
+            result = project(self._projections, Batch([claimed], None))
             try:
                 async with connection.transaction():
                     await store.renew(connection, held)

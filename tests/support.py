@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import hmac
+import io
 import json
 import os
 import signal
@@ -206,7 +207,8 @@ class Service:
     ) -> tuple[int, dict[str, Any]]:
         """POST a delivery, signed unless headers are given; the status and the JSON answer."""
         headers = SIGN[platform](body) if headers is None else headers
-        async with self.client.post(f"{self.url}/api/webhooks/{platform}", data=body, headers=headers) as response:
+        url = f"{self.url}/api/webhooks/{platform}"
+        async with self.client.post(url, data=io.BytesIO(body), headers=headers) as response:
             return response.status, await response.json()
 
     async def metrics(self, port: int | None = None) -> dict[str, float]:

@@ -66,6 +66,7 @@ async def listen(app: web.Application, name: str, host: str, port: int) -> web.A
         access_log=None,
         handle_signals=False,
         auto_decompress=False,  # a signature is over the bytes as sent, and a small bomb must stay small
+        lingering_time=0.5,  # long enough for a sender to see why it is refused, not to send all of it
         keepalive_timeout=30,  # also the deadline for a request's headers: aiohttp has no other
         shutdown_timeout=10,
     )

@@ -48,3 +48,6 @@ def configure(level: str = "info") -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    # Malformed HTTP is answered 400 by the parser; a stack trace for each would let anybody fill the disk. Our own
+    # handlers log what goes wrong in them.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)

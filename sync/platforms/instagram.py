@@ -18,6 +18,7 @@ from sync.contract import (
     boolean,
     integer,
     look_up,
+    optional,
     required,
     text,
     version,
@@ -28,10 +29,9 @@ def on_comment(event: Event) -> list[Upsert]:
     """A comment or reply, on our own media or, when the account is mentioned, on somebody else's."""
     value = _object(event.payload)
     comment_id = required(value.get("id") or value.get("comment_id"), "comment id")
-    media = value.get("media") if isinstance(value.get("media"), dict) else {}
-    author = value.get("from") if isinstance(value.get("from"), dict) else {}
-    organic = text(media.get("original_media_id"))
-    media_id = organic or text(media.get("id"))
+    media, author = _part(value, "media"), _part(value, "from")
+    organic = optional(media.get("original_media_id"), "original_media_id")
+    media_id = organic or optional(media.get("id"), "media id")
     # A comment on a boosted post is notified twice; the notification that names the organic media is the better one.
     as_of = version(event, None, rank=1 if organic else 0)
     facts = []
@@ -41,9 +41,7 @@ def on_comment(event: Event) -> list[Upsert]:
             # What an ad's notification says of the product is about the ad, so the organic one's word counts more.
             is_ad = bool(organic or media.get("ad_id"))
             rank = version(event, None, rank=0 if is_ad else 1)
-            facts.append(
-                Upsert(ig_media, {"external_id": media_id}, "product", rank, {"media_product_type": kind})
-            )
+            facts.append(Upsert(ig_media, {"external_id": media_id}, "product", rank, {"media_product_type": kind}))
         if ad := text(media.get("ad_id")):
             ad_facts = {"ad_id": ad, "ad_title": text(media.get("ad_title"))}
             facts.append(Upsert(ig_media, {"external_id": media_id}, "ad", as_of, ad_facts))
@@ -77,7 +75,7 @@ def on_mention(event: Event) -> list[Upsert]:
         Upsert(ig_media, {"external_id": media_id}),
         look_up(event, "ig_mentioned_media", media_id, "the account was mentioned"),
     ]
-    if comment_id := text(value.get("comment_id")):
+    if comment_id := optional(value.get("comment_id"), "comment_id"):
         # The lowest version there is: whatever else is known of this comment says more.
         facts.append(
             Upsert(
@@ -170,6 +168,11 @@ def _object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Unprojectable("the payload is not an object")
     return value
+
+
+def _part(value: dict[str, Any], name: str) -> dict[str, Any]:
+    part = value.get(name)
+    return part if isinstance(part, dict) else {}
 
 
 def _moment(value: Any) -> datetime | None:

@@ -96,6 +96,7 @@ def on_authorization_removed(event: Event) -> list[Upsert]:
     So a removal that arrives days late, after the person connected again, changes nothing that matters: it is older
     than the connection's ``authorized_at``.
     """
+    required(event.account_id, "user_openid")
     return [
         Upsert(
             tiktok_accounts,

@@ -1,4 +1,4 @@
-"""ADDING_A_PLATFORM.md, followed to the letter: its code receives, names and projects a platform nobody has heard of."""
+"""ADDING_A_PLATFORM.md, followed to the letter: its code receives, names and projects a platform of nobody."""
 
 import asyncio
 import hashlib
@@ -45,7 +45,7 @@ def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         (folder / "acme.py").write_text(code)
         monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder)])
     scope: dict[str, Any] = dict(vars(schema.crm))
-    exec(TABLE, scope)  # noqa: S102  our own page
+    exec(TABLE, scope)
     monkeypatch.setattr(schema.crm, "acme_leads", scope["acme_leads"], raising=False)
     importlib.invalidate_caches()
     yield

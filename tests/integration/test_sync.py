@@ -276,6 +276,12 @@ async def test_busy_account_does_not_starve_a_quiet_one_of_its_bucket(
     assert await projector(pool).drain(30) == 5001
 
 
+async def test_event_about_no_account_is_served_too(connection: asyncpg.Connection, pool: Pool) -> None:
+    await append_event(connection, "", "e1", type="portability.download.ready", provider="tiktok")
+    assert await projector(pool).drain() == 1
+    assert await states(connection) == {"e1": "ignored"}
+
+
 async def test_many_accounts_are_all_served(connection: asyncpg.Connection, pool: Pool) -> None:
     """More accounts in one bucket than a batch takes: the next batch goes on where it stopped."""
     bucket = bucket_of("instagram", "a")

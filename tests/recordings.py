@@ -1,0 +1,260 @@
+"""Recorded deliveries, an independent signer, and a fold of facts into rows that shares no code with ``sync.store``.
+
+A recording is ``tests/deliveries/<platform>/<form>.json``: ``why`` it is there, the ``body`` on the wire (or
+``body_base64``), further ``headers`` if the form needs any, and what to ``expect``: every event in its order, and every
+row, each as the fields that matter. ``_envelope.json`` beside them says which lists are a batch and may be cut anew
+(``batches``) and which values tell when it was sent, not when it happened (``sending_times``).
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+from sqlalchemy import Table
+
+from ingest.accept import Accepted, accept, read
+from ingest.contract import Delivery, Incoming, Webhook
+from ingest.errors import Unreadable
+from ingest.signatures import Hmac, Scheme, TimestampedHmac
+from ops.cli import wiring
+from schema.events import Event
+from sync.contract import Unprojectable, Upsert
+
+FOLDER = Path(__file__).parent / "deliveries"
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+STAMP = int(NOW.timestamp())
+
+
+@dataclass(frozen=True)
+class Recording:
+    platform: str
+    name: str
+    body: bytes
+    headers: dict[str, str]
+    events: list[dict[str, Any]]
+    rows: dict[str, list[dict[str, Any]]]
+
+    @property
+    def webhook(self) -> Webhook:
+        return wiring.webhooks()[self.platform]
+
+    @property
+    def document(self) -> Any:
+        """The body parsed, or None where it cannot be."""
+        try:
+            return read(self.body)
+        except Unreadable:
+            return None
+
+
+@cache
+def recordings(platform: str) -> tuple[Recording, ...]:
+    return tuple(_load(platform, path) for path in sorted((FOLDER / platform).glob("[!_]*.json")))
+
+
+def every() -> list[Any]:
+    """All recordings of all platforms there are, as parameters."""
+    found = [recording for platform in wiring.webhooks() for recording in recordings(platform)]
+    return [pytest.param(recording, id=f"{recording.platform}-{recording.name}") for recording in found]
+
+
+def _load(platform: str, path: Path) -> Recording:
+    content = json.loads(path.read_text())
+    assert content["why"], f"{path.name} does not say why it is there"
+    body = base64.b64decode(content["body_base64"]) if "body_base64" in content else content["body"].encode()
+    expect = content["expect"]
+    return Recording(platform, path.stem, body, content.get("headers", {}), expect["events"], expect.get("rows", {}))
+
+
+def sign(scheme: Scheme, body: bytes, secret: str, at: int = STAMP) -> dict[str, str]:
+    """The header a platform with this scheme would send."""
+    if isinstance(scheme, Hmac):
+        digest = hmac.new(secret.encode(), scheme.signed_prefix + body, hashlib.sha256).digest()
+        return {scheme.header: scheme.prefix + (base64.b64encode(digest).decode() if scheme.base64 else digest.hex())}
+    if isinstance(scheme, TimestampedHmac):
+        digest = hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256).digest()
+        return {scheme.header: f"t={at},s={digest.hex()}"}
+    raise TypeError(f"teach the tests to sign by {type(scheme).__name__}")
+
+
+def secrets(webhook: Webhook) -> dict[str, tuple[str, ...]]:
+    """One secret of its own for every variable that may hold one, nothing in the others."""
+    unset: dict[str, tuple[str, ...]] = {variable.name: () for variable in webhook.variables}
+    return unset | {variable.name: (f"secret of {variable.name}",) for variable in webhook.signature.secrets}
+
+
+def take(platform: str, body: bytes, headers: dict[str, str] | None = None, now: datetime = NOW) -> Accepted:
+    """A body, well signed, as ingest takes it."""
+    webhook = wiring.webhooks()[platform]
+    variables = secrets(webhook)
+    secret = variables[webhook.signature.secrets[0].name][0]
+    return accept(webhook, Delivery((headers or {}) | sign(webhook.signature, body, secret), body), variables, now)
+
+
+def dumped(document: Any) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def event(platform: str, incoming: Incoming) -> Event:
+    """What a projection gets to see of it, by way of the log."""
+    payload = None if incoming.payload is None else json.loads(incoming.payload)
+    return Event(platform, incoming.account_id, incoming.external_id, incoming.type, payload, incoming.occurred_at)
+
+
+def facts(of: Event) -> list[Upsert]:
+    projection = wiring.projections().get(of.provider)
+    handler = projection.handlers.get(of.type) if projection else None
+    return handler(of) if handler else []
+
+
+def key_names(table: Table) -> tuple[str, ...]:
+    return tuple(column.name for column in table.primary_key.columns)
+
+
+Rows = dict[str, dict[tuple[str, ...], dict[str, Any]]]
+
+
+def fold(events: Iterable[Event]) -> Rows:
+    """Rows by table and key: of each facet the fact with the highest version. Events that cannot be projected wait."""
+    tables: Rows = {}
+    for one in events:
+        try:
+            stated = facts(one)
+        except Unprojectable:
+            continue
+        for fact in stated:
+            table = fact.table
+            key = tuple({"account_id": one.account_id, **fact.key}[name] for name in key_names(table))
+            empty: dict[str, Any] = {
+                c.name: "" if "guards" in c.info else None
+                for c in table.columns
+                if c.computed is None and c.name != "projector"
+            }
+            row = tables.setdefault(table.name, {}).setdefault(
+                key, empty | dict(zip(key_names(table), key, strict=True))
+            )
+            if fact.facet is None:
+                continue
+            at = f"{fact.facet}_version"
+            new = {c.name: fact.values.get(c.name) for c in table.columns if c.info.get("facet") == fact.facet}
+            if fact.version == row[at]:
+                assert all(row[name] == value for name, value in new.items()), "one version says two things"
+            if fact.version > row[at]:
+                row.update(new, **{at: fact.version})
+    return tables
+
+
+def plain(value: Any) -> Any:
+    """As an expectation in JSON writes it."""
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def batches(platform: str) -> tuple[set[str], set[str]]:
+    """Paths of the platform's lists that are batches, and of its sending times."""
+    path = FOLDER / platform / "_envelope.json"
+    content = json.loads(path.read_text()) if path.exists() else {}
+    return set(content.get("batches", ())), set(content.get("sending_times", ()))
+
+
+def cut(document: Any, lists: set[str], path: str = "") -> Iterator[Any]:
+    """The same content, one thing to a document."""
+    if isinstance(document, list) and not path:
+        for item in document:
+            yield from cut(item, lists)
+        return
+    found = [k for k, v in document.items() if path + k in lists and isinstance(v, list)] if _is(document) else []
+    if not any(document[key] for key in found):
+        yield document
+        return
+    shell = {key: value for key, value in document.items() if key not in found}
+    for key in found:
+        for item in document[key]:
+            for piece in cut(item, lists, f"{path}{key}."):
+                yield shell | {key: [piece]}
+
+
+def turned(document: Any, lists: set[str], path: str = "") -> Any:
+    """The same content, every batch in reverse order."""
+    if isinstance(document, list) and not path:
+        return [turned(item, lists) for item in reversed(document)]
+    if not _is(document):
+        return document
+    return {
+        key: [turned(item, lists, f"{path}{key}.") for item in reversed(value)]
+        if path + key in lists and isinstance(value, list)
+        else value
+        for key, value in document.items()
+    }
+
+
+def later(document: Any, times: set[str], path: str = "") -> Any:
+    """The same content, sent an hour later."""
+    if isinstance(document, list):
+        return [later(item, times, path) for item in document]
+    if not _is(document):
+        return document
+    return {
+        key: value + 3600 if path + key in times and isinstance(value, int) else later(value, times, f"{path}{key}.")
+        for key, value in document.items()
+    }
+
+
+def _is(document: Any) -> bool:
+    return isinstance(document, dict)
+
+
+DRIFT: tuple[Any, ...] = (None, 7, -1, 1.5, True, "drift", "", [], [1], {}, {"x": 1})
+"""What may stand some day where something else stands now."""
+
+
+def drifted(document: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """The document with each key dropped and each value replaced in turn, and where."""
+    items = document.items() if _is(document) else enumerate(document) if isinstance(document, list) else ()
+    for key, value in list(items):
+        if _is(document):
+            yield (key,), {name: other for name, other in document.items() if name != key}
+        for path, other in [*(((), value) for value in DRIFT), *drifted(value)]:
+            changed: Any = {**document} if _is(document) else [*document]
+            changed[key] = other
+            yield (key, *path), changed
+
+
+_text = st.text(st.characters(codec=None, categories=None), max_size=12)  # NUL and half surrogate pairs too
+_leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | _text
+json_values = st.recursive(
+    _leaves, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_text, inner, max_size=4), max_leaves=12
+)
+
+
+def _replaced(document: Any, path: list[int], value: Any) -> Any:
+    """The document with the value that ``path`` happens to lead to replaced."""
+    if not path or not document or not isinstance(document, dict | list):
+        return value
+    copy: Any = {**document} if _is(document) else [*document]
+    keys = list(document) if _is(document) else range(len(document))
+    key = keys[path[0] % len(keys)]
+    copy[key] = _replaced(copy[key], path[1:], value)
+    return copy
+
+
+def bodies() -> st.SearchStrategy[bytes]:
+    """Whatever may come: noise, JSON, deliveries with something else in them, and deliveries with damaged bytes."""
+    recorded = [one for platform in wiring.webhooks() for one in recordings(platform)]
+    documents = st.sampled_from([one.document for one in recorded if one.document is not None])
+    changed = st.builds(_replaced, documents, st.lists(st.integers(0, 9), min_size=1, max_size=7), json_values)
+    damaged = st.builds(
+        lambda body, at, noise: body[:at] + noise + body[at + len(noise) :],
+        st.sampled_from([one.body for one in recorded]),
+        st.integers(0, 300),
+        st.binary(max_size=4),
+    )
+    return st.binary(max_size=60) | json_values.map(dumped) | changed.map(dumped) | damaged

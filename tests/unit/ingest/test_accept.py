@@ -1,0 +1,376 @@
+"""Whatever is signed is taken in some form: odd bytes, odd numbers, odd shapes, and never an exception."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+from ingest.accept import DEPTH_LIMIT, Accepted, accept, read
+from ingest.contract import Change, Delivery, Incoming, bounded
+from ops.cli import wiring
+from tests.recordings import (
+    NOW,
+    Recording,
+    bodies,
+    drifted,
+    dumped,
+    every,
+    recordings,
+    secrets,
+    sign,
+    take,
+)
+
+READABLE = {"not_utf8", "not_json", "nested_too_deep", "number_out_of_range"}
+PLATFORMS = list(wiring.webhooks())
+INDEX_BYTES = 400
+"""What an id may cost in an index: three of them, and the rest of the key, stay well under 2704 bytes."""
+
+
+def sound(accepted: Accepted) -> list[Incoming]:
+    """What PostgreSQL and the workers rely on, whatever came."""
+    if accepted.verdict == "unreadable":
+        assert accepted.reason in READABLE
+        assert [(item.type, item.payload, item.defect) for item in accepted.events] == [
+            ("unreadable", None, accepted.reason)
+        ]
+    else:
+        assert (accepted.verdict, accepted.reason) == ("accepted", None)
+    for item in accepted.events:
+        for name in (item.account_id, item.type, item.external_id, item.defect or ""):
+            assert "\x00" not in name
+            name.encode()  # raises for half a surrogate pair
+        assert max(len(name.encode()) for name in (item.account_id, item.type, item.external_id)) < INDEX_BYTES
+        assert item.external_id
+        if item.payload is not None:
+            storable(json.loads(item.payload, parse_constant=pytest.fail))
+    return accepted.events
+
+
+def storable(value: Any) -> None:
+    if isinstance(value, str):
+        assert "\x00" not in value
+        value.encode()
+    elif isinstance(value, list):
+        for item in value:
+            storable(item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            storable(key)
+            storable(item)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@given(body=bodies())
+@settings(max_examples=300)
+def test_any_signed_bytes_are_taken(platform: str, body: bytes) -> None:
+    sound(take(platform, body))
+
+
+UNREADABLE = [
+    # body, reason, why
+    (b"", "not_json", "nothing"),
+    (b"   \n", "not_json", "white space"),
+    (b"hello", "not_json", "text"),
+    (b'{"a":1', "not_json", "cut off"),
+    (b'{"a":1}}', "not_json", "something after the end"),
+    (b"{'a':1}", "not_json", "apostrophes"),
+    (b'{"a":1,}', "not_json", "a comma too many"),
+    (b'{"a":"\n"}', "not_json", "a bare control character"),
+    (b'{"a":"\x00"}', "not_json", "a bare NUL"),
+    (b'{"a":01}', "not_json", "a leading zero"),
+    (b'{"a":NaN}', "not_json", "NaN is not JSON, though Python writes it"),
+    (b'{"a":Infinity}', "not_json", "nor is Infinity"),
+    (b'{"a":-Infinity}', "not_json", "nor -Infinity"),
+    (b'{"a":"\\x41"}', "not_json", "an escape JSON does not have"),
+    (b'\xef\xbb\xbf{"a":1}', "not_json", "a byte order mark, which JSON text must not begin with"),
+    ('{"a":1}'.encode("utf-16"), "not_utf8", "UTF-16 with its mark"),
+    ('{"a":"é"}'.encode("utf-16-le"), "not_utf8", "UTF-16 without"),
+    ('{"a":1}'.encode("utf-16-le"), "not_json", "UTF-16 that happens to be UTF-8 full of NULs"),
+    ('{"a":"é"}'.encode("latin-1"), "not_utf8", "Latin-1"),
+    (b'{"a":"\xed\xa0\x80"}', "not_utf8", "a surrogate written in UTF-8"),
+    (b'{"a":"\xc0\x80"}', "not_utf8", "a NUL written in two bytes"),
+    (b'{"a":"\xf4\x90\x80\x80"}', "not_utf8", "beyond the last code point"),
+    (b"\x00\xff\xfe", "not_utf8", "meta.md 12, body G"),
+    (b"\x1f\x8b\x08\x00", "not_utf8", "gzip"),
+    (b'{"a":1e400}', "number_out_of_range", "more than a double holds; jsonb would take it, we could not read it"),
+    (b'{"a":-1e400}', "number_out_of_range", "less than a double holds"),
+    (b'{"a":' + b"1" * 400 + b".5}", "number_out_of_range", "the same without an exponent"),
+    (b'{"a":' + b"9" * 5000 + b"}", "number_out_of_range", "more digits than Python converts"),
+    (b'{"a":-' + b"9" * 100_000 + b"}", "number_out_of_range", "many more"),
+]
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize(("body", "reason"), [row[:2] for row in UNREADABLE], ids=[row[2] for row in UNREADABLE])
+def test_unreadable_body_is_one_parked_event(platform: str, body: bytes, reason: str) -> None:
+    """faults.md E6"""
+    accepted = take(platform, body)
+    sound(accepted)
+    assert (accepted.verdict, accepted.reason) == ("unreadable", reason)
+
+
+def test_two_unreadable_bodies_are_two_events() -> None:
+    [first], [second], [again] = (take("instagram", body).events for body in (b"one", b"two", b"one"))
+    assert first.external_id != second.external_id
+    assert first == again
+
+
+READ = [
+    # body, value, why
+    (b'{"a":1,"a":2}', {"a": 2}, "of a repeated key the last value counts"),
+    (b'{"a":{"b":1},"a":{"c":2}}', {"a": {"c": 2}}, "and nothing is merged"),
+    (b"18446744073709551616", 2**64, "over 64 bits"),
+    (b"-9223372036854775809", -(2**63) - 1, "under 63 bits"),
+    (b"9007199254740993", 2**53 + 1, "where doubles begin to skip"),
+    (b"9" * 4300, int("9" * 4300), "as many digits as Python converts"),
+    (b"1e-400", 0.0, "too small is nothing, not an error"),
+    (b"1e308", 1e308, "the largest doubles"),
+    (b'"\\ud83d\\ude00"', "😀", "a pair of surrogates is one character"),
+    (b'"\\uD83D\\uDE00"', "😀", "whatever the case of its digits"),
+    (b'"\\u0000"', "\x00", "NUL is legal JSON"),
+    (b'"\\ud800"', "\ud800", "half a pair too"),
+    (b'"\\/"', "/", "an escape JSON does not need"),
+    (b" \r\n\t1 ", 1, "white space around"),
+    (b"null", None, "nothing at all, in JSON"),
+]
+
+
+@pytest.mark.parametrize(("body", "value"), [row[:2] for row in READ], ids=[row[2] for row in READ])
+def test_body_is_read(body: bytes, value: Any) -> None:
+    found = read(body)
+    assert found == value
+    assert type(found) is type(value)
+
+
+def comment(**more: Any) -> dict[str, Any]:
+    return {"field": "comments", "value": {"id": "1", "text": "hello", **more}}
+
+
+def meta(*changes: Any, account: Any = "17841400000000001") -> bytes:
+    return dumped({"object": "instagram", "entry": [{"id": account, "time": 1, "changes": list(changes)}]})
+
+
+def test_integer_of_any_size_stays_exact() -> None:
+    """faults.md E6: other parsers make floats of them."""
+    for number in (2**53 + 1, 2**64, 2**64 + 1, -(2**70), 10**100 + 7):
+        [event] = take("instagram", meta(comment(number=number))).events
+        assert event.payload is not None
+        assert str(number) in event.payload
+        assert json.loads(event.payload)["number"] == number
+        assert (event.defect, event.sanitized) == (None, False)
+
+
+CLEANED = [
+    # as sent, as kept, whether that differs, why
+    ("a\x00b", "a\ufffdb", True, "NUL"),
+    ("\ud800", "\ufffd\ufffd\ufffd", True, "the first half of a pair"),
+    ("x\udfffy", "x\ufffd\ufffd\ufffdy", True, "the second half"),
+    ("\udc00\ud800", "\ufffd" * 6, True, "both, the wrong way round"),
+    ("😀", "😀", False, "a whole pair"),
+    ("\\u0000", "\\u0000", False, "a backslash and letters that only look like NUL"),
+    ("\\ud800", "\\ud800", False, "or like half a pair"),
+    ("\ufffd", "\ufffd", False, "the replacement itself"),
+    ("\ufeff\u2028\x7f\x01", "\ufeff\u2028\x7f\x01", False, "odd, but text"),
+]
+
+
+@pytest.mark.parametrize(("sent", "kept", "differs"), [row[:3] for row in CLEANED], ids=[row[3] for row in CLEANED])
+def test_text_that_jsonb_refuses_is_cleaned_and_flagged(sent: str, kept: str, *, differs: bool) -> None:
+    """faults.md E5, E6"""
+    [event] = sound(take("instagram", meta(comment(text=sent, deep=[{sent: sent}]))))
+    assert event.payload is not None
+    value = json.loads(event.payload)
+    assert value["text"] == kept
+    assert value["deep"] == [{kept: kept}]
+    assert event.sanitized is differs
+    assert event.defect is None, "it is projected all the same"
+
+
+def test_cleaning_does_not_make_two_events_one() -> None:
+    """The name is made of what was sent, not of what is kept."""
+    texts = ("a\x00", "a\ufffd", "a\ud800", "a\ud801")
+    events = sound(take("instagram", meta(*(comment(text=text) for text in texts))))
+    assert len({event.external_id for event in events}) == len(texts)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("odd", ["\x00", "\ud800", "ü" * 300, "\x00" * 300], ids=["NUL", "half", "long", "many NULs"])
+def test_odd_text_in_ids_is_taken(platform: str, odd: str) -> None:
+    for recording in recordings(platform):
+        text = json.dumps(recording.document)
+        for id_text in ("17841400000000001", "17900000000000001", "-000abcDEF123", "awtestkey0001", "comments"):
+            if f'"{id_text}"' in text:
+                sound(take(platform, text.replace(f'"{id_text}"', json.dumps(odd)).encode()))
+
+
+def nested(depth: int, opening: bytes, closing: bytes) -> bytes:
+    return opening * depth + b"1" + closing * depth
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}")], ids=["lists", "objects"])
+@pytest.mark.parametrize("depth", [65, 1000, 100_000])
+def test_too_deep_nesting_is_unreadable(platform: str, depth: int, opening: bytes, closing: bytes) -> None:
+    """faults.md E7"""
+    bodies = (
+        nested(depth, opening, closing),
+        opening * depth,  # never closed
+        b'{"s":"' + b"]}" * depth + b'","v":' + nested(depth - 1, opening, closing) + b"}",  # hidden behind a string
+        b'{"s":"\\"' + b"]" * depth + b'\\\\","v":' + nested(depth - 1, opening, closing) + b"}",  # and behind escapes
+    )
+    for number, body in enumerate(bodies):
+        accepted = take(platform, body)
+        sound(accepted)
+        assert accepted.reason == "nested_too_deep", number
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_nesting_up_to_the_limit_is_read(platform: str) -> None:
+    for body in (nested(DEPTH_LIMIT, b"[", b"]"), nested(DEPTH_LIMIT, b'{"a":', b"}")):
+        assert take(platform, body).verdict == "accepted"
+        sound(take(platform, body))
+
+
+BRACKETS = ["[" * 1000, "[{" * 50_000, "]" * 1000, '"[' * 1000, "\\[" * 1000, '\\"[' * 1000, "\\", '"', '\\\\"[']
+
+
+@pytest.mark.parametrize("text", BRACKETS, ids=[text[:6] for text in BRACKETS])
+def test_brackets_inside_strings_do_not_count(text: str) -> None:
+    changes = [comment(text=text), *(comment(id=str(number)) for number in range(100))]
+    events = sound(take("instagram", meta(*changes)))
+    assert [event.defect for event in events] == [None] * 101
+
+
+@pytest.mark.parametrize("platform", ["instagram", "tiktok"])
+def test_huge_ids_are_bounded_and_stay_distinct(platform: str) -> None:
+    """faults.md E8: an index row must stay under 2704 bytes."""
+    megabyte = "9" * 2**20
+    seen = set()
+    for tail in ("1", "2", "ü", "\x00"):
+        for recording in recordings(platform)[:6]:
+            text = json.dumps(recording.document)
+            for id_text in ("17841400000000001", "17900000000000001", "-000abcDEF123"):
+                if f'"{id_text}"' in text:
+                    body = text.replace(f'"{id_text}"', json.dumps(megabyte + tail)).encode()
+                    seen.update(
+                        (recording.name, event.account_id, event.external_id) for event in sound(take(platform, body))
+                    )
+    assert len({name[1:] for name in seen}) >= 4
+    for tail in ("1", "2"):
+        assert bounded(megabyte + tail) == bounded(megabyte + tail)
+    assert bounded(megabyte + "1") != bounded(megabyte + "2")
+
+
+BOUNDED = [
+    # text, whether it is kept, why
+    ("17841400000000001", True, "an id"),
+    ("a" * 200, True, "the longest"),
+    ("a" * 201, False, "one more"),
+    ("ü" * 100, True, "two hundred bytes"),
+    ("ü" * 101, False, "two more"),
+    ("", True, "nothing"),
+    ("a\x00", False, "NUL"),
+    ("\ud800", False, "half a pair"),
+]
+
+
+@pytest.mark.parametrize(("text", "kept"), [row[:2] for row in BOUNDED], ids=[row[2] for row in BOUNDED])
+def test_id_is_kept_where_an_index_can_hold_it(text: str, *, kept: bool) -> None:
+    assert (bounded(text) == text) is kept
+    assert len(bounded(text).encode()) <= 200
+    assert "\x00" not in bounded(text)
+
+
+BROKEN = [None, 7, "text", [], {}, {"field": 7}, {"field": "comments"}, {"field": "comments", "value": None}]
+BROKEN += [{"field": "comments", "value": {"id": bad}} for bad in (None, "", [], {}, 1.5, True)]
+BROKEN += [{"field": "mentions", "value": {}}, {"field": "messages", "value": {"message": None}}]
+
+
+@pytest.mark.parametrize("broken", BROKEN, ids=json.dumps)
+def test_one_broken_change_of_a_thousand_parks_alone(broken: Any) -> None:
+    """faults.md F3"""
+    good = [comment(id=str(number)) for number in range(999)]
+    alone = [event.external_id for event in take("instagram", meta(*good)).events]
+    events = sound(take("instagram", meta(*good[:500], broken, *good[500:])))
+    assert len(events) == 1000
+    assert [number for number, event in enumerate(events) if event.defect] == [500]
+    assert [event.external_id for event in events if not event.defect] == alone
+
+
+SIBLINGS = {platform: [one for one in recordings(platform) if one.document is not None] for platform in PLATFORMS}
+
+
+@pytest.mark.parametrize("recording", every())
+def test_drift_of_one_document_leaves_its_siblings_alone(recording: Recording) -> None:
+    """faults.md E10: drop each key, replace each value; nothing raises and what stands beside keeps its name."""
+    if recording.document is None:
+        return
+    sibling = SIBLINGS[recording.platform][0].document
+    names = [event.external_id for event in take(recording.platform, dumped(sibling)).events]
+    assert names
+    in_a_list = [event.external_id for event in take(recording.platform, dumped([sibling])).events] == names
+    for path, document in drifted(recording.document):
+        sound(take(recording.platform, dumped(document)))
+        if in_a_list:  # where the platform's documents may share a request
+            beside = document if isinstance(document, list) else [document]
+            events = sound(take(recording.platform, dumped([*beside, sibling])))
+            assert [event.external_id for event in events[-len(names) :]] == names, path
+
+
+def test_drift_of_one_change_leaves_its_siblings_alone() -> None:
+    """The same within one entry, where changes share a list."""
+    sibling = comment(id="sibling")
+    [name] = [event.external_id for event in take("instagram", meta(sibling)).events]
+    entries = [
+        entry
+        for one in SIBLINGS["instagram"]
+        for document in (one.document if isinstance(one.document, list) else [one.document])
+        for entry in document.get("entry", ())
+    ]
+    changes = [change for entry in entries for change in entry.get("changes", ()) if isinstance(change, dict)]
+    assert len(changes) > 20
+    for change in changes:
+        for path, drift in drifted(change):
+            events = sound(take("instagram", meta(drift, sibling)))
+            assert [event.external_id for event in events][-1] == name, path
+            assert len(events) == 2, path
+
+
+def test_platform_that_stumbles_while_cutting_loses_nothing() -> None:
+    """A platform file promises not to raise. If it does, a retry would meet the same bug: keep what there is."""
+
+    def changes(document: Any) -> Iterator[Change]:
+        for item in document["items"]:
+            yield Change("a", "item", item["id"])
+
+    webhook = replace(wiring.webhooks()["instagram"], changes=changes)
+    variables = secrets(webhook)
+    for items, found in (([{"id": 1}, None, {"id": 3}], 1), (None, 0), ("text", 0)):
+        body = dumped({"items": items})
+        delivery = Delivery(sign(webhook.signature, body, variables["META_APP_SECRET"][0]), body)
+        events = sound(accept(webhook, delivery, variables, NOW))
+        assert [event.type for event in events] == ["item"] * found + ["unknown"]
+        assert (events[-1].defect or "").startswith("cannot be cut: TypeError")
+        assert events[-1].payload == body.decode(), "whole, so that it can be cut once the code is mended"
+
+
+def test_empty_batch_is_accepted_without_events() -> None:
+    for body in (b"[]", b'{"object":"instagram","entry":[]}'):
+        assert sound(take("instagram", body)) == []
+
+
+def test_event_of_another_app_is_put_aside() -> None:
+    """tiktok.md 2.3: client_key must be ours, where ours is known."""
+    webhook = wiring.webhooks()["tiktok"]
+    body = dumped({"client_key": "theirs", "event": "x", "create_time": 1, "content": "{}"})
+    variables = secrets(webhook)
+    [secret] = variables["TIKTOK_CLIENT_SECRET"]
+    delivery = Delivery(sign(webhook.signature, body, secret), body)
+    for ours, defect in (((), None), (("theirs",), None), (("ours", "theirs"), None), (("ours",), "client_key is not")):
+        [event] = accept(webhook, delivery, variables | {"TIKTOK_CLIENT_KEY": ours}, NOW).events
+        assert (event.defect or "").startswith(defect or ""), ours
+        assert (event.defect is None) is (defect is None), ours

@@ -1,0 +1,389 @@
+"""Facts have no order of arrival: any permutation, any repetition, the same rows."""
+
+import json
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from itertools import permutations
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from ops.cli import wiring
+from schema.events import Event
+from sync.contract import (
+    ID_LIMIT,
+    LATEST,
+    Unprojectable,
+    boolean,
+    integer,
+    optional,
+    required,
+    text,
+    version,
+)
+from tests.recordings import drifted, dumped, event, facts, fold, json_values, recordings, take
+
+PLATFORMS = list(wiring.projections())
+OWN_EVENTS = {"media.read", "comment.read", "comment.gone"}
+"""What we read from a platform and wrote to the log ourselves: no webhook carries it."""
+
+ACCOUNT = "17841400000000001"
+PERSON = "-000abcDEF123"
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def recorded(platform: str) -> list[Event]:
+    """Every event of every recording that a worker would see."""
+    return [
+        event(platform, item)
+        for recording in recordings(platform)
+        for item in take(platform, recording.body).events
+        if item.defect is None
+    ]
+
+
+def meta(*changes: tuple[str, dict[str, Any]]) -> list[Event]:
+    body = [{"field": field, "value": value} for field, value in changes]
+    accepted = take(
+        "instagram", dumped({"object": "instagram", "entry": [{"id": ACCOUNT, "time": 1, "changes": body}]})
+    )
+    return [event("instagram", item) for item in accepted.events]
+
+
+def own(kind: str, at: datetime, **payload: Any) -> Event:
+    """An answer that was read from the platform."""
+    return Event("instagram", ACCOUNT, f"{kind}:{payload['id']}:{at.isoformat()}", kind, payload, at)
+
+
+def tiktok(name: str, at: int, **content: Any) -> Event:
+    body = {"client_key": "k", "event": name, "create_time": at, "user_openid": PERSON, "content": json.dumps(content)}
+    [item] = take("tiktok", dumped(body)).events
+    return event("tiktok", item)
+
+
+def row(events: Any, table: str, *key: str) -> dict[str, Any]:
+    return fold(events)[table][key]
+
+
+def in_every_order(events: list[Event]) -> dict[str, Any]:
+    """The rows, which must not depend on order, nor on repetition."""
+    first = fold(events)
+    for order in permutations(events):
+        assert fold(order) == first
+        assert fold([*order, *order[:2], *reversed(order)]) == first
+    return first
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_every_handler_is_tried_by_a_recording(platform: str) -> None:
+    handlers = set(wiring.projections()[platform].handlers)
+    assert handlers - {one.type for one in recorded(platform)} == (OWN_EVENTS if platform == "instagram" else set())
+
+
+READINGS = [
+    own("media.read", NOON, id="17800000000000001", username="shop", caption="c", comments_count=3),
+    own("media.read", NOON + timedelta(hours=1), id="17800000000000001", username="shop", caption="d", like_count=1),
+    own("comment.read", NOON, id="17900000000000001", timestamp="2026-01-01T11:00:00+0000", hidden=False),
+    own("comment.read", NOON + timedelta(hours=1), id="17900000000000001", hidden=True),
+    own("comment.gone", NOON + timedelta(hours=2), id="17900000000000001"),
+    own("comment.gone", NOON, id="never seen"),
+]
+
+
+@cache
+def stream(platform: str) -> list[Event]:
+    return recorded(platform) + [one for one in READINGS if one.provider == platform]
+
+
+@cache
+def settled(platform: str) -> Any:
+    """The rows of the stream as it was recorded."""
+    return fold(stream(platform))
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@given(data=st.data())
+@settings(max_examples=60)
+def test_any_order_and_repetition_of_what_was_recorded_gives_the_same_rows(platform: str, data: st.DataObject) -> None:
+    """faults.md F1, F2"""
+    events = stream(platform)
+    assert events
+    order = data.draw(st.permutations(range(len(events))))
+    again = data.draw(st.lists(st.sampled_from(range(len(events))), max_size=30))
+    assert fold(events[n] for n in [*again, *order, *again]) == settled(platform)
+
+
+SEVERAL = [str(number) for number in range(8)]
+"""Ids enough that no order by hash could pass for an order by rank."""
+
+SAME_SECOND = [
+    # events of one second, the status that counts, why
+    (("inbox_delivered", "complete"), "complete", "a draft is delivered before it is posted"),
+    (("inbox_delivered", "failed"), "failed", "or fails after it was delivered"),
+    (("failed", "complete"), "complete", "tiktok.md 2.5: rank 2 and rank 3"),
+    (("inbox_delivered", "failed", "complete"), "complete", "all three"),
+]
+
+
+@pytest.mark.parametrize(("names", "status"), [r[:2] for r in SAME_SECOND], ids=[r[2] for r in SAME_SECOND])
+def test_events_of_one_second_are_ordered_by_the_steps_of_a_publish(names: tuple[str, ...], status: str) -> None:
+    for publish_id in SEVERAL:
+        events = [tiktok(f"post.publish.{name}", 100, publish_id=publish_id, reason="internal") for name in names]
+        post = in_every_order(events)["tiktok_posts"][PERSON, publish_id]
+        assert post["status"] == status
+        assert post["fail_reason"] == ("internal" if status == "failed" else None)
+
+
+def test_newer_step_beats_a_higher_one() -> None:
+    events = [tiktok("post.publish.complete", 100, publish_id="p"), tiktok("post.publish.failed", 101, publish_id="p")]
+    assert in_every_order(events)["tiktok_posts"][PERSON, "p"]["status"] == "failed"
+
+
+@pytest.mark.parametrize("shown", ["publicly_available", "publicaly_available"])
+@pytest.mark.parametrize("hidden", ["no_longer_publicly_available", "no_longer_publicaly_available"])
+def test_visibility_of_one_second_ends_hidden_and_the_newest_second_counts(shown: str, hidden: str) -> None:
+    def post(name: str, at: int, post_id: str) -> Event:
+        return tiktok(f"post.publish.{name}", at, publish_id="p", post_id=post_id)
+
+    for post_id in SEVERAL:
+        same = in_every_order([post(shown, 100, post_id), post(hidden, 100, post_id)])
+        assert same["tiktok_post_ids"][PERSON, "p", post_id]["is_public"] is False
+        toggled = in_every_order([post(shown, 100, post_id), post(hidden, 200, post_id), post(shown, 300, post_id)])
+        assert toggled["tiktok_post_ids"][PERSON, "p", post_id]["is_public"] is True
+
+
+def test_post_may_become_visible_before_its_publish_is_known() -> None:
+    """And one publish may have several posts (tiktok.md 2.4)."""
+    rows = in_every_order(
+        [
+            tiktok("post.publish.publicly_available", 90, publish_id="p", post_id="1"),
+            tiktok("post.publish.publicly_available", 95, publish_id="p", post_id=2),
+            tiktok("post.publish.complete", 100, publish_id="p", publish_type="INBOX_SHARE"),
+        ]
+    )
+    assert set(rows["tiktok_post_ids"]) == {(PERSON, "p", "1"), (PERSON, "p", "2")}
+    assert rows["tiktok_posts"][PERSON, "p"]["status"] == "complete"
+
+
+def test_late_removal_of_an_older_grant_changes_nothing() -> None:
+    """tiktok.md 2.5: retries come up to 72 h late."""
+    older, newer = (tiktok("authorization.removed", at, reason=reason) for at, reason in ((100, 1), (200, 5)))
+    account = in_every_order([newer, older])["tiktok_accounts"][(PERSON,)]
+    assert (account["authorization_removed_at"], account["removal_reason"]) == (datetime.fromtimestamp(200, UTC), 5)
+
+
+COMMENT = {
+    "id": "c1",
+    "text": "hello",
+    "from": {"id": "7", "username": "alice"},
+    "media": {"id": "m1", "media_product_type": "FEED"},
+}
+
+
+def test_late_comment_does_not_lift_a_tombstone() -> None:
+    [comment] = meta(("comments", COMMENT))
+    gone = own("comment.gone", NOON, id="c1")
+    read = own("comment.read", NOON + timedelta(days=1), id="c1", hidden=False)
+    found = in_every_order([gone, comment, read])["ig_comments"][ACCOUNT, "c1"]
+    assert (found["deleted_at"], found["text"]) == (NOON, "hello")
+
+
+def test_comment_on_an_ad_belongs_to_the_organic_media_whichever_notification_comes_first() -> None:
+    """meta.md 5: the notification with original_media_id is preferred."""
+    ad = {"media_product_type": "AD", "ad_id": "a1", "ad_title": "Sale"}
+    events = meta(
+        ("comments", COMMENT | {"media": {"id": "ad-media", **ad}}),
+        ("comments", COMMENT | {"media": {"id": "ad-media", **ad, "original_media_id": "m1"}}),
+        ("comments", COMMENT | {"id": "c2"}),
+    )
+    rows = in_every_order(events)
+    assert rows["ig_comments"][ACCOUNT, "c1"]["media_id"] == "m1"
+    media = rows["ig_media"][ACCOUNT, "m1"]
+    assert (media["ad_id"], media["ad_title"]) == ("a1", "Sale")
+    assert media["media_product_type"] == "FEED", "what an ad says of the product is about the ad"
+
+
+def test_placeholder_is_filled_by_what_was_read_in_any_order() -> None:
+    [comment] = meta(("comments", COMMENT))
+    [insights] = meta(("story_insights", {"media_id": "m1", "impressions": -1, "reach": "12", "exits": "many"}))
+    old, new = (own("media.read", NOON + timedelta(hours=n), id="m1", caption=f"caption {n}") for n in (0, 1))
+    placeholder = row([comment, insights], "ig_media", ACCOUNT, "m1")
+    assert (placeholder["details_version"], placeholder["caption"]) == ("", None)
+    media = in_every_order([comment, insights, old, new])["ig_media"][ACCOUNT, "m1"]
+    assert media["details_version"]
+    assert (media["caption"], media["media_product_type"]) == ("caption 1", "FEED")
+    assert (media["story_impressions"], media["story_reach"], media["story_exits"]) == (-1, 12, None)
+
+
+def test_mention_never_overwrites_the_comment_it_is_in() -> None:
+    [mention, comment] = meta(("mentions", {"media_id": "m1", "comment_id": "c1"}), ("comments", COMMENT))
+    [elsewhere] = meta(("mentions", {"media_id": "m2", "comment_id": "c1"}))
+    found = in_every_order([mention, comment, elsewhere])["ig_comments"][ACCOUNT, "c1"]
+    assert (found["text"], found["media_id"], found["author_id"]) == ("hello", "m1", "7")
+    alone = row([mention], "ig_comments", ACCOUNT, "c1")
+    assert (alone["text"], alone["media_id"]) == (None, "m1")
+
+
+def test_reply_may_come_before_its_parent() -> None:
+    events = meta(("comments", COMMENT), ("comments", COMMENT | {"id": "c2", "parent_id": "c1"}))
+    rows = in_every_order(events)["ig_comments"]
+    assert rows[ACCOUNT, "c2"]["parent_id"] == "c1"
+    assert rows[ACCOUNT, "c1"]["parent_id"] is None
+
+
+OWN_COMMENT = [
+    # author, whether the account wrote it itself, why
+    ({"id": ACCOUNT, "username": "shop", "self_ig_scoped_id": "9"}, True, "meta.md 2.2: both marks"),
+    ({"id": ACCOUNT, "username": "shop"}, True, "the account's id alone"),
+    ({"id": int(ACCOUNT)}, True, "as a number"),
+    ({"username": "shop", "self_ig_scoped_id": "9"}, True, "the scoped id alone"),
+    ({"id": "7", "username": "alice"}, False, "somebody else"),
+    ({"username": "alice"}, False, "nobody says whose it is"),
+    (None, False, "no author"),
+]
+
+
+@pytest.mark.parametrize(("author", "is_own"), [r[:2] for r in OWN_COMMENT], ids=[r[2] for r in OWN_COMMENT])
+def test_own_comments_are_known(author: Any, *, is_own: bool) -> None:
+    assert row(meta(("comments", COMMENT | {"from": author})), "ig_comments", ACCOUNT, "c1")["is_own"] is is_own
+
+
+@pytest.mark.parametrize("platform", ["instagram", "tiktok"])
+def test_drift_of_a_payload_is_refused_by_name_or_projected(platform: str) -> None:
+    """faults.md E10: a handler that stumbles is tried again and again; one that refuses is parked at once."""
+    for one in stream(platform):
+        if one.type not in wiring.projections()[platform].handlers:
+            continue
+        payloads = [*(payload for _, payload in drifted({"": one.payload}))]
+        for payload in [p.get("") for p in payloads] + [_with_content(one, c) for c in _contents(one)]:
+            changed = replace(one, payload=payload)
+            try:
+                stated = facts(changed)
+            except Unprojectable:
+                continue
+            assert fold([changed]), payload
+            assert all(len(part.encode()) <= ID_LIMIT for fact in stated for part in fact.key.values())
+
+
+def _contents(one: Event) -> list[Any]:
+    """What TikTok's second layer may drift to."""
+    content = one.payload.get("content") if isinstance(one.payload, dict) else None
+    try:
+        parsed = json.loads(content) if isinstance(content, str) else content
+    except ValueError:
+        return []
+    return [other for _, other in drifted(parsed)]
+
+
+def _with_content(one: Event, content: Any) -> Any:
+    return one.payload | {"content": json.dumps(content)}
+
+
+@pytest.mark.parametrize("kind", sorted(OWN_EVENTS | {"comments", "mentions", "story_insights", "message_edit"}))
+@given(payload=json_values)
+def test_any_payload_is_refused_by_name_or_projected(kind: str, payload: Any) -> None:
+    with suppress(Unprojectable):
+        facts(Event("instagram", ACCOUNT, "x", kind, payload, NOON))
+
+
+LONG = "9" * 2**20
+TOO_LONG = [
+    # field, value, why
+    ("comments", COMMENT | {"id": LONG}, "a comment's id"),
+    ("comments", COMMENT | {"media": {"id": LONG}}, "its media's"),
+    ("comments", COMMENT | {"media": {"id": "m1", "original_media_id": LONG}}, "its organic media's"),
+    ("mentions", {"media_id": LONG}, "a mention's media"),
+    ("mentions", {"media_id": "m1", "comment_id": LONG}, "and its comment"),
+    ("story_insights", {"media_id": LONG}, "a story"),
+    ("message_edit", {"message_edit": {"mid": LONG, "num_edit": 0}}, "a message"),
+    ("comments", COMMENT | {"id": "😀" * (ID_LIMIT // 4 + 1)}, "bytes count, not characters"),
+]
+
+
+@pytest.mark.parametrize(("field", "value"), [r[:2] for r in TOO_LONG], ids=[r[2] for r in TOO_LONG])
+def test_id_that_no_row_can_be_keyed_by_is_refused(field: str, value: dict[str, Any]) -> None:
+    """faults.md E8"""
+    [one] = meta((field, value))
+    with pytest.raises(Unprojectable, match=f"longer than {ID_LIMIT} bytes"):
+        facts(one)
+
+
+def test_id_of_the_longest_length_is_projected() -> None:
+    assert row(meta(("comments", COMMENT | {"id": "9" * ID_LIMIT})), "ig_comments", ACCOUNT, "9" * ID_LIMIT)
+
+
+SOME = Event("p", "a", "id", "t", {}, None)
+moments = st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001
+
+
+@given(first=moments, second=moments, ranks=st.tuples(st.integers(0, LATEST), st.integers(0, LATEST)))
+@example(first=datetime(2026, 1, 1, tzinfo=UTC), second=datetime(9999, 1, 1, tzinfo=UTC), ranks=(9, 0))
+@example(first=datetime(2026, 1, 1, tzinfo=UTC), second=datetime(2300, 1, 1, tzinfo=UTC), ranks=(9, 0))
+@example(
+    first=datetime(2001, 9, 9, 1, 46, 39, tzinfo=UTC), second=datetime(2001, 9, 9, 1, 46, 40, tzinfo=UTC), ranks=(9, 0)
+)
+def test_versions_sort_by_time_then_rank(first: datetime, second: datetime, ranks: tuple[int, int]) -> None:
+    one, other = version(SOME, first, ranks[0]), version(SOME, second, ranks[1])
+    assert len(one) == len(other), "text sorts as numbers do only while it is as long"
+    end = datetime(2286, 1, 1, tzinfo=UTC)
+    if first != second and min(first, second) < end:
+        assert (one < other) == (first < second)
+    elif first == second and ranks[0] != ranks[1]:
+        assert (one < other) == (ranks[0] < ranks[1])
+
+
+def test_equal_times_and_ranks_are_decided_by_the_event_itself() -> None:
+    one, other = version(replace(SOME, external_id="a"), NOON), version(replace(SOME, external_id="b"), NOON)
+    assert one < other
+    assert version(SOME, None) < version(SOME, NOON), "a fact without a time is the oldest"
+    assert version(SOME, None) > "!", "and what a mention says of a comment is older still"
+
+
+VALUES = [
+    # function, value, what it becomes, why
+    (integer, 5, 5, "a number"),
+    (integer, "5", 5, "as text"),
+    (integer, "-1", -1, "under five, as text"),
+    (integer, 0, 0, "zero is a number"),
+    (integer, 2**31 - 1, 2**31 - 1, "the largest"),
+    (integer, 2**31, None, "too large for the column"),
+    (integer, str(2**31), None, "also as text"),
+    (integer, "9" * 5000, None, "more digits than Python converts"),
+    (integer, True, None, "not a number, though Python thinks so"),
+    (integer, 5.0, None, "nor a count"),
+    (integer, "--5", None, "text that only begins like a number"),
+    (integer, "-", None, "a sign alone"),
+    (integer, "", None, "nothing"),
+    (integer, "²", None, "a digit that int() refuses"),
+    (integer, "5\n", None, "a newline after it"),
+    (integer, [5], None, "a list"),
+    (text, "a", "a", "text"),
+    (text, 5, "5", "a number as text"),
+    (text, True, None, "not text"),
+    (text, None, None, "nothing"),
+    (text, {"a": 1}, None, "an object"),
+    (text, "a\x00\ud800", "a\ufffd\ufffd\ufffd\ufffd", "what PostgreSQL's text cannot hold"),
+    (text, "😀", "😀", "what it can"),
+    (boolean, True, True, "true"),
+    (boolean, "true", None, "text"),
+    (boolean, 1, None, "a number"),
+]
+
+
+@pytest.mark.parametrize(("function", "value", "expected"), [r[:3] for r in VALUES], ids=[r[3] for r in VALUES])
+def test_value_of_a_column(function: Any, value: Any, expected: Any) -> None:
+    found = function(value)
+    assert found == expected
+    assert type(found) is type(expected)
+
+
+def test_required_id_must_be_there_and_an_optional_one_need_not() -> None:
+    for absent in (None, "", [], {}, True, 1.5):
+        assert optional(absent, "id") is None
+        with pytest.raises(Unprojectable, match="id is missing"):
+            required(absent, "id")
+    assert required(17, "id") == optional("17", "id") == "17"
