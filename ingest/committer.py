@@ -19,7 +19,7 @@ from ingest import store
 from ingest.errors import Overloaded, Unavailable
 from ingest.store import Receipt
 from ops.runtime import metrics
-from ops.runtime.db import CONTENDED, LOST, Pool, describe
+from ops.runtime.db import CONTENDED, REFUSED, Pool, describe
 
 BATCH_DELIVERIES = 64
 BATCH_EVENTS = 2000
@@ -101,14 +101,14 @@ class Committer:
     async def _settle(self, batch: list[_Waiting]) -> None:
         try:
             new = await self._write([waiting.receipt for waiting in batch])
-        except (*LOST, *CONTENDED, NotReplicatedError) as error:
+        except REFUSED as error:
+            await self._isolate(batch, error)
+        except Exception as error:  # noqa: BLE001  whatever it is, it is not known to be the deliveries' fault
             metrics.commit_failures.labels(describe(error)[:40]).inc()
             log.warning("deliveries.not_committed", count=len(batch), error=describe(error))
             for waiting in batch:
                 if not waiting.done.done():
                     waiting.done.set_exception(Unavailable("the log cannot be written at the moment"))
-        except Exception as error:  # noqa: BLE001  the lane must outlive whatever one batch holds
-            await self._isolate(batch, error)
         else:
             metrics.commit_batch.observe(len(batch))
             log.info("deliveries.committed", deliveries=[str(i) for i in new], new_events=sum(new.values()))
@@ -152,7 +152,8 @@ class Committer:
 class _watched:  # noqa: N801  reads as a phrase
     """Collects the server's word that a commit was not replicated as configured.
 
-    When the wait for a synchronous standby is cancelled, PostgreSQL reports success and only warns (faults.md B3).
+    When the wait for a synchronous standby is cancelled, PostgreSQL reports success and only warns, with no code of
+    its own (faults.md B3). Appending gives no other warning, so any is taken for that one.
     """
 
     def __init__(self, connection: asyncpg.Connection) -> None:
@@ -168,5 +169,5 @@ class _watched:  # noqa: N801  reads as a phrase
             self._connection.remove_log_listener(self._hear)
 
     def _hear(self, _: Any, message: Any) -> None:
-        if message.sqlstate in ("57014", "57P01"):
+        if message.sqlstate[:2] in ("01", "57"):
             self._warnings.append(message.sqlstate)

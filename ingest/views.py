@@ -37,30 +37,6 @@ SAMPLES_PER_SECOND = 5
 log = structlog.get_logger()
 
 
-@dataclass
-class Receiver:
-    """What the routes need, built once at the roof."""
-
-    webhooks: Mapping[str, Webhook]
-    variables: Variables
-    committer: Committer
-    bell: Doorbell
-    samples: Pool
-    clock: Clock
-    body_limit: int
-    bytes_limit: int
-    bytes_held: int = 0
-    forged: "Sampler" = field(default_factory=lambda: Sampler())
-
-    def webhook(self, request: web.Request) -> tuple[str, Webhook]:
-        """The platform in the path. Raises UnknownPlatform."""
-        name = request.match_info["platform"]
-        webhook = self.webhooks.get(name)
-        if webhook is None:
-            raise UnknownPlatform(f"no platform of this name; known are {', '.join(self.webhooks)}")
-        return name, webhook
-
-
 class Sampler:
     """Lets through a few a second, and numbers them: forged requests must not become a way to fill a disk."""
 
@@ -78,6 +54,30 @@ class Sampler:
             return False
         self.number += 1
         return True
+
+
+@dataclass
+class Receiver:
+    """What the routes need, built once at the roof."""
+
+    webhooks: Mapping[str, Webhook]
+    variables: Variables
+    committer: Committer
+    bell: Doorbell
+    samples: Pool
+    clock: Clock
+    body_limit: int
+    bytes_limit: int
+    bytes_held: int = 0
+    forged: Sampler = field(default_factory=Sampler)
+
+    def webhook(self, request: web.Request) -> tuple[str, Webhook]:
+        """The platform in the path. Raises UnknownPlatform."""
+        name = request.match_info["platform"]
+        webhook = self.webhooks.get(name)
+        if webhook is None:
+            raise UnknownPlatform(f"no platform of this name; known are {', '.join(self.webhooks)}")
+        return name, webhook
 
 
 RECEIVER: web.AppKey[Receiver] = web.AppKey("receiver", Receiver)

@@ -14,7 +14,7 @@ import asyncpg
 import structlog
 
 from ops.runtime import metrics
-from ops.runtime.db import CONTENDED, LOST, Pool, describe
+from ops.runtime.db import REFUSED, Pool, describe
 from sync import store
 from sync.contract import Projection, Unprojectable
 from sync.store import Batch, Claimed, Fact, Lease, LeaseLostError, Settled
@@ -119,9 +119,7 @@ class Projector:
                 begun = datetime.now(UTC)
                 result = project(self._projections, batch)
                 rows = await self._write(connection, held, result)
-        except (*LOST, *CONTENDED, LeaseLostError):
-            raise
-        except Exception as error:  # noqa: BLE001  a row that PostgreSQL refuses: find the event it comes from
+        except REFUSED as error:  # a row that PostgreSQL does not take: find the event it comes from
             log.warning("batch.refused", bucket=held.bucket, error=describe(error))
             return await self._one_by_one(connection, held, batch), batch.last_account
         self._count(batch, result, rows, begun, started)
@@ -143,9 +141,7 @@ class Projector:
                 async with connection.transaction():
                     await store.renew(connection, held)
                     await self._write(connection, held, result)
-            except (*LOST, *CONTENDED, LeaseLostError):
-                raise
-            except Exception as error:  # noqa: BLE001  this one
+            except REFUSED as error:
                 async with connection.transaction():
                     await store.renew(connection, held)
                     await self._fail(connection, held, claimed, error)

@@ -13,21 +13,16 @@ from ops.runtime import metrics
 CONNECT_SECONDS = 1.0
 """An address that does not answer within this is away: the caller has its own deadline to keep."""
 
-LOST = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.exceptions.OperatorInterventionError,  # terminated, shutting down, starting up, cancelled
-    asyncpg.exceptions.InsufficientResourcesError,  # disk full, too many clients
-    asyncpg.exceptions.ReadOnlySQLTransactionError,  # a primary that is one no longer
-    asyncpg.exceptions.InvalidAuthorizationSpecificationError,
-    asyncpg.exceptions.InvalidCatalogNameError,
-    asyncpg.exceptions.UndefinedTableError,  # not migrated yet
-    asyncpg.exceptions.PostgresSystemError,
-    asyncpg.exceptions.InternalServerError,
+REFUSED = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.exceptions.ProgramLimitExceededError,
+    ValueError,
+    TypeError,
+    OverflowError,
 )
-"""The database's trouble, not the data's: nothing is wrong with what was to be written, so it is tried again."""
+"""The data's fault: the same rows would be refused again. Whatever is not of these is the database's trouble, or the
+network's, or a release that does not fit the schema: nothing is wrong with what was to be written, so it waits."""
 
 CONTENDED = (
     asyncpg.exceptions.SerializationError,
@@ -53,7 +48,7 @@ class Pool:
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[asyncpg.Connection]:
-        """A connection, within the pool's bounded wait; it is closed, not reused, after an error of LOST.
+        """A connection, within the pool's bounded wait; it is reused only after an error that PostgreSQL survives.
 
         Raises TimeoutError where none came free in time.
         """
@@ -71,7 +66,9 @@ class Pool:
             connection = await self._pool.acquire()
             try:
                 yield connection
-            except (*LOST, asyncio.CancelledError):
+            except (*REFUSED, *CONTENDED):
+                raise
+            except BaseException:
                 # Its state is unknown, and a peer that is gone may never answer a polite goodbye.
                 connection.terminate()
                 raise

@@ -1,0 +1,31 @@
+"""Servers that a test may break: a cluster of its own, with durability on."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from ops.cli.migrate import migrate
+from ops.runtime.embedded import Postgres, Redis, scratch
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[Postgres]:
+    """A migrated cluster that nobody else uses."""
+    with scratch() as directory:
+        directory.chmod(0o755)
+        server = Postgres.at(directory / "pg")
+        server.start()
+        migrate(server.dsn())
+        yield server
+        if server.running:
+            server.stop()
+
+
+@pytest.fixture
+def own_redis() -> Iterator[Redis]:
+    with scratch() as directory:
+        server = Redis.at(directory / "redis")
+        server.start()
+        yield server
+        if server.running:
+            server.stop()

@@ -1,0 +1,162 @@
+"""Faults of Redis and of the worker, rows C of ``faults.md``: the bell may fail, the work is in PostgreSQL."""
+
+import asyncio
+import itertools
+import pickle
+import random
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+import redis.asyncio
+
+from ops.runtime.embedded import Redis
+from ops.runtime.queue import QUEUE
+from tests.support import Process, Service, comment, drained, eventually, instagram
+
+
+@pytest.fixture
+async def ringing(database: str, own_redis: Redis, tmp_path: Path) -> AsyncIterator[Service]:
+    """The service with a Redis that may be broken."""
+    running = Service(database, own_redis.url, tmp_path)
+    await running.start()
+    yield running
+    await running.stop()
+
+
+async def to_row(service: Service, connection: asyncpg.Connection, number: int) -> float:
+    """Seconds from the acknowledgement of a comment to its row."""
+    assert (await service.send("instagram", instagram(comment(number))))[0] == 200
+    begun = time.monotonic()
+    identity = f"1785{number:08d}"
+
+    async def there() -> bool:
+        return await connection.fetchval("SELECT true FROM ig_comments WHERE external_id = $1", identity)
+
+    await eventually(there, 15, every=0.005)
+    return time.monotonic() - begun
+
+
+async def test_bell_wakes_the_worker_at_once(ringing: Service, connection: asyncpg.Connection) -> None:
+    await to_row(ringing, connection, 0)
+    times = sorted([await to_row(ringing, connection, number) for number in range(1, 21)])
+    assert times[len(times) // 2] < 0.5, "the sweep alone would take half a second on average"
+
+
+async def test_c1_c2_redis_gone_and_back_costs_latency_only(
+    ringing: Service, connection: asyncpg.Connection, own_redis: Redis
+) -> None:
+    await to_row(ringing, connection, 0)
+    pid = ringing.worker.pid
+    own_redis.kill()
+    for number in range(1, 6):
+        begun = time.monotonic()
+        assert (await ringing.send("instagram", instagram(comment(number))))[0] == 200
+        assert time.monotonic() - begun < 1
+    await drained(connection, 5)
+    await asyncio.to_thread(own_redis.start)
+    numbers = itertools.count(6)
+
+    async def rung() -> bool:
+        await to_row(ringing, connection, next(numbers))
+        return (await ringing.metrics()).get('landfall_bell_rings_total{outcome="rung"}', 0) > 1
+
+    await eventually(rung, 30, every=0.3)
+    assert ringing.worker.pid == pid
+    assert ringing.worker.running
+
+
+async def test_c3_flushed_at_random_nothing_is_lost(
+    ringing: Service, connection: asyncpg.Connection, own_redis: Redis
+) -> None:
+    async with redis.asyncio.from_url(own_redis.url) as client:
+        for number in range(200):
+            assert (await ringing.send("instagram", instagram(comment(number))))[0] == 200
+            if number % 7 == 0:
+                await client.flushall()
+    await drained(connection, 10)
+    assert await connection.fetchval("SELECT count(*) FROM ig_comments") == 200
+
+
+async def test_c6_no_wake_up_is_lost_for_long(ringing: Service, connection: asyncpg.Connection) -> None:
+    """Deliveries at all distances from the end of the job before: none waits longer than two sweeps."""
+    chance = random.Random(6)
+    slowest = 0.0
+    for number in range(80):
+        slowest = max(slowest, await to_row(ringing, connection, number))
+        await asyncio.sleep(chance.uniform(0, 0.05))
+    assert slowest < 2.5
+
+
+async def test_c10_hostile_jobs_are_passed_over(
+    ringing: Service, connection: asyncpg.Connection, own_redis: Redis, tmp_path: Path
+) -> None:
+    witness = tmp_path / "witness"
+
+    class Bomb:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (Path.touch, (witness,))
+
+    async with redis.asyncio.from_url(own_redis.url) as client:
+        for name, job in {
+            "bomb": pickle.dumps({"t": 1, "f": "project_events", "a": (Bomb(),), "k": {}, "et": 1}),
+            "noise": b"\x00\xff",
+            "stranger": b'{"t": 1, "f": "rm_rf", "a": [], "k": {}, "et": 1}',
+            "wrong": b'{"t": 1, "f": "project_events", "a": [1, 2], "k": {"x": 1}, "et": 1}',
+            "list": b"[]",
+        }.items():
+            await client.set(f"arq:job:{name}", job)
+            await client.zadd(QUEUE, {name: 1})
+
+        async def taken() -> bool:
+            return await client.zcard(QUEUE) == 0
+
+        await eventually(taken, 15)
+    assert not witness.exists()
+    assert await to_row(ringing, connection, 1) < 5
+    assert ringing.worker.running
+
+
+async def test_c7_killed_worker_is_replaced_within_seconds(
+    ringing: Service, connection: asyncpg.Connection, spawned: list[Process]
+) -> None:
+    for start in range(0, 6000, 500):
+        entries = [comment(number, account=f"acc{number % 97}") for number in range(start, start + 500)]
+        assert (await ringing.send("instagram", instagram(*entries)))[0] == 200
+    await ringing.worker.kill()
+    other = Process(ringing.worker.arguments, ringing.worker.environment, ringing.directory / "other.log")
+    spawned.append(await other.start())
+    begun = time.monotonic()
+    await drained(connection, 20)
+    assert await connection.fetchval("SELECT count(*) FROM ig_comments") == 6000
+    assert time.monotonic() - begun < 15
+
+
+async def test_without_any_redis_rows_appear_within_two_sweeps(
+    database: str, connection: asyncpg.Connection, tmp_path: Path
+) -> None:
+    running = Service(database, None, tmp_path)
+    await running.start()
+    try:
+        times = [await to_row(running, connection, number) for number in range(3)]
+        assert max(times) < 4
+    finally:
+        await running.stop()
+
+
+async def test_a5_several_workers_share_the_work_and_do_it_once(
+    ringing: Service, connection: asyncpg.Connection, spawned: list[Process]
+) -> None:
+    await ringing.worker.kill()
+    for start in range(0, 4000, 500):
+        entries = [comment(number, account=f"acc{number % 61}") for number in range(start, start + 500)]
+        assert (await ringing.send("instagram", instagram(*entries)))[0] == 200
+    for number in range(4):
+        environment = ringing.worker.environment | {"LANDFALL_METRICS_PORT": "0"}
+        process = Process(ringing.worker.arguments, environment, ringing.directory / f"worker{number}.log")
+        spawned.append(await process.start())
+    await drained(connection, 20)
+    assert await connection.fetchval("SELECT count(*) FROM ig_comments") == 4000
+    assert await connection.fetchval("SELECT count(*) FROM webhook_event_outcomes WHERE state = 'done'") == 4000
