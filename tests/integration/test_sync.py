@@ -185,18 +185,23 @@ async def test_row_that_postgresql_refuses_costs_its_own_event_only(connection: 
     )
 
 
+@pytest.mark.parametrize("step", ["apply", "settle"])
+@pytest.mark.parametrize("when", ["before", "after"])
 async def test_effects_and_progress_commit_together_or_not_at_all(
-    connection: asyncpg.Connection, pool: Pool, monkeypatch: pytest.MonkeyPatch
+    connection: asyncpg.Connection, pool: Pool, monkeypatch: pytest.MonkeyPatch, step: str, when: str
 ) -> None:
-    """faults.md A4"""
+    """faults.md A4: the connection is lost on either side of either half."""
     await append_event(connection, "a", "e1", payload={"id": "c1"})
     worker = projector(pool, handled(lambda event: comment_fact(event, text="t")))
+    real = getattr(store, step)
 
-    async def crash(*_: Any) -> None:
+    async def crash(*arguments: Any) -> None:
+        if when == "after":
+            await real(*arguments)
         raise ConnectionResetError
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "settle", crash)
+        patch.setattr(store, step, crash)
         with pytest.raises(ConnectionResetError):
             await worker.drain()
     assert await connection.fetchval("SELECT count(*) FROM ig_comments") == 0
@@ -204,6 +209,7 @@ async def test_effects_and_progress_commit_together_or_not_at_all(
     await connection.execute("UPDATE webhook_buckets SET leased_until = now() WHERE holder IS NOT NULL")
     await worker.drain()
     assert await connection.fetchval("SELECT count(*) FROM ig_comments") == 1
+    assert await states(connection) == {"e1": "done"}
 
 
 async def test_holder_that_woke_up_late_cannot_write(connection: asyncpg.Connection, database: str) -> None:
