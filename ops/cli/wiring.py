@@ -71,9 +71,10 @@ async def listen(app: web.Application, name: str, host: str, port: int) -> web.A
         shutdown_timeout=10,
     )
     await runner.setup()
-    # Two releases can share the port while one replaces the other.
+    # Two releases can share the public port while one replaces the other. The internal one answers for one process
+    # alone: shared, it would show Prometheus now this one's numbers and now the other's.
     try:
-        await web.TCPSite(runner, host, port, reuse_port=True, backlog=1024).start()
+        await web.TCPSite(runner, host, port, reuse_port=name == "HTTP", backlog=1024).start()
     except OSError as error:
         await runner.cleanup()
         reason = f"{host}:{port} cannot be listened on ({error.strerror})"

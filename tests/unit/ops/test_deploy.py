@@ -6,12 +6,14 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 from compose_spec import ComposeSpecification
 from prometheus_client import REGISTRY
 
 import ops.runtime.metrics  # noqa: F401  (metrics register themselves)
+from ingest import errors
 from ops.cli import wiring
 from ops.cli.main import main
 from ops.runtime.settings import Settings
@@ -51,6 +53,13 @@ def test_compose_file_sets_only_variables_that_exist() -> None:
         assert {v.name for v in wiring.variables()} <= set(COMPOSE["services"][name]["environment"])
 
 
+def test_compose_file_passes_on_every_limit_that_the_environment_may_set() -> None:
+    limits = ("BODY_LIMIT", "QUEUE_DELIVERIES", "QUEUE_BYTES", "WORKER_JOBS", "EVENT_TRIES")
+    for name in OURS:
+        for limit in limits:
+            assert COMPOSE["services"][name]["environment"][f"LANDFALL_{limit}"] == f"${{LANDFALL_{limit}:-}}"
+
+
 def test_compose_file_runs_commands_that_exist_and_gates_them_on_the_migration() -> None:
     for name in OURS:
         service = COMPOSE["services"][name]
@@ -87,6 +96,16 @@ def test_rules_name_only_metrics_that_exist() -> None:
     assert {"webhook_processing_latency", "webhook_error_ratio"} <= recorded
 
 
+def test_error_ratio_counts_every_answer_that_is_our_fault_and_no_other() -> None:
+    refusals = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.Refusal)]
+    ours = {kind.code for kind in refusals if getattr(kind, "status", None) == 503}
+    rules = [rule for group in RULES["groups"] for rule in group["rules"]]
+    ratio = next(rule["expr"] for rule in rules if rule["record"] == "webhook_error_ratio")
+    failed, counted = (set(outcomes.split("|")) for outcomes in re.findall(r'outcome=~"([^"]+)"', ratio))
+    assert failed == ours
+    assert counted == ours | {"accepted", "unreadable", "quarantined"}
+
+
 @pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert["alert"])
 def test_alert_has_a_severity_an_entry_in_the_runbook_and_cases_both_ways(alert: dict[str, Any]) -> None:
     name = alert["alert"]
@@ -94,6 +113,8 @@ def test_alert_has_a_severity_an_entry_in_the_runbook_and_cases_both_ways(alert:
     assert alert["annotations"]["runbook"] == f"ops/RUNBOOK.md#{name.lower()}"
     headings = re.findall(r"^## (.+)$", (ROOT / "ops" / "RUNBOOK.md").read_text(), re.MULTILINE)
     assert name in headings
+    entry = (ROOT / "ops" / "RUNBOOK.md").read_text().split(f"## {name}\n")[1].split("\n## ")[0]
+    assert re.findall(r"^- \*\*(\w+):\*\*", entry, re.MULTILINE) == ["Why", "Mend", "Done"]
     cases = {case["name"]: case["promql_expr_test"][0] for case in CASES["tests"]}
     assert len(cases[f"{name} fires"]["exp_samples"]) == 1
     assert cases[f"{name} stays quiet"]["exp_samples"] == []
@@ -102,8 +123,13 @@ def test_alert_has_a_severity_an_entry_in_the_runbook_and_cases_both_ways(alert:
 
 def test_runbook_names_only_commands_and_links_that_exist() -> None:
     text = (ROOT / "ops" / "RUNBOOK.md").read_text()
-    for command in re.findall(r"`landfall (\w+)", text):
-        assert command in main.commands
+    for line in re.findall(r"`landfall ([^`]+)`", text):
+        first, *rest = line.split()
+        command = main.commands[first]
+        if isinstance(command, click.Group):
+            command = command.commands[rest[0]]
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert set(re.findall(r"--[\w-]+", line)) <= options, line
     anchors = {heading.lower().replace(" ", "-") for heading in re.findall(r"^## (.+)$", text, re.MULTILINE)}
     assert set(re.findall(r"\]\(#([\w-]+)\)", text)) <= anchors
 
