@@ -5,15 +5,19 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from ingest.views import RECEIVER, Receiver, plain_errors, receive, verify_endpoint
+from ingest.views import RECEIVER, Address, Receiver, astray, nowhere
 
 
 def build(receiver: Receiver) -> web.Application:
     """The public application: nothing on it but the webhooks."""
-    app = web.Application(middlewares=[plain_errors])
+    app = web.Application()
     app[RECEIVER] = receiver
-    app.router.add_post("/api/webhooks/{platform}", receive)
-    app.router.add_get("/api/webhooks/{platform}", verify_endpoint)
+    for platform, webhook in receiver.webhooks.items():
+        address = Address(receiver, platform, webhook)
+        app.router.add_post(f"/api/webhooks/{platform}", address.receive)
+        app.router.add_get(f"/api/webhooks/{platform}", address.verify)
+    app.router.add_route("*", "/api/webhooks/{platform}", astray)
+    app.router.add_route("*", "/{path:.*}", nowhere)
     app.cleanup_ctx.append(_committing)
     return app
 

@@ -10,7 +10,8 @@
     ├── TooSlow              408   again
     ├── Forged               401   final; ``reason`` is one of a closed set
     ├── Overloaded           503   again, after Retry-After
-    └── Unavailable          503   again, after Retry-After: nothing was acknowledged, the outcome may be unknown
+    ├── Unavailable          503   again, after Retry-After: nothing was acknowledged, the outcome may be unknown
+    └── Unexpected           503   again, after Retry-After: a bug of ours
     Unreadable               signed, but not JSON that can be kept: stored raw, answered 200
     Unidentifiable           one change whose identity cannot be told: parked, its siblings live
 """
@@ -69,6 +70,11 @@ class Overloaded(Refusal):
 class Unavailable(Refusal):
     status, code, retry_after = 503, "log_unavailable", 2
     remedy = "Send it again after Retry-After; if it was stored after all it will count once."
+
+
+class Unexpected(Refusal):
+    status, code, retry_after = 503, "unexpected", 5
+    remedy = "Send it again after Retry-After. Operators: the log has the trace, as request.failed."
 
 
 class Unreadable(Exception):  # noqa: N818

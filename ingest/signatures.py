@@ -5,6 +5,7 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from ingest.errors import Forged, NotConfigured
 from schema.configuration import Variable
@@ -43,8 +44,7 @@ class TimestampedHmac:
 Scheme = Hmac | TimestampedHmac
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(NamedTuple):
     """``secret_used`` is the variable's name and which of its values matched, as ``NAME#1``."""
 
     secret_used: str

@@ -2,9 +2,8 @@
 
 import hashlib
 import json
-import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import asyncpg
 
@@ -20,11 +19,10 @@ REFUSAL_BYTES = 2048
 _UNWANTED_HEADERS = {"authorization", "proxy-authorization", "cookie"}
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """A delivery ready to be written: everything decided, nothing stored."""
 
-    id: uuid.UUID
+    id: str
     provider: str
     rule_version: int
     delivery: Delivery
@@ -89,35 +87,34 @@ RETURNING id, new_event_count
 """
 
 
-async def append(connection: asyncpg.Connection, receipts: Sequence[Receipt]) -> dict[uuid.UUID, int]:
+async def append(connection: asyncpg.Connection, receipts: Sequence[Receipt]) -> dict[str, int]:
     """Write deliveries and those of their events that are new; return how many were new, by delivery."""
     rows = await connection.fetch(_APPEND, *_event_columns(receipts), *_delivery_columns(receipts))
-    return {row["id"]: row["new_event_count"] for row in rows}
+    return {str(row["id"]): row["new_event_count"] for row in rows}
 
 
-def _event_columns(receipts: Sequence[Receipt]) -> list[list[object]]:
-    columns: list[list[object]] = [[] for _ in range(11)]
-    for receipt in receipts:
-        for event in receipt.accepted.events:
-            row = (
-                receipt.id,
-                receipt.provider,
-                event.account_id,
-                event.type,
-                event.external_id,
-                receipt.rule_version,
-                event.payload,
-                event.occurred_at,
-                event.defect,
-                event.sanitized,
-                bucket_of(receipt.provider, event.account_id),
-            )
-            for column, value in zip(columns, row, strict=True):
-                column.append(value)
-    return columns
+def _event_columns(receipts: Sequence[Receipt]) -> list[Sequence[object]]:
+    rows = [
+        (
+            receipt.id,
+            receipt.provider,
+            event.account_id,
+            event.type,
+            event.external_id,
+            receipt.rule_version,
+            event.payload,
+            event.occurred_at,
+            event.defect,
+            event.sanitized,
+            bucket_of(receipt.provider, event.account_id),
+        )
+        for receipt in receipts
+        for event in receipt.accepted.events
+    ]
+    return list(zip(*rows, strict=True)) if rows else [()] * 11
 
 
-def _delivery_columns(receipts: Sequence[Receipt]) -> list[list[object]]:
+def _delivery_columns(receipts: Sequence[Receipt]) -> list[Sequence[object]]:
     rows = [
         (
             receipt.id,
@@ -133,17 +130,16 @@ def _delivery_columns(receipts: Sequence[Receipt]) -> list[list[object]]:
         )
         for receipt in receipts
     ]
-    return [list(column) for column in zip(*rows, strict=True)]
+    return list(zip(*rows, strict=True))
 
 
 def headers_json(headers: Mapping[str, str]) -> str:
     """Headers less the ones that carry credentials. The signature stays: with it the log proves itself."""
-    kept = {
-        name: value if value.isascii() else value.encode("utf-8", "replace").decode()
-        for name, value in headers.items()
-        if name not in _UNWANTED_HEADERS
-    }
-    return json.dumps(kept, separators=(",", ":"))
+    kept = {name: value for name, value in headers.items() if name not in _UNWANTED_HEADERS}
+    text = json.dumps(kept)
+    if "\\u" in text:  # bytes that are no UTF-8 come as halves of surrogate pairs, which jsonb refuses
+        text = json.dumps({name: value.encode("utf-8", "replace").decode() for name, value in kept.items()})
+    return text
 
 
 _APPEND_OWN = """

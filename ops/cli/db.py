@@ -16,6 +16,7 @@ from ops.demo import World
 from ops.runtime import db
 from ops.runtime.settings import Configuration
 from schema.events import bucket_of
+from schema.revision import HEAD
 
 OURS = {"landfall", "landfall_dev", "landfall_test"}
 LOCAL = {"localhost", "127.0.0.1", "::1", ""}
@@ -30,7 +31,7 @@ def reset(configuration: Configuration, *, yes: bool) -> None:
         click.confirm("Everything in this database is going to be deleted. Go on?", abort=True)
     migrate(dsn, "base")
     migrate(dsn)
-    click.echo(f"empty again, schema is at {wiring.schema_head()}")
+    click.echo(f"empty again, schema is at {HEAD}")
 
 
 async def _insist_ours(dsn: str) -> None:

@@ -15,7 +15,7 @@ from ops.cli import wiring
 from ops.runtime import logs
 from ops.runtime.db import describe
 from ops.runtime.settings import Configuration, ConfigurationError
-from schema.metadata import APP_ROLE
+from schema.revision import HEAD
 
 
 class Group(click.Group):
@@ -35,6 +35,8 @@ class Group(click.Group):
                 f"PostgreSQL cannot be reached ({describe(error)}). Check DATABASE_URL, and that the server runs."
             ) from None
         except asyncpg.InsufficientPrivilegeError as error:
+            from schema.metadata import APP_ROLE
+
             raise click.ClickException(
                 f"this login may not do that: {error}. `landfall migrate` needs the owner of the database, with the "
                 f"right to create the role {APP_ROLE} or with that role made and granted to it beforehand."
@@ -89,7 +91,7 @@ def migrate(down_to: str | None) -> None:
     from ops.cli.migrate import migrate as program
 
     program(dsn_of(load()), down_to or "head")
-    click.echo(f"schema is at {down_to or wiring.schema_head()}")
+    click.echo(f"schema is at {down_to or HEAD}")
 
 
 @main.command()

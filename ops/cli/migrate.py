@@ -1,14 +1,21 @@
 """`landfall migrate`: bring the schema to this release."""
 
+from importlib.resources import files
+
 from alembic import command
+from alembic.config import Config
 from sqlalchemy.exc import DBAPIError
 
-from ops.cli import wiring
+
+def alembic_config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(files("migrations")))
+    return config
 
 
 def migrate(dsn: str, revision: str = "head") -> None:
     """Run from a thread without an event loop. Any number may be started at once; they take turns."""
-    config = wiring.alembic_config()
+    config = alembic_config()
     config.attributes["dsn"] = dsn
     try:
         if revision == "head":

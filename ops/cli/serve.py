@@ -14,6 +14,7 @@ from ops.runtime.db import open_pool
 from ops.runtime.health import Check, check_database
 from ops.runtime.queue import open_bell
 from ops.runtime.settings import Configuration
+from schema.revision import HEAD
 
 log = structlog.get_logger()
 
@@ -23,7 +24,7 @@ COMMIT_CONNECTIONS = 2
 
 async def serve(configuration: Configuration) -> None:
     """Run until SIGTERM; requests that were begun are finished."""
-    settings, head, webhooks = configuration.settings, wiring.schema_head(), wiring.webhooks()
+    settings, webhooks = configuration.settings, wiring.webhooks()
     dsn, role = settings.database_url.get_secret_value(), settings.landfall_database_role
     stop = wiring.stop_event()
     async with (
@@ -53,7 +54,7 @@ async def serve(configuration: Configuration) -> None:
                 bool(configured),
                 "" if configured else "no platform has a secret; every webhook is answered 503",
             )
-            return await check_database(health_pool, head) | {"keys": keys}
+            return await check_database(health_pool, HEAD) | {"keys": keys}
 
         app = build(receiver)
         health.add_routes(app, readiness)

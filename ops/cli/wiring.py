@@ -3,26 +3,29 @@
 import asyncio
 import signal
 from collections.abc import Mapping
-from importlib.resources import files
+from typing import TYPE_CHECKING
 
 from aiohttp import web
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 
 import ingest.platforms
-import sync.platforms
 from ingest.contract import Webhook
 from ops.runtime.discovery import discover
 from ops.runtime.settings import Configuration, ConfigurationError
 from schema.configuration import Variable
-from sync.contract import Projection
+
+if TYPE_CHECKING:
+    from sync.contract import Projection
 
 
 def webhooks() -> Mapping[str, Webhook]:
     return discover(ingest.platforms, Webhook)
 
 
-def projections() -> Mapping[str, Projection]:
+def projections() -> "Mapping[str, Projection]":
+    # The web process projects nothing: it need not hold SQLAlchemy and the tables in memory.
+    import sync.platforms
+    from sync.contract import Projection
+
     return discover(sync.platforms, Projection)
 
 
@@ -34,20 +37,6 @@ def variables() -> list[Variable]:
 
 def configuration() -> Configuration:
     return Configuration.load(variables())
-
-
-def alembic_config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(files("migrations")))
-    return config
-
-
-def schema_head() -> str:
-    """The revision this release was written for."""
-    head = ScriptDirectory.from_config(alembic_config()).get_current_head()
-    if head is None:
-        raise RuntimeError("the migrations are not installed with the program")
-    return head
 
 
 def stop_event() -> asyncio.Event:

@@ -12,6 +12,7 @@ from ops.runtime.db import open_pool
 from ops.runtime.health import Check, check_database
 from ops.runtime.settings import Configuration
 from schema.jobs import PROJECT_EVENTS
+from schema.revision import HEAD
 from sync import store
 from sync.worker import SWEEP_LANES, Projector, watch_backlog
 
@@ -20,7 +21,7 @@ log = structlog.get_logger()
 
 async def work(configuration: Configuration) -> None:
     """Run until SIGTERM; the batch under way is finished, the rest stays in the queue."""
-    settings, head = configuration.settings, wiring.schema_head()
+    settings = configuration.settings
     dsn, role = settings.database_url.get_secret_value(), settings.landfall_database_role
     stop = wiring.stop_event()
     async with (
@@ -38,7 +39,7 @@ async def work(configuration: Configuration) -> None:
         projector = Projector(pool, wiring.projections(), tries=settings.landfall_event_tries)
 
         async def readiness() -> Mapping[str, Check]:
-            return await check_database(health_pool, head)
+            return await check_database(health_pool, HEAD)
 
         internal = await wiring.listen(
             health.build(readiness), "METRICS", settings.landfall_metrics_host, settings.landfall_metrics_port

@@ -60,7 +60,7 @@ async def test_any_accepted_delivery_is_stored_and_read_back_bytewise(
         for body in everything:
             headers = {"x-odd": "ü\udcff", "content-type": "application/json"}
             receipt = store.Receipt(
-                uuid.uuid4(), platform, webhook.rule_version, Delivery(headers, body), take(platform, body)
+                str(uuid.uuid4()), platform, webhook.rule_version, Delivery(headers, body), take(platform, body)
             )
             new = await store.append(connection, [receipt])
             names = {(event.account_id, event.external_id): event.payload for event in receipt.accepted.events}

@@ -13,10 +13,10 @@ from sqlalchemy import create_mock_engine
 
 import schema.crm
 import schema.log  # noqa: F401  (tables register themselves)
-from ops.cli import wiring
 from ops.cli.migrate import migrate
 from ops.runtime.embedded import Postgres
 from schema.metadata import metadata
+from schema.revision import HEAD
 
 VERSIONS = sorted((Path(__file__).parents[2] / "migrations" / "versions").glob("*.py"))
 
@@ -102,9 +102,7 @@ def test_three_migrators_at_once_take_turns(empty: Any, postgres: Postgres) -> N
     command = [sys.executable, "-m", "ops.cli.main", "migrate"]
     migrators = [subprocess.Popen(command, env=os.environ | {"DATABASE_URL": dsn}) for _ in range(3)]
     assert [migrator.wait(60) for migrator in migrators] == [0, 0, 0]
-    assert (
-        postgres.sql("SELECT version_num FROM alembic_version", database=dsn.rpartition("/")[2]) == wiring.schema_head()
-    )
+    assert postgres.sql("SELECT version_num FROM alembic_version", database=dsn.rpartition("/")[2]) == HEAD
 
 
 @pytest.mark.parametrize("path", VERSIONS, ids=lambda path: path.name)
