@@ -6,6 +6,8 @@ has a ``<facet>_version`` that orders the facts it was offered (see ``sync.contr
 and says itself which event made it. No column holds anything that depends on when or how often an event was
 delivered.
 
+A table of one platform's things says so in ``info``; one of many platforms' has a column ``provider`` in its key.
+
 ``account_id`` is part of every key: one event's effects stay within one account. A comment on another account's
 media therefore has its media row under the account that was told of it.
 """
@@ -14,17 +16,20 @@ from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     Computed,
     DateTime,
     ForeignKeyConstraint,
+    Identity,
     Index,
     Integer,
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
     Text,
+    func,
     text,
 )
 
@@ -88,6 +93,7 @@ ig_media = Table(
     ),
     _projector(),
     PrimaryKeyConstraint("account_id", "external_id"),
+    info={"provider": "instagram"},
 )
 
 ig_comments = Table(
@@ -111,6 +117,7 @@ ig_comments = Table(
     PrimaryKeyConstraint("account_id", "external_id"),
     ForeignKeyConstraint(["account_id", "media_id"], ["ig_media.account_id", "ig_media.external_id"]),
     Index("ix_ig_comments_account_id_media_id", "account_id", "media_id"),
+    info={"provider": "instagram"},
 )
 
 tiktok_accounts = Table(
@@ -124,6 +131,7 @@ tiktok_accounts = Table(
     ),
     _projector(),
     PrimaryKeyConstraint("account_id"),
+    info={"provider": "tiktok"},
 )
 
 tiktok_posts = Table(
@@ -140,6 +148,7 @@ tiktok_posts = Table(
     ),
     _projector(),
     PrimaryKeyConstraint("account_id", "external_id"),
+    info={"provider": "tiktok"},
 )
 
 tiktok_post_ids = Table(
@@ -152,6 +161,7 @@ tiktok_post_ids = Table(
     _projector(),
     PrimaryKeyConstraint("account_id", "publish_id", "post_id"),
     ForeignKeyConstraint(["account_id", "publish_id"], ["tiktok_posts.account_id", "tiktok_posts.external_id"]),
+    info={"provider": "tiktok"},
 )
 
 lookups = Table(
@@ -165,6 +175,16 @@ lookups = Table(
     _projector(),
     PrimaryKeyConstraint("account_id", "provider", "kind", "object_id"),
     comment="Objects whose truth an event does not carry, to be read from the platform",
+)
+
+crm_verifications = Table(
+    "crm_verifications",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("verified_at", Timestamp, nullable=False, server_default=func.now()),
+    Column("compared_rows", BigInteger, nullable=False),
+    Column("drifted_rows", BigInteger, nullable=False),
+    comment="What each `landfall verify` found; the newest is what the gauges show",
 )
 
 CRM_TABLES = (ig_media, ig_comments, tiktok_accounts, tiktok_posts, tiktok_post_ids, lookups)

@@ -63,6 +63,11 @@ def version(event: Event, at: datetime | None, rank: int = 0) -> str:
     return f"{micros:016d}.{rank:02d}.{event.external_id}"
 
 
+def event_of(version: str) -> str:
+    """The identity of the event that made a facet what it is, from the facet's version."""
+    return version[1:] if version.startswith("!") else version[20:]
+
+
 def look_up(event: Event, kind: str, object_id: str, reason: str) -> Upsert:
     """Ask for the object to be read from the platform: the event says that it changed, not what it is now."""
     return Upsert(

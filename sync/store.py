@@ -147,10 +147,10 @@ async def claim(connection: asyncpg.Connection, held: Lease, after_account: str 
     else:
         rows = await connection.fetch(_CLAIM_NEXT, *limits, after_account)
     more = bool(rows) and rows[0]["accounts"] >= BATCH_ACCOUNTS
-    return Batch([_claimed(row) for row in rows], rows[0]["last_account"] if more else None)
+    return Batch([claimed(row) for row in rows], rows[0]["last_account"] if more else None)
 
 
-def _claimed(row: asyncpg.Record) -> Claimed:
+def claimed(row: asyncpg.Record) -> Claimed:
     payload = row["payload_json"]
     return Claimed(
         row["id"],
@@ -339,6 +339,19 @@ class Backlog:
     waiting: int
     oldest_due_seconds: float
     unsettled: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What the newest `landfall verify` found."""
+
+    at: datetime
+    drifted_rows: int
+
+
+async def last_verification(connection: asyncpg.Connection) -> Verification | None:
+    row = await connection.fetchrow("SELECT verified_at, drifted_rows FROM crm_verifications ORDER BY id DESC LIMIT 1")
+    return None if row is None else Verification(row["verified_at"], row["drifted_rows"])
 
 
 async def backlog(connection: asyncpg.Connection) -> Backlog:

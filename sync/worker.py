@@ -212,6 +212,7 @@ async def watch_backlog(pool: Pool, stop: asyncio.Event) -> None:
         try:
             async with pool.acquire() as connection:
                 found = await store.backlog(connection)
+                verified = await store.last_verification(connection)
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001  the gauge's own age says that it is old
@@ -222,5 +223,8 @@ async def watch_backlog(pool: Pool, stop: asyncio.Event) -> None:
             for state, count in found.unsettled.items():
                 metrics.unsettled.labels(state).set(count)
             metrics.backlog_updated.set_to_current_time()
+            if verified is not None:
+                metrics.drifted_rows.set(verified.drifted_rows)
+                metrics.verified_at.set(verified.at.timestamp())
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), BACKLOG_SECONDS)

@@ -38,8 +38,9 @@ class Group(click.Group):
             from schema.metadata import APP_ROLE
 
             raise click.ClickException(
-                f"this login may not do that: {error}. `landfall migrate` needs the owner of the database, with the "
-                f"right to create the role {APP_ROLE} or with that role made and granted to it beforehand."
+                f"this login may not do that: {error}. `landfall migrate` and `rebuild` need the owner of the "
+                f"database; the first also the right to create the role {APP_ROLE}, or that role made and granted to "
+                "it beforehand."
             ) from None
         except asyncpg.UndefinedTableError:
             raise click.ClickException("the database has not been migrated: run `landfall migrate`") from None
@@ -167,6 +168,42 @@ def events_ignore(event_ids: tuple[int, ...], *, reason: str, yes: bool, **chose
     from ops.cli import events as program
 
     run(program.ignore(load(), event_ids, chosen, reason, yes=yes))
+
+
+@main.command()
+@click.option("--platform", "platforms", multiple=True, help="Only this platform's tables; may be repeated.")
+@click.option("--outdated", is_flag=True, help="Only platforms with events that an older version projected.")
+@click.option("--lose-failed", is_flag=True, help="Go on although this release cannot read some events any more.")
+def rebuild(platforms: tuple[str, ...], *, outdated: bool, lose_failed: bool) -> None:
+    """Make the CRM tables anew from the log, while traffic flows; readers see the old ones or the new ones.
+
+    Needs the owner of the database, as `landfall migrate` does. Interrupted, it goes on where it was.
+    """
+    from ops.cli import tables as program
+
+    run(program.rebuild(load(), platforms, outdated=outdated, lose_failed=lose_failed))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True)
+def verify(*, as_json: bool) -> None:
+    """Compare the CRM tables with the log, row by row; exits 1 if they differ. Changes nothing."""
+    from ops.cli import tables as program
+
+    sys.exit(not run(program.verify(load(), as_json=as_json)))
+
+
+@main.command()
+@click.argument("table")
+@click.argument("object_id", metavar="ID")
+@click.option("--account", help="Only the row of this account.")
+@click.option("--history", "full", is_flag=True, help="Also events that were superseded.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a row.")
+def explain(table: str, object_id: str, *, account: str | None, full: bool, as_json: bool) -> None:
+    """Which events made a row of TABLE what it is."""
+    from ops.cli import tables as program
+
+    run(program.explain(load(), table, object_id, account, full=full, as_json=as_json))
 
 
 @main.group()

@@ -67,6 +67,9 @@ oldest_due_seconds = Gauge("landfall_backlog_oldest_due_seconds", "Age of the ol
 unsettled = Gauge("landfall_unsettled_events", "Events that wait for a person", ["state"])
 backlog_updated = Gauge("landfall_backlog_updated_timestamp_seconds", "When the backlog was last counted")
 
+drifted_rows = Gauge("landfall_crm_drifted_rows", "CRM rows that were not what the log says, when last verified")
+verified_at = Gauge("landfall_crm_verified_timestamp_seconds", "When `landfall verify` last ended")
+
 pool_size = Gauge("landfall_pool_max_connections", "Connections the pool may hold", ["pool"])
 pool_in_use = Gauge("landfall_pool_in_use_connections", "Connections in use", ["pool"])
 pool_waiting = Gauge("landfall_pool_waiting", "Tasks that wait for a connection", ["pool"])

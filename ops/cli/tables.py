@@ -1,0 +1,204 @@
+"""`landfall rebuild`, `verify` and `explain`: are the tables what the log says, and why is a row what it is."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import asyncpg
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from sqlalchemy import Table
+
+from ops.cli import wiring
+from ops.runtime import db
+from ops.runtime.settings import Configuration
+from schema.crm import CRM_TABLES
+from sync import lineage, shadow
+from sync import rebuild as procedure
+from sync.contract import Projection
+from sync.lineage import Statement
+from sync.rebuild import Report, WouldLoseError
+from sync.shadow import BusyError, Failed
+
+LINE_SECONDS = 3.0
+"""Without a terminal, one line this often."""
+
+
+async def verify(configuration: Configuration, *, as_json: bool) -> bool:
+    """Compare, note what was found, say it; true if everything is as the log says."""
+    settings = configuration.settings
+    connection = await db.connect(settings.database_url.get_secret_value(), settings.landfall_database_role)
+    try:
+        with _progress("comparing the tables with the log") as progress:
+            report = await procedure.verify(connection, wiring.projections(), progress)
+        rows = sum(difference.rows for difference in report.differences)
+        await connection.execute(
+            "INSERT INTO public.crm_verifications (compared_rows, drifted_rows) VALUES ($1, $2)", rows, report.drift
+        )
+    finally:
+        await connection.close()
+    if as_json:
+        click.echo(json.dumps({"rows": rows, "drift": report.drift} | asdict(report), indent=2))
+    else:
+        _show(report)
+        _show_failed(report.failed)
+        click.echo(
+            f"{report.drift} of {rows} rows are not what the log says: `landfall rebuild` puts them right"
+            if report.drift
+            else f"{rows} rows, all of them what the log says"
+        )
+    return not report.drift
+
+
+async def rebuild(configuration: Configuration, platforms: Sequence[str], *, outdated: bool, lose_failed: bool) -> None:
+    """Rebuild, and say what was put right. Raises ClickException."""
+    projections = wiring.projections()
+    if unknown := set(platforms) - set(projections):
+        raise click.UsageError(f"no platform is called {', '.join(unknown)}; known are {', '.join(projections)}")
+    # As the login itself: making tables is the owner's right, not the service's.
+    connection = await db.connect(configuration.settings.database_url.get_secret_value())
+    try:
+        chosen = list(platforms or projections)
+        if outdated:
+            old = await shadow.outdated(connection, projections)
+            chosen = [name for name in chosen if name in old]
+        if not chosen:
+            click.echo("nothing to do: every event was projected by this release's versions")
+            return
+        report = await _rebuild(connection, projections, chosen, lose_failed=lose_failed)
+    finally:
+        await connection.close()
+    _show(report)
+    _show_failed(report.failed)
+    if report.queued:
+        click.echo(f"{report.queued} events that an older release ignored wait to be projected now")
+    click.echo(f"{', '.join(chosen)}: {report.drift} rows put right" if report.drift else "nothing had to be put right")
+
+
+async def _rebuild(
+    connection: asyncpg.Connection, projections: Mapping[str, Projection], chosen: list[str], *, lose_failed: bool
+) -> Report:
+    try:
+        with _progress(f"folding the log of {', '.join(chosen)}") as progress:
+            return await procedure.rebuild(connection, projections, chosen, progress, lose_failed=lose_failed)
+    except BusyError:
+        raise click.ClickException("another rebuild is under way; wait until it ends") from None
+    except WouldLoseError as error:
+        _show_failed(error.failed)
+        raise click.ClickException(
+            f"{error}, so what they said would vanish from the tables; nothing was changed. Bring a release that reads "
+            "them, or accept the loss with --lose-failed."
+        ) from None
+
+
+def _show(report: Report) -> None:
+    for found in report.differences:
+        if found.drift:
+            parts = {"missing": found.missing, "too many": found.extra, "different": found.different}
+            said = ", ".join(f"{count} {what}" for what, count in parts.items() if count)
+            click.echo(f"{found.table}: {said}, such as {'; '.join(found.samples)}")
+
+
+def _show_failed(failed: Sequence[Failed]) -> None:
+    for item in failed[: shadow.SAMPLES]:
+        click.echo(f"event {item.event_id} cannot be projected: {item.error}")
+    if len(failed) > shadow.SAMPLES:
+        click.echo(f"… and {len(failed) - shadow.SAMPLES} more")
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[procedure.Progress]:
+    """A bar on a terminal, a line now and then elsewhere; both on standard error."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task(what, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+        return
+    said = time.monotonic()
+
+    def line(done: int, total: int) -> None:
+        nonlocal said
+        if time.monotonic() - said > LINE_SECONDS:
+            said = time.monotonic()
+            print(f"{what}: {done} of {total} events", file=sys.stderr, flush=True)
+
+    yield line
+
+
+async def explain(
+    configuration: Configuration, table_name: str, object_id: str, account: str | None, *, full: bool, as_json: bool
+) -> None:
+    """Say which events made a row. Raises ClickException if there is no such row."""
+    table = next((table for table in CRM_TABLES if table.name == table_name), None)
+    if table is None:
+        raise click.UsageError(f"no such table; there are {', '.join(table.name for table in CRM_TABLES)}")
+    settings, projections = configuration.settings, wiring.projections()
+    connection = await db.connect(settings.database_url.get_secret_value(), settings.landfall_database_role)
+    try:
+        rows = await lineage.find(connection, table, object_id, account)
+        if not rows:
+            raise click.ClickException(
+                f"{table_name} has no row of that id. `landfall events list` shows whether its event came."
+            )
+        for row in rows:
+            statements = await lineage.makers(connection, table, row)
+            if full or not statements:  # a row without a filled facet names no maker: whoever mentioned it made it
+                statements = [said async for said in lineage.history(connection, projections, table, row)]
+            (_print_json if as_json else _print)(table, row, statements)
+    finally:
+        await connection.close()
+
+
+def _print(table: Table, row: Mapping[str, Any], statements: Sequence[Statement]) -> None:
+    click.secho(f"{table.name} {_key(table, row)}", bold=True)
+    click.echo(f"  written by projection version {row['projector']}")
+    for said in statements:
+        event = said.event
+        mark = "✓" if said.stands else " "
+        what = said.facet or "made the row exist"
+        click.echo(f"{mark} {what}: event {event.id} {event.event.type} {event.event.external_id}")
+        click.echo(
+            f"    happened {_moment(event.event.occurred_at)}, logged {_moment(event.created_at)}, "
+            f"delivery {event.delivery_id or 'none: a fact of our own'}"
+        )
+        for name, value in said.values.items():
+            if value is not None:
+                click.echo(f"    {name} = {value}")
+
+
+def _print_json(table: Table, row: Mapping[str, Any], statements: Sequence[Statement]) -> None:
+    document = {
+        "table": table.name,
+        "row": dict(row),
+        "events": [
+            {
+                "facet": said.facet,
+                "stands": said.stands,
+                "version": said.version,
+                "values": dict(said.values),
+                "id": said.event.id,
+                "type": said.event.event.type,
+                "external_id": said.event.event.external_id,
+                "occurred_at": said.event.event.occurred_at,
+                "created_at": said.event.created_at,
+                "delivery_id": said.event.delivery_id,
+            }
+            for said in statements
+        ],
+    }
+    click.echo(json.dumps(document, default=str))
+
+
+def _key(table: Table, row: Mapping[str, Any]) -> str:
+    return " ".join(str(row[column.name]) for column in table.primary_key.columns)
+
+
+def _moment(value: Any) -> str:
+    return "at a time it does not tell" if value is None else f"{value:%Y-%m-%d %H:%M:%S}Z"
