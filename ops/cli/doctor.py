@@ -1,5 +1,6 @@
 """`landfall doctor`: is everything as the promises need it, and if not, what is to be done."""
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -15,10 +16,11 @@ from ops.runtime.health import DURABLE, durability, schema_revision
 from ops.runtime.queue import QUEUE, open_redis
 from ops.runtime.settings import Configuration, Settings
 from schema.revision import HEAD
-from sync import store
+from sync import shadow, store
 
 SKEW_WARN_SECONDS, SKEW_FAULT_SECONDS = 2.0, 60.0
 OVERDUE_SECONDS = 60.0
+OUTDATED_SECONDS = 10
 OLDEST_POSTGRES = 150000
 
 
@@ -145,10 +147,37 @@ async def _schema(connection: asyncpg.Connection) -> list[Finding]:
         findings.append(Finding("fault", "backlog", message, "start `landfall work`, or look at its log"))
     else:
         findings.append(Finding("ok", "backlog", f"{found.waiting} events wait"))
+    findings += await _tables(connection)
     for state, count in found.unsettled.items():
         if count:
             remedy = f"`landfall events list --state {state}`, mend the cause, `landfall events retry --state {state}`"
             findings.append(Finding("warning", state, f"{count} events", remedy))
+    return findings
+
+
+async def _tables(connection: asyncpg.Connection) -> list[Finding]:
+    findings = []
+    verified = await store.last_verification(connection)
+    if verified is None:
+        message = "never verified against the log"
+        findings.append(Finding("warning", "tables", message, "run `landfall verify`, and then nightly"))
+    elif verified.drifted_rows:
+        message = f"{verified.drifted_rows} rows were not what the log says on {verified.at:%Y-%m-%d %H:%M}Z"
+        findings.append(Finding("fault", "tables", message, "run `landfall rebuild`, then `landfall verify`"))
+    else:
+        findings.append(Finding("ok", "tables", f"what the log says, as of {verified.at:%Y-%m-%d %H:%M}Z"))
+    try:
+        old = await asyncio.wait_for(shadow.outdated(connection, wiring.projections()), OUTDATED_SECONDS)
+    except TimeoutError:
+        message = f"too many events to look for outdated ones within {OUTDATED_SECONDS} s"
+        findings.append(Finding("warning", "projections", message, "`landfall rebuild --outdated` looks for them too"))
+    else:
+        for name, count in old.items():
+            message = f"{count} events of {name} were projected by another version than this release's"
+            findings.append(Finding("warning", "projections", message, "run `landfall rebuild --outdated`"))
+    if await connection.fetchval("SELECT to_regnamespace($1) IS NOT NULL", shadow.KEPT):
+        message = "one is under way, or was interrupted"
+        findings.append(Finding("warning", "rebuild", message, "`landfall rebuild` goes on with it"))
     return findings
 
 

@@ -235,7 +235,7 @@ async def test_login_without_the_rights_is_told_what_migrate_needs(own: Any, pos
     own("landfall_test_rights")
     postgres.sql("DROP ROLE IF EXISTS weak", "CREATE ROLE weak LOGIN PASSWORD 'weak'")
     dsn = f"postgresql://weak:weak@127.0.0.1:{postgres.port}/landfall_test_rights"
-    assert "needs the owner of the database" in landfall("migrate", check=1, DATABASE_URL=dsn).stderr
+    assert "need the owner of the database" in landfall("migrate", check=1, DATABASE_URL=dsn).stderr
 
 
 def test_internal_port_is_not_shared_even_with_another_of_ours() -> None:
