@@ -22,9 +22,13 @@ def build(receiver: Receiver) -> web.Application:
     return app
 
 
+LANE: web.AppKey["asyncio.Task[None]"] = web.AppKey("lane", asyncio.Task)
+"""What commits. Without it the process is of no use."""
+
+
 async def _committing(app: web.Application) -> AsyncIterator[None]:
     committer = app[RECEIVER].committer
-    lane = asyncio.create_task(committer.run(), name="committer")
+    app[LANE] = asyncio.create_task(committer.run(), name="committer")
     yield
     committer.close()
-    await lane
+    await asyncio.wait({app[LANE]})

@@ -19,6 +19,7 @@ from ingest.errors import Overloaded, Unavailable
 from ingest.store import Receipt
 from ops.runtime import metrics
 from ops.runtime.db import CONTENDED, REFUSED, Pool, describe
+from ops.runtime.faultpoint import faultpoint
 
 BATCH_DELIVERIES = 64
 BATCH_EVENTS = 2000
@@ -83,6 +84,10 @@ class Committer:
                     return
         finally:
             watch.cancel()
+            self._closing = True
+            for _, done in self._deadlines:  # nobody is going to commit these
+                if not done.done():
+                    done.set_exception(Unavailable("the process is ending"))
 
     async def _watch(self) -> None:
         """Tell whoever has waited too long; they came in order, so the first that has time left ends the look."""
@@ -153,7 +158,9 @@ class Committer:
             try:
                 async with asyncio.timeout(COMMIT_SECONDS), self._pool.acquire() as connection:
                     with metrics.commit_seconds.time(), _watched(connection) as warnings:
+                        faultpoint("ingest.append")
                         new = await store.append(connection, receipts)
+                        faultpoint("ingest.committed")
                     if warnings:
                         raise NotReplicatedError
                     return new

@@ -29,6 +29,7 @@ from ingest.store import Receipt
 from ops.runtime import metrics
 from ops.runtime.clock import Clock
 from ops.runtime.db import Pool, describe
+from ops.runtime.faultpoint import faultpoint
 from ops.runtime.queue import Doorbell
 
 BODY_SECONDS = 10.0
@@ -101,6 +102,7 @@ class Address:
                 raise Encoded("a signature is made over the bytes as sent; compressed bodies are not read")
             body = await _read(request, receiver)
             held = len(body)
+            faultpoint("ingest.read")
             delivery = Delivery(_headers(request), body)
             try:
                 accepted = accept(self.webhook, delivery, receiver.variables, receiver.clock())
@@ -108,7 +110,9 @@ class Address:
                 await _sample(receiver, platform, error, delivery)
                 raise
             receipt = Receipt(str(uuid_utils.uuid7()), platform, self.webhook.rule_version, delivery, accepted)
+            faultpoint("ingest.accepted")
             new = await receiver.committer.commit(receipt)
+            faultpoint("ingest.answer")
         except (ConnectionError, asyncio.CancelledError):  # nobody is there to be answered
             raise
         except Exception as error:  # noqa: BLE001  a surprise is answered 503, so the platform sends it again

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from ops.runtime.faultpoint import faultpoint
 from sync.contract import Projection
 from sync.shadow import KEPT, Difference, Failed, Shadow
 
@@ -70,17 +71,22 @@ async def rebuild(
     """
     shadow = Shadow(connection, projections, platforms, KEPT)
     resumed = await shadow.open()
+    faultpoint("rebuild.opened")
     await _catch_up(shadow, resumed, progress)
     await shadow.analyze()
     async with connection.transaction():
         await shadow.hold_all_buckets()
+        faultpoint("rebuild.held")
         await shadow.fold_rest()
+        faultpoint("rebuild.folded")
         failed = await shadow.failed()
         if failed and not lose_failed:
             raise WouldLoseError(failed)
         differences = await shadow.compare()
         await shadow.merge()
         queued = await shadow.settle_versions()
+        faultpoint("rebuild.merged")
+    faultpoint("rebuild.committed")
     await shadow.drop()
     return Report(differences, failed, resumed, queued)
 

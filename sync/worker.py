@@ -15,6 +15,7 @@ import structlog
 
 from ops.runtime import metrics
 from ops.runtime.db import REFUSED, Pool, describe
+from ops.runtime.faultpoint import faultpoint
 from sync import store
 from sync.contract import Projection, Unprojectable
 from sync.store import Batch, Claimed, Fact, Lease, LeaseLostError, Settled
@@ -91,6 +92,7 @@ class Projector:
                 held = await store.lease(connection, self.holder)
                 if held is None:
                     return total
+                faultpoint("sync.leased")
                 try:
                     total += await self._drain_bucket(connection, held, end)
                 except LeaseLostError:
@@ -116,20 +118,24 @@ class Projector:
                 batch = await store.claim(connection, held, account)
                 if not batch.claimed:
                     return 0, batch.last_account
+                faultpoint("sync.claimed")
                 begun = datetime.now(UTC)
                 result = project(self._projections, batch)
                 rows = await self._write(connection, held, result)
         except REFUSED as error:  # a row that PostgreSQL does not take: find the event it comes from
             log.warning("batch.refused", bucket=held.bucket, error=describe(error))
             return await self._one_by_one(connection, held, batch), batch.last_account
+        faultpoint("sync.committed")
         self._count(batch, result, rows, begun, started)
         return len(batch.claimed), batch.last_account
 
     async def _write(self, connection: asyncpg.Connection, held: Lease, result: Projected) -> int:
         """Effects and progress, in the caller's one transaction."""
         rows = await store.apply(connection, result.facts) if result.facts else 0
+        faultpoint("sync.applied")
         if result.settled:
             await store.settle(connection, held, result.settled)
+        faultpoint("sync.settled")
         for claimed, error in result.failed:
             await self._fail(connection, held, claimed, error)
         return rows

@@ -74,7 +74,7 @@ def serve() -> None:
     """Receive webhooks over HTTP."""
     from ops.cli.serve import serve as program
 
-    run(program(load()))
+    sys.exit(run(program(load())))
 
 
 @main.command()
@@ -82,7 +82,7 @@ def work() -> None:
     """Project the log into the CRM tables."""
     from ops.cli.work import work as program
 
-    run(program(load()))
+    sys.exit(run(program(load())))
 
 
 @main.command()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import structlog
 
-from ingest.app import build
+from ingest.app import LANE, build
 from ingest.committer import Committer
 from ingest.views import Receiver
 from ops.cli import wiring
@@ -22,8 +22,8 @@ COMMIT_CONNECTIONS = 2
 """One lane commits; the second replaces its connection while a broken one is being given up."""
 
 
-async def serve(configuration: Configuration) -> None:
-    """Run until SIGTERM; requests that were begun are finished."""
+async def serve(configuration: Configuration) -> int:
+    """Run until SIGTERM; requests that were begun are finished. The exit code: 1 if it ended by itself."""
     settings, webhooks = configuration.settings, wiring.webhooks()
     dsn, role = settings.database_url.get_secret_value(), settings.landfall_database_role
     stop = wiring.stop_event()
@@ -63,8 +63,9 @@ async def serve(configuration: Configuration) -> None:
             health.build(readiness), "METRICS", settings.landfall_metrics_host, settings.landfall_metrics_port
         )
         log.info("serve.started", addresses=[*public.addresses, *internal.addresses])
-        await stop.wait()
+        code = await wiring.until(stop, [app[LANE]])
         log.info("serve.stopping")
         await public.cleanup()
         await bell.close()
         await internal.cleanup()
+    return code

@@ -2,19 +2,24 @@
 
 import asyncio
 import signal
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
+import structlog
 from aiohttp import web
 
 import ingest.platforms
 from ingest.contract import Webhook
+from ops.runtime.db import describe
 from ops.runtime.discovery import discover
 from ops.runtime.settings import Configuration, ConfigurationError
 from schema.configuration import Variable
 
 if TYPE_CHECKING:
     from sync.contract import Projection
+
+
+log = structlog.get_logger()
 
 
 def webhooks() -> Mapping[str, Webhook]:
@@ -46,6 +51,19 @@ def stop_event() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     return stop
+
+
+async def until(stop: asyncio.Event, tasks: "Iterable[asyncio.Task[Any]]") -> int:
+    """Wait for SIGTERM and return 0. A task that ends before has failed: return 1, for whoever starts processes."""
+    stopping = asyncio.create_task(stop.wait(), name="stop")
+    await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    for task in tasks:
+        if task.done() and not stop.is_set():
+            error = None if task.cancelled() else task.exception()
+            log.critical("task.ended", task=task.get_name(), error=describe(error or asyncio.CancelledError()))
+            return 1
+    return 0
 
 
 async def listen(app: web.Application, name: str, host: str, port: int) -> web.AppRunner:

@@ -19,8 +19,10 @@ from sync.worker import SWEEP_LANES, Projector, watch_backlog
 log = structlog.get_logger()
 
 
-async def work(configuration: Configuration) -> None:
-    """Run until SIGTERM; the batch under way is finished, the rest stays in the queue."""
+async def work(configuration: Configuration) -> int:
+    """Run until SIGTERM; the batch under way is finished, the rest stays in the queue. The exit code: 1 if it
+    ended by itself.
+    """
     settings = configuration.settings
     dsn, role = settings.database_url.get_secret_value(), settings.landfall_database_role
     stop = wiring.stop_event()
@@ -54,7 +56,8 @@ async def work(configuration: Configuration) -> None:
             url = settings.redis_url.get_secret_value()
             answer = queue.answer(url, {PROJECT_EVENTS: projector.drain}, settings.landfall_worker_jobs)
             bells = [asyncio.create_task(answer, name="bell")]
-        await stop.wait()
+        code = await wiring.until(stop, [*tasks, *bells])
+        stop.set()
         log.info("work.stopping")
         for bell in bells:
             bell.cancel()
@@ -66,3 +69,4 @@ async def work(configuration: Configuration) -> None:
             with suppress(asyncio.CancelledError, Exception):
                 await task
         await internal.cleanup()
+    return code

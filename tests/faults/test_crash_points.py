@@ -1,0 +1,220 @@
+"""The sweep: one scenario again and again, with a fault at the first point reached, the second, … until none is left.
+
+Rows A1, A4 and A7 of ``faults.md``. ``ops/runtime/faultpoint.py`` has the points.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import asyncpg
+import pytest
+
+from ops.cli import wiring
+from ops.runtime import db
+from ops.runtime.db import open_pool
+from ops.runtime.embedded import Postgres, free_port
+from schema.metadata import APP_ROLE
+from sync import store
+from sync.rebuild import verify
+from sync.worker import Projector
+from tests.support import Process, Service, append_event, comment, crm, drained, eventually, instagram
+
+MODES = ["exit", "raise", "cancel"]
+SIDE_BY_SIDE = 4
+MOST_POINTS = 40
+
+
+@dataclass
+class Fault:
+    """One wish, and whether it came true."""
+
+    mode: str
+    number: int
+    path: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"LANDFALL_FAULT": f"{self.mode}:{self.number}:{self.path}"}
+
+    @property
+    def point(self) -> str | None:
+        return self.path.read_text().strip() if self.path.exists() else None
+
+
+@pytest.fixture
+def databases(postgres: Postgres, template: str, request: pytest.FixtureRequest) -> Iterator[Callable[[str], str]]:
+    """Makes migrated databases by name."""
+    made = []
+
+    def make(name: str) -> str:
+        made.append(f"sweep_{name}")
+        postgres.sql(f"CREATE DATABASE {made[-1]} TEMPLATE {template} OWNER landfall STRATEGY file_copy")
+        return postgres.dsn(made[-1])
+
+    yield make
+    for name in made:
+        postgres.sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def sweep(mode: str, directory: Path, scenario: Callable[[Fault], Awaitable[None]]) -> list[str]:
+    """Run the scenario with the fault at every point there is, several side by side; the points, in order."""
+    points: list[str] = []
+    for start in range(1, MOST_POINTS, SIDE_BY_SIDE):
+        faults = [Fault(mode, number, directory / f"fired{number}") for number in range(start, start + SIDE_BY_SIDE)]
+        async with asyncio.TaskGroup() as tasks:
+            for fault in faults:
+                tasks.create_task(scenario(fault))
+        points += [fault.point for fault in faults if fault.point]
+        if faults[-1].point is None:
+            print(f"{mode}: {len(points)} points: {' '.join(points)}")  # noqa: T201  `pytest -s` shows it
+            return points
+    raise AssertionError(f"more than {MOST_POINTS} points: the scenario does not end")
+
+
+async def sound(dsn: str) -> None:
+    """I3: the tables are what the log says."""
+    connection = await db.connect(dsn, APP_ROLE)
+    report = await verify(connection, wiring.projections(), lambda done, total: None)
+    await connection.close()
+    assert (report.drift, report.failed) == (0, [])
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a1_a7_ingest_survives_a_fault_at_every_point(
+    mode: str, databases: Callable[[str], str], tmp_path: Path
+) -> None:
+    bodies = [instagram(comment(1), comment(2)), instagram(comment(2), comment(3))]  # one of them twice
+
+    async def scenario(fault: Fault) -> None:
+        directory = tmp_path / f"{fault.number}"
+        directory.mkdir()
+        dsn = databases(f"ingest_{mode}_{fault.number}")
+        connection = await asyncpg.connect(dsn)
+        service = Service(dsn, None, directory, fault.environment)
+        await service.start(worker=False)
+        restarts = 0
+
+        async def delivered(body: bytes) -> bool:
+            nonlocal restarts
+            stored = await connection.fetchval("SELECT count(*) FROM webhook_deliveries")
+            try:
+                status, _ = await service.send("instagram", body)
+            except aiohttp.ClientError:  # nobody knows: it comes again, as platforms do
+                status = 0
+            now = await connection.fetchval("SELECT count(*) FROM webhook_deliveries")
+            assert status in (0, 200, 503)
+            assert status != 200 or now == stored + 1, "I1: acknowledged is stored, with a row of its own"
+            if not service.web.running:
+                restarts += 1
+                service.web.environment.pop("LANDFALL_FAULT")
+                await service.web.start()
+                await eventually(service.answering)
+            return status == 200
+
+        try:
+            for body in bodies:
+                await eventually(lambda body=body: delivered(body), 20)  # type: ignore[misc]
+            assert restarts == (mode == "exit" and fault.point is not None) or mode == "cancel"
+            log = await connection.fetch("SELECT payload_json->>'id' AS id FROM webhook_event_log ORDER BY 1")
+            assert [row["id"] for row in log] == [f"1785{n:08d}" for n in (1, 2, 3)], "I2: once each"
+            async with await open_pool(dsn, "test", 2, role=APP_ROLE, settings=store.PLANNER) as pool:
+                await Projector(pool, wiring.projections(), tries=3).drain()
+            assert await connection.fetchval("SELECT count(*) FROM ig_comments") == 3
+            await sound(dsn)
+        finally:
+            await service.stop()
+            await connection.close()
+
+    points = await sweep(mode, tmp_path, scenario)
+    assert set(points) == {"ingest.read", "ingest.accepted", "ingest.append", "ingest.committed", "ingest.answer"}
+    assert len(points) >= 5 * len(bodies), "each of them, for each delivery"
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a4_a7_projection_survives_a_fault_at_every_point(
+    mode: str, databases: Callable[[str], str], tmp_path: Path
+) -> None:
+    tables: list[object] = []
+
+    async def scenario(fault: Fault) -> None:
+        dsn = databases(f"sync_{mode}_{fault.number}")
+        connection = await asyncpg.connect(dsn)
+        environment = {"DATABASE_URL": dsn, "LANDFALL_METRICS_PORT": str(free_port())}
+        log = tmp_path / f"work{fault.number}.log"
+        worker = await Process(("work",), environment | fault.environment, log).start()
+
+        async def over() -> bool:
+            return not worker.running or await connection.fetchval("SELECT count(*) FROM webhook_event_queue") == 0
+
+        try:
+            for number in range(2):  # one account, so that its batches come one after the other
+                value = {"id": "c", "text": f"t{number}", "media": {"id": "m"}, "from": {"id": f"{number}"}}
+                await append_event(connection, "a", f"e{number}", payload=value)
+                await eventually(over, 20)
+                if not worker.running:
+                    assert mode == "exit", worker.output()[-2000:]
+                    worker.environment.pop("LANDFALL_FAULT")
+                    await worker.start()
+            await drained(connection, 20)
+            assert await connection.fetchval("SELECT count(*) FROM webhook_event_outcomes WHERE state = 'done'") == 2
+            await sound(dsn)
+            tables.append(await crm(connection))
+        finally:
+            await worker.kill()
+            await connection.close()
+
+    points = await sweep(mode, tmp_path, scenario)
+    assert set(points) == {"sync.leased", "sync.claimed", "sync.applied", "sync.settled", "sync.committed"}
+    assert len(points) >= 10, "each of them, for each batch"
+    assert all(found == tables[0] for found in tables), "and always the same tables"
+
+
+async def test_rebuild_survives_death_at_every_point(databases: Callable[[str], str], tmp_path: Path) -> None:
+    wanted: list[object] = []
+
+    async def scenario(fault: Fault) -> None:
+        dsn = databases(f"rebuild_{fault.number}")
+        connection = await asyncpg.connect(dsn)
+        for number in range(6):
+            value = {"id": f"c{number}", "text": "t", "media": {"id": "m"}, "from": {"id": "1"}}
+            await append_event(connection, "ab"[number % 2], f"e{number}", payload=value)
+        environment = {"DATABASE_URL": dsn, "LANDFALL_METRICS_PORT": str(free_port())}
+        worker = await Process(("work",), environment, tmp_path / f"work{fault.number}.log").start()
+        try:
+            await drained(connection)
+            before = await crm(connection)
+            await connection.execute("UPDATE ig_comments SET text = 'tampered' WHERE external_id IN ('c1', 'c2')")
+            tampered = await crm(connection)
+            arguments = [sys.executable, "-m", "ops.cli.main", "rebuild"]
+            environ = {"PATH": os.environ["PATH"], "DATABASE_URL": dsn}
+            first = await asyncio.to_thread(
+                subprocess.run, arguments, env=environ | fault.environment, cwd="/", capture_output=True, check=False
+            )
+            assert first.returncode == (137 if fault.point else 0), first.stderr
+            committed = fault.point in (None, "rebuild.committed")
+            assert await crm(connection) == (before if committed else tampered), "all of it or nothing"
+            await append_event(connection, "a", "later", payload={"id": "late", "media": {"id": "m"}})
+            await drained(connection, 20)
+
+            async def again() -> bool:  # the dead one's lock lives until PostgreSQL has noticed
+                done = await asyncio.to_thread(
+                    subprocess.run, arguments, env=environ, cwd="/", capture_output=True, check=False
+                )
+                return done.returncode == 0
+
+            await eventually(again, 20)
+            await sound(dsn)
+            wanted.append(await crm(connection))
+        finally:
+            await worker.kill()
+            await connection.close()
+
+    points = await sweep("exit", tmp_path, scenario)
+    assert points == [f"rebuild.{point}" for point in ("opened", "held", "folded", "merged", "committed")]
+    assert all(found == wanted[0] for found in wanted)
