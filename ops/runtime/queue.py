@@ -19,7 +19,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from arq.connections import ArqRedis, RedisSettings, create_pool
@@ -47,6 +47,8 @@ POLL_SECONDS = 0.01
 
 JOB_SECONDS = 20
 
+T = TypeVar("T")
+
 log = structlog.get_logger()
 
 
@@ -73,10 +75,27 @@ def redis_settings(url: str) -> RedisSettings:
 
 async def open_redis(url: str) -> ArqRedis:
     """Connect, and hear a first answer. Raises TimeoutError where none comes."""
-    async with asyncio.timeout(ANSWER_SECONDS):
-        return await create_pool(
-            redis_settings(url), job_serializer=serialize, job_deserializer=deserialize, default_queue_name=QUEUE
-        )
+    opening = create_pool(
+        redis_settings(url), job_serializer=serialize, job_deserializer=deserialize, default_queue_name=QUEUE
+    )
+    return await _within(ANSWER_SECONDS, opening)
+
+
+async def _within(seconds: float, work: Awaitable[T]) -> T:
+    """``asyncio.timeout`` that insists: cancelled amid a pipeline, redis-py says UNWATCH and waits for an answer.
+
+    Raises TimeoutError.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+        if not task.done():
+            raise TimeoutError
+        return task.result()
+    finally:
+        while not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=RING_SECONDS)
 
 
 async def _disconnect(redis: ArqRedis) -> None:
@@ -129,8 +148,7 @@ class ArqBell:
             await self._rung.wait()
             self._rung.clear()
             try:
-                async with asyncio.timeout(RING_SECONDS if self._redis else 1.0):
-                    rung = await self._enqueue()
+                rung = await _within(RING_SECONDS if self._redis else 1.0, self._enqueue())
             except Exception as error:  # noqa: BLE001  whatever ails Redis, ingest goes on
                 metrics.bell_rings.labels("failed").inc()
                 log.warning("bell.failed", error=error.__class__.__name__, pause_s=pause)
@@ -197,8 +215,7 @@ class _Worker(Worker):
 
     async def main(self) -> None:
         while True:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                await self._poll_iteration()
+            await _within(ANSWER_SECONDS, self._poll_iteration())
             await asyncio.sleep(self.poll_delay_s)
 
 
@@ -233,6 +250,5 @@ async def _close(worker: Worker) -> None:
     for task in running:
         task.cancel()
     with suppress(TimeoutError):  # each says goodbye to Redis first, and a Redis that is gone lets it wait
-        async with asyncio.timeout(ANSWER_SECONDS):
-            await asyncio.gather(*running, return_exceptions=True)
+        await _within(ANSWER_SECONDS, asyncio.gather(*running, return_exceptions=True))
     await _disconnect(worker.pool)  # its own close() would first talk to Redis
