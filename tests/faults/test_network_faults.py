@@ -586,7 +586,8 @@ async def test_d4_name_that_resolves_again_or_anew_is_followed_without_a_restart
         with pytest.raises(OSError):
             async with pool.acquire():
                 pass
-        await asked_by_all.wait()
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await asked_by_all.wait()
         assert not rung.is_set()
         addresses["landfall.test"] = "127.0.0.1"
         async with pool.acquire() as connection:
