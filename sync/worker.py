@@ -14,7 +14,7 @@ import asyncpg
 import structlog
 
 from ops.runtime import metrics
-from ops.runtime.db import REFUSED, Pool, describe
+from ops.runtime.db import REFUSED, Pool, describe, transaction
 from ops.runtime.faultpoint import faultpoint
 from sync import store
 from sync.contract import Projection, Unprojectable
@@ -114,7 +114,7 @@ class Projector:
     async def _batch(self, connection: asyncpg.Connection, held: Lease, account: str | None) -> tuple[int, str | None]:
         started = time.perf_counter()
         try:
-            async with connection.transaction():
+            async with transaction(connection):
                 batch = await store.claim(connection, held, account)
                 if not batch.claimed:
                     return 0, batch.last_account
@@ -144,11 +144,11 @@ class Projector:
         for claimed in batch.claimed:
             result = project(self._projections, Batch([claimed], None))
             try:
-                async with connection.transaction():
+                async with transaction(connection):
                     await store.renew(connection, held)
                     await self._write(connection, held, result)
             except REFUSED as error:
-                async with connection.transaction():
+                async with transaction(connection):
                     await store.renew(connection, held)
                     await self._fail(connection, held, claimed, error)
         return len(batch.claimed)
@@ -199,15 +199,11 @@ class Projector:
     async def sweep(self, stop: asyncio.Event) -> None:
         """Look for due work every second, whether or not anybody rang."""
         while not stop.is_set():
-            try:
-                async with asyncio.TaskGroup() as lanes:
-                    for _ in range(SWEEP_LANES):
-                        lanes.create_task(self.drain())
-            except asyncio.CancelledError:
-                raise
-            except Exception as error:  # noqa: BLE001  the sweep is what everything else falls back on
-                metrics.sweep_failures.labels(describe(error)[:40]).inc()
-                log.warning("sweep.failed", error=describe(error))
+            # Side by side and each for itself: one that meets a locked row must not cost the others their batches.
+            lanes = await asyncio.gather(*(self.drain() for _ in range(SWEEP_LANES)), return_exceptions=True)
+            for failure in {describe(error) for error in lanes if isinstance(error, Exception)}:
+                metrics.sweep_failures.labels(failure[:40]).inc()
+                log.warning("sweep.failed", error=failure)
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), SWEEP_SECONDS)
 

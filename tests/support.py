@@ -187,7 +187,15 @@ class Service:
         await self.web.start()
         if worker:
             await self.worker.start()
+            await eventually(self.at_work)
         await eventually(self.answering)
+
+    async def at_work(self) -> bool:
+        """The worker's internal port answers."""
+        try:
+            return bool(await self.metrics(self.work_metrics))
+        except aiohttp.ClientError:
+            return False
 
     async def answering(self, path: str = "/healthz") -> bool:
         assert self.web.running, self.web.output()[-3000:]

@@ -16,6 +16,9 @@ from schema.revision import HEAD
 from sync import store
 from sync.worker import SWEEP_LANES, Projector, watch_backlog
 
+STATEMENT_SECONDS = 5
+"""A thousand events take a small part of this. A peer that is gone without a word is found out by it."""
+
 log = structlog.get_logger()
 
 
@@ -33,7 +36,7 @@ async def work(configuration: Configuration) -> int:
             settings.landfall_worker_jobs + SWEEP_LANES,
             role=role,
             wait_seconds=5,
-            statement_seconds=30,
+            statement_seconds=STATEMENT_SECONDS,
             settings=store.PLANNER,
         ) as pool,
         await open_pool(dsn, "sync-health", 2, role=role, statement_seconds=5) as health_pool,

@@ -114,6 +114,25 @@ async def open_pool(
     return Pool(await pool, name, size, wait_seconds)
 
 
+@asynccontextmanager
+async def transaction(connection: asyncpg.Connection) -> AsyncIterator[None]:
+    """A transaction on a connection of a pool.
+
+    After a time-out there is no ROLLBACK: a peer that is gone would let that wait as long again, and the pool ends
+    the connection anyway.
+    """
+    await connection.execute("BEGIN")
+    try:
+        yield
+    except (TimeoutError, asyncio.CancelledError):
+        raise
+    except BaseException:
+        if not connection.is_closed():
+            await connection.execute("ROLLBACK")
+        raise
+    await connection.execute("COMMIT")
+
+
 def session_settings(name: str, role: str, statement_seconds: float = 30.0) -> dict[str, str]:
     """What every session of ours runs under; durability is the server's to set and ``landfall doctor``'s to check."""
     if role and not _ROLE.fullmatch(role):
@@ -122,7 +141,7 @@ def session_settings(name: str, role: str, statement_seconds: float = 30.0) -> d
         "application_name": f"landfall {name}",
         "statement_timeout": f"{int(statement_seconds * 1000)}",
         "lock_timeout": "2000",
-        "idle_in_transaction_session_timeout": "15000",  # a frozen worker lets go of what it holds
+        "idle_in_transaction_session_timeout": "5000",  # a worker that is frozen, or cut off, lets go of what it holds
         **({"role": role} if role else {}),
     }
 

@@ -7,6 +7,9 @@ This module is the whole port to arq. Its known traps, and what is done about ea
 - Jobs are pickled by default (C10): ours are JSON and carry nothing.
 - Redis may hang or be away (C1): a ring never waits; a background task tries, for at most 100 ms, and after a failure
   leaves Redis alone for a while.
+- A Redis that is gone without a word is waited for without end (D2): the worker's loop is our own, and each turn of
+  it has a limit. (redis-py's ``socket_timeout`` is no way: it waits by ``asyncio.wait_for``, which loses cancellations
+  before Python 3.12.)
 - A worker that was killed leaves a key that blocks its job for the time-out and more (C7): nothing waits for it.
 """
 
@@ -16,7 +19,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from arq.connections import ArqRedis, RedisSettings, create_pool
@@ -24,11 +27,15 @@ from arq.typing import WorkerCoroutine
 from arq.worker import Worker, func
 
 from ops.runtime import metrics
+from ops.runtime.db import describe
 from schema.jobs import PROJECT_EVENTS
 
 QUEUE = "landfall:jobs"
 SLOTS = 10
 """Jobs that may wait at once; more would only find nothing to do."""
+
+ANSWER_SECONDS = 2.0
+"""A Redis that says nothing for so long is gone."""
 
 RING_SECONDS = 0.1
 REST_SECONDS = 0.02
@@ -39,6 +46,8 @@ POLL_SECONDS = 0.01
 """arq asks Redis this often; its default of 0.5 s would be most of the time from commit to row."""
 
 JOB_SECONDS = 20
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -65,9 +74,34 @@ def redis_settings(url: str) -> RedisSettings:
 
 
 async def open_redis(url: str) -> ArqRedis:
-    return await create_pool(
+    """Connect, and hear a first answer. Raises TimeoutError where none comes."""
+    opening = create_pool(
         redis_settings(url), job_serializer=serialize, job_deserializer=deserialize, default_queue_name=QUEUE
     )
+    return await _within(ANSWER_SECONDS, opening)
+
+
+async def _within(seconds: float, work: Awaitable[T]) -> T:
+    """``asyncio.timeout`` that insists: cancelled amid a pipeline, redis-py says UNWATCH and waits for an answer.
+
+    Raises TimeoutError.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+        if not task.done():
+            raise TimeoutError
+        return task.result()
+    finally:
+        while not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=RING_SECONDS)
+
+
+async def _disconnect(redis: ArqRedis) -> None:
+    """Close what it holds without a word: Redis may be away."""
+    with suppress(Exception):
+        await redis.connection_pool.disconnect(inuse_connections=True)
 
 
 class Doorbell(Protocol):
@@ -114,8 +148,7 @@ class ArqBell:
             await self._rung.wait()
             self._rung.clear()
             try:
-                async with asyncio.timeout(RING_SECONDS if self._redis else 1.0):
-                    rung = await self._enqueue()
+                rung = await _within(RING_SECONDS if self._redis else 1.0, self._enqueue())
             except Exception as error:  # noqa: BLE001  whatever ails Redis, ingest goes on
                 metrics.bell_rings.labels("failed").inc()
                 log.warning("bell.failed", error=error.__class__.__name__, pause_s=pause)
@@ -142,8 +175,7 @@ class ArqBell:
     async def _drop(self) -> None:
         redis, self._redis = self._redis, None
         if redis is not None:
-            with suppress(Exception):
-                await redis.connection_pool.disconnect(inuse_connections=True)
+            await _disconnect(redis)
 
 
 def open_bell(url: str | None) -> Doorbell:
@@ -162,8 +194,8 @@ async def answer(url: str, jobs: Mapping[str, Callable[[], Awaitable[Any]]], con
         started = time.monotonic()
         worker: Worker | None = None
         try:
-            worker = _worker(url, jobs, concurrency)
-            await worker.async_run()
+            worker = _worker(await open_redis(url), jobs, concurrency)
+            await worker.main()
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001  whatever it was, the next one may do better
@@ -178,17 +210,29 @@ async def answer(url: str, jobs: Mapping[str, Callable[[], Awaitable[Any]]], con
         pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
 
-def _worker(url: str, jobs: Mapping[str, Callable[[], Awaitable[Any]]], concurrency: int) -> Worker:
+class _Worker(Worker):
+    """arq's, with a limit on every look at Redis."""
+
+    async def main(self) -> None:
+        while True:
+            await _within(ANSWER_SECONDS, self._poll_iteration())
+            await asyncio.sleep(self.poll_delay_s)
+
+
+def _worker(redis: ArqRedis, jobs: Mapping[str, Callable[[], Awaitable[Any]]], concurrency: int) -> Worker:
     def job(run: Callable[[], Awaitable[Any]]) -> WorkerCoroutine:
         async def answered(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> None:  # noqa: ARG001  arq's shape
-            await run()
+            try:
+                await run()
+            except Exception as error:  # noqa: BLE001  arq would print all of it; the sweep meets it again if it lasts
+                log.warning("bell.job_failed", job=run.__qualname__, error=describe(error))
 
         return answered
 
-    return Worker(
+    return _Worker(
         functions=[func(job(run), name=name, keep_result=0, timeout=JOB_SECONDS) for name, run in jobs.items()],
         queue_name=QUEUE,
-        redis_settings=redis_settings(url),
+        redis_pool=redis,
         handle_signals=False,
         max_jobs=concurrency,
         poll_delay=POLL_SECONDS,
@@ -205,7 +249,6 @@ async def _close(worker: Worker) -> None:
     running = list(worker.tasks.values())
     for task in running:
         task.cancel()
-    await asyncio.gather(*running, return_exceptions=True)
-    if worker._pool is not None:  # noqa: SLF001  close() would first talk to a Redis that may be away
-        with suppress(Exception):
-            await worker._pool.connection_pool.disconnect(inuse_connections=True)  # noqa: SLF001
+    with suppress(TimeoutError):  # each says goodbye to Redis first, and a Redis that is gone lets it wait
+        await _within(ANSWER_SECONDS, asyncio.gather(*running, return_exceptions=True))
+    await _disconnect(worker.pool)  # its own close() would first talk to Redis

@@ -16,6 +16,8 @@ class Oracle:
     """Sends numbered comments and remembers every answer."""
 
     service: Service
+    url: str = ""
+    """Where to send to, if not straight to the service."""
     acked: set[int] = field(default_factory=set)
     unknown: set[int] = field(default_factory=set)
     refused: set[int] = field(default_factory=set)
@@ -28,7 +30,7 @@ class Oracle:
         begun = time.monotonic()
         body = instagram(comment(number))
         try:
-            url = f"{self.service.url}/api/webhooks/instagram"
+            url = f"{self.url or self.service.url}/api/webhooks/instagram"
             async with self.service.client.post(url, data=body, headers=sign_meta(body)) as response:
                 self.statuses.add(response.status)
                 if response.status == 200:
