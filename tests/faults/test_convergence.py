@@ -1,0 +1,343 @@
+"""The same tables, whatever happens on the way: a machine that does its worst, and a property over all orders.
+
+``CONVERGENCE_EXAMPLES=200 make test TESTS=tests/faults/test_convergence.py`` looks further than every run does.
+"""
+
+import asyncio
+import json
+import os
+from collections import Counter
+from collections.abc import Coroutine, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiohttp
+import asyncpg
+import pytest
+import redis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from ingest.accept import accept
+from ingest.contract import Delivery
+from ops.cli import wiring
+from ops.cli.migrate import migrate
+from ops.runtime import db
+from ops.runtime.clock import now
+from ops.runtime.embedded import Postgres, Redis, scratch
+from schema.crm import CRM_TABLES
+from schema.events import Event
+from schema.metadata import APP_ROLE
+from sync import store
+from sync.rebuild import rebuild, verify
+from sync.store import Batch, Claimed
+from sync.worker import project
+from tests.support import SIGN, VARIABLES, Service, comment, crm, drained, eventually, instagram, tiktok
+
+EXAMPLES = int(os.environ.get("CONVERGENCE_EXAMPLES", "10"))
+STEPS = 14
+
+ACCOUNTS = ["17841400000000001", "17841400000000002", "17841400000000003"]
+SECONDS = [1_760_000_000, 1_760_000_000, 1_760_000_001]
+"""Few, so that many events share one."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing that happened, as a platform words it."""
+
+    platform: str
+    account: str
+    name: str
+    body: str
+    """An Instagram entry, or a whole TikTok delivery, as JSON."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Which row it is about."""
+        return self.account, self.name
+
+
+def said(account: str, number: int, text: str) -> Item:
+    entry = comment(number, account=account, text=text)
+    return Item("instagram", account, entry["changes"][0]["value"]["id"], json.dumps(entry))
+
+
+def published(account: str, publish: str, event: str, at: int) -> Item:
+    content = {"publish_id": publish, "publish_type": "INBOX_SHARE"}
+    if event == "post.publish.failed":
+        content["reason"] = "spam_risk"
+    return Item("tiktok", account, publish, tiktok(event, content, at=at, account=account).decode())
+
+
+ITEMS = st.one_of(
+    st.builds(said, st.sampled_from(ACCOUNTS), st.integers(0, 5), st.sampled_from(["a", "b", "ü\u2603", ""])),
+    st.builds(
+        published,
+        st.sampled_from(ACCOUNTS),
+        st.sampled_from(["p1", "p2"]),
+        st.sampled_from(["post.publish.inbox_delivered", "post.publish.failed", "post.publish.complete"]),
+        st.sampled_from(SECONDS),
+    ),
+)
+
+
+def packed(items: list[Item], cut: int) -> list[tuple[str, bytes]]:
+    """As deliveries: Instagram's ``cut`` entries at a time, TikTok's one by one."""
+    entries = [json.loads(item.body) for item in items if item.platform == "instagram"]
+    batches = [instagram(*entries[start : start + cut]) for start in range(0, len(entries), cut)]
+    return [("instagram", body) for body in batches] + [
+        ("tiktok", item.body.encode()) for item in items if item.platform == "tiktok"
+    ]
+
+
+@dataclass
+class World:
+    """Real servers and processes that live as long as the machine does."""
+
+    postgres: Postgres
+    redis: Redis
+    service: Service
+    loop: asyncio.AbstractEventLoop
+    steps: Counter[str] = field(default_factory=Counter)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.loop.run_until_complete(work)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    loop = asyncio.new_event_loop()
+    with scratch() as directory:
+        directory.chmod(0o755)
+        postgres, bell = Postgres.at(directory / "pg"), Redis.at(directory / "redis")
+        postgres.start()
+        bell.start()
+        migrate(postgres.dsn())
+        service = Service(postgres.dsn(), bell.url, tmp_path)
+        loop.run_until_complete(service.start())
+        yield World(postgres, bell, service, loop)
+        loop.run_until_complete(service.stop())
+        bell.stop()
+        postgres.stop()
+    loop.close()
+
+
+class Machine(RuleBasedStateMachine):
+    """Delivers, and lets everything fail that can; after each step the invariants of ``faults.md`` hold."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self.world = world
+        self.sent: list[Item] = []
+        self.acknowledged = 0
+
+    @initialize()
+    def empty(self) -> None:
+        async def wipe() -> None:
+            connection = await asyncpg.connect(self.world.postgres.dsn())
+            await drained(connection)
+            tables = ", ".join(table.name for table in CRM_TABLES)
+            await connection.execute(
+                f"TRUNCATE webhook_deliveries, webhook_event_log, webhook_event_queue, webhook_event_outcomes, {tables}"
+            )
+            await connection.close()
+
+        self.start_worker()
+        self.world.run(wipe())
+
+    def deliver(self, items: list[Item], cut: int) -> None:
+        """Send until it is acknowledged, as platforms do."""
+
+        async def accepted(platform: str, body: bytes) -> bool:
+            try:
+                status, _ = await self.world.service.send(platform, body)
+            except aiohttp.ClientError:
+                return False
+            assert status in (200, 503)
+            return status == 200
+
+        for platform, body in packed(items, cut):
+            self.world.run(eventually(lambda p=platform, b=body: accepted(p, b), 20))  # type: ignore[misc]
+            self.acknowledged += 1
+        self.sent += items
+
+    @rule(items=st.lists(ITEMS, min_size=1, max_size=8), cut=st.integers(1, 4))
+    def new_deliveries(self, items: list[Item], cut: int) -> None:
+        self.deliver(items, cut)
+
+    @precondition(lambda self: self.sent)
+    @rule(data=st.data(), cut=st.integers(1, 5))
+    def some_again_in_another_order_and_cut(self, data: st.DataObject, cut: int) -> None:
+        self.deliver(data.draw(st.permutations(self.sent))[:6], cut)
+
+    @precondition(lambda self: self.sent)
+    @rule()
+    def everything_again_backwards(self) -> None:
+        sent = self.sent
+        self.deliver(sent[::-1][:20], 3)
+        self.sent = sent
+
+    @rule(item=ITEMS)
+    def forgery(self, item: Item) -> None:
+        [(platform, body)] = packed([item], 1)
+        headers = SIGN[platform](body + b" ")
+        status, _ = self.world.run(self.world.service.send(platform, body, headers))
+        assert status == 401
+
+    @rule()
+    def kill_worker(self) -> None:
+        self.world.run(self.world.service.worker.kill())
+
+    @rule()
+    def start_worker(self) -> None:
+        if not self.world.service.worker.running:
+            self.world.run(self.world.service.worker.start())
+
+    @rule()
+    def kill_web_process(self) -> None:
+        self.world.run(self.world.service.web.kill())
+        self.world.run(self.world.service.web.start())
+        self.world.run(eventually(self.world.service.answering))
+
+    @rule()
+    def flush_redis(self) -> None:
+        with redis.Redis.from_url(self.world.redis.url) as client:
+            client.flushall()
+
+    @rule()
+    def restart_redis(self) -> None:
+        self.world.redis.kill()
+        self.world.redis.start()
+
+    @rule()
+    def kill_postgresql(self) -> None:
+        self.world.postgres.kill()
+        self.world.postgres.start()
+
+    @rule()
+    def rebuild_tables(self) -> None:
+        async def run() -> None:
+            connection = await db.connect(self.world.postgres.dsn())
+            projections = wiring.projections()
+            report = await rebuild(connection, projections, list(projections), lambda done, total: None)
+            await connection.close()
+            assert report.drift == 0, "I3: nothing had to be put right"
+
+        self.world.run(run())
+
+    @rule()
+    def project_everything(self) -> None:
+        """I4: whatever happened, what waits is projected without anybody's help."""
+
+        async def run() -> None:
+            connection = await asyncpg.connect(self.world.postgres.dsn())
+            await drained(connection, 30)
+            states = await connection.fetch("SELECT DISTINCT state FROM webhook_event_outcomes")
+            assert {row["state"] for row in states} <= {"done"}
+            for platform, table in (("instagram", "ig_comments"), ("tiktok", "tiktok_posts")):
+                found = await connection.fetch(f"SELECT account_id, external_id FROM {table}")
+                wanted = {item.key for item in self.sent if item.platform == platform}
+                assert {tuple(row) for row in found} == wanted
+            await connection.close()
+
+        self.start_worker()
+        self.world.run(run())
+
+    @invariant()
+    def tables_are_what_the_log_says_and_the_log_is_what_was_acknowledged(self) -> None:
+        async def check() -> None:
+            connection = await db.connect(self.world.postgres.dsn(), APP_ROLE)
+            assert await connection.fetchval("SELECT count(*) FROM webhook_deliveries") >= self.acknowledged, "I1"
+            events = await connection.fetch("SELECT provider, account_id, external_id FROM webhook_event_log")
+            assert {tuple(row) for row in events} == names(self.sent), "I1, I2: each event, once"
+            assert len(events) == len(names(self.sent))
+            waiting = await connection.fetchval("SELECT count(*) FROM webhook_event_queue")
+            settled = await connection.fetchval("SELECT count(*) FROM webhook_event_outcomes")
+            assert waiting + settled >= len(events) >= settled, "I2: no event is worked on twice"
+            report = await verify(connection, wiring.projections(), lambda done, total: None)
+            assert (report.drift, report.failed) == (0, []), "I3"
+            await connection.close()
+
+        self.world.run(check())
+        self.world.steps["steps"] += 1
+
+    def teardown(self) -> None:
+        self.project_everything()
+
+
+def names(items: list[Item]) -> set[tuple[str, str, str]]:
+    """The events in these, by their identity."""
+    return {(event.provider, event.account_id, event.external_id) for event in events(items)}
+
+
+def events(items: list[Item]) -> list[Event]:
+    """As the log would hold them."""
+    found = {}
+    for platform, body in packed(items, 1):
+        headers = {name.lower(): value for name, value in SIGN[platform](body).items()}
+        for incoming in accept(wiring.webhooks()[platform], Delivery(headers, body), VARIABLES, now()).events:
+            payload = json.loads(incoming.payload or "null")
+            event = Event(
+                platform, incoming.account_id, incoming.external_id, incoming.type, payload, incoming.occurred_at
+            )
+            found.setdefault((platform, incoming.account_id, incoming.external_id), event)
+    return list(found.values())
+
+
+def test_tables_converge_whatever_happens(world: World) -> None:
+    run_state_machine_as_test(
+        lambda: Machine(world),
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            print_blob=True,
+        ),
+    )
+    print(f"{world.steps['steps']} steps, the invariants after each")  # noqa: T201  `pytest -s` shows it
+    assert world.steps["steps"] > EXAMPLES
+
+
+async def tables_of(connection: asyncpg.Connection, order: list[Event], cut: int) -> dict[str, Any]:
+    """What is in the tables after these events, ``cut`` at a time; nothing stays."""
+    transaction = connection.transaction()
+    await transaction.start()
+    for start in range(0, len(order), cut):
+        claimed = [Claimed(n, event, None, now(), 0) for n, event in enumerate(order[start : start + cut])]
+        result = project(wiring.projections(), Batch(claimed, None))
+        assert not result.failed
+        await store.apply(connection, result.facts)
+    found = await crm(connection)
+    await transaction.rollback()
+    return found
+
+
+def test_any_order_of_any_events_gives_the_same_bytes(database: str) -> None:
+    loop = asyncio.new_event_loop()
+    connection = loop.run_until_complete(asyncpg.connect(database))
+
+    @settings(max_examples=EXAMPLES * 15, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.data(), st.lists(ITEMS, min_size=1, max_size=14), st.integers(1, 6))
+    def check(data: st.DataObject, items: list[Item], cut: int) -> None:
+        first = events(items)
+        other = data.draw(st.permutations(first))
+        again = data.draw(st.lists(st.sampled_from(first), max_size=5))
+        wanted = loop.run_until_complete(tables_of(connection, first, len(first)))
+        assert loop.run_until_complete(tables_of(connection, [*other, *again], cut)) == wanted
+
+    check()
+    loop.run_until_complete(connection.close())
+    loop.close()
