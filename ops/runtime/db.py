@@ -31,6 +31,15 @@ CONTENDED = (
 )
 """Lost a race; the same statement may win the next one."""
 
+TRANSACTION_SECONDS = 10
+_BEGIN = f"""
+BEGIN;
+SELECT set_config(name, '{TRANSACTION_SECONDS}s', true) FROM (VALUES ('transaction_timeout')) AS setting (name)
+WHERE current_setting(name, true) IS NOT NULL
+"""
+"""A session whose client is gone between two messages of one statement counts neither as idle nor as running: from
+PostgreSQL 17 on, this limit alone ends it. Before, it keeps its locks until TCP gives up."""
+
 _ROLE = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,62}")
 
 
@@ -121,7 +130,7 @@ async def transaction(connection: asyncpg.Connection) -> AsyncIterator[None]:
     After a time-out there is no ROLLBACK: a peer that is gone would let that wait as long again, and the pool ends
     the connection anyway.
     """
-    await connection.execute("BEGIN")
+    await connection.execute(_BEGIN)
     try:
         yield
     except (TimeoutError, asyncio.CancelledError):
