@@ -12,9 +12,15 @@ import asyncpg
 import pytest
 import redis.asyncio
 
+from ops.cli import wiring
+from ops.runtime.db import open_pool
 from ops.runtime.embedded import Redis
-from ops.runtime.queue import QUEUE
-from tests.support import Process, Service, comment, drained, eventually, instagram
+from ops.runtime.queue import QUEUE, answer, open_bell
+from schema.jobs import PROJECT_EVENTS
+from schema.metadata import APP_ROLE
+from sync import store
+from sync.worker import Projector
+from tests.support import Process, Service, append_event, comment, drained, eventually, instagram
 
 
 @pytest.fixture
@@ -90,6 +96,57 @@ async def test_c6_no_wake_up_is_lost_for_long(ringing: Service, connection: asyn
     assert slowest < 2.5
 
 
+async def test_c6_commit_between_the_last_look_and_the_end_of_a_job_is_seen_at_once(
+    database: str, redis_url: str, connection: asyncpg.Connection
+) -> None:
+    """The very moment: the job has looked for the last time and still holds its key. No sweep runs here."""
+    bell, late = open_bell(redis_url), asyncio.Event()
+    async with await open_pool(database, "test", 4, role=APP_ROLE, settings=store.PLANNER) as pool:
+        projector = Projector(pool, wiring.projections(), tries=3)
+
+        async def job() -> None:
+            await projector.drain()
+            if not late.is_set():  # nobody else rings before this is over
+                await append_event(connection, "a", "late", payload={"id": "c", "media": {"id": "m"}})
+                bell.ring()
+                late.set()
+                await asyncio.sleep(0.3)  # the bell has rung by the time this job lets go of its key
+
+        answering = asyncio.create_task(answer(redis_url, {PROJECT_EVENTS: job}, 2))
+        bell.ring()
+        await late.wait()
+        await drained(connection, 2)
+        answering.cancel()
+        await asyncio.gather(answering, return_exceptions=True)
+        await bell.close()
+    assert await connection.fetchval("SELECT count(*) FROM ig_comments") == 1
+
+
+async def test_c3_snapshot_of_another_time_loses_and_doubles_nothing(
+    ringing: Service, connection: asyncpg.Connection, own_redis: Redis
+) -> None:
+    """Redis comes back with what it held a while ago: jobs that are long done, none of the newer ones."""
+    numbers = itertools.count()
+    async with redis.asyncio.from_url(own_redis.url) as client:
+        for _ in range(20):
+            assert (await ringing.send("instagram", instagram(comment(next(numbers)))))[0] == 200
+        await client.zadd(QUEUE, {"project_events:3": 1})  # something rings at the moment of the snapshot
+        await client.set("arq:job:project_events:3", b'{"t": 1, "f": "project_events", "a": [], "k": {}, "et": 1}')
+        await client.save()
+    for _ in range(20):
+        assert (await ringing.send("instagram", instagram(comment(next(numbers)))))[0] == 200
+    own_redis.kill()
+    assert (await ringing.send("instagram", instagram(comment(next(numbers)))))[0] == 200
+    await asyncio.to_thread(own_redis.start)
+    for _ in range(20):
+        assert (await ringing.send("instagram", instagram(comment(next(numbers)))))[0] == 200
+    await drained(connection, 15)
+    assert await connection.fetchval("SELECT count(*) FROM ig_comments") == next(numbers)
+    assert await connection.fetchval("SELECT count(*) FROM webhook_event_outcomes") == await connection.fetchval(
+        "SELECT count(*) FROM webhook_event_log"
+    )
+
+
 async def test_c10_hostile_jobs_are_passed_over(
     ringing: Service, connection: asyncpg.Connection, own_redis: Redis, tmp_path: Path
 ) -> None:
@@ -125,10 +182,16 @@ async def test_c7_killed_worker_is_replaced_within_seconds(
     for start in range(0, 6000, 500):
         entries = [comment(number, account=f"acc{number % 97}") for number in range(start, start + 500)]
         assert (await ringing.send("instagram", instagram(*entries)))[0] == 200
+    environment = ringing.worker.environment | {"LANDFALL_METRICS_PORT": "0"}
+    spawned.append(await Process(ringing.worker.arguments, environment, ringing.directory / "other.log").start())
     await ringing.worker.kill()
-    other = Process(ringing.worker.arguments, ringing.worker.environment, ringing.directory / "other.log")
-    spawned.append(await other.start())
     begun = time.monotonic()
+    left = await connection.fetchval("SELECT count(*) FROM webhook_event_queue")
+
+    async def goes_on() -> bool:
+        return await connection.fetchval("SELECT count(*) FROM webhook_event_queue") < left
+
+    await eventually(goes_on, 4)  # the other one starts, or has started: a lease is 2 s, a sweep 1 s
     await drained(connection, 20)
     assert await connection.fetchval("SELECT count(*) FROM ig_comments") == 6000
     assert time.monotonic() - begun < 15
