@@ -184,7 +184,25 @@ class _Row:
 
 
 async def apply(connection: asyncpg.Connection, facts: Iterable[Fact]) -> int:
-    """Write facts; return how many rows were offered.
+    """Write facts; return how many rows were offered."""
+    rows = 0
+    for write in prepare(facts):
+        await connection.execute(write.statement, *write.arrays)
+        rows += write.rows
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A guarded upsert of some rows of one table, ready to be sent."""
+
+    statement: str
+    arrays: Sequence[Sequence[Any]]
+    rows: int
+
+
+def prepare(facts: Iterable[Fact]) -> list[Write]:
+    """The upserts that write these facts.
 
     Facts about one row are folded first, by the rule that PostgreSQL then applies against what is stored: of each
     facet the highest version stays. Tables go parents first, rows in key order, so that no two writers can deadlock.
@@ -197,9 +215,7 @@ async def apply(connection: asyncpg.Connection, facts: Iterable[Fact]) -> int:
         row.projector = max(row.projector, fact.projector)
         if upsert.facet is not None and upsert.version > row.facets.get(upsert.facet, ("", {}))[0]:
             row.facets[upsert.facet] = (upsert.version, upsert.values)
-    for table in sorted(folded, key=_rank):
-        await _write(connection, table, folded[table])
-    return sum(len(rows) for rows in folded.values())
+    return [_write(table, folded[table]) for table in sorted(folded, key=_rank)]
 
 
 @cache
@@ -209,7 +225,7 @@ def _rank(table: Table) -> tuple[int, str]:
     return max((_rank(parent)[0] + 1 for parent in parents), default=0), table.name
 
 
-async def _write(connection: asyncpg.Connection, table: Table, rows: Mapping[tuple[str, ...], _Row]) -> None:
+def _write(table: Table, rows: Mapping[tuple[str, ...], _Row]) -> Write:
     statement, columns = _statement(table)
     arrays: list[list[Any]] = [[] for _ in columns]
     for key in sorted(rows):
@@ -220,7 +236,7 @@ async def _write(connection: asyncpg.Connection, table: Table, rows: Mapping[tup
             values.update(fields)
         for column, array in zip(columns, arrays, strict=True):
             array.append(values.get(column.name, "" if "guards" in column.info else None))
-    await connection.execute(statement, *arrays)
+    return Write(statement, arrays, len(rows))
 
 
 @cache

@@ -1,0 +1,112 @@
+"""Projection against its ceilings: each way of doing it is a process. `python -m ops.bench.projecting WAY DSN …`
+
+Two processes of one way work side by side, as two workers would.
+"""
+
+import asyncio
+import json
+import pickle
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, cast
+
+import asyncpg
+import uvloop
+from arq.connections import ArqRedis
+from arq.typing import WorkerCoroutine
+from arq.worker import Worker, func
+
+from ops.cli import wiring
+from ops.runtime import logs
+from ops.runtime.db import open_pool
+from ops.runtime.queue import deserialize, open_redis, redis_settings, serialize
+from schema.metadata import APP_ROLE
+from sync import store
+from sync.store import Batch, Write
+from sync.worker import Projector, project
+
+BATCH = 1000
+ARQ_QUEUE = "bench:events"
+
+_PAGE = """
+SELECT e.id, e.provider, e.account_id, e.external_id, e.event_type, e.payload_json, e.occurred_at, e.delivery_id,
+    e.created_at, 0 AS retry_count
+FROM webhook_event_log e WHERE e.id = any($1::bigint[]) ORDER BY e.account_id, e.id
+"""
+
+
+async def landfall(dsn: str) -> None:
+    """Drain until nothing waits, as `landfall work` does."""
+    async with await open_pool(dsn, "bench", 1, role=APP_ROLE, settings=store.PLANNER) as pool:
+        await Projector(pool, wiring.projections(), tries=3, holder=f"bench {time.perf_counter_ns()}").drain(900)
+
+
+async def writes(dsn: str, ids: list[int]) -> list[list[Write]]:
+    """The rows that projecting these events would write, ready to be sent, a thousand events at a time."""
+    connection = await asyncpg.connect(dsn)
+    ready = []
+    for start in range(0, len(ids), BATCH):
+        claimed = [store.claimed(row) for row in await connection.fetch(_PAGE, ids[start : start + BATCH])]
+        ready.append(store.prepare(project(wiring.projections(), Batch(claimed, None)).facts))
+    await connection.close()
+    return ready
+
+
+async def upserts(dsn: str, path: str) -> None:
+    """The ceiling: rows that are ready are sent by a client, nothing is read, decided or kept account of."""
+    batches: list[list[tuple[str, list[Any]]]] = pickle.loads(await asyncio.to_thread(Path(path).read_bytes))  # noqa: S301
+    connection = await asyncpg.connect(dsn)
+    print(time.time(), flush=True)
+    for batch in batches:
+        async with connection.transaction():
+            for statement, arrays in batch:
+                await connection.execute(statement, *arrays)
+    await connection.close()
+
+
+async def enqueue(redis_url: str, ids: list[int]) -> None:
+    """One job per event."""
+    redis: ArqRedis = await open_redis(redis_url)
+    for event_id in ids:
+        await redis.enqueue_job("project_one", event_id, _queue_name=ARQ_QUEUE)
+    await redis.aclose()
+
+
+async def arq(dsn: str, redis_url: str) -> None:
+    """An arq worker, ten jobs at once, which projects the event that a job names."""
+    projections = wiring.projections()
+    pool = await asyncpg.create_pool(dsn, min_size=10, max_size=10)
+
+    async def project_one(ctx: dict[Any, Any], event_id: int) -> None:  # noqa: ARG001  arq's shape
+        async with pool.acquire() as connection, connection.transaction():
+            claimed = [store.claimed(row) for row in await connection.fetch(_PAGE, [event_id])]
+            await store.apply(connection, project(projections, Batch(claimed, None)).facts)
+            await connection.execute("DELETE FROM webhook_event_queue WHERE event_id = $1", event_id)
+
+    worker = Worker(
+        functions=[func(cast("WorkerCoroutine", project_one), name="project_one", keep_result=0)],
+        queue_name=ARQ_QUEUE,
+        redis_settings=redis_settings(redis_url),
+        handle_signals=False,
+        max_jobs=10,
+        poll_delay=0.01,
+        keep_result=0,
+        burst=True,
+        job_serializer=serialize,
+        job_deserializer=deserialize,
+    )
+    print(time.time(), flush=True)
+    await worker.async_run()
+    await pool.close()
+
+
+if __name__ == "__main__":
+    logs.configure("error")
+    way, *arguments = sys.argv[1:]
+    ways: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {"landfall": landfall, "upserts": upserts, "arq": arq}
+    if way == "landfall":
+        print(time.time(), flush=True)
+    uvloop.run(ways[way](*arguments))
+    print(json.dumps({"ended": time.time()}))
