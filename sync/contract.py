@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import cache
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from sqlalchemy import Table
 
@@ -25,8 +27,7 @@ class Unprojectable(ValueError):  # noqa: N818  a word about the event, not abou
     """This event cannot become facts as it is; trying again without a new version cannot help."""
 
 
-@dataclass(frozen=True, slots=True)
-class Upsert:
+class Upsert(NamedTuple):
     """A fact: the columns of one facet of one row, as of a version. Never a delta.
 
     ``key`` leaves out ``account_id``: it is always the event's own. Without a facet the row is only made to exist.
@@ -36,7 +37,7 @@ class Upsert:
     key: Mapping[str, str]
     facet: str | None = None
     version: str = ""
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Any] = MappingProxyType({})
 
 
 Handler = Callable[[Event], list[Upsert]]
@@ -59,8 +60,15 @@ def version(event: Event, at: datetime | None, rank: int = 0) -> str:
     Text that sorts by bytes. ``at`` is the platform's time of the fact, None where it gives none; then rank and
     identity decide, which is arbitrary but the same for every order of arrival.
     """
-    micros = 0 if at is None else min(max(0, int(at.timestamp() * 1_000_000)), TIME_LIMIT)
+    if at is None:
+        return _undated(rank) + event.external_id
+    micros = min(max(0, int(at.timestamp() * 1_000_000)), TIME_LIMIT)
     return f"{micros:016d}.{rank:02d}.{event.external_id}"
+
+
+@cache
+def _undated(rank: int) -> str:
+    return f"{0:016d}.{rank:02d}."
 
 
 def event_of(version: str) -> str:

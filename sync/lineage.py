@@ -26,25 +26,11 @@ class Statement:
     stands: bool
 
 
-def key_names(table: Table) -> list[str]:
-    """What identifies a row within its account."""
-    return [column.name for column in table.primary_key.columns if column.name != "account_id"]
-
-
-def facets(table: Table) -> dict[str, list[str]]:
-    """The columns of each facet, by its name."""
-    found: dict[str, list[str]] = {c.info["guards"]: [] for c in table.columns if "guards" in c.info}
-    for column in table.columns:
-        if "facet" in column.info:
-            found[column.info["facet"]].append(column.name)
-    return found
-
-
 async def find(
     connection: asyncpg.Connection, table: Table, object_id: str, account: str | None
 ) -> list[asyncpg.Record]:
     """Rows that have ``object_id`` anywhere in their key, of one account or of any."""
-    names = key_names(table)
+    names = store.key_names(table)
     condition = " OR ".join(f"{name} = $1" for name in names or ["account_id"])
     columns = ", ".join(column.name for column in table.primary_key.columns)
     return list(
@@ -66,7 +52,7 @@ FROM webhook_event_log e WHERE e.provider = $1 AND e.account_id = $2 AND e.exter
 
 async def makers(connection: asyncpg.Connection, table: Table, row: Mapping[str, Any]) -> list[Statement]:
     """For each facet that is filled, the event that the row itself names as its maker."""
-    versions = {facet: row[f"{facet}_version"] for facet in facets(table) if row[f"{facet}_version"]}
+    versions = {facet: row[f"{facet}_version"] for facet in store.facets_of(table) if row[f"{facet}_version"]}
     provider = table.info.get("provider") or row["provider"]
     rows = await connection.fetch(
         _MAKERS, provider, row["account_id"], [event_of(version) for version in versions.values()]
@@ -75,7 +61,7 @@ async def makers(connection: asyncpg.Connection, table: Table, row: Mapping[str,
     statements = []
     for facet, version in versions.items():
         if event := events.get(event_of(version)):
-            values = {name: row[name] for name in facets(table)[facet]}
+            values = {name: row[name] for name in store.facets_of(table)[facet]}
             statements.append(Statement(facet, version, values, event, stands=True))
     return statements
 
@@ -93,7 +79,7 @@ async def history(
 ) -> AsyncIterator[Statement]:
     """Everything any event of the account ever said of the row, in order of arrival."""
     provider = table.info.get("provider") or row["provider"]
-    key = {name: row[name] for name in key_names(table)}
+    key = {name: row[name] for name in store.key_names(table)}
     after = 0
     while events := await connection.fetch(_HISTORY, row["account_id"], provider, after, BATCH_EVENTS):
         after = events[-1]["id"]

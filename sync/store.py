@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
-from sqlalchemy import Column, Table
+from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
 
 from schema.events import Event
@@ -168,8 +168,7 @@ def claimed(row: asyncpg.Record) -> Claimed:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(NamedTuple):
     """A fact with the account it belongs to and the version of the projection that stated it."""
 
     account_id: str
@@ -179,8 +178,10 @@ class Fact:
 
 @dataclass(slots=True)
 class _Row:
+    """What a batch says of one row: of each facet the newest fact."""
+
     projector: int
-    facets: dict[str, tuple[str, Mapping[str, Any]]]
+    facets: dict[str, Upsert]
 
 
 async def apply(connection: asyncpg.Connection, facts: Iterable[Fact]) -> int:
@@ -208,13 +209,18 @@ def prepare(facts: Iterable[Fact]) -> list[Write]:
     facet the highest version stays. Tables go parents first, rows in key order, so that no two writers can deadlock.
     """
     folded: dict[Table, dict[tuple[str, ...], _Row]] = {}
-    for fact in facts:
-        upsert = fact.upsert
-        key = tuple(fact.account_id if name == "account_id" else upsert.key[name] for name in _key_names(upsert.table))
-        row = folded.setdefault(upsert.table, {}).setdefault(key, _Row(fact.projector, {}))
-        row.projector = max(row.projector, fact.projector)
-        if upsert.facet is not None and upsert.version > row.facets.get(upsert.facet, ("", {}))[0]:
-            row.facets[upsert.facet] = (upsert.version, upsert.values)
+    for account_id, projector, upsert in facts:
+        rows = folded.setdefault(upsert.table, {})
+        key = (account_id, *map(upsert.key.__getitem__, key_names(upsert.table)))
+        row = rows.get(key)
+        if row is None:
+            row = rows[key] = _Row(projector, {})
+        elif projector > row.projector:
+            row.projector = projector
+        if upsert.facet is not None:
+            known = row.facets.get(upsert.facet)
+            if known is None or upsert.version > known.version:
+                row.facets[upsert.facet] = upsert
     return [_write(table, folded[table]) for table in sorted(folded, key=_rank)]
 
 
@@ -226,44 +232,54 @@ def _rank(table: Table) -> tuple[int, str]:
 
 
 def _write(table: Table, rows: Mapping[tuple[str, ...], _Row]) -> Write:
-    statement, columns = _statement(table)
-    arrays: list[list[Any]] = [[] for _ in columns]
-    for key in sorted(rows):
-        row = rows[key]
-        values: dict[str, Any] = dict(zip(_key_names(table), key, strict=True), projector=row.projector)
-        for facet, (at, fields) in row.facets.items():
-            values[f"{facet}_version"] = at
-            values.update(fields)
-        for column, array in zip(columns, arrays, strict=True):
-            array.append(values.get(column.name, "" if "guards" in column.info else None))
+    ordered = sorted(rows.items())
+    facets = frozenset(facet for row in rows.values() for facet in row.facets)
+    statement, columns = _statement(table, facets)
+    arrays: list[list[Any]] = [list(part) for part in zip(*(key for key, _ in ordered), strict=True)]
+    arrays.append([row.projector for _, row in ordered])
+    for facet, names in columns:
+        said = [row.facets.get(facet) for _, row in ordered]
+        arrays.append(["" if fact is None else fact.version for fact in said])
+        arrays += [[None if fact is None else fact.values.get(name) for fact in said] for name in names]
     return Write(statement, arrays, len(rows))
 
 
 @cache
-def _key_names(table: Table) -> tuple[str, ...]:
-    return tuple(column.name for column in table.primary_key.columns)
+def key_names(table: Table) -> tuple[str, ...]:
+    """What identifies a row within its account."""
+    return tuple(column.name for column in table.primary_key.columns if column.name != "account_id")
 
 
 @cache
-def _statement(table: Table) -> tuple[str, tuple[Column[Any], ...]]:
-    """The guarded upsert of one table, from its own description: keys, facets, and what guards them."""
-    columns = tuple(c for c in table.columns if c.computed is None)
-    names = ", ".join(c.name for c in columns)
+def facets_of(table: Table) -> Mapping[str, tuple[str, ...]]:
+    """The columns of each facet, by its name."""
+    names = [column.info["guards"] for column in table.columns if "guards" in column.info]
+    return {name: tuple(c.name for c in table.columns if c.info.get("facet") == name) for name in names}
+
+
+@cache
+def _statement(table: Table, facets: frozenset[str]) -> tuple[str, list[tuple[str, tuple[str, ...]]]]:
+    """The guarded upsert of some facets of a table, and their columns in the order of its parameters.
+
+    It comes from the table's own description: key, facets, and what guards them. Only facets that a batch speaks of
+    are sent: most events are about one of several.
+    """
+    written = [(facet, names) for facet, names in facets_of(table).items() if facet in facets]
+    columns = [table.c[name] for name in ("account_id", *key_names(table), "projector")]
+    sets = ["projector = greatest(t.projector, excluded.projector)"]
+    guards = []
+    for facet, names in written:
+        guards.append(f"excluded.{facet}_version > t.{facet}_version")
+        for name in (f"{facet}_version", *names):
+            columns.append(table.c[name])
+            sets.append(f"{name} = CASE WHEN {guards[-1]} THEN excluded.{name} ELSE t.{name} END")
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     arrays = ", ".join(f"${n}::{c.type.compile(dialect).split(' COLLATE')[0]}[]" for n, c in enumerate(columns, 1))
-    guards = {c.info["guards"]: f"excluded.{c.name} > t.{c.name}" for c in columns if "guards" in c.info}
-    sets = []
-    for column in columns:
-        facet = column.info.get("guards") or column.info.get("facet")
-        if facet:
-            new, old = f"excluded.{column.name}", f"t.{column.name}"
-            sets.append(f"{column.name} = CASE WHEN {guards[facet]} THEN {new} ELSE {old} END")
-    sets.append("projector = greatest(t.projector, excluded.projector)")
+    conflict = f"DO UPDATE SET {', '.join(sets)} WHERE {' OR '.join(guards)}" if guards else "DO NOTHING"
     return (
-        f"INSERT INTO {table.name} AS t ({names}) SELECT * FROM unnest({arrays}) "
-        f"ON CONFLICT ({', '.join(_key_names(table))}) DO UPDATE SET {', '.join(sets)} "
-        f"WHERE {' OR '.join(guards.values())}"
-    ), columns
+        f"INSERT INTO {table.name} AS t ({', '.join(c.name for c in columns)}) SELECT * FROM unnest({arrays}) "
+        f"ON CONFLICT ({', '.join(c.name for c in table.primary_key.columns)}) {conflict}"
+    ), written
 
 
 _SETTLE = """

@@ -5,10 +5,12 @@ import os
 import random
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 
 import asyncpg
 import structlog
@@ -181,19 +183,23 @@ class Projector:
         done = datetime.now(UTC)
         metrics.project_batch.observe(len(batch.claimed))
         metrics.project_seconds.observe(seconds)
+        for (provider, state), count in Counter(
+            (item.claimed.event.provider, item.state) for item in result.settled
+        ).items():
+            metrics.of(metrics.projected, provider, state).inc(count)
         for item in result.settled:
             claimed = item.claimed
             provider = claimed.event.provider
-            metrics.projected.labels(provider, item.state).inc()
-            metrics.wait_seconds.labels(provider).observe(max(0.0, (begun - claimed.created_at).total_seconds()))
-            metrics.end_to_end_seconds.labels(provider).observe(max(0.0, (done - claimed.created_at).total_seconds()))
+            waited, took = (begun - claimed.created_at).total_seconds(), (done - claimed.created_at).total_seconds()
+            metrics.of(metrics.wait_seconds, provider).observe(max(0.0, waited))
+            metrics.of(metrics.end_to_end_seconds, provider).observe(max(0.0, took))
         log.info(
             "events.projected",
             count=len(result.settled),
             failed=len(result.failed),
             rows=rows,
             ms=round(seconds * 1000, 1),
-            deliveries=sorted({str(claimed.delivery_id) for claimed in batch.claimed})[:10],
+            deliveries=[str(delivery) for delivery in islice(dict.fromkeys(c.delivery_id for c in batch.claimed), 10)],
         )
 
     async def sweep(self, stop: asyncio.Event) -> None:

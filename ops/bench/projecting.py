@@ -19,7 +19,7 @@ from arq.typing import WorkerCoroutine
 from arq.worker import Worker, func
 
 from ops.cli import wiring
-from ops.runtime import logs
+from ops.runtime import garbage, logs
 from ops.runtime.db import open_pool
 from ops.runtime.queue import deserialize, open_redis, redis_settings, serialize
 from schema.metadata import APP_ROLE
@@ -104,6 +104,7 @@ async def arq(dsn: str, redis_url: str) -> None:
 
 if __name__ == "__main__":
     logs.configure("error")
+    garbage.collect_rarely()  # all of them, as `landfall work` does
     way, *arguments = sys.argv[1:]
     ways: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {"landfall": landfall, "upserts": upserts, "arq": arq}
     if way == "landfall":

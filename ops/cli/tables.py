@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sqlalchemy import Table
 
 from ops.cli import wiring
-from ops.runtime import db
+from ops.runtime import db, garbage
 from ops.runtime.settings import Configuration
 from schema.crm import CRM_TABLES
 from sync import lineage, shadow
@@ -34,6 +34,7 @@ async def verify(configuration: Configuration, *, as_json: bool) -> bool:
     settings = configuration.settings
     connection = await db.connect(settings.database_url.get_secret_value(), settings.landfall_database_role)
     try:
+        garbage.collect_rarely()
         with _progress("comparing the tables with the log") as progress:
             report = await procedure.verify(connection, wiring.projections(), progress)
         rows = sum(difference.rows for difference in report.differences)
@@ -84,6 +85,7 @@ async def _rebuild(
     connection: asyncpg.Connection, projections: Mapping[str, Projection], chosen: list[str], *, lose_failed: bool
 ) -> Report:
     try:
+        garbage.collect_rarely()
         with _progress(f"folding the log of {', '.join(chosen)}") as progress:
             return await procedure.rebuild(connection, projections, chosen, progress, lose_failed=lose_failed)
     except BusyError:

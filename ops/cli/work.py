@@ -7,7 +7,7 @@ from contextlib import suppress
 import structlog
 
 from ops.cli import wiring
-from ops.runtime import health, queue
+from ops.runtime import garbage, health, queue
 from ops.runtime.db import open_pool
 from ops.runtime.health import Check, check_database
 from ops.runtime.settings import Configuration
@@ -26,6 +26,7 @@ async def work(configuration: Configuration) -> int:
     """Run until SIGTERM; the batch under way is finished, the rest stays in the queue. The exit code: 1 if it
     ended by itself.
     """
+    garbage.collect_rarely()
     settings = configuration.settings
     dsn, role = settings.database_url.get_secret_value(), settings.landfall_database_role
     stop = wiring.stop_event()

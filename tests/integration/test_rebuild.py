@@ -8,7 +8,6 @@ import random
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -231,7 +230,7 @@ def shouting(event: Event) -> list[Upsert]:
     loud = []
     for fact in facts:
         if "text" in fact.values:
-            fact = replace(fact, values={**fact.values, "text": fact.values["text"].upper()})  # noqa: PLW2901
+            fact = fact._replace(values={**fact.values, "text": fact.values["text"].upper()})  # noqa: PLW2901
         if fact.table.name != "lookups":
             loud.append(fact)
     return loud
@@ -383,7 +382,7 @@ async def test_every_row_of_a_story_can_be_explained(connection: asyncpg.Connect
         found = await rows(connection, table.name)
         for row in chance.sample(found, min(12, len(found))):
             makers = await lineage.makers(connection, table, row)
-            filled = {facet for facet in lineage.facets(table) if row[f"{facet}_version"]}
+            filled = {facet for facet in store.facets_of(table) if row[f"{facet}_version"]}
             assert {said.facet for said in makers} == filled
             history = [said async for said in lineage.history(connection, PROJECTIONS, table, row)]
             assert history, "somebody said something of it"

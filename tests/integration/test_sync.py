@@ -4,7 +4,6 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -325,7 +324,7 @@ async def test_facts_of_one_batch_fold_as_postgresql_would(connection: asyncpg.C
         for number in range(6)
         for facet, values in (("ad", {"ad_id": str(number)}), ("product", {"media_product_type": f"p{5 - number}"}))
     ]
-    facts += [replace(fact, upsert=replace(fact.upsert, facet=None)) for fact in facts[:2]]
+    facts += [fact._replace(upsert=fact.upsert._replace(facet=None)) for fact in facts[:2]]
     assert event.account_id == "a"
     chance, results = random.Random(4), []
     for cut in (1, 2, 5, 100):
