@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all:
 
 .DEFAULT_GOAL := help
-.PHONY: help up test bench check lint format lock clean
+.PHONY: help up test bench chaos check lint format lock clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ test: $(VENV)/.dev ## the whole test suite, against a real PostgreSQL and a real
 
 bench: $(VENV)/.dev ## ratios against bare aiohttp, plain upserts and arq; BENCH=quick for 2 minutes, ONLY=a,b for parts
 	@$(BIN)/python -m ops.bench
+
+chaos: $(VENV)/.dev ## the slow faults: ROWS="a2 b7" for some of them, CHAOS_SEED=7 to repeat a run
+	@$(BIN)/python -m pytest tests/chaos
 
 check: lint test ## what CI runs
 

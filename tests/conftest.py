@@ -15,6 +15,11 @@ from tests.support import Process, Service
 logs.configure("error")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """The slow faults take minutes, and programs that not every machine has: only `make chaos` asks for them."""
+    return True if collection_path.name == "chaos" and not any("chaos" in arg for arg in config.args) else None
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """One cluster for the run, with durability on: crash tests make their own."""

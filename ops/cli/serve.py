@@ -26,11 +26,16 @@ async def serve(configuration: Configuration) -> int:
     """Run until SIGTERM; requests that were begun are finished. The exit code: 1 if it ended by itself."""
     settings, webhooks = configuration.settings, wiring.webhooks()
     dsn, role = settings.database_url.get_secret_value(), settings.landfall_database_role
+    bounced = settings.landfall_pgbouncer
     stop = wiring.stop_event()
     async with (
-        await open_pool(dsn, "ingest", COMMIT_CONNECTIONS, role=role, statement_seconds=5) as ingest_pool,
-        await open_pool(dsn, "ingest-samples", 1, role=role, wait_seconds=0.05, statement_seconds=1) as samples,
-        await open_pool(dsn, "ingest-health", 1, role=role, statement_seconds=2) as health_pool,
+        await open_pool(
+            dsn, "ingest", COMMIT_CONNECTIONS, role=role, pgbouncer=bounced, statement_seconds=5
+        ) as ingest_pool,
+        await open_pool(
+            dsn, "ingest-samples", 1, role=role, pgbouncer=bounced, wait_seconds=0.05, statement_seconds=1
+        ) as samples,
+        await open_pool(dsn, "ingest-health", 1, role=role, pgbouncer=bounced, statement_seconds=2) as health_pool,
     ):
         bell = open_bell(None if settings.redis_url is None else settings.redis_url.get_secret_value())
         receiver = Receiver(

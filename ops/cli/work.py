@@ -29,6 +29,7 @@ async def work(configuration: Configuration) -> int:
     garbage.collect_rarely()
     settings = configuration.settings
     dsn, role = settings.database_url.get_secret_value(), settings.landfall_database_role
+    bounced = settings.landfall_pgbouncer
     stop = wiring.stop_event()
     async with (
         await open_pool(
@@ -36,11 +37,12 @@ async def work(configuration: Configuration) -> int:
             "sync",
             settings.landfall_worker_jobs + SWEEP_LANES,
             role=role,
+            pgbouncer=bounced,
             wait_seconds=5,
             statement_seconds=STATEMENT_SECONDS,
             settings=store.PLANNER,
         ) as pool,
-        await open_pool(dsn, "sync-health", 2, role=role, statement_seconds=5) as health_pool,
+        await open_pool(dsn, "sync-health", 2, role=role, pgbouncer=bounced, statement_seconds=5) as health_pool,
     ):
         projector = Projector(pool, wiring.projections(), tries=settings.landfall_event_tries)
 

@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import asyncpg
 
@@ -41,6 +41,42 @@ WHERE current_setting(name, true) IS NOT NULL
 PostgreSQL 17 on, this limit alone ends it. Before, it keeps its locks until TCP gives up."""
 
 _ROLE = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,62}")
+
+
+class Bounced(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
+    """A connection through PgBouncer in transaction mode: what is behind it changes from one transaction to the next.
+
+    asyncpg prepares a statement with one message and runs it with another, so every statement runs in a transaction;
+    and what would be settings of the session are made anew in each.
+    """
+
+    begin: ClassVar[str]
+
+    async def fetch(self, query: str, *args: Any, **options: Any) -> Any:
+        async with self._alone():
+            return await super().fetch(query, *args, **options)
+
+    async def fetchrow(self, query: str, *args: Any, **options: Any) -> Any:
+        async with self._alone():
+            return await super().fetchrow(query, *args, **options)
+
+    async def fetchval(self, query: str, *args: Any, **options: Any) -> Any:
+        async with self._alone():
+            return await super().fetchval(query, *args, **options)
+
+    async def execute(self, query: str, *args: Any, **options: Any) -> Any:
+        if not args:  # one message, no preparing
+            return await super().execute(query, **options)
+        async with self._alone():
+            return await super().execute(query, *args, **options)
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        if self.is_in_transaction():
+            yield
+        else:
+            async with transaction(self):
+                yield
 
 
 class Pool:
@@ -110,15 +146,17 @@ async def open_pool(
     wait_seconds: float = 1.0,
     statement_seconds: float = 30.0,
     settings: Mapping[str, str] | None = None,
+    pgbouncer: bool = False,
 ) -> Pool:
     """A pool named in metrics and in pg_stat_activity. ``settings`` are more session settings."""
+    session = session_settings(name, role, statement_seconds) | dict(settings or {})
+    options: dict[str, Any] = {"server_settings": session}
+    if pgbouncer:
+        local = "; ".join(f"SET LOCAL {setting} = '{value}'" for setting, value in session.items())
+        kind = type("Bounced", (Bounced,), {"begin": f"{_BEGIN}; {local}"})
+        options = {"connection_class": kind, "statement_cache_size": 0}
     pool = asyncpg.create_pool(
-        dsn,
-        min_size=0,
-        max_size=size,
-        timeout=CONNECT_SECONDS,
-        command_timeout=statement_seconds,
-        server_settings=session_settings(name, role, statement_seconds) | dict(settings or {}),
+        dsn, min_size=0, max_size=size, timeout=CONNECT_SECONDS, command_timeout=statement_seconds, **options
     )
     return Pool(await pool, name, size, wait_seconds)
 
@@ -130,7 +168,7 @@ async def transaction(connection: asyncpg.Connection) -> AsyncIterator[None]:
     After a time-out there is no ROLLBACK: a peer that is gone would let that wait as long again, and the pool ends
     the connection anyway.
     """
-    await connection.execute(_BEGIN)
+    await connection.execute(getattr(connection, "begin", _BEGIN))
     try:
         yield
     except (TimeoutError, asyncio.CancelledError):

@@ -1,0 +1,450 @@
+"""Rows A2, A3, A6, A8, B6, B7, B11, C5 and D5 of ``faults.md``; each ends with the oracle's questions."""
+
+import asyncio
+import itertools
+import json
+import os
+import random
+import resource
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import asyncpg
+import pytest
+import redis
+
+from ops.runtime.embedded import Postgres, Redis, Server, free_port, redis_server, scratch
+from tests.chaos.conftest import NotRunError
+from tests.faults.oracle import Oracle
+from tests.support import Process, Service, comment, drained, eventually, instagram
+
+Count = Callable[..., None]
+Need = Callable[[str, str], Path]
+
+
+@pytest.fixture
+async def connection(own_postgres: Postgres) -> AsyncIterator[asyncpg.Connection]:
+    opened = await asyncpg.connect(own_postgres.dsn())
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def service(own_postgres: Postgres, own_redis: Redis, tmp_path: Path) -> AsyncIterator[Service]:
+    """The whole, on servers of its own."""
+    running = Service(own_postgres.dsn(), own_redis.url, tmp_path)
+    await running.start()
+    yield running
+    await running.stop()
+
+
+@asynccontextmanager
+async def loaded(oracle: Oracle, senders: int = 16) -> AsyncIterator[None]:
+    """Deliveries come all the while."""
+    stop = asyncio.Event()
+    load = asyncio.create_task(oracle.load(itertools.count(), stop, senders))
+    try:
+        yield
+    finally:
+        stop.set()
+        await load
+
+
+async def held(oracle: Oracle, dsn: str, count: Count) -> None:
+    """I1, I2 and I4: what was acknowledged is stored, once, and becomes rows without anybody's help."""
+    unknown = len(oracle.unknown - oracle.acked)
+    await oracle.redeliver()
+    connection = await asyncpg.connect(dsn)
+    await oracle.check(connection)
+    await drained(connection, 30)
+    stored = await connection.fetchval("SELECT count(*) FROM webhook_event_log")
+    assert await connection.fetchval("SELECT count(*) FROM ig_comments") == stored == len(oracle.acked)
+    states = await connection.fetch("SELECT DISTINCT state FROM webhook_event_outcomes")
+    assert {row["state"] for row in states} == {"done"}, "no event was blamed for the fault"
+    count(acked=len(oracle.acked), stored=stored, unknown=unknown)
+    await connection.close()
+
+
+async def test_a2_web_process_killed_and_restarted_under_load(
+    service: Service, own_postgres: Postgres, chance: random.Random, count: Count
+) -> None:
+    oracle, rounds = Oracle(service), 20
+    async with loaded(oracle):
+        for _ in range(rounds):
+            before = len(oracle.acked)
+
+            async def going(before: int = before) -> bool:
+                return len(oracle.acked) > before
+
+            await eventually(going, 20)
+            await asyncio.sleep(chance.uniform(0, 0.2))
+            await service.web.kill()
+            await service.web.start()
+    count(kills=rounds)
+    assert oracle.unknown
+    await held(oracle, own_postgres.dsn(), count)
+
+
+async def test_a3_two_releases_roll_over_one_port(
+    service: Service, own_postgres: Postgres, tmp_path: Path, count: Count
+) -> None:
+    """One replaces the other on the same port. No answer is anything but 200; who was cut off had not been answered."""
+    oracle, rolls = Oracle(service), 6
+    current = service.web
+    async with loaded(oracle):
+        for number in range(rolls):
+            environment = service.web.environment | {"LANDFALL_METRICS_PORT": str(free_port())}
+            after = await Process(("serve",), environment, tmp_path / f"release{number}.log").start()
+            await eventually(lambda process=after: started(process))  # type: ignore[misc]
+            await asyncio.sleep(0.3)
+            assert await current.terminate() == 0
+            current = after
+    service.web = current
+    assert oracle.statuses == {200}
+    count(rolls=rolls, statuses=sorted(oracle.statuses))
+    await held(oracle, own_postgres.dsn(), count)
+
+
+async def started(process: Process) -> bool:
+    assert process.running, process.output()[-2000:]
+    return "serve.started" in process.output()
+
+
+async def test_a6_frozen_worker_is_left_behind_and_tells_that_it_was(
+    service: Service, own_postgres: Postgres, connection: asyncpg.Connection, tmp_path: Path, count: Count
+) -> None:
+    environment = service.worker.environment | {"LANDFALL_METRICS_PORT": str(free_port())}
+    second = await Process(("work",), environment, tmp_path / "second.log").start()
+    try:
+        oracle, freezes, lag = Oracle(service), 3, 0.0
+        async with loaded(oracle):
+            for _ in range(freezes):
+                service.worker.signal(signal.SIGSTOP)
+                with pytest.raises((aiohttp.ClientError, TimeoutError)):
+                    async with asyncio.timeout(1):
+                        await service.metrics(service.work_metrics)
+                await asyncio.sleep(4)  # two leases
+                age = "SELECT coalesce(max(extract(epoch FROM now() - due_at)), 0)::float8 FROM webhook_event_queue"
+                assert await connection.fetchval(age) < 6, "the other one goes on"
+                service.worker.signal(signal.SIGCONT)
+                for _ in range(20):
+                    found = await service.metrics(service.work_metrics)
+                    lag = max(lag, found["landfall_event_loop_lag_seconds"])
+                    await asyncio.sleep(0.05)
+        assert lag > 1, "the gauge tells that it stood still"
+        count(freezes=freezes, lag=f"{lag:.1f} s")
+        await held(oracle, own_postgres.dsn(), count)
+    finally:
+        await second.kill()
+
+
+async def test_a8_web_process_with_too_little_memory(
+    service: Service, own_postgres: Postgres, tmp_path: Path, count: Count
+) -> None:
+    """Large bodies under a memory limit: refused, or at worst that process dies; what it acknowledged is there."""
+    await service.web.kill()
+    limit = 700 * 2**20
+    service.web.environment |= {"LANDFALL_BODY_LIMIT": str(4 * 2**20), "LANDFALL_QUEUE_BYTES": str(2**28)}
+    await service.web.start()
+    resource.prlimit(service.web.pid, resource.RLIMIT_AS, (limit, limit))
+    await eventually(service.answering)
+    oracle = Oracle(service)
+    numbers = set(range(10**7, 10**7 + 900))
+    large = instagram(*(comment(number, text="x" * 3000) for number in sorted(numbers)))
+    answers: list[int] = []
+
+    async def heavy() -> None:
+        with suppress(aiohttp.ClientError):
+            answers.append((await service.send("instagram", large))[0])
+
+    async with loaded(oracle, 4):
+        for _ in range(4):
+            await asyncio.gather(*(heavy() for _ in range(40)))
+    died = not service.web.running
+    if died:
+        await service.web.start()
+        await eventually(service.answering)
+    assert set(answers) <= {200, 413, 503}
+    assert answers
+    connection = await asyncpg.connect(own_postgres.dsn())
+    stored = await connection.fetchval("SELECT count(*) FROM webhook_event_log WHERE payload_json->>'text' LIKE 'xxx%'")
+    await connection.close()
+    assert stored in (0, len(numbers)), "all of a delivery or nothing"
+    assert stored or 200 not in answers
+    oracle.acked |= numbers if stored else set()
+    count(large=len(answers), answers=sorted(set(answers)), died=died)
+    await held(oracle, own_postgres.dsn(), count)
+
+
+async def test_b6_server_turns_read_only_and_back(service: Service, own_postgres: Postgres, count: Count) -> None:
+    """As after a switch-over, when the address still leads to what is now a standby."""
+    oracle, turns = Oracle(service), 3
+    async with loaded(oracle):
+        for _ in range(turns):
+            await asyncio.sleep(0.7)
+            own_postgres.sql("ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
+            await asyncio.sleep(1.5)
+            own_postgres.sql("ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()")
+    assert oracle.statuses == {200, 503}
+    assert "ReadOnlySQLTransactionError" in service.web.output()
+    count(turns=turns)
+    await held(oracle, own_postgres.dsn(), count)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[Path, str], Callable[[str], None]]]:
+    """Puts a folder of a cluster on a file system of a size; the answer makes it larger."""
+    mounted: list[Path] = []
+
+    def mount(folder: Path, size: str) -> Callable[[str], None]:
+        owner = folder.stat()
+        moved = folder.rename(folder.with_name(folder.name + ".before"))
+        folder.mkdir()
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=False)
+        if done.returncode:
+            raise NotRunError("this account may not mount a tmpfs: run it as root")
+        mounted.append(folder)
+        subprocess.run(["cp", "-a", f"{moved}/.", folder], check=True)
+        os.chown(folder, owner.st_uid, owner.st_gid)
+        folder.chmod(0o700)
+
+        def grow(to: str) -> None:
+            subprocess.run(["mount", "-o", f"remount,size={to}", folder], check=True)
+
+        return grow
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", "-l", folder], check=False)
+
+
+async def test_b7_disk_full(
+    own_postgres: Postgres,
+    own_redis: Redis,
+    tmp_path: Path,
+    small_disk: Callable[[Path, str], Callable[[str], None]],
+    count: Count,
+) -> None:
+    """No room for WAL: PostgreSQL stops, acknowledged events survive, all goes on when there is room and it runs."""
+    own_postgres.stop()
+    grow = small_disk(own_postgres.data / "pg_wal", "56m")
+    own_postgres.settings = {"min_wal_size": "32MB", "max_wal_size": "512MB", "checkpoint_timeout": "1h"}
+    own_postgres.start()
+    service = Service(own_postgres.dsn(), own_redis.url, tmp_path)
+    await service.start()
+    try:
+        oracle = Oracle(service)
+        async with loaded(oracle):
+
+            async def full() -> bool:
+                return 503 in oracle.statuses
+
+            await eventually(full, 120)
+            acked = len(oracle.acked)
+            grow("400m")
+            if not own_postgres.running:
+                await asyncio.to_thread(own_postgres.start)
+
+            async def accepting() -> bool:
+                if not own_postgres.running:
+                    await asyncio.to_thread(own_postgres.start)
+                return len(oracle.acked) > acked + 50
+
+            await eventually(accepting, 60)
+        log = own_postgres.log.read_text(errors="replace")
+        assert "No space left on device" in log
+        count(acked_before=acked)
+        await held(oracle, own_postgres.dsn(), count)
+    finally:
+        await service.stop()
+        if own_postgres.running:
+            own_postgres.stop()
+
+
+async def test_b7_data_full(
+    own_postgres: Postgres,
+    own_redis: Redis,
+    tmp_path: Path,
+    small_disk: Callable[[Path, str], Callable[[str], None]],
+    count: Count,
+) -> None:
+    """No room for tables (53100): refused and nothing else; all goes on by itself when there is room."""
+    own_postgres.stop()
+    grow = small_disk(own_postgres.data / "base", "48m")
+    own_postgres.start()
+    service = Service(own_postgres.dsn(), own_redis.url, tmp_path)
+    await service.start()
+    try:
+        oracle = Oracle(service)
+        async with loaded(oracle):
+
+            async def full() -> bool:
+                return 503 in oracle.statuses
+
+            await eventually(full, 120)
+            acked = len(oracle.acked)
+            grow("400m")
+
+            async def accepting() -> bool:
+                return len(oracle.acked) > acked + 50
+
+            await eventually(accepting, 60)
+        assert "DiskFullError" in service.web.output() + service.worker.output()
+        count(acked_before=acked)
+        await held(oracle, own_postgres.dsn(), count)
+    finally:
+        await service.stop()
+
+
+async def test_b11_through_pgbouncer_in_transaction_mode(
+    own_postgres: Postgres, own_redis: Redis, tmp_path: Path, need: Need, count: Count
+) -> None:
+    """Fewer server connections than clients, so that every transaction may meet another session."""
+    own_postgres.sql("CREATE ROLE bounced LOGIN PASSWORD 'bounced'", "GRANT landfall_app TO bounced")
+    with pgbouncer(need("pgbouncer", "pgbouncer"), own_postgres.port) as port:
+        await eventually(lambda: reachable(port))
+        address = f"postgresql://bounced:bounced@127.0.0.1:{port}/landfall"
+        service = Service(address, own_redis.url, tmp_path, {"LANDFALL_PGBOUNCER": "true"})
+        await service.start()
+        try:
+            oracle = Oracle(service)
+            async with loaded(oracle):
+                await asyncio.sleep(6)
+            assert oracle.statuses == {200}
+            await held(oracle, own_postgres.dsn(), count)
+            assert "sweep.failed" not in service.worker.output()
+            async with service.client.get(f"{service.url}/readyz") as response:
+                assert response.status == 200
+        finally:
+            await service.stop()
+
+
+@contextmanager
+def pgbouncer(program: Path, postgres: int) -> Iterator[int]:
+    """In transaction mode, before the PostgreSQL on that port; its own port."""
+    port = free_port()
+    with scratch() as directory:
+        directory.chmod(0o755)  # its reader may be another user
+        (directory / "users").write_text('"bounced" "bounced"\n')
+        (directory / "pgbouncer.ini").write_text(
+            f"[databases]\nlandfall = host=127.0.0.1 port={postgres} dbname=landfall\n"
+            f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = plain\n"
+            f"auth_file = {directory}/users\npool_mode = transaction\ndefault_pool_size = 3\nmax_client_conn = 100\n"
+        )
+        server = Server(directory / "server.log")
+        options: dict[str, Any] = {"user": "nobody", "group": "nogroup", "extra_groups": []}
+        server.spawn([str(program), str(directory / "pgbouncer.ini")], **(options if os.geteuid() == 0 else {}))
+        try:
+            yield port
+        finally:
+            server.end(signal.SIGTERM)
+
+
+async def reachable(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
+async def test_c5_sentinel_promotes_a_replica_that_missed_rings(
+    own_postgres: Postgres, own_redis: Redis, tmp_path: Path, count: Count
+) -> None:
+    """The service knows the old master's address only: rows come by the sweep, whatever became of the bell."""
+    replica = Redis.at(tmp_path / "replica")
+    replica.start()
+    with redis.Redis(port=replica.port) as client:
+        client.replicaof("127.0.0.1", own_redis.port)
+    sentinels = [sentinel(tmp_path / f"sentinel{number}", own_redis.port) for number in range(3)]
+    service = Service(own_postgres.dsn(), own_redis.url, tmp_path)
+    await service.start()
+    try:
+        await asyncio.to_thread(await_quorum, sentinels)
+        oracle = Oracle(service)
+        async with loaded(oracle):
+            await asyncio.sleep(1)
+            own_redis.kill()
+
+            async def promoted() -> bool:
+                with redis.Redis(port=replica.port) as client:
+                    return client.info("replication")["role"] == "master"
+
+            await eventually(promoted, 30)
+            await asyncio.sleep(1)
+        assert oracle.statuses == {200}
+        await held(oracle, own_postgres.dsn(), count)
+        assert service.worker.running
+        count(sentinels=len(sentinels), promoted=True)
+    finally:
+        await service.stop()
+        for server, _ in sentinels:
+            server.kill()
+        replica.kill()
+
+
+def sentinel(directory: Path, master: int) -> tuple[Server, int]:
+    directory.mkdir()
+    port = free_port()
+    (directory / "sentinel.conf").write_text(
+        f"port {port}\nbind 127.0.0.1\ndir {directory}\nsentinel monitor landfall 127.0.0.1 {master} 2\n"
+        "sentinel down-after-milliseconds landfall 1000\nsentinel failover-timeout landfall 5000\n"
+    )
+    server = Server(directory / "server.log")
+    server.spawn([str(redis_server()), str(directory / "sentinel.conf"), "--sentinel"])
+    return server, port
+
+
+def await_quorum(sentinels: list[tuple[Server, int]]) -> None:
+    """Each has found the other two and the replica."""
+
+    async def known() -> bool:
+        with suppress(redis.ConnectionError):
+            for _, port in sentinels:
+                with redis.Redis(port=port, decode_responses=True) as client:
+                    [master] = client.sentinel_masters().values()
+                    if (master["num-other-sentinels"], master["num-slaves"]) != (2, 1):
+                        return False
+            return True
+        return False
+
+    asyncio.run(eventually(known, 30))
+
+
+@pytest.mark.parametrize("shift", ["+1h", "-3d", "+3d"])
+async def test_d5_worker_with_a_wrong_clock(
+    own_postgres: Postgres, own_redis: Redis, tmp_path: Path, need: Need, count: Count, shift: str
+) -> None:
+    """Leases and schedules go by PostgreSQL's clock; `landfall doctor` says whose is wrong."""
+    library = need("*/faketime/libfaketimeMT.so.1", "libfaketime")
+    faked = {"LD_PRELOAD": str(library), "FAKETIME": shift, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    service = Service(own_postgres.dsn(), own_redis.url, tmp_path)
+    service.worker.environment |= faked
+    await service.start()
+    other = Process(
+        ("work",),
+        service.worker.environment | {"FAKETIME": "+0", "LANDFALL_METRICS_PORT": str(free_port())},
+        tmp_path / "other.log",
+    )
+    await other.start()
+    try:
+        oracle = Oracle(service)
+        async with loaded(oracle, 8):
+            await asyncio.sleep(2)
+        await held(oracle, own_postgres.dsn(), count)
+        doctor = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "ops.cli.main", "doctor", "--json",
+            env={"PATH": os.environ["PATH"], **service.worker.environment}, cwd="/", stdout=subprocess.PIPE,
+        )  # fmt: skip
+        output, _ = await doctor.communicate()
+        clock = next(finding for finding in json.loads(output) if finding["about"] == "clock")
+        assert (clock["level"], doctor.returncode) == ("fault", 1)
+        assert clock["remedy"] == "synchronise both by NTP"
+    finally:
+        await other.kill()
+        await service.stop()
