@@ -72,14 +72,21 @@ async def durability(connection: asyncpg.Connection) -> dict[str, str]:
 def add_routes(app: web.Application, readiness: Readiness) -> None:
     """Mount /healthz and /readyz."""
     cached: tuple[float, Mapping[str, Check]] = (0.0, {})
+    asking: asyncio.Task[None] | None = None
+
+    async def ask() -> None:
+        nonlocal cached
+        cached = (time.monotonic(), await readiness())
 
     async def healthz(_: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
 
     async def readyz(_: web.Request) -> web.Response:
-        nonlocal cached
+        nonlocal asking
         if time.monotonic() - cached[0] > CACHE_SECONDS:
-            cached = (time.monotonic(), await readiness())
+            if asking is None or asking.done():
+                asking = asyncio.create_task(ask(), name="readiness")
+            await asyncio.shield(asking)  # whoever comes meanwhile waits for the same answer: it costs one connection
         checks = cached[1]
         ready = all(check.ok for check in checks.values() if check.required)
         body = {
