@@ -226,6 +226,36 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[Path, str], Callable[[str],
         subprocess.run(["umount", "-l", folder], check=False)
 
 
+async def until_full_and_on(
+    postgres: Postgres, bell: Redis, directory: Path, grow: Callable[[str], None], count: Count
+) -> str:
+    """Load until the disk is full, then make room, and start PostgreSQL if it stopped; what the service said."""
+    service = Service(postgres.dsn(), bell.url, directory)
+    await service.start()
+    try:
+        oracle = Oracle(service)
+        async with loaded(oracle):
+
+            async def full() -> bool:
+                return 503 in oracle.statuses
+
+            await eventually(full, 120)
+            acked = len(oracle.acked)
+            grow("400m")
+
+            async def accepting() -> bool:
+                if not postgres.running:
+                    await asyncio.to_thread(postgres.start)
+                return len(oracle.acked) > acked + 50
+
+            await eventually(accepting, 60)
+        count(acked_before=acked)
+        await held(oracle, postgres.dsn(), count)
+        return service.web.output() + service.worker.output()
+    finally:
+        await service.stop()
+
+
 async def test_b7_disk_full(
     own_postgres: Postgres,
     own_redis: Redis,
@@ -238,35 +268,9 @@ async def test_b7_disk_full(
     grow = small_disk(own_postgres.data / "pg_wal", "56m")
     own_postgres.settings = {"min_wal_size": "32MB", "max_wal_size": "512MB", "checkpoint_timeout": "1h"}
     own_postgres.start()
-    service = Service(own_postgres.dsn(), own_redis.url, tmp_path)
-    await service.start()
-    try:
-        oracle = Oracle(service)
-        async with loaded(oracle):
-
-            async def full() -> bool:
-                return 503 in oracle.statuses
-
-            await eventually(full, 120)
-            acked = len(oracle.acked)
-            grow("400m")
-            if not own_postgres.running:
-                await asyncio.to_thread(own_postgres.start)
-
-            async def accepting() -> bool:
-                if not own_postgres.running:
-                    await asyncio.to_thread(own_postgres.start)
-                return len(oracle.acked) > acked + 50
-
-            await eventually(accepting, 60)
-        log = own_postgres.log.read_text(errors="replace")
-        assert "No space left on device" in log
-        count(acked_before=acked)
-        await held(oracle, own_postgres.dsn(), count)
-    finally:
-        await service.stop()
-        if own_postgres.running:
-            own_postgres.stop()
+    await until_full_and_on(own_postgres, own_redis, tmp_path, grow, count)
+    assert "No space left on device" in own_postgres.log.read_text(errors="replace")
+    own_postgres.stop()  # before its disk is taken away
 
 
 async def test_b7_data_full(
@@ -280,28 +284,8 @@ async def test_b7_data_full(
     own_postgres.stop()
     grow = small_disk(own_postgres.data / "base", "48m")
     own_postgres.start()
-    service = Service(own_postgres.dsn(), own_redis.url, tmp_path)
-    await service.start()
-    try:
-        oracle = Oracle(service)
-        async with loaded(oracle):
-
-            async def full() -> bool:
-                return 503 in oracle.statuses
-
-            await eventually(full, 120)
-            acked = len(oracle.acked)
-            grow("400m")
-
-            async def accepting() -> bool:
-                return len(oracle.acked) > acked + 50
-
-            await eventually(accepting, 60)
-        assert "DiskFullError" in service.web.output() + service.worker.output()
-        count(acked_before=acked)
-        await held(oracle, own_postgres.dsn(), count)
-    finally:
-        await service.stop()
+    assert "DiskFullError" in await until_full_and_on(own_postgres, own_redis, tmp_path, grow, count)
+    own_postgres.stop()
 
 
 async def test_b11_through_pgbouncer_in_transaction_mode(
