@@ -229,6 +229,18 @@ def db_seed() -> None:
 
 
 @main.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8090, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--seed", default=1, show_default=True, help="The same seed makes the same world.")
+def sandbox(host: str, port: int, seed: int) -> None:
+    """Stand in for the platforms on this machine, with a ledger of all that was asked and done."""
+    from ops.cli.sandbox import sandbox as program
+
+    logs.configure()
+    run(program(host, port, seed))
+
+
+@main.command()
 @click.option("--directory", type=click.Path(path_type=Path), help="Where the servers keep their data.")
 @click.option("--pace", default=20.0, show_default=True, type=click.FloatRange(0, 2000), help="Deliveries a second.")
 @click.option("--for", "seconds", type=click.FloatRange(0), help="Stop after so many seconds.")

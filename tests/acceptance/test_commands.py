@@ -244,3 +244,17 @@ def test_internal_port_is_not_shared_even_with_another_of_ours() -> None:
         ports = {"LANDFALL_METRICS_PORT": str(other.getsockname()[1])}
         done = landfall("work", check=1, DATABASE_URL="postgresql://h/d", **ports)
     assert "set LANDFALL_METRICS_PORT" in done.stderr
+
+
+def test_sandbox_says_where_its_platforms_are_and_ends_on_sigterm() -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "ops.cli.main", "sandbox", "--port", str(port)]
+    with subprocess.Popen(
+        command, env={"PATH": os.environ["PATH"]}, cwd="/", stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == f"mastodon: http://127.0.0.1:{port}/mastodon\n"
+        taken = landfall("sandbox", "--port", str(port), check=1)
+        assert "choose another --port" in taken.stderr
+        child.terminate()
+        assert child.wait(10) == 0

@@ -1,0 +1,52 @@
+"""Time that can be sped up or jumped, so that sixty days pass in a test."""
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+
+
+class Clock:
+    """Starts at the real time and runs as fast as it."""
+
+    def __init__(self) -> None:
+        self._base = time.time()
+        self._since = time.monotonic()
+        self._speed = 1.0
+        self._moved = asyncio.Event()
+
+    def seconds(self) -> float:
+        """Seconds since 1970 here."""
+        return self._base + (time.monotonic() - self._since) * self._speed
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.seconds(), UTC)
+
+    def in_(self, **ahead: float) -> datetime:
+        """A moment from now, as ``timedelta`` counts it."""
+        return self.now() + timedelta(**ahead)
+
+    def jump(self, seconds: float) -> None:
+        """Forward, at once. Raises ValueError for the past: platforms do not go back."""
+        if seconds < 0:
+            raise ValueError("the clock only goes forward")
+        self._set(self.seconds() + seconds, self._speed)
+
+    def run(self, speed: float) -> None:
+        """So many seconds here for each real one. Raises ValueError below 0."""
+        if speed < 0:
+            raise ValueError("the clock only goes forward")
+        self._set(self.seconds(), speed)
+
+    def _set(self, base: float, speed: float) -> None:
+        self._base, self._since, self._speed = base, time.monotonic(), speed
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    async def until(self, moment: float) -> None:
+        """Sleep until it is ``moment`` here, however the clock is moved meanwhile."""
+        while (left := moment - self.seconds()) > 0:
+            real = left / self._speed if self._speed else None
+            try:
+                await asyncio.wait_for(self._moved.wait(), real)
+            except TimeoutError:
+                continue

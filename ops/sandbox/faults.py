@@ -1,0 +1,59 @@
+"""Faults by script: which call of which endpoint fails, and how."""
+
+from fnmatch import fnmatchcase
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Fault(BaseModel):
+    """What to do to some calls.
+
+    ``endpoint`` is a pattern for ``METHOD /path`` as the platform knows it, such as ``POST /api/v1/*``. The first
+    ``skip`` calls that fit go through, then ``times`` fail (0: all). Without ``effect`` the platform does nothing and
+    answers ``status``; with it the platform does what was asked, and only its answer is lost or spoiled.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    platform: str = "*"
+    endpoint: str = "*"
+    account: str | None = None
+    skip: int = Field(default=0, ge=0)
+    times: int = Field(default=1, ge=0)
+
+    effect: bool = False
+    status: int | None = Field(default=None, ge=200, le=599)
+    body: Any = None
+    headers: dict[str, str] = Field(default_factory=dict)
+    delay_seconds: float = Field(default=0.0, ge=0)
+    drop: bool = False
+    truncate: int | None = Field(default=None, ge=0)
+    spoil: Literal["html", "hang"] | None = None
+
+
+class Script:
+    """The faults in force, in the order they were given; the first that fits is taken."""
+
+    def __init__(self) -> None:
+        self.faults: list[Fault] = []
+        self._seen: dict[int, int] = {}
+
+    def add(self, fault: Fault) -> None:
+        self.faults.append(fault)
+
+    def clear(self) -> None:
+        self.faults.clear()
+        self._seen.clear()
+
+    def take(self, platform: str, endpoint: str, account: str | None) -> Fault | None:
+        """The fault that befalls this call."""
+        for fault in self.faults:
+            if not fnmatchcase(platform, fault.platform) or not fnmatchcase(endpoint, fault.endpoint):
+                continue
+            if fault.account is not None and fault.account != account:
+                continue
+            seen = self._seen[id(fault)] = self._seen.get(id(fault), 0) + 1
+            if seen > fault.skip and (not fault.times or seen <= fault.skip + fault.times):
+                return fault
+        return None

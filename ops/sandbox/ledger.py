@@ -1,0 +1,39 @@
+"""What truly happened, for whoever must check that nothing was posted twice and nothing was lost."""
+
+from collections import deque
+from collections.abc import Iterable
+from itertools import chain
+from typing import Any
+
+Entry = dict[str, Any]
+
+KINDS = ("call", "token", "post", "webhook")
+LASTING = ("token", "post")
+"""Kinds that are the oracle of later questions: they are kept however many there are. The others are a ring."""
+
+
+class Ledger:
+    """Entries have ``kind``, ``number`` in order of happening, ``at`` by the sandbox's clock, and ``platform``."""
+
+    def __init__(self, ring: int) -> None:
+        self._entries: dict[str, deque[Entry]] = {
+            kind: deque(maxlen=None if kind in LASTING else ring) for kind in KINDS
+        }
+        self._number = 0
+
+    def add(self, kind: str, at: str, platform: str, **fields: Any) -> Entry:
+        """Write an entry. What becomes of it later, such as a token's fate, is changed in place."""
+        self._number += 1
+        entry = {"kind": kind, "number": self._number, "at": at, "platform": platform, **fields}
+        self._entries[kind].append(entry)
+        return entry
+
+    def find(self, kind: str | None = None, **fields: Any) -> list[Entry]:
+        """Entries that have all of these values, oldest first."""
+        chosen: Iterable[Entry] = self._entries[kind] if kind else chain.from_iterable(self._entries.values())
+        found = [entry for entry in chosen if all(entry.get(name) == value for name, value in fields.items())]
+        return sorted(found, key=lambda entry: int(entry["number"]))
+
+    def clear(self) -> None:
+        for entries in self._entries.values():
+            entries.clear()

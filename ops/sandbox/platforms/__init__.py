@@ -1,0 +1,1 @@
+"""One module per platform; each defines ``PLATFORM``, a subclass of ``ops.sandbox.contract.Platform``."""

@@ -1,0 +1,750 @@
+"""A Mastodon instance: contract ``mastodon.md``."""
+
+import base64
+import hashlib
+import html
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from ops.sandbox import consent
+from ops.sandbox.contract import Answer, Call, Platform, Refusal, Route, Sandbox, Upload
+
+VERSION = "4.6.2"
+CHARACTERS, ATTACHMENTS, URL_CHARACTERS = 500, 4, 23
+DESCRIPTION = 1500
+IMAGE_BYTES, VIDEO_BYTES = 16 * 2**20, 99 * 2**20
+CODE_SECONDS = 600
+IDEMPOTENCY = timedelta(hours=1)
+SCHEDULE_AHEAD = timedelta(minutes=5)
+SCHEDULED_TOTAL, SCHEDULED_DAILY = 300, 25
+PROCESSING_SECONDS = {"image": 0.0, "video": 20.0, "audio": 8.0}
+RATE_LIMIT, RATE_SECONDS = 300, 300
+MEDIA_LIMIT, MEDIA_SECONDS = 30, 1800
+
+SCOPES = [
+    "read",
+    "read:accounts",
+    "read:statuses",
+    "read:notifications",
+    "write",
+    "write:statuses",
+    "write:media",
+    "follow",
+    "push",
+    "profile",
+]
+TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp", "video/mp4", "video/webm", "audio/mpeg", "audio/ogg")
+_URL = re.compile(r"https?://\S+")
+_REMOTE = re.compile(r"(@\w+)@[\w.-]+")
+OUT_OF_BAND = "urn:ietf:wg:oauth:2.0:oob"
+
+
+@dataclass
+class App:
+    id: str
+    name: str
+    website: str | None
+    redirect_uris: list[str]
+    scopes: list[str]
+    client_id: str
+    client_secret: str
+
+
+@dataclass
+class Code:
+    app: App
+    account: str
+    scopes: list[str]
+    redirect_uri: str
+    challenge: str | None
+    expires: datetime
+    used: bool = False
+
+
+@dataclass
+class Token:
+    app: App
+    account: str | None
+    """None for an application's own."""
+    scopes: list[str]
+    created: datetime
+    entry: dict[str, Any]
+    revoked: bool = False
+
+
+@dataclass
+class Media:
+    id: str
+    account: str
+    kind: str
+    description: str | None
+    ready: datetime
+    broken: bool = False
+    status: str | None = None
+
+
+@dataclass
+class Status:
+    id: str
+    account: str
+    text: str
+    created: datetime
+    visibility: str
+    media: list[str] = field(default_factory=list)
+    reply_to: str | None = None
+    spoiler: str = ""
+    language: str | None = None
+    edited: datetime | None = None
+    poll: dict[str, Any] | None = None
+
+
+class Mastodon(Platform):
+    """One instance with a few accounts. Tokens never expire; they die by revocation (``mastodon.md`` 3)."""
+
+    name = "mastodon"
+    slash_ignored = True
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        super().__init__(sandbox)
+        self._last = 0
+        self.accounts = {"alice": self._id(), "bob": self._id(), "shop": self._id()}
+        self.apps: dict[str, App] = {}
+        self.codes: dict[str, Code] = {}
+        self.tokens: dict[str, Token] = {}
+        self.media: dict[str, Media] = {}
+        self.statuses: dict[str, Status] = {}
+        self.scheduled: dict[str, tuple[datetime, str, dict[str, Any], datetime]] = {}
+        self._keys: dict[tuple[str, str], tuple[datetime, str]] = {}
+        self._calls: dict[tuple[str, str], list[float]] = {}
+
+    def routes(self) -> Sequence[Route]:
+        return (
+            Route("GET", "/.well-known/oauth-authorization-server", self.discover),
+            Route("GET", "/api/v1/instance", self.instance_v1),
+            Route("GET", "/api/v2/instance", self.instance),
+            Route("POST", "/api/v1/apps", self.register),
+            Route("GET", "/api/v1/apps/verify_credentials", self.verify_app),
+            Route("GET", "/oauth/authorize", self.ask),
+            Route("POST", "/oauth/authorize", self.decide),
+            Route("POST", "/oauth/token", self.exchange),
+            Route("POST", "/oauth/revoke", self.revoke),
+            Route("GET", "/oauth/userinfo", self.userinfo),
+            Route("GET", "/api/v1/accounts/verify_credentials", self.verify_account),
+            Route("GET", "/api/v1/accounts/{id}/statuses", self.account_statuses),
+            Route("POST", "/api/v1/media", self.upload),
+            Route("POST", "/api/v2/media", self.upload),
+            Route("GET", "/api/v1/media/{id}", self.show_media),
+            Route("PUT", "/api/v1/media/{id}", self.describe_media),
+            Route("DELETE", "/api/v1/media/{id}", self.delete_media),
+            Route("POST", "/api/v1/statuses", self.post),
+            Route("GET", "/api/v1/statuses", self.show_many),
+            Route("GET", "/api/v1/statuses/{id}", self.show),
+            Route("PUT", "/api/v1/statuses/{id}", self.edit),
+            Route("DELETE", "/api/v1/statuses/{id}", self.delete),
+            Route("GET", "/api/v1/statuses/{id}/context", self.context),
+            Route("GET", "/api/v1/scheduled_statuses", self.show_scheduled),
+            Route("GET", "/api/v1/scheduled_statuses/{id}", self.show_one_scheduled),
+            Route("PUT", "/api/v1/scheduled_statuses/{id}", self.reschedule),
+            Route("DELETE", "/api/v1/scheduled_statuses/{id}", self.cancel),
+        )
+
+    def unknown(self, call: Call) -> Answer:
+        return _error(404, "The page you are looking for isn't here.")
+
+    def account_of(self, call: Call) -> str | None:
+        token = self.tokens.get(call.bearer or "")
+        return None if token is None else token.account
+
+    # --- discovery and registration (mastodon.md 1, 2)
+
+    def discover(self, call: Call) -> Answer:
+        return Answer(
+            content={
+                "issuer": f"{call.base}/",
+                "authorization_endpoint": f"{call.base}/oauth/authorize",
+                "token_endpoint": f"{call.base}/oauth/token",
+                "revocation_endpoint": f"{call.base}/oauth/revoke",
+                "userinfo_endpoint": f"{call.base}/oauth/userinfo",
+                "app_registration_endpoint": f"{call.base}/api/v1/apps",
+                "scopes_supported": SCOPES,
+                "response_types_supported": ["code"],
+                "grant_types_supported": ["authorization_code", "client_credentials"],
+                "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+                "code_challenge_methods_supported": ["S256"],
+            }
+        )
+
+    def instance(self, call: Call) -> Answer:
+        return Answer(
+            content={
+                "domain": call.headers.get("host", "localhost"),
+                "title": "Sandbox",
+                "version": VERSION,
+                "api_versions": {"mastodon": 8},
+                "configuration": {
+                    "urls": {"streaming": call.base.replace("http", "ws", 1)},
+                    "statuses": {
+                        "max_characters": CHARACTERS,
+                        "max_media_attachments": ATTACHMENTS,
+                        "characters_reserved_per_url": URL_CHARACTERS,
+                    },
+                    "media_attachments": {
+                        "supported_mime_types": list(TYPES),
+                        "description_limit": DESCRIPTION,
+                        "image_size_limit": IMAGE_BYTES,
+                        "image_matrix_limit": 33_177_600,
+                        "video_size_limit": VIDEO_BYTES,
+                        "video_frame_rate_limit": 120,
+                        "video_matrix_limit": 8_294_400,
+                    },
+                    "polls": {
+                        "max_options": 4,
+                        "max_characters_per_option": 50,
+                        "min_expiration": 300,
+                        "max_expiration": 2_629_746,
+                    },
+                },
+            }
+        )
+
+    def instance_v1(self, call: Call) -> Answer:
+        whole = self.instance(call).content
+        return Answer(
+            content={
+                "uri": whole["domain"],
+                "title": whole["title"],
+                "version": whole["version"],
+                "configuration": whole["configuration"],
+            }
+        )
+
+    def register(self, call: Call) -> Answer:
+        name = call.text("client_name")
+        uris = call.many("redirect_uris")
+        addresses = [uri for item in uris for uri in item.split("\n") if uri]
+        scopes = (call.text("scopes") or "read").split()
+        if name is None or not addresses:
+            raise _refused(422, "Validation failed: Application name and Redirect URI can't be blank")
+        if not set(scopes) <= set(SCOPES):
+            raise _refused(422, "Validation failed: Scopes doesn't match configured on the server.")
+        app = App(self._id(), name, call.text("website"), addresses, scopes, self._secret(), self._secret())
+        self.apps[app.client_id] = app
+        return Answer(content=_app(app) | {"client_id": app.client_id, "client_secret": app.client_secret})
+
+    def verify_app(self, call: Call) -> Answer:
+        return Answer(content=_app(self._token(call).app))
+
+    # --- OAuth (mastodon.md 3)
+
+    def ask(self, call: Call) -> Answer:
+        app, scopes = self._asked(call)
+        hidden = {
+            name: value
+            for name in ("client_id", "redirect_uri", "state", "code_challenge", "code_challenge_method")
+            if (value := call.text(name))
+        }
+        return consent.page("Mastodon", app.name, list(self.accounts), scopes, hidden)
+
+    def decide(self, call: Call) -> Answer:
+        app, _ = self._asked(call)
+        redirect_uri, state = call.text("redirect_uri") or "", call.text("state")
+        back = {"state": state} if state else {}
+        granted = call.many("granted")
+        account = call.text("account") or ""
+        if call.text("decision") != "approve" or not granted or account not in self.accounts:
+            denied = {"error": "access_denied", "error_description": "The resource owner denied the request."}
+            return _redirect(redirect_uri, denied | back)
+        if not set(granted) <= set(app.scopes):
+            raise _refused(400, "invalid_scope", "The requested scope is invalid, unknown, or malformed.")
+        code = self._secret()
+        expires = self.sandbox.clock.in_(seconds=CODE_SECONDS)
+        self.codes[code] = Code(app, account, granted, redirect_uri, call.text("code_challenge"), expires)
+        if redirect_uri == OUT_OF_BAND:
+            return Answer(content=f"<!doctype html><p>Copy this code:</p><code>{code}</code>")
+        return _redirect(redirect_uri, {"code": code} | back)
+
+    def _asked(self, call: Call) -> tuple[App, list[str]]:
+        app = self.apps.get(call.text("client_id") or "")
+        if app is None:
+            raise _refused(401, "invalid_client", "Client authentication failed due to unknown client.")
+        if call.text("redirect_uri") not in app.redirect_uris:
+            raise _refused(400, "invalid_redirect_uri", "The requested redirect uri is malformed or doesn't match.")
+        scopes = (call.text("scope") or "read").split()
+        if call.method == "GET" and not all(_covers(app.scopes, scope) for scope in scopes):
+            raise _refused(400, "invalid_scope", "The requested scope is invalid, unknown, or malformed.")
+        if (call.text("code_challenge_method") or "S256") != "S256":
+            raise _refused(400, "invalid_code_challenge_method", "The code challenge method must be S256.")
+        return app, scopes
+
+    def exchange(self, call: Call) -> Answer:
+        app = self._client(call)
+        if call.text("grant_type") == "client_credentials":
+            return self._issue(app, None, (call.text("scope") or "read").split())
+        if call.text("grant_type") != "authorization_code":
+            raise _refused(400, "unsupported_grant_type", "The authorization grant type is not supported.")
+        code = self.codes.get(call.text("code") or "")
+        if (
+            code is None
+            or code.used
+            or code.app is not app
+            or code.expires < self.sandbox.clock.now()
+            or code.redirect_uri != call.text("redirect_uri")
+            or not _proves(code.challenge, call.text("code_verifier"))
+        ):
+            raise _refused(400, "invalid_grant", "The provided authorization grant is invalid, expired or revoked.")
+        code.used = True
+        return self._issue(app, code.account, code.scopes)
+
+    def _issue(self, app: App, account: str | None, scopes: list[str]) -> Answer:
+        secret = self._secret()
+        entry = self.record("token", account=account, client_id=app.client_id, scope=" ".join(scopes), fate="live")
+        self.tokens[secret] = Token(app, account, scopes, self.sandbox.clock.now(), entry)
+        created = int(self.sandbox.clock.seconds())
+        answer = {"access_token": secret, "token_type": "Bearer", "scope": " ".join(scopes), "created_at": created}
+        return Answer(content=answer)
+
+    def revoke(self, call: Call) -> Answer:
+        app = self._client(call)
+        token = self.tokens.get(call.text("token") or "")
+        if token is not None:
+            if token.app is not app:
+                raise _refused(403, "unauthorized_client", "You are not authorized to revoke this token")
+            self._end(token)
+        return Answer()
+
+    def _end(self, token: Token) -> None:
+        token.revoked = True
+        token.entry["fate"] = "revoked"
+
+    def _client(self, call: Call) -> App:
+        client_id, secret = call.text("client_id"), call.text("client_secret")
+        kind, _, basic = call.headers.get("authorization", "").partition(" ")
+        if kind.lower() == "basic":
+            client_id, _, secret = base64.b64decode(basic).decode(errors="replace").partition(":")
+        app = self.apps.get(client_id or "")
+        if app is None or app.client_secret != secret:
+            raise _refused(401, "invalid_client", "Client authentication failed.")
+        return app
+
+    def _token(self, call: Call, *scopes: str) -> Token:
+        """The token of a call, if it carries one of these scopes; counts the call against the limits."""
+        token = self.tokens.get(call.bearer or "")
+        if token is None or token.revoked:
+            raise _refused(401, "The access token is invalid" if call.bearer else "This method requires authentication")
+        self._count(call.bearer or "", "calls", RATE_LIMIT, RATE_SECONDS)
+        if scopes and not any(_covers(token.scopes, scope) for scope in scopes):
+            raise _refused(403, "This action is outside the authorized scopes")
+        return token
+
+    def _person(self, call: Call, *scopes: str) -> str:
+        account = self._token(call, *scopes).account
+        if account is None:
+            raise _refused(422, "This method requires an authenticated user")
+        return account
+
+    def _count(self, who: str, what: str, limit: int, seconds: int) -> None:
+        """Raises a 429 beyond ``limit`` calls in ``seconds`` (mastodon.md 6)."""
+        now = self.sandbox.clock.seconds()
+        calls = self._calls.setdefault((who, what), [])
+        calls[:] = [at for at in calls if at > now - seconds]
+        if len(calls) >= limit:
+            reset = datetime.fromtimestamp(calls[0] + seconds, self.sandbox.clock.now().tzinfo)
+            headers = {
+                "X-RateLimit-Limit": str(limit),
+                "X-RateLimit-Remaining": "0",
+                "X-RateLimit-Reset": _when(reset),
+            }
+            raise Refusal(Answer(429, {"error": "Too many requests"}, headers))
+        calls.append(now)
+
+    # --- accounts (mastodon.md 3, 5)
+
+    def verify_account(self, call: Call) -> Answer:
+        return Answer(content=self._account(self._person(call, "profile", "read:accounts"), call.base))
+
+    def userinfo(self, call: Call) -> Answer:
+        account = self._person(call, "profile")
+        url = f"{call.base}/@{account}"
+        return Answer(content={"iss": f"{call.base}/", "sub": url, "name": account, "preferred_username": account})
+
+    def account_statuses(self, call: Call) -> Answer:
+        name = next((name for name, number in self.accounts.items() if number == call.parts["id"]), None)
+        if name is None:
+            raise _refused(404, "Record not found")
+        if call.bearer:
+            self._token(call)
+        self._fire()
+        mine = sorted((s for s in self.statuses.values() if s.account == name), key=lambda s: int(s.id), reverse=True)
+        return self._paged(call, [self._status(status, call.base) for status in mine])
+
+    def _paged(self, call: Call, items: list[dict[str, Any]]) -> Answer:
+        """``max_id``, ``since_id``, ``min_id`` and ``limit``, with the Link header."""
+        limit = min(int(call.text("limit") or 20), 40)
+        if highest := call.text("max_id"):
+            items = [item for item in items if int(item["id"]) < int(highest)]
+        if lowest := call.text("min_id"):  # the oldest ones above it
+            items = [item for item in items if int(item["id"]) > int(lowest)][-limit:]
+        if since := call.text("since_id"):
+            items = [item for item in items if int(item["id"]) > int(since)]
+        items = items[:limit]
+        address = f"{call.base}{call.path}"
+        links = (
+            f'<{address}?max_id={items[-1]["id"]}>; rel="next", <{address}?min_id={items[0]["id"]}>; rel="prev"'
+            if items
+            else ""
+        )
+        return Answer(content=items, headers={"Link": links} if links else {})
+
+    # --- media (mastodon.md 4)
+
+    def upload(self, call: Call) -> Answer:
+        account = self._person(call, "write:media")
+        self._count(account, "media", MEDIA_LIMIT, MEDIA_SECONDS)
+        file = call.files.get("file")
+        if file is None:
+            raise _refused(422, "Validation failed: File can't be blank")
+        kind = _kind(file)
+        media = Media(
+            self._id(), account, kind, call.text("description"), self._ready(kind), b"corrupt" in file.content
+        )
+        self.media[media.id] = media
+        done = media.ready <= self.sandbox.clock.now()
+        if media.broken and done:
+            raise _refused(422, "Validation failed: File could not be processed")
+        return Answer(200 if done else 202, self._media(media, call.base))
+
+    def _ready(self, kind: str) -> datetime:
+        return self.sandbox.clock.in_(seconds=PROCESSING_SECONDS[kind])
+
+    def show_media(self, call: Call) -> Answer:
+        media = self._own_media(call)
+        if media.ready > self.sandbox.clock.now():
+            return Answer(206, self._media(media, call.base))
+        if media.broken:
+            raise _refused(422, "Error processing thumbnail for uploaded media")
+        return Answer(content=self._media(media, call.base))
+
+    def describe_media(self, call: Call) -> Answer:
+        media = self._own_media(call)
+        media.description = call.text("description")
+        return Answer(content=self._media(media, call.base))
+
+    def delete_media(self, call: Call) -> Answer:
+        del self.media[self._own_media(call).id]
+        return Answer()
+
+    def _own_media(self, call: Call) -> Media:
+        """Unattached and one's own: everything else is not found."""
+        account = self._person(call, "write:media")
+        media = self.media.get(call.parts["id"])
+        if media is None or media.account != account or media.status is not None:
+            raise _refused(404, "Record not found")
+        return media
+
+    # --- statuses (mastodon.md 5)
+
+    def post(self, call: Call) -> Answer:
+        account = self._person(call, "write:statuses")
+        self._fire()
+        key = call.headers.get("idempotency-key")
+        if key and (known := self._keys.get((account, key))) and known[0] > self.sandbox.clock.now():
+            return self._shown(known[1], call.base)
+        params = self._checked(call, account)
+        when = call.text("scheduled_at")
+        made = self._schedule(account, params, when) if when else self._publish(account, params)
+        if key:
+            self._keys[account, key] = (self.sandbox.clock.now() + IDEMPOTENCY, made)
+        return self._shown(made, call.base)
+
+    def _shown(self, number: str, base: str) -> Answer:
+        if number in self.scheduled:
+            return Answer(content=self._one_scheduled(number, base))
+        if number not in self.statuses:  # deleted, or fired, meanwhile
+            raise _refused(404, "Record not found")
+        return Answer(content=self._status(self.statuses[number], base))
+
+    def _checked(self, call: Call, account: str) -> dict[str, Any]:
+        text, spoiler = call.text("status") or "", call.text("spoiler_text") or ""
+        ids = call.many("media_ids")
+        poll = call.fields.get("poll") or (
+            {"options": call.many("poll[options]")} if call.many("poll[options]") else None
+        )
+        if not text and not ids:
+            raise _refused(422, "Validation failed: Text can't be blank")
+        if length(text) + length(spoiler) > CHARACTERS:
+            raise _refused(422, f"Validation failed: Text character limit of {CHARACTERS} exceeded")
+        visibility = call.text("visibility") or "public"
+        if visibility not in ("public", "unlisted", "private", "direct"):
+            raise _refused(422, "Validation failed: Visibility is not included in the list")
+        if poll and ids:
+            raise _refused(422, "Validation failed: Polls cannot be attached to a status with media")
+        self._check_media(ids, account)
+        reply = call.text("in_reply_to_id")
+        if reply and reply not in self.statuses:
+            raise _refused(404, "The post you are trying to reply to does not appear to exist.")
+        return {
+            "text": text,
+            "spoiler": spoiler,
+            "media": ids,
+            "poll": poll,
+            "visibility": visibility,
+            "reply_to": reply,
+            "language": call.text("language"),
+        }
+
+    def _check_media(self, ids: list[str], account: str) -> None:
+        if len(ids) > ATTACHMENTS:
+            raise _refused(422, f"Cannot attach more than {ATTACHMENTS} files")
+        found = [self.media.get(number) for number in ids]
+        for media in found:
+            if media is None or media.account != account or media.status is not None:
+                raise _refused(422, "Validation failed: Media could not be found")
+            if media.broken or media.ready > self.sandbox.clock.now():
+                raise _refused(422, "Cannot attach files that have not finished processing. Try again in a moment!")
+        if len(ids) > 1 and any(media is not None and media.kind != "image" for media in found):
+            raise _refused(422, "Cannot attach a video to a post that already contains images")
+
+    def _publish(self, account: str, params: dict[str, Any]) -> str:
+        status = Status(self._id(), account, created=self.sandbox.clock.now(), **params)
+        self.statuses[status.id] = status
+        for number in status.media:
+            self.media[number].status = status.id
+        self.record("post", account=account, id=status.id, text=status.text, media=list(status.media))
+        return status.id
+
+    def _schedule(self, account: str, params: dict[str, Any], when: str) -> str:
+        now = self.sandbox.clock.now()
+        moment = _moment(when)
+        if moment is None or moment < now + SCHEDULE_AHEAD:
+            raise _refused(422, "Validation failed: Scheduled at The scheduled date must be in the future")
+        mine = [due for due, owner, _, _ in self.scheduled.values() if owner == account]
+        if len(mine) >= SCHEDULED_TOTAL or sum(d.date() == moment.date() for d in mine) >= SCHEDULED_DAILY:
+            raise _refused(422, "Validation failed: You have exceeded the limit of scheduled posts")
+        number = self._id()
+        self.scheduled[number] = (moment, account, params, now)
+        return number
+
+    def _fire(self) -> None:
+        """Publish what was scheduled and is due; the real status has another id."""
+        for number, (due, account, params, _) in sorted(self.scheduled.items(), key=lambda item: item[1][0]):
+            if due <= self.sandbox.clock.now():
+                del self.scheduled[number]
+                self._publish(account, params)
+
+    def show(self, call: Call) -> Answer:
+        return Answer(content=self._status(self._visible(call), call.base))
+
+    def show_many(self, call: Call) -> Answer:
+        if call.bearer:
+            self._token(call, "read:statuses")
+        found = [self.statuses[number] for number in call.many("id") if number in self.statuses]
+        return Answer(content=[self._status(status, call.base) for status in found])
+
+    def context(self, call: Call) -> Answer:
+        status = self._visible(call)
+        above: list[Status] = []
+        while (parent := self.statuses.get((above[0] if above else status).reply_to or "")) is not None:
+            above.insert(0, parent)
+        below: list[Status] = []
+        for other in sorted(self.statuses.values(), key=lambda s: int(s.id)):
+            if other.reply_to in {status.id, *(found.id for found in below)}:
+                below.append(other)
+        shown = [[self._status(item, call.base) for item in side] for side in (above, below)]
+        return Answer(content={"ancestors": shown[0], "descendants": shown[1]})
+
+    def edit(self, call: Call) -> Answer:
+        status = self._own_status(call)
+        text = call.text("status") or ""
+        if length(text) > CHARACTERS:
+            raise _refused(422, f"Validation failed: Text character limit of {CHARACTERS} exceeded")
+        status.text, status.edited = text, self.sandbox.clock.now()
+        return Answer(content=self._status(status, call.base))
+
+    def delete(self, call: Call) -> Answer:
+        status = self._own_status(call)
+        shown = self._status(status, call.base) | {"text": status.text}
+        del self.statuses[status.id]
+        return Answer(content=shown)
+
+    def _visible(self, call: Call) -> Status:
+        if call.bearer:
+            self._token(call, "read:statuses")
+        self._fire()
+        status = self.statuses.get(call.parts["id"])
+        if status is None:
+            raise _refused(404, "Record not found")
+        return status
+
+    def _own_status(self, call: Call) -> Status:
+        account = self._person(call, "write:statuses")
+        status = self.statuses.get(call.parts["id"])
+        if status is None or status.account != account:
+            raise _refused(404, "Record not found")
+        return status
+
+    def show_scheduled(self, call: Call) -> Answer:
+        account = self._person(call, "read:statuses")
+        self._fire()
+        mine = [number for number, (_, owner, _, _) in self.scheduled.items() if owner == account]
+        return self._paged(call, [self._one_scheduled(number, call.base) for number in reversed(mine)])
+
+    def show_one_scheduled(self, call: Call) -> Answer:
+        return Answer(content=self._one_scheduled(self._own_scheduled(call, "read:statuses"), call.base))
+
+    def reschedule(self, call: Call) -> Answer:
+        number = self._own_scheduled(call, "write:statuses")
+        moment = _moment(call.text("scheduled_at") or "")
+        if moment is None or moment < self.sandbox.clock.now() + SCHEDULE_AHEAD:
+            raise _refused(422, "Validation failed: Scheduled at The scheduled date must be in the future")
+        _, *rest = self.scheduled[number]
+        self.scheduled[number] = (moment, *rest)  # type: ignore[assignment]
+        return Answer(content=self._one_scheduled(number, call.base))
+
+    def cancel(self, call: Call) -> Answer:
+        del self.scheduled[self._own_scheduled(call, "write:statuses")]
+        return Answer()
+
+    def _own_scheduled(self, call: Call, scope: str) -> str:
+        account = self._person(call, scope)
+        self._fire()
+        number = call.parts["id"]
+        if number not in self.scheduled or self.scheduled[number][1] != account:
+            raise _refused(404, "Record not found")
+        return number
+
+    # --- shapes
+
+    def _account(self, name: str, base: str) -> dict[str, Any]:
+        url = f"{base}/@{name}"
+        mine = [status for status in self.statuses.values() if status.account == name]
+        return {
+            "id": self.accounts[name],
+            "username": name,
+            "acct": name,
+            "display_name": name.title(),
+            "url": url,
+            "uri": url,
+            "statuses_count": len(mine),
+            "bot": False,
+            "locked": False,
+        }
+
+    def _status(self, status: Status, base: str) -> dict[str, Any]:
+        url = f"{base}/@{status.account}/{status.id}"
+        replies = [other for other in self.statuses.values() if other.reply_to == status.id]
+        return {
+            "id": status.id,
+            "uri": url,
+            "url": url,
+            "created_at": _when(status.created),
+            "edited_at": None if status.edited is None else _when(status.edited),
+            "visibility": status.visibility,
+            "content": f"<p>{html.escape(status.text)}</p>" if status.text else "",
+            "spoiler_text": status.spoiler,
+            "sensitive": bool(status.spoiler),
+            "language": status.language,
+            "in_reply_to_id": status.reply_to,
+            "account": self._account(status.account, base),
+            "media_attachments": [self._media(self.media[number], base) for number in status.media],
+            "poll": status.poll,
+            "replies_count": len(replies),
+            "reblogs_count": 0,
+            "favourites_count": 0,
+        }
+
+    def _one_scheduled(self, number: str, base: str) -> dict[str, Any]:
+        due, _, params, _ = self.scheduled[number]
+        attached = [self._media(self.media[item], base) for item in params["media"]]
+        shown = {"text": params["text"], "media_ids": params["media"], "visibility": params["visibility"]}
+        return {"id": number, "scheduled_at": _when(due), "params": shown, "media_attachments": attached}
+
+    def _media(self, media: Media, base: str) -> dict[str, Any]:
+        done = media.ready <= self.sandbox.clock.now()
+        url = f"{base}/media/{media.id}" if done else None
+        return {
+            "id": media.id,
+            "type": media.kind,
+            "url": url,
+            "preview_url": url,
+            "description": media.description,
+            "meta": {},
+        }
+
+    def _id(self) -> str:
+        """Time-based, growing, and never the same twice (mastodon.md 8)."""
+        self._last = max(self._last + 1, int(self.sandbox.clock.seconds() * 1000) << 16)
+        return str(self._last)
+
+    def _secret(self) -> str:
+        return base64.urlsafe_b64encode(self.sandbox.chance.randbytes(32)).decode().rstrip("=")
+
+
+PLATFORM = Mastodon
+
+
+def length(text: str) -> int:
+    """Characters as Mastodon counts them: every URL is 23, a remote mention counts without its domain."""
+    return len(_REMOTE.sub(r"\1", _URL.sub("x" * URL_CHARACTERS, text)))
+
+
+def _covers(granted: Sequence[str], scope: str) -> bool:
+    """``write`` holds ``write:statuses``."""
+    return scope in granted or scope.partition(":")[0] in granted
+
+
+def _proves(challenge: str | None, verifier: str | None) -> bool:
+    if challenge is None:
+        return True
+    digest = hashlib.sha256((verifier or "").encode()).digest()
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=") == challenge
+
+
+def _kind(file: Upload) -> str:
+    """Raises a 422 for what is not taken."""
+    if file.content_type not in TYPES:
+        raise _refused(422, "Validation failed: File content type is invalid")
+    kind = file.content_type.partition("/")[0]
+    if len(file.content) > (IMAGE_BYTES if kind == "image" else VIDEO_BYTES):
+        raise _refused(422, "Validation failed: File is too large")
+    return kind
+
+
+def _app(app: App) -> dict[str, Any]:
+    return {
+        "id": app.id,
+        "name": app.name,
+        "website": app.website,
+        "scopes": app.scopes,
+        "redirect_uris": app.redirect_uris,
+        "redirect_uri": "\n".join(app.redirect_uris),
+        "client_secret_expires_at": 0,
+    }
+
+
+def _when(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
+
+
+def _error(status: int, error: str, description: str | None = None) -> Answer:
+    return Answer(status, {"error": error} | ({"error_description": description} if description else {}))
+
+
+def _refused(status: int, error: str, description: str | None = None) -> Refusal:
+    return Refusal(_error(status, error, description))
+
+
+def _redirect(address: str, query: dict[str, str]) -> Answer:
+    joint = "&" if "?" in address else "?"
+    return Answer(302, "", {"Location": f"{address}{joint}{urlencode(query)}"})

@@ -1,0 +1,280 @@
+"""``mastodon.md`` by its numbers, and a client that nobody here wrote."""
+
+import asyncio
+import base64
+import hashlib
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import mastodon
+import pytest
+from mastodon import Mastodon
+
+from ops.sandbox.platforms.mastodon import length
+from tests.sandbox.conftest import Stand
+
+CALLBACK = "https://app.example/callback"
+SCOPES = ["read", "write", "profile"]
+PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 64
+
+
+@dataclass
+class Client:
+    """Mastodon.py, whose calls block, called from elsewhere than the loop that serves them."""
+
+    real: Mastodon
+
+    async def __call__(self, name: str, *arguments: Any, **options: Any) -> Any:
+        return await asyncio.to_thread(getattr(self.real, name), *arguments, **options)
+
+
+async def register(stand: Stand, scopes: list[str] = SCOPES) -> tuple[str, str]:
+    found: tuple[str, str] = await asyncio.to_thread(
+        Mastodon.create_app, "Landfall", scopes=scopes, redirect_uris=CALLBACK, api_base_url=f"{stand.url}/mastodon"
+    )
+    return found
+
+
+async def client(stand: Stand, client_id: str, client_secret: str, token: str | None = None) -> Client:
+    """It asks for the instance's version while it is made."""
+    options = {"api_base_url": f"{stand.url}/mastodon", "ratelimit_method": "throw"}
+    return Client(await asyncio.to_thread(Mastodon, client_id, client_secret, token, **options))
+
+
+async def connected(stand: Stand, account: str = "alice") -> Client:
+    """Registered, consented to by a person, and with a token: all of it by the client's own calls."""
+    found = await client(stand, *await register(stand))
+    address = await found("auth_request_url", redirect_uris=CALLBACK, scopes=SCOPES, state="s1", allow_http=True)
+    answer = await stand.consent(address, account=account)
+    assert answer["state"] == "s1"
+    await found("log_in", code=answer["code"], redirect_uri=CALLBACK, scopes=SCOPES, allow_http=True)
+    return found
+
+
+async def test_stranger_registers_authorises_uploads_and_posts(stand: Stand) -> None:
+    person = await connected(stand)
+    assert (await person("account_verify_credentials")).username == "alice"
+    picture = await person("media_post", io.BytesIO(PNG), mime_type="image/png", description="a cup")
+    status = await person("status_post", "Hello, café <3", media_ids=[picture], language="en", visibility="unlisted")
+    assert (status.content, status.visibility) == ("<p>Hello, café &lt;3</p>", "unlisted")
+    assert status.media_attachments[0].description == "a cup"
+    reply = await person("status_post", "And more", in_reply_to_id=status)
+    assert [item.id for item in (await person("status_context", status)).descendants] == [reply.id]
+    edited = await person("status_update", reply, "And less")
+    assert edited.edited_at is not None
+    mine = await person("account_statuses", (await person("me")).id)
+    assert [item.id for item in mine] == [reply.id, status.id], "newest first"
+    await person("status_delete", reply)
+    with pytest.raises(mastodon.MastodonNotFoundError):
+        await person("status", reply)
+    posts = await stand.ledger("post")
+    assert [post["text"] for post in posts] == ["Hello, café <3", "And more"], "the ledger forgets no deletion"
+    assert [entry["account"] for entry in await stand.ledger("token", fate="live")] == ["alice"]
+
+
+async def test_pages_follow_the_link_header(stand: Stand) -> None:
+    person = await connected(stand)
+    posted = [(await person("status_post", f"number {number}")).id for number in range(7)]
+    page = await person("account_statuses", (await person("me")).id, limit=3)
+    seen = [item.id for item in page]
+    while page := await person("fetch_next", page):
+        seen += [item.id for item in page]
+    assert seen == posted[::-1]
+    newer = await person("account_statuses", (await person("me")).id, min_id=posted[2], limit=2)
+    assert [item.id for item in newer] == [posted[4], posted[3]], "min_id: the oldest ones above it"
+
+
+async def test_token_dies_by_revocation_only(stand: Stand) -> None:
+    person = await connected(stand)
+    await stand.control("clock", jump=400 * 86400)
+    assert (await person("me")).username == "alice"
+    token = person.real.access_token
+    await person("revoke_access_token", allow_http=True)
+    again = await client(stand, person.real.client_id, person.real.client_secret, token)
+    with pytest.raises(mastodon.MastodonUnauthorizedError, match="The access token is invalid"):
+        await again("me")
+    assert [entry["fate"] for entry in await stand.ledger("token")] == ["revoked"]
+
+
+async def code_of(stand: Stand, client_id: str, verifier: str | None = None, **query: str) -> str:
+    challenge = base64.urlsafe_b64encode(hashlib.sha256((verifier or "").encode()).digest()).decode().rstrip("=")
+    pkce = f"&code_challenge={challenge}&code_challenge_method=S256" if verifier else ""
+    address = f"{stand.url}/mastodon/oauth/authorize?response_type=code&client_id={client_id}&redirect_uri={CALLBACK}"
+    answer: dict[str, str] = await stand.consent(f"{address}&scope=read+write{pkce}", **query)
+    return answer["code"]
+
+
+async def exchange(stand: Stand, pair: tuple[str, str], code: str, **more: str) -> tuple[int, dict[str, Any]]:
+    form = {
+        "grant_type": "authorization_code",
+        "client_id": pair[0],
+        "client_secret": pair[1],
+        "code": code,
+        "redirect_uri": CALLBACK,
+        **more,
+    }
+    async with stand.http.post(f"{stand.url}/mastodon/oauth/token", data=form) as response:
+        return response.status, await response.json()
+
+
+async def test_code_works_once_in_time_for_its_own_client_address_and_verifier(stand: Stand) -> None:
+    pair, other = await register(stand), await register(stand)
+    status, answer = await exchange(stand, pair, await code_of(stand, pair[0]))
+    assert (status, answer["token_type"], answer["scope"]) == (200, "Bearer", "read write")
+    assert set(answer) == {"access_token", "token_type", "scope", "created_at"}, "no expiry, no refresh token"
+
+    async def refused(code: str, why: str, to: tuple[str, str] = pair, **more: str) -> None:
+        status, answer = await exchange(stand, to, code, **more)
+        assert (status, answer["error"]) == (400, "invalid_grant"), why
+
+    used = await code_of(stand, pair[0])
+    assert (await exchange(stand, pair, used))[0] == 200
+    await refused(used, "used before")
+    await refused(await code_of(stand, pair[0]), "another client's", other)
+    await refused(await code_of(stand, pair[0]), "another address", redirect_uri="https://app.example/other")
+    await refused(await code_of(stand, pair[0], "v" * 43), "no verifier")
+    await refused(await code_of(stand, pair[0], "v" * 43), "a wrong verifier", code_verifier="w" * 43)
+    assert (await exchange(stand, pair, await code_of(stand, pair[0], "v" * 43), code_verifier="v" * 43))[0] == 200
+    late = await code_of(stand, pair[0])
+    await stand.control("clock", jump=601)
+    await refused(late, "too late")
+    status, answer = await exchange(stand, (pair[0], "wrong"), "any")
+    assert (status, answer["error"]) == (401, "invalid_client")
+
+
+async def test_person_may_deny_and_untick(stand: Stand) -> None:
+    pair = await register(stand)
+    address = (
+        f"{stand.url}/mastodon/oauth/authorize?client_id={pair[0]}&redirect_uri={CALLBACK}&scope=read+write&state=x"
+    )
+    answer = await stand.consent(address, "deny")
+    assert (answer["error"], answer["state"]) == ("access_denied", "x")
+    code = (await stand.consent(address, untick="write"))["code"]
+    status, answer = await exchange(stand, pair, code)
+    assert (status, answer["scope"]) == (200, "read")
+    person = await client(stand, *pair, answer["access_token"])
+    with pytest.raises(mastodon.MastodonAPIError, match="outside the authorized scopes"):
+        await person("status_post", "no")
+    assert not await stand.ledger("post")
+
+
+async def test_idempotency_key_is_remembered_for_an_hour(stand: Stand) -> None:
+    person, other = await connected(stand), await connected(stand, "bob")
+    first = await person("status_post", "once", idempotency_key="job-1")
+    assert (await person("status_post", "once", idempotency_key="job-1")).id == first.id
+    assert (await other("status_post", "once", idempotency_key="job-1")).id != first.id, "per account"
+    await stand.control("clock", jump=3601)
+    assert (await person("status_post", "once", idempotency_key="job-1")).id != first.id
+    assert len(await stand.ledger("post", account="alice")) == 2
+
+
+async def test_video_is_processed_before_it_can_be_attached(stand: Stand) -> None:
+    person = await connected(stand)
+    video = await person("media_post", io.BytesIO(b"frames"), mime_type="video/mp4")
+    assert video.url is None, "202"
+    with pytest.raises(mastodon.MastodonAPIError, match="have not finished processing"):
+        await person("status_post", "too soon", media_ids=[video])
+    await stand.control("clock", jump=21)
+    assert (await person("media", video)).url is not None
+    await person("status_post", "now", media_ids=[video])
+    with pytest.raises(mastodon.MastodonNotFoundError):
+        await person("media", video)  # only unattached media is found
+    broken = await person("media_post", io.BytesIO(b"corrupt"), mime_type="video/mp4")
+    await stand.control("clock", jump=21)
+    with pytest.raises(mastodon.MastodonAPIError, match="Error processing"):
+        await person("media", broken)
+
+
+LIMITS: list[tuple[str, Callable[[], dict[str, Any]], bool]] = [
+    ("500 characters", lambda: {"status": "x" * 500}, True),
+    ("501 characters", lambda: {"status": "x" * 501}, False),
+    ("a URL counts 23", lambda: {"status": "x" * 476 + " https://example.org/" + "y" * 300}, True),
+    ("and one more", lambda: {"status": "x" * 477 + " https://example.org/" + "y" * 300}, False),
+    ("the warning counts", lambda: {"status": "x" * 490, "spoiler_text": "y" * 11}, False),
+    ("nothing at all", lambda: {"status": ""}, False),
+    ("an unknown visibility", lambda: {"status": "x", "visibility": "friends"}, False),
+    ("6 minutes ahead", lambda: {"status": "x", "scheduled_at": datetime.now(UTC) + timedelta(minutes=6)}, True),
+    ("4 minutes ahead", lambda: {"status": "x", "scheduled_at": datetime.now(UTC) + timedelta(minutes=4)}, False),
+]
+
+
+@pytest.mark.parametrize(("make", "taken"), [row[1:] for row in LIMITS], ids=[row[0] for row in LIMITS])
+async def test_limits_of_a_status(stand: Stand, make: Callable[[], dict[str, Any]], *, taken: bool) -> None:
+    person = await connected(stand)
+    form = {name: str(value) for name, value in make().items()}
+    headers = {"Authorization": f"Bearer {person.real.access_token}"}
+    async with stand.http.post(f"{stand.url}/mastodon/api/v1/statuses", data=form, headers=headers) as response:
+        assert response.status == (200 if taken else 422), await response.text()
+        assert taken or set(await response.json()) == {"error"}
+
+
+def test_remote_mention_counts_without_its_domain() -> None:
+    assert length("@anna@social.example hi") == len("@anna hi")
+
+
+async def test_scheduled_status_appears_with_an_id_of_its_own(stand: Stand) -> None:
+    person = await connected(stand)
+    when = datetime.now(UTC) + timedelta(hours=2)
+    scheduled = await person("status_post", "later", scheduled_at=when)
+    assert [item.id for item in await person("scheduled_statuses")] == [scheduled.id]
+    assert await person("account_statuses", (await person("me")).id) == []
+    await stand.control("clock", jump=2 * 3600 + 1)
+    [status] = await person("account_statuses", (await person("me")).id)
+    assert status.id != scheduled.id
+    assert await person("scheduled_statuses") == []
+    for number in range(25):
+        await person("status_post", "x", scheduled_at=when + timedelta(days=3, seconds=number))
+    with pytest.raises(mastodon.MastodonAPIError, match="exceeded the limit"):
+        await person("status_post", "x", scheduled_at=when + timedelta(days=3, minutes=1))
+
+
+async def test_limits_of_calls_are_told_in_iso_8601(stand: Stand) -> None:
+    person = await connected(stand)
+    url, headers = f"{stand.url}/mastodon/api/v1", {"Authorization": f"Bearer {person.real.access_token}"}
+    statuses = []
+    for _ in range(301):
+        async with stand.http.get(f"{url}/accounts/verify_credentials", headers=headers) as response:
+            statuses.append(response.status)
+            last = response.headers
+    assert statuses == [200] * 300 + [429]
+    assert (last["X-RateLimit-Limit"], last["X-RateLimit-Remaining"]) == ("300", "0")
+    reset = datetime.fromisoformat(last["X-RateLimit-Reset"])
+    assert timedelta(0) < reset - datetime.now(UTC) <= timedelta(minutes=5)
+    await stand.control("clock", jump=301)
+    assert (await person("me")).username == "alice"
+    for number in range(31):
+        form = {"file": PNG}
+        async with stand.http.post(f"{url}/media", data=multipart(form), headers=headers) as response:
+            assert response.status == (200 if number < 30 else 429)
+
+
+def multipart(files: dict[str, bytes]) -> Any:
+    import aiohttp
+
+    form = aiohttp.FormData()
+    for name, content in files.items():
+        form.add_field(name, content, filename="a.png", content_type="image/png")
+    return form
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/nowhere"),
+        ("PATCH", "/api/v1/statuses"),
+        ("GET", "/api/v1/statuses/x"),
+        ("GET", "/api/v1/accounts/1/statuses"),
+        ("POST", "/api/v1/statuses"),
+        ("POST", "/api/v1/apps"),
+        ("POST", "/oauth/token"),
+        ("GET", "/oauth/authorize"),
+        ("PUT", "/api/v1/media/1"),
+    ],
+)
+async def test_what_it_does_not_know_is_answered_in_its_own_words(stand: Stand, method: str, path: str) -> None:
+    async with stand.http.request(method, f"{stand.url}/mastodon{path}", data=b"\xff{") as response:
+        assert 400 <= response.status < 500
+        assert "error" in await response.json()
