@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlencode
 
 from multidict import MultiMapping
 
@@ -71,6 +72,12 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+def redirect(address: str, query: Mapping[str, str]) -> Answer:
+    """Back to the application, with ``query`` added to its address."""
+    joint = "&" if "?" in address else "?"
+    return Answer(302, "", {"Location": f"{address}{joint}{urlencode(query)}"})
+
+
 class Refusal(Exception):  # noqa: N818  an answer, in the platform's own envelope
     def __init__(self, answer: Answer) -> None:
         super().__init__(answer.status)
@@ -111,6 +118,8 @@ class Platform:
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
+        self.redirect_uris: set[str] = set()
+        """Callback addresses of its application, as one would enter them in the platform's portal."""
 
     def routes(self) -> Sequence[Route]:
         raise NotImplementedError

@@ -45,6 +45,7 @@ class Server:
         app.router.add_post("/_sandbox/faults", self._add_fault)
         app.router.add_delete("/_sandbox/faults", self._clear_faults)
         app.router.add_post("/_sandbox/clock", self._move_clock)
+        app.router.add_post("/_sandbox/redirects", self._allow_redirect)
         app.router.add_post("/_sandbox/reset", self._reset)
         for name, platform in self.platforms.items():
             end = "{slash:/?}" if platform.slash_ignored else ""
@@ -107,6 +108,16 @@ class Server:
         except (ValueError, TypeError) as error:
             return web.json_response({"error": str(error)}, status=400)
         return web.json_response({"now": self.clock.now().isoformat()})
+
+    async def _allow_redirect(self, request: web.Request) -> web.Response:
+        """What one would do in a platform's developer portal: enter a callback address."""
+        wish = parsed_json(await request.read())
+        platform = self.platforms.get(str(wish.get("platform"))) if isinstance(wish, dict) else None
+        if platform is None or not isinstance(wish.get("redirect_uri"), str):
+            error = f"platform is one of {', '.join(self.platforms)}, and redirect_uri is text"
+            return web.json_response({"error": error}, status=400)
+        platform.redirect_uris.add(wish["redirect_uri"])
+        return web.json_response({"redirect_uris": sorted(platform.redirect_uris)})
 
     async def _reset(self, _: web.Request) -> web.Response:
         self.reset()

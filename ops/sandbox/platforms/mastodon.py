@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlencode
 
 from ops.sandbox import consent
-from ops.sandbox.contract import Answer, Call, Platform, Refusal, Route, Sandbox, Upload
+from ops.sandbox.contract import Answer, Call, Platform, Refusal, Route, Sandbox, Upload, redirect
 
 VERSION = "4.6.2"
 CHARACTERS, ATTACHMENTS, URL_CHARACTERS = 500, 4, 23
@@ -257,7 +256,7 @@ class Mastodon(Platform):
         account = call.text("account") or ""
         if call.text("decision") != "approve" or not granted or account not in self.accounts:
             denied = {"error": "access_denied", "error_description": "The resource owner denied the request."}
-            return _redirect(redirect_uri, denied | back)
+            return redirect(redirect_uri, denied | back)
         if not set(granted) <= set(app.scopes):
             raise _refused(400, "invalid_scope", "The requested scope is invalid, unknown, or malformed.")
         code = self._secret()
@@ -265,7 +264,7 @@ class Mastodon(Platform):
         self.codes[code] = Code(app, account, granted, redirect_uri, call.text("code_challenge"), expires)
         if redirect_uri == OUT_OF_BAND:
             return Answer(content=f"<!doctype html><p>Copy this code:</p><code>{code}</code>")
-        return _redirect(redirect_uri, {"code": code} | back)
+        return redirect(redirect_uri, {"code": code} | back)
 
     def _asked(self, call: Call) -> tuple[App, list[str]]:
         app = self.apps.get(call.text("client_id") or "")
@@ -743,8 +742,3 @@ def _error(status: int, error: str, description: str | None = None) -> Answer:
 
 def _refused(status: int, error: str, description: str | None = None) -> Refusal:
     return Refusal(_error(status, error, description))
-
-
-def _redirect(address: str, query: dict[str, str]) -> Answer:
-    joint = "&" if "?" in address else "?"
-    return Answer(302, "", {"Location": f"{address}{joint}{urlencode(query)}"})

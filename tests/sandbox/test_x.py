@@ -1,0 +1,323 @@
+"""``x.md`` by its numbers, and a client that nobody here wrote."""
+
+import asyncio
+import base64
+import hashlib
+import io
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import aiohttp
+import pytest
+import requests
+import tweepy
+from requests.adapters import HTTPAdapter
+
+from ops.sandbox.platforms.x import CLIENT_ID, CLIENT_SECRET, weighted
+from tests.sandbox.conftest import Stand
+
+CALLBACK = "https://app.example/callback"
+SCOPES = ["tweet.read", "tweet.write", "users.read", "media.write", "offline.access"]
+BASIC = {"Authorization": "Basic " + base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()}
+VERIFIER = "v" * 64
+
+
+class Elsewhere(HTTPAdapter):
+    """tweepy has X's host written into it: this is its base URL."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._url = url
+
+    def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
+        request.url = self._url + str(request.path_url)
+        return super().send(request, *arguments, **options)
+
+
+def rerouted(session: requests.Session, stand: Stand) -> None:
+    session.mount("https://api.twitter.com", Elsewhere(f"{stand.url}/x"))
+
+
+@dataclass
+class Person:
+    """With a token; ``call`` is for what tweepy has no word for."""
+
+    stand: Stand
+    token: dict[str, Any]
+
+    async def call(self, method: str, path: str, **options: Any) -> tuple[int, dict[str, Any]]:
+        headers = {"Authorization": f"Bearer {self.token['access_token']}"}
+        async with self.stand.http.request(method, f"{self.stand.url}/x{path}", headers=headers, **options) as response:
+            return response.status, await response.json() if response.content_type == "application/json" else {}
+
+    async def post(self, **fields: Any) -> int:
+        return (await self.call("POST", "/2/tweets", json=fields))[0]
+
+
+def question(stand: Stand, scopes: list[str] = SCOPES, **other: str) -> str:
+    digest = hashlib.sha256(VERIFIER.encode()).digest()
+    query = {
+        "response_type": "code",
+        "client_id": CLIENT_ID,
+        "redirect_uri": CALLBACK,
+        "scope": " ".join(scopes),
+        "state": "s1",
+        "code_challenge": base64.urlsafe_b64encode(digest).decode().rstrip("="),
+        "code_challenge_method": "S256",
+        **other,
+    }
+    return f"{stand.url}/x/i/oauth2/authorize?{urlencode(query)}"
+
+
+async def code_of(stand: Stand, account: str = "alice", scopes: list[str] = SCOPES) -> str:
+    await stand.control("redirects", platform="x", redirect_uri=CALLBACK)
+    answer: dict[str, str] = await stand.consent(question(stand, scopes), account=account)
+    return answer["code"]
+
+
+async def grant(stand: Stand, headers: dict[str, str] = BASIC, **form: str) -> tuple[int, dict[str, Any]]:
+    async with stand.http.post(f"{stand.url}/x/2/oauth2/token", data=form, headers=headers) as response:
+        return response.status, await response.json()
+
+
+async def exchange(stand: Stand, code: str, **other: str) -> tuple[int, dict[str, Any]]:
+    form = {"grant_type": "authorization_code", "code": code, "redirect_uri": CALLBACK, "code_verifier": VERIFIER}
+    return await grant(stand, **(form | other))
+
+
+async def connected(stand: Stand, account: str = "alice", scopes: list[str] = SCOPES) -> Person:
+    status, token = await exchange(stand, await code_of(stand, account, scopes))
+    assert status == 200, token
+    return Person(stand, token)
+
+
+async def test_stranger_authorises_and_posts(stand: Stand) -> None:
+    await stand.control("redirects", platform="x", redirect_uri=CALLBACK)
+    handler = tweepy.OAuth2UserHandler(
+        client_id=CLIENT_ID, client_secret=CLIENT_SECRET, redirect_uri=CALLBACK, scope=SCOPES
+    )
+    rerouted(handler, stand)
+    asked = urlsplit(handler.get_authorization_url())
+    answer = await stand.consent(f"{stand.url}/x{asked.path}?{asked.query}")
+    token = await asyncio.to_thread(handler.fetch_token, f"{CALLBACK}?{urlencode(answer)}")
+    assert token["expires_in"] == 7200
+    client = tweepy.Client(token["access_token"])
+    rerouted(client.session, stand)
+
+    async def do(name: str, *arguments: Any, **options: Any) -> Any:
+        return await asyncio.to_thread(getattr(client, name), *arguments, user_auth=False, **options)
+
+    me = (await do("get_me")).data
+    assert me.username == "alice"
+    created = (await do("create_tweet", text="Hello, café")).data
+    reply = (await do("create_tweet", text="And more", in_reply_to_tweet_id=created["id"])).data
+    found = (await do("get_users_tweets", me.id, max_results=5)).data
+    assert [str(tweet.id) for tweet in found] == [reply["id"], created["id"]]
+    with pytest.raises(tweepy.Forbidden, match="duplicate content"):
+        await do("create_tweet", text="Hello, café")
+    await do("delete_tweet", reply["id"])
+    both = await do("get_tweets", [created["id"], reply["id"]])
+    assert [tweet.text for tweet in both.data] == ["Hello, café"]
+    assert both.errors[0]["title"] == "Not Found Error", "partial success"
+    assert [post["text"] for post in await stand.ledger("post")] == ["Hello, café", "And more"]
+
+
+async def test_code_lives_for_30_seconds_and_works_once(stand: Stand) -> None:
+    code = await code_of(stand)
+    await stand.control("clock", jump=29)
+    assert (await exchange(stand, code))[0] == 200
+    assert (await exchange(stand, code))[0] == 400
+    late = await code_of(stand)
+    await stand.control("clock", jump=31)
+    status, answer = await exchange(stand, late)
+    assert (status, answer["error_description"]) == (400, "Value passed for the authorization code was invalid.")
+    assert (await exchange(stand, await code_of(stand), code_verifier="w" * 64))[0] == 400
+    assert (await exchange(stand, await code_of(stand), redirect_uri="https://app.example/other"))[0] == 400
+    status, answer = await grant(stand, {}, grant_type="refresh_token", refresh_token="x")
+    assert (status, answer["error"]) == (401, "unauthorized_client"), "forgotten Basic"
+
+
+async def test_refresh_tokens_rotate_and_an_old_one_ends_the_family(stand: Stand) -> None:
+    person = await connected(stand)
+    await stand.control("clock", jump=7201)
+    assert (await person.call("GET", "/2/users/me"))[0] == 401
+    first = person.token["refresh_token"]
+    status, second = await grant(stand, grant_type="refresh_token", refresh_token=first)
+    assert status == 200
+    assert second["refresh_token"] != first
+    person.token = second
+    assert (await person.call("GET", "/2/users/me"))[0] == 200
+    assert (await grant(stand, grant_type="refresh_token", refresh_token=first))[0] == 400
+    assert (await person.call("GET", "/2/users/me"))[0] == 401, "the whole family"
+    assert (await grant(stand, grant_type="refresh_token", refresh_token=second["refresh_token"]))[0] == 400
+    without = await connected(stand, scopes=["tweet.read", "users.read"])
+    assert "refresh_token" not in without.token
+    assert await without.post(text="no") == 403
+
+
+async def test_revoked_token_is_of_no_use(stand: Stand) -> None:
+    person = await connected(stand)
+    form = {"token": person.token["refresh_token"]}
+    async with stand.http.post(f"{stand.url}/x/2/oauth2/revoke", data=form, headers=BASIC) as response:
+        assert response.status == 200
+    assert (await person.call("GET", "/2/users/me"))[0] == 401
+    assert {entry["fate"] for entry in await stand.ledger("token")} == {"revoked"}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"redirect_uri": "https://app.example/other"},
+        {"client_id": "somebody"},
+        {"response_type": "token"},
+        {"state": ""},
+        {"state": "s" * 501},
+        {"code_challenge": ""},
+        {"code_challenge_method": "s256"},
+        {"scope": "tweet.read everything"},
+    ],
+    ids=str,
+)
+async def test_wrong_question_is_refused(stand: Stand, other: dict[str, str]) -> None:
+    await stand.control("redirects", platform="x", redirect_uri=CALLBACK)
+    async with stand.http.get(question(stand, **other), allow_redirects=False) as response:
+        assert response.status == 400
+        assert set(await response.json()) == {"error", "error_description"}
+
+
+async def test_person_may_deny(stand: Stand) -> None:
+    await stand.control("redirects", platform="x", redirect_uri=CALLBACK)
+    assert await stand.consent(question(stand), "deny") == {"error": "access_denied", "state": "s1"}
+
+
+POSTS: list[tuple[str, dict[str, Any], int]] = [
+    ("280 characters", {"text": "x" * 280}, 201),
+    ("281 characters", {"text": "x" * 281}, 400),
+    ("140 emoji", {"text": "\U0001f600" * 140}, 201),
+    ("141 emoji", {"text": "\U0001f600" * 141}, 400),
+    ("CJK counts twice", {"text": "\u6f22" * 141}, 400),
+    ("a URL counts 23", {"text": "x" * 256 + " https://example.org/" + "y" * 300}, 201),
+    ("and one more", {"text": "x" * 257 + " https://example.org/" + "y" * 300}, 400),
+    ("nothing", {}, 400),
+    ("a key that is not in the schema", {"text": "x", "idempotency_key": "1"}, 400),
+    ("media that is not there", {"text": "x", "media": {"media_ids": ["1"]}}, 400),
+    ("5 media", {"text": "x", "media": {"media_ids": ["1", "2", "3", "4", "5"]}}, 400),
+    ("an answer to nobody", {"text": "x", "reply": {"in_reply_to_tweet_id": "1"}}, 400),
+    ("a poll", {"text": "x", "poll": {"options": ["a", "b"], "duration_minutes": 5}}, 201),
+    ("a poll of one", {"text": "x", "poll": {"options": ["a"], "duration_minutes": 5}}, 400),
+    ("a poll of 4 minutes", {"text": "x", "poll": {"options": ["a", "b"], "duration_minutes": 4}}, 400),
+    ("a long option", {"text": "x", "poll": {"options": ["a", "b" * 26], "duration_minutes": 5}}, 400),
+]
+
+
+@pytest.mark.parametrize(("fields", "status"), [row[1:] for row in POSTS], ids=[row[0] for row in POSTS])
+async def test_limits_of_a_post(stand: Stand, fields: dict[str, Any], status: int) -> None:
+    found, answer = await (await connected(stand)).call("POST", "/2/tweets", json=fields)
+    assert found == status, answer
+    assert status == 201 or answer["type"] == "https://api.x.com/2/problems/invalid-request"
+    assert len(await stand.ledger("post")) == (status == 201)
+
+
+def test_length_is_of_the_normalised_text() -> None:
+    assert weighted("e\u0301") == weighted("é") == 1
+
+
+def part(content: bytes, index: int | None = None, **fields: str) -> aiohttp.FormData:
+    form = aiohttp.FormData()
+    form.add_field("media", io.BytesIO(content), filename="blob", content_type="image/png")
+    if index is not None:
+        form.add_field("segment_index", str(index))
+    for name, value in fields.items():
+        form.add_field(name, value)
+    return form
+
+
+async def video(person: Person, *segments: bytes, total: int | None = None) -> str:
+    size = sum(map(len, segments)) if total is None else total
+    wish = {"media_type": "video/mp4", "media_category": "tweet_video", "total_bytes": size}
+    status, answer = await person.call("POST", "/2/media/upload/initialize", json=wish)
+    assert status == 200, answer
+    for index, segment in enumerate(segments):
+        path = f"/2/media/upload/{answer['data']['id']}/append"
+        assert (await person.call("POST", path, data=part(segment, index)))[0] == 200
+    return str(answer["data"]["id"])
+
+
+async def test_video_goes_up_in_segments_and_is_processed(stand: Stand) -> None:
+    person = await connected(stand)
+    number = await video(person, b"a" * 2**20, b"b" * 2**20, b"c")
+    assert await person.post(text="too soon", media={"media_ids": [number]}) == 400
+    status, answer = await person.call("POST", f"/2/media/upload/{number}/finalize")
+    assert (status, answer["data"]["size"]) == (200, 2 * 2**20 + 1)
+    seen = []
+    for _ in range(4):
+        query = {"media_id": number, "command": "STATUS"}
+        info = (await person.call("GET", "/2/media/upload", params=query))[1]["data"]["processing_info"]
+        seen.append(info["state"])
+        await stand.control("clock", jump=info.get("check_after_secs", 0) + 1)
+    assert seen == ["pending", "in_progress", "in_progress", "succeeded"]
+    assert await person.post(media={"media_ids": [number]}) == 201
+    assert await person.post(text="mixed", media={"media_ids": [number, await image(person)]}) == 400
+
+
+async def image(person: Person, content: bytes = b"png") -> str:
+    status, answer = await person.call("POST", "/2/media/upload", data=part(content, media_category="tweet_image"))
+    assert (status, "processing_info" in answer["data"]) == (200, False), "ready at once"
+    return str(answer["data"]["id"])
+
+
+async def test_upload_that_does_not_add_up_is_refused(stand: Stand) -> None:
+    person = await connected(stand)
+    short = await video(person, b"abc", total=4)
+    assert (await person.call("POST", f"/2/media/upload/{short}/finalize"))[0] == 400
+    path = f"/2/media/upload/{short}/append"
+    assert (await person.call("POST", path, data=part(b"x", 1000)))[0] == 400, "segments 0 to 999"
+    assert (await person.call("POST", path, data=part(b"x" * 5 * 2**20, 1)))[0] == 413, "the edge"
+    assert (await person.call("POST", path, data=part(b"d", 2)))[0] == 200
+    assert (await person.call("POST", f"/2/media/upload/{short}/finalize"))[0] == 400, "a gap"
+    too_large = {"media_type": "video/mp4", "media_category": "tweet_video", "total_bytes": 512 * 2**20 + 1}
+    assert (await person.call("POST", "/2/media/upload/initialize", json=too_large))[0] == 400
+    other = await connected(stand, "bob")
+    assert (await other.call("POST", f"/2/media/upload/{short}/finalize"))[0] == 400, "somebody else's"
+
+
+async def test_broken_video_fails_and_old_media_expires(stand: Stand) -> None:
+    person = await connected(stand)
+    number = await video(person, b"corrupt")
+    await person.call("POST", f"/2/media/upload/{number}/finalize")
+    await stand.control("clock", jump=16)
+    query = {"media_id": number, "command": "STATUS"}
+    answer = (await person.call("GET", "/2/media/upload", params=query))[1]
+    assert answer["data"]["processing_info"]["state"] == "failed"
+    picture = await image(person)
+    metadata = {"id": picture, "metadata": {"alt_text": {"text": "a" * 1000}}}
+    assert (await person.call("POST", "/2/media/metadata", json=metadata))[0] == 200
+    metadata["metadata"] = {"alt_text": {"text": "a" * 1001}}
+    assert (await person.call("POST", "/2/media/metadata", json=metadata))[0] == 400
+    await stand.control("clock", jump=86401)
+    person.token = (await connected(stand)).token
+    assert await person.post(text="late", media={"media_ids": [picture]}) == 400
+
+
+async def test_hundred_posts_in_a_quarter_of_an_hour(stand: Stand) -> None:
+    person, other = await connected(stand), await connected(stand, "bob")
+    assert [await person.post(text=f"n{number}") for number in range(101)] == [201] * 100 + [429]
+    assert await other.post(text="mine") == 201
+    headers = {"Authorization": f"Bearer {person.token['access_token']}"}
+    async with stand.http.post(f"{stand.url}/x/2/tweets", json={"text": "x"}, headers=headers) as response:
+        assert response.headers["x-rate-limit-remaining"] == "0"
+        reset = int(response.headers["x-rate-limit-reset"])
+        assert 0 < reset - stand.server.clock.seconds() <= 900, "epoch seconds"
+        assert (await response.json())["type"].endswith("/rate-limit-exceeded")
+    await stand.control("clock", jump=901)
+    assert await person.post(text="again") == 201
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/2/nowhere"), ("PUT", "/2/tweets"), ("POST", "/2/tweets"), ("GET", "/2/tweets?ids=")]
+)
+async def test_what_it_does_not_know_is_a_problem_document(stand: Stand, method: str, path: str) -> None:
+    async with stand.http.request(method, f"{stand.url}/x{path}", data=b"\xff{") as response:
+        assert response.status in (401, 404)
+        assert {"type", "title", "detail"} <= set(await response.json())
