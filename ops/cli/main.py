@@ -232,12 +232,13 @@ def db_seed() -> None:
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8090, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--seed", default=1, show_default=True, help="The same seed makes the same world.")
-def sandbox(host: str, port: int, seed: int) -> None:
+@click.option("--remember", default=10_000, show_default=True, type=click.IntRange(1), help="Calls kept in the ledger.")
+def sandbox(host: str, port: int, seed: int, remember: int) -> None:
     """Stand in for the platforms on this machine, with a ledger of all that was asked and done."""
     from ops.cli.sandbox import sandbox as program
 
     logs.configure()
-    run(program(host, port, seed))
+    run(program(host, port, seed, remember))
 
 
 @main.command()

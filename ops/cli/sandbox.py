@@ -7,10 +7,10 @@ from ops.cli import wiring
 from ops.sandbox.server import Server
 
 
-async def sandbox(host: str, port: int, seed: int) -> None:
+async def sandbox(host: str, port: int, seed: int, remember: int) -> None:
     """Run until SIGTERM. Raises ClickException where the address is taken."""
     stop = wiring.stop_event()
-    server = Server(seed)
+    server = Server(seed, remember)
     runner = web.AppRunner(server.app(), access_log=None, handle_signals=False, shutdown_timeout=1)
     await runner.setup()
     try:

@@ -7,6 +7,7 @@ import aiohttp
 import pytest
 
 from ops.sandbox.clock import Clock
+from ops.sandbox.ledger import Ledger
 from tests.sandbox.conftest import Stand
 
 INSTANCE = "/mastodon/api/v2/instance"
@@ -87,6 +88,17 @@ async def test_wrong_wishes_are_said_to_be_wrong(stand: Stand) -> None:
             assert (await response.json())["error"]
     async with stand.http.get(f"{stand.url}/_sandbox/ledger?kind=dreams") as response:
         assert response.status == 400
+
+
+def test_ledger_forgets_the_oldest_calls_and_no_post() -> None:
+    ledger = Ledger(ring=3)
+    for number in range(5):
+        ledger.add("call", "now", "x", path=f"/{number}")
+        ledger.add("post", "now", "x", id=number)
+    assert [entry["path"] for entry in ledger.find("call")] == ["/2", "/3", "/4"]
+    assert [entry["id"] for entry in ledger.find("post", platform="x")] == [0, 1, 2, 3, 4]
+    numbers = [entry["number"] for entry in ledger.find()]
+    assert numbers == sorted(numbers)
 
 
 async def test_reset_forgets_everything_but_the_time(stand: Stand) -> None:
