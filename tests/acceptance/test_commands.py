@@ -252,11 +252,13 @@ def test_sandbox_says_where_its_platforms_are_and_ends_on_sigterm() -> None:
     with subprocess.Popen(
         command, env={"PATH": os.environ["PATH"]}, cwd="/", stdout=subprocess.PIPE, text=True
     ) as child:
-        assert child.stdout is not None
-        assert [child.stdout.readline() for _ in range(2)] == [
-            f"{name}: http://127.0.0.1:{port}/{name}\n" for name in ("mastodon", "x")
-        ]
-        taken = landfall("sandbox", "--port", str(port), check=1)
-        assert "choose another --port" in taken.stderr
-        child.terminate()
+        try:
+            assert child.stdout is not None
+            assert [child.stdout.readline() for _ in range(3)] == [
+                f"{name}: http://127.0.0.1:{port}/{name}\n" for name in ("linkedin", "mastodon", "x")
+            ]
+            taken = landfall("sandbox", "--port", str(port), check=1)
+            assert "choose another --port" in taken.stderr
+        finally:
+            child.terminate()
         assert child.wait(10) == 0

@@ -1,0 +1,460 @@
+"""LinkedIn, OAuth and the versioned REST API: contract ``linkedin.md``."""
+
+import base64
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from ops.sandbox import consent
+from ops.sandbox.contract import Answer, Call, Platform, Refusal, Route, Sandbox, redirect
+
+CLIENT_ID, CLIENT_SECRET = "sandbox-linkedin-client", "sandbox-linkedin-secret"
+CODE_SECONDS = 30 * 60
+ACCESS_SECONDS, REFRESH_SECONDS = 60 * 86400, 365 * 86400
+SCOPES = ("openid", "profile", "email", "w_member_social", "w_organization_social", "r_organization_social")
+VERSIONS = {f"20260{month}" for month in range(1, 10)}
+CHARACTERS = 3000
+DUPLICATE = timedelta(minutes=10)
+DAILY_POSTS = 150
+PART_BYTES = 4 * 2**20
+VIDEO_BYTES = (75 * 1024, 500 * 2**20)
+UPLOAD_SECONDS = 3600
+PROCESSING_SECONDS = {"image": 1.0, "document": 5.0, "video": 15.0}
+VISIBILITIES = ("PUBLIC", "CONNECTIONS", "LOGGED_IN", "CONTAINER")
+
+_ESCAPED = re.compile(r"\\([\\|{}@\[\]()<>#*_~])")
+_MENTION = re.compile(r"@\[[^\]]*\]\(urn:li:[a-zA-Z]+:\w+\)|\{hashtag\|\\#\|\w+\}")
+
+
+@dataclass
+class Code:
+    account: str
+    scopes: list[str]
+    redirect_uri: str
+    expires: datetime
+    used: bool = False
+
+
+@dataclass
+class Token:
+    account: str
+    scopes: list[str]
+    created: datetime
+    expires: datetime
+    entry: dict[str, Any]
+    revoked: bool = False
+
+
+@dataclass
+class Asset:
+    """An image, document or video. ``parts`` are kept by the tag that their upload was answered with."""
+
+    urn: str
+    kind: str
+    owner: str
+    parts: list[tuple[int, int]]
+    expires: datetime
+    uploaded: dict[int, bytes] = field(default_factory=dict)
+    ready: datetime | None = None
+
+    @property
+    def broken(self) -> bool:
+        return any(b"corrupt" in part for part in self.uploaded.values())
+
+
+@dataclass
+class Post:
+    urn: str
+    account: str
+    body: dict[str, Any]
+    shown: str
+    """What readers see: unescaped, and cut where a parenthesis stood without its backslash."""
+    created: datetime
+
+
+class LinkedIn(Platform):
+    """``partner`` is whether the application was approved for refresh tokens; most are not (``linkedin.md`` 1)."""
+
+    name = "linkedin"
+    partner = False
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        super().__init__(sandbox)
+        self._last = 7_000_000_000_000_000_000
+        self.accounts = {"alice": "aLiCe01", "bob": "bOb0002", "shop": "sHoP003"}
+        self.codes: dict[str, Code] = {}
+        self.tokens: dict[str, Token] = {}
+        self.refresh: dict[str, Token] = {}
+        self.assets: dict[str, Asset] = {}
+        self.uploads: dict[str, tuple[Asset, int]] = {}
+        self.posts: dict[str, Post] = {}
+
+    def routes(self) -> Sequence[Route]:
+        return (
+            Route("GET", "/oauth/v2/authorization", self.ask),
+            Route("POST", "/oauth/v2/authorization", self.decide),
+            Route("POST", "/oauth/v2/accessToken", self.token),
+            Route("POST", "/oauth/v2/introspectToken", self.introspect),
+            Route("POST", "/oauth/v2/revoke", self.revoke),
+            Route("GET", "/v2/userinfo", self.userinfo),
+            Route("POST", "/rest/posts", self.post),
+            Route("GET", "/rest/posts/{urn}", self.show),
+            Route("DELETE", "/rest/posts/{urn}", self.delete),
+            Route("POST", "/rest/{kind:images|documents|videos}", self.initialize_or_finalize),
+            Route("GET", "/rest/{kind:images|documents|videos}/{urn}", self.asset_status),
+            Route("PUT", "/dms-uploads/{upload}", self.put),
+        )
+
+    def unknown(self, call: Call) -> Answer:
+        return _error(404, f"No virtual resource found for {call.path}", "RESOURCE_NOT_FOUND")
+
+    def account_of(self, call: Call) -> str | None:
+        token = self.tokens.get(call.bearer or "")
+        return None if token is None else token.account
+
+    # --- OAuth (linkedin.md 1)
+
+    def ask(self, call: Call) -> Answer:
+        self._check_question(call)
+        hidden = {
+            name: call.text(name) or "" for name in ("client_id", "redirect_uri", "state", "scope", "response_type")
+        }
+        return consent.page(
+            "LinkedIn", "the application", list(self.accounts), (call.text("scope") or "").split(), hidden
+        )
+
+    def decide(self, call: Call) -> Answer:
+        self._check_question(call)
+        back, address = {"state": call.text("state") or ""}, call.text("redirect_uri") or ""
+        account = call.text("account") or ""
+        if call.text("decision") != "approve" or account not in self.accounts:
+            denied = {"error": "user_cancelled_authorize", "error_description": "The user cancelled the authorization"}
+            return redirect(address, denied | back)
+        code = self._secret()
+        # All or nothing: a member cannot untick single scopes, whatever the page offers.
+        scopes = (call.text("scope") or "").split()
+        self.codes[code] = Code(account, scopes, address, self.sandbox.clock.in_(seconds=CODE_SECONDS))
+        return redirect(address, {"code": code} | back)
+
+    def _check_question(self, call: Call) -> None:
+        if call.text("client_id") != CLIENT_ID or call.text("response_type") != "code":
+            raise _oauth(400, "invalid_request", "client_id or response_type is not valid")
+        if call.text("redirect_uri") not in self.redirect_uris:
+            raise _oauth(400, "invalid_redirect_uri", "The redirect_uri does not match the registered value")
+        scopes = (call.text("scope") or "").split()
+        if not scopes or not set(scopes) <= set(SCOPES):
+            raise _oauth(400, "unauthorized_scope_error", "Scope is not authorized for your application")
+
+    def token(self, call: Call) -> Answer:
+        self._check_client(call)
+        now = self.sandbox.clock.now()
+        if call.text("grant_type") == "refresh_token":
+            known = self.refresh.get(call.text("refresh_token") or "")
+            if known is None or known.revoked or known.expires <= now:
+                raise _oauth(400, "invalid_request", "The provided refresh token is invalid, expired or revoked")
+            # Refreshing does not extend the 365 days; access ends with them at the latest.
+            return self._issue(known.account, known.scopes, call.text("refresh_token") or "", known.expires)
+        code = self.codes.get(call.text("code") or "")
+        if (
+            call.text("grant_type") != "authorization_code"
+            or code is None
+            or code.used
+            or code.expires < now
+            or code.redirect_uri != call.text("redirect_uri")
+        ):
+            raise _oauth(400, "invalid_request", "Unable to retrieve access token: authorization code not found")
+        code.used = True
+        if not self.partner:
+            return self._issue(code.account, code.scopes, None, None)
+        refresh, until = self._secret(), now + timedelta(seconds=REFRESH_SECONDS)
+        entry = self._entry(code.account, "refresh", code.scopes)
+        self.refresh[refresh] = Token(code.account, code.scopes, now, until, entry)
+        return self._issue(code.account, code.scopes, refresh, until)
+
+    def _issue(self, account: str, scopes: list[str], refresh: str | None, until: datetime | None) -> Answer:
+        now, access = self.sandbox.clock.now(), self._secret()
+        expires = now + timedelta(seconds=ACCESS_SECONDS)
+        expires = expires if until is None else min(expires, until)
+        self.tokens[access] = Token(account, scopes, now, expires, self._entry(account, "access", scopes))
+        answer = {
+            "access_token": access,
+            "expires_in": round((expires - now).total_seconds()),
+            "scope": ",".join(scopes),
+            "token_type": "Bearer",
+        }
+        if refresh is not None and until is not None:
+            left = round((until - now).total_seconds())
+            answer |= {"refresh_token": refresh, "refresh_token_expires_in": left}
+        return Answer(content=answer)
+
+    def _entry(self, account: str, use: str, scopes: list[str]) -> dict[str, Any]:
+        return self.record("token", account=account, use=use, scope=" ".join(scopes), fate="live")
+
+    def introspect(self, call: Call) -> Answer:
+        self._check_client(call)
+        known = self.tokens.get(call.text("token") or "")
+        if known is None:
+            return Answer(content={"active": False})
+        active = not known.revoked and known.expires > self.sandbox.clock.now()
+        return Answer(
+            content={
+                "active": active,
+                "status": "active" if active else "revoked" if known.revoked else "expired",
+                "scope": ",".join(known.scopes),
+                "client_id": CLIENT_ID,
+                "auth_type": "3L",
+                "created_at": int(known.created.timestamp()),
+                "authorized_at": int(known.created.timestamp()),
+                "expires_at": int(known.expires.timestamp()),
+            }
+        )
+
+    def revoke(self, call: Call) -> Answer:
+        """No official page was found; this is what clients do."""
+        self._check_client(call)
+        for known in (self.tokens.get(call.text("token") or ""), self.refresh.get(call.text("token") or "")):
+            if known is not None:
+                known.revoked = True
+                known.entry["fate"] = "revoked"
+        return Answer()
+
+    def _check_client(self, call: Call) -> None:
+        if call.text("client_id") != CLIENT_ID or call.text("client_secret") != CLIENT_SECRET:
+            raise _oauth(401, "invalid_client", "Client authentication failed")
+
+    def _person(self, call: Call, *scopes: str) -> str:
+        """Whose token this is, if it carries one of these scopes."""
+        token = self.tokens.get(call.bearer or "")
+        if token is None:
+            raise Refusal(_error(401, "Invalid access token", "INVALID_ACCESS_TOKEN"))
+        if token.revoked:
+            raise Refusal(
+                _error(401, "The token used in the request has been revoked by the user", "REVOKED_ACCESS_TOKEN")
+            )
+        if token.expires <= self.sandbox.clock.now():
+            raise Refusal(_error(401, "The token used in the request has expired", "EXPIRED_ACCESS_TOKEN"))
+        if not set(scopes) & set(token.scopes):
+            raise Refusal(_error(403, "Not enough permissions to access this resource", "ACCESS_DENIED"))
+        return token.account
+
+    def _versioned(self, call: Call) -> None:
+        """There is no default version, and a retired one is 426 (linkedin.md 3)."""
+        version = call.headers.get("linkedin-version")
+        if version is None:
+            raise Refusal(_error(400, "A version must be present. Please specify a version", "VERSION_MISSING"))
+        if version not in VERSIONS:
+            raise Refusal(_error(426, f"Requested version {version}01 is not active", "NONEXISTENT_VERSION"))
+
+    def userinfo(self, call: Call) -> Answer:
+        account = self._person(call, "openid", "profile")
+        name = account.title()
+        return Answer(
+            content={
+                "sub": self.accounts[account],
+                "name": f"{name} Sandbox",
+                "given_name": name,
+                "family_name": "Sandbox",
+                "locale": {"country": "US", "language": "en"},
+                "email": f"{account}@example.org",
+            }
+        )
+
+    # --- posts (linkedin.md 4)
+
+    def post(self, call: Call) -> Answer:
+        self._versioned(call)
+        account = self._person(call, "w_member_social", "w_organization_social")
+        body = dict(call.fields)
+        self._check_post(body, account)
+        now = self.sandbox.clock.now()
+        for other in self.posts.values():
+            if other.account == account and other.body == body and now - other.created < DUPLICATE:
+                raise Refusal(_error(422, f"Content is a duplicate of {other.urn}", "DUPLICATE_POST"))
+        today = sum(
+            p.account == account and p.created.date() == now.astimezone(UTC).date() for p in self.posts.values()
+        )
+        if today >= DAILY_POSTS:
+            raise Refusal(_error(429, "Resource level throttle limit for calls to this resource is reached.", None))
+        urn = f"urn:li:share:{self._id()}"
+        self.posts[urn] = Post(urn, account, body, shown(str(body.get("commentary") or "")), now)
+        self.record("post", account=account, id=urn, text=self.posts[urn].shown, commentary=body.get("commentary"))
+        return Answer(201, "", {"x-restli-id": urn})
+
+    def _check_post(self, body: dict[str, Any], account: str) -> None:
+        if body.get("author") != self._urn(account):
+            raise Refusal(_error(403, "Field Value validation failed in REQUEST_BODY: author", "ACCESS_DENIED"))
+        distribution = body.get("distribution")
+        feed = distribution.get("feedDistribution") if isinstance(distribution, dict) else None
+        if (
+            body.get("visibility") not in VISIBILITIES
+            or body.get("lifecycleState") != "PUBLISHED"
+            or feed not in ("MAIN_FEED", "NONE")
+        ):
+            raise _invalid("visibility, lifecycleState or distribution")
+        if len(str(body.get("commentary") or "")) > CHARACTERS:
+            raise _invalid(f"commentary is longer than {CHARACTERS} characters")
+        content = body.get("content")
+        if content is None and not body.get("commentary"):
+            raise _invalid("commentary or content")
+        for urn in _attached(content):
+            asset = self.assets.get(urn)
+            if asset is None or asset.owner != account:
+                raise Refusal(_error(400, f"{urn} is not an asset of the author", "INVALID_IMAGE_ID"))
+            if asset.ready is None:
+                raise Refusal(_error(400, f"{urn} waits for its upload", "MEDIA_ASSET_WAITING_UPLOAD"))
+
+    def show(self, call: Call) -> Answer:
+        self._versioned(call)
+        self._person(call, "r_organization_social")
+        post = self.posts.get(call.parts["urn"])
+        if post is None:
+            raise Refusal(_error(404, "Post is not found", "NOT_FOUND"))
+        return Answer(content=post.body | {"id": post.urn, "createdAt": int(post.created.timestamp() * 1000)})
+
+    def delete(self, call: Call) -> Answer:
+        self._versioned(call)
+        account = self._person(call, "w_member_social", "w_organization_social")
+        post = self.posts.get(call.parts["urn"])
+        if post is not None and post.account != account:
+            raise Refusal(_error(403, "Not the author", "ACCESS_DENIED"))
+        self.posts.pop(call.parts["urn"], None)
+        return Answer(204, "")
+
+    # --- media (linkedin.md 5)
+
+    def initialize_or_finalize(self, call: Call) -> Answer:
+        self._versioned(call)
+        account = self._person(call, "w_member_social", "w_organization_social")
+        kind = call.parts["kind"].removesuffix("s")
+        action = call.query.get("action")
+        if action == "finalizeUpload" and kind == "video":
+            return self._finalize(call, account)
+        if action != "initializeUpload":
+            raise _invalid("action")
+        wish = call.fields.get("initializeUploadRequest")
+        if not isinstance(wish, dict) or wish.get("owner") != self._urn(account):
+            raise _invalid("initializeUploadRequest.owner")
+        return self._initialize(call, account, kind, wish)
+
+    def _initialize(self, call: Call, account: str, kind: str, wish: dict[str, Any]) -> Answer:
+        parts = [(0, 0)]
+        if kind == "video":
+            size = wish.get("fileSizeBytes")
+            if not isinstance(size, int) or not VIDEO_BYTES[0] <= size <= VIDEO_BYTES[1]:
+                raise _invalid("fileSizeBytes")
+            parts = [(first, min(first + PART_BYTES, size) - 1) for first in range(0, size, PART_BYTES)]
+        expires = self.sandbox.clock.in_(seconds=UPLOAD_SECONDS)
+        asset = Asset(f"urn:li:{kind}:{self._secret()[:16]}", kind, account, parts, expires)
+        self.assets[asset.urn] = asset
+        urls = []
+        for index in range(len(parts)):
+            upload = self._secret()
+            self.uploads[upload] = (asset, index)
+            urls.append(f"{call.base}/dms-uploads/{upload}")
+        until = int(expires.timestamp() * 1000)
+        if kind != "video":
+            return Answer(content={"value": {"uploadUrl": urls[0], "uploadUrlExpiresAt": until, kind: asset.urn}})
+        instructions = [
+            {"uploadUrl": url, "firstByte": first, "lastByte": last}
+            for url, (first, last) in zip(urls, parts, strict=True)
+        ]
+        value = {"video": asset.urn, "uploadToken": "", "uploadUrlsExpireAt": until, "uploadInstructions": instructions}
+        return Answer(content={"value": value})
+
+    def put(self, call: Call) -> Answer:
+        """The bytes: images and documents with the token, parts of a video without."""
+        found = self.uploads.get(call.parts["upload"])
+        if found is None or found[0].expires < self.sandbox.clock.now():
+            raise Refusal(_error(400, "The upload URL has expired", "EXPIRED_UPLOAD_URL"))
+        asset, index = found
+        if asset.kind == "video":
+            first, last = asset.parts[index]
+            if len(call.body) != last - first + 1:
+                raise Refusal(_error(400, f"expected bytes {first} to {last}, both of them included", None))
+            asset.uploaded[index] = call.body
+            return Answer(200, "", {"ETag": f'"{_tag(asset, index)}"'})
+        if self.account_of(call) != asset.owner:
+            raise Refusal(_error(401, "Invalid access token", "INVALID_ACCESS_TOKEN"))
+        asset.uploaded[0] = call.body
+        asset.ready = self.sandbox.clock.in_(seconds=PROCESSING_SECONDS[asset.kind])
+        return Answer(201, "")
+
+    def _finalize(self, call: Call, account: str) -> Answer:
+        wish = call.fields.get("finalizeUploadRequest")
+        asset = self.assets.get(str(wish.get("video"))) if isinstance(wish, dict) else None
+        if not isinstance(wish, dict) or asset is None or asset.owner != account:
+            raise _invalid("finalizeUploadRequest.video")
+        given = [str(tag).strip('"') for tag in wish.get("uploadedPartIds", [])]
+        if sorted(asset.uploaded) != list(range(len(asset.parts))) or given != [
+            _tag(asset, index) for index in range(len(asset.parts))
+        ]:
+            raise _invalid("uploadedPartIds: every part, in order")
+        asset.ready = self.sandbox.clock.in_(seconds=PROCESSING_SECONDS["video"])
+        return Answer(200, "")
+
+    def asset_status(self, call: Call) -> Answer:
+        self._versioned(call)
+        # With w_member_social alone the status may not be read.
+        account = self._person(call, "w_organization_social", "r_organization_social")
+        asset = self.assets.get(call.parts["urn"])
+        if asset is None or asset.owner != account:
+            raise Refusal(_error(404, "Asset is not found", "NOT_FOUND"))
+        if asset.ready is None:
+            status = "WAITING_UPLOAD"
+        elif asset.ready > self.sandbox.clock.now():
+            status = "PROCESSING"
+        else:
+            status = "PROCESSING_FAILED" if asset.broken else "AVAILABLE"
+        return Answer(content={"id": asset.urn, "owner": self._urn(account), "status": status})
+
+    def _urn(self, account: str) -> str:
+        return f"urn:li:person:{self.accounts[account]}"
+
+    def _id(self) -> str:
+        self._last += self.sandbox.chance.randrange(1, 1000)
+        return str(self._last)
+
+    def _secret(self) -> str:
+        return base64.urlsafe_b64encode(self.sandbox.chance.randbytes(48)).decode().rstrip("=")
+
+
+PLATFORM = LinkedIn
+
+
+def shown(commentary: str) -> str:
+    """Little text as readers see it: an opening parenthesis without its backslash silently ends it (4.1)."""
+    kept = _MENTION.sub(lambda m: "\x00" * len(m.group()), _ESCAPED.sub("\x01\x01", commentary))
+    cut = kept.find("(")
+    return _ESCAPED.sub(r"\1", commentary if cut < 0 else commentary[:cut])
+
+
+def _attached(content: Any) -> list[str]:
+    """The assets that a post names."""
+    if not isinstance(content, dict):
+        return []
+    media, many = content.get("media"), content.get("multiImage")
+    found = [media.get("id")] if isinstance(media, dict) else []
+    if isinstance(many, dict):
+        images = many.get("images")
+        if not isinstance(images, list) or not 2 <= len(images) <= 20:
+            raise _invalid("multiImage.images holds 2 to 20 images")
+        found += [image.get("id") if isinstance(image, dict) else None for image in images]
+    return [str(urn) for urn in found]
+
+
+def _tag(asset: Asset, index: int) -> str:
+    return f"{asset.urn.rpartition(':')[2]}-{index}"
+
+
+def _error(status: int, message: str, code: str | None) -> Answer:
+    return Answer(status, {"status": status, "message": message} | ({"code": code} if code else {}))
+
+
+def _invalid(what: str) -> Refusal:
+    return Refusal(_error(422, f"Field Value validation failed in REQUEST_BODY: {what}", "FIELD_INVALID"))
+
+
+def _oauth(status: int, error: str, description: str) -> Refusal:
+    return Refusal(Answer(status, {"error": error, "error_description": description}))

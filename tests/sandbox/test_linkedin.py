@@ -1,0 +1,290 @@
+"""``linkedin.md`` by its numbers."""
+
+import io
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import pytest
+
+from ops.sandbox.platforms.linkedin import CLIENT_ID, CLIENT_SECRET, LinkedIn, shown
+from tests.sandbox.conftest import Stand
+
+CALLBACK = "https://app.example/callback"
+SCOPES = "openid profile w_member_social r_organization_social"
+CLIENT = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
+DAY = 86400
+
+
+@dataclass
+class Person:
+    stand: Stand
+    token: dict[str, Any]
+    urn: str = ""
+
+    async def call(
+        self, method: str, path: str, version: str | None = "202609", **options: Any
+    ) -> tuple[int, Any, Any]:
+        headers = {"Authorization": f"Bearer {self.token['access_token']}", **options.pop("headers", {})}
+        if version:
+            headers["Linkedin-Version"] = version
+        url = path if path.startswith("http") else f"{self.stand.url}/linkedin{path}"
+        async with self.stand.http.request(method, url, headers=headers, **options) as response:
+            body = await response.json() if response.content_type == "application/json" else await response.text()
+            return response.status, body, response.headers
+
+    async def post(self, commentary: str = "hello", **fields: Any) -> tuple[int, Any, Any]:
+        body = {
+            "author": self.urn,
+            "commentary": commentary,
+            "visibility": "PUBLIC",
+            "distribution": {"feedDistribution": "MAIN_FEED"},
+            "lifecycleState": "PUBLISHED",
+            **fields,
+        }
+        return await self.call("POST", "/rest/posts", json=body)
+
+
+def question(stand: Stand, **other: str) -> str:
+    query = {
+        "response_type": "code",
+        "client_id": CLIENT_ID,
+        "redirect_uri": CALLBACK,
+        "scope": SCOPES,
+        "state": "s1",
+        **other,
+    }
+    return f"{stand.url}/linkedin/oauth/v2/authorization?{urlencode(query)}"
+
+
+async def form(stand: Stand, path: str, **fields: str) -> tuple[int, dict[str, Any]]:
+    async with stand.http.post(f"{stand.url}/linkedin/oauth/v2/{path}", data=CLIENT | fields) as response:
+        return response.status, await response.json()
+
+
+async def exchange(stand: Stand, **other: str) -> tuple[int, dict[str, Any]]:
+    await stand.control("redirects", platform="linkedin", redirect_uri=CALLBACK)
+    fields = {"grant_type": "authorization_code", "redirect_uri": CALLBACK, **other}
+    if "code" not in fields:
+        fields["code"] = (await stand.consent(question(stand)))["code"]
+    return await form(stand, "accessToken", **fields)
+
+
+async def connected(stand: Stand) -> Person:
+    status, token = await exchange(stand)
+    assert status == 200, token
+    person = Person(stand, token)
+    person.urn = "urn:li:person:" + (await person.call("GET", "/v2/userinfo"))[1]["sub"]
+    return person
+
+
+async def test_access_lives_for_60_days_and_nobody_gets_a_refresh_token_unasked(stand: Stand) -> None:
+    person = await connected(stand)
+    assert (person.token["expires_in"], "refresh_token" in person.token) == (5_184_000, False)
+    await stand.control("clock", jump=60 * DAY - 60)
+    assert (await person.call("GET", "/v2/userinfo"))[0] == 200
+    await stand.control("clock", jump=61)
+    status, answer, _ = await person.call("GET", "/v2/userinfo")
+    assert (status, answer["code"]) == (401, "EXPIRED_ACCESS_TOKEN")
+    assert (await form(stand, "introspectToken", token=person.token["access_token"]))[1]["status"] == "expired"
+
+
+async def test_refresh_does_not_extend_the_365_days(stand: Stand) -> None:
+    platform = stand.server.platforms["linkedin"]
+    assert isinstance(platform, LinkedIn)
+    platform.partner = True
+    person = await connected(stand)
+    refresh = person.token["refresh_token"]
+    assert person.token["refresh_token_expires_in"] == 365 * DAY
+
+    async def renewed() -> tuple[int, dict[str, Any]]:
+        return await form(stand, "accessToken", grant_type="refresh_token", refresh_token=refresh)
+
+    await stand.control("clock", jump=59 * DAY)
+    answer = (await renewed())[1]
+    assert answer["refresh_token_expires_in"] == pytest.approx(306 * DAY, abs=60)
+    await stand.control("clock", jump=301 * DAY)
+    answer = (await renewed())[1]
+    assert answer["expires_in"] == pytest.approx(5 * DAY, abs=60), "both end in five days"
+    await stand.control("clock", jump=6 * DAY)
+    assert (await renewed())[0] == 400
+
+
+async def test_code_lives_for_30_minutes_and_works_once(stand: Stand) -> None:
+    await stand.control("redirects", platform="linkedin", redirect_uri=CALLBACK)
+    code = (await stand.consent(question(stand)))["code"]
+    await stand.control("clock", jump=1799)
+    assert (await exchange(stand, code=code))[0] == 200
+    assert (await exchange(stand, code=code))[0] == 400
+    late = (await stand.consent(question(stand)))["code"]
+    await stand.control("clock", jump=1801)
+    assert (await exchange(stand, code=late))[0] == 400
+    assert (await exchange(stand, redirect_uri="https://app.example/other"))[0] == 400
+    assert (await form(stand, "accessToken", client_secret="wrong"))[0] == 401
+
+
+async def test_consent_is_all_or_nothing(stand: Stand) -> None:
+    await stand.control("redirects", platform="linkedin", redirect_uri=CALLBACK)
+    code = (await stand.consent(question(stand), untick="w_member_social"))["code"]
+    assert (await exchange(stand, code=code))[1]["scope"] == SCOPES.replace(" ", ",")
+    denied = await stand.consent(question(stand), "deny")
+    assert (denied["error"], denied["state"]) == ("user_cancelled_authorize", "s1")
+
+
+@pytest.mark.parametrize(
+    ("other", "error"),
+    [
+        ({"scope": "r_member_social"}, "unauthorized_scope_error"),
+        ({"redirect_uri": "https://app.example/other"}, "invalid_redirect_uri"),
+        ({"client_id": "somebody"}, "invalid_request"),
+    ],
+    ids=str,
+)
+async def test_wrong_question_is_refused(stand: Stand, other: dict[str, str], error: str) -> None:
+    await stand.control("redirects", platform="linkedin", redirect_uri=CALLBACK)
+    async with stand.http.get(question(stand, **other)) as response:
+        assert (response.status, (await response.json())["error"]) == (400, error)
+
+
+async def test_revoked_token_is_of_no_use(stand: Stand) -> None:
+    person = await connected(stand)
+    assert (await form(stand, "revoke", token=person.token["access_token"]))[0] == 200
+    status, answer, _ = await person.post()
+    assert (status, answer["code"]) == (401, "REVOKED_ACCESS_TOKEN")
+
+
+async def test_post_is_named_in_a_header_and_its_repeat_names_it(stand: Stand) -> None:
+    person = await connected(stand)
+    status, body, headers = await person.post("once")
+    urn = headers["x-restli-id"]
+    assert (status, body, urn.startswith("urn:li:share:")) == (201, "", True)
+    status, answer, _ = await person.post("once")
+    assert (status, answer["message"]) == (422, f"Content is a duplicate of {urn}")
+    assert (await person.call("GET", f"/rest/posts/{quote(urn, safe='')}"))[1]["commentary"] == "once"
+    await stand.control("clock", jump=601)
+    assert (await person.post("once"))[0] == 201
+    for _ in range(2):
+        assert (await person.call("DELETE", f"/rest/posts/{quote(urn, safe='')}"))[0] == 204, "idempotent"
+    assert len(await stand.ledger("post")) == 2
+
+
+@pytest.mark.parametrize(("version", "status"), [(None, 400), ("202512", 426), ("202601", 201), ("202609", 201)])
+async def test_version_is_asked_for_and_retired(stand: Stand, version: str | None, status: int) -> None:
+    person = await connected(stand)
+    body = {"author": person.urn, "commentary": "x", "visibility": "PUBLIC", "lifecycleState": "PUBLISHED"}
+    body["distribution"] = {"feedDistribution": "MAIN_FEED"}  # type: ignore[assignment]
+    found, answer, _ = await person.call("POST", "/rest/posts", version, json=body)
+    assert found == status
+    assert status == 201 or answer["code"] in ("VERSION_MISSING", "NONEXISTENT_VERSION")
+
+
+LITTLE_TEXT = [
+    ("plain", "plain"),
+    (r"see \(this\) and \#that", "see (this) and #that"),
+    ("cut here (and this is gone)", "cut here "),
+    (r"kept \( but (not this", "kept ( but "),
+    ("hi @[Acme](urn:li:organization:12) there", "hi @[Acme](urn:li:organization:12) there"),
+    (r"a {hashtag|\#|tag} b", "a {hashtag|#|tag} b"),
+]
+
+
+@pytest.mark.parametrize(("commentary", "seen"), LITTLE_TEXT)
+async def test_unescaped_parenthesis_silently_cuts_the_post(stand: Stand, commentary: str, seen: str) -> None:
+    assert shown(commentary) == seen
+    person = await connected(stand)
+    assert (await person.post(commentary))[0] == 201
+    assert [post["text"] for post in await stand.ledger("post")] == [seen]
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({"commentary": "x" * 3000}, 201),
+        ({"commentary": "x" * 3001}, 422),
+        ({"commentary": ""}, 422),
+        ({"visibility": "EVERYBODY"}, 422),
+        ({"lifecycleState": "DRAFT"}, 422),
+        ({"distribution": {}}, 422),
+        ({"author": "urn:li:person:somebody"}, 403),
+        ({"content": {"media": {"id": "urn:li:image:none"}}}, 400),
+        ({"content": {"multiImage": {"images": [{"id": "urn:li:image:none"}]}}}, 422),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+async def test_limits_of_a_post(stand: Stand, fields: dict[str, Any], status: int) -> None:
+    person = await connected(stand)
+    assert (await person.post(**fields))[0] == status
+    assert len(await stand.ledger("post")) == (status == 201)
+
+
+async def test_150_posts_a_day(stand: Stand) -> None:
+    person = await connected(stand)
+    statuses = [(await person.post(f"n{number}"))[0] for number in range(151)]
+    assert statuses == [201] * 150 + [429]
+    await stand.control("clock", jump=DAY)
+    assert (await person.post("tomorrow"))[0] == 201
+
+
+async def begin(person: Person, kind: str, **wish: Any) -> dict[str, Any]:
+    body = {"initializeUploadRequest": {"owner": person.urn, **wish}}
+    status, answer, _ = await person.call("POST", f"/rest/{kind}?action=initializeUpload", json=body)
+    assert status == 200, answer
+    value: dict[str, Any] = answer["value"]
+    return value
+
+
+async def status_of(person: Person, kind: str, urn: str) -> str:
+    return str((await person.call("GET", f"/rest/{kind}/{quote(urn, safe='')}"))[1]["status"])
+
+
+async def test_image_is_put_with_the_token_and_becomes_available(stand: Stand) -> None:
+    person = await connected(stand)
+    value = await begin(person, "images")
+    media = {"media": {"id": value["image"], "altText": "a cup"}}
+    assert (await person.post(content=media))[1]["code"] == "MEDIA_ASSET_WAITING_UPLOAD"
+    assert await status_of(person, "images", value["image"]) == "WAITING_UPLOAD"
+    async with stand.http.put(value["uploadUrl"], data=b"png") as response:
+        assert response.status == 401, "without the token"
+    assert (await person.call("PUT", value["uploadUrl"], data=b"png"))[0] == 201
+    assert await status_of(person, "images", value["image"]) == "PROCESSING"
+    await stand.control("clock", jump=2)
+    assert await status_of(person, "images", value["image"]) == "AVAILABLE"
+    assert (await person.post(content=media))[0] == 201
+    late = await begin(person, "documents")
+    await stand.control("clock", jump=3601)
+    assert (await person.call("PUT", late["uploadUrl"], data=b"pdf"))[1]["code"] == "EXPIRED_UPLOAD_URL"
+
+
+@pytest.mark.parametrize("beyond", [-1, 0, 1], ids=["just one part", "exactly one part", "a byte more"])
+async def test_video_goes_up_by_inclusive_ranges(stand: Stand, beyond: int) -> None:
+    person = await connected(stand)
+    film = b"f" * (4 * 2**20 + beyond)
+    value = await begin(person, "videos", fileSizeBytes=len(film))
+    ranges = [(part["firstByte"], part["lastByte"]) for part in value["uploadInstructions"]]
+    assert len(ranges) == (2 if beyond > 0 else 1)
+    assert sum(last - first + 1 for first, last in ranges) == len(film)
+    tags = []
+    for part in value["uploadInstructions"]:
+        first, last = part["firstByte"], part["lastByte"]
+        async with stand.http.put(part["uploadUrl"], data=io.BytesIO(film[first:last] or b"--")) as response:
+            assert response.status == 400, "the last byte belongs to it"
+        async with stand.http.put(part["uploadUrl"], data=io.BytesIO(film[first : last + 1])) as response:
+            assert response.status == 200
+            tags.append(response.headers["ETag"])
+    finish = {"video": value["video"], "uploadToken": "", "uploadedPartIds": tags[:-1]}
+    path = "/rest/videos?action=finalizeUpload"
+    assert (await person.call("POST", path, json={"finalizeUploadRequest": finish}))[0] == 422
+    finish["uploadedPartIds"] = tags
+    assert (await person.call("POST", path, json={"finalizeUploadRequest": finish}))[0] == 200
+    await stand.control("clock", jump=16)
+    assert await status_of(person, "videos", value["video"]) == "AVAILABLE"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/rest/nothing"), ("PUT", "/rest/posts"), ("POST", "/rest/posts"), ("PUT", "/dms-uploads/x")],
+)
+async def test_what_it_does_not_know_is_answered_in_its_own_words(stand: Stand, method: str, path: str) -> None:
+    async with stand.http.request(method, f"{stand.url}/linkedin{path}", data=b"\xff{") as response:
+        assert 400 <= response.status < 500
+        assert {"status", "message"} <= set(await response.json())
