@@ -20,7 +20,7 @@ async def sandbox(host: str, port: int, seed: int, remember: int) -> None:
         reason = f"{host}:{port} cannot be listened on ({error.strerror})"
         raise click.ClickException(f"{reason}: choose another --port") from None
     address = f"http://{host}:{runner.addresses[0][1]}"
-    for name in server.platforms:
+    for name in server.world.platforms:
         click.echo(f"{name}: {address}/{name}")
     click.echo(f"ledger: {address}/_sandbox/ledger")
     await stop.wait()

@@ -2,7 +2,9 @@
 
 import asyncio
 import time
+from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 
 class Clock:
@@ -12,6 +14,15 @@ class Clock:
         self._base = time.time()
         self._since = time.monotonic()
         self._speed = 1.0
+        self._moved = asyncio.Event()
+
+    def __getstate__(self) -> dict[str, float]:
+        return {"at": self.seconds(), "speed": self._speed}
+
+    def __setstate__(self, state: dict[str, float]) -> None:
+        # Time has passed while it lay in a file, and it only goes forward.
+        self._base, self._speed = max(state["at"], time.time()), state["speed"]
+        self._since = time.monotonic()
         self._moved = asyncio.Event()
 
     def seconds(self) -> float:
@@ -42,11 +53,19 @@ class Clock:
         self._moved.set()
         self._moved = asyncio.Event()
 
+    def real(self, moment: float) -> float | None:
+        """Real seconds until it is ``moment`` here, as long as nobody moves the clock; None for never."""
+        left = max(0.0, moment - self.seconds())
+        return left / self._speed if self._speed else None if left else 0.0
+
+    def moved(self) -> Coroutine[Any, Any, Any]:
+        """Wait until somebody moves the clock after this was called."""
+        return self._moved.wait()
+
     async def until(self, moment: float) -> None:
         """Sleep until it is ``moment`` here, however the clock is moved meanwhile."""
-        while (left := moment - self.seconds()) > 0:
-            real = left / self._speed if self._speed else None
+        while moment > self.seconds():
             try:
-                await asyncio.wait_for(self._moved.wait(), real)
+                await asyncio.wait_for(self.moved(), self.real(moment))
             except TimeoutError:
                 continue

@@ -4,10 +4,11 @@ Handlers are plain functions: they take a call and return an answer, and what th
 So an answer can be lost, delayed or spoiled without touching what happened.
 """
 
+import base64
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlencode
 
 from multidict import MultiMapping
@@ -72,10 +73,32 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def redirect(address: str, query: Mapping[str, str]) -> Answer:
-    """Back to the application, with ``query`` added to its address."""
+def redirect(address: str, query: Mapping[str, str], end: str = "") -> Answer:
+    """Back to the application, with ``query`` added to its address, and ``end`` after that."""
     joint = "&" if "?" in address else "?"
-    return Answer(302, "", {"Location": f"{address}{joint}{urlencode(query)}"})
+    return Answer(302, "", {"Location": f"{address}{joint}{urlencode(query)}{end}"})
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What another server said; ``status`` is None where it could not be reached in time."""
+
+    status: int | None = None
+    content_type: str = ""
+    content: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """A question to another server: a handshake, or a file at an address that a caller named.
+
+    A handler that returns one is answered by what ``then`` returns. Redirects are not followed.
+    """
+
+    url: str
+    then: Callable[[Fetched], Any]
+    query: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 10.0
 
 
 class Refusal(Exception):  # noqa: N818  an answer, in the platform's own envelope
@@ -84,7 +107,11 @@ class Refusal(Exception):  # noqa: N818  an answer, in the platform's own envelo
         self.answer = answer
 
 
-Handler = Callable[[Call], Answer]
+class Impossible(Exception):  # noqa: N818  an answer to a person
+    """What was asked for cannot be done here; the text says why."""
+
+
+Handler = Callable[[Call], Answer | Errand]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +123,21 @@ class Route:
     handler: Handler
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A fact that its platform has to tell. ``topic`` is its kind, ``at`` seconds since 1970 by the sandbox's clock."""
+
+    platform: str
+    topic: str
+    account: str
+    value: Any
+    at: float
+    number: int = 0
+
+
+Common = TypeVar("Common")
+
+
 @dataclass
 class Sandbox:
     """What the platforms share."""
@@ -103,23 +145,53 @@ class Sandbox:
     clock: Clock
     ledger: Ledger
     chance: random.Random
+    room: int = 10_000
+    """How many comments or posts of others a platform keeps; beyond it the oldest are forgotten."""
+    outbox: list[Notice] = field(default_factory=list)
+    errands: list[Errand] = field(default_factory=list)
+    """To be run by whoever serves the platforms; nobody waits for them."""
+    _common: dict[type, Any] = field(default_factory=dict)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"errands": []}  # whoever was asked will not answer a world in a file
 
     @property
     def at(self) -> str:
         return self.clock.now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
+    def common(self, kind: type[Common]) -> Common:
+        """The one ``kind`` of this world, for platforms that show the same things."""
+        if kind not in self._common:
+            self._common[kind] = kind(self)  # type: ignore[call-arg]
+        found: Common = self._common[kind]
+        return found
+
+    def secret(self, size: int = 32) -> str:
+        return base64.urlsafe_b64encode(self.chance.randbytes(size)).decode().rstrip("=")
+
 
 class Platform:
-    """One platform; its module has a subclass called ``PLATFORM``."""
+    """One platform; its module has a subclass called ``PLATFORM``.
+
+    The first part is what clients see, the second how it sends webhooks, the third what people do on it: ``let_…``
+    does it for one of them.
+    """
 
     name: str
     slash_ignored = False
     """Whether an address with a slash at its end is the same address, as it is to Rails."""
+    forms: ClassVar[Mapping[str, Sequence[str]]] = {}
+    """Where its pages contradict themselves: the documented forms of each such thing, the usual one first."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
         self.redirect_uris: set[str] = set()
         """Callback addresses of its application, as one would enter them in the platform's portal."""
+        self.chosen = {name: choices[0] for name, choices in self.forms.items()}
+        self.callbacks: dict[str, str] = {}
+        """Where its webhooks go, by :meth:`stream`."""
+        self.signing_secret = f"sandbox-{self.name}-webhook-secret"
+        self.verify_token = "sandbox-verify-token"  # noqa: S105
 
     def routes(self) -> Sequence[Route]:
         raise NotImplementedError
@@ -134,3 +206,95 @@ class Platform:
 
     def record(self, kind: str, **fields: Any) -> dict[str, Any]:
         return self.sandbox.ledger.add(kind, self.sandbox.at, self.name, **fields)
+
+    # --- webhooks
+
+    streams: Sequence[str] = ("",)
+    """Its kinds of webhook that may go to different addresses."""
+    batch = 1
+    """How many facts one request may carry."""
+    retry_seconds: Sequence[float] = ()
+    """Pauses between the attempts at a delivery; after the last it is given up."""
+    answer_seconds = 10.0
+    recheck_seconds: float | None = None
+    """How often it repeats its handshake."""
+
+    def stream(self, notice: Notice) -> str:
+        return ""
+
+    def together(self, notice: Notice) -> Hashable:
+        """Facts with the same value may share a request."""
+        return self.stream(notice)
+
+    def body(self, notices: Sequence[Notice]) -> bytes:
+        raise NotImplementedError
+
+    def signature(self, body: bytes, secret: str, first: float, now: float) -> Mapping[str, str]:
+        """Headers. ``first`` is when the delivery was first tried, both seconds since 1970."""
+        raise NotImplementedError
+
+    def final(self, status: int | None) -> bool:
+        """Whether such an answer ends the attempts, well or badly. None: there was no answer."""
+        return status == 200
+
+    def handshake(self, url: str, then: Callable[[bool], Any]) -> Errand | None:
+        """The question that ``url`` must answer before it is sent anything; None where there is none."""
+        return None
+
+    def rechecked(self, stream: str, *, passed: bool) -> None:
+        """Its repeated handshake went so."""
+
+    def notify(self, topic: str, account: str, value: Any) -> None:
+        """Tell it to whoever listens."""
+        self.sandbox.outbox.append(Notice(self.name, topic, account, value, self.sandbox.clock.seconds()))
+
+    # --- life
+
+    def people(self) -> Sequence[str]:
+        """The accounts that a person may connect."""
+        raise NotImplementedError
+
+    def shown(self, account: str) -> list[dict[str, Any]]:
+        """``id``, ``text`` and ``comments`` of each, newest first; a comment has ``id``, ``by`` and ``text``."""
+        raise NotImplementedError
+
+    def live(self) -> None:
+        """Let one thing happen that people do."""
+        raise NotImplementedError
+
+    def let_publish(self, account: str, text: str) -> str:
+        """As its owner would in the platform's own app; the post's id. Raises Impossible."""
+        raise NotImplementedError
+
+    def let_comment(self, account: str, post: str, by: str, text: str) -> str:
+        """Somebody comments on a post; the comment's id. Raises Impossible."""
+        raise Impossible(f"{self.name} shows no comments to applications")
+
+    def let_remove(self, account: str, id_: str) -> None:
+        """A post or a comment is deleted. Raises Impossible."""
+        raise NotImplementedError
+
+    def let_revoke(self, account: str) -> int:
+        """The person removes the application in the platform's settings; how many tokens that ended."""
+        raise NotImplementedError
+
+    def let_erase(self, account: str) -> None:
+        """The person asks that what the application knows of them be deleted. Raises Impossible."""
+        raise Impossible(f"{self.name} sends no such wish")
+
+    def let_unsubscribe(self, account: str) -> None:
+        """The platform stops sending this account's events, and says nothing. Raises Impossible."""
+        raise Impossible(f"{self.name} sends all events of an application or none")
+
+    def sunset(self, version: str) -> None:
+        """A version of the interface ends. Raises Impossible."""
+        raise Impossible(f"{self.name} has no versions that end")
+
+    def form(self, name: str) -> str:
+        return self.chosen[name]
+
+
+def forget_oldest(kept: dict[str, Any], room: int) -> None:
+    """Make room: drop the oldest entries beyond ``room``."""
+    for key in list(kept)[: max(0, len(kept) - room)]:
+        del kept[key]

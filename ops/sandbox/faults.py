@@ -37,10 +37,11 @@ class Script:
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []
-        self._seen: dict[int, int] = {}
+        self._seen: list[int] = []
 
     def add(self, fault: Fault) -> None:
         self.faults.append(fault)
+        self._seen.append(0)
 
     def clear(self) -> None:
         self.faults.clear()
@@ -48,12 +49,13 @@ class Script:
 
     def take(self, platform: str, endpoint: str, account: str | None) -> Fault | None:
         """The fault that befalls this call."""
-        for fault in self.faults:
+        for number, fault in enumerate(self.faults):
             if not fnmatchcase(platform, fault.platform) or not fnmatchcase(endpoint, fault.endpoint):
                 continue
             if fault.account is not None and fault.account != account:
                 continue
-            seen = self._seen[id(fault)] = self._seen.get(id(fault), 0) + 1
+            self._seen[number] += 1
+            seen = self._seen[number]
             if seen > fault.skip and (not fault.times or seen <= fault.skip + fault.times):
                 return fault
         return None

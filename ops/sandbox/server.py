@@ -1,72 +1,103 @@
-"""HTTP around the platforms: parsing, faults, the ledger, and the control surface under ``/_sandbox``."""
+"""HTTP around the world: parsing, faults, the ledger, and whatever the platforms send of their own accord."""
 
 import asyncio
 import json
-import random
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
+import aiohttp
 from aiohttp import BodyPartReader, web
-from pydantic import ValidationError
 
-import ops.sandbox.platforms
-from ops.runtime.discovery import discover
 from ops.sandbox.clock import Clock
-from ops.sandbox.contract import Answer, Call, Handler, Platform, Refusal, Sandbox, Upload
-from ops.sandbox.faults import Fault, Script
-from ops.sandbox.ledger import KINDS, Ledger
+from ops.sandbox.contract import Answer, Call, Errand, Fetched, Handler, Impossible, Platform, Refusal, Upload
+from ops.sandbox.faults import Fault
+from ops.sandbox.office import Shipment
+from ops.sandbox.world import World
 
 BODY_LIMIT = 2**30
+FETCH_LIMIT = 2**30
+IN_FLIGHT = 32
+SHOWN = 4096
+"""Characters of a webhook and of its answer that the ledger keeps."""
+
+MEDIA = Path(__file__).with_name("media")
+"""A picture and a clip, for whoever needs an address that a platform can fetch."""
+
 HTML = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 
 
 class Server:
     """All platforms at one port, each below ``/<name>``."""
 
-    def __init__(self, seed: int, ring: int = 10_000) -> None:
-        self.seed = seed
-        self.clock = Clock()
-        self.ledger = Ledger(ring)
-        self.script = Script()
-        self.platforms: dict[str, Platform] = {}
-        self.reset()
+    def __init__(self, seed: int, ring: int = 10_000, room: int = 10_000, state: Path | None = None) -> None:
+        """``state`` is a file of this program's own to go on from, and to keep snapshots in."""
+        self._ring, self._room, self._state = ring, room, state
+        self._kept: bytes | None = state.read_bytes() if state and state.exists() else None
+        self.world = World.load(self._kept) if self._kept else World(seed, Clock(), ring, room)
+        self._stirred = asyncio.Event()
+        self._limit = asyncio.Semaphore(IN_FLIGHT)
+        self._client: aiohttp.ClientSession | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._checks: dict[tuple[str, str, str], float] = {}
+
+    def replace(self, world: World) -> None:
+        self.world = world
+        self._checks.clear()
+        self.stir()
 
     def reset(self) -> None:
         """Forget everything but the time."""
-        self.ledger.clear()
-        self.script.clear()
-        shared = Sandbox(self.clock, self.ledger, random.Random(self.seed))  # noqa: S311  a world, not a secret
-        for name, kind in discover(ops.sandbox.platforms, type).items():
-            self.platforms[name] = kind(shared)
+        self.replace(World(self.world.seed, self.world.clock, self._ring, self._room))
+
+    def snapshot(self) -> int:
+        """Keep the world as it is; its size in bytes."""
+        self._kept = self.world.save()
+        if self._state:
+            self._state.write_bytes(self._kept)
+        return len(self._kept)
+
+    def restore(self) -> None:
+        """Go back to the last snapshot; only the time does not go back. Raises Impossible where there is none."""
+        if self._kept is None:
+            raise Impossible("there is no snapshot; make one first")
+        self.replace(World.load(self._kept))
+
+    def stir(self) -> None:
+        """There may be something to do."""
+        self._stirred.set()
 
     def app(self) -> web.Application:
+        from ops.sandbox.control import Control
+
         app = web.Application(client_max_size=BODY_LIMIT)
-        app.router.add_get("/_sandbox/ledger", self._ledger)
-        app.router.add_post("/_sandbox/faults", self._add_fault)
-        app.router.add_delete("/_sandbox/faults", self._clear_faults)
-        app.router.add_post("/_sandbox/clock", self._move_clock)
-        app.router.add_post("/_sandbox/redirects", self._allow_redirect)
-        app.router.add_post("/_sandbox/reset", self._reset)
-        for name, platform in self.platforms.items():
+        Control(self).add_to(app)
+        app.router.add_static("/_sandbox/media", MEDIA)
+        for name, platform in self.world.platforms.items():
             end = "{slash:/?}" if platform.slash_ignored else ""
             for route in platform.routes():
                 path = f"/{name}{route.path}{end}"
                 app.router.add_route(route.method, path, self._serve(name, route.handler.__name__))
             app.router.add_route("*", f"/{name}{{path:.*}}", self._serve(name, "unknown"))
+        app.cleanup_ctx.append(self._running)
         return app
+
+    # --- what is asked
 
     def _serve(self, name: str, handler: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def serve(request: web.Request) -> web.StreamResponse:
-            platform = self.platforms[name]  # looked up anew: a reset replaces it
+            world = self.world  # looked up anew: a reset replaces it
+            platform = world.platforms[name]
             call = await read(request, name)
             account = platform.account_of(call)
-            fault = self.script.take(name, f"{call.method} {call.path}", account)
+            fault = world.script.take(name, f"{call.method} {call.path}", account)
             answer = None
             if fault is None or fault.effect:
-                answer = answered(getattr(platform, handler), call)
-            self.ledger.add(
+                answer = await self._answered(getattr(platform, handler), call)
+            world.ledger.add(
                 "call",
-                platform.sandbox.at,
+                world.sandbox.at,
                 name,
                 method=call.method,
                 path=call.path,
@@ -74,6 +105,7 @@ class Server:
                 status=None if answer is None else answer.status,
                 fault=None if fault is None else fault.model_dump(exclude_defaults=True),
             )
+            self.stir()
             if fault is not None:
                 return await befallen(request, fault, answer)
             assert answer is not None  # noqa: S101  there is one where no fault took its place
@@ -81,54 +113,139 @@ class Server:
 
         return serve
 
-    async def _ledger(self, request: web.Request) -> web.Response:
-        wanted = dict(request.query)
-        kind = wanted.pop("kind", None)
-        if kind is not None and kind not in KINDS:
-            return web.json_response({"error": f"kind is one of {', '.join(KINDS)}"}, status=400)
-        return web.json_response(self.ledger.find(kind, **wanted))
-
-    async def _add_fault(self, request: web.Request) -> web.Response:
+    async def _answered(self, handler: Handler, call: Call) -> Answer:
         try:
-            self.script.add(Fault.model_validate_json(await request.read()))
-        except ValidationError as error:
-            return web.json_response({"error": json.loads(error.json(include_url=False))}, status=400)
-        return web.json_response({"faults": len(self.script.faults)})
+            answer = handler(call)
+            while isinstance(answer, Errand):
+                answer = answer.then(await self.fetch(answer))
+        except Refusal as refusal:
+            return refusal.answer
+        return answer
 
-    async def _clear_faults(self, _: web.Request) -> web.Response:
-        self.script.clear()
-        return web.json_response({"faults": 0})
-
-    async def _move_clock(self, request: web.Request) -> web.Response:
+    async def fetch(self, errand: Errand) -> Fetched:
+        """Ask what it asks, without following redirects."""
+        assert self._client is not None  # noqa: S101  it lives as long as the application
+        limit = aiohttp.ClientTimeout(total=errand.seconds)
         try:
-            wish = await request.json()
-            if "speed" in wish:
-                self.clock.run(float(wish["speed"]))
-            self.clock.jump(float(wish.get("jump", 0)))
-        except (ValueError, TypeError) as error:
-            return web.json_response({"error": str(error)}, status=400)
-        return web.json_response({"now": self.clock.now().isoformat()})
+            async with self._client.get(
+                errand.url, params=errand.query, timeout=limit, allow_redirects=False
+            ) as response:
+                content = await response.content.read(FETCH_LIMIT)
+                return Fetched(response.status, response.content_type, content)
+        except (aiohttp.ClientError, TimeoutError, ValueError):
+            return Fetched()
 
-    async def _allow_redirect(self, request: web.Request) -> web.Response:
-        """What one would do in a platform's developer portal: enter a callback address."""
-        wish = parsed_json(await request.read())
-        platform = self.platforms.get(str(wish.get("platform"))) if isinstance(wish, dict) else None
-        if platform is None or not isinstance(wish.get("redirect_uri"), str):
-            error = f"platform is one of {', '.join(self.platforms)}, and redirect_uri is text"
-            return web.json_response({"error": error}, status=400)
-        platform.redirect_uris.add(wish["redirect_uri"])
-        return web.json_response({"redirect_uris": sorted(platform.redirect_uris)})
+    # --- what is sent
 
-    async def _reset(self, _: web.Request) -> web.Response:
-        self.reset()
-        return web.json_response({"reset": True})
+    async def _running(self, _: web.Application) -> AsyncIterator[None]:
+        async with aiohttp.ClientSession() as self._client:
+            self._start(self._work())
+            yield
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    async def _work(self) -> None:
+        """Let people live, run errands and deliver webhooks, whenever there is something of it to do."""
+        while True:
+            self._stirred.clear()
+            world = self.world
+            world.live()
+            for errand in world.sandbox.errands:
+                self._start(self._run(errand))
+            world.sandbox.errands.clear()
+            for shipment in world.office.due():
+                await self._limit.acquire()
+                self._start(self._deliver(world, shipment))
+            moments = [moment for moment in (world.moment(), *self._recheck(world)) if moment is not None]
+            await self._pause(world.clock.real(min(moments)) if moments else None)
 
-def answered(handler: Handler, call: Call) -> Answer:
-    try:
-        return handler(call)
-    except Refusal as refusal:
-        return refusal.answer
+    async def _pause(self, seconds: float | None) -> None:
+        """Until something stirs, the clock is moved or the time is up."""
+        waits = [asyncio.create_task(self._stirred.wait()), asyncio.create_task(self.world.clock.moved())]
+        try:
+            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waits:
+                task.cancel()
+
+    def _start(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, errand: Errand) -> None:
+        errand.then(await self.fetch(errand))
+        self.stir()
+
+    async def _deliver(self, world: World, shipment: Shipment) -> None:
+        begun = time.monotonic()
+        status, said = None, ""
+        try:
+            status, said = await self._post(world, shipment)
+        finally:
+            self._limit.release()
+        world.office.answered(shipment, status)
+        world.ledger.add(
+            "webhook",
+            world.sandbox.at,
+            shipment.platform,
+            account=", ".join(sorted({notice.account for notice in shipment.notices})),
+            topic=", ".join(sorted({notice.topic for notice in shipment.notices})),
+            events=[notice.number for notice in shipment.notices],
+            url=shipment.url,
+            attempt=shipment.attempt,
+            forged=shipment.forged,
+            status=status,
+            milliseconds=round((time.monotonic() - begun) * 1000),
+            body=shipment.body.decode(errors="replace")[:SHOWN],
+            answer=said,
+        )
+        self.stir()
+
+    async def _post(self, world: World, shipment: Shipment) -> tuple[int | None, str]:
+        assert self._client is not None  # noqa: S101
+        limit = aiohttp.ClientTimeout(total=world.platforms[shipment.platform].answer_seconds)
+        headers = {"Content-Type": "application/json", **shipment.headers}
+        try:
+            async with self._client.post(
+                shipment.url, data=shipment.body, headers=headers, timeout=limit, allow_redirects=False
+            ) as response:
+                return response.status, (await response.content.read(SHOWN)).decode(errors="replace")
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            return None, type(error).__name__
+
+    def _recheck(self, world: World) -> list[float]:
+        """Repeat the handshakes that are due, where a platform does so; when the next ones are."""
+        now = world.clock.seconds()
+        for name, platform in world.platforms.items():
+            for stream, url in platform.callbacks.items() if platform.recheck_seconds else ():
+                due = self._checks.setdefault((name, stream, url), now + (platform.recheck_seconds or 0))
+                if due <= now:
+                    self._checks[name, stream, url] = now + (platform.recheck_seconds or 0)
+                    self._start(self._shake(platform, stream, url))
+        return list(self._checks.values())
+
+    async def _shake(self, platform: Platform, stream: str, url: str) -> None:
+        errand = platform.handshake(url, lambda passed: passed)
+        if errand is not None:
+            platform.rechecked(stream, passed=errand.then(await self.fetch(errand)))
+
+    async def shake_hands(self, name: str, stream: str, url: str) -> dict[str, Any]:
+        """What a portal does when a callback address is entered: ask it, and send there from now on if it answers.
+
+        Raises Impossible, with what it answered instead.
+        """
+        platform = self.world.platforms[name]
+        errand = platform.handshake(url, lambda passed: passed)
+        if errand is not None:
+            fetched = await self.fetch(errand)
+            if not errand.then(fetched):
+                shown = fetched.content[:200].decode(errors="replace")
+                raise Impossible(f"{url} did not pass the handshake: it answered {fetched.status} {shown!r}")
+        platform.callbacks[stream] = url
+        self.stir()
+        return {"platform": name, "stream": stream, "url": url, "verified": errand is not None}
 
 
 def respond(answer: Answer) -> web.Response:

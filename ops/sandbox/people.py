@@ -1,0 +1,35 @@
+"""The people of the sandbox and what they say. One seed, one world."""
+
+from ops.sandbox.contract import Sandbox
+
+FOLLOWERS = 40
+SAYINGS = (
+    "love this",
+    "where did you get it?",
+    "wow, so good",
+    "please restock",
+    "asking for a friend",
+    "best one yet 😍",
+    "how much is shipping to Zürich?",
+)
+CAPTIONS = (
+    "New in the shop",
+    "Behind the scenes",
+    "Made by hand, from 9 to 5",
+    "Three days left",
+    "Thank you for 10k ☕",
+    "Grüezi from the workshop",
+)
+
+
+def follower(sandbox: Sandbox) -> str:
+    """One of those who comment."""
+    return f"fan_{sandbox.chance.randint(1, FOLLOWERS)}"
+
+
+def saying(sandbox: Sandbox) -> str:
+    return f"{sandbox.chance.choice(SAYINGS)} ({sandbox.chance.randint(1, 999)})"
+
+
+def caption(sandbox: Sandbox) -> str:
+    return sandbox.chance.choice(CAPTIONS)
