@@ -12,9 +12,10 @@ from ingest import store
 from ingest.contract import Incoming
 from ops.cli import wiring
 from ops.cli.migrate import migrate
-from ops.demo import World
 from ops.runtime import db
 from ops.runtime.settings import Configuration
+from ops.sandbox.clock import Clock
+from ops.sandbox.world import World
 from schema.events import bucket_of
 from schema.revision import HEAD
 
@@ -66,22 +67,25 @@ async def seed(configuration: Configuration) -> None:
     settings = configuration.settings
     connection = await db.connect(settings.database_url.get_secret_value(), settings.landfall_database_role)
     before = await connection.fetchval("SELECT count(*) FROM webhook_event_log")
-    world = World({"instagram": "unused", "tiktok": "unused"}, seed=1, now=1_767_225_600)
+    clock = Clock(1_767_225_600)
+    clock.run(0)
+    world = World(1, clock)
+    world.lively = ["instagram", "tiktok"]
     webhooks = wiring.webhooks()
+    media = set()
     async with connection.transaction():
-        for _ in range(EVENTS):
-            shipment = world.next()
+        for shipment in world.mail(EVENTS):
             webhook = webhooks[shipment.platform]
-            if not shipment.genuine:
-                continue
             for change in webhook.changes(json.loads(shipment.body)):
                 identity = webhook.identify(change)
                 event = Incoming(
                     change.account_id, change.type, identity.external_id, change.text, identity.occurred_at
                 )
                 await store.append_own(connection, shipment.platform, webhook.rule_version, event)
-        for account, media in sorted(world.truth.media):
-            await _describe(connection, account, media)
+                if change.type == "comments":
+                    media.add((change.account_id, change.value["media"]["id"]))
+        for account, id_ in sorted(media):
+            await _describe(connection, account, id_)
     after = await connection.fetchval("SELECT count(*) FROM webhook_event_log")
     await connection.close()
     click.echo(f"{after - before} events appended; `landfall work` projects them")

@@ -1,5 +1,8 @@
 """`landfall sandbox`: the platforms on this machine."""
 
+import pickle
+from pathlib import Path
+
 import click
 from aiohttp import web
 
@@ -7,10 +10,18 @@ from ops.cli import wiring
 from ops.sandbox.server import Server
 
 
-async def sandbox(host: str, port: int, seed: int, remember: int) -> None:
-    """Run until SIGTERM. Raises ClickException where the address is taken."""
+async def sandbox(
+    host: str, port: int, seed: int, remember: int, room: int, pace: float, speed: float, state: Path | None
+) -> None:
+    """Run until SIGTERM. Raises ClickException where the address is taken or the state is none."""
     stop = wiring.stop_event()
-    server = Server(seed, remember)
+    try:
+        server = Server(seed, remember, room, state)
+    except (OSError, TypeError, pickle.UnpicklingError, AttributeError, ImportError, EOFError) as error:
+        reason = f"{state} cannot be gone on from ({type(error).__name__}: {error})"
+        raise click.ClickException(f"{reason}: it is of another release; give another --state") from None
+    server.world.clock.run(speed)
+    server.world.hurry(pace)
     runner = web.AppRunner(server.app(), access_log=None, handle_signals=False, shutdown_timeout=1)
     await runner.setup()
     try:
@@ -20,8 +31,11 @@ async def sandbox(host: str, port: int, seed: int, remember: int) -> None:
         reason = f"{host}:{port} cannot be listened on ({error.strerror})"
         raise click.ClickException(f"{reason}: choose another --port") from None
     address = f"http://{host}:{runner.addresses[0][1]}"
+    click.echo(f"page: {address}/")
     for name in server.world.platforms:
         click.echo(f"{name}: {address}/{name}")
     click.echo(f"ledger: {address}/_sandbox/ledger")
     await stop.wait()
     await runner.cleanup()
+    if state is not None:
+        server.snapshot()

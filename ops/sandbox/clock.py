@@ -8,10 +8,10 @@ from typing import Any
 
 
 class Clock:
-    """Starts at the real time and runs as fast as it."""
+    """Starts at ``at``, else at the real time, and runs as fast as it."""
 
-    def __init__(self) -> None:
-        self._base = time.time()
+    def __init__(self, at: float | None = None) -> None:
+        self._base = time.time() if at is None else at
         self._since = time.monotonic()
         self._speed = 1.0
         self._moved = asyncio.Event()

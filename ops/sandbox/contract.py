@@ -211,6 +211,8 @@ class Platform:
 
     streams: Sequence[str] = ("",)
     """Its kinds of webhook that may go to different addresses."""
+    unasked: Sequence[str] = ()
+    """Those that no handshake goes before."""
     batch = 1
     """How many facts one request may carry."""
     retry_seconds: Sequence[float] = ()
@@ -230,7 +232,7 @@ class Platform:
         raise NotImplementedError
 
     def signature(self, body: bytes, secret: str, first: float, now: float) -> Mapping[str, str]:
-        """Headers. ``first`` is when the delivery was first tried, both seconds since 1970."""
+        """Headers. ``first`` is when the delivery was first tried; both are real seconds since 1970."""
         raise NotImplementedError
 
     def final(self, status: int | None) -> bool:
@@ -241,6 +243,9 @@ class Platform:
         """The question that ``url`` must answer before it is sent anything; None where there is none."""
         return None
 
+    def entered(self, stream: str) -> None:
+        """A callback address was entered in its portal, and passed."""
+
     def rechecked(self, stream: str, *, passed: bool) -> None:
         """Its repeated handshake went so."""
 
@@ -249,6 +254,13 @@ class Platform:
         self.sandbox.outbox.append(Notice(self.name, topic, account, value, self.sandbox.clock.seconds()))
 
     # --- life
+
+    def moment(self) -> float | None:
+        """When something of its own is due next, in seconds since 1970; None while nothing is."""
+        return None
+
+    def advance(self) -> None:
+        """Let happen what is due."""
 
     def people(self) -> Sequence[str]:
         """The accounts that a person may connect."""
@@ -285,6 +297,9 @@ class Platform:
     def let_unsubscribe(self, account: str) -> None:
         """The platform stops sending this account's events, and says nothing. Raises Impossible."""
         raise Impossible(f"{self.name} sends all events of an application or none")
+
+    def subscribe_all(self) -> None:
+        """As if every account had connected and been subscribed."""
 
     def sunset(self, version: str) -> None:
         """A version of the interface ends. Raises Impossible."""

@@ -4,7 +4,7 @@ the owner of a universe can do. Every wish is a JSON object; a wrong one is answ
 
 import json
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -13,6 +13,7 @@ from ops.sandbox.contract import Impossible, Platform
 from ops.sandbox.faults import Fault
 from ops.sandbox.ledger import KINDS
 from ops.sandbox.office import Manners
+from ops.sandbox.pages import Page
 
 if TYPE_CHECKING:
     from ops.sandbox.server import Server
@@ -41,6 +42,8 @@ class Callback(Wish):
     url: str | None = None
     secret: str | None = None
     verify_token: str | None = None
+    everybody: bool = False
+    """Whether all accounts are subscribed at once, as if each had connected."""
 
 
 class Form(Wish):
@@ -78,46 +81,56 @@ class Act(Wish):
     text: str = ""
 
 
-W = TypeVar("W", bound=BaseModel)
-
-
 class Control:
     def __init__(self, server: "Server") -> None:
         self._server = server
+        self._wishes: dict[str, tuple[type[BaseModel], Callable[[Any], Awaitable[Any]]]] = {
+            "faults": (Fault, self.fault),
+            "clock": (Clock, self.clock),
+            "redirects": (Redirect, self.redirect),
+            "webhooks": (Callback, self.webhooks),
+            "manners": (Manners, self.manners),
+            "forms": (Form, self.form),
+            "outage": (Outage, self.outage),
+            "pace": (Pace, self.pace),
+            "sunset": (Sunset, self.sunset),
+            "act": (Act, self.act),
+            "reset": (Wish, self.reset),
+            "snapshot": (Wish, self.snapshot),
+            "restore": (Wish, self.restore),
+        }
 
     def add_to(self, app: web.Application) -> None:
         add = app.router.add_route
         add("GET", "/_sandbox/ledger", self.ledger)
         add("GET", "/_sandbox/world", self.world)
+        add("GET", "/_sandbox/mail", self.mail)
         add("DELETE", "/_sandbox/faults", self.clear_faults)
-        for name, wish, grant in (
-            ("faults", Fault, self.fault),
-            ("clock", Clock, self.clock),
-            ("redirects", Redirect, self.redirect),
-            ("webhooks", Callback, self.webhooks),
-            ("manners", Manners, self.manners),
-            ("forms", Form, self.form),
-            ("outage", Outage, self.outage),
-            ("pace", Pace, self.pace),
-            ("sunset", Sunset, self.sunset),
-            ("act", Act, self.act),
-            ("reset", Wish, self.reset),
-            ("snapshot", Wish, self.snapshot),
-            ("restore", Wish, self.restore),
-        ):
-            add("POST", f"/_sandbox/{name}", self._granted(wish, grant))  # type: ignore[arg-type]
+        for name in self._wishes:
+            add("POST", f"/_sandbox/{name}", self._granted(name))
+        page = Page(self._server, self)
+        add("GET", "/", page.show)
+        add("POST", "/", page.act)
 
-    def _granted(
-        self, kind: type[W], grant: Callable[[W], Awaitable[Any]]
-    ) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def wish(self, name: str, fields: Any) -> Any:
+        """Grant a wish. Raises ValidationError or Impossible."""
+        kind, grant = self._wishes[name]
+        return await grant(kind.model_validate(fields))
+
+    def same_site(self, request: web.Request) -> None:
+        """Raises Impossible for what another website makes a browser send."""
+        if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+            raise Impossible("another website cannot ask for this")
+
+    def _granted(self, name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def answer(request: web.Request) -> web.Response:
-            if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
-                return web.json_response({"error": "another website cannot ask for this"}, status=403)
             try:
-                wish = kind.model_validate_json(await request.read() or b"{}")
-                return web.json_response(await grant(wish))
+                self.same_site(request)
+                return web.json_response(await self.wish(name, json.loads(await request.read() or b"{}")))
             except ValidationError as error:
                 return web.json_response({"error": json.loads(error.json(include_url=False))}, status=400)
+            except ValueError:
+                return web.json_response({"error": "the body is no JSON"}, status=400)
             except Impossible as error:
                 return web.json_response({"error": str(error)}, status=400)
 
@@ -155,6 +168,11 @@ class Control:
                 },
             }
         )
+
+    async def mail(self, _: web.Request) -> web.Response:
+        office = self._server.world.office
+        counts = {"sent": office.answers.total(), "waiting": len(office), "dropped": office.dropped}
+        return web.json_response(counts | {"answers": {str(status): n for status, n in office.answers.items()}})
 
     # --- faults and time
 
@@ -199,7 +217,10 @@ class Control:
         if wish.url is None:
             platform.callbacks.pop(wish.stream, None)
             return {"platform": wish.platform, "stream": wish.stream, "url": None}
-        return await self._server.shake_hands(wish.platform, wish.stream, wish.url)
+        shaken = await self._server.shake_hands(wish.platform, wish.stream, wish.url)
+        if wish.everybody:
+            platform.subscribe_all()
+        return shaken
 
     async def form(self, wish: Form) -> Any:
         forms = self._platform(wish.platform).forms

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 Entry = dict[str, Any]
@@ -33,6 +33,10 @@ class Ledger:
         chosen: Iterable[Entry] = self._entries[kind] if kind else chain.from_iterable(self._entries.values())
         found = [entry for entry in chosen if all(entry.get(name) == value for name, value in fields.items())]
         return sorted(found, key=lambda entry: int(entry["number"]))
+
+    def newest(self, kind: str, count: int) -> list[Entry]:
+        """The last ones, newest first."""
+        return list(islice(reversed(self._entries[kind]), count))
 
     def clear(self) -> None:
         for entries in self._entries.values():

@@ -5,6 +5,8 @@ it, so that a test can play the courier as well as the server does.
 """
 
 import heapq
+import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -68,15 +70,23 @@ class Office:
         self._gathered: dict[str, list[Notice]] = {}
         self._since: dict[str, float] = {}
         self._waiting: list[Waiting] = []
+        self._unanswered = 0
         self.manners = Manners()
         self.dropped = 0
         """Deliveries given up or never addressed to anybody."""
+        self.answers: Counter[int | None] = Counter()
+        """How many deliveries were answered how; None: not at all."""
         self.outages: dict[str, float] = {}
         """Platforms that send nothing now, and until when."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_unanswered": 0}  # whoever was sent something will not answer a world in a file
+
     def __len__(self) -> int:
-        """Facts and requests on their way."""
-        return len(self._waiting) + sum(map(len, self._gathered.values())) + len(self._sandbox.outbox)
+        """Facts and requests on their way, those that are not answered yet among them."""
+        return (
+            self._unanswered + len(self._waiting) + sum(map(len, self._gathered.values())) + len(self._sandbox.outbox)
+        )
 
     def moment(self) -> float | None:
         """When something is due next, in seconds since 1970; None while nothing waits."""
@@ -101,11 +111,14 @@ class Office:
             if silent > now:
                 self._wait(replace(waiting, due=silent))
                 continue
-            ready += self._written(waiting, now)
+            ready += self._written(waiting)
+        self._unanswered += len(ready)
         return ready
 
     def answered(self, shipment: Shipment, status: int | None) -> None:
         """What came of a request; None where there was no answer."""
+        self._unanswered -= 1
+        self.answers[status] += 1
         platform = self._platforms[shipment.platform]
         if shipment.forged or platform.final(status):
             return
@@ -159,13 +172,14 @@ class Office:
             heapq.heappop(self._waiting)
             self.dropped += 1
 
-    def _written(self, waiting: Waiting, now: float) -> list[Shipment]:
+    def _written(self, waiting: Waiting) -> list[Shipment]:
         platform = self._platforms[waiting.platform]
         stream = platform.stream(waiting.notices[0])
         url = platform.callbacks.get(stream)
         if url is None:
             self.dropped += 1
             return []
+        now = time.time()  # a receiver holds a signature's time against its own clock, which is the real one
         first = waiting.first or now
         body = platform.body(waiting.notices)
         headers = platform.signature(body, platform.signing_secret, first, now)

@@ -17,9 +17,8 @@ from ops.sandbox.office import Shipment
 from ops.sandbox.world import World
 
 BODY_LIMIT = 2**30
-FETCH_LIMIT = 2**30
 IN_FLIGHT = 32
-SHOWN = 4096
+SHOWN = 65_536
 """Characters of a webhook and of its answer that the ledger keeps."""
 
 MEDIA = Path(__file__).with_name("media")
@@ -130,8 +129,7 @@ class Server:
             async with self._client.get(
                 errand.url, params=errand.query, timeout=limit, allow_redirects=False
             ) as response:
-                content = await response.content.read(FETCH_LIMIT)
-                return Fetched(response.status, response.content_type, content)
+                return Fetched(response.status, response.content_type, await response.read())
         except (aiohttp.ClientError, TimeoutError, ValueError):
             return Fetched()
 
@@ -185,7 +183,6 @@ class Server:
             status, said = await self._post(world, shipment)
         finally:
             self._limit.release()
-        world.office.answered(shipment, status)
         world.ledger.add(
             "webhook",
             world.sandbox.at,
@@ -201,6 +198,7 @@ class Server:
             body=shipment.body.decode(errors="replace")[:SHOWN],
             answer=said,
         )
+        world.office.answered(shipment, status)
         self.stir()
 
     async def _post(self, world: World, shipment: Shipment) -> tuple[int | None, str]:
@@ -211,7 +209,7 @@ class Server:
             async with self._client.post(
                 shipment.url, data=shipment.body, headers=headers, timeout=limit, allow_redirects=False
             ) as response:
-                return response.status, (await response.content.read(SHOWN)).decode(errors="replace")
+                return response.status, (await response.text(errors="replace"))[:SHOWN]
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             return None, type(error).__name__
 
@@ -237,13 +235,14 @@ class Server:
         Raises Impossible, with what it answered instead.
         """
         platform = self.world.platforms[name]
-        errand = platform.handshake(url, lambda passed: passed)
+        errand = None if stream in platform.unasked else platform.handshake(url, lambda passed: passed)
         if errand is not None:
             fetched = await self.fetch(errand)
             if not errand.then(fetched):
                 shown = fetched.content[:200].decode(errors="replace")
                 raise Impossible(f"{url} did not pass the handshake: it answered {fetched.status} {shown!r}")
         platform.callbacks[stream] = url
+        platform.entered(stream)
         self.stir()
         return {"platform": name, "stream": stream, "url": url, "verified": errand is not None}
 

@@ -2,6 +2,7 @@
 
 import pickle
 import random
+from collections.abc import Iterator
 
 import ops.sandbox.platforms
 from ops.runtime.discovery import discover
@@ -9,7 +10,7 @@ from ops.sandbox.clock import Clock
 from ops.sandbox.contract import Platform, Sandbox
 from ops.sandbox.faults import Script
 from ops.sandbox.ledger import Ledger
-from ops.sandbox.office import Office
+from ops.sandbox.office import Office, Shipment
 
 CATCH_UP = 1000
 """Things that happen at once at most, when the clock has jumped; the rest of the time nobody did anything."""
@@ -41,6 +42,8 @@ class World:
 
     def live(self) -> None:
         """Let happen what is due by the clock and the pace."""
+        for platform in self.platforms.values():
+            platform.advance()
         now = self.clock.seconds()
         due = int((now - self._lived) * self.pace)
         if due:
@@ -52,9 +55,31 @@ class World:
         """Live at this pace from now on."""
         self.pace, self._lived = pace, self.clock.seconds()
 
+    def mail(self, steps: int) -> Iterator[Shipment]:
+        """All that is sent while ``steps`` things happen, a second apart, and after them, with no network about it."""
+        for name in self.lively:
+            self.platforms[name].callbacks = dict.fromkeys(self.platforms[name].streams, "")
+            self.platforms[name].subscribe_all()
+        for _ in range(steps):
+            self.step()
+            self.clock.jump(1)
+            self.live()
+            yield from self._answered()
+        while (moment := self.moment()) is not None:
+            self.clock.jump(max(0.0, moment - self.clock.seconds()))
+            self.live()
+            yield from self._answered()
+
+    def _answered(self) -> Iterator[Shipment]:
+        for shipment in self.office.due():
+            self.office.answered(shipment, 200)
+            yield shipment
+
     def moment(self) -> float | None:
         """When there is something to do next, in seconds since 1970; None while there is nothing."""
-        moments = [self.office.moment(), self._lived + 1 / self.pace if self.pace else None]
+        moments = [self.office.moment(), *(platform.moment() for platform in self.platforms.values())]
+        if self.pace:
+            moments.append(self._lived + 1 / self.pace)
         return min((moment for moment in moments if moment is not None), default=None)
 
     def save(self) -> bytes:

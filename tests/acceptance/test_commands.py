@@ -254,9 +254,12 @@ def test_sandbox_says_where_its_platforms_are_and_ends_on_sigterm() -> None:
     ) as child:
         try:
             assert child.stdout is not None
-            assert [child.stdout.readline() for _ in range(3)] == [
-                f"{name}: http://127.0.0.1:{port}/{name}\n" for name in ("linkedin", "mastodon", "x")
+            names = ("facebook", "instagram", "linkedin", "mastodon", "threads", "tiktok", "x")
+            lines = [
+                f"page: http://127.0.0.1:{port}/\n",
+                *(f"{name}: http://127.0.0.1:{port}/{name}\n" for name in names),
             ]
+            assert [child.stdout.readline() for _ in lines] == lines
             taken = landfall("sandbox", "--port", str(port), check=1)
             assert "choose another --port" in taken.stderr
         finally:

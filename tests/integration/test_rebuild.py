@@ -80,7 +80,7 @@ async def damage(connection: asyncpg.Connection) -> dict[str, tuple[int, int, in
         INSERT INTO ig_comments (account_id, external_id, media_id, projector)
             VALUES ('nobody', 'invented', 'invented', 1);
         UPDATE lookups SET wanted_version = '' WHERE (account_id, object_id, kind) IN
-            (SELECT account_id, object_id, kind FROM lookups LIMIT 1)
+            (SELECT account_id, object_id, kind FROM lookups WHERE account_id LIKE '178%' LIMIT 1)
         """
     )
     return {"ig_comments": (0, 1, 3), "tiktok_post_ids": (2, 0, 0), "ig_media": (0, 1, 0), "lookups": (0, 0, 1)}

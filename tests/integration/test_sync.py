@@ -11,8 +11,10 @@ import asyncpg
 import pytest
 
 from ops.cli import wiring
-from ops.demo import World
 from ops.runtime.db import Pool, open_pool
+from ops.sandbox.clock import Clock
+from ops.sandbox.office import Manners
+from ops.sandbox.world import World
 from schema.crm import CRM_TABLES, ig_comments, ig_media
 from schema.events import Event, bucket_of
 from schema.metadata import APP_ROLE
@@ -48,18 +50,20 @@ async def make_due(connection: asyncpg.Connection) -> None:
     await connection.execute("UPDATE webhook_event_queue SET due_at = now()")
 
 
-def story(seed: int, steps: int = 150) -> list[tuple[str, dict[str, Any]]]:
+def story(seed: int, steps: int = 250) -> list[tuple[str, dict[str, Any]]]:
     """Events as the platforms would cut them, in the order of their happening."""
-    world = World({"instagram": "s", "tiktok": "s"}, seed)
+    clock = Clock()
+    clock.run(0)
+    world = World(seed, clock)
+    world.lively = ["instagram", "tiktok"]
+    world.office.manners = Manners(twice=0.1, late=0.2)
     webhooks = wiring.webhooks()
-    shipments = [world.next() for _ in range(steps)] + list(world.rest())
     return [
         (change.account_id, {"provider": shipment.platform, "type": change.type, "payload": change.value} | {
             "external_id": webhooks[shipment.platform].identify(change).external_id,
             "occurred_at": webhooks[shipment.platform].identify(change).occurred_at,
         })
-        for shipment in shipments
-        if shipment.genuine
+        for shipment in world.mail(steps)
         for change in webhooks[shipment.platform].changes(json.loads(shipment.body))
     ]  # fmt: skip
 

@@ -1,49 +1,56 @@
 """The sandbox on a port, and a person with a browser."""
 
-import re
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from ops.sandbox.server import Server
+from ops.sandbox.client import Client, Refused
+from ops.sandbox.server import MEDIA, Server
+from tests.support import eventually
 
 
-@dataclass
-class Stand:
-    """``server`` from inside, ``http`` and ``url`` from outside."""
+class Stand(Client):
+    """A sandbox from outside, and its ``server`` from inside."""
 
-    server: Server
-    http: aiohttp.ClientSession
-    url: str
+    def __init__(self, server: Server, http: aiohttp.ClientSession, url: str) -> None:
+        super().__init__(http, url)
+        self.server = server
 
-    async def control(self, path: str, method: str = "POST", **wish: Any) -> Any:
-        async with self.http.request(method, f"{self.url}/_sandbox/{path}", json=wish) as response:
-            assert response.status == 200, await response.text()
-            return await response.json()
+    async def refused(self, name: str, /, **fields: Any) -> str:
+        """Why a wish cannot be granted."""
+        with pytest.raises(Refused) as refused:
+            await self.wish(name, **fields)
+        return str(refused.value)
 
-    async def ledger(self, kind: str, **fields: str) -> list[dict[str, Any]]:
-        async with self.http.get(f"{self.url}/_sandbox/ledger", params={"kind": kind, **fields}) as response:
-            found: list[dict[str, Any]] = await response.json()
-            return found
+    async def get(self, path: str, **query: Any) -> Any:
+        return await self.call("GET", path, params=query)
 
-    async def consent(self, address: str, decision: str = "approve", account: str = "alice", untick: str = "") -> Any:
-        """Open a consent page, do as a person would, and return what the application is sent, or the page."""
-        async with self.http.get(address) as response:
-            page = await response.text()
-            assert response.status == 200, page
-        fields = re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', page)
-        scopes = [scope for scope in re.findall(r'name="granted\[\]" value="([^"]+)"', page) if scope != untick]
-        form = [*fields, *(("granted[]", scope) for scope in scopes), ("account", account), ("decision", decision)]
-        async with self.http.post(address.partition("?")[0], data=form, allow_redirects=False) as response:
-            if response.status == 302:
-                query = parse_qs(urlsplit(response.headers["Location"]).query)
-                return {name: values[0] for name, values in query.items()}
-            return await response.text()
+    async def call(self, method: str, path: str, **options: Any) -> Any:
+        """What a platform answers, whatever it is: parsed, with ``status`` beside it where it refuses."""
+        async with self.http.request(method, self.url + path, **options) as response:
+            content = await response.json(content_type=None)
+            return content if response.status < 400 else {"status": response.status} | content
+
+
+@pytest.fixture(autouse=True)
+def plain_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tell clients built on oauthlib that this host need not be encrypted to, and that a person may untick scopes."""
+    monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
+    monkeypatch.setenv("OAUTHLIB_RELAX_TOKEN_SCOPE", "1")
+
+
+def code(answer: Any) -> tuple[int, int | None]:
+    """Code and subcode of a refusal in Graph's envelope."""
+    return answer["error"]["code"], answer["error"].get("error_subcode")
 
 
 @pytest.fixture
@@ -53,4 +60,81 @@ async def stand() -> AsyncIterator[Stand]:
     await running.start_server()
     async with aiohttp.ClientSession() as http:
         yield Stand(server, http, str(running.make_url("")).rstrip("/"))
+    await running.close()
+
+
+@dataclass
+class Received:
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Receiver:
+    """An application's webhook address: what came, and what it answers. ``url`` shakes hands with everybody."""
+
+    url: str = ""
+    media: str = ""
+    """Where it serves ``files`` from, for platforms to fetch."""
+    token: str = "t0ken"
+    secret: str = "s3cret"
+    statuses: list[int] = field(default_factory=list)
+    """Answers to the next deliveries; 200 to the others."""
+    came: list[Received] = field(default_factory=list)
+    asked: list[dict[str, str]] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
+
+    async def ask(self, request: web.Request) -> web.Response:
+        self.asked.append(dict(request.query))
+        key = self.secret.encode()
+        if token := request.query.get("crc_token"):
+            digest = base64.b64encode(hmac.digest(key, token.encode(), hashlib.sha256)).decode()
+            return web.json_response({"response_token": f"sha256={digest}"})
+        if code := request.query.get("challengeCode"):
+            digest = hmac.digest(key, code.encode(), hashlib.sha256).hex()
+            return web.json_response({"challengeCode": code, "challengeResponse": digest})
+        if request.query.get("hub.verify_token") != self.token:
+            return web.Response(status=403, text="who are you?")
+        return web.Response(text=request.query["hub.challenge"])
+
+    async def take(self, request: web.Request) -> web.Response:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        self.came.append(Received(headers, await request.read()))
+        return web.Response(status=self.statuses.pop(0) if self.statuses else 200)
+
+    async def give(self, request: web.Request) -> web.Response:
+        content = self.files.get(request.match_info["name"])
+        return web.Response(status=404) if content is None else web.Response(body=content)
+
+    async def until(self, count: int) -> list[Received]:
+        """Wait for so many deliveries."""
+        await until(lambda: len(self.came) >= count)
+        return self.came
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for something inside the sandbox."""
+
+    async def look() -> bool:
+        return holds()
+
+    await eventually(look, seconds=5, every=0.01)
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    found = Receiver()
+    app = web.Application()
+    app.router.add_get("/hook", found.ask)
+    app.router.add_post("/hook", found.take)
+    app.router.add_get("/files/{name}", found.give)
+    running = TestServer(app)
+    await running.start_server()
+    found.url, found.media = str(running.make_url("/hook")), str(running.make_url("/files"))
+    found.files = {file.name: file.read_bytes() for file in MEDIA.iterdir()}
+    yield found
     await running.close()

@@ -35,7 +35,7 @@ async def test_clock_jumps_runs_and_wakes_whoever_sleeps() -> None:
 
 
 async def test_fault_befalls_the_nth_call_of_what_it_names(stand: Stand) -> None:
-    await stand.control(
+    await stand.wish(
         "faults", platform="mastodon", endpoint="GET /api/v2/*", skip=1, times=2, status=503, body={"e": 1}
     )
     seen = []
@@ -49,7 +49,7 @@ async def test_fault_befalls_the_nth_call_of_what_it_names(stand: Stand) -> None
 
 @pytest.mark.parametrize(("effect", "registered"), [(False, 0), (True, 1)])
 async def test_call_is_dropped_before_or_after_it_took_effect(stand: Stand, *, effect: bool, registered: int) -> None:
-    await stand.control("faults", endpoint="POST /api/v1/apps", drop=True, effect=effect)
+    await stand.wish("faults", endpoint="POST /api/v1/apps", drop=True, effect=effect)
     with pytest.raises(aiohttp.ClientError):
         await stand.http.post(stand.url + APPS, json=APP)
     assert len(stand.server.world.platforms["mastodon"].apps) == registered  # type: ignore[attr-defined]
@@ -59,19 +59,19 @@ async def test_call_is_dropped_before_or_after_it_took_effect(stand: Stand, *, e
 
 
 async def test_answers_are_delayed_truncated_turned_to_html_and_never_given(stand: Stand) -> None:
-    await stand.control("faults", delay_seconds=0.3, status=429, headers={"Retry-After": "7"})
+    await stand.wish("faults", delay_seconds=0.3, status=429, headers={"Retry-After": "7"})
     begun = time.monotonic()
     async with stand.http.get(stand.url + INSTANCE) as response:
         assert (response.status, response.headers["Retry-After"]) == (429, "7")
     assert time.monotonic() - begun >= 0.3
-    await stand.control("faults", effect=True, truncate=20)
+    await stand.wish("faults", effect=True, truncate=20)
     async with stand.http.get(stand.url + INSTANCE) as response:
         with pytest.raises(aiohttp.ClientPayloadError):
             await response.read()
-    await stand.control("faults", spoil="html")
+    await stand.wish("faults", spoil="html")
     async with stand.http.get(stand.url + INSTANCE) as response:
         assert (response.status, response.content_type) == (502, "text/html")
-    await stand.control("faults", spoil="hang")
+    await stand.wish("faults", spoil="hang")
     with pytest.raises(TimeoutError):
         await stand.http.get(stand.url + INSTANCE, timeout=aiohttp.ClientTimeout(total=0.3))
 
@@ -102,9 +102,9 @@ def test_ledger_forgets_the_oldest_calls_and_no_post() -> None:
 
 
 async def test_reset_forgets_everything_but_the_time(stand: Stand) -> None:
-    await stand.control("clock", jump=86400)
-    await stand.control("faults", times=0, status=500)
-    await stand.control("reset")
+    await stand.wish("clock", jump=86400)
+    await stand.wish("faults", times=0, status=500)
+    await stand.wish("reset")
     async with stand.http.post(stand.url + APPS, json=APP) as response:
         assert response.status == 200
     assert len(await stand.ledger("call")) == 1

@@ -8,13 +8,22 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ops.sandbox import consent
-from ops.sandbox.contract import Answer, Call, Platform, Refusal, Route, Sandbox, redirect
+from ops.sandbox.contract import Answer, Call, Impossible, Refusal, Route, Sandbox, redirect
+from ops.sandbox.organization import Organizations, Post
 
 CLIENT_ID, CLIENT_SECRET = "sandbox-linkedin-client", "sandbox-linkedin-secret"
+"""The secret signs webhooks too (``linkedin.md`` 2)."""
 CODE_SECONDS = 30 * 60
 ACCESS_SECONDS, REFRESH_SECONDS = 60 * 86400, 365 * 86400
-SCOPES = ("openid", "profile", "email", "w_member_social", "w_organization_social", "r_organization_social")
-VERSIONS = {f"20260{month}" for month in range(1, 10)}
+SCOPES = (
+    "openid",
+    "profile",
+    "email",
+    "w_member_social",
+    "w_organization_social",
+    "r_organization_social",
+    "rw_organization_admin",
+)
 CHARACTERS = 3000
 DUPLICATE = timedelta(minutes=10)
 DAILY_POSTS = 150
@@ -64,17 +73,7 @@ class Asset:
         return any(b"corrupt" in part for part in self.uploaded.values())
 
 
-@dataclass
-class Post:
-    urn: str
-    account: str
-    body: dict[str, Any]
-    shown: str
-    """What readers see: unescaped, and cut where a parenthesis stood without its backslash."""
-    created: datetime
-
-
-class LinkedIn(Platform):
+class LinkedIn(Organizations):
     """``partner`` is whether the application was approved for refresh tokens; most are not (``linkedin.md`` 1)."""
 
     name = "linkedin"
@@ -82,6 +81,8 @@ class LinkedIn(Platform):
 
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(sandbox)
+        self.signing_secret = CLIENT_SECRET
+        self.versions = {f"20260{month}" for month in range(1, 10)}
         self._last = 7_000_000_000_000_000_000
         self.accounts = {"alice": "aLiCe01", "bob": "bOb0002", "shop": "sHoP003"}
         self.codes: dict[str, Code] = {}
@@ -105,6 +106,7 @@ class LinkedIn(Platform):
             Route("POST", "/rest/{kind:images|documents|videos}", self.initialize_or_finalize),
             Route("GET", "/rest/{kind:images|documents|videos}/{urn}", self.asset_status),
             Route("PUT", "/dms-uploads/{upload}", self.put),
+            *self.organization_routes(),
         )
 
     def unknown(self, call: Call) -> Answer:
@@ -220,11 +222,28 @@ class LinkedIn(Platform):
                 known.entry["fate"] = "revoked"
         return Answer()
 
+    def let_revoke(self, account: str) -> int:
+        """With the grant end the subscriptions that hang on it, without a word."""
+        lived = [
+            token
+            for token in (*self.tokens.values(), *self.refresh.values())
+            if token.account == account and not token.revoked
+        ]
+        for token in lived:
+            token.revoked, token.entry["fate"] = True, "revoked by the person"
+        self.let_unsubscribe(account)
+        return len(lived)
+
+    def sunset(self, version: str) -> None:
+        if version not in self.versions:
+            raise Impossible(f"{version} is none of {', '.join(sorted(self.versions))}")
+        self.versions.discard(version)
+
     def _check_client(self, call: Call) -> None:
-        if call.text("client_id") != CLIENT_ID or call.text("client_secret") != CLIENT_SECRET:
+        if call.text("client_id") != CLIENT_ID or call.text("client_secret") != self.signing_secret:
             raise _oauth(401, "invalid_client", "Client authentication failed")
 
-    def _person(self, call: Call, *scopes: str) -> str:
+    def person(self, call: Call, *scopes: str) -> str:
         """Whose token this is, if it carries one of these scopes."""
         token = self.tokens.get(call.bearer or "")
         if token is None:
@@ -239,16 +258,16 @@ class LinkedIn(Platform):
             raise Refusal(_error(403, "Not enough permissions to access this resource", "ACCESS_DENIED"))
         return token.account
 
-    def _versioned(self, call: Call) -> None:
+    def versioned(self, call: Call) -> None:
         """There is no default version, and a retired one is 426 (linkedin.md 3)."""
         version = call.headers.get("linkedin-version")
         if version is None:
             raise Refusal(_error(400, "A version must be present. Please specify a version", "VERSION_MISSING"))
-        if version not in VERSIONS:
+        if version not in self.versions:
             raise Refusal(_error(426, f"Requested version {version}01 is not active", "NONEXISTENT_VERSION"))
 
     def userinfo(self, call: Call) -> Answer:
-        account = self._person(call, "openid", "profile")
+        account = self.person(call, "openid", "profile")
         name = account.title()
         return Answer(
             content={
@@ -264,9 +283,10 @@ class LinkedIn(Platform):
     # --- posts (linkedin.md 4)
 
     def post(self, call: Call) -> Answer:
-        self._versioned(call)
-        account = self._person(call, "w_member_social", "w_organization_social")
+        self.versioned(call)
+        account = self.person(call, "w_member_social", "w_organization_social")
         body = dict(call.fields)
+        account = self._author(call, account, body.get("author"))
         self._check_post(body, account)
         now = self.sandbox.clock.now()
         for other in self.posts.values():
@@ -277,14 +297,22 @@ class LinkedIn(Platform):
         )
         if today >= DAILY_POSTS:
             raise Refusal(_error(429, "Resource level throttle limit for calls to this resource is reached.", None))
-        urn = f"urn:li:share:{self._id()}"
+        urn = f"urn:li:share:{self.new_id()}"
         self.posts[urn] = Post(urn, account, body, shown(str(body.get("commentary") or "")), now)
         self.record("post", account=account, id=urn, text=self.posts[urn].shown, commentary=body.get("commentary"))
         return Answer(201, "", {"x-restli-id": urn})
 
+    def _author(self, call: Call, account: str, urn: Any) -> str:
+        """The member, or an organization that the member administers and has the scope for."""
+        scopes = self.tokens[call.bearer or ""].scopes
+        if urn == self.urn(account) and "w_member_social" in scopes:
+            return account
+        organization = self.organization(urn)
+        if organization and account in self.admins[organization] and "w_organization_social" in scopes:
+            return organization
+        raise Refusal(_error(403, "Field Value validation failed in REQUEST_BODY: author", "ACCESS_DENIED"))
+
     def _check_post(self, body: dict[str, Any], account: str) -> None:
-        if body.get("author") != self._urn(account):
-            raise Refusal(_error(403, "Field Value validation failed in REQUEST_BODY: author", "ACCESS_DENIED"))
         distribution = body.get("distribution")
         feed = distribution.get("feedDistribution") if isinstance(distribution, dict) else None
         if (
@@ -306,27 +334,27 @@ class LinkedIn(Platform):
                 raise Refusal(_error(400, f"{urn} waits for its upload", "MEDIA_ASSET_WAITING_UPLOAD"))
 
     def show(self, call: Call) -> Answer:
-        self._versioned(call)
-        self._person(call, "r_organization_social")
+        self.versioned(call)
+        self.person(call, "r_organization_social")
         post = self.posts.get(call.parts["urn"])
         if post is None:
             raise Refusal(_error(404, "Post is not found", "NOT_FOUND"))
         return Answer(content=post.body | {"id": post.urn, "createdAt": int(post.created.timestamp() * 1000)})
 
     def delete(self, call: Call) -> Answer:
-        self._versioned(call)
-        account = self._person(call, "w_member_social", "w_organization_social")
+        self.versioned(call)
+        account = self.person(call, "w_member_social", "w_organization_social")
         post = self.posts.get(call.parts["urn"])
-        if post is not None and post.account != account:
-            raise Refusal(_error(403, "Not the author", "ACCESS_DENIED"))
+        if post is not None:
+            self._author(call, account, self.urn(post.account))
         self.posts.pop(call.parts["urn"], None)
         return Answer(204, "")
 
     # --- media (linkedin.md 5)
 
     def initialize_or_finalize(self, call: Call) -> Answer:
-        self._versioned(call)
-        account = self._person(call, "w_member_social", "w_organization_social")
+        self.versioned(call)
+        account = self.person(call, "w_member_social", "w_organization_social")
         kind = call.parts["kind"].removesuffix("s")
         action = call.query.get("action")
         if action == "finalizeUpload" and kind == "video":
@@ -334,9 +362,9 @@ class LinkedIn(Platform):
         if action != "initializeUpload":
             raise _invalid("action")
         wish = call.fields.get("initializeUploadRequest")
-        if not isinstance(wish, dict) or wish.get("owner") != self._urn(account):
+        if not isinstance(wish, dict):
             raise _invalid("initializeUploadRequest.owner")
-        return self._initialize(call, account, kind, wish)
+        return self._initialize(call, self._author(call, account, wish.get("owner")), kind, wish)
 
     def _initialize(self, call: Call, account: str, kind: str, wish: dict[str, Any]) -> Answer:
         parts = [(0, 0)]
@@ -375,7 +403,7 @@ class LinkedIn(Platform):
                 raise Refusal(_error(400, f"expected bytes {first} to {last}, both of them included", None))
             asset.uploaded[index] = call.body
             return Answer(200, "", {"ETag": f'"{_tag(asset, index)}"'})
-        if self.account_of(call) != asset.owner:
+        if not self._owns(self.account_of(call), asset):
             raise Refusal(_error(401, "Invalid access token", "INVALID_ACCESS_TOKEN"))
         asset.uploaded[0] = call.body
         asset.ready = self.sandbox.clock.in_(seconds=PROCESSING_SECONDS[asset.kind])
@@ -384,7 +412,7 @@ class LinkedIn(Platform):
     def _finalize(self, call: Call, account: str) -> Answer:
         wish = call.fields.get("finalizeUploadRequest")
         asset = self.assets.get(str(wish.get("video"))) if isinstance(wish, dict) else None
-        if not isinstance(wish, dict) or asset is None or asset.owner != account:
+        if not isinstance(wish, dict) or asset is None or not self._owns(account, asset):
             raise _invalid("finalizeUploadRequest.video")
         given = [str(tag).strip('"') for tag in wish.get("uploadedPartIds", [])]
         if sorted(asset.uploaded) != list(range(len(asset.parts))) or given != [
@@ -395,11 +423,11 @@ class LinkedIn(Platform):
         return Answer(200, "")
 
     def asset_status(self, call: Call) -> Answer:
-        self._versioned(call)
+        self.versioned(call)
         # With w_member_social alone the status may not be read.
-        account = self._person(call, "w_organization_social", "r_organization_social")
+        account = self.person(call, "w_organization_social", "r_organization_social")
         asset = self.assets.get(call.parts["urn"])
-        if asset is None or asset.owner != account:
+        if asset is None or not self._owns(account, asset):
             raise Refusal(_error(404, "Asset is not found", "NOT_FOUND"))
         if asset.ready is None:
             status = "WAITING_UPLOAD"
@@ -407,12 +435,12 @@ class LinkedIn(Platform):
             status = "PROCESSING"
         else:
             status = "PROCESSING_FAILED" if asset.broken else "AVAILABLE"
-        return Answer(content={"id": asset.urn, "owner": self._urn(account), "status": status})
+        return Answer(content={"id": asset.urn, "owner": self.urn(asset.owner), "status": status})
 
-    def _urn(self, account: str) -> str:
-        return f"urn:li:person:{self.accounts[account]}"
+    def _owns(self, account: str | None, asset: Asset) -> bool:
+        return account == asset.owner or account in self.admins.get(asset.owner, ())
 
-    def _id(self) -> str:
+    def new_id(self) -> str:
         self._last += self.sandbox.chance.randrange(1, 1000)
         return str(self._last)
 

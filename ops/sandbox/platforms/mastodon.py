@@ -5,12 +5,13 @@ import hashlib
 import html
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from ops.sandbox import consent
-from ops.sandbox.contract import Answer, Call, Platform, Refusal, Route, Sandbox, Upload, redirect
+from ops.sandbox.contract import Answer, Call, Refusal, Route, Sandbox, Upload, redirect
+from ops.sandbox.instance import ADDRESS, Instance, Notification, Status
 
 VERSION = "4.6.2"
 CHARACTERS, ATTACHMENTS, URL_CHARACTERS = 500, 4, 23
@@ -86,22 +87,7 @@ class Media:
     status: str | None = None
 
 
-@dataclass
-class Status:
-    id: str
-    account: str
-    text: str
-    created: datetime
-    visibility: str
-    media: list[str] = field(default_factory=list)
-    reply_to: str | None = None
-    spoiler: str = ""
-    language: str | None = None
-    edited: datetime | None = None
-    poll: dict[str, Any] | None = None
-
-
-class Mastodon(Platform):
+class Mastodon(Instance):
     """One instance with a few accounts. Tokens never expire; they die by revocation (``mastodon.md`` 3)."""
 
     name = "mastodon"
@@ -110,7 +96,7 @@ class Mastodon(Platform):
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(sandbox)
         self._last = 0
-        self.accounts = {"alice": self._id(), "bob": self._id(), "shop": self._id()}
+        self.accounts = {"alice": self.new_id(), "bob": self.new_id(), "shop": self.new_id()}
         self.apps: dict[str, App] = {}
         self.codes: dict[str, Code] = {}
         self.tokens: dict[str, Token] = {}
@@ -145,6 +131,8 @@ class Mastodon(Platform):
             Route("PUT", "/api/v1/statuses/{id}", self.edit),
             Route("DELETE", "/api/v1/statuses/{id}", self.delete),
             Route("GET", "/api/v1/statuses/{id}/context", self.context),
+            Route("GET", "/api/v1/notifications", self.show_notifications),
+            Route("GET", "/api/v1/notifications/{id}", self.show_notification),
             Route("GET", "/api/v1/scheduled_statuses", self.show_scheduled),
             Route("GET", "/api/v1/scheduled_statuses/{id}", self.show_one_scheduled),
             Route("PUT", "/api/v1/scheduled_statuses/{id}", self.reschedule),
@@ -230,7 +218,7 @@ class Mastodon(Platform):
             raise _refused(422, "Validation failed: Application name and Redirect URI can't be blank")
         if not set(scopes) <= set(SCOPES):
             raise _refused(422, "Validation failed: Scopes doesn't match configured on the server.")
-        app = App(self._id(), name, call.text("website"), addresses, scopes, self._secret(), self._secret())
+        app = App(self.new_id(), name, call.text("website"), addresses, scopes, self._secret(), self._secret())
         self.apps[app.client_id] = app
         return Answer(content=_app(app) | {"client_id": app.client_id, "client_secret": app.client_secret})
 
@@ -363,7 +351,7 @@ class Mastodon(Platform):
     # --- accounts (mastodon.md 3, 5)
 
     def verify_account(self, call: Call) -> Answer:
-        return Answer(content=self._account(self._person(call, "profile", "read:accounts"), call.base))
+        return Answer(content=self.shape_account(self._person(call, "profile", "read:accounts"), call.base))
 
     def userinfo(self, call: Call) -> Answer:
         account = self._person(call, "profile")
@@ -376,12 +364,14 @@ class Mastodon(Platform):
             raise _refused(404, "Record not found")
         if call.bearer:
             self._token(call)
-        self._fire()
+        self.advance()
         mine = sorted((s for s in self.statuses.values() if s.account == name), key=lambda s: int(s.id), reverse=True)
-        return self._paged(call, [self._status(status, call.base) for status in mine])
+        return self._paged(call, [self.shape(status, call.base) for status in mine])
 
     def _paged(self, call: Call, items: list[dict[str, Any]]) -> Answer:
         """``max_id``, ``since_id``, ``min_id`` and ``limit``, with the Link header."""
+        if not all((call.text(name) or "0").isdigit() for name in ("limit", "max_id", "min_id", "since_id")):
+            raise _refused(400, "limit and ids are numbers")
         limit = min(int(call.text("limit") or 20), 40)
         if highest := call.text("max_id"):
             items = [item for item in items if int(item["id"]) < int(highest)]
@@ -408,7 +398,7 @@ class Mastodon(Platform):
             raise _refused(422, "Validation failed: File can't be blank")
         kind = _kind(file)
         media = Media(
-            self._id(), account, kind, call.text("description"), self._ready(kind), b"corrupt" in file.content
+            self.new_id(), account, kind, call.text("description"), self._ready(kind), b"corrupt" in file.content
         )
         self.media[media.id] = media
         done = media.ready <= self.sandbox.clock.now()
@@ -448,7 +438,7 @@ class Mastodon(Platform):
 
     def post(self, call: Call) -> Answer:
         account = self._person(call, "write:statuses")
-        self._fire()
+        self.advance()
         key = call.headers.get("idempotency-key")
         if key and (known := self._keys.get((account, key))) and known[0] > self.sandbox.clock.now():
             return self._shown(known[1], call.base)
@@ -464,7 +454,7 @@ class Mastodon(Platform):
             return Answer(content=self._one_scheduled(number, base))
         if number not in self.statuses:  # deleted, or fired, meanwhile
             raise _refused(404, "Record not found")
-        return Answer(content=self._status(self.statuses[number], base))
+        return Answer(content=self.shape(self.statuses[number], base))
 
     def _checked(self, call: Call, account: str) -> dict[str, Any]:
         text, spoiler = call.text("status") or "", call.text("spoiler_text") or ""
@@ -508,12 +498,16 @@ class Mastodon(Platform):
             raise _refused(422, "Cannot attach a video to a post that already contains images")
 
     def _publish(self, account: str, params: dict[str, Any]) -> str:
-        status = Status(self._id(), account, created=self.sandbox.clock.now(), **params)
+        status = Status(self.new_id(), account, created=self.sandbox.clock.now(), **params)
         self.statuses[status.id] = status
         for number in status.media:
             self.media[number].status = status.id
         self.record("post", account=account, id=status.id, text=status.text, media=list(status.media))
+        self.tell_of(status)
         return status.id
+
+    def moment(self) -> float | None:
+        return min((due.timestamp() for due, *_ in self.scheduled.values()), default=None)
 
     def _schedule(self, account: str, params: dict[str, Any], when: str) -> str:
         now = self.sandbox.clock.now()
@@ -523,11 +517,11 @@ class Mastodon(Platform):
         mine = [due for due, owner, _, _ in self.scheduled.values() if owner == account]
         if len(mine) >= SCHEDULED_TOTAL or sum(d.date() == moment.date() for d in mine) >= SCHEDULED_DAILY:
             raise _refused(422, "Validation failed: You have exceeded the limit of scheduled posts")
-        number = self._id()
+        number = self.new_id()
         self.scheduled[number] = (moment, account, params, now)
         return number
 
-    def _fire(self) -> None:
+    def advance(self) -> None:
         """Publish what was scheduled and is due; the real status has another id."""
         for number, (due, account, params, _) in sorted(self.scheduled.items(), key=lambda item: item[1][0]):
             if due <= self.sandbox.clock.now():
@@ -535,13 +529,13 @@ class Mastodon(Platform):
                 self._publish(account, params)
 
     def show(self, call: Call) -> Answer:
-        return Answer(content=self._status(self._visible(call), call.base))
+        return Answer(content=self.shape(self._visible(call), call.base))
 
     def show_many(self, call: Call) -> Answer:
         if call.bearer:
             self._token(call, "read:statuses")
         found = [self.statuses[number] for number in call.many("id") if number in self.statuses]
-        return Answer(content=[self._status(status, call.base) for status in found])
+        return Answer(content=[self.shape(status, call.base) for status in found])
 
     def context(self, call: Call) -> Answer:
         status = self._visible(call)
@@ -552,7 +546,7 @@ class Mastodon(Platform):
         for other in sorted(self.statuses.values(), key=lambda s: int(s.id)):
             if other.reply_to in {status.id, *(found.id for found in below)}:
                 below.append(other)
-        shown = [[self._status(item, call.base) for item in side] for side in (above, below)]
+        shown = [[self.shape(item, call.base) for item in side] for side in (above, below)]
         return Answer(content={"ancestors": shown[0], "descendants": shown[1]})
 
     def edit(self, call: Call) -> Answer:
@@ -561,18 +555,19 @@ class Mastodon(Platform):
         if length(text) > CHARACTERS:
             raise _refused(422, f"Validation failed: Text character limit of {CHARACTERS} exceeded")
         status.text, status.edited = text, self.sandbox.clock.now()
-        return Answer(content=self._status(status, call.base))
+        self.announce("status.updated", status.account, self.shape(status, ADDRESS))
+        return Answer(content=self.shape(status, call.base))
 
     def delete(self, call: Call) -> Answer:
         status = self._own_status(call)
-        shown = self._status(status, call.base) | {"text": status.text}
+        shown = self.shape(status, call.base) | {"text": status.text}
         del self.statuses[status.id]
         return Answer(content=shown)
 
     def _visible(self, call: Call) -> Status:
         if call.bearer:
             self._token(call, "read:statuses")
-        self._fire()
+        self.advance()
         status = self.statuses.get(call.parts["id"])
         if status is None:
             raise _refused(404, "Record not found")
@@ -585,9 +580,37 @@ class Mastodon(Platform):
             raise _refused(404, "Record not found")
         return status
 
+    def show_notifications(self, call: Call) -> Answer:
+        account = self._person(call, "read:notifications")
+        mine = [found for found in reversed(self.notifications.values()) if found.account == account]
+        return self._paged(call, [self._notification(found, call.base) for found in mine])
+
+    def show_notification(self, call: Call) -> Answer:
+        account = self._person(call, "read:notifications")
+        found = self.notifications.get(call.parts["id"])
+        if found is None or found.account != account:
+            raise _refused(404, "Record not found")
+        return Answer(content=self._notification(found, call.base))
+
+    def _notification(self, found: Notification, base: str) -> dict[str, Any]:
+        status = self.statuses.get(found.status)
+        return {
+            "id": found.id,
+            "type": "mention",
+            "created_at": _when(found.created),
+            "account": self.shape_account(found.by, base),
+            "status": None if status is None else self.shape(status, base),
+        }
+
+    def let_revoke(self, account: str) -> int:
+        lived = [token for token in self.tokens.values() if token.account == account and not token.revoked]
+        for token in lived:
+            self._end(token)
+        return len(lived)
+
     def show_scheduled(self, call: Call) -> Answer:
         account = self._person(call, "read:statuses")
-        self._fire()
+        self.advance()
         mine = [number for number, (_, owner, _, _) in self.scheduled.items() if owner == account]
         return self._paged(call, [self._one_scheduled(number, call.base) for number in reversed(mine)])
 
@@ -609,7 +632,7 @@ class Mastodon(Platform):
 
     def _own_scheduled(self, call: Call, scope: str) -> str:
         account = self._person(call, scope)
-        self._fire()
+        self.advance()
         number = call.parts["id"]
         if number not in self.scheduled or self.scheduled[number][1] != account:
             raise _refused(404, "Record not found")
@@ -617,11 +640,11 @@ class Mastodon(Platform):
 
     # --- shapes
 
-    def _account(self, name: str, base: str) -> dict[str, Any]:
+    def shape_account(self, name: str, base: str) -> dict[str, Any]:
         url = f"{base}/@{name}"
         mine = [status for status in self.statuses.values() if status.account == name]
         return {
-            "id": self.accounts[name],
+            "id": self.accounts.get(name) or self.fans[name],
             "username": name,
             "acct": name,
             "display_name": name.title(),
@@ -632,7 +655,7 @@ class Mastodon(Platform):
             "locked": False,
         }
 
-    def _status(self, status: Status, base: str) -> dict[str, Any]:
+    def shape(self, status: Status, base: str) -> dict[str, Any]:
         url = f"{base}/@{status.account}/{status.id}"
         replies = [other for other in self.statuses.values() if other.reply_to == status.id]
         return {
@@ -647,7 +670,7 @@ class Mastodon(Platform):
             "sensitive": bool(status.spoiler),
             "language": status.language,
             "in_reply_to_id": status.reply_to,
-            "account": self._account(status.account, base),
+            "account": self.shape_account(status.account, base),
             "media_attachments": [self._media(self.media[number], base) for number in status.media],
             "poll": status.poll,
             "replies_count": len(replies),
@@ -673,7 +696,7 @@ class Mastodon(Platform):
             "meta": {},
         }
 
-    def _id(self) -> str:
+    def new_id(self) -> str:
         """Time-based, growing, and never the same twice (mastodon.md 8)."""
         self._last = max(self._last + 1, int(self.sandbox.clock.seconds() * 1000) << 16)
         return str(self._last)

@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import Any
 
 from ops.sandbox import consent
-from ops.sandbox.contract import Answer, Call, Platform, Refusal, Route, Sandbox, redirect
+from ops.sandbox.activity import Activity, Post
+from ops.sandbox.contract import Answer, Call, Refusal, Route, Sandbox, redirect
 
 CLIENT_ID, CLIENT_SECRET = "sandbox-x-client", "sandbox-x-secret"
 CODE_SECONDS, ACCESS_SECONDS = 30, 7200
@@ -33,6 +34,8 @@ LIMITS = {
     "GET /2/tweets": (5000, 900),
     "GET /2/users/{id}/tweets": (900, 900),
     "GET /2/users/me": (75, 900),
+    "GET /2/users/{id}/mentions": (300, 900),
+    "GET /2/tweets/search/recent": (300, 900),
     "initialize": (1875, 900),
     "append": (1875, 900),
     "finalize": (1875, 900),
@@ -112,24 +115,13 @@ class Media:
         return any(b"corrupt" in segment for segment in self.segments.values())
 
 
-@dataclass
-class Post:
-    id: str
-    account: str
-    text: str
-    created: datetime
-    media: list[str]
-    reply_to: str | None
-    poll: dict[str, Any] | None
-
-
-class X(Platform):
+class X(Activity):
     name = "x"
 
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(sandbox)
         self._last = 0
-        self.accounts = {"alice": self._id(), "bob": self._id(), "shop": self._id()}
+        self.accounts = {"alice": self.new_id(), "bob": self.new_id(), "shop": self.new_id()}
         self.codes: dict[str, Code] = {}
         self.access: dict[str, Access] = {}
         self.refresh: dict[str, Refresh] = {}
@@ -147,7 +139,6 @@ class X(Platform):
             Route("GET", "/2/users/{id}/tweets", self.user_posts),
             Route("POST", "/2/tweets", self.post),
             Route("GET", "/2/tweets", self.show_many),
-            Route("GET", "/2/tweets/{id}", self.show),
             Route("DELETE", "/2/tweets/{id}", self.delete),
             Route("POST", "/2/media/upload", self.upload),
             Route("GET", "/2/media/upload", self.media_status),
@@ -155,6 +146,10 @@ class X(Platform):
             Route("POST", "/2/media/upload/{id}/append", self.append),
             Route("POST", "/2/media/upload/{id}/finalize", self.finalize),
             Route("POST", "/2/media/metadata", self.describe),
+            Route("GET", "/2/users/{id}/mentions", self.mentions),
+            Route("GET", "/2/tweets/search/recent", self.search),
+            Route("GET", "/2/tweets/{id}", self.show),
+            *self.activity_routes(),
         )
 
     def unknown(self, call: Call) -> Answer:
@@ -278,6 +273,25 @@ class X(Platform):
             raise Refusal(_problem(403, "client-forbidden", "Forbidden", missing))
         return token.grant.account, self._counted(token.grant.account, limit)
 
+    def scopes_of(self, call: Call) -> tuple[str, list[str]] | None:
+        token = self.access.get(call.bearer or "")
+        if token is None or token.revoked or token.grant.ended or token.expires < self.sandbox.clock.now():
+            return None
+        return token.grant.account, token.grant.scopes
+
+    def let_revoke(self, account: str) -> int:
+        """In X's settings, by the person."""
+        lived = 0
+        tokens: list[Access | Refresh] = [*self.access.values(), *self.refresh.values()]
+        for token in tokens:
+            if token.grant.account == account and token.entry["fate"] == "live":
+                token.grant.ended, token.entry["fate"] = True, "revoked by the person"
+                lived += 1
+        now = self.sandbox.at
+        payload = {"date_time": now, "user_id": self.accounts[account], "app_id": CLIENT_ID}
+        self.emit("oauth.revoke", account, payload)
+        return lived
+
     def _counted(self, account: str, what: str) -> dict[str, str]:
         limit, seconds = LIMITS[what]
         now = self.sandbox.clock.seconds()
@@ -307,6 +321,7 @@ class X(Platform):
         post = self._checked(call.fields, account)
         self.posts[post.id] = post
         self.record("post", account=account, id=post.id, text=post.text, media=list(post.media))
+        self.tell_of(post)
         content = {"data": {"id": post.id, "text": post.text, "edit_history_post_ids": [post.id]}}
         return Answer(201, content, headers)
 
@@ -332,7 +347,9 @@ class X(Platform):
         if text and any(p.account == account and p.text == text and p.media == ids for p in self.posts.values()):
             detail = "You are not allowed to create a Tweet with duplicate content."
             raise Refusal(_problem(403, None, "Forbidden", detail))
-        return Post(self._id(), account, text, self.sandbox.clock.now(), list(ids), reply_to, poll)
+        id_, above = self.new_id(), self.posts.get(reply_to or "")
+        conversation = above.conversation if above else id_
+        return Post(id_, account, text, self.sandbox.clock.now(), list(ids), reply_to, poll, conversation)
 
     def _check_media(self, ids: Any, account: str) -> None:
         if not isinstance(ids, list) or not 1 <= len(ids) <= 4 or not all(isinstance(item, str) for item in ids):
@@ -349,7 +366,8 @@ class X(Platform):
         post = self.posts.get(call.parts["id"])
         if post is not None and post.account != account:
             raise Refusal(_problem(403, "client-forbidden", "Forbidden", "You are not authorized to delete this."))
-        self.posts.pop(call.parts["id"], None)
+        if post is not None:
+            self.drop(post)
         return Answer(content={"data": {"deleted": True}}, headers=headers)
 
     def show(self, call: Call) -> Answer:
@@ -364,7 +382,7 @@ class X(Platform):
     def _found(self, call: Call, ids: list[str], *, one: bool) -> Answer:
         """Partial success is 200 with both data and errors (x.md 7)."""
         _, headers = self._person(call, "GET /2/tweets", "tweet.read", "users.read")
-        data = [self._shape(self.posts[number]) for number in ids if number in self.posts]
+        data = [self.shape(self.posts[number]) for number in ids if number in self.posts]
         errors = [
             _problem(
                 404, "resource-not-found", "Not Found Error", f"Could not find tweet with ids: [{number}]."
@@ -380,22 +398,54 @@ class X(Platform):
     def user_posts(self, call: Call) -> Answer:
         _, headers = self._person(call, "GET /2/users/{id}/tweets", "tweet.read", "users.read")
         owner = next((name for name, number in self.accounts.items() if number == call.parts["id"]), None)
-        size = min(max(int(call.text("max_results") or 10), 5), 100)
-        start = int(call.text("pagination_token") or 0)
-        mine = sorted((p for p in self.posts.values() if p.account == owner), key=lambda p: int(p.id), reverse=True)
-        page = [self._shape(post) for post in mine[start : start + size]]
+        mine = [post for post in self.posts.values() if post.account == owner]
+        return self._page(call, mine, headers)
+
+    def mentions(self, call: Call) -> Answer:
+        account, headers = self._person(call, "GET /2/users/{id}/mentions", "tweet.read", "users.read")
+        if self.accounts[account] != call.parts["id"]:
+            raise Refusal(_problem(403, "client-forbidden", "Forbidden", "These are somebody else's mentions."))
+        found = [post for post in self.posts.values() if f"@{account}" in post.text and post.account != account]
+        return self._page(call, found, headers)
+
+    def search(self, call: Call) -> Answer:
+        """Conversations and senders, which is what one looks for."""
+        _, headers = self._person(call, "GET /2/tweets/search/recent", "tweet.read", "users.read")
+        terms = dict(term.split(":", 1) for term in (call.text("query") or "").split() if ":" in term)
+        if not terms or not set(terms) <= {"conversation_id", "from"}:
+            raise _invalid("query: this sandbox knows conversation_id: and from:")
+        week = self.sandbox.clock.in_(days=-7)
+        found = [
+            post
+            for post in self.posts.values()
+            if terms.get("conversation_id", post.conversation) == post.conversation
+            and post.id != terms.get("conversation_id")
+            and terms.get("from", post.account) == post.account
+            and post.created >= week
+        ]
+        return self._page(call, found, headers)
+
+    def _page(self, call: Call, posts: list[Post], headers: dict[str, str]) -> Answer:
+        """Newest first."""
+        numbers = [call.text("max_results") or "10", call.text("pagination_token") or call.text("next_token") or "0"]
+        if not all(number.isdigit() for number in numbers):
+            raise _invalid("max_results or pagination_token is no number")
+        size, start = min(max(int(numbers[0]), 5), 100), int(numbers[1])
+        ordered = sorted(posts, key=lambda post: int(post.id), reverse=True)
+        page = [self.shape(post) for post in ordered[start : start + size]]
         meta: dict[str, Any] = {"result_count": len(page)}
-        if start + size < len(mine):
+        if start + size < len(ordered):
             meta["next_token"] = str(start + size)
         if page:
             meta |= {"newest_id": page[0]["id"], "oldest_id": page[-1]["id"]}
         return Answer(content={"meta": meta} | ({"data": page} if page else {}), headers=headers)
 
-    def _shape(self, post: Post) -> dict[str, Any]:
+    def shape(self, post: Post) -> dict[str, Any]:
         return {
             "id": post.id,
             "text": post.text,
-            "author_id": self.accounts[post.account],
+            "author_id": self.author(post.account),
+            "conversation_id": post.conversation,
             "created_at": post.created.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "edit_history_tweet_ids": [post.id],
             "public_metrics": {"like_count": 0, "reply_count": 0, "retweet_count": 0, "quote_count": 0},
@@ -418,7 +468,7 @@ class X(Platform):
         if not total.isdigit() or not 0 < int(total) <= most:
             raise _invalid(f"total_bytes must be 1 to {most}")
         expires = self.sandbox.clock.in_(seconds=UPLOAD_SECONDS)
-        media = Media(self._id(), account, kind, category, int(total), expires)
+        media = Media(self.new_id(), account, kind, category, int(total), expires)
         self.media[media.id] = media
         return media
 
@@ -513,7 +563,7 @@ class X(Platform):
                 data["processing_info"]["check_after_secs"] = 5
         return data
 
-    def _id(self) -> str:
+    def new_id(self) -> str:
         """A snowflake: milliseconds since X's own epoch in the upper bits (x.md 3)."""
         self._last = max(self._last + 1, (int(self.sandbox.clock.seconds() * 1000) - 1_288_834_974_657) << 22)
         return str(self._last)

@@ -1,0 +1,467 @@
+"""X's webhooks, its activity subscriptions, and what people do there: ``x.md`` 2 and 3."""
+
+import base64
+import hashlib
+import hmac
+import json
+from collections import deque
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+from ops.sandbox import people
+from ops.sandbox.contract import (
+    Answer,
+    Call,
+    Errand,
+    Fetched,
+    Impossible,
+    Notice,
+    Platform,
+    Refusal,
+    Route,
+    Sandbox,
+    forget_oldest,
+)
+
+CONSUMER_KEY = "sandbox-x-consumer"
+URL_CHARACTERS, TAG_CHARACTERS = 200, 200
+WEBHOOKS, SUBSCRIPTIONS = 1, 1500
+UNCHECKED = timedelta(hours=28)
+"""After so long without a passed check a webhook turns invalid."""
+
+PUBLIC = ("post.create", "post.delete", "follow.follow", "follow.unfollow")
+PRIVATE = {
+    "post.mention.create": "tweet.read",
+    "post.reply.create": "tweet.read",
+    "like.create": "like.read",
+    "oauth.revoke": "users.read",
+}
+
+
+@dataclass
+class Post:
+    """``conversation`` is the post that began it all; its own id for a first one."""
+
+    id: str
+    account: str
+    text: str
+    created: datetime
+    media: list[str]
+    reply_to: str | None
+    poll: dict[str, Any] | None
+    conversation: str = ""
+
+
+@dataclass
+class Webhook:
+    id: str
+    url: str
+    created: datetime
+    passed: datetime
+    valid: bool = True
+
+
+@dataclass
+class Subscription:
+    id: str
+    event: str
+    filter: dict[str, str]
+    webhook: str | None
+    created: datetime
+    tag: str | None = None
+
+
+class Activity(Platform):
+    """The half of X that speaks first. The other half has the posts, the people and their tokens."""
+
+    accounts: dict[str, str]
+    posts: dict[str, Post]
+    forms: ClassVar[Mapping[str, Sequence[str]]] = {
+        "subscription": ("wrapped", "object", "array"),
+        "product": ("activity", "account"),
+    }
+    retry_seconds = (5, 30, 120, 600, 3600)  # unconfirmed: the pages promise only retries
+    recheck_seconds = 3600.0
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        super().__init__(sandbox)
+        self.fans: dict[str, str] = {}
+        self.webhooks: dict[str, Webhook] = {}
+        self.subscriptions: dict[str, Subscription] = {}
+        self.everybody = False
+        """Whether everything is told of everybody, as someone may wish here."""
+        self._bearers: set[str] = set()
+        self._last_check: int | None = None
+        """What the last check of the address was answered."""
+        self._told: deque[Notice] = deque(maxlen=sandbox.room)
+
+    def new_id(self) -> str:
+        raise NotImplementedError
+
+    def scopes_of(self, call: Call) -> tuple[str, list[str]] | None:
+        """Whose token a call carries and what it may do; None where it carries none that lives."""
+        raise NotImplementedError
+
+    def problem(self, status: int, slug: str | None, title: str, detail: str, **more: Any) -> Refusal:
+        kind = f"https://api.x.com/2/problems/{slug}" if slug else "about:blank"
+        return Refusal(Answer(status, {"type": kind, "title": title, "detail": detail, "status": status} | more))
+
+    def activity_routes(self) -> Sequence[Route]:
+        return (
+            Route("POST", "/oauth2/token", self.app_token),
+            Route("POST", "/2/webhooks", self.create_webhook),
+            Route("GET", "/2/webhooks", self.list_webhooks),
+            Route("POST", "/2/webhooks/replay", self.replay),
+            Route("PUT", "/2/webhooks/{id}", self.check_webhook),
+            Route("DELETE", "/2/webhooks/{id}", self.delete_webhook),
+            Route("POST", "/2/activity/subscriptions", self.subscribe),
+            Route("GET", "/2/activity/subscriptions", self.list_subscriptions),
+            Route("PUT", "/2/activity/subscriptions/{id}", self.change_subscription),
+            Route("DELETE", "/2/activity/subscriptions/{id}", self.end_subscription),
+            Route("POST", "/2/account_activity/webhooks/{id}/subscriptions/all", self.subscribe_account),
+        )
+
+    # --- the application's own token, and its webhooks (x.md 2.1)
+
+    def app_token(self, call: Call) -> Answer:
+        wanted = base64.b64encode(f"{CONSUMER_KEY}:{self.signing_secret}".encode()).decode()
+        if call.headers.get("authorization") != f"Basic {wanted}" or call.text("grant_type") != "client_credentials":
+            error = {"code": 99, "message": "Unable to verify your credentials", "label": "authenticity_token_error"}
+            raise Refusal(Answer(403, {"errors": [error]}))
+        secret = f"AAAA{self.sandbox.secret(60)}"
+        self._bearers.add(secret)
+        return Answer(content={"token_type": "bearer", "access_token": secret})
+
+    def _as_app(self, call: Call) -> None:
+        if call.bearer not in self._bearers:
+            raise self.problem(
+                403, "unsupported-authentication", "Unsupported Authentication", "Use an app-only token."
+            )
+
+    def create_webhook(self, call: Call) -> Answer | Errand:
+        self._as_app(call)
+        url = call.text("url") or ""
+        parts = urlsplit(url)
+        # Public, https and without a port out there; on this machine there is only loopback, which needs all of them.
+        local = parts.hostname in ("127.0.0.1", "localhost")
+        if len(url) > URL_CHARACTERS or not (local or (parts.scheme == "https" and parts.port is None)):
+            raise self._failed("UrlValidationFailed")
+        if any(webhook.url == url for webhook in self.webhooks.values()):
+            raise self._failed("DuplicateUrlFailed")
+        if len(self.webhooks) >= WEBHOOKS:
+            raise self._failed("WebhookLimitExceeded")
+        return self._asked(url, partial(self._created, url))
+
+    def _failed(self, reason: str) -> Refusal:
+        return self.problem(400, "invalid-request", "Invalid Request", reason, reason=reason)
+
+    def _asked(self, url: str, then: Callable[[bool], Any]) -> Errand:
+        errand = self.handshake(url, then)
+        assert errand is not None  # noqa: S101  X has one
+        return errand
+
+    def _created(self, url: str, passed: bool) -> Answer:  # noqa: FBT001
+        if not passed:
+            raise self._failed("CrcValidationFailed")
+        self.callbacks[""] = url
+        self.entered("")
+        [webhook] = self.webhooks.values()
+        return Answer(content={"data": self._webhook(webhook)})
+
+    def _webhook(self, webhook: Webhook) -> dict[str, Any]:
+        created = webhook.created.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return {"id": webhook.id, "url": webhook.url, "valid": webhook.valid, "created_at": created}
+
+    def list_webhooks(self, call: Call) -> Answer:
+        self._as_app(call)
+        data = [self._webhook(webhook) for webhook in self.webhooks.values()]
+        return Answer(content={"data": data, "meta": {"result_count": len(data)}})
+
+    def check_webhook(self, call: Call) -> Answer | Errand:
+        self._as_app(call)
+        return self._asked(self._known(call).url, partial(self._rechecked, self._known(call)))
+
+    def _rechecked(self, webhook: Webhook, passed: bool) -> Answer:  # noqa: FBT001
+        webhook.valid = passed
+        if not passed:
+            raise self._failed("CrcValidationFailed")
+        webhook.passed = self.sandbox.clock.now()
+        return Answer(content={"data": {"valid": True}})
+
+    def delete_webhook(self, call: Call) -> Answer:
+        self._as_app(call)
+        del self.webhooks[self._known(call).id]
+        self.callbacks.clear()
+        return Answer(content={"data": {"deleted": True}})
+
+    def _known(self, call: Call) -> Webhook:
+        if call.parts["id"] not in self.webhooks:
+            raise self._failed("WebhookIdInvalid")
+        return self.webhooks[call.parts["id"]]
+
+    def replay(self, call: Call) -> Answer:
+        """What was told between two minutes, both of them included, is told again."""
+        self._as_app(call)
+        if call.text("webhook_id") not in self.webhooks:
+            raise self._failed("WebhookIdInvalid")
+        try:
+            first, last = (
+                datetime.strptime(f"{call.text(name)}+0000", "%Y%m%d%H%M%z") for name in ("from_date", "to_date")
+            )
+        except ValueError:
+            raise self.problem(400, "invalid-request", "Invalid Request", "dates are yyyymmddhhmm, in UTC") from None
+        until = last.timestamp() + 60
+        self.sandbox.outbox += [notice for notice in self._told if first.timestamp() <= notice.at < until]
+        return Answer(content={"data": {"job_id": self.new_id(), "created_at": self.sandbox.at}})
+
+    # --- CRC and signature (x.md 2.2, 2.3)
+
+    def crc(self, token: str, secret: str) -> str:
+        return "sha256=" + base64.b64encode(hmac.digest(secret.encode(), token.encode(), hashlib.sha256)).decode()
+
+    def handshake(self, url: str, then: Callable[[bool], Any]) -> Errand | None:
+        token = self.sandbox.secret(32)
+
+        def judged(fetched: Fetched) -> Any:
+            self._last_check = fetched.status
+            try:
+                given = json.loads(fetched.content)["response_token"]
+            except (ValueError, TypeError, KeyError):
+                given = None
+            return then(fetched.status == 200 and given == self.crc(token, self.signing_secret))
+
+        return Errand(url, judged, {"crc_token": token})
+
+    def entered(self, stream: str) -> None:
+        now = self.sandbox.clock.now()
+        self.webhooks = {(id_ := self.new_id()): Webhook(id_, self.callbacks[stream], now, now)}
+
+    def rechecked(self, stream: str, *, passed: bool) -> None:
+        """A wrong token or a redirect is the end at once; errors and silence are borne for 28 hours."""
+        status, now = self._last_check, self.sandbox.clock.now()
+        for webhook in self.webhooks.values():
+            if passed:
+                webhook.passed, webhook.valid = now, True
+            elif (status is not None and status < 400) or now - webhook.passed > UNCHECKED:
+                webhook.valid = False
+
+    def signature(self, body: bytes, secret: str, first: float, now: float) -> Mapping[str, str]:
+        digest = base64.b64encode(hmac.digest(secret.encode(), body, hashlib.sha256)).decode()
+        return {"x-twitter-webhooks-signature": f"sha256={digest}"}
+
+    def together(self, notice: Notice) -> Hashable:
+        return notice.number
+
+    # --- subscriptions (x.md 3)
+
+    def subscribe(self, call: Call) -> Answer:
+        event, wish = call.text("event_type") or "", call.fields.get("filter")
+        wanted = {str(k): str(v) for k, v in wish.items()} if isinstance(wish, dict) else {}
+        tag, webhook = call.text("tag"), call.text("webhook_id")
+        if event not in PUBLIC and event not in PRIVATE:
+            raise self.problem(400, "invalid-request", "Invalid Request", f"event_type {event!r} is unknown")
+        if wanted.get("user_id") not in self.accounts.values() or len(tag or "") > TAG_CHARACTERS:
+            raise self.problem(400, "invalid-request", "Invalid Request", "filter.user_id or tag is not valid")
+        if webhook is not None and webhook not in self.webhooks:
+            raise self._failed("WebhookIdInvalid")
+        self._may_hear(call, event, wanted["user_id"])
+        if len(self.subscriptions) >= SUBSCRIPTIONS:
+            raise self.problem(403, "client-forbidden", "Forbidden", "SubscriptionLimitExceeded")
+        made = Subscription(self.new_id(), event, wanted, webhook, self.sandbox.clock.now(), tag)
+        self.subscriptions[made.id] = made
+        shown = self._shown_subscription(made)
+        forms: dict[str, Any] = {"wrapped": {"subscription": shown}, "object": shown, "array": [shown]}
+        return Answer(content={"data": forms[self.form("subscription")]})
+
+    def _may_hear(self, call: Call, event: str, user: str) -> None:
+        """Public events with the application's token, private ones with the person's own."""
+        if event in PUBLIC:
+            return self._as_app(call)
+        person = self.scopes_of(call)
+        if person is None or self.accounts[person[0]] != user or PRIVATE[event] not in person[1]:
+            raise self.problem(403, "client-forbidden", "Forbidden", "A private event needs the person's own token.")
+        return None
+
+    def _shown_subscription(self, made: Subscription) -> dict[str, Any]:
+        shown = {"subscription_id": made.id, "event_type": made.event, "filter": made.filter}
+        more = {"tag": made.tag, "webhook_id": made.webhook}
+        return shown | {name: value for name, value in more.items() if value is not None}
+
+    def list_subscriptions(self, call: Call) -> Answer:
+        self._as_app(call)
+        data = [self._shown_subscription(made) for made in self.subscriptions.values()]
+        return Answer(content={"data": data, "meta": {"result_count": len(data)}})
+
+    def change_subscription(self, call: Call) -> Answer:
+        made = self._own_subscription(call)
+        made.tag = call.text("tag") or made.tag
+        made.webhook = call.text("webhook_id") or made.webhook
+        return Answer(content={"data": {"subscription": self._shown_subscription(made)}})
+
+    def end_subscription(self, call: Call) -> Answer:
+        del self.subscriptions[self._own_subscription(call).id]
+        return Answer(content={"data": {"deleted": True}})
+
+    def _own_subscription(self, call: Call) -> Subscription:
+        self._as_app(call)
+        if call.parts["id"] not in self.subscriptions:
+            raise self.problem(404, "resource-not-found", "Not Found Error", "There is no such subscription.")
+        return self.subscriptions[call.parts["id"]]
+
+    def subscribe_account(self, call: Call) -> Answer:
+        """The older product: everything about one person."""
+        person = self.scopes_of(call)
+        if person is None:
+            raise self.problem(401, None, "Unauthorized", "Unauthorized")
+        webhook = self._known(call)
+        for event in (*PUBLIC, *PRIVATE):
+            made = Subscription(
+                self.new_id(), event, {"user_id": self.accounts[person[0]]}, webhook.id, self.sandbox.clock.now()
+            )
+            self.subscriptions[made.id] = made
+        return Answer(content={"data": {"subscribed": True}})
+
+    # --- events (x.md 3)
+
+    def emit(self, event: str, account: str, payload: dict[str, Any], uuid: str | None = None, **includes: Any) -> None:
+        """Tell of it, once for each subscription that wants it. An invalid webhook gets nothing."""
+        if not any(webhook.valid for webhook in self.webhooks.values()):
+            return
+        user = self.accounts[account]
+        wanted = [
+            made
+            for made in self.subscriptions.values()
+            if made.event == event and made.filter["user_id"] == user and made.webhook in self.webhooks
+        ]
+        if not wanted and self.everybody:
+            wanted = [Subscription("", event, {"user_id": user}, None, self.sandbox.clock.now())]
+        number = uuid or str(self.sandbox.chance.randint(-(2**63), 2**63 - 1))  # it may be negative
+        for made in wanted:
+            data = {"event_uuid": number, "filter": {} if event == "oauth.revoke" else made.filter, "event_type": event}
+            data |= {"tag": made.tag} if made.tag else {}
+            data |= {"payload": payload} | ({"includes": includes} if includes else {})
+            self.notify(event, account, data)
+            self._told.append(self.sandbox.outbox[-1])
+
+    def body(self, notices: Sequence[Notice]) -> bytes:
+        [notice] = notices
+        document = {"data": notice.value} if self.form("product") == "activity" else self._legacy(notice)
+        return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+
+    def _legacy(self, notice: Notice) -> dict[str, Any]:
+        """``x.md`` 3.1: one array, by its kind."""
+        payload, at = notice.value["payload"], str(int(notice.at * 1000))
+        user = self.accounts[notice.account]
+        if notice.topic == "oauth.revoke":
+            return {"user_event": {"revoke": payload}}
+        if notice.topic == "post.delete":
+            status = {"id": payload["id"], "user_id": payload["author_id"]}
+            return {"for_user_id": user, "tweet_delete_events": [{"status": status, "timestamp_ms": at}]}
+        if notice.topic == "like.create":
+            return {"for_user_id": user, "favorite_events": [payload]}
+        if notice.topic.startswith("follow."):
+            kind = notice.topic.partition(".")[2]
+            return {"for_user_id": user, "follow_events": [payload | {"type": kind, "created_timestamp": at}]}
+        tweet = {"id_str": payload["id"], "text": payload["text"], "timestamp_ms": at}
+        return {"for_user_id": user, "tweet_create_events": [tweet]}
+
+    # --- life
+
+    def author(self, account: str) -> str:
+        return self.accounts.get(account) or self.fans.setdefault(account, self.new_id())
+
+    def shape(self, post: Post) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def say(self, by: str, text: str, parent: Post | None = None) -> Post:
+        """Anybody posts or replies; whoever it concerns is told."""
+        id_ = self.new_id()
+        conversation = parent.conversation if parent else id_
+        now = self.sandbox.clock.now()
+        post = Post(id_, by, text, now, [], parent.id if parent else None, None, conversation)
+        self.posts[id_] = post
+        forget_oldest(self.posts, self.sandbox.room)
+        self.tell_of(post)
+        return post
+
+    def tell_of(self, post: Post) -> None:
+        if post.account in self.accounts:
+            self.emit("post.create", post.account, self.shape(post), post.id)
+        parent = self.posts.get(post.reply_to or "")
+        if parent is not None and parent.account in self.accounts and parent.account != post.account:
+            self.emit("post.reply.create", parent.account, self.shape(post))
+        for name in self.accounts:
+            if f"@{name}" in post.text and name != post.account:
+                self.emit("post.mention.create", name, self.shape(post), post.id)
+
+    def drop(self, post: Post) -> None:
+        del self.posts[post.id]
+        if post.account in self.accounts:
+            author = self.accounts[post.account]
+            user = {"data": {"id": author, "username": post.account}}  # wrapped once more than elsewhere
+            self.emit("post.delete", post.account, {"id": post.id, "author_id": author}, users=[user])
+
+    def people(self) -> Sequence[str]:
+        return list(self.accounts)
+
+    def shown(self, account: str) -> list[dict[str, Any]]:
+        replies: dict[str, list[dict[str, Any]]] = {}
+        for post in self.posts.values():
+            if post.reply_to:
+                said = {"id": post.id, "by": post.account, "text": post.text, "parent": post.reply_to}
+                replies.setdefault(post.conversation, []).append(said)
+        return [
+            {"id": post.id, "text": post.text, "comments": replies.get(post.id, [])}
+            for post in reversed(self.posts.values())
+            if post.account == account and post.reply_to is None
+        ]
+
+    def live(self) -> None:
+        chance = self.sandbox.chance
+        name = chance.choice(list(self.accounts))
+        by, dice = people.follower(self.sandbox), chance.random()
+        mine = [post for post in list(self.posts.values())[-200:] if post.account == name and post.reply_to is None]
+        target, fan = self.accounts[name], self.author(by)
+        stamp = str(int(self.sandbox.clock.seconds() * 1000))
+        if not mine or dice < 0.1:
+            self.let_publish(name, people.caption(self.sandbox))
+        elif dice < 0.13:
+            self.drop(chance.choice(mine))
+        elif dice < 0.25:
+            kind = chance.choice(("follow", "follow", "unfollow"))
+            self.emit(f"follow.{kind}", name, {"source": {"id": fan}, "target": {"id": target}})
+        elif dice < 0.45:
+            liked = {"id": f"{fan}_{chance.choice(mine).id}", "post_id": chance.choice(mine).id}
+            self.emit("like.create", name, liked | {"user_id": fan, "timestamp_ms": stamp})
+        elif dice < 0.6:
+            self.say(by, f"@{name} {people.saying(self.sandbox)}")
+        else:
+            self.say(by, people.saying(self.sandbox), chance.choice(mine))
+
+    def let_publish(self, account: str, text: str) -> str:
+        post = self.say(account, text)
+        self.record("post", account=account, id=post.id, text=text, by="owner")
+        return post.id
+
+    def let_comment(self, account: str, post: str, by: str, text: str) -> str:
+        parent = self.posts.get(post)
+        if parent is None:
+            raise Impossible(f"{account} has no post {post}")
+        return self.say(by, text, parent).id
+
+    def let_remove(self, account: str, id_: str) -> None:
+        if id_ not in self.posts:
+            raise Impossible(f"there is no {id_}")
+        self.drop(self.posts[id_])
+
+    def let_unsubscribe(self, account: str) -> None:
+        gone = [made.id for made in self.subscriptions.values() if made.filter["user_id"] == self.accounts[account]]
+        for id_ in gone:
+            del self.subscriptions[id_]
+
+    def subscribe_all(self) -> None:
+        self.everybody = True

@@ -1,0 +1,61 @@
+"""The control surface from outside: for tests, for `make up`, for whoever builds against the sandbox."""
+
+import re
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import aiohttp
+
+
+class Refused(Exception):  # noqa: N818  an answer
+    """A wish that cannot be granted; the text says why."""
+
+
+class Client:
+    """A sandbox at ``url``. Every name of the control surface is a wish: ``await client.wish("clock", jump=60)``."""
+
+    def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
+        self.http = http
+        self.url = url.rstrip("/")
+
+    async def wish(self, name: str, /, **fields: Any) -> Any:
+        """Raises Refused."""
+        async with self.http.post(f"{self.url}/_sandbox/{name}", json=fields) as response:
+            content = await response.json()
+            if response.status != 200:
+                raise Refused(str(content["error"]))
+            return content
+
+    async def world(self) -> dict[str, Any]:
+        """Everything that is to be seen there."""
+        return dict(await self._get("world"))
+
+    async def mail(self) -> dict[str, Any]:
+        """How many deliveries there were, by their answers, and how many are on their way."""
+        return dict(await self._get("mail"))
+
+    async def ledger(self, kind: str, **fields: str) -> list[dict[str, Any]]:
+        """Entries that have all of these values, oldest first."""
+        found: list[dict[str, Any]] = await self._get("ledger", kind=kind, **fields)
+        return found
+
+    async def _get(self, name: str, **query: str) -> Any:
+        async with self.http.get(f"{self.url}/_sandbox/{name}", params=query) as response:
+            return await response.json()
+
+    async def consent(
+        self, address: str, decision: str = "approve", account: str = "alice", untick: str = ""
+    ) -> dict[str, str] | str:
+        """Open a consent page, do as a person would, and return what the application is sent, or the page."""
+        async with self.http.get(address) as response:
+            page = await response.text()
+            if response.status != 200:
+                raise Refused(page)
+        fields = re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', page)
+        scopes = [scope for scope in re.findall(r'name="granted\[\]" value="([^"]+)"', page) if scope != untick]
+        form = [*fields, *(("granted[]", scope) for scope in scopes), ("account", account), ("decision", decision)]
+        async with self.http.post(address.partition("?")[0], data=form, allow_redirects=False) as response:
+            if response.status == 302:
+                query = parse_qs(urlsplit(response.headers["Location"]).query)
+                return {name: values[0] for name, values in query.items()}
+            return await response.text()

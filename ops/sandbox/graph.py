@@ -1,0 +1,446 @@
+"""What Meta's three interfaces share: tokens, fields, paging, errors, usage and webhooks (``meta.md``)."""
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+from urllib.parse import urlencode
+
+from ops.sandbox.contract import Answer, Call, Errand, Fetched, Notice, Platform, Refusal, Sandbox
+
+CODE_SECONDS, SHORT_SECONDS, LONG_SECONDS = 3600, 3600, 5_183_944
+REFRESH_AGE = timedelta(hours=24)
+"""How old a token must be to be refreshed (``meta.md`` 7.1, 7.3)."""
+
+IMPRESSIONS = 10
+"""Of every account's content in 24 h; its budget is 4800 calls for each (``meta.md`` 11)."""
+
+SIGNED = b"signed_request="
+
+
+@dataclass
+class Code:
+    account: str
+    scopes: list[str]
+    redirect_uri: str
+    expires: datetime
+    used: bool = False
+
+
+@dataclass
+class Token:
+    """``use`` is short, long, page or app; ``expires`` is None for one that does not by itself."""
+
+    account: str
+    scopes: list[str]
+    use: str
+    created: datetime
+    expires: datetime | None
+    entry: dict[str, Any]
+    dead: int | None = None
+    """The subcode of what ended it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Nodes behind a field, made when they are looked at."""
+
+    nodes: Callable[[], "list[Node]"]
+    limit: int = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """Something with fields. Those that are None are not shown; ``usual`` ones are when nobody asks for any."""
+
+    kind: str
+    values: Mapping[str, Any]
+    usual: Sequence[str] = ("id",)
+
+
+Fields = dict[str, "Fields"]
+
+
+def wanted(text: str) -> Fields:
+    """``id,from{id},replies.limit(5){text}`` as a tree. Raises ValueError where braces do not match."""
+    root: Fields = {}
+    stack, here = [root], ""
+    for part in re.findall(r"[a-z_0-9]+(?:\.[a-z_]+\([^)]*\))*|[{},]", text.replace(" ", "")):
+        if part == "{":
+            stack.append(stack[-1][here])
+        elif part == "}":
+            stack.pop()
+            if not stack:
+                raise ValueError("a brace too many")
+        elif part != ",":
+            here = part.partition(".")[0]
+            stack[-1][here] = {}
+    if len(stack) != 1:
+        raise ValueError("a brace is missing")
+    return root
+
+
+class Graph(Platform):
+    """One application at one of Meta's hosts."""
+
+    client_id: str
+    token_prefix: str
+    scopes: Sequence[str]
+    basic: str
+    """The scope without which there is nothing."""
+    exchange_grant: str
+    refresh_grant: str
+    business: str
+    """What its usage header calls the interface; ``throttled`` is the code of its limit."""
+    throttled = 80002
+    error_type = "OAuthException"
+
+    slash_ignored = True  # Meta's own client ends addresses with one
+    batch = 1000
+    # "At once, then a few times, less and less often, over 36 h" (meta.md 1.3).
+    retry_seconds = (0, 60, 300, 1800, 7200, 21_600, 43_200, 54_840)
+    answer_seconds = 5.0
+    unasked = ("deauthorize", "deletion")
+    forms: ClassVar[Mapping[str, Sequence[str]]] = {"escape": ("slashes", "more")}
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        super().__init__(sandbox)
+        self.signing_secret = f"sandbox-{self.name}-secret"
+        self.codes: dict[str, Code] = {}
+        self.tokens: dict[str, Token] = {}
+        self._calls: dict[str, list[float]] = {}
+
+    @property
+    def client_secret(self) -> str:
+        """One secret for OAuth and for webhooks (``meta.md`` 1.2)."""
+        return self.signing_secret
+
+    # --- errors (meta.md 7.4)
+
+    def refused(
+        self, code: int, message: str, subcode: int | None = None, status: int = 400, *, transient: bool = False
+    ) -> Refusal:
+        error: dict[str, Any] = {
+            "message": f"(#{code}) {message}" if code > 0 and code not in (102, 104, 190) else message,
+            "type": self.error_type,
+            "code": code,
+        }
+        if subcode is not None:
+            error |= {"error_subcode": subcode, "is_transient": transient}
+        elif transient:
+            error["is_transient"] = True
+        error["fbtrace_id"] = "A" + self.sandbox.secret(15)
+        return Refusal(Answer(status, {"error": error}))
+
+    def missing(self, id_: str) -> Refusal:
+        message = (
+            f"Unsupported get request. Object with ID '{id_}' does not exist, cannot be loaded due to missing"
+            " permissions, or does not support this operation"
+        )
+        return self.refused(100, message, 33)
+
+    def unknown(self, call: Call) -> Answer:
+        if call.bearer is None and call.text("access_token") is None:
+            return self.refused(104, "An access token is required to request this resource.").answer
+        return self.refused(2500, f"Unknown path components: {call.path}").answer
+
+    # --- tokens
+
+    def issue(self, account: str, scopes: Sequence[str], use: str, seconds: int | None) -> str:
+        secret = self.token_prefix + self.sandbox.secret(48).replace("_", "A").replace("-", "B")
+        entry = self.record("token", account=account, use=use, scope=",".join(scopes), fate="live")
+        now = self.sandbox.clock.now()
+        expires = None if seconds is None else now + timedelta(seconds=seconds)
+        self.tokens[secret] = Token(account, list(scopes), use, now, expires, entry)
+        return secret
+
+    def given(self, call: Call) -> str:
+        """The token of a call, from any of the places it may stand in."""
+        kind, _, token = call.headers.get("authorization", "").partition(" ")
+        if kind.lower() in ("oauth", "bearer") and token:
+            return token.strip()
+        return call.text("access_token") or ""
+
+    def account_of(self, call: Call) -> str | None:
+        token = self.tokens.get(self.given(call))
+        return None if token is None else token.account
+
+    def live_token(self, secret: str) -> Token:
+        """Raises 190 for one that is unknown, ended or expired."""
+        token = self.tokens.get(secret)
+        if token is None:
+            raise self.refused(190, "Invalid OAuth access token - Cannot parse access token")
+        if token.dead is not None:
+            raise self.refused(190, "Error validating access token: the session has been invalidated.", token.dead)
+        if token.expires is not None and token.expires < self.sandbox.clock.now():
+            raise self.refused(190, f"Error validating access token: Session has expired on {token.expires}.", 463)
+        return token
+
+    def authorised(self, call: Call, *scopes: str) -> Token:
+        """The token of a call that may do this; counts the call. Raises 104, 190, 10, 100 or the throttle."""
+        secret = self.given(call)
+        if not secret:
+            raise self.refused(104, "An access token is required to request this resource.")
+        token = self.live_token(secret)
+        proof = call.text("appsecret_proof")
+        if proof is not None and proof != self.proof(secret):
+            raise self.refused(100, "Invalid appsecret_proof provided in the API argument")
+        self._count(token.account)
+        lacking = [scope for scope in scopes if scope not in token.scopes]
+        if lacking:
+            raise self.refused(10, f"Application does not have permission for this action: {', '.join(lacking)}")
+        return token
+
+    def proof(self, secret: str) -> str:
+        """``appsecret_proof`` (``meta.md`` 7.2)."""
+        return hmac.new(self.client_secret.encode(), secret.encode(), hashlib.sha256).hexdigest()
+
+    def end(self, account: str, subcode: int, fate: str) -> int:
+        """End all tokens of an account; how many lived."""
+        ended = [token for token in self.tokens.values() if token.account == account and token.dead is None]
+        for token in ended:
+            token.dead, token.entry["fate"] = subcode, fate
+        return len(ended)
+
+    # --- budgets (meta.md 11)
+
+    def _count(self, account: str) -> None:
+        now = self.sandbox.clock.seconds()
+        calls = self._calls.setdefault(account, [])
+        while calls and calls[0] <= now - 86_400:
+            calls.pop(0)
+        calls.append(now)  # those made while throttled count too, and lengthen the block
+        if len(calls) > 4800 * IMPRESSIONS:
+            refusal = self.refused(self.throttled, "There have been too many calls to this account", status=403)
+            raise Refusal(Answer(403, refusal.answer.content, self.usage(account)))
+
+    def usage(self, account: str) -> dict[str, str]:
+        """The header, once there is enough traffic to show a percent."""
+        calls = self._calls.get(account, [])
+        percent = len(calls) * 100 // (4800 * IMPRESSIONS)
+        if not percent:
+            return {}
+        minutes = int(calls[0] + 86_400 - self.sandbox.clock.seconds()) // 60 if percent > 100 else 0
+        shown = {"type": self.business, "call_count": percent, "total_cputime": percent, "total_time": percent}
+        shown["estimated_time_to_regain_access"] = minutes
+        return {"X-Business-Use-Case-Usage": json.dumps({self.business_id(account): [shown]})}
+
+    def business_id(self, account: str) -> str:
+        raise NotImplementedError
+
+    def answer(self, token: Token, content: Any) -> Answer:
+        return Answer(content=content, headers=self.usage(token.account))
+
+    # --- the OAuth that Instagram Login and Threads share (meta.md 7.1, 7.3)
+
+    def grant(self, account: str, scopes: list[str], redirect_uri: str) -> str:
+        code = self.sandbox.secret()
+        expires = self.sandbox.clock.in_(seconds=CODE_SECONDS)
+        self.codes[code] = Code(account, scopes, redirect_uri, expires)
+        return code
+
+    def spent(self, call: Call) -> Code | None:
+        """The code of a call, used up; None for one that cannot be used."""
+        code = self.codes.get(call.text("code") or "")
+        if (
+            code is None
+            or code.used
+            or code.expires < self.sandbox.clock.now()
+            or code.redirect_uri != call.text("redirect_uri")
+        ):
+            return None
+        code.used = True
+        return code
+
+    def lengthen(self, call: Call) -> Answer:
+        """A short token for a long one."""
+        if call.text("grant_type") != self.exchange_grant or call.text("client_secret") != self.client_secret:
+            raise self.refused(1, "Error validating client secret.", status=400)
+        token = self.live_token(self.given(call))
+        if token.use != "short":
+            raise self.refused(452, "Session key invalid: the token is not a short-lived one")
+        return self._long(token)
+
+    def refresh(self, call: Call) -> Answer:
+        """At least 24 h old, not expired; the old one lives on until its own end."""
+        if call.text("grant_type") != self.refresh_grant:
+            raise self.refused(100, "Invalid grant_type")
+        token = self.live_token(self.given(call))
+        if token.use != "long" or self.basic not in token.scopes:
+            raise self.refused(10, "The token cannot be refreshed")
+        if self.sandbox.clock.now() - token.created < REFRESH_AGE:
+            raise self.refused(10, "The token must be at least 24 hours old to be refreshed")
+        token.entry["fate"] = "refreshed"
+        return self._long(token)
+
+    def _long(self, token: Token) -> Answer:
+        secret = self.issue(token.account, token.scopes, "long", LONG_SECONDS)
+        return Answer(content={"access_token": secret, "token_type": "bearer", "expires_in": LONG_SECONDS})
+
+    # --- fields and pages (meta.md 10)
+
+    def pick(self, node: Node, fields: Fields) -> dict[str, Any]:
+        """What is asked of a node; a field that it has not is an error."""
+        shown: dict[str, Any] = {}
+        for name, below in (fields or {name: {} for name in node.usual}).items():
+            if name not in node.values:
+                raise self.refused(100, f"Tried accessing nonexisting field ({name}) on node type ({node.kind})")
+            value = node.values[name]
+            if isinstance(value, Edge):
+                nodes = value.nodes()[: value.limit]
+                value = {"data": [self.pick(item, below) for item in nodes]} if nodes else None
+            elif isinstance(value, Node):
+                value = self.pick(value, below)
+            if value is not None:
+                shown[name] = value
+        return shown | {"id": node.values["id"]} if "id" in node.values else shown
+
+    def fields(self, call: Call) -> Fields:
+        try:
+            return wanted(call.text("fields") or "")
+        except (ValueError, KeyError):
+            raise self.refused(2500, "Syntax error in the field list") from None
+
+    def page(self, call: Call, nodes: Sequence[Node], most: int = 100) -> dict[str, Any]:
+        """One page of an edge. ``next`` stands there as long as there is more, token and all (``meta.md`` 10.7)."""
+        try:
+            limit = min(max(int(call.text("limit") or 25), 1), most)
+        except ValueError:
+            raise self.refused(100, "Param limit must be an integer") from None
+        fields, start = self.fields(call), 0
+        ids = [str(node.values["id"]) for node in nodes]
+        if after := call.text("after"):
+            cursor = _opened(after)
+            if cursor is None:
+                raise self.refused(100, "Invalid cursor")
+            # What the cursor pointed at may be gone; then what followed it stands in its place.
+            start = ids.index(cursor[0]) + 1 if cursor[0] in ids else cursor[1]
+        part = nodes[start : start + limit]
+        content: dict[str, Any] = {"data": [self.pick(node, fields) for node in part]}
+        if part:
+            last = start + len(part) - 1
+            cursors = {"before": _closed(ids[start], start), "after": _closed(ids[last], last)}
+            content["paging"] = {"cursors": cursors}
+            if start + limit < len(nodes):
+                query = {**call.query, "access_token": self.given(call), "after": cursors["after"]}
+                content["paging"]["next"] = f"{call.base}{call.path}?{urlencode(query)}"
+        return content
+
+    # --- webhooks (meta.md 1)
+
+    def handshake(self, url: str, then: Callable[[bool], Any]) -> Errand | None:
+        challenge = str(self.sandbox.chance.randint(10**8, 10**10))
+
+        def judged(fetched: Fetched) -> Any:
+            return then(fetched.status == 200 and fetched.content == challenge.encode())
+
+        query = {"hub.mode": "subscribe", "hub.challenge": challenge, "hub.verify_token": self.verify_token}
+        return Errand(url, judged, query)
+
+    def stream(self, notice: Notice) -> str:
+        return notice.topic if notice.topic in self.unasked else ""
+
+    def together(self, notice: Notice) -> Hashable:
+        # A signed_request is about one person.
+        stream = self.stream(notice)
+        return (stream, notice.number if stream in self.unasked else 0)
+
+    def body(self, notices: Sequence[Notice]) -> bytes:
+        if notices[0].topic in self.unasked:
+            return SIGNED + self.signed_request(notices[0].value).encode()
+        return self.escaped(self.document(notices))
+
+    def document(self, notices: Sequence[Notice]) -> Any:
+        """The JSON of a delivery."""
+        raise NotImplementedError
+
+    def escaped(self, document: Any) -> bytes:
+        """As on the wire: beyond ASCII by lower-case escapes, slashes too; an older page has more (``meta.md`` 1.2)."""
+        text = json.dumps(document, separators=(",", ":")).replace("/", "\\/")
+        if self.form("escape") == "more":
+            text = text.replace("<", "\\u003C").replace("%", "\\u0025").replace("@", "\\u0040")
+        return text.encode()
+
+    def signature(self, body: bytes, secret: str, first: float, now: float) -> Mapping[str, str]:
+        if body.startswith(SIGNED):
+            return {"Content-Type": "application/x-www-form-urlencoded"}
+        return {"X-Hub-Signature-256": "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}
+
+    def signed_request(self, payload: Mapping[str, Any]) -> str:
+        """``signed_request`` with this application's secret (``meta.md`` 6)."""
+        text = _unpadded(json.dumps(payload, separators=(",", ":")).encode())
+        return f"{_unpadded(hmac.new(self.client_secret.encode(), text.encode(), hashlib.sha256).digest())}.{text}"
+
+    def tell_of(self, topic: str, account: str, user_id: str) -> None:
+        """A deauthorize or deletion callback about an app-scoped id."""
+        now = int(self.sandbox.clock.seconds())
+        payload = {"algorithm": "HMAC-SHA256", "expires": now + 3600, "issued_at": now, "user_id": user_id}
+        self.notify(topic, account, payload)
+
+
+@dataclass
+class Container:
+    """Something on its way to be published; expires after 24 h (``meta.md`` 8.1)."""
+
+    id: str
+    account: str
+    kind: str
+    params: dict[str, Any]
+    created: datetime
+    ready: datetime | None = None
+    """None until its file was fetched or uploaded."""
+    error: str | None = None
+    children: list[str] = field(default_factory=list)
+    published: str | None = None
+    received: int = 0
+
+    LIFE: ClassVar[timedelta] = timedelta(hours=24)
+
+    def status(self, now: datetime) -> str:
+        if self.published:
+            return "PUBLISHED"
+        if self.error:
+            return "ERROR"
+        if now - self.created >= self.LIFE:
+            return "EXPIRED"
+        return "FINISHED" if self.ready and self.ready <= now else "IN_PROGRESS"
+
+
+def when(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S+0000")
+
+
+def upload_failed(kind: str, message: str, *, retriable: bool) -> Answer:
+    """The upload host's own error shape (``meta.md`` 8.4, 9.2)."""
+    return Answer(400, {"debug_info": {"retriable": retriable, "type": kind, "message": message}})
+
+
+def loaded(value: Any) -> Any:
+    """JSON that came as the text of a form's field; None where it is none."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return None
+
+
+def _closed(id_: str, place: int) -> str:
+    return base64.urlsafe_b64encode(f"{place}:{id_}".encode()).decode()
+
+
+def _opened(cursor: str) -> tuple[str, int] | None:
+    try:
+        place, _, id_ = base64.urlsafe_b64decode(cursor).decode().partition(":")
+        return id_, int(place)
+    except ValueError:
+        return None
+
+
+def _unpadded(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")

@@ -1,0 +1,157 @@
+"""What a Mastodon instance tells of its own accord, and what people do on it: ``mastodon.md`` 7."""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from ops.sandbox import people
+from ops.sandbox.contract import Impossible, Notice, Platform, Sandbox, forget_oldest
+
+RETRIES = 16
+ADDRESS = "https://mastodon.sandbox"
+"""What the objects in webhooks are said to be at: nobody asked for them by any other."""
+
+
+@dataclass
+class Status:
+    id: str
+    account: str
+    text: str
+    created: datetime
+    visibility: str
+    media: list[str] = field(default_factory=list)
+    reply_to: str | None = None
+    spoiler: str = ""
+    language: str | None = None
+    edited: datetime | None = None
+    poll: dict[str, Any] | None = None
+
+
+@dataclass
+class Notification:
+    """Somebody mentioned an account."""
+
+    id: str
+    account: str
+    by: str
+    status: str
+    created: datetime
+
+
+class Instance(Platform):
+    """The other half has the accounts, the statuses and the shapes of both."""
+
+    accounts: dict[str, str]
+    statuses: dict[str, Status]
+    # Sidekiq's: the fourth power of the count, and 15 s.
+    retry_seconds = tuple(count**4 + 15 for count in range(RETRIES))
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        super().__init__(sandbox)
+        self.fans: dict[str, str] = {}
+        self.notifications: dict[str, Notification] = {}
+
+    def new_id(self) -> str:
+        raise NotImplementedError
+
+    def shape(self, status: Status, base: str) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def shape_account(self, name: str, base: str) -> dict[str, Any]:
+        raise NotImplementedError
+
+    # --- admin webhooks (mastodon.md 7.1)
+
+    def final(self, status: int | None) -> bool:
+        """A refusal ends it, but for those that may pass."""
+        if status is None:
+            return False
+        return status < 300 or (400 <= status < 500 and status not in (401, 408, 429)) or status == 501
+
+    def together(self, notice: Notice) -> Hashable:
+        return notice.number
+
+    def body(self, notices: Sequence[Notice]) -> bytes:
+        """Retries send the stored body: it holds nothing of the attempt."""
+        [notice] = notices
+        return json.dumps(notice.value, separators=(",", ":"), ensure_ascii=False).encode()
+
+    def signature(self, body: bytes, secret: str, first: float, now: float) -> Mapping[str, str]:
+        # The secret looks like hexadecimal, and is used as text.
+        return {"X-Hub-Signature": "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}
+
+    def announce(self, event: str, account: str, thing: dict[str, Any]) -> None:
+        self.notify(event, account, {"event": event, "created_at": self.sandbox.at, "object": thing})
+
+    # --- life
+
+    def tell_of(self, status: Status) -> None:
+        """A status is there: to administrators, and to whomever it answers."""
+        self.announce("status.created", status.account, self.shape(status, ADDRESS))
+        above = self.statuses.get(status.reply_to or "")
+        if above is not None and above.account in self.accounts and above.account != status.account:
+            made = Notification(self.new_id(), above.account, status.account, status.id, self.sandbox.clock.now())
+            self.notifications[made.id] = made
+            forget_oldest(self.notifications, self.sandbox.room)
+
+    def say(self, by: str, text: str, above: Status | None = None) -> Status:
+        if by not in self.accounts and by not in self.fans:
+            self.fans[by] = self.new_id()
+            self.announce("account.created", by, self.shape_account(by, ADDRESS))
+        mention = f"@{above.account} " if above else ""
+        now = self.sandbox.clock.now()
+        status = Status(self.new_id(), by, mention + text, now, "public", reply_to=above.id if above else None)
+        self.statuses[status.id] = status
+        forget_oldest(self.statuses, self.sandbox.room)
+        self.tell_of(status)
+        return status
+
+    def people(self) -> Sequence[str]:
+        return list(self.accounts)
+
+    def shown(self, account: str) -> list[dict[str, Any]]:
+        below: dict[str, list[dict[str, Any]]] = {}
+        for status in self.statuses.values():
+            if status.reply_to:
+                said = {"id": status.id, "by": status.account, "text": status.text, "parent": status.reply_to}
+                below.setdefault(status.reply_to, []).append(said)
+        return [
+            {"id": status.id, "text": status.text, "comments": below.get(status.id, [])}
+            for status in reversed(self.statuses.values())
+            if status.account == account and status.reply_to is None
+        ]
+
+    def live(self) -> None:
+        chance = self.sandbox.chance
+        name, dice = chance.choice(list(self.accounts)), chance.random()
+        recent = list(self.statuses.values())[-200:]
+        mine = [status for status in recent if status.account == name and status.reply_to is None]
+        others = [status for status in recent if status.account in self.fans]
+        if not mine or dice < 0.1:
+            self.let_publish(name, people.caption(self.sandbox))
+        elif others and dice < 0.15:
+            del self.statuses[chance.choice(others).id]  # nobody is told (mastodon.md 7.1)
+        elif others and dice < 0.25:
+            status = chance.choice(others)
+            status.text, status.edited = people.saying(self.sandbox), self.sandbox.clock.now()
+            self.announce("status.updated", status.account, self.shape(status, ADDRESS))
+        else:
+            self.say(people.follower(self.sandbox), people.saying(self.sandbox), chance.choice(mine))
+
+    def let_publish(self, account: str, text: str) -> str:
+        status = self.say(account, text)
+        self.record("post", account=account, id=status.id, text=text, by="owner")
+        return status.id
+
+    def let_comment(self, account: str, post: str, by: str, text: str) -> str:
+        if post not in self.statuses:
+            raise Impossible(f"{account} has no status {post}")
+        return self.say(by, text, self.statuses[post]).id
+
+    def let_remove(self, account: str, id_: str) -> None:
+        if self.statuses.pop(id_, None) is None:
+            raise Impossible(f"there is no {id_}")

@@ -1,0 +1,389 @@
+"""LinkedIn's organizations: who may act for them, comments on their posts, and the notifications: ``linkedin.md`` 2."""
+
+import hashlib
+import hmac
+import json
+import re
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+from ops.sandbox import people
+from ops.sandbox.contract import (
+    Answer,
+    Call,
+    Errand,
+    Fetched,
+    Impossible,
+    Notice,
+    Platform,
+    Refusal,
+    Route,
+    Sandbox,
+    forget_oldest,
+)
+
+EVENT = "ORGANIZATION_SOCIAL_ACTION_NOTIFICATIONS"
+KEPT = timedelta(days=60)
+FAILURES = 3
+"""Failed checks in a row that block an address."""
+_KEY = re.compile(r"\(developerApplication:([^,]+),user:([^,]+),entity:([^,]+),eventType:([A-Z_]+)\)")
+
+
+@dataclass
+class Comment:
+    id: str
+    by: str
+    text: str
+    created: datetime
+    parent: str | None = None
+
+
+@dataclass
+class Post:
+    urn: str
+    account: str
+    body: dict[str, Any]
+    shown: str
+    """What readers see: unescaped, and cut where a parenthesis stood without its backslash."""
+    created: datetime
+    comments: dict[str, Comment] = field(default_factory=dict)
+
+
+@dataclass
+class Subscription:
+    user: str
+    entity: str
+    url: str
+    expires: datetime
+
+
+class Organizations(Platform):
+    """The other half has the members, their tokens and the posts."""
+
+    accounts: dict[str, str]
+    posts: dict[str, Post]
+    batch = 10
+    retry_seconds = (300,) * 96  # every 5 minutes for 8 hours
+    answer_seconds = 3.0
+    recheck_seconds = 7200.0
+    forms: ClassVar[Mapping[str, Sequence[str]]] = {"prefix": ("bare", "prefixed")}
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        super().__init__(sandbox)
+        self.organizations = {"acme": "1000", "bakery": "2000"}
+        self.admins = {"acme": ["alice", "shop"], "bakery": ["bob"]}
+        self.subscriptions: dict[str, Subscription] = {}
+        self.notifications: list[tuple[datetime, dict[str, Any]]] = []
+        self._said: dict[str, Post] = {}
+        """Where each comment stands, oldest first."""
+        self._failed = 0
+        self._number = 369_668_042
+
+    def new_id(self) -> str:
+        raise NotImplementedError
+
+    def person(self, call: Call, *scopes: str) -> str:
+        """Whose token a call carries, if it has one of the scopes."""
+        raise NotImplementedError
+
+    def versioned(self, call: Call) -> None:
+        raise NotImplementedError
+
+    def error(self, status: int, message: str, code: str | None) -> Refusal:
+        return Refusal(Answer(status, {"status": status, "message": message} | ({"code": code} if code else {})))
+
+    def organization_routes(self) -> Sequence[Route]:
+        return (
+            Route("PUT", "/rest/eventSubscriptions/{key}", self.subscribe),
+            Route("GET", "/rest/eventSubscriptions/{key}", self.show_subscription),
+            Route("DELETE", "/rest/eventSubscriptions/{key}", self.end_subscription),
+            Route("GET", "/rest/organizationalEntityNotifications", self.list_notifications),
+            Route("GET", "/rest/organizationAcls", self.list_roles),
+            Route("GET", "/rest/socialActions/{urn}/comments", self.list_comments),
+            Route("POST", "/rest/socialActions/{urn}/comments", self.add_comment),
+            Route("DELETE", "/rest/socialActions/{urn}/comments/{id}", self.delete_comment),
+        )
+
+    def urn(self, account: str) -> str:
+        if account in self.organizations:
+            return f"urn:li:organization:{self.organizations[account]}"
+        return f"urn:li:person:{self.accounts.get(account, account)}"
+
+    def organization(self, urn: Any) -> str | None:
+        return next((name for name in self.organizations if self.urn(name) == urn), None)
+
+    def list_roles(self, call: Call) -> Answer:
+        """The organizations that a member administers: what one asks before any of this."""
+        self.versioned(call)
+        account = self.person(call, "rw_organization_admin", "r_organization_social")
+        elements = [
+            {
+                "organization": self.urn(name),
+                "role": "ADMINISTRATOR",
+                "roleAssignee": self.urn(account),
+                "state": "APPROVED",
+            }
+            for name, admins in self.admins.items()
+            if account in admins
+        ]
+        return Answer(content={"elements": elements, "paging": {"start": 0, "count": 10, "links": []}})
+
+    # --- handshake and signature (linkedin.md 2.1, 2.2)
+
+    def challenge(self, code: str, secret: str) -> str:
+        return hmac.new(secret.encode(), code.encode(), hashlib.sha256).hexdigest()
+
+    def handshake(self, url: str, then: Callable[[bool], Any]) -> Errand | None:
+        code = str(uuid.UUID(bytes=self.sandbox.chance.randbytes(16), version=4))
+
+        def judged(fetched: Fetched) -> Any:
+            wanted = {"challengeCode": code, "challengeResponse": self.challenge(code, self.signing_secret)}
+            try:
+                given = json.loads(fetched.content)
+            except ValueError:
+                given = None
+            return then(fetched.status == 200 and fetched.content_type == "application/json" and given == wanted)
+
+        return Errand(url, judged, {"challengeCode": code}, seconds=3.0)
+
+    def entered(self, stream: str) -> None:
+        self._failed = 0
+
+    def rechecked(self, stream: str, *, passed: bool) -> None:
+        """Three failures in a row block the address; entering it again is what helps."""
+        self._failed = 0 if passed else self._failed + 1
+
+    @property
+    def blocked(self) -> bool:
+        return self._failed >= FAILURES
+
+    def final(self, status: int | None) -> bool:
+        return status is not None and 200 <= status < 300
+
+    def body(self, notices: Sequence[Notice]) -> bytes:
+        document = {"type": EVENT, "notifications": [notice.value for notice in notices]}
+        return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+
+    def signature(self, body: bytes, secret: str, first: float, now: float) -> Mapping[str, str]:
+        """A literal prefix is signed with the body; whether the header repeats it is unconfirmed."""
+        digest = hmac.new(secret.encode(), b"hmacsha256=" + body, hashlib.sha256).hexdigest()
+        return {"X-LI-Signature": digest if self.form("prefix") == "bare" else f"hmacsha256={digest}"}
+
+    # --- subscriptions (linkedin.md 2.3)
+
+    def _keyed(self, call: Call) -> tuple[str, str]:
+        """User and organization of a key. Raises for what is none, or is not this member's to touch."""
+        self.versioned(call)
+        account = self.person(call, "rw_organization_admin", "r_organization_social")
+        key = _KEY.fullmatch(call.parts["key"])
+        entity = self.organization(key[3]) if key else None
+        if key is None or entity is None or key[4] != EVENT or key[2] != self.urn(account):
+            raise self.error(400, "The key of the event subscription is not valid", "ILLEGAL_ARGUMENT")
+        if account not in self.admins[entity]:
+            raise self.error(403, "The member is not an administrator of the organization", "ACCESS_DENIED")
+        return account, entity
+
+    def subscribe(self, call: Call) -> Answer:
+        account, entity = self._keyed(call)
+        url = call.text("webhook")
+        if url is None or url != self.callbacks.get("") or self.blocked:
+            raise self.error(400, "The webhook was not validated in the developer portal", "INVALID_WEBHOOK")
+        expires = self.sandbox.clock.in_(days=60)
+        self.subscriptions[call.parts["key"]] = Subscription(account, entity, url, expires)
+        return Answer(204, "")
+
+    def show_subscription(self, call: Call) -> Answer:
+        self._keyed(call)
+        made = self.subscriptions.get(call.parts["key"])
+        if made is None:
+            raise self.error(404, "No such subscription", "NOT_FOUND")
+        return Answer(content={"webhook": made.url, "expiresAt": int(made.expires.timestamp() * 1000)})
+
+    def end_subscription(self, call: Call) -> Answer:
+        self._keyed(call)
+        self.subscriptions.pop(call.parts["key"], None)
+        return Answer(204, "")
+
+    def list_notifications(self, call: Call) -> Answer:
+        """Sixty days back, newest first, for whoever missed some."""
+        self.versioned(call)
+        account = self.person(call, "rw_organization_admin", "r_organization_social")
+        entity = self.organization(call.text("organizationalEntity"))
+        if call.text("q") != "criteria" or entity is None or account not in self.admins[entity]:
+            raise self.error(403, "Not an organization that the member administers", "ACCESS_DENIED")
+        numbers = [call.text("start") or "0", call.text("count") or "10"]
+        if not all(number.isdigit() for number in numbers):
+            raise self.error(400, "start and count are numbers", "ILLEGAL_ARGUMENT")
+        start, count = map(int, numbers)
+        since = self.sandbox.clock.now() - KEPT
+        found = [
+            shown
+            for at, shown in reversed(self.notifications)
+            if at > since and shown["organizationalEntity"] == self.urn(entity)
+        ]
+        paging = {"start": start, "count": count, "total": len(found), "links": []}
+        return Answer(content={"elements": found[start : start + count], "paging": paging})
+
+    def act(self, action: str, post: Post, subject: str) -> None:
+        """Something was done to an organization's post: it is kept, and told to whoever subscribed."""
+        if post.account not in self.organizations:
+            return
+        now = self.sandbox.clock.now()
+        self._number += 1
+        shown = {
+            "notificationId": self._number,
+            "organizationalEntity": self.urn(post.account),
+            "action": action,
+            "sourcePost": post.urn,
+            "lastModifiedAt": int(now.timestamp() * 1000),
+            "generatedActivity": subject,
+        }
+        self.notifications.append((now, shown))
+        del self.notifications[: -self.sandbox.room]
+        for made in self.subscriptions.values():
+            if made.entity == post.account and made.expires > now and not self.blocked:
+                self.notify(action, post.account, shown | {"subscriber": self.urn(made.user)})
+
+    # --- comments: plain text, unlike posts (linkedin.md 4.1)
+
+    def _commented(self, call: Call) -> Post:
+        self.versioned(call)
+        post = self.posts.get(call.parts["urn"])
+        if post is None:
+            raise self.error(404, "Post is not found", "NOT_FOUND")
+        return post
+
+    def comment_urn(self, post: Post, comment: Comment) -> str:
+        return f"urn:li:comment:({post.urn},{comment.id})"
+
+    def _shown_comment(self, post: Post, comment: Comment) -> dict[str, Any]:
+        at = int(comment.created.timestamp() * 1000)
+        return {
+            "id": comment.id,
+            "commentUrn": self.comment_urn(post, comment),
+            "object": post.urn,
+            "actor": self.urn(comment.by),
+            "message": {"text": comment.text},
+            "created": {"time": at},
+            "lastModified": {"time": at},
+        } | ({"parentComment": comment.parent} if comment.parent else {})
+
+    def list_comments(self, call: Call) -> Answer:
+        self.person(call, "r_organization_social")
+        post = self._commented(call)
+        elements = [self._shown_comment(post, comment) for comment in post.comments.values()]
+        return Answer(content={"elements": elements, "paging": {"start": 0, "count": len(elements), "links": []}})
+
+    def add_comment(self, call: Call) -> Answer:
+        account = self.person(call, "w_member_social", "w_organization_social")
+        post, actor = self._commented(call), call.fields.get("actor")
+        by = account if actor == self.urn(account) else self.organization(actor)
+        message = call.fields.get("message")
+        text = message.get("text") if isinstance(message, dict) else None
+        if by is None or (by != account and account not in self.admins.get(by, ())):
+            raise self.error(403, "Not an actor that the member may act for", "ACCESS_DENIED")
+        if not isinstance(text, str) or not text:
+            raise self.error(422, "Field Value validation failed in REQUEST_BODY: message.text", "FIELD_INVALID")
+        comment = self.say(post, by, text, call.text("parentComment"))
+        self.record("post", account=by, id=comment.id, text=text, reply_to=post.urn)
+        return Answer(201, self._shown_comment(post, comment), {"x-restli-id": comment.id})
+
+    def delete_comment(self, call: Call) -> Answer:
+        account = self.person(call, "w_member_social", "w_organization_social")
+        post = self._commented(call)
+        comment = post.comments.get(call.parts["id"])
+        mine = {account, *(name for name, admins in self.admins.items() if account in admins)}
+        if comment is None or not mine & {comment.by, post.account}:
+            raise self.error(404, "Comment is not found", "NOT_FOUND")
+        self._drop(post, comment)
+        return Answer(204, "")
+
+    def say(self, post: Post, by: str, text: str, parent: str | None = None) -> Comment:
+        comment = Comment(self.new_id(), by, text, self.sandbox.clock.now(), parent)
+        post.comments[comment.id] = comment
+        self._said[comment.id] = post
+        if len(self._said) > self.sandbox.room:
+            oldest = next(iter(self._said))
+            self._said.pop(oldest).comments.pop(oldest, None)
+        action = "ADMIN_COMMENT" if by == post.account else "COMMENT"
+        self.act(action, post, self.comment_urn(post, comment))
+        return comment
+
+    def _drop(self, post: Post, comment: Comment) -> None:
+        del post.comments[comment.id]
+        self.act("COMMENT_DELETE", post, self.comment_urn(post, comment))
+
+    # --- life
+
+    def people(self) -> Sequence[str]:
+        """Members, and the organizations that they administer."""
+        return [*self.accounts, *self.organizations]
+
+    def shown(self, account: str) -> list[dict[str, Any]]:
+        return [
+            {
+                "id": post.urn,
+                "text": post.shown,
+                "comments": [
+                    {"id": c.id, "by": c.by, "text": c.text, "parent": c.parent} for c in post.comments.values()
+                ],
+            }
+            for post in reversed(self.posts.values())
+            if post.account == account
+        ]
+
+    def live(self) -> None:
+        chance = self.sandbox.chance
+        name = chance.choice(list(self.organizations))
+        posts = [post for post in list(self.posts.values())[-50:] if post.account == name]
+        dice = chance.random()
+        if not posts or dice < 0.05:
+            self.let_publish(name, people.caption(self.sandbox))
+            return
+        post = chance.choice(posts)
+        comments = list(post.comments.values())
+        if comments and dice < 0.15:
+            self._drop(post, chance.choice(comments))
+        elif comments and dice < 0.25:
+            comment = chance.choice(comments)
+            comment.text = people.saying(self.sandbox)
+            self.act("COMMENT_EDIT", post, self.comment_urn(post, comment))
+        elif dice < 0.45:
+            self.act("LIKE", post, f"urn:li:activity:{self.new_id()}")
+        else:
+            self.say(post, people.follower(self.sandbox), people.saying(self.sandbox))
+
+    def let_publish(self, account: str, text: str) -> str:
+        urn = f"urn:li:share:{self.new_id()}"
+        body = {"author": self.urn(account), "commentary": text, "visibility": "PUBLIC"}
+        self.posts[urn] = Post(urn, account, body, text, self.sandbox.clock.now())
+        forget_oldest(self.posts, self.sandbox.room)
+        self.record("post", account=account, id=urn, text=text, by="owner")
+        return urn
+
+    def let_comment(self, account: str, post: str, by: str, text: str) -> str:
+        if post not in self.posts:
+            raise Impossible(f"{account} has no post {post}")
+        return self.say(self.posts[post], by, text).id
+
+    def let_remove(self, account: str, id_: str) -> None:
+        if self.posts.pop(id_, None) is not None:
+            return
+        for post in self.posts.values():
+            if id_ in post.comments:
+                self._drop(post, post.comments[id_])
+                return
+        raise Impossible(f"there is no {id_}")
+
+    def let_unsubscribe(self, account: str) -> None:
+        gone = [key for key, made in self.subscriptions.items() if account in (made.user, made.entity)]
+        for key in gone:
+            del self.subscriptions[key]
+
+    def subscribe_all(self) -> None:
+        for entity, admins in self.admins.items():
+            made = Subscription(admins[0], entity, self.callbacks.get("", ""), self.sandbox.clock.in_(days=3650))
+            self.subscriptions[entity] = made

@@ -1,0 +1,1006 @@
+"""Facebook Login, Pages, and Instagram behind a Page: contract ``meta.md`` 1, 3, 6, 7.2, 9.2 and 10."""
+
+import base64
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, ClassVar
+
+from ops.sandbox import consent, people
+from ops.sandbox.contract import (
+    Answer,
+    Call,
+    Errand,
+    Fetched,
+    Impossible,
+    Notice,
+    Route,
+    Sandbox,
+    forget_oldest,
+    redirect,
+)
+from ops.sandbox.gram import GramApi, Person
+from ops.sandbox.graph import SHORT_SECONDS, Edge, Node, Token, loaded, upload_failed, when
+
+VERSION = r"/{version:(?:v\d+\.\d+/)?}"
+TASKS = ["ANALYZE", "ADVERTISE", "MODERATE", "CREATE_CONTENT", "MANAGE"]
+DATA_ACCESS = timedelta(days=90)
+SCHEDULE = (timedelta(minutes=10), timedelta(days=30))
+REEL_SCHEDULE = (timedelta(minutes=10), timedelta(days=29))
+REELS_DAILY = 30
+DUPLICATE = timedelta(minutes=10)
+PROCESSING_SECONDS = 30
+NEVER = datetime(9999, 12, 31, tzinfo=UTC)
+"""When a post that is kept unpublished is due."""
+
+PAGE_FIELDS = ("feed", "mention", "messages", "message_echoes", "message_reactions", "ratings", "videos", "live_videos")
+
+
+@dataclass
+class Comment:
+    id: str
+    post: str
+    by: str
+    by_id: str
+    text: str
+    created: datetime
+    parent: str | None = None
+    hidden: bool = False
+
+
+@dataclass
+class Post:
+    id: str
+    page: str
+    kind: str
+    text: str
+    created: datetime
+    media: list[str]
+    app: bool
+    """Made by the application: only such posts it can edit."""
+    due: datetime | None = None
+    """When it is to be published; None once it is."""
+    comments: dict[str, Comment] = field(default_factory=dict)
+
+
+@dataclass
+class Video:
+    """An upload on its way, by the reels' phases or by a session of the uploader."""
+
+    id: str
+    page: str
+    size: int
+    content: bytearray = field(default_factory=bytearray)
+    finished: dict[str, Any] | None = None
+    ready: datetime | None = None
+    post: str | None = None
+    settled: bool = False
+    """Whether it needs no more of us: it failed, is a draft, or has its post."""
+
+    @property
+    def whole(self) -> bool:
+        return 0 < self.size <= len(self.content)
+
+    @property
+    def broken(self) -> bool:
+        return b"corrupt" in self.content or (self.whole and self.content[4:8] != b"ftyp")
+
+
+@dataclass
+class Page:
+    id: str
+    name: str
+    gram: str | None
+    tasks: dict[str, list[str]]
+    """What each person may do on it."""
+    posts: dict[str, Post] = field(default_factory=dict)
+
+
+class Facebook(GramApi):
+    name = "facebook"
+    client_id = "2000000000000002"
+    token_prefix = "EAA"  # noqa: S105
+    basic = "public_profile"
+    exchange_grant, refresh_grant = "fb_exchange_token", ""
+    throttled = 80001
+    scopes = (
+        *("public_profile", "email", "business_management"),
+        *("pages_show_list", "pages_read_engagement", "pages_manage_metadata", "pages_manage_posts"),
+        *("pages_manage_engagement", "pages_read_user_content", "pages_messaging", "publish_video"),
+        *("instagram_basic", "instagram_manage_comments", "instagram_manage_insights", "instagram_content_publish"),
+        "instagram_manage_messages",
+    )
+    rights: ClassVar[Mapping[str, Sequence[str]]] = {
+        "read": ("instagram_basic",),
+        "comments": ("instagram_basic", "instagram_manage_comments"),
+        "insights": ("instagram_basic", "instagram_manage_insights"),
+        "publish": ("instagram_basic", "instagram_content_publish"),
+        "messages": ("instagram_manage_messages",),
+    }
+    streams = ("page", "instagram", "deauthorize", "deletion")
+    forms: ClassVar[Mapping[str, Sequence[str]]] = {
+        **GramApi.forms,
+        "edited": ("edited", "edit"),
+        "remove": ("remove", "delete"),
+        "completed": ("complete", "completed"),
+        "from": ("from", "sender", "absent"),
+    }
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        super().__init__(sandbox)
+        self._ids = 100_000_000_000_000 + sandbox.chance.randrange(10**12)
+        self.users = {name: self._id() for name in ("alice", "bob")}
+        pages = (("Shop", "shop", {"alice": TASKS}), ("Cafe", None, {"alice": TASKS, "bob": TASKS[:1]}))
+        self.pages = {name: Page(self._id(), name, gram, tasks) for name, gram, tasks in pages}
+        self.fans: dict[str, str] = {}
+        self.posts: dict[str, Post] = {}
+        self.comments: dict[str, Comment] = {}
+        self.photos: dict[str, tuple[str, str]] = {}
+        self.videos: dict[str, Video] = {}
+        self.subscribed: dict[str, set[str]] = {}
+        self.app_fields: dict[str, set[str]] = {"page": set(), "instagram": set()}
+        """The application's half of a subscription; the other is each page's (``meta.md`` 1.4)."""
+        self._page_tokens: dict[tuple[str, str, str], str] = {}
+        for page in self.pages.values():
+            for _ in range(3):
+                self._publish(page, "status", people.caption(sandbox), [], app=False, quiet=True)
+
+    def _id(self) -> str:
+        self._ids += self.sandbox.chance.randint(1, 5000)
+        return str(self._ids)
+
+    def routes(self) -> Sequence[Route]:
+        node = VERSION + r"{id:[^/]+}"
+        return (
+            Route("GET", f"{VERSION}dialog/oauth", self.ask),
+            Route("POST", f"{VERSION}dialog/oauth", self.decide),
+            Route("GET", f"{VERSION}oauth/access_token", self.exchange),
+            Route("POST", f"{VERSION}oauth/access_token", self.exchange),
+            Route("GET", f"{VERSION}debug_token", self.debug),
+            Route("GET", f"{VERSION}me", self.me),
+            Route("GET", f"{node}/accounts", self.accounts),
+            Route("GET", f"{node}/permissions", self.permissions),
+            Route("DELETE", f"{node}/permissions", self.remove_permissions),
+            Route("DELETE", f"{node}/permissions/{{scope}}", self.remove_permission),
+            Route("POST", f"{node}/subscriptions", self.subscribe_app),
+            Route("GET", f"{node}/subscriptions", self.app_subscriptions),
+            Route("DELETE", f"{node}/subscriptions", self.end_app_subscription),
+            Route("POST", f"{node}/subscribed_apps", self.subscribe_page),
+            Route("GET", f"{node}/subscribed_apps", self.page_subscriptions),
+            Route("DELETE", f"{node}/subscribed_apps", self.end_page_subscription),
+            Route("GET", f"{node}/feed", self.feed),
+            Route("GET", f"{node}/posts", self.feed),
+            Route("GET", f"{node}/published_posts", self.feed),
+            Route("POST", f"{node}/feed", self.post),
+            Route("POST", f"{node}/photos", self.photo),
+            Route("POST", f"{node}/photo_stories", self.photo_story),
+            Route("POST", f"{node}/uploads", self.begin_upload),
+            Route("POST", f"{VERSION}{{upload:upload:[^/]+}}", self.upload_chunk),
+            Route("GET", f"{VERSION}{{upload:upload:[^/]+}}", self.upload_state),
+            Route("POST", f"{node}/videos", self.video),
+            Route("POST", f"{node}/video_reels", self.reel),
+            Route("POST", f"{node}/video_stories", self.reel),
+            Route("POST", "/video-upload/{version}/{id}", self.reel_bytes),
+            Route("POST", "/ig-api-upload/{version}/{id}", self.upload),
+            Route("GET", f"{node}/media", self.media_list),
+            Route("POST", f"{node}/media", self.create),
+            Route("POST", f"{node}/media_publish", self.publish),
+            Route("GET", f"{node}/content_publishing_limit", self.quota),
+            Route("GET", f"{node}/stories", self.stories),
+            Route("GET", f"{node}/comments", self.list_comments),
+            Route("POST", f"{node}/comments", self.add_comment),
+            Route("GET", f"{node}/replies", self.comment_replies),
+            Route("POST", f"{node}/replies", self.reply),
+            Route("GET", f"{node}/insights", self.insights),
+            Route("POST", f"{node}/messages", self.message),
+            Route("GET", node, self.show),
+            Route("POST", node, self.edit),
+            Route("DELETE", node, self.delete),
+        )
+
+    def business_id(self, account: str) -> str:
+        return self.pages[account].id if account in self.pages else self.users.get(account, account)
+
+    # --- OAuth (meta.md 7.2)
+
+    def ask(self, call: Call) -> Answer:
+        scopes = self._asked(call)
+        hidden = {name: value for name in ("client_id", "redirect_uri", "state") if (value := call.text(name))}
+        return consent.page("Facebook", "the application", list(self.users), scopes, hidden)
+
+    def decide(self, call: Call) -> Answer:
+        self._asked(call)
+        address, back = call.text("redirect_uri") or "", {"state": call.text("state") or ""}
+        account, granted = call.text("account") or "", call.many("granted")
+        if call.text("decision") != "approve" or account not in self.users:
+            denied = {"error": "access_denied", "error_code": "200", "error_reason": "user_denied"}
+            return redirect(address, denied | {"error_description": "Permissions error"} | back)
+        code = self.grant(account, ["public_profile", *granted], address)
+        return redirect(address, {"code": code} | back, "#_=_")
+
+    def _asked(self, call: Call) -> list[str]:
+        scopes = (call.text("scope") or "").replace(",", " ").split()
+        if call.text("client_id") != self.client_id or call.text("redirect_uri") not in self.redirect_uris:
+            raise self.refused(191, "Can't load URL: the domain of this URL isn't included in the app's domains.")
+        if call.method == "GET" and not set(scopes) <= set(self.scopes):
+            raise self.refused(100, f"Invalid Scopes: {', '.join(sorted(set(scopes) - set(self.scopes)))}")
+        return [scope for scope in scopes if scope != "public_profile"]
+
+    def exchange(self, call: Call) -> Answer:
+        # RFC 6749 lets a client name itself in the header too, and common clients do.
+        kind, _, basic = call.headers.get("authorization", "").partition(" ")
+        named = (call.text("client_id"), call.text("client_secret"))
+        if kind.lower() == "basic":
+            client_id, _, secret = base64.b64decode(basic).decode(errors="replace").partition(":")
+            named = (client_id, secret)
+        if named != (self.client_id, self.client_secret):
+            raise self.refused(101 if named[0] != self.client_id else 1, "Error validating application.")
+        if call.text("grant_type") == "client_credentials":
+            return Answer(content={"access_token": self._app_token(), "token_type": "bearer"})
+        if call.text("grant_type") == self.exchange_grant:
+            token = self.live_token(call.text("fb_exchange_token") or "")
+            # One that is long already gives another one, as long (meta.md 7.2, Refresh).
+            return self._long(token)
+        code = self.spent(call)
+        if code is None:
+            raise self.refused(100, "This authorization code has been used, has expired, or belongs elsewhere.", 36009)
+        secret = self.issue(code.account, code.scopes, "short", SHORT_SECONDS)
+        return Answer(content={"access_token": secret, "token_type": "bearer", "expires_in": SHORT_SECONDS})
+
+    def _app_token(self) -> str:
+        return f"{self.client_id}|{self.client_secret}"
+
+    def _as_app(self, call: Call) -> None:
+        if self.given(call) != self._app_token():
+            raise self.refused(15, "This method must be called with an app access_token.")
+
+    def debug(self, call: Call) -> Answer:
+        self._as_app(call)
+        token = self.tokens.get(call.text("input_token") or "")
+        if token is None:
+            wrong = {"code": 190, "message": "Malformed access token"}
+            return Answer(content={"data": {"error": wrong, "is_valid": False, "scopes": []}})
+        now = self.sandbox.clock.now()
+        valid = token.dead is None and (token.expires is None or token.expires > now)
+        owner = next((user for (user, page, _) in self._page_tokens if page == token.account), token.account)
+        data: dict[str, Any] = {
+            "app_id": self.client_id,
+            "type": "PAGE" if token.use == "page" else "USER",
+            "application": "the application",
+            "expires_at": int(token.expires.timestamp()) if token.expires else 0,
+            "data_access_expires_at": int((token.created + DATA_ACCESS).timestamp()),
+            "is_valid": valid,
+            "issued_at": int(token.created.timestamp()),
+            "scopes": token.scopes,
+            "user_id": self.users[owner],
+        }
+        if token.use == "page":
+            data["profile_id"] = self.pages[token.account].id
+        if not valid:
+            data["error"] = {"code": 190, "subcode": token.dead or 463, "message": "The session is not valid."}
+        return Answer(content={"data": data})
+
+    def _user(self, call: Call, *scopes: str) -> Token:
+        token = self.authorised(call, *scopes)
+        if token.account not in self.users or call.parts.get("id", "me") not in ("me", self.users[token.account]):
+            raise self.missing(call.parts.get("id", "me"))
+        return token
+
+    def me(self, call: Call) -> Answer:
+        token = self.authorised(call)
+        if token.account in self.pages:
+            return Answer(content=self.pick(self._page_node(self.pages[token.account], token), self.fields(call)))
+        values = {"id": self.users[token.account], "name": token.account.title()}
+        return self.answer(token, self.pick(Node("User", values, ("id", "name")), self.fields(call)))
+
+    def accounts(self, call: Call) -> Answer:
+        """A page's token lives as long as the user's: not at all with an end, if that is a long one."""
+        token = self._user(call, "pages_show_list")
+        mine = [page for page in self.pages.values() if token.account in page.tasks]
+        return self.answer(token, self.page(call, [self._page_node(page, token) for page in mine]))
+
+    def _page_token(self, page: Page, token: Token) -> str:
+        key = (token.account, page.name, token.use)
+        known = self.tokens.get(self._page_tokens.get(key, ""))
+        if known is None or known.dead is not None:
+            scopes = list(token.scopes)
+            if "CREATE_CONTENT" not in page.tasks[token.account]:
+                scopes = [scope for scope in scopes if scope != "pages_manage_posts"]
+            self._page_tokens[key] = self.issue(page.name, scopes, "page", None)
+            if token.use == "short":
+                self.tokens[self._page_tokens[key]].expires = token.expires
+        return self._page_tokens[key]
+
+    def end(self, account: str, subcode: int, fate: str) -> int:
+        """With a person's tokens end those of the pages that they were given."""
+        given = {secret for (user, _, _), secret in self._page_tokens.items() if user == account}
+        for secret in given:
+            self.tokens[secret].dead, self.tokens[secret].entry["fate"] = subcode, fate
+        return super().end(account, subcode, fate) + len(given)
+
+    def permissions(self, call: Call) -> Answer:
+        token = self._user(call)
+        return self.answer(token, {"data": [{"permission": scope, "status": "granted"} for scope in token.scopes]})
+
+    def remove_permissions(self, call: Call) -> Answer:
+        self.let_revoke(self._user(call).account)
+        return Answer(content={"success": True})
+
+    def remove_permission(self, call: Call) -> Answer:
+        token = self._user(call)
+        for other in self.tokens.values():
+            if other.account == token.account and call.parts["scope"] in other.scopes:
+                other.scopes.remove(call.parts["scope"])
+        return Answer(content={"success": True})
+
+    # --- subscriptions (meta.md 1.1, 1.4)
+
+    def subscribe_app(self, call: Call) -> Answer | Errand:
+        self._as_app(call)
+        fields = {item for value in call.many("fields") for item in value.split(",") if item}
+        if call.text("object") != "page":  # that of Instagram is made in the dashboard
+            raise self.refused(100, "Param object must be page here")
+        if not fields or not fields <= set(PAGE_FIELDS):
+            raise self.refused(100, f"Param fields must be one of {', '.join(PAGE_FIELDS)}")
+        url = call.text("callback_url") or self.callbacks.get("page") or ""
+        self.verify_token = call.text("verify_token") or self.verify_token
+        errand = self.handshake(url, partial(self._subscribed_app, url, fields))
+        assert errand is not None  # noqa: S101  Meta has one
+        return errand
+
+    def _subscribed_app(self, url: str, fields: set[str], passed: bool) -> Answer:  # noqa: FBT001
+        if not passed:
+            raise self.refused(2200, "Callback verification failed: HTTP Status Code or challenge do not match")
+        self.callbacks["page"] = url
+        self.app_fields["page"] = fields
+        return Answer(content={"success": True})
+
+    def app_subscriptions(self, call: Call) -> Answer:
+        self._as_app(call)
+        shown = [
+            {"object": name, "callback_url": self.callbacks[name], "active": True, "fields": sorted(fields)}
+            for name, fields in self.app_fields.items()
+            if name in self.callbacks
+        ]
+        return Answer(content={"data": shown})
+
+    def end_app_subscription(self, call: Call) -> Answer:
+        self._as_app(call)
+        named = call.text("object")
+        for name in [named] if named else list(self.app_fields):
+            self.callbacks.pop(name, None)
+            self.app_fields[name] = set()
+        return Answer(content={"success": True})
+
+    def subscribe_page(self, call: Call) -> Answer:
+        page = self._as_page(call, "pages_manage_metadata", "pages_show_list")
+        fields = {item for value in call.many("subscribed_fields") for item in value.split(",") if item}
+        if not fields or not fields <= set(PAGE_FIELDS):
+            raise self.refused(100, f"Param subscribed_fields must be one of {', '.join(PAGE_FIELDS)}")
+        self.subscribed[page.name] = fields
+        return Answer(content={"success": True})
+
+    def page_subscriptions(self, call: Call) -> Answer:
+        page = self._as_page(call, "pages_manage_metadata")
+        fields = sorted(self.subscribed.get(page.name, ()))
+        app = {"category": "Business", "link": "https://app.example/", "name": "the application", "id": self.client_id}
+        return Answer(content={"data": [app | {"subscribed_fields": fields}] if fields else []})
+
+    def end_page_subscription(self, call: Call) -> Answer:
+        self.subscribed.pop(self._as_page(call, "pages_manage_metadata").name, None)
+        return Answer(content={"success": True})
+
+    def _as_page(self, call: Call, *scopes: str) -> Page:
+        """The page of a call that carries its own token."""
+        token = self.authorised(call, *scopes)
+        page = next((p for p in self.pages.values() if p.id == call.parts["id"]), None)
+        if call.parts["id"] == "me" and token.use == "page":
+            return self.pages[token.account]
+        if page is None:
+            raise self.missing(call.parts["id"])
+        if token.account != page.name:
+            raise self.refused(210, "A page access token is required to request this resource.")
+        return page
+
+    # --- webhooks (meta.md 3)
+
+    def stream(self, notice: Notice) -> str:
+        return super().stream(notice) or notice.topic.partition(":")[0]
+
+    def together(self, notice: Notice) -> Hashable:
+        return super().together(notice), self.stream(notice)
+
+    def heard(self, topic: str, account: str, value: Any) -> None:
+        """An account of Instagram: its page must have the application installed, with any field."""
+        page = next((page for page in self.pages.values() if page.gram == account), None)
+        if page and self.subscribed.get(page.name) and topic in self.app_fields["instagram"]:
+            self.notify(f"instagram:{topic}", page.name, value)
+
+    def entered(self, stream: str) -> None:
+        """In the dashboard all fields are ticked."""
+        if stream in self.app_fields:
+            self.app_fields[stream] = set(
+                PAGE_FIELDS if stream == "page" else ("comments", "mentions", "story_insights")
+            )
+
+    def _tell(self, page: Page, value: dict[str, Any]) -> None:
+        if "feed" in self.subscribed.get(page.name, ()) and "feed" in self.app_fields["page"]:
+            self.notify("page:feed", page.name, value)
+
+    def document(self, notices: Sequence[Notice]) -> Any:
+        now = int(self.sandbox.clock.seconds())
+        kind = self.stream(notices[0])
+        entries: list[dict[str, Any]] = []
+        for notice in notices:
+            page = self.pages[notice.account]
+            id_ = page.id if kind == "page" else self.gram.people[page.gram or ""].user_id
+            if not entries or entries[-1]["id"] != id_:
+                entries.append({"id": id_, "time": now, "changes": []})
+            entries[-1]["changes"].append({"field": notice.topic.partition(":")[2], "value": notice.value})
+        return {"object": kind, "entry": entries}
+
+    def _about(self, item: str, verb: str, page: Page, by: str, **more: Any) -> dict[str, Any]:
+        """``meta.md`` 3.2: who did it is spelt in two ways, or left out."""
+        id_ = page.id if by == page.name else self.fans.setdefault(by, self._id())
+        author: dict[str, dict[str, Any]] = {
+            "from": {"from": {"id": id_, "name": by}},
+            "sender": {"sender_id": int(id_), "sender_name": by},
+            "absent": {},
+        }
+        return {"item": item, "verb": verb, **author[self.form("from")], **more}
+
+    # --- nodes
+
+    def acts_for(self, token: Token, person: Person) -> bool:
+        pages = [page for page in self.pages.values() if page.gram == person.name]
+        return any(token.account == page.name or token.account in page.tasks for page in pages)
+
+    def _page_node(self, page: Page, token: Token) -> Node:
+        gram = Node("IGUser", self.person_node(self.gram.people[page.gram]).values) if page.gram else None
+        if gram is not None:  # here its id is the professional account's
+            gram = Node("IGUser", {**gram.values, "id": gram.values["user_id"]})
+        tasks = page.tasks.get(token.account)
+        return Node(
+            "Page",
+            {
+                "id": page.id,
+                "name": page.name,
+                "category": "Shopping & Retail",
+                "category_list": [{"id": "200600219953504", "name": "Shopping & Retail"}],
+                "tasks": tasks,
+                "access_token": self._page_token(page, token) if tasks else None,
+                "instagram_business_account": gram,
+                "connected_instagram_account": gram,
+                "link": f"https://www.facebook.com/{page.id}",
+            },
+            ("access_token", "category", "category_list", "name", "id", "tasks") if tasks else ("id", "name"),
+        )
+
+    def _post_node(self, post: Post) -> Node:
+        page = self.pages[post.page]
+        return Node(
+            "Post",
+            {
+                "id": post.id,
+                "message": post.text or None,
+                "created_time": when(post.created),
+                "is_published": post.due is None,
+                "scheduled_publish_time": int(post.due.timestamp()) if post.due else None,
+                "from": Node("Page", {"id": page.id, "name": page.name}, ("id", "name")),
+                "permalink_url": f"https://www.facebook.com/{post.id}",
+                "status_type": {"photo": "added_photos", "video": "added_video"}.get(post.kind, "mobile_status_update"),
+                "comments": Edge(lambda: [self._comment_node(c) for c in post.comments.values() if c.parent is None]),
+            },
+            ("id", "message", "created_time"),
+        )
+
+    def _comment_node(self, comment: Comment) -> Node:
+        below = self.posts[comment.post].comments
+        return Node(
+            "Comment",
+            {
+                "id": comment.id,
+                "message": comment.text,
+                "created_time": when(comment.created),
+                "from": Node("User", {"id": comment.by_id, "name": comment.by}, ("id", "name")),
+                "is_hidden": comment.hidden,
+                "parent": Node("Comment", {"id": comment.parent}) if comment.parent else None,
+                "can_reply_privately": comment.by not in self.pages,
+                "comments": Edge(lambda: [self._comment_node(c) for c in below.values() if c.parent == comment.id]),
+            },
+            ("id", "message", "created_time", "from"),
+        )
+
+    def show(self, call: Call) -> Answer:
+        node, fields = self.gram_node(call), self.fields(call)
+        token = self.authorised(call)
+        id_ = call.parts["id"]
+        page = next((page for page in self.pages.values() if page.id == id_), None)
+        if page is not None:
+            node = self._page_node(page, token)
+        elif id_ in self.posts:
+            node = self._post_node(self._own_post(call, "pages_read_engagement"))
+        elif id_ in self.comments:
+            node = self._comment_node(self._own_comment(call, "pages_read_engagement"))
+        elif id_ in self.videos:
+            node = self._video_node(self._own_video(call))
+        if node is None:
+            raise self.missing(id_)
+        return self.answer(token, self.pick(node, fields))
+
+    def _acting(self, call: Call, page: str, *scopes: str) -> None:
+        token = self.authorised(call, *scopes)
+        if token.account != page:
+            raise self.missing(call.parts["id"])
+
+    def _own_post(self, call: Call, *scopes: str) -> Post:
+        self.advance()
+        post = self.posts.get(call.parts["id"])
+        if post is None:
+            raise self.missing(call.parts["id"])
+        self._acting(call, post.page, *scopes)
+        return post
+
+    def _own_comment(self, call: Call, *scopes: str) -> Comment:
+        comment = self.comments[call.parts["id"]]
+        self._acting(call, self.posts[comment.post].page, *scopes)
+        return comment
+
+    def feed(self, call: Call) -> Answer:
+        self.advance()
+        page = self._as_page(call, "pages_read_engagement")
+        shown = [post for post in reversed(page.posts.values()) if post.due is None]
+        return Answer(content=self.page(call, [self._post_node(post) for post in shown]))
+
+    # --- publishing (meta.md 9.2)
+
+    def post(self, call: Call) -> Answer:
+        page = self._as_page(call, "pages_manage_posts")
+        text, link = call.text("message") or "", call.text("link")
+        attached = [
+            str(photo.get("media_fbid")) if isinstance(photo := loaded(value), dict) else ""
+            for name, value in sorted(call.fields.items())
+            if name.startswith("attached_media")
+        ]
+        if not text and not link and not attached:
+            raise self.refused(100, "The status you are trying to publish is empty.")
+        if any(photo not in self.photos or self.photos[photo][0] != page.name for photo in attached):
+            raise self.refused(100, "Invalid parameter: attached_media")
+        newest = next(reversed(page.posts.values()), None)
+        if newest and text and newest.text == text and self.sandbox.clock.now() - newest.created < DUPLICATE:
+            raise self.refused(506, "Duplicate status message")
+        due = self._due(call, SCHEDULE)
+        if due is None and call.text("published") is not None and not call.flag("published"):
+            due = NEVER
+        post = self._publish(page, "photo" if attached else "status", text, attached, app=True, due=due)
+        return Answer(content={"id": post.id})
+
+    def _due(self, call: Call, bounds: tuple[timedelta, timedelta]) -> datetime | None:
+        """Unix seconds or ISO-8601, within what the page allows."""
+        given = call.text("scheduled_publish_time")
+        if given is None:
+            return None
+        try:
+            moment = datetime.fromtimestamp(int(given), UTC) if given.isdigit() else datetime.fromisoformat(given)
+        except (ValueError, OverflowError):
+            raise self.refused(100, "Invalid parameter: scheduled_publish_time") from None
+        ahead = moment.astimezone(UTC) - self.sandbox.clock.now()
+        if not bounds[0] <= ahead <= bounds[1]:
+            raise self.refused(100, "The specified scheduled publish time is invalid.", 1363159)
+        return moment.astimezone(UTC)
+
+    def _publish(
+        self,
+        page: Page,
+        kind: str,
+        text: str,
+        media: list[str],
+        *,
+        app: bool,
+        due: datetime | None = None,
+        quiet: bool = False,
+    ) -> Post:
+        post = Post(f"{page.id}_{self._id()}", page.name, kind, text, self.sandbox.clock.now(), media, app, due)
+        self.posts[post.id] = page.posts[post.id] = post
+        if len(self.posts) > self.sandbox.room:
+            self._forget(next(iter(self.posts)))
+        if due is None and not quiet:
+            self._published(post)
+        return post
+
+    def _published(self, post: Post) -> None:
+        page, post.due, post.created = self.pages[post.page], None, self.sandbox.clock.now()
+        by = {} if post.app else {"by": "owner"}
+        self.record("post", account=page.name, id=post.id, text=post.text, media=list(post.media), **by)
+        created = int(post.created.timestamp())
+        about = {"post_id": post.id, "message": post.text, "created_time": created, "published": 1}
+        self._tell(page, self._about(post.kind, "add", page, page.name, **about))
+
+    def moment(self) -> float | None:
+        dues = [post.due for post in self.posts.values() if post.due and post.due < NEVER]
+        dues += [v.ready for v in self.videos.values() if v.finished and v.ready and not v.settled]
+        return min(dues).timestamp() if dues else None
+
+    def advance(self) -> None:
+        """Publish what was scheduled, and the videos that are processed."""
+        now = self.sandbox.clock.now()
+        for post in [post for post in self.posts.values() if post.due and post.due <= now]:
+            self._published(post)
+        for video in self.videos.values():
+            if video.finished and video.ready and video.ready <= now and not video.settled:
+                self._video_ready(video)
+
+    def photo(self, call: Call) -> Answer | Errand:
+        page = self._as_page(call, "pages_manage_posts")
+        url = call.text("url")
+        if url is None:
+            raise self.refused(100, "Requires upload file or url", 33)
+        return Errand(url, partial(self._photographed, call, page), seconds=30.0)
+
+    def _photographed(self, call: Call, page: Page, file: Fetched) -> Answer:
+        if file.status != 200 or not file.content.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF")):
+            raise self.refused(324, "Missing or invalid image file", 2069019)
+        photo, text = self._id(), call.text("caption") or call.text("message") or ""
+        self.photos[photo] = (page.name, call.text("url") or "")
+        forget_oldest(self.photos, self.sandbox.room)
+        if call.text("published") is not None and not call.flag("published"):
+            return Answer(content={"id": photo})
+        post = self._publish(page, "photo", text, [photo], app=True)
+        return Answer(content={"id": photo, "post_id": post.id})
+
+    def photo_story(self, call: Call) -> Answer:
+        page = self._as_page(call, "pages_manage_posts")
+        photo = call.text("photo_id") or ""
+        if self.photos.get(photo, ("",))[0] != page.name:
+            raise self.refused(100, "Invalid parameter: photo_id")
+        post = self._publish(page, "photo", "", [photo], app=True)
+        return Answer(content={"success": True, "post_id": post.id})
+
+    # --- video
+
+    def begin_upload(self, call: Call) -> Answer:
+        token = self.authorised(call)
+        if call.parts["id"] not in (self.client_id, "app"):
+            raise self.missing(call.parts["id"])
+        length = call.text("file_length") or ""
+        if not length.isdigit() or call.text("file_type") not in ("video/mp4", "image/jpeg", "image/png"):
+            raise self.refused(100, "Invalid parameter: file_length or file_type")
+        video = self._video(token.account, int(length))
+        return Answer(content={"id": f"upload:{video.id}"})
+
+    def _video(self, account: str, size: int) -> Video:
+        video = Video(self._id(), account, size)
+        self.videos[video.id] = video
+        forget_oldest(self.videos, self.sandbox.room)
+        return video
+
+    def _session(self, call: Call) -> Video:
+        token = self.authorised(call)
+        video = self.videos.get(call.parts["upload"].removeprefix("upload:"))
+        if video is None or video.page != token.account:
+            raise self.missing(call.parts["upload"])
+        return video
+
+    def upload_chunk(self, call: Call) -> Answer:
+        video = self._session(call)
+        offset = call.headers.get("file_offset", "")
+        if offset != str(len(video.content)):
+            return upload_failed("OffsetInvalidError", f"expected offset {len(video.content)}", retriable=True)
+        video.content += call.body
+        if not video.whole:
+            return upload_failed("PartialRequestError", f"{len(video.content)} of {video.size} bytes", retriable=True)
+        return Answer(content={"h": f"2:{video.id}"})
+
+    def upload_state(self, call: Call) -> Answer:
+        return Answer(content={"id": call.parts["upload"], "file_offset": len(self._session(call).content)})
+
+    def video(self, call: Call) -> Answer | Errand:
+        page = self._as_page(call, "pages_manage_posts")
+        if url := call.text("file_url"):
+            return Errand(url, partial(self._fetched_video, call, page), seconds=60.0)
+        handle = (call.text("fbuploader_video_file_chunk") or "").removeprefix("2:")
+        video = self.videos.get(handle)
+        if video is None or not video.whole:
+            raise self.refused(389, "Unable to fetch video file.")
+        video.page = page.name
+        return self._finish(video, call)
+
+    def _fetched_video(self, call: Call, page: Page, file: Fetched) -> Answer:
+        if file.status != 200:
+            raise self.refused(389, "Unable to fetch video file from URL.")
+        video = self._video(page.name, len(file.content))
+        video.content += file.content
+        return self._finish(video, call)
+
+    def _finish(self, video: Video, call: Call) -> Answer:
+        params = {name: call.text(name) for name in ("title", "description")}
+        video.finished = params | {"due": self._due(call, SCHEDULE)}
+        video.ready = self.sandbox.clock.in_(seconds=PROCESSING_SECONDS)
+        return Answer(content={"id": video.id})
+
+    def _video_ready(self, video: Video) -> None:
+        assert video.finished is not None  # noqa: S101  the caller looked
+        video.settled = True
+        if video.broken:
+            return
+        params = video.finished
+        text = str(params.get("description") or "")
+        post = self._publish(self.pages[video.page], "video", text, [video.id], app=True, due=params["due"])
+        video.post = post.id
+
+    def reel(self, call: Call) -> Answer:
+        page = self._as_page(call, "pages_manage_posts")
+        phase = call.text("upload_phase")
+        if phase == "start":
+            day = self.sandbox.clock.now() - timedelta(hours=24)
+            recent = [p for p in page.posts.values() if p.kind == "video" and p.created > day]
+            if len(recent) >= REELS_DAILY:  # no code is documented for it; this is the one of custom throttles
+                raise self.refused(613, "Calls to this api have exceeded the rate limit: 30 reels in 24 hours.")
+            video = self._video(page.name, 0)
+            return Answer(content={"video_id": video.id, "upload_url": f"{call.base}/video-upload/v25.0/{video.id}"})
+        video_ = self.videos.get(call.text("video_id") or "")
+        if phase != "finish" or video_ is None or video_.page != page.name:
+            raise self.refused(100, "Invalid parameter: upload_phase or video_id")
+        state = call.text("video_state") or "PUBLISHED"
+        if state not in ("PUBLISHED", "SCHEDULED", "DRAFT") or not video_.whole:
+            raise self.refused(100, "Invalid parameter: video_state, or the upload is not whole")
+        due = self._due(call, REEL_SCHEDULE)
+        if (state == "SCHEDULED") != (due is not None):
+            raise self.refused(100, "scheduled_publish_time goes with video_state SCHEDULED")
+        video_.settled = state == "DRAFT"
+        video_.finished = {"description": call.text("description"), "title": call.text("title"), "due": due}
+        video_.ready = video_.ready or self.sandbox.clock.in_(seconds=PROCESSING_SECONDS)
+        return Answer(content={"success": True})
+
+    def reel_bytes(self, call: Call) -> Answer | Errand:
+        video = self._own_video(call)
+        if url := call.headers.get("file_url"):
+            return Errand(url, partial(self._reel_fetched, video), seconds=60.0)
+        offset, size = call.headers.get("offset", ""), call.headers.get("file_size", "")
+        if offset != str(len(video.content)) or not size.isdigit():
+            return upload_failed("OffsetInvalidError", f"expected offset {len(video.content)}", retriable=True)
+        video.size = int(size)
+        video.content += call.body
+        if not video.whole:
+            return upload_failed("PartialRequestError", f"{len(video.content)} of {video.size} bytes", retriable=True)
+        return Answer(content={"success": True})
+
+    def _reel_fetched(self, video: Video, file: Fetched) -> Answer:
+        if file.status != 200:
+            return upload_failed("ProcessingFailedError", "the file could not be fetched", retriable=False)
+        video.content, video.size = bytearray(file.content), len(file.content)
+        return Answer(content={"success": True})
+
+    def _own_video(self, call: Call) -> Video:
+        self.advance()
+        token = self.authorised(call)
+        video = self.videos.get(call.parts["id"])
+        if video is None or video.page != token.account:
+            raise self.missing(call.parts["id"])
+        return video
+
+    def _video_node(self, video: Video) -> Node:
+        now, done = self.sandbox.clock.now(), self.form("completed")
+        processed = bool(video.finished and video.ready and video.ready <= now)
+        if processed:
+            overall = "error" if video.broken else "ready"
+        elif video.finished:
+            overall = "processing"
+        else:
+            overall = "upload_complete" if video.whole else "uploading"
+        post = self.posts.get(video.post or "")
+        published = post is not None and post.due is None
+        publishing: dict[str, Any] = {"status": done if published else "not_started"}
+        if post is not None:
+            publishing["publish_status"] = "published" if published else "scheduled"
+            publishing["publish_time"] = int((post.due or post.created).timestamp())
+        status = {
+            "video_status": overall,
+            "uploading_phase": {
+                "status": done if video.whole else "in_progress",
+                "bytes_transfered": len(video.content),
+                "source_file_size": video.size,
+            },
+            "processing_phase": {"status": "error", "error": {"message": "The file is corrupt."}}
+            if processed and video.broken
+            else {"status": done if processed else "in_progress" if video.finished else "not_started"},
+            "publishing_phase": publishing,
+        }
+        values = {"id": video.id, "status": status, "post_id": post.id if published and post else None}
+        return Node("Video", values | {"description": (video.finished or {}).get("description")})
+
+    # --- posts and comments
+
+    def edit(self, call: Call) -> Answer:
+        id_ = call.parts["id"]
+        if id_ in self.posts:
+            post = self._own_post(call, "pages_manage_posts")
+            if not post.app:
+                raise self.refused(200, "An application can edit only the posts that it made")
+            post.text = call.text("message") or post.text
+            self._tell_edit(post)
+        elif id_ in self.comments:
+            comment = self._own_comment(call, "pages_manage_engagement")
+            if call.text("is_hidden") is not None:
+                comment.hidden = call.flag("is_hidden")
+                self._tell_comment(comment, "hide" if comment.hidden else "unhide")
+            else:
+                comment.text = call.text("message") or comment.text
+                self._tell_comment(comment, self.form("edited"))
+        else:
+            return self.change(call)
+        return Answer(content={"success": True})
+
+    def delete(self, call: Call) -> Answer:
+        id_ = call.parts["id"]
+        if id_ in self.posts:
+            self._own_post(call, "pages_manage_posts")
+        elif id_ in self.comments:
+            self._own_comment(call, "pages_manage_engagement")
+        else:
+            return self.delete_gram(call)
+        self._remove(id_)
+        return Answer(content={"success": True})
+
+    def _remove(self, id_: str) -> None:
+        """With all that is below it; a tombstone is told of what was removed, not of what went with it."""
+        if id_ in self.posts:
+            post = self.posts[id_]
+            page = self.pages[post.page]
+            self._forget(id_)
+            self._tell(page, self._about(post.kind, self.form("remove"), page, page.name, post_id=id_))
+        else:
+            comment = self.comments[id_]
+            self._tell_comment(comment, self.form("remove"))
+            below = self.posts[comment.post].comments
+            for other in [c.id for c in below.values() if id_ in (c.id, c.parent)]:
+                del below[other], self.comments[other]
+
+    def _forget(self, id_: str) -> None:
+        post = self.posts.pop(id_)
+        del self.pages[post.page].posts[id_]
+        for comment in post.comments:
+            del self.comments[comment]
+
+    def list_comments(self, call: Call) -> Answer:
+        if call.parts["id"] in self.posts:
+            post = self._own_post(call, "pages_read_engagement")
+            found = [c for c in post.comments.values() if c.parent is None]
+        elif call.parts["id"] in self.comments:
+            comment = self._own_comment(call, "pages_read_engagement")
+            found = [c for c in self.posts[comment.post].comments.values() if c.parent == comment.id]
+        else:
+            return self.media_comments(call)
+        return Answer(content=self.page(call, [self._comment_node(comment) for comment in found]))
+
+    def add_comment(self, call: Call) -> Answer:
+        text, id_ = call.text("message"), call.parts["id"]
+        if id_ not in self.posts and id_ not in self.comments:
+            return self.comment_on(call)
+        if id_ in self.posts:
+            post, parent = self._own_post(call, "pages_manage_engagement"), None
+        else:
+            parent = self._own_comment(call, "pages_manage_engagement")
+            post = self.posts[parent.post]
+        if text is None:
+            raise self.refused(100, "The parameter message is required")
+        comment = self._say(post, post.page, text, parent)
+        self.record("post", account=post.page, id=comment.id, text=text, reply_to=id_)
+        return Answer(content={"id": comment.id})
+
+    def _say(self, post: Post, by: str, text: str, parent: Comment | None = None) -> Comment:
+        page = self.pages[post.page]
+        by_id = page.id if by == page.name else self.fans.setdefault(by, self._id())
+        id_ = f"{post.id.partition('_')[2]}_{self._id()}"
+        above = (parent.parent or parent.id) if parent else None
+        comment = Comment(id_, post.id, by, by_id, text, self.sandbox.clock.now(), above)
+        self.comments[id_] = post.comments[id_] = comment
+        if len(self.comments) > self.sandbox.room:
+            oldest = self.comments.pop(next(iter(self.comments)))
+            del self.posts[oldest.post].comments[oldest.id]
+        self._tell_comment(comment, "add")
+        return comment
+
+    def _tell_comment(self, comment: Comment, verb: str) -> None:
+        page = self.pages[self.posts[comment.post].page]
+        more: dict[str, Any] = {
+            "post_id": comment.post,
+            "comment_id": comment.id,
+            "parent_id": comment.parent or comment.post,
+            "created_time": int(comment.created.timestamp()),
+        }
+        if verb not in ("remove", "delete"):
+            more |= {"message": comment.text, "is_hidden": comment.hidden}
+        self._tell(page, self._about("comment", verb, page, comment.by, **more))
+
+    def _tell_edit(self, post: Post) -> None:
+        page = self.pages[post.page]
+        more = {"post_id": post.id, "message": post.text, "created_time": int(post.created.timestamp())}
+        self._tell(page, self._about(post.kind, self.form("edited"), page, page.name, **more))
+
+    # --- life
+
+    def people(self) -> Sequence[str]:
+        """Those who log in, and the pages that they have."""
+        return [*self.users, *self.pages]
+
+    def shown(self, account: str) -> list[dict[str, Any]]:
+        if account not in self.pages:
+            return []
+        return [
+            {
+                "id": post.id,
+                "text": post.text,
+                "comments": [
+                    {"id": c.id, "by": c.by, "text": c.text, "parent": c.parent} for c in post.comments.values()
+                ],
+            }
+            for post in reversed(self.pages[account].posts.values())
+            if post.due is None
+        ]
+
+    def live(self) -> None:
+        chance = self.sandbox.chance
+        page = self.pages[chance.choice(list(self.pages))]
+        posts = [post for post in page.posts.values() if post.due is None][-8:]
+        dice = chance.random()
+        if not posts or dice < 0.03:
+            self._publish(page, "status", people.caption(self.sandbox), [], app=False)
+            return
+        post = chance.choice(posts)
+        comments = list(post.comments.values())
+        by = people.follower(self.sandbox)
+        if comments and dice < 0.10:
+            comment = chance.choice(comments)
+            comment.text = people.saying(self.sandbox)
+            self._tell_comment(comment, self.form("edited"))
+        elif comments and dice < 0.15:
+            self._remove(chance.choice(comments).id)
+        elif dice < 0.35:
+            kind = chance.choice(("like", "love", "wow", "haha"))
+            more = {"post_id": post.id, "reaction_type": kind, "created_time": int(self.sandbox.clock.seconds())}
+            self._tell(page, self._about("reaction", "add", page, by, **more, parent_id=post.id))
+        else:
+            parent = chance.choice(comments) if comments and dice < 0.45 else None
+            self._say(post, by, people.saying(self.sandbox), parent)
+
+    def let_publish(self, account: str, text: str) -> str:
+        if account not in self.pages:
+            raise Impossible(f"{account} is a person: only pages publish here")
+        return self._publish(self.pages[account], "status", text, [], app=False).id
+
+    def let_comment(self, account: str, post: str, by: str, text: str) -> str:
+        parent = self.comments.get(post)
+        found = self.posts.get(parent.post if parent else post)
+        if found is None or found.page != account:
+            raise Impossible(f"{account} has no post {post}")
+        return self._say(found, by, text, parent).id
+
+    def let_remove(self, account: str, id_: str) -> None:
+        if id_ not in self.posts and id_ not in self.comments:
+            raise Impossible(f"{account} has no post or comment {id_}")
+        self._remove(id_)
+
+    def let_revoke(self, account: str) -> int:
+        if account not in self.users:
+            raise Impossible(f"{account} is a page: a person revokes, {' or '.join(self.users)}")
+        for page in self.pages.values():
+            if account in page.tasks:
+                self.subscribed.pop(page.name, None)
+        self.tell_of("deauthorize", account, self.users[account])
+        return self.end(account, 458, "revoked by the person")
+
+    def let_erase(self, account: str) -> None:
+        if account not in self.users:
+            raise Impossible(f"{account} is a page: a person asks for that, {' or '.join(self.users)}")
+        self.tell_of("deletion", account, self.users[account])
+
+    def let_unsubscribe(self, account: str) -> None:
+        self.subscribed.pop(account, None)
+
+    def subscribe_all(self) -> None:
+        self.subscribed = {name: set(PAGE_FIELDS) for name in self.pages}
+
+
+PLATFORM = Facebook

@@ -1,0 +1,246 @@
+"""Instagram API with Instagram Login: contract ``meta.md`` 1, 2, 7.1, 8 and 10."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from ops.sandbox import consent
+from ops.sandbox.contract import Answer, Call, Notice, Refusal, Route, Sandbox, redirect
+from ops.sandbox.gram import GramApi, Person
+from ops.sandbox.graph import SHORT_SECONDS, Code, Node, Token
+
+VERSION = r"/{version:(?:v\d+\.\d+/)?}"
+BASIC = "instagram_business_basic"
+FIELDS = (
+    *("comments", "live_comments", "messages", "message_echoes", "message_edit", "message_reactions"),
+    *("messaging_handover", "messaging_optins", "messaging_postbacks", "messaging_referral", "messaging_seen"),
+    "standby",
+)
+
+
+class Instagram(GramApi):
+    """Its three hosts are one here: nothing on them has the same address."""
+
+    name = "instagram"
+    client_id = "1000000000000001"
+    token_prefix = "IGAA"  # noqa: S105
+    basic = BASIC
+    exchange_grant, refresh_grant = "ig_exchange_token", "ig_refresh_token"
+    scopes = (
+        BASIC,
+        "instagram_business_content_publish",
+        "instagram_business_manage_messages",
+        "instagram_business_manage_comments",
+        "instagram_business_manage_insights",
+    )
+    rights: ClassVar[Mapping[str, Sequence[str]]] = {
+        "read": (BASIC,),
+        "comments": (BASIC, "instagram_business_manage_comments"),
+        "insights": (BASIC, "instagram_business_manage_insights"),
+        "publish": (BASIC, "instagram_business_content_publish"),
+        "messages": (BASIC, "instagram_business_manage_messages"),
+    }
+    streams = ("", "deauthorize", "deletion")
+    forms: ClassVar[Mapping[str, Sequence[str]]] = {
+        **GramApi.forms,
+        "token": ("wrapped", "flat", "listed"),
+        "identity": ("flat", "wrapped"),
+        "entry": ("changes", "flat"),
+        "document": ("object", "list"),
+    }
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        super().__init__(sandbox)
+        self.subscribed: set[str] = set()
+
+    def routes(self) -> Sequence[Route]:
+        node = VERSION + r"{id:[^/]+}"
+        return (
+            Route("GET", "/oauth/authorize", self.ask),
+            Route("POST", "/oauth/authorize", self.decide),
+            Route("POST", "/oauth/access_token", self.exchange),
+            Route("GET", "/access_token", self.lengthen),
+            Route("GET", "/refresh_access_token", self.refresh),
+            Route("GET", f"{VERSION}access_token", self.lengthen),
+            Route("GET", f"{VERSION}refresh_access_token", self.refresh),
+            Route("POST", "/ig-api-upload/{version}/{id}", self.upload),
+            Route("DELETE", f"{node}/permissions", self.remove_permissions),
+            Route("POST", f"{node}/subscribed_apps", self.subscribe),
+            Route("GET", f"{node}/subscribed_apps", self.subscriptions),
+            Route("DELETE", f"{node}/subscribed_apps", self.end_subscription),
+            Route("GET", f"{node}/media", self.media_list),
+            Route("POST", f"{node}/media", self.create),
+            Route("POST", f"{node}/media_publish", self.publish),
+            Route("GET", f"{node}/content_publishing_limit", self.quota),
+            Route("GET", f"{node}/stories", self.stories),
+            Route("GET", f"{node}/comments", self.media_comments),
+            Route("POST", f"{node}/comments", self.comment_on),
+            Route("GET", f"{node}/replies", self.comment_replies),
+            Route("POST", f"{node}/replies", self.reply),
+            Route("GET", f"{node}/insights", self.insights),
+            Route("POST", f"{node}/messages", self.message),
+            Route("GET", node, self.show),
+            Route("POST", node, self.change),
+            Route("DELETE", node, self.delete_gram),
+        )
+
+    def business_id(self, account: str) -> str:
+        return self.gram.people[account].user_id
+
+    def acts_for(self, token: Token, person: Person) -> bool:
+        return token.account == person.name
+
+    def professional(self, call: Call, right: str) -> tuple[Token, Person]:
+        """``me``, too, is an account here."""
+        if call.parts["id"] != "me":
+            return super().professional(call, right)
+        token = self.authorised(call, *self.rights[right])
+        return token, self.gram.people[token.account]
+
+    # --- OAuth (meta.md 7.1)
+
+    def ask(self, call: Call) -> Answer:
+        scopes = self._asked(call)
+        hidden = {name: value for name in ("client_id", "redirect_uri", "state") if (value := call.text(name))}
+        return consent.page("Instagram", "the application", list(self.gram.people), scopes, hidden)
+
+    def decide(self, call: Call) -> Answer:
+        self._asked(call)
+        address, back = call.text("redirect_uri") or "", {"state": call.text("state") or ""}
+        account, granted = call.text("account") or "", call.many("granted")
+        if call.text("decision") != "approve" or account not in self.gram.people:
+            denied = {"error": "access_denied", "error_reason": "user_denied"}
+            return redirect(address, denied | {"error_description": "The user denied your request"} | back)
+        return redirect(address, {"code": self.grant(account, granted, address)} | back, "#_")
+
+    def _asked(self, call: Call) -> list[str]:
+        """Scopes come with commas or spaces. Raises the page that people see for a wrong application."""
+        scopes = (call.text("scope") or "").replace(",", " ").split()
+        if call.text("client_id") != self.client_id or call.text("redirect_uri") not in self.redirect_uris:
+            raise Refusal(self._wrong("Invalid platform app or redirect_uri"))
+        if call.method == "GET" and (not set(scopes) <= set(self.scopes) or BASIC not in scopes):
+            raise Refusal(self._wrong("Invalid scope"))
+        return scopes
+
+    def _wrong(self, message: str) -> Answer:
+        """This host's own error shape, which is not Graph's."""
+        return Answer(400, {"error_type": "OAuthException", "code": 400, "error_message": message})
+
+    def exchange(self, call: Call) -> Answer:
+        if call.text("client_id") != self.client_id or call.text("client_secret") != self.client_secret:
+            return self._wrong("Invalid platform app")
+        if call.text("grant_type") != "authorization_code":
+            return self._wrong("Invalid grant_type")
+        code = self.spent(call)
+        if code is None:
+            return self._wrong("Matching code was not found or was already used")
+        return Answer(content=self._short(code))
+
+    def _short(self, code: Code) -> Any:
+        person = self.gram.people[code.account]
+        secret = self.issue(code.account, code.scopes, "short", SHORT_SECONDS)
+        content: dict[str, Any] = {
+            "access_token": secret,
+            "user_id": person.scoped_id,
+            "permissions": ",".join(code.scopes),
+        }
+        if self.form("token") == "wrapped":
+            return {"data": [content]}
+        # Observed in the wild: numbers, and permissions as a list.
+        return (
+            content
+            | {"user_id": int(person.scoped_id)}
+            | ({"permissions": code.scopes} if self.form("token") == "listed" else {})
+        )
+
+    def remove_permissions(self, call: Call) -> Answer:
+        token, person = self.professional(call, "read")
+        self.end(token.account, 458, "revoked")
+        self.tell_of("deauthorize", person.name, person.scoped_id)
+        return Answer(content={"success": True})
+
+    # --- webhooks (meta.md 1.4, 2)
+
+    def subscribe(self, call: Call) -> Answer:
+        """Whatever fields are named: an account that has any gets all that the application has (``meta.md`` 1.3)."""
+        token, person = self.professional(call, "read")
+        named = [field for item in call.many("subscribed_fields") for field in item.split(",")]
+        if not named or not set(named) <= set(FIELDS):
+            raise self.refused(100, f"Param subscribed_fields must be one of {', '.join(FIELDS)}")
+        self.subscribed.add(person.name)
+        return self.answer(token, {"success": True})
+
+    def subscriptions(self, call: Call) -> Answer:
+        token, person = self.professional(call, "read")
+        app = {"id": self.client_id, "name": "the application", "subscribed_fields": list(FIELDS)}
+        return self.answer(token, {"data": [app] if person.name in self.subscribed else []})
+
+    def end_subscription(self, call: Call) -> Answer:
+        token, person = self.professional(call, "read")
+        self.subscribed.discard(person.name)
+        return self.answer(token, {"success": True})
+
+    def heard(self, topic: str, account: str, value: Any) -> None:
+        if account in self.subscribed and topic in FIELDS:
+            self.notify(topic, account, value)
+
+    def document(self, notices: Sequence[Notice]) -> Any:
+        now = int(self.sandbox.clock.seconds())
+        entries: list[dict[str, Any]] = []
+        for notice in notices:
+            entry = {"id": self.gram.people[notice.account].user_id, "time": now}
+            change = {"field": notice.topic, "value": notice.value}
+            if self.form("entry") == "flat":
+                entries.append(entry | change)
+            elif entries and entries[-1]["id"] == entry["id"]:
+                entries[-1]["changes"].append(change)
+            else:
+                entries.append(entry | {"changes": [change]})
+        document = {"object": "instagram", "entry": entries}
+        return [document] if self.form("document") == "list" else document
+
+    # --- reading
+
+    def show(self, call: Call) -> Answer:
+        if call.parts["id"] == "me":
+            token, person = self.professional(call, "read")
+            shown = self.pick(self.person_node(person), self.fields(call))
+            return self.answer(token, {"data": [shown]} if self.form("identity") == "wrapped" else shown)
+        node: Node | None = self.gram_node(call)
+        if node is None:
+            self.authorised(call)
+            raise self.missing(call.parts["id"])
+        return Answer(content=self.pick(node, self.fields(call)), headers=self.usage(self.account_of(call) or ""))
+
+    # --- life
+
+    def people(self) -> Sequence[str]:
+        return list(self.gram.people)
+
+    def shown(self, account: str) -> list[dict[str, Any]]:
+        return self.shown_gram(account)
+
+    def live(self) -> None:
+        self.gram.live()
+
+    def let_publish(self, account: str, text: str) -> str:
+        media = self.gram.post(account, "IMAGE", text)
+        self.record("post", account=account, id=media.id, text=text, by="owner")
+        return media.id
+
+    def let_revoke(self, account: str) -> int:
+        person = self.gram.people[account]
+        self.subscribed.discard(account)
+        self.tell_of("deauthorize", account, person.scoped_id)
+        return self.end(account, 458, "revoked by the person")
+
+    def let_erase(self, account: str) -> None:
+        self.tell_of("deletion", account, self.gram.people[account].scoped_id)
+
+    def let_unsubscribe(self, account: str) -> None:
+        self.subscribed.discard(account)
+
+    def subscribe_all(self) -> None:
+        self.subscribed.update(self.gram.people)
+
+
+PLATFORM = Instagram

@@ -1,0 +1,421 @@
+"""What Mastodon, X and LinkedIn tell of their own accord, by the numbers and the vectors of their pages."""
+
+import asyncio
+import base64
+import json
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import tweepy
+
+from ops.sandbox.activity import CONSUMER_KEY
+from ops.sandbox.platforms import linkedin, x
+from tests.sandbox import test_linkedin, test_mastodon, test_x
+from tests.sandbox.conftest import Receiver, Stand, until
+
+HOUR, DAY = 3600, 86_400
+
+
+def platform(stand: Stand, name: str) -> Any:
+    return stand.server.world.platforms[name]
+
+
+async def addressed(stand: Stand, receiver: Receiver, name: str, *, everybody: bool = True) -> Any:
+    """The receiver's address, entered in the portal."""
+    await stand.wish("webhooks", platform=name, url=receiver.url, secret=receiver.secret, everybody=everybody)
+    return platform(stand, name)
+
+
+async def act(stand: Stand, name: str, what: str, account: str, **more: str) -> Any:
+    return await stand.wish("act", platform=name, what=what, account=account, **more)
+
+
+async def quiet(stand: Stand) -> None:
+    await until(lambda: len(stand.server.world.office) == 0)
+
+
+# --- Mastodon (mastodon.md 7, 10)
+
+MASTODON_SECRET = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.mark.parametrize(
+    ("body", "digest"),
+    [
+        (
+            (
+                '{"event":"status.created","created_at":"2026-01-02T03:04:05.678Z",'
+                '"object":{"id":"115824000000000001","content":"<p>café</p>"}}'
+            ),
+            "47aaa660d93d1300618834d3f27825e6d34e7a562becdc8708af245f7019ec13",
+        ),
+        (
+            '{"event":"account.approved","created_at":"2026-01-02T03:04:05.678Z","object":{"id":"123456789"}}',
+            "17f8637df04e9f277b0982a4264dd06c041894dae4d08ed6ac94f2c454f68106",
+        ),
+    ],
+)
+async def test_mastodon_signs_as_the_vectors_say(stand: Stand, body: str, digest: str) -> None:
+    headers = platform(stand, "mastodon").signature(body.encode(), MASTODON_SECRET, 0, 0)
+    assert headers == {"X-Hub-Signature": f"sha256={digest}"}
+
+
+async def test_mastodon_tells_of_statuses_and_a_reply_is_a_mention(stand: Stand, receiver: Receiver) -> None:
+    person = await test_mastodon.connected(stand)
+    await addressed(stand, receiver, "mastodon")
+    status = await person("status_post", "mine")
+    reply = (await act(stand, "mastodon", "comment", "alice", post=status.id, by="fan_7", text="nice"))["id"]
+    await person("status_update", status, "mine, edited")
+    came = {(r.json["event"], r.json["object"]["id"]): r.json for r in await receiver.until(4)}
+    assert set(came) == {
+        ("status.created", str(status.id)),
+        ("account.created", platform(stand, "mastodon").fans["fan_7"]),
+        ("status.created", reply),
+        ("status.updated", str(status.id)),
+    }
+    assert came["status.created", reply]["object"]["in_reply_to_id"] == str(status.id)
+    [mention] = await person("notifications")
+    assert (mention.type, mention.account.username, str(mention.status.id)) == ("mention", "fan_7", reply)
+    assert (await person("notifications", mention.id)).id == mention.id
+    await act(stand, "mastodon", "remove", "alice", id=reply)
+    assert (await person("status_context", status)).descendants == [], "and nobody is told"
+    await quiet(stand)
+    assert len(receiver.came) == 4
+
+
+async def test_mastodon_tries_16_times_more_and_a_refusal_ends_it(stand: Stand, receiver: Receiver) -> None:
+    mastodon = await addressed(stand, receiver, "mastodon")
+    assert (len(mastodon.retry_seconds), mastodon.retry_seconds[:3]) == (16, (15, 16, 31))
+    ends = [status for status in (None, 200, 202, 302, 400, 401, 403, 404, 408, 410, 429, 500, 501, 503)
+            if mastodon.final(status)]  # fmt: skip
+    assert ends == [200, 202, 400, 403, 404, 410, 501]
+    receiver.statuses = [503, 401, 410]
+    await act(stand, "mastodon", "publish", "bob", text="x")
+    for number, pause in enumerate((16, 17), 1):
+        await until(lambda number=number: len(stand.server.world.ledger.find("webhook")) >= number)
+        await stand.wish("clock", jump=pause)
+    came = await receiver.until(3)
+    assert len({request.body for request in came}) == 1, "the stored body is sent again"
+    await quiet(stand)
+
+
+# --- X (x.md 2, 3, 10)
+
+X_SECRET = "x_consumer_secret_ABC123"
+
+
+@pytest.mark.parametrize(
+    ("body", "digest"),
+    [
+        (
+            (
+                '{"data":{"event_uuid":"2080761390344937796","filter":{"user_id":"1111111111111111111"},'
+                '"event_type":"post.create","tag":"posts","payload":{"id":"2080761390344937796","text":"café"}}}'
+            ),
+            "px5G+xHziCmQ4jjFfN0LIPTzE5OrvOcJ/DIi3GodsAE=",
+        ),
+        (
+            (
+                '{"for_user_id":"2244994945","tweet_delete_events":[{"status":{"id":"1045405559317569537",'
+                '"user_id":"2244994945"},"timestamp_ms":"1432228155593"}]}'
+            ),
+            "Lkgv4cGwIfVL0QZ+zN/7CuhcqarDc0W6dKVL3JWPciI=",
+        ),
+    ],
+)
+async def test_x_signs_and_asks_as_the_vectors_say(stand: Stand, body: str, digest: str) -> None:
+    found = platform(stand, "x").signature(body.encode(), X_SECRET, 0, 0)
+    assert found == {"x-twitter-webhooks-signature": f"sha256={digest}"}
+    token = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"
+    assert platform(stand, "x").crc(token, X_SECRET) == "sha256=I/x7d4+XZ6iprNptd1UaEogCa8impi/kMlO6cgfR6Kc="
+
+
+async def bearer(stand: Stand, receiver: Receiver) -> dict[str, str]:
+    """The application's own token."""
+    platform(stand, "x").signing_secret = receiver.secret
+    basic = base64.b64encode(f"{CONSUMER_KEY}:{receiver.secret}".encode()).decode()
+    found = await stand.call(
+        "POST",
+        "/x/oauth2/token",
+        data={"grant_type": "client_credentials"},
+        headers={"Authorization": f"Basic {basic}"},
+    )
+    return {"Authorization": f"Bearer {found['access_token']}"}
+
+
+async def test_x_takes_one_webhook_that_passes_its_check(stand: Stand, receiver: Receiver) -> None:
+    headers = await bearer(stand, receiver)
+
+    async def create(url: str) -> Any:
+        return await stand.call("POST", "/x/2/webhooks", json={"url": url}, headers=headers)
+
+    for url, reason in (
+        ("http://app.example/hook", "UrlValidationFailed"),
+        ("https://app.example:8443/hook", "UrlValidationFailed"),
+        (f"https://app.example/{'x' * 200}", "UrlValidationFailed"),
+        (receiver.url.replace("/hook", "/nothing"), "CrcValidationFailed"),
+    ):
+        assert (await create(url))["reason"] == reason
+    made = (await create(receiver.url))["data"]
+    assert (made["url"], made["valid"]) == (receiver.url, True)
+    assert (await create(receiver.url))["reason"] == "DuplicateUrlFailed"
+    assert (await create(receiver.url + "?2"))["reason"] == "WebhookLimitExceeded"
+    path = f"/x/2/webhooks/{made['id']}"
+    assert (await stand.call("PUT", path, headers=headers))["data"] == {"valid": True}
+    assert (await stand.call("GET", "/x/2/webhooks", headers=headers))["meta"]["result_count"] == 1
+    assert (await stand.call("DELETE", path, headers=headers))["data"] == {"deleted": True}
+    assert (await stand.call("PUT", path, headers=headers))["reason"] == "WebhookIdInvalid"
+    assert (await stand.call("GET", "/x/2/webhooks"))["status"] == 403
+
+
+async def test_x_checks_every_hour_and_says_nothing_to_an_invalid_webhook(stand: Stand, receiver: Receiver) -> None:
+    found = await addressed(stand, receiver, "x")
+    headers = await bearer(stand, receiver)
+    [webhook] = found.webhooks.values()
+    asked = len(receiver.asked)
+    await asyncio.sleep(0.05)  # the first check is planned when it looks the next time
+    await stand.wish("clock", jump=HOUR + 1)
+    await until(lambda: len(receiver.asked) == asked + 1)
+    receiver.secret = "another"
+    await stand.wish("clock", jump=HOUR + 1)
+    await until(lambda: not webhook.valid)
+    await act(stand, "x", "publish", "alice", text="unheard")
+    assert receiver.came == []
+    receiver.secret = found.signing_secret
+    assert (await stand.call("PUT", f"/x/2/webhooks/{webhook.id}", headers=headers))["data"] == {"valid": True}
+    await act(stand, "x", "publish", "alice", text="heard")
+    [came] = await receiver.until(1)
+    assert came.json["data"]["payload"]["text"] == "heard"
+
+
+async def test_x_subscriptions_say_who_may_hear_what_in_three_forms(stand: Stand, receiver: Receiver) -> None:
+    found = await addressed(stand, receiver, "x", everybody=False)
+    headers = await bearer(stand, receiver)
+    person = await test_x.connected(stand)
+    alice, webhook = found.accounts["alice"], next(iter(found.webhooks))
+
+    async def subscribe(event: str, given: dict[str, str], **more: Any) -> Any:
+        wish = {"event_type": event, "filter": {"user_id": alice}, "webhook_id": webhook} | more
+        return await stand.call("POST", "/x/2/activity/subscriptions", json=wish, headers=given)
+
+    own = {"Authorization": f"Bearer {person.token['access_token']}"}
+    made = (await subscribe("post.create", headers, tag="posts"))["data"]["subscription"]
+    assert (await subscribe("post.reply.create", headers))["status"] == 403, "private"
+    await stand.wish("forms", platform="x", name="subscription", form="object")
+    assert "subscription_id" in (await subscribe("post.reply.create", own))["data"]
+    await stand.wish("forms", platform="x", name="subscription", form="array")
+    assert isinstance((await subscribe("post.delete", headers))["data"], list)
+    assert (await subscribe("like.create", own))["status"] == 403, "the scope was not asked for"
+    assert (await subscribe("dreams", headers))["status"] == 400
+    assert (await subscribe("post.create", headers, tag="x" * 201))["status"] == 400
+    mine = (await act(stand, "x", "publish", "alice", text="mine"))["id"]
+    reply = (await act(stand, "x", "comment", "alice", post=mine, by="fan_1", text="yes"))["id"]
+    await act(stand, "x", "remove", "alice", id=mine)
+    came = {r.json["data"]["event_type"]: r.json["data"] for r in await receiver.until(3)}
+    assert set(came) == {"post.create", "post.reply.create", "post.delete"}
+    assert came["post.create"]["event_uuid"] == mine, "it equals the post's id"
+    assert came["post.create"]["tag"] == "posts"
+    assert came["post.reply.create"]["payload"]["id"] == reply
+    assert came["post.delete"]["payload"] == {"id": mine, "author_id": alice}
+    assert came["post.delete"]["includes"]["users"][0]["data"]["id"] == alice
+    path = f"/x/2/activity/subscriptions/{made['subscription_id']}"
+    assert (await stand.call("PUT", path, json={"tag": "t"}, headers=headers))["data"]["subscription"]["tag"] == "t"
+    assert (await stand.call("DELETE", path, headers=headers))["data"] == {"deleted": True}
+    assert (await stand.call("DELETE", path, headers=headers))["status"] == 404
+    found.subscriptions |= {str(n): next(iter(found.subscriptions.values())) for n in range(1500)}
+    assert (await subscribe("post.create", headers))["detail"] == "SubscriptionLimitExceeded"
+
+
+async def test_x_replays_what_was_told_and_has_the_older_products_bodies(stand: Stand, receiver: Receiver) -> None:
+    found = await addressed(stand, receiver, "x")
+    headers = await bearer(stand, receiver)
+    post = (await act(stand, "x", "publish", "shop", text="once"))["id"]
+    await receiver.until(1)
+    minute = stand.server.world.clock.now().strftime("%Y%m%d%H%M")
+    wish = {"webhook_id": next(iter(found.webhooks)), "from_date": minute, "to_date": minute}
+    assert "job_id" in (await stand.call("POST", "/x/2/webhooks/replay", json=wish, headers=headers))["data"]
+    again = await receiver.until(2)
+    assert again[0].body == again[1].body
+    wrong = await stand.call("POST", "/x/2/webhooks/replay", json=wish | {"from_date": "soon"}, headers=headers)
+    assert wrong["status"] == 400
+    await stand.wish("forms", platform="x", name="product", form="account")
+    await act(stand, "x", "publish", "shop", text="twice")
+    await act(stand, "x", "remove", "shop", id=post)
+    await act(stand, "x", "revoke", "shop")
+    shapes = [set(r.json) - {"for_user_id"} for r in (await receiver.until(5))[2:]]
+    assert sorted(map(sorted, shapes)) == [["tweet_create_events"], ["tweet_delete_events"], ["user_event"]]
+
+
+async def test_tweepy_finds_mentions_and_conversations(stand: Stand) -> None:
+    person = await test_x.connected(stand)
+    found = platform(stand, "x")
+    mine = (await act(stand, "x", "publish", "alice", text="mine"))["id"]
+    reply = (await act(stand, "x", "comment", "alice", post=mine, by="fan_1", text="hello @alice"))["id"]
+    below = (await act(stand, "x", "comment", "alice", post=reply, by="fan_2", text="and you"))["id"]
+    client = tweepy.Client(person.token["access_token"])
+    test_x.rerouted(client.session, stand)
+    mentions = await asyncio.to_thread(client.get_users_mentions, found.accounts["alice"])
+    assert [str(post.id) for post in mentions.data] == [reply]
+    talk = await asyncio.to_thread(client.search_recent_tweets, f"conversation_id:{mine}")
+    assert [str(post.id) for post in talk.data] == [below, reply]
+
+
+# --- LinkedIn (linkedin.md 2, 8)
+
+LINKEDIN_SECRET = "li_client_secret_XYZ789"
+BODY_A = (
+    '{"type":"ORGANIZATION_SOCIAL_ACTION_NOTIFICATIONS","notifications":[{"notificationId":369668042,'
+    '"organizationalEntity":"urn:li:organization:1000","action":"LIKE","sourcePost":"urn:li:share:6800000000000000000",'
+    '"lastModifiedAt":1760000000000,"generatedActivity":"urn:li:activity:6800000000000000001",'
+    '"subscriber":"urn:li:person:abc123"}]}'
+)
+
+
+async def test_linkedin_signs_and_asks_as_the_vectors_say(stand: Stand) -> None:
+    found = platform(stand, "linkedin")
+    digest = "0a0c5a3e2cb6ebfdccfa0e52ab453ac0bfd4da2c7d977b7cc6b08b78f1b15a58"
+    assert found.signature(BODY_A.encode(), LINKEDIN_SECRET, 0, 0) == {"X-LI-Signature": digest}
+    body_b = b'{"type":"LEAD_ACTION","leadAction":"CREATED","occurredAt":1760000000000}'
+    assert found.signature(body_b, LINKEDIN_SECRET, 0, 0) == {
+        "X-LI-Signature": "a1d9179bef883650cc1312ba78ba97bed9f8a0837d9f8a8846d1df9295af352d"
+    }
+    await stand.wish("forms", platform="linkedin", name="prefix", form="prefixed")
+    assert found.signature(BODY_A.encode(), LINKEDIN_SECRET, 0, 0) == {"X-LI-Signature": f"hmacsha256={digest}"}
+    answer = "6af61ad8b0b2181c4fbbcd9a30fe1d2d26274f9d26caea7a1506dbd26b0edf26"
+    assert found.challenge("890e4665-4dfe-4ab1-b689-ed553bceeed0", LINKEDIN_SECRET) == answer
+
+
+async def administrator(stand: Stand) -> Any:
+    scopes = "openid profile w_member_social w_organization_social r_organization_social rw_organization_admin"
+    await stand.wish("redirects", platform="linkedin", redirect_uri=test_linkedin.CALLBACK)
+    code = (await stand.consent(test_linkedin.question(stand, scope=scopes)))["code"]
+    status, token = await test_linkedin.exchange(stand, code=code)
+    assert status == 200
+    return test_linkedin.Person(stand, token, platform(stand, "linkedin").urn("alice"))
+
+
+def key(user: str, entity: str) -> str:
+    text = f"(developerApplication:urn:li:developerApplication:1,user:{user},entity:{entity},eventType:"
+    return quote(f"{text}ORGANIZATION_SOCIAL_ACTION_NOTIFICATIONS)", safe="(),:")
+
+
+async def test_linkedin_subscribes_administrators_of_validated_addresses(stand: Stand, receiver: Receiver) -> None:
+    found = platform(stand, "linkedin")
+    receiver.secret = linkedin.CLIENT_SECRET
+    person = await administrator(stand)
+    acme, bakery = found.urn("acme"), found.urn("bakery")
+    path = f"/rest/eventSubscriptions/{key(person.urn, acme)}"
+    wish = {"webhook": receiver.url}
+    assert (await person.call("PUT", path, json=wish))[1]["code"] == "INVALID_WEBHOOK"
+    await addressed(stand, receiver, "linkedin", everybody=False)
+    assert (await person.call("PUT", path, json=wish))[0] == 204
+    assert (await person.call("GET", path))[1]["webhook"] == receiver.url
+    other = f"/rest/eventSubscriptions/{key(person.urn, bakery)}"
+    assert (await person.call("PUT", other, json=wish))[0] == 403
+    assert (await person.call("PUT", "/rest/eventSubscriptions/(x)", json=wish))[0] == 400
+    roles = (await person.call("GET", "/rest/organizationAcls?q=roleAssignee"))[1]["elements"]
+    assert [role["organization"] for role in roles] == [acme]
+    status, _, headers = await person.post("for all of us", author=acme)
+    urn = headers["x-restli-id"]
+    said = (await act(stand, "linkedin", "comment", "acme", post=urn, by="fan_1", text="nice (really)"))["id"]
+    comments = f"/rest/socialActions/{quote(urn, safe='')}/comments"
+    answer = {"actor": acme, "message": {"text": "thank you (so much)"}}
+    replied = (await person.call("POST", comments, json=answer))[1]
+    assert replied["message"]["text"] == "thank you (so much)", "comments are plain text"
+    await act(stand, "linkedin", "remove", "acme", id=said)
+    listed = (await person.call("GET", comments))[1]["elements"]
+    assert (status, [item["id"] for item in listed]) == (201, [replied["id"]])
+    came = [n for r in await receiver.until(3) for n in r.json["notifications"]]
+    assert [item["action"] for item in sorted(came, key=lambda item: item["notificationId"])] == [
+        "COMMENT",
+        "ADMIN_COMMENT",
+        "COMMENT_DELETE",
+    ]
+    assert {(item["organizationalEntity"], item["sourcePost"], item["subscriber"]) for item in came} == {
+        (acme, urn, person.urn)
+    }
+    history = f"/rest/organizationalEntityNotifications?q=criteria&organizationalEntity={quote(acme)}"
+    assert (await person.call("GET", history))[1]["paging"]["total"] == 3
+    assert {entry["account"] for entry in await stand.ledger("post")} == {"acme"}
+    assert (await person.call("DELETE", f"{comments}/{replied['id']}"))[0] == 204
+    assert (await person.call("DELETE", path))[0] == 204
+    await quiet(stand)
+    heard = len(receiver.came)
+    await act(stand, "linkedin", "comment", "acme", post=urn, text="unheard")
+    await quiet(stand)
+    assert len(receiver.came) == heard
+
+
+async def test_linkedin_sends_ten_at_a_time_again_every_5_minutes_for_8_hours(stand: Stand, receiver: Receiver) -> None:
+    found = await addressed(stand, receiver, "linkedin")
+    assert (set(found.retry_seconds), sum(found.retry_seconds)) == ({300}, 8 * HOUR)
+    assert [status for status in (200, 204, 299, 300, 401, 500) if found.final(status)] == [200, 204, 299]
+    await stand.wish("manners", gather_seconds=3600)
+    post = (await act(stand, "linkedin", "publish", "acme", text="p"))["id"]
+    for number in range(25):
+        await act(stand, "linkedin", "comment", "acme", post=post, text=str(number))
+    await asyncio.sleep(0.05)
+    receiver.statuses = [500]
+    await stand.wish("clock", jump=3601)
+    came = await receiver.until(3)
+    assert sorted(len(request.json["notifications"]) for request in came) == [5, 10, 10]
+    await until(lambda: len(stand.server.world.ledger.find("webhook")) == 3)
+    await stand.wish("clock", jump=301)
+    assert len((await receiver.until(4))[3].json["notifications"]) in (5, 10)
+
+
+async def test_linkedin_blocks_after_three_failed_checks_until_it_is_entered_again(
+    stand: Stand, receiver: Receiver
+) -> None:
+    found = await addressed(stand, receiver, "linkedin")
+    post = (await act(stand, "linkedin", "publish", "acme", text="p"))["id"]
+    secret, receiver.secret = receiver.secret, "another"
+    await asyncio.sleep(0.05)
+    for number in range(1, 4):
+        assert not found.blocked
+        await stand.wish("clock", jump=2 * HOUR + 1)
+        await until(lambda number=number: found._failed == number)
+    assert found.blocked
+    await act(stand, "linkedin", "comment", "acme", post=post, text="unheard")
+    assert "did not pass" in await stand.refused("webhooks", platform="linkedin", url=receiver.url)
+    receiver.secret = secret
+    await stand.wish("webhooks", platform="linkedin", url=receiver.url)
+    await act(stand, "linkedin", "comment", "acme", post=post, text="heard")
+    [came] = await receiver.until(1)
+    assert json.loads(came.body)["notifications"][0]["action"] == "COMMENT"
+
+
+async def test_linkedin_version_ends_by_wish(stand: Stand) -> None:
+    person = await test_linkedin.connected(stand)
+    assert (await person.post("one"))[0] == 201
+    await stand.wish("sunset", platform="linkedin", version="202609")
+    status, body, _ = await person.post("two")
+    assert (status, body["code"]) == (426, "NONEXISTENT_VERSION")
+    assert "is none of" in await stand.refused("sunset", platform="linkedin", version="202609")
+    assert "no versions that end" in await stand.refused("sunset", platform="tiktok", version="v2")
+    assert x.CLIENT_ID != linkedin.CLIENT_ID
+
+
+@pytest.mark.parametrize("name", ["mastodon", "x", "linkedin", "instagram", "threads", "tiktok"])
+async def test_life_is_told_and_shown(stand: Stand, receiver: Receiver, name: str) -> None:
+    receiver.token = platform(stand, name).verify_token
+    found = await addressed(stand, receiver, name)
+    for _ in range(120):
+        found.live()
+    for _ in range(3):  # what comes of one thing takes its time too
+        await stand.wish("clock", jump=600)
+        await until(lambda: (found.moment() or 9e9) > stand.server.world.clock.seconds())
+    await quiet(stand)
+    assert len(receiver.came) > (30 if name not in ("instagram", "linkedin") else 0), "those two pack many into one"
+    shown = [post for account in found.people() for post in found.shown(account)]
+    assert len(shown) > 3
+    if name != "tiktok":
+        assert any(post["comments"] for post in shown)
+    world = await stand.world()
+    assert set(world["platforms"][name]["accounts"]) == set(found.people())
+    gone = await act(stand, name, "revoke", found.people()[0])
+    assert gone == {"ended": 0}
+    await stand.refused("act", platform=name, what="comment", account=found.people()[0], post="1", text="x")
+    await stand.refused("act", platform=name, what="remove", account=found.people()[0], id="1")
+    await stand.refused("act", platform=name, what="live", account="nobody")

@@ -1,0 +1,377 @@
+"""``meta.md`` by its numbers for Facebook Login and Pages, with Meta's own client and another one."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from facebook_business.adobjects.page import Page
+from facebook_business.adobjects.pagepost import PagePost
+from facebook_business.api import FacebookAdsApi
+from facebook_business.exceptions import FacebookRequestError
+from facebook_business.session import FacebookSession
+from pyfacebook import GraphAPI
+
+from ops.sandbox.platforms.facebook import PAGE_FIELDS, Facebook
+from ops.sandbox.server import MEDIA
+from tests.sandbox.conftest import Receiver, Stand, code, until
+
+CALLBACK = "https://app.example/callback/facebook"
+SCOPES = [scope for scope in Facebook.scopes if scope != "public_profile"]
+DAY, MINUTE = 86_400, 60
+CLIP = (MEDIA / "clip.mp4").read_bytes()
+
+
+def facebook(stand: Stand) -> Any:
+    return stand.server.world.platforms["facebook"]
+
+
+@dataclass
+class Connected:
+    client: GraphAPI
+    user: str
+    pages: dict[str, Any]
+
+    def token(self, page: str = "Shop") -> str:
+        found: str = self.pages[page]["access_token"]
+        return found
+
+    def id(self, page: str = "Shop") -> str:
+        found: str = self.pages[page]["id"]
+        return found
+
+
+async def connected(stand: Stand, account: str = "alice", untick: str = "") -> Connected:
+    """By a stranger's client: consent, a code, a short token, a long one, and the pages that come with it."""
+    base = f"{stand.url}/facebook"
+    await stand.wish("redirects", platform="facebook", redirect_uri=CALLBACK)
+    client = GraphAPI(
+        Facebook.client_id,
+        facebook(stand).client_secret,
+        oauth_flow=True,
+        version="v25.0",
+        ignore_version_check=True,
+        base_url=f"{base}/",
+        authorization_url=f"{base}/v25.0/dialog/oauth",
+        access_token_url=f"{base}/v25.0/oauth/access_token",
+    )
+    address, state = client.get_authorization_url(redirect_uri=CALLBACK, scope=SCOPES)
+    answer = await stand.consent(address, account=account, untick=untick)
+    assert answer["state"] == state
+    whole = f"{CALLBACK}?{urlencode(answer)}"
+    await asyncio.to_thread(client.exchange_user_access_token, whole, CALLBACK, scope=SCOPES)
+    found = await asyncio.to_thread(client.exchange_long_lived_user_access_token)
+    client.access_token = found["access_token"]
+    pages = await asyncio.to_thread(client.get_connection, "me", "accounts")
+    return Connected(client, found["access_token"], {page["name"]: page for page in pages["data"]})
+
+
+def meta(stand: Stand, token: str) -> FacebookAdsApi:
+    """Meta's own client; the address of the interface is its session's."""
+    session = FacebookSession(Facebook.client_id, facebook(stand).client_secret, token)
+    session.GRAPH = f"{stand.url}/facebook"
+    return FacebookAdsApi(session, api_version="v25.0")
+
+
+async def test_pages_come_with_tokens_that_do_not_end_and_with_their_tasks(stand: Stand) -> None:
+    alice = await connected(stand)
+    assert set(alice.pages) == {"Shop", "Cafe"}
+    assert "MANAGE" in alice.pages["Shop"]["tasks"]
+    inspect = {"access_token": f"{Facebook.client_id}|{facebook(stand).client_secret}"}
+    shown = await stand.get("/facebook/v25.0/debug_token", input_token=alice.token(), **inspect)
+    assert (shown["data"]["type"], shown["data"]["expires_at"]) == ("PAGE", 0)
+    user = (await stand.get("/facebook/debug_token", input_token=alice.user, **inspect))["data"]
+    assert user["expires_at"] - user["issued_at"] == 5_183_944
+    assert user["data_access_expires_at"] - user["issued_at"] == 90 * DAY
+    query = {"fields": "instagram_business_account{id,username}", "access_token": alice.user}
+    found = await stand.get(f"/facebook/v25.0/{alice.id()}", **query)
+    assert found["instagram_business_account"]["username"] == "shop"
+    assert "instagram_business_account" not in await stand.get(f"/facebook/v25.0/{alice.id('Cafe')}", **query)
+    bob = await connected(stand, "bob")
+    assert bob.pages["Cafe"]["tasks"] == ["ANALYZE"]
+    refused = await stand.call(
+        "POST", f"/facebook/{bob.id('Cafe')}/feed", data={"message": "x", "access_token": bob.token("Cafe")}
+    )
+    assert code(refused) == (10, None)
+
+
+async def test_long_token_dies_after_60_days_and_cannot_be_exchanged_then(stand: Stand) -> None:
+    alice = await connected(stand)
+    await stand.wish("clock", jump=5_183_944 - 60)
+    again = await asyncio.to_thread(alice.client.exchange_long_lived_user_access_token)
+    assert again["expires_in"] == 5_183_944
+    await stand.wish("clock", jump=120)
+    exchange = {
+        "grant_type": "fb_exchange_token",
+        "client_id": Facebook.client_id,
+        "client_secret": facebook(stand).client_secret,
+    }
+    late = await stand.get("/facebook/oauth/access_token", **exchange, fb_exchange_token=alice.user)
+    assert code(late) == (190, 463)
+    assert (await stand.get("/facebook/me", access_token=alice.token()))["name"] == "Shop", "a page's lives on"
+
+
+async def test_metas_own_client_posts_reads_comments_and_deletes(stand: Stand) -> None:
+    alice = await connected(stand)
+    api = meta(stand, alice.token())
+    page = Page(alice.id(), api=api)
+    post = await asyncio.to_thread(page.create_feed, params={"message": "Hello, café"})
+    comments = await asyncio.to_thread(PagePost(post["id"], api=api).create_comment, params={"message": "first"})
+    read = await asyncio.to_thread(PagePost(post["id"], api=api).api_get, fields=["message", "created_time"])
+    assert read["message"] == "Hello, café"
+    feed = await asyncio.to_thread(lambda: [item["id"] for item in page.get_feed(params={"limit": 2})])
+    assert feed[0] == post["id"]
+    assert len(feed) == 4, "it followed the pages"
+    with pytest.raises(FacebookRequestError) as twice:
+        await asyncio.to_thread(page.create_feed, params={"message": "Hello, café"})
+    assert twice.value.api_error_code() == 506
+    await asyncio.to_thread(PagePost(post["id"], api=api).api_delete)
+    with pytest.raises(FacebookRequestError) as gone:
+        await asyncio.to_thread(PagePost(post["id"], api=api).api_get)
+    assert (gone.value.api_error_code(), gone.value.api_error_subcode()) == (100, 33)
+    ids = [entry["id"] for entry in await stand.ledger("post")]
+    assert ids == [post["id"], comments["id"]]
+
+
+@pytest.mark.parametrize(("minutes", "taken"), [(9, False), (11, True), (30 * 1440 - 1, True), (30 * 1440 + 1, False)])
+async def test_posts_are_scheduled_10_minutes_to_30_days_ahead(stand: Stand, minutes: int, *, taken: bool) -> None:
+    alice = await connected(stand)
+    at = int(stand.server.world.clock.seconds()) + minutes * MINUTE
+    form = {"message": "later", "published": "false", "scheduled_publish_time": at, "access_token": alice.token()}
+    answer = await stand.call("POST", f"/facebook/{alice.id()}/feed", data=form)
+    assert ("id" in answer) is taken
+    if taken:
+        assert await stand.ledger("post") == []
+        await stand.wish("clock", jump=minutes * MINUTE + 1)
+        feed = await stand.get(f"/facebook/{alice.id()}/feed", access_token=alice.token())
+        assert feed["data"][0]["id"] == answer["id"]
+        assert [entry["id"] for entry in await stand.ledger("post")] == [answer["id"]]
+
+
+async def test_photo_is_fetched_and_several_make_one_post(stand: Stand, receiver: Receiver) -> None:
+    alice = await connected(stand)
+    path, url = f"/facebook/{alice.id()}/photos", f"{receiver.media}/picture.jpg"
+    alone = await stand.call("POST", path, data={"url": url, "caption": "one", "access_token": alice.token()})
+    assert set(alone) == {"id", "post_id"}
+    parts = [
+        (await stand.call("POST", path, data={"url": url, "published": "false", "access_token": alice.token()}))["id"]
+        for _ in range(2)
+    ]
+    attached = {f"attached_media[{n}]": f'{{"media_fbid":"{part}"}}' for n, part in enumerate(parts)}
+    form = attached | {"message": "both", "access_token": alice.token()}
+    both = await stand.call("POST", f"/facebook/{alice.id()}/feed", data=form)
+    assert [entry["id"] for entry in await stand.ledger("post")] == [alone["post_id"], both["id"]]
+    bad = {"url": f"{receiver.media}/none.jpg", "access_token": alice.token()}
+    assert code(await stand.call("POST", path, data=bad)) == (324, 2069019)
+
+
+async def test_reel_goes_through_its_phases_and_its_post_is_found_later(stand: Stand) -> None:
+    alice = await connected(stand)
+    path = f"/facebook/v25.0/{alice.id()}/video_reels"
+    begun = await stand.call("POST", path, data={"upload_phase": "start", "access_token": alice.token()})
+    finish = {"upload_phase": "finish", "video_id": begun["video_id"], "access_token": alice.token()}
+    assert code(await stand.call("POST", path, data=finish))[0] == 100, "nothing was uploaded"
+
+    async def send(offset: int, part: bytes) -> Any:
+        headers = {"Authorization": f"OAuth {alice.token()}", "offset": str(offset), "file_size": str(len(CLIP))}
+        return await stand.call("POST", begun["upload_url"].removeprefix(stand.url), headers=headers, data=part)
+
+    assert (await send(0, CLIP[:4000]))["debug_info"]["type"] == "PartialRequestError"
+    query = {"fields": "status,post_id", "access_token": alice.token()}
+    video = f"/facebook/{begun['video_id']}"
+    assert (await stand.get(video, **query))["status"]["uploading_phase"]["bytes_transfered"] == 4000
+    assert (await send(4000, CLIP[4000:]))["success"]
+    assert await stand.call("POST", path, data=finish | {"description": "my reel"}) == {"success": True}
+    assert (await stand.get(video, **query))["status"]["video_status"] == "processing"
+    await stand.wish("clock", jump=31)
+    shown = await stand.get(video, **query)
+    assert (shown["status"]["video_status"], shown["status"]["publishing_phase"]["status"]) == ("ready", "complete")
+    assert [entry["id"] for entry in await stand.ledger("post", text="my reel")] == [shown["post_id"]]
+
+
+async def test_thirty_reels_in_24_hours(stand: Stand) -> None:
+    alice = await connected(stand)
+    page = facebook(stand).pages["Shop"]
+    for _ in range(30):
+        facebook(stand)._publish(page, "video", "r", [], app=True)
+    start = {"upload_phase": "start", "access_token": alice.token()}
+    path = f"/facebook/{alice.id()}/video_reels"
+    assert code(await stand.call("POST", path, data=start)) == (613, None)
+    await stand.wish("clock", jump=DAY + 1)
+    assert "video_id" in await stand.call("POST", path, data=start)
+
+
+async def test_video_by_the_uploaders_session_and_a_corrupt_one_says_so(stand: Stand) -> None:
+    alice = await connected(stand)
+
+    async def made(content: bytes) -> str:
+        begin = {"file_length": len(content), "file_type": "video/mp4", "access_token": alice.token()}
+        session = await stand.call("POST", f"/facebook/{Facebook.client_id}/uploads", data=begin)
+        headers = {"Authorization": f"OAuth {alice.token()}", "file_offset": "0"}
+        sent = await stand.call("POST", f"/facebook/{session['id']}", headers=headers, data=content)
+        form = {"fbuploader_video_file_chunk": sent["h"], "description": "v", "access_token": alice.token()}
+        return str((await stand.call("POST", f"/facebook/{alice.id()}/videos", data=form))["id"])
+
+    videos = [await made(CLIP), await made(CLIP + b"corrupt")]
+    await stand.wish("clock", jump=31)
+    states = [
+        (await stand.get(f"/facebook/{video}", fields="status", access_token=alice.token()))["status"]["video_status"]
+        for video in videos
+    ]
+    assert states == ["ready", "error"]
+    assert len(await stand.ledger("post", text="v")) == 1
+
+
+async def heard(stand: Stand, receiver: Receiver, **form: str) -> Connected:
+    alice = await connected(stand)
+    for stream in ("page", "instagram"):
+        await stand.wish("webhooks", platform="facebook", stream=stream, url=receiver.url, verify_token=receiver.token)
+    subscribe = {"subscribed_fields": "feed", "access_token": alice.token()}
+    assert (await stand.call("POST", f"/facebook/{alice.id()}/subscribed_apps", data=subscribe))["success"]
+    for name, choice in form.items():
+        await stand.wish("forms", platform="facebook", name=name, form=choice)
+    return alice
+
+
+async def test_feed_tells_of_comments_by_their_verbs(stand: Stand, receiver: Receiver) -> None:
+    alice = await heard(stand, receiver, edited="edit", remove="delete")
+    act = {"platform": "facebook", "account": "Shop"}
+    post = (await stand.wish("act", what="publish", text="new", **act))["id"]
+    said = (await stand.wish("act", what="comment", post=post, text="hm", by="fan_3", **act))["id"]
+    reply = (await stand.wish("act", what="comment", post=said, text="so", by="fan_4", **act))["id"]
+    form = {"is_hidden": "true", "access_token": alice.token()}
+    await stand.call("POST", f"/facebook/{said}", data=form)
+    await stand.wish("act", what="remove", id=said, **act)
+    came = [request.json for request in await receiver.until(5)]
+    values = [change["value"] for document in came for change in document["entry"][0]["changes"]]
+    assert {document["object"] for document in came} == {"page"}
+    assert sorted((v["item"], v["verb"]) for v in values) == sorted(
+        [("status", "add"), ("comment", "add"), ("comment", "add"), ("comment", "hide"), ("comment", "delete")]
+    )
+    by_id = {(v.get("comment_id"), v["verb"]): v for v in values}
+    assert by_id[said, "add"]["parent_id"] == post, "of a top-level comment the parent is the post"
+    assert by_id[reply, "add"]["parent_id"] == said
+    assert said.startswith(post.partition("_")[2] + "_")
+
+
+async def test_who_did_it_is_spelt_in_two_ways_or_left_out(stand: Stand, receiver: Receiver) -> None:
+    await heard(stand, receiver)
+    act = {"platform": "facebook", "account": "Shop"}
+    post = facebook(stand).shown("Shop")[0]["id"]
+    for number, (form, keys) in enumerate(
+        (("from", {"from"}), ("sender", {"sender_id", "sender_name"}), ("absent", set())), 1
+    ):
+        await stand.wish("forms", platform="facebook", name="from", form=form)
+        await stand.wish("act", what="comment", post=post, text="x", **act)
+        came = await receiver.until(number)
+        value = came[-1].json["entry"][0]["changes"][0]["value"]
+        assert {"from", "sender_id", "sender_name"} & set(value) == keys
+
+
+async def test_page_half_without_the_applications_half_is_silence(stand: Stand, receiver: Receiver) -> None:
+    alice = await connected(stand)
+    subscribe = {"subscribed_fields": "feed", "access_token": alice.token()}
+    assert (await stand.call("POST", f"/facebook/{alice.id()}/subscribed_apps", data=subscribe))["success"]
+    app = f"{Facebook.client_id}|{facebook(stand).client_secret}"
+    path = f"/facebook/v25.0/{Facebook.client_id}/subscriptions"
+    form = {"object": "page", "callback_url": receiver.url, "verify_token": receiver.token, "access_token": app}
+    assert (await stand.call("POST", path, data=form | {"fields": "mention"}))["success"]
+    act = {"platform": "facebook", "account": "Shop"}
+    await stand.wish("act", what="publish", text="unheard", **act)
+    assert (await stand.call("POST", path, data=form | {"fields": "feed"}))["success"]
+    shown = await stand.get(path, access_token=app)
+    assert shown["data"] == [{"object": "page", "callback_url": receiver.url, "active": True, "fields": ["feed"]}]
+    await stand.wish("act", what="publish", text="heard", **act)
+    [came] = await receiver.until(1)
+    assert came.json["entry"][0]["changes"][0]["value"]["message"] == "heard"
+    wrong = await stand.call("POST", path, data=form | {"fields": "feed", "verify_token": "no"})
+    assert code(wrong) == (2200, None)
+    assert code(await stand.call("POST", path, data=form | {"object": "instagram", "fields": "comments"}))[0] == 100
+    assert set(PAGE_FIELDS) > {"feed"}
+
+
+async def test_instagram_behind_a_page_is_the_same_instagram(stand: Stand, receiver: Receiver) -> None:
+    alice = await heard(stand, receiver)
+    gram = facebook(stand).gram.people["shop"].user_id
+    listed = await stand.get(f"/facebook/v25.0/{gram}/media", fields="id", access_token=alice.user)
+    media = listed["data"][0]["id"]
+    said = await stand.wish("act", platform="instagram", what="comment", account="shop", post=media, text="hi")
+    [came] = await receiver.until(1)
+    assert (came.json["object"], came.json["entry"][0]["id"]) == ("instagram", gram)
+    assert came.json["entry"][0]["changes"][0]["value"]["id"] == said["id"]
+    made = await stand.call(
+        "POST",
+        f"/facebook/v25.0/{gram}/media",
+        data={"image_url": f"{receiver.media}/picture.jpg", "access_token": alice.user},
+    )
+    await stand.wish("clock", jump=5)
+    form = {"creation_id": made["id"], "access_token": alice.user}
+    posted = await stand.call("POST", f"/facebook/v25.0/{gram}/media_publish", data=form)
+    assert [entry["id"] for entry in await stand.ledger("post", platform="facebook")] == [posted["id"]]
+    bob = await connected(stand, "bob")
+    assert code(await stand.get(f"/facebook/v25.0/{gram}/media", access_token=bob.user)) == (100, 33)
+
+
+async def test_revoked_person_takes_the_pages_tokens_along(stand: Stand, receiver: Receiver) -> None:
+    alice = await connected(stand)
+    await stand.wish("webhooks", platform="facebook", stream="deauthorize", url=receiver.url)
+    await stand.wish("act", platform="facebook", what="revoke", account="alice")
+    for token in (alice.user, alice.token()):
+        assert code(await stand.get("/facebook/me", access_token=token)) == (190, 458)
+    assert (await receiver.until(1))[0].body.startswith(b"signed_request=")
+    assert "a person revokes" in await stand.refused("act", platform="facebook", what="revoke", account="Shop")
+
+
+async def test_proof_of_the_secret_is_checked_where_it_is_given(stand: Stand) -> None:
+    alice = await connected(stand)
+    good = facebook(stand).proof(alice.user)
+    assert "id" in await stand.get("/facebook/me", access_token=alice.user, appsecret_proof=good)
+    wrong = await stand.get("/facebook/me", access_token=alice.user, appsecret_proof="0" * 64)
+    assert code(wrong) == (100, None)
+
+
+async def test_what_it_does_not_know_is_refused_in_its_envelope(stand: Stand) -> None:
+    alice = await connected(stand)
+    page = alice.id()
+    for method, path, token, expected in (
+        ("GET", "/facebook/v25.0/no/such/thing", alice.user, 2500),
+        ("GET", "/facebook/12345", alice.user, 100),
+        ("POST", "/facebook/12345", alice.user, 100),
+        ("DELETE", "/facebook/12345", alice.user, 100),
+        ("POST", f"/facebook/{page}/feed", alice.user, 210),
+        ("POST", f"/facebook/{page}/feed", alice.token(), 100),
+        ("POST", f"/facebook/{page}/feed?attached_media=x&message=m&scheduled_publish_time=soon", alice.token(), 100),
+        ("POST", f"/facebook/{page}/videos", alice.token(), 389),
+        ("POST", f"/facebook/{page}/video_reels?upload_phase=complete", alice.token(), 100),
+        ("POST", f"/facebook/{page}/subscribed_apps?subscribed_fields=nothing", alice.token(), 100),
+        ("GET", f"/facebook/{page}?fields=nothing", alice.token(), 100),
+        ("GET", "/facebook/upload:1", alice.user, 100),
+        ("GET", "/facebook/debug_token?input_token=x", alice.user, 15),
+    ):
+        joint = "&" if "?" in path else "?"
+        answer = await stand.call(method, f"{path}{joint}access_token={token}")
+        assert (answer.get("status"), code(answer)[0]) == (400, expected), path
+    wrong = {"client_id": Facebook.client_id, "client_secret": "no", "code": "x"}
+    assert code(await stand.get("/facebook/oauth/access_token", **wrong))[0] == 1
+    odd = {"Authorization": "Basic !!!"}
+    assert code(await stand.call("GET", "/facebook/oauth/access_token", headers=odd))[0] == 101
+
+
+async def test_world_lives_and_every_event_of_it_is_told(stand: Stand, receiver: Receiver) -> None:
+    await heard(stand, receiver)
+    platform = facebook(stand)
+    platform.subscribe_all()
+    for _ in range(200):
+        platform.live()
+    stand.server.stir()
+    waiting = stand.server.world.office
+    await until(lambda: len(waiting) == 0)
+    values = [change["value"] for r in receiver.came for entry in r.json["entry"] for change in entry["changes"]]
+    kinds = {(value["item"], value["verb"]) for value in values}
+    assert kinds >= {("comment", "add"), ("comment", "edited"), ("comment", "remove"), ("reaction", "add")}
+    said = {v["comment_id"]: v["message"] for v in values if v["item"] == "comment" and v["verb"] in ("add", "edited")}
+    gone = {v["comment_id"] for v in values if v["item"] == "comment" and v["verb"] == "remove"}
+    shown = {c["id"]: c["text"] for page in ("Shop", "Cafe") for post in platform.shown(page) for c in post["comments"]}
+    below = {v["comment_id"] for v in values if v["item"] == "comment" and v.get("parent_id") in gone}
+    assert {id_: text for id_, text in said.items() if id_ not in gone | below} == shown

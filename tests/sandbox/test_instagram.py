@@ -1,0 +1,497 @@
+"""``meta.md`` by its numbers for Instagram Login, and clients that nobody here wrote."""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+from typing import Any
+from urllib.parse import urlencode
+
+import imagesize
+import pytest
+from pyfacebook import BasicDisplayAPI, FacebookError
+from pywa.utils import webhook_updates_validator
+
+from ops.sandbox.graph import wanted
+from ops.sandbox.platforms.instagram import Instagram
+from ops.sandbox.server import MEDIA
+from tests.sandbox.conftest import Receiver, Stand, code, until
+
+CALLBACK = "https://app.example/callback/instagram"
+SCOPES = list(Instagram.scopes)
+DAY = 86_400
+PICTURE = (MEDIA / "picture.jpg").read_bytes()
+CLIP = (MEDIA / "clip.mp4").read_bytes()
+
+
+def gram(stand: Stand) -> Any:
+    return stand.server.world.platforms["instagram"]
+
+
+async def short(stand: Stand, account: str = "shop", untick: str = "", **more: str) -> tuple[Any, str]:
+    """A client of somebody else's with a short token, by its own calls and a person's consent."""
+    base = f"{stand.url}/instagram"
+    await stand.wish("redirects", platform="instagram", redirect_uri=CALLBACK)
+    await stand.wish("forms", platform="instagram", name="token", form="flat")  # what this client can read
+    client = BasicDisplayAPI(
+        Instagram.client_id,
+        gram(stand).client_secret,
+        oauth_flow=True,
+        version="v25.0",
+        base_url=f"{base}/",
+        authorization_url=f"{base}/oauth/authorize",
+        access_token_url=f"{base}/oauth/access_token",
+    )
+    address, state = client.get_authorization_url(redirect_uri=CALLBACK, scope=SCOPES, **more)
+    answer = await stand.consent(address, account=account, untick=untick)
+    assert answer["state"] == state
+    whole = f"{CALLBACK}?{urlencode(answer)}"
+    await asyncio.to_thread(client.exchange_user_access_token, whole, CALLBACK, scope=SCOPES)
+    return client, client.access_token
+
+
+async def long(stand: Stand, account: str = "shop", untick: str = "") -> tuple[Any, str]:
+    client, token = await short(stand, account, untick)
+    found = await asyncio.to_thread(client.exchange_long_lived_user_access_token, token)
+    client.access_token = found["access_token"]
+    return client, client.access_token
+
+
+async def test_stranger_authorises_lengthens_and_refreshes_by_the_platforms_own_rules(stand: Stand) -> None:
+    client, token = await short(stand)
+    with pytest.raises(FacebookError, match="24 hours"):
+        await asyncio.to_thread(client.refresh_access_token, await _long(client, token))
+    held = await _long(client, token)
+    await stand.wish("clock", jump=DAY + 1)
+    with pytest.raises(FacebookError, match="expired"):
+        await _long(client, token)
+    refreshed = await asyncio.to_thread(client.refresh_access_token, held)
+    assert refreshed["expires_in"] == 5_183_944
+    await stand.wish("clock", jump=refreshed["expires_in"] + 1)
+    with pytest.raises(FacebookError) as late:
+        await asyncio.to_thread(client.refresh_access_token, refreshed["access_token"])
+    assert (late.value.code, late.value.message[:5]) == (190, "Error")
+    assert (await stand.call("POST", "/instagram/refresh_access_token"))["status"] == 400, "GET only"
+
+
+async def _long(client: Any, token: str) -> str:
+    found: str = (await asyncio.to_thread(client.exchange_long_lived_user_access_token, token))["access_token"]
+    return found
+
+
+async def test_code_works_once_within_its_hour_and_comes_with_a_fragment(stand: Stand) -> None:
+    await stand.wish("redirects", platform="instagram", redirect_uri=CALLBACK)
+    query = {"client_id": Instagram.client_id, "redirect_uri": CALLBACK, "scope": ",".join(SCOPES), "state": "s"}
+    address = f"{stand.url}/instagram/oauth/authorize?{urlencode(query)}"
+    app = {"client_id": Instagram.client_id, "client_secret": gram(stand).client_secret, "redirect_uri": CALLBACK}
+    form = app | {"grant_type": "authorization_code"}
+
+    async def spend(code: str, **other: str) -> Any:
+        return await stand.call("POST", "/instagram/oauth/access_token", data=form | {"code": code} | other)
+
+    code = (await stand.consent(address, account="bob"))["code"]
+    assert (await spend(code, redirect_uri="https://else.example/"))["error_type"] == "OAuthException"
+    wrapped = await spend(code)
+    assert set(wrapped["data"][0]) == {"access_token", "user_id", "permissions"}
+    assert (await spend(code))["code"] == 400, "used"
+    late = (await stand.consent(address, account="bob"))["code"]
+    await stand.wish("clock", jump=3601)
+    assert "error_message" in await spend(late)
+    for choice, kind in (("flat", str), ("listed", list)):
+        await stand.wish("forms", platform="instagram", name="token", form=choice)
+        assert isinstance((await spend((await stand.consent(address))["code"]))["permissions"], kind)
+    denied = await stand.consent(address, decision="deny")
+    assert (denied["error"], denied["error_reason"]) == ("access_denied", "user_denied")
+    form_data = [*query.items(), ("account", "bob"), ("decision", "approve"), ("granted[]", SCOPES[0])]
+    path = f"{stand.url}/instagram/oauth/authorize"
+    async with stand.http.post(path, data=form_data, allow_redirects=False) as response:
+        assert response.headers["Location"].endswith("#_")
+
+
+async def test_account_has_two_ids_and_webhooks_name_the_professional_one(stand: Stand, receiver: Receiver) -> None:
+    _, token = await long(stand)
+    me = await stand.get("/instagram/v25.0/me", fields="id,user_id,username", access_token=token)
+    assert me["id"] != me["user_id"]
+    await stand.wish("forms", platform="instagram", name="identity", form="wrapped")
+    assert (await stand.get("/instagram/me", access_token=token))["data"][0]["id"] == me["id"]
+    await stand.wish("webhooks", platform="instagram", url=receiver.url, verify_token=receiver.token)
+    media = (await stand.get(f"/instagram/{me['user_id']}/media", access_token=token))["data"][0]["id"]
+    await stand.wish(
+        "act", platform="instagram", what="comment", account="shop", post=media, text="unheard: not subscribed"
+    )
+    path = f"/instagram/v25.0/{me['user_id']}/subscribed_apps"
+    assert await stand.call("POST", path, data={"subscribed_fields": "messages", "access_token": token}) == {
+        "success": True
+    }
+    said = await stand.wish(
+        "act", platform="instagram", what="comment", account="shop", post=media, by="fan_9", text="café / @you"
+    )
+    [came] = await receiver.until(1)
+    assert came.json["entry"][0]["id"] == me["user_id"]
+    [change] = came.json["entry"][0]["changes"]
+    assert (change["field"], change["value"]["id"]) == ("comments", said["id"]), "any field gives all of them"
+    assert set(change["value"]) == {"id", "text", "from", "media"}, "no time, no verb, no parent"
+    assert b"caf\\u00e9 \\/ @you" in came.body
+    assert (await stand.call("DELETE", path, data={"access_token": token}))["success"]
+    await stand.wish("act", platform="instagram", what="comment", account="shop", post=media, text="unheard")
+    assert len(receiver.came) == 1
+
+
+async def test_strangers_checks_pass_on_what_is_signed_here(stand: Stand, receiver: Receiver) -> None:
+    await stand.wish(
+        "webhooks",
+        platform="instagram",
+        url=receiver.url,
+        secret="s3cret",
+        verify_token=receiver.token,
+        everybody=True,
+    )
+    await stand.wish("manners", forged=1.0)
+    for _ in range(5):
+        await stand.wish("act", platform="instagram", what="live", account="shop")
+    came = await receiver.until(10)
+    checks = [webhook_updates_validator("s3cret", c.body, c.headers["x-hub-signature-256"]) for c in came]
+    assert sorted(checks) == [False] * 5 + [True] * 5, "half of them are forged, by wish"
+
+
+BODY_A = (
+    '{"object":"instagram","entry":[{"id":"17841400000000001","time":1700000000,"changes":[{"field":"comments",'
+    '"value":{"id":"17900000000000001","text":"hello","from":{"id":"1234567890","username":"alice"},'
+    '"media":{"id":"17800000000000001","media_product_type":"FEED"}}}]}]}'
+)
+VECTORS = [
+    (
+        BODY_A,
+        "12870cccb9652dc78b8e65907fcc2f51dbcc4363d6bf078e70619494d5d67b33",
+    ),
+    (
+        r'{"text":"\u00e4\u00f6\u00e5 \ud83d\ude00 caf\u00e9"}',
+        "e3eaa7f001b72d1e7a9f1d4cf13db6efeb66d5a3c2d1344c5bf465a346e66da3",
+    ),
+    ('{"text":"äöå 😀 café"}', "2340372e429041d18ac38b014f79bc1a20086e62f0d359457953f4e8b4986a43"),
+    ("", "41e8f75a26ef599c5c89e456ec3c0729db143bb9925971cd4dab8c31ea4a95c3"),
+    (
+        r'{"permalink":"https:\/\/www.threads.net\/@u\/post\/Pp"}',
+        "64af7ed551ab9e77e133b9c0a87535596e026bf89a92fc94c7773636a0ac47c6",
+    ),
+    (r'{"text":"mail me: a\u0040b.co"}', "d1ddfd9df876988fd9d2c6f6cec46f2797e7c5f966476971d1c6e26506d756ec"),
+]
+
+
+@pytest.mark.parametrize(("body", "digest"), VECTORS)
+async def test_signs_as_the_vectors_say(stand: Stand, body: str, digest: str) -> None:
+    headers = gram(stand).signature(body.encode(), "test_app_secret_0123456789abcdef", 0, 0)
+    assert headers == {"X-Hub-Signature-256": f"sha256={digest}"}
+
+
+async def test_signed_request_and_proof_are_those_of_the_vectors(stand: Stand) -> None:
+    instagram = gram(stand)
+    instagram.signing_secret = "test_app_secret_0123456789abcdef"
+    payload = {"algorithm": "HMAC-SHA256", "expires": 1291840400, "issued_at": 1291836800, "user_id": "218471"}
+    assert instagram.signed_request(payload) == (
+        "4AQNQMGvsaRNHmcrCVLK_eD2UEV-ri4gBiVaTdDCLf4.eyJhbGdvcml0aG0iOiJITUFDLVNIQTI1NiIsImV4cGlyZXMiOjEyOTE4NDA0MD"
+        "AsImlzc3VlZF9hdCI6MTI5MTgzNjgwMCwidXNlcl9pZCI6IjIxODQ3MSJ9"
+    )
+    assert instagram.proof("EAAtesttoken") == "ce54f32adad60074a1453c3168447959c31c1dc6a10604430250454ca199f06e"
+
+
+async def test_wire_has_the_escapes_of_either_page(stand: Stand) -> None:
+    instagram = gram(stand)
+    assert instagram.escaped({"t": "ä/@<"}) == b'{"t":"\\u00e4\\/@<"}'
+    await stand.wish("forms", platform="instagram", name="escape", form="more")
+    assert instagram.escaped({"t": "ä/@<%"}) == b'{"t":"\\u00e4\\/\\u0040\\u003C\\u0025"}'
+
+
+async def test_handshake_goes_first_and_a_wrong_answer_is_said(stand: Stand, receiver: Receiver) -> None:
+    wish = {"platform": "instagram", "url": receiver.url}
+    assert "did not pass the handshake: it answered 403" in await stand.refused("webhooks", **wish, verify_token="no")
+    assert gram(stand).callbacks == {}
+    assert (await stand.wish("webhooks", **wish, verify_token=receiver.token))["verified"]
+    assert receiver.asked[-1]["hub.mode"] == "subscribe"
+    assert receiver.asked[-1]["hub.challenge"].isdigit()
+    assert "stream is one of" in await stand.refused("webhooks", **wish, stream="page")
+
+
+async def test_unanswered_delivery_comes_again_for_36_hours_less_and_less_often(
+    stand: Stand, receiver: Receiver
+) -> None:
+    pauses = gram(stand).retry_seconds
+    assert sum(pauses) <= 36 * 3600
+    assert list(pauses) == sorted(pauses)
+    await stand.wish("webhooks", platform="instagram", url=receiver.url, verify_token=receiver.token, everybody=True)
+    receiver.statuses = [500] * 20
+    media = gram(stand).gram.of("bob")[0].id
+    await stand.wish("act", platform="instagram", what="comment", account="bob", post=media, text="again")
+    for number, pause in enumerate(pauses, 1):
+        await receiver.until(number)
+        await _settled(stand, number)
+        await stand.wish("clock", jump=pause + 1)
+    await receiver.until(len(pauses) + 1)
+    await _settled(stand, len(pauses) + 1)
+    await stand.wish("clock", jump=DAY * 3)
+    await asyncio.sleep(0.05)
+    attempts = await stand.ledger("webhook")
+    assert [entry["attempt"] for entry in attempts] == list(range(1, len(pauses) + 2))
+    assert stand.server.world.office.dropped == 1
+
+
+async def _settled(stand: Stand, attempts: int) -> None:
+    await until(lambda: len(stand.server.world.ledger.find("webhook")) >= attempts)
+
+
+async def test_comment_can_be_hidden_answered_and_removed_and_reading_shows_it(stand: Stand) -> None:
+    _, token = await long(stand)
+    media = gram(stand).gram.of("shop")[0].id
+    ids = [
+        (
+            await stand.wish(
+                "act", platform="instagram", what="comment", account="shop", post=media, by=f"fan_{n}", text=f"n{n}"
+            )
+        )["id"]
+        for n in range(60)
+    ]
+    path, query = f"/instagram/v25.0/{media}/comments", {"access_token": token, "fields": "id,text,from,hidden"}
+    first = await stand.get(path, **query, limit="500")
+    assert [comment["id"] for comment in first["data"]] == ids[:9:-1], "50 a page, newest first"
+    rest = await stand.get(first["paging"]["next"].removeprefix(stand.url))
+    assert [comment["id"] for comment in rest["data"]] == ids[9::-1]
+    assert "next" not in rest["paging"]
+    reply = await stand.call("POST", f"/instagram/{ids[0]}/replies", data={"message": "ta", "access_token": token})
+    assert [post["id"] for post in await stand.ledger("post")] == [reply["id"]]
+    shown = await stand.get(f"/instagram/{ids[0]}", fields="id,replies{text,parent_id}", access_token=token)
+    assert shown["replies"]["data"] == [{"id": reply["id"], "text": "ta", "parent_id": ids[0]}]
+    assert (await stand.call("POST", f"/instagram/{ids[1]}?hide=true&access_token={token}"))["success"]
+    assert (await stand.get(f"/instagram/{ids[1]}", fields="hidden", access_token=token))["hidden"] is True
+    assert (await stand.call("DELETE", f"/instagram/{ids[1]}?access_token={token}"))["success"]
+    gone = await stand.get(f"/instagram/{ids[1]}", access_token=token)
+    assert (gone["error"]["code"], gone["error"]["error_subcode"]) == (100, 33)
+    private = {"recipient": {"comment_id": ids[2]}, "message": {"text": "hi"}}
+    me = gram(stand).gram.people["shop"].user_id
+    send = f"/instagram/v25.0/{me}/messages?access_token={token}"
+    assert "message_id" in await stand.call("POST", send, json=private)
+    assert (await stand.call("POST", send, json=private))["error"]["code"] == 10, "one for each comment"
+    await stand.wish("clock", jump=7 * DAY + 1)
+    late = {"recipient": {"comment_id": ids[3]}, "message": {"text": "hi"}}
+    assert (await stand.call("POST", send, json=late))["error"]["code"] == 10, "within 7 days"
+
+
+async def create(stand: Stand, token: str, **params: Any) -> Any:
+    return await stand.call("POST", "/instagram/v25.0/me/media", data=params | {"access_token": token})
+
+
+async def publish(stand: Stand, token: str, container: str) -> Any:
+    form = {"creation_id": container, "access_token": token}
+    return await stand.call("POST", "/instagram/v25.0/me/media_publish", data=form)
+
+
+async def state(stand: Stand, token: str, container: str) -> str:
+    query = {"fields": "status_code,status", "access_token": token}
+    found: str = (await stand.get(f"/instagram/v25.0/{container}", **query))["status_code"]
+    return found
+
+
+async def test_picture_is_published_once_its_container_is_finished(stand: Stand, receiver: Receiver) -> None:
+    _, token = await long(stand)
+    made = await create(stand, token, image_url=f"{receiver.media}/picture.jpg", caption="Hello")
+    assert code(await publish(stand, token, made["id"])) == (9007, 2207027)
+    assert await state(stand, token, made["id"]) == "IN_PROGRESS"
+    await stand.wish("clock", jump=3)
+    assert await state(stand, token, made["id"]) == "FINISHED"
+    media = await publish(stand, token, made["id"])
+    assert await state(stand, token, made["id"]) == "PUBLISHED"
+    assert code(await publish(stand, token, made["id"])) == (24, 2207008), "and never again"
+    newest = await stand.get("/instagram/me/media", fields="id,caption,media_url", access_token=token, limit=1)
+    assert newest["data"][0] == {"id": media["id"], "caption": "Hello", "media_url": f"{receiver.media}/picture.jpg"}
+    [post] = await stand.ledger("post")
+    assert (post["id"], post["container"]) == (media["id"], made["id"])
+
+
+async def test_container_expires_after_24_hours(stand: Stand, receiver: Receiver) -> None:
+    _, token = await long(stand)
+    made = await create(stand, token, image_url=f"{receiver.media}/picture.jpg")
+    await stand.wish("clock", jump=DAY - 60)
+    assert await state(stand, token, made["id"]) == "FINISHED"
+    await stand.wish("clock", jump=61)
+    assert await state(stand, token, made["id"]) == "EXPIRED"
+    assert code(await publish(stand, token, made["id"])) == (-2, 2207020)
+
+
+async def test_video_is_fetched_later_and_only_its_container_says_what_came_of_it(
+    stand: Stand, receiver: Receiver
+) -> None:
+    _, token = await long(stand)
+    receiver.files |= {"bad.mp4": CLIP + b"corrupt", "stuck.mp4": CLIP + b"stuck", "text.mp4": b"words"}
+    names = ("clip.mp4", "bad.mp4", "stuck.mp4", "text.mp4", "none.mp4")
+    made = {
+        name: (await create(stand, token, media_type="REELS", video_url=f"{receiver.media}/{name}"))["id"]
+        for name in names
+    }
+    containers = gram(stand).gram.containers
+    await until(lambda: all(containers[made[n]].error for n in ("bad.mp4", "text.mp4", "none.mp4")))
+    await until(lambda: bool(containers[made["clip.mp4"]].ready))
+    await stand.wish("clock", jump=31)
+    states = {name: await state(stand, token, made[name]) for name in names}
+    assert list(states.values()) == ["FINISHED", "ERROR", "IN_PROGRESS", "ERROR", "ERROR"]
+    said = await stand.get(f"/instagram/{made['bad.mp4']}", fields="status", access_token=token)
+    assert "2207082" in said["status"]
+    reel = await publish(stand, token, made["clip.mp4"])
+    shown = await stand.get(f"/instagram/{reel['id']}", fields="media_type,media_product_type", access_token=token)
+    assert (shown["media_type"], shown["media_product_type"]) == ("VIDEO", "REELS")
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"image_url": "none.jpg"}, (9004, 2207052)),
+        ({"image_url": "clip.mp4"}, (36001, 2207005)),
+        ({"image_url": "big.jpg"}, (36000, 2207004)),
+        ({"image_url": "wide.jpg"}, (36003, 2207009)),
+        ({"image_url": "picture.jpg", "caption": "x" * 2201}, (36004, 2207010)),
+        ({"image_url": "picture.jpg", "caption": "#a " * 31}, (36004, 2207010)),
+        ({"image_url": "picture.jpg", "caption": "@a " * 21}, (100, 2207040)),
+        ({"media_type": "GIF", "image_url": "picture.jpg"}, (100, 2207023)),
+        ({"media_type": "CAROUSEL", "children": "1"}, (100, 2207028)),
+        ({"media_type": "CAROUSEL", "children": "1,2"}, (24, 2207006)),
+    ],
+)
+async def test_wrong_media_are_refused_by_their_codes(
+    stand: Stand, receiver: Receiver, params: dict[str, str], expected: tuple[int, int]
+) -> None:
+    _, token = await long(stand)
+    wide = bytearray(PICTURE)
+    at = wide.find(b"\xff\xc0")
+    wide[at + 5 : at + 9] = (500).to_bytes(2, "big") + (1000).to_bytes(2, "big")
+    receiver.files |= {"big.jpg": PICTURE + bytes(8 * 2**20), "wide.jpg": bytes(wide)}
+    if "image_url" in params:
+        params = params | {"image_url": f"{receiver.media}/{params['image_url']}"}
+    assert code(await create(stand, token, **params)) == expected
+
+
+async def test_captions_and_ratios_at_their_limits_are_taken(stand: Stand, receiver: Receiver) -> None:
+    _, token = await long(stand)
+    assert imagesize.get(MEDIA / "picture.jpg") == (1080, 1080)
+    caption = ("#a " * 30 + "@b " * 20).ljust(2200, "x")
+    assert "id" in await create(stand, token, image_url=f"{receiver.media}/picture.jpg", caption=caption)
+
+
+async def test_carousel_counts_once_and_needs_its_children_finished(stand: Stand, receiver: Receiver) -> None:
+    _, token = await long(stand)
+    one = {"image_url": f"{receiver.media}/picture.jpg", "is_carousel_item": "true"}
+    clip = {"video_url": f"{receiver.media}/clip.mp4", "media_type": "VIDEO", "is_carousel_item": "true"}
+    children = [(await create(stand, token, **params))["id"] for params in (one, clip)]
+    parent = await create(stand, token, media_type="CAROUSEL", children=",".join(children), caption="two")
+    await stand.wish("clock", jump=4)
+    assert await state(stand, token, parent["id"]) == "FINISHED"
+    assert code(await publish(stand, token, parent["id"])) == (9007, 2207027), "the clip is not"
+    await until(lambda: bool(gram(stand).gram.containers[children[1]].ready))
+    await stand.wish("clock", jump=31)
+    media = await publish(stand, token, parent["id"])
+    shown = await stand.get(f"/instagram/{media['id']}", fields="media_type,children", access_token=token)
+    assert (shown["media_type"], len(shown["children"]["data"])) == ("CAROUSEL_ALBUM", 2)
+    limit = await stand.get("/instagram/me/content_publishing_limit", fields="quota_usage,config", access_token=token)
+    assert limit["data"] == [{"quota_usage": 1, "config": {"quota_total": 100, "quota_duration": 86_400}}]
+
+
+async def test_quota_of_either_page_is_enforced_over_rolling_24_hours(stand: Stand, receiver: Receiver) -> None:
+    _, token = await long(stand)
+    await stand.wish("forms", platform="instagram", name="quota", form="50")
+    made = [(await create(stand, token, image_url=f"{receiver.media}/picture.jpg"))["id"] for _ in range(51)]
+    await stand.wish("clock", jump=60)
+    answers = [await publish(stand, token, container) for container in made]
+    assert ["error" in answer for answer in answers] == [False] * 50 + [True]
+    assert code(answers[50]) == (9, 2207042)
+    await stand.wish("forms", platform="instagram", name="quota", form="100")
+    assert "id" in await publish(stand, token, made[50])
+
+
+async def test_upload_goes_on_where_it_broke_off(stand: Stand) -> None:
+    _, token = await long(stand)
+    made = await create(stand, token, media_type="REELS", upload_type="resumable")
+    path = made["uri"].removeprefix(stand.url)
+
+    async def send(offset: int, part: bytes) -> Any:
+        headers = {"Authorization": f"OAuth {token}", "offset": str(offset), "file_size": str(len(CLIP))}
+        return await stand.call("POST", path, headers=headers, data=part)
+
+    assert (await send(0, CLIP[:3000]))["debug_info"]["type"] == "PartialRequestError"
+    assert (await send(0, CLIP))["debug_info"]["type"] == "OffsetInvalidError"
+    assert (await send(3000, CLIP[3000:]))["success"]
+    await stand.wish("clock", jump=31)
+    assert "id" in await publish(stand, token, made["id"])
+
+
+async def test_unticked_scope_is_missing_and_a_metric_that_does_not_fit_fails_them_all(stand: Stand) -> None:
+    _, token = await long(stand, untick="instagram_business_manage_comments")
+    media = gram(stand).gram.of("shop")[0].id
+    assert code(await stand.get(f"/instagram/{media}/comments", access_token=token)) == (10, None)
+    found = await stand.get(f"/instagram/{media}/insights", metric="views,reach", access_token=token)
+    assert [item["name"] for item in found["data"]] == ["views", "reach"]
+    wrong = await stand.get(f"/instagram/{media}/insights", metric="views,impressions", access_token=token)
+    assert code(wrong) == (100, None)
+
+
+async def test_what_it_does_not_know_is_refused_in_its_envelope(stand: Stand) -> None:
+    _, token = await long(stand)
+    other = gram(stand).gram.of("alice")[0].id
+    for method, path, expected in (
+        ("GET", "/instagram/v25.0/nowhere/at/all", 2500),
+        ("GET", "/instagram/v25.0/12345", 100),
+        ("GET", f"/instagram/v25.0/{other}", 100),
+        ("GET", "/instagram/me/media?fields=id,nothing", 100),
+        ("GET", "/instagram/me/media?fields=id{", 2500),
+        ("GET", "/instagram/me/media?fields=children{id}}", 2500),
+        ("GET", "/instagram/me/media?limit=many", 100),
+        ("GET", "/instagram/me/media?after=%25", 100),
+        ("POST", "/instagram/me/media", 100),
+        ("POST", "/instagram/me/media_publish", 24),
+        ("POST", "/instagram/me/subscribed_apps?subscribed_fields=dreams", 100),
+        ("DELETE", "/instagram/v25.0/12345", 100),
+    ):
+        joint = "&" if "?" in path else "?"
+        answer = await stand.call(method, f"{path}{joint}access_token={token}")
+        assert (answer["status"], code(answer)[0]) == (400, expected), path
+        assert answer["error"]["fbtrace_id"]
+    assert code(await stand.get("/instagram/me"))[0] == 104
+    assert code(await stand.get("/instagram/me", access_token="IGAAnone"))[0] == 190
+
+
+@pytest.mark.parametrize("text", ["{", "a{b}}", "}", "a{b", "{a}", ",{,", "a{b{c"])
+def test_fields_with_unmatched_braces_are_no_fields(text: str) -> None:
+    with pytest.raises((ValueError, KeyError)):
+        wanted(text)
+
+
+async def test_budget_shows_in_a_header_and_then_ends(stand: Stand) -> None:
+    _, token = await long(stand)
+    instagram = gram(stand)
+    now = instagram.sandbox.clock.seconds()
+    instagram._calls["shop"] = [now - 3600] * 24_000
+    async with stand.http.get(f"{stand.url}/instagram/me/media", params={"access_token": token}) as response:
+        usage = json.loads(response.headers["X-Business-Use-Case-Usage"])
+    [[shown]] = usage.values()
+    assert (shown["type"], shown["call_count"], shown["estimated_time_to_regain_access"]) == ("instagram", 50, 0)
+    instagram._calls["shop"] = [now - 3600] * 48_480
+    throttled = await stand.get("/instagram/me/media", access_token=token)
+    assert code(throttled) == (80002, None)
+    await stand.wish("clock", jump=23 * 3600 + 1)
+    assert "data" in await stand.get("/instagram/me/media", access_token=token)
+
+
+async def test_person_who_leaves_ends_the_tokens_and_the_application_is_told(stand: Stand, receiver: Receiver) -> None:
+    _, token = await long(stand)
+    for stream in ("deauthorize", "deletion"):
+        await stand.wish("webhooks", platform="instagram", stream=stream, url=receiver.url)
+    assert receiver.asked == [], "no handshake goes before these"
+    ended = await stand.wish("act", platform="instagram", what="revoke", account="shop")
+    assert ended["ended"] >= 1
+    await stand.wish("act", platform="instagram", what="erase", account="shop")
+    came = await receiver.until(2)
+    for request in came:
+        assert request.headers["content-type"] == "application/x-www-form-urlencoded"
+        signature, _, payload = request.body.decode().removeprefix("signed_request=").partition(".")
+        digest = hmac.new(gram(stand).client_secret.encode(), payload.encode(), hashlib.sha256).digest()
+        assert signature == base64.urlsafe_b64encode(digest).decode().rstrip("=")
+    dead = await stand.get("/instagram/me", access_token=token)
+    assert code(dead) == (190, 458)
+    assert {entry["fate"] for entry in await stand.ledger("token", account="shop")} == {"revoked by the person"}
