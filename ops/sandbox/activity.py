@@ -128,8 +128,7 @@ class Activity(Platform):
     # --- the application's own token, and its webhooks (x.md 2.1)
 
     def app_token(self, call: Call) -> Answer:
-        wanted = base64.b64encode(f"{CONSUMER_KEY}:{self.signing_secret}".encode()).decode()
-        if call.headers.get("authorization") != f"Basic {wanted}" or call.text("grant_type") != "client_credentials":
+        if call.basic != (CONSUMER_KEY, self.signing_secret) or call.text("grant_type") != "client_credentials":
             error = {"code": 99, "message": "Unable to verify your credentials", "label": "authenticity_token_error"}
             raise Refusal(Answer(403, {"errors": [error]}))
         secret = f"AAAA{self.sandbox.secret(60)}"

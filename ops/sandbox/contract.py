@@ -63,6 +63,18 @@ class Call:
         kind, _, token = self.headers.get("authorization", "").partition(" ")
         return token.strip() if kind.lower() == "bearer" and token.strip() else None
 
+    @property
+    def basic(self) -> tuple[str, str] | None:
+        """Name and password of the header; None where there are none."""
+        kind, _, text = self.headers.get("authorization", "").partition(" ")
+        if kind.lower() != "basic":
+            return None
+        try:
+            name, _, password = base64.b64decode(text).decode(errors="replace").partition(":")
+        except ValueError:
+            return None
+        return name, password
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

@@ -10,8 +10,10 @@ from typing import Any
 
 import aiohttp
 import pytest
+import requests
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from requests.adapters import HTTPAdapter
 
 from ops.sandbox.client import Client, Refused
 from ops.sandbox.server import MEDIA, Server
@@ -39,6 +41,18 @@ class Stand(Client):
         async with self.http.request(method, self.url + path, **options) as response:
             content = await response.json(content_type=None)
             return content if response.status < 400 else {"status": response.status} | content
+
+
+class Elsewhere(HTTPAdapter):
+    """The base URL of clients that have their platform's host written into them: mounted in its place."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._url = url
+
+    def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
+        request.url = self._url + str(request.path_url)
+        return super().send(request, *arguments, **options)
 
 
 @pytest.fixture(autouse=True)

@@ -1,14 +1,18 @@
 """``linkedin.md`` by its numbers."""
 
+import asyncio
 import io
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import pytest
+import requests
+from linkedin_api.clients.auth.client import AuthClient
+from linkedin_api.clients.restli.client import RestliClient
 
 from ops.sandbox.platforms.linkedin import CLIENT_ID, CLIENT_SECRET, LinkedIn, shown
-from tests.sandbox.conftest import Stand
+from tests.sandbox.conftest import Elsewhere, Stand
 
 CALLBACK = "https://app.example/callback"
 SCOPES = "openid profile w_member_social r_organization_social"
@@ -288,3 +292,36 @@ async def test_what_it_does_not_know_is_answered_in_its_own_words(stand: Stand, 
     async with stand.http.request(method, f"{stand.url}/linkedin{path}", data=b"\xff{") as response:
         assert 400 <= response.status < 500
         assert {"status", "message"} <= set(await response.json())
+
+
+def rerouted(session: requests.Session, stand: Stand) -> None:
+    for host, path in (("www.linkedin.com", "/linkedin"), ("api.linkedin.com", "/linkedin")):
+        session.mount(f"https://{host}", Elsewhere(stand.url + path))
+
+
+async def test_linkedins_own_client_authorises_introspects_posts_reads_and_deletes(stand: Stand) -> None:
+    await stand.wish("redirects", platform="linkedin", redirect_uri=CALLBACK)
+    auth, rest = AuthClient(CLIENT_ID, CLIENT_SECRET, CALLBACK), RestliClient()
+    for client in (auth, rest):
+        rerouted(client.session, stand)
+    asked = urlsplit(auth.generate_member_auth_url(scopes=SCOPES.split(), state="s"))
+    answer = await stand.consent(f"{stand.url}/linkedin{asked.path}?{asked.query}")
+    token = await asyncio.to_thread(auth.exchange_auth_code_for_access_token, answer["code"])
+    assert token.expires_in == 60 * DAY
+    known = await asyncio.to_thread(auth.introspect_access_token, token.access_token)
+    assert (known.active, known.auth_type) == (True, "3L")
+    given = {"access_token": token.access_token}
+    me = await asyncio.to_thread(rest.get, resource_path="/userinfo", **given)
+    entity = {
+        "author": f"urn:li:person:{me.entity['sub']}",
+        "commentary": "From their own client",
+        "visibility": "PUBLIC",
+        "distribution": {"feedDistribution": "MAIN_FEED"},
+        "lifecycleState": "PUBLISHED",
+    }
+    versioned = given | {"version_string": "202609"}
+    made = await asyncio.to_thread(rest.create, resource_path="/posts", entity=entity, **versioned)
+    one = {"resource_path": "/posts/{id}", "path_keys": {"id": made.entity_id}} | versioned
+    assert (await asyncio.to_thread(rest.get, **one)).entity["commentary"] == "From their own client"
+    assert (await asyncio.to_thread(rest.delete, **one)).status_code == 204
+    assert [entry["id"] for entry in await stand.ledger("post")] == [made.entity_id]

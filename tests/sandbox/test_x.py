@@ -12,10 +12,9 @@ import aiohttp
 import pytest
 import requests
 import tweepy
-from requests.adapters import HTTPAdapter
 
 from ops.sandbox.platforms.x import CLIENT_ID, CLIENT_SECRET, weighted
-from tests.sandbox.conftest import Stand
+from tests.sandbox.conftest import Elsewhere, Stand
 
 CALLBACK = "https://app.example/callback"
 SCOPES = ["tweet.read", "tweet.write", "users.read", "media.write", "offline.access"]
@@ -23,19 +22,8 @@ BASIC = {"Authorization": "Basic " + base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECR
 VERIFIER = "v" * 64
 
 
-class Elsewhere(HTTPAdapter):
-    """tweepy has X's host written into it: this is its base URL."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__()
-        self._url = url
-
-    def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
-        request.url = self._url + str(request.path_url)
-        return super().send(request, *arguments, **options)
-
-
 def rerouted(session: requests.Session, stand: Stand) -> None:
+    """Tweepy has X's host written into it: this is its base URL."""
     session.mount("https://api.twitter.com", Elsewhere(f"{stand.url}/x"))
 
 

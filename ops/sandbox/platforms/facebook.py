@@ -1,6 +1,5 @@
 """Facebook Login, Pages, and Instagram behind a Page: contract ``meta.md`` 1, 3, 6, 7.2, 9.2 and 10."""
 
-import base64
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -229,11 +228,7 @@ class Facebook(GramApi):
 
     def exchange(self, call: Call) -> Answer:
         # RFC 6749 lets a client name itself in the header too, and common clients do.
-        kind, _, basic = call.headers.get("authorization", "").partition(" ")
-        named = (call.text("client_id"), call.text("client_secret"))
-        if kind.lower() == "basic":
-            client_id, _, secret = base64.b64decode(basic).decode(errors="replace").partition(":")
-            named = (client_id, secret)
+        named = call.basic or (call.text("client_id"), call.text("client_secret"))
         if named != (self.client_id, self.client_secret):
             raise self.refused(101 if named[0] != self.client_id else 1, "Error validating application.")
         if call.text("grant_type") == "client_credentials":

@@ -308,10 +308,7 @@ class Mastodon(Instance):
         token.entry["fate"] = "revoked"
 
     def _client(self, call: Call) -> App:
-        client_id, secret = call.text("client_id"), call.text("client_secret")
-        kind, _, basic = call.headers.get("authorization", "").partition(" ")
-        if kind.lower() == "basic":
-            client_id, _, secret = base64.b64decode(basic).decode(errors="replace").partition(":")
+        client_id, secret = call.basic or (call.text("client_id"), call.text("client_secret"))
         app = self.apps.get(client_id or "")
         if app is None or app.client_secret != secret:
             raise _refused(401, "invalid_client", "Client authentication failed.")

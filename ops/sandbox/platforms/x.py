@@ -207,8 +207,7 @@ class X(Activity):
 
     def _check_client(self, call: Call) -> None:
         """A confidential client: by the header, also for a refresh (x.md 9.3)."""
-        wanted = base64.b64encode(f"{CLIENT_ID}:{CLIENT_SECRET}".encode()).decode()
-        if call.headers.get("authorization") != f"Basic {wanted}":
+        if call.basic != (CLIENT_ID, CLIENT_SECRET):
             raise _oauth(401, "unauthorized_client", "Missing valid authorization header")
 
     def _exchange(self, call: Call) -> Answer:
@@ -477,7 +476,10 @@ class X(Activity):
         media = self._own_media(call.parts["id"], account)
         index = call.text("segment_index") or ""
         file = call.files.get("media")
-        content = file.content if file else base64.b64decode(call.text("media") or "")
+        try:
+            content = file.content if file else base64.b64decode(call.text("media") or "")
+        except ValueError:
+            raise _invalid("media is no base64") from None
         if not index.isdigit() or int(index) >= SEGMENTS or not content:
             raise _invalid(f"segment_index is 0 to {SEGMENTS - 1}, and media is not empty")
         if len(content) > SEGMENT_BYTES:

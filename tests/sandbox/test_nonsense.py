@@ -1,0 +1,94 @@
+"""Whatever is asked, the platform answers in its own envelope: no call makes the sandbox itself fail."""
+
+import inspect
+import random
+import re
+from typing import Any
+
+import pytest
+
+from tests.sandbox import test_facebook, test_instagram, test_linkedin, test_mastodon, test_threads, test_tiktok, test_x
+from tests.sandbox.conftest import Stand
+
+VALUES: list[Any] = ["", "x", "0", "-1", "1e9", "9" * 40, "é😀", "{", "a,b", "true", "http://127.0.0.1:1/", "List("]
+ODD: list[Any] = [*VALUES, None, 0, -1, 1.5, True, [], [[]], ["x"], {}, {"x": {}}, {"id": []}]
+NAMES = re.compile(r"""(?:text|many|flag|get)\(\s*f?["']([a-zA-Z_]+)["']""")
+
+
+async def token(stand: Stand, name: str) -> str:
+    """One that may do everything, so that calls get past the door."""
+    if name in ("x", "linkedin"):
+        connected = test_x.connected if name == "x" else test_linkedin.connected
+        return str((await connected(stand)).token["access_token"])
+    if name == "facebook":
+        return (await test_facebook.connected(stand)).token()
+    if name == "threads":
+        return str((await test_threads.connected(stand)).access_token)
+    if name == "instagram":
+        return (await test_instagram.long(stand))[1]
+    return await test_tiktok.connected(stand) if name == "tiktok" else await mastodon(stand)
+
+
+async def mastodon(stand: Stand) -> str:
+    return str((await test_mastodon.connected(stand)).real.access_token)
+
+
+def known(stand: Stand, name: str) -> tuple[list[str], list[str]]:
+    """Parameter names that the platform's source looks for, and ids that exist."""
+    platform = stand.server.world.platforms[name]
+    names = {found for kind in type(platform).__mro__[:-1] for found in NAMES.findall(inspect.getsource(kind))}
+    ids = [post["id"] for account in platform.people() for post in platform.shown(account)]
+    for attribute in ("media", "containers", "statuses", "videos", "publishes", "assets", "uploads", "users"):
+        ids += list(getattr(platform, attribute, {}))[:3]
+    return sorted(names), ids
+
+
+@pytest.mark.parametrize("name", ["facebook", "instagram", "linkedin", "mastodon", "threads", "tiktok", "x"])
+async def test_no_nonsense_makes_it_fail(stand: Stand, name: str) -> None:
+    platform = stand.server.world.platforms[name]
+    for _ in range(30):
+        platform.live()
+    secret = await token(stand, name)
+    names, ids = known(stand, name)
+    assert len(names) > 5
+    chance = random.Random(11)
+    asked = 0
+    for route in platform.routes():
+        for _ in range(40):
+            path = re.sub(r"\{version:[^/]*/\)\?\}", lambda _: chance.choice(("", "v25.0/")), route.path)
+            path = re.sub(r"\{kind:[^}]*\}", "videos", path)
+            path = re.sub(
+                r"\{\w+(?::[^}]*)?\}",
+                lambda _: chance.choice([*ids[:20], "me", "0", "x%2Fy", "%F0%9F", "upload:1"]),
+                path,
+            )
+            fields = {field: chance.choice(ODD) for field in chance.sample(names, min(len(names), 4))}
+            text = {field: str(value) for field, value in fields.items()}
+            options: dict[str, Any] = chance.choice(
+                [
+                    {"json": fields},
+                    {"data": text},
+                    {"params": text},
+                    {"json": chance.choice(ODD)},
+                    {"data": b"\xff{"},
+                    {},
+                ]
+            )
+            headers = {
+                "Authorization": chance.choice([f"Bearer {secret}"] * 8 + ["Basic abc", "Basic"]),
+                "LinkedIn-Version": "202609",
+                "Content-Range": chance.choice(["bytes 0-0/1", "bytes 9-1/0", "nonsense"]),
+                "offset": chance.choice(["0", "x"]),
+                "file_size": chance.choice(["1", "x"]),
+            }
+            if "data" in options and isinstance(options["data"], bytes):
+                headers["Content-Type"] = "application/json"
+            url = f"{stand.url}/{name}{path}"
+            async with stand.http.request(
+                route.method, url, headers=headers, allow_redirects=False, **options
+            ) as response:
+                body = await response.read()
+                assert response.status < 500, f"{route.method} {path} {options}: {response.status} {body[:300]!r}"
+                asked += 1
+        secret = await token(stand, name)  # some of it revoked the last one
+    assert asked > 300
