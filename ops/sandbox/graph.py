@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
-from ops.sandbox.contract import Answer, Call, Errand, Fetched, Notice, Platform, Refusal, Sandbox
+from ops.sandbox import consent
+from ops.sandbox.contract import Answer, Call, Errand, Fetched, Notice, Platform, Refusal, Sandbox, redirect
 
 CODE_SECONDS, SHORT_SECONDS, LONG_SECONDS = 3600, 3600, 5_183_944
 REFRESH_AGE = timedelta(hours=24)
@@ -381,6 +382,37 @@ class Graph(Platform):
         now = int(self.sandbox.clock.seconds())
         payload = {"algorithm": "HMAC-SHA256", "expires": now + 3600, "issued_at": now, "user_id": user_id}
         self.notify(topic, account, payload)
+
+
+class OwnLogin(Graph):
+    """The way in that Instagram and Threads have of their own (``meta.md`` 7.1, 7.3)."""
+
+    def ask(self, call: Call) -> Answer:
+        scopes = self._asked(call)
+        hidden = {name: value for name in ("client_id", "redirect_uri", "state") if (value := call.text(name))}
+        return consent.page(self.name.title(), "the application", self.people(), scopes, hidden)
+
+    def decide(self, call: Call) -> Answer:
+        self._asked(call)
+        address, back = call.text("redirect_uri") or "", {"state": call.text("state") or ""}
+        account = call.text("account") or ""
+        if call.text("decision") != "approve" or account not in self.people():
+            denied = {"error": "access_denied", "error_reason": "user_denied"}
+            return redirect(address, denied | {"error_description": "The user denied your request"} | back)
+        return redirect(address, {"code": self.grant(account, call.many("granted"), address)} | back, "#_")
+
+    def _asked(self, call: Call) -> list[str]:
+        """Scopes come with commas or spaces. Raises the page that people see for a wrong application."""
+        scopes = (call.text("scope") or "").replace(",", " ").split()
+        if call.text("client_id") != self.client_id or call.text("redirect_uri") not in self.redirect_uris:
+            raise Refusal(self.wrong("Invalid platform app or redirect_uri"))
+        if call.method == "GET" and (not set(scopes) <= set(self.scopes) or self.basic not in scopes):
+            raise Refusal(self.wrong("Invalid scope"))
+        return scopes
+
+    def wrong(self, message: str) -> Answer:
+        """These hosts' own error shape, which is not Graph's."""
+        return Answer(400, {"error_type": "OAuthException", "code": 400, "error_message": message})
 
 
 @dataclass

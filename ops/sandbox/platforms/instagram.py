@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from ops.sandbox import consent
-from ops.sandbox.contract import Answer, Call, Notice, Refusal, Route, Sandbox, redirect
+from ops.sandbox.contract import Answer, Call, Notice, Route, Sandbox
 from ops.sandbox.gram import GramApi, Person
-from ops.sandbox.graph import SHORT_SECONDS, Code, Node, Token
+from ops.sandbox.graph import SHORT_SECONDS, Code, Node, OwnLogin, Token
 
 VERSION = r"/{version:(?:v\d+\.\d+/)?}"
 BASIC = "instagram_business_basic"
@@ -17,7 +16,7 @@ FIELDS = (
 )
 
 
-class Instagram(GramApi):
+class Instagram(OwnLogin, GramApi):
     """Its three hosts are one here: nothing on them has the same address."""
 
     name = "instagram"
@@ -98,41 +97,14 @@ class Instagram(GramApi):
 
     # --- OAuth (meta.md 7.1)
 
-    def ask(self, call: Call) -> Answer:
-        scopes = self._asked(call)
-        hidden = {name: value for name in ("client_id", "redirect_uri", "state") if (value := call.text(name))}
-        return consent.page("Instagram", "the application", list(self.gram.people), scopes, hidden)
-
-    def decide(self, call: Call) -> Answer:
-        self._asked(call)
-        address, back = call.text("redirect_uri") or "", {"state": call.text("state") or ""}
-        account, granted = call.text("account") or "", call.many("granted")
-        if call.text("decision") != "approve" or account not in self.gram.people:
-            denied = {"error": "access_denied", "error_reason": "user_denied"}
-            return redirect(address, denied | {"error_description": "The user denied your request"} | back)
-        return redirect(address, {"code": self.grant(account, granted, address)} | back, "#_")
-
-    def _asked(self, call: Call) -> list[str]:
-        """Scopes come with commas or spaces. Raises the page that people see for a wrong application."""
-        scopes = (call.text("scope") or "").replace(",", " ").split()
-        if call.text("client_id") != self.client_id or call.text("redirect_uri") not in self.redirect_uris:
-            raise Refusal(self._wrong("Invalid platform app or redirect_uri"))
-        if call.method == "GET" and (not set(scopes) <= set(self.scopes) or BASIC not in scopes):
-            raise Refusal(self._wrong("Invalid scope"))
-        return scopes
-
-    def _wrong(self, message: str) -> Answer:
-        """This host's own error shape, which is not Graph's."""
-        return Answer(400, {"error_type": "OAuthException", "code": 400, "error_message": message})
-
     def exchange(self, call: Call) -> Answer:
         if call.text("client_id") != self.client_id or call.text("client_secret") != self.client_secret:
-            return self._wrong("Invalid platform app")
+            return self.wrong("Invalid platform app")
         if call.text("grant_type") != "authorization_code":
-            return self._wrong("Invalid grant_type")
+            return self.wrong("Invalid grant_type")
         code = self.spent(call)
         if code is None:
-            return self._wrong("Matching code was not found or was already used")
+            return self.wrong("Matching code was not found or was already used")
         return Answer(content=self._short(code))
 
     def _short(self, code: Code) -> Any:

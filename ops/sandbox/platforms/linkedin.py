@@ -1,6 +1,5 @@
 """LinkedIn, OAuth and the versioned REST API: contract ``linkedin.md``."""
 
-import base64
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -134,7 +133,7 @@ class LinkedIn(Organizations):
         if call.text("decision") != "approve" or account not in self.accounts:
             denied = {"error": "user_cancelled_authorize", "error_description": "The user cancelled the authorization"}
             return redirect(address, denied | back)
-        code = self._secret()
+        code = self.sandbox.secret(48)
         # All or nothing: a member cannot untick single scopes, whatever the page offers.
         scopes = (call.text("scope") or "").split()
         self.codes[code] = Code(account, scopes, address, self.sandbox.clock.in_(seconds=CODE_SECONDS))
@@ -170,13 +169,13 @@ class LinkedIn(Organizations):
         code.used = True
         if not self.partner:
             return self._issue(code.account, code.scopes, None, None)
-        refresh, until = self._secret(), now + timedelta(seconds=REFRESH_SECONDS)
+        refresh, until = self.sandbox.secret(48), now + timedelta(seconds=REFRESH_SECONDS)
         entry = self._entry(code.account, "refresh", code.scopes)
         self.refresh[refresh] = Token(code.account, code.scopes, now, until, entry)
         return self._issue(code.account, code.scopes, refresh, until)
 
     def _issue(self, account: str, scopes: list[str], refresh: str | None, until: datetime | None) -> Answer:
-        now, access = self.sandbox.clock.now(), self._secret()
+        now, access = self.sandbox.clock.now(), self.sandbox.secret(48)
         expires = now + timedelta(seconds=ACCESS_SECONDS)
         expires = expires if until is None else min(expires, until)
         self.tokens[access] = Token(account, scopes, now, expires, self._entry(account, "access", scopes))
@@ -374,11 +373,11 @@ class LinkedIn(Organizations):
                 raise _invalid("fileSizeBytes")
             parts = [(first, min(first + PART_BYTES, size) - 1) for first in range(0, size, PART_BYTES)]
         expires = self.sandbox.clock.in_(seconds=UPLOAD_SECONDS)
-        asset = Asset(f"urn:li:{kind}:{self._secret()[:16]}", kind, account, parts, expires)
+        asset = Asset(f"urn:li:{kind}:{self.sandbox.secret(48)[:16]}", kind, account, parts, expires)
         self.assets[asset.urn] = asset
         urls = []
         for index in range(len(parts)):
-            upload = self._secret()
+            upload = self.sandbox.secret(48)
             self.uploads[upload] = (asset, index)
             urls.append(f"{call.base}/dms-uploads/{upload}")
         until = int(expires.timestamp() * 1000)
@@ -443,9 +442,6 @@ class LinkedIn(Organizations):
     def new_id(self) -> str:
         self._last += self.sandbox.chance.randrange(1, 1000)
         return str(self._last)
-
-    def _secret(self) -> str:
-        return base64.urlsafe_b64encode(self.sandbox.chance.randbytes(48)).decode().rstrip("=")
 
 
 PLATFORM = LinkedIn

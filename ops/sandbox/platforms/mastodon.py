@@ -218,7 +218,9 @@ class Mastodon(Instance):
             raise _refused(422, "Validation failed: Application name and Redirect URI can't be blank")
         if not set(scopes) <= set(SCOPES):
             raise _refused(422, "Validation failed: Scopes doesn't match configured on the server.")
-        app = App(self.new_id(), name, call.text("website"), addresses, scopes, self._secret(), self._secret())
+        app = App(
+            self.new_id(), name, call.text("website"), addresses, scopes, self.sandbox.secret(), self.sandbox.secret()
+        )
         self.apps[app.client_id] = app
         return Answer(content=_app(app) | {"client_id": app.client_id, "client_secret": app.client_secret})
 
@@ -247,7 +249,7 @@ class Mastodon(Instance):
             return redirect(redirect_uri, denied | back)
         if not set(granted) <= set(app.scopes):
             raise _refused(400, "invalid_scope", "The requested scope is invalid, unknown, or malformed.")
-        code = self._secret()
+        code = self.sandbox.secret()
         expires = self.sandbox.clock.in_(seconds=CODE_SECONDS)
         self.codes[code] = Code(app, account, granted, redirect_uri, call.text("code_challenge"), expires)
         if redirect_uri == OUT_OF_BAND:
@@ -287,7 +289,7 @@ class Mastodon(Instance):
         return self._issue(app, code.account, code.scopes)
 
     def _issue(self, app: App, account: str | None, scopes: list[str]) -> Answer:
-        secret = self._secret()
+        secret = self.sandbox.secret()
         entry = self.record("token", account=account, client_id=app.client_id, scope=" ".join(scopes), fate="live")
         self.tokens[secret] = Token(app, account, scopes, self.sandbox.clock.now(), entry)
         created = int(self.sandbox.clock.seconds())
@@ -697,9 +699,6 @@ class Mastodon(Instance):
         """Time-based, growing, and never the same twice (mastodon.md 8)."""
         self._last = max(self._last + 1, int(self.sandbox.clock.seconds() * 1000) << 16)
         return str(self._last)
-
-    def _secret(self) -> str:
-        return base64.urlsafe_b64encode(self.sandbox.chance.randbytes(32)).decode().rstrip("=")
 
 
 PLATFORM = Mastodon

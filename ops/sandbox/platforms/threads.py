@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar
 
-from ops.sandbox import consent, people
-from ops.sandbox.contract import Answer, Call, Errand, Fetched, Impossible, Notice, Refusal, Route, Sandbox, redirect
-from ops.sandbox.graph import SHORT_SECONDS, Container, Edge, Graph, Node, Token, when
+from ops.sandbox import people
+from ops.sandbox.contract import Answer, Call, Errand, Fetched, Impossible, Notice, Route, Sandbox
+from ops.sandbox.graph import SHORT_SECONDS, Container, Edge, Graph, Node, OwnLogin, Token, when
 
 VERSION = r"/{version:(?:v1\.0/)?}"
 BASIC = "threads_basic"
@@ -41,7 +41,7 @@ class Post:
     topic: str | None = None
 
 
-class Threads(Graph):
+class Threads(OwnLogin):
     name = "threads"
     client_id = "3000000000000003"
     token_prefix = "TH"  # noqa: S105
@@ -105,38 +105,13 @@ class Threads(Graph):
 
     # --- OAuth (meta.md 7.3)
 
-    def ask(self, call: Call) -> Answer:
-        scopes = self._asked(call)
-        hidden = {name: value for name in ("client_id", "redirect_uri", "state") if (value := call.text(name))}
-        return consent.page("Threads", "the application", list(self.users), scopes, hidden)
-
-    def decide(self, call: Call) -> Answer:
-        self._asked(call)
-        address, back = call.text("redirect_uri") or "", {"state": call.text("state") or ""}
-        account = call.text("account") or ""
-        if call.text("decision") != "approve" or account not in self.users:
-            denied = {"error": "access_denied", "error_reason": "user_denied"}
-            return redirect(address, denied | {"error_description": "The user denied your request"} | back)
-        return redirect(address, {"code": self.grant(account, call.many("granted"), address)} | back, "#_")
-
-    def _asked(self, call: Call) -> list[str]:
-        scopes = (call.text("scope") or "").replace(",", " ").split()
-        if call.text("client_id") != self.client_id or call.text("redirect_uri") not in self.redirect_uris:
-            raise Refusal(self._wrong("Invalid app or redirect_uri"))
-        if call.method == "GET" and (not set(scopes) <= set(self.scopes) or BASIC not in scopes):
-            raise Refusal(self._wrong("Invalid scope"))
-        return scopes
-
-    def _wrong(self, message: str) -> Answer:
-        return Answer(400, {"error_type": "OAuthException", "code": 400, "error_message": message})
-
     def exchange(self, call: Call) -> Answer:
         """The user's id comes as a bare number of 17 digits."""
         code = None
         if call.text("client_id") == self.client_id and call.text("client_secret") == self.client_secret:
             code = self.spent(call) if call.text("grant_type") == "authorization_code" else None
         if code is None:
-            return self._wrong("The client, its secret or the code is invalid, used or expired")
+            return self.wrong("The client, its secret or the code is invalid, used or expired")
         secret = self.issue(code.account, code.scopes, "short", SHORT_SECONDS)
         self.subscriptions.setdefault(code.account, self._id())  # there is no call for it (meta.md 1.4)
         return Answer(content={"access_token": secret, "user_id": int(self.users[code.account])})

@@ -174,7 +174,7 @@ class X(Activity):
         account, granted = call.text("account") or "", call.many("granted")
         if call.text("decision") != "approve" or account not in self.accounts or not granted:
             return redirect(address, {"error": "access_denied"} | back)
-        code = self._secret()
+        code = self.sandbox.secret()
         self.codes[code] = Code(
             account,
             granted,
@@ -234,12 +234,12 @@ class X(Activity):
         return self._issue(old.grant)
 
     def _issue(self, grant: Grant) -> Answer:
-        access, scope = self._secret(), " ".join(grant.scopes)
+        access, scope = self.sandbox.secret(), " ".join(grant.scopes)
         entry = self.record("token", account=grant.account, use="access", scope=scope, fate="live")
         self.access[access] = Access(grant, self.sandbox.clock.in_(seconds=ACCESS_SECONDS), entry)
         answer = {"token_type": "bearer", "expires_in": ACCESS_SECONDS, "access_token": access, "scope": scope}
         if "offline.access" in grant.scopes:
-            refresh = self._secret()
+            refresh = self.sandbox.secret()
             entry = self.record("token", account=grant.account, use="refresh", scope=scope, fate="live")
             self.refresh[refresh] = Refresh(grant, entry)
             answer["refresh_token"] = refresh
@@ -569,9 +569,6 @@ class X(Activity):
         """A snowflake: milliseconds since X's own epoch in the upper bits (x.md 3)."""
         self._last = max(self._last + 1, (int(self.sandbox.clock.seconds() * 1000) - 1_288_834_974_657) << 22)
         return str(self._last)
-
-    def _secret(self) -> str:
-        return base64.urlsafe_b64encode(self.sandbox.chance.randbytes(32)).decode().rstrip("=")
 
 
 PLATFORM = X
