@@ -9,7 +9,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 import schema.crm
-import schema.log  # noqa: F401  (tables register themselves)
+import schema.log
+import schema.people
+import schema.publishing  # noqa: F401  (tables register themselves)
 from schema.metadata import metadata
 
 ADVISORY_LOCK = 0x4C414E44  # "LAND"; two migrators take turns instead of failing halfway

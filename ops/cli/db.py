@@ -56,7 +56,9 @@ async def _insist_ours(dsn: str) -> None:
 
 def _known_tables() -> list[str]:
     import schema.crm
-    import schema.log  # noqa: F401  (tables register themselves)
+    import schema.log
+    import schema.people
+    import schema.publishing  # noqa: F401  (tables register themselves)
     from schema.metadata import metadata
 
     return [*metadata.tables, "alembic_version"]

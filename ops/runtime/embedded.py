@@ -6,6 +6,7 @@ root, create system users and stop servers by atexit, and a fault test must be a
 
 import os
 import pwd
+import random
 import secrets
 import shutil
 import signal
@@ -46,14 +47,19 @@ class StartError(RuntimeError):
     """A server did not come up; the message ends with the last lines of its log."""
 
 
+# Below the range that systems take the ports of outgoing connections from: one of those could be taken between being
+# found free here and being listened on.
+QUIET_PORTS = range(20_000, 32_000)
+
+
 def free_port(preferred: int = 0) -> int:
-    """``preferred`` if nobody listens there, else one the system chooses."""
-    for port in (preferred, 0):
+    """``preferred`` if nobody listens there, else another."""
+    others = random.sample(QUIET_PORTS, 100)
+    for port in (preferred, *others) if preferred else others:
         with socket.socket() as probe, suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do: a restart is not "taken"
             probe.bind(("127.0.0.1", port))
-            found: int = probe.getsockname()[1]
-            return found
+            return port
     raise StartError("no free port")
 
 

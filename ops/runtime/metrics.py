@@ -75,3 +75,13 @@ pool_in_use = Gauge("landfall_pool_in_use_connections", "Connections in use", ["
 pool_waiting = Gauge("landfall_pool_waiting", "Tasks that wait for a connection", ["pool"])
 pool_timeouts = Counter("landfall_pool_timeouts_total", "Waits for a connection that were given up", ["pool"])
 loop_lag_seconds = Gauge("landfall_event_loop_lag_seconds", "How late the event loop ran its last timer")
+
+oauth_flows = Counter("landfall_oauth_flows_total", "Attempts to connect an account", ["platform", "outcome"])
+token_refreshes = Counter("landfall_token_refreshes_total", "Refreshes of tokens", ["platform", "outcome"])
+platform_seconds = Histogram(
+    "landfall_platform_seconds", "One conversation with a platform", ["platform"], buckets=_SLOW
+)
+connections = Gauge("landfall_connections", "Connected accounts, by state", ["platform", "state"])
+connections_ending = Gauge(
+    "landfall_connections_ending", "Active accounts whose access ends within so many days", ["platform", "days"]
+)

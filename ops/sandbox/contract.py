@@ -216,6 +216,10 @@ class Platform:
         """Whose token it is, for the ledger and for faults; None where it is nobody's."""
         raise NotImplementedError
 
+    def application(self) -> tuple[str, str]:
+        """Id and secret of the one application that exists here; empty where applications register themselves."""
+        raise NotImplementedError
+
     def record(self, kind: str, **fields: Any) -> dict[str, Any]:
         return self.sandbox.ledger.add(kind, self.sandbox.at, self.name, **fields)
 

@@ -145,6 +145,9 @@ class Graph(Platform):
         )
         return self.refused(100, message, 33)
 
+    def application(self) -> tuple[str, str]:
+        return self.client_id, self.client_secret
+
     def unknown(self, call: Call) -> Answer:
         if call.bearer is None and call.text("access_token") is None:
             return self.refused(104, "An access token is required to request this resource.").answer

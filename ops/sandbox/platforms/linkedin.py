@@ -108,6 +108,9 @@ class LinkedIn(Organizations):
             *self.organization_routes(),
         )
 
+    def application(self) -> tuple[str, str]:
+        return CLIENT_ID, self.signing_secret
+
     def unknown(self, call: Call) -> Answer:
         return _error(404, f"No virtual resource found for {call.path}", "RESOURCE_NOT_FOUND")
 

@@ -139,6 +139,9 @@ class Mastodon(Instance):
             Route("DELETE", "/api/v1/scheduled_statuses/{id}", self.cancel),
         )
 
+    def application(self) -> tuple[str, str]:
+        return "", ""
+
     def unknown(self, call: Call) -> Answer:
         return _error(404, "The page you are looking for isn't here.")
 

@@ -209,6 +209,9 @@ class TikTok(Platform):
 
     # --- envelopes (tiktok.md 3.3, 4, 9)
 
+    def application(self) -> tuple[str, str]:
+        return CLIENT_KEY, self.signing_secret
+
     def unknown(self, call: Call) -> Answer:
         return self._refused(404, "unsupported_path", f"Unsupported path({call.path})").answer
 

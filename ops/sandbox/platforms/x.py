@@ -152,6 +152,9 @@ class X(Activity):
             *self.activity_routes(),
         )
 
+    def application(self) -> tuple[str, str]:
+        return CLIENT_ID, CLIENT_SECRET
+
     def unknown(self, call: Call) -> Answer:
         return _problem(404, "resource-not-found", "Not Found Error", f"{call.path} is no resource")
 

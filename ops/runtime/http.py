@@ -1,0 +1,141 @@
+"""The one way out: time-outs on everything, small answers only, no redirects, and no way into our own network.
+
+Query strings and bodies carry tokens, so nothing here puts either into a log or an error.
+"""
+
+import asyncio
+import json
+import random
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import aiohttp
+
+CONNECT_SECONDS, TOTAL_SECONDS = 5.0, 15.0
+ANSWER_BYTES = 2 * 2**20
+TRIES, PAUSE_SECONDS = 3, 0.3
+NAT64 = IPv6Network("64:ff9b::/96")
+
+
+class Unreachable(Exception):  # noqa: N818  an answer
+    """There was no answer; the text names the host and never the rest of the address. ``sent``: it may have arrived."""
+
+    def __init__(self, host: str, why: str, *, sent: bool) -> None:
+        super().__init__(f"{host}: {why}")
+        self.sent = sent
+
+
+class ForbiddenError(OSError):
+    """The address leads into a network that nobody outside may name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """``content`` is parsed JSON; None where the answer was none."""
+
+    status: int
+    content: Any
+
+
+def public(address: str) -> bool:
+    """Whether anybody on the internet could be at this address. IPv6 that carries IPv4 inside is judged by that too."""
+    try:
+        ip = ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    judged: list[IPv4Address | IPv6Address] = [ip]
+    if isinstance(ip, IPv6Address):
+        carried = [ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())]
+        if ip in NAT64:
+            carried.append(IPv4Address(int(ip) & 0xFFFFFFFF))
+        inner = [found for found in carried if found is not None]
+        # A mapped address is not "global" itself; what it carries decides.
+        judged = inner or [ip]
+    return all(found.is_global and not found.is_multicast for found in judged)
+
+
+class Client:
+    """Sessions that are closed together. ``trusted`` hosts are the platforms' own, or a sandbox; all others are held to
+    public addresses, on the address that is really connected to.
+    """
+
+    def __init__(self, trusted: frozenset[str]) -> None:
+        self._trusted = trusted
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+
+    async def __aenter__(self) -> Self:
+        limit = aiohttp.ClientTimeout(total=TOTAL_SECONDS, connect=CONNECT_SECONDS)
+        for guarded in (False, True):
+            factory: Callable[[Any], socket.socket] | None = _guarded if guarded else None
+            connector = aiohttp.TCPConnector(limit=50, socket_factory=factory, ttl_dns_cache=60)
+            self._sessions[guarded] = aiohttp.ClientSession(
+                connector=connector, timeout=limit, cookie_jar=aiohttp.DummyCookieJar(), trust_env=not guarded
+            )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for session in self._sessions.values():
+            await session.close()
+
+    async def ask(
+        self,
+        method: str,
+        url: str,
+        *,
+        query: Any = None,
+        form: Any = None,
+        body: Any = None,
+        headers: Any = None,
+        repeatable: bool,
+    ) -> Reply:
+        """Raises Unreachable. Only ``repeatable`` requests are sent again, after a pause of no fixed length."""
+        for attempt in range(1, TRIES + 1):
+            last = attempt == TRIES or not repeatable
+            try:
+                reply = await self._once(method, url, query=query, form=form, body=body, headers=headers)
+            except Unreachable:
+                if last:
+                    raise
+            else:
+                if reply.status < 500 or last:
+                    return reply
+            await asyncio.sleep(PAUSE_SECONDS * 2**attempt * random.uniform(0.5, 1))  # noqa: S311  no secret
+        raise AssertionError("unreachable")
+
+    async def _once(self, method: str, url: str, *, query: Any, form: Any, body: Any, headers: Any) -> Reply:
+        host = urlsplit(url).netloc
+        session = self._sessions[host not in self._trusted]
+        options = {"params": query or None, "data": form, "json": body, "headers": headers}
+        try:
+            async with session.request(method, url, allow_redirects=False, **options) as response:
+                content = bytearray()
+                async for chunk in response.content.iter_chunked(65_536):
+                    content += chunk
+                    if len(content) > ANSWER_BYTES:
+                        raise Unreachable(host, f"its answer is longer than {ANSWER_BYTES} bytes", sent=True)
+                return Reply(response.status, _parsed(bytes(content)))
+        except Unreachable:
+            raise
+        except aiohttp.ClientConnectorError as error:
+            why = "its address is not a public one" if isinstance(error.os_error, ForbiddenError) else "not reached"
+            raise Unreachable(host, why, sent=False) from None
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise Unreachable(host, type(error).__name__, sent=True) from None
+
+
+def _guarded(info: Any) -> socket.socket:
+    family, kind, protocol, _, address = info
+    if not public(str(address[0])):
+        raise ForbiddenError(f"{address[0]} is not a public address")
+    return socket.socket(family, kind, protocol)
+
+
+def _parsed(content: bytes) -> Any:
+    try:
+        return json.loads(content) if content else {}
+    except (ValueError, RecursionError):
+        return None

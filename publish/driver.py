@@ -1,0 +1,69 @@
+"""Runs a platform's steps against the network: asks what they yield, and sends them the answers."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ops.runtime import metrics
+from ops.runtime.http import Client, Unreachable
+from publish.contract import App, Channel, Problem, Response, Steps, T
+
+Variables = Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """The platforms and the way to them."""
+
+    channels: Mapping[str, Channel]
+    variables: Variables
+    client: Client
+    public_url: str
+
+    def redirect_uri(self, platform: str, instance: str) -> str:
+        """One for each platform, and for each instance of one: a code cannot be mixed up with another's."""
+        middle = f"/{instance}" if instance else ""
+        return f"{self.public_url.rstrip('/')}/api/auth/{platform}{middle}/callback"
+
+    def first(self, name: str | None) -> str:
+        values = self.variables.get(name or "", ())
+        return values[0] if values else ""
+
+    def app(self, platform: str, instance: str, client: tuple[str, str] = ("", "")) -> App:
+        """Raises Problem where the platform is not configured."""
+        channel = self.channels[platform]
+        known = [v for v in (channel.client_id, channel.client_secret) if v is not None]
+        missing = [variable.name for variable in known if not self.first(variable.name)]
+        if missing:
+            raise Problem("app", f"{' and '.join(missing)} is not set; the operator must set it.")
+        if channel.client_id is not None and channel.client_secret is not None:
+            client = (self.first(channel.client_id.name), self.first(channel.client_secret.name))
+        hosts = channel.hosts or {"instance": f"https://{instance}"}
+        return App(*client, self.redirect_uri(platform, instance), hosts, self.first(channel.base_url.name))
+
+    async def run(self, steps: Steps[T], *, platform: str) -> T:
+        """Raises Problem; an unknown outcome is a transient one, which whoever spends a code must not repeat."""
+        begun = time.monotonic()
+        try:
+            request = next(steps)
+            while True:
+                try:
+                    reply = await self.client.ask(
+                        request.method,
+                        request.url,
+                        query=request.query,
+                        form=request.form,
+                        body=request.json,
+                        headers=request.headers,
+                        repeatable=request.repeatable,
+                    )
+                except Unreachable as error:
+                    says = f"The platform could not be reached ({error}); try again later."
+                    raise Problem("transient", says, "unreachable") from None
+                request = steps.send(Response(reply.status, reply.content))
+        except StopIteration as done:
+            found: T = done.value
+            return found
+        finally:
+            steps.close()
+            metrics.platform_seconds.labels(platform).observe(time.monotonic() - begun)

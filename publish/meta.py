@@ -1,0 +1,69 @@
+"""What Meta's three ways in share: ``meta.md`` 7."""
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from publish.contract import App, Problem, Request, Response, Steps, expected, seconds
+
+DEAD = (102, 190)
+"""Codes of tokens that are over, whatever the subcode (``meta.md`` 7.4)."""
+
+LATER = (1, 2, 4, 17, 32, 341, 368, 613, 80001, 80002, 80006)
+
+
+def authorize_url(app: App, host: str, path: str, scopes: Sequence[str], state: str) -> str:
+    query = {
+        "client_id": app.client_id,
+        "redirect_uri": app.redirect_uri,
+        "response_type": "code",
+        "scope": ",".join(scopes),
+        "state": state,
+    }
+    return f"{app.url(host, path)}?{urlencode(query)}"
+
+
+def checked(response: Response, doing: str) -> dict[str, Any]:
+    """An answer's object. Raises Problem for Graph's errors and for the login hosts' own shape."""
+    content = expected(response, doing)
+    error = content.get("error")
+    if isinstance(error, dict):
+        code, said = error.get("code"), f"{error.get('code')}/{error.get('error_subcode', '-')}"
+        if code in DEAD:
+            raise Problem("grant", "The platform no longer accepts this connection; connect the account again.", said)
+        if code in LATER or error.get("is_transient"):
+            raise Problem("transient", f"The platform asks for patience while {doing}; try again later.", said)
+        if code == 10 or (isinstance(code, int) and 200 <= code < 300):
+            raise Problem("lacking", "A permission is missing; connect again and leave all of them ticked.", said)
+        raise Problem("wrong", f"The platform refused it while {doing}.", said)
+    if "error_message" in content:
+        raise Problem("wrong", "The platform refused the code; start connecting again.", str(content.get("code")))
+    if not response.ok:
+        raise Problem("wrong", f"The platform refused it while {doing}.", str(response.status))
+    return content
+
+
+def granted(content: dict[str, Any]) -> dict[str, Any]:
+    """A token's object, wrapped in ``data`` as documented, or flat as observed (``meta.md`` 7.1)."""
+    data = content.get("data")
+    inner = data[0] if isinstance(data, list) and data and isinstance(data[0], dict) else content
+    if not isinstance(inner.get("access_token"), str):
+        raise Problem("transient", "The platform's answer held no token; try again later.")
+    return inner
+
+
+def permissions(value: Any) -> list[str]:
+    """A list, or one text with commas."""
+    if isinstance(value, list):
+        return [str(item) for item in value]
+    return [item.strip() for item in str(value or "").split(",") if item.strip()]
+
+
+def long_lived(app: App, host: str, grant: str, token: str) -> Steps[tuple[str, int | None]]:
+    """A short token for a long one, or a long one for its successor; the token and its life in seconds."""
+    path = "/refresh_access_token" if grant.endswith("refresh_token") else "/access_token"
+    query = {"grant_type": grant, "access_token": token}
+    if not grant.endswith("refresh_token"):
+        query["client_secret"] = app.client_secret
+    content = checked((yield Request("GET", app.url(host, path), query)), "renewing the token")
+    return granted(content)["access_token"], seconds(content.get("expires_in"))

@@ -1,0 +1,52 @@
+"""OAuth 2 as RFC 6749 has it, for the platforms that keep to it but for a word here and there."""
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from publish.contract import Problem, Response, expected
+
+LATER = ("server_error", "temporarily_unavailable", "slow_down")
+OURS = ("invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_redirect_uri")
+
+
+def token_of(response: Response, doing: str, *, spent: bool = False) -> dict[str, Any]:
+    """The object of a token answer. ``spent``: a refusal means that what we hold is over, whatever word is used.
+
+    Raises Problem. Platforms put errors at any status, so the key decides (``tiktok.md`` 3.3).
+    """
+    content = expected(response, doing)
+    error = content.get("error")
+    if error:
+        word = str(error)
+        if word in LATER:
+            raise Problem("transient", f"The platform is in trouble while {doing}; try again later.", word)
+        if word in OURS:
+            raise Problem("app", "The platform does not know this application; check its id and secret.", word)
+        if word == "invalid_grant" or spent:
+            raise Problem("grant", "The platform no longer accepts this connection; connect the account again.", word)
+        raise Problem("wrong", "The platform refused the code; start connecting again.", word)
+    if not response.ok or not isinstance(content.get("access_token"), str):
+        raise Problem("transient", "The platform's answer held no token; try again later.", str(response.status))
+    return content
+
+
+def answered(response: Response, doing: str) -> dict[str, Any]:
+    """The object of an API answer. Raises Problem."""
+    content = expected(response, doing)
+    if response.status == 401:
+        raise Problem("grant", "The platform no longer accepts this connection; connect the account again.", "401")
+    if response.status == 403:
+        raise Problem("lacking", "A permission is missing; connect again and leave all of them ticked.", "403")
+    if not response.ok:
+        raise Problem("wrong", f"The platform refused it while {doing}.", str(response.status))
+    return content
+
+
+def basic(client_id: str, client_secret: str) -> Mapping[str, str]:
+    pair = base64.b64encode(f"{client_id}:{client_secret}".encode()).decode()
+    return {"Authorization": f"Basic {pair}"}
+
+
+def bearer(token: str) -> Mapping[str, str]:
+    return {"Authorization": f"Bearer {token}"}

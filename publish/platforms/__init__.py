@@ -1,0 +1,1 @@
+"""A module for each platform that accounts can be connected to, with its ``PLATFORM``."""

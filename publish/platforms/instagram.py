@@ -1,0 +1,81 @@
+"""Connecting an account by Instagram Login: ``meta.md`` 7.1."""
+
+from collections.abc import Mapping, Sequence
+
+from publish.contract import Account, App, Channel, Plan, Problem, Renewed, Request, Steps, text
+from publish.meta import authorize_url, checked, granted, long_lived, permissions
+from schema.configuration import Variable
+
+BASIC = "instagram_business_basic"
+SCOPES = (
+    BASIC,
+    "instagram_business_content_publish",
+    "instagram_business_manage_comments",
+    "instagram_business_manage_insights",
+)
+VERSION = "/v25.0"
+DAY = 86_400
+
+
+def authorize(app: App, scopes: Sequence[str], state: str, _challenge: str) -> str:
+    return authorize_url(app, "www", "/oauth/authorize", scopes, state)
+
+
+def connect(app: App, code: str, _verifier: str) -> Steps[list[Account]]:
+    form = {
+        "client_id": app.client_id,
+        "client_secret": app.client_secret,
+        "grant_type": "authorization_code",
+        "redirect_uri": app.redirect_uri,
+        "code": code.removesuffix("#_"),
+    }
+    answer = yield Request("POST", app.url("api", "/oauth/access_token"), form=form)
+    short = granted(checked(answer, "exchanging the code"))
+    scopes = permissions(short.get("permissions"))
+    token, life = yield from long_lived(app, "graph", "ig_exchange_token", short["access_token"])
+    query = {"fields": "id,user_id,username,name,account_type,profile_picture_url", "access_token": token}
+    me = checked((yield Request("GET", app.url("graph", f"{VERSION}/me"), query)), "reading the profile")
+    me = me["data"][0] if isinstance(me.get("data"), list) and me["data"] else me
+    account, scoped = text(me.get("user_id")), text(me.get("id"))
+    if not account:
+        says = "The account is no professional one; switch it to a business or creator account, then connect again."
+        raise Problem("lacking", says)
+    fields = {"subscribed_fields": "comments,messages", "access_token": token}
+    path = f"{VERSION}/{account}/subscribed_apps"
+    checked((yield Request("POST", app.url("graph", path), form=fields)), "subscribing to events")
+    profile = {"name": me.get("name"), "account_type": me.get("account_type")}
+    return [Account(account, str(me.get("username") or ""), scopes, {"access_token": token}, [scoped], profile, life)]
+
+
+def refresh(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
+    token, life = yield from long_lived(app, "graph", "ig_refresh_token", secrets["access_token"])
+    return Renewed({"access_token": token}, life)
+
+
+def revoke(app: App, secrets: Mapping[str, str]) -> Steps[None]:
+    """Events first: whether permissions can be removed by a call is not confirmed."""
+    query = {"access_token": secrets["access_token"]}
+    yield Request("DELETE", app.url("graph", f"{VERSION}/me/subscribed_apps"), query)
+    yield Request("DELETE", app.url("graph", f"{VERSION}/me/permissions"), query)
+
+
+PLATFORM = Channel(
+    client_id=Variable("INSTAGRAM_APP_ID", "App dashboard: Instagram, API setup, Business login, Instagram app ID"),
+    client_secret=Variable(
+        "INSTAGRAM_APP_SECRET",
+        "App dashboard: Instagram, API setup with Instagram login, Business login settings, Instagram app secret",
+    ),
+    base_url=Variable("INSTAGRAM_BASE_URL", "Only to point at a sandbox: http://127.0.0.1:8090/instagram"),
+    hosts={
+        "www": "https://www.instagram.com",
+        "api": "https://api.instagram.com",
+        "graph": "https://graph.instagram.com",
+    },
+    scopes=SCOPES,
+    needed=(BASIC, "instagram_business_content_publish", "instagram_business_manage_comments"),
+    authorize=authorize,
+    connect=connect,
+    refresh=refresh,
+    revoke=revoke,
+    plan=Plan(share=50 / 60, youngest=DAY + 3600),
+)

@@ -1,0 +1,82 @@
+"""Connecting a member of LinkedIn: ``linkedin.md`` 1. Most applications get no refresh token: a person comes back."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from publish.contract import Account, App, Channel, Plan, Renewed, Request, Steps, seconds, text
+from publish.oauth import answered, bearer, token_of
+from schema.configuration import Variable
+
+SCOPES = ("openid", "profile", "w_member_social")
+
+
+def authorize(app: App, scopes: Sequence[str], state: str, _challenge: str) -> str:
+    query = {
+        "response_type": "code",
+        "client_id": app.client_id,
+        "redirect_uri": app.redirect_uri,
+        "state": state,
+        "scope": " ".join(scopes),
+    }
+    return f"{app.url('www', '/oauth/v2/authorization')}?{urlencode(query)}"
+
+
+def _client(app: App) -> dict[str, str]:
+    return {"client_id": app.client_id, "client_secret": app.client_secret}
+
+
+def _secrets(token: Mapping[str, Any]) -> dict[str, str]:
+    kept = {name: token.get(name) for name in ("access_token", "refresh_token")}
+    return {name: value for name, value in kept.items() if isinstance(value, str) and value}
+
+
+def connect(app: App, code: str, _verifier: str) -> Steps[list[Account]]:
+    form = _client(app) | {"grant_type": "authorization_code", "code": code, "redirect_uri": app.redirect_uri}
+    answer = yield Request("POST", app.url("www", "/oauth/v2/accessToken"), form=form)
+    token = token_of(answer, "exchanging the code")
+    url = app.url("api", "/v2/userinfo")
+    me = answered((yield Request("GET", url, headers=bearer(token["access_token"]))), "reading the profile")
+    scopes = str(token.get("scope") or "").replace(",", " ").split()
+    return [
+        Account(
+            text(me.get("sub")),
+            str(me.get("name") or ""),
+            scopes,
+            _secrets(token),
+            (),
+            {"name": me.get("name")},
+            seconds(token.get("expires_in")),
+            seconds(token.get("refresh_token_expires_in")),
+        )
+    ]
+
+
+def refresh(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
+    """The 365 days are counted from the first grant, and a refresh does not move their end."""
+    form = _client(app) | {"grant_type": "refresh_token", "refresh_token": secrets["refresh_token"]}
+    answer = yield Request("POST", app.url("www", "/oauth/v2/accessToken"), form=form)
+    token = token_of(answer, "refreshing", spent=True)
+    return Renewed(_secrets(token), seconds(token.get("expires_in")), seconds(token.get("refresh_token_expires_in")))
+
+
+def revoke(app: App, secrets: Mapping[str, str]) -> Steps[None]:
+    """No official page was found: many clients call it, and a failure changes nothing."""
+    form = _client(app) | {"token": secrets["access_token"]}
+    yield Request("POST", app.url("www", "/oauth/v2/revoke"), form=form)
+
+
+PLATFORM = Channel(
+    client_id=Variable("LINKEDIN_CLIENT_ID", "Developer portal: your app, Auth, Client ID"),
+    client_secret=Variable("LINKEDIN_CLIENT_SECRET", "Developer portal: your app, Auth, Primary Client Secret"),
+    base_url=Variable("LINKEDIN_BASE_URL", "Only to point at a sandbox: http://127.0.0.1:8090/linkedin"),
+    hosts={"www": "https://www.linkedin.com", "api": "https://api.linkedin.com"},
+    scopes=SCOPES,
+    needed=("openid", "profile", "w_member_social"),
+    authorize=authorize,
+    connect=connect,
+    refresh=refresh,
+    revoke=revoke,
+    refreshes_with="refresh_token",
+    plan=Plan(share=0.8),
+)

@@ -1,0 +1,60 @@
+"""Connecting an account of Threads: ``meta.md`` 7.3."""
+
+from collections.abc import Mapping, Sequence
+
+from publish.contract import Account, App, Channel, Plan, Renewed, Request, Steps, text
+from publish.meta import authorize_url, checked, granted, long_lived
+from schema.configuration import Variable
+
+SCOPES = ("threads_basic", "threads_content_publish", "threads_read_replies", "threads_manage_replies")
+DAY = 86_400
+
+
+def authorize(app: App, scopes: Sequence[str], state: str, _challenge: str) -> str:
+    return authorize_url(app, "www", "/oauth/authorize", scopes, state)
+
+
+def connect(app: App, code: str, _verifier: str) -> Steps[list[Account]]:
+    form = {
+        "client_id": app.client_id,
+        "client_secret": app.client_secret,
+        "grant_type": "authorization_code",
+        "redirect_uri": app.redirect_uri,
+        "code": code.removesuffix("#_"),
+    }
+    answer = yield Request("POST", app.url("graph", "/oauth/access_token"), form=form)
+    short = granted(checked(answer, "exchanging the code"))
+    token, life = yield from long_lived(app, "graph", "th_exchange_token", short["access_token"])
+    me_url = app.url("graph", "/v1.0/me")
+    me = checked((yield Request("GET", me_url, {"fields": "id,username,name", "access_token": token})), "reading")
+    # Its answer does not say what was granted: each permission is tried by a call that needs it.
+    scopes = ["threads_basic"]
+    probes = {
+        "threads_content_publish": ("/v1.0/me/threads_publishing_limit", {"fields": "quota_usage"}),
+    }
+    for scope, (path, query) in probes.items():
+        tried = yield Request("GET", app.url("graph", path), query | {"access_token": token})
+        if tried.ok:
+            scopes.append(scope)
+    account = text(me.get("id"))
+    profile = {"name": me.get("name")}
+    return [Account(account, str(me.get("username") or ""), scopes, {"access_token": token}, (), profile, life)]
+
+
+def refresh(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
+    token, life = yield from long_lived(app, "graph", "th_refresh_token", secrets["access_token"])
+    return Renewed({"access_token": token}, life)
+
+
+PLATFORM = Channel(
+    client_id=Variable("THREADS_APP_ID", "App dashboard: App settings, Basic, Threads App ID"),
+    client_secret=Variable("THREADS_APP_SECRET", "App dashboard: App settings, Basic, Threads App secret"),
+    base_url=Variable("THREADS_BASE_URL", "Only to point at a sandbox: http://127.0.0.1:8090/threads"),
+    hosts={"www": "https://threads.net", "graph": "https://graph.threads.net"},
+    scopes=SCOPES,
+    needed=("threads_basic", "threads_content_publish"),
+    authorize=authorize,
+    connect=connect,
+    refresh=refresh,
+    plan=Plan(share=50 / 60, youngest=DAY + 3600),
+)

@@ -1,0 +1,85 @@
+"""Connecting an account of TikTok: ``tiktok.md`` 3."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from publish.contract import Account, App, Channel, Plan, Problem, Renewed, Request, Steps, seconds, text
+from publish.oauth import answered, bearer, token_of
+from schema.configuration import Variable
+
+SCOPES = ("user.info.basic", "user.info.profile", "video.list", "video.upload", "video.publish")
+FIELDS = {"user.info.basic": "open_id,union_id,display_name", "user.info.profile": "username"}
+
+
+def authorize(app: App, scopes: Sequence[str], state: str, _challenge: str) -> str:
+    query = {
+        "client_key": app.client_id,
+        "response_type": "code",
+        "scope": ",".join(scopes),
+        "redirect_uri": app.redirect_uri,
+        "state": state,
+    }
+    return f"{app.url('www', '/v2/auth/authorize/')}?{urlencode(query)}"
+
+
+def _client(app: App) -> dict[str, str]:
+    return {"client_key": app.client_id, "client_secret": app.client_secret}
+
+
+def _secrets(token: Mapping[str, Any]) -> dict[str, str]:
+    kept = {name: token.get(name) for name in ("access_token", "refresh_token")}
+    return {name: value for name, value in kept.items() if isinstance(value, str) and value}
+
+
+def connect(app: App, code: str, _verifier: str) -> Steps[list[Account]]:
+    form = _client(app) | {"code": code, "grant_type": "authorization_code", "redirect_uri": app.redirect_uri}
+    token = token_of((yield Request("POST", app.url("api", "/v2/oauth/token/"), form=form)), "exchanging the code")
+    scopes = [scope for scope in str(token.get("scope") or "").split(",") if scope]
+    fields = ",".join(names for scope, names in FIELDS.items() if scope in scopes)
+    if not fields:
+        raise Problem("lacking", "The profile may not be read; connect again and leave all boxes ticked.")
+    url = app.url("api", "/v2/user/info/")
+    answer = yield Request("GET", url, {"fields": fields}, headers=bearer(token["access_token"]))
+    user = answered(answer, "reading the profile").get("data", {}).get("user", {})
+    account = text(token.get("open_id")) or text(user.get("open_id"))
+    profile = {"display_name": user.get("display_name"), "union_id": user.get("union_id")}
+    return [
+        Account(
+            account,
+            str(user.get("username") or user.get("display_name") or ""),
+            scopes,
+            _secrets(token),
+            (),
+            profile,
+            seconds(token.get("expires_in")),
+            seconds(token.get("refresh_expires_in")),
+        )
+    ]
+
+
+def refresh(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
+    form = _client(app) | {"grant_type": "refresh_token", "refresh_token": secrets["refresh_token"]}
+    answer = yield Request("POST", app.url("api", "/v2/oauth/token/"), form=form)
+    token = token_of(answer, "refreshing", spent=True)
+    return Renewed(_secrets(token), seconds(token.get("expires_in")), seconds(token.get("refresh_expires_in")))
+
+
+def revoke(app: App, secrets: Mapping[str, str]) -> Steps[None]:
+    yield Request("POST", app.url("api", "/v2/oauth/revoke/"), form=_client(app) | {"token": secrets["access_token"]})
+
+
+PLATFORM = Channel(
+    client_id=Variable("TIKTOK_CLIENT_KEY", "Developer portal: Manage apps, your app, Client key"),
+    client_secret=Variable("TIKTOK_CLIENT_SECRET", "Developer portal: Manage apps, your app, Client secret"),
+    base_url=Variable("TIKTOK_BASE_URL", "Only to point at a sandbox: http://127.0.0.1:8090/tiktok"),
+    hosts={"www": "https://www.tiktok.com", "api": "https://open.tiktokapis.com"},
+    scopes=SCOPES,
+    needed=("user.info.basic", "video.list"),
+    authorize=authorize,
+    connect=connect,
+    refresh=refresh,
+    revoke=revoke,
+    refreshes_with="refresh_token",
+    plan=Plan(),
+)

@@ -1,0 +1,93 @@
+"""Connecting an account of X: ``x.md`` 1. Its codes live 30 s, so the exchange happens inside the callback."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from publish.contract import Account, App, Channel, Plan, Problem, Renewed, Request, Steps, seconds, text
+from publish.oauth import answered, basic, bearer, token_of
+from schema.configuration import Variable
+
+SCOPES = ("tweet.read", "tweet.write", "users.read", "media.write", "offline.access")
+
+
+def authorize(app: App, scopes: Sequence[str], state: str, challenge: str) -> str:
+    query = {
+        "response_type": "code",
+        "client_id": app.client_id,
+        "redirect_uri": app.redirect_uri,
+        "scope": " ".join(scopes),
+        "state": state,
+        "code_challenge": challenge,
+        "code_challenge_method": "S256",
+    }
+    return f"{app.url('www', '/i/oauth2/authorize')}?{urlencode(query)}"
+
+
+def _token(app: App, form: Mapping[str, str]) -> Request:
+    """A confidential client names itself in the header, for refreshes too (``x.md`` 9.3)."""
+    headers = basic(app.client_id, app.client_secret)
+    return Request("POST", app.url("api", "/2/oauth2/token"), form=form, headers=headers)
+
+
+def _secrets(token: Mapping[str, Any]) -> dict[str, str]:
+    kept = {name: token.get(name) for name in ("access_token", "refresh_token")}
+    return {name: value for name, value in kept.items() if isinstance(value, str) and value}
+
+
+def connect(app: App, code: str, verifier: str) -> Steps[list[Account]]:
+    form = {
+        "grant_type": "authorization_code",
+        "code": code,
+        "redirect_uri": app.redirect_uri,
+        "code_verifier": verifier,
+    }
+    token = token_of((yield _token(app, form)), "exchanging the code")
+    if not token.get("refresh_token"):
+        raise Problem("lacking", "Access without an end was not granted; connect again and leave all boxes ticked.")
+    answer = yield Request("GET", app.url("api", "/2/users/me"), headers=bearer(token["access_token"]))
+    me = answered(answer, "reading the profile").get("data", {})
+    scopes = str(token.get("scope") or "").split()
+    return [
+        Account(
+            text(me.get("id")),
+            str(me.get("username") or ""),
+            scopes,
+            _secrets(token),
+            (),
+            {"name": me.get("name")},
+            seconds(token.get("expires_in")),
+        )
+    ]
+
+
+def refresh(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
+    """Single use: the old one, used again, ends the whole family (reported, ``x.md`` 9.2)."""
+    form = {"grant_type": "refresh_token", "refresh_token": secrets["refresh_token"]}
+    token = token_of((yield _token(app, form)), "refreshing", spent=True)
+    return Renewed(_secrets(token), seconds(token.get("expires_in")))
+
+
+def revoke(app: App, secrets: Mapping[str, str]) -> Steps[None]:
+    headers = basic(app.client_id, app.client_secret)
+    for name in ("refresh_token", "access_token"):
+        if name in secrets:
+            form = {"token": secrets[name]}
+            yield Request("POST", app.url("api", "/2/oauth2/revoke"), form=form, headers=headers)
+
+
+PLATFORM = Channel(
+    client_id=Variable("X_CLIENT_ID", "Developer console: your app, Keys and tokens, OAuth 2.0 Client ID"),
+    client_secret=Variable("X_CLIENT_SECRET", "Developer console: your app, Keys and tokens, OAuth 2.0 Client Secret"),
+    base_url=Variable("X_BASE_URL", "Only to point at a sandbox: http://127.0.0.1:8090/x"),
+    hosts={"www": "https://x.com", "api": "https://api.x.com"},
+    scopes=SCOPES,
+    needed=("tweet.read", "tweet.write", "users.read", "offline.access"),
+    authorize=authorize,
+    connect=connect,
+    refresh=refresh,
+    revoke=revoke,
+    refreshes_with="refresh_token",
+    plan=Plan(),
+    pkce=True,
+)

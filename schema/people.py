@@ -1,0 +1,76 @@
+"""Tenants, the keys that programs call with, and what was done by whom.
+
+Every table here and in ``schema/publishing.py`` has a row-level policy, forced on its owner too: without
+``landfall.tenant`` set for the transaction nothing is seen and nothing can be written. ``*`` is the worker, which
+serves them all. An install with one tenant never notices: its only one is made by the migration.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Identity,
+    Index,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, INET, JSONB
+
+from schema.log import Timestamp
+from schema.metadata import metadata
+
+DEFAULT_TENANT = "00000000-0000-7000-8000-000000000001"
+
+
+def tenant_id() -> Column[object]:
+    return Column("tenant_id", Uuid, ForeignKey("tenants.id"), nullable=False)
+
+
+def created_at() -> Column[object]:
+    return Column("created_at", Timestamp, nullable=False, server_default=func.now())
+
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    created_at(),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    tenant_id(),
+    Column("id", Uuid, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("key_sha256", LargeBinary, nullable=False, comment="of 256 random bits, so a fast digest is enough"),
+    Column("scopes", ARRAY(Text), nullable=False),
+    created_at(),
+    Column("last_used_at", Timestamp),
+    Column("revoked_at", Timestamp),
+    PrimaryKeyConstraint("tenant_id", "id"),
+    UniqueConstraint("tenant_id", "name"),
+    Index("ix_api_keys_key_sha256", "key_sha256"),
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    tenant_id(),
+    Column("id", BigInteger, Identity(always=True), nullable=False),
+    created_at(),
+    Column("actor", Text, nullable=False, comment="key:name, command, worker, or the platform that told us"),
+    Column("action", Text, nullable=False, comment="a verb in the past, such as connection.connected"),
+    Column("subject", Text, nullable=False, comment="what it was done to"),
+    Column("address", INET, comment="where from, where that is known"),
+    Column("detail", JSONB, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "id"),
+    CheckConstraint("action LIKE '%.%'", name="action"),
+)

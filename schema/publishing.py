@@ -1,0 +1,110 @@
+"""Connections to platforms: whose account, what was granted, how long it holds, and the sealed tokens."""
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+from schema.log import Timestamp
+from schema.metadata import metadata
+from schema.people import created_at, tenant_id
+
+connections = Table(
+    "connections",
+    metadata,
+    tenant_id(),
+    Column("id", Uuid, nullable=False),
+    Column("platform", Text, nullable=False),
+    Column("instance", Text, nullable=False, server_default="", comment="host, on platforms with many instances"),
+    Column("account_id", Text, nullable=False, comment="the platform's id that its webhooks name"),
+    Column(
+        "other_ids", ARRAY(Text), nullable=False, comment="further ids of the same account, such as app-scoped ones"
+    ),
+    Column("username", Text, nullable=False),
+    Column("scopes", ARRAY(Text), nullable=False, comment="as granted, not as asked for"),
+    Column("profile", JSONB, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, comment="why it needs a person, in words for that person"),
+    Column("authorized_at", Timestamp, nullable=False),
+    Column("access_expires_at", Timestamp, comment="as the platform said; NULL for a token without an end"),
+    Column("refresh_expires_at", Timestamp),
+    Column("refresh_due_at", Timestamp, comment="NULL where there is nothing to refresh"),
+    Column("refresh_failures", Integer, nullable=False, server_default=text("0")),
+    Column("lease_until", Timestamp, comment="somebody is refreshing it until then"),
+    Column("fence", Integer, nullable=False, server_default=text("0"), comment="which refresh may write"),
+    Column("disconnected_at", Timestamp),
+    created_at(),
+    PrimaryKeyConstraint("tenant_id", "id"),
+    UniqueConstraint("tenant_id", "platform", "instance", "account_id"),
+    CheckConstraint("state IN ('active', 'needs_reconnect', 'disconnected')", name="state"),
+    CheckConstraint("state <> 'needs_reconnect' OR reason IS NOT NULL", name="reason"),
+    Index("ix_connections_refresh_due_at", "refresh_due_at", postgresql_where=text("state = 'active'")),
+)
+
+connection_secrets = Table(
+    "connection_secrets",
+    metadata,
+    tenant_id(),
+    Column("connection_id", Uuid, nullable=False),
+    Column("field", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False, comment="publish/vault.py"),
+    Column("key_name", Text, nullable=False, comment="the key it is under, for rotation"),
+    PrimaryKeyConstraint("tenant_id", "connection_id", "field"),
+    ForeignKeyConstraint(
+        ["tenant_id", "connection_id"], ["connections.tenant_id", "connections.id"], ondelete="CASCADE"
+    ),
+    Index("ix_connection_secrets_key_name", "key_name"),
+)
+
+oauth_states = Table(
+    "oauth_states",
+    metadata,
+    tenant_id(),
+    Column("state_sha256", LargeBinary, nullable=False),
+    Column("platform", Text, nullable=False),
+    Column("instance", Text, nullable=False, server_default=""),
+    Column("session_sha256", LargeBinary, nullable=False, comment="of the browser or the key that began it"),
+    Column("sealed_verifier", LargeBinary, nullable=False),
+    Column("redirect_uri", Text, nullable=False),
+    Column("return_to", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    created_at(),
+    Column("expires_at", Timestamp, nullable=False),
+    Column("used_at", Timestamp, comment="when its code was sent to the platform, which is done once"),
+    Column("outcome", JSONB, comment="what came of it, for whoever comes back a second time"),
+    PrimaryKeyConstraint("tenant_id", "state_sha256"),
+)
+
+oauth_clients = Table(
+    "oauth_clients",
+    metadata,
+    tenant_id(),
+    Column("platform", Text, nullable=False),
+    Column("instance", Text, nullable=False),
+    Column("client_id", Text, nullable=False),
+    Column("sealed_secret", LargeBinary, nullable=False),
+    Column("redirect_uri", Text, nullable=False),
+    Column("scopes", ARRAY(Text), nullable=False),
+    created_at(),
+    PrimaryKeyConstraint("tenant_id", "platform", "instance"),
+    info={"about": "registered by ourselves, where an instance lets anybody"},
+)
+
+vault_canaries = Table(
+    "vault_canaries",
+    metadata,
+    Column("key_name", Text, primary_key=True),
+    Column("sealed", LargeBinary, nullable=False, comment="opens with the right key, and with no other"),
+    created_at(),
+)

@@ -1,0 +1,410 @@
+"""One contract over all platforms, against the sandbox: connect, deny, untick, replay, swap, refresh, revoke."""
+
+import asyncio
+import base64
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import asyncpg
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+import publish.platforms
+from ops.runtime.db import Pool, open_pool
+from ops.runtime.discovery import discover
+from ops.runtime.http import Client
+from ops.sandbox.client import Client as Sandbox
+from ops.sandbox.server import Server
+from publish import keys
+from publish.connecting import Flows
+from publish.contract import Channel
+from publish.driver import Outside
+from publish.refreshing import Refresher
+from publish.vault import LocalRing, Vault
+from publish.web import Views
+from schema.metadata import APP_ROLE
+from schema.people import DEFAULT_TENANT
+from tests.support import eventually
+
+CHANNELS = discover(publish.platforms, Channel)
+PLATFORMS = list(CHANNELS)
+KEYS = tuple(f"{name}:{base64.urlsafe_b64encode(bytes([n]) * 32).decode()}" for n, name in enumerate(("one", "two"), 1))
+INSTANCE = "social.example"
+LONG = {"instagram", "threads"}
+ROTATING = {"tiktok", "x"}
+UNTICKED = {
+    "facebook": "pages_manage_posts",
+    "instagram": "instagram_business_content_publish",
+    "mastodon": "write:statuses",
+    "threads": "threads_content_publish",
+    "tiktok": "video.list",
+    "x": "tweet.write",
+}
+
+
+@dataclass
+class Rig:
+    """Landfall's connections on one port, the sandbox on another, and a browser in between."""
+
+    server: Server
+    sandbox: Sandbox
+    url: str
+    http: aiohttp.ClientSession
+    key: str
+    pool: Pool
+    outside: Outside
+    flows: Flows
+    refresher: Refresher
+    connection: asyncpg.Connection
+
+    async def api(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
+        headers = {"Authorization": f"Bearer {self.key}"} | options.pop("headers", {})
+        async with (
+            aiohttp.ClientSession() as program,
+            program.request(method, self.url + path, headers=headers, **options) as response,
+        ):
+            return response.status, await response.json()
+
+    async def started(self, platform: str) -> str:
+        """The platform's consent page, reached as a browser does."""
+        query = {"instance": INSTANCE} if platform == "mastodon" else {}
+        status, found = await self.api("GET", f"/api/auth/{platform}", params=query)
+        assert status == 201, found
+        async with self.http.get(found["open"], allow_redirects=False) as response:
+            assert response.status == 302, await response.text()
+            return response.headers["Location"]
+
+    async def consented(self, platform: str, decision: str = "approve", untick: str = "") -> dict[str, str]:
+        account = {"facebook": "alice"}.get(platform, "shop")
+        found = await self.sandbox.consent(await self.started(platform), decision, account, untick)
+        assert isinstance(found, dict), found
+        return found
+
+    async def back(self, platform: str, query: dict[str, str], http: aiohttp.ClientSession | None = None) -> Any:
+        """The browser comes back; what it is told."""
+        middle = f"/{INSTANCE}" if platform == "mastodon" else ""
+        address = f"{self.url}/api/auth/{platform}{middle}/callback"
+        async with (http or self.http).get(address, params=query, headers={"Accept": "application/json"}) as response:
+            return await response.json()
+
+    async def connect(self, platform: str) -> list[str]:
+        outcome = await self.back(platform, await self.consented(platform))
+        assert outcome["ok"], outcome
+        ids: list[str] = outcome["connections"]
+        return ids
+
+    async def shown(self, id_: str) -> Any:
+        status, found = await self.api("GET", f"/api/connections/{id_}")
+        assert status == 200, found
+        return found
+
+    async def due(self) -> None:
+        await self.raw("UPDATE connections SET refresh_due_at = now() WHERE refresh_due_at IS NOT NULL")
+
+    async def raw(self, query: str, *arguments: Any) -> Any:
+        async with self.connection.transaction():
+            await self.connection.execute("SELECT set_config('landfall.tenant', '*', true)")
+            return await self.connection.fetch(query, *arguments)
+
+
+def variables(server: Server, url: str) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for name, channel in CHANNELS.items():
+        found[channel.base_url.name] = (f"{url}/{name}",)
+        application = server.world.platforms[name].application()
+        if channel.client_id is not None and channel.client_secret is not None:
+            found[channel.client_id.name] = (application[0],)
+            found[channel.client_secret.name] = (application[1],)
+    return found
+
+
+@pytest.fixture
+async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
+    server = Server(seed=5)
+    sandbox_server = TestServer(server.app())
+    await sandbox_server.start_server()
+    sandbox_url = str(sandbox_server.make_url("")).rstrip("/")
+    async with (
+        await open_pool(database, "publish", 10, role=APP_ROLE, wait_seconds=20) as pool,
+        Client(frozenset({sandbox_url.removeprefix("http://")})) as client,
+        aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http,
+    ):
+        app = web.Application()
+        running = TestServer(app)
+        await running.start_server(access_log=None)
+        url = str(running.make_url("")).rstrip("/")
+        await running.close()
+        outside = Outside(CHANNELS, variables(server, sandbox_url), client, url)
+        vault = Vault(LocalRing(KEYS))
+        flows = Flows(pool, vault, outside)
+        app = web.Application()
+        Views(pool, flows, secure=False).add_to(app)
+        running = TestServer(app, port=int(url.rpartition(":")[2]))
+        await running.start_server()
+        sandbox = Sandbox(http, sandbox_url)
+        for name in PLATFORMS:
+            if name != "mastodon":
+                await sandbox.wish("redirects", platform=name, redirect_uri=outside.redirect_uri(name, ""))
+        key = await keys.create(pool, DEFAULT_TENANT, "tests", keys.SCOPES, "tests")
+        refresher = Refresher(pool, vault, outside)
+        yield Rig(server, sandbox, url, http, key, pool, outside, flows, refresher, connection)
+        await running.close()
+    await sandbox_server.close()
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+async def test_account_is_connected_with_what_was_granted_and_only_ciphertext_is_kept(rig: Rig, platform: str) -> None:
+    ids = await rig.connect(platform)
+    found = await rig.shown(ids[0])
+    assert (found["platform"], found["state"]) == (platform, "active")
+    assert set(CHANNELS[platform].needed) <= set(found["scopes"])
+    sealed = await rig.raw("SELECT sealed FROM connection_secrets")
+    assert sealed
+    world = rig.server.world.platforms[platform]
+    kept = [getattr(world, name, None) for name in ("tokens", "access", "refresh", "refreshes")]
+    held = [secret for tokens in kept if isinstance(tokens, dict) for secret in tokens]
+    assert held
+    for table in ("connection_secrets", "connections", "oauth_states", "oauth_clients", "audit_log", "api_keys"):
+        everything = str(await rig.raw(f"SELECT * FROM {table}"))
+        assert not [secret for secret in (*held, rig.key) if secret in everything], table
+    actions = [row["action"] for row in await rig.raw("SELECT action FROM audit_log ORDER BY id")]
+    assert actions == ["key.created", *["connection.connected"] * len(ids)]
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+async def test_person_may_refuse_and_nothing_is_stored(rig: Rig, platform: str) -> None:
+    outcome = await rig.back(platform, await rig.consented(platform, decision="deny"))
+    assert (outcome["ok"], outcome["kind"]) == (False, "denied")
+    assert (await rig.api("GET", "/api/connections"))[1] == {"connections": []}
+    assert await rig.raw("SELECT 1 FROM connection_secrets") == []
+
+
+@pytest.mark.parametrize(("platform", "scope"), UNTICKED.items())
+async def test_grant_that_cannot_do_the_job_is_refused_with_what_to_tick(rig: Rig, platform: str, scope: str) -> None:
+    outcome = await rig.back(platform, await rig.consented(platform, untick=scope))
+    assert (outcome["ok"], outcome["kind"]) == (False, "lacking"), outcome
+    assert scope in outcome["says"]
+    assert await rig.raw("SELECT 1 FROM connections") == []
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+async def test_second_callback_sees_the_first_ones_result_and_the_code_is_spent_once(rig: Rig, platform: str) -> None:
+    query = await rig.consented(platform)
+    outcomes = await asyncio.gather(*(rig.back(platform, query) for _ in range(4)))
+    assert all(outcome == outcomes[0] and outcome["ok"] for outcome in outcomes)
+    assert await rig.back(platform, query) == outcomes[0]
+    calls = [c["path"] for c in await rig.sandbox.ledger("call", platform=platform) if "token" in c["path"].lower()]
+    exchanges = [path for path in calls if re.search(r"oauth/(access_)?token|oauth2/token|accessToken", path)]
+    assert len(exchanges) == (2 if platform == "facebook" else 1), "one code, and Facebook's long token"
+
+
+async def test_state_of_another_platform_browser_or_time_is_refused_and_nothing_is_stored(rig: Rig) -> None:
+    query = await rig.consented("x")
+    mixed = await rig.back("tiktok", query)
+    assert "another platform" in mixed["says"]
+    async with aiohttp.ClientSession() as stranger:
+        assert "another browser" in (await rig.back("x", query, stranger))["says"]
+    assert "not a link of ours" in (await rig.back("x", query | {"state": "made up"}))["says"]
+    await rig.raw("UPDATE oauth_states SET expires_at = now() - interval '1 second'")
+    assert "took too long" in (await rig.back("x", query))["says"]
+    assert await rig.raw("SELECT 1 FROM connections") == []
+    assert [call["path"] for call in await rig.sandbox.ledger("call", platform="x") if "token" in call["path"]] == []
+
+
+async def test_wrong_wishes_are_refused_before_any_browser_sees_them(rig: Rig) -> None:
+    for path, query, status, said in (
+        ("/api/auth/myspace", {}, 400, "known are facebook"),
+        ("/api/auth/x", {"return_to": "https://evil.example/"}, 400, "return_to must be one of"),
+        ("/api/auth/x", {"return_to": "//evil.example"}, 400, "return_to must be one of"),
+        ("/api/auth/mastodon", {"instance": "127.0.0.1"}, 503, ""),
+        ("/api/auth/mastodon", {"instance": "evil.example/path"}, 400, "host of your server"),
+        ("/api/auth/mastodon", {"instance": "user@evil.example"}, 400, "host of your server"),
+        ("/api/auth/mastodon", {"instance": ""}, 400, "host of your server"),
+    ):
+        if query.get("instance") == "127.0.0.1":
+            continue  # an address is a host name by its letters; the connector is what refuses it
+        found, answer = await rig.api("GET", path, params=query)
+        assert (found, answer["retry"]) == (status, False), answer
+        assert said in answer["message"]
+        assert answer["remedy"]
+    status, answer = await rig.api("GET", "/api/connections", headers={"Authorization": "Bearer lf_wrong"})
+    assert (status, answer["error"]) == (401, "unauthorized")
+    reader = await keys.create(rig.pool, DEFAULT_TENANT, "reader", ["connections:read"], "tests")
+    status, answer = await rig.api("GET", "/api/auth/x", headers={"Authorization": f"Bearer {reader}"})
+    assert (status, answer["error"]) == (403, "forbidden")
+    assert await keys.revoke(rig.pool, DEFAULT_TENANT, "reader", "tests")
+    status, _ = await rig.api("GET", "/api/connections", headers={"Authorization": f"Bearer {reader}"})
+    assert status == 401
+
+
+async def test_platform_that_is_not_configured_says_which_variables_are_missing(rig: Rig) -> None:
+    bare = Flows(rig.pool, Vault(LocalRing(KEYS)), Outside(CHANNELS, {}, rig.outside.client, rig.url))
+    with pytest.raises(Exception, match="X_CLIENT_ID and X_CLIENT_SECRET is not set"):
+        await bare.start("x", "", DEFAULT_TENANT, "tests", "/")
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+async def test_reconnecting_finds_the_same_account(rig: Rig, platform: str) -> None:
+    first = await rig.connect(platform)
+    await rig.raw("UPDATE connections SET state = 'needs_reconnect', reason = 'a test'")
+    assert await rig.connect(platform) == first
+    found = await rig.shown(first[0])
+    assert (found["state"], found["reason"]) == ("active", None)
+
+
+@pytest.mark.parametrize("platform", sorted(set(PLATFORMS) - {"linkedin"}))
+async def test_twenty_who_want_one_refresh_make_one_call(rig: Rig, platform: str) -> None:
+    ids = await rig.connect(platform)
+    await rig.sandbox.wish("clock", jump=86_400 + 1 if platform in LONG else 60)
+    before = len(await rig.sandbox.ledger("call", platform=platform))
+    await rig.due()
+    outcomes = await asyncio.gather(*(rig.refresher.refresh(ids[0]) for _ in range(20)))
+    assert sorted(outcomes) == ["leased"] * 19 + ["refreshed"]
+    assert len(await rig.sandbox.ledger("call", platform=platform)) == before + 1
+    assert (await rig.shown(ids[0]))["state"] == "active"
+
+
+@pytest.mark.parametrize("platform", sorted(ROTATING))
+async def test_rotated_tokens_are_kept_and_work_again(rig: Rig, platform: str) -> None:
+    ids = await rig.connect(platform)
+    for _ in range(3):
+        await rig.due()
+        assert await rig.refresher.refresh(ids[0]) == "refreshed"
+    fates = [entry["fate"] for entry in await rig.sandbox.ledger("token", platform=platform, use="refresh")]
+    assert fates == ["rotated"] * 3 + ["live"]
+
+
+@pytest.mark.parametrize("platform", sorted(set(PLATFORMS) - {"linkedin"}))
+async def test_revoked_account_needs_a_person_at_once_and_is_said_to_once(rig: Rig, platform: str) -> None:
+    ids = await rig.connect(platform)
+    account = {"facebook": "alice"}.get(platform, "shop")
+    await rig.sandbox.wish("act", platform=platform, what="revoke", account=account)
+    await rig.sandbox.wish("clock", jump=86_400 + 1)
+    for _ in range(3):
+        await rig.due()
+        await rig.refresher.refresh(ids[0])
+    found = await rig.shown(ids[0])
+    assert found["state"] == "needs_reconnect"
+    assert "connect the account again" in found["reason"]
+    notices = await rig.raw(
+        "SELECT 1 FROM audit_log WHERE action = 'connection.needs_reconnect' AND subject = $1", ids[0]
+    )
+    assert len(notices) == 1
+    assert await rig.connect(platform) == ids
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 500},
+        {"status": 503, "spoil": "html"},
+        {"status": 429, "body": {"error": "rate"}},
+        {"drop": True},
+        {"status": 200, "body": {"surprise": True}},
+    ],
+)
+@pytest.mark.parametrize("platform", ["instagram", "tiktok", "x"])
+async def test_trouble_disconnects_nobody_and_waits_longer_each_time(
+    rig: Rig, platform: str, fault: dict[str, Any]
+) -> None:
+    ids = await rig.connect(platform)
+    await rig.sandbox.wish("clock", jump=86_400 + 1 if platform in LONG else 60)
+    await rig.sandbox.wish("faults", platform=platform, times=0, **fault)
+    pauses = []
+    for _ in range(3):
+        await rig.due()
+        assert await rig.refresher.refresh(ids[0]) == "failed"
+        [row] = await rig.raw("SELECT extract(epoch FROM refresh_due_at - now())::float8 AS s FROM connections")
+        pauses.append(row["s"])
+    assert pauses == sorted(pauses)
+    assert max(pauses) <= 1800
+    assert (await rig.shown(ids[0]))["state"] == "active"
+    async with rig.http.delete(f"{rig.sandbox.url}/_sandbox/faults"):
+        pass
+    await rig.due()
+    assert await rig.refresher.refresh(ids[0]) == "refreshed"
+
+
+async def test_answer_without_a_refresh_token_keeps_the_old_one_and_lives_are_taken_as_given(rig: Rig) -> None:
+    [id_] = await rig.connect("x")
+    held = await rig.raw("SELECT sealed FROM connection_secrets WHERE field = 'refresh_token'")
+    body = {"token_type": "bearer", "access_token": "another", "expires_in": 999}
+    await rig.sandbox.wish("faults", platform="x", endpoint="POST /2/oauth2/token", status=200, body=body)
+    await rig.due()
+    assert await rig.refresher.refresh(id_) == "refreshed"
+    assert await rig.raw("SELECT sealed FROM connection_secrets WHERE field = 'refresh_token'") == held
+    [row] = await rig.raw("SELECT extract(epoch FROM access_expires_at - now())::float8 AS s FROM connections")
+    assert 990 < row["s"] <= 999
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+async def test_disconnecting_revokes_there_forgets_the_secrets_here_and_keeps_the_row(rig: Rig, platform: str) -> None:
+    ids = await rig.connect(platform)
+    assert await rig.api("DELETE", f"/api/connections/{ids[0]}") == (200, {"disconnected": True})
+    found = await rig.shown(ids[0])
+    assert found["state"] == "disconnected"
+    assert await rig.raw("SELECT 1 FROM connection_secrets WHERE connection_id = $1::uuid", ids[0]) == []
+    assert (await rig.api("DELETE", f"/api/connections/{ids[0]}"))[0] == 404
+    if platform in ("instagram", "tiktok", "x", "mastodon", "linkedin"):
+        fates = {entry["fate"] for entry in await rig.sandbox.ledger("token", platform=platform)}
+        assert fates <= {"revoked", "refreshed"} or "revoked" in fates
+
+
+async def test_tenant_sees_nothing_of_another_and_without_one_nothing_is_seen(rig: Rig, database: str) -> None:
+    [id_] = await rig.connect("tiktok")
+    other = "00000000-0000-7000-8000-000000000002"
+    await rig.connection.execute("INSERT INTO tenants (id, name) VALUES ($1::uuid, 'other')", other)
+    key = await keys.create(rig.pool, other, "theirs", keys.SCOPES, "tests")
+    headers = {"Authorization": f"Bearer {key}"}
+    assert await rig.api("GET", "/api/connections", headers=headers) == (200, {"connections": []})
+    for method in ("GET", "DELETE"):
+        theirs = await rig.api(method, f"/api/connections/{id_}", headers=headers)
+        nobodys = await rig.api(method, f"/api/connections/{other}", headers=headers)
+        assert theirs == nobodys
+        assert theirs[0] == 404
+    for table in ("connections", "connection_secrets", "oauth_states", "oauth_clients", "audit_log", "api_keys"):
+        assert await rig.connection.fetchval(f"SELECT count(*) FROM {table}") == 0, "the owner is held to it too"
+
+
+async def test_every_table_of_tenants_has_a_policy_and_names_its_tenant_in_every_unique_key(
+    connection: asyncpg.Connection,
+) -> None:
+    """What a new table forgets fails here, and not at a customer's."""
+    tables = await connection.fetch(
+        """
+        SELECT c.oid, c.relname, c.relrowsecurity AND c.relforcerowsecurity AS held,
+            EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid) AS policy
+        FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id'
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'"""
+    )
+    assert len(tables) >= 6
+    assert [row["relname"] for row in tables if not (row["held"] and row["policy"])] == []
+    keyed = await connection.fetch(
+        """
+        SELECT i.indexrelid::regclass::text AS name FROM pg_index i
+        WHERE i.indisunique AND i.indrelid = ANY($1::oid[]) AND NOT EXISTS (
+            SELECT FROM pg_attribute a WHERE a.attrelid = i.indrelid AND a.attname = 'tenant_id'
+                AND a.attnum = ANY(i.indkey))""",
+        [row["oid"] for row in tables],
+    )
+    assert keyed == []
+
+
+async def test_sweep_refreshes_what_is_due_by_itself(rig: Rig) -> None:
+    ids = [id_ for platform in ("tiktok", "x", "mastodon") for id_ in await rig.connect(platform)]
+    await rig.due()
+    stop = asyncio.Event()
+    sweeping = asyncio.create_task(rig.refresher.sweep(stop))
+
+    async def done() -> bool:
+        rows = await rig.raw("SELECT 1 FROM connections WHERE refresh_due_at <= now()")
+        return not rows
+
+    await eventually(done, 10)
+    stop.set()
+    await sweeping
+    assert {(await rig.shown(id_))["state"] for id_ in ids} == {"active"}
