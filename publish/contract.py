@@ -12,6 +12,11 @@ from schema.configuration import Variable
 
 T = TypeVar("T")
 
+VAULT_KEYS = Variable(
+    "LANDFALL_VAULT_KEYS",
+    "Keys for tokens at rest, as name:key, the one to seal with first; `landfall vault key` makes one",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Request:

@@ -16,12 +16,8 @@ from typing import Protocol
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from schema.configuration import Variable
+from publish.contract import VAULT_KEYS as KEYS
 
-KEYS = Variable(
-    "LANDFALL_VAULT_KEYS",
-    "Keys for tokens at rest, as name:key, the one to seal with first; `landfall vault key` makes one",
-)
 KEY_BYTES, NONCE_BYTES, TAG_BYTES = 32, 12, 16
 VERSION = 1
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,32}")

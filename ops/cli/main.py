@@ -249,6 +249,67 @@ def sandbox(
     run(program(host, port, seed, remember, room, pace, speed, state))
 
 
+@main.group()
+def vault() -> None:
+    """The keys that tokens are kept under."""
+
+
+@vault.command("key")
+def vault_key() -> None:
+    """Print a new key, for the front of LANDFALL_VAULT_KEYS."""
+    from publish.vault import new_key
+
+    click.echo(new_key())
+
+
+@vault.command("status")
+def vault_status() -> None:
+    """How many secrets are under each key; a key can go when it has none."""
+    from ops.cli.vault import status
+
+    run(status(load()))
+
+
+@vault.command("rotate")
+def vault_rotate() -> None:
+    """Bring every secret under the first key, while everything goes on. Run it again if it was stopped."""
+    from ops.cli.vault import rotate
+
+    run(rotate(load()))
+
+
+@main.group()
+def key() -> None:
+    """API keys for programs."""
+
+
+@key.command("create")
+@click.argument("name")
+@click.option("--scope", "scopes", multiple=True, help="connections:read, connections:write; both if none is named.")
+def key_create(name: str, scopes: tuple[str, ...]) -> None:
+    """Make a key and show it, for the only time."""
+    from ops.cli.keys import create
+
+    run(create(load(), name, scopes))
+
+
+@key.command("list")
+def key_list() -> None:
+    """The keys there are, and when each was last used."""
+    from ops.cli.keys import show
+
+    run(show(load()))
+
+
+@key.command("revoke")
+@click.argument("name")
+def key_revoke(name: str) -> None:
+    """End a key, at once."""
+    from ops.cli.keys import revoke
+
+    run(revoke(load(), name))
+
+
 @main.command()
 @click.option("--directory", type=click.Path(path_type=Path), help="Where the servers keep their data.")
 @click.option("--pace", default=20.0, show_default=True, type=click.FloatRange(0, 2000), help="Deliveries a second.")

@@ -1,8 +1,10 @@
 """`landfall serve`: the web process."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
+from aiohttp import web
 
 from ingest.app import LANE, build
 from ingest.committer import Committer
@@ -16,10 +18,49 @@ from ops.runtime.queue import open_bell
 from ops.runtime.settings import Configuration
 from schema.revision import HEAD
 
+PUBLISH_CONNECTIONS = 4
+"""For people who connect accounts: they are few, and no webhook waits behind them."""
+
 log = structlog.get_logger()
 
 COMMIT_CONNECTIONS = 2
 """One lane commits; the second replaces its connection while a broken one is being given up."""
+
+
+@asynccontextmanager
+async def connecting(configuration: Configuration, app: web.Application) -> AsyncIterator[None]:
+    """The addresses for connecting accounts; without a key for their tokens, one that says what is missing."""
+    settings = configuration.settings
+    if not configuration.variables["LANDFALL_VAULT_KEYS"]:
+        for path in ("/api/auth/{rest:.*}", "/api/connections{rest:.*}"):
+            app.router.add_route("*", path, _unconfigured)
+        yield
+        return
+    from ops.cli.outside import built
+    from publish.connecting import Flows
+    from publish.web import Views
+
+    async with (
+        await open_pool(
+            settings.database_url.get_secret_value(),
+            "publish",
+            PUBLISH_CONNECTIONS,
+            role=settings.landfall_database_role,
+            pgbouncer=settings.landfall_pgbouncer,
+            statement_seconds=5,
+        ) as pool,
+        built(configuration, pool) as found,
+    ):
+        flows = Flows(pool, found.vault, found.outside)
+        Views(pool, flows, secure=settings.landfall_public_url.startswith("https://")).add_to(app)
+        yield
+
+
+async def _unconfigured(_: web.Request) -> web.Response:
+    remedy = "make a key with `landfall vault key`, set LANDFALL_VAULT_KEYS to it and start `landfall serve` again"
+    message = "No account can be connected: there is no key to keep its tokens under."
+    body = {"error": "not_configured", "message": message, "retry": False, "remedy": remedy}
+    return web.json_response(body, status=503)
 
 
 async def serve(configuration: Configuration) -> int:
@@ -36,6 +77,7 @@ async def serve(configuration: Configuration) -> int:
             dsn, "ingest-samples", 1, role=role, pgbouncer=bounced, wait_seconds=0.05, statement_seconds=1
         ) as samples,
         await open_pool(dsn, "ingest-health", 1, role=role, pgbouncer=bounced, statement_seconds=2) as health_pool,
+        AsyncExitStack() as stack,
     ):
         bell = open_bell(None if settings.redis_url is None else settings.redis_url.get_secret_value())
         receiver = Receiver(
@@ -62,6 +104,7 @@ async def serve(configuration: Configuration) -> int:
             return await check_database(health_pool, HEAD) | {"keys": keys}
 
         app = build(receiver)
+        await stack.enter_async_context(connecting(configuration, app))
         health.add_routes(app, readiness)
         public = await wiring.listen(app, "HTTP", settings.landfall_http_host, settings.landfall_http_port)
         internal = await wiring.listen(

@@ -23,8 +23,14 @@ import click
 from ingest.contract import Webhook
 from ops.cli import wiring
 from ops.cli.migrate import migrate
+from ops.runtime.db import open_pool
 from ops.runtime.embedded import Postgres, Redis, Server, free_port, redis_server
 from ops.sandbox.client import Client
+from publish import keys
+from publish.contract import VAULT_KEYS, Channel
+from publish.vault import new_key
+from schema.metadata import APP_ROLE
+from schema.people import DEFAULT_TENANT
 
 GRACE_SECONDS = 15.0
 
@@ -44,7 +50,8 @@ class Stack:
     worker_port: int
     sandbox_port: int
     simulated: list[str]
-    """The platforms that nobody configured."""
+    """The platforms whose webhooks nobody configured."""
+    api_key: str = ""
     children: dict[str, Server] = field(default_factory=dict)
 
     @property
@@ -81,8 +88,11 @@ async def stack(directory: Path, environ: Mapping[str, str]) -> AsyncIterator[St
             redis = Redis.at(directory / "redis", port=6379)
             await _start(started, redis)
             environment["REDIS_URL"] = redis.url
+        channels = wiring.channels()
         simulated = [name for name, webhook in wiring.webhooks().items() if not _configured(webhook, environment)]
-        environment |= _development_secrets(directory / "secrets.json", environment)
+        connectable = [name for name, channel in channels.items() if not _configured(channel, environment)]
+        made = _development_secrets(directory / "secrets.json", environment)
+        environment |= made
         await asyncio.to_thread(migrate, environment["DATABASE_URL"])
         running = Stack(
             directory,
@@ -93,17 +103,47 @@ async def stack(directory: Path, environ: Mapping[str, str]) -> AsyncIterator[St
             free_port(8090),
             simulated,
         )
-        for name, command, port in (("web", "serve", running.metrics_port), ("worker", "work", running.worker_port)):
-            ports = {"LANDFALL_HTTP_PORT": str(running.http_port), "LANDFALL_METRICS_PORT": str(port)}
-            _spawn(started, running, name, [command], environment | ports)
-        if simulated:
+        environment.setdefault("LANDFALL_PUBLIC_URL", running.url)
+        running.api_key = await _api_key(directory / "secrets.json", environment["DATABASE_URL"])
+        if simulated or connectable:
             seed = str(int(time.time()))  # the same ids with other words would be two worlds in one log
             command_ = ["sandbox", "--port", str(running.sandbox_port), "--seed", seed]
             _spawn(started, running, "sandbox", command_, {"PATH": environment.get("PATH", "")})
-        await _ready(running)
-        if simulated:
-            await _connect(running)
+            await _ready(running, [f"{running.sandbox}/_sandbox/mail"])
+            await _point(running, connectable)
+        for name, command, port in (("web", "serve", running.metrics_port), ("worker", "work", running.worker_port)):
+            ports = {"LANDFALL_HTTP_PORT": str(running.http_port), "LANDFALL_METRICS_PORT": str(port)}
+            _spawn(started, running, name, [command], environment | ports)
+        await _ready(
+            running, [f"http://127.0.0.1:{port}/readyz" for port in (running.metrics_port, running.worker_port)]
+        )
+        await _connect(running)
         yield running
+
+
+async def _api_key(made: Path, dsn: str) -> str:
+    """One for whoever tries things here, made the first time."""
+    kept = json.loads(made.read_text())  # noqa: ASYNC240  nothing else runs yet
+    if "api key" not in kept:
+        async with await open_pool(dsn, "keys", 1, role=APP_ROLE) as pool:
+            kept["api key"] = await keys.create(pool, DEFAULT_TENANT, "make up", keys.SCOPES, "command")
+        made.write_text(json.dumps(kept, indent=2))  # noqa: ASYNC240
+    return str(kept["api key"])
+
+
+async def _point(running: Stack, connectable: list[str]) -> None:
+    """Let accounts be connected in the sandbox, wherever nobody configured the real platform."""
+    async with aiohttp.ClientSession() as http:
+        client = Client(http, running.sandbox)
+        platforms = (await client.world())["platforms"]
+        for name in connectable:
+            channel = wiring.channels()[name]
+            running.environment[channel.base_url.name] = f"{running.sandbox}/{name}"
+            known = (channel.client_id, channel.client_secret)
+            for variable, value in zip(known, platforms[name]["application"], strict=True):
+                if variable is not None:
+                    running.environment.setdefault(variable.name, value)
+            await client.wish("redirects", platform=name, redirect_uri=f"{running.url}/api/auth/{name}/callback")
 
 
 def _spawn(
@@ -115,9 +155,9 @@ def _spawn(
     running.children[name] = child
 
 
-def _configured(webhook: Webhook, environment: Mapping[str, str]) -> bool:
+def _configured(platform: Webhook | Channel, environment: Mapping[str, str]) -> bool:
     """Whether somebody gave one of a platform's variables."""
-    return any(environment.get(v.name) or environment.get(f"{v.name}_FILE") for v in webhook.variables)
+    return any(environment.get(v.name) or environment.get(f"{v.name}_FILE") for v in platform.variables)
 
 
 async def _connect(running: Stack) -> None:
@@ -161,24 +201,25 @@ def _only_one(directory: Path) -> Iterator[None]:
 def _development_secrets(path: Path, environment: Mapping[str, str]) -> dict[str, str]:
     """Secrets made up once for whatever is not configured, so that nothing has to be switched off to try it."""
     made: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
-    for variable in wiring.variables():
-        made.setdefault(variable.name, secrets.token_hex(16))
+    for webhook in wiring.webhooks().values():
+        for variable in webhook.variables:
+            made.setdefault(variable.name, secrets.token_hex(16))
+    made.setdefault(VAULT_KEYS.name, new_key())
     path.touch(mode=0o600)
     path.write_text(json.dumps(made, indent=2))
-    # An app has a client key that its events name, and the sandbox's is not the configured one.
-    unset = {name: value for name, value in made.items() if not environment.get(name) and not name.endswith("_KEY")}
+    # An app has a client key that its events name, and the sandbox's is not one to make up.
+    wanted = {name: value for name, value in made.items() if not name.endswith(("_KEY", " key"))}
+    unset = {name: value for name, value in wanted.items() if not environment.get(name)}
     return {name: value for name, value in unset.items() if not environment.get(f"{name}_FILE")}
 
 
-async def _ready(running: Stack, seconds: float = 30.0) -> None:
+async def _ready(running: Stack, wanted: list[str], seconds: float = 30.0) -> None:
     end = time.monotonic() + seconds
     async with aiohttp.ClientSession() as client:
         while time.monotonic() < end:
             if name := running.died():
                 raise running.children[name].failed(f"the {name} process")
             ready = 0
-            wanted = [f"http://127.0.0.1:{port}/readyz" for port in (running.metrics_port, running.worker_port)]
-            wanted += [f"{running.sandbox}/_sandbox/mail"] if running.simulated else []
             for url in wanted:
                 with suppress(aiohttp.ClientError, TimeoutError):
                     async with client.get(url) as response:
@@ -186,4 +227,5 @@ async def _ready(running: Stack, seconds: float = 30.0) -> None:
             if ready == len(wanted):
                 return
             await asyncio.sleep(0.1)
-    raise running.children["web"].failed("the web process")
+    name = next(reversed(running.children))
+    raise running.children[name].failed(f"the {name} process")

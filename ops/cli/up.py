@@ -148,6 +148,7 @@ def _announce(running: Stack) -> None:
             "sandbox",
             f"{running.sandbox}/  stands in for {' and '.join(running.simulated)}" if running.simulated else "",
         ),
+        ("connect", f"curl -H 'Authorization: Bearer {running.api_key}' {running.url}/api/auth/tiktok"),
         ("health", f"{running.url}/readyz"),
         ("metrics", f"{host}/metrics  (web)   http://127.0.0.1:{running.worker_port}/metrics  (worker)"),
         ("database", f"psql '{running.dsn}'"),

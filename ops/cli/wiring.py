@@ -16,6 +16,7 @@ from ops.runtime.settings import Configuration, ConfigurationError
 from schema.configuration import Variable
 
 if TYPE_CHECKING:
+    from publish.contract import Channel
     from sync.contract import Projection
 
 
@@ -34,10 +35,21 @@ def projections() -> "Mapping[str, Projection]":
     return discover(sync.platforms, Projection)
 
 
+def channels() -> "Mapping[str, Channel]":
+    import publish.platforms
+    from publish.contract import Channel
+
+    return discover(publish.platforms, Channel)
+
+
 def variables() -> list[Variable]:
-    """Every variable that some platform reads, once each, in the platforms' order."""
+    """Every variable that some platform reads, once each, in the platforms' order; the vault's keys last."""
+    from publish.contract import VAULT_KEYS
+
     found = {variable.name: variable for webhook in webhooks().values() for variable in webhook.variables}
-    return list(found.values())
+    for channel in channels().values():
+        found = {variable.name: variable for variable in channel.variables} | found
+    return [*found.values(), VAULT_KEYS]
 
 
 def configuration() -> Configuration:

@@ -1,8 +1,9 @@
 """`landfall work`: the worker process. arq wakes it; PostgreSQL tells it what there is to do."""
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -16,10 +17,35 @@ from schema.revision import HEAD
 from sync import store
 from sync.worker import SWEEP_LANES, Projector, watch_backlog
 
+if TYPE_CHECKING:
+    from publish.refreshing import Refresher
+
 STATEMENT_SECONDS = 5
 """A thousand events take a small part of this. A peer that is gone without a word is found out by it."""
 
 log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def refreshing(configuration: Configuration) -> "AsyncIterator[Refresher]":
+    """What keeps the connected accounts connected."""
+    from ops.cli.outside import built
+    from publish.refreshing import AT_ONCE, Refresher
+
+    settings = configuration.settings
+    async with (
+        await open_pool(
+            settings.database_url.get_secret_value(),
+            "publish",
+            AT_ONCE,
+            role=settings.landfall_database_role,
+            pgbouncer=settings.landfall_pgbouncer,
+            wait_seconds=5,
+            statement_seconds=STATEMENT_SECONDS,
+        ) as pool,
+        built(configuration, pool) as found,
+    ):
+        yield Refresher(pool, found.vault, found.outside)
 
 
 async def work(configuration: Configuration) -> int:
@@ -43,6 +69,7 @@ async def work(configuration: Configuration) -> int:
             settings=store.PLANNER,
         ) as pool,
         await open_pool(dsn, "sync-health", 2, role=role, pgbouncer=bounced, statement_seconds=5) as health_pool,
+        AsyncExitStack() as stack,
     ):
         projector = Projector(pool, wiring.projections(), tries=settings.landfall_event_tries)
 
@@ -57,6 +84,9 @@ async def work(configuration: Configuration) -> int:
             asyncio.create_task(projector.sweep(stop), name="sweep"),
             asyncio.create_task(watch_backlog(health_pool, stop), name="backlog"),
         ]
+        if configuration.variables["LANDFALL_VAULT_KEYS"]:
+            refresher = await stack.enter_async_context(refreshing(configuration))
+            tasks.append(asyncio.create_task(refresher.sweep(stop), name="refresh"))
         bells = []
         if settings.redis_url is not None:
             url = settings.redis_url.get_secret_value()

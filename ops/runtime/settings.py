@@ -48,6 +48,11 @@ class Settings(BaseSettings):
     landfall_data_dir: Path = Field(default=Path(".landfall"), description="where `make up` keeps its servers")
     landfall_http_host: str = Field(default="127.0.0.1", description="address the web process listens on")
     landfall_http_port: int = Field(default=8080, ge=0, le=65535, description="port of the web process")
+    landfall_public_url: str = Field(
+        default="http://127.0.0.1:8080",
+        pattern=r"^https?://[^/?#]+$",
+        description="address of the web process as browsers and platforms know it; https anywhere but on one machine",
+    )
     landfall_metrics_host: str = Field(default="127.0.0.1", description="address of the internal port")
     landfall_metrics_port: int = Field(
         default=9464,

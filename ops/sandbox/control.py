@@ -160,6 +160,7 @@ class Control:
                 "dropped": world.office.dropped,
                 "platforms": {
                     name: {
+                        "application": platform.application(),
                         "callbacks": platform.callbacks,
                         "forms": {form: platform.chosen[form] for form in platform.forms},
                         "accounts": {account: platform.shown(account) for account in platform.people()},

@@ -141,14 +141,15 @@ async def test_denied_and_wrong_questions(stand: Stand) -> None:
         (64_000_001, 10_000_000, 6, None),
         (66_259_900, 10_000_000, 6, None),
         (158_008_374, 10_000_000, 15, None),
-        (3_999_999_999, 10_000_000, 399, None),
-        (4_000_000_001, 10_000_000, 400, "large"),
+        (4_294_967_296, 10_000_000, 429, None),
+        (4_294_967_297, 10_000_000, 429, "large"),
         (15_000_000, 10_000_000, 1, "size"),
         (10_485_760, 5_242_880, 2, None),
         (10_485_758, 5_242_879, 2, "size"),
         (128_000_002, 64_000_001, 2, "size"),
         (0, 0, 0, "positive"),
         (True, "1", None, "positive"),
+        (True, True, True, "positive"),
     ],
 )
 def test_chunks_follow_the_rules_to_the_byte(size: Any, chunk: Any, count: Any, problem: str | None) -> None:
@@ -245,6 +246,7 @@ async def test_addresses_are_pulled_from_owned_hosts_without_redirects(stand: St
             stand, secret, path, {"post_info": info, "source_info": {"source": "PULL_FROM_URL", "video_url": url}}
         )
 
+    assert (await pull("https://[broken/a.mp4"))["error"]["code"] == "invalid_param"
     foreign = await pull("https://cdn.example/a.mp4")
     assert (foreign["status"], foreign["error"]["code"]) == (403, "url_ownership_unverified")
     good = (await pull(f"{receiver.media}/clip.mp4"))["data"]["publish_id"]
@@ -265,6 +267,25 @@ async def test_addresses_are_pulled_from_owned_hosts_without_redirects(stand: St
     ):
         wrong = await post(stand, secret_, "post/publish/status/fetch/", {"publish_id": id_})
         assert (wrong["status"], wrong["error"]["code"]) == (400, code)
+
+
+async def test_pull_that_nobody_answers_ends_after_its_hour(stand: Stand) -> None:
+    secret = await connected(stand)
+    source = {"source": "PULL_FROM_URL", "video_url": "http://127.0.0.1:9/never.mp4"}
+    body = {"post_info": {"privacy_level": "SELF_ONLY", "title": "t"}, "source_info": source}
+    stand.server.world.sandbox.errands = _Nobody()
+    publish = (await post(stand, secret, "post/publish/video/init/", body))["data"]["publish_id"]
+    assert (await status(stand, secret, publish))["status"] == "PROCESSING_DOWNLOAD"
+    await stand.wish("clock", jump=3601)
+    fresh = await connected(stand)
+    assert (await status(stand, fresh, publish))["fail_reason"] == "video_pull_failed"
+
+
+class _Nobody(list[Any]):
+    """Errands that are never run, as those of a world that was put away."""
+
+    def append(self, _: Any) -> None:
+        pass
 
 
 async def test_photos_are_one_to_35_addresses_of_jpeg_or_webp(stand: Stand, receiver: Receiver) -> None:

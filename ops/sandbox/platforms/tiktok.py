@@ -43,13 +43,13 @@ LIMITS = {"creator_info": 20, "init": 6, "status": 30, "display": 600}
 
 # The pages do not say whether a megabyte is 10**6 or 2**20: only what both readings allow passes (tiktok.md 7.1).
 CHUNK = (5 * 2**20, 64 * 10**6)
-CHUNKS, VIDEO_BYTES = 1000, 4 * 10**9
+CHUNKS, VIDEO_BYTES = 1000, 4 * 2**30
 UPLOAD_LIFE, CODE_LIFE = timedelta(hours=1), timedelta(seconds=600)
 TITLE, PHOTO_TITLE, PHOTO_DESCRIPTION, PHOTOS = 2200, 90, 4000, 35
 SHOWN_TITLE = 150
 DAILY_POSTS, PENDING_SHARES = 15, 5
 DAY = timedelta(hours=24)
-PROCESSING_SECONDS, MODERATION_SECONDS = 20.0, 40.0
+PROCESSING_SECONDS, MODERATION_SECONDS, PULL_SECONDS = 20.0, 40.0, 3600.0
 
 FAILURES = (
     "file_format_check_failed",
@@ -251,7 +251,7 @@ class TikTok(Platform):
         self._asked(call)
         address, back = call.text("redirect_uri") or "", {"state": call.text("state") or ""}
         account, granted = call.text("account") or "", call.many("granted")
-        if call.text("decision") != "approve" or account not in self.creators:
+        if call.text("decision") != "approve" or account not in self.creators or not set(granted) <= set(SCOPES):
             denied = {"error": "access_denied", "error_description": "User denied the authorization"}
             return redirect(address, denied | back)
         code = f"{self.sandbox.secret(24)}*0!{self.sandbox.chance.randint(1000, 9999)}.va"  # they hold such characters
@@ -538,6 +538,7 @@ class TikTok(Platform):
             url = str(source.get("video_url") or "")
             self._check_owned(url)
             publish = self._made(f"v_{way}_url~v2-1.", account, "PROCESSING_DOWNLOAD", title, privacy)
+            self._plan(PULL_SECONDS, publish, "deadline")
             self.sandbox.errands.append(Errand(url, partial(self._pulled, publish.id, [])))
             return self._answer({"publish_id": publish.id})
         raise self._wrong("source_info.source must be FILE_UPLOAD or PULL_FROM_URL")
@@ -561,6 +562,7 @@ class TikTok(Platform):
             self._check_pending(account)
         publish = self._made("p_pub_url~v2-1.", account, "PROCESSING_DOWNLOAD", text, privacy)
         publish.photo = True
+        self._plan(PULL_SECONDS, publish, "deadline")
         self.sandbox.errands.append(Errand(str(urls[0]), partial(self._pulled, publish.id, urls[1:])))
         return self._answer({"publish_id": publish.id})
 
@@ -573,7 +575,10 @@ class TikTok(Platform):
         return publish
 
     def _check_owned(self, url: str) -> None:
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            raise self._wrong("The address is no address.") from None
         # This machine's own addresses stand in for verified ones: there is no domain to prove, and no certificate.
         if parts.hostname in ("127.0.0.1", "localhost"):
             return
@@ -668,7 +673,9 @@ class TikTok(Platform):
                 self._step(publish, step)
 
     def _step(self, publish: Publish, step: str) -> None:
-        if step == "processed" and not publish.final:
+        if step == "deadline" and publish.status == "PROCESSING_DOWNLOAD" and not publish.content:
+            self._fail(publish, "photo_pull_failed" if publish.photo else "video_pull_failed")
+        elif step == "processed" and not publish.final:
             if b"corrupt" in publish.content:
                 self._fail(publish, "file_format_check_failed")
             elif publish.privacy is None:
@@ -805,7 +812,7 @@ def _options(creator: Creator) -> list[str]:
 
 def _chunk_problem(size: Any, chunk: Any, count: Any) -> str | None:
     """What is wrong with a plan of chunks; None for one that is right (``tiktok.md`` 7.1)."""
-    if not all(isinstance(number, int) and number > 0 for number in (size, chunk, count)):
+    if not all(type(number) is int and number > 0 for number in (size, chunk, count)):
         return "video_size, chunk_size and total_chunk_count must be positive integers"
     if size > VIDEO_BYTES:
         return "The video is too large."

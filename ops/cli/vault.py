@@ -1,0 +1,40 @@
+"""`landfall vault`: what is under which key, and moving it."""
+
+import click
+
+from ops.cli.outside import vault_of
+from ops.runtime.db import open_pool
+from ops.runtime.settings import Configuration
+from publish import keeping
+from publish.vault import VaultError
+
+
+async def status(configuration: Configuration) -> None:
+    vault, settings = vault_of(configuration), configuration.settings
+    async with await open_pool(
+        settings.database_url.get_secret_value(), "vault", 1, role=settings.landfall_database_role
+    ) as pool:
+        found = await keeping.count(pool)
+    for name in sorted({*vault.names, *found}):
+        here = "seals" if name == vault.primary else "opens" if name in vault.names else "MISSING"
+        click.echo(f"{name}  {here}  {found[name]} secrets")
+
+
+async def rotate(configuration: Configuration) -> None:
+    """Raises ClickException where a secret cannot be opened."""
+    vault, settings = vault_of(configuration), configuration.settings
+    async with await open_pool(
+        settings.database_url.get_secret_value(), "vault", 1, role=settings.landfall_database_role
+    ) as pool:
+        try:
+            await keeping.check(pool, vault)
+            moved = await keeping.rotate(pool, vault, lambda count: click.echo(f"{count} moved"))
+        except VaultError as error:
+            raise click.ClickException(str(error)) from None
+        left = {name: n for name, n in (await keeping.count(pool)).items() if name != vault.primary and n}
+    click.echo(f"{moved} secrets moved under {vault.primary}")
+    if left:
+        names = ", ".join(f"{name} ({n})" for name, n in left.items())
+        click.echo(f"still under {names}: flows that are under way; run it again in ten minutes")
+    else:
+        click.echo("every other key can be taken out of LANDFALL_VAULT_KEYS")

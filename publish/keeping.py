@@ -1,0 +1,103 @@
+"""The vault's household: is each key the one it was, what is under which key, and moving all of it under the first."""
+
+from collections import Counter
+from collections.abc import Callable
+
+import asyncpg
+
+from ops.runtime.db import Pool
+from publish import store
+from publish.store import EVERYBODY
+from publish.vault import Place, Vault, VaultError, key_name
+
+CANARY = "this opens with the right key only"
+BATCH = 200
+
+
+def _place(name: str) -> Place:
+    return Place("", f"canary:{name}", "canary")
+
+
+async def check(pool: Pool, vault: Vault) -> None:
+    """Compare every key with the one that was first called so. Raises VaultError, before anything is sealed."""
+    async with store.acting(pool, EVERYBODY) as connection:
+        known = {row["key_name"]: row["sealed"] for row in await connection.fetch("SELECT * FROM vault_canaries")}
+        for name in vault.names:
+            if name in known and vault.open(known[name], _place(name)) != CANARY:
+                raise VaultError(f"the key {name} is another one than it was")
+        if vault.primary not in known:
+            await connection.execute(
+                "INSERT INTO vault_canaries (key_name, sealed) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+                vault.primary,
+                vault.seal(CANARY, _place(vault.primary)),
+            )
+        lost = set(await _counted(connection)) - set(vault.names)
+    if lost:
+        names = ", ".join(sorted(lost))
+        raise VaultError(f"secrets are under {names}, which is not in LANDFALL_VAULT_KEYS; put it back")
+
+
+async def count(pool: Pool) -> Counter[str]:
+    """How many secrets are under each key."""
+    async with store.acting(pool, EVERYBODY) as connection:
+        return await _counted(connection)
+
+
+async def _counted(connection: asyncpg.Connection) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for row in await connection.fetch("SELECT key_name, count(*) AS n FROM connection_secrets GROUP BY 1"):
+        found[row["key_name"]] += row["n"]
+    sealed = await connection.fetch(
+        "SELECT sealed_secret AS sealed FROM oauth_clients"
+        " UNION ALL SELECT sealed_verifier FROM oauth_states WHERE expires_at > now()"
+    )
+    found.update(key_name(row["sealed"]) for row in sealed)
+    return found
+
+
+async def rotate(pool: Pool, vault: Vault, progress: Callable[[int], None]) -> int:
+    """Bring every secret under the primary key, a batch at a time while everything goes on; how many were moved.
+
+    Killed, it is run again: what is done is done. A flow that is under way keeps its key for its ten minutes.
+    """
+    moved = 0
+    while True:
+        async with store.acting(pool, EVERYBODY) as connection:
+            rows = await connection.fetch(
+                """
+                SELECT tenant_id::text, connection_id::text, field, sealed FROM connection_secrets
+                WHERE key_name <> $1 LIMIT $2 FOR UPDATE SKIP LOCKED""",
+                vault.primary,
+                BATCH,
+            )
+            for row in rows:
+                place = Place(row["tenant_id"], row["connection_id"], row["field"])
+                await connection.execute(
+                    """
+                    UPDATE connection_secrets SET sealed = $4, key_name = $5
+                    WHERE tenant_id = $1::uuid AND connection_id = $2::uuid AND field = $3""",
+                    *(place.tenant, place.owner, place.field),
+                    vault.rewrap(row["sealed"], place),
+                    vault.primary,
+                )
+        if not rows:
+            break
+        moved += len(rows)
+        progress(moved)
+    async with store.acting(pool, EVERYBODY) as connection:
+        clients = await connection.fetch(
+            "SELECT tenant_id::text, platform, instance, sealed_secret FROM oauth_clients FOR UPDATE"
+        )
+        for row in clients:
+            if key_name(row["sealed_secret"]) == vault.primary:
+                continue
+            place = Place(row["tenant_id"], f"{row['platform']}:{row['instance']}", "client_secret")
+            await connection.execute(
+                "UPDATE oauth_clients SET sealed_secret = $4"
+                " WHERE tenant_id = $1::uuid AND platform = $2 AND instance = $3",
+                *(row["tenant_id"], row["platform"], row["instance"]),
+                vault.rewrap(row["sealed_secret"], place),
+            )
+            moved += 1
+    progress(moved)
+    return moved

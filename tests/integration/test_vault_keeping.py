@@ -1,0 +1,149 @@
+"""Rotation, canaries, and what the commands say."""
+
+import asyncio
+import base64
+import os
+import sys
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from ops.runtime.db import Pool, open_pool
+from publish import keeping, store
+from publish.contract import Account
+from publish.vault import LocalRing, Vault, VaultError
+from schema.metadata import APP_ROLE
+from schema.people import DEFAULT_TENANT
+
+OLD, NEW = (f"{name}:{base64.urlsafe_b64encode(bytes([n]) * 32).decode()}" for n, name in enumerate(("old", "new"), 1))
+IMPOSTOR = "old:" + NEW.partition(":")[2]
+COUNT = 450
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[Pool]:
+    async with await open_pool(database, "publish", 4, role=APP_ROLE, wait_seconds=5) as found:
+        yield found
+
+
+async def filled(pool: Pool, vault: Vault, count: int = COUNT) -> None:
+    await keeping.check(pool, vault)
+    async with store.acting(pool, DEFAULT_TENANT) as connection:
+        for number in range(count):
+            account = Account(f"a{number}", "someone", ["s"], {"access_token": f"token {number}"})
+            new = f"00000000-0000-7000-8000-{number:012d}"
+            await store.connect(connection, vault, DEFAULT_TENANT, new, "x", "", account, None)
+
+
+async def opened(pool: Pool, vault: Vault, count: int = COUNT) -> None:
+    async with store.acting(pool, DEFAULT_TENANT) as connection:
+        for number in (0, count // 2, count - 1):
+            id_ = f"00000000-0000-7000-8000-{number:012d}"
+            held = await store.secrets(connection, vault, DEFAULT_TENANT, id_)
+            assert held == {"access_token": f"token {number}"}
+
+
+async def command(database: str, keys: str, *arguments: str) -> tuple[int, str]:
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "ops.cli.main", *arguments, cwd="/",
+        env={"PATH": os.environ["PATH"], "DATABASE_URL": database, "LANDFALL_VAULT_KEYS": keys},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    output, _ = await child.communicate()
+    assert b"Traceback" not in output, output.decode()
+    assert child.returncode is not None
+    return child.returncode, output.decode()
+
+
+async def test_rotation_stopped_anywhere_is_finished_by_another_and_everything_opens_all_the_time(pool: Pool) -> None:
+    old, both, new = (Vault(LocalRing(keys)) for keys in ([OLD], [NEW, OLD], [NEW]))
+    await filled(pool, old)
+    stopped = 0
+
+    def stop_after(batches: int) -> None:
+        nonlocal stopped
+        stopped += 1
+        if stopped == batches:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await keeping.rotate(pool, both, lambda _: stop_after(1))
+    counted = await keeping.count(pool)
+    assert counted["new"] > 0 < counted["old"]
+    await opened(pool, both)
+    with pytest.raises(VaultError, match="which is not in LANDFALL_VAULT_KEYS"):
+        await keeping.check(pool, new)
+    moved = await keeping.rotate(pool, both, lambda _: None)
+    assert moved == counted["old"]
+    assert await keeping.count(pool) == {"new": COUNT}
+    await keeping.check(pool, both)
+    await keeping.check(pool, new)
+    await opened(pool, new)
+    assert await keeping.rotate(pool, both, lambda _: None) == 0
+
+
+async def test_two_rotations_at_once_share_the_work(pool: Pool) -> None:
+    await filled(pool, Vault(LocalRing([OLD])))
+    both = Vault(LocalRing([NEW, OLD]))
+    moved = await asyncio.gather(*(keeping.rotate(pool, both, lambda _: None) for _ in range(3)))
+    assert sum(moved) == COUNT
+    await opened(pool, Vault(LocalRing([NEW])))
+
+
+async def test_wrong_key_is_found_before_anything_is_sealed_with_it(pool: Pool, database: str) -> None:
+    await filled(pool, Vault(LocalRing([OLD])), 1)
+    with pytest.raises(VaultError, match="another one than it was"):
+        await keeping.check(pool, Vault(LocalRing([IMPOSTOR])))
+    for name in ("serve", "work"):
+        code, said = await command(database, IMPOSTOR, name)
+        assert code == 1
+        assert "the key old is another one than it was" in said
+        assert "See .env.example" in said
+    code, said = await command(database, "old:short", "serve")
+    assert (code, "the key at place 1" in said, "short" in said) == (1, True, False)
+
+
+async def test_swapped_ciphertexts_do_not_open(pool: Pool, connection: asyncpg.Connection) -> None:
+    vault = Vault(LocalRing([OLD]))
+    await filled(pool, vault, 2)
+    async with connection.transaction():
+        await connection.execute("SELECT set_config('landfall.tenant', '*', true)")
+        rows = await connection.fetch("SELECT connection_id, sealed FROM connection_secrets ORDER BY 1")
+        for row, other in zip(rows, reversed(rows), strict=True):
+            await connection.execute(
+                "UPDATE connection_secrets SET sealed = $2 WHERE connection_id = $1", row[0], other[1]
+            )
+    async with store.acting(pool, DEFAULT_TENANT) as acting:
+        with pytest.raises(VaultError, match="not of this place"):
+            await store.secrets(acting, vault, DEFAULT_TENANT, str(rows[0]["connection_id"]))
+
+
+async def test_commands_say_how_far_a_rotation_is_and_what_can_go(pool: Pool, database: str) -> None:
+    await filled(pool, Vault(LocalRing([OLD])), 3)
+    code, said = await command(database, f"{NEW},{OLD}", "vault", "status")
+    assert (code, said.splitlines()) == (0, ["new  seals  0 secrets", "old  opens  3 secrets"])
+    code, said = await command(database, NEW, "vault", "status")
+    assert "old  MISSING  3 secrets" in said
+    code, said = await command(database, NEW, "vault", "rotate")
+    assert (code, "put it back" in said) == (1, True)
+    code, said = await command(database, f"{NEW},{OLD}", "vault", "rotate")
+    assert code == 0
+    assert said.endswith("3 secrets moved under new\nevery other key can be taken out of LANDFALL_VAULT_KEYS\n")
+    code, said = await command(database, "", "vault", "status")
+    assert (code, "LANDFALL_VAULT_KEYS is not set" in said) == (1, True)
+    code, key = await command(database, "", "vault", "key")
+    assert LocalRing([key.strip()]).primary.startswith("k")
+
+
+async def test_keys_are_shown_once_listed_and_revoked_by_name(database: str) -> None:
+    code, said = await command(database, "", "key", "create", "crm", "--scope", "connections:read")
+    assert code == 0
+    key = said.splitlines()[0]
+    assert key.startswith("lf_")
+    code, said = await command(database, "", "key", "list")
+    assert (key in said, "crm  live  never used  connections:read" in said) == (False, True)
+    assert (await command(database, "", "key", "create", "crm"))[0] == 1
+    assert (await command(database, "", "key", "create", "x", "--scope", "all"))[0] == 1
+    assert (await command(database, "", "key", "revoke", "crm")) == (0, "crm is revoked\n")
+    assert (await command(database, "", "key", "revoke", "crm"))[0] == 1
