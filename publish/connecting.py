@@ -22,6 +22,7 @@ import uuid_utils
 
 from ops.runtime import metrics
 from ops.runtime.db import Pool
+from ops.runtime.faultpoint import faultpoint
 from publish import store
 from publish.contract import Account, App, Channel, Problem
 from publish.driver import Outside
@@ -154,6 +155,7 @@ class Flows:
             mine = await store.claim_code(connection, row.digest)
         if not mine:
             return await self._awaited(row)
+        faultpoint("publish.claimed")
         return await self._settled(row, visit)
 
     def _label(self, platform: str) -> str:
@@ -176,6 +178,7 @@ class Flows:
     async def _settled(self, row: State, visit: Visit) -> dict[str, Any]:
         try:
             accounts = await self._accounts(row, visit)
+            faultpoint("publish.exchanged")
         except Problem as problem:
             log.info("oauth.failed", platform=row.platform, kind=problem.kind, code=problem.code)
             return await self._failed(row, problem)

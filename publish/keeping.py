@@ -6,6 +6,7 @@ from collections.abc import Callable
 import asyncpg
 
 from ops.runtime.db import Pool
+from ops.runtime.faultpoint import faultpoint
 from publish import store
 from publish.store import EVERYBODY
 from publish.vault import Place, Vault, VaultError, key_name
@@ -82,6 +83,7 @@ async def rotate(pool: Pool, vault: Vault, progress: Callable[[int], None]) -> i
                 )
         if not rows:
             break
+        faultpoint("publish.rewrapped")
         moved += len(rows)
         progress(moved)
     async with store.acting(pool, EVERYBODY) as connection:

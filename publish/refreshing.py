@@ -13,6 +13,7 @@ import structlog
 
 from ops.runtime import metrics
 from ops.runtime.db import Pool, describe
+from ops.runtime.faultpoint import faultpoint
 from publish import store
 from publish.connecting import due_at
 from publish.contract import Problem, Renewed
@@ -64,8 +65,10 @@ class Refresher:
             held = await store.lease(connection, id_, within)
         if held is None:
             return "leased"
+        faultpoint("publish.leased")
         try:
             renewed, secrets = await self._asked(held)
+            faultpoint("publish.asked")
         except Problem as problem:
             outcome = await self._failed(held, problem)
         except VaultError as error:
@@ -76,6 +79,7 @@ class Refresher:
             due = due_at(self._outside.channels[held.platform], renewed.access_seconds, secrets | dict(renewed.secrets))
             async with store.acting(self._pool, held.tenant) as connection:
                 kept = await store.renew(connection, self._vault, held, renewed, due)
+            faultpoint("publish.kept")
             outcome = "refreshed" if kept else "superseded"
         metrics.of(metrics.token_refreshes, held.platform, outcome).inc()
         return outcome

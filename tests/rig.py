@@ -1,0 +1,153 @@
+"""Landfall's connections, the sandbox, and a browser in between."""
+
+import base64
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import asyncpg
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+import publish.platforms
+from ops.runtime.db import Pool, open_pool
+from ops.runtime.discovery import discover
+from ops.runtime.http import Client
+from ops.sandbox.client import Client as Sandbox
+from ops.sandbox.server import Server
+from publish import keys
+from publish.connecting import Flows
+from publish.contract import Channel
+from publish.driver import Outside
+from publish.refreshing import Refresher
+from publish.vault import LocalRing, Vault
+from publish.web import Views
+from schema.metadata import APP_ROLE
+from schema.people import DEFAULT_TENANT
+
+CHANNELS = discover(publish.platforms, Channel)
+PLATFORMS = list(CHANNELS)
+KEYS = tuple(f"{name}:{base64.urlsafe_b64encode(bytes([n]) * 32).decode()}" for n, name in enumerate(("one", "two"), 1))
+INSTANCE = "social.example"
+LONG = {"instagram", "threads"}
+ROTATING = {"tiktok", "x"}
+UNTICKED = {
+    "facebook": "pages_manage_posts",
+    "instagram": "instagram_business_content_publish",
+    "mastodon": "write:statuses",
+    "threads": "threads_content_publish",
+    "tiktok": "video.list",
+    "x": "tweet.write",
+}
+
+
+@dataclass
+class Rig:
+    """Landfall's connections on one port, the sandbox on another, and a browser in between."""
+
+    server: Server
+    sandbox: Sandbox
+    url: str
+    http: aiohttp.ClientSession
+    key: str
+    pool: Pool
+    outside: Outside
+    flows: Flows
+    refresher: Refresher
+    connection: asyncpg.Connection
+
+    async def api(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
+        headers = {"Authorization": f"Bearer {self.key}"} | options.pop("headers", {})
+        async with (
+            aiohttp.ClientSession() as program,
+            program.request(method, self.url + path, headers=headers, **options) as response,
+        ):
+            return response.status, await response.json()
+
+    async def started(self, platform: str) -> str:
+        """The platform's consent page, reached as a browser does."""
+        query = {"instance": INSTANCE} if platform == "mastodon" else {}
+        status, found = await self.api("GET", f"/api/auth/{platform}", params=query)
+        assert status == 201, found
+        async with self.http.get(found["open"], allow_redirects=False) as response:
+            assert response.status == 302, await response.text()
+            return response.headers["Location"]
+
+    async def consented(self, platform: str, decision: str = "approve", untick: str = "") -> dict[str, str]:
+        account = {"facebook": "alice"}.get(platform, "shop")
+        found = await self.sandbox.consent(await self.started(platform), decision, account, untick)
+        assert isinstance(found, dict), found
+        return found
+
+    async def back(self, platform: str, query: dict[str, str], http: aiohttp.ClientSession | None = None) -> Any:
+        """The browser comes back; what it is told."""
+        middle = f"/{INSTANCE}" if platform == "mastodon" else ""
+        address = f"{self.url}/api/auth/{platform}{middle}/callback"
+        async with (http or self.http).get(address, params=query, headers={"Accept": "application/json"}) as response:
+            return await response.json()
+
+    async def connect(self, platform: str) -> list[str]:
+        outcome = await self.back(platform, await self.consented(platform))
+        assert outcome["ok"], outcome
+        ids: list[str] = outcome["connections"]
+        return ids
+
+    async def shown(self, id_: str) -> Any:
+        status, found = await self.api("GET", f"/api/connections/{id_}")
+        assert status == 200, found
+        return found
+
+    async def due(self) -> None:
+        await self.raw("UPDATE connections SET refresh_due_at = now() WHERE refresh_due_at IS NOT NULL")
+
+    async def raw(self, query: str, *arguments: Any) -> Any:
+        async with self.connection.transaction():
+            await self.connection.execute("SELECT set_config('landfall.tenant', '*', true)")
+            return await self.connection.fetch(query, *arguments)
+
+
+def variables(server: Server, url: str) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for name, channel in CHANNELS.items():
+        found[channel.base_url.name] = (f"{url}/{name}",)
+        application = server.world.platforms[name].application()
+        if channel.client_id is not None and channel.client_secret is not None:
+            found[channel.client_id.name] = (application[0],)
+            found[channel.client_secret.name] = (application[1],)
+    return found
+
+
+@asynccontextmanager
+async def rigged(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
+    server = Server(seed=5)
+    sandbox_server = TestServer(server.app())
+    await sandbox_server.start_server()
+    sandbox_url = str(sandbox_server.make_url("")).rstrip("/")
+    async with (
+        await open_pool(database, "publish", 10, role=APP_ROLE, wait_seconds=20) as pool,
+        Client(frozenset({sandbox_url.removeprefix("http://")})) as client,
+        aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http,
+    ):
+        app = web.Application()
+        running = TestServer(app)
+        await running.start_server(access_log=None)
+        url = str(running.make_url("")).rstrip("/")
+        await running.close()
+        outside = Outside(CHANNELS, variables(server, sandbox_url), client, url)
+        vault = Vault(LocalRing(KEYS))
+        flows = Flows(pool, vault, outside)
+        app = web.Application()
+        Views(pool, flows, secure=False).add_to(app)
+        running = TestServer(app, port=int(url.rpartition(":")[2]))
+        await running.start_server()
+        sandbox = Sandbox(http, sandbox_url)
+        for name in PLATFORMS:
+            if name != "mastodon":
+                await sandbox.wish("redirects", platform=name, redirect_uri=outside.redirect_uri(name, ""))
+        key = await keys.create(pool, DEFAULT_TENANT, "tests", keys.SCOPES, "tests")
+        refresher = Refresher(pool, vault, outside)
+        yield Rig(server, sandbox, url, http, key, pool, outside, flows, refresher, connection)
+        await running.close()
+    await sandbox_server.close()
