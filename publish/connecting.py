@@ -26,6 +26,7 @@ from ops.runtime.faultpoint import faultpoint
 from publish import store
 from publish.contract import Account, App, Channel, Problem
 from publish.driver import Outside
+from publish.signed_request import opened
 from publish.store import EVERYBODY, State
 from publish.vault import Place, Vault
 
@@ -236,6 +237,24 @@ class Flows:
         return outcome
 
     # --- the end
+
+    async def removed(self, platform: str, signed: str) -> int | None:
+        """A person removed us at the platform, it says; how many connections that ended. None: it is not the platform.
+
+        It comes again until it is answered, and perhaps after the person came back: what is newer is left alone.
+        """
+        channel = self._outside.channels.get(platform)
+        secrets_ = [s for v in (channel.signs_requests_with if channel else ()) for s in self._outside.all(v.name)]
+        wish = opened(signed, secrets_)
+        if wish is None:
+            return None
+        reason = "You removed the application at the platform; connect the account again if that was not meant."
+        async with store.acting(self._pool, EVERYBODY) as connection:
+            ended = await store.removed(connection, platform, wish.user_id, wish.issued_at, reason)
+            for tenant, id_ in ended:
+                detail = {"platform": platform, "user": wish.user_id}
+                await store.audit(connection, tenant, platform, "connection.removed", id_, **detail)
+        return len(ended)
 
     async def disconnect(self, tenant: str, id_: str, actor: str) -> bool:
         """End a connection here, and at the platform if that can be done. False where there is none."""

@@ -137,11 +137,14 @@ class Channel:
     revoke: Callable[[App, Mapping[str, str]], Steps[None]] | None = None
     register: Callable[[App, str, Sequence[str]], Steps[tuple[str, str]]] | None = None
     refreshes_with: str = "access_token"
+    signs_requests_with: Sequence[Variable] = ()
+    """Secrets that its deauthorize callback may be signed with; none where it has no such callback."""
     pkce: bool = False
 
     @property
     def variables(self) -> tuple[Variable, ...]:
-        return tuple(v for v in (self.client_id, self.client_secret, self.base_url) if v is not None)
+        own = tuple(v for v in (self.client_id, self.client_secret, self.base_url) if v is not None)
+        return (*own, *(v for v in self.signs_requests_with if v not in own))
 
 
 def expected(response: Response, doing: str) -> dict[str, Any]:

@@ -29,6 +29,10 @@ class Outside:
         values = self.variables.get(name or "", ())
         return values[0] if values else ""
 
+    def all(self, name: str) -> tuple[str, ...]:
+        """Every live value: one is rotated by having two for a while."""
+        return self.variables.get(name, ())
+
     def app(self, platform: str, instance: str, client: tuple[str, str] = ("", "")) -> App:
         """Raises Problem where the platform is not configured."""
         channel = self.channels[platform]

@@ -5,9 +5,12 @@ from typing import Any
 from urllib.parse import urlencode
 
 from publish.contract import App, Problem, Request, Response, Steps, expected, seconds
+from schema.configuration import Variable
 
 DEAD = (102, 190)
 """Codes of tokens that are over, whatever the subcode (``meta.md`` 7.4)."""
+
+META_SECRET = Variable("META_APP_SECRET", "App dashboard: App settings, Basic, App secret")
 
 LATER = (1, 2, 4, 17, 32, 341, 368, 613, 80001, 80002, 80006)
 

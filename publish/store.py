@@ -308,6 +308,25 @@ async def needs_reconnect(connection: asyncpg.Connection, held: Connection, reas
     return row is not None
 
 
+async def removed(
+    connection: asyncpg.Connection, platform: str, user: str, issued_at: int, reason: str
+) -> list[tuple[str, str]]:
+    """A platform says that a person removed us: tenant and id of what that ended. Grants newer than that live on."""
+    rows = await connection.fetch(
+        """
+        UPDATE connections SET state = 'needs_reconnect', reason = $4, refresh_due_at = NULL, lease_until = NULL,
+            fence = fence + 1
+        WHERE platform = $1 AND state = 'active' AND (account_id = $2 OR $2 = ANY(other_ids))
+            AND ($3 = 0 OR authorized_at <= to_timestamp($3 + 1))
+        RETURNING tenant_id::text, id::text""",
+        platform,
+        user,
+        float(issued_at),
+        reason,
+    )
+    return [tuple(row) for row in rows]
+
+
 async def disconnect(connection: asyncpg.Connection, id_: str) -> asyncpg.Record | None:
     """End it here; what the tables have synced stays. The row as it was, or None where there is none."""
     row = await connection.fetchrow(

@@ -57,6 +57,7 @@ class Views:
             ("GET", "/api/auth/{platform}/open", self.open),
             ("GET", "/api/auth/{platform}/callback", self.callback),
             ("GET", "/api/auth/{platform}/{instance}/callback", self.callback),
+            ("POST", "/api/auth/{platform}/deauthorize", self.removed),
             ("GET", "/api/connections", self.list),
             ("GET", "/api/connections/{id}", self.show),
             ("DELETE", "/api/connections/{id}", self.disconnect),
@@ -106,6 +107,15 @@ class Views:
         if "application/json" in request.headers.get(hdrs.ACCEPT, ""):
             return web.json_response(outcome, status=200 if outcome["ok"] else 400)
         return _page("Connected" if outcome["ok"] else "Not connected", outcome["says"], 200 if outcome["ok"] else 400)
+
+    async def removed(self, request: web.Request) -> web.Response:
+        """Meta's deauthorize callback (``meta.md`` 6)."""
+        signed = (await request.post()).get("signed_request")
+        ended = await self.flows.removed(request.match_info["platform"], signed if isinstance(signed, str) else "")
+        if ended is None:
+            remedy = "send signed_request as the platform signs it, with the configured secret"
+            raise Refused(401, "signature", "It is not signed with a secret of this application.", remedy)
+        return web.json_response({"ended": ended})
 
     async def list(self, request: web.Request) -> web.Response:
         caller = await self._caller(request, "connections:read")

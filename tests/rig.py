@@ -66,18 +66,21 @@ class Rig:
         ):
             return response.status, await response.json()
 
-    async def started(self, platform: str) -> str:
+    async def started(self, platform: str, key: str = "") -> str:
         """The platform's consent page, reached as a browser does."""
         query = {"instance": INSTANCE} if platform == "mastodon" else {}
-        status, found = await self.api("GET", f"/api/auth/{platform}", params=query)
+        headers = {"Authorization": f"Bearer {key or self.key}"}
+        status, found = await self.api("GET", f"/api/auth/{platform}", params=query, headers=headers)
         assert status == 201, found
         async with self.http.get(found["open"], allow_redirects=False) as response:
             assert response.status == 302, await response.text()
             return response.headers["Location"]
 
-    async def consented(self, platform: str, decision: str = "approve", untick: str = "") -> dict[str, str]:
-        account = {"facebook": "alice"}.get(platform, "shop")
-        found = await self.sandbox.consent(await self.started(platform), decision, account, untick)
+    async def consented(
+        self, platform: str, decision: str = "approve", untick: str = "", account: str = "", key: str = ""
+    ) -> dict[str, str]:
+        account = account or {"facebook": "alice"}.get(platform, "shop")
+        found = await self.sandbox.consent(await self.started(platform, key), decision, account, untick)
         assert isinstance(found, dict), found
         return found
 
@@ -88,8 +91,8 @@ class Rig:
         async with (http or self.http).get(address, params=query, headers={"Accept": "application/json"}) as response:
             return await response.json()
 
-    async def connect(self, platform: str) -> list[str]:
-        outcome = await self.back(platform, await self.consented(platform))
+    async def connect(self, platform: str, account: str = "", key: str = "") -> list[str]:
+        outcome = await self.back(platform, await self.consented(platform, account=account, key=key))
         assert outcome["ok"], outcome
         ids: list[str] = outcome["connections"]
         return ids

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from publish.contract import Account, App, Channel, Plan, Problem, Renewed, Request, Steps, text
-from publish.meta import authorize_url, checked, granted
+from publish.meta import META_SECRET, authorize_url, checked, granted
 from schema.configuration import Variable
 
 VERSION = "/v25.0"
@@ -42,6 +42,8 @@ def connect(app: App, code: str, _verifier: str) -> Steps[list[Account]]:
         for item in checked(listed, "reading the permissions").get("data", [])
         if item.get("status") == "granted"
     ]
+    asked = yield Request("GET", app.url("graph", f"{VERSION}/me"), {"fields": "id", "access_token": user})
+    person = text(checked(asked, "reading who it is").get("id"))
     pages = yield from _pages(app, user)
     usable = [page for page in pages if "CREATE_CONTENT" in (page.get("tasks") or []) and page.get("access_token")]
     if not usable:
@@ -51,7 +53,7 @@ def connect(app: App, code: str, _verifier: str) -> Steps[list[Account]]:
         fields = {"subscribed_fields": "feed,mention", "access_token": page["access_token"]}
         path = f"{VERSION}/{page['id']}/subscribed_apps"
         checked((yield Request("POST", app.url("graph", path), form=fields)), "subscribing to events")
-    return [_account(page, scopes, user) for page in usable]
+    return [_account(page, scopes, user, person) for page in usable]
 
 
 def _pages(app: App, user: str) -> Steps[list[dict[str, Any]]]:
@@ -69,11 +71,12 @@ def _pages(app: App, user: str) -> Steps[list[dict[str, Any]]]:
     return found
 
 
-def _account(page: Mapping[str, Any], scopes: Sequence[str], user: str) -> Account:
+def _account(page: Mapping[str, Any], scopes: Sequence[str], user: str, person: str) -> Account:
+    """The person's id stands with it: that is whom a deauthorize callback names."""
     gram = page.get("instagram_business_account") or {}
     profile = {"tasks": page.get("tasks"), "instagram": text(gram.get("id")) or None}
     secrets = {"access_token": str(page["access_token"]), "user_token": user}
-    return Account(text(page["id"]), str(page.get("name") or ""), scopes, secrets, (), profile)
+    return Account(text(page["id"]), str(page.get("name") or ""), scopes, secrets, [person], profile)
 
 
 def refresh(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
@@ -91,7 +94,7 @@ def revoke(app: App, secrets: Mapping[str, str]) -> Steps[None]:
 
 PLATFORM = Channel(
     client_id=Variable("META_APP_ID", "App dashboard: App settings, Basic, App ID"),
-    client_secret=Variable("META_APP_SECRET", "App dashboard: App settings, Basic, App secret"),
+    client_secret=META_SECRET,
     base_url=Variable("FACEBOOK_BASE_URL", "Only to point at a sandbox: http://127.0.0.1:8090/facebook"),
     hosts={"www": "https://www.facebook.com", "graph": "https://graph.facebook.com"},
     scopes=SCOPES,
@@ -101,4 +104,5 @@ PLATFORM = Channel(
     refresh=refresh,
     revoke=revoke,
     plan=Plan(check=DAY),
+    signs_requests_with=(META_SECRET,),
 )

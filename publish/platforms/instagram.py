@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from publish.contract import Account, App, Channel, Plan, Problem, Renewed, Request, Steps, text
-from publish.meta import authorize_url, checked, granted, long_lived, permissions
+from publish.meta import META_SECRET, authorize_url, checked, granted, long_lived, permissions
 from schema.configuration import Variable
 
 BASIC = "instagram_business_basic"
@@ -59,12 +59,14 @@ def revoke(app: App, secrets: Mapping[str, str]) -> Steps[None]:
     yield Request("DELETE", app.url("graph", f"{VERSION}/me/permissions"), query)
 
 
+APP_SECRET = Variable(
+    "INSTAGRAM_APP_SECRET",
+    "App dashboard: Instagram, API setup with Instagram login, Business login settings, Instagram app secret",
+)
+
 PLATFORM = Channel(
     client_id=Variable("INSTAGRAM_APP_ID", "App dashboard: Instagram, API setup, Business login, Instagram app ID"),
-    client_secret=Variable(
-        "INSTAGRAM_APP_SECRET",
-        "App dashboard: Instagram, API setup with Instagram login, Business login settings, Instagram app secret",
-    ),
+    client_secret=APP_SECRET,
     base_url=Variable("INSTAGRAM_BASE_URL", "Only to point at a sandbox: http://127.0.0.1:8090/instagram"),
     hosts={
         "www": "https://www.instagram.com",
@@ -78,4 +80,5 @@ PLATFORM = Channel(
     refresh=refresh,
     revoke=revoke,
     plan=Plan(share=50 / 60, youngest=DAY + 3600),
+    signs_requests_with=(APP_SECRET, META_SECRET),  # which of the two is unconfirmed (meta.md 6)
 )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from publish.contract import Account, App, Channel, Plan, Renewed, Request, Steps, text
-from publish.meta import authorize_url, checked, granted, long_lived
+from publish.meta import META_SECRET, authorize_url, checked, granted, long_lived
 from schema.configuration import Variable
 
 SCOPES = ("threads_basic", "threads_content_publish", "threads_read_replies", "threads_manage_replies")
@@ -46,9 +46,11 @@ def refresh(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
     return Renewed({"access_token": token}, life)
 
 
+APP_SECRET = Variable("THREADS_APP_SECRET", "App dashboard: App settings, Basic, Threads App secret")
+
 PLATFORM = Channel(
     client_id=Variable("THREADS_APP_ID", "App dashboard: App settings, Basic, Threads App ID"),
-    client_secret=Variable("THREADS_APP_SECRET", "App dashboard: App settings, Basic, Threads App secret"),
+    client_secret=APP_SECRET,
     base_url=Variable("THREADS_BASE_URL", "Only to point at a sandbox: http://127.0.0.1:8090/threads"),
     hosts={"www": "https://threads.net", "graph": "https://graph.threads.net"},
     scopes=SCOPES,
@@ -57,4 +59,5 @@ PLATFORM = Channel(
     connect=connect,
     refresh=refresh,
     plan=Plan(share=50 / 60, youngest=DAY + 3600),
+    signs_requests_with=(APP_SECRET, META_SECRET),  # which of the two is unconfirmed (meta.md 6)
 )

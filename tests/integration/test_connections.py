@@ -276,3 +276,32 @@ async def test_sweep_refreshes_what_is_due_by_itself(rig: Rig) -> None:
     stop.set()
     await sweeping
     assert {(await rig.shown(id_))["state"] for id_ in ids} == {"active"}
+
+
+@pytest.mark.parametrize("platform", ["facebook", "instagram", "threads"])
+async def test_deauthorize_callback_ends_the_grant_and_not_a_newer_one(rig: Rig, platform: str) -> None:
+    ids = await rig.connect(platform)
+    address = f"{rig.url}/api/auth/{platform}/deauthorize"
+    await rig.sandbox.wish("webhooks", platform=platform, stream="deauthorize", url=address)
+    account = {"facebook": "alice"}.get(platform, "shop")
+    await rig.sandbox.wish("act", platform=platform, what="revoke", account=account)
+
+    async def told() -> bool:
+        return (await rig.shown(ids[0]))["state"] == "needs_reconnect"
+
+    await eventually(told, 5)
+    assert "You removed the application" in (await rig.shown(ids[0]))["reason"]
+    [delivery] = await rig.sandbox.ledger("webhook", platform=platform)
+    assert (delivery["status"], "ended" in delivery["answer"]) == (200, True)
+    await asyncio.sleep(2.1)  # its time is told in seconds
+    assert await rig.connect(platform) == ids
+    async with rig.http.post(
+        address, data=delivery["body"], headers={"Content-Type": "application/x-www-form-urlencoded"}
+    ) as response:
+        assert (response.status, await response.json()) == (200, {"ended": 0}), "late, and of an older grant"
+    assert (await rig.shown(ids[0]))["state"] == "active"
+    for wrong in (delivery["body"][:-3] + "AAA", "signed_request=x.y", "signed_request=", "else=1"):
+        async with rig.http.post(
+            address, data=wrong, headers={"Content-Type": "application/x-www-form-urlencoded"}
+        ) as response:
+            assert (response.status, (await response.json())["error"]) == (401, "signature")
