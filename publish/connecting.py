@@ -61,6 +61,10 @@ class Flows:
         self._outside = outside
         self._name = name
 
+    @property
+    def platforms(self) -> Sequence[str]:
+        return list(self._outside.channels)
+
     # --- the way there
 
     async def start(self, platform: str, instance: str, tenant: str, actor: str, return_to: str) -> str:

@@ -23,10 +23,11 @@ class Caller:
     tenant: str
     name: str
     scopes: Sequence[str]
+    kind: str = "key"
 
     @property
     def actor(self) -> str:
-        return f"key:{self.name}"
+        return f"{self.kind}:{self.name}"
 
 
 async def create(pool: Pool, tenant: str, name: str, scopes: Sequence[str], actor: str) -> str:

@@ -1,19 +1,24 @@
 """HTTP of the connections. Programs call with an API key and get JSON; browsers are led and told in words."""
 
+import hmac
 import json
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from html import escape
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import hdrs, web
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ops.runtime.db import Pool, describe
-from publish import keys, store
+from publish import keys, people, store
 from publish.connecting import LIFE_SECONDS, Flows, Visit
 from publish.contract import Problem
 from publish.keys import Caller
+from publish.people import Person, Throttled
 
 STATUS = {"wrong": 400, "denied": 403, "lacking": 403, "grant": 409, "app": 503, "transient": 503}
 REMEDY = {
@@ -23,11 +28,11 @@ REMEDY = {
 }
 COOKIE = "landfall-flow"
 
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
-<style>body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 32rem; margin: 4rem auto; padding: 0 1rem }}</style>
-</head><body><h1>{title}</h1><p>{says}</p></body></html>
-"""
+SESSION = "landfall"
+
+PAGES = Environment(
+    loader=FileSystemLoader(Path(__file__).with_name("templates")), autoescape=True, undefined=StrictUndefined
+)
 
 log = structlog.get_logger()
 
@@ -61,15 +66,28 @@ class Views:
             ("GET", "/api/connections", self.list),
             ("GET", "/api/connections/{id}", self.show),
             ("DELETE", "/api/connections/{id}", self.disconnect),
+            ("GET", "/login", self.login_page),
+            ("POST", "/login", self.login),
+            ("POST", "/logout", self.logout),
+            ("GET", "/connections", self.connections_page),
+            ("POST", "/connections/{id}/disconnect", self.disconnect_form),
         ):
             app.router.add_route(method, path, _answered(handler))
 
-    @property
-    def cookie(self) -> str:
-        return f"__Host-{COOKIE}" if self.secure else COOKIE
+    def cookie(self, name: str) -> str:
+        """Only this host, only encrypted, and only with a path of all; plain http is for one machine."""
+        return f"__Host-{name}" if self.secure else name
+
+    def set_cookie(self, response: web.Response, name: str, value: str, seconds: int) -> None:
+        response.set_cookie(
+            self.cookie(name), value, max_age=seconds, httponly=True, secure=self.secure, samesite="Lax", path="/"
+        )
 
     async def start(self, request: web.Request) -> web.Response:
-        """Begin to connect: the address to open in the browser of whoever owns the account."""
+        """Begin to connect. A program gets the address to open in the owner's browser, a browser goes there at once."""
+        person = await self._person(request)
+        if person is None and _browser(request):
+            return _to("/login")
         caller = await self._caller(request, "connections:write")
         platform = request.match_info["platform"]
         query = request.query
@@ -77,6 +95,8 @@ class Views:
             platform, query.get("instance", ""), caller.tenant, caller.actor, query.get("return_to", "/")
         )
         address = self.flows.address(platform, ticket)
+        if person is not None and _browser(request):
+            return _to(address)
         return web.json_response({"open": address, "expires_in": LIFE_SECONDS}, status=201)
 
     async def open(self, request: web.Request) -> web.Response:
@@ -87,9 +107,7 @@ class Views:
         except Problem as problem:
             return _page("Not connected", problem.says, STATUS[problem.kind])
         response = web.Response(status=302, headers={hdrs.LOCATION: address, hdrs.CACHE_CONTROL: "no-store"})
-        response.set_cookie(
-            self.cookie, ticket, max_age=LIFE_SECONDS, httponly=True, secure=self.secure, samesite="Lax", path="/"
-        )
+        self.set_cookie(response, COOKIE, ticket, LIFE_SECONDS)
         return response
 
     async def callback(self, request: web.Request) -> web.Response:
@@ -101,7 +119,7 @@ class Views:
             query.get("state", ""),
             query.get("code", ""),
             query.get("error", ""),
-            request.cookies.get(self.cookie, ""),
+            request.cookies.get(self.cookie(COOKIE), ""),
         )
         outcome = await self.flows.finish(visit)
         if "application/json" in request.headers.get(hdrs.ACCEPT, ""):
@@ -136,14 +154,86 @@ class Views:
             raise _missing()
         return web.json_response({"disconnected": True})
 
+    # --- people in a browser
+
+    async def login_page(self, request: web.Request) -> web.Response:
+        return _to("/connections") if await self._person(request) else _rendered("login.html", says="", email="")
+
+    async def login(self, request: web.Request) -> web.Response:
+        """A new session, whatever cookie came along; nobody can hand somebody a session of his own making."""
+        self._same_site(request)
+        form = await request.post()
+        email, password = str(form.get("email", "")), str(form.get("password", ""))
+        try:
+            person = await people.login(self.pool, email, password, request.remote)
+        except Throttled:
+            says = f"Too many wrong passwords. Wait {people.WINDOW_MINUTES} minutes and try again."
+            return _rendered("login.html", 429, says=says, email=email)
+        if person is None:
+            return _rendered("login.html", 401, says="The address or the password is wrong.", email=email)
+        response = _to("/connections")
+        self.set_cookie(response, SESSION, person.token, people.SESSION_HOURS * 3600)
+        return response
+
+    async def logout(self, request: web.Request) -> web.Response:
+        person = await self._posting(request)
+        await people.logout(self.pool, person)
+        response = _to("/login")
+        response.del_cookie(self.cookie(SESSION), path="/", secure=self.secure, httponly=True, samesite="Lax")
+        return response
+
+    async def connections_page(self, request: web.Request) -> web.Response:
+        person = await self._person(request)
+        if person is None:
+            return _to("/login")
+        async with store.acting(self.pool, person.tenant) as connection:
+            listed = await store.listed(connection)
+        return _rendered(
+            "connections.html",
+            person=person,
+            connections=listed,
+            platforms=self.flows.platforms,
+            may_write="connections:write" in person.caller.scopes,
+        )
+
+    async def disconnect_form(self, request: web.Request) -> web.Response:
+        person = await self._posting(request)
+        if "connections:write" not in person.caller.scopes:
+            raise Refused(403, "forbidden", "Your role may only look.", "ask an owner to do it")
+        await self.flows.disconnect(person.tenant, _id(request), person.caller.actor)
+        return _to("/connections")
+
+    async def _person(self, request: web.Request) -> Person | None:
+        return await people.person(self.pool, request.cookies.get(self.cookie(SESSION), ""))
+
+    async def _posting(self, request: web.Request) -> Person:
+        """The person who pressed a button of ours. Raises Refused for what another website made the browser send."""
+        self._same_site(request)
+        person = await self._person(request)
+        if person is None:
+            raise Refused(401, "unauthorized", "Nobody is logged in.", "log in at /login")
+        given = str((await request.post()).get("csrf", ""))
+        if not hmac.compare_digest(given.encode(), person.csrf.encode()):
+            raise Refused(403, "csrf", "This was not sent by a page of ours.", "open /connections and try again there")
+        return person
+
+    def _same_site(self, request: web.Request) -> None:
+        origin = request.headers.get(hdrs.ORIGIN)
+        if origin is not None and urlsplit(origin).netloc != request.host:
+            raise Refused(403, "csrf", "This was sent by another website.", "open /connections and try again there")
+
     async def _caller(self, request: web.Request, scope: str) -> Caller:
+        """Who calls: a program with a key, or, to look, a person with a session."""
         kind, _, key = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
         found = await keys.caller(self.pool, key.strip()) if kind.lower() == "bearer" else None
+        if found is None and not kind and request.method == "GET":
+            person = await self._person(request)
+            found = person.caller if person else None
         remedy = "send Authorization: Bearer with a key of `landfall key create`"
         if found is None:
             raise Refused(401, "unauthorized", "The key is missing, unknown or revoked.", remedy)
         if scope not in found.scopes:
-            raise Refused(403, "forbidden", f"The key lacks the scope {scope}.", remedy)
+            raise Refused(403, "forbidden", f"The scope {scope} is missing.", remedy)
         return found
 
 
@@ -159,10 +249,27 @@ def _missing() -> Refused:
 
 
 def _page(title: str, says: str, status: int) -> web.Response:
-    # Neither the code in the address nor the page itself goes any further.
-    headers = {hdrs.CACHE_CONTROL: "no-store", "Referrer-Policy": "no-referrer"}
-    text = PAGE.format(title=escape(title), says=escape(says))
+    return _rendered("said.html", status, title=title, says=says)
+
+
+def _rendered(template: str, status: int = 200, **shown: Any) -> web.Response:
+    # Neither the code in an address nor the page itself goes any further, and nobody frames it.
+    headers = {
+        hdrs.CACHE_CONTROL: "no-store",
+        "Referrer-Policy": "no-referrer",
+        "X-Frame-Options": "DENY",
+        "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    }
+    text = PAGES.get_template(template).render(**shown)
     return web.Response(status=status, text=text, content_type="text/html", headers=headers)
+
+
+def _to(address: str) -> web.Response:
+    return web.Response(status=303, headers={hdrs.LOCATION: address, hdrs.CACHE_CONTROL: "no-store"})
+
+
+def _browser(request: web.Request) -> bool:
+    return "text/html" in request.headers.get(hdrs.ACCEPT, "")
 
 
 def _answered(handler: Handler) -> Handler:

@@ -44,6 +44,52 @@ tenants = Table(
     created_at(),
 )
 
+ROLES = ("owner", "editor", "viewer")
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("email", Text, nullable=False, unique=True, comment="in lower case"),
+    Column("password_hash", Text, nullable=False, comment="Argon2id, parameters and salt included"),
+    created_at(),
+    Column("disabled_at", Timestamp),
+    CheckConstraint("email = lower(email)", name="email"),
+)
+
+memberships = Table(
+    "memberships",
+    metadata,
+    tenant_id(),
+    Column("user_id", Uuid, ForeignKey("users.id"), nullable=False),
+    Column("role", Text, nullable=False),
+    created_at(),
+    PrimaryKeyConstraint("tenant_id", "user_id"),
+    CheckConstraint("role IN ('owner', 'editor', 'viewer')", name="role"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    tenant_id(),
+    Column("session_sha256", LargeBinary, nullable=False),
+    Column("user_id", Uuid, ForeignKey("users.id"), nullable=False),
+    Column("address", INET),
+    created_at(),
+    Column("expires_at", Timestamp, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "session_sha256"),
+    Index("ix_sessions_session_sha256", "session_sha256"),
+)
+
+login_failures = Table(
+    "login_failures",
+    metadata,
+    Column("who_sha256", LargeBinary, nullable=False, comment="of an email address, or of where it came from"),
+    Column("id", BigInteger, Identity(always=True), nullable=False),
+    Column("failed_at", Timestamp, nullable=False, server_default=func.now()),
+    PrimaryKeyConstraint("who_sha256", "id"),
+)
+
 api_keys = Table(
     "api_keys",
     metadata,

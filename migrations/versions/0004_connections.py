@@ -1,4 +1,4 @@
-"""Tenants, API keys, the audit log, connections and their sealed secrets."""
+"""Tenants, people, API keys, the audit log, connections and their sealed secrets."""
 
 from migrations.script import run
 
@@ -15,6 +15,47 @@ CREATE TABLE tenants (
     CONSTRAINT pk_tenants PRIMARY KEY (id),
     CONSTRAINT uq_tenants_name UNIQUE (name)
 );
+CREATE TABLE users (
+    id UUID NOT NULL,
+    email TEXT NOT NULL,
+    password_hash TEXT NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    disabled_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT pk_users PRIMARY KEY (id),
+    CONSTRAINT ck_users_email CHECK (email = lower(email)),
+    CONSTRAINT uq_users_email UNIQUE (email)
+);
+COMMENT ON COLUMN users.email IS 'in lower case';
+COMMENT ON COLUMN users.password_hash IS 'Argon2id, parameters and salt included';
+CREATE TABLE memberships (
+    tenant_id UUID NOT NULL,
+    user_id UUID NOT NULL,
+    role TEXT NOT NULL,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT pk_memberships PRIMARY KEY (tenant_id, user_id),
+    CONSTRAINT ck_memberships_role CHECK (role IN ('owner', 'editor', 'viewer')),
+    CONSTRAINT fk_memberships_tenant_id_tenants FOREIGN KEY(tenant_id) REFERENCES tenants (id),
+    CONSTRAINT fk_memberships_user_id_users FOREIGN KEY(user_id) REFERENCES users (id)
+);
+CREATE TABLE sessions (
+    tenant_id UUID NOT NULL,
+    session_sha256 BYTEA NOT NULL,
+    user_id UUID NOT NULL,
+    address INET,
+    created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    CONSTRAINT pk_sessions PRIMARY KEY (tenant_id, session_sha256),
+    CONSTRAINT fk_sessions_tenant_id_tenants FOREIGN KEY(tenant_id) REFERENCES tenants (id),
+    CONSTRAINT fk_sessions_user_id_users FOREIGN KEY(user_id) REFERENCES users (id)
+);
+CREATE INDEX ix_sessions_session_sha256 ON sessions (session_sha256);
+CREATE TABLE login_failures (
+    who_sha256 BYTEA NOT NULL,
+    id BIGINT GENERATED ALWAYS AS IDENTITY,
+    failed_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT pk_login_failures PRIMARY KEY (who_sha256, id)
+);
+COMMENT ON COLUMN login_failures.who_sha256 IS 'of an email address, or of where it came from';
 CREATE TABLE api_keys (
     tenant_id UUID NOT NULL,
     id UUID NOT NULL,
@@ -139,7 +180,16 @@ COMMENT ON COLUMN vault_canaries.sealed IS 'opens with the right key, and with n
 """
 
 # Without landfall.tenant nothing is seen, by the owner neither; '*' is the worker, which serves all tenants.
-TENANTED = ("api_keys", "audit_log", "connections", "connection_secrets", "oauth_states", "oauth_clients")
+TENANTED = (
+    "memberships",
+    "sessions",
+    "api_keys",
+    "audit_log",
+    "connections",
+    "connection_secrets",
+    "oauth_states",
+    "oauth_clients",
+)
 POLICY = """
 ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;
 ALTER TABLE {table} FORCE ROW LEVEL SECURITY;
@@ -154,6 +204,8 @@ GRANT SELECT ON tenants TO landfall_app;
 GRANT SELECT, INSERT, UPDATE ON api_keys, connections, oauth_states TO landfall_app;
 GRANT SELECT, INSERT, UPDATE, DELETE ON connection_secrets, oauth_clients TO landfall_app;
 GRANT DELETE ON oauth_states TO landfall_app;
+GRANT SELECT, INSERT, UPDATE ON users, memberships TO landfall_app;
+GRANT SELECT, INSERT, DELETE ON sessions, login_failures TO landfall_app;
 -- What was done stays said.
 GRANT SELECT, INSERT ON audit_log TO landfall_app;
 GRANT SELECT, INSERT ON vault_canaries TO landfall_app;
@@ -169,6 +221,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     run(
-        "DROP TABLE connection_secrets, oauth_states, oauth_clients, connections, audit_log, api_keys, tenants,"
-        " vault_canaries"
+        "DROP TABLE connection_secrets, oauth_states, oauth_clients, connections, audit_log, api_keys, sessions,"
+        " memberships, users, login_failures, tenants, vault_canaries"
     )

@@ -1,4 +1,4 @@
-"""`landfall key`: API keys of the one tenant that an install has."""
+"""`landfall key` and `landfall user`: who may come in, at the one tenant that an install has."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -8,7 +8,7 @@ import click
 
 from ops.runtime.db import Pool, open_pool
 from ops.runtime.settings import Configuration
-from publish import keys
+from publish import keys, people
 from schema.people import DEFAULT_TENANT
 
 
@@ -48,3 +48,27 @@ async def revoke(configuration: Configuration, name: str) -> None:
         if not await keys.revoke(pool, DEFAULT_TENANT, name, "command"):
             raise click.ClickException(f"there is no living key {name}")
     click.echo(f"{name} is revoked")
+
+
+async def add_user(configuration: Configuration, email: str, role: str, password: str) -> None:
+    """Raises ClickException."""
+    async with _pool(configuration) as pool:
+        try:
+            await people.add(pool, DEFAULT_TENANT, email, password, role, "command")
+        except people.Wrong as error:
+            raise click.ClickException(str(error)) from None
+    click.echo(f"{email} can log in as {role}, at /login")
+
+
+async def show_users(configuration: Configuration) -> None:
+    async with _pool(configuration) as pool:
+        for row in await people.listed(pool, DEFAULT_TENANT):
+            click.echo(f"{row['email']}  {row['role']}  {'disabled' if row['disabled_at'] else 'live'}")
+
+
+async def disable_user(configuration: Configuration, email: str) -> None:
+    """Raises ClickException."""
+    async with _pool(configuration) as pool:
+        if not await people.disable(pool, DEFAULT_TENANT, email, "command"):
+            raise click.ClickException(f"there is nobody called {email} who could log in")
+    click.echo(f"{email} is shut out")

@@ -279,6 +279,39 @@ def vault_rotate() -> None:
 
 
 @main.group()
+def user() -> None:
+    """People who log in."""
+
+
+@user.command("add")
+@click.argument("email")
+@click.option("--role", type=click.Choice(["owner", "editor", "viewer"]), default="owner", show_default=True)
+@click.password_option(help="Asked for if it is not given; 12 characters at least.")
+def user_add(email: str, role: str, password: str) -> None:
+    """Let somebody in, or give them a new password and role, which ends their sessions."""
+    from ops.cli.keys import add_user
+
+    run(add_user(load(), email, role, password))
+
+
+@user.command("list")
+def user_list() -> None:
+    """Who may log in, and as what."""
+    from ops.cli.keys import show_users
+
+    run(show_users(load()))
+
+
+@user.command("disable")
+@click.argument("email")
+def user_disable(email: str) -> None:
+    """Shut somebody out, at once."""
+    from ops.cli.keys import disable_user
+
+    run(disable_user(load(), email))
+
+
+@main.group()
 def key() -> None:
     """API keys for programs."""
 
