@@ -37,6 +37,8 @@ WAIT_SECONDS = 20.0
 RETURNS = ("/", "/api/connections")
 """Where a flow may end: nowhere else, whatever a link says."""
 
+REMOVED = "You removed the application at the platform; connect the account again if that was not meant."
+
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)+")
 
 log = structlog.get_logger()
@@ -252,9 +254,8 @@ class Flows:
         wish = opened(signed, secrets_)
         if wish is None:
             return None
-        reason = "You removed the application at the platform; connect the account again if that was not meant."
         async with store.acting(self._pool, EVERYBODY) as connection:
-            ended = await store.removed(connection, platform, wish.user_id, wish.issued_at, reason)
+            ended = await store.removed(connection, platform, wish.user_id, wish.issued_at, REMOVED)
             for tenant, id_ in ended:
                 detail = {"platform": platform, "user": wish.user_id}
                 await store.audit(connection, tenant, platform, "connection.removed", id_, **detail)

@@ -137,6 +137,8 @@ class Channel:
     revoke: Callable[[App, Mapping[str, str]], Steps[None]] | None = None
     register: Callable[[App, str, Sequence[str]], Steps[tuple[str, str]]] | None = None
     refreshes_with: str = "access_token"
+    removed_by: str = ""
+    """The event in the log that says that a person removed us; empty where there is none."""
     signs_requests_with: Sequence[Variable] = ()
     """Secrets that its deauthorize callback may be signed with; none where it has no such callback."""
     pkce: bool = False

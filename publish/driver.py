@@ -2,13 +2,35 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ops.runtime import metrics
 from ops.runtime.http import Client, Unreachable
 from publish.contract import App, Channel, Problem, Response, Steps, T
 
 Variables = Mapping[str, tuple[str, ...]]
+
+FAILURES, OPEN_SECONDS = 5, 30.0
+"""So many in a row, whoever's account it was about, and nobody asks for so long."""
+
+
+@dataclass(slots=True)
+class Breaker:
+    """Stops asking a platform that only fails, for a while; then one may try."""
+
+    failures: int = 0
+    closed_at: float = 0.0
+
+    def insist(self) -> None:
+        """Raises Problem while it is open."""
+        if self.failures >= FAILURES and time.monotonic() - self.closed_at < OPEN_SECONDS:
+            says = "The platform has been in trouble for some minutes and is given a rest; try again later."
+            raise Problem("transient", says, "breaker")
+
+    def note(self, *, failed: bool) -> None:
+        self.failures = self.failures + 1 if failed else 0
+        if failed:
+            self.closed_at = time.monotonic()
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +41,7 @@ class Outside:
     variables: Variables
     client: Client
     public_url: str
+    breakers: dict[str, Breaker] = field(default_factory=dict)
 
     def redirect_uri(self, platform: str, instance: str) -> str:
         """One for each platform, and for each instance of one: a code cannot be mixed up with another's."""
@@ -47,8 +70,10 @@ class Outside:
 
     async def run(self, steps: Steps[T], *, platform: str) -> T:
         """Raises Problem; an unknown outcome is a transient one, which whoever spends a code must not repeat."""
+        breaker = self.breakers.setdefault(platform, Breaker())
         begun = time.monotonic()
         try:
+            breaker.insist()
             request = next(steps)
             while True:
                 try:
@@ -62,8 +87,10 @@ class Outside:
                         repeatable=request.repeatable,
                     )
                 except Unreachable as error:
+                    breaker.note(failed=True)
                     says = f"The platform could not be reached ({error}); try again later."
                     raise Problem("transient", says, "unreachable") from None
+                breaker.note(failed=reply.status >= 500)
                 request = steps.send(Response(reply.status, reply.content))
         except StopIteration as done:
             found: T = done.value

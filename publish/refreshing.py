@@ -15,7 +15,7 @@ from ops.runtime import metrics
 from ops.runtime.db import Pool, describe
 from ops.runtime.faultpoint import faultpoint
 from publish import store
-from publish.connecting import due_at
+from publish.connecting import REMOVED, due_at
 from publish.contract import Problem, Renewed
 from publish.driver import Outside
 from publish.store import EVERYBODY, Connection
@@ -48,6 +48,7 @@ class Refresher:
         """How many were refreshed, or tried."""
         try:
             async with store.acting(self._pool, EVERYBODY) as connection:
+                await self._removed(connection)
                 found = await store.due(connection, AT_ONCE)
                 await store.gauge(connection)
             outcomes = await asyncio.gather(*(self.refresh(id_) for _, id_ in found))
@@ -55,6 +56,15 @@ class Refresher:
             log.warning("refresh.round_failed", error=describe(error))
             return 0
         return sum(outcome != "leased" for outcome in outcomes)
+
+    async def _removed(self, connection: asyncpg.Connection) -> None:
+        """End what the log says that a person removed: such an event may come before, or long after, anybody looks."""
+        for platform, channel in self._outside.channels.items():
+            if not channel.removed_by:
+                continue
+            for tenant, id_ in await store.removed_in_log(connection, platform, channel.removed_by, REMOVED):
+                await store.audit(connection, tenant, platform, "connection.removed", id_, platform=platform)
+                log.warning("connection.removed", platform=platform, connection=id_)
 
     async def refresh(self, id_: str, within: float = 0.0) -> str:
         """Refresh one connection if it is due, or its token ends ``within`` seconds.

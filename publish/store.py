@@ -327,6 +327,26 @@ async def removed(
     return [tuple(row) for row in rows]
 
 
+async def removed_in_log(
+    connection: asyncpg.Connection, platform: str, event: str, reason: str
+) -> list[tuple[str, str]]:
+    """What the log says of removals: tenant and id of what that ended. A grant newer than the event lives on."""
+    rows = await connection.fetch(
+        """
+        UPDATE connections c SET state = 'needs_reconnect', reason = $3, refresh_due_at = NULL, lease_until = NULL,
+            fence = fence + 1
+        WHERE platform = $1 AND state = 'active' AND EXISTS (
+            SELECT FROM webhook_event_log e
+            WHERE e.account_id = c.account_id AND e.provider = $1 AND e.event_type = $2
+                AND e.occurred_at >= date_trunc('second', c.authorized_at))
+        RETURNING tenant_id::text, id::text""",
+        platform,
+        event,
+        reason,
+    )
+    return [tuple(row) for row in rows]
+
+
 async def disconnect(connection: asyncpg.Connection, id_: str) -> asyncpg.Record | None:
     """End it here; what the tables have synced stays. The row as it was, or None where there is none."""
     row = await connection.fetchrow(

@@ -82,4 +82,5 @@ PLATFORM = Channel(
     revoke=revoke,
     refreshes_with="refresh_token",
     plan=Plan(),
+    removed_by="authorization.removed",
 )

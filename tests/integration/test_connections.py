@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
@@ -11,11 +12,11 @@ import pytest
 
 from publish import keys
 from publish.connecting import Flows
-from publish.driver import Outside
+from publish.driver import FAILURES, OPEN_SECONDS, Outside
 from publish.vault import LocalRing, Vault
 from schema.people import DEFAULT_TENANT
 from tests.rig import CHANNELS, KEYS, LONG, PLATFORMS, ROTATING, UNTICKED, Rig, rigged
-from tests.support import eventually
+from tests.support import append_event, eventually
 
 
 @pytest.fixture
@@ -193,8 +194,44 @@ async def test_trouble_disconnects_nobody_and_waits_longer_each_time(
     assert (await rig.shown(ids[0]))["state"] == "active"
     async with rig.http.delete(f"{rig.sandbox.url}/_sandbox/faults"):
         pass
+    rig.outside.breakers.clear()  # it rests for half a minute otherwise
     await rig.due()
     assert await rig.refresher.refresh(ids[0]) == "refreshed"
+
+
+async def test_platform_that_only_fails_is_given_a_rest_and_the_others_are_not(rig: Rig) -> None:
+    [tiktok], [x] = await rig.connect("tiktok"), await rig.connect("x")
+    await rig.sandbox.wish("faults", platform="tiktok", times=0, status=503)
+    for _ in range(FAILURES + 3):
+        await rig.due()
+        assert await rig.refresher.refresh(tiktok) == "failed"
+    calls = await rig.sandbox.ledger("call", platform="tiktok")
+    assert sum(call["fault"] is not None for call in calls) == FAILURES
+    assert await rig.refresher.refresh(x) == "refreshed"
+    rig.outside.breakers["tiktok"].closed_at -= OPEN_SECONDS
+    async with rig.http.delete(f"{rig.sandbox.url}/_sandbox/faults"):
+        pass
+    await rig.due()
+    assert await rig.refresher.refresh(tiktok) == "refreshed"
+
+
+async def test_removal_in_the_log_ends_the_grant_and_not_a_newer_one(rig: Rig) -> None:
+    [id_] = await rig.connect("tiktok")
+    account = (await rig.shown(id_))["account_id"]
+    now = datetime.now(UTC)
+    for number, at in enumerate((now - timedelta(hours=1), now + timedelta(seconds=1))):
+        await append_event(
+            rig.connection,
+            account,
+            f"e{number}",
+            provider="tiktok",
+            type="authorization.removed",
+            payload={"reason": 1},
+            occurred_at=at,
+        )
+        await rig.refresher._round()
+        assert (await rig.shown(id_))["state"] == ("active", "needs_reconnect")[number]
+    assert "You removed the application" in (await rig.shown(id_))["reason"]
 
 
 async def test_answer_without_a_refresh_token_keeps_the_old_one_and_lives_are_taken_as_given(rig: Rig) -> None:
