@@ -6,15 +6,21 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 import asyncpg
 import click
 
 from ops.cli import wiring
+from ops.cli.outside import vault_of
 from ops.runtime import db
 from ops.runtime.health import DURABLE, durability, schema_revision
 from ops.runtime.queue import QUEUE, open_redis
-from ops.runtime.settings import Configuration, Settings
+from ops.runtime.settings import Configuration, ConfigurationError, Settings
+from publish import keeping
+from publish import store as publishing
+from publish.contract import VAULT_KEYS
+from publish.vault import VaultError
 from schema.revision import HEAD
 from sync import shadow, store
 
@@ -38,6 +44,7 @@ async def examine(configuration: Configuration) -> list[Finding]:
     return [
         *_secrets(configuration),
         *await _postgres(configuration.settings),
+        *await _connections(configuration),
         *await _redis(configuration.settings),
     ]
 
@@ -178,6 +185,42 @@ async def _tables(connection: asyncpg.Connection) -> list[Finding]:
     if await connection.fetchval("SELECT to_regnamespace($1) IS NOT NULL", shadow.KEPT):
         message = "one is under way, or was interrupted"
         findings.append(Finding("warning", "rebuild", message, "`landfall rebuild` goes on with it"))
+    return findings
+
+
+async def _connections(configuration: Configuration) -> list[Finding]:
+    """Can accounts be connected, and which of them wait for somebody."""
+    if not configuration.variables[VAULT_KEYS.name]:
+        remedy = f"set {VAULT_KEYS.name} to what `landfall vault key` prints"
+        return [Finding("warning", "connections", "no key for tokens, so no account can be connected", remedy)]
+    settings = configuration.settings
+    dsn = settings.database_url.get_secret_value()
+    try:
+        vault = vault_of(configuration)
+        async with await db.open_pool(dsn, "doctor", 1, role=settings.landfall_database_role) as pool:
+            await keeping.check(pool, vault)
+            counted = await keeping.count(pool)
+            async with publishing.acting(pool, publishing.EVERYBODY) as connection:
+                waiting = await connection.fetch(
+                    "SELECT platform, count(*) AS n FROM connections WHERE state = 'needs_reconnect' GROUP BY 1"
+                )
+    except (VaultError, ConfigurationError) as error:
+        problem = error.problems[0] if isinstance(error, ConfigurationError) else str(error)
+        return [Finding("fault", "vault", problem, "see `landfall vault status`, and the runbook on its keys")]
+    except (OSError, TimeoutError, asyncpg.PostgresError):
+        return []  # what is wrong with the database has been said
+    findings = [Finding("ok", "vault", f"{counted.total()} secrets, sealed with {vault.primary}")]
+    if others := sum(count for name, count in counted.items() if name != vault.primary):
+        findings.append(
+            Finding("warning", "vault", f"{others} secrets under older keys", "run `landfall vault rotate`")
+        )
+    url = settings.landfall_public_url
+    if url.startswith("http://") and urlsplit(url).hostname not in ("127.0.0.1", "localhost"):
+        message = f"LANDFALL_PUBLIC_URL is {url}: cookies and codes travel in the clear"
+        findings.append(Finding("fault", "public address", message, "put https in front, and say so in the setting"))
+    for row in waiting:
+        message = f"{row['n']} accounts of {row['platform']} wait for somebody to connect them again"
+        findings.append(Finding("warning", "connections", message, "GET /api/connections has the reason of each"))
     return findings
 
 

@@ -1,5 +1,6 @@
 """The commands a person types when something is to be seen or mended."""
 
+import base64
 import json
 import os
 import socket
@@ -166,6 +167,40 @@ BROKEN = [
     ({}, "secrets", "no platform is configured"),
     ({"LANDFALL_DATABASE_ROLE": "", **ENVIRONMENT}, "role", "the service may UPDATE, DELETE, TRUNCATE events"),
 ]
+
+
+def vault_key(byte: int) -> str:
+    return "old:" + base64.urlsafe_b64encode(bytes([byte]) * 32).decode()
+
+
+async def test_doctor_looks_at_the_keys_the_address_and_the_accounts_that_wait(database: str) -> None:
+    keyed = ENVIRONMENT | {"LANDFALL_VAULT_KEYS": vault_key(1)}
+    assert (
+        "no key for tokens"
+        in findings(landfall("doctor", "--json", DATABASE_URL=database, **ENVIRONMENT))["connections"]["message"]
+    )
+    assert findings(landfall("doctor", "--json", DATABASE_URL=database, **keyed))["vault"]["level"] == "ok"
+    connection = await asyncpg.connect(database)
+    await connection.execute("SELECT set_config('landfall.tenant', '*', false)")
+    await connection.execute(
+        """
+        INSERT INTO connections (tenant_id, id, platform, account_id, other_ids, username, scopes, profile, state,
+            reason, authorized_at)
+        SELECT id, id, 'x', '1', '{}', 'u', '{}', '{}', 'needs_reconnect', 'a test', now() FROM tenants"""
+    )
+    await connection.close()
+    waiting = findings(landfall("doctor", "--json", DATABASE_URL=database, **keyed))["connections"]
+    assert "1 accounts of x wait" in waiting["message"]
+    wrong = keyed | {"LANDFALL_VAULT_KEYS": vault_key(2)}
+    assert (
+        "another one than it was"
+        in findings(landfall("doctor", "--json", check=1, DATABASE_URL=database, **wrong))["vault"]["message"]
+    )
+    plain = keyed | {"LANDFALL_PUBLIC_URL": "http://crm.example.org"}
+    assert (
+        "in the clear"
+        in findings(landfall("doctor", "--json", check=1, DATABASE_URL=database, **plain))["public address"]["message"]
+    )
 
 
 @pytest.mark.parametrize(("environ", "about", "message"), BROKEN)
