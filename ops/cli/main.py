@@ -249,6 +249,23 @@ def sandbox(
     run(program(host, port, seed, remember, room, pace, speed, state))
 
 
+@main.command()
+@click.argument("platform")
+@click.option("--person", help="The platform's id of somebody who wrote, liked or was named.")
+@click.option("--account", help="The platform's id of an account whose events were received.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def erase(platform: str, person: str | None, account: str | None, yes: bool) -> None:  # noqa: FBT001  click's way
+    """Take a person or an account out of the log, the tables and the connections, for good."""
+    from ops.cli.erase import erase as program
+
+    id_ = person or account
+    if id_ is None or (person and account):
+        raise click.UsageError("give either --person or --account")
+    if not yes:
+        click.confirm(f"Everything about {id_} at {platform} goes, and cannot be had back. Go on?", abort=True)
+    run(program(load(), platform, id_, account=account is not None))
+
+
 @main.group()
 def vault() -> None:
     """The keys that tokens are kept under."""
