@@ -17,6 +17,7 @@ from random import uniform
 from typing import Any
 from urllib.parse import urlencode
 
+import asyncpg
 import structlog
 import uuid_utils
 
@@ -26,7 +27,7 @@ from ops.runtime.faultpoint import faultpoint
 from publish import store
 from publish.contract import Account, App, Channel, Problem
 from publish.driver import Outside
-from publish.signed_request import opened
+from publish.signed_request import Wish, opened
 from publish.store import EVERYBODY, State
 from publish.vault import Place, Vault
 
@@ -249,16 +250,38 @@ class Flows:
 
         It comes again until it is answered, and perhaps after the person came back: what is newer is left alone.
         """
-        channel = self._outside.channels.get(platform)
-        secrets_ = [s for v in (channel.signs_requests_with if channel else ()) for s in self._outside.all(v.name)]
-        wish = opened(signed, secrets_)
+        wish = self._signed(platform, signed)
         if wish is None:
             return None
         async with store.acting(self._pool, EVERYBODY) as connection:
-            ended = await store.removed(connection, platform, wish.user_id, wish.issued_at, REMOVED)
-            for tenant, id_ in ended:
-                detail = {"platform": platform, "user": wish.user_id}
-                await store.audit(connection, tenant, platform, "connection.removed", id_, **detail)
+            return await self._ended(connection, platform, wish)
+
+    async def delete(self, platform: str, signed: str) -> str | None:
+        """A person asks that what we know be deleted: the address at which they can see how far it is.
+
+        The connection ends at once; `landfall erase --requested` does the rest. None: it is not the platform.
+        """
+        wish = self._signed(platform, signed)
+        if wish is None:
+            return None
+        code = hashlib.sha256(f"{platform} {wish.user_id} {wish.issued_at}".encode()).hexdigest()[:24]
+        async with store.acting(self._pool, EVERYBODY) as connection:
+            await self._ended(connection, platform, wish)
+            await store.ask_deletion(connection, code, platform, wish.user_id)
+        return code
+
+    def deletion_address(self, code: str) -> str:
+        return f"{self._outside.public_url.rstrip('/')}/deletions/{code}"
+
+    def _signed(self, platform: str, signed: str) -> Wish | None:
+        channel = self._outside.channels.get(platform)
+        secrets_ = [s for v in (channel.signs_requests_with if channel else ()) for s in self._outside.all(v.name)]
+        return opened(signed, secrets_)
+
+    async def _ended(self, connection: asyncpg.Connection, platform: str, wish: Wish) -> int:
+        ended = await store.removed(connection, platform, wish.user_id, wish.issued_at, REMOVED)
+        for tenant, id_ in ended:
+            await store.audit(connection, tenant, platform, "connection.removed", id_, platform=platform)
         return len(ended)
 
     async def disconnect(self, tenant: str, id_: str, actor: str) -> bool:

@@ -394,3 +394,19 @@ async def one(connection: asyncpg.Connection, id_: str) -> dict[str, Any] | None
 def _shown(row: asyncpg.Record) -> dict[str, Any]:
     found = dict(row) | {"profile": json.loads(row["profile"])}
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in found.items()}
+
+
+async def ask_deletion(connection: asyncpg.Connection, code: str, platform: str, user: str) -> None:
+    """Note a wish; the same wish again changes nothing."""
+    await connection.execute(
+        "INSERT INTO deletion_requests (code, platform, user_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        code,
+        platform,
+        user,
+    )
+
+
+async def deletion(connection: asyncpg.Connection, code: str) -> tuple[datetime, datetime | None] | None:
+    """When it was asked for, and when it was done."""
+    row = await connection.fetchrow("SELECT requested_at, done_at FROM deletion_requests WHERE code = $1", code)
+    return None if row is None else (row["requested_at"], row["done_at"])

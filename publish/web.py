@@ -19,6 +19,7 @@ from publish.connecting import LIFE_SECONDS, Flows, Visit
 from publish.contract import Problem
 from publish.keys import Caller
 from publish.people import Person, Throttled
+from publish.store import EVERYBODY
 
 STATUS = {"wrong": 400, "denied": 403, "lacking": 403, "grant": 409, "app": 503, "transient": 503}
 REMEDY = {
@@ -63,6 +64,8 @@ class Views:
             ("GET", "/api/auth/{platform}/callback", self.callback),
             ("GET", "/api/auth/{platform}/{instance}/callback", self.callback),
             ("POST", "/api/auth/{platform}/deauthorize", self.removed),
+            ("POST", "/api/auth/{platform}/deletion", self.delete),
+            ("GET", "/deletions/{code}", self.deletion_page),
             ("GET", "/api/connections", self.list),
             ("GET", "/api/connections/{id}", self.show),
             ("DELETE", "/api/connections/{id}", self.disconnect),
@@ -128,12 +131,28 @@ class Views:
 
     async def removed(self, request: web.Request) -> web.Response:
         """Meta's deauthorize callback (``meta.md`` 6)."""
-        signed = (await request.post()).get("signed_request")
-        ended = await self.flows.removed(request.match_info["platform"], signed if isinstance(signed, str) else "")
+        ended = await self.flows.removed(request.match_info["platform"], await _signed(request))
         if ended is None:
-            remedy = "send signed_request as the platform signs it, with the configured secret"
-            raise Refused(401, "signature", "It is not signed with a secret of this application.", remedy)
+            raise _unsigned()
         return web.json_response({"ended": ended})
+
+    async def delete(self, request: web.Request) -> web.Response:
+        """Meta's data-deletion callback (``meta.md`` 6): where the person can look, and the code in that address."""
+        code = await self.flows.delete(request.match_info["platform"], await _signed(request))
+        if code is None:
+            raise _unsigned()
+        return web.json_response({"url": self.flows.deletion_address(code), "confirmation_code": code})
+
+    async def deletion_page(self, request: web.Request) -> web.Response:
+        async with store.acting(self.pool, EVERYBODY) as connection:
+            found = await store.deletion(connection, request.match_info["code"])
+        if found is None:
+            return _page("Not found", "There is no request with this code.", 404)
+        asked, done = found
+        said = f"It was asked for on {asked:%d %B %Y}. The connection to the account ended at once."
+        if done is None:
+            return _page("In hand", f"{said} What was stored will be deleted within 30 days.", 200)
+        return _page("Done", f"{said} Everything stored about it was deleted on {done:%d %B %Y}.", 200)
 
     async def list(self, request: web.Request) -> web.Response:
         caller = await self._caller(request, "connections:read")
@@ -242,6 +261,16 @@ def _id(request: web.Request) -> str:
         return str(uuid.UUID(request.match_info["id"]))
     except ValueError:
         raise _missing() from None
+
+
+async def _signed(request: web.Request) -> str:
+    given = (await request.post()).get("signed_request")
+    return given if isinstance(given, str) else ""
+
+
+def _unsigned() -> Refused:
+    remedy = "send signed_request as the platform signs it, with the configured secret"
+    return Refused(401, "signature", "It is not signed with a secret of this application.", remedy)
 
 
 def _missing() -> Refused:

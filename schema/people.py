@@ -120,3 +120,14 @@ audit_log = Table(
     PrimaryKeyConstraint("tenant_id", "id"),
     CheckConstraint("action LIKE '%.%'", name="action"),
 )
+
+deletion_requests = Table(
+    "deletion_requests",
+    metadata,
+    Column("code", Text, primary_key=True, comment="what the platform was told, and its person can look up"),
+    Column("platform", Text, nullable=False),
+    Column("user_id", Text, comment="NULL once it is done: nothing of the person is left"),
+    Column("requested_at", Timestamp, nullable=False, server_default=func.now()),
+    Column("done_at", Timestamp),
+    CheckConstraint("(user_id IS NULL) = (done_at IS NOT NULL)", name="done"),
+)

@@ -88,6 +88,17 @@ COMMENT ON COLUMN audit_log.actor IS 'key:name, command, worker, or the platform
 COMMENT ON COLUMN audit_log.action IS 'a verb in the past, such as connection.connected';
 COMMENT ON COLUMN audit_log.subject IS 'what it was done to';
 COMMENT ON COLUMN audit_log.address IS 'where from, where that is known';
+CREATE TABLE deletion_requests (
+    code TEXT NOT NULL,
+    platform TEXT NOT NULL,
+    user_id TEXT,
+    requested_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    done_at TIMESTAMP WITH TIME ZONE,
+    CONSTRAINT pk_deletion_requests PRIMARY KEY (code),
+    CONSTRAINT ck_deletion_requests_done CHECK ((user_id IS NULL) = (done_at IS NOT NULL))
+);
+COMMENT ON COLUMN deletion_requests.code IS 'what the platform was told, and its person can look up';
+COMMENT ON COLUMN deletion_requests.user_id IS 'NULL once it is done: nothing of the person is left';
 CREATE TABLE connections (
     tenant_id UUID NOT NULL,
     id UUID NOT NULL,
@@ -208,7 +219,7 @@ GRANT SELECT, INSERT, UPDATE ON users, memberships TO landfall_app;
 GRANT SELECT, INSERT, DELETE ON sessions, login_failures TO landfall_app;
 -- What was done stays said.
 GRANT SELECT, INSERT ON audit_log TO landfall_app;
-GRANT SELECT, INSERT ON vault_canaries TO landfall_app;
+GRANT SELECT, INSERT ON vault_canaries, deletion_requests TO landfall_app;
 """
 
 
@@ -222,5 +233,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     run(
         "DROP TABLE connection_secrets, oauth_states, oauth_clients, connections, audit_log, api_keys, sessions,"
-        " memberships, users, login_failures, tenants, vault_canaries"
+        " memberships, users, login_failures, deletion_requests, tenants, vault_canaries"
     )

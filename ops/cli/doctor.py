@@ -201,6 +201,7 @@ async def _connections(configuration: Configuration) -> list[Finding]:
             await keeping.check(pool, vault)
             counted = await keeping.count(pool)
             async with publishing.acting(pool, publishing.EVERYBODY) as connection:
+                asked = await connection.fetchval("SELECT count(*) FROM deletion_requests WHERE done_at IS NULL")
                 waiting = await connection.fetch(
                     "SELECT platform, count(*) AS n FROM connections WHERE state = 'needs_reconnect' GROUP BY 1"
                 )
@@ -218,6 +219,9 @@ async def _connections(configuration: Configuration) -> list[Finding]:
     if url.startswith("http://") and urlsplit(url).hostname not in ("127.0.0.1", "localhost"):
         message = f"LANDFALL_PUBLIC_URL is {url}: cookies and codes travel in the clear"
         findings.append(Finding("fault", "public address", message, "put https in front, and say so in the setting"))
+    if asked:
+        message = f"{asked} people asked to be erased"
+        findings.append(Finding("warning", "erasure", message, "run `landfall erase --requested`"))
     for row in waiting:
         message = f"{row['n']} accounts of {row['platform']} wait for somebody to connect them again"
         findings.append(Finding("warning", "connections", message, "GET /api/connections has the reason of each"))

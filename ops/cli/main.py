@@ -250,17 +250,22 @@ def sandbox(
 
 
 @main.command()
-@click.argument("platform")
+@click.argument("platform", required=False)
+@click.option("--requested", is_flag=True, help="Carry out what people asked for by way of Meta.")
 @click.option("--person", help="The platform's id of somebody who wrote, liked or was named.")
 @click.option("--account", help="The platform's id of an account whose events were received.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def erase(platform: str, person: str | None, account: str | None, yes: bool) -> None:  # noqa: FBT001  click's way
+def erase(platform: str | None, *, requested: bool, person: str | None, account: str | None, yes: bool) -> None:
     """Take a person or an account out of the log, the tables and the connections, for good."""
     from ops.cli.erase import erase as program
+    from ops.cli.erase import requested as asked
 
     id_ = person or account
-    if id_ is None or (person and account):
-        raise click.UsageError("give either --person or --account")
+    if requested and platform is None and id_ is None:
+        run(asked(load()))
+        return
+    if platform is None or requested or id_ is None or (person and account):
+        raise click.UsageError("give a platform and either --person or --account; or --requested alone")
     if not yes:
         click.confirm(f"Everything about {id_} at {platform} goes, and cannot be had back. Go on?", abort=True)
     run(program(load(), platform, id_, account=account is not None))

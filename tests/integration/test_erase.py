@@ -10,7 +10,8 @@ import aiohttp
 import asyncpg
 import pytest
 
-from tests.support import ENVIRONMENT, Service, comment, drained, instagram, sign_meta
+from tests.rig import rigged
+from tests.support import ENVIRONMENT, Service, append_event, comment, drained, eventually, instagram, sign_meta
 
 ACCOUNT, OTHER = "17841400000000001", "17841400000000002"
 PERSON, NEIGHBOUR = "5200000007", "52000000071"
@@ -107,3 +108,39 @@ async def test_wrong_wishes_erase_nothing(filled: asyncpg.Connection, database: 
         code, _ = await command(database, "erase", *arguments)
         assert code != 0
     assert "ig_comments" in await everywhere(filled, PERSON)
+
+
+async def test_wish_that_came_by_way_of_meta_is_carried_out_and_can_be_looked_up(
+    database: str, connection: asyncpg.Connection
+) -> None:
+    async with rigged(database, connection) as rig:
+        [id_] = await rig.connect("instagram")
+        account = (await rig.shown(id_))["account_id"]
+        await append_event(connection, account, "e1", payload={"id": "c1", "text": "x", "media": {"id": "m1"}})
+        address = f"{rig.url}/api/auth/instagram/deletion"
+        await rig.sandbox.wish("webhooks", platform="instagram", stream="deletion", url=address)
+        await rig.sandbox.wish("act", platform="instagram", what="erase", account="shop")
+
+        async def answered() -> Any:
+            found = await rig.sandbox.ledger("webhook", platform="instagram")
+            return [entry for entry in found if entry["status"] == 200]
+
+        [entry] = await eventually(answered, 5)
+        told = json.loads(entry["answer"])
+        assert told["url"].endswith(told["confirmation_code"])
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        async with rig.http.post(address, data=entry["body"], headers=form) as response:
+            assert await response.json() == told, "the same wish again"
+        async with rig.http.post(address, data="signed_request=x.y", headers=form) as response:
+            assert response.status == 401
+        assert (await rig.shown(id_))["state"] == "needs_reconnect"
+        async with rig.http.get(told["url"]) as response:
+            assert "In hand" in await response.text()
+        code, text = await command(database, "erase", "--requested")
+        assert (code, text.splitlines()[-1]) == (0, "1 requests carried out")
+        async with rig.http.get(told["url"]) as response:
+            assert "was deleted on" in await response.text()
+        async with rig.http.get(told["url"] + "0") as response:
+            assert response.status == 404
+        assert (await rig.api("GET", f"/api/connections/{id_}"))[0] == 404
+    assert await everywhere(connection, account) == {}

@@ -151,7 +151,10 @@ async def test_account_stands_in_every_key_of_account_data(connection: asyncpg.C
         "webhook_buckets",
         "webhook_refusals",
         "crm_verifications",
+        "deletion_requests",
+        "login_failures",
         "tenants",
+        "users",
         "vault_canaries",
     }
     for row in found:
@@ -163,4 +166,6 @@ async def test_account_stands_in_every_key_of_account_data(connection: asyncpg.C
     assert foreign
     for row in foreign:
         both = [row["text"].count(name) == 2 for name in ("account_id", "tenant_id")]
-        assert any(both) or row["text"].endswith("REFERENCES tenants(id)"), row["conname"]
+        assert any(both) or "REFERENCES tenants(id)" in row["text"] or "REFERENCES users(id)" in row["text"], row[
+            "conname"
+        ]
