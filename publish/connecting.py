@@ -65,8 +65,9 @@ class Flows:
         self._name = name
 
     @property
-    def platforms(self) -> Sequence[str]:
-        return list(self._outside.channels)
+    def titles(self) -> Mapping[str, str]:
+        """What people call the platforms."""
+        return {name: channel.title for name, channel in self._outside.channels.items()}
 
     # --- the way there
 

@@ -124,6 +124,8 @@ class Plan:
 class Channel:
     """A platform to connect to. ``refreshes_with`` is the secret without which there is nothing to refresh."""
 
+    title: str
+    """What people call it."""
     client_id: Variable | None
     client_secret: Variable | None
     base_url: Variable

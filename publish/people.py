@@ -137,7 +137,6 @@ async def login(pool: Pool, email: str, password: str, address: str | None) -> P
     token = secrets.token_urlsafe(32)
     async with store.acting(pool, row["tenant_id"]) as connection:
         await connection.execute("DELETE FROM login_failures WHERE who_sha256 = $1", who[0])
-        await connection.execute("DELETE FROM sessions WHERE expires_at < now()")
         await connection.execute(
             """
             INSERT INTO sessions (tenant_id, session_sha256, user_id, address, expires_at)

@@ -51,6 +51,7 @@ class Refresher:
                 await self._removed(connection)
                 found = await store.due(connection, AT_ONCE)
                 await store.gauge(connection)
+                await store.tidy(connection)
             outcomes = await asyncio.gather(*(self.refresh(id_) for _, id_ in found))
         except Exception as error:  # noqa: BLE001  the database's trouble passes; the sweep must outlive it
             log.warning("refresh.round_failed", error=describe(error))

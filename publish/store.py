@@ -362,6 +362,13 @@ async def disconnect(connection: asyncpg.Connection, id_: str) -> asyncpg.Record
     return row
 
 
+async def tidy(connection: asyncpg.Connection) -> None:
+    """Drop what has had its time: flows that ended, sessions that are over, wrong passwords of yesterday."""
+    await connection.execute("DELETE FROM oauth_states WHERE expires_at < now() - interval '1 day'")
+    await connection.execute("DELETE FROM sessions WHERE expires_at < now()")
+    await connection.execute("DELETE FROM login_failures WHERE failed_at < now() - interval '1 day'")
+
+
 async def gauge(connection: asyncpg.Connection) -> None:
     """Show how the connections are."""
     metrics.connections.clear()

@@ -211,7 +211,7 @@ class Views:
             "connections.html",
             person=person,
             connections=listed,
-            platforms=self.flows.platforms,
+            titles=self.flows.titles,
             may_write="connections:write" in person.caller.scopes,
         )
 

@@ -26,13 +26,14 @@ from ops.cli.migrate import migrate
 from ops.runtime.db import open_pool
 from ops.runtime.embedded import Postgres, Redis, Server, free_port, redis_server
 from ops.sandbox.client import Client
-from publish import keys
+from publish import keys, people
 from publish.contract import VAULT_KEYS, Channel
 from publish.vault import new_key
 from schema.metadata import APP_ROLE
 from schema.people import DEFAULT_TENANT
 
 GRACE_SECONDS = 15.0
+PERSON = "you@landfall.example"
 
 
 class Unusable(click.ClickException):
@@ -52,6 +53,7 @@ class Stack:
     simulated: list[str]
     """The platforms whose webhooks nobody configured."""
     api_key: str = ""
+    password: str = ""
     children: dict[str, Server] = field(default_factory=dict)
 
     @property
@@ -104,7 +106,7 @@ async def stack(directory: Path, environ: Mapping[str, str]) -> AsyncIterator[St
             simulated,
         )
         environment.setdefault("LANDFALL_PUBLIC_URL", running.url)
-        running.api_key = await _api_key(directory / "secrets.json", environment["DATABASE_URL"])
+        running.api_key, running.password = await _let_in(directory / "secrets.json", environment["DATABASE_URL"])
         if simulated or connectable:
             seed = str(int(time.time()))  # the same ids with other words would be two worlds in one log
             command_ = ["sandbox", "--port", str(running.sandbox_port), "--seed", seed]
@@ -121,14 +123,16 @@ async def stack(directory: Path, environ: Mapping[str, str]) -> AsyncIterator[St
         yield running
 
 
-async def _api_key(made: Path, dsn: str) -> str:
-    """One for whoever tries things here, made the first time."""
+async def _let_in(made: Path, dsn: str) -> tuple[str, str]:
+    """An API key and a password for whoever tries things here, made the first time."""
     kept = json.loads(made.read_text())  # noqa: ASYNC240  nothing else runs yet
     if "api key" not in kept:
         async with await open_pool(dsn, "keys", 1, role=APP_ROLE) as pool:
             kept["api key"] = await keys.create(pool, DEFAULT_TENANT, "make up", keys.SCOPES, "command")
+            kept["password key"] = secrets.token_urlsafe(12)
+            await people.add(pool, DEFAULT_TENANT, PERSON, kept["password key"], "owner", "command")
         made.write_text(json.dumps(kept, indent=2))  # noqa: ASYNC240
-    return str(kept["api key"])
+    return str(kept["api key"]), str(kept["password key"])
 
 
 async def _point(running: Stack, connectable: list[str]) -> None:

@@ -16,7 +16,7 @@ from rich.live import Live
 from rich.table import Table
 
 from ops.cli import wiring
-from ops.cli.stack import Stack, Unusable, stack
+from ops.cli.stack import PERSON, Stack, Unusable, stack
 from ops.runtime import db
 from ops.runtime.embedded import StartError
 from ops.sandbox.client import Client
@@ -148,6 +148,7 @@ def _announce(running: Stack) -> None:
             "sandbox",
             f"{running.sandbox}/  stands in for {' and '.join(running.simulated)}" if running.simulated else "",
         ),
+        ("people", f"{running.url}/connections  as {PERSON}, password {running.password}"),
         ("connect", f"curl -H 'Authorization: Bearer {running.api_key}' {running.url}/api/auth/tiktok"),
         ("health", f"{running.url}/readyz"),
         ("metrics", f"{host}/metrics  (web)   http://127.0.0.1:{running.worker_port}/metrics  (worker)"),

@@ -93,6 +93,7 @@ def revoke(app: App, secrets: Mapping[str, str]) -> Steps[None]:
 
 
 PLATFORM = Channel(
+    title="Facebook Pages",
     client_id=Variable("META_APP_ID", "App dashboard: App settings, Basic, App ID"),
     client_secret=META_SECRET,
     base_url=Variable("FACEBOOK_BASE_URL", "Only to point at a sandbox: http://127.0.0.1:8090/facebook"),

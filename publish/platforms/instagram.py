@@ -65,6 +65,7 @@ APP_SECRET = Variable(
 )
 
 PLATFORM = Channel(
+    title="Instagram",
     client_id=Variable("INSTAGRAM_APP_ID", "App dashboard: Instagram, API setup, Business login, Instagram app ID"),
     client_secret=APP_SECRET,
     base_url=Variable("INSTAGRAM_BASE_URL", "Only to point at a sandbox: http://127.0.0.1:8090/instagram"),

@@ -67,6 +67,7 @@ def revoke(app: App, secrets: Mapping[str, str]) -> Steps[None]:
 
 
 PLATFORM = Channel(
+    title="LinkedIn",
     client_id=Variable("LINKEDIN_CLIENT_ID", "Developer portal: your app, Auth, Client ID"),
     client_secret=Variable("LINKEDIN_CLIENT_SECRET", "Developer portal: your app, Auth, Primary Client Secret"),
     base_url=Variable("LINKEDIN_BASE_URL", "Only to point at a sandbox: http://127.0.0.1:8090/linkedin"),

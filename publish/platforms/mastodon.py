@@ -68,6 +68,7 @@ def revoke(app: App, secrets: Mapping[str, str]) -> Steps[None]:
 
 
 PLATFORM = Channel(
+    title="Mastodon",
     client_id=None,
     client_secret=None,
     base_url=Variable("MASTODON_BASE_URL", "Only to point at a sandbox: http://127.0.0.1:8090/mastodon"),

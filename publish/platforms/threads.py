@@ -49,6 +49,7 @@ def refresh(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
 APP_SECRET = Variable("THREADS_APP_SECRET", "App dashboard: App settings, Basic, Threads App secret")
 
 PLATFORM = Channel(
+    title="Threads",
     client_id=Variable("THREADS_APP_ID", "App dashboard: App settings, Basic, Threads App ID"),
     client_secret=APP_SECRET,
     base_url=Variable("THREADS_BASE_URL", "Only to point at a sandbox: http://127.0.0.1:8090/threads"),

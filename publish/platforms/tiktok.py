@@ -70,6 +70,7 @@ def revoke(app: App, secrets: Mapping[str, str]) -> Steps[None]:
 
 
 PLATFORM = Channel(
+    title="TikTok",
     client_id=Variable("TIKTOK_CLIENT_KEY", "Developer portal: Manage apps, your app, Client key"),
     client_secret=Variable("TIKTOK_CLIENT_SECRET", "Developer portal: Manage apps, your app, Client secret"),
     base_url=Variable("TIKTOK_BASE_URL", "Only to point at a sandbox: http://127.0.0.1:8090/tiktok"),

@@ -77,6 +77,7 @@ def revoke(app: App, secrets: Mapping[str, str]) -> Steps[None]:
 
 
 PLATFORM = Channel(
+    title="X",
     client_id=Variable("X_CLIENT_ID", "Developer console: your app, Keys and tokens, OAuth 2.0 Client ID"),
     client_secret=Variable("X_CLIENT_SECRET", "Developer console: your app, Keys and tokens, OAuth 2.0 Client Secret"),
     base_url=Variable("X_BASE_URL", "Only to point at a sandbox: http://127.0.0.1:8090/x"),

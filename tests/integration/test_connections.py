@@ -299,6 +299,18 @@ async def test_every_table_of_tenants_has_a_policy_and_names_its_tenant_in_every
     assert keyed == []
 
 
+async def test_what_has_had_its_time_is_dropped(rig: Rig) -> None:
+    await rig.started("x")
+    await rig.started("tiktok")
+    await rig.raw("UPDATE oauth_states SET expires_at = now() - interval '25 hours' WHERE platform = 'x'")
+    await rig.connection.execute(
+        "INSERT INTO login_failures (who_sha256, failed_at) VALUES ('a', now() - interval '25 hours'), ('b', now())"
+    )
+    await rig.refresher._round()
+    assert [row["platform"] for row in await rig.raw("SELECT platform FROM oauth_states")] == ["tiktok"]
+    assert [row["who_sha256"] for row in await rig.connection.fetch("SELECT * FROM login_failures")] == [b"b"]
+
+
 async def test_sweep_refreshes_what_is_due_by_itself(rig: Rig) -> None:
     ids = [id_ for platform in ("tiktok", "x", "mastodon") for id_ in await rig.connect(platform)]
     await rig.due()
