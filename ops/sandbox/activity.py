@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import ipaddress
 import json
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -30,6 +31,7 @@ from ops.sandbox.contract import (
 CONSUMER_KEY = "sandbox-x-consumer"
 URL_CHARACTERS, TAG_CHARACTERS = 200, 200
 WEBHOOKS, SUBSCRIPTIONS = 1, 1500
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 UNCHECKED = timedelta(hours=28)
 """After so long without a passed check a webhook turns invalid."""
 
@@ -136,6 +138,9 @@ class Activity(Platform):
         return Answer(content={"token_type": "bearer", "access_token": secret})
 
     def _as_app(self, call: Call) -> None:
+        """Raises a 401 for no token, and a 403 for a person's (``x.md`` 7)."""
+        if call.bearer not in self._bearers and self.scopes_of(call) is None:
+            raise self.problem(401, None, "Unauthorized", "Unauthorized")
         if call.bearer not in self._bearers:
             raise self.problem(
                 403, "unsupported-authentication", "Unsupported Authentication", "Use an app-only token."
@@ -144,10 +149,7 @@ class Activity(Platform):
     def create_webhook(self, call: Call) -> Answer | Errand:
         self._as_app(call)
         url = call.text("url") or ""
-        parts = urlsplit(url)
-        # Public, https and without a port out there; on this machine there is only loopback, which needs all of them.
-        local = parts.hostname in ("127.0.0.1", "localhost")
-        if len(url) > URL_CHARACTERS or not (local or (parts.scheme == "https" and parts.port is None)):
+        if len(url) > URL_CHARACTERS or not acceptable(url):
             raise self._failed("UrlValidationFailed")
         if any(webhook.url == url for webhook in self.webhooks.values()):
             raise self._failed("DuplicateUrlFailed")
@@ -464,3 +466,25 @@ class Activity(Platform):
 
     def subscribe_all(self) -> None:
         self.everybody = True
+
+
+def acceptable(url: str) -> bool:
+    """Whether a webhook may be there: https, public and without a port (``x.md`` 2.1).
+
+    Not so on loopback: whoever tries this out has no other address there, and cannot do without a port.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:  # no port, or no address
+        return False
+    if host in LOOPBACK:
+        return parts.scheme in ("http", "https")
+    return parts.scheme == "https" and port is None and public(host)
+
+
+def public(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_global
+    except ValueError:
+        return "." in host

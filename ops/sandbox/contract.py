@@ -16,6 +16,9 @@ from multidict import MultiMapping
 from ops.sandbox.clock import Clock
 from ops.sandbox.ledger import Ledger
 
+DIGITS = 40
+"""Of the longest number that is read as one; ids have 20 at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class Upload:
@@ -323,6 +326,11 @@ class Platform:
 
     def form(self, name: str) -> str:
         return self.chosen[name]
+
+
+def whole(text: str) -> bool:
+    """Whether ``int`` takes it for an id or a count: digits like ² look like numbers, and some numbers are too long."""
+    return text.isascii() and text.isdigit() and len(text) <= DIGITS
 
 
 def forget_oldest(kept: dict[str, Any], room: int) -> None:

@@ -23,6 +23,7 @@ from ops.sandbox.contract import (
     Route,
     Sandbox,
     forget_oldest,
+    whole,
 )
 
 EVENT = "ORGANIZATION_SOCIAL_ACTION_NOTIFICATIONS"
@@ -215,7 +216,7 @@ class Organizations(Platform):
         if call.text("q") != "criteria" or entity is None or account not in self.admins[entity]:
             raise self.error(403, "Not an organization that the member administers", "ACCESS_DENIED")
         numbers = [call.text("start") or "0", call.text("count") or "10"]
-        if not all(number.isdigit() for number in numbers):
+        if not all(map(whole, numbers)):
             raise self.error(400, "start and count are numbers", "ILLEGAL_ARGUMENT")
         start, count = map(int, numbers)
         since = self.sandbox.clock.now() - KEPT

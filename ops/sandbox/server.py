@@ -215,13 +215,15 @@ class Server:
 
     def _recheck(self, world: World) -> list[float]:
         """Repeat the handshakes that are due, where a platform does so; when the next ones are."""
-        now = world.clock.seconds()
+        now, planned = world.clock.seconds(), self._checks
+        self._checks = {}  # those of addresses that were taken away are not planned any more
         for name, platform in world.platforms.items():
             for stream, url in platform.callbacks.items() if platform.recheck_seconds else ():
-                due = self._checks.setdefault((name, stream, url), now + (platform.recheck_seconds or 0))
+                due = planned.get((name, stream, url), now + (platform.recheck_seconds or 0))
                 if due <= now:
-                    self._checks[name, stream, url] = now + (platform.recheck_seconds or 0)
+                    due = now + (platform.recheck_seconds or 0)
                     self._start(self._shake(platform, stream, url))
+                self._checks[name, stream, url] = due
         return list(self._checks.values())
 
     async def _shake(self, platform: Platform, stream: str, url: str) -> None:

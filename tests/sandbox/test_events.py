@@ -152,6 +152,12 @@ async def test_x_takes_one_webhook_that_passes_its_check(stand: Stand, receiver:
 
     for url, reason in (
         ("http://app.example/hook", "UrlValidationFailed"),
+        ("http://[", "UrlValidationFailed"),
+        ("https://app.example:port/hook", "UrlValidationFailed"),
+        ("https://app.example:99999/hook", "UrlValidationFailed"),
+        ("https://10.0.0.1/hook", "UrlValidationFailed"),
+        ("https://intranet/hook", "UrlValidationFailed"),
+        ("ftp://127.0.0.1/hook", "UrlValidationFailed"),
         ("https://app.example:8443/hook", "UrlValidationFailed"),
         (f"https://app.example/{'x' * 200}", "UrlValidationFailed"),
         (receiver.url.replace("/hook", "/nothing"), "CrcValidationFailed"),
@@ -166,7 +172,22 @@ async def test_x_takes_one_webhook_that_passes_its_check(stand: Stand, receiver:
     assert (await stand.call("GET", "/x/2/webhooks", headers=headers))["meta"]["result_count"] == 1
     assert (await stand.call("DELETE", path, headers=headers))["data"] == {"deleted": True}
     assert (await stand.call("PUT", path, headers=headers))["reason"] == "WebhookIdInvalid"
-    assert (await stand.call("GET", "/x/2/webhooks"))["status"] == 403
+    assert (await stand.call("GET", "/x/2/webhooks"))["status"] == 401
+    own = {"Authorization": f"Bearer {(await test_x.connected(stand)).token['access_token']}"}
+    assert (await stand.call("GET", "/x/2/webhooks", headers=own))["status"] == 403, (
+        "a person's is not the application's"
+    )
+
+
+async def test_nobody_looks_after_an_address_that_was_taken_away(stand: Stand, receiver: Receiver) -> None:
+    found = await addressed(stand, receiver, "x")
+    headers = await bearer(stand, receiver)
+    await asyncio.sleep(0.05)
+    await stand.call("DELETE", f"/x/2/webhooks/{next(iter(found.webhooks))}", headers=headers)
+    asked, server = len(receiver.asked), stand.server
+    await stand.wish("clock", jump=HOUR + 1)
+    await asyncio.sleep(0.05)
+    assert (len(receiver.asked), server._checks) == (asked, {}), "and the server does not turn in circles"
 
 
 async def test_x_checks_every_hour_and_says_nothing_to_an_invalid_webhook(stand: Stand, receiver: Receiver) -> None:

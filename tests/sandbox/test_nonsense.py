@@ -4,6 +4,7 @@ import inspect
 import random
 import re
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -92,3 +93,28 @@ async def test_no_nonsense_makes_it_fail(stand: Stand, name: str) -> None:
                 asked += 1
         secret = await token(stand, name)  # some of it revoked the last one
     assert asked > 300
+
+
+@pytest.mark.parametrize("number", ["\u00b2", "9" * 5000, "-1", "1e9"])
+@pytest.mark.parametrize(
+    ("name", "path", "parameter"),
+    [
+        ("mastodon", "/api/v1/notifications", "limit"),
+        ("mastodon", "/api/v1/notifications", "max_id"),
+        ("x", "/2/users/{id}/tweets", "max_results"),
+        ("x", "/2/users/{id}/tweets", "pagination_token"),
+        (
+            "linkedin",
+            "/rest/organizationalEntityNotifications?q=criteria&organizationalEntity=urn:li:organization:1000",
+            "start",
+        ),
+    ],
+)
+async def test_what_only_looks_like_a_number_is_refused(
+    stand: Stand, name: str, path: str, parameter: str, number: str
+) -> None:
+    headers = {"Authorization": f"Bearer {await token(stand, name)}", "LinkedIn-Version": "202609"}
+    path = path.format(id=stand.server.world.platforms[name].accounts["alice"])  # type: ignore[attr-defined]
+    joint = "&" if "?" in path else "?"
+    answer = await stand.call("GET", f"/{name}{path}{joint}{parameter}={quote(number)}", headers=headers)
+    assert answer["status"] == 400

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ops.sandbox import consent
-from ops.sandbox.contract import Answer, Call, Refusal, Route, Sandbox, Upload, redirect
+from ops.sandbox.contract import Answer, Call, Refusal, Route, Sandbox, Upload, redirect, whole
 from ops.sandbox.instance import ADDRESS, Instance, Notification, Status
 
 VERSION = "4.6.2"
@@ -372,7 +372,7 @@ class Mastodon(Instance):
 
     def _paged(self, call: Call, items: list[dict[str, Any]]) -> Answer:
         """``max_id``, ``since_id``, ``min_id`` and ``limit``, with the Link header."""
-        if not all((call.text(name) or "0").isdigit() for name in ("limit", "max_id", "min_id", "since_id")):
+        if not all(whole(call.text(name) or "0") for name in ("limit", "max_id", "min_id", "since_id")):
             raise _refused(400, "limit and ids are numbers")
         limit = min(int(call.text("limit") or 20), 40)
         if highest := call.text("max_id"):

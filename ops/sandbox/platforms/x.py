@@ -11,7 +11,7 @@ from typing import Any
 
 from ops.sandbox import consent
 from ops.sandbox.activity import Activity, Post
-from ops.sandbox.contract import Answer, Call, Refusal, Route, Sandbox, redirect
+from ops.sandbox.contract import Answer, Call, Refusal, Route, Sandbox, redirect, whole
 
 CLIENT_ID, CLIENT_SECRET = "sandbox-x-client", "sandbox-x-secret"
 CODE_SECONDS, ACCESS_SECONDS = 30, 7200
@@ -430,7 +430,7 @@ class X(Activity):
     def _page(self, call: Call, posts: list[Post], headers: dict[str, str]) -> Answer:
         """Newest first."""
         numbers = [call.text("max_results") or "10", call.text("pagination_token") or call.text("next_token") or "0"]
-        if not all(number.isdigit() for number in numbers):
+        if not all(map(whole, numbers)):
             raise _invalid("max_results or pagination_token is no number")
         size, start = min(max(int(numbers[0]), 5), 100), int(numbers[1])
         ordered = sorted(posts, key=lambda post: int(post.id), reverse=True)
@@ -467,7 +467,7 @@ class X(Activity):
         wanted, most = CATEGORIES.get(category, ("", 0))
         if not wanted or not kind.startswith(wanted):
             raise _invalid("media_type and media_category do not fit each other")
-        if not total.isdigit() or not 0 < int(total) <= most:
+        if not whole(total) or not 0 < int(total) <= most:
             raise _invalid(f"total_bytes must be 1 to {most}")
         expires = self.sandbox.clock.in_(seconds=UPLOAD_SECONDS)
         media = Media(self.new_id(), account, kind, category, int(total), expires)
@@ -483,7 +483,7 @@ class X(Activity):
             content = file.content if file else base64.b64decode(call.text("media") or "")
         except ValueError:
             raise _invalid("media is no base64") from None
-        if not index.isdigit() or int(index) >= SEGMENTS or not content:
+        if not whole(index) or int(index) >= SEGMENTS or not content:
             raise _invalid(f"segment_index is 0 to {SEGMENTS - 1}, and media is not empty")
         if len(content) > SEGMENT_BYTES:
             raise Refusal(Answer(413, "", headers))  # the edge answers, without a word (x.md 9.4)
