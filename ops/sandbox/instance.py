@@ -87,6 +87,42 @@ class Instance(Platform):
     def announce(self, event: str, account: str, thing: dict[str, Any]) -> None:
         self.notify(event, account, {"event": event, "created_at": self.sandbox.at, "object": thing})
 
+    def shape_user(self, name: str) -> dict[str, Any]:
+        """The account as administrators see it, which is what ``account.*`` is about."""
+        shown = self.shape_account(name, ADDRESS)
+        return {
+            "id": shown["id"],
+            "username": name,
+            "domain": None,
+            "email": f"{name}@example.org",
+            "confirmed": True,
+            "approved": True,
+            "disabled": False,
+            "silenced": False,
+            "suspended": False,
+            "account": shown,
+        }
+
+    def shape_report(self, status: Status) -> dict[str, Any]:
+        """An owner's word against what somebody answered."""
+        above = self.statuses.get(status.reply_to or "")
+        return {
+            "id": self.new_id(),
+            "action_taken": False,
+            "action_taken_at": None,
+            "category": "spam",
+            "comment": "",
+            "forwarded": False,
+            "created_at": self.sandbox.at,
+            "updated_at": self.sandbox.at,
+            "account": self.shape_user(above.account if above else next(iter(self.accounts))),
+            "target_account": self.shape_user(status.account),
+            "assigned_account": None,
+            "action_taken_by_account": None,
+            "statuses": [self.shape(status, ADDRESS)],
+            "rules": [],
+        }
+
     # --- life
 
     def tell_of(self, status: Status) -> None:
@@ -101,7 +137,8 @@ class Instance(Platform):
     def say(self, by: str, text: str, above: Status | None = None) -> Status:
         if by not in self.accounts and by not in self.fans:
             self.fans[by] = self.new_id()
-            self.announce("account.created", by, self.shape_account(by, ADDRESS))
+            self.announce("account.created", by, self.shape_user(by))
+            self.announce("account.approved", by, self.shape_user(by))  # nobody waits where everybody may register
         mention = f"@{above.account} " if above else ""
         now = self.sandbox.clock.now()
         status = Status(self.new_id(), by, mention + text, now, "public", reply_to=above.id if above else None)
@@ -139,6 +176,12 @@ class Instance(Platform):
             status = chance.choice(others)
             status.text, status.edited = people.saying(self.sandbox), self.sandbox.clock.now()
             self.announce("status.updated", status.account, self.shape(status, ADDRESS))
+        elif others and dice < 0.28:
+            status = chance.choice(others)
+            self.announce("report.created", status.account, self.shape_report(status))
+        elif others and dice < 0.31:
+            who = chance.choice(others).account
+            self.announce("account.updated", who, self.shape_user(who))
         else:
             self.say(people.follower(self.sandbox), people.saying(self.sandbox), chance.choice(mine))
 

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import pytest
 import tweepy
+from mastodon.errors import MastodonNotFoundError
 
 from ops.sandbox.activity import CONSUMER_KEY
 from ops.sandbox.platforms import linkedin, x
@@ -67,21 +68,46 @@ async def test_mastodon_tells_of_statuses_and_a_reply_is_a_mention(stand: Stand,
     status = await person("status_post", "mine")
     reply = (await act(stand, "mastodon", "comment", "alice", post=status.id, by="fan_7", text="nice"))["id"]
     await person("status_update", status, "mine, edited")
-    came = {(r.json["event"], r.json["object"]["id"]): r.json for r in await receiver.until(4)}
+    came = {(r.json["event"], r.json["object"]["id"]): r.json for r in await receiver.until(5)}
+    fan = platform(stand, "mastodon").fans["fan_7"]
     assert set(came) == {
         ("status.created", str(status.id)),
-        ("account.created", platform(stand, "mastodon").fans["fan_7"]),
+        ("account.created", fan),
+        ("account.approved", fan),
         ("status.created", reply),
         ("status.updated", str(status.id)),
     }
     assert came["status.created", reply]["object"]["in_reply_to_id"] == str(status.id)
+    seen = came["account.created", fan]["object"]
+    assert (seen["email"], seen["account"]["acct"]) == ("fan_7@example.org", "fan_7"), "as administrators see it"
     [mention] = await person("notifications")
     assert (mention.type, mention.account.username, str(mention.status.id)) == ("mention", "fan_7", reply)
     assert (await person("notifications", mention.id)).id == mention.id
     await act(stand, "mastodon", "remove", "alice", id=reply)
     assert (await person("status_context", status)).descendants == [], "and nobody is told"
+    assert await person("notifications") == [], "the mention went with it"
+    with pytest.raises(MastodonNotFoundError):
+        await person("notifications", mention.id)
     await quiet(stand)
-    assert len(receiver.came) == 4
+    assert len(receiver.came) == 5
+
+
+async def test_mastodon_tells_of_accounts_statuses_and_reports(stand: Stand, receiver: Receiver) -> None:
+    found = await addressed(stand, receiver, "mastodon")
+    for _ in range(300):
+        found.live()
+    await stand.wish("clock", jump=1)
+    await quiet(stand)
+    last = {r.json["event"]: r.json["object"] for r in receiver.came}
+    assert set(last) == {
+        *("account.approved", "account.created", "account.updated"),
+        *("report.created", "status.created", "status.updated"),
+    }
+    report = last["report.created"]
+    [status] = report["statuses"]
+    assert report["target_account"]["account"]["acct"] == status["account"]["acct"]
+    assert report["account"]["username"] in found.people()
+    assert "<p>" in status["content"]
 
 
 async def test_mastodon_tries_16_times_more_and_a_refusal_ends_it(stand: Stand, receiver: Receiver) -> None:

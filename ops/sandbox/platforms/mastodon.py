@@ -584,24 +584,27 @@ class Mastodon(Instance):
 
     def show_notifications(self, call: Call) -> Answer:
         account = self._person(call, "read:notifications")
-        mine = [found for found in reversed(self.notifications.values()) if found.account == account]
+        mine = [found for found in reversed(self.notifications.values()) if self._tells(found, account)]
         return self._paged(call, [self._notification(found, call.base) for found in mine])
 
     def show_notification(self, call: Call) -> Answer:
         account = self._person(call, "read:notifications")
         found = self.notifications.get(call.parts["id"])
-        if found is None or found.account != account:
+        if found is None or not self._tells(found, account):
             raise _refused(404, "Record not found")
         return Answer(content=self._notification(found, call.base))
 
+    def _tells(self, found: Notification, account: str) -> bool:
+        """Whether it is there for this account: a mention goes with its status (inferred)."""
+        return found.account == account and found.status in self.statuses
+
     def _notification(self, found: Notification, base: str) -> dict[str, Any]:
-        status = self.statuses.get(found.status)
         return {
             "id": found.id,
             "type": "mention",
             "created_at": _when(found.created),
             "account": self.shape_account(found.by, base),
-            "status": None if status is None else self.shape(status, base),
+            "status": self.shape(self.statuses[found.status], base),
         }
 
     def let_revoke(self, account: str) -> int:
