@@ -35,13 +35,31 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 UNCHECKED = timedelta(hours=28)
 """After so long without a passed check a webhook turns invalid."""
 
-PUBLIC = ("post.create", "post.delete", "follow.follow", "follow.unfollow")
+PROFILE = (
+    *("bio", "profile_picture", "banner_picture", "screenname", "handle", "geo", "url", "verified_badge"),
+    "affiliate_badge",
+)
+PUBLIC = (
+    *("post.create", "post.delete", "follow.follow", "follow.unfollow"),
+    *(f"profile.update.{part}" for part in PROFILE),
+    *("spaces.start", "spaces.end", "broadcast.start", "broadcast.end"),
+)
 PRIVATE = {
     "post.mention.create": "tweet.read",
     "post.reply.create": "tweet.read",
+    "post.quote.create": "tweet.read",
+    "post.repost.create": "tweet.read",
     "like.create": "like.read",
+    "dm.received": "dm.read",
+    "dm.sent": "dm.read",
+    "dm.read": "dm.read",
+    "dm.indicate_typing": "dm.read",
     "oauth.revoke": "users.read",
 }
+"""May be subscribed to, and with which scope (``x.md`` 3). Not all of it happens to the people here."""
+OLDER = ("post.create", "post.delete", "follow.follow", "follow.unfollow", *PRIVATE)
+"""What the older product tells of."""
+OLDER_USERS = 3
 
 
 @dataclass
@@ -94,6 +112,8 @@ class Activity(Platform):
         self.fans: dict[str, str] = {}
         self.webhooks: dict[str, Webhook] = {}
         self.subscriptions: dict[str, Subscription] = {}
+        self.older: dict[str, list[str]] = {}
+        """Whom each webhook was subscribed to by the older product."""
         self.everybody = False
         """Whether everything is told of everybody, as someone may wish here."""
         self._bearers: set[str] = set()
@@ -237,6 +257,12 @@ class Activity(Platform):
 
         return Errand(url, judged, {"crc_token": token})
 
+    def left(self, stream: str) -> None:
+        self.webhooks.clear()
+
+    def stopped(self, stream: str) -> bool:
+        return not any(webhook.valid for webhook in self.webhooks.values())
+
     def entered(self, stream: str) -> None:
         now = self.sandbox.clock.now()
         self.webhooks = {(id_ := self.new_id()): Webhook(id_, self.callbacks[stream], now, now)}
@@ -298,9 +324,12 @@ class Activity(Platform):
         return Answer(content={"data": data, "meta": {"result_count": len(data)}})
 
     def change_subscription(self, call: Call) -> Answer:
-        made = self._own_subscription(call)
-        made.tag = call.text("tag") or made.tag
-        made.webhook = call.text("webhook_id") or made.webhook
+        made, tag, webhook = self._own_subscription(call), call.text("tag"), call.text("webhook_id")
+        if len(tag or "") > TAG_CHARACTERS:
+            raise self.problem(400, "invalid-request", "Invalid Request", "tag is not valid")
+        if webhook is not None and webhook not in self.webhooks:
+            raise self._failed("WebhookIdInvalid")
+        made.tag, made.webhook = tag or made.tag, webhook or made.webhook
         return Answer(content={"data": {"subscription": self._shown_subscription(made)}})
 
     def end_subscription(self, call: Call) -> Answer:
@@ -318,11 +347,14 @@ class Activity(Platform):
         person = self.scopes_of(call)
         if person is None:
             raise self.problem(401, None, "Unauthorized", "Unauthorized")
-        webhook = self._known(call)
-        for event in (*PUBLIC, *PRIVATE):
-            made = Subscription(
-                self.new_id(), event, {"user_id": self.accounts[person[0]]}, webhook.id, self.sandbox.clock.now()
-            )
+        webhook, user = self._known(call), self.accounts[person[0]]
+        if user in self.older.setdefault(webhook.id, []):
+            raise self._failed("DuplicateSubscriptionFailed")
+        if len(self.older[webhook.id]) >= OLDER_USERS:
+            raise self._failed("SubscriptionLimitExceeded")
+        self.older[webhook.id].append(user)
+        for event in OLDER:
+            made = Subscription(self.new_id(), event, {"user_id": user}, webhook.id, self.sandbox.clock.now())
             self.subscriptions[made.id] = made
         return Answer(content={"data": {"subscribed": True}})
 
@@ -330,7 +362,7 @@ class Activity(Platform):
 
     def emit(self, event: str, account: str, payload: dict[str, Any], uuid: str | None = None, **includes: Any) -> None:
         """Tell of it, once for each subscription that wants it. An invalid webhook gets nothing."""
-        if not any(webhook.valid for webhook in self.webhooks.values()):
+        if self.stopped(""):
             return
         user = self.accounts[account]
         wanted = [
@@ -367,7 +399,13 @@ class Activity(Platform):
         if notice.topic.startswith("follow."):
             kind = notice.topic.partition(".")[2]
             return {"for_user_id": user, "follow_events": [payload | {"type": kind, "created_timestamp": at}]}
-        tweet = {"id_str": payload["id"], "text": payload["text"], "timestamp_ms": at}
+        tweet = {
+            "id_str": payload["id"],
+            "text": payload["text"],
+            "user": {"id_str": payload["author_id"]},
+            "in_reply_to_status_id_str": payload.get("in_reply_to_tweet_id"),
+            "timestamp_ms": at,
+        }
         return {"for_user_id": user, "tweet_create_events": [tweet]}
 
     # --- life
@@ -390,14 +428,22 @@ class Activity(Platform):
         return post
 
     def tell_of(self, post: Post) -> None:
+        told = self._told_of(post)
         if post.account in self.accounts:
-            self.emit("post.create", post.account, self.shape(post), post.id)
+            self.emit("post.create", post.account, told, post.id)
         parent = self.posts.get(post.reply_to or "")
         if parent is not None and parent.account in self.accounts and parent.account != post.account:
-            self.emit("post.reply.create", parent.account, self.shape(post))
+            self.emit("post.reply.create", parent.account, told)
         for name in self.accounts:
             if f"@{name}" in post.text and name != post.account:
-                self.emit("post.mention.create", name, self.shape(post), post.id)
+                self.emit("post.mention.create", name, told, post.id)
+
+    def _told_of(self, post: Post) -> dict[str, Any]:
+        """Events have every count twice, and name what is replied to (``x.md`` 3)."""
+        told = self.shape(post)
+        counts = told["public_metrics"]
+        told["public_metrics"] = counts | {f"{name}_str": str(count) for name, count in counts.items()}
+        return told | ({"in_reply_to_tweet_id": post.reply_to} if post.reply_to else {})
 
     def drop(self, post: Post) -> None:
         del self.posts[post.id]
@@ -436,7 +482,8 @@ class Activity(Platform):
             kind = chance.choice(("follow", "follow", "unfollow"))
             self.emit(f"follow.{kind}", name, {"source": {"id": fan}, "target": {"id": target}})
         elif dice < 0.45:
-            liked = {"id": f"{fan}_{chance.choice(mine).id}", "post_id": chance.choice(mine).id}
+            post = chance.choice(mine).id
+            liked = {"id": f"{fan}_{post}", "post_id": post}
             self.emit("like.create", name, liked | {"user_id": fan, "timestamp_ms": stamp})
         elif dice < 0.6:
             self.say(by, f"@{name} {people.saying(self.sandbox)}")

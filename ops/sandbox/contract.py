@@ -268,6 +268,13 @@ class Platform:
     def rechecked(self, stream: str, *, passed: bool) -> None:
         """Its repeated handshake went so."""
 
+    def left(self, stream: str) -> None:
+        """The callback address was taken away in its portal."""
+
+    def stopped(self, stream: str) -> bool:
+        """Whether it sends nothing there for now: what was on its way is dropped."""
+        return False
+
     def notify(self, topic: str, account: str, value: Any) -> None:
         """Tell it to whoever listens."""
         self.sandbox.outbox.append(Notice(self.name, topic, account, value, self.sandbox.clock.seconds()))

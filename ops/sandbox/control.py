@@ -217,6 +217,7 @@ class Control:
         platform.verify_token = wish.verify_token or platform.verify_token
         if wish.url is None:
             platform.callbacks.pop(wish.stream, None)
+            platform.left(wish.stream)
             return {"platform": wish.platform, "stream": wish.stream, "url": None}
         shaken = await self._server.shake_hands(wish.platform, wish.stream, wish.url)
         if wish.everybody:

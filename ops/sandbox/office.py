@@ -176,7 +176,7 @@ class Office:
         platform = self._platforms[waiting.platform]
         stream = platform.stream(waiting.notices[0])
         url = platform.callbacks.get(stream)
-        if url is None:
+        if url is None or platform.stopped(stream):
             self.dropped += 1
             return []
         now = time.time()  # a receiver holds a signature's time against its own clock, which is the real one

@@ -161,6 +161,9 @@ class Organizations(Platform):
     def blocked(self) -> bool:
         return self._failed >= FAILURES
 
+    def stopped(self, stream: str) -> bool:
+        return self.blocked
+
     def final(self, status: int | None) -> bool:
         return status is not None and 200 <= status < 300
 

@@ -98,12 +98,16 @@ class Receiver:
     secret: str = "s3cret"
     statuses: list[int] = field(default_factory=list)
     """Answers to the next deliveries; 200 to the others."""
+    asking: int = 200
+    """What handshakes are answered; 200 are answered rightly."""
     came: list[Received] = field(default_factory=list)
     asked: list[dict[str, str]] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
 
     async def ask(self, request: web.Request) -> web.Response:
         self.asked.append(dict(request.query))
+        if self.asking != 200:
+            return web.Response(status=self.asking)
         key = self.secret.encode()
         if token := request.query.get("crc_token"):
             digest = base64.b64encode(hmac.digest(key, token.encode(), hashlib.sha256)).decode()

@@ -263,11 +263,17 @@ async def test_x_subscriptions_say_who_may_hear_what_in_three_forms(stand: Stand
     assert set(came) == {"post.create", "post.reply.create", "post.delete"}
     assert came["post.create"]["event_uuid"] == mine, "it equals the post's id"
     assert came["post.create"]["tag"] == "posts"
-    assert came["post.reply.create"]["payload"]["id"] == reply
+    replied = came["post.reply.create"]["payload"]
+    assert (replied["id"], replied["in_reply_to_tweet_id"]) == (reply, mine)
+    assert replied["referenced_tweets"] == [{"type": "replied_to", "id": mine}]
+    assert replied["public_metrics"]["like_count_str"] == "0"
     assert came["post.delete"]["payload"] == {"id": mine, "author_id": alice}
     assert came["post.delete"]["includes"]["users"][0]["data"]["id"] == alice
     path = f"/x/2/activity/subscriptions/{made['subscription_id']}"
     assert (await stand.call("PUT", path, json={"tag": "t"}, headers=headers))["data"]["subscription"]["tag"] == "t"
+    for wrong in ({"tag": "x" * 201}, {"webhook_id": "1"}):
+        assert (await stand.call("PUT", path, json=wrong, headers=headers))["status"] == 400
+    assert (await subscribe("profile.update.bio", headers))["data"], "it may be asked for, though it never happens here"
     assert (await stand.call("DELETE", path, headers=headers))["data"] == {"deleted": True}
     assert (await stand.call("DELETE", path, headers=headers))["status"] == 404
     found.subscriptions |= {str(n): next(iter(found.subscriptions.values())) for n in range(1500)}
@@ -292,6 +298,87 @@ async def test_x_replays_what_was_told_and_has_the_older_products_bodies(stand: 
     await act(stand, "x", "revoke", "shop")
     shapes = [set(r.json) - {"for_user_id"} for r in (await receiver.until(5))[2:]]
     assert sorted(map(sorted, shapes)) == [["tweet_create_events"], ["tweet_delete_events"], ["user_event"]]
+
+
+async def test_x_bears_errors_of_a_check_for_28_hours_and_a_redirect_not_once(stand: Stand, receiver: Receiver) -> None:
+    found = await addressed(stand, receiver, "x")
+    [webhook] = found.webhooks.values()
+
+    async def checked(status: int) -> bool:
+        """Whether it is valid after a check was answered so."""
+        asked, receiver.asking = len(receiver.asked), status
+        await asyncio.sleep(0.05)
+        await stand.wish("clock", jump=HOUR + 1)
+        await until(lambda: len(receiver.asked) > asked)
+        await asyncio.sleep(0.05)
+        return bool(webhook.valid)
+
+    assert await checked(503)
+    await stand.wish("clock", jump=25 * HOUR)
+    assert await checked(503)
+    await stand.wish("clock", jump=2 * HOUR)
+    assert not await checked(503), "more than 28 hours"
+    assert await checked(200), "it passes again"
+    assert not await checked(302)
+
+
+async def test_x_tries_again_and_drops_what_waits_for_an_invalid_webhook(stand: Stand, receiver: Receiver) -> None:
+    found = await addressed(stand, receiver, "x")
+    [webhook] = found.webhooks.values()
+    receiver.statuses = [500, 200, 500]
+    await act(stand, "x", "publish", "alice", text="heard")
+    await until(lambda: len(stand.server.world.ledger.find("webhook")) == 1)
+    await stand.wish("clock", jump=6)
+    first, second = await receiver.until(2)
+    assert first.body == second.body
+    await act(stand, "x", "publish", "alice", text="unheard")
+    await until(lambda: len(stand.server.world.ledger.find("webhook")) == 3)
+    webhook.valid = False
+    await stand.wish("clock", jump=6)
+    await quiet(stand)
+    assert len(receiver.came) == 3
+
+
+async def test_x_forgets_a_webhook_that_is_taken_away_in_the_portal(stand: Stand, receiver: Receiver) -> None:
+    await addressed(stand, receiver, "x")
+    headers = await bearer(stand, receiver)
+    await stand.wish("webhooks", platform="x")
+    assert (await stand.call("GET", "/x/2/webhooks", headers=headers))["data"] == []
+    assert (await stand.call("POST", "/x/2/webhooks", json={"url": receiver.url}, headers=headers))["data"]["valid"]
+
+
+async def test_x_subscribes_three_people_once_each_to_the_older_product(stand: Stand, receiver: Receiver) -> None:
+    found = await addressed(stand, receiver, "x", everybody=False)
+    path = f"/x/2/account_activity/webhooks/{next(iter(found.webhooks))}/subscriptions/all"
+    await stand.wish("forms", platform="x", name="product", form="account")
+    tokens = []
+    for name in ("alice", "bob"):
+        tokens.append({"Authorization": f"Bearer {(await test_x.connected(stand, name)).token['access_token']}"})
+        assert (await stand.call("POST", path, headers=tokens[-1]))["data"] == {"subscribed": True}
+    assert (await stand.call("POST", path, headers=tokens[0]))["reason"] == "DuplicateSubscriptionFailed"
+    mine = (await act(stand, "x", "publish", "alice", text="mine"))["id"]
+    await act(stand, "x", "comment", "alice", post=mine, by="bob", text="ours")
+    bodies = [r.json for r in await receiver.until(3)]
+    assert sorted(body["for_user_id"] for body in bodies) == sorted(
+        [found.accounts["alice"], found.accounts["alice"], found.accounts["bob"]]
+    ), "two people in one reply: two deliveries"
+    replies = [body["tweet_create_events"][0]["in_reply_to_status_id_str"] for body in bodies]
+    assert sorted(map(str, replies)) == sorted(["None", mine, mine])
+    found.older[next(iter(found.webhooks))] += ["another"]
+    assert (await stand.call("POST", path, headers=tokens[0]))["reason"] == "DuplicateSubscriptionFailed"
+    shop = {"Authorization": f"Bearer {(await test_x.connected(stand, 'shop')).token['access_token']}"}
+    assert (await stand.call("POST", path, headers=shop))["reason"] == "SubscriptionLimitExceeded"
+
+
+async def test_x_likes_name_one_post(stand: Stand, receiver: Receiver) -> None:
+    found = await addressed(stand, receiver, "x")
+    for _ in range(200):
+        found.live()
+    await stand.wish("clock", jump=1)
+    await quiet(stand)
+    likes = [r.json["data"]["payload"] for r in receiver.came if r.json["data"]["event_type"] == "like.create"]
+    assert len(likes) > 10
+    assert {like["id"] for like in likes} == {f"{like['user_id']}_{like['post_id']}" for like in likes}
 
 
 async def test_tweepy_finds_mentions_and_conversations(stand: Stand) -> None:

@@ -443,14 +443,21 @@ class X(Activity):
         return Answer(content={"meta": meta} | ({"data": page} if page else {}), headers=headers)
 
     def shape(self, post: Post) -> dict[str, Any]:
-        return {
+        replies = sum(other.reply_to == post.id for other in self.posts.values())
+        above = self.posts.get(post.reply_to or "")
+        reply: dict[str, Any] = {}
+        if post.reply_to:
+            reply["referenced_tweets"] = [{"type": "replied_to", "id": post.reply_to}]
+        if above is not None:
+            reply["in_reply_to_user_id"] = self.author(above.account)
+        return reply | {
             "id": post.id,
             "text": post.text,
             "author_id": self.author(post.account),
             "conversation_id": post.conversation,
             "created_at": post.created.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "edit_history_tweet_ids": [post.id],
-            "public_metrics": {"like_count": 0, "reply_count": 0, "retweet_count": 0, "quote_count": 0},
+            "public_metrics": {"like_count": 0, "reply_count": replies, "retweet_count": 0, "quote_count": 0},
         }
 
     # --- media (x.md 5)
