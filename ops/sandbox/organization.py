@@ -40,6 +40,7 @@ class Comment:
     text: str
     created: datetime
     parent: str | None = None
+    edited: datetime | None = None
 
 
 @dataclass
@@ -88,6 +89,9 @@ class Organizations(Platform):
 
     def person(self, call: Call, *scopes: str) -> str:
         """Whose token a call carries, if it has one of the scopes."""
+        raise NotImplementedError
+
+    def scopes_of(self, call: Call) -> Sequence[str]:
         raise NotImplementedError
 
     def versioned(self, call: Call) -> None:
@@ -232,8 +236,11 @@ class Organizations(Platform):
         return Answer(content={"elements": found[start : start + count], "paging": paging})
 
     def act(self, action: str, post: Post, subject: str) -> None:
-        """Something was done to an organization's post: it is kept, and told to whoever subscribed."""
-        if post.account not in self.organizations:
+        """Something was done to an organization's post: it is kept, and told to whoever subscribed.
+
+        Only to public posts (``linkedin.md`` 2.3 has it of likes, comments and shares; for the others it is inferred).
+        """
+        if post.account not in self.organizations or post.body.get("visibility") != "PUBLIC":
             return
         now = self.sandbox.clock.now()
         self._number += 1
@@ -265,6 +272,7 @@ class Organizations(Platform):
 
     def _shown_comment(self, post: Post, comment: Comment) -> dict[str, Any]:
         at = int(comment.created.timestamp() * 1000)
+        edited = at if comment.edited is None else int(comment.edited.timestamp() * 1000)
         return {
             "id": comment.id,
             "commentUrn": self.comment_urn(post, comment),
@@ -272,7 +280,7 @@ class Organizations(Platform):
             "actor": self.urn(comment.by),
             "message": {"text": comment.text},
             "created": {"time": at},
-            "lastModified": {"time": at},
+            "lastModified": {"time": edited},
         } | ({"parentComment": comment.parent} if comment.parent else {})
 
     def list_comments(self, call: Call) -> Answer:
@@ -281,13 +289,20 @@ class Organizations(Platform):
         elements = [self._shown_comment(post, comment) for comment in post.comments.values()]
         return Answer(content={"elements": elements, "paging": {"start": 0, "count": len(elements), "links": []}})
 
+    def _actors(self, call: Call) -> set[str]:
+        """Whom a call may act as: each kind wants its own scope (``linkedin.md`` 1)."""
+        account, scopes = self.person(call, "w_member_social", "w_organization_social"), self.scopes_of(call)
+        member = {account} if "w_member_social" in scopes else set()
+        organizations = {name for name, admins in self.admins.items() if account in admins}
+        return member | (organizations if "w_organization_social" in scopes else set())
+
     def add_comment(self, call: Call) -> Answer:
         account = self.person(call, "w_member_social", "w_organization_social")
         post, actor = self._commented(call), call.fields.get("actor")
         by = account if actor == self.urn(account) else self.organization(actor)
         message = call.fields.get("message")
         text = message.get("text") if isinstance(message, dict) else None
-        if by is None or (by != account and account not in self.admins.get(by, ())):
+        if by is None or by not in self._actors(call):
             raise self.error(403, "Not an actor that the member may act for", "ACCESS_DENIED")
         if not isinstance(text, str) or not text:
             raise self.error(422, "Field Value validation failed in REQUEST_BODY: message.text", "FIELD_INVALID")
@@ -296,11 +311,10 @@ class Organizations(Platform):
         return Answer(201, self._shown_comment(post, comment), {"x-restli-id": comment.id})
 
     def delete_comment(self, call: Call) -> Answer:
-        account = self.person(call, "w_member_social", "w_organization_social")
+        self.person(call, "w_member_social", "w_organization_social")
         post = self._commented(call)
         comment = post.comments.get(call.parts["id"])
-        mine = {account, *(name for name, admins in self.admins.items() if account in admins)}
-        if comment is None or not mine & {comment.by, post.account}:
+        if comment is None or not self._actors(call) & {comment.by, post.account}:
             raise self.error(404, "Comment is not found", "NOT_FOUND")
         self._drop(post, comment)
         return Answer(204, "")
@@ -353,7 +367,7 @@ class Organizations(Platform):
             self._drop(post, chance.choice(comments))
         elif comments and dice < 0.25:
             comment = chance.choice(comments)
-            comment.text = people.saying(self.sandbox)
+            comment.text, comment.edited = people.saying(self.sandbox), self.sandbox.clock.now()
             self.act("COMMENT_EDIT", post, self.comment_urn(post, comment))
         elif dice < 0.45:
             self.act("LIKE", post, f"urn:li:activity:{self.new_id()}")

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+from collections import Counter
 from typing import Any
 from urllib.parse import quote
 
@@ -508,9 +509,18 @@ async def test_linkedin_blocks_after_three_failed_checks_until_it_is_entered_aga
     await asyncio.sleep(0.05)
     for number in range(1, 4):
         assert not found.blocked
-        await stand.wish("clock", jump=2 * HOUR + 1)
+        await stand.wish("clock", jump=2 * HOUR - 100)
+        if number == 3:
+            receiver.statuses = [500]
+            await act(stand, "linkedin", "comment", "acme", post=post, text="tried once")
+            await until(lambda: len(stand.server.world.ledger.find("webhook")) == 1)
+        await stand.wish("clock", jump=101)
         await until(lambda number=number: found._failed == number)
     assert found.blocked
+    await stand.wish("clock", jump=300)
+    await quiet(stand)
+    assert len(receiver.came) == 1, "what was to be tried again is dropped"
+    receiver.came.clear()
     await act(stand, "linkedin", "comment", "acme", post=post, text="unheard")
     assert "did not pass" in await stand.refused("webhooks", platform="linkedin", url=receiver.url)
     receiver.secret = secret
@@ -518,6 +528,71 @@ async def test_linkedin_blocks_after_three_failed_checks_until_it_is_entered_aga
     await act(stand, "linkedin", "comment", "acme", post=post, text="heard")
     [came] = await receiver.until(1)
     assert json.loads(came.body)["notifications"][0]["action"] == "COMMENT"
+
+
+async def test_linkedin_tells_of_public_posts_only(stand: Stand, receiver: Receiver) -> None:
+    receiver.secret = linkedin.CLIENT_SECRET
+    found = await addressed(stand, receiver, "linkedin")
+    person = await administrator(stand)
+    for visibility in ("LOGGED_IN", "PUBLIC"):
+        _, _, headers = await person.post(visibility, author=found.urn("acme"), visibility=visibility)
+        await act(stand, "linkedin", "comment", "acme", post=headers["x-restli-id"], by="fan_1", text="hm")
+    [came] = await receiver.until(1)
+    await quiet(stand)
+    assert ([n["sourcePost"] for n in came.json["notifications"]], len(receiver.came)) == ([headers["x-restli-id"]], 1)
+
+
+async def test_linkedin_comments_as_whom_the_scopes_allow(stand: Stand) -> None:
+    found = platform(stand, "linkedin")
+    acme, alice = found.urn("acme"), found.urn("alice")
+    post = (await act(stand, "linkedin", "publish", "acme", text="p"))["id"]
+    said = (await act(stand, "linkedin", "comment", "acme", post=post, by="fan_1", text="hm"))["id"]
+    comments = f"/rest/socialActions/{quote(post, safe='')}/comments"
+    for scope, allowed in (("w_member_social", alice), ("w_organization_social", acme)):
+        await stand.wish("redirects", platform="linkedin", redirect_uri=test_linkedin.CALLBACK)
+        code = (await stand.consent(test_linkedin.question(stand, scope=scope)))["code"]
+        person = test_linkedin.Person(stand, (await test_linkedin.exchange(stand, code=code))[1])
+        answers = {
+            actor: (await person.call("POST", comments, json={"actor": actor, "message": {"text": "x"}}))[0]
+            for actor in (alice, acme, found.urn("bakery"))
+        }
+        assert {actor for actor, status in answers.items() if status == 201} == {allowed}
+        removed = (await person.call("DELETE", f"{comments}/{said}"))[0]
+        assert removed == (204 if allowed == acme else 404), "a fan's is the organization's to remove"
+
+
+async def test_linkedin_shows_when_a_comment_was_edited(stand: Stand) -> None:
+    found = platform(stand, "linkedin")
+    person = await administrator(stand)
+    for _ in range(120):
+        found.live()
+        stand.server.world.clock.jump(1)
+    listed = []
+    for post in found.shown("acme"):
+        path = f"/rest/socialActions/{quote(post['id'], safe='')}/comments"
+        listed += (await person.call("GET", path))[1]["elements"]
+    edited = {c["commentUrn"]: c for c in listed if c["lastModified"]["time"] > c["created"]["time"]}
+    noticed = {n["generatedActivity"] for _, n in found.notifications if n["action"] == "COMMENT_EDIT"}
+    assert edited
+    assert set(edited) == noticed & {c["commentUrn"] for c in listed}
+
+
+async def test_linkedin_subscription_ends_with_the_grant_without_a_word(stand: Stand, receiver: Receiver) -> None:
+    found = platform(stand, "linkedin")
+    receiver.secret = linkedin.CLIENT_SECRET
+    await addressed(stand, receiver, "linkedin", everybody=False)
+    for end in ("application", "person"):
+        person = await administrator(stand)
+        path = f"/rest/eventSubscriptions/{key(person.urn, found.urn('acme'))}"
+        assert (await person.call("PUT", path, json={"webhook": receiver.url}))[0] == 204
+        if end == "application":
+            assert (await test_linkedin.form(stand, "revoke", token=person.token["access_token"]))[0] == 200
+        else:
+            assert (await act(stand, "linkedin", "revoke", "alice"))["ended"] == 1
+        assert found.subscriptions == {}
+    assert receiver.came == []
+    fates = [entry["fate"] for entry in await stand.ledger("token")]
+    assert fates == ["revoked", "revoked by the person"]
 
 
 async def test_linkedin_version_ends_by_wish(stand: Stand) -> None:
@@ -529,6 +604,24 @@ async def test_linkedin_version_ends_by_wish(stand: Stand) -> None:
     assert "is none of" in await stand.refused("sunset", platform="linkedin", version="202609")
     assert "no versions that end" in await stand.refused("sunset", platform="tiktok", version="v2")
     assert x.CLIENT_ID != linkedin.CLIENT_ID
+
+
+@pytest.mark.parametrize("name", ["mastodon", "x", "linkedin"])
+async def test_mail_that_comes_twice_is_the_same_both_times(stand: Stand, receiver: Receiver, name: str) -> None:
+    found = await addressed(stand, receiver, name)
+    account = found.people()[-1]
+    post = (await act(stand, name, "publish", account, text="p"))["id"]
+    await stand.wish("clock", jump=1)
+    await quiet(stand)
+    receiver.came.clear()
+    await stand.wish("manners", twice=1.0, late_seconds=30)
+    await act(stand, name, "comment", account, post=post, by="alice", text="c")
+    await stand.wish("clock", jump=31)
+    await quiet(stand)
+    assert set(Counter(request.body for request in receiver.came).values()) == {2}
+    for request in receiver.came:
+        [(header, signature)] = found.signature(request.body, receiver.secret, 0, 0).items()
+        assert request.headers[header.lower()] == signature
 
 
 @pytest.mark.parametrize("name", ["mastodon", "x", "linkedin", "instagram", "threads", "tiktok"])

@@ -222,7 +222,14 @@ class LinkedIn(Organizations):
             if known is not None:
                 known.revoked = True
                 known.entry["fate"] = "revoked"
+                self._end_unheld(known.account)
         return Answer()
+
+    def _end_unheld(self, account: str) -> None:
+        """Subscriptions hang on the member's grant, and end with the last token of it (``linkedin.md`` 2.3)."""
+        tokens = (*self.tokens.values(), *self.refresh.values())
+        if not any(token.account == account and not token.revoked for token in tokens):
+            self.let_unsubscribe(account)
 
     def let_revoke(self, account: str) -> int:
         """With the grant end the subscriptions that hang on it, without a word."""
@@ -259,6 +266,10 @@ class LinkedIn(Organizations):
         if not set(scopes) & set(token.scopes):
             raise Refusal(_error(403, "Not enough permissions to access this resource", "ACCESS_DENIED"))
         return token.account
+
+    def scopes_of(self, call: Call) -> Sequence[str]:
+        token = self.tokens.get(call.bearer or "")
+        return () if token is None else token.scopes
 
     def versioned(self, call: Call) -> None:
         """There is no default version, and a retired one is 426 (linkedin.md 3)."""
@@ -306,7 +317,7 @@ class LinkedIn(Organizations):
 
     def _author(self, call: Call, account: str, urn: Any) -> str:
         """The member, or an organization that the member administers and has the scope for."""
-        scopes = self.tokens[call.bearer or ""].scopes
+        scopes = self.scopes_of(call)
         if urn == self.urn(account) and "w_member_social" in scopes:
             return account
         organization = self.organization(urn)
