@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import imagesize
 
 from ops.sandbox import people
-from ops.sandbox.contract import Answer, Call, Errand, Fetched, Impossible, Sandbox, forget_oldest
+from ops.sandbox.contract import Answer, Call, Errand, Fetched, Impossible, Sandbox, forget_oldest, whole
 from ops.sandbox.graph import Container, Edge, Graph, Node, Token, loaded, upload_failed, when
 
 CAPTION, HASHTAGS, MENTIONS, CHILDREN = 2200, 30, 20, (2, 10)
@@ -529,7 +529,7 @@ class GramApi(Graph):
         if url := call.headers.get("file_url"):
             return Errand(url, partial(self._uploaded, container), seconds=60.0)
         offset, size = call.headers.get("offset", ""), call.headers.get("file_size", "")
-        if not offset.isdigit() or not size.isdigit() or int(offset) != container.received:
+        if not whole(offset) or not whole(size) or int(offset) != container.received:
             return upload_failed("OffsetInvalidError", f"expected offset {container.received}", retriable=True)
         container.params.setdefault("file", bytearray()).extend(call.body)
         container.received += len(call.body)

@@ -18,6 +18,7 @@ from ops.sandbox.contract import (
     Sandbox,
     forget_oldest,
     redirect,
+    whole,
 )
 from ops.sandbox.gram import GramApi, Person
 from ops.sandbox.graph import SHORT_SECONDS, Edge, Node, Token, loaded, upload_failed, when
@@ -577,7 +578,7 @@ class Facebook(GramApi):
         if given is None:
             return None
         try:
-            moment = datetime.fromtimestamp(int(given), UTC) if given.isdigit() else datetime.fromisoformat(given)
+            moment = datetime.fromtimestamp(int(given), UTC) if whole(given) else datetime.fromisoformat(given)
         except (ValueError, OverflowError):
             raise self.refused(100, "Invalid parameter: scheduled_publish_time") from None
         ahead = moment.astimezone(UTC) - self.sandbox.clock.now()
@@ -659,7 +660,7 @@ class Facebook(GramApi):
         if call.parts["id"] not in (self.client_id, "app"):
             raise self.missing(call.parts["id"])
         length = call.text("file_length") or ""
-        if not length.isdigit() or call.text("file_type") not in ("video/mp4", "image/jpeg", "image/png"):
+        if not whole(length) or call.text("file_type") not in ("video/mp4", "image/jpeg", "image/png"):
             raise self.refused(100, "Invalid parameter: file_length or file_type")
         video = self._video(token.account, int(length))
         return Answer(content={"id": f"upload:{video.id}"})
@@ -753,7 +754,7 @@ class Facebook(GramApi):
         if url := call.headers.get("file_url"):
             return Errand(url, partial(self._reel_fetched, video), seconds=60.0)
         offset, size = call.headers.get("offset", ""), call.headers.get("file_size", "")
-        if offset != str(len(video.content)) or not size.isdigit():
+        if offset != str(len(video.content)) or not whole(size):
             return upload_failed("OffsetInvalidError", f"expected offset {len(video.content)}", retriable=True)
         video.size = int(size)
         video.content += call.body
