@@ -148,9 +148,12 @@ async def test_strangers_checks_pass_on_what_is_signed_here(stand: Stand, receiv
         everybody=True,
     )
     await stand.wish("manners", forged=1.0)
-    for _ in range(5):
-        await stand.wish("act", platform="instagram", what="live", account="shop")
-    came = await receiver.until(10)
+    media = gram(stand).gram.of("shop")[0].id
+    for number in range(1, 6):
+        wish = {"platform": "instagram", "what": "comment", "account": "shop", "post": media, "text": "é"}
+        await stand.wish("act", **wish)
+        await receiver.until(2 * number)
+    came = receiver.came
     checks = [webhook_updates_validator("s3cret", c.body, c.headers["x-hub-signature-256"]) for c in came]
     assert sorted(checks) == [False] * 5 + [True] * 5, "half of them are forged, by wish"
 
