@@ -28,7 +28,7 @@ from publish import store
 from publish.contract import Account, App, Channel, Problem
 from publish.driver import Outside
 from publish.signed_request import Wish, opened
-from publish.store import EVERYBODY, State
+from publish.store import EVERYBODY, Actor, State
 from publish.vault import Place, Vault
 
 LIFE_SECONDS = 600
@@ -55,6 +55,7 @@ class Visit:
     code: str
     error: str
     session: str
+    address: str | None = None
 
 
 class Flows:
@@ -71,7 +72,7 @@ class Flows:
 
     # --- the way there
 
-    async def start(self, platform: str, instance: str, tenant: str, actor: str, return_to: str) -> str:
+    async def start(self, platform: str, instance: str, tenant: str, actor: Actor, return_to: str) -> str:
         """Begin a flow; the ticket that opens it in a browser, once. Raises Problem."""
         channel = self._channel(platform)
         instance = self._instance(channel, instance)
@@ -91,7 +92,7 @@ class Flows:
             sealed,
             uri,
             return_to,
-            actor,
+            actor.name,
             used=False,
             live=True,
             outcome=None,
@@ -190,7 +191,7 @@ class Flows:
             faultpoint("publish.exchanged")
         except Problem as problem:
             log.info("oauth.failed", platform=row.platform, kind=problem.kind, code=problem.code)
-            return await self._failed(row, problem)
+            return await self._failed(row, visit, problem)
         channel = self._outside.channels[row.platform]
         ids = []
         async with store.acting(self._pool, row.tenant) as connection:
@@ -204,11 +205,10 @@ class Flows:
                 await store.audit(
                     connection,
                     row.tenant,
-                    row.actor,
+                    Actor(row.actor, visit.address),
                     "connection.connected",
                     id_,
                     platform=row.platform,
-                    account=account.account_id,
                     scopes=list(account.scopes),
                 )
             names = ", ".join(account.username or account.account_id for account in accounts)
@@ -235,12 +235,13 @@ class Flows:
             raise Problem("transient", "The platform did not say whose account it is; try again later.")
         return accounts
 
-    async def _failed(self, row: State, problem: Problem) -> dict[str, Any]:
+    async def _failed(self, row: State, visit: Visit, problem: Problem) -> dict[str, Any]:
         outcome = _outcome(ok=False, says=problem.says, return_to=row.return_to, kind=problem.kind)
         async with store.acting(self._pool, row.tenant) as connection:
             await store.settle(connection, row.digest, outcome)
             detail = {"platform": row.platform, "kind": problem.kind, "code": problem.code}
-            await store.audit(connection, row.tenant, row.actor, "connection.refused", row.platform, **detail)
+            actor = Actor(row.actor, visit.address)
+            await store.audit(connection, row.tenant, actor, "connection.refused", row.platform, **detail)
         metrics.of(metrics.oauth_flows, row.platform, problem.kind).inc()
         return outcome
 
@@ -282,18 +283,17 @@ class Flows:
     async def _ended(self, connection: asyncpg.Connection, platform: str, wish: Wish) -> int:
         ended = await store.removed(connection, platform, wish.user_id, wish.issued_at, REMOVED)
         for tenant, id_ in ended:
-            await store.audit(connection, tenant, platform, "connection.removed", id_, platform=platform)
+            await store.audit(connection, tenant, Actor(platform), "connection.removed", id_, platform=platform)
         return len(ended)
 
-    async def disconnect(self, tenant: str, id_: str, actor: str) -> bool:
+    async def disconnect(self, tenant: str, id_: str, actor: Actor) -> bool:
         """End a connection here, and at the platform if that can be done. False where there is none."""
         async with store.acting(self._pool, tenant) as connection:
             held = await store.secrets(connection, self._vault, tenant, id_)
             row = await store.disconnect(connection, id_)
             if row is None:
                 return False
-            subject = {"platform": row["platform"], "account": row["account_id"]}
-            await store.audit(connection, tenant, actor, "connection.disconnected", id_, **subject)
+            await store.audit(connection, tenant, actor, "connection.disconnected", id_, platform=row["platform"])
         channel = self._outside.channels[row["platform"]]
         if channel.revoke is not None and "access_token" in held:
             try:

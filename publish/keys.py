@@ -10,7 +10,7 @@ import uuid_utils
 
 from ops.runtime.db import Pool
 from publish import store
-from publish.store import EVERYBODY
+from publish.store import EVERYBODY, Actor
 
 PREFIX = "lf_"
 SCOPES = ("connections:read", "connections:write")
@@ -21,16 +21,11 @@ class Caller:
     """Who calls, for whom, and what it may do."""
 
     tenant: str
-    name: str
+    actor: Actor
     scopes: Sequence[str]
-    kind: str = "key"
-
-    @property
-    def actor(self) -> str:
-        return f"{self.kind}:{self.name}"
 
 
-async def create(pool: Pool, tenant: str, name: str, scopes: Sequence[str], actor: str) -> str:
+async def create(pool: Pool, tenant: str, name: str, scopes: Sequence[str], actor: Actor) -> str:
     """The key, for the only time. Raises UniqueViolationError for a name that is taken."""
     key = PREFIX + secrets.token_urlsafe(32)
     async with store.acting(pool, tenant) as connection:
@@ -46,7 +41,7 @@ async def create(pool: Pool, tenant: str, name: str, scopes: Sequence[str], acto
     return key
 
 
-async def revoke(pool: Pool, tenant: str, name: str, actor: str) -> bool:
+async def revoke(pool: Pool, tenant: str, name: str, actor: Actor) -> bool:
     """False where no living key has this name."""
     async with store.acting(pool, tenant) as connection:
         row = await connection.fetchrow(
@@ -65,7 +60,7 @@ async def listed(pool: Pool, tenant: str) -> list[asyncpg.Record]:
     return found
 
 
-async def caller(pool: Pool, key: str) -> Caller | None:
+async def caller(pool: Pool, key: str, address: str | None) -> Caller | None:
     """Whose key it is; None for one that is unknown or revoked. Notes the use, once a minute at most."""
     if not key.startswith(PREFIX):
         return None
@@ -80,7 +75,7 @@ async def caller(pool: Pool, key: str) -> Caller | None:
                 " AND coalesce(last_used_at, '-infinity') < now() - interval '1 minute'",
                 _digest(key),
             )
-    return None if row is None else Caller(*row)
+    return None if row is None else Caller(row["tenant_id"], Actor(f"key:{row['name']}", address), row["scopes"])
 
 
 def _digest(key: str) -> bytes:

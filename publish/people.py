@@ -15,7 +15,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from ops.runtime.db import Pool
 from publish import keys, store
 from publish.keys import Caller
-from publish.store import EVERYBODY
+from publish.store import EVERYBODY, Actor
 
 SESSION_HOURS = 12
 WINDOW_MINUTES, TRIES_BY_EMAIL, TRIES_BY_ADDRESS = 15, 5, 30
@@ -46,9 +46,8 @@ class Person:
     role: str
     token: str
 
-    @property
-    def caller(self) -> Caller:
-        return Caller(self.tenant, self.email, SCOPES[self.role], kind="user")
+    def caller(self, address: str | None) -> Caller:
+        return Caller(self.tenant, Actor(f"user:{self.email}", address), SCOPES[self.role])
 
     @property
     def csrf(self) -> str:
@@ -56,7 +55,7 @@ class Person:
         return hmac.new(self.token.encode(), b"csrf", hashlib.sha256).hexdigest()
 
 
-async def add(pool: Pool, tenant: str, email: str, password: str, role: str, actor: str) -> None:
+async def add(pool: Pool, tenant: str, email: str, password: str, role: str, actor: Actor) -> None:
     """Make a person, or give one a new password and role; that ends their sessions. Raises Wrong."""
     email = email.strip().lower()
     if not _EMAIL.fullmatch(email):
@@ -88,7 +87,7 @@ async def add(pool: Pool, tenant: str, email: str, password: str, role: str, act
         await store.audit(connection, tenant, actor, "user.set", email, role=role)
 
 
-async def disable(pool: Pool, tenant: str, email: str, actor: str) -> bool:
+async def disable(pool: Pool, tenant: str, email: str, actor: Actor) -> bool:
     """Shut a person out, at once. False where there is none."""
     async with store.acting(pool, tenant) as connection:
         user = await connection.fetchval(
@@ -132,7 +131,7 @@ async def login(pool: Pool, email: str, password: str, address: str | None) -> P
         async with store.acting(pool, EVERYBODY) as connection:
             await connection.executemany("INSERT INTO login_failures (who_sha256) VALUES ($1)", [(key,) for key in who])
             if row is not None:
-                await store.audit(connection, row["tenant_id"], f"user:{email}", "user.refused", email, address=address)
+                await store.audit(connection, row["tenant_id"], Actor(f"user:{email}", address), "user.refused", email)
         return None
     token = secrets.token_urlsafe(32)
     async with store.acting(pool, row["tenant_id"]) as connection:
@@ -147,7 +146,7 @@ async def login(pool: Pool, email: str, password: str, address: str | None) -> P
             address,
             SESSION_HOURS,
         )
-        await store.audit(connection, row["tenant_id"], f"user:{email}", "user.logged_in", email, address=address)
+        await store.audit(connection, row["tenant_id"], Actor(f"user:{email}", address), "user.logged_in", email)
     return Person(row["tenant_id"], row["id"], email, row["role"], token)
 
 

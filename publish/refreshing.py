@@ -18,7 +18,7 @@ from publish import store
 from publish.connecting import REMOVED, due_at
 from publish.contract import Problem, Renewed
 from publish.driver import Outside
-from publish.store import EVERYBODY, Connection
+from publish.store import EVERYBODY, Actor, Connection
 from publish.vault import Place, Vault, VaultError
 
 LOOK_SECONDS = 30.0
@@ -64,7 +64,7 @@ class Refresher:
             if not channel.removed_by:
                 continue
             for tenant, id_ in await store.removed_in_log(connection, platform, channel.removed_by, REMOVED):
-                await store.audit(connection, tenant, platform, "connection.removed", id_, platform=platform)
+                await store.audit(connection, tenant, Actor(platform), "connection.removed", id_, platform=platform)
                 log.warning("connection.removed", platform=platform, connection=id_)
 
     async def refresh(self, id_: str, within: float = 0.0) -> str:
@@ -122,9 +122,9 @@ class Refresher:
             if problem.kind in ("grant", "lacking"):
                 began = await store.needs_reconnect(connection, held, problem.says)
                 if began:
-                    detail = {"platform": held.platform, "account": held.account_id, "code": problem.code}
+                    detail = {"platform": held.platform, "code": problem.code}
                     await store.audit(
-                        connection, held.tenant, "worker", "connection.needs_reconnect", held.id, **detail
+                        connection, held.tenant, store.WORKER, "connection.needs_reconnect", held.id, **detail
                     )
                     log.warning("connection.needs_reconnect", platform=held.platform, connection=held.id)
                 return "needs_reconnect" if began else "superseded"

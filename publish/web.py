@@ -123,6 +123,7 @@ class Views:
             query.get("code", ""),
             query.get("error", ""),
             request.cookies.get(self.cookie(COOKIE), ""),
+            request.remote,
         )
         outcome = await self.flows.finish(visit)
         if "application/json" in request.headers.get(hdrs.ACCEPT, ""):
@@ -212,14 +213,15 @@ class Views:
             person=person,
             connections=listed,
             titles=self.flows.titles,
-            may_write="connections:write" in person.caller.scopes,
+            may_write="connections:write" in people.SCOPES[person.role],
         )
 
     async def disconnect_form(self, request: web.Request) -> web.Response:
         person = await self._posting(request)
-        if "connections:write" not in person.caller.scopes:
+        caller = person.caller(request.remote)
+        if "connections:write" not in caller.scopes:
             raise Refused(403, "forbidden", "Your role may only look.", "ask an owner to do it")
-        await self.flows.disconnect(person.tenant, _id(request), person.caller.actor)
+        await self.flows.disconnect(person.tenant, _id(request), caller.actor)
         return _to("/connections")
 
     async def _person(self, request: web.Request) -> Person | None:
@@ -244,10 +246,10 @@ class Views:
     async def _caller(self, request: web.Request, scope: str) -> Caller:
         """Who calls: a program with a key, or, to look, a person with a session."""
         kind, _, key = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-        found = await keys.caller(self.pool, key.strip()) if kind.lower() == "bearer" else None
+        found = await keys.caller(self.pool, key.strip(), request.remote) if kind.lower() == "bearer" else None
         if found is None and not kind and request.method == "GET":
             person = await self._person(request)
-            found = person.caller if person else None
+            found = person.caller(request.remote) if person else None
         remedy = "send Authorization: Bearer with a key of `landfall key create`"
         if found is None:
             raise Refused(401, "unauthorized", "The key is missing, unknown or revoked.", remedy)

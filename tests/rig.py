@@ -22,6 +22,7 @@ from publish.connecting import Flows
 from publish.contract import Channel
 from publish.driver import Outside
 from publish.refreshing import Refresher
+from publish.store import Actor
 from publish.vault import LocalRing, Vault
 from publish.web import Views
 from schema.metadata import APP_ROLE
@@ -31,6 +32,7 @@ CHANNELS = discover(publish.platforms, Channel)
 PLATFORMS = list(CHANNELS)
 KEYS = tuple(f"{name}:{base64.urlsafe_b64encode(bytes([n]) * 32).decode()}" for n, name in enumerate(("one", "two"), 1))
 INSTANCE = "social.example"
+TESTS = Actor("tests")
 LONG = {"instagram", "threads"}
 ROTATING = {"tiktok", "x"}
 UNTICKED = {
@@ -149,7 +151,7 @@ async def rigged(database: str, connection: asyncpg.Connection) -> AsyncIterator
         for name in PLATFORMS:
             if name != "mastodon":
                 await sandbox.wish("redirects", platform=name, redirect_uri=outside.redirect_uri(name, ""))
-        key = await keys.create(pool, DEFAULT_TENANT, "tests", keys.SCOPES, "tests")
+        key = await keys.create(pool, DEFAULT_TENANT, "tests", keys.SCOPES, TESTS)
         refresher = Refresher(pool, vault, outside)
         yield Rig(server, sandbox, url, http, key, pool, outside, flows, refresher, connection)
         await running.close()

@@ -72,7 +72,7 @@ async def erase(configuration: Configuration, platform: str, id_: str, *, accoun
             # That it was done is kept, and not about whom: the digest proves it to whoever asks with the id in hand.
             subject = hashlib.sha256(f"{platform}:{id_}".encode()).hexdigest()
             detail = {"events": erased.events, "deliveries": erased.deliveries, "connections": erased.connections}
-            await store.audit(connection, DEFAULT_TENANT, "command", "person.erased", subject, **detail)
+            await store.audit(connection, DEFAULT_TENANT, store.COMMAND, "person.erased", subject, **detail)
     finally:
         await connection.close()
     click.echo(

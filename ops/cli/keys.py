@@ -8,7 +8,7 @@ import click
 
 from ops.runtime.db import Pool, open_pool
 from ops.runtime.settings import Configuration
-from publish import keys, people
+from publish import keys, people, store
 from schema.people import DEFAULT_TENANT
 
 
@@ -27,7 +27,7 @@ async def create(configuration: Configuration, name: str, scopes: Sequence[str])
         raise click.ClickException(f"unknown scope {min(unknown)}; there are {', '.join(keys.SCOPES)}")
     async with _pool(configuration) as pool:
         try:
-            made = await keys.create(pool, DEFAULT_TENANT, name, scopes or keys.SCOPES, "command")
+            made = await keys.create(pool, DEFAULT_TENANT, name, scopes or keys.SCOPES, store.COMMAND)
         except asyncpg.UniqueViolationError:
             raise click.ClickException(f"there is a key {name} already; choose another name") from None
     click.echo(made)
@@ -45,7 +45,7 @@ async def show(configuration: Configuration) -> None:
 async def revoke(configuration: Configuration, name: str) -> None:
     """Raises ClickException."""
     async with _pool(configuration) as pool:
-        if not await keys.revoke(pool, DEFAULT_TENANT, name, "command"):
+        if not await keys.revoke(pool, DEFAULT_TENANT, name, store.COMMAND):
             raise click.ClickException(f"there is no living key {name}")
     click.echo(f"{name} is revoked")
 
@@ -54,7 +54,7 @@ async def add_user(configuration: Configuration, email: str, role: str, password
     """Raises ClickException."""
     async with _pool(configuration) as pool:
         try:
-            await people.add(pool, DEFAULT_TENANT, email, password, role, "command")
+            await people.add(pool, DEFAULT_TENANT, email, password, role, store.COMMAND)
         except people.Wrong as error:
             raise click.ClickException(str(error)) from None
     click.echo(f"{email} can log in as {role}, at /login")
@@ -69,6 +69,6 @@ async def show_users(configuration: Configuration) -> None:
 async def disable_user(configuration: Configuration, email: str) -> None:
     """Raises ClickException."""
     async with _pool(configuration) as pool:
-        if not await people.disable(pool, DEFAULT_TENANT, email, "command"):
+        if not await people.disable(pool, DEFAULT_TENANT, email, store.COMMAND):
             raise click.ClickException(f"there is nobody called {email} who could log in")
     click.echo(f"{email} is shut out")

@@ -26,7 +26,7 @@ from ops.cli.migrate import migrate
 from ops.runtime.db import open_pool
 from ops.runtime.embedded import Postgres, Redis, Server, free_port, redis_server
 from ops.sandbox.client import Client
-from publish import keys, people
+from publish import keys, people, store
 from publish.contract import VAULT_KEYS, Channel
 from publish.vault import new_key
 from schema.metadata import APP_ROLE
@@ -128,9 +128,9 @@ async def _let_in(made: Path, dsn: str) -> tuple[str, str]:
     kept = json.loads(made.read_text())  # noqa: ASYNC240  nothing else runs yet
     if "api key" not in kept:
         async with await open_pool(dsn, "keys", 1, role=APP_ROLE) as pool:
-            kept["api key"] = await keys.create(pool, DEFAULT_TENANT, "make up", keys.SCOPES, "command")
+            kept["api key"] = await keys.create(pool, DEFAULT_TENANT, "make up", keys.SCOPES, store.COMMAND)
             kept["password key"] = secrets.token_urlsafe(12)
-            await people.add(pool, DEFAULT_TENANT, PERSON, kept["password key"], "owner", "command")
+            await people.add(pool, DEFAULT_TENANT, PERSON, kept["password key"], "owner", store.COMMAND)
         made.write_text(json.dumps(kept, indent=2))  # noqa: ASYNC240
     return str(kept["api key"]), str(kept["password key"])
 

@@ -15,7 +15,7 @@ import pytest
 
 from publish import keys, store
 from publish.store import EVERYBODY
-from tests.rig import PLATFORMS, Rig, rigged
+from tests.rig import PLATFORMS, TESTS, Rig, rigged
 
 DAYS = float(os.environ.get("DAYS", "2"))
 TENANTS = int(os.environ.get("TENANTS", "1"))
@@ -44,7 +44,7 @@ async def test_whoever_can_live_lives(rig: Rig, capsys: pytest.CaptureFixture[st
     for number in range(TENANTS):
         tenant = str(uuid.UUID(int=0x1000 + number))
         await rig.connection.execute("INSERT INTO tenants (id, name) VALUES ($1::uuid, $2)", tenant, f"t{number}")
-        key = await keys.create(rig.pool, tenant, "k", keys.SCOPES, "tests")
+        key = await keys.create(rig.pool, tenant, "k", keys.SCOPES, TESTS)
         for platform in PLATFORMS:
             for account in ("alice",) if platform == "facebook" else ("alice", "bob", "shop"):
                 ids += await rig.connect(platform, account, key)

@@ -15,7 +15,7 @@ from publish.connecting import Flows
 from publish.driver import FAILURES, OPEN_SECONDS, Outside
 from publish.vault import LocalRing, Vault
 from schema.people import DEFAULT_TENANT
-from tests.rig import CHANNELS, KEYS, LONG, PLATFORMS, ROTATING, UNTICKED, Rig, rigged
+from tests.rig import CHANNELS, KEYS, LONG, PLATFORMS, ROTATING, TESTS, UNTICKED, Rig, rigged
 from tests.support import append_event, eventually
 
 
@@ -102,10 +102,10 @@ async def test_wrong_wishes_are_refused_before_any_browser_sees_them(rig: Rig) -
         assert answer["remedy"]
     status, answer = await rig.api("GET", "/api/connections", headers={"Authorization": "Bearer lf_wrong"})
     assert (status, answer["error"]) == (401, "unauthorized")
-    reader = await keys.create(rig.pool, DEFAULT_TENANT, "reader", ["connections:read"], "tests")
+    reader = await keys.create(rig.pool, DEFAULT_TENANT, "reader", ["connections:read"], TESTS)
     status, answer = await rig.api("GET", "/api/auth/x", headers={"Authorization": f"Bearer {reader}"})
     assert (status, answer["error"]) == (403, "forbidden")
-    assert await keys.revoke(rig.pool, DEFAULT_TENANT, "reader", "tests")
+    assert await keys.revoke(rig.pool, DEFAULT_TENANT, "reader", TESTS)
     status, _ = await rig.api("GET", "/api/connections", headers={"Authorization": f"Bearer {reader}"})
     assert status == 401
 
@@ -113,7 +113,7 @@ async def test_wrong_wishes_are_refused_before_any_browser_sees_them(rig: Rig) -
 async def test_platform_that_is_not_configured_says_which_variables_are_missing(rig: Rig) -> None:
     bare = Flows(rig.pool, Vault(LocalRing(KEYS)), Outside(CHANNELS, {}, rig.outside.client, rig.url))
     with pytest.raises(Exception, match="X_CLIENT_ID and X_CLIENT_SECRET is not set"):
-        await bare.start("x", "", DEFAULT_TENANT, "tests", "/")
+        await bare.start("x", "", DEFAULT_TENANT, TESTS, "/")
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
@@ -263,7 +263,7 @@ async def test_tenant_sees_nothing_of_another_and_without_one_nothing_is_seen(ri
     [id_] = await rig.connect("tiktok")
     other = "00000000-0000-7000-8000-000000000002"
     await rig.connection.execute("INSERT INTO tenants (id, name) VALUES ($1::uuid, 'other')", other)
-    key = await keys.create(rig.pool, other, "theirs", keys.SCOPES, "tests")
+    key = await keys.create(rig.pool, other, "theirs", keys.SCOPES, TESTS)
     headers = {"Authorization": f"Bearer {key}"}
     assert await rig.api("GET", "/api/connections", headers=headers) == (200, {"connections": []})
     for method in ("GET", "DELETE"):

@@ -12,7 +12,7 @@ import pytest
 from publish import people
 from publish.people import Throttled, Wrong
 from schema.people import DEFAULT_TENANT
-from tests.rig import Rig, rigged
+from tests.rig import TESTS, Rig, rigged
 
 EMAIL, PASSWORD = "ada@example.org", "correct horse battery"
 HTML = {"Accept": "text/html"}
@@ -21,7 +21,7 @@ HTML = {"Accept": "text/html"}
 @pytest.fixture
 async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
     async with rigged(database, connection) as found:
-        await people.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", "tests")
+        await people.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
         yield found
 
 
@@ -104,7 +104,7 @@ async def test_another_website_cannot_press_our_buttons(rig: Rig) -> None:
 
 async def test_viewer_may_look_and_nothing_else(rig: Rig) -> None:
     [id_] = await rig.connect("tiktok")
-    await people.add(rig.pool, DEFAULT_TENANT, "eve@example.org", PASSWORD, "viewer", "tests")
+    await people.add(rig.pool, DEFAULT_TENANT, "eve@example.org", PASSWORD, "viewer", TESTS)
     csrf = await logged_in(rig, "eve@example.org")
     assert "disconnect</button>" not in (await page(rig))[1]
     assert (await post(rig, f"/connections/{id_}/disconnect", csrf=csrf))[0] == 403
@@ -118,7 +118,7 @@ async def test_wrong_passwords_are_throttled_for_the_person_and_for_the_place(ri
         assert (await post(rig, "/login", email=EMAIL, password="wrong"))[0] == 401
     status, _, text = await post(rig, "/login", email=EMAIL, password=PASSWORD)
     assert (status, "Wait 15 minutes" in text) == (429, True)
-    await people.add(rig.pool, DEFAULT_TENANT, "eve@example.org", PASSWORD, "viewer", "tests")
+    await people.add(rig.pool, DEFAULT_TENANT, "eve@example.org", PASSWORD, "viewer", TESTS)
     await logged_in(rig, "eve@example.org")
     await rig.connection.execute("UPDATE login_failures SET failed_at = failed_at - interval '16 minutes'")
     await logged_in(rig)
@@ -130,15 +130,15 @@ async def test_wrong_passwords_are_throttled_for_the_person_and_for_the_place(ri
 
 async def test_new_password_and_disabling_end_every_session(rig: Rig) -> None:
     await logged_in(rig)
-    await people.add(rig.pool, DEFAULT_TENANT, EMAIL, "another long password", "owner", "tests")
+    await people.add(rig.pool, DEFAULT_TENANT, EMAIL, "another long password", "owner", TESTS)
     assert (await page(rig))[0] == 303
     assert await people.login(rig.pool, EMAIL, PASSWORD, None) is None
     person = await people.login(rig.pool, EMAIL.upper(), "another long password", None)
     assert person is not None
-    assert await people.disable(rig.pool, DEFAULT_TENANT, EMAIL, "tests")
+    assert await people.disable(rig.pool, DEFAULT_TENANT, EMAIL, TESTS)
     assert await people.person(rig.pool, person.token) is None
     assert await people.login(rig.pool, EMAIL, "another long password", None) is None
-    assert not await people.disable(rig.pool, DEFAULT_TENANT, EMAIL, "tests")
+    assert not await people.disable(rig.pool, DEFAULT_TENANT, EMAIL, TESTS)
 
 
 async def test_passwords_are_kept_as_argon2id_and_bad_wishes_are_refused(rig: Rig) -> None:
@@ -146,7 +146,7 @@ async def test_passwords_are_kept_as_argon2id_and_bad_wishes_are_refused(rig: Ri
     assert row["password_hash"].startswith("$argon2id$")
     for email, password, role in (("nobody", PASSWORD, "owner"), (EMAIL, "short", "owner"), (EMAIL, PASSWORD, "god")):
         with pytest.raises(Wrong):
-            await people.add(rig.pool, DEFAULT_TENANT, email, password, role, "tests")
+            await people.add(rig.pool, DEFAULT_TENANT, email, password, role, TESTS)
     tokens = await asyncio.gather(*(people.login(rig.pool, EMAIL, PASSWORD, None) for _ in range(5)))
     assert len({person.token for person in tokens if person}) == 5
     everything = str(await rig.raw("SELECT * FROM sessions")) + str(await rig.raw("SELECT * FROM audit_log"))
