@@ -2,7 +2,7 @@
 
 A flow is a row: its state is random, of one use and short life, kept as a digest, and bound to the browser that opened
 it. The code that the platform sends back is spent once, whoever comes back with it how often; everybody else sees what
-came of the first time.
+came of the first time. Where there is something to choose, what was found waits, sealed, until that is done.
 """
 
 import asyncio
@@ -11,23 +11,23 @@ import hashlib
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
 from random import uniform
 from typing import Any
 from urllib.parse import urlencode
 
-import asyncpg
 import structlog
 import uuid_utils
 
 from ops.runtime import metrics
 from ops.runtime.db import Pool
 from ops.runtime.faultpoint import faultpoint
-from publish import store
-from publish.contract import Account, App, Channel, Problem
+from publish import choosing, store
+from publish.applications import Applications
+from publish.choosing import Question, Wanted
+from publish.contract import Account, Channel, Problem
 from publish.driver import Outside
-from publish.signed_request import Wish, opened
+from publish.oauth import refusal
 from publish.store import EVERYBODY, Actor, State
 from publish.vault import Place, Vault
 
@@ -35,10 +35,8 @@ LIFE_SECONDS = 600
 WAIT_SECONDS = 20.0
 """How long a second visitor waits for what comes of the first one's."""
 
-RETURNS = ("/", "/api/connections")
-"""Where a flow may end: nowhere else, whatever a link says."""
-
-REMOVED = "You removed the application at the platform; connect the account again if that was not meant."
+RETURNS = ("", "/", "/connections")
+"""Where a browser may be led in the end: nowhere else, whatever a link says. Empty: it is told, and led nowhere."""
 
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)+")
 
@@ -58,30 +56,47 @@ class Visit:
     address: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """``ticket`` opens the flow in a browser, once; whoever began it asks by ``id`` what came of it."""
+
+    ticket: str
+    id: str
+
+
 class Flows:
-    def __init__(self, pool: Pool, vault: Vault, outside: Outside, name: str = "Landfall") -> None:
+    def __init__(self, pool: Pool, vault: Vault, outside: Outside, applications: Applications) -> None:
         self._pool = pool
         self._vault = vault
         self._outside = outside
-        self._name = name
+        self._applications = applications
 
     @property
     def titles(self) -> Mapping[str, str]:
         """What people call the platforms."""
         return {name: channel.title for name, channel in self._outside.channels.items()}
 
+    @property
+    def with_instance(self) -> list[str]:
+        """Those of which there are many, each at an address of its own."""
+        return [name for name, channel in self._outside.channels.items() if channel.register is not None]
+
     # --- the way there
 
-    async def start(self, platform: str, instance: str, tenant: str, actor: Actor, return_to: str) -> str:
-        """Begin a flow; the ticket that opens it in a browser, once. Raises Problem."""
+    async def start(
+        self, platform: str, instance: str, tenant: str, actor: Actor, return_to: str, reconnecting: str | None = None
+    ) -> Begun:
+        """Begin a flow, to bring back the connection ``reconnecting`` if that is given. Raises Problem."""
         channel = self._channel(platform)
-        instance = self._instance(channel, instance)
         if return_to not in RETURNS:
-            raise Problem("wrong", f"return_to must be one of {', '.join(RETURNS)}.")
-        await self._app(platform, instance, tenant)  # says now, and not in the browser, what is not configured
+            raise Problem("wrong", f"return_to must be one of {', '.join(filter(None, RETURNS))}.")
+        if reconnecting is not None:
+            instance = await self._instance_of(platform, tenant, reconnecting)
+        instance = self._instance(channel, instance)
+        await self._applications.made(platform, instance, tenant)  # says now what the browser could only show
         state, verifier, ticket = (secrets.token_urlsafe(32) for _ in range(3))
         digest = _digest(state)
-        sealed = self._vault.seal(f"{state} {verifier}", _place(tenant, digest))
+        sealed = self._vault.seal(f"{state} {verifier}", _place(tenant, digest, "verifier"))
         uri = self._outside.redirect_uri(platform, instance)
         row = State(
             tenant,
@@ -93,13 +108,17 @@ class Flows:
             uri,
             return_to,
             actor.name,
-            used=False,
-            live=True,
-            outcome=None,
+            connection=reconnecting,
         )
         async with store.acting(self._pool, tenant) as connection:
-            await store.begin(connection, row, LIFE_SECONDS)
-        return ticket
+            return Begun(ticket, await store.begin(connection, row, LIFE_SECONDS))
+
+    async def _instance_of(self, platform: str, tenant: str, id_: str) -> str:
+        async with store.acting(self._pool, tenant) as connection:
+            found = await store.one(connection, id_)
+        if found is None or found["channel"] != platform:
+            raise Problem("wrong", "There is no such connection to bring back this way.")
+        return str(found["instance"])
 
     def address(self, platform: str, ticket: str) -> str:
         """Where to open a flow."""
@@ -111,9 +130,11 @@ class Flows:
             row = await store.state(connection, session=_digest(ticket))
         if row is None or row.platform != platform or not row.live or row.used:
             raise Problem("wrong", "This link is too old or was used before; start connecting again.")
-        state, _, verifier = self._vault.open(row.sealed_verifier, _place(row.tenant, row.digest)).partition(" ")
+        state, _, verifier = self._vault.open(
+            row.sealed_verifier, _place(row.tenant, row.digest, "verifier")
+        ).partition(" ")
         channel = self._channel(platform)
-        app = await self._app(platform, row.instance, row.tenant)
+        app = await self._applications.known(platform, row.instance, row.tenant)
         return channel.authorize(app, channel.scopes, state, _challenge(verifier) if channel.pkce else "")
 
     def _channel(self, platform: str) -> Channel:
@@ -131,42 +152,40 @@ class Flows:
             raise Problem("wrong", "instance must be the host of your server, such as mastodon.social.")
         return host
 
-    async def _app(self, platform: str, instance: str, tenant: str) -> App:
-        """Who we are at a platform; at an instance that does not know us yet we register. Raises Problem."""
-        channel = self._outside.channels[platform]
-        if channel.register is None:
-            return self._outside.app(platform, instance)
-        uri = self._outside.redirect_uri(platform, instance)
-        place = Place(tenant, f"{platform}:{instance}", "client_secret")
+    async def result(self, tenant: str, id_: str) -> dict[str, Any] | None:
+        """How far a flow is, for whoever began it: waiting, connected or failed. None: there is none, or no longer."""
         async with store.acting(self._pool, tenant) as connection:
-            known = await store.client(connection, platform, instance, uri)
-        if known is not None:
-            return self._outside.app(platform, instance, (known[0], self._vault.open(known[1], place)))
-        asking = self._outside.app(platform, instance)
-        made = await self._outside.run(channel.register(asking, self._name, channel.scopes), platform=platform)
-        sealed = self._vault.seal(made[1], place)
-        async with store.acting(self._pool, tenant) as connection:
-            await store.keep_client(connection, tenant, platform, instance, made[0], sealed, uri, channel.scopes)
-        return self._outside.app(platform, instance, made)
+            found = await store.flow(connection, id_)
+        if found is None:
+            return None
+        live, outcome = found
+        if outcome is None or outcome.get("kind") == "choose":
+            says = "The browser has not come back yet." if live else "It took too long; start connecting again."
+            return {"state": "waiting" if live else "failed", "says": says, "connections": []}
+        state = "connected" if outcome["ok"] else "failed"
+        return {"state": state, "says": outcome["says"], "connections": outcome["connections"]}
 
     # --- the way back
 
     async def finish(self, visit: Visit) -> dict[str, Any]:
-        """What came of a flow: ``ok``, ``says``, ``connections`` and ``return_to``. Never raises for the platform."""
+        """What came of a flow: ``ok``, ``says``, ``connections`` and ``return_to``. Never raises for the platform.
+
+        Where there is something to choose it is not ``ok`` yet, its ``kind`` is choose, and ``choose`` says what.
+        """
         async with store.acting(self._pool, EVERYBODY) as connection:
             row = await store.state(connection, digest=_digest(visit.state)) if visit.state else None
-        refusal = _refused(row, visit)
-        if refusal is not None or row is None:
+        why = _refused(row, visit)
+        if why is not None or row is None:
             metrics.of(metrics.oauth_flows, self._label(visit.platform), "refused").inc()
-            return _outcome(ok=False, says=refusal or "", return_to="/")
+            return _outcome(ok=False, says=why or "", return_to="")
         if row.outcome is not None:
             return dict(row.outcome)
         async with store.acting(self._pool, row.tenant) as connection:
-            mine = await store.claim_code(connection, row.digest)
-        if not mine:
+            since = await store.claim_code(connection, row.digest)
+        if since is None:
             return await self._awaited(row)
         faultpoint("publish.claimed")
-        return await self._settled(row, visit)
+        return await self._settled(replace(row, since=since), visit)
 
     def _label(self, platform: str) -> str:
         return platform if platform in self._outside.channels else "unknown"
@@ -186,130 +205,114 @@ class Flows:
         return _outcome(ok=False, says=says, return_to=row.return_to)
 
     async def _settled(self, row: State, visit: Visit) -> dict[str, Any]:
+        actor = Actor(row.actor, visit.address)
         try:
             accounts = await self._accounts(row, visit)
             faultpoint("publish.exchanged")
+            found = await self._decided(row, accounts)
+            if isinstance(found, Question):
+                return await self._asked(row, accounts, found)
+            return await self._connected(row, actor, found)
         except Problem as problem:
             log.info("oauth.failed", platform=row.platform, kind=problem.kind, code=problem.code)
-            return await self._failed(row, visit, problem)
+            return await self._failed(row, actor, problem)
+
+    async def _accounts(self, row: State, visit: Visit) -> list[Account]:
         channel = self._outside.channels[row.platform]
+        if visit.error or not visit.code:
+            raise refusal(visit.error)
+        verifier = self._vault.open(row.sealed_verifier, _place(row.tenant, row.digest, "verifier")).partition(" ")[2]
+        app = await self._applications.known(row.platform, row.instance, row.tenant)
+        accounts = await self._outside.run(channel.connect(app, visit.code, verifier), platform=row.platform)
+        if not accounts or not all(account.account_id for account in accounts):
+            raise Problem("transient", "The platform did not say whose account it is; try again later.")
+        return accounts
+
+    async def _decided(self, row: State, accounts: Sequence[Account]) -> list[Account] | Question:
+        wanted = None
+        async with store.acting(self._pool, row.tenant) as connection:
+            known = await store.known(connection, row.platform, row.instance)
+            if row.connection is not None and (found := await store.one(connection, row.connection)):
+                wanted = Wanted((found["platform"], found["account_id"]), found["username"])
+        return choosing.decide(row.platform, self._outside.channels[row.platform], accounts, wanted, known)
+
+    async def _asked(self, row: State, accounts: Sequence[Account], question: Question) -> dict[str, Any]:
+        channel = self._outside.channels[row.platform]
+        shown = choosing.choices(row.platform, channel, accounts, question)
+        outcome = _outcome(ok=False, says=question.says, return_to=row.return_to, kind="choose", choose=shown)
+        sealed = self._vault.seal(choosing.packed(accounts), _place(row.tenant, row.digest, "accounts"))
+        async with store.acting(self._pool, row.tenant) as connection:
+            await store.offer(connection, row.digest, outcome, sealed, LIFE_SECONDS)
+        return outcome
+
+    async def offered(self, platform: str, session: str) -> dict[str, Any]:
+        """What came of the flow that this browser is in. Raises Problem where it is in none."""
+        return dict((await self._chosen_in(platform, session)).outcome)
+
+    async def choose(self, platform: str, session: str, wanted: Sequence[str], address: str | None) -> dict[str, Any]:
+        """Connect what was chosen of what was found. Raises Problem, and it can be done again."""
+        row = await self._chosen_in(platform, session)
+        if row.sealed_accounts is None or row.outcome.get("kind") != "choose":
+            return dict(row.outcome)
+        channel = self._outside.channels[platform]
+        sealed = self._vault.open(row.sealed_accounts, _place(row.tenant, row.digest, "accounts"))
+        found = {choosing.written(choosing.key_of(platform, a)): a for a in choosing.unpacked(sealed)}
+        chosen = [found[name] for name in dict.fromkeys(wanted) if name in found]
+        if not chosen or len(chosen) != len(set(wanted)):
+            raise Problem("wrong", "Choose at least one of the accounts that are shown.")
+        for account in chosen:
+            if why_not := choosing.why_not(channel, account):
+                raise Problem("lacking", why_not)
+        return await self._connected(row, Actor(row.actor, address), chosen)
+
+    async def _chosen_in(self, platform: str, session: str) -> State:
+        async with store.acting(self._pool, EVERYBODY) as connection:
+            row = await store.state(connection, session=_digest(session)) if session else None
+        if row is None or row.platform != platform or row.outcome is None or not row.live:
+            raise Problem("wrong", "There is nothing to choose in this browser, or it took too long; start again.")
+        return row
+
+    async def _connected(self, row: State, actor: Actor, accounts: Sequence[Account]) -> dict[str, Any]:
+        """Prove each, keep them together, and say so. Raises Problem: then none is kept."""
+        channel = self._outside.channels[row.platform]
+        if channel.take_up is not None:
+            app = await self._applications.known(row.platform, row.instance, row.tenant)
+            for account in accounts:
+                await self._outside.run(channel.take_up(app, account), platform=row.platform)
+        faultpoint("publish.taken_up")
         ids = []
         async with store.acting(self._pool, row.tenant) as connection:
             for account in accounts:
-                due = due_at(channel, account.access_seconds, account.secrets)
-                new = str(uuid_utils.uuid7())
+                spread = uniform(0.9, 1.0)  # noqa: S311  no secret
                 id_ = await store.connect(
-                    connection, self._vault, row.tenant, new, row.platform, row.instance, account, due
+                    connection,
+                    self._vault,
+                    row.tenant,
+                    str(uuid_utils.uuid7()),
+                    row.platform,
+                    row.instance,
+                    account,
+                    refresh_in=channel.refresh_in(account.access_seconds, account.secrets, spread),
+                    check_in=channel.check_in,
+                    since=row.since,
                 )
                 ids.append(id_)
-                await store.audit(
-                    connection,
-                    row.tenant,
-                    Actor(row.actor, visit.address),
-                    "connection.connected",
-                    id_,
-                    platform=row.platform,
-                    scopes=list(account.scopes),
-                )
+                shown = {"platform": account.platform or row.platform, "scopes": list(account.scopes)}
+                await store.audit(connection, row.tenant, actor, "connection.connected", id_, **shown)
             names = ", ".join(account.username or account.account_id for account in accounts)
             outcome = _outcome(ok=True, says=f"Connected: {names}.", return_to=row.return_to, connections=ids)
             await store.settle(connection, row.digest, outcome)
         metrics.of(metrics.oauth_flows, row.platform, "connected").inc()
         return outcome
 
-    async def _accounts(self, row: State, visit: Visit) -> list[Account]:
-        channel = self._outside.channels[row.platform]
-        if visit.error or not visit.code:
-            denied = "denied" in visit.error or "cancelled" in visit.error
-            if denied:
-                raise Problem("denied", "You did not allow it, so nothing was connected.", visit.error[:80])
-            raise Problem("wrong", "The platform sent no code; start connecting again.", visit.error[:80])
-        verifier = self._vault.open(row.sealed_verifier, _place(row.tenant, row.digest)).partition(" ")[2]
-        app = await self._app(row.platform, row.instance, row.tenant)
-        accounts = await self._outside.run(channel.connect(app, visit.code, verifier), platform=row.platform)
-        lacking = _lacking(channel.needed, accounts)
-        if lacking:
-            says = f"Not everything was allowed: connect again and leave {', '.join(lacking)} ticked."
-            raise Problem("lacking", says)
-        if not accounts or not all(account.account_id for account in accounts):
-            raise Problem("transient", "The platform did not say whose account it is; try again later.")
-        return accounts
-
-    async def _failed(self, row: State, visit: Visit, problem: Problem) -> dict[str, Any]:
+    async def _failed(self, row: State, actor: Actor, problem: Problem) -> dict[str, Any]:
         outcome = _outcome(ok=False, says=problem.says, return_to=row.return_to, kind=problem.kind)
         async with store.acting(self._pool, row.tenant) as connection:
             await store.settle(connection, row.digest, outcome)
             detail = {"platform": row.platform, "kind": problem.kind, "code": problem.code}
-            actor = Actor(row.actor, visit.address)
             await store.audit(connection, row.tenant, actor, "connection.refused", row.platform, **detail)
         metrics.of(metrics.oauth_flows, row.platform, problem.kind).inc()
         return outcome
-
-    # --- the end
-
-    async def removed(self, platform: str, signed: str) -> int | None:
-        """A person removed us at the platform, it says; how many connections that ended. None: it is not the platform.
-
-        It comes again until it is answered, and perhaps after the person came back: what is newer is left alone.
-        """
-        wish = self._signed(platform, signed)
-        if wish is None:
-            return None
-        async with store.acting(self._pool, EVERYBODY) as connection:
-            return await self._ended(connection, platform, wish)
-
-    async def delete(self, platform: str, signed: str) -> str | None:
-        """A person asks that what we know be deleted: the address at which they can see how far it is.
-
-        The connection ends at once; `landfall erase --requested` does the rest. None: it is not the platform.
-        """
-        wish = self._signed(platform, signed)
-        if wish is None:
-            return None
-        code = hashlib.sha256(f"{platform} {wish.user_id} {wish.issued_at}".encode()).hexdigest()[:24]
-        async with store.acting(self._pool, EVERYBODY) as connection:
-            await self._ended(connection, platform, wish)
-            await store.ask_deletion(connection, code, platform, wish.user_id)
-        return code
-
-    def deletion_address(self, code: str) -> str:
-        return f"{self._outside.public_url.rstrip('/')}/deletions/{code}"
-
-    def _signed(self, platform: str, signed: str) -> Wish | None:
-        channel = self._outside.channels.get(platform)
-        secrets_ = [s for v in (channel.signs_requests_with if channel else ()) for s in self._outside.all(v.name)]
-        return opened(signed, secrets_)
-
-    async def _ended(self, connection: asyncpg.Connection, platform: str, wish: Wish) -> int:
-        ended = await store.removed(connection, platform, wish.user_id, wish.issued_at, REMOVED)
-        for tenant, id_ in ended:
-            await store.audit(connection, tenant, Actor(platform), "connection.removed", id_, platform=platform)
-        return len(ended)
-
-    async def disconnect(self, tenant: str, id_: str, actor: Actor) -> bool:
-        """End a connection here, and at the platform if that can be done. False where there is none."""
-        async with store.acting(self._pool, tenant) as connection:
-            held = await store.secrets(connection, self._vault, tenant, id_)
-            row = await store.disconnect(connection, id_)
-            if row is None:
-                return False
-            await store.audit(connection, tenant, actor, "connection.disconnected", id_, platform=row["platform"])
-        channel = self._outside.channels[row["platform"]]
-        if channel.revoke is not None and "access_token" in held:
-            try:
-                app = await self._app(row["platform"], row["instance"], tenant)
-                await self._outside.run(channel.revoke(app, held), platform=row["platform"])
-            except Problem as problem:
-                log.warning("connection.not_revoked", platform=row["platform"], kind=problem.kind, code=problem.code)
-        return True
-
-
-def due_at(channel: Channel, access_seconds: int | None, held: Mapping[str, str]) -> datetime | None:
-    """When to refresh, never the same second for two that were connected together; None for nothing to refresh."""
-    due = channel.plan.due(access_seconds)
-    if channel.refresh is None or due is None or not held.get(channel.refreshes_with):
-        return None
-    return datetime.now(UTC) + timedelta(seconds=max(channel.plan.youngest, due * uniform(0.9, 1.0)))  # noqa: S311
 
 
 def _refused(row: State | None, visit: Visit) -> str | None:
@@ -325,12 +328,6 @@ def _refused(row: State | None, visit: Visit) -> str | None:
     return None
 
 
-def _lacking(needed: Sequence[str], accounts: Sequence[Account]) -> list[str]:
-    """What was not granted; ``write`` holds ``write:statuses``."""
-    granted = {scope for account in accounts for scope in account.scopes}
-    return [scope for scope in needed if scope not in granted and scope.partition(":")[0] not in granted]
-
-
 def _outcome(*, ok: bool, says: str, return_to: str, **more: Any) -> dict[str, Any]:
     return {"ok": ok, "says": says, "return_to": return_to, "connections": [], **more}
 
@@ -339,8 +336,8 @@ def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-def _place(tenant: str, digest: bytes) -> Place:
-    return Place(tenant, f"flow:{digest.hex()}", "verifier")
+def _place(tenant: str, digest: bytes, field: str) -> Place:
+    return Place(tenant, f"flow:{digest.hex()}", field)
 
 
 def _challenge(verifier: str) -> str:

@@ -6,7 +6,8 @@ So a platform's file holds the whole conversation in the order in which it happe
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from datetime import datetime
+from typing import Any, Literal, Protocol, TypeVar
 
 from schema.configuration import Variable
 
@@ -81,7 +82,11 @@ class App:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One account that was connected. Seconds are lives as the platform gave them; None for no end."""
+    """One account that could be connected. Seconds are lives as the platform gave them; None for no end.
+
+    ``platform`` and ``needs`` (scopes) stand where they are others than its channel's; ``grant_id`` where more accounts
+    than this one end when its grant is revoked. ``unusable`` says, for a person, why it cannot be connected.
+    """
 
     account_id: str
     username: str
@@ -91,38 +96,57 @@ class Account:
     profile: Mapping[str, Any] = field(default_factory=dict)
     access_seconds: int | None = None
     refresh_seconds: int | None = None
+    platform: str = ""
+    needs: Sequence[str] = ()
+    grant_id: str = ""
+    unusable: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Renewed:
-    """What a refresh gave. Secrets that it does not name stay as they are."""
+    """What a refresh or a check gave. Secrets that it does not name stay as they are, and so do lives.
+
+    ``ends_at`` is when the grant ends whatever is refreshed, where a platform names the moment and no life.
+    """
 
     secrets: Mapping[str, str] = field(default_factory=dict)
     access_seconds: int | None = None
     refresh_seconds: int | None = None
+    ends_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """When to refresh: after ``share`` of the life that was given, and not before ``youngest`` seconds.
 
-    Where there is no life, every ``check`` seconds, to see whether the token still holds.
+    ``check``: so many seconds after the platform last took what we hold, it is asked whether it still does.
     """
 
     share: float = 0.7
     youngest: int = 0
     check: int | None = None
 
-    def due(self, access_seconds: int | None) -> float | None:
-        """Seconds from now; None for never."""
-        if access_seconds is None:
-            return self.check
-        return max(self.youngest, access_seconds * self.share)
+    def due(self, access_seconds: int | None, spread: float) -> float | None:
+        """Seconds from now; None for never. ``spread``, up to 1, keeps apart what was connected together."""
+        return None if access_seconds is None else max(self.youngest, access_seconds * self.share * spread)
+
+
+Secrets = Mapping[str, str]
+
+
+class Revoke(Protocol):
+    """``last``: no other connection hangs on what the same person allowed."""
+
+    def __call__(self, app: App, secrets: Secrets, *, last: bool) -> Steps[None]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """A platform to connect to. ``refreshes_with`` is the secret without which there is nothing to refresh."""
+    """A way to connect accounts. ``refreshes_with`` is the secret without which there is nothing to refresh.
+
+    ``connect`` spends the code and finds what could be connected; ``take_up`` proves that one of them is in reach with
+    what was granted, and subscribes to its events. ``check`` asks whether it still is.
+    """
 
     title: str
     """What people call it."""
@@ -135,9 +159,15 @@ class Channel:
     authorize: Callable[[App, Sequence[str], str, str], str]
     connect: Callable[[App, str, str], Steps[list[Account]]]
     plan: Plan
-    refresh: Callable[[App, Mapping[str, str]], Steps[Renewed]] | None = None
-    revoke: Callable[[App, Mapping[str, str]], Steps[None]] | None = None
+    take_up: Callable[[App, Account], Steps[None]] | None = None
+    refresh: Callable[[App, Secrets], Steps[Renewed]] | None = None
+    check: Callable[[App, Secrets], Steps[Renewed]] | None = None
+    revoke: Revoke | None = None
     register: Callable[[App, str, Sequence[str]], Steps[tuple[str, str]]] | None = None
+    recognised: Callable[[App], Steps[bool]] | None = None
+    """Whether an instance still knows the application that registered there."""
+    revokes_for_all: bool = True
+    """Whether revoking one token ends what the same account granted to others by this application."""
     refreshes_with: str = "access_token"
     removed_by: str = ""
     """The event in the log that says that a person removed us; empty where there is none."""
@@ -150,12 +180,32 @@ class Channel:
         own = tuple(v for v in (self.client_id, self.client_secret, self.base_url) if v is not None)
         return (*own, *(v for v in self.signs_requests_with if v not in own))
 
+    def lacking(self, account: Account) -> list[str]:
+        """Scopes that it cannot do without and was not given; ``write`` holds ``write:statuses``."""
+        needed = account.needs or self.needed
+        return [s for s in needed if s not in account.scopes and s.partition(":")[0] not in account.scopes]
+
+    def refresh_in(self, access_seconds: int | None, held: Secrets, spread: float) -> float | None:
+        """Seconds until a refresh is due; None where there is nothing to refresh, or to refresh it with."""
+        return self.plan.due(access_seconds, spread) if self.refresh and held.get(self.refreshes_with) else None
+
+    @property
+    def check_in(self) -> int | None:
+        """Seconds until a check is due; None where refreshing shows soon enough whether it still holds."""
+        return self.plan.check if self.check else None
+
 
 def expected(response: Response, doing: str) -> dict[str, Any]:
     """The object in an answer that succeeded. Raises Problem: transient for 5xx, 429 and what is no JSON."""
     if response.status >= 500 or response.status == 429 or not isinstance(response.content, dict):
         raise Problem("transient", f"The platform is in trouble while {doing}; try again later.", str(response.status))
     return response.content
+
+
+def told(response: Response) -> None:
+    """It knows now, or says that there was nothing to end. Raises Problem for 5xx and 429: it must be told again."""
+    if response.status >= 500 or response.status == 429:
+        raise Problem("transient", "The platform is in trouble; it is told later.", str(response.status))
 
 
 def text(value: Any) -> str:

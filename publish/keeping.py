@@ -8,6 +8,7 @@ import asyncpg
 from ops.runtime.db import Pool
 from ops.runtime.faultpoint import faultpoint
 from publish import store
+from publish.applications import client_place
 from publish.store import EVERYBODY
 from publish.vault import Place, Vault, VaultError, key_name
 
@@ -51,6 +52,7 @@ async def _counted(connection: asyncpg.Connection) -> Counter[str]:
     sealed = await connection.fetch(
         "SELECT sealed_secret AS sealed FROM oauth_clients"
         " UNION ALL SELECT sealed_verifier FROM oauth_states WHERE expires_at > now()"
+        " UNION ALL SELECT sealed_accounts FROM oauth_states WHERE sealed_accounts IS NOT NULL"
     )
     found.update(key_name(row["sealed"]) for row in sealed)
     return found
@@ -93,7 +95,7 @@ async def rotate(pool: Pool, vault: Vault, progress: Callable[[int], None]) -> i
         for row in clients:
             if key_name(row["sealed_secret"]) == vault.primary:
                 continue
-            place = Place(row["tenant_id"], f"{row['platform']}:{row['instance']}", "client_secret")
+            place = client_place(row["platform"], row["instance"], row["tenant_id"])
             await connection.execute(
                 "UPDATE oauth_clients SET sealed_secret = $4"
                 " WHERE tenant_id = $1::uuid AND platform = $2 AND instance = $3",

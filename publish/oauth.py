@@ -7,7 +7,38 @@ from typing import Any
 from publish.contract import Problem, Response, expected
 
 LATER = ("server_error", "temporarily_unavailable", "slow_down")
-OURS = ("invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_redirect_uri")
+DENIED = ("access_denied", "user_denied", "user_cancelled_login", "user_cancelled_authorize")
+OURS = (
+    *("invalid_client", "unauthorized_client", "unsupported_grant_type", "unsupported_response_type"),
+    *("invalid_redirect_uri", "redirect_uri_mismatch", "invalid_scope", "unauthorized_scope_error"),
+)
+"""Errors of our own settings: RFC 6749 4.1.2.1 and 5.2, and LinkedIn's words for two of them (``linkedin.md`` 1)."""
+
+
+def refusal(error: str) -> Problem:
+    """Why a browser came back without a code, and what to do. ``error`` is the platform's word, empty for none.
+
+    What it adds in ``error_description`` is not shown: whoever makes up a link could write there what he likes.
+    """
+    word = error if len(error) <= 60 and error.isidentifier() else "unknown" if error else ""
+    if word in DENIED:
+        says = "You did not allow it, so nothing was connected. Start again if that was not meant."
+        return Problem("denied", says, word)
+    if word in LATER:
+        return Problem("transient", "The platform is in trouble at the moment; start again in a few minutes.", word)
+    if "scope" in word:
+        says = (
+            "The platform does not let this application ask for these permissions; its operator must get them granted."
+        )
+        return Problem("app", says, word)
+    if word in OURS:
+        says = (
+            "The platform does not take this application's settings; its operator must check id and redirect address."
+        )
+        return Problem("app", says, word)
+    if word:
+        return Problem("wrong", f"The platform refused it ({word}); start connecting again.", word)
+    return Problem("wrong", "The platform sent no code; start connecting again.")
 
 
 def token_of(response: Response, doing: str, *, spent: bool = False) -> dict[str, Any]:

@@ -38,6 +38,11 @@ class Wrong(Exception):  # noqa: N818  an answer
     """What was given cannot be taken; the text says why."""
 
 
+def csrf_of(token: str) -> str:
+    """What a form must hold: whoever only makes the browser send the cookie does not know it."""
+    return hmac.new(token.encode(), b"csrf", hashlib.sha256).hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class Person:
     tenant: str
@@ -51,8 +56,7 @@ class Person:
 
     @property
     def csrf(self) -> str:
-        """What a form must hold: whoever only makes the browser send the cookie does not know it."""
-        return hmac.new(self.token.encode(), b"csrf", hashlib.sha256).hexdigest()
+        return csrf_of(self.token)
 
 
 async def add(pool: Pool, tenant: str, email: str, password: str, role: str, actor: Actor) -> None:

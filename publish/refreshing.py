@@ -1,6 +1,6 @@
-"""Refreshing tokens: once, in time, and kept before they are used.
+"""Keeping accounts connected: refreshed once, in time, kept before they are used, and checked in between.
 
-The right to refresh an account is a lease in its row, so that of any number of processes one asks the platform. A
+The right to work on an account is a lease in its row, so that of any number of processes one asks the platform. A
 refusal means that the account needs a person, at once; trouble only means later.
 """
 
@@ -8,18 +8,18 @@ import asyncio
 from contextlib import suppress
 from random import uniform
 
-import asyncpg
 import structlog
 
 from ops.runtime import metrics
 from ops.runtime.db import Pool, describe
 from ops.runtime.faultpoint import faultpoint
 from publish import store
-from publish.connecting import REMOVED, due_at
-from publish.contract import Problem, Renewed
+from publish.applications import Applications
+from publish.contract import Problem, Secrets
 from publish.driver import Outside
-from publish.store import EVERYBODY, Actor, Connection
-from publish.vault import Place, Vault, VaultError
+from publish.ending import Endings
+from publish.store import EVERYBODY, Connection
+from publish.vault import Vault, VaultError
 
 LOOK_SECONDS = 30.0
 AT_ONCE = 8
@@ -29,26 +29,35 @@ BACKOFF_SECONDS = (60, 120, 300, 600, 1800)
 SOON_SECONDS = 300.0
 """A token that ends within this is refreshed before it is used."""
 
+WAIT_SECONDS = 20.0
+"""How long whoever wants to use an account waits for somebody else's refresh of it."""
+
 log = structlog.get_logger()
 
 
 class Refresher:
-    def __init__(self, pool: Pool, vault: Vault, outside: Outside) -> None:
+    def __init__(
+        self, pool: Pool, vault: Vault, outside: Outside, applications: Applications, endings: Endings
+    ) -> None:
         self._pool = pool
         self._vault = vault
         self._outside = outside
+        self._applications = applications
+        self._endings = endings
 
     async def sweep(self, stop: asyncio.Event) -> None:
-        """Refresh whatever is due, until told to stop."""
+        """Work on whatever is due, until told to stop."""
         while not stop.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), 0 if await self._round() else LOOK_SECONDS)
 
     async def _round(self) -> int:
-        """How many were refreshed, or tried."""
+        """How many were worked on."""
         try:
             async with store.acting(self._pool, EVERYBODY) as connection:
-                await self._removed(connection)
+                await self._endings.found(connection)
+                for id_, connection_id, kind in await store.warn(connection):
+                    log.warning("notice.raised", notice=id_, connection=connection_id, kind=kind)
                 found = await store.due(connection, AT_ONCE)
                 await store.gauge(connection)
                 await store.tidy(connection)
@@ -58,64 +67,88 @@ class Refresher:
             return 0
         return sum(outcome != "leased" for outcome in outcomes)
 
-    async def _removed(self, connection: asyncpg.Connection) -> None:
-        """End what the log says that a person removed: such an event may come before, or long after, anybody looks."""
-        for platform, channel in self._outside.channels.items():
-            if not channel.removed_by:
-                continue
-            for tenant, id_ in await store.removed_in_log(connection, platform, channel.removed_by, REMOVED):
-                await store.audit(connection, tenant, Actor(platform), "connection.removed", id_, platform=platform)
-                log.warning("connection.removed", platform=platform, connection=id_)
+    async def access(self, tenant: str, id_: str) -> Secrets:
+        """The secrets to act for an account with, refreshed first where they end soon. Raises Problem.
+
+        Whoever else refreshes it is waited for: some platforms end the old token at once.
+        """
+        await self.refresh(id_, SOON_SECONDS)
+        end = asyncio.get_running_loop().time() + WAIT_SECONDS
+        while True:
+            async with store.acting(self._pool, tenant) as connection:
+                row = await store.standing(connection, id_)
+                if row is None:
+                    raise Problem("wrong", "There is no such connection.")
+                if row["state"] != "active":
+                    raise Problem("grant", row["reason"] or "The account was disconnected.", row["state"])
+                if not row["leased"] and not row["over"]:
+                    return await store.secrets(connection, self._vault, tenant, id_)
+            if not row["leased"] or asyncio.get_running_loop().time() > end:
+                raise Problem("transient", "The token of this account is over, and a new one could not be had yet.")
+            await asyncio.sleep(0.1)
+
+    async def check(self, tenant: str, id_: str) -> None:
+        """Ask the platform now whether it still takes what we hold, once a minute at most. Raises Problem if not."""
+        async with store.acting(self._pool, tenant) as connection:
+            row = await store.standing(connection, id_)
+            if row is None:
+                raise Problem("wrong", "There is no such connection.")
+            refreshing = self._outside.channels[row["channel"]].check is None
+            asked = await store.ask_check(connection, id_, refreshing=refreshing)
+        if asked and await self.refresh(id_) == "failed":
+            raise Problem("transient", "The platform could not be asked; it is asked again by itself.")
+        await self.access(tenant, id_)
 
     async def refresh(self, id_: str, within: float = 0.0) -> str:
-        """Refresh one connection if it is due, or its token ends ``within`` seconds.
+        """Do what is due for one connection, or refresh it if its token ends ``within`` seconds.
 
-        refreshed, failed, needs_reconnect; leased where there is nothing to do, or another does it.
+        refreshed, checked, revoked, failed, needs_reconnect; leased where there is nothing to do, or another does it;
+        superseded where what was asked was of no use any more.
         """
         async with store.acting(self._pool, EVERYBODY) as connection:
             held = await store.lease(connection, id_, within)
         if held is None:
             return "leased"
         faultpoint("publish.leased")
+        if held.work == "revoke":
+            return await self._endings.revoke(held)
         try:
-            renewed, secrets = await self._asked(held)
-            faultpoint("publish.asked")
+            outcome = await (self._renewed(held) if held.work == "refresh" else self._checked(held))
         except Problem as problem:
             outcome = await self._failed(held, problem)
         except VaultError as error:
             # Our own trouble, and no fault of the grant: the account must not be lost to a missing key.
             log.exception("refresh.sealed", platform=held.platform)
             outcome = await self._failed(held, Problem("transient", str(error), "vault"))
-        else:
-            due = due_at(self._outside.channels[held.platform], renewed.access_seconds, secrets | dict(renewed.secrets))
-            async with store.acting(self._pool, held.tenant) as connection:
-                kept = await store.renew(connection, self._vault, held, renewed, due)
-            faultpoint("publish.kept")
-            outcome = "refreshed" if kept else "superseded"
         metrics.of(metrics.token_refreshes, held.platform, outcome).inc()
         return outcome
 
-    async def _asked(self, held: Connection) -> tuple[Renewed, dict[str, str]]:
-        channel = self._outside.channels[held.platform]
-        async with store.acting(self._pool, held.tenant) as connection:
-            secrets = await store.secrets(connection, self._vault, held.tenant, held.id)
-            client = await self._client(connection, held)
-        app = self._outside.app(held.platform, held.instance, client)
+    async def _renewed(self, held: Connection) -> str:
+        channel, secrets = self._outside.channels[held.channel], await self._secrets(held)
         if channel.refresh is None or channel.refreshes_with not in secrets:
             raise Problem("grant", "There is nothing to refresh it with; connect the account again.")
-        renewed = await self._outside.run(channel.refresh(app, secrets), platform=held.platform)
-        return renewed, secrets
+        app = await self._applications.known(held.channel, held.instance, held.tenant)
+        renewed = await self._outside.run(channel.refresh(app, secrets), platform=held.channel)
+        faultpoint("publish.asked")
+        refresh_in = channel.refresh_in(renewed.access_seconds, {**secrets, **renewed.secrets}, uniform(0.9, 1.0))  # noqa: S311
+        async with store.acting(self._pool, held.tenant) as connection:
+            kept = await store.renew(connection, self._vault, held, renewed, refresh_in, channel.check_in)
+        faultpoint("publish.kept")
+        return "refreshed" if kept else "superseded"
 
-    async def _client(self, connection: asyncpg.Connection, held: Connection) -> tuple[str, str]:
-        """Our id and secret at an instance."""
-        if self._outside.channels[held.platform].register is None:
-            return ("", "")
-        uri = self._outside.redirect_uri(held.platform, held.instance)
-        known = await store.client(connection, held.platform, held.instance, uri)
-        if known is None:
-            return ("", "")
-        place = Place(held.tenant, f"{held.platform}:{held.instance}", "client_secret")
-        return known[0], self._vault.open(known[1], place)
+    async def _checked(self, held: Connection) -> str:
+        channel = self._outside.channels[held.channel]
+        if channel.check is None:
+            raise Problem("transient", "There is no way to check it.")
+        app = await self._applications.known(held.channel, held.instance, held.tenant)
+        found = await self._outside.run(channel.check(app, await self._secrets(held)), platform=held.channel)
+        async with store.acting(self._pool, held.tenant) as connection:
+            kept = await store.checked(connection, held, found, channel.check_in)
+        return "checked" if kept else "superseded"
+
+    async def _secrets(self, held: Connection) -> Secrets:
+        async with store.acting(self._pool, held.tenant) as connection:
+            return await store.secrets(connection, self._vault, held.tenant, held.id)
 
     async def _failed(self, held: Connection, problem: Problem) -> str:
         async with store.acting(self._pool, held.tenant) as connection:

@@ -4,10 +4,11 @@ import hmac
 import json
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import structlog
 from aiohttp import hdrs, web
@@ -17,8 +18,10 @@ from ops.runtime.db import Pool, describe
 from publish import keys, people, store
 from publish.connecting import LIFE_SECONDS, Flows, Visit
 from publish.contract import Problem
+from publish.ending import Endings
 from publish.keys import Caller
-from publish.people import Person, Throttled
+from publish.people import Person, Throttled, csrf_of
+from publish.refreshing import Refresher
 from publish.store import EVERYBODY
 
 STATUS = {"wrong": 400, "denied": 403, "lacking": 403, "grant": 409, "app": 503, "transient": 503}
@@ -54,6 +57,8 @@ class Refused(Exception):  # noqa: N818  an answer
 class Views:
     pool: Pool
     flows: Flows
+    endings: Endings
+    refresher: Refresher
     secure: bool
     """Whether the public address is https, and so the cookie."""
 
@@ -63,17 +68,23 @@ class Views:
             ("GET", "/api/auth/{platform}/open", self.open),
             ("GET", "/api/auth/{platform}/callback", self.callback),
             ("GET", "/api/auth/{platform}/{instance}/callback", self.callback),
+            ("GET", "/api/auth/{platform}/choose", self.choices),
+            ("POST", "/api/auth/{platform}/choose", self.choose),
+            ("GET", "/api/flows/{id}", self.flow),
             ("POST", "/api/auth/{platform}/deauthorize", self.removed),
             ("POST", "/api/auth/{platform}/deletion", self.delete),
             ("GET", "/deletions/{code}", self.deletion_page),
             ("GET", "/api/connections", self.list),
             ("GET", "/api/connections/{id}", self.show),
             ("DELETE", "/api/connections/{id}", self.disconnect),
+            ("POST", "/api/connections/{id}/check", self.check),
+            ("GET", "/api/notices", self.notices),
             ("GET", "/login", self.login_page),
             ("POST", "/login", self.login),
             ("POST", "/logout", self.logout),
             ("GET", "/connections", self.connections_page),
             ("POST", "/connections/{id}/disconnect", self.disconnect_form),
+            ("POST", "/connections/{id}/check", self.check_form),
         ):
             app.router.add_route(method, path, _answered(handler))
 
@@ -89,28 +100,45 @@ class Views:
     async def start(self, request: web.Request) -> web.Response:
         """Begin to connect. A program gets the address to open in the owner's browser, a browser goes there at once."""
         person = await self._person(request)
+        by_person = person is not None and _browser(request)
         if person is None and _browser(request):
             return _to("/login")
+        if by_person and request.headers.get("Sec-Fetch-Site") == "cross-site":
+            return _to("/connections")  # another website's link connects nothing by itself
         caller = await self._caller(request, "connections:write")
-        platform = request.match_info["platform"]
-        query = request.query
-        ticket = await self.flows.start(
-            platform, query.get("instance", ""), caller.tenant, caller.actor, query.get("return_to", "/")
+        platform, query = request.match_info["platform"], request.query
+        begun = await self.flows.start(
+            platform,
+            query.get("instance", ""),
+            caller.tenant,
+            caller.actor,
+            query.get("return_to", "/connections" if by_person else ""),
+            _uuid(query["connection"]) if "connection" in query else None,
         )
-        address = self.flows.address(platform, ticket)
-        if person is not None and _browser(request):
+        address = self.flows.address(platform, begun.ticket)
+        if by_person:
             return _to(address)
-        return web.json_response({"open": address, "expires_in": LIFE_SECONDS}, status=201)
+        return web.json_response({"open": address, "flow": begun.id, "expires_in": LIFE_SECONDS}, status=201)
+
+    async def flow(self, request: web.Request) -> web.Response:
+        """What came of a flow, for the program that began it."""
+        caller = await self._caller(request, "connections:read")
+        found = await self.flows.result(caller.tenant, _id(request))
+        if found is None:
+            message = "There is no such flow, or it was more than a day ago."
+            raise Refused(404, "not_found", message, "begin one with GET /api/auth/{platform}")
+        return web.json_response(found)
 
     async def open(self, request: web.Request) -> web.Response:
         """Bind the flow to this browser, and send it to the platform."""
-        ticket = request.query.get("ticket", "")
+        ticket, platform = request.query.get("ticket", ""), request.match_info["platform"]
         try:
-            address = await self.flows.open(request.match_info["platform"], ticket)
+            address = await self.flows.open(platform, ticket)
         except Problem as problem:
             return _page("Not connected", problem.says, STATUS[problem.kind])
         response = web.Response(status=302, headers={hdrs.LOCATION: address, hdrs.CACHE_CONTROL: "no-store"})
-        self.set_cookie(response, COOKIE, ticket, LIFE_SECONDS)
+        # Long enough to choose after having been at the platform; and two platforms can be connected side by side.
+        self.set_cookie(response, f"{COOKIE}-{platform}", ticket, 2 * LIFE_SECONDS)
         return response
 
     async def callback(self, request: web.Request) -> web.Response:
@@ -121,28 +149,67 @@ class Views:
             request.match_info.get("instance", ""),
             query.get("state", ""),
             query.get("code", ""),
-            query.get("error", ""),
-            request.cookies.get(self.cookie(COOKIE), ""),
+            query.get("error") or query.get("error_code", ""),
+            self._ticket(request),
             request.remote,
         )
-        outcome = await self.flows.finish(visit)
+        return await self._told(request, await self.flows.finish(visit))
+
+    async def choices(self, request: web.Request) -> web.Response:
+        """What there is to choose from, in the browser that showed it to us."""
+        return await self._told(
+            request, await self.flows.offered(request.match_info["platform"], self._ticket(request))
+        )
+
+    async def choose(self, request: web.Request) -> web.Response:
+        """Connect what was chosen: a form of ours, or JSON, which no other website can make a browser send."""
+        self._same_site(request)
+        ticket, platform = self._ticket(request), request.match_info["platform"]
+        if request.content_type == "application/json":
+            wanted = await _listed(request)
+        else:
+            form = await request.post()
+            _insist(form.get("csrf"), csrf_of(ticket))
+            wanted = [str(value) for value in form.getall("account", [])]
+        try:
+            outcome = await self.flows.choose(platform, ticket, wanted, request.remote)
+        except Problem as problem:
+            if problem.kind == "wrong" or not _browser(request):
+                raise
+            outcome = await self.flows.offered(platform, ticket) | {"says": problem.says}
+        return await self._told(request, outcome)
+
+    def _ticket(self, request: web.Request) -> str:
+        return request.cookies.get(self.cookie(f"{COOKIE}-{request.match_info['platform']}"), "")
+
+    async def _told(self, request: web.Request, outcome: dict[str, Any]) -> web.Response:
+        """What came of a flow: JSON for a program, a page for a browser, and back to where it began for a person."""
+        choosing = outcome.get("kind") == "choose"
+        status = 200 if outcome["ok"] or choosing else 400
         if "application/json" in request.headers.get(hdrs.ACCEPT, ""):
-            return web.json_response(outcome, status=200 if outcome["ok"] else 400)
-        return _page("Connected" if outcome["ok"] else "Not connected", outcome["says"], 200 if outcome["ok"] else 400)
+            return web.json_response(outcome, status=status)
+        platform = request.match_info["platform"]
+        if choosing:
+            csrf, titles = csrf_of(self._ticket(request)), self.flows.titles
+            return _rendered("choose.html", outcome=outcome, platform=platform, csrf=csrf, titles=titles)
+        back = outcome["return_to"] if await self._person(request) else ""
+        if outcome["ok"] and back:
+            return _to(f"{back}?{urlencode({'connected': ','.join(outcome['connections'])})}")
+        return _page("Connected" if outcome["ok"] else "Not connected", outcome["says"], status, back)
 
     async def removed(self, request: web.Request) -> web.Response:
         """Meta's deauthorize callback (``meta.md`` 6)."""
-        ended = await self.flows.removed(request.match_info["platform"], await _signed(request))
+        ended = await self.endings.removed(request.match_info["platform"], await _signed(request))
         if ended is None:
             raise _unsigned()
         return web.json_response({"ended": ended})
 
     async def delete(self, request: web.Request) -> web.Response:
         """Meta's data-deletion callback (``meta.md`` 6): where the person can look, and the code in that address."""
-        code = await self.flows.delete(request.match_info["platform"], await _signed(request))
+        code = await self.endings.delete(request.match_info["platform"], await _signed(request))
         if code is None:
             raise _unsigned()
-        return web.json_response({"url": self.flows.deletion_address(code), "confirmation_code": code})
+        return web.json_response({"url": self.endings.deletion_address(code), "confirmation_code": code})
 
     async def deletion_page(self, request: web.Request) -> web.Response:
         async with store.acting(self.pool, EVERYBODY) as connection:
@@ -170,9 +237,25 @@ class Views:
 
     async def disconnect(self, request: web.Request) -> web.Response:
         caller = await self._caller(request, "connections:write")
-        if not await self.flows.disconnect(caller.tenant, _id(request), caller.actor):
+        revoked = await self.endings.disconnect(caller.tenant, _id(request), caller.actor)
+        if revoked is None:
             raise _missing()
-        return web.json_response({"disconnected": True})
+        return web.json_response({"disconnected": True, "revoked": revoked})
+
+    async def check(self, request: web.Request) -> web.Response:
+        """Ask the platform now; the connection as it then is."""
+        caller, id_ = await self._caller(request, "connections:write"), _id(request)
+        async with store.acting(self.pool, caller.tenant) as connection:
+            if await store.one(connection, id_) is None:
+                raise _missing()
+        with suppress(Problem):
+            await self.refresher.check(caller.tenant, id_)
+        return await self.show(request)
+
+    async def notices(self, request: web.Request) -> web.Response:
+        caller = await self._caller(request, "connections:read")
+        async with store.acting(self.pool, caller.tenant) as connection:
+            return web.json_response({"notices": await store.notices(connection)})
 
     # --- people in a browser
 
@@ -207,22 +290,37 @@ class Views:
         if person is None:
             return _to("/login")
         async with store.acting(self.pool, person.tenant) as connection:
-            listed = await store.listed(connection)
+            listed, notices = await store.listed(connection), await store.notices(connection)
+        new = set(request.query.get("connected", "").split(","))
         return _rendered(
             "connections.html",
             person=person,
-            connections=listed,
+            connections=[item for item in listed if item["state"] != "disconnected"],
+            ended=[item for item in listed if item["state"] == "disconnected"],
+            notices=notices,
+            connected=", ".join(item["username"] or item["account_id"] for item in listed if item["id"] in new),
             titles=self.flows.titles,
+            with_instance=self.flows.with_instance,
             may_write="connections:write" in people.SCOPES[person.role],
         )
 
     async def disconnect_form(self, request: web.Request) -> web.Response:
-        person = await self._posting(request)
-        caller = person.caller(request.remote)
+        caller = await self._writing(request)
+        await self.endings.disconnect(caller.tenant, _id(request), caller.actor)
+        return _to("/connections")
+
+    async def check_form(self, request: web.Request) -> web.Response:
+        caller = await self._writing(request)
+        with suppress(Problem):  # what is wrong then stands beside the account
+            await self.refresher.check(caller.tenant, _id(request))
+        return _to("/connections")
+
+    async def _writing(self, request: web.Request) -> Caller:
+        """The person who pressed a button that changes connections."""
+        caller = (await self._posting(request)).caller(request.remote)
         if "connections:write" not in caller.scopes:
             raise Refused(403, "forbidden", "Your role may only look.", "ask an owner to do it")
-        await self.flows.disconnect(person.tenant, _id(request), caller.actor)
-        return _to("/connections")
+        return caller
 
     async def _person(self, request: web.Request) -> Person | None:
         return await people.person(self.pool, request.cookies.get(self.cookie(SESSION), ""))
@@ -233,9 +331,7 @@ class Views:
         person = await self._person(request)
         if person is None:
             raise Refused(401, "unauthorized", "Nobody is logged in.", "log in at /login")
-        given = str((await request.post()).get("csrf", ""))
-        if not hmac.compare_digest(given.encode(), person.csrf.encode()):
-            raise Refused(403, "csrf", "This was not sent by a page of ours.", "open /connections and try again there")
+        _insist((await request.post()).get("csrf"), person.csrf)
         return person
 
     def _same_site(self, request: web.Request) -> None:
@@ -259,10 +355,32 @@ class Views:
 
 
 def _id(request: web.Request) -> str:
+    return _uuid(request.match_info["id"])
+
+
+def _uuid(text: str) -> str:
     try:
-        return str(uuid.UUID(request.match_info["id"]))
+        return str(uuid.UUID(text))
     except ValueError:
         raise _missing() from None
+
+
+def _insist(given: Any, wanted: str) -> None:
+    """Raises Refused for a form without the text that only our own page holds."""
+    if not hmac.compare_digest(str(given or "").encode(), wanted.encode()):
+        raise Refused(403, "csrf", "This was not sent by a page of ours.", "open /connections and try again there")
+
+
+async def _listed(request: web.Request) -> list[str]:
+    """The accounts that a program chose."""
+    try:
+        wanted = (await request.json())["accounts"]
+    except (ValueError, KeyError, TypeError):
+        wanted = None
+    if not isinstance(wanted, list):
+        message = 'The body must be JSON such as {"accounts": ["platform:id"]}.'
+        raise Refused(400, "wrong", message, "take the accounts from `choose` of the answer before")
+    return [str(name) for name in wanted]
 
 
 async def _signed(request: web.Request) -> str:
@@ -279,8 +397,8 @@ def _missing() -> Refused:
     return Refused(404, "not_found", "There is no such connection.", "list them with GET /api/connections")
 
 
-def _page(title: str, says: str, status: int) -> web.Response:
-    return _rendered("said.html", status, title=title, says=says)
+def _page(title: str, says: str, status: int, back: str = "") -> web.Response:
+    return _rendered("said.html", status, title=title, says=says, back=back)
 
 
 def _rendered(template: str, status: int = 200, **shown: Any) -> web.Response:

@@ -3,6 +3,7 @@
 from sqlalchemy import (
     CheckConstraint,
     Column,
+    Computed,
     ForeignKeyConstraint,
     Index,
     Integer,
@@ -12,6 +13,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -39,17 +41,34 @@ connections = Table(
     Column("authorized_at", Timestamp, nullable=False),
     Column("access_expires_at", Timestamp, comment="as the platform said; NULL for a token without an end"),
     Column("refresh_expires_at", Timestamp),
-    Column("refresh_due_at", Timestamp, comment="NULL where there is nothing to refresh"),
+    Column(
+        "refresh_due_at",
+        Timestamp,
+        comment="NULL where there is nothing to refresh; once disconnected, when to revoke it at the platform",
+    ),
     Column("refresh_failures", Integer, nullable=False, server_default=text("0")),
     Column("lease_until", Timestamp, comment="somebody is refreshing it until then"),
     Column("fence", Integer, nullable=False, server_default=text("0"), comment="which refresh may write"),
     Column("disconnected_at", Timestamp),
     created_at(),
+    Column("via", Text, comment="whose login it came through, where that is not its own platform's"),
+    Column("grant_id", Text, comment="what is revoked together, where that is more than this account"),
+    Column("check_due_at", Timestamp, comment="NULL where refreshing shows soon enough whether it still holds"),
+    Column("checked_at", Timestamp, comment="when the platform last took what we hold"),
+    Column(
+        "ends_at",
+        Timestamp,
+        Computed(
+            "least(CASE WHEN refresh_due_at IS NULL THEN access_expires_at END, refresh_expires_at)", persisted=True
+        ),
+        comment="when access ends unless a person comes back",
+    ),
     PrimaryKeyConstraint("tenant_id", "id"),
     UniqueConstraint("tenant_id", "platform", "instance", "account_id"),
     CheckConstraint("state IN ('active', 'needs_reconnect', 'disconnected')", name="state"),
     CheckConstraint("state <> 'needs_reconnect' OR reason IS NOT NULL", name="reason"),
     Index("ix_connections_refresh_due_at", "refresh_due_at", postgresql_where=text("state = 'active'")),
+    Index("ix_connections_check_due_at", "check_due_at", postgresql_where=text("state = 'active'")),
 )
 
 connection_secrets = Table(
@@ -83,7 +102,17 @@ oauth_states = Table(
     Column("expires_at", Timestamp, nullable=False),
     Column("used_at", Timestamp, comment="when its code was sent to the platform, which is done once"),
     Column("outcome", JSONB, comment="what came of it, for whoever comes back a second time"),
+    Column(
+        "id",
+        Uuid,
+        nullable=False,
+        server_default=func.gen_random_uuid(),
+        comment="what whoever began it asks by for what came of it",
+    ),
+    Column("connection_id", Uuid, comment="the connection that it is to bring back"),
+    Column("sealed_accounts", LargeBinary, comment="what there is to choose from, tokens and all, until it is chosen"),
     PrimaryKeyConstraint("tenant_id", "state_sha256"),
+    Index("ix_oauth_states_id", "id"),
 )
 
 oauth_clients = Table(
@@ -107,4 +136,30 @@ vault_canaries = Table(
     Column("key_name", Text, primary_key=True),
     Column("sealed", LargeBinary, nullable=False, comment="opens with the right key, and with no other"),
     created_at(),
+)
+
+NOTICES = ("needs_reconnect", "ends_in_14_days", "ends_in_7_days", "ends_in_1_day")
+
+notices = Table(
+    "notices",
+    metadata,
+    tenant_id(),
+    Column("id", Uuid, nullable=False),
+    Column("connection_id", Uuid, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column(
+        "episode",
+        Timestamp,
+        nullable=False,
+        comment="when the grant it is about began: there is one notice of a kind for each",
+    ),
+    Column("says", Text, nullable=False),
+    created_at(),
+    Column("resolved_at", Timestamp),
+    PrimaryKeyConstraint("tenant_id", "id"),
+    UniqueConstraint("tenant_id", "connection_id", "kind", "episode"),
+    CheckConstraint(f"kind IN ({', '.join(map(repr, NOTICES))})", name="kind"),
+    ForeignKeyConstraint(
+        ["tenant_id", "connection_id"], ["connections.tenant_id", "connections.id"], ondelete="CASCADE"
+    ),
 )

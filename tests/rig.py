@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 import publish.platforms
+from ops.cli.outside import assembled
 from ops.runtime.db import Pool, open_pool
 from ops.runtime.discovery import discover
 from ops.runtime.http import Client
@@ -36,7 +37,7 @@ TESTS = Actor("tests")
 LONG = {"instagram", "threads"}
 ROTATING = {"tiktok", "x"}
 UNTICKED = {
-    "facebook": "pages_manage_posts",
+    "facebook": "pages_manage_metadata",
     "instagram": "instagram_business_content_publish",
     "mastodon": "write:statuses",
     "threads": "threads_content_publish",
@@ -68,9 +69,9 @@ class Rig:
         ):
             return response.status, await response.json()
 
-    async def started(self, platform: str, key: str = "") -> str:
+    async def started(self, platform: str, key: str = "", **query: str) -> str:
         """The platform's consent page, reached as a browser does."""
-        query = {"instance": INSTANCE} if platform == "mastodon" else {}
+        query |= {"instance": INSTANCE} if platform == "mastodon" else {}
         headers = {"Authorization": f"Bearer {key or self.key}"}
         status, found = await self.api("GET", f"/api/auth/{platform}", params=query, headers=headers)
         assert status == 201, found
@@ -79,10 +80,16 @@ class Rig:
             return response.headers["Location"]
 
     async def consented(
-        self, platform: str, decision: str = "approve", untick: str = "", account: str = "", key: str = ""
+        self,
+        platform: str,
+        decision: str = "approve",
+        untick: str = "",
+        account: str = "",
+        key: str = "",
+        **query: str,
     ) -> dict[str, str]:
         account = account or {"facebook": "alice"}.get(platform, "shop")
-        found = await self.sandbox.consent(await self.started(platform, key), decision, account, untick)
+        found = await self.sandbox.consent(await self.started(platform, key, **query), decision, account, untick)
         assert isinstance(found, dict), found
         return found
 
@@ -93,8 +100,21 @@ class Rig:
         async with (http or self.http).get(address, params=query, headers={"Accept": "application/json"}) as response:
             return await response.json()
 
-    async def connect(self, platform: str, account: str = "", key: str = "") -> list[str]:
-        outcome = await self.back(platform, await self.consented(platform, account=account, key=key))
+    async def chosen(self, platform: str, accounts: list[str]) -> Any:
+        """What comes of choosing these, as ``platform:id``."""
+        async with self.http.post(
+            f"{self.url}/api/auth/{platform}/choose",
+            json={"accounts": accounts},
+            headers={"Accept": "application/json"},
+        ) as response:
+            return await response.json()
+
+    async def connect(self, platform: str, account: str = "", key: str = "", **query: str) -> list[str]:
+        """Consent, choose whatever can be connected, and be connected; the ids."""
+        outcome = await self.back(platform, await self.consented(platform, account=account, key=key, **query))
+        if outcome.get("kind") == "choose":
+            usable = [item["account"] for item in outcome["choose"] if not item["why_not"]]
+            outcome = await self.chosen(platform, usable)
         assert outcome["ok"], outcome
         ids: list[str] = outcome["connections"]
         return ids
@@ -105,7 +125,13 @@ class Rig:
         return found
 
     async def due(self) -> None:
-        await self.raw("UPDATE connections SET refresh_due_at = now() WHERE refresh_due_at IS NOT NULL")
+        """Every refresh, and every check of what cannot be refreshed."""
+        await self.raw(
+            """
+            UPDATE connections SET refresh_due_at = CASE WHEN refresh_due_at IS NOT NULL THEN now() END,
+                check_due_at = CASE WHEN refresh_due_at IS NULL AND check_due_at IS NOT NULL THEN now()
+                    ELSE check_due_at END"""
+        )
 
     async def raw(self, query: str, *arguments: Any) -> Any:
         async with self.connection.transaction():
@@ -142,9 +168,9 @@ async def rigged(database: str, connection: asyncpg.Connection) -> AsyncIterator
         await running.close()
         outside = Outside(CHANNELS, variables(server, sandbox_url), client, url)
         vault = Vault(LocalRing(KEYS))
-        flows = Flows(pool, vault, outside)
+        built = assembled(pool, vault, outside)
         app = web.Application()
-        Views(pool, flows, secure=False).add_to(app)
+        Views(pool, built.flows, built.endings, built.refresher, secure=False).add_to(app)
         running = TestServer(app, port=int(url.rpartition(":")[2]))
         await running.start_server()
         sandbox = Sandbox(http, sandbox_url)
@@ -152,7 +178,6 @@ async def rigged(database: str, connection: asyncpg.Connection) -> AsyncIterator
             if name != "mastodon":
                 await sandbox.wish("redirects", platform=name, redirect_uri=outside.redirect_uri(name, ""))
         key = await keys.create(pool, DEFAULT_TENANT, "tests", keys.SCOPES, TESTS)
-        refresher = Refresher(pool, vault, outside)
-        yield Rig(server, sandbox, url, http, key, pool, outside, flows, refresher, connection)
+        yield Rig(server, sandbox, url, http, key, pool, outside, built.flows, built.refresher, connection)
         await running.close()
     await sandbox_server.close()

@@ -1,4 +1,4 @@
-"""What connecting and refreshing need built: the vault, the platforms, the way to them."""
+"""What connections need built: the vault, the platforms, the way to them, and who works with all that."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,15 +10,31 @@ from ops.runtime.db import Pool
 from ops.runtime.http import Client
 from ops.runtime.settings import Configuration, ConfigurationError
 from publish import keeping
+from publish.applications import Applications
+from publish.connecting import Flows
 from publish.contract import VAULT_KEYS
 from publish.driver import Outside
+from publish.ending import Endings
+from publish.refreshing import Refresher
 from publish.vault import LocalRing, Vault, VaultError
 
 
 @dataclass(frozen=True)
 class Built:
+    """Everything about connections, put together."""
+
     vault: Vault
     outside: Outside
+    flows: Flows
+    endings: Endings
+    refresher: Refresher
+
+
+def assembled(pool: Pool, vault: Vault, outside: Outside) -> Built:
+    applications = Applications(pool, vault, outside)
+    endings = Endings(pool, vault, outside, applications)
+    flows = Flows(pool, vault, outside, applications)
+    return Built(vault, outside, flows, endings, Refresher(pool, vault, outside, applications, endings))
 
 
 def vault_of(configuration: Configuration) -> Vault:
@@ -41,4 +57,4 @@ async def built(configuration: Configuration, pool: Pool) -> AsyncIterator[Built
     addresses += [url for c in channels.values() for url in configuration.variables[c.base_url.name]]
     async with Client(frozenset(urlsplit(address).netloc for address in addresses)) as client:
         url = configuration.settings.landfall_public_url
-        yield Built(vault, Outside(channels, configuration.variables, client, url))
+        yield assembled(pool, vault, Outside(channels, configuration.variables, client, url))

@@ -37,7 +37,6 @@ async def connecting(configuration: Configuration, app: web.Application) -> Asyn
         yield
         return
     from ops.cli.outside import built
-    from publish.connecting import Flows
     from publish.web import Views
 
     async with (
@@ -51,8 +50,8 @@ async def connecting(configuration: Configuration, app: web.Application) -> Asyn
         ) as pool,
         built(configuration, pool) as found,
     ):
-        flows = Flows(pool, found.vault, found.outside)
-        Views(pool, flows, secure=settings.landfall_public_url.startswith("https://")).add_to(app)
+        secure = settings.landfall_public_url.startswith("https://")
+        Views(pool, found.flows, found.endings, found.refresher, secure=secure).add_to(app)
         yield
 
 

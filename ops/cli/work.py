@@ -30,7 +30,7 @@ log = structlog.get_logger()
 async def refreshing(configuration: Configuration) -> "AsyncIterator[Refresher]":
     """What keeps the connected accounts connected."""
     from ops.cli.outside import built
-    from publish.refreshing import AT_ONCE, Refresher
+    from publish.refreshing import AT_ONCE
 
     settings = configuration.settings
     async with (
@@ -45,7 +45,7 @@ async def refreshing(configuration: Configuration) -> "AsyncIterator[Refresher]"
         ) as pool,
         built(configuration, pool) as found,
     ):
-        yield Refresher(pool, found.vault, found.outside)
+        yield found.refresher
 
 
 async def work(configuration: Configuration) -> int:

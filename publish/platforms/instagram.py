@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from publish.contract import Account, App, Channel, Plan, Problem, Renewed, Request, Steps, text
+from publish.contract import Account, App, Channel, Plan, Problem, Renewed, Request, Steps, text, told
 from publish.meta import META_SECRET, authorize_url, checked, granted, long_lived, permissions
 from schema.configuration import Variable
 
@@ -40,11 +40,22 @@ def connect(app: App, code: str, _verifier: str) -> Steps[list[Account]]:
     if not account:
         says = "The account is no professional one; switch it to a business or creator account, then connect again."
         raise Problem("lacking", says)
-    fields = {"subscribed_fields": "comments,messages", "access_token": token}
-    path = f"{VERSION}/{account}/subscribed_apps"
-    checked((yield Request("POST", app.url("graph", path), form=fields)), "subscribing to events")
     profile = {"name": me.get("name"), "account_type": me.get("account_type")}
     return [Account(account, str(me.get("username") or ""), scopes, {"access_token": token}, [scoped], profile, life)]
+
+
+def take_up(app: App, account: Account) -> Steps[None]:
+    """That it has a profile was seen; its events come once the application is subscribed (``meta.md`` 1.4)."""
+    fields = {"subscribed_fields": "comments,messages", "access_token": account.secrets["access_token"]}
+    path = f"{VERSION}/{account.account_id}/subscribed_apps"
+    checked((yield Request("POST", app.url("graph", path), form=fields)), "subscribing to events")
+
+
+def check(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
+    """A password ends a token long before its time, and nobody is told (``meta.md`` 7.4: 190/460)."""
+    query = {"fields": "id", "access_token": secrets["access_token"]}
+    checked((yield Request("GET", app.url("graph", f"{VERSION}/me"), query)), "checking the token")
+    return Renewed()
 
 
 def refresh(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
@@ -52,11 +63,11 @@ def refresh(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
     return Renewed({"access_token": token}, life)
 
 
-def revoke(app: App, secrets: Mapping[str, str]) -> Steps[None]:
+def revoke(app: App, secrets: Mapping[str, str], *, last: bool) -> Steps[None]:  # noqa: ARG001
     """Events first: whether permissions can be removed by a call is not confirmed."""
     query = {"access_token": secrets["access_token"]}
-    yield Request("DELETE", app.url("graph", f"{VERSION}/me/subscribed_apps"), query)
-    yield Request("DELETE", app.url("graph", f"{VERSION}/me/permissions"), query)
+    told((yield Request("DELETE", app.url("graph", f"{VERSION}/me/subscribed_apps"), query)))
+    told((yield Request("DELETE", app.url("graph", f"{VERSION}/me/permissions"), query)))
 
 
 APP_SECRET = Variable(
@@ -78,8 +89,10 @@ PLATFORM = Channel(
     needed=(BASIC, "instagram_business_content_publish", "instagram_business_manage_comments"),
     authorize=authorize,
     connect=connect,
+    take_up=take_up,
     refresh=refresh,
+    check=check,
     revoke=revoke,
-    plan=Plan(share=50 / 60, youngest=DAY + 3600),
+    plan=Plan(share=50 / 60, youngest=DAY + 3600, check=DAY),
     signs_requests_with=(APP_SECRET, META_SECRET),  # which of the two is unconfirmed (meta.md 6)
 )

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-from publish.contract import Account, App, Channel, Plan, Renewed, Request, Steps, seconds, text
+from publish.contract import Account, App, Channel, Plan, Problem, Renewed, Request, Steps, seconds, text, told
 from publish.oauth import answered, bearer, token_of
 from schema.configuration import Variable
 
+DAY = 86_400
 SCOPES = ("openid", "profile", "w_member_social")
 
 
@@ -60,10 +61,21 @@ def refresh(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
     return Renewed(_secrets(token), seconds(token.get("expires_in")), seconds(token.get("refresh_token_expires_in")))
 
 
-def revoke(app: App, secrets: Mapping[str, str]) -> Steps[None]:
+def check(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
+    """A member, or LinkedIn itself, may end a token at any time: introspection costs none of the member's calls."""
+    form = _client(app) | {"token": secrets["access_token"]}
+    answer = yield Request("POST", app.url("www", "/oauth/v2/introspectToken"), form=form)
+    found = answered(answer, "checking the token")
+    if found.get("active") is False:
+        word = str(found.get("status") or "inactive")[:40]
+        raise Problem("grant", "The platform no longer accepts this connection; connect the account again.", word)
+    return Renewed()
+
+
+def revoke(app: App, secrets: Mapping[str, str], *, last: bool) -> Steps[None]:  # noqa: ARG001
     """No official page was found: many clients call it, and a failure changes nothing."""
     form = _client(app) | {"token": secrets["access_token"]}
-    yield Request("POST", app.url("www", "/oauth/v2/revoke"), form=form)
+    told((yield Request("POST", app.url("www", "/oauth/v2/revoke"), form=form)))
 
 
 PLATFORM = Channel(
@@ -77,7 +89,8 @@ PLATFORM = Channel(
     authorize=authorize,
     connect=connect,
     refresh=refresh,
+    check=check,
     revoke=revoke,
     refreshes_with="refresh_token",
-    plan=Plan(share=0.8),
+    plan=Plan(share=0.8, check=DAY),
 )

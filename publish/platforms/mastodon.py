@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode
 
-from publish.contract import Account, App, Channel, Plan, Problem, Renewed, Request, Steps, text
+from publish.contract import Account, App, Channel, Plan, Problem, Renewed, Request, Steps, expected, text, told
 from publish.oauth import answered, bearer, token_of
 from schema.configuration import Variable
 
@@ -19,6 +19,13 @@ def register(app: App, name: str, scopes: Sequence[str]) -> Steps[tuple[str, str
     if not isinstance(made.get("client_id"), str) or not isinstance(made.get("client_secret"), str):
         raise Problem("wrong", "This address does not answer as a Mastodon instance does; check it.")
     return made["client_id"], made["client_secret"]
+
+
+def recognised(app: App) -> Steps[bool]:
+    """Before 4.3 an instance forgot applications that nobody used (``mastodon.md`` 2): a token of its own tells."""
+    form = {"grant_type": "client_credentials", "client_id": app.client_id, "client_secret": app.client_secret}
+    answer = yield Request("POST", app.url("instance", "/oauth/token"), form=form)
+    return expected(answer, "asking the instance").get("error") not in ("invalid_client", "unauthorized_client")
 
 
 def authorize(app: App, scopes: Sequence[str], state: str, challenge: str) -> str:
@@ -56,15 +63,17 @@ def _me(app: App, token: str) -> Steps[dict[str, object]]:
     return answered((yield Request("GET", url, headers=bearer(token))), "reading the profile")
 
 
-def refresh(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
+def check(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
     """Tokens have no end and nothing to refresh: whether it still holds is looked at."""
     yield from _me(app, secrets["access_token"])
     return Renewed()
 
 
-def revoke(app: App, secrets: Mapping[str, str]) -> Steps[None]:
+def revoke(app: App, secrets: Mapping[str, str], *, last: bool) -> Steps[None]:  # noqa: ARG001
     client = {"client_id": app.client_id, "client_secret": app.client_secret}
-    yield Request("POST", app.url("instance", "/oauth/revoke"), form=client | {"token": secrets["access_token"]})
+    told(
+        (yield Request("POST", app.url("instance", "/oauth/revoke"), form=client | {"token": secrets["access_token"]}))
+    )
 
 
 PLATFORM = Channel(
@@ -77,9 +86,11 @@ PLATFORM = Channel(
     needed=SCOPES,
     authorize=authorize,
     connect=connect,
-    refresh=refresh,
+    check=check,
     revoke=revoke,
+    revokes_for_all=False,
     register=register,
+    recognised=recognised,
     plan=Plan(check=DAY),
     pkce=True,
 )

@@ -41,6 +41,12 @@ def connect(app: App, code: str, _verifier: str) -> Steps[list[Account]]:
     return [Account(account, str(me.get("username") or ""), scopes, {"access_token": token}, (), profile, life)]
 
 
+def check(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
+    query = {"fields": "id", "access_token": secrets["access_token"]}
+    checked((yield Request("GET", app.url("graph", "/v1.0/me"), query)), "checking the token")
+    return Renewed()
+
+
 def refresh(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
     token, life = yield from long_lived(app, "graph", "th_refresh_token", secrets["access_token"])
     return Renewed({"access_token": token}, life)
@@ -59,6 +65,7 @@ PLATFORM = Channel(
     authorize=authorize,
     connect=connect,
     refresh=refresh,
-    plan=Plan(share=50 / 60, youngest=DAY + 3600),
+    check=check,
+    plan=Plan(share=50 / 60, youngest=DAY + 3600, check=DAY),
     signs_requests_with=(APP_SECRET, META_SECRET),  # which of the two is unconfirmed (meta.md 6)
 )

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-from publish.contract import Account, App, Channel, Plan, Problem, Renewed, Request, Steps, seconds, text
+from publish.contract import Account, App, Channel, Plan, Problem, Renewed, Request, Steps, seconds, text, told
 from publish.oauth import answered, bearer, token_of
 from schema.configuration import Variable
 
@@ -65,8 +65,14 @@ def refresh(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
     return Renewed(_secrets(token), seconds(token.get("expires_in")), seconds(token.get("refresh_expires_in")))
 
 
-def revoke(app: App, secrets: Mapping[str, str]) -> Steps[None]:
-    yield Request("POST", app.url("api", "/v2/oauth/revoke/"), form=_client(app) | {"token": secrets["access_token"]})
+def revoke(app: App, secrets: Mapping[str, str], *, last: bool) -> Steps[None]:  # noqa: ARG001
+    told(
+        (
+            yield Request(
+                "POST", app.url("api", "/v2/oauth/revoke/"), form=_client(app) | {"token": secrets["access_token"]}
+            )
+        )
+    )
 
 
 PLATFORM = Channel(

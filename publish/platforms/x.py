@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-from publish.contract import Account, App, Channel, Plan, Problem, Renewed, Request, Steps, seconds, text
+from publish.contract import Account, App, Channel, Plan, Problem, Renewed, Request, Steps, seconds, text, told
 from publish.oauth import answered, basic, bearer, token_of
 from schema.configuration import Variable
 
@@ -68,12 +68,12 @@ def refresh(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
     return Renewed(_secrets(token), seconds(token.get("expires_in")))
 
 
-def revoke(app: App, secrets: Mapping[str, str]) -> Steps[None]:
+def revoke(app: App, secrets: Mapping[str, str], *, last: bool) -> Steps[None]:  # noqa: ARG001
     headers = basic(app.client_id, app.client_secret)
     for name in ("refresh_token", "access_token"):
         if name in secrets:
             form = {"token": secrets[name]}
-            yield Request("POST", app.url("api", "/2/oauth2/revoke"), form=form, headers=headers)
+            told((yield Request("POST", app.url("api", "/2/oauth2/revoke"), form=form, headers=headers)))
 
 
 PLATFORM = Channel(
@@ -88,6 +88,7 @@ PLATFORM = Channel(
     connect=connect,
     refresh=refresh,
     revoke=revoke,
+    revokes_for_all=False,
     refreshes_with="refresh_token",
     plan=Plan(),
     pkce=True,

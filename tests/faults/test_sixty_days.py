@@ -20,7 +20,10 @@ from tests.rig import PLATFORMS, TESTS, Rig, rigged
 DAYS = float(os.environ.get("DAYS", "2"))
 TENANTS = int(os.environ.get("TENANTS", "1"))
 STEP = 1800
-MOVED = ("refresh_due_at", "access_expires_at", "refresh_expires_at", "authorized_at", "lease_until")
+MOVED = (
+    *("refresh_due_at", "access_expires_at", "refresh_expires_at", "authorized_at", "lease_until"),
+    *("check_due_at", "checked_at"),
+)
 
 
 @pytest.fixture
@@ -61,9 +64,9 @@ async def test_whoever_can_live_lives(rig: Rig, capsys: pytest.CaptureFixture[st
     with capsys.disabled():
         shown = ", ".join(f"{row['platform']} {row['n']} {row['state']}" for row in rows)
         print(  # noqa: T201  the numbers are the result
-            f"\n{len(ids)} accounts, {DAYS} days: {dict(outcomes)}; {shown}"
+            f"\n{len(set(ids))} accounts, {DAYS} days: {dict(outcomes)}; {shown}"
         )
     assert {row["state"] for row in rows} == {"active"}
     assert [row["platform"] for row in rows if row["over"]] == []
-    assert set(outcomes) == {"refreshed"}
-    assert sum(row["n"] for row in rows) == len(ids) == 20 * TENANTS
+    assert set(outcomes) == {"refreshed", "checked"}
+    assert sum(row["n"] for row in rows) == len(set(ids)) == 20 * TENANTS

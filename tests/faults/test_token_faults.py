@@ -20,11 +20,11 @@ from tests.rig import KEYS, PLATFORMS, Rig, rigged
 CHILD = """
 import asyncio, json, os, sys
 from ops.cli import wiring
+from ops.cli.outside import assembled
 from ops.runtime.db import open_pool
 from ops.runtime.http import Client
 from publish import keeping
 from publish.driver import Outside
-from publish.refreshing import Refresher
 from publish.vault import LocalRing, Vault
 
 wish = json.loads(sys.argv[1])
@@ -39,7 +39,7 @@ async def main():
             return await keeping.rotate(pool, vault, lambda _: None)
         variables = {name: tuple(values) for name, values in wish["variables"].items()}
         outside = Outside(wiring.channels(), variables, client, wish["public_url"])
-        return await Refresher(pool, vault, outside).refresh(wish["connection"])
+        return await assembled(pool, vault, outside).refresher.refresh(wish["connection"])
 
 print(asyncio.run(main()))
 """

@@ -10,8 +10,10 @@ import aiohttp
 import asyncpg
 import pytest
 
+from ops.cli.outside import assembled
+from ops.sandbox.client import Refused
 from publish import keys
-from publish.connecting import Flows
+from publish.contract import Problem
 from publish.driver import FAILURES, OPEN_SECONDS, Outside
 from publish.vault import LocalRing, Vault
 from schema.people import DEFAULT_TENANT
@@ -64,7 +66,8 @@ async def test_grant_that_cannot_do_the_job_is_refused_with_what_to_tick(rig: Ri
 async def test_second_callback_sees_the_first_ones_result_and_the_code_is_spent_once(rig: Rig, platform: str) -> None:
     query = await rig.consented(platform)
     outcomes = await asyncio.gather(*(rig.back(platform, query) for _ in range(4)))
-    assert all(outcome == outcomes[0] and outcome["ok"] for outcome in outcomes)
+    assert all(outcome == outcomes[0] for outcome in outcomes)
+    assert outcomes[0]["ok"] or outcomes[0]["kind"] == "choose"
     assert await rig.back(platform, query) == outcomes[0]
     calls = [c["path"] for c in await rig.sandbox.ledger("call", platform=platform) if "token" in c["path"].lower()]
     exchanges = [path for path in calls if re.search(r"oauth/(access_)?token|oauth2/token|accessToken", path)]
@@ -82,6 +85,30 @@ async def test_state_of_another_platform_browser_or_time_is_refused_and_nothing_
     assert "took too long" in (await rig.back("x", query))["says"]
     assert await rig.raw("SELECT 1 FROM connections") == []
     assert [call["path"] for call in await rig.sandbox.ledger("call", platform="x") if "token" in call["path"]] == []
+
+
+@pytest.mark.parametrize("platform", sorted(set(PLATFORMS) - {"mastodon"}))
+async def test_address_that_the_platform_does_not_know_is_where_nobody_is_sent(rig: Rig, platform: str) -> None:
+    rig.server.world.platforms[platform].redirect_uris.clear()
+    with pytest.raises(Refused):
+        await rig.consented(platform)
+    assert await rig.raw("SELECT 1 FROM connections") == []
+    rig.server.world.platforms[platform].redirect_uris.add(rig.outside.redirect_uri(platform, ""))
+    assert await rig.connect(platform)
+
+
+async def test_instance_that_forgot_us_is_registered_with_anew(rig: Rig) -> None:
+    await rig.connect("mastodon")
+    apps = rig.server.world.platforms["mastodon"].apps  # type: ignore[attr-defined]
+    first = set(apps)
+    await rig.connect("mastodon")
+    assert set(apps) == first, "one application for an instance, however often"
+    apps.clear()
+    assert await rig.connect("mastodon")
+    assert len(apps) == 1
+    await rig.raw("UPDATE oauth_clients SET scopes = '{read:accounts}'")
+    assert await rig.connect("mastodon")
+    assert len(apps) == 2, "a release that asks for more registers for more"
 
 
 async def test_wrong_wishes_are_refused_before_any_browser_sees_them(rig: Rig) -> None:
@@ -111,9 +138,9 @@ async def test_wrong_wishes_are_refused_before_any_browser_sees_them(rig: Rig) -
 
 
 async def test_platform_that_is_not_configured_says_which_variables_are_missing(rig: Rig) -> None:
-    bare = Flows(rig.pool, Vault(LocalRing(KEYS)), Outside(CHANNELS, {}, rig.outside.client, rig.url))
-    with pytest.raises(Exception, match="X_CLIENT_ID and X_CLIENT_SECRET is not set"):
-        await bare.start("x", "", DEFAULT_TENANT, TESTS, "/")
+    bare = assembled(rig.pool, Vault(LocalRing(KEYS)), Outside(CHANNELS, {}, rig.outside.client, rig.url))
+    with pytest.raises(Problem, match="X_CLIENT_ID and X_CLIENT_SECRET is not set"):
+        await bare.flows.start("x", "", DEFAULT_TENANT, TESTS, "/")
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
@@ -125,14 +152,15 @@ async def test_reconnecting_finds_the_same_account(rig: Rig, platform: str) -> N
     assert (found["state"], found["reason"]) == ("active", None)
 
 
-@pytest.mark.parametrize("platform", sorted(set(PLATFORMS) - {"linkedin"}))
+@pytest.mark.parametrize("platform", PLATFORMS)
 async def test_twenty_who_want_one_refresh_make_one_call(rig: Rig, platform: str) -> None:
     ids = await rig.connect(platform)
     await rig.sandbox.wish("clock", jump=86_400 + 1 if platform in LONG else 60)
     before = len(await rig.sandbox.ledger("call", platform=platform))
     await rig.due()
     outcomes = await asyncio.gather(*(rig.refresher.refresh(ids[0]) for _ in range(20)))
-    assert sorted(outcomes) == ["leased"] * 19 + ["refreshed"]
+    done = "refreshed" if platform in LONG | ROTATING else "checked"
+    assert sorted(outcomes) == sorted(["leased"] * 19 + [done])
     assert len(await rig.sandbox.ledger("call", platform=platform)) == before + 1
     assert (await rig.shown(ids[0]))["state"] == "active"
 
@@ -147,7 +175,7 @@ async def test_rotated_tokens_are_kept_and_work_again(rig: Rig, platform: str) -
     assert fates == ["rotated"] * 3 + ["live"]
 
 
-@pytest.mark.parametrize("platform", sorted(set(PLATFORMS) - {"linkedin"}))
+@pytest.mark.parametrize("platform", PLATFORMS)
 async def test_revoked_account_needs_a_person_at_once_and_is_said_to_once(rig: Rig, platform: str) -> None:
     ids = await rig.connect(platform)
     account = {"facebook": "alice"}.get(platform, "shop")
@@ -249,14 +277,15 @@ async def test_answer_without_a_refresh_token_keeps_the_old_one_and_lives_are_ta
 @pytest.mark.parametrize("platform", PLATFORMS)
 async def test_disconnecting_revokes_there_forgets_the_secrets_here_and_keeps_the_row(rig: Rig, platform: str) -> None:
     ids = await rig.connect(platform)
-    assert await rig.api("DELETE", f"/api/connections/{ids[0]}") == (200, {"disconnected": True})
+    for id_ in ids:
+        assert await rig.api("DELETE", f"/api/connections/{id_}") == (200, {"disconnected": True, "revoked": True})
     found = await rig.shown(ids[0])
     assert found["state"] == "disconnected"
     assert await rig.raw("SELECT 1 FROM connection_secrets WHERE connection_id = $1::uuid", ids[0]) == []
     assert (await rig.api("DELETE", f"/api/connections/{ids[0]}"))[0] == 404
-    if platform in ("instagram", "tiktok", "x", "mastodon", "linkedin"):
+    if platform != "threads":  # which has no address for it (meta.md 7.3)
         fates = {entry["fate"] for entry in await rig.sandbox.ledger("token", platform=platform)}
-        assert fates <= {"revoked", "refreshed"} or "revoked" in fates
+        assert "live" not in fates, "no token of it is good for anything"
 
 
 async def test_tenant_sees_nothing_of_another_and_without_one_nothing_is_seen(rig: Rig, database: str) -> None:

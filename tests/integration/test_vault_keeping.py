@@ -33,7 +33,8 @@ async def filled(pool: Pool, vault: Vault, count: int = COUNT) -> None:
         for number in range(count):
             account = Account(f"a{number}", "someone", ["s"], {"access_token": f"token {number}"})
             new = f"00000000-0000-7000-8000-{number:012d}"
-            await store.connect(connection, vault, DEFAULT_TENANT, new, "x", "", account, None)
+            ends = {"refresh_in": None, "check_in": None}
+            await store.connect(connection, vault, DEFAULT_TENANT, new, "x", "", account, **ends)
 
 
 async def opened(pool: Pool, vault: Vault, count: int = COUNT) -> None:

@@ -1,0 +1,125 @@
+"""How a connection ends: here, at the platform, or because the platform says that a person wants it so."""
+
+import hashlib
+from random import uniform
+
+import asyncpg
+import structlog
+
+from ops.runtime.db import Pool
+from ops.runtime.faultpoint import faultpoint
+from publish import store
+from publish.applications import Applications
+from publish.contract import Problem
+from publish.driver import Outside
+from publish.signed_request import Wish, opened
+from publish.store import EVERYBODY, Actor, Connection
+from publish.vault import Vault, VaultError
+
+REMOVED = "You removed the application at the platform; connect the account again if that was not meant."
+EXPIRED = "Its time at the platform is over, and nothing can renew it; connect the account again."
+
+PAUSES = (60, 300, 1800)
+GIVE_UP_HOURS = 24
+"""Whoever disconnects wants to be forgotten: a platform that cannot be told within this is not told."""
+
+log = structlog.get_logger()
+
+
+class Endings:
+    def __init__(self, pool: Pool, vault: Vault, outside: Outside, applications: Applications) -> None:
+        self._pool = pool
+        self._vault = vault
+        self._outside = outside
+        self._applications = applications
+
+    async def removed(self, channel: str, signed: str) -> int | None:
+        """A person removed us at the platform, it says; how many connections that ended. None: it is not the platform.
+
+        It comes again until it is answered, and perhaps after the person came back: what is newer is left alone.
+        """
+        wish = self._signed(channel, signed)
+        if wish is None:
+            return None
+        async with store.acting(self._pool, EVERYBODY) as connection:
+            return await self._ended(connection, channel, wish)
+
+    async def delete(self, channel: str, signed: str) -> str | None:
+        """A person asks that what we know be deleted: the address at which they can see how far it is.
+
+        The connection ends at once; `landfall erase --requested` does the rest. None: it is not the platform.
+        """
+        wish = self._signed(channel, signed)
+        if wish is None:
+            return None
+        code = hashlib.sha256(f"{channel} {wish.user_id} {wish.issued_at}".encode()).hexdigest()[:24]
+        async with store.acting(self._pool, EVERYBODY) as connection:
+            await self._ended(connection, channel, wish)
+            await store.ask_deletion(connection, code, channel, wish.user_id)
+        return code
+
+    def deletion_address(self, code: str) -> str:
+        return f"{self._outside.public_url.rstrip('/')}/deletions/{code}"
+
+    def _signed(self, channel: str, signed: str) -> Wish | None:
+        way = self._outside.channels.get(channel)
+        secrets = [s for v in (way.signs_requests_with if way else ()) for s in self._outside.all(v.name)]
+        return opened(signed, secrets)
+
+    async def _ended(self, connection: asyncpg.Connection, channel: str, wish: Wish) -> int:
+        ended = await store.removed(connection, channel, wish.user_id, wish.issued_at, REMOVED)
+        for tenant, id_ in ended:
+            await store.audit(connection, tenant, Actor(channel), "connection.removed", id_, platform=channel)
+        return len(ended)
+
+    async def found(self, connection: asyncpg.Connection) -> None:
+        """End what the log says that a person removed, before or long after anybody looks, and what ran out of time."""
+        for platform, channel in self._outside.channels.items():
+            if not channel.removed_by:
+                continue
+            for tenant, id_ in await store.removed_in_log(connection, platform, channel.removed_by, REMOVED):
+                await store.audit(connection, tenant, Actor(platform), "connection.removed", id_, platform=platform)
+                log.warning("connection.removed", platform=platform, connection=id_)
+        for tenant, id_, platform in await store.expired(connection, EXPIRED):
+            await store.audit(connection, tenant, store.WORKER, "connection.needs_reconnect", id_, platform=platform)
+            log.warning("connection.needs_reconnect", platform=platform, connection=id_)
+
+    async def disconnect(self, tenant: str, id_: str, actor: Actor) -> bool | None:
+        """End a connection here, and at the platform: whether that is done, or left to the worker. None: there is none.
+
+        It is ended here first, so that nothing uses it any more; what was held is forgotten when the platform knows.
+        """
+        async with store.acting(self._pool, tenant) as connection:
+            held = await store.disconnect(connection, id_)
+            if held is None:
+                return None
+            await store.audit(connection, tenant, actor, "connection.disconnected", id_, platform=held.platform)
+        faultpoint("publish.disconnected")
+        return await self.revoke(held) == "revoked"
+
+    async def revoke(self, held: Connection) -> str:
+        """revoked, or failed where it is to be tried again."""
+        try:
+            await self._revoked(held)
+        except (Problem, VaultError) as error:
+            async with store.acting(self._pool, EVERYBODY) as connection:
+                if not await store.hopeless(connection, held, GIVE_UP_HOURS):
+                    await store.postpone(connection, held, PAUSES, uniform(0.8, 1.0))  # noqa: S311
+                    log.info("revocation.failed", platform=held.platform, connection=held.id, error=str(error))
+                    return "failed"
+            log.warning("revocation.given_up", platform=held.platform, connection=held.id, error=str(error))
+        async with store.acting(self._pool, held.tenant) as connection:
+            await store.revoked(connection, held)
+        return "revoked"
+
+    async def _revoked(self, held: Connection) -> None:
+        """Raises Problem where the platform could not be told, VaultError where there is nothing to tell it with."""
+        channel = self._outside.channels[held.channel]
+        async with store.acting(self._pool, EVERYBODY) as connection:
+            secrets = await store.secrets(connection, self._vault, held.tenant, held.id)
+            # A page and the account behind it, or two tenants with one account: the last one out closes the door.
+            same, related = await store.sharing(connection, held)
+        if channel.revoke is None or (same and channel.revokes_for_all) or "access_token" not in secrets:
+            return
+        app = await self._applications.known(held.channel, held.instance, held.tenant)
+        await self._outside.run(channel.revoke(app, secrets, last=not related), platform=held.channel)

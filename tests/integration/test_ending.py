@@ -1,0 +1,120 @@
+"""How connections end: told to the platform sooner or later, shared grants last, and nobody is surprised."""
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from publish import keys
+from tests.rig import TESTS, Rig, rigged
+
+OTHER = "00000000-0000-7000-8000-000000000002"
+
+
+@pytest.fixture
+async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
+    async with rigged(database, connection) as found:
+        yield found
+
+
+async def held(rig: Rig, id_: str) -> int:
+    return len(await rig.raw("SELECT 1 FROM connection_secrets WHERE connection_id = $1::uuid", id_))
+
+
+async def elsewhere(rig: Rig) -> str:
+    """A key of another tenant."""
+    await rig.connection.execute("INSERT INTO tenants (id, name) VALUES ($1::uuid, 'other')", OTHER)
+    return await keys.create(rig.pool, OTHER, "theirs", keys.SCOPES, TESTS)
+
+
+async def test_platform_that_cannot_be_told_now_is_told_later_and_then_forgotten(rig: Rig) -> None:
+    [id_] = await rig.connect("tiktok")
+    await rig.sandbox.wish("faults", platform="tiktok", endpoint="POST /v2/oauth/revoke", times=2, status=503)
+    assert await rig.api("DELETE", f"/api/connections/{id_}") == (200, {"disconnected": True, "revoked": False})
+    assert (await rig.shown(id_))["state"] == "disconnected"
+    assert await held(rig, id_) == 2, "without them nobody could tell the platform"
+    await rig.due()
+    assert await rig.refresher.refresh(id_) == "failed"
+    await rig.due()
+    await rig.refresher._round()
+    assert await held(rig, id_) == 0
+    fates = [entry["fate"] for entry in await rig.sandbox.ledger("token", platform="tiktok")]
+    assert "live" not in fates
+    assert await rig.refresher.refresh(id_) == "leased", "there is nothing left to do"
+
+
+async def test_after_a_day_the_platform_is_not_told_and_nothing_is_kept(rig: Rig) -> None:
+    [id_] = await rig.connect("x")
+    await rig.sandbox.wish("faults", platform="x", times=0, drop=True)
+    await rig.api("DELETE", f"/api/connections/{id_}")
+    await rig.raw("UPDATE connections SET disconnected_at = now() - interval '25 hours'")
+    rig.outside.breakers.clear()
+    await rig.due()
+    assert await rig.refresher.refresh(id_) == "revoked"
+    assert await held(rig, id_) == 0
+
+
+async def test_account_that_came_back_before_the_platform_was_told_stays(rig: Rig) -> None:
+    [id_] = await rig.connect("tiktok")
+    await rig.sandbox.wish("faults", platform="tiktok", endpoint="POST /v2/oauth/revoke", times=1, status=503)
+    await rig.api("DELETE", f"/api/connections/{id_}")
+    assert await rig.connect("tiktok") == [id_]
+    await rig.refresher._round()
+    assert ((await rig.shown(id_))["state"], await held(rig, id_)) == ("active", 2)
+
+
+async def test_page_goes_on_sending_until_the_last_that_needs_it_is_gone(rig: Rig) -> None:
+    ids = {(await rig.shown(id_))["username"]: id_ for id_ in await rig.connect("facebook")}
+    world = rig.server.world.platforms["facebook"]
+    for name, left in (("Shop", {"Shop", "Cafe"}), ("Cafe", {"Shop"}), ("shop", set())):
+        await rig.api("DELETE", f"/api/connections/{ids[name]}")
+        assert set(world.subscribed) == left  # type: ignore[attr-defined]
+    calls = await rig.sandbox.ledger("call", platform="facebook")
+    asked = [call["method"] for call in calls if call["path"].endswith("/me/permissions")]
+    assert asked == ["GET", "DELETE"], "read once, and removed with the last"
+
+
+@pytest.mark.parametrize("platform", ["tiktok", "instagram", "x", "mastodon"])
+async def test_one_tenants_goodbye_does_not_end_what_another_one_uses(rig: Rig, platform: str) -> None:
+    [mine] = await rig.connect(platform)
+    key = await elsewhere(rig)
+    [theirs] = await rig.connect(platform, key=key)
+    assert mine != theirs
+    assert await rig.api("DELETE", f"/api/connections/{mine}") == (200, {"disconnected": True, "revoked": True})
+    assert await held(rig, mine) == 0
+    await rig.raw("UPDATE connections SET checked_at = NULL")
+    status, found = await rig.api(
+        "POST", f"/api/connections/{theirs}/check", headers={"Authorization": f"Bearer {key}"}
+    )
+    assert (status, found["state"]) == (200, "active"), found
+
+
+async def test_access_that_ends_is_told_of_14_7_and_1_days_before_once_each(rig: Rig) -> None:
+    [id_] = await rig.connect("linkedin")
+    kinds = []
+    for days in (20, 13, 13, 6, 6, 0.5, 0.5):
+        await rig.raw("UPDATE connections SET access_expires_at = now() + make_interval(secs => $1)", days * 86_400)
+        await rig.refresher._round()
+        _, found = await rig.api("GET", "/api/notices")
+        kinds.append([notice["kind"] for notice in found["notices"]])
+    assert kinds == [
+        [], *[["ends_in_14_days"]] * 2, *[["ends_in_7_days"]] * 2, *[["ends_in_1_day"]] * 2,
+    ]  # fmt: skip
+    assert "connect the account again before that" in found["notices"][0]["says"]
+    assert len(await rig.raw("SELECT 1 FROM notices")) == 3
+    await rig.raw("UPDATE connections SET access_expires_at = now() - interval '1 second'")
+    await rig.refresher._round()
+    found = await rig.shown(id_)
+    assert (found["state"], "nothing can renew it" in found["reason"]) == ("needs_reconnect", True)
+    _, found = await rig.api("GET", "/api/notices")
+    assert [notice["kind"] for notice in found["notices"]] == ["needs_reconnect"]
+    assert await rig.connect("linkedin") == [id_]
+    assert (await rig.api("GET", "/api/notices"))[1] == {"notices": []}
+    assert (await rig.raw("SELECT count(*) AS n FROM notices WHERE resolved_at IS NULL"))[0]["n"] == 0
+
+
+async def test_access_that_is_refreshed_in_time_is_nothing_to_tell_of(rig: Rig) -> None:
+    for platform in ("instagram", "tiktok", "x"):
+        await rig.connect(platform)
+    await rig.refresher._round()
+    assert (await rig.api("GET", "/api/notices"))[1] == {"notices": []}
