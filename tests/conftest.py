@@ -1,11 +1,14 @@
 """Real servers for every test that needs one: a throw-away PostgreSQL cluster and Redis per run."""
 
 import asyncio
+import os
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import asyncpg
 import pytest
+from selenium import webdriver
 
 from ops.cli.migrate import migrate
 from ops.runtime import logs
@@ -95,3 +98,20 @@ async def spawned() -> AsyncIterator[list[Process]]:
     processes: list[Process] = []
     yield processes
     await asyncio.gather(*(process.kill() for process in processes))
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
+    """This machine's Chromium without a window, with a profile of its own. Its calls block: give them to a thread."""
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        pytest.skip("chromium or chromedriver is not installed (Debian: chromium, chromium-driver): no page was opened")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    root = ["--no-sandbox"] if os.getuid() == 0 else []  # as root its own sandbox does not start
+    for argument in ("--headless=new", "--disable-dev-shm-usage", f"--user-data-dir={tmp_path / 'profile'}", *root):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    # With the driver's place given, selenium looks for none elsewhere.
+    with webdriver.Chrome(options, webdriver.ChromeService(driver)) as found:
+        yield found
