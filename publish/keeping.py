@@ -36,7 +36,9 @@ async def check(pool: Pool, vault: Vault) -> None:
         lost = set(await _counted(connection)) - set(vault.names)
     if lost:
         names = ", ".join(sorted(lost))
-        raise VaultError(f"secrets are under {names}, which is not in LANDFALL_VAULT_KEYS; put it back")
+        raise VaultError(
+            f"secrets are under {names}, which is not in LANDFALL_VAULT_KEYS or LANDFALL_VAULT_RING; put it back"
+        )
 
 
 async def count(pool: Pool) -> Counter[str]:

@@ -19,7 +19,7 @@ from publish.contract import Problem, Secrets
 from publish.driver import Outside
 from publish.ending import Endings
 from publish.store import EVERYBODY, Connection
-from publish.vault import Vault, VaultError
+from publish.vault import Place, Vault, VaultError
 
 LOOK_SECONDS = 30.0
 AT_ONCE = 8
@@ -128,6 +128,8 @@ class Refresher:
         if channel.refresh is None or channel.refreshes_with not in secrets:
             raise Problem("grant", "There is nothing to refresh it with; connect the account again.")
         app = await self._applications.known(held.channel, held.instance, held.tenant)
+        # Found out now, before the platform rotates what we hold: a key service that is away cannot keep what comes.
+        self._vault.seal("", Place(held.tenant, held.id, "trial"))
         renewed = await self._outside.run(channel.refresh(app, secrets), platform=held.channel)
         faultpoint("publish.asked")
         refresh_in = channel.refresh_in(renewed.access_seconds, {**secrets, **renewed.secrets}, uniform(0.9, 1.0))  # noqa: S311

@@ -2,16 +2,17 @@
 
 A sealed secret is bound to its place: tenant, connection and field are authenticated with it, so a ciphertext that is
 moved to another row does not open. The wrapping keys stand in ``LANDFALL_VAULT_KEYS``; :class:`Ring` is the hook for a
-key service that wraps and unwraps without handing its keys out.
+key service that wraps and unwraps without handing its keys out, and ``LANDFALL_VAULT_RING`` names what makes one.
 """
 
 import base64
 import os
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -19,7 +20,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from publish.contract import VAULT_KEYS as KEYS
 
 KEY_BYTES, NONCE_BYTES, TAG_BYTES = 32, 12, 16
-VERSION = 1
+VERSION = 2
+"""Of the bytes. Version 1 had no length of the wrapped key: it could only be that of a local ring."""
+
+LOCAL_WRAPPED_BYTES = NONCE_BYTES + KEY_BYTES + TAG_BYTES
+LONGEST_NAME, LONGEST_WRAPPED = 2**8 - 1, 2**16 - 1
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,32}")
 
 
@@ -37,11 +42,17 @@ class Place:
 
     @property
     def bound(self) -> bytes:
-        return "\x1f".join(("landfall", str(VERSION), self.tenant, self.owner, self.field)).encode()
+        # The number is the binding's own: what is inside keeps it when the bytes around it get another version.
+        return f"landfall\x1f1\x1f{self.tenant}\x1f{self.owner}\x1f{self.field}".encode()
 
 
+@runtime_checkable
 class Ring(Protocol):
-    """Wraps keys. ``primary`` is the name of the key it seals with, ``names`` are those it can still open."""
+    """Wraps keys. ``primary`` is the name of the key it seals with, ``names`` are those it can still open.
+
+    ``wrap`` and ``unwrap`` are called on the event loop and wait for nothing long: a ring that asks a service keeps
+    what it was told. ``unwrap`` fails where ``bound`` is not what the key was wrapped with.
+    """
 
     @property
     def primary(self) -> str: ...
@@ -105,7 +116,11 @@ def new_key() -> str:
 
 
 class Vault:
-    """Seals and opens. The bytes are: version, length of the key's name, the name, the wrapped key, nonce, text."""
+    """Seals and opens.
+
+    The bytes are: version, length of the key's name, the name, length of the wrapped key in two bytes, the wrapped key,
+    nonce, text.
+    """
 
     def __init__(self, ring: Ring) -> None:
         self._ring = ring
@@ -120,13 +135,12 @@ class Vault:
 
     def seal(self, secret: str, place: Place) -> bytes:
         key, nonce = AESGCM.generate_key(KEY_BYTES * 8), os.urandom(NONCE_BYTES)
-        wrapped = self._ring.wrap(key, place.bound)
-        return _head(self._ring.primary) + wrapped + nonce + AESGCM(key).encrypt(nonce, secret.encode(), place.bound)
+        return self._wrapped(key, place) + nonce + AESGCM(key).encrypt(nonce, secret.encode(), place.bound)
 
     def open(self, sealed: bytes, place: Place) -> str:
         """Raises VaultError for what was not sealed for this place by a key of the ring."""
         name, wrapped, rest = _parts(sealed)
-        key = self._ring.unwrap(name, wrapped, place.bound)
+        key = self._unwrapped(name, wrapped, place)
         try:
             return AESGCM(key).decrypt(rest[:NONCE_BYTES], rest[NONCE_BYTES:], place.bound).decode()
         except InvalidTag:
@@ -135,11 +149,37 @@ class Vault:
     def rewrap(self, sealed: bytes, place: Place) -> bytes:
         """The same secret under the primary key; what is inside is not opened."""
         name, wrapped, rest = _parts(sealed)
-        return (
-            _head(self._ring.primary)
-            + self._ring.wrap(self._ring.unwrap(name, wrapped, place.bound), place.bound)
-            + rest
-        )
+        return self._wrapped(self._unwrapped(name, wrapped, place), place) + rest
+
+    def _wrapped(self, key: bytes, place: Place) -> bytes:
+        primary = self._ring.primary
+        with _speaking("wrap", primary):
+            wrapped = self._ring.wrap(key, place.bound)
+        name = primary.encode()
+        if not 0 < len(name) <= LONGEST_NAME or not 0 < len(wrapped) <= LONGEST_WRAPPED:
+            raise VaultError(
+                f"the ring of keys gives a name of {len(name)} and a wrapped key of {len(wrapped)} bytes;"
+                f" there is room for {LONGEST_NAME} and {LONGEST_WRAPPED}"
+            )
+        return bytes((VERSION, len(name))) + name + len(wrapped).to_bytes(2) + wrapped
+
+    def _unwrapped(self, name: str, wrapped: bytes, place: Place) -> bytes:
+        with _speaking("unwrap", name):
+            key = self._ring.unwrap(name, wrapped, place.bound)
+        if len(key) != KEY_BYTES:
+            raise VaultError(f"what the ring of keys unwraps with {name} is no key of {KEY_BYTES} bytes")
+        return key
+
+
+@contextmanager
+def _speaking(verb: str, name: str) -> Iterator[None]:
+    """A key service fails in its own words, which may hold anything."""
+    try:
+        yield
+    except VaultError:
+        raise
+    except Exception as error:  # noqa: BLE001
+        raise VaultError(f"the ring of keys could not {verb} with {name} ({error.__class__.__name__})") from None
 
 
 def key_name(sealed: bytes) -> str:
@@ -147,14 +187,16 @@ def key_name(sealed: bytes) -> str:
     return _parts(sealed)[0]
 
 
-def _head(name: str) -> bytes:
-    return bytes((VERSION, len(name))) + name.encode()
-
-
 def _parts(sealed: bytes) -> tuple[str, bytes, bytes]:
-    wrapped_bytes = NONCE_BYTES + KEY_BYTES + TAG_BYTES
-    if len(sealed) < 2 or sealed[0] != VERSION or len(sealed) < 2 + sealed[1] + wrapped_bytes + NONCE_BYTES + TAG_BYTES:
+    """The key's name, the wrapped key, and the rest."""
+    if sealed[:1] not in (b"\x01", bytes((VERSION,))) or len(sealed) < 2:
         raise VaultError("this is no sealed secret, or one of a later release")
     start = 2 + sealed[1]
-    name = sealed[2:start].decode(errors="replace")
-    return name, sealed[start : start + wrapped_bytes], sealed[start + wrapped_bytes :]
+    name, wrapped_bytes = sealed[2:start].decode(errors="replace"), LOCAL_WRAPPED_BYTES
+    if sealed[0] == VERSION:
+        wrapped_bytes = int.from_bytes(sealed[start : start + 2])
+        start += 2
+    end = start + wrapped_bytes
+    if len(sealed) < end + NONCE_BYTES + TAG_BYTES:
+        raise VaultError("this is no sealed secret, or one that was cut off")
+    return name, sealed[start:end], sealed[end:]

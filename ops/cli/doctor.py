@@ -190,7 +190,7 @@ async def _tables(connection: asyncpg.Connection) -> list[Finding]:
 
 async def _connections(configuration: Configuration) -> list[Finding]:
     """Can accounts be connected, and which of them wait for somebody."""
-    if not configuration.variables[VAULT_KEYS.name]:
+    if not wiring.has_vault(configuration):
         remedy = f"set {VAULT_KEYS.name} to what `landfall vault key` prints"
         return [Finding("warning", "connections", "no key for tokens, so no account can be connected", remedy)]
     settings = configuration.settings

@@ -1,12 +1,13 @@
 """What connections need built: the vault, the platforms, the way to them, and who works with all that."""
 
+import pkgutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from ops.cli import wiring
-from ops.runtime.db import Pool
+from ops.runtime.db import Pool, describe
 from ops.runtime.http import Client
 from ops.runtime.settings import Configuration, ConfigurationError
 from publish import keeping
@@ -16,7 +17,9 @@ from publish.contract import VAULT_KEYS
 from publish.driver import Outside
 from publish.ending import Endings
 from publish.refreshing import Refresher
-from publish.vault import LocalRing, Vault, VaultError
+from publish.vault import LocalRing, Ring, Vault, VaultError
+
+RING = "LANDFALL_VAULT_RING"
 
 
 @dataclass(frozen=True)
@@ -39,10 +42,34 @@ def assembled(pool: Pool, vault: Vault, outside: Outside) -> Built:
 
 def vault_of(configuration: Configuration) -> Vault:
     """Raises ConfigurationError."""
+    keys, factory = configuration.variables[VAULT_KEYS.name], configuration.settings.landfall_vault_ring
+    if keys and factory:
+        problem = f"{VAULT_KEYS.name} and {RING} are both set; keep one, and let the ring open what the keys sealed"
+        raise ConfigurationError([problem])
     try:
-        return Vault(LocalRing(configuration.variables[VAULT_KEYS.name]))
+        return Vault(_ring(factory) if factory else LocalRing(keys))
     except VaultError as error:
         raise ConfigurationError([str(error)]) from None
+
+
+def _ring(factory: str) -> Ring:
+    """What the factory makes. Raises VaultError, which says how it failed and not with what words."""
+    try:
+        make = pkgutil.resolve_name(factory)
+    except Exception as error:  # noqa: BLE001  whatever runs when somebody's module is imported
+        problem = f"{RING}: {factory} cannot be imported ({describe(error)}); it must be where this Python looks"
+        raise VaultError(problem) from None
+    try:
+        made = make()
+        fits = isinstance(made, Ring)
+    except VaultError:
+        raise
+    except Exception as error:  # noqa: BLE001
+        raise VaultError(f"{RING}: {factory} made no ring of keys ({describe(error)})") from None
+    if not fits:
+        problem = f"{RING}: what {factory} makes is no ring of keys: it needs primary, names, wrap and unwrap"
+        raise VaultError(problem)
+    return made  # type: ignore[no-any-return]
 
 
 @asynccontextmanager

@@ -31,7 +31,7 @@ COMMIT_CONNECTIONS = 2
 async def connecting(configuration: Configuration, app: web.Application) -> AsyncIterator[None]:
     """The addresses for connecting accounts; without a key for their tokens, one that says what is missing."""
     settings = configuration.settings
-    if not configuration.variables["LANDFALL_VAULT_KEYS"]:
+    if not wiring.has_vault(configuration):
         for path in ("/api/auth/{rest:.*}", "/api/connections{rest:.*}"):
             app.router.add_route("*", path, _unconfigured)
         yield

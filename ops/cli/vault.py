@@ -2,10 +2,11 @@
 
 import click
 
-from ops.cli.outside import vault_of
+from ops.cli.outside import RING, vault_of
 from ops.runtime.db import open_pool
 from ops.runtime.settings import Configuration
 from publish import keeping
+from publish.contract import VAULT_KEYS
 from publish.vault import VaultError
 
 
@@ -37,4 +38,5 @@ async def rotate(configuration: Configuration) -> None:
         names = ", ".join(f"{name} ({n})" for name, n in left.items())
         click.echo(f"still under {names}: flows that are under way; run it again in ten minutes")
     else:
-        click.echo("every other key can be taken out of LANDFALL_VAULT_KEYS")
+        where = RING if settings.landfall_vault_ring else VAULT_KEYS.name
+        click.echo(f"every other key can be taken out of {where}")

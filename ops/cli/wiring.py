@@ -52,6 +52,13 @@ def variables() -> list[Variable]:
     return [*found.values(), VAULT_KEYS]
 
 
+def has_vault(configuration: Configuration) -> bool:
+    """Whether there is a key to keep tokens under, and so whether accounts can be connected."""
+    from publish.contract import VAULT_KEYS
+
+    return bool(configuration.variables[VAULT_KEYS.name] or configuration.settings.landfall_vault_ring)
+
+
 def configuration() -> Configuration:
     return Configuration.load(variables())
 

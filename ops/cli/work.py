@@ -84,7 +84,7 @@ async def work(configuration: Configuration) -> int:
             asyncio.create_task(projector.sweep(stop), name="sweep"),
             asyncio.create_task(watch_backlog(health_pool, stop), name="backlog"),
         ]
-        if configuration.variables["LANDFALL_VAULT_KEYS"]:
+        if wiring.has_vault(configuration):
             refresher = await stack.enter_async_context(refreshing(configuration))
             tasks.append(asyncio.create_task(refresher.sweep(stop), name="refresh"))
         bells = []

@@ -53,6 +53,11 @@ class Settings(BaseSettings):
         pattern=r"^https?://[^/?#]+$",
         description="address of the web process as browsers and platforms know it; https anywhere but on one machine",
     )
+    landfall_vault_ring: str | None = Field(
+        default=None,
+        pattern=r"^[\w.]+:[\w.]+$",
+        description="package.module:factory of a ring of keys, where a key service keeps them; not a secret",
+    )
     landfall_metrics_host: str = Field(default="127.0.0.1", description="address of the internal port")
     landfall_metrics_port: int = Field(
         default=9464,

@@ -5,6 +5,7 @@ import base64
 import os
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -12,13 +13,17 @@ import pytest
 from ops.runtime.db import Pool, open_pool
 from publish import keeping, store
 from publish.contract import Account
+from publish.refreshing import Refresher
 from publish.vault import LocalRing, Vault, VaultError
 from schema.metadata import APP_ROLE
 from schema.people import DEFAULT_TENANT
+from tests.rig import KEYS, rigged
+from tests.rings import Service, moving
 
 OLD, NEW = (f"{name}:{base64.urlsafe_b64encode(bytes([n]) * 32).decode()}" for n, name in enumerate(("old", "new"), 1))
 IMPOSTOR = "old:" + NEW.partition(":")[2]
 COUNT = 450
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -45,10 +50,11 @@ async def opened(pool: Pool, vault: Vault, count: int = COUNT) -> None:
             assert held == {"access_token": f"token {number}"}
 
 
-async def command(database: str, keys: str, *arguments: str) -> tuple[int, str]:
+async def command(database: str, keys: str, *arguments: str, ring: str = "") -> tuple[int, str]:
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "ops.cli.main", *arguments, cwd="/",
-        env={"PATH": os.environ["PATH"], "DATABASE_URL": database, "LANDFALL_VAULT_KEYS": keys},
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "DATABASE_URL": database,
+             "LANDFALL_VAULT_KEYS": keys, "LANDFALL_VAULT_RING": ring},
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     output, _ = await child.communicate()
@@ -148,3 +154,56 @@ async def test_keys_are_shown_once_listed_and_revoked_by_name(database: str) -> 
     assert (await command(database, "", "key", "create", "x", "--scope", "all"))[0] == 1
     assert (await command(database, "", "key", "revoke", "crm")) == (0, "crm is revoked\n")
     assert (await command(database, "", "key", "revoke", "crm"))[0] == 1
+
+
+async def test_secrets_move_from_local_keys_to_a_key_service_by_command(pool: Pool, database: str) -> None:
+    await filled(pool, Vault(LocalRing(KEYS)))
+    code, said = await command(database, "", "serve", ring="tests.rings:service")
+    assert (code, "secrets are under one, which is not in" in said) == (1, True)
+    code, said = await command(database, KEYS[0], "vault", "rotate", ring="tests.rings:moving")
+    assert (code, "are both set" in said) == (1, True)
+    code, said = await command(database, "", "vault", "rotate", ring="tests.rings:moving")
+    assert code == 0, said
+    assert said.endswith("every other key can be taken out of LANDFALL_VAULT_RING\n")
+    assert await keeping.count(pool) == {Service.primary: COUNT}
+    await opened(pool, Vault(Service()))
+    code, said = await command(database, "", "vault", "status", ring="tests.rings:service")
+    assert (code, said) == (0, f"{Service.primary}  seals  {COUNT} secrets\n")
+    code, said = await command(database, "", "doctor", ring="tests.rings:service")
+    assert f"{COUNT} secrets, sealed with {Service.primary}" in said
+
+
+async def test_key_service_that_answers_for_another_key_is_found_out_by_the_canary(pool: Pool) -> None:
+    await keeping.check(pool, Vault(Service()))
+    await keeping.check(pool, Vault(Service()))
+    async with store.acting(pool, store.EVERYBODY) as connection:
+        kept = await connection.fetchrow("SELECT key_name, sealed FROM vault_canaries")
+    assert (kept["key_name"], Vault(moving()).open(kept["sealed"], keeping._place(Service.primary))) == (
+        Service.primary,
+        keeping.CANARY,
+    )
+
+    class Impostor(Service):
+        def unwrap(self, name: str, wrapped: bytes, bound: bytes) -> bytes:
+            return bytes(32)
+
+    with pytest.raises(VaultError, match="the secret was changed"):
+        await keeping.check(pool, Vault(Impostor()))
+
+
+async def test_key_service_that_is_away_costs_no_account_its_token(
+    database: str, connection: asyncpg.Connection
+) -> None:
+    async with rigged(database, connection) as rig:
+        ring = moving()
+        [id_] = await rig.connect("x")
+        refresher = Refresher(rig.pool, Vault(ring), rig.outside)
+        await rig.due()
+        ring.away = True
+        assert await refresher.refresh(id_) == "failed"
+        asked = await rig.sandbox.ledger("call", platform="x", path="/2/oauth2/token")
+        assert len(asked) == 1, "the code; nothing was rotated that could not be kept"
+        ring.away = False
+        await rig.due()
+        assert await refresher.refresh(id_) == "refreshed"
+        assert (await rig.shown(id_))["state"] == "active"
