@@ -7,7 +7,7 @@ import asyncio
 import json
 import random
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Any, Self
@@ -18,7 +18,11 @@ import aiohttp
 CONNECT_SECONDS, TOTAL_SECONDS = 5.0, 15.0
 ANSWER_BYTES = 2 * 2**20
 TRIES, PAUSE_SECONDS = 3, 0.3
-NAT64 = IPv6Network("64:ff9b::/96")
+CARRIERS = [IPv6Network(prefix) for prefix in ("64:ff9b::/96", "::/96", "::ffff:0:0:0/96")]
+"""NAT64, the compatible and the translated form: the last 32 bits of an address are an IPv4 one."""
+
+LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")
+"""A network translates from it as it pleases, so nobody outside may name it."""
 
 
 class Unreachable(Exception):  # noqa: N818  an answer
@@ -35,10 +39,11 @@ class ForbiddenError(OSError):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """``content`` is parsed JSON; None where the answer was none."""
+    """``content`` is parsed JSON; None where the answer was none. ``headers`` are named in lower case."""
 
     status: int
     content: Any
+    headers: Mapping[str, str]
 
 
 def public(address: str) -> bool:
@@ -49,8 +54,10 @@ def public(address: str) -> bool:
         return False
     judged: list[IPv4Address | IPv6Address] = [ip]
     if isinstance(ip, IPv6Address):
+        if ip in LOCAL_NAT64 or ip.is_site_local:
+            return False
         carried = [ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())]
-        if ip in NAT64:
+        if any(ip in carrier for carrier in CARRIERS):
             carried.append(IPv4Address(int(ip) & 0xFFFFFFFF))
         inner = [found for found in carried if found is not None]
         # A mapped address is not "global" itself; what it carries decides.
@@ -92,7 +99,10 @@ class Client:
         headers: Any = None,
         repeatable: bool,
     ) -> Reply:
-        """Raises Unreachable. Only ``repeatable`` requests are sent again, after a pause of no fixed length."""
+        """Raises Unreachable. Only ``repeatable`` requests are sent again, after a pause of no fixed length.
+
+        An answer that says when to come again is handed on: the pauses here are shorter than any such wish.
+        """
         for attempt in range(1, TRIES + 1):
             last = attempt == TRIES or not repeatable
             try:
@@ -101,13 +111,13 @@ class Client:
                 if last:
                     raise
             else:
-                if reply.status < 500 or last:
+                if reply.status < 500 or last or "retry-after" in reply.headers:
                     return reply
             await asyncio.sleep(PAUSE_SECONDS * 2**attempt * random.uniform(0.5, 1))  # noqa: S311  no secret
         raise AssertionError("unreachable")
 
     async def _once(self, method: str, url: str, *, query: Any, form: Any, body: Any, headers: Any) -> Reply:
-        host = urlsplit(url).netloc
+        host = _host(url)
         session = self._sessions[host not in self._trusted]
         options = {"params": query or None, "data": form, "json": body, "headers": headers}
         try:
@@ -117,12 +127,12 @@ class Client:
                     content += chunk
                     if len(content) > ANSWER_BYTES:
                         raise Unreachable(host, f"its answer is longer than {ANSWER_BYTES} bytes", sent=True)
-                return Reply(response.status, _parsed(bytes(content)))
+                named = {name.lower(): value for name, value in response.headers.items()}
+                return Reply(response.status, _parsed(bytes(content)), named)
         except Unreachable:
             raise
         except aiohttp.ClientConnectorError as error:
-            why = "its address is not a public one" if isinstance(error.os_error, ForbiddenError) else "not reached"
-            raise Unreachable(host, why, sent=False) from None
+            raise Unreachable(host, _why(error), sent=False) from None
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise Unreachable(host, type(error).__name__, sent=True) from None
 
@@ -132,6 +142,26 @@ def _guarded(info: Any) -> socket.socket:
     if not public(str(address[0])):
         raise ForbiddenError(f"{address[0]} is not a public address")
     return socket.socket(family, kind, protocol)
+
+
+def _host(url: str) -> str:
+    """Host and port, without whoever is named before them. Raises Unreachable for what leads nowhere on the web."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise Unreachable("an address", "it makes no sense", sent=False) from None
+    host = parts.netloc.rpartition("@")[2]
+    if parts.scheme not in ("http", "https") or not host:
+        raise Unreachable(host or "an address", "it is not one of the web", sent=False)
+    return host
+
+
+def _why(error: aiohttp.ClientConnectorError) -> str:
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "its name does not resolve"
+    if isinstance(error, aiohttp.ClientSSLError):  # that of a certificate has no os_error
+        return "it does not prove who it is: TLS failed"
+    return "its address is not a public one" if isinstance(error.os_error, ForbiddenError) else "not reached"
 
 
 def _parsed(content: bytes) -> Any:

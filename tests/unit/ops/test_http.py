@@ -1,14 +1,25 @@
 """The way out: which addresses are public, what is never sent twice, and what no error shows."""
 
 import asyncio
+import gzip
 import socket
+import ssl
+import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from ops.runtime import http
 from ops.runtime.http import Client, Unreachable, public
@@ -39,6 +50,11 @@ from ops.runtime.http import Client, Unreachable, public
         "2002:7f00:1::",
         "2002:c0a8:101::",
         "2001:0:7f00:1::",
+        "64:ff9b:1::808:808",
+        "::127.0.0.1",
+        "::a00:1",
+        "::ffff:0:127.0.0.1",
+        "fec0::1",
         "2001:db8::1",
         "not an address",
         "",
@@ -55,6 +71,18 @@ def test_outer_addresses_are_public(address: str) -> None:
     assert public(address)
 
 
+SQUEEZED = gzip.compress(b" " * (http.ANSWER_BYTES + 1))
+ANSWERS: dict[str, dict[str, Any]] = {
+    "big": {"body": b"x" * (http.ANSWER_BYTES + 1)},
+    "bomb": {"body": SQUEEZED, "headers": {"Content-Encoding": "gzip"}},
+    "html": {"text": "<h1>502</h1>", "content_type": "text/html", "status": 502},
+    "away": {"status": 302, "headers": {"Location": "/inner"}},
+    "busy": {"status": 503, "headers": {"Retry-After": "30", "X-Rate-Limit-Remaining": "0"}},
+    "mislabelled": {"text": '{"n": 1}', "content_type": "text/javascript"},
+    "binary": {"body": bytes(range(256)), "content_type": "application/json"},
+}
+
+
 class Rig:
     def __init__(self) -> None:
         self.calls = 0
@@ -63,19 +91,21 @@ class Rig:
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.calls += 1
         what = request.match_info["what"]
+        if what in ANSWERS:
+            return web.Response(**ANSWERS[what])
         if what == "flaky":
             return web.json_response({"n": self.calls}, status=200 if self.calls > 2 else 503)
-        if what == "big":
-            return web.Response(body=b"x" * (http.ANSWER_BYTES + 1))
-        if what == "html":
-            return web.Response(text="<h1>502</h1>", content_type="text/html", status=502)
-        if what == "away":
-            return web.Response(status=302, headers={"Location": "http://169.254.169.254/"})
         if what == "slow":
             await asyncio.sleep(30)
+        short = web.StreamResponse(headers={"Content-Length": "100"})
         assert request.transport is not None
-        request.transport.abort()
-        return web.Response()
+        if what == "cut":
+            await short.prepare(request)
+            await short.write(b'{"n": ')
+            request.transport.close()
+        else:
+            request.transport.abort()
+        return short
 
 
 @pytest.fixture
@@ -112,11 +142,69 @@ async def test_only_what_may_be_repeated_is_sent_again(rig: Rig) -> None:
 
 
 async def test_answers_are_bounded_and_what_is_no_json_is_nothing(rig: Rig) -> None:
-    with pytest.raises(Unreachable, match="longer than"):
-        await ask(rig, "big")
+    for what in ("big", "bomb"):
+        with pytest.raises(Unreachable, match="longer than"):
+            await ask(rig, what)
     found = await ask(rig, "html")
     assert (found.status, found.content) == (502, None)
-    assert (await ask(rig, "away")).status == 302, "and nobody went there"
+    assert (await ask(rig, "binary")).content is None
+    assert (await ask(rig, "mislabelled")).content == {"n": 1}, "the bytes decide: Graph calls its JSON a script"
+
+
+async def test_answer_that_was_cut_short_is_no_answer(rig: Rig) -> None:
+    with pytest.raises(Unreachable, match="PayloadError") as lost:
+        await ask(rig, "cut")
+    assert lost.value.sent, "whoever asked for something must not ask again"
+
+
+async def test_server_that_says_when_to_come_again_is_not_asked_at_once(rig: Rig) -> None:
+    found = await ask(rig, "busy", repeatable=True)
+    assert (found.status, found.headers["retry-after"], found.headers["x-rate-limit-remaining"]) == (503, "30", "0")
+    assert rig.calls == 1
+
+
+async def test_server_that_cannot_prove_who_it_is_is_told_nothing(tmp_path: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*self_signed(tmp_path))
+    found = Rig()
+    app = web.Application()
+    app.router.add_route("*", "/{what}", found.answer)
+    running = TestServer(app, scheme="https")
+    await running.start_server(ssl=context)
+    host = f"127.0.0.1:{running.port}"
+    async with Client(frozenset({host})) as client:
+        for url in (f"https://{host}/flaky", f"https://localhost:{running.port}/flaky"):
+            with pytest.raises(Unreachable) as refused:
+                await client.ask("POST", url, form={"code": "canary"}, repeatable=False)
+            assert not refused.value.sent
+        assert "not a public one" in str(refused.value), "only the platform's own hosts may be here"
+        with pytest.raises(Unreachable, match="TLS failed") as refused:
+            await client.ask("GET", f"https://{host}/flaky", query={"code": "canary"}, repeatable=False)
+        assert "canary" not in str(refused.value)
+    await running.close()
+    assert found.calls == 0
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """A certificate that nobody vouches for, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    paths = folder / "certificate.pem", folder / "key.pem"
+    paths[0].write_bytes(certificate.public_bytes(Encoding.PEM))
+    paths[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return paths
 
 
 async def test_time_is_bounded(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,6 +221,97 @@ async def test_inner_networks_are_refused_at_the_connection_and_no_error_shows_a
     assert rig.calls == 0
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "0x7f.1",
+        "0177.0.0.1",
+        "017700000001",
+        "0",
+        "0.0.0.0",
+        "127.0.0.1.",
+        "localhost",
+        "LOCALHOST.",
+        "user:password@127.0.0.1",
+        "１２７.0.0.1",  # noqa: RUF001  digits that a browser takes for others
+        "[::1]",
+        "[::]",
+        "[0:0:0:0:0:0:0:1]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[::127.0.0.1]",
+        "[::ffff:0:127.0.0.1]",
+        "[64:ff9b::7f00:1]",
+        "[64:ff9b:1::7f00:1]",
+        "[2002:7f00:1::]",
+        "[2001:0:7f00:1::]",
+        "[fe80::1%25lo]",
+        "169.254.169.254",
+        "2852039166",
+        "0xa9fea9fe",
+        "[::ffff:169.254.169.254]",
+        "[fd00:ec2::254]",
+    ],
+)
+async def test_g8_no_way_of_writing_an_inner_address_leads_there(rig: Rig, host: str) -> None:
+    port = rig.url.rpartition(":")[2]
+    async with Client(frozenset()) as client:
+        began = time.monotonic()
+        with pytest.raises(Unreachable) as refused:
+            await client.ask("GET", f"http://{host}:{port}/flaky", repeatable=False)
+    assert time.monotonic() - began < 1, "refused before anything was sent, and not by a time-out"
+    assert rig.calls == 0
+    assert "password" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["file:///etc/passwd", "ftp://127.0.0.1/", "gopher://127.0.0.1/", "//127.0.0.1/", "http://[", "http:///x", "x", ""],
+)
+async def test_g8_only_http_is_spoken(url: str) -> None:
+    async with Client(frozenset()) as client:
+        with pytest.raises(Unreachable) as refused:
+            await client.ask("GET", url, repeatable=False)
+    assert not refused.value.sent
+
+
+async def test_g8_redirect_is_handed_on_and_never_followed(rig: Rig) -> None:
+    found = await ask(rig, "away")
+    assert (found.status, found.headers["location"]) == (302, "/inner")
+    assert rig.calls == 1
+
+
+async def test_d4_name_that_does_not_resolve_is_said_so(rig: Rig) -> None:
+    for trusted in (frozenset[str](), frozenset({"nobody.invalid"})):
+        async with Client(trusted) as client, asyncio.timeout(http.CONNECT_SECONDS + 1):
+            with pytest.raises(Unreachable, match=r"^nobody\.invalid: its name does not resolve$") as lost:
+                await client.ask("POST", "http://nobody.invalid/", form={"code": "c"}, repeatable=False)
+        assert not lost.value.sent
+
+
+async def test_d4_resolver_that_never_answers_is_not_waited_for(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def silent(*_: Any, **__: Any) -> list[dict[str, Any]]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(http, "CONNECT_SECONDS", 0.2)
+    resolve_by(monkeypatch, silent)
+    async with Client(frozenset()) as client, asyncio.timeout(2):
+        with pytest.raises(Unreachable, match=r"^slow\.example: .*Timeout"):
+            await client.ask("POST", "http://slow.example/", repeatable=False)
+
+
+def resolve_by(monkeypatch: pytest.MonkeyPatch, resolver: Any) -> None:
+    """Every name is looked up there."""
+    monkeypatch.setattr(aiohttp.resolver.ThreadedResolver, "resolve", resolver)
+    if hasattr(aiohttp.resolver, "AsyncResolver"):
+        monkeypatch.setattr(aiohttp.resolver.AsyncResolver, "resolve", resolver)
+
+
 async def test_name_that_is_rebound_to_an_inner_address_is_refused_too(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,9 +320,7 @@ async def test_name_that_is_rebound_to_an_inner_address_is_refused_too(
     async def rebound(*_: Any, **__: Any) -> list[dict[str, Any]]:
         return [{"hostname": "h", "host": "127.0.0.1", "port": port, "family": socket.AF_INET, "proto": 0, "flags": 0}]
 
-    monkeypatch.setattr(aiohttp.resolver.ThreadedResolver, "resolve", rebound)
-    if hasattr(aiohttp.resolver, "AsyncResolver"):
-        monkeypatch.setattr(aiohttp.resolver.AsyncResolver, "resolve", rebound)
+    resolve_by(monkeypatch, rebound)
     async with Client(frozenset()) as client:
         with pytest.raises(Unreachable, match="not a public one"):
             await client.ask("GET", f"http://public.example:{port}/flaky", repeatable=False)
