@@ -26,10 +26,12 @@ class Applications:
         if way.register is None:
             return self._outside.app(channel, instance)
         known = await self._registered(channel, instance, tenant)
-        if known is not None and await self._recognised(way, known, channel):
+        if known is not None and await self._recognised(way, known, channel, instance):
             return known
         asking = self._outside.app(channel, instance)
-        made = await self._outside.run(way.register(asking, self._name, way.scopes), platform=channel)
+        made = await self._outside.run(
+            way.register(asking, self._name, way.scopes), platform=channel, instance=instance
+        )
         sealed = self._vault.seal(made[1], client_place(channel, instance, tenant))
         uri = asking.redirect_uri
         async with store.acting(self._pool, tenant) as connection:
@@ -47,8 +49,10 @@ class Applications:
         secret = self._vault.open(row["sealed_secret"], client_place(channel, instance, tenant))
         return self._outside.app(channel, instance, (row["client_id"], secret))
 
-    async def _recognised(self, way: Channel, app: App, channel: str) -> bool:
-        return way.recognised is None or await self._outside.run(way.recognised(app), platform=channel)
+    async def _recognised(self, way: Channel, app: App, channel: str, instance: str) -> bool:
+        if way.recognised is None:
+            return True
+        return await self._outside.run(way.recognised(app), platform=channel, instance=instance)
 
 
 def client_place(channel: str, instance: str, tenant: str) -> Place:

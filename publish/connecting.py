@@ -223,7 +223,9 @@ class Flows:
             raise refusal(visit.error)
         verifier = self._vault.open(row.sealed_verifier, _place(row.tenant, row.digest, "verifier")).partition(" ")[2]
         app = await self._applications.known(row.platform, row.instance, row.tenant)
-        accounts = await self._outside.run(channel.connect(app, visit.code, verifier), platform=row.platform)
+        accounts = await self._outside.run(
+            channel.connect(app, visit.code, verifier), platform=row.platform, instance=row.instance
+        )
         if not accounts or not all(account.account_id for account in accounts):
             raise Problem("transient", "The platform did not say whose account it is; try again later.")
         return accounts
@@ -278,7 +280,8 @@ class Flows:
         if channel.take_up is not None:
             app = await self._applications.known(row.platform, row.instance, row.tenant)
             for account in accounts:
-                await self._outside.run(channel.take_up(app, account), platform=row.platform)
+                whose = {"platform": row.platform, "instance": row.instance, "account": account.account_id}
+                await self._outside.run(channel.take_up(app, account), **whose)
         faultpoint("publish.taken_up")
         ids = []
         async with store.acting(self._pool, row.tenant) as connection:

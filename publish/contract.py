@@ -6,7 +6,8 @@ So a platform's file holds the whole conversation in the order in which it happe
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Literal, Protocol, TypeVar
 
 from schema.configuration import Variable
@@ -37,10 +38,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """``content`` is the parsed body; None where it was no JSON."""
+    """``content`` is the parsed body; None where it was no JSON. ``headers`` are named in lower case."""
 
     status: int
     content: Any
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -55,15 +57,17 @@ Kind = Literal["denied", "grant", "app", "lacking", "transient", "wrong"]
 class Problem(Exception):  # noqa: N818  an answer for a person
     """Why it did not work. ``says`` is for the person and holds what to do; ``code`` is the platform's own word.
 
+    ``after_seconds`` is how long the platform wants to be left alone; 0 where it does not say.
     denied: the person said no. grant: the platform takes what we hold no longer. app: our own settings are wrong.
     lacking: too little was granted. transient: it may work later. wrong: the request cannot work as it is.
     """
 
-    def __init__(self, kind: Kind, says: str, code: str = "") -> None:
+    def __init__(self, kind: Kind, says: str, code: str = "", after_seconds: float = 0.0) -> None:
         super().__init__(f"{kind}: {says}")
         self.kind: Kind = kind
         self.says = says
         self.code = code
+        self.after_seconds = after_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +145,42 @@ class Revoke(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """What an answer says of a budget: the account's own, or the whole application's.
+
+    ``percent`` is used up; ``seconds`` until it is whole again, 0 where the answer does not say.
+    """
+
+    percent: int
+    seconds: float = 0.0
+    whole_app: bool = False
+
+
+def asked_to_wait(response: Response, now: datetime, otherwise: float = 0.0) -> list[Usage]:
+    """A 429, and a 503 that says when to come again. ``otherwise`` is how long where it does not say."""
+    said = response.headers.get("retry-after", "").strip()
+    if response.status != 429 and not (response.status == 503 and said):
+        return []
+    if said.isascii() and said.isdigit():
+        return [Usage(100, float(said))]
+    at = _date(said)
+    return [Usage(100, until(at, response, now) if at is not None else otherwise)]
+
+
+def until(at: datetime, response: Response, now: datetime) -> float:
+    """Seconds from an answer to a moment that it names, by the platform's own clock where it shows it."""
+    return max(0.0, (at - (_date(response.headers.get("date", "")) or now)).total_seconds())
+
+
+def _date(value: str) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
 class Channel:
     """A way to connect accounts. ``refreshes_with`` is the secret without which there is nothing to refresh.
 
@@ -174,6 +214,8 @@ class Channel:
     signs_requests_with: Sequence[Variable] = ()
     """Secrets that its deauthorize callback may be signed with; none where it has no such callback."""
     pkce: bool = False
+    usage: Callable[[Response, datetime], Sequence[Usage]] = asked_to_wait
+    """What an answer says of its budgets, read at this time."""
 
     @property
     def variables(self) -> tuple[Variable, ...]:
@@ -211,6 +253,14 @@ def told(response: Response) -> None:
 def text(value: Any) -> str:
     """An id as text, whichever way it was written."""
     return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+
+def number(value: Any) -> float | None:
+    """A number that is not negative, also where it stands as text; None for anything else."""
+    if isinstance(value, str) and value.isascii() and value.strip().isdigit():
+        value = float(value)
+    fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e15
+    return float(value) if fits else None
 
 
 def seconds(value: Any) -> int | None:

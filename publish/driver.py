@@ -3,34 +3,46 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from ops.runtime import metrics
 from ops.runtime.http import Client, Unreachable
-from publish.contract import App, Channel, Problem, Response, Steps, T
+from publish.budgets import Budgets
+from publish.contract import App, Channel, Problem, Request, Response, Steps, T
 
 Variables = Mapping[str, tuple[str, ...]]
 
 FAILURES, OPEN_SECONDS = 5, 30.0
-"""So many in a row, whoever's account it was about, and nobody asks for so long."""
+"""So many in a row, whoever's account it was about, and nobody asks for so long. What a platform refuses, or wants
+less often, is no trouble of its own."""
 
 
 @dataclass(slots=True)
 class Breaker:
-    """Stops asking a platform that only fails, for a while; then one may try."""
+    """Stops asking a server that only fails, for a while; then one may try, for all."""
 
     failures: int = 0
-    closed_at: float = 0.0
+    failed_at: float = 0.0
+    tried: bool = False
 
-    def insist(self) -> None:
-        """Raises Problem while it is open."""
-        if self.failures >= FAILURES and time.monotonic() - self.closed_at < OPEN_SECONDS:
+    def enter(self) -> bool:
+        """Whether the caller is the one who tries; it must leave. Raises Problem for all others while it is open."""
+        if self.failures < FAILURES:
+            return False
+        if self.tried or time.monotonic() - self.failed_at < OPEN_SECONDS:
             says = "The platform has been in trouble for some minutes and is given a rest; try again later."
             raise Problem("transient", says, "breaker")
+        self.tried = True
+        return True
 
     def note(self, *, failed: bool) -> None:
         self.failures = self.failures + 1 if failed else 0
         if failed:
-            self.closed_at = time.monotonic()
+            self.failed_at = time.monotonic()
+
+    def leave(self) -> None:
+        """Whatever came of it; who was stopped before there was an answer leaves the try to the next."""
+        self.tried = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +53,9 @@ class Outside:
     variables: Variables
     client: Client
     public_url: str
-    breakers: dict[str, Breaker] = field(default_factory=dict)
+    budgets: Budgets
+    breakers: dict[tuple[str, str], Breaker] = field(default_factory=dict)
+    """One for each instance: the others do not share its trouble."""
 
     def redirect_uri(self, platform: str, instance: str) -> str:
         """One for each platform, and for each instance of one: a code cannot be mixed up with another's."""
@@ -68,33 +82,49 @@ class Outside:
         hosts = channel.hosts or {"instance": f"https://{instance}"}
         return App(*client, self.redirect_uri(platform, instance), hosts, self.first(channel.base_url.name))
 
-    async def run(self, steps: Steps[T], *, platform: str) -> T:
-        """Raises Problem; an unknown outcome is a transient one, which whoever spends a code must not repeat."""
-        breaker = self.breakers.setdefault(platform, Breaker())
-        begun = time.monotonic()
+    async def run(self, steps: Steps[T], *, platform: str, instance: str, account: str = "") -> T:
+        """Raises Problem; an unknown outcome is a transient one, which whoever spends a code must not repeat.
+
+        Without an ``account`` nobody knows yet whose it is, and only the whole application's budget counts.
+        """
+        channel = self.channels[platform]
+        breaker = self.breakers.setdefault((platform, instance), Breaker())
+        begun, pause, trying = time.monotonic(), 0.0, False
         try:
-            breaker.insist()
+            await self.budgets.insist(instance or channel.title, platform, instance, account)
+            trying = breaker.enter()
             request = next(steps)
             while True:
-                try:
-                    reply = await self.client.ask(
-                        request.method,
-                        request.url,
-                        query=request.query,
-                        form=request.form,
-                        body=request.json,
-                        headers=request.headers,
-                        repeatable=request.repeatable,
-                    )
-                except Unreachable as error:
-                    breaker.note(failed=True)
-                    says = f"The platform could not be reached ({error}); try again later."
-                    raise Problem("transient", says, "unreachable") from None
-                breaker.note(failed=reply.status >= 500)
-                request = steps.send(Response(reply.status, reply.content))
+                response = await self._answered(request, breaker)
+                said = channel.usage(response, datetime.now(UTC))
+                pause = max(pause, await self.budgets.note(platform, instance, account, said))
+                request = steps.send(response)
         except StopIteration as done:
             found: T = done.value
             return found
+        except Problem as problem:
+            problem.after_seconds = max(problem.after_seconds, pause)
+            raise
         finally:
             steps.close()
+            if trying:
+                breaker.leave()
             metrics.platform_seconds.labels(platform).observe(time.monotonic() - begun)
+
+    async def _answered(self, request: Request, breaker: Breaker) -> Response:
+        try:
+            reply = await self.client.ask(
+                request.method,
+                request.url,
+                query=request.query,
+                form=request.form,
+                body=request.json,
+                headers=request.headers,
+                repeatable=request.repeatable,
+            )
+        except Unreachable as error:
+            breaker.note(failed=True)
+            says = f"The platform could not be reached ({error}); try again later."
+            raise Problem("transient", says, "unreachable") from None
+        breaker.note(failed=reply.status >= 500)
+        return Response(reply.status, reply.content, reply.headers)

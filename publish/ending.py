@@ -104,7 +104,8 @@ class Endings:
         except (Problem, VaultError) as error:
             async with store.acting(self._pool, EVERYBODY) as connection:
                 if not await store.hopeless(connection, held, GIVE_UP_HOURS):
-                    await store.postpone(connection, held, PAUSES, uniform(0.8, 1.0))  # noqa: S311
+                    least = error.after_seconds if isinstance(error, Problem) else 0.0
+                    await store.postpone(connection, held, PAUSES, uniform(0.8, 1.0), least)  # noqa: S311
                     log.info("revocation.failed", platform=held.platform, connection=held.id, error=str(error))
                     return "failed"
             log.warning("revocation.given_up", platform=held.platform, connection=held.id, error=str(error))
@@ -122,4 +123,4 @@ class Endings:
         if channel.revoke is None or (same and channel.revokes_for_all) or "access_token" not in secrets:
             return
         app = await self._applications.known(held.channel, held.instance, held.tenant)
-        await self._outside.run(channel.revoke(app, secrets, last=not related), platform=held.channel)
+        await self._outside.run(channel.revoke(app, secrets, last=not related), **held.whose)

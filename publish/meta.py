@@ -1,10 +1,23 @@
 """What Meta's three ways in share: ``meta.md`` 7."""
 
+import json
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from publish.contract import App, Problem, Request, Response, Steps, expected, seconds
+from publish.contract import (
+    App,
+    Problem,
+    Request,
+    Response,
+    Steps,
+    Usage,
+    asked_to_wait,
+    expected,
+    number,
+    seconds,
+)
 from schema.configuration import Variable
 
 DEAD = (102, 190)
@@ -13,6 +26,11 @@ DEAD = (102, 190)
 META_SECRET = Variable("META_APP_SECRET", "App dashboard: App settings, Basic, App secret")
 
 LATER = (1, 2, 4, 17, 32, 341, 368, 613, 80001, 80002, 80006)
+
+APP_SPENT, SPAM = 4, 2207051
+"""The application's budget; with this subcode it is the one account that is blocked (``meta.md`` 7.4)."""
+
+ACCOUNT_SPENT = (17, 32, 613, 80001, 80002, 80006)
 
 
 def authorize_url(app: App, host: str, path: str, scopes: Sequence[str], state: str) -> str:
@@ -70,3 +88,38 @@ def long_lived(app: App, host: str, grant: str, token: str) -> Steps[tuple[str, 
         query["client_secret"] = app.client_secret
     content = checked((yield Request("GET", app.url(host, path), query)), "renewing the token")
     return granted(content)["access_token"], seconds(content.get("expires_in"))
+
+
+def usage(response: Response, now: datetime) -> list[Usage]:
+    """Both usage headers, which appear only after some traffic, and the codes of what is spent (``meta.md`` 11)."""
+    found = asked_to_wait(response, now)
+    app = _object(response.headers.get("x-app-usage"))
+    if app:
+        found.append(Usage(_percent(app), whole_app=True))
+    # A list for each object: only the account's own stand here, whichever of its ids they are under.
+    for budgets in _object(response.headers.get("x-business-use-case-usage")).values():
+        for budget in budgets if isinstance(budgets, list) else ():
+            if isinstance(budget, dict):
+                minutes = number(budget.get("estimated_time_to_regain_access")) or 0.0
+                found.append(Usage(max(_percent(budget), 100 if minutes else 0), minutes * 60))
+    error = response.content.get("error") if isinstance(response.content, dict) else None
+    if isinstance(error, dict):
+        code = error.get("code")
+        if code == APP_SPENT:
+            found.append(Usage(100, whole_app=error.get("error_subcode") != SPAM))
+        elif code in ACCOUNT_SPENT:
+            found.append(Usage(100))
+    return found
+
+
+def _percent(budget: dict[str, Any]) -> int:
+    """The largest of the three; calls, time and processor time are each a budget."""
+    return int(max(number(budget.get(name)) or 0.0 for name in ("call_count", "total_time", "total_cputime")))
+
+
+def _object(header: str | None) -> dict[str, Any]:
+    try:
+        found = json.loads(header or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

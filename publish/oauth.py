@@ -2,9 +2,10 @@
 
 import base64
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
-from publish.contract import Problem, Response, expected
+from publish.contract import Problem, Response, Usage, expected, number, until
 
 LATER = ("server_error", "temporarily_unavailable", "slow_down")
 DENIED = ("access_denied", "user_denied", "user_cancelled_login", "user_cancelled_authorize")
@@ -72,6 +73,15 @@ def answered(response: Response, doing: str) -> dict[str, Any]:
     if not response.ok:
         raise Problem("wrong", f"The platform refused it while {doing}.", str(response.status))
     return content
+
+
+def counted(response: Response, prefix: str, reset: datetime | None, now: datetime) -> list[Usage]:
+    """The account's budget as ``…-limit`` and ``…-remaining`` count it; ``reset`` is when it is whole again."""
+    limit, remaining = (number(response.headers.get(f"{prefix}-{name}")) for name in ("limit", "remaining"))
+    if not limit or remaining is None:
+        return []
+    percent = int(100 * max(0.0, limit - remaining) / limit)
+    return [Usage(percent, until(reset, response, now) if reset is not None else 0.0)]
 
 
 def basic(client_id: str, client_secret: str) -> Mapping[str, str]:

@@ -15,6 +15,7 @@ from ops.runtime.db import Pool, describe
 from ops.runtime.faultpoint import faultpoint
 from publish import store
 from publish.applications import Applications
+from publish.budgets import HELD
 from publish.contract import Problem, Secrets
 from publish.driver import Outside
 from publish.ending import Endings
@@ -24,7 +25,7 @@ from publish.vault import Place, Vault, VaultError
 LOOK_SECONDS = 30.0
 AT_ONCE = 8
 BACKOFF_SECONDS = (60, 120, 300, 600, 1800)
-"""At least every 30 minutes, however often it failed."""
+"""At least every 30 minutes, however often it failed; later only where the platform says when."""
 
 SOON_SECONDS = 300.0
 """A token that ends within this is refreshed before it is used."""
@@ -102,8 +103,8 @@ class Refresher:
     async def refresh(self, id_: str, within: float = 0.0) -> str:
         """Do what is due for one connection, or refresh it if its token ends ``within`` seconds.
 
-        refreshed, checked, revoked, failed, needs_reconnect; leased where there is nothing to do, or another does it;
-        superseded where what was asked was of no use any more.
+        refreshed, checked, revoked, failed, needs_reconnect; held where the platform is not to be asked yet; leased
+        where there is nothing to do, or another does it; superseded where what was asked was of no use any more.
         """
         async with store.acting(self._pool, EVERYBODY) as connection:
             held = await store.lease(connection, id_, within)
@@ -130,7 +131,7 @@ class Refresher:
         app = await self._applications.known(held.channel, held.instance, held.tenant)
         # Found out now, before the platform rotates what we hold: a key service that is away cannot keep what comes.
         self._vault.seal("", Place(held.tenant, held.id, "trial"))
-        renewed = await self._outside.run(channel.refresh(app, secrets), platform=held.channel)
+        renewed = await self._outside.run(channel.refresh(app, secrets), **held.whose)
         faultpoint("publish.asked")
         refresh_in = channel.refresh_in(renewed.access_seconds, {**secrets, **renewed.secrets}, uniform(0.9, 1.0))  # noqa: S311
         async with store.acting(self._pool, held.tenant) as connection:
@@ -143,7 +144,7 @@ class Refresher:
         if channel.check is None:
             raise Problem("transient", "There is no way to check it.")
         app = await self._applications.known(held.channel, held.instance, held.tenant)
-        found = await self._outside.run(channel.check(app, await self._secrets(held)), platform=held.channel)
+        found = await self._outside.run(channel.check(app, await self._secrets(held)), **held.whose)
         async with store.acting(self._pool, held.tenant) as connection:
             kept = await store.checked(connection, held, found, channel.check_in)
         return "checked" if kept else "superseded"
@@ -163,6 +164,11 @@ class Refresher:
                     )
                     log.warning("connection.needs_reconnect", platform=held.platform, connection=held.id)
                 return "needs_reconnect" if began else "superseded"
-            failures = await store.postpone(connection, held, BACKOFF_SECONDS, uniform(0.8, 1.0))  # noqa: S311
+            least = problem.after_seconds * uniform(1.0, 1.1)  # noqa: S311  not everybody in the same moment
+            if problem.code == HELD:
+                await store.wait(connection, held, least)
+                return "held"
+            share = uniform(0.8, 1.0)  # noqa: S311
+            failures = await store.postpone(connection, held, BACKOFF_SECONDS, share, least)
         log.info("refresh.failed", platform=held.platform, kind=problem.kind, code=problem.code, failures=failures)
         return "failed"

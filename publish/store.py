@@ -43,6 +43,11 @@ class Connection:
     fence: int
     work: str
 
+    @property
+    def whose(self) -> dict[str, str]:
+        """Whose budget it is, and whose trouble."""
+        return {"platform": self.channel, "instance": self.instance, "account": self.account_id}
+
 
 @dataclass(frozen=True, slots=True)
 class State:
@@ -428,21 +433,42 @@ def _held(held: Connection, renewed: Renewed, check_in: int | None) -> tuple[Any
     return (held.id, held.fence, check_in, renewed.refresh_seconds, renewed.ends_at)
 
 
-async def postpone(connection: asyncpg.Connection, held: Connection, pauses: Sequence[int], share: float) -> int:
-    """Try again after one of the pauses, the last one for ever; how many failures there were in a row."""
-    column = "check_due_at" if held.work == "check" else "refresh_due_at"
+async def postpone(
+    connection: asyncpg.Connection, held: Connection, pauses: Sequence[int], share: float, least: float
+) -> int:
+    """Try again after one of the pauses, the last one for ever; how many failures there were in a row.
+
+    Never before ``least`` seconds, which is what the platform wishes.
+    """
     failures: int | None = await connection.fetchval(
         f"""
         UPDATE connections SET lease_until = NULL, refresh_failures = refresh_failures + 1,
-            {column} = now()
-                + make_interval(secs => $4::float8 * ($3::int[])[least(refresh_failures + 1, cardinality($3))])
+            {_due_column(held)} = now() + make_interval(secs => greatest($5::float8,
+                $4::float8 * ($3::int[])[least(refresh_failures + 1, cardinality($3))]))
         WHERE id = $1::uuid AND fence = $2 AND state <> 'needs_reconnect' RETURNING refresh_failures""",
         held.id,
         held.fence,
         list(pauses),
         share,
+        least,
     )
     return failures or 0
+
+
+async def wait(connection: asyncpg.Connection, held: Connection, seconds: float) -> None:
+    """Try again after so long: nobody was asked, and nothing has failed."""
+    await connection.execute(
+        f"""
+        UPDATE connections SET lease_until = NULL, {_due_column(held)} = now() + make_interval(secs => $3)
+        WHERE id = $1::uuid AND fence = $2 AND state = 'active'""",
+        held.id,
+        held.fence,
+        seconds,
+    )
+
+
+def _due_column(held: Connection) -> str:
+    return "check_due_at" if held.work == "check" else "refresh_due_at"
 
 
 # --- ends
@@ -620,10 +646,11 @@ async def tidy(connection: asyncpg.Connection) -> None:
     )
     await connection.execute("DELETE FROM sessions WHERE expires_at < now()")
     await connection.execute("DELETE FROM login_failures WHERE failed_at < now() - interval '1 day'")
+    await connection.execute("DELETE FROM platform_budgets WHERE updated_at < now() - interval '2 days'")
 
 
 async def gauge(connection: asyncpg.Connection) -> None:
-    """Show how the connections are."""
+    """Show how the connections are, and what is left of the platforms' patience."""
     metrics.connections.clear()
     metrics.connections_ending.clear()
     for row in await connection.fetch("SELECT platform, state, count(*) AS n FROM connections GROUP BY 1, 2"):
@@ -634,6 +661,51 @@ async def gauge(connection: asyncpg.Connection) -> None:
         WHERE state = 'active' AND ends_at IS NOT NULL GROUP BY 1, 2"""
     for row in await connection.fetch(ending):
         metrics.connections_ending.labels(row["platform"], str(row["days"])).set(row["n"])
+    metrics.budget_used.clear()
+    used = """
+        SELECT platform, max(percent) / 100.0::float8 AS ratio FROM platform_budgets
+        WHERE held_until > now() OR updated_at > now() - interval '10 minutes' GROUP BY 1"""
+    for row in await connection.fetch(used):
+        metrics.budget_used.labels(row["platform"]).set(row["ratio"])
+
+
+# --- budgets
+
+
+async def held(
+    connection: asyncpg.Connection, platform: str, instance: str, account: str
+) -> tuple[datetime, float] | None:
+    """Until when the account, or the whole application, is to leave the platform alone; also in seconds."""
+    row = await connection.fetchrow(
+        """
+        SELECT held_until, extract(epoch FROM held_until - now())::float8 FROM platform_budgets
+        WHERE platform = $1 AND instance = $2 AND subject IN ('', $3) AND held_until > now()
+        ORDER BY held_until DESC LIMIT 1""",
+        platform,
+        instance,
+        account,
+    )
+    return None if row is None else (row[0], row[1])
+
+
+async def spent(
+    connection: asyncpg.Connection, platform: str, instance: str, subject: str, percent: int, seconds: float
+) -> None:
+    """Keep what was said of a budget; answers that were on their way meanwhile do not end a wait."""
+    await connection.execute(
+        """
+        INSERT INTO platform_budgets AS b (platform, instance, subject, percent, held_until)
+        VALUES ($1, $2, $3, $4, CASE WHEN $5::float8 > 0 THEN now() + make_interval(secs => $5) END)
+        ON CONFLICT (platform, instance, subject) DO UPDATE SET updated_at = now(),
+            percent = CASE WHEN b.held_until > now() THEN greatest(b.percent, excluded.percent)
+                ELSE excluded.percent END,
+            held_until = greatest(b.held_until, excluded.held_until)""",
+        platform,
+        instance,
+        subject,
+        percent,
+        seconds,
+    )
 
 
 SHOWN = """

@@ -130,6 +130,21 @@ oauth_clients = Table(
     info={"about": "registered by ourselves, where an instance lets anybody"},
 )
 
+platform_budgets = Table(
+    "platform_budgets",
+    metadata,
+    Column("platform", Text, nullable=False),
+    Column("instance", Text, nullable=False),
+    Column("subject", Text, nullable=False, comment="the account's id; empty for the whole application"),
+    Column("percent", Integer, nullable=False, comment="of it is used, as last said"),
+    Column("held_until", Timestamp, comment="nobody asks before that; NULL for no such wish"),
+    Column("updated_at", Timestamp, nullable=False, server_default=func.now()),
+    PrimaryKeyConstraint("platform", "instance", "subject"),
+    CheckConstraint("percent >= 0", name="percent"),
+    # So it has no policy: what one tenant uses up is gone for all who have connected the same account.
+    comment="No tenant's: the platform counts our one application, and an account however many tenants connected it",
+)
+
 vault_canaries = Table(
     "vault_canaries",
     metadata,

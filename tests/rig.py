@@ -19,6 +19,7 @@ from ops.runtime.http import Client
 from ops.sandbox.client import Client as Sandbox
 from ops.sandbox.server import Server
 from publish import keys
+from publish.budgets import Budgets
 from publish.connecting import Flows
 from publish.contract import Channel
 from publish.driver import Outside
@@ -166,7 +167,7 @@ async def rigged(database: str, connection: asyncpg.Connection) -> AsyncIterator
         await running.start_server(access_log=None)
         url = str(running.make_url("")).rstrip("/")
         await running.close()
-        outside = Outside(CHANNELS, variables(server, sandbox_url), client, url)
+        outside = Outside(CHANNELS, variables(server, sandbox_url), client, url, Budgets(pool))
         vault = Vault(LocalRing(KEYS))
         built = assembled(pool, vault, outside)
         app = web.Application()

@@ -114,6 +114,13 @@ async def _erased(connection: asyncpg.Connection, platform: str, id_: str, *, ac
     refusals = await connection.execute(
         "DELETE FROM webhook_refusals WHERE provider = $1 AND encode(body_head, 'escape') ~ $2", platform, named
     )
+    await connection.execute(
+        """
+        DELETE FROM platform_budgets WHERE platform = $1 AND (subject = $2 OR subject IN (
+            SELECT account_id FROM connections WHERE platform = $1 AND $2 = ANY(other_ids)))""",
+        platform,
+        id_,
+    )
     connections = await connection.execute(
         "DELETE FROM connections WHERE platform = $1 AND (account_id = $2 OR $2 = ANY(other_ids))", platform, id_
     )

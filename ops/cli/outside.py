@@ -12,6 +12,7 @@ from ops.runtime.http import Client
 from ops.runtime.settings import Configuration, ConfigurationError
 from publish import keeping
 from publish.applications import Applications
+from publish.budgets import Budgets
 from publish.connecting import Flows
 from publish.contract import VAULT_KEYS
 from publish.driver import Outside
@@ -84,4 +85,4 @@ async def built(configuration: Configuration, pool: Pool) -> AsyncIterator[Built
     addresses += [url for c in channels.values() for url in configuration.variables[c.base_url.name]]
     async with Client(frozenset(urlsplit(address).netloc for address in addresses)) as client:
         url = configuration.settings.landfall_public_url
-        yield assembled(pool, vault, Outside(channels, configuration.variables, client, url))
+        yield assembled(pool, vault, Outside(channels, configuration.variables, client, url, Budgets(pool)))

@@ -81,6 +81,9 @@ token_refreshes = Counter("landfall_token_refreshes_total", "Refreshes of tokens
 platform_seconds = Histogram(
     "landfall_platform_seconds", "One conversation with a platform", ["platform"], buckets=_SLOW
 )
+budget_used = Gauge(
+    "landfall_platform_budget_used_ratio", "The fullest budget that was lately heard of or is spent", ["platform"]
+)
 connections = Gauge("landfall_connections", "Connected accounts, by state", ["platform", "state"])
 connections_ending = Gauge(
     "landfall_connections_ending", "Active accounts whose access ends within so many days", ["platform", "days"]

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from publish.contract import Account, App, Channel, Plan, Problem, Renewed, Request, Steps, seconds, text, told
-from publish.meta import META_SECRET, authorize_url, checked, granted
+from publish.meta import META_SECRET, authorize_url, checked, granted, usage
 from schema.configuration import Variable
 
 VERSION = "/v25.0"
@@ -167,4 +167,5 @@ PLATFORM = Channel(
     revoke=revoke,
     plan=Plan(check=DAY),
     signs_requests_with=(META_SECRET,),
+    usage=usage,
 )

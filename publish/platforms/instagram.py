@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from publish.contract import Account, App, Channel, Plan, Problem, Renewed, Request, Steps, text, told
-from publish.meta import META_SECRET, authorize_url, checked, granted, long_lived, permissions
+from publish.meta import META_SECRET, authorize_url, checked, granted, long_lived, permissions, usage
 from schema.configuration import Variable
 
 BASIC = "instagram_business_basic"
@@ -95,4 +95,5 @@ PLATFORM = Channel(
     revoke=revoke,
     plan=Plan(share=50 / 60, youngest=DAY + 3600, check=DAY),
     signs_requests_with=(APP_SECRET, META_SECRET),  # which of the two is unconfirmed (meta.md 6)
+    usage=usage,
 )

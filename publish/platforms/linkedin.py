@@ -1,10 +1,26 @@
 """Connecting a member of LinkedIn: ``linkedin.md`` 1. Most applications get no refresh token: a person comes back."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from publish.contract import Account, App, Channel, Plan, Problem, Renewed, Request, Steps, seconds, text, told
+from publish.contract import (
+    Account,
+    App,
+    Channel,
+    Plan,
+    Problem,
+    Renewed,
+    Request,
+    Response,
+    Steps,
+    Usage,
+    asked_to_wait,
+    seconds,
+    text,
+    told,
+)
 from publish.oauth import answered, bearer, token_of
 from schema.configuration import Variable
 
@@ -78,6 +94,15 @@ def revoke(app: App, secrets: Mapping[str, str], *, last: bool) -> Steps[None]: 
     told((yield Request("POST", app.url("www", "/oauth/v2/revoke"), form=form)))
 
 
+def usage(response: Response, now: datetime) -> list[Usage]:
+    """No header is documented, and a 429 need not be the day's budget: it is asked again within the hour.
+
+    At the latest when the day's budgets are whole again, at midnight UTC (``linkedin.md`` 6).
+    """
+    midnight = datetime.combine(now.astimezone(UTC).date() + timedelta(days=1), time(), UTC)
+    return asked_to_wait(response, now, otherwise=min(3600.0, (midnight - now).total_seconds()))
+
+
 PLATFORM = Channel(
     title="LinkedIn",
     client_id=Variable("LINKEDIN_CLIENT_ID", "Developer portal: your app, Auth, Client ID"),
@@ -93,4 +118,5 @@ PLATFORM = Channel(
     revoke=revoke,
     refreshes_with="refresh_token",
     plan=Plan(share=0.8, check=DAY),
+    usage=usage,
 )

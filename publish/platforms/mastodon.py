@@ -1,10 +1,26 @@
 """Connecting an account on a Mastodon instance, where we register ourselves: ``mastodon.md`` 1 to 3."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from urllib.parse import urlencode
 
-from publish.contract import Account, App, Channel, Plan, Problem, Renewed, Request, Steps, expected, text, told
-from publish.oauth import answered, bearer, token_of
+from publish.contract import (
+    Account,
+    App,
+    Channel,
+    Plan,
+    Problem,
+    Renewed,
+    Request,
+    Response,
+    Steps,
+    Usage,
+    asked_to_wait,
+    expected,
+    text,
+    told,
+)
+from publish.oauth import answered, bearer, counted, token_of
 from schema.configuration import Variable
 
 SCOPES = ("read:accounts", "read:statuses", "write:statuses", "write:media")
@@ -70,10 +86,19 @@ def check(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
 
 
 def revoke(app: App, secrets: Mapping[str, str], *, last: bool) -> Steps[None]:  # noqa: ARG001
-    client = {"client_id": app.client_id, "client_secret": app.client_secret}
-    told(
-        (yield Request("POST", app.url("instance", "/oauth/revoke"), form=client | {"token": secrets["access_token"]}))
-    )
+    form = {"client_id": app.client_id, "client_secret": app.client_secret, "token": secrets["access_token"]}
+    told((yield Request("POST", app.url("instance", "/oauth/revoke"), form=form)))
+
+
+def usage(response: Response, now: datetime) -> list[Usage]:
+    """The nearest of several limits; its reset is a date as ISO 8601 has it, and no number (``mastodon.md`` 6)."""
+    try:
+        reset = datetime.fromisoformat(response.headers.get("x-ratelimit-reset", ""))
+    except ValueError:
+        reset = None
+    if reset is not None and reset.tzinfo is None:
+        reset = reset.replace(tzinfo=UTC)
+    return [*asked_to_wait(response, now), *counted(response, "x-ratelimit", reset, now)]
 
 
 PLATFORM = Channel(
@@ -93,4 +118,5 @@ PLATFORM = Channel(
     recognised=recognised,
     plan=Plan(check=DAY),
     pkce=True,
+    usage=usage,
 )

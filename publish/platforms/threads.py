@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from publish.contract import Account, App, Channel, Plan, Renewed, Request, Steps, text
-from publish.meta import META_SECRET, authorize_url, checked, granted, long_lived
+from publish.meta import META_SECRET, authorize_url, checked, granted, long_lived, usage
 from schema.configuration import Variable
 
 SCOPES = ("threads_basic", "threads_content_publish", "threads_read_replies", "threads_manage_replies")
@@ -68,4 +68,5 @@ PLATFORM = Channel(
     check=check,
     plan=Plan(share=50 / 60, youngest=DAY + 3600, check=DAY),
     signs_requests_with=(APP_SECRET, META_SECRET),  # which of the two is unconfirmed (meta.md 6)
+    usage=usage,
 )

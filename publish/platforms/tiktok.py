@@ -1,10 +1,26 @@
 """Connecting an account of TikTok: ``tiktok.md`` 3."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from publish.contract import Account, App, Channel, Plan, Problem, Renewed, Request, Steps, seconds, text, told
+from publish.contract import (
+    Account,
+    App,
+    Channel,
+    Plan,
+    Problem,
+    Renewed,
+    Request,
+    Response,
+    Steps,
+    Usage,
+    asked_to_wait,
+    seconds,
+    text,
+    told,
+)
 from publish.oauth import answered, bearer, token_of
 from schema.configuration import Variable
 
@@ -66,13 +82,13 @@ def refresh(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
 
 
 def revoke(app: App, secrets: Mapping[str, str], *, last: bool) -> Steps[None]:  # noqa: ARG001
-    told(
-        (
-            yield Request(
-                "POST", app.url("api", "/v2/oauth/revoke/"), form=_client(app) | {"token": secrets["access_token"]}
-            )
-        )
-    )
+    form = _client(app) | {"token": secrets["access_token"]}
+    told((yield Request("POST", app.url("api", "/v2/oauth/revoke/"), form=form)))
+
+
+def usage(response: Response, now: datetime) -> list[Usage]:
+    """No header is documented; what is counted is the last minute (``tiktok.md`` 9)."""
+    return asked_to_wait(response, now, otherwise=60.0)
 
 
 PLATFORM = Channel(
@@ -90,4 +106,5 @@ PLATFORM = Channel(
     refreshes_with="refresh_token",
     plan=Plan(),
     removed_by="authorization.removed",
+    usage=usage,
 )

@@ -1,14 +1,37 @@
 """Connecting an account of X: ``x.md`` 1. Its codes live 30 s, so the exchange happens inside the callback."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from publish.contract import Account, App, Channel, Plan, Problem, Renewed, Request, Steps, seconds, text, told
-from publish.oauth import answered, basic, bearer, token_of
+from publish.contract import (
+    Account,
+    App,
+    Channel,
+    Plan,
+    Problem,
+    Renewed,
+    Request,
+    Response,
+    Steps,
+    Usage,
+    asked_to_wait,
+    number,
+    seconds,
+    text,
+    told,
+)
+from publish.oauth import answered, basic, bearer, counted, token_of
 from schema.configuration import Variable
 
 SCOPES = ("tweet.read", "tweet.write", "users.read", "media.write", "offline.access")
+
+LAST = 2**33
+"""Epoch seconds beyond this century's are no time of a reset."""
+
+CAPPED_SECONDS = 3600.0
+"""A monthly cap, or credit that has run out: no reset is named, and somebody may raise the one or buy the other."""
 
 
 def authorize(app: App, scopes: Sequence[str], state: str, challenge: str) -> str:
@@ -76,6 +99,19 @@ def revoke(app: App, secrets: Mapping[str, str], *, last: bool) -> Steps[None]: 
             told((yield Request("POST", app.url("api", "/2/oauth2/revoke"), form=form, headers=headers)))
 
 
+def usage(response: Response, now: datetime) -> list[Usage]:
+    """What the headers count is the account's; a cap or missing credit is the whole application's (``x.md`` 6, 7)."""
+    found = asked_to_wait(response, now)
+    epoch = number(response.headers.get("x-rate-limit-reset"))
+    reset = datetime.fromtimestamp(epoch, UTC) if epoch is not None and epoch < LAST else None
+    found += counted(response, "x-rate-limit", reset, now)
+    said = response.content.get("type") if isinstance(response.content, dict) else None
+    capped = response.status == 429 and isinstance(said, str) and said.endswith("/usage-capped")
+    if capped or response.status == 402:
+        found.append(Usage(100, CAPPED_SECONDS, whole_app=True))
+    return found
+
+
 PLATFORM = Channel(
     title="X",
     client_id=Variable("X_CLIENT_ID", "Developer console: your app, Keys and tokens, OAuth 2.0 Client ID"),
@@ -92,4 +128,5 @@ PLATFORM = Channel(
     refreshes_with="refresh_token",
     plan=Plan(),
     pkce=True,
+    usage=usage,
 )

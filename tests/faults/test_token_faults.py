@@ -24,6 +24,7 @@ from ops.cli.outside import assembled
 from ops.runtime.db import open_pool
 from ops.runtime.http import Client
 from publish import keeping
+from publish.budgets import Budgets
 from publish.driver import Outside
 from publish.vault import LocalRing, Vault
 
@@ -38,7 +39,7 @@ async def main():
         if wish["what"] == "rotate":
             return await keeping.rotate(pool, vault, lambda _: None)
         variables = {name: tuple(values) for name, values in wish["variables"].items()}
-        outside = Outside(wiring.channels(), variables, client, wish["public_url"])
+        outside = Outside(wiring.channels(), variables, client, wish["public_url"], Budgets(pool))
         return await assembled(pool, vault, outside).refresher.refresh(wish["connection"])
 
 print(asyncio.run(main()))

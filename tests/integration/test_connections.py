@@ -2,7 +2,9 @@
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,10 +13,12 @@ import asyncpg
 import pytest
 
 from ops.cli.outside import assembled
+from ops.runtime import http
+from ops.runtime.http import Client
 from ops.sandbox.client import Refused
 from publish import keys
-from publish.contract import Problem
-from publish.driver import FAILURES, OPEN_SECONDS, Outside
+from publish.contract import Problem, Request, Steps
+from publish.driver import FAILURES, OPEN_SECONDS, Breaker
 from publish.vault import LocalRing, Vault
 from schema.people import DEFAULT_TENANT
 from tests.rig import CHANNELS, KEYS, LONG, PLATFORMS, ROTATING, TESTS, UNTICKED, Rig, rigged
@@ -138,7 +142,7 @@ async def test_wrong_wishes_are_refused_before_any_browser_sees_them(rig: Rig) -
 
 
 async def test_platform_that_is_not_configured_says_which_variables_are_missing(rig: Rig) -> None:
-    bare = assembled(rig.pool, Vault(LocalRing(KEYS)), Outside(CHANNELS, {}, rig.outside.client, rig.url))
+    bare = assembled(rig.pool, Vault(LocalRing(KEYS)), replace(rig.outside, variables={}))
     with pytest.raises(Problem, match="X_CLIENT_ID and X_CLIENT_SECRET is not set"):
         await bare.flows.start("x", "", DEFAULT_TENANT, TESTS, "/")
 
@@ -199,8 +203,9 @@ async def test_revoked_account_needs_a_person_at_once_and_is_said_to_once(rig: R
     [
         {"status": 500},
         {"status": 503, "spoil": "html"},
-        {"status": 429, "body": {"error": "rate"}},
         {"drop": True},
+        {"truncate": 10},
+        {"status": 200, "headers": {"Content-Type": "image/png"}, "body": "no object"},
         {"status": 200, "body": {"surprise": True}},
     ],
 )
@@ -236,11 +241,75 @@ async def test_platform_that_only_fails_is_given_a_rest_and_the_others_are_not(r
     calls = await rig.sandbox.ledger("call", platform="tiktok")
     assert sum(call["fault"] is not None for call in calls) == FAILURES
     assert await rig.refresher.refresh(x) == "refreshed"
-    rig.outside.breakers["tiktok"].closed_at -= OPEN_SECONDS
+    rig.outside.breakers["tiktok", ""].failed_at -= OPEN_SECONDS
     async with rig.http.delete(f"{rig.sandbox.url}/_sandbox/faults"):
         pass
     await rig.due()
     assert await rig.refresher.refresh(tiktok) == "refreshed"
+
+
+@pytest.mark.parametrize(
+    ("bound", "value", "fault"),
+    [("TOTAL_SECONDS", 0.3, {"spoil": "hang"}), ("ANSWER_BYTES", 1000, {"status": 200, "body": "x" * 1001})],
+)
+async def test_answer_that_does_not_end_is_given_up_and_disconnects_nobody(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, bound: str, value: float, fault: dict[str, Any]
+) -> None:
+    [id_] = await rig.connect("tiktok")
+    await rig.sandbox.wish("faults", platform="tiktok", times=0, **fault)
+    await rig.due()
+    monkeypatch.setattr(http, bound, value)
+    async with Client(frozenset({rig.sandbox.url.removeprefix("http://")})) as client:
+        refresher = assembled(rig.pool, Vault(LocalRing(KEYS)), replace(rig.outside, client=client)).refresher
+        assert await refresher.refresh(id_) == "failed"
+    found = await rig.shown(id_)
+    assert (found["state"], found["refresh_failures"]) == ("active", 1)
+
+
+async def test_one_dead_instance_rests_and_the_others_do_not_notice(rig: Rig) -> None:
+    def asked(status: int) -> Steps[int]:
+        return (yield Request("GET", f"{rig.sandbox.url}/mastodon/api/{status}")).status
+
+    await rig.sandbox.wish("faults", platform="mastodon", endpoint="GET /api/503", times=0, status=503)
+    for _ in range(FAILURES):
+        assert await rig.outside.run(asked(503), platform="mastodon", instance="dead.example") == 503
+    with pytest.raises(Problem, match="given a rest"):
+        await rig.outside.run(asked(404), platform="mastodon", instance="dead.example")
+    for _ in range(2 * FAILURES):  # a refusal is no trouble
+        assert await rig.outside.run(asked(404), platform="mastodon", instance="alive.example") == 404
+
+
+async def test_when_the_rest_is_over_one_tries_for_all(rig: Rig) -> None:
+    url = f"{rig.sandbox.url}/tiktok/v2/trial"
+
+    def asked() -> Steps[int]:
+        return (yield Request("POST", url)).status
+
+    async def tried() -> Any:
+        try:
+            return await rig.outside.run(asked(), platform="tiktok", instance="")
+        except Problem as problem:
+            return problem.code
+
+    breaker = rig.outside.breakers.setdefault(("tiktok", ""), Breaker(FAILURES, time.monotonic()))
+    assert await tried() == "breaker"
+    # The one who tries is stopped: the next may.
+    breaker.failed_at -= OPEN_SECONDS
+    await rig.sandbox.wish("faults", platform="tiktok", times=2, delay_seconds=0.5, status=503)
+    stopped = asyncio.create_task(tried())
+    await asyncio.sleep(0.1)
+    assert await tried() == "breaker", "somebody is at it"
+    stopped.cancel()
+    await asyncio.wait([stopped])
+    outcomes = await asyncio.gather(*(tried() for _ in range(5)))
+    assert sorted(map(str, outcomes)) == ["503", *["breaker"] * 4]
+    assert await tried() == "breaker", "it failed, so the rest begins anew"
+    breaker.failed_at -= OPEN_SECONDS
+    await rig.sandbox.wish("faults", platform="tiktok", delay_seconds=0.5, effect=True)
+    outcomes = await asyncio.gather(*(tried() for _ in range(5)))
+    assert sorted(map(str, outcomes)) == ["404", *["breaker"] * 4]
+    assert await asyncio.gather(*(tried() for _ in range(5))) == [404] * 5
+    assert len(await rig.sandbox.ledger("call", platform="tiktok")) == 8
 
 
 async def test_removal_in_the_log_ends_the_grant_and_not_a_newer_one(rig: Rig) -> None:

@@ -10,6 +10,7 @@ import aiohttp
 import asyncpg
 import pytest
 
+from publish.contract import Usage
 from tests.rig import rigged
 from tests.support import ENVIRONMENT, Service, append_event, comment, drained, eventually, instagram, sign_meta
 
@@ -117,6 +118,7 @@ async def test_wish_that_came_by_way_of_meta_is_carried_out_and_can_be_looked_up
         [id_] = await rig.connect("instagram")
         account = (await rig.shown(id_))["account_id"]
         await append_event(connection, account, "e1", payload={"id": "c1", "text": "x", "media": {"id": "m1"}})
+        await rig.outside.budgets.note("instagram", "", account, [Usage(96)])
         address = f"{rig.url}/api/auth/instagram/deletion"
         await rig.sandbox.wish("webhooks", platform="instagram", stream="deletion", url=address)
         await rig.sandbox.wish("act", platform="instagram", what="erase", account="shop")

@@ -10,10 +10,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from ops.cli.outside import assembled
 from ops.runtime.db import Pool, open_pool
 from publish import keeping, store
 from publish.contract import Account
-from publish.refreshing import Refresher
 from publish.vault import LocalRing, Vault, VaultError
 from schema.metadata import APP_ROLE
 from schema.people import DEFAULT_TENANT
@@ -197,7 +197,7 @@ async def test_key_service_that_is_away_costs_no_account_its_token(
     async with rigged(database, connection) as rig:
         ring = moving()
         [id_] = await rig.connect("x")
-        refresher = Refresher(rig.pool, Vault(ring), rig.outside)
+        refresher = assembled(rig.pool, Vault(ring), rig.outside).refresher
         await rig.due()
         ring.away = True
         assert await refresher.refresh(id_) == "failed"

@@ -286,7 +286,7 @@ class Facebook(GramApi):
     def me(self, call: Call) -> Answer:
         token = self.authorised(call)
         if token.account in self.pages:
-            return Answer(content=self.pick(self._page_node(self.pages[token.account], token), self.fields(call)))
+            return self.answer(token, self.pick(self._page_node(self.pages[token.account], token), self.fields(call)))
         values = {"id": self.users[token.account], "name": token.account.title()}
         return self.answer(token, self.pick(Node("User", values, ("id", "name")), self.fields(call)))
 
