@@ -133,6 +133,8 @@ class Client:
             raise
         except aiohttp.ClientConnectorError as error:
             raise Unreachable(host, _why(error), sent=False) from None
+        except aiohttp.InvalidURL:
+            raise Unreachable(host, "it is no address", sent=False) from None
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise Unreachable(host, type(error).__name__, sent=True) from None
 

@@ -193,15 +193,15 @@ async def test_longer_wish_stands_whatever_comes_in_meanwhile_and_no_wish_is_lon
     budgets = rig.outside.budgets
     usage = CHANNELS["facebook"].usage
     now = datetime.now(UTC)
+    few = {"x-business-use-case-usage": '{"1": [{"call_count": 3}]}'}
     for wish, seconds in (("600", 600), ("30", 600), ("9" * 30, 86_400), ("1", 86_400)):
         await budgets.note("facebook", "", "1", usage(Response(429, {}, {"retry-after": wish}), now))
         with pytest.raises(Problem) as held:
             await budgets.insist("Facebook Pages", "facebook", "", "1")
         assert held.value.after_seconds == pytest.approx(seconds, abs=5)
-    await budgets.note("facebook", "", "1", usage(Response(200, {}, {"x-business-use-case-usage": "{}"}), now))
+    await budgets.note("facebook", "", "1", usage(Response(200, {}, few), now))
     assert await rig.connection.fetchval("SELECT percent FROM platform_budgets") == 100
     await pass_by(rig)
-    few = {"x-business-use-case-usage": '{"1": [{"call_count": 3}]}'}
     await budgets.note("facebook", "", "1", usage(Response(200, {}, few), now))
     await budgets.insist("Facebook Pages", "facebook", "", "1")
     assert await rig.connection.fetchval("SELECT percent FROM platform_budgets") == 3

@@ -263,6 +263,7 @@ async def test_g8_no_way_of_writing_an_inner_address_leads_there(rig: Rig, host:
         began = time.monotonic()
         with pytest.raises(Unreachable) as refused:
             await client.ask("GET", f"http://{host}:{port}/flaky", repeatable=False)
+    assert not refused.value.sent
     assert time.monotonic() - began < 1, "refused before anything was sent, and not by a time-out"
     assert rig.calls == 0
     assert "password" not in str(refused.value)
