@@ -93,7 +93,9 @@ class Flows:
         if reconnecting is not None:
             instance = await self._instance_of(platform, tenant, reconnecting)
         instance = self._instance(channel, instance)
-        await self._applications.made(platform, instance, tenant)  # says now what the browser could only show
+        # Said now, not when somebody has been at the platform for nothing.
+        await self._outside.budgets.insist(instance or channel.title, platform, instance, "")
+        await self._applications.made(platform, instance, tenant)
         state, verifier, ticket = (secrets.token_urlsafe(32) for _ in range(3))
         digest = _digest(state)
         sealed = self._vault.seal(f"{state} {verifier}", _place(tenant, digest, "verifier"))

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -44,11 +45,14 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Refused(Exception):  # noqa: N818  an answer
-    def __init__(self, status: int, error: str, message: str, remedy: str, *, retry: bool = False) -> None:
+    def __init__(
+        self, status: int, error: str, message: str, remedy: str, *, retry: bool = False, after_seconds: float = 0
+    ) -> None:
         super().__init__(message)
         self.answer = web.Response(
             status=status,
             content_type="application/json",
+            headers={hdrs.RETRY_AFTER: str(ceil(after_seconds))} if after_seconds else None,
             body=json.dumps({"error": error, "message": message, "retry": retry, "remedy": remedy}).encode(),
         )
 
@@ -431,7 +435,10 @@ def _answered(handler: Handler) -> Handler:
         except Problem as problem:
             remedy = REMEDY.get(problem.kind, problem.says)
             retry = problem.kind == "transient"
-            return Refused(STATUS[problem.kind], problem.kind, problem.says, remedy, retry=retry).answer
+            after = problem.after_seconds
+            return Refused(
+                STATUS[problem.kind], problem.kind, problem.says, remedy, retry=retry, after_seconds=after
+            ).answer
         except Exception as error:  # a surprise says so, in the same shape
             log.exception("request.failed", path=request.path, error=describe(error))
             message = "Something failed here; what was asked may or may not have been done."
