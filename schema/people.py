@@ -7,6 +7,7 @@ serves them all. An install with one tenant never notices: its only one is made 
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
     Uuid,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, INET, JSONB
 
@@ -126,8 +128,25 @@ deletion_requests = Table(
     metadata,
     Column("code", Text, primary_key=True, comment="what the platform was told, and its person can look up"),
     Column("platform", Text, nullable=False),
-    Column("user_id", Text, comment="NULL once it is done: nothing of the person is left"),
+    Column("user_id", Text, comment="NULL once no platform can bring the person back: then this too is forgotten"),
     Column("requested_at", Timestamp, nullable=False, server_default=func.now()),
-    Column("done_at", Timestamp),
-    CheckConstraint("(user_id IS NULL) = (done_at IS NOT NULL)", name="done"),
+    Column("done_at", Timestamp, comment="when it was carried out for the first time"),
+    Column("accounts", ARRAY(Text), comment="that go with all they received; NULL where nobody has looked for any yet"),
+    Column(
+        "names",
+        ARRAY(Text),
+        nullable=False,
+        server_default=text("'{}'"),
+        comment="what else leads to the person: usernames, and the ids of comments",
+    ),
+    Column(
+        "rebuild_due",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="the log has forgotten, the tables have not",
+    ),
+    Column("repeat_until", Timestamp, comment="carried out again until then, as platforms repeat deliveries"),
+    CheckConstraint("(done_at IS NULL) = (repeat_until IS NULL)", name="done"),
+    CheckConstraint("user_id IS NOT NULL OR (done_at IS NOT NULL AND names = '{}')", name="forgotten"),
 )

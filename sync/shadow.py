@@ -66,6 +66,13 @@ class Difference:
         return self.missing + self.extra + self.different
 
 
+async def discard(connection: asyncpg.Connection) -> None:
+    """Take away what an interrupted rebuild left; none begins before the transaction ends. Raises BusyError."""
+    if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", _LOCK):
+        raise BusyError
+    await connection.execute(f"DROP SCHEMA IF EXISTS {KEPT} CASCADE")
+
+
 class Shadow:
     """A fold of the log under way, for ``platforms`` only."""
 

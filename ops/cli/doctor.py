@@ -28,6 +28,8 @@ SKEW_WARN_SECONDS, SKEW_FAULT_SECONDS = 2.0, 60.0
 OVERDUE_SECONDS = 60.0
 OUTDATED_SECONDS = 10
 OLDEST_POSTGRES = 150000
+FORGOTTEN_HOURS = 24
+"""After the time in which a platform may bring an erased person back, whose id is forgotten then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,7 @@ async def _schema(connection: asyncpg.Connection) -> list[Finding]:
     else:
         findings.append(Finding("ok", "backlog", f"{found.waiting} events wait"))
     findings += await _tables(connection)
+    findings += await _erasures(connection)
     for state, count in found.unsettled.items():
         if count:
             remedy = f"`landfall events list --state {state}`, mend the cause, `landfall events retry --state {state}`"
@@ -188,6 +191,23 @@ async def _tables(connection: asyncpg.Connection) -> list[Finding]:
     return findings
 
 
+async def _erasures(connection: asyncpg.Connection) -> list[Finding]:
+    """People who asked to be erased and still are here, or whose ids are."""
+    asked, overdue = await connection.fetchrow(
+        """
+        SELECT count(*) FILTER (WHERE done_at IS NULL OR rebuild_due),
+            count(*) FILTER (WHERE user_id IS NOT NULL AND repeat_until < now() - make_interval(hours => $1))
+        FROM deletion_requests""",
+        FORGOTTEN_HOURS,
+    )
+    said = {
+        "asked to be erased": asked,
+        "were erased, and are not forgotten: what came again may still be here": overdue,
+    }
+    remedy = "run `landfall erase --requested`, and then daily"
+    return [Finding("warning", "erasure", f"{n} people {what}", remedy) for what, n in said.items() if n]
+
+
 async def _connections(configuration: Configuration) -> list[Finding]:
     """Can accounts be connected, and which of them wait for somebody."""
     if not wiring.has_vault(configuration):
@@ -201,7 +221,6 @@ async def _connections(configuration: Configuration) -> list[Finding]:
             await keeping.check(pool, vault)
             counted = await keeping.count(pool)
             async with publishing.acting(pool, publishing.EVERYBODY) as connection:
-                asked = await connection.fetchval("SELECT count(*) FROM deletion_requests WHERE done_at IS NULL")
                 waiting = await connection.fetch(
                     "SELECT platform, count(*) AS n FROM connections WHERE state = 'needs_reconnect' GROUP BY 1"
                 )
@@ -219,9 +238,6 @@ async def _connections(configuration: Configuration) -> list[Finding]:
     if url.startswith("http://") and urlsplit(url).hostname not in ("127.0.0.1", "localhost"):
         message = f"LANDFALL_PUBLIC_URL is {url}: cookies and codes travel in the clear"
         findings.append(Finding("fault", "public address", message, "put https in front, and say so in the setting"))
-    if asked:
-        message = f"{asked} people asked to be erased"
-        findings.append(Finding("warning", "erasure", message, "run `landfall erase --requested`"))
     for row in waiting:
         message = f"{row['n']} accounts of {row['platform']} wait for somebody to connect them again"
         findings.append(Finding("warning", "connections", message, "GET /api/connections has the reason of each"))

@@ -251,7 +251,9 @@ def sandbox(
 
 @main.command()
 @click.argument("platform", required=False)
-@click.option("--requested", is_flag=True, help="Carry out what people asked for by way of Meta.")
+@click.option(
+    "--requested", is_flag=True, help="Carry out what was asked for, and take out again what came back; daily."
+)
 @click.option("--person", help="The platform's id of somebody who wrote, liked or was named.")
 @click.option("--account", help="The platform's id of an account whose events were received.")
 @click.option("--yes", is_flag=True, help="Do not ask.")

@@ -149,9 +149,9 @@ async def test_wrong_wishes_are_refused_before_any_browser_sees_them(rig: Rig) -
     ],
 )
 async def test_instance_that_is_nowhere_or_inside_is_not_asked_and_said_so(rig: Rig, instance: str, said: str) -> None:
-    flows = Flows(rig.pool, Vault(LocalRing(KEYS)), replace(rig.outside, variables={}))
+    flows = assembled(rig.pool, Vault(LocalRing(KEYS)), replace(rig.outside, variables={})).flows
     with pytest.raises(Problem, match=said) as refused:
-        await flows.start("mastodon", instance, DEFAULT_TENANT, "tests", "/")
+        await flows.start("mastodon", instance, DEFAULT_TENANT, TESTS, "/")
     assert (refused.value.kind, refused.value.code) == ("transient", "unreachable")
     assert await rig.raw("SELECT 1 FROM oauth_states") == []
 

@@ -9,19 +9,26 @@ from typing import Any
 import aiohttp
 import asyncpg
 import pytest
+import uuid_utils
 
+from ops.cli import wiring
+from publish import keys
 from publish.contract import Usage
+from schema.people import DEFAULT_TENANT
+from sync.shadow import KEPT, Shadow
 from tests.rig import rigged
 from tests.support import ENVIRONMENT, Service, append_event, comment, drained, eventually, instagram, sign_meta
 
 ACCOUNT, OTHER = "17841400000000001", "17841400000000002"
 PERSON, NEIGHBOUR = "5200000007", "52000000071"
+KEPT_WISH = {"deletion_requests": 1}
+"""Where an id still is until no platform can bring it back."""
 
 
-async def command(database: str, *arguments: str) -> tuple[int, str]:
+async def command(database: str, *arguments: str, **environment: str) -> tuple[int, str]:
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "ops.cli.main", *arguments, cwd="/",
-        env={"PATH": os.environ["PATH"], "DATABASE_URL": database} | ENVIRONMENT,
+        env={"PATH": os.environ["PATH"], "DATABASE_URL": database} | ENVIRONMENT | environment,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     output, _ = await child.communicate()
@@ -41,7 +48,7 @@ async def everywhere(connection: asyncpg.Connection, text: str) -> dict[str, int
         await connection.execute("SET LOCAL bytea_output = 'escape'")
         for row in tables:
             query = f"SELECT count(*) FROM {row['relname']} t WHERE t::text ~ $1"
-            if count := await connection.fetchval(query, f"(^|[^0-9]){text}([^0-9]|$)"):
+            if count := await connection.fetchval(query, f"{text}([^0-9]|$)"):
                 found[row["relname"]] = count
     return found
 
@@ -50,13 +57,16 @@ def said(number: int, person: str, account: str = ACCOUNT) -> dict[str, Any]:
     return comment(number, account=account, text=f"n{number}", **{"from": {"id": person, "username": f"u{person}"}})
 
 
+BODIES = [
+    instagram(said(1, PERSON), said(2, NEIGHBOUR)),
+    instagram(said(3, NEIGHBOUR)),
+    instagram(said(4, NEIGHBOUR, OTHER)),
+]
+
+
 @pytest.fixture
 async def filled(service: Service, connection: asyncpg.Connection) -> asyncpg.Connection:
-    bodies = [
-        instagram(said(1, PERSON), said(2, NEIGHBOUR)),
-        instagram(said(3, NEIGHBOUR)),
-        instagram(said(4, NEIGHBOUR, OTHER)),
-    ]
+    bodies = BODIES
     forged = {"X-Hub-Signature-256": "sha256=" + "0" * 64}
     async with aiohttp.ClientSession() as http:
         for body, headers in [*((body, sign_meta(body)) for body in (*bodies, bodies[0])), (bodies[0], forged)]:
@@ -74,14 +84,14 @@ async def test_person_is_gone_from_everything_and_a_neighbour_of_almost_the_same
     code, text = await command(database, "erase", "instagram", "--person", PERSON, "--yes")
     assert code == 0, text
     assert "1 events, the bytes of 2 deliveries" in text
-    assert await everywhere(filled, PERSON) == {}
+    assert await everywhere(filled, PERSON) == KEPT_WISH
     after = await everywhere(filled, NEIGHBOUR)
     assert after["ig_comments"] == before["ig_comments"]
     assert after["webhook_event_log"] == before["webhook_event_log"]
     for again in ("rebuild", "verify"):
         code, text = await command(database, again)
         assert code == 0, text
-    assert await everywhere(filled, PERSON) == {}
+    assert await everywhere(filled, PERSON) == KEPT_WISH
     code, text = await command(database, "erase", "instagram", "--person", PERSON, "--yes")
     assert (code, text.startswith("0 events, the bytes of 0 deliveries")) == (0, True)
     async with filled.transaction():
@@ -94,8 +104,128 @@ async def test_person_is_gone_from_everything_and_a_neighbour_of_almost_the_same
 async def test_account_is_gone_with_all_that_was_said_there(filled: asyncpg.Connection, database: str) -> None:
     code, text = await command(database, "erase", "instagram", "--account", ACCOUNT, "--yes")
     assert code == 0, text
-    assert await everywhere(filled, ACCOUNT) == {}
+    assert await everywhere(filled, ACCOUNT) == KEPT_WISH
     assert [row["account_id"] for row in await filled.fetch("SELECT account_id FROM ig_comments")] == [OTHER]
+
+
+async def delivered(service: Service, connection: asyncpg.Connection, *bodies: bytes) -> None:
+    for body in bodies:
+        assert (await service.send("instagram", body))[0] == 200
+    await drained(connection)
+
+
+async def test_what_a_platform_brings_back_is_taken_out_again_and_the_id_is_forgotten_in_time(
+    filled: asyncpg.Connection, service: Service, database: str
+) -> None:
+    await command(database, "erase", "instagram", "--person", PERSON, "--yes")
+    await delivered(service, filled, BODIES[0])
+    assert {"webhook_event_log", "webhook_deliveries", "ig_comments"} <= set(await everywhere(filled, PERSON))
+    code, text = await command(database, "erase", "--requested")
+    assert (code, text.splitlines()[-1]) == (0, "0 requests carried out, 1 looked at again, 0 of them for good")
+    assert "1 events, the bytes of 1 deliveries" in text
+    assert await everywhere(filled, PERSON) == KEPT_WISH
+    assert (await command(database, "rebuild"))[0] == 0
+    assert await everywhere(filled, PERSON) == KEPT_WISH
+    code, text = await command(database, "erase", "--requested")
+    assert text == "0 requests carried out, 1 looked at again, 0 of them for good\n", (
+        "no rebuild, no audit: nothing came"
+    )
+    await delivered(service, filled, BODIES[0])
+    await filled.execute("UPDATE deletion_requests SET repeat_until = now() - interval '25 hours'")
+    _, text = await command(database, "doctor")
+    assert "1 people were erased, and are not forgotten" in text
+    code, text = await command(database, "erase", "--requested")
+    assert (code, text.splitlines()[-1]) == (0, "0 requests carried out, 1 looked at again, 1 of them for good")
+    assert await everywhere(filled, PERSON) == {}
+    assert await everywhere(filled, f"u{PERSON}") == {}
+    assert (await command(database, "verify"))[0] == 0
+    assert (await command(database, "erase", "--requested"))[1].startswith("0 requests carried out, 0 looked at again")
+    assert "erased" not in (await command(database, "doctor"))[1]
+    async with filled.transaction():
+        await filled.execute("SELECT set_config('landfall.tenant', '*', true)")
+        rows = await filled.fetch("SELECT detail FROM audit_log WHERE action = 'person.erased' ORDER BY id")
+    assert [json.loads(row["detail"])["events"] for row in rows] == [1, 1, 1]
+
+
+async def test_id_is_found_behind_whatever_stands_for_a_character(
+    service: Service, connection: asyncpg.Connection, database: str
+) -> None:
+    texts = {5: f"é{PERSON}", 6: f"see\n{PERSON}", 7: json.dumps({"deep": json.dumps({"to": f"\n{PERSON}"})})}
+    entries = {number: comment(number, text=text) for number, text in texts.items()}
+    raw = [json.dumps({"object": "instagram", "entry": [e]}, ensure_ascii=False).encode() for e in entries.values()]
+    escaped = instagram(*entries.values())
+    spelled = instagram(comment(8, text="x")).replace(b'"x"', b'"\\u0035200000007"')
+    neighbours = instagram(comment(9, text=f"é1{PERSON}"), comment(10, text=f"{PERSON}1"))
+    await delivered(service, connection, *raw, escaped, spelled, neighbours)
+    code, text = await command(database, "erase", "instagram", "--person", PERSON, "--yes")
+    assert (code, "4 events, the bytes of 5 deliveries" in text) == (0, True), text
+    assert await everywhere(connection, PERSON) == await everywhere(connection, f"1{PERSON}") | KEPT_WISH
+    texts_left = {row["text"] for row in await connection.fetch("SELECT text FROM ig_comments")}
+    assert texts_left == {f"é1{PERSON}", f"{PERSON}1"}
+    assert await connection.fetchval("SELECT count(*) FROM webhook_deliveries WHERE body = ''") == 5
+
+
+async def test_username_and_comments_lead_to_the_person_also_when_only_they_come_again(
+    service: Service, connection: asyncpg.Connection, database: str
+) -> None:
+    by_name = instagram(comment(11, text="no id", **{"from": {"username": f"u{PERSON}"}}))
+    mentioned = instagram(comment(12, text=f"hello @U{PERSON}."))
+    named_by_comment = instagram(
+        {
+            "id": ACCOUNT,
+            "time": 1_760_000_001,
+            "changes": [{"field": "mentions", "value": {"media_id": "17901", "comment_id": "178500000001"}}],
+        }
+    )
+    others = instagram(
+        comment(13, text=f"u{PERSON} without a sign, and @u{PERSON}.x"),
+        comment(14, text="an answer", parent_id="178500000001"),
+    )
+    await delivered(service, connection, BODIES[0], by_name, mentioned, named_by_comment, others)
+    comments = await connection.fetch("SELECT external_id FROM ig_comments ORDER BY external_id")
+    assert len(comments) == 6
+    code, text = await command(database, "erase", "instagram", "--person", PERSON, "--yes")
+    assert (code, "4 events, the bytes of 4 deliveries" in text) == (0, True), text
+    await delivered(service, connection, by_name, mentioned, named_by_comment)
+    code, text = await command(database, "erase", "--requested")
+    assert (code, "3 events, the bytes of 3 deliveries" in text) == (0, True), text
+    left = [row["external_id"] for row in await connection.fetch("SELECT external_id FROM ig_comments ORDER BY 1")]
+    assert left == [f"1785{number:08d}" for number in (2, 13, 14)]
+    lookups = [row["object_id"] for row in await connection.fetch("SELECT object_id FROM lookups")]
+    assert "178500000001" not in lookups, "nothing would read the comment again"
+
+
+async def test_what_an_interrupted_rebuild_left_brings_nobody_back(filled: asyncpg.Connection, database: str) -> None:
+    interrupted = await asyncpg.connect(database)
+    left = Shadow(interrupted, wiring.projections(), ["instagram"], KEPT)
+    await left.open()
+    assert (await left.fold())[0] == 4
+    code, text = await command(database, "erase", "instagram", "--person", PERSON, "--yes")
+    assert (code, "a rebuild is under way" in text) == (1, True)
+    await interrupted.close()
+    code, text = await command(database, "erase", "--requested")
+    assert code == 0, text
+    assert await everywhere(filled, PERSON) == KEPT_WISH
+    assert (await command(database, "verify"))[0] == 0
+
+
+async def test_erasure_that_dies_before_its_rebuild_is_finished_by_the_next(
+    filled: asyncpg.Connection, database: str
+) -> None:
+    code, _ = await command(
+        database, "erase", "instagram", "--person", PERSON, "--yes", LANDFALL_FAULT="exit:1:/dev/null"
+    )
+    assert code == 137
+    assert set(await everywhere(filled, PERSON)) == {"deletion_requests", "ig_comments"}
+    assert await filled.fetchval("SELECT done_at FROM deletion_requests") is None
+    await filled.execute("INSERT INTO deletion_requests (code, platform, user_id) VALUES ('odd', 'instagram', '.')")
+    _, text = await command(database, "doctor")
+    assert "2 people asked to be erased" in text
+    code, text = await command(database, "erase", "--requested")
+    assert "request odd names no id that a platform gives" in text, "and the others are carried out all the same"
+    assert (code, text.splitlines()[-1]) == (0, "1 requests carried out, 0 looked at again, 0 of them for good")
+    assert await everywhere(filled, PERSON) == KEPT_WISH
+    assert await filled.fetchval("SELECT done_at FROM deletion_requests WHERE code <> 'odd'") is not None
 
 
 async def test_wrong_wishes_erase_nothing(filled: asyncpg.Connection, database: str) -> None:
@@ -139,10 +269,48 @@ async def test_wish_that_came_by_way_of_meta_is_carried_out_and_can_be_looked_up
         async with rig.http.get(told["url"]) as response:
             assert "In hand" in await response.text()
         code, text = await command(database, "erase", "--requested")
-        assert (code, text.splitlines()[-1]) == (0, "1 requests carried out")
+        assert (code, text.splitlines()[-1]) == (0, "1 requests carried out, 0 looked at again, 0 of them for good")
         async with rig.http.get(told["url"]) as response:
             assert "was deleted on" in await response.text()
         async with rig.http.get(told["url"] + "0") as response:
             assert response.status == 404
         assert (await rig.api("GET", f"/api/connections/{id_}"))[0] == 404
-    assert await everywhere(connection, account) == {}
+    assert await everywhere(connection, account) == KEPT_WISH
+
+
+async def test_every_tenant_that_had_the_account_is_told_and_who_comes_back_is_left_alone(
+    database: str, connection: asyncpg.Connection
+) -> None:
+    other = str(uuid_utils.uuid7())
+    async with rigged(database, connection) as rig:
+        await connection.execute("INSERT INTO tenants (id, name) VALUES ($1::uuid, 'other')", other)
+        theirs = await keys.create(rig.pool, other, "k", keys.SCOPES, "tests")
+        [id_] = await rig.connect("instagram")
+        await rig.connect("instagram", key=theirs)
+        account = (await rig.shown(id_))["account_id"]
+        await append_event(connection, account, "e1", payload={"id": "c1", "text": "x", "media": {"id": "m1"}})
+        code, text = await command(database, "erase", "instagram", "--account", account, "--yes")
+        assert (code, "1 events" in text, "2 connections are gone" in text) == (0, True, True), text
+        assert await everywhere(connection, account) == KEPT_WISH
+        assert await everywhere(connection, id_) == {"audit_log": 1}, "that it was connected, and not what"
+        await append_event(connection, account, "e2", payload={"id": "c1", "text": "x", "media": {"id": "m1"}})
+        assert (await command(database, "erase", "--requested"))[0] == 0
+        told = await rig.raw(
+            "SELECT tenant_id::text, detail FROM audit_log WHERE action = 'person.erased' ORDER BY tenant_id, id"
+        )
+        expected = {"events": 1, "deliveries": 0}
+        assert [(row["tenant_id"], json.loads(row["detail"])) for row in told] == [
+            (tenant, expected | {"connections": connections})
+            for tenant in (DEFAULT_TENANT, other)
+            for connections in (1, 0)
+        ]
+        [again] = await rig.connect("instagram")
+        await append_event(connection, account, "e3", payload={"id": "c2", "text": "y", "media": {"id": "m1"}})
+        code, text = await command(database, "erase", "--requested")
+        assert (code, text) == (0, "0 requests carried out, 1 looked at again, 1 of them for good\n")
+        assert (await rig.shown(again))["account_id"] == account
+        assert (await everywhere(connection, account)).keys() == {
+            "connections",
+            "webhook_event_log",
+            "webhook_event_queue",
+        }

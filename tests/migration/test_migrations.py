@@ -1,5 +1,6 @@
 """The history of the database leads to what the code believes it to be, and back."""
 
+import asyncio
 import os
 import re
 import subprocess
@@ -97,6 +98,26 @@ def test_down_to_nothing_and_up_again(empty: Any, postgres: Postgres) -> None:
     assert postgres.sql(count, functions, database=database) == "1\n0", "only alembic's own table is left"
     migrate(dsn)
     assert postgres.sql(count, functions, database=database) == full
+
+
+async def test_wishes_to_be_erased_keep_their_state_both_ways(empty: Any) -> None:
+    dsn = empty()
+    await asyncio.to_thread(migrate, dsn)
+    await asyncio.to_thread(migrate, dsn, "0004")
+    connection = await asyncpg.connect(dsn)
+    await connection.execute(
+        "INSERT INTO deletion_requests (code, platform, user_id, done_at) VALUES"
+        " ('open', 'x', 'u1', NULL), ('done', 'x', NULL, now())"
+    )
+    await asyncio.to_thread(migrate, dsn)
+    await connection.execute(
+        "INSERT INTO deletion_requests (code, platform, user_id, names, done_at, repeat_until) VALUES"
+        " ('kept', 'x', 'u2', '{a}', now(), now() + interval '1 day')"
+    )
+    await asyncio.to_thread(migrate, dsn, "0004")
+    rows = await connection.fetch("SELECT code, user_id, done_at IS NOT NULL FROM deletion_requests ORDER BY code")
+    await connection.close()
+    assert [tuple(row) for row in rows] == [("done", None, True), ("kept", None, True), ("open", "u1", False)]
 
 
 def test_three_migrators_at_once_take_turns(empty: Any, postgres: Postgres) -> None:

@@ -1,5 +1,6 @@
 """What ops deploys agrees with what the program is: names, commands, metrics, alerts, runbook."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -66,6 +67,23 @@ def test_compose_file_runs_commands_that_exist_and_gates_them_on_the_migration()
             assert service["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
             assert "/readyz" in service["healthcheck"]["test"][-1]
     assert COMPOSE["services"]["migrate"]["depends_on"]["postgres"]["condition"] == "service_healthy"
+
+
+def test_compose_file_takes_out_daily_who_asked_to_be_erased(tmp_path: Path) -> None:
+    daily = COMPOSE["services"]["daily"]
+    [line] = daily["command"]
+    [(name, option)] = re.findall(r"landfall (\w+) (--\w+)", line)
+    assert option in {known for parameter in main.commands[name].params for known in parameter.opts}
+    assert daily["environment"] == COMPOSE["services"]["migrate"]["environment"], "it needs the owner's login too"
+    assert daily["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
+    assert daily["healthcheck"]["disable"], "it has no port to ask"
+    command = tmp_path / "landfall"
+    command.write_text('#!/bin/sh\necho ran "$@"\nkill $PPID\n')
+    command.chmod(0o755)
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    shell = [*daily["entrypoint"], line]
+    done = subprocess.run(shell, env=path, capture_output=True, text=True, timeout=10, check=False)
+    assert done.stdout == "ran erase --requested\n"
 
 
 def test_compose_file_publishes_no_internal_port_and_holds_no_password() -> None:
