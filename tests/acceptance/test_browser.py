@@ -15,7 +15,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from publish import people
 from schema.people import DEFAULT_TENANT
-from tests.rig import Rig, rigged
+from tests.rig import TESTS, Rig, rigged
 
 EMAIL, PASSWORD = "ada@example.org", "correct horse battery"
 SECONDS = 10
@@ -24,7 +24,7 @@ SECONDS = 10
 @pytest.fixture
 async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
     async with rigged(database, connection) as found:
-        await people.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", "tests")
+        await people.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
         yield found
 
 

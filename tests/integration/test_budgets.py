@@ -25,6 +25,8 @@ from tests.rig import CHANNELS, INSTANCE, KEYS, LONG, PLATFORMS, Rig, rigged
 BUSINESS = "X-Business-Use-Case-Usage"
 REFRESHABLE = sorted(set(PLATFORMS) - {"linkedin"})
 AGAIN = {"Retry-After": "600"}
+DONE = ("refreshed", "checked")
+"""The second where there is nothing to refresh."""
 
 GRAPH_ERROR = {"error": {"code": 80002, "message": "There have been too many calls to this account"}}
 SPENT: dict[str, dict[str, Any]] = {
@@ -74,7 +76,9 @@ async def calls(rig: Rig, platform: str) -> int:
 
 async def due_in(rig: Rig, id_: str) -> float:
     [row] = await rig.raw(
-        "SELECT extract(epoch FROM refresh_due_at - now())::float8 AS s FROM connections WHERE id = $1::uuid", id_
+        "SELECT extract(epoch FROM coalesce(refresh_due_at, check_due_at) - now())::float8 AS s FROM connections"
+        " WHERE id = $1::uuid",
+        id_,
     )
     return float(row["s"])
 
@@ -95,16 +99,16 @@ async def test_retry_after_keeps_one_account_away_and_no_other(rig: Rig, platfor
     assert await rig.refresher.refresh(first) == "failed"
     asked = await calls(rig, platform)
     assert 590 < await due_in(rig, first) <= 660
-    await rig.raw("UPDATE connections SET refresh_due_at = now() WHERE id = $1::uuid", first)
+    await rig.due()
     assert await rig.refresher.refresh(first) == "held"
     assert await calls(rig, platform) == asked, "nobody asked"
     assert 590 < await due_in(rig, first) <= 660, "and nobody does before the time is up"
-    assert await rig.refresher.refresh(second) == "refreshed"
+    assert await rig.refresher.refresh(second) in DONE
     found = await rig.shown(first)
     assert (found["state"], found["refresh_failures"]) == ("active", 1), "to be held is no failure"
     await pass_by(rig)
     await rig.due()
-    assert await rig.refresher.refresh(first) == "refreshed"
+    assert await rig.refresher.refresh(first) in DONE
 
 
 @pytest.mark.parametrize("platform", sorted(SPENT))
@@ -117,7 +121,8 @@ async def test_headers_of_a_platform_keep_one_account_away_until_its_budget_is_w
     assert row["instance"] == (INSTANCE if platform == "mastodon" else "")
     assert 590 < row["left"].total_seconds() <= 601
     await rig.due()
-    assert [await rig.refresher.refresh(id_) for id_ in (first, second)] == ["held", "refreshed"]
+    assert await rig.refresher.refresh(first) == "held"
+    assert await rig.refresher.refresh(second) in DONE
 
 
 @pytest.mark.parametrize(
@@ -146,7 +151,7 @@ async def test_budget_of_the_whole_application_keeps_every_account_away_and_ever
     assert await calls(rig, platform) == asked
     await pass_by(rig)
     await rig.due()
-    assert await rig.refresher.refresh(second) == "refreshed"
+    assert await rig.refresher.refresh(second) in DONE
 
 
 async def test_instance_that_is_asked_too_often_holds_back_nobody_at_another(rig: Rig) -> None:
@@ -172,7 +177,7 @@ async def test_wait_is_seen_by_every_process(rig: Rig, database: str) -> None:
         asked = await calls(rig, "x")
         assert await another.refresh(first) == "held"
         assert await calls(rig, "x") == asked
-        assert await another.refresh(second) == "refreshed"
+        assert await another.refresh(second) in DONE
 
 
 async def test_platform_that_wants_to_be_asked_less_often_is_not_in_trouble(rig: Rig) -> None:
@@ -214,9 +219,9 @@ async def test_database_that_is_away_costs_nobody_the_token_that_came(rig: Rig) 
     headers = {"x-rate-limit-limit": "75", "x-rate-limit-remaining": "1", "x-rate-limit-reset": str(int(time.time()))}
     await befall(rig, "x", effect=True, headers=headers)
     await rig.connection.execute("ALTER TABLE platform_budgets DROP COLUMN percent CASCADE")
-    assert await rig.refresher.refresh(id_) == "refreshed"
+    assert await rig.refresher.refresh(id_) in DONE
     await rig.due()
-    assert await rig.refresher.refresh(id_) == "refreshed"
+    assert await rig.refresher.refresh(id_) in DONE
 
 
 # --- what the platforms themselves send

@@ -16,7 +16,7 @@ from publish import keys
 from publish.contract import Usage
 from schema.people import DEFAULT_TENANT
 from sync.shadow import KEPT, Shadow
-from tests.rig import rigged
+from tests.rig import TESTS, rigged
 from tests.support import ENVIRONMENT, Service, append_event, comment, drained, eventually, instagram, sign_meta
 
 ACCOUNT, OTHER = "17841400000000001", "17841400000000002"
@@ -284,7 +284,7 @@ async def test_every_tenant_that_had_the_account_is_told_and_who_comes_back_is_l
     other = str(uuid_utils.uuid7())
     async with rigged(database, connection) as rig:
         await connection.execute("INSERT INTO tenants (id, name) VALUES ($1::uuid, 'other')", other)
-        theirs = await keys.create(rig.pool, other, "k", keys.SCOPES, "tests")
+        theirs = await keys.create(rig.pool, other, "k", keys.SCOPES, TESTS)
         [id_] = await rig.connect("instagram")
         await rig.connect("instagram", key=theirs)
         account = (await rig.shown(id_))["account_id"]

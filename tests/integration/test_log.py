@@ -153,6 +153,7 @@ async def test_account_stands_in_every_key_of_account_data(connection: asyncpg.C
         "crm_verifications",
         "deletion_requests",
         "login_failures",
+        "platform_budgets",
         "tenants",
         "users",
         "vault_canaries",
