@@ -7,15 +7,27 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import aiohttp
 import asyncpg
 import pytest
+from aiohttp.test_utils import TestServer
 from prometheus_client import generate_latest
 
-from publish import keeping, store
+from ops.runtime.db import open_pool
+from ops.runtime.embedded import free_port
+from ops.sandbox.client import Client as Sandbox
+from ops.sandbox.server import Server
+from publish import keeping, keys, people, store
 from publish.vault import LocalRing, Vault, new_key
+from schema.metadata import APP_ROLE
 from schema.people import DEFAULT_TENANT
-from tests.rig import KEYS, PLATFORMS, Rig, rigged
+from tests.canaries import redis_keys, secrets_of, shown, tables
+from tests.rig import KEYS, PLATFORMS, Rig, rigged, variables
+from tests.support import Service, eventually, sign_tiktok, tiktok
+
+PASSWORD = "correct horse battery canary"
 
 CHILD = """
 import asyncio, json, os, sys
@@ -164,19 +176,161 @@ async def test_j5_no_token_is_in_any_log_metric_page_error_or_table_whatever_fai
             seen.append(await response.text())
         seen.append(str(await rig.api("GET", "/api/connections")))
         seen.append(str(await rig.api("DELETE", f"/api/connections/{ids[0]}")))
-    seen.append(generate_latest().decode())
-    seen += [str(await rig.raw(f"SELECT * FROM {table}")) for table in ("connections", "oauth_states", "audit_log")]
     captured = capfd.readouterr()
-    everything = "\n".join([*seen, captured.out, captured.err])
-    held: list[str] = []
-    for platform in rig.server.world.platforms.values():
-        for name in ("tokens", "access", "refresh", "refreshes", "codes", "apps"):
-            kept = getattr(platform, name, None)
-            held += list(kept) if isinstance(kept, dict) else []
-        held.append(platform.application()[1])
-    for app in rig.server.world.platforms["mastodon"].apps.values():  # type: ignore[attr-defined]
-        held.append(app.client_secret)
-        held.remove(app.client_id)
-    secrets = [secret for secret in held if len(secret) > 8]
+    places = {"pages": "\n".join(seen), "metrics": generate_latest().decode(), "output": captured.out + captured.err}
+    places |= await tables(rig.connection)
+    secrets = secrets_of(rig.server)
     assert len(secrets) > 50
-    assert [secret for secret in secrets if secret in everything] == []
+    assert shown(secrets, places) == []
+    assert {"users (hex)", "audit_log (escape)", "alembic_version (hex)"} <= set(places)
+
+
+REFRESH_FAULTS: tuple[dict[str, Any], ...] = (
+    {"status": 500},
+    {"status": 400, "body": {"error": "invalid_grant"}},
+    {"drop": True, "effect": True},
+    {"status": 400, "body": {"error": {"code": 190, "message": "canary"}}},
+    {"spoil": "html"},
+    {"truncate": 20, "effect": True},
+    {"status": 200, "body": ["nonsense"]},
+)
+
+
+async def test_j5_no_secret_is_in_what_real_processes_write_show_or_keep(
+    database: str, redis_url: str, connection: asyncpg.Connection, tmp_path: Path
+) -> None:
+    port, vault_key = free_port(), new_key()
+    server = Server(seed=7)
+    pages: list[str] = []
+
+    async def keep(_: Any, __: Any, got: aiohttp.TraceResponseChunkReceivedParams) -> None:
+        if got.url.port == port:
+            pages.append(got.chunk.decode(errors="replace"))
+
+    trace = aiohttp.TraceConfig()
+    trace.on_response_chunk_received.append(keep)
+    async with (
+        TestServer(server.app()) as platforms,
+        aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True), trace_configs=[trace]) as http,
+        await open_pool(database, "publish", 4, role=APP_ROLE, wait_seconds=20) as pool,
+    ):
+        sandbox = Sandbox(http, str(platforms.make_url("")))
+        given = {name: ",".join(values) for name, values in variables(server, sandbox.url).items()}
+        service = Service(
+            database,
+            redis_url,
+            tmp_path,
+            given
+            | {
+                "LANDFALL_VAULT_KEYS": vault_key,
+                "LANDFALL_PUBLIC_URL": f"http://127.0.0.1:{port}",
+                "LANDFALL_LOG_LEVEL": "debug",
+            },
+            port,
+        )
+        key = await keys.create(pool, DEFAULT_TENANT, "tests", keys.SCOPES, "tests")
+        await people.add(pool, DEFAULT_TENANT, "ada@example.org", PASSWORD, "owner", "tests")
+        for name in PLATFORMS:
+            if name != "mastodon":
+                await sandbox.wish(
+                    "redirects", platform=name, redirect_uri=f"http://127.0.0.1:{port}/api/auth/{name}/callback"
+                )
+        await service.start(worker=False)
+        try:
+            rig = Rig(server, sandbox, service.url, http, key, pool, None, None, None, connection)  # type: ignore[arg-type]
+            tried = await _everything_fails(rig)
+            cookies = [cookie.value for cookie in http.cookie_jar if cookie["path"] == "/" and len(cookie.value) > 8]
+            for worker_faults in (REFRESH_FAULTS, ()):
+                for platform, fault in zip(PLATFORMS, worker_faults, strict=False):
+                    await sandbox.wish("faults", platform=platform, times=0, **fault)
+                await rig.raw("UPDATE connections SET refresh_due_at = now() WHERE state = 'active'")
+                await service.worker.start()
+                await eventually(lambda: _nothing_due(rig))
+                metrics = [await _metrics(http, number) for number in (service.web_metrics, service.work_metrics)]
+                assert await service.worker.terminate() == 0
+                await _no_faults(rig)
+            secret = given["TIKTOK_CLIENT_SECRET"]
+            body = tiktok("post.publish.complete", {"publish_id": "p1", "publish_type": "INBOX_SHARE"})
+            assert (await service.send("tiktok", body, sign_tiktok(body, secret=secret)))[0] == 200
+            assert (await service.send("tiktok", body, sign_tiktok(body, secret="tried-canary")))[0] == 401
+            states = {row["state"] for row in await rig.raw("SELECT state FROM connections")}
+            assert states == {"active", "needs_reconnect", "disconnected"}
+        finally:
+            await service.stop()
+        places = {f"metrics {number}": text for number, text in enumerate(metrics)}
+        places |= {"serve.log": service.web.output(), "work.log": service.worker.output()}
+        places |= await tables(connection) | redis_keys(redis_url)
+    assert "oauth.failed" in places["serve.log"]
+    assert "refresh.failed" in places["work.log"]
+    assert any(place.startswith("redis") for place in places), "the last ring was left for nobody"
+    kept_out = [*secrets_of(server), key, vault_key.partition(":")[2], PASSWORD, *service_secrets(service), *cookies]
+    assert len(kept_out) > 100
+    assert shown([*kept_out, *tried], places) == []
+    assert len(pages) > 50
+    assert shown(kept_out, {"pages": "\n".join(pages)}) == []
+
+
+def service_secrets(service: Service) -> list[str]:
+    """What both processes were given that is called a secret, a token or a password."""
+    given = service.web.environment
+    password = urlsplit(service.database).password or ""
+    return [value for name, value in given.items() if name.endswith(("_SECRET", "_TOKEN"))] + [password]
+
+
+async def _metrics(http: aiohttp.ClientSession, port: int) -> str:
+    async with http.get(f"http://127.0.0.1:{port}/metrics") as response:
+        return await response.text()
+
+
+async def _nothing_due(rig: Rig) -> bool:
+    due = "SELECT 1 FROM connections WHERE state = 'active' AND refresh_due_at <= now()"
+    return not await rig.raw(due)
+
+
+async def _no_faults(rig: Rig) -> None:
+    async with rig.http.delete(f"{rig.sandbox.url}/_sandbox/faults"):
+        pass
+
+
+async def _everything_fails(rig: Rig) -> list[str]:
+    """Connect an account of each platform, with every fault on the way; what was tried, and may be nowhere either."""
+    tried = ["wrong password canary", "lf_wrong-key-canary", "wrong-state-canary", "wrong-code-canary", "wrong-ticket"]
+    password, wrong_key, wrong_state, wrong_code, wrong_ticket = tried
+    for attempt in (password, PASSWORD):
+        form = {"email": "ada@example.org", "password": attempt}
+        async with rig.http.post(f"{rig.url}/login", data=form, headers={"Accept": "text/html"}) as response:
+            assert response.status == (200 if attempt == PASSWORD else 401)
+    for path in ("/api/connections", "/api/auth/x"):
+        headers = {"Authorization": f"Bearer {wrong_key}"}
+        async with rig.http.get(rig.url + path, headers=headers) as response:
+            assert response.status == 401
+    async with rig.http.post(f"{rig.url}/logout", data={"csrf": wrong_ticket}) as response:
+        assert response.status == 403
+    for platform in PLATFORMS:
+        ids = await rig.connect(platform)
+        for fault in REFRESH_FAULTS:
+            query = await rig.consented(platform)
+            await rig.sandbox.wish("faults", platform=platform, times=0, **fault)
+            assert not (await rig.back(platform, query))["ok"], (platform, fault)
+            await _no_faults(rig)
+            tried += [query["state"], query["code"]]
+        query = await rig.consented(platform)
+        tried += [query["state"], query["code"]]
+        async with aiohttp.ClientSession() as stranger:
+            await rig.back(platform, query, stranger)
+        await rig.back(platform, query | {"state": wrong_state, "code": wrong_code})
+        await rig.back(platform, query | {"code": wrong_code})
+        async with rig.http.get(f"{rig.url}/api/auth/{platform}/open", params={"ticket": wrong_ticket}) as response:
+            assert response.status == 400
+        form = {"signed_request": f"{wrong_state}.{wrong_code}"}
+        async with rig.http.post(f"{rig.url}/api/auth/{platform}/deletion", data=form) as response:
+            assert response.status == 401
+        async with rig.http.get(f"{rig.url}/api/connections/{ids[0]}") as response:
+            assert response.status == 200
+    for path in ("/connections", "/api/connections"):
+        async with rig.http.get(rig.url + path) as response:
+            assert response.status == 200
+    await rig.sandbox.wish("faults", platform="mastodon", times=0, status=500)
+    assert (await rig.api("DELETE", f"/api/connections/{ids[0]}"))[0] == 200
+    await _no_faults(rig)
+    return tried
