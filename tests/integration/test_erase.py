@@ -275,7 +275,29 @@ async def test_wish_that_came_by_way_of_meta_is_carried_out_and_can_be_looked_up
         async with rig.http.get(told["url"] + "0") as response:
             assert response.status == 404
         assert (await rig.api("GET", f"/api/connections/{id_}"))[0] == 404
-    assert await everywhere(connection, account) == KEPT_WISH
+        assert await everywhere(connection, account) == KEPT_WISH
+        await append_event(connection, account, "e1", payload={"id": "c1", "text": "x", "media": {"id": "m1"}})
+        code, text = await command(database, "erase", "--requested")
+        assert (code, "1 events" in text) == (0, True), "only the connection knew the account's id, and it is gone"
+        assert await everywhere(connection, account) == KEPT_WISH
+        async with rig.http.get(told["url"]) as response:
+            assert "was deleted on" in await response.text()
+
+
+async def test_connection_that_is_newer_than_the_wish_lives_on(database: str, connection: asyncpg.Connection) -> None:
+    async with rigged(database, connection) as rig:
+        [id_] = await rig.connect("instagram")
+        account = (await rig.shown(id_))["account_id"]
+        await append_event(connection, account, "e1", payload={"id": "c1", "text": "x", "media": {"id": "m1"}})
+        await connection.execute(
+            "INSERT INTO deletion_requests (code, platform, user_id) VALUES ('c', 'instagram', $1)", account
+        )
+        await rig.connect("instagram")
+        code, text = await command(database, "erase", "--requested")
+        assert (code, "1 events" in text, "0 connections are gone" in text) == (0, True, True), text
+        assert (await rig.shown(id_))["state"] == "active"
+        code, text = await command(database, "erase", "--requested")
+        assert text.endswith("0 requests carried out, 1 looked at again, 1 of them for good\n")
 
 
 async def test_every_tenant_that_had_the_account_is_told_and_who_comes_back_is_left_alone(
