@@ -33,8 +33,9 @@ NAME = re.compile(r"[\w.:~-]{1,128}")
 REPEAT_HOURS = 96
 """Longer than any platform repeats a delivery: TikTok 72 hours (``tiktok.md`` 2.1), Meta 36 (``meta.md`` 1.3)."""
 
-NAMES_AT_ONCE = 200
-"""In one regular expression."""
+_CALLED = r"""'(?i)(?:\m(?:id|comment_id|username)\\*"\s*:\s*\\*"?|@)([\w.:~-]+)'"""
+_ENDS = ".:~-"
+"""Of a name only where more of it follows: else it is the sentence's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,15 +212,17 @@ async def _forget(connection: asyncpg.Connection, codes: Iterable[str]) -> int:
 
 async def _erased(connection: asyncpg.Connection, wish: Wish) -> Erased:
     wish = await _known(connection, wish)
-    patterns = [_named(wish.ids), *_led_to(wish.names)]
+    named = _named(wish.ids)
     events = await connection.fetch(
-        """
+        f"""
         DELETE FROM webhook_event_log
-        WHERE provider = $1 AND (account_id = ANY($2) OR payload_json::text ~ ANY($3) OR external_id ~ ANY($3))
+        WHERE provider = $1 AND (account_id = ANY($2) OR payload_json::text ~ $3 OR external_id ~ $3
+            OR {_leads("payload_json::text", "$4::text[]")})
         RETURNING account_id, id, delivery_id""",
         wish.platform,
         wish.accounts,
-        patterns,
+        named,
+        wish.names,
     )
     if events:
         await shadow.discard(connection)  # a fold of what was just deleted
@@ -232,19 +235,24 @@ async def _erased(connection: asyncpg.Connection, wish: Wish) -> Erased:
         )
     # Those that brought the events too, whatever way their bytes may spell a name.
     deliveries = await connection.execute(
-        """
-        UPDATE webhook_deliveries SET body = '', headers = '{}', verdict_reason = 'erased'
-        WHERE provider = $1 AND (encode(body, 'escape') ~ ANY($2) OR headers::text ~ ANY($2) OR body_sha256 IN (
-            SELECT body_sha256 FROM webhook_deliveries WHERE id = ANY($3)) AND body <> '')""",
+        f"""
+        UPDATE webhook_deliveries SET body = '', headers = '{{}}', verdict_reason = 'erased'
+        WHERE provider = $1 AND body <> '' AND (encode(body, 'escape') ~ $2 OR headers::text ~ $2
+            OR {_leads("encode(body, 'escape')", "$3::text[]")}
+            OR body_sha256 IN (SELECT body_sha256 FROM webhook_deliveries WHERE id = ANY($4)))""",
         wish.platform,
-        patterns,
+        named,
+        wish.names,
         list({row["delivery_id"] for row in events} - {None}),
     )
     refusals = await connection.execute(
-        "DELETE FROM webhook_refusals"
-        " WHERE provider = $1 AND (encode(body_head, 'escape') ~ ANY($2) OR headers::text ~ ANY($2))",
+        f"""
+        DELETE FROM webhook_refusals
+        WHERE provider = $1 AND (encode(body_head, 'escape') ~ $2 OR headers::text ~ $2
+            OR {_leads("encode(body_head, 'escape')", "$3::text[]")})""",
         wish.platform,
-        patterns,
+        named,
+        wish.names,
     )
     await connection.execute(
         "DELETE FROM platform_budgets WHERE platform = $1 AND subject = ANY($2)", wish.platform, wish.ids
@@ -259,10 +267,10 @@ async def _erased(connection: asyncpg.Connection, wish: Wish) -> Erased:
         wish.asked_at,
     )
     await connection.execute(  # what a flow told its visitor names the account
-        "DELETE FROM oauth_states s WHERE platform = $1 AND (outcome->'connections' ?| $2 OR s::text ~ ANY($3))",
+        "DELETE FROM oauth_states s WHERE platform = $1 AND (outcome->'connections' ?| $2 OR s::text ~ $3)",
         wish.platform,
         [row["id"] for row in connections],
-        patterns,
+        named,
     )
     await connection.execute(
         "UPDATE deletion_requests SET accounts = $2, names = $3, rebuild_due = rebuild_due OR $4 WHERE code = $1",
@@ -280,7 +288,7 @@ async def _known(connection: asyncpg.Connection, wish: Wish) -> Wish:
         wish.user_id,
     )
     accounts = sorted({row["account_id"] for row in rows}) if wish.accounts is None else wish.accounts
-    names = {*wish.names, *(row["username"] for row in rows if row["account_id"] in accounts)}
+    names = {*wish.names, *(row["username"].lower().rstrip(_ENDS) for row in rows if row["account_id"] in accounts)}
     known = [*dict.fromkeys([wish.user_id, *accounts])]
     variables = {"ids": [*known, *(int(id_) for id_ in known if id_.isascii() and id_.isdecimal())]}
     for paths in (
@@ -288,17 +296,18 @@ async def _known(connection: asyncpg.Connection, wish: Wish) -> Wish:
         [f"lax $.** ? (@.from.id == $ids[*] || @.from.username == $names[*]).{key}" for key in ("id", "comment_id")],
     ):
         found = await connection.fetch(
-            """
-            SELECT DISTINCT found #>> '{}' AS name
+            f"""
+            SELECT DISTINCT found #>> '{{}}' AS name
             FROM webhook_event_log, unnest($2::text[]) AS path,
                 jsonb_path_query(payload_json, path::jsonpath, $3::jsonb) AS found
-            WHERE provider = $1 AND payload_json::text ~ ANY($4)""",
+            WHERE provider = $1 AND (payload_json::text ~ $4 OR {_leads("payload_json::text", "$5::text[]")})""",
             wish.platform,
             paths,
             json.dumps(variables | {"names": sorted(names)}),
-            [_named(known), *_led_to(sorted(names))],
+            _named(known),
+            sorted(names),
         )
-        names |= {row["name"] for row in found if row["name"]}
+        names |= {row["name"].lower().rstrip(_ENDS) for row in found if row["name"]}
     usable = sorted(name for name in names - {*known} if NAME.fullmatch(name))
     return replace(wish, accounts=accounts, names=usable)
 
@@ -312,12 +321,15 @@ def _named(ids: Iterable[str]) -> str:
     return f"{before}({'|'.join(map(re.escape, ids))})([^0-9A-Za-z]|$)"
 
 
-def _led_to(names: Sequence[str]) -> list[str]:
-    """Finds a name only where it is one: called so by its key, or mentioned. Elsewhere it may be any word."""
-    called = r'\m(id|comment_id|username)\\*"\s*:\s*\\*"?'
-    after = r"(?![0-9A-Za-z_]|\.[0-9A-Za-z_])"
-    batches = (names[at : at + NAMES_AT_ONCE] for at in range(0, len(names), NAMES_AT_ONCE))
-    return [f"(?i)({called}|@)({'|'.join(map(re.escape, batch))}){after}" for batch in batches]
+def _leads(text: str, names: str) -> str:
+    """SQL: whether a text holds one of the names where it is one: called so by its key, or mentioned.
+
+    Elsewhere it may be any word. There may be thousands of names, so words are looked up and not alternatives tried.
+    """
+    return (
+        f"EXISTS (SELECT FROM regexp_matches({text}, {_CALLED}, 'g') AS found"
+        f" WHERE cardinality({names}) > 0 AND rtrim(lower(found[1]), '{_ENDS}') = ANY({names}))"
+    )
 
 
 async def _audit(connection: asyncpg.Connection, wish: Wish, erased: Erased) -> None:
