@@ -170,5 +170,17 @@ class Refresher:
                 return "held"
             share = uniform(0.8, 1.0)  # noqa: S311
             failures = await store.postpone(connection, held, BACKOFF_SECONDS, share, least)
+            if failures:  # 0: somebody else has done it meanwhile
+                await store.audit(
+                    connection,
+                    held.tenant,
+                    store.WORKER,
+                    "connection.refresh_failed",
+                    held.id,
+                    platform=held.platform,
+                    kind=problem.kind,
+                    code=problem.code,
+                    in_a_row=failures,
+                )
         log.info("refresh.failed", platform=held.platform, kind=problem.kind, code=problem.code, failures=failures)
         return "failed"

@@ -103,6 +103,7 @@ api_keys = Table(
     created_at(),
     Column("last_used_at", Timestamp),
     Column("revoked_at", Timestamp),
+    Column("last_used_from", INET),
     PrimaryKeyConstraint("tenant_id", "id"),
     UniqueConstraint("tenant_id", "name"),
     Index("ix_api_keys_key_sha256", "key_sha256"),
@@ -121,6 +122,8 @@ audit_log = Table(
     Column("detail", JSONB, nullable=False),
     PrimaryKeyConstraint("tenant_id", "id"),
     CheckConstraint("action LIKE '%.%'", name="action"),
+    Index("ix_audit_log_tenant_id_subject_id", "tenant_id", "subject", "id"),
+    info={"about": "a trigger refuses every change but an insert, to the owner too"},
 )
 
 deletion_requests = Table(

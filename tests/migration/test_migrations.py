@@ -128,6 +128,25 @@ def test_three_migrators_at_once_take_turns(empty: Any, postgres: Postgres) -> N
     assert postgres.sql("SELECT version_num FROM alembic_version", database=dsn.rpartition("/")[2]) == HEAD
 
 
+def test_audit_log_forgets_whom_earlier_releases_named_before_it_forgets_nothing_more(
+    empty: Any, postgres: Postgres
+) -> None:
+    dsn = empty()
+    database = dsn.rpartition("/")[2]
+    migrate(dsn)
+    migrate(dsn, "0004")
+    row = """
+        INSERT INTO audit_log (tenant_id, actor, action, subject, detail)
+        SELECT id, 'a', 'a.b', 's', '{}' FROM tenants"""
+    for detail in ('{"account": "17841", "platform": "x"}', '{"user": "5200"}', '{"scopes": ["account"]}'):
+        postgres.sql(row.format(detail), database=database)
+    migrate(dsn)
+    found = postgres.sql("SELECT detail FROM audit_log ORDER BY id", database=database)
+    assert found.splitlines() == ['{"platform": "x"}', "{}", '{"scopes": ["account"]}']
+    with pytest.raises(subprocess.CalledProcessError):
+        postgres.sql("DELETE FROM audit_log", database=database)
+
+
 @pytest.mark.parametrize("path", VERSIONS, ids=lambda path: path.name)
 def test_file_is_named_after_its_revision(path: Path) -> None:
     assert re.fullmatch(r"\d{4}_[a-z0-9_]+\.py", path.name)
