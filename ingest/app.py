@@ -17,7 +17,7 @@ def build(receiver: Receiver) -> web.Application:
         app.router.add_post(f"/api/webhooks/{platform}", address.receive)
         app.router.add_get(f"/api/webhooks/{platform}", address.verify)
     app.router.add_route("*", "/api/webhooks/{platform}", astray)
-    app.router.add_route("*", "/{path:.*}", nowhere)
+    app.router.add_route("*", "/{path:.+}", nowhere)  # what is at / is for whoever has pages
     app.cleanup_ctx.append(_committing)
     return app
 

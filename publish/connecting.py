@@ -37,6 +37,8 @@ WAIT_SECONDS = 20.0
 
 RETURNS = ("", "/", "/connections")
 """Where a browser may be led in the end: nowhere else, whatever a link says. Empty: it is told, and led nowhere."""
+OPEN_FLOWS = 100
+"""That a tenant may have begun and not finished: a loop that begins them fills no table."""
 
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)+")
 
@@ -113,6 +115,10 @@ class Flows:
             connection=reconnecting,
         )
         async with store.acting(self._pool, tenant) as connection:
+            if await store.unfinished(connection) >= OPEN_FLOWS:
+                minutes = LIFE_SECONDS // 60
+                says = f"{OPEN_FLOWS} connections were begun and not finished; each ends after {minutes} minutes."
+                raise Problem("crowded", says)
             return Begun(ticket, await store.begin(connection, row, LIFE_SECONDS))
 
     async def _instance_of(self, platform: str, tenant: str, id_: str) -> str:

@@ -51,7 +51,7 @@ class Response:
 
 Steps = Generator[Request, Response, T]
 
-Kind = Literal["denied", "grant", "app", "lacking", "transient", "wrong"]
+Kind = Literal["denied", "grant", "app", "lacking", "transient", "wrong", "crowded"]
 
 
 class Problem(Exception):  # noqa: N818  an answer for a person
@@ -60,6 +60,7 @@ class Problem(Exception):  # noqa: N818  an answer for a person
     ``after_seconds`` is how long the platform wants to be left alone; 0 where it does not say.
     denied: the person said no. grant: the platform takes what we hold no longer. app: our own settings are wrong.
     lacking: too little was granted. transient: it may work later. wrong: the request cannot work as it is.
+    crowded: too much of the same was begun and not finished.
     """
 
     def __init__(self, kind: Kind, says: str, code: str = "", after_seconds: float = 0.0) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import uuid_utils
@@ -13,7 +14,12 @@ from publish import store
 from publish.store import EVERYBODY, Actor
 
 PREFIX = "lf_"
-SCOPES = ("connections:read", "connections:write")
+SCOPES = ("connections:read", "connections:write", "audit:read")
+USUAL = ("connections:read", "connections:write")
+"""What a key may do where nobody says it."""
+
+NOTED_HOURS = 1
+"""The log says of a key, and of an address it is used from, once in this time that it is used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,9 @@ async def revoke(pool: Pool, tenant: str, name: str, actor: Actor) -> bool:
 async def listed(pool: Pool, tenant: str) -> list[asyncpg.Record]:
     async with store.acting(pool, tenant) as connection:
         found: list[asyncpg.Record] = await connection.fetch(
-            "SELECT name, scopes, created_at, last_used_at, revoked_at FROM api_keys ORDER BY created_at"
+            """
+            SELECT id::text, name, scopes, created_at, last_used_at, host(last_used_from) AS last_used_from, revoked_at
+            FROM api_keys ORDER BY created_at"""
         )
     return found
 
@@ -66,16 +74,46 @@ async def caller(pool: Pool, key: str, address: str | None) -> Caller | None:
         return None
     async with store.acting(pool, EVERYBODY) as connection:
         row = await connection.fetchrow(
-            "SELECT tenant_id::text, name, scopes FROM api_keys WHERE key_sha256 = $1 AND revoked_at IS NULL",
+            """
+            SELECT tenant_id::text, name, scopes, revoked_at IS NOT NULL AS revoked, last_used_at,
+                host(last_used_from) AS last_used_from, now() AS now
+            FROM api_keys WHERE key_sha256 = $1""",
             _digest(key),
         )
-        if row is not None:
+        if row is None:
+            return None
+        actor = Actor(f"key:{row['name']}", address)
+        if row["revoked"]:
+            await _noted(connection, row, actor, "key.refused")
+            return None
+        idle = row["now"] - (row["last_used_at"] or datetime.min.replace(tzinfo=UTC))
+        moved = row["last_used_from"] != address
+        if moved or idle > timedelta(minutes=1):
             await connection.execute(
-                "UPDATE api_keys SET last_used_at = now() WHERE key_sha256 = $1"
-                " AND coalesce(last_used_at, '-infinity') < now() - interval '1 minute'",
+                "UPDATE api_keys SET last_used_at = now(), last_used_from = $2::inet WHERE key_sha256 = $1",
                 _digest(key),
+                address,
             )
-    return None if row is None else Caller(row["tenant_id"], Actor(f"key:{row['name']}", address), row["scopes"])
+        if moved or idle > timedelta(hours=NOTED_HOURS):
+            await _noted(connection, row, actor, "key.used")
+    return Caller(row["tenant_id"], actor, row["scopes"])
+
+
+async def _noted(connection: asyncpg.Connection, row: asyncpg.Record, actor: Actor, action: str) -> None:
+    """Say it, unless that was said lately: a program that is at two addresses must not fill a log that only grows."""
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"{row['tenant_id']}{actor}")
+    said = await connection.fetchval(
+        """
+        SELECT EXISTS (SELECT FROM audit_log WHERE tenant_id = $1::uuid AND subject = $2 AND action = $3
+            AND address IS NOT DISTINCT FROM $4::inet AND created_at > now() - make_interval(hours => $5))""",
+        row["tenant_id"],
+        row["name"],
+        action,
+        actor.address,
+        NOTED_HOURS,
+    )
+    if not said:
+        await store.audit(connection, row["tenant_id"], actor, action, row["name"])
 
 
 def _digest(key: str) -> bytes:

@@ -1,195 +1,228 @@
-"""People: passwords, sessions, and what each role may do."""
+"""People: who belongs to which tenant, and what each role may do there.
 
-import asyncio
-import hashlib
-import hmac
+A person is one for the whole install, with one password; a tenant has members. So what an owner does ends at the
+tenant's border: only the person, or whoever runs the install, changes a password.
+"""
+
 import re
-import secrets
-from dataclasses import dataclass
 
 import asyncpg
 import uuid_utils
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
 
 from ops.runtime.db import Pool
-from publish import keys, store
-from publish.keys import Caller
+from publish import keys, passwords, store
+from publish.passwords import LONGEST, SHORTEST
 from publish.store import EVERYBODY, Actor
 
-SESSION_HOURS = 12
-WINDOW_MINUTES, TRIES_BY_EMAIL, TRIES_BY_ADDRESS = 15, 5, 30
-SHORTEST, LONGEST = 12, 256
-"""Of a password, in characters."""
-
-SCOPES = {"owner": keys.SCOPES, "editor": keys.SCOPES, "viewer": ("connections:read",)}
+SCOPES = {
+    "owner": (*keys.SCOPES, "keys:write", "people:write"),
+    "editor": ("connections:read", "connections:write"),
+    "viewer": ("connections:read",),
+}
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
-
-_hasher = PasswordHasher()
-_NOBODY = _hasher.hash("a password that nobody has")
-"""Verified where there is no such person, so that the time it takes tells nothing."""
-
-
-class Throttled(Exception):  # noqa: N818  an answer
-    """Too many wrong passwords; wait for :data:`WINDOW_MINUTES`."""
 
 
 class Wrong(Exception):  # noqa: N818  an answer
     """What was given cannot be taken; the text says why."""
 
 
-def csrf_of(token: str) -> str:
-    """What a form must hold: whoever only makes the browser send the cookie does not know it."""
-    return hmac.new(token.encode(), b"csrf", hashlib.sha256).hexdigest()
+async def add(pool: Pool, tenant: str, email: str, password: str | None, role: str, actor: Actor) -> None:
+    """Let somebody in, for whoever runs the install: a password given here replaces the one there was, and ends all
+    sessions of the person; None is for somebody who has one. Raises Wrong.
+    """
+    email, role = _address(email), _role(role)
+    hashed = None if password is None else await passwords.hashed(strong(password))
+    async with store.acting(pool, EVERYBODY) as connection:
+        if hashed is None:
+            row = await connection.fetchrow("SELECT id::text, disabled_at FROM users WHERE email = $1", email)
+            if row is None or row["disabled_at"] is not None:
+                raise Wrong(f"{email} has no password, or is disabled: give one")
+            user = str(row["id"])
+        else:
+            user = await connection.fetchval(
+                """
+                INSERT INTO users (id, email, password_hash) VALUES ($1::uuid, $2, $3)
+                ON CONFLICT (email) DO UPDATE SET password_hash = excluded.password_hash, disabled_at = NULL
+                RETURNING id::text""",
+                str(uuid_utils.uuid7()),
+                email,
+                hashed,
+            )
+            await connection.execute("DELETE FROM sessions WHERE user_id = $1::uuid", user)
+            await note(connection, user, actor, "user.password_set", email)
+        if await _joined(connection, tenant, user, role):
+            await store.audit(connection, tenant, actor, "user.added", email, role=role)
+        else:
+            await _change(connection, tenant, user, email, role, actor)
 
 
-@dataclass(frozen=True, slots=True)
-class Person:
-    tenant: str
-    user: str
-    email: str
-    role: str
-    token: str
-
-    def caller(self, address: str | None) -> Caller:
-        return Caller(self.tenant, Actor(f"user:{self.email}", address), SCOPES[self.role])
-
-    @property
-    def csrf(self) -> str:
-        return csrf_of(self.token)
-
-
-async def add(pool: Pool, tenant: str, email: str, password: str, role: str, actor: Actor) -> None:
-    """Make a person, or give one a new password and role; that ends their sessions. Raises Wrong."""
-    email = email.strip().lower()
-    if not _EMAIL.fullmatch(email):
-        raise Wrong(f"{email!r} is no email address")
-    if not SHORTEST <= len(password) <= LONGEST:
-        raise Wrong(f"a password has {SHORTEST} to {LONGEST} characters")
-    if role not in SCOPES:
-        raise Wrong(f"a role is one of {', '.join(SCOPES)}")
-    hashed = await asyncio.to_thread(_hasher.hash, password)
-    async with store.acting(pool, tenant) as connection:
-        user = await connection.fetchval(
-            """
-            INSERT INTO users (id, email, password_hash) VALUES ($1::uuid, $2, $3)
-            ON CONFLICT (email) DO UPDATE SET password_hash = excluded.password_hash, disabled_at = NULL
-            RETURNING id::text""",
+async def invite(pool: Pool, tenant: str, email: str, password: str, role: str, actor: Actor) -> None:
+    """Let somebody in, for an owner: the password is a newcomer's first one, and of no effect on anybody who has one,
+    because that would be a way into another tenant. Raises Wrong.
+    """
+    email, role = _address(email), _role(role)
+    hashed = await passwords.hashed(strong(password))
+    async with store.acting(pool, EVERYBODY) as connection:
+        await connection.execute(
+            "INSERT INTO users (id, email, password_hash) VALUES ($1::uuid, $2, $3) ON CONFLICT (email) DO NOTHING",
             str(uuid_utils.uuid7()),
             email,
             hashed,
         )
-        await connection.execute(
-            """
-            INSERT INTO memberships (tenant_id, user_id, role) VALUES ($1::uuid, $2::uuid, $3)
-            ON CONFLICT (tenant_id, user_id) DO UPDATE SET role = excluded.role""",
-            tenant,
-            user,
-            role,
-        )
-        await connection.execute("DELETE FROM sessions WHERE user_id = $1::uuid", user)
-        await store.audit(connection, tenant, actor, "user.set", email, role=role)
+        user = await connection.fetchval("SELECT id::text FROM users WHERE email = $1", email)
+        if not await _joined(connection, tenant, user, role):
+            raise Wrong(f"{email} is here already; change the role in the list")
+        await store.audit(connection, tenant, actor, "user.added", email, role=role)
+
+
+async def change_role(pool: Pool, tenant: str, user: str, role: str, actor: Actor) -> bool:
+    """False where the tenant has no such person. Raises Wrong."""
+    role = _role(role)
+    async with store.acting(pool, tenant) as connection:
+        email = await _email(connection, tenant, user)
+        if email is not None:
+            await _change(connection, tenant, user, email, role, actor)
+    return email is not None
+
+
+async def remove(pool: Pool, tenant: str, user: str, actor: Actor) -> bool:
+    """End a membership, and the sessions at this tenant. False where it has no such person. Raises Wrong."""
+    async with store.acting(pool, tenant) as connection:
+        email = await _email(connection, tenant, user)
+        if email is None:
+            return False
+        await _keep_an_owner(connection, tenant, user, email)
+        for table in ("sessions", "memberships"):
+            await connection.execute(
+                f"DELETE FROM {table} WHERE tenant_id = $1::uuid AND user_id = $2::uuid", tenant, user
+            )
+        await store.audit(connection, tenant, actor, "user.removed", email)
+    return True
 
 
 async def disable(pool: Pool, tenant: str, email: str, actor: Actor) -> bool:
-    """Shut a person out, at once. False where there is none."""
-    async with store.acting(pool, tenant) as connection:
+    """Shut a member out of every tenant, at once. False where there is none who could log in."""
+    email = email.strip().lower()
+    async with store.acting(pool, EVERYBODY) as connection:
         user = await connection.fetchval(
             """
             UPDATE users SET disabled_at = now() WHERE email = $1 AND disabled_at IS NULL
-                AND id IN (SELECT user_id FROM memberships) RETURNING id::text""",
-            email.strip().lower(),
+                AND id IN (SELECT user_id FROM memberships WHERE tenant_id = $2::uuid) RETURNING id::text""",
+            email,
+            tenant,
         )
         if user is not None:
             await connection.execute("DELETE FROM sessions WHERE user_id = $1::uuid", user)
-            await store.audit(connection, tenant, actor, "user.disabled", email.strip().lower())
+            await note(connection, user, actor, "user.disabled", email)
     return user is not None
 
 
 async def listed(pool: Pool, tenant: str) -> list[asyncpg.Record]:
     async with store.acting(pool, tenant) as connection:
         found: list[asyncpg.Record] = await connection.fetch(
-            "SELECT email, role, disabled_at FROM users JOIN memberships ON user_id = id ORDER BY email"
+            "SELECT id::text, email, role, disabled_at FROM users JOIN memberships ON user_id = id ORDER BY email"
         )
     return found
 
 
-async def login(pool: Pool, email: str, password: str, address: str | None) -> Person | None:
-    """A new session; None for a wrong pair. Raises Throttled."""
+async def member(pool: Pool, tenant: str, email: str) -> str | None:
+    """The id of somebody whom this tenant knows."""
+    async with store.acting(pool, tenant) as connection:
+        user: str | None = await connection.fetchval(
+            "SELECT id::text FROM users JOIN memberships ON user_id = id WHERE email = $1", email.strip().lower()
+        )
+    return user
+
+
+async def elsewhere(pool: Pool, tenant: str, email: str) -> bool:
+    """Whether only other tenants know this address."""
+    async with store.acting(pool, EVERYBODY) as connection:
+        here: bool | None = await connection.fetchval(
+            """
+            SELECT bool_or(tenant_id = $2::uuid) FROM users JOIN memberships ON user_id = id
+            WHERE email = $1 AND disabled_at IS NULL""",
+            email.strip().lower(),
+            tenant,
+        )
+    return here is False
+
+
+async def note(connection: asyncpg.Connection, user: str, actor: Actor, action: str, email: str) -> None:
+    """Say in the log of every tenant of a person what is about the person, whichever tenant it was done at."""
+    rows = await connection.fetch("SELECT tenant_id::text FROM memberships WHERE user_id = $1::uuid", user)
+    for row in rows:
+        await store.audit(connection, row["tenant_id"], actor, action, email)
+
+
+def strong(password: str) -> str:
+    """Raises Wrong."""
+    if not SHORTEST <= len(password) <= LONGEST:
+        raise Wrong(f"a password has {SHORTEST} to {LONGEST} characters")
+    return password
+
+
+def _address(email: str) -> str:
     email = email.strip().lower()
-    who = [_digest(f"email:{email}"), _digest(f"address:{address}")]
-    async with store.acting(pool, EVERYBODY) as connection:
-        limits = zip(who, (TRIES_BY_EMAIL, TRIES_BY_ADDRESS), strict=True)
-        for key, limit in limits:
-            if await _failures(connection, key) >= limit:
-                raise Throttled
-        row = await connection.fetchrow(
-            """
-            SELECT u.id::text, u.password_hash, m.tenant_id::text, m.role FROM users u
-            JOIN memberships m ON m.user_id = u.id
-            WHERE u.email = $1 AND u.disabled_at IS NULL ORDER BY m.created_at LIMIT 1""",
-            email,
-        )
-    right = await asyncio.to_thread(_matches, row["password_hash"] if row else _NOBODY, password[:LONGEST])
-    if row is None or not right:
-        async with store.acting(pool, EVERYBODY) as connection:
-            await connection.executemany("INSERT INTO login_failures (who_sha256) VALUES ($1)", [(key,) for key in who])
-            if row is not None:
-                await store.audit(connection, row["tenant_id"], Actor(f"user:{email}", address), "user.refused", email)
-        return None
-    token = secrets.token_urlsafe(32)
-    async with store.acting(pool, row["tenant_id"]) as connection:
-        await connection.execute("DELETE FROM login_failures WHERE who_sha256 = $1", who[0])
-        await connection.execute(
-            """
-            INSERT INTO sessions (tenant_id, session_sha256, user_id, address, expires_at)
-            VALUES ($1::uuid, $2, $3::uuid, $4::inet, now() + make_interval(hours => $5))""",
-            row["tenant_id"],
-            _digest(token),
-            row["id"],
-            address,
-            SESSION_HOURS,
-        )
-        await store.audit(connection, row["tenant_id"], Actor(f"user:{email}", address), "user.logged_in", email)
-    return Person(row["tenant_id"], row["id"], email, row["role"], token)
+    if not _EMAIL.fullmatch(email):
+        raise Wrong(f"{email!r} is no email address")
+    return email
 
 
-async def _failures(connection: asyncpg.Connection, who: bytes) -> int:
-    count: int = await connection.fetchval(
-        "SELECT count(*) FROM login_failures WHERE who_sha256 = $1 AND failed_at > now() - make_interval(mins => $2)",
-        who,
-        WINDOW_MINUTES,
+def _role(role: str) -> str:
+    if role not in SCOPES:
+        raise Wrong(f"a role is one of {', '.join(SCOPES)}")
+    return role
+
+
+async def _joined(connection: asyncpg.Connection, tenant: str, user: str, role: str) -> bool:
+    """Whether this made somebody a member who was none."""
+    row = await connection.fetchrow(
+        "INSERT INTO memberships (tenant_id, user_id, role) VALUES ($1::uuid, $2::uuid, $3)"
+        " ON CONFLICT (tenant_id, user_id) DO NOTHING RETURNING 1",
+        tenant,
+        user,
+        role,
     )
-    return count
+    return row is not None
 
 
-def _matches(hashed: str, password: str) -> bool:
-    try:
-        return _hasher.verify(hashed, password)
-    except (VerificationError, InvalidHashError):
-        return False
-
-
-async def person(pool: Pool, token: str) -> Person | None:
-    """Whose session it is; None for one that ended."""
-    if not token:
-        return None
-    async with store.acting(pool, EVERYBODY) as connection:
-        row = await connection.fetchrow(
-            """
-            SELECT s.tenant_id::text, s.user_id::text, u.email, m.role FROM sessions s
-            JOIN users u ON u.id = s.user_id AND u.disabled_at IS NULL
-            JOIN memberships m ON m.user_id = s.user_id AND m.tenant_id = s.tenant_id
-            WHERE s.session_sha256 = $1 AND s.expires_at > now()""",
-            _digest(token),
+async def _change(connection: asyncpg.Connection, tenant: str, user: str, email: str, role: str, actor: Actor) -> None:
+    """Raises Wrong."""
+    if role != "owner":
+        await _keep_an_owner(connection, tenant, user, email)
+    key = (tenant, user)
+    before = await connection.fetchval(
+        "SELECT role FROM memberships WHERE tenant_id = $1::uuid AND user_id = $2::uuid FOR UPDATE", *key
+    )
+    if before != role:
+        await connection.execute(
+            "UPDATE memberships SET role = $3 WHERE tenant_id = $1::uuid AND user_id = $2::uuid", *key, role
         )
-    return None if row is None else Person(row[0], row[1], row[2], row[3], token)
+        await store.audit(connection, tenant, actor, "user.role_changed", email, **{"from": before, "to": role})
 
 
-async def logout(pool: Pool, gone: Person) -> None:
-    async with store.acting(pool, gone.tenant) as connection:
-        await connection.execute("DELETE FROM sessions WHERE session_sha256 = $1", _digest(gone.token))
+async def _keep_an_owner(connection: asyncpg.Connection, tenant: str, user: str, email: str) -> None:
+    """Raises Wrong where nobody would be left to look after the tenant.
+
+    Locks the owners, so that two who demote each other at once do not both succeed.
+    """
+    rows = await connection.fetch(
+        """
+        SELECT m.user_id::text, u.disabled_at IS NULL AS live FROM memberships m JOIN users u ON u.id = m.user_id
+        WHERE m.tenant_id = $1::uuid AND m.role = 'owner' ORDER BY m.user_id FOR UPDATE OF m""",
+        tenant,
+    )
+    owners = {row["user_id"]: row["live"] for row in rows}
+    if user in owners and not any(live for other, live in owners.items() if other != user):
+        raise Wrong(f"{email} is the last owner; make somebody else an owner first")
 
 
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode()).digest()
+async def _email(connection: asyncpg.Connection, tenant: str, user: str) -> str | None:
+    email: str | None = await connection.fetchval(
+        """
+        SELECT email FROM users JOIN memberships ON user_id = id
+        WHERE id = $2::uuid AND tenant_id = $1::uuid""",
+        tenant,
+        user,
+    )
+    return email

@@ -123,6 +123,14 @@ async def begin(connection: asyncpg.Connection, state: State, seconds: int) -> s
     )
 
 
+async def unfinished(connection: asyncpg.Connection) -> int:
+    """How many flows were begun, and can still be finished."""
+    count: int = await connection.fetchval(
+        "SELECT count(*) FROM oauth_states WHERE used_at IS NULL AND expires_at > now()"
+    )
+    return count
+
+
 async def state(connection: asyncpg.Connection, *, digest: bytes = b"", session: bytes = b"") -> State | None:
     """By its own digest, or by that of the session which it is bound to."""
     row = await connection.fetchrow(

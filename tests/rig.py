@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 import publish.platforms
-from ops.cli.outside import assembled
+from ops.cli.outside import Built, assembled
 from ops.runtime.db import Pool, open_pool
 from ops.runtime.discovery import discover
 from ops.runtime.http import Client
@@ -20,8 +20,8 @@ from ops.sandbox.client import Client as Sandbox
 from ops.sandbox.server import Server
 from publish import keys
 from publish.budgets import Budgets
-from publish.connecting import Flows
 from publish.contract import Channel
+from publish.door import Door
 from publish.driver import Outside
 from publish.refreshing import Refresher
 from publish.store import Actor
@@ -58,9 +58,12 @@ class Rig:
     key: str
     pool: Pool
     outside: Outside
-    flows: Flows
-    refresher: Refresher
+    built: Built
     connection: asyncpg.Connection
+
+    @property
+    def refresher(self) -> Refresher:
+        return self.built.refresher
 
     async def api(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
         headers = {"Authorization": f"Bearer {self.key}"} | options.pop("headers", {})
@@ -151,6 +154,11 @@ def variables(server: Server, url: str) -> dict[str, tuple[str, ...]]:
     return found
 
 
+def views(pool: Pool, built: Built, *, secure: bool = False, **door: Any) -> Views:
+    """The addresses of connections and of people, behind a door of one's own."""
+    return Views(pool, built.flows, built.endings, built.refresher, Door(pool, secure=secure, **door))
+
+
 @asynccontextmanager
 async def rigged(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
     server = Server(seed=5)
@@ -171,7 +179,7 @@ async def rigged(database: str, connection: asyncpg.Connection) -> AsyncIterator
         vault = Vault(LocalRing(KEYS))
         built = assembled(pool, vault, outside)
         app = web.Application()
-        Views(pool, built.flows, built.endings, built.refresher, secure=False).add_to(app)
+        views(pool, built).add_to(app)
         running = TestServer(app, port=int(url.rpartition(":")[2]))
         await running.start_server()
         sandbox = Sandbox(http, sandbox_url)
@@ -179,6 +187,6 @@ async def rigged(database: str, connection: asyncpg.Connection) -> AsyncIterator
             if name != "mastodon":
                 await sandbox.wish("redirects", platform=name, redirect_uri=outside.redirect_uri(name, ""))
         key = await keys.create(pool, DEFAULT_TENANT, "tests", keys.SCOPES, TESTS)
-        yield Rig(server, sandbox, url, http, key, pool, outside, built.flows, built.refresher, connection)
+        yield Rig(server, sandbox, url, http, key, pool, outside, built, connection)
         await running.close()
     await sandbox_server.close()

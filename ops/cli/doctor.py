@@ -238,6 +238,10 @@ async def _connections(configuration: Configuration) -> list[Finding]:
     if url.startswith("http://") and urlsplit(url).hostname not in ("127.0.0.1", "localhost"):
         message = f"LANDFALL_PUBLIC_URL is {url}: cookies and codes travel in the clear"
         findings.append(Finding("fault", "public address", message, "put https in front, and say so in the setting"))
+    if url.startswith("https://") and not settings.landfall_trusted_proxies:
+        message = "whoever speaks https for us is not named: every visitor seems to come from there"
+        remedy = "set LANDFALL_TRUSTED_PROXIES to the address of the proxy"
+        findings.append(Finding("warning", "proxy", message, remedy))
     for row in waiting:
         message = f"{row['n']} accounts of {row['platform']} wait for somebody to connect them again"
         findings.append(Finding("warning", "connections", message, "GET /api/connections has the reason of each"))

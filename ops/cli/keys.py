@@ -1,19 +1,39 @@
-"""`landfall key` and `landfall user`: who may come in, at the one tenant that an install has."""
+"""`landfall key`, `user` and `tenant`: who may come in, and where to."""
 
+import shlex
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import asyncpg
 import click
 
+from ops.runtime import db
 from ops.runtime.db import Pool, open_pool
 from ops.runtime.settings import Configuration
-from publish import keys, people, store
-from schema.people import DEFAULT_TENANT
+from publish import keys, people, store, tenants
+
+
+@dataclass(frozen=True)
+class Where:
+    """The tenant that a command is about."""
+
+    pool: Pool
+    tenant: str
 
 
 @asynccontextmanager
-async def _pool(configuration: Configuration) -> AsyncIterator[Pool]:
+async def at(configuration: Configuration, tenant: str | None) -> AsyncIterator[Where]:
+    """Raises ClickException where there is no tenant of this name."""
+    async with opened(configuration) as pool:
+        id_ = await tenants.named(pool, tenant)
+        if id_ is None:
+            raise click.ClickException(f"there is no tenant {tenant}: look for it with `landfall tenant list`")
+        yield Where(pool, id_)
+
+
+@asynccontextmanager
+async def opened(configuration: Configuration) -> AsyncIterator[Pool]:
     settings = configuration.settings
     async with await open_pool(
         settings.database_url.get_secret_value(), "keys", 1, role=settings.landfall_database_role
@@ -21,54 +41,105 @@ async def _pool(configuration: Configuration) -> AsyncIterator[Pool]:
         yield pool
 
 
-async def create(configuration: Configuration, name: str, scopes: Sequence[str]) -> None:
+async def create(configuration: Configuration, tenant: str | None, name: str, scopes: Sequence[str]) -> None:
     """Raises ClickException."""
     if unknown := set(scopes) - set(keys.SCOPES):
         raise click.ClickException(f"unknown scope {min(unknown)}; there are {', '.join(keys.SCOPES)}")
-    async with _pool(configuration) as pool:
+    async with at(configuration, tenant) as where:
         try:
-            made = await keys.create(pool, DEFAULT_TENANT, name, scopes or keys.SCOPES, store.COMMAND)
+            made = await keys.create(where.pool, where.tenant, name, scopes or keys.USUAL, store.COMMAND)
         except asyncpg.UniqueViolationError:
             raise click.ClickException(f"there is a key {name} already; choose another name") from None
     click.echo(made)
     click.echo("it is not shown again", err=True)
 
 
-async def show(configuration: Configuration) -> None:
-    async with _pool(configuration) as pool:
-        for row in await keys.listed(pool, DEFAULT_TENANT):
+async def show(configuration: Configuration, tenant: str | None) -> None:
+    async with at(configuration, tenant) as where:
+        for row in await keys.listed(where.pool, where.tenant):
             state = f"revoked {row['revoked_at']:%Y-%m-%d}" if row["revoked_at"] else "live"
             used = f"last used {row['last_used_at']:%Y-%m-%d %H:%M}" if row["last_used_at"] else "never used"
-            click.echo(f"{row['name']}  {state}  {used}  {' '.join(row['scopes'])}")
+            place = f" from {row['last_used_from']}" if row["last_used_from"] else ""
+            click.echo(f"{row['name']}  {state}  {used}{place}  {' '.join(row['scopes'])}")
 
 
-async def revoke(configuration: Configuration, name: str) -> None:
+async def revoke(configuration: Configuration, tenant: str | None, name: str) -> None:
     """Raises ClickException."""
-    async with _pool(configuration) as pool:
-        if not await keys.revoke(pool, DEFAULT_TENANT, name, store.COMMAND):
+    async with at(configuration, tenant) as where:
+        if not await keys.revoke(where.pool, where.tenant, name, store.COMMAND):
             raise click.ClickException(f"there is no living key {name}")
     click.echo(f"{name} is revoked")
 
 
-async def add_user(configuration: Configuration, email: str, role: str, password: str) -> None:
-    """Raises ClickException."""
-    async with _pool(configuration) as pool:
+async def add_user(configuration: Configuration, tenant: str | None, email: str, role: str, given: str | None) -> None:
+    """Asks for a password where none is given, but of nobody whom only another tenant knows. Raises ClickException."""
+    async with at(configuration, tenant) as where:
+        if given is None and not await people.elsewhere(where.pool, where.tenant, email):
+            given = click.prompt("Password", hide_input=True, confirmation_prompt=True)
         try:
-            await people.add(pool, DEFAULT_TENANT, email, password, role, store.COMMAND)
+            await people.add(where.pool, where.tenant, email, given, role, store.COMMAND)
         except people.Wrong as error:
             raise click.ClickException(str(error)) from None
-    click.echo(f"{email} can log in as {role}, at /login")
+    click.echo(f"{email} can log in as {role}, at /login{'' if given else ', with the password there was before'}")
 
 
-async def show_users(configuration: Configuration) -> None:
-    async with _pool(configuration) as pool:
-        for row in await people.listed(pool, DEFAULT_TENANT):
+async def show_users(configuration: Configuration, tenant: str | None) -> None:
+    async with at(configuration, tenant) as where:
+        for row in await people.listed(where.pool, where.tenant):
             click.echo(f"{row['email']}  {row['role']}  {'disabled' if row['disabled_at'] else 'live'}")
 
 
-async def disable_user(configuration: Configuration, email: str) -> None:
+async def change_role(configuration: Configuration, tenant: str | None, email: str, role: str) -> None:
     """Raises ClickException."""
-    async with _pool(configuration) as pool:
-        if not await people.disable(pool, DEFAULT_TENANT, email, store.COMMAND):
+    async with at(configuration, tenant) as where:
+        user = await _member(where, email)
+        try:
+            await people.change_role(where.pool, where.tenant, user, role, store.COMMAND)
+        except people.Wrong as error:
+            raise click.ClickException(str(error)) from None
+    click.echo(f"{email} is {role}")
+
+
+async def remove_user(configuration: Configuration, tenant: str | None, email: str) -> None:
+    """Raises ClickException."""
+    async with at(configuration, tenant) as where:
+        user = await _member(where, email)
+        try:
+            await people.remove(where.pool, where.tenant, user, store.COMMAND)
+        except people.Wrong as error:
+            raise click.ClickException(str(error)) from None
+    click.echo(f"{email} does not belong here any more")
+
+
+async def disable_user(configuration: Configuration, tenant: str | None, email: str) -> None:
+    """Raises ClickException."""
+    async with at(configuration, tenant) as where:
+        if not await people.disable(where.pool, where.tenant, email, store.COMMAND):
             raise click.ClickException(f"there is nobody called {email} who could log in")
     click.echo(f"{email} is shut out")
+
+
+async def _member(where: Where, email: str) -> str:
+    user = await people.member(where.pool, where.tenant, email)
+    if user is None:
+        raise click.ClickException(f"there is nobody called {email}")
+    return user
+
+
+async def add_tenant(configuration: Configuration, name: str) -> None:
+    """Raises ClickException."""
+    # As the login itself: the service's own role makes no tenants.
+    connection = await db.connect(configuration.settings.database_url.get_secret_value())
+    try:
+        await tenants.add(connection, name, store.COMMAND)
+    except tenants.Wrong as error:
+        raise click.ClickException(str(error)) from None
+    finally:
+        await connection.close()
+    click.echo(f"made; let its first owner in with `landfall user add --tenant {shlex.quote(name)} EMAIL`")
+
+
+async def show_tenants(configuration: Configuration) -> None:
+    async with opened(configuration) as pool:
+        for row in await tenants.listed(pool):
+            click.echo(f"{row['name']}  {row['people']} people  {row['connections']} connections")

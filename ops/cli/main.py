@@ -38,9 +38,9 @@ class Group(click.Group):
             from schema.metadata import APP_ROLE
 
             raise click.ClickException(
-                f"this login may not do that: {error}. `landfall migrate` and `rebuild` need the owner of the "
-                f"database; the first also the right to create the role {APP_ROLE}, or that role made and granted to "
-                "it beforehand."
+                f"this login may not do that: {error}. `landfall migrate`, `rebuild`, `erase` and `tenant add` need "
+                f"the owner of the database; the first also the right to create the role {APP_ROLE}, or that role made "
+                "and granted to it beforehand."
             ) from None
         except asyncpg.UndefinedTableError:
             raise click.ClickException("the database has not been migrated: run `landfall migrate`") from None
@@ -302,6 +302,10 @@ def vault_rotate() -> None:
     run(rotate(load()))
 
 
+_tenant = click.option("--tenant", metavar="NAME", help="Of an install with several; see `landfall tenant`.")
+_role = click.Choice(["owner", "editor", "viewer"])
+
+
 @main.group()
 def user() -> None:
     """People who log in."""
@@ -309,30 +313,54 @@ def user() -> None:
 
 @user.command("add")
 @click.argument("email")
-@click.option("--role", type=click.Choice(["owner", "editor", "viewer"]), default="owner", show_default=True)
-@click.password_option(help="Asked for if it is not given; 12 characters at least.")
-def user_add(email: str, role: str, password: str) -> None:
+@click.option("--role", type=_role, default="owner", show_default=True)
+@click.option("--password", help="Asked for if it is not given; 12 characters at least.")
+@_tenant
+def user_add(email: str, role: str, password: str | None, tenant: str | None) -> None:
     """Let somebody in, or give them a new password and role, which ends their sessions."""
     from ops.cli.keys import add_user
 
-    run(add_user(load(), email, role, password))
+    run(add_user(load(), tenant, email, role, password))
 
 
 @user.command("list")
-def user_list() -> None:
+@_tenant
+def user_list(tenant: str | None) -> None:
     """Who may log in, and as what."""
     from ops.cli.keys import show_users
 
-    run(show_users(load()))
+    run(show_users(load(), tenant))
+
+
+@user.command("role")
+@click.argument("email")
+@click.argument("role", type=_role)
+@_tenant
+def user_role(email: str, role: str, tenant: str | None) -> None:
+    """Change what somebody may do: an owner everything, an editor connect and disconnect, a viewer look."""
+    from ops.cli.keys import change_role
+
+    run(change_role(load(), tenant, email, role))
+
+
+@user.command("remove")
+@click.argument("email")
+@_tenant
+def user_remove(email: str, tenant: str | None) -> None:
+    """Take somebody out of the list, at once."""
+    from ops.cli.keys import remove_user
+
+    run(remove_user(load(), tenant, email))
 
 
 @user.command("disable")
 @click.argument("email")
-def user_disable(email: str) -> None:
-    """Shut somebody out, at once."""
+@_tenant
+def user_disable(email: str, tenant: str | None) -> None:
+    """Shut somebody out everywhere, at once."""
     from ops.cli.keys import disable_user
 
-    run(disable_user(load(), email))
+    run(disable_user(load(), tenant, email))
 
 
 @main.group()
@@ -342,29 +370,70 @@ def key() -> None:
 
 @key.command("create")
 @click.argument("name")
-@click.option("--scope", "scopes", multiple=True, help="connections:read, connections:write; both if none is named.")
-def key_create(name: str, scopes: tuple[str, ...]) -> None:
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    help="connections:read, connections:write, audit:read; the first two if none is named.",
+)
+@_tenant
+def key_create(name: str, scopes: tuple[str, ...], tenant: str | None) -> None:
     """Make a key and show it, for the only time."""
     from ops.cli.keys import create
 
-    run(create(load(), name, scopes))
+    run(create(load(), tenant, name, scopes))
 
 
 @key.command("list")
-def key_list() -> None:
+@_tenant
+def key_list(tenant: str | None) -> None:
     """The keys there are, and when each was last used."""
     from ops.cli.keys import show
 
-    run(show(load()))
+    run(show(load(), tenant))
 
 
 @key.command("revoke")
 @click.argument("name")
-def key_revoke(name: str) -> None:
+@_tenant
+def key_revoke(name: str, tenant: str | None) -> None:
     """End a key, at once."""
     from ops.cli.keys import revoke
 
-    run(revoke(load(), name))
+    run(revoke(load(), tenant, name))
+
+
+@main.group()
+def tenant() -> None:
+    """Several customers on one install, who see nothing of each other."""
+
+
+@tenant.command("add")
+@click.argument("name")
+def tenant_add(name: str) -> None:
+    """Make a tenant. Needs the owner of the database, as `landfall migrate` does."""
+    from ops.cli.keys import add_tenant
+
+    run(add_tenant(load(), name))
+
+
+@tenant.command("list")
+def tenant_list() -> None:
+    """The tenants there are, the install's own first."""
+    from ops.cli.keys import show_tenants
+
+    run(show_tenants(load()))
+
+
+@main.command()
+@_tenant
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def audit(tenant: str | None, limit: int, *, as_json: bool) -> None:
+    """Who did what to connections, people and keys, newest first."""
+    from ops.cli.audit import show
+
+    run(show(load(), tenant, limit, as_json=as_json))
 
 
 @main.command()

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from ingest.app import LANE, build
 from ingest.committer import Committer
-from ingest.views import Receiver
+from ingest.views import Receiver, nowhere
 from ops.cli import wiring
 from ops.runtime import health
 from ops.runtime.clock import now
@@ -34,9 +34,11 @@ async def connecting(configuration: Configuration, app: web.Application) -> Asyn
     if not wiring.has_vault(configuration):
         for path in ("/api/auth/{rest:.*}", "/api/connections{rest:.*}"):
             app.router.add_route("*", path, _unconfigured)
+        app.router.add_route("*", "/", nowhere)
         yield
         return
     from ops.cli.outside import built
+    from publish.door import Door
     from publish.web import Views
 
     async with (
@@ -50,8 +52,9 @@ async def connecting(configuration: Configuration, app: web.Application) -> Asyn
         ) as pool,
         built(configuration, pool) as found,
     ):
-        secure = settings.landfall_public_url.startswith("https://")
-        Views(pool, found.flows, found.endings, found.refresher, secure=secure).add_to(app)
+        site, trusted = settings.landfall_public_url, settings.landfall_trusted_proxies
+        door = Door(pool, secure=site.startswith("https://"), site=site, trusted=trusted)
+        Views(pool, found.flows, found.endings, found.refresher, door).add_to(app)
         yield
 
 

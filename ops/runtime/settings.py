@@ -6,14 +6,16 @@ read by that name, so adding a platform touches nothing here.
 
 import os
 from collections.abc import Iterable, Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from ops.runtime.proxies import Network
 from schema.configuration import Variable
 
 
@@ -23,6 +25,16 @@ class ConfigurationError(Exception):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(["The configuration cannot be used:", *(f"  - {line}" for line in problems)]))
         self.problems = problems
+
+
+def _networks(given: Any) -> Any:
+    """Networks, separated by commas; an address alone is one."""
+    if not isinstance(given, str):
+        return given
+    try:
+        return tuple(ip_network(part.strip(), strict=False) for part in given.split(",") if part.strip())
+    except ValueError:
+        raise ValueError("one of them is no address and no network") from None
 
 
 class Settings(BaseSettings):
@@ -57,6 +69,9 @@ class Settings(BaseSettings):
         default=None,
         pattern=r"^[\w.]+:[\w.]+$",
         description="package.module:factory of a ring of keys, where a key service keeps them; not a secret",
+    )
+    landfall_trusted_proxies: Annotated[tuple[Network, ...], BeforeValidator(_networks)] = Field(
+        default=(), description="networks of the proxies in front of the web process, such as 10.0.0.5,10.1.0.0/24"
     )
     landfall_metrics_host: str = Field(default="127.0.0.1", description="address of the internal port")
     landfall_metrics_port: int = Field(

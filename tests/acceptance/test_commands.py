@@ -169,6 +169,64 @@ BROKEN = [
 ]
 
 
+async def test_people_keys_and_the_audit_log_of_each_tenant(database: str, connection: asyncpg.Connection) -> None:
+    def said(*arguments: str, check: int = 0, answer: str = "") -> str:
+        done = landfall(*arguments, check=check, answer=answer, DATABASE_URL=database)
+        return done.stdout if check == 0 else done.stderr
+
+    password = ("--password", "correct horse battery")
+    assert "can log in as owner, at /login\n" in said("user", "add", "ada@example.org", *password)
+    assert "made" in said("tenant", "add", "Shop & Co")
+    for wrong in ("Shop & Co", " padded"):
+        assert "tenant" in said("tenant", "add", wrong, check=1)
+    assert said("tenant", "list").splitlines() == [
+        "default  1 people  0 connections",
+        "Shop & Co  0 people  0 connections",
+    ]
+    there = ("--tenant", "Shop & Co")
+    before = await connection.fetchval("SELECT password_hash FROM users")
+    assert "with the password there was before" in said("user", "add", "ada@example.org", "--role", "viewer", *there)
+    assert await connection.fetchval("SELECT password_hash FROM users") == before
+    twice = "a longer password\na longer password\n"
+    assert "can log in as owner, at /login\n" in said("user", "add", "bob@example.org", *there, answer=twice)
+    assert said("user", "list", *there).splitlines() == [
+        "ada@example.org  viewer  live",
+        "bob@example.org  owner  live",
+    ]
+    assert said("user", "list").splitlines() == ["ada@example.org  owner  live"]
+    assert "last owner" in said("user", "role", "ada@example.org", "viewer", check=1)
+    assert "last owner" in said("user", "remove", "bob@example.org", *there, check=1)
+    assert said("user", "role", "ada@example.org", "owner", *there) == "ada@example.org is owner\n"
+    assert "does not belong here any more" in said("user", "remove", "ada@example.org", *there)
+    assert said("key", "create", "crm", *there).startswith("lf_")
+    assert said("key", "create", "crm", "--scope", "audit:read").startswith("lf_")
+    assert "unknown scope people:write" in said("key", "create", "no", "--scope", "people:write", check=1)
+    assert said("key", "list", *there) == "crm  live  never used  connections:read connections:write\n"
+    assert said("key", "list") == "crm  live  never used  audit:read\n"
+    assert "is revoked" in said("key", "revoke", "crm", *there)
+    assert "live" in said("key", "list")
+    for command in (("user", "list"), ("key", "create", "x"), ("audit",)):
+        wrong = said(*command, "--tenant", "nobody's", check=1)
+        assert "there is no tenant nobody's: look for it with `landfall tenant list`" in wrong
+        assert "Shop" not in wrong
+    first = said("audit", *there, "--limit", "2").splitlines()[1]
+    assert first.endswith("Z  command  key.created  crm  (scopes connections:read connections:write)")
+    entries = [json.loads(line) for line in said("audit", *there, "--json").splitlines()]
+    assert [entry["action"] for entry in entries] == [
+        "key.revoked",
+        "key.created",
+        "user.removed",
+        "user.role_changed",
+        "user.added",
+        "user.added",
+        "tenant.added",
+    ]
+    assert entries[3]["detail"] == {"from": "viewer", "to": "owner"}
+    assert [json.loads(line)["id"] for line in said("audit", *there, "--json", "--limit", "2").splitlines()] == [
+        entry["id"] for entry in entries[:2]
+    ]
+
+
 def vault_key(byte: int) -> str:
     return "old:" + base64.urlsafe_b64encode(bytes([byte]) * 32).decode()
 
@@ -196,6 +254,13 @@ async def test_doctor_looks_at_the_keys_the_address_and_the_accounts_that_wait(d
         "another one than it was"
         in findings(landfall("doctor", "--json", check=1, DATABASE_URL=database, **wrong))["vault"]["message"]
     )
+    https = keyed | {"LANDFALL_PUBLIC_URL": "https://crm.example.org"}
+    assert (
+        "set LANDFALL_TRUSTED_PROXIES"
+        in findings(landfall("doctor", "--json", DATABASE_URL=database, **https))["proxy"]["remedy"]
+    )
+    named = https | {"LANDFALL_TRUSTED_PROXIES": "10.0.0.5"}
+    assert "proxy" not in findings(landfall("doctor", "--json", DATABASE_URL=database, **named))
     plain = keyed | {"LANDFALL_PUBLIC_URL": "http://crm.example.org"}
     assert (
         "in the clear"

@@ -1,18 +1,23 @@
 """Logging in, what a role may do, and what another website cannot make a browser do (rows J4 of ``faults.md``)."""
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
+from ipaddress import ip_network
 from typing import Any
 
 import aiohttp
 import asyncpg
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
-from publish import people
-from publish.people import Throttled, Wrong
+from publish import people, sessions, tenants
+from publish.people import Wrong
+from publish.sessions import Throttled
 from schema.people import DEFAULT_TENANT
-from tests.rig import TESTS, Rig, rigged
+from tests.rig import TESTS, Rig, rigged, views
 
 EMAIL, PASSWORD = "ada@example.org", "correct horse battery"
 HTML = {"Accept": "text/html"}
@@ -114,7 +119,7 @@ async def test_viewer_may_look_and_nothing_else(rig: Rig) -> None:
 
 
 async def test_wrong_passwords_are_throttled_for_the_person_and_for_the_place(rig: Rig) -> None:
-    for _ in range(people.TRIES_BY_EMAIL):
+    for _ in range(sessions.TRIES_BY_EMAIL):
         assert (await post(rig, "/login", email=EMAIL, password="wrong"))[0] == 401
     status, _, text = await post(rig, "/login", email=EMAIL, password=PASSWORD)
     assert (status, "Wait 15 minutes" in text) == (429, True)
@@ -122,22 +127,22 @@ async def test_wrong_passwords_are_throttled_for_the_person_and_for_the_place(ri
     await logged_in(rig, "eve@example.org")
     await rig.connection.execute("UPDATE login_failures SET failed_at = failed_at - interval '16 minutes'")
     await logged_in(rig)
-    for number in range(people.TRIES_BY_ADDRESS):
-        await people.login(rig.pool, f"nobody{number}@example.org", "wrong", "203.0.113.9")
+    for number in range(sessions.TRIES_BY_ADDRESS):
+        await sessions.login(rig.pool, f"nobody{number}@example.org", "wrong", "203.0.113.9")
     with pytest.raises(Throttled):
-        await people.login(rig.pool, EMAIL, PASSWORD, "203.0.113.9")
+        await sessions.login(rig.pool, EMAIL, PASSWORD, "203.0.113.9")
 
 
 async def test_new_password_and_disabling_end_every_session(rig: Rig) -> None:
     await logged_in(rig)
     await people.add(rig.pool, DEFAULT_TENANT, EMAIL, "another long password", "owner", TESTS)
     assert (await page(rig))[0] == 303
-    assert await people.login(rig.pool, EMAIL, PASSWORD, None) is None
-    person = await people.login(rig.pool, EMAIL.upper(), "another long password", None)
+    assert await sessions.login(rig.pool, EMAIL, PASSWORD, None) is None
+    person = await sessions.login(rig.pool, EMAIL.upper(), "another long password", None)
     assert person is not None
     assert await people.disable(rig.pool, DEFAULT_TENANT, EMAIL, TESTS)
-    assert await people.person(rig.pool, person.token) is None
-    assert await people.login(rig.pool, EMAIL, "another long password", None) is None
+    assert await sessions.person(rig.pool, person.token) is None
+    assert await sessions.login(rig.pool, EMAIL, "another long password", None) is None
     assert not await people.disable(rig.pool, DEFAULT_TENANT, EMAIL, TESTS)
 
 
@@ -147,8 +152,305 @@ async def test_passwords_are_kept_as_argon2id_and_bad_wishes_are_refused(rig: Ri
     for email, password, role in (("nobody", PASSWORD, "owner"), (EMAIL, "short", "owner"), (EMAIL, PASSWORD, "god")):
         with pytest.raises(Wrong):
             await people.add(rig.pool, DEFAULT_TENANT, email, password, role, TESTS)
-    tokens = await asyncio.gather(*(people.login(rig.pool, EMAIL, PASSWORD, None) for _ in range(5)))
+    tokens = await asyncio.gather(*(sessions.login(rig.pool, EMAIL, PASSWORD, None) for _ in range(5)))
     assert len({person.token for person in tokens if person}) == 5
     everything = str(await rig.raw("SELECT * FROM sessions")) + str(await rig.raw("SELECT * FROM audit_log"))
     assert [person.token for person in tokens if person and person.token in everything] == []
     assert PASSWORD not in everything
+
+
+async def test_every_button_of_ours_asks_for_a_token_that_no_other_website_knows(rig: Rig) -> None:
+    app = web.Application()
+    views(rig.pool, rig.built).add_to(app)
+    posts = {route.resource.canonical for route in app.router.routes() if route.method == "POST" and route.resource}
+    signed = {"/api/auth/{platform}/deauthorize", "/api/auth/{platform}/deletion"}  # by the platform itself
+    csrf = await logged_in(rig)
+    before = await rig.raw("SELECT count(*) FROM audit_log")
+    for path in sorted(posts - signed - {"/login"}):
+        address = path.replace("{id}", "00000000-0000-7000-8000-00000000dead")
+        for form, headers in (
+            ({}, {}),
+            ({"csrf": ""}, {}),
+            ({"csrf": "0" * 64}, {}),
+            ({"csrf": csrf}, {"Origin": "https://evil.example"}),
+            ({"csrf": csrf}, {"Origin": rig.url + ".evil.example"}),
+            ({"csrf": csrf}, {"Origin": "null"}),
+        ):
+            assert (await post(rig, address, headers, **form))[0] == 403, (path, form, headers)
+        async with (
+            aiohttp.ClientSession() as stranger,
+            stranger.post(rig.url + address, data={"csrf": csrf}) as response,
+        ):
+            assert response.status == 401, path
+    assert len(posts) >= 11
+    assert await rig.raw("SELECT count(*) FROM audit_log") == before
+    assert (await page(rig))[0] == 200, "still logged in"
+
+
+async def test_over_https_cookies_are_of_this_host_alone_and_another_name_is_none(rig: Rig) -> None:
+    app = web.Application()
+    views(rig.pool, rig.built, secure=True, site="https://crm.example.org").add_to(app)
+    server = TestServer(app)
+    await server.start_server()
+    form = {"email": EMAIL, "password": PASSWORD}
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
+        origin = {"Origin": "https://crm.example.org"}  # a proxy put another Host in its place
+        async with http.post(server.make_url("/login"), data=form, headers=origin, allow_redirects=False) as response:
+            assert response.status == 303
+            [flags] = response.headers.getall("Set-Cookie")
+            token = response.cookies["__Host-landfall"].value
+        parts = {part.strip() for part in flags.split(";")[1:]}
+        assert parts == {"HttpOnly", "Secure", "SameSite=Lax", "Path=/", "Max-Age=43200"}
+        for name, status in (("landfall", 303), ("__Host-landfall", 200)):
+            headers = {"Cookie": f"{name}={token}"} | HTML
+            async with http.get(server.make_url("/connections"), headers=headers, allow_redirects=False) as response:
+                assert response.status == status
+                text = await response.text()
+        csrf = re.findall(r'name="csrf" value="(\w+)"', text)[0]
+        headers = {"Cookie": f"__Host-landfall={token}"} | origin
+        async with http.post(
+            server.make_url("/logout"), data={"csrf": csrf}, headers=headers, allow_redirects=False
+        ) as response:
+            assert {"Secure", "Path=/", "Max-Age=0"} <= {p.strip() for p in response.headers["Set-Cookie"].split(";")}
+    await server.close()
+
+
+async def test_whatever_a_session_stands_for_changes_and_it_has_a_new_id(rig: Rig) -> None:
+    """What somebody planted, saw or stole before is worth nothing after."""
+    other = await tenants.add(rig.connection, "other", TESTS)
+    await people.add(rig.pool, other, EMAIL, None, "viewer", TESTS)
+    seen = []
+
+    async def stale() -> list[bool]:
+        return [await sessions.person(rig.pool, token) is None for token in seen]
+
+    def token() -> str:
+        return next(cookie.value for cookie in rig.http.cookie_jar if cookie.key == "landfall")
+
+    await logged_in(rig)
+    seen.append(token())
+    csrf = await logged_in(rig)
+    assert token() not in seen, "logging in again"
+    seen.append(token())
+    assert (await post(rig, "/tenant", csrf=csrf, tenant=other))[:2] == (303, "/connections")
+    assert token() not in seen
+    assert await stale() == [False, True], "the browser's own ended; the one before is another login"
+    seen.append(token())
+    csrf = re.findall(r'name="csrf" value="(\w+)"', (await page(rig))[1])[0]
+    status, _, text = await post(rig, "/account/password", csrf=csrf, old=PASSWORD, new="a longer password than that")
+    assert (status, "It is changed" in text) == (200, True)
+    assert token() not in seen
+    assert await stale() == [True, True, True], "every session of the person, at every tenant"
+    assert (await page(rig))[0] == 200
+
+
+# --- pages for owners
+
+
+async def test_owner_lets_somebody_in_who_sees_the_first_password_once(rig: Rig) -> None:
+    csrf = await logged_in(rig)
+    assert (await page(rig, "/"))[0] == 303
+    status, _, text = await post(rig, "/people", csrf=csrf, email="New@Example.org", role="editor", password="")
+    [password] = re.findall(r"<code>([\w-]{16})</code>", text)
+    assert (status, "new@example.org may log in as editor" in text) == (200, True)
+    assert password not in (await page(rig, "/people"))[1]
+    person = await sessions.login(rig.pool, "new@example.org", password, None)
+    assert person is not None
+    assert person.role == "editor"
+    for form, status, said in (
+        ({"email": "new@example.org", "role": "viewer"}, 400, "is here already"),
+        ({"email": "nobody", "role": "viewer"}, 400, "is no email address"),
+        ({"email": "x@example.org", "role": "god"}, 400, "a role is one of"),
+        ({"email": "x@example.org", "role": "viewer", "password": "short"}, 400, "12 to 256 characters"),
+    ):
+        found, _, text = await post(rig, "/people", csrf=csrf, **form)
+        assert (found, said in text) == (status, True), text
+    assert (await post(rig, f"/people/{person.user}/role", csrf=csrf, role="viewer"))[:2] == (303, "/people")
+    seen = await sessions.person(rig.pool, person.token)
+    assert seen is not None
+    assert seen.role == "viewer", "at once"
+    assert (await post(rig, f"/people/{person.user}/remove", csrf=csrf))[:2] == (303, "/people")
+    assert await sessions.person(rig.pool, person.token) is None
+    assert await sessions.login(rig.pool, "new@example.org", password, None) is None, "belongs nowhere now"
+    assert (await post(rig, f"/people/{person.user}/remove", csrf=csrf))[0] == 404
+    actions = await rig.raw(
+        "SELECT action, detail FROM audit_log WHERE subject = 'new@example.org' AND actor = $1 ORDER BY id",
+        f"user:{EMAIL}",
+    )
+    assert [(row["action"], json.loads(row["detail"])) for row in actions] == [
+        ("user.added", {"role": "editor"}),
+        ("user.role_changed", {"from": "editor", "to": "viewer"}),
+        ("user.removed", {}),
+    ]
+
+
+async def test_last_owner_can_neither_be_demoted_nor_removed(rig: Rig) -> None:
+    csrf = await logged_in(rig)
+    own = await people.member(rig.pool, DEFAULT_TENANT, EMAIL)
+    for path, form in ((f"/people/{own}/role", {"role": "editor"}), (f"/people/{own}/remove", {})):
+        status, _, text = await post(rig, path, csrf=csrf, **form)
+        assert (status, "is the last owner; make somebody else an owner first" in text) == (409, True)
+    with pytest.raises(Wrong, match="last owner"):
+        await people.add(rig.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "viewer", TESTS)
+    await people.add(rig.pool, DEFAULT_TENANT, "bob@example.org", PASSWORD, "owner", TESTS)
+    await people.disable(rig.pool, DEFAULT_TENANT, "bob@example.org", TESTS)
+    assert (await post(rig, f"/people/{own}/remove", csrf=csrf))[0] == 409, "who cannot log in is no owner to count on"
+    await people.add(rig.pool, DEFAULT_TENANT, "bob@example.org", PASSWORD, "owner", TESTS)
+    bob = await people.member(rig.pool, DEFAULT_TENANT, "bob@example.org")
+    assert own
+    assert bob
+    for _ in range(5):
+        both = (people.change_role(rig.pool, DEFAULT_TENANT, user, "viewer", TESTS) for user in (own, bob))
+        outcomes = await asyncio.gather(*both, return_exceptions=True)
+        assert sorted(type(outcome) for outcome in outcomes if outcome is not True) == [Wrong], "one of two at once"
+        for user in (own, bob):
+            await people.change_role(rig.pool, DEFAULT_TENANT, user, "owner", TESTS)
+
+
+@pytest.mark.parametrize("role", ["editor", "viewer"])
+async def test_others_see_no_page_of_owners(rig: Rig, role: str) -> None:
+    await people.add(rig.pool, DEFAULT_TENANT, "eve@example.org", PASSWORD, role, TESTS)
+    assert '<a href="/people">' not in (await page(rig, "/login"))[1]
+    csrf = await logged_in(rig, "eve@example.org")
+    _, text = await page(rig)
+    assert ('<a href="/people">' in text, '<a href="/audit">' in text, "/account" in text) == (False, False, True)
+    for path in ("/people", "/audit"):
+        assert (await page(rig, path))[0] == 403
+    async with rig.http.get(f"{rig.url}/api/audit") as response:
+        assert response.status == 403
+    eve = await people.member(rig.pool, DEFAULT_TENANT, "eve@example.org")
+    for path, form in (
+        ("/people", {"email": "x@example.org", "role": "owner"}),
+        (f"/people/{eve}/role", {"role": "owner"}),
+        (f"/people/{eve}/remove", {}),
+        ("/keys", {"name": "mine", "connections:read": "on"}),
+        ("/keys/00000000-0000-7000-8000-00000000dead/revoke", {}),
+    ):
+        assert (await post(rig, path, csrf=csrf, **form))[0] == 403, path
+    await logged_in(rig)
+    _, text = await page(rig)
+    assert ('<a href="/people">' in text, '<a href="/audit">' in text) == (True, True)
+
+
+async def test_owner_makes_a_key_that_is_shown_once_and_revokes_it(rig: Rig) -> None:
+    csrf = await logged_in(rig)
+    status, address, text = await post(rig, "/keys", csrf=csrf, name="crm", **{"audit:read": "on"})
+    [key] = re.findall(r"<code>(lf_[\w-]{43})</code>", text)
+    assert (status, address) == (200, "")
+    _, text = await page(rig, "/people")
+    assert key not in text
+    headers = {"Authorization": f"Bearer {key}"}
+    assert (await rig.api("GET", "/api/audit", headers=headers))[0] == 200
+    assert (await rig.api("GET", "/api/connections", headers=headers))[0] == 403
+    _, text = await page(rig, "/people")
+    assert "from 127.0.0.1" in text
+    for form, said in (
+        ({"name": "crm", "audit:read": "on"}, "There is, or was, a key crm"),
+        ({"name": " ", "audit:read": "on"}, "The name of a key has"),
+        ({"name": "other"}, "Tick what the key may do"),
+        ({"name": "other", "people:write": "on"}, "Tick what the key may do"),
+    ):
+        status, _, text = await post(rig, "/keys", csrf=csrf, **form)
+        assert (status in (400, 409), said in text) == (True, True)
+    [[id_]] = await rig.raw("SELECT id::text FROM api_keys WHERE name = 'crm'")
+    assert (await post(rig, f"/keys/{id_}/revoke", csrf=csrf))[0] == 303
+    assert (await rig.api("GET", "/api/audit", headers=headers))[0] == 401
+    assert (await post(rig, f"/keys/{id_}/revoke", csrf=csrf))[0] == 404
+
+
+async def test_own_password_is_changed_with_the_old_one_and_guessing_it_is_throttled(rig: Rig) -> None:
+    csrf = await logged_in(rig)
+    new = "another long password"
+    for form, status, said in (
+        ({"old": "wrong", "new": new}, 403, "The old password is another one"),
+        ({"old": PASSWORD, "new": "short"}, 400, "A password has 12 to 256 characters"),
+    ):
+        found, _, text = await post(rig, "/account/password", csrf=csrf, **form)
+        assert (found, said in text) == (status, True), text
+    for _ in range(sessions.TRIES_BY_EMAIL - 1):
+        assert (await post(rig, "/account/password", csrf=csrf, old="wrong", new=new))[0] == 403
+    assert (await post(rig, "/account/password", csrf=csrf, old=PASSWORD, new=new))[0] == 429
+    await rig.connection.execute("DELETE FROM login_failures")
+    assert (await post(rig, "/account/password", csrf=csrf, old=PASSWORD, new=new))[0] == 200
+    assert await sessions.login(rig.pool, EMAIL, PASSWORD, None) is None
+    assert await sessions.login(rig.pool, EMAIL, new, None) is not None
+    everything = str(await rig.raw("SELECT * FROM audit_log"))
+    assert new not in everything
+
+
+# --- several tenants
+
+
+async def test_member_of_two_tenants_switches_and_somebody_of_one_is_not_bothered(rig: Rig) -> None:
+    csrf = await logged_in(rig)
+    assert "/tenant" not in (await page(rig))[1]
+    [id_] = await rig.connect("tiktok")
+    other = await tenants.add(rig.connection, "other & co", TESTS)
+    await people.add(rig.pool, other, EMAIL, None, "viewer", TESTS)
+    _, text = await page(rig)
+    assert f'<option value="{DEFAULT_TENANT}" selected>default</option>' in text
+    assert ("other &amp; co" in text, f"/connections/{id_}" in text) == (True, True)
+    for wrong in ("", "junk", "00000000-0000-7000-8000-00000000dead"):
+        assert (await post(rig, "/tenant", csrf=csrf, tenant=wrong))[0] == 404
+    assert (await post(rig, "/tenant", csrf=csrf, tenant=other))[0] == 303
+    _, text = await page(rig)
+    assert (f"/connections/{id_}" in text, f'<option value="{other}" selected>' in text) == (False, True)
+    assert (await page(rig, "/people"))[0] == 403, "a viewer there"
+    await logged_in(rig)
+    assert f"/connections/{id_}" in (await page(rig))[1], "the first tenant"
+    actions = await rig.raw("SELECT tenant_id::text, action FROM audit_log WHERE detail ? 'switched' ORDER BY id")
+    assert [tuple(row) for row in actions] == [(DEFAULT_TENANT, "user.logged_out"), (other, "user.logged_in")]
+
+
+async def test_owner_of_another_tenant_cannot_take_over_an_account(rig: Rig) -> None:
+    other = await tenants.add(rig.connection, "other", TESTS)
+    await people.add(rig.pool, other, "mallory@example.org", PASSWORD, "owner", TESTS)
+    csrf = await logged_in(rig, "mallory@example.org")
+    kept = await rig.connection.fetchval("SELECT password_hash FROM users WHERE email = $1", EMAIL)
+    session = await sessions.login(rig.pool, EMAIL, PASSWORD, None)
+    assert session is not None
+    known = await post(rig, "/people", csrf=csrf, email=EMAIL, role="owner", password="mallory chose this")
+    unknown = await post(
+        rig, "/people", csrf=csrf, email="bob@example.org", role="owner", password="mallory chose this"
+    )
+    assert known[0] == unknown[0] == 200
+    words = [re.findall(r'role="status">(.*?)</p>', text)[0] for _, _, text in (known, unknown)]
+    assert words[0].replace(EMAIL, "") == words[1].replace("bob@example.org", ""), "nor learn who has an account"
+    assert await rig.connection.fetchval("SELECT password_hash FROM users WHERE email = $1", EMAIL) == kept
+    assert await sessions.login(rig.pool, EMAIL, "mallory chose this", None) is None
+    person = await sessions.person(rig.pool, session.token)
+    assert person is not None
+    assert (person.tenant, person.role) == (DEFAULT_TENANT, "owner"), "nor end a session"
+    assert (await post(rig, f"/people/{person.user}/remove", csrf=csrf))[0] == 303
+    assert await sessions.person(rig.pool, session.token) is not None, "nor end what is another tenant's"
+    with pytest.raises(Wrong, match="has no password"):
+        await people.add(rig.pool, other, "stranger@example.org", None, "viewer", TESTS)
+
+
+# --- from where
+
+
+async def test_behind_a_proxy_it_is_the_visitor_who_is_throttled_and_noted(rig: Rig) -> None:
+    app = web.Application()
+    views(rig.pool, rig.built, trusted=(ip_network("127.0.0.1"),)).add_to(app)
+    server = TestServer(app)
+    await server.start_server()
+    async with aiohttp.ClientSession() as http:
+
+        async def tried(password: str, email: str, forwarded: str) -> int:
+            form, headers = {"email": email, "password": password}, {"X-Forwarded-For": forwarded}
+            async with http.post(
+                server.make_url("/login"), data=form, headers=headers, allow_redirects=False
+            ) as response:
+                return response.status
+
+        for number in range(sessions.TRIES_BY_ADDRESS):
+            spoofed = f"198.51.100.{number}, 203.0.113.9"
+            assert await tried("wrong", f"nobody{number}@example.org", spoofed) == 401
+        assert await tried(PASSWORD, EMAIL, "203.0.113.9") == 429
+        assert await tried(PASSWORD, EMAIL, "203.0.113.10") == 303
+    await server.close()
+    [row] = await rig.raw("SELECT host(address) AS address FROM audit_log WHERE action = 'user.logged_in'")
+    assert row["address"] == "203.0.113.10"
+    [row] = await rig.raw("SELECT host(address) AS address FROM sessions")
+    assert row["address"] == "203.0.113.10"

@@ -1,0 +1,22 @@
+"""`landfall audit`: what was done, by whom, and from where."""
+
+import json
+
+import click
+
+from ops.cli.keys import at
+from ops.runtime.settings import Configuration
+from publish import auditing
+
+
+async def show(configuration: Configuration, tenant: str | None, limit: int, *, as_json: bool) -> None:
+    """Newest first. Raises ClickException."""
+    async with at(configuration, tenant) as where:
+        part = await auditing.read(where.pool, where.tenant, limit=limit)
+    for entry in part.entries:
+        if as_json:
+            click.echo(json.dumps(entry.plain()))
+            continue
+        place = f"  from {entry.address}" if entry.address else ""
+        more = f"  ({entry.more})" if entry.more else ""
+        click.echo(f"{entry.at:%Y-%m-%d %H:%M:%S}Z  {entry.actor}  {entry.action}  {entry.about}{more}{place}")

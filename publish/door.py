@@ -1,0 +1,165 @@
+"""The door: who asks, from where, whether it was our own page that sent them, and when it is their turn."""
+
+import hmac
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from math import ceil
+from urllib.parse import urlsplit
+
+import structlog
+from aiohttp import hdrs, web
+
+from ops.runtime import proxies
+from ops.runtime.db import Pool, describe
+from ops.runtime.proxies import Network
+from publish import keys, sessions
+from publish.answers import REMEDY, STATUS, Ended, Refused, page, to
+from publish.contract import Problem
+from publish.keys import Caller
+from publish.sessions import Person
+from publish.turns import AT_ONCE, IN_LINE, Crowded, Turns
+
+SESSION = "landfall"
+
+log = structlog.get_logger()
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Door:
+    def __init__(self, pool: Pool, *, secure: bool, site: str = "", trusted: Sequence[Network] = ()) -> None:
+        """``site`` is the public address, ``secure`` whether it is https, ``trusted`` the proxies in front."""
+        self._pool = pool
+        self._secure = secure
+        self._host = urlsplit(site).netloc
+        self._trusted = trusted
+        self._turns = Turns()
+
+    # --- cookies
+
+    def cookie(self, name: str) -> str:
+        """Only this host, only encrypted, and only with a path of all; plain http is for one machine."""
+        return f"__Host-{name}" if self._secure else name
+
+    def set_cookie(self, response: web.Response, name: str, value: str, seconds: int) -> None:
+        response.set_cookie(
+            self.cookie(name), value, max_age=seconds, httponly=True, secure=self._secure, samesite="Lax", path="/"
+        )
+
+    def let_in(self, response: web.Response, token: str) -> web.Response:
+        self.set_cookie(response, SESSION, token, sessions.HOURS * 3600)
+        return response
+
+    def let_out(self, response: web.Response) -> web.Response:
+        response.del_cookie(self.cookie(SESSION), path="/", secure=self._secure, httponly=True, samesite="Lax")
+        return response
+
+    # --- who, and from where
+
+    def address(self, request: web.Request) -> str | None:
+        return proxies.client(request.remote, request.headers.getall(hdrs.X_FORWARDED_FOR, []), self._trusted)
+
+    async def person(self, request: web.Request) -> Person | None:
+        found = await sessions.person(self._pool, self._session(request))
+        if found is not None:
+            self._turns.belongs(found.token, found.tenant)
+        return found
+
+    async def visitor(self, request: web.Request, scope: str = "") -> Person:
+        """Who looks at a page. Raises Ended: to the login, or told that the role does not reach."""
+        person = await self.person(request)
+        if person is None:
+            raise Ended(to("/login"))
+        if scope and not person.may(scope):
+            raise Ended(page("Not for your role", "Only an owner sees this page. Ask one to make you an owner.", 403))
+        return person
+
+    async def posting(self, request: web.Request, scope: str = "") -> Person:
+        """The person who pressed a button of ours. Raises Refused for what another website made the browser send."""
+        self.same_site(request)
+        person = await self.person(request)
+        if person is None:
+            raise Refused(401, "unauthorized", "Nobody is logged in.", "log in at /login")
+        insist((await request.post()).get("csrf"), person.csrf)
+        if scope and not person.may(scope):
+            raise Refused(403, "forbidden", "Your role may only look.", "ask an owner to do it")
+        return person
+
+    def same_site(self, request: web.Request) -> None:
+        """A proxy may have put another host in the place of the public one."""
+        origin = request.headers.get(hdrs.ORIGIN)
+        if origin is not None and urlsplit(origin).netloc not in {request.host, self._host} - {""}:
+            raise Refused(403, "csrf", "This was sent by another website.", "open /connections and try again there")
+
+    async def caller(self, request: web.Request, scope: str) -> Caller:
+        """Who calls: a program with a key, or, to look, a person with a session."""
+        kind, key = _authorization(request)
+        found = await keys.caller(self._pool, key, self.address(request)) if kind == "bearer" else None
+        if found is not None:
+            self._turns.belongs(key, found.tenant)
+        elif not kind and request.method == "GET":
+            person = await self.person(request)
+            found = person.caller(self.address(request)) if person else None
+        remedy = "send Authorization: Bearer with a key of `landfall key create`"
+        if found is None:
+            raise Refused(401, "unauthorized", "The key is missing, unknown or revoked.", remedy)
+        if scope not in found.scopes:
+            raise Refused(403, "forbidden", f"The scope {scope} is missing.", remedy)
+        return found
+
+    def _session(self, request: web.Request) -> str:
+        return request.cookies.get(self.cookie(SESSION), "")
+
+    # --- when, and what becomes of errors
+
+    def answering(self, handler: Handler, *, in_turn: bool = True) -> Handler:
+        """The handler with every way out of it an answer; ``in_turn`` where a key or session counts for its tenant."""
+
+        async def answer(request: web.Request) -> web.StreamResponse:
+            credential = (_authorization(request)[1] or self._session(request)) if in_turn else ""
+            try:
+                if not credential:
+                    return await handler(request)
+                async with self._turns.taken(credential):
+                    return await handler(request)
+            except Ended as ended:
+                return ended.answer
+            except Crowded:
+                message = f"More than {AT_ONCE + IN_LINE} requests of yours are under way."
+                return Refused(429, "crowded", message, "send fewer at once", retry=True, after=1).answer
+            except Problem as problem:
+                remedy = REMEDY.get(problem.kind, problem.says)
+                retry = problem.kind in ("crowded", "transient")
+                after = ceil(problem.after_seconds) or (60 if problem.kind == "crowded" else None)
+                return Refused(
+                    STATUS[problem.kind], problem.kind, problem.says, remedy, retry=retry, after=after
+                ).answer
+            except Exception as error:  # a surprise says so, in the same shape
+                log.exception("request.failed", path=request.path, error=describe(error))
+                message = "Something failed here; what was asked may or may not have been done."
+                return Refused(503, "unexpected", message, "look before you send it again", retry=True).answer
+
+        return answer
+
+
+def insist(given: object, wanted: str) -> None:
+    """Raises Refused for a form without the text that only our own page holds."""
+    if not hmac.compare_digest(str(given or "").encode(), wanted.encode()):
+        raise Refused(403, "csrf", "This was not sent by a page of ours.", "open /connections and try again there")
+
+
+def id_of(request: web.Request, missing: Refused) -> str:
+    """The id in the address. Raises ``missing`` for what cannot be one."""
+    return uuid_of(request.match_info["id"], missing)
+
+
+def uuid_of(text: str, missing: Refused) -> str:
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        raise missing from None
+
+
+def _authorization(request: web.Request) -> tuple[str, str]:
+    kind, _, key = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    return kind.lower(), key.strip()

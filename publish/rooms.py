@@ -1,0 +1,189 @@
+"""Pages of people about themselves: who belongs here, what programs may come in, and what was done."""
+
+import asyncpg
+from aiohttp import web
+
+from ops.runtime.db import Pool
+from publish import auditing, keys, passwords, people, sessions
+from publish.answers import Refused, rendered, to
+from publish.door import Door, id_of
+from publish.passwords import Busy
+from publish.people import Wrong
+from publish.sessions import WINDOW_MINUTES, Person, Throttled
+from publish.store import Actor
+
+LONGEST_NAME = 100
+TOO_MANY = f"Too many wrong passwords. Wait {WINDOW_MINUTES} minutes and try again."
+BUSY = "Many people are logging in at this moment. Wait a few seconds and try again."
+
+
+class Rooms:
+    def __init__(self, pool: Pool, door: Door) -> None:
+        self._pool = pool
+        self._door = door
+
+    def add_to(self, app: web.Application) -> None:
+        for method, path, handler in (
+            ("GET", "/", self.home),
+            ("GET", "/people", self.people_page),
+            ("POST", "/people", self.invite),
+            ("POST", "/people/{id}/role", self.change_role),
+            ("POST", "/people/{id}/remove", self.remove),
+            ("POST", "/keys", self.create_key),
+            ("POST", "/keys/{id}/revoke", self.revoke_key),
+            ("GET", "/account", self.account_page),
+            ("POST", "/account/password", self.change_password),
+            ("POST", "/tenant", self.switch),
+            ("GET", "/audit", self.audit_page),
+            ("GET", "/api/audit", self.audit),
+        ):
+            app.router.add_route(method, path, self._door.answering(handler))
+
+    async def home(self, _: web.Request) -> web.Response:
+        return to("/connections")
+
+    # --- people and keys
+
+    async def people_page(self, request: web.Request) -> web.Response:
+        return await self._people(await self._door.visitor(request, "people:write"))
+
+    async def _people(self, person: Person, status: int = 200, **said: str) -> web.Response:
+        return rendered(
+            "people.html",
+            status,
+            person=person,
+            members=await people.listed(self._pool, person.tenant),
+            roles=tuple(people.SCOPES),
+            keys=await keys.listed(self._pool, person.tenant),
+            scopes=keys.SCOPES,
+            usual=keys.USUAL,
+            shortest=passwords.SHORTEST,
+            said={"wrong": "", "says": "", "secret": "", "email": ""} | said,
+        )
+
+    async def invite(self, request: web.Request) -> web.Response:
+        person = await self._door.posting(request, "people:write")
+        form = await request.post()
+        email, role, typed = (str(form.get(name, "")) for name in ("email", "role", "password"))
+        password = typed or passwords.generated()
+        try:
+            await people.invite(self._pool, person.tenant, email, password, role, self._actor(request, person))
+        except Wrong as wrong:
+            return await self._people(person, 400, wrong=str(wrong), email=email)
+        # Whether there was such an account before is its owner's affair: the answer is the same.
+        says = f"{email.strip().lower()} may log in as {role}, with the password there was before, or else with "
+        return await self._people(person, says=says + ("the one you gave." if typed else "this one:"), secret=password)
+
+    async def change_role(self, request: web.Request) -> web.Response:
+        person = await self._door.posting(request, "people:write")
+        role = str((await request.post()).get("role", ""))
+        user = id_of(request, _nobody())
+        try:
+            if not await people.change_role(self._pool, person.tenant, user, role, self._actor(request, person)):
+                raise _nobody()
+        except Wrong as wrong:
+            return await self._people(person, 409, wrong=str(wrong))
+        return to("/people" if user != person.user else "/")
+
+    async def remove(self, request: web.Request) -> web.Response:
+        person = await self._door.posting(request, "people:write")
+        try:
+            user = id_of(request, _nobody())
+            if not await people.remove(self._pool, person.tenant, user, self._actor(request, person)):
+                raise _nobody()
+        except Wrong as wrong:
+            return await self._people(person, 409, wrong=str(wrong))
+        return to("/people" if user != person.user else "/")
+
+    async def create_key(self, request: web.Request) -> web.Response:
+        person = await self._door.posting(request, "keys:write")
+        form = await request.post()
+        name, scopes = str(form.get("name", "")).strip(), [scope for scope in keys.SCOPES if scope in form]
+        if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
+            return await self._people(person, 400, wrong=f"The name of a key has 1 to {LONGEST_NAME} characters.")
+        if not scopes:
+            return await self._people(person, 400, wrong="Tick what the key may do.")
+        try:
+            made = await keys.create(self._pool, person.tenant, name, scopes, self._actor(request, person))
+        except asyncpg.UniqueViolationError:
+            return await self._people(person, 409, wrong=f"There is, or was, a key {name}; choose another name.")
+        return await self._people(person, says=f"The key {name}, which is not shown again:", secret=made)
+
+    async def revoke_key(self, request: web.Request) -> web.Response:
+        person = await self._door.posting(request, "keys:write")
+        id_ = id_of(request, _no_key())
+        name = next((row["name"] for row in await keys.listed(self._pool, person.tenant) if row["id"] == id_), None)
+        if name is None or not await keys.revoke(self._pool, person.tenant, name, self._actor(request, person)):
+            raise _no_key()
+        return to("/people")
+
+    # --- one's own account
+
+    async def account_page(self, request: web.Request) -> web.Response:
+        return _account(await self._door.visitor(request))
+
+    async def change_password(self, request: web.Request) -> web.Response:
+        person = await self._door.posting(request)
+        form = await request.post()
+        old, new = str(form.get("old", "")), str(form.get("new", ""))
+        try:
+            token = await sessions.change_password(self._pool, person, old, new, self._door.address(request))
+        except Wrong as wrong:
+            return _account(person, 400, wrong=f"{wrong}.".capitalize())
+        except Throttled:
+            return _account(person, 429, wrong=TOO_MANY)
+        except Busy:
+            return _account(person, 503, wrong=BUSY)
+        renewed = await sessions.person(self._pool, token) if token else None
+        if token is None or renewed is None:
+            return _account(person, 403, wrong="The old password is another one.")
+        return self._door.let_in(
+            _account(renewed, says="It is changed; whoever was logged in elsewhere is not."), token
+        )
+
+    async def switch(self, request: web.Request) -> web.Response:
+        person = await self._door.posting(request)
+        tenant = str((await request.post()).get("tenant", ""))
+        token = await sessions.switch(self._pool, person, tenant, self._door.address(request))
+        if token is None:
+            raise Refused(404, "not_found", "You do not belong to such a tenant.", "choose one in the page's header")
+        return self._door.let_in(to("/connections"), token)
+
+    # --- what was done
+
+    async def audit_page(self, request: web.Request) -> web.Response:
+        person = await self._door.visitor(request, "audit:read")
+        before, after = _number(request, "before"), _number(request, "after")
+        part = await auditing.read(self._pool, person.tenant, before=before, after=after, limit=auditing.PAGE)
+        return rendered("audit.html", person=person, part=part)
+
+    async def audit(self, request: web.Request) -> web.Response:
+        caller = await self._door.caller(request, "audit:read")
+        before = _number(request, "before")
+        part = await auditing.read(self._pool, caller.tenant, before=before, limit=auditing.PAGE)
+        return web.json_response({"entries": [entry.plain() for entry in part.entries], "before": part.older})
+
+    def _actor(self, request: web.Request, person: Person) -> Actor:
+        return person.actor(self._door.address(request))
+
+
+def _account(person: Person, status: int = 200, *, says: str = "", wrong: str = "") -> web.Response:
+    least = passwords.SHORTEST
+    return rendered("account.html", status, person=person, says=says, wrong=wrong, shortest=least)
+
+
+def _number(request: web.Request, name: str) -> int | None:
+    given = request.query.get(name)
+    if given is None:
+        return None
+    if not (given.isascii() and given.isdigit() and len(given) < 19):
+        raise Refused(400, "wrong", f"{name} must be the id of an entry.", "take it from the answer before")
+    return int(given)
+
+
+def _nobody() -> Refused:
+    return Refused(404, "not_found", "There is no such person.", "look at /people")
+
+
+def _no_key() -> Refused:
+    return Refused(404, "not_found", "There is no such living key.", "look at /people")

@@ -1,0 +1,287 @@
+"""Nothing of a tenant is seen or changed by another: every table (row J2 of ``faults.md``), every address (row J1)."""
+
+import json
+import re
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import asyncpg
+import pytest
+from aiohttp import web
+
+from publish import keys, people, sessions, tenants
+from schema.people import DEFAULT_TENANT
+from tests.rig import TESTS, Rig, rigged, views
+
+PASSWORD = "correct horse battery"
+NOBODY = "00000000-0000-7000-8000-00000000dead"
+
+SETTING = "(current_setting('landfall.tenant'::text, true) = "
+POLICY = f"({SETTING}'*'::text) OR {SETTING}(tenant_id)::text))"
+ACCOUNT_KEYS = {"account_id", "bucket", "provider"}
+"""What spreads accounts' data: one of them stands in every unique key of it."""
+
+NOBODYS = {
+    "alembic_version": "how far the schema is",
+    "crm_verifications": "what comparisons of the whole install found: counts",
+    "deletion_requests": "a platform's person asks the whole install; found by an unguessable code",
+    "login_failures": "digests of addresses, counted before it is known whose they are",
+    "tenants": "what the others belong to",
+    "users": "a person may belong to several; memberships say to which",
+    "vault_canaries": "one for each key of the install",
+    "webhook_deliveries": "raw bodies, each with events of several accounts; found by the id in an event",
+}
+
+
+async def complaints(connection: asyncpg.Connection) -> list[str]:
+    """What is wrong with how the tables are divided among tenants and accounts."""
+    tables = await connection.fetch(
+        """
+        SELECT c.oid, c.relname AS name, c.relrowsecurity AND c.relforcerowsecurity AS held,
+            array(SELECT concat_ws(' but ', pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))
+                FROM pg_policy p WHERE p.polrelid = c.oid) AS policies,
+            array(SELECT a.attname::text FROM pg_attribute a
+                WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns
+        FROM pg_class c
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'm') ORDER BY 2"""
+    )
+    unique = await connection.fetch(
+        """
+        SELECT indrelid AS oid, indexrelid::regclass::text AS name, array(SELECT a.attname::text FROM pg_attribute a
+            WHERE a.attrelid = indrelid AND a.attnum = ANY(indkey)) AS columns
+        FROM pg_index WHERE indisunique ORDER BY 2"""
+    )
+    foreign = await connection.fetch(
+        """
+        SELECT conrelid AS oid, conname AS name, confrelid AS target, array(SELECT a.attname::text FROM pg_attribute a
+            WHERE a.attrelid = conrelid AND a.attnum = ANY(conkey)) AS columns
+        FROM pg_constraint WHERE contype = 'f' ORDER BY 2"""
+    )
+    tenanted = {row["oid"] for row in tables if "tenant_id" in row["columns"] and row["name"] not in NOBODYS}
+    found = [f"{name} is no table any more" for name in NOBODYS if name not in {row["name"] for row in tables}]
+    for table in tables:
+        name, columns = table["name"], set(table["columns"])
+        if name in NOBODYS:
+            if columns & {"tenant_id", "account_id"}:
+                found.append(f"{name} is somebody's after all")
+        elif table["oid"] in tenanted:
+            if not table["held"]:
+                found.append(f"{name} does not force row-level security")
+            if table["policies"] != [POLICY]:
+                found.append(f"{name} has not the one policy of tenants")
+            keyed = [*_of(unique, table), *(row for row in _of(foreign, table) if row["target"] in tenanted)]
+            found += [f"{row['name']} does not hold tenant_id" for row in keyed if "tenant_id" not in row["columns"]]
+        elif columns & ACCOUNT_KEYS:
+            found += [
+                f"{row['name']} holds nothing of an account"
+                for row in _of(unique, table)
+                if not set(row["columns"]) & ACCOUNT_KEYS
+            ]
+        else:
+            found.append(f"{name} belongs to nobody, and no reason is given")
+    return found
+
+
+def _of(rows: list[asyncpg.Record], table: asyncpg.Record) -> Iterator[asyncpg.Record]:
+    return (row for row in rows if row["oid"] == table["oid"])
+
+
+async def test_every_table_is_a_tenants_or_an_accounts_or_says_why_it_is_nobodys(
+    connection: asyncpg.Connection,
+) -> None:
+    """What a new table forgets fails here, and not at a customer's."""
+    assert await complaints(connection) == []
+
+
+HELD = """
+CREATE TABLE a (tenant_id uuid, name text);
+ALTER TABLE a ENABLE ROW LEVEL SECURITY;
+ALTER TABLE a FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON a USING (current_setting('landfall.tenant', true) IN ('*', tenant_id::text));
+"""
+UNFORCED = "a does not force row-level security"
+UNHELD = "a has not the one policy of tenants"
+
+
+@pytest.mark.parametrize(
+    ("statements", "named"),
+    [
+        ("CREATE TABLE a (tenant_id uuid)", [UNFORCED, UNHELD]),
+        (HELD + "CREATE UNIQUE INDEX uq ON a (name)", ["uq does not hold tenant_id"]),
+        (HELD + "ALTER TABLE a NO FORCE ROW LEVEL SECURITY", [UNFORCED]),
+        (HELD + "CREATE POLICY more ON a USING (true)", [UNHELD]),
+        (HELD + "ALTER POLICY tenant ON a USING (true)", [UNHELD]),
+        (HELD + "ALTER POLICY tenant ON a WITH CHECK (true)", [UNHELD]),
+        ("CREATE UNIQUE INDEX uq ON connections (id)", ["uq does not hold tenant_id"]),
+        (
+            HELD + "ALTER TABLE a ADD UNIQUE (tenant_id, name);"
+            "ALTER TABLE a ADD UNIQUE (name); ALTER TABLE a ADD other text CONSTRAINT fk REFERENCES a (name)",
+            ["a_name_key does not hold tenant_id", "fk does not hold tenant_id"],
+        ),
+        ("CREATE TABLE a (id bigint UNIQUE, account_id text)", ["a_id_key holds nothing of an account"]),
+        ("CREATE TABLE a (id bigint PRIMARY KEY, body text)", ["a belongs to nobody, and no reason is given"]),
+        ("DROP TABLE crm_verifications", ["crm_verifications is no table any more"]),
+        ("ALTER TABLE users ADD tenant_id uuid", ["users is somebody's after all"]),
+    ],
+)
+async def test_table_that_forgets_its_tenant_is_named(
+    connection: asyncpg.Connection, statements: str, named: list[str]
+) -> None:
+    await connection.execute(statements)
+    assert sorted(await complaints(connection)) == sorted(named)
+
+
+# --- every address
+
+
+@dataclass
+class Side:
+    """One tenant's things, or nobody's: whatever an address, a query or a form can name."""
+
+    ids: list[str]
+    email: str
+    key: str
+    tenant: str
+    entry: int
+
+
+@dataclass
+class Two:
+    """Tenant A, who has everything, and tenant B, who asks."""
+
+    rig: Rig
+    of_a: Side
+    b: str
+    b_key: str
+
+    async def everything_of_a(self) -> dict[str, Any]:
+        """Whatever a request of B's could change; what A's log says of wrong passwords is not B's doing."""
+        tables = await self.rig.raw(
+            """
+            SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id'
+            WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'"""
+        )
+        found = {}
+        for [table] in tables:
+            where = "tenant_id = $1::uuid" + (" AND action <> 'user.refused'" if table == "audit_log" else "")
+            found[table] = await self.rig.raw(
+                f"SELECT * FROM {table} WHERE {where} ORDER BY {table}::text", DEFAULT_TENANT
+            )
+        found["users"] = await self.rig.raw("SELECT * FROM users WHERE email = $1", self.of_a.email)
+        return found
+
+
+@pytest.fixture
+async def two(database: str, connection: asyncpg.Connection) -> AsyncIterator[Two]:
+    async with rigged(database, connection) as rig:
+        [id_] = await rig.connect("tiktok")
+        await people.add(rig.pool, DEFAULT_TENANT, "ada@example.org", PASSWORD, "owner", TESTS)
+        await people.add(rig.pool, DEFAULT_TENANT, "eve@example.org", PASSWORD, "editor", TESTS)
+        for email in ("ada@example.org", "eve@example.org"):
+            assert await sessions.login(rig.pool, email, PASSWORD, None)
+        user = await people.member(rig.pool, DEFAULT_TENANT, "eve@example.org")
+        [[key]] = await rig.raw("SELECT id::text FROM api_keys")
+        [[entry]] = await rig.raw("SELECT max(id) FROM audit_log")
+        b = await tenants.add(connection, "other", TESTS)
+        await people.add(rig.pool, b, "bob@example.org", PASSWORD, "owner", TESTS)
+        await people.add(rig.pool, b, "second@example.org", PASSWORD, "owner", TESTS)
+        b_key = await keys.create(rig.pool, b, "theirs", keys.SCOPES, TESTS)
+        yield Two(rig, Side([id_, user or "", key], "eve@example.org", "tests", DEFAULT_TENANT, entry), b, b_key)
+
+
+def routes(rig: Rig) -> list[tuple[str, str]]:
+    """Every address there is; a new one is called by these tests by itself."""
+    app = web.Application()
+    views(rig.pool, rig.built).add_to(app)
+    return [(route.method, route.resource.canonical) for route in app.router.routes() if route.resource is not None]
+
+
+def shape(text: str) -> Any:
+    """An answer without its words."""
+    try:
+        return _form(json.loads(text))
+    except ValueError:
+        return re.findall(r"<(\w+)", text)
+
+
+def _form(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _form(inner) for name, inner in value.items()}
+    return [_form(inner) for inner in value[:1]] if isinstance(value, list) else type(value).__name__
+
+
+async def asked(two: Two, method: str, path: str, side: Side, caller: dict[str, str], csrf: str) -> list[Any]:
+    """What B is answered, with each of the ids in the address in turn."""
+    answers = []
+    for id_ in side.ids if "{id}" in path else side.ids[:1]:
+        parts = {"id": id_, "platform": "tiktok", "instance": "social.example", "code": id_}
+        address = re.sub(r"\{(\w+)\}", lambda found, parts=parts: parts[found[1]], path)
+        named = {"tenant": side.tenant, "before": str(side.entry), "state": id_, "ticket": id_, "code": id_}
+        form = {"csrf": csrf, "email": side.email, "name": side.key, "role": "viewer", "password": "wrong password"}
+        data = (
+            form | {"tenant": side.tenant, "id": id_, "old": PASSWORD + "x", "new": PASSWORD}
+            if method == "POST"
+            else None
+        )
+        async with (
+            aiohttp.ClientSession() as http,
+            http.request(
+                method, two.rig.url + address, params=named, data=data, headers=caller, allow_redirects=False
+            ) as response,
+        ):
+            kind = "text/html" in caller.get("Accept", "")
+            answers.append((response.status, kind, response.headers.get("Location"), shape(await response.text())))
+    return answers
+
+
+LEADS_ON = {"/api/auth/{platform}"}
+"""Begins a flow of B's own, whatever the query says; where it leads is another address each time."""
+
+
+async def test_no_address_tells_a_tenants_things_from_things_that_are_not_there(two: Two) -> None:
+    nobodys = Side([NOBODY] * 3, "nobody@example.org", "no such", NOBODY, two.of_a.entry)
+    called = set()
+    for method, path in routes(two.rig):
+        for way in ("key", "session"):
+            before = await two.everything_of_a()
+            answers = []
+            for side in (two.of_a, nobodys):
+                caller, csrf = {"Authorization": f"Bearer {two.b_key}"}, ""
+                if way == "session":
+                    await two.rig.connection.execute("DELETE FROM login_failures")
+                    person = await sessions.login(two.rig.pool, "bob@example.org", PASSWORD, None)
+                    assert person is not None
+                    caller, csrf = {"Cookie": f"landfall={person.token}", "Accept": "text/html"}, person.csrf
+                answers.append(await asked(two, method, path, side, caller, csrf))
+                await two.rig.raw("DELETE FROM memberships WHERE tenant_id = $1::uuid AND role = 'viewer'", two.b)
+                await two.rig.raw("DELETE FROM api_keys WHERE tenant_id = $1::uuid AND name <> 'theirs'", two.b)
+            if path not in LEADS_ON:
+                assert answers[0] == answers[1], (method, path, way)
+            assert 500 not in {answer[0] for answer in answers[0]}
+            assert await two.everything_of_a() == before, (method, path, way)
+            called.add((method, path))
+    assert len(called) > 25
+    assert ("POST", "/people/{id}/role") in called
+
+
+async def test_tenant_sees_its_own_and_without_a_tenant_nothing_is_seen(two: Two) -> None:
+    headers = {"Authorization": f"Bearer {two.b_key}"}
+    assert await two.rig.api("GET", "/api/connections", headers=headers) == (200, {"connections": []})
+    status, found = await two.rig.api("GET", "/api/audit", headers=headers)
+    assert status == 200
+    assert {entry["action"] for entry in found["entries"]} == {
+        "tenant.added",
+        "user.added",
+        "key.created",
+        "key.used",
+    }
+    tables = await two.rig.connection.fetch(
+        """
+        SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id'
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'"""
+    )
+    assert len(tables) >= 8
+    for [table] in tables:
+        assert await two.rig.connection.fetchval(f"SELECT count(*) FROM {table}") == 0, "the owner is held to it too"

@@ -1,0 +1,174 @@
+"""One tenant's flood is its own (row J3 of ``faults.md``), and a flood of logins is nobody's."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import aiohttp
+import asyncpg
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from ops.cli.serve import PUBLISH_CONNECTIONS
+from ops.runtime.db import open_pool
+from publish import keys, passwords, people, tenants, turns
+from publish.connecting import OPEN_FLOWS
+from schema.metadata import APP_ROLE
+from schema.people import DEFAULT_TENANT
+from tests.rig import TESTS, Rig, rigged, views
+
+QUIET, EACH, FLOOD = 5, 40, 40
+
+
+@pytest.fixture
+async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
+    async with rigged(database, connection) as found:
+        yield found
+
+
+@pytest.fixture
+async def url(rig: Rig, database: str) -> AsyncIterator[str]:
+    """The web process as `landfall serve` has it: few connections, and a second's patience for one."""
+    async with await open_pool(database, "few", PUBLISH_CONNECTIONS, role=APP_ROLE) as pool:
+        app = web.Application()
+        views(pool, rig.built).add_to(app)
+        server = TestServer(app)
+        await server.start_server()
+        yield str(server.make_url("")).rstrip("/")
+        await server.close()
+
+
+async def answered(http: aiohttp.ClientSession, address: str, key: str) -> tuple[int, float]:
+    begun = time.monotonic()
+    async with http.get(address, headers={"Authorization": f"Bearer {key}"}) as response:
+        await response.read()
+        if response.status == 429:
+            assert response.headers["Retry-After"] == "1"
+            body = await response.json()
+            assert (body["error"], body["retry"], set(body)) == (
+                "crowded",
+                True,
+                {"error", "message", "retry", "remedy"},
+            )
+        return response.status, time.monotonic() - begun
+
+
+async def test_noisy_tenant_is_told_to_wait_and_five_quiet_ones_are_served(rig: Rig, url: str) -> None:
+    noisy = [await keys.create(rig.pool, DEFAULT_TENANT, f"noisy {number}", keys.USUAL, TESTS) for number in range(2)]
+    quiet = []
+    for number in range(QUIET):
+        tenant = await tenants.add(rig.connection, f"quiet {number}", TESTS)
+        quiet.append(await keys.create(rig.pool, tenant, "key", keys.USUAL, TESTS))
+    # Slow enough that whoever holds a connection is seen to hold it.
+    await rig.connection.execute(
+        """
+        CREATE FUNCTION dawdle() RETURNS text LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.02); RETURN ''; END $$;
+        ALTER POLICY tenant ON connections USING (
+            dawdle() = '' AND current_setting('landfall.tenant', true) IN ('*', tenant_id::text))"""
+    )
+    await rig.connect("tiktok")
+    stop = asyncio.Event()
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector) as http:
+
+        async def flood(key: str) -> Counter[int]:
+            found: Counter[int] = Counter()
+            while not stop.is_set():
+                found[(await answered(http, f"{url}/api/connections", key))[0]] += 1
+            return found
+
+        async def polite(key: str) -> list[tuple[int, float]]:
+            return [await answered(http, f"{url}/api/connections", key) for _ in range(EACH)]
+
+        floods = [asyncio.create_task(flood(noisy[number % 2])) for number in range(FLOOD)]
+        served = await asyncio.gather(*(polite(key) for key in quiet))
+        stop.set()
+        told = sum((await asyncio.gather(*floods)), Counter())
+    statuses = Counter(status for tenant in served for status, _ in tenant)
+    assert statuses == {200: QUIET * EACH}
+    assert set(told) == {200, 429}
+    assert told[429] > told[200] > 0
+    assert max(seconds for tenant in served for _, seconds in tenant) < 1.0
+
+
+async def test_turns_of_a_tenant_are_given_back_and_count_over_all_its_keys() -> None:
+    found = turns.Turns()
+    for key in ("one", "two"):
+        found.belongs(key, "tenant")
+    held = [found.taken(key) for key in ("one", "two")]
+    for turn in held:
+        await turn.__aenter__()
+
+    async def waits(key: str) -> None:
+        async with found.taken(key):
+            pass
+
+    line = [asyncio.create_task(waits("one" if number % 2 else "two")) for number in range(turns.IN_LINE)]
+    await asyncio.sleep(0.01)
+    assert not any(task.done() for task in line)
+    with pytest.raises(turns.Crowded):
+        await waits("one")
+    await waits("another tenant's")
+    line[0].cancel()
+    for turn in held:
+        await turn.__aexit__(None, None, None)
+    outcomes = await asyncio.gather(*line, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [asyncio.CancelledError] + [type(None)] * (turns.IN_LINE - 1)
+    await waits("one")
+    assert found._lines == {}
+
+
+async def test_tenant_may_leave_only_so_many_flows_unfinished(rig: Rig) -> None:
+    for _ in range(OPEN_FLOWS - 1):
+        await rig.built.flows.start("x", "", DEFAULT_TENANT, TESTS, "/")
+    assert (await rig.api("GET", "/api/auth/x"))[0] == 201
+    status, answer = await rig.api("GET", "/api/auth/x")
+    assert (status, answer["error"], answer["retry"]) == (429, "crowded", True)
+    assert "100 connections were begun and not finished; each ends after 10 minutes" in answer["message"]
+    other = await tenants.add(rig.connection, "other", TESTS)
+    key = await keys.create(rig.pool, other, "theirs", keys.USUAL, TESTS)
+    assert (await rig.api("GET", "/api/auth/x", headers={"Authorization": f"Bearer {key}"}))[0] == 201
+    await rig.raw("UPDATE oauth_states SET used_at = now() WHERE tenant_id = $1::uuid", DEFAULT_TENANT)
+    assert (await rig.api("GET", "/api/auth/x"))[0] == 201
+
+
+async def test_flood_of_logins_is_cut_and_the_rest_goes_on(rig: Rig, url: str) -> None:
+    await people.add(rig.pool, DEFAULT_TENANT, "ada@example.org", "correct horse battery", "owner", TESTS)
+    most = 0
+    stop = asyncio.Event()
+
+    async def watch() -> None:
+        nonlocal most
+        while not stop.is_set():
+            most = max(most, passwords._waiting)
+            await asyncio.sleep(0)
+
+    watching = asyncio.create_task(watch())
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+
+        async def tried(number: int) -> int:
+            form = {"email": f"nobody{number}@example.org", "password": "wrong"}
+            async with http.post(f"{url}/login", data=form) as response:
+                if response.status == 503:
+                    assert response.headers["Retry-After"] == "3"
+                    assert "Wait a few seconds" in await response.text()
+                return response.status
+
+        flood = asyncio.gather(*(tried(number) for number in range(120)))
+        await asyncio.sleep(0.1)
+        for _ in range(10):
+            status, seconds = await answered(http, f"{url}/api/connections", rig.key)
+            assert status == 200
+            assert seconds < 1.0
+        found = Counter(await flood)
+        stop.set()
+        await watching
+        assert set(found) <= {401, 429, 503}
+        assert found[503] > found[401] > 0
+        assert most == passwords.AT_ONCE + passwords.IN_LINE
+        await rig.connection.execute("DELETE FROM login_failures")
+        form = {"email": "ada@example.org", "password": "correct horse battery"}
+        async with http.post(f"{url}/login", data=form, allow_redirects=False) as response:
+            assert response.status == 303, "and afterwards everything is as before"
