@@ -105,7 +105,8 @@ class Endings:
             async with store.acting(self._pool, EVERYBODY) as connection:
                 if not await store.hopeless(connection, held, GIVE_UP_HOURS):
                     least = error.after_seconds if isinstance(error, Problem) else 0.0
-                    await store.postpone(connection, held, PAUSES, uniform(0.8, 1.0), least)  # noqa: S311
+                    share = uniform(0.8, 1.0)  # noqa: S311
+                    await store.postpone(connection, held, str(error), pauses=PAUSES, share=share, least=least)
                     log.info("revocation.failed", platform=held.platform, connection=held.id, error=str(error))
                     return "failed"
             log.warning("revocation.given_up", platform=held.platform, connection=held.id, error=str(error))

@@ -33,6 +33,8 @@ SOON_SECONDS = 300.0
 WAIT_SECONDS = 20.0
 """How long whoever wants to use an account waits for somebody else's refresh of it."""
 
+SEALED = "The keys of this service do not fit what it keeps of the account; whoever runs it has to see to that."
+
 log = structlog.get_logger()
 
 
@@ -117,10 +119,10 @@ class Refresher:
             outcome = await (self._renewed(held) if held.work == "refresh" else self._checked(held))
         except Problem as problem:
             outcome = await self._failed(held, problem)
-        except VaultError as error:
+        except VaultError:
             # Our own trouble, and no fault of the grant: the account must not be lost to a missing key.
             log.exception("refresh.sealed", platform=held.platform)
-            outcome = await self._failed(held, Problem("transient", str(error), "vault"))
+            outcome = await self._failed(held, Problem("transient", SEALED, "vault"))
         metrics.of(metrics.token_refreshes, held.platform, outcome).inc()
         return outcome
 
@@ -169,7 +171,9 @@ class Refresher:
                 await store.wait(connection, held, least)
                 return "held"
             share = uniform(0.8, 1.0)  # noqa: S311
-            failures = await store.postpone(connection, held, BACKOFF_SECONDS, share, least)
+            failures = await store.postpone(
+                connection, held, problem.says, pauses=BACKOFF_SECONDS, share=share, least=least
+            )
             if failures:  # 0: somebody else has done it meanwhile
                 await store.audit(
                     connection,

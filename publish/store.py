@@ -278,7 +278,7 @@ async def connect(
             refresh_expires_at = CASE WHEN c.via IS DISTINCT FROM excluded.via THEN excluded.refresh_expires_at
                 ELSE coalesce(excluded.refresh_expires_at, c.refresh_expires_at) END,
             refresh_due_at = excluded.refresh_due_at, check_due_at = excluded.check_due_at, refresh_failures = 0,
-            disconnected_at = NULL, fence = c.fence + 1, lease_until = NULL
+            trouble = NULL, disconnected_at = NULL, fence = c.fence + 1, lease_until = NULL
         RETURNING id::text""",
         tenant,
         new_id,
@@ -431,7 +431,7 @@ async def checked(connection: asyncpg.Connection, held: Connection, found: Renew
     return row is not None
 
 
-_HOLDS = """lease_until = NULL, refresh_failures = 0, checked_at = now(),
+_HOLDS = """lease_until = NULL, refresh_failures = 0, trouble = NULL, checked_at = now(),
     check_due_at = now() + make_interval(secs => $3),
     refresh_expires_at = coalesce($5, now() + make_interval(secs => $4), refresh_expires_at)
 WHERE id = $1::uuid AND fence = $2 AND state = 'active' RETURNING 1"""
@@ -442,7 +442,13 @@ def _held(held: Connection, renewed: Renewed, check_in: int | None) -> tuple[Any
 
 
 async def postpone(
-    connection: asyncpg.Connection, held: Connection, pauses: Sequence[int], share: float, least: float
+    connection: asyncpg.Connection,
+    held: Connection,
+    trouble: str,
+    *,
+    pauses: Sequence[int],
+    share: float,
+    least: float,
 ) -> int:
     """Try again after one of the pauses, the last one for ever; how many failures there were in a row.
 
@@ -450,7 +456,7 @@ async def postpone(
     """
     failures: int | None = await connection.fetchval(
         f"""
-        UPDATE connections SET lease_until = NULL, refresh_failures = refresh_failures + 1,
+        UPDATE connections SET lease_until = NULL, refresh_failures = refresh_failures + 1, trouble = $6,
             {_due_column(held)} = now() + make_interval(secs => greatest($5::float8,
                 $4::float8 * ($3::int[])[least(refresh_failures + 1, cardinality($3))]))
         WHERE id = $1::uuid AND fence = $2 AND state <> 'needs_reconnect' RETURNING refresh_failures""",
@@ -459,6 +465,7 @@ async def postpone(
         list(pauses),
         share,
         least,
+        trouble,
     )
     return failures or 0
 
@@ -483,7 +490,7 @@ def _due_column(held: Connection) -> str:
 
 
 _ENDED = """state = 'needs_reconnect', refresh_due_at = NULL, check_due_at = NULL, lease_until = NULL,
-    fence = fence + 1"""
+    trouble = NULL, fence = fence + 1"""
 _WHOSE = "RETURNING tenant_id::text, id::text, platform, authorized_at, reason"
 
 
@@ -718,13 +725,54 @@ async def spent(
 
 SHOWN = """
 SELECT id::text, platform, coalesce(via, platform) AS channel, instance, account_id, username, scopes, profile, state,
-    reason, authorized_at, access_expires_at, refresh_expires_at, refresh_due_at, refresh_failures, checked_at,
-    ends_at, disconnected_at
+    reason, authorized_at, access_expires_at, refresh_expires_at, refresh_due_at, refresh_failures, trouble,
+    checked_at, ends_at, disconnected_at
 FROM connections"""
 
 
 async def listed(connection: asyncpg.Connection) -> list[dict[str, Any]]:
     return [_shown(row) for row in await connection.fetch(f"{SHOWN} ORDER BY platform, username, id")]
+
+
+async def overview(connection: asyncpg.Connection, state: str | None, platform: str | None) -> list[dict[str, Any]]:
+    """All tenants' connections, for whoever runs the install: those that need somebody first."""
+    rows = await connection.fetch(
+        """
+        SELECT c.id::text, t.name AS tenant, platform, instance, account_id, username, state, reason, trouble,
+            refresh_failures, checked_at, ends_at
+        FROM connections c JOIN tenants t ON t.id = c.tenant_id
+        WHERE state = coalesce($1, state) AND platform = coalesce($2, platform)
+        ORDER BY state <> 'needs_reconnect', trouble IS NULL, state, ends_at NULLS LAST, platform, username, c.id""",
+        state,
+        platform,
+    )
+    return [_plain(row) for row in rows]
+
+
+async def overdue(connection: asyncpg.Connection, seconds: int) -> int:
+    """How many nobody works on although they have been due for so long."""
+    count: int = await connection.fetchval(
+        """
+        SELECT count(*) FROM connections WHERE state <> 'needs_reconnect'
+            AND least(refresh_due_at, check_due_at) < now() - make_interval(secs => $1)
+            AND coalesce(lease_until, '-infinity') < now()""",
+        float(seconds),
+    )
+    return count
+
+
+async def hurry(connection: asyncpg.Connection, platform: str | None) -> int:
+    """Try again now whatever failed and waits; how many that are."""
+    rows = await connection.fetch(
+        """
+        UPDATE connections SET
+            refresh_due_at = CASE WHEN refresh_due_at IS NOT NULL THEN now() END,
+            check_due_at = CASE WHEN refresh_due_at IS NULL THEN now() ELSE check_due_at END
+        WHERE refresh_failures > 0 AND state <> 'needs_reconnect' AND platform = coalesce($1, platform)
+            AND coalesce(refresh_due_at, check_due_at) IS NOT NULL RETURNING 1""",
+        platform,
+    )
+    return len(rows)
 
 
 async def one(connection: asyncpg.Connection, id_: str) -> dict[str, Any] | None:

@@ -55,6 +55,7 @@ connections = Table(
     Column("grant_id", Text, comment="what is revoked together, where that is more than this account"),
     Column("check_due_at", Timestamp, comment="NULL where refreshing shows soon enough whether it still holds"),
     Column("checked_at", Timestamp, comment="when the platform last took what we hold"),
+    Column("trouble", Text, comment="what went wrong when it was last asked for, while it is tried again"),
     Column(
         "ends_at",
         Timestamp,

@@ -92,6 +92,19 @@ async def eventually(check: Callable[[], Awaitable[Any]], seconds: float = 30.0,
         await asyncio.sleep(every)
 
 
+async def command(database: str, *arguments: str, **environment: str) -> tuple[int, str]:
+    """Run a `landfall` command from nowhere in particular; its exit code, and all that it says."""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "ops.cli.main", *arguments, cwd="/",
+        env={"PATH": os.environ["PATH"], "DATABASE_URL": database} | ENVIRONMENT | environment,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    output, _ = await child.communicate()
+    assert b"Traceback" not in output, output.decode()
+    assert child.returncode is not None
+    return child.returncode, output.decode()
+
+
 @dataclass
 class Process:
     """A `landfall` command as a child process; its output goes to a file."""

@@ -13,6 +13,7 @@ ALTER TABLE connections ADD COLUMN via TEXT;
 ALTER TABLE connections ADD COLUMN grant_id TEXT;
 ALTER TABLE connections ADD COLUMN check_due_at TIMESTAMP WITH TIME ZONE;
 ALTER TABLE connections ADD COLUMN checked_at TIMESTAMP WITH TIME ZONE;
+ALTER TABLE connections ADD COLUMN trouble TEXT;
 ALTER TABLE connections ADD COLUMN ends_at TIMESTAMP WITH TIME ZONE GENERATED ALWAYS AS
     (least(CASE WHEN refresh_due_at IS NULL THEN access_expires_at END, refresh_expires_at)) STORED;
 CREATE INDEX ix_connections_check_due_at ON connections (check_due_at) WHERE state = 'active';
@@ -21,6 +22,7 @@ COMMENT ON COLUMN connections.via IS 'whose login it came through, where that is
 COMMENT ON COLUMN connections.grant_id IS 'what is revoked together, where that is more than this account';
 COMMENT ON COLUMN connections.check_due_at IS 'NULL where refreshing shows soon enough whether it still holds';
 COMMENT ON COLUMN connections.checked_at IS 'when the platform last took what we hold';
+COMMENT ON COLUMN connections.trouble IS 'what went wrong when it was last asked for, while it is tried again';
 COMMENT ON COLUMN connections.ends_at IS 'when access ends unless a person comes back';
 UPDATE connections SET check_due_at = now() WHERE state = 'active';
 UPDATE connections SET refresh_due_at = NULL WHERE access_expires_at IS NULL AND state = 'active';
@@ -56,7 +58,7 @@ GRANT SELECT, INSERT, UPDATE ON notices TO landfall_app;
 DOWN = """
 DROP TABLE notices;
 ALTER TABLE oauth_states DROP COLUMN sealed_accounts, DROP COLUMN connection_id, DROP COLUMN id;
-ALTER TABLE connections DROP COLUMN ends_at, DROP COLUMN checked_at, DROP COLUMN check_due_at, DROP COLUMN grant_id, DROP COLUMN via;
+ALTER TABLE connections DROP COLUMN ends_at, DROP COLUMN trouble, DROP COLUMN checked_at, DROP COLUMN check_due_at, DROP COLUMN grant_id, DROP COLUMN via;
 COMMENT ON COLUMN connections.refresh_due_at IS 'NULL where there is nothing to refresh';
 """
 

@@ -27,6 +27,7 @@ from sync import shadow, store
 SKEW_WARN_SECONDS, SKEW_FAULT_SECONDS = 2.0, 60.0
 OVERDUE_SECONDS = 60.0
 OUTDATED_SECONDS = 10
+LATE_SECONDS = 600
 OLDEST_POSTGRES = 150000
 FORGOTTEN_HOURS = 24
 """After the time in which a platform may bring an erased person back, whose id is forgotten then."""
@@ -221,6 +222,7 @@ async def _connections(configuration: Configuration) -> list[Finding]:
             await keeping.check(pool, vault)
             counted = await keeping.count(pool)
             async with publishing.acting(pool, publishing.EVERYBODY) as connection:
+                late = await publishing.overdue(connection, LATE_SECONDS)
                 waiting = await connection.fetch(
                     "SELECT platform, count(*) AS n FROM connections WHERE state = 'needs_reconnect' GROUP BY 1"
                 )
@@ -242,9 +244,15 @@ async def _connections(configuration: Configuration) -> list[Finding]:
         message = "whoever speaks https for us is not named: every visitor seems to come from there"
         remedy = "set LANDFALL_TRUSTED_PROXIES to the address of the proxy"
         findings.append(Finding("warning", "proxy", message, remedy))
+    if late:
+        message = f"{late} connections should have been refreshed or checked {LATE_SECONDS // 60} minutes ago"
+        remedy = f"start `landfall work` with {VAULT_KEYS.name} set as for `landfall serve`, or look at its log"
+        findings.append(Finding("fault", "refreshes", message, remedy))
     for row in waiting:
         message = f"{row['n']} accounts of {row['platform']} wait for somebody to connect them again"
-        findings.append(Finding("warning", "connections", message, "GET /api/connections has the reason of each"))
+        findings.append(
+            Finding("warning", "connections", message, "`landfall connections list` has the reason of each")
+        )
     return findings
 
 

@@ -273,6 +273,31 @@ def erase(platform: str | None, *, requested: bool, person: str | None, account:
     run(program(load(), platform, id_, account=account is not None))
 
 
+@main.group("connections")
+def connections_() -> None:
+    """Connected accounts, of all tenants."""
+
+
+@connections_.command("list")
+@click.option("--state", type=click.Choice(["active", "needs_reconnect", "disconnected"]))
+@click.option("--platform")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def connections_list(*, state: str | None, platform: str | None, as_json: bool) -> None:
+    """What is connected, until when, and what is wrong with it; what needs somebody comes first."""
+    from ops.cli.connections import show
+
+    run(show(load(), state, platform, as_json=as_json))
+
+
+@connections_.command("retry")
+@click.option("--platform", help="Only this one's; all if it is not given.")
+def connections_retry(platform: str | None) -> None:
+    """Try again at once whatever failed, instead of when its pause is over: after something was mended."""
+    from ops.cli.connections import retry
+
+    run(retry(load(), platform))
+
+
 @main.group()
 def vault() -> None:
     """The keys that tokens are kept under."""

@@ -1,9 +1,6 @@
 """Erasure: out of the log, the bytes, the tables and the connections, and no rebuild brings anybody back."""
 
-import asyncio
 import json
-import os
-import sys
 from typing import Any
 
 import aiohttp
@@ -17,24 +14,12 @@ from publish.contract import Usage
 from schema.people import DEFAULT_TENANT
 from sync.shadow import KEPT, Shadow
 from tests.rig import TESTS, rigged
-from tests.support import ENVIRONMENT, Service, append_event, comment, drained, eventually, instagram, sign_meta
+from tests.support import Service, append_event, command, comment, drained, eventually, instagram, sign_meta
 
 ACCOUNT, OTHER = "17841400000000001", "17841400000000002"
 PERSON, NEIGHBOUR = "5200000007", "52000000071"
 KEPT_WISH = {"deletion_requests": 1}
 """Where an id still is until no platform can bring it back."""
-
-
-async def command(database: str, *arguments: str, **environment: str) -> tuple[int, str]:
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "ops.cli.main", *arguments, cwd="/",
-        env={"PATH": os.environ["PATH"], "DATABASE_URL": database} | ENVIRONMENT | environment,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    output, _ = await child.communicate()
-    assert b"Traceback" not in output, output.decode()
-    assert child.returncode is not None
-    return child.returncode, output.decode()
 
 
 async def everywhere(connection: asyncpg.Connection, text: str) -> dict[str, int]:

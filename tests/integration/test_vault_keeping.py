@@ -2,8 +2,6 @@
 
 import asyncio
 import base64
-import os
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from publish.contract import Account
 from publish.vault import LocalRing, Vault, VaultError
 from schema.metadata import APP_ROLE
 from schema.people import DEFAULT_TENANT
+from tests import support
 from tests.rig import KEYS, rigged
 from tests.rings import Service, moving
 
@@ -51,16 +50,8 @@ async def opened(pool: Pool, vault: Vault, count: int = COUNT) -> None:
 
 
 async def command(database: str, keys: str, *arguments: str, ring: str = "") -> tuple[int, str]:
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "ops.cli.main", *arguments, cwd="/",
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "DATABASE_URL": database,
-             "LANDFALL_VAULT_KEYS": keys, "LANDFALL_VAULT_RING": ring},
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    output, _ = await child.communicate()
-    assert b"Traceback" not in output, output.decode()
-    assert child.returncode is not None
-    return child.returncode, output.decode()
+    environment = {"PYTHONPATH": str(ROOT), "LANDFALL_VAULT_KEYS": keys, "LANDFALL_VAULT_RING": ring}
+    return await support.command(database, *arguments, **environment)
 
 
 async def test_rotation_stopped_anywhere_is_finished_by_another_and_everything_opens_all_the_time(pool: Pool) -> None:

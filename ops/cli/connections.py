@@ -1,0 +1,56 @@
+"""`landfall connections`: which accounts there are, what is wrong with them, and trying again at once."""
+
+import json
+
+import click
+
+from ops.runtime.db import open_pool
+from ops.runtime.settings import Configuration
+from publish import store
+from publish.store import EVERYBODY
+
+
+async def show(configuration: Configuration, state: str | None, platform: str | None, *, as_json: bool) -> None:
+    """Those of all tenants, the ones that need somebody first."""
+    settings = configuration.settings
+    dsn = settings.database_url.get_secret_value()
+    async with (
+        await open_pool(dsn, "connections", 1, role=settings.landfall_database_role) as pool,
+        store.acting(pool, EVERYBODY) as connection,
+    ):
+        found = await store.overview(connection, state, platform)
+    if as_json:
+        for item in found:
+            click.echo(json.dumps(item))
+        return
+    several = len({item["tenant"] for item in found}) > 1
+    for item in found:
+        account = item["username"] or item["account_id"]
+        why = item["reason"] or _tried(item["trouble"], item["refresh_failures"])
+        until = f"until {item['ends_at'][:10]}" if item["ends_at"] and item["state"] == "active" else ""
+        columns = (
+            item["id"],
+            f"{item['state']:<15}",
+            *([item["tenant"]] if several else []),
+            f"{item['platform']:<9}",
+            f"{account}@{item['instance']}" if item["instance"] else account,
+            *filter(None, (until, why)),
+        )
+        click.echo("  ".join(columns))
+    click.echo(f"{len(found)} connections")
+
+
+def _tried(trouble: str | None, failures: int) -> str:
+    return f"failed {failures} times, tried again by itself: {trouble}" if trouble else ""
+
+
+async def retry(configuration: Configuration, platform: str | None) -> None:
+    """Make everything due that failed; the worker does it within half a minute."""
+    settings = configuration.settings
+    dsn = settings.database_url.get_secret_value()
+    async with (
+        await open_pool(dsn, "connections", 1, role=settings.landfall_database_role) as pool,
+        store.acting(pool, EVERYBODY) as connection,
+    ):
+        count = await store.hurry(connection, platform)
+    click.echo(f"{count} connections that failed are tried again within 30 seconds, if `landfall work` runs")
