@@ -82,7 +82,7 @@ class Door:
             raise Refused(401, "unauthorized", "Nobody is logged in.", "log in at /login")
         insist((await request.post()).get("csrf"), person.csrf)
         if scope and not person.may(scope):
-            raise Refused(403, "forbidden", "Your role may only look.", "ask an owner to do it")
+            raise Refused(403, "forbidden", "Your role does not reach so far.", "ask an owner to do it")
         return person
 
     def same_site(self, request: web.Request) -> None:
