@@ -116,11 +116,9 @@ class Door:
         """The handler with every way out of it an answer; ``in_turn`` where a key or session counts for its tenant."""
 
         async def answer(request: web.Request) -> web.StreamResponse:
-            credential = (_authorization(request)[1] or self._session(request)) if in_turn else ""
+            credentials = (_authorization(request)[1], self._session(request)) if in_turn else ()
             try:
-                if not credential:
-                    return await handler(request)
-                async with self._turns.taken(credential):
+                async with self._turns.taken(*filter(None, credentials)):
                     return await handler(request)
             except Ended as ended:
                 return ended.answer

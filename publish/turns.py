@@ -7,7 +7,7 @@ from its first use on, a credential counts for its tenant, and before that for i
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 AT_ONCE = 2
@@ -33,10 +33,20 @@ class Turns:
         self._lines: dict[bytes | str, _Line] = {}
 
     @asynccontextmanager
-    async def taken(self, credential: str) -> AsyncIterator[None]:
-        """Raises Crowded."""
-        digest = _digest(credential)
-        who = self._tenants.get(digest, digest)
+    async def taken(self, *credentials: str) -> AsyncIterator[None]:
+        """A turn of everybody whose credentials came along: one made up beside a real one gets nobody past the line.
+
+        Raises Crowded.
+        """
+        digests = map(_digest, credentials)
+        async with AsyncExitStack() as turns:
+            # In one order, so that no two wait for each other.
+            for who in sorted({self._tenants.get(digest, digest) for digest in digests}, key=str):
+                await turns.enter_async_context(self._turn(who))
+            yield
+
+    @asynccontextmanager
+    async def _turn(self, who: bytes | str) -> AsyncIterator[None]:
         line = self._lines.setdefault(who, _Line())
         if line.length >= AT_ONCE + IN_LINE:
             raise Crowded

@@ -113,6 +113,9 @@ async def test_turns_of_a_tenant_are_given_back_and_count_over_all_its_keys() ->
     assert not any(task.done() for task in line)
     with pytest.raises(turns.Crowded):
         await waits("one")
+    with pytest.raises(turns.Crowded):
+        async with found.taken("made up", "two"):
+            pass
     await waits("another tenant's")
     line[0].cancel()
     for turn in held:
