@@ -427,6 +427,35 @@ async def test_owner_of_another_tenant_cannot_take_over_an_account(rig: Rig) -> 
         await people.add(rig.pool, other, "stranger@example.org", None, "viewer", TESTS)
 
 
+async def test_whoever_runs_it_sets_a_password_or_shuts_somebody_out_for_every_tenant(rig: Rig) -> None:
+    other = await tenants.add(rig.connection, "other", TESTS)
+    await people.add(rig.pool, other, EMAIL, None, "viewer", TESTS)
+    here = await sessions.login(rig.pool, EMAIL, PASSWORD, None)
+    assert here is not None
+    await people.add(rig.pool, other, EMAIL, "another long password", "editor", TESTS)
+    assert await sessions.person(rig.pool, here.token) is None, "begun with the old password"
+    again = await sessions.login(rig.pool, EMAIL, "another long password", None)
+    assert again is not None
+    assert (again.tenant, again.role) == (DEFAULT_TENANT, "owner")
+    assert await people.disable(rig.pool, other, EMAIL, TESTS)
+    assert await sessions.person(rig.pool, again.token) is None
+    noted = await rig.raw(
+        "SELECT tenant_id::text, action FROM audit_log WHERE subject = $1 AND action <> 'user.logged_in' ORDER BY id",
+        EMAIL,
+    )
+    assert sorted((row["tenant_id"] == other, row["action"]) for row in noted) == [
+        (False, "user.added"),
+        (False, "user.disabled"),
+        (False, "user.password_set"),
+        (True, "user.added"),
+        (True, "user.disabled"),
+        (True, "user.password_set"),
+        (True, "user.role_changed"),
+    ]
+    with pytest.raises(Wrong, match="is disabled"):
+        await people.add(rig.pool, other, EMAIL, None, "viewer", TESTS)
+
+
 # --- from where
 
 
