@@ -21,12 +21,12 @@ from ops.sandbox.server import Server
 from publish import keys
 from publish.budgets import Budgets
 from publish.contract import Channel
-from publish.door import Door
 from publish.driver import Outside
 from publish.refreshing import Refresher
 from publish.store import Actor
 from publish.vault import LocalRing, Vault
-from publish.web import Views
+from publish.web.door import Door
+from publish.web.views import Views
 from schema.metadata import APP_ROLE
 from schema.people import DEFAULT_TENANT
 

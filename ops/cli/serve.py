@@ -38,8 +38,8 @@ async def connecting(configuration: Configuration, app: web.Application) -> Asyn
         yield
         return
     from ops.cli.outside import built
-    from publish.door import Door
-    from publish.web import Views
+    from publish.web.door import Door
+    from publish.web.views import Views
 
     async with (
         await open_pool(

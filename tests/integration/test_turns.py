@@ -14,8 +14,9 @@ from aiohttp.test_utils import TestServer
 
 from ops.cli.serve import PUBLISH_CONNECTIONS
 from ops.runtime.db import open_pool
-from publish import keys, passwords, people, tenants, turns
+from publish import keys, passwords, people, tenants
 from publish.connecting import OPEN_FLOWS
+from publish.web import turns
 from schema.metadata import APP_ROLE
 from schema.people import DEFAULT_TENANT
 from tests.rig import TESTS, Rig, rigged, views

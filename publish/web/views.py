@@ -8,16 +8,16 @@ from aiohttp import hdrs, web
 
 from ops.runtime.db import Pool
 from publish import sessions, store
-from publish.answers import STATUS, Refused, browser, page, rendered, to
 from publish.connecting import LIFE_SECONDS, Flows, Visit
 from publish.contract import Problem
-from publish.door import Door, id_of, insist, uuid_of
 from publish.ending import Endings
 from publish.passwords import Busy
 from publish.refreshing import Refresher
-from publish.rooms import BUSY, TOO_MANY, Rooms
 from publish.sessions import Throttled, csrf_of
 from publish.store import EVERYBODY
+from publish.web.answers import STATUS, Refused, browser, page, rendered, to
+from publish.web.door import Door, id_of, insist, uuid_of
+from publish.web.rooms import BUSY, TOO_MANY, Rooms
 
 COOKIE = "landfall-flow"
 

@@ -13,11 +13,11 @@ from ops.runtime import proxies
 from ops.runtime.db import Pool, describe
 from ops.runtime.proxies import Network
 from publish import keys, sessions
-from publish.answers import REMEDY, STATUS, Ended, Refused, page, to
 from publish.contract import Problem
 from publish.keys import Caller
 from publish.sessions import Person
-from publish.turns import AT_ONCE, IN_LINE, Crowded, Turns
+from publish.web.answers import REMEDY, STATUS, Ended, Refused, page, to
+from publish.web.turns import AT_ONCE, IN_LINE, Crowded, Turns
 
 SESSION = "landfall"
 

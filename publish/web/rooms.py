@@ -5,12 +5,12 @@ from aiohttp import web
 
 from ops.runtime.db import Pool
 from publish import auditing, keys, passwords, people, sessions
-from publish.answers import Refused, rendered, to
-from publish.door import Door, id_of
 from publish.passwords import Busy
 from publish.people import Wrong
 from publish.sessions import WINDOW_MINUTES, Person, Throttled
 from publish.store import Actor
+from publish.web.answers import Refused, rendered, to
+from publish.web.door import Door, id_of
 
 LONGEST_NAME = 100
 TOO_MANY = f"Too many wrong passwords. Wait {WINDOW_MINUTES} minutes and try again."

@@ -1,0 +1,76 @@
+"""All of publish's SQL, a module for each thing it is about. Every transaction says first whose rows it may see."""
+
+from publish.store.acting import COMMAND, EVERYBODY, WORKER, Actor, acting, audit
+from publish.store.budgets import held, spent
+from publish.store.connections import Connection, connect, keep_secrets, known, listed, one, overview, secrets, standing
+from publish.store.endings import (
+    ask_deletion,
+    deletion,
+    disconnect,
+    expired,
+    hopeless,
+    needs_reconnect,
+    removed,
+    removed_in_log,
+    revoked,
+    sharing,
+)
+from publish.store.flows import State, begin, claim_code, client, flow, keep_client, offer, settle, state, unfinished
+from publish.store.household import gauge, tidy
+from publish.store.refreshes import LEASE_SECONDS, ask_check, checked, due, hurry, lease, overdue, postpone, renew, wait
+from publish.store.telling import notices, resolve, warn
+
+__all__ = [
+    "COMMAND",
+    "EVERYBODY",
+    "LEASE_SECONDS",
+    "WORKER",
+    "Actor",
+    "Connection",
+    "State",
+    "acting",
+    "ask_check",
+    "ask_deletion",
+    "audit",
+    "begin",
+    "checked",
+    "claim_code",
+    "client",
+    "connect",
+    "deletion",
+    "disconnect",
+    "due",
+    "expired",
+    "flow",
+    "gauge",
+    "held",
+    "hopeless",
+    "hurry",
+    "keep_client",
+    "keep_secrets",
+    "known",
+    "lease",
+    "listed",
+    "needs_reconnect",
+    "notices",
+    "offer",
+    "one",
+    "overdue",
+    "overview",
+    "postpone",
+    "removed",
+    "removed_in_log",
+    "renew",
+    "resolve",
+    "revoked",
+    "secrets",
+    "settle",
+    "sharing",
+    "spent",
+    "standing",
+    "state",
+    "tidy",
+    "unfinished",
+    "wait",
+    "warn",
+]

@@ -1,0 +1,149 @@
+"""How connections end, and what people asked to be deleted."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import asyncpg
+
+from publish.store.connections import Connection
+from publish.store.refreshes import LEASE_SECONDS
+from publish.store.telling import resolve
+
+_ENDED = """state = 'needs_reconnect', refresh_due_at = NULL, check_due_at = NULL, lease_until = NULL,
+    trouble = NULL, fence = fence + 1"""
+
+
+_WHOSE = "RETURNING tenant_id::text, id::text, platform, authorized_at, reason"
+
+
+async def needs_reconnect(connection: asyncpg.Connection, held: Connection, reason: str) -> bool:
+    """Whether this is when it began to: there is one notice for each such time."""
+    query = f"""
+        UPDATE connections SET {_ENDED}, reason = $3 WHERE id = $1::uuid AND fence = $2 AND state = 'active' {_WHOSE}"""
+    return bool(await _told(connection, await connection.fetch(query, held.id, held.fence, reason)))
+
+
+async def removed(
+    connection: asyncpg.Connection, channel: str, user: str, issued_at: int, reason: str
+) -> list[tuple[str, str]]:
+    """A platform says that a person removed us: tenant and id of what that ended. Grants newer than that live on."""
+    query = f"""
+        UPDATE connections SET {_ENDED}, reason = $4
+        WHERE coalesce(via, platform) = $1 AND state = 'active' AND (account_id = $2 OR $2 = ANY(other_ids))
+            AND ($3 = 0 OR authorized_at <= to_timestamp($3 + 1)) {_WHOSE}"""
+    return await _told(connection, await connection.fetch(query, channel, user, float(issued_at), reason))
+
+
+async def removed_in_log(
+    connection: asyncpg.Connection, platform: str, event: str, reason: str
+) -> list[tuple[str, str]]:
+    """What the log says of removals: tenant and id of what that ended. A grant newer than the event lives on."""
+    query = f"""
+        UPDATE connections c SET {_ENDED}, reason = $3
+        WHERE platform = $1 AND via IS NULL AND state = 'active' AND EXISTS (
+            SELECT FROM webhook_event_log e
+            WHERE e.account_id = c.account_id AND e.provider = $1 AND e.event_type = $2
+                AND e.occurred_at >= date_trunc('second', c.authorized_at)) {_WHOSE}"""
+    return await _told(connection, await connection.fetch(query, platform, event, reason))
+
+
+async def expired(connection: asyncpg.Connection, reason: str) -> list[tuple[str, str, str]]:
+    """Tenant, id and platform of connections whose time is over, and which nothing can refresh."""
+    query = f"""
+        UPDATE connections SET {_ENDED}, reason = $1
+        WHERE state = 'active' AND refresh_due_at IS NULL AND access_expires_at <= now() {_WHOSE}"""
+    rows = await connection.fetch(query, reason)
+    await _told(connection, rows)
+    return [(row["tenant_id"], row["id"], row["platform"]) for row in rows]
+
+
+async def _told(connection: asyncpg.Connection, ended: Sequence[asyncpg.Record]) -> list[tuple[str, str]]:
+    """A notice for each that needs a person from now on."""
+    await connection.executemany(
+        """
+        INSERT INTO notices (tenant_id, id, connection_id, kind, episode, says)
+        VALUES ($1::uuid, gen_random_uuid(), $2::uuid, 'needs_reconnect', $3, $4) ON CONFLICT DO NOTHING""",
+        [(row["tenant_id"], row["id"], row["authorized_at"], row["reason"]) for row in ended],
+    )
+    await connection.execute(
+        """
+        UPDATE notices SET resolved_at = now()
+        WHERE connection_id = ANY($1::uuid[]) AND kind <> 'needs_reconnect' AND resolved_at IS NULL""",
+        [row["id"] for row in ended],
+    )
+    return [(row["tenant_id"], row["id"]) for row in ended]
+
+
+async def disconnect(connection: asyncpg.Connection, id_: str) -> Connection | None:
+    """End it here; what the tables have synced stays. None where there is nothing to end.
+
+    The caller has the lease to revoke it at the platform. Whoever dies with it leaves that to the worker.
+    """
+    row = await connection.fetchrow(
+        """
+        UPDATE connections SET state = 'disconnected', reason = NULL, disconnected_at = now(), refresh_failures = 0,
+            refresh_due_at = now(), check_due_at = NULL, lease_until = now() + make_interval(secs => $2),
+            fence = fence + 1
+        WHERE id = $1::uuid AND state <> 'disconnected'
+        RETURNING tenant_id::text, id::text, platform, coalesce(via, platform), instance, account_id, fence,
+            'revoke'""",
+        id_,
+        float(LEASE_SECONDS),
+    )
+    if row is not None:
+        await resolve(connection, id_)
+    return None if row is None else Connection(*row)
+
+
+async def sharing(connection: asyncpg.Connection, held: Connection) -> tuple[bool, bool]:
+    """Whether others, of any tenant, use what revoking this one would end; and whether others are of its person."""
+    row = await connection.fetchrow(
+        """
+        SELECT coalesce(bool_or(coalesce(other.grant_id, other.account_id) = coalesce(mine.grant_id, mine.account_id)),
+                false) AS same,
+            coalesce(bool_or(other.other_ids && mine.other_ids), false) AS related
+        FROM connections mine JOIN connections other ON other.id <> mine.id AND other.instance = mine.instance
+            AND coalesce(other.via, other.platform) = coalesce(mine.via, mine.platform)
+        WHERE mine.id = $1::uuid AND other.state <> 'disconnected'""",
+        held.id,
+    )
+    return row["same"], row["related"]
+
+
+async def revoked(connection: asyncpg.Connection, held: Connection) -> None:
+    """Forget the secrets of a connection that was ended; one that came back meanwhile keeps its new ones."""
+    row = await connection.fetchrow(
+        """
+        UPDATE connections SET refresh_due_at = NULL, lease_until = NULL
+        WHERE id = $1::uuid AND fence = $2 AND state = 'disconnected' RETURNING 1""",
+        held.id,
+        held.fence,
+    )
+    if row is not None:
+        await connection.execute("DELETE FROM connection_secrets WHERE connection_id = $1::uuid", held.id)
+
+
+async def hopeless(connection: asyncpg.Connection, held: Connection, hours: int) -> bool:
+    """Whether revoking was tried for so long that it is given up."""
+    found: bool = await connection.fetchval(
+        "SELECT disconnected_at < now() - make_interval(hours => $2) FROM connections WHERE id = $1::uuid",
+        held.id,
+        hours,
+    )
+    return found
+
+
+async def ask_deletion(connection: asyncpg.Connection, code: str, platform: str, user: str) -> None:
+    """Note a wish; the same wish again changes nothing."""
+    await connection.execute(
+        "INSERT INTO deletion_requests (code, platform, user_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        code,
+        platform,
+        user,
+    )
+
+
+async def deletion(connection: asyncpg.Connection, code: str) -> tuple[datetime, datetime | None] | None:
+    """When it was asked for, and when it was done."""
+    row = await connection.fetchrow("SELECT requested_at, done_at FROM deletion_requests WHERE code = $1", code)
+    return None if row is None else (row["requested_at"], row["done_at"])

@@ -1,0 +1,160 @@
+"""Flows under way, and what we are registered as where we register ourselves."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A flow that was begun. ``connection`` is the one it is to bring back; ``since`` is when its code was sent."""
+
+    tenant: str
+    digest: bytes
+    platform: str
+    instance: str
+    session: bytes
+    sealed_verifier: bytes
+    redirect_uri: str
+    return_to: str
+    actor: str
+    id: str = ""
+    connection: str | None = None
+    sealed_accounts: bytes | None = None
+    used: bool = False
+    live: bool = True
+    since: datetime | None = None
+    outcome: Any = None
+
+
+async def begin(connection: asyncpg.Connection, state: State, seconds: int) -> str:
+    """Its id."""
+    return str(
+        await connection.fetchval(
+            """
+            INSERT INTO oauth_states (tenant_id, state_sha256, platform, instance, session_sha256, sealed_verifier,
+                redirect_uri, return_to, actor, connection_id, expires_at)
+            VALUES ($1::uuid, $2, $3, $4, $5, $6, $7, $8, $9, $10::uuid, now() + make_interval(secs => $11))
+            RETURNING id""",
+            state.tenant,
+            state.digest,
+            state.platform,
+            state.instance,
+            state.session,
+            state.sealed_verifier,
+            state.redirect_uri,
+            state.return_to,
+            state.actor,
+            state.connection,
+            float(seconds),
+        )
+    )
+
+
+async def unfinished(connection: asyncpg.Connection) -> int:
+    """How many flows were begun, and can still be finished."""
+    count: int = await connection.fetchval(
+        "SELECT count(*) FROM oauth_states WHERE used_at IS NULL AND expires_at > now()"
+    )
+    return count
+
+
+async def state(connection: asyncpg.Connection, *, digest: bytes = b"", session: bytes = b"") -> State | None:
+    """By its own digest, or by that of the session which it is bound to."""
+    row = await connection.fetchrow(
+        """
+        SELECT tenant_id::text, state_sha256, platform, instance, session_sha256, sealed_verifier, redirect_uri,
+            return_to, actor, id::text, connection_id::text, sealed_accounts, used_at IS NOT NULL AS used,
+            expires_at > now() AS live, used_at, outcome
+        FROM oauth_states WHERE state_sha256 = $1 OR session_sha256 = $2""",
+        digest,
+        session,
+    )
+    if row is None:
+        return None
+    fields = dict(row) | {"outcome": None if row["outcome"] is None else json.loads(row["outcome"])}
+    return State(*fields.values())
+
+
+async def flow(connection: asyncpg.Connection, id_: str) -> tuple[bool, Any] | None:
+    """Whether a flow can still come to an end, and what came of it; None where there is none."""
+    row = await connection.fetchrow(
+        "SELECT expires_at > now() AS live, outcome FROM oauth_states WHERE id = $1::uuid", id_
+    )
+    return None if row is None else (row["live"], None if row["outcome"] is None else json.loads(row["outcome"]))
+
+
+async def claim_code(connection: asyncpg.Connection, digest: bytes) -> datetime | None:
+    """Since when the caller is the one who may send the code to the platform. Nobody else is, ever after: None."""
+    since: datetime | None = await connection.fetchval(
+        "UPDATE oauth_states SET used_at = now() WHERE state_sha256 = $1 AND used_at IS NULL AND expires_at > now()"
+        " RETURNING used_at",
+        digest,
+    )
+    return since
+
+
+async def settle(connection: asyncpg.Connection, digest: bytes, outcome: Mapping[str, Any]) -> None:
+    """The end of a flow; what there was to choose from is forgotten."""
+    await connection.execute(
+        "UPDATE oauth_states SET outcome = $2::jsonb, sealed_accounts = NULL WHERE state_sha256 = $1",
+        digest,
+        json.dumps(outcome),
+    )
+
+
+async def offer(
+    connection: asyncpg.Connection, digest: bytes, outcome: Mapping[str, Any], sealed: bytes, seconds: int
+) -> None:
+    """Keep what there is to choose from, for so long."""
+    await connection.execute(
+        """
+        UPDATE oauth_states SET outcome = $2::jsonb, sealed_accounts = $3,
+            expires_at = now() + make_interval(secs => $4)
+        WHERE state_sha256 = $1""",
+        digest,
+        json.dumps(outcome),
+        sealed,
+        float(seconds),
+    )
+
+
+async def client(connection: asyncpg.Connection, platform: str, instance: str) -> asyncpg.Record | None:
+    """What we are registered as at an instance, and for which address and scopes."""
+    return await connection.fetchrow(
+        """
+        SELECT client_id, sealed_secret, redirect_uri, scopes FROM oauth_clients
+        WHERE platform = $1 AND instance = $2""",
+        platform,
+        instance,
+    )
+
+
+async def keep_client(
+    connection: asyncpg.Connection,
+    tenant: str,
+    platform: str,
+    instance: str,
+    client_id: str,
+    sealed: bytes,
+    uri: str,
+    scopes: Sequence[str],
+) -> None:
+    await connection.execute(
+        """
+        INSERT INTO oauth_clients (tenant_id, platform, instance, client_id, sealed_secret, redirect_uri, scopes)
+        VALUES ($1::uuid, $2, $3, $4, $5, $6, $7)
+        ON CONFLICT (tenant_id, platform, instance) DO UPDATE SET client_id = excluded.client_id,
+            sealed_secret = excluded.sealed_secret, redirect_uri = excluded.redirect_uri, scopes = excluded.scopes""",
+        tenant,
+        platform,
+        instance,
+        client_id,
+        sealed,
+        uri,
+        list(scopes),
+    )

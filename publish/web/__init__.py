@@ -1,0 +1,1 @@
+"""HTTP of connections and people: JSON for programs, pages for browsers."""
