@@ -124,9 +124,11 @@ class Views:
 
     async def choices(self, request: web.Request) -> web.Response:
         """What there is to choose from, in the browser that showed it to us."""
-        return await self._told(
-            request, await self.flows.offered(request.match_info["platform"], self._ticket(request))
-        )
+        try:
+            outcome = await self.flows.offered(request.match_info["platform"], self._ticket(request))
+        except Problem as problem:
+            return _unchosen(request, problem)
+        return await self._told(request, outcome)
 
     async def choose(self, request: web.Request) -> web.Response:
         """Connect what was chosen: a form of ours, or JSON, which no other website can make a browser send."""
@@ -140,24 +142,29 @@ class Views:
             wanted = [str(value) for value in form.getall("account", [])]
         try:
             outcome = await self.flows.choose(platform, ticket, wanted, self.door.address(request))
+            return await self._told(request, outcome)
         except Problem as problem:
+            try:
+                outcome = await self.flows.offered(platform, ticket)
+            except Problem as gone:
+                return _unchosen(request, gone)
             if not browser(request):
                 raise
-            outcome = await self.flows.offered(platform, ticket) | {"says": problem.says}
-        return await self._told(request, outcome)
+            return await self._told(request, outcome | {"says": problem.says}, STATUS[problem.kind])
 
     def _ticket(self, request: web.Request) -> str:
         return request.cookies.get(self.door.cookie(f"{COOKIE}-{request.match_info['platform']}"), "")
 
-    async def _told(self, request: web.Request, outcome: dict[str, Any]) -> web.Response:
+    async def _told(self, request: web.Request, outcome: dict[str, Any], status: int = 0) -> web.Response:
         """What came of a flow: JSON for a program, a page for a browser, and back to where it began for a person."""
         choosing = outcome.get("kind") == "choose"
-        status = 200 if outcome["ok"] or choosing else 400
+        status = status or (200 if outcome["ok"] or choosing else 400)
         if "application/json" in request.headers.get(hdrs.ACCEPT, ""):
             return web.json_response(outcome, status=status)
         if choosing:
             return rendered(
                 "choose.html",
+                status,
                 outcome=outcome,
                 platform=request.match_info["platform"],
                 csrf=csrf_of(self._ticket(request)),
@@ -286,6 +293,13 @@ class Views:
         with suppress(Problem):  # what is wrong then stands beside the account
             await self.refresher.check(person.tenant, id_of(request, _missing()))
         return to("/connections")
+
+
+def _unchosen(request: web.Request, problem: Problem) -> web.Response:
+    """There is nothing to choose. Raises it for a program."""
+    if not browser(request):
+        raise problem
+    return page("Nothing to choose", problem.says, STATUS[problem.kind])
 
 
 async def _signed(request: web.Request) -> str:

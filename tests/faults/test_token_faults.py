@@ -24,7 +24,7 @@ from publish.vault import LocalRing, Vault, new_key
 from schema.metadata import APP_ROLE
 from schema.people import DEFAULT_TENANT
 from tests.canaries import redis_keys, secrets_of, shown, tables
-from tests.rig import KEYS, PLATFORMS, Rig, rigged, variables
+from tests.rig import KEYS, PLATFORMS, TESTS, Rig, rigged, variables
 from tests.support import Service, eventually, sign_tiktok, tiktok
 
 PASSWORD = "correct horse battery canary"
@@ -228,8 +228,8 @@ async def test_j5_no_secret_is_in_what_real_processes_write_show_or_keep(
             },
             port,
         )
-        key = await keys.create(pool, DEFAULT_TENANT, "tests", keys.SCOPES, "tests")
-        await people.add(pool, DEFAULT_TENANT, "ada@example.org", PASSWORD, "owner", "tests")
+        key = await keys.create(pool, DEFAULT_TENANT, "tests", keys.SCOPES, TESTS)
+        await people.add(pool, DEFAULT_TENANT, "ada@example.org", PASSWORD, "owner", TESTS)
         for name in PLATFORMS:
             if name != "mastodon":
                 await sandbox.wish(
@@ -237,13 +237,13 @@ async def test_j5_no_secret_is_in_what_real_processes_write_show_or_keep(
                 )
         await service.start(worker=False)
         try:
-            rig = Rig(server, sandbox, service.url, http, key, pool, None, None, None, connection)  # type: ignore[arg-type]
+            rig = Rig(server, sandbox, service.url, http, key, pool, None, None, connection)  # type: ignore[arg-type]
             tried = await _everything_fails(rig)
             cookies = [cookie.value for cookie in http.cookie_jar if cookie["path"] == "/" and len(cookie.value) > 8]
             for worker_faults in (REFRESH_FAULTS, ()):
                 for platform, fault in zip(PLATFORMS, worker_faults, strict=False):
                     await sandbox.wish("faults", platform=platform, times=0, **fault)
-                await rig.raw("UPDATE connections SET refresh_due_at = now() WHERE state = 'active'")
+                await rig.due()
                 await service.worker.start()
                 await eventually(lambda: _nothing_due(rig))
                 metrics = [await _metrics(http, number) for number in (service.web_metrics, service.work_metrics)]
@@ -283,7 +283,7 @@ async def _metrics(http: aiohttp.ClientSession, port: int) -> str:
 
 
 async def _nothing_due(rig: Rig) -> bool:
-    due = "SELECT 1 FROM connections WHERE state = 'active' AND refresh_due_at <= now()"
+    due = "SELECT 1 FROM connections WHERE state = 'active' AND least(refresh_due_at, check_due_at) <= now()"
     return not await rig.raw(due)
 
 
