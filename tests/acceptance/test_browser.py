@@ -69,11 +69,18 @@ def log_in(browser: WebDriver, url: str) -> None:
     see(browser, "Connect an account")
 
 
-def consent(browser: WebDriver, decision: str, account: str = "shop") -> None:
+def consent(browser: WebDriver, decision: str, account: str = "shop", untick: str = "") -> None:
     """Decide on the sandbox's page, which stands for the platform's."""
     see(browser, "It may")
     Select(browser.find_element(By.TAG_NAME, "select")).select_by_visible_text(account)
+    if untick:
+        browser.find_element(By.CSS_SELECTOR, f"input[value='{untick}']").click()
     press(browser, decision)
+
+
+def tick(browser: WebDriver, label: str) -> None:
+    """Tick, or untick, the box that has this label."""
+    browser.find_element(By.XPATH, f"//label[contains(normalize-space(.), '{label}')]//input").click()
 
 
 def errors(browser: WebDriver) -> list[str]:
@@ -113,3 +120,97 @@ async def test_person_who_says_no_at_the_platform_is_told_that_nothing_was_conne
     await asyncio.to_thread(journey)
     assert all("status of 400" in message for message in errors(browser)), "the page itself may be answered so"
     assert await rig.raw("SELECT FROM connections") == []
+
+
+async def test_person_chooses_which_pages_to_connect_and_sees_why_one_cannot_be(rig: Rig, browser: WebDriver) -> None:
+    def journey() -> None:
+        log_in(browser, rig.url)
+        press(browser, "Facebook Pages")
+        consent(browser, "Approve", "alice", untick="instagram_basic")
+        see(browser, "Choose what to connect")
+        see(browser, "leave instagram_basic ticked")
+        tick(browser, "Facebook Pages: Cafe")
+        press(browser, "Connect")
+        see(browser, "Connected: Shop")
+        assert "Cafe" not in said(browser)
+
+    await asyncio.to_thread(journey)
+    assert errors(browser) == []
+    assert [row["username"] for row in await rig.raw("SELECT username FROM connections")] == ["Shop"]
+
+
+async def test_account_that_broke_is_told_of_and_brought_back_and_another_one_asks_first(
+    rig: Rig, browser: WebDriver
+) -> None:
+    [id_] = await rig.connect("tiktok")
+    await rig.sandbox.wish("act", platform="tiktok", what="revoke", account="shop")
+    await rig.due()
+    assert await rig.refresher.refresh(id_) == "needs_reconnect"
+
+    def journey() -> None:
+        log_in(browser, rig.url)
+        see(browser, "What needs you")
+        press(browser, "connect again")
+        consent(browser, "Approve", "alice")
+        see(browser, "You wanted to connect shop again, but this is alice")
+        press(browser, "Go back")
+        see(browser, "needs you")
+        press(browser, "connect again")
+        consent(browser, "Approve", "shop")
+        see(browser, "Connected: shop")
+        assert "What needs you" not in said(browser)
+        press(browser, "check now")
+        see(browser, "checked")
+
+    await asyncio.to_thread(journey)
+    assert errors(browser) == []
+    assert [row["state"] for row in await rig.raw("SELECT state FROM connections")] == ["active"]
+
+
+async def test_permission_that_was_not_given_and_a_flow_that_took_too_long_are_explained(
+    rig: Rig, browser: WebDriver
+) -> None:
+    def begin() -> None:
+        log_in(browser, rig.url)
+        press(browser, "TikTok")
+        consent(browser, "Approve", untick="video.list")
+        see(browser, "leave video.list ticked")
+        press(browser, "Back")
+        press(browser, "X")
+        see(browser, "It may")
+
+    await asyncio.to_thread(begin)
+    await rig.raw("UPDATE oauth_states SET expires_at = now() - interval '1 second'")
+
+    def end() -> None:
+        consent(browser, "Approve")
+        see(browser, "It took too long; start connecting again")
+
+    await asyncio.to_thread(end)
+    assert await rig.raw("SELECT FROM connections") == []
+
+
+async def test_owner_lets_somebody_in_who_may_only_look(rig: Rig, browser: WebDriver) -> None:
+    await rig.connect("tiktok")
+
+    def journey() -> None:
+        log_in(browser, rig.url)
+        press(browser, "People")
+        fill(browser, "address", "eve@example.org")
+        fill(browser, "password", PASSWORD)
+        Select(browser.find_elements(By.CSS_SELECTOR, "select[name=role]")[-1]).select_by_visible_text("viewer")
+        press(browser, "let in")
+        see(browser, "eve@example.org may log in as viewer")
+        press(browser, "Audit")
+        see(browser, "user.added")
+        press(browser, "Log out")
+        see(browser, "Email address")
+        fill(browser, "Email address", "eve@example.org")
+        fill(browser, "Password", PASSWORD)
+        press(browser, "Log in")
+        see(browser, "shop")
+        assert not browser.find_elements(By.XPATH, "//button[text()='disconnect']")
+        assert "Connect an account" not in said(browser)
+
+    await asyncio.to_thread(journey)
+    assert errors(browser) == []
