@@ -77,15 +77,28 @@ def refresh(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
     return Renewed(_secrets(token), seconds(token.get("expires_in")), seconds(token.get("refresh_token_expires_in")))
 
 
+def take_up(app: App, account: Account) -> Steps[None]:
+    """Is it a member's own token: one of two legs, the application's, could post for nobody."""
+    found = yield from _introspected(app, account.secrets)
+    if found.get("auth_type", "3L") != "3L":
+        raise Problem("lacking", "The platform gave a token of another kind than a member's; connect again.")
+
+
 def check(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
     """A member, or LinkedIn itself, may end a token at any time: introspection costs none of the member's calls."""
+    yield from _introspected(app, secrets)
+    return Renewed()
+
+
+def _introspected(app: App, secrets: Mapping[str, str]) -> Steps[dict[str, Any]]:
+    """Raises Problem for a token that is over."""
     form = _client(app) | {"token": secrets["access_token"]}
     answer = yield Request("POST", app.url("www", "/oauth/v2/introspectToken"), form=form)
     found = answered(answer, "checking the token")
     if found.get("active") is False:
         word = str(found.get("status") or "inactive")[:40]
         raise Problem("grant", "The platform no longer accepts this connection; connect the account again.", word)
-    return Renewed()
+    return found
 
 
 def revoke(app: App, secrets: Mapping[str, str], *, last: bool) -> Steps[None]:  # noqa: ARG001
@@ -113,6 +126,7 @@ PLATFORM = Channel(
     needed=("openid", "profile", "w_member_social"),
     authorize=authorize,
     connect=connect,
+    take_up=take_up,
     refresh=refresh,
     check=check,
     revoke=revoke,

@@ -19,7 +19,7 @@ from ops.runtime.db import open_pool
 from ops.runtime.embedded import free_port
 from ops.sandbox.client import Client as Sandbox
 from ops.sandbox.server import Server
-from publish import keeping, keys, people, store
+from publish import connecting, keeping, keys, people, store
 from publish.vault import LocalRing, Vault, new_key
 from schema.metadata import APP_ROLE
 from schema.people import DEFAULT_TENANT
@@ -37,8 +37,11 @@ from ops.runtime.db import open_pool
 from ops.runtime.http import Client
 from publish import keeping
 from publish.budgets import Budgets
+from publish.connecting import Visit
 from publish.driver import Outside
+from publish.store import COMMAND
 from publish.vault import LocalRing, Vault
+from schema.people import DEFAULT_TENANT
 
 wish = json.loads(sys.argv[1])
 
@@ -52,7 +55,12 @@ async def main():
             return await keeping.rotate(pool, vault, lambda _: None)
         variables = {name: tuple(values) for name, values in wish["variables"].items()}
         outside = Outside(wiring.channels(), variables, client, wish["public_url"], Budgets(pool))
-        return await assembled(pool, vault, outside).refresher.refresh(wish["connection"])
+        built = assembled(pool, vault, outside)
+        if wish["what"] == "disconnect":
+            return await built.endings.disconnect(DEFAULT_TENANT, wish["connection"], COMMAND)
+        if wish["what"] == "finish":
+            return (await built.flows.finish(Visit(**wish["visit"])))["ok"]
+        return await built.refresher.refresh(wish["connection"])
 
 print(asyncio.run(main()))
 """
@@ -126,6 +134,45 @@ async def test_g4_crash_at_every_point_of_a_refresh(rig: Rig, database: str, pla
     # What the platform rotated before it was kept is lost with the process, and that is said.
     lost = "needs_reconnect" if platform in ("tiktok", "x") else "active"
     assert points["publish.asked"][1] == lost
+
+
+async def test_process_that_dies_while_connecting_keeps_nothing_by_halves_and_spends_no_code_twice(
+    rig: Rig, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connecting, "WAIT_SECONDS", 0.5)
+    points = []
+    for number in range(1, 10):
+        fired = tmp_path / f"fired{number}"
+        query = await rig.consented("instagram")
+        [cookie] = [cookie for cookie in rig.http.cookie_jar if cookie.key == "landfall-flow-instagram"]
+        visit = {"platform": "instagram", "instance": "", "error": "", "session": cookie.value}
+        visit |= {"state": query["state"], "code": query["code"]}
+        code, said = await child(rig, database, f"exit:{number}:{fired}", what="finish", visit=visit)
+        if not fired.exists():
+            assert (code, said.strip()) == (0, "True")
+            break
+        points.append(fired.read_text().strip())
+        assert await rig.raw("SELECT 1 FROM connections") == await rig.raw("SELECT 1 FROM connection_secrets") == []
+        before = len(await rig.sandbox.ledger("call", platform="instagram"))
+        outcome = await rig.back("instagram", query)
+        assert (outcome["ok"], "It is not known whether the platform took it" in outcome["says"]) == (False, True)
+        assert len(await rig.sandbox.ledger("call", platform="instagram")) == before, "the code is not sent again"
+    assert points == ["publish.claimed", "publish.exchanged", "publish.taken_up"]
+    assert [row["state"] for row in await rig.raw("SELECT state FROM connections")] == ["active"]
+
+
+async def test_process_that_dies_while_disconnecting_leaves_the_rest_to_the_worker(
+    rig: Rig, database: str, tmp_path: Path
+) -> None:
+    [id_] = await rig.connect("tiktok")
+    fired = tmp_path / "fired"
+    code, _ = await child(rig, database, f"exit:1:{fired}", what="disconnect", connection=id_)
+    assert (code, fired.read_text()) == (137, "publish.disconnected\n")
+    assert (await rig.shown(id_))["state"] == "disconnected", "nothing uses it any more"
+    await rig.raw("UPDATE connections SET lease_until = now() - interval '1 second'")
+    await rig.refresher._round()
+    assert await rig.raw("SELECT 1 FROM connection_secrets") == []
+    assert "live" not in {entry["fate"] for entry in await rig.sandbox.ledger("token", platform="tiktok")}
 
 
 async def test_i4_crash_at_every_point_of_a_rotation(rig: Rig, database: str, tmp_path: Path) -> None:
