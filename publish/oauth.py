@@ -63,6 +63,12 @@ def token_of(response: Response, doing: str, *, spent: bool = False) -> dict[str
     return content
 
 
+def secrets_of(token: Mapping[str, Any]) -> dict[str, str]:
+    """What of a token answer is to be kept sealed; an empty refresh token is none."""
+    kept = {name: token.get(name) for name in ("access_token", "refresh_token")}
+    return {name: value for name, value in kept.items() if isinstance(value, str) and value}
+
+
 def answered(response: Response, doing: str) -> dict[str, Any]:
     """The object of an API answer. Raises Problem."""
     content = expected(response, doing)

@@ -21,7 +21,7 @@ from publish.contract import (
     text,
     told,
 )
-from publish.oauth import answered, bearer, token_of
+from publish.oauth import answered, bearer, secrets_of, token_of
 from schema.configuration import Variable
 
 DAY = 86_400
@@ -43,11 +43,6 @@ def _client(app: App) -> dict[str, str]:
     return {"client_id": app.client_id, "client_secret": app.client_secret}
 
 
-def _secrets(token: Mapping[str, Any]) -> dict[str, str]:
-    kept = {name: token.get(name) for name in ("access_token", "refresh_token")}
-    return {name: value for name, value in kept.items() if isinstance(value, str) and value}
-
-
 def connect(app: App, code: str, _verifier: str) -> Steps[list[Account]]:
     form = _client(app) | {"grant_type": "authorization_code", "code": code, "redirect_uri": app.redirect_uri}
     answer = yield Request("POST", app.url("www", "/oauth/v2/accessToken"), form=form)
@@ -60,7 +55,7 @@ def connect(app: App, code: str, _verifier: str) -> Steps[list[Account]]:
             text(me.get("sub")),
             str(me.get("name") or ""),
             scopes,
-            _secrets(token),
+            secrets_of(token),
             (),
             {"name": me.get("name")},
             seconds(token.get("expires_in")),
@@ -74,7 +69,7 @@ def refresh(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
     form = _client(app) | {"grant_type": "refresh_token", "refresh_token": secrets["refresh_token"]}
     answer = yield Request("POST", app.url("www", "/oauth/v2/accessToken"), form=form)
     token = token_of(answer, "refreshing", spent=True)
-    return Renewed(_secrets(token), seconds(token.get("expires_in")), seconds(token.get("refresh_token_expires_in")))
+    return Renewed(secrets_of(token), seconds(token.get("expires_in")), seconds(token.get("refresh_token_expires_in")))
 
 
 def take_up(app: App, account: Account) -> Steps[None]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 from urllib.parse import urlencode
 
 from publish.contract import (
@@ -21,7 +20,7 @@ from publish.contract import (
     text,
     told,
 )
-from publish.oauth import answered, bearer, token_of
+from publish.oauth import answered, bearer, secrets_of, token_of
 from schema.configuration import Variable
 
 SCOPES = ("user.info.basic", "user.info.profile", "video.list", "video.upload", "video.publish")
@@ -43,11 +42,6 @@ def _client(app: App) -> dict[str, str]:
     return {"client_key": app.client_id, "client_secret": app.client_secret}
 
 
-def _secrets(token: Mapping[str, Any]) -> dict[str, str]:
-    kept = {name: token.get(name) for name in ("access_token", "refresh_token")}
-    return {name: value for name, value in kept.items() if isinstance(value, str) and value}
-
-
 def connect(app: App, code: str, _verifier: str) -> Steps[list[Account]]:
     form = _client(app) | {"code": code, "grant_type": "authorization_code", "redirect_uri": app.redirect_uri}
     token = token_of((yield Request("POST", app.url("api", "/v2/oauth/token/"), form=form)), "exchanging the code")
@@ -65,7 +59,7 @@ def connect(app: App, code: str, _verifier: str) -> Steps[list[Account]]:
             account,
             str(user.get("username") or user.get("display_name") or ""),
             scopes,
-            _secrets(token),
+            secrets_of(token),
             (),
             profile,
             seconds(token.get("expires_in")),
@@ -78,7 +72,7 @@ def refresh(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
     form = _client(app) | {"grant_type": "refresh_token", "refresh_token": secrets["refresh_token"]}
     answer = yield Request("POST", app.url("api", "/v2/oauth/token/"), form=form)
     token = token_of(answer, "refreshing", spent=True)
-    return Renewed(_secrets(token), seconds(token.get("expires_in")), seconds(token.get("refresh_expires_in")))
+    return Renewed(secrets_of(token), seconds(token.get("expires_in")), seconds(token.get("refresh_expires_in")))
 
 
 def revoke(app: App, secrets: Mapping[str, str], *, last: bool) -> Steps[None]:  # noqa: ARG001

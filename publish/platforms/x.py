@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import urlencode
 
 from publish.contract import (
@@ -22,7 +21,7 @@ from publish.contract import (
     text,
     told,
 )
-from publish.oauth import answered, basic, bearer, counted, token_of
+from publish.oauth import answered, basic, bearer, counted, secrets_of, token_of
 from schema.configuration import Variable
 
 SCOPES = ("tweet.read", "tweet.write", "users.read", "media.write", "offline.access")
@@ -53,11 +52,6 @@ def _token(app: App, form: Mapping[str, str]) -> Request:
     return Request("POST", app.url("api", "/2/oauth2/token"), form=form, headers=headers)
 
 
-def _secrets(token: Mapping[str, Any]) -> dict[str, str]:
-    kept = {name: token.get(name) for name in ("access_token", "refresh_token")}
-    return {name: value for name, value in kept.items() if isinstance(value, str) and value}
-
-
 def connect(app: App, code: str, verifier: str) -> Steps[list[Account]]:
     form = {
         "grant_type": "authorization_code",
@@ -76,7 +70,7 @@ def connect(app: App, code: str, verifier: str) -> Steps[list[Account]]:
             text(me.get("id")),
             str(me.get("username") or ""),
             scopes,
-            _secrets(token),
+            secrets_of(token),
             (),
             {"name": me.get("name")},
             seconds(token.get("expires_in")),
@@ -88,7 +82,7 @@ def refresh(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
     """Single use: the old one, used again, ends the whole family (reported, ``x.md`` 9.2)."""
     form = {"grant_type": "refresh_token", "refresh_token": secrets["refresh_token"]}
     token = token_of((yield _token(app, form)), "refreshing", spent=True)
-    return Renewed(_secrets(token), seconds(token.get("expires_in")))
+    return Renewed(secrets_of(token), seconds(token.get("expires_in")))
 
 
 def revoke(app: App, secrets: Mapping[str, str], *, last: bool) -> Steps[None]:  # noqa: ARG001
