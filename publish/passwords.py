@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -18,8 +19,6 @@ SHORTEST, LONGEST = 12, 256
 
 _threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="password")
 _hasher = PasswordHasher()
-_NOBODY = _hasher.hash("a password that nobody has")
-"""Verified where there is no such person, so that the time it takes tells nothing."""
 
 _waiting = 0
 
@@ -52,12 +51,19 @@ async def hashed(password: str) -> str:
 
 async def fits(password: str, kept: str | None) -> bool:
     """Whether it is the one that was hashed; takes as long where there is none."""
-    right = await asyncio.get_running_loop().run_in_executor(_threads, _matches, kept or _NOBODY, password[:LONGEST])
+    right = await asyncio.get_running_loop().run_in_executor(_threads, _matches, kept, password[:LONGEST])
     return right and kept is not None
 
 
-def _matches(kept: str, password: str) -> bool:
+@cache
+def _nobodys() -> str:
+    """Verified where there is no such person, so that the time it takes tells nothing."""
+    return _hasher.hash("a password that nobody has")
+
+
+def _matches(kept: str | None, password: str) -> bool:
+    nobodys = _nobodys()
     try:
-        return _hasher.verify(kept, password)
+        return _hasher.verify(kept or nobodys, password)
     except (VerificationError, InvalidHashError):
         return False

@@ -6,7 +6,7 @@ import uuid_utils
 from ops.runtime.db import Pool
 from publish import store
 from publish.store import EVERYBODY, Actor
-from schema.people import DEFAULT_TENANT
+from schema.tenancy import DEFAULT_TENANT
 
 LONGEST = 80
 """Of a name, in characters."""

@@ -27,8 +27,6 @@ from sqlalchemy.dialects.postgresql import ARRAY, INET, JSONB
 from schema.log import Timestamp
 from schema.metadata import metadata
 
-DEFAULT_TENANT = "00000000-0000-7000-8000-000000000001"
-
 
 def tenant_id() -> Column[object]:
     return Column("tenant_id", Uuid, ForeignKey("tenants.id"), nullable=False)

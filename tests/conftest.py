@@ -49,7 +49,7 @@ _number = iter(range(10**6))
 def database(postgres: Postgres, template: str) -> Iterator[str]:
     """The DSN of a fresh, migrated database."""
     name = f"test_{next(_number)}"
-    postgres.sql(f"CREATE DATABASE {name} TEMPLATE {template} OWNER landfall STRATEGY file_copy")
+    postgres.sql(f"CREATE DATABASE {name} TEMPLATE {template} OWNER landfall")
     yield postgres.dsn(name)
     postgres.sql(f"DROP DATABASE {name} WITH (FORCE)")
 

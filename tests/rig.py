@@ -28,7 +28,7 @@ from publish.vault import LocalRing, Vault
 from publish.web.door import Door
 from publish.web.views import Views
 from schema.metadata import APP_ROLE
-from schema.people import DEFAULT_TENANT
+from schema.tenancy import DEFAULT_TENANT
 
 CHANNELS = discover(publish.platforms, Channel)
 PLATFORMS = list(CHANNELS)

@@ -24,7 +24,7 @@ from ops.cli.tables import rebuild
 from ops.runtime import db
 from ops.runtime.settings import Configuration
 from publish import store
-from schema.people import DEFAULT_TENANT
+from schema.tenancy import DEFAULT_TENANT
 from sync import shadow
 from sync.shadow import BusyError
 

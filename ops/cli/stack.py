@@ -30,7 +30,7 @@ from publish import keys, people, store
 from publish.contract import VAULT_KEYS, Channel
 from publish.vault import new_key
 from schema.metadata import APP_ROLE
-from schema.people import DEFAULT_TENANT
+from schema.tenancy import DEFAULT_TENANT
 
 GRACE_SECONDS = 15.0
 PERSON = "you@landfall.example"

@@ -11,7 +11,7 @@ from ops.runtime.db import open_pool
 from publish import people
 from publish.vault import new_key
 from schema.metadata import APP_ROLE
-from schema.people import DEFAULT_TENANT
+from schema.tenancy import DEFAULT_TENANT
 from tests.rig import TESTS
 from tests.support import Service
 

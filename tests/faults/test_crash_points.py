@@ -54,7 +54,7 @@ def databases(postgres: Postgres, template: str, request: pytest.FixtureRequest)
 
     def make(name: str) -> str:
         made.append(f"sweep_{name}")
-        postgres.sql(f"CREATE DATABASE {made[-1]} TEMPLATE {template} OWNER landfall STRATEGY file_copy")
+        postgres.sql(f"CREATE DATABASE {made[-1]} TEMPLATE {template} OWNER landfall")
         return postgres.dsn(made[-1])
 
     yield make

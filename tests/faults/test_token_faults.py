@@ -22,7 +22,7 @@ from ops.sandbox.server import Server
 from publish import connecting, keeping, keys, people, store
 from publish.vault import LocalRing, Vault, new_key
 from schema.metadata import APP_ROLE
-from schema.people import DEFAULT_TENANT
+from schema.tenancy import DEFAULT_TENANT
 from tests.canaries import redis_keys, secrets_of, shown, tables
 from tests.rig import KEYS, PLATFORMS, TESTS, Rig, rigged, variables
 from tests.support import Service, eventually, sign_tiktok, tiktok
@@ -41,7 +41,7 @@ from publish.connecting import Visit
 from publish.driver import Outside
 from publish.store import COMMAND
 from publish.vault import LocalRing, Vault
-from schema.people import DEFAULT_TENANT
+from schema.tenancy import DEFAULT_TENANT
 
 wish = json.loads(sys.argv[1])
 

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from publish.contract import Problem
-from schema.people import DEFAULT_TENANT
+from schema.tenancy import DEFAULT_TENANT
 from tests.rig import LONG, PLATFORMS, ROTATING, Rig, rigged
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from publish import keys, people, sessions, store, tenants
 from publish.store import Actor
-from schema.people import DEFAULT_TENANT
+from schema.tenancy import DEFAULT_TENANT
 from tests.rig import TESTS, Rig, rigged
 
 EMAIL, PASSWORD = "ada@example.org", "correct horse battery"

@@ -19,7 +19,7 @@ from publish.contract import Problem, Request, Response, Steps
 from publish.driver import FAILURES
 from publish.vault import LocalRing, Vault
 from schema.metadata import APP_ROLE
-from schema.people import DEFAULT_TENANT
+from schema.tenancy import DEFAULT_TENANT
 from tests.rig import CHANNELS, INSTANCE, KEYS, LONG, PLATFORMS, Rig, rigged
 
 BUSINESS = "X-Business-Use-Case-Usage"

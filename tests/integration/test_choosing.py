@@ -10,7 +10,7 @@ import pytest
 
 from publish import people, store
 from publish.vault import LocalRing, Vault
-from schema.people import DEFAULT_TENANT
+from schema.tenancy import DEFAULT_TENANT
 from tests.rig import KEYS, TESTS, Rig, rigged
 
 EMAIL, PASSWORD = "ada@example.org", "correct horse battery"

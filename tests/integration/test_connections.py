@@ -20,7 +20,7 @@ from publish import keys
 from publish.contract import Problem, Request, Steps
 from publish.driver import FAILURES, OPEN_SECONDS, Breaker
 from publish.vault import LocalRing, Vault
-from schema.people import DEFAULT_TENANT
+from schema.tenancy import DEFAULT_TENANT
 from tests.rig import CHANNELS, KEYS, LONG, PLATFORMS, ROTATING, TESTS, UNTICKED, Rig, rigged
 from tests.support import append_event, eventually
 

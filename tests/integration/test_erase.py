@@ -11,7 +11,7 @@ import uuid_utils
 from ops.cli import wiring
 from publish import keys
 from publish.contract import Usage
-from schema.people import DEFAULT_TENANT
+from schema.tenancy import DEFAULT_TENANT
 from sync.shadow import KEPT, Shadow
 from tests.rig import TESTS, rigged
 from tests.support import Service, append_event, command, comment, drained, eventually, instagram, sign_meta

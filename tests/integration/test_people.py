@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestServer
 from publish import people, sessions, tenants
 from publish.people import Wrong
 from publish.sessions import Throttled
-from schema.people import DEFAULT_TENANT
+from schema.tenancy import DEFAULT_TENANT
 from tests.rig import TESTS, Rig, rigged, views
 
 EMAIL, PASSWORD = "ada@example.org", "correct horse battery"

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from publish import keys, people, sessions, tenants
-from schema.people import DEFAULT_TENANT
+from schema.tenancy import DEFAULT_TENANT
 from tests.rig import TESTS, Rig, rigged, views
 
 PASSWORD = "correct horse battery"

@@ -18,7 +18,7 @@ from publish import keys, passwords, people, tenants
 from publish.connecting import OPEN_FLOWS
 from publish.web import turns
 from schema.metadata import APP_ROLE
-from schema.people import DEFAULT_TENANT
+from schema.tenancy import DEFAULT_TENANT
 from tests.rig import TESTS, Rig, rigged, views
 
 QUIET, EACH, FLOOD = 5, 40, 150

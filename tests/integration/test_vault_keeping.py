@@ -14,7 +14,7 @@ from publish import keeping, store
 from publish.contract import Account
 from publish.vault import LocalRing, Vault, VaultError
 from schema.metadata import APP_ROLE
-from schema.people import DEFAULT_TENANT
+from schema.tenancy import DEFAULT_TENANT
 from tests import support
 from tests.rig import KEYS, rigged
 from tests.rings import Service, moving
