@@ -24,10 +24,12 @@ COMMENT ON COLUMN connections.check_due_at IS 'NULL where refreshing shows soon 
 COMMENT ON COLUMN connections.checked_at IS 'when the platform last took what we hold';
 COMMENT ON COLUMN connections.trouble IS 'what went wrong when it was last asked for, while it is tried again';
 COMMENT ON COLUMN connections.ends_at IS 'when access ends unless a person comes back';
+SELECT set_config('landfall.tenant', '*', true);  -- the owner too sees no rows without it
 -- What lives for hours is refreshed so often that nobody checks it. What is checked is not all checked at once.
 UPDATE connections SET check_due_at = now() + random() * interval '1 day',
     refresh_due_at = CASE WHEN access_expires_at IS NOT NULL THEN refresh_due_at END
 WHERE state = 'active' AND coalesce(access_expires_at, 'infinity') > now() + interval '2 days';
+SELECT set_config('landfall.tenant', '', true);
 ALTER TABLE oauth_states ADD COLUMN id UUID DEFAULT gen_random_uuid() NOT NULL;
 ALTER TABLE oauth_states ADD COLUMN connection_id UUID;
 ALTER TABLE oauth_states ADD COLUMN sealed_accounts BYTEA;

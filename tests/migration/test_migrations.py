@@ -120,6 +120,36 @@ async def test_wishes_to_be_erased_keep_their_state_both_ways(empty: Any) -> Non
     assert [tuple(row) for row in rows] == [("done", None, True), ("kept", None, True), ("open", "u1", False)]
 
 
+async def test_connections_of_earlier_releases_are_checked_in_time_and_those_that_live_for_hours_are_not(
+    empty: Any,
+) -> None:
+    dsn = empty()
+    await asyncio.to_thread(migrate, dsn)
+    await asyncio.to_thread(migrate, dsn, "0004")
+    connection = await asyncpg.connect(dsn)
+    await connection.execute("SELECT set_config('landfall.tenant', '*', false)")
+    await connection.execute(
+        """
+        INSERT INTO connections (tenant_id, id, platform, account_id, other_ids, username, scopes, profile, state,
+            authorized_at, access_expires_at, refresh_due_at)
+        SELECT id, gen_random_uuid(), v.name, '1', '{}', '', '{}', '{}', 'active', now(), now() + life, now() + '1 hour'
+        FROM tenants, (VALUES ('hours', interval '2 hours'), ('weeks', '60 days'), ('for ever', NULL)) AS v (name, life)
+        """
+    )
+    await asyncio.to_thread(migrate, dsn)
+    rows = await connection.fetch(
+        """
+        SELECT platform, refresh_due_at IS NOT NULL, check_due_at BETWEEN now() AND now() + interval '1 day', via
+        FROM connections ORDER BY 1"""
+    )
+    await connection.close()
+    assert [tuple(row) for row in rows] == [
+        ("for ever", False, True, None),
+        ("hours", True, None, None),
+        ("weeks", True, True, None),
+    ]
+
+
 def test_three_migrators_at_once_take_turns(empty: Any, postgres: Postgres) -> None:
     dsn = empty()
     command = [sys.executable, "-m", "ops.cli.main", "migrate"]
