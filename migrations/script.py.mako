@@ -2,7 +2,8 @@
 
 While this runs, the previous release is still writing. So: add, do not rename or remove; new columns are nullable or
 have a constant default; indexes on tables with traffic are made CONCURRENTLY, alone in their migration; removal
-comes one release later.
+comes one release later. Rows of tenants are hidden from the owner too: whoever changes some sets landfall.tenant to '*'
+before, and back after.
 """
 
 from alembic import op
