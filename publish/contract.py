@@ -182,6 +182,19 @@ def _date(value: str) -> datetime | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Removals:
+    """A table by account that the log makes: column ``at`` is when a person removed us, column ``why`` a number.
+
+    ``words`` say for the person what such a number means; where there is none it was the person's own wish.
+    """
+
+    table: str
+    at: str
+    why: str
+    words: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Channel:
     """A way to connect accounts. ``refreshes_with`` is the secret without which there is nothing to refresh.
 
@@ -210,8 +223,8 @@ class Channel:
     revokes_for_all: bool = True
     """Whether revoking one token ends what the same account granted to others by this application."""
     refreshes_with: str = "access_token"
-    removed_by: str = ""
-    """The event in the log that says that a person removed us; empty where there is none."""
+    removals: Removals | None = None
+    """Where the log, projected, says that a person removed us; None where nothing does."""
     signs_requests_with: Sequence[Variable] = ()
     """Secrets that its deauthorize callback may be signed with; none where it has no such callback."""
     pkce: bool = False

@@ -73,11 +73,11 @@ class Endings:
         return len(ended)
 
     async def found(self, connection: asyncpg.Connection) -> None:
-        """End what the log says that a person removed, before or long after anybody looks, and what ran out of time."""
+        """End what the log says was removed, however late it says so, and what ran out of time."""
         for platform, channel in self._outside.channels.items():
-            if not channel.removed_by:
+            if channel.removals is None:
                 continue
-            for tenant, id_ in await store.removed_in_log(connection, platform, channel.removed_by, REMOVED):
+            for tenant, id_ in await store.removed_in_table(connection, platform, channel.removals, REMOVED):
                 await store.audit(connection, tenant, Actor(platform), "connection.removed", id_, platform=platform)
                 log.warning("connection.removed", platform=platform, connection=id_)
         for tenant, id_, platform in await store.expired(connection, EXPIRED):

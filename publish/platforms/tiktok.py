@@ -10,6 +10,7 @@ from publish.contract import (
     Channel,
     Plan,
     Problem,
+    Removals,
     Renewed,
     Request,
     Response,
@@ -24,6 +25,14 @@ from publish.oauth import answered, bearer, secrets_of, token_of
 from schema.configuration import Variable
 
 SCOPES = ("user.info.basic", "user.info.profile", "video.list", "video.upload", "video.publish")
+REMOVALS = {
+    2: "The account was deleted at the platform, it says; connect another one.",
+    3: "The age of the account's owner has changed, the platform says; connect the account again if that is allowed.",
+    4: "The account was banned, the platform says; connect it again once that is over.",
+    5: "The application ended its own access; connect the account again if that was not meant.",
+}
+"""Reasons of ``authorization.removed`` (``tiktok.md`` 2.4); 0 is unknown, 1 the person's own wish."""
+
 FIELDS = {"user.info.basic": "open_id,union_id,display_name", "user.info.profile": "username"}
 
 
@@ -99,6 +108,6 @@ PLATFORM = Channel(
     revoke=revoke,
     refreshes_with="refresh_token",
     plan=Plan(),
-    removed_by="authorization.removed",
+    removals=Removals("tiktok_accounts", "authorization_removed_at", "removal_reason", REMOVALS),
     usage=usage,
 )

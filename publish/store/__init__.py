@@ -11,7 +11,7 @@ from publish.store.endings import (
     hopeless,
     needs_reconnect,
     removed,
-    removed_in_log,
+    removed_in_table,
     revoked,
     sharing,
 )
@@ -59,7 +59,7 @@ __all__ = [
     "overview",
     "postpone",
     "removed",
-    "removed_in_log",
+    "removed_in_table",
     "renew",
     "resolve",
     "revoked",

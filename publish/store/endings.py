@@ -1,10 +1,12 @@
 """How connections end, and what people asked to be deleted."""
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 
 import asyncpg
 
+from publish.contract import Removals
 from publish.store.connections import Connection
 from publish.store.refreshes import LEASE_SECONDS
 from publish.store.telling import resolve
@@ -34,17 +36,17 @@ async def removed(
     return await _told(connection, await connection.fetch(query, channel, user, float(issued_at), reason))
 
 
-async def removed_in_log(
-    connection: asyncpg.Connection, platform: str, event: str, reason: str
+async def removed_in_table(
+    connection: asyncpg.Connection, platform: str, removals: Removals, otherwise: str
 ) -> list[tuple[str, str]]:
     """What the log says of removals: tenant and id of what that ended. A grant newer than the event lives on."""
     query = f"""
-        UPDATE connections c SET {_ENDED}, reason = $3
-        WHERE platform = $1 AND via IS NULL AND state = 'active' AND EXISTS (
-            SELECT FROM webhook_event_log e
-            WHERE e.account_id = c.account_id AND e.provider = $1 AND e.event_type = $2
-                AND e.occurred_at >= date_trunc('second', c.authorized_at)) {_WHOSE}"""
-    return await _told(connection, await connection.fetch(query, platform, event, reason))
+        UPDATE connections c SET {_ENDED}, reason = coalesce($2::jsonb ->> said.{removals.why}::text, $3)
+        FROM {removals.table} said
+        WHERE c.platform = $1 AND c.via IS NULL AND c.state = 'active' AND said.account_id = c.account_id
+            AND said.{removals.at} >= date_trunc('second', c.authorized_at) {_WHOSE}"""
+    words = json.dumps({str(number): text for number, text in removals.words.items()})
+    return await _told(connection, await connection.fetch(query, platform, words, otherwise))
 
 
 async def expired(connection: asyncpg.Connection, reason: str) -> list[tuple[str, str, str]]:

@@ -1,6 +1,7 @@
 """One contract over all platforms, against the sandbox: connect, deny, untick, replay, swap, refresh, revoke."""
 
 import asyncio
+import json
 import re
 import time
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ import aiohttp
 import asyncpg
 import pytest
 
+from ops.cli import wiring
 from ops.cli.outside import assembled
 from ops.runtime import http
 from ops.runtime.http import Client
@@ -21,6 +23,7 @@ from publish.contract import Problem, Request, Steps
 from publish.driver import FAILURES, OPEN_SECONDS, Breaker
 from publish.vault import LocalRing, Vault
 from schema.tenancy import DEFAULT_TENANT
+from sync.worker import Projector
 from tests.rig import CHANNELS, KEYS, LONG, PLATFORMS, ROTATING, TESTS, UNTICKED, Rig, rigged
 from tests.support import append_event, eventually
 
@@ -327,10 +330,16 @@ async def test_when_the_rest_is_over_one_tries_for_all(rig: Rig) -> None:
     assert len(await rig.sandbox.ledger("call", platform="tiktok")) == 8
 
 
-async def test_removal_in_the_log_ends_the_grant_and_not_a_newer_one(rig: Rig) -> None:
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [(0, "You removed the application"), (1, "You removed the application"), (2, "was deleted"), (3, "age of"),
+     (4, "was banned"), (5, "ended its own access"), (77, "You removed the application")],
+)  # fmt: skip
+async def test_removal_in_the_log_ends_the_grant_and_not_a_newer_one(rig: Rig, reason: int, said: str) -> None:
     [id_] = await rig.connect("tiktok")
     account = (await rig.shown(id_))["account_id"]
     now = datetime.now(UTC)
+    projector = Projector(rig.pool, wiring.projections(), tries=1)
     for number, at in enumerate((now - timedelta(hours=1), now + timedelta(seconds=1))):
         await append_event(
             rig.connection,
@@ -338,12 +347,13 @@ async def test_removal_in_the_log_ends_the_grant_and_not_a_newer_one(rig: Rig) -
             f"e{number}",
             provider="tiktok",
             type="authorization.removed",
-            payload={"reason": 1},
+            payload={"content": json.dumps({"reason": reason})},
             occurred_at=at,
         )
+        await projector.drain()
         await rig.refresher._round()
         assert (await rig.shown(id_))["state"] == ("active", "needs_reconnect")[number]
-    assert "You removed the application" in (await rig.shown(id_))["reason"]
+    assert said in (await rig.shown(id_))["reason"]
 
 
 async def test_answer_without_a_refresh_token_keeps_the_old_one_and_lives_are_taken_as_given(rig: Rig) -> None:
