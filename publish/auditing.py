@@ -15,7 +15,8 @@ PAGE = 200
 _SHOWN = """
 SELECT a.id, a.created_at, a.actor, a.action, a.subject, host(a.address) AS address, a.detail, c.platform, c.username
 FROM audit_log a
-LEFT JOIN connections c ON c.tenant_id = a.tenant_id AND c.id::text = a.subject AND a.action LIKE 'connection.%'"""
+LEFT JOIN connections c ON c.tenant_id = a.tenant_id AND c.id::text = a.subject
+    AND a.action ~ '^(connection|notice)[.]'"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Computed,
+    ForeignKey,
     ForeignKeyConstraint,
     Index,
     Integer,
@@ -178,4 +179,33 @@ notices = Table(
     ForeignKeyConstraint(
         ["tenant_id", "connection_id"], ["connections.tenant_id", "connections.id"], ondelete="CASCADE"
     ),
+)
+
+MAIL_STATES = ("waiting", "sending", "sent", "unknown", "given_up")
+
+notice_mails = Table(
+    "notice_mails",
+    metadata,
+    tenant_id(),
+    Column("notice_id", Uuid, nullable=False),
+    Column("user_id", Uuid, ForeignKey("users.id"), nullable=False),
+    Column(
+        "state",
+        Text,
+        nullable=False,
+        server_default="waiting",
+        comment="unknown: handed over, and no answer came; it is not sent again",
+    ),
+    Column("tries", Integer, nullable=False, server_default=text("0")),
+    Column("due_at", Timestamp, nullable=False, server_default=func.now()),
+    Column("mail_id", Uuid, comment="the mail that it is in, with whatever else that person is told"),
+    Column("claimed_at", Timestamp, comment="when somebody began to send that mail"),
+    created_at(),
+    PrimaryKeyConstraint("tenant_id", "notice_id", "user_id"),
+    CheckConstraint(f"state IN ({', '.join(map(repr, MAIL_STATES))})", name="state"),
+    CheckConstraint(
+        "state IN ('waiting', 'given_up') OR (mail_id IS NOT NULL AND claimed_at IS NOT NULL)", name="claimed"
+    ),
+    ForeignKeyConstraint(["tenant_id", "notice_id"], ["notices.tenant_id", "notices.id"], ondelete="CASCADE"),
+    Index("ix_notice_mails_due_at", "due_at", postgresql_where=text("state = 'waiting'")),
 )

@@ -248,12 +248,20 @@ async def _connections(configuration: Configuration) -> list[Finding]:
         message = f"{late} connections should have been refreshed or checked {LATE_SECONDS // 60} minutes ago"
         remedy = f"start `landfall work` with {VAULT_KEYS.name} set as for `landfall serve`, or look at its log"
         findings.append(Finding("fault", "refreshes", message, remedy))
+    findings.append(_mail(settings))
     for row in waiting:
         message = f"{row['n']} accounts of {row['platform']} wait for somebody to connect them again"
         findings.append(
             Finding("warning", "connections", message, "`landfall connections list` has the reason of each")
         )
     return findings
+
+
+def _mail(settings: Settings) -> Finding:
+    if settings.landfall_smtp_url is None:
+        remedy = "set LANDFALL_SMTP_URL and LANDFALL_MAIL_FROM to have owners and editors told"
+        return Finding("warning", "mail", "not configured: people see notices only when they look", remedy)
+    return Finding("ok", "mail", f"notices are mailed as {settings.landfall_mail_from}")
 
 
 async def _redis(settings: Settings) -> list[Finding]:

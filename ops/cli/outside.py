@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from ops.cli import wiring
 from ops.runtime.db import Pool, describe
 from ops.runtime.http import Client
+from ops.runtime.mail import Mailer
+from ops.runtime.mailserver import MailServer
 from ops.runtime.settings import Configuration, ConfigurationError
 from publish import keeping
 from publish.applications import Applications
@@ -17,6 +19,7 @@ from publish.connecting import Flows
 from publish.contract import VAULT_KEYS
 from publish.driver import Outside
 from publish.ending import Endings
+from publish.mailing import Postman
 from publish.refreshing import Refresher
 from publish.vault import LocalRing, Ring, Vault, VaultError
 
@@ -39,6 +42,15 @@ def assembled(pool: Pool, vault: Vault, outside: Outside) -> Built:
     endings = Endings(pool, vault, outside, applications)
     flows = Flows(pool, vault, outside, applications)
     return Built(vault, outside, flows, endings, Refresher(pool, vault, outside, applications, endings))
+
+
+def postman(configuration: Configuration, pool: Pool, flows: Flows) -> Postman | None:
+    """None where no mail server is configured."""
+    settings = configuration.settings
+    if settings.landfall_smtp_url is None:
+        return None
+    mailer = Mailer(MailServer.of(settings.landfall_smtp_url.get_secret_value()), settings.landfall_mail_from)
+    return Postman(pool, mailer, flows.titles, settings.landfall_public_url)
 
 
 def vault_of(configuration: Configuration) -> Vault:

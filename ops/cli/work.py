@@ -1,9 +1,9 @@
 """`landfall work`: the worker process. arq wakes it; PostgreSQL tells it what there is to do."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import Any
 
 import structlog
 
@@ -17,8 +17,7 @@ from schema.revision import HEAD
 from sync import store
 from sync.worker import SWEEP_LANES, Projector, watch_backlog
 
-if TYPE_CHECKING:
-    from publish.refreshing import Refresher
+Sweep = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 STATEMENT_SECONDS = 5
 """A thousand events take a small part of this. A peer that is gone without a word is found out by it."""
@@ -27,9 +26,9 @@ log = structlog.get_logger()
 
 
 @asynccontextmanager
-async def refreshing(configuration: Configuration) -> "AsyncIterator[Refresher]":
-    """What keeps the connected accounts connected."""
-    from ops.cli.outside import built
+async def keeping(configuration: Configuration) -> AsyncIterator[dict[str, Sweep]]:
+    """The sweeps that keep the connected accounts connected, and tell people of those that need them."""
+    from ops.cli.outside import built, postman
     from publish.refreshing import AT_ONCE
 
     settings = configuration.settings
@@ -37,7 +36,7 @@ async def refreshing(configuration: Configuration) -> "AsyncIterator[Refresher]"
         await open_pool(
             settings.database_url.get_secret_value(),
             "publish",
-            AT_ONCE,
+            AT_ONCE + 1,  # and the mail
             role=settings.landfall_database_role,
             pgbouncer=settings.landfall_pgbouncer,
             wait_seconds=5,
@@ -45,7 +44,10 @@ async def refreshing(configuration: Configuration) -> "AsyncIterator[Refresher]"
         ) as pool,
         built(configuration, pool) as found,
     ):
-        yield found.refresher
+        sweeps: dict[str, Sweep] = {"refresh": found.refresher.sweep}
+        if (mailing := postman(configuration, pool, found.flows)) is not None:
+            sweeps["mail"] = mailing.sweep
+        yield sweeps
 
 
 async def work(configuration: Configuration) -> int:
@@ -85,8 +87,8 @@ async def work(configuration: Configuration) -> int:
             asyncio.create_task(watch_backlog(health_pool, stop), name="backlog"),
         ]
         if wiring.has_vault(configuration):
-            refresher = await stack.enter_async_context(refreshing(configuration))
-            tasks.append(asyncio.create_task(refresher.sweep(stop), name="refresh"))
+            sweeps = await stack.enter_async_context(keeping(configuration))
+            tasks += [asyncio.create_task(sweep(stop), name=name) for name, sweep in sweeps.items()]
         bells = []
         if settings.redis_url is not None:
             url = settings.redis_url.get_secret_value()

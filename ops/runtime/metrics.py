@@ -78,6 +78,7 @@ loop_lag_seconds = Gauge("landfall_event_loop_lag_seconds", "How late the event 
 
 oauth_flows = Counter("landfall_oauth_flows_total", "Attempts to connect an account", ["platform", "outcome"])
 token_refreshes = Counter("landfall_token_refreshes_total", "Refreshes of tokens", ["platform", "outcome"])
+mails = Counter("landfall_mails_total", "Mails about notices, one for each person", ["outcome"])
 platform_seconds = Histogram(
     "landfall_platform_seconds", "One conversation with a platform", ["platform"], buckets=_SLOW
 )

@@ -12,11 +12,14 @@ from types import MappingProxyType
 from typing import Annotated, Any
 
 from dotenv import dotenv_values
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from ops.runtime.mailserver import MailServer
 from ops.runtime.proxies import Network
 from schema.configuration import Variable
+
+_HALF_MAIL = "LANDFALL_SMTP_URL and LANDFALL_MAIL_FROM go together: set both to have notices mailed, or neither"
 
 
 class ConfigurationError(Exception):
@@ -35,6 +38,12 @@ def _networks(given: Any) -> Any:
         return tuple(ip_network(part.strip(), strict=False) for part in given.split(",") if part.strip())
     except ValueError:
         raise ValueError("one of them is no address and no network") from None
+
+
+def _mail_server(given: SecretStr | None) -> SecretStr | None:
+    if given is not None:
+        MailServer.of(given.get_secret_value())
+    return given
 
 
 class Settings(BaseSettings):
@@ -72,6 +81,16 @@ class Settings(BaseSettings):
     )
     landfall_trusted_proxies: Annotated[tuple[Network, ...], BeforeValidator(_networks)] = Field(
         default=(), description="networks of the proxies in front of the web process, such as 10.0.0.5,10.1.0.0/24"
+    )
+    landfall_smtp_url: Annotated[SecretStr | None, AfterValidator(_mail_server)] = Field(
+        default=None,
+        description="the server that takes mail about notices, as smtp://user:password@host:587, or smtps:// for TLS"
+        " from the first byte; without it people see notices only when they look",
+    )
+    landfall_mail_from: str = Field(
+        default="",
+        pattern=r"^([\w.!#$%&'*+/=?^`{|}~-]+@[\w.-]+)?$",
+        description="address that mail about notices comes from, such as landfall@example.org",
     )
     landfall_metrics_host: str = Field(default="127.0.0.1", description="address of the internal port")
     landfall_metrics_port: int = Field(
@@ -141,6 +160,8 @@ class Configuration:
             settings = Settings(**given)
         except ValidationError as error:
             problems += [_explain(detail) for detail in error.errors(include_input=False, include_context=False)]
+        if settings is not None and (settings.landfall_smtp_url is None) != (not settings.landfall_mail_from):
+            problems.append(_HALF_MAIL)
         if settings is None or problems:
             raise ConfigurationError(problems)
         values = {

@@ -17,6 +17,7 @@ from publish.store.endings import (
 )
 from publish.store.flows import State, begin, claim_code, client, flow, keep_client, offer, settle, state, unfinished
 from publish.store.household import gauge, tidy
+from publish.store.mailings import Mail, address_mails, claim_mail, give_up_lost, mail_due, mail_refused, mailed
 from publish.store.refreshes import LEASE_SECONDS, ask_check, checked, due, hurry, lease, overdue, postpone, renew, wait
 from publish.store.telling import notices, resolve, warn
 
@@ -27,14 +28,17 @@ __all__ = [
     "WORKER",
     "Actor",
     "Connection",
+    "Mail",
     "State",
     "acting",
+    "address_mails",
     "ask_check",
     "ask_deletion",
     "audit",
     "begin",
     "checked",
     "claim_code",
+    "claim_mail",
     "client",
     "connect",
     "deletion",
@@ -43,6 +47,7 @@ __all__ = [
     "expired",
     "flow",
     "gauge",
+    "give_up_lost",
     "held",
     "hopeless",
     "hurry",
@@ -51,6 +56,9 @@ __all__ = [
     "known",
     "lease",
     "listed",
+    "mail_due",
+    "mail_refused",
+    "mailed",
     "needs_reconnect",
     "notices",
     "offer",

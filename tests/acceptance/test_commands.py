@@ -237,7 +237,13 @@ async def test_doctor_looks_at_the_keys_the_address_and_the_accounts_that_wait(d
         "no key for tokens"
         in findings(landfall("doctor", "--json", DATABASE_URL=database, **ENVIRONMENT))["connections"]["message"]
     )
-    assert findings(landfall("doctor", "--json", DATABASE_URL=database, **keyed))["vault"]["level"] == "ok"
+    found = findings(landfall("doctor", "--json", DATABASE_URL=database, **keyed))
+    assert (found["vault"]["level"], found["mail"]["level"]) == ("ok", "warning")
+    assert "only when they look" in found["mail"]["message"]
+    mail = {"LANDFALL_SMTP_URL": "smtp://u:canary@h", "LANDFALL_MAIL_FROM": "a@example.org"}
+    done = landfall("doctor", "--json", DATABASE_URL=database, **keyed, **mail)
+    assert findings(done)["mail"]["level"] == "ok"
+    assert "canary" not in done.stdout + done.stderr
     connection = await asyncpg.connect(database)
     await connection.execute("SELECT set_config('landfall.tenant', '*', false)")
     await connection.execute(

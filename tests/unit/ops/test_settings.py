@@ -6,6 +6,7 @@ import pytest
 from dotenv import dotenv_values
 
 from ops.cli import wiring
+from ops.runtime.mailserver import MailServer
 from ops.runtime.settings import Configuration, ConfigurationError, Settings
 
 ROOT = Path(__file__).parents[3]
@@ -76,3 +77,52 @@ def test_settings_do_not_show_secrets() -> None:
     loaded = load({"DATABASE_URL": "postgresql://u:canary@h/d", "REDIS_URL": "redis://:canary@h"})
     assert "canary" not in repr(loaded.settings)
     assert "canary" not in loaded.settings.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port", "tls", "demands_tls"),
+    [
+        ("smtp://u:p@mail.example.org:2525", "mail.example.org", 2525, False, True),
+        ("smtp://mail.example.org", "mail.example.org", 587, False, False),
+        ("smtps://u:p%2F%40@mail.example.org", "mail.example.org", 465, True, True),
+        ("smtp://u:p@127.0.0.1:25", "127.0.0.1", 25, False, False),
+        ("smtp://u:p@[::1]", "::1", 587, False, False),
+        ("smtp://u:p@localhost", "localhost", 587, False, False),
+        ("smtp://u:p@localhost.example.org", "localhost.example.org", 587, False, True),
+    ],
+)
+def test_mail_server_on_another_machine_gets_no_password_without_tls(
+    url: str, host: str, port: int, *, tls: bool, demands_tls: bool
+) -> None:
+    server = MailServer.of(url)
+    assert (server.host, server.port, server.tls, server.demands_tls) == (host, port, tls, demands_tls)
+    assert server.password in {None, "p", "p/@"}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"LANDFALL_SMTP_URL": "smtp://u:canary@h"}, "set both"),
+        ({"LANDFALL_MAIL_FROM": "a@example.org"}, "set both"),
+        ({"LANDFALL_SMTP_URL": "http://u:canary@h"}, "does not begin with smtp://"),
+        ({"LANDFALL_SMTP_URL": "smtp://u:canary/2@h"}, "LANDFALL_SMTP_URL cannot be used"),
+        ({"LANDFALL_SMTP_URL": "smtp://h/canary"}, "something follows the host"),
+        ({"LANDFALL_SMTP_URL": "smtp://canary@h"}, "a user and a password go together"),
+        ({"LANDFALL_SMTP_URL": "smtp://h:canary"}, "it is no address"),
+        ({"LANDFALL_SMTP_URL": "smtp://h", "LANDFALL_MAIL_FROM": "canary\nBcc: x@y"}, "LANDFALL_MAIL_FROM cannot"),
+        ({"LANDFALL_SMTP_URL": "smtp://h", "LANDFALL_MAIL_FROM": "canary"}, "LANDFALL_MAIL_FROM cannot be used"),
+    ],
+)
+def test_mail_that_cannot_be_is_said_so_without_the_password(given: dict[str, str], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said) as caught:
+        load({"DATABASE_URL": "postgresql://h/d"} | given)
+    assert "canary" not in str(caught.value)
+
+
+def test_address_of_the_mail_server_may_stand_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "smtp").write_text("smtp://u:canary@h\n")
+    given = {"LANDFALL_SMTP_URL_FILE": str(tmp_path / "smtp"), "LANDFALL_MAIL_FROM": "a@example.org"}
+    settings = load({"DATABASE_URL": "postgresql://h/d"} | given).settings
+    assert settings.landfall_smtp_url is not None
+    assert settings.landfall_smtp_url.get_secret_value() == "smtp://u:canary@h"
+    assert "canary" not in repr(settings) + settings.model_dump_json()
