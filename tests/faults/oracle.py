@@ -41,6 +41,7 @@ class Oracle:
                     self.without_retry_after += "Retry-After" not in response.headers
         except (aiohttp.ClientError, ConnectionError):
             self.unknown.add(number)
+            await asyncio.sleep(0.01)  # a port that refuses at once must not make up thousands to send again
         self.slowest = max(self.slowest, time.monotonic() - begun)
 
     async def load(self, numbers: Iterator[int], stop: asyncio.Event, senders: int = 8) -> None:
