@@ -157,7 +157,7 @@ class Flows:
             return ""
         host = given.strip().lower().removeprefix("https://").rstrip("/")
         if not _HOST.fullmatch(host):
-            raise Problem("wrong", "instance must be the host of your server, such as mastodon.social.")
+            raise Problem("wrong", "instance must be the host of your server, such as social.example.")
         return host
 
     async def result(self, tenant: str, id_: str) -> dict[str, Any] | None:
