@@ -19,7 +19,7 @@ from ops.runtime.mailserver import MailServer
 from publish import mailing, people, store, tenants
 from publish.mailing import Postman
 from schema.metadata import APP_ROLE
-from schema.people import DEFAULT_TENANT
+from schema.tenancy import DEFAULT_TENANT
 from tests.canaries import shown, tables
 from tests.post import Office, certified
 from tests.rig import KEYS, TESTS, Rig, rigged
