@@ -14,7 +14,7 @@ up: $(VENV)/.runtime ## start everything here and watch signed webhooks become r
 	@exec $(BIN)/landfall up $(UP)
 
 test: $(VENV)/.dev ## the whole test suite, against a real PostgreSQL and a real Redis
-	@$(BIN)/python -m pytest $(TESTS)
+	@$(BIN)/python -m pytest $(or $(TESTS),--numprocesses 2 --dist worksteal)
 
 bench: $(VENV)/.dev ## ratios against bare aiohttp, plain upserts and arq; BENCH=quick for 2 minutes, ONLY=a,b for parts
 	@$(BIN)/python -m ops.bench

@@ -92,10 +92,10 @@ class Postman:
 
     async def _settled(self, mail: Mail, state: str) -> None:
         async with store.acting(self._pool, mail.tenant) as connection:
-            told = await store.mailed(connection, mail, state)
+            await store.mailed(connection, mail, state)
             for item in mail.news if state == "sent" else ():
-                detail = {"kind": item.kind, "people": told[item.notice]}
-                await store.audit(connection, mail.tenant, store.WORKER, "notice.mailed", item.connection, **detail)
+                subject = item.connection
+                await store.audit(connection, mail.tenant, store.WORKER, "notice.mailed", subject, kind=item.kind)
         _count(state, 1)
 
     async def _refused(self, mail: Mail | None, error: Refused) -> None:

@@ -102,8 +102,8 @@ async def claim_mail(connection: asyncpg.Connection) -> Mail | None:
     return Mail(id_, str(whose["tenant_id"]), name, whose["email"], [News(*row) for row in rows]) if rows else None
 
 
-async def mailed(connection: asyncpg.Connection, mail: Mail, state: str) -> dict[str, int]:
-    """The server accepted it, or nobody knows; how many people have been sent each of its notices."""
+async def mailed(connection: asyncpg.Connection, mail: Mail, state: str) -> None:
+    """The server accepted it, or nobody knows."""
     await connection.execute(
         """
         UPDATE notice_mails SET state = $3, tries = tries + 1
@@ -112,14 +112,6 @@ async def mailed(connection: asyncpg.Connection, mail: Mail, state: str) -> dict
         mail.id,
         state,
     )
-    rows = await connection.fetch(
-        """
-        SELECT notice_id::text, count(*) FROM notice_mails
-        WHERE tenant_id = $1::uuid AND notice_id = ANY($2::uuid[]) AND state = 'sent' GROUP BY 1""",
-        mail.tenant,
-        [item.notice for item in mail.news],
-    )
-    return dict(rows)
 
 
 async def mail_refused(connection: asyncpg.Connection, mail: Mail | None, pauses: Sequence[int]) -> tuple[int, int]:

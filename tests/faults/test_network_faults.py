@@ -381,10 +381,15 @@ async def test_c9_worker_that_is_replaced_again_and_again_loses_nothing_and_cost
         spawned.append(await service.worker.start())
         sending = asyncio.create_task(send(oracle, numbers, 200))
         await eventually(partial(working, before), every=0.01)
+        await eventually(partial(_started, old))  # who is told to stop before that has no way to do it well
         assert await old.terminate() == 0
         await sending
     await settled(oracle, connection)
     assert await connection.fetchval("SELECT max(retry_count) FROM webhook_event_outcomes") == 0
+
+
+async def _started(worker: Process) -> bool:
+    return "work.started" in worker.output()
 
 
 def connections_to(service: Service, port: int) -> int:

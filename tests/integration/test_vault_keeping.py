@@ -51,6 +51,7 @@ async def opened(pool: Pool, vault: Vault, count: int = COUNT) -> None:
 
 async def command(database: str, keys: str, *arguments: str, ring: str = "") -> tuple[int, str]:
     environment = {"PYTHONPATH": str(ROOT), "LANDFALL_VAULT_KEYS": keys, "LANDFALL_VAULT_RING": ring}
+    environment |= {"LANDFALL_HTTP_PORT": "0", "LANDFALL_METRICS_PORT": "0"}  # whatever else listens here
     return await support.command(database, *arguments, **environment)
 
 
