@@ -42,6 +42,8 @@ class Truth:
     publishes: dict[tuple[str, str], tuple[int, int, str]] = field(default_factory=dict)
     public: dict[tuple[str, str, str], tuple[int, int, bool]] = field(default_factory=dict)
     events: set[Any] = field(default_factory=set)
+    carried: int = 0
+    """Events in all deliveries, as often as they came."""
 
     def instagram(self, document: Any) -> None:
         for entry in document["entry"]:
@@ -52,6 +54,7 @@ class Truth:
                 if change["field"] == "comments":
                     self.comments[account, value["id"]] = value["text"]
                 self.events.add((account, change["field"], value.get("id") or media))
+                self.carried += 1
 
     def tiktok(self, document: Any) -> None:
         """Later steps of a publish win within one second (``tiktok.md`` 2.5)."""
@@ -59,6 +62,7 @@ class Truth:
         event, at = document["event"].removeprefix("post.publish."), document["create_time"]
         key = (document["user_openid"], content["publish_id"])
         self.events.add((event, at, *key, content.get("post_id")))
+        self.carried += 1
         if (rank := STEPS.index(event) if event in STEPS else None) is not None:
             self.publishes[key] = max(self.publishes.get(key, (0, 0, "")), (at, rank, event))
         else:
@@ -104,7 +108,7 @@ async def test_thousands_of_deliveries_become_exactly_what_was_sent(tmp_path: Pa
         assert await connection.fetchval("SELECT count(*) FROM webhook_deliveries") == len(genuine)
         states = await connection.fetch("SELECT state, count(*) FROM webhook_events GROUP BY state")
         assert [tuple(row) for row in states] == [("done", len(truth.events))]
-        assert len(truth.events) < len(genuine), "some came twice"
+        assert len(truth.events) < truth.carried, "some came twice"
         comments = await connection.fetch("SELECT account_id, external_id, text FROM ig_comments")
         assert {(row[0], row[1]): row[2] for row in comments} == truth.comments
         media = await connection.fetch("SELECT account_id, external_id FROM ig_media")
