@@ -118,6 +118,8 @@ class Endings:
         """Raises Problem where the platform could not be told, VaultError where there is nothing to tell it with."""
         channel = self._outside.channels[held.channel]
         async with store.acting(self._pool, EVERYBODY) as connection:
+            if not await store.still_ended(connection, held):
+                return  # it came back meanwhile, and what is kept now is of the new grant
             secrets = await store.secrets(connection, self._vault, held.tenant, held.id)
             # A page and the account behind it, or two tenants with one account: the last one out closes the door.
             same, related = await store.sharing(connection, held)

@@ -14,6 +14,7 @@ from publish.store.endings import (
     removed_in_table,
     revoked,
     sharing,
+    still_ended,
 )
 from publish.store.flows import State, begin, claim_code, client, flow, keep_client, offer, settle, state, unfinished
 from publish.store.household import gauge, tidy
@@ -77,6 +78,7 @@ __all__ = [
     "spent",
     "standing",
     "state",
+    "still_ended",
     "tidy",
     "unfinished",
     "wait",

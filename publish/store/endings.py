@@ -112,6 +112,16 @@ async def sharing(connection: asyncpg.Connection, held: Connection) -> tuple[boo
     return row["same"], row["related"]
 
 
+async def still_ended(connection: asyncpg.Connection, held: Connection) -> bool:
+    """Whether nobody brought it back since; while the transaction lasts nobody does."""
+    row = await connection.fetchrow(
+        "SELECT 1 FROM connections WHERE id = $1::uuid AND fence = $2 AND state = 'disconnected' FOR SHARE",
+        held.id,
+        held.fence,
+    )
+    return row is not None
+
+
 async def revoked(connection: asyncpg.Connection, held: Connection) -> None:
     """Forget the secrets of a connection that was ended; one that came back meanwhile keeps its new ones."""
     row = await connection.fetchrow(

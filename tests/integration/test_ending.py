@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from publish import keys
+from publish import keys, store
+from publish.store import EVERYBODY
 from tests.rig import TESTS, Rig, rigged
 
 OTHER = "00000000-0000-7000-8000-000000000002"
@@ -61,6 +62,21 @@ async def test_account_that_came_back_before_the_platform_was_told_stays(rig: Ri
     assert await rig.connect("tiktok") == [id_]
     await rig.refresher._round()
     assert ((await rig.shown(id_))["state"], await held(rig, id_)) == ("active", 2)
+
+
+async def test_goodbye_that_wakes_up_late_ends_nothing_of_a_newer_grant(rig: Rig) -> None:
+    [id_] = await rig.connect("tiktok")
+    await rig.sandbox.wish("faults", platform="tiktok", endpoint="POST /v2/oauth/revoke", times=1, status=503)
+    await rig.api("DELETE", f"/api/connections/{id_}")
+    await rig.due()
+    async with store.acting(rig.pool, EVERYBODY) as connection:
+        late = await store.lease(connection, id_, 0)
+    assert late is not None
+    assert await rig.connect("tiktok") == [id_]
+    told = len(await rig.sandbox.ledger("call", platform="tiktok", path="/v2/oauth/revoke"))
+    assert await rig.built.endings.revoke(late) == "revoked"
+    assert ((await rig.shown(id_))["state"], await held(rig, id_)) == ("active", 2)
+    assert len(await rig.sandbox.ledger("call", platform="tiktok", path="/v2/oauth/revoke")) == told
 
 
 async def test_page_goes_on_sending_until_the_last_that_needs_it_is_gone(rig: Rig) -> None:
