@@ -45,6 +45,15 @@ class Breaker:
         self.tried = False
 
 
+def _next(steps: Steps[T], response: Response) -> Request:
+    """What is asked after this answer. Raises Problem for an answer that the steps trip over."""
+    try:
+        return steps.send(response)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        says = "The platform answered in a way that it does not document; it is asked again later."
+        raise Problem("transient", says, type(error).__name__) from error
+
+
 @dataclass(frozen=True, slots=True)
 class Outside:
     """The platforms and the way to them."""
@@ -98,7 +107,7 @@ class Outside:
                 response = await self._answered(request, breaker)
                 said = channel.usage(response, datetime.now(UTC))
                 pause = max(pause, await self.budgets.note(platform, instance, account, said))
-                request = steps.send(response)
+                request = _next(steps, response)
         except StopIteration as done:
             found: T = done.value
             return found

@@ -17,6 +17,7 @@ from publish.contract import (
     expected,
     number,
     seconds,
+    text,
 )
 from schema.configuration import Variable
 
@@ -71,6 +72,15 @@ def granted(content: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(inner.get("access_token"), str):
         raise Problem("transient", "The platform's answer held no token; try again later.")
     return inner
+
+
+def holds(app: App, host: str, path: str, token: str) -> Steps[None]:
+    """Whether a token still gets an answer about its own account. Raises Problem, also for an answer about nobody."""
+    query = {"fields": "id", "access_token": token}
+    content = checked((yield Request("GET", app.url(host, path), query)), "checking the token")
+    wrapped = content.get("data")  # documented so for Instagram, observed flat (meta.md 7.1)
+    if not text((wrapped[0] if wrapped else content).get("id")):
+        raise Problem("transient", "The platform did not say whose token it is; it is asked again later.")
 
 
 def permissions(value: Any) -> list[str]:

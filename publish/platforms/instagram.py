@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from publish.contract import Account, App, Channel, Plan, Problem, Renewed, Request, Steps, text, told
-from publish.meta import META_SECRET, authorize_url, checked, granted, long_lived, permissions, usage
+from publish.meta import META_SECRET, authorize_url, checked, granted, holds, long_lived, permissions, usage
 from schema.configuration import Variable
 
 BASIC = "instagram_business_basic"
@@ -53,8 +53,7 @@ def take_up(app: App, account: Account) -> Steps[None]:
 
 def check(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
     """A password ends a token long before its time, and nobody is told (``meta.md`` 7.4: 190/460)."""
-    query = {"fields": "id", "access_token": secrets["access_token"]}
-    checked((yield Request("GET", app.url("graph", f"{VERSION}/me"), query)), "checking the token")
+    yield from holds(app, "graph", f"{VERSION}/me", secrets["access_token"])
     return Renewed()
 
 

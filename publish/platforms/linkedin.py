@@ -90,7 +90,9 @@ def _introspected(app: App, secrets: Mapping[str, str]) -> Steps[dict[str, Any]]
     form = _client(app) | {"token": secrets["access_token"]}
     answer = yield Request("POST", app.url("www", "/oauth/v2/introspectToken"), form=form)
     found = answered(answer, "checking the token")
-    if found.get("active") is False:
+    if not isinstance(found.get("active"), bool):
+        raise Problem("transient", "The platform did not say whether the token is active; it is asked again later.")
+    if not found["active"]:
         word = str(found.get("status") or "inactive")[:40]
         raise Problem("grant", "The platform no longer accepts this connection; connect the account again.", word)
     return found

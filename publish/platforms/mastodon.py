@@ -81,7 +81,9 @@ def _me(app: App, token: str) -> Steps[dict[str, object]]:
 
 def check(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
     """Tokens have no end and nothing to refresh: whether it still holds is looked at."""
-    yield from _me(app, secrets["access_token"])
+    me = yield from _me(app, secrets["access_token"])
+    if not text(me.get("id")):
+        raise Problem("transient", "The instance did not say whose token it is; it is asked again later.")
     return Renewed()
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from publish.contract import Account, App, Channel, Plan, Renewed, Request, Steps, text
-from publish.meta import META_SECRET, authorize_url, checked, granted, long_lived, usage
+from publish.meta import META_SECRET, authorize_url, checked, granted, holds, long_lived, usage
 from schema.configuration import Variable
 
 SCOPES = ("threads_basic", "threads_content_publish", "threads_read_replies", "threads_manage_replies")
@@ -42,8 +42,7 @@ def connect(app: App, code: str, _verifier: str) -> Steps[list[Account]]:
 
 
 def check(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
-    query = {"fields": "id", "access_token": secrets["access_token"]}
-    checked((yield Request("GET", app.url("graph", "/v1.0/me"), query)), "checking the token")
+    yield from holds(app, "graph", "/v1.0/me", secrets["access_token"])
     return Renewed()
 
 

@@ -250,6 +250,25 @@ async def test_trouble_disconnects_nobody_and_waits_longer_each_time(
     assert await rig.refresher.refresh(ids[0]) == "refreshed"
 
 
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("body", [{"data": []}, {"data": 1, "error": []}, {"error": "x"}, {"data": {"error": "x"}}])
+async def test_answer_of_no_documented_shape_is_trouble_and_no_surprise(
+    rig: Rig, platform: str, body: dict[str, Any]
+) -> None:
+    ids = await rig.connect(platform)
+    query = await rig.consented(platform)
+    await rig.sandbox.wish("faults", platform=platform, times=0, status=200, body=body)
+    outcome = await rig.back(platform, query)
+    assert (outcome["ok"], outcome["kind"] in ("transient", "wrong")) == (False, True), outcome
+    await rig.due()
+    refused = platform in ROTATING | {"linkedin"} and "error" in body  # there the key says so, whatever the status
+    likely = ("failed", "needs_reconnect") if refused else ("failed",)
+    assert await rig.refresher.refresh(ids[0]) in likely
+    await rig.raw("UPDATE connections SET check_due_at = now(), refresh_due_at = NULL, state = 'active', reason = NULL")
+    if CHANNELS[platform].check is not None:
+        assert await rig.refresher.refresh(ids[0]) in likely, "what says nothing of the account proves nothing"
+
+
 async def test_platform_that_only_fails_is_given_a_rest_and_the_others_are_not(rig: Rig) -> None:
     [tiktok], [x] = await rig.connect("tiktok"), await rig.connect("x")
     await rig.sandbox.wish("faults", platform="tiktok", times=0, status=503)
