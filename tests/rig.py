@@ -60,6 +60,7 @@ class Rig:
     outside: Outside
     built: Built
     connection: asyncpg.Connection
+    dsn: str
 
     @property
     def refresher(self) -> Refresher:
@@ -187,6 +188,6 @@ async def rigged(database: str, connection: asyncpg.Connection) -> AsyncIterator
             if name != "mastodon":
                 await sandbox.wish("redirects", platform=name, redirect_uri=outside.redirect_uri(name, ""))
         key = await keys.create(pool, DEFAULT_TENANT, "tests", keys.SCOPES, TESTS)
-        yield Rig(server, sandbox, url, http, key, pool, outside, built, connection)
+        yield Rig(server, sandbox, url, http, key, pool, outside, built, connection, database)
         await running.close()
     await sandbox_server.close()

@@ -1,10 +1,7 @@
 """`landfall audit`: what was done, by whom, and from where."""
 
-import json
-
-import click
-
 from ops.cli.keys import at
+from ops.cli.terminal import echo, echo_json
 from ops.runtime.settings import Configuration
 from publish import auditing
 
@@ -15,8 +12,8 @@ async def show(configuration: Configuration, tenant: str | None, limit: int, *, 
         part = await auditing.read(where.pool, where.tenant, limit=limit)
     for entry in part.entries:
         if as_json:
-            click.echo(json.dumps(entry.plain()))
+            echo_json(entry.plain())
             continue
         place = f"  from {entry.address}" if entry.address else ""
         more = f"  ({entry.more})" if entry.more else ""
-        click.echo(f"{entry.at:%Y-%m-%d %H:%M:%S}Z  {entry.actor}  {entry.action}  {entry.about}{more}{place}")
+        echo(f"{entry.at:%Y-%m-%d %H:%M:%S}Z  {entry.actor}  {entry.action}  {entry.about}{more}{place}")

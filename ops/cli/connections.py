@@ -1,9 +1,6 @@
 """`landfall connections`: which accounts there are, what is wrong with them, and trying again at once."""
 
-import json
-
-import click
-
+from ops.cli.terminal import echo, echo_json
 from ops.runtime.db import open_pool
 from ops.runtime.settings import Configuration
 from publish import store
@@ -21,7 +18,7 @@ async def show(configuration: Configuration, state: str | None, platform: str | 
         found = await store.overview(connection, state, platform)
     if as_json:
         for item in found:
-            click.echo(json.dumps(item))
+            echo_json(item)
         return
     several = len({item["tenant"] for item in found}) > 1
     for item in found:
@@ -36,8 +33,8 @@ async def show(configuration: Configuration, state: str | None, platform: str | 
             f"{account}@{item['instance']}" if item["instance"] else account,
             *filter(None, (until, why)),
         )
-        click.echo("  ".join(columns))
-    click.echo(f"{len(found)} connections")
+        echo("  ".join(columns))
+    echo(f"{len(found)} connections")
 
 
 def _tried(trouble: str | None, failures: int) -> str:
@@ -53,4 +50,4 @@ async def retry(configuration: Configuration, platform: str | None) -> None:
         store.acting(pool, EVERYBODY) as connection,
     ):
         count = await store.hurry(connection, platform)
-    click.echo(f"{count} connections that failed are tried again within 30 seconds, if `landfall work` runs")
+    echo(f"{count} connections that failed are tried again within 30 seconds, if `landfall work` runs")

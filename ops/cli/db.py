@@ -12,6 +12,7 @@ from ingest import store
 from ingest.contract import Incoming
 from ops.cli import wiring
 from ops.cli.migrate import migrate
+from ops.cli.terminal import echo
 from ops.runtime import db
 from ops.runtime.settings import Configuration
 from ops.sandbox.clock import Clock
@@ -32,7 +33,7 @@ def reset(configuration: Configuration, *, yes: bool) -> None:
         click.confirm("Everything in this database is going to be deleted. Go on?", abort=True)
     migrate(dsn, "base")
     migrate(dsn)
-    click.echo(f"empty again, schema is at {HEAD}")
+    echo(f"empty again, schema is at {HEAD}")
 
 
 async def _insist_ours(dsn: str) -> None:
@@ -90,7 +91,7 @@ async def seed(configuration: Configuration) -> None:
             await _describe(connection, account, id_)
     after = await connection.fetchval("SELECT count(*) FROM webhook_event_log")
     await connection.close()
-    click.echo(f"{after - before} events appended; `landfall work` projects them")
+    echo(f"{after - before} events appended; `landfall work` projects them")
 
 
 async def _describe(connection: asyncpg.Connection, account: str, media: str) -> None:

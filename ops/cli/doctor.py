@@ -1,7 +1,6 @@
 """`landfall doctor`: is everything as the promises need it, and if not, what is to be done."""
 
 import asyncio
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ import click
 
 from ops.cli import wiring
 from ops.cli.outside import vault_of
+from ops.cli.terminal import echo, echo_json
 from ops.runtime import db
 from ops.runtime.health import DURABLE, durability, schema_revision
 from ops.runtime.queue import QUEUE, open_redis
@@ -55,14 +55,14 @@ async def examine(configuration: Configuration) -> list[Finding]:
 def show(findings: Sequence[Finding], *, as_json: bool) -> None:
     """Print them; the exit code is the caller's."""
     if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
+        echo_json([asdict(finding) for finding in findings], indent=2)
         return
     marks = {"ok": click.style("ok   ", fg="green"), "warning": click.style("warn ", fg="yellow")}
     for finding in findings:
         mark = marks.get(finding.level, click.style("FAULT", fg="red", bold=True))
-        click.echo(f"{mark} {finding.about}: {finding.message}")
+        echo(f"{finding.about}: {finding.message}", mark=f"{mark} ")
         if finding.remedy:
-            click.echo(f"      -> {finding.remedy}")
+            echo(f"      -> {finding.remedy}")
 
 
 def _secrets(configuration: Configuration) -> Iterator[Finding]:

@@ -21,6 +21,7 @@ import click
 
 from ops.cli import wiring
 from ops.cli.tables import rebuild
+from ops.cli.terminal import echo
 from ops.runtime import db
 from ops.runtime.settings import Configuration
 from publish import store
@@ -85,7 +86,7 @@ async def erase(configuration: Configuration, platform: str, id_: str, *, accoun
         code = await _noted(connection, platform, id_, [id_] if account else [])
         await _carry_out(configuration, connection, await _wishes(connection, code), by_hand=True)
         until = await connection.fetchval("SELECT repeat_until FROM deletion_requests WHERE code = $1", code)
-    click.echo(
+    echo(
         f"Platforms repeat unanswered deliveries for days: run `landfall erase --requested` daily, which takes out"
         f" what they bring back until {until:%Y-%m-%d %H:%M}Z"
     )
@@ -98,15 +99,13 @@ async def requested(configuration: Configuration) -> None:
         found = await _wishes(connection)
         for wish in found:
             if not ID.fullmatch(wish.user_id):
-                click.echo(
-                    f"request {wish.code} names no id that a platform gives; nothing was done about it", err=True
-                )
+                echo(f"request {wish.code} names no id that a platform gives; nothing was done about it", err=True)
         wishes = [wish for wish in found if ID.fullmatch(wish.user_id)]
         # Whoever connected again after it was done has agreed anew, and what comes now is of that.
         await _carry_out(configuration, connection, [wish for wish in wishes if not (wish.done and wish.returned)])
         forgotten = await _forget(connection, [wish.code for wish in wishes if wish.done and wish.returned])
     fresh = sum(not wish.done for wish in wishes)
-    click.echo(f"{fresh} requests carried out, {len(wishes) - fresh} looked at again, {forgotten} of them for good")
+    echo(f"{fresh} requests carried out, {len(wishes) - fresh} looked at again, {forgotten} of them for good")
 
 
 async def _spread(connection: asyncpg.Connection) -> None:
@@ -181,7 +180,7 @@ async def _carry_out(
         except BusyError:
             raise click.ClickException("a rebuild is under way; run this again when it has ended") from None
         if telling:
-            click.echo(
+            echo(
                 f"{erased.events} events, the bytes of {erased.deliveries} deliveries, {erased.refusals} samples of"
                 f" refused requests and {erased.connections.total()} connections are gone"
             )

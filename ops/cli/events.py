@@ -7,6 +7,7 @@ from typing import Any
 import asyncpg
 import click
 
+from ops.cli.terminal import echo, echo_json
 from ops.runtime import db
 from ops.runtime.settings import Configuration
 
@@ -45,13 +46,13 @@ async def show_list(
     await connection.close()
     if as_json:
         for row in rows:
-            click.echo(json.dumps(dict(row), default=str))
+            echo_json(dict(row))
         return
     for row in rows:
         line = f"{row['id']:>8}  {row['created_at']:%m-%d %H:%M:%S}  {row['state']:<8} {row['provider']:<10} "
-        click.echo(f"{line}{row['event_type']:<40} {row['account_id']:<20} {row['error_message'] or ''}".rstrip())
+        echo(f"{line}{row['event_type']:<40} {row['account_id']:<20} {row['error_message'] or ''}".rstrip())
     if not rows:
-        click.echo("no events fit", err=True)
+        echo("no events fit", err=True)
 
 
 async def show_one(configuration: Configuration, event_id: int, *, as_json: bool) -> None:
@@ -73,11 +74,16 @@ async def show_one(configuration: Configuration, event_id: int, *, as_json: bool
         "delivery": None if delivery is None else dict(delivery),
     }
     if as_json:
-        click.echo(json.dumps(shown, default=str))
+        echo_json(shown)
         return
     for name, value in shown.items():
-        text = json.dumps(value, indent=2, default=str) if isinstance(value, dict | list) else str(value)
-        click.echo(f"{name:>15}: " + text.replace("\n", "\n" + " " * 17))
+        if isinstance(value, dict | list):
+            first, *rest = json.dumps(value, indent=2, default=str).split("\n")
+        else:
+            first, rest = str(value), []
+        echo(f"{name:>15}: {first}")
+        for line in rest:
+            echo(" " * 17 + line)
 
 
 _RETRY = """
@@ -90,9 +96,9 @@ SELECT bucket, account_id, event_id, retry_count, error_message FROM released
 """
 
 _IGNORE = """
+WITH chosen AS (SELECT account_id, id FROM webhook_events WHERE {condition})
 UPDATE webhook_event_outcomes o SET state = 'ignored', settled_at = now(), error_message = $1
-FROM webhook_events c WHERE {condition} AND o.account_id = c.account_id AND o.event_id = c.id
-    AND o.state IN ('parked', 'dead')
+FROM chosen c WHERE o.account_id = c.account_id AND o.event_id = c.id AND o.state IN ('parked', 'dead')
 """
 
 
@@ -148,4 +154,4 @@ async def _change(
     await connection.close()
     changed = db.rows_affected(tag)
     left = f"; {count - changed} were left as they are" if count != changed else ""
-    click.echo(f"{changed} {'event' if changed == 1 else 'events'} {done}{left}")
+    echo(f"{changed} {'event' if changed == 1 else 'events'} {done}{left}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import asyncpg
 import click
 
+from ops.cli.terminal import echo
 from ops.runtime import db
 from ops.runtime.db import Pool, open_pool
 from ops.runtime.settings import Configuration
@@ -50,8 +51,8 @@ async def create(configuration: Configuration, tenant: str | None, name: str, sc
             made = await keys.create(where.pool, where.tenant, name, scopes or keys.USUAL, store.COMMAND)
         except asyncpg.UniqueViolationError:
             raise click.ClickException(f"there is a key {name} already; choose another name") from None
-    click.echo(made)
-    click.echo("it is not shown again", err=True)
+    echo(made)
+    echo("it is not shown again", err=True)
 
 
 async def show(configuration: Configuration, tenant: str | None) -> None:
@@ -60,7 +61,7 @@ async def show(configuration: Configuration, tenant: str | None) -> None:
             state = f"revoked {row['revoked_at']:%Y-%m-%d}" if row["revoked_at"] else "live"
             used = f"last used {row['last_used_at']:%Y-%m-%d %H:%M}" if row["last_used_at"] else "never used"
             place = f" from {row['last_used_from']}" if row["last_used_from"] else ""
-            click.echo(f"{row['name']}  {state}  {used}{place}  {' '.join(row['scopes'])}")
+            echo(f"{row['name']}  {state}  {used}{place}  {' '.join(row['scopes'])}")
 
 
 async def revoke(configuration: Configuration, tenant: str | None, name: str) -> None:
@@ -68,7 +69,7 @@ async def revoke(configuration: Configuration, tenant: str | None, name: str) ->
     async with at(configuration, tenant) as where:
         if not await keys.revoke(where.pool, where.tenant, name, store.COMMAND):
             raise click.ClickException(f"there is no living key {name}")
-    click.echo(f"{name} is revoked")
+    echo(f"{name} is revoked")
 
 
 async def add_user(configuration: Configuration, tenant: str | None, email: str, role: str, given: str | None) -> None:
@@ -80,13 +81,13 @@ async def add_user(configuration: Configuration, tenant: str | None, email: str,
             await people.add(where.pool, where.tenant, email, given, role, store.COMMAND)
         except people.Wrong as error:
             raise click.ClickException(str(error)) from None
-    click.echo(f"{email} can log in as {role}, at /login{'' if given else ', with the password there was before'}")
+    echo(f"{email} can log in as {role}, at /login{'' if given else ', with the password there was before'}")
 
 
 async def show_users(configuration: Configuration, tenant: str | None) -> None:
     async with at(configuration, tenant) as where:
         for row in await people.listed(where.pool, where.tenant):
-            click.echo(f"{row['email']}  {row['role']}  {'disabled' if row['disabled_at'] else 'live'}")
+            echo(f"{row['email']}  {row['role']}  {'disabled' if row['disabled_at'] else 'live'}")
 
 
 async def change_role(configuration: Configuration, tenant: str | None, email: str, role: str) -> None:
@@ -97,7 +98,7 @@ async def change_role(configuration: Configuration, tenant: str | None, email: s
             await people.change_role(where.pool, where.tenant, user, role, store.COMMAND)
         except people.Wrong as error:
             raise click.ClickException(str(error)) from None
-    click.echo(f"{email} is {role}")
+    echo(f"{email} is {role}")
 
 
 async def remove_user(configuration: Configuration, tenant: str | None, email: str) -> None:
@@ -108,7 +109,7 @@ async def remove_user(configuration: Configuration, tenant: str | None, email: s
             await people.remove(where.pool, where.tenant, user, store.COMMAND)
         except people.Wrong as error:
             raise click.ClickException(str(error)) from None
-    click.echo(f"{email} does not belong here any more")
+    echo(f"{email} does not belong here any more")
 
 
 async def disable_user(configuration: Configuration, tenant: str | None, email: str) -> None:
@@ -116,7 +117,7 @@ async def disable_user(configuration: Configuration, tenant: str | None, email: 
     async with at(configuration, tenant) as where:
         if not await people.disable(where.pool, where.tenant, email, store.COMMAND):
             raise click.ClickException(f"there is nobody called {email} who could log in")
-    click.echo(f"{email} is shut out")
+    echo(f"{email} is shut out")
 
 
 async def _member(where: Where, email: str) -> str:
@@ -136,10 +137,10 @@ async def add_tenant(configuration: Configuration, name: str) -> None:
         raise click.ClickException(str(error)) from None
     finally:
         await connection.close()
-    click.echo(f"made; let its first owner in with `landfall user add --tenant {shlex.quote(name)} EMAIL`")
+    echo(f"made; let its first owner in with `landfall user add --tenant {shlex.quote(name)} EMAIL`")
 
 
 async def show_tenants(configuration: Configuration) -> None:
     async with opened(configuration) as pool:
         for row in await tenants.listed(pool):
-            click.echo(f"{row['name']}  {row['people']} people  {row['connections']} connections")
+            echo(f"{row['name']}  {row['people']} people  {row['connections']} connections")

@@ -12,16 +12,31 @@ import click
 import uvloop
 
 from ops.cli import wiring
+from ops.cli.terminal import echo
 from ops.runtime import logs
 from ops.runtime.db import describe
 from ops.runtime.settings import Configuration, ConfigurationError
+from ops.runtime.text import visible
 from schema.revision import HEAD
 
 
 class Group(click.Group):
     """Turns what a person can mend into one clear message and exit code 2."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not all(_encodable(argument) for argument in args):
+            raise click.UsageError("an argument is not UTF-8; check how this terminal encodes what is typed", ctx)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return self._explained(ctx)
+        except click.ClickException as error:
+            # A message may repeat a name that somebody pasted here.
+            error.message = visible(error.message, keep="\n\t")  # type: ignore[misc]
+            raise
+
+    def _explained(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except ConfigurationError as error:
@@ -44,6 +59,18 @@ class Group(click.Group):
             ) from None
         except asyncpg.UndefinedTableError:
             raise click.ClickException("the database has not been migrated: run `landfall migrate`") from None
+
+
+def _encodable(argument: str) -> bool:
+    """Whether PostgreSQL can take it: bytes that are not UTF-8 arrive from the shell as surrogates."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+_EVENT_ID = click.IntRange(1, 2**63 - 1)
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -92,7 +119,7 @@ def migrate(down_to: str | None) -> None:
     from ops.cli.migrate import migrate as program
 
     program(dsn_of(load()), down_to or "head")
-    click.echo(f"schema is at {down_to or HEAD}")
+    echo(f"schema is at {down_to or HEAD}")
 
 
 @main.command()
@@ -116,7 +143,7 @@ _FILTERS = [
     click.option("--platform"),
     click.option("--type", "event_type"),
     click.option("--account"),
-    click.option("--delivery", help="Only events first carried by this delivery."),
+    click.option("--delivery", type=click.UUID, help="Only events first carried by this delivery."),
 ]
 
 
@@ -138,7 +165,7 @@ def events_list(*, limit: int, as_json: bool, **chosen: str | None) -> None:
 
 
 @events.command("show")
-@click.argument("event_id", type=int)
+@click.argument("event_id", type=_EVENT_ID)
 @click.option("--json", "as_json", is_flag=True)
 def events_show(event_id: int, *, as_json: bool) -> None:
     """One event, its payload, and the delivery that brought it."""
@@ -148,7 +175,7 @@ def events_show(event_id: int, *, as_json: bool) -> None:
 
 
 @events.command("retry")
-@click.argument("event_ids", type=int, nargs=-1)
+@click.argument("event_ids", type=_EVENT_ID, nargs=-1)
 @filters
 @click.option("--yes", is_flag=True, help="Do not ask before changing more than one event.")
 def events_retry(event_ids: tuple[int, ...], *, yes: bool, **chosen: str | None) -> None:
@@ -159,7 +186,7 @@ def events_retry(event_ids: tuple[int, ...], *, yes: bool, **chosen: str | None)
 
 
 @events.command("ignore")
-@click.argument("event_ids", type=int, nargs=-1)
+@click.argument("event_ids", type=_EVENT_ID, nargs=-1)
 @filters
 @click.option("--reason", default="ignored by hand", show_default=True)
 @click.option("--yes", is_flag=True, help="Do not ask before changing more than one event.")
@@ -308,7 +335,7 @@ def vault_key() -> None:
     """Print a new key, for the front of LANDFALL_VAULT_KEYS."""
     from publish.vault import new_key
 
-    click.echo(new_key())
+    echo(new_key())
 
 
 @vault.command("status")

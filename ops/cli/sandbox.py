@@ -7,6 +7,7 @@ import click
 from aiohttp import web
 
 from ops.cli import wiring
+from ops.cli.terminal import echo
 from ops.sandbox.server import Server
 
 
@@ -31,10 +32,10 @@ async def sandbox(
         reason = f"{host}:{port} cannot be listened on ({error.strerror})"
         raise click.ClickException(f"{reason}: choose another --port") from None
     address = f"http://{host}:{runner.addresses[0][1]}"
-    click.echo(f"page: {address}/")
+    echo(f"page: {address}/")
     for name in server.world.platforms:
-        click.echo(f"{name}: {address}/{name}")
-    click.echo(f"ledger: {address}/_sandbox/ledger")
+        echo(f"{name}: {address}/{name}")
+    echo(f"ledger: {address}/_sandbox/ledger")
     await stop.wait()
     await runner.cleanup()
     if state is not None:

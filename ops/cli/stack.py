@@ -23,6 +23,7 @@ import click
 from ingest.contract import Webhook
 from ops.cli import wiring
 from ops.cli.migrate import migrate
+from ops.cli.terminal import echo
 from ops.runtime.db import open_pool
 from ops.runtime.embedded import Postgres, Redis, Server, free_port, redis_server
 from ops.sandbox.client import Client
@@ -85,7 +86,7 @@ async def stack(directory: Path, environ: Mapping[str, str]) -> AsyncIterator[St
             await _start(started, postgres)
             environment["DATABASE_URL"] = postgres.dsn()
         if not environment.get("REDIS_URL") and redis_server() is None:
-            print("no redis-server on this machine: going on without the bell, rows come within a second", flush=True)
+            echo("no redis-server on this machine: going on without the bell, rows come within a second")
         elif not environment.get("REDIS_URL"):
             redis = Redis.at(directory / "redis", port=6379)
             await _start(started, redis)

@@ -1,7 +1,5 @@
 """`landfall rebuild`, `verify` and `explain`: are the tables what the log says, and why is a row what it is."""
 
-import json
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sqlalchemy import Table
 
 from ops.cli import wiring
+from ops.cli.terminal import echo, echo_json
 from ops.runtime import db, garbage
 from ops.runtime.settings import Configuration
 from schema.crm import CRM_TABLES
@@ -44,11 +43,11 @@ async def verify(configuration: Configuration, *, as_json: bool) -> bool:
     finally:
         await connection.close()
     if as_json:
-        click.echo(json.dumps({"rows": rows, "drift": report.drift} | asdict(report), indent=2))
+        echo_json({"rows": rows, "drift": report.drift} | asdict(report), indent=2)
     else:
         _show(report)
         _show_failed(report.failed)
-        click.echo(
+        echo(
             f"{report.drift} of {rows} rows are not what the log says: `landfall rebuild` puts them right"
             if report.drift
             else f"{rows} rows, all of them what the log says"
@@ -69,7 +68,7 @@ async def rebuild(configuration: Configuration, platforms: Sequence[str], *, out
             old = await shadow.outdated(connection, projections)
             chosen = [name for name in chosen if name in old]
         if not chosen:
-            click.echo("nothing to do: every event was projected by this release's versions")
+            echo("nothing to do: every event was projected by this release's versions")
             return
         report = await _rebuild(connection, projections, chosen, lose_failed=lose_failed)
     finally:
@@ -77,8 +76,8 @@ async def rebuild(configuration: Configuration, platforms: Sequence[str], *, out
     _show(report)
     _show_failed(report.failed)
     if report.queued:
-        click.echo(f"{report.queued} events that an older release ignored wait to be projected now")
-    click.echo(f"{', '.join(chosen)}: {report.drift} rows put right" if report.drift else "nothing had to be put right")
+        echo(f"{report.queued} events that an older release ignored wait to be projected now")
+    echo(f"{', '.join(chosen)}: {report.drift} rows put right" if report.drift else "nothing had to be put right")
 
 
 async def _rebuild(
@@ -103,14 +102,14 @@ def _show(report: Report) -> None:
         if found.drift:
             parts = {"missing": found.missing, "too many": found.extra, "different": found.different}
             said = ", ".join(f"{count} {what}" for what, count in parts.items() if count)
-            click.echo(f"{found.table}: {said}, such as {'; '.join(found.samples)}")
+            echo(f"{found.table}: {said}, such as {'; '.join(found.samples)}")
 
 
 def _show_failed(failed: Sequence[Failed]) -> None:
     for item in failed[: shadow.SAMPLES]:
-        click.echo(f"event {item.event_id} cannot be projected: {item.error}")
+        echo(f"event {item.event_id} cannot be projected: {item.error}")
     if len(failed) > shadow.SAMPLES:
-        click.echo(f"… and {len(failed) - shadow.SAMPLES} more")
+        echo(f"… and {len(failed) - shadow.SAMPLES} more")
 
 
 @contextmanager
@@ -129,7 +128,7 @@ def _progress(what: str) -> Iterator[procedure.Progress]:
         nonlocal said
         if time.monotonic() - said > LINE_SECONDS:
             said = time.monotonic()
-            print(f"{what}: {done} of {total} events", file=sys.stderr, flush=True)
+            echo(f"{what}: {done} of {total} events", err=True)
 
     yield line
 
@@ -159,20 +158,20 @@ async def explain(
 
 
 def _print(table: Table, row: Mapping[str, Any], statements: Sequence[Statement]) -> None:
-    click.secho(f"{table.name} {_key(table, row)}", bold=True)
-    click.echo(f"  written by projection version {row['projector']}")
+    echo(f"{table.name} {_key(table, row)}", bold=True)
+    echo(f"  written by projection version {row['projector']}")
     for said in statements:
         event = said.event
         mark = "✓" if said.stands else " "
         what = said.facet or "made the row exist"
-        click.echo(f"{mark} {what}: event {event.id} {event.event.type} {event.event.external_id}")
-        click.echo(
+        echo(f"{mark} {what}: event {event.id} {event.event.type} {event.event.external_id}")
+        echo(
             f"    happened {_moment(event.event.occurred_at)}, logged {_moment(event.created_at)}, "
             f"delivery {event.delivery_id or 'none: a fact of our own'}"
         )
         for name, value in said.values.items():
             if value is not None:
-                click.echo(f"    {name} = {value}")
+                echo(f"    {name} = {value}")
 
 
 def _print_json(table: Table, row: Mapping[str, Any], statements: Sequence[Statement]) -> None:
@@ -195,7 +194,7 @@ def _print_json(table: Table, row: Mapping[str, Any], statements: Sequence[State
             for said in statements
         ],
     }
-    click.echo(json.dumps(document, default=str))
+    echo_json(document)
 
 
 def _key(table: Table, row: Mapping[str, Any]) -> str:

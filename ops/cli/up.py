@@ -1,10 +1,11 @@
 """`landfall up`: everything on this machine, and the main job to be watched."""
 
 import asyncio
+import json
 import os
-import sys
 import time
-from contextlib import suppress
+from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,16 @@ from dotenv import dotenv_values
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from ops.cli import wiring
 from ops.cli.stack import PERSON, Stack, Unusable, stack
+from ops.cli.terminal import echo
 from ops.runtime import db
 from ops.runtime.embedded import StartError
+from ops.runtime.text import visible
 from ops.sandbox.client import Client
+from sync.contract import text
 
 LINE_SECONDS = 3.0
 """Without a terminal, one line this often."""
@@ -62,21 +67,39 @@ _NEWEST = {
                 SELECT account_id, payload_json->'media'->>'id' AS id, webhook_event_log.id AS n FROM webhook_event_log
                 WHERE event_type = 'comments' ORDER BY webhook_event_log.id DESC LIMIT 12) x ORDER BY id, n DESC) e
         JOIN ig_media m ON m.account_id = e.account_id AND m.external_id = e.id ORDER BY e.n DESC LIMIT 3""",
-    "tiktok_posts": """
-        SELECT p.external_id AS "publish", p.status,
-            (SELECT count(*) FROM tiktok_post_ids i WHERE i.account_id = p.account_id
-                AND i.publish_id = p.external_id AND i.is_public) AS "public posts"
-        FROM (SELECT account_id, (payload_json->>'content')::jsonb->>'publish_id' AS id, max(webhook_event_log.id) AS n
-            FROM webhook_event_log WHERE provider = 'tiktok' AND webhook_event_log.id > (
-                SELECT coalesce(max(id), 0) - 200 FROM webhook_event_log) GROUP BY 1, 2 ORDER BY 3 DESC LIMIT 3) e
-        JOIN tiktok_posts p ON p.account_id = e.account_id AND p.external_id = e.id ORDER BY e.n DESC""",
 }
+
+# What an event says of its publish is JSON inside a string, and need not be JSON at all: PostgreSQL never parses it.
+_TIKTOK_EVENTS = """
+SELECT account_id, payload_json->>'content' AS content FROM webhook_event_log
+WHERE provider = 'tiktok' AND webhook_event_log.id > (SELECT coalesce(max(id), 0) - 200 FROM webhook_event_log)
+ORDER BY webhook_event_log.id DESC
+"""
+_TIKTOK_POSTS = """
+SELECT p.external_id AS "publish", p.status,
+    (SELECT count(*) FROM tiktok_post_ids i WHERE i.account_id = p.account_id
+        AND i.publish_id = p.external_id AND i.is_public) AS "public posts"
+FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS e (account_id, id, n)
+JOIN tiktok_posts p ON p.account_id = e.account_id AND p.external_id = e.id ORDER BY e.n LIMIT 3
+"""
 
 
 async def _look(connection: asyncpg.Connection) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
     counts = dict(await connection.fetchrow(_COUNTS))
     newest = {name: [dict(row) for row in await connection.fetch(query)] for name, query in _NEWEST.items()}
+    named = [(row["account_id"], _publish_id(row["content"])) for row in await connection.fetch(_TIKTOK_EVENTS)]
+    publishes = list(dict.fromkeys((account, id_) for account, id_ in named if id_ is not None))
+    columns = ([account for account, _ in publishes], [id_ for _, id_ in publishes])
+    newest["tiktok_posts"] = [dict(row) for row in await connection.fetch(_TIKTOK_POSTS, *columns)]
     return counts, newest
+
+
+def _publish_id(content: str | None) -> str | None:
+    try:
+        found = json.loads(content or "")["publish_id"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return text(found)
 
 
 def _picture(
@@ -102,29 +125,46 @@ def _picture(
         for column in rows[0] if rows else ("nothing yet",):
             table.add_column(column)
         for row in rows:
-            table.add_row(*(str(value) if value is not None else "" for value in row.values()))
+            table.add_row(*map(_cell, row.values()))
         tables.append(table)
     return Group(*tables)
 
 
+def _cell(value: Any) -> Text:
+    """A cell that shows its value as it is: nothing in it is markup."""
+    return Text("" if value is None else visible(str(value)))
+
+
+def _line(counts: Mapping[str, Any], mail: Mapping[str, Any]) -> str:
+    shown = "  ".join(f"{name} {value}" for name, value in counts.items() if name != "lag")
+    return f"{shown}  refused {mail['answers'].get('401', 0)}  lag {counts['lag']:.2f} s"
+
+
 async def _show(running: Stack, client: Client, pace: float, stop: asyncio.Event) -> None:
-    console = Console()
-    connection = await db.connect(running.dsn)
+    """Show what the tables hold until told to stop. What cannot be read is said, and read again."""
+    console = Console(markup=False, emoji=False, highlight=False)
+    connection: asyncpg.Connection | None = None
     mail: dict[str, Any] = {"answers": {}}
-    try:
-        if console.is_terminal:
-            with Live(console=console, refresh_per_second=4, transient=False) as live:
-                while not stop.is_set():
-                    mail = await client.mail() if running.simulated else mail
-                    live.update(_picture(*await _look(connection), mail, pace))
-                    await _pause(stop, 0.5)
+    terminal = Live(console=console, refresh_per_second=4) if console.is_terminal else None
+    with terminal or nullcontext():
         while not stop.is_set():
-            counts, _ = await _look(connection)
-            mail = await client.mail() if running.simulated else mail
-            line = "  ".join(f"{name} {value}" for name, value in counts.items() if name != "lag")
-            print(f"{line}  refused {mail['answers'].get('401', 0)}  lag {counts['lag']:.2f} s", flush=True)
-            await _pause(stop, LINE_SECONDS)
-    finally:
+            shown: Group | Text
+            try:
+                connection = connection or await db.connect(running.dsn)
+                counts, newest = await _look(connection)
+                mail = await client.mail() if running.simulated else mail
+                shown = _picture(counts, newest, mail, pace) if terminal else Text(_line(counts, mail))
+            except Exception as error:  # noqa: BLE001  what is shown must not end what runs
+                shown = Text(f"the tables cannot be read ({db.describe(error)}); they are read again")
+                if connection is not None:
+                    connection.terminate()
+                    connection = None
+            if terminal:
+                terminal.update(shown)
+            else:
+                echo(str(shown))
+            await _pause(stop, 0.5 if terminal else LINE_SECONDS)
+    if connection is not None:
         await connection.close()
 
 
@@ -156,19 +196,21 @@ def _announce(running: Stack) -> None:
         ("logs", f"{running.directory}/web.log  worker.log  sandbox.log"),
     ):
         if value:
-            print(f"  {name:<10}{value}", flush=True)
-    print("  Ctrl-C stops everything; the data stays.\n", flush=True)
+            echo(f"  {name:<10}{value}")
+    echo("  Ctrl-C stops everything; the data stays.")
+    echo()
 
 
 async def up(directory: Path, pace: float, seconds: float | None) -> int:
     """Run until Ctrl-C, SIGTERM, or the time is up; the exit code."""
     stop = wiring.stop_event()
-    print("starting PostgreSQL, Redis, the web process, the worker and the sandbox …", flush=True)
+    echo("starting PostgreSQL, Redis, the web process, the worker and the sandbox …")
     begun, failed = time.monotonic(), False
     environ = {name: value for name, value in dotenv_values(".env").items() if value} | dict(os.environ)
     try:
         async with stack(directory, environ) as running:
-            print(f"running after {time.monotonic() - begun:.1f} s\n", flush=True)
+            echo(f"running after {time.monotonic() - begun:.1f} s")
+            echo()
             _announce(running)
             if seconds is not None:
                 asyncio.get_running_loop().call_later(seconds, stop.set)
@@ -179,11 +221,12 @@ async def up(directory: Path, pace: float, seconds: float | None) -> int:
                     await client.wish("pace", pace=pace, platforms=running.simulated)
                 tasks.create_task(_show(running, client, pace, stop))
                 tasks.create_task(_watch(running, stop))
-            print("stopping …", flush=True)
+            echo("stopping …")
     except* (StartError, Unusable) as group:
-        print(f"\n{group.exceptions[0]}", file=sys.stderr, flush=True)
+        for line in ("", *str(group.exceptions[0]).split("\n")):
+            echo(line, err=True)
         failed = True
     if failed:
         return 1
-    print(f"stopped; the data is kept in {directory}", flush=True)
+    echo(f"stopped; the data is kept in {directory}")
     return 0

@@ -3,6 +3,7 @@
 import click
 
 from ops.cli.outside import RING, vault_of
+from ops.cli.terminal import echo
 from ops.runtime.db import open_pool
 from ops.runtime.settings import Configuration
 from publish import keeping
@@ -18,7 +19,7 @@ async def status(configuration: Configuration) -> None:
         found = await keeping.count(pool)
     for name in sorted({*vault.names, *found}):
         here = "seals" if name == vault.primary else "opens" if name in vault.names else "MISSING"
-        click.echo(f"{name}  {here}  {found[name]} secrets")
+        echo(f"{name}  {here}  {found[name]} secrets")
 
 
 async def rotate(configuration: Configuration) -> None:
@@ -29,14 +30,14 @@ async def rotate(configuration: Configuration) -> None:
     ) as pool:
         try:
             await keeping.check(pool, vault)
-            moved = await keeping.rotate(pool, vault, lambda count: click.echo(f"{count} moved"))
+            moved = await keeping.rotate(pool, vault, lambda count: echo(f"{count} moved"))
         except VaultError as error:
             raise click.ClickException(str(error)) from None
         left = {name: n for name, n in (await keeping.count(pool)).items() if name != vault.primary and n}
-    click.echo(f"{moved} secrets moved under {vault.primary}")
+    echo(f"{moved} secrets moved under {vault.primary}")
     if left:
         names = ", ".join(f"{name} ({n})" for name, n in left.items())
-        click.echo(f"still under {names}: flows that are under way; run it again in ten minutes")
+        echo(f"still under {names}: flows that are under way; run it again in ten minutes")
     else:
         where = RING if settings.landfall_vault_ring else VAULT_KEYS.name
-        click.echo(f"every other key can be taken out of {where}")
+        echo(f"every other key can be taken out of {where}")

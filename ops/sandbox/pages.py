@@ -8,6 +8,7 @@ from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import ValidationError
 
+from ops.runtime.text import finalize
 from ops.sandbox.contract import Impossible
 
 if TYPE_CHECKING:
@@ -18,7 +19,10 @@ SHOWN = 20
 """Of the ledger's newest entries of each kind."""
 
 PAGES = Environment(
-    loader=FileSystemLoader(Path(__file__).with_name("templates")), autoescape=True, undefined=StrictUndefined
+    loader=FileSystemLoader(Path(__file__).with_name("templates")),
+    autoescape=True,
+    undefined=StrictUndefined,
+    finalize=finalize,
 )
 
 

@@ -8,6 +8,8 @@ from typing import Any
 from aiohttp import hdrs, web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from ops.runtime import text
+
 STATUS = {"wrong": 400, "denied": 403, "lacking": 403, "grant": 409, "crowded": 429, "app": 503, "transient": 503}
 REMEDY = {
     "wrong": "correct the request",
@@ -17,7 +19,10 @@ REMEDY = {
 }
 
 PAGES = Environment(
-    loader=FileSystemLoader(Path(__file__).with_name("templates")), autoescape=True, undefined=StrictUndefined
+    loader=FileSystemLoader(Path(__file__).with_name("templates")),
+    autoescape=True,
+    undefined=StrictUndefined,
+    finalize=text.finalize,
 )
 
 
@@ -51,8 +56,8 @@ def rendered(template: str, status: int = 200, headers: Mapping[str, str] | None
         "X-Frame-Options": "DENY",
         "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
     }
-    text = PAGES.get_template(template).render({"person": None} | shown)
-    return web.Response(status=status, text=text, content_type="text/html", headers=fixed | dict(headers or {}))
+    html = PAGES.get_template(template).render({"person": None} | shown)
+    return web.Response(status=status, text=html, content_type="text/html", headers=fixed | dict(headers or {}))
 
 
 def page(title: str, says: str, status: int, back: str = "") -> web.Response:

@@ -94,6 +94,31 @@ async def test_retry_asks_before_changing_many_and_refuses_to_guess(parked: list
     assert "3 events put back" in landfall("events", "retry", *ids, "--yes", DATABASE_URL=database).stdout
 
 
+@pytest.mark.parametrize(
+    "chosen", [("--platform", "instagram"), ("--account", "a"), ("--type", "comments"), ("--state", "parked")]
+)
+async def test_ignore_takes_every_filter(parked: list[int], database: str, chosen: tuple[str, str]) -> None:
+    assert parked
+    assert "1 event ignored" in landfall("events", "ignore", *chosen, DATABASE_URL=database).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("events", "show", "0"), "is not in the range"),
+        (("events", "show", str(2**63)), "is not in the range"),
+        (("events", "retry", str(2**63)), "is not in the range"),
+        (("events", "list", "--delivery", "nonsense"), "is not a valid UUID"),
+        (("events", "list", "--account", "\udcff"), "not UTF-8"),
+        (("connections", "list", "--platform", "\udcff"), "not UTF-8"),
+    ],
+)
+def test_nonsense_on_the_command_line_is_one_clear_sentence(
+    arguments: tuple[str, ...], said: str, database: str
+) -> None:
+    assert said in landfall(*arguments, check=2, DATABASE_URL=database).stderr
+
+
 async def test_retry_takes_a_lease_holder_by_surprise_without_harm(
     parked: list[int], database: str, connection: asyncpg.Connection
 ) -> None:

@@ -1,0 +1,18 @@
+"""The only way from a command to the terminal: nothing that came from outside controls it."""
+
+import json
+from typing import Any
+
+import click
+
+from ops.runtime.text import visible
+
+
+def echo(line: str = "", *, mark: str = "", err: bool = False, bold: bool = False) -> None:
+    """Print one line, control characters and line breaks in it made visible. ``mark`` before it may be styled."""
+    click.echo(mark + click.style(visible(line), bold=bold or None), err=err)
+
+
+def echo_json(document: Any, *, indent: int | None = None) -> None:
+    """Print a JSON document. It is ASCII, so control characters are escaped; times are written in ISO 8601 form."""
+    click.echo(json.dumps(document, indent=indent, default=str))

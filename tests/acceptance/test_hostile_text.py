@@ -1,0 +1,281 @@
+"""Whatever came from outside is shown as text: every command and page, over rows that try to be more than that."""
+
+import asyncio
+import html
+import json
+import os
+import pty
+import re
+import signal
+import sys
+import time
+import unicodedata
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import click
+import pytest
+
+from ops.cli import wiring
+from ops.cli.main import main
+from ops.runtime.db import open_pool
+from ops.runtime.embedded import free_port
+from publish import people
+from schema.metadata import APP_ROLE
+from schema.tenancy import DEFAULT_TENANT
+from sync.worker import Projector
+from tests.integration.test_people import EMAIL, HTML, PASSWORD, logged_in
+from tests.rig import KEYS, TESTS, Rig, rigged
+from tests.support import append_event, command
+
+HOSTILE = (
+    "so good [/] thanks [red]\x1b[2J\x1b]0;owned\x07\x9b31m\u202egnp.exe\u2028"
+    '<script>alert(1)</script>" :smile:\r\nFAKE'
+)
+"""Markup of rich, terminal escapes in both forms, a change of direction, line breaks, HTML, and an emoji code."""
+
+SHOWN = r"\x1b[2J"
+"""What proves that a hostile text was shown, and not left out."""
+
+
+@pytest.fixture
+async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
+    async with rigged(database, connection) as found:
+        await people.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
+        await found.connect("tiktok")
+        await found.connect("facebook")
+        await arranged(found)
+        yield found
+
+
+async def arranged(rig: Rig) -> None:
+    """Put hostile text wherever a platform, a person or a fan can put text."""
+    comment = {
+        "id": f"c1{HOSTILE}",
+        "media": {"id": f"m1{HOSTILE}", "media_product_type": HOSTILE, "ad_id": "1", "ad_title": HOSTILE},
+        "from": {"id": "1", "username": HOSTILE},
+        "text": HOSTILE,
+    }
+    await append_event(rig.connection, f"a{HOSTILE}", "e1", payload=comment)
+    await append_event(rig.connection, f"a{HOSTILE}", f"e2{HOSTILE}", payload={"text": HOSTILE})
+    await append_event(rig.connection, f"a{HOSTILE}", "e3", type=f"strange{HOSTILE}", payload=HOSTILE)
+    for number, content in enumerate(("{broken", HOSTILE, json.dumps({"publish_id": HOSTILE}), "[" * 5000, None, "1")):
+        payload = {"content": content, "event": HOSTILE}
+        await append_event(
+            rig.connection, "p", f"t{number}", provider="tiktok", type="post.publish.complete", payload=payload
+        )
+    async with await open_pool(rig.dsn, "test", 2, role=APP_ROLE) as pool:
+        await Projector(pool, wiring.projections(), tries=1).drain()
+    await rig.connection.execute(
+        "UPDATE webhook_event_outcomes SET error_message = error_message || $1 WHERE state = 'parked'", HOSTILE
+    )
+    await rig.raw("UPDATE tenants SET name = $1", f"t{HOSTILE}")
+    await rig.raw("UPDATE api_keys SET name = $1", f"k{HOSTILE}")
+    await rig.raw(
+        "UPDATE connections SET username = $1, scopes = ARRAY[$1], trouble = $1, refresh_failures = 1", HOSTILE
+    )
+    await rig.raw("UPDATE connections SET instance = $1, account_id = account_id || $1", HOSTILE)
+    await rig.raw(
+        "UPDATE connections SET state = 'needs_reconnect', reason = $1 WHERE id = (SELECT min(id::text)::uuid FROM"
+        " connections)",
+        HOSTILE,
+    )
+    await rig.raw(
+        "INSERT INTO notices (tenant_id, id, connection_id, kind, episode, says)"
+        " SELECT tenant_id, gen_random_uuid(), id, 'needs_reconnect', now(), $1 FROM connections",
+        HOSTILE,
+    )
+    await rig.raw(
+        "INSERT INTO audit_log (tenant_id, actor, action, subject, detail) VALUES ($1::uuid, $2, $2, $2, $3::jsonb)",
+        DEFAULT_TENANT,
+        HOSTILE,
+        json.dumps({HOSTILE: HOSTILE}),
+    )
+    await rig.raw(
+        "INSERT INTO users (id, email, password_hash) VALUES ('00000000-0000-0000-0000-0000000000aa', lower($1), 'x')",
+        HOSTILE,
+    )
+    await rig.raw(
+        "INSERT INTO memberships (tenant_id, user_id, role)"
+        " VALUES ($1::uuid, '00000000-0000-0000-0000-0000000000aa', 'viewer')",
+        DEFAULT_TENANT,
+    )
+
+
+def controls(text: str, keep: str = "\n") -> list[str]:
+    """Every character that a terminal or a browser would obey."""
+    bad = {"Cc", "Zl", "Zp", "Cs"}
+    return [c for c in text if c not in keep and (unicodedata.category(c) in bad or c in "\u202a\u202b\u202d\u202e")]
+
+
+def leaves(group: click.Group, before: tuple[str, ...] = ()) -> Iterator[str]:
+    for name, found in group.commands.items():
+        if isinstance(found, click.Group):
+            yield from leaves(found, (*before, name))
+        else:
+            yield " ".join((*before, name))
+
+
+# --- the terminal
+
+SHOWING: dict[str, list[list[str]]] = {
+    "events list": [[], ["--json"], ["--state", "parked"]],
+    "events show": [["2"], ["3"], ["5"], ["2", "--json"]],
+    "explain": [
+        ["ig_comments", f"c1{HOSTILE}"],
+        ["ig_media", f"m1{HOSTILE}", "--history"],
+        ["ig_comments", f"c1{HOSTILE}", "--json"],
+    ],
+    "connections list": [[], ["--json"]],
+    "audit": [[], ["--json"]],
+    "user list": [[]],
+    "key list": [[]],
+    "tenant list": [[]],
+}
+"""Commands that show stored text, and what shows it."""
+
+SAYING: dict[str, list[list[str]]] = {
+    "doctor": [[], ["--json"]],
+    "verify": [[], ["--json"]],
+    "rebuild": [["--lose-failed"], ["--outdated"]],
+    "events retry": [["--state", "parked", "--yes"], [], ["--account", HOSTILE]],
+    "events ignore": [["--state", "parked", "--yes", "--reason", HOSTILE]],
+    "connections retry": [[], ["--platform", HOSTILE]],
+    "erase": [["instagram", "--person", HOSTILE, "--yes"], ["instagram", "--account", "1", "--yes"], ["--requested"]],
+    "vault status": [[]],
+    "vault rotate": [[]],
+    "vault key": [[]],
+    "user add": [[HOSTILE, "--password", "long enough for it"]],
+    "user role": [[HOSTILE, "owner"]],
+    "user remove": [[HOSTILE]],
+    "user disable": [[HOSTILE]],
+    "key create": [[HOSTILE], ["other", "--scope", HOSTILE]],
+    "key revoke": [[f"k{HOSTILE}"]],
+    "tenant add": [[HOSTILE]],
+    "migrate": [[]],
+    "db seed": [[]],
+    "db reset": [["--yes"]],
+}
+"""Commands that do something over such rows, and say what they did; in an order in which each finds what it needs."""
+
+ELSEWHERE = {"serve", "work", "sandbox", "up"}
+"""They run until they are stopped: what they write is a log, or, for `up`, is watched below."""
+
+
+def test_every_command_is_walked() -> None:
+    assert sorted([*SHOWING, *SAYING, *ELSEWHERE]) == sorted(leaves(main))
+
+
+async def test_no_command_lets_stored_text_control_the_terminal(rig: Rig) -> None:
+    keys = {"LANDFALL_VAULT_KEYS": ",".join(KEYS), "PYTHONIOENCODING": "utf-8"}
+    for name, calls in SHOWING.items():
+        for arguments in calls:
+            code, output = await command(rig.dsn, *name.split(), *arguments, **keys)
+            assert code == 0, (name, arguments, output)
+            assert controls(output) == [], (name, arguments, output)
+            escaped = SHOWN if "--json" not in arguments else r"\u001b[2J"
+            assert escaped.lower() in output.lower(), (name, arguments, output)
+            assert "\nFAKE" not in output, "no text begins a line of its own"
+    for name, calls in SAYING.items():
+        for arguments in calls:
+            _, output = await command(rig.dsn, *name.split(), *arguments, **keys)
+            assert controls(output) == [], (name, arguments, output)
+
+
+# --- the pages
+
+
+async def test_no_page_lets_stored_text_be_more_than_text(rig: Rig) -> None:
+    await logged_in(rig)
+    shown = 0
+    for path in ("/", "/connections", "/people", "/account", "/audit", "/login"):
+        async with rig.http.get(rig.url + path, headers=HTML) as response:
+            assert response.status == 200, path
+            text = await response.text()
+        assert "<script>" not in text, path
+        assert controls(text, keep="\n\t\r") == [], path
+        shown += SHOWN in text
+    assert shown >= 4
+    for path in ("/api/connections", "/api/notices", "/api/audit"):
+        async with rig.http.get(rig.url + path) as response:
+            assert response.content_type == "application/json"
+            text = await response.text()
+        assert controls(text) == [], path
+        assert HOSTILE in str(json.loads(text)) or repr(HOSTILE)[1:-1] in str(json.loads(text)), path
+
+
+async def test_sandbox_shows_what_its_people_wrote_as_text(rig: Rig) -> None:
+    await rig.sandbox.wish("act", platform="instagram", what="publish", account="shop", text=HOSTILE)
+    async with rig.http.get(f"{rig.sandbox.url}/") as response:
+        text = await response.text()
+    assert SHOWN in html.unescape(text)
+    assert "<script>" not in text
+    assert controls(text, keep="\n\t\r") == []
+
+
+# --- `make up`, in a terminal
+
+
+async def test_the_live_tables_go_on_over_hostile_rows(rig: Rig, tmp_path: Path) -> None:
+    """In a terminal of its own, as a person starts it: it draws, it lives, and only its own escapes are obeyed."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "TERM": "xterm",
+        "COLUMNS": "160",
+        "LINES": "50",
+        "DATABASE_URL": rig.dsn,
+        "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0",
+        "LANDFALL_VAULT_KEYS": ",".join(KEYS),
+        "LANDFALL_HTTP_PORT": str(free_port()),
+        "LANDFALL_METRICS_PORT": str(free_port()),
+    }
+    arguments = ["up", "--directory", str(tmp_path / "data"), "--pace", "0"]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(tmp_path)
+        os.execve(sys.executable, [sys.executable, "-m", "ops.cli.main", *arguments], environment)
+    try:
+        written = await asyncio.to_thread(_drawn, terminal, "tiktok_posts · ")
+        os.kill(pid, 0)
+        os.kill(pid, signal.SIGINT)
+        written += await asyncio.to_thread(_rest, terminal)
+        _, status = await asyncio.to_thread(os.waitpid, pid, 0)
+    except BaseException:
+        os.kill(pid, signal.SIGKILL)
+        raise
+    finally:
+        os.close(terminal)
+    assert os.waitstatus_to_exitcode(status) == 0, written
+    assert "Traceback" not in written
+    # rich moves the cursor and colours; nothing else may come out.
+    ours = re.sub(r"\x1b\[[0-9;]*[mAKGF]|\x1b\[\?25[lh]|\r", "", written)
+    assert controls(ours) == [], ours
+    assert "so good [/] thanks [red]" in ours
+    assert "cannot be read" not in ours
+
+
+def _drawn(terminal: int, wanted: str, seconds: float = 60.0) -> str:
+    """All that was written until ``wanted`` stood there three times."""
+    end, written = time.monotonic() + seconds, ""
+    while written.count(wanted) < 3:
+        assert time.monotonic() < end, written
+        try:
+            written += os.read(terminal, 65_536).decode(errors="replace")
+        except OSError:
+            raise AssertionError(f"it ended: {written}") from None
+    return written
+
+
+def _rest(terminal: int) -> str:
+    written: list[Any] = []
+    while True:
+        try:
+            part = os.read(terminal, 65_536)
+        except OSError:  # the other side is gone
+            part = b""
+        if not part:
+            return b"".join(written).decode(errors="replace")
+        written.append(part)

@@ -1,0 +1,81 @@
+"""Control characters are shown as escapes, and everything else stays as it is."""
+
+import ast
+import logging
+import unicodedata
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jinja2 import Environment
+from markupsafe import Markup
+
+from ops.runtime.text import excerpt, finalize, visible
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain ünïcödé 漢字", "plain ünïcödé 漢字"),
+        ("👩\u200d👩\u200d👧 क\u200dष", "👩\u200d👩\u200d👧 क\u200dष"),  # joiners are part of emoji and of words
+        ("\x1b[2J", r"\x1b[2J"),
+        ("\x9b2J", r"\x9b2J"),  # CSI as one C1 character
+        ("a\nb\r\tc\x00\x7f", r"a\nb\r\tc\x00\x7f"),
+        ("\u202egro.live\u202c", r"\u202egro.live\u202c"),
+        ("\u2066x\u2069\u2028\ufeff", r"\u2066x\u2069\u2028\ufeff"),
+        ("half \ud83d", r"half \ud83d"),
+    ],
+)
+def test_what_controls_a_viewer_is_shown_as_an_escape(text: str, shown: str) -> None:
+    assert visible(text) == shown
+
+
+def test_line_breaks_stay_where_they_are_kept() -> None:
+    assert visible("a\nb\x1b", keep="\n") == "a\nb\\x1b"
+
+
+@given(st.text(st.characters(categories=None)))
+def test_any_text_becomes_printable_and_can_be_written(text: str) -> None:
+    shown = visible(text)
+    shown.encode()
+    assert not [c for c in shown if unicodedata.category(c) in ("Cc", "Zl", "Zp", "Cs")]
+
+
+def test_excerpt_is_one_bounded_line() -> None:
+    assert excerpt("a \n  b\x1b", 80) == r"a b\x1b"
+    assert excerpt("x" * 100, 10) == "x" * 9 + "…"
+
+
+def test_templates_show_text_visibly_and_escaped_and_leave_markup_and_numbers_alone() -> None:
+    page = Environment(autoescape=True, finalize=finalize).from_string("{{ a }}|{{ b }}|{{ c }}|{{ d }}")
+    shown = page.render(a="<b>\x1b\u202e</b>\n", b=Markup("<i>ours</i>"), c=3, d=None)
+    assert shown == "&lt;b&gt;\\x1b\\u202e&lt;/b&gt;\n|<i>ours</i>|3|None"
+
+
+def test_commands_print_through_one_place() -> None:
+    """A bare ``print`` or ``click.echo`` of a stored text would hand a terminal over to whoever wrote it."""
+    strays = []
+    for path in sorted(Path("ops/cli").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and path.name != "terminal.py":
+                called = ast.unparse(node.func)
+                if called in ("print", "click.echo", "click.secho", "sys.stdout.write", "sys.stderr.write"):
+                    strays.append(f"{path}:{node.lineno} {called}")
+    assert strays == []
+
+
+def test_logs_escape_what_they_are_given(capfd: pytest.CaptureFixture[str]) -> None:
+    import structlog
+
+    from ops.runtime import logs
+
+    logs.configure("info")
+    try:
+        structlog.get_logger("test").warning("hostile", text="\x1b[2J\u202e\x9b\n{", list=["\x07"])
+        logging.getLogger("asyncio").warning("\x1b]0;title\x07 %s", "\x9b")
+    finally:
+        logs.configure("error")
+    written = capfd.readouterr().err
+    assert r"\u001b[2J\u202e\u009b\n{" in written
+    assert not [c for c in written if c != "\n" and unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp")]
