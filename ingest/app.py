@@ -7,6 +7,9 @@ from aiohttp import web
 
 from ingest.views import RECEIVER, Address, Receiver, astray, nowhere
 
+ENDS = ("", "/")
+"""An address with a slash at its end is the same one: portals keep what was typed, and a POST follows no redirect."""
+
 
 def build(receiver: Receiver) -> web.Application:
     """The public application: nothing on it but the webhooks."""
@@ -14,9 +17,11 @@ def build(receiver: Receiver) -> web.Application:
     app[RECEIVER] = receiver
     for platform, webhook in receiver.webhooks.items():
         address = Address(receiver, platform, webhook)
-        app.router.add_post(f"/api/webhooks/{platform}", address.receive)
-        app.router.add_get(f"/api/webhooks/{platform}", address.verify)
-    app.router.add_route("*", "/api/webhooks/{platform}", astray)
+        for end in ENDS:
+            app.router.add_post(f"/api/webhooks/{platform}{end}", address.receive)
+            app.router.add_get(f"/api/webhooks/{platform}{end}", address.verify)
+    for end in ENDS:
+        app.router.add_route("*", f"/api/webhooks/{{platform}}{end}", astray)
     app.router.add_route("*", "/{path:.+}", nowhere)  # what is at / is for whoever has pages
     app.cleanup_ctx.append(_committing)
     return app

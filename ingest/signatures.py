@@ -16,7 +16,8 @@ class Hmac:
     """HMAC-SHA256 of the raw body in a header.
 
     ``secrets`` are candidates in order: platforms do not always say which of an app's secrets signs. ``prefix``
-    stands before the digest in the header; ``signed_prefix`` before the body in what is signed.
+    stands before the digest in the header; ``signed_prefix`` before the body in what is signed. The prefix and a
+    hexadecimal digest are read in either case and with white space around them; base64 is case-sensitive.
     """
 
     header: str
@@ -29,7 +30,7 @@ class Hmac:
 
 @dataclass(frozen=True, slots=True)
 class TimestampedHmac:
-    """HMAC-SHA256 of ``<t>.<body>``; the header is ``t=<unix seconds>,s=<hex>``.
+    """HMAC-SHA256 of ``<t>.<body>``; the header is ``t=<unix seconds>,s=<hex>``, read in either case.
 
     ``future`` seconds ahead are forgiven as clock skew. ``horizon`` seconds back is as long as the platform retries:
     an older signature is genuine but no retry, so the delivery is quarantined, never dropped.
@@ -78,13 +79,15 @@ def verify(
 
 
 def _digest_in(scheme: Hmac, header: str) -> bytes:
-    digest = header.strip()
-    if scheme.prefix and digest.startswith(scheme.prefix):
-        digest = digest[len(scheme.prefix) :]
-    elif scheme.prefix and not scheme.prefix_optional:
+    # The header may hold any byte; work on bytes, so that none of them can raise and only ASCII letters change case.
+    digest = header.strip().encode("utf-8", "surrogatepass")
+    prefix = scheme.prefix.encode()
+    if prefix and digest[: len(prefix)].lower() == prefix.lower():
+        digest = digest[len(prefix) :]
+    elif prefix and not scheme.prefix_optional:
         raise Forged(f"the {scheme.header} header does not begin with {scheme.prefix}", "malformed")
-    # The header may hold any byte; compare bytes, so that none of them can raise.
-    return digest.encode("utf-8", "surrogatepass")
+    digest = digest.strip()
+    return digest if scheme.base64 else digest.lower()
 
 
 def _match(secrets: list[tuple[str, str]], given: bytes, prefix: bytes, body: bytes, *, as_base64: bool = False) -> str:
@@ -100,11 +103,12 @@ def _match(secrets: list[tuple[str, str]], given: bytes, prefix: bytes, body: by
 def _verify_timestamped(
     scheme: TimestampedHmac, header: str, body: bytes, secrets: list[tuple[str, str]], now: datetime
 ) -> Verified:
-    parts = dict(part.strip().split("=", 1) for part in header.split(",") if "=" in part)
+    pairs = (part.split("=", 1) for part in header.split(",") if "=" in part)
+    parts = {name.strip().lower(): value.strip() for name, value in pairs}
     stamp, digest = parts.get("t", ""), parts.get("s", "")
     if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= 11 and digest):  # 11 digits reach the year 5138
         raise Forged(f"the {scheme.header} header is not of the form t=<seconds>,s=<hex>", "malformed")
-    given = digest.lower().encode("utf-8", "surrogatepass")
+    given = digest.encode("utf-8", "surrogatepass").lower()
     secret_used = _match(secrets, given, stamp.encode() + b".", body)
     signed_at = datetime.fromtimestamp(int(stamp), UTC)
     age = (now - signed_at).total_seconds()

@@ -97,8 +97,7 @@ class Address:
         held = 0
         try:
             self._insist_configured()
-            encoding = request.headers.get(hdrs.CONTENT_ENCODING)
-            if encoding is not None and encoding.strip().lower() != "identity":
+            if hdrs.CONTENT_ENCODING in request.headers and _encodings(request) - {"", "identity"}:
                 raise Encoded("a signature is made over the bytes as sent; compressed bodies are not read")
             body = await _read(request, receiver)
             held = len(body)
@@ -159,6 +158,13 @@ class Address:
         metrics.of(metrics.deliveries, self.platform, error.code).inc()
         metrics.of(metrics.refusals, self.platform, error.reason).inc()
         return refused(error, close=isinstance(error, TooLarge | TooSlow | Encoded))
+
+
+def _encodings(request: web.Request) -> set[str]:
+    """The codings that the body is announced in; an empty name stands for none."""
+    return {
+        name.strip().lower() for value in request.headers.getall(hdrs.CONTENT_ENCODING) for name in value.split(",")
+    }
 
 
 async def _read(request: web.Request, receiver: Receiver) -> bytes:

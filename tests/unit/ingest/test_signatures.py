@@ -132,9 +132,6 @@ REFUSED_HEADERS = [
     (None, "missing", "Meta calls checking optional; here it is not"),
     ("", "malformed", "nothing"),
     (DIGEST_A, "malformed", "no prefix"),
-    (f"SHA256={DIGEST_A}", "malformed", "an upper-case prefix"),
-    (f"Sha256={DIGEST_A}", "malformed", "a capital"),
-    (f"sha256={DIGEST_A.upper()}", "mismatch", "upper-case hex: meta.md 1.2 has it in lower case"),
     (f"sha256={SHA1_A}", "mismatch", "the legacy digest in the new header"),
     (f"sha1={SHA1_A}", "malformed", "the legacy scheme in the new header"),
     (f"sha256={OTHER_DIGEST_A}", "mismatch", "another app's secret"),
@@ -143,7 +140,9 @@ REFUSED_HEADERS = [
     (f"sha256={DIGEST_A}0", "mismatch", "a digit too many"),
     (f"sha256={DIGEST_A}, sha256={DIGEST_A}", "mismatch", "the header came twice"),
     (f"sha256=sha256={DIGEST_A}", "mismatch", "the prefix twice"),
-    (f"sha256= {DIGEST_A}", "mismatch", "a space inside"),
+    (f"sha256 ={DIGEST_A}", "malformed", "a space inside the prefix"),
+    (f"sha256={DIGEST_A[:32]} {DIGEST_A[32:]}", "mismatch", "a space inside the digest"),
+    ("\u017fha256=" + DIGEST_A, "malformed", "a letter whose upper case is an S"),
     ("sha256=" + DIGEST_A.replace("1", "\uff11"), "mismatch", "full-width digits"),
     ("sha256=\xe4\xf6", "mismatch", "not ASCII"),
     ("sha256=\udcff\udc80", "mismatch", "bytes that are not UTF-8, as aiohttp hands them on"),
@@ -156,6 +155,23 @@ REFUSED_HEADERS = [
 )
 def test_meta_header_is_refused(header: str | None, reason: str) -> None:
     assert refused(meta, header, BODY_A) == reason
+
+
+ACCEPTED_HEADERS = [
+    # header, why
+    (f"sha256={DIGEST_A}", "as meta.md 1.2 has it"),
+    (f"sha256={DIGEST_A.upper()}", "upper-case hex"),
+    (f"sha256={DIGEST_A[:32]}{DIGEST_A[32:].upper()}", "mixed hex"),
+    (f"SHA256={DIGEST_A}", "an upper-case prefix"),
+    (f"Sha256={DIGEST_A.upper()}", "a capital, and upper-case hex"),
+    (f"  sha256={DIGEST_A}\t", "white space around"),
+    (f"sha256= {DIGEST_A}", "white space before the digest"),
+]
+
+
+@pytest.mark.parametrize("header", [row[0] for row in ACCEPTED_HEADERS], ids=[row[1] for row in ACCEPTED_HEADERS])
+def test_every_form_of_a_good_meta_header_is_accepted(header: str) -> None:
+    assert meta(header, BODY_A) == Verified("META_APP_SECRET#1")
 
 
 def test_legacy_sha1_header_does_not_count() -> None:
@@ -266,6 +282,8 @@ TIKTOK_HEADERS = [
     (f"t=1760000000, s={S1}", None, "a space, as proxies put it"),
     (f"t=1760000000,s={S1},v2=abc", None, "prefixes nobody knows are ignored"),
     (f"t=1760000000,s={S1.upper()}", None, "tiktok.md 2.2 compares in lower case"),
+    (f"T=1760000000,S={S1}", None, "upper-case names"),
+    (f" t = 1760000000 , s = {S1} ", None, "white space around every part"),
     (f"t=1760000000,s={S1}=", "mismatch", "parts are split at their first ="),
     ("", "malformed", "nothing"),
     ("t=1760000000", "malformed", "no signature"),
@@ -388,3 +406,15 @@ def test_scheme_signs_what_it_says(scheme: Any, message: bytes, header: Any) -> 
         hmac.new(b"key", b"x", hashlib.sha256).digest(),
     ):
         assert refused(verify, scheme, {"x": header(wrong)}, b"body", {"ONE": ("key",)}, NOW) == "mismatch"
+
+
+@pytest.mark.parametrize(("scheme", "message", "header"), [row[:3] for row in SCHEMES], ids=[row[3] for row in SCHEMES])
+def test_case_counts_in_base64_and_in_nothing_else(scheme: Any, message: bytes, header: Any) -> None:
+    good = header(hmac.new(b"key", message, hashlib.sha256).digest())
+    variables = {"ONE": ("key",)}
+    assert verify(scheme, {"x": f" \t{good} "}, b"body", variables, NOW).secret_used == "ONE#1"
+    for other in (good.upper(), good.lower(), good.swapcase()):
+        if isinstance(scheme, Hmac) and scheme.base64:
+            assert refused(verify, scheme, {"x": other}, b"body", variables, NOW) == "mismatch"
+        else:
+            assert verify(scheme, {"x": other}, b"body", variables, NOW).secret_used == "ONE#1"
