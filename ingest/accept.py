@@ -2,20 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
-from itertools import accumulate
 from typing import Any, NamedTuple
 
 from ingest.contract import Change, Delivery, Identity, Incoming, Variables, Webhook, bounded
-from ingest.errors import Unreadable
 from ingest.signatures import Verified, verify
+from schema.reading import Odd, Unreadable, oddities, read, read_leniently, undecodable
 
-DEPTH_LIMIT = 64
-"""Deepest nesting read. No platform documents more than a dozen levels (``faults.md`` E7)."""
-
-_NESTING = bytes(range(256)).translate(None, b"[]{}")
-_STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _DRIFT = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, OSError)
 """What code raises that meets a shape nobody foresaw (``faults.md`` E10)."""
 
@@ -36,10 +30,13 @@ def accept(webhook: Webhook, delivery: Delivery, variables: Variables, now: date
     verified = verify(webhook.signature, delivery.headers, delivery.body, variables, now)
     quarantine = "signature older than the platform retries" if verified.stale else None
     try:
-        document = read(delivery.body)
+        changes: Iterable[Change] = _cut(webhook, read(delivery.body))
     except Unreadable as error:
-        return Accepted(verified, "unreadable", error.reason, [unreadable(delivery.body, error.reason)])
-    events = [_incoming(webhook, change, variables, quarantine) for change in _cut(webhook, document)]
+        try:
+            changes = _cut_odd(webhook, delivery.body)
+        except Unreadable:
+            return Accepted(verified, "unreadable", error.reason, [unreadable(delivery.body, error.reason)])
+    events = [_incoming(webhook, change, variables, quarantine) for change in changes]
     return Accepted(verified, "quarantined" if quarantine else "accepted", quarantine, events)
 
 
@@ -54,48 +51,6 @@ def unreadable(body: bytes, reason: str) -> Incoming:
     )
 
 
-def read(body: bytes) -> Any:
-    """Parse strict UTF-8 JSON. Of a repeated key the last value counts, as it does in jsonb.
-
-    The standard library's parser, because it keeps integers of any size; others turn them into floats. Raises
-    Unreadable.
-    """
-    if _depth(body) > DEPTH_LIMIT:
-        raise Unreadable("nested_too_deep")
-    try:
-        return _parse(body.decode("utf-8"))
-    except UnicodeDecodeError:
-        raise Unreadable("not_utf8") from None
-    except RecursionError:
-        raise Unreadable("nested_too_deep") from None
-    except ValueError as error:  # also integers of more digits than Python converts
-        raise Unreadable("not_json" if isinstance(error, json.JSONDecodeError) else "number_out_of_range") from None
-
-
-def _depth(body: bytes) -> int:
-    """Deepest nesting, or 0 where there are too few brackets to matter."""
-    if len(body.translate(None, _NESTING)) <= DEPTH_LIMIT:
-        return 0
-    # Brackets inside strings do not nest, and closing ones there would hide real nesting.
-    outside = b"".join(body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
-    return max(accumulate(map(_STEP.__getitem__, outside.translate(None, _NESTING))), default=0)
-
-
-def _refuse_constant(_: str) -> Any:
-    raise Unreadable("not_json")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if number in (float("inf"), float("-inf")):
-        raise Unreadable("number_out_of_range")
-    return number
-
-
-_parse = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite).decode
-"""Made once: ``json.loads`` with options makes a decoder for every call."""
-
-
 def _cut(webhook: Webhook, document: Any) -> Iterator[Change]:
     """The platform's changes; should it stumble in spite of its promise, those before that and the whole document."""
     try:
@@ -104,10 +59,36 @@ def _cut(webhook: Webhook, document: Any) -> Iterator[Change]:
         yield Change("", "unknown", document, f"cannot be cut: {error.__class__.__name__}: {error}"[:500])
 
 
+def _cut_odd(webhook: Webhook, body: bytes) -> list[Change]:
+    """The changes of a document that is odd in places; those that hold such a place get its reason as their defect.
+
+    Raises Unreadable where it is no document at all.
+    """
+    document, reasons = read_leniently(body)
+    changes = list(_cut(webhook, document))
+    for change in changes:
+        # The envelope may be odd too, and with it whose the change is, or what it is called.
+        names = {
+            name: "not_utf8" if undecodable(name) else reasons.get(name) for name in (change.account_id, change.type)
+        }
+        envelope = [("envelope", reason) for reason in names.values() if reason]
+        change.odd = sorted([*oddities(change.value), *envelope])
+        if change.odd:
+            change.defect = ", ".join(sorted({reason for _, reason in change.odd}))
+    return changes
+
+
+def _identity_of_odd(change: Change) -> Identity:
+    """By all that can be shown of it, and what cannot: it must not take the name of the same change in good order."""
+    places = "\n".join(f"{path} {reason}" for path, reason in change.odd)
+    shown = f"{change.text}\n{places}".encode("utf-8", "surrogatepass")
+    return Identity(f"unreadable:{change.type}:{hashlib.sha256(shown).hexdigest()}")
+
+
 def _incoming(webhook: Webhook, change: Change, variables: Variables, quarantine: str | None) -> Incoming:
     defect = change.defect or quarantine
     try:
-        identity = webhook.identify(change)
+        identity = _identity_of_odd(change) if change.odd else webhook.identify(change)
         defect = defect or webhook.check(change, variables)
     except _DRIFT as error:
         # This change waits, no other does.
@@ -129,13 +110,15 @@ def _storable(change: Change) -> tuple[str, bool]:
     """The payload as jsonb takes it, and whether that differs from what was sent (``faults.md`` E5, E6)."""
     text = change.text
     if "\\u0000" not in text and "\\ud" not in text:
-        return text, False
+        return text, bool(change.odd)
     clean = json.dumps(_clean(change.value), sort_keys=True, separators=(",", ":"))
     return clean, clean != text
 
 
 def _clean(value: Any) -> Any:
     """Replace what PostgreSQL's text cannot hold: NUL and surrogates without their partner."""
+    if isinstance(value, Odd):
+        return _clean(str(value))
     if isinstance(value, str):
         return value.replace("\x00", _REPLACEMENT).encode("utf-8", "surrogatepass").decode("utf-8", "replace")
     if isinstance(value, list):

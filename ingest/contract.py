@@ -5,7 +5,7 @@ The values are made for every request, so they are tuples: a frozen dataclass ta
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from ingest.errors import Unidentifiable
 from ingest.signatures import Scheme
 from schema.configuration import Variable
+from schema.reading import Odd
 
 Variables = Mapping[str, tuple[str, ...]]
 """Values of the platforms' environment variables, by name; an unset one is an empty tuple."""
@@ -21,7 +22,8 @@ TEXT_LIMIT = 200
 """Longest id or type kept as it is. An index row must stay under 2704 bytes (``faults.md`` E8)."""
 
 
-_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+canonical: Callable[[Any], str] = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str).encode
+"""A parsed value as text: sorted keys, no spaces, ASCII only (``meta.md`` section 5). An ``Odd`` is its literal."""
 
 
 class Delivery(NamedTuple):
@@ -33,19 +35,23 @@ class Delivery(NamedTuple):
 
 @dataclass(slots=True)
 class Change:
-    """One thing that happened, cut out of a document: the smallest part that stands by itself."""
+    """One thing that happened, cut out of a document: the smallest part that stands by itself.
+
+    ``odd`` names the parts of it that could not be read, each by its path and the reason.
+    """
 
     account_id: str
     type: str
     value: Any
     defect: str | None = None
+    odd: Sequence[tuple[str, str]] = ()
     _text: str | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def text(self) -> str:
-        """The value in canonical form: sorted keys, no spaces, ASCII only (``meta.md`` section 5)."""
+        """The value in canonical form."""
         if self._text is None:
-            self._text = _canonical(self.value)
+            self._text = canonical(self.value)
         return self._text
 
     @property
@@ -117,6 +123,11 @@ def text_of(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     raise Unidentifiable("an id is missing or is neither text nor a number")
+
+
+def account_of(value: Any) -> str:
+    """The account that an envelope names: an id as text, empty where it names none."""
+    return str(value) if isinstance(value, str | int | float | Odd) and not isinstance(value, bool) else ""
 
 
 def bounded(value: str) -> str:

@@ -12,7 +12,6 @@
     ├── Overloaded           503   again, after Retry-After
     ├── Unavailable          503   again, after Retry-After: nothing was acknowledged, the outcome may be unknown
     └── Unexpected           503   again, after Retry-After: a bug of ours
-    Unreadable               signed, but not JSON that can be kept: stored raw, answered 200
     Unidentifiable           one change whose identity cannot be told: parked, its siblings live
 """
 
@@ -75,14 +74,6 @@ class Unavailable(Refusal):
 class Unexpected(Refusal):
     status, code, retry_after = 503, "unexpected", 5
     remedy = "Send it again after Retry-After. Operators: the log has the trace, as request.failed."
-
-
-class Unreadable(Exception):  # noqa: N818
-    """``reason`` is one of a closed set."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 class Unidentifiable(ValueError):  # noqa: N818

@@ -185,13 +185,16 @@ def _date(value: str) -> datetime | None:
 class Removals:
     """A table by account that the log makes: column ``at`` is when a person removed us, column ``why`` a number.
 
-    ``words`` say for the person what such a number means; where there is none it was the person's own wish.
+    ``words`` say for the person what such a number means; where there is none it was the person's own wish. Removals
+    that name no time are in the table ``undated``, by account and ``external_id`` of their event, with the same
+    ``why``: they count from when the log received them.
     """
 
     table: str
     at: str
     why: str
     words: Mapping[int, str]
+    undated: str
 
 
 @dataclass(frozen=True, slots=True)

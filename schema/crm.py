@@ -1,10 +1,12 @@
 """CRM tables: what the log adds up to, one row per thing, keyed by the account the events came to.
 
-A row is made of *facets*: groups of columns that come from one kind of fact and are replaced together. Each facet
-has a ``<facet>_version`` that orders the facts it was offered (see ``sync.contract.version``) and ends in the
-``external_id`` of the event that won; '' means no fact yet. So a row is the same whatever order its events came in,
-and says itself which event made it. No column holds anything that depends on when or how often an event was
-delivered.
+A row is made of *facets*: groups of columns that come from one kind of fact. Each facet has a ``<facet>_version``: the
+highest of the facts it was offered (see ``sync.contract.version``), which ends in the ``external_id`` of its event; ''
+means no fact yet. Each column of it has the value of the highest fact that knew it, so a notification that lacks a
+detail takes nothing away. Where that is not the facet's own version, it stands in ``<facet>_carried``, by column: for a
+value that another fact gave, and for a NULL that a fact stated (other NULLs are unknown). A facet of one column has no
+such list: a fact that does not know the column does not count. So a row is the same whatever order its events came in,
+and says itself which events made it. No column holds anything that depends on when or how often an event was delivered.
 
 A table of one platform's things says so in ``info``; one of many platforms' has a column ``provider`` in its key.
 
@@ -32,6 +34,7 @@ from sqlalchemy import (
     func,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from schema.metadata import metadata
 
@@ -57,6 +60,17 @@ def _facet(name: str, *columns: Column[Any]) -> Iterator[Column[Any]]:
     for column in columns:
         column.info["facet"] = name
         yield column
+
+
+def _carried(*facets: str) -> Iterator[Column[Any]]:
+    """For each facet of several columns; last in their tables, where the migration that added them put them."""
+    for name in facets:
+        yield Column(
+            f"{name}_carried",
+            JSONB,
+            comment=f"versions of columns that are not of {name}_version, or NULL by what an event said",
+            info={"carries": name},
+        )
 
 
 ig_media = Table(
@@ -92,6 +106,7 @@ ig_media = Table(
         Column("story_replies", Integer),
     ),
     _projector(),
+    *_carried("details", "ad", "story"),
     PrimaryKeyConstraint("account_id", "external_id"),
     info={"provider": "instagram"},
 )
@@ -114,6 +129,7 @@ ig_comments = Table(
     *_facet("details", Column("commented_at", Timestamp), Column("hidden", Boolean), Column("like_count", Integer)),
     *_facet("deletion", Column("deleted_at", Timestamp)),
     _projector(),
+    *_carried("comment", "details"),
     PrimaryKeyConstraint("account_id", "external_id"),
     ForeignKeyConstraint(["account_id", "media_id"], ["ig_media.account_id", "ig_media.external_id"]),
     Index("ix_ig_comments_account_id_media_id", "account_id", "media_id"),
@@ -130,7 +146,20 @@ tiktok_accounts = Table(
         Column("removal_reason", Integer),
     ),
     _projector(),
+    *_carried("removal"),
     PrimaryKeyConstraint("account_id"),
+    info={"provider": "tiktok"},
+)
+
+tiktok_undated_removals = Table(
+    "tiktok_undated_removals",
+    metadata,
+    Column("account_id", Text, nullable=False, comment="open_id, which is per app"),
+    Column("external_id", Text, nullable=False, comment="of the event; when it was received stands in the log"),
+    *_facet("removal", Column("removal_reason", Integer)),
+    _projector(),
+    PrimaryKeyConstraint("account_id", "external_id"),
+    comment="Removals of an authorization that name no time",
     info={"provider": "tiktok"},
 )
 
@@ -147,6 +176,7 @@ tiktok_posts = Table(
         Column("status_at", Timestamp),
     ),
     _projector(),
+    *_carried("status"),
     PrimaryKeyConstraint("account_id", "external_id"),
     info={"provider": "tiktok"},
 )
@@ -159,6 +189,7 @@ tiktok_post_ids = Table(
     Column("post_id", Text, nullable=False),
     *_facet("visibility", Column("is_public", Boolean), Column("visibility_at", Timestamp)),
     _projector(),
+    *_carried("visibility"),
     PrimaryKeyConstraint("account_id", "publish_id", "post_id"),
     ForeignKeyConstraint(["account_id", "publish_id"], ["tiktok_posts.account_id", "tiktok_posts.external_id"]),
     info={"provider": "tiktok"},
@@ -187,5 +218,13 @@ crm_verifications = Table(
     comment="What each `landfall verify` found; the newest is what the gauges show",
 )
 
-CRM_TABLES = (ig_media, ig_comments, tiktok_accounts, tiktok_posts, tiktok_post_ids, lookups)
+CRM_TABLES = (
+    ig_media,
+    ig_comments,
+    tiktok_accounts,
+    tiktok_undated_removals,
+    tiktok_posts,
+    tiktok_post_ids,
+    lookups,
+)
 """Every table that the log can rebuild, parents before children."""

@@ -28,9 +28,11 @@ class Unprojectable(ValueError):  # noqa: N818  a word about the event, not abou
 
 
 class Upsert(NamedTuple):
-    """A fact: the columns of one facet of one row, as of a version. Never a delta.
+    """A fact: columns of one facet of one row, as of a version. Never a delta.
 
-    ``key`` leaves out ``account_id``: it is always the event's own. Without a facet the row is only made to exist.
+    A column that is in ``values`` is known, with None too: the event says that there is nothing. One that is left out
+    is unknown, and keeps what another fact says of it. ``key`` leaves out ``account_id``: it is always the event's own.
+    Without a facet the row is only made to exist.
     """
 
     table: Table
@@ -72,8 +74,13 @@ def _undated(rank: int) -> str:
 
 
 def event_of(version: str) -> str:
-    """The identity of the event that made a facet what it is, from the facet's version."""
+    """The identity of the event that a version is of."""
     return version[1:] if version.startswith("!") else version[20:]
+
+
+def known(**values: Any) -> dict[str, Any]:
+    """Of these columns the ones that the payload told: None, for what is absent or cannot be read, is unknown."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def look_up(event: Event, kind: str, object_id: str, reason: str) -> Upsert:
@@ -101,18 +108,17 @@ def text(value: Any) -> str | None:
 
 def required(value: Any, name: str) -> str:
     """An id. Raises Unprojectable."""
-    found = optional(value, name)
-    if found is None:
-        raise Unprojectable(f"{name} is missing, or is not an id")
-    return found
-
-
-def optional(value: Any, name: str) -> str | None:
-    """An id that may be absent. Raises Unprojectable for one that no row can be keyed by."""
-    found = text(value)
-    if found and len(found.encode()) > ID_LIMIT:
+    if found := optional(value):
+        return found
+    if text(value):
         raise Unprojectable(f"{name} is longer than {ID_LIMIT} bytes")
-    return found or None
+    raise Unprojectable(f"{name} is missing, or is not an id")
+
+
+def optional(value: Any) -> str | None:
+    """An id that may be absent; one that no row can be keyed by counts as absent too."""
+    found = text(value)
+    return found if found and len(found.encode()) <= ID_LIMIT else None
 
 
 def integer(value: Any) -> int | None:

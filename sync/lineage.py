@@ -17,7 +17,10 @@ BATCH_EVENTS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One event's word on one facet of the row. ``facet`` is None where it only made the row exist."""
+    """One event's word on one facet of the row. ``facet`` is None where it only made the row exist.
+
+    It ``stands`` where the row has anything of it: its version, or a column.
+    """
 
     facet: str | None
     version: str
@@ -51,19 +54,24 @@ FROM webhook_event_log e WHERE e.provider = $1 AND e.account_id = $2 AND e.exter
 
 
 async def makers(connection: asyncpg.Connection, table: Table, row: Mapping[str, Any]) -> list[Statement]:
-    """For each facet that is filled, the event that the row itself names as its maker."""
-    versions = {facet: row[f"{facet}_version"] for facet in store.facets_of(table) if row[f"{facet}_version"]}
+    """For each facet that is filled, the events that the row itself names as its makers, the newest first.
+
+    ``values`` of each are the columns that it made: one event may have carried what another one lacked.
+    """
+    made = [
+        (facet, version, columns)
+        for facet in store.facets_of(table)
+        for version, columns in sorted(store.made(table, row, facet).items(), reverse=True)
+    ]
     provider = table.info.get("provider") or row["provider"]
-    rows = await connection.fetch(
-        _MAKERS, provider, row["account_id"], [event_of(version) for version in versions.values()]
-    )
+    names = list({event_of(version) for _, version, _ in made})
+    rows = await connection.fetch(_MAKERS, provider, row["account_id"], names)
     events = {claimed.event.external_id: claimed for claimed in map(store.claimed, rows)}
-    statements = []
-    for facet, version in versions.items():
-        if event := events.get(event_of(version)):
-            values = {name: row[name] for name in store.facets_of(table)[facet]}
-            statements.append(Statement(facet, version, values, event, stands=True))
-    return statements
+    return [
+        Statement(facet, version, {name: row[name] for name in columns}, event, stands=True)
+        for facet, version, columns in made
+        if (event := events.get(event_of(version)))
+    ]
 
 
 _HISTORY = """
@@ -80,6 +88,7 @@ async def history(
     """Everything any event of the account ever said of the row, in order of arrival."""
     provider = table.info.get("provider") or row["provider"]
     key = {name: row[name] for name in store.key_names(table)}
+    standing = {facet: store.made(table, row, facet) for facet in store.facets_of(table)}
     after = 0
     while events := await connection.fetch(_HISTORY, row["account_id"], provider, after, BATCH_EVENTS):
         after = events[-1]["id"]
@@ -87,5 +96,5 @@ async def history(
             for fact in project(projections, Batch([claimed], None)).facts:
                 said = fact.upsert
                 if said.table is table and dict(said.key) == key:
-                    stands = said.facet is not None and row[f"{said.facet}_version"] == said.version
+                    stands = said.facet is not None and said.version in standing[said.facet]
                     yield Statement(said.facet, said.version, said.values, claimed, stands=stands)

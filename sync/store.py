@@ -177,11 +177,20 @@ class Fact(NamedTuple):
 
 
 @dataclass(slots=True)
+class _Facet:
+    """What several facts of a batch say of one facet of one row: each column that is known, and of which version."""
+
+    version: str
+    values: dict[str, Any]
+    versions: dict[str, str]
+
+
+@dataclass(slots=True)
 class _Row:
-    """What a batch says of one row: of each facet the newest fact."""
+    """What a batch says of one row; a facet that one fact speaks of is that fact."""
 
     projector: int
-    facets: dict[str, Upsert]
+    facets: dict[str, Upsert | _Facet]
 
 
 async def apply(connection: asyncpg.Connection, facts: Iterable[Fact]) -> int:
@@ -206,7 +215,8 @@ def prepare(facts: Iterable[Fact]) -> list[Write]:
     """The upserts that write these facts.
 
     Facts about one row are folded first, by the rule that PostgreSQL then applies against what is stored: of each
-    facet the highest version stays. Tables go parents first, rows in key order, so that no two writers can deadlock.
+    column the highest version that knows it stays. Tables go parents first, rows in key order, so that no two writers
+    can deadlock.
     """
     folded: dict[Table, dict[tuple[str, ...], _Row]] = {}
     for account_id, projector, upsert in facts:
@@ -217,11 +227,33 @@ def prepare(facts: Iterable[Fact]) -> list[Write]:
             row = rows[key] = _Row(projector, {})
         elif projector > row.projector:
             row.projector = projector
-        if upsert.facet is not None:
-            known = row.facets.get(upsert.facet)
-            if known is None or upsert.version > known.version:
-                row.facets[upsert.facet] = upsert
+        if upsert.facet is not None and (upsert.values or len(facets_of(upsert.table)[upsert.facet]) > 1):
+            said = row.facets.get(upsert.facet)
+            row.facets[upsert.facet] = upsert if said is None else _merged(said, upsert)
     return [_write(table, folded[table]) for table in sorted(folded, key=_rank)]
+
+
+def _merged(said: Upsert | _Facet, fact: Upsert) -> _Facet:
+    """A facet with one more fact: the greatest version, of itself and of each column."""
+    if isinstance(said, Upsert):
+        said = _Facet(said.version, dict(said.values), dict.fromkeys(said.values, said.version))
+    said.version = max(said.version, fact.version)
+    for name, value in fact.values.items():
+        if fact.version > said.versions.get(name, ""):
+            said.values[name], said.versions[name] = value, fact.version
+    return said
+
+
+def _carried(said: Upsert | _Facet | None) -> str | None:
+    """The versions of the columns that are not of the facet's own, or are NULL because a fact says so; as JSON."""
+    if said is None or (isinstance(said, Upsert) and None not in said.values.values()):
+        return None
+    found = {}
+    for name, value in said.values.items():
+        at = said.version if isinstance(said, Upsert) else said.versions[name]
+        if value is None or at != said.version:
+            found[name] = at
+    return json.dumps(found) if found else None
 
 
 @cache
@@ -240,6 +272,8 @@ def _write(table: Table, rows: Mapping[tuple[str, ...], _Row]) -> Write:
     for facet, names in columns:
         said = [row.facets.get(facet) for _, row in ordered]
         arrays.append(["" if fact is None else fact.version for fact in said])
+        if len(names) > 1:
+            arrays.append([_carried(fact) for fact in said])
         arrays += [[None if fact is None else fact.values.get(name) for fact in said] for name in names]
     return Write(statement, arrays, len(rows))
 
@@ -257,6 +291,18 @@ def facets_of(table: Table) -> Mapping[str, tuple[str, ...]]:
     return {name: tuple(c.name for c in table.columns if c.info.get("facet") == name) for name in names}
 
 
+def made(table: Table, row: Mapping[str, Any], facet: str) -> dict[str, list[str]]:
+    """The columns of a stored facet by the version they are of, the facet's own among them; none of an empty facet."""
+    own = row[f"{facet}_version"]
+    names = facets_of(table)[facet]
+    carried = json.loads((row[f"{facet}_carried"] if len(names) > 1 else None) or "{}")
+    found: dict[str, list[str]] = {own: []} if own else {}
+    for name in names:
+        if version := carried.get(name, "" if row[name] is None else own):
+            found.setdefault(version, []).append(name)
+    return found
+
+
 @cache
 def _statement(table: Table, facets: frozenset[str]) -> tuple[str, list[tuple[str, tuple[str, ...]]]]:
     """The guarded upsert of some facets of a table, and their columns in the order of its parameters.
@@ -269,10 +315,20 @@ def _statement(table: Table, facets: frozenset[str]) -> tuple[str, list[tuple[st
     sets = ["projector = greatest(t.projector, excluded.projector)"]
     guards = []
     for facet, names in written:
-        guards.append(f"excluded.{facet}_version > t.{facet}_version")
-        for name in (f"{facet}_version", *names):
+        stored, offered = f"t.{facet}_version", f"excluded.{facet}_version"
+        guards.append(f"{offered} > {stored}")
+        columns.append(table.c[f"{facet}_version"])
+        sets.append(f"{facet}_version = greatest({stored}, {offered})")
+        if len(names) > 1:
+            columns.append(table.c[f"{facet}_carried"])
+            sets.append(f"{facet}_carried = {_carried_in_sql(facet, names)}")
+        for name in names:
             columns.append(table.c[name])
-            sets.append(f"{name} = CASE WHEN {guards[-1]} THEN excluded.{name} ELSE t.{name} END")
+            newer = f"{offered} > {stored}"
+            if len(names) > 1:
+                newer = _newer_in_sql(facet, name)
+                guards.append(newer)
+            sets.append(f"{name} = CASE WHEN {newer} THEN excluded.{name} ELSE t.{name} END")
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     arrays = ", ".join(f"${n}::{c.type.compile(dialect).split(' COLLATE')[0]}[]" for n, c in enumerate(columns, 1))
     conflict = f"DO UPDATE SET {', '.join(sets)} WHERE {' OR '.join(guards)}" if guards else "DO NOTHING"
@@ -280,6 +336,43 @@ def _statement(table: Table, facets: frozenset[str]) -> tuple[str, list[tuple[st
         f"INSERT INTO {table.name} AS t ({', '.join(c.name for c in columns)}) SELECT * FROM unnest({arrays}) "
         f"ON CONFLICT ({', '.join(c.name for c in table.primary_key.columns)}) {conflict}"
     ), written
+
+
+def _plain_in_sql(facet: str) -> str:
+    """Whether every column that is not NULL is of its facet's version, on both sides: nearly always, so it is quick."""
+    return f"t.{facet}_carried IS NULL AND excluded.{facet}_carried IS NULL"
+
+
+def _version_in_sql(row: str, facet: str, name: str) -> str:
+    """The version of one column, '' where it is unknown."""
+    given = f"CASE WHEN {row}.{name} IS NOT NULL THEN {row}.{facet}_version ELSE '' END"
+    return f"coalesce({row}.{facet}_carried ->> '{name}', {given}) COLLATE \"C\""
+
+
+def _newer_in_sql(facet: str, name: str) -> str:
+    """Whether a column is offered of a higher version than it is stored of."""
+    return f"""CASE WHEN {_plain_in_sql(facet)}
+        THEN excluded.{name} IS NOT NULL AND (t.{name} IS NULL OR excluded.{facet}_version > t.{facet}_version)
+        ELSE {_version_in_sql("excluded", facet, name)} > {_version_in_sql("t", facet, name)} END"""
+
+
+def _carried_in_sql(facet: str, names: Sequence[str]) -> str:
+    """What ``_carried`` says of the facet that results."""
+    stored, offered = f"t.{facet}_version", f"excluded.{facet}_version"
+    replaced = " AND ".join(f"(excluded.{name} IS NOT NULL OR t.{name} IS NULL)" for name in names)
+    columns = ", ".join(
+        f"('{name}', {_version_in_sql('t', facet, name)}, t.{name} IS NULL, "
+        f"{_version_in_sql('excluded', facet, name)}, excluded.{name} IS NULL)"
+        for name in names
+    )
+    return f"""CASE WHEN NOT ({_plain_in_sql(facet)} AND {offered} > {stored} AND {replaced}) THEN (
+        SELECT jsonb_object_agg(name, greatest(stored, offered))
+        FROM (VALUES {columns}) AS c (name, stored, stored_null, offered, offered_null)
+        WHERE greatest(stored, offered) <> '' AND (
+            CASE WHEN offered > stored THEN offered_null ELSE stored_null END
+            OR greatest(stored, offered) <> greatest({stored}, {offered})
+        )
+    ) END"""
 
 
 _SETTLE = """

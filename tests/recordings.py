@@ -21,12 +21,12 @@ import pytest
 from hypothesis import strategies as st
 from sqlalchemy import Table
 
-from ingest.accept import Accepted, accept, read
+from ingest.accept import Accepted, accept
 from ingest.contract import Delivery, Incoming, Webhook
-from ingest.errors import Unreadable
 from ingest.signatures import Hmac, Scheme, TimestampedHmac
 from ops.cli import wiring
 from schema.events import Event
+from schema.reading import Unreadable, read
 from sync.contract import Unprojectable, Upsert
 
 FOLDER = Path(__file__).parent / "deliveries"
@@ -124,33 +124,41 @@ Rows = dict[str, dict[tuple[str, ...], dict[str, Any]]]
 
 
 def fold(events: Iterable[Event]) -> Rows:
-    """Rows by table and key: of each facet the fact with the highest version. Events that cannot be projected wait."""
-    tables: Rows = {}
+    """Rows by table and key: of each column the value of the highest version that knows it, as ``schema/crm.py`` says.
+
+    Events that cannot be projected wait.
+    """
+    stated: dict[str, dict[tuple[str, ...], list[Upsert]]] = {}
     for one in events:
         try:
-            stated = facts(one)
+            found = facts(one)
         except Unprojectable:
             continue
-        for fact in stated:
-            table = fact.table
-            key = tuple({"account_id": one.account_id, **fact.key}[name] for name in key_names(table))
-            empty: dict[str, Any] = {
-                c.name: "" if "guards" in c.info else None
-                for c in table.columns
-                if c.computed is None and c.name != "projector"
-            }
-            row = tables.setdefault(table.name, {}).setdefault(
-                key, empty | dict(zip(key_names(table), key, strict=True))
-            )
-            if fact.facet is None:
-                continue
-            at = f"{fact.facet}_version"
-            new = {c.name: fact.values.get(c.name) for c in table.columns if c.info.get("facet") == fact.facet}
-            if fact.version == row[at]:
-                assert all(row[name] == value for name, value in new.items()), "one version says two things"
-            if fact.version > row[at]:
-                row.update(new, **{at: fact.version})
-    return tables
+        for fact in found:
+            key = tuple({"account_id": one.account_id, **fact.key}[name] for name in key_names(fact.table))
+            stated.setdefault(fact.table.name, {}).setdefault(key, []).append(fact)
+    return {name: {key: _row(said, key) for key, said in rows.items()} for name, rows in stated.items()}
+
+
+def _row(said: list[Upsert], key: tuple[str, ...]) -> dict[str, Any]:
+    table = said[0].table
+    row: dict[str, Any] = dict(zip(key_names(table), key, strict=True))
+    for facet in [column.info["guards"] for column in table.columns if "guards" in column.info]:
+        names = [column.name for column in table.columns if column.info.get("facet") == facet]
+        ordered = sorted((fact for fact in said if fact.facet == facet), key=lambda fact: fact.version)
+        if len(names) == 1:
+            ordered = [fact for fact in ordered if fact.values]
+        row[f"{facet}_version"] = own = ordered[-1].version if ordered else ""
+        carried = {}
+        for name in names:
+            knowing = [(fact.version, fact.values[name]) for fact in ordered if name in fact.values]
+            at, row[name] = knowing[-1] if knowing else ("", None)
+            assert all(value == row[name] for version, value in knowing if version == at), "one version says two things"
+            if at and (row[name] is None or at != own):
+                carried[name] = at
+        if len(names) > 1:
+            row[f"{facet}_carried"] = carried or None
+    return row
 
 
 def plain(value: Any) -> Any:
@@ -243,6 +251,26 @@ def _replaced(document: Any, path: list[int], value: Any) -> Any:
     keys = list(document) if _is(document) else range(len(document))
     key = keys[path[0] % len(keys)]
     copy[key] = _replaced(copy[key], path[1:], value)
+    return copy
+
+
+def without(value: Any, path: list[int]) -> Any:
+    """The value with one key less, the one that ``path`` happens to lead to; JSON inside a string is a level too."""
+    if isinstance(value, str) and value.startswith("{"):
+        try:
+            return json.dumps(without(json.loads(value), path))
+        except ValueError:
+            return value
+    if not path or not value or not isinstance(value, dict | list):
+        return value
+    copy: Any = {**value} if _is(value) else [*value]
+    keys = list(value) if _is(value) else range(len(value))
+    key = keys[path[0] % len(keys)]
+    inner = without(value[key], path[1:])
+    if _is(value) and inner == value[key]:
+        del copy[key]
+    else:
+        copy[key] = inner
     return copy
 
 

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from ingest.accept import accept, read
+from ingest.accept import accept
 from ingest.contract import Delivery
-from ingest.errors import Forged, Unreadable
+from ingest.errors import Forged
 from ingest.signatures import TimestampedHmac, verify
 from ops.cli import wiring
 from schema.metadata import metadata
+from schema.reading import Unreadable, read
 from sync.contract import Unprojectable
 from tests.recordings import (
     FOLDER,
@@ -215,7 +216,8 @@ def test_payload_keeps_its_value_and_suits_jsonb(recording: Recording) -> None:
     try:
         changes = list(recording.webhook.changes(read(recording.body)))
     except Unreadable:
-        assert [item.payload for item in got] == [None]
+        for item in got:  # what is odd is shown as text, in a change that is put aside
+            assert item.sanitized == (item.defect is not None and item.payload is not None)
         return
     for item, change in zip(got, changes, strict=True):
         assert item.payload is not None

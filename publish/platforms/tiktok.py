@@ -108,6 +108,8 @@ PLATFORM = Channel(
     revoke=revoke,
     refreshes_with="refresh_token",
     plan=Plan(),
-    removals=Removals("tiktok_accounts", "authorization_removed_at", "removal_reason", REMOVALS),
+    removals=Removals(
+        "tiktok_accounts", "authorization_removed_at", "removal_reason", REMOVALS, "tiktok_undated_removals"
+    ),
     usage=usage,
 )

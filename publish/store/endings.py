@@ -39,12 +39,22 @@ async def removed(
 async def removed_in_table(
     connection: asyncpg.Connection, platform: str, removals: Removals, otherwise: str
 ) -> list[tuple[str, str]]:
-    """What the log says of removals: tenant and id of what that ended. A grant newer than the event lives on."""
+    """What the log says of removals: tenant and id of what that ended. A grant newer than the event lives on.
+
+    The platform's clock counts in seconds, ours does not: an event that names no time has the time of its receipt, to
+    the microsecond, and so ends no grant that was made in the same second after it.
+    """
     query = f"""
-        UPDATE connections c SET {_ENDED}, reason = coalesce($2::jsonb ->> said.{removals.why}::text, $3)
-        FROM {removals.table} said
+        UPDATE connections c SET {_ENDED}, reason = coalesce($2::jsonb ->> said.why::text, $3)
+        FROM (
+            SELECT account_id, {removals.at} AS at, 'second' AS unit, {removals.why} AS why FROM {removals.table}
+            UNION ALL
+            SELECT u.account_id, e.created_at, 'microseconds', u.{removals.why}
+            FROM {removals.undated} u
+            JOIN webhook_event_log e USING (account_id, external_id) WHERE e.provider = $1
+        ) said
         WHERE c.platform = $1 AND c.via IS NULL AND c.state = 'active' AND said.account_id = c.account_id
-            AND said.{removals.at} >= date_trunc('second', c.authorized_at) {_WHOSE}"""
+            AND said.at >= date_trunc(said.unit, c.authorized_at) {_WHOSE}"""
     words = json.dumps({str(number): text for number, text in removals.words.items()})
     return await _told(connection, await connection.fetch(query, platform, words, otherwise))
 

@@ -5,11 +5,11 @@ also looked up. What a look-up finds comes back through the log as the ``*.read`
 in the Graph API's own fields (``meta.md`` section 10).
 """
 
-from datetime import datetime
 from typing import Any
 
 from schema.crm import ig_comments, ig_media
 from schema.events import Event
+from schema.reading import moment
 from sync.contract import (
     LATEST,
     Projection,
@@ -17,6 +17,7 @@ from sync.contract import (
     Upsert,
     boolean,
     integer,
+    known,
     look_up,
     optional,
     required,
@@ -30,8 +31,8 @@ def on_comment(event: Event) -> list[Upsert]:
     value = _object(event.payload)
     comment_id = required(value.get("id") or value.get("comment_id"), "comment id")
     media, author = _part(value, "media"), _part(value, "from")
-    organic = optional(media.get("original_media_id"), "original_media_id")
-    media_id = organic or optional(media.get("id"), "media id")
+    organic = optional(media.get("original_media_id"))
+    media_id = organic or optional(media.get("id"))
     # A comment on a boosted post is notified twice; the notification that names the organic media is the better one.
     as_of = version(event, None, rank=1 if organic else 0)
     facts = []
@@ -42,25 +43,27 @@ def on_comment(event: Event) -> list[Upsert]:
             is_ad = bool(organic or media.get("ad_id"))
             rank = version(event, None, rank=0 if is_ad else 1)
             facts.append(Upsert(ig_media, {"external_id": media_id}, "product", rank, {"media_product_type": kind}))
-        if ad := text(media.get("ad_id")):
-            ad_facts = {"ad_id": ad, "ad_title": text(media.get("ad_title"))}
-            facts.append(Upsert(ig_media, {"external_id": media_id}, "ad", as_of, ad_facts))
+        if ad := known(ad_id=text(media.get("ad_id")) or None, ad_title=text(media.get("ad_title")) or None):
+            facts.append(Upsert(ig_media, {"external_id": media_id}, "ad", as_of, ad))
         facts.append(look_up(event, "ig_media", media_id, "known only by a comment"))
+    author_id = text(author.get("id")) or None
+    own = bool(author.get("self_ig_scoped_id")) or author_id == event.account_id
     facts.append(
         Upsert(
             ig_comments,
             {"external_id": comment_id},
             "comment",
             as_of,
-            {
-                "media_id": media_id,
-                "parent_id": text(value.get("parent_id")),
-                "author_id": text(author.get("id")),
-                "author_username": text(author.get("username")),
-                "text": text(value.get("text")),
-                "is_own": "self_ig_scoped_id" in author or text(author.get("id")) == event.account_id,
-                "is_live": event.type == "live_comments",
-            },
+            known(
+                media_id=media_id,
+                parent_id=text(value.get("parent_id")) or None,
+                author_id=author_id,
+                author_username=text(author.get("username")) or None,
+                text=text(value.get("text")),
+                # Without an id nobody says whose it is (meta.md 2.2).
+                is_own=own if own or author_id else None,
+                is_live=event.type == "live_comments",
+            ),
         )
     )
     facts.append(look_up(event, "ig_comment", comment_id, "its time is not in the notification"))
@@ -68,25 +71,25 @@ def on_comment(event: Event) -> list[Upsert]:
 
 
 def on_mention(event: Event) -> list[Upsert]:
-    """Someone named the account in a caption or a comment; the ids are all there is."""
+    """Someone named the account in a caption or a comment; the ids are all there is, and one of them is enough."""
     value = _object(event.payload)
-    media_id = required(value.get("media_id"), "media_id")
-    facts = [
-        Upsert(ig_media, {"external_id": media_id}),
-        look_up(event, "ig_mentioned_media", media_id, "the account was mentioned"),
-    ]
-    if comment_id := optional(value.get("comment_id"), "comment_id"):
+    media_id, comment_id = optional(value.get("media_id")), optional(value.get("comment_id"))
+    facts = []
+    if media_id:
+        facts.append(Upsert(ig_media, {"external_id": media_id}))
+        facts.append(look_up(event, "ig_mentioned_media", media_id, "the account was mentioned"))
+    if comment_id:
+        key = {"external_id": comment_id}
         # The lowest version there is: whatever else is known of this comment says more.
+        lowest = f"!{event.external_id}"
         facts.append(
-            Upsert(
-                ig_comments,
-                {"external_id": comment_id},
-                "comment",
-                f"!{event.external_id}",
-                {"media_id": media_id},
-            )
+            Upsert(ig_comments, key, "comment", lowest, {"media_id": media_id})
+            if media_id
+            else Upsert(ig_comments, key)
         )
         facts.append(look_up(event, "ig_mentioned_comment", comment_id, "the account was mentioned"))
+    if not facts:
+        required(value.get("media_id"), "media_id")
     return facts
 
 
@@ -100,7 +103,7 @@ def on_story_insights(event: Event) -> list[Upsert]:
             {"external_id": required(value.get("media_id"), "media_id")},
             "story",
             version(event, None),
-            {f"story_{name}": integer(value.get(name)) for name in names},
+            known(**{f"story_{name}": integer(value.get(name)) for name in names}),
         )
     ]
 
@@ -114,15 +117,15 @@ def on_media_read(event: Event) -> list[Upsert]:
             {"external_id": required(value.get("id"), "media id")},
             "details",
             version(event, event.occurred_at),
-            {
-                "username": text(value.get("username")),
-                "caption": text(value.get("caption")),
-                "media_type": text(value.get("media_type")),
-                "permalink": text(value.get("permalink")),
-                "posted_at": _moment(value.get("timestamp")),
-                "comments_count": integer(value.get("comments_count")),
-                "like_count": integer(value.get("like_count")),
-            },
+            known(
+                username=text(value.get("username")),
+                caption=text(value.get("caption")),
+                media_type=text(value.get("media_type")),
+                permalink=text(value.get("permalink")),
+                posted_at=moment(value.get("timestamp")),
+                comments_count=integer(value.get("comments_count")),
+                like_count=integer(value.get("like_count")),
+            ),
         )
     ]
 
@@ -136,11 +139,11 @@ def on_comment_read(event: Event) -> list[Upsert]:
             {"external_id": required(value.get("id"), "comment id")},
             "details",
             version(event, event.occurred_at),
-            {
-                "commented_at": _moment(value.get("timestamp")),
-                "hidden": boolean(value.get("hidden")),
-                "like_count": integer(value.get("like_count")),
-            },
+            known(
+                commented_at=moment(value.get("timestamp")),
+                hidden=boolean(value.get("hidden")),
+                like_count=integer(value.get("like_count")),
+            ),
         )
     ]
 
@@ -175,17 +178,8 @@ def _part(value: dict[str, Any], name: str) -> dict[str, Any]:
     return part if isinstance(part, dict) else {}
 
 
-def _moment(value: Any) -> datetime | None:
-    """ISO 8601 with +0000, as the Graph API writes it; anything else as absent."""
-    try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
-    return moment if moment and moment.tzinfo else None
-
-
 PLATFORM = Projection(
-    version=1,
+    version=2,
     handlers={
         "comments": on_comment,
         "live_comments": on_comment,

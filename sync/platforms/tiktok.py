@@ -5,18 +5,20 @@ One publish may end in no public post, one, or several (a draft can be posted mo
 the way would depend on the order of arrival.
 """
 
-import json
 from typing import Any
 
-from schema.crm import tiktok_accounts, tiktok_post_ids, tiktok_posts
+from schema.crm import tiktok_accounts, tiktok_post_ids, tiktok_posts, tiktok_undated_removals
 from schema.events import Event
+from schema.reading import Unreadable, read_text
 from sync.contract import (
     Handler,
     Projection,
     Unprojectable,
     Upsert,
     integer,
+    known,
     look_up,
+    optional,
     required,
     text,
     version,
@@ -53,17 +55,19 @@ def legacy_status(name: str) -> Handler:
 
 
 def _status(event: Event, external_id: str, name: str, content: dict[str, Any]) -> Upsert:
+    values = known(
+        fail_reason=(text(content.get("reason")) or None) if name == "failed" else None,
+        publish_type=text(content.get("publish_type")) or None,
+        status_at=event.occurred_at,
+    )
+    # A step that is no failure says that there is no reason for one.
+    nothing = {} if name == "failed" else {"fail_reason": None}
     return Upsert(
         tiktok_posts,
         {"external_id": external_id},
         "status",
         version(event, event.occurred_at, RANKS[name]),
-        {
-            "status": name,
-            "fail_reason": text(content.get("reason")) if name == "failed" else None,
-            "publish_type": text(content.get("publish_type")),
-            "status_at": event.occurred_at,
-        },
+        {"status": name, **values, **nothing},
     )
 
 
@@ -73,50 +77,50 @@ def visibility(*, public: bool) -> Handler:
 
     def on_visibility(event: Event) -> list[Upsert]:
         content = _content(event)
-        publish_id = required(content.get("publish_id"), "publish_id")
-        post_id = required(content.get("post_id"), "post_id")
-        return [
-            Upsert(tiktok_posts, {"external_id": publish_id}),
-            Upsert(
-                tiktok_post_ids,
-                {"publish_id": publish_id, "post_id": post_id},
-                "visibility",
-                version(event, event.occurred_at, rank),
-                {"is_public": public, "visibility_at": event.occurred_at},
-            ),
-            look_up(event, "tiktok_video", post_id, "its visibility changed"),
-        ]
+        publish_id, post_id = optional(content.get("publish_id")), optional(content.get("post_id"))
+        facts = []
+        if publish_id:
+            facts.append(Upsert(tiktok_posts, {"external_id": publish_id}))
+        if publish_id and post_id:
+            key = {"publish_id": publish_id, "post_id": post_id}
+            values = {"is_public": public, **known(visibility_at=event.occurred_at)}
+            as_of = version(event, event.occurred_at, rank)
+            facts.append(Upsert(tiktok_post_ids, key, "visibility", as_of, values))
+        if post_id:
+            facts.append(look_up(event, "tiktok_video", post_id, "its visibility changed"))
+        if not facts:
+            required(content.get("publish_id"), "publish_id")
+        return facts
 
     return on_visibility
 
 
 def on_authorization_removed(event: Event) -> list[Upsert]:
-    """The grant ended. Only the latest removal counts; whether a newer grant exists is compared when read.
+    """The grant ended, whatever else the event says or lacks; whether a newer grant exists is compared when read.
 
-    So a removal that arrives days late, after the person connected again, changes nothing that matters: it is older
-    than the connection's ``authorized_at``.
+    Only the latest removal counts. So one that arrives days late, after the person connected again, changes nothing
+    that matters: it is older than the connection's ``authorized_at``. One that names no time can be compared with that
+    only by when it was received, which is no part of a fact, so it is kept by itself: the log has the rest.
     """
     required(event.account_id, "user_openid")
-    return [
-        Upsert(
-            tiktok_accounts,
-            {},
-            "removal",
-            version(event, event.occurred_at),
-            {
-                "authorization_removed_at": event.occurred_at,
-                "removal_reason": integer(_content(event).get("reason")),
-            },
-        )
-    ]
+    try:
+        reason = known(removal_reason=integer(_content(event).get("reason")))
+    except Unprojectable:
+        reason = {}
+    values = {**known(authorization_removed_at=event.occurred_at), **reason}
+    facts = [Upsert(tiktok_accounts, {}, "removal", version(event, event.occurred_at), values)]
+    if event.occurred_at is None:
+        key = {"external_id": event.external_id}
+        facts.append(Upsert(tiktok_undated_removals, key, "removal", version(event, None), reason))
+    return facts
 
 
 def _content(event: Event) -> dict[str, Any]:
     content = event.payload.get("content") if isinstance(event.payload, dict) else None
     if isinstance(content, str):
         try:
-            content = json.loads(content)
-        except (ValueError, RecursionError):
+            content = read_text(content)
+        except Unreadable:
             raise Unprojectable("content is not JSON") from None
     if not isinstance(content, dict):
         raise Unprojectable("content is not an object")
@@ -124,7 +128,7 @@ def _content(event: Event) -> dict[str, Any]:
 
 
 PLATFORM = Projection(
-    version=1,
+    version=2,
     handlers={
         "post.publish.inbox_delivered": status("inbox_delivered"),
         "post.publish.failed": status("failed"),

@@ -8,7 +8,8 @@ import json
 import os
 from collections import Counter
 from collections.abc import Coroutine, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,7 +29,7 @@ from hypothesis.stateful import (
 )
 
 from ingest.accept import accept
-from ingest.contract import Delivery
+from ingest.contract import Change, Delivery
 from ops.cli import wiring
 from ops.cli.migrate import migrate
 from ops.runtime import db
@@ -38,9 +39,11 @@ from schema.crm import CRM_TABLES
 from schema.events import Event
 from schema.metadata import APP_ROLE
 from sync import store
+from sync.contract import Unprojectable, Upsert
 from sync.rebuild import rebuild, verify
 from sync.store import Batch, Claimed
 from sync.worker import project
+from tests import recordings
 from tests.support import SIGN, VARIABLES, Service, comment, crm, drained, eventually, instagram, tiktok
 
 EXAMPLES = int(os.environ.get("CONVERGENCE_EXAMPLES", "10"))
@@ -337,6 +340,98 @@ def test_any_order_of_any_events_gives_the_same_bytes(database: str) -> None:
         again = data.draw(st.lists(st.sampled_from(first), max_size=5))
         wanted = loop.run_until_complete(tables_of(connection, first, len(first)))
         assert loop.run_until_complete(tables_of(connection, [*other, *again], cut)) == wanted
+
+    check()
+    loop.run_until_complete(connection.close())
+    loop.close()
+
+
+OWN = [
+    ("media.read", {"id": "17800000000000001", "username": "shop", "caption": "c", "media_type": "IMAGE",
+                    "permalink": "p", "timestamp": "2026-01-01T11:00:00+0000", "comments_count": 3, "like_count": 1}),
+    ("comment.read", {"id": "17900000000000001", "timestamp": "2026-01-01T11:00:00+0000", "hidden": False,
+                      "like_count": 0}),
+    ("comment.gone", {"id": "17900000000000001"}),
+]  # fmt: skip
+"""What no webhook carries: we read it, and wrote it to the log ourselves."""
+
+
+def projected() -> list[Event]:
+    """Every event of every recording, and of our own, that means something to the tables."""
+    found = [
+        recordings.event(platform, incoming)
+        for platform in wiring.webhooks()
+        for recording in recordings.recordings(platform)
+        for incoming in recordings.take(platform, recording.body).events
+        if incoming.defect is None
+    ]
+    at = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    found += [Event("instagram", ACCOUNTS[0], f"own:{kind}", kind, payload, at) for kind, payload in OWN]
+    return [one for one in found if stated(one)]
+
+
+def stated(one: Event) -> list[Upsert]:
+    """Its facts; none of what would be parked."""
+    try:
+        return recordings.facts(one)
+    except Unprojectable:
+        return []
+
+
+def poorer(one: Event, paths: list[list[int]]) -> Event | None:
+    """The same event as a platform might repeat it with less in it, by the name it would get; None if it is parked."""
+    payload = one.payload
+    for path in paths:
+        payload = recordings.without(payload, path)
+    if payload == one.payload:
+        return one
+    if one.external_id.startswith("own:"):
+        repeat = replace(one, external_id=f"{one.external_id}:{json.dumps(payload)}", payload=payload)
+    else:
+        try:
+            name, at = wiring.webhooks()[one.provider].identify(Change(one.account_id, one.type, payload))
+        except (ValueError, LookupError, TypeError, AttributeError):
+            return None
+        repeat = replace(one, external_id=name, payload=payload, occurred_at=at)
+        if repeat.external_id == one.external_id:  # a duplicate, which the log drops, so it must say the same
+            assert stated(repeat) == stated(one)
+    return repeat if stated(repeat) else None
+
+
+def parsed(column: str, value: Any) -> Any:
+    return json.loads(value) if value and column.endswith("_carried") else value
+
+
+def test_repeat_that_lacks_details_takes_none_away(database: str) -> None:
+    """Any details missing from any repeats, in any order and cut: the same bytes, and all that anybody knew."""
+    loop = asyncio.new_event_loop()
+    connection = loop.run_until_complete(asyncpg.connect(database))
+    pool = projected()
+    assert {one.type for one in pool} >= {name for p in wiring.projections().values() for name in p.handlers}
+    lacks = st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=4), min_size=1, max_size=4)
+
+    @settings(max_examples=EXAMPLES * 20, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.data(), st.lists(st.sampled_from(pool), min_size=1, max_size=4), st.integers(1, 6))
+    def check(data: st.DataObject, whole: list[Event], cut: int) -> None:
+        repeats = [poorer(one, data.draw(lacks)) for one in whole for _ in range(data.draw(st.integers(1, 3)))]
+        told = list({(o.provider, o.account_id, o.external_id): o for o in [*whole, *repeats] if o}.values())
+        other = data.draw(st.permutations(told))
+        again = data.draw(st.lists(st.sampled_from(told), max_size=4))
+        found = loop.run_until_complete(tables_of(connection, told, len(told)))
+        assert loop.run_until_complete(tables_of(connection, [*other, *again], cut)) == found
+        for table, rows in recordings.fold(told).items():
+            stored = [
+                {n: json.loads(v) if v and n.endswith("_carried") else v for n, v in r.items()} for r in found[table]
+            ]
+            assert len(stored) == len(rows)
+            assert all(any(row.items() <= one.items() for one in stored) for row in rows.values()), "as defined"
+            for key, row in rows.items():
+                for one in told:
+                    known = recordings.fold([one]).get(table, {}).get(key, {})
+                    for name, value in known.items():
+                        if value is not None and not name.endswith("_carried"):
+                            # A step that is no failure says that there is no reason for one.
+                            assert row[name] is not None or name == "fail_reason", f"{name} was known, and is not now"
 
     check()
     loop.run_until_complete(connection.close())

@@ -96,7 +96,7 @@ async def test_page_adds_a_platform_that_works(
         await asyncio.wait_for(Projector(sync_pool, wiring.projections(), tries=3).drain(), 20)
 
     [row] = await rows(connection, "acme_leads")
-    assert (row["account_id"], row["full_name"], row["email"]) == ("s1", "New", None)
+    assert (row["account_id"], row["full_name"], row["email"]) == ("s1", "New", "o@x"), "known before, and not told"
     assert row["deleted_at"] is not None
     states = await connection.fetch("SELECT state, count(*) FROM webhook_events GROUP BY state ORDER BY state")
     assert [tuple(row) for row in states] == [("done", 3), ("parked", 1)]

@@ -1,12 +1,19 @@
 """How connections end: told to the platform sooner or later, shared grants last, and nobody is surprised."""
 
+import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import asyncpg
 import pytest
 
+from ingest.store import append_own
+from ops.cli import wiring
 from publish import keys, store
 from publish.store import EVERYBODY
+from sync.worker import Projector
+from tests.recordings import dumped, take
 from tests.rig import TESTS, Rig, rigged
 
 OTHER = "00000000-0000-7000-8000-000000000002"
@@ -134,3 +141,70 @@ async def test_access_that_is_refreshed_in_time_is_nothing_to_tell_of(rig: Rig) 
         await rig.connect(platform)
     await rig.refresher._round()
     assert (await rig.api("GET", "/api/notices"))[1] == {"notices": []}
+
+
+REMOVALS = [
+    # what the event has beside its type, what the owner is told, why
+    ({"create_time": "SECONDS"}, "You removed the application", "no content at all"),
+    ({"create_time": "SECONDS", "content": ""}, "You removed the application", "an empty content"),
+    ({"create_time": "SECONDS", "content": '{"reason":null}'}, "You removed the application", "a reason of nothing"),
+    ({"create_time": "SECONDS", "content": "nonsense"}, "You removed the application", "a content that is no JSON"),
+    ({"create_time": "SECONDS", "content": '{"reason":4,"x":1e400}'}, "was banned", "an odd number beside the reason"),
+    ({"create_time": "MILLISECONDS", "content": '{"reason":2}'}, "was deleted", "milliseconds"),
+    ({"create_time": "ISO", "content": '{"reason":2}'}, "was deleted", "ISO 8601"),
+    ({"create_time": "FLOAT"}, "You removed the application", "a fraction of a second"),
+    ({"create_time": "TEXT"}, "You removed the application", "a number as text"),
+    ({"content": '{"reason":3}'}, "age of", "no time"),
+    ({"create_time": None}, "You removed the application", "a time of nothing"),
+    ({"create_time": "yesterday", "content": '{"reason":5}'}, "ended its own access", "a time that is none"),
+    ({"create_time": {}}, "You removed the application", "nor an object"),
+    ({}, "You removed the application", "the type, and nothing else"),
+]
+
+
+def removal(account: str, more: dict[str, Any], at: datetime) -> Any:
+    """A removal as it would come, with what it has beside its type; the time in the form that is named."""
+    forms = {
+        "SECONDS": int(at.timestamp()) + 1, "MILLISECONDS": int(at.timestamp() * 1000), "ISO": at.isoformat(),
+        "FLOAT": at.timestamp(), "TEXT": str(at.timestamp()),
+    }  # fmt: skip
+    created = more.get("create_time")
+    if isinstance(created, str) and created in forms:
+        more = more | {"create_time": forms[created]}
+    [event] = take("tiktok", dumped({"event": "authorization.removed", "user_openid": account, **more})).events
+    assert event.defect is None
+    return event
+
+
+async def received(rig: Rig, event: Any) -> None:
+    """Append and project it, and let what it says of connections be found."""
+    async with rig.pool.acquire() as connection:
+        await append_own(connection, "tiktok", 2, event)
+    await Projector(rig.pool, wiring.projections(), tries=1).drain()
+    states = await rig.raw("SELECT state FROM webhook_events WHERE external_id = $1", event.external_id)
+    assert [row["state"] for row in states] == ["done"]
+    await rig.refresher._round()
+
+
+@pytest.mark.parametrize(("more", "said"), [row[:2] for row in REMOVALS], ids=[row[2] for row in REMOVALS])
+async def test_removal_ends_the_grant_whatever_details_it_lacks(rig: Rig, more: dict[str, Any], said: str) -> None:
+    [id_] = await rig.connect("tiktok")
+    account = (await rig.shown(id_))["account_id"]
+    await received(rig, removal(account, more, datetime.now(UTC)))
+    found = await rig.shown(id_)
+    assert (found["state"], said in found["reason"]) == ("needs_reconnect", True), found
+
+
+async def test_removal_without_a_time_ends_what_was_granted_before_it_came_and_nothing_newer(rig: Rig) -> None:
+    [id_] = await rig.connect("tiktok")
+    account = (await rig.shown(id_))["account_id"]
+    old = {"create_time": "SECONDS", "content": '{"reason":1}'}
+    await received(rig, removal(account, old, datetime.now(UTC) - timedelta(hours=1)))
+    for number in range(6):  # so many that no order by name could pass for the order of receipt
+        await rig.refresher._round()
+        assert (await rig.shown(id_))["state"] == "active", "what was received before is of the grant before"
+        content = json.dumps({"reason": 4, "number": number})
+        await received(rig, removal(account, {"content": content}, datetime.now(UTC)))
+        found = await rig.shown(id_)
+        assert (found["state"], "was banned" in found["reason"]) == ("needs_reconnect", True), number
+        assert await rig.connect("tiktok") == [id_]

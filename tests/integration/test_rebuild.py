@@ -373,6 +373,44 @@ async def test_row_names_the_events_that_made_it(connection: asyncpg.Connection,
     assert (code, "there are ig_media" in text) == (2, True)
 
 
+async def test_row_names_the_event_behind_each_column(
+    connection: asyncpg.Connection, pool: Pool, database: str
+) -> None:
+    """Also behind those that the newest event did not know, and the NULL that one stated."""
+    whole = {"id": "c1", "text": "hello", "media": {"id": "m1"}, "from": {"id": "1", "username": "u"}}
+    ids = [
+        await append_event(connection, "a", "e1", payload=whole),
+        await append_event(connection, "a", "e2", payload={"id": "c1", "parent_id": "c0"}),
+        await append_event(connection, "a", "e0", payload={"id": "c1", "text": "older"}),
+    ]
+    await Projector(pool, PROJECTIONS, tries=3).drain()
+    code, text = await run(database, "explain", "ig_comments", "c1", "--json")
+    assert code == 0
+    document = json.loads(text)
+    made = {said["id"]: said["values"] for said in document["events"] if said["facet"] == "comment"}
+    assert made == {
+        ids[0]: {"media_id": "m1", "author_id": "1", "author_username": "u", "text": "hello", "is_own": False},
+        ids[1]: {"parent_id": "c0", "is_live": False},
+    }
+    code, text = await run(database, "explain", "ig_comments", "c1", "--json", "--history")
+    assert [(said["id"], said["stands"]) for said in json.loads(text)["events"]] == [
+        (ids[0], True), (ids[1], True), (ids[2], False),
+    ]  # fmt: skip
+    content = json.dumps({"publish_id": "p1", "publish_type": "DIRECT_POST"})
+    done = await append_event(
+        connection, "b", "e1", provider="tiktok", type="post.publish.complete", payload={"content": content}
+    )
+    await Projector(pool, PROJECTIONS, tries=3).drain()
+    code, text = await run(database, "explain", "tiktok_posts", "p1", "--json")
+    [said] = json.loads(text)["events"]
+    assert (said["id"], said["values"]) == (
+        done, {"status": "complete", "fail_reason": None, "publish_type": "DIRECT_POST"},
+    )  # fmt: skip
+    assert (await verified(database)).drift == 0
+    await connection.execute("UPDATE ig_comments SET comment_carried = NULL")
+    assert departures(await rebuilt(database)) == {"ig_comments": (0, 0, 1)}
+
+
 async def test_every_row_of_a_story_can_be_explained(connection: asyncpg.Connection, pool: Pool, database: str) -> None:
     from sync import lineage
 
@@ -384,13 +422,16 @@ async def test_every_row_of_a_story_can_be_explained(connection: asyncpg.Connect
             makers = await lineage.makers(connection, table, row)
             filled = {facet for facet in store.facets_of(table) if row[f"{facet}_version"]}
             assert {said.facet for said in makers} == filled
+            columns = [name for said in makers for name in said.values]
+            assert len(columns) == len(set(columns)), "each column is of one event"
+            assert set(columns) >= {n for names in store.facets_of(table).values() for n in names if row[n] is not None}
             history = [said async for said in lineage.history(connection, PROJECTIONS, table, row)]
             assert history, "somebody said something of it"
             assert {(said.facet, said.event.id) for said in history if said.stands} == {
                 (said.facet, said.event.id) for said in makers
             }
             for said in makers:  # and what it said is what the row says
-                word = next(h for h in history if h.stands and h.facet == said.facet)
+                word = next(h for h in history if h.facet == said.facet and h.version == said.version)
                 assert {name: word.values.get(name) for name in said.values} == dict(said.values)
 
 

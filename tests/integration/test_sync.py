@@ -320,6 +320,39 @@ async def test_event_that_commits_late_with_a_lower_number_is_not_missed(
     assert await states(connection) == {"first": "done", "second": "done"}
 
 
+async def test_repeat_that_adds_nothing_touches_no_row_and_one_that_adds_a_detail_does(
+    connection: asyncpg.Connection, pool: Pool
+) -> None:
+    async def project(name: str, **values: Any) -> tuple[str, dict[str, Any]]:
+        await append_event(connection, "a", name, payload={"id": "c"})
+        await projector(pool, handled(lambda event: comment_fact(event, **values))).drain()
+        row = await connection.fetchrow("SELECT xmin::text, * FROM ig_comments")
+        return row["xmin"], dict(row)
+
+    first, row = await project("e5", text="t", author_id="1")
+    assert row["comment_carried"] is None
+    assert (await project("e4", text="older"))[0] == first, "old news"
+    assert (await project("e3"))[0] == first, "older still, and it knows nothing"
+    second, row = await project("e2", parent_id="p")
+    assert second != first, "older, but it knows what nobody else does"
+    assert (row["text"], row["parent_id"], row["comment_version"][-2:]) == ("t", "p", "e5")
+    assert {name: at[-2:] for name, at in json.loads(row["comment_carried"]).items()} == {"parent_id": "e2"}
+    assert (await project("e1", parent_id="q", text="u"))[0] == second
+    _, row = await project("e6", text=None)
+    assert (row["text"], row["author_id"], row["parent_id"]) == (None, "1", "p"), "None is known, and absent is not"
+    assert {name: at[-2:] for name, at in json.loads(row["comment_carried"]).items()} == {
+        "text": "e6", "author_id": "e5", "parent_id": "e2",
+    }  # fmt: skip
+    _, row = await project("e7", text="t", author_id="1", parent_id="p")
+    assert row["comment_carried"] is None, "all of one event again"
+
+
+def test_facet_of_several_columns_says_which_event_each_is_of() -> None:
+    for table in CRM_TABLES:
+        carried = {column.info["carries"] for column in table.columns if "carries" in column.info}
+        assert carried == {facet for facet, names in store.facets_of(table).items() if len(names) > 1}, table.name
+
+
 async def test_facts_of_one_batch_fold_as_postgresql_would(connection: asyncpg.Connection, database: str) -> None:
     """The fold in memory and the guard in SQL are one rule: newest first or last, one batch or many."""
     event = Event("instagram", "a", "e", "comments", {}, None)

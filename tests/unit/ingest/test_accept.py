@@ -1,6 +1,7 @@
 """Whatever is signed is taken in some form: odd bytes, odd numbers, odd shapes, and never an exception."""
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -8,9 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from ingest.accept import DEPTH_LIMIT, Accepted, accept, read
+from ingest.accept import Accepted, accept
 from ingest.contract import Change, Delivery, Incoming, bounded
 from ops.cli import wiring
+from schema.reading import DEPTH_LIMIT, ODD_LIMIT, STRUCTURE_LIMIT, read
 from tests.recordings import (
     NOW,
     Recording,
@@ -82,25 +84,19 @@ UNREADABLE = [
     (b'{"a":"\n"}', "not_json", "a bare control character"),
     (b'{"a":"\x00"}', "not_json", "a bare NUL"),
     (b'{"a":01}', "not_json", "a leading zero"),
-    (b'{"a":NaN}', "not_json", "NaN is not JSON, though Python writes it"),
-    (b'{"a":Infinity}', "not_json", "nor is Infinity"),
-    (b'{"a":-Infinity}', "not_json", "nor -Infinity"),
     (b'{"a":"\\x41"}', "not_json", "an escape JSON does not have"),
     (b'\xef\xbb\xbf{"a":1}', "not_json", "a byte order mark, which JSON text must not begin with"),
     ('{"a":1}'.encode("utf-16"), "not_utf8", "UTF-16 with its mark"),
     ('{"a":"é"}'.encode("utf-16-le"), "not_utf8", "UTF-16 without"),
     ('{"a":1}'.encode("utf-16-le"), "not_json", "UTF-16 that happens to be UTF-8 full of NULs"),
-    ('{"a":"é"}'.encode("latin-1"), "not_utf8", "Latin-1"),
-    (b'{"a":"\xed\xa0\x80"}', "not_utf8", "a surrogate written in UTF-8"),
-    (b'{"a":"\xc0\x80"}', "not_utf8", "a NUL written in two bytes"),
-    (b'{"a":"\xf4\x90\x80\x80"}', "not_utf8", "beyond the last code point"),
     (b"\x00\xff\xfe", "not_utf8", "meta.md 12, body G"),
     (b"\x1f\x8b\x08\x00", "not_utf8", "gzip"),
-    (b'{"a":1e400}', "number_out_of_range", "more than a double holds; jsonb would take it, we could not read it"),
-    (b'{"a":-1e400}', "number_out_of_range", "less than a double holds"),
-    (b'{"a":' + b"1" * 400 + b".5}", "number_out_of_range", "the same without an exponent"),
-    (b'{"a":' + b"9" * 5000 + b"}", "number_out_of_range", "more digits than Python converts"),
-    (b'{"a":-' + b"9" * 100_000 + b"}", "number_out_of_range", "many more"),
+    (b"[" * 100_000, "nested_too_deep", "nesting that never ends"),
+    (b'{"a":' * 100_000, "nested_too_deep", "the same of objects"),
+    (b'{"a":1e400', "number_out_of_range", "a number out of range, and then the end"),
+    (b'{"a":1e400' + b",1" * STRUCTURE_LIMIT + b"]", "number_out_of_range", "and more than is looked through"),
+    (b"[1e400" + b",1" * STRUCTURE_LIMIT + b"]", "number_out_of_range", "good JSON of that size"),
+    (b"[" + b"1e400," * ODD_LIMIT + b"1e400]", "number_out_of_range", "odd all over"),
 ]
 
 
@@ -214,18 +210,20 @@ def nested(depth: int, opening: bytes, closing: bytes) -> bytes:
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}")], ids=["lists", "objects"])
 @pytest.mark.parametrize("depth", [65, 1000, 100_000])
-def test_too_deep_nesting_is_unreadable(platform: str, depth: int, opening: bytes, closing: bytes) -> None:
+def test_document_nested_too_deep_is_one_parked_event(
+    platform: str, depth: int, opening: bytes, closing: bytes
+) -> None:
     """faults.md E7"""
     bodies = (
         nested(depth, opening, closing),
-        opening * depth,  # never closed
-        b'{"s":"' + b"]}" * depth + b'","v":' + nested(depth - 1, opening, closing) + b"}",  # hidden behind a string
-        b'{"s":"\\"' + b"]" * depth + b'\\\\","v":' + nested(depth - 1, opening, closing) + b"}",  # and behind escapes
+        b'{"s":"' + b"]}" * 100 + b'","v":' + nested(depth - 1, opening, closing) + b"}",  # hidden behind a string
+        b'{"s":"\\"' + b"]" * 100 + b'\\\\","v":' + nested(depth - 1, opening, closing) + b"}",  # and behind escapes
     )
     for number, body in enumerate(bodies):
-        accepted = take(platform, body)
-        sound(accepted)
-        assert accepted.reason == "nested_too_deep", number
+        [event] = sound(take(platform, body))
+        assert (event.type, event.defect, event.sanitized) == ("unknown", "nested_too_deep", True), number
+        assert event.payload is not None, "what is shown of it is what is not too deep, and the rest as text"
+        assert json.dumps((opening * (depth - DEPTH_LIMIT)).decode())[1:-1] in event.payload or number
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
@@ -299,6 +297,109 @@ def test_one_broken_change_of_a_thousand_parks_alone(broken: Any) -> None:
     assert len(events) == 1000
     assert [number for number, event in enumerate(events) if event.defect] == [500]
     assert [event.external_id for event in events if not event.defect] == alone
+
+
+ODD = [
+    # what stands in the place of a value, the reason, how it is shown, why
+    (b"1e400", "number_out_of_range", "1e400", "more than a double holds; jsonb would take it, we could not read it"),
+    (b"-1e400", "number_out_of_range", "-1e400", "less than a double holds"),
+    (b"1" * 400 + b".5", "number_out_of_range", "1" * 400 + ".5", "the same without an exponent"),
+    (b"9" * 5000, "number_out_of_range", "9" * 5000, "more digits than Python converts"),
+    (b"-" + b"9" * 100_000, "number_out_of_range", "-" + "9" * 100_000, "many more"),
+    (b"NaN", "not_a_number", "NaN", "NaN is not JSON, though Python writes it"),
+    (b"Infinity", "number_out_of_range", "Infinity", "nor is Infinity"),
+    (b"-Infinity", "number_out_of_range", "-Infinity", "nor -Infinity"),
+    (nested(70, b"[", b"]"), "nested_too_deep", None, "70 levels"),
+    (nested(70, b'{"a":', b"}"), "nested_too_deep", None, "70 levels of objects"),
+    (nested(100_000, b"[", b"]"), "nested_too_deep", None, "100 000 levels"),
+    (nested(100_000, b'{"NaN":', b"}"), "nested_too_deep", None, "100 000 levels of objects"),
+    (b'"\xff\xfe"', "not_utf8", "\ufffd" * 6, "bytes that no UTF-8 has"),
+    ("é".encode("latin-1").join([b'"', b'"']), "not_utf8", "\ufffd" * 3, "Latin-1"),
+    (b'"\xed\xa0\x80"', "not_utf8", "\ufffd" * 9, "a surrogate written in UTF-8"),
+    (b'"\xc0\x80"', "not_utf8", "\ufffd" * 6, "a NUL written in two bytes"),
+    (b'"\xf4\x90\x80\x80"', "not_utf8", "\ufffd" * 12, "beyond the last code point"),
+    (b'{"\xff":1}', "not_utf8", {"\ufffd" * 3: 1}, "a key that is not UTF-8"),
+    (b"[1e400,NaN]", "not_a_number, number_out_of_range", ["1e400", "NaN"], "two of them"),
+]
+ids_of_odd = [row[3] for row in ODD]
+
+
+def hole(filled: bytes, document: Any) -> bytes:
+    """The document with these bytes in the place of its hole."""
+    return dumped(document).replace(b'"HOLE"', filled)
+
+
+@pytest.mark.parametrize(("odd", "reason", "shown"), [row[:3] for row in ODD], ids=ids_of_odd)
+def test_one_odd_value_of_a_thousand_changes_parks_its_own(odd: bytes, reason: str, shown: Any) -> None:
+    """faults.md E6, E7, F3: in every place of the change; the others keep their names, in any company."""
+    good = [comment(id=str(number), text="\ud800 NaN 1e400") for number in range(999)]
+    alone = [event.external_id for event in take("instagram", meta(*good)).events]
+    changes = [comment(id="HOLE"), comment(text="HOLE"), comment(deep=[{"deeper": "HOLE"}]), {"field": "comments"}]
+    changes[-1]["value"] = "HOLE"
+    names = set()
+    for change in changes:
+        events = sound(take("instagram", hole(odd, json.loads(meta(*good[:500], change, *good[500:])))))
+        assert [(number, event.defect) for number, event in enumerate(events) if event.defect] == [(500, reason)]
+        assert [event.external_id for event in events if not event.defect] == alone
+        assert (events[500].type, events[500].account_id) == ("comments", "17841400000000001")
+        assert events[500].sanitized
+        names.add(events[500].external_id)
+        if shown is not None and change is changes[1]:
+            assert json.loads(events[500].payload or "")["text"] == shown
+        [again] = sound(take("instagram", hole(odd, json.loads(meta(change)))))
+        assert again == events[500], "alone, it is the same event"
+    assert len(names) == len(changes)
+
+
+@pytest.mark.parametrize(("odd", "reason"), [row[:2] for row in ODD], ids=ids_of_odd)
+def test_odd_envelope_parks_what_it_is_about_and_nothing_beside_it(odd: bytes, reason: str) -> None:
+    good = {"id": "17841400000000001", "time": 1, "changes": [comment()]}
+    [alone] = take("instagram", dumped({"object": "instagram", "entry": [good]})).events
+    scalar = odd[:1] not in b"[{"
+    for entry, parked in (
+        (good | {"id": "HOLE"}, scalar),
+        (good | {"changes": "HOLE"}, True),
+        (good | {"changes": [7, "HOLE"]}, True),
+        (good | {"changes": [{"field": "HOLE", "value": {}}]}, True),
+        ("HOLE", True),
+        (good | {"time": "HOLE"}, False),  # no part of what happened
+    ):
+        *events, last = sound(take("instagram", hole(odd, {"object": "instagram", "entry": [entry, good]})))
+        assert last == alone
+        found = {part for event in events for part in (event.defect or "").split(", ")}
+        assert (set(reason.split(", ")) <= found) is parked, entry
+
+
+@pytest.mark.parametrize(("odd", "reason"), [row[:2] for row in ODD], ids=ids_of_odd)
+def test_odd_event_of_a_list_of_tiktoks_parks_alone(odd: bytes, reason: str) -> None:
+    good = {"event": "post.publish.complete", "create_time": 1, "user_openid": "u", "content": '{"publish_id":"p"}'}
+    [alone] = take("tiktok", dumped(good)).events
+    events = sound(take("tiktok", hole(odd, [good, good | {"more": ["HOLE"]}, good])))
+    assert [event.defect for event in events] == [None, reason, None]
+    assert events[0] == events[2] == alone
+    assert events[1].external_id != alone.external_id, "it must not keep the same event in good order out of the log"
+
+
+def test_largest_body_that_is_odd_does_not_hold_up_the_others() -> None:
+    """Whoever can sign can send it: nothing else is served while it is read."""
+    size = 16 * 2**20  # the default of LANDFALL_BODY_LIMIT
+    half = STRUCTURE_LIMIT // 2
+    bodies = {
+        "an endless number": b'{"a":' + b"9" * size + b"}",
+        "an endless fraction": b'{"a":1e400,"b":0.' + b"9" * size + b"}",
+        "endless nesting": b"[" * (size // 2) + b"]" * (size // 2),
+        "as much nesting as is looked through": b"[" * (half - 9) + b"]" * (half - 9),
+        "a string that does not end": b"[" * 70 + b'"' + b'\\"' * (size // 2),
+        "as many odd numbers as are looked through": b'{"a":[' + b"NaN," * (STRUCTURE_LIMIT - 9) + b"1]}",
+        "as many odd numbers as are taken": b'{"a":[' + b"NaN," * ODD_LIMIT + b"0," * (STRUCTURE_LIMIT // 2) + b"1]}",
+        "as many odd strings": b'{"a":[' + b'"\xff",' * (STRUCTURE_LIMIT // 3 - 9) + b"1]}",
+        "many deep pieces": b"[" * 63 + b"[[[]]]," * (STRUCTURE_LIMIT // 8) + b"1" + b"]" * 63,
+        "bytes that are not UTF-8": b'["' + b"\xff" * size + b'"]',
+    }
+    for what, body in bodies.items():
+        begun = time.process_time()
+        sound(take("tiktok", body))
+        assert time.process_time() - begun < 3, what  # less than a second of an idle processor; tests share theirs
 
 
 SIBLINGS = {platform: [one for one in recordings(platform) if one.document is not None] for platform in PLATFORMS}

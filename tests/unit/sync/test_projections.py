@@ -242,13 +242,14 @@ OWN_COMMENT = [
     ({"id": int(ACCOUNT)}, True, "as a number"),
     ({"username": "shop", "self_ig_scoped_id": "9"}, True, "the scoped id alone"),
     ({"id": "7", "username": "alice"}, False, "somebody else"),
-    ({"username": "alice"}, False, "nobody says whose it is"),
-    (None, False, "no author"),
+    ({"username": "alice"}, None, "nobody says whose it is"),
+    ({"id": "", "username": "alice"}, None, "nor with an empty id"),
+    (None, None, "no author"),
 ]
 
 
 @pytest.mark.parametrize(("author", "is_own"), [r[:2] for r in OWN_COMMENT], ids=[r[2] for r in OWN_COMMENT])
-def test_own_comments_are_known(author: Any, *, is_own: bool) -> None:
+def test_own_comments_are_known(author: Any, *, is_own: bool | None) -> None:
     assert row(meta(("comments", COMMENT | {"from": author})), "ig_comments", ACCOUNT, "c1")["is_own"] is is_own
 
 
@@ -294,10 +295,7 @@ LONG = "9" * 2**20
 TOO_LONG = [
     # field, value, why
     ("comments", COMMENT | {"id": LONG}, "a comment's id"),
-    ("comments", COMMENT | {"media": {"id": LONG}}, "its media's"),
-    ("comments", COMMENT | {"media": {"id": "m1", "original_media_id": LONG}}, "its organic media's"),
     ("mentions", {"media_id": LONG}, "a mention's media"),
-    ("mentions", {"media_id": "m1", "comment_id": LONG}, "and its comment"),
     ("story_insights", {"media_id": LONG}, "a story"),
     ("message_edit", {"message_edit": {"mid": LONG, "num_edit": 0}}, "a message"),
     ("comments", COMMENT | {"id": "😀" * (ID_LIMIT // 4 + 1)}, "bytes count, not characters"),
@@ -310,6 +308,17 @@ def test_id_that_no_row_can_be_keyed_by_is_refused(field: str, value: dict[str, 
     [one] = meta((field, value))
     with pytest.raises(Unprojectable, match=f"longer than {ID_LIMIT} bytes"):
         facts(one)
+
+
+def test_optional_id_that_no_row_can_be_keyed_by_takes_nothing_with_it() -> None:
+    for media, media_id in (({"id": LONG}, None), ({"id": "m1", "original_media_id": LONG}, "m1")):
+        found = row(meta(("comments", COMMENT | {"media": media})), "ig_comments", ACCOUNT, "c1")
+        assert (found["text"], found["media_id"]) == ("hello", media_id)
+    for value, table in (
+        ({"media_id": "m1", "comment_id": LONG}, "ig_media"),
+        ({"media_id": LONG, "comment_id": "c1"}, "ig_comments"),
+    ):
+        assert len(fold(meta(("mentions", value)))[table]) == 1
 
 
 def test_id_of_the_longest_length_is_projected() -> None:
@@ -383,7 +392,7 @@ def test_value_of_a_column(function: Any, value: Any, expected: Any) -> None:
 
 def test_required_id_must_be_there_and_an_optional_one_need_not() -> None:
     for absent in (None, "", [], {}, True, 1.5):
-        assert optional(absent, "id") is None
+        assert optional(absent) is None
         with pytest.raises(Unprojectable, match="id is missing"):
             required(absent, "id")
-    assert required(17, "id") == optional("17", "id") == "17"
+    assert required(17, "id") == optional("17") == "17"

@@ -1,0 +1,233 @@
+"""Reading what platforms send: JSON that may be odd in places, and times in every form. Standard library only."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import accumulate
+from typing import Any
+
+DEPTH_LIMIT = 64
+"""Deepest nesting read. No platform documents more than a dozen levels (``faults.md`` E7)."""
+
+DIGITS_LIMIT = 4300
+"""Longest integer read, in digits: Python converts no more by default."""
+
+STRUCTURE_LIMIT = 500_000
+"""Most brackets, quotes, commas and undecodable bytes of a text that is read leniently: it is to take a fraction of a
+second, and to be odd in places only."""
+
+ODD_LIMIT = 10_000
+"""Most parts of one document that are taken for odd; with more of them it is the document that is odd."""
+
+
+class Unreadable(Exception):  # noqa: N818
+    """``reason`` is one of not_json, not_utf8, nested_too_deep and number_out_of_range."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Odd:
+    """Stands for a part of a document that cannot be taken as it is: what is written there, and why not."""
+
+    literal: str
+    reason: str
+
+    def __str__(self) -> str:
+        return self.literal
+
+
+def read(body: bytes) -> Any:
+    """Parse strict UTF-8 JSON. Of a repeated key the last value counts, as it does in jsonb.
+
+    The standard library's parser, because it keeps integers of any size; others turn them into floats. Raises
+    Unreadable.
+    """
+    if _too_deep(body):
+        raise Unreadable("nested_too_deep")
+    try:
+        return _strict(body.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise Unreadable("not_utf8") from None
+    except RecursionError:
+        raise Unreadable("nested_too_deep") from None
+    except ValueError as error:  # also integers of more digits than Python converts
+        raise Unreadable("not_json" if isinstance(error, json.JSONDecodeError) else "number_out_of_range") from None
+
+
+def read_leniently(body: bytes) -> tuple[Any, Mapping[str, str]]:
+    """Parse JSON that ``read`` refuses, with an ``Odd`` in the place of each part that cannot be taken.
+
+    Bytes that are not UTF-8 become the surrogates U+DC80 to U+DCFF, as in file names (PEP 383). Also returns the reason
+    of each ``Odd`` by its literal. Raises Unreadable for what is no JSON at all, or too large to be looked through.
+    """
+    if len(body) - len(body.decode("utf-8", "ignore").encode()) > STRUCTURE_LIMIT:
+        raise Unreadable("not_utf8")
+    return _lenient(body.decode("utf-8", "surrogateescape"))
+
+
+def read_text(text: str) -> Any:
+    """Parse JSON that came inside a JSON string, leniently where it has to be. Raises Unreadable."""
+    try:
+        return read(text.encode("utf-8", "surrogatepass"))
+    except Unreadable:
+        return _lenient(text)[0]
+
+
+def oddities(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Each odd part of a value that was read leniently: its path and its reason."""
+    if isinstance(value, Odd):
+        yield path, value.reason
+    elif isinstance(value, str):
+        if undecodable(value):
+            yield path, "not_utf8"
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if undecodable(key):
+                yield f"{path}.{key}", "not_utf8"
+            yield from oddities(item, f"{path}.{key}")
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from oddities(item, f"{path}.{number}")
+
+
+# The same surrogate may also be written as an escape, which is legal alone. A document with both keeps the change with
+# the escape aside too: it is parked and not lost.
+undecodable: Callable[[str], object] = re.compile("[\udc80-\udcff]").search
+"""Whether a text that was read leniently holds bytes that are not UTF-8."""
+
+_NOT_BRACKETS = bytes(range(256)).translate(None, b"[]{}")
+_STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_CHUNK = 10_000
+
+
+def _too_deep(body: bytes) -> bool:
+    if len(body.translate(None, _NOT_BRACKETS)) <= DEPTH_LIMIT:
+        return False
+    # Brackets inside strings do not nest, and closing ones there would hide real nesting.
+    outside = b"".join(body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
+    brackets = outside.translate(None, _NOT_BRACKETS)
+    depth = 0
+    for start in range(0, len(brackets), _CHUNK):
+        depths = list(accumulate(map(_STEP.__getitem__, brackets[start : start + _CHUNK]), initial=depth))
+        if max(depths) > DEPTH_LIMIT:
+            return True
+        depth = depths[-1]
+    return False
+
+
+def _refuse_constant(_: str) -> Any:
+    raise Unreadable("not_json")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise Unreadable("number_out_of_range")
+    return number
+
+
+_strict = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite).decode
+"""Made once: ``json.loads`` with options makes a decoder for every call."""
+
+
+def _lenient(text: str) -> tuple[Any, Mapping[str, str]]:
+    if sum(map(text.count, '[]{}",')) > STRUCTURE_LIMIT:
+        raise Unreadable("not_json")
+    text, replaced = _cut_out(text)
+    reasons: dict[str, str] = {}
+    count = 0
+
+    def odd(literal: str, reason: str) -> Odd:
+        nonlocal count
+        count += 1
+        if count > ODD_LIMIT:
+            raise Unreadable(reason)
+        reasons[literal] = reason
+        return Odd(literal, reason)
+
+    def integer(literal: str) -> Any:
+        return int(literal) if len(literal) <= DIGITS_LIMIT else odd(literal, "number_out_of_range")
+
+    def number(literal: str) -> Any:
+        found = float(literal)
+        return odd(literal, "number_out_of_range") if found in (float("inf"), float("-inf")) else found
+
+    def constant(literal: str) -> Any:
+        if literal != "NaN":
+            return odd(literal, "number_out_of_range")
+        piece = next(replaced)  # the parser meets them in the order of the text
+        return odd(literal, "not_a_number") if piece is None else odd(piece, "nested_too_deep")
+
+    try:
+        return json.loads(text, parse_int=integer, parse_float=number, parse_constant=constant), reasons
+    except (ValueError, RecursionError):
+        raise Unreadable("not_json") from None
+
+
+_TOKENS = re.compile(r'NaN|[\[{]|[\]}]|"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+"""A string that does not end takes all the rest, so that every character is looked at once."""
+
+
+def _cut_out(text: str) -> tuple[str, Iterator[str | None]]:
+    """Put NaN in the place of what is nested too deep; for each NaN of the result what it replaces, None for itself."""
+    kept: list[str] = []
+    replaced: list[str | None] = []
+    depth = start = end = 0
+    for token in _TOKENS.finditer(text):
+        sign = token[0][0]
+        if sign in "[{":
+            depth += 1
+            if depth == DEPTH_LIMIT + 1:
+                start = token.start()
+        elif sign in "]}":
+            if depth == DEPTH_LIMIT + 1:
+                kept += (text[end:start], "NaN")
+                end = token.end()
+                replaced.append(text[start:end])
+            depth -= 1
+        elif sign == "N" and depth <= DEPTH_LIMIT:
+            replaced.append(None)
+    kept.append(text[end:])
+    return "".join(kept), iter(replaced)
+
+
+MILLISECONDS_FROM = 10**11
+"""From here on a number counts milliseconds; as seconds it would be the year 5138 (``meta.md`` 2.5)."""
+
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
+_TIME_TEXT_LIMIT = 40
+
+
+def moment(value: Any) -> datetime | None:
+    """A platform's time: unix seconds or milliseconds, as a number or as text, or ISO 8601, in UTC unless it says else.
+
+    None for anything else, and for times up to 1970: a 0 says that there is none.
+    """
+    if isinstance(value, str):
+        value = value.strip()
+        if len(value) > _TIME_TEXT_LIMIT or not value.isascii():
+            return None
+        if not _NUMBER.fullmatch(value):
+            return _iso(value)
+        value = int(value) if value.isdigit() else float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        found = datetime.fromtimestamp(value / 1000 if value >= MILLISECONDS_FROM else value, UTC)
+    except (ValueError, OverflowError, OSError):  # not a number, or further away than a date can be
+        return None
+    return found if found.timestamp() > 0 else None
+
+
+def _iso(value: str) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(value)
+        found = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
+    return found if found.timestamp() > 0 else None
