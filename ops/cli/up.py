@@ -1,7 +1,6 @@
 """`landfall up`: everything on this machine, and the main job to be watched."""
 
 import asyncio
-import json
 import os
 import time
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ from ops.runtime import db
 from ops.runtime.embedded import StartError
 from ops.runtime.text import visible
 from ops.sandbox.client import Client
+from schema.reading import Unreadable, read_text
 from sync.contract import text
 
 LINE_SECONDS = 3.0
@@ -96,10 +96,10 @@ async def _look(connection: asyncpg.Connection) -> tuple[dict[str, Any], dict[st
 
 def _publish_id(content: str | None) -> str | None:
     try:
-        found = json.loads(content or "")["publish_id"]
-    except (ValueError, LookupError, TypeError, RecursionError):
+        found = read_text(content or "")
+    except Unreadable:
         return None
-    return text(found)
+    return text(found.get("publish_id")) if isinstance(found, dict) else None
 
 
 def _picture(
