@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from ingest.views import RECEIVER, Address, Receiver, astray, nowhere
+from ingest.views import RECEIVER, Address, Receiver, astray
 
 ENDS = ("", "/")
 """An address with a slash at its end is the same one: portals keep what was typed, and a POST follows no redirect."""
@@ -22,7 +22,6 @@ def build(receiver: Receiver) -> web.Application:
             app.router.add_get(f"/api/webhooks/{platform}{end}", address.verify)
     for end in ENDS:
         app.router.add_route("*", f"/api/webhooks/{{platform}}{end}", astray)
-    app.router.add_route("*", "/{path:.+}", nowhere)  # what is at / is for whoever has pages
     app.cleanup_ctx.append(_committing)
     return app
 

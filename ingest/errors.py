@@ -5,6 +5,7 @@
     Refusal                  the sender is told no
     ├── UnknownPlatform      404   final
     ├── NotConfigured        503   later: an operator must set a secret
+    ├── Broken               400   final: the body is not framed as HTTP has it
     ├── Encoded              415   final: only identity encoding can be verified
     ├── TooLarge             413   final
     ├── TooSlow              408   again
@@ -39,6 +40,11 @@ class UnknownPlatform(Refusal):
 class NotConfigured(Refusal):
     status, code, retry_after = 503, "not_configured", 60
     remedy = "Set the secret this platform signs with and restart; nothing is accepted unverified."
+
+
+class Broken(Refusal):
+    status, code = 400, "body_broken"
+    remedy = "Send the body whole, with its length or in chunks."
 
 
 class Encoded(Refusal):

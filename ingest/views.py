@@ -1,7 +1,6 @@
 """HTTP in and out. Reads bytes, asks ``accept``, waits for the commit, answers. Knows no platform by name."""
 
 import asyncio
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from ingest.accept import accept
 from ingest.committer import Committer
 from ingest.contract import Delivery, Variables, Webhook
 from ingest.errors import (
+    Broken,
     Encoded,
     Forged,
     NotConfigured,
@@ -26,37 +26,22 @@ from ingest.errors import (
     UnknownPlatform,
 )
 from ingest.store import Receipt
-from ops.runtime import metrics
+from ops.runtime import answers, bodies, metrics
 from ops.runtime.clock import Clock
 from ops.runtime.db import Pool, describe
 from ops.runtime.faultpoint import faultpoint
 from ops.runtime.queue import Doorbell
+from ops.runtime.sampling import Sampler
 
-BODY_SECONDS = 10.0
-"""A body slower than this is somebody holding the door open."""
+_UNREAD: Mapping[type[bodies.BodyError], type[Refusal]] = {
+    bodies.BodyTooLargeError: TooLarge,
+    bodies.BodyTooSlowError: TooSlow,
+    bodies.BodyBrokenError: Broken,
+}
 
-SAMPLES_PER_SECOND = 5
+HANDSHAKE = "nothing, if you came by a browser: the platform asks this itself when the address is entered in its portal"
 
 log = structlog.get_logger()
-
-
-class Sampler:
-    """Lets through a few a second, and numbers them: forged requests must not become a way to fill a disk."""
-
-    def __init__(self) -> None:
-        self.number = 0
-        self._second = 0
-        self._taken = 0
-
-    def take(self) -> bool:
-        second = int(time.monotonic())
-        if second != self._second:
-            self._second, self._taken = second, 0
-        self._taken += 1
-        if self._taken > SAMPLES_PER_SECOND:
-            return False
-        self.number += 1
-        return True
 
 
 @dataclass
@@ -73,9 +58,16 @@ class Receiver:
     bytes_limit: int
     bytes_held: int = 0
     forged: Sampler = field(default_factory=Sampler)
+    surprises: Sampler = field(default_factory=Sampler)
 
     def __post_init__(self) -> None:
         metrics.ingest_waiting_bytes.set_function(lambda: self.bytes_held)
+
+    def hold(self, more: int) -> None:
+        """Count ``more`` bytes in memory; fewer where it is negative. Raises Overloaded."""
+        if more > 0 and self.bytes_held + more > self.bytes_limit:
+            raise Overloaded("too many bytes wait for the log")
+        self.bytes_held += more
 
 
 @dataclass(frozen=True)
@@ -115,7 +107,7 @@ class Address:
         except (ConnectionError, asyncio.CancelledError):  # nobody is there to be answered
             raise
         except Exception as error:  # noqa: BLE001  a surprise is answered 503, so the platform sends it again
-            return self._refuse(error)
+            return self._refuse(request, error)
         finally:
             receiver.bytes_held -= held
         if new:
@@ -141,9 +133,12 @@ class Address:
                 return web.Response(text=text)
             answer = self.webhook.handshake(request.query, self.receiver.variables)
         except Exception as error:  # noqa: BLE001  as above
-            return self._refuse(error)
+            return self._refuse(request, error)
         metrics.of(metrics.deliveries, self.platform, f"handshake_{answer.status}").inc()
-        return web.Response(status=answer.status, text=answer.body, content_type=answer.content_type)
+        if answer.status >= 400 and answers.wants_page(request):
+            return answers.error(request, answer.status, {"message": answer.body}, remedy=HANDSHAKE)
+        headers = answers.NO_STORE if answer.status >= 400 else {}
+        return web.Response(status=answer.status, text=answer.body, content_type=answer.content_type, headers=headers)
 
     def _insist_configured(self) -> None:
         secrets = self.webhook.signature.secrets
@@ -151,13 +146,14 @@ class Address:
             names = " or ".join(variable.name for variable in secrets)
             raise NotConfigured(f"no secret is configured for this platform: {names} is not set")
 
-    def _refuse(self, error: Exception) -> web.Response:
+    def _refuse(self, request: web.Request, error: Exception) -> web.Response:
         if not isinstance(error, Refusal):
-            log.error("request.failed", platform=self.platform, error=describe(error), exc_info=error)
+            if self.receiver.surprises.take():
+                log.error("request.failed", platform=self.platform, error=describe(error), exc_info=error)
             error = Unexpected("something failed here; nothing was acknowledged")
         metrics.of(metrics.deliveries, self.platform, error.code).inc()
         metrics.of(metrics.refusals, self.platform, error.reason).inc()
-        return refused(error, close=isinstance(error, TooLarge | TooSlow | Encoded))
+        return refused(request, error, close=isinstance(error, TooLarge | TooSlow | Broken | Encoded))
 
 
 def _encodings(request: web.Request) -> set[str]:
@@ -169,36 +165,10 @@ def _encodings(request: web.Request) -> set[str]:
 
 async def _read(request: web.Request, receiver: Receiver) -> bytes:
     """The whole body, or a refusal before it can cost anything. What is read counts against one shared budget."""
-    announced = request.content_length
-    if announced is not None and announced > receiver.body_limit:
-        raise TooLarge(f"bodies over {receiver.body_limit} bytes are refused")
-    if request.content.is_eof():  # a small body comes with its headers: no timer is needed to wait for it
-        body = request.content.read_nowait()
-        _hold(receiver, len(body), len(body))
-        return body
-    chunks: list[bytes] = []
-    size = 0
     try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for chunk in request.content.iter_any():
-                size += len(chunk)
-                _hold(receiver, len(chunk), size)
-                chunks.append(chunk)
-    except BaseException as error:
-        receiver.bytes_held -= sum(map(len, chunks))
-        if isinstance(error, TimeoutError):
-            raise TooSlow(f"the body took longer than {BODY_SECONDS:.0f} s") from None
-        raise
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-
-def _hold(receiver: Receiver, more: int, size: int) -> None:
-    """Count ``more`` bytes of a body that is ``size`` bytes long by now. Raises TooLarge, Overloaded."""
-    if size > receiver.body_limit:
-        raise TooLarge(f"bodies over {receiver.body_limit} bytes are refused")
-    if receiver.bytes_held + more > receiver.bytes_limit:
-        raise Overloaded("too many bytes wait for the log")
-    receiver.bytes_held += more
+        return await bodies.read(request, receiver.body_limit, receiver.hold)
+    except bodies.BodyError as error:
+        raise _UNREAD[type(error)](str(error)) from None
 
 
 def _headers(request: web.Request) -> dict[str, str]:
@@ -219,44 +189,27 @@ async def _sample(receiver: Receiver, platform: str, error: Forged, delivery: De
         log.warning("delivery.refusal_not_kept", error=describe(failure))
 
 
-def refused(refusal: Refusal, *, close: bool = False) -> web.Response:
+def refused(request: web.Request, refusal: Refusal, *, close: bool = False) -> web.Response:
     """What happened, whether to try again, and what to do: for every error the same shape."""
+    body = {
+        "error": refusal.code,
+        "reason": refusal.reason,
+        "message": str(refusal),
+        "retry": refusal.retry_after is not None,
+        "remedy": refusal.remedy,
+    }
     headers = {} if refusal.retry_after is None else {hdrs.RETRY_AFTER: str(refusal.retry_after)}
-    response = web.Response(
-        status=refusal.status,
-        headers=headers,
-        content_type="application/json",
-        body=json.dumps(
-            {
-                "error": refusal.code,
-                "reason": refusal.reason,
-                "message": str(refusal),
-                "retry": refusal.retry_after is not None,
-                "remedy": refusal.remedy,
-            }
-        ).encode(),
-    )
-    if close:  # the rest of the body is still on its way and nobody is going to read it
-        response.force_close()
-    return response
+    return answers.error(request, refusal.status, body, headers=headers, close=close)
 
 
 async def astray(request: web.Request) -> web.Response:
     """Whatever is asked below ``/api/webhooks/`` that no platform's address answers."""
     receiver = request.app[RECEIVER]
     if request.match_info["platform"] in receiver.webhooks:
-        return _plain(405, "method_not_allowed", "this address takes POST and GET", {hdrs.ALLOW: "GET,HEAD,POST"})
+        return answers.wrong_method(request, [hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_POST])
     known = ", ".join(receiver.webhooks)
     metrics.of(metrics.deliveries, "unknown", UnknownPlatform.code).inc()
-    return refused(UnknownPlatform(f"no platform of this name; known are {known}"))
-
-
-async def nowhere(_: web.Request) -> web.Response:
-    return _plain(404, "not_found", "there is nothing at this address", {})
-
-
-def _plain(status: int, error: str, message: str, headers: Mapping[str, str]) -> web.Response:
-    return web.json_response({"error": error, "retry": False, "message": message}, status=status, headers=headers)
+    return refused(request, UnknownPlatform(f"no platform of this name; known are {known}"))
 
 
 RECEIVER: web.AppKey[Receiver] = web.AppKey("receiver", Receiver)

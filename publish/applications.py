@@ -20,6 +20,14 @@ class Applications:
             return self._outside.app(channel, instance)
         return await self._registered(channel, instance, tenant) or self._outside.app(channel, instance)
 
+    async def located(self, channel: str, instance: str, tenant: str) -> str:
+        """The instance at this address, whose web server may have another name. Raises Problem where there is none."""
+        way = self._outside.channels[channel]
+        if way.locate is None or await self._registered(channel, instance, tenant) is not None:
+            return instance
+        steps = way.locate(self._outside.app(channel, instance))
+        return await self._outside.run(steps, platform=channel, instance=instance)
+
     async def made(self, channel: str, instance: str, tenant: str) -> App:
         """Registers us where an instance does not know us, or no longer. Raises Problem."""
         way = self._outside.channels[channel]

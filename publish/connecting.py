@@ -8,7 +8,6 @@ came of the first time. Where there is something to choose, what was found waits
 import asyncio
 import base64
 import hashlib
-import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +26,7 @@ from publish.applications import Applications
 from publish.choosing import Question, Wanted
 from publish.contract import Account, Channel, Problem
 from publish.driver import Outside
+from publish.instances import instance_of
 from publish.oauth import refusal
 from publish.store import EVERYBODY, Actor, State
 from publish.vault import Place, Vault
@@ -39,8 +39,6 @@ RETURNS = ("", "/", "/connections")
 """Where a browser may be led in the end: nowhere else, whatever a link says. Empty: it is told, and led nowhere."""
 OPEN_FLOWS = 100
 """That a tenant may have begun and not finished: a loop that begins them fills no table."""
-
-_HOST = re.compile(r"(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)+")
 
 log = structlog.get_logger()
 
@@ -64,6 +62,19 @@ class Begun:
 
     ticket: str
     id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """``address`` is where the browser goes; ``mark`` names the flow where the browser holds several."""
+
+    address: str
+    mark: str
+
+
+def mark_of(state: str) -> str:
+    """By which a browser tells its flows apart: whoever comes back with a state finds what belongs to it."""
+    return _mark(_digest(state))
 
 
 class Flows:
@@ -97,6 +108,7 @@ class Flows:
         instance = self._instance(channel, instance)
         # Said now, not when somebody has been at the platform for nothing.
         await self._outside.budgets.insist(instance or channel.title, platform, instance, "")
+        instance = await self._applications.located(platform, instance, tenant)
         await self._applications.made(platform, instance, tenant)
         state, verifier, ticket = (secrets.token_urlsafe(32) for _ in range(3))
         digest = _digest(state)
@@ -132,7 +144,7 @@ class Flows:
         """Where to open a flow."""
         return f"{self._outside.public_url.rstrip('/')}/api/auth/{platform}/open?{urlencode({'ticket': ticket})}"
 
-    async def open(self, platform: str, ticket: str) -> str:
+    async def open(self, platform: str, ticket: str) -> Opened:
         """Where to send the browser that holds this ticket. Raises Problem."""
         async with store.acting(self._pool, EVERYBODY) as connection:
             row = await store.state(connection, session=_digest(ticket))
@@ -143,7 +155,8 @@ class Flows:
         ).partition(" ")
         channel = self._channel(platform)
         app = await self._applications.known(platform, row.instance, row.tenant)
-        return channel.authorize(app, channel.scopes, state, _challenge(verifier) if channel.pkce else "")
+        challenge = _challenge(verifier) if channel.pkce else ""
+        return Opened(channel.authorize(app, channel.scopes, state, challenge), _mark(row.digest))
 
     def _channel(self, platform: str) -> Channel:
         channel = self._outside.channels.get(platform)
@@ -155,8 +168,8 @@ class Flows:
     def _instance(self, channel: Channel, given: str) -> str:
         if channel.register is None:
             return ""
-        host = given.strip().lower().removeprefix("https://").rstrip("/")
-        if not _HOST.fullmatch(host):
+        host = instance_of(given)
+        if host is None:
             raise Problem("wrong", "instance must be the host of your server, such as social.example.")
         return host
 
@@ -255,6 +268,32 @@ class Flows:
             await store.offer(connection, row.digest, outcome, sealed, LIFE_SECONDS)
         return outcome
 
+    async def asking(self, platform: str, tickets: Sequence[str]) -> str:
+        """The mark of the one flow among these where there is, or was, something to choose; empty where there is none.
+
+        Raises Problem where it could be several.
+        """
+        rows = [row for row in await self._held(tickets) if row is not None and row.platform == platform and row.live]
+        waiting = [row for row in rows if _waits_for_choice(row)]
+        if len(waiting) > 1:
+            says = "In this browser there is something to choose in several flows; say which one by its `flow`."
+            raise Problem("wrong", says)
+        done = waiting or [row for row in rows if row.outcome is not None]
+        return _mark(done[0].digest) if len(done) == 1 else ""
+
+    async def ended(self, tickets: Sequence[str]) -> list[str]:
+        """Those of the tickets whose flow nobody can go on with."""
+        rows = zip(tickets, await self._held(tickets), strict=True)
+        return [
+            ticket
+            for ticket, row in rows
+            if row is None or not row.live or (row.outcome is not None and not _waits_for_choice(row))
+        ]
+
+    async def _held(self, tickets: Sequence[str]) -> list[State | None]:
+        async with store.acting(self._pool, EVERYBODY) as connection:
+            return [await store.state(connection, session=_digest(ticket)) for ticket in tickets]
+
     async def offered(self, platform: str, session: str) -> dict[str, Any]:
         """What came of the flow that this browser is in. Raises Problem where it is in none."""
         return dict((await self._chosen_in(platform, session)).outcome)
@@ -339,12 +378,20 @@ def _refused(row: State | None, visit: Visit) -> str | None:
     return None
 
 
+def _waits_for_choice(row: State) -> bool:
+    return row.outcome is not None and row.outcome.get("kind") == "choose"
+
+
 def _outcome(*, ok: bool, says: str, return_to: str, **more: Any) -> dict[str, Any]:
     return {"ok": ok, "says": says, "return_to": return_to, "connections": [], **more}
 
 
 def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
+
+
+def _mark(digest: bytes) -> str:
+    return digest.hex()[:32]
 
 
 def _place(tenant: str, digest: bytes, field: str) -> Place:

@@ -220,6 +220,8 @@ class Channel:
     refresh: Callable[[App, Secrets], Steps[Renewed]] | None = None
     check: Callable[[App, Secrets], Steps[Renewed]] | None = None
     revoke: Revoke | None = None
+    locate: Callable[[App], Steps[str]] | None = None
+    """The host of the instance, where a person may have named another one that leads there."""
     register: Callable[[App, str, Sequence[str]], Steps[tuple[str, str]]] | None = None
     recognised: Callable[[App], Steps[bool]] | None = None
     """Whether an instance still knows the application that registered there."""

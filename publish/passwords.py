@@ -9,18 +9,24 @@ from functools import cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from precis_i18n import get_profile
 
 AT_ONCE = 2
 """Threads of our own: a flood of logins takes neither the memory nor the threads that webhooks need."""
 
 IN_LINE = 20
 SHORTEST, LONGEST = 12, 256
-"""Of a password, in characters."""
+"""Of a password, in characters of its normal form."""
 
 _threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="password")
 _hasher = PasswordHasher()
+_opaque_string = get_profile("OpaqueString")
 
 _waiting = 0
+
+
+class Unfit(ValueError):  # noqa: N818  an answer
+    """It holds what no password can hold."""
 
 
 class Busy(Exception):  # noqa: N818  an answer
@@ -45,14 +51,40 @@ def generated() -> str:
     return secrets.token_urlsafe(12)
 
 
+def normalised(password: str) -> str:
+    """RFC 8265's OpaqueString: keyboards and systems write one password in several ways. Raises Unfit."""
+    try:
+        found: str = _opaque_string.enforce(password) if password else ""
+    except UnicodeEncodeError:
+        says = "a password cannot hold control characters, invisible ones, or such as no standard knows"
+        raise Unfit(says) from None
+    return found
+
+
 async def hashed(password: str) -> str:
+    """Of a password in its normal form."""
     return await asyncio.get_running_loop().run_in_executor(_threads, _hasher.hash, password)
 
 
-async def fits(password: str, kept: str | None) -> bool:
-    """Whether it is the one that was hashed; takes as long where there is none."""
-    right = await asyncio.get_running_loop().run_in_executor(_threads, _matches, kept, password[:LONGEST])
-    return right and kept is not None
+async def verified(password: str, kept: str | None) -> str | None:
+    """The hash to keep from now on if it is the password that was hashed, else None.
+
+    It is another than ``kept`` where that is of the password as it was typed, as releases before kept it. A wrong one
+    takes as long where there is none. At most :data:`LONGEST` characters; longer ones were never taken.
+    """
+    return await asyncio.get_running_loop().run_in_executor(_threads, _verified, password, kept)
+
+
+def _verified(password: str, kept: str | None) -> str | None:
+    try:
+        normal = normalised(password)
+    except Unfit:
+        normal = password
+    forms = [form for form in dict.fromkeys((normal, password)) if len(form) <= LONGEST]
+    right = next((form for form in forms if _matches(kept, form)), None)
+    if right is None or kept is None:
+        return None
+    return kept if right == normal else _hasher.hash(normal)
 
 
 @cache

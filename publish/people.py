@@ -11,7 +11,7 @@ import uuid_utils
 
 from ops.runtime.db import Pool
 from publish import keys, passwords, store
-from publish.passwords import LONGEST, SHORTEST
+from publish.passwords import LONGEST, SHORTEST, Unfit
 from publish.store import EVERYBODY, Actor
 
 SCOPES = {
@@ -19,6 +19,9 @@ SCOPES = {
     "editor": ("connections:read", "connections:write"),
     "viewer": ("connections:read",),
 }
+LONGEST_EMAIL = 254
+"""In characters (RFC 5321 4.5.3.1.3, without the brackets)."""
+
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
@@ -155,16 +158,30 @@ async def note(connection: asyncpg.Connection, user: str, actor: Actor, action: 
 
 
 def strong(password: str) -> str:
-    """Raises Wrong."""
-    if not SHORTEST <= len(password) <= LONGEST:
+    """In its normal form. Raises Wrong."""
+    try:
+        normal = passwords.normalised(password)
+    except Unfit as unfit:
+        raise Wrong(str(unfit)) from None
+    if not SHORTEST <= len(normal) <= LONGEST:
         raise Wrong(f"a password has {SHORTEST} to {LONGEST} characters")
-    return password
+    return normal
+
+
+def possible(password: str) -> None:
+    """Raises Wrong for what is nobody's password, being longer than any."""
+    try:
+        length = len(passwords.normalised(password))
+    except Unfit:
+        length = len(password)
+    if length > LONGEST:
+        raise Wrong(f"a password has at most {LONGEST} characters")
 
 
 def _address(email: str) -> str:
     email = email.strip().lower()
-    if not _EMAIL.fullmatch(email):
-        raise Wrong(f"{email!r} is no email address")
+    if len(email) > LONGEST_EMAIL or not email.isprintable() or not _EMAIL.fullmatch(email):
+        raise Wrong(f"{email[:LONGEST_EMAIL]!r} is no email address")
     return email
 
 

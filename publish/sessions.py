@@ -55,7 +55,8 @@ class Person:
 
 
 async def login(pool: Pool, email: str, password: str, address: str | None) -> Person | None:
-    """A new session at the person's first tenant; None for a wrong pair. Raises Throttled, Busy."""
+    """A new session at the person's first tenant; None for a wrong pair. Raises Wrong, Throttled, Busy."""
+    people.possible(password)
     email = email.strip().lower()
     with passwords.line():
         await _insist_calm(pool, email, address)
@@ -67,11 +68,19 @@ async def login(pool: Pool, email: str, password: str, address: str | None) -> P
                 WHERE u.email = $1 AND u.disabled_at IS NULL ORDER BY m.created_at, m.tenant_id LIMIT 1""",
                 email,
             )
-        right = await passwords.fits(password, row["password_hash"] if row else None)
-    if row is None or not right:
+        kept = row["password_hash"] if row else None
+        renewed = await passwords.verified(password, kept)
+    if row is None or renewed is None:
         await _failed(pool, email, address)
         return None
     async with store.acting(pool, row["tenant_id"]) as connection:
+        if renewed != kept:  # and only in the place of that one: a new password may have been set meanwhile
+            await connection.execute(
+                "UPDATE users SET password_hash = $2 WHERE id = $1::uuid AND password_hash = $3",
+                row["id"],
+                renewed,
+                kept,
+            )
         await connection.execute("DELETE FROM login_failures WHERE who_sha256 = $1", _who(email, address)[0][0])
         token = await _begun(connection, row["tenant_id"], row["id"], address)
         await store.audit(connection, row["tenant_id"], Actor(f"user:{email}", address), "user.logged_in", email)
@@ -113,12 +122,13 @@ async def switch(pool: Pool, gone: Person, tenant: str, address: str | None) -> 
 
 async def change_password(pool: Pool, own: Person, old: str, new: str, address: str | None) -> str | None:
     """A new session in place of all there were; None for a wrong old password. Raises Wrong, Throttled, Busy."""
-    people.strong(new)
+    people.possible(old)
+    new = people.strong(new)
     with passwords.line():
         await _insist_calm(pool, own.email, address)
         async with store.acting(pool, EVERYBODY) as connection:
             kept = await connection.fetchval("SELECT password_hash FROM users WHERE id = $1::uuid", own.user)
-        right = await passwords.fits(old, kept)
+        right = await passwords.verified(old, kept) is not None
         hashed = await passwords.hashed(new) if right else ""
     if not right:
         await _failed(pool, own.email, address)

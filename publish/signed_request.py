@@ -7,6 +7,9 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+LATEST = 10**11
+"""Seconds since 1970, in the year 5138: what is later is no time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wish:
@@ -32,9 +35,10 @@ def opened(text: str, secrets: Iterable[str]) -> Wish | None:
         document = json.loads(_decoded(payload) or b"")
         if str(document["algorithm"]).upper() != "HMAC-SHA256":
             return None
-        return Wish(str(document["user_id"]), int(document.get("issued_at") or 0))
-    except (ValueError, KeyError, TypeError):
+        wish = Wish(str(document["user_id"]), int(document.get("issued_at") or 0))
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
+    return wish if wish.user_id.isprintable() and 0 <= wish.issued_at < LATEST else None
 
 
 def _decoded(text: str) -> bytes | None:

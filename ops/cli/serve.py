@@ -8,9 +8,9 @@ from aiohttp import web
 
 from ingest.app import LANE, build
 from ingest.committer import Committer
-from ingest.views import Receiver, nowhere
+from ingest.views import Receiver
 from ops.cli import wiring
-from ops.runtime import health
+from ops.runtime import answers, health
 from ops.runtime.clock import now
 from ops.runtime.db import open_pool
 from ops.runtime.health import Check, check_database
@@ -34,7 +34,6 @@ async def connecting(configuration: Configuration, app: web.Application) -> Asyn
     if not wiring.has_vault(configuration):
         for path in ("/api/auth/{rest:.*}", "/api/connections{rest:.*}"):
             app.router.add_route("*", path, _unconfigured)
-        app.router.add_route("*", "/", nowhere)
         yield
         return
     from ops.cli.outside import built
@@ -58,19 +57,19 @@ async def connecting(configuration: Configuration, app: web.Application) -> Asyn
         yield
 
 
-async def _unconfigured(_: web.Request) -> web.Response:
+async def _unconfigured(request: web.Request) -> web.Response:
     remedy = "make a key with `landfall vault key`, set LANDFALL_VAULT_KEYS to it and start `landfall serve` again"
     message = "No account can be connected: there is no key to keep its tokens under."
     body = {"error": "not_configured", "message": message, "retry": False, "remedy": remedy}
-    return web.json_response(body, status=503)
+    return answers.error(request, 503, body)
 
 
-async def serve(configuration: Configuration) -> int:
-    """Run until SIGTERM; requests that were begun are finished. The exit code: 1 if it ended by itself."""
+@asynccontextmanager
+async def application(configuration: Configuration) -> AsyncIterator[tuple[web.Application, web.Application]]:
+    """The public application and the internal one, with everything open that their routes need."""
     settings, webhooks = configuration.settings, wiring.webhooks()
     dsn, role = settings.database_url.get_secret_value(), settings.landfall_database_role
     bounced = settings.landfall_pgbouncer
-    stop = wiring.stop_event()
     async with (
         await open_pool(
             dsn, "ingest", COMMIT_CONNECTIONS, role=role, pgbouncer=bounced, statement_seconds=5
@@ -82,6 +81,7 @@ async def serve(configuration: Configuration) -> int:
         AsyncExitStack() as stack,
     ):
         bell = open_bell(None if settings.redis_url is None else settings.redis_url.get_secret_value())
+        stack.push_async_callback(bell.close)
         receiver = Receiver(
             webhooks=webhooks,
             variables=configuration.variables,
@@ -108,14 +108,22 @@ async def serve(configuration: Configuration) -> int:
         app = build(receiver)
         await stack.enter_async_context(connecting(configuration, app))
         health.add_routes(app, readiness)
+        answers.add_nothing_here(app)
+        yield app, health.build(readiness)
+
+
+async def serve(configuration: Configuration) -> int:
+    """Run until SIGTERM; requests that were begun are finished. The exit code: 1 if it ended by itself."""
+    settings = configuration.settings
+    stop = wiring.stop_event()
+    async with application(configuration) as (app, inside):
         public = await wiring.listen(app, "HTTP", settings.landfall_http_host, settings.landfall_http_port)
         internal = await wiring.listen(
-            health.build(readiness), "METRICS", settings.landfall_metrics_host, settings.landfall_metrics_port
+            inside, "METRICS", settings.landfall_metrics_host, settings.landfall_metrics_port
         )
         log.info("serve.started", addresses=[*public.addresses, *internal.addresses])
         code = await wiring.until(stop, [app[LANE]])
         log.info("serve.stopping")
         await public.cleanup()
-        await bell.close()
         await internal.cleanup()
     return code

@@ -9,7 +9,7 @@ import asyncpg
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from ops.runtime import metrics
+from ops.runtime import answers, metrics
 from ops.runtime.db import Pool, describe
 
 DURABLE = {
@@ -96,7 +96,7 @@ def add_routes(app: web.Application, readiness: Readiness) -> None:
                 for name, check in checks.items()
             },
         }
-        return web.json_response(body, status=200 if ready else 503)
+        return web.json_response(body, status=200 if ready else 503, headers=answers.NO_STORE)
 
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
@@ -111,6 +111,7 @@ def build(readiness: Readiness) -> web.Application:
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     app.router.add_get("/metrics", expose)
+    answers.add_nothing_here(app)
     app.cleanup_ctx.append(_watch_loop)
     return app
 

@@ -30,6 +30,12 @@ def client(peer: str | None, forwarded: Sequence[str], trusted: Sequence[Network
     return str(found)
 
 
+def is_ours(peer: str | None, trusted: Sequence[Network]) -> bool:
+    """Whether the peer is a proxy of ours."""
+    nearest = _address(peer or "")
+    return nearest is not None and _ours(nearest, trusted)
+
+
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     """With or without a port, as proxies write it; IPv4 inside of IPv6 is IPv4."""
     if text.startswith("["):

@@ -1,6 +1,7 @@
 """Connecting an account on a Mastodon instance, where we register ourselves: ``mastodon.md`` 1 to 3."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
@@ -16,10 +17,10 @@ from publish.contract import (
     Steps,
     Usage,
     asked_to_wait,
-    expected,
     text,
     told,
 )
+from publish.instances import moved_to
 from publish.oauth import answered, bearer, counted, token_of
 from schema.configuration import Variable
 
@@ -27,21 +28,81 @@ SCOPES = ("read:accounts", "read:statuses", "write:statuses", "write:media")
 DAY = 86_400
 
 
+NO_INSTANCE = "This address does not answer as a Mastodon server does; check the address."
+TROUBLE = (408, 425, 429)
+REDIRECTS = 3
+MOVED = (301, 302, 303, 307, 308)
+WELL_KNOWN = ("/.well-known/host-meta", "/.well-known/webfinger")
+INSTANCE = ("/api/v2/instance", "/api/v1/instance")
+"""The second for servers before 4.0, and for others that speak the same language (``mastodon.md`` 1)."""
+
+
+def locate(app: App) -> Steps[str]:
+    """The host of the server's web site: that of its handles may be another one, which redirects there.
+
+    A site at the domain of the handles leads at least the well-known addresses there, so they are asked first.
+    """
+    host = app.hosts["instance"].removeprefix("https://")
+    seen: list[str] = []
+    while len(seen) <= REDIRECTS and host not in seen:
+        seen.append(host)
+        here = replace(app, hosts={"instance": f"https://{host}"})
+        for path in (*WELL_KNOWN, *INSTANCE):
+            query = {"resource": f"acct:{host}@{host}"} if path.endswith("webfinger") else {}
+            answer = yield Request("GET", here.url("instance", path), query=query)
+            lead = moved_to(answer.headers.get("location", "")) if answer.status in MOVED else None
+            if lead and lead not in seen:
+                host = lead
+                break
+            if path in INSTANCE:
+                _insist_well(answer)
+                # A server that shows itself to its own people only (401), or to few programs (403), may register us.
+                if _shows_an_instance(answer) or answer.status in (401, 403):
+                    return host
+    raise Problem("wrong", NO_INSTANCE, "no_instance")
+
+
+def _insist_well(answer: Response) -> None:
+    """Raises Problem for a server in trouble."""
+    if answer.status >= 500 or answer.status in TROUBLE:
+        raise Problem("transient", "The server is in trouble; try again later.", str(answer.status))
+
+
+def _shows_an_instance(answer: Response) -> bool:
+    """``domain`` stands in the second version of the answer, ``uri`` in the first."""
+    content = answer.content if answer.ok and isinstance(answer.content, dict) else {}
+    return any(isinstance(content.get(name), str) for name in ("domain", "uri")) and "version" in content
+
+
 def register(app: App, name: str, scopes: Sequence[str]) -> Steps[tuple[str, str]]:
     """Our id and secret at the instance."""
     form = {"client_name": name, "redirect_uris": app.redirect_uri, "scopes": " ".join(scopes)}
     answer = yield Request("POST", app.url("instance", "/api/v1/apps"), form=form)
-    made = answered(answer, "registering with the instance")
-    if not isinstance(made.get("client_id"), str) or not isinstance(made.get("client_secret"), str):
-        raise Problem("wrong", "This address does not answer as a Mastodon instance does; check it.")
-    return made["client_id"], made["client_secret"]
+    _insist_well(answer)
+    content = answer.content if isinstance(answer.content, dict) else {}
+    if answer.status in (401, 403):
+        says = "This server does not let applications register; ask whoever runs it, or use an account elsewhere."
+        raise Problem("wrong", says, str(answer.status))
+    if answer.status in (400, 422) and isinstance(content.get("error"), str):
+        why = "".join(character for character in content["error"][:200] if character.isprintable())
+        raise Problem("wrong", f"This server does not take our registration: {why}", str(answer.status))
+    client = (text(content.get("client_id")), text(content.get("client_secret")))
+    if not answer.ok or not all(client):
+        raise Problem("wrong", NO_INSTANCE, str(answer.status))
+    return client
 
 
 def recognised(app: App) -> Steps[bool]:
-    """Before 4.3 an instance forgot applications that nobody used (``mastodon.md`` 2): a token of its own tells."""
+    """Before 4.3 an instance forgot applications that nobody used (``mastodon.md`` 2): a token of its own tells.
+
+    One that no longer answers as an instance does not know us either, and registering there says what it is.
+    """
     form = {"grant_type": "client_credentials", "client_id": app.client_id, "client_secret": app.client_secret}
     answer = yield Request("POST", app.url("instance", "/oauth/token"), form=form)
-    return expected(answer, "asking the instance").get("error") not in ("invalid_client", "unauthorized_client")
+    _insist_well(answer)
+    if not isinstance(answer.content, dict) or answer.status in (404, 405, *MOVED):
+        return False
+    return answer.content.get("error") not in ("invalid_client", "unauthorized_client")
 
 
 def authorize(app: App, scopes: Sequence[str], state: str, challenge: str) -> str:
@@ -116,6 +177,7 @@ PLATFORM = Channel(
     check=check,
     revoke=revoke,
     revokes_for_all=False,
+    locate=locate,
     register=register,
     recognised=recognised,
     plan=Plan(check=DAY),

@@ -1,6 +1,5 @@
 """What pages and programs are answered with: one shape for refusals, one set of headers for pages."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from aiohttp import hdrs, web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ops.runtime import text
+from ops.runtime import answers, text
 
 STATUS = {"wrong": 400, "denied": 403, "lacking": 403, "grant": 409, "crowded": 429, "app": 503, "transient": 503}
 REMEDY = {
@@ -31,33 +30,41 @@ class Ended(Exception):  # noqa: N818  an answer
 
     def __init__(self, answer: web.Response) -> None:
         super().__init__(answer.status)
-        self.answer = answer
+        self._answer = answer
+
+    def answer(self, request: web.Request) -> web.Response:  # noqa: ARG002  what others are answered hangs on it
+        return self._answer
 
 
-class Refused(Ended):
+class Refused(Exception):  # noqa: N818  an answer
+    """The request ends here, with an error. ``after`` is in seconds; ``close`` ends the connection too."""
+
     def __init__(
-        self, status: int, error: str, message: str, remedy: str, *, retry: bool = False, after: int | None = None
+        self,
+        status: int,
+        error: str,
+        message: str,
+        remedy: str,
+        *,
+        retry: bool = False,
+        after: int | None = None,
+        close: bool = False,
     ) -> None:
-        body = {"error": error, "message": message, "retry": retry, "remedy": remedy}
-        headers = {} if after is None else {hdrs.RETRY_AFTER: str(after)}
-        super().__init__(
-            web.Response(
-                status=status, content_type="application/json", body=json.dumps(body).encode(), headers=headers
-            )
-        )
+        super().__init__(status)
+        self._status = status
+        self._body = {"error": error, "message": message, "retry": retry, "remedy": remedy}
+        self._headers = {} if after is None else {hdrs.RETRY_AFTER: str(after)}
+        self._close = close
+
+    def answer(self, request: web.Request) -> web.Response:
+        return answers.error(request, self._status, self._body, headers=self._headers, close=self._close)
 
 
 def rendered(template: str, status: int = 200, headers: Mapping[str, str] | None = None, **shown: Any) -> web.Response:
-    # Neither the code in an address nor the page itself goes any further, and nobody frames it. "no-referrer" would
-    # make browsers send a form of ours with "Origin: null", which is what a stranger sends.
-    fixed = {
-        hdrs.CACHE_CONTROL: "no-store",
-        "Referrer-Policy": "same-origin",
-        "X-Frame-Options": "DENY",
-        "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-    }
     html = PAGES.get_template(template).render({"person": None} | shown)
-    return web.Response(status=status, text=html, content_type="text/html", headers=fixed | dict(headers or {}))
+    return web.Response(
+        status=status, text=html, content_type="text/html", headers=answers.PAGE_HEADERS | dict(headers or {})
+    )
 
 
 def page(title: str, says: str, status: int, back: str = "") -> web.Response:
@@ -65,8 +72,4 @@ def page(title: str, says: str, status: int, back: str = "") -> web.Response:
 
 
 def to(address: str) -> web.Response:
-    return web.Response(status=303, headers={hdrs.LOCATION: address, hdrs.CACHE_CONTROL: "no-store"})
-
-
-def browser(request: web.Request) -> bool:
-    return "text/html" in request.headers.get(hdrs.ACCEPT, "")
+    return web.Response(status=303, headers=answers.NO_STORE | {hdrs.LOCATION: address})

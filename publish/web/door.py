@@ -4,18 +4,20 @@ import hmac
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from math import ceil
-from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import hdrs, web
 
 from ops.runtime import proxies
 from ops.runtime.db import Pool, describe
+from ops.runtime.origins import origin_of
 from ops.runtime.proxies import Network
+from ops.runtime.sampling import Sampler
 from publish import keys, sessions
 from publish.contract import Problem
 from publish.keys import Caller
 from publish.sessions import Person
+from publish.web import forms
 from publish.web.answers import REMEDY, STATUS, Ended, Refused, page, to
 from publish.web.turns import AT_ONCE, IN_LINE, Crowded, Turns
 
@@ -31,9 +33,10 @@ class Door:
         """``site`` is the public address, ``secure`` whether it is https, ``trusted`` the proxies in front."""
         self._pool = pool
         self._secure = secure
-        self._host = urlsplit(site).netloc
+        self._site = origin_of(site)
         self._trusted = trusted
         self._turns = Turns()
+        self._surprises = Sampler()
 
     # --- cookies
 
@@ -46,13 +49,20 @@ class Door:
             self.cookie(name), value, max_age=seconds, httponly=True, secure=self._secure, samesite="Lax", path="/"
         )
 
+    def delete_cookie(self, response: web.Response, name: str) -> None:
+        response.del_cookie(self.cookie(name), path="/", secure=self._secure, httponly=True, samesite="Lax")
+
     def let_in(self, response: web.Response, token: str) -> web.Response:
         self.set_cookie(response, SESSION, token, sessions.HOURS * 3600)
         return response
 
     def let_out(self, response: web.Response) -> web.Response:
-        response.del_cookie(self.cookie(SESSION), path="/", secure=self._secure, httponly=True, samesite="Lax")
+        self.delete_cookie(response, SESSION)
         return response
+
+    def cookies(self, request: web.Request) -> dict[str, str]:
+        """Those that can be ours, in the order in which they come: browsers send the oldest first (RFC 6265 5.4)."""
+        return {name: value for name, value in request.cookies.items() if value.isascii()}
 
     # --- who, and from where
 
@@ -80,16 +90,29 @@ class Door:
         person = await self.person(request)
         if person is None:
             raise Refused(401, "unauthorized", "Nobody is logged in.", "log in at /login")
-        insist((await request.post()).get("csrf"), person.csrf)
+        insist(forms.form(request).get("csrf"), person.csrf)
         if scope and not person.may(scope):
             raise Refused(403, "forbidden", "Your role does not reach so far.", "ask an owner to do it")
         return person
 
     def same_site(self, request: web.Request) -> None:
-        """A proxy may have put another host in the place of the public one."""
-        origin = request.headers.get(hdrs.ORIGIN)
-        if origin is not None and urlsplit(origin).netloc not in {request.host, self._host} - {""}:
+        """Raises Refused for what a page of another origin than ours sent: the public address, or the one asked for."""
+        given = request.headers.get(hdrs.ORIGIN)
+        if given is None:
+            return
+        found = origin_of(given)
+        asked = {origin_of(f"{scheme}://{request.host}") for scheme in self._schemes(request)}
+        if self._secure and self._site is not None:
+            asked.discard(self._site._replace(scheme="http", port=80))  # under the public name it may be anybody's
+        if found is None or found not in {self._site, *asked}:
             raise Refused(403, "csrf", "This was sent by another website.", "open /connections and try again there")
+
+    def _schemes(self, request: web.Request) -> tuple[str, ...]:
+        """How the browser came here: as it came to us, or to a proxy of ours, which may say it."""
+        if not proxies.is_ours(request.remote, self._trusted):
+            return (request.scheme,)
+        said = ",".join(request.headers.getall(hdrs.X_FORWARDED_PROTO, [])).rpartition(",")[2].strip().lower()
+        return (said,) if said else ("http", "https")
 
     async def caller(self, request: web.Request, scope: str) -> Caller:
         """Who calls: a program with a key, or, to look, a person with a session."""
@@ -108,7 +131,7 @@ class Door:
         return found
 
     def _session(self, request: web.Request) -> str:
-        return request.cookies.get(self.cookie(SESSION), "")
+        return self.cookies(request).get(self.cookie(SESSION), "")
 
     # --- when, and what becomes of errors
 
@@ -116,26 +139,28 @@ class Door:
         """The handler with every way out of it an answer; ``in_turn`` where a key or session counts for its tenant."""
 
         async def answer(request: web.Request) -> web.StreamResponse:
-            credentials = (_authorization(request)[1], self._session(request)) if in_turn else ()
             try:
+                forms.insist_sound(request)
+                await forms.read(request)  # before there is a turn: nobody holds one while a body is on its way
+                credentials = (_authorization(request)[1], self._session(request)) if in_turn else ()
                 async with self._turns.taken(*filter(None, credentials)):
                     return await handler(request)
-            except Ended as ended:
-                return ended.answer
+            except (Ended, Refused) as ended:
+                return ended.answer(request)
             except Crowded:
                 message = f"More than {AT_ONCE + IN_LINE} requests of yours are under way."
-                return Refused(429, "crowded", message, "send fewer at once", retry=True, after=1).answer
+                return Refused(429, "crowded", message, "send fewer at once", retry=True, after=1).answer(request)
             except Problem as problem:
                 remedy = REMEDY.get(problem.kind, problem.says)
                 retry = problem.kind in ("crowded", "transient")
                 after = ceil(problem.after_seconds) or (60 if problem.kind == "crowded" else None)
-                return Refused(
-                    STATUS[problem.kind], problem.kind, problem.says, remedy, retry=retry, after=after
-                ).answer
+                refused = Refused(STATUS[problem.kind], problem.kind, problem.says, remedy, retry=retry, after=after)
+                return refused.answer(request)
             except Exception as error:  # a surprise says so, in the same shape
-                log.exception("request.failed", path=request.path, error=describe(error))
+                if self._surprises.take():
+                    log.exception("request.failed", path=request.path, error=describe(error))
                 message = "Something failed here; what was asked may or may not have been done."
-                return Refused(503, "unexpected", message, "look before you send it again", retry=True).answer
+                return Refused(503, "unexpected", message, "look before you send it again", retry=True).answer(request)
 
         return answer
 
@@ -159,5 +184,6 @@ def uuid_of(text: str, missing: Refused) -> str:
 
 
 def _authorization(request: web.Request) -> tuple[str, str]:
+    """How and with what; what no key of ours looks like is an unknown one."""
     kind, _, key = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-    return kind.lower(), key.strip()
+    return kind.lower(), key.strip() if key.isascii() else "?"

@@ -9,6 +9,7 @@ from publish.passwords import Busy
 from publish.people import Wrong
 from publish.sessions import WINDOW_MINUTES, Person, Throttled
 from publish.store import Actor
+from publish.web import forms
 from publish.web.answers import Refused, rendered, to
 from publish.web.door import Door, id_of
 
@@ -63,8 +64,8 @@ class Rooms:
 
     async def invite(self, request: web.Request) -> web.Response:
         person = await self._door.posting(request, "people:write")
-        form = await request.post()
-        email, role, typed = (str(form.get(name, "")) for name in ("email", "role", "password"))
+        form = forms.form(request)
+        email, role, typed = (form.get(name, "") for name in ("email", "role", "password"))
         password = typed or passwords.generated()
         try:
             await people.invite(self._pool, person.tenant, email, password, role, self._actor(request, person))
@@ -76,7 +77,7 @@ class Rooms:
 
     async def change_role(self, request: web.Request) -> web.Response:
         person = await self._door.posting(request, "people:write")
-        role = str((await request.post()).get("role", ""))
+        role = forms.form(request).get("role", "")
         user = id_of(request, _nobody())
         try:
             if not await people.change_role(self._pool, person.tenant, user, role, self._actor(request, person)):
@@ -97,8 +98,8 @@ class Rooms:
 
     async def create_key(self, request: web.Request) -> web.Response:
         person = await self._door.posting(request, "keys:write")
-        form = await request.post()
-        name, scopes = str(form.get("name", "")).strip(), [scope for scope in keys.SCOPES if scope in form]
+        form = forms.form(request)
+        name, scopes = form.get("name", "").strip(), [scope for scope in keys.SCOPES if scope in form]
         if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
             return await self._people(person, 400, wrong=f"The name of a key has 1 to {LONGEST_NAME} characters.")
         if not scopes:
@@ -124,8 +125,8 @@ class Rooms:
 
     async def change_password(self, request: web.Request) -> web.Response:
         person = await self._door.posting(request)
-        form = await request.post()
-        old, new = str(form.get("old", "")), str(form.get("new", ""))
+        form = forms.form(request)
+        old, new = form.get("old", ""), form.get("new", "")
         try:
             token = await sessions.change_password(self._pool, person, old, new, self._door.address(request))
         except Wrong as wrong:
@@ -143,7 +144,7 @@ class Rooms:
 
     async def switch(self, request: web.Request) -> web.Response:
         person = await self._door.posting(request)
-        tenant = str((await request.post()).get("tenant", ""))
+        tenant = forms.form(request).get("tenant", "")
         token = await sessions.switch(self._pool, person, tenant, self._door.address(request))
         if token is None:
             raise Refused(404, "not_found", "You do not belong to such a tenant.", "choose one in the page's header")

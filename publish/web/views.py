@@ -1,25 +1,33 @@
 """HTTP of the connections. Programs call with an API key and get JSON; browsers are led and told in words."""
 
+import re
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urlencode
 
 from aiohttp import hdrs, web
 
+from ops.runtime.answers import NO_STORE, wants_page
 from ops.runtime.db import Pool
 from publish import sessions, store
-from publish.connecting import LIFE_SECONDS, Flows, Visit
+from publish.connecting import LIFE_SECONDS, Flows, Visit, mark_of
 from publish.contract import Problem
 from publish.ending import Endings
 from publish.passwords import Busy
+from publish.people import Wrong
 from publish.refreshing import Refresher
 from publish.sessions import Throttled, csrf_of
 from publish.store import EVERYBODY
-from publish.web.answers import STATUS, Refused, browser, page, rendered, to
+from publish.web import forms
+from publish.web.answers import STATUS, Refused, page, rendered, to
 from publish.web.door import Door, id_of, insist, uuid_of
 from publish.web.rooms import BUSY, TOO_MANY, Rooms
 
 COOKIE = "landfall-flow"
+MOST_FLOWS = 20
+"""Of one browser, with a cookie of some 100 bytes each: servers take headers of 8 KB."""
+
+_MARK = re.compile(r"[0-9a-f]{32}")
 
 
 class Views:
@@ -66,8 +74,8 @@ class Views:
     async def start(self, request: web.Request) -> web.Response:
         """Begin to connect. A program gets the address to open in the owner's browser, a browser goes there at once."""
         person = await self.door.person(request)
-        by_person = person is not None and browser(request)
-        if person is None and browser(request):
+        by_person = person is not None and wants_page(request)
+        if person is None and wants_page(request):
             return to("/login")
         if by_person and request.headers.get("Sec-Fetch-Site") == "cross-site":
             return to("/connections")  # another website's link connects nothing by itself
@@ -100,74 +108,106 @@ class Views:
         """Bind the flow to this browser, and send it to the platform."""
         ticket, platform = request.query.get("ticket", ""), request.match_info["platform"]
         try:
-            address = await self.flows.open(platform, ticket)
+            opened = await self.flows.open(platform, ticket)
         except Problem as problem:
             return page("Not connected", problem.says, STATUS[problem.kind])
-        response = web.Response(status=302, headers={hdrs.LOCATION: address, hdrs.CACHE_CONTROL: "no-store"})
-        # Long enough to choose after having been at the platform; and two platforms can be connected side by side.
-        self.door.set_cookie(response, f"{COOKIE}-{platform}", ticket, 2 * LIFE_SECONDS)
+        response = web.Response(status=302, headers=NO_STORE | {hdrs.LOCATION: opened.address})
+        await self._tidy(request, response)
+        # Long enough to choose after having been at the platform; each flow has its own, so that none is in another's
+        # way, be it of the same platform.
+        self.door.set_cookie(response, f"{COOKIE}-{opened.mark}", ticket, 2 * LIFE_SECONDS)
         return response
+
+    def _tickets(self, request: web.Request) -> dict[str, str]:
+        """Of the flows that this browser is in, by their marks, the oldest first."""
+        prefix = self.door.cookie(f"{COOKIE}-")
+        found = ((name.partition(prefix), ticket) for name, ticket in self.door.cookies(request).items())
+        return {
+            mark: ticket for (before, named, mark), ticket in found if named and not before and _MARK.fullmatch(mark)
+        }
+
+    async def _tidy(self, request: web.Request, response: web.Response) -> None:
+        """Take back the cookies of flows that ended, and the oldest ones where there are too many for a header."""
+        held = self._tickets(request)
+        kept = list(held)[-(MOST_FLOWS - 1) :]
+        ended = await self.flows.ended([held[mark] for mark in kept])
+        for mark, ticket in held.items():
+            if mark not in kept or ticket in ended:
+                self.door.delete_cookie(response, f"{COOKIE}-{mark}")
 
     async def callback(self, request: web.Request) -> web.Response:
         """The browser is back from the platform."""
         query = request.query
+        flow = mark_of(query.get("state", ""))
         visit = Visit(
             request.match_info["platform"],
             request.match_info.get("instance", ""),
             query.get("state", ""),
             query.get("code", ""),
             query.get("error") or query.get("error_code", ""),
-            self._ticket(request),
+            self._tickets(request).get(flow, ""),
             self.door.address(request),
         )
-        return await self._told(request, await self.flows.finish(visit))
+        return await self._told(request, flow, await self.flows.finish(visit))
 
     async def choices(self, request: web.Request) -> web.Response:
         """What there is to choose from, in the browser that showed it to us."""
         try:
-            outcome = await self.flows.offered(request.match_info["platform"], self._ticket(request))
+            flow, ticket = await self._chosen(request, request.query.get("flow", ""))
+            outcome = await self.flows.offered(request.match_info["platform"], ticket)
         except Problem as problem:
             return _unchosen(request, problem)
-        return await self._told(request, outcome)
+        return await self._told(request, flow, outcome)
 
     async def choose(self, request: web.Request) -> web.Response:
         """Connect what was chosen: a form of ours, or JSON, which no other website can make a browser send."""
         self.door.same_site(request)
-        ticket, platform = self._ticket(request), request.match_info["platform"]
-        if request.content_type == "application/json":
-            wanted = await _listed(request)
+        platform, by_program = request.match_info["platform"], request.content_type == "application/json"
+        if by_program:
+            named, wanted = _listed(request)
         else:
-            form = await request.post()
+            form = forms.form(request)
+            named, wanted = form.get("flow", ""), form.getall("account", [])
+        try:
+            flow, ticket = await self._chosen(request, named or request.query.get("flow", ""))
+        except Problem as problem:
+            return _unchosen(request, problem)
+        if not by_program:
             insist(form.get("csrf"), csrf_of(ticket))
-            wanted = [str(value) for value in form.getall("account", [])]
         try:
             outcome = await self.flows.choose(platform, ticket, wanted, self.door.address(request))
-            return await self._told(request, outcome)
+            return await self._told(request, flow, outcome)
         except Problem as problem:
             try:
                 outcome = await self.flows.offered(platform, ticket)
             except Problem as gone:
                 return _unchosen(request, gone)
-            if not browser(request):
+            if not wants_page(request):
                 raise
-            return await self._told(request, outcome | {"says": problem.says}, STATUS[problem.kind])
+            return await self._told(request, flow, outcome | {"says": problem.says}, STATUS[problem.kind])
 
-    def _ticket(self, request: web.Request) -> str:
-        return request.cookies.get(self.door.cookie(f"{COOKIE}-{request.match_info['platform']}"), "")
+    async def _chosen(self, request: web.Request, named: str) -> tuple[str, str]:
+        """Mark and ticket of the flow that is named, or else of the only one that it can be. Raises Problem."""
+        held = self._tickets(request)
+        recent = list(held.values())[-MOST_FLOWS:]
+        flow = named or await self.flows.asking(request.match_info["platform"], recent)
+        return flow, held.get(flow, "")
 
-    async def _told(self, request: web.Request, outcome: dict[str, Any], status: int = 0) -> web.Response:
+    async def _told(self, request: web.Request, flow: str, outcome: dict[str, Any], status: int = 0) -> web.Response:
         """What came of a flow: JSON for a program, a page for a browser, and back to where it began for a person."""
         choosing = outcome.get("kind") == "choose"
         status = status or (200 if outcome["ok"] or choosing else 400)
         if "application/json" in request.headers.get(hdrs.ACCEPT, ""):
-            return web.json_response(outcome, status=status)
+            named = {"flow": flow} if choosing else {}
+            return web.json_response(outcome | named, status=status, headers=NO_STORE)
         if choosing:
             return rendered(
                 "choose.html",
                 status,
                 outcome=outcome,
                 platform=request.match_info["platform"],
-                csrf=csrf_of(self._ticket(request)),
+                flow=flow,
+                csrf=csrf_of(self._tickets(request).get(flow, "")),
                 titles=self.flows.titles,
             )
         back = outcome["return_to"] if await self.door.person(request) else ""
@@ -179,14 +219,14 @@ class Views:
 
     async def removed(self, request: web.Request) -> web.Response:
         """Meta's deauthorize callback (``meta.md`` 6)."""
-        ended = await self.endings.removed(request.match_info["platform"], await _signed(request))
+        ended = await self.endings.removed(request.match_info["platform"], _signed(request))
         if ended is None:
             raise _unsigned()
         return web.json_response({"ended": ended})
 
     async def delete(self, request: web.Request) -> web.Response:
         """Meta's data-deletion callback (``meta.md`` 6): where the person can look, and the code in that address."""
-        code = await self.endings.delete(request.match_info["platform"], await _signed(request))
+        code = await self.endings.delete(request.match_info["platform"], _signed(request))
         if code is None:
             raise _unsigned()
         return web.json_response({"url": self.endings.deletion_address(code), "confirmation_code": code})
@@ -248,10 +288,12 @@ class Views:
     async def login(self, request: web.Request) -> web.Response:
         """A new session, whatever cookie came along; nobody can hand somebody a session of his own making."""
         self.door.same_site(request)
-        form = await request.post()
-        email, password = str(form.get("email", "")), str(form.get("password", ""))
+        form = forms.form(request)
+        email, password = form.get("email", ""), form.get("password", "")
         try:
             person = await sessions.login(self.pool, email, password, self.door.address(request))
+        except Wrong as wrong:
+            return rendered("login.html", 400, says=f"{wrong}.".capitalize(), email=email)
         except Throttled:
             return rendered("login.html", 429, says=TOO_MANY, email=email)
         except Busy:
@@ -297,26 +339,23 @@ class Views:
 
 def _unchosen(request: web.Request, problem: Problem) -> web.Response:
     """There is nothing to choose. Raises it for a program."""
-    if not browser(request):
+    if not wants_page(request):
         raise problem
     return page("Nothing to choose", problem.says, STATUS[problem.kind])
 
 
-async def _signed(request: web.Request) -> str:
-    given = (await request.post()).get("signed_request")
-    return given if isinstance(given, str) else ""
+def _signed(request: web.Request) -> str:
+    return forms.form(request).get("signed_request", "")
 
 
-async def _listed(request: web.Request) -> list[str]:
-    """The accounts that a program chose."""
-    try:
-        wanted = (await request.json())["accounts"]
-    except (ValueError, KeyError, TypeError):
-        wanted = None
-    if not isinstance(wanted, list):
+def _listed(request: web.Request) -> tuple[str, list[str]]:
+    """The flow, if it is named, and the accounts that a program chose."""
+    given = forms.document(request)
+    flow, wanted = (given.get("flow", ""), given.get("accounts")) if isinstance(given, dict) else ("", None)
+    if not isinstance(wanted, list) or not isinstance(flow, str):
         message = 'The body must be JSON such as {"accounts": ["platform:id"]}.'
         raise Refused(400, "wrong", message, "take the accounts from `choose` of the answer before")
-    return [str(name) for name in wanted]
+    return flow, [str(name) for name in wanted]
 
 
 def _unsigned() -> Refused:

@@ -214,3 +214,64 @@ async def test_owner_lets_somebody_in_who_may_only_look(rig: Rig, browser: WebDr
 
     await asyncio.to_thread(journey)
     assert errors(browser) == []
+
+
+async def test_two_tabs_connect_two_servers_and_two_choices_are_made_side_by_side(rig: Rig, browser: WebDriver) -> None:
+    def tab_of(name: str) -> str:
+        """A tab at the consent page of this server."""
+        browser.switch_to.new_window("tab")
+        browser.get(f"{rig.url}/connections")
+        fill(browser, "A server of Mastodon", name)
+        press(browser, "Mastodon")
+        see(browser, "It may")
+        return browser.current_window_handle
+
+    def chooser() -> str:
+        browser.switch_to.new_window("tab")
+        browser.get(f"{rig.url}/connections")
+        press(browser, "Facebook Pages")
+        consent(browser, "Approve", "alice")
+        see(browser, "Choose what to connect")
+        return browser.current_window_handle
+
+    def journey() -> None:
+        log_in(browser, rig.url)
+        tabs = [tab_of("@me@social.example"), tab_of("https://other.example/@me")]
+        for tab in tabs:
+            browser.switch_to.window(tab)
+            consent(browser, "Approve")
+            see(browser, "Connected: shop")
+        tabs = [chooser(), chooser()]
+        for tab, unwanted in zip(
+            tabs, (("Cafe", "Instagram: shop"), ("Facebook Pages: Shop", "Instagram: shop")), strict=True
+        ):
+            browser.switch_to.window(tab)
+            for name in unwanted:
+                tick(browser, name)
+            press(browser, "Connect")
+            see(browser, "Connected")
+
+    await asyncio.to_thread(journey)
+    assert errors(browser) == []
+    rows = await rig.raw("SELECT platform, instance, username FROM connections ORDER BY platform, instance, username")
+    assert [tuple(row) for row in rows] == [
+        ("facebook", "", "Cafe"),
+        ("facebook", "", "Shop"),
+        ("mastodon", "other.example", "shop"),
+        ("mastodon", "social.example", "shop"),
+    ]
+
+
+async def test_person_who_meets_an_error_anywhere_is_told_in_words_what_to_do(rig: Rig, browser: WebDriver) -> None:
+    def journey() -> None:
+        log_in(browser, rig.url)
+        browser.get(f"{rig.url}/api/connections/{DEFAULT_TENANT}")
+        see(browser, "There is no such connection")
+        see(browser, "What to do")
+        browser.get(f"{rig.url}/api/auth/mastodon?instance=no%20server")
+        see(browser, "instance must be the host of your server")
+        browser.get(f"{rig.url}/connections?connected=%00")
+        see(browser, "send text in UTF-8, without NUL")
+
+    await asyncio.to_thread(journey)
+    assert all("status of 40" in message for message in errors(browser))

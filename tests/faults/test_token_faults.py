@@ -144,7 +144,8 @@ async def test_process_that_dies_while_connecting_keeps_nothing_by_halves_and_sp
     for number in range(1, 10):
         fired = tmp_path / f"fired{number}"
         query = await rig.consented("instagram")
-        [cookie] = [cookie for cookie in rig.http.cookie_jar if cookie.key == "landfall-flow-instagram"]
+        mark = connecting.mark_of(query["state"])
+        [cookie] = [cookie for cookie in rig.http.cookie_jar if cookie.key == f"landfall-flow-{mark}"]
         visit = {"platform": "instagram", "instance": "", "error": "", "session": cookie.value}
         visit |= {"state": query["state"], "code": query["code"]}
         code, said = await child(rig, database, f"exit:{number}:{fired}", what="finish", visit=visit)

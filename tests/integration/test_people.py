@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from publish import people, sessions, tenants
+from publish import passwords, people, sessions, tenants
 from publish.people import Wrong
 from publish.sessions import Throttled
 from schema.tenancy import DEFAULT_TENANT
@@ -243,6 +243,124 @@ async def test_whatever_a_session_stands_for_changes_and_it_has_a_new_id(rig: Ri
     assert token() not in seen
     assert await stale() == [True, True, True], "every session of the person, at every tenant"
     assert (await page(rig))[0] == 200
+
+
+# --- forms of the same password
+
+COMPOSED, DECOMPOSED = "caf\u00e9 cr\u00e8me br\u00fbl\u00e9e", "cafe\u0301 cre\u0300me bru\u0302le\u0301e"
+WIDE = COMPOSED.replace(" ", "\u3000")
+
+
+@pytest.mark.parametrize("first", [COMPOSED, DECOMPOSED, WIDE])
+async def test_password_is_the_same_however_a_keyboard_composes_it(rig: Rig, first: str) -> None:
+    await people.add(rig.pool, DEFAULT_TENANT, EMAIL, first, "owner", TESTS)
+    [row] = await rig.connection.fetch("SELECT password_hash FROM users")
+    for typed in (COMPOSED, DECOMPOSED, WIDE):
+        person = await sessions.login(rig.pool, EMAIL, typed, None)
+        assert person is not None
+    assert await sessions.login(rig.pool, EMAIL, COMPOSED.upper(), None) is None
+    assert await rig.connection.fetchval("SELECT password_hash FROM users") == row["password_hash"]
+    assert await sessions.change_password(rig.pool, person, WIDE, DECOMPOSED + "!", None)
+    assert await sessions.login(rig.pool, EMAIL, COMPOSED + "!", None)
+
+
+async def test_password_that_an_older_release_kept_as_it_was_typed_still_fits_and_is_kept_anew(rig: Rig) -> None:
+    for kept in (DECOMPOSED, "a tab\tin the middle of it", "a joiner\u200din the middle of it"):
+        old = passwords._hasher.hash(kept)
+        await rig.connection.execute("UPDATE users SET password_hash = $1", old)
+        assert await sessions.login(rig.pool, EMAIL, kept, None), kept
+        found = await rig.connection.fetchval("SELECT password_hash FROM users")
+        assert (found == old) == (kept != DECOMPOSED), "only what has another form is kept anew"
+        assert await sessions.login(rig.pool, EMAIL, kept, None), "and it fits again"
+    await rig.connection.execute("UPDATE users SET password_hash = $1", passwords._hasher.hash(DECOMPOSED))
+    assert await sessions.login(rig.pool, EMAIL, COMPOSED, None) is None, "nobody can know the old form before"
+    assert await sessions.login(rig.pool, EMAIL, DECOMPOSED, None)
+    assert await sessions.login(rig.pool, EMAIL, COMPOSED, None)
+
+
+async def test_new_password_that_is_set_meanwhile_is_not_replaced_by_the_old_one_kept_anew(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rig.connection.execute("UPDATE users SET password_hash = $1", passwords._hasher.hash(DECOMPOSED))
+    newer = passwords._hasher.hash("another long password")
+    verify = passwords.verified
+
+    async def slow(password: str, kept: str | None) -> str | None:
+        found = await verify(password, kept)
+        await rig.connection.execute("UPDATE users SET password_hash = $1", newer)
+        return found
+
+    monkeypatch.setattr(passwords, "verified", slow)
+    await sessions.login(rig.pool, EMAIL, DECOMPOSED, None)
+    assert await rig.connection.fetchval("SELECT password_hash FROM users") == newer
+
+
+async def test_password_is_never_cut_and_one_that_is_too_long_or_impossible_is_told_so(rig: Rig) -> None:
+    longest = "x" * passwords.LONGEST
+    await people.add(rig.pool, DEFAULT_TENANT, EMAIL, longest, "owner", TESTS)
+    status, _, text = await post(rig, "/login", email=EMAIL, password=longest + "y")
+    assert (status, "at most 256 characters" in text) == (400, True)
+    decomposed = "e\u0301" * passwords.LONGEST
+    await people.add(rig.pool, DEFAULT_TENANT, EMAIL, decomposed, "owner", TESTS)
+    assert await sessions.login(rig.pool, EMAIL, decomposed, None), "256 characters in its normal form"
+    person = await sessions.login(rig.pool, EMAIL, "\u00e9" * passwords.LONGEST, None)
+    assert person is not None
+    with pytest.raises(Wrong, match="at most 256"):
+        await sessions.change_password(rig.pool, person, longest + "y", "a longer password", None)
+    for bad in (longest + "y", "short", "a tab\tin the middle of it", "\x00" * 20, "\ud800" * 20, "\u200d" * 20):
+        with pytest.raises(Wrong, match="a password"):
+            await people.add(rig.pool, DEFAULT_TENANT, EMAIL, bad, "owner", TESTS)
+    [count] = await rig.connection.fetch("SELECT count(*) FROM login_failures")
+    assert count[0] == 0, "none of these was a try"
+
+
+# --- forms of the same address
+
+
+@pytest.mark.parametrize(
+    ("origin", "headers", "status"),
+    [
+        ("https://crm.b\u00fccher.example", {}, 303),
+        ("https://crm.xn--bcher-kva.example", {}, 303),
+        ("https://CRM.xn--bcher-KVA.example:443", {}, 303),
+        ("http://crm.xn--bcher-kva.example", {}, 403),
+        ("http://crm.xn--bcher-kva.example", {"Host": "crm.xn--bcher-kva.example"}, 403),
+        ("https://crm.xn--bcher-kva.example:444", {}, 403),
+        ("https://crm.xn--bcher-kva.example.evil.example", {}, 403),
+        ("https://other.example", {"Host": "OTHER.example:443"}, 303),
+        ("https://other.example", {"Host": "other.example"}, 303),
+        ("https://other.example", {"Host": "other.example", "X-Forwarded-Proto": "https"}, 303),
+        ("https://other.example", {"Host": "other.example", "X-Forwarded-Proto": "https, http"}, 403),
+        ("http://other.example", {"Host": "other.example", "X-Forwarded-Proto": "https"}, 403),
+        ("https://other.example", {"Host": "other.example:8080"}, 403),
+        ("https://other.example", {"Host": "third.example"}, 403),
+        ("http://[::1", {}, 403),
+        ("null", {}, 403),
+    ],
+)
+async def test_own_origin_is_known_in_every_spelling_and_no_other_is(
+    rig: Rig, origin: str, headers: dict[str, str], status: int
+) -> None:
+    app = web.Application()
+    site, trusted = "https://crm.B\u00fccher.example", [ip_network("127.0.0.0/8")]
+    views(rig.pool, rig.built, secure=True, site=site, trusted=trusted).add_to(app)
+    server = TestServer(app)
+    await server.start_server()
+    form = {"email": EMAIL, "password": PASSWORD}
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(
+            server.make_url("/login"), data=form, headers={"Origin": origin} | headers, allow_redirects=False
+        ) as response,
+    ):
+        assert response.status == status
+    await server.close()
+
+
+async def test_host_that_nobody_vouches_for_counts_with_the_scheme_it_came_by(rig: Rig) -> None:
+    for origin, status in (("http://alias.example", 303), ("https://alias.example", 403)):
+        headers = {"Origin": origin, "Host": "alias.example", "X-Forwarded-Proto": "https"}
+        assert (await post(rig, "/login", headers, email=EMAIL, password=PASSWORD))[0] == status
 
 
 # --- pages for owners

@@ -1,5 +1,9 @@
 """``meta.md`` 6 and the vector of its section 12."""
 
+import base64
+import hashlib
+import hmac
+
 import pytest
 
 from publish.signed_request import Wish, opened
@@ -34,3 +38,22 @@ def test_opens_nothing_else(text: str) -> None:
     assert opened(text, [SECRET]) is None
     assert opened(VECTOR, []) is None
     assert opened(VECTOR, [""]) is None
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b'{"algorithm": "HMAC-SHA256", "user_id": "a\\u0000b", "issued_at": 1}',
+        b'{"algorithm": "HMAC-SHA256", "user_id": "\\ud800", "issued_at": 1}',
+        b'{"algorithm": "HMAC-SHA256", "user_id": "1", "issued_at": Infinity}',
+        b'{"algorithm": "HMAC-SHA256", "user_id": "1", "issued_at": 1e300}',
+        b'{"algorithm": "HMAC-SHA256", "user_id": "1", "issued_at": -1}',
+        b'["HMAC-SHA256"]',
+        b"[" * 30_000,
+        b"\xff",
+    ],
+)
+def test_what_is_signed_and_makes_no_sense_is_no_wish(document: bytes) -> None:
+    payload = base64.urlsafe_b64encode(document).rstrip(b"=")
+    digest = base64.urlsafe_b64encode(hmac.digest(SECRET.encode(), payload, hashlib.sha256)).rstrip(b"=")
+    assert opened(f"{digest.decode()}.{payload.decode()}", [SECRET]) is None

@@ -1,0 +1,109 @@
+"""How an error is answered: JSON for a program, a page with the same words for a browser."""
+
+import json
+from collections.abc import Mapping
+from html import escape
+from http import HTTPStatus
+from string import Template
+from typing import Any
+
+from aiohttp import hdrs, web
+
+from ops.runtime.text import visible
+
+NO_STORE = {hdrs.CACHE_CONTROL: "no-store"}
+
+# Neither the code in an address nor the page itself goes any further, and nobody frames it. "no-referrer" would make
+# browsers send a form of ours with "Origin: null", which is what a stranger sends.
+PAGE_HEADERS = NO_STORE | {
+    "Referrer-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+}
+
+# The standard library's templates: the web process of an installation without pages holds no other in memory.
+_PAGE = Template("""\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>$title · Landfall</title>
+<style>
+:root { color-scheme: light dark } body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto;
+  padding: 1rem } h1 { font-size: 1.5rem } .soft { color: light-dark(#6b7280, #9ca3af) }
+</style>
+</head>
+<body>
+<h1>$title</h1>
+<p role="alert">$message</p>
+<p>What to do: $remedy</p>
+<p class="soft">$status</p>
+</body>
+</html>
+""")
+
+
+def wants_page(request: web.BaseRequest) -> bool:
+    """Whether a browser asks: it takes HTML and does not name JSON."""
+    accepted = ",".join(request.headers.getall(hdrs.ACCEPT, []))
+    return "text/html" in accepted and "json" not in accepted
+
+
+def error(
+    request: web.BaseRequest,
+    status: int,
+    body: Mapping[str, Any],
+    *,
+    remedy: str = "",
+    headers: Mapping[Any, str] | None = None,
+    close: bool = False,
+) -> web.Response:
+    """The answer to a request that failed.
+
+    ``body`` is the JSON, with ``message`` and mostly ``remedy``; a page says the same, and ``remedy`` given beside it
+    where the JSON has none. ``close`` ends the connection: the rest of the body is still on its way and nobody is going
+    to read it.
+    """
+    if wants_page(request):
+        title = HTTPStatus(status).phrase
+        words = {"title": title, "message": _sentence(body["message"]), "status": f"Status {status}"}
+        words["remedy"] = _sentence(body.get("remedy") or remedy, capital=False)
+        text = _PAGE.substitute({name: escape(visible(word)) for name, word in words.items()})
+        response = web.Response(status=status, text=text, content_type="text/html", headers=PAGE_HEADERS)
+    else:
+        content = json.dumps(body).encode()
+        response = web.Response(status=status, body=content, content_type="application/json", headers=NO_STORE)
+    response.headers.update(headers or {})
+    if close:
+        response.force_close()
+    return response
+
+
+def _sentence(text: str, *, capital: bool = True) -> str:
+    text = text[:1].upper() + text[1:] if capital else text
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def add_nothing_here(app: web.Application) -> None:
+    """Answer whatever no route of ``app`` does; to be called when all the others are there."""
+    app.router.add_route(hdrs.METH_ANY, "/{path:.*}", _nothing_here)
+
+
+async def _nothing_here(request: web.Request) -> web.Response:
+    """What no route answers: 405 where another method would find something, 404 where nothing is."""
+    methods: set[str] = set()
+    for resource in request.app.router.resources():
+        methods |= (await resource.resolve(request))[1]
+    if named := sorted(methods - {hdrs.METH_ANY}):  # any method: that is this route itself
+        return wrong_method(request, named)
+    body = {"error": "not_found", "retry": False, "message": "there is nothing at this address"}
+    return error(request, 404, body, remedy="check the address")
+
+
+def wrong_method(request: web.Request, allowed: list[str]) -> web.Response:
+    """405, naming the methods that the address takes."""
+    message = f"this address takes {' and '.join(method for method in allowed if method != hdrs.METH_HEAD)}"
+    body = {"error": "method_not_allowed", "retry": False, "message": message}
+    headers = {hdrs.ALLOW: ",".join(allowed)}
+    return error(request, 405, body, remedy="come by a link or a button of ours", headers=headers)
