@@ -9,6 +9,7 @@ import asyncio
 import base64
 import hashlib
 import secrets
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import uniform
@@ -19,12 +20,13 @@ import structlog
 import uuid_utils
 
 from ops.runtime import metrics
-from ops.runtime.db import Pool
+from ops.runtime.db import Pool, describe
 from ops.runtime.faultpoint import faultpoint
+from ops.runtime.text import storable
 from publish import choosing, store
 from publish.applications import Applications
 from publish.choosing import Question, Wanted
-from publish.contract import Account, Channel, Problem
+from publish.contract import Account, Channel, Problem, scope_list
 from publish.driver import Outside
 from publish.instances import instance_of
 from publish.oauth import refusal
@@ -40,12 +42,17 @@ RETURNS = ("", "/", "/connections")
 OPEN_FLOWS = 100
 """That a tenant may have begun and not finished: a loop that begins them fills no table."""
 
+SURPRISE = (
+    "Something failed here, and it is not known whether the platform took it; look at your connections, and start again"
+    " if it is missing."
+)
+
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """What a browser brings back from the platform."""
+    """What a browser brings back from the platform; anybody may have written it."""
 
     platform: str
     instance: str
@@ -54,6 +61,12 @@ class Visit:
     error: str
     session: str
     address: str | None = None
+
+    @property
+    def storable(self) -> "Visit":
+        """The same with text that can be digested, sent and stored; what was spoiled fits nothing."""
+        texts = ("platform", "instance", "state", "code", "error", "session")
+        return replace(self, **{field: storable(getattr(self, field)) for field in texts})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +110,21 @@ class Flows:
     # --- the way there
 
     async def start(
-        self, platform: str, instance: str, tenant: str, actor: Actor, return_to: str, reconnecting: str | None = None
+        self,
+        platform: str,
+        instance: str,
+        tenant: str,
+        actor: Actor,
+        return_to: str,
+        reconnecting: str | None = None,
+        optional_scopes: str = "",
     ) -> Begun:
-        """Begin a flow, to bring back the connection ``reconnecting`` if that is given. Raises Problem."""
+        """Begin a flow, to bring back the connection ``reconnecting`` if that is given. Raises Problem.
+
+        ``optional_scopes``, a list as text, are asked for beside the usual ones.
+        """
         channel = self._channel(platform)
+        scopes = self._outside.scopes(platform, scope_list(storable(optional_scopes)))
         if return_to not in RETURNS:
             raise Problem("wrong", f"return_to must be one of {', '.join(filter(None, RETURNS))}.")
         if reconnecting is not None:
@@ -125,6 +149,7 @@ class Flows:
             return_to,
             actor.name,
             connection=reconnecting,
+            scopes=scopes,
         )
         async with store.acting(self._pool, tenant) as connection:
             if await store.unfinished(connection) >= OPEN_FLOWS:
@@ -156,7 +181,7 @@ class Flows:
         channel = self._channel(platform)
         app = await self._applications.known(platform, row.instance, row.tenant)
         challenge = _challenge(verifier) if channel.pkce else ""
-        return Opened(channel.authorize(app, channel.scopes, state, challenge), _mark(row.digest))
+        return Opened(channel.authorize(app, _scopes_of(channel, row), state, challenge), _mark(row.digest))
 
     def _channel(self, platform: str) -> Channel:
         channel = self._outside.channels.get(platform)
@@ -193,6 +218,7 @@ class Flows:
 
         Where there is something to choose it is not ``ok`` yet, its ``kind`` is choose, and ``choose`` says what.
         """
+        visit = visit.storable
         async with store.acting(self._pool, EVERYBODY) as connection:
             row = await store.state(connection, digest=_digest(visit.state)) if visit.state else None
         why = _refused(row, visit)
@@ -226,6 +252,7 @@ class Flows:
         return _outcome(ok=False, says=says, return_to=row.return_to)
 
     async def _settled(self, row: State, visit: Visit) -> dict[str, Any]:
+        """What comes of a code that was claimed. Nobody can send it again, so that every way out of here settles it."""
         actor = Actor(row.actor, visit.address)
         try:
             accounts = await self._accounts(row, visit)
@@ -237,6 +264,10 @@ class Flows:
         except Problem as problem:
             log.info("oauth.failed", platform=row.platform, kind=problem.kind, code=problem.code)
             return await self._failed(row, actor, problem)
+        except Exception as error:  # noqa: BLE001
+            # Not the error itself: what PostgreSQL or the vault refuses may stand in its text.
+            log.error("oauth.surprised", platform=row.platform, error=describe(error), where=_where(error))  # noqa: TRY400
+            return await self._failed(row, actor, Problem("transient", SURPRISE, "unexpected"))
 
     async def _accounts(self, row: State, visit: Visit) -> list[Account]:
         channel = self._outside.channels[row.platform]
@@ -244,6 +275,7 @@ class Flows:
             raise refusal(visit.error)
         verifier = self._vault.open(row.sealed_verifier, _place(row.tenant, row.digest, "verifier")).partition(" ")[2]
         app = await self._applications.known(row.platform, row.instance, row.tenant)
+        app = replace(app, scopes=_scopes_of(channel, row))
         accounts = await self._outside.run(
             channel.connect(app, visit.code, verifier), platform=row.platform, instance=row.instance
         )
@@ -334,6 +366,7 @@ class Flows:
         async with store.acting(self._pool, row.tenant) as connection:
             for account in accounts:
                 spread = uniform(0.9, 1.0)  # noqa: S311  no secret
+                access_seconds = channel.access_life(account.access_seconds)
                 id_ = await store.connect(
                     connection,
                     self._vault,
@@ -342,7 +375,9 @@ class Flows:
                     row.platform,
                     row.instance,
                     account,
-                    refresh_in=channel.refresh_in(account.access_seconds, account.secrets, spread),
+                    access_seconds=access_seconds,
+                    refresh_seconds=channel.refresh_life(account.refresh_seconds, account.secrets, first=True),
+                    refresh_in=channel.refresh_in(access_seconds, account.secrets, spread),
                     check_in=channel.check_in,
                     since=row.since,
                 )
@@ -386,8 +421,19 @@ def _outcome(*, ok: bool, says: str, return_to: str, **more: Any) -> dict[str, A
     return {"ok": ok, "says": says, "return_to": return_to, "connections": [], **more}
 
 
+def _scopes_of(channel: Channel, row: State) -> Sequence[str]:
+    """The scopes that a flow asks for; one that the previous release began asks for the usual ones."""
+    return channel.scopes if row.scopes is None else row.scopes
+
+
+def _where(error: BaseException) -> str:
+    """File and line of a surprise, in the place of a trace with values in it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else ""
+
+
 def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode()).digest()
+    return hashlib.sha256(text.encode(errors="replace")).digest()
 
 
 def _mark(digest: bytes) -> str:

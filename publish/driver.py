@@ -1,16 +1,20 @@
 """Runs a platform's steps against the network: asks what they yield, and sends them the answers."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+
+import structlog
 
 from ops.runtime import metrics
 from ops.runtime.http import Client, Unreachable
 from publish.budgets import Budgets
-from publish.contract import App, Channel, Problem, Request, Response, Steps, T
+from publish.contract import App, Channel, Problem, Request, Response, Steps, T, Usage
 
 Variables = Mapping[str, tuple[str, ...]]
+
+log = structlog.get_logger()
 
 FAILURES, OPEN_SECONDS = 5, 30.0
 """So many in a row, whoever's account it was about, and nobody asks for so long. What a platform refuses, or wants
@@ -45,13 +49,34 @@ class Breaker:
         self.tried = False
 
 
-def _next(steps: Steps[T], response: Response) -> Request:
-    """What is asked after this answer. Raises Problem for an answer that the steps trip over."""
+TRIPPED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What reading an answer of another shape raises."""
+
+
+def _next(steps: Steps[T], response: Response | None) -> Request:
+    """What is asked after this answer, None to begin with. Raises Problem for an answer that the steps trip over."""
     try:
-        return steps.send(response)
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        return next(steps) if response is None else steps.send(response)
+    except TRIPPED as error:
         says = "The platform answered in a way that it does not document; it is asked again later."
-        raise Problem("transient", says, type(error).__name__) from error
+        raise Problem("transient", says, "undocumented") from error
+
+
+def _usage(channel: Channel, response: Response) -> Sequence[Usage]:
+    """What an answer says of budgets; nothing where that cannot be read, since what else it brings is worth more."""
+    try:
+        return channel.usage(response, datetime.now(UTC))
+    except TRIPPED as error:
+        log.warning("usage.unreadable", error=type(error).__name__)
+        return ()
+
+
+def _judged(channel: Channel, problem: Problem) -> Problem:
+    """The problem as it is; trouble where it would end a grant by a code that the platform's page does not list."""
+    if problem.kind != "grant" or channel.ends(problem.code):
+        return problem
+    says = "The platform refused it, and did not say that the connection is over; it is asked again later."
+    return Problem("transient", says, problem.code, problem.after_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +104,22 @@ class Outside:
         """Every live value: one is rotated by having two for a while."""
         return self.variables.get(name, ())
 
+    def scopes(self, platform: str, wanted: Sequence[str] = ()) -> list[str]:
+        """What a person is asked for: the usual scopes, the operator's optional ones and those ``wanted`` beside them.
+
+        Raises Problem for an optional one that the platform has not.
+        """
+        channel = self.channels[platform]
+        variable = channel.optional_variable
+        configured = self.all(variable.name) if variable is not None else ()
+        known = ", ".join(channel.optional_scopes) or "none"
+        if unknown := [scope for scope in wanted if scope not in channel.optional_scopes]:
+            says = f"optional_scopes may name {known} here, and not {', '.join(map(repr, unknown))}."
+            raise Problem("wrong", says[:500])
+        if variable is not None and (unknown := [s for s in configured if s not in channel.optional_scopes]):
+            raise Problem("app", f"{variable.name} may name {known}, and not {', '.join(unknown)}.")
+        return list(dict.fromkeys((*channel.scopes, *configured, *wanted)))
+
     def app(self, platform: str, instance: str, client: tuple[str, str] = ("", "")) -> App:
         """Raises Problem where the platform is not configured."""
         channel = self.channels[platform]
@@ -102,10 +143,10 @@ class Outside:
         try:
             await self.budgets.insist(instance or channel.title, platform, instance, account)
             trying = breaker.enter()
-            request = next(steps)
+            request = _next(steps, None)
             while True:
                 response = await self._answered(request, breaker)
-                said = channel.usage(response, datetime.now(UTC))
+                said = _usage(channel, response)
                 pause = max(pause, await self.budgets.note(platform, instance, account, said))
                 request = _next(steps, response)
         except StopIteration as done:
@@ -113,7 +154,7 @@ class Outside:
             return found
         except Problem as problem:
             problem.after_seconds = max(problem.after_seconds, pause)
-            raise
+            raise _judged(channel, problem) from None
         finally:
             steps.close()
             if trying:

@@ -18,6 +18,7 @@ from publish.vault import Vault, VaultError
 
 REMOVED = "You removed the application at the platform; connect the account again if that was not meant."
 EXPIRED = "Its time at the platform is over, and nothing can renew it; connect the account again."
+FAILING = "Its time at the platform is over, and renewing it failed; connect the account again. What went wrong: {}"
 
 PAUSES = (60, 300, 1800)
 GIVE_UP_HOURS = 24
@@ -80,7 +81,8 @@ class Endings:
             for tenant, id_ in await store.removed_in_table(connection, platform, channel.removals, REMOVED):
                 await store.audit(connection, tenant, Actor(platform), "connection.removed", id_, platform=platform)
                 log.warning("connection.removed", platform=platform, connection=id_)
-        for tenant, id_, platform in await store.expired(connection, EXPIRED):
+        themselves = [name for name, channel in self._outside.channels.items() if channel.refreshes_itself]
+        for tenant, id_, platform in await store.expired(connection, EXPIRED, FAILING, themselves):
             await store.audit(connection, tenant, store.WORKER, "connection.needs_reconnect", id_, platform=platform)
             log.warning("connection.needs_reconnect", platform=platform, connection=id_)
 

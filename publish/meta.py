@@ -6,7 +6,9 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
+from publish import contract
 from publish.contract import (
+    ENDED,
     App,
     Problem,
     Request,
@@ -14,15 +16,31 @@ from publish.contract import (
     Steps,
     Usage,
     asked_to_wait,
+    error_word,
     expected,
     number,
+    objects,
     seconds,
+    secret,
     text,
 )
 from schema.configuration import Variable
 
-DEAD = (102, 190)
-"""Codes of tokens that are over, whatever the subcode (``meta.md`` 7.4)."""
+ENDED_BY = ("102", "190")
+"""Codes of tokens that are over (``meta.md`` 7.4), but for the subcodes and the text below."""
+
+AT_THE_PLATFORM = (459, 464)
+"""Subcodes of 190: a checkpoint, and an account that is not confirmed. Its owner mends either at the platform, and the
+token lives on (``meta.md`` 7.4)."""
+
+AS_A_PAGE = ("must be made as", "impersonating a page")
+"""In the text of a 190 that is about a permission on a page, and about no token (``meta.md`` 7.4)."""
+
+TOO_MANY = 401
+"""This status without code 102 or 190 is a throttle (``meta.md`` 7.4)."""
+
+LIFE = 5_183_944
+"""Seconds, some 60 days, of a long token (``meta.md`` 7.1, 7.3)."""
 
 META_SECRET = Variable("META_APP_SECRET", "App dashboard: App settings, Basic, App secret")
 
@@ -46,48 +64,92 @@ def authorize_url(app: App, host: str, path: str, scopes: Sequence[str], state: 
 
 
 def checked(response: Response, doing: str) -> dict[str, Any]:
-    """An answer's object. Raises Problem for Graph's errors and for the login hosts' own shape."""
+    """An answer's object. Raises Problem for Graph's errors and for the login hosts' own shape, at any status."""
     content = expected(response, doing)
     error = content.get("error")
-    if isinstance(error, dict):
-        code, said = error.get("code"), f"{error.get('code')}/{error.get('error_subcode', '-')}"
-        if code in DEAD:
-            raise Problem("grant", "The platform no longer accepts this connection; connect the account again.", said)
-        if code in LATER or error.get("is_transient"):
-            raise Problem("transient", f"The platform asks for patience while {doing}; try again later.", said)
-        if code == 10 or (isinstance(code, int) and 200 <= code < 300):
-            raise Problem("lacking", "A permission is missing; connect again and leave all of them ticked.", said)
-        raise Problem("wrong", f"The platform refused it while {doing}.", said)
-    if "error_message" in content:
-        raise Problem("wrong", "The platform refused the code; start connecting again.", str(content.get("code")))
+    if isinstance(error, dict) and error:
+        raise problem_of(error, response, doing)
+    if response.status == TOO_MANY:
+        raise Problem("transient", f"The platform asks for patience while {doing}; try again later.", "401")
+    if (word := error_word(content)) is not None:
+        raise Problem("wrong", f"The platform refused it while {doing}.", word)
+    if "error_message" in content or "error_type" in content:
+        said = _code(content.get("code"))
+        raise Problem("wrong", "The platform refused the code; start connecting again.", str(said))
     if not response.ok:
         raise Problem("wrong", f"The platform refused it while {doing}.", str(response.status))
     return content
 
 
+def problem_of(error: dict[str, Any], response: Response, doing: str) -> Problem:
+    """What one of Graph's errors means (``meta.md`` 7.4); that of ``debug_token`` names the subcode otherwise."""
+    code, subcode = _code(error.get("code")), _code(error.get("error_subcode", error.get("subcode")))
+    said = f"{code}/{'-' if subcode is None else subcode}"
+    if str(code) in ENDED_BY:
+        if subcode in AT_THE_PLATFORM:
+            says = (
+                "The platform holds the account back until its owner has confirmed something there: log in at the"
+                " platform, do what it asks for, and it works again by itself."
+            )
+            return Problem("transient", says, said)
+        message = error.get("message")
+        if isinstance(message, str) and any(words in message.lower() for words in AS_A_PAGE):
+            says = (
+                "The platform wants this to be done in the name of the page, and a right on the page is missing: have"
+                " one of its administrators give you that right at the platform, and it works again by itself."
+            )
+            return Problem("transient", says, said)
+        return Problem("grant", ENDED, said)
+    if code in LATER or error.get("is_transient") is True or response.status == TOO_MANY:
+        return Problem("transient", f"The platform asks for patience while {doing}; try again later.", said)
+    if code == 10 or (code is not None and 200 <= code < 300):
+        return Problem("lacking", "A permission is missing; connect again and leave all of them ticked.", said)
+    return Problem("wrong", f"The platform refused it while {doing}.", said)
+
+
+def _code(value: Any) -> int | None:
+    """A code of Graph, also where it stands as text."""
+    if isinstance(value, str) and value.removeprefix("-").isdecimal() and len(value) <= 10:
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def told(response: Response) -> None:
+    """It knows now, or says that there was nothing to end. Raises Problem where it asks to come again later."""
+    contract.told(response)
+    try:
+        checked(response, "ending the connection")
+    except Problem as problem:
+        if problem.kind == "transient" and isinstance(response.content, dict):
+            raise
+
+
 def granted(content: dict[str, Any]) -> dict[str, Any]:
     """A token's object, wrapped in ``data`` as documented, or flat as observed (``meta.md`` 7.1)."""
-    data = content.get("data")
-    inner = data[0] if isinstance(data, list) and data and isinstance(data[0], dict) else content
-    if not isinstance(inner.get("access_token"), str):
+    inner = unwrapped(content)
+    if not secret(inner.get("access_token")):
         raise Problem("transient", "The platform's answer held no token; try again later.")
     return inner
+
+
+def unwrapped(content: dict[str, Any]) -> dict[str, Any]:
+    """The first object in ``data``, where there is such a list; else the content itself."""
+    wrapped = objects(content.get("data"))
+    return wrapped[0] if wrapped else content
 
 
 def holds(app: App, host: str, path: str, token: str) -> Steps[None]:
     """Whether a token still gets an answer about its own account. Raises Problem, also for an answer about nobody."""
     query = {"fields": "id", "access_token": token}
     content = checked((yield Request("GET", app.url(host, path), query)), "checking the token")
-    wrapped = content.get("data")  # documented so for Instagram, observed flat (meta.md 7.1)
-    if not text((wrapped[0] if wrapped else content).get("id")):
+    if not text(unwrapped(content).get("id")):  # documented wrapped for Instagram, observed flat (meta.md 7.1)
         raise Problem("transient", "The platform did not say whose token it is; it is asked again later.")
 
 
-def permissions(value: Any) -> list[str]:
-    """A list, or one text with commas."""
-    if isinstance(value, list):
-        return [str(item) for item in value]
-    return [item.strip() for item in str(value or "").split(",") if item.strip()]
+def succeeded(response: Response, doing: str) -> None:
+    """Raises Problem where an answer does not say ``success`` (``meta.md`` 1.4)."""
+    if checked(response, doing).get("success") is not True:
+        raise Problem("transient", f"The platform did not say that it worked while {doing}; try again later.")
 
 
 def long_lived(app: App, host: str, grant: str, token: str) -> Steps[tuple[str, int | None]]:
@@ -96,8 +158,8 @@ def long_lived(app: App, host: str, grant: str, token: str) -> Steps[tuple[str, 
     query = {"grant_type": grant, "access_token": token}
     if not grant.endswith("refresh_token"):
         query["client_secret"] = app.client_secret
-    content = checked((yield Request("GET", app.url(host, path), query)), "renewing the token")
-    return granted(content)["access_token"], seconds(content.get("expires_in"))
+    content = granted(checked((yield Request("GET", app.url(host, path), query)), "renewing the token"))
+    return content["access_token"], seconds(content.get("expires_in"))
 
 
 def usage(response: Response, now: datetime) -> list[Usage]:
@@ -113,12 +175,11 @@ def usage(response: Response, now: datetime) -> list[Usage]:
                 minutes = number(budget.get("estimated_time_to_regain_access")) or 0.0
                 found.append(Usage(max(_percent(budget), 100 if minutes else 0), minutes * 60))
     error = response.content.get("error") if isinstance(response.content, dict) else None
-    if isinstance(error, dict):
-        code = error.get("code")
-        if code == APP_SPENT:
-            found.append(Usage(100, whole_app=error.get("error_subcode") != SPAM))
-        elif code in ACCOUNT_SPENT:
-            found.append(Usage(100))
+    code = _code(error.get("code")) if isinstance(error, dict) else None
+    if isinstance(error, dict) and code == APP_SPENT:
+        found.append(Usage(100, whole_app=_code(error.get("error_subcode")) != SPAM))
+    elif code in ACCOUNT_SPENT or (response.status == TOO_MANY and str(code) not in ENDED_BY):
+        found.append(Usage(100))
     return found
 
 

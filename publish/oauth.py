@@ -1,13 +1,16 @@
 """OAuth 2 as RFC 6749 has it, for the platforms that keep to it but for a word here and there."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from publish.contract import Problem, Response, Usage, expected, number, until
+from publish import contract
+from publish.contract import ENDED, Problem, Response, Usage, error_word, expected, identifier, number, secret, until
 
-LATER = ("server_error", "temporarily_unavailable", "slow_down")
+LATER = ("server_error", "temporarily_unavailable", "slow_down", "internal_error", "rate_limit_exceeded")
+"""RFC 6749 4.1.2.1, RFC 8628 3.5, and TikTok's API (``tiktok.md`` 9): try again."""
+
 DENIED = ("access_denied", "user_denied", "user_cancelled_login", "user_cancelled_authorize")
 OURS = (
     *("invalid_client", "unauthorized_client", "unsupported_grant_type", "unsupported_response_type"),
@@ -15,13 +18,19 @@ OURS = (
 )
 """Errors of our own settings: RFC 6749 4.1.2.1 and 5.2, and LinkedIn's words for two of them (``linkedin.md`` 1)."""
 
+INVALID_GRANT = ("invalid_grant",)
+"""RFC 6749 5.2: the refresh token "is invalid, expired, revoked …" or is another client's."""
+
+SCOPE_MISSING = ("scope_not_authorized", "scope_permission_missed", "insufficient_scope")
+"""``tiktok.md`` 9, and RFC 6750 3.1: the token is good, and a permission is missing."""
+
 
 def refusal(error: str) -> Problem:
     """Why a browser came back without a code, and what to do. ``error`` is the platform's word, empty for none.
 
     What it adds in ``error_description`` is not shown: whoever makes up a link could write there what he likes.
     """
-    word = error if len(error) <= 60 and error.isidentifier() else "unknown" if error else ""
+    word = identifier(error)
     if word in DENIED:
         says = "You did not allow it, so nothing was connected. Start again if that was not meant."
         return Problem("denied", says, word)
@@ -42,43 +51,67 @@ def refusal(error: str) -> Problem:
     return Problem("wrong", "The platform sent no code; start connecting again.")
 
 
-def token_of(response: Response, doing: str, *, spent: bool = False) -> dict[str, Any]:
-    """The object of a token answer. ``spent``: a refusal means that what we hold is over, whatever word is used.
+def token_of(response: Response, doing: str, ended_by: Collection[str] | None = None) -> dict[str, Any]:
+    """The object of a token answer. ``ended_by``: the words that end a grant; None where a code is exchanged.
 
     Raises Problem. Platforms put errors at any status, so the key decides (``tiktok.md`` 3.3).
     """
     content = expected(response, doing)
-    error = content.get("error")
-    if error:
-        word = str(error)
+    word = error_word(content)
+    if word is not None:
         if word in LATER:
             raise Problem("transient", f"The platform is in trouble while {doing}; try again later.", word)
         if word in OURS:
             raise Problem("app", "The platform does not know this application; check its id and secret.", word)
-        if word == "invalid_grant" or spent:
-            raise Problem("grant", "The platform no longer accepts this connection; connect the account again.", word)
-        raise Problem("wrong", "The platform refused the code; start connecting again.", word)
-    if not response.ok or not isinstance(content.get("access_token"), str):
+        if ended_by is None:
+            raise Problem("wrong", "The platform refused the code; start connecting again.", word)
+        raise _refused(word, doing, ended_by)
+    if not response.ok or not secret(content.get("access_token")):
         raise Problem("transient", "The platform's answer held no token; try again later.", str(response.status))
     return content
 
 
+def _refused(word: str, doing: str, ended_by: Collection[str]) -> Problem:
+    """What a refusal of something that we hold means: only the listed words mean that it is over."""
+    if word in ended_by:
+        return Problem("grant", ENDED, word)
+    says = f"The platform refused it while {doing}, and did not say that the connection is over; it is tried again."
+    return Problem("transient", says, word)
+
+
 def secrets_of(token: Mapping[str, Any]) -> dict[str, str]:
     """What of a token answer is to be kept sealed; an empty refresh token is none."""
-    kept = {name: token.get(name) for name in ("access_token", "refresh_token")}
-    return {name: value for name, value in kept.items() if isinstance(value, str) and value}
+    kept = {name: secret(token.get(name)) for name in ("access_token", "refresh_token")}
+    return {name: value for name, value in kept.items() if value}
 
 
-def answered(response: Response, doing: str) -> dict[str, Any]:
-    """The object of an API answer. Raises Problem."""
+def answered(response: Response, doing: str, ended_by: Collection[str] | None = None) -> dict[str, Any]:
+    """The object of an API answer. ``ended_by``: the words that end a grant; None while an account is being connected.
+
+    Raises Problem, for an answer that holds an error at any status.
+    """
     content = expected(response, doing)
+    word = error_word(content)
+    if word is None and response.ok:
+        return content
+    word = str(response.status) if word is None else word
+    if word in LATER:
+        raise Problem("transient", f"The platform is in trouble while {doing}; try again later.", word)
+    if word in SCOPE_MISSING or (ended_by is None and response.status == 403):
+        raise Problem("lacking", "A permission is missing; connect again and leave all of them ticked.", word)
+    if ended_by is not None:
+        raise _refused(word, doing, ended_by)
     if response.status == 401:
-        raise Problem("grant", "The platform no longer accepts this connection; connect the account again.", "401")
-    if response.status == 403:
-        raise Problem("lacking", "A permission is missing; connect again and leave all of them ticked.", "403")
-    if not response.ok:
-        raise Problem("wrong", f"The platform refused it while {doing}.", str(response.status))
-    return content
+        says = f"The platform did not take the token that it had just given, while {doing}; start connecting again."
+        raise Problem("wrong", says, word)
+    raise Problem("wrong", f"The platform refused it while {doing}.", word)
+
+
+def told(response: Response) -> None:
+    """As ``contract.told``, and for a word that asks to come again, at any status."""
+    contract.told(response)
+    if isinstance(response.content, dict) and error_word(response.content) in LATER:
+        raise Problem("transient", "The platform is in trouble; it is told later.", error_word(response.content) or "")
 
 
 def counted(response: Response, prefix: str, reset: datetime | None, now: datetime) -> list[Usage]:

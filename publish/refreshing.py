@@ -8,6 +8,7 @@ import asyncio
 from contextlib import suppress
 from random import uniform
 
+import asyncpg
 import structlog
 
 from ops.runtime import metrics
@@ -33,6 +34,7 @@ SOON_SECONDS = 300.0
 WAIT_SECONDS = 20.0
 """How long whoever wants to use an account waits for somebody else's refresh of it."""
 
+SURPRISE = "Something failed here, and no fault of the account; it is tried again by itself."
 SEALED = "The keys of this service do not fit what it keeps of the account; whoever runs it has to see to that."
 
 log = structlog.get_logger()
@@ -58,6 +60,7 @@ class Refresher:
         """How many were worked on."""
         try:
             async with store.acting(self._pool, EVERYBODY) as connection:
+                await self._give_ends(connection)
                 await self._endings.found(connection)
                 for id_, connection_id, kind in await store.warn(connection):
                     log.warning("notice.raised", notice=id_, connection=connection_id, kind=kind)
@@ -69,6 +72,18 @@ class Refresher:
             log.warning("refresh.round_failed", error=describe(error))
             return 0
         return sum(outcome != "leased" for outcome in outcomes)
+
+    async def _give_ends(self, connection: asyncpg.Connection) -> None:
+        for name, channel in self._outside.channels.items():
+            count = await store.give_ends(
+                connection,
+                name,
+                refreshes_with=channel.refreshes_with if channel.refresh else None,
+                access_seconds=channel.lives.access,
+                youngest=channel.plan.youngest,
+            )
+            if count:
+                log.warning("connection.end_assumed", platform=name, connections=count)
 
     async def access(self, tenant: str, id_: str) -> Secrets:
         """The secrets to act for an account with, refreshed first where they end soon. Raises Problem.
@@ -123,6 +138,9 @@ class Refresher:
             # Our own trouble, and no fault of the grant: the account must not be lost to a missing key.
             log.exception("refresh.sealed", platform=held.platform)
             outcome = await self._failed(held, Problem("transient", SEALED, "vault"))
+        except Exception as error:  # noqa: BLE001  counted and put off like any trouble, or it would come every minute
+            log.warning("refresh.surprised", platform=held.platform, error=describe(error))
+            outcome = await self._failed(held, Problem("transient", SURPRISE, "unexpected"))
         metrics.of(metrics.token_refreshes, held.platform, outcome).inc()
         return outcome
 
@@ -135,9 +153,19 @@ class Refresher:
         self._vault.seal("", Place(held.tenant, held.id, "trial"))
         renewed = await self._outside.run(channel.refresh(app, secrets), **held.whose)
         faultpoint("publish.asked")
-        refresh_in = channel.refresh_in(renewed.access_seconds, {**secrets, **renewed.secrets}, uniform(0.9, 1.0))  # noqa: S311
+        access_seconds = channel.access_life(renewed.access_seconds)
+        refresh_in = channel.refresh_in(access_seconds, {**secrets, **renewed.secrets}, uniform(0.9, 1.0))  # noqa: S311
         async with store.acting(self._pool, held.tenant) as connection:
-            kept = await store.renew(connection, self._vault, held, renewed, refresh_in, channel.check_in)
+            kept = await store.renew(
+                connection,
+                self._vault,
+                held,
+                renewed,
+                access_seconds=access_seconds,
+                refresh_seconds=channel.refresh_life(renewed.refresh_seconds, renewed.secrets, first=False),
+                refresh_in=refresh_in,
+                check_in=channel.check_in,
+            )
         faultpoint("publish.kept")
         return "refreshed" if kept else "superseded"
 

@@ -3,12 +3,11 @@
 import base64
 import hashlib
 import hmac
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-LATEST = 10**11
-"""Seconds since 1970, in the year 5138: what is later is no time."""
+from ops.runtime.text import parsed_json
+from publish import contract
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +27,15 @@ def opened(text: str, secrets: Iterable[str]) -> Wish | None:
     signature = _decoded(given)
     if signature is None or not payload:
         return None
-    digests = [hmac.digest(secret.encode(), payload.encode(), hashlib.sha256) for secret in secrets if secret]
+    signed = payload.encode(errors="replace")
+    digests = [hmac.digest(secret.encode(), signed, hashlib.sha256) for secret in secrets if secret]
     if not any(hmac.compare_digest(signature, digest) for digest in digests):
         return None
-    try:
-        document = json.loads(_decoded(payload) or b"")
-        if str(document["algorithm"]).upper() != "HMAC-SHA256":
-            return None
-        wish = Wish(str(document["user_id"]), int(document.get("issued_at") or 0))
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+    document = parsed_json(_decoded(payload) or b"")
+    if not isinstance(document, dict) or str(document.get("algorithm")).upper() != "HMAC-SHA256":
         return None
-    return wish if wish.user_id.isprintable() and 0 <= wish.issued_at < LATEST else None
+    user, issued = contract.text(document.get("user_id")), contract.moment(document.get("issued_at"))
+    return Wish(user, int(issued.timestamp()) if issued else 0) if user else None
 
 
 def _decoded(text: str) -> bytes | None:

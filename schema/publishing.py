@@ -23,6 +23,12 @@ from schema.log import Timestamp
 from schema.metadata import metadata
 from schema.people import created_at, tenant_id
 
+READABLE = " AND ".join(
+    f"{column} BETWEEN '2000-01-01 00:00:00+00' AND '2200-01-01 00:00:00+00'"
+    for column in ("access_expires_at", "refresh_expires_at", "refresh_due_at", "check_due_at")
+)
+"""Times that come of what a platform says. Python reads none after the year 9999; one row would hide all others."""
+
 connections = Table(
     "connections",
     metadata,
@@ -65,10 +71,12 @@ connections = Table(
         ),
         comment="when access ends unless a person comes back",
     ),
+    Column("trouble_since", Timestamp, comment="of the first failure in a row; NULL once it works"),
     PrimaryKeyConstraint("tenant_id", "id"),
     UniqueConstraint("tenant_id", "platform", "instance", "account_id"),
     CheckConstraint("state IN ('active', 'needs_reconnect', 'disconnected')", name="state"),
     CheckConstraint("state <> 'needs_reconnect' OR reason IS NOT NULL", name="reason"),
+    CheckConstraint(f"({READABLE}) IS NOT FALSE", name="times"),
     Index("ix_connections_refresh_due_at", "refresh_due_at", postgresql_where=text("state = 'active'")),
     Index("ix_connections_check_due_at", "check_due_at", postgresql_where=text("state = 'active'")),
 )
@@ -113,6 +121,7 @@ oauth_states = Table(
     ),
     Column("connection_id", Uuid, comment="the connection that it is to bring back"),
     Column("sealed_accounts", LargeBinary, comment="what there is to choose from, tokens and all, until it is chosen"),
+    Column("scopes", ARRAY(Text), comment="as asked for; NULL where the previous release began it"),
     PrimaryKeyConstraint("tenant_id", "state_sha256"),
     Index("ix_oauth_states_id", "id"),
 )
@@ -155,7 +164,7 @@ vault_canaries = Table(
     created_at(),
 )
 
-NOTICES = ("needs_reconnect", "ends_in_14_days", "ends_in_7_days", "ends_in_1_day")
+NOTICES = ("needs_reconnect", "in_trouble", "ends_in_14_days", "ends_in_7_days", "ends_in_1_day")
 
 notices = Table(
     "notices",
@@ -168,7 +177,7 @@ notices = Table(
         "episode",
         Timestamp,
         nullable=False,
-        comment="when the grant it is about began: there is one notice of a kind for each",
+        comment="when the grant, or the trouble, that it is about began: there is one notice of a kind for each",
     ),
     Column("says", Text, nullable=False),
     created_at(),

@@ -187,6 +187,8 @@ async def rigged(database: str, connection: asyncpg.Connection) -> AsyncIterator
         for name in PLATFORMS:
             if name != "mastodon":
                 await sandbox.wish("redirects", platform=name, redirect_uri=outside.redirect_uri(name, ""))
+        # No page of X says what a refresh token that is over is answered with; this is RFC 6749's word.
+        await sandbox.wish("forms", platform="x", name="refused_refresh", form="invalid_grant")
         key = await keys.create(pool, DEFAULT_TENANT, "tests", keys.SCOPES, TESTS)
         yield Rig(server, sandbox, url, http, key, pool, outside, built, connection, database)
         await running.close()

@@ -23,7 +23,7 @@ async def show(configuration: Configuration, state: str | None, platform: str | 
     several = len({item["tenant"] for item in found}) > 1
     for item in found:
         account = item["username"] or item["account_id"]
-        why = item["reason"] or _tried(item["trouble"], item["refresh_failures"])
+        why = item["reason"] or _tried(item["trouble"], item["trouble_since"], item["refresh_failures"])
         until = f"until {item['ends_at'][:10]}" if item["ends_at"] and item["state"] == "active" else ""
         columns = (
             item["id"],
@@ -37,8 +37,9 @@ async def show(configuration: Configuration, state: str | None, platform: str | 
     echo(f"{len(found)} connections")
 
 
-def _tried(trouble: str | None, failures: int) -> str:
-    return f"failed {failures} times, tried again by itself: {trouble}" if trouble else ""
+def _tried(trouble: str | None, since: str | None, failures: int) -> str:
+    began = f" since {since[:10]}" if since else ""
+    return f"failed {failures} times{began}, tried again by itself: {trouble}" if trouble else ""
 
 
 async def retry(configuration: Configuration, platform: str | None) -> None:

@@ -161,8 +161,10 @@ def _spawn(
 
 
 def _configured(platform: Webhook | Channel, environment: Mapping[str, str]) -> bool:
-    """Whether somebody gave one of a platform's variables."""
-    return any(environment.get(v.name) or environment.get(f"{v.name}_FILE") for v in platform.variables)
+    """Whether somebody gave one of a platform's variables; what is merely asked for beside them does not count."""
+    beside = platform.optional_variable if isinstance(platform, Channel) else None
+    named = [variable.name for variable in platform.variables if variable is not beside]
+    return any(environment.get(name) or environment.get(f"{name}_FILE") for name in named)
 
 
 async def _connect(running: Stack) -> None:

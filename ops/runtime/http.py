@@ -4,7 +4,6 @@ Query strings and bodies carry tokens, so nothing here puts either into a log or
 """
 
 import asyncio
-import json
 import random
 import socket
 from collections.abc import Callable, Mapping
@@ -14,6 +13,8 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 import aiohttp
+
+from ops.runtime.text import parsed_json, storable
 
 CONNECT_SECONDS, TOTAL_SECONDS = 5.0, 15.0
 ANSWER_BYTES = 2 * 2**20
@@ -39,7 +40,10 @@ class ForbiddenError(OSError):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """``content`` is parsed JSON; None where the answer was none. ``headers`` are named in lower case."""
+    """``content`` is parsed JSON; None where the answer was none. ``headers`` are named in lower case.
+
+    All text in both is storable: ``ops/runtime/text.py``.
+    """
 
     status: int
     content: Any
@@ -127,8 +131,8 @@ class Client:
                     content += chunk
                     if len(content) > ANSWER_BYTES:
                         raise Unreachable(host, f"its answer is longer than {ANSWER_BYTES} bytes", sent=True)
-                named = {name.lower(): value for name, value in response.headers.items()}
-                return Reply(response.status, _parsed(bytes(content)), named)
+                named = {name.lower(): storable(value) for name, value in response.headers.items()}
+                return Reply(response.status, parsed_json(bytes(content)), named)
         except Unreachable:
             raise
         except aiohttp.ClientConnectorError as error:
@@ -164,10 +168,3 @@ def _why(error: aiohttp.ClientConnectorError) -> str:
     if isinstance(error, aiohttp.ClientSSLError):  # that of a certificate has no os_error
         return "it does not prove who it is: TLS failed"
     return "its address is not a public one" if isinstance(error.os_error, ForbiddenError) else "not reached"
-
-
-def _parsed(content: bytes) -> Any:
-    try:
-        return json.loads(content) if content else {}
-    except (ValueError, RecursionError):
-        return None

@@ -1,7 +1,57 @@
-"""Text that came from outside, made safe to show: on a terminal, on a page, in a mail."""
+"""Text from outside: made fit for PostgreSQL and UTF-8 before it is kept, and safe for viewers when it is shown."""
 
+import json
+import math
 import re
 from typing import Any
+
+REPLACEMENT = "\ufffd"
+"""What stands for a character that cannot be stored; a word that holds one is not the word it was."""
+
+LONGEST_NUMBER = 40
+"""Digits of an integer in JSON; ids of platforms have up to 20."""
+
+_UNFIT = re.compile("[\x00\ud800-\udfff]")
+
+
+def storable(text: str) -> str:
+    """The text with NUL, which PostgreSQL refuses, and lone surrogates, which UTF-8 refuses, replaced by U+FFFD."""
+    return _UNFIT.sub(REPLACEMENT, text)
+
+
+def parsed_json(content: bytes) -> Any:
+    """JSON with all text storable and all numbers finite: NaN, infinities and what overflows to one become None.
+
+    A byte that is no UTF-8 becomes U+FFFD, so that one bad character costs no token that stands beside it. None for
+    what is no JSON, or nested too deeply; ``{}`` for nothing at all.
+    """
+    if not content:
+        return {}
+    try:
+        text = content.decode(json.detect_encoding(content), "replace")
+        return _storable(json.loads(text, parse_constant=lambda _: None, parse_float=_finite, parse_int=_integer))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    if isinstance(value, dict):
+        return {storable(name): _storable(item) for name, item in value.items()}
+    return value
+
+
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+def _integer(text: str) -> int | None:
+    return int(text) if len(text) <= LONGEST_NUMBER else None
+
 
 _CONTROLS = re.compile(
     "["

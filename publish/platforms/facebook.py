@@ -4,12 +4,28 @@ A person may have many; which of them are connected is theirs to choose. A page 
 page's token, and the events of both come as long as the page has the application installed (``meta.md`` 1.4).
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from publish.contract import Account, App, Channel, Plan, Problem, Renewed, Request, Steps, seconds, text, told
-from publish.meta import META_SECRET, authorize_url, checked, granted, usage
+from publish.contract import (
+    ENDED,
+    Account,
+    App,
+    Channel,
+    Plan,
+    Problem,
+    Renewed,
+    Request,
+    Response,
+    Steps,
+    label,
+    moment,
+    objects,
+    scope_list,
+    secret,
+    text,
+)
+from publish.meta import ENDED_BY, META_SECRET, authorize_url, checked, granted, problem_of, succeeded, told, usage
 from schema.configuration import Variable
 
 VERSION = "/v25.0"
@@ -28,9 +44,21 @@ GRAM_NEEDS = (
     *("pages_show_list", "pages_manage_metadata"),
     *("instagram_basic", "instagram_manage_comments", "instagram_content_publish"),
 )
+BUSINESS = "business_management"
+"""Without it the pages of a business portfolio are not listed; most people have none, so it is asked for on request."""
+
+MAY_CREATE = {"CREATE_CONTENT", "MANAGE", "PROFILE_PLUS_CREATE_CONTENT", "PROFILE_PLUS_FULL_CONTROL"}
+"""Tasks with which one may create content (``meta.md`` 1.4, 7.2), also as pages of the new experience name them."""
+
 FIELDS = "id,name,access_token,tasks,instagram_business_account{id,username}"
+PLAIN_FIELDS = "id,name,access_token,instagram_business_account{id,username}"
+"""Of a page that was not found by ``/me/accounts``: ``tasks`` is documented for that edge alone."""
+
 PAGES = 20
 """Of a hundred pages each: more than anybody has, and an end."""
+
+BUSINESSES, BY_ID = 20, 50
+"""Business portfolios that are looked through, and pages that are read one by one: an end for these too."""
 
 DAY = 86_400
 
@@ -47,26 +75,77 @@ def connect(app: App, code: str, _verifier: str) -> Steps[list[Account]]:
     form = client | {"grant_type": "fb_exchange_token", "fb_exchange_token": short}
     user = granted(checked((yield Request("POST", url, form=form)), "lengthening the token"))["access_token"]
     listed = yield Request("GET", app.url("graph", f"{VERSION}/me/permissions"), {"access_token": user})
-    scopes = [
-        str(item.get("permission"))
-        for item in checked(listed, "reading the permissions").get("data", [])
-        if item.get("status") == "granted"
-    ]
+    scopes = scope_list(
+        [
+            item.get("permission")
+            for item in objects(checked(listed, "reading the permissions").get("data"))
+            if item.get("status") == "granted"
+        ]
+    )
     asked = yield Request("GET", app.url("graph", f"{VERSION}/me"), {"fields": "id", "access_token": user})
     person = text(checked(asked, "reading who it is").get("id"))
-    pages = yield from _pages(app, user)
+    if not person:
+        raise Problem("transient", "The platform did not say who it is; start connecting again.")
+    pages = yield from _pages(app, user, scopes)
     if not pages:
-        raise Problem("lacking", "You have no page, or chose none; connect again and choose one.")
+        raise Problem("lacking", NO_PAGE if BUSINESS in scopes else f"{NO_PAGE} {NO_BUSINESS}")
     return [account for page in pages for account in _accounts(page, scopes, user, person)]
 
 
-def _pages(app: App, user: str) -> Steps[list[dict[str, Any]]]:
-    query = {"fields": FIELDS, "limit": "100", "access_token": user}
+NO_PAGE = "You have no page, or chose none; connect again and choose one."
+NO_BUSINESS = (
+    f"A page that belongs to a business portfolio is shown only with the permission {BUSINESS}: start at"
+    f" /api/auth/facebook?optional_scopes={BUSINESS} to be asked for it."
+)
+
+
+def _pages(app: App, user: str, scopes: Sequence[str]) -> Steps[list[dict[str, Any]]]:
+    """All pages that can be found: those listed, those of business portfolios, and those that are named by id alone."""
+    found = _by_id((yield from _listed(app, "/me/accounts", FIELDS, user, "listing the pages")))
+    if not found and BUSINESS in scopes:
+        businesses = yield from _listed(app, "/me/businesses", "id", user, "listing the business portfolios")
+        for business in list(_by_id(businesses))[:BUSINESSES]:
+            for edge in ("owned_pages", "client_pages"):
+                path = f"/{business}/{edge}"
+                of_business = yield from _listed(app, path, PLAIN_FIELDS, user, "listing the pages of a portfolio")
+                found = _by_id(of_business) | found
+    # Chosen in the dialog, and in no list all the same (meta.md 7.2).
+    inspected = yield from _inspected(app, user)
+    for id_ in [id_ for id_ in _chosen(inspected) if id_ not in found][:BY_ID]:
+        query = {"fields": PLAIN_FIELDS, "access_token": user}
+        answer = yield Request("GET", app.url("graph", f"{VERSION}/{id_}"), query)
+        try:
+            page = checked(answer, "reading a page")
+        except Problem as problem:
+            if problem.kind == "transient":
+                raise
+            continue  # it is no page, or not this person's: 100/33, 10, 2xx (meta.md 7.4)
+        found |= _by_id([page])
+    return list(found.values())
+
+
+def _by_id(nodes: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {text(node.get("id")): node for node in nodes if text(node.get("id"))}
+
+
+def _chosen(inspected: Mapping[str, Any]) -> list[str]:
+    """Ids of the pages that were chosen in the dialog, by ``granular_scopes`` of the permissions on pages."""
+    ids = [
+        text(id_)
+        for item in objects(inspected.get("granular_scopes"))
+        if text(item.get("scope")).startswith("pages_") and isinstance(item.get("target_ids"), list)
+        for id_ in item["target_ids"]
+    ]
+    return [id_ for id_ in dict.fromkeys(ids) if id_.isascii() and id_.isdecimal()]
+
+
+def _listed(app: App, path: str, fields: str, user: str, doing: str) -> Steps[list[dict[str, Any]]]:
+    """All objects of an edge, up to an end."""
+    query = {"fields": fields, "limit": "100", "access_token": user}
     found: list[dict[str, Any]] = []
     for _ in range(PAGES):
-        listed = yield Request("GET", app.url("graph", f"{VERSION}/me/accounts"), query)
-        content = checked(listed, "listing the pages")
-        found += [page for page in content.get("data", []) if isinstance(page, dict)]
+        content = checked((yield Request("GET", app.url("graph", f"{VERSION}{path}"), query)), doing)
+        found += objects(content.get("data"))
         paging = content.get("paging") or {}
         after = (paging.get("cursors") or {}).get("after")
         if "next" not in paging or not after:  # that it is absent is the end (meta.md 10.7)
@@ -78,11 +157,13 @@ def _pages(app: App, user: str) -> Steps[list[dict[str, Any]]]:
 def _accounts(page: Mapping[str, Any], scopes: Sequence[str], user: str, person: str) -> list[Account]:
     """A page, and the Instagram account behind it. With both stands the person, whom a deauthorize callback names."""
     gram = page.get("instagram_business_account") or {}
-    id_, name = text(page.get("id")), str(page.get("name") or "")
-    usable = "CREATE_CONTENT" in (page.get("tasks") or []) and page.get("access_token")
+    id_, name, token = text(page.get("id")), label(page.get("name")), secret(page.get("access_token"))
+    # Where no tasks are named the page's own token must do; what it may is seen when it is taken up.
+    tasks = scope_list(page.get("tasks"))
+    usable = token and ("tasks" not in page or not MAY_CREATE.isdisjoint(tasks))
     unusable = "" if usable else f"You may not create content on {name}; ask one of its administrators for that right."
-    secrets = {"access_token": str(page.get("access_token") or ""), "user_token": user}
-    profile = {"tasks": page.get("tasks")}
+    secrets = {"access_token": token, "user_token": user}
+    profile = {"tasks": tasks}
     accounts = [
         Account(id_, name, scopes, secrets, [person], profile, needs=PAGE_NEEDS, grant_id=id_, unusable=unusable)
     ]
@@ -90,7 +171,7 @@ def _accounts(page: Mapping[str, Any], scopes: Sequence[str], user: str, person:
         accounts.append(
             Account(
                 text(gram["id"]),
-                str(gram.get("username") or ""),
+                label(gram.get("username")),
                 scopes,
                 secrets,
                 [person],
@@ -113,9 +194,19 @@ def take_up(app: App, account: Account) -> Steps[None]:
     query = {"fields": "id", "access_token": token}
     reached = yield Request("GET", app.url("graph", f"{VERSION}/{account.account_id}"), query)
     checked(reached, "looking at the account")
+    if lacking := _lacking(found, account.needs):
+        # All of it was allowed (choosing.why_not), so that it is the page that the person may not do it on.
+        says = f"You may not do everything on {account.username} ({', '.join(lacking)}); leave it out, or ask one of"
+        raise Problem("lacking", f"{says} its administrators for that right.")
     fields = {"subscribed_fields": "feed,mention", "access_token": token}
     path = f"{VERSION}/{account.grant_id}/subscribed_apps"
-    checked((yield Request("POST", app.url("graph", path), form=fields)), "subscribing to events")
+    succeeded((yield Request("POST", app.url("graph", path), form=fields)), "subscribing to events")
+
+
+def _lacking(inspected: Mapping[str, Any], needs: Sequence[str]) -> list[str]:
+    """What a token lacks, where it is said what it has."""
+    scopes = scope_list(inspected.get("scopes"))
+    return [scope for scope in needs if scope not in scopes] if scopes else []
 
 
 def _inspected(app: App, token: str) -> Steps[dict[str, Any]]:
@@ -125,22 +216,34 @@ def _inspected(app: App, token: str) -> Steps[dict[str, Any]]:
     found = checked(answer, "checking the token").get("data")
     if not isinstance(found, dict):
         raise Problem("transient", "The platform did not say what it thinks of the token; try again later.")
-    error = found.get("error") or {}
-    if not found.get("is_valid") or text(found.get("app_id")) != app.client_id:
-        said = f"{error.get('code', '-')}/{error.get('subcode', '-')}"
-        raise Problem("grant", "The platform no longer accepts this connection; connect the account again.", said)
+    error = found.get("error")
+    if found.get("is_valid") is not True:
+        raise _invalid(found, error if isinstance(error, dict) else {}, answer)
+    if text(found.get("app_id")) != app.client_id:
+        raise Problem("app", "The token belongs to another application; META_APP_ID must be the one it was given to.")
     return found
 
 
+def _invalid(found: Mapping[str, Any], error: dict[str, Any], answer: Response) -> Problem:
+    """Why a token is not valid; that it says so, and no code that means something else, is enough."""
+    if error:
+        return problem_of(error, answer, "checking the token")
+    if found.get("is_valid") is False:
+        return Problem("grant", ENDED, "190/-")
+    return Problem("transient", "The platform did not say whether the token is valid; it is asked again later.")
+
+
 def check(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
-    """A page's token has no end but dies with a password or a role; what may be read has one (``meta.md`` 7.2)."""
+    """A page's token has no end but dies with a password or a role; what may be read has one (``meta.md`` 7.2).
+
+    Both ends are seconds since 1970, and 0 for never. A page's token has one where the person's was a short one.
+    """
     found = yield from _inspected(app, secrets["access_token"])
-    lacking = [scope for scope in PAGE_NEEDS[:2] if scope not in (found.get("scopes") or PAGE_NEEDS)]
-    if lacking:
+    if lacking := _lacking(found, PAGE_NEEDS[:2]):
         says = f"A permission was taken away: connect again and leave {', '.join(lacking)} ticked."
         raise Problem("lacking", says)
-    ends = seconds(found.get("data_access_expires_at"))  # since 1970, and 0 for never
-    return Renewed(ends_at=None if ends is None else datetime.fromtimestamp(ends, UTC))
+    ends = [moment(found.get(name)) for name in ("data_access_expires_at", "expires_at")]
+    return Renewed(ends_at=min((end for end in ends if end is not None), default=None))
 
 
 def revoke(app: App, secrets: Mapping[str, str], *, last: bool) -> Steps[None]:
@@ -166,6 +269,11 @@ PLATFORM = Channel(
     check=check,
     revoke=revoke,
     plan=Plan(check=DAY),
+    ended_by=ENDED_BY,
+    optional_scopes=(BUSINESS,),
+    optional_variable=Variable(
+        "FACEBOOK_OPTIONAL_SCOPES", f"Permissions asked for beside the usual ones, separated by commas: {BUSINESS}"
+    ),
     signs_requests_with=(META_SECRET,),
     usage=usage,
 )

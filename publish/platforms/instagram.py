@@ -2,8 +2,34 @@
 
 from collections.abc import Mapping, Sequence
 
-from publish.contract import Account, App, Channel, Plan, Problem, Renewed, Request, Steps, text, told
-from publish.meta import META_SECRET, authorize_url, checked, granted, holds, long_lived, permissions, usage
+from publish.contract import (
+    Account,
+    App,
+    Channel,
+    Lives,
+    Plan,
+    Problem,
+    Renewed,
+    Request,
+    Steps,
+    granted_scopes,
+    label,
+    text,
+)
+from publish.meta import (
+    ENDED_BY,
+    LIFE,
+    META_SECRET,
+    authorize_url,
+    checked,
+    granted,
+    holds,
+    long_lived,
+    succeeded,
+    told,
+    unwrapped,
+    usage,
+)
 from schema.configuration import Variable
 
 BASIC = "instagram_business_basic"
@@ -31,24 +57,26 @@ def connect(app: App, code: str, _verifier: str) -> Steps[list[Account]]:
     }
     answer = yield Request("POST", app.url("api", "/oauth/access_token"), form=form)
     short = granted(checked(answer, "exchanging the code"))
-    scopes = permissions(short.get("permissions"))
+    scopes = granted_scopes(app, short.get("permissions"))
     token, life = yield from long_lived(app, "graph", "ig_exchange_token", short["access_token"])
     query = {"fields": "id,user_id,username,name,account_type,profile_picture_url", "access_token": token}
-    me = checked((yield Request("GET", app.url("graph", f"{VERSION}/me"), query)), "reading the profile")
-    me = me["data"][0] if isinstance(me.get("data"), list) and me["data"] else me
+    me = unwrapped(checked((yield Request("GET", app.url("graph", f"{VERSION}/me"), query)), "reading the profile"))
     account, scoped = text(me.get("user_id")), text(me.get("id"))
+    if not account and not scoped:
+        raise Problem("transient", "The platform did not say whose account it is; start connecting again.")
     if not account:
         says = "The account is no professional one; switch it to a business or creator account, then connect again."
         raise Problem("lacking", says)
-    profile = {"name": me.get("name"), "account_type": me.get("account_type")}
-    return [Account(account, str(me.get("username") or ""), scopes, {"access_token": token}, [scoped], profile, life)]
+    profile = {"name": label(me.get("name")), "account_type": label(me.get("account_type"))}
+    others = [scoped] if scoped else []
+    return [Account(account, label(me.get("username")), scopes, {"access_token": token}, others, profile, life)]
 
 
 def take_up(app: App, account: Account) -> Steps[None]:
     """That it has a profile was seen; its events come once the application is subscribed (``meta.md`` 1.4)."""
     fields = {"subscribed_fields": "comments,messages", "access_token": account.secrets["access_token"]}
     path = f"{VERSION}/{account.account_id}/subscribed_apps"
-    checked((yield Request("POST", app.url("graph", path), form=fields)), "subscribing to events")
+    succeeded((yield Request("POST", app.url("graph", path), form=fields)), "subscribing to events")
 
 
 def check(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
@@ -93,6 +121,8 @@ PLATFORM = Channel(
     check=check,
     revoke=revoke,
     plan=Plan(share=50 / 60, youngest=DAY + 3600, check=DAY),
+    ended_by=ENDED_BY,
+    lives=Lives(access=LIFE),
     signs_requests_with=(APP_SECRET, META_SECRET),  # which of the two is unconfirmed (meta.md 6)
     usage=usage,
 )

@@ -6,9 +6,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 from publish.contract import (
+    ENDED,
     Account,
     App,
     Channel,
+    Lives,
     Plan,
     Problem,
     Renewed,
@@ -17,15 +19,21 @@ from publish.contract import (
     Steps,
     Usage,
     asked_to_wait,
+    granted_scopes,
+    label,
+    scope_list,
     seconds,
     text,
-    told,
 )
-from publish.oauth import answered, bearer, secrets_of, token_of
+from publish.oauth import answered, bearer, secrets_of, token_of, told
 from schema.configuration import Variable
 
 DAY = 86_400
 SCOPES = ("openid", "profile", "w_member_social")
+
+ENDED_BY = ("revoked", "expired")
+"""What introspection says of a token that is not active (``linkedin.md`` 1). The errors of the token endpoint do not
+tell a refresh token that is over from a request that it dislikes."""
 
 
 def authorize(app: App, scopes: Sequence[str], state: str, _challenge: str) -> str:
@@ -49,15 +57,14 @@ def connect(app: App, code: str, _verifier: str) -> Steps[list[Account]]:
     token = token_of(answer, "exchanging the code")
     url = app.url("api", "/v2/userinfo")
     me = answered((yield Request("GET", url, headers=bearer(token["access_token"]))), "reading the profile")
-    scopes = str(token.get("scope") or "").replace(",", " ").split()
     return [
         Account(
             text(me.get("sub")),
-            str(me.get("name") or ""),
-            scopes,
+            label(me.get("name")),
+            granted_scopes(app, token.get("scope")),
             secrets_of(token),
             (),
-            {"name": me.get("name")},
+            {"name": label(me.get("name"))},
             seconds(token.get("expires_in")),
             seconds(token.get("refresh_token_expires_in")),
         )
@@ -68,7 +75,7 @@ def refresh(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
     """The 365 days are counted from the first grant, and a refresh does not move their end."""
     form = _client(app) | {"grant_type": "refresh_token", "refresh_token": secrets["refresh_token"]}
     answer = yield Request("POST", app.url("www", "/oauth/v2/accessToken"), form=form)
-    token = token_of(answer, "refreshing", spent=True)
+    token = token_of(answer, "refreshing", ())
     return Renewed(secrets_of(token), seconds(token.get("expires_in")), seconds(token.get("refresh_token_expires_in")))
 
 
@@ -86,15 +93,23 @@ def check(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
 
 
 def _introspected(app: App, secrets: Mapping[str, str]) -> Steps[dict[str, Any]]:
-    """Raises Problem for a token that is over."""
+    """Raises Problem for a token that is over or lacks a scope; one that ran out may still be refreshed."""
     form = _client(app) | {"token": secrets["access_token"]}
     answer = yield Request("POST", app.url("www", "/oauth/v2/introspectToken"), form=form)
-    found = answered(answer, "checking the token")
+    found = answered(answer, "checking the token", ())
     if not isinstance(found.get("active"), bool):
         raise Problem("transient", "The platform did not say whether the token is active; it is asked again later.")
     if not found["active"]:
-        word = str(found.get("status") or "inactive")[:40]
-        raise Problem("grant", "The platform no longer accepts this connection; connect the account again.", word)
+        word = text(found.get("status")).lower()
+        if word == "expired" and "refresh_token" in secrets:
+            raise Problem("transient", "The token has run out and is not refreshed yet; that is tried again.", word)
+        if word in ENDED_BY:
+            raise Problem("grant", ENDED, word)
+        says = "The platform says that the token is not active, and not why; it is asked again later."
+        raise Problem("transient", says, word or "inactive")
+    scopes = scope_list(found.get("scope"))
+    if scopes and (lacking := [scope for scope in SCOPES if scope not in scopes]):
+        raise Problem("lacking", f"A permission is missing: connect again and allow {', '.join(lacking)}.")
     return found
 
 
@@ -129,5 +144,7 @@ PLATFORM = Channel(
     revoke=revoke,
     refreshes_with="refresh_token",
     plan=Plan(share=0.8, check=DAY),
+    ended_by=ENDED_BY,
+    lives=Lives(access=60 * DAY, refresh=365 * DAY),  # section 1: the year is counted from the first grant
     usage=usage,
 )

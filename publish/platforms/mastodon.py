@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from publish.contract import (
+    ENDED,
     Account,
     App,
     Channel,
@@ -17,15 +18,35 @@ from publish.contract import (
     Steps,
     Usage,
     asked_to_wait,
+    error_word,
+    granted_scopes,
+    label,
+    seconds,
+    secret,
     text,
-    told,
 )
 from publish.instances import moved_to
-from publish.oauth import answered, bearer, counted, token_of
+from publish.oauth import answered, bearer, counted, token_of, told
 from schema.configuration import Variable
 
 SCOPES = ("read:accounts", "read:statuses", "write:statuses", "write:media")
 DAY = 86_400
+
+TOKEN_IS = {
+    "The access token is invalid": "token_invalid",
+    "The access token was revoked": "token_revoked",
+    "The access token expired": "token_expired",
+}
+"""What a 401 says of a token that is over (``mastodon.md`` 3; the other two are of the same library), and our words."""
+
+INVALID_TOKEN = "invalid_token"  # noqa: S105
+"""The same as RFC 6750 3.1 has it, in the body or in ``WWW-Authenticate``."""
+
+ENDED_BY = (*TOKEN_IS.values(), INVALID_TOKEN)
+
+OUTSIDE_SCOPES = "This action is outside the authorized scopes"
+"""The text of a 403 for a token without the permission (observed; no page has it). Other 403s are about the account, or
+of a proxy in front."""
 
 
 NO_INSTANCE = "This address does not answer as a Mastodon server does; check the address."
@@ -84,9 +105,9 @@ def register(app: App, name: str, scopes: Sequence[str]) -> Steps[tuple[str, str
         says = "This server does not let applications register; ask whoever runs it, or use an account elsewhere."
         raise Problem("wrong", says, str(answer.status))
     if answer.status in (400, 422) and isinstance(content.get("error"), str):
-        why = "".join(character for character in content["error"][:200] if character.isprintable())
-        raise Problem("wrong", f"This server does not take our registration: {why}", str(answer.status))
-    client = (text(content.get("client_id")), text(content.get("client_secret")))
+        says = "This server does not take our registration; ask whoever runs it whether it lets applications register."
+        raise Problem("wrong", says, str(answer.status))
+    client = (text(content.get("client_id")), secret(content.get("client_secret")))
     if not answer.ok or not all(client):
         raise Problem("wrong", NO_INSTANCE, str(answer.status))
     return client
@@ -129,20 +150,44 @@ def connect(app: App, code: str, verifier: str) -> Steps[list[Account]]:
     }
     token = token_of((yield Request("POST", app.url("instance", "/oauth/token"), form=form)), "exchanging the code")
     me = yield from _me(app, token["access_token"])
-    scopes = str(token.get("scope") or "").split()
-    profile = {"url": me.get("url"), "display_name": me.get("display_name")}
-    username = str(me.get("username") or "")
-    return [Account(text(me.get("id")), username, scopes, {"access_token": token["access_token"]}, (), profile)]
+    return [
+        Account(
+            text(me.get("id")),
+            label(me.get("username")),
+            granted_scopes(app, token.get("scope")),
+            {"access_token": token["access_token"]},
+            (),
+            {"url": label(me.get("url"), 1000), "display_name": label(me.get("display_name"))},
+            seconds(token.get("expires_in")),  # Mastodon names none (section 3); a fork that does is believed
+        )
+    ]
 
 
-def _me(app: App, token: str) -> Steps[dict[str, object]]:
+def _me(app: App, token: str, ended_by: Sequence[str] | None = None) -> Steps[dict[str, object]]:
     url = app.url("instance", "/api/v1/accounts/verify_credentials")
-    return answered((yield Request("GET", url, headers=bearer(token))), "reading the profile")
+    response = yield Request("GET", url, headers=bearer(token))
+    if ended_by is not None and isinstance(response.content, dict):
+        word = _said_of_token(response)
+        if word in ended_by:
+            raise Problem("grant", ENDED, word)
+        if response.status == 403 and response.content.get("error") == OUTSIDE_SCOPES:
+            raise Problem("lacking", "A permission is missing; connect again and leave all of them ticked.", "403")
+    return answered(response, "reading the profile", ended_by)
+
+
+def _said_of_token(response: Response) -> str:
+    """Our word for what a 401 says of the token; empty where it says nothing of it."""
+    if response.status != 401:
+        return ""
+    if f'error="{INVALID_TOKEN}"' in response.headers.get("www-authenticate", ""):
+        return INVALID_TOKEN
+    word = error_word(response.content) or ""
+    return TOKEN_IS.get(word.rstrip("."), word if word == INVALID_TOKEN else "")
 
 
 def check(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
     """Tokens have no end and nothing to refresh: whether it still holds is looked at."""
-    me = yield from _me(app, secrets["access_token"])
+    me = yield from _me(app, secrets["access_token"], ENDED_BY)
     if not text(me.get("id")):
         raise Problem("transient", "The instance did not say whose token it is; it is asked again later.")
     return Renewed()
@@ -181,6 +226,7 @@ PLATFORM = Channel(
     register=register,
     recognised=recognised,
     plan=Plan(check=DAY),
+    ended_by=ENDED_BY,
     pkce=True,
     usage=usage,
 )

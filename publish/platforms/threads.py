@@ -2,8 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 
-from publish.contract import Account, App, Channel, Plan, Renewed, Request, Steps, text
-from publish.meta import META_SECRET, authorize_url, checked, granted, holds, long_lived, usage
+from publish.contract import Account, App, Channel, Lives, Plan, Renewed, Request, Steps, error_word, label, text
+from publish.meta import (
+    ENDED_BY,
+    LIFE,
+    META_SECRET,
+    authorize_url,
+    checked,
+    granted,
+    holds,
+    long_lived,
+    unwrapped,
+    usage,
+)
 from schema.configuration import Variable
 
 SCOPES = ("threads_basic", "threads_content_publish", "threads_read_replies", "threads_manage_replies")
@@ -26,7 +37,8 @@ def connect(app: App, code: str, _verifier: str) -> Steps[list[Account]]:
     short = granted(checked(answer, "exchanging the code"))
     token, life = yield from long_lived(app, "graph", "th_exchange_token", short["access_token"])
     me_url = app.url("graph", "/v1.0/me")
-    me = checked((yield Request("GET", me_url, {"fields": "id,username,name", "access_token": token})), "reading")
+    query = {"fields": "id,username,name", "access_token": token}
+    me = unwrapped(checked((yield Request("GET", me_url, query)), "reading the profile"))
     # Its answer does not say what was granted: each permission is tried by a call that needs it.
     scopes = ["threads_basic"]
     probes = {
@@ -34,11 +46,10 @@ def connect(app: App, code: str, _verifier: str) -> Steps[list[Account]]:
     }
     for scope, (path, query) in probes.items():
         tried = yield Request("GET", app.url("graph", path), query | {"access_token": token})
-        if tried.ok:
+        if tried.ok and isinstance(tried.content, dict) and error_word(tried.content) is None:
             scopes.append(scope)
-    account = text(me.get("id"))
-    profile = {"name": me.get("name")}
-    return [Account(account, str(me.get("username") or ""), scopes, {"access_token": token}, (), profile, life)]
+    account, profile = text(me.get("id")), {"name": label(me.get("name"))}
+    return [Account(account, label(me.get("username")), scopes, {"access_token": token}, (), profile, life)]
 
 
 def check(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
@@ -66,6 +77,8 @@ PLATFORM = Channel(
     refresh=refresh,
     check=check,
     plan=Plan(share=50 / 60, youngest=DAY + 3600, check=DAY),
+    ended_by=ENDED_BY,
+    lives=Lives(access=LIFE),
     signs_requests_with=(APP_SECRET, META_SECRET),  # which of the two is unconfirmed (meta.md 6)
     usage=usage,
 )

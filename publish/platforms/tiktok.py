@@ -8,6 +8,7 @@ from publish.contract import (
     Account,
     App,
     Channel,
+    Lives,
     Plan,
     Problem,
     Removals,
@@ -17,11 +18,12 @@ from publish.contract import (
     Steps,
     Usage,
     asked_to_wait,
+    granted_scopes,
+    label,
     seconds,
     text,
-    told,
 )
-from publish.oauth import answered, bearer, secrets_of, token_of
+from publish.oauth import INVALID_GRANT, answered, bearer, secrets_of, token_of, told
 from schema.configuration import Variable
 
 SCOPES = ("user.info.basic", "user.info.profile", "video.list", "video.upload", "video.publish")
@@ -32,6 +34,10 @@ REMOVALS = {
     5: "The application ended its own access; connect the account again if that was not meant.",
 }
 """Reasons of ``authorization.removed`` (``tiktok.md`` 2.4); 0 is unknown, 1 the person's own wish."""
+
+LIVES = Lives(access=7200, refresh=180 * 86_400, restarts=True)
+"""By the newer pages (``tiktok.md`` 1); the older ones have longer ones. Each refresh gives a new refresh token, with a
+life of its own (3.3)."""
 
 FIELDS = {"user.info.basic": "open_id,union_id,display_name", "user.info.profile": "username"}
 
@@ -54,19 +60,20 @@ def _client(app: App) -> dict[str, str]:
 def connect(app: App, code: str, _verifier: str) -> Steps[list[Account]]:
     form = _client(app) | {"code": code, "grant_type": "authorization_code", "redirect_uri": app.redirect_uri}
     token = token_of((yield Request("POST", app.url("api", "/v2/oauth/token/"), form=form)), "exchanging the code")
-    scopes = [scope for scope in str(token.get("scope") or "").split(",") if scope]
+    scopes = granted_scopes(app, token.get("scope"))
     fields = ",".join(names for scope, names in FIELDS.items() if scope in scopes)
     if not fields:
         raise Problem("lacking", "The profile may not be read; connect again and leave all boxes ticked.")
     url = app.url("api", "/v2/user/info/")
     answer = yield Request("GET", url, {"fields": fields}, headers=bearer(token["access_token"]))
     user = answered(answer, "reading the profile").get("data", {}).get("user", {})
-    account = text(token.get("open_id")) or text(user.get("open_id"))
-    profile = {"display_name": user.get("display_name"), "union_id": user.get("union_id")}
+    # That the platform names the account in this answer is what proves the token (section 4: success is 200 and "ok").
+    account = text(user.get("open_id")) if "user.info.basic" in scopes else text(token.get("open_id"))
+    profile = {"display_name": label(user.get("display_name")), "union_id": text(user.get("union_id"))}
     return [
         Account(
             account,
-            str(user.get("username") or user.get("display_name") or ""),
+            label(user.get("username")) or label(user.get("display_name")),
             scopes,
             secrets_of(token),
             (),
@@ -80,7 +87,7 @@ def connect(app: App, code: str, _verifier: str) -> Steps[list[Account]]:
 def refresh(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
     form = _client(app) | {"grant_type": "refresh_token", "refresh_token": secrets["refresh_token"]}
     answer = yield Request("POST", app.url("api", "/v2/oauth/token/"), form=form)
-    token = token_of(answer, "refreshing", spent=True)
+    token = token_of(answer, "refreshing", INVALID_GRANT)
     return Renewed(secrets_of(token), seconds(token.get("expires_in")), seconds(token.get("refresh_expires_in")))
 
 
@@ -111,5 +118,7 @@ PLATFORM = Channel(
     removals=Removals(
         "tiktok_accounts", "authorization_removed_at", "removal_reason", REMOVALS, "tiktok_undated_removals"
     ),
+    ended_by=INVALID_GRANT,  # section 3.3
+    lives=LIVES,
     usage=usage,
 )

@@ -1,13 +1,14 @@
 """Connecting an account of X: ``x.md`` 1. Its codes live 30 s, so the exchange happens inside the callback."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from urllib.parse import urlencode
 
 from publish.contract import (
     Account,
     App,
     Channel,
+    Lives,
     Plan,
     Problem,
     Renewed,
@@ -16,18 +17,16 @@ from publish.contract import (
     Steps,
     Usage,
     asked_to_wait,
-    number,
+    granted_scopes,
+    label,
+    moment,
     seconds,
     text,
-    told,
 )
-from publish.oauth import answered, basic, bearer, counted, secrets_of, token_of
+from publish.oauth import INVALID_GRANT, answered, basic, bearer, counted, secrets_of, token_of, told
 from schema.configuration import Variable
 
 SCOPES = ("tweet.read", "tweet.write", "users.read", "media.write", "offline.access")
-
-LAST = 2**33
-"""Epoch seconds beyond this century's are no time of a reset."""
 
 CAPPED_SECONDS = 3600.0
 """A monthly cap, or credit that has run out: no reset is named, and somebody may raise the one or buy the other."""
@@ -60,28 +59,30 @@ def connect(app: App, code: str, verifier: str) -> Steps[list[Account]]:
         "code_verifier": verifier,
     }
     token = token_of((yield _token(app, form)), "exchanging the code")
-    if not token.get("refresh_token"):
+    if "refresh_token" not in secrets_of(token):
         raise Problem("lacking", "Access without an end was not granted; connect again and leave all boxes ticked.")
     answer = yield Request("GET", app.url("api", "/2/users/me"), headers=bearer(token["access_token"]))
     me = answered(answer, "reading the profile").get("data", {})
-    scopes = str(token.get("scope") or "").split()
     return [
         Account(
             text(me.get("id")),
-            str(me.get("username") or ""),
-            scopes,
+            label(me.get("username")),
+            granted_scopes(app, token.get("scope")),
             secrets_of(token),
             (),
-            {"name": me.get("name")},
+            {"name": label(me.get("name"))},
             seconds(token.get("expires_in")),
         )
     ]
 
 
 def refresh(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
-    """Single use: the old one, used again, ends the whole family (reported, ``x.md`` 9.2)."""
+    """Single use: the old one, used again, ends the whole family (reported, ``x.md`` 9.2).
+
+    What X answers for one that is over is not documented; ``invalid_request``, which was seen, means other things too.
+    """
     form = {"grant_type": "refresh_token", "refresh_token": secrets["refresh_token"]}
-    token = token_of((yield _token(app, form)), "refreshing", spent=True)
+    token = token_of((yield _token(app, form)), "refreshing", INVALID_GRANT)
     return Renewed(secrets_of(token), seconds(token.get("expires_in")))
 
 
@@ -96,9 +97,7 @@ def revoke(app: App, secrets: Mapping[str, str], *, last: bool) -> Steps[None]: 
 def usage(response: Response, now: datetime) -> list[Usage]:
     """What the headers count is the account's; a cap or missing credit is the whole application's (``x.md`` 6, 7)."""
     found = asked_to_wait(response, now)
-    epoch = number(response.headers.get("x-rate-limit-reset"))
-    reset = datetime.fromtimestamp(epoch, UTC) if epoch is not None and epoch < LAST else None
-    found += counted(response, "x-rate-limit", reset, now)
+    found += counted(response, "x-rate-limit", moment(response.headers.get("x-rate-limit-reset")), now)
     said = response.content.get("type") if isinstance(response.content, dict) else None
     capped = response.status == 429 and isinstance(said, str) and said.endswith("/usage-capped")
     if capped or response.status == 402:
@@ -121,6 +120,8 @@ PLATFORM = Channel(
     revokes_for_all=False,
     refreshes_with="refresh_token",
     plan=Plan(),
+    ended_by=INVALID_GRANT,
+    lives=Lives(access=7200),  # section 1; the life of a refresh token is not documented
     pkce=True,
     usage=usage,
 )

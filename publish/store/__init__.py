@@ -19,7 +19,19 @@ from publish.store.endings import (
 from publish.store.flows import State, begin, claim_code, client, flow, keep_client, offer, settle, state, unfinished
 from publish.store.household import gauge, tidy
 from publish.store.mailings import Mail, address_mails, claim_mail, give_up_lost, mail_due, mail_refused, mailed
-from publish.store.refreshes import LEASE_SECONDS, ask_check, checked, due, hurry, lease, overdue, postpone, renew, wait
+from publish.store.refreshes import (
+    LEASE_SECONDS,
+    ask_check,
+    checked,
+    due,
+    give_ends,
+    hurry,
+    lease,
+    overdue,
+    postpone,
+    renew,
+    wait,
+)
 from publish.store.telling import notices, resolve, warn
 
 __all__ = [
@@ -48,6 +60,7 @@ __all__ = [
     "expired",
     "flow",
     "gauge",
+    "give_ends",
     "give_up_lost",
     "held",
     "hopeless",

@@ -42,6 +42,8 @@ async def connect(
     instance: str,
     account: Account,
     *,
+    access_seconds: int | None,
+    refresh_seconds: int | None,
     refresh_in: float | None,
     check_in: int | None,
     since: datetime | None = None,
@@ -80,21 +82,21 @@ async def connect(
             refresh_expires_at = CASE WHEN c.via IS DISTINCT FROM excluded.via THEN excluded.refresh_expires_at
                 ELSE coalesce(excluded.refresh_expires_at, c.refresh_expires_at) END,
             refresh_due_at = excluded.refresh_due_at, check_due_at = excluded.check_due_at, refresh_failures = 0,
-            trouble = NULL, disconnected_at = NULL, fence = c.fence + 1, lease_until = NULL
+            trouble = NULL, trouble_since = NULL, disconnected_at = NULL, fence = c.fence + 1, lease_until = NULL
         RETURNING id::text""",
         tenant,
         new_id,
         platform,
         instance,
         account.account_id,
-        list(account.other_ids),
+        [other for other in account.other_ids if other],
         account.username,
         list(account.scopes),
         json.dumps(dict(account.profile)),
         via,
         account.grant_id or None,
-        account.access_seconds,
-        account.refresh_seconds,
+        access_seconds,
+        refresh_seconds,
         refresh_in,
         check_in,
         since,
@@ -152,10 +154,16 @@ async def standing(connection: asyncpg.Connection, id_: str) -> asyncpg.Record |
     )
 
 
-SHOWN = """
+def _shown_time(column: str) -> str:
+    """A time that Python can read, in SQL: NULL for one beyond its years, lest one row hide all others."""
+    return f"CASE WHEN {column} BETWEEN '0002-01-01 00:00Z' AND '9998-12-31 00:00Z' THEN {column} END AS {column}"
+
+
+_TIMES = ", ".join(map(_shown_time, ("access_expires_at", "refresh_expires_at", "refresh_due_at", "ends_at")))
+
+SHOWN = f"""
 SELECT id::text, platform, coalesce(via, platform) AS channel, instance, account_id, username, scopes, profile, state,
-    reason, authorized_at, access_expires_at, refresh_expires_at, refresh_due_at, refresh_failures, trouble,
-    checked_at, ends_at, disconnected_at
+    reason, authorized_at, refresh_failures, trouble, trouble_since, checked_at, disconnected_at, {_TIMES}
 FROM connections"""
 
 
@@ -166,12 +174,12 @@ async def listed(connection: asyncpg.Connection) -> list[dict[str, Any]]:
 async def overview(connection: asyncpg.Connection, state: str | None, platform: str | None) -> list[dict[str, Any]]:
     """All tenants' connections, for whoever runs the install: those that need somebody first."""
     rows = await connection.fetch(
-        """
+        f"""
         SELECT c.id::text, t.name AS tenant, platform, instance, account_id, username, state, reason, trouble,
-            refresh_failures, checked_at, ends_at
+            trouble_since, refresh_failures, checked_at, {_shown_time("ends_at")}
         FROM connections c JOIN tenants t ON t.id = c.tenant_id
         WHERE state = coalesce($1, state) AND platform = coalesce($2, platform)
-        ORDER BY state <> 'needs_reconnect', trouble IS NULL, state, ends_at NULLS LAST, platform, username, c.id""",
+        ORDER BY state <> 'needs_reconnect', trouble IS NULL, state, c.ends_at NULLS LAST, platform, username, c.id""",
         state,
         platform,
     )

@@ -12,7 +12,7 @@ from publish.store.refreshes import LEASE_SECONDS
 from publish.store.telling import resolve
 
 _ENDED = """state = 'needs_reconnect', refresh_due_at = NULL, check_due_at = NULL, lease_until = NULL,
-    trouble = NULL, fence = fence + 1"""
+    trouble = NULL, trouble_since = NULL, fence = fence + 1"""
 
 
 _WHOSE = "RETURNING tenant_id::text, id::text, platform, authorized_at, reason"
@@ -59,12 +59,20 @@ async def removed_in_table(
     return await _told(connection, await connection.fetch(query, platform, words, otherwise))
 
 
-async def expired(connection: asyncpg.Connection, reason: str) -> list[tuple[str, str, str]]:
-    """Tenant, id and platform of connections whose time is over, and which nothing can refresh."""
+async def expired(
+    connection: asyncpg.Connection, reason: str, failing: str, refreshing_themselves: Sequence[str]
+) -> list[tuple[str, str, str]]:
+    """Tenant, id and platform of connections whose time is over, and which nothing can refresh.
+
+    Nothing is left where there is nothing to refresh with, where what refreshes has run out itself, or where that is
+    the access token: so at the channels that are ``refreshing_themselves``. One that has been in trouble ends with the
+    reason ``failing``, in which the trouble takes the place of ``{}``.
+    """
     query = f"""
-        UPDATE connections SET {_ENDED}, reason = $1
-        WHERE state = 'active' AND refresh_due_at IS NULL AND access_expires_at <= now() {_WHOSE}"""
-    rows = await connection.fetch(query, reason)
+        UPDATE connections SET {_ENDED}, reason = coalesce(replace($2, '{{}}', trouble), $1)
+        WHERE state = 'active' AND access_expires_at <= now() AND coalesce(lease_until, '-infinity') < now()
+            AND (refresh_due_at IS NULL OR refresh_expires_at <= now() OR coalesce(via, platform) = ANY($3)) {_WHOSE}"""
+    rows = await connection.fetch(query, reason, failing, list(refreshing_themselves))
     await _told(connection, rows)
     return [(row["tenant_id"], row["id"], row["platform"]) for row in rows]
 
@@ -94,6 +102,7 @@ async def disconnect(connection: asyncpg.Connection, id_: str) -> Connection | N
     row = await connection.fetchrow(
         """
         UPDATE connections SET state = 'disconnected', reason = NULL, disconnected_at = now(), refresh_failures = 0,
+            trouble = NULL, trouble_since = NULL,
             refresh_due_at = now(), check_due_at = NULL, lease_until = now() + make_interval(secs => $2),
             fence = fence + 1
         WHERE id = $1::uuid AND state <> 'disconnected'

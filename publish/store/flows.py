@@ -11,7 +11,10 @@ import asyncpg
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A flow that was begun. ``connection`` is the one it is to bring back; ``since`` is when its code was sent."""
+    """A flow that was begun. ``connection`` is the one it is to bring back; ``since`` is when its code was sent.
+
+    ``scopes`` are what the person is asked for; None where the previous release began it.
+    """
 
     tenant: str
     digest: bytes
@@ -29,6 +32,7 @@ class State:
     live: bool = True
     since: datetime | None = None
     outcome: Any = None
+    scopes: Sequence[str] | None = None
 
 
 async def begin(connection: asyncpg.Connection, state: State, seconds: int) -> str:
@@ -37,8 +41,8 @@ async def begin(connection: asyncpg.Connection, state: State, seconds: int) -> s
         await connection.fetchval(
             """
             INSERT INTO oauth_states (tenant_id, state_sha256, platform, instance, session_sha256, sealed_verifier,
-                redirect_uri, return_to, actor, connection_id, expires_at)
-            VALUES ($1::uuid, $2, $3, $4, $5, $6, $7, $8, $9, $10::uuid, now() + make_interval(secs => $11))
+                redirect_uri, return_to, actor, connection_id, expires_at, scopes)
+            VALUES ($1::uuid, $2, $3, $4, $5, $6, $7, $8, $9, $10::uuid, now() + make_interval(secs => $11), $12)
             RETURNING id""",
             state.tenant,
             state.digest,
@@ -51,6 +55,7 @@ async def begin(connection: asyncpg.Connection, state: State, seconds: int) -> s
             state.actor,
             state.connection,
             float(seconds),
+            state.scopes,
         )
     )
 
@@ -69,7 +74,7 @@ async def state(connection: asyncpg.Connection, *, digest: bytes = b"", session:
         """
         SELECT tenant_id::text, state_sha256, platform, instance, session_sha256, sealed_verifier, redirect_uri,
             return_to, actor, id::text, connection_id::text, sealed_accounts, used_at IS NOT NULL AS used,
-            expires_at > now() AS live, used_at, outcome
+            expires_at > now() AS live, used_at, outcome, scopes
         FROM oauth_states WHERE state_sha256 = $1 OR session_sha256 = $2""",
         digest,
         session,

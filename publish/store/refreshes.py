@@ -5,8 +5,9 @@ from typing import Any
 
 import asyncpg
 
-from publish.contract import Renewed
+from publish.contract import LONGEST_LIFE, Renewed
 from publish.store.connections import Connection, keep_secrets
+from publish.store.telling import out_of_trouble
 from publish.vault import Vault
 
 LEASE_SECONDS = 60
@@ -70,38 +71,86 @@ async def renew(
     vault: Vault,
     held: Connection,
     renewed: Renewed,
+    *,
+    access_seconds: int | None,
+    refresh_seconds: int | None,
     refresh_in: float | None,
     check_in: int | None,
 ) -> bool:
-    """Keep what a refresh gave; False where the lease was lost meanwhile, and nothing was kept."""
+    """Keep what a refresh gave; False where the lease was lost meanwhile, and nothing was kept.
+
+    ``access_seconds`` and ``refresh_seconds`` are lives from now on; None leaves the end that is known as it is.
+    """
     row = await connection.fetchrow(
         f"""
         UPDATE connections SET refresh_due_at = now() + make_interval(secs => $6),
             access_expires_at = coalesce(now() + make_interval(secs => $7), access_expires_at), {_HOLDS}""",
-        *_held(held, renewed, check_in),
+        *_held(held, renewed, refresh_seconds, check_in),
         refresh_in,
-        renewed.access_seconds,
+        access_seconds,
     )
     if row is None:
         return False
+    await out_of_trouble(connection, held.id)
     await keep_secrets(connection, vault, held.tenant, held.id, renewed.secrets)
     return True
 
 
 async def checked(connection: asyncpg.Connection, held: Connection, found: Renewed, check_in: int | None) -> bool:
     """Note that the platform still takes what we hold; False where the lease was lost meanwhile."""
-    row = await connection.fetchrow(f"UPDATE connections SET {_HOLDS}", *_held(held, found, check_in))
-    return row is not None
+    values = _held(held, found, found.refresh_seconds, check_in)
+    row = await connection.fetchrow(f"UPDATE connections SET {_HOLDS}", *values)
+    if row is None:
+        return False
+    await out_of_trouble(connection, held.id)
+    return True
 
 
-_HOLDS = """lease_until = NULL, refresh_failures = 0, trouble = NULL, checked_at = now(),
+_HOLDS = f"""lease_until = NULL, refresh_failures = 0, trouble = NULL, trouble_since = NULL, checked_at = now(),
     check_due_at = now() + make_interval(secs => $3),
-    refresh_expires_at = coalesce($5, now() + make_interval(secs => $4), refresh_expires_at)
+    refresh_expires_at = coalesce(CASE WHEN $5 < now() + make_interval(secs => {LONGEST_LIFE}) THEN $5 END,
+        now() + make_interval(secs => $4), refresh_expires_at)
 WHERE id = $1::uuid AND fence = $2 AND state = 'active' RETURNING 1"""
 
 
-def _held(held: Connection, renewed: Renewed, check_in: int | None) -> tuple[Any, ...]:
-    return (held.id, held.fence, check_in, renewed.refresh_seconds, renewed.ends_at)
+def _held(held: Connection, renewed: Renewed, refresh_seconds: int | None, check_in: int | None) -> tuple[Any, ...]:
+    return (held.id, held.fence, check_in, refresh_seconds, renewed.ends_at)
+
+
+async def give_ends(
+    connection: asyncpg.Connection,
+    channel: str,
+    *,
+    refreshes_with: str | None,
+    access_seconds: int | None,
+    youngest: int,
+) -> int:
+    """Make good what an earlier release took for a token without an end, of one channel; how many rows that were.
+
+    The end becomes the documented one, counted from the grant, and where there is a secret to refresh it with that is
+    due as soon as a token may be refreshed, ``youngest`` seconds from now; it does not end before that was tried for a
+    day. ``refreshes_with`` is None where the channel refreshes nothing, ``access_seconds`` where it has no end.
+    """
+    rows = await connection.fetch(
+        """
+        WITH held AS (
+            SELECT c.id, EXISTS (SELECT FROM connection_secrets s WHERE s.tenant_id = c.tenant_id
+                AND s.connection_id = c.id AND s.field = $2) AS refreshable
+            FROM connections c WHERE c.state = 'active' AND coalesce(c.via, c.platform) = $1
+                AND c.refresh_due_at IS NULL)
+        UPDATE connections c SET
+            refresh_due_at = CASE WHEN held.refreshable THEN now() + make_interval(secs => $4) END,
+            access_expires_at = greatest(now() + make_interval(days => 1, secs => $4),
+                coalesce(c.access_expires_at, c.authorized_at + make_interval(secs => $3::float8)))
+        FROM held WHERE held.id = c.id
+            AND (held.refreshable OR (c.access_expires_at IS NULL AND $3::float8 IS NOT NULL))
+        RETURNING 1""",
+        channel,
+        refreshes_with,
+        access_seconds,
+        float(youngest),
+    )
+    return len(rows)
 
 
 async def postpone(
@@ -120,6 +169,7 @@ async def postpone(
     failures: int | None = await connection.fetchval(
         f"""
         UPDATE connections SET lease_until = NULL, refresh_failures = refresh_failures + 1, trouble = $6,
+            trouble_since = coalesce(trouble_since, now()),
             {_due_column(held)} = now() + make_interval(secs => greatest($5::float8,
                 $4::float8 * ($3::int[])[least(refresh_failures + 1, cardinality($3))]))
         WHERE id = $1::uuid AND fence = $2 AND state <> 'needs_reconnect' RETURNING refresh_failures""",

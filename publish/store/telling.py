@@ -6,9 +6,15 @@ import asyncpg
 
 from publish.store.showing import plain
 
+TROUBLE_DAYS = 2
+"""After so long an account in trouble is told of; most outages of platforms are over in hours."""
+
 
 async def warn(connection: asyncpg.Connection) -> list[tuple[str, str, str]]:
-    """Tell once of each access that ends within 14, 7 and 1 days: platform, connection and kind of what is new."""
+    """Tell once of each access that ends within 14, 7 and 1 days, and of each trouble that lasts for days.
+
+    Id, connection and kind of what is new.
+    """
     rows = await connection.fetch(
         """
         INSERT INTO notices (tenant_id, id, connection_id, kind, episode, says)
@@ -24,11 +30,31 @@ async def warn(connection: asyncpg.Connection) -> list[tuple[str, str, str]]:
     await connection.execute(
         """
         UPDATE notices SET resolved_at = now() WHERE connection_id = ANY($1::uuid[]) AND id <> ALL($2::uuid[])
-            AND resolved_at IS NULL""",
+            AND kind <> 'in_trouble' AND resolved_at IS NULL""",
         [row["connection_id"] for row in rows],
         [row["id"] for row in rows],
     )
+    rows += await connection.fetch(
+        """
+        INSERT INTO notices (tenant_id, id, connection_id, kind, episode, says)
+        SELECT tenant_id, gen_random_uuid(), id, 'in_trouble', trouble_since,
+            'Nothing has worked since ' || to_char(trouble_since AT TIME ZONE 'UTC', 'FMDD FMMonth YYYY') || ': '
+                || trouble || ' It is tried again by itself; if the account works at the platform, connect it again.'
+        FROM connections WHERE state = 'active' AND trouble_since < now() - make_interval(days => $1)
+        ON CONFLICT DO NOTHING RETURNING id, connection_id, kind""",
+        TROUBLE_DAYS,
+    )
     return [(str(row["id"]), str(row["connection_id"]), row["kind"]) for row in rows]
+
+
+async def out_of_trouble(connection: asyncpg.Connection, id_: str) -> None:
+    """The platform takes what we hold again."""
+    await connection.execute(
+        """
+        UPDATE notices SET resolved_at = now()
+        WHERE connection_id = $1::uuid AND kind = 'in_trouble' AND resolved_at IS NULL""",
+        id_,
+    )
 
 
 async def resolve(connection: asyncpg.Connection, id_: str) -> None:

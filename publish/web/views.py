@@ -88,6 +88,7 @@ class Views:
             caller.actor,
             query.get("return_to", "/connections" if by_person else ""),
             uuid_of(query["connection"], _missing()) if "connection" in query else None,
+            query.get("optional_scopes", ""),
         )
         address = self.flows.address(platform, begun.ticket)
         if by_person:

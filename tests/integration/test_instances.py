@@ -52,7 +52,7 @@ async def calls(rig: Rig) -> list[str]:
         ({"status": 401, "body": {"error": "x"}}, 400, "wrong", "does not let applications register"),
         ({"status": 403, **HTML}, 400, "wrong", "does not let applications register"),
         ({"status": 422, "body": {"error": "Validation failed: Redirect URI must be https"}}, 400, "wrong",
-         "does not take our registration: Validation failed: Redirect URI must be https"),
+         "does not take our registration; ask whoever runs it"),
         ({"status": 400, "body": {"error": "Bad Request: \n<b>no</b>"}}, 400, "wrong", "Bad Request: <b>no</b>"),
         ({"status": 500, **HTML}, 503, "transient", "try again"),
         ({"status": 503}, 503, "transient", "try again"),

@@ -150,6 +150,50 @@ async def test_connections_of_earlier_releases_are_checked_in_time_and_those_tha
     ]
 
 
+async def test_times_that_make_no_sense_are_mended_before_the_database_refuses_them(empty: Any) -> None:
+    dsn = empty()
+    await asyncio.to_thread(migrate, dsn)
+    await asyncio.to_thread(migrate, dsn, "0009")
+    connection = await asyncpg.connect(dsn)
+    await connection.execute("SELECT set_config('landfall.tenant', '*', false)")
+    row = """
+        INSERT INTO connections (tenant_id, id, platform, account_id, other_ids, username, scopes, profile, state,
+            authorized_at, access_expires_at, refresh_expires_at, refresh_due_at, check_due_at)
+        SELECT id, gen_random_uuid(), v.name, '1', '{}', '', '{}', '{}', 'active', now(), access, refresh, due, again
+        FROM tenants, (VALUES
+            ('far', now() + interval '50000 years', now() + interval '50000 years', now() + interval '40000 years',
+                now() + interval '9000 years'),
+            ('none', NULL, NULL, NULL, NULL),
+            ('past', '1901-01-01', 'infinity', '-infinity', NULL),
+            ('well', now() + interval '60 days', NULL, now() + interval '50 days', now() + interval '1 day')
+        ) AS v (name, access, refresh, due, again)"""
+    await connection.execute(row)
+    await asyncio.to_thread(migrate, dsn)
+    rows = await connection.fetch(
+        """
+        SELECT platform, access_expires_at > now(), refresh_expires_at, refresh_due_at <= now(), check_due_at <= now(),
+            trouble_since
+        FROM connections ORDER BY 1"""
+    )
+    assert [tuple(row) for row in rows] == [
+        ("far", None, None, True, True, None),
+        ("none", None, None, None, None, None),
+        ("past", None, None, True, None, None),
+        ("well", True, None, False, False, None),
+    ]
+    with pytest.raises(asyncpg.CheckViolationError):
+        await connection.execute(row.replace("'1', '{}'", "'2', '{}'"))
+    await connection.execute("UPDATE connections SET trouble_since = now()")
+    await connection.execute(
+        """
+        INSERT INTO notices (tenant_id, id, connection_id, kind, episode, says)
+        SELECT tenant_id, gen_random_uuid(), id, 'in_trouble', now(), '' FROM connections"""
+    )
+    await asyncio.to_thread(migrate, dsn, "0009")
+    assert await connection.fetch("SELECT 1 FROM notices") == []
+    await connection.close()
+
+
 def test_three_migrators_at_once_take_turns(empty: Any, postgres: Postgres) -> None:
     dsn = empty()
     command = [sys.executable, "-m", "ops.cli.main", "migrate"]

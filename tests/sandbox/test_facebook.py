@@ -96,6 +96,40 @@ async def test_pages_come_with_tokens_that_do_not_end_and_with_their_tasks(stand
     assert code(refused) == (10, None)
 
 
+async def test_pages_of_portfolios_and_picked_ones_are_in_no_plain_list(stand: Stand) -> None:
+    carol = await connected(stand, "carol")
+    assert carol.pages == {}
+    token = {"access_token": carol.user}
+    found = await stand.get("/facebook/v25.0/me/businesses", **token)
+    pages = {}
+    for business in found["data"]:
+        for edge in ("owned_pages", "client_pages"):
+            listed = await stand.get(f"/facebook/v25.0/{business['id']}/{edge}", fields="id,name,tasks", **token)
+            pages |= {page["name"]: (edge, page["tasks"]) for page in listed["data"]}
+    assert {name: edge for name, (edge, _) in pages.items()} == {
+        "Warehouse": "owned_pages",
+        "Client": "client_pages",
+        "Auditor": "client_pages",
+    }
+    assert "PROFILE_PLUS_FULL_CONTROL" in pages["Warehouse"][1]
+    inspect = {"access_token": f"{Facebook.client_id}|{facebook(stand).client_secret}"}
+    shown = (await stand.get("/facebook/v25.0/debug_token", input_token=carol.user, **inspect))["data"]
+    granular = {item["scope"]: item.get("target_ids") for item in shown["granular_scopes"]}
+    [picked] = granular["pages_show_list"]
+    assert (granular["business_management"], granular["public_profile"]) == (None, None)
+    page = await stand.get(f"/facebook/v25.0/{picked}", fields="name,access_token", **token)
+    assert page["name"] == "Picked"
+    posted = await stand.call(
+        "POST", f"/facebook/{picked}/feed", data={"message": "x", "access_token": page["access_token"]}
+    )
+    assert "id" in posted
+    stranger = await connected(stand, "alice")
+    for path in (f"{found['data'][0]['id']}/owned_pages", f"{found['data'][0]['id']}/client_pages"):
+        assert code(await stand.get(f"/facebook/v25.0/{path}", access_token=stranger.user)) == (100, 33)
+    without = await connected(stand, "carol", untick="business_management")
+    assert code(await stand.get("/facebook/v25.0/me/businesses", access_token=without.user)) == (10, None)
+
+
 async def test_long_token_dies_after_60_days_and_cannot_be_exchanged_then(stand: Stand) -> None:
     alice = await connected(stand)
     await stand.wish("clock", jump=5_183_944 - 60)
@@ -372,6 +406,6 @@ async def test_world_lives_and_every_event_of_it_is_told(stand: Stand, receiver:
     assert kinds >= {("comment", "add"), ("comment", "edited"), ("comment", "remove"), ("reaction", "add")}
     said = {v["comment_id"]: v["message"] for v in values if v["item"] == "comment" and v["verb"] in ("add", "edited")}
     gone = {v["comment_id"] for v in values if v["item"] == "comment" and v["verb"] == "remove"}
-    shown = {c["id"]: c["text"] for page in ("Shop", "Cafe") for post in platform.shown(page) for c in post["comments"]}
+    shown = {c["id"]: c["text"] for page in platform.pages for post in platform.shown(page) for c in post["comments"]}
     below = {v["comment_id"] for v in values if v["item"] == "comment" and v.get("parent_id") in gone}
     assert {id_: text for id_, text in said.items() if id_ not in gone | below} == shown

@@ -25,6 +25,10 @@ from ops.sandbox.graph import SHORT_SECONDS, Edge, Node, Token, loaded, upload_f
 
 VERSION = r"/{version:(?:v\d+\.\d+/)?}"
 TASKS = ["ANALYZE", "ADVERTISE", "MODERATE", "CREATE_CONTENT", "MANAGE"]
+FULL_CONTROL = ["PROFILE_PLUS_FULL_CONTROL", "PROFILE_PLUS_ANALYZE"]
+CREATE = {"CREATE_CONTENT", "MANAGE", "PROFILE_PLUS_FULL_CONTROL", "PROFILE_PLUS_CREATE_CONTENT"}
+"""Any of them lets a person post for a page; the long names are those of pages of the new experience."""
+
 DATA_ACCESS = timedelta(days=90)
 SCHEDULE = (timedelta(minutes=10), timedelta(days=30))
 REEL_SCHEDULE = (timedelta(minutes=10), timedelta(days=29))
@@ -95,6 +99,19 @@ class Page:
     tasks: dict[str, list[str]]
     """What each person may do on it."""
     posts: dict[str, Post] = field(default_factory=dict)
+    found: str = "listed"
+    """How a person finds it: ``listed`` by ``/me/accounts``, ``owned`` by a portfolio or its ``client``, or ``picked``
+    in the dialog, and known by its id alone (``meta.md`` 7.2)."""
+
+
+@dataclass
+class Business:
+    """A portfolio; its people find its pages through it."""
+
+    id: str
+    name: str
+    people: Sequence[str]
+    pages: Sequence[str]
 
 
 class Facebook(GramApi):
@@ -133,6 +150,19 @@ class Facebook(GramApi):
         self.users = {name: self._id() for name in ("alice", "bob")}
         pages = (("Shop", "shop", {"alice": TASKS}), ("Cafe", None, {"alice": TASKS, "bob": TASKS[:1]}))
         self.pages = {name: Page(self._id(), name, gram, tasks) for name, gram, tasks in pages}
+        # Carol's pages are a portfolio's, one that she picked is in no list, and she has no others.
+        self.users["carol"] = self._id()
+        for name, tasks, found in (
+            ("Warehouse", FULL_CONTROL, "owned"),
+            ("Client", ["PROFILE_PLUS_CREATE_CONTENT"], "client"),
+            ("Auditor", ["PROFILE_PLUS_ANALYZE"], "client"),
+            ("Picked", FULL_CONTROL, "picked"),
+        ):
+            self.pages[name] = Page(self._id(), name, None, {"carol": tasks}, found=found)
+        self.businesses = {
+            name: Business(self._id(), name, ["carol"], pages)
+            for name, pages in (("Holding", ["Warehouse", "Client"]), ("Agency", ["Auditor"]))
+        }
         self.fans: dict[str, str] = {}
         self.posts: dict[str, Post] = {}
         self.comments: dict[str, Comment] = {}
@@ -160,6 +190,8 @@ class Facebook(GramApi):
             Route("GET", f"{VERSION}debug_token", self.debug),
             Route("GET", f"{VERSION}me", self.me),
             Route("GET", f"{node}/accounts", self.accounts),
+            Route("GET", f"{node}/businesses", self.list_businesses),
+            Route("GET", f"{node}/{{edge:owned_pages|client_pages}}", self.business_pages),
             Route("GET", f"{node}/permissions", self.permissions),
             Route("DELETE", f"{node}/permissions", self.remove_permissions),
             Route("DELETE", f"{node}/permissions/{{scope}}", self.remove_permission),
@@ -269,6 +301,7 @@ class Facebook(GramApi):
             "is_valid": valid,
             "issued_at": int(token.created.timestamp()),
             "scopes": token.scopes,
+            "granular_scopes": self._granular(token),
             "user_id": self.users[owner],
         }
         if token.use == "page":
@@ -276,6 +309,18 @@ class Facebook(GramApi):
         if not valid:
             data["error"] = {"code": 190, "subcode": token.dead or 463, "message": "The session is not valid."}
         return Answer(content={"data": data})
+
+    def _granular(self, token: Token) -> list[dict[str, Any]]:
+        """Permissions that hold for chosen objects alone name them; pages of a portfolio were not chosen."""
+        chosen = [
+            page.id
+            for page in self.pages.values()
+            if token.account in page.tasks and page.found in ("listed", "picked")
+        ]
+        return [
+            {"scope": scope, "target_ids": chosen} if scope.startswith("pages_") and chosen else {"scope": scope}
+            for scope in token.scopes
+        ]
 
     def _user(self, call: Call, *scopes: str) -> Token:
         token = self.authorised(call, *scopes)
@@ -293,15 +338,33 @@ class Facebook(GramApi):
     def accounts(self, call: Call) -> Answer:
         """A page's token lives as long as the user's: not at all with an end, if that is a long one."""
         token = self._user(call, "pages_show_list")
-        mine = [page for page in self.pages.values() if token.account in page.tasks]
+        mine = [page for page in self.pages.values() if token.account in page.tasks and page.found == "listed"]
         return self.answer(token, self.page(call, [self._page_node(page, token) for page in mine]))
+
+    def list_businesses(self, call: Call) -> Answer:
+        token = self._user(call, "business_management")
+        mine = [
+            Node("Business", {"id": business.id, "name": business.name}, ("id", "name"))
+            for business in self.businesses.values()
+            if token.account in business.people
+        ]
+        return self.answer(token, self.page(call, mine))
+
+    def business_pages(self, call: Call) -> Answer:
+        token = self.authorised(call, "business_management", "pages_show_list")
+        business = next((b for b in self.businesses.values() if b.id == call.parts["id"]), None)
+        if business is None or token.account not in business.people:
+            raise self.missing(call.parts["id"])
+        wanted = call.parts["edge"].removesuffix("_pages")
+        pages = [self.pages[name] for name in business.pages if self.pages[name].found == wanted]
+        return self.answer(token, self.page(call, [self._page_node(page, token) for page in pages]))
 
     def _page_token(self, page: Page, token: Token) -> str:
         key = (token.account, page.name, token.use)
         known = self.tokens.get(self._page_tokens.get(key, ""))
         if known is None or known.dead is not None:
             scopes = list(token.scopes)
-            if "CREATE_CONTENT" not in page.tasks[token.account]:
+            if CREATE.isdisjoint(page.tasks[token.account]):
                 scopes = [scope for scope in scopes if scope != "pages_manage_posts"]
             self._page_tokens[key] = self.issue(page.name, scopes, "page", None)
             if token.use == "short":

@@ -4,10 +4,10 @@ import base64
 import hashlib
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from ops.sandbox import consent
 from ops.sandbox.activity import Activity, Post
@@ -117,6 +117,11 @@ class Media:
 
 class X(Activity):
     name = "x"
+    # No page says what a refresh token that is over is answered with: the first was seen, the second is RFC 6749's.
+    forms: ClassVar[Mapping[str, Sequence[str]]] = {
+        **Activity.forms,
+        "refused_refresh": ("invalid_request", "invalid_grant"),
+    }
 
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(sandbox)
@@ -231,7 +236,7 @@ class X(Activity):
         if old is None or old.grant.ended or old.used:
             if old is not None and old.used:
                 self._end(old.grant, "family ended: a used refresh token came again")
-            raise _oauth(400, "invalid_request", "Value passed for the token was invalid.")
+            raise _oauth(400, self.form("refused_refresh"), "Value passed for the token was invalid.")
         old.used = True
         old.entry["fate"] = "rotated"
         return self._issue(old.grant)

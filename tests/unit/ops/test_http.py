@@ -213,6 +213,21 @@ async def test_time_is_bounded(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Non
         await ask(rig, "slow")
 
 
+async def test_no_text_of_an_answer_holds_what_cannot_be_stored() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        body = rb'{"name": "a\u0000b\ud800", "token": "t", "life": NaN}'
+        writer.write(b"HTTP/1.1 200 OK\r\nX-Odd: \xff\xfe\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1") as server:
+        port = server.sockets[0].getsockname()[1]
+        async with Client(frozenset({f"127.0.0.1:{port}"})) as client:
+            found = await client.ask("GET", f"http://127.0.0.1:{port}/", repeatable=False)
+    assert found.content == {"name": "a\ufffdb\ufffd", "token": "t", "life": None}
+    assert found.headers["x-odd"] == "\ufffd\ufffd"
+
+
 async def test_inner_networks_are_refused_at_the_connection_and_no_error_shows_a_query(rig: Rig) -> None:
     for query in (None, {"access_token": "canary-1234"}):
         with pytest.raises(Unreachable, match="not a public one") as refused:

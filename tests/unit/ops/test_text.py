@@ -1,9 +1,11 @@
-"""Control characters are shown as escapes, and everything else stays as it is."""
+"""Text from outside is kept as far as it can be stored, and shown without the characters that control a viewer."""
 
 import ast
+import json
 import logging
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from jinja2 import Environment
 from markupsafe import Markup
 
-from ops.runtime.text import excerpt, finalize, visible
+from ops.runtime.text import excerpt, finalize, parsed_json, storable, visible
 
 
 @pytest.mark.parametrize(
@@ -79,3 +81,28 @@ def test_logs_escape_what_they_are_given(capfd: pytest.CaptureFixture[str]) -> N
     written = capfd.readouterr().err
     assert r"\u001b[2J\u202e\u009b\n{" in written
     assert not [c for c in written if c != "\n" and unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp")]
+
+
+def test_what_cannot_be_stored_is_replaced_and_the_rest_is_kept() -> None:
+    assert storable("a\x00b\ud800c") == "a\ufffdb\ufffdc"
+    assert storable("Zoë \U0001f600 \t\n") == "Zoë \U0001f600 \t\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (rb'{"a": "x\u0000y", "b\u0000": ["\ud83d", "\ud83d\ude00"]}', {"a": "x\ufffdy", "b\ufffd": ["\ufffd", "😀"]}),
+        (b'{"name": "caf\xe9", "token": "t"}', {"name": "caf\ufffd", "token": "t"}),
+        (b'{"a": NaN, "b": -Infinity, "c": 1e400, "d": 1.5}', {"a": None, "b": None, "c": None, "d": 1.5}),
+        (b'{"life": ' + b"9" * 5000 + b', "token": "t"}', {"life": None, "token": "t"}),
+        (b"\xef\xbb\xbf{}", {}),
+        ("[1]".encode("utf-16"), [1]),
+        (b"", {}),
+        (b"<html>", None),
+        (b"{", None),
+        (b"[" * 100_000, None),
+    ],
+)  # fmt: skip
+def test_json_comes_out_storable_and_finite(content: bytes, found: Any) -> None:
+    assert parsed_json(content) == found
+    json.dumps(parsed_json(content), allow_nan=False, ensure_ascii=False).encode()

@@ -85,10 +85,10 @@ def test_every_object_and_every_list_of_metas_header_counts() -> None:
 @pytest.mark.parametrize(
     ("code", "subcode", "found"),
     [
-        (4, None, [Usage(100, whole_app=True)]),
+        *((code, None, [Usage(100, whole_app=True)]) for code in (4, "4")),
         (4, 2207051, [Usage(100)]),
         *((code, None, [Usage(100)]) for code in (17, 32, 613, 80001, 80002, 80006)),
-        *((code, None, []) for code in (1, 2, 10, 100, 190, 506, "4", True, None)),
+        *((code, None, []) for code in (1, 2, 10, 100, 190, 506, "x", "4x", True, None)),
     ],
 )
 def test_metas_codes_say_whether_the_application_or_one_account_is_spent(
