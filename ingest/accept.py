@@ -8,12 +8,11 @@ from typing import Any, NamedTuple
 
 from ingest.contract import Change, Delivery, Identity, Incoming, Variables, Webhook, bounded
 from ingest.signatures import Verified, verify
+from ops.runtime.text import storable
 from schema.reading import Odd, Unreadable, oddities, read, read_leniently, undecodable
 
 _DRIFT = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, OSError)
 """What code raises that meets a shape nobody foresaw (``faults.md`` E10)."""
-
-_REPLACEMENT = "\ufffd"
 
 
 class Accepted(NamedTuple):
@@ -101,7 +100,7 @@ def _incoming(webhook: Webhook, change: Change, variables: Variables, quarantine
         external_id=bounded(identity.external_id),
         payload=payload,
         occurred_at=identity.occurred_at,
-        defect=None if defect is None else _clean(defect),
+        defect=None if defect is None else storable(defect),
         sanitized=sanitized,
     )
 
@@ -117,10 +116,8 @@ def _storable(change: Change) -> tuple[str, bool]:
 
 def _clean(value: Any) -> Any:
     """Replace what PostgreSQL's text cannot hold: NUL and surrogates without their partner."""
-    if isinstance(value, Odd):
-        return _clean(str(value))
-    if isinstance(value, str):
-        return value.replace("\x00", _REPLACEMENT).encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    if isinstance(value, str | Odd):
+        return storable(str(value))
     if isinstance(value, list):
         return [_clean(item) for item in value]
     if isinstance(value, dict):

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Table
 
+from ops.runtime.text import storable
 from schema.crm import lookups
 from schema.events import Event
 
@@ -97,10 +98,7 @@ def look_up(event: Event, kind: str, object_id: str, reason: str) -> Upsert:
 def text(value: Any) -> str | None:
     """A text column's value: text as PostgreSQL takes it, numbers as text, anything else as absent."""
     if isinstance(value, str):
-        if value.isascii() and "\x00" not in value:
-            return value
-        # NUL and half surrogate pairs can still come out of JSON inside a JSON string.
-        return value.replace("\x00", "\ufffd").encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+        return storable(value)  # NUL and half surrogate pairs can still come out of JSON inside a JSON string
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     return None
