@@ -124,7 +124,7 @@ class Flows:
         ``optional_scopes``, a list as text, are asked for beside the usual ones.
         """
         channel = self._channel(platform)
-        scopes = self._outside.scopes(platform, scope_list(storable(optional_scopes)))
+        scopes = self._outside.scopes(platform, scope_list(optional_scopes))
         if return_to not in RETURNS:
             raise Problem("wrong", f"return_to must be one of {', '.join(filter(None, RETURNS))}.")
         if reconnecting is not None:

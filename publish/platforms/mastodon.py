@@ -108,7 +108,7 @@ def register(app: App, name: str, scopes: Sequence[str]) -> Steps[tuple[str, str
         says = "This server does not take our registration; ask whoever runs it whether it lets applications register."
         raise Problem("wrong", says, str(answer.status))
     client = (text(content.get("client_id")), secret(content.get("client_secret")))
-    if not answer.ok or not all(client):
+    if not answer.ok or error_word(content) is not None or not all(client):
         raise Problem("wrong", NO_INSTANCE, str(answer.status))
     return client
 

@@ -135,12 +135,15 @@ class Door:
 
     # --- when, and what becomes of errors
 
-    def answering(self, handler: Handler, *, in_turn: bool = True) -> Handler:
-        """The handler with every way out of it an answer; ``in_turn`` where a key or session counts for its tenant."""
+    def answering(self, handler: Handler, *, in_turn: bool = True, any_query: bool = False) -> Handler:
+        """The handler with every way out of it an answer; ``in_turn`` where a key or session counts for its tenant.
+
+        ``any_query`` is for addresses that a platform sends browsers to: whatever it says there, the flow must end.
+        """
 
         async def answer(request: web.Request) -> web.StreamResponse:
             try:
-                forms.insist_sound(request)
+                forms.insist_sound(request, query=not any_query)
                 await forms.read(request)  # before there is a turn: nobody holds one while a body is on its way
                 credentials = (_authorization(request)[1], self._session(request)) if in_turn else ()
                 async with self._turns.taken(*filter(None, credentials)):

@@ -25,11 +25,13 @@ def sound(text: str) -> bool:
     return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def insist_sound(request: web.Request) -> None:
-    """Raises Refused for an address with characters that nothing here is named with."""
+def insist_sound(request: web.Request, *, query: bool = True) -> None:
+    """Raises Refused for an address with characters that nothing here is named with; ``query`` says whether to look at
+    the query too.
+    """
     if not sound(request.path):
         raise Refused(404, "not_found", "There is nothing at this address.", "check the address")
-    if not all(sound(name) and sound(value) for name, value in request.query.items()):
+    if query and not all(sound(name) and sound(value) for name, value in request.query.items()):
         raise Refused(400, "wrong", "The query holds a character that no text has.", "send text in UTF-8, without NUL")
 
 

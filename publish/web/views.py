@@ -42,8 +42,6 @@ class Views:
         # Whoever comes by way of a platform comes without a key, waits for the platform, and stands in nobody's way.
         for method, path, handler in (
             ("GET", "/api/auth/{platform}/open", self.open),
-            ("GET", "/api/auth/{platform}/callback", self.callback),
-            ("GET", "/api/auth/{platform}/{instance}/callback", self.callback),
             ("GET", "/api/auth/{platform}/choose", self.choices),
             ("POST", "/api/auth/{platform}/choose", self.choose),
             ("POST", "/api/auth/{platform}/deauthorize", self.removed),
@@ -51,6 +49,9 @@ class Views:
             ("GET", "/deletions/{code}", self.deletion_page),
         ):
             app.router.add_route(method, path, self.door.answering(handler, in_turn=False))
+        callback = self.door.answering(self.callback, in_turn=False, any_query=True)
+        for path in ("/api/auth/{platform}/callback", "/api/auth/{platform}/{instance}/callback"):
+            app.router.add_get(path, callback)
         for method, path, handler in (
             ("GET", "/api/auth/{platform}", self.start),
             ("GET", "/api/flows/{id}", self.flow),

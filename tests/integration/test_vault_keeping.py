@@ -37,7 +37,7 @@ async def filled(pool: Pool, vault: Vault, count: int = COUNT) -> None:
         for number in range(count):
             account = Account(f"a{number}", "someone", ["s"], {"access_token": f"token {number}"})
             new = f"00000000-0000-7000-8000-{number:012d}"
-            ends = {"refresh_in": None, "check_in": None}
+            ends = {"access_seconds": None, "refresh_seconds": None, "refresh_in": None, "check_in": None}
             await store.connect(connection, vault, DEFAULT_TENANT, new, "x", "", account, **ends)
 
 
