@@ -13,7 +13,7 @@ from selenium import webdriver
 from ops.cli.migrate import migrate
 from ops.runtime import logs
 from ops.runtime.embedded import Postgres, Redis, scratch
-from tests.support import Process, Service
+from tests.support import Process, Service, breakable_redis, breaking
 
 logs.configure("error")
 
@@ -48,7 +48,7 @@ _number = iter(range(10**6))
 @pytest.fixture
 def database(postgres: Postgres, template: str) -> Iterator[str]:
     """The DSN of a fresh, migrated database."""
-    name = f"test_{next(_number)}"
+    name = f"landfall_test_{next(_number)}"  # as `make up` and `db reset` take it for ours
     postgres.sql(f"CREATE DATABASE {name} TEMPLATE {template} OWNER landfall")
     yield postgres.dsn(name)
     postgres.sql(f"DROP DATABASE {name} WITH (FORCE)")
@@ -65,7 +65,7 @@ async def connection(database: str) -> AsyncIterator[asyncpg.Connection]:
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[Redis]:
     with scratch() as directory:
-        server = Redis.at(directory / "redis")
+        server = breakable_redis(directory / "redis")
         server.start()
         yield server
         server.stop()
@@ -77,10 +77,9 @@ def redis_url(redis_server: Redis) -> str:
     import redis
 
     number = next(_number) % 16
-    url = f"redis://127.0.0.1:{redis_server.port}/{number}"
-    with redis.Redis.from_url(url) as client:
+    with redis.Redis.from_url(breaking(redis_server, number)) as client:
         client.flushdb()
-    return url
+    return redis_server.address(database=number)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import hmac
 import io
 import json
 import os
+import secrets
 import signal
 import sys
 import time
@@ -17,7 +18,7 @@ from typing import Any
 import aiohttp
 import asyncpg
 
-from ops.runtime.embedded import free_port
+from ops.runtime.embedded import Redis, free_port
 
 INSTAGRAM_SECRET = "ig-secret-canary-7f3a"
 META_SECRET = "meta-secret-canary-91bc"
@@ -39,6 +40,19 @@ VARIABLES = {
     "TIKTOK_CLIENT_SECRET": (TIKTOK_SECRET,),
     "TIKTOK_CLIENT_KEY": (),
 }
+
+
+_BREAKER, _PASSWORD = "breaker", secrets.token_urlsafe(16)
+
+
+def breakable_redis(directory: Path, **settings: str) -> Redis:
+    """With a second login, which may do what Landfall's may not: fill it, flush it, take a snapshot."""
+    return Redis.at(directory, settings={f"user {_BREAKER}": f"on >{_PASSWORD} ~* +@all", **settings})
+
+
+def breaking(server: Redis, database: int = 0) -> str:
+    """The URL of that login."""
+    return server.address(_BREAKER, _PASSWORD, database)
 
 
 def sign_meta(body: bytes, secret: str = META_SECRET) -> dict[str, str]:

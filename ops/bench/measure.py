@@ -187,7 +187,7 @@ def projection(stage: Stage, report: Report, extent: Extent) -> None:
         stage.empty()
         ids = fill(stage, 1, extent.events)
         ready = asyncio.run(projecting.writes(dsn, ids))
-        taken = side_by_side(stage, ["landfall", dsn], ["landfall", dsn])
+        taken = side_by_side(stage, ["landfall"], ["landfall"])
         done = stage.scalar("SELECT count(*) FROM ig_comments")
         if done != extent.events or stage.scalar("SELECT count(*) FROM webhook_event_queue"):
             raise RuntimeError(f"{done:.0f} of {extent.events} events were projected")
@@ -197,7 +197,7 @@ def projection(stage: Stage, report: Report, extent: Extent) -> None:
             path = stage.directory / f"ready{half}"
             batches = [[(write.statement, write.arrays) for write in batch] for batch in ready[half::2]]
             path.write_bytes(pickle.dumps(batches))
-            halves.append(["upserts", dsn, str(path)])
+            halves.append(["upserts", str(path)])
         ceiling = side_by_side(stage, *halves)
         if stage.scalar("SELECT count(*) FROM ig_comments") != extent.events:
             raise RuntimeError("the ceiling did not write every row")
@@ -205,7 +205,7 @@ def projection(stage: Stage, report: Report, extent: Extent) -> None:
         stage.empty()
         jobs = fill(stage, 1, extent.jobs)
         asyncio.run(projecting.enqueue(redis_url, jobs))
-        by_arq = side_by_side(stage, ["arq", dsn, redis_url])
+        by_arq = side_by_side(stage, ["arq"])
         if stage.scalar("SELECT count(*) FROM ig_comments") != extent.jobs:
             raise RuntimeError("arq did not project every event")
         report.add("projection / one arq job per event", (extent.events / taken) / (extent.jobs / by_arq))
@@ -265,7 +265,6 @@ def _settle(stage: Stage) -> None:
 
 def growth(stage: Stage, report: Report, extent: Extent) -> None:
     """(d): the same work with more and more events in the log, and the drain of the largest lot."""
-    dsn = stage.postgres.dsn()
     stage.empty()
     ingested, projected, filled = [], [], 0
     for size in extent.sizes:
@@ -280,7 +279,7 @@ def growth(stage: Stage, report: Report, extent: Extent) -> None:
             rates.append(sent.per_second)
         end(web)
         waiting = stage.scalar("SELECT count(*) FROM webhook_event_queue")
-        projected.append(waiting / side_by_side(stage, ["landfall", dsn], ["landfall", dsn]))
+        projected.append(waiting / side_by_side(stage, ["landfall"], ["landfall"]))
         ingested.append(max(rates))
     report.add("drain rate, last 10 % / first 10 %", tenths)
     report.add("ingest, largest log / smallest", ingested[-1] / ingested[0])

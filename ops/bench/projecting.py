@@ -5,6 +5,7 @@ Two processes of one way work side by side, as two workers would.
 
 import asyncio
 import json
+import os
 import pickle
 import sys
 import time
@@ -106,8 +107,13 @@ if __name__ == "__main__":
     logs.configure("error")
     garbage.collect_rarely()  # all of them, as `landfall work` does
     way, *arguments = sys.argv[1:]
-    ways: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {"landfall": landfall, "upserts": upserts, "arq": arq}
+    dsn = os.environ["DATABASE_URL"]  # it holds a password, which has no place among the arguments
+    ways: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
+        "landfall": lambda: landfall(dsn),
+        "upserts": lambda: upserts(dsn, *arguments),
+        "arq": lambda: arq(dsn, os.environ["REDIS_URL"]),
+    }
     if way == "landfall":
         print(time.time(), flush=True)
-    uvloop.run(ways[way](*arguments))
+    uvloop.run(ways[way]())
     print(json.dumps({"ended": time.time()}))

@@ -37,7 +37,7 @@ class Stage:
 
     def start_piped(self, *command: str) -> psutil.Popen:
         """The same, for one whose output is its result."""
-        return self._spawn(command, {}, subprocess.PIPE, None)
+        return self._spawn(command, {"REDIS_URL": self.redis.url}, subprocess.PIPE, None)
 
     def _spawn(self, command: Sequence[str], environ: Mapping[str, str], out: Any, err: Any) -> psutil.Popen:
         environment = {

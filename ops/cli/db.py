@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
 import click
@@ -37,22 +39,51 @@ def reset(configuration: Configuration, *, yes: bool) -> None:
 
 
 async def _insist_ours(dsn: str) -> None:
-    """Only a database on this machine, of a name we give, with no table in it that we did not make."""
+    """Raises ClickException."""
+    if reasons := await strangeness(dsn):
+        raise click.ClickException("this database is not ours to wipe: " + "; ".join(reasons))
+
+
+async def strangeness(dsn: str) -> list[str]:
+    """Why a database may be somebody's, and not one to develop with; nothing where there is no such reason.
+
+    Ours is on this machine, has a name that we give, and no table that we did not make.
+    """
     connection = await db.connect(dsn)
-    name = await connection.fetchval("SELECT current_database()")
-    tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-    await connection.close()
-    known = set(_known_tables())
-    strangers = sorted({row["tablename"] for row in tables} - known)
+    try:
+        name = await connection.fetchval("SELECT current_database()")
+        tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    finally:
+        await connection.close()
     reasons = []
-    if (urlsplit(dsn).hostname or "") not in LOCAL:
+    if not on_this_machine(dsn, os.environ):
         reasons.append("its server is not on this machine")
     if name not in OURS and not name.startswith("landfall_test_"):
-        reasons.append(f"it is called {name}, and only {', '.join(sorted(OURS))} are ours to wipe")
-    if strangers:
+        reasons.append(f"it is called {name}, and only {', '.join(sorted(OURS))} are ours")
+    if strangers := sorted({row["tablename"] for row in tables} - set(_known_tables())):
         reasons.append(f"it holds tables that are not Landfall's: {', '.join(strangers[:5])}")
-    if reasons:
-        raise click.ClickException("this database is not ours to wipe: " + "; ".join(reasons))
+    return reasons
+
+
+def on_this_machine(dsn: str, environ: Mapping[str, str]) -> bool:
+    """Whether every server that a DSN may lead to is here, read as asyncpg reads it: ``environ`` fills its gaps."""
+    parts = urlsplit(dsn)
+    query = parse_qs(parts.query)
+    if query.get("service") or environ.get("PGSERVICE"):
+        return False  # a file elsewhere says where it is
+    _, at, places = parts.netloc.partition("@")
+    hosts = [_host(place) for place in (places if at else parts.netloc).split(",")]
+    hosts += [_host(place) for value in query.get("host", []) for place in value.split(",")]
+    if not any(hosts):
+        hosts = [_host(place) for place in environ.get("PGHOST", "").split(",")]
+    return all(host in LOCAL or host.startswith("/") for host in hosts)  # a path is that of a Unix socket
+
+
+def _host(place: str) -> str:
+    """Without its port."""
+    if place.startswith("["):
+        return place[1:].partition("]")[0]
+    return unquote(place.partition(":")[0])
 
 
 def _known_tables() -> list[str]:

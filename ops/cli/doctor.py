@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import click
+from arq.connections import ArqRedis
+from redis.exceptions import RedisError, ResponseError
 
 from ops.cli import wiring
 from ops.cli.outside import vault_of
@@ -273,16 +275,31 @@ async def _redis(settings: Settings) -> list[Finding]:
         message = f"cannot be reached ({error.__class__.__name__}): rows appear up to a second later"
         return [Finding("warning", "redis", message, "check REDIS_URL and that the server runs; nothing is lost")]
     try:
-        findings = [Finding("ok", "redis", "answers")]
-        policy = (await redis.config_get("maxmemory-policy")).get("maxmemory-policy")
-        if policy != "noeviction":
-            message = f"maxmemory-policy = {policy}: rings may be evicted"
-            findings.append(Finding("warning", "redis", message, "CONFIG SET maxmemory-policy noeviction"))
-        if await redis.get(f"{QUEUE}:health-check") is None:
-            message = "no worker has answered the bell lately"
-            findings.append(Finding("warning", "arq", message, "start `landfall work`; its sweep works without"))
-        else:
-            findings.append(Finding("ok", "arq", "a worker answers the bell"))
-        return findings
+        return [await _eviction(redis), await _answering(redis)]
+    except (RedisError, OSError, TimeoutError) as error:
+        message = f"stopped answering ({error.__class__.__name__}): rows appear up to a second later"
+        return [Finding("warning", "redis", message, "look at that server; nothing is lost")]
     finally:
         await redis.aclose()
+
+
+async def _eviction(redis: ArqRedis) -> Finding:
+    """Whether it may drop what it holds, as far as it lets us look."""
+    try:
+        policy = (await redis.config_get("maxmemory-policy")).get("maxmemory-policy")
+    except ResponseError:
+        policy = None
+    if policy is None:
+        message = "answers; it does not let this login ask for maxmemory-policy, so that was not looked at"
+        return Finding("ok", "redis", message)
+    if policy != "noeviction":
+        remedy = "CONFIG SET maxmemory-policy noeviction"
+        return Finding("warning", "redis", f"answers; maxmemory-policy = {policy}: rings may be evicted", remedy)
+    return Finding("ok", "redis", "answers")
+
+
+async def _answering(redis: ArqRedis) -> Finding:
+    if await redis.get(f"{QUEUE}:health-check") is None:
+        message = "no worker has answered the bell lately"
+        return Finding("warning", "arq", message, "start `landfall work`; its sweep works without")
+    return Finding("ok", "arq", "a worker answers the bell")

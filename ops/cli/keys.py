@@ -4,6 +4,7 @@ import shlex
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import asyncpg
 import click
@@ -13,6 +14,8 @@ from ops.runtime import db
 from ops.runtime.db import Pool, open_pool
 from ops.runtime.settings import Configuration
 from publish import keys, people, store, tenants
+
+PASSWORD_FILE_BYTES = 4096
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,18 @@ async def revoke(configuration: Configuration, tenant: str | None, name: str) ->
         if not await keys.revoke(where.pool, where.tenant, name, store.COMMAND):
             raise click.ClickException(f"there is no living key {name}")
     echo(f"{name} is revoked")
+
+
+def password_in(file: BinaryIO) -> str:
+    """The password in a file of one line. Raises ClickException."""
+    content = file.read(PASSWORD_FILE_BYTES + 1)
+    try:
+        line = content.decode().removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError:
+        raise click.ClickException("the password file is not UTF-8") from None
+    if "\n" in line or len(content) > PASSWORD_FILE_BYTES:
+        raise click.ClickException("the password file must hold one line, the password, and nothing else")
+    return line
 
 
 async def add_user(configuration: Configuration, tenant: str | None, email: str, role: str, given: str | None) -> None:

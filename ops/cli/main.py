@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import asyncpg
 import click
@@ -366,12 +366,21 @@ def user() -> None:
 @user.command("add")
 @click.argument("email")
 @click.option("--role", type=_role, default="owner", show_default=True)
-@click.option("--password", help="Asked for if it is not given; 12 characters at least.")
+@click.option(
+    "--password-file",
+    type=click.File("rb"),
+    metavar="FILE",
+    help="A file of one line, the password, of 12 characters at least; - is standard input. Asked for if not given.",
+)
 @_tenant
-def user_add(email: str, role: str, password: str | None, tenant: str | None) -> None:
-    """Let somebody in, or give them a new password and role, which ends their sessions."""
-    from ops.cli.keys import add_user
+def user_add(email: str, role: str, password_file: BinaryIO | None, tenant: str | None) -> None:
+    """Let somebody in, or give them a new password and role, which ends their sessions.
 
+    There is no option for the password itself: everybody on a machine can read a command's arguments.
+    """
+    from ops.cli.keys import add_user, password_in
+
+    password = None if password_file is None else password_in(password_file)
     run(add_user(load(), tenant, email, role, password))
 
 

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from ops.cli import wiring
 from ops.cli.terminal import echo
+from ops.runtime.files import UnsafePathError
 from ops.sandbox.server import Server
 
 
@@ -18,12 +19,14 @@ async def sandbox(
     stop = wiring.stop_event()
     try:
         server = Server(seed, remember, room, state)
+    except UnsafePathError as error:
+        raise click.ClickException(f"{error}; or give another --state") from None
     except (OSError, TypeError, pickle.UnpicklingError, AttributeError, ImportError, EOFError) as error:
         reason = f"{state} cannot be gone on from ({type(error).__name__}: {error})"
         raise click.ClickException(f"{reason}: it is of another release; give another --state") from None
     server.world.clock.run(speed)
     server.world.hurry(pace)
-    runner = web.AppRunner(server.app(), access_log=None, handle_signals=False, shutdown_timeout=1)
+    runner = web.AppRunner(server.app(host), access_log=None, handle_signals=False, shutdown_timeout=1)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()

@@ -15,17 +15,23 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import chain, count
 from pathlib import Path
+from typing import Any
 
 import aiohttp
+import asyncpg
 import click
 
 from ingest.contract import Webhook
 from ops.cli import wiring
+from ops.cli.db import strangeness
 from ops.cli.migrate import migrate
 from ops.cli.terminal import echo
+from ops.runtime import db
 from ops.runtime.db import open_pool
-from ops.runtime.embedded import Postgres, Redis, Server, free_port, redis_server
+from ops.runtime.embedded import Postgres, Redis, Server, StartError, free_port, redis_server
+from ops.runtime.files import append_private, private_folder, read_private, write_private
 from ops.sandbox.client import Client
 from publish import keys, people, store
 from publish.contract import VAULT_KEYS, Channel
@@ -35,6 +41,13 @@ from schema.tenancy import DEFAULT_TENANT
 
 GRACE_SECONDS = 15.0
 PERSON = "you@landfall.example"
+KEY = "make up"
+"""The name of its API key, or how that begins."""
+
+LET_IN = "databases"
+
+HEADER = "api-key.header"
+"""A file with that key as curl takes it: in an argument everybody on the machine could read it."""
 
 
 class Unusable(click.ClickException):
@@ -77,16 +90,18 @@ class Stack:
 @asynccontextmanager
 async def stack(directory: Path, environ: Mapping[str, str]) -> AsyncIterator[Stack]:
     """Start everything, and stop what was started, in the opposite order. Raises Unusable, StartError."""
-    directory.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240  nothing else runs yet
     environment = dict(environ)
+    postgres = Postgres.at(directory / "postgres", port=5432)
+    _take(directory, postgres.group)
     async with AsyncExitStack() as started:
         started.enter_context(_only_one(directory))
-        if not environment.get("DATABASE_URL"):
-            postgres = Postgres.at(directory / "postgres", port=5432)
+        if environment.get("DATABASE_URL"):
+            await _insist_for_trying(environment["DATABASE_URL"], _kept(directory))
+        else:
             await _start(started, postgres)
             environment["DATABASE_URL"] = postgres.dsn()
         if not environment.get("REDIS_URL") and redis_server() is None:
-            echo("no redis-server on this machine: going on without the bell, rows come within a second")
+            echo("no Valkey or Redis server on this machine: going on without the bell, rows come within a second")
         elif not environment.get("REDIS_URL"):
             redis = Redis.at(directory / "redis", port=6379)
             await _start(started, redis)
@@ -94,7 +109,7 @@ async def stack(directory: Path, environ: Mapping[str, str]) -> AsyncIterator[St
         channels = wiring.channels()
         simulated = [name for name, webhook in wiring.webhooks().items() if not _configured(webhook, environment)]
         connectable = [name for name, channel in channels.items() if not _configured(channel, environment)]
-        made = _development_secrets(directory / "secrets.json", environment)
+        made = _development_secrets(directory, environment)
         environment |= made
         await asyncio.to_thread(migrate, environment["DATABASE_URL"])
         running = Stack(
@@ -107,12 +122,11 @@ async def stack(directory: Path, environ: Mapping[str, str]) -> AsyncIterator[St
             simulated,
         )
         environment.setdefault("LANDFALL_PUBLIC_URL", running.url)
-        running.api_key, running.password = await _let_in(directory / "secrets.json", environment["DATABASE_URL"])
+        running.api_key, running.password = await _let_in(
+            directory, environment["DATABASE_URL"], environ.get("DATABASE_URL") or "of its own"
+        )
         if simulated or connectable:
-            seed = str(int(time.time()))  # the same ids with other words would be two worlds in one log
-            command_ = ["sandbox", "--port", str(running.sandbox_port), "--seed", seed]
-            _spawn(started, running, "sandbox", command_, {"PATH": environment.get("PATH", "")})
-            await _ready(running, [f"{running.sandbox}/_sandbox/mail"])
+            await _start_sandbox(started, running)
             await _point(running, connectable)
         for name, command, port in (("web", "serve", running.metrics_port), ("worker", "work", running.worker_port)):
             ports = {"LANDFALL_HTTP_PORT": str(running.http_port), "LANDFALL_METRICS_PORT": str(port)}
@@ -124,16 +138,87 @@ async def stack(directory: Path, environ: Mapping[str, str]) -> AsyncIterator[St
         yield running
 
 
-async def _let_in(made: Path, dsn: str) -> tuple[str, str]:
-    """An API key and a password for whoever tries things here, made the first time."""
-    kept = json.loads(made.read_text())  # noqa: ASYNC240  nothing else runs yet
-    if "api key" not in kept:
-        async with await open_pool(dsn, "keys", 1, role=APP_ROLE) as pool:
-            kept["api key"] = await keys.create(pool, DEFAULT_TENANT, "make up", keys.SCOPES, store.COMMAND)
-            kept["password key"] = secrets.token_urlsafe(12)
-            await people.add(pool, DEFAULT_TENANT, PERSON, kept["password key"], "owner", store.COMMAND)
-        made.write_text(json.dumps(kept, indent=2))  # noqa: ASYNC240
-    return str(kept["api key"]), str(kept["password key"])
+async def _start_sandbox(started: AsyncExitStack, running: Stack) -> None:
+    """Raises StartError. Another account may take the usual port while the sandbox starts: then it gets another one."""
+    seed = str(int(time.time()))  # the same ids with other words would be two worlds in one log
+    for port in (running.sandbox_port, 0):
+        running.sandbox_port = free_port(port)
+        command = ["sandbox", "--port", str(running.sandbox_port), "--seed", seed]
+        _spawn(started, running, "sandbox", command, {"PATH": running.environment.get("PATH", "")})
+        try:
+            await _ready(running, [f"{running.sandbox}/_sandbox/mail"])
+        except StartError:
+            if port == 0 or running.died() is None:
+                raise
+        else:
+            return
+
+
+async def _insist_for_trying(dsn: str, kept: Mapping[str, Any]) -> None:
+    """Raises Unusable for a database that may be somebody's: what is put into one here cannot be taken out again."""
+    reasons = await strangeness(dsn) or await _usage(dsn, kept)
+    if reasons:
+        raise Unusable(
+            "`make up` puts an owner, an API key and made-up events into its database, and the one of DATABASE_URL is "
+            f"not one to try things in: {'; '.join(reasons)}. Unset DATABASE_URL (look into .env too) and it brings a "
+            "database of its own; to run Landfall on this one, use `landfall migrate`, `serve` and `work`."
+        )
+
+
+async def _usage(dsn: str, kept: Mapping[str, Any]) -> list[str]:
+    """What speaks against filling a database of ours with made-up things: it was used, and not from this folder."""
+    connection = await db.connect(dsn)
+    try:
+        await connection.execute("SELECT set_config('landfall.tenant', '*', false)")
+        tables = ("webhook_deliveries", "webhook_event_log", "users", "api_keys", "connections")
+        used = [table for table in tables if await _holds(connection, table)]
+        made = dsn in kept.get(LET_IN, {}) and await _holds(connection, "api_keys", f"WHERE name LIKE '{KEY}%'")
+    finally:
+        await connection.close()
+    if not used or made:
+        return []
+    return [f"it is in use: {', '.join(used)} hold something, and `make up` did not put it there from this folder"]
+
+
+async def _holds(connection: asyncpg.Connection, table: str, where: str = "") -> bool:
+    if await connection.fetchval("SELECT to_regclass($1) IS NULL", table):
+        return False
+    return bool(await connection.fetchval(f"SELECT EXISTS (SELECT FROM {table} {where})"))
+
+
+async def _let_in(directory: Path, dsn: str, database: str) -> tuple[str, str]:
+    """An API key and a password for whoever tries things here, made the first time with a ``database``."""
+    kept = _kept(directory)
+    known = kept.setdefault(LET_IN, {})
+    async with await open_pool(dsn, "keys", 1, role=APP_ROLE) as pool:
+        names = {row["name"] for row in await keys.listed(pool, DEFAULT_TENANT)}
+        if database not in known or not any(name.startswith(KEY) for name in names):
+            # A name is never free again; this one may be taken where secrets.json was lost.
+            name = next(name for name in chain([KEY], (f"{KEY} {number}" for number in count(2))) if name not in names)
+            key = await keys.create(pool, DEFAULT_TENANT, name, keys.SCOPES, store.COMMAND)
+            password = secrets.token_urlsafe(12)
+            await people.add(pool, DEFAULT_TENANT, PERSON, password, "owner", store.COMMAND)
+            known[database] = {"key": key, "password": password}
+            _keep(directory, kept)
+    found = known[database]
+    write_private(directory / HEADER, f"Authorization: Bearer {found['key']}\n".encode())
+    return found["key"], found["password"]
+
+
+def _kept(directory: Path) -> dict[str, Any]:
+    """The secrets that were made up here, and under :data:`LET_IN` those of each database. Raises Unusable."""
+    path = directory / "secrets.json"
+    try:
+        found = json.loads(read_private(path) or b"{}")
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise Unusable(f"{path} cannot be read: `make clean` removes it, with all that was tried here")
+    return found
+
+
+def _keep(directory: Path, made: Mapping[str, Any]) -> None:
+    write_private(directory / "secrets.json", json.dumps(made, indent=2).encode())
 
 
 async def _point(running: Stack, connectable: list[str]) -> None:
@@ -194,10 +279,19 @@ async def _start(started: AsyncExitStack, server: Postgres | Redis) -> None:
         started.push_async_callback(asyncio.to_thread, server.stop)
 
 
+def _take(directory: Path, group: int | None) -> None:
+    """Make the folder that everything is in, for this account alone. Raises Unusable, UnsafePathError."""
+    if directory.is_dir() and not (directory / "lock").exists() and any(directory.iterdir()):
+        raise Unusable(
+            f"{directory} holds other files: give a --directory (LANDFALL_DATA_DIR) that is for Landfall alone"
+        )
+    private_folder(directory, group)
+
+
 @contextmanager
 def _only_one(directory: Path) -> Iterator[None]:
     """Two runs on one folder would start two servers on one set of files."""
-    with (directory / "lock").open("w") as file:
+    with append_private(directory / "lock") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -205,17 +299,16 @@ def _only_one(directory: Path) -> Iterator[None]:
         yield
 
 
-def _development_secrets(path: Path, environment: Mapping[str, str]) -> dict[str, str]:
+def _development_secrets(directory: Path, environment: Mapping[str, str]) -> dict[str, str]:
     """Secrets made up once for whatever is not configured, so that nothing has to be switched off to try it."""
-    made: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    made = _kept(directory)
     for webhook in wiring.webhooks().values():
         for variable in webhook.variables:
             made.setdefault(variable.name, secrets.token_hex(16))
     made.setdefault(VAULT_KEYS.name, new_key())
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(made, indent=2))
+    _keep(directory, made)
     # An app has a client key that its events name, and the sandbox's is not one to make up.
-    wanted = {name: value for name, value in made.items() if not name.endswith(("_KEY", " key"))}
+    wanted = {name: str(made[name]) for name in made.keys() - {LET_IN} if not name.endswith("_KEY")}
     unset = {name: value for name, value in wanted.items() if not environment.get(name)}
     return {name: value for name, value in unset.items() if not environment.get(f"{name}_FILE")}
 

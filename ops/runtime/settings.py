@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     )
     redis_url: SecretStr | None = Field(
         default=None,
-        description="Redis, as redis://host:6379/0; without it the worker finds work by its sweep, within a second",
+        description="Redis, as redis://host:6379/0 or unix:///path?db=0; without it the worker sweeps once a second",
     )
     landfall_database_role: str = Field(
         default="landfall_app",

@@ -117,15 +117,11 @@ class Control:
         kind, grant = self._wishes[name]
         return await grant(kind.model_validate(fields))
 
-    def same_site(self, request: web.Request) -> None:
-        """Raises Impossible for what another website makes a browser send."""
-        if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
-            raise Impossible("another website cannot ask for this")
-
     def _granted(self, name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def answer(request: web.Request) -> web.Response:
             try:
-                self.same_site(request)
+                if request.content_type != "application/json":  # no page of another website can send that unasked
+                    raise Impossible("a wish is JSON: send it with Content-Type: application/json")
                 return web.json_response(await self.wish(name, json.loads(await request.read() or b"{}")))
             except ValidationError as error:
                 return web.json_response({"error": json.loads(error.json(include_url=False))}, status=400)

@@ -54,7 +54,7 @@ class Page:
         form = {name: str(value) for name, value in (await request.post()).items()}
         what = form.get("what", "")
         try:
-            said = await self._wished(request, what, form)
+            said = await self._wished(what, form)
         except ValidationError as error:
             said = "; ".join(str(problem["msg"]) for problem in error.errors())
         except Impossible as error:
@@ -62,8 +62,7 @@ class Page:
         back = f"/?{urlencode({'said': said})}#{form.get('platform', '')}"
         raise web.HTTPSeeOther(back)
 
-    async def _wished(self, request: web.Request, what: str, form: dict[str, str]) -> str:
-        self._control.same_site(request)
+    async def _wished(self, what: str, form: dict[str, str]) -> str:
         fields: dict[str, Any] = {name: value for name, value in form.items() if name != "what"}
         if what == "jump":
             return f"It is {(await self._control.wish('clock', {'jump': float(form['seconds'])}))['now']} now."

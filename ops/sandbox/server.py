@@ -10,16 +10,28 @@ from typing import Any
 import aiohttp
 from aiohttp import BodyPartReader, web
 
+from ops.runtime.files import read_private, write_private
 from ops.sandbox.clock import Clock
 from ops.sandbox.contract import Answer, Call, Errand, Fetched, Handler, Impossible, Platform, Refusal, Upload
 from ops.sandbox.faults import Fault
+from ops.sandbox.guard import guarded, unframed
 from ops.sandbox.office import Shipment
 from ops.sandbox.world import World
 
 BODY_LIMIT = 2**30
 IN_FLIGHT = 32
 SHOWN = 65_536
-"""Characters of a webhook and of its answer that the ledger keeps."""
+"""Characters of a webhook that the ledger keeps, and bytes of its answer."""
+
+OWN_ANSWERS = (
+    {"delivery", "events", "new"},
+    {"error", "reason", "message", "retry", "remedy"},
+    {"error", "retry", "message"},
+    {"ended"},
+    {"url", "confirmation_code"},
+)
+"""The fields of what Landfall answers to a platform: to a delivery, where it refuses one, to a deauthorization and to a
+wish to be erased (``meta.md``)."""
 
 MEDIA = Path(__file__).with_name("media")
 """A picture and a clip, for whoever needs an address that a platform can fetch."""
@@ -31,9 +43,12 @@ class Server:
     """All platforms at one port, each below ``/<name>``."""
 
     def __init__(self, seed: int, ring: int = 10_000, room: int = 10_000, state: Path | None = None) -> None:
-        """``state`` is a file of this program's own to go on from, and to keep snapshots in."""
+        """``state`` is a file of this program's own to go on from, and to keep snapshots in.
+
+        Raises UnsafePathError where it may be somebody else's: what is in such a file is run.
+        """
         self._ring, self._room, self._state = ring, room, state
-        self._kept: bytes | None = state.read_bytes() if state and state.exists() else None
+        self._kept = read_private(state) if state else None
         self.world = World.load(self._kept) if self._kept else World(seed, Clock(), ring, room)
         self._stirred = asyncio.Event()
         self._limit = asyncio.Semaphore(IN_FLIGHT)
@@ -54,7 +69,7 @@ class Server:
         """Keep the world as it is; its size in bytes."""
         self._kept = self.world.save()
         if self._state:
-            self._state.write_bytes(self._kept)
+            write_private(self._state, self._kept)
         return len(self._kept)
 
     def restore(self) -> None:
@@ -67,10 +82,12 @@ class Server:
         """There may be something to do."""
         self._stirred.set()
 
-    def app(self) -> web.Application:
+    def app(self, host: str = "127.0.0.1") -> web.Application:
+        """``host`` is the address it is going to listen on."""
         from ops.sandbox.control import Control
 
-        app = web.Application(client_max_size=BODY_LIMIT)
+        app = web.Application(client_max_size=BODY_LIMIT, middlewares=[guarded(host)])
+        app.on_response_prepare.append(unframed)
         Control(self).add_to(app)
         app.router.add_static("/_sandbox/media", MEDIA)
         for name, platform in self.world.platforms.items():
@@ -209,7 +226,7 @@ class Server:
             async with self._client.post(
                 shipment.url, data=shipment.body, headers=headers, timeout=limit, allow_redirects=False
             ) as response:
-                return response.status, (await response.text(errors="replace"))[:SHOWN]
+                return response.status, own_answer(response.content_type, await response.content.read(SHOWN))
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             return None, type(error).__name__
 
@@ -234,15 +251,14 @@ class Server:
     async def shake_hands(self, name: str, stream: str, url: str) -> dict[str, Any]:
         """What a portal does when a callback address is entered: ask it, and send there from now on if it answers.
 
-        Raises Impossible, with what it answered instead.
+        Raises Impossible, with the status that it answered instead.
         """
         platform = self.world.platforms[name]
         errand = None if stream in platform.unasked else platform.handshake(url, lambda passed: passed)
         if errand is not None:
             fetched = await self.fetch(errand)
             if not errand.then(fetched):
-                shown = fetched.content[:200].decode(errors="replace")
-                raise Impossible(f"{url} did not pass the handshake: it answered {fetched.status} {shown!r}")
+                raise Impossible(f"{url} did not pass the handshake: it answered {fetched.status or 'nothing'}")
         platform.callbacks[stream] = url
         platform.entered(stream)
         self.stir()
@@ -319,6 +335,15 @@ async def read(request: web.Request, name: str) -> Call:
         {key.lower(): value for key, value in request.headers.items()},
         body,
     )
+
+
+def own_answer(content_type: str, content: bytes) -> str:
+    """What of an answer to a webhook is shown: all of it where it is Landfall's, otherwise nothing.
+
+    Whoever enters an address here need not be able to reach it themselves, so its answer is not theirs to read.
+    """
+    document = parsed_json(content) if content_type == "application/json" else None
+    return content.decode(errors="replace") if isinstance(document, dict) and set(document) in OWN_ANSWERS else ""
 
 
 def parsed_json(body: bytes) -> Any:

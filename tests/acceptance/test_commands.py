@@ -14,11 +14,11 @@ import pytest
 
 from ops.cli import wiring
 from ops.runtime.db import open_pool
-from ops.runtime.embedded import Postgres, Redis, free_port, scratch
+from ops.runtime.embedded import Postgres, free_port, scratch
 from schema.metadata import APP_ROLE
 from sync import store
 from sync.worker import Projector
-from tests.support import CANARIES, ENVIRONMENT, append_event
+from tests.support import CANARIES, ENVIRONMENT, append_event, breakable_redis, breaking
 
 
 def landfall(
@@ -199,8 +199,9 @@ async def test_people_keys_and_the_audit_log_of_each_tenant(database: str, conne
         done = landfall(*arguments, check=check, answer=answer, DATABASE_URL=database)
         return done.stdout if check == 0 else done.stderr
 
-    password = ("--password", "correct horse battery")
-    assert "can log in as owner, at /login\n" in said("user", "add", "ada@example.org", *password)
+    password = {"answer": "correct horse battery\n"}
+    added = said("user", "add", "ada@example.org", "--password-file", "-", **password)
+    assert "can log in as owner, at /login\n" in added
     assert "made" in said("tenant", "add", "Shop & Co")
     for wrong in ("Shop & Co", " padded"):
         assert "tenant" in said("tenant", "add", wrong, check=1)
@@ -336,14 +337,37 @@ async def test_setting_that_voids_the_promise_is_a_fault(setting: str) -> None:
             server.stop()
 
 
-async def test_doctor_warns_of_a_redis_that_may_forget(database: str, tmp_path: Path) -> None:
-    server = Redis.at(tmp_path / "redis", settings={"maxmemory-policy": "allkeys-lru"})
-    server.start()
-    try:
-        done = landfall("doctor", DATABASE_URL=database, REDIS_URL=server.url, **ENVIRONMENT)
-        assert "maxmemory-policy = allkeys-lru" in done.stdout
-    finally:
-        server.stop()
+async def test_doctor_warns_of_a_redis_that_may_forget(database: str) -> None:
+    with scratch() as directory:
+        server = breakable_redis(directory / "redis", **{"maxmemory-policy": "allkeys-lru"})
+        server.start()
+        try:
+            done = landfall("doctor", DATABASE_URL=database, REDIS_URL=breaking(server), **ENVIRONMENT)
+            assert "maxmemory-policy = allkeys-lru" in done.stdout
+            done = landfall("doctor", "--json", DATABASE_URL=database, REDIS_URL=server.url, **ENVIRONMENT)
+            assert findings(done)["redis"]["level"] == "ok", "it refuses CONFIG, as a managed one does"
+            assert "maxmemory-policy, so that was not looked at" in findings(done)["redis"]["message"]
+        finally:
+            server.stop()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "12"),
+        (b"short\n", "12"),
+        (b"\xff" * 20, "not UTF-8"),
+        (b"correct horse battery\nanother line\n", "one line"),
+        (b"x" * 5000, "one line"),
+    ],
+)
+def test_password_file_that_holds_no_password_is_told_so(
+    database: str, tmp_path: Path, content: bytes, said: str
+) -> None:
+    file = tmp_path / "password"
+    file.write_bytes(content)
+    done = landfall("user", "add", "a@example.org", "--password-file", str(file), check=1, DATABASE_URL=database)
+    assert said in done.stderr
 
 
 def test_unconfigured_command_says_everything_that_is_missing() -> None:

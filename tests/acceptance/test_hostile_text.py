@@ -20,6 +20,7 @@ import pytest
 
 from ops.cli import wiring
 from ops.cli.main import main
+from ops.cli.stack import stack
 from ops.runtime.db import open_pool
 from ops.runtime.embedded import free_port
 from publish import people
@@ -72,7 +73,7 @@ async def arranged(rig: Rig) -> None:
         "UPDATE webhook_event_outcomes SET error_message = error_message || $1 WHERE state = 'parked'", HOSTILE
     )
     await rig.raw("UPDATE tenants SET name = $1", f"t{HOSTILE}")
-    await rig.raw("UPDATE api_keys SET name = $1", f"k{HOSTILE}")
+    await rig.raw("UPDATE api_keys SET name = $1 WHERE name = 'tests'", f"k{HOSTILE}")
     await rig.raw(
         "UPDATE connections SET username = $1, scopes = ARRAY[$1], trouble = $1, refresh_failures = 1", HOSTILE
     )
@@ -147,7 +148,7 @@ SAYING: dict[str, list[list[str]]] = {
     "vault status": [[]],
     "vault rotate": [[]],
     "vault key": [[]],
-    "user add": [[HOSTILE, "--password", "long enough for it"]],
+    "user add": [[HOSTILE, "--password-file", "/dev/null"], ["a@example.org", "--password-file", HOSTILE]],
     "user role": [[HOSTILE, "owner"]],
     "user remove": [[HOSTILE]],
     "user disable": [[HOSTILE]],
@@ -218,20 +219,33 @@ async def test_sandbox_shows_what_its_people_wrote_as_text(rig: Rig) -> None:
 # --- `make up`, in a terminal
 
 
-async def test_the_live_tables_go_on_over_hostile_rows(rig: Rig, tmp_path: Path) -> None:
-    """In a terminal of its own, as a person starts it: it draws, it lives, and only its own escapes are obeyed."""
-    environment = {
+@pytest.fixture
+def environment(database: str, tmp_path: Path) -> dict[str, str]:
+    return {
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path),
         "TERM": "xterm",
         "COLUMNS": "160",
         "LINES": "50",
-        "DATABASE_URL": rig.dsn,
+        "DATABASE_URL": database,
         "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0",
         "LANDFALL_VAULT_KEYS": ",".join(KEYS),
         "LANDFALL_HTTP_PORT": str(free_port()),
         "LANDFALL_METRICS_PORT": str(free_port()),
     }
+
+
+@pytest.fixture
+async def used(environment: dict[str, str], tmp_path: Path) -> None:
+    """A first run on a database that is still empty: `make up` takes none that somebody else filled."""
+    async with stack(tmp_path / "data", environment):
+        pass
+
+
+async def test_the_live_tables_go_on_over_hostile_rows(
+    used: None, rig: Rig, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """In a terminal of its own, as a person starts it: it draws, it lives, and only its own escapes are obeyed."""
     arguments = ["up", "--directory", str(tmp_path / "data"), "--pace", "0"]
     pid, terminal = pty.fork()
     if pid == 0:

@@ -142,7 +142,7 @@ async def test_without_a_terminal_it_prints_lines_and_a_signal_ends_everything(t
 
     await eventually(counted, 60)
     output = running.output()
-    for shown in ("webhooks  http://127.0.0.1:", "psql 'postgresql://", "metrics   http://"):
+    for shown in ("webhooks  http://127.0.0.1:", " psql postgresql://", "metrics   http://"):
         assert shown in output
     children = below(running.pid)
     assert len(children) >= 4, "PostgreSQL, Redis, the web process and the worker"
@@ -189,6 +189,26 @@ async def test_run_that_was_killed_can_be_started_again(tmp_path: Path) -> None:
         for child in left:
             if child.is_running():
                 child.kill()
+
+
+async def test_machine_without_any_redis_does_without_the_bell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ops.cli.stack.redis_server", lambda: None)
+    async with stack(tmp_path / "data", environment()) as running:
+        assert "going on without the bell" in capsys.readouterr().out
+        assert "REDIS_URL" not in running.environment
+        assert not (tmp_path / "data" / "redis").exists()
+        async with aiohttp.ClientSession() as http:
+            sandbox = Client(http, running.sandbox)
+            await sandbox.wish("pace", pace=25.0, platforms=running.simulated)
+            connection = await asyncpg.connect(running.dsn)
+
+            async def projected() -> bool:
+                return bool(await connection.fetchval("SELECT count(*) FROM ig_comments"))
+
+            await eventually(projected, 30)
+            await connection.close()
 
 
 async def test_taken_ports_are_gone_around(tmp_path: Path) -> None:

@@ -339,25 +339,31 @@ async def reachable(port: int) -> bool:
 
 
 async def test_c5_sentinel_promotes_a_replica_that_missed_rings(
-    own_postgres: Postgres, own_redis: Redis, tmp_path: Path, count: Count
+    own_postgres: Postgres, tmp_path: Path, count: Count
 ) -> None:
     """The service knows the old master's address only: rows come by the sweep, whatever became of the bell."""
-    replica = Redis.at(tmp_path / "replica")
-    replica.start()
-    with redis.Redis(port=replica.port) as client:
-        client.replicaof("127.0.0.1", own_redis.port)
-    sentinels = [sentinel(tmp_path / f"sentinel{number}", own_redis.port) for number in range(3)]
-    service = Service(own_postgres.dsn(), own_redis.url, tmp_path)
+    master, port = plain(tmp_path / "master")
+    replica, replica_port = plain(tmp_path / "replica", f"replicaof 127.0.0.1 {port}")
+    sentinels = [
+        plain(
+            tmp_path / f"sentinel{number}",
+            f"sentinel monitor landfall 127.0.0.1 {port} 2",
+            "sentinel down-after-milliseconds landfall 1000",
+            "sentinel failover-timeout landfall 5000",
+        )
+        for number in range(3)
+    ]
+    service = Service(own_postgres.dsn(), f"redis://127.0.0.1:{port}/0", tmp_path)
     await service.start()
     try:
         await asyncio.to_thread(await_quorum, sentinels)
         oracle = Oracle(service)
         async with loaded(oracle):
             await asyncio.sleep(1)
-            own_redis.kill()
+            master.kill()
 
             async def promoted() -> bool:
-                with redis.Redis(port=replica.port) as client:
+                with redis.Redis(port=replica_port) as client:
                     return client.info("replication")["role"] == "master"
 
             await eventually(promoted, 30)
@@ -368,20 +374,19 @@ async def test_c5_sentinel_promotes_a_replica_that_missed_rings(
         count(sentinels=len(sentinels), promoted=True)
     finally:
         await service.stop()
-        for server, _ in sentinels:
+        for server, _ in (*sentinels, (master, port), (replica, replica_port)):
             server.kill()
-        replica.kill()
 
 
-def sentinel(directory: Path, master: int) -> tuple[Server, int]:
+def plain(directory: Path, *lines: str) -> tuple[Server, int]:
+    """A server that does as it is told by anybody, as a sentinel if it is to watch; it and its port."""
     directory.mkdir()
     port = free_port()
-    (directory / "sentinel.conf").write_text(
-        f"port {port}\nbind 127.0.0.1\ndir {directory}\nsentinel monitor landfall 127.0.0.1 {master} 2\n"
-        "sentinel down-after-milliseconds landfall 1000\nsentinel failover-timeout landfall 5000\n"
-    )
+    configuration = directory / "server.conf"
+    configuration.write_text("\n".join((f"port {port}", "bind 127.0.0.1", f"dir {directory}", *lines, "")))
     server = Server(directory / "server.log")
-    server.spawn([str(redis_server()), str(directory / "sentinel.conf"), "--sentinel"])
+    watching = ["--sentinel"] if any(line.startswith("sentinel ") for line in lines) else []
+    server.spawn([str(redis_server()), str(configuration), *watching])
     return server, port
 
 

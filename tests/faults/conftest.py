@@ -6,6 +6,7 @@ import pytest
 
 from ops.cli.migrate import migrate
 from ops.runtime.embedded import Postgres, Redis, scratch
+from tests.support import breakable_redis
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def own_postgres() -> Iterator[Postgres]:
 @pytest.fixture
 def own_redis() -> Iterator[Redis]:
     with scratch() as directory:
-        server = Redis.at(directory / "redis")
+        server = breakable_redis(directory / "redis")
         server.start()
         yield server
         if server.running:

@@ -7,7 +7,7 @@ import struct
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal, Self
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 CHUNK = 64 * 1024
 Direction = Literal["requests", "replies"]
@@ -99,9 +99,9 @@ class _Link:
 
 
 class FaultProxy:
-    """Listens on a port of its own before the port ``upstream``. A context; ``become`` switches its mode."""
+    """Listens on a port before the port or Unix socket ``upstream``. A context; ``become`` switches its mode."""
 
-    def __init__(self, upstream: int) -> None:
+    def __init__(self, upstream: int | str) -> None:
         self._upstream = upstream
         self._mode: Mode = Pass()
         self._server: asyncio.Server | None = None
@@ -122,13 +122,16 @@ class FaultProxy:
     @classmethod
     def to(cls, url: str) -> Self:
         """A proxy to the address in ``url``."""
-        port = urlsplit(url).port
-        assert port is not None
-        return cls(port)
+        parts = urlsplit(url)
+        upstream = unquote(parts.path) if parts.scheme == "unix" else parts.port
+        assert upstream is not None
+        return cls(upstream)
 
     def before(self, url: str, host: str = "127.0.0.1") -> str:
         """``url``, by way of this proxy."""
         parts = urlsplit(url)
+        if parts.scheme == "unix":
+            parts = parts._replace(scheme="redis", path="")
         login, at, _ = parts.netloc.rpartition("@")
         return urlunsplit(parts._replace(netloc=f"{login}{at}{host}:{self.port}"))
 
@@ -162,7 +165,10 @@ class FaultProxy:
         try:
             if isinstance(self._mode, Reset):
                 raise _LinkOverError
-            upstream, link.upstream = await asyncio.open_connection("127.0.0.1", self._upstream)
+            if isinstance(self._upstream, str):
+                upstream, link.upstream = await asyncio.open_unix_connection(self._upstream)
+            else:
+                upstream, link.upstream = await asyncio.open_connection("127.0.0.1", self._upstream)
             async with asyncio.TaskGroup() as directions:
                 directions.create_task(self._carry(link, "requests", reader, link.upstream))
                 directions.create_task(self._carry(link, "replies", upstream, writer))

@@ -20,7 +20,7 @@ from schema.jobs import PROJECT_EVENTS
 from schema.metadata import APP_ROLE
 from sync import store
 from sync.worker import Projector
-from tests.support import Process, Service, append_event, comment, drained, eventually, instagram
+from tests.support import Process, Service, append_event, breaking, comment, drained, eventually, instagram
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ async def test_c1_c2_redis_gone_and_back_costs_latency_only(
 async def test_c3_flushed_at_random_nothing_is_lost(
     ringing: Service, connection: asyncpg.Connection, own_redis: Redis
 ) -> None:
-    async with redis.asyncio.from_url(own_redis.url) as client:
+    async with redis.asyncio.from_url(breaking(own_redis)) as client:
         for number in range(200):
             assert (await ringing.send("instagram", instagram(comment(number))))[0] == 200
             if number % 7 == 0:
@@ -127,7 +127,7 @@ async def test_c3_snapshot_of_another_time_loses_and_doubles_nothing(
 ) -> None:
     """Redis comes back with what it held a while ago: jobs that are long done, none of the newer ones."""
     numbers = itertools.count()
-    async with redis.asyncio.from_url(own_redis.url) as client:
+    async with redis.asyncio.from_url(breaking(own_redis)) as client:
         for _ in range(20):
             assert (await ringing.send("instagram", instagram(comment(next(numbers)))))[0] == 200
         await client.zadd(QUEUE, {"project_events:3": 1})  # something rings at the moment of the snapshot
@@ -156,7 +156,7 @@ async def test_c10_hostile_jobs_are_passed_over(
         def __reduce__(self) -> tuple[object, ...]:
             return (Path.touch, (witness,))
 
-    async with redis.asyncio.from_url(own_redis.url) as client:
+    async with redis.asyncio.from_url(breaking(own_redis)) as client:
         for name, job in {
             "bomb": pickle.dumps({"t": 1, "f": "project_events", "a": (Bomb(),), "k": {}, "et": 1}),
             "noise": b"\x00\xff",

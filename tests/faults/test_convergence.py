@@ -44,7 +44,19 @@ from sync.rebuild import rebuild, verify
 from sync.store import Batch, Claimed
 from sync.worker import project
 from tests import recordings
-from tests.support import SIGN, VARIABLES, Service, comment, crm, drained, eventually, instagram, tiktok
+from tests.support import (
+    SIGN,
+    VARIABLES,
+    Service,
+    breakable_redis,
+    breaking,
+    comment,
+    crm,
+    drained,
+    eventually,
+    instagram,
+    tiktok,
+)
 
 EXAMPLES = int(os.environ.get("CONVERGENCE_EXAMPLES", "10"))
 STEPS = 14
@@ -124,7 +136,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     loop = asyncio.new_event_loop()
     with scratch() as directory:
         directory.chmod(0o755)
-        postgres, bell = Postgres.at(directory / "pg"), Redis.at(directory / "redis")
+        postgres, bell = Postgres.at(directory / "pg"), breakable_redis(directory / "redis")
         postgres.start()
         bell.start()
         migrate(postgres.dsn())
@@ -216,7 +228,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def flush_redis(self) -> None:
-        with redis.Redis.from_url(self.world.redis.url) as client:
+        with redis.Redis.from_url(breaking(self.world.redis)) as client:
             client.flushall()
 
     @rule()

@@ -43,6 +43,7 @@ from tests.support import (
     Process,
     Service,
     append_event,
+    breaking,
     comment,
     drained,
     eventually,
@@ -286,7 +287,7 @@ async def test_c4_full_redis_costs_latency_only(
     try:
         await service.start()
         await rings_again(oracle, numbers)
-        async with redis.asyncio.from_url(own_redis.url) as client:
+        async with redis.asyncio.from_url(breaking(own_redis)) as client:
             await client.config_set("maxmemory", "1mb")
             with suppress(redis.OutOfMemoryError):
                 for number in itertools.count():
@@ -576,26 +577,27 @@ async def test_d4_name_that_resolves_again_or_anew_is_followed_without_a_restart
     async def job() -> None:
         rung.set()
 
-    named = redis_url.replace("127.0.0.1", "landfall.test")
-    bell, answering = open_bell(named), asyncio.create_task(answer(named, {PROJECT_EVENTS: job}, 1))
-    async with await open_pool(database.replace("127.0.0.1", "landfall.test"), "named", 1) as pool:
-        bell.ring()
-        with pytest.raises(OSError):
-            async with pool.acquire():
-                pass
-        async with asyncio.timeout(ANSWER_SECONDS):
-            await asked_by_all.wait()
-        assert not rung.is_set()
-        addresses["landfall.test"] = "127.0.0.1"
-        async with pool.acquire() as connection:
-            assert await connection.fetchval("SELECT 1") == 1
-
-        async def heard() -> bool:
+    async with FaultProxy.to(redis_url) as port:
+        named = port.before(redis_url, "landfall.test")
+        bell, answering = open_bell(named), asyncio.create_task(answer(named, {PROJECT_EVENTS: job}, 1))
+        async with await open_pool(database.replace("127.0.0.1", "landfall.test"), "named", 1) as pool:
             bell.ring()
-            return rung.is_set()
+            with pytest.raises(OSError):
+                async with pool.acquire():
+                    pass
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await asked_by_all.wait()
+            assert not rung.is_set()
+            addresses["landfall.test"] = "127.0.0.1"
+            async with pool.acquire() as connection:
+                assert await connection.fetchval("SELECT 1") == 1
 
-        await eventually(heard)
-    answering.cancel()
-    await bell.close()
-    with suppress(asyncio.CancelledError):
-        await answering
+            async def heard() -> bool:
+                bell.ring()
+                return rung.is_set()
+
+            await eventually(heard)
+        answering.cancel()
+        await bell.close()
+        with suppress(asyncio.CancelledError):
+            await answering
