@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all:
 
 .DEFAULT_GOAL := help
-.PHONY: help up test bench chaos check lint format lock clean
+.PHONY: help up test bench chaos check lint format lock sbom licenses advisories clean
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: $(VENV)/.runtime ## start everything here and watch signed webhooks become rows; Ctrl-C stops it
 	@exec $(BIN)/landfall up $(UP)
@@ -40,6 +40,15 @@ lock: $(VENV)/.dev ## resolve the dependencies anew
 
 LOCK := --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links \
 	--no-emit-trusted-host --no-emit-options --no-header --upgrade
+
+sbom: $(VENV)/.dev ## what requirements.lock installs, with licences and hashes, as CycloneDX JSON in build/
+	@$(BIN)/python -m ops.supply sbom
+
+licenses: $(VENV)/.dev ## the licence of each package that is installed; one that is not allowed fails
+	@$(BIN)/python -m ops.supply licenses
+
+advisories: $(VENV)/.dev ## known vulnerabilities in both lock files, by the local copy of OSV records at ADVISORIES=
+	@$(BIN)/python -m ops.supply advisories $(if $(ADVISORIES),--database '$(ADVISORIES)')
 
 clean: ## remove the environment and all data of `make up`
 	rm -rf $(VENV) .landfall

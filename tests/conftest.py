@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -12,8 +11,10 @@ from selenium import webdriver
 
 from ops.cli.migrate import migrate
 from ops.runtime import logs
-from ops.runtime.embedded import Postgres, Redis, scratch
-from tests.support import Process, Service, breakable_redis, breaking
+from ops.runtime.embedded import Postgres, Redis, free_port, scratch
+from ops.runtime.embedded import redis_server as redis_server_program
+from tests.compose import REDIS_PASSWORD, SERVICES, substituted
+from tests.support import Process, Service, breakable_redis, breaking, eventually, required_program
 
 logs.configure("error")
 
@@ -83,6 +84,45 @@ def redis_url(redis_server: Redis) -> str:
 
 
 @pytest.fixture
+async def locked_redis(tmp_path: Path) -> AsyncIterator[int]:
+    """A Redis started by the very command of the compose file; its port."""
+    from redis.asyncio import Redis as Connection
+    from redis.exceptions import ConnectionError as NotYetError
+
+    binary = redis_server_program()
+    assert binary is not None
+    place = tmp_path / "redis"
+    place.mkdir()
+    (place / "redis-server").symlink_to(binary)
+    port = free_port()
+    shell, option, script = SERVICES["redis"]["command"]
+    settings = SERVICES["redis"]["environment"]
+    environ = {name: substituted(text, {"REDIS_PASSWORD": REDIS_PASSWORD}) for name, text in settings.items()}
+    script = substituted(script, {}).replace("maxclients", f"port {port}\nbind 127.0.0.1\nmaxclients")
+    with (place / "log").open("wb") as log:
+        server = await asyncio.create_subprocess_exec(
+            *(shell, option, script),
+            env=environ | {"PATH": f"{place}:{os.environ['PATH']}"},
+            cwd=place,
+            stdout=log,
+            stderr=log,
+        )
+
+    async def answers() -> bool:
+        assert server.returncode is None, (place / "log").read_text()
+        try:
+            async with Connection.from_url(f"redis://:{REDIS_PASSWORD}@127.0.0.1:{port}/0") as client:
+                return bool(await client.ping())
+        except NotYetError:
+            return False
+
+    await eventually(answers)
+    yield port
+    server.terminate()
+    await server.wait()
+
+
+@pytest.fixture
 async def service(database: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Service]:
     """The web process and the worker, as real processes."""
     running = Service(database, redis_url, tmp_path)
@@ -102,15 +142,13 @@ async def spawned() -> AsyncIterator[list[Process]]:
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
     """This machine's Chromium without a window, with a profile of its own. Its calls block: give them to a thread."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip("chromium or chromedriver is not installed (Debian: chromium, chromium-driver): no page was opened")
+    chromium, driver = required_program("chromium", "chromium"), required_program("chromedriver", "chromium-driver")
     options = webdriver.ChromeOptions()
-    options.binary_location = chromium
+    options.binary_location = str(chromium)
     root = ["--no-sandbox"] if os.getuid() == 0 else []  # as root its own sandbox does not start
     for argument in ("--headless=new", "--disable-dev-shm-usage", f"--user-data-dir={tmp_path / 'profile'}", *root):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     # With the driver's place given, selenium looks for none elsewhere.
-    with webdriver.Chrome(options, webdriver.ChromeService(driver)) as found:
+    with webdriver.Chrome(options, webdriver.ChromeService(str(driver))) as found:
         yield found

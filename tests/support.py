@@ -7,6 +7,7 @@ import io
 import json
 import os
 import secrets
+import shutil
 import signal
 import sys
 import time
@@ -17,6 +18,7 @@ from typing import Any
 
 import aiohttp
 import asyncpg
+import pytest
 
 from ops.runtime.embedded import Redis, free_port
 
@@ -53,6 +55,30 @@ def breakable_redis(directory: Path, **settings: str) -> Redis:
 def breaking(server: Redis, database: int = 0) -> str:
     """The URL of that login."""
     return server.address(_BREAKER, _PASSWORD, database)
+
+
+class NotRunError(Exception):
+    """A test needs something that this machine does not have; the message says what."""
+
+
+def program(name: str, packages: str) -> Path:
+    """The path of a program. Raises NotRunError, with the Debian packages that have it."""
+    places = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin"))
+    found = shutil.which(name, path=places)
+    if found is None:
+        raise NotRunError(f"{name} is not there: apt-get install {packages}")
+    return Path(found)
+
+
+def required_program(name: str, packages: str) -> Path:
+    """The path of a program. Without it the test is skipped at a developer's, and fails in CI (where ``CI`` is set)."""
+    try:
+        return program(name, packages)
+    except NotRunError as error:
+        message = f"NOT CHECKED: {error}"
+    if os.environ.get("CI"):
+        pytest.fail(message, pytrace=False)
+    pytest.skip(message)
 
 
 def sign_meta(body: bytes, secret: str = META_SECRET) -> dict[str, str]:

@@ -286,7 +286,8 @@ async def _redis(settings: Settings) -> list[Finding]:
 async def _eviction(redis: ArqRedis) -> Finding:
     """Whether it may drop what it holds, as far as it lets us look."""
     try:
-        policy = (await redis.config_get("maxmemory-policy")).get("maxmemory-policy")
+        # By INFO: a server that is locked down, as in docker-compose.yml, lets nobody CONFIG.
+        policy = (await redis.info("memory")).get("maxmemory_policy")
     except ResponseError:
         policy = None
     if policy is None:

@@ -17,7 +17,7 @@ from ops.runtime.db import open_pool
 from ops.runtime.embedded import Postgres, free_port, scratch
 from schema.metadata import APP_ROLE
 from sync import store
-from sync.worker import Projector
+from sync.worker import DEAD_AFTER_PARKED, Projector
 from tests.support import CANARIES, ENVIRONMENT, append_event, breakable_redis, breaking
 
 
@@ -92,6 +92,55 @@ async def test_retry_asks_before_changing_many_and_refuses_to_guess(parked: list
     refused = landfall("events", "retry", *ids, check=1, answer="n\n", DATABASE_URL=database)
     assert "3 events fit" in refused.stdout
     assert "3 events put back" in landfall("events", "retry", *ids, "--yes", DATABASE_URL=database).stdout
+
+
+async def test_event_that_is_retried_keeps_its_tries_and_its_error_and_dies_of_them(
+    parked: list[int], database: str, connection: asyncpg.Connection
+) -> None:
+    """Else whoever retries for ever keeps it parked for ever, and nobody sees that no release can read it."""
+    row = "SELECT state, retry_count, error_message FROM webhook_events WHERE id = $1"
+    error = "Unprojectable: comment id is missing, or is not an id"
+    async with await open_pool(database, "test", 2, role=APP_ROLE, settings=store.PLANNER) as pool:
+        for tried in range(1, DEAD_AFTER_PARKED):
+            assert tuple(await connection.fetchrow(row, parked[1])) == ("parked", tried, error)
+            landfall("events", "retry", str(parked[1]), DATABASE_URL=database)
+            assert tuple(await connection.fetchrow(row, parked[1])) == ("pending", tried, error)
+            await Projector(pool, wiring.projections(), tries=1).drain()
+    assert tuple(await connection.fetchrow(row, parked[1])) == ("dead", DEAD_AFTER_PARKED, error)
+    assert "0 events" not in landfall("events", "retry", "--state", "dead", DATABASE_URL=database).stdout
+    assert (await connection.fetchrow(row, parked[1]))["state"] == "pending"
+
+
+async def test_retry_by_filter_takes_parked_events_and_leaves_what_is_done(
+    parked: list[int], database: str, connection: asyncpg.Connection
+) -> None:
+    for chosen in (("--platform", "instagram"), ("--account", "a"), ("--type", "comments")):
+        said = landfall("events", "retry", *chosen, DATABASE_URL=database).stdout
+        assert said == "1 event put back on the queue\n"
+        states = await connection.fetch("SELECT id, state FROM webhook_events ORDER BY id")
+        assert [tuple(row) for row in states] == list(zip(parked, ("done", "pending", "ignored"), strict=True))
+        async with await open_pool(database, "test", 2, role=APP_ROLE, settings=store.PLANNER) as pool:
+            await Projector(pool, wiring.projections(), tries=9).drain()
+
+
+@pytest.mark.parametrize("state", ["parked", "dead"])
+async def test_event_is_ignored_from_now_on_and_stays_in_the_log(
+    parked: list[int], database: str, connection: asyncpg.Connection, state: str
+) -> None:
+    if state == "dead":
+        async with await open_pool(database, "test", 2, role=APP_ROLE, settings=store.PLANNER) as pool:
+            for _ in range(DEAD_AFTER_PARKED - 1):
+                landfall("events", "retry", str(parked[1]), DATABASE_URL=database)
+                await Projector(pool, wiring.projections(), tries=1).drain()
+    await connection.execute("UPDATE webhook_event_outcomes SET settled_at = now() - interval '1 day'")
+    before = await connection.fetch("SELECT * FROM webhook_event_log ORDER BY id")
+    begun = await connection.fetchval("SELECT now()")
+    said = landfall("events", "ignore", "--state", state, "--reason", "of a test", DATABASE_URL=database).stdout
+    assert said == "1 event ignored\n"
+    event = await connection.fetchrow("SELECT * FROM webhook_events WHERE id = $1", parked[1])
+    assert (event["state"], event["error_message"]) == ("ignored", "of a test")
+    assert event["processed_at"] >= begun, "when it was decided, not when it failed"
+    assert await connection.fetch("SELECT * FROM webhook_event_log ORDER BY id") == before
 
 
 @pytest.mark.parametrize(

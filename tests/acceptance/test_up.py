@@ -1,12 +1,14 @@
 """What a newcomer does: everything is started as `make up` starts it, and the tables are held against the truth."""
 
 import asyncio
+import io
 import json
 import os
 import re
 import signal
 import socket
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,22 @@ import psutil
 import pytest
 
 from ops.cli.stack import Unusable, stack
-from ops.runtime.embedded import free_port
+from ops.runtime.embedded import Postgres, free_port
 from ops.sandbox.client import Client
-from tests.support import Process, drained, eventually
+from tests import compose
+from tests.compose import REDIS_PASSWORD, SERVICES
+from tests.support import (
+    CANARIES,
+    ENVIRONMENT,
+    Process,
+    comment,
+    drained,
+    eventually,
+    instagram,
+    sign_meta,
+    sign_tiktok,
+    tiktok,
+)
 
 DELIVERIES = 5000
 STEPS = (
@@ -218,31 +233,95 @@ async def test_taken_ports_are_gone_around(tmp_path: Path) -> None:
             assert running.http_port != port
 
 
-async def test_real_servers_and_the_very_commands_of_the_compose_file(tmp_path: Path) -> None:
-    """`landfall migrate`, `serve` and `work` as plain processes, against servers that were already there."""
-    async with stack(tmp_path / "data", environment()) as servers:
-        shared = servers.environment | environment()
-        shared |= {"LANDFALL_HTTP_PORT": str(free_port()), "LANDFALL_METRICS_PORT": str(free_port())}
-        migrated = await Process(("migrate",), shared, tmp_path / "migrate.log").start()
-        assert migrated.child is not None
-        assert await migrated.child.wait() == 0
-        web = await Process(("serve",), shared, tmp_path / "serve.log").start()
-        work_environment = shared | {"LANDFALL_METRICS_PORT": str(free_port())}
-        worker = await Process(("work",), work_environment, tmp_path / "work.log").start()
-        async with aiohttp.ClientSession() as client:
+@dataclass
+class Composed:
+    """Processes that have what compose gives its services and nothing else, on this machine's addresses."""
 
-            async def ready() -> bool:
-                try:
-                    for port in (shared["LANDFALL_HTTP_PORT"], work_environment["LANDFALL_METRICS_PORT"]):
-                        async with client.get(f"http://127.0.0.1:{port}/readyz") as response:
-                            if response.status != 200:
-                                return False
-                except aiohttp.ClientError:
-                    return False
-                return True
+    postgres: Postgres
+    redis_port: int
+    directory: Path
+    spawned: list[Process]
+    http: int = field(default_factory=free_port)
+    internal: dict[str, int] = field(default_factory=lambda: {"web": free_port(), "worker": free_port()})
 
-            await eventually(ready)
-        begun = time.monotonic()
-        assert await web.terminate() == 0
-        assert await worker.terminate() == 0
-        assert time.monotonic() - begun < 15
+    def service(self, name: str, *arguments: str) -> Process:
+        given = {"POSTGRES_PASSWORD": self.postgres.password, "REDIS_PASSWORD": REDIS_PASSWORD}
+        environ = compose.environment(name, given | ENVIRONMENT)
+        for variable, there, here in (
+            ("DATABASE_URL", "@postgres:5432/landfall", f"@127.0.0.1:{self.postgres.port}/composed"),
+            ("REDIS_URL", "@redis:6379/", f"@127.0.0.1:{self.redis_port}/"),
+        ):
+            assert there in environ[variable]
+            environ[variable] = environ[variable].replace(there, here)
+        if name in self.internal:
+            environ |= {"LANDFALL_HTTP_PORT": str(self.http), "LANDFALL_METRICS_PORT": str(self.internal[name])}
+        command = arguments or tuple(SERVICES[name]["command"])
+        self.spawned.append(Process(command, environ, self.directory / f"{name}.log"))
+        return self.spawned[-1]
+
+    async def done(self, name: str, *arguments: str) -> None:
+        process = await self.service(name, *arguments).start()
+        assert process.child is not None
+        assert await process.child.wait() == 0, process.output()
+
+    async def ready(self, client: aiohttp.ClientSession, *processes: Process) -> None:
+        """Wait until the health checks of the file would find these well."""
+
+        async def answering() -> bool:
+            assert all(process.running for process in processes), [process.output() for process in processes]
+            try:
+                for port in self.internal.values():
+                    async with client.get(f"http://127.0.0.1:{port}/readyz") as response:
+                        if response.status != 200:
+                            return False
+            except aiohttp.ClientError:
+                return False
+            return True
+
+        await eventually(answering)
+
+    async def send(self, client: aiohttp.ClientSession, platform: str, body: bytes, headers: dict[str, str]) -> int:
+        url = f"http://127.0.0.1:{self.http}/api/webhooks/{platform}"
+        async with client.post(url, data=io.BytesIO(body), headers=headers) as response:
+            return response.status
+
+
+@pytest.fixture
+def composed(postgres: Postgres, locked_redis: int, tmp_path: Path, spawned: list[Process]) -> Iterator[Composed]:
+    postgres.sql("DROP DATABASE IF EXISTS composed", "CREATE DATABASE composed OWNER landfall")
+    yield Composed(postgres, locked_redis, tmp_path, spawned)
+    postgres.sql("DROP DATABASE composed WITH (FORCE)")
+
+
+async def test_real_servers_and_the_very_commands_of_the_compose_file(composed: Composed) -> None:
+    """Signed webhooks become rows by `landfall migrate`, `serve` and `work`, against servers that were there."""
+    await composed.done("migrate")
+    web, worker = [await composed.service(name).start() for name in ("web", "worker")]
+    connection = await asyncpg.connect(composed.postgres.dsn("composed"))
+    async with aiohttp.ClientSession() as client:
+        await composed.ready(client, web, worker)
+        body = instagram(comment(1, text="first!"), comment(2, text="second"))
+        assert await composed.send(client, "instagram", body, sign_meta(body)) == 200
+        assert await composed.send(client, "instagram", body, sign_meta(body, "another secret")) == 401
+        body = tiktok("post.publish.complete", {"publish_id": "p1", "publish_type": "DIRECT_POST"})
+        assert await composed.send(client, "tiktok", body, sign_tiktok(body)) == 200
+        await drained(connection)
+        async with client.get(f"http://127.0.0.1:{composed.internal['web']}/metrics") as response:
+            assert re.search(r'^landfall_bell_rings_total\{outcome="rung"\} [1-9]', await response.text(), re.MULTILINE)
+    for query, expected in {
+        "SELECT external_id, text FROM ig_comments": [("178500000001", "first!"), ("178500000002", "second")],
+        "SELECT account_id, external_id, status FROM tiktok_posts": [("-000person", "p1", "complete")],
+        "SELECT state, count(*) FROM webhook_events GROUP BY 1": [("done", 3)],
+        "SELECT secret_used FROM webhook_deliveries": [("META_APP_SECRET#1",), ("TIKTOK_CLIENT_SECRET#1",)],
+        "SELECT provider, reason FROM webhook_refusals": [("instagram", "mismatch")],
+    }.items():
+        assert sorted(tuple(row) for row in await connection.fetch(query)) == expected
+    await connection.close()
+    [line] = SERVICES["daily"]["command"]
+    await composed.done("daily", *line.partition("landfall ")[2].partition(";")[0].split())
+    begun = time.monotonic()
+    assert await web.terminate() == 0
+    assert await worker.terminate() == 0
+    assert time.monotonic() - begun < 15
+    said = "".join(process.output() for process in composed.spawned)
+    assert not any(secret in said for secret in (composed.postgres.password, REDIS_PASSWORD, *CANARIES))

@@ -8,7 +8,6 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,16 +15,13 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.faults.conftest import own_postgres, own_redis  # noqa: F401  fixtures
+from tests.support import NotRunError
 
 SEED = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(10**6))
 ROWS = os.environ.get("ROWS", "").lower().split()
 
 _counts: dict[str, dict[str, Any]] = {}
 _verdicts: dict[str, tuple[str, float]] = {}
-
-
-class NotRunError(Exception):
-    """The row needs something that this machine does not have; the message says what."""
 
 
 def pytest_report_header() -> str:
@@ -51,19 +47,6 @@ def count(request: pytest.FixtureRequest) -> Callable[..., None]:
         _counts.setdefault(request.node.name, {}).update(counts)
 
     return note
-
-
-@pytest.fixture
-def need() -> Callable[[str, str], Path]:
-    """The path of a program or library, or NOT RUN with the Debian package that has it."""
-
-    def find(pattern: str, package: str) -> Path:
-        for place in ("/usr/sbin", "/usr/bin", "/usr/local/bin", "/usr/lib"):
-            for found in sorted(Path(place).glob(pattern)):
-                return found
-        raise NotRunError(f"{pattern} is not there: apt-get install {package}")
-
-    return find
 
 
 @pytest.hookimpl(hookwrapper=True)

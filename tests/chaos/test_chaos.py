@@ -21,12 +21,10 @@ import pytest
 import redis
 
 from ops.runtime.embedded import Postgres, Redis, Server, free_port, redis_server, scratch
-from tests.chaos.conftest import NotRunError
 from tests.faults.oracle import Oracle
-from tests.support import Process, Service, comment, drained, eventually, instagram
+from tests.support import NotRunError, Process, Service, comment, drained, eventually, instagram, program
 
 Count = Callable[..., None]
-Need = Callable[[str, str], Path]
 
 
 @pytest.fixture
@@ -289,11 +287,11 @@ async def test_b7_data_full(
 
 
 async def test_b11_through_pgbouncer_in_transaction_mode(
-    own_postgres: Postgres, own_redis: Redis, tmp_path: Path, need: Need, count: Count
+    own_postgres: Postgres, own_redis: Redis, tmp_path: Path, count: Count
 ) -> None:
     """Fewer server connections than clients, so that every transaction may meet another session."""
     own_postgres.sql("CREATE ROLE bounced LOGIN PASSWORD 'bounced'", "GRANT landfall_app TO bounced")
-    with pgbouncer(need("pgbouncer", "pgbouncer"), own_postgres.port) as port:
+    with pgbouncer(program("pgbouncer", "pgbouncer"), own_postgres.port) as port:
         await eventually(lambda: reachable(port))
         address = f"postgresql://bounced:bounced@127.0.0.1:{port}/landfall"
         service = Service(address, own_redis.url, tmp_path, {"LANDFALL_PGBOUNCER": "true"})
@@ -406,12 +404,19 @@ def await_quorum(sentinels: list[tuple[Server, int]]) -> None:
     asyncio.run(eventually(known, 30))
 
 
+def faketime() -> Path:
+    library = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+    if library is None:
+        raise NotRunError("libfaketimeMT.so.1 is not there: apt-get install libfaketime")
+    return library
+
+
 @pytest.mark.parametrize("shift", ["+1h", "-3d", "+3d"])
 async def test_d5_worker_with_a_wrong_clock(
-    own_postgres: Postgres, own_redis: Redis, tmp_path: Path, need: Need, count: Count, shift: str
+    own_postgres: Postgres, own_redis: Redis, tmp_path: Path, count: Count, shift: str
 ) -> None:
     """Leases and schedules go by PostgreSQL's clock; `landfall doctor` says whose is wrong."""
-    library = need("*/faketime/libfaketimeMT.so.1", "libfaketime")
+    library = faketime()
     faked = {"LD_PRELOAD": str(library), "FAKETIME": shift, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
     service = Service(own_postgres.dsn(), own_redis.url, tmp_path)
     service.worker.environment |= faked

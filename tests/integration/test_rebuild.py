@@ -268,6 +268,41 @@ async def test_new_version_of_a_projection_concerns_its_own_platform_only(
     assert (await verified(database, later)).drift == 0
 
 
+async def test_what_a_person_decided_to_ignore_stays_ignored_though_a_later_release_could_read_it(
+    connection: asyncpg.Connection, pool: Pool, database: str
+) -> None:
+    def broken(_: Event) -> list[Upsert]:
+        raise RuntimeError("a bug")
+
+    first = await append_event(connection, "a", "by hand", type="story_mentions")
+    await Projector(pool, next_release(story_mentions=broken), tries=1).drain()
+    second = await append_event(connection, "a", "for want of a handler", type="story_mentions")
+    await Projector(pool, PROJECTIONS, tries=1).drain()
+    ids = [first, second]
+    await connection.execute("UPDATE webhook_event_outcomes SET projector = 0")
+    assert (await run(database, "events", "ignore", str(ids[0]), "--reason", "not ours"))[0] == 0
+    report = await rebuilt(database, next_release(story_mentions=lambda event: []))
+    assert report.queued == 1
+    states = await connection.fetch("SELECT id, state, error_message FROM webhook_events ORDER BY id")
+    assert [tuple(row) for row in states] == [(ids[0], "ignored", "not ours"), (ids[1], "pending", None)]
+
+
+async def test_what_an_interrupted_rebuild_of_another_release_left_is_not_gone_on_with(
+    connection: asyncpg.Connection, pool: Pool, database: str
+) -> None:
+    """Its rows were projected otherwise: they would go into the tables of this release."""
+    before = await told(connection, pool)
+    opened = await db.connect(database)
+    left = shadow.Shadow(opened, next_release(comments=shouting), ["instagram"], KEPT)
+    await left.open()
+    await left.fold_rest()
+    assert await connection.fetchval(f"SELECT count(*) FROM {KEPT}.folded") > 50
+    await opened.close()
+    report = await rebuilt(database, platforms=["instagram"])
+    assert (report.resumed, report.drift) == (0, 0)
+    assert await crm(connection) == before
+
+
 async def test_rebuild_refuses_to_lose_what_an_older_release_could_read(
     connection: asyncpg.Connection, pool: Pool, database: str
 ) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import pytest
 
 from ops.cli.outside import assembled
 from ops.runtime.db import Pool, open_pool
+from ops.runtime.embedded import Postgres
 from publish import keeping, store
 from publish.contract import Account
-from publish.vault import LocalRing, Vault, VaultError
+from publish.vault import LocalRing, Place, Vault, VaultError
 from schema.metadata import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
 from tests import support
@@ -133,6 +135,63 @@ async def test_commands_say_how_far_a_rotation_is_and_what_can_go(pool: Pool, da
     assert (code, "LANDFALL_VAULT_KEYS is not set" in said) == (1, True)
     code, key = await command(database, "", "vault", "key")
     assert LocalRing([key.strip()]).primary.startswith("k")
+
+
+async def test_rotation_moves_nothing_under_a_key_that_is_another_than_it_was(pool: Pool, database: str) -> None:
+    """Else every token would be under a key that the other processes do not have."""
+    await filled(pool, Vault(LocalRing([OLD])), 3)
+    await keeping.check(pool, Vault(LocalRing([NEW, OLD])))
+    impostor = "new:" + KEYS[0].partition(":")[2]
+    assert impostor != NEW
+    code, said = await command(database, f"{impostor},{OLD}", "vault", "rotate")
+    assert (code, "the key new is another one than it was" in said) == (1, True)
+    assert await keeping.count(pool) == {"old": 3}
+
+
+async def test_nobody_writes_a_secret_while_it_is_being_moved(
+    database: str, connection: asyncpg.Connection, postgres: Postgres
+) -> None:
+    """Else the old one is put back over a token that was just refreshed, or over an application registered anew."""
+    name, refused = database.rpartition("/")[2], []
+    writes = ("UPDATE connection_secrets SET sealed = sealed", "UPDATE oauth_clients SET sealed_secret = sealed_secret")
+
+    class Contended(Vault):
+        def rewrap(self, sealed: bytes, place: Place) -> bytes:
+            statement = writes[place.field == "client_secret"]
+            try:
+                postgres.sql("SET lock_timeout = '100ms'", statement, database=name)
+            except subprocess.CalledProcessError as error:
+                assert "canceling statement due to lock timeout" in error.stderr  # noqa: PT017
+                refused.append(statement)
+            return super().rewrap(sealed, place)
+
+    async with rigged(database, connection) as rig:
+        await rig.connect("mastodon")
+        moved = await keeping.rotate(rig.pool, Contended(LocalRing([NEW, *KEYS])), lambda _: None)
+    assert moved == len(refused) == 2
+    assert refused == list(writes)
+
+
+async def test_rotation_says_which_flows_still_need_the_old_key(database: str, connection: asyncpg.Connection) -> None:
+    """One that waits for the person to come back, and one that waits for the person to choose."""
+    ring = ",".join((NEW, KEYS[0]))
+    async with rigged(database, connection) as rig:
+        await keeping.check(rig.pool, Vault(LocalRing(KEYS[:1])))
+        await rig.started("x")
+        assert (await rig.back("facebook", await rig.consented("facebook")))["kind"] == "choose"
+        assert await keeping.count(rig.pool) == {"one": 3}, "two verifiers, and what there is to choose from"
+        code, said = await command(database, ring, "vault", "rotate")
+        assert (code, said.splitlines()[-1]) == (
+            0,
+            "still under one (3): flows that are under way; run it again in ten minutes",
+        )
+        code, said = await command(database, ring, "vault", "status")
+        assert (code, said.splitlines()) == (0, ["new  seals  0 secrets", "one  opens  3 secrets"])
+        code, said = await command(database, NEW, "vault", "status")
+        assert "one  MISSING  3 secrets" in said
+        await rig.raw("UPDATE oauth_states SET expires_at = now() - interval '1 second', sealed_accounts = NULL")
+        code, said = await command(database, ring, "vault", "rotate")
+        assert (code, said.splitlines()[-1]) == (0, "every other key can be taken out of LANDFALL_VAULT_KEYS")
 
 
 async def test_keys_are_shown_once_listed_and_revoked_by_name(database: str) -> None:

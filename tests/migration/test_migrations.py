@@ -225,15 +225,3 @@ def test_audit_log_forgets_whom_earlier_releases_named_before_it_forgets_nothing
 def test_file_is_named_after_its_revision(path: Path) -> None:
     assert re.fullmatch(r"\d{4}_[a-z0-9_]+\.py", path.name)
     assert f'revision = "{path.name[:4]}"' in path.read_text()
-
-
-def test_migrated_database_can_be_dumped_and_restored(database: str, empty: Any, postgres: Postgres) -> None:
-    from ops.runtime.embedded import POSTGRES_BIN
-
-    # The owner too is held to the rows of a tenant; this is how a backup says that it wants them all.
-    everything = os.environ | {"PGOPTIONS": "-c landfall.tenant=*"}
-    command = [str(POSTGRES_BIN / "pg_dump"), "--enable-row-security"]
-    source, target = (postgres.environment(dsn.rpartition("/")[2]) for dsn in (database, empty()))
-    dump = subprocess.run(command, check=True, capture_output=True, env=everything | source).stdout
-    restore = [str(POSTGRES_BIN / "psql"), "-q", "-v", "ON_ERROR_STOP=1"]
-    subprocess.run(restore, input=dump, check=True, capture_output=True, env=everything | target)

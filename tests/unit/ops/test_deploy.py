@@ -1,27 +1,38 @@
 """What ops deploys agrees with what the program is: names, commands, metrics, alerts, runbook."""
 
+import asyncio
+import json
 import os
 import re
-import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
+import psutil
 import pytest
 import yaml
 from compose_spec import ComposeSpecification
 from prometheus_client import REGISTRY
+from redis.asyncio import Redis
+from redis.exceptions import AuthenticationError, NoPermissionError
 
 import ops.runtime.metrics  # noqa: F401  (metrics register themselves)
+import schema.crm
+import schema.log
+import schema.people
+import schema.publishing  # noqa: F401  (tables register themselves)
 from ingest import errors
 from ops.cli import wiring
 from ops.cli.main import main
 from ops.runtime.settings import Settings
+from schema.metadata import metadata
+from tests.compose import COMPOSE, REDIS_PASSWORD, SERVICES, substituted
+from tests.support import ENVIRONMENT, Service, comment, eventually, instagram, required_program
 
 ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "ops" / "deploy"
-COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 RULES: dict[str, Any] = yaml.safe_load((DEPLOY / "rules.yml").read_text())
 ALERTS: dict[str, Any] = yaml.safe_load((DEPLOY / "alerts.yml").read_text())
 CASES: dict[str, Any] = yaml.safe_load((DEPLOY / "tests.yml").read_text())
@@ -46,10 +57,16 @@ def test_compose_file_follows_the_compose_specification() -> None:
 
 def test_compose_file_sets_only_variables_that_exist() -> None:
     used = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text()))
-    assert used - known_variables() == {"POSTGRES_PASSWORD"}
+    assert used - known_variables() == {"POSTGRES_PASSWORD", "REDIS_PASSWORD", "LANDFALL_BIND"}
     for name in OURS:
         assert set(COMPOSE["services"][name]["environment"]) <= known_variables()
         assert {v.name for v in wiring.variables()} <= set(COMPOSE["services"][name]["environment"])
+
+
+def test_compose_file_leaves_no_dollar_for_compose_to_misread() -> None:
+    """A variable of a service's own shell is written with two; with one, compose puts in what this machine has."""
+    text = (ROOT / "docker-compose.yml").read_text()
+    assert re.sub(r"\$\{\w+:[-?][^}]*\}|\$\$", "", text).count("$") == 0
 
 
 def test_compose_file_passes_on_every_limit_that_the_environment_may_set() -> None:
@@ -87,10 +104,144 @@ def test_compose_file_takes_out_daily_who_asked_to_be_erased(tmp_path: Path) -> 
 
 
 def test_compose_file_publishes_no_internal_port_and_holds_no_password() -> None:
-    published = {name: service.get("ports", []) for name, service in COMPOSE["services"].items()}
+    published = {name: service.get("ports", []) for name, service in SERVICES.items()}
     assert [name for name, ports in published.items() if ports] == ["web", "prometheus"]
-    assert all(str(port).startswith("127.0.0.1:") for port in published["prometheus"])
-    assert "${POSTGRES_PASSWORD:?" in COMPOSE["services"]["postgres"]["environment"]["POSTGRES_PASSWORD"]
+    assert published["prometheus"] == ["127.0.0.1:9090:9090"]
+    assert "${POSTGRES_PASSWORD:?" in SERVICES["postgres"]["environment"]["POSTGRES_PASSWORD"]
+    assert "${REDIS_PASSWORD:?" in SERVICES["redis"]["environment"]["REDISCLI_AUTH"]
+    assert "redis://:${REDIS_PASSWORD:?" in SERVICES["web"]["environment"]["REDIS_URL"]
+
+
+def test_compose_file_publishes_the_web_port_on_loopback_unless_told_otherwise() -> None:
+    [port] = SERVICES["web"]["ports"]
+    assert substituted(port, {}) == "127.0.0.1:8080:8080"
+    assert substituted(port, {"LANDFALL_BIND": "0.0.0.0", "LANDFALL_HTTP_PORT": "80"}) == "0.0.0.0:80:8080"
+    assert substituted(port, {"LANDFALL_BIND": ""}) == "127.0.0.1:8080:8080", "empty is not everybody"
+    assert "`LANDFALL_BIND`" in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_compose_file_bounds_what_a_service_can_take_and_do(name: str) -> None:
+    service = SERVICES[name]
+    bounds = {"mem_limit": r"\d+[mg]", "pids_limit": r"\d+"}
+    for key, form in bounds.items():
+        assert re.fullmatch(form, str(service[key])), key
+    assert 64 <= service["pids_limit"] <= 512
+    assert service["ulimits"]["nofile"] >= 1024
+    assert service["cap_drop"] == ["ALL"]
+    assert "cap_add" not in service
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["read_only"] is True
+    assert "privileged" not in service
+    assert not any(key in service for key in ("network_mode", "pid", "ipc", "devices"))
+    assert not any("docker.sock" in str(volume) for volume in service.get("volumes", []))
+
+
+def test_compose_file_lets_no_service_run_as_root() -> None:
+    """The entrypoints of these two images begin as root where no user is named; the other images name one."""
+    assert (SERVICES["postgres"]["user"], SERVICES["redis"]["user"]) == ("postgres", "redis")
+    assert "user" not in SERVICES["prometheus"]
+    for name in (*OURS, "daily"):
+        assert "user" not in SERVICES[name]
+
+
+def neighbours(name: str) -> set[str]:
+    """The services that share a network with this one."""
+    own = set(SERVICES[name]["networks"])
+    return {other for other, service in SERVICES.items() if other != name and own & set(service["networks"])}
+
+
+def test_compose_file_lets_each_service_reach_what_it_needs_and_nothing_else() -> None:
+    assert neighbours("postgres") == {"migrate", "web", "worker", "daily"}
+    assert neighbours("redis") == {"web", "worker"}
+    assert neighbours("prometheus") == {"web", "worker"}
+    for name in ("migrate", "daily"):
+        assert neighbours(name) == {"postgres", "web", "worker", "migrate", "daily"} - {name}
+    scraped = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())["scrape_configs"][0]["static_configs"]
+    assert {target for group in scraped for target in group["targets"]} == {"web:9464", "worker:9464"}
+
+
+def test_compose_file_gives_a_way_out_to_web_and_worker_only() -> None:
+    networks = COMPOSE["networks"]
+    inner = {name for name, network in networks.items() if network and network.get("internal")}
+    masked = {
+        name
+        for name, network in networks.items()
+        if network and network.get("driver_opts") == {"com.docker.network.bridge.enable_ip_masquerade": "false"}
+    }
+    assert inner == {"data", "bell", "metrics"}
+    assert masked == {"dashboard"}
+    out = {name for name, service in SERVICES.items() if set(service["networks"]) - inner - masked}
+    assert out == {"web", "worker"}
+    assert {name for name, service in SERVICES.items() if "dashboard" in service["networks"]} == {"prometheus"}
+
+
+IMAGE = r"[a-z]+(/[a-z]+)?:v?\d+\.\d+(\.\d+)?(-slim)?@sha256:[0-9a-f]{64}"
+
+
+def test_images_are_pinned_by_version_and_digest() -> None:
+    for name, service in SERVICES.items():
+        if name in ("postgres", "redis", "prometheus"):
+            assert re.fullmatch(IMAGE, service["image"]), name
+        else:
+            assert (service["image"], service["build"]["dockerfile"]) == ("landfall", "ops/deploy/Dockerfile")
+    text = (DEPLOY / "Dockerfile").read_text()
+    [base] = re.findall(r"^ARG PYTHON=(.+)$", text, re.MULTILINE)
+    assert re.fullmatch(IMAGE, base)
+    assert re.findall(r"^FROM (\S+)", text, re.MULTILINE) == ["${PYTHON}", "${PYTHON}"]
+
+
+async def test_redis_of_the_compose_file_lets_nobody_in_without_the_password(locked_redis: int) -> None:
+    for credentials in ("", ":wrong@", f"other:{REDIS_PASSWORD}@"):
+        async with Redis.from_url(f"redis://{credentials}127.0.0.1:{locked_redis}/0") as client:
+            with pytest.raises(AuthenticationError):
+                await client.get("landfall:jobs")
+    processes = [process.cmdline() for process in psutil.process_iter() if "redis-server" in process.name()]
+    assert processes
+    assert not any(REDIS_PASSWORD in word for words in processes for word in words), "any list of processes shows it"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "FLUSHALL", "FLUSHDB", "CONFIG GET requirepass", "CONFIG SET dir /tmp", "KEYS *", "DEBUG SLEEP 0", "SAVE",
+        "BGSAVE", "SHUTDOWN NOSAVE", "REPLICAOF 127.0.0.1 1", "MODULE LIST", "ACL LIST", "MONITOR", "CLIENT LIST",
+        "SWAPDB 0 1", "MIGRATE 127.0.0.1 1 k 0 1", "EVAL return 0", "SUBSCRIBE c", "SET elsewhere 1", "SORT landfall:a",
+    ],
+)  # fmt: skip
+async def test_redis_of_the_compose_file_does_nothing_but_ring(locked_redis: int, command: str) -> None:
+    words = command.split() if not command.startswith("EVAL") else ["EVAL", "return 0", "0"]
+    async with Redis.from_url(f"redis://:{REDIS_PASSWORD}@127.0.0.1:{locked_redis}/0") as client:
+        with pytest.raises(NoPermissionError):
+            await client.execute_command(*words)
+
+
+async def test_redis_of_the_compose_file_is_enough_for_web_worker_and_doctor(
+    locked_redis: int, database: str, tmp_path: Path
+) -> None:
+    url = f"redis://:{REDIS_PASSWORD}@127.0.0.1:{locked_redis}/0"
+    service = Service(database, url, tmp_path)
+    await service.start()
+    try:
+        status, _ = await service.send("instagram", instagram(comment(1)))
+        assert status == 200
+
+        async def rung() -> bool:
+            return (await service.metrics()).get('landfall_bell_rings_total{outcome="rung"}', 0) > 0
+
+        await eventually(rung)
+        done = await asyncio.to_thread(doctor, database, url)
+        found = {finding["about"]: finding for finding in json.loads(done)}
+        assert (found["redis"]["level"], found["arq"]["level"]) == ("ok", "ok")
+        assert "bell." not in service.web.output() + service.worker.output(), "nothing failed on the way"
+    finally:
+        await service.stop()
+
+
+def doctor(database: str, redis_url: str) -> str:
+    environ = {"PATH": os.environ["PATH"], "DATABASE_URL": database, "REDIS_URL": redis_url} | ENVIRONMENT
+    command = [sys.executable, "-m", "ops.cli.main", "doctor", "--json"]
+    return subprocess.run(command, env=environ, cwd="/", check=True, capture_output=True, text=True).stdout
 
 
 def test_image_copies_every_package_and_does_not_run_as_root() -> None:
@@ -137,8 +288,9 @@ def test_alert_has_a_severity_an_entry_in_the_runbook_and_cases_both_ways(alert:
     assert f'alertname="{name}"' in cases[f"{name} fires"]["expr"]
 
 
-def test_runbook_names_only_commands_and_links_that_exist() -> None:
-    text = (ROOT / "ops" / "RUNBOOK.md").read_text()
+@pytest.mark.parametrize("name", ["ops/RUNBOOK.md", "SECURITY.md"])
+def test_runbook_names_only_commands_and_links_that_exist(name: str) -> None:
+    text = (ROOT / name).read_text()
     for line in re.findall(r"`landfall ([^`]+)`", text):
         first, *rest = line.split()
         command = main.commands[first]
@@ -148,6 +300,25 @@ def test_runbook_names_only_commands_and_links_that_exist() -> None:
         assert set(re.findall(r"--[\w-]+", line)) <= options, line
     anchors = {heading.lower().replace(" ", "-") for heading in re.findall(r"^## (.+)$", text, re.MULTILINE)}
     assert set(re.findall(r"\]\(#([\w-]+)\)", text)) <= anchors
+
+
+def test_security_policy_names_only_what_exists_and_no_address() -> None:
+    text = (ROOT / "SECURITY.md").read_text()
+    for heading in ("Reporting a vulnerability", "What is supported", "What is in scope", "What operators must do"):
+        assert f"\n## {heading}\n" in text
+    assert "private vulnerability" in text
+    assert not re.search(r"\w@\w|https?://|mailto:", text), "reports go to no address that nobody reads"
+    variables = set(re.findall(r"`((?:LANDFALL|META)_\w+)`", text))
+    assert variables - known_variables() == {"LANDFALL_BIND"}
+    kept = text.split("\n## What is logged and kept\n")[1]
+    named = {
+        name for row in re.findall(r"^\|[^|]+\|([^|]+)\|", kept, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
+    }
+    assert len(named) > 10
+    assert named <= set(metadata.tables)
+    runbook = (ROOT / "ops" / "RUNBOOK.md").read_text()
+    for heading in re.findall(r'ops/RUNBOOK\.md,\s+"([^"]+)"', text):
+        assert f"\n## {' '.join(heading.split())}\n" in runbook
 
 
 @pytest.mark.parametrize(
@@ -160,8 +331,11 @@ def test_runbook_names_only_commands_and_links_that_exist() -> None:
     ids=" ".join,
 )
 def test_promtool_agrees(arguments: tuple[str, ...]) -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is not installed (Debian: prometheus): the alert rules were NOT checked")
-    done = subprocess.run([promtool, *arguments], cwd=DEPLOY, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [required_program("promtool", "prometheus"), *arguments],
+        cwd=DEPLOY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
