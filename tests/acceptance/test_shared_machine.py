@@ -31,9 +31,10 @@ from publish import keys, people, store
 from schema.jobs import PROJECT_EVENTS
 from schema.metadata import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
-from tests.support import Process, eventually
+from tests.support import Process, eventually, not_checked
 
 ROOT = os.geteuid() == 0
+PROC = Path("/proc/self/cmdline").exists()
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -92,8 +93,9 @@ def test_redis_writes_no_file_and_runs_no_code_for_whoever_reaches_it(bell: Redi
     assert {path for path in bell.directory.rglob("*") if path.name != "server.log"} == known
 
 
-@pytest.mark.skipif(not ROOT, reason="only root has an account to leave")
 def test_no_server_stays_root(bell: Redis, postgres: Postgres) -> None:
+    if not ROOT:
+        not_checked("only root has an account to leave")
     for server in (bell, postgres):
         assert set(psutil.Process(server.pid).uids()) & {0} == set()
 
@@ -202,9 +204,10 @@ def told(seen: dict[str, str], secrets: list[str]) -> list[str]:
     return [text for text in seen.values() if any(secret in text for secret in secrets)]
 
 
-@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="arguments are looked at in /proc")
 async def test_no_process_has_a_secret_among_its_arguments(tmp_path: Path) -> None:
     """While everything starts, while SQL is run as superuser, and while every kind of command is used."""
+    if not PROC:
+        not_checked("arguments are looked at in /proc")
     word = "correct horse battery"
     with watched() as seen:
         async with stack(tmp_path / "data", environment()) as running:
@@ -323,9 +326,10 @@ async def test_link_in_the_place_of_a_file_is_not_followed(tmp_path: Path, plant
     assert stat.S_IMODE(target.stat().st_mode) == 0o644
 
 
-@pytest.mark.skipif(not ROOT, reason="only root hands anything over")
 def test_link_that_a_server_planted_hands_nothing_to_it() -> None:
     """The server's account owns its data: at the next start it must not be given what it points at there."""
+    if not ROOT:
+        not_checked("only root hands anything over")
     with scratch() as directory:
         directory.chmod(0o755)
         mine = directory / "mine"
@@ -339,8 +343,9 @@ def test_link_that_a_server_planted_hands_nothing_to_it() -> None:
         assert mine.stat().st_uid == 0
 
 
-@pytest.mark.skipif(not ROOT, reason="only root can make a folder somebody else's")
 async def test_folder_of_somebody_else_is_not_used(tmp_path: Path) -> None:
+    if not ROOT:
+        not_checked("only root can make a folder somebody else's")
     directory = tmp_path / "data"
     directory.mkdir()
     os.chown(directory, 65534, 65534)
@@ -375,12 +380,13 @@ def nobody() -> pwd.struct_passwd:
     try:
         subprocess.run([sys.executable, "-c", ""], user=found.pw_uid, check=True)
     except PermissionError:
-        pytest.skip(f"no other account can run {sys.executable}: nothing was started as one")
+        not_checked(f"no other account can run {sys.executable}, so nothing was started as one")
     return found
 
 
-@pytest.mark.skipif(not ROOT, reason="it is what every other test here is, where we are not root")
 async def test_ordinary_account_can_start_and_stop_it(nobody: pwd.struct_passwd) -> None:
+    if not ROOT:
+        not_checked("it is what every other test here is, where we are not root")
     with scratch() as directory:
         os.chown(directory, nobody.pw_uid, nobody.pw_gid)
         command = [sys.executable, "-m", "ops.cli.main", "up", "--directory", str(directory / "data"), "--for", "1"]

@@ -34,7 +34,7 @@ def test_program_that_is_there_is_found() -> None:
 
 
 def test_no_test_is_left_out_but_by_the_one_helper() -> None:
-    """Whatever else would skip a test has to go through ``tests.support.required_program``."""
+    """Whatever else would skip a test has to go through ``tests.support``."""
     found = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in sorted((ROOT / "tests").rglob("*.py"))

@@ -319,6 +319,12 @@ ODD = [
     (b'"\xc0\x80"', "not_utf8", "\ufffd" * 2, "a NUL written in two bytes"),
     (b'"\xf4\x90\x80\x80"', "not_utf8", "\ufffd" * 4, "beyond the last code point"),
     (b'{"\xff":1}', "not_utf8", {"\ufffd": 1}, "a key that is not UTF-8"),
+    (
+        b"[" + nested(70, b"[", b"]").replace(b"1", b"NaN") + b",NaN]",
+        "nested_too_deep, not_a_number",
+        [json.loads("[" * 57 + json.dumps("[" * 13 + "NaN" + "]" * 13) + "]" * 57), "NaN"],
+        "one in what is cut out, and one after it",
+    ),
     (b"[1e400,NaN]", "not_a_number, number_out_of_range", ["1e400", "NaN"], "two of them"),
 ]
 ids_of_odd = [row[3] for row in ODD]
