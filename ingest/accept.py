@@ -3,13 +3,19 @@
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from ingest.contract import Change, Delivery, Identity, Incoming, Variables, Webhook, bounded
 from ingest.signatures import Verified, verify
 from ops.runtime.text import storable
-from schema.reading import Odd, Unreadable, oddities, read, read_leniently, undecodable
+from schema.reading import Odd, Unreadable, oddities, oddity_of, read, read_leniently, without_oddities
+
+SIGNED_FUTURE = timedelta(minutes=5)
+"""How much later than its signature an event may claim to have happened: two clocks of the platform differ."""
+
+UNSIGNED_FUTURE = timedelta(days=7)
+"""The same where the signature has no time, against our own clock, which may be days behind (``faults.md`` D5)."""
 
 _DRIFT = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, OSError)
 """What code raises that meets a shape nobody foresaw (``faults.md`` E10)."""
@@ -35,7 +41,8 @@ def accept(webhook: Webhook, delivery: Delivery, variables: Variables, now: date
             changes = _cut_odd(webhook, delivery.body)
         except Unreadable:
             return Accepted(verified, "unreadable", error.reason, [unreadable(delivery.body, error.reason)])
-    events = [_incoming(webhook, change, variables, quarantine) for change in changes]
+    latest = now + UNSIGNED_FUTURE if verified.signed_at is None else verified.signed_at + SIGNED_FUTURE
+    events = [_incoming(webhook, change, variables, quarantine, latest) for change in changes]
     return Accepted(verified, "quarantined" if quarantine else "accepted", quarantine, events)
 
 
@@ -67,12 +74,12 @@ def _cut_odd(webhook: Webhook, body: bytes) -> list[Change]:
     changes = list(_cut(webhook, document))
     for change in changes:
         # The envelope may be odd too, and with it whose the change is, or what it is called.
-        names = {
-            name: "not_utf8" if undecodable(name) else reasons.get(name) for name in (change.account_id, change.type)
-        }
+        names = {name: oddity_of(name) or reasons.get(name) for name in (change.account_id, change.type)}
         envelope = [("envelope", reason) for reason in names.values() if reason]
         change.odd = sorted([*oddities(change.value), *envelope])
-        if change.odd:
+        if change.odd and change.type in webhook.type_is_enough and not envelope:
+            change.value = without_oddities(change.value)
+        elif change.odd:
             change.defect = ", ".join(sorted({reason for _, reason in change.odd}))
     return changes
 
@@ -84,10 +91,12 @@ def _identity_of_odd(change: Change) -> Identity:
     return Identity(f"unreadable:{change.type}:{hashlib.sha256(shown).hexdigest()}")
 
 
-def _incoming(webhook: Webhook, change: Change, variables: Variables, quarantine: str | None) -> Incoming:
+def _incoming(
+    webhook: Webhook, change: Change, variables: Variables, quarantine: str | None, latest: datetime
+) -> Incoming:
     defect = change.defect or quarantine
     try:
-        identity = _identity_of_odd(change) if change.odd else webhook.identify(change)
+        identity = _identity_of_odd(change) if change.odd and change.defect else webhook.identify(change)
         defect = defect or webhook.check(change, variables)
     except _DRIFT as error:
         # This change waits, no other does.
@@ -99,7 +108,10 @@ def _incoming(webhook: Webhook, change: Change, variables: Variables, quarantine
         type=bounded(change.type),
         external_id=bounded(identity.external_id),
         payload=payload,
-        occurred_at=identity.occurred_at,
+        # What happened later than it was told of has no time: as a removal it would end every grant to come.
+        occurred_at=None
+        if identity.occurred_at is not None and identity.occurred_at > latest
+        else identity.occurred_at,
         defect=None if defect is None else storable(defect),
         sanitized=sanitized,
     )

@@ -5,7 +5,7 @@ The values are made for every request, so they are tuples: a frozen dataclass ta
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -108,6 +108,8 @@ class Webhook:
     rule_version: int
     handshake: Callable[[Mapping[str, str], Variables], Answer] | None = None
     check: Callable[[Change, Variables], str | None] = no_check
+    type_is_enough: Collection[str] = ()
+    """Types of events that say what matters by being sent: an odd part of one is left out, and does not park it."""
     others: tuple[Variable, ...] = field(default=())
 
     @property

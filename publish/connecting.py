@@ -42,6 +42,7 @@ RETURNS = ("", "/", "/connections")
 OPEN_FLOWS = 100
 """That a tenant may have begun and not finished: a loop that begins them fills no table."""
 
+NOT_TAKEN = "The platform did not take the token that it had just given; start connecting again."
 SURPRISE = (
     "Something failed here, and it is not known whether the platform took it; look at your connections, and start again"
     " if it is missing."
@@ -257,11 +258,13 @@ class Flows:
         try:
             accounts = await self._accounts(row, visit)
             faultpoint("publish.exchanged")
-            found = await self._decided(row, accounts)
-            if isinstance(found, Question):
-                return await self._asked(row, accounts, found)
-            return await self._connected(row, actor, found)
-        except Problem as problem:
+            decided = await self._decided(row, accounts)
+            if isinstance(decided, Question):
+                return await self._asked(row, accounts, decided)
+            return await self._connected(row, actor, decided)
+        except Problem as found:
+            # Nothing is connected yet whose grant could be over: it is the new token that was not taken.
+            problem = Problem("wrong", NOT_TAKEN, found.code) if found.kind == "grant" else found
             log.info("oauth.failed", platform=row.platform, kind=problem.kind, code=problem.code)
             return await self._failed(row, actor, problem)
         except Exception as error:  # noqa: BLE001

@@ -298,7 +298,7 @@ class Channel:
 
     def access_life(self, given: int | None) -> int | None:
         """Seconds that an access token lives: as given, or as documented; None for no end."""
-        return self.lives.access if given is None else given
+        return _believed(given, self.lives.access)
 
     def refresh_life(self, given: int | None, got: Secrets, *, first: bool) -> int | None:
         """Seconds that what refreshes lives from now on: as given, or as documented. None where nothing changes that.
@@ -306,7 +306,7 @@ class Channel:
         ``got`` are the secrets of the answer; ``first`` where they are of a new grant.
         """
         begins = (first or self.lives.restarts) and self.refreshes_with in got
-        return self.lives.refresh if given is None and begins else given
+        return _believed(given, self.lives.refresh if begins else None, self.lives.refresh)
 
     def refresh_in(self, access_seconds: int | None, held: Secrets, spread: float) -> float | None:
         """Seconds until a refresh is due; None where there is nothing to refresh, or to refresh it with."""
@@ -359,25 +359,32 @@ LONGEST_SCOPE, MOST_SCOPES = 100, 100
 def text(value: Any) -> str:
     """An id as text, whichever way it was written; empty for what cannot be one."""
     found = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
-    return found if len(found) <= LONGEST_ID and REPLACEMENT not in found else ""
+    fits = len(found) <= LONGEST_ID and REPLACEMENT not in found and found.isprintable()
+    return found if fits and found.strip() else ""
 
 
 def label(value: Any, most: int = LONGEST_NAME) -> str:
     """What people call something, cut where it is too long; empty for what is no text."""
-    return value[:most] if isinstance(value, str) else ""
+    return value.strip()[:most] if isinstance(value, str) else ""
 
 
 _SECRET = re.compile(r"[\x20-\x7e]+")
 
 
 def secret(value: Any) -> str:
-    """A token, of the characters that RFC 6749 A.12 allows; empty for what cannot be one."""
-    return value if isinstance(value, str) and _SECRET.fullmatch(value) else ""
+    """A token, of the characters that RFC 6749 A.12 allows; empty for what cannot be one, such as blanks alone."""
+    return value if isinstance(value, str) and _SECRET.fullmatch(value) and value.strip() else ""
 
 
 def objects(value: Any) -> list[dict[str, Any]]:
     """The objects of a list; none where it is no list."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def member(content: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The object of this name; empty where there is none, or something else."""
+    found = content.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def scope_list(value: Any) -> list[str]:
@@ -409,7 +416,11 @@ def number(value: Any) -> float | None:
 
 
 LONGEST_LIFE = 10 * 365 * 86_400
-"""Seconds. No platform documents a life of more than a year; beyond this it is a mistake, such as milliseconds."""
+"""Seconds. No platform documents a life of more than a year; beyond this it is a mistake."""
+
+MOST_LIVES = 15
+"""A life that is longer than so many documented ones is a mistake, such as milliseconds. Of the lives that two pages of
+one platform document, one is 12 times the other (``tiktok.md`` 1)."""
 
 FIRST_MOMENT, LAST_MOMENT = 10**9, 2**32
 """Seconds since 1970, in 2001 and 2106: what a platform says happened or ends outside of them is a mistake."""
@@ -419,6 +430,13 @@ def seconds(value: Any) -> int | None:
     """A life in seconds, also where it is a float or stands as text; None where there is none, or nonsense."""
     found = number(value)
     return int(found) if found is not None and 1 <= found <= LONGEST_LIFE else None
+
+
+def _believed(given: int | None, otherwise: int | None, documented: int | None = None) -> int | None:
+    """``given``, where it can be meant; ``documented`` is what it is held against, ``otherwise`` if it is left out."""
+    documented = otherwise if documented is None else documented
+    nonsense = given is not None and documented is not None and given > MOST_LIVES * documented
+    return otherwise if given is None or nonsense else given
 
 
 def moment(value: Any) -> datetime | None:

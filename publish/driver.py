@@ -58,7 +58,7 @@ def _next(steps: Steps[T], response: Response | None) -> Request:
     try:
         return next(steps) if response is None else steps.send(response)
     except TRIPPED as error:
-        says = "The platform answered in a way that it does not document; it is asked again later."
+        says = "The platform answered in a way that it does not document; try again later."
         raise Problem("transient", says, "undocumented") from error
 
 
@@ -75,7 +75,7 @@ def _judged(channel: Channel, problem: Problem) -> Problem:
     """The problem as it is; trouble where it would end a grant by a code that the platform's page does not list."""
     if problem.kind != "grant" or channel.ends(problem.code):
         return problem
-    says = "The platform refused it, and did not say that the connection is over; it is asked again later."
+    says = "The platform refused it, and did not say that the connection is over; try again later."
     return Problem("transient", says, problem.code, problem.after_seconds)
 
 

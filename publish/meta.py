@@ -1,6 +1,7 @@
 """What Meta's three ways in share: ``meta.md`` 7."""
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -108,8 +109,10 @@ def problem_of(error: dict[str, Any], response: Response, doing: str) -> Problem
 
 
 def _code(value: Any) -> int | None:
-    """A code of Graph, also where it stands as text."""
-    if isinstance(value, str) and value.removeprefix("-").isdecimal() and len(value) <= 10:
+    """A code of Graph, also where it is a float or stands as text."""
+    if isinstance(value, str) and re.fullmatch(r"\s*-?[0-9]{1,10}(\.0+)?\s*", value):
+        value = float(value)
+    if isinstance(value, float) and value.is_integer():
         value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
@@ -143,7 +146,7 @@ def holds(app: App, host: str, path: str, token: str) -> Steps[None]:
     query = {"fields": "id", "access_token": token}
     content = checked((yield Request("GET", app.url(host, path), query)), "checking the token")
     if not text(unwrapped(content).get("id")):  # documented wrapped for Instagram, observed flat (meta.md 7.1)
-        raise Problem("transient", "The platform did not say whose token it is; it is asked again later.")
+        raise Problem("transient", "The platform did not say whose token it is; try again later.")
 
 
 def succeeded(response: Response, doing: str) -> None:

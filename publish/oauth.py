@@ -68,6 +68,9 @@ def token_of(response: Response, doing: str, ended_by: Collection[str] | None = 
         raise _refused(word, doing, ended_by)
     if not response.ok or not secret(content.get("access_token")):
         raise Problem("transient", "The platform's answer held no token; try again later.", str(response.status))
+    if content.get("refresh_token") and not secret(content["refresh_token"]):
+        # Not as if there were none: the platform has spent the one that we hold.
+        raise Problem("transient", "The platform's answer held no usable refresh token; try again later.")
     return content
 
 

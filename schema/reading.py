@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import accumulate
@@ -62,12 +62,14 @@ def read(body: bytes) -> Any:
 def read_leniently(body: bytes) -> tuple[Any, Mapping[str, str]]:
     """Parse JSON that ``read`` refuses, with an ``Odd`` in the place of each part that cannot be taken.
 
-    Bytes that are not UTF-8 become the surrogates U+DC80 to U+DCFF, as in file names (PEP 383). Also returns the reason
-    of each ``Odd`` by its literal. Raises Unreadable for what is no JSON at all, or too large to be looked through.
+    Bytes that are not UTF-8 become the surrogates U+DC80 to U+DCFF, as in file names (PEP 383), and control characters
+    that stand in a string as they are U+DC00 to U+DC1F. A byte order mark before it all is left out. Also returns the
+    reason of each ``Odd`` by its literal. Raises Unreadable for what is no JSON at all, or too large to be looked
+    through.
     """
     if len(body) - len(body.decode("utf-8", "ignore").encode()) > STRUCTURE_LIMIT:
         raise Unreadable("not_utf8")
-    return _lenient(body.decode("utf-8", "surrogateescape"))
+    return _lenient(body.decode("utf-8", "surrogateescape").removeprefix("\ufeff"))
 
 
 def read_text(text: str) -> Any:
@@ -83,12 +85,12 @@ def oddities(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(value, Odd):
         yield path, value.reason
     elif isinstance(value, str):
-        if undecodable(value):
-            yield path, "not_utf8"
+        if reason := oddity_of(value):
+            yield path, reason
     elif isinstance(value, dict):
         for key, item in value.items():
-            if undecodable(key):
-                yield f"{path}.{key}", "not_utf8"
+            if reason := oddity_of(key):
+                yield f"{path}.{key}", reason
             yield from oddities(item, f"{path}.{key}")
     elif isinstance(value, list):
         for number, item in enumerate(value):
@@ -97,8 +99,27 @@ def oddities(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 # The same surrogate may also be written as an escape, which is legal alone. A document with both keeps the change with
 # the escape aside too: it is parked and not lost.
-undecodable: Callable[[str], object] = re.compile("[\udc80-\udcff]").search
-"""Whether a text that was read leniently holds bytes that are not UTF-8."""
+_ODD_CHARACTER = re.compile("[\udc00-\udc1f\udc80-\udcff]")
+
+
+def oddity_of(text: str) -> str | None:
+    """Why a text that was read leniently cannot be taken as it is: not_utf8, or control_character; None if it can."""
+    found = _ODD_CHARACTER.search(text)
+    return None if found is None else "not_utf8" if found[0] >= "\udc80" else "control_character"
+
+
+def without_oddities(value: Any) -> Any:
+    """What is left of a value that was read leniently, without the parts that are odd."""
+    if isinstance(value, dict):
+        return {k: without_oddities(v) for k, v in value.items() if not oddity_of(k) and not _is_odd(v)}
+    if isinstance(value, list):
+        return [without_oddities(item) for item in value if not _is_odd(item)]
+    return value
+
+
+def _is_odd(value: Any) -> bool:
+    return isinstance(value, Odd) or (isinstance(value, str) and oddity_of(value) is not None)
+
 
 _NOT_BRACKETS = bytes(range(256)).translate(None, b"[]{}")
 _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
@@ -138,6 +159,8 @@ _strict = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 def _lenient(text: str) -> tuple[Any, Mapping[str, str]]:
     if sum(map(text.count, '[]{}",')) > STRUCTURE_LIMIT:
         raise Unreadable("not_json")
+    if _CONTROL.search(text):
+        text = _STRING.sub(lambda found: found[0].translate(_CONTROLS), text)
     text, replaced = _cut_out(text)
     reasons: dict[str, str] = {}
     count = 0
@@ -169,6 +192,9 @@ def _lenient(text: str) -> tuple[Any, Mapping[str, str]]:
         raise Unreadable("not_json") from None
 
 
+_CONTROL = re.compile("[\x00-\x1f]")
+_CONTROLS = {number: 0xDC00 + number for number in range(0x20)}
+_STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _TOKENS = re.compile(r'NaN|[\[{]|[\]}]|"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 """A string that does not end takes all the rest, so that every character is looked at once."""
 

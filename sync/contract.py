@@ -120,8 +120,10 @@ def optional(value: Any) -> str | None:
 
 
 def integer(value: Any) -> int | None:
-    """A whole number that PostgreSQL's integer holds, also if it came as text; anything else as absent."""
+    """A whole number that PostgreSQL's integer holds, also if it came as text or float; anything else as absent."""
     if isinstance(value, str) and re.fullmatch("-?[0-9]{1,10}", value):
+        value = int(value)
+    if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and -(2**31) <= value < 2**31:
         return value

@@ -97,7 +97,8 @@ def take(platform: str, body: bytes, headers: dict[str, str] | None = None, now:
     webhook = wiring.webhooks()[platform]
     variables = secrets(webhook)
     secret = variables[webhook.signature.secrets[0].name][0]
-    return accept(webhook, Delivery((headers or {}) | sign(webhook.signature, body, secret), body), variables, now)
+    signature = sign(webhook.signature, body, secret, int(now.timestamp()))
+    return accept(webhook, Delivery((headers or {}) | signature, body), variables, now)
 
 
 def dumped(document: Any) -> bytes:

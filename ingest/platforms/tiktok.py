@@ -72,6 +72,7 @@ PLATFORM = Webhook(
     changes=changes,
     identify=identify,
     check=check,
+    type_is_enough=("authorization.removed",),
     rule_version=2,
     others=(CLIENT_KEY,),
 )

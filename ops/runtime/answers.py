@@ -92,6 +92,10 @@ def add_nothing_here(app: web.Application) -> None:
 
 async def _nothing_here(request: web.Request) -> web.Response:
     """What no route answers: 405 where another method would find something, 404 where nothing is."""
+    if request.path != "/" and request.path.endswith("/") and await _answered(request, request.path.rstrip("/") or "/"):
+        # An address with a slash at its end is the same one; 308 keeps method and body.
+        address = request.rel_url.with_path(request.path.rstrip("/"), keep_query=True)
+        return web.Response(status=308, headers=NO_STORE | {hdrs.LOCATION: str(address)})
     methods: set[str] = set()
     for resource in request.app.router.resources():
         methods |= (await resource.resolve(request))[1]
@@ -99,6 +103,16 @@ async def _nothing_here(request: web.Request) -> web.Response:
         return wrong_method(request, named)
     body = {"error": "not_found", "retry": False, "message": "there is nothing at this address"}
     return error(request, 404, body, remedy="check the address")
+
+
+async def _answered(request: web.Request, path: str) -> bool:
+    """Whether a route answers this path, other than the one for what no route answers."""
+    other = request.clone(rel_url=request.rel_url.with_path(path))
+    for resource in request.app.router.resources():
+        methods = (await resource.resolve(other))[1]
+        if methods - {hdrs.METH_ANY}:
+            return True
+    return False
 
 
 def wrong_method(request: web.Request, allowed: list[str]) -> web.Response:

@@ -19,6 +19,7 @@ from publish.contract import (
     Response,
     Steps,
     label,
+    member,
     moment,
     objects,
     scope_list,
@@ -146,17 +147,17 @@ def _listed(app: App, path: str, fields: str, user: str, doing: str) -> Steps[li
     for _ in range(PAGES):
         content = checked((yield Request("GET", app.url("graph", f"{VERSION}{path}"), query)), doing)
         found += objects(content.get("data"))
-        paging = content.get("paging") or {}
-        after = (paging.get("cursors") or {}).get("after")
+        paging = member(content, "paging")
+        after = text(member(paging, "cursors").get("after"))
         if "next" not in paging or not after:  # that it is absent is the end (meta.md 10.7)
             break
-        query = query | {"after": str(after)}
+        query = query | {"after": after}
     return found
 
 
 def _accounts(page: Mapping[str, Any], scopes: Sequence[str], user: str, person: str) -> list[Account]:
     """A page, and the Instagram account behind it. With both stands the person, whom a deauthorize callback names."""
-    gram = page.get("instagram_business_account") or {}
+    gram = member(page, "instagram_business_account")
     id_, name, token = text(page.get("id")), label(page.get("name")), secret(page.get("access_token"))
     # Where no tasks are named the page's own token must do; what it may is seen when it is taken up.
     tasks = scope_list(page.get("tasks"))
@@ -230,7 +231,7 @@ def _invalid(found: Mapping[str, Any], error: dict[str, Any], answer: Response) 
         return problem_of(error, answer, "checking the token")
     if found.get("is_valid") is False:
         return Problem("grant", ENDED, "190/-")
-    return Problem("transient", "The platform did not say whether the token is valid; it is asked again later.")
+    return Problem("transient", "The platform did not say whether the token is valid; try again later.")
 
 
 def check(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:

@@ -98,14 +98,14 @@ def _introspected(app: App, secrets: Mapping[str, str]) -> Steps[dict[str, Any]]
     answer = yield Request("POST", app.url("www", "/oauth/v2/introspectToken"), form=form)
     found = answered(answer, "checking the token", ())
     if not isinstance(found.get("active"), bool):
-        raise Problem("transient", "The platform did not say whether the token is active; it is asked again later.")
+        raise Problem("transient", "The platform did not say whether the token is active; try again later.")
     if not found["active"]:
         word = text(found.get("status")).lower()
         if word == "expired" and "refresh_token" in secrets:
             raise Problem("transient", "The token has run out and is not refreshed yet; that is tried again.", word)
         if word in ENDED_BY:
             raise Problem("grant", ENDED, word)
-        says = "The platform says that the token is not active, and not why; it is asked again later."
+        says = "The platform says that the token is not active, and not why; try again later."
         raise Problem("transient", says, word or "inactive")
     scopes = scope_list(found.get("scope"))
     if scopes and (lacking := [scope for scope in SCOPES if scope not in scopes]):

@@ -189,7 +189,7 @@ def check(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
     """Tokens have no end and nothing to refresh: whether it still holds is looked at."""
     me = yield from _me(app, secrets["access_token"], ENDED_BY)
     if not text(me.get("id")):
-        raise Problem("transient", "The instance did not say whose token it is; it is asked again later.")
+        raise Problem("transient", "The instance did not say whose token it is; try again later.")
     return Renewed()
 
 

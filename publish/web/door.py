@@ -168,6 +168,12 @@ class Door:
         return answer
 
 
+def add_route(app: web.Application, method: str, path: str, handler: Handler) -> None:
+    """Add a route; whatever answers GET answers HEAD."""
+    for each in (hdrs.METH_GET, hdrs.METH_HEAD) if method == hdrs.METH_GET else (method,):
+        app.router.add_route(each, path, handler)
+
+
 def insist(given: object, wanted: str) -> None:
     """Raises Refused for a form without the text that only our own page holds."""
     if not hmac.compare_digest(str(given or "").encode(), wanted.encode()):

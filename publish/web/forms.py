@@ -42,7 +42,7 @@ async def read(request: web.Request) -> None:
     """
     if request.method in WITHOUT_BODY:
         return
-    if request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower() != "identity":
+    if request.headers.get(hdrs.CONTENT_ENCODING, "").strip().lower() not in ("", "identity"):
         message = "Compressed bodies are not read."
         raise Refused(415, "content_encoding", message, "send the body without Content-Encoding", close=True)
     try:

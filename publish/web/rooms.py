@@ -4,6 +4,7 @@ import asyncpg
 from aiohttp import web
 
 from ops.runtime.db import Pool
+from ops.runtime.text import visible
 from publish import auditing, keys, passwords, people, sessions
 from publish.passwords import Busy
 from publish.people import Wrong
@@ -11,7 +12,7 @@ from publish.sessions import WINDOW_MINUTES, Person, Throttled
 from publish.store import Actor
 from publish.web import forms
 from publish.web.answers import Refused, rendered, to
-from publish.web.door import Door, id_of
+from publish.web.door import Door, add_route, id_of
 
 LONGEST_NAME = 100
 TOO_MANY = f"Too many wrong passwords. Wait {WINDOW_MINUTES} minutes and try again."
@@ -38,7 +39,7 @@ class Rooms:
             ("GET", "/audit", self.audit_page),
             ("GET", "/api/audit", self.audit),
         ):
-            app.router.add_route(method, path, self._door.answering(handler))
+            add_route(app, method, path, self._door.answering(handler))
 
     async def home(self, _: web.Request) -> web.Response:
         return to("/connections")
@@ -100,8 +101,9 @@ class Rooms:
         person = await self._door.posting(request, "keys:write")
         form = forms.form(request)
         name, scopes = form.get("name", "").strip(), [scope for scope in keys.SCOPES if scope in form]
-        if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
-            return await self._people(person, 400, wrong=f"The name of a key has 1 to {LONGEST_NAME} characters.")
+        if not 1 <= len(name) <= LONGEST_NAME or visible(name) != name:
+            wrong = f"The name of a key has 1 to {LONGEST_NAME} characters, all of them visible."
+            return await self._people(person, 400, wrong=wrong)
         if not scopes:
             return await self._people(person, 400, wrong="Tick what the key may do.")
         try:

@@ -20,7 +20,7 @@ from publish.sessions import Throttled, csrf_of
 from publish.store import EVERYBODY
 from publish.web import forms
 from publish.web.answers import STATUS, Refused, page, rendered, to
-from publish.web.door import Door, id_of, insist, uuid_of
+from publish.web.door import Door, add_route, id_of, insist, uuid_of
 from publish.web.rooms import BUSY, TOO_MANY, Rooms
 
 COOKIE = "landfall-flow"
@@ -48,7 +48,7 @@ class Views:
             ("POST", "/api/auth/{platform}/deletion", self.delete),
             ("GET", "/deletions/{code}", self.deletion_page),
         ):
-            app.router.add_route(method, path, self.door.answering(handler, in_turn=False))
+            add_route(app, method, path, self.door.answering(handler, in_turn=False))
         callback = self.door.answering(self.callback, in_turn=False, any_query=True)
         for path in ("/api/auth/{platform}/callback", "/api/auth/{platform}/{instance}/callback"):
             app.router.add_get(path, callback)
@@ -67,7 +67,7 @@ class Views:
             ("POST", "/connections/{id}/disconnect", self.disconnect_form),
             ("POST", "/connections/{id}/check", self.check_form),
         ):
-            app.router.add_route(method, path, self.door.answering(handler))
+            add_route(app, method, path, self.door.answering(handler))
         Rooms(self.pool, self.door).add_to(app)
 
     # --- flows

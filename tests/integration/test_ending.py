@@ -171,7 +171,8 @@ def removal(account: str, more: dict[str, Any], at: datetime) -> Any:
     created = more.get("create_time")
     if isinstance(created, str) and created in forms:
         more = more | {"create_time": forms[created]}
-    [event] = take("tiktok", dumped({"event": "authorization.removed", "user_openid": account, **more})).events
+    document = {"event": "authorization.removed", "user_openid": account, **more}
+    [event] = take("tiktok", dumped(document), now=datetime.now(UTC)).events
     assert event.defect is None
     return event
 
@@ -202,7 +203,8 @@ async def test_removal_without_a_time_ends_what_was_granted_before_it_came_and_n
     await received(rig, removal(account, old, datetime.now(UTC) - timedelta(hours=1)))
     for number in range(6):  # so many that no order by name could pass for the order of receipt
         await rig.refresher._round()
-        assert (await rig.shown(id_))["state"] == "active", "what was received before is of the grant before"
+        shown = await rig.shown(id_)
+        assert shown["state"] == "active", f"what was received before is of the grant before: {number} {shown}"
         content = json.dumps({"reason": 4, "number": number})
         await received(rig, removal(account, {"content": content}, datetime.now(UTC)))
         found = await rig.shown(id_)

@@ -12,7 +12,7 @@ from structlog.testing import CapturingLogger
 from ops.sandbox import server as sandbox_server
 from ops.sandbox.contract import Answer
 from publish import connecting, store
-from publish.connecting import Flows
+from publish.connecting import NOT_TAKEN, Flows
 from publish.contract import Problem, Request, Steps
 from publish.store import EVERYBODY
 from tests.rig import CHANNELS, INSTANCE, LONG, PLATFORMS, ROTATING, Rig, rigged
@@ -97,6 +97,45 @@ async def test_life_as_text_or_float_is_a_life(rig: Rig, monkeypatch: pytest.Mon
             assert await rig.refresher.refresh(id_) == "refreshed"
             assert await life(rig, id_, "checked_at") == 90_000, given
             assert (await rig.shown(id_))["refresh_due_at"] is not None, given
+
+
+@pytest.mark.parametrize("platform", ENDING)
+async def test_life_in_milliseconds_is_the_documented_one(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, platform: str
+) -> None:
+    documented = CHANNELS[platform].lives.access
+    for given in (documented * 1000, str(documented * 1000), documented * 16):
+        issuing(monkeypatch, rig, platform, expires_in=given)
+        [id_] = await rig.connect(platform)
+        assert await life(rig, id_) == documented, given
+
+
+@pytest.mark.parametrize("platform", sorted(ROTATING))
+async def test_refresh_token_that_is_none_does_not_pass_for_one_that_was_left_out(rig: Rig, platform: str) -> None:
+    [id_] = await rig.connect(platform)
+    for given in ("a\x00b", 5, ["x"], "  "):
+        body = {"access_token": "another", "expires_in": 7200, "refresh_token": given}
+        await rig.sandbox.wish("faults", platform=platform, times=1, status=200, body=body)
+        await rig.due()
+        assert await rig.refresher.refresh(id_) == "failed", given
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+async def test_token_of_blanks_is_none(rig: Rig, platform: str) -> None:
+    query = await rig.consented(platform)
+    body = {"access_token": "  ", "expires_in": 7200, "refresh_token": "x", "user_id": "1", "open_id": "1"}
+    await rig.sandbox.wish("faults", platform=platform, times=1, status=200, body=body)
+    outcome = await rig.back(platform, query)
+    assert (outcome["ok"], outcome["kind"]) == (False, "transient"), outcome
+
+
+@pytest.mark.parametrize("platform", ["facebook", "instagram", "threads"])
+async def test_refusal_while_connecting_is_not_that_of_an_old_connection(rig: Rig, platform: str) -> None:
+    query = await rig.consented(platform)
+    body = {"error": {"code": 190, "message": "Invalid OAuth access token."}}
+    await rig.sandbox.wish("faults", platform=platform, times=1, status=400, body=body)
+    outcome = await rig.back(platform, query)
+    assert (outcome["ok"], outcome["kind"], outcome["says"]) == (False, "wrong", NOT_TAKEN), outcome
 
 
 @pytest.mark.parametrize("platform", ENDING)
@@ -452,7 +491,10 @@ def _with(value: Any, changes: dict[str, Any]) -> Any:
 
 
 async def test_instance_that_gives_no_usable_client_is_refused(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    for client in ({"client_id": ""}, {"client_secret": ""}, {"client_id": "x" * 300}, {"error": "no"}):
+    for client in (
+        *({"client_id": ""}, {"client_secret": ""}, {"client_id": "x" * 300}, {"error": "no"}),
+        *({"client_id": " "}, {"client_secret": "  "}, {"client_id": "\u202e1"}),
+    ):
         with monkeypatch.context() as patch:
             answering(patch, lambda content, client=client: content | client)
             status, answer = await rig.api("GET", "/api/auth/mastodon", params={"instance": INSTANCE})

@@ -195,3 +195,17 @@ async def test_flow_that_the_previous_release_began_asks_for_the_usual_scopes(ri
     query = await rig.sandbox.consent(address, "approve", "shop")
     assert isinstance(query, dict)
     assert (await rig.back("x", query))["ok"]
+
+
+async def test_one_odd_page_takes_no_other(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def changed(content: dict[str, Any]) -> dict[str, Any]:
+        pages = content.get("data")
+        if isinstance(pages, list) and pages and isinstance(pages[0], dict) and "tasks" in pages[0]:
+            odd = {"id": "77", "name": "Odd", "access_token": "t", "tasks": 5, "instagram_business_account": "x"}
+            return content | {"data": [odd, 5, None, *pages], "paging": "x"}
+        return content
+
+    answering(monkeypatch, changed)
+    shown = await offered(rig, "alice")
+    assert len(shown) >= 2
+    assert "Odd" in shown

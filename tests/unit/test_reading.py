@@ -89,7 +89,7 @@ def test_json_in_a_string_that_is_in_order_is_read_as_it_is(value: Any) -> None:
     assert read_text(json.dumps(value)) == value
 
 
-@pytest.mark.parametrize("text", ["", "nonsense", '{"a":', '{"a":1e400', "[" * 10**5, '"\n"'])
+@pytest.mark.parametrize("text", ["", "nonsense", '{"a":', '{"a":1e400', "[" * 10**5])
 def test_what_is_no_json_is_unreadable(text: str) -> None:
     with pytest.raises(Unreadable):
         read_text(text)

@@ -81,11 +81,8 @@ UNREADABLE = [
     (b'{"a":1}}', "not_json", "something after the end"),
     (b"{'a':1}", "not_json", "apostrophes"),
     (b'{"a":1,}', "not_json", "a comma too many"),
-    (b'{"a":"\n"}', "not_json", "a bare control character"),
-    (b'{"a":"\x00"}', "not_json", "a bare NUL"),
     (b'{"a":01}', "not_json", "a leading zero"),
     (b'{"a":"\\x41"}', "not_json", "an escape JSON does not have"),
-    (b'\xef\xbb\xbf{"a":1}', "not_json", "a byte order mark, which JSON text must not begin with"),
     ('{"a":1}'.encode("utf-16"), "not_utf8", "UTF-16 with its mark"),
     ('{"a":"é"}'.encode("utf-16-le"), "not_utf8", "UTF-16 without"),
     ('{"a":1}'.encode("utf-16-le"), "not_json", "UTF-16 that happens to be UTF-8 full of NULs"),
@@ -318,6 +315,8 @@ ODD = [
     (b'"\xed\xa0\x80"', "not_utf8", "\ufffd" * 3, "a surrogate written in UTF-8"),
     (b'"\xc0\x80"', "not_utf8", "\ufffd" * 2, "a NUL written in two bytes"),
     (b'"\xf4\x90\x80\x80"', "not_utf8", "\ufffd" * 4, "beyond the last code point"),
+    (b'"\x01"', "control_character", "\ufffd", "a control character as it is"),
+    (b'"\t\x00"', "control_character", "\ufffd\ufffd", "a tab and a NUL as they are"),
     (b'{"\xff":1}', "not_utf8", {"\ufffd": 1}, "a key that is not UTF-8"),
     (
         b"[" + nested(70, b"[", b"]").replace(b"1", b"NaN") + b",NaN]",
@@ -481,3 +480,33 @@ def test_event_of_another_app_is_put_aside() -> None:
         [event] = accept(webhook, delivery, variables | {"TIKTOK_CLIENT_KEY": ours}, NOW).events
         assert (event.defect or "").startswith(defect or ""), ours
         assert (event.defect is None) is (defect is None), ours
+
+
+def test_byte_order_mark_before_a_body_takes_nothing() -> None:
+    alone = take("instagram", meta(comment(text="a\nb"))).events
+    [event] = sound(take("instagram", b"\xef\xbb\xbf" + meta(comment(text="a\nb"))))
+    assert (event.defect, event.external_id) == (None, alone[0].external_id)
+
+
+@pytest.mark.parametrize("odd", ['"trace":1e400', '"note":"\udcff"', '"create_time":1e400', '"content":"\udcff{"'])
+def test_removal_is_projected_whatever_is_odd_in_it(odd: str) -> None:
+    body = f'{{"event":"authorization.removed","user_openid":"-000a",{odd}}}'.encode("utf-8", "surrogateescape")
+    [event] = sound(take("tiktok", body))
+    assert (event.defect, event.type, event.account_id) == (None, "authorization.removed", "-000a")
+    [other] = sound(take("tiktok", body.replace(b"authorization.removed", b"post.publish.complete")))
+    assert other.defect, "of any other event the odd part could be what it says"
+
+
+def test_event_that_claims_to_be_later_than_its_signature_has_no_time() -> None:
+    def occurred(at: float) -> object:
+        document = {"event": "authorization.removed", "user_openid": "-000a", "create_time": at}
+        return sound(take("tiktok", dumped(document)))[0].occurred_at
+
+    stamp = NOW.timestamp()
+    assert occurred(stamp + 200) is not None
+    assert occurred(stamp + 400) is None
+    assert occurred(4_102_444_800) is None
+    message = {"sender": {"id": "1"}, "timestamp": int((stamp + 8 * 86_400) * 1000), "message": {"mid": "m"}}
+    entry = {"id": "1784", "messaging": [message]}
+    [event] = sound(take("instagram", dumped({"object": "instagram", "entry": [entry]})))
+    assert event.occurred_at is None, "against our own clock where a signature has no time"

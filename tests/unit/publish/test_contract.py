@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from publish import meta
 from publish.contract import (
     LONGEST_ID,
     LONGEST_LIFE,
@@ -141,3 +142,9 @@ def test_graph_error_ends_a_grant_by_its_first_number() -> None:
     facebook = CHANNELS["facebook"]
     assert all(facebook.ends(code) for code in ("190", "190/460", "102/-"))
     assert not any(facebook.ends(code) for code in ("100/190", "1900", "", "unknown", json.dumps(190) + "0/1"))
+
+
+@pytest.mark.parametrize(("given", "code"), [(190, 190), (190.0, 190), ("190", 190), (" 190 ", 190), ("459.0", 459)])
+def test_code_of_graph_is_read_as_a_number_a_float_or_text(given: Any, code: int) -> None:
+    assert meta._code(given) == code
+    assert [meta._code(nonsense) for nonsense in (190.5, "soon", [190], None)] == [None] * 4
