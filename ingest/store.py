@@ -44,6 +44,8 @@ class Receipt(NamedTuple):
 # One statement, hence one transaction and one flush of the WAL, whatever the number of deliveries. The delivery row
 # makes it write WAL even when every event is a duplicate: without it the answer would promise what another session
 # may not have made durable yet (faults.md B3). Rows go in in key order, so that two processes cannot deadlock.
+# A body that is in the log, or earlier in this batch, is not stored again: else one captured request, sent again and
+# again, fills the disk. Two processes that get it at once may both store it, since neither sees the other's row.
 _APPEND = """
 WITH input AS (
     SELECT * FROM unnest(
@@ -73,16 +75,20 @@ WITH input AS (
     SELECT bucket, account_id, id, 'parked', defect FROM placed WHERE defect IS NOT NULL
 )
 INSERT INTO webhook_deliveries (
-    id, provider, body, body_sha256, headers, verdict, verdict_reason, secret_used, signed_at, event_count,
+    id, provider, body, body_of, body_sha256, headers, verdict, verdict_reason, secret_used, signed_at, event_count,
     new_event_count
 )
-SELECT d.id, d.provider, d.body, d.digest, d.headers::jsonb, d.verdict, d.reason, d.secret, d.signed_at, d.events,
-    coalesce(n.new, 0)
+SELECT d.id, d.provider, CASE WHEN k.id IS NULL THEN d.body END, coalesce(k.id, d.body_of), d.digest,
+    d.headers::jsonb, d.verdict, d.reason, d.secret, d.signed_at, d.events, coalesce(n.new, 0)
 FROM unnest(
-    $12::uuid[], $13::text[], $14::bytea[], $15::bytea[], $16::text[], $17::text[], $18::text[], $19::text[],
-    $20::timestamptz[], $21::int[]
-) AS d (id, provider, body, digest, headers, verdict, reason, secret, signed_at, events)
+    $12::uuid[], $13::text[], $14::bytea[], $15::uuid[], $16::bytea[], $17::text[], $18::text[], $19::text[],
+    $20::text[], $21::timestamptz[], $22::int[]
+) AS d (id, provider, body, body_of, digest, headers, verdict, reason, secret, signed_at, events)
 LEFT JOIN (SELECT delivery_id, count(*) AS new FROM added GROUP BY delivery_id) n ON n.delivery_id = d.id
+LEFT JOIN LATERAL (
+    SELECT o.id FROM webhook_deliveries o WHERE o.provider = d.provider AND o.body_sha256 = d.digest AND o.body <> ''
+    LIMIT 1
+) k ON true
 RETURNING id, new_event_count
 """
 
@@ -115,21 +121,27 @@ def _event_columns(receipts: Sequence[Receipt]) -> list[Sequence[object]]:
 
 
 def _delivery_columns(receipts: Sequence[Receipt]) -> list[Sequence[object]]:
-    rows = [
-        (
-            receipt.id,
-            receipt.provider,
-            receipt.delivery.body,
-            hashlib.sha256(receipt.delivery.body).digest(),
-            headers_json(receipt.delivery.headers),
-            receipt.accepted.verdict,
-            receipt.accepted.reason,
-            receipt.accepted.verified.secret_used,
-            receipt.accepted.verified.signed_at,
-            len(receipt.accepted.events),
+    first: dict[tuple[str, bytes], str] = {}
+    rows = []
+    for receipt in receipts:
+        digest = hashlib.sha256(receipt.delivery.body).digest()
+        holder = first.setdefault((receipt.provider, digest), receipt.id)
+        copied = holder != receipt.id
+        rows.append(
+            (
+                receipt.id,
+                receipt.provider,
+                None if copied else receipt.delivery.body,
+                holder if copied else None,
+                digest,
+                headers_json(receipt.delivery.headers),
+                receipt.accepted.verdict,
+                receipt.accepted.reason,
+                receipt.accepted.verified.secret_used,
+                receipt.accepted.verified.signed_at,
+                len(receipt.accepted.events),
+            )
         )
-        for receipt in receipts
-    ]
     return list(zip(*rows, strict=True))
 
 

@@ -1,6 +1,7 @@
 """Runs migrations over one connection, one migrator at a time, never waiting long for anybody's lock."""
 
 import asyncio
+import time
 
 import asyncpg
 from alembic import context
@@ -18,8 +19,11 @@ ADVISORY_LOCK = 0x4C414E44  # "LAND"; two migrators take turns instead of failin
 
 
 def run(connection: Connection) -> None:
-    # Session level, because each migration commits by itself; released when the connection closes.
-    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ADVISORY_LOCK})
+    # Session level, because each migration commits by itself; released when the connection closes. Asked for again and
+    # again: an index made CONCURRENTLY waits for every statement that began before it, so also for one that waits here.
+    while not connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": ADVISORY_LOCK}).scalar():
+        connection.commit()
+        time.sleep(0.1)
     # A migration that waits for a lock makes everybody behind it wait too: give up early and be run again.
     connection.execute(text("SET lock_timeout = '4s'"))
     connection.execute(text("SET statement_timeout = '10min'"))

@@ -4,7 +4,8 @@ Four tables, so that each stays fast at any size. (``ops/bench/work_state.py``, 
 work in columns of the wide event row, draining took 1.7 to 2.3 times as long and wrote 3 to 5 times the WAL.)
 
 - ``webhook_deliveries``: one row per accepted HTTP request, raw bytes included. It is written in the same
-  transaction as the events, for duplicates too, so every 200 stands for WAL that was flushed.
+  transaction as the events, for duplicates too, so every 200 stands for WAL that was flushed. The bytes of a body
+  that was sent before are not stored again: ``body_of`` names the delivery that holds them.
 - ``webhook_event_log``: one immutable row per event. The service's role has no UPDATE and no DELETE on it.
 - ``webhook_event_queue``: one small row per event that waits. Its absence means the event is settled.
 - ``webhook_event_outcomes``: one small row per event that is settled: done, ignored, parked or dead.
@@ -63,7 +64,7 @@ webhook_deliveries = Table(
     metadata,
     Column("id", Uuid, primary_key=True, comment="UUIDv7; the correlation id of everything that follows from it"),
     Column("provider", Text, nullable=False),
-    Column("body", LargeBinary, nullable=False, comment="the bytes the signature was made over"),
+    Column("body", LargeBinary, comment="the bytes the signature was made over; NULL where body_of has the same"),
     Column("body_sha256", LargeBinary, nullable=False),
     Column("headers", JSONB, nullable=False, comment="as received, less anything secret"),
     Column("verdict", Text, nullable=False),
@@ -73,9 +74,13 @@ webhook_deliveries = Table(
     Column("event_count", Integer, nullable=False),
     Column("new_event_count", Integer, nullable=False),
     _created_at(),
+    Column("body_of", Uuid, comment="the delivery that holds the same body, which is stored once"),
     CheckConstraint("verdict IN ('accepted', 'unreadable', 'quarantined')", name="verdict"),
     CheckConstraint("new_event_count BETWEEN 0 AND event_count", name="counts"),
+    CheckConstraint("(body IS NULL) = (body_of IS NOT NULL)", name="body"),
     Index("ix_webhook_deliveries_created_at", "created_at", postgresql_using="brin"),
+    # Only bodies that are there: neither copies nor what was erased is found by it.
+    Index("ix_webhook_deliveries_body", "provider", "body_sha256", postgresql_where=text("body <> ''")),
 )
 
 webhook_event_log = Table(

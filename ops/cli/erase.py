@@ -232,13 +232,20 @@ async def _erased(connection: asyncpg.Connection, wish: Wish) -> Erased:
             " WHERE t.account_id = gone.account_id AND t.event_id = gone.event_id",
             *keys,
         )
-    # Those that brought the events too, whatever way their bytes may spell a name.
+    # Those that brought the events too, whatever way their bytes may spell a name, and every copy of such a body: also
+    # one that was committed while an earlier run erased what it is the copy of. All copies of a body go with any of
+    # them, so that none is left to point at a body that is gone.
     deliveries = await connection.execute(
         f"""
-        UPDATE webhook_deliveries SET body = '', headers = '{{}}', verdict_reason = 'erased'
-        WHERE provider = $1 AND body <> '' AND (encode(body, 'escape') ~ $2 OR headers::text ~ $2
-            OR {_leads("encode(body, 'escape')", "$3::text[]")}
-            OR body_sha256 IN (SELECT body_sha256 FROM webhook_deliveries WHERE id = ANY($4)))""",
+        WITH found AS (
+            SELECT body_sha256 FROM webhook_deliveries
+            WHERE provider = $1 AND (body IS NULL OR body <> '') AND (encode(body, 'escape') ~ $2 OR headers::text ~ $2
+                OR {_leads("encode(body, 'escape')", "$3::text[]")}
+                OR id = ANY($4)
+                OR body_of IN (SELECT id FROM webhook_deliveries WHERE provider = $1 AND body = ''))
+        )
+        UPDATE webhook_deliveries SET body = '', body_of = NULL, headers = '{{}}', verdict_reason = 'erased'
+        WHERE provider = $1 AND (body IS NULL OR body <> '') AND body_sha256 IN (SELECT body_sha256 FROM found)""",
         wish.platform,
         named,
         wish.names,

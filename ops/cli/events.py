@@ -62,9 +62,9 @@ async def show_one(configuration: Configuration, event_id: int, *, as_json: bool
         raise click.ClickException(f"there is no event {event_id}; `landfall events list` shows the newest")
     delivery = await connection.fetchrow(
         """
-        SELECT id, created_at, verdict, verdict_reason, secret_used, event_count, new_event_count,
-            octet_length(body) AS body_bytes, encode(body_sha256, 'hex') AS body_sha256
-        FROM webhook_deliveries WHERE id = $1
+        SELECT d.id, d.created_at, d.verdict, d.verdict_reason, d.secret_used, d.event_count, d.new_event_count,
+            octet_length(coalesce(d.body, o.body)) AS body_bytes, encode(d.body_sha256, 'hex') AS body_sha256, d.body_of
+        FROM webhook_deliveries d LEFT JOIN webhook_deliveries o ON o.id = d.body_of WHERE d.id = $1
         """,
         event["delivery_id"],
     )

@@ -132,6 +132,32 @@ async def test_what_a_platform_brings_back_is_taken_out_again_and_the_id_is_forg
     assert [json.loads(row["detail"])["events"] for row in rows] == [1, 1, 1]
 
 
+async def test_every_copy_of_an_erased_body_is_erased_also_one_that_came_while_it_was(
+    filled: asyncpg.Connection, service: Service, database: str
+) -> None:
+    copies = "SELECT count(*) FROM webhook_deliveries WHERE body_of IS NOT NULL"
+    assert await filled.fetchval(copies) == 1
+    late = """
+        INSERT INTO webhook_deliveries (id, provider, body_of, body_sha256, headers, verdict, secret_used, event_count,
+            new_event_count)
+        SELECT gen_random_uuid(), provider, id, body_sha256, headers, verdict, secret_used, 0, 0
+        FROM webhook_deliveries WHERE body = '' LIMIT 1"""
+    code, text = await command(database, "erase", "instagram", "--person", PERSON, "--yes")
+    assert (code, "the bytes of 2 deliveries" in text) == (0, True), text
+    assert await filled.fetchval(copies) == 0
+    await filled.execute(late)  # began before the erasure was committed, and so saw what it is the copy of
+    assert "1 deliveries are copies of a body that was erased" in (await command(database, "doctor"))[1]
+    code, text = await command(database, "erase", "--requested")
+    assert (code, "0 events, the bytes of 1 deliveries" in text) == (0, True), text
+    assert await filled.fetchval(copies) == 0
+    await delivered(service, filled, BODIES[0], BODIES[0])
+    found = await filled.fetch(
+        """
+        SELECT o.body FROM webhook_deliveries d JOIN webhook_deliveries o ON o.id = d.body_of"""
+    )
+    assert [row["body"] for row in found] == [BODIES[0]]
+
+
 async def test_id_is_found_behind_whatever_stands_for_a_character(
     service: Service, connection: asyncpg.Connection, database: str
 ) -> None:

@@ -15,6 +15,7 @@ from ingest.contract import Delivery
 from ops.cli import wiring
 from schema.metadata import APP_ROLE
 from tests.recordings import bodies, recordings, take
+from tests.support import comment, instagram
 
 ODD = [
     # body, why
@@ -88,3 +89,57 @@ async def test_any_accepted_delivery_is_stored_and_read_back_bytewise(
     waiting = await connection.fetchval("SELECT count(*) FROM webhook_event_queue")
     parked = await connection.fetchval("SELECT count(*) FROM webhook_event_outcomes WHERE state = 'parked'")
     assert waiting + parked == len(expected)
+
+
+def received(platform: str, body: bytes) -> store.Receipt:
+    version = wiring.webhooks()[platform].rule_version
+    return store.Receipt(str(uuid.uuid4()), platform, version, Delivery({}, body), take(platform, body))
+
+
+async def test_body_that_was_received_before_is_stored_once_and_every_delivery_leads_to_it(
+    connection: asyncpg.Connection,
+) -> None:
+    sent = [instagram(comment(number, text="x" * 1000)) for number in range(3)]
+    await connection.execute(f"SET ROLE {APP_ROLE}")
+    receipts = [received("instagram", body) for body in sent * 50]
+    # One batch with copies in it, batches of one, and batches that hold both what is known and what is not.
+    for batch in (receipts[:5], receipts[5:6], receipts[6:7], receipts[7:70], receipts[70:]):
+        await store.append(connection, batch)
+    rows = await connection.fetch(
+        """
+        SELECT d.id::text, coalesce(d.body, o.body) AS body, d.body IS NULL AS copied, o.body IS NULL AS original
+        FROM webhook_deliveries d LEFT JOIN webhook_deliveries o ON o.id = d.body_of"""
+    )
+    assert {row["id"]: bytes(row["body"]) for row in rows} == {
+        receipt.id: receipt.delivery.body for receipt in receipts
+    }
+    assert sum(not row["copied"] for row in rows) == len(sent)
+    assert all(row["copied"] is not row["original"] for row in rows)
+
+
+async def test_same_bytes_from_two_platforms_are_stored_for_each(connection: asyncpg.Connection) -> None:
+    for platform in ("instagram", "tiktok", "tiktok"):
+        await store.append(connection, [received(platform, b"no JSON")])
+    rows = await connection.fetch("SELECT provider, body FROM webhook_deliveries WHERE body IS NOT NULL ORDER BY 1")
+    assert [tuple(row) for row in rows] == [("instagram", b"no JSON"), ("tiktok", b"no JSON")]
+
+
+async def test_body_that_two_processes_get_at_once_is_never_lost(database: str, connection: asyncpg.Connection) -> None:
+    other = await asyncpg.connect(database)
+    body = b'{"object":"instagram","entry":[]}'
+    async with connection.transaction():
+        await store.append(connection, [received("instagram", body)])
+        await store.append(other, [received("instagram", body)])
+    await other.close()
+    await store.append(connection, [received("instagram", body)])
+    kept = await connection.fetch("SELECT body, body_of FROM webhook_deliveries ORDER BY body_of NULLS FIRST")
+    assert [row["body"] for row in kept] == [body, body, None]
+
+
+async def test_no_copy_points_at_a_body_that_was_erased(connection: asyncpg.Connection) -> None:
+    body = instagram(comment(1))
+    await store.append(connection, [received("instagram", body)])
+    await connection.execute("UPDATE webhook_deliveries SET body = ''")
+    await store.append(connection, [received("instagram", body)])
+    [row] = await connection.fetch("SELECT body FROM webhook_deliveries WHERE body IS DISTINCT FROM ''")
+    assert row["body"] == body
