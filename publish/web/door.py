@@ -19,7 +19,7 @@ from publish.keys import Caller
 from publish.sessions import Person
 from publish.web import forms
 from publish.web.answers import REMEDY, STATUS, Ended, Refused, page, to
-from publish.web.turns import AT_ONCE, IN_LINE, Crowded, Turns
+from publish.web.turns import AT_ONCE, IN_LINE, Crowded, Find, Turns
 
 SESSION = "landfall"
 
@@ -56,7 +56,8 @@ class Door:
         self.set_cookie(response, SESSION, token, sessions.HOURS * 3600)
         return response
 
-    def let_out(self, response: web.Response) -> web.Response:
+    def let_out(self, request: web.Request, response: web.Response) -> web.Response:
+        self._turns.forget(self._session(request))
         self.delete_cookie(response, SESSION)
         return response
 
@@ -70,9 +71,12 @@ class Door:
         return proxies.client(request.remote, request.headers.getall(hdrs.X_FORWARDED_FOR, []), self._trusted)
 
     async def person(self, request: web.Request) -> Person | None:
-        found = await sessions.person(self._pool, self._session(request))
+        token = self._session(request)
+        found = await sessions.person(self._pool, token)
         if found is not None:
             self._turns.belongs(found.token, found.tenant)
+        else:
+            self._turns.forget(token)
         return found
 
     async def visitor(self, request: web.Request, scope: str = "") -> Person:
@@ -120,7 +124,9 @@ class Door:
         found = await keys.caller(self._pool, key, self.address(request)) if kind == "bearer" else None
         if found is not None:
             self._turns.belongs(key, found.tenant)
-        elif not kind and request.method == "GET":
+        elif kind:
+            self._turns.forget(key)
+        elif request.method == "GET":
             person = await self.person(request)
             found = person.caller(self.address(request)) if person else None
         remedy = "send Authorization: Bearer with a key of `landfall key create`"
@@ -132,6 +138,24 @@ class Door:
 
     def _session(self, request: web.Request) -> str:
         return self.cookies(request).get(self.cookie(SESSION), "")
+
+    def _credentials(self, request: web.Request) -> dict[str, Find]:
+        """What came along, each with how to find out whose it is."""
+        found: dict[str, Find] = {}
+        if session := self._session(request):
+            found[session] = self._tenant_of_session
+        kind, key = _authorization(request)
+        if kind == "bearer" and key:
+            found[key] = lambda key: self._tenant_of_key(key, self.address(request))
+        return found
+
+    async def _tenant_of_session(self, token: str) -> str | None:
+        person = await sessions.person(self._pool, token)
+        return person.tenant if person else None
+
+    async def _tenant_of_key(self, key: str, address: str | None) -> str | None:
+        caller = await keys.caller(self._pool, key, address)
+        return caller.tenant if caller else None
 
     # --- when, and what becomes of errors
 
@@ -145,8 +169,7 @@ class Door:
             try:
                 forms.insist_sound(request, query=not any_query)
                 await forms.read(request)  # before there is a turn: nobody holds one while a body is on its way
-                credentials = (_authorization(request)[1], self._session(request)) if in_turn else ()
-                async with self._turns.taken(*filter(None, credentials)):
+                async with self._turns.taken(self._credentials(request) if in_turn else {}):
                     return await handler(request)
             except (Ended, Refused) as ended:
                 return ended.answer(request)

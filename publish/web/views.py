@@ -307,7 +307,7 @@ class Views:
     async def logout(self, request: web.Request) -> web.Response:
         person = await self.door.posting(request)
         await sessions.logout(self.pool, person, self.door.address(request))
-        return self.door.let_out(to("/login"))
+        return self.door.let_out(request, to("/login"))
 
     async def connections_page(self, request: web.Request) -> web.Response:
         person = await self.door.visitor(request)

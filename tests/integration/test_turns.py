@@ -14,12 +14,14 @@ from aiohttp.test_utils import TestServer
 
 from ops.cli.serve import PUBLISH_CONNECTIONS
 from ops.runtime.db import open_pool
-from publish import keys, passwords, people, tenants
+from publish import keys, passwords, people, sessions, tenants
 from publish.connecting import OPEN_FLOWS
 from publish.web import turns
+from publish.web.door import Door
 from schema.metadata import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
 from tests.rig import TESTS, Rig, rigged, views
+from tests.support import eventually
 
 QUIET, EACH, FLOOD = 5, 40, 150
 
@@ -99,14 +101,16 @@ async def test_noisy_tenant_is_told_to_wait_and_five_quiet_ones_are_served(rig: 
 
 async def test_turns_of_a_tenant_are_given_back_and_count_over_all_its_keys() -> None:
     found = turns.Turns()
-    for key in ("one", "two"):
-        found.belongs(key, "tenant")
-    held = [found.taken(key) for key in ("one", "two")]
+
+    async def owner(key: str) -> str | None:
+        return {"one": "tenant", "two": "tenant", "another tenant's": "another"}.get(key)
+
+    held = [found.taken({key: owner}) for key in ("one", "two")]
     for turn in held:
         await turn.__aenter__()
 
     async def waits(key: str) -> None:
-        async with found.taken(key):
+        async with found.taken({key: owner}):
             pass
 
     line = [asyncio.create_task(waits("one" if number % 2 else "two")) for number in range(turns.IN_LINE)]
@@ -115,7 +119,7 @@ async def test_turns_of_a_tenant_are_given_back_and_count_over_all_its_keys() ->
     with pytest.raises(turns.Crowded):
         await waits("one")
     with pytest.raises(turns.Crowded):
-        async with found.taken("made up", "two"):
+        async with found.taken({"made up": owner, "two": owner}):
             pass
     await waits("another tenant's")
     line[0].cancel()
@@ -125,6 +129,81 @@ async def test_turns_of_a_tenant_are_given_back_and_count_over_all_its_keys() ->
     assert [type(outcome) for outcome in outcomes] == [asyncio.CancelledError] + [type(None)] * (turns.IN_LINE - 1)
     await waits("one")
     assert found._lines == {}
+
+
+async def test_credential_that_ended_elsewhere_is_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, living = turns.Turns(), {"one": "tenant"}
+
+    async def owner(key: str) -> str | None:
+        return living.get(key)
+
+    async with found.taken({"one": owner}):
+        assert set(found._lines) == {"tenant"}
+    living.clear()
+    async with found.taken({"one": owner}):
+        assert set(found._lines) == {"tenant"}, "remembered"
+    later = time.monotonic() + turns.REMEMBERED_SECONDS
+    monkeypatch.setattr(turns.time, "monotonic", lambda: later)
+    async with found.taken({"one": owner}):
+        assert found._lines == {}
+    assert found._tenants == {}
+
+
+async def test_credentials_of_nobody_take_no_turn_and_leave_nothing_in_memory(rig: Rig) -> None:
+    other = await tenants.add(rig.connection, "other", TESTS)
+    key = await keys.create(rig.pool, other, "living", keys.USUAL, TESTS)
+    dead = await keys.create(rig.pool, other, "revoked", keys.USUAL, TESTS)
+    await people.add(rig.pool, DEFAULT_TENANT, "ada@example.org", "correct horse battery", "owner", TESTS)
+    person = await sessions.login(rig.pool, "ada@example.org", "correct horse battery", None)
+    assert person is not None
+    door = Door(rig.pool, secure=False)
+    held, release = 0, asyncio.Event()
+
+    async def holding(request: web.Request) -> web.Response:
+        nonlocal held
+        held += 1
+        await release.wait()
+        return web.Response()
+
+    async def who(request: web.Request) -> web.Response:
+        if "Authorization" in request.headers:
+            await door.caller(request, "connections:read")
+        return web.json_response(await door.person(request) is not None)
+
+    app = web.Application()
+    app.router.add_post("/hold", door.answering(holding))
+    app.router.add_get("/who", door.answering(who))
+
+    server = TestServer(app)
+    await server.start_server()
+    url = str(server.make_url("")).rstrip("/")
+    cookie = {"Cookie": f"landfall={person.token}"}
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+        for headers in (cookie, {"Authorization": f"Bearer {dead}"}):  # known as the tenant's while they live
+            async with http.get(f"{url}/who", headers=headers) as response:
+                assert response.status == 200
+        await sessions.logout(rig.pool, person, None)
+        await keys.revoke(rig.pool, other, "revoked", TESTS)
+        for headers in (cookie, {"Authorization": f"Bearer {dead}"}):  # seen to be dead, once
+            async with http.get(f"{url}/who", headers=headers) as response:
+                await response.read()
+        made_up = [{"Authorization": f"Bearer lf_{number}"} for number in range(20)]
+        sent = [
+            asyncio.create_task(http.post(f"{url}/hold", headers=headers))
+            for headers in [cookie] * 20 + [{"Authorization": f"Bearer {dead}"}] * 20 + made_up
+        ]
+
+        async def all_held() -> bool:
+            return held == len(sent)
+
+        await eventually(all_held, 10)
+        assert door._turns._lines == {}
+        assert door._turns._tenants == {}
+        async with asyncio.timeout(2), http.get(f"{url}/who", headers={"Authorization": f"Bearer {key}"}) as response:
+            assert response.status == 200, "whoever is somebody is served meanwhile"
+        release.set()
+        assert {(await response).status for response in sent} == {200}
+    await server.close()
 
 
 async def test_tenant_may_leave_only_so_many_flows_unfinished(rig: Rig) -> None:
