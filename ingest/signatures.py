@@ -53,6 +53,12 @@ class Verified(NamedTuple):
     stale: bool = False
 
 
+def insist_present(scheme: Scheme, headers: Mapping[str, str]) -> None:
+    """Raises Forged where the header of the signature is missing, which needs no body to be seen."""
+    if scheme.header not in headers:
+        raise Forged(f"the {scheme.header} header is missing", "missing")
+
+
 def verify(
     scheme: Scheme,
     headers: Mapping[str, str],
@@ -69,9 +75,8 @@ def verify(
     if not secrets:
         names = " or ".join(variable.name for variable in scheme.secrets)
         raise NotConfigured(f"no secret is configured for this platform: {names} is not set")
-    header = headers.get(scheme.header)
-    if header is None:
-        raise Forged(f"the {scheme.header} header is missing", "missing")
+    insist_present(scheme, headers)
+    header = headers[scheme.header]
     if isinstance(scheme, Hmac):
         given = _digest_in(scheme, header)
         return Verified(_match(secrets, given, scheme.signed_prefix, body, as_base64=scheme.base64))

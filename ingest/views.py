@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -25,11 +25,13 @@ from ingest.errors import (
     Unexpected,
     UnknownPlatform,
 )
+from ingest.signatures import insist_present
 from ingest.store import Receipt
-from ops.runtime import answers, bodies, metrics
+from ops.runtime import answers, bodies, metrics, proxies
 from ops.runtime.clock import Clock
 from ops.runtime.db import Pool, describe
 from ops.runtime.faultpoint import faultpoint
+from ops.runtime.proxies import Network
 from ops.runtime.queue import Doorbell
 from ops.runtime.sampling import Sampler
 
@@ -55,19 +57,13 @@ class Receiver:
     samples: Pool
     clock: Clock
     body_limit: int
-    bytes_limit: int
-    bytes_held: int = 0
+    budget: bodies.Budget
+    trusted: Sequence[Network] = ()
     forged: Sampler = field(default_factory=Sampler)
     surprises: Sampler = field(default_factory=Sampler)
 
     def __post_init__(self) -> None:
-        metrics.ingest_waiting_bytes.set_function(lambda: self.bytes_held)
-
-    def hold(self, more: int) -> None:
-        """Count ``more`` bytes in memory; fewer where it is negative. Raises Overloaded."""
-        if more > 0 and self.bytes_held + more > self.bytes_limit:
-            raise Overloaded("too many bytes wait for the log")
-        self.bytes_held += more
+        metrics.ingest_waiting_bytes.set_function(lambda: self.budget.held)
 
 
 @dataclass(frozen=True)
@@ -91,6 +87,11 @@ class Address:
             self._insist_configured()
             if hdrs.CONTENT_ENCODING in request.headers and _encodings(request) - {"", "identity"}:
                 raise Encoded("a signature is made over the bytes as sent; compressed bodies are not read")
+            try:
+                insist_present(self.webhook.signature, request.headers)
+            except Forged as error:
+                await _sample(receiver, platform, error, Delivery(_headers(request), b""))
+                raise
             body = await _read(request, receiver)
             held = len(body)
             faultpoint("ingest.read")
@@ -109,7 +110,7 @@ class Address:
         except Exception as error:  # noqa: BLE001  a surprise is answered 503, so the platform sends it again
             return self._refuse(request, error)
         finally:
-            receiver.bytes_held -= held
+            receiver.budget.release(held)
         if new:
             receiver.bell.ring()
         count = len(accepted.events)
@@ -153,7 +154,9 @@ class Address:
             error = Unexpected("something failed here; nothing was acknowledged")
         metrics.of(metrics.deliveries, self.platform, error.code).inc()
         metrics.of(metrics.refusals, self.platform, error.reason).inc()
-        return refused(request, error, close=isinstance(error, TooLarge | TooSlow | Broken | Encoded))
+        # Of a body that was not read to its end, the rest must not be taken for another request.
+        unread = isinstance(error, TooLarge | TooSlow | Broken | Encoded) or not request.content.is_eof()
+        return refused(request, error, close=unread or error.reason == "missing")
 
 
 def _encodings(request: web.Request) -> set[str]:
@@ -166,9 +169,18 @@ def _encodings(request: web.Request) -> set[str]:
 async def _read(request: web.Request, receiver: Receiver) -> bytes:
     """The whole body, or a refusal before it can cost anything. What is read counts against one shared budget."""
     try:
-        return await bodies.read(request, receiver.body_limit, receiver.hold)
+        return await bodies.read(request, receiver.body_limit, receiver.budget, lambda: _client(request, receiver))
+    except bodies.BudgetError as error:
+        raise Overloaded(str(error)) from None
     except bodies.BodyError as error:
         raise _UNREAD[type(error)](str(error)) from None
+
+
+def _client(request: web.Request, receiver: Receiver) -> str | None:
+    """Whose share of the memory a body takes; nobody's where a proxy of ours does not say who sent it."""
+    trusted = receiver.trusted
+    address = proxies.client(request.remote, request.headers.getall(hdrs.X_FORWARDED_FOR, []), trusted)
+    return None if proxies.is_ours(address, trusted) else address
 
 
 def _headers(request: web.Request) -> dict[str, str]:

@@ -11,6 +11,7 @@ from ingest.committer import Committer
 from ingest.views import Receiver
 from ops.cli import wiring
 from ops.runtime import answers, health
+from ops.runtime.bodies import Budget
 from ops.runtime.clock import now
 from ops.runtime.db import open_pool
 from ops.runtime.health import Check, check_database
@@ -90,7 +91,12 @@ async def application(configuration: Configuration) -> AsyncIterator[tuple[web.A
             samples=samples,
             clock=now,
             body_limit=settings.landfall_body_limit,
-            bytes_limit=settings.landfall_queue_bytes,
+            # A quarter of the memory, but never so little that a body of the largest size could not arrive.
+            budget=Budget(
+                settings.landfall_queue_bytes,
+                max(settings.landfall_queue_bytes // 4, settings.landfall_body_limit),
+            ),
+            trusted=settings.landfall_trusted_proxies,
         )
 
         async def readiness() -> Mapping[str, Check]:

@@ -31,12 +31,20 @@ from tests.support import (
 )
 
 BODY_LIMIT = 2**20
+QUEUE_BYTES = 4 * BODY_LIMIT
 PATH = "/api/webhooks/instagram"
+CLAIMED = f"X-Hub-Signature-256: sha256={'0' * 64}\r\n"
+"""A signature that nobody made: without any the body is not read."""
 
 
 @pytest.fixture
 async def hostile(database: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Service]:
-    running = Service(database, redis_url, tmp_path, {"LANDFALL_BODY_LIMIT": str(BODY_LIMIT)})
+    running = Service(
+        database,
+        redis_url,
+        tmp_path,
+        {"LANDFALL_BODY_LIMIT": str(BODY_LIMIT), "LANDFALL_QUEUE_BYTES": str(QUEUE_BYTES)},
+    )
     await running.start()
     yield running
     await running.stop()
@@ -87,7 +95,7 @@ async def test_e1_body_over_the_cap_is_refused_before_it_costs_memory(hostile: S
 
     sent = 0
     reader, writer = await asyncio.open_connection("127.0.0.1", hostile.port)
-    writer.write(f"POST {PATH} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+    writer.write(f"POST {PATH} HTTP/1.1\r\nHost: x\r\n{CLAIMED}Transfer-Encoding: chunked\r\n\r\n".encode())
     try:
         async with asyncio.timeout(30):
             async for chunk in endless():
@@ -108,6 +116,40 @@ async def test_e1_body_over_the_cap_is_refused_before_it_costs_memory(hostile: S
     assert sent < 50 * 2**20, "the connection was closed long before the end"
     assert rss(hostile) - before < 20 * 2**20
     await still_good(hostile)
+
+
+async def test_unsigned_body_is_refused_before_it_is_read(hostile: Service, connection: asyncpg.Connection) -> None:
+    for path in (PATH, "/api/webhooks/tiktok"):
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {BODY_LIMIT}\r\n\r\n".encode()
+        begun = asyncio.get_running_loop().time()
+        answer = await raw(hostile.port, head + b"x")
+        assert asyncio.get_running_loop().time() - begun < 2, "nobody waited for the rest, and the connection is closed"
+        top, _, said = answer.partition(b"\r\n\r\n")
+        assert top.startswith(b"HTTP/1.1 401")
+        assert b"Connection: close" in top
+        assert (json.loads(said)["error"], json.loads(said)["reason"]) == ("signature", "missing")
+    kept = await connection.fetch("SELECT provider, reason, body_size FROM webhook_refusals ORDER BY 1")
+    assert [tuple(row) for row in kept] == [("instagram", "missing", 0), ("tiktok", "missing", 0)]
+
+
+async def test_unfinished_bodies_leave_memory_for_signed_ones(hostile: Service) -> None:
+    """Bodies one byte short, from four addresses: more than the memory for all of them, were nobody held to a share."""
+    writers = []
+    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\n{CLAIMED}Content-Length: {BODY_LIMIT}\r\n\r\n".encode()
+    for number in range(16):
+        _, writer = await asyncio.open_connection(
+            "127.0.0.1", hostile.port, local_addr=(f"127.0.0.{2 + number % 4}", 0)
+        )
+        writer.write(head + b"x" * (BODY_LIMIT - 1))
+        writers.append(writer)
+    await asyncio.wait([asyncio.create_task(writer.drain()) for writer in writers], timeout=2)
+    big = instagram(comment(1, text="x" * 200_000))
+    for number in range(40):
+        async with asyncio.timeout(3):
+            status, answer = await hostile.send("instagram", big if number % 4 == 0 else instagram(comment(number)))
+        assert status == 200, answer
+    for writer in writers:
+        writer.close()
 
 
 ENCODED = ["gzip", "deflate", "br", "zstd", "gzip, gzip", "identity, gzip", "GZIP", "nonsense"]
@@ -164,7 +206,7 @@ async def test_e3_slow_senders_are_ended_and_do_not_hold_up_a_good_one(hostile: 
         writer.close()
         return answer.result() if answer.done() and not answer.cancelled() else b"still open"
 
-    slow_body = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\n\r\n".encode()
+    slow_body = f"POST {PATH} HTTP/1.1\r\nHost: x\r\n{CLAIMED}Content-Length: 9000\r\n\r\n".encode()
     slow_head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nX-Slow: ".encode()
     tasks = [asyncio.create_task(drip(slow_body, 15)) for _ in range(250)]
     tasks += [asyncio.create_task(drip(slow_head, 36)) for _ in range(250)]

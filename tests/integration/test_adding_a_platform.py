@@ -22,6 +22,7 @@ from ingest.app import build
 from ingest.committer import Committer
 from ingest.views import Receiver
 from ops.cli import wiring
+from ops.runtime.bodies import Budget
 from ops.runtime.clock import now
 from ops.runtime.db import open_pool
 from ops.runtime.queue import NoBell
@@ -77,7 +78,7 @@ async def test_page_adds_a_platform_that_works(
             samples=pool,
             clock=now,
             body_limit=10_000,
-            bytes_limit=100_000,
+            budget=Budget(100_000, 50_000),
         )
         client = await aiohttp_client(build(receiver))
 

@@ -22,13 +22,13 @@ def coming(**headers: str) -> tuple[web.Request, StreamReader]:
 
 async def test_body_in_pieces_is_put_together_and_counted() -> None:
     request, stream = coming()
-    counted: list[int] = []
-    reading = asyncio.create_task(bodies.read(request, 10, counted.append))
+    budget = bodies.Budget(100, 50)
+    reading = asyncio.create_task(bodies.read(request, 10, budget, lambda: "a"))
     for piece in (b"abc", b"def"):
         stream.feed_data(piece)
         await asyncio.sleep(0.01)
     stream.feed_eof()
-    assert (await reading, counted) == (b"abcdef", [3, 3])
+    assert (await reading, budget.held, budget._arriving) == (b"abcdef", 6, {})
 
 
 @pytest.mark.parametrize(
@@ -45,8 +45,8 @@ async def test_body_that_does_not_end_well_counts_for_nothing(
 ) -> None:
     monkeypatch.setattr(bodies, "BODY_SECONDS", 0.1)
     request, stream = coming()
-    counted: list[int] = []
-    reading = asyncio.create_task(bodies.read(request, 10, counted.append))
+    budget = bodies.Budget(100, 50)
+    reading = asyncio.create_task(bodies.read(request, 10, budget, lambda: "a"))
     stream.feed_data(b"abc")
     await asyncio.sleep(0.01)
     if isinstance(end, Exception):
@@ -55,7 +55,7 @@ async def test_body_that_does_not_end_well_counts_for_nothing(
         stream.feed_data(end)
     with pytest.raises(expected):
         await reading
-    assert sum(counted) == 0
+    assert (budget.held, budget._arriving) == (0, {})
 
 
 async def test_body_on_a_connection_that_is_closed_already_is_a_lost_connection() -> None:
@@ -72,3 +72,49 @@ async def test_body_over_the_limit_is_refused_whether_or_not_it_was_announced(an
     stream.feed_eof()
     with pytest.raises(bodies.BodyTooLargeError, match="over 10 bytes"):
         await bodies.read(request, 10)
+
+
+async def test_one_client_may_hold_only_its_share_of_what_is_arriving() -> None:
+    budget = bodies.Budget(800, 200)
+    budget.grow("a", 200, None)
+    with pytest.raises(bodies.BudgetError, match="from this address"):
+        budget.grow("a", 1, None)
+    budget.grow("b", 200, None)
+    budget.grow(None, 200, None)  # a proxy of ours that does not say for whom
+    budget.arrived("a", 200)
+    assert budget.held == 600, "it waits for the log and is still in memory, but is nobody's slow body any more"
+    budget.release(200)
+    budget.grow("a", 200, None)
+
+
+async def test_small_bodies_have_memory_that_big_and_unfinished_ones_cannot_take() -> None:
+    small, big = bodies.SMALL_BYTES, bodies.SMALL_BYTES + 1
+    limit = 32 * small
+    budget = bodies.Budget(limit, limit)
+    assert not budget.grow("a", limit * 6 // 8, None)
+    for announced in (None, big):
+        with pytest.raises(bodies.BudgetError):
+            budget.grow("b", 1, announced)
+    with pytest.raises(bodies.BudgetError):
+        budget.take(big)
+    assert budget.grow("b", limit // 8, small), "it must hurry"
+    with pytest.raises(bodies.BudgetError):
+        budget.grow("b", 1, small)
+    for _ in range(4):
+        budget.take(small)
+    with pytest.raises(bodies.BudgetError):
+        budget.take(1)
+
+
+async def test_body_in_the_reserve_must_hurry_however_it_drips(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "RESERVE_SECONDS", 0.2)
+    budget = bodies.Budget(80, 80)
+    budget.grow("other", 60, None)
+    request, stream = coming(**{"Content-Length": "9"})
+    reading = asyncio.create_task(bodies.read(request, 10, budget, lambda: "a"))
+    for _ in range(8):
+        stream.feed_data(b"x")
+        await asyncio.sleep(0.05)
+    with pytest.raises(bodies.BodyTooSlowError):
+        await asyncio.wait_for(reading, 0.1)
+    assert budget.held == 60
