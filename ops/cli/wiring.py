@@ -10,6 +10,7 @@ from aiohttp import web
 
 import ingest.platforms
 from ingest.contract import Webhook
+from ops.runtime.connections import BACKLOG, Connections
 from ops.runtime.db import describe
 from ops.runtime.discovery import discover
 from ops.runtime.settings import Configuration, ConfigurationError
@@ -85,7 +86,15 @@ async def until(stop: asyncio.Event, tasks: "Iterable[asyncio.Task[Any]]") -> in
     return 0
 
 
-async def listen(app: web.Application, name: str, host: str, port: int) -> web.AppRunner:
+async def listen(
+    app: web.Application,
+    name: str,
+    host: str,
+    port: int,
+    *,
+    connections: Connections | None = None,
+    backlog: int = BACKLOG,
+) -> web.AppRunner:
     """Serve ``app`` until its runner is cleaned up; ``name`` is HTTP or METRICS. Raises ConfigurationError."""
     runner = web.AppRunner(
         app,
@@ -97,10 +106,12 @@ async def listen(app: web.Application, name: str, host: str, port: int) -> web.A
         shutdown_timeout=10,
     )
     await runner.setup()
+    if connections is not None and runner.server is not None:
+        connections.watch(runner.server)
     # Two releases can share the public port while one replaces the other. The internal one answers for one process
     # alone: shared, it would show Prometheus now this one's numbers and now the other's.
     try:
-        await web.TCPSite(runner, host, port, reuse_port=name == "HTTP", backlog=1024).start()
+        await web.TCPSite(runner, host, port, reuse_port=name == "HTTP", backlog=backlog).start()
     except OSError as error:
         await runner.cleanup()
         reason = f"{host}:{port} cannot be listened on ({error.strerror})"

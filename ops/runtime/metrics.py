@@ -74,6 +74,13 @@ pool_size = Gauge("landfall_pool_max_connections", "Connections the pool may hol
 pool_in_use = Gauge("landfall_pool_in_use_connections", "Connections in use", ["pool"])
 pool_waiting = Gauge("landfall_pool_waiting", "Tasks that wait for a connection", ["pool"])
 pool_timeouts = Counter("landfall_pool_timeouts_total", "Waits for a connection that were given up", ["pool"])
+http_connections = Gauge("landfall_http_connections", "Open connections of clients to the public port")
+http_connections_limit = Gauge(
+    "landfall_http_connections_limit", "Connections beyond which the least useful one is closed"
+)
+http_connections_closed = Counter(
+    "landfall_http_connections_closed_total", "Connections closed because there were too many", ["reason"]
+)
 loop_lag_seconds = Gauge("landfall_event_loop_lag_seconds", "How late the event loop ran its last timer")
 
 oauth_flows = Counter("landfall_oauth_flows_total", "Attempts to connect an account", ["platform", "outcome"])

@@ -113,6 +113,14 @@ class Settings(BaseSettings):
     landfall_queue_bytes: int = Field(
         default=64 * 2**20, ge=2**20, description="bytes of bodies that may be in memory before the same"
     )
+    landfall_http_connections: int = Field(
+        default=4096,
+        ge=16,
+        description="client connections open at once; fewer where the limit of file descriptors leaves no room",
+    )
+    landfall_client_connections: int = Field(
+        default=512, ge=4, description="of them, how many of one address that is none of LANDFALL_TRUSTED_PROXIES"
+    )
     landfall_worker_jobs: int = Field(default=10, ge=1, le=64, description="jobs one worker process runs at once")
     landfall_event_tries: int = Field(
         default=5, ge=1, le=100, description="failures before an event is parked for a person to look at"

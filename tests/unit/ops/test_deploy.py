@@ -70,7 +70,8 @@ def test_compose_file_leaves_no_dollar_for_compose_to_misread() -> None:
 
 
 def test_compose_file_passes_on_every_limit_that_the_environment_may_set() -> None:
-    limits = ("BODY_LIMIT", "QUEUE_DELIVERIES", "QUEUE_BYTES", "WORKER_JOBS", "EVENT_TRIES")
+    limits = ("BODY_LIMIT", "QUEUE_DELIVERIES", "QUEUE_BYTES", "HTTP_CONNECTIONS", "CLIENT_CONNECTIONS")
+    limits += ("WORKER_JOBS", "EVENT_TRIES")
     for name in OURS:
         for limit in limits:
             assert COMPOSE["services"][name]["environment"][f"LANDFALL_{limit}"] == f"${{LANDFALL_{limit}:-}}"
