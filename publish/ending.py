@@ -1,6 +1,7 @@
 """How a connection ends: here, at the platform, or because the platform says that a person wants it so."""
 
 import hashlib
+import secrets
 from random import uniform
 
 import asyncpg
@@ -24,7 +25,21 @@ PAUSES = (60, 300, 1800)
 GIVE_UP_HOURS = 24
 """Whoever disconnects wants to be forgotten: a platform that cannot be told within this is not told."""
 
+DEAUTHORIZE, DELETION = "deauthorize", "deletion"
+MAX_AGE_DAYS = 7
+"""Of a signed request. No replay window is documented (``meta.md`` 6), and deliveries are repeated for up to 36 hours
+(``meta.md`` 1.3): this is generous. ``expires`` is an hour after the issue, less than that, and so is not the bound.
+"""
+
 log = structlog.get_logger()
+
+
+class Rejected(Exception):  # noqa: N818  an answer
+    """A signed request that is the platform's, and cannot be taken: ``reason`` is stale or reused."""
+
+    def __init__(self, reason: str, says: str) -> None:
+        super().__init__(says)
+        self.reason = reason
 
 
 class Endings:
@@ -38,37 +53,62 @@ class Endings:
         """A person removed us at the platform, it says; how many connections that ended. None: it is not the platform.
 
         It comes again until it is answered, and perhaps after the person came back: what is newer is left alone.
+        Raises Rejected.
         """
         wish = self._signed(channel, signed)
         if wish is None:
             return None
         async with store.acting(self._pool, EVERYBODY) as connection:
-            return await self._ended(connection, channel, wish)
+            taken = await self._taken(connection, channel, DEAUTHORIZE, wish)
+            return await self._ended(connection, channel, wish, taken)
 
     async def delete(self, channel: str, signed: str) -> str | None:
         """A person asks that what we know be deleted: the address at which they can see how far it is.
 
-        The connection ends at once; `landfall erase --requested` does the rest. None: it is not the platform.
+        Grants that are older end at once; `landfall erase --requested` does the rest. None: it is not the platform.
+        Raises Rejected.
         """
         wish = self._signed(channel, signed)
         if wish is None:
             return None
-        code = hashlib.sha256(f"{channel} {wish.user_id} {wish.issued_at}".encode()).hexdigest()[:24]
         async with store.acting(self._pool, EVERYBODY) as connection:
-            await self._ended(connection, channel, wish)
-            await store.ask_deletion(connection, code, channel, wish.user_id)
-        return code
+            taken = await self._taken(connection, channel, DELETION, wish)
+            await self._ended(connection, channel, wish, taken)
+            if taken.first:
+                await store.ask_deletion(connection, taken.code, channel, wish.user_id, taken.cut_off)
+        return taken.code
+
+    async def _taken(self, connection: asyncpg.Connection, channel: str, purpose: str, wish: Wish) -> store.Taken:
+        """Note a request for one address. Raises Rejected.
+
+        Nothing in the payload says which address it is for: "same signed_request" (``meta.md`` 6). What was taken as a
+        removal is therefore no request to delete; that takes one issued at another second.
+        """
+        digest = hashlib.sha256(f"{wish.user_id} {wish.issued_at}".encode()).digest()
+        code = secrets.token_urlsafe(18)
+        taken = await store.take_signed_request(
+            connection, channel, purpose, digest, wish.issued_at, code, MAX_AGE_DAYS
+        )
+        if taken is None:
+            raise Rejected("stale", f"This signed request was issued more than {MAX_AGE_DAYS} days ago.")
+        if (
+            purpose == DELETION
+            and taken.first
+            and await store.took_signed_request(connection, channel, DEAUTHORIZE, digest)
+        ):
+            raise Rejected("reused", "This signed request was used before, to remove the application.")
+        return taken
 
     def deletion_address(self, code: str) -> str:
         return f"{self._outside.public_url.rstrip('/')}/deletions/{code}"
 
     def _signed(self, channel: str, signed: str) -> Wish | None:
         way = self._outside.channels.get(channel)
-        secrets = [s for v in (way.signs_requests_with if way else ()) for s in self._outside.all(v.name)]
-        return opened(signed, secrets)
+        keys = [s for v in (way.signs_requests_with if way else ()) for s in self._outside.all(v.name)]
+        return opened(signed, keys)
 
-    async def _ended(self, connection: asyncpg.Connection, channel: str, wish: Wish) -> int:
-        ended = await store.removed(connection, channel, wish.user_id, wish.issued_at, REMOVED)
+    async def _ended(self, connection: asyncpg.Connection, channel: str, wish: Wish, taken: store.Taken) -> int:
+        ended = await store.removed(connection, channel, wish.user_id, taken.cut_off, REMOVED)
         for tenant, id_ in ended:
             await store.audit(connection, tenant, Actor(channel), "connection.removed", id_, platform=channel)
         return len(ended)
@@ -122,10 +162,10 @@ class Endings:
         async with store.acting(self._pool, EVERYBODY) as connection:
             if not await store.still_ended(connection, held):
                 return  # it came back meanwhile, and what is kept now is of the new grant
-            secrets = await store.secrets(connection, self._vault, held.tenant, held.id)
+            held_secrets = await store.secrets(connection, self._vault, held.tenant, held.id)
             # A page and the account behind it, or two tenants with one account: the last one out closes the door.
             same, related = await store.sharing(connection, held)
-        if channel.revoke is None or (same and channel.revokes_for_all) or "access_token" not in secrets:
+        if channel.revoke is None or (same and channel.revokes_for_all) or "access_token" not in held_secrets:
             return
         app = await self._applications.known(held.channel, held.instance, held.tenant)
-        await self._outside.run(channel.revoke(app, secrets, last=not related), **held.whose)
+        await self._outside.run(channel.revoke(app, held_secrets, last=not related), **held.whose)

@@ -151,3 +151,16 @@ deletion_requests = Table(
     CheckConstraint("(done_at IS NULL) = (repeat_until IS NULL)", name="done"),
     CheckConstraint("user_id IS NOT NULL OR (done_at IS NOT NULL AND names = '{}')", name="forgotten"),
 )
+
+signed_requests = Table(
+    "signed_requests",
+    metadata,
+    Column("platform", Text, nullable=False),
+    Column("purpose", Text, nullable=False, comment="the address it was taken at"),
+    Column("request_sha256", LargeBinary, nullable=False, comment="of the person's id and the time of issue"),
+    Column("code", Text, nullable=False, comment="of the deletion request, where it is one"),
+    Column("received_at", Timestamp, nullable=False, server_default=func.now(), comment="for the first time"),
+    Column("expires_at", Timestamp, nullable=False, comment="from then on it is refused as too old"),
+    PrimaryKeyConstraint("platform", "purpose", "request_sha256"),
+    CheckConstraint("purpose IN ('deauthorize', 'deletion')", name="purpose"),
+)

@@ -4,6 +4,7 @@ from publish.store.acting import COMMAND, EVERYBODY, WORKER, Actor, acting, audi
 from publish.store.budgets import held, spent
 from publish.store.connections import Connection, connect, keep_secrets, known, listed, one, overview, secrets, standing
 from publish.store.endings import (
+    Taken,
     ask_deletion,
     deletion,
     disconnect,
@@ -15,6 +16,8 @@ from publish.store.endings import (
     revoked,
     sharing,
     still_ended,
+    take_signed_request,
+    took_signed_request,
 )
 from publish.store.flows import State, begin, claim_code, client, flow, keep_client, offer, settle, state, unfinished
 from publish.store.household import gauge, tidy
@@ -43,6 +46,7 @@ __all__ = [
     "Connection",
     "Mail",
     "State",
+    "Taken",
     "acting",
     "address_mails",
     "ask_check",
@@ -92,7 +96,9 @@ __all__ = [
     "standing",
     "state",
     "still_ended",
+    "take_signed_request",
     "tidy",
+    "took_signed_request",
     "unfinished",
     "wait",
     "warn",

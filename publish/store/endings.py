@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import asyncpg
@@ -26,14 +27,14 @@ async def needs_reconnect(connection: asyncpg.Connection, held: Connection, reas
 
 
 async def removed(
-    connection: asyncpg.Connection, channel: str, user: str, issued_at: int, reason: str
+    connection: asyncpg.Connection, channel: str, user: str, cut_off: datetime, reason: str
 ) -> list[tuple[str, str]]:
-    """A platform says that a person removed us: tenant and id of what that ended. Grants newer than that live on."""
+    """A platform says that a person removed us: tenant and id of what that ended. Grants after ``cut_off`` live on."""
     query = f"""
         UPDATE connections SET {_ENDED}, reason = $4
         WHERE coalesce(via, platform) = $1 AND state = 'active' AND (account_id = $2 OR $2 = ANY(other_ids))
-            AND ($3 = 0 OR authorized_at <= to_timestamp($3 + 1)) {_WHOSE}"""
-    return await _told(connection, await connection.fetch(query, channel, user, float(issued_at), reason))
+            AND authorized_at <= $3 {_WHOSE}"""
+    return await _told(connection, await connection.fetch(query, channel, user, cut_off, reason))
 
 
 async def removed_in_table(
@@ -164,13 +165,64 @@ async def hopeless(connection: asyncpg.Connection, held: Connection, hours: int)
     return found
 
 
-async def ask_deletion(connection: asyncpg.Connection, code: str, platform: str, user: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A signed request: ``cut_off`` ends the time that it is about; ``code`` is the one it has had from the first."""
+
+    cut_off: datetime
+    code: str
+    first: bool
+
+
+async def take_signed_request(
+    connection: asyncpg.Connection, platform: str, purpose: str, digest: bytes, issued_at: int, code: str, days: int
+) -> Taken | None:
+    """Note a signed request, once for each digest and purpose; None for one issued more than ``days`` ago.
+
+    ``issued_at`` is in seconds since 1970, 0 where it was not said. It is a whole second, so the cut-off is its end;
+    what names no time, or one to come, counts as issued when it was received for the first time.
+    """
+    row = await connection.fetchrow(
+        """
+        INSERT INTO signed_requests (platform, purpose, request_sha256, code, expires_at)
+        SELECT $1, $2, $3, $5, greatest(now(), to_timestamp($4)) + make_interval(days => $6)
+        WHERE $4 = 0 OR to_timestamp($4) >= now() - make_interval(days => $6)
+        ON CONFLICT (platform, purpose, request_sha256) DO UPDATE SET code = signed_requests.code
+        RETURNING CASE WHEN $4 = 0 THEN received_at ELSE least(received_at, to_timestamp($4 + 1)) END,
+            code, xmax = 0""",
+        platform,
+        purpose,
+        digest,
+        float(issued_at),
+        code,
+        days,
+    )
+    return None if row is None else Taken(*row)
+
+
+async def took_signed_request(connection: asyncpg.Connection, platform: str, purpose: str, digest: bytes) -> bool:
+    """Whether that was noted for this purpose."""
+    found: bool = await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM signed_requests WHERE platform = $1 AND purpose = $2 AND request_sha256 = $3)",
+        platform,
+        purpose,
+        digest,
+    )
+    return found
+
+
+async def ask_deletion(
+    connection: asyncpg.Connection, code: str, platform: str, user: str, requested_at: datetime
+) -> None:
     """Note a wish; the same wish again changes nothing."""
     await connection.execute(
-        "INSERT INTO deletion_requests (code, platform, user_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+        """
+        INSERT INTO deletion_requests (code, platform, user_id, requested_at) VALUES ($1, $2, $3, $4)
+        ON CONFLICT DO NOTHING""",
         code,
         platform,
         user,
+        requested_at,
     )
 
 

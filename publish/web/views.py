@@ -12,7 +12,7 @@ from ops.runtime.db import Pool
 from publish import sessions, store
 from publish.connecting import LIFE_SECONDS, Flows, Visit, mark_of
 from publish.contract import Problem
-from publish.ending import Endings
+from publish.ending import Endings, Rejected
 from publish.passwords import Busy
 from publish.people import Wrong
 from publish.refreshing import Refresher
@@ -221,14 +221,20 @@ class Views:
 
     async def removed(self, request: web.Request) -> web.Response:
         """Meta's deauthorize callback (``meta.md`` 6)."""
-        ended = await self.endings.removed(request.match_info["platform"], _signed(request))
+        try:
+            ended = await self.endings.removed(request.match_info["platform"], _signed(request))
+        except Rejected as rejected:
+            raise _rejected(rejected) from None
         if ended is None:
             raise _unsigned()
         return web.json_response({"ended": ended})
 
     async def delete(self, request: web.Request) -> web.Response:
         """Meta's data-deletion callback (``meta.md`` 6): where the person can look, and the code in that address."""
-        code = await self.endings.delete(request.match_info["platform"], _signed(request))
+        try:
+            code = await self.endings.delete(request.match_info["platform"], _signed(request))
+        except Rejected as rejected:
+            raise _rejected(rejected) from None
         if code is None:
             raise _unsigned()
         return web.json_response({"url": self.endings.deletion_address(code), "confirmation_code": code})
@@ -363,6 +369,12 @@ def _listed(request: web.Request) -> tuple[str, list[str]]:
 def _unsigned() -> Refused:
     remedy = "send signed_request as the platform signs it, with the configured secret"
     return Refused(401, "signature", "It is not signed with a secret of this application.", remedy)
+
+
+def _rejected(rejected: Rejected) -> Refused:
+    return Refused(
+        400, rejected.reason, str(rejected), "send a signed_request that is issued anew, if it is still meant"
+    )
 
 
 def _missing() -> Refused:

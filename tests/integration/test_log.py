@@ -154,6 +154,7 @@ async def test_account_stands_in_every_key_of_account_data(connection: asyncpg.C
         "deletion_requests",
         "login_failures",
         "platform_budgets",
+        "signed_requests",
         "tenants",
         "users",
         "vault_canaries",

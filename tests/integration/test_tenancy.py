@@ -29,6 +29,7 @@ NOBODYS = {
     "deletion_requests": "a platform's person asks the whole install; found by an unguessable code",
     "login_failures": "digests of addresses, counted before it is known whose they are",
     "platform_budgets": "a platform counts our one application, and an account however many tenants connected it",
+    "signed_requests": "a platform's person asks the whole install; found by what was signed",
     "tenants": "what the others belong to",
     "users": "a person may belong to several; memberships say to which",
     "vault_canaries": "one for each key of the install",
