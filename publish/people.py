@@ -51,7 +51,7 @@ async def add(pool: Pool, tenant: str, email: str, password: str | None, role: s
                 email,
                 hashed,
             )
-            await connection.execute("DELETE FROM sessions WHERE user_id = $1::uuid", user)
+            await shut_out(connection, user)
             await note(connection, user, actor, "user.password_set", email)
         if await _joined(connection, tenant, user, role):
             await store.audit(connection, tenant, actor, "user.added", email, role=role)
@@ -115,7 +115,7 @@ async def disable(pool: Pool, tenant: str, email: str, actor: Actor) -> bool:
             tenant,
         )
         if user is not None:
-            await connection.execute("DELETE FROM sessions WHERE user_id = $1::uuid", user)
+            await shut_out(connection, user)
             await note(connection, user, actor, "user.disabled", email)
     return user is not None
 
@@ -155,6 +155,12 @@ async def note(connection: asyncpg.Connection, user: str, actor: Actor, action: 
     rows = await connection.fetch("SELECT tenant_id::text FROM memberships WHERE user_id = $1::uuid", user)
     for row in rows:
         await store.audit(connection, row["tenant_id"], actor, action, email)
+
+
+async def shut_out(connection: asyncpg.Connection, user: str) -> None:
+    """End every session of a person, and know no browser of theirs any more."""
+    for table in ("sessions", "devices"):
+        await connection.execute(f"DELETE FROM {table} WHERE user_id = $1::uuid", user)
 
 
 def strong(password: str) -> str:

@@ -6,8 +6,9 @@ A session is kept as a digest, belongs to one tenant, and gets a new id whenever
 import hashlib
 import hmac
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from ipaddress import IPv6Address, ip_address
 
 import asyncpg
 
@@ -18,6 +19,14 @@ from publish.store import EVERYBODY, Actor
 
 HOURS = 12
 WINDOW_MINUTES, TRIES_BY_EMAIL, TRIES_BY_ADDRESS = 15, 5, 30
+TRIES_BY_DEVICE = TRIES_BY_SESSION = 5
+DEVICE_DAYS = 180
+"""A browser is known for so long after its last login: the time for which ``store.tidy`` keeps it."""
+
+_PLACE = "address:"
+
+DEVICES = 20
+"""Of one person, the newest; each is five more guesses for whoever steals its cookie."""
 
 
 class Throttled(Exception):  # noqa: N818  an answer
@@ -31,7 +40,10 @@ def csrf_of(token: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody with a session at ``tenant``; ``tenants`` are all of theirs, each an id and a name, the first first."""
+    """Somebody with a session at ``tenant``; ``tenants`` are all of theirs, each an id and a name, the first first.
+
+    ``device`` is what their browser is to keep, known only when they just gave a password.
+    """
 
     tenant: str
     user: str
@@ -39,6 +51,7 @@ class Person:
     role: str
     tenants: Sequence[tuple[str, str]]
     token: str
+    device: str = ""
 
     def may(self, scope: str) -> bool:
         return scope in people.SCOPES[self.role]
@@ -54,24 +67,32 @@ class Person:
         return csrf_of(self.token)
 
 
-async def login(pool: Pool, email: str, password: str, address: str | None) -> Person | None:
-    """A new session at the person's first tenant; None for a wrong pair. Raises Wrong, Throttled, Busy."""
+async def login(pool: Pool, email: str, password: str, address: str | None, device: str = "") -> Person | None:
+    """A new session at the person's first tenant; None for a wrong pair. Raises Wrong, Throttled, Busy.
+
+    ``device`` is what the browser was given by an earlier login: one of this person has a count of wrong passwords of
+    its own, so that strangers lock nobody out of it.
+    """
     people.possible(password)
     email = email.strip().lower()
     with passwords.line():
-        await _insist_calm(pool, email, address)
         async with store.acting(pool, EVERYBODY) as connection:
             row = await connection.fetchrow(
                 """
-                SELECT u.id::text, u.password_hash, m.tenant_id::text
+                SELECT u.id::text, u.password_hash, m.tenant_id::text,
+                    EXISTS (SELECT FROM devices d WHERE d.user_id = u.id AND d.device_sha256 = $2) AS known
                 FROM users u JOIN memberships m ON m.user_id = u.id
                 WHERE u.email = $1 AND u.disabled_at IS NULL ORDER BY m.created_at, m.tenant_id LIMIT 1""",
                 email,
+                _digest(device),
             )
+            known = row is not None and row["known"]
+            limits = {f"device:{email}:{device}": TRIES_BY_DEVICE} if known else _limits(email, address)
+            attempt = await _counted(connection, limits)
         kept = row["password_hash"] if row else None
         renewed = await passwords.verified(password, kept)
     if row is None or renewed is None:
-        await _failed(pool, email, address)
+        await _failed(pool, email, address, attempt)
         return None
     async with store.acting(pool, row["tenant_id"]) as connection:
         if renewed != kept:  # and only in the place of that one: a new password may have been set meanwhile
@@ -81,10 +102,12 @@ async def login(pool: Pool, email: str, password: str, address: str | None) -> P
                 renewed,
                 kept,
             )
-        await connection.execute("DELETE FROM login_failures WHERE who_sha256 = $1", _who(email, address)[0][0])
+        await _passed(connection, attempt)
+        device = await _remembered(connection, row["id"], device if known else "")
         token = await _begun(connection, row["tenant_id"], row["id"], address)
         await store.audit(connection, row["tenant_id"], Actor(f"user:{email}", address), "user.logged_in", email)
-    return await person(pool, token)
+    found = await person(pool, token)
+    return found and replace(found, device=device)
 
 
 async def person(pool: Pool, token: str) -> Person | None:
@@ -116,28 +139,43 @@ async def switch(pool: Pool, gone: Person, tenant: str, address: str | None) -> 
     async with store.acting(pool, EVERYBODY) as connection:
         await _ended(connection, gone, address, switched=True)
         token = await _begun(connection, tenant, gone.user, address)
+        # It goes on being one session to whoever guesses a password in it.
+        await connection.execute(
+            """
+            WITH counted AS (DELETE FROM login_failures WHERE who_sha256 = $1 RETURNING failed_at)
+            INSERT INTO login_failures (who_sha256, failed_at) SELECT $2, failed_at FROM counted""",
+            _digest(_session(gone.token)),
+            _digest(_session(token)),
+        )
         await store.audit(connection, tenant, gone.actor(address), "user.logged_in", gone.email, switched=True)
     return token
 
 
-async def change_password(pool: Pool, own: Person, old: str, new: str, address: str | None) -> str | None:
-    """A new session in place of all there were; None for a wrong old password. Raises Wrong, Throttled, Busy."""
+async def change_password(pool: Pool, own: Person, old: str, new: str, address: str | None) -> Person | None:
+    """A new session in place of all there were; None for a wrong old password. Raises Wrong, Throttled, Busy.
+
+    Wrong ones count for the session, which no stranger has.
+    """
     people.possible(old)
     new = people.strong(new)
     with passwords.line():
-        await _insist_calm(pool, own.email, address)
         async with store.acting(pool, EVERYBODY) as connection:
+            attempt = await _counted(connection, {_session(own.token): TRIES_BY_SESSION})
             kept = await connection.fetchval("SELECT password_hash FROM users WHERE id = $1::uuid", own.user)
         right = await passwords.verified(old, kept) is not None
         hashed = await passwords.hashed(new) if right else ""
     if not right:
-        await _failed(pool, own.email, address)
+        await _failed(pool, own.email, address, attempt)
         return None
     async with store.acting(pool, EVERYBODY) as connection:
         await connection.execute("UPDATE users SET password_hash = $2 WHERE id = $1::uuid", own.user, hashed)
-        await connection.execute("DELETE FROM sessions WHERE user_id = $1::uuid", own.user)
+        await _passed(connection, attempt)
+        await people.shut_out(connection, own.user)
         await people.note(connection, own.user, own.actor(address), "user.password_changed", own.email)
-        return await _begun(connection, own.tenant, own.user, address)
+        device = await _remembered(connection, own.user, "")
+        token = await _begun(connection, own.tenant, own.user, address)
+    found = await person(pool, token)
+    return found and replace(found, device=device)
 
 
 async def logout(pool: Pool, gone: Person, address: str | None) -> None:
@@ -166,45 +204,102 @@ async def _ended(connection: asyncpg.Connection, gone: Person, address: str | No
     await store.audit(connection, gone.tenant, gone.actor(address), "user.logged_out", gone.email, **detail)
 
 
+async def _remembered(connection: asyncpg.Connection, user: str, device: str) -> str:
+    """What the browser is to keep: ``device``, or a new one where that is empty."""
+    device = device or secrets.token_urlsafe(32)
+    await connection.execute(
+        """
+        INSERT INTO devices (user_id, device_sha256) VALUES ($1::uuid, $2)
+        ON CONFLICT (user_id, device_sha256) DO UPDATE SET seen_at = now()""",
+        user,
+        _digest(device),
+    )
+    await connection.execute(
+        """
+        DELETE FROM devices WHERE user_id = $1::uuid AND device_sha256 IN (
+            SELECT device_sha256 FROM devices WHERE user_id = $1::uuid ORDER BY seen_at DESC OFFSET $2)""",
+        user,
+        DEVICES,
+    )
+    return device
+
+
 # --- wrong passwords
 
 
-def _who(email: str, address: str | None) -> tuple[tuple[bytes, int], tuple[bytes, int]]:
-    """Whose failures are counted, and how many of each are too many."""
-    return (_digest(f"email:{email}"), TRIES_BY_EMAIL), (_digest(f"address:{address}"), TRIES_BY_ADDRESS)
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """One that was counted before it was looked at.
+
+    ``rows`` has its row for each that it counts for, ``shared`` those that others count for too; ``last`` says whether
+    it was the last that is allowed.
+    """
+
+    rows: Mapping[bytes, int]
+    shared: frozenset[bytes]
+    last: bool
 
 
-async def _insist_calm(pool: Pool, email: str, address: str | None) -> None:
-    """Raises Throttled."""
+def place_of(address: str | None) -> str:
+    """Where attempts come from: an IPv4 address, or a /64 of IPv6, all of which one customer has."""
+    if address is None:
+        return ""
+    ip = ip_address(address)
+    if isinstance(ip, IPv6Address):
+        return str(ip.ipv4_mapped or IPv6Address(int(ip) >> 64 << 64))
+    return str(ip)
+
+
+def _limits(email: str, address: str | None) -> dict[str, int]:
+    """For whom a login counts that comes from no known browser, and how many of each are allowed."""
+    return {f"email:{email}": TRIES_BY_EMAIL, f"{_PLACE}{place_of(address)}": TRIES_BY_ADDRESS}
+
+
+def _session(token: str) -> str:
+    return f"session:{token}"
+
+
+async def _counted(connection: asyncpg.Connection, limits: Mapping[str, int]) -> _Attempt:
+    """Count an attempt, before it is looked at, as a wrong one until it is not. Raises Throttled.
+
+    One after the other, and in one order, so that of those that come at once as many get through as are allowed.
+    """
+    rows, last = {}, False
+    digests = sorted((_digest(who), limit) for who, limit in limits.items())
+    for who, limit in digests:
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", int.from_bytes(who[:8], "big", signed=True))
+        count = await connection.fetchval(
+            """
+            SELECT count(*) FROM login_failures
+            WHERE who_sha256 = $1 AND failed_at > clock_timestamp() - make_interval(mins => $2)""",
+            who,
+            WINDOW_MINUTES,
+        )
+        if count >= limit:
+            raise Throttled
+        rows[who] = await connection.fetchval("INSERT INTO login_failures (who_sha256) VALUES ($1) RETURNING id", who)
+        last |= count + 1 == limit
+    return _Attempt(rows, frozenset(_digest(who) for who in limits if who.startswith(_PLACE)), last)
+
+
+async def _passed(connection: asyncpg.Connection, attempt: _Attempt) -> None:
+    """It was right: it does not count, nor do those before it, except the ones of others at the same place."""
+    for who, row in attempt.rows.items():
+        if who in attempt.shared:
+            await connection.execute("DELETE FROM login_failures WHERE who_sha256 = $1 AND id = $2", who, row)
+        else:
+            await connection.execute("DELETE FROM login_failures WHERE who_sha256 = $1", who)
+
+
+async def _failed(pool: Pool, email: str, address: str | None, attempt: _Attempt) -> None:
+    """Say of a wrong password, if it is anybody's, that it was; and of the last that was allowed that it was."""
+    actor = Actor(f"user:{email}", address)
     async with store.acting(pool, EVERYBODY) as connection:
-        for who, limit in _who(email, address):
-            if await _failures(connection, who) >= limit:
-                raise Throttled
-
-
-async def _failed(pool: Pool, email: str, address: str | None) -> None:
-    """Count a wrong password, and say it, if it is anybody's; the one that was too many is said once."""
-    actor, throttled = Actor(f"user:{email}", address), False
-    async with store.acting(pool, EVERYBODY) as connection:
-        for who, limit in _who(email, address):
-            # One after the other, so that exactly one of those that come at once is the one too many.
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", int.from_bytes(who[:8], "big", signed=True))
-            await connection.execute("INSERT INTO login_failures (who_sha256) VALUES ($1)", who)
-            throttled |= await _failures(connection, who) == limit
         user = await connection.fetchval("SELECT id::text FROM users WHERE email = $1", email)
         if user is not None:
             await people.note(connection, user, actor, "user.refused", email)
-            if throttled:
+            if attempt.last:
                 await people.note(connection, user, actor, "user.throttled", email)
-
-
-async def _failures(connection: asyncpg.Connection, who: bytes) -> int:
-    count: int = await connection.fetchval(
-        "SELECT count(*) FROM login_failures WHERE who_sha256 = $1 AND failed_at > now() - make_interval(mins => $2)",
-        who,
-        WINDOW_MINUTES,
-    )
-    return count
 
 
 def _digest(text: str) -> bytes:

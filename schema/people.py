@@ -84,10 +84,25 @@ sessions = Table(
 login_failures = Table(
     "login_failures",
     metadata,
-    Column("who_sha256", LargeBinary, nullable=False, comment="of an email address, or of where it came from"),
+    Column(
+        "who_sha256",
+        LargeBinary,
+        nullable=False,
+        comment="of an email address, a device, a session, or of where it came from",
+    ),
     Column("id", BigInteger, Identity(always=True), nullable=False),
     Column("failed_at", Timestamp, nullable=False, server_default=func.now()),
     PrimaryKeyConstraint("who_sha256", "id"),
+)
+
+devices = Table(
+    "devices",
+    metadata,
+    Column("user_id", Uuid, ForeignKey("users.id"), nullable=False),
+    Column("device_sha256", LargeBinary, nullable=False, comment="of the cookie of a browser that was logged in"),
+    Column("seen_at", Timestamp, nullable=False, server_default=func.now(), comment="logging in, for the last time"),
+    PrimaryKeyConstraint("user_id", "device_sha256"),
+    info={"about": "strangers' wrong passwords do not lock these out"},
 )
 
 api_keys = Table(

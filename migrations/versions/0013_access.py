@@ -1,4 +1,4 @@
-"""Which signed requests of platforms were taken, so that a repeated one does nothing new.
+"""Which signed requests of platforms were taken, and which browsers were logged in before.
 
 The previous release notes none while both run: what it takes then, this one takes once more, for grants that are older
 than the request.
@@ -30,10 +30,30 @@ COMMENT ON COLUMN signed_requests.expires_at IS 'from then on it is refused as t
 GRANT SELECT, INSERT, UPDATE, DELETE ON signed_requests TO landfall_app;
 """
 
+DEVICES = """
+CREATE TABLE devices (
+    user_id UUID NOT NULL,
+    device_sha256 BYTEA NOT NULL,
+    seen_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    CONSTRAINT pk_devices PRIMARY KEY (user_id, device_sha256),
+    CONSTRAINT fk_devices_user_id_users FOREIGN KEY(user_id) REFERENCES users (id)
+);
+COMMENT ON COLUMN devices.device_sha256 IS 'of the cookie of a browser that was logged in';
+COMMENT ON COLUMN devices.seen_at IS 'logging in, for the last time';
+COMMENT ON COLUMN login_failures.who_sha256 IS 'of an email address, a device, a session, or of where it came from';
+GRANT SELECT, INSERT, UPDATE, DELETE ON devices TO landfall_app;
+"""
+
 
 def upgrade() -> None:
     run(SIGNED_REQUESTS)
+    run(DEVICES)
 
 
 def downgrade() -> None:
-    run("DROP TABLE signed_requests")
+    run(
+        """
+        DROP TABLE devices, signed_requests;
+        COMMENT ON COLUMN login_failures.who_sha256 IS 'of an email address, or of where it came from';
+        """
+    )

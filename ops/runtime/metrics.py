@@ -83,6 +83,8 @@ http_connections_closed = Counter(
 )
 loop_lag_seconds = Gauge("landfall_event_loop_lag_seconds", "How late the event loop ran its last timer")
 
+access_refusals = Counter("landfall_access_refusals_total", "Credentials that were refused, by reason", ["reason"])
+rate_limit_hits = Counter("landfall_rate_limit_hits_total", "Requests told to wait, by endpoint", ["endpoint"])
 oauth_flows = Counter("landfall_oauth_flows_total", "Attempts to connect an account", ["platform", "outcome"])
 token_refreshes = Counter("landfall_token_refreshes_total", "Refreshes of tokens", ["platform", "outcome"])
 mails = Counter("landfall_mails_total", "Mails about notices, one for each person", ["outcome"])

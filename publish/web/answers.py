@@ -32,6 +32,11 @@ class Ended(Exception):  # noqa: N818  an answer
         super().__init__(answer.status)
         self._answer = answer
 
+    @property
+    def location(self) -> str:
+        """Where it leads; empty for nowhere."""
+        return self._answer.headers.get(hdrs.LOCATION, "")
+
     def answer(self, request: web.Request) -> web.Response:  # noqa: ARG002  what others are answered hangs on it
         return self._answer
 
@@ -51,6 +56,7 @@ class Refused(Exception):  # noqa: N818  an answer
         close: bool = False,
     ) -> None:
         super().__init__(status)
+        self.error = error
         self._status = status
         self._body = {"error": error, "message": message, "retry": retry, "remedy": remedy}
         self._headers = {} if after is None else {hdrs.RETRY_AFTER: str(after)}

@@ -13,16 +13,19 @@ from publish.store import Actor
 from publish.web import forms
 from publish.web.answers import Refused, rendered, to
 from publish.web.door import Door, add_route, id_of
+from publish.web.refusals import Refusals
 
 LONGEST_NAME = 100
 TOO_MANY = f"Too many wrong passwords. Wait {WINDOW_MINUTES} minutes and try again."
+DEVICE = "landfall-device"
 BUSY = "Many people are logging in at this moment. Wait a few seconds and try again."
 
 
 class Rooms:
-    def __init__(self, pool: Pool, door: Door) -> None:
+    def __init__(self, pool: Pool, door: Door, refusals: Refusals) -> None:
         self._pool = pool
         self._door = door
+        self._refusals = refusals
 
     def add_to(self, app: web.Application) -> None:
         for method, path, handler in (
@@ -39,7 +42,7 @@ class Rooms:
             ("GET", "/audit", self.audit_page),
             ("GET", "/api/audit", self.audit),
         ):
-            add_route(app, method, path, self._door.answering(handler))
+            add_route(app, method, path, self._door.answering(self._refusals.noting(handler)))
 
     async def home(self, _: web.Request) -> web.Response:
         return to("/connections")
@@ -130,19 +133,19 @@ class Rooms:
         form = forms.form(request)
         old, new = form.get("old", ""), form.get("new", "")
         try:
-            token = await sessions.change_password(self._pool, person, old, new, self._door.address(request))
+            renewed = await sessions.change_password(self._pool, person, old, new, self._door.address(request))
         except Wrong as wrong:
             return _account(person, 400, wrong=f"{wrong}.".capitalize())
         except Throttled:
+            self._refusals.throttled(request, "/account/password")
             return _account(person, 429, wrong=TOO_MANY)
         except Busy:
             return _account(person, 503, wrong=BUSY)
-        renewed = await sessions.person(self._pool, token) if token else None
-        if token is None or renewed is None:
+        if renewed is None:
+            self._refusals.refused(request, "password")
             return _account(person, 403, wrong="The old password is another one.")
-        return self._door.let_in(
-            _account(renewed, says="It is changed; whoever was logged in elsewhere is not."), token
-        )
+        answer = _account(renewed, says="It is changed; whoever was logged in elsewhere is not.")
+        return let_in(self._door, answer, renewed)
 
     async def switch(self, request: web.Request) -> web.Response:
         person = await self._door.posting(request)
@@ -168,6 +171,12 @@ class Rooms:
 
     def _actor(self, request: web.Request, person: Person) -> Actor:
         return person.actor(self._door.address(request))
+
+
+def let_in(door: Door, response: web.Response, person: Person) -> web.Response:
+    """The answer to a right password: a session, and what the browser is known by when it logs in again."""
+    door.set_cookie(response, DEVICE, person.device, sessions.DEVICE_DAYS * 86_400)
+    return door.let_in(response, person.token)
 
 
 def _account(person: Person, status: int = 200, *, says: str = "", wrong: str = "") -> web.Response:

@@ -21,7 +21,8 @@ from publish.store import EVERYBODY
 from publish.web import forms
 from publish.web.answers import STATUS, Refused, page, rendered, to
 from publish.web.door import Door, add_route, id_of, insist, uuid_of
-from publish.web.rooms import BUSY, TOO_MANY, Rooms
+from publish.web.refusals import Refusals
+from publish.web.rooms import BUSY, DEVICE, TOO_MANY, Rooms, let_in
 
 COOKIE = "landfall-flow"
 MOST_FLOWS = 20
@@ -37,6 +38,7 @@ class Views:
         self.endings = endings
         self.refresher = refresher
         self.door = door
+        self.refusals = Refusals(door)
 
     def add_to(self, app: web.Application) -> None:
         # Whoever comes by way of a platform comes without a key, waits for the platform, and stands in nobody's way.
@@ -48,8 +50,8 @@ class Views:
             ("POST", "/api/auth/{platform}/deletion", self.delete),
             ("GET", "/deletions/{code}", self.deletion_page),
         ):
-            add_route(app, method, path, self.door.answering(handler, in_turn=False))
-        callback = self.door.answering(self.callback, in_turn=False, any_query=True)
+            add_route(app, method, path, self.door.answering(self.refusals.noting(handler), in_turn=False))
+        callback = self.door.answering(self.refusals.noting(self.callback), in_turn=False, any_query=True)
         for path in ("/api/auth/{platform}/callback", "/api/auth/{platform}/{instance}/callback"):
             app.router.add_get(path, callback)
         for method, path, handler in (
@@ -67,8 +69,8 @@ class Views:
             ("POST", "/connections/{id}/disconnect", self.disconnect_form),
             ("POST", "/connections/{id}/check", self.check_form),
         ):
-            add_route(app, method, path, self.door.answering(handler))
-        Rooms(self.pool, self.door).add_to(app)
+            add_route(app, method, path, self.door.answering(self.refusals.noting(handler)))
+        Rooms(self.pool, self.door, self.refusals).add_to(app)
 
     # --- flows
 
@@ -299,16 +301,19 @@ class Views:
         form = forms.form(request)
         email, password = form.get("email", ""), form.get("password", "")
         try:
-            person = await sessions.login(self.pool, email, password, self.door.address(request))
+            device = self.door.cookies(request).get(self.door.cookie(DEVICE), "")
+            person = await sessions.login(self.pool, email, password, self.door.address(request), device)
         except Wrong as wrong:
             return rendered("login.html", 400, says=f"{wrong}.".capitalize(), email=email)
         except Throttled:
+            self.refusals.throttled(request, "/login")
             return rendered("login.html", 429, says=TOO_MANY, email=email)
         except Busy:
             return rendered("login.html", 503, {hdrs.RETRY_AFTER: "3"}, says=BUSY, email=email)
         if person is None:
+            self.refusals.refused(request, "password")
             return rendered("login.html", 401, says="The address or the password is wrong.", email=email)
-        return self.door.let_in(to("/connections"), person.token)
+        return let_in(self.door, to("/connections"), person)
 
     async def logout(self, request: web.Request) -> web.Response:
         person = await self.door.posting(request)

@@ -152,6 +152,7 @@ async def test_account_stands_in_every_key_of_account_data(connection: asyncpg.C
         "webhook_refusals",
         "crm_verifications",
         "deletion_requests",
+        "devices",
         "login_failures",
         "platform_budgets",
         "signed_requests",

@@ -198,10 +198,14 @@ async def test_over_https_cookies_are_of_this_host_alone_and_another_name_is_non
         origin = {"Origin": "https://crm.example.org"}  # a proxy put another Host in its place
         async with http.post(server.make_url("/login"), data=form, headers=origin, allow_redirects=False) as response:
             assert response.status == 303
-            [flags] = response.headers.getall("Set-Cookie")
+            cookies = response.headers.getall("Set-Cookie")
             token = response.cookies["__Host-landfall"].value
-        parts = {part.strip() for part in flags.split(";")[1:]}
-        assert parts == {"HttpOnly", "Secure", "SameSite=Lax", "Path=/", "Max-Age=43200"}
+        parts = {cookie.partition("=")[0]: {part.strip() for part in cookie.split(";")[1:]} for cookie in cookies}
+        everywhere = {"HttpOnly", "Secure", "SameSite=Lax", "Path=/"}
+        assert parts == {
+            "__Host-landfall": everywhere | {"Max-Age=43200"},
+            "__Host-landfall-device": everywhere | {"Max-Age=15552000"},
+        }
         for name, status in (("landfall", 303), ("__Host-landfall", 200)):
             headers = {"Cookie": f"{name}={token}"} | HTML
             async with http.get(server.make_url("/connections"), headers=headers, allow_redirects=False) as response:

@@ -27,6 +27,7 @@ NOBODYS = {
     "alembic_version": "how far the schema is",
     "crm_verifications": "what comparisons of the whole install found: counts",
     "deletion_requests": "a platform's person asks the whole install; found by an unguessable code",
+    "devices": "browsers of a person, who may belong to several",
     "login_failures": "digests of addresses, counted before it is known whose they are",
     "platform_budgets": "a platform counts our one application, and an account however many tenants connected it",
     "signed_requests": "a platform's person asks the whole install; found by what was signed",
