@@ -33,7 +33,12 @@ from publish.oauth import refusal
 from publish.store import EVERYBODY, Actor, State
 from publish.vault import Place, Vault
 
-LIFE_SECONDS = 600
+LIFE_SECONDS = 300
+"""Of a state: from the first click until the browser is back from the platform."""
+
+CHOICE_SECONDS = 600
+"""For a person to choose, from when the browser is back."""
+
 WAIT_SECONDS = 20.0
 """How long a second visitor waits for what comes of the first one's."""
 
@@ -300,7 +305,7 @@ class Flows:
         outcome = _outcome(ok=False, says=question.says, return_to=row.return_to, kind="choose", choose=shown)
         sealed = self._vault.seal(choosing.packed(accounts), _place(row.tenant, row.digest, "accounts"))
         async with store.acting(self._pool, row.tenant) as connection:
-            await store.offer(connection, row.digest, outcome, sealed, LIFE_SECONDS)
+            await store.offer(connection, row.digest, outcome, sealed, CHOICE_SECONDS)
         return outcome
 
     async def asking(self, platform: str, tickets: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from aiohttp import hdrs, web
 from ops.runtime.answers import NO_STORE, wants_page
 from ops.runtime.db import Pool
 from publish import sessions, store
-from publish.connecting import LIFE_SECONDS, Flows, Visit, mark_of
+from publish.connecting import CHOICE_SECONDS, LIFE_SECONDS, Flows, Visit, mark_of
 from publish.contract import Problem
 from publish.ending import Endings, Rejected
 from publish.passwords import Busy
@@ -119,7 +119,7 @@ class Views:
         await self._tidy(request, response)
         # Long enough to choose after having been at the platform; each flow has its own, so that none is in another's
         # way, be it of the same platform.
-        self.door.set_cookie(response, f"{COOKIE}-{opened.mark}", ticket, 2 * LIFE_SECONDS)
+        self.door.set_cookie(response, f"{COOKIE}-{opened.mark}", ticket, LIFE_SECONDS + CHOICE_SECONDS)
         return response
 
     def _tickets(self, request: web.Request) -> dict[str, str]:

@@ -204,3 +204,18 @@ async def test_person_in_a_browser_chooses_on_a_page_and_is_led_back(rig: Rig) -
     again = {"Sec-Fetch-Site": "cross-site"} | html
     async with rig.http.get(f"{rig.url}/api/auth/x", headers=again, allow_redirects=False) as response:
         assert response.headers["Location"] == "/connections", "another website's link connects nothing by itself"
+
+
+async def test_state_lives_for_five_minutes_and_a_choice_for_ten_more(rig: Rig) -> None:
+    """``users-design.md`` 4."""
+    older = "UPDATE oauth_states SET expires_at = expires_at - make_interval(secs => $1)"
+    late = await rig.consented("facebook")
+    await rig.raw(older, 301.0)
+    outcome = await rig.back("facebook", late)
+    assert (outcome["ok"], "It took too long" in outcome["says"]) == (False, True)
+    in_time = await rig.consented("facebook")
+    await rig.raw(older, 290.0)
+    outcome = await rig.back("facebook", in_time)
+    assert outcome["kind"] == "choose"
+    await rig.raw(older, 590.0)
+    assert (await rig.chosen("facebook", [outcome["choose"][0]["account"]]))["ok"]

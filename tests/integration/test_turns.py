@@ -212,7 +212,7 @@ async def test_tenant_may_leave_only_so_many_flows_unfinished(rig: Rig) -> None:
     assert (await rig.api("GET", "/api/auth/x"))[0] == 201
     status, answer = await rig.api("GET", "/api/auth/x")
     assert (status, answer["error"], answer["retry"]) == (429, "crowded", True)
-    assert "100 connections were begun and not finished; each ends after 10 minutes" in answer["message"]
+    assert "100 connections were begun and not finished; each ends after 5 minutes" in answer["message"]
     other = await tenants.add(rig.connection, "other", TESTS)
     key = await keys.create(rig.pool, other, "theirs", keys.USUAL, TESTS)
     assert (await rig.api("GET", "/api/auth/x", headers={"Authorization": f"Bearer {key}"}))[0] == 201
