@@ -74,8 +74,7 @@ class Endings:
         async with store.acting(self._pool, EVERYBODY) as connection:
             taken = await self._taken(connection, channel, DELETION, wish)
             await self._ended(connection, channel, wish, taken)
-            if taken.first:
-                await store.ask_deletion(connection, taken.code, channel, wish.user_id, taken.cut_off)
+            await store.ask_deletion(connection, taken.code, channel, wish.user_id, taken.cut_off)
         return taken.code
 
     async def _taken(self, connection: asyncpg.Connection, channel: str, purpose: str, wish: Wish) -> store.Taken:
