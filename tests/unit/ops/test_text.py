@@ -2,7 +2,8 @@
 
 import ast
 import json
-import logging
+import subprocess
+import sys
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -67,20 +68,17 @@ def test_commands_print_through_one_place() -> None:
     assert strays == []
 
 
-def test_logs_escape_what_they_are_given(capfd: pytest.CaptureFixture[str]) -> None:
-    import structlog
-
-    from ops.runtime import logs
-
-    logs.configure("info")
-    try:
-        structlog.get_logger("test").warning("hostile", text="\x1b[2J\u202e\x9b\n{", list=["\x07"])
-        logging.getLogger("asyncio").warning("\x1b]0;title\x07 %s", "\x9b")
-    finally:
-        logs.configure("error")
-    written = capfd.readouterr().err
-    assert r"\u001b[2J\u202e\u009b\n{" in written
-    assert not [c for c in written if c != "\n" and unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp")]
+def test_logs_escape_what_they_are_given() -> None:
+    """In a process of its own: loggers keep the standard error that they were made with."""
+    program = (
+        "import logging, structlog; from ops.runtime import logs; logs.configure('info');"
+        r"structlog.get_logger().warning('hostile', text='\x1b[2J\u202e\x9b\n{', list=['\x07']);"
+        r"logging.getLogger('asyncio').warning('\x1b]0;title\x07 %s', '\x9b')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert r"\u001b[2J\u202e\u009b\n{" in done.stderr
+    assert done.stderr.count("\n") == 2
+    assert not [c for c in done.stderr if c != "\n" and unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp")]
 
 
 def test_what_cannot_be_stored_is_replaced_and_the_rest_is_kept() -> None:
