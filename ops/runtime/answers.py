@@ -38,6 +38,7 @@ _PAGE = Template("""\
 <h1>$title</h1>
 <p role="alert">$message</p>
 <p>What to do: $remedy</p>
+<p><a href="/">Go to the start page</a></p>
 <p class="soft">$status</p>
 </body>
 </html>
