@@ -3,6 +3,7 @@
 import logging
 import re
 import sys
+import traceback
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -22,13 +23,32 @@ def _redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[
     return event
 
 
+def _trace(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Write where an error came from, and what caused it.
+
+    Of a database error only the kind and the SQLSTATE are written: its text repeats the values that it is about.
+    """
+    given = event.pop("exc_info", None)
+    error = given[1] if isinstance(given, tuple) else sys.exc_info()[1] if given is True else given
+    parts = []
+    while isinstance(error, BaseException):
+        database = type(error).__module__.partition(".")[0] == "asyncpg"
+        text = getattr(error, "sqlstate", None) if database else str(error)
+        last = f"{type(error).__qualname__}: {text}" if text else type(error).__qualname__
+        parts.append("Traceback (most recent call last):\n" + "".join(traceback.format_tb(error.__traceback__)) + last)
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if parts:
+        event["exception"] = "\n\n".join(reversed(parts))
+    return event
+
+
 def configure(level: str = "info") -> None:
     """Send structlog's and the standard library's lines to standard error, one JSON object each."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
+        _trace,
         _redact,
     ]
     structlog.configure(
