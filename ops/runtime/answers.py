@@ -93,10 +93,12 @@ def add_nothing_here(app: web.Application) -> None:
 
 async def _nothing_here(request: web.Request) -> web.Response:
     """What no route answers: 405 where another method would find something, 404 where nothing is."""
-    if request.path != "/" and request.path.endswith("/") and await _answered(request, request.path.rstrip("/") or "/"):
+    bare = request.path.rstrip("/")
+    if bare and bare != request.path and await _answered(request, bare):
         # An address with a slash at its end is the same one; 308 keeps method and body.
-        address = request.rel_url.with_path(request.path.rstrip("/"), keep_query=True)
-        return web.Response(status=308, headers=NO_STORE | {hdrs.LOCATION: str(address)})
+        url = request.rel_url
+        address = url.raw_path.rstrip("/") + (f"?{url.raw_query_string}" if url.raw_query_string else "")
+        return web.Response(status=308, headers=NO_STORE | {hdrs.LOCATION: address})
     methods: set[str] = set()
     for resource in request.app.router.resources():
         methods |= (await resource.resolve(request))[1]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from html import unescape
 from urllib.parse import quote
 
+import aiohttp
 import asyncpg
 import pytest
 from aiohttp import web
@@ -558,3 +559,31 @@ async def test_body_that_breaks_off_or_breaks_the_rules_later_than_its_head_is_t
         await asyncio.sleep(0.1)
         writer.close()
     await asyncio.sleep(0.2)
+
+
+async def test_addresses_may_end_in_a_slash_and_head_is_answered_where_get_is(running: Running) -> None:
+    url = f"http://127.0.0.1:{running.port}"
+    async with aiohttp.ClientSession() as http:
+        for path, location in (
+            ("/login/", "/login"),
+            ("/connections/?connected=1", "/connections?connected=1"),
+            ("/api/auth/tiktok/callback/?state=a%26b", "/api/auth/tiktok/callback?state=a%26b"),
+        ):
+            for method in ("GET", "HEAD", "POST"):
+                async with http.request(method, url + path, allow_redirects=False) as response:
+                    assert (response.status, response.headers["Location"]) == (308, location), (method, path)
+        for path in ("/nothing/", "//evil.example/", "//"):
+            async with http.get(url + path, allow_redirects=False) as response:
+                assert response.status == 404, path
+        for path, status in (("/login", 200), ("/connections", 303), ("/api/connections", 401), ("/healthz", 200)):
+            async with http.head(url + path, allow_redirects=False) as response:
+                assert response.status == status, path
+
+
+async def test_empty_content_encoding_of_a_form_is_none(running: Running) -> None:
+    headers = {"Content-Encoding": "", "Content-Type": "application/x-www-form-urlencoded"}
+    async with aiohttp.ClientSession() as http:
+        for path in ("/login", "/api/auth/facebook/deauthorize"):
+            url = f"http://127.0.0.1:{running.port}{path}"
+            async with http.post(url, data=b"email=a%40b.example&password=x", headers=headers) as response:
+                assert response.status == 401, path
