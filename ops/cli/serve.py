@@ -13,7 +13,7 @@ from ops.cli import wiring
 from ops.runtime import answers, health
 from ops.runtime.bodies import Budget
 from ops.runtime.clock import now
-from ops.runtime.connections import Connections, raise_descriptors, room
+from ops.runtime.connections import Connections, connection_limits, raise_descriptors
 from ops.runtime.db import open_pool
 from ops.runtime.health import Check, check_database
 from ops.runtime.queue import open_bell
@@ -124,9 +124,9 @@ async def serve(configuration: Configuration) -> int:
     settings = configuration.settings
     stop = wiring.stop_event()
     async with application(configuration) as (app, inside):
-        free = room(raise_descriptors(), settings.landfall_http_connections)
+        limits = connection_limits(raise_descriptors(), settings.landfall_http_connections)
         connections = Connections(
-            free.connections, settings.landfall_client_connections, settings.landfall_trusted_proxies
+            limits.connections, settings.landfall_client_connections, settings.landfall_trusted_proxies
         )
         public = await wiring.listen(
             app,
@@ -134,7 +134,7 @@ async def serve(configuration: Configuration) -> int:
             settings.landfall_http_host,
             settings.landfall_http_port,
             connections=connections,
-            backlog=free.backlog,
+            backlog=limits.backlog,
         )
         internal = await wiring.listen(
             inside, "METRICS", settings.landfall_metrics_host, settings.landfall_metrics_port

@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class ConnectionLimits:
     """What the limit of file descriptors leaves for clients.
 
     asyncio accepts up to ``backlog`` connections in one go, before the first of them can be counted.
@@ -33,14 +33,14 @@ class Room:
     backlog: int
 
 
-def room(descriptors: int, wanted: int) -> Room:
+def connection_limits(descriptors: int, wanted: int) -> ConnectionLimits:
     """At most ``wanted`` connections of a process that may open ``descriptors`` files.
 
     An eighth is left for connections to PostgreSQL, Redis and platforms, and for logs.
     """
     clients = descriptors - max(48, descriptors // 8)
     backlog = max(1, min(BACKLOG, clients // 4))
-    return Room(max(1, min(wanted, clients - backlog)), backlog)
+    return ConnectionLimits(max(1, min(wanted, clients - backlog)), backlog)
 
 
 def raise_descriptors() -> int:

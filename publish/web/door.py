@@ -167,7 +167,7 @@ class Door:
 
         async def answer(request: web.Request) -> web.StreamResponse:
             try:
-                forms.insist_sound(request, query=not any_query)
+                forms.require_storable(request, query=not any_query)
                 await forms.read(request)  # before there is a turn: nobody holds one while a body is on its way
                 async with self._turns.taken(self._credentials(request) if in_turn else {}):
                     return await handler(request)

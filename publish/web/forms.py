@@ -8,6 +8,7 @@ from aiohttp import hdrs, web
 from multidict import MultiDict, MultiDictProxy
 
 from ops.runtime import bodies
+from ops.runtime.text import storable
 from publish.web.answers import Refused
 
 BODY_BYTES = 64 * 2**10
@@ -20,18 +21,18 @@ FORM = "application/x-www-form-urlencoded"
 _BODY: web.RequestKey[bytes] = web.RequestKey("body", bytes)
 
 
-def sound(text: str) -> bool:
+def is_storable(text: str) -> bool:
     """Whether PostgreSQL and UTF-8 can hold it: no NUL, and no half of a surrogate pair."""
-    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
+    return storable(text) == text
 
 
-def insist_sound(request: web.Request, *, query: bool = True) -> None:
+def require_storable(request: web.Request, *, query: bool = True) -> None:
     """Raises Refused for an address with characters that nothing here is named with; ``query`` says whether to look at
     the query too.
     """
-    if not sound(request.path):
+    if not is_storable(request.path):
         raise Refused(404, "not_found", "There is nothing at this address.", "check the address")
-    if query and not all(sound(name) and sound(value) for name, value in request.query.items()):
+    if query and not all(is_storable(name) and is_storable(value) for name, value in request.query.items()):
         raise Refused(400, "wrong", "The query holds a character that no text has.", "send text in UTF-8, without NUL")
 
 
@@ -69,7 +70,7 @@ def form(request: web.Request) -> MultiDictProxy[str]:
         pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=FIELDS)
     except ValueError:  # no UTF-8, or too many fields
         pairs = None
-    if pairs is None or not all(sound(name) and sound(value) for name, value in pairs):
+    if pairs is None or not all(is_storable(name) and is_storable(value) for name, value in pairs):
         message = f"The form is not text in UTF-8 of at most {FIELDS} fields."
         raise Refused(400, "wrong", message, "send text in UTF-8, without NUL")
     return MultiDictProxy(MultiDict(pairs))

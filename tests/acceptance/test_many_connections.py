@@ -9,7 +9,7 @@ import aiohttp
 import psutil
 import pytest
 
-from ops.runtime.connections import room
+from ops.runtime.connections import connection_limits
 from tests.rig import KEYS
 from tests.support import Service, comment, eventually, instagram, sign_meta
 
@@ -78,7 +78,7 @@ async def test_slow_connections_beyond_the_descriptors_keep_no_signed_webhook_ou
     assert statuses == [200] * len(statuses)
     assert psutil.Process(service.web.pid).rlimit(psutil.RLIMIT_NOFILE) == (DESCRIPTORS, DESCRIPTORS)
     counted = await service.metrics()
-    limit = room(DESCRIPTORS, 4096).connections
+    limit = connection_limits(DESCRIPTORS, 4096).connections
     assert counted["landfall_http_connections_limit"] == limit
     assert 0 < counted["landfall_http_connections"] <= limit
     assert counted['landfall_http_connections_closed_total{reason="unfinished"}'] >= SLOW - limit

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from ops.runtime.connections import BACKLOG, Connections, Room, room
+from ops.runtime.connections import BACKLOG, ConnectionLimits, Connections, connection_limits
 
 WHOLE = b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n"
 LIMIT = 3
@@ -81,8 +81,8 @@ async def test_connection_that_is_closed_is(serving: Serving, before: list[bytes
 
 @pytest.mark.parametrize(
     ("descriptors", "expected"),
-    [(64, Room(12, 4)), (1024, Room(672, 224)), (65536, Room(4096, BACKLOG))],
+    [(64, ConnectionLimits(12, 4)), (1024, ConnectionLimits(672, 224)), (65536, ConnectionLimits(4096, BACKLOG))],
 )
-def test_room_leaves_descriptors_for_everything_else(descriptors: int, expected: Room) -> None:
-    assert room(descriptors, 4096) == expected
+def test_limits_leave_descriptors_for_everything_else(descriptors: int, expected: ConnectionLimits) -> None:
+    assert connection_limits(descriptors, 4096) == expected
     assert expected.connections + expected.backlog < descriptors

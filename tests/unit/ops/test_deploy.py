@@ -170,7 +170,7 @@ def test_compose_file_gives_a_way_out_to_web_and_worker_only() -> None:
         for name, network in networks.items()
         if network and network.get("driver_opts") == {"com.docker.network.bridge.enable_ip_masquerade": "false"}
     }
-    assert inner == {"data", "bell", "metrics"}
+    assert inner == {"data", "wakeup", "metrics"}
     assert masked == {"dashboard"}
     out = {name for name, service in SERVICES.items() if set(service["networks"]) - inner - masked}
     assert out == {"web", "worker"}
