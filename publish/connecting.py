@@ -1,17 +1,21 @@
 """Connecting an account, from the first click to the proof that it can do its work.
 
-A flow is a row: its state is random, of one use and short life, kept as a digest, and bound to the browser that opened
-it. The code that the platform sends back is spent once, whoever comes back with it how often; everybody else sees what
-came of the first time. Where there is something to choose, what was found waits, sealed, until that is done.
+A flow is a row: its state is random, of one use and short life, and kept as a digest. Its link shows a page with a
+button and changes nothing; the first browser in which the button is pressed has the flow, by a secret that no other
+browser holds, and the link's ticket is worth nothing from then on. The code that the platform sends back is spent once,
+whoever comes back with it how often; everybody else sees what came of the first time. Where there is something to
+choose, what was found waits, sealed, until that is done.
 """
 
 import asyncio
 import base64
 import hashlib
+import hmac
 import secrets
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from random import uniform
 from typing import Any
 from urllib.parse import urlencode
@@ -23,18 +27,18 @@ from ops.runtime import metrics
 from ops.runtime.db import Pool, describe
 from ops.runtime.faultpoint import faultpoint
 from ops.runtime.text import storable
-from publish import choosing, store
+from publish import choosing, people, store
 from publish.applications import Applications
 from publish.choosing import Question, Wanted
 from publish.contract import Account, Channel, Problem, scope_list
 from publish.driver import Outside
 from publish.instances import instance_of
 from publish.oauth import refusal
-from publish.store import EVERYBODY, Actor, State
+from publish.store import EVERYBODY, Actor, Asker, State
 from publish.vault import Place, Vault
 
 LIFE_SECONDS = 300
-"""Of a state: from the first click until the browser is back from the platform."""
+"""Of a link, until its button is pressed, and of a state: from then until the browser is back from the platform."""
 
 CHOICE_SECONDS = 600
 """For a person to choose, from when the browser is back."""
@@ -44,9 +48,14 @@ WAIT_SECONDS = 20.0
 
 RETURNS = ("", "/", "/connections")
 """Where a browser may be led in the end: nowhere else, whatever a link says. Empty: it is told, and led nowhere."""
+NEEDED = "connections:write"
+"""The scope of whoever begins a flow, and still has it when the flow goes on."""
+
 OPEN_FLOWS = 100
 """That a tenant may have begun and not finished: a loop that begins them fills no table."""
 
+USED = "This link was used before, and works once. If that was not you, tell whoever sent it, and ask for a new one."
+TOO_OLD = "This link is too old, or it is not one of ours; ask for a new link, or start connecting again."
 NOT_TAKEN = "The platform did not take the token that it had just given; start connecting again."
 SURPRISE = (
     "Something failed here, and it is not known whether the platform took it; look at your connections, and start again"
@@ -77,18 +86,44 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """``ticket`` opens the flow in a browser, once; whoever began it asks by ``id`` what came of it."""
+    """``ticket`` gives the flow to a browser, once; whoever began it asks by ``id`` what came of it."""
 
     ticket: str
     id: str
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """``address`` is where the browser goes; ``mark`` names the flow where the browser holds several."""
+class Asked:
+    """What a person reads before the button is pressed.
+
+    ``actor`` asks, for ``tenant``; ``account`` is the name of the one to bring back, empty for a new one; ``until`` is
+    when the link ends, None for an address without an end.
+    """
+
+    actor: str
+    tenant: str
+    tenant_name: str
+    instance: str
+    scopes: Sequence[str]
+    account: str
+    until: datetime | None = None
+
+    @property
+    def by(self) -> str:
+        """Who asks, as an owner knows them."""
+        return _words(self.actor)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """``address`` is where the browser goes; ``mark`` names the flow where the browser holds several.
+
+    ``secret`` is what this browser alone holds from now on: it is asked for when the browser is back.
+    """
 
     address: str
     mark: str
+    secret: str
 
 
 def mark_of(state: str) -> str:
@@ -129,16 +164,11 @@ class Flows:
 
         ``optional_scopes``, a list as text, are asked for beside the usual ones.
         """
-        channel = self._channel(platform)
-        scopes = self._outside.scopes(platform, scope_list(optional_scopes))
-        if return_to not in RETURNS:
-            raise Problem("wrong", f"return_to must be one of {', '.join(filter(None, RETURNS))}.")
-        if reconnecting is not None:
-            instance = await self._instance_of(platform, tenant, reconnecting)
-        instance = self._instance(channel, instance)
+        asked = await self.asked(platform, instance, tenant, actor, return_to, reconnecting, optional_scopes)
+        title = self._outside.channels[platform].title
         # Said now, not when somebody has been at the platform for nothing.
-        await self._outside.budgets.insist(instance or channel.title, platform, instance, "")
-        instance = await self._applications.located(platform, instance, tenant)
+        await self._outside.budgets.insist(asked.instance or title, platform, asked.instance, "")
+        instance = await self._applications.located(platform, asked.instance, tenant)
         await self._applications.made(platform, instance, tenant)
         state, verifier, ticket = (secrets.token_urlsafe(32) for _ in range(3))
         digest = _digest(state)
@@ -150,12 +180,13 @@ class Flows:
             platform,
             instance,
             _digest(ticket),
+            None,
             sealed,
             uri,
             return_to,
             actor.name,
             connection=reconnecting,
-            scopes=scopes,
+            scopes=asked.scopes,
         )
         async with store.acting(self._pool, tenant) as connection:
             if await store.unfinished(connection) >= OPEN_FLOWS:
@@ -164,30 +195,98 @@ class Flows:
                 raise Problem("crowded", says)
             return Begun(ticket, await store.begin(connection, row, LIFE_SECONDS))
 
-    async def _instance_of(self, platform: str, tenant: str, id_: str) -> str:
+    async def asked(
+        self,
+        platform: str,
+        instance: str,
+        tenant: str,
+        actor: Actor,
+        return_to: str,
+        reconnecting: str | None = None,
+        optional_scopes: str = "",
+    ) -> Asked:
+        """What :meth:`start` with the same would ask for; nothing is begun. Raises Problem."""
+        channel = self._channel(platform)
+        scopes = self._outside.scopes(platform, scope_list(optional_scopes))
+        if return_to not in RETURNS:
+            raise Problem("wrong", f"return_to must be one of {', '.join(filter(None, RETURNS))}.")
         async with store.acting(self._pool, tenant) as connection:
-            found = await store.one(connection, id_)
-        if found is None or found["channel"] != platform:
+            asker = await store.asker(connection, tenant, actor.name)
+            found = None if reconnecting is None else await store.one(connection, reconnecting)
+        if reconnecting is not None and (found is None or found["channel"] != platform):
             raise Problem("wrong", "There is no such connection to bring back this way.")
-        return str(found["instance"])
+        instance = self._instance(channel, found["instance"] if found else instance)
+        return Asked(actor.name, tenant, asker.tenant, instance, scopes, _account(found))
 
     def address(self, platform: str, ticket: str) -> str:
         """Where to open a flow."""
         return f"{self._outside.public_url.rstrip('/')}/api/auth/{platform}/open?{urlencode({'ticket': ticket})}"
 
-    async def open(self, platform: str, ticket: str) -> Opened:
-        """Where to send the browser that holds this ticket. Raises Problem."""
-        async with store.acting(self._pool, EVERYBODY) as connection:
-            row = await store.state(connection, session=_digest(ticket))
-        if row is None or row.platform != platform or not row.live or row.used:
-            raise Problem("wrong", "This link is too old or was used before; start connecting again.")
-        state, _, verifier = self._vault.open(
-            row.sealed_verifier, _place(row.tenant, row.digest, "verifier")
-        ).partition(" ")
+    async def look(self, platform: str, ticket: str, browser: str) -> Asked:
+        """What the link with this ticket asks for; it changes nothing. Raises Problem for one that gives nothing more.
+
+        ``browser`` is what the browser is told from others by, before and after it has the flow.
+        """
+        row = await self._for(platform, ticket, browser)
+        asker = await self._entitled(row)
+        found = None
+        if row.connection is not None:
+            async with store.acting(self._pool, row.tenant) as connection:
+                found = await store.one(connection, row.connection)
+        scopes = _scopes_of(self._channel(platform), row)
+        return Asked(row.actor, row.tenant, asker.tenant, row.instance, scopes, _account(found), row.expires)
+
+    async def take(self, platform: str, ticket: str, browser: str) -> Taken:
+        """Give the flow to this browser, unless another has it, and say where to send it. Raises Problem.
+
+        The same browser is given the same again: a second click, or a way back, must not end what was begun.
+        """
+        row = await self._for(platform, ticket, browser)
+        await self._entitled(row)
+        state, verifier = self._opened(row)
         channel = self._channel(platform)
         app = await self._applications.known(platform, row.instance, row.tenant)
-        challenge = _challenge(verifier) if channel.pkce else ""
-        return Opened(channel.authorize(app, _scopes_of(channel, row), state, challenge), _mark(row.digest))
+        address = channel.authorize(app, _scopes_of(channel, row), state, _challenge(verifier) if channel.pkce else "")
+        secret = _secret(verifier, browser)
+        if row.session is None:
+            async with store.acting(self._pool, row.tenant) as connection:
+                taken = await store.take(connection, row.digest, _digest(secret), LIFE_SECONDS)
+            if not taken:
+                await self._for(platform, ticket, browser, taken=True)
+        return Taken(address, _mark(row.digest), secret)
+
+    async def _for(self, platform: str, ticket: str, browser: str, *, taken: bool = False) -> State:
+        """The flow of this ticket, which this browser has, or nobody where it is not ``taken`` yet. Raises Problem."""
+        row = await self._state(ticket=_digest(ticket))
+        if row is None or row.platform != platform or (row.session is None and (taken or not row.live)):
+            raise Problem("wrong", TOO_OLD)
+        if row.session is not None:
+            own = hmac.compare_digest(_digest(_secret(self._opened(row)[1], browser)), row.session)
+            if not own or row.used or not row.live:
+                raise Problem("wrong", USED)
+        return row
+
+    async def _state(self, **by: bytes) -> State | None:
+        """Whatever tenant it is of."""
+        async with store.acting(self._pool, EVERYBODY) as connection:
+            return await store.state(connection, **by)
+
+    async def _entitled(self, row: State) -> Asker:
+        """Whoever began a flow. Raises Problem where they may not do that any more."""
+        async with store.acting(self._pool, row.tenant) as connection:
+            asker = await store.asker(connection, row.tenant, row.actor)
+        scopes = people.SCOPES.get(asker.role or "", ()) if asker.key_scopes is None else asker.key_scopes
+        if NEEDED not in scopes:
+            who = _words(row.actor)
+            says = f"This was asked for by {who}, who may not connect accounts any more; ask somebody who may."
+            raise Problem("denied", says)
+        return asker
+
+    def _opened(self, row: State) -> tuple[str, str]:
+        """Its state, and the verifier of its code."""
+        place = _place(row.tenant, row.digest, "verifier")
+        state, _, verifier = self._vault.open(row.sealed_verifier, place).partition(" ")
+        return state, verifier
 
     def _channel(self, platform: str) -> Channel:
         channel = self._outside.channels.get(platform)
@@ -225,8 +324,7 @@ class Flows:
         Where there is something to choose it is not ``ok`` yet, its ``kind`` is choose, and ``choose`` says what.
         """
         visit = visit.storable
-        async with store.acting(self._pool, EVERYBODY) as connection:
-            row = await store.state(connection, digest=_digest(visit.state)) if visit.state else None
+        row = await self._state(digest=_digest(visit.state)) if visit.state else None
         why = _refused(row, visit)
         if why is not None or row is None:
             metrics.of(metrics.oauth_flows, self._label(visit.platform), "refused").inc()
@@ -247,8 +345,7 @@ class Flows:
         """What the first visitor got; a process that died with the code leaves only the unknown."""
         end = asyncio.get_running_loop().time() + WAIT_SECONDS
         while asyncio.get_running_loop().time() < end:
-            async with store.acting(self._pool, EVERYBODY) as connection:
-                found = await store.state(connection, digest=row.digest)
+            found = await self._state(digest=row.digest)
             if found is not None and found.outcome is not None:
                 return dict(found.outcome)
             await asyncio.sleep(0.2)
@@ -261,6 +358,7 @@ class Flows:
         """What comes of a code that was claimed. Nobody can send it again, so that every way out of here settles it."""
         actor = Actor(row.actor, visit.address)
         try:
+            await self._entitled(row)
             accounts = await self._accounts(row, visit)
             faultpoint("publish.exchanged")
             decided = await self._decided(row, accounts)
@@ -281,7 +379,7 @@ class Flows:
         channel = self._outside.channels[row.platform]
         if visit.error or not visit.code:
             raise refusal(visit.error)
-        verifier = self._vault.open(row.sealed_verifier, _place(row.tenant, row.digest, "verifier")).partition(" ")[2]
+        verifier = self._opened(row)[1]
         app = await self._applications.known(row.platform, row.instance, row.tenant)
         app = replace(app, scopes=_scopes_of(channel, row))
         accounts = await self._outside.run(
@@ -308,12 +406,12 @@ class Flows:
             await store.offer(connection, row.digest, outcome, sealed, CHOICE_SECONDS)
         return outcome
 
-    async def asking(self, platform: str, tickets: Sequence[str]) -> str:
+    async def asking(self, platform: str, held: Sequence[str]) -> str:
         """The mark of the one flow among these where there is, or was, something to choose; empty where there is none.
 
         Raises Problem where it could be several.
         """
-        rows = [row for row in await self._held(tickets) if row is not None and row.platform == platform and row.live]
+        rows = [row for row in await self._held(held) if row is not None and row.platform == platform and row.live]
         waiting = [row for row in rows if _waits_for_choice(row)]
         if len(waiting) > 1:
             says = "In this browser there is something to choose in several flows; say which one by its `flow`."
@@ -321,18 +419,17 @@ class Flows:
         done = waiting or [row for row in rows if row.outcome is not None]
         return _mark(done[0].digest) if len(done) == 1 else ""
 
-    async def ended(self, tickets: Sequence[str]) -> list[str]:
-        """Those of the tickets whose flow nobody can go on with."""
-        rows = zip(tickets, await self._held(tickets), strict=True)
+    async def ended(self, held: Sequence[str]) -> list[str]:
+        """Those of a browser's secrets whose flow nobody can go on with."""
+        rows = zip(held, await self._held(held), strict=True)
         return [
-            ticket
-            for ticket, row in rows
+            secret
+            for secret, row in rows
             if row is None or not row.live or (row.outcome is not None and not _waits_for_choice(row))
         ]
 
-    async def _held(self, tickets: Sequence[str]) -> list[State | None]:
-        async with store.acting(self._pool, EVERYBODY) as connection:
-            return [await store.state(connection, session=_digest(ticket)) for ticket in tickets]
+    async def _held(self, held: Sequence[str]) -> list[State | None]:
+        return [await self._state(session=_digest(secret)) for secret in held]
 
     async def offered(self, platform: str, session: str) -> dict[str, Any]:
         """What came of the flow that this browser is in. Raises Problem where it is in none."""
@@ -343,6 +440,7 @@ class Flows:
         row = await self._chosen_in(platform, session)
         if row.sealed_accounts is None or row.outcome.get("kind") != "choose":
             return dict(row.outcome)
+        await self._entitled(row)
         channel = self._outside.channels[platform]
         sealed = self._vault.open(row.sealed_accounts, _place(row.tenant, row.digest, "accounts"))
         found = {choosing.written(choosing.key_of(platform, a)): a for a in choosing.unpacked(sealed)}
@@ -355,8 +453,7 @@ class Flows:
         return await self._connected(row, Actor(row.actor, address), chosen)
 
     async def _chosen_in(self, platform: str, session: str) -> State:
-        async with store.acting(self._pool, EVERYBODY) as connection:
-            row = await store.state(connection, session=_digest(session)) if session else None
+        row = await self._state(session=_digest(session)) if session else None
         if row is None or row.platform != platform or row.outcome is None or not row.live:
             raise Problem("wrong", "There is nothing to choose in this browser, or it took too long; start again.")
         return row
@@ -414,7 +511,7 @@ def _refused(row: State | None, visit: Visit) -> str | None:
         return "This is not a link of ours, or it is too old; start connecting again."
     if (row.platform, row.instance) != (visit.platform, visit.instance):
         return "This answer is of another platform than the one that was asked; nothing was connected."
-    if not visit.session or not secrets.compare_digest(_digest(visit.session), row.session):
+    if row.session is None or not hmac.compare_digest(_digest(visit.session), row.session):
         return "This was begun in another browser; start connecting again in this one."
     if not row.live and not row.used:
         return "It took too long; start connecting again."
@@ -440,6 +537,22 @@ def _where(error: BaseException) -> str:
     return f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else ""
 
 
+def _words(actor: str) -> str:
+    """Who an actor is, for people."""
+    kind, _, name = actor.partition(":")
+    return f"the program with the API key {name}" if kind == "key" else name
+
+
+def _account(found: Mapping[str, Any] | None) -> str:
+    """What people call a connection; empty for none."""
+    return "" if found is None else str(found["username"] or found["account_id"])
+
+
+def _secret(verifier: str, browser: str) -> str:
+    """What the browser that has a flow holds: new with each flow, and nothing that anybody knew before it had it."""
+    return _encoded(hmac.digest(verifier.encode(), f"browser {browser}".encode(), "sha256"))
+
+
 def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode(errors="replace")).digest()
 
@@ -453,4 +566,8 @@ def _place(tenant: str, digest: bytes, field: str) -> Place:
 
 
 def _challenge(verifier: str) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
+    return _encoded(hashlib.sha256(verifier.encode()).digest())
+
+
+def _encoded(digest: bytes) -> str:
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")

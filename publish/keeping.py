@@ -63,7 +63,7 @@ async def _counted(connection: asyncpg.Connection) -> Counter[str]:
 async def rotate(pool: Pool, vault: Vault, progress: Callable[[int], None]) -> int:
     """Bring every secret under the primary key, a batch at a time while everything goes on; how many were moved.
 
-    Killed, it is run again: what is done is done. A flow that is under way keeps its key for up to fifteen minutes.
+    Killed, it is run again: what is done is done. A flow that is under way keeps its key for up to twenty minutes.
     """
     moved = 0
     while True:

@@ -103,7 +103,7 @@ oauth_states = Table(
     Column("state_sha256", LargeBinary, nullable=False),
     Column("platform", Text, nullable=False),
     Column("instance", Text, nullable=False, server_default=""),
-    Column("session_sha256", LargeBinary, nullable=False, comment="of the browser or the key that began it"),
+    Column("session_sha256", LargeBinary, comment="of the secret of the browser that took it; NULL until one does"),
     Column("sealed_verifier", LargeBinary, nullable=False),
     Column("redirect_uri", Text, nullable=False),
     Column("return_to", Text, nullable=False),
@@ -122,6 +122,12 @@ oauth_states = Table(
     Column("connection_id", Uuid, comment="the connection that it is to bring back"),
     Column("sealed_accounts", LargeBinary, comment="what there is to choose from, tokens and all, until it is chosen"),
     Column("scopes", ARRAY(Text), comment="as asked for; NULL where the previous release began it"),
+    Column(
+        "ticket_sha256",
+        LargeBinary,
+        comment="of the link that is opened in a browser; NULL where the previous release began it",
+    ),
+    Column("opened_at", Timestamp, comment="when a browser took it: the link opens it in no other from then on"),
     PrimaryKeyConstraint("tenant_id", "state_sha256"),
     Index("ix_oauth_states_id", "id"),
 )

@@ -1,9 +1,11 @@
 """Landfall's connections, the sandbox, and a browser in between."""
 
 import base64
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from html import unescape
 from typing import Any
 
 import aiohttp
@@ -35,6 +37,7 @@ PLATFORMS = list(CHANNELS)
 KEYS = tuple(f"{name}:{base64.urlsafe_b64encode(bytes([n]) * 32).decode()}" for n, name in enumerate(("one", "two"), 1))
 INSTANCE = "social.example"
 TESTS = Actor("tests")
+HTML = {"Accept": "text/html"}
 LONG = {"instagram", "threads"}
 ROTATING = {"tiktok", "x"}
 UNTICKED = {
@@ -76,12 +79,25 @@ class Rig:
 
     async def started(self, platform: str, key: str = "", **query: str) -> str:
         """The platform's consent page, reached as a browser does."""
+        return await self.pressed(await self.link(platform, key, **query))
+
+    async def link(self, platform: str, key: str = "", **query: str) -> str:
+        """What a program is given to open in the owner's browser."""
         query |= {"instance": INSTANCE} if platform == "mastodon" else {}
         headers = {"Authorization": f"Bearer {key or self.key}"}
         status, found = await self.api("GET", f"/api/auth/{platform}", params=query, headers=headers)
         assert status == 201, found
-        async with self.http.get(found["open"], allow_redirects=False) as response:
-            assert response.status == 302, await response.text()
+        link: str = found["open"]
+        return link
+
+    async def pressed(self, link: str, http: aiohttp.ClientSession | None = None) -> str:
+        """The consent page that a browser is sent to which opens this page of ours and presses its button."""
+        browser = http or self.http
+        async with browser.get(link, headers=HTML, allow_redirects=False) as response:
+            assert response.status == 200, await response.text()
+            action, fields = form_of(await response.text())
+        async with browser.post(self.url + action, data=fields, headers=HTML, allow_redirects=False) as response:
+            assert response.status == 303, await response.text()
             return response.headers["Location"]
 
     async def consented(
@@ -142,6 +158,13 @@ class Rig:
         async with self.connection.transaction():
             await self.connection.execute("SELECT set_config('landfall.tenant', '*', true)")
             return await self.connection.fetch(query, *arguments)
+
+
+def form_of(page: str) -> tuple[str, dict[str, str]]:
+    """Where the form of a page's main part goes, and what it holds unseen."""
+    [(action, body)] = re.findall(r'<form method="post" action="([^"]+)" class="block">(.*?)</form>', page, re.DOTALL)
+    fields = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', body)
+    return unescape(action), {name: unescape(value) for name, value in fields}
 
 
 def variables(server: Server, url: str) -> dict[str, tuple[str, ...]]:

@@ -37,7 +37,7 @@ async def rotate(configuration: Configuration) -> None:
     echo(f"{moved} secrets moved under {vault.primary}")
     if left:
         names = ", ".join(f"{name} ({n})" for name, n in left.items())
-        echo(f"still under {names}: flows that are under way; run it again in fifteen minutes")
+        echo(f"still under {names}: flows that are under way; run it again in twenty minutes")
     else:
         where = RING if settings.landfall_vault_ring else VAULT_KEYS.name
         echo(f"every other key can be taken out of {where}")

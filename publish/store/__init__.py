@@ -19,7 +19,21 @@ from publish.store.endings import (
     take_signed_request,
     took_signed_request,
 )
-from publish.store.flows import State, begin, claim_code, client, flow, keep_client, offer, settle, state, unfinished
+from publish.store.flows import (
+    Asker,
+    State,
+    asker,
+    begin,
+    claim_code,
+    client,
+    flow,
+    keep_client,
+    offer,
+    settle,
+    state,
+    take,
+    unfinished,
+)
 from publish.store.household import gauge, tidy
 from publish.store.mailings import Mail, address_mails, claim_mail, give_up_lost, mail_due, mail_refused, mailed
 from publish.store.refreshes import (
@@ -43,6 +57,7 @@ __all__ = [
     "LEASE_SECONDS",
     "WORKER",
     "Actor",
+    "Asker",
     "Connection",
     "Mail",
     "State",
@@ -51,6 +66,7 @@ __all__ = [
     "address_mails",
     "ask_check",
     "ask_deletion",
+    "asker",
     "audit",
     "begin",
     "checked",
@@ -96,6 +112,7 @@ __all__ = [
     "standing",
     "state",
     "still_ended",
+    "take",
     "take_signed_request",
     "tidy",
     "took_signed_request",

@@ -13,14 +13,16 @@ import asyncpg
 class State:
     """A flow that was begun. ``connection`` is the one it is to bring back; ``since`` is when its code was sent.
 
-    ``scopes`` are what the person is asked for; None where the previous release began it.
+    ``ticket`` and ``session`` are digests: of the link's ticket, and of the secret of the browser that took the flow,
+    None until one has. ``scopes`` are what the person is asked for; None where the previous release began it.
     """
 
     tenant: str
     digest: bytes
     platform: str
     instance: str
-    session: bytes
+    ticket: bytes | None
+    session: bytes | None
     sealed_verifier: bytes
     redirect_uri: str
     return_to: str
@@ -33,6 +35,16 @@ class State:
     since: datetime | None = None
     outcome: Any = None
     scopes: Sequence[str] | None = None
+    expires: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Whom a flow is for: the tenant's name, and what whoever began it is now; None where they are nothing any more."""
+
+    tenant: str
+    role: str | None
+    key_scopes: Sequence[str] | None
 
 
 async def begin(connection: asyncpg.Connection, state: State, seconds: int) -> str:
@@ -40,7 +52,7 @@ async def begin(connection: asyncpg.Connection, state: State, seconds: int) -> s
     return str(
         await connection.fetchval(
             """
-            INSERT INTO oauth_states (tenant_id, state_sha256, platform, instance, session_sha256, sealed_verifier,
+            INSERT INTO oauth_states (tenant_id, state_sha256, platform, instance, ticket_sha256, sealed_verifier,
                 redirect_uri, return_to, actor, connection_id, expires_at, scopes)
             VALUES ($1::uuid, $2, $3, $4, $5, $6, $7, $8, $9, $10::uuid, now() + make_interval(secs => $11), $12)
             RETURNING id""",
@@ -48,7 +60,7 @@ async def begin(connection: asyncpg.Connection, state: State, seconds: int) -> s
             state.digest,
             state.platform,
             state.instance,
-            state.session,
+            state.ticket,
             state.sealed_verifier,
             state.redirect_uri,
             state.return_to,
@@ -68,16 +80,25 @@ async def unfinished(connection: asyncpg.Connection) -> int:
     return count
 
 
-async def state(connection: asyncpg.Connection, *, digest: bytes = b"", session: bytes = b"") -> State | None:
-    """By its own digest, or by that of the session which it is bound to."""
+async def state(
+    connection: asyncpg.Connection, *, digest: bytes = b"", session: bytes = b"", ticket: bytes = b""
+) -> State | None:
+    """By its own digest, by that of the secret of the browser that took it, or by that of its link's ticket.
+
+    The only look at flows whose tenant is not known yet. What the previous release keeps as the session is the ticket:
+    it counts for nothing.
+    """
     row = await connection.fetchrow(
         """
-        SELECT tenant_id::text, state_sha256, platform, instance, session_sha256, sealed_verifier, redirect_uri,
+        SELECT tenant_id::text, state_sha256, platform, instance, ticket_sha256,
+            CASE WHEN opened_at IS NOT NULL THEN session_sha256 END AS session, sealed_verifier, redirect_uri,
             return_to, actor, id::text, connection_id::text, sealed_accounts, used_at IS NOT NULL AS used,
-            expires_at > now() AS live, used_at, outcome, scopes
-        FROM oauth_states WHERE state_sha256 = $1 OR session_sha256 = $2""",
+            expires_at > now() AS live, used_at, outcome, scopes, expires_at
+        FROM oauth_states
+        WHERE state_sha256 = $1 OR (session_sha256 = $2 AND opened_at IS NOT NULL) OR ticket_sha256 = $3""",
         digest,
         session,
+        ticket,
     )
     if row is None:
         return None
@@ -91,6 +112,37 @@ async def flow(connection: asyncpg.Connection, id_: str) -> tuple[bool, Any] | N
         "SELECT expires_at > now() AS live, outcome FROM oauth_states WHERE id = $1::uuid", id_
     )
     return None if row is None else (row["live"], None if row["outcome"] is None else json.loads(row["outcome"]))
+
+
+async def asker(connection: asyncpg.Connection, tenant: str, actor: str) -> Asker:
+    """What whoever began a flow is now: a person by role, a program by the scopes of its key."""
+    kind, _, name = actor.partition(":")
+    row = await connection.fetchrow(
+        """
+        SELECT t.name,
+            (SELECT m.role FROM memberships m JOIN users u ON u.id = m.user_id
+                WHERE m.tenant_id = t.id AND u.email = $2 AND u.disabled_at IS NULL) AS role,
+            (SELECT k.scopes FROM api_keys k
+                WHERE k.tenant_id = t.id AND k.name = $3 AND k.revoked_at IS NULL) AS scopes
+        FROM tenants t WHERE t.id = $1::uuid""",
+        tenant,
+        name if kind == "user" else None,
+        name if kind == "key" else None,
+    )
+    return Asker(row["name"], row["role"], row["scopes"])
+
+
+async def take(connection: asyncpg.Connection, digest: bytes, session: bytes, seconds: int) -> bool:
+    """Give a flow to the browser with this secret, for so long; False where one has it, or its time is over."""
+    row = await connection.fetchrow(
+        """
+        UPDATE oauth_states SET session_sha256 = $2, opened_at = now(), expires_at = now() + make_interval(secs => $3)
+        WHERE state_sha256 = $1 AND opened_at IS NULL AND used_at IS NULL AND expires_at > now() RETURNING 1""",
+        digest,
+        session,
+        float(seconds),
+    )
+    return row is not None
 
 
 async def claim_code(connection: asyncpg.Connection, digest: bytes) -> datetime | None:

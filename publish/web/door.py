@@ -99,17 +99,24 @@ class Door:
             raise Refused(403, "forbidden", "Your role does not reach so far.", "ask an owner to do it")
         return person
 
-    def same_site(self, request: web.Request) -> None:
-        """Raises Refused for what a page of another origin than ours sent: the public address, or the one asked for."""
+    def same_site(self, request: web.Request, *, hidden: bool = False) -> None:
+        """Raises Refused for what a page of another origin than ours sent: the public address, or the one asked for.
+
+        ``hidden`` is for the form of a page with ``Referrer-Policy: no-referrer``, which browsers send with the origin
+        ``null`` (Fetch, "append a request Origin header"), as they send a stranger's: there it is left to
+        ``Sec-Fetch-Site``, which old browsers do not send, and to the token of the form.
+        """
+        if hidden and request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin":
+            raise _of_another_site()
         given = request.headers.get(hdrs.ORIGIN)
-        if given is None:
+        if given is None or (hidden and given == "null"):
             return
         found = origin_of(given)
         asked = {origin_of(f"{scheme}://{request.host}") for scheme in self._schemes(request)}
         if self._secure and self._site is not None:
             asked.discard(self._site._replace(scheme="http", port=80))  # under the public name it may be anybody's
         if found is None or found not in {self._site, *asked}:
-            raise Refused(403, "csrf", "This was sent by another website.", "open /connections and try again there")
+            raise _of_another_site()
 
     def _schemes(self, request: web.Request) -> tuple[str, ...]:
         """How the browser came here: as it came to us, or to a proxy of ours, which may say it."""
@@ -197,10 +204,16 @@ def add_route(app: web.Application, method: str, path: str, handler: Handler) ->
         app.router.add_route(each, path, handler)
 
 
-def insist(given: object, wanted: str) -> None:
+def insist(given: object, wanted: str, remedy: str = "open /connections and try again there") -> None:
     """Raises Refused for a form without the text that only our own page holds."""
     if not hmac.compare_digest(str(given or "").encode(), wanted.encode()):
-        raise Refused(403, "csrf", "This was not sent by a page of ours.", "open /connections and try again there")
+        raise Refused(403, "csrf", "This was not sent by a page of ours.", remedy)
+
+
+def _of_another_site() -> Refused:
+    return Refused(
+        403, "csrf", "This was sent by another website.", "open /connections, or the link again, and try again there"
+    )
 
 
 def id_of(request: web.Request, missing: Refused) -> str:

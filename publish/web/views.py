@@ -1,6 +1,8 @@
 """HTTP of the connections. Programs call with an API key and get JSON; browsers are led and told in words."""
 
 import re
+import secrets
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urlencode
@@ -10,13 +12,13 @@ from aiohttp import hdrs, web
 from ops.runtime.answers import NO_STORE, wants_page
 from ops.runtime.db import Pool
 from publish import sessions, store
-from publish.connecting import CHOICE_SECONDS, LIFE_SECONDS, Flows, Visit, mark_of
+from publish.connecting import CHOICE_SECONDS, LIFE_SECONDS, NEEDED, Asked, Flows, Taken, Visit, mark_of
 from publish.contract import Problem
 from publish.ending import Endings, Rejected
 from publish.passwords import Busy
 from publish.people import Wrong
 from publish.refreshing import Refresher
-from publish.sessions import Throttled, csrf_of
+from publish.sessions import Person, Throttled, csrf_of
 from publish.store import EVERYBODY
 from publish.web import forms
 from publish.web.answers import STATUS, Refused, page, rendered, to
@@ -25,8 +27,16 @@ from publish.web.refusals import Refusals
 from publish.web.rooms import BUSY, DEVICE, TOO_MANY, Rooms, let_in
 
 COOKIE = "landfall-flow"
+BROWSER = "landfall-browser"
+"""What a browser is told from others by that opens a link: it makes our forms fit in no other."""
+
 MOST_FLOWS = 20
 """Of one browser, with a cookie of some 100 bytes each: servers take headers of 8 KB."""
+
+WISHES = ("instance", "connection", "return_to", "optional_scopes")
+"""What may be said of a flow that is to begin."""
+
+AGAIN = "allow cookies for this site, open the link again and press the button there"
 
 _MARK = re.compile(r"[0-9a-f]{32}")
 
@@ -44,6 +54,7 @@ class Views:
         # Whoever comes by way of a platform comes without a key, waits for the platform, and stands in nobody's way.
         for method, path, handler in (
             ("GET", "/api/auth/{platform}/open", self.open),
+            ("POST", "/api/auth/{platform}/open", self.take),
             ("GET", "/api/auth/{platform}/choose", self.choices),
             ("POST", "/api/auth/{platform}/choose", self.choose),
             ("POST", "/api/auth/{platform}/deauthorize", self.removed),
@@ -56,6 +67,7 @@ class Views:
             app.router.add_get(path, callback)
         for method, path, handler in (
             ("GET", "/api/auth/{platform}", self.start),
+            ("POST", "/api/auth/{platform}", self.begin),
             ("GET", "/api/flows/{id}", self.flow),
             ("GET", "/api/connections", self.list),
             ("GET", "/api/connections/{id}", self.show),
@@ -75,28 +87,42 @@ class Views:
     # --- flows
 
     async def start(self, request: web.Request) -> web.Response:
-        """Begin to connect. A program gets the address to open in the owner's browser, a browser goes there at once."""
-        person = await self.door.person(request)
-        by_person = person is not None and wants_page(request)
-        if person is None and wants_page(request):
+        """Begin to connect, for a program: it gets the link to open in the owner's browser. A person gets a button."""
+        platform, by_program = request.match_info["platform"], hdrs.AUTHORIZATION in request.headers
+        person = None if by_program else await self.door.person(request)
+        if person is not None:
+            return await self._button(request, person)
+        if not by_program and wants_page(request):
             return to("/login")
-        if by_person and request.headers.get("Sec-Fetch-Site") == "cross-site":
-            return to("/connections")  # another website's link connects nothing by itself
-        caller = await self.door.caller(request, "connections:write")
+        caller = await self.door.caller(request, NEEDED)
+        wish = _wish(request.query)
+        if request.method == hdrs.METH_HEAD:  # begins nothing
+            await self.flows.asked(platform, tenant=caller.tenant, actor=caller.actor, **wish)
+            return web.Response(headers=NO_STORE)
+        begun = await self.flows.start(platform, tenant=caller.tenant, actor=caller.actor, **wish)
+        answer = {"open": self.flows.address(platform, begun.ticket), "flow": begun.id, "expires_in": LIFE_SECONDS}
+        return web.json_response(answer, status=201)
+
+    async def _button(self, request: web.Request, person: Person) -> web.Response:
+        """The page of somebody who follows this address, by a link of whoever's: nothing is begun before the button."""
+        if not person.may(NEEDED):
+            raise Refused(403, "forbidden", "Your role does not reach so far.", "ask an owner to do it")
+        if not wants_page(request):
+            message = "In a browser this is done by a button, not by its address alone."
+            raise Refused(403, "forbidden", message, "open /connections and connect there, or send an API key")
         platform, query = request.match_info["platform"], request.query
-        begun = await self.flows.start(
-            platform,
-            query.get("instance", ""),
-            caller.tenant,
-            caller.actor,
-            query.get("return_to", "/connections" if by_person else ""),
-            uuid_of(query["connection"], _missing()) if "connection" in query else None,
-            query.get("optional_scopes", ""),
-        )
-        address = self.flows.address(platform, begun.ticket)
-        if by_person:
-            return to(address)
-        return web.json_response({"open": address, "flow": begun.id, "expires_in": LIFE_SECONDS}, status=201)
+        actor = person.actor(self.door.address(request))
+        asked = await self.flows.asked(platform, tenant=person.tenant, actor=actor, **_wish(query, "/connections"))
+        fields = {"csrf": person.csrf} | {name: query[name] for name in WISHES if name in query}
+        return self._confirm(request, asked, person, fields, f"/api/auth/{platform}", own=True)
+
+    async def begin(self, request: web.Request) -> web.Response:
+        """Lead somebody who is logged in, and pressed a button of ours, to the platform."""
+        person = await self.door.posting(request, NEEDED)
+        platform, actor = request.match_info["platform"], person.actor(self.door.address(request))
+        wish = _wish(forms.form(request), "/connections")
+        begun = await self.flows.start(platform, tenant=person.tenant, actor=actor, **wish)
+        return await self._led(request, await self.flows.take(platform, begun.ticket, secrets.token_urlsafe(32)))
 
     async def flow(self, request: web.Request) -> web.Response:
         """What came of a flow, for the program that began it."""
@@ -109,34 +135,83 @@ class Views:
         return web.json_response(found)
 
     async def open(self, request: web.Request) -> web.Response:
-        """Bind the flow to this browser, and send it to the platform."""
+        """What a link asks for, and a button. Whoever only looks, a preview of links or a browser, changes nothing."""
         ticket, platform = request.query.get("ticket", ""), request.match_info["platform"]
+        browser = self._browser(request) or secrets.token_urlsafe(32)
         try:
-            opened = await self.flows.open(platform, ticket)
+            asked = await self.flows.look(platform, ticket, browser)
+        except Problem as problem:
+            response = page("Not connected", problem.says, STATUS[problem.kind])
+        else:
+            fields = {"csrf": _csrf(browser, ticket), "ticket": ticket}
+            person = await self.door.person(request)
+            response = self._confirm(request, asked, person, fields, f"/api/auth/{platform}/open", own=False)
+            self.door.set_cookie(response, BROWSER, browser, LIFE_SECONDS + CHOICE_SECONDS)
+        response.headers["Referrer-Policy"] = "no-referrer"  # the ticket is in the address
+        return response
+
+    def _confirm(
+        self,
+        request: web.Request,
+        asked: Asked,
+        person: Person | None,
+        fields: Mapping[str, str],
+        action: str,
+        *,
+        own: bool,
+    ) -> web.Response:
+        """The page with the button; ``own`` where the person who is logged in is the one who asks."""
+        return rendered(
+            "confirm.html",
+            asked=asked,
+            visitor=person,
+            person=person if own else None,
+            title=self.flows.titles[request.match_info["platform"]],
+            tenant=dict(person.tenants)[person.tenant] if person else "",
+            elsewhere=person is not None and person.tenant != asked.tenant,
+            fields=fields,
+            action=action,
+        )
+
+    async def take(self, request: web.Request) -> web.Response:
+        """Give the flow to the browser in which the button was pressed first, and send it to the platform."""
+        self.door.same_site(request, hidden=True)
+        form, browser, platform = forms.form(request), self._browser(request), request.match_info["platform"]
+        ticket = form.get("ticket", "")
+        insist(form.get("csrf") if browser else "", _csrf(browser, ticket), AGAIN)
+        try:
+            taken = await self.flows.take(platform, ticket, browser)
         except Problem as problem:
             return page("Not connected", problem.says, STATUS[problem.kind])
-        response = web.Response(status=302, headers=NO_STORE | {hdrs.LOCATION: opened.address})
+        return await self._led(request, taken)
+
+    async def _led(self, request: web.Request, taken: Taken) -> web.Response:
+        """To the platform, with the secret of the flow."""
+        response = to(taken.address)
         await self._tidy(request, response)
         # Long enough to choose after having been at the platform; each flow has its own, so that none is in another's
         # way, be it of the same platform.
-        self.door.set_cookie(response, f"{COOKIE}-{opened.mark}", ticket, LIFE_SECONDS + CHOICE_SECONDS)
+        self.door.set_cookie(response, f"{COOKIE}-{taken.mark}", taken.secret, LIFE_SECONDS + CHOICE_SECONDS)
         return response
 
-    def _tickets(self, request: web.Request) -> dict[str, str]:
-        """Of the flows that this browser is in, by their marks, the oldest first."""
+    def _browser(self, request: web.Request) -> str:
+        return self.door.cookies(request).get(self.door.cookie(BROWSER), "")
+
+    def _secrets(self, request: web.Request) -> dict[str, str]:
+        """Of the flows that this browser has, by their marks, the oldest first."""
         prefix = self.door.cookie(f"{COOKIE}-")
-        found = ((name.partition(prefix), ticket) for name, ticket in self.door.cookies(request).items())
+        found = ((name.partition(prefix), secret) for name, secret in self.door.cookies(request).items())
         return {
-            mark: ticket for (before, named, mark), ticket in found if named and not before and _MARK.fullmatch(mark)
+            mark: secret for (before, named, mark), secret in found if named and not before and _MARK.fullmatch(mark)
         }
 
     async def _tidy(self, request: web.Request, response: web.Response) -> None:
         """Take back the cookies of flows that ended, and the oldest ones where there are too many for a header."""
-        held = self._tickets(request)
+        held = self._secrets(request)
         kept = list(held)[-(MOST_FLOWS - 1) :]
         ended = await self.flows.ended([held[mark] for mark in kept])
-        for mark, ticket in held.items():
-            if mark not in kept or ticket in ended:
+        for mark, secret in held.items():
+            if mark not in kept or secret in ended:
                 self.door.delete_cookie(response, f"{COOKIE}-{mark}")
 
     async def callback(self, request: web.Request) -> web.Response:
@@ -149,7 +224,7 @@ class Views:
             query.get("state", ""),
             query.get("code", ""),
             query.get("error") or query.get("error_code", ""),
-            self._tickets(request).get(flow, ""),
+            self._secrets(request).get(flow, ""),
             self.door.address(request),
         )
         return await self._told(request, flow, await self.flows.finish(visit))
@@ -157,8 +232,8 @@ class Views:
     async def choices(self, request: web.Request) -> web.Response:
         """What there is to choose from, in the browser that showed it to us."""
         try:
-            flow, ticket = await self._chosen(request, request.query.get("flow", ""))
-            outcome = await self.flows.offered(request.match_info["platform"], ticket)
+            flow, secret = await self._chosen(request, request.query.get("flow", ""))
+            outcome = await self.flows.offered(request.match_info["platform"], secret)
         except Problem as problem:
             return _unchosen(request, problem)
         return await self._told(request, flow, outcome)
@@ -173,17 +248,17 @@ class Views:
             form = forms.form(request)
             named, wanted = form.get("flow", ""), form.getall("account", [])
         try:
-            flow, ticket = await self._chosen(request, named or request.query.get("flow", ""))
+            flow, secret = await self._chosen(request, named or request.query.get("flow", ""))
         except Problem as problem:
             return _unchosen(request, problem)
         if not by_program:
-            insist(form.get("csrf"), csrf_of(ticket))
+            insist(form.get("csrf"), csrf_of(secret))
         try:
-            outcome = await self.flows.choose(platform, ticket, wanted, self.door.address(request))
+            outcome = await self.flows.choose(platform, secret, wanted, self.door.address(request))
             return await self._told(request, flow, outcome)
         except Problem as problem:
             try:
-                outcome = await self.flows.offered(platform, ticket)
+                outcome = await self.flows.offered(platform, secret)
             except Problem as gone:
                 return _unchosen(request, gone)
             if not wants_page(request):
@@ -191,8 +266,8 @@ class Views:
             return await self._told(request, flow, outcome | {"says": problem.says}, STATUS[problem.kind])
 
     async def _chosen(self, request: web.Request, named: str) -> tuple[str, str]:
-        """Mark and ticket of the flow that is named, or else of the only one that it can be. Raises Problem."""
-        held = self._tickets(request)
+        """Mark and secret of the flow that is named, or else of the only one that it can be. Raises Problem."""
+        held = self._secrets(request)
         recent = list(held.values())[-MOST_FLOWS:]
         flow = named or await self.flows.asking(request.match_info["platform"], recent)
         return flow, held.get(flow, "")
@@ -211,13 +286,22 @@ class Views:
                 outcome=outcome,
                 platform=request.match_info["platform"],
                 flow=flow,
-                csrf=csrf_of(self._tickets(request).get(flow, "")),
+                csrf=csrf_of(self._secrets(request).get(flow, "")),
                 titles=self.flows.titles,
             )
-        back = outcome["return_to"] if await self.door.person(request) else ""
+        back = await self._back(request, outcome)
         if outcome["ok"] and back:
             return to(f"{back}?{urlencode({'connected': ','.join(outcome['connections'])})}")
         return page("Connected" if outcome["ok"] else "Not connected", outcome["says"], status, back)
+
+    async def _back(self, request: web.Request, outcome: dict[str, Any]) -> str:
+        """Where a person is led in the end; empty where nobody is logged in, or for another tenant by now."""
+        person = await self.door.person(request)
+        if person is None:
+            return ""
+        async with store.acting(self.pool, person.tenant) as connection:
+            seen = [await store.one(connection, id_) for id_ in outcome["connections"]]
+        return outcome["return_to"] if None not in seen else ""
 
     # --- what a platform tells us of its people
 
@@ -348,6 +432,21 @@ class Views:
         with suppress(Problem):  # what is wrong then stands beside the account
             await self.refresher.check(person.tenant, id_of(request, _missing()))
         return to("/connections")
+
+
+def _wish(given: Mapping[str, str], return_to: str = "") -> dict[str, Any]:
+    """What a query or a form says of a flow that is to begin."""
+    return {
+        "instance": given.get("instance", ""),
+        "return_to": given.get("return_to", return_to),
+        "reconnecting": uuid_of(given["connection"], _missing()) if "connection" in given else None,
+        "optional_scopes": given.get("optional_scopes", ""),
+    }
+
+
+def _csrf(browser: str, ticket: str) -> str:
+    """What the form of a link holds: it fits for no other link, and in no other browser."""
+    return csrf_of(f"{browser} {ticket}")
 
 
 def _unchosen(request: web.Request, problem: Problem) -> web.Response:

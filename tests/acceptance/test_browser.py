@@ -5,9 +5,13 @@ import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import aiohttp
 import asyncpg
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.remote.webelement import WebElement
@@ -15,7 +19,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from publish import people
 from schema.tenancy import DEFAULT_TENANT
-from tests.rig import TESTS, Rig, rigged
+from tests.rig import HTML, TESTS, Rig, form_of, rigged
 
 EMAIL, PASSWORD = "ada@example.org", "correct horse battery"
 SECONDS = 10
@@ -260,6 +264,81 @@ async def test_two_tabs_connect_two_servers_and_two_choices_are_made_side_by_sid
         ("mastodon", "other.example", "shop"),
         ("mastodon", "social.example", "shop"),
     ]
+
+
+async def test_owner_of_an_account_opens_a_link_reads_it_presses_twice_and_goes_back(
+    rig: Rig, browser: WebDriver
+) -> None:
+    link = await rig.link("tiktok")
+
+    def button() -> WebElement:
+        return browser.find_element(By.XPATH, "//button[contains(., 'Go on to TikTok')]")
+
+    def journey() -> None:
+        browser.get(link)
+        for words in ("Who asks", "the program with the API key tests", "default", "video.publish", "UTC"):
+            see(browser, words)
+        ActionChains(browser).double_click(button()).perform()
+        see(browser, "It may")
+        browser.back()
+        see(browser, "Who asks")
+        button().click()
+        consent(browser, "Approve")
+        see(browser, "Connected: shop")
+        assert link.rpartition("=")[2] not in browser.current_url
+        browser.get(link)
+        see(browser, "This link was used before")
+
+    await asyncio.to_thread(journey)
+    assert all("status of 400" in message for message in errors(browser)), "the used link is answered so"
+    assert [row["username"] for row in await rig.raw("SELECT username FROM connections")] == ["shop"]
+
+
+async def test_another_website_can_lead_a_browser_to_a_link_and_press_nothing(rig: Rig, browser: WebDriver) -> None:
+    link = await rig.link("tiktok")
+    async with aiohttp.ClientSession() as thief, thief.get(link, headers=HTML) as response:
+        action, fields = form_of(await response.text())
+    hidden = "".join(f'<input type="hidden" name="{name}" value="{value}">' for name, value in fields.items())
+    pages = {
+        "/link": f'<form method="post" action="{rig.url}{action}">{hidden}</form>'
+        "<script>document.forms[0].submit()</script>",
+        "/own": f'<form method="post" action="{rig.url}/api/auth/tiktok"><input name="csrf"></form>'
+        "<script>document.forms[0].submit()</script>",
+        "/prefetch": f'<link rel="prefetch" href="{link}"><img src="{rig.url}/api/auth/tiktok"><p>Look</p>'
+        f'<iframe src="{link}"></iframe>',
+        "/hidden": f'<iframe sandbox="allow-forms allow-scripts" srcdoc="<form method=post action={rig.url}{action}>'
+        f"<input name=ticket value={fields['ticket']}><input name=csrf value={fields['csrf']}></form>"
+        '<script>document.forms[0].submit()</script>"></iframe><p>Look</p>',
+    }
+
+    async def page(request: web.Request) -> web.Response:
+        return web.Response(text=pages[request.path], content_type="text/html")
+
+    app = web.Application()
+    app.router.add_get("/{name}", page)
+    evil = TestServer(app, host="localhost")
+    await evil.start_server()
+
+    def journey() -> None:
+        log_in(browser, rig.url)
+        browser.get(link)
+        see(browser, "Who asks")
+        for name, said_there in (
+            ("link", "another website"),
+            ("own", "another website"),
+            ("prefetch", "Look"),
+            ("hidden", "Look"),
+        ):
+            browser.get(f"http://localhost:{evil.port}/{name}")
+            see(browser, said_there)
+        browser.get(link)
+        see(browser, "Who asks")
+        press(browser, "Go on to TikTok")
+        see(browser, "It may")
+
+    await asyncio.to_thread(journey)
+    await evil.close()
+    assert len(await rig.raw("SELECT FROM oauth_states")) == 1, "and nothing else was begun"
 
 
 async def test_person_who_meets_an_error_anywhere_is_told_in_words_what_to_do(rig: Rig, browser: WebDriver) -> None:

@@ -9,11 +9,10 @@ import aiohttp
 import asyncpg
 import pytest
 
-from publish.web.views import COOKIE, MOST_FLOWS
-from tests.rig import Rig, rigged
+from publish.web.views import BROWSER, COOKIE, MOST_FLOWS
+from tests.rig import HTML, Rig, form_of, rigged
 
 JSON = {"Accept": "application/json"}
-HTML = {"Accept": "text/html"}
 
 
 @pytest.fixture
@@ -26,9 +25,7 @@ async def begun(rig: Rig, platform: str, **query: str) -> str:
     """A flow opened in another tab: the platform's consent page."""
     status, found = await rig.api("GET", f"/api/auth/{platform}", params=query)
     assert status == 201, found
-    async with rig.http.get(found["open"], allow_redirects=False) as response:
-        assert response.status == 302, await response.text()
-        return response.headers["Location"]
+    return await rig.pressed(found["open"])
 
 
 async def approved(rig: Rig, consent: str, account: str) -> tuple[str, dict[str, str]]:
@@ -52,7 +49,7 @@ async def chosen(rig: Rig, platform: str, **body: Any) -> tuple[int, Any]:
 
 def held(rig: Rig) -> list[str]:
     """The marks of the flows that the browser has cookies of."""
-    return [c.key.removeprefix(f"{COOKIE}-") for c in rig.http.cookie_jar if c.key.startswith(COOKIE)]
+    return [c.key.removeprefix(f"{COOKIE}-") for c in rig.http.cookie_jar if c.key.startswith(f"{COOKIE}-")]
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
@@ -140,7 +137,7 @@ async def test_return_of_a_flow_needs_the_cookie_of_that_flow_and_no_other_will_
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as other:
         mine, rig.http = rig.http, other
         await begun(rig, "tiktok")
-        [stolen] = [c.value for c in other.cookie_jar]
+        [stolen] = [c.value for c in other.cookie_jar if c.key.startswith(COOKIE)]
         assert "another browser" in (await came_back(rig, back))["says"]
         other.cookie_jar.update_cookies({f"{COOKIE}-{mark}": stolen})
         assert "another browser" in (await came_back(rig, back))["says"]
@@ -172,8 +169,12 @@ async def test_oldest_flows_go_first_where_a_browser_is_in_too_many(rig: Rig) ->
         for number in range(MOST_FLOWS + 1):
             _, found = await rig.api("GET", "/api/auth/x")
             # Oldest first, as browsers send them (RFC 6265 5.4).
-            headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
-            async with browser.get(found["open"], headers=headers, allow_redirects=False) as response:
+            headers = HTML | {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
+            async with browser.get(found["open"], headers=headers) as response:
+                known = f"{BROWSER}={response.cookies[BROWSER].value}"
+                action, form = form_of(await response.text())
+            headers["Cookie"] = "; ".join(filter(None, (headers["Cookie"], known)))
+            async with browser.post(rig.url + action, data=form, headers=headers, allow_redirects=False) as response:
                 gone = [name for name, cookie in response.cookies.items() if cookie["max-age"] == "0"]
                 assert gone == ([next(iter(cookies))] if number == MOST_FLOWS else [])
                 cookies |= {name: c.value for name, c in response.cookies.items() if name not in gone}

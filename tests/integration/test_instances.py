@@ -89,8 +89,7 @@ async def test_server_whose_handles_have_another_domain_is_one_under_both_names(
     await befall(rig, f"GET {path}", times=1, status=301, headers={"Location": f"https://Web.Example{path}"})
     status, answer = await start(rig, "@me@example.org")
     assert status == 201, answer
-    async with rig.http.get(answer["open"], allow_redirects=False) as response:
-        consent = response.headers["Location"]
+    consent = await rig.pressed(answer["open"])
     [back] = parse_qs(urlsplit(consent).query)["redirect_uri"]
     assert urlsplit(back).path == "/api/auth/mastodon/web.example/callback"
     query = await rig.sandbox.consent(consent, "approve", "shop")

@@ -582,8 +582,7 @@ async def test_no_surprise_after_the_code_was_claimed_leaves_the_flow_waiting(
     monkeypatch.setattr(connecting, "log", log)
     status, begun = await rig.api("GET", "/api/auth/tiktok")
     assert status == 201
-    async with rig.http.get(begun["open"], allow_redirects=False) as response:
-        query = await rig.sandbox.consent(response.headers["Location"], "approve", "shop")
+    query = await rig.sandbox.consent(await rig.pressed(begun["open"]), "approve", "shop")
     assert isinstance(query, dict)
 
     async def surprised(*_: Any) -> Any:

@@ -11,6 +11,7 @@ import pytest
 
 from ops.cli.outside import assembled
 from publish.contract import Problem
+from publish.store import Actor
 from publish.vault import LocalRing, Vault
 from schema.tenancy import DEFAULT_TENANT
 from tests.integration.test_odd_answers import answering
@@ -119,8 +120,8 @@ async def test_optional_permission_is_asked_for_only_where_somebody_wants_it(rig
     assert asked(await rig.started("facebook", optional_scopes=BUSINESS)) == {*CHANNELS["facebook"].scopes, BUSINESS}
     wanted = rig.outside.variables | {"FACEBOOK_OPTIONAL_SCOPES": (BUSINESS,)}
     flows = assembled(rig.pool, Vault(LocalRing(KEYS)), replace(rig.outside, variables=wanted)).flows
-    begun = await flows.start("facebook", "", DEFAULT_TENANT, TESTS, "/")
-    assert BUSINESS in asked((await flows.open("facebook", begun.ticket)).address)
+    begun = await flows.start("facebook", "", DEFAULT_TENANT, Actor("key:tests"), "/")
+    assert BUSINESS in asked((await flows.take("facebook", begun.ticket, "a browser")).address)
     wrong = rig.outside.variables | {"FACEBOOK_OPTIONAL_SCOPES": ("user_posts",)}
     flows = assembled(rig.pool, Vault(LocalRing(KEYS)), replace(rig.outside, variables=wrong)).flows
     with pytest.raises(Problem, match="FACEBOOK_OPTIONAL_SCOPES may name business_management, and not user_posts"):
@@ -189,8 +190,7 @@ async def test_flow_that_the_previous_release_began_asks_for_the_usual_scopes(ri
     status, begun = await rig.api("GET", "/api/auth/x")
     assert status == 201
     await rig.raw("UPDATE oauth_states SET scopes = NULL")
-    async with rig.http.get(begun["open"], allow_redirects=False) as response:
-        address = response.headers["Location"]
+    address = await rig.pressed(begun["open"])
     assert asked(address) == set(CHANNELS["x"].scopes)
     query = await rig.sandbox.consent(address, "approve", "shop")
     assert isinstance(query, dict)

@@ -183,7 +183,7 @@ async def test_rotation_says_which_flows_still_need_the_old_key(database: str, c
         code, said = await command(database, ring, "vault", "rotate")
         assert (code, said.splitlines()[-1]) == (
             0,
-            "still under one (3): flows that are under way; run it again in fifteen minutes",
+            "still under one (3): flows that are under way; run it again in twenty minutes",
         )
         code, said = await command(database, ring, "vault", "status")
         assert (code, said.splitlines()) == (0, ["new  seals  0 secrets", "one  opens  3 secrets"])
