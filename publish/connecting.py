@@ -48,6 +48,7 @@ WAIT_SECONDS = 20.0
 
 RETURNS = ("", "/", "/connections")
 """Where a browser may be led in the end: nowhere else, whatever a link says. Empty: it is told, and led nowhere."""
+
 NEEDED = "connections:write"
 """The scope of whoever begins a flow, and still has it when the flow goes on."""
 
@@ -267,9 +268,12 @@ class Flows:
         return row
 
     async def _state(self, **by: bytes) -> State | None:
-        """Whatever tenant it is of."""
+        return (await self._states([by]))[0]
+
+    async def _states(self, wanted: Sequence[Mapping[str, bytes]]) -> list[State | None]:
+        """Each by what it is known by, whatever tenant it is of; None for one that there is not."""
         async with store.acting(self._pool, EVERYBODY) as connection:
-            return await store.state(connection, **by)
+            return [await store.state(connection, **by) for by in wanted]
 
     async def _entitled(self, row: State) -> Asker:
         """Whoever began a flow. Raises Problem where they may not do that any more."""
@@ -429,7 +433,7 @@ class Flows:
         ]
 
     async def _held(self, held: Sequence[str]) -> list[State | None]:
-        return [await self._state(session=_digest(secret)) for secret in held]
+        return await self._states([{"session": _digest(secret)} for secret in held])
 
     async def offered(self, platform: str, session: str) -> dict[str, Any]:
         """What came of the flow that this browser is in. Raises Problem where it is in none."""
