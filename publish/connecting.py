@@ -278,13 +278,7 @@ class Flows:
     async def _entitled(self, row: State) -> Asker:
         """Whoever began a flow. Raises Problem where they may not do that any more."""
         async with store.acting(self._pool, row.tenant) as connection:
-            asker = await store.asker(connection, row.tenant, row.actor)
-        scopes = people.SCOPES.get(asker.role or "", ()) if asker.key_scopes is None else asker.key_scopes
-        if NEEDED not in scopes:
-            who = _words(row.actor)
-            says = f"This was asked for by {who}, who may not connect accounts any more; ask somebody who may."
-            raise Problem("denied", says)
-        return asker
+            return _require_scope(row, await store.asker(connection, row.tenant, row.actor))
 
     def _opened(self, row: State) -> tuple[str, str]:
         """Its state, and the verifier of its code."""
@@ -473,6 +467,8 @@ class Flows:
         faultpoint("publish.taken_up")
         ids = []
         async with store.acting(self._pool, row.tenant) as connection:
+            # Once more: the platform may have taken its time.
+            _require_scope(row, await store.asker(connection, row.tenant, row.actor))
             for account in accounts:
                 spread = uniform(0.9, 1.0)  # noqa: S311  no secret
                 access_seconds = channel.access_life(account.access_seconds)
@@ -520,6 +516,15 @@ def _refused(row: State | None, visit: Visit) -> str | None:
     if not row.live and not row.used:
         return "It took too long; start connecting again."
     return None
+
+
+def _require_scope(row: State, asker: Asker) -> Asker:
+    scopes = people.SCOPES.get(asker.role or "", ()) if asker.key_scopes is None else asker.key_scopes
+    if NEEDED not in scopes:
+        who = _words(row.actor)
+        says = f"This was asked for by {who}, who may not connect accounts any more; ask somebody who may."
+        raise Problem("denied", says)
+    return asker
 
 
 def _waits_for_choice(row: State) -> bool:

@@ -190,15 +190,26 @@ async def test_no_command_lets_stored_text_control_the_terminal(rig: Rig) -> Non
 
 async def test_no_page_lets_stored_text_be_more_than_text(rig: Rig) -> None:
     await logged_in(rig)
+    [[id_]] = await rig.raw("SELECT id::text FROM connections WHERE platform = 'tiktok'")
+    link = (await rig.link("tiktok", connection=id_)).removeprefix(rig.url)
     shown = 0
-    for path in ("/", "/connections", "/people", "/account", "/audit", "/login"):
+    for path in (
+        "/",
+        "/connections",
+        "/people",
+        "/account",
+        "/audit",
+        "/login",
+        link,
+        f"/api/auth/tiktok?connection={id_}",
+    ):
         async with rig.http.get(rig.url + path, headers=HTML) as response:
             assert response.status == 200, path
             text = await response.text()
         assert "<script>" not in text, path
         assert controls(text, keep="\n\t\r") == [], path
         shown += SHOWN in text
-    assert shown >= 4
+    assert shown >= 6
     for path in ("/api/connections", "/api/notices", "/api/audit"):
         async with rig.http.get(rig.url + path) as response:
             assert response.content_type == "application/json"

@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 from publish import keys, people, tenants
-from publish.connecting import mark_of
+from publish.connecting import Flows, mark_of
 from publish.web.views import BROWSER, COOKIE
 from schema.tenancy import DEFAULT_TENANT
 from tests.rig import CHANNELS, HTML, INSTANCE, TESTS, Rig, form_of, rigged
@@ -459,6 +459,24 @@ async def test_flow_of_somebody_who_may_no_longer_connect_ends_where_it_is(rig: 
     assert (outcome["ok"], "may not connect accounts any more" in outcome["says"]) == (False, True)
     answer = await rig.chosen("facebook", [choosing["choose"][0]["account"]])
     assert (answer["error"], "may not connect accounts any more" in answer["message"]) == ("denied", True)
+    assert await connections(rig) == []
+
+
+async def test_person_who_is_removed_while_the_platform_answers_connects_nothing(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await people.add(rig.pool, DEFAULT_TENANT, "eve@example.org", PASSWORD, "editor", TESTS)
+    csrf = await log_in(rig, rig.http, "eve@example.org")
+    _, consent, _ = await sent(rig, rig.http, "/api/auth/tiktok", {"csrf": csrf})
+    query, decided = await approved(rig, consent), Flows._decided
+
+    async def slowly(self: Flows, *known: Any) -> Any:
+        await _removed(rig)
+        return await decided(self, *known)
+
+    monkeypatch.setattr(Flows, "_decided", slowly)
+    outcome = await rig.back("tiktok", query)
+    assert (outcome["ok"], "may not connect accounts any more" in outcome["says"]) == (False, True)
     assert await connections(rig) == []
 
 
