@@ -10,12 +10,14 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import aiohttp
 import asyncpg
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from publish import keys, people, tenants
 from publish.connecting import Flows, mark_of
 from publish.web.views import BROWSER, COOKIE
 from schema.tenancy import DEFAULT_TENANT
-from tests.rig import CHANNELS, HTML, INSTANCE, TESTS, Rig, form_of, rigged
+from tests.rig import CHANNELS, HTML, INSTANCE, TESTS, Rig, form_of, rigged, views
 
 EMAIL, PASSWORD = "ada@example.org", "correct horse battery"
 JSON = {"Accept": "application/json"}
@@ -244,6 +246,29 @@ async def test_ticket_is_no_cookie_and_the_database_holds_no_secret(rig: Rig) ->
     everything = str(await flows(rig))
     assert [text for text in (ticket, secret, state_of(consent)) if text in everything] == []
     assert (await rig.chosen("facebook", [outcome["choose"][0]["account"]]))["ok"]
+
+
+async def test_cookies_are_out_of_reach_of_scripts_other_sites_and_plain_http(rig: Rig) -> None:
+    link = (await rig.link("tiktok")).removeprefix(rig.url)
+    app = web.Application()
+    views(rig.pool, rig.built, secure=True, site="https://crm.example").add_to(app)
+    server = TestServer(app)
+    await server.start_server()
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as browser:
+        async with browser.get(server.make_url(link.partition("?")[0]), params={"ticket": ticket_of(link)}) as response:
+            action, fields = form_of(await response.text())
+            [shown_in] = response.cookies.values()
+        headers = {"Cookie": f"{shown_in.key}={shown_in.value}", "Origin": "https://crm.example"}
+        address = server.make_url(action)
+        async with browser.post(address, data=fields, headers=headers, allow_redirects=False) as response:
+            assert response.status == 303
+            [taken_by] = response.cookies.values()
+    await server.close()
+    assert shown_in.key == f"__Host-{BROWSER}"
+    assert taken_by.key.startswith(f"__Host-{COOKIE}-")
+    for cookie in (shown_in, taken_by):
+        assert (cookie["httponly"], cookie["secure"], cookie["samesite"], cookie["path"]) == (True, True, "Lax", "/")
+        assert not cookie["domain"]
 
 
 async def test_ticket_of_a_flow_that_the_previous_release_began_is_no_cookie_either(rig: Rig) -> None:
