@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from ingest.views import RECEIVER, Address, Receiver, astray
+from ops.runtime.answers import expect
 
 ENDS = ("", "/")
 """An address with a slash at its end is the same one: portals keep what was typed, and a POST follows no redirect."""
@@ -18,10 +19,10 @@ def build(receiver: Receiver) -> web.Application:
     for platform, webhook in receiver.webhooks.items():
         address = Address(receiver, platform, webhook)
         for end in ENDS:
-            app.router.add_post(f"/api/webhooks/{platform}{end}", address.receive)
-            app.router.add_get(f"/api/webhooks/{platform}{end}", address.verify)
+            app.router.add_post(f"/api/webhooks/{platform}{end}", address.receive, expect_handler=expect)
+            app.router.add_get(f"/api/webhooks/{platform}{end}", address.verify, expect_handler=expect)
     for end in ENDS:
-        app.router.add_route("*", f"/api/webhooks/{{platform}}{end}", astray)
+        app.router.add_route("*", f"/api/webhooks/{{platform}}{end}", astray, expect_handler=expect)
     app.cleanup_ctx.append(_committing)
     return app
 

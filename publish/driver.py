@@ -9,45 +9,13 @@ import structlog
 
 from ops.runtime import metrics
 from ops.runtime.http import Client, Unreachable
+from publish.breakers import Breaker, Breakers
 from publish.budgets import Budgets
 from publish.contract import App, Channel, Problem, Request, Response, Steps, T, Usage
 
 Variables = Mapping[str, tuple[str, ...]]
 
 log = structlog.get_logger()
-
-FAILURES, OPEN_SECONDS = 5, 30.0
-"""So many in a row, whoever's account it was about, and nobody asks for so long. What a platform refuses, or wants
-less often, is no trouble of its own."""
-
-
-@dataclass(slots=True)
-class Breaker:
-    """Stops asking a server that only fails, for a while; then one may try, for all."""
-
-    failures: int = 0
-    failed_at: float = 0.0
-    tried: bool = False
-
-    def enter(self) -> bool:
-        """Whether the caller is the one who tries; it must leave. Raises Problem for all others while it is open."""
-        if self.failures < FAILURES:
-            return False
-        if self.tried or time.monotonic() - self.failed_at < OPEN_SECONDS:
-            says = "The platform has been in trouble for some minutes and is given a rest; try again later."
-            raise Problem("transient", says, "breaker")
-        self.tried = True
-        return True
-
-    def note(self, *, failed: bool) -> None:
-        self.failures = self.failures + 1 if failed else 0
-        if failed:
-            self.failed_at = time.monotonic()
-
-    def leave(self) -> None:
-        """Whatever came of it; who was stopped before there was an answer leaves the try to the next."""
-        self.tried = False
-
 
 TRIPPED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What reading an answer of another shape raises."""
@@ -88,8 +56,7 @@ class Outside:
     client: Client
     public_url: str
     budgets: Budgets
-    breakers: dict[tuple[str, str], Breaker] = field(default_factory=dict)
-    """One for each instance: the others do not share its trouble."""
+    breakers: Breakers = field(default_factory=Breakers)
 
     def redirect_uri(self, platform: str, instance: str) -> str:
         """One for each platform, and for each instance of one: a code cannot be mixed up with another's."""
@@ -138,28 +105,28 @@ class Outside:
         Without an ``account`` nobody knows yet whose it is, and only the whole application's budget counts.
         """
         channel = self.channels[platform]
-        breaker = self.breakers.setdefault((platform, instance), Breaker())
         begun, pause, trying = time.monotonic(), 0.0, False
-        try:
-            await self.budgets.insist(instance or channel.title, platform, instance, account)
-            trying = breaker.enter()
-            request = _next(steps, None)
-            while True:
-                response = await self._answered(request, breaker)
-                said = _usage(channel, response)
-                pause = max(pause, await self.budgets.note(platform, instance, account, said))
-                request = _next(steps, response)
-        except StopIteration as done:
-            found: T = done.value
-            return found
-        except Problem as problem:
-            problem.after_seconds = max(problem.after_seconds, pause)
-            raise _judged(channel, problem) from None
-        finally:
-            steps.close()
-            if trying:
-                breaker.leave()
-            metrics.platform_seconds.labels(platform).observe(time.monotonic() - begun)
+        with self.breakers.asking(platform, instance, in_use=bool(account)) as breaker:
+            try:
+                await self.budgets.insist(instance or channel.title, platform, instance, account)
+                trying = breaker.enter()
+                request = _next(steps, None)
+                while True:
+                    response = await self._answered(request, breaker)
+                    said = _usage(channel, response)
+                    pause = max(pause, await self.budgets.note(platform, instance, account, said))
+                    request = _next(steps, response)
+            except StopIteration as done:
+                found: T = done.value
+                return found
+            except Problem as problem:
+                problem.after_seconds = max(problem.after_seconds, pause)
+                raise _judged(channel, problem) from None
+            finally:
+                steps.close()
+                if trying:
+                    breaker.leave()
+                metrics.platform_seconds.labels(platform).observe(time.monotonic() - begun)
 
     async def _answered(self, request: Request, breaker: Breaker) -> Response:
         try:

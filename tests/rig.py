@@ -97,8 +97,8 @@ class Rig:
             assert response.status == 200, await response.text()
             action, fields = form_of(await response.text())
         async with browser.post(self.url + action, data=fields, headers=HTML, allow_redirects=False) as response:
-            assert response.status == 303, await response.text()
-            return response.headers["Location"]
+            assert response.status == 200, await response.text()
+            return led_to(await response.text())
 
     async def consented(
         self,
@@ -165,6 +165,12 @@ def form_of(page: str) -> tuple[str, dict[str, str]]:
     [(action, body)] = re.findall(r'<form method="post" action="([^"]+)" class="block">(.*?)</form>', page, re.DOTALL)
     fields = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', body)
     return unescape(action), {name: unescape(value) for name, value in fields}
+
+
+def led_to(page: str) -> str:
+    """Where a page goes on to by itself."""
+    [address] = re.findall(r'http-equiv="refresh" content="0; url=([^"]+)"', page)
+    return unescape(address)
 
 
 def variables(server: Server, url: str) -> dict[str, tuple[str, ...]]:

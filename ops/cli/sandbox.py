@@ -9,6 +9,7 @@ from aiohttp import web
 from ops.cli import wiring
 from ops.cli.terminal import echo
 from ops.runtime.files import UnsafePathError
+from ops.runtime.unparsed import answer_unparsed
 from ops.sandbox.server import Server
 
 
@@ -28,6 +29,8 @@ async def sandbox(
     server.world.hurry(pace)
     runner = web.AppRunner(server.app(host), access_log=None, handle_signals=False, shutdown_timeout=1)
     await runner.setup()
+    if runner.server is not None:
+        answer_unparsed(runner.server)
     try:
         await web.TCPSite(runner, host, port).start()
     except OSError as error:

@@ -10,7 +10,7 @@ from ingest.app import LANE, build
 from ingest.committer import Committer
 from ingest.views import Receiver
 from ops.cli import wiring
-from ops.runtime import answers, health
+from ops.runtime import answers, headers, health
 from ops.runtime.bodies import Budget
 from ops.runtime.clock import now
 from ops.runtime.connections import Connections, connection_limits, raise_descriptors
@@ -35,7 +35,7 @@ async def connecting(configuration: Configuration, app: web.Application) -> Asyn
     settings = configuration.settings
     if not wiring.has_vault(configuration):
         for path in ("/api/auth/{rest:.*}", "/api/connections{rest:.*}"):
-            app.router.add_route("*", path, _unconfigured)
+            app.router.add_route("*", path, _unconfigured, expect_handler=answers.expect)
         yield
         return
     from ops.cli.outside import built
@@ -54,7 +54,7 @@ async def connecting(configuration: Configuration, app: web.Application) -> Asyn
         built(configuration, pool) as found,
     ):
         site, trusted = settings.landfall_public_url, settings.landfall_trusted_proxies
-        door = Door(pool, secure=site.startswith("https://"), site=site, trusted=trusted)
+        door = Door(pool, secure=settings.https, site=site, trusted=trusted)
         Views(pool, found.flows, found.endings, found.refresher, door).add_to(app)
         yield
 
@@ -116,6 +116,7 @@ async def application(configuration: Configuration) -> AsyncIterator[tuple[web.A
         await stack.enter_async_context(connecting(configuration, app))
         health.add_routes(app, readiness)
         answers.add_nothing_here(app)
+        headers.add_to(app, https=settings.https)
         yield app, health.build(readiness)
 
 
@@ -135,6 +136,7 @@ async def serve(configuration: Configuration) -> int:
             settings.landfall_http_port,
             connections=connections,
             backlog=limits.backlog,
+            https=settings.https,
         )
         internal = await wiring.listen(
             inside, "METRICS", settings.landfall_metrics_host, settings.landfall_metrics_port

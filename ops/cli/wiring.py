@@ -10,6 +10,7 @@ from aiohttp import web
 
 import ingest.platforms
 from ingest.contract import Webhook
+from ops.runtime import unparsed
 from ops.runtime.connections import BACKLOG, Connections
 from ops.runtime.db import describe
 from ops.runtime.discovery import discover
@@ -94,8 +95,11 @@ async def listen(
     *,
     connections: Connections | None = None,
     backlog: int = BACKLOG,
+    https: bool = False,
 ) -> web.AppRunner:
-    """Serve ``app`` until its runner is cleaned up; ``name`` is HTTP or METRICS. Raises ConfigurationError."""
+    """Serve ``app`` until its runner is cleaned up; ``name`` is HTTP or METRICS. ``https`` is whether people
+    reach it by that, through a proxy. Raises ConfigurationError.
+    """
     runner = web.AppRunner(
         app,
         access_log=None,
@@ -106,8 +110,10 @@ async def listen(
         shutdown_timeout=10,
     )
     await runner.setup()
-    if connections is not None and runner.server is not None:
-        connections.watch(runner.server)
+    if runner.server is not None:
+        unparsed.answer_unparsed(runner.server, https=https)
+        if connections is not None:
+            connections.watch(runner.server)
     # Two releases can share the public port while one replaces the other. The internal one answers for one process
     # alone: shared, it would show Prometheus now this one's numbers and now the other's.
     try:

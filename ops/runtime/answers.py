@@ -7,19 +7,12 @@ from http import HTTPStatus
 from string import Template
 from typing import Any
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 
+from ops.runtime import headers as standard
 from ops.runtime.text import visible
 
 NO_STORE = {hdrs.CACHE_CONTROL: "no-store"}
-
-# Neither the code in an address nor the page itself goes any further, and nobody frames it. "no-referrer" would make
-# browsers send a form of ours with "Origin: null", which is what a stranger sends.
-PAGE_HEADERS = NO_STORE | {
-    "Referrer-Policy": "same-origin",
-    "X-Frame-Options": "DENY",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-}
 
 # The standard library's templates: the web process of an installation without pages holds no other in memory.
 _PAGE = Template("""\
@@ -43,6 +36,22 @@ _PAGE = Template("""\
 </body>
 </html>
 """)
+
+
+def page_headers(html: str) -> dict[Any, str]:
+    """Headers of a page with the style elements of ``html``.
+
+    Neither the code in an address nor the page itself goes any further, and nobody frames it. "no-referrer" would make
+    browsers send a form of ours with "Origin: null", which is what a stranger sends.
+    """
+    return NO_STORE | {
+        standard.REFERRER: "same-origin",
+        "X-Frame-Options": "DENY",
+        standard.POLICY: standard.page_policy(html),
+    }
+
+
+_PAGE_HEADERS = page_headers(_PAGE.template)
 
 
 def wants_page(request: web.BaseRequest) -> bool:
@@ -71,7 +80,7 @@ def error(
         words = {"title": title, "message": _sentence(body["message"]), "status": f"Status {status}"}
         words["remedy"] = _sentence(body.get("remedy") or remedy, capital=False)
         text = _PAGE.substitute({name: escape(visible(word)) for name, word in words.items()})
-        response = web.Response(status=status, text=text, content_type="text/html", headers=PAGE_HEADERS)
+        response = web.Response(status=status, text=text, content_type="text/html", headers=_PAGE_HEADERS)
     else:
         content = json.dumps(body).encode()
         response = web.Response(status=status, body=content, content_type="application/json", headers=NO_STORE)
@@ -88,7 +97,24 @@ def _sentence(text: str, *, capital: bool = True) -> str:
 
 def add_nothing_here(app: web.Application) -> None:
     """Answer whatever no route of ``app`` does; to be called when all the others are there."""
-    app.router.add_route(hdrs.METH_ANY, "/{path:.*}", _nothing_here)
+    app.router.add_route(hdrs.METH_ANY, "/{path:.*}", _nothing_here, expect_handler=expect)
+
+
+async def expect(request: web.Request) -> web.Response | None:
+    """Answer the header Expect, for every route that is added: 417 for what nobody here can promise."""
+    if request.version < HttpVersion11:
+        return None
+    if request.headers[hdrs.EXPECT].lower() != "100-continue":
+        body = {
+            "error": "expectation_failed",
+            "message": "of Expect only 100-continue is understood",
+            "retry": False,
+            "remedy": "send the request without the header Expect",
+        }
+        return error(request, 417, body, close=True)
+    if request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    return None
 
 
 async def _nothing_here(request: web.Request) -> web.Response:

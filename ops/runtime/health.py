@@ -9,7 +9,7 @@ import asyncpg
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from ops.runtime import answers, metrics
+from ops.runtime import answers, headers, metrics
 from ops.runtime.db import Pool, describe
 
 DURABLE = {
@@ -98,8 +98,8 @@ def add_routes(app: web.Application, readiness: Readiness) -> None:
         }
         return web.json_response(body, status=200 if ready else 503, headers=answers.NO_STORE)
 
-    app.router.add_get("/healthz", healthz)
-    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/healthz", healthz, expect_handler=answers.expect)
+    app.router.add_get("/readyz", readyz, expect_handler=answers.expect)
 
 
 def build(readiness: Readiness) -> web.Application:
@@ -110,8 +110,9 @@ def build(readiness: Readiness) -> web.Application:
     async def expose(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    app.router.add_get("/metrics", expose)
+    app.router.add_get("/metrics", expose, expect_handler=answers.expect)
     answers.add_nothing_here(app)
+    headers.add_to(app)
     app.cleanup_ctx.append(_watch_loop)
     return app
 

@@ -8,7 +8,7 @@ import random
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -19,11 +19,35 @@ from ops.runtime.text import parsed_json, storable
 CONNECT_SECONDS, TOTAL_SECONDS = 5.0, 15.0
 ANSWER_BYTES = 2 * 2**20
 TRIES, PAUSE_SECONDS = 3, 0.3
+NOWHERE_SECONDS = 2.0
+"""How long it takes at least to say that no public server has a name: it must not show whether an inner one has."""
+
 CARRIERS = [IPv6Network(prefix) for prefix in ("64:ff9b::/96", "::/96", "::ffff:0:0:0/96")]
 """NAT64, the compatible and the translated form: the last 32 bits of an address are an IPv4 one."""
 
-LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")
-"""A network translates from it as it pleases, so nobody outside may name it."""
+ISATAP = 0x5EFE
+"""The 32 bits before an IPv4 address that is reached through a tunnel (RFC 5214 6.1), but for the universal bit."""
+
+GIVEN_OUT = IPv6Network("2000::/3")
+"""All of IPv6 that IANA has given out for the internet. Outside are 64:ff9b:1::/48, 100::/64, 5f00::/16, fec0::/10."""
+
+SPECIAL = [
+    ip_network(prefix)
+    for prefix in (
+        "192.0.0.0/24",
+        "192.31.196.0/24",
+        "192.52.193.0/24",
+        "192.88.99.0/24",
+        "192.175.48.0/24",
+        "2001::/23",
+        "2001:db8::/32",
+        "2620:4f:8000::/48",
+        "3fff::/20",
+    )
+]
+"""Of IANA's two registries of special-purpose addresses, what Python's ``ipaddress`` takes for global in some version:
+protocol assignments, relays, sinks and documentation. No server that a person names is there.
+"""
 
 
 class Unreachable(Exception):  # noqa: N818  an answer
@@ -32,6 +56,16 @@ class Unreachable(Exception):  # noqa: N818  an answer
     def __init__(self, host: str, why: str, *, sent: bool) -> None:
         super().__init__(f"{host}: {why}")
         self.sent = sent
+
+
+class Nowhere(Unreachable):
+    """No public server has this name: it is unknown, or leads into a network that nobody outside may name.
+
+    The two are not told apart, so that nobody learns by asking which inner names there are.
+    """
+
+    def __init__(self, host: str) -> None:
+        super().__init__(host, "no server on the internet has this name", sent=False)
 
 
 class ForbiddenError(OSError):
@@ -51,22 +85,28 @@ class Reply:
 
 
 def public(address: str) -> bool:
-    """Whether anybody on the internet could be at this address. IPv6 that carries IPv4 inside is judged by that too."""
+    """Whether a server on the internet could be there. IPv6 that carries IPv4 inside is judged by that too."""
     try:
         ip = ip_address(address.partition("%")[0])
     except ValueError:
         return False
-    judged: list[IPv4Address | IPv6Address] = [ip]
-    if isinstance(ip, IPv6Address):
-        if ip in LOCAL_NAT64 or ip.is_site_local:
-            return False
-        carried = [ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())]
-        if any(ip in carrier for carrier in CARRIERS):
-            carried.append(IPv4Address(int(ip) & 0xFFFFFFFF))
-        inner = [found for found in carried if found is not None]
-        # A mapped address is not "global" itself; what it carries decides.
-        judged = inner or [ip]
-    return all(found.is_global and not found.is_multicast for found in judged)
+    if isinstance(ip, IPv4Address):
+        return _is_ordinary(ip)
+    if (int(ip) >> 32) & 0xFDFFFFFF == ISATAP and not _is_ordinary(_last_bits(ip)):
+        return False
+    carried = ip.ipv4_mapped or ip.sixtofour
+    if carried is None and any(ip in carrier for carrier in CARRIERS):
+        carried = _last_bits(ip)
+    # What carries another address is not "global" itself; what it carries decides.
+    return _is_ordinary(carried) if carried is not None else ip in GIVEN_OUT and _is_ordinary(ip)
+
+
+def _last_bits(ip: IPv6Address) -> IPv4Address:
+    return IPv4Address(int(ip) & 0xFFFFFFFF)
+
+
+def _is_ordinary(ip: IPv4Address | IPv6Address) -> bool:
+    return ip.is_global and not ip.is_multicast and not any(ip in network for network in SPECIAL)
 
 
 class Client:
@@ -107,6 +147,17 @@ class Client:
 
         An answer that says when to come again is handed on: the pauses here are shorter than any such wish.
         """
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        try:
+            return await self._tried(method, url, query, form, body, headers, repeatable=repeatable)
+        except Nowhere:
+            await asyncio.sleep(begun + NOWHERE_SECONDS - loop.time())
+            raise
+
+    async def _tried(
+        self, method: str, url: str, query: Any, form: Any, body: Any, headers: Any, *, repeatable: bool
+    ) -> Reply:
         for attempt in range(1, TRIES + 1):
             last = attempt == TRIES or not repeatable
             try:
@@ -122,7 +173,8 @@ class Client:
 
     async def _once(self, method: str, url: str, *, query: Any, form: Any, body: Any, headers: Any) -> Reply:
         host = _host(url)
-        session = self._sessions[host not in self._trusted]
+        guarded = host not in self._trusted
+        session = self._sessions[guarded]
         options = {"params": query or None, "data": form, "json": body, "headers": headers}
         try:
             async with session.request(method, url, allow_redirects=False, **options) as response:
@@ -136,6 +188,10 @@ class Client:
         except Unreachable:
             raise
         except aiohttp.ClientConnectorError as error:
+            if guarded and (
+                isinstance(error, aiohttp.ClientConnectorDNSError) or isinstance(error.os_error, ForbiddenError)
+            ):
+                raise Nowhere(host) from None
             raise Unreachable(host, _why(error), sent=False) from None
         except aiohttp.InvalidURL:
             raise Unreachable(host, "it is no address", sent=False) from None
@@ -146,7 +202,7 @@ class Client:
 def _guarded(info: Any) -> socket.socket:
     family, kind, protocol, _, address = info
     if not public(str(address[0])):
-        raise ForbiddenError(f"{address[0]} is not a public address")
+        raise ForbiddenError("not a public address")  # one text for all: of several that differ, no type is left
     return socket.socket(family, kind, protocol)
 
 
@@ -167,4 +223,4 @@ def _why(error: aiohttp.ClientConnectorError) -> str:
         return "its name does not resolve"
     if isinstance(error, aiohttp.ClientSSLError):  # that of a certificate has no os_error
         return "it does not prove who it is: TLS failed"
-    return "its address is not a public one" if isinstance(error.os_error, ForbiddenError) else "not reached"
+    return "not reached"

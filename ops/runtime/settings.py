@@ -138,6 +138,11 @@ class Settings(BaseSettings):
         # Only what Settings.load() passes: it has already merged .env, the environment and the *_FILE variants.
         return (init_settings,)
 
+    @property
+    def https(self) -> bool:
+        """Whether people reach the web process by https."""
+        return self.landfall_public_url.startswith("https://")
+
 
 class Configuration:
     """Settings and the platforms' variables, loaded together so that all problems are reported together."""

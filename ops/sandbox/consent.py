@@ -2,8 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
+from ops.runtime.headers import POLICY, REFERRER, page_policy
 from ops.sandbox.contract import Answer
-from ops.sandbox.pages import PAGES
+from ops.sandbox.pages import BASE, PAGES
+
+_HEADERS = {POLICY: page_policy(BASE, "'self' http: https:"), REFERRER: "same-origin"}
+"""The answer to its form leads back to the application, wherever that is."""
 
 
 def page(
@@ -14,5 +18,6 @@ def page(
     return Answer(
         content=shown.render(
             platform=platform, application=application, accounts=accounts, scopes=scopes, hidden=hidden
-        )
+        ),
+        headers=_HEADERS,
     )

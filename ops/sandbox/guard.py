@@ -46,9 +46,3 @@ def _is_same_origin(request: web.Request) -> bool:
         "none",
         "same-origin",
     )
-
-
-async def unframed(_: web.Request, response: web.StreamResponse) -> None:
-    """Nobody is made to press a button of the page through another website's page that is laid over it."""
-    response.headers["Content-Security-Policy"] = "frame-ancestors 'none'"
-    response.headers["X-Content-Type-Options"] = "nosniff"

@@ -8,6 +8,7 @@ from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import ValidationError
 
+from ops.runtime.headers import POLICY, REFERRER, page_policy
 from ops.runtime.text import finalize
 from ops.sandbox.contract import Impossible
 
@@ -18,12 +19,18 @@ if TYPE_CHECKING:
 SHOWN = 20
 """Of the ledger's newest entries of each kind."""
 
+_TEMPLATES = Path(__file__).with_name("templates")
+BASE = (_TEMPLATES / "base.html").read_text()
+"""What every page is made from; the only one with a style."""
+
 PAGES = Environment(
-    loader=FileSystemLoader(Path(__file__).with_name("templates")),
+    loader=FileSystemLoader(_TEMPLATES),
     autoescape=True,
     undefined=StrictUndefined,
     finalize=finalize,
 )
+
+_HEADERS = {POLICY: page_policy(BASE), REFERRER: "same-origin"}
 
 
 class Page:
@@ -47,7 +54,7 @@ class Page:
             calls=newest["call"],
             said=request.query.get("said", ""),
         )
-        return web.Response(text=text, content_type="text/html")
+        return web.Response(text=text, content_type="text/html", headers=_HEADERS)
 
     async def act(self, request: web.Request) -> web.Response:
         """Do it, and go back to the page, which says what came of it."""

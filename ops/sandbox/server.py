@@ -10,11 +10,12 @@ from typing import Any
 import aiohttp
 from aiohttp import BodyPartReader, web
 
+from ops.runtime import headers
 from ops.runtime.files import read_private, write_private
 from ops.sandbox.clock import Clock
 from ops.sandbox.contract import Answer, Call, Errand, Fetched, Handler, Impossible, Platform, Refusal, Upload
 from ops.sandbox.faults import Fault
-from ops.sandbox.guard import guarded, unframed
+from ops.sandbox.guard import guarded
 from ops.sandbox.office import Shipment
 from ops.sandbox.world import World
 
@@ -87,7 +88,7 @@ class Server:
         from ops.sandbox.control import Control
 
         app = web.Application(client_max_size=BODY_LIMIT, middlewares=[guarded(host)])
-        app.on_response_prepare.append(unframed)
+        headers.add_to(app)
         Control(self).add_to(app)
         app.router.add_static("/_sandbox/media", MEDIA)
         for name, platform in self.world.platforms.items():
@@ -266,11 +267,11 @@ class Server:
 
 
 def respond(answer: Answer) -> web.Response:
-    headers = dict(answer.headers)
+    given = dict(answer.headers)
     if isinstance(answer.content, str):
-        headers.setdefault("Content-Type", "text/html; charset=utf-8")
-        return web.Response(status=answer.status, text=answer.content, headers=headers)
-    return web.json_response(answer.content, status=answer.status, headers=headers)
+        given.setdefault("Content-Type", "text/html; charset=utf-8")
+        return web.Response(status=answer.status, text=answer.content, headers=given)
+    return web.json_response(answer.content, status=answer.status, headers=given)
 
 
 async def befallen(request: web.Request, fault: Fault, answer: Answer | None) -> web.StreamResponse:

@@ -17,12 +17,16 @@ REMEDY = {
     "transient": "send it again later",
 }
 
+_TEMPLATES = Path(__file__).with_name("templates")
+
 PAGES = Environment(
-    loader=FileSystemLoader(Path(__file__).with_name("templates")),
+    loader=FileSystemLoader(_TEMPLATES),
     autoescape=True,
     undefined=StrictUndefined,
     finalize=text.finalize,
 )
+
+_HEADERS = answers.page_headers((_TEMPLATES / "base.html").read_text())
 
 
 class Ended(Exception):  # noqa: N818  an answer
@@ -68,13 +72,19 @@ class Refused(Exception):  # noqa: N818  an answer
 
 def rendered(template: str, status: int = 200, headers: Mapping[str, str] | None = None, **shown: Any) -> web.Response:
     html = PAGES.get_template(template).render({"person": None} | shown)
-    return web.Response(
-        status=status, text=html, content_type="text/html", headers=answers.PAGE_HEADERS | dict(headers or {})
-    )
+    return web.Response(status=status, text=html, content_type="text/html", headers=_HEADERS | dict(headers or {}))
 
 
 def page(title: str, says: str, status: int, back: str = "") -> web.Response:
     return rendered("said.html", status, title=title, says=says, back=back)
+
+
+def onward(address: str) -> web.Response:
+    """A page that goes on to ``address`` by itself, for the answer to a form that leads to another site.
+
+    A redirect would be held to the form's page's ``form-action``, which allows nothing but ourselves.
+    """
+    return rendered("onward.html", address=address)
 
 
 def to(address: str) -> web.Response:

@@ -8,7 +8,7 @@ from math import ceil
 import structlog
 from aiohttp import hdrs, web
 
-from ops.runtime import proxies
+from ops.runtime import answers, metrics, proxies
 from ops.runtime.db import Pool, describe
 from ops.runtime.origins import origin_of
 from ops.runtime.proxies import Network
@@ -181,11 +181,14 @@ class Door:
             except (Ended, Refused) as ended:
                 return ended.answer(request)
             except Crowded:
+                _count_wait(request)
                 message = f"More than {AT_ONCE + IN_LINE} requests of yours are under way."
                 return Refused(429, "crowded", message, "send fewer at once", retry=True, after=1).answer(request)
             except Problem as problem:
                 remedy = REMEDY.get(problem.kind, problem.says)
                 retry = problem.kind in ("crowded", "transient")
+                if problem.kind == "crowded":
+                    _count_wait(request)
                 after = ceil(problem.after_seconds) or (60 if problem.kind == "crowded" else None)
                 refused = Refused(STATUS[problem.kind], problem.kind, problem.says, remedy, retry=retry, after=after)
                 return refused.answer(request)
@@ -201,7 +204,13 @@ class Door:
 def add_route(app: web.Application, method: str, path: str, handler: Handler) -> None:
     """Add a route; whatever answers GET answers HEAD."""
     for each in (hdrs.METH_GET, hdrs.METH_HEAD) if method == hdrs.METH_GET else (method,):
-        app.router.add_route(each, path, handler)
+        app.router.add_route(each, path, handler, expect_handler=answers.expect)
+
+
+def _count_wait(request: web.Request) -> None:
+    """Count a request that is told to wait, by the route and not by the address asked for."""
+    resource = request.match_info.route.resource
+    metrics.of(metrics.rate_limit_hits, resource.canonical if resource is not None else "unknown").inc()
 
 
 def insist(given: object, wanted: str, remedy: str = "open /connections and try again there") -> None:

@@ -21,7 +21,7 @@ from publish.refreshing import Refresher
 from publish.sessions import Person, Throttled, csrf_of
 from publish.store import EVERYBODY
 from publish.web import forms
-from publish.web.answers import STATUS, Refused, page, rendered, to
+from publish.web.answers import STATUS, Refused, onward, page, rendered, to
 from publish.web.door import Door, add_route, id_of, insist, uuid_of
 from publish.web.refusals import Refusals
 from publish.web.rooms import BUSY, DEVICE, TOO_MANY, Rooms, let_in
@@ -64,7 +64,7 @@ class Views:
             add_route(app, method, path, self.door.answering(self.refusals.noting(handler), in_turn=False))
         callback = self.door.answering(self.refusals.noting(self.callback), in_turn=False, any_query=True)
         for path in ("/api/auth/{platform}/callback", "/api/auth/{platform}/{instance}/callback"):
-            app.router.add_get(path, callback)
+            add_route(app, "GET", path, callback)
         for method, path, handler in (
             ("GET", "/api/auth/{platform}", self.start),
             ("POST", "/api/auth/{platform}", self.begin),
@@ -187,7 +187,7 @@ class Views:
 
     async def _led(self, request: web.Request, taken: Taken) -> web.Response:
         """To the platform, with the secret of the flow."""
-        response = to(taken.address)
+        response = onward(taken.address)
         await self._tidy(request, response)
         # Long enough to choose after having been at the platform; each flow has its own, so that none is in another's
         # way, be it of the same platform.

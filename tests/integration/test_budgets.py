@@ -14,9 +14,9 @@ from prometheus_client import REGISTRY
 from ops.cli.outside import assembled
 from ops.runtime.db import open_pool
 from publish import store
+from publish.breakers import FAILURES, Breakers
 from publish.budgets import STOP_SECONDS, Budgets
 from publish.contract import Problem, Request, Response, Steps
-from publish.driver import FAILURES
 from publish.vault import LocalRing, Vault
 from schema.metadata import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
@@ -171,7 +171,7 @@ async def test_wait_is_seen_by_every_process(rig: Rig, database: str) -> None:
     assert await rig.refresher.refresh(first) == "failed"
     async with await open_pool(database, "another", 2, role=APP_ROLE) as pool:
         another = assembled(
-            pool, Vault(LocalRing(KEYS)), replace(rig.outside, budgets=Budgets(pool), breakers={})
+            pool, Vault(LocalRing(KEYS)), replace(rig.outside, budgets=Budgets(pool), breakers=Breakers())
         ).refresher
         await rig.due()
         asked = await calls(rig, "x")
@@ -191,7 +191,7 @@ async def test_platform_that_wants_to_be_asked_less_often_is_not_in_trouble(rig:
             await rig.outside.run(asking(url), platform="x", instance="", account="a0")
         assert held.value.code == "budget"
         assert 590 < held.value.after_seconds <= 600
-    assert rig.outside.breakers["x", ""].failures == 0
+    assert len(rig.outside.breakers) == 0
 
 
 async def test_longer_wish_stands_whatever_comes_in_meanwhile_and_no_wish_is_longer_than_a_day(rig: Rig) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,6 +11,7 @@ from typing import Any
 import aiohttp
 import asyncpg
 import pytest
+from prometheus_client import REGISTRY
 
 from ops.cli import wiring
 from ops.cli.outside import assembled
@@ -19,8 +19,8 @@ from ops.runtime import http
 from ops.runtime.http import Client
 from ops.sandbox.client import Refused
 from publish import keys
+from publish.breakers import FAILURES, MOST, OPEN_SECONDS
 from publish.contract import Problem, Request, Steps
-from publish.driver import FAILURES, OPEN_SECONDS, Breaker
 from publish.vault import LocalRing, Vault
 from schema.tenancy import DEFAULT_TENANT
 from sync.worker import Projector
@@ -144,11 +144,14 @@ async def test_wrong_wishes_are_refused_before_any_browser_sees_them(rig: Rig) -
 @pytest.mark.parametrize(
     ("instance", "said"),
     [
-        ("nobody.invalid", "its name does not resolve"),
-        ("127.0.0.1", "not a public one"),  # by its letters it is a host name; the connector is what refuses it
+        ("nobody.invalid", "no server on the internet has this name"),
+        (
+            "127.0.0.1",
+            "no server on the internet has this name",
+        ),  # by its letters it is a host name; the connector is what refuses it
         ("127.1", "it is no address"),
-        ("0x7f.1", "not a public one"),
-        ("169.254.169.254", "not a public one"),
+        ("0x7f.1", "no server on the internet has this name"),
+        ("169.254.169.254", "no server on the internet has this name"),
     ],
 )
 async def test_instance_that_is_nowhere_or_inside_is_not_asked_and_said_so(rig: Rig, instance: str, said: str) -> None:
@@ -316,6 +319,34 @@ async def test_one_dead_instance_rests_and_the_others_do_not_notice(rig: Rig) ->
         assert await rig.outside.run(asked(404), platform="mastodon", instance="alive.example") == 404
 
 
+async def test_naming_thousands_of_servers_grows_nothing_and_closes_no_breaker_of_one_in_use(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(url: str) -> Steps[int]:
+        return (yield Request("POST", url)).status
+
+    async def name(number: int) -> None:
+        steps = asked(f"http://127.0.0.1:1/{number}")
+        with pytest.raises(Problem, match="no server on the internet"):
+            await rig.outside.run(steps, platform="mastodon", instance=f"n{number}.example")
+
+    def series() -> int:
+        return sum(len(list(metric.samples)) for metric in REGISTRY.collect())
+
+    monkeypatch.setattr(http, "NOWHERE_SECONDS", 0)
+    await rig.sandbox.wish("faults", platform="mastodon", endpoint="POST /api/503", times=0, status=503)
+    broken = f"{rig.sandbox.url}/mastodon/api/503"
+    for _ in range(FAILURES):
+        await rig.outside.run(asked(broken), platform="mastodon", instance="used.example", account="1")
+    before = series()
+    for start in range(0, 2 * MOST, 50):
+        await asyncio.gather(*(name(number) for number in range(start, start + 50)))
+    assert len(rig.outside.breakers) <= MOST
+    assert series() == before
+    with pytest.raises(Problem, match="given a rest"):
+        await rig.outside.run(asked(broken), platform="mastodon", instance="used.example", account="1")
+
+
 async def test_when_the_rest_is_over_one_tries_for_all(rig: Rig) -> None:
     url = f"{rig.sandbox.url}/tiktok/v2/trial"
 
@@ -328,7 +359,9 @@ async def test_when_the_rest_is_over_one_tries_for_all(rig: Rig) -> None:
         except Problem as problem:
             return problem.code
 
-    breaker = rig.outside.breakers.setdefault(("tiktok", ""), Breaker(FAILURES, time.monotonic()))
+    with rig.outside.breakers.asking("tiktok", "", in_use=True) as breaker:
+        for _ in range(FAILURES):
+            breaker.note(failed=True)
     assert await tried() == "breaker"
     # The one who tries is stopped: the next may.
     breaker.failed_at -= OPEN_SECONDS

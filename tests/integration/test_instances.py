@@ -137,9 +137,9 @@ async def test_redirect_into_our_own_network_is_held_to_the_same_guard(rig: Rig)
         raise AssertionError(answer)
 
     for host, why in (
-        ("127.0.0.1", "not a public one"),
-        ("169.254.169.254", "not a public one"),
-        ("nobody.invalid", "does not resolve"),
+        ("127.0.0.1", "no server on the internet has this name"),
+        ("169.254.169.254", "no server on the internet has this name"),
+        ("nobody.invalid", "no server on the internet has this name"),
     ):
         with pytest.raises(Problem, match=why) as refused:
             await rig.outside.run(led(host), platform="mastodon", instance="social.example")

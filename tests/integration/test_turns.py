@@ -13,6 +13,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from ops.cli.serve import PUBLISH_CONNECTIONS
+from ops.runtime import metrics
 from ops.runtime.db import open_pool
 from publish import keys, passwords, people, sessions, tenants
 from publish.connecting import OPEN_FLOWS
@@ -88,6 +89,8 @@ async def test_noisy_tenant_is_told_to_wait_and_five_quiet_ones_are_served(rig: 
         async def polite(key: str) -> list[tuple[int, float]]:
             return [await answered(http, f"{url}/api/connections", key) for _ in range(EACH)]
 
+        hits = metrics.rate_limit_hits.labels("/api/connections")
+        counted = hits._value.get()
         floods = [asyncio.create_task(flood(noisy[number % 2])) for number in range(FLOOD)]
         served = await asyncio.gather(*(polite(key) for key in quiet))
         stop.set()
@@ -96,6 +99,7 @@ async def test_noisy_tenant_is_told_to_wait_and_five_quiet_ones_are_served(rig: 
     assert statuses == {200: QUIET * EACH}
     assert set(told) == {200, 429}
     assert told[429] > told[200] > 0
+    assert hits._value.get() - counted == told[429], "each is counted, by its endpoint"
     assert median(seconds for tenant in served for _, seconds in tenant) < 0.5
 
 
@@ -210,7 +214,10 @@ async def test_tenant_may_leave_only_so_many_flows_unfinished(rig: Rig) -> None:
     for _ in range(OPEN_FLOWS - 1):
         await rig.built.flows.start("x", "", DEFAULT_TENANT, TESTS, "/")
     assert (await rig.api("GET", "/api/auth/x"))[0] == 201
+    hits = metrics.rate_limit_hits.labels("/api/auth/{platform}")
+    counted = hits._value.get()
     status, answer = await rig.api("GET", "/api/auth/x")
+    assert hits._value.get() == counted + 1
     assert (status, answer["error"], answer["retry"]) == (429, "crowded", True)
     assert "100 connections were begun and not finished; each ends after 5 minutes" in answer["message"]
     other = await tenants.add(rig.connection, "other", TESTS)

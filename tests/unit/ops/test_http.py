@@ -7,7 +7,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,23 @@ from cryptography.x509.oid import NameOID
 
 from ops.runtime import http
 from ops.runtime.http import Client, Unreachable, public
+
+SPECIAL_PURPOSE = [
+    ip_network(prefix)
+    for prefix in (
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
+        *("192.0.0.0/24", "192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.168.0.0/16"),
+        *("192.175.48.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4", "224.0.0.0/4"),
+        *("::1/128", "::/128", "64:ff9b:1::/48", "100::/64", "100:0:0:1::/64", "2001::/23", "2001:db8::/32"),
+        *("2620:4f:8000::/48", "3fff::/20", "5f00::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8"),
+    )
+]
+"""IANA's registries of special-purpose addresses, with multicast and what was given back."""
+
+
+def edges(network: IPv4Network | IPv6Network) -> set[IPv4Address | IPv6Address]:
+    """The first, the last and the middle one."""
+    return {network[0], network[-1], network[network.num_addresses // 2]}
 
 
 @pytest.mark.parametrize(
@@ -56,6 +73,12 @@ from ops.runtime.http import Client, Unreachable, public
         "::ffff:0:127.0.0.1",
         "fec0::1",
         "2001:db8::1",
+        *(str(address) for network in SPECIAL_PURPOSE for address in edges(network)),
+        *(f"::ffff:{network[1]}" for network in SPECIAL_PURPOSE if network.version == 4),
+        "64:ff9b::192.88.99.1",
+        "2002:c058:6301::1",
+        "2606:4700::5efe:10.0.0.1",
+        "2606:4700::200:5efe:127.0.0.1",
         "not an address",
         "",
     ],
@@ -65,7 +88,11 @@ def test_inner_addresses_are_not_public_whatever_they_are_wrapped_in(address: st
 
 
 @pytest.mark.parametrize(
-    "address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::1"]
+    "address",
+    [
+        *("8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::1"),
+        *("192.0.1.1", "192.88.98.1", "192.88.100.1", "2001:200::1", "2003::1", "2606:4700::5efe:8.8.8.8"),
+    ],
 )
 def test_outer_addresses_are_public(address: str) -> None:
     assert public(address)
@@ -108,9 +135,13 @@ class Rig:
         return short
 
 
+NOWHERE = "no server on the internet has this name"
+
+
 @pytest.fixture
 async def rig(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
     monkeypatch.setattr(http, "PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(http, "NOWHERE_SECONDS", 0.01)
     found = Rig()
     app = web.Application()
     app.router.add_route("*", "/{what}", found.answer)
@@ -177,7 +208,7 @@ async def test_server_that_cannot_prove_who_it_is_is_told_nothing(tmp_path: Path
             with pytest.raises(Unreachable) as refused:
                 await client.ask("POST", url, form={"code": "canary"}, repeatable=False)
             assert not refused.value.sent
-        assert "not a public one" in str(refused.value), "only the platform's own hosts may be here"
+        assert NOWHERE in str(refused.value), "only the platform's own hosts may be here"
         with pytest.raises(Unreachable, match="TLS failed") as refused:
             await client.ask("GET", f"https://{host}/flaky", query={"code": "canary"}, repeatable=False)
         assert "canary" not in str(refused.value)
@@ -230,7 +261,7 @@ async def test_no_text_of_an_answer_holds_what_cannot_be_stored() -> None:
 
 async def test_inner_networks_are_refused_at_the_connection_and_no_error_shows_a_query(rig: Rig) -> None:
     for query in (None, {"access_token": "canary-1234"}):
-        with pytest.raises(Unreachable, match="not a public one") as refused:
+        with pytest.raises(Unreachable, match=NOWHERE) as refused:
             await ask(rig, "flaky", trusted=False, query=query)
         assert "canary" not in str(refused.value)
     assert rig.calls == 0
@@ -302,11 +333,47 @@ async def test_g8_redirect_is_handed_on_and_never_followed(rig: Rig) -> None:
 
 
 async def test_d4_name_that_does_not_resolve_is_said_so(rig: Rig) -> None:
-    for trusted in (frozenset[str](), frozenset({"nobody.invalid"})):
+    for trusted, said in ((frozenset[str](), NOWHERE), (frozenset({"nobody.invalid"}), "its name does not resolve")):
         async with Client(trusted) as client, asyncio.timeout(http.CONNECT_SECONDS + 1):
-            with pytest.raises(Unreachable, match=r"^nobody\.invalid: its name does not resolve$") as lost:
+            with pytest.raises(Unreachable, match=rf"^nobody\.invalid: {said}$") as lost:
                 await client.ask("POST", "http://nobody.invalid/", form={"code": "c"}, repeatable=False)
         assert not lost.value.sent
+
+
+async def test_inner_name_and_unknown_name_get_one_answer_in_the_same_time(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody outside may go: one address or several, and what looking up takes tells nothing either."""
+    found = {
+        "one.example": ["127.0.0.1"],
+        "two.example": ["10.0.0.1", "10.0.0.2", "::1"],
+        "slow.example": ["192.168.1.1"],
+        "unknown.example": [],
+    }
+
+    async def resolved(_: Any, host: str, port: int = 0, *__: Any, **___: Any) -> list[dict[str, Any]]:
+        await asyncio.sleep(0.2 if host == "slow.example" else 0)
+        if not found[host]:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [
+            {"hostname": host, "host": each, "port": port, "family": family, "proto": 0, "flags": 0}
+            for each in found[host]
+            for family in [socket.AF_INET6 if ":" in each else socket.AF_INET]
+        ]
+
+    monkeypatch.setattr(http, "NOWHERE_SECONDS", 0.5)
+    resolve_by(monkeypatch, resolved)
+    said, took = set(), []
+    async with Client(frozenset()) as client:
+        for name in found:
+            begun = time.monotonic()
+            with pytest.raises(Unreachable) as lost:
+                await client.ask("POST", f"http://{name}/", repeatable=False)
+            took.append(time.monotonic() - begun)
+            said.add((str(lost.value).removeprefix(name), lost.value.sent))
+    assert said == {(f": {NOWHERE}", False)}
+    assert min(took) >= 0.5
+    assert max(took) - min(took) < 0.15, took
 
 
 async def test_d4_resolver_that_never_answers_is_not_waited_for(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -338,6 +405,6 @@ async def test_name_that_is_rebound_to_an_inner_address_is_refused_too(
 
     resolve_by(monkeypatch, rebound)
     async with Client(frozenset()) as client:
-        with pytest.raises(Unreachable, match="not a public one"):
+        with pytest.raises(Unreachable, match=NOWHERE):
             await client.ask("GET", f"http://public.example:{port}/flaky", repeatable=False)
     assert rig.calls == 0

@@ -1,0 +1,60 @@
+"""What is answered to bytes that are no HTTP request, before there is a route to ask."""
+
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from ops.runtime import answers, headers
+
+_UNPARSED = {
+    "error": "bad_request",
+    "message": "this is no HTTP request, or its first line or one of its headers is too long",
+    "retry": False,
+    "remedy": "send HTTP/1.1, with lines of at most 8190 bytes before the body",
+}
+_SURPRISE = {
+    "error": "unexpected",
+    "message": "something failed here",
+    "retry": True,
+    "remedy": "look before you send it again",
+}
+
+
+def answer_unparsed(server: web.Server, *, https: bool = False) -> None:
+    """Have ``server`` answer requests that it cannot parse in the shape of all other errors.
+
+    To be called before connections are accepted. aiohttp builds its request handlers itself, so each one gets its class
+    here, when its connection is made.
+    """
+    made = server.connection_made
+    chosen = _Encrypted if https else _Plain
+
+    def connection_made(handler: web.RequestHandler, transport: Any) -> None:
+        handler.__class__ = chosen
+        made(handler, transport)
+
+    server.connection_made = connection_made  # type: ignore[method-assign]
+
+
+class _Plain(web.RequestHandler):
+    __slots__ = ()
+    https = False
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """The answer; the connection closes. Raises ConnectionError where part of another answer was sent."""
+        super().handle_error(request, status, exc, message)  # for what it logs, and its check of what was sent
+        if isinstance(exc, HttpProcessingError):
+            response = web.json_response(_UNPARSED, status=status)  # whether a browser asked is not known
+            response.force_close()
+        else:
+            response = answers.error(request, status, _SURPRISE, close=True)
+        headers.set_standard(response, https=self.https)
+        return response
+
+
+class _Encrypted(_Plain):
+    __slots__ = ()
+    https = True
