@@ -239,7 +239,9 @@ async def test_e4_malformed_http_is_refused_and_the_connection_closed(hostile: S
     smuggled = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
     for case, template in MALFORMED.items():
         answer = await raw(hostile.port, template.replace(b"%s", PATH.encode()) + smuggled)
-        assert answer == b"" or answer.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400")), (case, answer)
+        if answer or case != "a header of a mebibyte":  # TCP may drop the answer to whoever is still sending
+            assert answer.startswith(b"HTTP/1.0 400"), (case, answer)
+            assert b'"error": "bad_request"' in answer, (case, answer)
         assert b'"status": "ok"' not in answer, f"{case}: what followed was taken for a request of its own"
         await still_good(hostile)
 

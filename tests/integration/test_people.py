@@ -181,7 +181,7 @@ async def test_every_button_of_ours_asks_for_a_token_that_no_other_website_knows
             aiohttp.ClientSession() as stranger,
             stranger.post(rig.url + address, data={"csrf": csrf}) as response,
         ):
-            assert response.status in (401, 403), path
+            assert response.status == (403 if "/choose" in path else 401), path
     assert len(posts) >= 11
     assert await rig.raw("SELECT count(*) FROM audit_log") == before
     assert (await page(rig))[0] == 200, "still logged in"
@@ -473,7 +473,7 @@ async def test_owner_makes_a_key_that_is_shown_once_and_revokes_it(rig: Rig) -> 
         ({"name": "other", "people:write": "on"}, "Tick what the key may do"),
     ):
         status, _, text = await post(rig, "/keys", csrf=csrf, **form)
-        assert (status in (400, 409), said in text) == (True, True)
+        assert (status, said in text) == (409 if "There is" in said else 400, True)
     [[id_]] = await rig.raw("SELECT id::text FROM api_keys WHERE name = 'crm'")
     assert (await post(rig, f"/keys/{id_}/revoke", csrf=csrf))[0] == 303
     assert (await rig.api("GET", "/api/audit", headers=headers))[0] == 401
