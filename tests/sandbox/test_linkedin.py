@@ -179,7 +179,7 @@ async def test_version_is_asked_for_and_retired(stand: Stand, version: str | Non
     body["distribution"] = {"feedDistribution": "MAIN_FEED"}  # type: ignore[assignment]
     found, answer, _ = await person.call("POST", "/rest/posts", version, json=body)
     assert found == status
-    assert answer.get("code") == {400: "VERSION_MISSING", 426: "NONEXISTENT_VERSION"}.get(status)
+    assert status == 201 or answer["code"] == {400: "VERSION_MISSING", 426: "NONEXISTENT_VERSION"}[status]
 
 
 LITTLE_TEXT = [
