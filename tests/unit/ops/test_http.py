@@ -37,9 +37,9 @@ SPECIAL_PURPOSE = [
 """IANA's registries of special-purpose addresses, with multicast and what was given back."""
 
 
-def edges(network: IPv4Network | IPv6Network) -> set[IPv4Address | IPv6Address]:
-    """The first, the last and the middle one."""
-    return {network[0], network[-1], network[network.num_addresses // 2]}
+def edges(network: IPv4Network | IPv6Network) -> list[IPv4Address | IPv6Address]:
+    """The first, the middle and the last one, once each."""
+    return list(dict.fromkeys((network[0], network[network.num_addresses // 2], network[-1])))
 
 
 @pytest.mark.parametrize(
