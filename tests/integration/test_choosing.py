@@ -11,7 +11,7 @@ import pytest
 from publish import people, store
 from publish.vault import LocalRing, Vault
 from schema.tenancy import DEFAULT_TENANT
-from tests.rig import KEYS, TESTS, Rig, led_to, rigged
+from tests.rig import KEYS, TESTS, Rig, rigged
 
 EMAIL, PASSWORD = "ada@example.org", "correct horse battery"
 SINGLE = ("instagram", "linkedin", "mastodon", "threads", "tiktok", "x")
