@@ -145,6 +145,10 @@ class Flows:
         return {name: channel.title for name, channel in self._outside.channels.items()}
 
     @property
+    def public_url(self) -> str:
+        return self._outside.public_url
+
+    @property
     def with_instance(self) -> list[str]:
         """Those of which there are many, each at an address of its own."""
         return [name for name, channel in self._outside.channels.items() if channel.register is not None]
@@ -491,7 +495,8 @@ class Flows:
                 await store.audit(connection, row.tenant, actor, "connection.connected", id_, **shown)
             names = ", ".join(account.username or account.account_id for account in accounts)
             outcome = _outcome(ok=True, says=f"Connected: {names}.", return_to=row.return_to, connections=ids)
-            await store.settle(connection, row.digest, outcome)
+            if not await store.settle(connection, row.digest, outcome):
+                raise Problem("denied", store.ENDED, "ended")
         metrics.of(metrics.oauth_flows, row.platform, "connected").inc()
         return outcome
 

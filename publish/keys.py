@@ -31,17 +31,27 @@ class Caller:
     scopes: Sequence[str]
 
 
-async def create(pool: Pool, tenant: str, name: str, scopes: Sequence[str], actor: Actor) -> str:
-    """The key, for the only time. Raises UniqueViolationError for a name that is taken."""
+async def create(
+    pool: Pool, tenant: str, name: str, scopes: Sequence[str], actor: Actor, maker: tuple[str, str] | None = None
+) -> str:
+    """The key, for the only time. Raises UniqueViolationError for a name that is taken.
+
+    ``maker`` is the id of the person with whose membership it ends, and the role by which they make it; None where
+    whoever runs the install does. Raises RoleChangedError where the person has another role by now.
+    """
     key = PREFIX + secrets.token_urlsafe(32)
     async with store.acting(pool, tenant) as connection:
+        if maker is not None:
+            await store.insist_role(connection, tenant, *maker)
         await connection.execute(
-            "INSERT INTO api_keys (tenant_id, id, name, key_sha256, scopes) VALUES ($1::uuid, $2::uuid, $3, $4, $5)",
+            "INSERT INTO api_keys (tenant_id, id, name, key_sha256, scopes, user_id)"
+            " VALUES ($1::uuid, $2::uuid, $3, $4, $5, $6::uuid)",
             tenant,
             str(uuid_utils.uuid7()),
             name,
             _digest(key),
             list(scopes),
+            maker and maker[0],
         )
         await store.audit(connection, tenant, actor, "key.created", name, scopes=list(scopes))
     return key
@@ -62,8 +72,9 @@ async def listed(pool: Pool, tenant: str) -> list[asyncpg.Record]:
     async with store.acting(pool, tenant) as connection:
         found: list[asyncpg.Record] = await connection.fetch(
             """
-            SELECT id::text, name, scopes, created_at, last_used_at, host(last_used_from) AS last_used_from, revoked_at
-            FROM api_keys ORDER BY created_at"""
+            SELECT k.id::text, k.name, k.scopes, k.created_at, k.last_used_at,
+                host(k.last_used_from) AS last_used_from, k.revoked_at, u.email AS maker
+            FROM api_keys k LEFT JOIN users u ON u.id = k.user_id ORDER BY k.created_at"""
         )
     return found
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from ops.runtime.text import excerpt
 
@@ -25,6 +26,21 @@ class News:
     platform: str
     name: str
     says: str
+
+
+def invitation_letter(tenant: str, role: str, inviter: str | None, address: str, until: datetime) -> tuple[str, str]:
+    """Subject and text for whoever is invited; ``inviter`` is None for whoever runs the install."""
+    name = excerpt(tenant, NAME)
+    by = excerpt(inviter, WORDS) if inviter else "Whoever runs this Landfall"
+    text = [
+        f"{by} invites you to {name}, as {role}. To accept, open",
+        "",
+        address,
+        "",
+        f"The link works once, until {until:%d %B %Y %H:%M} UTC. Whoever has it can use it: give it to nobody.",
+        "If you do not know what this is about, do nothing, and nothing happens.",
+    ]
+    return f"Invitation to {name}", "\n".join(text) + "\n"
 
 
 def letter(news: Sequence[News], titles: Mapping[str, str], url: str, tenant: str | None) -> tuple[str, str]:

@@ -1,7 +1,6 @@
 """Passwords: Argon2id, 64 MiB and a good part of a processor each, so never many at once."""
 
 import asyncio
-import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -46,11 +45,6 @@ def line() -> Iterator[None]:
         _waiting -= 1
 
 
-def generated() -> str:
-    """One that nobody guesses, to be shown once."""
-    return secrets.token_urlsafe(12)
-
-
 def normalised(password: str) -> str:
     """RFC 8265's OpaqueString: keyboards and systems write one password in several ways. Raises Unfit."""
     try:
@@ -59,6 +53,14 @@ def normalised(password: str) -> str:
         says = "a password cannot hold control characters, invisible ones, or such as no standard knows"
         raise Unfit(says) from None
     return found
+
+
+def same(typed: str, normal: str) -> bool:
+    """Whether what was typed has this normal form."""
+    try:
+        return normalised(typed) == normal
+    except Unfit:
+        return False
 
 
 async def hashed(password: str) -> str:
@@ -82,7 +84,7 @@ def _verified(password: str, kept: str | None) -> str | None:
         normal = password
     forms = [form for form in dict.fromkeys((normal, password)) if len(form) <= LONGEST]
     right = next((form for form in forms if _matches(kept, form)), None)
-    if right is None or kept is None:
+    if right is None or not kept:
         return None
     return kept if right == normal else _hasher.hash(normal)
 

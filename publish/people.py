@@ -5,13 +5,15 @@ tenant's border: only the person, or whoever runs the install, changes a passwor
 """
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import asyncpg
 import uuid_utils
 
 from ops.runtime.db import Pool
-from publish import keys, passwords, store
-from publish.passwords import LONGEST, SHORTEST, Unfit
+from publish import keys, password_rules, passwords, store
+from publish.passwords import LONGEST, Unfit
 from publish.store import EVERYBODY, Actor
 
 SCOPES = {
@@ -29,58 +31,49 @@ class Wrong(Exception):  # noqa: N818  an answer
     """What was given cannot be taken; the text says why."""
 
 
-async def add(pool: Pool, tenant: str, email: str, password: str | None, role: str, actor: Actor) -> None:
-    """Let somebody in, for whoever runs the install: a password given here replaces the one there was, and ends all
-    sessions of the person; None is for somebody who has one. Raises Wrong.
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What ended with a membership, or with a role: the names of API keys."""
+
+    keys: tuple[str, ...] = ()
+
+
+async def add(
+    pool: Pool, tenant: str, email: str, password: str, role: str, actor: Actor, *, must_change: bool = False
+) -> None:
+    """Let somebody in, for whoever runs the install: the password replaces the one there was, and ends all sessions of
+    the person. Raises Wrong, of somebody whom only other tenants know too: that person is invited and confirms it.
+
+    With ``must_change`` the password opens nothing but the form in which the person chooses another one.
     """
-    email, role = _address(email), _role(role)
-    hashed = None if password is None else await passwords.hashed(strong(password))
+    email, role = address(email), role_called(role)
+    hashed = await passwords.hashed(strong(password, email))
     async with store.acting(pool, EVERYBODY) as connection:
-        if hashed is None:
-            row = await connection.fetchrow("SELECT id::text, disabled_at FROM users WHERE email = $1", email)
-            if row is None or row["disabled_at"] is not None:
-                raise Wrong(f"{email} has no password, or is disabled: give one")
-            user = str(row["id"])
-        else:
-            user = await connection.fetchval(
-                """
-                INSERT INTO users (id, email, password_hash) VALUES ($1::uuid, $2, $3)
-                ON CONFLICT (email) DO UPDATE SET password_hash = excluded.password_hash, disabled_at = NULL
-                RETURNING id::text""",
-                str(uuid_utils.uuid7()),
-                email,
-                hashed,
-            )
-            await shut_out(connection, user)
-            await note(connection, user, actor, "user.password_set", email)
-        if await _joined(connection, tenant, user, role):
+        if await store.person_called(connection, email) and not await belongs(connection, tenant, email):
+            raise Wrong(f"{email} has a password, for another tenant: give none, and they are invited")
+        user = await connection.fetchval(
+            """
+            INSERT INTO users (id, email, password_hash, password_tenant_id) VALUES ($1::uuid, $2, $3, $4::uuid)
+            ON CONFLICT (email) DO UPDATE SET password_hash = excluded.password_hash, disabled_at = NULL,
+                password_tenant_id = excluded.password_tenant_id
+            RETURNING id::text""",
+            str(uuid_utils.uuid7()),
+            email,
+            hashed,
+            tenant if must_change else None,
+        )
+        await shut_out(connection, user)
+        await note(connection, user, actor, "user.password_set", email)
+        await store.withdraw(connection, tenant, email=email)
+        if await joined(connection, tenant, user, role):
             await store.audit(connection, tenant, actor, "user.added", email, role=role)
         else:
             await _change(connection, tenant, user, email, role, actor)
 
 
-async def invite(pool: Pool, tenant: str, email: str, password: str, role: str, actor: Actor) -> None:
-    """Let somebody in, for an owner: the password is a newcomer's first one, and of no effect on anybody who has one,
-    because that would be a way into another tenant. Raises Wrong.
-    """
-    email, role = _address(email), _role(role)
-    hashed = await passwords.hashed(strong(password))
-    async with store.acting(pool, EVERYBODY) as connection:
-        await connection.execute(
-            "INSERT INTO users (id, email, password_hash) VALUES ($1::uuid, $2, $3) ON CONFLICT (email) DO NOTHING",
-            str(uuid_utils.uuid7()),
-            email,
-            hashed,
-        )
-        user = await connection.fetchval("SELECT id::text FROM users WHERE email = $1", email)
-        if not await _joined(connection, tenant, user, role):
-            raise Wrong(f"{email} is here already; change the role in the list")
-        await store.audit(connection, tenant, actor, "user.added", email, role=role)
-
-
 async def change_role(pool: Pool, tenant: str, user: str, role: str, actor: Actor) -> bool:
     """False where the tenant has no such person. Raises Wrong."""
-    role = _role(role)
+    role = role_called(role)
     async with store.acting(pool, tenant) as connection:
         email = await _email(connection, tenant, user)
         if email is not None:
@@ -88,24 +81,38 @@ async def change_role(pool: Pool, tenant: str, user: str, role: str, actor: Acto
     return email is not None
 
 
-async def remove(pool: Pool, tenant: str, user: str, actor: Actor) -> bool:
-    """End a membership, and the sessions at this tenant. False where it has no such person. Raises Wrong."""
+async def remove(pool: Pool, tenant: str, user: str, actor: Actor) -> Ended | None:
+    """End a membership, and what the person set going at this tenant; who belongs to no other is forgotten.
+
+    None where the tenant has no such person. Raises Wrong.
+    """
     async with store.acting(pool, tenant) as connection:
         email = await _email(connection, tenant, user)
         if email is None:
-            return False
+            return None
         await _keep_an_owner(connection, tenant, user, email)
         for table in ("sessions", "memberships"):
             await connection.execute(
                 f"DELETE FROM {table} WHERE tenant_id = $1::uuid AND user_id = $2::uuid", tenant, user
             )
         await store.audit(connection, tenant, actor, "user.removed", email)
-    return True
+        await store.withdraw(connection, tenant, email=email)
+        ended = await _end_access(connection, tenant, user, email, actor)
+        # A password that was chosen for the person here was for this membership.
+        await connection.execute(
+            "UPDATE users SET password_hash = '' WHERE id = $1::uuid AND password_tenant_id = $2::uuid", user, tenant
+        )
+        await store.forget(connection, user)
+    return ended
 
 
-async def disable(pool: Pool, tenant: str, email: str, actor: Actor) -> bool:
-    """Shut a member out of every tenant, at once. False where there is none who could log in."""
+async def disable(pool: Pool, tenant: str, email: str, actor: Actor) -> Ended | None:
+    """Shut a member out of every tenant, at once, with what the person set going at each.
+
+    None where there is none who could log in; the keys are those of this tenant.
+    """
     email = email.strip().lower()
+    ended = {}
     async with store.acting(pool, EVERYBODY) as connection:
         user = await connection.fetchval(
             """
@@ -114,16 +121,22 @@ async def disable(pool: Pool, tenant: str, email: str, actor: Actor) -> bool:
             email,
             tenant,
         )
-        if user is not None:
-            await shut_out(connection, user)
-            await note(connection, user, actor, "user.disabled", email)
-    return user is not None
+        if user is None:
+            return None
+        await shut_out(connection, user)
+        await note(connection, user, actor, "user.disabled", email)
+        for row in await connection.fetch("SELECT tenant_id::text FROM memberships WHERE user_id = $1::uuid", user):
+            ended[row["tenant_id"]] = await _end_access(connection, row["tenant_id"], user, email, actor)
+    return ended[tenant]
 
 
 async def listed(pool: Pool, tenant: str) -> list[asyncpg.Record]:
     async with store.acting(pool, tenant) as connection:
         found: list[asyncpg.Record] = await connection.fetch(
-            "SELECT id::text, email, role, disabled_at FROM users JOIN memberships ON user_id = id ORDER BY email"
+            """
+            SELECT u.id::text, u.email, m.role, u.disabled_at, (
+                SELECT count(*) FROM api_keys k WHERE k.user_id = u.id AND k.revoked_at IS NULL) AS keys
+            FROM users u JOIN memberships m ON m.user_id = u.id ORDER BY u.email"""
         )
     return found
 
@@ -137,17 +150,14 @@ async def member(pool: Pool, tenant: str, email: str) -> str | None:
     return user
 
 
-async def elsewhere(pool: Pool, tenant: str, email: str) -> bool:
-    """Whether only other tenants know this address."""
-    async with store.acting(pool, EVERYBODY) as connection:
-        here: bool | None = await connection.fetchval(
-            """
-            SELECT bool_or(tenant_id = $2::uuid) FROM users JOIN memberships ON user_id = id
-            WHERE email = $1 AND disabled_at IS NULL""",
-            email.strip().lower(),
-            tenant,
-        )
-    return here is False
+async def belongs(connection: asyncpg.Connection, tenant: str, email: str) -> bool:
+    """Whether an address is a member's."""
+    found: bool = await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM users JOIN memberships ON user_id = id WHERE email = $1 AND tenant_id = $2::uuid)",
+        email,
+        tenant,
+    )
+    return found
 
 
 async def note(connection: asyncpg.Connection, user: str, actor: Actor, action: str, email: str) -> None:
@@ -163,15 +173,12 @@ async def shut_out(connection: asyncpg.Connection, user: str) -> None:
         await connection.execute(f"DELETE FROM {table} WHERE user_id = $1::uuid", user)
 
 
-def strong(password: str) -> str:
-    """In its normal form. Raises Wrong."""
+def strong(password: str, email: str) -> str:
+    """In its normal form, as a password of whoever has this address. Raises Wrong, which says which rule it breaks."""
     try:
-        normal = passwords.normalised(password)
+        return password_rules.fitting(password, email)
     except Unfit as unfit:
         raise Wrong(str(unfit)) from None
-    if not SHORTEST <= len(normal) <= LONGEST:
-        raise Wrong(f"a password has {SHORTEST} to {LONGEST} characters")
-    return normal
 
 
 def possible(password: str) -> None:
@@ -184,20 +191,20 @@ def possible(password: str) -> None:
         raise Wrong(f"a password has at most {LONGEST} characters")
 
 
-def _address(email: str) -> str:
+def address(email: str) -> str:
     email = email.strip().lower()
     if len(email) > LONGEST_EMAIL or not email.isprintable() or not _EMAIL.fullmatch(email):
         raise Wrong(f"{email[:LONGEST_EMAIL]!r} is no email address")
     return email
 
 
-def _role(role: str) -> str:
+def role_called(role: str) -> str:
     if role not in SCOPES:
         raise Wrong(f"a role is one of {', '.join(SCOPES)}")
     return role
 
 
-async def _joined(connection: asyncpg.Connection, tenant: str, user: str, role: str) -> bool:
+async def joined(connection: asyncpg.Connection, tenant: str, user: str, role: str) -> bool:
     """Whether this made somebody a member who was none."""
     row = await connection.fetchrow(
         "INSERT INTO memberships (tenant_id, user_id, role) VALUES ($1::uuid, $2::uuid, $3)"
@@ -222,6 +229,25 @@ async def _change(connection: asyncpg.Connection, tenant: str, user: str, email:
             "UPDATE memberships SET role = $3 WHERE tenant_id = $1::uuid AND user_id = $2::uuid", *key, role
         )
         await store.audit(connection, tenant, actor, "user.role_changed", email, **{"from": before, "to": role})
+        await _end_access(connection, tenant, user, email, actor, SCOPES[role])
+
+
+async def _end_access(
+    connection: asyncpg.Connection, tenant: str, user: str, email: str, actor: Actor, scopes: Sequence[str] = ()
+) -> Ended:
+    """End what a person set going at a tenant and may not do any more: keys, flows and invitations.
+
+    ``scopes`` are those that the person still has there.
+    """
+    revoked = await store.end_keys(connection, tenant, user, scopes)
+    for name in revoked:
+        await store.audit(connection, tenant, actor, "key.revoked", name, made_by=email)
+    flows = [f"key:{name}" for name in revoked] + ([] if "connections:write" in scopes else [f"user:{email}"])
+    await store.end_flows(connection, tenant, flows)
+    if "people:write" not in scopes:
+        for invited in await store.end_invitations(connection, tenant, user):
+            await store.audit(connection, tenant, actor, "invitation.withdrawn", invited, invited_by=email)
+    return Ended(tuple(revoked))
 
 
 async def _keep_an_owner(connection: asyncpg.Connection, tenant: str, user: str, email: str) -> None:

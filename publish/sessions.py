@@ -33,6 +33,10 @@ class Throttled(Exception):  # noqa: N818  an answer
     """Too many wrong passwords; wait for :data:`WINDOW_MINUTES`."""
 
 
+class MustChange(Exception):  # noqa: N818  an answer
+    """The password is right, and somebody else chose it: it only lets the person choose another one."""
+
+
 def csrf_of(token: str) -> str:
     """What a form must hold: whoever only makes the browser send the cookie does not know it."""
     return hmac.new(token.encode(), b"csrf", hashlib.sha256).hexdigest()
@@ -68,7 +72,7 @@ class Person:
 
 
 async def login(pool: Pool, email: str, password: str, address: str | None, device: str = "") -> Person | None:
-    """A new session at the person's first tenant; None for a wrong pair. Raises Wrong, Throttled, Busy.
+    """A new session at the person's first tenant; None for a wrong pair. Raises Wrong, Throttled, Busy, MustChange.
 
     ``device`` is what the browser was given by an earlier login: one of this person has a count of wrong passwords of
     its own, so that strangers lock nobody out of it.
@@ -79,7 +83,7 @@ async def login(pool: Pool, email: str, password: str, address: str | None, devi
         async with store.acting(pool, EVERYBODY) as connection:
             row = await connection.fetchrow(
                 """
-                SELECT u.id::text, u.password_hash, m.tenant_id::text,
+                SELECT u.id::text, u.password_hash, m.tenant_id::text, u.password_tenant_id IS NOT NULL AS must_change,
                     EXISTS (SELECT FROM devices d WHERE d.user_id = u.id AND d.device_sha256 = $2) AS known
                 FROM users u JOIN memberships m ON m.user_id = u.id
                 WHERE u.email = $1 AND u.disabled_at IS NULL ORDER BY m.created_at, m.tenant_id LIMIT 1""",
@@ -94,6 +98,10 @@ async def login(pool: Pool, email: str, password: str, address: str | None, devi
     if row is None or renewed is None:
         await _failed(pool, email, address, attempt)
         return None
+    if row["must_change"]:
+        async with store.acting(pool, row["tenant_id"]) as connection:
+            await _passed(connection, attempt)
+        raise MustChange
     async with store.acting(pool, row["tenant_id"]) as connection:
         if renewed != kept:  # and only in the place of that one: a new password may have been set meanwhile
             await connection.execute(
@@ -137,7 +145,7 @@ async def switch(pool: Pool, gone: Person, tenant: str, address: str | None) -> 
     if tenant not in [id_ for id_, _ in gone.tenants]:
         return None
     async with store.acting(pool, EVERYBODY) as connection:
-        await _ended(connection, gone, address, switched=True)
+        await _ended(connection, gone, address)
         token = await _begun(connection, tenant, gone.user, address)
         # It goes on being one session to whoever guesses a password in it.
         await connection.execute(
@@ -147,17 +155,17 @@ async def switch(pool: Pool, gone: Person, tenant: str, address: str | None) -> 
             _digest(_session(gone.token)),
             _digest(_session(token)),
         )
-        await store.audit(connection, tenant, gone.actor(address), "user.logged_in", gone.email, switched=True)
+        await store.audit(connection, tenant, gone.actor(address), "user.logged_in", gone.email)
     return token
 
 
 async def change_password(pool: Pool, own: Person, old: str, new: str, address: str | None) -> Person | None:
     """A new session in place of all there were; None for a wrong old password. Raises Wrong, Throttled, Busy.
 
-    Wrong ones count for the session, which no stranger has.
+    Wrong ones count for the session, which no stranger has. The log of the session's tenant says so, and no other's.
     """
     people.possible(old)
-    new = people.strong(new)
+    new = people.strong(new, own.email)
     with passwords.line():
         async with store.acting(pool, EVERYBODY) as connection:
             attempt = await _counted(connection, {_session(own.token): TRIES_BY_SESSION})
@@ -165,17 +173,64 @@ async def change_password(pool: Pool, own: Person, old: str, new: str, address: 
         right = await passwords.verified(old, kept) is not None
         hashed = await passwords.hashed(new) if right else ""
     if not right:
-        await _failed(pool, own.email, address, attempt)
+        await _failed(pool, own.email, address, attempt, own.tenant)
         return None
     async with store.acting(pool, EVERYBODY) as connection:
-        await connection.execute("UPDATE users SET password_hash = $2 WHERE id = $1::uuid", own.user, hashed)
+        if not await _replaced(connection, own.user, kept, hashed):
+            return None
         await _passed(connection, attempt)
         await people.shut_out(connection, own.user)
-        await people.note(connection, own.user, own.actor(address), "user.password_changed", own.email)
+        await store.audit(connection, own.tenant, own.actor(address), "user.password_changed", own.email)
         device = await _remembered(connection, own.user, "")
         token = await _begun(connection, own.tenant, own.user, address)
     found = await person(pool, token)
     return found and replace(found, device=device)
+
+
+async def choose_password(pool: Pool, email: str, given: str, new: str, address: str | None) -> bool:
+    """Put a password of the person's own in the place of the one that somebody else chose, which works this once.
+
+    False for a wrong pair, or where none was chosen for the person. Raises Wrong, Throttled, Busy.
+    """
+    people.possible(given)
+    email = email.strip().lower()
+    new = people.strong(new, email)
+    if passwords.same(given, new):
+        raise people.Wrong("choose another password than the one you were given")
+    with passwords.line():
+        async with store.acting(pool, EVERYBODY) as connection:
+            row = await connection.fetchrow(
+                """
+                SELECT id::text, password_hash, password_tenant_id::text AS tenant FROM users
+                WHERE email = $1 AND disabled_at IS NULL AND password_tenant_id IS NOT NULL""",
+                email,
+            )
+            attempt = await _counted(connection, _limits(email, address))
+        kept = row["password_hash"] if row else None
+        right = await passwords.verified(given, kept) is not None
+        hashed = await passwords.hashed(new) if right else ""
+    if row is None or not right:
+        await _failed(pool, email, address, attempt, row and row["tenant"])
+        return False
+    async with store.acting(pool, row["tenant"]) as connection:
+        if not await _replaced(connection, row["id"], kept, hashed):
+            return False
+        await _passed(connection, attempt)
+        actor = Actor(f"user:{email}", address)
+        await store.audit(connection, row["tenant"], actor, "user.password_changed", email)
+    return True
+
+
+async def _replaced(connection: asyncpg.Connection, user: str, kept: str | None, hashed: str) -> bool:
+    """Whether the new password took the place of that one; not where another one was set meanwhile."""
+    row = await connection.fetchrow(
+        "UPDATE users SET password_hash = $3, password_tenant_id = NULL WHERE id = $1::uuid AND password_hash = $2"
+        " RETURNING 1",
+        user,
+        kept,
+        hashed,
+    )
+    return row is not None
 
 
 async def logout(pool: Pool, gone: Person, address: str | None) -> None:
@@ -199,9 +254,9 @@ async def _begun(connection: asyncpg.Connection, tenant: str, user: str, address
     return token
 
 
-async def _ended(connection: asyncpg.Connection, gone: Person, address: str | None, **detail: bool) -> None:
+async def _ended(connection: asyncpg.Connection, gone: Person, address: str | None) -> None:
     await connection.execute("DELETE FROM sessions WHERE session_sha256 = $1", _digest(gone.token))
-    await store.audit(connection, gone.tenant, gone.actor(address), "user.logged_out", gone.email, **detail)
+    await store.audit(connection, gone.tenant, gone.actor(address), "user.logged_out", gone.email)
 
 
 async def _remembered(connection: asyncpg.Connection, user: str, device: str) -> str:
@@ -291,15 +346,23 @@ async def _passed(connection: asyncpg.Connection, attempt: _Attempt) -> None:
             await connection.execute("DELETE FROM login_failures WHERE who_sha256 = $1", who)
 
 
-async def _failed(pool: Pool, email: str, address: str | None, attempt: _Attempt) -> None:
-    """Say of a wrong password, if it is anybody's, that it was; and of the last that was allowed that it was."""
+async def _failed(pool: Pool, email: str, address: str | None, attempt: _Attempt, tenant: str | None = None) -> None:
+    """Say of a wrong password, if it is anybody's, that it was; and of the last that was allowed that it was.
+
+    In the log of ``tenant`` alone if that is where it was tried; somebody who is not logged in is at none, and every
+    tenant that the password opens is told.
+    """
     actor = Actor(f"user:{email}", address)
+    actions = ["user.refused", "user.throttled"] if attempt.last else ["user.refused"]
+    if tenant is not None:
+        async with store.acting(pool, tenant) as connection:
+            for action in actions:
+                await store.audit(connection, tenant, actor, action, email)
+        return
     async with store.acting(pool, EVERYBODY) as connection:
         user = await connection.fetchval("SELECT id::text FROM users WHERE email = $1", email)
-        if user is not None:
-            await people.note(connection, user, actor, "user.refused", email)
-            if attempt.last:
-                await people.note(connection, user, actor, "user.throttled", email)
+        for action in actions if user is not None else ():
+            await people.note(connection, user, actor, action, email)
 
 
 def _digest(text: str) -> bytes:

@@ -51,9 +51,20 @@ users = Table(
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("email", Text, nullable=False, unique=True, comment="in lower case"),
-    Column("password_hash", Text, nullable=False, comment="Argon2id, parameters and salt included"),
+    Column(
+        "password_hash",
+        Text,
+        nullable=False,
+        comment="Argon2id, parameters and salt included; empty where no password fits",
+    ),
     created_at(),
     Column("disabled_at", Timestamp),
+    Column(
+        "password_tenant_id",
+        Uuid,
+        ForeignKey("tenants.id"),
+        comment="where somebody else chose the password, which only lets the person choose another; NULL for their own",
+    ),
     CheckConstraint("email = lower(email)", name="email"),
 )
 
@@ -66,6 +77,25 @@ memberships = Table(
     created_at(),
     PrimaryKeyConstraint("tenant_id", "user_id"),
     CheckConstraint("role IN ('owner', 'editor', 'viewer')", name="role"),
+)
+
+invitations = Table(
+    "invitations",
+    metadata,
+    tenant_id(),
+    Column("id", Uuid, nullable=False),
+    Column("email", Text, nullable=False, comment="in lower case"),
+    Column("role", Text, nullable=False),
+    Column("link_sha256", LargeBinary, nullable=False, comment="of 256 random bits, so a fast digest is enough"),
+    Column("inviter_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), comment="NULL for whoever runs the install"),
+    created_at(),
+    Column("expires_at", Timestamp, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "id"),
+    UniqueConstraint("tenant_id", "email"),
+    CheckConstraint("role IN ('owner', 'editor', 'viewer')", name="role"),
+    CheckConstraint("email = lower(email)", name="email"),
+    Index("ix_invitations_link_sha256", "link_sha256"),
+    info={"about": "gone once accepted or withdrawn, so that a link works once"},
 )
 
 sessions = Table(
@@ -117,6 +147,12 @@ api_keys = Table(
     Column("last_used_at", Timestamp),
     Column("revoked_at", Timestamp),
     Column("last_used_from", INET),
+    Column(
+        "user_id",
+        Uuid,
+        ForeignKey("users.id", ondelete="SET NULL"),
+        comment="who made it, and with whose membership it ends; NULL for whoever runs the install",
+    ),
     PrimaryKeyConstraint("tenant_id", "id"),
     UniqueConstraint("tenant_id", "name"),
     Index("ix_api_keys_key_sha256", "key_sha256"),

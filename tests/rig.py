@@ -18,13 +18,15 @@ from ops.cli.outside import Built, assembled
 from ops.runtime.db import Pool, open_pool
 from ops.runtime.discovery import discover
 from ops.runtime.http import Client
+from ops.runtime.mail import Mailer
 from ops.sandbox.client import Client as Sandbox
 from ops.sandbox.server import Server
-from publish import keys
+from publish import invitations, keys
 from publish.budgets import Budgets
 from publish.contract import Channel
 from publish.driver import Outside
 from publish.refreshing import Refresher
+from publish.sessions import Person
 from publish.store import Actor
 from publish.vault import LocalRing, Vault
 from publish.web.door import Door
@@ -184,9 +186,16 @@ def variables(server: Server, url: str) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def views(pool: Pool, built: Built, *, secure: bool = False, **door: Any) -> Views:
+def views(pool: Pool, built: Built, *, secure: bool = False, mailer: Mailer | None = None, **door: Any) -> Views:
     """The addresses of connections and of people, behind a door of one's own."""
-    return Views(pool, built.flows, built.endings, built.refresher, Door(pool, secure=secure, **door))
+    return Views(pool, built.flows, built.endings, built.refresher, Door(pool, secure=secure, **door), mailer)
+
+
+async def join(rig: "Rig", tenant: str, email: str, role: str) -> None:
+    """Somebody who is known here is invited to another tenant, and confirms."""
+    [[user]] = await rig.raw("SELECT id::text FROM users WHERE email = $1", email)
+    made = await invitations.invite(rig.pool, tenant, email, role, TESTS)
+    await invitations.confirm(rig.pool, made.link, Person("", user, email, role, [], ""), None)
 
 
 @asynccontextmanager

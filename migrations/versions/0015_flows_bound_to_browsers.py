@@ -6,7 +6,7 @@ What the previous release begins has no ticket here, and ends with it: this one 
 from migrations.script import run
 
 revision = "0015"
-down_revision = "0013"
+down_revision = "0014"
 branch_labels = None
 depends_on = None
 

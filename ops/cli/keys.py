@@ -13,7 +13,7 @@ from ops.cli.terminal import echo
 from ops.runtime import db
 from ops.runtime.db import Pool, open_pool
 from ops.runtime.settings import Configuration
-from publish import keys, people, store, tenants
+from publish import invitations, keys, people, store, tenants
 
 PASSWORD_FILE_BYTES = 4096
 
@@ -87,22 +87,36 @@ def password_in(file: BinaryIO) -> str:
     return line
 
 
-async def add_user(configuration: Configuration, tenant: str | None, email: str, role: str, given: str | None) -> None:
-    """Asks for a password where none is given, but of nobody whom only another tenant knows. Raises ClickException."""
+async def add_user(
+    configuration: Configuration, tenant: str | None, email: str, role: str | None, given: str | None
+) -> None:
+    """Prints a link where no password is given; a member keeps the role if none is. Raises ClickException."""
     async with at(configuration, tenant) as where:
-        if given is None and not await people.elsewhere(where.pool, where.tenant, email):
-            given = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+        members = await people.listed(where.pool, where.tenant)
+        held = next((row["role"] for row in members if row["email"] == email.strip().lower()), "owner")
+        role = role or held
         try:
-            await people.add(where.pool, where.tenant, email, given, role, store.COMMAND)
+            if given is not None:
+                await people.add(where.pool, where.tenant, email, given, role, store.COMMAND, must_change=True)
+                echo(f"{email} can log in as {role}, at /login, and chooses another password there first")
+                return
+            made = await invitations.invite(where.pool, where.tenant, email, role, store.COMMAND)
         except people.Wrong as error:
             raise click.ClickException(str(error)) from None
-    echo(f"{email} can log in as {role}, at /login{'' if given else ', with the password there was before'}")
+    echo(invitations.address_of(configuration.settings.landfall_public_url, made.link))
+    echo(
+        f"{made.email} is invited as {made.role}: send them this link, which works once, until"
+        f" {made.until:%Y-%m-%d %H:%M} UTC, and is not shown again",
+        err=True,
+    )
 
 
 async def show_users(configuration: Configuration, tenant: str | None) -> None:
     async with at(configuration, tenant) as where:
         for row in await people.listed(where.pool, where.tenant):
             echo(f"{row['email']}  {row['role']}  {'disabled' if row['disabled_at'] else 'live'}")
+        for row in await invitations.listed(where.pool, where.tenant):
+            echo(f"{row['email']}  {row['role']}  invited until {row['expires_at']:%Y-%m-%d %H:%M} UTC")
 
 
 async def change_role(configuration: Configuration, tenant: str | None, email: str, role: str) -> None:
@@ -117,22 +131,31 @@ async def change_role(configuration: Configuration, tenant: str | None, email: s
 
 
 async def remove_user(configuration: Configuration, tenant: str | None, email: str) -> None:
-    """Raises ClickException."""
+    """Withdraws the invitation of somebody who was only invited. Raises ClickException."""
     async with at(configuration, tenant) as where:
+        if await invitations.withdraw(where.pool, where.tenant, store.COMMAND, email=email):
+            echo(f"{email} is not invited any more")
+            return
         user = await _member(where, email)
         try:
-            await people.remove(where.pool, where.tenant, user, store.COMMAND)
+            ended = await people.remove(where.pool, where.tenant, user, store.COMMAND)
         except people.Wrong as error:
             raise click.ClickException(str(error)) from None
-    echo(f"{email} does not belong here any more")
+    echo(f"{email} does not belong here any more{_with(ended)}")
 
 
 async def disable_user(configuration: Configuration, tenant: str | None, email: str) -> None:
     """Raises ClickException."""
     async with at(configuration, tenant) as where:
-        if not await people.disable(where.pool, where.tenant, email, store.COMMAND):
+        ended = await people.disable(where.pool, where.tenant, email, store.COMMAND)
+        if ended is None:
             raise click.ClickException(f"there is nobody called {email} who could log in")
-    echo(f"{email} is shut out")
+    echo(f"{email} is shut out{_with(ended)}")
+
+
+def _with(ended: people.Ended | None) -> str:
+    """The API keys that ended with a person's access, as the end of a sentence."""
+    return f"; of the API keys, these end: {', '.join(ended.keys)}" if ended and ended.keys else ""
 
 
 async def _member(where: Where, email: str) -> str:

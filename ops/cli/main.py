@@ -365,18 +365,20 @@ def user() -> None:
 
 @user.command("add")
 @click.argument("email")
-@click.option("--role", type=_role, default="owner", show_default=True)
+@click.option("--role", type=_role, help="owner for a newcomer if not given; a member keeps the role.")
 @click.option(
     "--password-file",
     type=click.File("rb"),
     metavar="FILE",
-    help="A file of one line, the password, of 12 characters at least; - is standard input. Asked for if not given.",
+    help="A file of one line, a password for the first login, of 12 characters at least; - is standard input.",
 )
 @_tenant
-def user_add(email: str, role: str, password_file: BinaryIO | None, tenant: str | None) -> None:
-    """Let somebody in, or give them a new password and role, which ends their sessions.
+def user_add(email: str, role: str | None, password_file: BinaryIO | None, tenant: str | None) -> None:
+    """Invite somebody: the link that is printed works once. A newcomer chooses a password, others log in and confirm.
 
-    There is no option for the password itself: everybody on a machine can read a command's arguments.
+    With --password-file a newcomer, or a member, can log in with that password once, and chooses another one; all
+    sessions of theirs end. There is no option for the password itself: everybody on a machine can
+    read a command's arguments.
     """
     from ops.cli.keys import add_user, password_in
 
@@ -408,7 +410,7 @@ def user_role(email: str, role: str, tenant: str | None) -> None:
 @click.argument("email")
 @_tenant
 def user_remove(email: str, tenant: str | None) -> None:
-    """Take somebody out of the list, at once."""
+    """Take somebody out of the list, at once, with the API keys they made; or withdraw an invitation."""
     from ops.cli.keys import remove_user
 
     run(remove_user(load(), tenant, email))

@@ -44,13 +44,20 @@ def assembled(pool: Pool, vault: Vault, outside: Outside) -> Built:
     return Built(vault, outside, flows, endings, Refresher(pool, vault, outside, applications, endings))
 
 
-def postman(configuration: Configuration, pool: Pool, flows: Flows) -> Postman | None:
+def mailer_of(configuration: Configuration) -> Mailer | None:
     """None where no mail server is configured."""
     settings = configuration.settings
     if settings.landfall_smtp_url is None:
         return None
-    mailer = Mailer(MailServer.of(settings.landfall_smtp_url.get_secret_value()), settings.landfall_mail_from)
-    return Postman(pool, mailer, flows.titles, settings.landfall_public_url)
+    return Mailer(MailServer.of(settings.landfall_smtp_url.get_secret_value()), settings.landfall_mail_from)
+
+
+def postman(configuration: Configuration, pool: Pool, flows: Flows) -> Postman | None:
+    """None where no mail server is configured."""
+    mailer = mailer_of(configuration)
+    if mailer is None:
+        return None
+    return Postman(pool, mailer, flows.titles, configuration.settings.landfall_public_url)
 
 
 def vault_of(configuration: Configuration) -> Vault:

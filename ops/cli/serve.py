@@ -38,7 +38,7 @@ async def connecting(configuration: Configuration, app: web.Application) -> Asyn
             app.router.add_route("*", path, _unconfigured, expect_handler=answers.expect)
         yield
         return
-    from ops.cli.outside import built
+    from ops.cli.outside import built, mailer_of
     from publish.web.door import Door
     from publish.web.views import Views
 
@@ -55,7 +55,7 @@ async def connecting(configuration: Configuration, app: web.Application) -> Asyn
     ):
         site, trusted = settings.landfall_public_url, settings.landfall_trusted_proxies
         door = Door(pool, secure=settings.https, site=site, trusted=trusted)
-        Views(pool, found.flows, found.endings, found.refresher, door).add_to(app)
+        Views(pool, found.flows, found.endings, found.refresher, door, mailer_of(configuration)).add_to(app)
         yield
 
 

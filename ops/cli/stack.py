@@ -197,6 +197,7 @@ async def _let_in(directory: Path, dsn: str, database: str) -> tuple[str, str]:
             name = next(name for name in chain([KEY], (f"{KEY} {number}" for number in count(2))) if name not in names)
             key = await keys.create(pool, DEFAULT_TENANT, name, keys.SCOPES, store.COMMAND)
             password = secrets.token_urlsafe(12)
+            # Made here for whoever sits at this machine, and printed at each start: nobody else chose it, and it stays.
             await people.add(pool, DEFAULT_TENANT, PERSON, password, "owner", store.COMMAND)
             known[database] = {"key": key, "password": password}
             _keep(directory, kept)

@@ -36,6 +36,21 @@ from publish.store.flows import (
 )
 from publish.store.household import gauge, tidy
 from publish.store.mailings import Mail, address_mails, claim_mail, give_up_lost, mail_due, mail_refused, mailed
+from publish.store.persons import (
+    ENDED,
+    RoleChangedError,
+    accept,
+    end_flows,
+    end_invitations,
+    end_keys,
+    forget,
+    forget_strangers,
+    insist_role,
+    invitation,
+    invite,
+    person_called,
+    withdraw,
+)
 from publish.store.refreshes import (
     LEASE_SECONDS,
     ask_check,
@@ -53,6 +68,7 @@ from publish.store.telling import notices, resolve, warn
 
 __all__ = [
     "COMMAND",
+    "ENDED",
     "EVERYBODY",
     "LEASE_SECONDS",
     "WORKER",
@@ -60,8 +76,10 @@ __all__ = [
     "Asker",
     "Connection",
     "Mail",
+    "RoleChangedError",
     "State",
     "Taken",
+    "accept",
     "acting",
     "address_mails",
     "ask_check",
@@ -77,14 +95,22 @@ __all__ = [
     "deletion",
     "disconnect",
     "due",
+    "end_flows",
+    "end_invitations",
+    "end_keys",
     "expired",
     "flow",
+    "forget",
+    "forget_strangers",
     "gauge",
     "give_ends",
     "give_up_lost",
     "held",
     "hopeless",
     "hurry",
+    "insist_role",
+    "invitation",
+    "invite",
     "keep_client",
     "keep_secrets",
     "known",
@@ -99,6 +125,7 @@ __all__ = [
     "one",
     "overdue",
     "overview",
+    "person_called",
     "postpone",
     "removed",
     "removed_in_table",
@@ -119,4 +146,5 @@ __all__ = [
     "unfinished",
     "wait",
     "warn",
+    "withdraw",
 ]

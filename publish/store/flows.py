@@ -155,13 +155,16 @@ async def claim_code(connection: asyncpg.Connection, digest: bytes) -> datetime 
     return since
 
 
-async def settle(connection: asyncpg.Connection, digest: bytes, outcome: Mapping[str, Any]) -> None:
-    """The end of a flow; what there was to choose from is forgotten."""
-    await connection.execute(
-        "UPDATE oauth_states SET outcome = $2::jsonb, sealed_accounts = NULL WHERE state_sha256 = $1",
+async def settle(connection: asyncpg.Connection, digest: bytes, outcome: Mapping[str, Any]) -> bool:
+    """The end of a flow; what there was to choose from is forgotten. False where it was ended for whoever began it."""
+    settled: bool | None = await connection.fetchval(
+        """
+        UPDATE oauth_states SET outcome = $2::jsonb, sealed_accounts = NULL
+        WHERE state_sha256 = $1 AND outcome->>'kind' IS DISTINCT FROM 'ended' RETURNING true""",
         digest,
         json.dumps(outcome),
     )
+    return settled is not None
 
 
 async def offer(
@@ -172,7 +175,7 @@ async def offer(
         """
         UPDATE oauth_states SET outcome = $2::jsonb, sealed_accounts = $3,
             expires_at = now() + make_interval(secs => $4)
-        WHERE state_sha256 = $1""",
+        WHERE state_sha256 = $1 AND outcome->>'kind' IS DISTINCT FROM 'ended'""",
         digest,
         json.dumps(outcome),
         sealed,

@@ -3,15 +3,20 @@
 import asyncpg
 
 from ops.runtime import metrics
+from publish.store.persons import forget_strangers
 
 
 async def tidy(connection: asyncpg.Connection) -> None:
-    """Drop what has had its time: flows that ended, sessions that are over, wrong passwords of yesterday."""
+    """Drop what has had its time: flows that ended, sessions that are over, wrong passwords of yesterday, and whoever
+    belongs to no tenant.
+    """
     await connection.execute("DELETE FROM oauth_states WHERE expires_at < now() - interval '1 day'")
     await connection.execute(
         "UPDATE oauth_states SET sealed_accounts = NULL WHERE sealed_accounts IS NOT NULL AND expires_at < now()"
     )
     await connection.execute("DELETE FROM sessions WHERE expires_at < now()")
+    await connection.execute("DELETE FROM invitations WHERE expires_at < now() - interval '30 days'")
+    await forget_strangers(connection)
     await connection.execute("DELETE FROM login_failures WHERE failed_at < now() - interval '1 day'")
     await connection.execute("DELETE FROM devices WHERE seen_at < now() - interval '180 days'")
     await connection.execute("DELETE FROM signed_requests WHERE expires_at < now()")

@@ -4,12 +4,15 @@ import asyncpg
 from aiohttp import web
 
 from ops.runtime.db import Pool
+from ops.runtime.mail import Mailer
 from ops.runtime.text import visible
-from publish import auditing, keys, passwords, people, sessions
+from publish import auditing, invitation_mail, invitations, keys, passwords, people, sessions
+from publish.invitation_mail import NotSent
+from publish.invitations import Made
 from publish.passwords import Busy
 from publish.people import Wrong
 from publish.sessions import WINDOW_MINUTES, Person, Throttled
-from publish.store import Actor
+from publish.store import Actor, RoleChangedError
 from publish.web import forms
 from publish.web.answers import Refused, rendered, to
 from publish.web.door import Door, add_route, id_of
@@ -22,16 +25,23 @@ BUSY = "Many people are logging in at this moment. Wait a few seconds and try ag
 
 
 class Rooms:
-    def __init__(self, pool: Pool, door: Door, refusals: Refusals) -> None:
+    def __init__(
+        self, pool: Pool, door: Door, refusals: Refusals, public_url: str, mailer: Mailer | None = None
+    ) -> None:
+        """``mailer`` brings links to whoever is invited; without one they are shown to whoever invites."""
         self._pool = pool
         self._door = door
         self._refusals = refusals
+        self._public_url = public_url
+        self._mailer = mailer
 
     def add_to(self, app: web.Application) -> None:
         for method, path, handler in (
             ("GET", "/", self.home),
             ("GET", "/people", self.people_page),
             ("POST", "/people", self.invite),
+            ("POST", "/people/invitations/{id}/renew", self.renew),
+            ("POST", "/people/invitations/{id}/withdraw", self.withdraw),
             ("POST", "/people/{id}/role", self.change_role),
             ("POST", "/people/{id}/remove", self.remove),
             ("POST", "/keys", self.create_key),
@@ -62,22 +72,55 @@ class Rooms:
             keys=await keys.listed(self._pool, person.tenant),
             scopes=keys.SCOPES,
             usual=keys.USUAL,
-            shortest=passwords.SHORTEST,
+            invitations=await invitations.listed(self._pool, person.tenant),
+            by_mail=self._mailer is not None,
             said={"wrong": "", "says": "", "secret": "", "email": ""} | said,
         )
 
     async def invite(self, request: web.Request) -> web.Response:
         person = await self._door.posting(request, "people:write")
         form = forms.form(request)
-        email, role, typed = (form.get(name, "") for name in ("email", "role", "password"))
-        password = typed or passwords.generated()
+        email, role = form.get("email", ""), form.get("role", "")
+        actor = self._actor(request, person)
         try:
-            await people.invite(self._pool, person.tenant, email, password, role, self._actor(request, person))
+            made = await invitations.invite(self._pool, person.tenant, email, role, actor, person)
         except Wrong as wrong:
             return await self._people(person, 400, wrong=str(wrong), email=email)
-        # Whether there was such an account before is its owner's affair: the answer is the same.
-        says = f"{email.strip().lower()} may log in as {role}, with the password there was before, or else with "
-        return await self._people(person, says=says + ("the one you gave." if typed else "this one:"), secret=password)
+        except RoleChangedError:
+            raise _not_any_more() from None
+        return await self._invited(person, made)
+
+    async def _invited(self, person: Person, made: Made) -> web.Response:
+        """Bring the link to whoever is invited, or show it for that. Whether they have an account is told nobody."""
+        address = invitations.address_of(self._public_url, made.link)
+        if self._mailer is None:
+            says = f"{made.email} is invited as {made.role}. Send them this link, which is not shown again:"
+            return await self._people(person, says=says, secret=address)
+        tenant = dict(person.tenants)[person.tenant]
+        try:
+            await invitation_mail.send(self._mailer, made.email, tenant, made.role, person.email, address, made.until)
+        except NotSent as error:
+            wrong = f"{made.email} is invited, but the mail could not be sent ({error}): press renew to try again."
+            return await self._people(person, 502, wrong=wrong)
+        return await self._people(person, says=f"{made.email} is invited as {made.role}, and was sent the link.")
+
+    async def renew(self, request: web.Request) -> web.Response:
+        person = await self._door.posting(request, "people:write")
+        id_, actor = id_of(request, _no_invitation()), self._actor(request, person)
+        try:
+            made = await invitations.renew(self._pool, person.tenant, id_, actor, person)
+        except RoleChangedError:
+            raise _not_any_more() from None
+        if made is None:
+            raise _no_invitation()
+        return await self._invited(person, made)
+
+    async def withdraw(self, request: web.Request) -> web.Response:
+        person = await self._door.posting(request, "people:write")
+        id_, actor = id_of(request, _no_invitation()), self._actor(request, person)
+        if not await invitations.withdraw(self._pool, person.tenant, actor, id_=id_):
+            raise _no_invitation()
+        return to("/people")
 
     async def change_role(self, request: web.Request) -> web.Response:
         person = await self._door.posting(request, "people:write")
@@ -94,7 +137,7 @@ class Rooms:
         person = await self._door.posting(request, "people:write")
         try:
             user = id_of(request, _nobody())
-            if not await people.remove(self._pool, person.tenant, user, self._actor(request, person)):
+            if await people.remove(self._pool, person.tenant, user, self._actor(request, person)) is None:
                 raise _nobody()
         except Wrong as wrong:
             return await self._people(person, 409, wrong=str(wrong))
@@ -109,8 +152,11 @@ class Rooms:
             return await self._people(person, 400, wrong=wrong)
         if not scopes:
             return await self._people(person, 400, wrong="Tick what the key may do.")
+        maker = (person.user, person.role)
         try:
-            made = await keys.create(self._pool, person.tenant, name, scopes, self._actor(request, person))
+            made = await keys.create(self._pool, person.tenant, name, scopes, self._actor(request, person), maker)
+        except RoleChangedError:
+            raise _not_any_more() from None
         except asyncpg.UniqueViolationError:
             return await self._people(person, 409, wrong=f"There is, or was, a key {name}; choose another name.")
         return await self._people(person, says=f"The key {name}, which is not shown again:", secret=made)
@@ -135,7 +181,7 @@ class Rooms:
         try:
             renewed = await sessions.change_password(self._pool, person, old, new, self._door.address(request))
         except Wrong as wrong:
-            return _account(person, 400, wrong=f"{wrong}.".capitalize())
+            return _account(person, 400, wrong=sentence(wrong))
         except Throttled:
             self._refusals.throttled(request, "/account/password")
             return _account(person, 429, wrong=TOO_MANY)
@@ -179,6 +225,11 @@ def let_in(door: Door, response: web.Response, person: Person) -> web.Response:
     return door.let_in(response, person.token)
 
 
+def sentence(wrong: Wrong) -> str:
+    text = str(wrong)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def _account(person: Person, status: int = 200, *, says: str = "", wrong: str = "") -> web.Response:
     least = passwords.SHORTEST
     return rendered("account.html", status, person=person, says=says, wrong=wrong, shortest=least)
@@ -195,6 +246,14 @@ def _number(request: web.Request, name: str) -> int | None:
 
 def _nobody() -> Refused:
     return Refused(404, "not_found", "There is no such person.", "look at /people")
+
+
+def _no_invitation() -> Refused:
+    return Refused(404, "not_found", "There is no such invitation.", "look at /people")
+
+
+def _not_any_more() -> Refused:
+    return Refused(403, "forbidden", "Your role was changed meanwhile.", "ask an owner to do it")
 
 
 def _no_key() -> Refused:

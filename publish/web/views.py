@@ -11,6 +11,7 @@ from aiohttp import hdrs, web
 
 from ops.runtime.answers import NO_STORE, wants_page
 from ops.runtime.db import Pool
+from ops.runtime.mail import Mailer
 from publish import sessions, store
 from publish.connecting import CHOICE_SECONDS, LIFE_SECONDS, NEEDED, Asked, Flows, Taken, Visit, mark_of
 from publish.contract import Problem
@@ -18,13 +19,14 @@ from publish.ending import Endings, Rejected
 from publish.passwords import Busy
 from publish.people import Wrong
 from publish.refreshing import Refresher
-from publish.sessions import Person, Throttled, csrf_of
+from publish.sessions import MustChange, Person, Throttled, csrf_of
 from publish.store import EVERYBODY
 from publish.web import forms
 from publish.web.answers import STATUS, Refused, onward, page, rendered, to
 from publish.web.door import Door, add_route, id_of, insist, uuid_of
+from publish.web.inviting import Inviting, after_login, first_password
 from publish.web.refusals import Refusals
-from publish.web.rooms import BUSY, DEVICE, TOO_MANY, Rooms, let_in
+from publish.web.rooms import BUSY, DEVICE, TOO_MANY, Rooms, let_in, sentence
 
 COOKIE = "landfall-flow"
 BROWSER = "landfall-browser"
@@ -42,12 +44,21 @@ _MARK = re.compile(r"[0-9a-f]{32}")
 
 
 class Views:
-    def __init__(self, pool: Pool, flows: Flows, endings: Endings, refresher: Refresher, door: Door) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        flows: Flows,
+        endings: Endings,
+        refresher: Refresher,
+        door: Door,
+        mailer: Mailer | None = None,
+    ) -> None:
         self.pool = pool
         self.flows = flows
         self.endings = endings
         self.refresher = refresher
         self.door = door
+        self.mailer = mailer
         self.refusals = Refusals(door)
 
     def add_to(self, app: web.Application) -> None:
@@ -82,7 +93,8 @@ class Views:
             ("POST", "/connections/{id}/check", self.check_form),
         ):
             add_route(app, method, path, self.door.answering(self.refusals.noting(handler)))
-        Rooms(self.pool, self.door, self.refusals).add_to(app)
+        Rooms(self.pool, self.door, self.refusals, self.flows.public_url, self.mailer).add_to(app)
+        Inviting(self.pool, self.door, self.refusals).add_to(app)
 
     # --- flows
 
@@ -377,7 +389,9 @@ class Views:
     # --- people in a browser
 
     async def login_page(self, request: web.Request) -> web.Response:
-        return to("/connections") if await self.door.person(request) else rendered("login.html", says="", email="")
+        if await self.door.person(request):
+            return to(after_login(self.door, request))
+        return rendered("login.html", says="", email="")
 
     async def login(self, request: web.Request) -> web.Response:
         """A new session, whatever cookie came along; nobody can hand somebody a session of his own making."""
@@ -388,7 +402,9 @@ class Views:
             device = self.door.cookies(request).get(self.door.cookie(DEVICE), "")
             person = await sessions.login(self.pool, email, password, self.door.address(request), device)
         except Wrong as wrong:
-            return rendered("login.html", 400, says=f"{wrong}.".capitalize(), email=email)
+            return rendered("login.html", 400, says=sentence(wrong), email=email)
+        except MustChange:
+            return first_password(email)
         except Throttled:
             self.refusals.throttled(request, "/login")
             return rendered("login.html", 429, says=TOO_MANY, email=email)
@@ -397,7 +413,7 @@ class Views:
         if person is None:
             self.refusals.refused(request, "password")
             return rendered("login.html", 401, says="The address or the password is wrong.", email=email)
-        return let_in(self.door, to("/connections"), person)
+        return let_in(self.door, to(after_login(self.door, request)), person)
 
     async def logout(self, request: web.Request) -> web.Response:
         person = await self.door.posting(request)

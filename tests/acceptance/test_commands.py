@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -15,6 +16,8 @@ import pytest
 from ops.cli import wiring
 from ops.runtime.db import open_pool
 from ops.runtime.embedded import Postgres, free_port, scratch
+from publish import invitations
+from publish.sessions import Person
 from schema.metadata import APP_ROLE
 from sync import store
 from sync.worker import DEAD_AFTER_PARKED, Projector
@@ -250,7 +253,7 @@ async def test_people_keys_and_the_audit_log_of_each_tenant(database: str, conne
 
     password = {"answer": "correct horse battery\n"}
     added = said("user", "add", "ada@example.org", "--password-file", "-", **password)
-    assert "can log in as owner, at /login\n" in added
+    assert "can log in as owner, at /login, and chooses another password there first\n" in added
     assert "made" in said("tenant", "add", "Shop & Co")
     for wrong in ("Shop & Co", " padded"):
         assert "tenant" in said("tenant", "add", wrong, check=1)
@@ -259,15 +262,27 @@ async def test_people_keys_and_the_audit_log_of_each_tenant(database: str, conne
         "Shop & Co  0 people  0 connections",
     ]
     there = ("--tenant", "Shop & Co")
-    before = await connection.fetchval("SELECT password_hash FROM users")
-    assert "with the password there was before" in said("user", "add", "ada@example.org", "--role", "viewer", *there)
-    assert await connection.fetchval("SELECT password_hash FROM users") == before
-    twice = "a longer password\na longer password\n"
-    assert "can log in as owner, at /login\n" in said("user", "add", "bob@example.org", *there, answer=twice)
+    link = said("user", "add", "ada@example.org", "--role", "viewer", *there)
+    assert re.fullmatch(r"http://127\.0\.0\.1:8080/invitation\?link=[\w-]{43}\n", link)
+    assert "for another tenant" in said(
+        "user", "add", "ada@example.org", "--password-file", "-", *there, check=1, **password
+    )
+    assert "can log in as owner" in said("user", "add", "bob@example.org", "--password-file", "-", *there, **password)
+    assert "here already" in said("user", "add", "bob@example.org", *there, check=1)
+    bob, ada = said("user", "list", *there).splitlines()
+    assert (bob, ada[:38]) == ("bob@example.org  owner  live", "ada@example.org  viewer  invited until")
+    async with await open_pool(database, "test", 1, role=APP_ROLE) as pool:
+        [[user]] = await connection.fetch("SELECT id::text FROM users WHERE email = 'ada@example.org'")
+        person = Person("", user, "ada@example.org", "owner", [], "")
+        await invitations.confirm(pool, link.strip().rpartition("=")[2], person, None)
     assert said("user", "list", *there).splitlines() == [
         "ada@example.org  viewer  live",
         "bob@example.org  owner  live",
     ]
+    again = said("user", "add", "ada@example.org", "--password-file", "-", *there, **password)
+    assert "as viewer" in again, "a member keeps the role"
+    assert said("user", "add", "new@example.org", *there).startswith("http")
+    assert said("user", "remove", "new@example.org", *there) == "new@example.org is not invited any more\n"
     assert said("user", "list").splitlines() == ["ada@example.org  owner  live"]
     assert "last owner" in said("user", "role", "ada@example.org", "viewer", check=1)
     assert "last owner" in said("user", "remove", "bob@example.org", *there, check=1)
@@ -292,8 +307,12 @@ async def test_people_keys_and_the_audit_log_of_each_tenant(database: str, conne
         "key.created",
         "user.removed",
         "user.role_changed",
+        "invitation.withdrawn",
+        "invitation.made",
+        "user.password_set",
         "user.added",
         "user.added",
+        "invitation.made",
         "tenant.added",
     ]
     assert entries[3]["detail"] == {"from": "viewer", "to": "owner"}

@@ -22,7 +22,7 @@ from schema.metadata import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
 from tests.canaries import shown, tables
 from tests.post import Office, certified
-from tests.rig import KEYS, TESTS, Rig, rigged
+from tests.rig import KEYS, TESTS, Rig, join, rigged
 from tests.support import ENVIRONMENT, Process, eventually
 
 FROM = "landfall@example.org"
@@ -185,7 +185,7 @@ async def test_end_that_is_near_is_told_too(rig: Rig, office: Office) -> None:
 async def test_person_of_several_tenants_is_told_which(rig: Rig, office: Office) -> None:
     await broken(rig)
     other = await tenants.add(rig.connection, "Second & Sons", TESTS)
-    await people.add(rig.pool, other, OWNER, None, "owner", TESTS)
+    await join(rig, other, OWNER, "owner")
     await round_of(postman(rig, office))
     [letter] = office.letters
     assert letter.text.startswith("1 account of default needs you:")

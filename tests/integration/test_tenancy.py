@@ -259,6 +259,7 @@ async def test_no_address_tells_a_tenants_things_from_things_that_are_not_there(
                     caller, csrf = {"Cookie": f"landfall={person.token}", "Accept": "text/html"}, person.csrf
                 answers.append(await asked(two, method, path, side, caller, csrf))
                 await two.rig.raw("DELETE FROM memberships WHERE tenant_id = $1::uuid AND role = 'viewer'", two.b)
+                await two.rig.raw("DELETE FROM invitations WHERE tenant_id = $1::uuid", two.b)
                 await two.rig.raw("DELETE FROM api_keys WHERE tenant_id = $1::uuid AND name <> 'theirs'", two.b)
             if path not in LEADS_ON:
                 assert answers[0] == answers[1], (method, path, way)

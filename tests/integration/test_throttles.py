@@ -14,7 +14,7 @@ from publish import passwords, people, sessions, tenants
 from publish.sessions import Throttled
 from publish.web import refusals
 from schema.tenancy import DEFAULT_TENANT
-from tests.rig import TESTS, Rig, rigged
+from tests.rig import TESTS, Rig, join, rigged
 
 EMAIL, PASSWORD, NEW = "ada@example.org", "correct horse battery", "another long password"
 
@@ -110,7 +110,7 @@ async def test_strangers_do_not_keep_anybody_from_changing_the_password(rig: Rig
 
 async def test_guesses_of_one_session_are_counted_on_when_it_switches_tenants(rig: Rig) -> None:
     other = await tenants.add(rig.connection, "other", TESTS)
-    await people.add(rig.pool, other, EMAIL, None, "viewer", TESTS)
+    await join(rig, other, EMAIL, "viewer")
     person = await sessions.login(rig.pool, EMAIL, PASSWORD, None)
     assert person is not None
     for _ in range(sessions.TRIES_BY_SESSION):

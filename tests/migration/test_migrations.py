@@ -225,3 +225,41 @@ def test_audit_log_forgets_whom_earlier_releases_named_before_it_forgets_nothing
 def test_file_is_named_after_its_revision(path: Path) -> None:
     assert re.fullmatch(r"\d{4}_[a-z0-9_]+\.py", path.name)
     assert f'revision = "{path.name[:4]}"' in path.read_text()
+
+
+async def test_makers_of_keys_are_taken_from_the_log_and_whoever_belongs_nowhere_is_forgotten(empty: Any) -> None:
+    dsn = empty()
+    await asyncio.to_thread(migrate, dsn)
+    await asyncio.to_thread(migrate, dsn, "0013")
+    connection = await asyncpg.connect(dsn)
+    await connection.execute("SELECT set_config('landfall.tenant', '*', false)")
+    await connection.execute(
+        """
+        INSERT INTO tenants (id, name) VALUES (gen_random_uuid(), 'other');
+        INSERT INTO users (id, email, password_hash)
+            SELECT gen_random_uuid(), name || '@example.org', 'x' FROM unnest(ARRAY['ada', 'eve']) AS name;
+        INSERT INTO memberships (tenant_id, user_id, role)
+            SELECT t.id, u.id, 'owner' FROM tenants t, users u WHERE t.name = 'default' AND u.email LIKE 'ada%';
+        INSERT INTO devices (user_id, device_sha256) SELECT id, 'd' FROM users;
+        INSERT INTO api_keys (tenant_id, id, name, key_sha256, scopes)
+            SELECT t.id, gen_random_uuid(), k.name, 'k', '{}' FROM tenants t, unnest(ARRAY['hers', 'ours']) AS k (name);
+        INSERT INTO audit_log (tenant_id, actor, action, subject, detail)
+            SELECT id, 'user:ada@example.org', 'key.created', 'hers', '{}' FROM tenants WHERE name = 'default'
+            UNION ALL SELECT id, 'command', 'key.created', 'ours', '{}' FROM tenants;
+        """
+    )
+    await asyncio.to_thread(migrate, dsn)
+    makers = await connection.fetch(
+        """
+        SELECT t.name, k.name, u.email FROM api_keys k JOIN tenants t ON t.id = k.tenant_id
+        LEFT JOIN users u ON u.id = k.user_id ORDER BY 1, 2"""
+    )
+    left = await connection.fetch("SELECT email FROM users JOIN devices ON user_id = id")
+    await connection.close()
+    assert [tuple(row) for row in makers] == [
+        ("default", "hers", "ada@example.org"),
+        ("default", "ours", None),
+        ("other", "hers", None),
+        ("other", "ours", None),
+    ]
+    assert [row["email"] for row in left] == ["ada@example.org"]

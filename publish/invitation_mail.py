@@ -1,0 +1,36 @@
+"""Mailing a link to whoever is invited, so that nobody else ever has it."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import structlog
+import uuid_utils
+
+from ops.runtime.mail import Lost, Mailer, Refused
+from publish.letters import invitation_letter
+
+SECONDS = 25.0
+"""For the whole conversation with the server: somebody waits for the page."""
+
+log = structlog.get_logger()
+
+
+class NotSent(Exception):  # noqa: N818  an answer
+    """The server did not take it; the text is a kind and a code."""
+
+
+async def send(
+    mailer: Mailer, email: str, tenant: str, role: str, inviter: str | None, address: str, until: datetime
+) -> None:
+    """Hand the link over to the mail server. Raises NotSent, also where nobody knows whether it took it."""
+    subject, text = invitation_letter(tenant, role, inviter, address, until)
+    id_ = str(uuid_utils.uuid7())
+    try:
+        async with asyncio.timeout(SECONDS), mailer.session() as session:
+            message = mailer.message(id_, email, subject, text, datetime.now(UTC))
+            await session.send(mailer.sender, email, message)
+    except (Refused, Lost, TimeoutError) as error:
+        reason = str(error) or type(error).__name__
+        log.warning("invitation.not_mailed", mail=id_, error=reason)
+        raise NotSent(reason) from None
+    log.info("invitation.mailed", mail=id_)

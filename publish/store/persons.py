@@ -1,0 +1,177 @@
+"""Persons across tenants, and what ends with a membership.
+
+A person is one for the whole install, so a few questions reach beyond one tenant. They are all here, each by an id or a
+digest, and answer no more than is asked.
+"""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+import asyncpg
+
+from publish.store.acting import EVERYBODY
+
+FORGOTTEN = ("sessions", "devices", "notice_mails")
+"""Tables of what is forgotten with a person."""
+
+ENDED = "Whoever began this may not connect accounts here any more; nothing was connected."
+
+
+class RoleChangedError(Exception):
+    """Whoever asks has another role by now, or none."""
+
+
+@asynccontextmanager
+async def _everywhere(connection: asyncpg.Connection) -> AsyncIterator[None]:
+    """Statements inside see every tenant; the transaction goes on with the tenant it had."""
+    before = await connection.fetchval("SELECT current_setting('landfall.tenant', true)")
+    await connection.execute("SELECT set_config('landfall.tenant', $1, true)", EVERYBODY)
+    yield
+    await connection.execute("SELECT set_config('landfall.tenant', $1, true)", before or "")
+
+
+# --- across tenants
+
+
+async def person_called(connection: asyncpg.Connection, email: str) -> str | None:
+    """The id of whoever has this address, locked against being forgotten or joining elsewhere meanwhile.
+
+    None where nobody has, or only somebody who belongs to no tenant: the previous release kept such persons, and their
+    passwords may be ones that somebody else chose. They are forgotten here.
+    """
+    user: str | None = await connection.fetchval("SELECT id::text FROM users WHERE email = $1 FOR UPDATE", email)
+    return None if user is None or await forget(connection, user) else user
+
+
+async def forget(connection: asyncpg.Connection, user: str) -> bool:
+    """Forget a person who belongs to no tenant any more: password, browsers and sessions. Whether that was so."""
+    async with _everywhere(connection):
+        # A statement of its own: the next one sees what whoever held the lock committed.
+        await connection.execute("SELECT FROM users WHERE id = $1::uuid FOR UPDATE", user)
+        if await connection.fetchval("SELECT EXISTS (SELECT FROM memberships WHERE user_id = $1::uuid)", user):
+            return False
+        for table in FORGOTTEN:
+            await connection.execute(f"DELETE FROM {table} WHERE user_id = $1::uuid", user)
+        await connection.execute("DELETE FROM users WHERE id = $1::uuid", user)
+    return True
+
+
+async def forget_strangers(connection: asyncpg.Connection) -> None:
+    """Forget whoever belongs to no tenant: the previous release removes people and keeps their passwords."""
+    rows = await connection.fetch(
+        "SELECT id::text FROM users u WHERE NOT EXISTS (SELECT FROM memberships m WHERE m.user_id = u.id)"
+    )
+    for row in rows:
+        await forget(connection, row["id"])
+
+
+async def invitation(connection: asyncpg.Connection, digest: bytes) -> asyncpg.Record | None:
+    """The invitation that a link opens, as long as it does."""
+    async with _everywhere(connection):
+        return await connection.fetchrow(
+            """
+            SELECT i.tenant_id::text AS tenant, t.name AS tenant_name, i.email, i.role, u.email AS inviter, i.expires_at
+            FROM invitations i JOIN tenants t ON t.id = i.tenant_id LEFT JOIN users u ON u.id = i.inviter_id
+            WHERE i.link_sha256 = $1 AND i.expires_at > now()""",
+            digest,
+        )
+
+
+# --- within the transaction's tenant
+
+
+async def insist_role(connection: asyncpg.Connection, tenant: str, user: str, role: str) -> None:
+    """Raises RoleChangedError unless a person has this role; nobody can change that before the transaction ends."""
+    held = await connection.fetchval(
+        "SELECT role FROM memberships WHERE tenant_id = $1::uuid AND user_id = $2::uuid FOR SHARE", tenant, user
+    )
+    if held != role:
+        raise RoleChangedError
+
+
+async def invite(
+    connection: asyncpg.Connection,
+    tenant: str,
+    id_: str,
+    email: str,
+    role: str,
+    digest: bytes,
+    inviter: str | None,
+    days: int,
+) -> datetime:
+    """Keep an invitation, in the place of the one for the same address; until when it holds."""
+    until: datetime = await connection.fetchval(
+        """
+        INSERT INTO invitations (tenant_id, id, email, role, link_sha256, inviter_id, expires_at)
+        VALUES ($1::uuid, $2::uuid, $3, $4, $5, $6::uuid, now() + make_interval(days => $7))
+        ON CONFLICT (tenant_id, email) DO UPDATE SET role = excluded.role, link_sha256 = excluded.link_sha256,
+            inviter_id = excluded.inviter_id, created_at = now(), expires_at = excluded.expires_at
+        RETURNING expires_at""",
+        tenant,
+        id_,
+        email,
+        role,
+        digest,
+        inviter,
+        days,
+    )
+    return until
+
+
+async def accept(connection: asyncpg.Connection, tenant: str, digest: bytes) -> asyncpg.Record | None:
+    """Use a link up; None where somebody did before, or where it is over. Of two at once one waits, and gets None."""
+    return await connection.fetchrow(
+        """
+        DELETE FROM invitations WHERE tenant_id = $1::uuid AND link_sha256 = $2 AND expires_at > now()
+        RETURNING email, role, (SELECT u.email FROM users u WHERE u.id = inviter_id) AS inviter""",
+        tenant,
+        digest,
+    )
+
+
+async def withdraw(connection: asyncpg.Connection, tenant: str, *, id_: str = "", email: str = "") -> str | None:
+    """The address whose invitation, by its id or that address, is none any more; None where there is none."""
+    found: str | None = await connection.fetchval(
+        "DELETE FROM invitations WHERE tenant_id = $1::uuid AND (id::text = $2 OR email = $3) RETURNING email",
+        tenant,
+        id_,
+        email,
+    )
+    return found
+
+
+async def end_keys(connection: asyncpg.Connection, tenant: str, user: str, scopes: Sequence[str]) -> list[str]:
+    """Revoke the living keys that a person made and that may more than ``scopes``; their names."""
+    rows = await connection.fetch(
+        """
+        UPDATE api_keys SET revoked_at = now()
+        WHERE tenant_id = $1::uuid AND user_id = $2::uuid AND revoked_at IS NULL AND NOT scopes <@ $3::text[]
+        RETURNING name""",
+        tenant,
+        user,
+        list(scopes),
+    )
+    return sorted(row["name"] for row in rows)
+
+
+async def end_flows(connection: asyncpg.Connection, tenant: str, actors: Sequence[str]) -> None:
+    """End the flows that these began and did not finish: nobody comes back from a platform with one, or chooses."""
+    outcome = {"ok": False, "says": ENDED, "return_to": "", "connections": [], "kind": "ended"}
+    await connection.execute(
+        """
+        UPDATE oauth_states SET outcome = $3::jsonb, sealed_accounts = NULL, expires_at = least(expires_at, now())
+        WHERE tenant_id = $1::uuid AND actor = ANY($2::text[]) AND (outcome IS NULL OR outcome->>'kind' = 'choose')""",
+        tenant,
+        list(actors),
+        json.dumps(outcome),
+    )
+
+
+async def end_invitations(connection: asyncpg.Connection, tenant: str, inviter: str) -> list[str]:
+    """Withdraw what a person invited others to; their addresses."""
+    rows = await connection.fetch(
+        "DELETE FROM invitations WHERE tenant_id = $1::uuid AND inviter_id = $2::uuid RETURNING email", tenant, inviter
+    )
+    return sorted(row["email"] for row in rows)
