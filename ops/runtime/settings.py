@@ -84,13 +84,14 @@ class Settings(BaseSettings):
     )
     landfall_smtp_url: Annotated[SecretStr | None, AfterValidator(_mail_server)] = Field(
         default=None,
-        description="the server that takes mail about notices, as smtp://user:password@host:587, or smtps:// for TLS"
-        " from the first byte; without it people see notices only when they look",
+        description="the server that takes mail about notices, and invitations, as smtp://user:password@host:587, or"
+        " smtps:// for TLS from the first byte; without it people see notices only when they look, and links of"
+        " invitations are shown to whoever invites",
     )
     landfall_mail_from: str = Field(
         default="",
         pattern=r"^([\w.!#$%&'*+/=?^`{|}~-]+@[\w.-]+)?$",
-        description="address that mail about notices comes from, such as landfall@example.org",
+        description="address that mail comes from, such as landfall@example.org",
     )
     landfall_metrics_host: str = Field(default="127.0.0.1", description="address of the internal port")
     landfall_metrics_port: int = Field(

@@ -313,6 +313,20 @@ async def test_last_owner_stays_and_is_not_forgotten(three: Three) -> None:
     assert await sessions.login(three.rig.pool, BOB, PASSWORD, None) is not None, "whoever is only invited is no owner"
 
 
+async def test_tenant_has_no_more_invitations_waiting_than_it_may(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(invitations, "MOST", 2)
+    for number in range(2):
+        await three.invited(three.b, f"eve{number}@example.org")
+    with pytest.raises(Wrong, match="2 invitations wait"):
+        await three.invited(three.b)
+    await three.invited(three.b, "eve0@example.org", "viewer")
+    await three.invited(three.c)
+    assert await invitations.withdraw(three.rig.pool, three.b, TESTS, email="Eve1@example.org ")
+    await three.invited(three.b)
+
+
 async def test_link_is_kept_as_a_digest_and_stands_in_no_log_or_page(
     three: Three, capsys: pytest.CaptureFixture[str]
 ) -> None:

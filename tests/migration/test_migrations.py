@@ -244,8 +244,8 @@ async def test_makers_of_keys_are_taken_from_the_log_and_whoever_belongs_nowhere
         INSERT INTO api_keys (tenant_id, id, name, key_sha256, scopes)
             SELECT t.id, gen_random_uuid(), k.name, 'k', '{}' FROM tenants t, unnest(ARRAY['hers', 'ours']) AS k (name);
         INSERT INTO audit_log (tenant_id, actor, action, subject, detail)
-            SELECT id, 'user:ada@example.org', 'key.created', 'hers', '{}' FROM tenants WHERE name = 'default'
-            UNION ALL SELECT id, 'command', 'key.created', 'ours', '{}' FROM tenants;
+            SELECT id, 'user:ada@example.org', 'key.created', 'hers', '{}'::jsonb FROM tenants WHERE name = 'default'
+            UNION ALL SELECT id, 'command', 'key.created', 'ours', '{}'::jsonb FROM tenants;
         """
     )
     await asyncio.to_thread(migrate, dsn)
