@@ -16,7 +16,7 @@ from publish.store.acting import EVERYBODY
 FORGOTTEN = ("sessions", "devices", "notice_mails")
 """Tables of what is forgotten with a person."""
 
-ENDED = "Whoever began this may not connect accounts here any more; nothing was connected."
+ENDED = "Whoever began this may not connect accounts any more; nothing was connected."
 
 
 class RoleChangedError(Exception):
