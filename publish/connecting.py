@@ -440,9 +440,9 @@ class Flows:
     async def choose(self, platform: str, session: str, wanted: Sequence[str], address: str | None) -> dict[str, Any]:
         """Connect what was chosen of what was found. Raises Problem, and it can be done again."""
         row = await self._chosen_in(platform, session)
+        await self._entitled(row)
         if row.sealed_accounts is None or row.outcome.get("kind") != "choose":
             return dict(row.outcome)
-        await self._entitled(row)
         channel = self._outside.channels[platform]
         sealed = self._vault.open(row.sealed_accounts, _place(row.tenant, row.digest, "accounts"))
         found = {choosing.written(choosing.key_of(platform, a)): a for a in choosing.unpacked(sealed)}

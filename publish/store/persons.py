@@ -161,7 +161,7 @@ async def end_flows(connection: asyncpg.Connection, tenant: str, actors: Sequenc
     outcome = {"ok": False, "says": ENDED, "return_to": "", "connections": [], "kind": "ended"}
     await connection.execute(
         """
-        UPDATE oauth_states SET outcome = $3::jsonb, sealed_accounts = NULL, expires_at = least(expires_at, now())
+        UPDATE oauth_states SET outcome = $3::jsonb, sealed_accounts = NULL
         WHERE tenant_id = $1::uuid AND actor = ANY($2::text[]) AND (outcome IS NULL OR outcome->>'kind' = 'choose')""",
         tenant,
         list(actors),
