@@ -9,6 +9,7 @@ from ops.runtime.db import Pool
 from ops.runtime.faultpoint import faultpoint
 from publish import store
 from publish.applications import client_place
+from publish.second_factor import totp_place
 from publish.store import EVERYBODY
 from publish.vault import Place, Vault, VaultError, key_name
 
@@ -55,6 +56,7 @@ async def _counted(connection: asyncpg.Connection) -> Counter[str]:
         "SELECT sealed_secret AS sealed FROM oauth_clients"
         " UNION ALL SELECT sealed_verifier FROM oauth_states WHERE expires_at > now()"
         " UNION ALL SELECT sealed_accounts FROM oauth_states WHERE sealed_accounts IS NOT NULL"
+        " UNION ALL SELECT sealed_secret FROM totp_factors"
     )
     found.update(key_name(row["sealed"]) for row in sealed)
     return found
@@ -105,5 +107,20 @@ async def rotate(pool: Pool, vault: Vault, progress: Callable[[int], None]) -> i
                 vault.rewrap(row["sealed_secret"], place),
             )
             moved += 1
+        moved += await _rotate_totp(connection, vault)
     progress(moved)
+    return moved
+
+
+async def _rotate_totp(connection: asyncpg.Connection, vault: Vault) -> int:
+    moved = 0
+    for row in await connection.fetch("SELECT id::text, user_id::text, sealed_secret FROM totp_factors FOR UPDATE"):
+        if key_name(row["sealed_secret"]) != vault.primary:
+            place = totp_place(row["user_id"], row["id"])
+            await connection.execute(
+                "UPDATE totp_factors SET sealed_secret = $2 WHERE id = $1::uuid",
+                row["id"],
+                vault.rewrap(row["sealed_secret"], place),
+            )
+            moved += 1
     return moved

@@ -1,23 +1,32 @@
 """Sessions: logging in, switching tenants, a new password, and the end of each.
 
-A session is kept as a digest, belongs to one tenant, and gets a new id whenever what it stands for changes.
+A session is kept as a digest, belongs to one tenant, and gets a new token whenever what it stands for changes. It ends
+:data:`HOURS` after the login, earlier when nobody uses it, and, where it was begun with a password alone, with the
+first second factor that its person adds.
 """
 
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, ip_address
 
 import asyncpg
 
 from ops.runtime.db import Pool
-from publish import passwords, people, store
+from publish import passwords, pending_logins, people, second_factor, store
 from publish.keys import Caller
+from publish.pending_logins import Pending
 from publish.store import EVERYBODY, Actor
 
 HOURS = 12
+IDLE_MINUTES = 120
+"""Without a request, where nothing else is configured (``LANDFALL_SESSION_IDLE_MINUTES``)."""
+
+NOTED_SECONDS = 60
+"""The use of a session is written at most once in so long, lest every page that is read be a write."""
+
 WINDOW_MINUTES, TRIES_BY_EMAIL, TRIES_BY_ADDRESS = 15, 5, 30
 TRIES_BY_DEVICE = TRIES_BY_SESSION = 5
 DEVICE_DAYS = 180
@@ -42,11 +51,17 @@ def csrf_of(token: str) -> str:
     return hmac.new(token.encode(), b"csrf", hashlib.sha256).hexdigest()
 
 
+_LIVE = f"""(s.expires_at > now() AND s.last_used_at > now() - make_interval(mins => {{idle}})
+    AND (s.second_factor OR NOT {second_factor.held_by("s.user_id")}))"""
+"""SQL: whether a session ``s`` has not ended; ``idle`` is how many minutes it may go without use."""
+
+
 @dataclass(frozen=True, slots=True)
 class Person:
     """Somebody with a session at ``tenant``; ``tenants`` are all of theirs, each an id and a name, the first first.
 
-    ``device`` is what their browser is to keep, known only when they just gave a password.
+    ``device`` is what their browser is to keep, known only when they just logged in. ``second_factor`` says whether the
+    session was begun with one, ``must_add_factor`` that it does nothing until its person has one.
     """
 
     tenant: str
@@ -56,26 +71,37 @@ class Person:
     tenants: Sequence[tuple[str, str]]
     token: str
     device: str = ""
+    second_factor: bool = False
+    browser: str = ""
+    must_add_factor: bool = False
+
+    @property
+    def scopes(self) -> Sequence[str]:
+        return () if self.must_add_factor else people.SCOPES[self.role]
 
     def may(self, scope: str) -> bool:
-        return scope in people.SCOPES[self.role]
+        return scope in self.scopes
 
     def actor(self, address: str | None) -> Actor:
         return Actor(f"user:{self.email}", address)
 
     def caller(self, address: str | None) -> Caller:
-        return Caller(self.tenant, self.actor(address), people.SCOPES[self.role])
+        return Caller(self.tenant, self.actor(address), self.scopes)
 
     @property
     def csrf(self) -> str:
         return csrf_of(self.token)
 
 
-async def login(pool: Pool, email: str, password: str, address: str | None, device: str = "") -> Person | None:
-    """A new session at the person's first tenant; None for a wrong pair. Raises Wrong, Throttled, Busy, MustChange.
+async def login(
+    pool: Pool, email: str, password: str, address: str | None, device: str = "", browser: str = "", replaced: str = ""
+) -> Person | Pending | None:
+    """A new session at the person's first tenant, or the second step for somebody with a second factor; None for a
+    wrong pair. Raises Wrong, Throttled, Busy, MustChange.
 
     ``device`` is what the browser was given by an earlier login: one of this person has a count of wrong passwords of
-    its own, so that strangers lock nobody out of it.
+    its own, so that strangers lock nobody out of it. ``browser`` is what it is, in words, and ``replaced`` the token of
+    the session that it had, which ends.
     """
     people.possible(password)
     email = email.strip().lower()
@@ -83,16 +109,13 @@ async def login(pool: Pool, email: str, password: str, address: str | None, devi
         async with store.acting(pool, EVERYBODY) as connection:
             row = await connection.fetchrow(
                 """
-                SELECT u.id::text, u.password_hash, m.tenant_id::text, u.password_tenant_id IS NOT NULL AS must_change,
-                    EXISTS (SELECT FROM devices d WHERE d.user_id = u.id AND d.device_sha256 = $2) AS known
+                SELECT u.id::text, u.password_hash, m.tenant_id::text, u.password_tenant_id IS NOT NULL AS must_change
                 FROM users u JOIN memberships m ON m.user_id = u.id
                 WHERE u.email = $1 AND u.disabled_at IS NULL ORDER BY m.created_at, m.tenant_id LIMIT 1""",
                 email,
-                _digest(device),
             )
-            known = row is not None and row["known"]
-            limits = {f"device:{email}:{device}": TRIES_BY_DEVICE} if known else _limits(email, address)
-            attempt = await _counted(connection, limits)
+            known = row is not None and await _is_known(connection, row["id"], device)
+            attempt = await _counted(connection, _limits(email, address, device if known else ""))
         kept = row["password_hash"] if row else None
         renewed = await passwords.verified(password, kept)
     if row is None or renewed is None:
@@ -102,52 +125,199 @@ async def login(pool: Pool, email: str, password: str, address: str | None, devi
         async with store.acting(pool, row["tenant_id"]) as connection:
             await _passed(connection, attempt)
         raise MustChange
-    async with store.acting(pool, row["tenant_id"]) as connection:
-        if renewed != kept:  # and only in the place of that one: a new password may have been set meanwhile
+    async with store.acting(pool, EVERYBODY) as connection:
+        # Looking took a while: whoever set a new password meanwhile, or shut the person out, ended this login too.
+        if not await _still_kept(connection, row["id"], [form for form in (kept, renewed) if form]):
+            return None
+        if renewed != kept:
             await connection.execute(
                 "UPDATE users SET password_hash = $2 WHERE id = $1::uuid AND password_hash = $3",
                 row["id"],
                 renewed,
                 kept,
             )
+        if await second_factor.held(connection, row["id"]):
+            # Codes that were wrong before go on counting: the password alone buys no new guesses.
+            await _withdrawn(connection, attempt)
+            return await pending_logins.begin(connection, row["id"])
         await _passed(connection, attempt)
+        await _end_replaced(connection, replaced, address)
         device = await _remembered(connection, row["id"], device if known else "")
-        token = await _begun(connection, row["tenant_id"], row["id"], address)
+        token = await _begun(connection, row["tenant_id"], row["id"], address, browser)
         await store.audit(connection, row["tenant_id"], Actor(f"user:{email}", address), "user.logged_in", email)
     found = await person(pool, token)
     return found and replace(found, device=device)
 
 
-async def person(pool: Pool, token: str) -> Person | None:
-    """Whose session it is; None for one that ended."""
+Prove = Callable[[asyncpg.Connection, str], Awaitable[str | None]]
+"""Looks at what the person with this id gave as a second factor: its kind where it was right, which spends it."""
+
+
+async def login_with_factor(
+    pool: Pool,
+    pending: str,
+    prove: Prove,
+    address: str | None,
+    device: str = "",
+    browser: str = "",
+    replaced: str = "",
+) -> Person | None:
+    """The second step: a session in the place of a pending login; None for a wrong factor.
+
+    A wrong one counts as a wrong password does. Raises pending_logins.Ended, Throttled.
+    """
+    async with store.acting(pool, EVERYBODY) as connection:
+        tried = await pending_logins.attempt(connection, pending)
+        known = await _is_known(connection, tried.user, device)
+        attempt = await _counted(connection, _limits(tried.email, address, device if known else ""))
+    actor = Actor(f"user:{tried.email}", address)
+    async with store.acting(pool, EVERYBODY) as connection:
+        # The lock makes those that come at once wait: the second finds that the pending login has ended.
+        await connection.execute(
+            "SELECT FROM pending_logins WHERE token_sha256 = $1 FOR UPDATE", pending_logins.digest(pending)
+        )
+        kind = await prove(connection, tried.user)
+        if kind is not None:
+            await pending_logins.finish(connection, pending)
+            tenant = await _first_tenant(connection, tried.user)
+            await _passed(connection, attempt)
+            await _end_replaced(connection, replaced, address)
+            device = await _remembered(connection, tried.user, device if known else "")
+            token = await _begun(connection, tenant, tried.user, address, browser, second_factor=True)
+            await store.audit(connection, tenant, actor, "user.logged_in", tried.email, second_factor=kind)
+        elif tried.last:
+            await pending_logins.end(connection, pending)
+    if kind is None:
+        await _failed(pool, tried.email, address, attempt)
+        return None
+    found = await person(pool, token)
+    return found and replace(found, device=device)
+
+
+async def _first_tenant(connection: asyncpg.Connection, user: str) -> str:
+    """Raises pending_logins.Ended for somebody who belongs nowhere any more."""
+    tenant: str | None = await connection.fetchval(
+        "SELECT tenant_id::text FROM memberships WHERE user_id = $1::uuid ORDER BY created_at, tenant_id LIMIT 1", user
+    )
+    if tenant is None:
+        raise pending_logins.Ended
+    return tenant
+
+
+async def person(pool: Pool, token: str, idle_minutes: int = IDLE_MINUTES) -> Person | None:
+    """Whose session it is, and that it is in use; None for one that ended."""
     if not token:
         return None
     async with store.acting(pool, EVERYBODY) as connection:
         row = await connection.fetchrow(
-            """
-            SELECT s.tenant_id::text, s.user_id::text, u.email, m.role, array(
+            f"""
+            SELECT s.tenant_id::text, s.user_id::text, u.email, m.role, s.second_factor, s.browser,
+                s.last_used_at < now() - make_interval(secs => $3) AS unnoted, array(
                 SELECT t.id::text || ' ' || t.name FROM memberships o JOIN tenants t ON t.id = o.tenant_id
                 WHERE o.user_id = s.user_id ORDER BY o.created_at, t.id) AS tenants
             FROM sessions s
             JOIN users u ON u.id = s.user_id AND u.disabled_at IS NULL
             JOIN memberships m ON m.user_id = s.user_id AND m.tenant_id = s.tenant_id
-            WHERE s.session_sha256 = $1 AND s.expires_at > now()""",
+            WHERE s.session_sha256 = $1 AND {_LIVE.format(idle="$2")}""",
             _digest(token),
+            idle_minutes,
+            NOTED_SECONDS,
         )
+        if row is not None and row["unnoted"]:
+            await connection.execute(
+                """
+                UPDATE sessions SET last_used_at = now()
+                WHERE session_sha256 = $1 AND last_used_at < now() - make_interval(secs => $2)""",
+                _digest(token),
+                NOTED_SECONDS,
+            )
     if row is None:
         return None
     tenants = [(id_, name) for id_, _, name in (found.partition(" ") for found in row["tenants"])]
-    return Person(row["tenant_id"], row["user_id"], row["email"], row["role"], tenants, token)
+    return Person(
+        row["tenant_id"],
+        row["user_id"],
+        row["email"],
+        row["role"],
+        tenants,
+        token,
+        second_factor=row["second_factor"],
+        browser=row["browser"],
+    )
+
+
+async def listed(pool: Pool, own: Person, idle_minutes: int = IDLE_MINUTES) -> list[asyncpg.Record]:
+    """The living sessions of a person, at whichever tenant: the one that asks first, then the last used."""
+    async with store.acting(pool, EVERYBODY) as connection:
+        found: list[asyncpg.Record] = await connection.fetch(
+            f"""
+            SELECT s.id::text, t.name AS tenant, s.browser, host(s.address) AS address, s.created_at, s.last_used_at,
+                s.session_sha256 = $2 AS current
+            FROM sessions s JOIN tenants t ON t.id = s.tenant_id
+            WHERE s.user_id = $1::uuid AND {_LIVE.format(idle="$3")}
+            ORDER BY current DESC, s.last_used_at DESC, s.id""",
+            own.user,
+            _digest(own.token),
+            idle_minutes,
+        )
+    return found
+
+
+async def end(pool: Pool, own: Person, id_: str, address: str | None) -> bool:
+    """End one session of the same person; False where they have none of this id."""
+    async with store.acting(pool, EVERYBODY) as connection:
+        tenant = await connection.fetchval(
+            "DELETE FROM sessions WHERE id = $1::uuid AND user_id = $2::uuid RETURNING tenant_id::text", id_, own.user
+        )
+        if tenant is not None:
+            await store.audit(connection, tenant, own.actor(address), "user.session_ended", own.email)
+    return tenant is not None
+
+
+async def end_others(pool: Pool, own: Person, address: str | None) -> int:
+    """End every session of the person but this one, and their unfinished logins; how many sessions it were."""
+    async with store.acting(pool, EVERYBODY) as connection:
+        return await _end_others(connection, own, address)
+
+
+async def _end_others(connection: asyncpg.Connection, own: Person, address: str | None) -> int:
+    await connection.execute("DELETE FROM pending_logins WHERE user_id = $1::uuid", own.user)
+    rows = await connection.fetch(
+        "DELETE FROM sessions WHERE user_id = $1::uuid AND session_sha256 <> $2 RETURNING tenant_id::text",
+        own.user,
+        _digest(own.token),
+    )
+    for row in rows:
+        await store.audit(connection, row["tenant_id"], own.actor(address), "user.session_ended", own.email)
+    return len(rows)
+
+
+async def factor_added(connection: asyncpg.Connection, own: Person, address: str | None) -> None:
+    """This session has proven a second factor; the others go, of whoever knew no more than the password."""
+    await connection.execute("UPDATE sessions SET second_factor = true WHERE session_sha256 = $1", _digest(own.token))
+    if not own.second_factor:
+        await _end_others(connection, own, address)
 
 
 async def switch(pool: Pool, gone: Person, tenant: str, address: str | None) -> str | None:
     """A session at another of the person's tenants in place of this one; None where it is none of theirs."""
     if tenant not in [id_ for id_, _ in gone.tenants]:
         return None
+    token = secrets.token_urlsafe(32)
     async with store.acting(pool, EVERYBODY) as connection:
-        await _ended(connection, gone, address)
-        token = await _begun(connection, tenant, gone.user, address)
-        # It goes on being one session to whoever guesses a password in it.
+        # It goes on being one session: it ends when it would have ended, and wrong passwords in it go on counting.
+        await connection.execute(
+            """
+            WITH gone AS (DELETE FROM sessions WHERE session_sha256 = $1 RETURNING *)
+            INSERT INTO sessions (tenant_id, session_sha256, user_id, address, created_at, expires_at, browser,
+                second_factor)
+            SELECT $2::uuid, $3, user_id, $4::inet, created_at, expires_at, browser, second_factor FROM gone""",
+            _digest(gone.token),
+            tenant,
+            _digest(token),
+            address,
+        )
+        await store.audit(connection, gone.tenant, gone.actor(address), "user.logged_out", gone.email)
         await connection.execute(
             """
             WITH counted AS (DELETE FROM login_failures WHERE who_sha256 = $1 RETURNING failed_at)
@@ -166,23 +336,18 @@ async def change_password(pool: Pool, own: Person, old: str, new: str, address: 
     """
     people.possible(old)
     new = people.strong(new, own.email)
-    with passwords.line():
-        async with store.acting(pool, EVERYBODY) as connection:
-            attempt = await _counted(connection, {_session(own.token): TRIES_BY_SESSION})
-            kept = await connection.fetchval("SELECT password_hash FROM users WHERE id = $1::uuid", own.user)
-        right = await passwords.verified(old, kept) is not None
-        hashed = await passwords.hashed(new) if right else ""
-    if not right:
-        await _failed(pool, own.email, address, attempt, own.tenant)
+    kept = await confirm_password(pool, own, old, address)
+    if kept is None:
         return None
+    with passwords.line():
+        hashed = await passwords.hashed(new)
     async with store.acting(pool, EVERYBODY) as connection:
         if not await _replaced(connection, own.user, kept, hashed):
             return None
-        await _passed(connection, attempt)
         await people.shut_out(connection, own.user)
         await store.audit(connection, own.tenant, own.actor(address), "user.password_changed", own.email)
         device = await _remembered(connection, own.user, "")
-        token = await _begun(connection, own.tenant, own.user, address)
+        token = await _begun(connection, own.tenant, own.user, address, own.browser, second_factor=own.second_factor)
     found = await person(pool, token)
     return found and replace(found, device=device)
 
@@ -205,7 +370,7 @@ async def choose_password(pool: Pool, email: str, given: str, new: str, address:
                 WHERE email = $1 AND disabled_at IS NULL AND password_tenant_id IS NOT NULL""",
                 email,
             )
-            attempt = await _counted(connection, _limits(email, address))
+            attempt = await _counted(connection, _limits(email, address, ""))
         kept = row["password_hash"] if row else None
         right = await passwords.verified(given, kept) is not None
         hashed = await passwords.hashed(new) if right else ""
@@ -233,30 +398,83 @@ async def _replaced(connection: asyncpg.Connection, user: str, kept: str | None,
     return row is not None
 
 
+async def confirm_password(pool: Pool, own: Person, password: str, address: str | None) -> str | None:
+    """The hash of the password, where somebody with a session knows it too; else None. Raises Wrong, Throttled, Busy.
+
+    Wrong ones count for the session, which no stranger has.
+    """
+    people.possible(password)
+    with passwords.line():
+        async with store.acting(pool, EVERYBODY) as connection:
+            attempt = await _counted(connection, {_session(own.token): TRIES_BY_SESSION})
+            kept: str | None = await connection.fetchval(
+                "SELECT password_hash FROM users WHERE id = $1::uuid", own.user
+            )
+        right = await passwords.verified(password, kept) is not None
+    if not right:
+        await _failed(pool, own.email, address, attempt, own.tenant)
+        return None
+    async with store.acting(pool, EVERYBODY) as connection:
+        await _passed(connection, attempt)
+    return kept
+
+
 async def logout(pool: Pool, gone: Person, address: str | None) -> None:
     async with store.acting(pool, gone.tenant) as connection:
-        await _ended(connection, gone, address)
+        await connection.execute("DELETE FROM sessions WHERE session_sha256 = $1", _digest(gone.token))
+        await store.audit(connection, gone.tenant, gone.actor(address), "user.logged_out", gone.email)
 
 
-async def _begun(connection: asyncpg.Connection, tenant: str, user: str, address: str | None) -> str:
+async def _begun(
+    connection: asyncpg.Connection,
+    tenant: str,
+    user: str,
+    address: str | None,
+    browser: str,
+    *,
+    second_factor: bool = False,
+) -> str:
     """The token of a new session."""
     token = secrets.token_urlsafe(32)
     await connection.execute(
         """
-        INSERT INTO sessions (tenant_id, session_sha256, user_id, address, expires_at)
-        VALUES ($1::uuid, $2, $3::uuid, $4::inet, now() + make_interval(hours => $5))""",
+        INSERT INTO sessions (tenant_id, session_sha256, user_id, address, expires_at, browser, second_factor)
+        VALUES ($1::uuid, $2, $3::uuid, $4::inet, now() + make_interval(hours => $5), $6, $7)""",
         tenant,
         _digest(token),
         user,
         address,
         HOURS,
+        browser,
+        second_factor,
     )
     return token
 
 
-async def _ended(connection: asyncpg.Connection, gone: Person, address: str | None) -> None:
-    await connection.execute("DELETE FROM sessions WHERE session_sha256 = $1", _digest(gone.token))
-    await store.audit(connection, gone.tenant, gone.actor(address), "user.logged_out", gone.email)
+async def _still_kept(connection: asyncpg.Connection, user: str, hashes: Sequence[str]) -> bool:
+    """Whether one of these is still the person's, who may log in; it stays so for the transaction."""
+    return bool(
+        await connection.fetchval(
+            """
+            SELECT true FROM users WHERE id = $1::uuid AND password_hash = ANY($2::text[]) AND disabled_at IS NULL
+            FOR SHARE""",
+            user,
+            list(hashes),
+        )
+    )
+
+
+async def _end_replaced(connection: asyncpg.Connection, token: str, address: str | None) -> None:
+    """End the session that was there in a browser that logs in again, whosever it was; empty for none."""
+    row = await connection.fetchrow(
+        """
+        DELETE FROM sessions s USING users u WHERE s.session_sha256 = $1 AND u.id = s.user_id
+        RETURNING s.tenant_id::text, u.email""",
+        _digest(token),
+    )
+    if row is not None:
+        actor = Actor(f"user:{row['email']}", address)
+        await store.audit(connection, row["tenant_id"], actor, "user.logged_out", row["email"], replaced=True)
 
 
 async def _remembered(connection: asyncpg.Connection, user: str, device: str) -> str:
@@ -305,8 +523,21 @@ def place_of(address: str | None) -> str:
     return str(ip)
 
 
-def _limits(email: str, address: str | None) -> dict[str, int]:
-    """For whom a login counts that comes from no known browser, and how many of each are allowed."""
+async def _is_known(connection: asyncpg.Connection, user: str, device: str) -> bool:
+    """Whether this person was logged in before in a browser that holds this."""
+    return bool(
+        await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM devices WHERE user_id = $1::uuid AND device_sha256 = $2)",
+            user,
+            _digest(device),
+        )
+    )
+
+
+def _limits(email: str, address: str | None, device: str) -> dict[str, int]:
+    """For whom a login counts, and how many of each are allowed; ``device`` is that of a known browser, or empty."""
+    if device:
+        return {f"device:{email}:{device}": TRIES_BY_DEVICE}
     return {f"email:{email}": TRIES_BY_EMAIL, f"{_PLACE}{place_of(address)}": TRIES_BY_ADDRESS}
 
 
@@ -344,6 +575,12 @@ async def _passed(connection: asyncpg.Connection, attempt: _Attempt) -> None:
             await connection.execute("DELETE FROM login_failures WHERE who_sha256 = $1 AND id = $2", who, row)
         else:
             await connection.execute("DELETE FROM login_failures WHERE who_sha256 = $1", who)
+
+
+async def _withdrawn(connection: asyncpg.Connection, attempt: _Attempt) -> None:
+    """It does not count; those before it do."""
+    for who, row in attempt.rows.items():
+        await connection.execute("DELETE FROM login_failures WHERE who_sha256 = $1 AND id = $2", who, row)
 
 
 async def _failed(pool: Pool, email: str, address: str | None, attempt: _Attempt, tenant: str | None = None) -> None:

@@ -107,8 +107,27 @@ sessions = Table(
     Column("address", INET),
     created_at(),
     Column("expires_at", Timestamp, nullable=False),
+    Column(
+        "id",
+        Uuid,
+        nullable=False,
+        server_default=func.gen_random_uuid(),
+        comment="what the list of sessions calls it; opens nothing",
+    ),
+    Column(
+        "last_used_at", Timestamp, nullable=False, server_default=func.now(), comment="written at most once a minute"
+    ),
+    Column("browser", Text, nullable=False, server_default=text("''"), comment="in words, from the User-Agent header"),
+    Column(
+        "second_factor",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="begun with one; a session without ends when its person has one",
+    ),
     PrimaryKeyConstraint("tenant_id", "session_sha256"),
     Index("ix_sessions_session_sha256", "session_sha256"),
+    Index("ix_sessions_user_id", "user_id"),
 )
 
 login_failures = Table(
@@ -133,6 +152,65 @@ devices = Table(
     Column("seen_at", Timestamp, nullable=False, server_default=func.now(), comment="logging in, for the last time"),
     PrimaryKeyConstraint("user_id", "device_sha256"),
     info={"about": "strangers' wrong passwords do not lock these out"},
+)
+
+totp_factors = Table(
+    "totp_factors",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("user_id", Uuid, ForeignKey("users.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("sealed_secret", LargeBinary, nullable=False, comment="the shared secret, sealed by the vault"),
+    created_at(),
+    Column("confirmed_at", Timestamp, comment="NULL until a first code was right: until then it is no factor"),
+    Column("last_step", BigInteger, comment="the newest time step whose code was taken; older codes are not"),
+    Column("last_used_at", Timestamp),
+    Index("ix_totp_factors_user_id", "user_id"),
+)
+
+passkeys = Table(
+    "passkeys",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("user_id", Uuid, ForeignKey("users.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("credential_id", LargeBinary, nullable=False, unique=True),
+    Column("public_key", LargeBinary, nullable=False, comment="COSE key"),
+    Column("sign_count", BigInteger, nullable=False, comment="as the authenticator counted last; 0 where it does not"),
+    created_at(),
+    Column("last_used_at", Timestamp),
+    Index("ix_passkeys_user_id", "user_id"),
+)
+
+recovery_codes = Table(
+    "recovery_codes",
+    metadata,
+    Column("user_id", Uuid, ForeignKey("users.id"), nullable=False),
+    Column("code_sha256", LargeBinary, nullable=False, comment="of 80 random bits, so a fast digest is enough"),
+    created_at(),
+    Column("used_at", Timestamp),
+    PrimaryKeyConstraint("user_id", "code_sha256"),
+)
+
+pending_logins = Table(
+    "pending_logins",
+    metadata,
+    Column("token_sha256", LargeBinary, primary_key=True, comment="of a cookie of the browser that gave the password"),
+    Column("user_id", Uuid, ForeignKey("users.id"), nullable=False),
+    created_at(),
+    Column("expires_at", Timestamp, nullable=False),
+    Column("tries", BigInteger, nullable=False, server_default=text("0")),
+    Index("ix_pending_logins_user_id", "user_id"),
+)
+
+webauthn_challenges = Table(
+    "webauthn_challenges",
+    metadata,
+    Column(
+        "bound_sha256", LargeBinary, primary_key=True, comment="of what it is for, and the session or pending login"
+    ),
+    Column("challenge", LargeBinary, nullable=False),
+    Column("expires_at", Timestamp, nullable=False),
 )
 
 api_keys = Table(

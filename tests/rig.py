@@ -188,7 +188,8 @@ def variables(server: Server, url: str) -> dict[str, tuple[str, ...]]:
 
 def views(pool: Pool, built: Built, *, secure: bool = False, mailer: Mailer | None = None, **door: Any) -> Views:
     """The addresses of connections and of people, behind a door of one's own."""
-    return Views(pool, built.flows, built.endings, built.refresher, Door(pool, secure=secure, **door), mailer)
+    door_ = Door(pool, secure=secure, **door)
+    return Views(pool, built.vault, built.flows, built.endings, built.refresher, door_, mailer)
 
 
 async def join(rig: "Rig", tenant: str, email: str, role: str) -> None:

@@ -158,6 +158,16 @@ def _with(ended: people.Ended | None) -> str:
     return f"; of the API keys, these end: {', '.join(ended.keys)}" if ended and ended.keys else ""
 
 
+async def reset_factors(configuration: Configuration, tenant: str | None, email: str) -> None:
+    """Raises ClickException."""
+    from publish import account
+
+    async with at(configuration, tenant) as where:
+        user = await _member(where, email)
+        await account.reset_factors(where.pool, user, email.strip().lower(), store.COMMAND)
+    echo(f"{email} logs in with the password alone, and every session has ended")
+
+
 async def _member(where: Where, email: str) -> str:
     user = await people.member(where.pool, where.tenant, email)
     if user is None:

@@ -416,6 +416,19 @@ def user_remove(email: str, tenant: str | None) -> None:
     run(remove_user(load(), tenant, email))
 
 
+@user.command("reset-factors")
+@click.argument("email")
+@_tenant
+def user_reset_factors(email: str, tenant: str | None) -> None:
+    """Take the second factors of somebody who lost them all, and end their sessions.
+
+    Make sure that it is the person who asks: the password alone lets in from then on, until a factor is added.
+    """
+    from ops.cli.keys import reset_factors
+
+    run(reset_factors(load(), tenant, email))
+
+
 @user.command("disable")
 @click.argument("email")
 @_tenant

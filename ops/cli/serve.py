@@ -53,9 +53,16 @@ async def connecting(configuration: Configuration, app: web.Application) -> Asyn
         ) as pool,
         built(configuration, pool) as found,
     ):
-        site, trusted = settings.landfall_public_url, settings.landfall_trusted_proxies
-        door = Door(pool, secure=settings.https, site=site, trusted=trusted)
-        Views(pool, found.flows, found.endings, found.refresher, door, mailer_of(configuration)).add_to(app)
+        door = Door(
+            pool,
+            secure=settings.https,
+            site=settings.landfall_public_url,
+            trusted=settings.landfall_trusted_proxies,
+            idle_minutes=settings.landfall_session_idle_minutes,
+            owners_need_second_factor=settings.landfall_owners_need_second_factor,
+        )
+        mailer = mailer_of(configuration)
+        Views(pool, found.vault, found.flows, found.endings, found.refresher, door, mailer).add_to(app)
         yield
 
 

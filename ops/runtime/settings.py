@@ -82,6 +82,12 @@ class Settings(BaseSettings):
     landfall_trusted_proxies: Annotated[tuple[Network, ...], BeforeValidator(_networks)] = Field(
         default=(), description="networks of the proxies in front of the web process, such as 10.0.0.5,10.1.0.0/24"
     )
+    landfall_session_idle_minutes: int = Field(
+        default=120, ge=5, le=720, description="minutes without a request after which somebody has to log in again"
+    )
+    landfall_owners_need_second_factor: bool = Field(
+        default=False, description="true where an owner who logs in can do nothing before adding a second factor"
+    )
     landfall_smtp_url: Annotated[SecretStr | None, AfterValidator(_mail_server)] = Field(
         default=None,
         description="the server that takes mail about notices, and invitations, as smtp://user:password@host:587, or"

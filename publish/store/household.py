@@ -19,6 +19,11 @@ async def tidy(connection: asyncpg.Connection) -> None:
     await forget_strangers(connection)
     await connection.execute("DELETE FROM login_failures WHERE failed_at < now() - interval '1 day'")
     await connection.execute("DELETE FROM devices WHERE seen_at < now() - interval '180 days'")
+    await connection.execute("DELETE FROM pending_logins WHERE expires_at < now()")
+    await connection.execute("DELETE FROM webauthn_challenges WHERE expires_at < now()")
+    await connection.execute(
+        "DELETE FROM totp_factors WHERE confirmed_at IS NULL AND created_at < now() - interval '1 day'"
+    )
     await connection.execute("DELETE FROM signed_requests WHERE expires_at < now()")
     await connection.execute("DELETE FROM platform_budgets WHERE updated_at < now() - interval '2 days'")
     await connection.execute("DELETE FROM notice_mails WHERE created_at < now() - interval '30 days'")

@@ -8,6 +8,7 @@ from aiohttp import hdrs, web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ops.runtime import answers, text
+from ops.runtime.headers import POLICY
 
 STATUS = {"wrong": 400, "denied": 403, "lacking": 403, "grant": 409, "crowded": 429, "app": 503, "transient": 503}
 REMEDY = {
@@ -27,6 +28,8 @@ PAGES = Environment(
 )
 
 _HEADERS = answers.page_headers((_TEMPLATES / "base.html").read_text())
+SCRIPTED = {POLICY: f"{_HEADERS[POLICY]}; script-src 'self'"}
+"""For pages that hold a passkey's form: files of ours run there, and nothing that stands in the page."""
 
 
 class Ended(Exception):  # noqa: N818  an answer
@@ -85,6 +88,12 @@ def onward(address: str) -> web.Response:
     A redirect would be held to the form's page's ``form-action``, which allows nothing but ourselves.
     """
     return rendered("onward.html", address=address)
+
+
+def sentence(wrong: Exception) -> str:
+    """What an exception says, as a sentence."""
+    text = str(wrong)
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def to(address: str) -> web.Response:

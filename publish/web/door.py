@@ -3,6 +3,7 @@
 import hmac
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from math import ceil
 
 import structlog
@@ -21,7 +22,7 @@ from publish.web import forms
 from publish.web.answers import REMEDY, STATUS, Ended, Refused, page, to
 from publish.web.turns import AT_ONCE, IN_LINE, Crowded, Find, Turns
 
-SESSION = "landfall"
+SESSION, DEVICE = "landfall", "landfall-device"
 
 log = structlog.get_logger()
 
@@ -29,8 +30,23 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Door:
-    def __init__(self, pool: Pool, *, secure: bool, site: str = "", trusted: Sequence[Network] = ()) -> None:
-        """``site`` is the public address, ``secure`` whether it is https, ``trusted`` the proxies in front."""
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        secure: bool,
+        site: str = "",
+        trusted: Sequence[Network] = (),
+        idle_minutes: int = sessions.IDLE_MINUTES,
+        owners_need_second_factor: bool = False,
+    ) -> None:
+        """``site`` is the public address, ``secure`` whether it is https, ``trusted`` the proxies in front.
+
+        A session ends after ``idle_minutes`` without a request.
+        """
+        self.site = site
+        self.idle_minutes = idle_minutes
+        self._owners_need_second_factor = owners_need_second_factor
         self._pool = pool
         self._secure = secure
         self._site = origin_of(site)
@@ -57,7 +73,7 @@ class Door:
         return response
 
     def let_out(self, request: web.Request, response: web.Response) -> web.Response:
-        self._turns.forget(self._session(request))
+        self._turns.forget(self.session(request))
         self.delete_cookie(response, SESSION)
         return response
 
@@ -70,28 +86,34 @@ class Door:
     def address(self, request: web.Request) -> str | None:
         return proxies.client(request.remote, request.headers.getall(hdrs.X_FORWARDED_FOR, []), self._trusted)
 
-    async def person(self, request: web.Request) -> Person | None:
-        token = self._session(request)
-        found = await sessions.person(self._pool, token)
-        if found is not None:
-            self._turns.belongs(found.token, found.tenant)
-        else:
+    async def person(self, request: web.Request, *, enrolling: bool = False) -> Person | None:
+        """Who is logged in. An owner who has yet to add a second factor is nobody, but where one is ``enrolling``."""
+        token = self.session(request)
+        found = await sessions.person(self._pool, token, self.idle_minutes)
+        if found is None:
             self._turns.forget(token)
-        return found
+            return None
+        self._turns.belongs(found.token, found.tenant)
+        if found.role != "owner" or found.second_factor or not self._owners_need_second_factor:
+            return found
+        return replace(found, must_add_factor=True) if enrolling else None
 
-    async def visitor(self, request: web.Request, scope: str = "") -> Person:
-        """Who looks at a page. Raises Ended: to the login, or told that the role does not reach."""
-        person = await self.person(request)
+    async def visitor(self, request: web.Request, scope: str = "", *, enrolling: bool = False) -> Person:
+        """Who looks at a page. Raises Ended: to the login, to add a factor, or told that the role does not reach."""
+        person = await self.person(request, enrolling=enrolling)
         if person is None:
-            raise Ended(to("/login"))
+            raise Ended(to("/account" if await self.person(request, enrolling=True) else "/login"))
         if scope and not person.may(scope):
             raise Ended(page("Not for your role", "Only an owner sees this page. Ask one to make you an owner.", 403))
         return person
 
-    async def posting(self, request: web.Request, scope: str = "") -> Person:
+    async def posting(self, request: web.Request, scope: str = "", *, enrolling: bool = False) -> Person:
         """The person who pressed a button of ours. Raises Refused for what another website made the browser send."""
         self.same_site(request)
-        person = await self.person(request)
+        person = await self.person(request, enrolling=enrolling)
+        if person is None and await self.person(request, enrolling=True):
+            message = "Owners need a second factor here, and you have none yet."
+            raise Refused(403, "second_factor_required", message, "add one at /account")
         if person is None:
             raise Refused(401, "unauthorized", "Nobody is logged in.", "log in at /login")
         insist(forms.form(request).get("csrf"), person.csrf)
@@ -143,13 +165,18 @@ class Door:
             raise Refused(403, "forbidden", f"The scope {scope} is missing.", remedy)
         return found
 
-    def _session(self, request: web.Request) -> str:
+    def session(self, request: web.Request) -> str:
+        """The token that this browser holds, living or not; empty for none."""
         return self.cookies(request).get(self.cookie(SESSION), "")
+
+    def device(self, request: web.Request) -> str:
+        """What this browser was given by an earlier login; empty for nothing."""
+        return self.cookies(request).get(self.cookie(DEVICE), "")
 
     def _credentials(self, request: web.Request) -> dict[str, Find]:
         """What came along, each with how to find out whose it is."""
         found: dict[str, Find] = {}
-        if session := self._session(request):
+        if session := self.session(request):
             found[session] = self._tenant_of_session
         kind, key = _authorization(request)
         if kind == "bearer" and key:
@@ -157,7 +184,7 @@ class Door:
         return found
 
     async def _tenant_of_session(self, token: str) -> str | None:
-        person = await sessions.person(self._pool, token)
+        person = await sessions.person(self._pool, token, self.idle_minutes)
         return person.tenant if person else None
 
     async def _tenant_of_key(self, key: str, address: str | None) -> str | None:

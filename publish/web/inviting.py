@@ -11,10 +11,10 @@ from publish.passwords import Busy
 from publish.people import Wrong
 from publish.sessions import Person, Throttled, csrf_of
 from publish.web import forms
-from publish.web.answers import Ended, rendered, to
+from publish.web.account import BUSY, TOO_MANY
+from publish.web.answers import Ended, rendered, sentence, to
 from publish.web.door import Door, add_route, insist
 from publish.web.refusals import Refusals
-from publish.web.rooms import BUSY, TOO_MANY, sentence
 
 COOKIE = "landfall-invitation"
 COOKIE_SECONDS = 3600

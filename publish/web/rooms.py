@@ -6,30 +6,36 @@ from aiohttp import web
 from ops.runtime.db import Pool
 from ops.runtime.mail import Mailer
 from ops.runtime.text import visible
-from publish import auditing, invitation_mail, invitations, keys, passwords, people, sessions
+from publish import auditing, invitation_mail, invitations, keys, people, sessions
 from publish.invitation_mail import NotSent
 from publish.invitations import Made
 from publish.passwords import Busy
 from publish.people import Wrong
-from publish.sessions import WINDOW_MINUTES, Person, Throttled
+from publish.sessions import Person, Throttled
 from publish.store import Actor, RoleChangedError
 from publish.web import forms
-from publish.web.answers import Refused, rendered, to
+from publish.web.account import BUSY, TOO_MANY, Account
+from publish.web.answers import Refused, rendered, sentence, to
 from publish.web.door import Door, add_route, id_of
 from publish.web.refusals import Refusals
+from publish.web.second_step import let_in
 
 LONGEST_NAME = 100
-TOO_MANY = f"Too many wrong passwords. Wait {WINDOW_MINUTES} minutes and try again."
-DEVICE = "landfall-device"
-BUSY = "Many people are logging in at this moment. Wait a few seconds and try again."
 
 
 class Rooms:
     def __init__(
-        self, pool: Pool, door: Door, refusals: Refusals, public_url: str, mailer: Mailer | None = None
+        self,
+        pool: Pool,
+        door: Door,
+        refusals: Refusals,
+        account: Account,
+        public_url: str,
+        mailer: Mailer | None = None,
     ) -> None:
         """``mailer`` brings links to whoever is invited; without one they are shown to whoever invites."""
         self._pool = pool
+        self._account = account
         self._door = door
         self._refusals = refusals
         self._public_url = public_url
@@ -46,7 +52,6 @@ class Rooms:
             ("POST", "/people/{id}/remove", self.remove),
             ("POST", "/keys", self.create_key),
             ("POST", "/keys/{id}/revoke", self.revoke_key),
-            ("GET", "/account", self.account_page),
             ("POST", "/account/password", self.change_password),
             ("POST", "/tenant", self.switch),
             ("GET", "/audit", self.audit_page),
@@ -171,9 +176,6 @@ class Rooms:
 
     # --- one's own account
 
-    async def account_page(self, request: web.Request) -> web.Response:
-        return _account(await self._door.visitor(request))
-
     async def change_password(self, request: web.Request) -> web.Response:
         person = await self._door.posting(request)
         form = forms.form(request)
@@ -181,16 +183,16 @@ class Rooms:
         try:
             renewed = await sessions.change_password(self._pool, person, old, new, self._door.address(request))
         except Wrong as wrong:
-            return _account(person, 400, wrong=sentence(wrong))
+            return await self._account.page(person, 400, wrong=sentence(wrong))
         except Throttled:
             self._refusals.throttled(request, "/account/password")
-            return _account(person, 429, wrong=TOO_MANY)
+            return await self._account.page(person, 429, wrong=TOO_MANY)
         except Busy:
-            return _account(person, 503, wrong=BUSY)
+            return await self._account.page(person, 503, wrong=BUSY)
         if renewed is None:
             self._refusals.refused(request, "password")
-            return _account(person, 403, wrong="The old password is another one.")
-        answer = _account(renewed, says="It is changed; whoever was logged in elsewhere is not.")
+            return await self._account.page(person, 403, wrong="The old password is another one.")
+        answer = await self._account.page(renewed, says="It is changed; whoever was logged in elsewhere is not.")
         return let_in(self._door, answer, renewed)
 
     async def switch(self, request: web.Request) -> web.Response:
@@ -217,22 +219,6 @@ class Rooms:
 
     def _actor(self, request: web.Request, person: Person) -> Actor:
         return person.actor(self._door.address(request))
-
-
-def let_in(door: Door, response: web.Response, person: Person) -> web.Response:
-    """The answer to a right password: a session, and what the browser is known by when it logs in again."""
-    door.set_cookie(response, DEVICE, person.device, sessions.DEVICE_DAYS * 86_400)
-    return door.let_in(response, person.token)
-
-
-def sentence(wrong: Wrong) -> str:
-    text = str(wrong)
-    return f"{text[:1].upper()}{text[1:]}."
-
-
-def _account(person: Person, status: int = 200, *, says: str = "", wrong: str = "") -> web.Response:
-    least = passwords.SHORTEST
-    return rendered("account.html", status, person=person, says=says, wrong=wrong, shortest=least)
 
 
 def _number(request: web.Request, name: str) -> int | None:

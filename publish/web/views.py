@@ -17,16 +17,20 @@ from publish.connecting import CHOICE_SECONDS, LIFE_SECONDS, NEEDED, Asked, Flow
 from publish.contract import Problem
 from publish.ending import Endings, Rejected
 from publish.passwords import Busy
+from publish.pending_logins import Pending
 from publish.people import Wrong
 from publish.refreshing import Refresher
 from publish.sessions import MustChange, Person, Throttled, csrf_of
 from publish.store import EVERYBODY
+from publish.vault import Vault
 from publish.web import forms
-from publish.web.answers import STATUS, Refused, onward, page, rendered, to
+from publish.web.account import BUSY, TOO_MANY, Account
+from publish.web.answers import STATUS, Refused, onward, page, rendered, sentence, to
 from publish.web.door import Door, add_route, id_of, insist, uuid_of
 from publish.web.inviting import Inviting, after_login, first_password
 from publish.web.refusals import Refusals
-from publish.web.rooms import BUSY, DEVICE, TOO_MANY, Rooms, let_in, sentence
+from publish.web.rooms import Rooms
+from publish.web.second_step import SecondStep, browser_of, let_in
 
 COOKIE = "landfall-flow"
 BROWSER = "landfall-browser"
@@ -47,6 +51,7 @@ class Views:
     def __init__(
         self,
         pool: Pool,
+        vault: Vault,
         flows: Flows,
         endings: Endings,
         refresher: Refresher,
@@ -60,6 +65,8 @@ class Views:
         self.door = door
         self.mailer = mailer
         self.refusals = Refusals(door)
+        self.account = Account(pool, vault, door, self.refusals)
+        self.second_step = SecondStep(pool, vault, door, self.refusals)
 
     def add_to(self, app: web.Application) -> None:
         # Whoever comes by way of a platform comes without a key, waits for the platform, and stands in nobody's way.
@@ -93,8 +100,10 @@ class Views:
             ("POST", "/connections/{id}/check", self.check_form),
         ):
             add_route(app, method, path, self.door.answering(self.refusals.noting(handler)))
-        Rooms(self.pool, self.door, self.refusals, self.flows.public_url, self.mailer).add_to(app)
+        Rooms(self.pool, self.door, self.refusals, self.account, self.flows.public_url, self.mailer).add_to(app)
         Inviting(self.pool, self.door, self.refusals).add_to(app)
+        self.account.add_to(app)
+        self.second_step.add_to(app)
 
     # --- flows
 
@@ -389,18 +398,29 @@ class Views:
     # --- people in a browser
 
     async def login_page(self, request: web.Request) -> web.Response:
-        if await self.door.person(request):
-            return to(after_login(self.door, request))
-        return rendered("login.html", says="", email="")
+        there = await self.door.person(request, enrolling=True)
+        if there is None:
+            return rendered("login.html", says="", email="")
+        return to("/account" if there.must_add_factor else after_login(self.door, request))
 
     async def login(self, request: web.Request) -> web.Response:
-        """A new session, whatever cookie came along; nobody can hand somebody a session of his own making."""
+        """A new session, or the second step to one; the session that this browser had ends.
+
+        Whatever cookie came along, nobody can hand somebody a session of his own making.
+        """
         self.door.same_site(request)
         form = forms.form(request)
         email, password = form.get("email", ""), form.get("password", "")
         try:
-            device = self.door.cookies(request).get(self.door.cookie(DEVICE), "")
-            person = await sessions.login(self.pool, email, password, self.door.address(request), device)
+            person = await sessions.login(
+                self.pool,
+                email,
+                password,
+                self.door.address(request),
+                self.door.device(request),
+                browser_of(request),
+                self.door.session(request),
+            )
         except Wrong as wrong:
             return rendered("login.html", 400, says=sentence(wrong), email=email)
         except MustChange:
@@ -413,10 +433,15 @@ class Views:
         if person is None:
             self.refusals.refused(request, "password")
             return rendered("login.html", 401, says="The address or the password is wrong.", email=email)
-        return let_in(self.door, to(after_login(self.door, request)), person)
+        return self._first_step(request, person)
+
+    def _first_step(self, request: web.Request, found: Person | Pending) -> web.Response:
+        if isinstance(found, Pending):
+            return self.second_step.begin(found)
+        return let_in(self.door, to(after_login(self.door, request)), found)
 
     async def logout(self, request: web.Request) -> web.Response:
-        person = await self.door.posting(request)
+        person = await self.door.posting(request, enrolling=True)
         await sessions.logout(self.pool, person, self.door.address(request))
         return self.door.let_out(request, to("/login"))
 

@@ -151,6 +151,7 @@ SAYING: dict[str, list[list[str]]] = {
     "user add": [[HOSTILE, "--password-file", "/dev/null"], ["a@example.org", "--password-file", HOSTILE]],
     "user role": [[HOSTILE, "owner"]],
     "user remove": [[HOSTILE]],
+    "user reset-factors": [[HOSTILE]],
     "user disable": [[HOSTILE]],
     "key create": [[HOSTILE], ["other", "--scope", HOSTILE]],
     "key revoke": [[f"k{HOSTILE}"]],
