@@ -39,7 +39,7 @@ async def begin(connection: asyncpg.Connection, user: str) -> Pending:
         """
         INSERT INTO pending_logins (token_sha256, user_id, expires_at)
         VALUES ($1, $2::uuid, now() + make_interval(mins => $3))""",
-        digest(token),
+        _digest(token),
         user,
         MINUTES,
     )
@@ -52,7 +52,7 @@ async def user_of(connection: asyncpg.Connection, token: str) -> str | None:
         """
         SELECT p.user_id::text FROM pending_logins p JOIN users u ON u.id = p.user_id AND u.disabled_at IS NULL
         WHERE p.token_sha256 = $1 AND p.expires_at > now() AND p.tries < $2""",
-        digest(token),
+        _digest(token),
         TRIES,
     )
     return user
@@ -66,7 +66,7 @@ async def attempt(connection: asyncpg.Connection, token: str) -> Attempt:
         WHERE p.token_sha256 = $1 AND p.expires_at > now() AND p.tries < $2 AND u.id = p.user_id
             AND u.disabled_at IS NULL
         RETURNING p.user_id::text, u.email, p.tries""",
-        digest(token),
+        _digest(token),
         TRIES,
     )
     if row is None:
@@ -77,15 +77,15 @@ async def attempt(connection: asyncpg.Connection, token: str) -> Attempt:
 async def finish(connection: asyncpg.Connection, token: str) -> None:
     """End it for the one who proved the factor. Raises Ended where another request was first, or time is up."""
     done = await connection.fetchval(
-        "DELETE FROM pending_logins WHERE token_sha256 = $1 AND expires_at > now() RETURNING true", digest(token)
+        "DELETE FROM pending_logins WHERE token_sha256 = $1 AND expires_at > now() RETURNING true", _digest(token)
     )
     if not done:
         raise Ended
 
 
 async def end(connection: asyncpg.Connection, token: str) -> None:
-    await connection.execute("DELETE FROM pending_logins WHERE token_sha256 = $1", digest(token))
+    await connection.execute("DELETE FROM pending_logins WHERE token_sha256 = $1", _digest(token))
 
 
-def digest(token: str) -> bytes:
+def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()

@@ -172,12 +172,9 @@ async def login_with_factor(
         attempt = await _counted(connection, _limits(tried.email, address, device if known else ""))
     actor = Actor(f"user:{tried.email}", address)
     async with store.acting(pool, EVERYBODY) as connection:
-        # The lock makes those that come at once wait: the second finds that the pending login has ended.
-        await connection.execute(
-            "SELECT FROM pending_logins WHERE token_sha256 = $1 FOR UPDATE", pending_logins.digest(pending)
-        )
         kind = await prove(connection, tried.user)
         if kind is not None:
+            # Of those that come at once one finishes it; the others take back what they spent.
             await pending_logins.finish(connection, pending)
             tenant = await _first_tenant(connection, tried.user)
             await _passed(connection, attempt)
@@ -430,7 +427,7 @@ async def _begun(
     tenant: str,
     user: str,
     address: str | None,
-    browser: str,
+    browser: str = "",
     *,
     second_factor: bool = False,
 ) -> str:

@@ -101,7 +101,7 @@ class Account:
         enrolment = await account.begin_totp(self._pool, self._vault, person, name)
         if enrolment is None:
             return await self.page(person, 409, wrong="There are too many apps; remove one first.")
-        qr = segno.make(enrolment.uri, micro=False).svg_inline(scale=5, border=4, light="white")
+        qr = segno.make(enrolment.uri, micro=False).svg_inline(border=4, light="white", omitsize=True)
         secret = " ".join(enrolment.secret[at : at + 4] for at in range(0, len(enrolment.secret), 4))
         return rendered(
             "totp.html",

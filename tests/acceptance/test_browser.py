@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
+from selenium.common.exceptions import TimeoutException, WebDriverException
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
@@ -39,7 +39,8 @@ def said(browser: WebDriver) -> str:
 
 def until(browser: WebDriver, found: Callable[[WebDriver], Any], missing: str) -> Any:
     try:
-        return WebDriverWait(browser, SECONDS, 0.05, [StaleElementReferenceException]).until(found)
+        # A page that goes away while it is read is told of in several ways.
+        return WebDriverWait(browser, SECONDS, 0.05, [WebDriverException]).until(found)
     except TimeoutException:
         raise AssertionError(f"{missing} is not on the page {browser.current_url}: {said(browser)}") from None
 
