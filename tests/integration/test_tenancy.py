@@ -259,6 +259,8 @@ async def test_no_address_tells_a_tenants_things_from_things_that_are_not_there(
                 caller, csrf = {"Authorization": f"Bearer {two.b_key}"}, ""
                 if way == "session":
                     await two.rig.connection.execute("DELETE FROM login_failures")
+                    bobs = "user_id = (SELECT id FROM users WHERE email = 'bob@example.org')"
+                    await two.rig.raw(f"DELETE FROM sessions WHERE {bobs}")  # his own page lists them
                     person = await sessions.login(two.rig.pool, "bob@example.org", PASSWORD, None)
                     assert person is not None
                     caller, csrf = {"Cookie": f"landfall={person.token}", "Accept": "text/html"}, person.csrf
