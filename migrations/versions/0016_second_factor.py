@@ -36,7 +36,7 @@ CREATE TABLE totp_factors (
     last_step BIGINT,
     last_used_at TIMESTAMP WITH TIME ZONE,
     CONSTRAINT pk_totp_factors PRIMARY KEY (id),
-    CONSTRAINT fk_totp_factors_user_id_users FOREIGN KEY(user_id) REFERENCES users (id)
+    CONSTRAINT fk_totp_factors_user_id_users FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
 );
 COMMENT ON COLUMN totp_factors.sealed_secret IS 'the shared secret, sealed by the vault';
 COMMENT ON COLUMN totp_factors.confirmed_at IS 'NULL until a first code was right: until then it is no factor';
@@ -53,7 +53,7 @@ CREATE TABLE passkeys (
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     last_used_at TIMESTAMP WITH TIME ZONE,
     CONSTRAINT pk_passkeys PRIMARY KEY (id),
-    CONSTRAINT fk_passkeys_user_id_users FOREIGN KEY(user_id) REFERENCES users (id),
+    CONSTRAINT fk_passkeys_user_id_users FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE,
     CONSTRAINT uq_passkeys_credential_id UNIQUE (credential_id)
 );
 COMMENT ON COLUMN passkeys.public_key IS 'COSE key';
@@ -66,7 +66,7 @@ CREATE TABLE recovery_codes (
     created_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     used_at TIMESTAMP WITH TIME ZONE,
     CONSTRAINT pk_recovery_codes PRIMARY KEY (user_id, code_sha256),
-    CONSTRAINT fk_recovery_codes_user_id_users FOREIGN KEY(user_id) REFERENCES users (id)
+    CONSTRAINT fk_recovery_codes_user_id_users FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
 );
 COMMENT ON COLUMN recovery_codes.code_sha256 IS 'of 80 random bits, so a fast digest is enough';
 GRANT SELECT, INSERT, UPDATE, DELETE ON totp_factors, passkeys, recovery_codes TO landfall_app;
@@ -80,7 +80,7 @@ CREATE TABLE pending_logins (
     expires_at TIMESTAMP WITH TIME ZONE NOT NULL,
     tries BIGINT DEFAULT 0 NOT NULL,
     CONSTRAINT pk_pending_logins PRIMARY KEY (token_sha256),
-    CONSTRAINT fk_pending_logins_user_id_users FOREIGN KEY(user_id) REFERENCES users (id)
+    CONSTRAINT fk_pending_logins_user_id_users FOREIGN KEY(user_id) REFERENCES users (id) ON DELETE CASCADE
 );
 COMMENT ON COLUMN pending_logins.token_sha256 IS 'of a cookie of the browser that gave the password';
 CREATE INDEX ix_pending_logins_user_id ON pending_logins (user_id);

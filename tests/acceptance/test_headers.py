@@ -48,7 +48,7 @@ def lacking(answer: Answer, *, https: bool = False, secret_address: bool = False
         wrong.append("nosniff")
     if said.get("referrer-policy") != ("same-origin" if page and not secret_address else "no-referrer"):
         wrong.append("referrer-policy")
-    if said.get("cache-control") != "no-store":
+    if said.get("cache-control") not in (("no-cache",) if answer.kind == "text/javascript" else ("no-store",)):
         wrong.append("cache-control")
     if said.get("strict-transport-security") != (f"max-age={YEAR}; includeSubDomains" if https else None):
         wrong.append("strict-transport-security")

@@ -532,6 +532,7 @@ async def test_member_of_two_tenants_switches_and_somebody_of_one_is_not_bothere
         (DEFAULT_TENANT, "user.logged_in", "{}"),
         (DEFAULT_TENANT, "user.logged_out", "{}"),
         (other, "user.logged_in", "{}"),
+        (other, "user.logged_out", '{"replaced": true}'),
         (DEFAULT_TENANT, "user.logged_in", "{}"),
     ]
 

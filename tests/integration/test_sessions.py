@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestServer
 from publish import passwords, people, sessions, tenants
 from publish.sessions import Person
 from schema.tenancy import DEFAULT_TENANT
-from tests.rig import TESTS, Rig, rigged, views
+from tests.rig import TESTS, Rig, join, rigged, views
 
 EMAIL, PASSWORD, NEW = "ada@example.org", "correct horse battery", "another long password"
 HTML = {"Accept": "text/html"}
@@ -118,7 +118,7 @@ async def test_use_is_written_at_most_once_a_minute(rig: Rig) -> None:
 
 async def test_switching_tenants_does_not_move_the_end_of_a_session(rig: Rig) -> None:
     other = await tenants.add(rig.connection, "other", TESTS)
-    await people.add(rig.pool, other, EMAIL, None, "viewer", TESTS)
+    await join(rig, other, EMAIL, "viewer")
     person = await logged_in(rig, browser="Firefox on Linux")
     await rig.raw(
         "UPDATE sessions SET created_at = now() - interval '11 hours', expires_at = now() + interval '1 hour'"
@@ -183,7 +183,7 @@ async def test_session_of_somebody_else_can_neither_be_seen_nor_ended(rig: Rig) 
 
 async def test_all_others_are_ended_at_once_at_every_tenant_and_nobody_elses(rig: Rig) -> None:
     other = await tenants.add(rig.connection, "other", TESTS)
-    await people.add(rig.pool, other, EMAIL, None, "viewer", TESTS)
+    await join(rig, other, EMAIL, "viewer")
     await people.add(rig.pool, DEFAULT_TENANT, "eve@example.org", PASSWORD, "viewer", TESTS)
     own, hers = await logged_in(rig), await logged_in(rig, "eve@example.org")
     gone = [await logged_in(rig) for _ in range(3)]
