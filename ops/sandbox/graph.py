@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
-from ops.sandbox import consent
+from ops.sandbox import consent, pkce
 from ops.sandbox.contract import Answer, Call, Errand, Fetched, Notice, Platform, Refusal, Sandbox, redirect
+from ops.sandbox.pkce import Challenge
 
 CODE_SECONDS, SHORT_SECONDS, LONG_SECONDS = 3600, 3600, 5_183_944
 REFRESH_AGE = timedelta(hours=24)
@@ -29,6 +30,7 @@ class Code:
     account: str
     scopes: list[str]
     redirect_uri: str
+    challenge: Challenge | None
     expires: datetime
     used: bool = False
 
@@ -242,10 +244,10 @@ class Graph(Platform):
 
     # --- the OAuth that Instagram Login and Threads share (meta.md 7.1, 7.3)
 
-    def grant(self, account: str, scopes: list[str], redirect_uri: str) -> str:
+    def grant(self, call: Call, account: str, scopes: list[str], redirect_uri: str) -> str:
         code = self.sandbox.secret()
         expires = self.sandbox.clock.in_(seconds=CODE_SECONDS)
-        self.codes[code] = Code(account, scopes, redirect_uri, expires)
+        self.codes[code] = Code(account, scopes, redirect_uri, pkce.challenge_of(call), expires)
         return code
 
     def spent(self, call: Call) -> Code | None:
@@ -256,6 +258,7 @@ class Graph(Platform):
             or code.used
             or code.expires < self.sandbox.clock.now()
             or code.redirect_uri != call.text("redirect_uri")
+            or not pkce.proven(code.challenge, call)
         ):
             return None
         code.used = True
@@ -392,7 +395,8 @@ class OwnLogin(Graph):
 
     def ask(self, call: Call) -> Answer:
         scopes = self._asked(call)
-        hidden = {name: value for name in ("client_id", "redirect_uri", "state") if (value := call.text(name))}
+        names = ("client_id", "redirect_uri", "state", *pkce.FIELDS)
+        hidden = {name: value for name in names if (value := call.text(name))}
         return consent.page(self.name.title(), "the application", self.people(), scopes, hidden)
 
     def decide(self, call: Call) -> Answer:
@@ -402,7 +406,7 @@ class OwnLogin(Graph):
         if call.text("decision") != "approve" or account not in self.people():
             denied = {"error": "access_denied", "error_reason": "user_denied"}
             return redirect(address, denied | {"error_description": "The user denied your request"} | back)
-        return redirect(address, {"code": self.grant(account, call.many("granted"), address)} | back, "#_")
+        return redirect(address, {"code": self.grant(call, account, call.many("granted"), address)} | back, "#_")
 
     def _asked(self, call: Call) -> list[str]:
         """Scopes come with commas or spaces. Raises the page that people see for a wrong application."""

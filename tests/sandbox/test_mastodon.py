@@ -137,6 +137,7 @@ async def test_code_works_once_in_time_for_its_own_client_address_and_verifier(s
     await refused(await code_of(stand, pair[0]), "another address", redirect_uri="https://app.example/other")
     await refused(await code_of(stand, pair[0], "v" * 43), "no verifier")
     await refused(await code_of(stand, pair[0], "v" * 43), "a wrong verifier", code_verifier="w" * 43)
+    await refused(await code_of(stand, pair[0]), "a verifier where nothing was to be verified", code_verifier="v" * 43)
     assert (await exchange(stand, pair, await code_of(stand, pair[0], "v" * 43), code_verifier="v" * 43))[0] == 200
     late = await code_of(stand, pair[0])
     await stand.wish("clock", jump=601)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar
 
-from ops.sandbox import consent, people
+from ops.sandbox import consent, people, pkce
 from ops.sandbox.contract import (
     Answer,
     Call,
@@ -238,7 +238,8 @@ class Facebook(GramApi):
 
     def ask(self, call: Call) -> Answer:
         scopes = self._asked(call)
-        hidden = {name: value for name in ("client_id", "redirect_uri", "state") if (value := call.text(name))}
+        names = ("client_id", "redirect_uri", "state", *pkce.FIELDS)
+        hidden = {name: value for name in names if (value := call.text(name))}
         return consent.page("Facebook", "the application", list(self.users), scopes, hidden)
 
     def decide(self, call: Call) -> Answer:
@@ -248,7 +249,7 @@ class Facebook(GramApi):
         if call.text("decision") != "approve" or account not in self.users:
             denied = {"error": "access_denied", "error_code": "200", "error_reason": "user_denied"}
             return redirect(address, denied | {"error_description": "Permissions error"} | back)
-        code = self.grant(account, ["public_profile", *granted], address)
+        code = self.grant(call, account, ["public_profile", *granted], address)
         return redirect(address, {"code": code} | back, "#_=_")
 
     def _asked(self, call: Call) -> list[str]:

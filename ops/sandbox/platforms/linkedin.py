@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ops.sandbox import consent
+from ops.sandbox import consent, pkce
 from ops.sandbox.contract import Answer, Call, Impossible, Refusal, Route, Sandbox, redirect
 from ops.sandbox.organization import Organizations, Post
+from ops.sandbox.pkce import Challenge
 
 CLIENT_ID, CLIENT_SECRET = "sandbox-linkedin-client", "sandbox-linkedin-secret"
 """The secret signs webhooks too (``linkedin.md`` 2)."""
@@ -41,6 +42,7 @@ class Code:
     account: str
     scopes: list[str]
     redirect_uri: str
+    challenge: Challenge | None
     expires: datetime
     used: bool = False
 
@@ -122,9 +124,8 @@ class LinkedIn(Organizations):
 
     def ask(self, call: Call) -> Answer:
         self._check_question(call)
-        hidden = {
-            name: call.text(name) or "" for name in ("client_id", "redirect_uri", "state", "scope", "response_type")
-        }
+        names = ("client_id", "redirect_uri", "state", "scope", "response_type", *pkce.FIELDS)
+        hidden = {name: call.text(name) or "" for name in names}
         return consent.page(
             "LinkedIn", "the application", list(self.accounts), (call.text("scope") or "").split(), hidden
         )
@@ -139,7 +140,8 @@ class LinkedIn(Organizations):
         code = self.sandbox.secret(48)
         # All or nothing: a member cannot untick single scopes, whatever the page offers.
         scopes = (call.text("scope") or "").split()
-        self.codes[code] = Code(account, scopes, address, self.sandbox.clock.in_(seconds=CODE_SECONDS))
+        expires = self.sandbox.clock.in_(seconds=CODE_SECONDS)
+        self.codes[code] = Code(account, scopes, address, pkce.challenge_of(call), expires)
         return redirect(address, {"code": code} | back)
 
     def _check_question(self, call: Call) -> None:
@@ -167,6 +169,7 @@ class LinkedIn(Organizations):
             or code.used
             or code.expires < now
             or code.redirect_uri != call.text("redirect_uri")
+            or not pkce.proven(code.challenge, call)
         ):
             raise _oauth(400, "invalid_request", "Unable to retrieve access token: authorization code not found")
         code.used = True

@@ -1,7 +1,5 @@
 """A Mastodon instance: contract ``mastodon.md``."""
 
-import base64
-import hashlib
 import html
 import re
 from collections.abc import Sequence
@@ -9,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from ops.sandbox import consent
+from ops.sandbox import consent, pkce
 from ops.sandbox.contract import Answer, Call, Refusal, Route, Sandbox, Upload, redirect, whole
 from ops.sandbox.instance import ADDRESS, Instance, Notification, Status
+from ops.sandbox.pkce import Challenge
 
 VERSION = "4.6.2"
 CHARACTERS, ATTACHMENTS, URL_CHARACTERS = 500, 4, 23
@@ -60,7 +59,7 @@ class Code:
     account: str
     scopes: list[str]
     redirect_uri: str
-    challenge: str | None
+    challenge: Challenge | None
     expires: datetime
     used: bool = False
 
@@ -235,9 +234,7 @@ class Mastodon(Instance):
     def ask(self, call: Call) -> Answer:
         app, scopes = self._asked(call)
         hidden = {
-            name: value
-            for name in ("client_id", "redirect_uri", "state", "code_challenge", "code_challenge_method")
-            if (value := call.text(name))
+            name: value for name in ("client_id", "redirect_uri", "state", *pkce.FIELDS) if (value := call.text(name))
         }
         return consent.page("Mastodon", app.name, list(self.accounts), scopes, hidden)
 
@@ -254,7 +251,7 @@ class Mastodon(Instance):
             raise _refused(400, "invalid_scope", "The requested scope is invalid, unknown, or malformed.")
         code = self.sandbox.secret()
         expires = self.sandbox.clock.in_(seconds=CODE_SECONDS)
-        self.codes[code] = Code(app, account, granted, redirect_uri, call.text("code_challenge"), expires)
+        self.codes[code] = Code(app, account, granted, redirect_uri, pkce.challenge_of(call), expires)
         if redirect_uri == OUT_OF_BAND:
             return Answer(content=f"<!doctype html><p>Copy this code:</p><code>{code}</code>")
         return redirect(redirect_uri, {"code": code} | back)
@@ -268,7 +265,8 @@ class Mastodon(Instance):
         scopes = (call.text("scope") or "read").split()
         if call.method == "GET" and not all(_covers(app.scopes, scope) for scope in scopes):
             raise _refused(400, "invalid_scope", "The requested scope is invalid, unknown, or malformed.")
-        if (call.text("code_challenge_method") or "S256") != "S256":
+        # All that an instance lists (mastodon.md 1); without a name it would be the other one (RFC 7636 4.3).
+        if (challenge := pkce.challenge_of(call)) is not None and challenge.method != "S256":
             raise _refused(400, "invalid_code_challenge_method", "The code challenge method must be S256.")
         return app, scopes
 
@@ -285,7 +283,7 @@ class Mastodon(Instance):
             or code.app is not app
             or code.expires < self.sandbox.clock.now()
             or code.redirect_uri != call.text("redirect_uri")
-            or not _proves(code.challenge, call.text("code_verifier"))
+            or not pkce.proven(code.challenge, call)
         ):
             raise _refused(400, "invalid_grant", "The provided authorization grant is invalid, expired or revoked.")
         code.used = True
@@ -718,13 +716,6 @@ def length(text: str) -> int:
 def _covers(granted: Sequence[str], scope: str) -> bool:
     """``write`` holds ``write:statuses``."""
     return scope in granted or scope.partition(":")[0] in granted
-
-
-def _proves(challenge: str | None, verifier: str | None) -> bool:
-    if challenge is None:
-        return True
-    digest = hashlib.sha256((verifier or "").encode()).digest()
-    return base64.urlsafe_b64encode(digest).decode().rstrip("=") == challenge
 
 
 def _kind(file: Upload) -> str:

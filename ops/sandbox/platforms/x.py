@@ -1,7 +1,6 @@
 """X, API v2: contract ``x.md``. One confidential application exists; its callback addresses are told to the sandbox."""
 
 import base64
-import hashlib
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -9,9 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
 
-from ops.sandbox import consent
+from ops.sandbox import consent, pkce
 from ops.sandbox.activity import Activity, Post
 from ops.sandbox.contract import Answer, Call, Refusal, Route, Sandbox, redirect, whole
+from ops.sandbox.pkce import Challenge
 
 CLIENT_ID, CLIENT_SECRET = "sandbox-x-client", "sandbox-x-secret"
 CODE_SECONDS, ACCESS_SECONDS = 30, 7200
@@ -64,8 +64,7 @@ class Code:
     account: str
     scopes: list[str]
     redirect_uri: str
-    challenge: str
-    method: str
+    challenge: Challenge | None
     expires: datetime
     used: bool = False
 
@@ -171,7 +170,7 @@ class X(Activity):
 
     def ask(self, call: Call) -> Answer:
         self._check_question(call)
-        names = ("client_id", "redirect_uri", "state", "code_challenge", "code_challenge_method", "response_type")
+        names = ("client_id", "redirect_uri", "state", "response_type", *pkce.FIELDS)
         hidden = {name: value for name in names if (value := call.text(name))}
         scopes = (call.text("scope") or "").split()
         return consent.page("X", "the application", list(self.accounts), scopes, hidden)
@@ -187,8 +186,7 @@ class X(Activity):
             account,
             granted,
             address,
-            call.text("code_challenge") or "",
-            call.text("code_challenge_method") or "plain",
+            pkce.challenge_of(call),
             self.sandbox.clock.in_(seconds=CODE_SECONDS),
         )
         return redirect(address, back | {"code": code})
@@ -225,7 +223,7 @@ class X(Activity):
             or code.used
             or code.expires < self.sandbox.clock.now()
             or code.redirect_uri != call.text("redirect_uri")
-            or not _proves(code, call.text("code_verifier") or "")
+            or not pkce.proven(code.challenge, call)
         ):
             raise _oauth(400, "invalid_request", "Value passed for the authorization code was invalid.")
         code.used = True
@@ -604,13 +602,6 @@ def _check_poll(poll: Any, ids: list[str]) -> None:
         raise _invalid("a poll has 2 to 4 options of at most 25 characters")
     if not isinstance(minutes, int) or not 5 <= minutes <= 10_080:
         raise _invalid("a poll lasts 5 to 10080 minutes")
-
-
-def _proves(code: Code, verifier: str) -> bool:
-    if code.method == "plain":
-        return verifier == code.challenge
-    digest = hashlib.sha256(verifier.encode()).digest()
-    return base64.urlsafe_b64encode(digest).decode().rstrip("=") == code.challenge
 
 
 def _problem(status: int, slug: str | None, title: str, detail: str) -> Answer:
