@@ -24,11 +24,14 @@ REFUSED = (
 """The data's fault: the same rows would be refused again. Whatever is not of these is the database's trouble, or the
 network's, or a release that does not fit the schema: nothing is wrong with what was to be written, so it waits."""
 
-CONTENDED = (
-    asyncpg.exceptions.SerializationError,
-    asyncpg.exceptions.DeadlockDetectedError,
-    asyncpg.exceptions.LockNotAvailableError,
-)
+CONFLICTS = {
+    asyncpg.exceptions.SerializationError: "serialization",
+    asyncpg.exceptions.DeadlockDetectedError: "deadlock",
+    asyncpg.exceptions.LockNotAvailableError: "lock_timeout",
+}
+"""What each is called in metrics. A deadlock is a fault of ours: all writers take their rows in one order."""
+
+CONTENDED = tuple(CONFLICTS)
 """Lost a race; the same statement may win the next one."""
 
 TRANSACTION_SECONDS = 10
@@ -90,6 +93,8 @@ class Pool:
         metrics.pool_size.labels(name).set(size)
         self._in_use = metrics.pool_in_use.labels(name)
         self._waiting = metrics.pool_waiting.labels(name)
+        for kind in CONFLICTS.values():  # a first one is an increase only from a zero that was seen
+            metrics.of(metrics.database_conflicts, name, kind)
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[asyncpg.Connection]:
@@ -111,7 +116,10 @@ class Pool:
             connection = await self._pool.acquire()
             try:
                 yield connection
-            except (*REFUSED, *CONTENDED):
+            except REFUSED:
+                raise
+            except CONTENDED as error:
+                metrics.of(metrics.database_conflicts, self._name, CONFLICTS[type(error)]).inc()
                 raise
             except BaseException:
                 # Its state is unknown, and a peer that is gone may never answer a polite goodbye.

@@ -74,6 +74,11 @@ pool_size = Gauge("landfall_pool_max_connections", "Connections the pool may hol
 pool_in_use = Gauge("landfall_pool_in_use_connections", "Connections in use", ["pool"])
 pool_waiting = Gauge("landfall_pool_waiting", "Tasks that wait for a connection", ["pool"])
 pool_timeouts = Counter("landfall_pool_timeouts_total", "Waits for a connection that were given up", ["pool"])
+database_conflicts = Counter(
+    "landfall_database_conflicts_total",
+    "Transactions that PostgreSQL ended because of what another one held; they are tried again",
+    ["pool", "kind"],
+)
 http_connections = Gauge("landfall_http_connections", "Open connections of clients to the public port")
 http_connections_limit = Gauge(
     "landfall_http_connections_limit", "Connections beyond which the least useful one is closed"
