@@ -1,12 +1,15 @@
 """One contract over all platforms, against the sandbox: connect, deny, untick, replay, swap, refresh, revoke."""
 
 import asyncio
+import base64
+import hashlib
 import json
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import aiohttp
 import asyncpg
@@ -18,9 +21,10 @@ from ops.cli.outside import assembled
 from ops.runtime import http
 from ops.runtime.http import Client
 from ops.sandbox.client import Refused
-from publish import keys
+from publish import keys, store
 from publish.breakers import FAILURES, MOST, OPEN_SECONDS
 from publish.contract import Problem, Request, Steps
+from publish.store import EVERYBODY
 from publish.vault import LocalRing, Vault
 from schema.tenancy import DEFAULT_TENANT
 from sync.worker import Projector
@@ -69,6 +73,29 @@ async def test_grant_that_cannot_do_the_job_is_refused_with_what_to_tick(rig: Ri
     assert await rig.raw("SELECT 1 FROM connections") == []
 
 
+async def test_token_of_linkedin_that_is_no_members_own_is_refused(rig: Rig) -> None:
+    """One of two legs is the application's, and could post for nobody (``linkedin.md`` 1)."""
+    said = {"active": True, "status": "active", "scope": "openid,profile,w_member_social"}
+    for auth_type, kind in (("2L", "lacking"), ("Enterprise_User", "lacking"), ("3L", None)):
+        fault = {"endpoint": "POST /oauth/v2/introspectToken", "status": 200, "body": said | {"auth_type": auth_type}}
+        await rig.sandbox.wish("faults", platform="linkedin", **fault)
+        outcome = await rig.back("linkedin", await rig.consented("linkedin"))
+        assert (outcome["ok"], outcome.get("kind")) == (kind is None, kind), outcome
+        assert len(await rig.raw("SELECT 1 FROM connections")) == (kind is None), auth_type
+
+
+async def test_account_of_instagram_that_is_no_professional_one_is_refused_with_what_to_do(rig: Rig) -> None:
+    """It has an id of this application only, and none that a webhook names (``meta.md`` 7.1)."""
+    personal = {"id": "990011", "username": "shop", "name": "Shop", "account_type": "PERSONAL"}
+    for body in (personal, personal | {"user_id": ""}, {"data": [personal]}):
+        await rig.sandbox.wish("faults", platform="instagram", endpoint="GET /v25.0/me", status=200, body=body)
+        outcome = await rig.back("instagram", await rig.consented("instagram"))
+        assert (outcome["ok"], outcome["kind"]) == (False, "lacking"), outcome
+        assert "business or creator account" in outcome["says"]
+    assert await rig.raw("SELECT 1 FROM connections") == await rig.raw("SELECT 1 FROM connection_secrets") == []
+    assert await rig.connect("instagram"), "and a professional one is connected"
+
+
 @pytest.mark.parametrize("platform", PLATFORMS)
 async def test_second_callback_sees_the_first_ones_result_and_the_code_is_spent_once(rig: Rig, platform: str) -> None:
     query = await rig.consented(platform)
@@ -92,6 +119,34 @@ async def test_state_of_another_platform_browser_or_time_is_refused_and_nothing_
     assert "took too long" in (await rig.back("x", query))["says"]
     assert await rig.raw("SELECT 1 FROM connections") == []
     assert [call["path"] for call in await rig.sandbox.ledger("call", platform="x") if "token" in call["path"]] == []
+
+
+async def test_answer_of_another_instance_of_the_platform_is_refused_and_its_code_is_sent_nowhere(rig: Rig) -> None:
+    query = await rig.consented("mastodon")
+    address = f"{rig.url}/api/auth/mastodon/elsewhere.example/callback"
+    async with rig.http.get(address, params=query, headers={"Accept": "application/json"}) as response:
+        assert "another platform" in (await response.json())["says"]
+    assert await rig.raw("SELECT 1 FROM connections") == []
+    assert await rig.sandbox.ledger("token", platform="mastodon", account="shop") == []
+    assert (await rig.back("mastodon", query))["ok"], "where it belongs it is taken"
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+async def test_code_is_of_no_use_without_the_verifier_that_its_flow_was_begun_with(rig: Rig, platform: str) -> None:
+    """RFC 7636: a code that is taken from one browser and brought back by another was not begun by it."""
+    address, _, asked = (await rig.started(platform)).partition("?")
+    query = dict(parse_qsl(asked))
+    begun = {name: query.pop(name) for name in ("code_challenge", "code_challenge_method") if name in query}
+    assert begun.get("code_challenge_method") == ("S256" if CHANNELS[platform].pkce else None)
+    digest = hashlib.sha256(b"the verifier of another flow").digest()
+    other = {"code_challenge": base64.urlsafe_b64encode(digest).decode().rstrip("="), "code_challenge_method": "S256"}
+    account = {"facebook": "alice"}.get(platform, "shop")
+    found = await rig.sandbox.consent(f"{address}?{urlencode(query | other)}", account=account)
+    assert isinstance(found, dict), found
+    outcome = await rig.back(platform, found)
+    assert (outcome["ok"], outcome["kind"]) == (False, "wrong"), outcome
+    assert await rig.raw("SELECT 1 FROM connections") == []
+    assert await rig.sandbox.ledger("token", platform=platform, account=account) == []
 
 
 @pytest.mark.parametrize("platform", sorted(set(PLATFORMS) - {"mastodon"}))
@@ -188,6 +243,116 @@ async def test_twenty_who_want_one_refresh_make_one_call(rig: Rig, platform: str
     assert sorted(outcomes) == sorted(["leased"] * 19 + [done])
     assert len(await rig.sandbox.ledger("call", platform=platform)) == before + 1
     assert (await rig.shown(ids[0]))["state"] == "active"
+
+
+async def seconds_until(rig: Rig, column: str = "refresh_due_at") -> float:
+    [row] = await rig.raw(f"SELECT extract(epoch FROM {column} - now())::float8 AS s FROM connections")
+    return float(row["s"])
+
+
+def spread(seconds: list[float]) -> float:
+    return max(seconds) - min(seconds)
+
+
+async def test_accounts_that_were_connected_or_refreshed_together_are_not_due_together(rig: Rig) -> None:
+    """Chance takes up to a tenth off: eight within a fiftieth of that are next to impossible."""
+    whole = 7200 * 0.7
+    connected, refreshed = [], []
+    for _ in range(8):
+        [id_] = await rig.connect("x")
+        connected.append(await seconds_until(rig))
+        await rig.due()
+        assert await rig.refresher.refresh(id_) == "refreshed"
+        refreshed.append(await seconds_until(rig))
+    for found in (connected, refreshed):
+        assert 0.9 * whole - 5 < min(found) <= max(found) <= whole
+        assert spread(found) > 0.1 * whole / 50, found
+
+
+async def test_accounts_that_failed_together_are_not_tried_again_together(rig: Rig) -> None:
+    """Chance takes up to a fifth off our own pauses, and adds up to a tenth to the time that a platform names."""
+    [id_] = await rig.connect("x")
+    await rig.sandbox.wish("faults", platform="x", endpoint="POST *token", times=0, status=500)
+    own = []
+    for _ in range(8):
+        await rig.raw("UPDATE connections SET refresh_due_at = now(), refresh_failures = 4")
+        rig.outside.breakers.clear()
+        assert await rig.refresher.refresh(id_) == "failed"
+        own.append(await seconds_until(rig))
+    assert 0.8 * 1800 - 5 < min(own) <= max(own) <= 1800
+    assert spread(own) > 0.2 * 1800 / 50, own
+
+    async with rig.http.delete(f"{rig.sandbox.url}/_sandbox/faults"):
+        pass
+    wait = {"status": 429, "headers": {"Retry-After": "3000"}}
+    await rig.sandbox.wish("faults", platform="x", endpoint="POST *token", times=0, **wait)
+    named, held = [], []
+    for _ in range(8):
+        await rig.raw("DELETE FROM platform_budgets")
+        for outcome, found in (("failed", named), ("held", held)):
+            await rig.raw("UPDATE connections SET refresh_due_at = now(), refresh_failures = 0")
+            assert await rig.refresher.refresh(id_) == outcome
+            found.append(await seconds_until(rig))
+    for found in (named, held):
+        assert 3000 - 5 < min(found) <= max(found) <= 1.1 * 3000, "never before the platform's own time"
+        assert spread(found) > 0.1 * 3000 / 50, found
+
+
+TOKEN_OF_X, ACCOUNT_OF_MASTODON = "POST /2/oauth2/token", "GET /api/v1/accounts/verify_credentials"
+NEW_TOKENS = {"access_token": "late", "refresh_token": "late", "token_type": "bearer", "expires_in": 7200}
+LATE = {
+    "keeps what came": ("x", {"endpoint": TOKEN_OF_X, "status": 200, "body": NEW_TOKENS}, "superseded"),
+    "is told that it is over": ("x", {"endpoint": TOKEN_OF_X, "status": 400, "body": {"error": "invalid_grant"}},
+        "superseded"),
+    "meets trouble": ("x", {"endpoint": TOKEN_OF_X, "status": 500}, "failed"),
+    "is told that all is well": ("mastodon", {"endpoint": ACCOUNT_OF_MASTODON, "effect": True}, "superseded"),
+}  # fmt: skip
+
+
+async def kept(rig: Rig) -> list[Any]:
+    """Whatever says how an account stands, and what there is to act with."""
+    return [await rig.raw(f"SELECT * FROM {name}") for name in ("connections", "connection_secrets", "notices")]
+
+
+@pytest.mark.parametrize("newer", ["person", "refresher"])
+@pytest.mark.parametrize("late", LATE)
+async def test_refresher_that_wakes_late_changes_nothing_of_what_is_newer(rig: Rig, late: str, newer: str) -> None:
+    platform, fault, outcome = LATE[late]
+    [id_] = await rig.connect(platform)
+    await rig.raw(
+        "UPDATE connections SET refresh_due_at = CASE WHEN refresh_due_at IS NOT NULL THEN now() END,"
+        " check_due_at = CASE WHEN check_due_at IS NOT NULL THEN now() END"
+    )
+    await rig.sandbox.wish("faults", platform=platform, delay_seconds=1.5, **fault)
+    asleep = asyncio.create_task(rig.refresher.refresh(id_))
+
+    async def asked() -> bool:
+        return rig.server.world.script._seen == [1]
+
+    await eventually(asked)
+    if newer == "person":
+        assert await rig.connect(platform) == [id_]
+    else:
+        await rig.raw("UPDATE connections SET lease_until = now() - interval '1 second'")
+        assert await rig.refresher.refresh(id_) in ("refreshed", "checked")
+    before = await kept(rig)
+    assert not asleep.done()
+    assert await asleep == outcome
+    assert await kept(rig) == before
+    assert (await rig.shown(id_))["state"] == "active"
+
+
+async def test_refresher_that_wakes_late_puts_nothing_off_that_is_newer(rig: Rig) -> None:
+    [id_] = await rig.connect("x")
+    await rig.due()
+    async with store.acting(rig.pool, EVERYBODY) as connection:
+        late = await store.lease(connection, id_, 0)
+    assert late is not None
+    assert await rig.connect("x") == [id_]
+    before = await kept(rig)
+    async with store.acting(rig.pool, EVERYBODY) as connection:
+        await store.wait(connection, late, 5.0)
+    assert await kept(rig) == before
 
 
 @pytest.mark.parametrize("platform", sorted(ROTATING))

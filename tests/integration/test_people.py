@@ -88,6 +88,18 @@ async def test_session_ends_on_the_server_and_a_new_login_has_a_new_one(rig: Rig
         assert response.cookies["landfall"].value != "planted"
 
 
+async def test_session_ends_by_itself_when_its_time_is_over_and_not_before(rig: Rig) -> None:
+    await logged_in(rig)
+    [row] = await rig.raw("SELECT extract(epoch FROM expires_at - now())::float8 AS s FROM sessions")
+    assert row["s"] == pytest.approx(sessions.HOURS * 3600, abs=60)
+    await rig.raw("UPDATE sessions SET expires_at = now() + interval '5 seconds'")
+    assert (await page(rig))[0] == 200
+    await rig.raw("UPDATE sessions SET expires_at = now()")
+    assert (await page(rig))[0] == 303
+    async with rig.http.get(f"{rig.url}/api/connections") as response:
+        assert response.status == 401
+
+
 async def test_another_website_cannot_press_our_buttons(rig: Rig) -> None:
     csrf = await logged_in(rig)
     [id_] = await rig.connect("tiktok")

@@ -256,6 +256,18 @@ async def test_lease_outlives_its_time_while_a_batch_is_being_written(
         await late.close()
 
 
+async def test_drained_bucket_is_anybodys_at_once(connection: asyncpg.Connection, pool: Pool) -> None:
+    """Not only when the lease is over: what comes next would wait that long for each worker but the last one."""
+    first, second = (Projector(pool, wiring.projections(), tries=TRIES, holder=name) for name in ("first", "second"))
+    for number, worker in enumerate((first, second, first, second)):
+        await append_event(connection, "a", f"e{number}", payload={"id": f"c{number}"})
+        assert await worker.drain() == 1
+        held = await connection.fetch(
+            "SELECT holder FROM webhook_buckets WHERE holder IS NOT NULL OR leased_until > now()"
+        )
+        assert held == []
+
+
 async def test_busy_account_does_not_starve_a_quiet_one_of_its_bucket(
     connection: asyncpg.Connection, pool: Pool
 ) -> None:

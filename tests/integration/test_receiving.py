@@ -1,0 +1,129 @@
+"""What the receiver holds of a request it gives back, however that ends: else it would soon take nothing more."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import asyncpg
+import pytest
+from aiohttp.test_utils import TestServer
+
+from ingest import store, views
+from ingest.app import build
+from ingest.committer import Committer
+from ingest.views import Receiver
+from ops.cli import wiring
+from ops.runtime import bodies
+from ops.runtime.bodies import Budget
+from ops.runtime.clock import now
+from ops.runtime.db import open_pool
+from ops.runtime.queue import NoBell
+from schema.metadata import APP_ROLE
+from tests.support import VARIABLES, comment, eventually, instagram, sign_meta
+
+LIMIT = 40_000
+BODY_LIMIT = 20_000
+PATH = "/api/webhooks/instagram"
+
+
+@pytest.fixture
+async def receiver(database: str) -> AsyncIterator[Receiver]:
+    async with await open_pool(database, "test", 2, role=APP_ROLE, wait_seconds=5) as pool:
+        yield Receiver(
+            webhooks=wiring.webhooks(),
+            variables=VARIABLES,
+            committer=Committer(pool, max_deliveries=10),
+            bell=NoBell(),
+            samples=pool,
+            clock=now,
+            body_limit=BODY_LIMIT,
+            budget=Budget(LIMIT, LIMIT),
+        )
+
+
+@pytest.fixture
+async def server(receiver: Receiver) -> AsyncIterator[TestServer]:
+    running = TestServer(build(receiver))
+    await running.start_server()
+    yield running
+    await running.close()
+
+
+async def sent(server: TestServer, body: Any, headers: dict[str, str]) -> int:
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(server.make_url(PATH), data=body, headers=headers) as response,
+    ):
+        return response.status
+
+
+async def in_pieces(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), 3000):
+        yield body[start : start + 3000]
+        await asyncio.sleep(0.01)
+
+
+async def hung_up(server: TestServer, body: bytes) -> None:
+    """Half a body, and nobody is there any more."""
+    assert server.port is not None
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    head = f"POST {PATH} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n"
+    head += "".join(f"{name}: {value}\r\n" for name, value in sign_meta(body).items())
+    writer.write(head.encode() + b"\r\n" + body[: len(body) // 2])
+    await writer.drain()
+    await asyncio.sleep(0.1)
+    writer.close()
+    await reader.read()
+
+
+async def test_bytes_in_flight_are_given_back_however_a_request_ends(
+    receiver: Receiver, server: TestServer, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = instagram(comment(1, text="x" * 12_000))
+    rounds = 2 * LIMIT // len(body)
+    sizes: list[int] = []
+    real = bodies.read
+
+    async def seen(*arguments: Any) -> bytes:
+        found = await real(*arguments)
+        sizes.append(receiver.budget.held)
+        return found
+
+    monkeypatch.setattr(bodies, "read", seen)
+
+    async def ends(status: int, body: Any = body, headers: dict[str, str] | None = None) -> None:
+        for _ in range(rounds):
+            data = in_pieces(body) if headers == {"Transfer-Encoding": "chunked"} else body
+            signed = sign_meta(body) if headers is None or "Transfer-Encoding" in headers else headers
+            assert await sent(server, data, signed) == status
+            assert receiver.budget.held == 0
+
+    await ends(200)
+    assert sizes, "it was counted"
+    assert set(sizes) == {len(body)}
+    await ends(200, headers={"Transfer-Encoding": "chunked"})
+    await ends(200, b"no JSON" * 1000)
+    await ends(401, headers={"X-Hub-Signature-256": "sha256=" + "0" * 64})
+    await ends(413, b"x" * (BODY_LIMIT + 1))
+    await ends(413, b"x" * (BODY_LIMIT + 1), {"Transfer-Encoding": "chunked"})
+    for _ in range(rounds):
+        await hung_up(server, body)
+
+    async def nothing() -> bool:
+        return receiver.budget.held == 0
+
+    await eventually(nothing)
+
+    async def away(*_: Any) -> None:
+        raise ConnectionResetError
+
+    def surprised(*_: Any) -> None:
+        raise RuntimeError
+
+    for module, name, failure in ((store, "append", away), (views, "accept", surprised)):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, failure)
+            await ends(503)
+    assert await sent(server, body, sign_meta(body)) == 200
+    assert await connection.fetchval("SELECT count(*) FROM webhook_event_log") == 2
