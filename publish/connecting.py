@@ -469,11 +469,12 @@ class Flows:
                 whose = {"platform": row.platform, "instance": row.instance, "account": account.account_id}
                 await self._outside.run(channel.take_up(app, account), **whose)
         faultpoint("publish.taken_up")
-        ids = []
+        ids: dict[choosing.Key, str] = {}
         async with store.acting(self._pool, row.tenant) as connection:
             # Once more: the platform may have taken its time.
             _require_scope(row, await store.asker(connection, row.tenant, row.actor))
-            for account in accounts:
+            # In one order, so that no two flows with the same accounts can deadlock.
+            for account in sorted(accounts, key=lambda account: choosing.key_of(row.platform, account)):
                 spread = uniform(0.9, 1.0)  # noqa: S311  no secret
                 access_seconds = channel.access_life(account.access_seconds)
                 id_ = await store.connect(
@@ -490,11 +491,12 @@ class Flows:
                     check_in=channel.check_in,
                     since=row.since,
                 )
-                ids.append(id_)
+                ids[choosing.key_of(row.platform, account)] = id_
                 shown = {"platform": account.platform or row.platform, "scopes": list(account.scopes)}
                 await store.audit(connection, row.tenant, actor, "connection.connected", id_, **shown)
             names = ", ".join(account.username or account.account_id for account in accounts)
-            outcome = _outcome(ok=True, says=f"Connected: {names}.", return_to=row.return_to, connections=ids)
+            in_order = [ids[choosing.key_of(row.platform, account)] for account in accounts]
+            outcome = _outcome(ok=True, says=f"Connected: {names}.", return_to=row.return_to, connections=in_order)
             if not await store.settle(connection, row.digest, outcome):
                 raise Problem("denied", store.ENDED, "ended")
         metrics.of(metrics.oauth_flows, row.platform, "connected").inc()

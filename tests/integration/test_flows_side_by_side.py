@@ -1,5 +1,6 @@
 """Several flows in one browser, of one platform or of several servers: each stands by itself."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from publish.web.views import BROWSER, COOKIE, MOST_FLOWS
 from tests.rig import HTML, Rig, form_of, rigged
+from tests.support import eventually
 
 JSON = {"Accept": "application/json"}
 
@@ -97,6 +99,33 @@ async def test_each_choice_is_made_in_its_own_flow(rig: Rig, order: tuple[int, i
         assert (status, answer["says"]) == (200, f"Connected: {names[tab]}.")
     rows = await rig.raw("SELECT username FROM connections ORDER BY username")
     assert [row["username"] for row in rows] == ["Cafe", "Shop"]
+
+
+async def test_same_accounts_that_are_chosen_in_opposite_orders_at_once_are_connected_by_both(rig: Rig) -> None:
+    """Each takes the first of its own, and waits for the second; who then wants the other's first would be ended."""
+    first, second, third = (await rig.connect("facebook"))[:3]
+    outcomes = [await came_back(rig, await approved(rig, await begun(rig, "facebook"), "alice")) for _ in range(2)]
+    known = {row["id"]: f"{row['platform']}:{row['account_id']}" for row in await rig.raw(
+        "SELECT id::text, platform, account_id FROM connections")}  # fmt: skip
+    orders = ([first, second, third], [third, second, first])
+
+    async def waiting(number: int) -> bool:
+        found = await rig.connection.fetchval("SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted")
+        return bool(found == number)
+
+    holding = rig.connection.transaction()
+    await holding.start()
+    await rig.connection.execute("SELECT set_config('landfall.tenant', '*', true)")
+    await rig.connection.execute("SELECT 1 FROM connections WHERE id = $1::uuid FOR UPDATE", second)
+    running = []
+    for number, (outcome, order) in enumerate(zip(outcomes, orders, strict=True), 1):
+        wish = chosen(rig, "facebook", accounts=[known[id_] for id_ in order], flow=outcome["flow"])
+        running.append(asyncio.create_task(wish))
+        await eventually(lambda number=number: waiting(number))
+    await holding.rollback()
+    for (status, answer), order in zip(await asyncio.gather(*running), orders, strict=True):
+        assert (status, answer.get("ok")) == (200, True), answer
+        assert answer["connections"] == order, "told in the order in which they were chosen"
 
 
 async def test_page_of_a_choice_names_its_flow_and_another_flows_token_does_not_fit(rig: Rig) -> None:
