@@ -28,7 +28,7 @@ from publish.store import EVERYBODY
 from publish.vault import LocalRing, Vault
 from schema.tenancy import DEFAULT_TENANT
 from sync.worker import Projector
-from tests.rig import CHANNELS, KEYS, LONG, PLATFORMS, ROTATING, TESTS, UNTICKED, Rig, rigged
+from tests.rig import CHANNELS, INSTANCE, KEYS, LONG, PLATFORMS, ROTATING, TESTS, UNTICKED, Rig, rigged
 from tests.support import append_event, eventually
 
 
@@ -470,6 +470,25 @@ async def test_answer_that_does_not_end_is_given_up_and_disconnects_nobody(
         assert await refresher.refresh(id_) == "failed"
     found = await rig.shown(id_)
     assert (found["state"], found["refresh_failures"]) == ("active", 1)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+async def test_only_a_code_that_its_page_lists_ends_a_grant_whatever_a_platforms_file_makes_of_an_answer(
+    rig: Rig, platform: str
+) -> None:
+    def steps(code: str) -> Steps[None]:
+        yield from ()
+        raise Problem("grant", "It is over.", code, 7.0)
+
+    whose = {"platform": platform, "instance": INSTANCE if platform == "mastodon" else ""}
+    for code, kind in (
+        (next(iter(CHANNELS[platform].ended_by)), "grant"),
+        ("surprise", "transient"),
+        ("", "transient"),
+    ):
+        with pytest.raises(Problem) as found:
+            await rig.outside.run(steps(code), **whose)
+        assert (found.value.kind, found.value.code, found.value.after_seconds) == (kind, code, 7.0)
 
 
 async def test_one_dead_instance_rests_and_the_others_do_not_notice(rig: Rig) -> None:
