@@ -12,6 +12,7 @@ from publish.contract import (
     App,
     Lives,
     Problem,
+    Response,
     error_word,
     granted_scopes,
     label,
@@ -142,6 +143,17 @@ def test_graph_error_ends_a_grant_by_its_first_number() -> None:
     facebook = CHANNELS["facebook"]
     assert all(facebook.ends(code) for code in ("190", "190/460", "102/-"))
     assert not any(facebook.ends(code) for code in ("100/190", "1900", "", "unknown", json.dumps(190) + "0/1"))
+
+
+def test_graph_error_is_trouble_where_it_says_so_whatever_its_code() -> None:
+    """``meta.md`` 7.4: ``is_transient`` is preferred where it is there; a token that is over stays over."""
+    for code, transient, kind in (
+        (100, True, "transient"), (100, False, "wrong"), (100, None, "wrong"), (100, "true", "wrong"),
+        (10, True, "transient"), (10, None, "lacking"), (299, None, "lacking"), (300, None, "wrong"),
+        (2, False, "transient"), (190, True, "grant"),
+    ):  # fmt: skip
+        error = {"code": code, "message": "m"} | ({} if transient is None else {"is_transient": transient})
+        assert meta.problem_of(error, Response(400, {"error": error}), "testing").kind == kind, (code, transient)
 
 
 @pytest.mark.parametrize(("given", "code"), [(190, 190), (190.0, 190), ("190", 190), (" 190 ", 190), ("459.0", 459)])
