@@ -54,6 +54,32 @@ async def test_person_chooses_and_what_was_not_chosen_is_not_connected(rig: Rig)
     assert [row["sealed_accounts"] for row in await rig.raw("SELECT sealed_accounts FROM oauth_states")] == [None]
 
 
+@pytest.mark.parametrize(
+    ("changed", "error"),
+    [
+        ({"type": "USER"}, "lacking"),
+        ({"type": None}, "lacking"),
+        ({"profile_id": "1"}, "lacking"),
+        ({"app_id": "1"}, "app"),
+        ({"is_valid": None}, "transient"),
+        ({}, None),
+    ],
+    ids=str,
+)
+async def test_token_that_is_not_of_the_chosen_page_and_of_ours_is_not_kept(
+    rig: Rig, changed: dict[str, Any], error: str | None
+) -> None:
+    """``meta.md`` 7.2: what ``debug_token`` says of it when the page is taken up."""
+    shown = await offered(rig)
+    client_id, _ = rig.server.world.platforms["facebook"].application()
+    said = {"app_id": client_id, "type": "PAGE", "is_valid": True, "profile_id": shown["Shop"]["account_id"]}
+    body = {"data": said | changed}
+    await rig.sandbox.wish("faults", platform="facebook", endpoint="GET *debug_token", status=200, body=body)
+    outcome = await rig.chosen("facebook", [shown["Shop"]["account"]])
+    assert (outcome.get("ok"), outcome.get("error")) == (None if error else True, error), outcome
+    assert list(await listed(rig)) == ([] if error else ["Shop"])
+
+
 async def test_account_of_instagram_behind_a_page_is_a_connection_of_its_own(rig: Rig) -> None:
     shown = await offered(rig)
     outcome = await rig.chosen("facebook", [shown["shop"]["account"]])

@@ -110,6 +110,17 @@ async def test_life_in_milliseconds_is_the_documented_one(
         assert await life(rig, id_) == documented, given
 
 
+async def test_x_that_gives_no_refresh_token_has_not_granted_access_without_an_end(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the scopes say: after two hours nobody could act for the account (``x.md`` 1)."""
+    for given in (ABSENT, ""):
+        issuing(monkeypatch, rig, "x", refresh_token=given)
+        outcome = await rig.back("x", await rig.consented("x"))
+        assert (outcome["ok"], outcome["kind"]) == (False, "lacking"), outcome
+    assert await rig.raw("SELECT 1 FROM connections") == []
+
+
 @pytest.mark.parametrize("platform", sorted(ROTATING))
 async def test_refresh_token_that_is_none_does_not_pass_for_one_that_was_left_out(rig: Rig, platform: str) -> None:
     [id_] = await rig.connect(platform)
