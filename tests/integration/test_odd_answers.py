@@ -110,6 +110,20 @@ async def test_life_in_milliseconds_is_the_documented_one(
         assert await life(rig, id_) == documented, given
 
 
+@pytest.mark.parametrize("platform", sorted(ROTATING))
+async def test_token_in_an_answer_that_is_no_success_is_none(rig: Rig, platform: str) -> None:
+    [id_] = await rig.connect(platform)
+    held = await rig.raw("SELECT field, sealed FROM connection_secrets ORDER BY field")
+    body = {"access_token": "another", "refresh_token": "another", "expires_in": 7200, "open_id": "1"}
+    for status in (400, 404):
+        await rig.sandbox.wish("faults", platform=platform, endpoint="POST *token*", status=status, body=body)
+        await rig.due()
+        assert await rig.refresher.refresh(id_) == "failed", status
+    assert await rig.raw("SELECT field, sealed FROM connection_secrets ORDER BY field") == held
+    await rig.due()
+    assert await rig.refresher.refresh(id_) == "refreshed"
+
+
 async def test_x_that_gives_no_refresh_token_has_not_granted_access_without_an_end(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
