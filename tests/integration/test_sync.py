@@ -412,6 +412,37 @@ async def test_facts_of_one_batch_fold_as_postgresql_would(connection: asyncpg.C
     assert (row["ad_id"], row["media_product_type"]) == ("5", "p0")
 
 
+@pytest.mark.parametrize("cut", [1, 2])
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)])
+async def test_row_names_the_newest_projection_that_wrote_it(
+    connection: asyncpg.Connection, order: tuple[int, int], cut: int
+) -> None:
+    """While two releases run, the older one must not make a row look as if it were all its own."""
+    facts = [
+        store.Fact("a", projector, Upsert(ig_media, {"external_id": "m"}, "ad", f"{at:03d}", {"ad_id": str(at)}))
+        for at, projector in enumerate(order)
+    ]
+    for start in range(0, len(facts), cut):
+        await store.apply(connection, facts[start : start + cut])
+    row = await connection.fetchrow("SELECT ad_id, projector FROM ig_media")
+    assert tuple(row) == ("1", 2)
+
+
+async def test_event_that_somebody_else_took_off_the_queue_is_not_settled_again(connection: asyncpg.Connection) -> None:
+    for name in ("e1", "e2"):
+        await append_event(connection, "a", name)
+    held = await store.lease(connection, "test")
+    assert held is not None
+    async with connection.transaction():
+        batch = await store.claim(connection, held)
+    settled = [store.Settled(claimed, "done", 1) for claimed in batch.claimed]
+    await store.settle(connection, held, settled[:1])
+    with pytest.raises(LeaseLostError):
+        async with connection.transaction():
+            await store.settle(connection, held, settled)
+    assert await states(connection) == {"e1": "done", "e2": "leased"}, "all of the batch, or none of it"
+
+
 def test_backoff_grows_and_does_not_march() -> None:
     assert [backoff(n, chance=lambda: 0.0) for n in range(6)] == [1, 4, 16, 64, 256, 900]
     assert backoff(2, chance=lambda: 1.0) == 12
