@@ -10,8 +10,12 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from ingest import store, views
+from ingest.accept import Accepted
 from ingest.app import build
-from ingest.committer import Committer
+from ingest.committer import BATCH_BYTES, BATCH_DELIVERIES, BATCH_EVENTS, Committer, _Waiting
+from ingest.contract import Delivery, Incoming
+from ingest.errors import Overloaded
+from ingest.signatures import Verified
 from ingest.views import Receiver
 from ops.cli import wiring
 from ops.runtime import bodies
@@ -127,3 +131,39 @@ async def test_bytes_in_flight_are_given_back_however_a_request_ends(
             await ends(503)
     assert await sent(server, body, sign_meta(body)) == 200
     assert await connection.fetchval("SELECT count(*) FROM webhook_event_log") == 2
+
+
+@pytest.mark.parametrize(
+    ("waiting", "batches"),
+    [
+        ([(BATCH_EVENTS + 1, 1), (1, 1)], [1, 1]),
+        ([(1, BATCH_BYTES + 1), (1, 1)], [1, 1]),
+        ([(BATCH_EVENTS // 2, 1)] * 3, [2, 1]),
+        ([(1, BATCH_BYTES // 2)] * 3, [2, 1]),
+        ([(1, 1)] * (BATCH_DELIVERIES + 1), [BATCH_DELIVERIES, 1]),
+    ],
+    ids=["many events", "many bytes", "events together", "bytes together", "deliveries"],
+)
+async def test_commit_takes_no_more_than_its_caps_and_what_is_over_them_alone(
+    receiver: Receiver, waiting: list[tuple[int, int]], batches: list[int]
+) -> None:
+    committer, loop = receiver.committer, asyncio.get_running_loop()
+    for events, size in waiting:
+        found = [Incoming(account_id="a", type="comments", external_id="e", payload="{}")] * events
+        accepted = Accepted(Verified("SECRET#1"), "accepted", None, found)
+        receipt = store.Receipt("", "instagram", 1, Delivery({}, b""), accepted)
+        committer._queue.append(_Waiting(receipt, size, loop.create_future()))
+    assert [len(committer._take()) for _ in batches] == batches
+    assert not committer._queue
+
+
+async def test_no_more_deliveries_wait_for_a_commit_than_are_allowed(receiver: Receiver) -> None:
+    committer = Committer(receiver.samples, max_deliveries=2)
+    receipt = store.Receipt("", "instagram", 1, Delivery({}, b""), Accepted(Verified("SECRET#1"), "accepted", None, []))
+    running = [asyncio.create_task(committer.commit(receipt)) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await asyncio.wait_for(committer.commit(receipt), 1)
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
