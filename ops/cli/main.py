@@ -261,13 +261,20 @@ def db_seed() -> None:
 @click.option("--seed", default=1, show_default=True, help="The same seed makes the same world.")
 @click.option("--remember", default=10_000, show_default=True, type=click.IntRange(1), help="Calls kept in the ledger.")
 @click.option("--room", default=10_000, show_default=True, type=click.IntRange(10), help="Comments a platform keeps.")
-@click.option("--pace", default=0.0, show_default=True, type=click.FloatRange(0), help="Things that happen a second.")
-@click.option("--speed", default=1.0, show_default=True, type=click.FloatRange(0), help="Its seconds in one of ours.")
+@click.option("--pace", type=click.FloatRange(0), help="Things that happen a second; none in a new world.")
+@click.option("--speed", type=click.FloatRange(0), help="Its seconds in one of ours; 1 in a new world.")
 @click.option(
     "--state", type=click.Path(path_type=Path, dir_okay=False), help="A file to go on from and to keep it in."
 )
 def sandbox(
-    host: str, port: int, seed: int, remember: int, room: int, pace: float, speed: float, state: Path | None
+    host: str,
+    port: int,
+    seed: int,
+    remember: int,
+    room: int,
+    pace: float | None,
+    speed: float | None,
+    state: Path | None,
 ) -> None:
     """Stand in for the platforms on this machine, with a page to try things and a ledger of all that happened."""
     from ops.cli.sandbox import sandbox as program

@@ -1,6 +1,5 @@
 """`landfall sandbox`: the platforms on this machine."""
 
-import pickle
 from pathlib import Path
 
 import click
@@ -11,22 +10,31 @@ from ops.cli.terminal import echo
 from ops.runtime.files import UnsafePathError
 from ops.runtime.unparsed import answer_unparsed
 from ops.sandbox.server import Server
+from ops.sandbox.state import UnreadableStateError
 
 
 async def sandbox(
-    host: str, port: int, seed: int, remember: int, room: int, pace: float, speed: float, state: Path | None
+    host: str,
+    port: int,
+    seed: int,
+    remember: int,
+    room: int,
+    pace: float | None,
+    speed: float | None,
+    state: Path | None,
 ) -> None:
-    """Run until SIGTERM. Raises ClickException where the address is taken or the state is none."""
+    """Run until SIGTERM. A world from a file keeps its pace and speed where none is given. Raises ClickException where the address is taken or the state is none."""
     stop = wiring.stop_event()
     try:
         server = Server(seed, remember, room, state)
     except UnsafePathError as error:
         raise click.ClickException(f"{error}; or give another --state") from None
-    except (OSError, TypeError, pickle.UnpicklingError, AttributeError, ImportError, EOFError) as error:
-        reason = f"{state} cannot be gone on from ({type(error).__name__}: {error})"
-        raise click.ClickException(f"{reason}: it is of another release; give another --state") from None
-    server.world.clock.run(speed)
-    server.world.hurry(pace)
+    except (OSError, UnreadableStateError) as error:
+        raise click.ClickException(f"{state} cannot be read: {error}; give another --state") from None
+    if speed is not None:
+        server.world.clock.run(speed)
+    if pace is not None:
+        server.world.hurry(pace)
     runner = web.AppRunner(server.app(host), access_log=None, handle_signals=False, shutdown_timeout=1)
     await runner.setup()
     if runner.server is not None:
@@ -44,5 +52,4 @@ async def sandbox(
     echo(f"ledger: {address}/_sandbox/ledger")
     await stop.wait()
     await runner.cleanup()
-    if state is not None:
-        server.snapshot()
+    server.save()

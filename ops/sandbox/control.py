@@ -115,7 +115,9 @@ class Control:
     async def wish(self, name: str, fields: Any) -> Any:
         """Grant a wish. Raises ValidationError or Impossible."""
         kind, grant = self._wishes[name]
-        return await grant(kind.model_validate(fields))
+        granted = await grant(kind.model_validate(fields))
+        self._server.changed = True
+        return granted
 
     def _granted(self, name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def answer(request: web.Request) -> web.Response:

@@ -70,7 +70,7 @@ class Office:
         self._gathered: dict[str, list[Notice]] = {}
         self._since: dict[str, float] = {}
         self._waiting: list[Waiting] = []
-        self._unanswered = 0
+        self._unanswered: list[Shipment] = []
         self.manners = Manners()
         self.dropped = 0
         """Deliveries given up or never addressed to anybody."""
@@ -79,13 +79,19 @@ class Office:
         self.outages: dict[str, float] = {}
         """Platforms that send nothing now, and until when."""
 
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_unanswered": 0}  # whoever was sent something will not answer a world in a file
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ = state
+        # Whoever was sent something will not answer a world that comes from a file: it is sent again.
+        for shipment in list(self._unanswered):
+            self.answered(shipment, None)
 
     def __len__(self) -> int:
         """Facts and requests on their way, those that are not answered yet among them."""
         return (
-            self._unanswered + len(self._waiting) + sum(map(len, self._gathered.values())) + len(self._sandbox.outbox)
+            len(self._unanswered)
+            + len(self._waiting)
+            + sum(map(len, self._gathered.values()))
+            + len(self._sandbox.outbox)
         )
 
     def moment(self) -> float | None:
@@ -112,12 +118,12 @@ class Office:
                 self._wait(replace(waiting, due=silent))
                 continue
             ready += self._written(waiting)
-        self._unanswered += len(ready)
+        self._unanswered += ready
         return ready
 
     def answered(self, shipment: Shipment, status: int | None) -> None:
         """What came of a request; None where there was no answer."""
-        self._unanswered -= 1
+        self._unanswered.remove(shipment)
         self.answers[status] += 1
         platform = self._platforms[shipment.platform]
         if shipment.forged or platform.final(status):

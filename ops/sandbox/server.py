@@ -34,6 +34,12 @@ OWN_ANSWERS = (
 """The fields of what Landfall answers to a platform: to a delivery, where it refuses one, to a deauthorization and to a
 wish to be erased (``meta.md``)."""
 
+SAVE_SECONDS = 1.0
+"""A world with a file is written to it so soon after a call changed it."""
+
+LIVED_SAVE_SECONDS = 15.0
+"""And this often while things merely happen there: of those a program that is killed loses the newest."""
+
 MEDIA = Path(__file__).with_name("media")
 """A picture and a clip, for whoever needs an address that a platform can fetch."""
 
@@ -44,9 +50,10 @@ class Server:
     """All platforms at one port, each below ``/<name>``."""
 
     def __init__(self, seed: int, ring: int = 10_000, room: int = 10_000, state: Path | None = None) -> None:
-        """``state`` is a file of this program's own to go on from, and to keep snapshots in.
+        """``state`` is a file of this program's own to go on from, and to keep the world in.
 
-        Raises UnsafePathError where it may be somebody else's: what is in such a file is run.
+        Raises UnsafePathError where it may be somebody else's: what is in such a file is run. Raises
+        UnreadableStateError for one of another release.
         """
         self._ring, self._room, self._state = ring, room, state
         self._kept = read_private(state) if state else None
@@ -56,6 +63,8 @@ class Server:
         self._client: aiohttp.ClientSession | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._checks: dict[tuple[str, str, str], float] = {}
+        self.changed = False
+        """Whether a call changed the world since it was written to its file."""
 
     def replace(self, world: World) -> None:
         self.world = world
@@ -67,11 +76,16 @@ class Server:
         self.replace(World(self.world.seed, self.world.clock, self._ring, self._room))
 
     def snapshot(self) -> int:
-        """Keep the world as it is; its size in bytes."""
+        """Keep the world as it is now, for :meth:`restore`; its size in bytes."""
         self._kept = self.world.save()
-        if self._state:
-            write_private(self._state, self._kept)
+        self.save(self._kept)
         return len(self._kept)
+
+    def save(self, content: bytes | None = None) -> None:
+        """Write the world to its file, where it has one."""
+        self.changed = False
+        if self._state:
+            write_private(self._state, self.world.save() if content is None else content)
 
     def restore(self) -> None:
         """Go back to the last snapshot; only the time does not go back. Raises Impossible where there is none."""
@@ -122,6 +136,7 @@ class Server:
                 status=None if answer is None else answer.status,
                 fault=None if fault is None else fault.model_dump(exclude_defaults=True),
             )
+            self.changed = self.changed or call.method != "GET"
             self.stir()
             if fault is not None:
                 return await befallen(request, fault, answer)
@@ -156,6 +171,8 @@ class Server:
     async def _running(self, _: web.Application) -> AsyncIterator[None]:
         async with aiohttp.ClientSession() as self._client:
             self._start(self._work())
+            if self._state:
+                self._start(self._save_changes())
             yield
             for task in self._tasks:
                 task.cancel()
@@ -175,6 +192,15 @@ class Server:
                 self._start(self._deliver(world, shipment))
             moments = [moment for moment in (world.moment(), *self._recheck(world)) if moment is not None]
             await self._pause(world.clock.real(min(moments)) if moments else None)
+
+    async def _save_changes(self) -> None:
+        """Whoever kills this program, or the machine, takes at most the newest changes from the world."""
+        saved = time.monotonic()
+        while True:
+            await asyncio.sleep(SAVE_SECONDS)
+            if self.changed or time.monotonic() - saved >= LIVED_SAVE_SECONDS:
+                self.save()
+                saved = time.monotonic()
 
     async def _pause(self, seconds: float | None) -> None:
         """Until something stirs, the clock is moved or the time is up."""

@@ -11,6 +11,7 @@ from ops.sandbox.contract import Platform, Sandbox
 from ops.sandbox.faults import Script
 from ops.sandbox.ledger import Ledger
 from ops.sandbox.office import Office, Shipment
+from ops.sandbox.state import opened, sealed
 
 CATCH_UP = 1000
 """Things that happen at once at most, when the clock has jumped; the rest of the time nobody did anything."""
@@ -83,12 +84,13 @@ class World:
         return min((moment for moment in moments if moment is not None), default=None)
 
     def save(self) -> bytes:
-        return pickle.dumps(self)
+        return sealed(pickle.dumps(self))
 
     @classmethod
-    def load(cls, state: bytes) -> "World":
-        """A world that :meth:`save` wrote. Never give it bytes of anybody else: a pickle can run code."""
-        world = pickle.loads(state)  # noqa: S301
-        if not isinstance(world, cls):
-            raise TypeError("this is no world")
+    def load(cls, content: bytes) -> "World":
+        """A world that :meth:`save` wrote. Never give it bytes of anybody else: a pickle can run code.
+
+        Raises UnreadableStateError.
+        """
+        world: World = pickle.loads(opened(content))  # noqa: S301
         return world

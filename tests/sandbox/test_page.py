@@ -6,6 +6,7 @@ import os
 import re
 import stat
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -15,10 +16,14 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from ops.runtime.files import UnsafePathError
+from ops.sandbox.client import Client
 from ops.sandbox.clock import Clock
+from ops.sandbox.office import Shipment
 from ops.sandbox.server import Server
+from ops.sandbox.state import UnreadableStateError
 from ops.sandbox.world import World
 from tests.sandbox.conftest import Receiver, Stand, until
+from tests.support import eventually
 
 
 async def shown(stand: Stand) -> str:
@@ -106,6 +111,48 @@ async def test_state_in_a_file_outlives_the_program(tmp_path: Path) -> None:
     async with aiohttp.ClientSession() as http, http.get(running.make_url("/")) as response:
         assert response.status == 200
     await running.close()
+
+
+async def test_world_with_a_file_is_written_to_it_soon_after_each_call(tmp_path: Path) -> None:
+    """A program that is killed writes nothing at its end."""
+    file = tmp_path / "state"
+    first = Server(seed=3, state=file)
+    running = TestServer(first.app())
+    await running.start_server()
+    async with aiohttp.ClientSession() as http:
+        client = Client(http, str(running.make_url("")))
+        await client.wish("act", platform="mastodon", what="publish", account="alice", text="kept")
+
+        async def written() -> bool:
+            return file.exists() and telling(Server(seed=4, state=file).world) == telling(first.world)
+
+        await eventually(written, 10)
+    await running.close()
+
+
+async def test_delivery_that_nobody_answered_is_sent_again_by_the_world_in_the_file() -> None:
+    first = World(3, Clock())
+    platform = first.platforms["instagram"]
+    platform.callbacks = dict.fromkeys(platform.streams, "http://receiver.example/")
+    platform.subscribe_all()
+    while not (sent := first.office.due()):
+        platform.live()
+    second = World.load(first.save())
+    second.clock.jump(3600)
+    again = second.office.due()
+
+    def facts(shipments: Sequence[Shipment]) -> list[int]:
+        return sorted(notice.number for shipment in shipments for notice in shipment.notices)
+
+    assert set(facts(sent)) <= set(facts(again))
+    assert len(set(facts(again))) == len(facts(again)), "each of them once"
+
+
+def test_state_of_another_release_or_a_damaged_one_is_refused(tmp_path: Path) -> None:
+    state = World(3, Clock()).save()
+    for content in (b"", b"no world", state[:-1], state[:-1] + b"?", b"0" * 32 + state[32:]):
+        with pytest.raises(UnreadableStateError, match="another release"):
+            World.load(content)
 
 
 def test_state_that_may_be_somebody_elses_is_not_gone_on_from(tmp_path: Path) -> None:
