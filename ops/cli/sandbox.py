@@ -23,7 +23,10 @@ async def sandbox(
     speed: float | None,
     state: Path | None,
 ) -> None:
-    """Run until SIGTERM. A world from a file keeps its pace and speed where none is given. Raises ClickException where the address is taken or the state is none."""
+    """Run until SIGTERM. A world from a file keeps its pace and speed where none is given.
+
+    Raises ClickException where the address is taken or the state cannot be read.
+    """
     stop = wiring.stop_event()
     try:
         server = Server(seed, remember, room, state)

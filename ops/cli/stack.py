@@ -9,10 +9,11 @@ import asyncio
 import fcntl
 import json
 import secrets
+import shlex
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain, count
@@ -27,12 +28,15 @@ from ingest.contract import Webhook
 from ops.cli import wiring
 from ops.cli.db import strangeness
 from ops.cli.migrate import migrate
+from ops.cli.supervision import Part
 from ops.cli.terminal import echo
 from ops.runtime import db
 from ops.runtime.db import open_pool
 from ops.runtime.embedded import Postgres, Redis, Server, StartError, free_port, redis_server
 from ops.runtime.files import append_private, private_folder, read_private, write_private
+from ops.runtime.settings import Settings
 from ops.sandbox.client import Client
+from ops.sandbox.state import UnreadableStateError, opened
 from publish import keys, people, store
 from publish.contract import VAULT_KEYS, Channel
 from publish.vault import new_key
@@ -66,9 +70,12 @@ class Stack:
     sandbox_port: int
     simulated: list[str]
     """The platforms whose webhooks nobody configured."""
+    stood_in: list[str]
+    """The platforms that the sandbox stands in for: for their webhooks, for connecting accounts, or both."""
     api_key: str = ""
     password: str = ""
-    children: dict[str, Server] = field(default_factory=dict)
+    parts: dict[str, Part] = field(default_factory=dict)
+    """The processes, by name, and how each is started again."""
 
     @property
     def dsn(self) -> str:
@@ -82,29 +89,40 @@ class Stack:
     def sandbox(self) -> str:
         return f"http://127.0.0.1:{self.sandbox_port}"
 
-    def died(self) -> str | None:
-        """The name of a process that is no longer there."""
-        return next((name for name, child in self.children.items() if not child.running), None)
+    def add(self, part: Part) -> None:
+        self.parts[part.name] = part
+
+    def died(self) -> Part | None:
+        """A process that is no longer there."""
+        return next((part for part in self.parts.values() if not part.server.running), None)
 
 
 @asynccontextmanager
 async def stack(directory: Path, environ: Mapping[str, str]) -> AsyncIterator[Stack]:
     """Start everything, and stop what was started, in the opposite order. Raises Unusable, StartError."""
     environment = dict(environ)
-    postgres = Postgres.at(directory / "postgres", port=5432)
+    postgres = Postgres.at(directory / "postgres")
     _take(directory, postgres.group)
+    servers: dict[str, Postgres | Redis] = {}
     async with AsyncExitStack() as started:
         started.enter_context(_only_one(directory))
+        ports = Ports(directory, environment)
         if environment.get("DATABASE_URL"):
             await _insist_for_trying(environment["DATABASE_URL"], _kept(directory))
         else:
+            postgres.port = ports.choose("postgresql", 5432)
             await _start(started, postgres)
+            servers["PostgreSQL"] = postgres
             environment["DATABASE_URL"] = postgres.dsn()
         if not environment.get("REDIS_URL") and redis_server() is None:
-            echo("no Valkey or Redis server on this machine: going on without the bell, rows come within a second")
+            echo(
+                "no Valkey or Redis server on this machine: nothing is lost without it, but a row comes up to a second "
+                "after its event, not within milliseconds"
+            )
         elif not environment.get("REDIS_URL"):
             redis = Redis.at(directory / "redis", port=6379)
             await _start(started, redis)
+            servers["Redis"] = redis
             environment["REDIS_URL"] = redis.url
         channels = wiring.channels()
         simulated = [name for name, webhook in wiring.webhooks().items() if not _configured(webhook, environment)]
@@ -115,12 +133,15 @@ async def stack(directory: Path, environ: Mapping[str, str]) -> AsyncIterator[St
         running = Stack(
             directory,
             environment,
-            free_port(int(environment.get("LANDFALL_HTTP_PORT") or 8080)),
-            free_port(int(environment.get("LANDFALL_METRICS_PORT") or 9464)),
-            free_port(),
-            free_port(8090),
+            ports.choose("http", 8080, "LANDFALL_HTTP_PORT"),
+            ports.choose("metrics", 9464, "LANDFALL_METRICS_PORT"),
+            ports.choose("worker"),
+            ports.choose("sandbox", 8090),
             simulated,
+            [*dict.fromkeys([*simulated, *connectable])],
         )
+        for name, server in servers.items():
+            running.add(Part(name, server, _start_again(server)))
         environment.setdefault("LANDFALL_PUBLIC_URL", running.url)
         running.api_key, running.password = await _let_in(
             directory, environment["DATABASE_URL"], environ.get("DATABASE_URL") or "of its own"
@@ -129,26 +150,88 @@ async def stack(directory: Path, environ: Mapping[str, str]) -> AsyncIterator[St
             await _start_sandbox(started, running)
             await _point(running, connectable)
         for name, command, port in (("web", "serve", running.metrics_port), ("worker", "work", running.worker_port)):
-            ports = {"LANDFALL_HTTP_PORT": str(running.http_port), "LANDFALL_METRICS_PORT": str(port)}
-            _spawn(started, running, name, [command], environment | ports)
-        await _ready(
-            running, [f"http://127.0.0.1:{port}/readyz" for port in (running.metrics_port, running.worker_port)]
-        )
+            own = {"LANDFALL_HTTP_PORT": str(running.http_port), "LANDFALL_METRICS_PORT": str(port)}
+            _spawn(started, running, name, [command], environment | own, f"http://127.0.0.1:{port}/readyz")
+        await _ready(running)
         await _connect(running)
+        ports.keep(
+            postgresql=postgres.port,
+            http=running.http_port,
+            metrics=running.metrics_port,
+            worker=running.worker_port,
+            sandbox=running.sandbox_port,
+        )
+        ports_of_web = {
+            "LANDFALL_HTTP_PORT": str(running.http_port),
+            "LANDFALL_METRICS_PORT": str(running.metrics_port),
+        }
+        started.enter_context(_settings_for_commands(directory, environment | ports_of_web))
         yield running
+
+
+class Ports:
+    """The ports of this folder's last run, so that addresses stay the same where they can."""
+
+    def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
+        self._path = directory / "ports.json"
+        self._environment = environment
+        with suppress(ValueError, TypeError):
+            self._last = {str(name): int(port) for name, port in json.loads(read_private(self._path) or b"{}").items()}
+            return
+        self._last = {}
+
+    def choose(self, name: str, usual: int = 0, variable: str = "") -> int:
+        """A free port: the one that ``variable`` names, else that of the last run, else the usual one, else another.
+
+        Says so where the port that was asked for is taken. Raises Unusable.
+        """
+        wanted = self._environment.get(variable) or ""
+        if wanted and not (wanted.isdecimal() and 0 < int(wanted) < 65536):
+            raise Unusable(f"{variable} is a port, from 1 to 65535; it is {wanted[:40]!r}")
+        port = free_port(int(wanted) if wanted else self._last.get(name, usual))
+        if wanted and port != int(wanted):
+            echo(f"port {wanted} of {variable} is taken by another program: {port} is used instead")
+        return port
+
+    def keep(self, **ports: int) -> None:
+        write_private(
+            self._path, json.dumps(self._last | {name: port for name, port in ports.items() if port}).encode()
+        )
+
+
+@contextmanager
+def _settings_for_commands(directory: Path, environment: Mapping[str, str]) -> Iterator[None]:
+    """The settings of the processes as a file for a shell, while they run: ``./landfall`` reads it."""
+    path = directory / "environment"
+    named = [*(name.upper() for name in Settings.model_fields), *(variable.name for variable in wiring.variables())]
+    known = sorted(name for given in named for name in (given, f"{given}_FILE") if environment.get(name))
+    lines = [f"{name}={shlex.quote(environment[name])}\n" for name in known]
+    write_private(path, "".join(lines).encode())
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
 
 
 async def _start_sandbox(started: AsyncExitStack, running: Stack) -> None:
     """Raises StartError. Another account may take the usual port while the sandbox starts: then it gets another one."""
+    world = running.directory / "sandbox.world"
+    try:
+        opened(read_private(world) or b"")
+    except UnreadableStateError:
+        if world.exists():
+            echo("the sandbox's accounts are of another release and begin anew: connect them again")
+            world.unlink()
     seed = str(int(time.time()))  # the same ids with other words would be two worlds in one log
     for port in (running.sandbox_port, 0):
         running.sandbox_port = free_port(port)
-        command = ["sandbox", "--port", str(running.sandbox_port), "--seed", seed]
-        _spawn(started, running, "sandbox", command, {"PATH": running.environment.get("PATH", "")})
+        command = ["sandbox", "--port", str(running.sandbox_port), "--seed", seed, "--state", str(world)]
+        environment = {"PATH": running.environment.get("PATH", "")}
+        _spawn(started, running, "sandbox", command, environment, f"{running.sandbox}/_sandbox/mail")
         try:
-            await _ready(running, [f"{running.sandbox}/_sandbox/mail"])
+            await _ready(running)
         except StartError:
-            if port == 0 or running.died() is None:
+            if port == 0 or running.parts["sandbox"].server.running:
                 raise
         else:
             return
@@ -238,12 +321,16 @@ async def _point(running: Stack, connectable: list[str]) -> None:
 
 
 def _spawn(
-    started: AsyncExitStack, running: Stack, name: str, command: list[str], environment: Mapping[str, str]
+    started: AsyncExitStack, running: Stack, name: str, command: list[str], environment: Mapping[str, str], url: str
 ) -> None:
-    child = Server(running.directory / f"{name}.log")
-    child.spawn([sys.executable, "-m", "ops.cli.main", *command], env=dict(environment))
+    child, own = Server(running.directory / f"{name}.log"), dict(environment)
+
+    def start() -> None:
+        child.spawn([sys.executable, "-m", "ops.cli.main", *command], env=own)
+
+    start()
     started.push_async_callback(asyncio.to_thread, child.end, signal.SIGTERM, GRACE_SECONDS)
-    running.children[name] = child
+    running.add(Part(name, child, start, url))
 
 
 def _configured(platform: Webhook | Channel, environment: Mapping[str, str]) -> bool:
@@ -280,6 +367,20 @@ async def _start(started: AsyncExitStack, server: Postgres | Redis) -> None:
         started.push_async_callback(asyncio.to_thread, server.stop)
 
 
+def _start_again(server: Postgres | Redis) -> Callable[[], None]:
+    """Start a server where it was: the other processes know its address."""
+    port = server.port
+
+    def start() -> None:
+        server.port = port
+        server.start()
+        if server.port != port:
+            server.stop()
+            raise StartError(f"port {port} is taken by another program now")
+
+    return start
+
+
 def _take(directory: Path, group: int | None) -> None:
     """Make the folder that everything is in, for this account alone. Raises Unusable, UnsafePathError."""
     if directory.is_dir() and not (directory / "lock").exists() and any(directory.iterdir()):
@@ -314,19 +415,15 @@ def _development_secrets(directory: Path, environment: Mapping[str, str]) -> dic
     return {name: value for name, value in unset.items() if not environment.get(f"{name}_FILE")}
 
 
-async def _ready(running: Stack, wanted: list[str], seconds: float = 30.0) -> None:
+async def _ready(running: Stack, seconds: float = 30.0) -> None:
+    """Wait until every process is. Raises StartError."""
     end = time.monotonic() + seconds
-    async with aiohttp.ClientSession() as client:
-        while time.monotonic() < end:
-            if name := running.died():
-                raise running.children[name].failed(f"the {name} process")
-            ready = 0
-            for url in wanted:
-                with suppress(aiohttp.ClientError, TimeoutError):
-                    async with client.get(url) as response:
-                        ready += response.status == 200
-            if ready == len(wanted):
-                return
-            await asyncio.sleep(0.1)
-    name = next(reversed(running.children))
-    raise running.children[name].failed(f"the {name} process")
+    waiting = list(running.parts.values())
+    while time.monotonic() < end:
+        if part := running.died():
+            raise part.server.failed(f"the {part.name} process")
+        waiting = [part for part in waiting if not await part.ready()]
+        if not waiting:
+            return
+        await asyncio.sleep(0.1)
+    raise waiting[0].server.failed(f"the {waiting[0].name} process")

@@ -7,9 +7,12 @@ import os
 import re
 import signal
 import socket
+import stat
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +23,10 @@ import pytest
 
 from ops.cli.stack import Unusable, stack
 from ops.runtime.embedded import Postgres, free_port
+from ops.runtime.files import write_private
 from ops.sandbox.client import Client
 from tests import compose
-from tests.compose import REDIS_PASSWORD, SERVICES
+from tests.compose import REDIS_PASSWORD, ROOT, SERVICES
 from tests.support import (
     CANARIES,
     ENVIRONMENT,
@@ -147,7 +151,7 @@ def below(pid: int) -> list[psutil.Process]:
     return [child for child in psutil.Process(pid).children(recursive=True) if child.status() != psutil.STATUS_ZOMBIE]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_without_a_terminal_it_prints_lines_and_a_signal_ends_everything(tmp_path: Path, number: int) -> None:
     running = await program(tmp_path / "data", LANDFALL_HTTP_PORT=str(free_port())).start()
 
@@ -211,7 +215,7 @@ async def test_machine_without_any_redis_does_without_the_bell(
 ) -> None:
     monkeypatch.setattr("ops.cli.stack.redis_server", lambda: None)
     async with stack(tmp_path / "data", environment()) as running:
-        assert "going on without the bell" in capsys.readouterr().out
+        assert "nothing is lost without it" in capsys.readouterr().out
         assert "REDIS_URL" not in running.environment
         assert not (tmp_path / "data" / "redis").exists()
         async with aiohttp.ClientSession() as http:
@@ -226,11 +230,151 @@ async def test_machine_without_any_redis_does_without_the_bell(
             await connection.close()
 
 
-async def test_taken_ports_are_gone_around(tmp_path: Path) -> None:
+async def test_port_that_is_taken_is_said_and_another_is_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         async with stack(tmp_path / "data", environment() | {"LANDFALL_HTTP_PORT": str(port)}) as running:
             assert running.http_port != port
+    said = capsys.readouterr().out
+    assert f"port {port} of LANDFALL_HTTP_PORT is taken by another program: {running.http_port} is used" in said
+
+
+@pytest.mark.parametrize("port", ["eighty", "0", "65536", "-1", "80 80"])
+async def test_port_that_is_none_is_refused_in_one_sentence(tmp_path: Path, port: str) -> None:
+    with pytest.raises(Unusable, match="LANDFALL_HTTP_PORT is a port, from 1 to 65535"):
+        async with stack(tmp_path / "data", environment() | {"LANDFALL_HTTP_PORT": port}):
+            pass
+
+
+async def test_each_process_that_is_killed_is_started_again_and_said_and_nothing_is_lost(tmp_path: Path) -> None:
+    """The first thing that somebody tries who was promised that a process may be killed."""
+    running = await program(tmp_path / "data", LANDFALL_HTTP_PORT=str(free_port())).start()
+
+    async def counted() -> bool:
+        assert running.running, running.output()
+        return bool(re.search(r"projected [1-9]\d* ", running.output()))
+
+    await eventually(counted, 60)
+    names = {"worker": "work", "web": "serve", "sandbox": "sandbox", "PostgreSQL": "-D", "Redis": "valkey-server"}
+    for name, argument in names.items():
+        [victim] = [
+            child
+            for child in psutil.Process(running.pid).children()
+            if any(part == argument or part.endswith(argument) for part in child.cmdline()[:4])
+        ]
+        victim.kill()
+
+        async def runs_again(name: str = name) -> bool:
+            assert running.running, running.output()
+            return f"{name} runs again" in running.output()
+
+        await eventually(runs_again, 60)
+        assert f"{name} was ended by SIGKILL" in running.output()
+    before = int(re.findall(r"projected (\d+) ", running.output())[-1])
+
+    async def goes_on() -> bool:
+        lines = re.findall(r"projected (\d+)  waiting (\d+) ", running.output())
+        return int(lines[-1][0]) > before + 50 and int(lines[-1][1]) < 50
+
+    await eventually(goes_on, 60)
+    assert "Traceback" not in running.output()
+    assert running.child is not None
+    running.signal(signal.SIGINT)
+    async with asyncio.timeout(30):
+        assert await running.child.wait() == 0, running.output()
+
+
+async def test_database_that_does_not_answer_is_said_and_what_is_shown_is_dated(tmp_path: Path) -> None:
+    running = await program(tmp_path / "data", LANDFALL_HTTP_PORT=str(free_port())).start()
+
+    async def counted() -> bool:
+        return bool(re.search(r"projected [1-9]\d* ", running.output()))
+
+    await eventually(counted, 60)
+    [postgres] = [child for child in psutil.Process(running.pid).children() if "-D" in child.cmdline()]
+    frozen = [postgres, *postgres.children(recursive=True)]
+    for process in frozen:
+        process.suspend()
+    try:
+
+        async def said() -> bool:
+            return "it does not answer); below is what was in them at" in running.output()
+
+        await eventually(said, 30)
+    finally:
+        for process in frozen:
+            process.resume()
+    lines = running.output().count("projected ")
+
+    async def read_again() -> bool:
+        return running.output().count("projected ") > lines
+
+    await eventually(read_again, 30)
+    running.signal(signal.SIGTERM)
+    assert running.child is not None
+    async with asyncio.timeout(30):
+        assert await running.child.wait() == 0, running.output()
+
+
+async def test_commands_run_beside_it_with_its_settings_and_say_so_where_it_does_not_run(tmp_path: Path) -> None:
+    def landfall(*arguments: str) -> subprocess.CompletedProcess[str]:
+        own = {"PATH": os.environ["PATH"], "LANDFALL_DATA_DIR": str(tmp_path / "data")}
+        return subprocess.run(
+            [ROOT / "landfall", *arguments], env=own, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+
+    missing = await asyncio.to_thread(landfall, "doctor")
+    assert missing.returncode == 1
+    assert "`make up` does not run here: start it" in missing.stderr
+    async with stack(tmp_path / "data", environment() | {"TIKTOK_CLIENT_SECRET": 'it\'s $(quoted) \\ "so"'}):
+        assert stat.S_IMODE((tmp_path / "data" / "environment").stat().st_mode) == 0o600
+        found = {
+            command: await asyncio.to_thread(landfall, *command.split())
+            for command in ("doctor", "events list", "connections list", "vault status", "user list", "key list")
+        }
+        printed = await asyncio.to_thread(
+            subprocess.run,
+            ["sh", "-c", f'. {tmp_path}/data/environment; printf %s "$TIKTOK_CLIENT_SECRET"'],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    for command, done in found.items():
+        assert done.returncode == 0, (command, done.stdout, done.stderr)
+    assert "you@landfall.example" in found["user list"].stdout
+    assert printed.stdout == 'it\'s $(quoted) \\ "so"'
+    assert not (tmp_path / "data" / "environment").exists()
+
+
+async def test_second_run_goes_on_in_the_same_world_at_the_same_addresses(tmp_path: Path) -> None:
+    async with stack(tmp_path / "data", environment()) as first, aiohttp.ClientSession() as http:
+        sandbox = Client(http, first.sandbox)
+        await sandbox.wish("clock", jump=86_400.0)
+        post = (await sandbox.wish("act", platform="mastodon", what="publish", account="alice", text="kept"))["id"]
+        addresses = (first.url, first.sandbox, first.dsn)
+        told = (await sandbox.world())["platforms"]
+    async with stack(tmp_path / "data", environment()) as second, aiohttp.ClientSession() as http:
+        assert (second.url, second.sandbox, second.dsn) == addresses
+        world = await Client(http, second.sandbox).world()
+        assert datetime.fromisoformat(world["now"]) > datetime.now(UTC) + timedelta(hours=23)
+        assert post in [item["id"] for item in world["platforms"]["mastodon"]["accounts"]["alice"]]
+        assert {name: platform["accounts"] for name, platform in world["platforms"].items()} == {
+            name: platform["accounts"] for name, platform in told.items()
+        }
+
+
+async def test_world_of_another_release_begins_anew_and_that_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with stack(tmp_path / "data", environment()):
+        pass
+    assert "begin anew" not in capsys.readouterr().out
+    write_private(tmp_path / "data" / "sandbox.world", b"of another release")
+    async with stack(tmp_path / "data", environment()) as running, aiohttp.ClientSession() as http:
+        assert (await Client(http, running.sandbox).world())["platforms"]["x"]
+    assert "the sandbox's accounts are of another release and begin anew" in capsys.readouterr().out
 
 
 @dataclass
