@@ -130,6 +130,13 @@ async def disable(pool: Pool, tenant: str, email: str, actor: Actor) -> Ended | 
     return ended[tenant]
 
 
+async def password_fits(pool: Pool, email: str, password: str) -> bool | None:
+    """Whether somebody would be let in with this password, for whoever runs the install; None where nobody is known."""
+    async with store.acting(pool, EVERYBODY) as connection:
+        row = await connection.fetchrow("SELECT password_hash FROM users WHERE email = $1", email)
+    return None if row is None else await passwords.verified(password, row["password_hash"]) is not None
+
+
 async def listed(pool: Pool, tenant: str) -> list[asyncpg.Record]:
     async with store.acting(pool, tenant) as connection:
         found: list[asyncpg.Record] = await connection.fetch(

@@ -270,23 +270,28 @@ async def _holds(connection: asyncpg.Connection, table: str, where: str = "") ->
 
 
 async def _let_in(directory: Path, dsn: str, database: str) -> tuple[str, str]:
-    """An API key and a password for whoever tries things here, made the first time with a ``database``."""
+    """An API key and a password for whoever tries things here, each made when there is none that works.
+
+    The password is empty where the person chose another one.
+    """
     kept = _kept(directory)
-    known = kept.setdefault(LET_IN, {})
+    known = kept.setdefault(LET_IN, {}).setdefault(database, {})
     async with await open_pool(dsn, "keys", 1, role=APP_ROLE) as pool:
-        names = {row["name"] for row in await keys.listed(pool, DEFAULT_TENANT)}
-        if database not in known or not any(name.startswith(KEY) for name in names):
+        revoked = {row["name"]: row["revoked_at"] for row in await keys.listed(pool, DEFAULT_TENANT)}
+        if "key" not in known or revoked.get(known.setdefault("name", KEY), True):
             # A name is never free again; this one may be taken where secrets.json was lost.
-            name = next(name for name in chain([KEY], (f"{KEY} {number}" for number in count(2))) if name not in names)
-            key = await keys.create(pool, DEFAULT_TENANT, name, keys.SCOPES, store.COMMAND)
-            password = secrets.token_urlsafe(12)
-            # Made here for whoever sits at this machine, and printed at each start: nobody else chose it, and it stays.
-            await people.add(pool, DEFAULT_TENANT, PERSON, password, "owner", store.COMMAND)
-            known[database] = {"key": key, "password": password}
+            names = chain([KEY], (f"{KEY} {number}" for number in count(2)))
+            known["name"] = next(name for name in names if name not in revoked)
+            known["key"] = await keys.create(pool, DEFAULT_TENANT, known["name"], keys.SCOPES, store.COMMAND)
             _keep(directory, kept)
-    found = known[database]
-    write_private(directory / HEADER, f"Authorization: Bearer {found['key']}\n".encode())
-    return found["key"], found["password"]
+        works = await people.password_fits(pool, PERSON, known.get("password", ""))
+        if works is None or (works is False and "password" not in known):
+            # Made here for whoever sits at this machine, and printed at each start: nobody else chose it, and it stays.
+            known["password"], works = secrets.token_urlsafe(12), True
+            await people.add(pool, DEFAULT_TENANT, PERSON, known["password"], "owner", store.COMMAND)
+            _keep(directory, kept)
+    write_private(directory / HEADER, f"Authorization: Bearer {known['key']}\n".encode())
+    return known["key"], known["password"] if works else ""
 
 
 def _kept(directory: Path) -> dict[str, Any]:

@@ -280,13 +280,17 @@ def _addresses(running: Stack) -> dict[str, str]:
     tried = f"{comment}`kill -9` a process"
     lines = {
         "pages": f"{running.url}/connections",
-        "login": f"{PERSON}  password {running.password}",
+        "login": f"{PERSON}  {_password(running)}",
         "sandbox": f"{running.sandbox}/  stands in for {len(running.stood_in)} platforms" if running.stood_in else "",
         "database": _psql(running.dsn),
         "processes": processes,
         "try": f"{tried}; Ctrl-C ends all",
     }
     return {name: value for name, value in lines.items() if value}
+
+
+def _password(running: Stack) -> str:
+    return f"password {running.password}" if running.password else "with the password that you chose"
 
 
 def _announce(running: Stack) -> None:
@@ -298,7 +302,7 @@ def _announce(running: Stack) -> None:
     for name, value in (
         ("webhooks", f"{running.url}/api/webhooks/PLATFORM  for {', '.join(wiring.webhooks())}"),
         ("sandbox", f"{running.sandbox}/  {stood}" if running.stood_in else ""),
-        ("people", f"{running.url}/connections  as {PERSON}, password {running.password}"),
+        ("people", f"{running.url}/connections  as {PERSON}, {_password(running)}"),
         ("connect", f"curl -H @{shlex.quote(str(running.directory / HEADER))} {running.url}/api/auth/tiktok"),
         ("health", f"{running.url}/readyz"),
         ("metrics", f"{host}/metrics  (web)   http://127.0.0.1:{running.worker_port}/metrics  (worker)"),

@@ -11,7 +11,7 @@ import stat
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,14 @@ import asyncpg
 import psutil
 import pytest
 
-from ops.cli.stack import Unusable, stack
+from ops.cli.stack import PERSON, Stack, Unusable, stack
+from ops.runtime.db import open_pool
 from ops.runtime.embedded import Postgres, free_port
 from ops.runtime.files import write_private
 from ops.sandbox.client import Client
+from publish import keys, people, store
+from schema.metadata import APP_ROLE
+from schema.tenancy import DEFAULT_TENANT
 from tests import compose
 from tests.compose import REDIS_PASSWORD, ROOT, SERVICES
 from tests.support import (
@@ -363,6 +367,29 @@ async def test_second_run_goes_on_in_the_same_world_at_the_same_addresses(tmp_pa
         assert {name: platform["accounts"] for name, platform in world["platforms"].items()} == {
             name: platform["accounts"] for name, platform in told.items()
         }
+
+
+async def test_what_is_printed_works_and_what_somebody_changed_is_not_printed(tmp_path: Path) -> None:
+    async def let_in(running: Stack) -> tuple[int, int]:
+        headers = {"Authorization": f"Bearer {running.api_key}"}
+        form = {"email": PERSON, "password": running.password}
+        async with aiohttp.ClientSession() as http:
+            async with http.get(f"{running.url}/api/connections", headers=headers) as response:
+                by_key = response.status
+            async with http.post(f"{running.url}/login", data=form, allow_redirects=False) as response:
+                return by_key, response.status
+
+    async with stack(tmp_path / "data", environment()) as first:
+        assert await let_in(first) == (200, 303)
+        async with await open_pool(first.dsn, "test", 1, role=APP_ROLE) as pool:
+            await keys.revoke(pool, DEFAULT_TENANT, "make up", store.COMMAND)
+            await people.add(pool, DEFAULT_TENANT, PERSON, "a password of her own", "owner", store.COMMAND)
+    async with stack(tmp_path / "data", environment()) as second:
+        assert second.api_key != first.api_key
+        assert second.password == ""
+        assert await let_in(replace(second, password="a password of her own")) == (200, 303)
+    async with stack(tmp_path / "data", environment()) as third:
+        assert third.api_key == second.api_key
 
 
 async def test_world_of_another_release_begins_anew_and_that_is_said(
