@@ -3,7 +3,7 @@
 import pkgutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from ops.cli import wiring
@@ -16,7 +16,7 @@ from publish import keeping
 from publish.applications import Applications
 from publish.budgets import Budgets
 from publish.connecting import Flows
-from publish.contract import VAULT_KEYS
+from publish.contract import VAULT_KEYS, Channel
 from publish.driver import Outside
 from publish.ending import Endings
 from publish.mailing import Postman
@@ -92,10 +92,17 @@ def _ring(factory: str) -> Ring:
     return made  # type: ignore[no-any-return]
 
 
+def checked_every(channel: Channel, seconds: int) -> Channel:
+    """The channel with its accounts checked at least so often."""
+    return replace(channel, plan=replace(channel.plan, check=min(seconds, channel.plan.check or seconds)))
+
+
 @asynccontextmanager
 async def built(configuration: Configuration, pool: Pool) -> AsyncIterator[Built]:
     """Raises ConfigurationError where a key is not the one it was."""
     vault, channels = vault_of(configuration), wiring.channels()
+    if minutes := configuration.settings.landfall_check_minutes:
+        channels = {name: checked_every(channel, minutes * 60) for name, channel in channels.items()}
     try:
         await keeping.check(pool, vault)
     except VaultError as error:

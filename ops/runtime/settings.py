@@ -128,6 +128,12 @@ class Settings(BaseSettings):
     landfall_client_connections: int = Field(
         default=512, ge=4, description="of them, how many of one address that is none of LANDFALL_TRUSTED_PROXIES"
     )
+    landfall_check_minutes: int | None = Field(
+        default=None,
+        ge=1,
+        description="a connected account is asked at least this often whether it still holds; unset, as each platform's"
+        " page suggests: daily where refreshing does not show it sooner",
+    )
     landfall_worker_jobs: int = Field(default=10, ge=1, le=64, description="jobs one worker process runs at once")
     landfall_event_tries: int = Field(
         default=5, ge=1, le=100, description="failures before an event is parked for a person to look at"

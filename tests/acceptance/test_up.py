@@ -31,6 +31,7 @@ from schema.metadata import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
 from tests import compose
 from tests.compose import REDIS_PASSWORD, ROOT, SERVICES
+from tests.rig import form_of, led_to
 from tests.support import (
     CANARIES,
     ENVIRONMENT,
@@ -390,6 +391,40 @@ async def test_what_is_printed_works_and_what_somebody_changed_is_not_printed(tm
         assert await let_in(replace(second, password="a password of her own")) == (200, 303)
     async with stack(tmp_path / "data", environment()) as third:
         assert third.api_key == second.api_key
+
+
+@pytest.mark.parametrize(("platform", "person"), [("instagram", "shop"), ("threads", "shop"), ("facebook", "alice")])
+async def test_account_that_is_revoked_at_meta_is_noticed_at_once(tmp_path: Path, platform: str, person: str) -> None:
+    async with (
+        stack(tmp_path / "data", environment()) as running,
+        aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http,
+    ):
+        assert running.environment["LANDFALL_CHECK_MINUTES"] == "2"
+        key = {"Authorization": f"Bearer {running.api_key}"}
+        html = {"Accept": "text/html"}
+        async with http.get(f"{running.url}/api/auth/{platform}", headers=key) as response:
+            link = (await response.json())["open"]
+        async with http.get(link, headers=html) as response:
+            action, fields = form_of(await response.text())
+        async with http.post(f"{running.url}{action}", data=fields, headers=html) as response:
+            consent = led_to(await response.text())
+        sandbox = Client(http, running.sandbox)
+        back = await sandbox.consent(consent, account=person)
+        async with http.get(f"{running.url}/api/auth/{platform}/callback", params=back, headers=html) as response:
+            page = await response.text()
+            assert response.status == 200, page
+        if platform == "facebook":
+            flow = dict(reversed(re.findall(r'name="(csrf|flow|account)" value="([^"]*)"', page)))
+            async with http.post(f"{running.url}/api/auth/facebook/choose", data=flow, headers=html) as response:
+                assert response.status == 200, await response.text()
+        await sandbox.wish("act", platform=platform, what="revoke", account=person)
+
+        async def noticed() -> bool:
+            async with http.get(f"{running.url}/api/connections", headers=key) as response:
+                [found] = (await response.json())["connections"]
+                return bool(found["state"] == "needs_reconnect")
+
+        await eventually(noticed, 10)
 
 
 async def test_world_of_another_release_begins_anew_and_that_is_said(

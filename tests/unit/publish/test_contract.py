@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
+from ops.cli.outside import checked_every
 from publish import meta
 from publish.contract import (
     LONGEST_ID,
     LONGEST_LIFE,
     App,
+    Channel,
     Lives,
     Problem,
     Response,
@@ -160,3 +162,9 @@ def test_graph_error_is_trouble_where_it_says_so_whatever_its_code() -> None:
 def test_code_of_graph_is_read_as_a_number_a_float_or_text(given: Any, code: int) -> None:
     assert meta._code(given) == code
     assert [meta._code(nonsense) for nonsense in (190.5, "soon", [190], None)] == [None] * 4
+
+
+@pytest.mark.parametrize("channel", CHANNELS.values(), ids=CHANNELS)
+def test_accounts_are_checked_as_often_as_is_wished_and_never_less_than_the_plan_says(channel: Channel) -> None:
+    assert checked_every(channel, 120).check_in == (120 if channel.check else None)
+    assert checked_every(channel, 10**9).check_in in (channel.check_in, 10**9)
