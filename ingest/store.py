@@ -45,7 +45,8 @@ class Receipt(NamedTuple):
 # makes it write WAL even when every event is a duplicate: without it the answer would promise what another session
 # may not have made durable yet (faults.md B3). Rows go in in key order, so that two processes cannot deadlock.
 # A body that is in the log, or earlier in this batch, is not stored again: else one captured request, sent again and
-# again, fills the disk. Two processes that get it at once may both store it, since neither sees the other's row.
+# again, fills the disk. Two processes that get it at once may both store it, since neither sees the other's row. A
+# function finds it, because the web process's role reads no body.
 _APPEND = """
 WITH input AS (
     SELECT * FROM unnest(
@@ -78,17 +79,15 @@ INSERT INTO webhook_deliveries (
     id, provider, body, body_of, body_sha256, headers, verdict, verdict_reason, secret_used, signed_at, event_count,
     new_event_count
 )
-SELECT d.id, d.provider, CASE WHEN k.id IS NULL THEN d.body END, coalesce(k.id, d.body_of), d.digest,
+SELECT d.id, d.provider, CASE WHEN d.known IS NULL THEN d.body END, coalesce(d.known, d.body_of), d.digest,
     d.headers::jsonb, d.verdict, d.reason, d.secret, d.signed_at, d.events, coalesce(n.new, 0)
-FROM unnest(
-    $12::uuid[], $13::text[], $14::bytea[], $15::uuid[], $16::bytea[], $17::text[], $18::text[], $19::text[],
-    $20::text[], $21::timestamptz[], $22::int[]
-) AS d (id, provider, body, body_of, digest, headers, verdict, reason, secret, signed_at, events)
+FROM (
+    SELECT *, find_body(provider, digest) AS known FROM unnest(
+        $12::uuid[], $13::text[], $14::bytea[], $15::uuid[], $16::bytea[], $17::text[], $18::text[], $19::text[],
+        $20::text[], $21::timestamptz[], $22::int[]
+    ) AS i (id, provider, body, body_of, digest, headers, verdict, reason, secret, signed_at, events) OFFSET 0
+) d
 LEFT JOIN (SELECT delivery_id, count(*) AS new FROM added GROUP BY delivery_id) n ON n.delivery_id = d.id
-LEFT JOIN LATERAL (
-    SELECT o.id FROM webhook_deliveries o WHERE o.provider = d.provider AND o.body_sha256 = d.digest AND o.body <> ''
-    LIMIT 1
-) k ON true
 RETURNING id, new_event_count
 """
 

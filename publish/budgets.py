@@ -7,7 +7,7 @@ import structlog
 from ops.runtime.db import Pool, describe
 from publish import store
 from publish.contract import Problem, Usage
-from publish.store import EVERYBODY
+from publish.store import NOBODY
 
 SLOW, STOP = 75, 95
 """Percent of a budget (``meta.md`` 11): from the one on there are pauses, from the other on nobody asks."""
@@ -47,7 +47,7 @@ class Budgets:
 
     async def insist(self, who: str, platform: str, instance: str, account: str) -> None:
         """Raises Problem while the account, or the whole application, is to leave the platform alone."""
-        async with store.acting(self._pool, EVERYBODY) as connection:
+        async with store.acting(self._pool, NOBODY) as connection:
             held = await store.held(connection, platform, instance, account)
         if held is not None:
             until, seconds = held
@@ -68,7 +68,7 @@ class Budgets:
             kept.append((account, own))
         if kept:
             try:
-                async with store.acting(self._pool, EVERYBODY) as connection:
+                async with store.acting(self._pool, NOBODY) as connection:
                     for subject, found in kept:
                         percent = min(max(usage.percent for usage in found), MOST)
                         await store.spent(connection, platform, instance, subject, percent, pause(found))

@@ -14,7 +14,7 @@ from publish.applications import Applications
 from publish.contract import Problem
 from publish.driver import Outside
 from publish.signed_request import Wish, opened
-from publish.store import EVERYBODY, Actor, Connection
+from publish.store import NOBODY, Actor, Connection
 from publish.vault import Vault, VaultError
 
 REMOVED = "You removed the application at the platform; connect the account again if that was not meant."
@@ -58,7 +58,7 @@ class Endings:
         wish = self._signed(channel, signed)
         if wish is None:
             return None
-        async with store.acting(self._pool, EVERYBODY) as connection:
+        async with store.acting(self._pool, NOBODY) as connection:
             taken = await self._taken(connection, channel, DEAUTHORIZE, wish)
             return await self._ended(connection, channel, wish, taken)
 
@@ -71,7 +71,7 @@ class Endings:
         wish = self._signed(channel, signed)
         if wish is None:
             return None
-        async with store.acting(self._pool, EVERYBODY) as connection:
+        async with store.acting(self._pool, NOBODY) as connection:
             taken = await self._taken(connection, channel, DELETION, wish)
             await self._ended(connection, channel, wish, taken)
             await store.ask_deletion(connection, taken.code, channel, wish.user_id, taken.cut_off)
@@ -107,10 +107,14 @@ class Endings:
         return opened(signed, keys)
 
     async def _ended(self, connection: asyncpg.Connection, channel: str, wish: Wish, taken: store.Taken) -> int:
-        ended = await store.removed(connection, channel, wish.user_id, taken.cut_off, REMOVED)
-        for tenant, id_ in ended:
-            await store.audit(connection, tenant, Actor(channel), "connection.removed", id_, platform=channel)
-        return len(ended)
+        count = 0
+        for tenant, ids in (await store.removable(connection, channel, wish.user_id, taken.cut_off)).items():
+            await store.act_for(connection, tenant)
+            for id_ in await store.removed(connection, ids, taken.cut_off, REMOVED):
+                await store.audit(connection, tenant, Actor(channel), "connection.removed", id_, platform=channel)
+                count += 1
+        await store.act_for(connection, NOBODY)
+        return count
 
     async def found(self, connection: asyncpg.Connection) -> None:
         """End what the log says was removed, however late it says so, and what ran out of time."""
@@ -143,7 +147,7 @@ class Endings:
         try:
             await self._revoked(held)
         except (Problem, VaultError) as error:
-            async with store.acting(self._pool, EVERYBODY) as connection:
+            async with store.acting(self._pool, held.tenant) as connection:
                 if not await store.hopeless(connection, held, GIVE_UP_HOURS):
                     least = error.after_seconds if isinstance(error, Problem) else 0.0
                     share = uniform(0.8, 1.0)  # noqa: S311
@@ -158,7 +162,7 @@ class Endings:
     async def _revoked(self, held: Connection) -> None:
         """Raises Problem where the platform could not be told, VaultError where there is nothing to tell it with."""
         channel = self._outside.channels[held.channel]
-        async with store.acting(self._pool, EVERYBODY) as connection:
+        async with store.acting(self._pool, held.tenant) as connection:
             if not await store.still_ended(connection, held):
                 return  # it came back meanwhile, and what is kept now is of the new grant
             held_secrets = await store.secrets(connection, self._vault, held.tenant, held.id)

@@ -10,7 +10,7 @@ from ops.runtime.faultpoint import faultpoint
 from publish import store
 from publish.applications import client_place
 from publish.second_factor import totp_place
-from publish.store import EVERYBODY
+from publish.store import EVERYBODY, NOBODY
 from publish.vault import Place, Vault, VaultError, key_name
 
 CANARY = "this opens with the right key only"
@@ -23,8 +23,9 @@ def _place(name: str) -> Place:
 
 async def check(pool: Pool, vault: Vault) -> None:
     """Compare every key with the one that was first called so. Raises VaultError, before anything is sealed."""
-    async with store.acting(pool, EVERYBODY) as connection:
-        known = {row["key_name"]: row["sealed"] for row in await connection.fetch("SELECT * FROM vault_canaries")}
+    async with store.acting(pool, NOBODY) as connection:
+        rows = await connection.fetch("SELECT key_name, sealed FROM vault_canaries")
+        known = {row["key_name"]: row["sealed"] for row in rows}
         for name in vault.names:
             if name in known and vault.open(known[name], _place(name)) != CANARY:
                 raise VaultError(f"the key {name} is another one than it was")
@@ -34,7 +35,8 @@ async def check(pool: Pool, vault: Vault) -> None:
                 vault.primary,
                 vault.seal(CANARY, _place(vault.primary)),
             )
-        lost = set(await _counted(connection)) - set(vault.names)
+        used = await connection.fetch("SELECT key_name, sealed_head FROM find_vault_keys()")
+        lost = {row["key_name"] or key_name(row["sealed_head"]) for row in used} - set(vault.names)
     if lost:
         names = ", ".join(sorted(lost))
         raise VaultError(
@@ -44,20 +46,16 @@ async def check(pool: Pool, vault: Vault) -> None:
 
 async def count(pool: Pool) -> Counter[str]:
     """How many secrets are under each key."""
-    async with store.acting(pool, EVERYBODY) as connection:
-        return await _counted(connection)
-
-
-async def _counted(connection: asyncpg.Connection) -> Counter[str]:
     found: Counter[str] = Counter()
-    for row in await connection.fetch("SELECT key_name, count(*) AS n FROM connection_secrets GROUP BY 1"):
-        found[row["key_name"]] += row["n"]
-    sealed = await connection.fetch(
-        "SELECT sealed_secret AS sealed FROM oauth_clients"
-        " UNION ALL SELECT sealed_verifier FROM oauth_states WHERE expires_at > now()"
-        " UNION ALL SELECT sealed_accounts FROM oauth_states WHERE sealed_accounts IS NOT NULL"
-        " UNION ALL SELECT sealed_secret FROM totp_factors"
-    )
+    async with store.acting(pool, EVERYBODY) as connection:
+        for row in await connection.fetch("SELECT key_name, count(*) AS n FROM connection_secrets GROUP BY 1"):
+            found[row["key_name"]] += row["n"]
+        sealed = await connection.fetch(
+            "SELECT sealed_secret AS sealed FROM oauth_clients"
+            " UNION ALL SELECT sealed_verifier FROM oauth_states WHERE expires_at > now()"
+            " UNION ALL SELECT sealed_accounts FROM oauth_states WHERE sealed_accounts IS NOT NULL"
+            " UNION ALL SELECT sealed_secret FROM totp_factors"
+        )
     found.update(key_name(row["sealed"]) for row in sealed)
     return found
 

@@ -11,7 +11,7 @@ import uuid_utils
 
 from ops.runtime.db import Pool
 from publish import store
-from publish.store import EVERYBODY, Actor
+from publish.store import NOBODY, Actor
 
 PREFIX = "lf_"
 SCOPES = ("connections:read", "connections:write", "audit:read")
@@ -83,16 +83,18 @@ async def caller(pool: Pool, key: str, address: str | None) -> Caller | None:
     """Whose key it is; None for one that is unknown or revoked. Notes the use, once a minute at most."""
     if not key.startswith(PREFIX):
         return None
-    async with store.acting(pool, EVERYBODY) as connection:
+    async with store.acting(pool, NOBODY) as connection:
+        found = await connection.fetchrow("SELECT tenant_id::text, id FROM find_api_key($1)", _digest(key))
+        if found is None:
+            return None
+        await store.act_for(connection, found["tenant_id"])
         row = await connection.fetchrow(
             """
             SELECT tenant_id::text, name, scopes, revoked_at IS NOT NULL AS revoked, last_used_at,
                 host(last_used_from) AS last_used_from, now() AS now
-            FROM api_keys WHERE key_sha256 = $1""",
-            _digest(key),
+            FROM api_keys WHERE id = $1""",
+            found["id"],
         )
-        if row is None:
-            return None
         actor = Actor(f"key:{row['name']}", address)
         if row["revoked"]:
             await _noted(connection, row, actor, "key.refused")
@@ -101,8 +103,8 @@ async def caller(pool: Pool, key: str, address: str | None) -> Caller | None:
         moved = row["last_used_from"] != address
         if moved or idle > timedelta(minutes=1):
             await connection.execute(
-                "UPDATE api_keys SET last_used_at = now(), last_used_from = $2::inet WHERE key_sha256 = $1",
-                _digest(key),
+                "UPDATE api_keys SET last_used_at = now(), last_used_from = $2::inet WHERE id = $1",
+                found["id"],
                 address,
             )
         if moved or idle > timedelta(hours=NOTED_HOURS):

@@ -67,7 +67,7 @@ class Refresher:
                 found = await store.due(connection, AT_ONCE)
                 await store.gauge(connection)
                 await store.tidy(connection)
-            outcomes = await asyncio.gather(*(self.refresh(id_) for _, id_ in found))
+            outcomes = await asyncio.gather(*(self.refresh(id_, tenant=tenant) for tenant, id_ in found))
         except Exception as error:  # noqa: BLE001  the database's trouble passes; the sweep must outlive it
             log.warning("refresh.round_failed", error=describe(error))
             return 0
@@ -90,7 +90,7 @@ class Refresher:
 
         Whoever else refreshes it is waited for: some platforms end the old token at once.
         """
-        await self.refresh(id_, SOON_SECONDS)
+        await self.refresh(id_, SOON_SECONDS, tenant)
         end = asyncio.get_running_loop().time() + WAIT_SECONDS
         while True:
             async with store.acting(self._pool, tenant) as connection:
@@ -113,17 +113,17 @@ class Refresher:
                 raise Problem("wrong", "There is no such connection.")
             refreshing = self._outside.channels[row["channel"]].check is None
             asked = await store.ask_check(connection, id_, refreshing=refreshing)
-        if asked and await self.refresh(id_) == "failed":
+        if asked and await self.refresh(id_, tenant=tenant) == "failed":
             raise Problem("transient", "The platform could not be asked; it is asked again by itself.")
         await self.access(tenant, id_)
 
-    async def refresh(self, id_: str, within: float = 0.0) -> str:
+    async def refresh(self, id_: str, within: float = 0.0, tenant: str = EVERYBODY) -> str:
         """Do what is due for one connection, or refresh it if its token ends ``within`` seconds.
 
         refreshed, checked, revoked, failed, needs_reconnect; held where the platform is not to be asked yet; leased
         where there is nothing to do, or another does it; superseded where what was asked was of no use any more.
         """
-        async with store.acting(self._pool, EVERYBODY) as connection:
+        async with store.acting(self._pool, tenant) as connection:
             held = await store.lease(connection, id_, within)
         if held is None:
             return "leased"

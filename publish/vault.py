@@ -183,16 +183,16 @@ def _speaking(verb: str, name: str) -> Iterator[None]:
 
 
 def key_name(sealed: bytes) -> str:
-    """The name of the key that a secret is under."""
-    return _parts(sealed)[0]
+    """The name of the key that a secret is under; the secret's beginning, until the name ends, is enough."""
+    if sealed[:1] not in (b"\x01", bytes((VERSION,))) or len(sealed) < 2:
+        raise VaultError("this is no sealed secret, or one of a later release")
+    return sealed[2 : 2 + sealed[1]].decode(errors="replace")
 
 
 def _parts(sealed: bytes) -> tuple[str, bytes, bytes]:
     """The key's name, the wrapped key, and the rest."""
-    if sealed[:1] not in (b"\x01", bytes((VERSION,))) or len(sealed) < 2:
-        raise VaultError("this is no sealed secret, or one of a later release")
-    start = 2 + sealed[1]
-    name, wrapped_bytes = sealed[2:start].decode(errors="replace"), LOCAL_WRAPPED_BYTES
+    name = key_name(sealed)
+    start, wrapped_bytes = 2 + sealed[1], LOCAL_WRAPPED_BYTES
     if sealed[0] == VERSION:
         wrapped_bytes = int.from_bytes(sealed[start : start + 2])
         start += 2

@@ -2,6 +2,10 @@
 
 from sqlalchemy import MetaData
 
+from schema.rights import APP_ROLE
+
+__all__ = ["APP_ROLE", "metadata"]
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -11,6 +15,3 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
-
-APP_ROLE = "landfall_app"
-"""The group role the service acts as: it may append to the log and never change or delete what is there."""

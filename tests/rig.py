@@ -4,7 +4,7 @@ import base64
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import unescape
 from typing import Any
 
@@ -31,7 +31,7 @@ from publish.store import Actor
 from publish.vault import LocalRing, Vault
 from publish.web.door import Door
 from publish.web.views import Views
-from schema.metadata import APP_ROLE
+from schema.rights import APP_ROLE, WEB_ROLE, WORKER_ROLE
 from schema.tenancy import DEFAULT_TENANT
 
 CHANNELS = discover(publish.platforms, Channel)
@@ -54,7 +54,10 @@ UNTICKED = {
 
 @dataclass
 class Rig:
-    """Landfall's connections on one port, the sandbox on another, and a browser in between."""
+    """Landfall's connections on one port, the sandbox on another, and a browser in between.
+
+    What comes over HTTP acts as the web process's role, ``refresher`` as the worker's; ``pool`` is a command's.
+    """
 
     server: Server
     sandbox: Sandbox
@@ -206,7 +209,9 @@ async def rigged(database: str, connection: asyncpg.Connection) -> AsyncIterator
     await sandbox_server.start_server()
     sandbox_url = str(sandbox_server.make_url("")).rstrip("/")
     async with (
-        await open_pool(database, "publish", 10, role=APP_ROLE, wait_seconds=20) as pool,
+        await open_pool(database, "test", 10, role=APP_ROLE, wait_seconds=20) as pool,
+        await open_pool(database, "publish", 10, role=WEB_ROLE, wait_seconds=20) as web_pool,
+        await open_pool(database, "publish", 10, role=WORKER_ROLE, wait_seconds=20) as worker_pool,
         Client(frozenset({sandbox_url.removeprefix("http://")})) as client,
         aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http,
     ):
@@ -215,11 +220,11 @@ async def rigged(database: str, connection: asyncpg.Connection) -> AsyncIterator
         await running.start_server(access_log=None)
         url = str(running.make_url("")).rstrip("/")
         await running.close()
-        outside = Outside(CHANNELS, variables(server, sandbox_url), client, url, Budgets(pool))
+        outside = Outside(CHANNELS, variables(server, sandbox_url), client, url, Budgets(web_pool))
         vault = Vault(LocalRing(KEYS))
-        built = assembled(pool, vault, outside)
+        built = assembled(web_pool, vault, outside)
         app = web.Application()
-        views(pool, built).add_to(app)
+        views(web_pool, built).add_to(app)
         running = TestServer(app, port=int(url.rpartition(":")[2]))
         await running.start_server()
         sandbox = Sandbox(http, sandbox_url)
@@ -229,6 +234,7 @@ async def rigged(database: str, connection: asyncpg.Connection) -> AsyncIterator
         # No page of X says what a refresh token that is over is answered with; this is RFC 6749's word.
         await sandbox.wish("forms", platform="x", name="refused_refresh", form="invalid_grant")
         key = await keys.create(pool, DEFAULT_TENANT, "tests", keys.SCOPES, TESTS)
+        built = replace(built, refresher=assembled(worker_pool, vault, outside).refresher)
         yield Rig(server, sandbox, url, http, key, pool, outside, built, connection, database)
         await running.close()
     await sandbox_server.close()

@@ -183,8 +183,12 @@ DO $$ BEGIN
     END IF;
 EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
 END $$;
+-- Until PostgreSQL 15 a member may act as the role; from 16 on that is a right of its own, and whoever makes a role is a
+-- member without it.
 DO $$ BEGIN
-    IF NOT pg_has_role(current_user, 'landfall_app', 'MEMBER') OR NOT pg_has_role(current_user, 'landfall_app', 'SET')
+    IF NOT pg_has_role(current_user, 'landfall_app', 'MEMBER') OR NOT pg_has_role(
+        current_user, 'landfall_app',
+        CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END)
     THEN
         EXECUTE format('GRANT landfall_app TO %I', current_user);
     END IF;

@@ -23,7 +23,7 @@ from ops.cli import wiring
 from ops.runtime import garbage, logs
 from ops.runtime.db import open_pool
 from ops.runtime.queue import deserialize, open_redis, redis_settings, serialize
-from schema.metadata import APP_ROLE
+from schema.rights import APP_ROLE
 from sync import store
 from sync.store import Batch, Write
 from sync.worker import Projector, project

@@ -5,6 +5,7 @@ from ops.runtime.db import open_pool
 from ops.runtime.settings import Configuration
 from publish import store
 from publish.store import EVERYBODY
+from schema.rights import APP_ROLE
 
 
 async def show(configuration: Configuration, state: str | None, platform: str | None, *, as_json: bool) -> None:
@@ -12,7 +13,7 @@ async def show(configuration: Configuration, state: str | None, platform: str | 
     settings = configuration.settings
     dsn = settings.database_url.get_secret_value()
     async with (
-        await open_pool(dsn, "connections", 1, role=settings.landfall_database_role) as pool,
+        await open_pool(dsn, "connections", 1, role=settings.role(APP_ROLE)) as pool,
         store.acting(pool, EVERYBODY) as connection,
     ):
         found = await store.overview(connection, state, platform)
@@ -47,7 +48,7 @@ async def retry(configuration: Configuration, platform: str | None) -> None:
     settings = configuration.settings
     dsn = settings.database_url.get_secret_value()
     async with (
-        await open_pool(dsn, "connections", 1, role=settings.landfall_database_role) as pool,
+        await open_pool(dsn, "connections", 1, role=settings.role(APP_ROLE)) as pool,
         store.acting(pool, EVERYBODY) as connection,
     ):
         count = await store.hurry(connection, platform)

@@ -21,6 +21,7 @@ from ops.sandbox.clock import Clock
 from ops.sandbox.world import World
 from schema.events import bucket_of
 from schema.revision import HEAD
+from schema.rights import APP_ROLE
 
 OURS = {"landfall", "landfall_dev", "landfall_test"}
 LOCAL = {"localhost", "127.0.0.1", "::1", ""}
@@ -99,7 +100,7 @@ def _known_tables() -> list[str]:
 async def seed(configuration: Configuration) -> None:
     """Append events through the same statements as a webhook's; running it twice adds nothing twice."""
     settings = configuration.settings
-    connection = await db.connect(settings.database_url.get_secret_value(), settings.landfall_database_role)
+    connection = await db.connect(settings.database_url.get_secret_value(), settings.role(APP_ROLE))
     before = await connection.fetchval("SELECT count(*) FROM webhook_event_log")
     clock = Clock(1_767_225_600)
     clock.run(0)

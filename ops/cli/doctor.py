@@ -12,7 +12,7 @@ import click
 from arq.connections import ArqRedis
 from redis.exceptions import RedisError, ResponseError
 
-from ops.cli import wiring
+from ops.cli import logins, wiring
 from ops.cli.outside import vault_of
 from ops.cli.terminal import echo, echo_json
 from ops.runtime import db
@@ -24,6 +24,7 @@ from publish import store as publishing
 from publish.contract import VAULT_KEYS
 from publish.vault import VaultError
 from schema.revision import HEAD
+from schema.rights import APP_ROLE
 from sync import shadow, store
 
 SKEW_WARN_SECONDS, SKEW_FAULT_SECONDS = 2.0, 60.0
@@ -90,9 +91,14 @@ def _secrets(configuration: Configuration) -> Iterator[Finding]:
 
 async def _postgres(settings: Settings) -> list[Finding]:
     asked = time.monotonic()
-    dsn, role = settings.database_url.get_secret_value(), settings.landfall_database_role
+    dsn, role = settings.database_url.get_secret_value(), settings.role(APP_ROLE)
     try:
-        connection = await db.connect(dsn, role, "doctor")
+        try:
+            connection = await db.connect(dsn, role, "doctor")
+        except asyncpg.InsufficientPrivilegeError:
+            if settings.landfall_database_role is not None:
+                raise
+            connection = await db.connect(dsn, name="doctor")  # the login of a process, which can be nothing else
     except (OSError, TimeoutError, asyncpg.PostgresError) as error:
         message = f"cannot be reached as role {role!r} ({db.describe(error)})"
         remedy = "check DATABASE_URL and that the server runs; if the role is missing, run `landfall migrate`"
@@ -149,10 +155,15 @@ async def _schema(connection: asyncpg.Connection) -> list[Finding]:
     ]
     if rights:
         message = f"the service may {', '.join(rights)} events: the log is only as immutable as its role"
-        remedy = "set LANDFALL_DATABASE_ROLE=landfall_app, or connect as a login that is only a member of it"
+        remedy = "unset LANDFALL_DATABASE_ROLE, and give `serve` and `work` logins of their own"
         findings.append(Finding("fault", "role", message, remedy))
     else:
         findings.append(Finding("ok", "role", "events cannot be changed or deleted by the service"))
+    findings += await _logins(connection)
+    if not await connection.fetchval("SELECT pg_has_role($1, 'USAGE')", APP_ROLE):
+        message = "this login may not look at the rest: backlog, tables, erasures and connections"
+        remedy = f"run this with a DATABASE_URL whose login is a member of {APP_ROLE}, such as the owner's"
+        return [*findings, Finding("warning", "login", message, remedy)]
     found = await store.backlog(connection)
     if found.oldest_due_seconds > OVERDUE_SECONDS:
         message = f"{found.waiting} events wait, the oldest for {found.oldest_due_seconds:.0f} s"
@@ -166,6 +177,31 @@ async def _schema(connection: asyncpg.Connection) -> list[Finding]:
             remedy = f"`landfall events list --state {state}`, mend the cause, `landfall events retry --state {state}`"
             findings.append(Finding("warning", state, f"{count} events", remedy))
     return findings
+
+
+async def _logins(connection: asyncpg.Connection) -> list[Finding]:
+    """Could a process do more than it needs, or somebody who breaks into it: by the logins that processes hold now.
+
+    Where none runs, by the login that this has.
+    """
+    held, said = await logins.running(connection), set[str]()
+    if not held:
+        own = await connection.fetchval("SELECT session_user::text")
+        found = [await logins.excess(connection, own, group) for group in logins.PROCESSES.values()]
+        if all(found):
+            said.add(f"the login {own} {', '.join(found[0])}: for `serve` or `work` that is more than it needs")
+    else:
+        for process, names in held.items():
+            for name in names:
+                if more := await logins.excess(connection, name, logins.PROCESSES[process]):
+                    said.add(f"`{process}` is logged in as {name}, which {', '.join(more)}: more than it needs")
+    if not said:
+        return [Finding("ok", "logins", "no process can do more than it needs")]
+    remedy = (
+        "make logins with `landfall db login serve` and `landfall db login work`, and give each process its own in"
+        ' DATABASE_URL (ops/RUNBOOK.md, "Logins of the database")'
+    )
+    return [Finding("warning", "logins", message, remedy) for message in sorted(said)]
 
 
 async def _tables(connection: asyncpg.Connection) -> list[Finding]:
@@ -233,7 +269,7 @@ async def _connections(configuration: Configuration) -> list[Finding]:
     dsn = settings.database_url.get_secret_value()
     try:
         vault = vault_of(configuration)
-        async with await db.open_pool(dsn, "doctor", 1, role=settings.landfall_database_role) as pool:
+        async with await db.open_pool(dsn, "doctor", 1, role=settings.role(APP_ROLE)) as pool:
             await keeping.check(pool, vault)
             counted = await keeping.count(pool)
             async with publishing.acting(pool, publishing.EVERYBODY) as connection:

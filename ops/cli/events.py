@@ -10,6 +10,7 @@ import click
 from ops.cli.terminal import echo, echo_json
 from ops.runtime import db
 from ops.runtime.settings import Configuration
+from schema.rights import APP_ROLE
 
 _COLUMNS = (
     "id, created_at, provider, event_type, state, account_id, external_id, retry_count, error_message, delivery_id"
@@ -32,7 +33,7 @@ def _where(chosen: Mapping[str, str | None]) -> tuple[str, list[str]]:
 
 async def _connect(configuration: Configuration) -> asyncpg.Connection:
     settings = configuration.settings
-    return await db.connect(settings.database_url.get_secret_value(), settings.landfall_database_role)
+    return await db.connect(settings.database_url.get_secret_value(), settings.role(APP_ROLE))
 
 
 async def show_list(

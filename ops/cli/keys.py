@@ -14,6 +14,7 @@ from ops.runtime import db
 from ops.runtime.db import Pool, open_pool
 from ops.runtime.settings import Configuration
 from publish import invitations, keys, people, store, tenants
+from schema.rights import APP_ROLE
 
 PASSWORD_FILE_BYTES = 4096
 
@@ -40,7 +41,7 @@ async def at(configuration: Configuration, tenant: str | None) -> AsyncIterator[
 async def opened(configuration: Configuration) -> AsyncIterator[Pool]:
     settings = configuration.settings
     async with await open_pool(
-        settings.database_url.get_secret_value(), "keys", 1, role=settings.landfall_database_role
+        settings.database_url.get_secret_value(), "keys", 1, role=settings.role(APP_ROLE)
     ) as pool:
         yield pool
 

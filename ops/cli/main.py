@@ -50,12 +50,13 @@ class Group(click.Group):
                 f"PostgreSQL cannot be reached ({describe(error)}). Check DATABASE_URL, and that the server runs."
             ) from None
         except asyncpg.InsufficientPrivilegeError as error:
-            from schema.metadata import APP_ROLE
+            from schema.rights import APP_ROLE, WEB_ROLE, WORKER_ROLE
 
             raise click.ClickException(
-                f"this login may not do that: {error}. `landfall migrate`, `rebuild`, `erase` and `tenant add` need "
-                f"the owner of the database; the first also the right to create the role {APP_ROLE}, or that role made "
-                "and granted to it beforehand."
+                f"this login may not do that: {error}. `landfall migrate`, `db login`, `rebuild`, `erase` and "
+                "`tenant add` need the owner of the database; the first two also the right to create roles, or these "
+                f"made beforehand. `serve` needs a member of {WEB_ROLE}, `work` one of {WORKER_ROLE}, any other "
+                f'command one of {APP_ROLE}: ops/RUNBOOK.md, "Logins of the database".'
             ) from None
         except asyncpg.UndefinedTableError:
             raise click.ClickException("the database has not been migrated: run `landfall migrate`") from None
@@ -235,7 +236,32 @@ def explain(table: str, object_id: str, *, account: str | None, full: bool, as_j
 
 @main.group()
 def db() -> None:
-    """For development: wipe and fill a database of our own."""
+    """Logins for the processes; and for development, wiping and filling a database of our own."""
+
+
+@db.command("login")
+@click.argument("process", type=click.Choice(["serve", "work"]))
+@click.option("--name", help="Of the login; landfall_serve or landfall_work if not given.")
+@click.option(
+    "--password-file",
+    type=click.File("rb"),
+    metavar="FILE",
+    help="A file of one line, the password, of 12 visible ASCII characters at least; - is standard input. Asked for"
+    " if not given.",
+)
+def db_login(process: str, name: str | None, password_file: BinaryIO | None) -> None:
+    """Make the database login that `landfall serve` or `landfall work` needs, or give it a new password.
+
+    Needs the owner of the database, as `landfall migrate` does, and the right to create roles.
+    """
+    from ops.cli.keys import password_in
+    from ops.cli.logins import login as program
+
+    if password_file is None:
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    else:
+        password = password_in(password_file)
+    run(program(load(), process, name or f"landfall_{process}", password))
 
 
 @db.command("reset")

@@ -19,6 +19,7 @@ from ops.runtime.health import Check, check_database
 from ops.runtime.queue import open_bell
 from ops.runtime.settings import Configuration
 from schema.revision import HEAD
+from schema.rights import WEB_ROLE
 
 PUBLISH_CONNECTIONS = 4
 """For people who connect accounts: they are few, and no webhook waits behind them."""
@@ -47,7 +48,7 @@ async def connecting(configuration: Configuration, app: web.Application) -> Asyn
             settings.database_url.get_secret_value(),
             "publish",
             PUBLISH_CONNECTIONS,
-            role=settings.landfall_database_role,
+            role=settings.role(WEB_ROLE),
             pgbouncer=settings.landfall_pgbouncer,
             statement_seconds=5,
         ) as pool,
@@ -77,7 +78,7 @@ async def _unconfigured(request: web.Request) -> web.Response:
 async def application(configuration: Configuration) -> AsyncIterator[tuple[web.Application, web.Application]]:
     """The public application and the internal one, with everything open that their routes need."""
     settings, webhooks = configuration.settings, wiring.webhooks()
-    dsn, role = settings.database_url.get_secret_value(), settings.landfall_database_role
+    dsn, role = settings.database_url.get_secret_value(), settings.role(WEB_ROLE)
     bounced = settings.landfall_pgbouncer
     async with (
         await open_pool(

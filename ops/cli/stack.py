@@ -25,7 +25,7 @@ import asyncpg
 import click
 
 from ingest.contract import Webhook
-from ops.cli import wiring
+from ops.cli import logins, wiring
 from ops.cli.db import strangeness
 from ops.cli.migrate import migrate
 from ops.cli.supervision import Part
@@ -41,7 +41,7 @@ from publish import keys, people, store
 from publish.contract import VAULT_KEYS, Channel
 from publish.ending import DEAUTHORIZE, DELETION
 from publish.vault import new_key
-from schema.metadata import APP_ROLE
+from schema.rights import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
 
 GRACE_SECONDS = 15.0
@@ -50,6 +50,7 @@ KEY = "make up"
 """The name of its API key, or how that begins."""
 
 LET_IN = "databases"
+LOGINS = "logins"
 
 HEADER = "api-key.header"
 """A file with that key as curl takes it: in an argument everybody on the machine could read it."""
@@ -73,6 +74,8 @@ class Stack:
     """The platforms whose webhooks nobody configured."""
     stood_in: list[str]
     """The platforms that the sandbox stands in for: for their webhooks, for connecting accounts, or both."""
+    logins: Mapping[str, str] = field(default_factory=dict)
+    """What `serve` and `work` have in place of DATABASE_URL, which is the owner's; nothing where they share that."""
     api_key: str = ""
     password: str = ""
     parts: dict[str, Part] = field(default_factory=dict)
@@ -131,6 +134,7 @@ async def stack(directory: Path, environ: Mapping[str, str]) -> AsyncIterator[St
         made = _development_secrets(directory, environment)
         environment |= made
         await asyncio.to_thread(migrate, environment["DATABASE_URL"])
+        own_logins = await _logins(directory, environment["DATABASE_URL"])
         running = Stack(
             directory,
             environment,
@@ -140,6 +144,7 @@ async def stack(directory: Path, environ: Mapping[str, str]) -> AsyncIterator[St
             ports.choose("sandbox", 8090),
             simulated,
             [*dict.fromkeys([*simulated, *connectable])],
+            own_logins,
         )
         for name, server in servers.items():
             running.add(Part(name, server, _start_again(server)))
@@ -155,6 +160,8 @@ async def stack(directory: Path, environ: Mapping[str, str]) -> AsyncIterator[St
                 environment.setdefault("LANDFALL_CHECK_MINUTES", "2")
         for name, command, port in (("web", "serve", running.metrics_port), ("worker", "work", running.worker_port)):
             own = {"LANDFALL_HTTP_PORT": str(running.http_port), "LANDFALL_METRICS_PORT": str(port)}
+            if dsn := running.logins.get(command):
+                own |= {"DATABASE_URL": dsn, "LANDFALL_DATABASE_ROLE": ""}  # also where .env names one
             _spawn(started, running, name, [command], environment | own, f"http://127.0.0.1:{port}/readyz")
         await _ready(running)
         await _connect(running, connectable)
@@ -298,8 +305,35 @@ async def _let_in(directory: Path, dsn: str, database: str) -> tuple[str, str]:
     return known["key"], known["password"] if works else ""
 
 
+async def _logins(directory: Path, dsn: str) -> dict[str, str]:
+    """The addresses at which `serve` and `work` log in, each as itself; none where that cannot be had."""
+    kept = _kept(directory)
+    known = kept.setdefault(LOGINS, {})
+    found = {}
+    connection = await db.connect(dsn)
+    try:
+        # Logins are the whole server's: another database there, of another `make up`, has others.
+        database = await connection.fetchval("SELECT current_database()")
+        for process in logins.PROCESSES:
+            name = f"{database}_{process}"
+            password = known.setdefault(name, secrets.token_urlsafe(24))
+            _keep(directory, kept)
+            await logins.make(connection, process, name, password)
+            found[process] = logins.address(dsn, name, password)
+            await (await db.connect(found[process])).close()
+    except (click.ClickException, OSError, asyncpg.PostgresError) as error:
+        why = error.message if isinstance(error, click.ClickException) else db.describe(error)
+        echo(f"the web process and the worker share the login of DATABASE_URL, and act as roles of less: {why}")
+        return {}
+    finally:
+        await connection.close()
+    return found
+
+
 def _kept(directory: Path) -> dict[str, Any]:
-    """The secrets that were made up here, and under :data:`LET_IN` those of each database. Raises Unusable."""
+    """The secrets that were made up here, under :data:`LET_IN` by database, and passwords of logins under
+    :data:`LOGINS`. Raises Unusable.
+    """
     path = directory / "secrets.json"
     try:
         found = json.loads(read_private(path) or b"{}")
@@ -424,7 +458,7 @@ def _development_secrets(directory: Path, environment: Mapping[str, str]) -> dic
     made.setdefault(VAULT_KEYS.name, new_key())
     _keep(directory, made)
     # An app has a client key that its events name, and the sandbox's is not one to make up.
-    wanted = {name: str(made[name]) for name in made.keys() - {LET_IN} if not name.endswith("_KEY")}
+    wanted = {name: str(made[name]) for name in made.keys() - {LET_IN, LOGINS} if not name.endswith("_KEY")}
     unset = {name: value for name, value in wanted.items() if not environment.get(name)}
     return {name: value for name, value in unset.items() if not environment.get(f"{name}_FILE")}
 

@@ -17,6 +17,7 @@ from ops.cli.terminal import echo, echo_json
 from ops.runtime import db, garbage
 from ops.runtime.settings import Configuration
 from schema.crm import CRM_TABLES
+from schema.rights import APP_ROLE
 from sync import lineage, shadow
 from sync import rebuild as procedure
 from sync.contract import Projection
@@ -31,7 +32,7 @@ LINE_SECONDS = 3.0
 async def verify(configuration: Configuration, *, as_json: bool) -> bool:
     """Compare, note what was found, say it; true if everything is as the log says."""
     settings = configuration.settings
-    connection = await db.connect(settings.database_url.get_secret_value(), settings.landfall_database_role)
+    connection = await db.connect(settings.database_url.get_secret_value(), settings.role(APP_ROLE))
     try:
         garbage.collect_rarely()
         with _progress("comparing the tables with the log") as progress:
@@ -141,7 +142,7 @@ async def explain(
     if table is None:
         raise click.UsageError(f"no such table; there are {', '.join(table.name for table in CRM_TABLES)}")
     settings, projections = configuration.settings, wiring.projections()
-    connection = await db.connect(settings.database_url.get_secret_value(), settings.landfall_database_role)
+    connection = await db.connect(settings.database_url.get_secret_value(), settings.role(APP_ROLE))
     try:
         rows = await lineage.find(connection, table, object_id, account)
         if not rows:

@@ -9,12 +9,13 @@ from ops.runtime.settings import Configuration
 from publish import keeping
 from publish.contract import VAULT_KEYS
 from publish.vault import VaultError
+from schema.rights import APP_ROLE
 
 
 async def status(configuration: Configuration) -> None:
     vault, settings = vault_of(configuration), configuration.settings
     async with await open_pool(
-        settings.database_url.get_secret_value(), "vault", 1, role=settings.landfall_database_role
+        settings.database_url.get_secret_value(), "vault", 1, role=settings.role(APP_ROLE)
     ) as pool:
         found = await keeping.count(pool)
     for name in sorted({*vault.names, *found}):
@@ -26,7 +27,7 @@ async def rotate(configuration: Configuration) -> None:
     """Raises ClickException where a secret cannot be opened."""
     vault, settings = vault_of(configuration), configuration.settings
     async with await open_pool(
-        settings.database_url.get_secret_value(), "vault", 1, role=settings.landfall_database_role
+        settings.database_url.get_secret_value(), "vault", 1, role=settings.role(APP_ROLE)
     ) as pool:
         try:
             await keeping.check(pool, vault)

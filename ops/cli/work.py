@@ -14,6 +14,7 @@ from ops.runtime.health import Check, check_database
 from ops.runtime.settings import Configuration
 from schema.jobs import PROJECT_EVENTS
 from schema.revision import HEAD
+from schema.rights import WORKER_ROLE
 from sync import store
 from sync.worker import SWEEP_LANES, Projector, watch_backlog
 
@@ -37,7 +38,7 @@ async def keeping(configuration: Configuration) -> AsyncIterator[dict[str, Sweep
             settings.database_url.get_secret_value(),
             "publish",
             AT_ONCE + 1,  # and the mail
-            role=settings.landfall_database_role,
+            role=settings.role(WORKER_ROLE),
             pgbouncer=settings.landfall_pgbouncer,
             wait_seconds=5,
             statement_seconds=STATEMENT_SECONDS,
@@ -56,7 +57,7 @@ async def work(configuration: Configuration) -> int:
     """
     garbage.collect_rarely()
     settings = configuration.settings
-    dsn, role = settings.database_url.get_secret_value(), settings.landfall_database_role
+    dsn, role = settings.database_url.get_secret_value(), settings.role(WORKER_ROLE)
     bounced = settings.landfall_pgbouncer
     stop = wiring.stop_event()
     async with (

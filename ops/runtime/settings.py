@@ -58,9 +58,9 @@ class Settings(BaseSettings):
         default=None,
         description="Redis, as redis://host:6379/0 or unix:///path?db=0; without it the worker sweeps once a second",
     )
-    landfall_database_role: str = Field(
-        default="landfall_app",
-        description="role to act as after connecting; empty where the login itself is the restricted one",
+    landfall_database_role: str | None = Field(
+        default=None,
+        description="role to act as after connecting, in place of each command's own; empty for the login itself",
     )
     landfall_pgbouncer: bool = Field(
         default=False,
@@ -138,6 +138,10 @@ class Settings(BaseSettings):
     landfall_event_tries: int = Field(
         default=5, ge=1, le=100, description="failures before an event is parked for a person to look at"
     )
+
+    def role(self, own: str) -> str:
+        """The database role to act as: ``own``, the command's, unless another is set."""
+        return own if self.landfall_database_role is None else self.landfall_database_role
 
     @classmethod
     def settings_customise_sources(

@@ -1,6 +1,6 @@
 """All of publish's SQL, a module for each thing it is about. Every transaction says first whose rows it may see."""
 
-from publish.store.acting import COMMAND, EVERYBODY, WORKER, Actor, acting, audit
+from publish.store.acting import COMMAND, EVERYBODY, NOBODY, WORKER, Actor, act_for, acting, audit
 from publish.store.budgets import held, spent
 from publish.store.connections import Connection, connect, keep_secrets, known, listed, one, overview, secrets, standing
 from publish.store.endings import (
@@ -11,6 +11,7 @@ from publish.store.endings import (
     expired,
     hopeless,
     needs_reconnect,
+    removable,
     removed,
     removed_in_table,
     revoked,
@@ -71,6 +72,7 @@ __all__ = [
     "ENDED",
     "EVERYBODY",
     "LEASE_SECONDS",
+    "NOBODY",
     "WORKER",
     "Actor",
     "Asker",
@@ -80,6 +82,7 @@ __all__ = [
     "State",
     "Taken",
     "accept",
+    "act_for",
     "acting",
     "address_mails",
     "ask_check",
@@ -127,6 +130,7 @@ __all__ = [
     "overview",
     "person_called",
     "postpone",
+    "removable",
     "removed",
     "removed_in_table",
     "renew",

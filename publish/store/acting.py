@@ -11,6 +11,10 @@ import asyncpg
 from ops.runtime.db import Pool, transaction
 
 EVERYBODY = "*"
+"""The rows of all tenants, for the worker and the commands; the web process's role sees none of them this way."""
+
+NOBODY = ""
+"""No tenant's rows: for what belongs to the whole install, and for finding out whose something is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +30,15 @@ COMMAND, WORKER = Actor("command"), Actor("worker")
 
 @asynccontextmanager
 async def acting(pool: Pool, tenant: str) -> AsyncIterator[asyncpg.Connection]:
-    """A transaction for one tenant, or for ``EVERYBODY``."""
+    """A transaction for one tenant, for ``EVERYBODY`` or for ``NOBODY``."""
     async with pool.acquire() as connection, transaction(connection):
-        await connection.execute("SELECT set_config('landfall.tenant', $1, true)", tenant)
+        await act_for(connection, tenant)
         yield connection
+
+
+async def act_for(connection: asyncpg.Connection, tenant: str) -> None:
+    """Go on for another tenant, until the transaction ends."""
+    await connection.execute("SELECT set_config('landfall.tenant', $1, true)", tenant)
 
 
 async def audit(

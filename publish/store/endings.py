@@ -26,15 +26,24 @@ async def needs_reconnect(connection: asyncpg.Connection, held: Connection, reas
     return bool(await _told(connection, await connection.fetch(query, held.id, held.fence, reason)))
 
 
-async def removed(
-    connection: asyncpg.Connection, channel: str, user: str, cut_off: datetime, reason: str
-) -> list[tuple[str, str]]:
-    """A platform says that a person removed us: tenant and id of what that ended. Grants after ``cut_off`` live on."""
+async def removable(connection: asyncpg.Connection, channel: str, user: str, cut_off: datetime) -> dict[str, list[str]]:
+    """What is connected by a person's grants until ``cut_off``, of all tenants: ids by tenant."""
+    found: dict[str, list[str]] = {}
+    rows = await connection.fetch(
+        "SELECT tenant_id::text, id::text FROM find_connections_of_person($1, $2, $3)", channel, user, cut_off
+    )
+    for tenant, id_ in rows:
+        found.setdefault(tenant, []).append(id_)
+    return found
+
+
+async def removed(connection: asyncpg.Connection, ids: Sequence[str], cut_off: datetime, reason: str) -> list[str]:
+    """A platform says that a person removed us: the ids of what that ended. Grants after ``cut_off`` live on."""
     query = f"""
-        UPDATE connections SET {_ENDED}, reason = $4
-        WHERE coalesce(via, platform) = $1 AND state = 'active' AND (account_id = $2 OR $2 = ANY(other_ids))
-            AND authorized_at <= $3 {_WHOSE}"""
-    return await _told(connection, await connection.fetch(query, channel, user, cut_off, reason))
+        UPDATE connections SET {_ENDED}, reason = $3
+        WHERE id = ANY($1::uuid[]) AND state = 'active' AND authorized_at <= $2 {_WHOSE}"""
+    told = await _told(connection, await connection.fetch(query, list(ids), cut_off, reason))
+    return [id_ for _, id_ in told]
 
 
 async def removed_in_table(
@@ -120,16 +129,9 @@ async def disconnect(connection: asyncpg.Connection, id_: str) -> Connection | N
 async def sharing(connection: asyncpg.Connection, held: Connection) -> tuple[bool, bool]:
     """Whether others, of any tenant, use what revoking this one would end; and whether others are of its person."""
     row = await connection.fetchrow(
-        """
-        SELECT coalesce(bool_or(coalesce(other.grant_id, other.account_id) = coalesce(mine.grant_id, mine.account_id)),
-                false) AS same,
-            coalesce(bool_or(other.other_ids && mine.other_ids), false) AS related
-        FROM connections mine JOIN connections other ON other.id <> mine.id AND other.instance = mine.instance
-            AND coalesce(other.via, other.platform) = coalesce(mine.via, mine.platform)
-        WHERE mine.id = $1::uuid AND other.state <> 'disconnected'""",
-        held.id,
+        "SELECT same_grant, same_person FROM find_connections_sharing_grant($1::uuid)", held.id
     )
-    return row["same"], row["related"]
+    return row["same_grant"], row["same_person"]
 
 
 async def still_ended(connection: asyncpg.Connection, held: Connection) -> bool:
@@ -189,7 +191,7 @@ async def take_signed_request(
         WHERE $4 = 0 OR to_timestamp($4) >= now() - make_interval(days => $6)
         ON CONFLICT (platform, purpose, request_sha256) DO UPDATE SET code = signed_requests.code
         RETURNING CASE WHEN $4 = 0 THEN received_at ELSE least(received_at, to_timestamp($4 + 1)) END,
-            code, xmax = 0""",
+            code, code = $5""",
         platform,
         purpose,
         digest,
@@ -228,5 +230,5 @@ async def ask_deletion(
 
 async def deletion(connection: asyncpg.Connection, code: str) -> tuple[datetime, datetime | None] | None:
     """When it was asked for, and when it was done."""
-    row = await connection.fetchrow("SELECT requested_at, done_at FROM deletion_requests WHERE code = $1", code)
+    row = await connection.fetchrow("SELECT requested_at, done_at FROM find_deletion_request($1)", code)
     return None if row is None else (row["requested_at"], row["done_at"])

@@ -70,19 +70,28 @@ async def mail_due(connection: asyncpg.Connection) -> bool:
 async def claim_mail(connection: asyncpg.Connection) -> Mail | None:
     """Take everything that one person is to be told; None where nothing is due, or others are at it.
 
-    The lock on the membership keeps two from taking a half each.
+    A lock for each person at a tenant keeps two from taking a half each: an advisory one, because whoever locks the row
+    of a membership must be allowed to change it.
     """
-    whose = await connection.fetchrow(
+    due = await connection.fetch(
         """
         SELECT m.tenant_id, m.user_id, u.email, t.name,
             (SELECT count(*) FROM memberships WHERE user_id = m.user_id) AS tenants
         FROM memberships m JOIN users u ON u.id = m.user_id JOIN tenants t ON t.id = m.tenant_id
         WHERE (m.tenant_id, m.user_id) IN (
-            SELECT tenant_id, user_id FROM notice_mails WHERE state = 'waiting' AND due_at <= now())
-        LIMIT 1 FOR NO KEY UPDATE OF m SKIP LOCKED"""
+            SELECT tenant_id, user_id FROM notice_mails WHERE state = 'waiting' AND due_at <= now())"""
     )
-    if whose is None:
-        return None
+    for whose in due:
+        free = await connection.fetchval(
+            "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))", f"mail {whose['tenant_id']} {whose['user_id']}"
+        )
+        if free and (mail := await _claimed(connection, whose)) is not None:
+            return mail
+    return None
+
+
+async def _claimed(connection: asyncpg.Connection, whose: asyncpg.Record) -> Mail | None:
+    """Everything that one person is to be told; None where another has just taken it."""
     id_ = str(uuid_utils.uuid7())
     rows = await connection.fetch(
         f"""

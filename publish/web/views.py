@@ -21,7 +21,7 @@ from publish.pending_logins import Pending
 from publish.people import Wrong
 from publish.refreshing import Refresher
 from publish.sessions import MustChange, Person, Throttled, csrf_of
-from publish.store import EVERYBODY
+from publish.store import NOBODY
 from publish.vault import Vault
 from publish.web import forms
 from publish.web.account import BUSY, TOO_MANY, Account
@@ -347,7 +347,7 @@ class Views:
         return web.json_response({"url": self.endings.deletion_address(code), "confirmation_code": code})
 
     async def deletion_page(self, request: web.Request) -> web.Response:
-        async with store.acting(self.pool, EVERYBODY) as connection:
+        async with store.acting(self.pool, NOBODY) as connection:
             found = await store.deletion(connection, request.match_info["code"])
         if found is None:
             return page("Not found", "There is no request with this code.", 404)

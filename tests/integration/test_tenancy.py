@@ -18,8 +18,11 @@ from tests.rig import TESTS, Rig, rigged, views
 PASSWORD = "correct horse battery"
 NOBODY = "00000000-0000-7000-8000-00000000dead"
 
-SETTING = "(current_setting('landfall.tenant'::text, true) = "
-POLICY = f"({SETTING}'*'::text) OR {SETTING}(tenant_id)::text))"
+SETTING = "current_setting('landfall.tenant'::text, true)"
+POLICIES = [
+    f"every_tenant of landfall_web and landfall_worker: ({SETTING} = '*'::text)",
+    f"tenant of everybody: ((tenant_id)::text = {SETTING})",
+]
 ACCOUNT_KEYS = {"account_id", "bucket", "provider"}
 """What spreads accounts' data: one of them stands in every unique key of it."""
 
@@ -48,8 +51,10 @@ async def complaints(connection: asyncpg.Connection) -> list[str]:
     tables = await connection.fetch(
         """
         SELECT c.oid, c.relname AS name, c.relrowsecurity AND c.relforcerowsecurity AS held,
-            array(SELECT concat_ws(' but ', pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))
-                FROM pg_policy p WHERE p.polrelid = c.oid) AS policies,
+            array(SELECT concat_ws(' but ', format('%s of %s: %s', p.polname, coalesce(nullif(array_to_string(array(
+                    SELECT rolname FROM pg_roles WHERE oid = ANY(p.polroles) ORDER BY 1), ' and '), ''), 'everybody'),
+                    pg_get_expr(p.polqual, p.polrelid)), pg_get_expr(p.polwithcheck, p.polrelid))
+                FROM pg_policy p WHERE p.polrelid = c.oid ORDER BY 1) AS policies,
             array(SELECT a.attname::text FROM pg_attribute a
                 WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns
         FROM pg_class c
@@ -77,8 +82,8 @@ async def complaints(connection: asyncpg.Connection) -> list[str]:
         elif table["oid"] in tenanted:
             if not table["held"]:
                 found.append(f"{name} does not force row-level security")
-            if table["policies"] != [POLICY]:
-                found.append(f"{name} has not the one policy of tenants")
+            if table["policies"] != POLICIES:
+                found.append(f"{name} has not the two policies of tenants")
             keyed = [*_of(unique, table), *(row for row in _of(foreign, table) if row["target"] in tenanted)]
             found += [f"{row['name']} does not hold tenant_id" for row in keyed if "tenant_id" not in row["columns"]]
         elif columns & ACCOUNT_KEYS:
@@ -107,10 +112,11 @@ HELD = """
 CREATE TABLE a (tenant_id uuid, name text);
 ALTER TABLE a ENABLE ROW LEVEL SECURITY;
 ALTER TABLE a FORCE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON a USING (current_setting('landfall.tenant', true) IN ('*', tenant_id::text));
+CREATE POLICY tenant ON a USING (tenant_id::text = current_setting('landfall.tenant', true));
+CREATE POLICY every_tenant ON a TO landfall_worker, landfall_web USING (current_setting('landfall.tenant', true) = '*');
 """
 UNFORCED = "a does not force row-level security"
-UNHELD = "a has not the one policy of tenants"
+UNHELD = "a has not the two policies of tenants"
 
 
 @pytest.mark.parametrize(
@@ -121,6 +127,7 @@ UNHELD = "a has not the one policy of tenants"
         (HELD + "ALTER TABLE a NO FORCE ROW LEVEL SECURITY", [UNFORCED]),
         (HELD + "CREATE POLICY more ON a USING (true)", [UNHELD]),
         (HELD + "ALTER POLICY tenant ON a USING (true)", [UNHELD]),
+        (HELD + "ALTER POLICY every_tenant ON a TO PUBLIC", [UNHELD]),
         (HELD + "ALTER POLICY tenant ON a WITH CHECK (true)", [UNHELD]),
         ("CREATE UNIQUE INDEX uq ON connections (id)", ["uq does not hold tenant_id"]),
         (

@@ -1,0 +1,211 @@
+"""Which database role may do what: the one table of it, with which a test compares the migrated database.
+
+The roles are groups that nobody logs in as; `landfall db login` makes members of the first two. Columns that are not
+named here are nobody's to read or to give: a row's number and the time at which it was written are the database's.
+Row policies come on top: the web process sees the rows of the one tenant that it acts for.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+WEB_ROLE = "landfall_web"
+"""Of `landfall serve`: it appends to the log, and works on access and connections of one tenant at a time."""
+
+WORKER_ROLE = "landfall_worker"
+"""Of `landfall work`: it projects the log, and keeps connections of all tenants."""
+
+APP_ROLE = "landfall_app"
+"""Of the other commands, and of whatever shares one login: a member of both others, and more."""
+
+EVERY = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """On one table: the columns by their names, separated by blanks, or ``EVERY`` for the whole table."""
+
+    select: str = ""
+    insert: str = ""
+    update: str = ""
+    delete: bool = False
+
+
+PROJECTED = Rights(select=EVERY, insert=EVERY, update=EVERY)
+"""The worker's on each table of ``schema.crm.CRM_TABLES``."""
+
+_AUDIT = "tenant_id actor action subject address detail"
+_BUDGET = "platform instance subject percent held_until"
+_KEPT = "access_expires_at refresh_expires_at refresh_due_at check_due_at checked_at"
+_WORKED_ON = f"state reason refresh_failures lease_until fence trouble trouble_since {_KEPT}"
+_ACCOUNT = "other_ids username scopes profile via grant_id authorized_at"
+_SECRET = Rights(
+    select=EVERY, insert="tenant_id connection_id field sealed key_name", update="sealed key_name", delete=True
+)
+_NOTICE = Rights(select=EVERY, insert="tenant_id id connection_id kind episode says", update="resolved_at")
+_CANARY = Rights(select="key_name sealed", insert="key_name sealed")
+_REVISION = Rights(select=EVERY)
+
+RIGHTS: Mapping[str, Mapping[str, Rights]] = {
+    WEB_ROLE: {
+        "alembic_version": _REVISION,
+        # The log: what is already in it is found by its digest, and no payload is read.
+        "webhook_deliveries": Rights(
+            select="id new_event_count",
+            insert="id provider body body_of body_sha256 headers verdict verdict_reason secret_used signed_at"
+            " event_count new_event_count",
+        ),
+        "webhook_event_log": Rights(
+            select="id delivery_id provider account_id external_id defect",
+            insert="delivery_id provider account_id event_type external_id rule_version payload_json occurred_at"
+            " defect sanitized",
+        ),
+        "webhook_event_queue": Rights(select="bucket account_id event_id", insert="bucket account_id event_id"),
+        "webhook_event_outcomes": Rights(
+            select="account_id event_id", insert="bucket account_id event_id state error_message"
+        ),
+        "webhook_refusals": Rights(
+            select="provider slot reason headers body_head body_size",
+            insert="provider slot reason headers body_head body_size",
+            update="reason headers body_head body_size refused_at",
+        ),
+        # Access
+        "tenants": Rights(select="id name"),
+        "users": Rights(
+            select="id email password_hash disabled_at", insert="id email password_hash", update="password_hash"
+        ),
+        "memberships": Rights(select=EVERY, insert="tenant_id user_id role", update="role", delete=True),
+        "sessions": Rights(
+            select="tenant_id session_sha256 user_id expires_at",
+            insert="tenant_id session_sha256 user_id address expires_at",
+            delete=True,
+        ),
+        "devices": Rights(select=EVERY, insert="user_id device_sha256", update="seen_at", delete=True),
+        "login_failures": Rights(select=EVERY, insert="who_sha256 failed_at", delete=True),
+        "api_keys": Rights(
+            select="tenant_id id name scopes created_at last_used_at revoked_at last_used_from",
+            insert="tenant_id id name key_sha256 scopes",
+            update="last_used_at last_used_from revoked_at",
+        ),
+        "audit_log": Rights(select=EVERY, insert=_AUDIT),
+        "deletion_requests": Rights(insert="code platform user_id requested_at"),
+        "signed_requests": Rights(
+            select="platform purpose request_sha256 code received_at",
+            insert="platform purpose request_sha256 code expires_at",
+            update="code",
+        ),
+        # Connections
+        "connections": Rights(
+            select=EVERY,
+            insert=f"tenant_id id platform instance account_id state {_ACCOUNT} {_KEPT}",
+            update=f"disconnected_at {_ACCOUNT} {_WORKED_ON}",
+        ),
+        "connection_secrets": _SECRET,
+        "oauth_states": Rights(
+            select=EVERY,
+            insert="tenant_id state_sha256 platform instance session_sha256 sealed_verifier redirect_uri return_to"
+            " actor connection_id expires_at scopes",
+            update="used_at outcome sealed_accounts expires_at",
+        ),
+        "oauth_clients": Rights(
+            select=EVERY,
+            insert="tenant_id platform instance client_id sealed_secret redirect_uri scopes",
+            update="client_id sealed_secret redirect_uri scopes",
+        ),
+        "notices": _NOTICE,
+        "platform_budgets": Rights(select=EVERY, insert=_BUDGET, update="percent held_until updated_at"),
+        "vault_canaries": _CANARY,
+    },
+    WORKER_ROLE: {
+        "alembic_version": _REVISION,
+        "crm_verifications": Rights(select=EVERY),
+        # The log
+        "webhook_event_log": Rights(
+            select="id provider account_id external_id event_type payload_json occurred_at delivery_id created_at"
+        ),
+        "webhook_event_queue": Rights(select=EVERY, update="due_at retry_count error_message", delete=True),
+        "webhook_event_outcomes": Rights(
+            select="account_id event_id state",
+            insert="bucket account_id event_id state projector retry_count error_message",
+        ),
+        "webhook_buckets": Rights(select=EVERY, update="holder fence leased_until served_at"),
+        # Of access, what is mailed to whom, and the end of what has had its time
+        "tenants": Rights(select="id name"),
+        "users": Rights(select="id email disabled_at"),
+        "memberships": Rights(select="tenant_id user_id role"),
+        "sessions": Rights(select="expires_at", delete=True),
+        "devices": Rights(select="seen_at", delete=True),
+        "login_failures": Rights(select="failed_at", delete=True),
+        "audit_log": Rights(insert=_AUDIT),
+        "signed_requests": Rights(select="expires_at", delete=True),
+        # Connections
+        "connections": Rights(select=EVERY, update=_WORKED_ON),
+        "connection_secrets": _SECRET,
+        "oauth_states": Rights(select="expires_at sealed_accounts", update="sealed_accounts", delete=True),
+        "oauth_clients": Rights(select=EVERY),
+        "notices": _NOTICE,
+        "notice_mails": Rights(
+            select=EVERY,
+            insert="tenant_id notice_id user_id",
+            update="state tries due_at mail_id claimed_at",
+            delete=True,
+        ),
+        "platform_budgets": Rights(select=EVERY, insert=_BUDGET, update="percent held_until updated_at", delete=True),
+        "vault_canaries": _CANARY,
+    },
+    # What the previous release may, which acts as this role alone: less it gets a release later.
+    APP_ROLE: {
+        "alembic_version": _REVISION,
+        "webhook_deliveries": Rights(
+            select=EVERY,
+            insert="id provider body body_of body_sha256 headers verdict verdict_reason secret_used signed_at"
+            " event_count new_event_count",
+        ),
+        "webhook_event_log": Rights(
+            select=EVERY,
+            insert="delivery_id provider account_id event_type external_id rule_version payload_json occurred_at"
+            " defect sanitized",
+        ),
+        "webhook_event_queue": Rights(
+            select=EVERY, insert=EVERY, update="due_at retry_count error_message", delete=True
+        ),
+        "webhook_event_outcomes": Rights(
+            select=EVERY, insert=EVERY, update="state settled_at error_message", delete=True
+        ),
+        "webhook_events": Rights(select=EVERY),
+        "webhook_buckets": Rights(select=EVERY, update="holder fence leased_until served_at"),
+        "webhook_refusals": Rights(select=EVERY, insert=EVERY, update=EVERY),
+        "crm_verifications": Rights(select=EVERY, insert=EVERY),
+        "tenants": Rights(select=EVERY),
+        "users": Rights(select=EVERY, insert=EVERY, update=EVERY),
+        "memberships": Rights(select=EVERY, insert=EVERY, update=EVERY, delete=True),
+        "sessions": Rights(select=EVERY, insert=EVERY, delete=True),
+        "devices": Rights(select=EVERY, insert=EVERY, update=EVERY, delete=True),
+        "login_failures": Rights(select=EVERY, insert=EVERY, delete=True),
+        "api_keys": Rights(select=EVERY, insert=EVERY, update=EVERY),
+        "audit_log": Rights(select=EVERY, insert=_AUDIT),
+        "deletion_requests": Rights(select=EVERY, insert=EVERY),
+        "signed_requests": Rights(select=EVERY, insert=EVERY, update=EVERY, delete=True),
+        "connections": Rights(select=EVERY, insert=EVERY, update=EVERY),
+        "connection_secrets": Rights(select=EVERY, insert=EVERY, update=EVERY, delete=True),
+        "oauth_states": Rights(select=EVERY, insert=EVERY, update=EVERY, delete=True),
+        "oauth_clients": Rights(select=EVERY, insert=EVERY, update=EVERY, delete=True),
+        "notices": Rights(select=EVERY, insert=EVERY, update=EVERY),
+        "notice_mails": Rights(select=EVERY, insert=EVERY, update=EVERY, delete=True),
+        "platform_budgets": Rights(select=EVERY, insert=EVERY, update=EVERY, delete=True),
+        "vault_canaries": Rights(select=EVERY, insert=EVERY),
+    },
+}
+
+APP_PROJECTED = Rights(select=EVERY, insert=EVERY, update=EVERY, delete=True)
+"""The commands' on each table of ``schema.crm.CRM_TABLES`` that an earlier release made."""
+
+FUNCTIONS: Mapping[str, tuple[str, ...]] = {
+    "find_api_key(bytea)": (WEB_ROLE,),
+    "find_body(text,bytea)": (WEB_ROLE,),
+    "find_connections_of_person(text,text,timestamp with time zone)": (WEB_ROLE,),
+    "find_connections_sharing_grant(uuid)": (WEB_ROLE, WORKER_ROLE),
+    "find_deletion_request(text)": (WEB_ROLE,),
+    "find_vault_keys()": (WEB_ROLE, WORKER_ROLE),
+}
+"""Who may call the functions that run with the owner's rights. Each answers one question about all tenants, and gives
+back as little as the answer is."""

@@ -1,0 +1,470 @@
+"""Who may do what to the database: what `schema.rights` says, and no more to whoever gets hold of a process's login."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+import asyncpg
+import pytest
+
+from ops.cli import logins
+from ops.runtime.db import open_pool
+from ops.runtime.embedded import Postgres
+from publish import keys, people, store, tenants
+from schema.crm import CRM_TABLES
+from schema.events import bucket_of
+from schema.rights import APP_PROJECTED, APP_ROLE, EVERY, FUNCTIONS, PROJECTED, RIGHTS, WEB_ROLE, WORKER_ROLE, Rights
+from schema.tenancy import DEFAULT_TENANT
+from tests.rig import TESTS
+from tests.support import append_event, command
+
+PASSWORD = "correct-horse-battery"
+
+Granted = tuple[str, str, str, str]
+"""A role, a table, a privilege, and a column or ``EVERY``."""
+
+
+def declared() -> Mapping[tuple[str, str], Rights]:
+    found = {(role, table): rights for role, tables in RIGHTS.items() for table, rights in tables.items()}
+    for table in CRM_TABLES:
+        found[WORKER_ROLE, table.name] = PROJECTED
+        found[APP_ROLE, table.name] = APP_PROJECTED
+    return found
+
+
+def each(role: str, table: str, rights: Rights) -> Iterator[Granted]:
+    for privilege, columns in (("SELECT", rights.select), ("INSERT", rights.insert), ("UPDATE", rights.update)):
+        for column in columns.split():
+            yield role, table, privilege, column
+    if rights.delete:
+        yield role, table, "DELETE", EVERY
+
+
+GRANTS = """
+SELECT coalesce(r.rolname, 'PUBLIC'), c.relname, a.privilege_type, '*' AS column
+FROM pg_class c, aclexplode(c.relacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
+WHERE c.relnamespace = 'public'::regnamespace AND c.relkind <> 'S' AND a.grantee <> c.relowner
+UNION ALL
+SELECT coalesce(r.rolname, 'PUBLIC'), c.relname, a.privilege_type, t.attname
+FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid, aclexplode(t.attacl) a
+LEFT JOIN pg_roles r ON r.oid = a.grantee
+WHERE c.relnamespace = 'public'::regnamespace
+"""
+
+
+async def test_no_role_may_more_and_none_less_than_is_declared(connection: asyncpg.Connection) -> None:
+    wanted = {granted for (role, table), rights in declared().items() for granted in each(role, table, rights)}
+    found = {tuple(row) for row in await connection.fetch(GRANTS)}
+    assert found - wanted == set(), "granted, and not declared"
+    assert wanted - found == set(), "declared, and not granted"
+    for role, table, privilege, column in wanted:
+        asked = ("has_table_privilege($1, $2, $3)", (role, table, privilege))
+        if column != EVERY:
+            asked = ("has_column_privilege($1, $2, $4, $3)", (role, table, privilege, column))
+        assert await connection.fetchval(f"SELECT {asked[0]}", *asked[1]), (role, table, privilege, column)
+
+
+async def test_functions_with_the_owners_rights_are_called_by_whom_they_are_for(connection: asyncpg.Connection) -> None:
+    rows = await connection.fetch(
+        """
+        SELECT p.oid::regprocedure::text AS name, p.proconfig,
+            array(SELECT coalesce(r.rolname, 'PUBLIC')
+                FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+                LEFT JOIN pg_roles r ON r.oid = a.grantee WHERE a.grantee <> p.proowner ORDER BY 1) AS callers
+        FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace AND p.prosecdef"""
+    )
+    assert {row["name"]: tuple(row["callers"]) for row in rows} == dict(FUNCTIONS)
+    for row in rows:
+        assert row["proconfig"] == ["search_path=pg_catalog, pg_temp"], row["name"]
+    triggers = await connection.fetch(
+        "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND NOT prosecdef AND prorettype <> "
+        "'trigger'::regtype"
+    )
+    assert triggers == [], "nothing else that anybody could call"
+
+
+async def test_roles_can_neither_log_in_nor_do_anything_to_the_server(connection: asyncpg.Connection) -> None:
+    rows = await connection.fetch(
+        """
+        SELECT rolname, rolcanlogin OR rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls,
+            array(SELECT roleid::regrole::text FROM pg_auth_members WHERE member = r.oid ORDER BY 1)
+        FROM pg_roles r WHERE rolname = ANY($1) ORDER BY 1""",
+        list(RIGHTS),
+    )
+    assert [tuple(row) for row in rows] == [
+        (APP_ROLE, False, [WEB_ROLE, WORKER_ROLE]),
+        (WEB_ROLE, False, []),
+        (WORKER_ROLE, False, []),
+    ]
+
+
+# --- an intruder
+
+
+@pytest.fixture
+async def addresses(database: str, connection: asyncpg.Connection) -> Mapping[str, str]:
+    """Of a login for each process, made as `landfall db login` makes them."""
+    found = {}
+    for process in logins.PROCESSES:
+        await logins.make(connection, process, f"landfall_{process}", PASSWORD)
+        found[process] = logins.address(database, f"landfall_{process}", PASSWORD)
+    return found
+
+
+@dataclass
+class Filled:
+    """A database with something in every table of an intruder's interest, and the login of each process."""
+
+    owner: asyncpg.Connection
+    addresses: Mapping[str, str]
+    event: int
+
+    async def everything(self) -> dict[str, list[asyncpg.Record]]:
+        tables = ("audit_log", "webhook_event_log", "webhook_deliveries", "webhook_event_queue", "users", "tenants")
+        async with self.owner.transaction():
+            await self.owner.execute("SELECT set_config('landfall.tenant', '*', true)")
+            return {name: await self.owner.fetch(f"SELECT * FROM {name} t ORDER BY t::text") for name in tables}
+
+
+@pytest.fixture
+async def filled(addresses: Mapping[str, str], database: str, connection: asyncpg.Connection) -> Filled:
+    event = await append_event(connection, "a", "x:1")
+    await connection.execute(
+        """
+        INSERT INTO webhook_deliveries (id, provider, body, body_sha256, headers, verdict, secret_used, event_count,
+            new_event_count)
+        VALUES (gen_random_uuid(), 'tiktok', 'private', sha256('private'), '{}', 'accepted', 'S#1', 0, 0)"""
+    )
+    async with await open_pool(database, "test", 1, role=APP_ROLE) as pool:
+        await keys.create(pool, DEFAULT_TENANT, "crm", keys.USUAL, TESTS)
+        await people.add(pool, DEFAULT_TENANT, "ada@example.org", PASSWORD, "owner", TESTS)
+    return Filled(connection, addresses, event)
+
+
+REFUSED = (
+    asyncpg.InsufficientPrivilegeError,
+    asyncpg.RestrictViolationError,
+    asyncpg.ObjectNotInPrerequisiteStateError,
+    asyncpg.FeatureNotSupportedError,
+    asyncpg.GeneratedAlwaysError,
+)
+
+AUDIT = "INSERT INTO audit_log (tenant_id, actor, action, subject, detail"
+VALUES = f"VALUES ('{DEFAULT_TENANT}', 'user:ada', 'user.removed', 's', '{{}}'"
+
+EVENT = "INSERT INTO webhook_event_log (account_id, provider, event_type, external_id, rule_version, sanitized"
+
+BY_ANY = [
+    # the audit log
+    "ALTER TABLE audit_log DISABLE TRIGGER audit_log_insert_only",
+    "ALTER TABLE audit_log DISABLE TRIGGER ALL",
+    "DROP TRIGGER audit_log_insert_only ON audit_log",
+    "DROP TRIGGER audit_log_dated ON audit_log",
+    "SET session_replication_role = replica",
+    "UPDATE audit_log SET actor = 'nobody'",
+    "UPDATE audit_log SET created_at = '2020-01-01'",
+    "DELETE FROM audit_log",
+    "TRUNCATE audit_log",
+    f"{AUDIT}, created_at) {VALUES}, '2020-01-01')",
+    f"{AUDIT}, id) {VALUES}, 1)",
+    f"{AUDIT}, id) OVERRIDING SYSTEM VALUE {VALUES}, 1)",
+    "SELECT setval('audit_log_id_seq', 1)",
+    "CREATE OR REPLACE FUNCTION audit_log_refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+    # the event log
+    "UPDATE webhook_event_log SET payload_json = '{}'",
+    "DELETE FROM webhook_event_log",
+    "TRUNCATE webhook_event_log",
+    f"{EVENT}, id) OVERRIDING SYSTEM VALUE VALUES ('a', 'x', 't', 'e', 1, false, 1)",
+    f"{EVENT}, created_at) VALUES ('a', 'x', 't', 'e', 1, false, '2020-01-01')",
+    "UPDATE webhook_deliveries SET body = ''",
+    "DELETE FROM webhook_deliveries",
+    "SELECT body FROM webhook_deliveries",
+    "SELECT setval('webhook_event_log_id_seq', 1)",
+    "DELETE FROM webhook_event_outcomes",
+    "UPDATE webhook_event_outcomes SET state = 'ignored'",
+    "SELECT * FROM webhook_events",
+    # other roles, and the server
+    "SET ROLE landfall",
+    "SET ROLE landfall_app",
+    "SET ROLE postgres",
+    "SET SESSION AUTHORIZATION landfall",
+    "CREATE ROLE mine LOGIN",
+    "ALTER ROLE landfall PASSWORD 'mine'",
+    "ALTER ROLE landfall_serve SUPERUSER",
+    "ALTER ROLE landfall_serve BYPASSRLS",
+    "GRANT landfall_app TO landfall_serve",
+    "SELECT pg_reload_conf()",
+    "COPY audit_log TO PROGRAM 'cat'",
+    "SELECT pg_read_file('/etc/passwd')",
+    # tables, and what is in the way
+    "CREATE TABLE public.mine (id int)",
+    "CREATE FUNCTION public.mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "CREATE SCHEMA mine",
+    "DROP TABLE connections",
+    "ALTER TABLE connections NO FORCE ROW LEVEL SECURITY",
+    "ALTER TABLE connections DISABLE ROW LEVEL SECURITY",
+    "DROP POLICY tenant ON connections",
+    "CREATE POLICY mine ON connections USING (true)",
+    "UPDATE alembic_version SET version_num = '0001'",
+    "INSERT INTO tenants (id, name) VALUES (gen_random_uuid(), 'mine')",
+    "UPDATE users SET disabled_at = NULL",
+    "UPDATE users SET email = 'eve@example.org'",
+    "DELETE FROM users",
+    "DELETE FROM connections",
+    "UPDATE connections SET tenant_id = gen_random_uuid()",
+    "UPDATE connections SET account_id = 'mine'",
+    "SELECT user_id FROM deletion_requests",
+    "DELETE FROM deletion_requests",
+    "SELECT key_sha256 FROM api_keys",
+    "UPDATE api_keys SET scopes = '{audit:read}'",
+    "DELETE FROM api_keys",
+    "UPDATE vault_canaries SET sealed = ''",
+    "DELETE FROM vault_canaries",
+    "UPDATE ig_media SET account_id = 'mine' RETURNING pg_read_file('/etc/passwd')",
+]
+BY_SERVE = [
+    "SET ROLE landfall_worker",
+    "SELECT payload_json FROM webhook_event_log",
+    "SELECT count(*) FROM ig_comments",
+    "INSERT INTO ig_media (account_id, external_id, projector) VALUES ('a', 'm', 1)",
+    "UPDATE ig_comments SET text = 'mine'",
+    "DELETE FROM lookups",
+    "UPDATE webhook_event_queue SET due_at = 'infinity'",
+    "DELETE FROM webhook_event_queue",
+    "UPDATE webhook_buckets SET fence = 0",
+    "SELECT * FROM notice_mails",
+    "INSERT INTO crm_verifications (compared_rows, drifted_rows) VALUES (1, 0)",
+]
+BY_WORK = [
+    "SET ROLE landfall_web",
+    "SELECT password_hash FROM users",
+    "SELECT session_sha256 FROM sessions",
+    "INSERT INTO sessions (tenant_id, session_sha256, user_id) SELECT tenant_id, '', user_id FROM memberships",
+    "SELECT who_sha256 FROM login_failures",
+    "SELECT * FROM api_keys",
+    "INSERT INTO api_keys (tenant_id, id, name, key_sha256) SELECT id, id, 'mine', 'mine' FROM tenants",
+    "UPDATE memberships SET role = 'owner'",
+    "INSERT INTO memberships (tenant_id, user_id, role) SELECT tenant_id, user_id, 'owner' FROM memberships",
+    "DELETE FROM memberships",
+    "SELECT * FROM audit_log",
+    "SELECT sealed_verifier FROM oauth_states",
+    f"{EVENT}) VALUES ('a', 'x', 't', 'e', 1, false)",
+    "INSERT INTO webhook_event_queue (bucket, account_id, event_id) VALUES (0, 'a', 1)",
+    "DELETE FROM ig_comments",
+    "SELECT find_api_key('')",
+    "SELECT find_connections_of_person('x', '1', now())",
+    "SELECT find_deletion_request('')",
+    "SELECT find_body('tiktok', '')",
+]
+ATTACKS = [
+    *((process, statement) for process in logins.PROCESSES for statement in BY_ANY),
+    *(("serve", statement) for statement in BY_SERVE),
+    *(("work", statement) for statement in BY_WORK),
+]
+
+
+async def test_intruder_with_a_login_of_ours_is_refused_what_its_process_does_not_need(filled: Filled) -> None:
+    before = await filled.everything()
+    got_through = []
+    for process, address in filled.addresses.items():
+        intruder = await asyncpg.connect(address)
+        await intruder.execute("RESET ROLE; RESET SESSION AUTHORIZATION")
+        for tenant in (DEFAULT_TENANT, "*", ""):
+            await intruder.execute("SELECT set_config('landfall.tenant', $1, false)", tenant)
+            for statement in [said for who, said in ATTACKS if who == process]:
+                trial = intruder.transaction()
+                await trial.start()
+                try:
+                    await intruder.execute(statement)
+                except REFUSED:
+                    pass
+                except asyncpg.PostgresError as error:
+                    got_through.append((process, tenant, statement, error))
+                else:
+                    got_through.append((process, tenant, statement, None))
+                finally:
+                    await trial.rollback()
+        await intruder.close()
+    assert got_through == []
+    assert await filled.everything() == before
+
+
+async def test_entry_of_the_audit_log_has_the_time_of_the_clock_whoever_adds_it(filled: Filled) -> None:
+    """Not the one given, nor that at which a transaction began that was kept open."""
+    async with filled.owner.transaction():
+        await filled.owner.execute("SELECT set_config('landfall.tenant', '*', true)")
+        begun = await filled.owner.fetchval("SELECT now()")
+        await filled.owner.execute("SELECT pg_sleep(0.05)")
+        for times in ("created_at) ", "created_at, actor) "):
+            given = "'2020-01-01'" if times == "created_at) " else "'infinity', 'late'"
+            at = await filled.owner.fetchval(
+                f"INSERT INTO audit_log (tenant_id, action, subject, detail, {times}"
+                f"VALUES ('{DEFAULT_TENANT}', 'a.b', 's', '{{}}', {given}) RETURNING created_at"
+                if "actor" in times
+                else f"{AUDIT}, {times}{VALUES}, {given}) RETURNING created_at"
+            )
+            assert begun + timedelta(seconds=0.05) <= at <= await filled.owner.fetchval("SELECT clock_timestamp()")
+
+
+async def test_entry_of_the_audit_log_is_of_the_tenant_that_the_web_process_acts_for(filled: Filled) -> None:
+    other = await tenants.add(filled.owner, "other", TESTS)
+    intruder = await asyncpg.connect(filled.addresses["serve"])
+    await intruder.execute("SELECT set_config('landfall.tenant', $1, false)", other)
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
+        await intruder.execute(f"{AUDIT}) {VALUES})")
+    assert await intruder.fetchval("SELECT count(*) FROM audit_log") == 1, "its own"
+    await intruder.close()
+
+
+SHADOWS = """
+CREATE TEMP TABLE api_keys (tenant_id uuid, id uuid, key_sha256 bytea);
+INSERT INTO api_keys SELECT gen_random_uuid(), gen_random_uuid(), 'mine';
+CREATE TEMP TABLE webhook_deliveries (id uuid, provider text, body bytea, body_sha256 bytea);
+INSERT INTO webhook_deliveries VALUES (gen_random_uuid(), 'tiktok', 'mine', 'mine');
+CREATE TEMP TABLE deletion_requests (code text, requested_at timestamptz, done_at timestamptz);
+INSERT INTO deletion_requests VALUES ('mine', now(), now());
+CREATE TEMP TABLE connections (tenant_id uuid, id uuid, platform text, via text, state text, account_id text,
+    other_ids text[], authorized_at timestamptz);
+INSERT INTO connections VALUES (gen_random_uuid(), gen_random_uuid(), 'x', NULL, 'active', '1', '{}', now());
+CREATE TEMP TABLE connection_secrets (key_name text);
+INSERT INTO connection_secrets VALUES ('mine');
+CREATE FUNCTION pg_temp.set_config(text, text, boolean) RETURNS text LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'called with the rights of %', current_user; END $$;
+CREATE FUNCTION pg_temp.get_byte(bytea, integer) RETURNS integer LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'called with the rights of %', current_user; END $$;
+SET search_path = pg_temp, public, pg_catalog;
+"""
+
+NONSENSE = {
+    "find_api_key": ["NULL", "''", "'mine'", "decode(repeat('00', 100000), 'hex')"],
+    "find_body": ["NULL, NULL", "'tiktok', 'mine'", "'', ''", "repeat('x', 100000), sha256('')"],
+    "find_connections_of_person": [
+        "NULL, NULL, NULL",
+        "'x', '1', 'infinity'",
+        "'%', '%', now()",
+        "'x'' OR true --', '', '-infinity'",
+    ],
+    "find_connections_sharing_grant": ["NULL", "gen_random_uuid()", "'00000000-0000-0000-0000-000000000000'"],
+    "find_deletion_request": ["NULL", "''", "'mine'", "'%'", "repeat('x', 100000)"],
+    "find_vault_keys": [""],
+}
+
+
+async def test_nonsense_and_tables_of_the_same_names_get_nothing_out_of_a_function(filled: Filled) -> None:
+    assert {name.partition("(")[0] for name in FUNCTIONS} == set(NONSENSE)
+    intruder = await asyncpg.connect(filled.addresses["serve"])
+    await intruder.execute(SHADOWS)
+    await intruder.execute("SELECT pg_catalog.set_config('landfall.tenant', $1, false)", DEFAULT_TENANT)
+    for name, calls in NONSENSE.items():
+        for given in calls:
+            rows = await intruder.fetch(f"SELECT * FROM public.{name}({given})")
+            found = [value for row in rows for value in row.values() if value not in (None, False)]
+            assert found == [], (name, given)
+            acting = await intruder.fetchval("SELECT current_setting('landfall.tenant')")
+            assert acting == DEFAULT_TENANT, "it goes on for the tenant that it was acting for"
+    await intruder.close()
+
+
+async def test_state_of_an_event_is_checked_whatever_an_intruder_calls_a_table(filled: Filled) -> None:
+    intruder = await asyncpg.connect(filled.addresses["serve"])
+    for table in ("webhook_event_queue", "webhook_event_outcomes"):
+        await intruder.execute(f"CREATE TEMP TABLE {table} (bucket smallint, account_id text, event_id bigint)")
+    with pytest.raises(asyncpg.CheckViolationError, match="still waits"):
+        await intruder.execute(
+            "INSERT INTO public.webhook_event_outcomes (bucket, account_id, event_id, state, error_message)"
+            " VALUES ($1, 'a', $2, 'parked', 'mine')",
+            bucket_of("instagram", "a"),
+            filled.event,
+        )
+    await intruder.close()
+
+
+async def test_key_is_found_by_its_digest_and_by_nothing_else(filled: Filled) -> None:
+    async with await open_pool(filled.addresses["serve"], "test", 1) as pool:
+        key = await keys.create(pool, DEFAULT_TENANT, "made by the web process", keys.USUAL, TESTS)
+        caller = await keys.caller(pool, key, "203.0.113.1")
+        assert caller is not None
+        assert (caller.tenant, caller.actor.name) == (DEFAULT_TENANT, "key:made by the web process")
+        assert await keys.caller(pool, key[:-1], "203.0.113.1") is None
+        async with store.acting(pool, DEFAULT_TENANT) as connection:
+            assert await connection.fetchval("SELECT last_used_from FROM api_keys WHERE name <> 'crm'") is not None
+
+
+# --- logins
+
+
+async def test_login_is_made_again_with_another_password_and_is_a_member_of_one_role(
+    database: str, connection: asyncpg.Connection
+) -> None:
+    for password in ("first password".replace(" ", "_"), "a:/?#[]@second$%^&*'\"\\"):
+        await logins.make(connection, "work", "landfall_again", password)
+        opened = await asyncpg.connect(logins.address(database, "landfall_again", password))
+        assert await opened.fetchval("SELECT pg_has_role(session_user, $1, 'USAGE')", WORKER_ROLE)
+        assert await logins.excess(opened, "landfall_again", WORKER_ROLE) == []
+        assert await logins.excess(opened, "landfall_again", WEB_ROLE) == [f"can act as {WORKER_ROLE}"]
+        await opened.close()
+    with pytest.raises(asyncpg.InvalidPasswordError):
+        await asyncpg.connect(logins.address(database, "landfall_again", "first_password"))
+
+
+async def test_login_that_is_somebodys_is_not_taken_over(postgres: Postgres, connection: asyncpg.Connection) -> None:
+    postgres.sql(
+        "DROP ROLE IF EXISTS mighty, reader",
+        "CREATE ROLE mighty LOGIN SUPERUSER",
+        "CREATE ROLE reader LOGIN IN ROLE pg_read_all_data",
+    )
+    for name, why in (
+        ("mighty", "rights over the whole server"),
+        ("reader", "a member of pg_read_all_data"),
+        ("landfall", "the login of DATABASE_URL itself"),
+        ('x"; DROP ROLE landfall_web; --', "the name of a login"),
+        ("Landfall", "the name of a login"),
+    ):
+        with pytest.raises(logins.Unfit, match=why):
+            await logins.make(connection, "serve", name, PASSWORD)
+    for password in ("short", "with a blank inside", "x" * 257, "ümlaut-passwort", "line\nbreak-password"):
+        with pytest.raises(logins.Unfit, match="the password of a login"):
+            await logins.make(connection, "serve", "landfall_serve", password)
+
+
+async def test_owner_who_may_make_no_roles_is_told_what_somebody_else_has_to_run(
+    postgres: Postgres, database: str
+) -> None:
+    name = database.rpartition("/")[2]
+    postgres.sql("DROP ROLE IF EXISTS plain", f"CREATE ROLE plain LOGIN PASSWORD '{PASSWORD}' IN ROLE landfall_app")
+    code, said = await command(
+        logins.address(database, "plain", PASSWORD), "db", "login", "serve", "--name", f"{name}_new",
+        "--password-file", "/dev/stdin",
+    )  # fmt: skip
+    assert code == 1
+    assert "the password of a login has" in said, "nothing is on standard input"
+    file = postgres.directory / "password-of-a-login"
+    file.write_text(f"{PASSWORD}\n")
+    where = ("db", "login", "serve", "--name", f"{name}_new", "--password-file", str(file))
+    code, said = await command(logins.address(database, "plain", PASSWORD), *where)
+    assert code == 1
+    steps = [line.strip() for line in said.splitlines() if line.startswith("    ")]
+    assert steps == [f"CREATE ROLE {name}_new LOGIN;", f"GRANT landfall_web TO {name}_new;", f"\\password {name}_new"]
+    assert PASSWORD not in said
+    postgres.sql(*steps[:2])
+    code, said = await command(database, *where)
+    assert (code, "ADMIN" in said or "may not make others" in said) == (1, True), "it is the superuser's to change"
+    postgres.sql(f"DROP ROLE {name}_new")
+    code, said = await command(database, *where)
+    assert code == 0
+    assert said.startswith(f"{name}_new can log in, and do what `landfall serve` needs")
+
+
+async def test_neither_statement_nor_log_of_the_server_holds_the_password(
+    postgres: Postgres, connection: asyncpg.Connection
+) -> None:
+    postgres.sql("ALTER ROLE landfall SET log_statement = 'all'")
+    try:
+        loud = await asyncpg.connect(postgres.dsn(await connection.fetchval("SELECT current_database()")))
+        await logins.make(loud, "serve", "landfall_serve", "canary-password-5e1f")
+        await loud.close()
+    finally:
+        postgres.sql("ALTER ROLE landfall RESET log_statement")
+    log = postgres.log.read_text()
+    assert "ALTER ROLE landfall_serve LOGIN INHERIT PASSWORD 'SCRAM-SHA-256$4096:" in log
+    assert "canary-password" not in log
