@@ -9,6 +9,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -46,6 +47,7 @@ from tests.support import (
 )
 
 DELIVERIES = 5000
+SERVE_PASSWORD, WORK_PASSWORD = "canary0serve0password", "canary0work0password"
 STEPS = (
     "inbox_delivered",
     "failed",
@@ -452,6 +454,7 @@ class Composed:
 
     def service(self, name: str, *arguments: str) -> Process:
         given = {"POSTGRES_PASSWORD": self.postgres.password, "REDIS_PASSWORD": REDIS_PASSWORD}
+        given |= {"SERVE_PASSWORD": SERVE_PASSWORD, "WORK_PASSWORD": WORK_PASSWORD}
         environ = compose.environment(name, given | ENVIRONMENT)
         for variable, there, here in (
             ("DATABASE_URL", "@postgres:5432/landfall", f"@127.0.0.1:{self.postgres.port}/composed"),
@@ -464,6 +467,21 @@ class Composed:
         command = arguments or tuple(SERVICES[name]["command"])
         self.spawned.append(Process(command, environ, self.directory / f"{name}.log"))
         return self.spawned[-1]
+
+    async def migrated(self) -> None:
+        """By the shell of the file, with our `landfall` in the place of the image's."""
+        program = self.directory / "landfall"
+        program.write_text(f'#!/bin/sh\nexec {sys.executable} -m ops.cli.main "$@"\n')
+        program.chmod(0o755)
+        [shell, option], [script] = SERVICES["migrate"]["entrypoint"], SERVICES["migrate"]["command"]
+        environ = self.service("migrate", "migrate").environment
+        child = await asyncio.create_subprocess_exec(
+            shell, option, compose.substituted(script, {}),
+            env=environ | {"PATH": f"{self.directory}:{os.environ['PATH']}"}, cwd=self.directory,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        output, _ = await child.communicate()
+        assert child.returncode == 0, output.decode()
 
     async def done(self, name: str, *arguments: str) -> None:
         process = await self.service(name, *arguments).start()
@@ -501,7 +519,7 @@ def composed(postgres: Postgres, locked_redis: int, tmp_path: Path, spawned: lis
 
 async def test_real_servers_and_the_very_commands_of_the_compose_file(composed: Composed) -> None:
     """Signed webhooks become rows by `landfall migrate`, `serve` and `work`, against servers that were there."""
-    await composed.done("migrate")
+    await composed.migrated()
     web, worker = [await composed.service(name).start() for name in ("web", "worker")]
     connection = await asyncpg.connect(composed.postgres.dsn("composed"))
     async with aiohttp.ClientSession() as client:
@@ -522,6 +540,11 @@ async def test_real_servers_and_the_very_commands_of_the_compose_file(composed: 
         "SELECT provider, reason FROM webhook_refusals": [("instagram", "mismatch")],
     }.items():
         assert sorted(tuple(row) for row in await connection.fetch(query)) == expected
+    held = await connection.fetch(
+        "SELECT DISTINCT usename, split_part(application_name, '-', 1) FROM pg_stat_activity"
+        " WHERE datname = 'composed' AND application_name LIKE 'landfall %'"
+    )
+    assert {tuple(row) for row in held} == {("landfall_serve", "landfall ingest"), ("landfall_work", "landfall sync")}
     await connection.close()
     [line] = SERVICES["daily"]["command"]
     await composed.done("daily", *line.partition("landfall ")[2].partition(";")[0].split())
@@ -530,4 +553,5 @@ async def test_real_servers_and_the_very_commands_of_the_compose_file(composed: 
     assert await worker.terminate() == 0
     assert time.monotonic() - begun < 15
     said = "".join(process.output() for process in composed.spawned)
-    assert not any(secret in said for secret in (composed.postgres.password, REDIS_PASSWORD, *CANARIES))
+    secrets = (composed.postgres.password, REDIS_PASSWORD, SERVE_PASSWORD, WORK_PASSWORD, *CANARIES)
+    assert not any(secret in said for secret in secrets)

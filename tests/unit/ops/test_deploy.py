@@ -26,6 +26,8 @@ import schema.publishing  # noqa: F401  (tables register themselves)
 from ingest import errors
 from ops.cli import wiring
 from ops.cli.main import main
+from ops.cli.migrate import migrate
+from ops.runtime.embedded import POSTGRES_BIN, Postgres
 from ops.runtime.settings import Settings
 from schema.metadata import metadata
 from tests.compose import COMPOSE, REDIS_PASSWORD, SERVICES, substituted
@@ -57,9 +59,11 @@ def test_compose_file_follows_the_compose_specification() -> None:
 
 def test_compose_file_sets_only_variables_that_exist() -> None:
     used = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text()))
-    assert used - known_variables() == {"POSTGRES_PASSWORD", "REDIS_PASSWORD", "LANDFALL_BIND"}
+    passwords = {"POSTGRES_PASSWORD", "SERVE_PASSWORD", "WORK_PASSWORD", "REDIS_PASSWORD"}
+    assert used - known_variables() == {*passwords, "LANDFALL_BIND"}
     for name in OURS:
-        assert set(COMPOSE["services"][name]["environment"]) <= known_variables()
+        piped = {"SERVE_PASSWORD", "WORK_PASSWORD"} if name == "migrate" else set()
+        assert set(COMPOSE["services"][name]["environment"]) - known_variables() == piped
         assert {v.name for v in wiring.variables()} <= set(COMPOSE["services"][name]["environment"])
 
 
@@ -80,8 +84,10 @@ def test_compose_file_passes_on_every_limit_that_the_environment_may_set() -> No
 def test_compose_file_runs_commands_that_exist_and_gates_them_on_the_migration() -> None:
     for name in OURS:
         service = COMPOSE["services"][name]
-        assert service["command"][0] in main.commands
-        if name != "migrate":
+        if name == "migrate":
+            assert re.findall(r"landfall (\w+)", service["command"][0]) == ["migrate", "db", "db"]
+        else:
+            assert service["command"][0] in main.commands
             assert service["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
             assert "/readyz" in service["healthcheck"]["test"][-1]
     assert COMPOSE["services"]["migrate"]["depends_on"]["postgres"]["condition"] == "service_healthy"
@@ -92,7 +98,8 @@ def test_compose_file_takes_out_daily_who_asked_to_be_erased(tmp_path: Path) -> 
     [line] = daily["command"]
     [(name, option)] = re.findall(r"landfall (\w+) (--\w+)", line)
     assert option in {known for parameter in main.commands[name].params for known in parameter.opts}
-    assert daily["environment"] == COMPOSE["services"]["migrate"]["environment"], "it needs the owner's login too"
+    owners = COMPOSE["services"]["migrate"]["environment"]["DATABASE_URL"]
+    assert daily["environment"]["DATABASE_URL"] == owners, "nobody else takes anything out of the log"
     assert daily["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
     assert daily["healthcheck"]["disable"], "it has no port to ask"
     command = tmp_path / "landfall"
@@ -102,6 +109,49 @@ def test_compose_file_takes_out_daily_who_asked_to_be_erased(tmp_path: Path) -> 
     shell = [*daily["entrypoint"], line]
     done = subprocess.run(shell, env=path, capture_output=True, text=True, timeout=10, check=False)
     assert done.stdout == "ran erase --requested\n"
+
+
+def test_compose_file_gives_the_owners_login_to_nobody_who_talks_to_the_world() -> None:
+    for name, service in SERVICES.items():
+        given = {variable: str(value) for variable, value in service.get("environment", {}).items()}
+        holds = {word for word in ("POSTGRES", "SERVE", "WORK") if f"{{{word}_PASSWORD" in str(given)}
+        expected = {
+            "postgres": {"POSTGRES"},
+            "migrate": {"POSTGRES", "SERVE", "WORK"},
+            "daily": {"POSTGRES"},
+            "web": {"SERVE"},
+            "worker": {"WORK"},
+        }
+        assert holds == expected.get(name, set()), name
+        assert "landfall:" not in given.get("DATABASE_URL", "") or name in ("migrate", "daily")
+
+
+def test_compose_file_makes_an_owner_who_is_no_superuser(postgres: Postgres) -> None:
+    """By the script that the image runs when it makes a cluster, here under another name."""
+    [mounted] = [volume for volume in SERVICES["postgres"]["volumes"] if "owner.sql" in volume]
+    assert mounted == "./ops/deploy/owner.sql:/docker-entrypoint-initdb.d/owner.sql:ro"
+    assert SERVICES["postgres"]["environment"]["POSTGRES_USER"] == "postgres"
+    script = (DEPLOY / "owner.sql").read_text()
+    script = re.sub(r"\b(ROLE|DATABASE|TO) (landfall|postgres)\b", r"\1 composed_\2", script)
+    assert script.count("composed_landfall") == 3
+    postgres.sql("CREATE ROLE composed_postgres SUPERUSER LOGIN PASSWORD 'x'", "CREATE DATABASE composed_landfall")
+    try:
+        done = subprocess.run(
+            [POSTGRES_BIN / "psql", "--set=ON_ERROR_STOP=1", "--file=-"],
+            env=postgres.environment("composed_landfall", "postgres") | {"POSTGRES_PASSWORD": "of'theowner"},
+            input=script, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, "")
+        dsn = f"postgresql://composed_landfall:of'theowner@127.0.0.1:{postgres.port}/composed_landfall"
+        migrate(dsn)
+        rights = "SELECT rolsuper, rolcreaterole, rolpassword IS NULL FROM pg_authid WHERE rolname LIKE 'composed%'"
+        assert sorted(postgres.sql(rights).splitlines()) == ["f|t|f", "t|f|t"]
+    finally:
+        postgres.sql(
+            "DROP DATABASE composed_landfall WITH (FORCE)",
+            "REVOKE landfall_app FROM composed_landfall",
+            "DROP ROLE composed_landfall, composed_postgres",
+        )
 
 
 def test_compose_file_publishes_no_internal_port_and_holds_no_password() -> None:
