@@ -452,7 +452,7 @@ class Composed:
     http: int = field(default_factory=free_port)
     internal: dict[str, int] = field(default_factory=lambda: {"web": free_port(), "worker": free_port()})
 
-    def service(self, name: str, *arguments: str) -> Process:
+    def environment(self, name: str) -> dict[str, str]:
         given = {"POSTGRES_PASSWORD": self.postgres.password, "REDIS_PASSWORD": REDIS_PASSWORD}
         given |= {"SERVE_PASSWORD": SERVE_PASSWORD, "WORK_PASSWORD": WORK_PASSWORD}
         environ = compose.environment(name, given | ENVIRONMENT)
@@ -464,8 +464,11 @@ class Composed:
             environ[variable] = environ[variable].replace(there, here)
         if name in self.internal:
             environ |= {"LANDFALL_HTTP_PORT": str(self.http), "LANDFALL_METRICS_PORT": str(self.internal[name])}
+        return environ
+
+    def service(self, name: str, *arguments: str) -> Process:
         command = arguments or tuple(SERVICES[name]["command"])
-        self.spawned.append(Process(command, environ, self.directory / f"{name}.log"))
+        self.spawned.append(Process(command, self.environment(name), self.directory / f"{name}.log"))
         return self.spawned[-1]
 
     async def migrated(self) -> None:
@@ -474,7 +477,7 @@ class Composed:
         program.write_text(f'#!/bin/sh\nexec {sys.executable} -m ops.cli.main "$@"\n')
         program.chmod(0o755)
         [shell, option], [script] = SERVICES["migrate"]["entrypoint"], SERVICES["migrate"]["command"]
-        environ = self.service("migrate", "migrate").environment
+        environ = self.environment("migrate")
         child = await asyncio.create_subprocess_exec(
             shell, option, compose.substituted(script, {}),
             env=environ | {"PATH": f"{self.directory}:{os.environ['PATH']}"}, cwd=self.directory,

@@ -27,7 +27,7 @@ from ingest import errors
 from ops.cli import wiring
 from ops.cli.main import main
 from ops.cli.migrate import migrate
-from ops.runtime.embedded import POSTGRES_BIN, Postgres
+from ops.runtime.embedded import POSTGRES_BIN, Postgres, scratch
 from ops.runtime.settings import Settings
 from schema.metadata import metadata
 from tests.compose import COMPOSE, REDIS_PASSWORD, SERVICES, substituted
@@ -126,32 +126,31 @@ def test_compose_file_gives_the_owners_login_to_nobody_who_talks_to_the_world() 
         assert "landfall:" not in given.get("DATABASE_URL", "") or name in ("migrate", "daily")
 
 
-def test_compose_file_makes_an_owner_who_is_no_superuser(postgres: Postgres) -> None:
-    """By the script that the image runs when it makes a cluster, here under another name."""
+def test_compose_file_makes_an_owner_who_is_no_superuser() -> None:
+    """By the script that the image runs when it makes a cluster, here under other names."""
     [mounted] = [volume for volume in SERVICES["postgres"]["volumes"] if "owner.sql" in volume]
     assert mounted == "./ops/deploy/owner.sql:/docker-entrypoint-initdb.d/owner.sql:ro"
     assert SERVICES["postgres"]["environment"]["POSTGRES_USER"] == "postgres"
     script = (DEPLOY / "owner.sql").read_text()
     script = re.sub(r"\b(ROLE|DATABASE|TO) (landfall|postgres)\b", r"\1 composed_\2", script)
     assert script.count("composed_landfall") == 3
-    postgres.sql("CREATE ROLE composed_postgres SUPERUSER LOGIN PASSWORD 'x'", "CREATE DATABASE composed_landfall")
-    try:
-        done = subprocess.run(
-            [POSTGRES_BIN / "psql", "--set=ON_ERROR_STOP=1", "--file=-"],
-            env=postgres.environment("composed_landfall", "postgres") | {"POSTGRES_PASSWORD": "of'theowner"},
-            input=script, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert (done.returncode, done.stderr) == (0, "")
-        dsn = f"postgresql://composed_landfall:of'theowner@127.0.0.1:{postgres.port}/composed_landfall"
-        migrate(dsn)
-        rights = "SELECT rolsuper, rolcreaterole, rolpassword IS NULL FROM pg_authid WHERE rolname LIKE 'composed%'"
-        assert sorted(postgres.sql(rights).splitlines()) == ["f|t|f", "t|f|t"]
-    finally:
-        postgres.sql(
-            "DROP DATABASE composed_landfall WITH (FORCE)",
-            "REVOKE landfall_app FROM composed_landfall",
-            "DROP ROLE composed_landfall, composed_postgres",
-        )
+    with scratch() as directory:
+        directory.chmod(0o755)
+        server = Postgres.at(directory / "pg")
+        server.start()
+        server.sql("CREATE ROLE composed_postgres SUPERUSER LOGIN PASSWORD 'x'", "CREATE DATABASE composed_landfall")
+        try:
+            done = subprocess.run(
+                [POSTGRES_BIN / "psql", "--set=ON_ERROR_STOP=1", "--quiet", "--file=-"],
+                env=server.environment("composed_landfall", "postgres") | {"POSTGRES_PASSWORD": "of'theowner"},
+                input=script, capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+            migrate(f"postgresql://composed_landfall:of'theowner@127.0.0.1:{server.port}/composed_landfall")
+            rights = "SELECT rolsuper, rolcreaterole, rolpassword IS NULL FROM pg_authid WHERE rolname LIKE 'composed%'"
+            assert sorted(server.sql(rights).splitlines()) == ["f|t|f", "t|f|t"]
+        finally:
+            server.stop()
 
 
 def test_compose_file_publishes_no_internal_port_and_holds_no_password() -> None:
