@@ -6,8 +6,10 @@ from pathlib import Path
 
 import aiohttp
 import asyncpg
+import pytest
 
 from ops.cli.stack import PERSON, Stack, stack
+from ops.runtime.embedded import Postgres
 from ops.sandbox.client import Client
 from publish.web.door import SESSION
 from tests.acceptance.test_up import environment
@@ -120,6 +122,35 @@ async def test_processes_with_logins_of_their_own_do_all_that_they_are_for(tmp_p
         code, said = await command(running.logins["serve"], "user", "list")
         assert (code, "any other command one of landfall_app" in said) == (1, True)
         await owner.close()
+
+
+async def test_owner_who_may_make_no_logins_shares_its_own_and_says_so(
+    postgres: Postgres, template: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a server whose administrator made the roles."""
+    postgres.sql(
+        "CREATE ROLE nomaker LOGIN PASSWORD 'nomaker' IN ROLE landfall_app",
+        "CREATE DATABASE landfall_test_nomaker OWNER nomaker",
+    )
+    dsn = f"postgresql://nomaker:nomaker@127.0.0.1:{postgres.port}/landfall_test_nomaker"
+    try:
+        async with stack(tmp_path / "data", environment() | {"DATABASE_URL": dsn}) as running:
+            assert running.logins == {}
+            said = capsys.readouterr().out
+            assert "the web process and the worker share the login of DATABASE_URL" in said
+            assert "CREATE ROLE landfall_test_nomaker_serve LOGIN;" in said
+            owner = await asyncpg.connect(dsn)
+            held = await owner.fetch(
+                "SELECT DISTINCT usename FROM pg_stat_activity WHERE datname = current_database()"
+                " AND application_name LIKE 'landfall %'"
+            )
+            await owner.close()
+            assert [tuple(row) for row in held] == [("nomaker",)]
+            code, said = await command(dsn, "doctor")
+            assert code == 0, said
+            assert "`serve` is logged in as nomaker, which owns the tables, can act as landfall_app" in said
+    finally:
+        postgres.sql("DROP DATABASE landfall_test_nomaker WITH (FORCE)", "DROP ROLE nomaker")
 
 
 async def test_doctor_says_what_a_shared_login_could_do(database: str) -> None:

@@ -457,6 +457,28 @@ async def test_owner_who_may_make_no_roles_is_told_what_somebody_else_has_to_run
     assert said.startswith(f"{name}_new can log in, and do what `landfall serve` needs")
 
 
+@pytest.mark.parametrize("pgbouncer", [False, True], ids=["sessions", "transactions"])
+async def test_one_login_for_all_still_becomes_each_process_and_its_own_login_only_that_one(
+    postgres: Postgres, database: str, addresses: Mapping[str, str], *, pgbouncer: bool
+) -> None:
+    """As a member of landfall_app, which was what an install without the owner's login had."""
+    postgres.sql("DROP ROLE IF EXISTS shared", f"CREATE ROLE shared LOGIN PASSWORD '{PASSWORD}' IN ROLE landfall_app")
+    for dsn, own in (
+        (logins.address(database, "shared", PASSWORD), {WEB_ROLE, WORKER_ROLE, APP_ROLE}),
+        (addresses["serve"], {WEB_ROLE}),
+        (addresses["work"], {WORKER_ROLE}),
+    ):
+        for role in RIGHTS:
+            async with await open_pool(dsn, "test", 1, role=role, pgbouncer=pgbouncer) as pool:
+                if role in own:
+                    async with store.acting(pool, DEFAULT_TENANT) as connection:
+                        assert await connection.fetchval("SELECT current_user") == role
+                else:
+                    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="permission denied to set role"):
+                        async with store.acting(pool, DEFAULT_TENANT):
+                            pass
+
+
 async def test_neither_statement_nor_log_of_the_server_holds_the_password(
     postgres: Postgres, connection: asyncpg.Connection
 ) -> None:

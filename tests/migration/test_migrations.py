@@ -221,6 +221,69 @@ def test_audit_log_forgets_whom_earlier_releases_named_before_it_forgets_nothing
         postgres.sql("DELETE FROM audit_log", database=database)
 
 
+async def test_previous_release_goes_on_reading_and_writing_as_the_one_role_it_knows(empty: Any) -> None:
+    dsn = empty()
+    await asyncio.to_thread(migrate, dsn)
+    await asyncio.to_thread(migrate, dsn, "0013")
+    previous = await asyncpg.connect(dsn, server_settings={"role": "landfall_app"})
+    for number in range(2):
+        async with previous.transaction():
+            await previous.execute("SELECT set_config('landfall.tenant', $1, true)", "*")
+            await previous.execute(
+                """
+                INSERT INTO audit_log (tenant_id, actor, address, action, subject, detail)
+                SELECT id, $1, NULL, 'a.b', 's', '{}' FROM tenants""",
+                str(number),
+            )
+            await previous.execute(
+                """
+                WITH added AS (
+                    INSERT INTO webhook_event_log (provider, account_id, event_type, external_id, rule_version,
+                        payload_json, occurred_at, defect, sanitized)
+                    VALUES ('x', 'a', 't', $1, 1, '{}', now(), NULL, false) ON CONFLICT DO NOTHING RETURNING id)
+                INSERT INTO webhook_event_queue (bucket, account_id, event_id) SELECT 0, 'a', id FROM added""",
+                str(number),
+            )
+            await previous.execute(
+                """
+                INSERT INTO webhook_deliveries (id, provider, body, body_of, body_sha256, headers, verdict,
+                    verdict_reason, secret_used, signed_at, event_count, new_event_count)
+                SELECT gen_random_uuid(), 'x', CASE WHEN k.id IS NULL THEN d.body END, k.id, sha256(d.body), '{}',
+                    'accepted', NULL, '', NULL, 0, 0
+                FROM (SELECT 'the same'::bytea AS body) d LEFT JOIN LATERAL (
+                    SELECT o.id FROM webhook_deliveries o WHERE o.body_sha256 = sha256(d.body) LIMIT 1) k ON true"""
+            )
+        async with previous.transaction():
+            await previous.execute("SELECT set_config('landfall.tenant', $1, true)", "*")
+            assert await previous.fetchval("SELECT count(*) FROM audit_log") == number + 1
+        if number == 0:
+            await asyncio.to_thread(migrate, dsn)
+    assert await previous.fetchval("SELECT count(*) FROM webhook_events") == 2
+    assert await previous.fetchval("SELECT count(body_of) FROM webhook_deliveries") == 1
+    await previous.close()
+
+
+def test_owner_who_would_see_no_row_of_any_tenant_is_told_so_instead(postgres: Postgres, template: str) -> None:
+    """What an owner may see by the policies comes by inheriting it."""
+    postgres.sql(
+        "DROP ROLE IF EXISTS heir",
+        "CREATE ROLE heir LOGIN CREATEROLE NOINHERIT PASSWORD 'heir'",
+        "GRANT landfall_app TO heir WITH ADMIN OPTION",
+        "CREATE DATABASE heirs OWNER heir",
+    )
+    dsn = f"postgresql://heir:heir@127.0.0.1:{postgres.port}/heirs"
+    try:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="ALTER ROLE heir INHERIT"):
+            migrate(dsn)
+        postgres.sql("ALTER ROLE heir INHERIT")
+        migrate(dsn)
+        seen = "SET landfall.tenant = '*'; INSERT INTO audit_log (tenant_id, actor, action, subject, detail)"
+        seen += " SELECT id, 'a', 'a.b', 's', '{}' FROM tenants; SELECT count(*) FROM audit_log"
+        assert postgres.sql("SET ROLE heir", seen, database="heirs") == "1"
+    finally:
+        postgres.sql("DROP DATABASE heirs WITH (FORCE)", "DROP ROLE heir")
+
+
 @pytest.mark.parametrize("path", VERSIONS, ids=lambda path: path.name)
 def test_file_is_named_after_its_revision(path: Path) -> None:
     assert re.fullmatch(r"\d{4}_[a-z0-9_]+\.py", path.name)
