@@ -271,6 +271,7 @@ def test_owner_who_would_see_no_row_of_any_tenant_is_told_so_instead(postgres: P
         "GRANT landfall_app TO heir WITH ADMIN OPTION",
         "CREATE DATABASE heirs OWNER heir",
     )
+    postgres.sql("GRANT CREATE ON SCHEMA public TO heir", database="heirs")
     dsn = f"postgresql://heir:heir@127.0.0.1:{postgres.port}/heirs"
     try:
         with pytest.raises(asyncpg.InsufficientPrivilegeError, match="ALTER ROLE heir INHERIT"):
