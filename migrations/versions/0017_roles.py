@@ -239,6 +239,9 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     acting text := coalesce(current_setting('landfall.tenant', true), '');
 BEGIN
+    IF acting IN ('', '*') THEN  -- no answer at all: "nobody shares it" would end the grants of others
+        RAISE EXCEPTION 'a tenant asks this, of its own connection' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     PERFORM set_config('landfall.tenant', '*', true);
     RETURN QUERY SELECT
             coalesce(bool_or(coalesce(other.grant_id, other.account_id) = coalesce(mine.grant_id, mine.account_id)),

@@ -58,6 +58,10 @@ class Group(click.Group):
                 f"made beforehand. `serve` needs a member of {WEB_ROLE}, `work` one of {WORKER_ROLE}, any other "
                 f'command one of {APP_ROLE}: ops/RUNBOOK.md, "Logins of the database".'
             ) from None
+        except asyncpg.InvalidParameterValueError as error:
+            if "role" not in str(error):
+                raise
+            raise click.ClickException(f"{error}: run `landfall migrate`, which makes it") from None
         except asyncpg.UndefinedTableError:
             raise click.ClickException("the database has not been migrated: run `landfall migrate`") from None
 

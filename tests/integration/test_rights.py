@@ -365,6 +365,16 @@ async def test_nonsense_and_tables_of_the_same_names_get_nothing_out_of_a_functi
     await intruder.close()
 
 
+async def test_nobody_is_told_that_a_grant_is_shared_with_none_who_asks_for_no_tenant(filled: Filled) -> None:
+    """It would be revoked for all who share it."""
+    intruder = await asyncpg.connect(filled.addresses["serve"])
+    for tenant in ("*", ""):
+        await intruder.execute("SELECT set_config('landfall.tenant', $1, false)", tenant)
+        with pytest.raises(asyncpg.InvalidParameterValueError, match="a tenant asks this"):
+            await intruder.fetch("SELECT * FROM find_connections_sharing_grant(gen_random_uuid())")
+    await intruder.close()
+
+
 async def test_state_of_an_event_is_checked_whatever_an_intruder_calls_a_table(filled: Filled) -> None:
     intruder = await asyncpg.connect(filled.addresses["serve"])
     for table in ("webhook_event_queue", "webhook_event_outcomes"):
@@ -388,6 +398,11 @@ async def test_key_is_found_by_its_digest_and_by_nothing_else(filled: Filled) ->
         assert await keys.caller(pool, key[:-1], "203.0.113.1") is None
         async with store.acting(pool, DEFAULT_TENANT) as connection:
             assert await connection.fetchval("SELECT last_used_from FROM api_keys WHERE name <> 'crm'") is not None
+
+
+async def test_process_started_before_the_migration_is_told_to_wait_for_it(database: str) -> None:
+    code, said = await command(database, "verify", LANDFALL_DATABASE_ROLE="landfall_later")
+    assert (code, said) == (1, 'Error: role "landfall_later" does not exist: run `landfall migrate`, which makes it\n')
 
 
 # --- logins
