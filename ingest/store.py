@@ -79,15 +79,15 @@ INSERT INTO webhook_deliveries (
     id, provider, body, body_of, body_sha256, headers, verdict, verdict_reason, secret_used, signed_at, event_count,
     new_event_count
 )
-SELECT d.id, d.provider, CASE WHEN d.known IS NULL THEN d.body END, coalesce(d.known, d.body_of), d.digest,
+SELECT d.id, d.provider, CASE WHEN k.id IS NULL THEN d.body END, coalesce(k.id, d.body_of), d.digest,
     d.headers::jsonb, d.verdict, d.reason, d.secret, d.signed_at, d.events, coalesce(n.new, 0)
-FROM (
-    SELECT *, find_body(provider, digest) AS known FROM unnest(
-        $12::uuid[], $13::text[], $14::bytea[], $15::uuid[], $16::bytea[], $17::text[], $18::text[], $19::text[],
-        $20::text[], $21::timestamptz[], $22::int[]
-    ) AS i (id, provider, body, body_of, digest, headers, verdict, reason, secret, signed_at, events) OFFSET 0
-) d
+FROM unnest(
+    $12::uuid[], $13::text[], $14::bytea[], $15::uuid[], $16::bytea[], $17::text[], $18::text[], $19::text[],
+    $20::text[], $21::timestamptz[], $22::int[]
+) WITH ORDINALITY
+    AS d (id, provider, body, body_of, digest, headers, verdict, reason, secret, signed_at, events, number)
 LEFT JOIN (SELECT delivery_id, count(*) AS new FROM added GROUP BY delivery_id) n ON n.delivery_id = d.id
+LEFT JOIN find_bodies($13, $16) k ON k.number = d.number
 RETURNING id, new_event_count
 """
 

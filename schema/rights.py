@@ -201,7 +201,7 @@ APP_PROJECTED = Rights(select=EVERY, insert=EVERY, update=EVERY, delete=True)
 
 FUNCTIONS: Mapping[str, tuple[str, ...]] = {
     "find_api_key(bytea)": (WEB_ROLE,),
-    "find_body(text,bytea)": (WEB_ROLE,),
+    "find_bodies(text[],bytea[])": (WEB_ROLE,),
     "find_connections_of_person(text,text,timestamp with time zone)": (WEB_ROLE,),
     "find_connections_sharing_grant(uuid)": (WEB_ROLE, WORKER_ROLE),
     "find_deletion_request(text)": (WEB_ROLE,),

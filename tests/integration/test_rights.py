@@ -254,7 +254,7 @@ BY_WORK = [
     "SELECT find_api_key('')",
     "SELECT find_connections_of_person('x', '1', now())",
     "SELECT find_deletion_request('')",
-    "SELECT find_body('tiktok', '')",
+    "SELECT find_bodies('{tiktok}', '{}')",
 ]
 ATTACKS = [
     *((process, statement) for process in logins.PROCESSES for statement in BY_ANY),
@@ -337,7 +337,12 @@ SET search_path = pg_temp, public, pg_catalog;
 
 NONSENSE = {
     "find_api_key": ["NULL", "''", "'mine'", "decode(repeat('00', 100000), 'hex')"],
-    "find_body": ["NULL, NULL", "'tiktok', 'mine'", "'', ''", "repeat('x', 100000), sha256('')"],
+    "find_bodies": [
+        "NULL, NULL",
+        "'{}', '{}'",
+        "'{tiktok}', ARRAY['mine'::bytea]",
+        "ARRAY[repeat('x', 100000), NULL], ARRAY[NULL, NULL, NULL]::bytea[]",
+    ],
     "find_connections_of_person": [
         "NULL, NULL, NULL",
         "'x', '1', 'infinity'",
