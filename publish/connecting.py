@@ -34,7 +34,7 @@ from publish.contract import Account, Channel, Problem, scope_list
 from publish.driver import Outside
 from publish.instances import instance_of
 from publish.oauth import refusal
-from publish.store import EVERYBODY, Actor, Asker, State
+from publish.store import NOBODY, Actor, Asker, State
 from publish.vault import Place, Vault
 
 LIFE_SECONDS = 300
@@ -276,7 +276,7 @@ class Flows:
 
     async def _states(self, wanted: Sequence[Mapping[str, bytes]]) -> list[State | None]:
         """Each by what it is known by, whatever tenant it is of; None for one that there is not."""
-        async with store.acting(self._pool, EVERYBODY) as connection:
+        async with store.acting(self._pool, NOBODY) as connection:
             return [await store.state(connection, **by) for by in wanted]
 
     async def _entitled(self, row: State) -> Asker:

@@ -17,7 +17,7 @@ from ops.runtime.db import Pool
 from publish import passwords, people, store
 from publish.people import Wrong
 from publish.sessions import Person
-from publish.store import Actor
+from publish.store import NOBODY, Actor
 
 LIFE_DAYS = 7
 MOST = 100
@@ -131,7 +131,7 @@ async def _made(
 
 async def opened(pool: Pool, link: str) -> Invitation | None:
     """The invitation that this link opens; None where it opens none, or none any more."""
-    async with store.acting(pool, "") as connection:
+    async with store.acting(pool, NOBODY) as connection:
         row = await store.invitation(connection, _digest(link))
     return None if row is None else Invitation(*row)
 

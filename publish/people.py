@@ -169,15 +169,18 @@ async def belongs(connection: asyncpg.Connection, tenant: str, email: str) -> bo
 
 async def note(connection: asyncpg.Connection, user: str, actor: Actor, action: str, email: str, **detail: str) -> None:
     """Say in the log of every tenant of a person what is about the person, whichever tenant it was done at."""
-    rows = await connection.fetch("SELECT tenant_id::text FROM memberships WHERE user_id = $1::uuid", user)
-    for row in rows:
-        await store.audit(connection, row["tenant_id"], actor, action, email, **detail)
+    for tenant in await store.tenants_of(connection, user):
+        async with store.elsewhere(connection, tenant):
+            await store.audit(connection, tenant, actor, action, email, **detail)
 
 
 async def shut_out(connection: asyncpg.Connection, user: str) -> None:
     """End every session and unfinished login of a person, and know no browser of theirs any more."""
-    for table in ("pending_logins", "sessions", "devices"):
-        await connection.execute(f"DELETE FROM {table} WHERE user_id = $1::uuid", user)
+    await connection.execute("DELETE FROM pending_logins WHERE user_id = $1::uuid", user)
+    for tenant in await store.tenants_of_sessions(connection, user):
+        async with store.elsewhere(connection, tenant):
+            await connection.execute("DELETE FROM sessions WHERE user_id = $1::uuid", user)
+    await connection.execute("DELETE FROM devices WHERE user_id = $1::uuid", user)
 
 
 def strong(password: str, email: str) -> str:

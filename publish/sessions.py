@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, ip_address
+from operator import itemgetter
 
 import asyncpg
 
@@ -18,7 +19,7 @@ from ops.runtime.db import Pool
 from publish import passwords, pending_logins, people, second_factor, store
 from publish.keys import Caller
 from publish.pending_logins import Pending
-from publish.store import EVERYBODY, Actor
+from publish.store import NOBODY, Actor
 
 HOURS = 12
 IDLE_MINUTES = 120
@@ -106,14 +107,15 @@ async def login(
     people.possible(password)
     email = email.strip().lower()
     with passwords.line():
-        async with store.acting(pool, EVERYBODY) as connection:
+        async with store.acting(pool, NOBODY) as connection:
             row = await connection.fetchrow(
                 """
-                SELECT u.id::text, u.password_hash, m.tenant_id::text, u.password_tenant_id IS NOT NULL AS must_change
-                FROM users u JOIN memberships m ON m.user_id = u.id
-                WHERE u.email = $1 AND u.disabled_at IS NULL ORDER BY m.created_at, m.tenant_id LIMIT 1""",
+                SELECT id::text, password_hash, password_tenant_id IS NOT NULL AS must_change
+                FROM users WHERE email = $1 AND disabled_at IS NULL""",
                 email,
             )
+            tenants = await store.tenants_of(connection, row["id"]) if row else []
+            row = row if tenants else None
             known = row is not None and await _is_known(connection, row["id"], device)
             attempt = await _counted(connection, _limits(email, address, device if known else ""))
         kept = row["password_hash"] if row else None
@@ -122,10 +124,10 @@ async def login(
         await _failed(pool, email, address, attempt)
         return None
     if row["must_change"]:
-        async with store.acting(pool, row["tenant_id"]) as connection:
+        async with store.acting(pool, NOBODY) as connection:
             await _passed(connection, attempt)
         raise MustChange
-    async with store.acting(pool, EVERYBODY) as connection:
+    async with store.acting(pool, tenants[0]) as connection:
         # Looking took a while: whoever set a new password meanwhile, or shut the person out, ended this login too.
         if not await _still_kept(connection, row["id"], [form for form in (kept, renewed) if form]):
             return None
@@ -143,8 +145,8 @@ async def login(
         await _passed(connection, attempt)
         await _end_replaced(connection, replaced, address)
         device = await _remembered(connection, row["id"], device if known else "")
-        token = await _begun(connection, row["tenant_id"], row["id"], address, browser)
-        await store.audit(connection, row["tenant_id"], Actor(f"user:{email}", address), "user.logged_in", email)
+        token = await _begun(connection, tenants[0], row["id"], address, browser)
+        await store.audit(connection, tenants[0], Actor(f"user:{email}", address), "user.logged_in", email)
     found = await person(pool, token)
     return found and replace(found, device=device)
 
@@ -166,17 +168,18 @@ async def login_with_factor(
 
     A wrong one counts as a wrong password does. Raises pending_logins.Ended, Throttled.
     """
-    async with store.acting(pool, EVERYBODY) as connection:
+    async with store.acting(pool, NOBODY) as connection:
         tried = await pending_logins.attempt(connection, pending)
         known = await _is_known(connection, tried.user, device)
         attempt = await _counted(connection, _limits(tried.email, address, device if known else ""))
     actor = Actor(f"user:{tried.email}", address)
-    async with store.acting(pool, EVERYBODY) as connection:
+    async with store.acting(pool, NOBODY) as connection:
         kind = await prove(connection, tried.user)
         if kind is not None:
             # Of those that come at once one finishes it; the others take back what they spent.
             await pending_logins.finish(connection, pending)
             tenant = await _first_tenant(connection, tried.user)
+            await store.act_for(connection, tenant)
             await _passed(connection, attempt)
             await _end_replaced(connection, replaced, address)
             device = await _remembered(connection, tried.user, device if known else "")
@@ -193,25 +196,28 @@ async def login_with_factor(
 
 async def _first_tenant(connection: asyncpg.Connection, user: str) -> str:
     """Raises pending_logins.Ended for somebody who belongs nowhere any more."""
-    tenant: str | None = await connection.fetchval(
-        "SELECT tenant_id::text FROM memberships WHERE user_id = $1::uuid ORDER BY created_at, tenant_id LIMIT 1", user
-    )
-    if tenant is None:
+    tenants = await store.tenants_of(connection, user)
+    if not tenants:
         raise pending_logins.Ended
-    return tenant
+    return tenants[0]
 
 
 async def person(pool: Pool, token: str, idle_minutes: int = IDLE_MINUTES) -> Person | None:
     """Whose session it is, and that it is in use; None for one that ended."""
     if not token:
         return None
-    async with store.acting(pool, EVERYBODY) as connection:
+    async with store.acting(pool, NOBODY) as connection:
+        tenant = await store.tenant_of_session(connection, _digest(token))
+        if tenant is None:
+            return None
+        await store.act_for(connection, tenant)
         row = await connection.fetchrow(
             f"""
             SELECT s.tenant_id::text, s.user_id::text, u.email, m.role, s.second_factor, s.browser,
                 s.last_used_at < now() - make_interval(secs => $3) AS unnoted, array(
-                SELECT t.id::text || ' ' || t.name FROM memberships o JOIN tenants t ON t.id = o.tenant_id
-                WHERE o.user_id = s.user_id ORDER BY o.created_at, t.id) AS tenants
+                SELECT t.id::text || ' ' || t.name
+                FROM find_tenants_of_person(s.user_id) WITH ORDINALITY AS o (id, place) JOIN tenants t USING (id)
+                ORDER BY o.place) AS tenants
             FROM sessions s
             JOIN users u ON u.id = s.user_id AND u.disabled_at IS NULL
             JOIN memberships m ON m.user_id = s.user_id AND m.tenant_id = s.tenant_id
@@ -245,52 +251,64 @@ async def person(pool: Pool, token: str, idle_minutes: int = IDLE_MINUTES) -> Pe
 
 async def listed(pool: Pool, own: Person, idle_minutes: int = IDLE_MINUTES) -> list[asyncpg.Record]:
     """The living sessions of a person, at whichever tenant: the one that asks first, then the last used."""
-    async with store.acting(pool, EVERYBODY) as connection:
-        found: list[asyncpg.Record] = await connection.fetch(
-            f"""
-            SELECT s.id::text, t.name AS tenant, s.browser, host(s.address) AS address, s.created_at, s.last_used_at,
-                s.session_sha256 = $2 AS current
-            FROM sessions s JOIN tenants t ON t.id = s.tenant_id
-            WHERE s.user_id = $1::uuid AND {_LIVE.format(idle="$3")}
-            ORDER BY current DESC, s.last_used_at DESC, s.id""",
-            own.user,
-            _digest(own.token),
-            idle_minutes,
-        )
-    return found
+    found: list[asyncpg.Record] = []
+    async with store.acting(pool, NOBODY) as connection:
+        for tenant in await store.tenants_of_sessions(connection, own.user):
+            await store.act_for(connection, tenant)
+            found += await connection.fetch(
+                f"""
+                SELECT s.id::text, t.name AS tenant, s.browser, host(s.address) AS address, s.created_at,
+                    s.last_used_at, s.session_sha256 = $2 AS current
+                FROM sessions s JOIN tenants t ON t.id = s.tenant_id
+                WHERE s.user_id = $1::uuid AND {_LIVE.format(idle="$3")} ORDER BY s.id""",
+                own.user,
+                _digest(own.token),
+                idle_minutes,
+            )
+    return sorted(found, key=itemgetter("current", "last_used_at"), reverse=True)
 
 
 async def end(pool: Pool, own: Person, id_: str, address: str | None) -> bool:
     """End one session of the same person; False where they have none of this id."""
-    async with store.acting(pool, EVERYBODY) as connection:
-        tenant = await connection.fetchval(
-            "DELETE FROM sessions WHERE id = $1::uuid AND user_id = $2::uuid RETURNING tenant_id::text", id_, own.user
-        )
-        if tenant is not None:
-            await store.audit(connection, tenant, own.actor(address), "user.session_ended", own.email)
-    return tenant is not None
+    async with store.acting(pool, NOBODY) as connection:
+        for tenant in await store.tenants_of_sessions(connection, own.user):
+            await store.act_for(connection, tenant)
+            ended = await connection.fetchval(
+                "DELETE FROM sessions WHERE id = $1::uuid AND user_id = $2::uuid RETURNING true", id_, own.user
+            )
+            if ended:
+                await store.audit(connection, tenant, own.actor(address), "user.session_ended", own.email)
+                return True
+    return False
 
 
 async def end_others(pool: Pool, own: Person, address: str | None) -> int:
     """End every session of the person but this one, and their unfinished logins; how many sessions it were."""
-    async with store.acting(pool, EVERYBODY) as connection:
+    async with store.acting(pool, NOBODY) as connection:
         return await _end_others(connection, own, address)
 
 
 async def _end_others(connection: asyncpg.Connection, own: Person, address: str | None) -> int:
     await connection.execute("DELETE FROM pending_logins WHERE user_id = $1::uuid", own.user)
-    rows = await connection.fetch(
-        "DELETE FROM sessions WHERE user_id = $1::uuid AND session_sha256 <> $2 RETURNING tenant_id::text",
-        own.user,
-        _digest(own.token),
-    )
-    for row in rows:
-        await store.audit(connection, row["tenant_id"], own.actor(address), "user.session_ended", own.email)
-    return len(rows)
+    count = 0
+    for tenant in await store.tenants_of_sessions(connection, own.user):
+        async with store.elsewhere(connection, tenant):
+            rows = await connection.fetch(
+                "DELETE FROM sessions WHERE user_id = $1::uuid AND session_sha256 <> $2 RETURNING 1",
+                own.user,
+                _digest(own.token),
+            )
+            for _ in rows:
+                await store.audit(connection, tenant, own.actor(address), "user.session_ended", own.email)
+            count += len(rows)
+    return count
 
 
 async def factor_added(connection: asyncpg.Connection, own: Person, address: str | None) -> None:
-    """This session has proven a second factor; the others go, of whoever knew no more than the password."""
+    """This session has proven a second factor; the others go, of whoever knew no more than the password.
+
+    The transaction is for the session's tenant.
+    """
     await connection.execute("UPDATE sessions SET second_factor = true WHERE session_sha256 = $1", _digest(own.token))
     if not own.second_factor:
         await _end_others(connection, own, address)
@@ -301,18 +319,13 @@ async def switch(pool: Pool, gone: Person, tenant: str, address: str | None) -> 
     if tenant not in [id_ for id_, _ in gone.tenants]:
         return None
     token = secrets.token_urlsafe(32)
-    async with store.acting(pool, EVERYBODY) as connection:
+    async with store.acting(pool, gone.tenant) as connection:
         # It goes on being one session: it ends when it would have ended, and wrong passwords in it go on counting.
-        await connection.execute(
+        kept = await connection.fetchrow(
             """
-            WITH gone AS (DELETE FROM sessions WHERE session_sha256 = $1 RETURNING *)
-            INSERT INTO sessions (tenant_id, session_sha256, user_id, address, created_at, expires_at, browser,
-                second_factor)
-            SELECT $2::uuid, $3, user_id, $4::inet, created_at, expires_at, browser, second_factor FROM gone""",
+            DELETE FROM sessions WHERE session_sha256 = $1
+            RETURNING user_id, created_at, expires_at, browser, second_factor""",
             _digest(gone.token),
-            tenant,
-            _digest(token),
-            address,
         )
         await store.audit(connection, gone.tenant, gone.actor(address), "user.logged_out", gone.email)
         await connection.execute(
@@ -322,6 +335,18 @@ async def switch(pool: Pool, gone: Person, tenant: str, address: str | None) -> 
             _digest(_session(gone.token)),
             _digest(_session(token)),
         )
+        await store.act_for(connection, tenant)
+        if kept is not None:
+            await connection.execute(
+                """
+                INSERT INTO sessions (tenant_id, session_sha256, address, user_id, created_at, expires_at, browser,
+                    second_factor)
+                VALUES ($1::uuid, $2, $3::inet, $4, $5, $6, $7, $8)""",
+                tenant,
+                _digest(token),
+                address,
+                *kept,
+            )
         await store.audit(connection, tenant, gone.actor(address), "user.logged_in", gone.email)
     return token
 
@@ -338,7 +363,7 @@ async def change_password(pool: Pool, own: Person, old: str, new: str, address: 
         return None
     with passwords.line():
         hashed = await passwords.hashed(new)
-    async with store.acting(pool, EVERYBODY) as connection:
+    async with store.acting(pool, own.tenant) as connection:
         if not await _replaced(connection, own.user, kept, hashed):
             return None
         await people.shut_out(connection, own.user)
@@ -360,7 +385,7 @@ async def choose_password(pool: Pool, email: str, given: str, new: str, address:
     if passwords.same(given, new):
         raise people.Wrong("choose another password than the one you were given")
     with passwords.line():
-        async with store.acting(pool, EVERYBODY) as connection:
+        async with store.acting(pool, NOBODY) as connection:
             row = await connection.fetchrow(
                 """
                 SELECT id::text, password_hash, password_tenant_id::text AS tenant FROM users
@@ -402,7 +427,7 @@ async def confirm_password(pool: Pool, own: Person, password: str, address: str 
     """
     people.possible(password)
     with passwords.line():
-        async with store.acting(pool, EVERYBODY) as connection:
+        async with store.acting(pool, NOBODY) as connection:
             attempt = await _counted(connection, {_session(own.token): TRIES_BY_SESSION})
             kept: str | None = await connection.fetchval(
                 "SELECT password_hash FROM users WHERE id = $1::uuid", own.user
@@ -411,7 +436,7 @@ async def confirm_password(pool: Pool, own: Person, password: str, address: str 
     if not right:
         await _failed(pool, own.email, address, attempt, own.tenant)
         return None
-    async with store.acting(pool, EVERYBODY) as connection:
+    async with store.acting(pool, NOBODY) as connection:
         await _passed(connection, attempt)
     return kept
 
@@ -463,15 +488,19 @@ async def _still_kept(connection: asyncpg.Connection, user: str, hashes: Sequenc
 
 async def _end_replaced(connection: asyncpg.Connection, token: str, address: str | None) -> None:
     """End the session that was there in a browser that logs in again, whosever it was; empty for none."""
-    row = await connection.fetchrow(
-        """
-        DELETE FROM sessions s USING users u WHERE s.session_sha256 = $1 AND u.id = s.user_id
-        RETURNING s.tenant_id::text, u.email""",
-        _digest(token),
-    )
-    if row is not None:
-        actor = Actor(f"user:{row['email']}", address)
-        await store.audit(connection, row["tenant_id"], actor, "user.logged_out", row["email"], replaced=True)
+    tenant = await store.tenant_of_session(connection, _digest(token))
+    if tenant is None:
+        return
+    async with store.elsewhere(connection, tenant):
+        email = await connection.fetchval(
+            """
+            DELETE FROM sessions s USING users u WHERE s.session_sha256 = $1 AND u.id = s.user_id
+            RETURNING u.email""",
+            _digest(token),
+        )
+        if email is not None:
+            actor = Actor(f"user:{email}", address)
+            await store.audit(connection, tenant, actor, "user.logged_out", email, replaced=True)
 
 
 async def _remembered(connection: asyncpg.Connection, user: str, device: str) -> str:
@@ -593,7 +622,7 @@ async def _failed(pool: Pool, email: str, address: str | None, attempt: _Attempt
             for action in actions:
                 await store.audit(connection, tenant, actor, action, email)
         return
-    async with store.acting(pool, EVERYBODY) as connection:
+    async with store.acting(pool, NOBODY) as connection:
         user = await connection.fetchval("SELECT id::text FROM users WHERE email = $1", email)
         for action in actions if user is not None else ():
             await people.note(connection, user, actor, action, email)

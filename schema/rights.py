@@ -44,6 +44,9 @@ _SECRET = Rights(
 _NOTICE = Rights(select=EVERY, insert="tenant_id id connection_id kind episode says", update="resolved_at")
 _CANARY = Rights(select="key_name sealed", insert="key_name sealed")
 _REVISION = Rights(select=EVERY)
+_ALL = Rights(select=EVERY, insert=EVERY, update=EVERY, delete=True)
+_EXPIRED = Rights(select="expires_at", delete=True)
+"""What the worker needs to delete what is over."""
 
 RIGHTS: Mapping[str, Mapping[str, Rights]] = {
     WEB_ROLE: {
@@ -70,20 +73,57 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
         ),
         # Access
         "tenants": Rights(select="id name"),
+        # These belong to a person, who may belong to several tenants, and so to none. Functions that found rows by the
+        # person's id or address would hide nothing: the web process lists the people of every tenant that it serves.
         "users": Rights(
-            select="id email password_hash disabled_at", insert="id email password_hash", update="password_hash"
-        ),
-        "memberships": Rights(select=EVERY, insert="tenant_id user_id role", update="role", delete=True),
-        "sessions": Rights(
-            select="tenant_id session_sha256 user_id expires_at",
-            insert="tenant_id session_sha256 user_id address expires_at",
-            delete=True,
+            select="id email password_hash disabled_at password_tenant_id",
+            insert="id email password_hash",
+            update="password_hash password_tenant_id",
         ),
         "devices": Rights(select=EVERY, insert="user_id device_sha256", update="seen_at", delete=True),
         "login_failures": Rights(select=EVERY, insert="who_sha256 failed_at", delete=True),
+        "totp_factors": Rights(
+            select=EVERY,
+            insert="id user_id name sealed_secret",
+            update="confirmed_at last_step last_used_at",
+            delete=True,
+        ),
+        "passkeys": Rights(
+            select=EVERY,
+            insert="id user_id name credential_id public_key sign_count",
+            update="sign_count last_used_at",
+            delete=True,
+        ),
+        "recovery_codes": Rights(select=EVERY, insert="user_id code_sha256", update="used_at", delete=True),
+        "pending_logins": Rights(
+            select="token_sha256 user_id expires_at tries",
+            insert="token_sha256 user_id expires_at",
+            update="tries",
+            delete=True,
+        ),
+        "webauthn_challenges": Rights(
+            select=EVERY,
+            insert="bound_sha256 challenge expires_at",
+            update="challenge expires_at",
+            delete=True,
+        ),
+        # These are a tenant's.
+        "memberships": Rights(select=EVERY, insert="tenant_id user_id role", update="role", delete=True),
+        "invitations": Rights(
+            select=EVERY,
+            insert="tenant_id id email role link_sha256 inviter_id expires_at",
+            update="role link_sha256 inviter_id created_at expires_at",
+            delete=True,
+        ),
+        "sessions": Rights(
+            select=EVERY,
+            insert="tenant_id session_sha256 user_id address created_at expires_at browser second_factor",
+            update="last_used_at second_factor",
+            delete=True,
+        ),
         "api_keys": Rights(
-            select="tenant_id id name scopes created_at last_used_at revoked_at last_used_from",
-            insert="tenant_id id name key_sha256 scopes",
+            select="tenant_id id name scopes created_at last_used_at revoked_at last_used_from user_id",
+            insert="tenant_id id name key_sha256 scopes user_id",
             update="last_used_at last_used_from revoked_at",
         ),
         "audit_log": Rights(select=EVERY, insert=_AUDIT),
@@ -102,9 +142,9 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
         "connection_secrets": _SECRET,
         "oauth_states": Rights(
             select=EVERY,
-            insert="tenant_id state_sha256 platform instance session_sha256 sealed_verifier redirect_uri return_to"
+            insert="tenant_id state_sha256 platform instance ticket_sha256 sealed_verifier redirect_uri return_to"
             " actor connection_id expires_at scopes",
-            update="used_at outcome sealed_accounts expires_at",
+            update="used_at outcome sealed_accounts expires_at session_sha256 opened_at",
         ),
         "oauth_clients": Rights(
             select=EVERY,
@@ -132,11 +172,15 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
         "tenants": Rights(select="id name"),
         "users": Rights(select="id email disabled_at"),
         "memberships": Rights(select="tenant_id user_id role"),
-        "sessions": Rights(select="expires_at", delete=True),
+        "invitations": _EXPIRED,
+        "sessions": _EXPIRED,
+        "pending_logins": _EXPIRED,
+        "webauthn_challenges": _EXPIRED,
+        "totp_factors": Rights(select="confirmed_at created_at", delete=True),
         "devices": Rights(select="seen_at", delete=True),
         "login_failures": Rights(select="failed_at", delete=True),
         "audit_log": Rights(insert=_AUDIT),
-        "signed_requests": Rights(select="expires_at", delete=True),
+        "signed_requests": _EXPIRED,
         # Connections
         "connections": Rights(select=EVERY, update=_WORKED_ON),
         "connection_secrets": _SECRET,
@@ -176,36 +220,49 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
         "webhook_refusals": Rights(select=EVERY, insert=EVERY, update=EVERY),
         "crm_verifications": Rights(select=EVERY, insert=EVERY),
         "tenants": Rights(select=EVERY),
-        "users": Rights(select=EVERY, insert=EVERY, update=EVERY),
-        "memberships": Rights(select=EVERY, insert=EVERY, update=EVERY, delete=True),
-        "sessions": Rights(select=EVERY, insert=EVERY, delete=True),
-        "devices": Rights(select=EVERY, insert=EVERY, update=EVERY, delete=True),
+        "users": _ALL,
+        "memberships": _ALL,
+        "invitations": _ALL,
+        "sessions": Rights(select=EVERY, insert=EVERY, update="last_used_at second_factor", delete=True),
+        "devices": _ALL,
+        "totp_factors": _ALL,
+        "passkeys": _ALL,
+        "recovery_codes": _ALL,
+        "pending_logins": _ALL,
+        "webauthn_challenges": _ALL,
         "login_failures": Rights(select=EVERY, insert=EVERY, delete=True),
         "api_keys": Rights(select=EVERY, insert=EVERY, update=EVERY),
         "audit_log": Rights(select=EVERY, insert=_AUDIT),
         "deletion_requests": Rights(select=EVERY, insert=EVERY),
-        "signed_requests": Rights(select=EVERY, insert=EVERY, update=EVERY, delete=True),
+        "signed_requests": _ALL,
         "connections": Rights(select=EVERY, insert=EVERY, update=EVERY),
-        "connection_secrets": Rights(select=EVERY, insert=EVERY, update=EVERY, delete=True),
-        "oauth_states": Rights(select=EVERY, insert=EVERY, update=EVERY, delete=True),
-        "oauth_clients": Rights(select=EVERY, insert=EVERY, update=EVERY, delete=True),
+        "connection_secrets": _ALL,
+        "oauth_states": _ALL,
+        "oauth_clients": _ALL,
         "notices": Rights(select=EVERY, insert=EVERY, update=EVERY),
-        "notice_mails": Rights(select=EVERY, insert=EVERY, update=EVERY, delete=True),
-        "platform_budgets": Rights(select=EVERY, insert=EVERY, update=EVERY, delete=True),
+        "notice_mails": _ALL,
+        "platform_budgets": _ALL,
         "vault_canaries": Rights(select=EVERY, insert=EVERY),
     },
 }
 
-APP_PROJECTED = Rights(select=EVERY, insert=EVERY, update=EVERY, delete=True)
+APP_PROJECTED = _ALL
 """The commands' on each table of ``schema.crm.CRM_TABLES`` that an earlier release made."""
 
 FUNCTIONS: Mapping[str, tuple[str, ...]] = {
+    "forget_person(uuid)": (WEB_ROLE, WORKER_ROLE),
     "find_api_key(bytea)": (WEB_ROLE,),
     "find_bodies(text[],bytea[])": (WEB_ROLE,),
     "find_connections_of_person(text,text,timestamp with time zone)": (WEB_ROLE,),
     "find_connections_sharing_grant(uuid)": (WEB_ROLE, WORKER_ROLE),
     "find_deletion_request(text)": (WEB_ROLE,),
+    "find_invitation(bytea)": (WEB_ROLE,),
+    "find_oauth_state(bytea,bytea,bytea)": (WEB_ROLE,),
+    "find_session(bytea)": (WEB_ROLE,),
+    "find_tenants_of_person(uuid)": (WEB_ROLE,),
+    "find_tenants_of_sessions(uuid)": (WEB_ROLE,),
     "find_vault_keys()": (WEB_ROLE, WORKER_ROLE),
 }
 """Who may call the functions that run with the owner's rights. Each answers one question about all tenants, and gives
-back as little as the answer is."""
+back as little as the answer is: mostly the tenant, for which the caller then acts. ``forget_person`` deletes, and only
+somebody who belongs to no tenant."""

@@ -45,6 +45,7 @@ END $$;
 
 TENANTED = (
     "memberships",
+    "invitations",
     "sessions",
     "api_keys",
     "audit_log",
@@ -88,15 +89,26 @@ GRANT SELECT (provider, slot, reason, headers, body_head, body_size), INSERT (pr
     body_head, body_size), UPDATE (reason, headers, body_head, body_size, refused_at) ON webhook_refusals TO
     landfall_web;
 GRANT SELECT (id, name) ON tenants TO landfall_web;
-GRANT SELECT (id, email, password_hash, disabled_at), INSERT (id, email, password_hash), UPDATE (password_hash) ON
-    users TO landfall_web;
+GRANT SELECT (id, email, password_hash, disabled_at, password_tenant_id), INSERT (id, email, password_hash), UPDATE
+    (password_hash, password_tenant_id) ON users TO landfall_web;
 GRANT SELECT, INSERT (tenant_id, user_id, role), UPDATE (role), DELETE ON memberships TO landfall_web;
-GRANT SELECT (tenant_id, session_sha256, user_id, expires_at), INSERT (tenant_id, session_sha256, user_id, address,
-    expires_at), DELETE ON sessions TO landfall_web;
+GRANT SELECT, INSERT (tenant_id, id, email, role, link_sha256, inviter_id, expires_at), UPDATE (role, link_sha256,
+    inviter_id, created_at, expires_at), DELETE ON invitations TO landfall_web;
+GRANT SELECT, INSERT (tenant_id, session_sha256, user_id, address, created_at, expires_at, browser, second_factor),
+    UPDATE (last_used_at, second_factor), DELETE ON sessions TO landfall_web;
 GRANT SELECT, INSERT (user_id, device_sha256), UPDATE (seen_at), DELETE ON devices TO landfall_web;
 GRANT SELECT, INSERT (who_sha256, failed_at), DELETE ON login_failures TO landfall_web;
-GRANT SELECT (tenant_id, id, name, scopes, created_at, last_used_at, revoked_at, last_used_from), INSERT (tenant_id,
-    id, name, key_sha256, scopes), UPDATE (last_used_at, last_used_from, revoked_at) ON api_keys TO landfall_web;
+GRANT SELECT, INSERT (id, user_id, name, sealed_secret), UPDATE (confirmed_at, last_step, last_used_at), DELETE ON
+    totp_factors TO landfall_web;
+GRANT SELECT, INSERT (id, user_id, name, credential_id, public_key, sign_count), UPDATE (sign_count, last_used_at),
+    DELETE ON passkeys TO landfall_web;
+GRANT SELECT, INSERT (user_id, code_sha256), UPDATE (used_at), DELETE ON recovery_codes TO landfall_web;
+GRANT SELECT (token_sha256, user_id, expires_at, tries), INSERT (token_sha256, user_id, expires_at), UPDATE (tries),
+    DELETE ON pending_logins TO landfall_web;
+GRANT SELECT, INSERT (bound_sha256, challenge, expires_at), UPDATE (challenge, expires_at), DELETE ON
+    webauthn_challenges TO landfall_web;
+GRANT SELECT (tenant_id, id, name, scopes, created_at, last_used_at, revoked_at, last_used_from, user_id), INSERT
+    (tenant_id, id, name, key_sha256, scopes, user_id), UPDATE (last_used_at, last_used_from, revoked_at) ON api_keys TO landfall_web;
 GRANT SELECT, INSERT (tenant_id, actor, action, subject, address, detail) ON audit_log TO landfall_web;
 GRANT INSERT (code, platform, user_id, requested_at) ON deletion_requests TO landfall_web;
 GRANT SELECT (platform, purpose, request_sha256, code, received_at), INSERT (platform, purpose, request_sha256, code,
@@ -108,9 +120,9 @@ GRANT SELECT, INSERT (tenant_id, id, platform, instance, account_id, state, othe
     refresh_due_at, check_due_at, checked_at) ON connections TO landfall_web;
 GRANT SELECT, INSERT (tenant_id, connection_id, field, sealed, key_name), UPDATE (sealed, key_name), DELETE ON
     connection_secrets TO landfall_web;
-GRANT SELECT, INSERT (tenant_id, state_sha256, platform, instance, session_sha256, sealed_verifier, redirect_uri,
-    return_to, actor, connection_id, expires_at, scopes), UPDATE (used_at, outcome, sealed_accounts, expires_at) ON
-    oauth_states TO landfall_web;
+GRANT SELECT, INSERT (tenant_id, state_sha256, platform, instance, ticket_sha256, sealed_verifier, redirect_uri,
+    return_to, actor, connection_id, expires_at, scopes), UPDATE (used_at, outcome, sealed_accounts, expires_at,
+    session_sha256, opened_at) ON oauth_states TO landfall_web;
 GRANT SELECT, INSERT (tenant_id, platform, instance, client_id, sealed_secret, redirect_uri, scopes), UPDATE
     (client_id, sealed_secret, redirect_uri, scopes) ON oauth_clients TO landfall_web;
 GRANT SELECT, INSERT (tenant_id, id, connection_id, kind, episode, says), UPDATE (resolved_at) ON notices TO
@@ -132,7 +144,8 @@ GRANT SELECT, UPDATE (holder, fence, leased_until, served_at) ON webhook_buckets
 GRANT SELECT (id, name) ON tenants TO landfall_worker;
 GRANT SELECT (id, email, disabled_at) ON users TO landfall_worker;
 GRANT SELECT (tenant_id, user_id, role) ON memberships TO landfall_worker;
-GRANT SELECT (expires_at), DELETE ON sessions TO landfall_worker;
+GRANT SELECT (expires_at), DELETE ON invitations, sessions, pending_logins, webauthn_challenges TO landfall_worker;
+GRANT SELECT (confirmed_at, created_at), DELETE ON totp_factors TO landfall_worker;
 GRANT SELECT (seen_at), DELETE ON devices TO landfall_worker;
 GRANT SELECT (failed_at), DELETE ON login_failures TO landfall_worker;
 GRANT INSERT (tenant_id, actor, action, subject, address, detail) ON audit_log TO landfall_worker;
@@ -198,9 +211,13 @@ BEGIN
 END $$;
 """
 
+EVERY_FUNCTION = """find_api_key, find_bodies, find_connections_of_person, find_connections_sharing_grant, find_deletion_request,
+    find_invitation, find_oauth_state, find_session, find_tenants_of_person, find_tenants_of_sessions, find_vault_keys,
+    forget_person"""
+
 # They run with the rights of whoever owns them, for callers that may not look for themselves. The policies hold their
 # owner too, so each sets landfall.tenant and sets it back (a SET clause of the function would need a superuser).
-FUNCTIONS = """
+FUNCTIONS = f"""
 -- For each body, counted from 1, the delivery that holds it; many at once, as it is on the hot path.
 CREATE FUNCTION find_bodies(providers text[], digests bytea[]) RETURNS TABLE (number bigint, id uuid)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -275,15 +292,93 @@ BEGIN
             SELECT sealed_secret AS sealed FROM public.oauth_clients
             UNION ALL SELECT sealed_verifier FROM public.oauth_states WHERE expires_at > now()
             UNION ALL SELECT sealed_accounts FROM public.oauth_states WHERE sealed_accounts IS NOT NULL
+            UNION ALL SELECT sealed_secret FROM public.totp_factors
         ) s WHERE length(s.sealed) > 1;
     PERFORM set_config('landfall.tenant', acting, true);
 END $$;
 
-REVOKE ALL ON FUNCTION find_bodies, find_api_key, find_connections_of_person, find_connections_sharing_grant,
-    find_deletion_request, find_vault_keys FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION find_bodies, find_api_key, find_connections_of_person, find_connections_sharing_grant,
-    find_deletion_request, find_vault_keys TO landfall_web;
-GRANT EXECUTE ON FUNCTION find_connections_sharing_grant, find_vault_keys TO landfall_worker;
+-- The tenant of what was given out, by its digest, for which the caller then acts.
+CREATE FUNCTION find_session(digest bytea) RETURNS TABLE (tenant_id uuid)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    acting text := coalesce(current_setting('landfall.tenant', true), '');
+BEGIN
+    PERFORM set_config('landfall.tenant', '*', true);
+    RETURN QUERY SELECT s.tenant_id FROM public.sessions s WHERE s.session_sha256 = digest;
+    PERFORM set_config('landfall.tenant', acting, true);
+END $$;
+
+CREATE FUNCTION find_invitation(digest bytea) RETURNS TABLE (tenant_id uuid)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    acting text := coalesce(current_setting('landfall.tenant', true), '');
+BEGIN
+    PERFORM set_config('landfall.tenant', '*', true);
+    RETURN QUERY SELECT i.tenant_id FROM public.invitations i WHERE i.link_sha256 = digest AND i.expires_at > now();
+    PERFORM set_config('landfall.tenant', acting, true);
+END $$;
+
+-- By its own digest, by that of the secret of the browser that took the flow, or by that of its link's ticket.
+CREATE FUNCTION find_oauth_state(state bytea, browser bytea, ticket bytea)
+RETURNS TABLE (tenant_id uuid, state_sha256 bytea)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    acting text := coalesce(current_setting('landfall.tenant', true), '');
+BEGIN
+    PERFORM set_config('landfall.tenant', '*', true);
+    RETURN QUERY SELECT o.tenant_id, o.state_sha256 FROM public.oauth_states o
+        WHERE o.state_sha256 = state OR (o.session_sha256 = browser AND o.opened_at IS NOT NULL)
+            OR o.ticket_sha256 = ticket;
+    PERFORM set_config('landfall.tenant', acting, true);
+END $$;
+
+-- Where a person is a member, the first tenant first.
+CREATE FUNCTION find_tenants_of_person(person uuid) RETURNS TABLE (tenant_id uuid)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    acting text := coalesce(current_setting('landfall.tenant', true), '');
+BEGIN
+    PERFORM set_config('landfall.tenant', '*', true);
+    RETURN QUERY SELECT m.tenant_id FROM public.memberships m WHERE m.user_id = person
+        ORDER BY m.created_at, m.tenant_id;
+    PERFORM set_config('landfall.tenant', acting, true);
+END $$;
+
+-- Where a person has sessions. In one order, so that two who end them at once do not wait for each other.
+CREATE FUNCTION find_tenants_of_sessions(person uuid) RETURNS TABLE (tenant_id uuid)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    acting text := coalesce(current_setting('landfall.tenant', true), '');
+BEGIN
+    PERFORM set_config('landfall.tenant', '*', true);
+    RETURN QUERY SELECT DISTINCT s.tenant_id FROM public.sessions s WHERE s.user_id = person ORDER BY 1;
+    PERFORM set_config('landfall.tenant', acting, true);
+END $$;
+
+-- Forget a person who belongs to no tenant any more, with the browsers, sessions and mails. Whether that was so.
+CREATE FUNCTION forget_person(person uuid) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    acting text := coalesce(current_setting('landfall.tenant', true), '');
+    forgotten boolean := false;
+BEGIN
+    PERFORM set_config('landfall.tenant', '*', true);
+    -- A statement of its own: the next one sees what whoever held the lock committed.
+    PERFORM FROM public.users u WHERE u.id = person FOR UPDATE;
+    IF NOT EXISTS (SELECT FROM public.memberships m WHERE m.user_id = person) THEN
+        DELETE FROM public.sessions s WHERE s.user_id = person;
+        DELETE FROM public.devices d WHERE d.user_id = person;
+        DELETE FROM public.notice_mails n WHERE n.user_id = person;
+        DELETE FROM public.users u WHERE u.id = person;
+        forgotten := FOUND;
+    END IF;
+    PERFORM set_config('landfall.tenant', acting, true);
+    RETURN forgotten;
+END $$;
+
+REVOKE ALL ON FUNCTION {EVERY_FUNCTION} FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION {EVERY_FUNCTION} TO landfall_web;
+GRANT EXECUTE ON FUNCTION find_connections_sharing_grant, find_vault_keys, forget_person TO landfall_worker;
 """
 
 
@@ -303,9 +398,8 @@ def downgrade() -> None:
             op.execute(OLD_POLICIES.format(table=table))
     run(STATE_MACHINE.format(schema=""))
     run(
-        """
-        DROP FUNCTION IF EXISTS find_bodies, find_api_key, find_connections_of_person, find_connections_sharing_grant,
-            find_deletion_request, find_vault_keys;
+        f"""
+        DROP FUNCTION IF EXISTS {EVERY_FUNCTION};
         DROP TRIGGER audit_log_dated ON audit_log;
         DROP FUNCTION audit_log_date;
         GRANT INSERT ON audit_log, webhook_event_log, webhook_deliveries TO landfall_app;

@@ -1,6 +1,6 @@
 """All of publish's SQL, a module for each thing it is about. Every transaction says first whose rows it may see."""
 
-from publish.store.acting import COMMAND, EVERYBODY, NOBODY, WORKER, Actor, act_for, acting, audit
+from publish.store.acting import COMMAND, EVERYBODY, NOBODY, WORKER, Actor, act_for, acting, audit, elsewhere
 from publish.store.budgets import held, spent
 from publish.store.connections import Connection, connect, keep_secrets, known, listed, one, overview, secrets, standing
 from publish.store.endings import (
@@ -50,6 +50,9 @@ from publish.store.persons import (
     invitation,
     invite,
     person_called,
+    tenant_of_session,
+    tenants_of,
+    tenants_of_sessions,
     withdraw,
 )
 from publish.store.refreshes import (
@@ -98,6 +101,7 @@ __all__ = [
     "deletion",
     "disconnect",
     "due",
+    "elsewhere",
     "end_flows",
     "end_invitations",
     "end_keys",
@@ -145,6 +149,9 @@ __all__ = [
     "still_ended",
     "take",
     "take_signed_request",
+    "tenant_of_session",
+    "tenants_of",
+    "tenants_of_sessions",
     "tidy",
     "took_signed_request",
     "unfinished",

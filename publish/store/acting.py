@@ -41,6 +41,15 @@ async def act_for(connection: asyncpg.Connection, tenant: str) -> None:
     await connection.execute("SELECT set_config('landfall.tenant', $1, true)", tenant)
 
 
+@asynccontextmanager
+async def elsewhere(connection: asyncpg.Connection, tenant: str) -> AsyncIterator[None]:
+    """Statements inside are for another tenant; the transaction goes on for the one that it had."""
+    before = await connection.fetchval("SELECT current_setting('landfall.tenant', true)")
+    await act_for(connection, tenant)
+    yield
+    await act_for(connection, before or NOBODY)
+
+
 async def audit(
     connection: asyncpg.Connection, tenant: str, actor: Actor, action: str, subject: str, **detail: Any
 ) -> None:

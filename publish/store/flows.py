@@ -8,6 +8,8 @@ from typing import Any
 
 import asyncpg
 
+from publish.store.acting import act_for
+
 
 @dataclass(frozen=True, slots=True)
 class State:
@@ -85,20 +87,23 @@ async def state(
 ) -> State | None:
     """By its own digest, by that of the secret of the browser that took it, or by that of its link's ticket.
 
-    The only look at flows whose tenant is not known yet. What the previous release keeps as the session is the ticket:
-    it counts for nothing.
+    The only look at flows whose tenant is not known yet: the transaction goes on for the tenant of the one it finds.
+    What the previous release keeps as the session is the ticket: it counts for nothing.
     """
+    found = await connection.fetchrow(
+        "SELECT tenant_id::text, state_sha256 FROM find_oauth_state($1, $2, $3)", digest, session, ticket
+    )
+    if found is None:
+        return None
+    await act_for(connection, found["tenant_id"])
     row = await connection.fetchrow(
         """
         SELECT tenant_id::text, state_sha256, platform, instance, ticket_sha256,
             CASE WHEN opened_at IS NOT NULL THEN session_sha256 END AS session, sealed_verifier, redirect_uri,
             return_to, actor, id::text, connection_id::text, sealed_accounts, used_at IS NOT NULL AS used,
             expires_at > now() AS live, used_at, outcome, scopes, expires_at
-        FROM oauth_states
-        WHERE state_sha256 = $1 OR (session_sha256 = $2 AND opened_at IS NOT NULL) OR ticket_sha256 = $3""",
-        digest,
-        session,
-        ticket,
+        FROM oauth_states WHERE state_sha256 = $1""",
+        found["state_sha256"],
     )
     if row is None:
         return None

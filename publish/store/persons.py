@@ -5,31 +5,18 @@ digest, and answer no more than is asked.
 """
 
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import datetime
 
 import asyncpg
 
-from publish.store.acting import EVERYBODY
-
-FORGOTTEN = ("sessions", "devices", "notice_mails")
-"""Tables of what is forgotten with a person."""
+from publish.store.acting import act_for
 
 ENDED = "Whoever began this may not connect accounts any more; nothing was connected."
 
 
 class RoleChangedError(Exception):
     """Whoever asks has another role by now, or none."""
-
-
-@asynccontextmanager
-async def _everywhere(connection: asyncpg.Connection) -> AsyncIterator[None]:
-    """Statements inside see every tenant; the transaction goes on with the tenant it had."""
-    before = await connection.fetchval("SELECT current_setting('landfall.tenant', true)")
-    await connection.execute("SELECT set_config('landfall.tenant', $1, true)", EVERYBODY)
-    yield
-    await connection.execute("SELECT set_config('landfall.tenant', $1, true)", before or "")
 
 
 # --- across tenants
@@ -47,15 +34,8 @@ async def person_called(connection: asyncpg.Connection, email: str) -> str | Non
 
 async def forget(connection: asyncpg.Connection, user: str) -> bool:
     """Forget a person who belongs to no tenant any more: password, browsers and sessions. Whether that was so."""
-    async with _everywhere(connection):
-        # A statement of its own: the next one sees what whoever held the lock committed.
-        await connection.execute("SELECT FROM users WHERE id = $1::uuid FOR UPDATE", user)
-        if await connection.fetchval("SELECT EXISTS (SELECT FROM memberships WHERE user_id = $1::uuid)", user):
-            return False
-        for table in FORGOTTEN:
-            await connection.execute(f"DELETE FROM {table} WHERE user_id = $1::uuid", user)
-        await connection.execute("DELETE FROM users WHERE id = $1::uuid", user)
-    return True
+    forgotten: bool = await connection.fetchval("SELECT forget_person($1::uuid)", user)
+    return forgotten
 
 
 async def forget_strangers(connection: asyncpg.Connection) -> None:
@@ -67,16 +47,37 @@ async def forget_strangers(connection: asyncpg.Connection) -> None:
         await forget(connection, row["id"])
 
 
+async def tenants_of(connection: asyncpg.Connection, user: str) -> list[str]:
+    """Where a person is a member: ids, the first tenant first."""
+    rows = await connection.fetch("SELECT tenant_id::text FROM find_tenants_of_person($1::uuid)", user)
+    return [row["tenant_id"] for row in rows]
+
+
+async def tenant_of_session(connection: asyncpg.Connection, digest: bytes) -> str | None:
+    """At which tenant a session is, if it is anywhere."""
+    tenant: str | None = await connection.fetchval("SELECT tenant_id::text FROM find_session($1)", digest)
+    return tenant
+
+
+async def tenants_of_sessions(connection: asyncpg.Connection, user: str) -> list[str]:
+    """Where a person has sessions: ids, in one order, so that two who end sessions at once do not block each other."""
+    rows = await connection.fetch("SELECT tenant_id::text FROM find_tenants_of_sessions($1::uuid)", user)
+    return [row["tenant_id"] for row in rows]
+
+
 async def invitation(connection: asyncpg.Connection, digest: bytes) -> asyncpg.Record | None:
-    """The invitation that a link opens, as long as it does."""
-    async with _everywhere(connection):
-        return await connection.fetchrow(
-            """
-            SELECT i.tenant_id::text AS tenant, t.name AS tenant_name, i.email, i.role, u.email AS inviter, i.expires_at
-            FROM invitations i JOIN tenants t ON t.id = i.tenant_id LEFT JOIN users u ON u.id = i.inviter_id
-            WHERE i.link_sha256 = $1 AND i.expires_at > now()""",
-            digest,
-        )
+    """The invitation that a link opens, as long as it does. The transaction goes on for its tenant."""
+    tenant = await connection.fetchval("SELECT tenant_id::text FROM find_invitation($1)", digest)
+    if tenant is None:
+        return None
+    await act_for(connection, tenant)
+    return await connection.fetchrow(
+        """
+        SELECT i.tenant_id::text AS tenant, t.name AS tenant_name, i.email, i.role, u.email AS inviter, i.expires_at
+        FROM invitations i JOIN tenants t ON t.id = i.tenant_id LEFT JOIN users u ON u.id = i.inviter_id
+        WHERE i.link_sha256 = $1 AND i.expires_at > now()""",
+        digest,
+    )
 
 
 # --- within the transaction's tenant

@@ -10,7 +10,7 @@ from publish.browsers import in_words
 from publish.passkeys import relying_party
 from publish.pending_logins import Pending
 from publish.sessions import WINDOW_MINUTES, Person, Prove, Throttled, csrf_of
-from publish.store import EVERYBODY
+from publish.store import NOBODY
 from publish.vault import Vault
 from publish.web import forms
 from publish.web.answers import SCRIPTED, Ended, rendered, to
@@ -89,7 +89,7 @@ class SecondStep:
 
     async def _page(self, token: str, status: int = 200, says: str = "") -> web.Response:
         """The form, with a new challenge for a passkey. Raises Ended: to the login where nobody is on the way in."""
-        async with store.acting(self._pool, EVERYBODY) as connection:
+        async with store.acting(self._pool, NOBODY) as connection:
             user = await pending_logins.user_of(connection, token) if token else None
             if user is None:
                 raise Ended(to("/login") if status == 200 else self._late())

@@ -255,6 +255,17 @@ BY_WORK = [
     "SELECT find_connections_of_person('x', '1', now())",
     "SELECT find_deletion_request('')",
     "SELECT find_bodies('{tiktok}', '{}')",
+    "SELECT find_session('')",
+    "SELECT find_invitation('')",
+    "SELECT find_oauth_state('', '', '')",
+    "SELECT find_tenants_of_person(gen_random_uuid())",
+    "SELECT find_tenants_of_sessions(gen_random_uuid())",
+    "SELECT sealed_secret FROM totp_factors",
+    "SELECT public_key FROM passkeys",
+    "SELECT code_sha256 FROM recovery_codes",
+    "INSERT INTO pending_logins (token_sha256, user_id, expires_at) SELECT '', id, 'infinity' FROM users",
+    "SELECT link_sha256 FROM invitations",
+    "UPDATE invitations SET role = 'owner'",
 ]
 ATTACKS = [
     *((process, statement) for process in logins.PROCESSES for statement in BY_ANY),
@@ -328,6 +339,17 @@ CREATE TEMP TABLE connections (tenant_id uuid, id uuid, platform text, via text,
 INSERT INTO connections VALUES (gen_random_uuid(), gen_random_uuid(), 'x', NULL, 'active', '1', '{}', now());
 CREATE TEMP TABLE connection_secrets (key_name text);
 INSERT INTO connection_secrets VALUES ('mine');
+CREATE TEMP TABLE sessions (tenant_id uuid, user_id uuid, session_sha256 bytea);
+INSERT INTO sessions VALUES (gen_random_uuid(), '00000000-0000-0000-0000-000000000000', 'mine');
+CREATE TEMP TABLE invitations (tenant_id uuid, link_sha256 bytea, expires_at timestamptz);
+INSERT INTO invitations VALUES (gen_random_uuid(), 'mine', 'infinity');
+CREATE TEMP TABLE oauth_states (tenant_id uuid, state_sha256 bytea, session_sha256 bytea, ticket_sha256 bytea,
+    opened_at timestamptz);
+INSERT INTO oauth_states VALUES (gen_random_uuid(), 'mine', 'mine', 'mine', now());
+CREATE TEMP TABLE memberships (tenant_id uuid, user_id uuid, created_at timestamptz);
+INSERT INTO memberships VALUES (gen_random_uuid(), '00000000-0000-0000-0000-000000000000', now());
+CREATE TEMP TABLE users (id uuid);
+INSERT INTO users VALUES ('00000000-0000-0000-0000-000000000000');
 CREATE FUNCTION pg_temp.set_config(text, text, boolean) RETURNS text LANGUAGE plpgsql AS
     $$ BEGIN RAISE EXCEPTION 'called with the rights of %', current_user; END $$;
 CREATE FUNCTION pg_temp.get_byte(bytea, integer) RETURNS integer LANGUAGE plpgsql AS
@@ -350,6 +372,12 @@ NONSENSE = {
         "'x'' OR true --', '', '-infinity'",
     ],
     "find_connections_sharing_grant": ["NULL", "gen_random_uuid()", "'00000000-0000-0000-0000-000000000000'"],
+    "find_invitation": ["NULL", "''", "'mine'", "decode(repeat('00', 100000), 'hex')"],
+    "find_oauth_state": ["NULL, NULL, NULL", "'', '', ''", "'mine', 'mine', 'mine'"],
+    "find_session": ["NULL", "''", "'mine'", "decode(repeat('00', 100000), 'hex')"],
+    "find_tenants_of_person": ["NULL", "gen_random_uuid()", "'00000000-0000-0000-0000-000000000000'"],
+    "find_tenants_of_sessions": ["NULL", "gen_random_uuid()", "'00000000-0000-0000-0000-000000000000'"],
+    "forget_person": ["NULL", "gen_random_uuid()", "'00000000-0000-0000-0000-000000000000'"],
     "find_deletion_request": ["NULL", "''", "'mine'", "'%'", "repeat('x', 100000)"],
     "find_vault_keys": [""],
 }
