@@ -2,7 +2,8 @@
 
 Every table of a tenant, here and in ``schema/publishing.py``, has a row-level policy, forced on its owner too: without
 ``landfall.tenant`` set for the transaction nothing is seen and nothing can be written. ``*`` is the worker, which
-serves them all. An install with one tenant never notices: its only one is made by the migration.
+serves them all; it shows the web process nothing. An install with one tenant never notices: its only one is made by the
+migration.
 """
 
 from sqlalchemy import (

@@ -2,7 +2,7 @@
 
 The roles are groups that nobody logs in as; `landfall db login` makes members of the first two. Columns that are not
 named here are nobody's to read or to give: a row's number and the time at which it was written are the database's.
-Row policies come on top: the web process sees the rows of the one tenant that it acts for.
+Row policies come on top: the web process sees the rows of the one tenant that it acts for, and never those of all.
 """
 
 from collections.abc import Mapping

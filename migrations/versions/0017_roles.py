@@ -57,11 +57,12 @@ TENANTED = (
     "notice_mails",
 )
 
-# Each table by itself, so that no lock on one is held while that on another is waited for.
+# Each table by itself, so that no lock on one is held while that on another is waited for. The owner and landfall_app,
+# which the previous release acts as, see every tenant as members of landfall_worker; landfall_web never does.
 POLICIES = """
 DO $$ BEGIN
     DROP POLICY IF EXISTS every_tenant ON {table};
-    CREATE POLICY every_tenant ON {table} TO landfall_worker, landfall_web
+    CREATE POLICY every_tenant ON {table} TO landfall_worker
         USING (current_setting('landfall.tenant', true) = '*');
     ALTER POLICY tenant ON {table} USING (tenant_id::text = current_setting('landfall.tenant', true));
 END $$;

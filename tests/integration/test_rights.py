@@ -1,6 +1,6 @@
 """Who may do what to the database: what `schema.rights` says, and no more to whoever gets hold of a process's login."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -325,6 +325,100 @@ async def test_entry_of_the_audit_log_is_of_the_tenant_that_the_web_process_acts
         await intruder.execute(f"{AUDIT}) {VALUES})")
     assert await intruder.fetchval("SELECT count(*) FROM audit_log") == 1, "its own"
     await intruder.close()
+
+
+def rows(id_: str, user: str) -> dict[str, str]:
+    """A row of the default tenant for each table of tenants: what an INSERT has after the table's name."""
+    tenant = f"'{DEFAULT_TENANT}'"
+    return {
+        "memberships": f"(tenant_id, user_id, role) VALUES ({tenant}, '{user}', 'owner')",
+        "invitations": "(tenant_id, id, email, role, link_sha256, expires_at)"
+        f" VALUES ({tenant}, '{id_}', '{id_}', 'owner', '{id_}', 'infinity')",
+        "sessions": "(tenant_id, session_sha256, user_id, expires_at)"
+        f" VALUES ({tenant}, '{id_}', '{user}', 'infinity')",
+        "api_keys": "(tenant_id, id, name, key_sha256, scopes)"
+        f" VALUES ({tenant}, '{id_}', '{id_}', '{id_}', '{{audit:read}}')",
+        "audit_log": f"(tenant_id, actor, action, subject, detail) VALUES ({tenant}, 'a', 'a.b', 's', '{{}}')",
+        "connections": "(tenant_id, id, platform, account_id, other_ids, username, scopes, profile, state,"
+        f" authorized_at) VALUES ({tenant}, '{id_}', 'x', '{id_}', '{{}}', 'u', '{{}}', '{{}}', 'active', now())",
+        "connection_secrets": "(tenant_id, connection_id, field, sealed, key_name)"
+        f" VALUES ({tenant}, '{id_}', 'access_token', 'sealed', 'k')",
+        "oauth_states": "(tenant_id, state_sha256, platform, sealed_verifier, redirect_uri, return_to, actor,"
+        f" expires_at) VALUES ({tenant}, '{id_}', 'x', 'sealed', '', '', 'user:ada', 'infinity')",
+        "oauth_clients": "(tenant_id, platform, instance, client_id, sealed_secret, redirect_uri, scopes)"
+        f" VALUES ({tenant}, 'mastodon', '{id_}', 'c', 'sealed', '', '{{}}')",
+        "notices": "(tenant_id, id, connection_id, kind, episode, says)"
+        f" VALUES ({tenant}, '{id_}', '{id_}', 'in_trouble', now(), 's')",
+        "notice_mails": f"(tenant_id, notice_id, user_id) VALUES ({tenant}, '{id_}', '{user}')",
+    }
+
+
+OURS, THEIRS = "00000000-0000-7000-8000-0000000000aa", "00000000-0000-7000-8000-0000000000bb"
+
+
+async def test_web_process_reaches_no_row_before_it_says_of_which_tenant(filled: Filled) -> None:
+    for id_ in (OURS, THEIRS):
+        await filled.owner.execute("INSERT INTO users (id, email, password_hash) VALUES ($1::uuid, $1, '')", id_)
+    filling, adding = rows(OURS, OURS), rows(THEIRS, THEIRS)
+    tenanted = await filled.owner.fetch(
+        """
+        SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id'
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r'"""
+    )
+    assert {row["relname"] for row in tenanted} == set(filling), "another table of tenants: give it a row here"
+    async with filled.owner.transaction():
+        await store.act_for(filled.owner, "*")
+        for table, row in filling.items():
+            await filled.owner.execute(f"INSERT INTO {table} {row}")
+    kept = await of_tenants(filled.owner, filling)
+    intruder = await asyncpg.connect(filled.addresses["serve"])
+    reached = []
+    for tenant in ("*", "", "nonsense", f"{DEFAULT_TENANT},*", "%"):
+        await intruder.execute("SELECT set_config('landfall.tenant', $1, false)", tenant)
+        for table, row in adding.items():
+            columns = RIGHTS[WEB_ROLE].get(table, Rights()).update.split()
+            statements = [
+                f"SELECT tenant_id FROM {table}",
+                f"INSERT INTO {table} {row} RETURNING tenant_id",
+                *(f"UPDATE {table} SET {column} = {column} RETURNING tenant_id" for column in columns),
+                f"DELETE FROM {table} RETURNING tenant_id",
+            ]
+            for statement in statements:
+                trial = intruder.transaction()
+                await trial.start()
+                try:
+                    if await intruder.fetch(statement):
+                        reached.append((tenant, statement))
+                except asyncpg.InsufficientPrivilegeError:
+                    pass
+                except asyncpg.PostgresError as error:
+                    reached.append((tenant, f"{statement}: {error}"))
+                finally:
+                    await trial.rollback()
+    assert reached == []
+    assert await of_tenants(filled.owner, filling) == kept
+    await intruder.execute("SELECT set_config('landfall.tenant', $1, false)", DEFAULT_TENANT)
+    for table in RIGHTS[WEB_ROLE].keys() & filling.keys():
+        assert await intruder.fetch(f"SELECT tenant_id FROM {table}"), "what a tenant is served is there"
+    await intruder.close()
+
+
+async def of_tenants(owner: asyncpg.Connection, tables: Iterable[str]) -> dict[str, list[asyncpg.Record]]:
+    async with owner.transaction():
+        await store.act_for(owner, "*")
+        return {table: await owner.fetch(f"SELECT * FROM {table} t ORDER BY t::text") for table in tables}
+
+
+async def test_nobody_is_forgotten_who_belongs_to_a_tenant(filled: Filled) -> None:
+    user = await filled.owner.fetchval("SELECT id FROM users WHERE email = 'ada@example.org'")
+    before = await filled.everything()
+    for process, address in filled.addresses.items():
+        intruder = await asyncpg.connect(address)
+        for tenant in ("*", "", DEFAULT_TENANT, OURS):
+            await intruder.execute("SELECT set_config('landfall.tenant', $1, false)", tenant)
+            assert await intruder.fetchval("SELECT forget_person($1)", user) is False, process
+        await intruder.close()
+    assert await filled.everything() == before
 
 
 SHADOWS = """
