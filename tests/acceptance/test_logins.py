@@ -13,6 +13,7 @@ from ops.runtime.embedded import Postgres
 from ops.sandbox.client import Client
 from publish.web.door import SESSION
 from tests.acceptance.test_up import environment
+from tests.rig import HTML, form_of, led_to
 from tests.support import command, eventually
 
 FORM = re.compile(r'name="csrf" value="([0-9a-f]+)"')
@@ -51,9 +52,10 @@ async def connected(running: Stack, sandbox: Client, platform: str) -> str:
         async with browser.get(f"{running.url}/api/auth/{platform}", headers=headers) as response:
             begun = await response.json()
             assert response.status == 201, begun
-        async with browser.get(begun["open"], allow_redirects=False) as response:
-            consent = response.headers["Location"]
-        query = await sandbox.consent(consent, "approve", "shop")
+        async with browser.get(begun["open"], headers=HTML) as response:
+            action, fields = form_of(await response.text())
+        async with browser.post(running.url + action, data=fields, headers=HTML) as response:
+            query = await sandbox.consent(led_to(await response.text()), "approve", "shop")
         address = f"{running.url}/api/auth/{platform}/callback"
         async with browser.get(address, params=query, headers={"Accept": "application/json"}) as response:
             outcome = await response.json()
