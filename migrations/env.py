@@ -12,6 +12,7 @@ from sqlalchemy.pool import NullPool
 import schema.crm
 import schema.log
 import schema.people
+import schema.processes
 import schema.publishing  # noqa: F401  (tables register themselves)
 from schema.metadata import metadata
 

@@ -43,6 +43,7 @@ _SECRET = Rights(
 )
 _NOTICE = Rights(select=EVERY, insert="tenant_id id connection_id kind episode says", update="resolved_at")
 _CANARY = Rights(select="key_name sealed", insert="key_name sealed")
+_PROCESS = Rights(select=EVERY, insert="id kind host pid configured", update="seen_at", delete=True)
 _REVISION = Rights(select=EVERY)
 _ALL = Rights(select=EVERY, insert=EVERY, update=EVERY, delete=True)
 _EXPIRED = Rights(select="expires_at", delete=True)
@@ -154,6 +155,7 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
         "notices": _NOTICE,
         "platform_budgets": Rights(select=EVERY, insert=_BUDGET, update="percent held_until updated_at"),
         "vault_canaries": _CANARY,
+        "processes": _PROCESS,
     },
     WORKER_ROLE: {
         "alembic_version": _REVISION,
@@ -195,6 +197,7 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
         ),
         "platform_budgets": Rights(select=EVERY, insert=_BUDGET, update="percent held_until updated_at", delete=True),
         "vault_canaries": _CANARY,
+        "processes": _PROCESS,
     },
     # What the previous release may, which acts as this role alone: less it gets a release later.
     APP_ROLE: {
@@ -243,6 +246,7 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
         "notice_mails": _ALL,
         "platform_budgets": _ALL,
         "vault_canaries": Rights(select=EVERY, insert=EVERY),
+        "processes": Rights(select=EVERY),
     },
 }
 

@@ -15,8 +15,9 @@ from redis.exceptions import RedisError, ResponseError
 from ops.cli import logins, wiring
 from ops.cli.outside import vault_of
 from ops.cli.terminal import echo, echo_json
-from ops.runtime import db
+from ops.runtime import db, processes
 from ops.runtime.health import DURABLE, durability, schema_revision
+from ops.runtime.processes import Process
 from ops.runtime.queue import QUEUE, open_redis
 from ops.runtime.settings import Configuration, ConfigurationError, Settings
 from publish import keeping
@@ -27,6 +28,9 @@ from schema.revision import HEAD
 from schema.rights import APP_ROLE
 from sync import shadow, store
 
+KINDS = {"serve": "web", "work": "worker"}
+"""What people call the processes of each command."""
+
 SKEW_WARN_SECONDS, SKEW_FAULT_SECONDS = 2.0, 60.0
 OVERDUE_SECONDS = 60.0
 OUTDATED_SECONDS = 10
@@ -34,6 +38,10 @@ LATE_SECONDS = 600
 OLDEST_POSTGRES = 150000
 FORGOTTEN_HOURS = 24
 """After the time in which a platform may bring an erased person back, whose id is forgotten then."""
+
+
+LEVELS = ("fault", "warning", "ok")
+"""What is wrong comes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +55,16 @@ class Finding:
 
 
 async def examine(configuration: Configuration) -> list[Finding]:
-    return [
-        *_secrets(configuration),
+    reported = await _reported(configuration.settings)
+    running = reported or []
+    findings = [
+        *(() if reported is None else _processes(reported)),
+        *_secrets(configuration, running),
         *await _postgres(configuration.settings),
-        *await _connections(configuration),
-        *await _redis(configuration.settings),
+        *await _connections(configuration, running),
+        *await _redis(configuration.settings, running),
     ]
+    return sorted(findings, key=lambda finding: LEVELS.index(finding.level))
 
 
 def show(findings: Sequence[Finding], *, as_json: bool) -> None:
@@ -68,7 +80,64 @@ def show(findings: Sequence[Finding], *, as_json: bool) -> None:
             echo(f"      -> {finding.remedy}")
 
 
-def _secrets(configuration: Configuration) -> Iterator[Finding]:
+async def _connected(settings: Settings) -> asyncpg.Connection:
+    dsn = settings.database_url.get_secret_value()
+    try:
+        return await db.connect(dsn, settings.role(APP_ROLE), "doctor")
+    except asyncpg.InsufficientPrivilegeError:
+        if settings.landfall_database_role is not None:
+            raise
+        return await db.connect(dsn, name="doctor")  # the login of a process, which can be nothing else
+
+
+async def _reported(settings: Settings) -> Sequence[Process] | None:
+    """What the processes say of themselves; None where the database, or its schema, does not let us look."""
+    try:
+        connection = await _connected(settings)
+    except (OSError, TimeoutError, asyncpg.PostgresError):
+        return None
+    try:
+        return await processes.reported(connection)
+    except asyncpg.PostgresError:
+        return None
+    finally:
+        await connection.close()
+
+
+def _processes(running: Sequence[Process]) -> Iterator[Finding]:
+    for kind, name in KINDS.items():
+        heard = [process for process in running if process.kind == kind]
+        living = [process for process in heard if process.lives]
+        if living:
+            counted = "" if len(living) == 1 else f"{len(living)} run, "
+            where = f"{living[0].host}, process {living[0].pid}"
+            yield Finding("ok", name, f"{counted}last heard {living[0].silent:.0f} s ago ({where})")
+        elif heard:
+            message = f"last heard {_ago(heard[0].silent)} ago ({heard[0].host}, process {heard[0].pid})"
+            yield Finding("fault", name, message, f"start `landfall {kind}`, or look at its log")
+        else:
+            yield Finding("warning", name, "has not been heard of", f"start `landfall {kind}`")
+
+
+def _ago(seconds: float) -> str:
+    for unit, size in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _of(running: Sequence[Process], kind: str) -> set[str]:
+    """What the living processes of a kind are configured for."""
+    return {what for process in running if process.kind == kind and process.lives for what in process.configured}
+
+
+def _secrets(configuration: Configuration, running: Sequence[Process]) -> Iterator[Finding]:
+    known = {what.removeprefix("webhooks:") for what in _of(running, "serve") if what.startswith("webhooks:")}
+    here = {name for name, webhook in wiring.webhooks().items() if wiring.has_secret(configuration, webhook)}
+    if known and not here:
+        for name in sorted(known):
+            yield Finding("ok", name, "the web process has a secret for it; this shell has none")
+        return
     configured = 0
     for name, webhook in wiring.webhooks().items():
         signing = [v for v in webhook.signature.secrets if configuration.variables[v.name]]
@@ -78,9 +147,9 @@ def _secrets(configuration: Configuration) -> Iterator[Finding]:
             yield Finding("ok", name, f"{count} signing {'secret' if count == 1 else 'secrets'} configured")
         else:
             first = webhook.signature.secrets[0]
-            yield Finding(
-                "warning", name, "no secret, so its webhooks are answered 503", f"{first.name}: {first.where}"
-            )
+            served = "no secret, so its webhooks are answered 503"
+            message = "the web process has a secret for it; this shell has none" if name in known else served
+            yield Finding("warning", name, message, f"{first.name}: {first.where}")
         missing = [v for v in webhook.others if not configuration.variables[v.name]]
         if signing and missing and len(missing) == len(webhook.others):
             remedy = f"{missing[0].name}: {missing[0].where}"
@@ -91,16 +160,10 @@ def _secrets(configuration: Configuration) -> Iterator[Finding]:
 
 async def _postgres(settings: Settings) -> list[Finding]:
     asked = time.monotonic()
-    dsn, role = settings.database_url.get_secret_value(), settings.role(APP_ROLE)
     try:
-        try:
-            connection = await db.connect(dsn, role, "doctor")
-        except asyncpg.InsufficientPrivilegeError:
-            if settings.landfall_database_role is not None:
-                raise
-            connection = await db.connect(dsn, name="doctor")  # the login of a process, which can be nothing else
+        connection = await _connected(settings)
     except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-        message = f"cannot be reached as role {role!r} ({db.describe(error)})"
+        message = f"cannot be reached as role {settings.role(APP_ROLE)!r} ({db.describe(error)})"
         remedy = "check DATABASE_URL and that the server runs; if the role is missing, run `landfall migrate`"
         return [Finding("fault", "postgresql", message, remedy)]
     try:
@@ -260,8 +323,11 @@ async def _erasures(connection: asyncpg.Connection) -> list[Finding]:
     return findings
 
 
-async def _connections(configuration: Configuration) -> list[Finding]:
+async def _connections(configuration: Configuration, running: Sequence[Process]) -> list[Finding]:
     """Can accounts be connected, and which of them wait for somebody."""
+    if not wiring.has_vault(configuration) and "vault" in _of(running, "serve"):
+        message = "the web process has a key for tokens and this shell has none, so that connections were not looked at"
+        return [Finding("warning", "connections", message, "run it with the settings of the service")]
     if not wiring.has_vault(configuration):
         remedy = f"set {VAULT_KEYS.name} to what `landfall vault key` prints"
         return [Finding("warning", "connections", "no key for tokens, so no account can be connected", remedy)]
@@ -315,7 +381,10 @@ def _mail(settings: Settings) -> Finding:
     return Finding("ok", "mail", f"notices are mailed as {settings.landfall_mail_from}")
 
 
-async def _redis(settings: Settings) -> list[Finding]:
+async def _redis(settings: Settings, running: Sequence[Process]) -> list[Finding]:
+    if settings.redis_url is None and "redis" in _of(running, "work"):
+        message = "the worker has an address for it and this shell has none, so that it was not looked at"
+        return [Finding("warning", "redis", message, "run it with the settings of the service")]
     if settings.redis_url is None:
         return [Finding("warning", "redis", "not configured: rows appear up to a second later", "set REDIS_URL")]
     try:

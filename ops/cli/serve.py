@@ -109,11 +109,7 @@ async def application(configuration: Configuration) -> AsyncIterator[tuple[web.A
         )
 
         async def readiness() -> Mapping[str, Check]:
-            configured = [
-                name
-                for name, webhook in webhooks.items()
-                if any(configuration.variables.get(secret.name) for secret in webhook.signature.secrets)
-            ]
+            configured = [name for name, webhook in webhooks.items() if wiring.has_secret(configuration, webhook)]
             keys = Check(
                 bool(configured),
                 "" if configured else "no platform has a secret; every webhook is answered 503",
@@ -125,6 +121,7 @@ async def application(configuration: Configuration) -> AsyncIterator[tuple[web.A
         health.add_routes(app, readiness)
         answers.add_nothing_here(app)
         headers.add_to(app, https=settings.https)
+        stack.callback(wiring.reporting(health_pool, "serve", configuration).cancel)
         yield app, health.build(readiness)
 
 

@@ -34,7 +34,7 @@ from ops.runtime import db
 from ops.runtime.db import open_pool
 from ops.runtime.embedded import Postgres, Redis, Server, StartError, free_port, redis_server
 from ops.runtime.files import append_private, private_folder, read_private, write_private
-from ops.runtime.settings import Settings
+from ops.runtime.settings import Configuration, Settings
 from ops.sandbox.client import Client
 from ops.sandbox.state import UnreadableStateError, opened
 from publish import keys, people, store
@@ -103,8 +103,13 @@ class Stack:
 
 @asynccontextmanager
 async def stack(directory: Path, environ: Mapping[str, str]) -> AsyncIterator[Stack]:
-    """Start everything, and stop what was started, in the opposite order. Raises Unusable, StartError."""
+    """Start everything, and stop what was started, in the opposite order.
+
+    Raises Unusable, StartError, ConfigurationError.
+    """
     environment = dict(environ)
+    # Said now, in a sentence, and not by processes that do not start.
+    Configuration.load(wiring.variables(), {"DATABASE_URL": "postgresql://"} | environment)
     postgres = Postgres.at(directory / "postgres")
     _take(directory, postgres.group)
     servers: dict[str, Postgres | Redis] = {}
@@ -194,13 +199,11 @@ class Ports:
     def choose(self, name: str, usual: int = 0, variable: str = "") -> int:
         """A free port: the one that ``variable`` names, else that of the last run, else the usual one, else another.
 
-        Says so where the port that was asked for is taken. Raises Unusable.
+        Says so where the port that was asked for is taken.
         """
-        wanted = self._environment.get(variable) or ""
-        if wanted and not (wanted.isdecimal() and 0 < int(wanted) < 65536):
-            raise Unusable(f"{variable} is a port, from 1 to 65535; it is {wanted[:40]!r}")
-        port = free_port(int(wanted) if wanted else self._last.get(name, usual))
-        if wanted and port != int(wanted):
+        wanted = int(self._environment.get(variable) or 0)
+        port = free_port(wanted or self._last.get(name, usual))
+        if wanted and port != wanted:
             echo(f"port {wanted} of {variable} is taken by another program: {port} is used instead")
         return port
 

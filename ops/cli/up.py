@@ -29,6 +29,7 @@ from ops.cli.terminal import echo
 from ops.runtime import db
 from ops.runtime.embedded import StartError
 from ops.runtime.files import UnsafePathError
+from ops.runtime.settings import ConfigurationError
 from ops.runtime.text import visible
 from ops.sandbox.client import Client
 from schema.reading import Unreadable, read_text
@@ -351,7 +352,7 @@ async def up(directory: Path, pace: float, seconds: float | None) -> int:
                 for part in running.parts.values():
                     tasks.create_task(supervise(part, screen.say, stop))
             echo("stopping …")
-    except* (StartError, UnsafePathError, Unusable) as group:
+    except* (ConfigurationError, StartError, UnsafePathError, Unusable) as group:
         for line in ("", *str(group.exceptions[0]).split("\n")):
             echo(line, err=True)
         failed = True

@@ -10,9 +10,9 @@ from aiohttp import web
 
 import ingest.platforms
 from ingest.contract import Webhook
-from ops.runtime import unparsed
+from ops.runtime import processes, unparsed
 from ops.runtime.connections import BACKLOG, Connections
-from ops.runtime.db import describe
+from ops.runtime.db import Pool, describe
 from ops.runtime.discovery import discover
 from ops.runtime.settings import Configuration, ConfigurationError
 from schema.configuration import Variable
@@ -59,6 +59,28 @@ def has_vault(configuration: Configuration) -> bool:
     from publish.contract import VAULT_KEYS
 
     return bool(configuration.variables[VAULT_KEYS.name] or configuration.settings.landfall_vault_ring)
+
+
+def configured(configuration: Configuration) -> list[str]:
+    """What this process has settings for, in words for `landfall doctor`."""
+    settings = configuration.settings
+    webhooks_ = [name for name, webhook in webhooks().items() if has_secret(configuration, webhook)]
+    others = {
+        "vault": has_vault(configuration),
+        "redis": settings.redis_url is not None,
+        "mail": settings.landfall_smtp_url is not None,
+    }
+    return [*(f"webhooks:{name}" for name in webhooks_), *(name for name, there in others.items() if there)]
+
+
+def has_secret(configuration: Configuration, webhook: Webhook) -> bool:
+    """Whether its webhooks can be verified at all."""
+    return any(configuration.variables.get(secret.name) for secret in webhook.signature.secrets)
+
+
+def reporting(pool: Pool, kind: str, configuration: Configuration) -> "asyncio.Task[None]":
+    """The task that says what this process is; cancel it at the end."""
+    return asyncio.create_task(processes.report(pool, kind, configured(configuration)), name="report")
 
 
 def configuration() -> Configuration:

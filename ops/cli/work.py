@@ -83,6 +83,7 @@ async def work(configuration: Configuration) -> int:
             health.build(readiness), "METRICS", settings.landfall_metrics_host, settings.landfall_metrics_port
         )
         log.info("work.started", addresses=[*internal.addresses], holder=projector.holder)
+        stack.callback(wiring.reporting(health_pool, "work", configuration).cancel)
         tasks = [
             asyncio.create_task(projector.sweep(stop), name="sweep"),
             asyncio.create_task(watch_backlog(health_pool, stop), name="backlog"),

@@ -5,6 +5,7 @@ read by that name, so adding a platform touches nothing here.
 """
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_network
 from pathlib import Path
@@ -46,15 +47,34 @@ def _mail_server(given: SecretStr | None) -> SecretStr | None:
     return given
 
 
+def _database(given: SecretStr) -> SecretStr:
+    """Raises ValueError for what is no address of PostgreSQL, and says nothing of what it is."""
+    scheme, separator, rest = given.get_secret_value().partition("://")
+    if not separator or scheme not in ("postgresql", "postgres"):
+        raise ValueError("it does not begin with postgresql://")
+    place = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
+    ports = [host.rpartition("]")[2].partition(":")[2] for host in place.split(",")]
+    if not all(port == "" or (port.isdecimal() and 0 < int(port) < 65536) for port in ports):
+        raise ValueError("the port is no number; a password with one of : / ? # @ has to be percent-encoded")
+    return given
+
+
+def _redis(given: SecretStr | None) -> SecretStr | None:
+    """Raises ValueError for what is no address of Redis, and says nothing of what it is."""
+    if given is not None and not given.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("it does not begin with redis://, rediss:// or unix://")
+    return given
+
+
 class Settings(BaseSettings):
     """Field names are the environment variables in lower case."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    database_url: SecretStr = Field(
+    database_url: Annotated[SecretStr, AfterValidator(_database)] = Field(
         description="PostgreSQL, as postgresql://user:password@host:5432/name; `make up` brings its own"
     )
-    redis_url: SecretStr | None = Field(
+    redis_url: Annotated[SecretStr | None, AfterValidator(_redis)] = Field(
         default=None,
         description="Redis, as redis://host:6379/0 or unix:///path?db=0; without it the worker sweeps once a second",
     )
@@ -221,4 +241,4 @@ def _explain(detail: Any) -> str:
     hint = Settings.model_fields[field].description
     if detail["type"] == "missing":
         return f"{field.upper()} is not set. It is {hint}."
-    return f"{field.upper()} cannot be used: {detail['msg']}. It is {hint}."
+    return f"{field.upper()} cannot be used: {detail['msg'].removeprefix('Value error, ')}. It is {hint}."

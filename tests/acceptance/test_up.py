@@ -248,11 +248,26 @@ async def test_port_that_is_taken_is_said_and_another_is_used(
     assert f"port {port} of LANDFALL_HTTP_PORT is taken by another program: {running.http_port} is used" in said
 
 
-@pytest.mark.parametrize("port", ["eighty", "0", "65536", "-1", "80 80"])
-async def test_port_that_is_none_is_refused_in_one_sentence(tmp_path: Path, port: str) -> None:
-    with pytest.raises(Unusable, match="LANDFALL_HTTP_PORT is a port, from 1 to 65535"):
-        async with stack(tmp_path / "data", environment() | {"LANDFALL_HTTP_PORT": port}):
-            pass
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LANDFALL_HTTP_PORT", "eighty"),
+        ("LANDFALL_HTTP_PORT", "65536"),
+        ("LANDFALL_METRICS_PORT", "-1"),
+        ("DATABASE_URL", "mysql://h/d"),
+        ("REDIS_URL", "nonsense"),
+    ],
+)
+async def test_setting_that_cannot_be_is_said_in_one_sentence_and_nothing_is_started(
+    tmp_path: Path, name: str, value: str
+) -> None:
+    running = await program(tmp_path / "data", **{name: value}).start()
+    assert running.child is not None
+    async with asyncio.timeout(30):
+        assert await running.child.wait() == 1
+    assert f"{name} cannot be used: " in running.output()
+    assert "Traceback" not in running.output()
+    assert not (tmp_path / "data").exists()
 
 
 async def test_each_process_that_is_killed_is_started_again_and_said_and_nothing_is_lost(tmp_path: Path) -> None:
@@ -353,6 +368,41 @@ async def test_commands_run_beside_it_with_its_settings_and_say_so_where_it_does
     assert "you@landfall.example" in found["user list"].stdout
     assert printed.stdout == 'it\'s $(quoted) \\ "so"'
     assert not (tmp_path / "data" / "environment").exists()
+
+
+async def test_doctor_tells_a_shell_without_secrets_from_a_service_without(tmp_path: Path) -> None:
+    async def doctor(dsn: str) -> list[dict[str, str]]:
+        own = {"PATH": os.environ["PATH"], "DATABASE_URL": dsn}
+        command = [sys.executable, "-m", "ops.cli.main", "doctor", "--json"]
+        done = await asyncio.to_thread(subprocess.run, command, env=own, capture_output=True, text=True, check=False)
+        found: list[dict[str, str]] = json.loads(done.stdout)
+        levels = [("fault", "warning", "ok").index(finding["level"]) for finding in found]
+        assert levels == sorted(levels), "what is wrong comes first"
+        return found
+
+    def said(found: list[dict[str, str]], about: str) -> list[tuple[str, str]]:
+        return [(finding["level"], finding["message"]) for finding in found if finding["about"] == about]
+
+    async with stack(tmp_path / "data", environment()) as running:
+        found = await doctor(running.dsn)
+        for name in ("instagram", "tiktok"):
+            assert said(found, name) == [("ok", "the web process has a secret for it; this shell has none")]
+        assert said(found, "secrets") == []
+        for name in ("web", "worker"):
+            [(level, message)] = said(found, name)
+            assert (level, bool(re.match(r"last heard \d+ s ago \(", message))) == ("ok", True), message
+        assert "this shell has none" in said(found, "connections")[0][1]
+        assert "this shell has none" in said(found, "redis")[0][1]
+        for part in ("web", "worker"):
+            running.parts[part].server.kill()
+        connection = await asyncpg.connect(running.dsn)
+        await connection.execute("UPDATE processes SET seen_at = seen_at - interval '3 hours'")
+        found = await doctor(running.dsn)
+        for name in ("web", "worker"):
+            [(level, message)] = [line for line in said(found, name) if "3 hours ago" in line[1]]
+            assert level == "fault"
+        assert ("fault", "no platform is configured: nothing can be received") in said(found, "secrets")
+        await connection.close()
 
 
 async def test_second_run_goes_on_in_the_same_world_at_the_same_addresses(tmp_path: Path) -> None:

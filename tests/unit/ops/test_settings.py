@@ -123,6 +123,40 @@ def test_mail_that_cannot_be_is_said_so_without_the_password(given: dict[str, st
     assert "canary" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"DATABASE_URL": "mysql://u:canary@h/d"}, "DATABASE_URL cannot be used: .* does not begin with postgresql://"),
+        ({"DATABASE_URL": "canary"}, "DATABASE_URL cannot be used: .* does not begin with postgresql://"),
+        ({"DATABASE_URL": "postgresql://u:canary#1@h/d"}, "has to be percent-encoded"),
+        ({"DATABASE_URL": "postgresql://u:p@h:canary/d"}, "the port is no number"),
+        ({"DATABASE_URL": "postgresql://u:p@h1:5432,h2:70000/d"}, "the port is no number"),
+        (
+            {"DATABASE_URL": "postgresql://h/d", "REDIS_URL": "http://:canary@h"},
+            "REDIS_URL cannot be used: .* redis://",
+        ),
+        ({"DATABASE_URL": "postgresql://h/d", "REDIS_URL": "canary"}, "REDIS_URL cannot be used: .* redis://"),
+    ],
+)
+def test_address_that_is_none_of_such_a_server_is_one_sentence(given: dict[str, str], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said) as caught:
+        load(given)
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql:///d?host=/run/postgresql",
+        "postgres://u:p%23%40@h1:5432,h2:5433/d?target_session_attrs=primary",
+        "postgresql://u:p@[::1]:5432/d",
+        "postgresql://u@[::1]/d",
+    ],
+)
+def test_address_of_postgresql_may_have_every_form_that_its_driver_takes(address: str) -> None:
+    assert load({"DATABASE_URL": address}).settings.database_url.get_secret_value() == address
+
+
 def test_address_of_the_mail_server_may_stand_in_a_file(tmp_path: Path) -> None:
     (tmp_path / "smtp").write_text("smtp://u:canary@h\n")
     given = {"LANDFALL_SMTP_URL_FILE": str(tmp_path / "smtp"), "LANDFALL_MAIL_FROM": "a@example.org"}
