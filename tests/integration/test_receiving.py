@@ -1,7 +1,7 @@
 """What the receiver holds of a request it gives back, however that ends: else it would soon take nothing more."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import aiohttp
@@ -14,7 +14,7 @@ from ingest.accept import Accepted
 from ingest.app import build
 from ingest.committer import BATCH_BYTES, BATCH_DELIVERIES, BATCH_EVENTS, Committer, _Waiting
 from ingest.contract import Delivery, Incoming
-from ingest.errors import Overloaded
+from ingest.errors import Overloaded, Unavailable
 from ingest.signatures import Verified
 from ingest.views import Receiver
 from ops.cli import wiring
@@ -167,3 +167,56 @@ async def test_no_more_deliveries_wait_for_a_commit_than_are_allowed(receiver: R
     for task in running:
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)
+
+
+async def test_whatever_waits_when_commits_end_is_told_and_nothing_more_is_taken(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(*_: Any) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(store, "append", never)
+    committer = receiver.committer
+    receipt = store.Receipt("", "instagram", 1, Delivery({}, b""), Accepted(Verified("SECRET#1"), "accepted", None, []))
+    running = asyncio.create_task(committer.run())
+    waiting = asyncio.create_task(committer.commit(receipt))
+    await asyncio.sleep(0.05)
+    running.cancel()
+    with pytest.raises(Unavailable):
+        await asyncio.wait_for(waiting, 1)
+    with pytest.raises(Overloaded):
+        await asyncio.wait_for(committer.commit(receipt), 1)
+
+
+async def test_delivery_that_was_answered_already_is_not_committed(receiver: Receiver) -> None:
+    """It was answered 503 and comes again."""
+    committer, receipt = (
+        receiver.committer,
+        store.Receipt("", "instagram", 1, Delivery({}, b""), Accepted(Verified("SECRET#1"), "accepted", None, [])),
+    )
+    given_up = asyncio.get_running_loop().create_future()
+    given_up.cancel()
+    committer._queue.append(_Waiting(receipt, 1, given_up))
+    assert committer._take() == []
+    assert not committer._queue
+
+
+async def test_delivery_that_the_database_refuses_is_stored_once_without_its_events_and_then_given_up(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[list[str]] = []
+
+    async def refusing(_: Any, receipts: Sequence[store.Receipt]) -> None:
+        tried.append([receipt.accepted.verdict for receipt in receipts])
+        raise asyncpg.DataError
+
+    monkeypatch.setattr(store, "append", refusing)
+    receipt = store.Receipt(
+        "", "instagram", 1, Delivery({}, b"x"), Accepted(Verified("SECRET#1"), "accepted", None, [])
+    )
+    running = asyncio.create_task(receiver.committer.run())
+    with pytest.raises(Unavailable):
+        await asyncio.wait_for(receiver.committer.commit(receipt), 1)
+    assert tried == [["accepted"], ["unreadable"]]
+    receiver.committer.close()
+    await running

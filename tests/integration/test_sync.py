@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import Any
 
@@ -11,7 +12,7 @@ import asyncpg
 import pytest
 
 from ops.cli import wiring
-from ops.runtime.db import Pool, open_pool
+from ops.runtime.db import Pool, open_pool, transaction
 from ops.sandbox.clock import Clock
 from ops.sandbox.office import Manners
 from ops.sandbox.world import World
@@ -186,6 +187,31 @@ async def test_row_that_postgresql_refuses_costs_its_own_event_only(connection: 
     assert await connection.fetchval("SELECT error_message FROM webhook_events WHERE external_id = 'e7'") == (
         "ForeignKeyViolationError 23503"
     )
+
+
+@pytest.mark.parametrize("stolen", [2, 3], ids=["before the event is tried alone", "before its failure is counted"])
+async def test_holder_that_lost_its_lease_counts_no_failure(
+    connection: asyncpg.Connection, pool: Pool, monkeypatch: pytest.MonkeyPatch, stolen: int
+) -> None:
+    """Between the transactions of a refused batch somebody else may take the bucket, and the event with it."""
+    await append_event(connection, "a", "e1", payload={"id": "c1"})
+    begun = 0
+
+    @asynccontextmanager
+    async def stealing(on: asyncpg.Connection) -> AsyncIterator[None]:
+        nonlocal begun
+        begun += 1
+        if begun == stolen:
+            await connection.execute("UPDATE webhook_buckets SET leased_until = now() WHERE holder IS NOT NULL")
+            assert await store.lease(connection, "another") is not None
+        async with transaction(on):
+            yield
+
+    monkeypatch.setattr("sync.worker.transaction", stealing)
+    await projector(pool, handled(lambda event: comment_fact(event, media_id="nowhere"))).drain()
+    assert begun == stolen
+    [row] = await connection.fetch("SELECT retry_count, error_message FROM webhook_event_queue")
+    assert tuple(row) == (0, None)
 
 
 @pytest.mark.parametrize("step", ["apply", "settle"])

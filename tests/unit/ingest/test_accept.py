@@ -497,6 +497,12 @@ def test_removal_is_projected_whatever_is_odd_in_it(odd: str) -> None:
     assert other.defect, "of any other event the odd part could be what it says"
 
 
+@pytest.mark.parametrize("account", [b'"\xff"', b"1e400"])
+def test_removal_that_is_odd_in_whose_it_is_is_parked(account: bytes) -> None:
+    [event] = sound(take("tiktok", b'{"event":"authorization.removed","user_openid":%b}' % account))
+    assert event.defect, "else it would end what somebody else granted"
+
+
 def test_event_that_claims_to_be_later_than_its_signature_has_no_time() -> None:
     def occurred(at: float) -> object:
         document = {"event": "authorization.removed", "user_openid": "-000a", "create_time": at}
