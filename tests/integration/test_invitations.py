@@ -15,10 +15,10 @@ from aiohttp.test_utils import TestServer
 
 from ops.runtime.mail import Mailer
 from ops.runtime.mailserver import MailServer
-from publish import invitations, keys, people, sessions, store, tenants
+from publish import invitations, keys, passwords, people, sessions, store, tenants
 from publish.invitations import Gone, Known
 from publish.people import Wrong
-from publish.sessions import MustChange
+from publish.sessions import MustChange, Person
 from schema.tenancy import DEFAULT_TENANT
 from tests.canaries import shown, tables
 from tests.post import Office
@@ -259,6 +259,49 @@ async def test_link_that_is_too_old_withdrawn_or_renewed_or_whose_inviter_is_gon
     assert actions == [f"invitation.{what}" for what in ("made", "renewed", "made", "withdrawn", "made", "withdrawn")]
 
 
+async def test_whoever_is_invited_again_comes_in_with_the_role_named_last(three: Three) -> None:
+    await three.invited(three.b, role="owner")
+    link = await three.invited(three.b, role="viewer")
+    await invitations.join(three.rig.pool, link, OWN, None)
+    assert (await three.members(three.b))[EVE] == "viewer"
+
+
+async def test_link_that_ends_while_the_password_is_hashed_lets_nobody_in(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = await three.invited(three.b)
+    real = passwords.hashed
+
+    async def slow(password: str) -> str:
+        found = await real(password)
+        await three.rig.raw("UPDATE invitations SET expires_at = now() - interval '1 second'")
+        return found
+
+    monkeypatch.setattr(passwords, "hashed", slow)
+    with pytest.raises(Gone):
+        await invitations.join(three.rig.pool, link, OWN, None)
+    assert await three.rig.raw("SELECT FROM users WHERE email = $1", EVE) == []
+
+
+async def test_invitation_ends_with_whoever_renewed_it_and_not_with_whoever_made_it(three: Three) -> None:
+    pool = three.rig.pool
+    await people.add(pool, three.b, EVE, PASSWORD, "owner", TESTS)
+    bob, eve = [await sessions.login(pool, email, PASSWORD, None) for email in (BOB, EVE)]
+    assert isinstance(bob, Person)
+    assert isinstance(eve, Person)
+    await invitations.invite(pool, three.b, "new@example.org", "viewer", TESTS, bob)
+    [[id_]] = await three.rig.raw("SELECT id::text FROM invitations")
+    renewed = await invitations.renew(pool, three.b, id_, TESTS, eve)
+    assert renewed is not None
+    await people.change_role(pool, three.b, bob.user, "viewer", TESTS)
+    found = await invitations.opened(pool, renewed.link)
+    assert found is not None
+    assert found.inviter == EVE
+    await people.change_role(pool, three.b, bob.user, "owner", TESTS)
+    await people.remove(pool, three.b, eve.user, TESTS)
+    assert await invitations.opened(pool, renewed.link) is None
+
+
 async def test_owner_of_another_tenant_can_neither_see_nor_touch_an_invitation(three: Three) -> None:
     await three.invited(three.b)
     [[id_]] = await three.rig.raw("SELECT id::text FROM invitations")
@@ -285,6 +328,18 @@ async def test_disabled_person_cannot_come_in_by_an_invitation(three: Three) -> 
         await eves.open(link)
         assert await eves.log_in(EVE) == 401
     assert await three.members(three.c) == {}
+
+
+async def test_disabling_reaches_nobody_but_members_and_ends_their_keys_at_every_tenant(three: Three) -> None:
+    pool = three.rig.pool
+    assert await people.disable(pool, three.a, BOB, TESTS) is None
+    bob = await sessions.login(pool, BOB, PASSWORD, None)
+    assert isinstance(bob, Person)
+    await join(three.rig, three.c, BOB, "owner")
+    key = await keys.create(pool, three.c, "bobs", keys.USUAL, TESTS, (bob.user, "owner"))
+    assert await keys.caller(pool, key, None) is not None
+    assert await people.disable(pool, three.b, BOB, TESTS) is not None
+    assert await keys.caller(pool, key, None) is None
 
 
 async def test_confirming_while_the_last_other_membership_ends_leaves_a_person_who_is_whole(three: Three) -> None:
@@ -403,6 +458,22 @@ async def test_given_password_opens_only_the_form_for_another_and_once(three: Th
         assert await eves.log_in(EVE, GIVEN) == 401
         assert (await eves.post("/login/password", email=EVE, old=GIVEN, new=OWN))[0] == 401
     assert [action for action, about in await three.noted(three.b) if about == EVE].count("user.password_changed") == 1
+
+
+async def test_given_password_opens_nothing_for_a_disabled_person(three: Three) -> None:
+    pool = three.rig.pool
+    await people.add(pool, three.b, EVE, GIVEN, "viewer", TESTS, must_change=True)
+    assert await people.disable(pool, three.b, EVE, TESTS)
+    assert await sessions.login(pool, EVE, GIVEN, None) is None, "nor is she told that it was the right one"
+    assert not await sessions.choose_password(pool, EVE, GIVEN, OWN, None)
+    assert await sessions.login(pool, EVE, OWN, None) is None
+
+
+async def test_own_password_is_not_replaced_where_one_that_was_given_is(three: Three) -> None:
+    pool = three.rig.pool
+    await people.add(pool, three.b, EVE, PASSWORD, "viewer", TESTS)
+    assert not await sessions.choose_password(pool, EVE, PASSWORD, OWN, None)
+    assert await sessions.login(pool, EVE, PASSWORD, None) is not None
 
 
 async def test_given_password_counts_as_a_login_where_it_is_guessed(three: Three) -> None:

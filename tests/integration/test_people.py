@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestServer
 
 from publish import invitations, passwords, people, sessions, tenants
 from publish.people import Wrong
-from publish.sessions import Throttled
+from publish.sessions import Person, Throttled
 from schema.tenancy import DEFAULT_TENANT
 from tests.rig import TESTS, Rig, join, led_to, rigged, views
 
@@ -155,6 +155,30 @@ async def test_new_password_and_disabling_end_every_session(rig: Rig) -> None:
     assert await sessions.person(rig.pool, person.token) is None
     assert await sessions.login(rig.pool, EMAIL, "another long password", None) is None
     assert not await people.disable(rig.pool, DEFAULT_TENANT, EMAIL, TESTS)
+
+
+async def test_session_opens_nothing_for_a_disabled_person_although_it_is_there(rig: Rig) -> None:
+    person = await sessions.login(rig.pool, EMAIL, PASSWORD, None)
+    assert isinstance(person, Person)
+    await rig.raw("UPDATE users SET disabled_at = now()")
+    assert await sessions.person(rig.pool, person.token) is None
+    await rig.raw("UPDATE users SET disabled_at = NULL")
+    assert await sessions.person(rig.pool, person.token) is not None
+
+
+async def test_whoever_is_disabled_while_the_password_is_looked_at_is_not_logged_in(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verify = passwords.verified
+
+    async def slow(password: str, kept: str | None) -> str | None:
+        found = await verify(password, kept)
+        assert await people.disable(rig.pool, DEFAULT_TENANT, EMAIL, TESTS)
+        return found
+
+    monkeypatch.setattr(passwords, "verified", slow)
+    assert await sessions.login(rig.pool, EMAIL, PASSWORD, None) is None
+    assert await rig.raw("SELECT FROM sessions") == []
 
 
 async def test_passwords_are_kept_as_argon2id_and_bad_wishes_are_refused(rig: Rig) -> None:
@@ -311,6 +335,25 @@ async def test_new_password_that_is_set_meanwhile_is_not_replaced_by_the_old_one
     monkeypatch.setattr(passwords, "verified", slow)
     await sessions.login(rig.pool, EMAIL, DECOMPOSED, None)
     assert await rig.connection.fetchval("SELECT password_hash FROM users") == newer
+
+
+@pytest.mark.parametrize(
+    ("email", "taken"),
+    [
+        ("x" * (people.LONGEST_EMAIL - len(EMAIL)) + EMAIL, True),
+        ("x" * (people.LONGEST_EMAIL - len(EMAIL) + 1) + EMAIL, False),
+        ("ad\u200ba@example.org", False),
+        ("ada@example", False),
+        ("ada @example.org", False),
+    ],
+    ids=["longest", "longer", "invisible character", "no domain", "space"],
+)
+def test_address_is_bounded_and_shows_all_that_it_holds(email: str, *, taken: bool) -> None:
+    if taken:
+        assert people.address(f" {email.upper()}") == email
+    else:
+        with pytest.raises(Wrong, match="no email address"):
+            people.address(email)
 
 
 async def test_password_is_never_cut_and_one_that_is_too_long_or_impossible_is_told_so(rig: Rig) -> None:

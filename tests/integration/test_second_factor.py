@@ -18,6 +18,7 @@ from ops.runtime.embedded import free_port
 from publish import account, keeping, passkeys, pending_logins, people, second_factor, sessions, tenants
 from publish.passkeys import RelyingParty, relying_party
 from publish.pending_logins import Pending
+from publish.sessions import Person, Prove
 from publish.vault import LocalRing, Vault
 from schema.tenancy import DEFAULT_TENANT
 from tests import support
@@ -268,6 +269,28 @@ async def test_code_works_once_and_so_do_none_before_it(site: Site, clock: Clock
     assert (await second.second(code=code_of(secret, clock.step + 1)))[0] == 303, "the phone's clock is ahead"
 
 
+async def test_code_that_confirmed_an_app_is_spent_and_confirms_it_once(site: Site, clock: Clock) -> None:
+    own, secret, _ = await site.with_app(clock)
+    clock.step -= 2
+    browser = site.browser()
+    await browser.password()
+    assert (await browser.second(code=code_of(secret, clock.step)))[0] == 401, "somebody watched it being confirmed"
+    [[id_]] = await site.rig.raw("SELECT id::text FROM totp_factors")
+    status, _, _ = await own.press(f"/account/totp/{id_}/confirm", code=code_of(secret, clock.step - 1))
+    assert status == 404, "else older codes would work again"
+    [[last]] = await site.rig.raw("SELECT last_step FROM totp_factors")
+    assert last == clock.step
+
+
+async def test_app_that_is_not_confirmed_yet_lets_nobody_in(site: Site, clock: Clock) -> None:
+    own, _, _ = await site.with_app(clock)
+    _, _, text = await own.press("/account/totp", password=PASSWORD)
+    [new] = re.findall(r"<code>([A-Z2-7 ]+)</code>", text)
+    browser = site.browser()
+    await browser.password()
+    assert (await browser.second(code=code_of(new.replace(" ", ""), clock.step)))[0] == 401
+
+
 async def test_of_parallel_logins_with_one_code_one_gets_in(site: Site, clock: Clock) -> None:
     _, secret, codes = await site.with_app(clock)
     for code in (code_of(secret, clock.step), codes[0]):
@@ -326,6 +349,26 @@ async def test_guesses_of_codes_are_few_for_a_pending_login_and_for_the_person(s
     noted = {row["action"]: row["n"] for row in rows}
     assert noted["user.refused"] == pending_logins.TRIES + sessions.TRIES_BY_EMAIL
     assert noted["user.throttled"] >= 1
+
+
+async def test_device_that_a_browser_made_up_gives_no_guesses_of_its_own_and_is_not_kept(
+    site: Site, clock: Clock
+) -> None:
+    await site.with_app(clock)
+    pool = site.rig.pool
+
+    async def tried(prove: Prove, device: str) -> Person | None:
+        pending = await sessions.login(pool, EMAIL, PASSWORD, None, device)
+        assert isinstance(pending, Pending)
+        return await sessions.login_with_factor(pool, pending.token, prove, None, device)
+
+    person = await tried(_right, "made up")
+    assert person is not None
+    assert person.device not in ("", "made up"), "whoever made it up would know it"
+    for number in range(sessions.TRIES_BY_EMAIL):
+        assert await tried(_wrong, f"made up {number}") is None
+    with pytest.raises(sessions.Throttled):
+        await tried(_wrong, "made up again")
 
 
 async def test_of_parallel_guesses_at_one_pending_login_no_more_are_looked_at_than_allowed(
@@ -445,6 +488,49 @@ async def _right(_: asyncpg.Connection, __: str) -> str:
     return "totp"
 
 
+async def _wrong(_: asyncpg.Connection, __: str) -> None:
+    return None
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "UPDATE pending_logins SET expires_at = now() - interval '1 second'",
+        f"UPDATE pending_logins SET tries = {pending_logins.TRIES}",
+        "UPDATE users SET disabled_at = now()",
+    ],
+    ids=["too old", "no try left", "disabled"],
+)
+async def test_pending_login_that_ended_shows_no_second_step_and_takes_no_code(
+    site: Site, clock: Clock, how: str
+) -> None:
+    await site.with_app(clock)
+    browser = site.browser()
+    await browser.password()
+    await site.rig.raw(how)
+    assert (await browser.get("/login/second"))[:2] == (303, "/login")
+    for prove in (_wrong, _right):
+        with pytest.raises(pending_logins.Ended):
+            await sessions.login_with_factor(site.rig.pool, browser.cookie("landfall-pending"), prove, None)
+
+
+async def test_pending_login_whose_time_ends_while_the_code_is_looked_at_becomes_no_session(
+    site: Site, clock: Clock
+) -> None:
+    await site.with_app(clock)
+    before = len(await site.rig.raw("SELECT FROM sessions"))
+    pending = await sessions.login(site.rig.pool, EMAIL, PASSWORD, None)
+    assert isinstance(pending, Pending)
+
+    async def slow(connection: asyncpg.Connection, _: str) -> str:
+        await connection.execute("UPDATE pending_logins SET expires_at = now() - interval '1 second'")
+        return "totp"
+
+    with pytest.raises(pending_logins.Ended):
+        await sessions.login_with_factor(site.rig.pool, pending.token, slow, None)
+    assert len(await site.rig.raw("SELECT FROM sessions")) == before
+
+
 async def test_person_without_a_tenant_any_more_is_not_let_in(site: Site, clock: Clock) -> None:
     await site.with_app(clock, EVE)
     pending = await sessions.login(site.rig.pool, EVE, PASSWORD, None)
@@ -475,6 +561,17 @@ async def test_recovery_code_works_once_and_new_ones_replace_the_old(site: Site,
     assert (len(newer), set(newer) & set(codes)) == (second_factor.RECOVERY_CODES, set())
     assert (await other.second(code=codes[1]))[0] == 401
     assert (await other.second(code=newer[0]))[0] == 303
+
+
+async def test_recovery_codes_stay_until_the_last_factor_is_gone(site: Site, clock: Clock) -> None:
+    own, _, _ = await site.with_app(clock)
+    _, _, text = await own.press("/account/passkeys", password=PASSWORD)
+    new = Passkey(site.origin).create(options_in(text))
+    assert (await own.press("/account/passkeys/finish", name="x", credential=new))[0] == 200
+    for left in (second_factor.RECOVERY_CODES, 0):
+        path = re.findall(r'action="(/account/factors/[\w-]+/remove)"', (await own.get("/account"))[2])[0]
+        assert (await own.press(path, password=PASSWORD))[0] == 303
+        assert len(await site.rig.raw("SELECT FROM recovery_codes")) == left
 
 
 async def test_recovery_code_of_somebody_else_lets_nobody_in(site: Site, clock: Clock) -> None:
@@ -599,6 +696,18 @@ async def test_passkey_of_somebody_else_lets_nobody_in_and_cannot_be_registered_
     _, _, text = await his.press("/account/passkeys", password=PASSWORD)
     status, _, text = await his.press("/account/passkeys/finish", name="x", credential=hers.create(options_in(text)))
     assert (status, "in use here already" in text) == (400, True)
+
+
+@pytest.mark.parametrize("bound", ["LONGEST_KEY", "LONGEST_ID"])
+async def test_passkey_whose_key_or_id_is_too_long_is_refused(
+    site: Site, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    monkeypatch.setattr(passkeys, bound, 15)
+    own = await site.logged_in()
+    _, _, text = await own.press("/account/passkeys", password=PASSWORD)
+    new = Passkey(site.origin).create(options_in(text))
+    status, _, text = await own.press("/account/passkeys/finish", name="x", credential=new)
+    assert (status, "longer than any that is taken here" in text) == (400, True)
 
 
 async def test_registration_is_of_the_session_that_gave_the_password_and_works_once(site: Site) -> None:
@@ -733,6 +842,20 @@ async def test_viewer_of_one_tenant_who_owns_another_needs_a_factor_there(strict
     assert await hers.inside()
     assert (await hers.press("/tenant", tenant=other))[0] == 303
     assert (await hers.get("/connections"))[:2] == (303, "/account")
+
+
+async def test_session_proves_after_a_switch_or_a_new_password_what_it_proved_before(site: Site, clock: Clock) -> None:
+    pool = site.rig.pool
+    other = await tenants.add(site.rig.connection, "other", TESTS)
+    await join(site.rig, other, EMAIL, "viewer")
+    own, _, _ = await site.with_app(clock)
+    assert (await own.press("/tenant", tenant=other))[0] == 303
+    assert await own.inside()
+    person = await sessions.login(pool, EVE, PASSWORD, None)
+    assert isinstance(person, Person)
+    changed = await sessions.change_password(pool, person, PASSWORD, NEW, None)
+    assert changed is not None
+    assert not changed.second_factor, "she has none"
 
 
 # --- lost, and kept

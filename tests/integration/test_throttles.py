@@ -98,6 +98,48 @@ async def test_known_browser_is_known_for_one_account_and_until_the_password_cha
         assert await log_in(rig, own, NEW) == 429, "whoever had that browser is a stranger now"
 
 
+async def test_device_that_a_browser_made_up_is_not_kept(rig: Rig) -> None:
+    """Whoever put it there would know it, and have guesses of their own with it."""
+    person = await sessions.login(rig.pool, EMAIL, PASSWORD, None, "made up")
+    assert isinstance(person, sessions.Person)
+    assert person.device not in ("", "made up")
+    await locked_by_strangers(rig)
+    with pytest.raises(Throttled):
+        await sessions.login(rig.pool, EMAIL, PASSWORD, None, "made up")
+    assert await sessions.login(rig.pool, EMAIL, PASSWORD, None, person.device) is not None
+
+
+async def test_only_the_browsers_used_last_are_known(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "DEVICES", 2)
+
+    async def device(known: str = "") -> str:
+        person = await sessions.login(rig.pool, EMAIL, PASSWORD, None, known)
+        assert isinstance(person, sessions.Person)
+        return person.device
+
+    first, second = await device(), await device()
+    assert await device(first) == first
+    third = await device()
+    await locked_by_strangers(rig)
+    with pytest.raises(Throttled):
+        await sessions.login(rig.pool, EMAIL, PASSWORD, "203.0.113.99", second)
+    for known in (first, third):
+        assert await device(known) == known
+
+
+async def test_right_password_forgives_no_wrong_ones_of_others_at_its_place(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else whoever has an account could guess those of others without end."""
+    monkeypatch.setattr(sessions, "TRIES_BY_ADDRESS", 3)
+    for number in range(2):
+        assert await sessions.login(rig.pool, f"nobody{number}@example.org", "wrong", "203.0.113.9") is None
+    assert await sessions.login(rig.pool, EMAIL, PASSWORD, "203.0.113.9") is not None, "it does not count itself"
+    assert await sessions.login(rig.pool, "nobody2@example.org", "wrong", "203.0.113.9") is None
+    with pytest.raises(Throttled):
+        await sessions.login(rig.pool, EMAIL, PASSWORD, "203.0.113.9")
+
+
 async def test_strangers_do_not_keep_anybody_from_changing_the_password(rig: Rig) -> None:
     person = await sessions.login(rig.pool, EMAIL, PASSWORD, "203.0.113.9")
     assert person is not None
