@@ -118,6 +118,23 @@ async def test_another_website_cannot_press_our_buttons(rig: Rig) -> None:
     assert (await post(rig, path, {"Origin": rig.url}, csrf=csrf))[0] == 303
 
 
+async def test_session_lets_a_browser_look_at_what_programs_read_and_is_no_key(rig: Rig) -> None:
+    await logged_in(rig)
+    [id_] = await rig.connect("tiktok")
+    [token] = [cookie.value for cookie in rig.http.cookie_jar if cookie.key == "landfall"]
+
+    async def asked(method: str, **headers: str) -> int:
+        path = f"/api/connections/{id_}"
+        async with rig.http.request(method, rig.url + path, headers=headers) as response:
+            return response.status
+
+    assert await asked("GET") == 200
+    assert await asked("DELETE") == 401, "any website can make a browser send that"
+    for wrong in ("Bearer lf_unknown", f"Bearer {token}", f"Basic {token}", "Bearer"):
+        assert await asked("GET", Authorization=wrong) == 401, "a wrong key is not made good by a session"
+    assert (await rig.shown(id_))["state"] == "active"
+
+
 async def test_viewer_may_look_and_nothing_else(rig: Rig) -> None:
     [id_] = await rig.connect("tiktok")
     await people.add(rig.pool, DEFAULT_TENANT, "eve@example.org", PASSWORD, "viewer", TESTS)

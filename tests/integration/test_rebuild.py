@@ -328,6 +328,23 @@ async def test_rebuild_refuses_to_lose_what_an_older_release_could_read(
     } == {victim}
 
 
+async def test_rebuild_names_the_event_whose_row_postgresql_refuses(
+    connection: asyncpg.Connection, pool: Pool, database: str
+) -> None:
+    before = await told(connection, pool)
+    victim = before["ig_comments"][7]["external_id"]
+
+    def refused(event: Event) -> list[Upsert]:
+        facts = PROJECTIONS["instagram"].handlers["comments"](event)
+        nul = {"text": "\x00"} if event.payload["id"] == victim else {}
+        return [fact._replace(values={**fact.values, **nul}) if "text" in fact.values else fact for fact in facts]
+
+    with pytest.raises(WouldLoseError) as caught:
+        await rebuilt(database, next_release(comments=refused))
+    assert {item.error for item in caught.value.failed} == {"CharacterNotInRepertoireError 22021"}
+    assert await crm(connection) == before
+
+
 async def test_parked_and_ignored_events_are_in_neither(
     connection: asyncpg.Connection, pool: Pool, database: str
 ) -> None:

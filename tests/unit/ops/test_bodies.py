@@ -74,6 +74,18 @@ async def test_body_over_the_limit_is_refused_whether_or_not_it_was_announced(an
         await bodies.read(request, 10)
 
 
+async def test_body_of_exactly_the_limit_is_read() -> None:
+    for announced in ({"Content-Length": "10"}, {}):
+        for whole in (True, False):
+            request, stream = coming(**announced)
+            stream.feed_data(b"x" * 10)
+            if whole:
+                stream.feed_eof()
+            else:
+                asyncio.get_running_loop().call_later(0.01, stream.feed_eof)
+            assert await bodies.read(request, 10) == b"x" * 10
+
+
 async def test_one_client_may_hold_only_its_share_of_what_is_arriving() -> None:
     budget = bodies.Budget(800, 200)
     budget.grow("a", 200, None)
@@ -106,8 +118,12 @@ async def test_small_bodies_have_memory_that_big_and_unfinished_ones_cannot_take
         budget.take(1)
 
 
-async def test_body_in_the_reserve_must_hurry_however_it_drips(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bodies, "RESERVE_SECONDS", 0.2)
+@pytest.mark.parametrize(("body_seconds", "reserve_seconds"), [(10, 0.2), (0.2, 10)])
+async def test_body_in_the_reserve_must_hurry_however_it_drips(
+    monkeypatch: pytest.MonkeyPatch, body_seconds: float, reserve_seconds: float
+) -> None:
+    monkeypatch.setattr(bodies, "BODY_SECONDS", body_seconds)
+    monkeypatch.setattr(bodies, "RESERVE_SECONDS", reserve_seconds)
     budget = bodies.Budget(80, 80)
     budget.grow("other", 60, None)
     request, stream = coming(**{"Content-Length": "9"})
