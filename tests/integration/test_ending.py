@@ -62,6 +62,13 @@ async def test_after_a_day_the_platform_is_not_told_and_nothing_is_kept(rig: Rig
     assert await held(rig, id_) == 0
 
 
+async def test_connection_of_which_nothing_is_held_ends_without_a_word_to_the_platform(rig: Rig) -> None:
+    [id_] = await rig.connect("tiktok")
+    await rig.raw("DELETE FROM connection_secrets")
+    assert await rig.api("DELETE", f"/api/connections/{id_}") == (200, {"disconnected": True, "revoked": True})
+    assert await rig.sandbox.ledger("call", platform="tiktok", path="/v2/oauth/revoke") == []
+
+
 async def test_account_that_came_back_before_the_platform_was_told_stays(rig: Rig) -> None:
     [id_] = await rig.connect("tiktok")
     await rig.sandbox.wish("faults", platform="tiktok", endpoint="POST /v2/oauth/revoke", times=1, status=503)

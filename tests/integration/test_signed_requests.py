@@ -67,6 +67,15 @@ async def test_request_of_an_hour_ago_ends_no_grant_made_since(rig: Rig, purpose
     assert await state(rig, id_) == "needs_reconnect", "that is what it was about"
 
 
+@pytest.mark.parametrize("purpose", ["deauthorize", "deletion"])
+async def test_request_of_one_platform_ends_nothing_at_another(rig: Rig, purpose: str) -> None:
+    id_, user = await connected(rig)
+    [other] = await rig.connect("tiktok")
+    await rig.raw("UPDATE connections SET account_id = $1 WHERE id = $2::uuid", user, other)
+    assert (await send(rig, purpose, user, None))[0] == 200
+    assert (await state(rig, id_), await state(rig, other)) == ("needs_reconnect", "active")
+
+
 async def test_deletion_keeps_the_time_at_which_the_person_asked(rig: Rig) -> None:
     id_, user = await connected(rig)
     issued = int(time.time()) - 3600
