@@ -17,7 +17,7 @@ import pytest
 from ops.cli import wiring
 from ops.runtime import db
 from ops.runtime.db import Pool, open_pool
-from schema.crm import CRM_TABLES
+from schema.crm import CRM_TABLES, ig_comments
 from schema.events import Event
 from schema.metadata import APP_ROLE
 from sync import shadow, store
@@ -461,6 +461,21 @@ async def test_row_names_the_event_behind_each_column(
     assert (await verified(database)).drift == 0
     await connection.execute("UPDATE ig_comments SET comment_carried = NULL")
     assert departures(await rebuilt(database)) == {"ig_comments": (0, 0, 1)}
+
+
+async def test_history_of_a_row_leaves_out_what_was_never_projected(connection: asyncpg.Connection, pool: Pool) -> None:
+    from sync import lineage
+
+    def broken(_: Event) -> list[Upsert]:
+        raise RuntimeError("a bug")
+
+    first = await append_event(connection, "a", "e1", payload={"id": "c1", "text": "said"})
+    await Projector(pool, PROJECTIONS, tries=1).drain()
+    await append_event(connection, "a", "e2", payload={"id": "c1", "text": "parked"})
+    await Projector(pool, next_release(comments=broken), tries=1).drain()
+    [row] = await rows(connection, "ig_comments")
+    history = [said async for said in lineage.history(connection, PROJECTIONS, ig_comments, row)]
+    assert {said.event.id for said in history} == {first}
 
 
 async def test_every_row_of_a_story_can_be_explained(connection: asyncpg.Connection, pool: Pool, database: str) -> None:
