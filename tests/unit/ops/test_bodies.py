@@ -58,6 +58,17 @@ async def test_body_that_does_not_end_well_counts_for_nothing(
     assert (budget.held, budget._arriving) == (0, {})
 
 
+async def test_body_that_broke_before_it_is_read_is_a_broken_one() -> None:
+    request, stream = coming()
+    stream.feed_data(b"abc")
+    stream.set_exception(web.RequestPayloadError("chunk"))
+    stream.feed_eof()
+    budget = bodies.Budget(100, 50)
+    with pytest.raises(bodies.BodyBrokenError):
+        await bodies.read(request, 10, budget, lambda: "a")
+    assert (budget.held, budget._arriving) == (0, {})
+
+
 async def test_body_on_a_connection_that_is_closed_already_is_a_lost_connection() -> None:
     loop = asyncio.get_running_loop()
     request = make_mocked_request("POST", "/", payload=StreamReader(BaseProtocol(loop), 2**16, loop=loop))
