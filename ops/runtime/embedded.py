@@ -137,11 +137,15 @@ class Postgres(Server):
     port: int = 0
     settings: Mapping[str, str] = field(default_factory=dict)
     password: str = ""
+    programs: Path = POSTGRES_BIN
+    """The folder of its version's programs."""
 
     @classmethod
-    def at(cls, directory: Path, *, port: int = 0, settings: Mapping[str, str] | None = None) -> "Postgres":
+    def at(
+        cls, directory: Path, *, port: int = 0, settings: Mapping[str, str] | None = None, programs: Path = POSTGRES_BIN
+    ) -> "Postgres":
         directory = directory.absolute()
-        return cls(directory / "server.log", None, directory, port, settings or {})
+        return cls(directory / "server.log", None, directory, port, settings or {}, programs=programs)
 
     @property
     def data(self) -> Path:
@@ -175,7 +179,7 @@ class Postgres(Server):
         if account is None and os.geteuid() == 0:
             raise StartError("running as root, and there is neither a user postgres nor nobody to run PostgreSQL as")
         private_folder(self.directory, self.group)
-        _let_through(account, self.data, POSTGRES_BIN / "postgres")
+        _let_through(account, self.data, self.programs / "postgres")
         kept = read_private(self.directory / "password")
         self.password = secrets.token_urlsafe(24) if kept is None else kept.decode()
         if kept is None:
@@ -186,7 +190,7 @@ class Postgres(Server):
         self._end_leftover()
         self.port = free_port(self.port)
         # A socket path may hold 107 bytes at most, and a checkout may lie deeper than that: TCP needs no path.
-        command = [str(POSTGRES_BIN / "postgres"), "-D", str(self.data), "-p", str(self.port), "-k", ""]
+        command = [str(self.programs / "postgres"), "-D", str(self.data), "-p", str(self.port), "-k", ""]
         defaults = {"listen_addresses": "127.0.0.1", "max_wal_size": "2GB", "shared_buffers": "256MB"}
         for name, value in {**defaults, **self.settings}.items():
             command += ["-c", f"{name}={value}"]
@@ -209,7 +213,7 @@ class Postgres(Server):
             os.chown(secret, account.pw_uid, account.pw_gid, follow_symlinks=False)
         done = subprocess.run(
             [
-                str(POSTGRES_BIN / "initdb"), "-D", str(self.data), "-U", "postgres", "--auth=scram-sha-256",
+                str(self.programs / "initdb"), "-D", str(self.data), "-U", "postgres", "--auth=scram-sha-256",
                 f"--pwfile={secret}", "--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums",
             ],
             capture_output=True, check=False, umask=0o077, **options,
@@ -247,7 +251,7 @@ class Postgres(Server):
     def sql(self, *statements: str, database: str = "postgres") -> str:
         """Run statements as the superuser, each by itself, and return what psql prints."""
         return subprocess.run(
-            [str(POSTGRES_BIN / "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1"],
+            [str(self.programs / "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1"],
             env={"PATH": os.defpath, "PGCLIENTENCODING": "UTF8", **self.environment(database, "postgres")},
             input="".join(f"{statement};\n" for statement in statements),  # they too may hold a password
             check=True, capture_output=True, encoding="utf-8",

@@ -29,6 +29,7 @@ ACCOUNT_KEYS = {"account_id", "bucket", "provider"}
 NOBODYS = {
     "alembic_version": "how far the schema is",
     "crm_verifications": "what comparisons of the whole install found: counts",
+    "processes": "which processes of the whole install run, and what they have settings for: no values",
     "deletion_requests": "a platform's person asks the whole install; found by an unguessable code",
     "devices": "browsers of a person, who may belong to several",
     "passkeys": "of a person, who may belong to several",
