@@ -3,7 +3,6 @@
 import asyncio
 import time
 
-import asyncpg
 from alembic import context
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -14,6 +13,7 @@ import schema.log
 import schema.people
 import schema.processes
 import schema.publishing  # noqa: F401  (tables register themselves)
+from ops.runtime.db import COMMAND_CONNECT_SECONDS, reach
 from schema.metadata import metadata
 
 ADVISORY_LOCK = 0x4C414E44  # "LAND"; two migrators take turns instead of failing halfway
@@ -35,10 +35,10 @@ def run(connection: Connection) -> None:
 
 
 async def main() -> None:
-    # asyncpg reads the DSN itself, so every form that the service takes (sockets, several hosts) works here too.
+    # Opened as the service does, so every form that it takes (sockets, several hosts) works here too.
     dsn = context.config.attributes["dsn"]
     engine = create_async_engine(
-        "postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(dsn), poolclass=NullPool
+        "postgresql+asyncpg://", async_creator=lambda: reach(dsn, COMMAND_CONNECT_SECONDS), poolclass=NullPool
     )
     async with engine.connect() as connection:
         await connection.run_sync(run)

@@ -12,7 +12,12 @@ import click
 from arq.connections import ArqRedis
 from redis.exceptions import RedisError, ResponseError
 
-from ops.cli import logins, wiring
+import schema.crm
+import schema.log
+import schema.people
+import schema.processes
+import schema.publishing  # noqa: F401  (tables register themselves)
+from ops.cli import logins, structure, wiring
 from ops.cli.outside import vault_of
 from ops.cli.terminal import echo, echo_json
 from ops.runtime import db, processes
@@ -24,6 +29,7 @@ from publish import keeping
 from publish import store as publishing
 from publish.contract import VAULT_KEYS
 from publish.vault import VaultError
+from schema.metadata import metadata
 from schema.revision import HEAD
 from schema.rights import APP_ROLE
 from sync import shadow, store
@@ -169,11 +175,23 @@ async def _postgres(settings: Settings) -> list[Finding]:
     try:
         return [
             Finding("ok", "postgresql", f"answered in {(time.monotonic() - asked) * 1000:.0f} ms"),
+            *_hosts(dsn),
             *await _server(connection),
             *await _schema(connection),
         ]
     finally:
         await connection.close()
+
+
+def _hosts(dsn: str) -> Iterator[Finding]:
+    """Several servers of which one is the primary: whether the right one is asked for."""
+    count, wanted = len(db.hosts(dsn)), db.wanted_server(dsn)
+    if count > 1 and wanted not in ("primary", "read-write"):
+        message = f"DATABASE_URL names {count} hosts and no target_session_attrs that needs a primary" + (
+            "" if wanted == "any" else f" (it is {wanted})"
+        )
+        remedy = "add ?target_session_attrs=primary: the first host that answers is taken otherwise, be it a standby"
+        yield Finding("warning", "hosts", message, remedy)
 
 
 async def _server(connection: asyncpg.Connection) -> list[Finding]:
@@ -190,12 +208,7 @@ async def _server(connection: asyncpg.Connection) -> list[Finding]:
     if await connection.fetchval("SHOW data_checksums") == "off":
         remedy = "run pg_checksums --enable while the server is stopped"
         findings.append(Finding("warning", "checksums", "silent disk errors go unnoticed", remedy))
-    standbys = await connection.fetchval("SHOW synchronous_standby_names")
-    if standbys and not await connection.fetchval(
-        "SELECT count(*) FROM pg_stat_replication WHERE sync_state <> 'async'"
-    ):
-        message = f"synchronous_standby_names = {standbys!r}, but none is connected: commits wait for ever"
-        findings.append(Finding("fault", "replication", message, "bring the standby back, or empty the setting"))
+    findings += await _replication(connection)
     theirs = await connection.fetchval("SELECT clock_timestamp()")
     skew = abs((datetime.now(UTC) - theirs).total_seconds())
     if skew > SKEW_WARN_SECONDS:
@@ -206,11 +219,44 @@ async def _server(connection: asyncpg.Connection) -> list[Finding]:
     return findings
 
 
+async def _replication(connection: asyncpg.Connection) -> list[Finding]:
+    if await connection.fetchval("SELECT pg_is_in_recovery()"):
+        message = "this server is a standby: nothing can be written here, so every webhook is answered 503"
+        remedy = (
+            "name every server in DATABASE_URL and end it in ?target_session_attrs=primary, "
+            "or point it at the primary; promote this one if there is no other"
+        )
+        return [Finding("fault", "replication", message, remedy)]
+    wanted = await connection.fetchval("SHOW synchronous_standby_names")
+    if not wanted:
+        followers = await connection.fetchval("SELECT count(*) FROM pg_stat_replication")
+        message = f"{followers} servers follow, none of them synchronous: a failover loses what was acknowledged last"
+        remedy = "set synchronous_standby_names, or synchronous_mode of Patroni"
+        return [Finding("warning", "replication", message, remedy)] if followers else []
+    # The state is NULL for a login that may not see it: unknown is not none.
+    synchronous, unknown = await connection.fetchrow(
+        """
+        SELECT count(*) FILTER (WHERE sync_state <> 'async'), count(*) FILTER (WHERE sync_state IS NULL)
+        FROM pg_stat_replication"""
+    )
+    if synchronous:
+        return [Finding("ok", "replication", f"{synchronous} synchronous standbys are connected")]
+    if unknown:
+        message = f"{unknown} standbys are connected; whether one is synchronous is not shown to this login"
+        return [Finding("ok", "replication", f"{message} (GRANT pg_read_all_stats shows it)")]
+    message = f"synchronous_standby_names = {wanted!r}, but none is connected: commits wait for ever"
+    return [Finding("fault", "replication", message, "bring the standby back, or empty the setting")]
+
+
 async def _schema(connection: asyncpg.Connection) -> list[Finding]:
     revision = await schema_revision(connection)
     if revision != HEAD:
         return [Finding("fault", "schema", f"at {revision}, this release needs {HEAD}", "run `landfall migrate`")]
-    findings = [Finding("ok", "schema", f"at {HEAD}")]
+    flaws = await structure.examine(connection, metadata)
+    findings = [Finding("fault", "structure", flaw.message, flaw.remedy) for flaw in flaws] or [
+        Finding("ok", "structure", "every key and index is there and valid")
+    ]
+    findings.insert(0, Finding("ok", "schema", f"at {HEAD}"))
     rights = [
         right
         for right in ("UPDATE", "DELETE", "TRUNCATE")

@@ -1,10 +1,12 @@
 """Connections to PostgreSQL: small pools with names, bounded waits, and the same session settings everywhere."""
 
 import asyncio
+import os
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar, Self
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
@@ -12,6 +14,13 @@ from ops.runtime import metrics
 
 CONNECT_SECONDS = 1.0
 """An address that does not answer within this is away: the caller has its own deadline to keep."""
+
+COMMAND_CONNECT_SECONDS = 10.0
+"""The same for a command, which nobody waits for with a deadline."""
+
+NEXT_HOST_SECONDS = 0.25
+"""How long the next host waits for the one before it, which may be frozen; the value of RFC 8305, section 8. Three
+hosts are thus all being tried after half a second: within the deadline of a webhook."""
 
 REFUSED = (
     asyncpg.DataError,
@@ -43,10 +52,22 @@ WHERE current_setting(name, true) IS NOT NULL
 """A session whose client is gone between two messages of one statement counts neither as idle nor as running: from
 PostgreSQL 17 on, this limit alone ends it. Before, it keeps its locks until TCP gives up."""
 
+
+class NoPrimaryError(ConnectionError):
+    """Servers answer, and none is what ``target_session_attrs`` asks for: a failover is under way, or failed."""
+
+
 _ROLE = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,62}")
 
 
-class Bounced(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
+class Session(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
+    """A connection that knows since when it is there."""
+
+    opened_at = 0.0
+    """By the clock of the event loop."""
+
+
+class Bounced(Session):
     """A connection through PgBouncer in transaction mode: what is behind it changes from one transaction to the next.
 
     asyncpg prepares a statement with one message and runs it with another, so every statement runs in a transaction;
@@ -90,6 +111,7 @@ class Pool:
         self._name = name
         self._wait = wait_seconds
         self._free = asyncio.Semaphore(size)
+        self._lost_at = 0.0
         metrics.pool_size.labels(name).set(size)
         self._in_use = metrics.pool_in_use.labels(name)
         self._waiting = metrics.pool_waiting.labels(name)
@@ -100,6 +122,8 @@ class Pool:
     async def acquire(self) -> AsyncIterator[asyncpg.Connection]:
         """A connection, within the pool's bounded wait; it is reused only after an error that PostgreSQL survives.
 
+        After a time-out, or an answer that this server is read-only, connections that were opened before it are not
+        used again: they lead to the same server, which may be frozen or a primary no more.
         Raises TimeoutError where none came free in time.
         """
         self._waiting.inc()
@@ -113,7 +137,7 @@ class Pool:
             self._waiting.dec()
         self._in_use.inc()
         try:
-            connection = await self._pool.acquire()
+            connection = await self._trusted()
             try:
                 yield connection
             except REFUSED:
@@ -121,15 +145,27 @@ class Pool:
             except CONTENDED as error:
                 metrics.of(metrics.database_conflicts, self._name, CONFLICTS[type(error)]).inc()
                 raise
-            except BaseException:
+            except BaseException as error:
                 # Its state is unknown, and a peer that is gone may never answer a polite goodbye.
                 connection.terminate()
+                # A caller's own deadline arrives here as a cancellation.
+                if isinstance(error, TimeoutError | asyncio.CancelledError | asyncpg.ReadOnlySQLTransactionError):
+                    self._lost_at = asyncio.get_running_loop().time()
                 raise
             finally:
                 await self._pool.release(connection)
         finally:
             self._in_use.dec()
             self._free.release()
+
+    async def _trusted(self) -> asyncpg.Connection:
+        """A connection that was opened since a server was last lost."""
+        while True:
+            connection = await self._pool.acquire()
+            if connection.opened_at >= self._lost_at:
+                return connection
+            connection.terminate()
+            await self._pool.release(connection)
 
     async def close(self) -> None:
         try:
@@ -158,13 +194,13 @@ async def open_pool(
 ) -> Pool:
     """A pool named in metrics and in pg_stat_activity. ``settings`` are more session settings."""
     session = session_settings(name, role, statement_seconds) | dict(settings or {})
-    options: dict[str, Any] = {"server_settings": session}
+    options: dict[str, Any] = {"server_settings": session, "connection_class": Session}
     if pgbouncer:
         local = "; ".join(f"SET LOCAL {setting} = '{value}'" for setting, value in session.items())
         kind = type("Bounced", (Bounced,), {"begin": f"{_BEGIN}; {local}"})
         options = {"connection_class": kind, "statement_cache_size": 0}
     pool = asyncpg.create_pool(
-        dsn, min_size=0, max_size=size, timeout=CONNECT_SECONDS, command_timeout=statement_seconds, **options
+        dsn, min_size=0, max_size=size, connect=_opened, command_timeout=statement_seconds, **options
     )
     return Pool(await pool, name, size, wait_seconds)
 
@@ -196,14 +232,103 @@ def session_settings(name: str, role: str, statement_seconds: float = 30.0) -> d
         "application_name": f"landfall {name}",
         "statement_timeout": f"{int(statement_seconds * 1000)}",
         "lock_timeout": "2000",
+        # Statements here are short; where the planner misjudges one, compiling it takes longer than the locks of a
+        # rebuild may be waited for. The embedded server is built without it, Debian's and most others have it on.
+        "jit": "off",
         "idle_in_transaction_session_timeout": "5000",  # a worker that is frozen, or cut off, lets go of what it holds
         **({"role": role} if role else {}),
     }
 
 
 async def connect(dsn: str, role: str = "", name: str = "command") -> asyncpg.Connection:
-    """One connection for a command."""
-    return await asyncpg.connect(dsn, timeout=10, server_settings=session_settings(name, role, 600))
+    """One connection for a command. Raises as ``reach`` does."""
+    return await reach(dsn, COMMAND_CONNECT_SECONDS, server_settings=session_settings(name, role, 600))
+
+
+async def _opened(dsn: str, **options: Any) -> Session:
+    """One connection for a pool."""
+    begun = asyncio.get_running_loop().time()  # a server lost meanwhile may be this one
+    connection: Session = await reach(dsn, CONNECT_SECONDS, **options)
+    connection.opened_at = begun
+    return connection
+
+
+def hosts(dsn: str) -> list[str]:
+    """The same address once for each host that it names, in its order, as libpq reads lists of hosts (34.1.1.3).
+
+    Hosts of ``PGHOST`` and of a service file are not told apart: such an address is returned as it is.
+    """
+    parts = urlsplit(dsn)
+    login, at, names = parts.netloc.partition("@") if "@" in parts.netloc else ("", "", parts.netloc)
+    if names:
+        return [urlunsplit(parts._replace(netloc=f"{login}{at}{name}")) for name in names.split(",")]
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    named = dict(query)  # the last of a name counts
+    several = named.get("host", "").split(",")
+    if len(several) == 1:
+        return [dsn]
+    ports = named.get("port", "").split(",")
+    ports = ports * len(several) if len(ports) == 1 else ports
+    if len(ports) != len(several):
+        return [dsn]  # the driver says what is wrong with it
+    rest = [(name, value) for name, value in query if name not in ("host", "port")]
+    return [
+        urlunsplit(parts._replace(query=urlencode([*rest, ("host", host), *([("port", port)] if port else [])])))
+        for host, port in zip(several, ports, strict=True)
+    ]
+
+
+def wanted_server(dsn: str) -> str:
+    """Which kind of server an address asks for: its ``target_session_attrs``, by default "any"."""
+    named = dict(parse_qsl(urlsplit(dsn).query))
+    return named.get("target_session_attrs") or os.environ.get("PGTARGETSESSIONATTRS") or "any"
+
+
+async def reach(dsn: str, seconds: float, **options: Any) -> asyncpg.Connection:
+    """A connection to the first host of ``dsn`` that answers and is what ``target_session_attrs`` asks for.
+
+    Each host has ``seconds`` of its own. The next one is tried as soon as the one before it fails, and beside it where
+    it is silent for ``NEXT_HOST_SECONDS``: a host that is frozen, or vanished without a reset, keeps nobody from the
+    others. asyncpg alone tries them one after another within a single bound, which such a host uses up.
+
+    Raises NoPrimaryError, OSError, TimeoutError or asyncpg.PostgresError: what the last host said, unless another
+    answered with an error of PostgreSQL's (a wrong password, say), which tells more.
+    """
+    left, trying = iter(hosts(dsn)), list[asyncio.Task[asyncpg.Connection]]()
+    try:
+        exhausted = False
+        while not exhausted or not all(task.done() for task in trying):
+            if (host := next(left, None)) is None:
+                exhausted = True
+            else:
+                trying.append(asyncio.create_task(_reach_one(host, seconds, options)))
+            pending = [task for task in trying if not task.done()]
+            if pending:
+                limit = None if exhausted else NEXT_HOST_SECONDS
+                await asyncio.wait(pending, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            for task in trying:
+                if task.done() and task.exception() is None:
+                    trying.remove(task)
+                    return task.result()
+    finally:
+        for task in trying:
+            task.cancel()
+            task.add_done_callback(_discard)
+    errors = [error for task in trying if (error := task.exception()) is not None]
+    raise next((error for error in errors if isinstance(error, asyncpg.PostgresError)), errors[-1])
+
+
+async def _reach_one(dsn: str, seconds: float, options: Mapping[str, Any]) -> asyncpg.Connection:
+    try:
+        return await asyncpg.connect(dsn, timeout=seconds, **options)
+    except asyncpg.exceptions.TargetServerAttributeNotMatched:
+        raise NoPrimaryError(f"no server is what target_session_attrs={wanted_server(dsn)} asks for") from None
+
+
+def _discard(task: "asyncio.Task[asyncpg.Connection]") -> None:
+    """End the connection of a host that came second."""
+    if not task.cancelled() and task.exception() is None:
+        task.result().terminate()
 
 
 def describe(error: BaseException) -> str:

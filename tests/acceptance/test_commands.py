@@ -405,6 +405,44 @@ async def test_setting_that_voids_the_promise_is_a_fault(setting: str) -> None:
             server.stop()
 
 
+async def test_doctor_names_keys_and_indexes_that_are_missing_or_invalid_and_what_makes_them_again(
+    database: str, connection: asyncpg.Connection, postgres: Postgres
+) -> None:
+    def flaws(check: int) -> dict[str, str]:
+        done = landfall("doctor", "--json", check=check, DATABASE_URL=database, **ENVIRONMENT)
+        assert not done.stderr
+        return {f["message"]: f["remedy"] for f in json.loads(done.stdout) if f["about"] == "structure"}
+
+    assert flaws(0) == {"every key and index is there and valid": ""}
+    [[index, table]] = await connection.fetch(
+        "SELECT indexname, tablename FROM pg_indexes WHERE tablename = 'connections'"
+        " AND indexdef LIKE '%WHERE%' LIMIT 1"
+    )
+    await connection.execute(f"DROP INDEX {index}")
+    await connection.execute("ALTER TABLE ig_comments DROP CONSTRAINT pk_ig_comments")
+    [[key, child, definition]] = await connection.fetch(
+        """
+        SELECT conname, conrelid::regclass::text, pg_get_constraintdef(oid) FROM pg_constraint
+        WHERE contype = 'f' AND conparentid = 0 AND connamespace = 'public'::regnamespace ORDER BY 1 LIMIT 1"""
+    )
+    await connection.execute(f"ALTER TABLE {child} DROP CONSTRAINT {key}")
+    await connection.execute(f"ALTER TABLE {child} ADD CONSTRAINT {key} {definition} NOT VALID")
+    name = database.rpartition("/")[2]
+    postgres.sql("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'pk_ig_media'::regclass", database=name)
+    found = flaws(1)
+    assert set(found) == {
+        f"index {index} of {table} is missing",
+        "constraint pk_ig_comments of ig_comments is missing",
+        f"constraint {key} of {child} was never checked against the rows that were there",
+        "index pk_ig_media of ig_media is invalid: it is not used, or is not complete",
+    }
+    for remedy in found.values():
+        await connection.execute(remedy)
+    assert flaws(0) == {"every key and index is there and valid": ""}
+    await connection.execute("DROP TABLE lookups")
+    assert "table lookups is missing" in flaws(1)
+
+
 async def test_doctor_warns_of_a_redis_that_may_forget(database: str) -> None:
     with scratch() as directory:
         server = breakable_redis(directory / "redis", **{"maxmemory-policy": "allkeys-lru"})
