@@ -53,13 +53,24 @@ def through(dsn: str, *ports: int, wanted: str = "primary") -> str:
 
 
 @pytest.fixture(scope="module")
-def following(postgres: Postgres) -> Iterator[Postgres]:
+def copied(postgres: Postgres) -> Iterator[Postgres]:
     """A standby of the run's cluster."""
     with scratch() as directory:
         directory.chmod(0o755)
         server = standby_of(postgres, directory / "standby")
         yield server
         server.stop()
+
+
+@pytest.fixture
+def following(copied: Postgres, postgres: Postgres, database: str) -> Postgres:
+    """That standby, once it has the test's database."""
+    reached = f"SELECT pg_last_wal_replay_lsn() >= '{postgres.sql('SELECT pg_current_wal_lsn()')}'"
+    end = time.monotonic() + 60
+    while copied.sql(reached) != "t":
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return copied
 
 
 @pytest.mark.parametrize("black", ["silent", "dropping"])
