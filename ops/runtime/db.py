@@ -4,7 +4,7 @@ import asyncio
 import os
 import re
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, ClassVar, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -55,6 +55,10 @@ PostgreSQL 17 on, this limit alone ends it. Before, it keeps its locks until TCP
 
 class NoPrimaryError(ConnectionError):
     """Servers answer, and none is what ``target_session_attrs`` asks for: a failover is under way, or failed."""
+
+
+class AddressError(ConnectionError):
+    """The address of the database cannot be read; no server was asked."""
 
 
 _ROLE = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,62}")
@@ -153,7 +157,7 @@ class Pool:
                     self._lost_at = asyncio.get_running_loop().time()
                 raise
             finally:
-                await self._pool.release(connection)
+                await self._give_back(connection)
         finally:
             self._in_use.dec()
             self._free.release()
@@ -165,7 +169,19 @@ class Pool:
             if connection.opened_at >= self._lost_at:
                 return connection
             connection.terminate()
-            await self._pool.release(connection)
+            await self._give_back(connection)
+
+    async def _give_back(self, connection: asyncpg.Connection) -> None:
+        """Release it; a server that is silent meanwhile keeps neither the connection nor a caller with a deadline."""
+        releasing = asyncio.create_task(self._pool.release(connection))
+        releasing.add_done_callback(lambda task: task.cancelled() or task.exception())  # nobody may be left to ask
+        try:
+            await asyncio.shield(releasing)
+        except BaseException:
+            self._lost_at = asyncio.get_running_loop().time()
+            with suppress(asyncpg.InterfaceError):  # ended before
+                connection.terminate()
+            raise
 
     async def close(self) -> None:
         try:
@@ -257,8 +273,12 @@ def hosts(dsn: str) -> list[str]:
     """The same address once for each host that it names, in its order, as libpq reads lists of hosts (34.1.1.3).
 
     Hosts of ``PGHOST`` and of a service file are not told apart: such an address is returned as it is.
+    Raises AddressError.
     """
-    parts = urlsplit(dsn)
+    try:
+        parts = urlsplit(dsn)
+    except ValueError:
+        raise AddressError("DATABASE_URL is no URL") from None  # without it: it holds a password
     login, at, names = parts.netloc.partition("@") if "@" in parts.netloc else ("", "", parts.netloc)
     if names:
         return [urlunsplit(parts._replace(netloc=f"{login}{at}{name}")) for name in names.split(",")]
@@ -291,8 +311,8 @@ async def reach(dsn: str, seconds: float, **options: Any) -> asyncpg.Connection:
     it is silent for ``NEXT_HOST_SECONDS``: a host that is frozen, or vanished without a reset, keeps nobody from the
     others. asyncpg alone tries them one after another within a single bound, which such a host uses up.
 
-    Raises NoPrimaryError, OSError, TimeoutError or asyncpg.PostgresError: what the last host said, unless another
-    answered with an error of PostgreSQL's (a wrong password, say), which tells more.
+    Raises AddressError, NoPrimaryError, OSError, TimeoutError or asyncpg.PostgresError: what the last host said, unless
+    another answered with an error of PostgreSQL's (a wrong password, say), which tells more.
     """
     left, trying = iter(hosts(dsn)), list[asyncio.Task[asyncpg.Connection]]()
     try:
@@ -323,6 +343,8 @@ async def _reach_one(dsn: str, seconds: float, options: Mapping[str, Any]) -> as
         return await asyncpg.connect(dsn, timeout=seconds, **options)
     except asyncpg.exceptions.TargetServerAttributeNotMatched:
         raise NoPrimaryError(f"no server is what target_session_attrs={wanted_server(dsn)} asks for") from None
+    except ValueError:
+        raise AddressError("DATABASE_URL cannot be read: see its hosts, ports and parameters") from None
 
 
 def _discard(task: "asyncio.Task[asyncpg.Connection]") -> None:

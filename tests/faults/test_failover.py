@@ -1,6 +1,7 @@
 """Several hosts in one address: one that is frozen, gone or a standby is left for the primary: B4, B6 and D2."""
 
 import asyncio
+import gc
 import itertools
 import json
 import socket
@@ -14,7 +15,7 @@ import pytest
 
 from ops.cli.migrate import migrate
 from ops.runtime import db
-from ops.runtime.db import NoPrimaryError, connect, hosts, open_pool, reach
+from ops.runtime.db import AddressError, NoPrimaryError, connect, hosts, open_pool, reach
 from ops.runtime.embedded import Postgres, free_port, scratch
 from tests.faults.oracle import Oracle
 from tests.faults.proxy import Blackhole, FaultProxy
@@ -181,6 +182,53 @@ async def test_host_list_is_read_as_the_driver_reads_it() -> None:
             assert "," not in single
     assert db.wanted_server("postgresql://a,b/d") == "any"
     assert db.wanted_server("postgresql://a,b/d?target_session_attrs=read-write") == "read-write"
+
+
+async def test_server_that_freezes_while_a_connection_is_given_back_is_given_up_without_a_word_too_many(
+    database: str, postgres: Postgres
+) -> None:
+    said: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+    async with (
+        FaultProxy.to(database) as first,
+        await open_pool(through(database, first.port, postgres.port), "test", 2, statement_seconds=1) as pool,
+    ):
+
+        async def freeze_before_the_end() -> None:
+            async with asyncio.timeout(0.5), pool.acquire() as connection:
+                await connection.execute("SELECT 1")
+                await first.become(Blackhole())
+
+        with pytest.raises(TimeoutError):
+            await freeze_before_the_end()
+        begun = time.monotonic()
+        async with pool.acquire() as connection:
+            assert await connection.fetchval("SELECT 1") == 1
+        assert time.monotonic() - begun < QUICK_SECONDS
+        await asyncio.sleep(1.5)
+        gc.collect()
+        await asyncio.sleep(0)
+    assert said == []
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "mysql://u:canary@h/d",
+        "postgresql://u:canary@h1,h2:x/d",
+        "postgresql://u:canary@[::1/d",
+        "postgresql://u:canary@h1,h2/d?target_session_attrs=primry",
+        "postgresql://u:canary@/d?host=h1,h2&port=x",
+    ],
+)
+async def test_address_that_cannot_be_read_is_said_without_its_password(dsn: str) -> None:
+    with pytest.raises(AddressError) as caught:
+        await reach(dsn, 1.0)
+    assert "canary" not in str(caught.value)
+    code, said = await command(dsn, "doctor")
+    assert code == 1
+    assert "AddressError" in said
+    assert "canary" not in said
 
 
 async def test_query_with_several_hosts_is_reached(database: str, postgres: Postgres, silent: int) -> None:
