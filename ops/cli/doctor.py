@@ -175,7 +175,7 @@ async def _postgres(settings: Settings) -> list[Finding]:
     try:
         return [
             Finding("ok", "postgresql", f"answered in {(time.monotonic() - asked) * 1000:.0f} ms"),
-            *_hosts(dsn),
+            *_hosts(settings.database_url.get_secret_value()),
             *await _server(connection),
             *await _schema(connection),
         ]
