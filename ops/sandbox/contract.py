@@ -193,6 +193,14 @@ class Platform:
     """
 
     name: str
+    title: str
+    """Its name as people write it."""
+    silent: ClassVar[Mapping[str, str]] = {}
+    """What happens there that no webhook tells of, each in a sentence.
+
+    The keys are what a person can do here (``publish``, ``comment``, ``delete_post``, ``delete_comment``, ``revoke``),
+    and words of its own for what happens only in the real one.
+    """
     slash_ignored = False
     """Whether an address with a slash at its end is the same address, as it is to Rails."""
     forms: ClassVar[Mapping[str, Sequence[str]]] = {}
@@ -207,6 +215,8 @@ class Platform:
         """Where its webhooks go, by :meth:`stream`."""
         self.signing_secret = f"sandbox-{self.name}-webhook-secret"
         self.verify_token = "sandbox-verify-token"  # noqa: S105
+        self.everybody_subscribed = False
+        """Whether its webhooks were asked for on behalf of every account, without a call of the application."""
 
     def routes(self) -> Sequence[Route]:
         raise NotImplementedError
@@ -218,6 +228,16 @@ class Platform:
     def account_of(self, call: Call) -> str | None:
         """Whose token it is, for the ledger and for faults; None where it is nobody's."""
         raise NotImplementedError
+
+    def take_settings(self, other: "Platform") -> None:
+        """Be set up in its portal as ``other`` is: the same redirect addresses, callbacks and secrets."""
+        self.redirect_uris = set(other.redirect_uris)
+        self.signing_secret, self.verify_token = other.signing_secret, other.verify_token
+        for stream, url in other.callbacks.items():
+            self.callbacks[stream] = url
+            self.entered(stream)
+        if other.everybody_subscribed:
+            self.subscribe_everybody()
 
     def application(self) -> tuple[str, str]:
         """Id and secret of the one application that exists here; empty where applications register themselves."""
@@ -323,6 +343,11 @@ class Platform:
     def let_unsubscribe(self, account: str) -> None:
         """The platform stops sending this account's events, and says nothing. Raises Impossible."""
         raise Impossible(f"{self.name} sends all events of an application or none")
+
+    def subscribe_everybody(self) -> None:
+        """Subscribe every account, in this world and in those that begin with its settings."""
+        self.everybody_subscribed = True
+        self.subscribe_all()
 
     def subscribe_all(self) -> None:
         """As if every account had connected and been subscribed."""

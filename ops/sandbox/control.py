@@ -110,6 +110,7 @@ class Control:
             add("POST", f"/_sandbox/{name}", self._granted(name))
         page = Page(self._server, self)
         add("GET", "/", page.show)
+        add("GET", "/platforms/{name}", page.show_platform)
         add("POST", "/", page.act)
 
     async def wish(self, name: str, fields: Any) -> Any:
@@ -219,7 +220,7 @@ class Control:
             return {"platform": wish.platform, "stream": wish.stream, "url": None}
         shaken = await self._server.shake_hands(wish.platform, wish.stream, wish.url)
         if wish.everybody:
-            platform.subscribe_all()
+            platform.subscribe_everybody()
         return shaken
 
     async def form(self, wish: Form) -> Any:

@@ -34,9 +34,10 @@ class Ledger:
         found = [entry for entry in chosen if all(entry.get(name) == value for name, value in fields.items())]
         return sorted(found, key=lambda entry: int(entry["number"]))
 
-    def newest(self, kind: str, count: int) -> list[Entry]:
-        """The last ones, newest first."""
-        return list(islice(reversed(self._entries[kind]), count))
+    def newest(self, kind: str, count: int, platform: str | None = None) -> list[Entry]:
+        """The last ones, of one platform or of all, newest first."""
+        found = (entry for entry in reversed(self._entries[kind]) if platform in (None, entry["platform"]))
+        return list(islice(found, count))
 
     def clear(self) -> None:
         for entries in self._entries.values():

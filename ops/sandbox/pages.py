@@ -1,8 +1,8 @@
-"""The page at ``/``: everything a person may want to try by hand, and what came of it."""
+"""The pages: an overview at ``/``, and one for each platform; what a person can try by hand, and what came of it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from ops.runtime.headers import POLICY, REFERRER, page_policy
 from ops.runtime.text import finalize
-from ops.sandbox.contract import Impossible
+from ops.sandbox.contract import Impossible, Notice, Platform
 
 if TYPE_CHECKING:
     from ops.sandbox.control import Control
@@ -32,50 +32,141 @@ PAGES = Environment(
 
 _HEADERS = {POLICY: page_policy(BASE), REFERRER: "same-origin"}
 
+_DONE = {
+    "publish": "{account} published post {id}.",
+    "comment": "{by} commented on post {post}: comment {id}.",
+    "delete_post": "Post {id} of {account} is deleted.",
+    "delete_comment": "Comment {id} is deleted.",
+    "revoke": "{account} revoked Landfall; {ended}.",
+    "unsubscribe": "{title} sends nothing about {account} any more, and does not say so.",
+    "erase": "{account} asked to be erased.",
+    "live": "Somebody did something.",
+}
+"""What was done, by what was pressed."""
+
+_WORLD = {
+    "snapshot": "The world is kept as it is now.",
+    "restore": "The world is again as it was when it was kept; only its time went on.",
+    "reset": "All accounts, posts and tokens began anew; addresses, secrets, manners and the pace stayed.",
+}
+"""The same for what changes the whole world."""
+
 
 class Page:
-    """Its forms are wishes of the control surface."""
+    """Its forms are requests of the control surface."""
 
     def __init__(self, server: "Server", control: "Control") -> None:
         self._server = server
         self._control = control
 
     async def show(self, request: web.Request) -> web.Response:
+        """The overview: the time, the pace, and what happened on all platforms."""
+        return self._page(request, "overview.html", None)
+
+    async def show_platform(self, request: web.Request) -> web.Response:
+        """One platform: its settings, its people, and what happened there."""
+        name = request.match_info["name"]
+        platforms = self._server.world.platforms
+        if name not in platforms:
+            text = f"there is no platform {name}; there are {', '.join(platforms)}"
+            raise web.HTTPNotFound(text=text)
+        return self._page(request, "platform.html", platforms[name])
+
+    def _page(self, request: web.Request, template: str, platform: Platform | None) -> web.Response:
         world = self._server.world
-        newest = {kind: world.ledger.newest(kind, SHOWN) for kind in ("webhook", "post", "call")}
-        text = PAGES.get_template("page.html").render(
+        name = None if platform is None else platform.name
+        newest = {kind: world.ledger.newest(kind, SHOWN, name) for kind in ("webhook", "post", "call")}
+        text = PAGES.get_template(template).render(
             now=world.clock.now(),
             waiting=len(world.office),
             dropped=world.office.dropped,
             pace=world.pace,
             platforms=world.platforms,
+            platform=platform,
+            offered=() if platform is None else _offered(platform),
             webhooks=newest["webhook"],
             posts=newest["post"],
             calls=newest["call"],
             said=request.query.get("said", ""),
+            at=request.query.get("at", ""),
         )
         return web.Response(text=text, content_type="text/html", headers=_HEADERS)
 
     async def act(self, request: web.Request) -> web.Response:
-        """Do it, and go back to the page, which says what came of it."""
+        """Do it, and go back to the page, which says what came of it beside what was pressed."""
         form = {name: str(value) for name, value in (await request.post()).items()}
-        what = form.get("what", "")
+        what, at = form.pop("what", ""), form.pop("at", "top")
         try:
             said = await self._wished(what, form)
         except ValidationError as error:
             said = "; ".join(str(problem["msg"]) for problem in error.errors())
         except Impossible as error:
             said = str(error)
-        back = f"/?{urlencode({'said': said})}#{form.get('platform', '')}"
-        raise web.HTTPSeeOther(back)
+        name = form.get("platform", "")
+        path = f"/platforms/{name}" if name in self._server.world.platforms else "/"
+        raise web.HTTPSeeOther(f"{path}?{urlencode({'said': said, 'at': at})}#{quote(at)}")
 
     async def _wished(self, what: str, form: dict[str, str]) -> str:
-        fields: dict[str, Any] = {name: value for name, value in form.items() if name != "what"}
+        fields: dict[str, Any] = dict(form)
         if what == "jump":
-            return f"It is {(await self._control.wish('clock', {'jump': float(form['seconds'])}))['now']} now."
+            found = await self._control.wish("clock", {"jump": fields.get("seconds", "")})
+            return f"It is {found['now'][:19].replace('T', ' ')} UTC here now."
         if what == "webhooks":
             found = await self._control.wish("webhooks", fields | {"url": form.get("url") or None, "everybody": True})
-            return f"{found['platform']} sends to {found['url'] or 'nobody'}."
-        if what in ("pace", "snapshot", "restore", "reset"):
-            return f"{what}: {await self._control.wish(what, fields)}"
-        return f"{what}: {await self._control.wish('act', fields | {'what': what})}"
+            title = self._server.world.platforms[found["platform"]].title
+            return (
+                f"{title} sends its webhooks to {found['url']}." if found["url"] else f"{title} sends no webhooks now."
+            )
+        if what == "pace":
+            pace = (await self._control.wish("pace", fields))["pace"]
+            return f"About {pace:g} things happen each second." if pace else "Nothing happens by itself now."
+        if what in _WORLD:
+            await self._control.wish(what, fields)
+            return _WORLD[what]
+        return await self._acted(what, form)
+
+    async def _acted(self, what: str, form: dict[str, str]) -> str:
+        """Let a person do it, and say what is sent of it."""
+        world = self._server.world
+        platform, account = world.platforms.get(form.get("platform", "")), form.get("account", "")
+        if what == "remove" and platform is not None and account in platform.people():
+            what = (
+                "delete_post"
+                if any(post["id"] == form.get("id") for post in platform.shown(account))
+                else ("delete_comment")
+            )
+        before = len(world.sandbox.outbox)
+        wish = "remove" if what.startswith("delete_") else what
+        found = await self._control.wish("act", form | {"what": wish})
+        assert platform is not None  # noqa: S101  otherwise that was refused
+        told = world.sandbox.outbox[before:]
+        ended = _counted(found["ended"], "token") if "ended" in found else ""
+        words = {"by": "fan_1", "title": platform.title} | form | found | {"ended": ended}
+        done = _DONE[what].format_map(words)
+        return f"{done} {_sent(platform, what, account, told)}".strip()
+
+
+def _offered(platform: Platform) -> list[str]:
+    """Of what not every platform has, the acts that it has."""
+    names = ("comment", "erase", "unsubscribe")
+    return [name for name in names if getattr(type(platform), f"let_{name}") is not getattr(Platform, f"let_{name}")]
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count or 'no'} {what}{'' if count == 1 else 's'} ended"
+
+
+def _sent(platform: Platform, what: str, account: str, told: list[Notice]) -> str:
+    """What the platform sends of what was done, or why it sends nothing."""
+    if listened := [notice for notice in told if platform.stream(notice) in platform.callbacks]:
+        topics = ", ".join(dict.fromkeys(notice.topic for notice in listened))
+        return f"{platform.title} sends a webhook: {topics}."
+    if told:
+        return f"{platform.title} would send a webhook, but no address is entered for it."
+    if what == "unsubscribe":
+        return ""
+    if what in platform.silent:
+        return platform.silent[what]
+    if what == "live":
+        return f"{platform.title} sends nothing for it."
+    return f"{platform.title} sends nothing: {account} is not subscribed."

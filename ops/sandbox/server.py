@@ -72,8 +72,8 @@ class Server:
         self.stir()
 
     def reset(self) -> None:
-        """Forget everything but the time."""
-        self.replace(World(self.world.seed, self.world.clock, self._ring, self._room))
+        """Begin anew with other people and posts; the time, the pace and what was entered in portals stay."""
+        self.replace(self.world.renewed(self._ring, self._room))
 
     def snapshot(self) -> int:
         """Keep the world as it is now, for :meth:`restore`; its size in bytes."""

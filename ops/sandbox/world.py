@@ -37,6 +37,18 @@ class World:
         """The platforms where they happen."""
         self._lived = clock.seconds()
 
+    def renewed(self, ring: int, room: int) -> "World":
+        """A new world with the settings of this one: what was entered in portals, manners and pace.
+
+        Its seed is another one: the same ids with other words would be two things of one name to whoever listens.
+        """
+        world = World(self.seed + 1, self.clock, ring, room)
+        for name, platform in world.platforms.items():
+            platform.take_settings(self.platforms[name])
+        world.office.manners, world.lively = self.office.manners, list(self.lively)
+        world.hurry(self.pace)
+        return world
+
     def step(self) -> None:
         """Let one thing happen somewhere."""
         self.platforms[self.sandbox.chance.choice(self.lively)].live()

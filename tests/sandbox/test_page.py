@@ -7,6 +7,7 @@ import re
 import stat
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -14,10 +15,12 @@ from urllib.parse import parse_qs, urlsplit
 import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
+from selenium.webdriver.remote.webdriver import WebDriver
 
 from ops.runtime.files import UnsafePathError
 from ops.sandbox.client import Client
 from ops.sandbox.clock import Clock
+from ops.sandbox.contract import Impossible
 from ops.sandbox.office import Shipment
 from ops.sandbox.server import Server
 from ops.sandbox.state import UnreadableStateError
@@ -26,8 +29,8 @@ from tests.sandbox.conftest import Receiver, Stand, until
 from tests.support import eventually
 
 
-async def shown(stand: Stand) -> str:
-    async with stand.http.get(f"{stand.url}/") as response:
+async def shown(stand: Stand, path: str = "/") -> str:
+    async with stand.http.get(f"{stand.url}{path}") as response:
         assert response.status == 200
         return await response.text()
 
@@ -43,35 +46,177 @@ async def test_person_tries_everything_by_hand_and_sees_what_was_answered(stand:
     receiver.token = stand.server.world.platforms["instagram"].verify_token
     assert "nothing yet" in await shown(stand)
     form = {"platform": "instagram", "account": "shop"}
-    assert "sends to" in await click(stand, what="webhooks", platform="instagram", stream="", url=receiver.url)
-    post = re.findall(r"'(\d+)'", await click(stand, what="publish", text="<b>new</b> & fresh", **form))[0]
+    assert await click(stand, what="comment", post="1", **form) == "shop has no post 1"
+    said = await click(stand, what="webhooks", platform="instagram", stream="", url=receiver.url)
+    assert said == f"Instagram sends its webhooks to {receiver.url}."
+    said = await click(stand, what="publish", text="<b>new</b> & fresh", **form)
+    post = re.findall(r"\d+", said)[0]
+    assert said == f"shop published post {post}. Instagram sends nothing for a new post."
     receiver.statuses = [503]
-    said = re.findall(r"'(\d+)'", await click(stand, what="comment", post=post, text="hello there", **form))[0]
+    said = await click(stand, what="comment", post=post, text="hello there", **form)
+    comment = re.findall(r"comment (\d+)", said)[0]
+    assert said == f"fan_1 commented on post {post}: comment {comment}. Instagram sends a webhook: comments."
     await receiver.until(1)
     await until(lambda: len(stand.server.world.ledger.find("webhook")) >= 1)
-    page = await shown(stand)
+    page = await shown(stand, "/platforms/instagram")
     assert "&lt;b&gt;new&lt;/b&gt; &amp; fresh" in page
     assert "hello there" in page
     assert 'class="bad">503' in page
-    assert "removed" not in await click(stand, what="remove", id=said, **form)
-    assert "hello there" not in re.sub(r"<pre>.*?</pre>", "", await shown(stand), flags=re.DOTALL)
-    assert "{'ended': 0}" in await click(stand, what="revoke", **form)
+    said = await click(stand, what="remove", id=comment, **form)
+    assert said == f"Comment {comment} is deleted. Instagram sends nothing for a deleted comment."
+    page = await shown(stand, "/platforms/instagram")
+    assert "hello there" not in re.sub(r"<pre>.*?</pre>", "", page, flags=re.DOTALL)
+    said = await click(stand, what="revoke", **form)
+    assert said.startswith("shop revoked Landfall; no tokens ended. Instagram would send a webhook, but no address")
     assert "It is " in await click(stand, what="jump", seconds="3600")
+    assert "valid number" in await click(stand, what="jump", seconds="soon")
     assert "shows no comments" in await click(stand, what="comment", platform="tiktok", account="shop", post="1")
     assert "no such wish" in await click(stand, what="erase", platform="x", account="shop")
 
 
-async def test_every_form_of_the_page_can_be_sent(stand: Stand) -> None:
-    page = await shown(stand)
-    forms = re.findall(r'<form method="post">(.*?)</form>', page, flags=re.DOTALL)
-    assert len(forms) > 100
-    seen = set()
-    for form in forms:
-        fields = {name: html.unescape(value) for name, value in re.findall(r'name="(\w+)" value="([^"]*)"', form)}
-        if "what" in fields and (key := (fields["what"], fields.get("platform"))) not in seen:
-            seen.add(key)
-            await click(stand, **{"text": "t", **fields})
+async def test_page_says_how_many_tokens_a_revocation_ended(stand: Stand) -> None:
+    world = stand.server.world
+    world.platforms["instagram"].issue("alice", [], "short", 3600)  # type: ignore[attr-defined]
+    said = await click(stand, what="revoke", platform="instagram", account="alice")
+    assert said.startswith("alice revoked Landfall; 1 token ended.")
+
+
+async def test_answer_stands_beside_what_was_pressed(stand: Stand) -> None:
+    form = {"platform": "x", "account": "bob", "what": "publish", "text": "t"}
+    page = await shown(stand, "/platforms/x")
+    place = re.findall(r'<h3 id="([^"]+)">bob</h3>', page)[0]
+    async with stand.http.post(f"{stand.url}/", data=form | {"at": place}) as response:
+        assert response.url.path == "/platforms/x"
+        assert response.history[0].headers["Location"].endswith(f"#{place}")
+        page = await response.text()
+    beside = re.findall(r'bob</h3>\s*<p class="said" role="status">(.*?)</p>', page)
+    assert len(beside) == 1
+    assert beside[0].startswith("bob published post ")
+    assert page.count('role="status"') == 1
+    async with stand.http.post(f"{stand.url}/", data=form | {"at": "a\r\nb: c"}, allow_redirects=False) as response:
+        assert response.status == 303
+
+
+async def test_every_form_of_the_pages_can_be_sent(stand: Stand) -> None:
+    seen, sent = set(), 0
+    for path in ("/", *(f"/platforms/{name}" for name in stand.server.world.platforms)):
+        forms = re.findall(r'<form method="post" action="/">(.*?)</form>', await shown(stand, path), flags=re.DOTALL)
+        sent += len(forms)
+        for form in sorted(forms, key=lambda form: 'value="remove"' in form):  # last: what is gone takes no comment
+            fields = {name: html.unescape(value) for name, value in re.findall(r'name="(\w+)" value="([^"]*)"', form)}
+            if "what" in fields and (key := (fields["what"], fields.get("platform"))) not in seen:
+                seen.add(key)
+                said = await click(stand, **({"text": "t"} if 'name="text"' in form else {}), **fields)
+                impossible = ("only pages publish", "is a page: a person")
+                assert said.endswith(".") or any(words in said for words in impossible), said
+                assert not re.search(r"[{}\[\]]|None|True", said), said
+    assert sent > 100
     assert {what for what, _ in seen} >= {"jump", "pace", "publish", "comment", "remove", "revoke", "live", "reset"}
+
+
+def told_of(name: str, what: str, account: str) -> list[str]:
+    """The topics of what a platform sends of that, where everybody is subscribed. Raises Impossible."""
+    world = World(3, Clock())
+    platform = world.platforms[name]
+    platform.callbacks = dict.fromkeys(platform.streams, "http://receiver.example/")
+    platform.entered(platform.streams[0])
+    platform.subscribe_everybody()
+    world.sandbox.outbox.clear()
+    if what == "revoke":
+        platform.let_revoke(account)
+    else:
+        post = platform.let_publish(account, "t")
+        if what != "publish":
+            world.sandbox.outbox.clear()
+        if what.endswith("comment"):
+            comment = platform.let_comment(account, post, "fan_1", "t")
+        if what.startswith("delete"):
+            world.sandbox.outbox.clear()
+            platform.let_remove(account, comment if what == "delete_comment" else post)
+    return [notice.topic for notice in world.sandbox.outbox]
+
+
+@pytest.mark.parametrize("name", World(3, Clock()).platforms)
+@pytest.mark.parametrize("what", ["publish", "comment", "delete_post", "delete_comment", "revoke"])
+def test_page_says_that_nothing_is_sent_exactly_where_nothing_is(name: str, what: str) -> None:
+    platform = World(3, Clock()).platforms[name]
+    # LinkedIn's webhooks are about organizations only (linkedin.md 2.3).
+    accounts = ["acme", "bakery"] if name == "linkedin" else platform.people()
+    found = []
+    for account in accounts:
+        with suppress(Impossible):
+            found.append(told_of(name, what, account))
+    if (name, what) == ("tiktok", "delete_post"):
+        assert ["post.publish.no_longer_publicly_available"] not in found, "it was not published by the application"
+    assert all(bool(topics) is (what not in platform.silent) for topics in found), found
+    assert found or (name == "tiktok" and "comment" in what)
+
+
+async def test_each_page_is_one_of_a_platform_with_a_heading_landmarks_and_named_fields(stand: Stand) -> None:
+    for path in ("/", *(f"/platforms/{name}" for name in stand.server.world.platforms)):
+        page = await shown(stand, path)
+        assert page.count("<h1>") == page.count("<main>") == page.count("<nav ") == 1, path
+        assert page.count('aria-current="page"') == 1, path
+        ids = re.findall(r' id="([^"]+)"', page)
+        assert len(ids) == len(set(ids)), path
+        for field in re.findall(r'<input (?!type="hidden")[^>]*>', page):
+            assert "aria-label=" in field or f"to {field}</label>" in page, field
+    async with stand.http.get(f"{stand.url}/platforms/nosuch") as response:
+        assert response.status == 404
+        assert "instagram" in await response.text()
+
+
+async def test_pages_are_no_wider_than_a_phone_and_follow_the_colour_scheme(stand: Stand, browser: WebDriver) -> None:
+    await stand.wish("act", platform="instagram", what="publish", account="bob", text="w" * 300)
+    async with stand.http.get(f"{stand.url}/x/2/{'long' * 60}"):
+        pass
+
+    def look() -> None:
+        for path in ("/", *(f"/platforms/{name}" for name in stand.server.world.platforms)):
+            browser.get(f"{stand.url}{path}?said={'word' * 80}&at=top")
+            metrics = {"width": 390, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+            browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)  # type: ignore[attr-defined]
+            colours = set()
+            for scheme in ("light", "dark"):
+                media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+                browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)  # type: ignore[attr-defined]
+                assert browser.execute_script("return document.documentElement.scrollWidth") <= 390, path
+                script = "return getComputedStyle(document.querySelector('h1')).color"
+                colours.add(browser.execute_script(script))
+            assert len(colours) == 2, "dark text on light, and light text on dark"
+        assert [line for line in browser.get_log("browser") if "favicon" not in line["message"]] == []
+
+    await asyncio.to_thread(look)
+
+
+async def test_beginning_anew_keeps_what_was_set_up_and_forgets_what_people_did(
+    stand: Stand, receiver: Receiver
+) -> None:
+    """Otherwise `make up` would have to be started again after it."""
+    world = stand.server.world
+    await stand.wish("redirects", platform="instagram", redirect_uri="http://127.0.0.1/callback")
+    receiver.token = "of its own"
+    await stand.wish(
+        "webhooks", platform="instagram", url=receiver.url, secret="s", verify_token=receiver.token, everybody=True
+    )
+    await stand.wish("manners", twice=1.0)
+    await stand.wish("faults", times=0, status=500, platform="instagram")
+    await stand.wish("pace", pace=0.001, platforms=["instagram"])
+    old = telling(world)["instagram"]
+    await stand.wish("act", platform="instagram", what="publish", account="bob", text="before")
+    assert "began anew" in await click(stand, what="reset")
+    world, platform = stand.server.world, stand.server.world.platforms["instagram"]
+    assert platform.redirect_uris == {"http://127.0.0.1/callback"}
+    assert platform.callbacks == {"": receiver.url}
+    assert (platform.signing_secret, platform.verify_token) == ("s", "of its own")
+    assert (world.office.manners.twice, world.pace, world.lively) == (1.0, 0.001, ["instagram"])
+    assert world.script.faults == []
+    assert "before" not in str(telling(world))
+    told = {post["id"] for posts in old.values() for post in posts}
+    assert not told & {post["id"] for posts in telling(world)["instagram"].values() for post in posts}, "new ids"
+    post = (await stand.wish("act", platform="instagram", what="publish", account="bob", text="p"))["id"]
+    await stand.wish("act", platform="instagram", what="comment", account="bob", post=post, text="after")
+    assert "after" in (await receiver.until(1))[0].body.decode()
 
 
 def telling(world: World) -> dict[str, Any]:

@@ -116,6 +116,7 @@ class Business:
 
 class Facebook(GramApi):
     name = "facebook"
+    title = "Facebook"
     client_id = "2000000000000002"
     token_prefix = "EAA"  # noqa: S105
     basic = "public_profile"
@@ -136,6 +137,11 @@ class Facebook(GramApi):
         "messages": ("instagram_manage_messages",),
     }
     streams = ("page", "instagram", "deauthorize", "deletion")
+    silent: ClassVar[Mapping[str, str]] = {  # meta.md 2.2 and 3.1
+        "change": "Facebook sends nothing for posts that are ads, or for likes of a page that has 10,000.",
+        "instagram": "Of the Instagram accounts behind pages it sends no new, edited or deleted posts, and no edited,"
+        " deleted or hidden comments.",
+    }
     forms: ClassVar[Mapping[str, Sequence[str]]] = {
         **GramApi.forms,
         "edited": ("edited", "edit"),

@@ -20,6 +20,7 @@ class Instagram(OwnLogin, GramApi):
     """Its three hosts are one here: nothing on them has the same address."""
 
     name = "instagram"
+    title = "Instagram"
     client_id = "1000000000000001"
     token_prefix = "IGAA"  # noqa: S105
     basic = BASIC
@@ -39,6 +40,12 @@ class Instagram(OwnLogin, GramApi):
         "messages": (BASIC, "instagram_business_manage_messages"),
     }
     streams = ("", "deauthorize", "deletion")
+    silent: ClassVar[Mapping[str, str]] = {  # meta.md: rule 6 of the first table, and 2.2
+        "publish": "Instagram sends nothing for a new post.",
+        "delete_post": "Instagram sends nothing for a deleted post.",
+        "delete_comment": "Instagram sends nothing for a deleted comment.",
+        "change": "Instagram sends nothing for a like, or for a comment that is edited or hidden.",
+    }
     forms: ClassVar[Mapping[str, Sequence[str]]] = {
         **GramApi.forms,
         "token": ("wrapped", "flat", "listed"),

@@ -1,10 +1,10 @@
 """LinkedIn, OAuth and the versioned REST API: contract ``linkedin.md``."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from ops.sandbox import consent, pkce
 from ops.sandbox.contract import Answer, Call, Impossible, Refusal, Route, Sandbox, redirect
@@ -78,6 +78,13 @@ class LinkedIn(Organizations):
     """``partner`` is whether the application was approved for refresh tokens; most are not (``linkedin.md`` 1)."""
 
     name = "linkedin"
+    title = "LinkedIn"
+    silent: ClassVar[Mapping[str, str]] = {  # linkedin.md 2.3
+        "publish": "LinkedIn sends nothing for a new post of one's own.",
+        "delete_post": "LinkedIn sends nothing for a deleted or edited post.",
+        "revoke": "LinkedIn does not tell: the subscriptions end with the grant.",
+        "change": "LinkedIn sends nothing for a like that is taken back.",
+    }
     partner = False
 
     def __init__(self, sandbox: Sandbox) -> None:

@@ -2,10 +2,10 @@
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from ops.sandbox import consent, pkce
 from ops.sandbox.contract import Answer, Call, Refusal, Route, Sandbox, Upload, redirect, whole
@@ -90,6 +90,13 @@ class Mastodon(Instance):
     """One instance with a few accounts. Tokens never expire; they die by revocation (``mastodon.md`` 3)."""
 
     name = "mastodon"
+    title = "Mastodon"
+    silent: ClassVar[Mapping[str, str]] = {  # mastodon.md 7.1
+        "delete_post": "Mastodon sends nothing for a deleted post.",
+        "delete_comment": "Mastodon sends nothing for a deleted reply.",
+        "revoke": "Mastodon does not tell.",
+        "change": "Mastodon sends nothing for favourites, boosts and follows.",
+    }
     slash_ignored = True
 
     def __init__(self, sandbox: Sandbox) -> None:

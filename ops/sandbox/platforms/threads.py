@@ -43,6 +43,7 @@ class Post:
 
 class Threads(OwnLogin):
     name = "threads"
+    title = "Threads"
     client_id = "3000000000000003"
     token_prefix = "TH"  # noqa: S105
     basic = BASIC
@@ -54,6 +55,10 @@ class Threads(OwnLogin):
         *("threads_manage_insights", "threads_manage_mentions", "threads_delete", "threads_location_tagging"),
     )
     streams = ("", "deauthorize", "deletion")
+    silent: ClassVar[Mapping[str, str]] = {  # meta.md 4
+        "delete_comment": "Threads sends nothing for a reply that somebody else deleted: only the account's own posts.",
+        "change": "Threads sends nothing for a post that is edited, or a reply that is hidden or shown again.",
+    }
     forms: ClassVar[Mapping[str, Sequence[str]]] = {**Graph.forms, "values": ("object", "list")}
 
     def __init__(self, sandbox: Sandbox) -> None:

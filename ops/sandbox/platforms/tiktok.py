@@ -144,6 +144,13 @@ class Publish:
 
 class TikTok(Platform):
     name = "tiktok"
+    title = "TikTok"
+    silent: ClassVar[Mapping[str, str]] = {  # tiktok.md 2.4
+        "publish": "TikTok sends nothing for a post that was made in its own app.",
+        "delete_post": "TikTok sends nothing for a deleted post, unless the application published it: then that"
+        " it is no longer public.",
+        "change": "TikTok sends nothing for comments, likes and views.",
+    }
     forms: ClassVar[Mapping[str, Sequence[str]]] = {
         "access": ("2h", "24h"),
         "param": ("invalid_param", "invalid_params"),

@@ -116,6 +116,11 @@ class Media:
 
 class X(Activity):
     name = "x"
+    title = "X"
+    silent: ClassVar[Mapping[str, str]] = {  # x.md 3
+        "delete_comment": "X sends nothing for a reply that somebody else deleted.",
+        "change": "X sends nothing for a like that is taken back or a reply that is hidden; an edit is a new post.",
+    }
     # No page says what a refresh token that is over is answered with: the first was seen, the second is RFC 6749's.
     forms: ClassVar[Mapping[str, Sequence[str]]] = {
         **Activity.forms,
