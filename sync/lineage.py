@@ -48,7 +48,7 @@ async def find(
 
 _MAKERS = """
 SELECT e.id, e.provider, e.account_id, e.external_id, e.event_type, e.payload_json, e.occurred_at, e.delivery_id,
-    e.created_at, 0 AS retry_count
+    e.created_at, e.defect, 0 AS retry_count
 FROM webhook_event_log e WHERE e.provider = $1 AND e.account_id = $2 AND e.external_id = any($3::text[])
 """
 
@@ -76,7 +76,7 @@ async def makers(connection: asyncpg.Connection, table: Table, row: Mapping[str,
 
 _HISTORY = """
 SELECT e.id, e.provider, e.account_id, e.external_id, e.event_type, e.payload_json, e.occurred_at, e.delivery_id,
-    e.created_at, 0 AS retry_count
+    e.created_at, e.defect, 0 AS retry_count
 FROM webhook_event_log e JOIN webhook_event_outcomes o ON o.account_id = e.account_id AND o.event_id = e.id
 WHERE e.account_id = $1 AND e.provider = $2 AND e.id > $3 AND o.state = 'done' ORDER BY e.id LIMIT $4
 """

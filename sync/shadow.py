@@ -286,7 +286,7 @@ WHERE o.state = 'done' AND e.provider = any($1::text[]) AND NOT EXISTS (
 
 _NEXT = """
 SELECT e.id, e.provider, e.account_id, e.external_id, e.event_type, e.payload_json, e.occurred_at, e.delivery_id,
-    e.created_at, o.retry_count
+    e.created_at, e.defect, o.retry_count
 FROM webhook_event_outcomes o JOIN webhook_event_log e ON e.account_id = o.account_id AND e.id = o.event_id
 WHERE o.state = 'done' AND e.provider = any($1::text[]) AND (o.account_id, o.event_id) > ($2, $3::bigint)
     AND NOT EXISTS (

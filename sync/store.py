@@ -11,6 +11,7 @@ import asyncpg
 from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
 
+from ops.runtime import metrics
 from schema.events import Event
 from sync.contract import Upsert
 
@@ -42,13 +43,17 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """An event to project; ``id`` and times are for the work on it, never for its facts."""
+    """An event to project; ``id`` and times are for the work on it, never for its facts.
+
+    ``defect`` is why ingest parked it, where it did.
+    """
 
     id: int
     event: Event
     delivery_id: Any
     created_at: datetime
     retry_count: int
+    defect: str | None = None
 
 
 class LeaseLostError(Exception):
@@ -117,7 +122,7 @@ WITH RECURSIVE account (account_id) AS (
     ) q
 )
 SELECT e.id, e.provider, e.account_id, e.external_id, e.event_type, e.payload_json, e.occurred_at, e.delivery_id,
-    e.created_at, due.retry_count, (SELECT max(account_id) FROM served) AS last_account,
+    e.created_at, e.defect, due.retry_count, (SELECT max(account_id) FROM served) AS last_account,
     (SELECT count(*) FROM served) AS accounts
 FROM due JOIN webhook_event_log e ON e.account_id = due.account_id AND e.id = due.event_id
 """
@@ -165,6 +170,7 @@ def claimed(row: asyncpg.Record) -> Claimed:
         row["delivery_id"],
         row["created_at"],
         row["retry_count"],
+        row["defect"],
     )
 
 
@@ -198,6 +204,7 @@ async def apply(connection: asyncpg.Connection, facts: Iterable[Fact]) -> int:
     rows = 0
     for write in prepare(facts):
         await connection.execute(write.statement, *write.arrays)
+        metrics.of(metrics.rows_written, write.table).inc(write.rows)
         rows += write.rows
     return rows
 
@@ -206,6 +213,7 @@ async def apply(connection: asyncpg.Connection, facts: Iterable[Fact]) -> int:
 class Write:
     """A guarded upsert of some rows of one table, ready to be sent."""
 
+    table: str
     statement: str
     arrays: Sequence[Sequence[Any]]
     rows: int
@@ -275,7 +283,7 @@ def _write(table: Table, rows: Mapping[tuple[str, ...], _Row]) -> Write:
         if len(names) > 1:
             arrays.append([_carried(fact) for fact in said])
         arrays += [[None if fact is None else fact.values.get(name) for fact in said] for name in names]
-    return Write(statement, arrays, len(rows))
+    return Write(table.name, statement, arrays, len(rows))
 
 
 @cache

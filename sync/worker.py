@@ -61,6 +61,10 @@ def project(projections: Mapping[str, Projection], batch: Batch) -> Projected:
         projection = projections.get(event.provider)
         version = projection.version if projection else 0
         handler = projection.handlers.get(event.type) if projection else None
+        if handler is None and claimed.defect is not None:
+            # Somebody retried what ingest could not read: to ignore it would hide it without anybody's decision.
+            result.failed.append((claimed, Unprojectable(claimed.defect)))
+            continue
         if handler is None:
             result.settled.append(Settled(claimed, "ignored", version))
             continue

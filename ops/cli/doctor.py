@@ -459,12 +459,12 @@ async def _eviction(redis: ArqRedis) -> Finding:
         return Finding("ok", "redis", message)
     if policy != "noeviction":
         remedy = "CONFIG SET maxmemory-policy noeviction"
-        return Finding("warning", "redis", f"answers; maxmemory-policy = {policy}: rings may be evicted", remedy)
+        return Finding("warning", "redis", f"answers; maxmemory-policy = {policy}: wake-ups may be evicted", remedy)
     return Finding("ok", "redis", "answers")
 
 
 async def _answering(redis: ArqRedis) -> Finding:
     if await redis.get(f"{QUEUE}:health-check") is None:
-        message = "no worker has answered the bell lately"
+        message = "no worker has been listening on Redis lately"
         return Finding("warning", "arq", message, "start `landfall work`; its sweep works without")
-    return Finding("ok", "arq", "a worker answers the bell")
+    return Finding("ok", "arq", "a worker listens on Redis")

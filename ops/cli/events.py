@@ -1,6 +1,9 @@
 """`landfall events`: what is in the log, and putting parked events back to work."""
 
+import asyncio
 import json
+import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -94,21 +97,82 @@ WITH chosen AS (SELECT account_id, id FROM webhook_events WHERE {condition}), re
 )
 INSERT INTO webhook_event_queue (bucket, account_id, event_id, retry_count, error_message)
 SELECT bucket, account_id, event_id, retry_count, error_message FROM released
+RETURNING event_id, retry_count
 """
 
 _IGNORE = """
 WITH chosen AS (SELECT account_id, id FROM webhook_events WHERE {condition})
 UPDATE webhook_event_outcomes o SET state = 'ignored', settled_at = now(), error_message = $1
 FROM chosen c WHERE o.account_id = c.account_id AND o.event_id = c.id AND o.state IN ('parked', 'dead')
+RETURNING o.event_id, o.retry_count
 """
+
+_FATE = "SELECT id, state, retry_count, error_message FROM webhook_events WHERE id = any($1::bigint[]) ORDER BY id"
+
+_WORKERS = """
+SELECT EXISTS (SELECT FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name LIKE 'landfall sync%')
+"""
+
+FOLLOWED = 1000
+"""Of more events than that, what became of the first is told."""
+
+POLL_SECONDS = 0.25
+LISTED = 20
 
 
 async def retry(
-    configuration: Configuration, event_ids: Sequence[int], chosen: Mapping[str, str | None], *, yes: bool
+    configuration: Configuration,
+    event_ids: Sequence[int],
+    chosen: Mapping[str, str | None],
+    *,
+    yes: bool,
+    seconds: float = 0.0,
 ) -> None:
-    """Events that wait already are left as they are."""
+    """Put events back, and tell what a worker made of them within ``seconds``. Those that wait already are left."""
     condition, values = _choice(event_ids, chosen)
-    await _change(configuration, condition, values, _RETRY, [], "put back on the queue", yes=yes)
+    connection = await _connect(configuration)
+    try:
+        put_back = await _change(connection, condition, values, _RETRY, [], "put back on the queue", yes=yes)
+        if put_back and seconds:
+            await _follow(connection, dict(sorted(put_back.items())[:FOLLOWED]), len(put_back), seconds)
+    finally:
+        await connection.close()
+
+
+async def _follow(connection: asyncpg.Connection, tried: Mapping[int, int], total: int, seconds: float) -> None:
+    """Wait until each event has been worked on, for so long at most and only while a worker runs; tell what became of
+    them. ``tried`` has the failures of each event when it was put back; there were ``total`` of them.
+    """
+    end = time.monotonic() + seconds
+    while True:
+        fates = await connection.fetch(_FATE, list(tried))
+        waiting = [f for f in fates if f["state"] == "pending" and f["retry_count"] == tried[f["id"]]]
+        if not waiting or time.monotonic() >= end or not await connection.fetchval(_WORKERS):
+            break
+        await asyncio.sleep(POLL_SECONDS)
+    for state, count in Counter(_became(fate, tried[fate["id"]]) for fate in fates).items():
+        echo(f"{count} {_events(count)} {state}")
+    told = [fate for fate in fates if fate not in waiting and fate["state"] not in ("done", "ignored")]
+    for fate in told[:LISTED]:
+        echo(f"  {fate['id']}: {fate['error_message']}")
+    if len(told) > LISTED:
+        echo(f"  … and {len(told) - LISTED} more; `landfall events list --state parked` has them")
+    if total > len(tried):
+        echo(f"{total - len(tried)} more were put back; `landfall events list` tells what becomes of them")
+    if waiting and not await connection.fetchval(_WORKERS):
+        echo("no worker is connected to this database: start `landfall work`, and they are projected", err=True)
+    elif waiting:
+        echo(f"after {seconds:g} s; they are worked on when their turn comes", err=True)
+
+
+def _became(fate: asyncpg.Record, tried: int) -> str:
+    """What became of an event that had failed ``tried`` times when it was put back."""
+    if fate["state"] != "pending":
+        return {"done": "done: its rows are written", "ignored": "ignored: nothing reads its type"}.get(
+            fate["state"], f"{fate['state']} again"
+        )
+    return "failed again, and will be tried again" if fate["retry_count"] > tried else "still waiting"
 
 
 async def ignore(
@@ -119,9 +183,15 @@ async def ignore(
     *,
     yes: bool,
 ) -> None:
-    """Only parked and dead events can be ignored; the rest is left as it is."""
+    """Only parked and dead events can be ignored; the rest is left as it is. Raises UsageError without a reason."""
+    if not reason.strip():
+        raise click.UsageError("--reason says why, for whoever looks at the event later; it is empty")
     condition, values = _choice(event_ids, chosen)
-    await _change(configuration, condition, values, _IGNORE, [reason], "ignored", yes=yes)
+    connection = await _connect(configuration)
+    try:
+        await _change(connection, condition, values, _IGNORE, [reason], "ignored", yes=yes)
+    finally:
+        await connection.close()
 
 
 def _choice(event_ids: Sequence[int], chosen: Mapping[str, str | None]) -> tuple[str, list[Any]]:
@@ -135,7 +205,7 @@ def _choice(event_ids: Sequence[int], chosen: Mapping[str, str | None]) -> tuple
 
 
 async def _change(
-    configuration: Configuration,
+    connection: asyncpg.Connection,
     condition: str,
     values: list[Any],
     statement: str,
@@ -143,16 +213,19 @@ async def _change(
     done: str,
     *,
     yes: bool,
-) -> None:
-    connection = await _connect(configuration)
+) -> dict[int, int]:
+    """Change events and say how many; their ids, with how often each has failed."""
     count = await connection.fetchval(f"SELECT count(*) FROM webhook_events WHERE {condition}", *values)
     if count > 1 and not yes:
         click.confirm(f"{count} events fit. Go on?", abort=True)
     # Parameters of the statement's own come first, so the filters' move up by as many.
     for n in range(len(values), 0, -1):
         condition = condition.replace(f"${n}", f"${n + len(first)}")
-    tag = await connection.execute(statement.replace("{condition}", f"({condition})"), *first, *values)
-    await connection.close()
-    changed = db.rows_affected(tag)
-    left = f"; {count - changed} were left as they are" if count != changed else ""
-    echo(f"{changed} {'event' if changed == 1 else 'events'} {done}{left}")
+    rows = await connection.fetch(statement.replace("{condition}", f"({condition})"), *first, *values)
+    left = f"; {count - len(rows)} were left as they are" if count != len(rows) else ""
+    echo(f"{len(rows)} {_events(len(rows))} {done}{left}")
+    return {row["event_id"]: row["retry_count"] for row in rows}
+
+
+def _events(count: int) -> str:
+    return "event" if count == 1 else "events"

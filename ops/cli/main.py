@@ -183,17 +183,28 @@ def events_show(event_id: int, *, as_json: bool) -> None:
 @click.argument("event_ids", type=_EVENT_ID, nargs=-1)
 @filters
 @click.option("--yes", is_flag=True, help="Do not ask before changing more than one event.")
-def events_retry(event_ids: tuple[int, ...], *, yes: bool, **chosen: str | None) -> None:
-    """Put events back on the queue: by id, or all that fit the filters (parked ones unless --state says other)."""
+@click.option(
+    "--wait",
+    "seconds",
+    default=10.0,
+    show_default=True,
+    type=click.FloatRange(0, 3600),
+    help="Seconds to wait for the worker; 0 to put them back only.",
+)
+def events_retry(event_ids: tuple[int, ...], *, yes: bool, seconds: float, **chosen: str | None) -> None:
+    """Put events back on the queue, and say what became of them.
+
+    By id, or all that fit the filters (parked ones unless --state says other).
+    """
     from ops.cli import events as program
 
-    run(program.retry(load(), event_ids, chosen, yes=yes))
+    run(program.retry(load(), event_ids, chosen, yes=yes, seconds=seconds))
 
 
 @events.command("ignore")
 @click.argument("event_ids", type=_EVENT_ID, nargs=-1)
 @filters
-@click.option("--reason", default="ignored by hand", show_default=True)
+@click.option("--reason", required=True, help="Why; it stands beside the event from then on.")
 @click.option("--yes", is_flag=True, help="Do not ask before changing more than one event.")
 def events_ignore(event_ids: tuple[int, ...], *, reason: str, yes: bool, **chosen: str | None) -> None:
     """Decide that parked or dead events need no more work. They stay in the log."""

@@ -122,7 +122,7 @@ async def application(configuration: Configuration) -> AsyncIterator[tuple[web.A
         answers.add_nothing_here(app)
         headers.add_to(app, https=settings.https)
         stack.callback(wiring.reporting(health_pool, "serve", configuration).cancel)
-        yield app, health.build(readiness)
+        yield app, health.build(readiness, "web")
 
 
 async def serve(configuration: Configuration) -> int:

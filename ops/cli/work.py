@@ -80,7 +80,7 @@ async def work(configuration: Configuration) -> int:
             return await check_database(health_pool, HEAD)
 
         internal = await wiring.listen(
-            health.build(readiness), "METRICS", settings.landfall_metrics_host, settings.landfall_metrics_port
+            health.build(readiness, "worker"), "METRICS", settings.landfall_metrics_host, settings.landfall_metrics_port
         )
         log.info("work.started", addresses=[*internal.addresses], holder=projector.holder)
         stack.callback(wiring.reporting(health_pool, "work", configuration).cancel)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import asyncpg
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from ops.runtime import answers, headers, metrics
 from ops.runtime.db import Pool, describe
@@ -102,13 +102,16 @@ def add_routes(app: web.Application, readiness: Readiness) -> None:
     app.router.add_get("/readyz", readyz, expect_handler=answers.expect)
 
 
-def build(readiness: Readiness) -> web.Application:
-    """The internal application: health and metrics, for people and machines of our own."""
+def build(readiness: Readiness, process: str) -> web.Application:
+    """The internal application: health and metrics, for people and machines of our own.
+
+    ``process`` is a key of ``metrics.MEASURED``.
+    """
     app = web.Application()
     add_routes(app, readiness)
 
     async def expose(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(body=metrics.exposition(process), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     app.router.add_get("/metrics", expose, expect_handler=answers.expect)
     answers.add_nothing_here(app)

@@ -1,9 +1,13 @@
 """Every metric, in one place. Labels come from closed sets (platform names, stages, reasons), never from ids."""
 
+from collections.abc import Iterator, Mapping
 from functools import cache
+from types import MappingProxyType
 from typing import TypeVar
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
 
 Metric = TypeVar("Metric", Counter, Gauge, Histogram)
 
@@ -103,3 +107,36 @@ connections = Gauge("landfall_connections", "Connected accounts, by state", ["pl
 connections_ending = Gauge(
     "landfall_connections_ending", "Active accounts whose access ends within so many days", ["platform", "days"]
 )
+
+MEASURED: Mapping[str, tuple[Counter | Gauge | Histogram, ...]] = MappingProxyType(
+    {
+        "web": (
+            *(deliveries, refusals, events, secret_matches, ingest_seconds, commit_batch, commit_seconds),
+            *(commit_failures, ingest_waiting, ingest_waiting_bytes, bell_rings),
+            *(http_connections, http_connections_limit, http_connections_closed),
+            *(access_refusals, rate_limit_hits, oauth_flows),
+        ),
+        "worker": (
+            *(projected, rows_written, project_batch, project_seconds, wait_seconds, end_to_end_seconds),
+            *(sweep_failures, bell_restarts, backlog, oldest_due_seconds, unsettled, backlog_updated),
+            *(drifted_rows, verified_at, mails, budget_used, connections, connections_ending),
+        ),
+    }
+)
+"""What only one kind of process measures. Every process measures the others."""
+
+
+class _Measured(Collector):
+    """The metrics of one kind of process: in another one a gauge would stand at 0, as if that had been measured."""
+
+    def __init__(self, process: str) -> None:
+        others = (metric for kind, metrics in MEASURED.items() if kind != process for metric in metrics)
+        self._hidden = {family.name for metric in others for family in metric.describe()}
+
+    def collect(self) -> Iterator[Family]:
+        return (family for family in REGISTRY.collect() if family.name not in self._hidden)
+
+
+def exposition(process: str) -> bytes:
+    """What `/metrics` of a process answers, in Prometheus' text format. ``process`` is a key of ``MEASURED``."""
+    return generate_latest(_Measured(process))

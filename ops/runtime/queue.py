@@ -165,7 +165,7 @@ class ArqBell:
                 rung = await _within(RING_SECONDS if self._redis else 1.0, self._enqueue())
             except Exception as error:  # noqa: BLE001  whatever ails Redis, ingest goes on
                 metrics.bell_rings.labels("failed").inc()
-                log.warning("bell.failed", error=error.__class__.__name__, pause_s=pause)
+                log.warning("wakeup.failed", error=error.__class__.__name__, pause_s=pause)
                 await self._drop()
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
@@ -214,7 +214,7 @@ async def answer(url: str, jobs: Mapping[str, Callable[[], Awaitable[Any]]], con
             raise
         except Exception as error:  # noqa: BLE001  whatever it was, the next one may do better
             metrics.bell_restarts.inc()
-            log.warning("bell.worker_failed", error=error.__class__.__name__, pause_s=pause)
+            log.warning("wakeup.listener_failed", error=error.__class__.__name__, pause_s=pause)
         finally:
             if worker is not None:
                 await _close(worker)
@@ -239,7 +239,7 @@ def _worker(redis: ArqRedis, jobs: Mapping[str, Callable[[], Awaitable[Any]]], c
             try:
                 await run()
             except Exception as error:  # noqa: BLE001  arq would print all of it; the sweep meets it again if it lasts
-                log.warning("bell.job_failed", job=run.__qualname__, error=describe(error))
+                log.warning("wakeup.job_failed", job=run.__qualname__, error=describe(error))
 
         return answered
 

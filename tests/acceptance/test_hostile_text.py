@@ -221,11 +221,12 @@ async def test_no_page_lets_stored_text_be_more_than_text(rig: Rig) -> None:
 
 async def test_sandbox_shows_what_its_people_wrote_as_text(rig: Rig) -> None:
     await rig.sandbox.wish("act", platform="instagram", what="publish", account="shop", text=HOSTILE)
-    async with rig.http.get(f"{rig.sandbox.url}/") as response:
-        text = await response.text()
-    assert SHOWN in html.unescape(text)
-    assert "<script>" not in text
-    assert controls(text, keep="\n\t\r") == []
+    for path in ("/", "/platforms/instagram"):
+        async with rig.http.get(rig.sandbox.url + path, params={"said": HOSTILE, "at": "top"}) as response:
+            text = await response.text()
+        assert html.unescape(text).count(SHOWN) >= 2, path
+        assert "<script>" not in text
+        assert controls(text, keep="\n\t\r") == []
 
 
 # --- `make up`, in a terminal

@@ -548,7 +548,7 @@ async def test_d4_database_whose_name_does_not_resolve_is_said_and_answered_in_t
             await postgres.become(Pass())
             await eventually(lambda: service.answering("/readyz"))
             await settled(oracle, connection)
-            assert "bell.worker_failed" in service.worker.output()
+            assert "wakeup.listener_failed" in service.worker.output()
         finally:
             await service.stop()
 

@@ -18,7 +18,6 @@ from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, ResponseError
 
-import ops.runtime.metrics  # noqa: F401  (metrics register themselves)
 import schema.crm
 import schema.log
 import schema.people
@@ -27,6 +26,7 @@ from ingest import errors
 from ops.cli import wiring
 from ops.cli.main import main
 from ops.cli.migrate import migrate
+from ops.runtime import metrics
 from ops.runtime.embedded import POSTGRES_BIN, Postgres, scratch
 from ops.runtime.settings import Settings
 from schema.metadata import metadata
@@ -302,6 +302,46 @@ def test_image_copies_every_package_and_does_not_run_as_root() -> None:
         assert f"!{package}\n" in (ROOT / ".dockerignore").read_text()
     assert text.rindex("USER landfall") > text.rindex("FROM")
     assert "--require-hashes" in text
+
+
+async def test_each_process_exports_what_it_measures_and_nothing_that_only_the_other_one_does(
+    service: Service,
+) -> None:
+    """A gauge that nobody sets stands at 0: in the wrong process that reads as an empty backlog."""
+    web, worker = await service.metrics(), await service.metrics(service.work_metrics)
+    found = [
+        {re.split(r"[{]", name)[0] for name in samples if name.startswith("landfall_")} for samples in (web, worker)
+    ]
+    families = {"web": found[0], "worker": found[1]}
+    assert "landfall_ingest_waiting_deliveries" in families["web"] - families["worker"]
+    assert "landfall_backlog_events" in families["worker"] - families["web"]
+    assert "landfall_event_loop_lag_seconds" in families["web"] & families["worker"]
+    for process, other in (("web", "worker"), ("worker", "web")):
+        for metric in metrics.MEASURED[process]:
+            for family in metric.describe():
+                assert not any(name.startswith(family.name) for name in families[other]), (family.name, other)
+    ours = {family.name for family in REGISTRY.collect() if family.name.startswith("landfall_")}
+    assert len(ours) > 30
+    for process in metrics.MEASURED:
+        shown = {line.split()[2] for line in metrics.exposition(process).decode().splitlines() if "# TYPE" in line}
+        hidden = {name for name in ours if name not in shown and f"{name}_total" not in shown}
+        others = {
+            f.name for kind, found in metrics.MEASURED.items() if kind != process for m in found for f in m.describe()
+        }
+        assert hidden == others
+
+
+def test_metrics_of_one_process_are_set_only_where_it_runs() -> None:
+    places = {"web": ("sync/*.py",), "worker": ("ingest/*.py", "publish/web/*.py")}
+    names = {id(value): name for name, value in vars(metrics).items()}
+    for process, patterns in places.items():
+        text = "".join(path.read_text() for pattern in patterns for path in ROOT.glob(pattern))
+        for metric in metrics.MEASURED[process]:
+            assert not re.search(rf"metrics\.{names[id(metric)]}\b", text), (process, names[id(metric)])
+    everywhere = [path for part in ("ingest", "sync", "publish", "ops") for path in (ROOT / part).rglob("*.py")]
+    used = "".join(path.read_text() for path in everywhere if path.name != "metrics.py")
+    for metric in (metric for found in metrics.MEASURED.values() for metric in found):
+        assert re.search(rf"metrics\.{names[id(metric)]}\b", used), f"nobody measures {names[id(metric)]}"
 
 
 def test_rules_name_only_metrics_that_exist() -> None:
