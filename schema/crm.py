@@ -6,7 +6,9 @@ means no fact yet. Each column of it has the value of the highest fact that knew
 detail takes nothing away. Where that is not the facet's own version, it stands in ``<facet>_carried``, by column: for a
 value that another fact gave, and for a NULL that a fact stated (other NULLs are unknown). A facet of one column has no
 such list: a fact that does not know the column does not count. So a row is the same whatever order its events came in,
-and says itself which events made it. No column holds anything that depends on when or how often an event was delivered.
+and says itself which events made it. No column holds anything that depends on how often an event was
+delivered or when it was worked on. ``received_at`` is the log's own time, of the first event about the row; the version
+of its facet is the higher the earlier that was (``sync.contract.first_receipt``).
 
 A table of one platform's things says so in ``info``; one of many platforms' has a column ``provider`` in its key.
 
@@ -42,7 +44,7 @@ Timestamp = DateTime(timezone=True)
 
 
 def _account_id() -> Column[Any]:
-    return Column("account_id", Text, nullable=False)
+    return Column("account_id", Text, nullable=False, comment="the platform's id of the account whose events made it")
 
 
 def _projector() -> Column[Any]:
@@ -55,6 +57,7 @@ def _facet(name: str, *columns: Column[Any]) -> Iterator[Column[Any]]:
         Text(collation="C"),
         nullable=False,
         server_default=text("''"),
+        comment=f"of the newest event that speaks of {name}; '' for none",
         info={"guards": name},
     )
     for column in columns:
@@ -86,28 +89,38 @@ ig_media = Table(
     ),
     *_facet(
         "details",
-        Column("username", Text),
-        Column("caption", Text),
-        Column("media_type", Text),
-        Column("permalink", Text),
-        Column("posted_at", Timestamp),
-        Column("comments_count", Integer),
-        Column("like_count", Integer),
+        Column("username", Text, comment="of whoever posted it"),
+        Column("caption", Text, comment="of the post"),
+        Column("media_type", Text, comment="the platform's own word, such as IMAGE, VIDEO or CAROUSEL_ALBUM"),
+        Column("permalink", Text, comment="its address for people"),
+        Column("posted_at", Timestamp, comment="by the platform's clock"),
+        Column("comments_count", Integer, comment="when it was last read"),
+        Column("like_count", Integer, comment="when it was last read"),
     ),
-    *_facet("product", Column("media_product_type", Text)),
-    *_facet("ad", Column("ad_id", Text), Column("ad_title", Text)),
+    *_facet(
+        "product",
+        Column("media_product_type", Text, comment="the platform's own word, such as FEED, REELS, STORY or AD"),
+    ),
+    *_facet(
+        "ad",
+        Column("ad_id", Text, comment="of the ad that shows it, where it is boosted"),
+        Column("ad_title", Text, comment="of that ad"),
+    ),
     *_facet(
         "story",
-        Column("story_impressions", Integer),
-        Column("story_reach", Integer),
-        Column("story_taps_forward", Integer),
-        Column("story_taps_back", Integer),
-        Column("story_exits", Integer),
-        Column("story_replies", Integer),
+        Column(
+            "story_impressions", Integer, comment="final count of a story; NULL where the platform does not show it"
+        ),
+        Column("story_reach", Integer, comment="as story_impressions"),
+        Column("story_taps_forward", Integer, comment="as story_impressions"),
+        Column("story_taps_back", Integer, comment="as story_impressions"),
+        Column("story_exits", Integer, comment="as story_impressions"),
+        Column("story_replies", Integer, comment="as story_impressions"),
     ),
     _projector(),
     *_carried("details", "ad", "story"),
     PrimaryKeyConstraint("account_id", "external_id"),
+    comment="Instagram media, by the account whose events named them",
     info={"provider": "instagram"},
 )
 
@@ -120,19 +133,29 @@ ig_comments = Table(
         "comment",
         Column("media_id", Text, comment="the organic media where the platform names it, else the ad's"),
         Column("parent_id", Text, comment="the comment this one replies to"),
-        Column("author_id", Text),
-        Column("author_username", Text),
-        Column("text", Text),
+        Column("author_id", Text, comment="the platform's id of whoever wrote it, scoped to the account"),
+        Column("author_username", Text, comment="of whoever wrote it"),
+        Column("text", Text, comment="of the comment, as last notified"),
         Column("is_own", Boolean, comment="written by the account itself"),
         Column("is_live", Boolean, comment="written during a live broadcast"),
     ),
-    *_facet("details", Column("commented_at", Timestamp), Column("hidden", Boolean), Column("like_count", Integer)),
-    *_facet("deletion", Column("deleted_at", Timestamp)),
+    *_facet(
+        "details",
+        Column("commented_at", Timestamp, comment="by the platform's clock; NULL until the comment was read"),
+        Column("hidden", Boolean, comment="as last read"),
+        Column("like_count", Integer, comment="when it was last read"),
+    ),
+    *_facet("deletion", Column("deleted_at", Timestamp, comment="when a look-up found it gone")),
     _projector(),
     *_carried("comment", "details"),
+    *_facet(
+        "receipt", Column("received_at", Timestamp, comment="when the log first spoke of it; newest first by this")
+    ),
     PrimaryKeyConstraint("account_id", "external_id"),
     ForeignKeyConstraint(["account_id", "media_id"], ["ig_media.account_id", "ig_media.external_id"]),
     Index("ix_ig_comments_account_id_media_id", "account_id", "media_id"),
+    Index("ix_ig_comments_received_at", "received_at"),
+    comment="Instagram comments and replies, by the account whose events named them",
     info={"provider": "instagram"},
 )
 
@@ -143,11 +166,16 @@ tiktok_accounts = Table(
     *_facet(
         "removal",
         Column("authorization_removed_at", Timestamp, comment="compare with when the connection was authorised"),
-        Column("removal_reason", Integer),
+        Column(
+            "removal_reason",
+            Integer,
+            comment="the platform's number: 1 by the person, 2 account deleted, 3 age, 4 banned, 5 by the developer",
+        ),
     ),
     _projector(),
     *_carried("removal"),
     PrimaryKeyConstraint("account_id"),
+    comment="TikTok accounts that ended the grant, with the latest time that they did",
     info={"provider": "tiktok"},
 )
 
@@ -156,7 +184,7 @@ tiktok_undated_removals = Table(
     metadata,
     Column("account_id", Text, nullable=False, comment="open_id, which is per app"),
     Column("external_id", Text, nullable=False, comment="of the event; when it was received stands in the log"),
-    *_facet("removal", Column("removal_reason", Integer)),
+    *_facet("removal", Column("removal_reason", Integer, comment="the platform's number, as in tiktok_accounts")),
     _projector(),
     PrimaryKeyConstraint("account_id", "external_id"),
     comment="Removals of an authorization that name no time",
@@ -171,13 +199,14 @@ tiktok_posts = Table(
     *_facet(
         "status",
         Column("status", Text, comment="inbox_delivered, failed or complete"),
-        Column("fail_reason", Text),
+        Column("fail_reason", Text, comment="the platform's own word; NULL unless it failed"),
         Column("publish_type", Text, comment="the platform's own word; only INBOX_SHARE is documented"),
-        Column("status_at", Timestamp),
+        Column("status_at", Timestamp, comment="of the newest step, by the platform's clock"),
     ),
     _projector(),
     *_carried("status"),
     PrimaryKeyConstraint("account_id", "external_id"),
+    comment="What was published to TikTok, one row for each publish",
     info={"provider": "tiktok"},
 )
 
@@ -185,24 +214,29 @@ tiktok_post_ids = Table(
     "tiktok_post_ids",
     metadata,
     _account_id(),
-    Column("publish_id", Text, nullable=False),
-    Column("post_id", Text, nullable=False),
-    *_facet("visibility", Column("is_public", Boolean), Column("visibility_at", Timestamp)),
+    Column("publish_id", Text, nullable=False, comment="of tiktok_posts"),
+    Column("post_id", Text, nullable=False, comment="the platform's id of the public post"),
+    *_facet(
+        "visibility",
+        Column("is_public", Boolean, comment="whether everybody can see it, as last told"),
+        Column("visibility_at", Timestamp, comment="when that changed, by the platform's clock"),
+    ),
     _projector(),
     *_carried("visibility"),
     PrimaryKeyConstraint("account_id", "publish_id", "post_id"),
     ForeignKeyConstraint(["account_id", "publish_id"], ["tiktok_posts.account_id", "tiktok_posts.external_id"]),
+    comment="Public posts that came of a publish: none, one or several",
     info={"provider": "tiktok"},
 )
 
 lookups = Table(
     "lookups",
     metadata,
-    Column("account_id", Text, nullable=False),
-    Column("provider", Text, nullable=False),
+    Column("account_id", Text, nullable=False, comment="the account whose events asked for it"),
+    Column("provider", Text, nullable=False, comment="the platform to read it from"),
     Column("kind", Text, nullable=False, comment="what to read from the platform, such as ig_comment"),
-    Column("object_id", Text, nullable=False),
-    *_facet("wanted", Column("reason", Text)),
+    Column("object_id", Text, nullable=False, comment="the platform's id of what is to be read"),
+    *_facet("wanted", Column("reason", Text, comment="why, in words")),
     _projector(),
     PrimaryKeyConstraint("account_id", "provider", "kind", "object_id"),
     comment="Objects whose truth an event does not carry, to be read from the platform",
@@ -211,10 +245,10 @@ lookups = Table(
 crm_verifications = Table(
     "crm_verifications",
     metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("verified_at", Timestamp, nullable=False, server_default=func.now()),
-    Column("compared_rows", BigInteger, nullable=False),
-    Column("drifted_rows", BigInteger, nullable=False),
+    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="in the order of verifications"),
+    Column("verified_at", Timestamp, nullable=False, server_default=func.now(), comment="when it ended"),
+    Column("compared_rows", BigInteger, nullable=False, comment="rows of the tables that were compared"),
+    Column("drifted_rows", BigInteger, nullable=False, comment="rows that were not what the log says"),
     comment="What each `landfall verify` found; the newest is what the gauges show",
 )
 

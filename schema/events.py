@@ -16,10 +16,12 @@ def bucket_of(provider: str, account_id: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What a projection may know of an event: nothing that depends on when or how often it was delivered.
+    """What a projection may know of an event: nothing that depends on how often it was delivered, or on the work on it.
 
     ``external_id`` is unique within (provider, account_id) and is the event's identity; ``occurred_at`` is the
-    platform's own clock for the thing itself, and None where the platform gives no stable one.
+    platform's own clock for the thing itself, and None where the platform gives no stable one. ``received_at`` is when
+    the log took it for the first time, which stands in the log as firmly as the payload; None for an event that is not
+    in it yet.
     """
 
     provider: str
@@ -28,3 +30,4 @@ class Event:
     type: str
     payload: Any
     occurred_at: datetime | None
+    received_at: datetime | None = None

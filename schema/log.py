@@ -56,23 +56,25 @@ Timestamp = DateTime(timezone=True)
 
 
 def _created_at() -> Column[object]:
-    return Column("created_at", Timestamp, nullable=False, server_default=func.now())
+    return Column("created_at", Timestamp, nullable=False, server_default=func.now(), comment="when it was received")
 
 
 webhook_deliveries = Table(
     "webhook_deliveries",
     metadata,
     Column("id", Uuid, primary_key=True, comment="UUIDv7; the correlation id of everything that follows from it"),
-    Column("provider", Text, nullable=False),
+    Column("provider", Text, nullable=False, comment="the platform that sent it"),
     Column("body", LargeBinary, comment="the bytes the signature was made over; NULL where body_of has the same"),
-    Column("body_sha256", LargeBinary, nullable=False),
+    Column("body_sha256", LargeBinary, nullable=False, comment="of the body, before anything was parsed"),
     Column("headers", JSONB, nullable=False, comment="as received, less anything secret"),
-    Column("verdict", Text, nullable=False),
-    Column("verdict_reason", Text),
+    Column(
+        "verdict", Text, nullable=False, comment="accepted; unreadable: no JSON; quarantined: of another application"
+    ),
+    Column("verdict_reason", Text, comment="why it is not accepted as it is"),
     Column("secret_used", Text, nullable=False, comment="name of the variable, and which of its values matched"),
     Column("signed_at", Timestamp, comment="time in the signature, where the scheme has one"),
-    Column("event_count", Integer, nullable=False),
-    Column("new_event_count", Integer, nullable=False),
+    Column("event_count", Integer, nullable=False, comment="events in it"),
+    Column("new_event_count", Integer, nullable=False, comment="those of them that the log did not have"),
     _created_at(),
     Column("body_of", Uuid, comment="the delivery that holds the same body, which is stored once"),
     CheckConstraint("verdict IN ('accepted', 'unreadable', 'quarantined')", name="verdict"),
@@ -81,14 +83,15 @@ webhook_deliveries = Table(
     Index("ix_webhook_deliveries_created_at", "created_at", postgresql_using="brin"),
     # Only bodies that are there: neither copies nor what was erased is found by it.
     Index("ix_webhook_deliveries_body", "provider", "body_sha256", postgresql_where=text("body <> ''")),
+    comment="Accepted requests, as received",
 )
 
 webhook_event_log = Table(
     "webhook_event_log",
     metadata,
     Column("account_id", Text, nullable=False, comment="the platform's id of the account the event is about"),
-    Column("id", BigInteger, Identity(always=True), nullable=False),
-    Column("provider", Text, nullable=False),
+    Column("id", BigInteger, Identity(always=True), nullable=False, comment="in the order of the log"),
+    Column("provider", Text, nullable=False, comment="the platform that it is of"),
     Column("event_type", Text, nullable=False, comment="the platform's own word"),
     Column("external_id", Text, nullable=False, comment="deterministic; see the platform's split rules"),
     Column("rule_version", SmallInteger, nullable=False, comment="version of the rule that made external_id"),
@@ -101,32 +104,34 @@ webhook_event_log = Table(
     PrimaryKeyConstraint("account_id", "id"),
     UniqueConstraint("provider", "account_id", "external_id"),
     Index("ix_webhook_event_log_id", "id"),  # the newest events, and one by its number, whatever its account
+    comment="Events, each once; never changed",
 )
 
 webhook_event_queue = Table(
     "webhook_event_queue",
     metadata,
-    Column("bucket", SmallInteger, nullable=False),
-    Column("account_id", Text, nullable=False),
-    Column("event_id", BigInteger, nullable=False),
-    Column("due_at", Timestamp, nullable=False, server_default=func.now()),
-    Column("retry_count", Integer, nullable=False, server_default=text("0")),
-    Column("error_message", Text),
+    Column("bucket", SmallInteger, nullable=False, comment="the lease under which it is worked on"),
+    Column("account_id", Text, nullable=False, comment="of the event"),
+    Column("event_id", BigInteger, nullable=False, comment="of the log"),
+    Column("due_at", Timestamp, nullable=False, server_default=func.now(), comment="not worked on before"),
+    Column("retry_count", Integer, nullable=False, server_default=text("0"), comment="failures so far"),
+    Column("error_message", Text, comment="of the last failure"),
     PrimaryKeyConstraint("bucket", "account_id", "event_id"),
     CheckConstraint("retry_count >= 0", name="retry_count"),
+    comment="Events that wait to be projected",
 )
 
 webhook_event_outcomes = Table(
     "webhook_event_outcomes",
     metadata,
-    Column("bucket", SmallInteger, nullable=False),
-    Column("account_id", Text, nullable=False),
-    Column("event_id", BigInteger, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("settled_at", Timestamp, nullable=False, server_default=func.now()),
+    Column("bucket", SmallInteger, nullable=False, comment="the lease under which it was worked on"),
+    Column("account_id", Text, nullable=False, comment="of the event"),
+    Column("event_id", BigInteger, nullable=False, comment="of the log"),
+    Column("state", Text, nullable=False, comment="done, ignored, parked or dead; the last two wait for a person"),
+    Column("settled_at", Timestamp, nullable=False, server_default=func.now(), comment="when it came to this state"),
     Column("projector", SmallInteger, comment="version of the projection that settled it"),
-    Column("retry_count", Integer, nullable=False, server_default=text("0")),
-    Column("error_message", Text),
+    Column("retry_count", Integer, nullable=False, server_default=text("0"), comment="failures until then"),
+    Column("error_message", Text, comment="of the last failure, or why somebody ignored it"),
     PrimaryKeyConstraint("account_id", "event_id"),
     CheckConstraint("state IN ('done', 'ignored', 'parked', 'dead')", name="state"),
     CheckConstraint("state NOT IN ('parked', 'dead') OR error_message IS NOT NULL", name="reason"),
@@ -136,28 +141,69 @@ webhook_event_outcomes = Table(
         "settled_at",
         postgresql_where=text("state IN ('parked', 'dead')"),
     ),
+    comment="Events that are settled",
 )
 
 webhook_buckets = Table(
     "webhook_buckets",
     metadata,
-    Column("bucket", SmallInteger, primary_key=True, autoincrement=False),
-    Column("holder", Text),
-    Column("fence", BigInteger, nullable=False, server_default=text("0")),
-    Column("leased_until", Timestamp),
-    Column("served_at", Timestamp, nullable=False, server_default=text("'-infinity'")),
+    Column("bucket", SmallInteger, primary_key=True, autoincrement=False, comment="hash of an account"),
+    Column("holder", Text, comment="host and process that hold it"),
+    Column(
+        "fence",
+        BigInteger,
+        nullable=False,
+        server_default=text("0"),
+        comment="goes up with each holder, so that a former one can write nothing",
+    ),
+    Column("leased_until", Timestamp, comment="free from then on"),
+    Column(
+        "served_at",
+        Timestamp,
+        nullable=False,
+        server_default=text("'-infinity'"),
+        comment="when it was last taken; the longest ago is next",
+    ),
     CheckConstraint("(holder IS NULL) = (leased_until IS NULL)", name="lease"),
+    comment="Leases on the work: who holds one works on its accounts alone",
 )
 
 webhook_refusals = Table(
     "webhook_refusals",
     metadata,
-    Column("provider", Text, nullable=False),
+    Column("provider", Text, nullable=False, comment="the platform whose address it was sent to"),
     Column("slot", SmallInteger, nullable=False, comment="a ring: the newest sample takes the oldest one's place"),
-    Column("reason", Text, nullable=False),
-    Column("headers", JSONB, nullable=False),
+    Column("reason", Text, nullable=False, comment="why it was refused"),
+    Column("headers", JSONB, nullable=False, comment="as received, less anything secret"),
     Column("body_head", LargeBinary, nullable=False, comment="the first bytes only"),
-    Column("body_size", Integer, nullable=False),
-    Column("refused_at", Timestamp, nullable=False, server_default=func.now()),
+    Column("body_size", Integer, nullable=False, comment="of the whole body, in bytes"),
+    Column("refused_at", Timestamp, nullable=False, server_default=func.now(), comment="when it was refused"),
     PrimaryKeyConstraint("provider", "slot"),
+    comment="A sample of refused requests",
 )
+
+WEBHOOK_EVENTS = (
+    "Events with the work on each: what people and dashboards read",
+    {
+        "id": "in the order of the log",
+        "provider": "the platform that it is of",
+        "event_type": "the platform's own word",
+        "external_id": "deterministic; see the platform's split rules",
+        "account_id": "the platform's id of the account the event is about",
+        "payload_json": "NULL where the body could not be read; the delivery has the bytes",
+        "state": "pending, leased (being worked on), done, ignored, parked or dead; the last two wait for a person",
+        "processed_at": "when its rows were written, or it was ignored; NULL until then",
+        "error_message": "of the last failure, or why somebody ignored it",
+        "retry_count": "failures so far",
+        "due_at": "not worked on before; NULL once it is settled",
+        "settled_at": "when it came to its state; NULL while it waits",
+        "projector": "version of the projection that settled it",
+        "occurred_at": "the platform's clock for the thing itself",
+        "created_at": "when it was received",
+        "delivery_id": "first delivery that carried it; NULL for facts of our own",
+        "rule_version": "version of the rule that made external_id",
+        "defect": "why the event cannot be projected as it is",
+        "sanitized": "payload_json differs from the raw bytes",
+    },
+)
+"""The comments of that view and of its columns. The view itself is made by its migration."""

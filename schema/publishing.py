@@ -33,30 +33,30 @@ connections = Table(
     "connections",
     metadata,
     tenant_id(),
-    Column("id", Uuid, nullable=False),
-    Column("platform", Text, nullable=False),
+    Column("id", Uuid, nullable=False, comment="UUID; it stays when the account is connected again"),
+    Column("platform", Text, nullable=False, comment="of the account"),
     Column("instance", Text, nullable=False, server_default="", comment="host, on platforms with many instances"),
     Column("account_id", Text, nullable=False, comment="the platform's id that its webhooks name"),
     Column(
         "other_ids", ARRAY(Text), nullable=False, comment="further ids of the same account, such as app-scoped ones"
     ),
-    Column("username", Text, nullable=False),
+    Column("username", Text, nullable=False, comment="as the platform last gave it"),
     Column("scopes", ARRAY(Text), nullable=False, comment="as granted, not as asked for"),
-    Column("profile", JSONB, nullable=False),
-    Column("state", Text, nullable=False),
+    Column("profile", JSONB, nullable=False, comment="what else the platform says of the account"),
+    Column("state", Text, nullable=False, comment="active, needs_reconnect or disconnected"),
     Column("reason", Text, comment="why it needs a person, in words for that person"),
-    Column("authorized_at", Timestamp, nullable=False),
+    Column("authorized_at", Timestamp, nullable=False, comment="when the person last agreed at the platform"),
     Column("access_expires_at", Timestamp, comment="as the platform said; NULL for a token without an end"),
-    Column("refresh_expires_at", Timestamp),
+    Column("refresh_expires_at", Timestamp, comment="when the refresh token ends; NULL for none, or without an end"),
     Column(
         "refresh_due_at",
         Timestamp,
         comment="NULL where there is nothing to refresh; once disconnected, when to revoke it at the platform",
     ),
-    Column("refresh_failures", Integer, nullable=False, server_default=text("0")),
+    Column("refresh_failures", Integer, nullable=False, server_default=text("0"), comment="in a row"),
     Column("lease_until", Timestamp, comment="somebody is refreshing it until then"),
     Column("fence", Integer, nullable=False, server_default=text("0"), comment="which refresh may write"),
-    Column("disconnected_at", Timestamp),
+    Column("disconnected_at", Timestamp, comment="NULL while it is connected"),
     created_at(),
     Column("via", Text, comment="whose login it came through, where that is not its own platform's"),
     Column("grant_id", Text, comment="what is revoked together, where that is more than this account"),
@@ -79,14 +79,15 @@ connections = Table(
     CheckConstraint(f"({READABLE}) IS NOT FALSE", name="times"),
     Index("ix_connections_refresh_due_at", "refresh_due_at", postgresql_where=text("state = 'active'")),
     Index("ix_connections_check_due_at", "check_due_at", postgresql_where=text("state = 'active'")),
+    comment="Accounts that are, or were, connected",
 )
 
 connection_secrets = Table(
     "connection_secrets",
     metadata,
     tenant_id(),
-    Column("connection_id", Uuid, nullable=False),
-    Column("field", Text, nullable=False),
+    Column("connection_id", Uuid, nullable=False, comment="whose it is"),
+    Column("field", Text, nullable=False, comment="which of its tokens"),
     Column("sealed", LargeBinary, nullable=False, comment="publish/vault.py"),
     Column("key_name", Text, nullable=False, comment="the key it is under, for rotation"),
     PrimaryKeyConstraint("tenant_id", "connection_id", "field"),
@@ -94,22 +95,23 @@ connection_secrets = Table(
         ["tenant_id", "connection_id"], ["connections.tenant_id", "connections.id"], ondelete="CASCADE"
     ),
     Index("ix_connection_secrets_key_name", "key_name"),
+    comment="Tokens of connections, sealed by the vault",
 )
 
 oauth_states = Table(
     "oauth_states",
     metadata,
     tenant_id(),
-    Column("state_sha256", LargeBinary, nullable=False),
-    Column("platform", Text, nullable=False),
-    Column("instance", Text, nullable=False, server_default=""),
+    Column("state_sha256", LargeBinary, nullable=False, comment="of the state that the platform sends back"),
+    Column("platform", Text, nullable=False, comment="to be connected to"),
+    Column("instance", Text, nullable=False, server_default="", comment="host, on platforms with many instances"),
     Column("session_sha256", LargeBinary, comment="of the secret of the browser that took it; NULL until one does"),
-    Column("sealed_verifier", LargeBinary, nullable=False),
-    Column("redirect_uri", Text, nullable=False),
-    Column("return_to", Text, nullable=False),
-    Column("actor", Text, nullable=False),
+    Column("sealed_verifier", LargeBinary, nullable=False, comment="of PKCE (RFC 7636), sealed by the vault"),
+    Column("redirect_uri", Text, nullable=False, comment="where the platform sends the person back to"),
+    Column("return_to", Text, nullable=False, comment="where the person goes after that"),
+    Column("actor", Text, nullable=False, comment="who began it, as in audit_log"),
     created_at(),
-    Column("expires_at", Timestamp, nullable=False),
+    Column("expires_at", Timestamp, nullable=False, comment="leads nowhere from then on"),
     Column("used_at", Timestamp, comment="when its code was sent to the platform, which is done once"),
     Column("outcome", JSONB, comment="what came of it, for whoever comes back a second time"),
     Column(
@@ -130,32 +132,36 @@ oauth_states = Table(
     Column("opened_at", Timestamp, comment="when a browser took it: the link opens it in no other from then on"),
     PrimaryKeyConstraint("tenant_id", "state_sha256"),
     Index("ix_oauth_states_id", "id"),
+    comment="Attempts to connect an account",
 )
 
 oauth_clients = Table(
     "oauth_clients",
     metadata,
     tenant_id(),
-    Column("platform", Text, nullable=False),
-    Column("instance", Text, nullable=False),
-    Column("client_id", Text, nullable=False),
-    Column("sealed_secret", LargeBinary, nullable=False),
-    Column("redirect_uri", Text, nullable=False),
-    Column("scopes", ARRAY(Text), nullable=False),
+    Column("platform", Text, nullable=False, comment="of the instance"),
+    Column("instance", Text, nullable=False, comment="its host"),
+    Column("client_id", Text, nullable=False, comment="as the instance calls the application"),
+    Column("sealed_secret", LargeBinary, nullable=False, comment="of the application, sealed by the vault"),
+    Column("redirect_uri", Text, nullable=False, comment="that was registered"),
+    Column("scopes", ARRAY(Text), nullable=False, comment="that were registered"),
     created_at(),
     PrimaryKeyConstraint("tenant_id", "platform", "instance"),
+    comment="Applications that were registered at instances",
     info={"about": "registered by ourselves, where an instance lets anybody"},
 )
 
 platform_budgets = Table(
     "platform_budgets",
     metadata,
-    Column("platform", Text, nullable=False),
-    Column("instance", Text, nullable=False),
+    Column("platform", Text, nullable=False, comment="that counts"),
+    Column("instance", Text, nullable=False, comment="host, on platforms with many instances"),
     Column("subject", Text, nullable=False, comment="the account's id; empty for the whole application"),
     Column("percent", Integer, nullable=False, comment="of it is used, as last said"),
     Column("held_until", Timestamp, comment="nobody asks before that; NULL for no such wish"),
-    Column("updated_at", Timestamp, nullable=False, server_default=func.now()),
+    Column(
+        "updated_at", Timestamp, nullable=False, server_default=func.now(), comment="when the platform last said so"
+    ),
     PrimaryKeyConstraint("platform", "instance", "subject"),
     CheckConstraint("percent >= 0", name="percent"),
     # So it has no policy: what one tenant uses up is gone for all who have connected the same account.
@@ -165,9 +171,10 @@ platform_budgets = Table(
 vault_canaries = Table(
     "vault_canaries",
     metadata,
-    Column("key_name", Text, primary_key=True),
+    Column("key_name", Text, primary_key=True, comment="of the key, as connection_secrets has it"),
     Column("sealed", LargeBinary, nullable=False, comment="opens with the right key, and with no other"),
     created_at(),
+    comment="A known text under each key of the vault, to tell a wrong key from a right one",
 )
 
 NOTICES = ("needs_reconnect", "in_trouble", "ends_in_14_days", "ends_in_7_days", "ends_in_1_day")
@@ -176,24 +183,25 @@ notices = Table(
     "notices",
     metadata,
     tenant_id(),
-    Column("id", Uuid, nullable=False),
-    Column("connection_id", Uuid, nullable=False),
-    Column("kind", Text, nullable=False),
+    Column("id", Uuid, nullable=False, comment="UUID"),
+    Column("connection_id", Uuid, nullable=False, comment="that it is about"),
+    Column("kind", Text, nullable=False, comment="what happened, such as needs_reconnect"),
     Column(
         "episode",
         Timestamp,
         nullable=False,
         comment="when the grant, or the trouble, that it is about began: there is one notice of a kind for each",
     ),
-    Column("says", Text, nullable=False),
+    Column("says", Text, nullable=False, comment="in words for the account's owner"),
     created_at(),
-    Column("resolved_at", Timestamp),
+    Column("resolved_at", Timestamp, comment="when it was over; NULL while it is not"),
     PrimaryKeyConstraint("tenant_id", "id"),
     UniqueConstraint("tenant_id", "connection_id", "kind", "episode"),
     CheckConstraint(f"kind IN ({', '.join(map(repr, NOTICES))})", name="kind"),
     ForeignKeyConstraint(
         ["tenant_id", "connection_id"], ["connections.tenant_id", "connections.id"], ondelete="CASCADE"
     ),
+    comment="What somebody is to be told of a connection, once each",
 )
 
 MAIL_STATES = ("waiting", "sending", "sent", "unknown", "given_up")
@@ -202,8 +210,8 @@ notice_mails = Table(
     "notice_mails",
     metadata,
     tenant_id(),
-    Column("notice_id", Uuid, nullable=False),
-    Column("user_id", Uuid, ForeignKey("users.id"), nullable=False),
+    Column("notice_id", Uuid, nullable=False, comment="that it tells"),
+    Column("user_id", Uuid, ForeignKey("users.id"), nullable=False, comment="to whom"),
     Column(
         "state",
         Text,
@@ -211,8 +219,8 @@ notice_mails = Table(
         server_default="waiting",
         comment="unknown: handed over, and no answer came; it is not sent again",
     ),
-    Column("tries", Integer, nullable=False, server_default=text("0")),
-    Column("due_at", Timestamp, nullable=False, server_default=func.now()),
+    Column("tries", Integer, nullable=False, server_default=text("0"), comment="so far"),
+    Column("due_at", Timestamp, nullable=False, server_default=func.now(), comment="not tried before"),
     Column("mail_id", Uuid, comment="the mail that it is in, with whatever else that person is told"),
     Column("claimed_at", Timestamp, comment="when somebody began to send that mail"),
     created_at(),
@@ -223,4 +231,5 @@ notice_mails = Table(
     ),
     ForeignKeyConstraint(["tenant_id", "notice_id"], ["notices.tenant_id", "notices.id"], ondelete="CASCADE"),
     Index("ix_notice_mails_due_at", "due_at", postgresql_where=text("state = 'waiting'")),
+    comment="Mails about notices, one row for each person and notice",
 )

@@ -17,6 +17,9 @@ WORKER_ROLE = "landfall_worker"
 APP_ROLE = "landfall_app"
 """Of the other commands, and of whatever shares one login: a member of both others, and more."""
 
+READER_ROLE = "landfall_reader"
+"""Of whoever reads the CRM tables by SQL: they see those and the events, and can change nothing."""
+
 EVERY = "*"
 
 
@@ -163,6 +166,7 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
         # The log
         "webhook_event_log": Rights(
             select="id provider account_id external_id event_type payload_json occurred_at delivery_id created_at"
+            " defect"
         ),
         "webhook_event_queue": Rights(select=EVERY, update="due_at retry_count error_message", delete=True),
         "webhook_event_outcomes": Rights(

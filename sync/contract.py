@@ -69,6 +69,19 @@ def version(event: Event, at: datetime | None, rank: int = 0) -> str:
     return f"{micros:016d}.{rank:02d}.{event.external_id}"
 
 
+def first_receipt(table: Table, key: Mapping[str, str], event: Event) -> list[Upsert]:
+    """When the log first spoke of a row: of all events about it the earliest ``received_at`` stays.
+
+    So its version falls as time goes on. It is a fact of the log like any other: the same after every projection, and
+    another one only where the log is another one, such as after an erasure.
+    """
+    if event.received_at is None:
+        return []
+    left = TIME_LIMIT - min(max(0, int(event.received_at.timestamp() * 1_000_000)), TIME_LIMIT)
+    as_of = f"{left:016d}.00.{event.external_id}"
+    return [Upsert(table, key, "receipt", as_of, {"received_at": event.received_at})]
+
+
 @cache
 def _undated(rank: int) -> str:
     return f"{0:016d}.{rank:02d}."

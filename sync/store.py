@@ -166,6 +166,7 @@ def claimed(row: asyncpg.Record) -> Claimed:
             row["event_type"],
             None if payload is None else json.loads(payload),
             row["occurred_at"],
+            row["created_at"],
         ),
         row["delivery_id"],
         row["created_at"],

@@ -305,6 +305,17 @@ async def crm(connection: asyncpg.Connection) -> dict[str, list[dict[str, Any]]]
     return {table.name: await rows(connection, table.name) for table in CRM_TABLES}
 
 
+async def crm_of_any_log(connection: asyncpg.Connection) -> dict[str, list[dict[str, Any]]]:
+    """The same without the log's own times: what is equal where the same events were received at other times."""
+    return {
+        table: [
+            {name: value for name, value in row.items() if name not in ("receipt_version", "received_at")}
+            for row in found
+        ]
+        for table, found in (await crm(connection)).items()
+    }
+
+
 async def append_event(connection: asyncpg.Connection, account: str, external_id: str, **event: Any) -> int:
     """Append one event and queue it, without a delivery; its id."""
     from schema.events import bucket_of

@@ -22,6 +22,13 @@ def upgrade() -> None:
             CONSTRAINT pk_processes PRIMARY KEY (id),
             CONSTRAINT ck_processes_kind CHECK (kind IN ('serve', 'work'))
         );
+        COMMENT ON TABLE processes IS
+            'Processes of the service, as each reports itself; `landfall doctor` shows them';
+        COMMENT ON COLUMN processes.id IS 'made up when the process starts';
+        COMMENT ON COLUMN processes.kind IS 'serve or work, by the command';
+        COMMENT ON COLUMN processes.host IS 'the name of the machine';
+        COMMENT ON COLUMN processes.pid IS 'its number on that machine';
+        COMMENT ON COLUMN processes.started_at IS 'when it first reported';
         COMMENT ON COLUMN processes.configured IS 'what it has settings for, such as webhooks:instagram or vault';
         COMMENT ON COLUMN processes.seen_at IS 'written every few seconds';
         GRANT SELECT, INSERT (id, kind, host, pid, configured), UPDATE (seen_at), DELETE ON processes

@@ -15,10 +15,13 @@ import click
 from ops.cli.terminal import echo
 from ops.runtime import db
 from ops.runtime.settings import Configuration
-from schema.rights import APP_ROLE, WEB_ROLE, WORKER_ROLE
+from schema.rights import APP_ROLE, READER_ROLE, WEB_ROLE, WORKER_ROLE
 
 PROCESSES: Mapping[str, str] = MappingProxyType({"serve": WEB_ROLE, "work": WORKER_ROLE})
 """The role that each process's login is a member of."""
+
+LOGINS: Mapping[str, str] = MappingProxyType({**PROCESSES, "read": READER_ROLE})
+"""The role that each login is a member of, by what it is for."""
 
 SHORTEST, LONGEST = 12, 256
 """Of a login's password, in characters."""
@@ -53,7 +56,10 @@ async def login(configuration: Configuration, process: str, name: str, password:
         await make(connection, process, name, password)
     finally:
         await connection.close()
-    echo(f"{name} can log in, and do what `landfall {process}` needs: put it into that process's DATABASE_URL")
+    can = "read the tables and change nothing"
+    if process in PROCESSES:
+        can = f"do what `landfall {process}` needs: put it into that process's DATABASE_URL"
+    echo(f"{name} can log in, and {can}")
 
 
 async def make(connection: asyncpg.Connection, process: str, name: str, password: str) -> None:
@@ -65,7 +71,7 @@ async def make(connection: asyncpg.Connection, process: str, name: str, password
         raise Unfit("the name of a login has 1 to 63 characters: small letters, digits and _, no digit first")
     if not _PASSWORD.fullmatch(password):
         raise Unfit(f"the password of a login has {SHORTEST} to {LONGEST} characters: ASCII, visible, and no blanks")
-    group = PROCESSES[process]
+    group = LOGINS[process]
     if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", group):
         raise Unfit(f"there is no role {group} yet: run `landfall migrate` first")
     await _insist_plain(connection, name, group)

@@ -255,7 +255,7 @@ def db() -> None:
 
 
 @db.command("login")
-@click.argument("process", type=click.Choice(["serve", "work"]))
+@click.argument("process", type=click.Choice(["serve", "work", "read"]))
 @click.option("--name", help="Of the login; landfall_serve or landfall_work if not given.")
 @click.option(
     "--password-file",

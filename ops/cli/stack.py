@@ -76,6 +76,8 @@ class Stack:
     """The platforms that the sandbox stands in for: for their webhooks, for connecting accounts, or both."""
     logins: Mapping[str, str] = field(default_factory=dict)
     """What `serve` and `work` have in place of DATABASE_URL, which is the owner's; nothing where they share that."""
+    reader: str = ""
+    """The address of the database for whoever looks into the tables by SQL; empty where no login could be made."""
     api_key: str = ""
     password: str = ""
     parts: dict[str, Part] = field(default_factory=dict)
@@ -150,6 +152,7 @@ async def stack(directory: Path, environ: Mapping[str, str]) -> AsyncIterator[St
             simulated,
             [*dict.fromkeys([*simulated, *connectable])],
             own_logins,
+            own_logins.get("read", ""),
         )
         for name, server in servers.items():
             running.add(Part(name, server, _start_again(server)))
@@ -309,7 +312,7 @@ async def _let_in(directory: Path, dsn: str, database: str) -> tuple[str, str]:
 
 
 async def _logins(directory: Path, dsn: str) -> dict[str, str]:
-    """The addresses at which `serve` and `work` log in, each as itself; none where that cannot be had."""
+    """The addresses at which `serve`, `work` and readers log in, each as itself; none where that cannot be had."""
     kept = _kept(directory)
     known = kept.setdefault(LOGINS, {})
     found = {}
@@ -317,7 +320,7 @@ async def _logins(directory: Path, dsn: str) -> dict[str, str]:
     try:
         # Logins are the whole server's: another database there, of another `make up`, has others.
         database = await connection.fetchval("SELECT current_database()")
-        for process in logins.PROCESSES:
+        for process in logins.LOGINS:
             name = f"{database}_{process}"
             password = known.setdefault(name, secrets.token_urlsafe(24))
             _keep(directory, kept)
@@ -326,7 +329,10 @@ async def _logins(directory: Path, dsn: str) -> dict[str, str]:
             await (await db.connect(found[process])).close()
     except (click.ClickException, OSError, asyncpg.PostgresError) as error:
         why = error.message if isinstance(error, click.ClickException) else db.describe(error)
-        echo(f"the web process and the worker share the login of DATABASE_URL, and act as roles of less: {why}")
+        echo(
+            "the web process and the worker share the login of DATABASE_URL, and act as roles of less; there is no "
+            f"read-only login: {why}"
+        )
         return {}
     finally:
         await connection.close()

@@ -308,6 +308,7 @@ def _announce(running: Stack) -> None:
         ("health", f"{running.url}/readyz"),
         ("metrics", f"{host}/metrics  (web)   http://127.0.0.1:{running.worker_port}/metrics  (worker)"),
         ("database", _psql(running.dsn)),
+        ("read only", _psql(running.reader) if running.reader else ""),
         ("logs", f"{running.directory}/web.log  worker.log  sandbox.log"),
     ):
         if value:

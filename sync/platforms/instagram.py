@@ -16,6 +16,7 @@ from sync.contract import (
     Unprojectable,
     Upsert,
     boolean,
+    first_receipt,
     integer,
     known,
     look_up,
@@ -24,6 +25,8 @@ from sync.contract import (
     text,
     version,
 )
+
+NOT_SHOWN = -1
 
 
 def on_comment(event: Event) -> list[Upsert]:
@@ -66,6 +69,7 @@ def on_comment(event: Event) -> list[Upsert]:
             ),
         )
     )
+    facts += first_receipt(ig_comments, {"external_id": comment_id}, event)
     facts.append(look_up(event, "ig_comment", comment_id, "its time is not in the notification"))
     return facts
 
@@ -87,6 +91,7 @@ def on_mention(event: Event) -> list[Upsert]:
             if media_id
             else Upsert(ig_comments, key)
         )
+        facts += first_receipt(ig_comments, key, event)
         facts.append(look_up(event, "ig_mentioned_comment", comment_id, "the account was mentioned"))
     if not facts:
         required(value.get("media_id"), "media_id")
@@ -94,16 +99,18 @@ def on_mention(event: Event) -> list[Upsert]:
 
 
 def on_story_insights(event: Event) -> list[Upsert]:
-    """The final numbers of a story; counts under 5 come as -1 and are kept so (``meta.md`` 2.4)."""
+    """The final numbers of a story; -1 is a count under 5 that is not shown (``meta.md`` 2.4)."""
     value = _object(event.payload)
     names = ("impressions", "reach", "taps_forward", "taps_back", "exits", "replies")
+    counts = known(**{f"story_{name}": integer(value.get(name)) for name in names})
     return [
         Upsert(
             ig_media,
             {"external_id": required(value.get("media_id"), "media_id")},
             "story",
             version(event, None),
-            known(**{f"story_{name}": integer(value.get(name)) for name in names}),
+            # NULL that the event states: the platform has the number and does not tell it.
+            {name: None if count == NOT_SHOWN else count for name, count in counts.items()},
         )
     ]
 
@@ -133,10 +140,12 @@ def on_media_read(event: Event) -> list[Upsert]:
 def on_comment_read(event: Event) -> list[Upsert]:
     """We read a comment: its time, and whether it is hidden, which no notification says."""
     value = _object(event.payload)
+    key = {"external_id": required(value.get("id"), "comment id")}
     return [
+        *first_receipt(ig_comments, key, event),
         Upsert(
             ig_comments,
-            {"external_id": required(value.get("id"), "comment id")},
+            key,
             "details",
             version(event, event.occurred_at),
             known(
@@ -144,20 +153,22 @@ def on_comment_read(event: Event) -> list[Upsert]:
                 hidden=boolean(value.get("hidden")),
                 like_count=integer(value.get("like_count")),
             ),
-        )
+        ),
     ]
 
 
 def on_comment_gone(event: Event) -> list[Upsert]:
     """We read that a comment is no more: a tombstone, which late news of the comment does not lift."""
+    key = {"external_id": required(_object(event.payload).get("id"), "comment id")}
     return [
+        *first_receipt(ig_comments, key, event),
         Upsert(
             ig_comments,
-            {"external_id": required(_object(event.payload).get("id"), "comment id")},
+            key,
             "deletion",
             version(event, event.occurred_at, rank=LATEST),
             {"deleted_at": event.occurred_at},
-        )
+        ),
     ]
 
 
@@ -179,7 +190,7 @@ def _part(value: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 PLATFORM = Projection(
-    version=2,
+    version=3,
     handlers={
         "comments": on_comment,
         "live_comments": on_comment,

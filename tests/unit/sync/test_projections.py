@@ -216,7 +216,9 @@ def test_placeholder_is_filled_by_what_was_read_in_any_order() -> None:
     media = in_every_order([comment, insights, old, new])["ig_media"][ACCOUNT, "m1"]
     assert media["details_version"]
     assert (media["caption"], media["media_product_type"]) == ("caption 1", "FEED")
-    assert (media["story_impressions"], media["story_reach"], media["story_exits"]) == (-1, 12, None)
+    assert (media["story_impressions"], media["story_reach"]) == (None, 12), "-1: there is a number, which is not shown"
+    assert media["story_exits"] is None, "nothing is known of it"
+    assert media["story_carried"].keys() == {"story_impressions"}, "what an event states, NULL too, is told from that"
 
 
 def test_mention_never_overwrites_the_comment_it_is_in() -> None:
