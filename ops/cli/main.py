@@ -256,7 +256,7 @@ def db() -> None:
 
 @db.command("login")
 @click.argument("process", type=click.Choice(["serve", "work", "read"]))
-@click.option("--name", help="Of the login; landfall_serve or landfall_work if not given.")
+@click.option("--name", help="Of the login; landfall_serve, landfall_work or landfall_read if not given.")
 @click.option(
     "--password-file",
     type=click.File("rb"),
@@ -265,7 +265,9 @@ def db() -> None:
     " if not given.",
 )
 def db_login(process: str, name: str | None, password_file: BinaryIO | None) -> None:
-    """Make the database login that `landfall serve` or `landfall work` needs, or give it a new password.
+    """Make the database login that `landfall serve` or `landfall work` needs, or one that only reads the tables.
+
+    One that is there gets a new password.
 
     Needs the owner of the database, as `landfall migrate` does, and the right to create roles.
     """

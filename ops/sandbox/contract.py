@@ -338,7 +338,7 @@ class Platform:
 
     def let_erase(self, account: str) -> None:
         """The person asks that what the application knows of them be deleted. Raises Impossible."""
-        raise Impossible(f"{self.name} sends no such wish")
+        raise Impossible(f"{self.name} tells applications of no such request")
 
     def let_unsubscribe(self, account: str) -> None:
         """The platform stops sending this account's events, and says nothing. Raises Impossible."""

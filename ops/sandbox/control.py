@@ -124,7 +124,7 @@ class Control:
         async def answer(request: web.Request) -> web.Response:
             try:
                 if request.content_type != "application/json":  # no page of another website can send that unasked
-                    raise Impossible("a wish is JSON: send it with Content-Type: application/json")
+                    raise Impossible("the body is JSON: send it with Content-Type: application/json")
                 return web.json_response(await self.wish(name, json.loads(await request.read() or b"{}")))
             except ValidationError as error:
                 return web.json_response({"error": json.loads(error.json(include_url=False))}, status=400)

@@ -234,7 +234,7 @@ async def test_no_process_has_a_secret_among_its_arguments(tmp_path: Path) -> No
             urls = [running.environment["REDIS_URL"], running.dsn]
             login = [re.findall(r"//\w+:([^@]+)@", url)[0] for url in urls]
     let_in = made.pop("databases")["of its own"].values()
-    secrets = [*made.values(), *let_in, password, word, *login]
+    secrets = [*made.pop("logins").values(), *made.values(), *let_in, password, word, *login]
     assert any("postgres" in text for text in seen.values())
     assert told(seen, secrets) == []
 
@@ -253,12 +253,20 @@ async def test_what_up_prints_to_be_typed_has_no_secret_among_its_arguments(tmp_
     try:
         await eventually(announced, 60)
         lines = running.output().splitlines()
-        [database] = [line.partition("database")[2].strip() for line in lines if "psql" in line]
+        [database, reader] = [line[12:].strip() for line in lines if "psql" in line]
         [connect] = [line.partition("connect")[2].strip() for line in lines if "curl" in line]
         password, _, typed = database.partition(" ")
         assert password.startswith("PGPASSWORD=")
         assert password.removeprefix("PGPASSWORD=") not in typed
         assert re.fullmatch(r"psql postgresql://landfall@127\.0\.0\.1:\d+/landfall", typed)
+        word, _, typed = reader.partition(" ")
+        assert re.fullmatch(r"psql postgresql://landfall_read@127\.0\.0\.1:\d+/landfall", typed)
+        dsn = typed.split()[1].replace("@", f":{word.removeprefix('PGPASSWORD=')}@")
+        connection = await asyncpg.connect(dsn)
+        assert await connection.fetchval("SELECT count(*) FROM ig_comments") is not None
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute("SELECT * FROM connection_secrets")
+        await connection.close()
         header = Path(connect.split()[2].removeprefix("@"))
         assert mode(header) == 0o600
         assert "lf_" not in connect

@@ -71,7 +71,7 @@ async def test_person_tries_everything_by_hand_and_sees_what_was_answered(stand:
     assert "It is " in await click(stand, what="jump", seconds="3600")
     assert "valid number" in await click(stand, what="jump", seconds="soon")
     assert "shows no comments" in await click(stand, what="comment", platform="tiktok", account="shop", post="1")
-    assert "no such wish" in await click(stand, what="erase", platform="x", account="shop")
+    assert "no such request" in await click(stand, what="erase", platform="x", account="shop")
 
 
 async def test_page_says_how_many_tokens_a_revocation_ended(stand: Stand) -> None:
