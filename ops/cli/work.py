@@ -95,7 +95,7 @@ async def work(configuration: Configuration) -> int:
         if settings.redis_url is not None:
             url = settings.redis_url.get_secret_value()
             answer = queue.answer(url, {PROJECT_EVENTS: projector.drain}, settings.landfall_worker_jobs)
-            bells = [asyncio.create_task(answer, name="bell")]
+            bells = [asyncio.create_task(answer, name="wakeup")]
         code = await wiring.until(stop, [*tasks, *bells])
         stop.set()
         log.info("work.stopping")
