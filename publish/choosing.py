@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from publish.contract import Account, Channel, Problem
+from publish.describing import told_apart
 
 Key = tuple[str, str]
 """Platform and account id."""
@@ -60,9 +61,9 @@ def decide(
         # Their grant is the same one, and the new one takes the place of the old one for all of them.
         return [account for key, account in usable.items() if key == wanted.key or key in known]
     if wanted is not None:
-        names = ", ".join(account.username or account.account_id for account in accounts)
+        meant, found = told_apart((wanted.username, wanted.key[1]), [(a.username, a.account_id) for a in accounts])
         says = (
-            f"You wanted to connect {wanted.username or wanted.key[1]} again, but this is {names}. Connect it as well,"
+            f"You wanted to connect {meant} again, but this is {', '.join(found)}. Connect it as well,"
             " or go back, log in there as the other one and start again."
         )
         return Question(says, ())

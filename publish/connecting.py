@@ -55,6 +55,10 @@ NEEDED = "connections:write"
 OPEN_FLOWS = 100
 """That a tenant may have begun and not finished: a loop that begins them fills no table."""
 
+INSTANCE = (
+    "instance must be the host of your server, such as social.example, or your handle there, such as"
+    " @me@social.example."
+)
 USED = "This link was used before, and works once. If that was not you, tell whoever sent it, and ask for a new one."
 TOO_OLD = "This link is too old, or it is not one of ours; ask for a new link, or start connecting again."
 NOT_TAKEN = "The platform did not take the token that it had just given; start connecting again."
@@ -143,6 +147,10 @@ class Flows:
     def titles(self) -> Mapping[str, str]:
         """What people call the platforms."""
         return {name: channel.title for name, channel in self._outside.channels.items()}
+
+    @property
+    def channels(self) -> Mapping[str, Channel]:
+        return self._outside.channels
 
     @property
     def public_url(self) -> str:
@@ -302,7 +310,7 @@ class Flows:
             return ""
         host = instance_of(given)
         if host is None:
-            raise Problem("wrong", "instance must be the host of your server, such as social.example.")
+            raise Problem("wrong", INSTANCE)
         return host
 
     async def result(self, tenant: str, id_: str) -> dict[str, Any] | None:
@@ -494,13 +502,18 @@ class Flows:
                 ids[choosing.key_of(row.platform, account)] = id_
                 shown = {"platform": account.platform or row.platform, "scopes": list(account.scopes)}
                 await store.audit(connection, row.tenant, actor, "connection.connected", id_, **shown)
-            names = ", ".join(account.username or account.account_id for account in accounts)
+            names = ", ".join(self._called(row.platform, account) for account in accounts)
             in_order = [ids[choosing.key_of(row.platform, account)] for account in accounts]
             outcome = _outcome(ok=True, says=f"Connected: {names}.", return_to=row.return_to, connections=in_order)
             if not await store.settle(connection, row.digest, outcome):
                 raise Problem("denied", store.ENDED, "ended")
         metrics.of(metrics.oauth_flows, row.platform, "connected").inc()
         return outcome
+
+    def _called(self, channel: str, account: Account) -> str:
+        """What people call an account, with its platform."""
+        platform = account.platform or channel
+        return f"{account.username or account.account_id} on {self.titles.get(platform, platform)}"
 
     async def _failed(self, row: State, actor: Actor, problem: Problem) -> dict[str, Any]:
         outcome = _outcome(ok=False, says=problem.says, return_to=row.return_to, kind=problem.kind)

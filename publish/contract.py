@@ -259,6 +259,10 @@ class Channel:
     plan: Plan
     ended_by: Collection[str]
     lives: Lives = Lives()
+    scope_uses: Mapping[str, str] = field(default_factory=dict)
+    """What does not work without a scope, for the page of whoever gave only some: "publishing posts"."""
+    unreported_scopes: Sequence[str] = ()
+    """Scopes of which no answer says whether they were given."""
     optional_scopes: Sequence[str] = ()
     optional_variable: Variable | None = None
     take_up: Callable[[App, Account], Steps[None]] | None = None

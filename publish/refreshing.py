@@ -31,6 +31,11 @@ BACKOFF_SECONDS = (60, 120, 300, 600, 1800)
 SOON_SECONDS = 300.0
 """A token that ends within this is refreshed before it is used."""
 
+CHECK_PAUSE_SECONDS, REFRESH_PAUSE_SECONDS = 10, 60
+"""After the platform took what we hold, so long it is not asked again because somebody presses a button.
+
+Where the check is a refresh, each makes a new token."""
+
 WAIT_SECONDS = 20.0
 """How long whoever wants to use an account waits for somebody else's refresh of it."""
 
@@ -105,17 +110,27 @@ class Refresher:
                 raise Problem("transient", "The token of this account is over, and a new one could not be had yet.")
             await asyncio.sleep(0.1)
 
-    async def check(self, tenant: str, id_: str) -> None:
-        """Ask the platform now whether it still takes what we hold, once a minute at most. Raises Problem if not."""
+    async def check(self, tenant: str, id_: str) -> str:
+        """Ask the platform now whether it still takes what we hold. Raises Problem if not.
+
+        What came of it, as :meth:`refresh` says it; ``pausing`` where it was asked too lately to be asked again.
+        """
         async with store.acting(self._pool, tenant) as connection:
             row = await store.standing(connection, id_)
             if row is None:
                 raise Problem("wrong", "There is no such connection.")
             refreshing = self._outside.channels[row["channel"]].check is None
-            asked = await store.ask_check(connection, id_, refreshing=refreshing)
-        if asked and await self.refresh(id_, tenant=tenant) == "failed":
+            pause = self.pause(row["channel"])
+            asked = await store.ask_check(connection, id_, refreshing=refreshing, pause=pause)
+        outcome = await self.refresh(id_, tenant=tenant) if asked else "pausing"
+        if outcome == "failed":
             raise Problem("transient", "The platform could not be asked; it is asked again by itself.")
         await self.access(tenant, id_)
+        return outcome
+
+    def pause(self, channel: str) -> int:
+        """Seconds that pass between two checks which people ask for."""
+        return REFRESH_PAUSE_SECONDS if self._outside.channels[channel].check is None else CHECK_PAUSE_SECONDS
 
     async def refresh(self, id_: str, within: float = 0.0, tenant: str = EVERYBODY) -> str:
         """Do what is due for one connection, or refresh it if its token ends ``within`` seconds.

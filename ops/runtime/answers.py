@@ -23,16 +23,20 @@ _PAGE = Template("""\
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>$title · Landfall</title>
 <style>
-:root { color-scheme: light dark } body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto;
-  padding: 1rem } h1 { font-size: 1.5rem } .soft { color: light-dark(#6b7280, #9ca3af) }
+:root { color-scheme: light dark }
+html { background: light-dark(#ffffff, #111827); color: light-dark(#111827, #f3f4f6) }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; overflow-wrap: anywhere }
+h1 { font-size: 1.5rem } a { color: light-dark(#1d4ed8, #93c5fd) } .soft { color: light-dark(#5b6472, #a8b0bd) }
 </style>
 </head>
 <body>
+<main>
 <h1>$title</h1>
 <p role="alert">$message</p>
 <p>What to do: $remedy</p>
 <p><a href="/">Go to the start page</a></p>
 <p class="soft">$status</p>
+</main>
 </body>
 </html>
 """)

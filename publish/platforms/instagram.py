@@ -113,6 +113,12 @@ PLATFORM = Channel(
         "graph": "https://graph.instagram.com",
     },
     scopes=SCOPES,
+    scope_uses={
+        BASIC: "reading the profile and its posts",
+        "instagram_business_content_publish": "publishing",
+        "instagram_business_manage_comments": "receiving, answering and hiding comments",
+        "instagram_business_manage_insights": "reading figures",
+    },
     needed=(BASIC, "instagram_business_content_publish", "instagram_business_manage_comments"),
     authorize=authorize,
     connect=connect,

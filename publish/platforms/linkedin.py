@@ -135,6 +135,11 @@ PLATFORM = Channel(
     base_url=Variable("LINKEDIN_BASE_URL", "Only to point at a sandbox: http://127.0.0.1:8090/linkedin"),
     hosts={"www": "https://www.linkedin.com", "api": "https://api.linkedin.com"},
     scopes=SCOPES,
+    scope_uses={
+        "openid": "knowing whose account it is",
+        "profile": "showing its name",
+        "w_member_social": "publishing and commenting",
+    },
     needed=("openid", "profile", "w_member_social"),
     authorize=authorize,
     connect=connect,

@@ -216,6 +216,12 @@ PLATFORM = Channel(
     base_url=Variable("MASTODON_BASE_URL", "Only to point at a sandbox: http://127.0.0.1:8090/mastodon"),
     hosts={},
     scopes=SCOPES,
+    scope_uses={
+        "read:accounts": "knowing whose account it is",
+        "read:statuses": "reading posts",
+        "write:statuses": "publishing",
+        "write:media": "publishing with pictures and videos",
+    },
     needed=SCOPES,
     authorize=authorize,
     connect=connect,

@@ -71,6 +71,13 @@ PLATFORM = Channel(
     base_url=Variable("THREADS_BASE_URL", "Only to point at a sandbox: http://127.0.0.1:8090/threads"),
     hosts={"www": "https://threads.net", "graph": "https://graph.threads.net"},
     scopes=SCOPES,
+    scope_uses={
+        "threads_basic": "reading the profile and its posts",
+        "threads_content_publish": "publishing",
+        "threads_read_replies": "reading replies",
+        "threads_manage_replies": "answering and hiding replies",
+    },
+    unreported_scopes=("threads_read_replies", "threads_manage_replies"),
     needed=("threads_basic", "threads_content_publish"),
     authorize=authorize,
     connect=connect,

@@ -108,6 +108,13 @@ PLATFORM = Channel(
     base_url=Variable("TIKTOK_BASE_URL", "Only to point at a sandbox: http://127.0.0.1:8090/tiktok"),
     hosts={"www": "https://www.tiktok.com", "api": "https://open.tiktokapis.com"},
     scopes=SCOPES,
+    scope_uses={
+        "user.info.basic": "knowing whose account it is",
+        "user.info.profile": "showing its profile",
+        "video.list": "reading videos and their figures",
+        "video.upload": "sending drafts to the inbox",
+        "video.publish": "publishing",
+    },
     needed=("user.info.basic", "video.list"),
     authorize=authorize,
     connect=connect,

@@ -112,6 +112,13 @@ PLATFORM = Channel(
     base_url=Variable("X_BASE_URL", "Only to point at a sandbox: http://127.0.0.1:8090/x"),
     hosts={"www": "https://x.com", "api": "https://api.x.com"},
     scopes=SCOPES,
+    scope_uses={
+        "tweet.read": "reading posts",
+        "tweet.write": "publishing",
+        "users.read": "knowing whose account it is",
+        "media.write": "publishing with pictures and videos",
+        "offline.access": "staying connected for more than two hours",
+    },
     needed=("tweet.read", "tweet.write", "users.read", "offline.access"),
     authorize=authorize,
     connect=connect,

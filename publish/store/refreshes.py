@@ -54,14 +54,17 @@ async def lease(connection: asyncpg.Connection, id_: str, within: float) -> Conn
     return None if row is None else Connection(*row)
 
 
-async def ask_check(connection: asyncpg.Connection, id_: str, *, refreshing: bool) -> bool:
-    """Make a check due now, or a refresh where that is the check; False where there was one within the last minute."""
+async def ask_check(connection: asyncpg.Connection, id_: str, *, refreshing: bool, pause: int) -> bool:
+    """Make a check due now, or a refresh where that is the check; False where there was one ``pause`` seconds ago."""
     column = "refresh_due_at" if refreshing else "check_due_at"
     row = await connection.fetchrow(
         f"""
-        UPDATE connections SET {column} = now() WHERE id = $1::uuid AND state = 'active' AND {column} IS NOT NULL
-            AND coalesce(checked_at, '-infinity') < now() - interval '1 minute' RETURNING 1""",
+        UPDATE connections SET {column} = now() WHERE id = $1::uuid AND state = 'active'
+            AND ({column} IS NOT NULL OR NOT $2)
+            AND coalesce(checked_at, '-infinity') < now() - make_interval(secs => $3) RETURNING 1""",
         id_,
+        refreshing,
+        float(pause),
     )
     return row is not None
 

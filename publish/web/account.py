@@ -1,6 +1,8 @@
 """The page of one's own account: second factors, sessions, and how each is added and ended."""
 
+from collections.abc import Mapping
 from importlib.resources import files
+from typing import Any
 
 import segno
 from aiohttp import hdrs, web
@@ -16,7 +18,7 @@ from publish.people import Wrong
 from publish.sessions import WINDOW_MINUTES, Person, Throttled
 from publish.vault import Vault
 from publish.web import forms
-from publish.web.answers import SCRIPTED, Ended, Refused, rendered, sentence, to
+from publish.web.answers import SCRIPTED, Ended, Refused, ask, rendered, sentence, to
 from publish.web.door import Door, add_route, id_of
 from publish.web.refusals import Refusals
 
@@ -48,6 +50,7 @@ class Account:
             ("POST", "/account/totp/{id}/confirm", self.confirm_totp),
             ("POST", "/account/passkeys", self.begin_passkey),
             ("POST", "/account/passkeys/finish", self.finish_passkey),
+            ("GET", "/account/factors/{id}/remove", self.remove_factor_page),
             ("POST", "/account/factors/{id}/remove", self.remove_factor),
             ("POST", "/account/recovery-codes", self.make_recovery_codes),
             ("GET", "/static/passkeys.js", self.script),
@@ -59,7 +62,9 @@ class Account:
         return web.Response(body=_SCRIPT, content_type="text/javascript", charset="utf-8", headers=headers)
 
     async def show(self, request: web.Request) -> web.Response:
-        return await self.page(await self._door.visitor(request, enrolling=True))
+        person = await self._door.visitor(request, enrolling=True)
+        message = self._door.message(request, person)
+        return await self.page(person, says=message.says if message else "")
 
     async def page(self, person: Person, status: int = 200, *, says: str = "", wrong: str = "") -> web.Response:
         return rendered(
@@ -87,12 +92,12 @@ class Account:
             raise _no_session()
         if await self._door.person(request) is None:
             return self._door.let_out(request, to("/login"))
-        return to("/account")
+        return self._door.leave(to("/account"), person, "That session is ended.")
 
     async def end_others(self, request: web.Request) -> web.Response:
         person = await self._door.posting(request)
         await sessions.end_others(self._pool, person, self._door.address(request))
-        return to("/account")
+        return self._door.leave(to("/account"), person, "All other sessions are ended.")
 
     # --- an authenticator app
 
@@ -156,13 +161,29 @@ class Account:
 
     # --- any factor
 
+    async def remove_factor_page(self, request: web.Request) -> web.Response:
+        person = await self._door.visitor(request)
+        factor, last = await self._factor(person, id_of(request, _no_factor()))
+        ends = [f"Logging in does not take this {KINDS[factor['kind']]} any more."]
+        if last:
+            ends.append("It is your last factor: logging in asks for the password alone, and the recovery codes end.")
+        button = "Remove the factor"
+        return ask(request, person, f"Remove {factor['name']}?", ends, button, "/account", password=True)
+
+    async def _factor(self, person: Person, id_: str) -> tuple[Mapping[str, Any], bool]:
+        """One of the person's own, and whether it is the only one. Raises Refused where there is none of this id."""
+        listed = (await account.factors(self._pool, person.user)).factors
+        found = next((factor for factor in listed if factor["id"] == id_), None)
+        if found is None:
+            raise _no_factor()
+        return found, len(listed) == 1
+
     async def remove_factor(self, request: web.Request) -> web.Response:
         person, _ = await self._confirmed(request)
-        if not await account.remove_factor(
-            self._pool, person, id_of(request, _no_factor()), self._door.address(request)
-        ):
+        factor, _ = await self._factor(person, id_of(request, _no_factor()))
+        if not await account.remove_factor(self._pool, person, factor["id"], self._door.address(request)):
             raise _no_factor()
-        return to("/account")
+        return self._door.leave(to("/account"), person, f"{factor['name']} is removed.")
 
     async def make_recovery_codes(self, request: web.Request) -> web.Response:
         person, _ = await self._confirmed(request)

@@ -1,6 +1,6 @@
 """What pages and programs are answered with: one shape for refusals, one set of headers for pages."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +39,12 @@ class Ended(Exception):  # noqa: N818  an answer
         super().__init__(answer.status)
         self._answer = answer
 
-    @property
-    def location(self) -> str:
-        """Where it leads; empty for nowhere."""
-        return self._answer.headers.get(hdrs.LOCATION, "")
-
     def answer(self, request: web.Request) -> web.Response:  # noqa: ARG002  what others are answered hangs on it
         return self._answer
+
+
+class NotLoggedInError(Ended):
+    """Nobody is logged in, or the session ended: the answer is the login, or leads there."""
 
 
 class Refused(Exception):  # noqa: N818  an answer
@@ -78,8 +77,34 @@ def rendered(template: str, status: int = 200, headers: Mapping[str, str] | None
     return web.Response(status=status, text=html, content_type="text/html", headers=_HEADERS | dict(headers or {}))
 
 
-def page(title: str, says: str, status: int, back: str = "") -> web.Response:
-    return rendered("said.html", status, title=title, says=says, back=back)
+def page(title: str, says: str, status: int, back: str = "", person: object = None) -> web.Response:
+    return rendered("said.html", status, title=title, says=says, back=back, person=person)
+
+
+def ask(
+    request: web.Request,
+    person: object,
+    title: str,
+    ends: Sequence[str],
+    button: str,
+    back: str,
+    *,
+    password: bool = False,
+) -> web.Response:
+    """The page before something ends: what will, each a sentence, and one button that sends to the same address.
+
+    ``back`` is where nothing is done; with ``password`` the person gives it again.
+    """
+    return rendered(
+        "ask.html",
+        person=person,
+        action=request.path,
+        title=title,
+        ends=ends,
+        button=button,
+        back=back,
+        password=password,
+    )
 
 
 def onward(address: str) -> web.Response:

@@ -5,26 +5,34 @@ import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from math import ceil
+from typing import Any
 
 import structlog
 from aiohttp import hdrs, web
 
 from ops.runtime import answers, metrics, proxies
 from ops.runtime.db import Pool, describe
-from ops.runtime.origins import origin_of
+from ops.runtime.origins import Origin, origin_of
 from ops.runtime.proxies import Network
 from ops.runtime.sampling import Sampler
 from publish import keys, sessions
 from publish.contract import Problem
 from publish.keys import Caller
 from publish.sessions import Person
-from publish.web import forms
-from publish.web.answers import REMEDY, STATUS, Ended, Refused, page, to
+from publish.web import forms, messages, paths
+from publish.web.answers import REMEDY, STATUS, Ended, NotLoggedInError, Refused, page, rendered, to
+from publish.web.messages import Message
 from publish.web.turns import AT_ONCE, IN_LINE, Crowded, Find, Turns
 
-SESSION, DEVICE = "landfall", "landfall-device"
+SESSION, DEVICE, MESSAGE = "landfall", "landfall-device", "landfall-message"
+
+LOGGED_OUT = "Nobody is logged in here any more, so nothing was done. Log in, and do it again on the page you come to."
+"""For whoever presses a button of a page that is older than the end of their session."""
 
 log = structlog.get_logger()
+
+_SHOWN: web.RequestKey[bool] = web.RequestKey("shown", bool)
+"""Whether the answer to this request shows the message that waited."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -77,6 +85,28 @@ class Door:
         self.delete_cookie(response, SESSION)
         return response
 
+    def leave(
+        self, response: web.Response, person: Person, says: str, *, about: str = "", bad: bool = False
+    ) -> web.Response:
+        """Have the page that the person comes to next say something, once; ``about`` is the row that it stands at."""
+        kept = messages.packed(Message(says, about, bad), person.token)
+        self.set_cookie(response, MESSAGE, kept, messages.SECONDS)
+        return response
+
+    def message(self, request: web.Request, person: Person) -> Message | None:
+        """What was left for this page to say; it is taken back with the answer."""
+        cookie = self.cookies(request).get(self.cookie(MESSAGE), "")
+        if not cookie or request.method == hdrs.METH_HEAD:
+            return None
+        request[_SHOWN] = True
+        return messages.unpacked(cookie, person.token)
+
+    def _taking_back(self, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+        """The answer, with the message taken back that it shows."""
+        if request.get(_SHOWN) and isinstance(response, web.Response):
+            self.delete_cookie(response, MESSAGE)
+        return response
+
     def cookies(self, request: web.Request) -> dict[str, str]:
         """Those that can be ours, in the order in which they come: browsers send the oldest first (RFC 6265 5.4)."""
         return {name: value for name, value in request.cookies.items() if value.isascii()}
@@ -102,24 +132,46 @@ class Door:
         """Who looks at a page. Raises Ended: to the login, to add a factor, or told that the role does not reach."""
         person = await self.person(request, enrolling=enrolling)
         if person is None:
-            raise Ended(to("/account" if await self.person(request, enrolling=True) else "/login"))
+            raise await self.not_logged_in(request)
         if scope and not person.may(scope):
-            raise Ended(page("Not for your role", "Only an owner sees this page. Ask one to make you an owner.", 403))
+            raise not_for(person)
         return person
+
+    async def not_logged_in(self, request: web.Request) -> Ended:
+        """To the login, and back to the address that was asked for; or to add a factor, for who must do that first."""
+        if await self.person(request, enrolling=True):
+            return Ended(to("/account"))
+        return NotLoggedInError(to(paths.login(str(request.rel_url))))
+
+    def for_programs(self, request: web.Request, instead: str) -> None:
+        """Raises Ended for a browser at an address that answers in JSON: to the page that shows the same."""
+        if hdrs.AUTHORIZATION not in request.headers and answers.wants_page(request):
+            raise Ended(to(instead))
 
     async def posting(self, request: web.Request, scope: str = "", *, enrolling: bool = False) -> Person:
         """The person who pressed a button of ours. Raises Refused for what another website made the browser send."""
         self.same_site(request)
         person = await self.person(request, enrolling=enrolling)
         if person is None and await self.person(request, enrolling=True):
+            if answers.wants_page(request):
+                raise Ended(to("/account"))
             message = "Owners need a second factor here, and you have none yet."
             raise Refused(403, "second_factor_required", message, "add one at /account")
         if person is None:
+            if answers.wants_page(request):
+                shown: dict[str, Any] = {"says": LOGGED_OUT, "email": "", "wanted": self.came_from(request)}
+                raise NotLoggedInError(rendered("login.html", 401, **shown))
             raise Refused(401, "unauthorized", "Nobody is logged in.", "log in at /login")
         insist(forms.form(request).get("csrf"), person.csrf)
         if scope and not person.may(scope):
+            if answers.wants_page(request):
+                raise not_for(person)
             raise Refused(403, "forbidden", "Your role does not reach so far.", "ask an owner to do it")
         return person
+
+    def came_from(self, request: web.Request) -> str:
+        """The page of ours that a form was on; empty where it was on none."""
+        return paths.page_of(request.headers.get(hdrs.REFERER, ""), self._origins(request))
 
     def same_site(self, request: web.Request, *, hidden: bool = False) -> None:
         """Raises Refused for what a page of another origin than ours sent: the public address, or the one asked for.
@@ -134,11 +186,15 @@ class Door:
         if given is None or (hidden and given == "null"):
             return
         found = origin_of(given)
+        if found is None or found not in self._origins(request):
+            raise _of_another_site()
+
+    def _origins(self, request: web.Request) -> set[Origin | None]:
+        """Ours: the public address, and the one asked for."""
         asked = {origin_of(f"{scheme}://{request.host}") for scheme in self._schemes(request)}
         if self._secure and self._site is not None:
             asked.discard(self._site._replace(scheme="http", port=80))  # under the public name it may be anybody's
-        if found is None or found not in {self._site, *asked}:
-            raise _of_another_site()
+        return {self._site, *asked}
 
     def _schemes(self, request: web.Request) -> tuple[str, ...]:
         """How the browser came here: as it came to us, or to a proxy of ours, which may say it."""
@@ -155,11 +211,14 @@ class Door:
             self._turns.belongs(key, found.tenant)
         elif kind:
             self._turns.forget(key)
-        elif request.method == "GET":
-            person = await self.person(request)
-            found = person.caller(self.address(request)) if person else None
+        elif request.method == "GET" and (person := await self.person(request)):
+            if scope not in person.scopes and answers.wants_page(request):
+                raise not_for(person)
+            found = person.caller(self.address(request))
         remedy = "send Authorization: Bearer with a key of `landfall key create`"
         if found is None:
+            if not kind and request.method == "GET" and answers.wants_page(request):
+                raise await self.not_logged_in(request)
             raise Refused(401, "unauthorized", "The key is missing, unknown or revoked.", remedy)
         if scope not in found.scopes:
             raise Refused(403, "forbidden", f"The scope {scope} is missing.", remedy)
@@ -204,7 +263,7 @@ class Door:
                 forms.require_storable(request, query=not any_query)
                 await forms.read(request)  # before there is a turn: nobody holds one while a body is on its way
                 async with self._turns.taken(self._credentials(request) if in_turn else {}):
-                    return await handler(request)
+                    return self._taking_back(request, await handler(request))
             except (Ended, Refused) as ended:
                 return ended.answer(request)
             except Crowded:
@@ -243,7 +302,14 @@ def _count_wait(request: web.Request) -> None:
 def insist(given: object, wanted: str, remedy: str = "open /connections and try again there") -> None:
     """Raises Refused for a form without the text that only our own page holds."""
     if not hmac.compare_digest(str(given or "").encode(), wanted.encode()):
-        raise Refused(403, "csrf", "This was not sent by a page of ours.", remedy)
+        message = "This form is out of date, or was not on a page of ours; nothing was done."
+        raise Refused(403, "csrf", message, remedy)
+
+
+def not_for(person: Person) -> Ended:
+    """The page for somebody whose role does not reach to what was asked for."""
+    says = f"Your role here, {person.role}, does not reach so far. Ask an owner to do it, or to give you another role."
+    return Ended(page("Not for your role", says, 403, "/connections", person))
 
 
 def _of_another_site() -> Refused:

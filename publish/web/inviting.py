@@ -10,7 +10,7 @@ from publish.invitations import Gone, Invitation, Known
 from publish.passwords import Busy
 from publish.people import Wrong
 from publish.sessions import Person, Throttled, csrf_of
-from publish.web import forms
+from publish.web import forms, paths
 from publish.web.account import BUSY, TOO_MANY
 from publish.web.answers import Ended, rendered, sentence, to
 from publish.web.door import Door, add_route, insist
@@ -26,9 +26,12 @@ KNOWN = "This address has a password here. Log in with it, and confirm."
 CHOSEN = "Your password is set. Log in with it."
 
 
-def after_login(door: Door, request: web.Request) -> str:
-    """Where a browser goes once somebody logged in: to the invitation that it was opened with."""
-    return "/invitation" if _link(door, request) else "/connections"
+def after_login(door: Door, request: web.Request, wanted: str = "") -> str:
+    """Where a browser goes once somebody logged in: where it wanted to, or to the invitation that it was opened with.
+
+    ``wanted`` is what came along, and is followed within this site only.
+    """
+    return paths.local(wanted) or ("/invitation" if _link(door, request) else "/connections")
 
 
 class Inviting:
@@ -97,20 +100,20 @@ class Inviting:
         """A password of one's own in the place of one that somebody else chose. No session is needed, or begun."""
         self._door.same_site(request)
         form = forms.form(request)
-        email, old, new = (form.get(name, "") for name in ("email", "old", "new"))
+        email, old, new, wanted = (form.get(name, "") for name in ("email", "old", "new", "next"))
         try:
             chosen = await sessions.choose_password(self._pool, email, old, new, self._door.address(request))
         except Wrong as wrong:
-            return first_password(email, 400, sentence(wrong))
+            return first_password(email, 400, sentence(wrong), wanted)
         except Throttled:
             self._refusals.throttled(request, "/login/password")
-            return first_password(email, 429, TOO_MANY)
+            return first_password(email, 429, TOO_MANY, wanted)
         except Busy:
-            return first_password(email, 503, BUSY)
+            return first_password(email, 503, BUSY, wanted)
         if not chosen:
             self._refusals.refused(request, "password")
-            return first_password(email, 401, "The address or the password is wrong, or was used before.")
-        return rendered("login.html", says=CHOSEN, good=True, email=email)
+            return first_password(email, 401, "The address or the password is wrong, or was used before.", wanted)
+        return rendered("login.html", says=CHOSEN, good=True, email=email, wanted=paths.local(wanted))
 
     async def _opened(self, request: web.Request, person: Person | None) -> Invitation:
         """Raises Ended where the link opens nothing, or nothing for whoever is logged in."""
@@ -129,10 +132,11 @@ class Inviting:
         return Ended(answer)
 
 
-def first_password(email: str, status: int = 200, wrong: str = "") -> web.Response:
+def first_password(email: str, status: int = 200, wrong: str = "", wanted: str = "") -> web.Response:
     """The form for whoever logged in with a password that somebody else chose."""
     headers: dict[str, str] = {hdrs.RETRY_AFTER: "3"} if status == 503 else {}
-    return rendered("first_password.html", status, headers, email=email, wrong=wrong, shortest=passwords.SHORTEST)
+    shown = {"email": email, "wrong": wrong, "wanted": paths.local(wanted), "shortest": passwords.SHORTEST}
+    return rendered("first_password.html", status, headers, **shown)
 
 
 def _link(door: Door, request: web.Request) -> str:

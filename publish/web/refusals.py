@@ -7,7 +7,7 @@ from aiohttp import hdrs, web
 
 from ops.runtime import metrics
 from ops.runtime.sampling import Sampler
-from publish.web.answers import Ended, Refused
+from publish.web.answers import NotLoggedInError, Refused
 from publish.web.door import SESSION, Door
 
 REASONS = {"csrf": "csrf", "signature": "signature", "stale": "stale_request", "reused": "reused_request"}
@@ -48,8 +48,8 @@ class Refusals:
                 if reason:
                     self.refused(request, reason)
                 raise
-            except Ended as ended:
-                if ended.location == "/login" and self._credential(request) == "session":
+            except NotLoggedInError:
+                if self._credential(request) == "session":
                     self.refused(request, "session")
                 raise
 

@@ -15,7 +15,7 @@ from publish.sessions import Person, Throttled
 from publish.store import Actor, RoleChangedError
 from publish.web import forms
 from publish.web.account import BUSY, TOO_MANY, Account
-from publish.web.answers import Refused, rendered, sentence, to
+from publish.web.answers import Refused, ask, rendered, sentence, to
 from publish.web.door import Door, add_route, id_of
 from publish.web.refusals import Refusals
 from publish.web.second_step import let_in
@@ -47,10 +47,13 @@ class Rooms:
             ("GET", "/people", self.people_page),
             ("POST", "/people", self.invite),
             ("POST", "/people/invitations/{id}/renew", self.renew),
+            ("GET", "/people/invitations/{id}/withdraw", self.withdraw_page),
             ("POST", "/people/invitations/{id}/withdraw", self.withdraw),
             ("POST", "/people/{id}/role", self.change_role),
+            ("GET", "/people/{id}/remove", self.remove_page),
             ("POST", "/people/{id}/remove", self.remove),
             ("POST", "/keys", self.create_key),
+            ("GET", "/keys/{id}/revoke", self.revoke_key_page),
             ("POST", "/keys/{id}/revoke", self.revoke_key),
             ("POST", "/account/password", self.change_password),
             ("POST", "/tenant", self.switch),
@@ -65,7 +68,9 @@ class Rooms:
     # --- people and keys
 
     async def people_page(self, request: web.Request) -> web.Response:
-        return await self._people(await self._door.visitor(request, "people:write"))
+        person = await self._door.visitor(request, "people:write")
+        message = self._door.message(request, person)
+        return await self._people(person, says=message.says if message else "")
 
     async def _people(self, person: Person, status: int = 200, **said: str) -> web.Response:
         return rendered(
@@ -90,7 +95,7 @@ class Rooms:
         try:
             made = await invitations.invite(self._pool, person.tenant, email, role, actor, person)
         except Wrong as wrong:
-            return await self._people(person, 400, wrong=str(wrong), email=email)
+            return await self._people(person, 400, wrong=sentence(wrong), email=email)
         except RoleChangedError:
             raise _not_any_more() from None
         return await self._invited(person, made)
@@ -120,12 +125,28 @@ class Rooms:
             raise _no_invitation()
         return await self._invited(person, made)
 
+    async def withdraw_page(self, request: web.Request) -> web.Response:
+        person = await self._door.visitor(request, "people:write")
+        item = await self._invitation(person, id_of(request, _no_invitation()))
+        ends = [f"The link that was sent to {item['email']}, to join as {item['role']}, opens nothing any more."]
+        title = f"Withdraw the invitation of {item['email']}?"
+        return ask(request, person, title, ends, "Withdraw the invitation", "/people")
+
+    async def _invitation(self, person: Person, id_: str) -> asyncpg.Record:
+        """Raises Refused where the tenant has none of this id."""
+        listed = await invitations.listed(self._pool, person.tenant)
+        found = next((item for item in listed if item["id"] == id_), None)
+        if found is None:
+            raise _no_invitation()
+        return found
+
     async def withdraw(self, request: web.Request) -> web.Response:
         person = await self._door.posting(request, "people:write")
         id_, actor = id_of(request, _no_invitation()), self._actor(request, person)
+        item = await self._invitation(person, id_)
         if not await invitations.withdraw(self._pool, person.tenant, actor, id_=id_):
             raise _no_invitation()
-        return to("/people")
+        return self._door.leave(to("/people"), person, f"The invitation of {item['email']} is withdrawn.")
 
     async def change_role(self, request: web.Request) -> web.Response:
         person = await self._door.posting(request, "people:write")
@@ -135,18 +156,55 @@ class Rooms:
             if not await people.change_role(self._pool, person.tenant, user, role, self._actor(request, person)):
                 raise _nobody()
         except Wrong as wrong:
-            return await self._people(person, 409, wrong=str(wrong))
-        return to("/people" if user != person.user else "/")
+            return await self._people(person, 409, wrong=sentence(wrong))
+        if user == person.user:
+            return to("/")
+        return self._door.leave(to("/people"), person, f"The role is {role} now.")
+
+    async def remove_page(self, request: web.Request) -> web.Response:
+        """What ends with a membership, by name, and the button that ends it."""
+        person = await self._door.visitor(request, "people:write")
+        user = id_of(request, _nobody())
+        email = next(
+            (row["email"] for row in await people.listed(self._pool, person.tenant) if row["id"] == user), None
+        )
+        if email is None:
+            raise _nobody()
+        made = [
+            row["name"]
+            for row in await keys.listed(self._pool, person.tenant)
+            if row["maker"] == email and row["revoked_at"] is None
+        ]
+        invited = [
+            row["email"]
+            for row in await invitations.listed(self._pool, person.tenant)
+            if row["inviter"] == email and not row["over"]
+        ]
+        ends = [f"{email} is logged out of this tenant, and cannot come back without an invitation."]
+        if made:
+            ends.append(f"{_counted(len(made), 'API key')} made by {email}: {', '.join(made)}.")
+        if invited:
+            ends.append(f"{_counted(len(invited), 'invitation')} sent by {email}: {', '.join(invited)}.")
+        ends.append("Connected accounts stay connected.")
+        title = "Leave this tenant?" if user == person.user else f"Remove {email}?"
+        return ask(request, person, title, ends, "Leave" if user == person.user else f"Remove {email}", "/people")
 
     async def remove(self, request: web.Request) -> web.Response:
         person = await self._door.posting(request, "people:write")
         try:
             user = id_of(request, _nobody())
-            if await people.remove(self._pool, person.tenant, user, self._actor(request, person)) is None:
+            members = {row["id"]: row["email"] for row in await people.listed(self._pool, person.tenant)}
+            ended = await people.remove(self._pool, person.tenant, user, self._actor(request, person))
+            if ended is None:
                 raise _nobody()
         except Wrong as wrong:
-            return await self._people(person, 409, wrong=str(wrong))
-        return to("/people" if user != person.user else "/")
+            return await self._people(person, 409, wrong=sentence(wrong))
+        if user == person.user:
+            return to("/")
+        says = f"{members.get(user, 'The person')} is removed."
+        if ended.keys:
+            says = f"{says} {_counted(len(ended.keys), 'API key')} with that: {', '.join(ended.keys)}."
+        return self._door.leave(to("/people"), person, says)
 
     async def create_key(self, request: web.Request) -> web.Response:
         person = await self._door.posting(request, "keys:write")
@@ -166,13 +224,32 @@ class Rooms:
             return await self._people(person, 409, wrong=f"There is, or was, a key {name}; choose another name.")
         return await self._people(person, says=f"The key {name}, which is not shown again:", secret=made)
 
+    async def revoke_key_page(self, request: web.Request) -> web.Response:
+        person = await self._door.visitor(request, "keys:write")
+        key = await self._key(person, id_of(request, _no_key()))
+        ends = [f"Programs that use the key {key['name']} are refused at once."]
+        if key["last_used_at"] is None:
+            ends.append("It was never used.")
+        else:
+            where = f" from {key['last_used_from']}" if key["last_used_from"] else ""
+            ends.append(f"It was last used at {key['last_used_at']:%Y-%m-%d %H:%M} UTC{where}.")
+        ends.append("Links to connect accounts that it made and nobody finished end with it.")
+        return ask(request, person, f"Revoke the key {key['name']}?", ends, "Revoke the key", "/people")
+
+    async def _key(self, person: Person, id_: str) -> asyncpg.Record:
+        """A living key. Raises Refused where the tenant has none of this id."""
+        listed = await keys.listed(self._pool, person.tenant)
+        found = next((row for row in listed if row["id"] == id_ and row["revoked_at"] is None), None)
+        if found is None:
+            raise _no_key()
+        return found
+
     async def revoke_key(self, request: web.Request) -> web.Response:
         person = await self._door.posting(request, "keys:write")
-        id_ = id_of(request, _no_key())
-        name = next((row["name"] for row in await keys.listed(self._pool, person.tenant) if row["id"] == id_), None)
-        if name is None or not await keys.revoke(self._pool, person.tenant, name, self._actor(request, person)):
+        name = (await self._key(person, id_of(request, _no_key())))["name"]
+        if not await keys.revoke(self._pool, person.tenant, name, self._actor(request, person)):
             raise _no_key()
-        return to("/people")
+        return self._door.leave(to("/people"), person, f"The key {name} is revoked.")
 
     # --- one's own account
 
@@ -213,12 +290,18 @@ class Rooms:
 
     async def audit(self, request: web.Request) -> web.Response:
         caller = await self._door.caller(request, "audit:read")
+        self._door.for_programs(request, "/audit")
         before = _number(request, "before")
         part = await auditing.read(self._pool, caller.tenant, before=before, limit=auditing.PAGE)
         return web.json_response({"entries": [entry.plain() for entry in part.entries], "before": part.older})
 
     def _actor(self, request: web.Request, person: Person) -> Actor:
         return person.actor(self._door.address(request))
+
+
+def _counted(number: int, what: str) -> str:
+    """How many of something end."""
+    return f"{number} {what} ends" if number == 1 else f"{number} {what}s end"
 
 
 def _number(request: web.Request, name: str) -> int | None:

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from ops.runtime.db import Pool
 from publish import passkeys, pending_logins, second_factor, sessions, store
@@ -12,7 +12,7 @@ from publish.pending_logins import Pending
 from publish.sessions import WINDOW_MINUTES, Person, Prove, Throttled, csrf_of
 from publish.store import NOBODY
 from publish.vault import Vault
-from publish.web import forms
+from publish.web import forms, paths
 from publish.web.answers import SCRIPTED, Ended, rendered, to
 from publish.web.door import DEVICE, Door, add_route, insist
 from publish.web.inviting import after_login
@@ -39,14 +39,14 @@ class SecondStep:
         ):
             add_route(app, method, path, self._door.answering(self._refusals.noting(handler)))
 
-    def begin(self, pending: Pending) -> web.Response:
-        """Lead to the second step; only this browser can take it."""
-        response = to("/login/second")
+    def begin(self, pending: Pending, wanted: str) -> web.Response:
+        """Lead to the second step, and from there to ``wanted``; only this browser can take it."""
+        response = to(paths.login(wanted, "/login/second"))
         self._door.set_cookie(response, PENDING, pending.token, pending_logins.MINUTES * 60)
         return response
 
     async def show(self, request: web.Request) -> web.Response:
-        return await self._page(self._token(request))
+        return await self._page(request, self._token(request))
 
     async def code(self, request: web.Request) -> web.Response:
         code = forms.form(request).get("code", "")
@@ -55,7 +55,7 @@ class SecondStep:
     async def passkey(self, request: web.Request) -> web.Response:
         credential, token = forms.form(request).get("credential", ""), self._token(request)
         if self._party is None:
-            return await self._page(token, 409, says="There are no passkeys at this address. Use a code.")
+            return await self._page(request, token, 409, says="There are no passkeys at this address. Use a code.")
         prove = partial(passkeys.prove, party=self._party, pending=token, credential=credential)
         return await self._step(request, prove)
 
@@ -63,7 +63,7 @@ class SecondStep:
         self._door.same_site(request)
         token = self._token(request)
         if not token:
-            return self._late()
+            return self._late(request)
         insist(forms.form(request).get("csrf"), csrf_of(token))
         try:
             person = await sessions.login_with_factor(
@@ -76,34 +76,42 @@ class SecondStep:
                 self._door.session(request),
             )
         except pending_logins.Ended:
-            return self._late()
+            return self._late(request)
         except Throttled:
             self._refusals.throttled(request, "/login/second")
-            return await self._page(token, 429, says=TOO_MANY)
+            return await self._page(request, token, 429, says=TOO_MANY)
         if person is None:
             self._refusals.refused(request, "second_factor")
-            return await self._page(token, 401, says="This is not right, or was used before.")
-        response = let_in(self._door, to(after_login(self._door, request)), person)
+            return await self._page(request, token, 401, says="This is not right, or was used before.")
+        response = let_in(self._door, to(after_login(self._door, request, _wanted(request))), person)
         self._door.delete_cookie(response, PENDING)
         return response
 
-    async def _page(self, token: str, status: int = 200, says: str = "") -> web.Response:
+    async def _page(self, request: web.Request, token: str, status: int = 200, says: str = "") -> web.Response:
         """The form, with a new challenge for a passkey. Raises Ended: to the login where nobody is on the way in."""
         async with store.acting(self._pool, NOBODY) as connection:
             user = await pending_logins.user_of(connection, token) if token else None
             if user is None:
-                raise Ended(to("/login") if status == 200 else self._late())
+                raise Ended(to(paths.login(_wanted(request))) if status == 200 else self._late(request))
             options = self._party and await passkeys.authentication(connection, self._party, user, token)
         headers = SCRIPTED if options else None
-        return rendered("second_step.html", status, headers, says=says, csrf=csrf_of(token), options=options)
+        shown = {"says": says, "csrf": csrf_of(token), "options": options, "wanted": paths.local(_wanted(request))}
+        return rendered("second_step.html", status, headers, **shown)
 
-    def _late(self) -> web.Response:
-        response = rendered("login.html", 401, says=LATE, email="")
+    def _late(self, request: web.Request) -> web.Response:
+        response = rendered("login.html", 401, says=LATE, email="", wanted=paths.local(_wanted(request)))
         self._door.delete_cookie(response, PENDING)
         return response
 
     def _token(self, request: web.Request) -> str:
         return self._door.cookies(request).get(self._door.cookie(PENDING), "")
+
+
+def _wanted(request: web.Request) -> str:
+    """Where the person wanted to go before the login."""
+    return request.query.get("next", "") or (
+        forms.form(request).get("next", "") if request.method == hdrs.METH_POST else ""
+    )
 
 
 def browser_of(request: web.Request) -> str:

@@ -2,17 +2,16 @@
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
-from urllib.parse import urlencode
 
 from aiohttp import hdrs, web
 
 from ops.runtime.answers import NO_STORE, wants_page
 from ops.runtime.db import Pool
 from ops.runtime.mail import Mailer
-from publish import sessions, store
+from publish import describing, sessions, store
 from publish.connecting import CHOICE_SECONDS, LIFE_SECONDS, NEEDED, Asked, Flows, Taken, Visit, mark_of
 from publish.contract import Problem
 from publish.ending import Endings, Rejected
@@ -23,10 +22,10 @@ from publish.refreshing import Refresher
 from publish.sessions import MustChange, Person, Throttled, csrf_of
 from publish.store import NOBODY
 from publish.vault import Vault
-from publish.web import forms
+from publish.web import forms, paths
 from publish.web.account import BUSY, TOO_MANY, Account
-from publish.web.answers import STATUS, Refused, onward, page, rendered, sentence, to
-from publish.web.door import Door, add_route, id_of, insist, uuid_of
+from publish.web.answers import STATUS, Refused, ask, onward, page, rendered, sentence, to
+from publish.web.door import Door, add_route, id_of, insist, not_for, uuid_of
 from publish.web.inviting import Inviting, after_login, first_password
 from publish.web.refusals import Refusals
 from publish.web.rooms import Rooms
@@ -96,6 +95,7 @@ class Views:
             ("POST", "/login", self.login),
             ("POST", "/logout", self.logout),
             ("GET", "/connections", self.connections_page),
+            ("GET", "/connections/{id}/disconnect", self.disconnect_page),
             ("POST", "/connections/{id}/disconnect", self.disconnect_form),
             ("POST", "/connections/{id}/check", self.check_form),
         ):
@@ -114,7 +114,7 @@ class Views:
         if person is not None:
             return await self._button(request, person)
         if not by_program and wants_page(request):
-            return to("/login")
+            raise await self.door.not_logged_in(request)
         caller = await self.door.caller(request, NEEDED)
         wish = _wish(request.query)
         if request.method == hdrs.METH_HEAD:  # begins nothing
@@ -127,13 +127,19 @@ class Views:
     async def _button(self, request: web.Request, person: Person) -> web.Response:
         """The page of somebody who follows this address, by a link of whoever's: nothing is begun before the button."""
         if not person.may(NEEDED):
+            if wants_page(request):
+                raise not_for(person)
             raise Refused(403, "forbidden", "Your role does not reach so far.", "ask an owner to do it")
         if not wants_page(request):
             message = "In a browser this is done by a button, not by its address alone."
             raise Refused(403, "forbidden", message, "open /connections and connect there, or send an API key")
         platform, query = request.match_info["platform"], request.query
         actor = person.actor(self.door.address(request))
-        asked = await self.flows.asked(platform, tenant=person.tenant, actor=actor, **_wish(query, "/connections"))
+        wish = _wish(query, "/connections")
+        try:
+            asked = await self.flows.asked(platform, tenant=person.tenant, actor=actor, **wish)
+        except Problem as problem:
+            return page("Not connected", problem.says, STATUS[problem.kind], "/connections", person)
         fields = {"csrf": person.csrf} | {name: query[name] for name in WISHES if name in query}
         return self._confirm(request, asked, person, fields, f"/api/auth/{platform}", own=True)
 
@@ -142,8 +148,14 @@ class Views:
         person = await self.door.posting(request, NEEDED)
         platform, actor = request.match_info["platform"], person.actor(self.door.address(request))
         wish = _wish(forms.form(request), "/connections")
-        begun = await self.flows.start(platform, tenant=person.tenant, actor=actor, **wish)
-        return await self._led(request, await self.flows.take(platform, begun.ticket, secrets.token_urlsafe(32)))
+        try:
+            begun = await self.flows.start(platform, tenant=person.tenant, actor=actor, **wish)
+            taken = await self.flows.take(platform, begun.ticket, secrets.token_urlsafe(32))
+        except Problem as problem:
+            if not wants_page(request):
+                raise
+            return page("Not connected", problem.says, STATUS[problem.kind], "/connections", person)
+        return await self._led(request, taken)
 
     async def flow(self, request: web.Request) -> web.Response:
         """What came of a flow, for the program that began it."""
@@ -153,6 +165,9 @@ class Views:
         found = await self.flows.result(caller.tenant, id_of(request, missing))
         if found is None:
             raise missing
+        if hdrs.AUTHORIZATION not in request.headers and wants_page(request):
+            title = {"waiting": "Waiting", "connected": "Connected", "failed": "Not connected"}[found["state"]]
+            return page(title, found["says"], 200, "/connections")
         return web.json_response(found)
 
     async def open(self, request: web.Request) -> web.Response:
@@ -310,19 +325,25 @@ class Views:
                 csrf=csrf_of(self._secrets(request).get(flow, "")),
                 titles=self.flows.titles,
             )
-        back = await self._back(request, outcome)
-        if outcome["ok"] and back:
-            return to(f"{back}?{urlencode({'connected': ','.join(outcome['connections'])})}")
-        return page("Connected" if outcome["ok"] else "Not connected", outcome["says"], status, back)
-
-    async def _back(self, request: web.Request, outcome: dict[str, Any]) -> str:
-        """Where a person is led in the end; empty where nobody is logged in, or for another tenant by now."""
+        title = "Connected" if outcome["ok"] else "Not connected"
         person = await self.door.person(request)
         if person is None:
-            return ""
+            return page(title, outcome["says"], status)
         async with store.acting(self.pool, person.tenant) as connection:
-            seen = [await store.one(connection, id_) for id_ in outcome["connections"]]
-        return outcome["return_to"] if None not in seen else ""
+            listed = await store.listed(connection)
+        called = self._called(listed)
+        if not set(outcome["connections"]) <= set(called) or not outcome["return_to"]:  # of another tenant by now
+            return page(title, outcome["says"], status)
+        if outcome["ok"]:
+            says = f"Connected: {', '.join(called[id_] for id_ in outcome['connections'])}."
+            # The page itself, and not a redirect to it from "/": that one would take the message.
+            return self.door.leave(to("/connections"), person, says)
+        return page(title, outcome["says"], status, outcome["return_to"], person)
+
+    def _called(self, listed: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+        """What each connection is called where its platform does not stand beside it: "alice on Threads"."""
+        titles = {item["id"]: self.flows.titles.get(item["platform"], item["platform"]) for item in listed}
+        return {id_: f"{name} on {titles[id_]}" for id_, name in describing.names(listed).items()}
 
     # --- what a platform tells us of its people
 
@@ -361,18 +382,20 @@ class Views:
 
     async def list(self, request: web.Request) -> web.Response:
         caller = await self.door.caller(request, "connections:read")
+        self.door.for_programs(request, "/connections")
         async with store.acting(self.pool, caller.tenant) as connection:
             return web.json_response({"connections": await store.listed(connection)})
 
     async def show(self, request: web.Request) -> web.Response:
         caller = await self.door.caller(request, "connections:read")
-        return await self._shown(caller.tenant, id_of(request, _missing()))
+        return await self._shown(request, caller.tenant, id_of(request, _missing()))
 
-    async def _shown(self, tenant: str, id_: str) -> web.Response:
+    async def _shown(self, request: web.Request, tenant: str, id_: str) -> web.Response:
         async with store.acting(self.pool, tenant) as connection:
             found = await store.one(connection, id_)
         if found is None:
             raise _missing()
+        self.door.for_programs(request, "/connections")
         return web.json_response(found)
 
     async def disconnect(self, request: web.Request) -> web.Response:
@@ -388,10 +411,11 @@ class Views:
         id_ = id_of(request, _missing())
         with suppress(Problem):
             await self.refresher.check(caller.tenant, id_)
-        return await self._shown(caller.tenant, id_)
+        return await self._shown(request, caller.tenant, id_)
 
     async def notices(self, request: web.Request) -> web.Response:
         caller = await self.door.caller(request, "connections:read")
+        self.door.for_programs(request, "/connections")
         async with store.acting(self.pool, caller.tenant) as connection:
             return web.json_response({"notices": await store.notices(connection)})
 
@@ -399,9 +423,13 @@ class Views:
 
     async def login_page(self, request: web.Request) -> web.Response:
         there = await self.door.person(request, enrolling=True)
+        wanted = request.query.get("next", "")
         if there is None:
-            return rendered("login.html", says="", email="")
-        return to("/account" if there.must_add_factor else after_login(self.door, request))
+            says = "Log in, and you go on to where you wanted." if paths.local(wanted) else ""
+            if self.door.session(request):
+                says = f"Your session has ended. {says or 'Log in again.'}"
+            return rendered("login.html", says=says, good=True, email="", wanted=paths.local(wanted))
+        return to("/account" if there.must_add_factor else after_login(self.door, request, wanted))
 
     async def login(self, request: web.Request) -> web.Response:
         """A new session, or the second step to one; the session that this browser had ends.
@@ -410,7 +438,8 @@ class Views:
         """
         self.door.same_site(request)
         form = forms.form(request)
-        email, password = form.get("email", ""), form.get("password", "")
+        email, password, wanted = form.get("email", ""), form.get("password", ""), form.get("next", "")
+        again: dict[str, Any] = {"email": email, "wanted": paths.local(wanted)}
         try:
             person = await sessions.login(
                 self.pool,
@@ -422,23 +451,23 @@ class Views:
                 self.door.session(request),
             )
         except Wrong as wrong:
-            return rendered("login.html", 400, says=sentence(wrong), email=email)
+            return rendered("login.html", 400, says=sentence(wrong), **again)
         except MustChange:
-            return first_password(email)
+            return first_password(email, wanted=wanted)
         except Throttled:
             self.refusals.throttled(request, "/login")
-            return rendered("login.html", 429, says=TOO_MANY, email=email)
+            return rendered("login.html", 429, says=TOO_MANY, **again)
         except Busy:
-            return rendered("login.html", 503, {hdrs.RETRY_AFTER: "3"}, says=BUSY, email=email)
+            return rendered("login.html", 503, {hdrs.RETRY_AFTER: "3"}, says=BUSY, **again)
         if person is None:
             self.refusals.refused(request, "password")
-            return rendered("login.html", 401, says="The address or the password is wrong.", email=email)
-        return self._first_step(request, person)
+            return rendered("login.html", 401, says="The address or the password is wrong.", **again)
+        return self._first_step(request, person, wanted)
 
-    def _first_step(self, request: web.Request, found: Person | Pending) -> web.Response:
+    def _first_step(self, request: web.Request, found: Person | Pending, wanted: str) -> web.Response:
         if isinstance(found, Pending):
-            return self.second_step.begin(found)
-        return let_in(self.door, to(after_login(self.door, request)), found)
+            return self.second_step.begin(found, wanted)
+        return let_in(self.door, to(after_login(self.door, request, wanted)), found)
 
     async def logout(self, request: web.Request) -> web.Response:
         person = await self.door.posting(request, enrolling=True)
@@ -449,30 +478,99 @@ class Views:
         person = await self.door.visitor(request)
         async with store.acting(self.pool, person.tenant) as connection:
             listed, notices = await store.listed(connection), await store.notices(connection)
-        new = set(request.query.get("connected", "").split(","))
+        channels = self.flows.channels
         return rendered(
             "connections.html",
             person=person,
             connections=[item for item in listed if item["state"] != "disconnected"],
             ended=[item for item in listed if item["state"] == "disconnected"],
+            names=describing.names(listed),
+            permissions={
+                item["id"]: describing.permissions(channels[item["channel"]], item["scopes"])
+                for item in listed
+                if item["channel"] in channels
+            },
+            noticed={name: describing.noticed(channel) for name, channel in channels.items()},
             notices=notices,
-            connected=", ".join(item["username"] or item["account_id"] for item in listed if item["id"] in new),
+            message=self.door.message(request, person),
             titles=self.flows.titles,
             with_instance=self.flows.with_instance,
             may_write=person.may("connections:write"),
         )
 
+    async def disconnect_page(self, request: web.Request) -> web.Response:
+        """What a disconnect ends, and the button that does it."""
+        person = await self.door.visitor(request, "connections:write")
+        item, called = await self._item(person, id_of(request, _missing()))
+        if item["state"] == "disconnected":
+            return self.door.leave(to("/connections"), person, f"{called} is disconnected already.")
+        title = self.flows.titles.get(item["channel"], item["channel"])
+        channel = self.flows.channels.get(item["channel"])
+        if channel is not None and channel.revoke is not None:
+            there = f"Landfall tells {title} that the permission is given back."
+        else:
+            there = f"{title} has no way to give the permission back from here: remove Landfall there, in the settings."
+        ends = [
+            "Nothing more is received or published for this account, and its tokens are forgotten.",
+            there,
+            "What was synced before stays.",
+        ]
+        return ask(request, person, f"Disconnect {called}?", ends, "Disconnect", "/connections")
+
     async def disconnect_form(self, request: web.Request) -> web.Response:
         person = await self.door.posting(request, "connections:write")
-        actor = person.actor(self.door.address(request))
-        await self.endings.disconnect(person.tenant, id_of(request, _missing()), actor)
-        return to("/connections")
+        actor, id_ = person.actor(self.door.address(request)), id_of(request, _missing())
+        item, called = await self._item(person, id_)
+        revoked = await self.endings.disconnect(person.tenant, id_, actor)
+        title = self.flows.titles.get(item["channel"], item["channel"])
+        says = f"{called} is disconnected."
+        if revoked is False:
+            says = f"{says} {title} could not be told yet; that is tried again by itself."
+        return self.door.leave(to("/connections"), person, says)
 
     async def check_form(self, request: web.Request) -> web.Response:
+        """Ask the platform; what it said stands at the account."""
         person = await self.door.posting(request, "connections:write")
-        with suppress(Problem):  # what is wrong then stands beside the account
-            await self.refresher.check(person.tenant, id_of(request, _missing()))
-        return to("/connections")
+        id_ = id_of(request, _missing())
+        before, _ = await self._item(person, id_)
+        outcome = says = ""
+        try:
+            outcome = await self.refresher.check(person.tenant, id_)
+        except Problem as problem:
+            says = problem.says
+        after, _ = await self._item(person, id_)
+        if outcome == "leased" and after["checked_at"] != before["checked_at"]:
+            outcome = "checked"  # by the worker, in the same moment
+        title = self.flows.titles.get(after["channel"], after["channel"])
+        pause = self.refresher.pause(before["channel"])
+        says = _checked(title, after, outcome, says, pause)
+        bad = outcome not in ("checked", "refreshed", "pausing")
+        return self.door.leave(to(f"/connections#at-{id_}"), person, says, about=id_, bad=bad)
+
+    async def _item(self, person: Person, id_: str) -> tuple[dict[str, Any], str]:
+        """A connection of this person's tenant, and what it is called. Raises Refused where there is none."""
+        async with store.acting(self.pool, person.tenant) as connection:
+            listed = await store.listed(connection)
+        found = next((item for item in listed if item["id"] == id_), None)
+        if found is None:
+            raise _missing()
+        return found, self._called(listed)[id_]
+
+
+def _checked(title: str, item: Mapping[str, Any], outcome: str, trouble: str, pause: int) -> str:
+    """What came of a check, for the person who asked for it. ``trouble`` is the problem that was met, if one was."""
+    last = (item["checked_at"] or "")[11:19]
+    if item["state"] == "needs_reconnect":
+        return f"{title} does not take it any more. {item['reason']}"
+    if outcome in ("checked", "refreshed"):
+        return f"Asked now: {title} takes it ({last} UTC)."
+    if outcome == "pausing":
+        return f"{title} was last asked at {last} UTC, and took it; wait {pause} seconds before you ask again."
+    if outcome == "held":
+        return f"Not asked: {title} wants Landfall to wait. It is asked by itself after that; last at {last} UTC."
+    if outcome in ("leased", "superseded"):
+        return f"{title} is being asked at this moment; load this page again in a few seconds."
+    return f"{title} could not be asked now: {item['trouble'] or trouble} It is tried again by itself."
 
 
 def _wish(given: Mapping[str, str], return_to: str = "") -> dict[str, Any]:

@@ -406,7 +406,7 @@ async def test_every_way_to_connect_at_the_page_of_connections_is_a_form_of_ours
     async with rig.http.get(
         f"{rig.url}/api/auth/tiktok/callback", params=query, headers=HTML, allow_redirects=False
     ) as response:
-        assert response.headers["Location"] == f"/connections?connected={id_}"
+        assert response.headers["Location"] == "/connections"
 
 
 async def test_wrong_wishes_are_told_on_the_page_before_the_button(rig: Rig) -> None:

@@ -57,7 +57,7 @@ async def test_person_logs_in_connects_in_one_browser_and_disconnects(rig: Rig) 
     found = await rig.sandbox.consent(consent, account="shop")
     assert isinstance(found, dict)
     async with rig.http.get(f"{rig.url}/api/auth/tiktok/callback", params=found, headers=HTML) as response:
-        assert "Connected: shop." in await response.text()
+        assert "Connected: shop on TikTok." in await response.text()
     _, text = await page(rig)
     [id_] = re.findall(r"/connections/([\w-]+)/disconnect", text)
     assert "connected" in text
@@ -459,7 +459,7 @@ async def test_owner_invites_somebody_by_a_link_that_is_shown_once(rig: Rig) -> 
     for form, status, said in (
         ({"email": "new@example.org", "role": "viewer"}, 400, "is here already"),
         ({"email": "nobody", "role": "viewer"}, 400, "is no email address"),
-        ({"email": "x@example.org", "role": "god"}, 400, "a role is one of"),
+        ({"email": "x@example.org", "role": "god"}, 400, "A role is one of"),
     ):
         found, _, text = await post(rig, "/people", csrf=csrf, **form)
         assert (found, said in text) == (status, True), text

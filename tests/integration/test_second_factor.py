@@ -598,7 +598,7 @@ async def test_passkey_is_registered_listed_used_and_removed(site: Site) -> None
     assert re.findall(r"<script[^>]*>", text) == ['<script src="/static/passkeys.js" defer>']
     assert (await browser.second(credential=passkey.get(await browser.options())))[:2] == (303, "/connections")
     assert await browser.inside()
-    [path] = re.findall(r'action="(/account/factors/[\w-]+/remove)"', (await own.get("/account"))[2])
+    [path] = re.findall(r'href="(/account/factors/[\w-]+/remove)"', (await own.get("/account"))[2])
     assert (await own.press(path, password="wrong"))[0] == 403
     assert (await own.press(path, password=PASSWORD))[0] == 303
     assert await site.held() == []
@@ -829,7 +829,7 @@ async def test_owner_who_added_a_factor_goes_on_and_others_and_keys_are_not_affe
         http.get(f"{strict.url}/api/connections", headers=headers) as response,
     ):
         assert response.status == 200
-    [path] = re.findall(r'action="(/account/factors/[\w-]+/remove)"', (await own.get("/account"))[2])
+    [path] = re.findall(r'href="(/account/factors/[\w-]+/remove)"', (await own.get("/account"))[2])
     await own.press(path, password=PASSWORD)
     assert await own.inside(), "a session that was begun with one goes on"
     assert not await (await strict.logged_in()).inside()
