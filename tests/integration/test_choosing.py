@@ -47,7 +47,7 @@ async def test_person_chooses_and_what_was_not_chosen_is_not_connected(rig: Rig)
     assert kept["sealed_accounts"]
     assert not [token for token in world.tokens if token in str(kept)]  # type: ignore[attr-defined]
     outcome = await rig.chosen("facebook", [shown["Shop"]["account"]])
-    assert (outcome["ok"], outcome["says"]) == (True, "Connected: Shop.")
+    assert (outcome["ok"], outcome["says"]) == (True, "Connected: Shop on Facebook Pages.")
     assert set(await listed(rig)) == {"Shop"}
     assert world.subscribed.keys() == {"Shop"}, "events of what nobody chose are not asked for"  # type: ignore[attr-defined]
     assert await rig.chosen("facebook", [shown["Cafe"]["account"]]) == outcome, "it was chosen"
@@ -193,7 +193,11 @@ async def test_program_asks_what_came_of_a_flow_that_it_began(rig: Rig) -> None:
     query = await rig.sandbox.consent(await rig.pressed(begun["open"]), "approve", "shop")
     assert isinstance(query, dict)
     outcome = await rig.back("tiktok", query)
-    assert await state() == {"state": "connected", "says": "Connected: shop.", "connections": outcome["connections"]}
+    assert await state() == {
+        "state": "connected",
+        "says": "Connected: shop on Instagram.",
+        "connections": outcome["connections"],
+    }
     _, begun = await rig.api("GET", "/api/auth/tiktok")
     await rig.raw("UPDATE oauth_states SET expires_at = now() - interval '1 second'")
     assert (await state())["state"] == "failed"
@@ -221,7 +225,7 @@ async def test_person_in_a_browser_chooses_on_a_page_and_is_led_back(rig: Rig) -
     form = [("csrf", csrf), *(("account", name) for name in usable)]
     async with rig.http.post(address, data=form, headers=html) as response:
         assert response.url.path == "/connections"
-        assert "Connected: Cafe, Shop." in await response.text()
+        assert "Connected: Cafe on Facebook Pages, Shop on Facebook Pages." in await response.text()
 
 
 async def test_state_lives_for_five_minutes_and_a_choice_for_ten_more(rig: Rig) -> None:

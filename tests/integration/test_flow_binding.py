@@ -311,8 +311,8 @@ async def test_secret_of_one_flow_opens_no_other_and_both_go_on(rig: Rig) -> Non
         assert "another browser" in (await rig.back("tiktok", theirs))["says"]
         assert "another browser" in (await rig.back("tiktok", mine | {"state": theirs["state"]}))["says"]
         assert await connections(rig) == []
-        assert (await rig.back("tiktok", mine))["says"] == "Connected: shop."
-        assert (await rig.back("tiktok", theirs, second))["says"] == "Connected: alice."
+        assert (await rig.back("tiktok", mine))["says"] == "Connected: shop on TikTok."
+        assert (await rig.back("tiktok", theirs, second))["says"] == "Connected: alice on TikTok."
 
 
 async def test_answer_without_a_button_pressed_is_refused(rig: Rig) -> None:
@@ -443,7 +443,7 @@ async def test_session_that_ended_in_between_does_not_end_the_flow_of_its_browse
         f"{rig.url}/api/auth/tiktok/callback", params=query, headers=HTML, allow_redirects=False
     ) as response:
         text = await response.text()
-        assert (response.status, "Connected: shop." in text, "/connections" in text) == (200, True, False)
+        assert (response.status, "Connected: shop on TikTok." in text, "/connections" in text) == (200, True, False)
 
 
 async def test_person_who_is_logged_in_for_another_tenant_by_then_is_told_and_not_led_to_its_accounts(rig: Rig) -> None:
@@ -454,7 +454,7 @@ async def test_person_who_is_logged_in_for_another_tenant_by_then_is_told_and_no
     query = await approved(rig, consent)
     await log_in(rig, rig.http, "bob@example.org")
     status, text = await shown(rig.http, f"{rig.url}/api/auth/tiktok/callback?{urlencode(query)}")
-    assert (status, "Connected: shop." in text, "/connections" in text) == (200, True, False)
+    assert (status, "Connected: shop on TikTok." in text, "/connections" in text) == (200, True, False)
     assert [str(row["tenant_id"]) for row in await rig.raw("SELECT tenant_id FROM connections")] == [DEFAULT_TENANT]
 
 

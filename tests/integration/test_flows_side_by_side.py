@@ -96,7 +96,7 @@ async def test_each_choice_is_made_in_its_own_flow(rig: Rig, order: tuple[int, i
         async with rig.http.get(address, params={"flow": outcomes[tab]["flow"]}, headers=JSON) as response:
             assert await response.json() == outcomes[tab]
         status, answer = await chosen(rig, "facebook", accounts=[wanted[tab]], flow=outcomes[tab]["flow"])
-        assert (status, answer["says"]) == (200, f"Connected: {names[tab]}.")
+        assert (status, answer["says"]) == (200, f"Connected: {names[tab]} on Facebook Pages.")
     rows = await rig.raw("SELECT username FROM connections ORDER BY username")
     assert [row["username"] for row in rows] == ["Cafe", "Shop"]
 
@@ -142,7 +142,7 @@ async def test_page_of_a_choice_names_its_flow_and_another_flows_token_does_not_
     async with rig.http.post(address, data=mixed) as response:
         assert response.status == 403
     async with rig.http.post(address, data=fields[0] | {"account": account}, headers=HTML) as response:
-        assert "Connected: Shop." in await response.text()
+        assert "Connected: Shop on Facebook Pages." in await response.text()
     async with rig.http.post(address, data=fields[0] | {"flow": "0" * 32}) as response:
         assert response.status == 403
     for flow in ("0" * 32, "x", "landfall", "\u0130"):

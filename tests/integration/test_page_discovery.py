@@ -57,7 +57,7 @@ async def test_page_of_a_portfolio_on_which_one_may_not_post_says_so_when_it_is_
 
 async def test_page_that_was_picked_and_is_in_no_list_is_read_by_its_id(rig: Rig) -> None:
     outcome = await rig.back("facebook", await rig.consented("facebook", account="carol"))
-    assert (outcome["ok"], outcome["says"]) == (True, "Connected: Picked.")
+    assert (outcome["ok"], outcome["says"]) == (True, "Connected: Picked on Facebook Pages.")
 
 
 async def test_without_the_permission_the_message_says_that_a_portfolio_needs_it_and_how_to_ask(rig: Rig) -> None:
