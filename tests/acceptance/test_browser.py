@@ -106,7 +106,7 @@ async def test_person_connects_an_account_finds_it_in_the_list_and_disconnects_i
         see(browser, "shop")
         see(browser, "connected")
         press(browser, "disconnect")
-        see(browser, "Disconnect shop on TikTok?")
+        see(browser, "Disconnect shop on TikTok")
         press(browser, "Disconnect")
         see(browser, "shop on TikTok is disconnected")
 

@@ -195,7 +195,7 @@ async def test_program_asks_what_came_of_a_flow_that_it_began(rig: Rig) -> None:
     outcome = await rig.back("tiktok", query)
     assert await state() == {
         "state": "connected",
-        "says": "Connected: shop on Instagram.",
+        "says": "Connected: shop on TikTok.",
         "connections": outcome["connections"],
     }
     _, begun = await rig.api("GET", "/api/auth/tiktok")
@@ -225,7 +225,7 @@ async def test_person_in_a_browser_chooses_on_a_page_and_is_led_back(rig: Rig) -
     form = [("csrf", csrf), *(("account", name) for name in usable)]
     async with rig.http.post(address, data=form, headers=html) as response:
         assert response.url.path == "/connections"
-        assert "Connected: Cafe on Facebook Pages, Shop on Facebook Pages." in await response.text()
+        assert "Connected: Shop on Facebook Pages, Cafe on Facebook Pages." in await response.text()
 
 
 async def test_state_lives_for_five_minutes_and_a_choice_for_ten_more(rig: Rig) -> None:
