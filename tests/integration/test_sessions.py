@@ -74,7 +74,7 @@ async def test_session_that_nobody_uses_ends_and_one_in_use_does_not(rig: Rig) -
     assert await alive(rig, used)
     await rig.raw("UPDATE sessions SET last_used_at = last_used_at - interval '2 minutes'")
     assert (await alive(rig, used), await alive(rig, idle)) == (True, False)
-    assert (await asked(rig, idle.token, "/api/connections"))[0] == 401
+    assert (await asked(rig, idle.token, "/api/connections"))[0] == 303, "to the login"
     csrf = {"csrf": sessions.csrf_of(idle.token)}
     assert (await asked(rig, idle.token, "/logout", **csrf))[0] == 401
     assert [row["current"] for row in await sessions.listed(rig.pool, used)] == [True], "it is not listed either"
