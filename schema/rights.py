@@ -36,6 +36,9 @@ class Rights:
 PROJECTED = Rights(select=EVERY, insert=EVERY, update=EVERY)
 """The worker's on each table of ``schema.crm.CRM_TABLES``."""
 
+READ = Rights(select=EVERY)
+"""The reader's on each table of ``schema.crm.CRM_TABLES``."""
+
 _AUDIT = "tenant_id actor action subject address detail"
 _BUDGET = "platform instance subject percent held_until"
 _KEPT = "access_expires_at refresh_expires_at refresh_due_at check_due_at checked_at"
@@ -203,6 +206,7 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
         "vault_canaries": _CANARY,
         "processes": _PROCESS,
     },
+    READER_ROLE: {"crm_verifications": READ, "webhook_events": READ},
     # What the previous release may, which acts as this role alone: less it gets a release later.
     APP_ROLE: {
         "alembic_version": _REVISION,

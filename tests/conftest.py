@@ -7,12 +7,14 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from argon2 import PasswordHasher
 from selenium import webdriver
 
 from ops.cli.migrate import migrate
 from ops.runtime import logs
 from ops.runtime.embedded import Postgres, Redis, free_port, scratch
 from ops.runtime.embedded import redis_server as redis_server_program
+from publish import passwords
 from tests.compose import REDIS_PASSWORD, SERVICES, substituted
 from tests.support import Process, Service, breakable_redis, breaking, eventually, required_program
 
@@ -22,6 +24,13 @@ logs.configure("error")
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """The slow faults take minutes, and programs that not every machine has: only `make chaos` asks for them."""
     return True if collection_path.name == "chaos" and not any("chaos" in arg for arg in config.args) else None
+
+
+@pytest.fixture(autouse=True)
+def cheap_hashes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hash passwords with little memory: tests log in thousands of times, and few of them are about what that costs."""
+    if "hash_cost" not in request.keywords:
+        monkeypatch.setattr(passwords, "_hasher", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
 
 
 @pytest.fixture(scope="session")

@@ -91,6 +91,7 @@ def _known_tables() -> list[str]:
     import schema.crm
     import schema.log
     import schema.people
+    import schema.processes
     import schema.publishing  # noqa: F401  (tables register themselves)
     from schema.metadata import metadata
 

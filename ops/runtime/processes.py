@@ -14,6 +14,9 @@ import uuid_utils
 from ops.runtime.db import Pool, describe
 
 REPORT_SECONDS = 5.0
+FIRST_SECONDS = 0.5
+"""Before the first report: a process that cannot stay, because its port is taken, is none."""
+
 LOST_SECONDS = 30.0
 """A process that was silent for so long is taken for gone: six reports, and a database that is slow now and then."""
 
@@ -40,6 +43,7 @@ class Process:
 async def report(pool: Pool, kind: str, configured: Sequence[str]) -> None:
     """Report until cancelled. Where the database is away it says nothing, which says enough."""
     id_ = UUID(str(uuid_utils.uuid7()))
+    await asyncio.sleep(FIRST_SECONDS)
     while True:
         try:
             async with pool.acquire() as connection:

@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 
 from ops.runtime.db import Pool, transaction
+from schema.rights import WORKER_ROLE
 
 EVERYBODY = "*"
 """The rows of all tenants, for the worker and the commands; the web process's role sees none of them this way."""
@@ -37,7 +38,12 @@ async def acting(pool: Pool, tenant: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def act_for(connection: asyncpg.Connection, tenant: str) -> None:
-    """Go on for another tenant, until the transaction ends."""
+    """Go on for another tenant, until the transaction ends.
+
+    Raises InsufficientPrivilegeError for ``EVERYBODY`` where the policies would show none of them instead.
+    """
+    if tenant == EVERYBODY and not await connection.fetchval("SELECT pg_has_role($1::name, 'USAGE')", WORKER_ROLE):
+        raise asyncpg.InsufficientPrivilegeError("this role may not look at all tenants at once")
     await connection.execute("SELECT set_config('landfall.tenant', $1, true)", tenant)
 
 

@@ -114,7 +114,7 @@ async def test_processes_with_logins_of_their_own_do_all_that_they_are_for(tmp_p
             assert "42501" not in said, "something was refused"
         # A stranger who may read what is shown to be typed learns the owner's; the processes' stand in one file.
         secrets = json.loads((running.directory / "secrets.json").read_text())["logins"]
-        assert set(secrets) == {"landfall_serve", "landfall_work"}
+        assert set(secrets) == {"landfall_serve", "landfall_work", "landfall_read"}
         assert (running.directory / "secrets.json").stat().st_mode & 0o077 == 0
         code, said = await command(running.dsn, "doctor")
         assert "logins: no process can do more than it needs" in said

@@ -233,7 +233,8 @@ async def test_no_process_has_a_secret_among_its_arguments(tmp_path: Path) -> No
                 assert done.returncode == 0, done.stdout + done.stderr
             urls = [running.environment["REDIS_URL"], running.dsn]
             login = [re.findall(r"//\w+:([^@]+)@", url)[0] for url in urls]
-    let_in = made.pop("databases")["of its own"].values()
+    made_here = made.pop("databases")["of its own"]
+    let_in = [made_here["key"], made_here["password"]]
     secrets = [*made.pop("logins").values(), *made.values(), *let_in, password, word, *login]
     assert any("postgres" in text for text in seen.values())
     assert told(seen, secrets) == []

@@ -198,6 +198,12 @@ async def test_whoever_is_disabled_while_the_password_is_looked_at_is_not_logged
     assert await rig.raw("SELECT FROM sessions") == []
 
 
+@pytest.mark.hash_cost
+async def test_passwords_are_hashed_at_the_cost_that_rfc_9106_recommends_where_memory_is_scarce(rig: Rig) -> None:
+    [row] = await rig.connection.fetch("SELECT password_hash FROM users")
+    assert row["password_hash"].startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+
+
 async def test_passwords_are_kept_as_argon2id_and_bad_wishes_are_refused(rig: Rig) -> None:
     [row] = await rig.connection.fetch("SELECT password_hash FROM users")
     assert row["password_hash"].startswith("$argon2id$")

@@ -13,7 +13,19 @@ from ops.runtime.embedded import Postgres
 from publish import keys, people, store, tenants
 from schema.crm import CRM_TABLES
 from schema.events import bucket_of
-from schema.rights import APP_PROJECTED, APP_ROLE, EVERY, FUNCTIONS, PROJECTED, RIGHTS, WEB_ROLE, WORKER_ROLE, Rights
+from schema.rights import (
+    APP_PROJECTED,
+    APP_ROLE,
+    EVERY,
+    FUNCTIONS,
+    PROJECTED,
+    READ,
+    READER_ROLE,
+    RIGHTS,
+    WEB_ROLE,
+    WORKER_ROLE,
+    Rights,
+)
 from schema.tenancy import DEFAULT_TENANT
 from tests.rig import TESTS
 from tests.support import append_event, command
@@ -29,6 +41,7 @@ def declared() -> Mapping[tuple[str, str], Rights]:
     for table in CRM_TABLES:
         found[WORKER_ROLE, table.name] = PROJECTED
         found[APP_ROLE, table.name] = APP_PROJECTED
+        found[READER_ROLE, table.name] = READ
     return found
 
 
@@ -351,6 +364,22 @@ def rows(id_: str, user: str) -> dict[str, str]:
         f" VALUES ({tenant}, '{id_}', '{id_}', 'in_trouble', now(), 's')",
         "notice_mails": f"(tenant_id, notice_id, user_id) VALUES ({tenant}, '{id_}', '{user}')",
     }
+
+
+async def test_web_process_that_asks_for_all_tenants_is_refused_and_not_told_that_there_is_nothing(
+    filled: Filled, database: str
+) -> None:
+    async with await open_pool(filled.addresses["serve"], "test", 1) as pool:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError, match="may not look at all tenants at once"):
+            async with store.acting(pool, store.EVERYBODY):
+                pass
+    async with (
+        await open_pool(filled.addresses["work"], "test", 1) as pool,
+        store.acting(pool, store.EVERYBODY) as all_,
+    ):
+        assert await all_.fetchval("SELECT count(*) FROM memberships") == 1
+    code, said = await command(database, "connections", "list", LANDFALL_DATABASE_ROLE=WEB_ROLE)
+    assert (code, "may not look at all tenants at once" in said) == (1, True), said
 
 
 OURS, THEIRS = "00000000-0000-7000-8000-0000000000aa", "00000000-0000-7000-8000-0000000000bb"

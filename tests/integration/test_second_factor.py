@@ -569,7 +569,7 @@ async def test_recovery_codes_stay_until_the_last_factor_is_gone(site: Site, clo
     new = Passkey(site.origin).create(options_in(text))
     assert (await own.press("/account/passkeys/finish", name="x", credential=new))[0] == 200
     for left in (second_factor.RECOVERY_CODES, 0):
-        path = re.findall(r'action="(/account/factors/[\w-]+/remove)"', (await own.get("/account"))[2])[0]
+        path = re.findall(r'href="(/account/factors/[\w-]+/remove)"', (await own.get("/account"))[2])[0]
         assert (await own.press(path, password=PASSWORD))[0] == 303
         assert len(await site.rig.raw("SELECT FROM recovery_codes")) == left
 

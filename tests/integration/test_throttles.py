@@ -16,6 +16,8 @@ from publish.web import refusals
 from schema.tenancy import DEFAULT_TENANT
 from tests.rig import TESTS, Rig, join, rigged
 
+pytestmark = pytest.mark.hash_cost
+
 EMAIL, PASSWORD, NEW = "ada@example.org", "correct horse battery", "another long password"
 
 

@@ -24,6 +24,8 @@ from schema.tenancy import DEFAULT_TENANT
 from tests.rig import TESTS, Rig, rigged, views
 from tests.support import eventually
 
+pytestmark = pytest.mark.hash_cost
+
 QUIET, EACH, FLOOD = 5, 40, 150
 
 
