@@ -389,9 +389,9 @@ def _let_through(account: pwd.struct_passwd | None, *paths: Path) -> None:
 
 
 @contextmanager
-def scratch() -> Iterator[Path]:
-    """A folder that is gone afterwards, wherever the system keeps such."""
-    path = Path(tempfile.mkdtemp(prefix="landfall-"))
+def scratch(parent: Path | None = None) -> Iterator[Path]:
+    """A folder that is gone afterwards, in ``parent`` or wherever the system keeps such."""
+    path = Path(tempfile.mkdtemp(prefix="landfall-", dir=parent))
     try:
         yield path
     finally:

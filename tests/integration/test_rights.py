@@ -106,6 +106,7 @@ async def test_roles_can_neither_log_in_nor_do_anything_to_the_server(connection
     )
     assert [tuple(row) for row in rows] == [
         (APP_ROLE, False, [WEB_ROLE, WORKER_ROLE]),
+        (READER_ROLE, False, []),
         (WEB_ROLE, False, []),
         (WORKER_ROLE, False, []),
     ]
