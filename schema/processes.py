@@ -17,7 +17,7 @@ processes = Table(
         "configured",
         ARRAY(Text),
         nullable=False,
-        comment="what it has settings for, such as webhooks:instagram or vault",
+        comment="what it has settings for: vault, redis, mail, and webhooks of each platform",
     ),
     Column("started_at", Timestamp, nullable=False, server_default=func.now(), comment="when it first reported"),
     Column("seen_at", Timestamp, nullable=False, server_default=func.now(), comment="written every few seconds"),

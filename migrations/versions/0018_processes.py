@@ -29,7 +29,7 @@ def upgrade() -> None:
         COMMENT ON COLUMN processes.host IS 'the name of the machine';
         COMMENT ON COLUMN processes.pid IS 'its number on that machine';
         COMMENT ON COLUMN processes.started_at IS 'when it first reported';
-        COMMENT ON COLUMN processes.configured IS 'what it has settings for, such as webhooks:instagram or vault';
+        COMMENT ON COLUMN processes.configured IS 'what it has settings for: vault, redis, mail, and webhooks of each platform';
         COMMENT ON COLUMN processes.seen_at IS 'written every few seconds';
         GRANT SELECT, INSERT (id, kind, host, pid, configured), UPDATE (seen_at), DELETE ON processes
             TO landfall_web, landfall_worker;
