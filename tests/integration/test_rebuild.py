@@ -485,6 +485,22 @@ async def test_history_of_a_row_leaves_out_what_was_never_projected(connection: 
     assert {said.event.id for said in history} == {first}
 
 
+async def test_makers_of_a_row_are_events_of_its_own_account(connection: asyncpg.Connection, pool: Pool) -> None:
+    """Another account may have an event with the same id of its platform's."""
+    from sync import lineage
+
+    own = {
+        account: await append_event(connection, account, "e1", payload={"id": "c1", "text": f"said to {account}"})
+        for account in ("a", "b")
+    }
+    await Projector(pool, PROJECTIONS, tries=1).drain()
+    found = await rows(connection, "ig_comments")
+    assert {row["account_id"] for row in found} == {"a", "b"}
+    for row in found:
+        makers = await lineage.makers(connection, ig_comments, row)
+        assert {maker.event.id for maker in makers} == {own[row["account_id"]]}
+
+
 async def test_every_row_of_a_story_can_be_explained(connection: asyncpg.Connection, pool: Pool, database: str) -> None:
     from sync import lineage
 
