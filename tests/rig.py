@@ -3,7 +3,7 @@
 import base64
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from html import unescape
 from typing import Any
@@ -202,19 +202,23 @@ async def join(rig: "Rig", tenant: str, email: str, role: str) -> None:
     await invitations.confirm(rig.pool, made.link, Person("", user, email, role, [], ""), None)
 
 
+PATIENT = {"connect_seconds": 20.0, "wait_seconds": 20.0}
+"""Nothing that runs on a rig is about how long a busy machine takes to open a connection."""
+
+
 @asynccontextmanager
 async def rigged(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
     server = Server(seed=5)
-    sandbox_server = TestServer(server.app())
-    await sandbox_server.start_server()
-    sandbox_url = str(sandbox_server.make_url("")).rstrip("/")
     async with (
-        await open_pool(database, "test", 10, role=APP_ROLE, wait_seconds=20) as pool,
-        await open_pool(database, "publish", 10, role=WEB_ROLE, wait_seconds=20) as web_pool,
-        await open_pool(database, "publish", 10, role=WORKER_ROLE, wait_seconds=20) as worker_pool,
-        Client(frozenset({sandbox_url.removeprefix("http://")})) as client,
+        TestServer(server.app()) as sandbox_server,
+        await open_pool(database, "test", 10, role=APP_ROLE, **PATIENT) as pool,
+        await open_pool(database, "publish", 10, role=WEB_ROLE, **PATIENT) as web_pool,
+        await open_pool(database, "publish", 10, role=WORKER_ROLE, **PATIENT) as worker_pool,
+        Client(frozenset({f"{sandbox_server.host}:{sandbox_server.port}"})) as client,
         aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http,
+        AsyncExitStack() as stack,
     ):
+        sandbox_url = str(sandbox_server.make_url("")).rstrip("/")
         app = web.Application()
         running = TestServer(app)
         await running.start_server(access_log=None)
@@ -225,8 +229,7 @@ async def rigged(database: str, connection: asyncpg.Connection) -> AsyncIterator
         built = assembled(web_pool, vault, outside)
         app = web.Application()
         views(web_pool, built).add_to(app)
-        running = TestServer(app, port=int(url.rpartition(":")[2]))
-        await running.start_server()
+        running = await stack.enter_async_context(TestServer(app, port=int(url.rpartition(":")[2])))
         sandbox = Sandbox(http, sandbox_url)
         for name in PLATFORMS:
             if name != "mastodon":
@@ -236,5 +239,3 @@ async def rigged(database: str, connection: asyncpg.Connection) -> AsyncIterator
         key = await keys.create(pool, DEFAULT_TENANT, "tests", keys.SCOPES, TESTS)
         built = replace(built, refresher=assembled(worker_pool, vault, outside).refresher)
         yield Rig(server, sandbox, url, http, key, pool, outside, built, connection, database)
-        await running.close()
-    await sandbox_server.close()

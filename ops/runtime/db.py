@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any, ClassVar, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -203,6 +204,7 @@ async def open_pool(
     size: int,
     *,
     role: str = "",
+    connect_seconds: float = CONNECT_SECONDS,
     wait_seconds: float = 1.0,
     statement_seconds: float = 30.0,
     settings: Mapping[str, str] | None = None,
@@ -215,8 +217,9 @@ async def open_pool(
         local = "; ".join(f"SET LOCAL {setting} = '{value}'" for setting, value in session.items())
         kind = type("Bounced", (Bounced,), {"begin": f"{_BEGIN}; {local}"})
         options = {"connection_class": kind, "statement_cache_size": 0}
+    connect = partial(_opened, connect_seconds)
     pool = asyncpg.create_pool(
-        dsn, min_size=0, max_size=size, connect=_opened, command_timeout=statement_seconds, **options
+        dsn, min_size=0, max_size=size, connect=connect, command_timeout=statement_seconds, **options
     )
     return Pool(await pool, name, size, wait_seconds)
 
@@ -261,10 +264,10 @@ async def connect(dsn: str, role: str = "", name: str = "command") -> asyncpg.Co
     return await reach(dsn, COMMAND_CONNECT_SECONDS, server_settings=session_settings(name, role, 600))
 
 
-async def _opened(dsn: str, **options: Any) -> Session:
+async def _opened(seconds: float, dsn: str, **options: Any) -> Session:
     """One connection for a pool."""
     begun = asyncio.get_running_loop().time()  # a server lost meanwhile may be this one
-    connection: Session = await reach(dsn, CONNECT_SECONDS, **options)
+    connection: Session = await reach(dsn, seconds, **options)
     connection.opened_at = begun
     return connection
 

@@ -57,6 +57,10 @@ class Browser:
     async def chosen(self, link: str, password: str = OWN) -> tuple[int, str]:
         """What a newcomer is answered who opens the link and chooses a password."""
         await self.open(link)
+        return await self.choose(link, password)
+
+    async def choose(self, link: str, password: str = OWN) -> tuple[int, str]:
+        """What a newcomer is answered who chooses a password on the page that the link opened before."""
         return await self.post("/invitation/password", csrf=sessions.csrf_of(link), new=password)
 
     async def confirmed(self, link: str) -> tuple[int, str]:
@@ -185,7 +189,7 @@ async def test_link_works_once_and_of_two_browsers_at_once_one_comes_in(three: T
     async with browser(three.rig) as one, browser(three.rig) as other:
         await one.open(link)
         await other.open(link)
-        both = await asyncio.gather(one.chosen(link, "the first of two words"), other.chosen(link, "the second of two"))
+        both = await asyncio.gather(one.choose(link, "the first of two words"), other.choose(link, "the second of two"))
         assert sorted(status for status, _ in both) == [200, 410]
         assert len(await three.rig.raw("SELECT FROM users WHERE email = $1", EVE)) == 1
         for again in (one, other):
