@@ -11,11 +11,11 @@ import pytest
 from argon2 import PasswordHasher
 from selenium import webdriver
 
+from ops.access import passwords
 from ops.cli.migrate import migrate
 from ops.runtime import logs
 from ops.runtime.embedded import Postgres, Redis, free_port, scratch
 from ops.runtime.embedded import redis_server as redis_server_program
-from publish import passwords
 from tests.compose import REDIS_PASSWORD, SERVICES, substituted
 from tests.support import Process, Service, breakable_redis, breaking, eventually, required_program
 

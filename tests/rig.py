@@ -14,23 +14,24 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 import publish.platforms
+from ops.access import api_keys, invitations
+from ops.access.audit_log_store import Actor
+from ops.access.sessions import Person
 from ops.cli.outside import Built, assembled
 from ops.runtime.db import Pool, open_pool
 from ops.runtime.discovery import discover
 from ops.runtime.http import Client
 from ops.runtime.mail import Mailer
+from ops.runtime.platform_client import PlatformClient
+from ops.runtime.rate_limits import Budgets
 from ops.sandbox.client import Client as Sandbox
 from ops.sandbox.server import Server
-from publish import invitations, keys
-from publish.budgets import Budgets
-from publish.contract import Channel
-from publish.driver import Outside
-from publish.refreshing import Refresher
-from publish.sessions import Person
-from publish.store import Actor
-from publish.vault import LocalRing, Vault
-from publish.web.door import Door
-from publish.web.views import Views
+from ops.web.authentication import Door
+from ops.web.views import Views
+from publish.connections.refresh import Refresher
+from publish.oauth.contract import Channel
+from publish.oauth.providers import Outside
+from publish.vault.envelope import LocalRing, Vault
 from schema.rights import APP_ROLE, WEB_ROLE, WORKER_ROLE
 from schema.tenancy import DEFAULT_TENANT
 
@@ -224,7 +225,8 @@ async def rigged(database: str, connection: asyncpg.Connection) -> AsyncIterator
         await running.start_server(access_log=None)
         url = str(running.make_url("")).rstrip("/")
         await running.close()
-        outside = Outside(CHANNELS, variables(server, sandbox_url), client, url, Budgets(web_pool))
+        platforms = PlatformClient(CHANNELS, client, Budgets(web_pool))
+        outside = Outside(CHANNELS, variables(server, sandbox_url), platforms, url)
         vault = Vault(LocalRing(KEYS))
         built = assembled(web_pool, vault, outside)
         app = web.Application()
@@ -236,6 +238,6 @@ async def rigged(database: str, connection: asyncpg.Connection) -> AsyncIterator
                 await sandbox.wish("redirects", platform=name, redirect_uri=outside.redirect_uri(name, ""))
         # No page of X says what a refresh token that is over is answered with; this is RFC 6749's word.
         await sandbox.wish("forms", platform="x", name="refused_refresh", form="invalid_grant")
-        key = await keys.create(pool, DEFAULT_TENANT, "tests", keys.SCOPES, TESTS)
+        key = await api_keys.create(pool, DEFAULT_TENANT, "tests", api_keys.SCOPES, TESTS)
         built = replace(built, refresher=assembled(worker_pool, vault, outside).refresher)
         yield Rig(server, sandbox, url, http, key, pool, outside, built, connection, database)

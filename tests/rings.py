@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from publish.vault import LocalRing, VaultError
+from publish.vault.envelope import LocalRing, VaultError
 from tests.rig import KEYS
 
 WRAPPED_BYTES = 184

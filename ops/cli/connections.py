@@ -3,8 +3,8 @@
 from ops.cli.terminal import echo, echo_json
 from ops.runtime.db import open_pool
 from ops.runtime.settings import Configuration
-from publish import store
-from publish.store import EVERYBODY
+from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
+from publish.connections import connection_store, refresh_store
 from schema.rights import APP_ROLE
 
 
@@ -14,9 +14,9 @@ async def show(configuration: Configuration, state: str | None, platform: str | 
     dsn = settings.database_url.get_secret_value()
     async with (
         await open_pool(dsn, "connections", 1, role=settings.role(APP_ROLE)) as pool,
-        store.acting(pool, EVERYBODY) as connection,
+        tenant_transaction(pool, ALL_TENANTS) as connection,
     ):
-        found = await store.overview(connection, state, platform)
+        found = await connection_store.overview(connection, state, platform)
     if as_json:
         for item in found:
             echo_json(item)
@@ -49,7 +49,7 @@ async def retry(configuration: Configuration, platform: str | None) -> None:
     dsn = settings.database_url.get_secret_value()
     async with (
         await open_pool(dsn, "connections", 1, role=settings.role(APP_ROLE)) as pool,
-        store.acting(pool, EVERYBODY) as connection,
+        tenant_transaction(pool, ALL_TENANTS) as connection,
     ):
-        count = await store.hurry(connection, platform)
+        count = await refresh_store.hurry(connection, platform)
     echo(f"{count} connections that failed are tried again within 30 seconds, if `landfall work` runs")

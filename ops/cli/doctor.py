@@ -25,10 +25,10 @@ from ops.runtime.health import DURABLE, durability, schema_revision
 from ops.runtime.processes import Process
 from ops.runtime.queue import QUEUE, open_redis
 from ops.runtime.settings import Configuration, ConfigurationError, Settings
-from publish import keeping
-from publish import store as publishing
-from publish.contract import VAULT_KEYS
-from publish.vault import VaultError
+from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
+from publish.connections import refresh_store
+from publish.vault import key_rotation
+from publish.vault.envelope import VAULT_KEYS, VaultError
 from schema.metadata import metadata
 from schema.revision import HEAD
 from schema.rights import APP_ROLE
@@ -382,10 +382,10 @@ async def _connections(configuration: Configuration, running: Sequence[Process])
     try:
         vault = vault_of(configuration)
         async with await db.open_pool(dsn, "doctor", 1, role=settings.role(APP_ROLE)) as pool:
-            await keeping.check(pool, vault)
-            counted = await keeping.count(pool)
-            async with publishing.acting(pool, publishing.EVERYBODY) as connection:
-                late = await publishing.overdue(connection, LATE_SECONDS)
+            await key_rotation.check(pool, vault)
+            counted = await key_rotation.count(pool)
+            async with tenant_transaction(pool, ALL_TENANTS) as connection:
+                late = await refresh_store.overdue(connection, LATE_SECONDS)
                 waiting = await connection.fetch(
                     "SELECT platform, count(*) AS n FROM connections WHERE state = 'needs_reconnect' GROUP BY 1"
                 )

@@ -19,12 +19,12 @@ from datetime import datetime
 import asyncpg
 import click
 
+from ops.access.audit_log_store import COMMAND, audit
 from ops.cli import wiring
 from ops.cli.tables import rebuild
 from ops.cli.terminal import echo
 from ops.runtime import db
 from ops.runtime.settings import Configuration
-from publish import store
 from schema.tenancy import DEFAULT_TENANT
 from sync import shadow
 from sync.shadow import BusyError
@@ -354,4 +354,4 @@ async def _audit(connection: asyncpg.Connection, wish: Wish, erased: Erased) -> 
                 "deliveries": erased.deliveries,
                 "connections": erased.connections[tenant],
             }
-            await store.audit(connection, tenant, store.COMMAND, "person.erased", subject, **detail)
+            await audit(connection, tenant, COMMAND, "person.erased", subject, **detail)

@@ -9,11 +9,12 @@ from typing import BinaryIO
 import asyncpg
 import click
 
+from ops.access import api_keys, invitations, tenants, users
+from ops.access.audit_log_store import COMMAND
 from ops.cli.terminal import echo
 from ops.runtime import db
 from ops.runtime.db import Pool, open_pool
 from ops.runtime.settings import Configuration
-from publish import invitations, keys, people, store, tenants
 from schema.rights import APP_ROLE
 
 PASSWORD_FILE_BYTES = 4096
@@ -48,11 +49,11 @@ async def opened(configuration: Configuration) -> AsyncIterator[Pool]:
 
 async def create(configuration: Configuration, tenant: str | None, name: str, scopes: Sequence[str]) -> None:
     """Raises ClickException."""
-    if unknown := set(scopes) - set(keys.SCOPES):
-        raise click.ClickException(f"unknown scope {min(unknown)}; there are {', '.join(keys.SCOPES)}")
+    if unknown := set(scopes) - set(api_keys.SCOPES):
+        raise click.ClickException(f"unknown scope {min(unknown)}; there are {', '.join(api_keys.SCOPES)}")
     async with at(configuration, tenant) as where:
         try:
-            made = await keys.create(where.pool, where.tenant, name, scopes or keys.USUAL, store.COMMAND)
+            made = await api_keys.create(where.pool, where.tenant, name, scopes or api_keys.USUAL, COMMAND)
         except asyncpg.UniqueViolationError:
             raise click.ClickException(f"there is a key {name} already; choose another name") from None
     echo(made)
@@ -61,7 +62,7 @@ async def create(configuration: Configuration, tenant: str | None, name: str, sc
 
 async def show(configuration: Configuration, tenant: str | None) -> None:
     async with at(configuration, tenant) as where:
-        for row in await keys.listed(where.pool, where.tenant):
+        for row in await api_keys.listed(where.pool, where.tenant):
             state = f"revoked {row['revoked_at']:%Y-%m-%d}" if row["revoked_at"] else "live"
             used = f"last used {row['last_used_at']:%Y-%m-%d %H:%M}" if row["last_used_at"] else "never used"
             place = f" from {row['last_used_from']}" if row["last_used_from"] else ""
@@ -71,7 +72,7 @@ async def show(configuration: Configuration, tenant: str | None) -> None:
 async def revoke(configuration: Configuration, tenant: str | None, name: str) -> None:
     """Raises ClickException."""
     async with at(configuration, tenant) as where:
-        if not await keys.revoke(where.pool, where.tenant, name, store.COMMAND):
+        if not await api_keys.revoke(where.pool, where.tenant, name, COMMAND):
             raise click.ClickException(f"there is no living key {name}")
     echo(f"{name} is revoked")
 
@@ -93,16 +94,16 @@ async def add_user(
 ) -> None:
     """Prints a link where no password is given; a member keeps the role if none is. Raises ClickException."""
     async with at(configuration, tenant) as where:
-        members = await people.listed(where.pool, where.tenant)
+        members = await users.listed(where.pool, where.tenant)
         held = next((row["role"] for row in members if row["email"] == email.strip().lower()), "owner")
         role = role or held
         try:
             if given is not None:
-                await people.add(where.pool, where.tenant, email, given, role, store.COMMAND, must_change=True)
+                await users.add(where.pool, where.tenant, email, given, role, COMMAND, must_change=True)
                 echo(f"{email} can log in as {role}, at /login, and chooses another password there first")
                 return
-            made = await invitations.invite(where.pool, where.tenant, email, role, store.COMMAND)
-        except people.Wrong as error:
+            made = await invitations.invite(where.pool, where.tenant, email, role, COMMAND)
+        except users.Wrong as error:
             raise click.ClickException(str(error)) from None
     echo(invitations.address_of(configuration.settings.landfall_public_url, made.link))
     echo(
@@ -114,7 +115,7 @@ async def add_user(
 
 async def show_users(configuration: Configuration, tenant: str | None) -> None:
     async with at(configuration, tenant) as where:
-        for row in await people.listed(where.pool, where.tenant):
+        for row in await users.listed(where.pool, where.tenant):
             echo(f"{row['email']}  {row['role']}  {'disabled' if row['disabled_at'] else 'live'}")
         for row in await invitations.listed(where.pool, where.tenant):
             echo(f"{row['email']}  {row['role']}  invited until {row['expires_at']:%Y-%m-%d %H:%M} UTC")
@@ -125,8 +126,8 @@ async def change_role(configuration: Configuration, tenant: str | None, email: s
     async with at(configuration, tenant) as where:
         user = await _member(where, email)
         try:
-            await people.change_role(where.pool, where.tenant, user, role, store.COMMAND)
-        except people.Wrong as error:
+            await users.change_role(where.pool, where.tenant, user, role, COMMAND)
+        except users.Wrong as error:
             raise click.ClickException(str(error)) from None
     echo(f"{email} is {role}")
 
@@ -134,13 +135,13 @@ async def change_role(configuration: Configuration, tenant: str | None, email: s
 async def remove_user(configuration: Configuration, tenant: str | None, email: str) -> None:
     """Withdraws the invitation of somebody who was only invited. Raises ClickException."""
     async with at(configuration, tenant) as where:
-        if await invitations.withdraw(where.pool, where.tenant, store.COMMAND, email=email):
+        if await invitations.withdraw(where.pool, where.tenant, COMMAND, email=email):
             echo(f"{email} is not invited any more")
             return
         user = await _member(where, email)
         try:
-            ended = await people.remove(where.pool, where.tenant, user, store.COMMAND)
-        except people.Wrong as error:
+            ended = await users.remove(where.pool, where.tenant, user, COMMAND)
+        except users.Wrong as error:
             raise click.ClickException(str(error)) from None
     echo(f"{email} does not belong here any more{_with(ended)}")
 
@@ -148,29 +149,29 @@ async def remove_user(configuration: Configuration, tenant: str | None, email: s
 async def disable_user(configuration: Configuration, tenant: str | None, email: str) -> None:
     """Raises ClickException."""
     async with at(configuration, tenant) as where:
-        ended = await people.disable(where.pool, where.tenant, email, store.COMMAND)
+        ended = await users.disable(where.pool, where.tenant, email, COMMAND)
         if ended is None:
             raise click.ClickException(f"there is nobody called {email} who could log in")
     echo(f"{email} is shut out{_with(ended)}")
 
 
-def _with(ended: people.Ended | None) -> str:
+def _with(ended: users.Ended | None) -> str:
     """The API keys that ended with a person's access, as the end of a sentence."""
     return f"; of the API keys, these end: {', '.join(ended.keys)}" if ended and ended.keys else ""
 
 
 async def reset_factors(configuration: Configuration, tenant: str | None, email: str) -> None:
     """Raises ClickException."""
-    from publish import account
+    from ops.access import factor_enrolment
 
     async with at(configuration, tenant) as where:
         user = await _member(where, email)
-        await account.reset_factors(where.pool, user, email.strip().lower(), store.COMMAND)
+        await factor_enrolment.reset_factors(where.pool, user, email.strip().lower(), COMMAND)
     echo(f"{email} logs in with the password alone, and every session has ended")
 
 
 async def _member(where: Where, email: str) -> str:
-    user = await people.member(where.pool, where.tenant, email)
+    user = await users.member(where.pool, where.tenant, email)
     if user is None:
         raise click.ClickException(f"there is nobody called {email}")
     return user
@@ -181,7 +182,7 @@ async def add_tenant(configuration: Configuration, name: str) -> None:
     # As the login itself: the service's own role makes no tenants.
     connection = await db.connect(configuration.settings.database_url.get_secret_value())
     try:
-        await tenants.add(connection, name, store.COMMAND)
+        await tenants.add(connection, name, COMMAND)
     except tenants.Wrong as error:
         raise click.ClickException(str(error)) from None
     finally:

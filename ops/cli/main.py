@@ -383,7 +383,7 @@ def vault() -> None:
 @vault.command("key")
 def vault_key() -> None:
     """Print a new key, for the front of LANDFALL_VAULT_KEYS."""
-    from publish.vault import new_key
+    from publish.vault.envelope import new_key
 
     echo(new_key())
 

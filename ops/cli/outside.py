@@ -11,17 +11,18 @@ from ops.runtime.db import Pool, describe
 from ops.runtime.http import Client
 from ops.runtime.mail import Mailer
 from ops.runtime.mailserver import MailServer
+from ops.runtime.platform_client import PlatformClient
+from ops.runtime.rate_limits import Budgets
 from ops.runtime.settings import Configuration, ConfigurationError
-from publish import keeping
-from publish.applications import Applications
-from publish.budgets import Budgets
-from publish.connecting import Flows
-from publish.contract import VAULT_KEYS, Channel
-from publish.driver import Outside
-from publish.ending import Endings
-from publish.mailing import Postman
-from publish.refreshing import Refresher
-from publish.vault import LocalRing, Ring, Vault, VaultError
+from publish.connections.disconnect import Endings
+from publish.connections.refresh import Refresher
+from publish.notifications.sender import Postman
+from publish.oauth.authorization import Flows
+from publish.oauth.client_registration import Applications
+from publish.oauth.contract import Channel
+from publish.oauth.providers import Outside
+from publish.vault import key_rotation
+from publish.vault.envelope import VAULT_KEYS, LocalRing, Ring, Vault, VaultError
 
 RING = "LANDFALL_VAULT_RING"
 
@@ -104,11 +105,12 @@ async def built(configuration: Configuration, pool: Pool) -> AsyncIterator[Built
     if minutes := configuration.settings.landfall_check_minutes:
         channels = {name: checked_every(channel, minutes * 60) for name, channel in channels.items()}
     try:
-        await keeping.check(pool, vault)
+        await key_rotation.check(pool, vault)
     except VaultError as error:
         raise ConfigurationError([str(error)]) from None
     addresses = [address for channel in channels.values() for address in channel.hosts.values()]
     addresses += [url for c in channels.values() for url in configuration.variables[c.base_url.name]]
     async with Client(frozenset(urlsplit(address).netloc for address in addresses)) as client:
         url = configuration.settings.landfall_public_url
-        yield assembled(pool, vault, Outside(channels, configuration.variables, client, url, Budgets(pool)))
+        platforms = PlatformClient(channels, client, Budgets(pool))
+        yield assembled(pool, vault, Outside(channels, configuration.variables, platforms, url))

@@ -40,8 +40,8 @@ async def connecting(configuration: Configuration, app: web.Application) -> Asyn
         yield
         return
     from ops.cli.outside import built, mailer_of
-    from publish.web.door import Door
-    from publish.web.views import Views
+    from ops.web.authentication import Door
+    from ops.web.views import Views
 
     async with (
         await open_pool(

@@ -25,6 +25,8 @@ import asyncpg
 import click
 
 from ingest.contract import Webhook
+from ops.access import api_keys, users
+from ops.access.audit_log_store import COMMAND
 from ops.cli import logins, wiring
 from ops.cli.db import strangeness
 from ops.cli.migrate import migrate
@@ -37,10 +39,9 @@ from ops.runtime.files import append_private, private_folder, read_private, writ
 from ops.runtime.settings import Configuration, Settings
 from ops.sandbox.client import Client
 from ops.sandbox.state import UnreadableStateError, opened
-from publish import keys, people, store
-from publish.contract import VAULT_KEYS, Channel
-from publish.ending import DEAUTHORIZE, DELETION
-from publish.vault import new_key
+from publish.connections.disconnect import DEAUTHORIZE, DELETION
+from publish.oauth.contract import Channel
+from publish.vault.envelope import VAULT_KEYS, new_key
 from schema.rights import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
 
@@ -294,18 +295,18 @@ async def _let_in(directory: Path, dsn: str, database: str) -> tuple[str, str]:
     kept = _kept(directory)
     known = kept.setdefault(LET_IN, {}).setdefault(database, {})
     async with await open_pool(dsn, "keys", 1, role=APP_ROLE) as pool:
-        revoked = {row["name"]: row["revoked_at"] for row in await keys.listed(pool, DEFAULT_TENANT)}
+        revoked = {row["name"]: row["revoked_at"] for row in await api_keys.listed(pool, DEFAULT_TENANT)}
         if "key" not in known or revoked.get(known.setdefault("name", KEY), True):
             # A name is never free again; this one may be taken where secrets.json was lost.
             names = chain([KEY], (f"{KEY} {number}" for number in count(2)))
             known["name"] = next(name for name in names if name not in revoked)
-            known["key"] = await keys.create(pool, DEFAULT_TENANT, known["name"], keys.SCOPES, store.COMMAND)
+            known["key"] = await api_keys.create(pool, DEFAULT_TENANT, known["name"], api_keys.SCOPES, COMMAND)
             _keep(directory, kept)
-        works = await people.password_fits(pool, PERSON, known.get("password", ""))
+        works = await users.password_fits(pool, PERSON, known.get("password", ""))
         if works is None or (works is False and "password" not in known):
             # Made here for whoever sits at this machine, and printed at each start: nobody else chose it, and it stays.
             known["password"], works = secrets.token_urlsafe(12), True
-            await people.add(pool, DEFAULT_TENANT, PERSON, known["password"], "owner", store.COMMAND)
+            await users.add(pool, DEFAULT_TENANT, PERSON, known["password"], "owner", COMMAND)
             _keep(directory, kept)
     write_private(directory / HEADER, f"Authorization: Bearer {known['key']}\n".encode())
     return known["key"], known["password"] if works else ""

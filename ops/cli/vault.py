@@ -6,9 +6,8 @@ from ops.cli.outside import RING, vault_of
 from ops.cli.terminal import echo
 from ops.runtime.db import open_pool
 from ops.runtime.settings import Configuration
-from publish import keeping
-from publish.contract import VAULT_KEYS
-from publish.vault import VaultError
+from publish.vault import key_rotation
+from publish.vault.envelope import VAULT_KEYS, VaultError
 from schema.rights import APP_ROLE
 
 
@@ -17,7 +16,7 @@ async def status(configuration: Configuration) -> None:
     async with await open_pool(
         settings.database_url.get_secret_value(), "vault", 1, role=settings.role(APP_ROLE)
     ) as pool:
-        found = await keeping.count(pool)
+        found = await key_rotation.count(pool)
     for name in sorted({*vault.names, *found}):
         here = "seals" if name == vault.primary else "opens" if name in vault.names else "MISSING"
         echo(f"{name}  {here}  {found[name]} secrets")
@@ -30,11 +29,11 @@ async def rotate(configuration: Configuration) -> None:
         settings.database_url.get_secret_value(), "vault", 1, role=settings.role(APP_ROLE)
     ) as pool:
         try:
-            await keeping.check(pool, vault)
-            moved = await keeping.rotate(pool, vault, lambda count: echo(f"{count} moved"))
+            await key_rotation.check(pool, vault)
+            moved = await key_rotation.rotate(pool, vault, lambda count: echo(f"{count} moved"))
         except VaultError as error:
             raise click.ClickException(str(error)) from None
-        left = {name: n for name, n in (await keeping.count(pool)).items() if name != vault.primary and n}
+        left = {name: n for name, n in (await key_rotation.count(pool)).items() if name != vault.primary and n}
     echo(f"{moved} secrets moved under {vault.primary}")
     if left:
         names = ", ".join(f"{name} ({n})" for name, n in left.items())

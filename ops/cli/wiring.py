@@ -18,7 +18,7 @@ from ops.runtime.settings import Configuration, ConfigurationError
 from schema.configuration import Variable
 
 if TYPE_CHECKING:
-    from publish.contract import Channel
+    from publish.oauth.contract import Channel
     from sync.contract import Projection
 
 
@@ -39,14 +39,14 @@ def projections() -> "Mapping[str, Projection]":
 
 def channels() -> "Mapping[str, Channel]":
     import publish.platforms
-    from publish.contract import Channel
+    from publish.oauth.contract import Channel
 
     return discover(publish.platforms, Channel)
 
 
 def variables() -> list[Variable]:
     """Every variable that some platform reads, once each, in the platforms' order; the vault's keys last."""
-    from publish.contract import VAULT_KEYS
+    from publish.vault.envelope import VAULT_KEYS
 
     found = {variable.name: variable for webhook in webhooks().values() for variable in webhook.variables}
     for channel in channels().values():
@@ -56,7 +56,7 @@ def variables() -> list[Variable]:
 
 def has_vault(configuration: Configuration) -> bool:
     """Whether there is a key to keep tokens under, and so whether accounts can be connected."""
-    from publish.contract import VAULT_KEYS
+    from publish.vault.envelope import VAULT_KEYS
 
     return bool(configuration.variables[VAULT_KEYS.name] or configuration.settings.landfall_vault_ring)
 

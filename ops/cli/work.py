@@ -30,7 +30,7 @@ log = structlog.get_logger()
 async def keeping(configuration: Configuration) -> AsyncIterator[dict[str, Sweep]]:
     """The sweeps that keep the connected accounts connected, and tell people of those that need them."""
     from ops.cli.outside import built, postman
-    from publish.refreshing import AT_ONCE
+    from publish.connections.refresh import AT_ONCE
 
     settings = configuration.settings
     async with (

@@ -10,9 +10,14 @@ T = TypeVar("T")
 
 
 def discover(package: ModuleType, kind: type[T]) -> Mapping[str, T]:
-    """Import every module of ``package`` in name order and return its ``PLATFORM``, by module name."""
+    """Import every module of ``package`` in name order and return its ``PLATFORM``, by module name.
+
+    A module whose name begins with an underscore is what platforms share.
+    """
     found = {}
     for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda i: i.name):
+        if info.name.startswith("_"):
+            continue
         module = importlib.import_module(f"{package.__name__}.{info.name}")
         platform = getattr(module, "PLATFORM", None)
         if not isinstance(platform, kind):

@@ -7,14 +7,8 @@ page's token, and the events of both come as long as the page has the applicatio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from publish.contract import (
-    ENDED,
-    Account,
-    App,
-    Channel,
-    Plan,
+from ops.runtime.platform_protocol import (
     Problem,
-    Renewed,
     Request,
     Response,
     Steps,
@@ -22,11 +16,21 @@ from publish.contract import (
     member,
     moment,
     objects,
-    scope_list,
     secret,
     text,
 )
-from publish.meta import ENDED_BY, META_SECRET, authorize_url, checked, granted, problem_of, succeeded, told, usage
+from publish.oauth.contract import ENDED, Account, App, Channel, Plan, Renewed, scope_list
+from publish.platforms._meta import (
+    ENDED_BY,
+    META_SECRET,
+    authorize_url,
+    checked,
+    granted,
+    problem_of,
+    succeeded,
+    told,
+    usage,
+)
 from schema.configuration import Variable
 
 VERSION = "/v25.0"

@@ -2,21 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from publish.contract import (
-    Account,
-    App,
-    Channel,
-    Lives,
-    Plan,
-    Problem,
-    Renewed,
-    Request,
-    Steps,
-    granted_scopes,
-    label,
-    text,
-)
-from publish.meta import (
+from ops.runtime.platform_protocol import Problem, Request, Steps, label, text
+from publish.oauth.contract import Account, App, Channel, Lives, Plan, Renewed, granted_scopes
+from publish.platforms._meta import (
     ENDED_BY,
     LIFE,
     META_SECRET,

@@ -5,27 +5,9 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from publish.contract import (
-    ENDED,
-    Account,
-    App,
-    Channel,
-    Lives,
-    Plan,
-    Problem,
-    Renewed,
-    Request,
-    Response,
-    Steps,
-    Usage,
-    asked_to_wait,
-    granted_scopes,
-    label,
-    scope_list,
-    seconds,
-    text,
-)
-from publish.oauth import answered, bearer, secrets_of, token_of, told
+from ops.runtime.platform_protocol import Problem, Request, Response, Steps, Usage, asked_to_wait, label, seconds, text
+from publish.oauth.contract import ENDED, Account, App, Channel, Lives, Plan, Renewed, granted_scopes, scope_list
+from publish.oauth.protocol import answered, bearer, secrets_of, token_of, told
 from schema.configuration import Variable
 
 DAY = 86_400

@@ -5,28 +5,22 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
-from publish.contract import (
-    ENDED,
-    Account,
-    App,
-    Channel,
-    Plan,
+from ops.runtime.platform_protocol import (
     Problem,
-    Renewed,
     Request,
     Response,
     Steps,
     Usage,
     asked_to_wait,
     error_word,
-    granted_scopes,
     label,
     seconds,
     secret,
     text,
 )
-from publish.instances import moved_to
-from publish.oauth import answered, bearer, counted, token_of, told
+from publish.oauth.contract import ENDED, Account, App, Channel, Plan, Renewed, granted_scopes
+from publish.oauth.instances import moved_to
+from publish.oauth.protocol import answered, bearer, counted, token_of, told
 from schema.configuration import Variable
 
 SCOPES = ("read:accounts", "read:statuses", "write:statuses", "write:media")

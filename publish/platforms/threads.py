@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from publish.contract import Account, App, Channel, Lives, Plan, Renewed, Request, Steps, error_word, label, text
-from publish.meta import (
+from ops.runtime.platform_protocol import Request, Steps, error_word, label, text
+from publish.oauth.contract import Account, App, Channel, Lives, Plan, Renewed
+from publish.platforms._meta import (
     ENDED_BY,
     LIFE,
     META_SECRET,

@@ -4,26 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from urllib.parse import urlencode
 
-from publish.contract import (
-    Account,
-    App,
-    Channel,
-    Lives,
-    Plan,
-    Problem,
-    Removals,
-    Renewed,
-    Request,
-    Response,
-    Steps,
-    Usage,
-    asked_to_wait,
-    granted_scopes,
-    label,
-    seconds,
-    text,
-)
-from publish.oauth import INVALID_GRANT, answered, bearer, secrets_of, token_of, told
+from ops.runtime.platform_protocol import Problem, Request, Response, Steps, Usage, asked_to_wait, label, seconds, text
+from publish.oauth.contract import Account, App, Channel, Lives, Plan, Removals, Renewed, granted_scopes
+from publish.oauth.protocol import INVALID_GRANT, answered, bearer, secrets_of, token_of, told
 from schema.configuration import Variable
 
 SCOPES = ("user.info.basic", "user.info.profile", "video.list", "video.upload", "video.publish")

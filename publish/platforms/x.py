@@ -4,26 +4,20 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from urllib.parse import urlencode
 
-from publish.contract import (
-    Account,
-    App,
-    Channel,
-    Lives,
-    Plan,
+from ops.runtime.platform_protocol import (
     Problem,
-    Renewed,
     Request,
     Response,
     Steps,
     Usage,
     asked_to_wait,
-    granted_scopes,
     label,
     moment,
     seconds,
     text,
 )
-from publish.oauth import INVALID_GRANT, answered, basic, bearer, counted, secrets_of, token_of, told
+from publish.oauth.contract import Account, App, Channel, Lives, Plan, Renewed, granted_scopes
+from publish.oauth.protocol import INVALID_GRANT, answered, basic, bearer, counted, secrets_of, token_of, told
 from schema.configuration import Variable
 
 SCOPES = ("tweet.read", "tweet.write", "users.read", "media.write", "offline.access")

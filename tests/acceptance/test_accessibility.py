@@ -19,10 +19,10 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.virtual_authenticator import VirtualAuthenticatorOptions
 from selenium.webdriver.remote.webdriver import WebDriver
 
+from ops.access import users
 from ops.cli.outside import assembled
 from ops.runtime import answers
 from ops.runtime.embedded import free_port
-from publish import people
 from schema.tenancy import DEFAULT_TENANT
 from tests.acceptance.test_browser import consent, fill, press, see
 from tests.rig import PLATFORMS, TESTS, Rig, rigged, views
@@ -77,7 +77,7 @@ return {
 @pytest.fixture
 async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
     async with rigged(database, connection) as found:
-        await people.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
+        await users.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
         yield found
 
 
@@ -152,7 +152,7 @@ def log_in(browser: WebDriver, url: str, email: str = EMAIL) -> None:
 async def test_pages_before_and_beside_a_login(
     rig: Rig, url: str, browser: webdriver.Chrome, looked: Callable[..., None]
 ) -> None:
-    await people.add(rig.pool, DEFAULT_TENANT, LONG, PASSWORD, "viewer", TESTS, must_change=True)
+    await users.add(rig.pool, DEFAULT_TENANT, LONG, PASSWORD, "viewer", TESTS, must_change=True)
     await rig.raw("INSERT INTO deletion_requests (code, platform, user_id) VALUES ('code', 'facebook', '1')")
 
     def journey() -> None:
@@ -180,11 +180,11 @@ async def test_pages_before_and_beside_a_login(
 async def test_pages_of_an_owner_about_people(
     rig: Rig, url: str, browser: webdriver.Chrome, looked: Callable[..., None]
 ) -> None:
-    await people.add(rig.pool, DEFAULT_TENANT, LONG, PASSWORD, "viewer", TESTS)
+    await users.add(rig.pool, DEFAULT_TENANT, LONG, PASSWORD, "viewer", TESTS)
     other = await rig.raw(
         "INSERT INTO tenants (id, name) VALUES (gen_random_uuid(), 'Sea and Land') RETURNING id::text"
     )
-    await people.add(rig.pool, other[0][0], "cy@example.org", PASSWORD, "owner", TESTS)
+    await users.add(rig.pool, other[0][0], "cy@example.org", PASSWORD, "owner", TESTS)
 
     def journey() -> None:
         log_in(browser, url)

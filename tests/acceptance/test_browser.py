@@ -17,7 +17,7 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from publish import people
+from ops.access import users
 from schema.tenancy import DEFAULT_TENANT
 from tests.rig import HTML, TESTS, Rig, form_of, rigged
 
@@ -28,7 +28,7 @@ SECONDS = 10
 @pytest.fixture
 async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
     async with rigged(database, connection) as found:
-        await people.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
+        await users.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
         yield found
 
 

@@ -16,8 +16,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.virtual_authenticator import VirtualAuthenticatorOptions
 from selenium.webdriver.remote.webdriver import WebDriver
 
+from ops.access import second_factor, users
 from ops.runtime.embedded import free_port
-from publish import people, second_factor
 from schema.tenancy import DEFAULT_TENANT
 from tests.acceptance.test_browser import EMAIL, PASSWORD, errors, fill, press, said, see
 from tests.rig import TESTS, Rig, rigged, views
@@ -29,7 +29,7 @@ SHOTS = os.environ.get("LANDFALL_SCREENSHOTS", "")
 @pytest.fixture
 async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
     async with rigged(database, connection) as found:
-        await people.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
+        await users.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
         yield found
 
 

@@ -15,11 +15,11 @@ from typing import Any
 import asyncpg
 import pytest
 
+from ops.access import invitations
+from ops.access.sessions import Person
 from ops.cli import wiring
 from ops.runtime.db import open_pool
 from ops.runtime.embedded import Postgres, free_port, scratch
-from publish import invitations
-from publish.sessions import Person
 from schema.metadata import APP_ROLE
 from sync import store
 from sync.worker import DEAD_AFTER_PARKED, Projector

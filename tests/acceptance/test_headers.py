@@ -7,10 +7,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from ops.access import sessions
 from ops.cli import wiring
 from ops.runtime import headers
 from ops.sandbox.server import Server
-from publish import sessions
 from tests.acceptance.test_odd_input import FORM, HTML, METHODS, Answer, Ask, Running, filled, own_methods, serving
 
 PUBLIC = "https://crm.example.org"

@@ -18,12 +18,12 @@ import asyncpg
 import click
 import pytest
 
+from ops.access import users
 from ops.cli import wiring
 from ops.cli.main import main
 from ops.cli.stack import stack
 from ops.runtime.db import open_pool
 from ops.runtime.embedded import free_port
-from publish import people
 from schema.metadata import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
 from sync.worker import Projector
@@ -44,7 +44,7 @@ SHOWN = r"\x1b[2J"
 @pytest.fixture
 async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
     async with rigged(database, connection) as found:
-        await people.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
+        await users.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
         await found.connect("tiktok")
         await found.connect("facebook")
         await arranged(found)

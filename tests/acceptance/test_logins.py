@@ -11,7 +11,7 @@ import pytest
 from ops.cli.stack import PERSON, Stack, stack
 from ops.runtime.embedded import Postgres
 from ops.sandbox.client import Client
-from publish.web.door import SESSION
+from ops.web.authentication import SESSION
 from tests.acceptance.test_up import environment
 from tests.rig import HTML, form_of, led_to
 from tests.support import command, eventually

@@ -20,14 +20,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from ops.access import api_keys, sessions, users
 from ops.cli import wiring
 from ops.cli.serve import application
 from ops.runtime import bodies, sampling
 from ops.runtime.db import Pool, open_pool
 from ops.runtime.settings import Configuration
 from ops.sandbox.server import Server
-from publish import keys, people, sessions
-from publish.vault import new_key
+from publish.vault.envelope import new_key
 from schema.metadata import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
 from tests.rig import TESTS, variables
@@ -183,9 +183,9 @@ async def serving(database: str, caplog: pytest.LogCaptureFixture, **settings: s
         https = configuration.settings.https
         public = await wiring.listen(app, "TEST", "127.0.0.1", 0, https=https)
         internal = await wiring.listen(inside, "TEST", "127.0.0.1", 0)
-        await people.add(pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
-        user = await people.member(pool, DEFAULT_TENANT, EMAIL)
-        key = await keys.create(pool, DEFAULT_TENANT, "tests", keys.SCOPES, TESTS)
+        await users.add(pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
+        user = await users.member(pool, DEFAULT_TENANT, EMAIL)
+        key = await api_keys.create(pool, DEFAULT_TENANT, "tests", api_keys.SCOPES, TESTS)
         ports = [runner.addresses[0][1] for runner in (public, internal)]
         aiohttp_log.setLevel(logging.ERROR)
         with capture_logs() as lines:

@@ -7,9 +7,9 @@ import aiohttp
 import asyncpg
 import pytest
 
+from ops.access import users
 from ops.runtime.db import open_pool
-from publish import people
-from publish.vault import new_key
+from publish.vault.envelope import new_key
 from schema.metadata import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
 from tests.rig import TESTS
@@ -36,7 +36,7 @@ async def test_visitor_behind_a_proxy_logs_in_and_is_known_by_the_own_address(
     behind_proxy: Service, database: str, connection: asyncpg.Connection
 ) -> None:
     async with await open_pool(database, "test", 1, role=APP_ROLE) as pool:
-        await people.add(pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
+        await users.add(pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
     url = behind_proxy.url
     passed_on = {"X-Forwarded-For": "198.51.100.1, 203.0.113.9", "Host": "web:8080"}
     form = {"email": EMAIL, "password": PASSWORD}

@@ -10,8 +10,8 @@ import pyotp
 import pytest
 from aiohttp import hdrs
 
-from publish import people, sessions
-from publish.web import paths
+from ops.access import sessions, users
+from ops.web import paths
 from schema.tenancy import DEFAULT_TENANT
 from tests.acceptance.test_odd_input import (
     EMAIL,
@@ -44,7 +44,7 @@ async def running(
 
 
 async def session_of(running: Running, role: str) -> str:
-    await people.add(running.pool, DEFAULT_TENANT, VIEWER, PASSWORD, role, TESTS)
+    await users.add(running.pool, DEFAULT_TENANT, VIEWER, PASSWORD, role, TESTS)
     found = await sessions.login(running.pool, VIEWER, PASSWORD, None)
     assert isinstance(found, sessions.Person)
     return found.token
@@ -129,7 +129,7 @@ def hidden(text: str) -> dict[str, str]:
 @pytest.fixture
 async def browser(running: Running) -> AsyncIterator[Browser]:
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
-        await people.add(running.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
+        await users.add(running.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
         yield Browser(running, http)
 
 
@@ -250,7 +250,7 @@ async def test_viewer_at_a_connect_link_and_handle_as_a_server_are_told_what_to_
     assert (status, "such as @me@social.example" in text, 'href="/connections">Back' in text) == (400, True, True)
     status, _, text = await browser.post("/api/auth/mastodon", csrf=hidden(text)["csrf"], instance="me")
     assert (status, "such as @me@social.example" in text) == (400, True)
-    await people.add(running.pool, DEFAULT_TENANT, VIEWER, PASSWORD, "viewer", TESTS)
+    await users.add(running.pool, DEFAULT_TENANT, VIEWER, PASSWORD, "viewer", TESTS)
     browser.http.cookie_jar.clear()
     _, _, text = await browser.get("/api/auth/tiktok")
     status, _, text = await browser.log_in(text, VIEWER)

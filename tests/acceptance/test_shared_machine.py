@@ -22,12 +22,13 @@ import psutil
 import pytest
 import redis
 
+from ops.access import api_keys, users
+from ops.access.audit_log_store import COMMAND
 from ops.cli.stack import Unusable, stack
 from ops.runtime.db import open_pool
 from ops.runtime.embedded import OWNER, Postgres, Redis, StartError, free_port, scratch
 from ops.runtime.files import UnsafePathError
 from ops.runtime.queue import answer, open_bell, open_redis, redis_settings
-from publish import keys, people, store
 from schema.jobs import PROJECT_EVENTS
 from schema.metadata import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
@@ -430,7 +431,7 @@ async def holds(dsn: str) -> dict[str, int]:
 async def test_up_puts_nothing_into_a_database_that_is_in_use(tmp_path: Path, database: str) -> None:
     """The one of .env, most likely: on this machine, and called as ours are."""
     async with await open_pool(database, "test", 1, role=APP_ROLE) as pool:
-        await people.add(pool, DEFAULT_TENANT, "ada@example.org", "correct horse battery", "owner", store.COMMAND)
+        await users.add(pool, DEFAULT_TENANT, "ada@example.org", "correct horse battery", "owner", COMMAND)
     before = await holds(database)
     said = await refused(tmp_path, database)
     assert "it is in use: users hold something" in said
@@ -458,7 +459,7 @@ async def test_up_goes_on_with_an_empty_database_and_with_one_that_it_made(tmp_p
     async with stack(tmp_path / "data", environment(DATABASE_URL=database)) as second:
         assert (second.api_key, second.password) == (key, password)
     async with await open_pool(database, "test", 1, role=APP_ROLE) as pool:
-        assert await keys.caller(pool, key, None) is not None
+        assert await api_keys.caller(pool, key, None) is not None
     with pytest.raises(Unusable, match="did not put it there from this folder"):
         async with stack(tmp_path / "another", environment(DATABASE_URL=database)):
             pass
@@ -476,7 +477,7 @@ async def test_each_database_of_one_folder_has_a_key_of_its_own(tmp_path: Path, 
         await open_pool(again.dsn, "test", 1, role=APP_ROLE) as pool,
     ):
         assert again.api_key != first
-        assert await keys.caller(pool, again.api_key, None) is not None
+        assert await api_keys.caller(pool, again.api_key, None) is not None
 
 
 ELSEWHERE: list[tuple[str, dict[str, str]]] = [

@@ -22,12 +22,13 @@ import asyncpg
 import psutil
 import pytest
 
+from ops.access import api_keys, users
+from ops.access.audit_log_store import COMMAND
 from ops.cli.stack import PERSON, Stack, Unusable, stack
 from ops.runtime.db import open_pool
 from ops.runtime.embedded import Postgres, free_port
 from ops.runtime.files import write_private
 from ops.sandbox.client import Client
-from publish import keys, people, store
 from schema.metadata import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
 from tests import compose
@@ -435,8 +436,8 @@ async def test_what_is_printed_works_and_what_somebody_changed_is_not_printed(tm
     async with stack(tmp_path / "data", environment()) as first:
         assert await let_in(first) == (200, 303)
         async with await open_pool(first.dsn, "test", 1, role=APP_ROLE) as pool:
-            await keys.revoke(pool, DEFAULT_TENANT, "make up", store.COMMAND)
-            await people.add(pool, DEFAULT_TENANT, PERSON, "a password of her own", "owner", store.COMMAND)
+            await api_keys.revoke(pool, DEFAULT_TENANT, "make up", COMMAND)
+            await users.add(pool, DEFAULT_TENANT, PERSON, "a password of her own", "owner", COMMAND)
     async with stack(tmp_path / "data", environment()) as second:
         assert second.api_key != first.api_key
         assert second.password == ""

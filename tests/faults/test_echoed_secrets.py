@@ -10,9 +10,13 @@ import pytest
 from prometheus_client import generate_latest
 from structlog.testing import CapturingLogger
 
-from publish import budgets, connecting, driver, ending, people, refreshing, store
-from publish.vault import LocalRing, Vault
-from publish.web import door
+from ops.access import users
+from ops.runtime import rate_limits
+from ops.runtime.tenancy import tenant_transaction
+from ops.web import authentication
+from publish.connections import connection_store, disconnect, refresh
+from publish.oauth import authorization, providers
+from publish.vault.envelope import LocalRing, Vault
 from schema.tenancy import DEFAULT_TENANT
 from tests.canaries import secrets_of, shown, tables
 from tests.rig import INSTANCE, KEYS, PLATFORMS, TESTS, Rig, rigged
@@ -75,7 +79,7 @@ class Conversation:
         """Everything is as if it had never failed."""
         async with self.rig.http.delete(f"{self.rig.sandbox.url}/_sandbox/faults"):
             pass
-        self.rig.outside.breakers.clear()
+        self.rig.outside.client.breakers.clear()
         await self.rig.raw("DELETE FROM platform_budgets")
         await self.rig.raw("UPDATE connections SET state = 'active'")
 
@@ -125,7 +129,7 @@ class Conversation:
         status, body = echoes(secret)[-1]
         await self.answers(secret, status, body)
         self.pages.append(str(await self.rig.api("DELETE", f"/api/connections/{self.id}")))
-        self.rig.outside.breakers.clear()
+        self.rig.outside.client.breakers.clear()
         for status, body in echoes(secret)[:1]:
             async with self.rig.http.delete(f"{self.rig.sandbox.url}/_sandbox/faults"):
                 pass
@@ -145,7 +149,7 @@ class Conversation:
 @pytest.fixture
 async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
     async with rigged(database, connection) as found:
-        await people.add(found.pool, DEFAULT_TENANT, "ada@example.org", PASSWORD, "owner", TESTS)
+        await users.add(found.pool, DEFAULT_TENANT, "ada@example.org", PASSWORD, "owner", TESTS)
         form = {"email": "ada@example.org", "password": PASSWORD}
         async with found.http.post(f"{found.url}/login", data=form) as response:
             assert response.status == 200
@@ -157,12 +161,12 @@ async def test_no_secret_that_a_platform_sends_back_in_an_error_is_kept_logged_o
     rig: Rig, platform: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = CapturingLogger()
-    for module in (budgets, connecting, driver, ending, refreshing, door):
+    for module in (rate_limits, authorization, providers, disconnect, refresh, authentication):
         monkeypatch.setattr(module, "log", log)
     id_, *others = await rig.connect(platform)
     await rig.raw("DELETE FROM connections WHERE id = ANY($1::uuid[])", others)
-    async with store.acting(rig.pool, DEFAULT_TENANT) as connection:
-        held = await store.secrets(connection, Vault(LocalRing(KEYS)), DEFAULT_TENANT, id_)
+    async with tenant_transaction(rig.pool, DEFAULT_TENANT) as connection:
+        held = await connection_store.secrets(connection, Vault(LocalRing(KEYS)), DEFAULT_TENANT, id_)
     talk = Conversation(rig, platform, id_, held)
     secrets = await talk.secrets()
     for secret in secrets:

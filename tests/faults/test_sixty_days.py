@@ -13,8 +13,9 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from publish import keys, store
-from publish.store import EVERYBODY
+from ops.access import api_keys
+from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
+from publish.connections import refresh_store
 from tests.rig import PLATFORMS, TESTS, Rig, rigged
 
 DAYS = float(os.environ.get("DAYS", "2"))
@@ -35,8 +36,8 @@ async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Ri
 async def settle(rig: Rig, outcomes: Counter[str]) -> None:
     """Refresh until nothing is due."""
     while True:
-        async with store.acting(rig.pool, EVERYBODY) as connection:
-            found = await store.due(connection, 8)
+        async with tenant_transaction(rig.pool, ALL_TENANTS) as connection:
+            found = await refresh_store.due(connection, 8)
         if not found:
             return
         outcomes.update(await asyncio.gather(*(rig.refresher.refresh(id_) for _, id_ in found)))
@@ -47,7 +48,7 @@ async def test_whoever_can_live_lives(rig: Rig, capsys: pytest.CaptureFixture[st
     for number in range(TENANTS):
         tenant = str(uuid.UUID(int=0x1000 + number))
         await rig.connection.execute("INSERT INTO tenants (id, name) VALUES ($1::uuid, $2)", tenant, f"t{number}")
-        key = await keys.create(rig.pool, tenant, "k", keys.SCOPES, TESTS)
+        key = await api_keys.create(rig.pool, tenant, "k", api_keys.SCOPES, TESTS)
         for platform in PLATFORMS:
             for account in ("alice",) if platform == "facebook" else ("alice", "bob", "shop"):
                 ids += await rig.connect(platform, account, key)

@@ -15,12 +15,16 @@ import pytest
 from aiohttp.test_utils import TestServer
 from prometheus_client import generate_latest
 
+from ops.access import api_keys, users
 from ops.runtime.db import open_pool
 from ops.runtime.embedded import free_port
+from ops.runtime.tenancy import tenant_transaction
 from ops.sandbox.client import Client as Sandbox
 from ops.sandbox.server import Server
-from publish import connecting, keeping, keys, people, store
-from publish.vault import LocalRing, Vault, new_key
+from publish.connections import connection_store
+from publish.oauth import authorization
+from publish.vault import key_rotation
+from publish.vault.envelope import LocalRing, Vault, new_key
 from schema.metadata import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
 from tests.canaries import redis_keys, secrets_of, shown, tables
@@ -35,12 +39,13 @@ from ops.cli import wiring
 from ops.cli.outside import assembled
 from ops.runtime.db import open_pool
 from ops.runtime.http import Client
-from publish import keeping
-from publish.budgets import Budgets
-from publish.connecting import Visit
-from publish.driver import Outside
-from publish.store import COMMAND
-from publish.vault import LocalRing, Vault
+from ops.access.audit_log_store import COMMAND
+from ops.runtime.platform_client import PlatformClient
+from ops.runtime.rate_limits import Budgets
+from publish.oauth.authorization import Visit
+from publish.oauth.providers import Outside
+from publish.vault import key_rotation
+from publish.vault.envelope import LocalRing, Vault
 from schema.tenancy import DEFAULT_TENANT
 
 wish = json.loads(sys.argv[1])
@@ -52,9 +57,10 @@ async def main():
         Client(frozenset(wish["trusted"])) as client,
     ):
         if wish["what"] == "rotate":
-            return await keeping.rotate(pool, vault, lambda _: None)
+            return await key_rotation.rotate(pool, vault, lambda _: None)
         variables = {name: tuple(values) for name, values in wish["variables"].items()}
-        outside = Outside(wiring.channels(), variables, client, wish["public_url"], Budgets(pool))
+        channels = wiring.channels()
+        outside = Outside(channels, variables, PlatformClient(channels, client, Budgets(pool)), wish["public_url"])
         built = assembled(pool, vault, outside)
         if wish["what"] == "disconnect":
             return await built.endings.disconnect(DEFAULT_TENANT, wish["connection"], COMMAND)
@@ -95,8 +101,8 @@ async def child(rig: Rig, database: str, fault: str = "", **wish: Any) -> tuple[
 
 async def works(rig: Rig, platform: str, id_: str) -> bool:
     """Whether the platform takes the token that is kept."""
-    async with store.acting(rig.pool, DEFAULT_TENANT) as connection:
-        held = await store.secrets(connection, Vault(LocalRing(KEYS)), DEFAULT_TENANT, id_)
+    async with tenant_transaction(rig.pool, DEFAULT_TENANT) as connection:
+        held = await connection_store.secrets(connection, Vault(LocalRing(KEYS)), DEFAULT_TENANT, id_)
     headers = {"Authorization": f"Bearer {held['access_token']}"}
     path = {
         "tiktok": "/v2/user/info/?fields=open_id",
@@ -139,12 +145,12 @@ async def test_g4_crash_at_every_point_of_a_refresh(rig: Rig, database: str, pla
 async def test_process_that_dies_while_connecting_keeps_nothing_by_halves_and_spends_no_code_twice(
     rig: Rig, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connecting, "WAIT_SECONDS", 0.5)
+    monkeypatch.setattr(authorization, "WAIT_SECONDS", 0.5)
     points = []
     for number in range(1, 10):
         fired = tmp_path / f"fired{number}"
         query = await rig.consented("instagram")
-        mark = connecting.mark_of(query["state"])
+        mark = authorization.mark_of(query["state"])
         [cookie] = [cookie for cookie in rig.http.cookie_jar if cookie.key == f"landfall-flow-{mark}"]
         visit = {"platform": "instagram", "instance": "", "error": "", "session": cookie.value}
         visit |= {"state": query["state"], "code": query["code"]}
@@ -185,10 +191,10 @@ async def test_i4_crash_at_every_point_of_a_rotation(rig: Rig, database: str, tm
     assert (code, fired.read_text()) == (137, "publish.rewrapped\n")
     code, _ = await child(rig, database, what="rotate", keys=keys)
     assert code == 0
-    counted = await keeping.count(rig.pool)
+    counted = await key_rotation.count(rig.pool)
     assert counted[keys[0].partition(":")[0]] == 4, "two of TikTok's, Mastodon's, and our own at the instance"
-    async with store.acting(rig.pool, DEFAULT_TENANT) as connection:
-        held = await store.secrets(connection, Vault(LocalRing(keys[:1])), DEFAULT_TENANT, id_)
+    async with tenant_transaction(rig.pool, DEFAULT_TENANT) as connection:
+        held = await connection_store.secrets(connection, Vault(LocalRing(keys[:1])), DEFAULT_TENANT, id_)
     assert set(held) == {"access_token", "refresh_token"}
 
 
@@ -276,8 +282,8 @@ async def test_j5_no_secret_is_in_what_real_processes_write_show_or_keep(
             },
             port,
         )
-        key = await keys.create(pool, DEFAULT_TENANT, "tests", keys.SCOPES, TESTS)
-        await people.add(pool, DEFAULT_TENANT, "ada@example.org", PASSWORD, "owner", TESTS)
+        key = await api_keys.create(pool, DEFAULT_TENANT, "tests", api_keys.SCOPES, TESTS)
+        await users.add(pool, DEFAULT_TENANT, "ada@example.org", PASSWORD, "owner", TESTS)
         for name in PLATFORMS:
             if name != "mastodon":
                 await sandbox.wish(

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from publish.contract import Problem
+from ops.runtime.platform_protocol import Problem
 from schema.tenancy import DEFAULT_TENANT
 from tests.rig import LONG, PLATFORMS, ROTATING, Rig, rigged
 
@@ -81,7 +81,7 @@ async def test_check_that_meets_trouble_disconnects_nobody(rig: Rig, platform: s
     for fault in ({"status": 500}, {"drop": True}, {"status": 200, "spoil": "html"}):
         async with rig.http.delete(f"{rig.sandbox.url}/_sandbox/faults"):
             pass
-        rig.outside.breakers.clear()
+        rig.outside.client.breakers.clear()
         await rig.sandbox.wish("faults", platform=platform, times=0, **fault)
         await rig.raw("UPDATE connections SET check_due_at = now()")
         assert await rig.refresher.refresh(id_) == "failed", fault

@@ -7,8 +7,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from publish import keys, people, sessions, store, tenants
-from publish.store import Actor
+from ops.access import api_keys, sessions, tenants, users
+from ops.access.audit_log_store import Actor, audit
+from ops.runtime.tenancy import tenant_transaction
 from schema.tenancy import DEFAULT_TENANT
 from tests.rig import TESTS, Rig, join, rigged
 
@@ -47,7 +48,7 @@ async def test_nobody_changes_what_was_said(rig: Rig, statement: str) -> None:
         await rig.raw(statement)
     assert await rig.raw("SELECT * FROM audit_log") == before
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        async with store.acting(rig.pool, "*") as connection:
+        async with tenant_transaction(rig.pool, "*") as connection:
             await connection.execute(statement)
 
 
@@ -74,16 +75,16 @@ async def test_connection_has_its_whole_story(rig: Rig) -> None:
 
 async def test_use_of_a_key_is_noted_at_first_and_from_elsewhere_and_after_it_was_revoked(rig: Rig) -> None:
     async def used(key: str, address: str) -> bool:
-        return await keys.caller(rig.pool, key, address) is not None
+        return await api_keys.caller(rig.pool, key, address) is not None
 
-    key = await keys.create(rig.pool, DEFAULT_TENANT, "crm", keys.USUAL, TESTS)
+    key = await api_keys.create(rig.pool, DEFAULT_TENANT, "crm", api_keys.USUAL, TESTS)
     for address in ("203.0.113.1", "203.0.113.1", "203.0.113.2", "203.0.113.1", "203.0.113.2"):
         assert await used(key, address)
     assert [entry["address"] for entry in await noted(rig, "key.used", "crm")] == ["203.0.113.1", "203.0.113.2"]
     assert {entry["actor"] for entry in await noted(rig, "key.used", "crm")} == {"key:crm"}
-    listed = {row["name"]: row for row in await keys.listed(rig.pool, DEFAULT_TENANT)}
+    listed = {row["name"]: row for row in await api_keys.listed(rig.pool, DEFAULT_TENANT)}
     assert listed["crm"]["last_used_from"] == "203.0.113.2"
-    await keys.revoke(rig.pool, DEFAULT_TENANT, "crm", TESTS)
+    await api_keys.revoke(rig.pool, DEFAULT_TENANT, "crm", TESTS)
     for _ in range(3):
         assert not await used(key, "203.0.113.9")
     assert not await used("lf_made_up", "203.0.113.9")
@@ -92,7 +93,7 @@ async def test_use_of_a_key_is_noted_at_first_and_from_elsewhere_and_after_it_wa
     ]
     [row] = await rig.raw("SELECT host(last_used_from) AS last_used_from FROM api_keys WHERE name = 'crm'")
     assert row["last_used_from"] == "203.0.113.2", "a refused try is no use"
-    idle = await keys.create(rig.pool, DEFAULT_TENANT, "idle", keys.USUAL, TESTS)
+    idle = await api_keys.create(rig.pool, DEFAULT_TENANT, "idle", api_keys.USUAL, TESTS)
     assert await used(idle, "203.0.113.1")
     [[first]] = await rig.raw("SELECT last_used_at FROM api_keys WHERE name = 'idle'")
     await rig.raw("UPDATE api_keys SET last_used_at = now() - interval '2 minutes' WHERE name = 'idle'")
@@ -103,7 +104,7 @@ async def test_use_of_a_key_is_noted_at_first_and_from_elsewhere_and_after_it_wa
 
 
 async def test_logins_are_noted_with_the_refused_and_the_one_that_was_too_many(rig: Rig) -> None:
-    await people.add(rig.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
+    await users.add(rig.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
     other = await tenants.add(rig.connection, "other", TESTS)
     await join(rig, other, EMAIL, "viewer")
     for _ in range(sessions.TRIES_BY_EMAIL):
@@ -133,11 +134,9 @@ async def test_logins_are_noted_with_the_refused_and_the_one_that_was_too_many(r
 
 async def test_page_and_programs_read_it_newest_first_in_parts(rig: Rig) -> None:
     [id_] = await rig.connect("tiktok")
-    async with store.acting(rig.pool, DEFAULT_TENANT) as connection:
+    async with tenant_transaction(rig.pool, DEFAULT_TENANT) as connection:
         for number in range(450):
-            await store.audit(
-                connection, DEFAULT_TENANT, Actor("tests", "2001:db8::7"), "test.done", f"n{number}", of=[1, 2]
-            )
+            await audit(connection, DEFAULT_TENANT, Actor("tests", "2001:db8::7"), "test.done", f"n{number}", of=[1, 2])
     total = (await rig.raw("SELECT count(*) FROM audit_log"))[0][0]
     seen: list[dict[str, Any]] = []
     before = ""
@@ -155,11 +154,11 @@ async def test_page_and_programs_read_it_newest_first_in_parts(rig: Rig) -> None
     for wrong in ("x", "-1", "9" * 30, "", "1.5"):
         status, answer = await rig.api("GET", f"/api/audit?before={wrong}")
         assert (status, answer["error"]) == (400, "wrong")
-    narrow = await keys.create(rig.pool, DEFAULT_TENANT, "narrow", keys.USUAL, TESTS)
+    narrow = await api_keys.create(rig.pool, DEFAULT_TENANT, "narrow", api_keys.USUAL, TESTS)
     status, answer = await rig.api("GET", "/api/audit", headers={"Authorization": f"Bearer {narrow}"})
     assert (status, "audit:read" in answer["message"]) == (403, True)
 
-    await people.add(rig.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
+    await users.add(rig.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
     async with rig.http.post(f"{rig.url}/login", data={"email": EMAIL, "password": PASSWORD}):
         pass
 

@@ -13,11 +13,14 @@ from typing import Any
 import asyncpg
 import pytest
 
+from ops.access import api_keys, tenants
 from ops.cli import wiring
 from ops.runtime.db import open_pool
 from ops.runtime.embedded import POSTGRES_BIN, Postgres, scratch
-from publish import keeping, keys, store, tenants
-from publish.vault import LocalRing, Vault, VaultError
+from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
+from publish.connections import connection_store
+from publish.vault import key_rotation
+from publish.vault.envelope import LocalRing, Vault, VaultError
 from schema.crm import CRM_TABLES
 from schema.metadata import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
@@ -115,12 +118,12 @@ async def tokens(dsn: str, keys_: tuple[str, ...] = KEYS) -> dict[tuple[str, str
     """Every sealed token, opened as the service's role does."""
     vault, found = Vault(LocalRing(keys_)), {}
     async with await open_pool(dsn, "test", 2, role=APP_ROLE) as pool:
-        await keeping.check(pool, vault)
-        async with store.acting(pool, store.EVERYBODY) as connection:
+        await key_rotation.check(pool, vault)
+        async with tenant_transaction(pool, ALL_TENANTS) as connection:
             held = await connection.fetch("SELECT tenant_id::text, id::text FROM connections")
         for row in held:
-            async with store.acting(pool, row["tenant_id"]) as connection:
-                found[row["tenant_id"], row["id"]] = await store.secrets(connection, vault, *row)
+            async with tenant_transaction(pool, row["tenant_id"]) as connection:
+                found[row["tenant_id"], row["id"]] = await connection_store.secrets(connection, vault, *row)
     return found
 
 
@@ -147,11 +150,11 @@ async def dumped(database: str, connection: asyncpg.Connection, tmp_path: Path) 
         VALUES (gen_random_uuid(), 'tiktok', '\\x00ff7b22', '\\x01', '{"a": "b"}', 'unreadable', 'S#1', 0, 0)"""
     )
     async with rigged(database, connection) as rig:
-        await keeping.check(rig.pool, Vault(LocalRing(KEYS)))
+        await key_rotation.check(rig.pool, Vault(LocalRing(KEYS)))
         await rig.connect("x")
         await rig.connect("mastodon")
         other = await tenants.add(connection, "Shop & Co", TESTS)
-        key = await keys.create(rig.pool, other, "theirs", keys.SCOPES, TESTS)
+        key = await api_keys.create(rig.pool, other, "theirs", api_keys.SCOPES, TESTS)
         await rig.connect("tiktok", key=key)
     dump, *_ = steps()
     run(dump, tmp_path, DATABASE_URL=database)
@@ -199,10 +202,10 @@ async def role_and_policies_hold(dumped: Whole, restored: str) -> None:
         with pytest.raises(asyncpg.RestrictViolationError):
             await connection.execute("DELETE FROM audit_log")
     async with await open_pool(restored, "test", 2, role=APP_ROLE) as pool:
-        async with store.acting(pool, dumped.other) as connection:
+        async with tenant_transaction(pool, dumped.other) as connection:
             seen = await connection.fetch("SELECT tenant_id::text, platform FROM connections")
         assert [tuple(row) for row in seen] == [(dumped.other, "tiktok")]
-        async with store.acting(pool, DEFAULT_TENANT) as connection:
+        async with tenant_transaction(pool, DEFAULT_TENANT) as connection:
             assert await connection.fetchval("SELECT count(*) FROM connections") == 2
             changed = await connection.execute("UPDATE connections SET username = 'mine' WHERE platform = 'tiktok'")
         assert changed == "UPDATE 0"

@@ -12,12 +12,13 @@ import pytest
 from prometheus_client import REGISTRY
 
 from ops.cli.outside import assembled
+from ops.runtime.circuit_breaker import FAILURES, Breakers
 from ops.runtime.db import open_pool
-from publish import store
-from publish.breakers import FAILURES, Breakers
-from publish.budgets import STOP_SECONDS, Budgets
-from publish.contract import Problem, Request, Response, Steps
-from publish.vault import LocalRing, Vault
+from ops.runtime.platform_protocol import Problem, Request, Response, Steps
+from ops.runtime.rate_limits import STOP_SECONDS, Budgets
+from ops.runtime.tenancy import tenant_transaction
+from publish.connections import connection_store
+from publish.vault.envelope import LocalRing, Vault
 from schema.metadata import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
 from tests.rig import CHANNELS, INSTANCE, KEYS, LONG, PLATFORMS, Rig, rigged
@@ -170,9 +171,8 @@ async def test_wait_is_seen_by_every_process(rig: Rig, database: str) -> None:
     await befall(rig, "x", status=429, headers=AGAIN)
     assert await rig.refresher.refresh(first) == "failed"
     async with await open_pool(database, "another", 2, role=APP_ROLE) as pool:
-        another = assembled(
-            pool, Vault(LocalRing(KEYS)), replace(rig.outside, budgets=Budgets(pool), breakers=Breakers())
-        ).refresher
+        client = replace(rig.outside.client, rate_limits=Budgets(pool), breakers=Breakers())
+        another = assembled(pool, Vault(LocalRing(KEYS)), replace(rig.outside, client=client)).refresher
         await rig.due()
         asked = await calls(rig, "x")
         assert await another.refresh(first) == "held"
@@ -191,11 +191,11 @@ async def test_platform_that_wants_to_be_asked_less_often_is_not_in_trouble(rig:
             await rig.outside.run(asking(url), platform="x", instance="", account="a0")
         assert held.value.code == "budget"
         assert 590 < held.value.after_seconds <= 600
-    assert len(rig.outside.breakers) == 0
+    assert len(rig.outside.client.breakers) == 0
 
 
 async def test_longer_wish_stands_whatever_comes_in_meanwhile_and_no_wish_is_longer_than_a_day(rig: Rig) -> None:
-    budgets = rig.outside.budgets
+    budgets = rig.outside.client.rate_limits
     usage = CHANNELS["facebook"].usage
     now = datetime.now(UTC)
     few = {"x-business-use-case-usage": '{"1": [{"call_count": 3}]}'}
@@ -228,8 +228,8 @@ async def test_database_that_is_away_costs_nobody_the_token_that_came(rig: Rig) 
 
 
 async def token(rig: Rig, id_: str) -> str:
-    async with store.acting(rig.pool, DEFAULT_TENANT) as connection:
-        held = await store.secrets(connection, Vault(LocalRing(KEYS)), DEFAULT_TENANT, id_)
+    async with tenant_transaction(rig.pool, DEFAULT_TENANT) as connection:
+        held = await connection_store.secrets(connection, Vault(LocalRing(KEYS)), DEFAULT_TENANT, id_)
     return held["access_token"]
 
 

@@ -8,8 +8,10 @@ import aiohttp
 import asyncpg
 import pytest
 
-from publish import people, store
-from publish.vault import LocalRing, Vault
+from ops.access import users
+from ops.runtime.tenancy import tenant_transaction
+from publish.connections import connection_store
+from publish.vault.envelope import LocalRing, Vault
 from schema.tenancy import DEFAULT_TENANT
 from tests.rig import KEYS, TESTS, Rig, rigged
 
@@ -91,8 +93,8 @@ async def test_account_of_instagram_behind_a_page_is_a_connection_of_its_own(rig
     assert await rig.refresher.refresh(id_) == "checked"
     assert await rig.connect("instagram") == [id_], "the same account, by another way in"
     assert (await rig.shown(id_))["channel"] == "instagram"
-    async with store.acting(rig.pool, DEFAULT_TENANT) as connection:
-        held = await store.secrets(connection, Vault(LocalRing(KEYS)), DEFAULT_TENANT, id_)
+    async with tenant_transaction(rig.pool, DEFAULT_TENANT) as connection:
+        held = await connection_store.secrets(connection, Vault(LocalRing(KEYS)), DEFAULT_TENANT, id_)
     assert set(held) == {"access_token"}, "and nothing is left of the other way"
 
 
@@ -205,7 +207,7 @@ async def test_program_asks_what_came_of_a_flow_that_it_began(rig: Rig) -> None:
 
 
 async def test_person_in_a_browser_chooses_on_a_page_and_is_led_back(rig: Rig) -> None:
-    await people.add(rig.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
+    await users.add(rig.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
     html = {"Accept": "text/html"}
     async with rig.http.post(f"{rig.url}/login", data={"email": EMAIL, "password": PASSWORD}):
         pass

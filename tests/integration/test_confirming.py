@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from publish import invitations, keys, people
+from ops.access import api_keys, invitations, users
 from schema.tenancy import DEFAULT_TENANT
 from tests.integration.test_people import EMAIL, PASSWORD, logged_in, page, post
 from tests.rig import TESTS, Rig, form_of, rigged
@@ -18,7 +18,7 @@ NOBODY = "00000000-0000-7000-8000-00000000dead"
 @pytest.fixture
 async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
     async with rigged(database, connection) as found:
-        await people.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
+        await users.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
         yield found
 
 
@@ -70,11 +70,11 @@ async def test_platform_that_cannot_be_told_is_named_after_the_disconnect(rig: R
 
 
 async def test_removing_a_person_names_the_keys_and_invitations_that_end(rig: Rig) -> None:
-    await people.add(rig.pool, DEFAULT_TENANT, EVE, PASSWORD, "owner", TESTS)
-    eve = await people.member(rig.pool, DEFAULT_TENANT, EVE)
+    await users.add(rig.pool, DEFAULT_TENANT, EVE, PASSWORD, "owner", TESTS)
+    eve = await users.member(rig.pool, DEFAULT_TENANT, EVE)
     assert eve is not None
     for name in ("crm", "etl"):
-        await keys.create(rig.pool, DEFAULT_TENANT, name, keys.USUAL, TESTS, (eve, "owner"))
+        await api_keys.create(rig.pool, DEFAULT_TENANT, name, api_keys.USUAL, TESTS, (eve, "owner"))
     await logged_in(rig, EVE)
     csrf = re.findall(r'name="csrf" value="(\w+)"', (await page(rig, "/people"))[1])[0]
     await post(rig, "/people", csrf=csrf, email="bob@example.org", role="viewer")
@@ -95,7 +95,7 @@ async def test_revoking_a_key_and_withdrawing_an_invitation_ask_and_tell(rig: Ri
     asks, after = await confirmed(rig, f"/people/invitations/{invited['id']}/withdraw")
     assert "The link that was sent to bob@example.org, to join as viewer, opens nothing any more." in asks
     assert told(after) == "The invitation of bob@example.org is withdrawn."
-    [key] = await keys.listed(rig.pool, DEFAULT_TENANT)
+    [key] = await api_keys.listed(rig.pool, DEFAULT_TENANT)
     asks, after = await confirmed(rig, f"/keys/{key['id']}/revoke")
     assert "Programs that use the key tests are refused at once." in asks
     assert told(after) == "The key tests is revoked."
@@ -109,8 +109,8 @@ async def test_revoking_a_key_and_withdrawing_an_invitation_ask_and_tell(rig: Ri
 
 async def test_only_whoever_may_do_it_is_asked(rig: Rig) -> None:
     [id_] = await rig.connect("tiktok")
-    [key] = await keys.listed(rig.pool, DEFAULT_TENANT)
-    await people.add(rig.pool, DEFAULT_TENANT, EVE, PASSWORD, "viewer", TESTS)
+    [key] = await api_keys.listed(rig.pool, DEFAULT_TENANT)
+    await users.add(rig.pool, DEFAULT_TENANT, EVE, PASSWORD, "viewer", TESTS)
     await logged_in(rig, EVE)
     for path in (f"/connections/{id_}/disconnect", f"/keys/{key['id']}/revoke", f"/people/{NOBODY}/remove"):
         status, text = await page(rig, path)
@@ -120,10 +120,10 @@ async def test_only_whoever_may_do_it_is_asked(rig: Rig) -> None:
 async def test_message_that_another_session_left_is_not_shown(rig: Rig) -> None:
     """A cookie is all that a message is: one that was planted, or is left of somebody else, says nothing."""
     csrf = await logged_in(rig)
-    [key] = await keys.listed(rig.pool, DEFAULT_TENANT)
+    [key] = await api_keys.listed(rig.pool, DEFAULT_TENANT)
     await post(rig, f"/keys/{key['id']}/revoke", csrf=csrf)
     [cookie] = [c for c in rig.http.cookie_jar if c.key == "landfall-message"]
-    await people.add(rig.pool, DEFAULT_TENANT, EVE, PASSWORD, "owner", TESTS)
+    await users.add(rig.pool, DEFAULT_TENANT, EVE, PASSWORD, "owner", TESTS)
     rig.http.cookie_jar.clear(lambda kept: kept.key == "landfall-message")
     await post(rig, "/login", email=EVE, password=PASSWORD)
     for value in (cookie.value, "x", "0" * 64 + ".e30=", "é"):

@@ -16,16 +16,17 @@ import asyncpg
 import pytest
 from prometheus_client import REGISTRY
 
+from ops.access import api_keys
 from ops.cli import wiring
 from ops.cli.outside import assembled
 from ops.runtime import http
+from ops.runtime.circuit_breaker import FAILURES, MOST, OPEN_SECONDS
 from ops.runtime.http import Client
+from ops.runtime.platform_protocol import Problem, Request, Steps
+from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
 from ops.sandbox.client import Refused
-from publish import keys, store
-from publish.breakers import FAILURES, MOST, OPEN_SECONDS
-from publish.contract import Problem, Request, Steps
-from publish.store import EVERYBODY
-from publish.vault import LocalRing, Vault
+from publish.connections import refresh_store
+from publish.vault.envelope import LocalRing, Vault
 from schema.tenancy import DEFAULT_TENANT
 from sync.worker import Projector
 from tests.rig import CHANNELS, INSTANCE, KEYS, LONG, PLATFORMS, ROTATING, TESTS, UNTICKED, Rig, rigged
@@ -188,10 +189,10 @@ async def test_wrong_wishes_are_refused_before_any_browser_sees_them(rig: Rig) -
         assert answer["remedy"]
     status, answer = await rig.api("GET", "/api/connections", headers={"Authorization": "Bearer lf_wrong"})
     assert (status, answer["error"]) == (401, "unauthorized")
-    reader = await keys.create(rig.pool, DEFAULT_TENANT, "reader", ["connections:read"], TESTS)
+    reader = await api_keys.create(rig.pool, DEFAULT_TENANT, "reader", ["connections:read"], TESTS)
     status, answer = await rig.api("GET", "/api/auth/x", headers={"Authorization": f"Bearer {reader}"})
     assert (status, answer["error"]) == (403, "forbidden")
-    assert await keys.revoke(rig.pool, DEFAULT_TENANT, "reader", TESTS)
+    assert await api_keys.revoke(rig.pool, DEFAULT_TENANT, "reader", TESTS)
     status, _ = await rig.api("GET", "/api/connections", headers={"Authorization": f"Bearer {reader}"})
     assert status == 401
 
@@ -276,7 +277,7 @@ async def test_accounts_that_failed_together_are_not_tried_again_together(rig: R
     own = []
     for _ in range(8):
         await rig.raw("UPDATE connections SET refresh_due_at = now(), refresh_failures = 4")
-        rig.outside.breakers.clear()
+        rig.outside.client.breakers.clear()
         assert await rig.refresher.refresh(id_) == "failed"
         own.append(await seconds_until(rig))
     assert 0.8 * 1800 - 5 < min(own) <= max(own) <= 1800
@@ -345,13 +346,13 @@ async def test_refresher_that_wakes_late_changes_nothing_of_what_is_newer(rig: R
 async def test_refresher_that_wakes_late_puts_nothing_off_that_is_newer(rig: Rig) -> None:
     [id_] = await rig.connect("x")
     await rig.due()
-    async with store.acting(rig.pool, EVERYBODY) as connection:
-        late = await store.lease(connection, id_, 0)
+    async with tenant_transaction(rig.pool, ALL_TENANTS) as connection:
+        late = await refresh_store.lease(connection, id_, 0)
     assert late is not None
     assert await rig.connect("x") == [id_]
     before = await kept(rig)
-    async with store.acting(rig.pool, EVERYBODY) as connection:
-        await store.wait(connection, late, 5.0)
+    async with tenant_transaction(rig.pool, ALL_TENANTS) as connection:
+        await refresh_store.wait(connection, late, 5.0)
     assert await kept(rig) == before
 
 
@@ -413,7 +414,7 @@ async def test_trouble_disconnects_nobody_and_waits_longer_each_time(
     assert (await rig.shown(ids[0]))["state"] == "active"
     async with rig.http.delete(f"{rig.sandbox.url}/_sandbox/faults"):
         pass
-    rig.outside.breakers.clear()  # it rests for half a minute otherwise
+    rig.outside.client.breakers.clear()  # it rests for half a minute otherwise
     await rig.due()
     assert await rig.refresher.refresh(ids[0]) == "refreshed"
 
@@ -447,7 +448,7 @@ async def test_platform_that_only_fails_is_given_a_rest_and_the_others_are_not(r
     calls = await rig.sandbox.ledger("call", platform="tiktok")
     assert sum(call["fault"] is not None for call in calls) == FAILURES
     assert await rig.refresher.refresh(x) == "refreshed"
-    rig.outside.breakers["tiktok", ""].failed_at -= OPEN_SECONDS
+    rig.outside.client.breakers["tiktok", ""].failed_at -= OPEN_SECONDS
     async with rig.http.delete(f"{rig.sandbox.url}/_sandbox/faults"):
         pass
     await rig.due()
@@ -526,7 +527,7 @@ async def test_naming_thousands_of_servers_grows_nothing_and_closes_no_breaker_o
     before = series()
     for start in range(0, 2 * MOST, 50):
         await asyncio.gather(*(name(number) for number in range(start, start + 50)))
-    assert len(rig.outside.breakers) <= MOST
+    assert len(rig.outside.client.breakers) <= MOST
     assert series() == before
     with pytest.raises(Problem, match="given a rest"):
         await rig.outside.run(asked(broken), platform="mastodon", instance="used.example", account="1")
@@ -544,7 +545,7 @@ async def test_when_the_rest_is_over_one_tries_for_all(rig: Rig) -> None:
         except Problem as problem:
             return problem.code
 
-    with rig.outside.breakers.asking("tiktok", "", in_use=True) as breaker:
+    with rig.outside.client.breakers.asking("tiktok", "", in_use=True) as breaker:
         for _ in range(FAILURES):
             breaker.note(failed=True)
     assert await tried() == "breaker"

@@ -8,8 +8,8 @@ import asyncpg
 import pytest
 
 from ops.runtime.http import TRIES
-from publish.refreshing import SEALED
-from publish.vault import new_key
+from publish.connections.refresh import SEALED
+from publish.vault.envelope import new_key
 from tests.rig import KEYS, Rig, rigged
 from tests.support import command
 

@@ -9,9 +9,10 @@ import asyncpg
 import pytest
 
 from ingest.store import append_own
+from ops.access import api_keys
 from ops.cli import wiring
-from publish import keys, store
-from publish.store import EVERYBODY
+from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
+from publish.connections import refresh_store
 from sync.worker import Projector
 from tests.recordings import dumped, take
 from tests.rig import TESTS, Rig, rigged
@@ -32,7 +33,7 @@ async def held(rig: Rig, id_: str) -> int:
 async def elsewhere(rig: Rig) -> str:
     """A key of another tenant."""
     await rig.connection.execute("INSERT INTO tenants (id, name) VALUES ($1::uuid, 'other')", OTHER)
-    return await keys.create(rig.pool, OTHER, "theirs", keys.SCOPES, TESTS)
+    return await api_keys.create(rig.pool, OTHER, "theirs", api_keys.SCOPES, TESTS)
 
 
 async def test_platform_that_cannot_be_told_now_is_told_later_and_then_forgotten(rig: Rig) -> None:
@@ -56,7 +57,7 @@ async def test_after_a_day_the_platform_is_not_told_and_nothing_is_kept(rig: Rig
     await rig.sandbox.wish("faults", platform="x", times=0, drop=True)
     await rig.api("DELETE", f"/api/connections/{id_}")
     await rig.raw("UPDATE connections SET disconnected_at = now() - interval '25 hours'")
-    rig.outside.breakers.clear()
+    rig.outside.client.breakers.clear()
     await rig.due()
     assert await rig.refresher.refresh(id_) == "revoked"
     assert await held(rig, id_) == 0
@@ -83,8 +84,8 @@ async def test_goodbye_that_wakes_up_late_ends_nothing_of_a_newer_grant(rig: Rig
     await rig.sandbox.wish("faults", platform="tiktok", endpoint="POST /v2/oauth/revoke", times=1, status=503)
     await rig.api("DELETE", f"/api/connections/{id_}")
     await rig.due()
-    async with store.acting(rig.pool, EVERYBODY) as connection:
-        late = await store.lease(connection, id_, 0)
+    async with tenant_transaction(rig.pool, ALL_TENANTS) as connection:
+        late = await refresh_store.lease(connection, id_, 0)
     assert late is not None
     assert await rig.connect("tiktok") == [id_]
     told = len(await rig.sandbox.ledger("call", platform="tiktok", path="/v2/oauth/revoke"))

@@ -8,9 +8,9 @@ import asyncpg
 import pytest
 import uuid_utils
 
+from ops.access import api_keys
 from ops.cli import wiring
-from publish import keys
-from publish.contract import Usage
+from ops.runtime.platform_protocol import Usage
 from schema.tenancy import DEFAULT_TENANT
 from sync.shadow import KEPT, Shadow
 from tests.rig import TESTS, rigged
@@ -259,7 +259,7 @@ async def test_wish_that_came_by_way_of_meta_is_carried_out_and_can_be_looked_up
         [id_] = await rig.connect("instagram")
         account = (await rig.shown(id_))["account_id"]
         await append_event(connection, account, "e1", payload={"id": "c1", "text": "x", "media": {"id": "m1"}})
-        await rig.outside.budgets.note("instagram", "", account, [Usage(96)])
+        await rig.outside.client.rate_limits.note("instagram", "", account, [Usage(96)])
         address = f"{rig.url}/api/auth/instagram/deletion"
         await rig.sandbox.wish("webhooks", platform="instagram", stream="deletion", url=address)
         await rig.sandbox.wish("act", platform="instagram", what="erase", account="shop")
@@ -317,7 +317,7 @@ async def test_every_tenant_that_had_the_account_is_told_and_who_comes_back_is_l
     other = str(uuid_utils.uuid7())
     async with rigged(database, connection) as rig:
         await connection.execute("INSERT INTO tenants (id, name) VALUES ($1::uuid, 'other')", other)
-        theirs = await keys.create(rig.pool, other, "k", keys.SCOPES, TESTS)
+        theirs = await api_keys.create(rig.pool, other, "k", api_keys.SCOPES, TESTS)
         [id_] = await rig.connect("instagram")
         await rig.connect("instagram", key=theirs)
         account = (await rig.shown(id_))["account_id"]

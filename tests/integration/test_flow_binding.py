@@ -13,9 +13,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from publish import keys, people, tenants
-from publish.connecting import Flows, mark_of
-from publish.web.views import BROWSER, COOKIE
+from ops.access import api_keys, tenants, users
+from ops.web.views import BROWSER, COOKIE
+from publish.oauth.authorization import Flows, mark_of
 from schema.tenancy import DEFAULT_TENANT
 from tests.rig import CHANNELS, HTML, INSTANCE, TESTS, Rig, form_of, led_to, rigged, views
 
@@ -27,7 +27,7 @@ USED = "This link was used"
 @pytest.fixture
 async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
     async with rigged(database, connection) as found:
-        await people.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
+        await users.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
         yield found
 
 
@@ -124,15 +124,15 @@ async def test_page_names_the_account_that_is_to_be_brought_back_and_nothing_of_
     _, text = await shown(rig.http, await rig.link("tiktok", connection=id_))
     assert "shop" in text
     other = await tenants.add(rig.connection, "other & co", TESTS)
-    key = await keys.create(rig.pool, other, "<b>crm</b>", keys.USUAL, TESTS)
+    key = await api_keys.create(rig.pool, other, "<b>crm</b>", api_keys.USUAL, TESTS)
     _, text = await shown(rig.http, await rig.link("tiktok", key))
     assert ("other &amp; co" in text, "API key &lt;b&gt;crm" in text, "default" in text) == (True, True, False)
 
 
 async def test_person_of_another_tenant_is_told_where_the_account_would_go(rig: Rig) -> None:
     other = await tenants.add(rig.connection, "Mallory's", TESTS)
-    await people.add(rig.pool, other, "mallory@example.org", PASSWORD, "owner", TESTS)
-    key = await keys.create(rig.pool, other, "theirs", keys.USUAL, TESTS)
+    await users.add(rig.pool, other, "mallory@example.org", PASSWORD, "owner", TESTS)
+    key = await api_keys.create(rig.pool, other, "theirs", api_keys.USUAL, TESTS)
     link = await rig.link("tiktok", key)
     warning = f"You are logged in here as {EMAIL}"
     assert warning not in (await shown(rig.http, link))[1]
@@ -424,7 +424,7 @@ async def test_wrong_wishes_are_told_on_the_page_before_the_button(rig: Rig) -> 
             assert (response.status, said in (await response.text()).lower()) == (status, True), (path, form)
         found, _, text = await sent(rig, rig.http, f"/api/auth/{path}", form | {"csrf": csrf})
         assert (found, said in text.lower()) == (status, True), (path, form)
-    await people.add(rig.pool, DEFAULT_TENANT, "eve@example.org", PASSWORD, "viewer", TESTS)
+    await users.add(rig.pool, DEFAULT_TENANT, "eve@example.org", PASSWORD, "viewer", TESTS)
     async with another() as viewer:
         csrf = await log_in(rig, viewer, "eve@example.org")
         assert (await shown(viewer, f"{rig.url}/api/auth/x"))[0] == 403
@@ -448,7 +448,7 @@ async def test_session_that_ended_in_between_does_not_end_the_flow_of_its_browse
 
 async def test_person_who_is_logged_in_for_another_tenant_by_then_is_told_and_not_led_to_its_accounts(rig: Rig) -> None:
     other = await tenants.add(rig.connection, "other", TESTS)
-    await people.add(rig.pool, other, "bob@example.org", PASSWORD, "owner", TESTS)
+    await users.add(rig.pool, other, "bob@example.org", PASSWORD, "owner", TESTS)
     csrf = await log_in(rig, rig.http)
     _, consent, _ = await sent(rig, rig.http, "/api/auth/tiktok", {"csrf": csrf})
     query = await approved(rig, consent)
@@ -459,22 +459,22 @@ async def test_person_who_is_logged_in_for_another_tenant_by_then_is_told_and_no
 
 
 async def _removed(rig: Rig) -> None:
-    user = await people.member(rig.pool, DEFAULT_TENANT, "eve@example.org")
-    assert await people.remove(rig.pool, DEFAULT_TENANT, user or "", TESTS)
+    user = await users.member(rig.pool, DEFAULT_TENANT, "eve@example.org")
+    assert await users.remove(rig.pool, DEFAULT_TENANT, user or "", TESTS)
 
 
 async def _demoted(rig: Rig) -> None:
-    user = await people.member(rig.pool, DEFAULT_TENANT, "eve@example.org")
-    assert await people.change_role(rig.pool, DEFAULT_TENANT, user or "", "viewer", TESTS)
+    user = await users.member(rig.pool, DEFAULT_TENANT, "eve@example.org")
+    assert await users.change_role(rig.pool, DEFAULT_TENANT, user or "", "viewer", TESTS)
 
 
 async def _disabled(rig: Rig) -> None:
-    assert await people.disable(rig.pool, DEFAULT_TENANT, "eve@example.org", TESTS)
+    assert await users.disable(rig.pool, DEFAULT_TENANT, "eve@example.org", TESTS)
 
 
 @pytest.mark.parametrize("ended", [_removed, _demoted, _disabled])
 async def test_flow_of_somebody_who_may_no_longer_connect_ends_where_it_is(rig: Rig, ended: Any) -> None:
-    await people.add(rig.pool, DEFAULT_TENANT, "eve@example.org", PASSWORD, "editor", TESTS)
+    await users.add(rig.pool, DEFAULT_TENANT, "eve@example.org", PASSWORD, "editor", TESTS)
     csrf = await log_in(rig, rig.http, "eve@example.org")
     _, consent, _ = await sent(rig, rig.http, "/api/auth/tiktok", {"csrf": csrf})
     query = await approved(rig, consent)
@@ -492,7 +492,7 @@ async def test_flow_of_somebody_who_may_no_longer_connect_ends_where_it_is(rig: 
 async def test_person_who_is_removed_while_the_platform_answers_connects_nothing(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await people.add(rig.pool, DEFAULT_TENANT, "eve@example.org", PASSWORD, "editor", TESTS)
+    await users.add(rig.pool, DEFAULT_TENANT, "eve@example.org", PASSWORD, "editor", TESTS)
     csrf = await log_in(rig, rig.http, "eve@example.org")
     _, consent, _ = await sent(rig, rig.http, "/api/auth/tiktok", {"csrf": csrf})
     query, decided = await approved(rig, consent), Flows._decided
@@ -508,11 +508,11 @@ async def test_person_who_is_removed_while_the_platform_answers_connects_nothing
 
 
 async def test_link_of_a_key_that_was_revoked_connects_nothing(rig: Rig) -> None:
-    key = await keys.create(rig.pool, DEFAULT_TENANT, "crm", keys.USUAL, TESTS)
+    key = await api_keys.create(rig.pool, DEFAULT_TENANT, "crm", api_keys.USUAL, TESTS)
     link = await rig.link("tiktok", key)
     page = form_of((await shown(rig.http, link))[1])
     query = await approved(rig, await rig.pressed(await rig.link("x", key)))
-    assert await keys.revoke(rig.pool, DEFAULT_TENANT, "crm", TESTS)
+    assert await api_keys.revoke(rig.pool, DEFAULT_TENANT, "crm", TESTS)
     status, text = await shown(rig.http, link)
     assert (status, "may not connect accounts any more" in text) == (403, True)
     status, _, text = await sent(rig, rig.http, *page)

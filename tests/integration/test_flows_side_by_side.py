@@ -10,7 +10,7 @@ import aiohttp
 import asyncpg
 import pytest
 
-from publish.web.views import BROWSER, COOKIE, MOST_FLOWS
+from ops.web.views import BROWSER, COOKIE, MOST_FLOWS
 from tests.rig import HTML, Rig, form_of, rigged
 from tests.support import eventually
 

@@ -8,7 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import pytest
 
-from publish.contract import App, Problem, Request, Response, Steps
+from ops.runtime.platform_protocol import Problem, Request, Response, Steps
+from publish.oauth.contract import App
 from publish.platforms.mastodon import REDIRECTS, locate, recognised, register
 from tests.rig import Rig, rigged
 

@@ -13,12 +13,14 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from ops.access import api_keys, invitations, passwords, sessions, tenants, user_store, users
+from ops.access.invitations import Gone, Known
+from ops.access.sessions import MustChange, Person
+from ops.access.users import Wrong
 from ops.runtime.mail import Mailer
 from ops.runtime.mailserver import MailServer
-from publish import invitations, keys, passwords, people, sessions, store, tenants
-from publish.invitations import Gone, Known
-from publish.people import Wrong
-from publish.sessions import MustChange, Person
+from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
+from publish.connections import maintenance_store
 from schema.tenancy import DEFAULT_TENANT
 from tests.canaries import shown, tables
 from tests.post import Office
@@ -92,7 +94,7 @@ class Three:
         return (await invitations.invite(self.rig.pool, tenant, email, role, TESTS)).link
 
     async def members(self, tenant: str) -> dict[str, str]:
-        return {row["email"]: row["role"] for row in await people.listed(self.rig.pool, tenant)}
+        return {row["email"]: row["role"] for row in await users.listed(self.rig.pool, tenant)}
 
     async def noted(self, tenant: str) -> list[tuple[str, str]]:
         rows = await self.rig.raw(
@@ -105,8 +107,8 @@ class Three:
 async def three(database: str, connection: asyncpg.Connection) -> AsyncIterator[Three]:
     async with rigged(database, connection) as rig:
         a, b, c = [await tenants.add(connection, name, TESTS) for name in ("A & sons", "Bees", "Sea")]
-        await people.add(rig.pool, a, MALLORY, PASSWORD, "owner", TESTS)
-        await people.add(rig.pool, b, BOB, PASSWORD, "owner", TESTS)
+        await users.add(rig.pool, a, MALLORY, PASSWORD, "owner", TESTS)
+        await users.add(rig.pool, b, BOB, PASSWORD, "owner", TESTS)
         yield Three(rig, a, b, c)
 
 
@@ -123,7 +125,7 @@ async def test_password_that_an_owner_of_another_tenant_chose_opens_nothing(thre
         async with browser(three.rig) as herself:  # Mallory opens the link of her own invitation
             assert (await herself.chosen(link, GIVEN))[0] == 200
             assert await herself.log_in(EVE, GIVEN) == 200
-        eve = await people.member(three.rig.pool, three.a, EVE)
+        eve = await users.member(three.rig.pool, three.a, EVE)
         link = await three.invited(three.b)
         async with browser(three.rig) as stranger:
             assert (await stranger.chosen(link))[0] == 409, "while somebody has that address"
@@ -140,7 +142,7 @@ async def test_password_that_an_owner_of_another_tenant_chose_opens_nothing(thre
 
 
 async def test_person_who_is_known_belongs_nowhere_else_before_confirming_as_herself(three: Three) -> None:
-    await people.add(three.rig.pool, three.b, EVE, PASSWORD, "viewer", TESTS)
+    await users.add(three.rig.pool, three.b, EVE, PASSWORD, "viewer", TESTS)
     link = await three.invited(three.c)
     assert await three.members(three.c) == {}
     async with browser(three.rig) as anybody:
@@ -222,7 +224,7 @@ async def test_two_tenants_invitations_of_one_newcomer_at_once_make_one_person_o
 
 async def test_link_that_is_too_old_withdrawn_or_renewed_or_whose_inviter_is_gone_opens_nothing(three: Three) -> None:
     pool = three.rig.pool
-    await people.add(pool, three.b, EVE, PASSWORD, "owner", TESTS)
+    await users.add(pool, three.b, EVE, PASSWORD, "owner", TESTS)
 
     async def dead(link: str) -> None:
         assert await invitations.opened(pool, link) is None
@@ -255,9 +257,9 @@ async def test_link_that_is_too_old_withdrawn_or_renewed_or_whose_inviter_is_gon
         assert (await bobs.post(f"/people/invitations/{id_}/renew", csrf=csrf))[0] == 404
         _, text = await bobs.post("/people", csrf=csrf, email="new@example.org", role="owner")
         [last] = re.findall(r"link=([\w-]{43})", text)
-    bob = await people.member(pool, three.b, BOB)
+    bob = await users.member(pool, three.b, BOB)
     assert bob is not None
-    await people.change_role(pool, three.b, bob, "editor", TESTS)
+    await users.change_role(pool, three.b, bob, "editor", TESTS)
     await dead(last)
     actions = [action for action, about in await three.noted(three.b) if about == "new@example.org"]
     assert actions == [f"invitation.{what}" for what in ("made", "renewed", "made", "withdrawn", "made", "withdrawn")]
@@ -289,7 +291,7 @@ async def test_link_that_ends_while_the_password_is_hashed_lets_nobody_in(
 
 async def test_invitation_ends_with_whoever_renewed_it_and_not_with_whoever_made_it(three: Three) -> None:
     pool = three.rig.pool
-    await people.add(pool, three.b, EVE, PASSWORD, "owner", TESTS)
+    await users.add(pool, three.b, EVE, PASSWORD, "owner", TESTS)
     bob, eve = [await sessions.login(pool, email, PASSWORD, None) for email in (BOB, EVE)]
     assert isinstance(bob, Person)
     assert isinstance(eve, Person)
@@ -297,12 +299,12 @@ async def test_invitation_ends_with_whoever_renewed_it_and_not_with_whoever_made
     [[id_]] = await three.rig.raw("SELECT id::text FROM invitations")
     renewed = await invitations.renew(pool, three.b, id_, TESTS, eve)
     assert renewed is not None
-    await people.change_role(pool, three.b, bob.user, "viewer", TESTS)
+    await users.change_role(pool, three.b, bob.user, "viewer", TESTS)
     found = await invitations.opened(pool, renewed.link)
     assert found is not None
     assert found.inviter == EVE
-    await people.change_role(pool, three.b, bob.user, "owner", TESTS)
-    await people.remove(pool, three.b, eve.user, TESTS)
+    await users.change_role(pool, three.b, bob.user, "owner", TESTS)
+    await users.remove(pool, three.b, eve.user, TESTS)
     assert await invitations.opened(pool, renewed.link) is None
 
 
@@ -319,11 +321,11 @@ async def test_owner_of_another_tenant_can_neither_see_nor_touch_an_invitation(t
 
 
 async def test_disabled_person_cannot_come_in_by_an_invitation(three: Three) -> None:
-    await people.add(three.rig.pool, three.b, EVE, PASSWORD, "viewer", TESTS)
+    await users.add(three.rig.pool, three.b, EVE, PASSWORD, "viewer", TESTS)
     person = await sessions.login(three.rig.pool, EVE, PASSWORD, None)
     assert person is not None
     link = await three.invited(three.c)
-    assert await people.disable(three.rig.pool, three.b, EVE, TESTS)
+    assert await users.disable(three.rig.pool, three.b, EVE, TESTS)
     with pytest.raises(Gone):
         await invitations.confirm(three.rig.pool, link, person, None)
     with pytest.raises(Known):
@@ -336,26 +338,26 @@ async def test_disabled_person_cannot_come_in_by_an_invitation(three: Three) -> 
 
 async def test_disabling_reaches_nobody_but_members_and_ends_their_keys_at_every_tenant(three: Three) -> None:
     pool = three.rig.pool
-    assert await people.disable(pool, three.a, BOB, TESTS) is None
+    assert await users.disable(pool, three.a, BOB, TESTS) is None
     bob = await sessions.login(pool, BOB, PASSWORD, None)
     assert isinstance(bob, Person)
     await join(three.rig, three.c, BOB, "owner")
-    key = await keys.create(pool, three.c, "bobs", keys.USUAL, TESTS, (bob.user, "owner"))
-    assert await keys.caller(pool, key, None) is not None
-    assert await people.disable(pool, three.b, BOB, TESTS) is not None
-    assert await keys.caller(pool, key, None) is None
+    key = await api_keys.create(pool, three.c, "bobs", api_keys.USUAL, TESTS, (bob.user, "owner"))
+    assert await api_keys.caller(pool, key, None) is not None
+    assert await users.disable(pool, three.b, BOB, TESTS) is not None
+    assert await api_keys.caller(pool, key, None) is None
 
 
 async def test_confirming_while_the_last_other_membership_ends_leaves_a_person_who_is_whole(three: Three) -> None:
     for number in range(5):
         email = f"eve{number}@example.org"
-        await people.add(three.rig.pool, three.b, email, PASSWORD, "viewer", TESTS)
+        await users.add(three.rig.pool, three.b, email, PASSWORD, "viewer", TESTS)
         person = await sessions.login(three.rig.pool, email, PASSWORD, None)
         assert person is not None
         link = await three.invited(three.c, email)
         outcomes = await asyncio.gather(
             invitations.confirm(three.rig.pool, link, person, None),
-            people.remove(three.rig.pool, three.b, person.user, TESTS),
+            users.remove(three.rig.pool, three.b, person.user, TESTS),
             return_exceptions=True,
         )
         assert not [found for found in outcomes if isinstance(found, Exception) and not isinstance(found, Gone)]
@@ -364,11 +366,11 @@ async def test_confirming_while_the_last_other_membership_ends_leaves_a_person_w
 
 
 async def test_last_owner_stays_and_is_not_forgotten(three: Three) -> None:
-    bob = await people.member(three.rig.pool, three.b, BOB)
+    bob = await users.member(three.rig.pool, three.b, BOB)
     assert bob is not None
     await three.invited(three.b)
     with pytest.raises(Wrong, match="last owner"):
-        await people.remove(three.rig.pool, three.b, bob, TESTS)
+        await users.remove(three.rig.pool, three.b, bob, TESTS)
     assert await sessions.login(three.rig.pool, BOB, PASSWORD, None) is not None, "whoever is only invited is no owner"
 
 
@@ -405,7 +407,7 @@ async def test_link_is_kept_as_a_digest_and_stands_in_no_log_or_page(
 
 async def test_whoever_belongs_nowhere_is_forgotten_with_everything_that_is_theirs(three: Three) -> None:
     pool = three.rig.pool
-    await people.add(pool, three.b, EVE, PASSWORD, "viewer", TESTS)
+    await users.add(pool, three.b, EVE, PASSWORD, "viewer", TESTS)
     await join(three.rig, three.c, EVE, "viewer")
     person = await sessions.login(pool, EVE, PASSWORD, None)
     assert person is not None
@@ -416,9 +418,9 @@ async def test_whoever_belongs_nowhere_is_forgotten_with_everything_that_is_thei
     source = await three.rig.connection.fetchval("SELECT prosrc FROM pg_proc WHERE proname = 'forget_person'")
     forgotten = set(re.findall(r"DELETE FROM public\.(\w+)", source)) - {"users"}
     assert kept == forgotten, "another table that refers to people: ON DELETE CASCADE, or a DELETE in forget_person"
-    await people.remove(pool, three.b, person.user, TESTS)
+    await users.remove(pool, three.b, person.user, TESTS)
     assert await sessions.login(pool, EVE, PASSWORD, None) is not None, "still of C"
-    await people.remove(pool, three.c, person.user, TESTS)
+    await users.remove(pool, three.c, person.user, TESTS)
     for table in forgotten:
         assert await three.rig.raw(f"SELECT FROM {table} WHERE user_id = $1::uuid", person.user) == []
     assert await three.rig.raw("SELECT FROM users WHERE email = $1", EVE) == []
@@ -427,13 +429,13 @@ async def test_whoever_belongs_nowhere_is_forgotten_with_everything_that_is_thei
 async def test_whom_the_previous_release_removed_is_a_newcomer_and_forgotten_by_the_worker(three: Three) -> None:
     pool = three.rig.pool
     for email in (EVE, "ann@example.org"):
-        await people.add(pool, three.b, email, GIVEN, "viewer", TESTS)
+        await users.add(pool, three.b, email, GIVEN, "viewer", TESTS)
         await three.rig.raw("DELETE FROM memberships USING users WHERE user_id = id AND email = $1", email)
     await invitations.join(pool, await three.invited(three.c), OWN, None)
     assert await sessions.login(pool, EVE, GIVEN, None) is None
     assert await sessions.login(pool, EVE, OWN, None) is not None
-    async with store.acting(pool, store.EVERYBODY) as connection:
-        await store.tidy(connection)
+    async with tenant_transaction(pool, ALL_TENANTS) as connection:
+        await maintenance_store.tidy(connection)
     assert sorted(row[0] for row in await three.rig.raw("SELECT email FROM users")) == sorted((MALLORY, BOB, EVE))
 
 
@@ -441,7 +443,7 @@ async def test_whom_the_previous_release_removed_is_a_newcomer_and_forgotten_by_
 
 
 async def test_given_password_opens_only_the_form_for_another_and_once(three: Three) -> None:
-    await people.add(three.rig.pool, three.b, EVE, GIVEN, "owner", TESTS, must_change=True)
+    await users.add(three.rig.pool, three.b, EVE, GIVEN, "owner", TESTS, must_change=True)
     async with browser(three.rig) as eves, browser(three.rig) as other:
         for each in (eves, other):
             status, text = await each.post("/login", email=EVE, password=GIVEN)
@@ -466,8 +468,8 @@ async def test_given_password_opens_only_the_form_for_another_and_once(three: Th
 
 async def test_given_password_opens_nothing_for_a_disabled_person(three: Three) -> None:
     pool = three.rig.pool
-    await people.add(pool, three.b, EVE, GIVEN, "viewer", TESTS, must_change=True)
-    assert await people.disable(pool, three.b, EVE, TESTS)
+    await users.add(pool, three.b, EVE, GIVEN, "viewer", TESTS, must_change=True)
+    assert await users.disable(pool, three.b, EVE, TESTS)
     assert await sessions.login(pool, EVE, GIVEN, None) is None, "nor is she told that it was the right one"
     assert not await sessions.choose_password(pool, EVE, GIVEN, OWN, None)
     assert await sessions.login(pool, EVE, OWN, None) is None
@@ -475,13 +477,13 @@ async def test_given_password_opens_nothing_for_a_disabled_person(three: Three) 
 
 async def test_own_password_is_not_replaced_where_one_that_was_given_is(three: Three) -> None:
     pool = three.rig.pool
-    await people.add(pool, three.b, EVE, PASSWORD, "viewer", TESTS)
+    await users.add(pool, three.b, EVE, PASSWORD, "viewer", TESTS)
     assert not await sessions.choose_password(pool, EVE, PASSWORD, OWN, None)
     assert await sessions.login(pool, EVE, PASSWORD, None) is not None
 
 
 async def test_given_password_counts_as_a_login_where_it_is_guessed(three: Three) -> None:
-    await people.add(three.rig.pool, three.b, EVE, GIVEN, "owner", TESTS, must_change=True)
+    await users.add(three.rig.pool, three.b, EVE, GIVEN, "owner", TESTS, must_change=True)
     for _ in range(sessions.TRIES_BY_EMAIL):
         assert not await sessions.choose_password(three.rig.pool, EVE, "wrong", OWN, "203.0.113.9")
     with pytest.raises(sessions.Throttled):
@@ -494,20 +496,20 @@ async def test_given_password_ends_with_the_membership_it_was_for_and_takes_nobo
     three: Three,
 ) -> None:
     pool = three.rig.pool
-    await people.add(pool, three.b, EVE, PASSWORD, "viewer", TESTS)
+    await users.add(pool, three.b, EVE, PASSWORD, "viewer", TESTS)
     await join(three.rig, three.c, EVE, "viewer")
-    await people.add(pool, three.b, EVE, GIVEN, "viewer", TESTS, must_change=True)
+    await users.add(pool, three.b, EVE, GIVEN, "viewer", TESTS, must_change=True)
     with pytest.raises(MustChange):
         await sessions.login(pool, EVE, GIVEN, None)
-    eve = await people.member(pool, three.b, EVE)
+    eve = await users.member(pool, three.b, EVE)
     assert eve is not None
-    await people.remove(pool, three.b, eve, TESTS)
+    await users.remove(pool, three.b, eve, TESTS)
     assert await sessions.login(pool, EVE, GIVEN, None) is None
     assert not await sessions.choose_password(pool, EVE, GIVEN, OWN, None)
     for guess in ("", "a password that nobody has"):
         assert await sessions.login(pool, EVE, guess, None) is None
     with pytest.raises(Wrong, match="for another tenant"):
-        await people.add(pool, three.a, EVE, GIVEN, "owner", TESTS, must_change=True)
+        await users.add(pool, three.a, EVE, GIVEN, "owner", TESTS, must_change=True)
 
 
 # --- what a tenant's log says of somebody who belongs to others
@@ -515,7 +517,7 @@ async def test_given_password_ends_with_the_membership_it_was_for_and_takes_nobo
 
 async def test_log_of_one_tenant_says_nothing_of_what_a_person_does_at_another(three: Three) -> None:
     pool = three.rig.pool
-    await people.add(pool, three.a, EVE, PASSWORD, "viewer", TESTS)
+    await users.add(pool, three.a, EVE, PASSWORD, "viewer", TESTS)
     await join(three.rig, three.b, EVE, "owner")
     person = await sessions.login(pool, EVE, PASSWORD, "203.0.113.1")
     assert person is not None
@@ -527,9 +529,9 @@ async def test_log_of_one_tenant_says_nothing_of_what_a_person_does_at_another(t
     renewed = await sessions.change_password(pool, there, PASSWORD, OWN, "203.0.113.1")
     assert renewed is not None
     await invitations.invite(pool, three.b, "new@example.org", "viewer", renewed.actor(None), renewed)
-    await keys.create(pool, three.b, "hers", keys.USUAL, renewed.actor(None), (renewed.user, renewed.role))
+    await api_keys.create(pool, three.b, "hers", api_keys.USUAL, renewed.actor(None), (renewed.user, renewed.role))
     await sessions.logout(pool, renewed, "203.0.113.1")
-    await people.remove(pool, three.b, renewed.user, TESTS)
+    await users.remove(pool, three.b, renewed.user, TESTS)
     assert await three.rig.raw("SELECT * FROM audit_log WHERE tenant_id = $1::uuid", three.a) == before
     assert not any("switched" in row["detail"] for row in before), "nor that there is another"
     assert {"user.password_changed", "user.refused", "user.removed"} <= {a for a, _ in await three.noted(three.b)}
@@ -540,7 +542,7 @@ async def test_log_of_one_tenant_says_nothing_of_what_a_person_does_at_another(t
 
 async def made_key(rig: Rig, person: sessions.Person, name: str, *scopes: str) -> dict[str, str]:
     maker = (person.user, person.role)
-    key = await keys.create(rig.pool, person.tenant, name, scopes, person.actor(None), maker)
+    key = await api_keys.create(rig.pool, person.tenant, name, scopes, person.actor(None), maker)
     return {"Authorization": f"Bearer {key}"}
 
 
@@ -553,15 +555,15 @@ async def test_keys_flows_and_invitations_end_with_the_membership_or_the_role_th
     three: Three, how: str
 ) -> None:
     rig, pool = three.rig, three.rig.pool
-    await people.add(pool, DEFAULT_TENANT, EVE, PASSWORD, "owner", TESTS)
-    await people.add(pool, DEFAULT_TENANT, BOB + ".example", PASSWORD, "owner", TESTS)
+    await users.add(pool, DEFAULT_TENANT, EVE, PASSWORD, "owner", TESTS)
+    await users.add(pool, DEFAULT_TENANT, BOB + ".example", PASSWORD, "owner", TESTS)
     person = await sessions.login(pool, EVE, PASSWORD, None)
     assert person is not None
     reads, writes, audits = [
         await made_key(rig, person, name, *scopes)
         for name, scopes in (
             ("reads", ("connections:read",)),
-            ("writes", keys.USUAL),
+            ("writes", api_keys.USUAL),
             ("audits", ("connections:read", "audit:read")),
         )
     ]
@@ -574,15 +576,15 @@ async def test_keys_flows_and_invitations_end_with_the_membership_or_the_role_th
     consent = await rig.consented("tiktok", key=writes["Authorization"].removeprefix("Bearer "))
     waiting = await rig.consented("facebook", key=writes["Authorization"].removeprefix("Bearer "))
     assert (await rig.back("facebook", waiting))["kind"] == "choose"
-    assert any(row["keys"] == 3 for row in await people.listed(pool, DEFAULT_TENANT))
+    assert any(row["keys"] == 3 for row in await users.listed(pool, DEFAULT_TENANT))
     if how == "remove":
-        ended = await people.remove(pool, DEFAULT_TENANT, person.user, TESTS)
+        ended = await users.remove(pool, DEFAULT_TENANT, person.user, TESTS)
         assert ended is not None
         assert ended.keys == ("audits", "reads", "writes")
     elif how == "disable":
-        assert await people.disable(pool, DEFAULT_TENANT, EVE, TESTS)
+        assert await users.disable(pool, DEFAULT_TENANT, EVE, TESTS)
     else:
-        await people.change_role(pool, DEFAULT_TENANT, person.user, how, TESTS)
+        await users.change_role(pool, DEFAULT_TENANT, person.user, how, TESTS)
     expected = {
         "remove": (401, 401, 401),
         "disable": (401, 401, 401),
@@ -601,7 +603,7 @@ async def test_keys_flows_and_invitations_end_with_the_membership_or_the_role_th
     revoked = await rig.raw("SELECT subject, detail FROM audit_log WHERE action = 'key.revoked' ORDER BY subject")
     assert len(revoked) == {"remove": 3, "disable": 3, "viewer": 2, "editor": 1}[how]
     if how in ("viewer", "editor"):
-        await people.change_role(pool, DEFAULT_TENANT, person.user, "owner", TESTS)
+        await users.change_role(pool, DEFAULT_TENANT, person.user, "owner", TESTS)
         assert await answered(rig, audits) == 401, "and no role brings it back"
 
 
@@ -609,17 +611,17 @@ async def test_flow_whose_code_is_at_the_platform_while_its_beginner_is_removed_
     three: Three, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rig = three.rig
-    await people.add(rig.pool, DEFAULT_TENANT, EVE, PASSWORD, "owner", TESTS)
-    await people.add(rig.pool, DEFAULT_TENANT, "ann@example.org", PASSWORD, "owner", TESTS)
+    await users.add(rig.pool, DEFAULT_TENANT, EVE, PASSWORD, "owner", TESTS)
+    await users.add(rig.pool, DEFAULT_TENANT, "ann@example.org", PASSWORD, "owner", TESTS)
     person = await sessions.login(rig.pool, EVE, PASSWORD, None)
     assert person is not None
-    key = await made_key(rig, person, "writes", *keys.USUAL)
+    key = await made_key(rig, person, "writes", *api_keys.USUAL)
     consent = await rig.consented("tiktok", key=key["Authorization"].removeprefix("Bearer "))
     accounts = rig.built.flows._accounts
 
     async def removed_meanwhile(*arguments: Any) -> Any:
         found = await accounts(*arguments)
-        await people.remove(rig.pool, DEFAULT_TENANT, person.user, TESTS)
+        await users.remove(rig.pool, DEFAULT_TENANT, person.user, TESTS)
         return found
 
     monkeypatch.setattr(rig.built.flows, "_accounts", removed_meanwhile)
@@ -629,25 +631,25 @@ async def test_flow_whose_code_is_at_the_platform_while_its_beginner_is_removed_
 
 async def test_key_or_invitation_of_whoever_is_removed_at_that_moment_is_not_made(three: Three) -> None:
     pool = three.rig.pool
-    await people.add(pool, three.b, EVE, PASSWORD, "owner", TESTS)
+    await users.add(pool, three.b, EVE, PASSWORD, "owner", TESTS)
     person = await sessions.login(pool, EVE, PASSWORD, None)
     assert person is not None
-    await people.change_role(pool, three.b, person.user, "viewer", TESTS)
-    with pytest.raises(store.RoleChangedError):
-        await made_key(three.rig, person, "late", *keys.USUAL)
-    await people.remove(pool, three.b, person.user, TESTS)
-    with pytest.raises(store.RoleChangedError):
-        await made_key(three.rig, person, "later", *keys.USUAL)
-    with pytest.raises(store.RoleChangedError):
+    await users.change_role(pool, three.b, person.user, "viewer", TESTS)
+    with pytest.raises(user_store.RoleChangedError):
+        await made_key(three.rig, person, "late", *api_keys.USUAL)
+    await users.remove(pool, three.b, person.user, TESTS)
+    with pytest.raises(user_store.RoleChangedError):
+        await made_key(three.rig, person, "later", *api_keys.USUAL)
+    with pytest.raises(user_store.RoleChangedError):
         await invitations.invite(pool, three.b, "friend@example.org", "owner", TESTS, person)
 
 
 async def test_page_says_how_many_keys_end_with_a_member(three: Three) -> None:
-    await people.add(three.rig.pool, three.b, EVE, PASSWORD, "owner", TESTS)
+    await users.add(three.rig.pool, three.b, EVE, PASSWORD, "owner", TESTS)
     person = await sessions.login(three.rig.pool, EVE, PASSWORD, None)
     assert person is not None
     for name in ("one", "two"):
-        await made_key(three.rig, person, name, *keys.USUAL)
+        await made_key(three.rig, person, name, *api_keys.USUAL)
     async with browser(three.rig) as bobs:
         await bobs.log_in(BOB)
         _, text = await bobs.get("/people")
@@ -677,11 +679,11 @@ async def test_password_that_others_guess_first_is_refused_by_the_name_of_the_ru
 ) -> None:
     email = "ada.lovelace@example.org"
     with pytest.raises(Wrong, match=re.escape(said)):
-        await people.add(three.rig.pool, three.b, email, password, "owner", TESTS)
+        await users.add(three.rig.pool, three.b, email, password, "owner", TESTS)
     link = await three.invited(three.b, email)
     with pytest.raises(Wrong, match=re.escape(said)):
         await invitations.join(three.rig.pool, link, password, None)
-    await people.add(three.rig.pool, three.b, email, PASSWORD, "owner", TESTS)
+    await users.add(three.rig.pool, three.b, email, PASSWORD, "owner", TESTS)
     person = await sessions.login(three.rig.pool, email, PASSWORD, None)
     assert person is not None
     with pytest.raises(Wrong, match=re.escape(said)):
@@ -690,7 +692,7 @@ async def test_password_that_others_guess_first_is_refused_by_the_name_of_the_ru
 
 async def test_password_is_compared_to_its_last_byte(three: Three) -> None:
     longest = "\N{SNOWMAN}" * 255
-    await people.add(three.rig.pool, three.b, EVE, longest + "a", "owner", TESTS)
+    await users.add(three.rig.pool, three.b, EVE, longest + "a", "owner", TESTS)
     assert await sessions.login(three.rig.pool, EVE, longest + "b", None) is None
     assert await sessions.login(three.rig.pool, EVE, longest + "a", None) is not None
 

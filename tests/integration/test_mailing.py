@@ -12,12 +12,14 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import CapturingLogger
 
+from ops.access import tenants, users
 from ops.runtime.db import open_pool
 from ops.runtime.embedded import free_port
 from ops.runtime.mail import Mailer
 from ops.runtime.mailserver import MailServer
-from publish import mailing, people, store, tenants
-from publish.mailing import Postman
+from ops.runtime.tenancy import tenant_transaction
+from publish.notifications import mail_store, sender
+from publish.notifications.sender import Postman
 from schema.metadata import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
 from tests.canaries import shown, tables
@@ -40,12 +42,12 @@ async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Ri
 @pytest.fixture
 def logged(monkeypatch: pytest.MonkeyPatch) -> CapturingLogger:
     found = CapturingLogger()
-    monkeypatch.setattr(mailing, "log", found)
+    monkeypatch.setattr(sender, "log", found)
     return found
 
 
 async def member(rig: Rig, email: str, role: str, tenant: str = DEFAULT_TENANT) -> None:
-    await people.add(rig.pool, tenant, email, "correct horse battery", role, TESTS)
+    await users.add(rig.pool, tenant, email, "correct horse battery", role, TESTS)
 
 
 @pytest.fixture
@@ -106,7 +108,7 @@ async def test_owner_and_editor_are_told_once_and_nobody_else_is(rig: Rig, offic
     await member(rig, EDITOR, "editor")
     await member(rig, VIEWER, "viewer")
     await member(rig, GONE, "editor")
-    assert await people.disable(rig.pool, DEFAULT_TENANT, GONE, TESTS)
+    assert await users.disable(rig.pool, DEFAULT_TENANT, GONE, TESTS)
     other = await tenants.add(rig.connection, "other", TESTS)
     await member(rig, "stranger@example.org", "owner", other)
     id_ = await broken(rig)
@@ -151,15 +153,15 @@ async def test_several_who_begin_at_once_send_one(rig: Rig, office: Office, data
 
 async def test_whoever_finds_another_at_it_neither_waits_nor_takes_the_rest(rig: Rig) -> None:
     await broken(rig)
-    async with store.acting(rig.pool, "*") as one, store.acting(rig.pool, "*") as other:
-        await store.address_mails(one)
+    async with tenant_transaction(rig.pool, "*") as one, tenant_transaction(rig.pool, "*") as other:
+        await mail_store.address_mails(one)
         await one.execute("COMMIT; BEGIN")
         await one.execute("SELECT set_config('landfall.tenant', '*', true)")
-        claimed = await store.claim_mail(one)
+        claimed = await mail_store.claim_mail(one)
         assert claimed is not None
         assert [item.platform for item in claimed.news] == ["tiktok"]
         async with asyncio.timeout(1):
-            assert await store.claim_mail(other) is None
+            assert await mail_store.claim_mail(other) is None
 
 
 async def test_next_account_that_breaks_is_a_mail_of_its_own_and_names_no_old_one(rig: Rig, office: Office) -> None:
@@ -209,9 +211,9 @@ async def test_what_is_resolved_or_whoever_leaves_while_the_server_is_away_gets_
     office = Office()
     one = postman(rig, office)
     await round_of(one)
-    user = await people.member(rig.pool, DEFAULT_TENANT, EDITOR)
+    user = await users.member(rig.pool, DEFAULT_TENANT, EDITOR)
     assert user is not None
-    await people.remove(rig.pool, DEFAULT_TENANT, user, TESTS)
+    await users.remove(rig.pool, DEFAULT_TENANT, user, TESTS)
     await later(rig)
     async with office.open():
         await round_of(one)

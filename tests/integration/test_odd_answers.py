@@ -9,12 +9,13 @@ import asyncpg
 import pytest
 from structlog.testing import CapturingLogger
 
+from ops.runtime.platform_protocol import Problem, Request, Steps
+from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
 from ops.sandbox import server as sandbox_server
 from ops.sandbox.contract import Answer
-from publish import connecting, store
-from publish.connecting import NOT_TAKEN, Flows
-from publish.contract import Problem, Request, Steps
-from publish.store import EVERYBODY
+from publish.connections import connection_store
+from publish.oauth import authorization
+from publish.oauth.authorization import NOT_TAKEN, Flows
 from tests.rig import CHANNELS, INSTANCE, LONG, PLATFORMS, ROTATING, Rig, rigged
 
 ABSENT = object()
@@ -234,8 +235,8 @@ async def test_database_refuses_times_that_make_no_sense_and_one_that_is_there_h
         await rig.raw(f"UPDATE connections SET {column} = '58692-01-01' WHERE platform = 'x'")
         status, found = await rig.api("GET", "/api/connections")
         assert (status, {item["id"] for item in found["connections"]}) == (200, set(ids))
-        async with store.acting(rig.pool, EVERYBODY) as connection:
-            assert {item["id"] for item in await store.overview(connection, None, None)} == set(ids)
+        async with tenant_transaction(rig.pool, ALL_TENANTS) as connection:
+            assert {item["id"] for item in await connection_store.overview(connection, None, None)} == set(ids)
 
 
 @pytest.mark.parametrize("platform", ENDING)
@@ -604,7 +605,7 @@ async def test_no_surprise_after_the_code_was_claimed_leaves_the_flow_waiting(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     log = CapturingLogger()
-    monkeypatch.setattr(connecting, "log", log)
+    monkeypatch.setattr(authorization, "log", log)
     status, begun = await rig.api("GET", "/api/auth/tiktok")
     assert status == 201
     query = await rig.sandbox.consent(await rig.pressed(begun["open"]), "approve", "shop")

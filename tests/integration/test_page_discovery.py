@@ -9,10 +9,10 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import pytest
 
+from ops.access.audit_log_store import Actor
 from ops.cli.outside import assembled
-from publish.contract import Problem
-from publish.store import Actor
-from publish.vault import LocalRing, Vault
+from ops.runtime.platform_protocol import Problem
+from publish.vault.envelope import LocalRing, Vault
 from schema.tenancy import DEFAULT_TENANT
 from tests.integration.test_odd_answers import answering
 from tests.rig import CHANNELS, KEYS, PLATFORMS, TESTS, Rig, rigged

@@ -13,9 +13,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from publish import invitations, passwords, people, sessions, tenants
-from publish.people import Wrong
-from publish.sessions import Person, Throttled
+from ops.access import invitations, passwords, sessions, tenants, users
+from ops.access.sessions import Person, Throttled
+from ops.access.users import Wrong
 from schema.tenancy import DEFAULT_TENANT
 from tests.rig import TESTS, Rig, join, led_to, rigged, views
 
@@ -26,7 +26,7 @@ HTML = {"Accept": "text/html"}
 @pytest.fixture
 async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
     async with rigged(database, connection) as found:
-        await people.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
+        await users.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
         yield found
 
 
@@ -137,7 +137,7 @@ async def test_session_lets_a_browser_look_at_what_programs_read_and_is_no_key(r
 
 async def test_viewer_may_look_and_nothing_else(rig: Rig) -> None:
     [id_] = await rig.connect("tiktok")
-    await people.add(rig.pool, DEFAULT_TENANT, "eve@example.org", PASSWORD, "viewer", TESTS)
+    await users.add(rig.pool, DEFAULT_TENANT, "eve@example.org", PASSWORD, "viewer", TESTS)
     csrf = await logged_in(rig, "eve@example.org")
     assert "disconnect</button>" not in (await page(rig))[1]
     assert (await post(rig, f"/connections/{id_}/disconnect", csrf=csrf))[0] == 403
@@ -151,7 +151,7 @@ async def test_wrong_passwords_are_throttled_for_the_person_and_for_the_place(ri
         assert (await post(rig, "/login", email=EMAIL, password="wrong"))[0] == 401
     status, _, text = await post(rig, "/login", email=EMAIL, password=PASSWORD)
     assert (status, "Wait 15 minutes" in text) == (429, True)
-    await people.add(rig.pool, DEFAULT_TENANT, "eve@example.org", PASSWORD, "viewer", TESTS)
+    await users.add(rig.pool, DEFAULT_TENANT, "eve@example.org", PASSWORD, "viewer", TESTS)
     await logged_in(rig, "eve@example.org")
     await rig.connection.execute("UPDATE login_failures SET failed_at = failed_at - interval '16 minutes'")
     await logged_in(rig)
@@ -163,15 +163,15 @@ async def test_wrong_passwords_are_throttled_for_the_person_and_for_the_place(ri
 
 async def test_new_password_and_disabling_end_every_session(rig: Rig) -> None:
     await logged_in(rig)
-    await people.add(rig.pool, DEFAULT_TENANT, EMAIL, "another long password", "owner", TESTS)
+    await users.add(rig.pool, DEFAULT_TENANT, EMAIL, "another long password", "owner", TESTS)
     assert (await page(rig))[0] == 303
     assert await sessions.login(rig.pool, EMAIL, PASSWORD, None) is None
     person = await sessions.login(rig.pool, EMAIL.upper(), "another long password", None)
     assert person is not None
-    assert await people.disable(rig.pool, DEFAULT_TENANT, EMAIL, TESTS)
+    assert await users.disable(rig.pool, DEFAULT_TENANT, EMAIL, TESTS)
     assert await sessions.person(rig.pool, person.token) is None
     assert await sessions.login(rig.pool, EMAIL, "another long password", None) is None
-    assert not await people.disable(rig.pool, DEFAULT_TENANT, EMAIL, TESTS)
+    assert not await users.disable(rig.pool, DEFAULT_TENANT, EMAIL, TESTS)
 
 
 async def test_session_opens_nothing_for_a_disabled_person_although_it_is_there(rig: Rig) -> None:
@@ -190,7 +190,7 @@ async def test_whoever_is_disabled_while_the_password_is_looked_at_is_not_logged
 
     async def slow(password: str, kept: str | None) -> str | None:
         found = await verify(password, kept)
-        assert await people.disable(rig.pool, DEFAULT_TENANT, EMAIL, TESTS)
+        assert await users.disable(rig.pool, DEFAULT_TENANT, EMAIL, TESTS)
         return found
 
     monkeypatch.setattr(passwords, "verified", slow)
@@ -209,7 +209,7 @@ async def test_passwords_are_kept_as_argon2id_and_bad_wishes_are_refused(rig: Ri
     assert row["password_hash"].startswith("$argon2id$")
     for email, password, role in (("nobody", PASSWORD, "owner"), (EMAIL, "short", "owner"), (EMAIL, PASSWORD, "god")):
         with pytest.raises(Wrong):
-            await people.add(rig.pool, DEFAULT_TENANT, email, password, role, TESTS)
+            await users.add(rig.pool, DEFAULT_TENANT, email, password, role, TESTS)
     tokens = await asyncio.gather(*(sessions.login(rig.pool, EMAIL, PASSWORD, None) for _ in range(5)))
     assert len({person.token for person in tokens if person}) == 5
     everything = str(await rig.raw("SELECT * FROM sessions")) + str(await rig.raw("SELECT * FROM audit_log"))
@@ -318,7 +318,7 @@ WIDE = COMPOSED.replace(" ", "\u3000")
 
 @pytest.mark.parametrize("first", [COMPOSED, DECOMPOSED, WIDE])
 async def test_password_is_the_same_however_a_keyboard_composes_it(rig: Rig, first: str) -> None:
-    await people.add(rig.pool, DEFAULT_TENANT, EMAIL, first, "owner", TESTS)
+    await users.add(rig.pool, DEFAULT_TENANT, EMAIL, first, "owner", TESTS)
     [row] = await rig.connection.fetch("SELECT password_hash FROM users")
     for typed in (COMPOSED, DECOMPOSED, WIDE):
         person = await sessions.login(rig.pool, EMAIL, typed, None)
@@ -363,8 +363,8 @@ async def test_new_password_that_is_set_meanwhile_is_not_replaced_by_the_old_one
 @pytest.mark.parametrize(
     ("email", "taken"),
     [
-        ("x" * (people.LONGEST_EMAIL - len(EMAIL)) + EMAIL, True),
-        ("x" * (people.LONGEST_EMAIL - len(EMAIL) + 1) + EMAIL, False),
+        ("x" * (users.LONGEST_EMAIL - len(EMAIL)) + EMAIL, True),
+        ("x" * (users.LONGEST_EMAIL - len(EMAIL) + 1) + EMAIL, False),
         ("ad\u200ba@example.org", False),
         ("ada@example", False),
         ("ada @example.org", False),
@@ -373,19 +373,19 @@ async def test_new_password_that_is_set_meanwhile_is_not_replaced_by_the_old_one
 )
 def test_address_is_bounded_and_shows_all_that_it_holds(email: str, *, taken: bool) -> None:
     if taken:
-        assert people.address(f" {email.upper()}") == email
+        assert users.address(f" {email.upper()}") == email
     else:
         with pytest.raises(Wrong, match="no email address"):
-            people.address(email)
+            users.address(email)
 
 
 async def test_password_is_never_cut_and_one_that_is_too_long_or_impossible_is_told_so(rig: Rig) -> None:
     longest = "x" * passwords.LONGEST
-    await people.add(rig.pool, DEFAULT_TENANT, EMAIL, longest, "owner", TESTS)
+    await users.add(rig.pool, DEFAULT_TENANT, EMAIL, longest, "owner", TESTS)
     status, _, text = await post(rig, "/login", email=EMAIL, password=longest + "y")
     assert (status, "at most 256 characters" in text) == (400, True)
     decomposed = "e\u0301" * passwords.LONGEST
-    await people.add(rig.pool, DEFAULT_TENANT, EMAIL, decomposed, "owner", TESTS)
+    await users.add(rig.pool, DEFAULT_TENANT, EMAIL, decomposed, "owner", TESTS)
     assert await sessions.login(rig.pool, EMAIL, decomposed, None), "256 characters in its normal form"
     person = await sessions.login(rig.pool, EMAIL, "\u00e9" * passwords.LONGEST, None)
     assert person is not None
@@ -393,7 +393,7 @@ async def test_password_is_never_cut_and_one_that_is_too_long_or_impossible_is_t
         await sessions.change_password(rig.pool, person, longest + "y", "a longer password", None)
     for bad in (longest + "y", "short", "a tab\tin the middle of it", "\x00" * 20, "\ud800" * 20, "\u200d" * 20):
         with pytest.raises(Wrong, match="a password"):
-            await people.add(rig.pool, DEFAULT_TENANT, EMAIL, bad, "owner", TESTS)
+            await users.add(rig.pool, DEFAULT_TENANT, EMAIL, bad, "owner", TESTS)
     [count] = await rig.connection.fetch("SELECT count(*) FROM login_failures")
     assert count[0] == 0, "none of these was a try"
 
@@ -491,30 +491,30 @@ async def test_owner_invites_somebody_by_a_link_that_is_shown_once(rig: Rig) -> 
 
 async def test_last_owner_can_neither_be_demoted_nor_removed(rig: Rig) -> None:
     csrf = await logged_in(rig)
-    own = await people.member(rig.pool, DEFAULT_TENANT, EMAIL)
+    own = await users.member(rig.pool, DEFAULT_TENANT, EMAIL)
     for path, form in ((f"/people/{own}/role", {"role": "editor"}), (f"/people/{own}/remove", {})):
         status, _, text = await post(rig, path, csrf=csrf, **form)
         assert (status, "is the last owner; make somebody else an owner first" in text) == (409, True)
     with pytest.raises(Wrong, match="last owner"):
-        await people.add(rig.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "viewer", TESTS)
-    await people.add(rig.pool, DEFAULT_TENANT, "bob@example.org", PASSWORD, "owner", TESTS)
-    await people.disable(rig.pool, DEFAULT_TENANT, "bob@example.org", TESTS)
+        await users.add(rig.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "viewer", TESTS)
+    await users.add(rig.pool, DEFAULT_TENANT, "bob@example.org", PASSWORD, "owner", TESTS)
+    await users.disable(rig.pool, DEFAULT_TENANT, "bob@example.org", TESTS)
     assert (await post(rig, f"/people/{own}/remove", csrf=csrf))[0] == 409, "who cannot log in is no owner to count on"
-    await people.add(rig.pool, DEFAULT_TENANT, "bob@example.org", PASSWORD, "owner", TESTS)
-    bob = await people.member(rig.pool, DEFAULT_TENANT, "bob@example.org")
+    await users.add(rig.pool, DEFAULT_TENANT, "bob@example.org", PASSWORD, "owner", TESTS)
+    bob = await users.member(rig.pool, DEFAULT_TENANT, "bob@example.org")
     assert own
     assert bob
     for _ in range(5):
-        both = (people.change_role(rig.pool, DEFAULT_TENANT, user, "viewer", TESTS) for user in (own, bob))
+        both = (users.change_role(rig.pool, DEFAULT_TENANT, user, "viewer", TESTS) for user in (own, bob))
         outcomes = await asyncio.gather(*both, return_exceptions=True)
         assert sorted(type(outcome) for outcome in outcomes if outcome is not True) == [Wrong], "one of two at once"
         for user in (own, bob):
-            await people.change_role(rig.pool, DEFAULT_TENANT, user, "owner", TESTS)
+            await users.change_role(rig.pool, DEFAULT_TENANT, user, "owner", TESTS)
 
 
 @pytest.mark.parametrize("role", ["editor", "viewer"])
 async def test_others_see_no_page_of_owners(rig: Rig, role: str) -> None:
-    await people.add(rig.pool, DEFAULT_TENANT, "eve@example.org", PASSWORD, role, TESTS)
+    await users.add(rig.pool, DEFAULT_TENANT, "eve@example.org", PASSWORD, role, TESTS)
     assert '<a href="/people">' not in (await page(rig, "/login"))[1]
     csrf = await logged_in(rig, "eve@example.org")
     _, text = await page(rig)
@@ -523,7 +523,7 @@ async def test_others_see_no_page_of_owners(rig: Rig, role: str) -> None:
         assert (await page(rig, path))[0] == 403
     async with rig.http.get(f"{rig.url}/api/audit") as response:
         assert response.status == 403
-    eve = await people.member(rig.pool, DEFAULT_TENANT, "eve@example.org")
+    eve = await users.member(rig.pool, DEFAULT_TENANT, "eve@example.org")
     for path, form in (
         ("/people", {"email": "x@example.org", "role": "owner"}),
         (f"/people/{eve}/role", {"role": "owner"}),
@@ -617,7 +617,7 @@ async def test_member_of_two_tenants_switches_and_somebody_of_one_is_not_bothere
 
 async def test_owner_of_another_tenant_cannot_take_over_an_account(rig: Rig) -> None:
     other = await tenants.add(rig.connection, "other", TESTS)
-    await people.add(rig.pool, other, "mallory@example.org", PASSWORD, "owner", TESTS)
+    await users.add(rig.pool, other, "mallory@example.org", PASSWORD, "owner", TESTS)
     csrf = await logged_in(rig, "mallory@example.org")
     kept = await rig.connection.fetchval("SELECT password_hash FROM users WHERE email = $1", EMAIL)
     session = await sessions.login(rig.pool, EMAIL, PASSWORD, None)
@@ -640,7 +640,7 @@ async def test_owner_of_another_tenant_cannot_take_over_an_account(rig: Rig) -> 
     assert (await post(rig, f"/people/{person.user}/remove", csrf=csrf))[0] == 404, "not a member before they say so"
     assert await sessions.person(rig.pool, session.token) is not None, "nor end what is another tenant's"
     with pytest.raises(Wrong, match="for another tenant"):
-        await people.add(rig.pool, other, EMAIL, "another long password", "viewer", TESTS)
+        await users.add(rig.pool, other, EMAIL, "another long password", "viewer", TESTS)
 
 
 async def test_whoever_runs_it_sets_a_password_or_shuts_somebody_out_for_every_tenant(rig: Rig) -> None:
@@ -648,12 +648,12 @@ async def test_whoever_runs_it_sets_a_password_or_shuts_somebody_out_for_every_t
     await join(rig, other, EMAIL, "viewer")
     here = await sessions.login(rig.pool, EMAIL, PASSWORD, None)
     assert here is not None
-    await people.add(rig.pool, other, EMAIL, "another long password", "editor", TESTS)
+    await users.add(rig.pool, other, EMAIL, "another long password", "editor", TESTS)
     assert await sessions.person(rig.pool, here.token) is None, "begun with the old password"
     again = await sessions.login(rig.pool, EMAIL, "another long password", None)
     assert again is not None
     assert (again.tenant, again.role) == (DEFAULT_TENANT, "owner")
-    assert await people.disable(rig.pool, other, EMAIL, TESTS)
+    assert await users.disable(rig.pool, other, EMAIL, TESTS)
     assert await sessions.person(rig.pool, again.token) is None
     noted = await rig.raw(
         "SELECT tenant_id::text, action FROM audit_log WHERE subject = $1 AND action <> 'user.logged_in' ORDER BY id",

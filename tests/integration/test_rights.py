@@ -7,10 +7,11 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
+from ops.access import api_keys, tenants, users
 from ops.cli import logins
 from ops.runtime.db import open_pool
 from ops.runtime.embedded import Postgres
-from publish import keys, people, store, tenants
+from ops.runtime.tenancy import ALL_TENANTS, set_tenant, tenant_transaction
 from schema.crm import CRM_TABLES
 from schema.events import bucket_of
 from schema.rights import (
@@ -150,8 +151,8 @@ async def filled(addresses: Mapping[str, str], database: str, connection: asyncp
         VALUES (gen_random_uuid(), 'tiktok', 'private', sha256('private'), '{}', 'accepted', 'S#1', 0, 0)"""
     )
     async with await open_pool(database, "test", 1, role=APP_ROLE) as pool:
-        await keys.create(pool, DEFAULT_TENANT, "crm", keys.USUAL, TESTS)
-        await people.add(pool, DEFAULT_TENANT, "ada@example.org", PASSWORD, "owner", TESTS)
+        await api_keys.create(pool, DEFAULT_TENANT, "crm", api_keys.USUAL, TESTS)
+        await users.add(pool, DEFAULT_TENANT, "ada@example.org", PASSWORD, "owner", TESTS)
     return Filled(connection, addresses, event)
 
 
@@ -372,11 +373,11 @@ async def test_web_process_that_asks_for_all_tenants_is_refused_and_not_told_tha
 ) -> None:
     async with await open_pool(filled.addresses["serve"], "test", 1) as pool:
         with pytest.raises(asyncpg.InsufficientPrivilegeError, match="may not look at all tenants at once"):
-            async with store.acting(pool, store.EVERYBODY):
+            async with tenant_transaction(pool, ALL_TENANTS):
                 pass
     async with (
         await open_pool(filled.addresses["work"], "test", 1) as pool,
-        store.acting(pool, store.EVERYBODY) as all_,
+        tenant_transaction(pool, ALL_TENANTS) as all_,
     ):
         assert await all_.fetchval("SELECT count(*) FROM memberships") == 1
     code, said = await command(database, "connections", "list", LANDFALL_DATABASE_ROLE=WEB_ROLE)
@@ -397,7 +398,7 @@ async def test_web_process_reaches_no_row_before_it_says_of_which_tenant(filled:
     )
     assert {row["relname"] for row in tenanted} == set(filling), "another table of tenants: give it a row here"
     async with filled.owner.transaction():
-        await store.act_for(filled.owner, "*")
+        await set_tenant(filled.owner, "*")
         for table, row in filling.items():
             await filled.owner.execute(f"INSERT INTO {table} {row}")
     kept = await of_tenants(filled.owner, filling)
@@ -435,7 +436,7 @@ async def test_web_process_reaches_no_row_before_it_says_of_which_tenant(filled:
 
 async def of_tenants(owner: asyncpg.Connection, tables: Iterable[str]) -> dict[str, list[asyncpg.Record]]:
     async with owner.transaction():
-        await store.act_for(owner, "*")
+        await set_tenant(owner, "*")
         return {table: await owner.fetch(f"SELECT * FROM {table} t ORDER BY t::text") for table in tables}
 
 
@@ -548,12 +549,12 @@ async def test_state_of_an_event_is_checked_whatever_an_intruder_calls_a_table(f
 
 async def test_key_is_found_by_its_digest_and_by_nothing_else(filled: Filled) -> None:
     async with await open_pool(filled.addresses["serve"], "test", 1) as pool:
-        key = await keys.create(pool, DEFAULT_TENANT, "made by the web process", keys.USUAL, TESTS)
-        caller = await keys.caller(pool, key, "203.0.113.1")
+        key = await api_keys.create(pool, DEFAULT_TENANT, "made by the web process", api_keys.USUAL, TESTS)
+        caller = await api_keys.caller(pool, key, "203.0.113.1")
         assert caller is not None
         assert (caller.tenant, caller.actor.name) == (DEFAULT_TENANT, "key:made by the web process")
-        assert await keys.caller(pool, key[:-1], "203.0.113.1") is None
-        async with store.acting(pool, DEFAULT_TENANT) as connection:
+        assert await api_keys.caller(pool, key[:-1], "203.0.113.1") is None
+        async with tenant_transaction(pool, DEFAULT_TENANT) as connection:
             assert await connection.fetchval("SELECT last_used_from FROM api_keys WHERE name <> 'crm'") is not None
 
 
@@ -643,11 +644,11 @@ async def test_one_login_for_all_still_becomes_each_process_and_its_own_login_on
         for role in RIGHTS:
             async with await open_pool(dsn, "test", 1, role=role, pgbouncer=pgbouncer) as pool:
                 if role in own:
-                    async with store.acting(pool, DEFAULT_TENANT) as connection:
+                    async with tenant_transaction(pool, DEFAULT_TENANT) as connection:
                         assert await connection.fetchval("SELECT current_user") == role
                 else:
                     with pytest.raises(asyncpg.InsufficientPrivilegeError, match="permission denied to set role"):
-                        async with store.acting(pool, DEFAULT_TENANT):
+                        async with tenant_transaction(pool, DEFAULT_TENANT):
                             pass
 
 

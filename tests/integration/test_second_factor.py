@@ -14,12 +14,13 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from ops.access import factor_enrolment, passkeys, pending_logins, second_factor, sessions, tenants, users
+from ops.access.passkeys import RelyingParty, relying_party
+from ops.access.pending_logins import Pending
+from ops.access.sessions import Person, Prove
 from ops.runtime.embedded import free_port
-from publish import account, keeping, passkeys, pending_logins, people, second_factor, sessions, tenants
-from publish.passkeys import RelyingParty, relying_party
-from publish.pending_logins import Pending
-from publish.sessions import Person, Prove
-from publish.vault import LocalRing, Vault
+from publish.vault import key_rotation
+from publish.vault.envelope import LocalRing, Vault
 from schema.tenancy import DEFAULT_TENANT
 from tests import support
 from tests.authenticator import Passkey, code_of
@@ -145,14 +146,14 @@ class Site:
 
     async def held(self, email: str = EMAIL) -> list[str]:
         rows = await self.rig.raw("SELECT id::text FROM users WHERE email = $1", email)
-        return [row["kind"] for row in (await account.factors(self.rig.pool, rows[0]["id"])).factors]
+        return [row["kind"] for row in (await factor_enrolment.factors(self.rig.pool, rows[0]["id"])).factors]
 
 
 @pytest.fixture
 async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
     async with rigged(database, connection) as found:
-        await people.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
-        await people.add(found.pool, DEFAULT_TENANT, EVE, PASSWORD, "viewer", TESTS)
+        await users.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
+        await users.add(found.pool, DEFAULT_TENANT, EVE, PASSWORD, "viewer", TESTS)
         yield found
 
 
@@ -245,7 +246,7 @@ async def test_app_of_somebody_else_can_neither_be_confirmed_nor_removed(site: S
     secret = re.findall(r"<code>([A-Z2-7 ]+)</code>", text)[0].replace(" ", "")
     [path] = re.findall(r'action="(/account/totp/[\w-]+/confirm)"', text)
     third = "bob@example.org"
-    await people.add(site.rig.pool, DEFAULT_TENANT, third, PASSWORD, "owner", TESTS)
+    await users.add(site.rig.pool, DEFAULT_TENANT, third, PASSWORD, "owner", TESTS)
     his = await site.logged_in(third)
     assert (await his.press(path, code=code_of(secret, clock.step)))[0] == 404
     rows = await site.rig.raw("SELECT id::text FROM totp_factors")
@@ -479,7 +480,7 @@ async def test_pending_login_ends_in_time_and_with_whatever_ends_the_sessions(si
     assert await own.inside(), "and the one that changed it keeps what it has proven"
     pending = await sessions.login(site.rig.pool, EMAIL, NEW, None)
     assert isinstance(pending, Pending)
-    await people.disable(site.rig.pool, DEFAULT_TENANT, EMAIL, TESTS)
+    await users.disable(site.rig.pool, DEFAULT_TENANT, EMAIL, TESTS)
     with pytest.raises(pending_logins.Ended):
         await sessions.login_with_factor(site.rig.pool, pending.token, _right, None)
 
@@ -535,8 +536,8 @@ async def test_person_without_a_tenant_any_more_is_not_let_in(site: Site, clock:
     await site.with_app(clock, EVE)
     pending = await sessions.login(site.rig.pool, EVE, PASSWORD, None)
     assert isinstance(pending, Pending)
-    user = await people.member(site.rig.pool, DEFAULT_TENANT, EVE)
-    await people.remove(site.rig.pool, DEFAULT_TENANT, user or "", TESTS)
+    user = await users.member(site.rig.pool, DEFAULT_TENANT, EVE)
+    await users.remove(site.rig.pool, DEFAULT_TENANT, user or "", TESTS)
     with pytest.raises(pending_logins.Ended):
         await sessions.login_with_factor(site.rig.pool, pending.token, _right, None)
 
@@ -691,7 +692,7 @@ async def test_passkey_of_somebody_else_lets_nobody_in_and_cannot_be_registered_
     await browser.password()
     assert (await browser.second(credential=hers.get(await browser.options())))[0] == 401
     third = "bob@example.org"
-    await people.add(site.rig.pool, DEFAULT_TENANT, third, PASSWORD, "viewer", TESTS)
+    await users.add(site.rig.pool, DEFAULT_TENANT, third, PASSWORD, "viewer", TESTS)
     his = await site.logged_in(third)
     _, _, text = await his.press("/account/passkeys", password=PASSWORD)
     status, _, text = await his.press("/account/passkeys/finish", name="x", credential=hers.create(options_in(text)))
@@ -883,9 +884,9 @@ async def test_secrets_of_apps_move_with_the_keys_of_the_vault(site: Site, clock
     _, secret, _ = await site.with_app(clock)
     pool, newer = site.rig.pool, "newer:" + "A" * 43
     both = Vault(LocalRing([newer, *KEYS]))
-    assert (await keeping.count(pool))[KEYS[0].partition(":")[0]] >= 1
-    assert await keeping.rotate(pool, both, lambda _: None) == 1
-    assert await keeping.count(pool) == {"newer": 1}
+    assert (await key_rotation.count(pool))[KEYS[0].partition(":")[0]] >= 1
+    assert await key_rotation.rotate(pool, both, lambda _: None) == 1
+    assert await key_rotation.count(pool) == {"newer": 1}
     [row] = await site.rig.raw("SELECT id::text, user_id::text, sealed_secret FROM totp_factors")
     place = second_factor.totp_place(row["user_id"], row["id"])
     assert Vault(LocalRing([newer])).open(row["sealed_secret"], place) == secret

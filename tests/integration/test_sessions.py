@@ -11,8 +11,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from publish import passwords, people, sessions, tenants
-from publish.sessions import Person
+from ops.access import passwords, sessions, tenants, users
+from ops.access.sessions import Person
 from schema.tenancy import DEFAULT_TENANT
 from tests.rig import TESTS, Rig, join, rigged, views
 
@@ -24,7 +24,7 @@ PHONE = "Mozilla/5.0 (Linux; Android 14) AppleWebKit/537.36 (KHTML, like Gecko) 
 @pytest.fixture
 async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
     async with rigged(database, connection) as found:
-        await people.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
+        await users.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
         yield found
 
 
@@ -50,7 +50,7 @@ async def alive(rig: Rig, person: Person) -> bool:
 
 
 async def test_login_ends_the_session_that_was_there_in_that_browser_whosever_it_was(rig: Rig) -> None:
-    await people.add(rig.pool, DEFAULT_TENANT, "eve@example.org", PASSWORD, "viewer", TESTS)
+    await users.add(rig.pool, DEFAULT_TENANT, "eve@example.org", PASSWORD, "viewer", TESTS)
     hers, elsewhere = await logged_in(rig, "eve@example.org"), await logged_in(rig)
     headers, form = {"Cookie": f"landfall={hers.token}"}, {"email": EMAIL, "password": "wrong"}
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http:
@@ -170,7 +170,7 @@ async def test_ending_the_own_session_leads_to_the_login(rig: Rig) -> None:
 
 
 async def test_session_of_somebody_else_can_neither_be_seen_nor_ended(rig: Rig) -> None:
-    await people.add(rig.pool, DEFAULT_TENANT, "eve@example.org", PASSWORD, "owner", TESTS)
+    await users.add(rig.pool, DEFAULT_TENANT, "eve@example.org", PASSWORD, "owner", TESTS)
     own, hers = await logged_in(rig), await logged_in(rig, "eve@example.org")
     [row] = await sessions.listed(rig.pool, hers)
     path = f"/account/sessions/{row['id']}/end"
@@ -184,7 +184,7 @@ async def test_session_of_somebody_else_can_neither_be_seen_nor_ended(rig: Rig) 
 async def test_all_others_are_ended_at_once_at_every_tenant_and_nobody_elses(rig: Rig) -> None:
     other = await tenants.add(rig.connection, "other", TESTS)
     await join(rig, other, EMAIL, "viewer")
-    await people.add(rig.pool, DEFAULT_TENANT, "eve@example.org", PASSWORD, "viewer", TESTS)
+    await users.add(rig.pool, DEFAULT_TENANT, "eve@example.org", PASSWORD, "viewer", TESTS)
     own, hers = await logged_in(rig), await logged_in(rig, "eve@example.org")
     gone = [await logged_in(rig) for _ in range(3)]
     switched = await sessions.switch(rig.pool, gone[0], other, None)

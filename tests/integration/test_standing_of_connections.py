@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from publish import describing, people
-from publish.choosing import Question, Wanted, decide
-from publish.contract import Account
+from ops.access import users
+from publish.connections import descriptions
+from publish.oauth.account_selection import Question, Wanted, decide
+from publish.oauth.contract import Account
 from schema.tenancy import DEFAULT_TENANT
 from tests.integration.test_people import EMAIL, PASSWORD, logged_in, page, post
 from tests.rig import CHANNELS, HTML, PLATFORMS, TESTS, Rig, rigged
@@ -17,7 +18,7 @@ from tests.rig import CHANNELS, HTML, PLATFORMS, TESTS, Rig, rigged
 @pytest.fixture
 async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
     async with rigged(database, connection) as found:
-        await people.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
+        await users.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
         yield found
 
 
@@ -95,7 +96,7 @@ async def test_partial_grant_says_what_does_not_work(rig: Rig) -> None:
 async def test_two_accounts_of_one_name_are_told_apart_by_their_numbers(rig: Rig) -> None:
     csrf = await logged_in(rig)
     ids = [*(await rig.connect("tiktok")), *(await rig.connect("tiktok", account="alice"))]
-    assert "(" not in describing.names([await rig.shown(id_) for id_ in ids])[ids[0]]
+    assert "(" not in descriptions.names([await rig.shown(id_) for id_ in ids])[ids[0]]
     await rig.raw("UPDATE connections SET username = 'alice'")
     _, text = await page(rig)
     for id_ in ids:
@@ -120,14 +121,14 @@ def test_what_does_not_work_without_it_is_known_of_every_permission(platform: st
     channel = CHANNELS[platform]
     assert set(channel.scope_uses) == set(channel.scopes)
     assert set(channel.unreported_scopes) < set(channel.scopes)
-    nothing = describing.permissions(channel, [])
+    nothing = descriptions.permissions(channel, [])
     assert {*nothing.missing, *nothing.unreported} == set(channel.scopes)
     assert all(nothing.missing.values())
-    assert describing.permissions(channel, channel.scopes).missing == {}
+    assert descriptions.permissions(channel, channel.scopes).missing == {}
 
 
 def test_wider_permission_holds_the_narrower_ones() -> None:
-    assert describing.permissions(CHANNELS["mastodon"], ["read", "write"]).missing == {}
+    assert descriptions.permissions(CHANNELS["mastodon"], ["read", "write"]).missing == {}
 
 
 NOTICED = {
@@ -144,5 +145,5 @@ NOTICED = {
 def test_page_says_of_every_platform_how_soon_a_revocation_is_noticed() -> None:
     assert set(NOTICED) == set(PLATFORMS)
     for platform, words in NOTICED.items():
-        says = describing.noticed(CHANNELS[platform])
+        says = descriptions.noticed(CHANNELS[platform])
         assert all(each in says for each in words), says

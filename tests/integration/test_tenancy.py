@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from aiohttp import web
 
-from publish import keys, people, sessions, tenants
+from ops.access import api_keys, sessions, tenants, users
 from schema.tenancy import DEFAULT_TENANT
 from tests.rig import TESTS, Rig, rigged, views
 
@@ -194,17 +194,17 @@ class Two:
 async def two(database: str, connection: asyncpg.Connection) -> AsyncIterator[Two]:
     async with rigged(database, connection) as rig:
         [id_] = await rig.connect("tiktok")
-        await people.add(rig.pool, DEFAULT_TENANT, "ada@example.org", PASSWORD, "owner", TESTS)
-        await people.add(rig.pool, DEFAULT_TENANT, "eve@example.org", PASSWORD, "editor", TESTS)
+        await users.add(rig.pool, DEFAULT_TENANT, "ada@example.org", PASSWORD, "owner", TESTS)
+        await users.add(rig.pool, DEFAULT_TENANT, "eve@example.org", PASSWORD, "editor", TESTS)
         for email in ("ada@example.org", "eve@example.org"):
             assert await sessions.login(rig.pool, email, PASSWORD, None)
-        user = await people.member(rig.pool, DEFAULT_TENANT, "eve@example.org")
+        user = await users.member(rig.pool, DEFAULT_TENANT, "eve@example.org")
         [[key]] = await rig.raw("SELECT id::text FROM api_keys")
         [[entry]] = await rig.raw("SELECT max(id) FROM audit_log")
         b = await tenants.add(connection, "other", TESTS)
-        await people.add(rig.pool, b, "bob@example.org", PASSWORD, "owner", TESTS)
-        await people.add(rig.pool, b, "second@example.org", PASSWORD, "owner", TESTS)
-        b_key = await keys.create(rig.pool, b, "theirs", keys.SCOPES, TESTS)
+        await users.add(rig.pool, b, "bob@example.org", PASSWORD, "owner", TESTS)
+        await users.add(rig.pool, b, "second@example.org", PASSWORD, "owner", TESTS)
+        b_key = await api_keys.create(rig.pool, b, "theirs", api_keys.SCOPES, TESTS)
         yield Two(rig, Side([id_, user or "", key], "eve@example.org", "tests", DEFAULT_TENANT, entry), b, b_key)
 
 

@@ -9,10 +9,10 @@ import pytest
 from aiohttp import hdrs
 from structlog.testing import CapturingLogger
 
+from ops.access import passwords, sessions, tenants, users
+from ops.access.sessions import Throttled
 from ops.runtime import metrics
-from publish import passwords, people, sessions, tenants
-from publish.sessions import Throttled
-from publish.web import refusals
+from ops.web import refusals
 from schema.tenancy import DEFAULT_TENANT
 from tests.rig import TESTS, Rig, join, rigged
 
@@ -32,7 +32,7 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> CapturingLogger:
 @pytest.fixture
 async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
     async with rigged(database, connection) as found:
-        await people.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
+        await users.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
         yield found
 
 
@@ -85,7 +85,7 @@ async def test_strangers_do_not_lock_out_a_browser_that_was_logged_in_before(rig
 
 
 async def test_known_browser_is_known_for_one_account_and_until_the_password_changes(rig: Rig) -> None:
-    await people.add(rig.pool, DEFAULT_TENANT, "eve@example.org", PASSWORD, "viewer", TESTS)
+    await users.add(rig.pool, DEFAULT_TENANT, "eve@example.org", PASSWORD, "viewer", TESTS)
     async with browser() as own, browser() as hers:
         assert await log_in(rig, hers, email="eve@example.org") == 303
         assert await log_in(rig, own) == 303
@@ -96,7 +96,7 @@ async def test_known_browser_is_known_for_one_account_and_until_the_password_cha
         assert int(cookie["max-age"]) > 90 * 86_400
         kept = await rig.raw("SELECT * FROM devices")
         assert cookie.value not in str(kept), "a digest"
-        await people.add(rig.pool, DEFAULT_TENANT, EMAIL, NEW, "owner", TESTS)
+        await users.add(rig.pool, DEFAULT_TENANT, EMAIL, NEW, "owner", TESTS)
         assert await log_in(rig, own, NEW) == 429, "whoever had that browser is a stranger now"
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import asyncpg
 import pytest
 
+from ops.access import users
 from ops.runtime.mail import Mailer
 from ops.runtime.mailserver import MailServer
-from publish import people
-from publish.mailing import Postman
+from publish.notifications.sender import Postman
 from schema.tenancy import DEFAULT_TENANT
 from tests.post import Office
 from tests.rig import CHANNELS, LONG, ROTATING, TESTS, Rig, rigged
@@ -35,7 +35,7 @@ async def failing(rig: Rig, id_: str, times: int = 1) -> None:
 async def works_again(rig: Rig) -> None:
     async with rig.http.delete(f"{rig.sandbox.url}/_sandbox/faults"):
         pass
-    rig.outside.breakers.clear()
+    rig.outside.client.breakers.clear()
     await rig.raw("DELETE FROM platform_budgets")
 
 
@@ -153,7 +153,7 @@ async def test_trouble_is_counted_from_its_first_failure(rig: Rig) -> None:
 async def test_trouble_of_two_days_is_told_once_and_is_over_when_the_platform_takes_us_again(
     rig: Rig, platform: str, database: str
 ) -> None:
-    await people.add(rig.pool, DEFAULT_TENANT, "ada@example.org", "correct horse battery", "editor", TESTS)
+    await users.add(rig.pool, DEFAULT_TENANT, "ada@example.org", "correct horse battery", "editor", TESTS)
     id_, *others = await rig.connect(platform)
     await rig.raw("DELETE FROM connections WHERE id = ANY($1::uuid[])", others)
     await rig.sandbox.wish("clock", jump=86_400 + 1 if platform in LONG else 60)
@@ -183,7 +183,7 @@ async def test_trouble_of_two_days_is_told_once_and_is_over_when_the_platform_ta
 
 
 async def test_owners_and_editors_are_mailed_of_long_trouble(rig: Rig) -> None:
-    await people.add(rig.pool, DEFAULT_TENANT, "ada@example.org", "correct horse battery", "editor", TESTS)
+    await users.add(rig.pool, DEFAULT_TENANT, "ada@example.org", "correct horse battery", "editor", TESTS)
     [id_] = await rig.connect("x")
     await rig.sandbox.wish("faults", platform="x", times=0, status=503)
     await failing(rig, id_)

@@ -12,13 +12,13 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from ops.access import api_keys, passwords, sessions, tenants, users
 from ops.cli.serve import PUBLISH_CONNECTIONS
 from ops.runtime import metrics
 from ops.runtime.db import open_pool
-from publish import keys, passwords, people, sessions, tenants
-from publish.connecting import OPEN_FLOWS
-from publish.web import turns
-from publish.web.door import Door
+from ops.web import concurrency_limit
+from ops.web.authentication import Door
+from publish.oauth.authorization import OPEN_FLOWS
 from schema.metadata import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
 from tests.rig import TESTS, Rig, rigged, views
@@ -63,11 +63,13 @@ async def answered(http: aiohttp.ClientSession, address: str, key: str) -> tuple
 
 
 async def test_noisy_tenant_is_told_to_wait_and_five_quiet_ones_are_served(rig: Rig, url: str) -> None:
-    noisy = [await keys.create(rig.pool, DEFAULT_TENANT, f"noisy {number}", keys.USUAL, TESTS) for number in range(2)]
+    noisy = [
+        await api_keys.create(rig.pool, DEFAULT_TENANT, f"noisy {number}", api_keys.USUAL, TESTS) for number in range(2)
+    ]
     quiet = []
     for number in range(QUIET):
         tenant = await tenants.add(rig.connection, f"quiet {number}", TESTS)
-        quiet.append(await keys.create(rig.pool, tenant, "key", keys.USUAL, TESTS))
+        quiet.append(await api_keys.create(rig.pool, tenant, "key", api_keys.USUAL, TESTS))
     # Slow enough that whoever holds a connection is seen to hold it.
     await rig.connection.execute(
         """
@@ -106,7 +108,7 @@ async def test_noisy_tenant_is_told_to_wait_and_five_quiet_ones_are_served(rig: 
 
 
 async def test_turns_of_a_tenant_are_given_back_and_count_over_all_its_keys() -> None:
-    found = turns.Turns()
+    found = concurrency_limit.Turns()
 
     async def owner(key: str) -> str | None:
         return {"one": "tenant", "two": "tenant", "another tenant's": "another"}.get(key)
@@ -119,12 +121,12 @@ async def test_turns_of_a_tenant_are_given_back_and_count_over_all_its_keys() ->
         async with found.taken({key: owner}):
             pass
 
-    line = [asyncio.create_task(waits("one" if number % 2 else "two")) for number in range(turns.IN_LINE)]
+    line = [asyncio.create_task(waits("one" if number % 2 else "two")) for number in range(concurrency_limit.IN_LINE)]
     await asyncio.sleep(0.01)
     assert not any(task.done() for task in line)
-    with pytest.raises(turns.Crowded):
+    with pytest.raises(concurrency_limit.Crowded):
         await waits("one")
-    with pytest.raises(turns.Crowded):
+    with pytest.raises(concurrency_limit.Crowded):
         async with found.taken({"made up": owner, "two": owner}):
             pass
     await waits("another tenant's")
@@ -132,13 +134,15 @@ async def test_turns_of_a_tenant_are_given_back_and_count_over_all_its_keys() ->
     for turn in held:
         await turn.__aexit__(None, None, None)
     outcomes = await asyncio.gather(*line, return_exceptions=True)
-    assert [type(outcome) for outcome in outcomes] == [asyncio.CancelledError] + [type(None)] * (turns.IN_LINE - 1)
+    assert [type(outcome) for outcome in outcomes] == [asyncio.CancelledError] + [type(None)] * (
+        concurrency_limit.IN_LINE - 1
+    )
     await waits("one")
     assert found._lines == {}
 
 
 async def test_credential_that_ended_elsewhere_is_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    found, living = turns.Turns(), {"one": "tenant"}
+    found, living = concurrency_limit.Turns(), {"one": "tenant"}
 
     async def owner(key: str) -> str | None:
         return living.get(key)
@@ -148,8 +152,8 @@ async def test_credential_that_ended_elsewhere_is_looked_for_again(monkeypatch: 
     living.clear()
     async with found.taken({"one": owner}):
         assert set(found._lines) == {"tenant"}, "remembered"
-    later = time.monotonic() + turns.REMEMBERED_SECONDS
-    monkeypatch.setattr(turns.time, "monotonic", lambda: later)
+    later = time.monotonic() + concurrency_limit.REMEMBERED_SECONDS
+    monkeypatch.setattr(concurrency_limit.time, "monotonic", lambda: later)
     async with found.taken({"one": owner}):
         assert found._lines == {}
     assert found._tenants == {}
@@ -157,9 +161,9 @@ async def test_credential_that_ended_elsewhere_is_looked_for_again(monkeypatch: 
 
 async def test_credentials_of_nobody_take_no_turn_and_leave_nothing_in_memory(rig: Rig) -> None:
     other = await tenants.add(rig.connection, "other", TESTS)
-    key = await keys.create(rig.pool, other, "living", keys.USUAL, TESTS)
-    dead = await keys.create(rig.pool, other, "revoked", keys.USUAL, TESTS)
-    await people.add(rig.pool, DEFAULT_TENANT, "ada@example.org", "correct horse battery", "owner", TESTS)
+    key = await api_keys.create(rig.pool, other, "living", api_keys.USUAL, TESTS)
+    dead = await api_keys.create(rig.pool, other, "revoked", api_keys.USUAL, TESTS)
+    await users.add(rig.pool, DEFAULT_TENANT, "ada@example.org", "correct horse battery", "owner", TESTS)
     person = await sessions.login(rig.pool, "ada@example.org", "correct horse battery", None)
     assert person is not None
     door = Door(rig.pool, secure=False)
@@ -189,7 +193,7 @@ async def test_credentials_of_nobody_take_no_turn_and_leave_nothing_in_memory(ri
             async with http.get(f"{url}/who", headers=headers) as response:
                 assert response.status == 200
         await sessions.logout(rig.pool, person, None)
-        await keys.revoke(rig.pool, other, "revoked", TESTS)
+        await api_keys.revoke(rig.pool, other, "revoked", TESTS)
         for headers in (cookie, {"Authorization": f"Bearer {dead}"}):  # seen to be dead, once
             async with http.get(f"{url}/who", headers=headers) as response:
                 await response.read()
@@ -223,14 +227,14 @@ async def test_tenant_may_leave_only_so_many_flows_unfinished(rig: Rig) -> None:
     assert (status, answer["error"], answer["retry"]) == (429, "crowded", True)
     assert "100 connections were begun and not finished; each ends after 5 minutes" in answer["message"]
     other = await tenants.add(rig.connection, "other", TESTS)
-    key = await keys.create(rig.pool, other, "theirs", keys.USUAL, TESTS)
+    key = await api_keys.create(rig.pool, other, "theirs", api_keys.USUAL, TESTS)
     assert (await rig.api("GET", "/api/auth/x", headers={"Authorization": f"Bearer {key}"}))[0] == 201
     await rig.raw("UPDATE oauth_states SET used_at = now() WHERE tenant_id = $1::uuid", DEFAULT_TENANT)
     assert (await rig.api("GET", "/api/auth/x"))[0] == 201
 
 
 async def test_flood_of_logins_is_cut_and_the_rest_goes_on(rig: Rig, url: str) -> None:
-    await people.add(rig.pool, DEFAULT_TENANT, "ada@example.org", "correct horse battery", "owner", TESTS)
+    await users.add(rig.pool, DEFAULT_TENANT, "ada@example.org", "correct horse battery", "owner", TESTS)
     most = 0
     stop = asyncio.Event()
 

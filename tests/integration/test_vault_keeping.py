@@ -12,10 +12,13 @@ import pytest
 from ops.cli.outside import assembled
 from ops.runtime.db import Pool, open_pool
 from ops.runtime.embedded import Postgres
-from publish import keeping, store
-from publish.contract import Account
-from publish.vault import LocalRing, Place, Vault, VaultError
+from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
+from publish.connections import connection_store
+from publish.oauth.contract import Account
+from publish.vault import key_rotation
+from publish.vault.envelope import LocalRing, Vault, VaultError
 from schema.metadata import APP_ROLE
+from schema.sealing import Place
 from schema.tenancy import DEFAULT_TENANT
 from tests import support
 from tests.rig import KEYS, rigged
@@ -34,20 +37,20 @@ async def pool(database: str) -> AsyncIterator[Pool]:
 
 
 async def filled(pool: Pool, vault: Vault, count: int = COUNT) -> None:
-    await keeping.check(pool, vault)
-    async with store.acting(pool, DEFAULT_TENANT) as connection:
+    await key_rotation.check(pool, vault)
+    async with tenant_transaction(pool, DEFAULT_TENANT) as connection:
         for number in range(count):
             account = Account(f"a{number}", "someone", ["s"], {"access_token": f"token {number}"})
             new = f"00000000-0000-7000-8000-{number:012d}"
             ends = {"access_seconds": None, "refresh_seconds": None, "refresh_in": None, "check_in": None}
-            await store.connect(connection, vault, DEFAULT_TENANT, new, "x", "", account, **ends)
+            await connection_store.connect(connection, vault, DEFAULT_TENANT, new, "x", "", account, **ends)
 
 
 async def opened(pool: Pool, vault: Vault, count: int = COUNT) -> None:
-    async with store.acting(pool, DEFAULT_TENANT) as connection:
+    async with tenant_transaction(pool, DEFAULT_TENANT) as connection:
         for number in (0, count // 2, count - 1):
             id_ = f"00000000-0000-7000-8000-{number:012d}"
-            held = await store.secrets(connection, vault, DEFAULT_TENANT, id_)
+            held = await connection_store.secrets(connection, vault, DEFAULT_TENANT, id_)
             assert held == {"access_token": f"token {number}"}
 
 
@@ -69,25 +72,25 @@ async def test_rotation_stopped_anywhere_is_finished_by_another_and_everything_o
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        await keeping.rotate(pool, both, lambda _: stop_after(1))
-    counted = await keeping.count(pool)
+        await key_rotation.rotate(pool, both, lambda _: stop_after(1))
+    counted = await key_rotation.count(pool)
     assert counted["new"] > 0 < counted["old"]
     await opened(pool, both)
     with pytest.raises(VaultError, match="which is not in LANDFALL_VAULT_KEYS"):
-        await keeping.check(pool, new)
-    moved = await keeping.rotate(pool, both, lambda _: None)
+        await key_rotation.check(pool, new)
+    moved = await key_rotation.rotate(pool, both, lambda _: None)
     assert moved == counted["old"]
-    assert await keeping.count(pool) == {"new": COUNT}
-    await keeping.check(pool, both)
-    await keeping.check(pool, new)
+    assert await key_rotation.count(pool) == {"new": COUNT}
+    await key_rotation.check(pool, both)
+    await key_rotation.check(pool, new)
     await opened(pool, new)
-    assert await keeping.rotate(pool, both, lambda _: None) == 0
+    assert await key_rotation.rotate(pool, both, lambda _: None) == 0
 
 
 async def test_two_rotations_at_once_share_the_work(pool: Pool) -> None:
     await filled(pool, Vault(LocalRing([OLD])))
     both = Vault(LocalRing([NEW, OLD]))
-    moved = await asyncio.gather(*(keeping.rotate(pool, both, lambda _: None) for _ in range(3)))
+    moved = await asyncio.gather(*(key_rotation.rotate(pool, both, lambda _: None) for _ in range(3)))
     assert sum(moved) == COUNT
     await opened(pool, Vault(LocalRing([NEW])))
 
@@ -95,7 +98,7 @@ async def test_two_rotations_at_once_share_the_work(pool: Pool) -> None:
 async def test_wrong_key_is_found_before_anything_is_sealed_with_it(pool: Pool, database: str) -> None:
     await filled(pool, Vault(LocalRing([OLD])), 1)
     with pytest.raises(VaultError, match="another one than it was"):
-        await keeping.check(pool, Vault(LocalRing([IMPOSTOR])))
+        await key_rotation.check(pool, Vault(LocalRing([IMPOSTOR])))
     for name in ("serve", "work"):
         code, said = await command(database, IMPOSTOR, name)
         assert code == 1
@@ -115,9 +118,9 @@ async def test_swapped_ciphertexts_do_not_open(pool: Pool, connection: asyncpg.C
             await connection.execute(
                 "UPDATE connection_secrets SET sealed = $2 WHERE connection_id = $1", row[0], other[1]
             )
-    async with store.acting(pool, DEFAULT_TENANT) as acting:
+    async with tenant_transaction(pool, DEFAULT_TENANT) as acting:
         with pytest.raises(VaultError, match="not of this place"):
-            await store.secrets(acting, vault, DEFAULT_TENANT, str(rows[0]["connection_id"]))
+            await connection_store.secrets(acting, vault, DEFAULT_TENANT, str(rows[0]["connection_id"]))
 
 
 async def test_commands_say_how_far_a_rotation_is_and_what_can_go(pool: Pool, database: str) -> None:
@@ -140,12 +143,12 @@ async def test_commands_say_how_far_a_rotation_is_and_what_can_go(pool: Pool, da
 async def test_rotation_moves_nothing_under_a_key_that_is_another_than_it_was(pool: Pool, database: str) -> None:
     """Else every token would be under a key that the other processes do not have."""
     await filled(pool, Vault(LocalRing([OLD])), 3)
-    await keeping.check(pool, Vault(LocalRing([NEW, OLD])))
+    await key_rotation.check(pool, Vault(LocalRing([NEW, OLD])))
     impostor = "new:" + KEYS[0].partition(":")[2]
     assert impostor != NEW
     code, said = await command(database, f"{impostor},{OLD}", "vault", "rotate")
     assert (code, "the key new is another one than it was" in said) == (1, True)
-    assert await keeping.count(pool) == {"old": 3}
+    assert await key_rotation.count(pool) == {"old": 3}
 
 
 async def test_nobody_writes_a_secret_while_it_is_being_moved(
@@ -167,7 +170,7 @@ async def test_nobody_writes_a_secret_while_it_is_being_moved(
 
     async with rigged(database, connection) as rig:
         await rig.connect("mastodon")
-        moved = await keeping.rotate(rig.pool, Contended(LocalRing([NEW, *KEYS])), lambda _: None)
+        moved = await key_rotation.rotate(rig.pool, Contended(LocalRing([NEW, *KEYS])), lambda _: None)
     assert moved == len(refused) == 2
     assert refused == list(writes)
 
@@ -176,10 +179,10 @@ async def test_rotation_says_which_flows_still_need_the_old_key(database: str, c
     """One that waits for the person to come back, and one that waits for the person to choose."""
     ring = ",".join((NEW, KEYS[0]))
     async with rigged(database, connection) as rig:
-        await keeping.check(rig.pool, Vault(LocalRing(KEYS[:1])))
+        await key_rotation.check(rig.pool, Vault(LocalRing(KEYS[:1])))
         await rig.started("x")
         assert (await rig.back("facebook", await rig.consented("facebook")))["kind"] == "choose"
-        assert await keeping.count(rig.pool) == {"one": 3}, "two verifiers, and what there is to choose from"
+        assert await key_rotation.count(rig.pool) == {"one": 3}, "two verifiers, and what there is to choose from"
         code, said = await command(database, ring, "vault", "rotate")
         assert (code, said.splitlines()[-1]) == (
             0,
@@ -216,7 +219,7 @@ async def test_secrets_move_from_local_keys_to_a_key_service_by_command(pool: Po
     code, said = await command(database, "", "vault", "rotate", ring="tests.rings:moving")
     assert code == 0, said
     assert said.endswith("every other key can be taken out of LANDFALL_VAULT_RING\n")
-    assert await keeping.count(pool) == {Service.primary: COUNT}
+    assert await key_rotation.count(pool) == {Service.primary: COUNT}
     await opened(pool, Vault(Service()))
     code, said = await command(database, "", "vault", "status", ring="tests.rings:service")
     assert (code, said) == (0, f"{Service.primary}  seals  {COUNT} secrets\n")
@@ -225,13 +228,13 @@ async def test_secrets_move_from_local_keys_to_a_key_service_by_command(pool: Po
 
 
 async def test_key_service_that_answers_for_another_key_is_found_out_by_the_canary(pool: Pool) -> None:
-    await keeping.check(pool, Vault(Service()))
-    await keeping.check(pool, Vault(Service()))
-    async with store.acting(pool, store.EVERYBODY) as connection:
+    await key_rotation.check(pool, Vault(Service()))
+    await key_rotation.check(pool, Vault(Service()))
+    async with tenant_transaction(pool, ALL_TENANTS) as connection:
         kept = await connection.fetchrow("SELECT key_name, sealed FROM vault_canaries")
-    assert (kept["key_name"], Vault(moving()).open(kept["sealed"], keeping._place(Service.primary))) == (
+    assert (kept["key_name"], Vault(moving()).open(kept["sealed"], key_rotation._place(Service.primary))) == (
         Service.primary,
-        keeping.CANARY,
+        key_rotation.CANARY,
     )
 
     class Impostor(Service):
@@ -239,7 +242,7 @@ async def test_key_service_that_answers_for_another_key_is_found_out_by_the_cana
             return bytes(32)
 
     with pytest.raises(VaultError, match="the secret was changed"):
-        await keeping.check(pool, Vault(Impostor()))
+        await key_rotation.check(pool, Vault(Impostor()))
 
 
 async def test_key_service_that_is_away_costs_no_account_its_token(

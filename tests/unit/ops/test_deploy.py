@@ -332,7 +332,7 @@ async def test_each_process_exports_what_it_measures_and_nothing_that_only_the_o
 
 
 def test_metrics_of_one_process_are_set_only_where_it_runs() -> None:
-    places = {"web": ("sync/*.py",), "worker": ("ingest/*.py", "publish/web/*.py")}
+    places = {"web": ("sync/*.py",), "worker": ("ingest/*.py", "ops/web/*.py")}
     names = {id(value): name for name, value in vars(metrics).items()}
     for process, patterns in places.items():
         text = "".join(path.read_text() for pattern in patterns for path in ROOT.glob(pattern))

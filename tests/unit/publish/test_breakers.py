@@ -2,8 +2,8 @@
 
 import pytest
 
-from publish.breakers import FAILURES, Breakers
-from publish.contract import Problem
+from ops.runtime.circuit_breaker import FAILURES, Breakers
+from ops.runtime.platform_protocol import Problem
 
 
 def fail(breakers: Breakers, instance: str, times: int, *, in_use: bool = False) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from publish.browsers import LONGEST, in_words
+from ops.web.user_agent import LONGEST, in_words
 
 WINDOWS = "Mozilla/5.0 (Windows NT 10.0; Win64; x64)"
 IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X)"

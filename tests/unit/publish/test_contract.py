@@ -6,24 +6,20 @@ from typing import Any
 import pytest
 
 from ops.cli.outside import checked_every
-from publish import meta
-from publish.contract import (
+from ops.runtime.platform_protocol import (
     LONGEST_ID,
     LONGEST_LIFE,
-    App,
-    Channel,
-    Lives,
     Problem,
     Response,
     error_word,
-    granted_scopes,
     label,
     moment,
-    scope_list,
     seconds,
     secret,
     text,
 )
+from publish.oauth.contract import App, Channel, Lives, granted_scopes, scope_list
+from publish.platforms import _meta
 from tests.rig import CHANNELS
 
 NONSENSE = (None, "", "soon", True, False, [], {}, -1, 0, "-7200", float("nan"), float("inf"), "1e400", "NaN", 10**400)
@@ -155,13 +151,13 @@ def test_graph_error_is_trouble_where_it_says_so_whatever_its_code() -> None:
         (2, False, "transient"), (190, True, "grant"),
     ):  # fmt: skip
         error = {"code": code, "message": "m"} | ({} if transient is None else {"is_transient": transient})
-        assert meta.problem_of(error, Response(400, {"error": error}), "testing").kind == kind, (code, transient)
+        assert _meta.problem_of(error, Response(400, {"error": error}), "testing").kind == kind, (code, transient)
 
 
 @pytest.mark.parametrize(("given", "code"), [(190, 190), (190.0, 190), ("190", 190), (" 190 ", 190), ("459.0", 459)])
 def test_code_of_graph_is_read_as_a_number_a_float_or_text(given: Any, code: int) -> None:
-    assert meta._code(given) == code
-    assert [meta._code(nonsense) for nonsense in (190.5, "soon", [190], None)] == [None] * 4
+    assert _meta._code(given) == code
+    assert [_meta._code(nonsense) for nonsense in (190.5, "soon", [190], None)] == [None] * 4
 
 
 @pytest.mark.parametrize("channel", CHANNELS.values(), ids=CHANNELS)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from publish.instances import instance_of, moved_to
+from publish.oauth.instances import instance_of, moved_to
 
 
 @pytest.mark.parametrize(

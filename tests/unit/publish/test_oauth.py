@@ -2,7 +2,7 @@
 
 import pytest
 
-from publish.oauth import refusal
+from publish.oauth.protocol import refusal
 
 
 @pytest.mark.parametrize(

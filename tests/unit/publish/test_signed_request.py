@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from publish.signed_request import Wish, opened
+from publish.oauth.signed_request import Wish, opened
 
 SECRET = "test_app_secret_0123456789abcdef"
 VECTOR = (

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from publish import budgets
-from publish.budgets import LONGEST_SECONDS, SLOW_SECONDS, STOP_SECONDS, pause
-from publish.contract import Response, Usage
+from ops.runtime import rate_limits
+from ops.runtime.platform_protocol import Response, Usage
+from ops.runtime.rate_limits import LONGEST_SECONDS, SLOW_SECONDS, STOP_SECONDS, pause
 from tests.rig import CHANNELS, PLATFORMS
 
 NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
@@ -226,4 +226,4 @@ def test_no_answer_can_hurt_and_none_keeps_anybody_away_for_longer_than_a_day(an
     for platform in PLATFORMS:
         found = CHANNELS[platform].usage(answer, NOW)
         assert all(usage.percent >= 0 and usage.seconds >= 0 for usage in found)
-        assert 0 <= pause(found) <= budgets.LONGEST_SECONDS
+        assert 0 <= pause(found) <= rate_limits.LONGEST_SECONDS

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from ops.cli import wiring
 from ops.cli.outside import vault_of
 from ops.runtime.settings import Configuration, ConfigurationError, Settings
-from publish.vault import LocalRing, Place, Ring, Vault, VaultError, key_name, new_key
+from publish.vault.envelope import LocalRing, Ring, Vault, VaultError, key_name, new_key
+from schema.sealing import Place
 from tests.rings import WRAPPED_BYTES, Service
 
 PLACE = Place("tenant-1", "connection-1", "access_token")

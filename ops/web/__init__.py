@@ -1,0 +1,1 @@
+"""HTTP of people and programs: pages for browsers, JSON for programs."""

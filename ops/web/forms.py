@@ -1,0 +1,92 @@
+"""What a request holds, checked before anything is done with it: text that the database and the platforms can take."""
+
+import json
+from typing import Any
+from urllib.parse import parse_qsl
+
+from aiohttp import hdrs, web
+from multidict import MultiDict, MultiDictProxy
+
+from ops.runtime import bodies
+from ops.runtime.text import storable
+from ops.web.responses import Refused
+
+BODY_BYTES = 64 * 2**10
+"""Of a form, or of JSON: the longest is a choice among all the accounts of one login."""
+
+FIELDS = 2000
+WITHOUT_BODY = (hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS, hdrs.METH_TRACE)
+FORM = "application/x-www-form-urlencoded"
+
+_BODY: web.RequestKey[bytes] = web.RequestKey("body", bytes)
+
+
+def is_storable(text: str) -> bool:
+    """Whether PostgreSQL and UTF-8 can hold it: no NUL, and no half of a surrogate pair."""
+    return storable(text) == text
+
+
+def require_storable(request: web.Request, *, query: bool = True) -> None:
+    """Raises Refused for an address with characters that nothing here is named with; ``query`` says whether to look at
+    the query too.
+    """
+    if not is_storable(request.path):
+        raise Refused(404, "not_found", "There is nothing at this address.", "check the address")
+    if query and not all(is_storable(name) and is_storable(value) for name, value in request.query.items()):
+        raise Refused(400, "wrong", "The query holds a character that no text has.", "send text in UTF-8, without NUL")
+
+
+async def read(request: web.Request) -> None:
+    """Take the body in, whole, for :func:`form` and :func:`document`. Raises Refused.
+
+    Bodies of GET are not read: nothing here gives them a meaning.
+    """
+    if request.method in WITHOUT_BODY:
+        return
+    if request.headers.get(hdrs.CONTENT_ENCODING, "").strip().lower() not in ("", "identity"):
+        message = "Compressed bodies are not read."
+        raise Refused(415, "content_encoding", message, "send the body without Content-Encoding", close=True)
+    try:
+        request[_BODY] = await bodies.read(request, BODY_BYTES)
+    except bodies.BodyTooLargeError:
+        message = f"The body is longer than {BODY_BYTES} bytes."
+        raise Refused(413, "body_too_large", message, "send less at once", close=True) from None
+    except bodies.BodyTooSlowError as error:
+        remedy = "send the body without pauses"
+        raise Refused(408, "body_too_slow", f"{error}.", remedy, retry=True, after=1, close=True) from None
+    except (bodies.BodyBrokenError, ConnectionError):  # after a lost connection nobody reads the answer
+        message, remedy = "The body is not framed as HTTP has it.", "send the body whole, with its length or in chunks"
+        raise Refused(400, "body_broken", message, remedy, close=True) from None
+
+
+def form(request: web.Request) -> MultiDictProxy[str]:
+    """The fields of a form in UTF-8; none where there is no body. Raises Refused."""
+    body = request[_BODY]
+    if not body:
+        return MultiDictProxy(MultiDict())
+    _insist_type(request, FORM)
+    try:
+        text = body.decode()
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=FIELDS)
+    except ValueError:  # no UTF-8, or too many fields
+        pairs = None
+    if pairs is None or not all(is_storable(name) and is_storable(value) for name, value in pairs):
+        message = f"The form is not text in UTF-8 of at most {FIELDS} fields."
+        raise Refused(400, "wrong", message, "send text in UTF-8, without NUL")
+    return MultiDictProxy(MultiDict(pairs))
+
+
+def document(request: web.Request) -> Any:
+    """The JSON of the body; None where it is none. Raises Refused."""
+    _insist_type(request, "application/json")
+    try:
+        return json.loads(request[_BODY])
+    except (ValueError, RecursionError):
+        return None
+
+
+def _insist_type(request: web.Request, wanted: str) -> None:
+    charset = (request.charset or "utf-8").lower()
+    if request.content_type != wanted or charset not in ("utf-8", "utf8"):
+        message = f"The body must be {wanted}, in UTF-8."
+        raise Refused(415, "content_type", message, f"send it with Content-Type: {wanted}")

@@ -1,0 +1,244 @@
+"""The page of one's own account: second factors, sessions, and how each is added and ended."""
+
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
+
+import segno
+from aiohttp import hdrs, web
+from markupsafe import Markup
+
+from ops.access import factor_enrolment, passkeys, passwords, sessions
+from ops.access.factor_enrolment import Added
+from ops.access.passkeys import RelyingParty, relying_party
+from ops.access.passwords import Busy
+from ops.access.sessions import WINDOW_MINUTES, Person, Throttled
+from ops.access.users import Wrong
+from ops.runtime.db import Pool
+from ops.runtime.text import visible
+from ops.web import forms
+from ops.web.authentication import Door, add_route, id_of
+from ops.web.refusals import Refusals
+from ops.web.responses import SCRIPTED, Ended, Refused, ask, rendered, sentence, to
+from publish.vault.envelope import Vault
+
+LONGEST_NAME = 100
+"""Of a factor, in characters."""
+
+TOO_MANY = f"Too many wrong passwords. Wait {WINDOW_MINUTES} minutes and try again."
+BUSY = "Many people are logging in at this moment. Wait a few seconds and try again."
+KINDS = {"totp": "authenticator app", "passkey": "passkey"}
+USUAL_NAMES = {"totp": "Authenticator app", "passkey": "Passkey"}
+
+_SCRIPT = files("ops.web").joinpath("static", "passkeys.js").read_bytes()
+
+
+class Account:
+    def __init__(self, pool: Pool, vault: Vault, door: Door, refusals: Refusals) -> None:
+        self._pool = pool
+        self._vault = vault
+        self._door = door
+        self._refusals = refusals
+        self._party = relying_party(door.site)
+
+    def add_to(self, app: web.Application) -> None:
+        for method, path, handler in (
+            ("GET", "/account", self.show),
+            ("POST", "/account/sessions/{id}/end", self.end_session),
+            ("POST", "/account/sessions/end-others", self.end_others),
+            ("POST", "/account/totp", self.begin_totp),
+            ("POST", "/account/totp/{id}/confirm", self.confirm_totp),
+            ("POST", "/account/passkeys", self.begin_passkey),
+            ("POST", "/account/passkeys/finish", self.finish_passkey),
+            ("GET", "/account/factors/{id}/remove", self.remove_factor_page),
+            ("POST", "/account/factors/{id}/remove", self.remove_factor),
+            ("POST", "/account/recovery-codes", self.make_recovery_codes),
+            ("GET", "/static/passkeys.js", self.script),
+        ):
+            add_route(app, method, path, self._door.answering(self._refusals.noting(handler)))
+
+    async def script(self, _: web.Request) -> web.Response:
+        headers = {hdrs.CACHE_CONTROL: "no-cache", "X-Content-Type-Options": "nosniff"}
+        return web.Response(body=_SCRIPT, content_type="text/javascript", charset="utf-8", headers=headers)
+
+    async def show(self, request: web.Request) -> web.Response:
+        person = await self._door.visitor(request, enrolling=True)
+        message = self._door.message(request, person)
+        return await self.page(person, says=message.says if message else "")
+
+    async def page(self, person: Person, status: int = 200, *, says: str = "", wrong: str = "") -> web.Response:
+        return rendered(
+            "account.html",
+            status,
+            person=person,
+            says=says,
+            wrong=wrong,
+            shortest=passwords.SHORTEST,
+            factors=await factor_enrolment.factors(self._pool, person.user),
+            kinds=KINDS,
+            passkeys=self._party is not None,
+            longest_name=LONGEST_NAME,
+            sessions=await sessions.listed(self._pool, person, self._door.idle_minutes),
+            hours=sessions.HOURS,
+            idle_minutes=self._door.idle_minutes,
+        )
+
+    # --- sessions
+
+    async def end_session(self, request: web.Request) -> web.Response:
+        person = await self._door.posting(request)
+        id_ = id_of(request, _no_session())
+        if not await sessions.end(self._pool, person, id_, self._door.address(request)):
+            raise _no_session()
+        if await self._door.person(request) is None:
+            return self._door.let_out(request, to("/login"))
+        return self._door.leave(to("/account"), person, "That session is ended.")
+
+    async def end_others(self, request: web.Request) -> web.Response:
+        person = await self._door.posting(request)
+        await sessions.end_others(self._pool, person, self._door.address(request))
+        return self._door.leave(to("/account"), person, "All other sessions are ended.")
+
+    # --- an authenticator app
+
+    async def begin_totp(self, request: web.Request) -> web.Response:
+        person, name = await self._confirmed(request, "totp", enrolling=True)
+        enrolment = await factor_enrolment.begin_totp(self._pool, self._vault, person, name)
+        if enrolment is None:
+            return await self.page(person, 409, wrong="There are too many apps; remove one first.")
+        qr = segno.make(enrolment.uri, micro=False).svg_inline(border=4, light="white", omitsize=True)
+        secret = " ".join(enrolment.secret[at : at + 4] for at in range(0, len(enrolment.secret), 4))
+        return rendered(
+            "totp.html",
+            person=person,
+            wrong="",
+            enrolment=True,
+            id=enrolment.id,
+            qr=Markup(qr),  # noqa: S704  drawn here, and holds no text
+            secret=secret,
+        )
+
+    async def confirm_totp(self, request: web.Request) -> web.Response:
+        person = await self._door.posting(request, enrolling=True)
+        id_, code = id_of(request, _no_factor()), forms.form(request).get("code", "")
+        address = self._door.address(request)
+        try:
+            added = await factor_enrolment.confirm_totp(self._pool, self._vault, person, id_, code, address)
+        except KeyError:
+            raise _no_factor() from None
+        if added is None:
+            # Without the secret once more: whoever has only the session learns nothing here.
+            wrong = "This is not the code of this moment. Wait for the next one, and look at the clock of your phone."
+            return rendered("totp.html", 400, person=person, wrong=wrong, enrolment=False, id=id_)
+        return await self._added(request, added)
+
+    # --- a passkey
+
+    async def begin_passkey(self, request: web.Request) -> web.Response:
+        person, name = await self._confirmed(request, "passkey", enrolling=True)
+        options = await factor_enrolment.begin_passkey(self._pool, self._site(), person)
+        return rendered("passkey.html", 200, SCRIPTED, person=person, options=options, name=name)
+
+    async def finish_passkey(self, request: web.Request) -> web.Response:
+        person = await self._door.posting(request, enrolling=True)
+        form, party = forms.form(request), self._site()
+        name, credential = _name(form.get("name", ""), "passkey"), form.get("credential", "")
+        if name is None:
+            return await self.page(person, 400, wrong=_UNFIT)
+        try:
+            address = self._door.address(request)
+            added = await factor_enrolment.finish_passkey(self._pool, party, person, name, credential, address)
+        except passkeys.Refused as refused:
+            return await self.page(person, 400, wrong=str(refused))
+        return await self._added(request, added)
+
+    def _site(self) -> RelyingParty:
+        """Raises Refused where browsers offer no passkeys."""
+        if self._party is None:
+            message = "Browsers offer no passkeys at this address."
+            raise Refused(409, "no_passkeys", message, "set LANDFALL_PUBLIC_URL to an https address with a name")
+        return self._party
+
+    # --- any factor
+
+    async def remove_factor_page(self, request: web.Request) -> web.Response:
+        person = await self._door.visitor(request)
+        factor, last = await self._factor(person, id_of(request, _no_factor()))
+        ends = [f"Logging in does not take this {KINDS[factor['kind']]} any more."]
+        if last:
+            ends.append("It is your last factor: logging in asks for the password alone, and the recovery codes end.")
+        button = "Remove the factor"
+        return ask(request, person, f"Remove {factor['name']}?", ends, button, "/account", password=True)
+
+    async def _factor(self, person: Person, id_: str) -> tuple[Mapping[str, Any], bool]:
+        """One of the person's own, and whether it is the only one. Raises Refused where there is none of this id."""
+        listed = (await factor_enrolment.factors(self._pool, person.user)).factors
+        found = next((factor for factor in listed if factor["id"] == id_), None)
+        if found is None:
+            raise _no_factor()
+        return found, len(listed) == 1
+
+    async def remove_factor(self, request: web.Request) -> web.Response:
+        person, _ = await self._confirmed(request)
+        factor, _ = await self._factor(person, id_of(request, _no_factor()))
+        if not await factor_enrolment.remove_factor(self._pool, person, factor["id"], self._door.address(request)):
+            raise _no_factor()
+        return self._door.leave(to("/account"), person, f"{factor['name']} is removed.")
+
+    async def make_recovery_codes(self, request: web.Request) -> web.Response:
+        person, _ = await self._confirmed(request)
+        codes = await factor_enrolment.make_recovery_codes(self._pool, person, self._door.address(request))
+        if not codes:
+            return await self.page(person, 409, wrong="Recovery codes stand for a second factor; add one first.")
+        return rendered("codes.html", person=person, codes=codes, says="")
+
+    async def _added(self, request: web.Request, added: Added) -> web.Response:
+        """Say so, with the recovery codes where they are new."""
+        person = await self._door.visitor(request)
+        says = f"“{added.name}” is added; from now on logging in asks for it."
+        if not added.codes:
+            return await self.page(person, says=says)
+        return rendered("codes.html", person=person, codes=added.codes, says=says)
+
+    async def _confirmed(self, request: web.Request, kind: str = "", *, enrolling: bool = False) -> tuple[Person, str]:
+        """Who pressed the button and gave the password again, and the name of a factor of this kind.
+
+        Raises Refused, or Ended with the page that says what is wrong.
+        """
+        person = await self._door.posting(request, enrolling=enrolling)
+        form = forms.form(request)
+        name = _name(form.get("name", ""), kind) if kind else ""
+        if name is None:
+            raise Ended(await self.page(person, 400, wrong=_UNFIT))
+        try:
+            right = await sessions.confirm_password(
+                self._pool, person, form.get("password", ""), self._door.address(request)
+            )
+        except Wrong as wrong:
+            raise Ended(await self.page(person, 400, wrong=sentence(wrong))) from None
+        except Throttled:
+            self._refusals.throttled(request, "/account")
+            raise Ended(await self.page(person, 429, wrong=TOO_MANY)) from None
+        except Busy:
+            raise Ended(await self.page(person, 503, wrong=BUSY)) from None
+        if not right:
+            self._refusals.refused(request, "password")
+            raise Ended(await self.page(person, 403, wrong="The password is another one."))
+        return person, name
+
+
+_UNFIT = f"A name has at most {LONGEST_NAME} characters, all of them visible."
+
+
+def _name(given: str, kind: str) -> str | None:
+    """What a factor is to be called; None for what no name can be."""
+    name = given.strip() or USUAL_NAMES[kind]
+    return name if len(name) <= LONGEST_NAME and visible(name) == name else None
+
+
+def _no_session() -> Refused:
+    return Refused(404, "not_found", "There is no such session; it may have ended.", "look at /account")
+
+
+def _no_factor() -> Refused:
+    return Refused(404, "not_found", "There is no such factor; it may have taken too long.", "begin again at /account")

@@ -1,0 +1,1 @@
+"""Connected accounts: access tokens, refreshing, disconnecting."""

@@ -1,0 +1,196 @@
+"""Connections and their sealed secrets, and how they are shown."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+
+from ops.runtime.serialization import plain
+from publish.notifications.notice_store import resolve
+from publish.oauth.contract import Account
+from publish.vault.envelope import Vault
+from schema.sealing import Place
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One that is to be worked on. ``channel`` is whose login it came through; ``work``: refresh, check or revoke."""
+
+    tenant: str
+    id: str
+    platform: str
+    channel: str
+    instance: str
+    account_id: str
+    fence: int
+    work: str
+
+    @property
+    def whose(self) -> dict[str, str]:
+        """Whose budget it is, and whose trouble."""
+        return {"platform": self.channel, "instance": self.instance, "account": self.account_id}
+
+
+async def connect(
+    connection: asyncpg.Connection,
+    vault: Vault,
+    tenant: str,
+    new_id: str,
+    channel: str,
+    instance: str,
+    account: Account,
+    *,
+    access_seconds: int | None,
+    refresh_seconds: int | None,
+    refresh_in: float | None,
+    check_in: int | None,
+    since: datetime | None = None,
+) -> str:
+    """Keep an account and its secrets; an account that was connected before keeps its id. The id.
+
+    Lives are counted from ``since``, when the platform was asked for them; now if it is not given.
+    """
+    platform = account.platform or channel
+    via = None if channel == platform else channel
+    # What another login gave is of no use to this one.
+    await connection.execute(
+        """
+        DELETE FROM connection_secrets WHERE connection_id = (
+            SELECT id FROM connections WHERE tenant_id = $1::uuid AND platform = $2 AND instance = $3
+                AND account_id = $4 AND via IS DISTINCT FROM $5)""",
+        tenant,
+        platform,
+        instance,
+        account.account_id,
+        via,
+    )
+    row = await connection.fetchrow(
+        """
+        INSERT INTO connections AS c (tenant_id, id, platform, instance, account_id, other_ids, username, scopes,
+            profile, via, grant_id, state, authorized_at, checked_at, access_expires_at, refresh_expires_at,
+            refresh_due_at, check_due_at)
+        SELECT $1::uuid, $2::uuid, $3, $4, $5, $6, $7, $8, $9::jsonb, $10, $11, 'active', since, since,
+            since + make_interval(secs => $12), since + make_interval(secs => $13),
+            since + make_interval(secs => $14), since + make_interval(secs => $15)
+        FROM coalesce($16::timestamptz, now()) AS since
+        ON CONFLICT (tenant_id, platform, instance, account_id) DO UPDATE SET other_ids = excluded.other_ids,
+            username = excluded.username, scopes = excluded.scopes, profile = excluded.profile, via = excluded.via,
+            grant_id = excluded.grant_id, state = 'active', reason = NULL, authorized_at = excluded.authorized_at,
+            checked_at = excluded.checked_at, access_expires_at = excluded.access_expires_at,
+            refresh_expires_at = CASE WHEN c.via IS DISTINCT FROM excluded.via THEN excluded.refresh_expires_at
+                ELSE coalesce(excluded.refresh_expires_at, c.refresh_expires_at) END,
+            refresh_due_at = excluded.refresh_due_at, check_due_at = excluded.check_due_at, refresh_failures = 0,
+            trouble = NULL, trouble_since = NULL, disconnected_at = NULL, fence = c.fence + 1, lease_until = NULL
+        RETURNING id::text""",
+        tenant,
+        new_id,
+        platform,
+        instance,
+        account.account_id,
+        [other for other in account.other_ids if other],
+        account.username,
+        list(account.scopes),
+        json.dumps(dict(account.profile)),
+        via,
+        account.grant_id or None,
+        access_seconds,
+        refresh_seconds,
+        refresh_in,
+        check_in,
+        since,
+    )
+    id_ = str(row["id"])
+    await keep_secrets(connection, vault, tenant, id_, account.secrets)
+    await resolve(connection, id_)
+    return id_
+
+
+async def known(connection: asyncpg.Connection, channel: str, instance: str) -> set[tuple[str, str]]:
+    """Platform and account id of whatever is connected through this login."""
+    rows = await connection.fetch(
+        """
+        SELECT platform, account_id FROM connections
+        WHERE coalesce(via, platform) = $1 AND instance = $2 AND state <> 'disconnected'""",
+        channel,
+        instance,
+    )
+    return {tuple(row) for row in rows}
+
+
+async def keep_secrets(
+    connection: asyncpg.Connection, vault: Vault, tenant: str, owner: str, secrets: Mapping[str, str]
+) -> None:
+    """An empty one never replaces what is there."""
+    rows = [
+        (tenant, owner, field, vault.seal(secret, Place(tenant, owner, field)), vault.primary)
+        for field, secret in secrets.items()
+        if secret
+    ]
+    await connection.executemany(
+        """
+        INSERT INTO connection_secrets (tenant_id, connection_id, field, sealed, key_name)
+        VALUES ($1::uuid, $2::uuid, $3, $4, $5)
+        ON CONFLICT (tenant_id, connection_id, field) DO UPDATE SET sealed = excluded.sealed,
+            key_name = excluded.key_name""",
+        rows,
+    )
+
+
+async def secrets(connection: asyncpg.Connection, vault: Vault, tenant: str, owner: str) -> dict[str, str]:
+    rows = await connection.fetch("SELECT field, sealed FROM connection_secrets WHERE connection_id = $1::uuid", owner)
+    return {row["field"]: vault.open(row["sealed"], Place(tenant, owner, row["field"])) for row in rows}
+
+
+async def standing(connection: asyncpg.Connection, id_: str) -> asyncpg.Record | None:
+    """Whether it may be used: its state and reason, whether its token is over, and whether somebody works on it."""
+    return await connection.fetchrow(
+        """
+        SELECT state, reason, coalesce(via, platform) AS channel,
+            coalesce(access_expires_at <= now(), false) AS over, coalesce(lease_until > now(), false) AS leased
+        FROM connections WHERE id = $1::uuid""",
+        id_,
+    )
+
+
+def _shown_time(column: str) -> str:
+    """A time that Python can read, in SQL: NULL for one beyond its years, lest one row hide all others."""
+    return f"CASE WHEN {column} BETWEEN '0002-01-01 00:00Z' AND '9998-12-31 00:00Z' THEN {column} END AS {column}"
+
+
+_TIMES = ", ".join(map(_shown_time, ("access_expires_at", "refresh_expires_at", "refresh_due_at", "ends_at")))
+
+SHOWN = f"""
+SELECT id::text, platform, coalesce(via, platform) AS channel, instance, account_id, username, scopes, profile, state,
+    reason, authorized_at, refresh_failures, trouble, trouble_since, checked_at, disconnected_at, {_TIMES}
+FROM connections"""
+
+
+async def listed(connection: asyncpg.Connection) -> list[dict[str, Any]]:
+    return [_shown(row) for row in await connection.fetch(f"{SHOWN} ORDER BY platform, username, id")]
+
+
+async def overview(connection: asyncpg.Connection, state: str | None, platform: str | None) -> list[dict[str, Any]]:
+    """All tenants' connections, for whoever runs the install: those that need somebody first."""
+    rows = await connection.fetch(
+        f"""
+        SELECT c.id::text, t.name AS tenant, platform, instance, account_id, username, state, reason, trouble,
+            trouble_since, refresh_failures, checked_at, {_shown_time("ends_at")}
+        FROM connections c JOIN tenants t ON t.id = c.tenant_id
+        WHERE state = coalesce($1, state) AND platform = coalesce($2, platform)
+        ORDER BY state <> 'needs_reconnect', trouble IS NULL, state, c.ends_at NULLS LAST, platform, username, c.id""",
+        state,
+        platform,
+    )
+    return [plain(row) for row in rows]
+
+
+async def one(connection: asyncpg.Connection, id_: str) -> dict[str, Any] | None:
+    row = await connection.fetchrow(f"{SHOWN} WHERE id = $1::uuid", id_)
+    return None if row is None else _shown(row)
+
+
+def _shown(row: asyncpg.Record) -> dict[str, Any]:
+    return plain(row) | {"profile": json.loads(row["profile"])}

@@ -1,0 +1,234 @@
+"""How connections end, and what people asked to be deleted."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+
+from publish.connections.connection_store import Connection
+from publish.connections.refresh_store import LEASE_SECONDS
+from publish.notifications.notice_store import resolve
+from publish.oauth.contract import Removals
+
+_ENDED = """state = 'needs_reconnect', refresh_due_at = NULL, check_due_at = NULL, lease_until = NULL,
+    trouble = NULL, trouble_since = NULL, fence = fence + 1"""
+
+
+_WHOSE = "RETURNING tenant_id::text, id::text, platform, authorized_at, reason"
+
+
+async def needs_reconnect(connection: asyncpg.Connection, held: Connection, reason: str) -> bool:
+    """Whether this is when it began to: there is one notice for each such time."""
+    query = f"""
+        UPDATE connections SET {_ENDED}, reason = $3 WHERE id = $1::uuid AND fence = $2 AND state = 'active' {_WHOSE}"""
+    return bool(await _told(connection, await connection.fetch(query, held.id, held.fence, reason)))
+
+
+async def removable(connection: asyncpg.Connection, channel: str, user: str, cut_off: datetime) -> dict[str, list[str]]:
+    """What is connected by a person's grants until ``cut_off``, of all tenants: ids by tenant."""
+    found: dict[str, list[str]] = {}
+    rows = await connection.fetch(
+        "SELECT tenant_id::text, id::text FROM find_connections_of_person($1, $2, $3)", channel, user, cut_off
+    )
+    for tenant, id_ in rows:
+        found.setdefault(tenant, []).append(id_)
+    return found
+
+
+async def removed(connection: asyncpg.Connection, ids: Sequence[str], cut_off: datetime, reason: str) -> list[str]:
+    """A platform says that a person removed us: the ids of what that ended. Grants after ``cut_off`` live on."""
+    query = f"""
+        UPDATE connections SET {_ENDED}, reason = $3
+        WHERE id = ANY($1::uuid[]) AND state = 'active' AND authorized_at <= $2 {_WHOSE}"""
+    told = await _told(connection, await connection.fetch(query, list(ids), cut_off, reason))
+    return [id_ for _, id_ in told]
+
+
+async def removed_in_table(
+    connection: asyncpg.Connection, platform: str, removals: Removals, otherwise: str
+) -> list[tuple[str, str]]:
+    """What the log says of removals: tenant and id of what that ended. A grant newer than the event lives on.
+
+    The platform's clock counts in seconds, ours does not: an event that names no time has the time of its receipt, to
+    the microsecond, and so ends no grant that was made in the same second after it.
+    """
+    query = f"""
+        UPDATE connections c SET {_ENDED}, reason = coalesce($2::jsonb ->> said.why::text, $3)
+        FROM (
+            SELECT account_id, {removals.at} AS at, 'second' AS unit, {removals.why} AS why FROM {removals.table}
+            UNION ALL
+            SELECT u.account_id, e.created_at, 'microseconds', u.{removals.why}
+            FROM {removals.undated} u
+            JOIN webhook_event_log e USING (account_id, external_id) WHERE e.provider = $1
+        ) said
+        WHERE c.platform = $1 AND c.via IS NULL AND c.state = 'active' AND said.account_id = c.account_id
+            AND said.at >= date_trunc(said.unit, c.authorized_at) {_WHOSE}"""
+    words = json.dumps({str(number): text for number, text in removals.words.items()})
+    return await _told(connection, await connection.fetch(query, platform, words, otherwise))
+
+
+async def expired(
+    connection: asyncpg.Connection, reason: str, failing: str, refreshing_themselves: Sequence[str]
+) -> list[tuple[str, str, str]]:
+    """Tenant, id and platform of connections whose time is over, and which nothing can refresh.
+
+    Nothing is left where there is nothing to refresh with, where what refreshes has run out itself, or where that is
+    the access token: so at the channels that are ``refreshing_themselves``. One that has been in trouble ends with the
+    reason ``failing``, in which the trouble takes the place of ``{}``.
+    """
+    query = f"""
+        UPDATE connections SET {_ENDED}, reason = coalesce(replace($2, '{{}}', trouble), $1)
+        WHERE state = 'active' AND access_expires_at <= now() AND coalesce(lease_until, '-infinity') < now()
+            AND (refresh_due_at IS NULL OR refresh_expires_at <= now() OR coalesce(via, platform) = ANY($3)) {_WHOSE}"""
+    rows = await connection.fetch(query, reason, failing, list(refreshing_themselves))
+    await _told(connection, rows)
+    return [(row["tenant_id"], row["id"], row["platform"]) for row in rows]
+
+
+async def _told(connection: asyncpg.Connection, ended: Sequence[asyncpg.Record]) -> list[tuple[str, str]]:
+    """A notice for each that needs a person from now on."""
+    await connection.executemany(
+        """
+        INSERT INTO notices (tenant_id, id, connection_id, kind, episode, says)
+        VALUES ($1::uuid, gen_random_uuid(), $2::uuid, 'needs_reconnect', $3, $4) ON CONFLICT DO NOTHING""",
+        [(row["tenant_id"], row["id"], row["authorized_at"], row["reason"]) for row in ended],
+    )
+    await connection.execute(
+        """
+        UPDATE notices SET resolved_at = now()
+        WHERE connection_id = ANY($1::uuid[]) AND kind <> 'needs_reconnect' AND resolved_at IS NULL""",
+        [row["id"] for row in ended],
+    )
+    return [(row["tenant_id"], row["id"]) for row in ended]
+
+
+async def disconnect(connection: asyncpg.Connection, id_: str) -> Connection | None:
+    """End it here; what the tables have synced stays. None where there is nothing to end.
+
+    The caller has the lease to revoke it at the platform. Whoever dies with it leaves that to the worker.
+    """
+    row = await connection.fetchrow(
+        """
+        UPDATE connections SET state = 'disconnected', reason = NULL, disconnected_at = now(), refresh_failures = 0,
+            trouble = NULL, trouble_since = NULL,
+            refresh_due_at = now(), check_due_at = NULL, lease_until = now() + make_interval(secs => $2),
+            fence = fence + 1
+        WHERE id = $1::uuid AND state <> 'disconnected'
+        RETURNING tenant_id::text, id::text, platform, coalesce(via, platform), instance, account_id, fence,
+            'revoke'""",
+        id_,
+        float(LEASE_SECONDS),
+    )
+    if row is not None:
+        await resolve(connection, id_)
+    return None if row is None else Connection(*row)
+
+
+async def sharing(connection: asyncpg.Connection, held: Connection) -> tuple[bool, bool]:
+    """Whether others, of any tenant, use what revoking this one would end; and whether others are of its person."""
+    row = await connection.fetchrow(
+        "SELECT same_grant, same_person FROM find_connections_sharing_grant($1::uuid)", held.id
+    )
+    return row["same_grant"], row["same_person"]
+
+
+async def still_ended(connection: asyncpg.Connection, held: Connection) -> bool:
+    """Whether nobody brought it back since; while the transaction lasts nobody does."""
+    row = await connection.fetchrow(
+        "SELECT 1 FROM connections WHERE id = $1::uuid AND fence = $2 AND state = 'disconnected' FOR SHARE",
+        held.id,
+        held.fence,
+    )
+    return row is not None
+
+
+async def revoked(connection: asyncpg.Connection, held: Connection) -> None:
+    """Forget the secrets of a connection that was ended; one that came back meanwhile keeps its new ones."""
+    row = await connection.fetchrow(
+        """
+        UPDATE connections SET refresh_due_at = NULL, lease_until = NULL
+        WHERE id = $1::uuid AND fence = $2 AND state = 'disconnected' RETURNING 1""",
+        held.id,
+        held.fence,
+    )
+    if row is not None:
+        await connection.execute("DELETE FROM connection_secrets WHERE connection_id = $1::uuid", held.id)
+
+
+async def hopeless(connection: asyncpg.Connection, held: Connection, hours: int) -> bool:
+    """Whether revoking was tried for so long that it is given up."""
+    found: bool = await connection.fetchval(
+        "SELECT disconnected_at < now() - make_interval(hours => $2) FROM connections WHERE id = $1::uuid",
+        held.id,
+        hours,
+    )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A signed request: ``cut_off`` ends the time that it is about; ``code`` is the one it has had from the first."""
+
+    cut_off: datetime
+    code: str
+    first: bool
+
+
+async def take_signed_request(
+    connection: asyncpg.Connection, platform: str, purpose: str, digest: bytes, issued_at: int, code: str, days: int
+) -> Taken | None:
+    """Note a signed request, once for each digest and purpose; None for one issued more than ``days`` ago.
+
+    ``issued_at`` is in seconds since 1970, 0 where it was not said. It is a whole second, so the cut-off is its end;
+    what names no time, or one to come, counts as issued when it was received for the first time.
+    """
+    row = await connection.fetchrow(
+        """
+        INSERT INTO signed_requests (platform, purpose, request_sha256, code, expires_at)
+        SELECT $1, $2, $3, $5, greatest(now(), to_timestamp($4)) + make_interval(days => $6)
+        WHERE $4 = 0 OR to_timestamp($4) >= now() - make_interval(days => $6)
+        ON CONFLICT (platform, purpose, request_sha256) DO UPDATE SET code = signed_requests.code
+        RETURNING CASE WHEN $4 = 0 THEN received_at ELSE least(received_at, to_timestamp($4 + 1)) END,
+            code, code = $5""",
+        platform,
+        purpose,
+        digest,
+        float(issued_at),
+        code,
+        days,
+    )
+    return None if row is None else Taken(*row)
+
+
+async def took_signed_request(connection: asyncpg.Connection, platform: str, purpose: str, digest: bytes) -> bool:
+    """Whether that was noted for this purpose."""
+    found: bool = await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM signed_requests WHERE platform = $1 AND purpose = $2 AND request_sha256 = $3)",
+        platform,
+        purpose,
+        digest,
+    )
+    return found
+
+
+async def ask_deletion(
+    connection: asyncpg.Connection, code: str, platform: str, user: str, requested_at: datetime
+) -> None:
+    """Note a wish; the same wish again changes nothing."""
+    await connection.execute(
+        """
+        INSERT INTO deletion_requests (code, platform, user_id, requested_at) VALUES ($1, $2, $3, $4)
+        ON CONFLICT DO NOTHING""",
+        code,
+        platform,
+        user,
+        requested_at,
+    )
+
+
+async def deletion(connection: asyncpg.Connection, code: str) -> tuple[datetime, datetime | None] | None:
+    """When it was asked for, and when it was done."""
+    row = await connection.fetchrow("SELECT requested_at, done_at FROM find_deletion_request($1)", code)
+    return None if row is None else (row["requested_at"], row["done_at"])

@@ -1,0 +1,49 @@
+"""What has had its time, and what is shown of all of it."""
+
+import asyncpg
+
+from ops.access.user_store import forget_strangers
+from ops.runtime import metrics
+
+
+async def tidy(connection: asyncpg.Connection) -> None:
+    """Drop what has had its time: flows that ended, sessions that are over, wrong passwords of yesterday, and whoever
+    belongs to no tenant.
+    """
+    await connection.execute("DELETE FROM oauth_states WHERE expires_at < now() - interval '1 day'")
+    await connection.execute(
+        "UPDATE oauth_states SET sealed_accounts = NULL WHERE sealed_accounts IS NOT NULL AND expires_at < now()"
+    )
+    await connection.execute("DELETE FROM sessions WHERE expires_at < now()")
+    await connection.execute("DELETE FROM invitations WHERE expires_at < now() - interval '30 days'")
+    await forget_strangers(connection)
+    await connection.execute("DELETE FROM login_failures WHERE failed_at < now() - interval '1 day'")
+    await connection.execute("DELETE FROM devices WHERE seen_at < now() - interval '180 days'")
+    await connection.execute("DELETE FROM pending_logins WHERE expires_at < now()")
+    await connection.execute("DELETE FROM webauthn_challenges WHERE expires_at < now()")
+    await connection.execute(
+        "DELETE FROM totp_factors WHERE confirmed_at IS NULL AND created_at < now() - interval '1 day'"
+    )
+    await connection.execute("DELETE FROM signed_requests WHERE expires_at < now()")
+    await connection.execute("DELETE FROM platform_budgets WHERE updated_at < now() - interval '2 days'")
+    await connection.execute("DELETE FROM notice_mails WHERE created_at < now() - interval '30 days'")
+
+
+async def gauge(connection: asyncpg.Connection) -> None:
+    """Show how the connections are, and what is left of the platforms' patience."""
+    metrics.connections.clear()
+    metrics.connections_ending.clear()
+    for row in await connection.fetch("SELECT platform, state, count(*) AS n FROM connections GROUP BY 1, 2"):
+        metrics.connections.labels(row["platform"], row["state"]).set(row["n"])
+    ending = """
+        SELECT platform, days, count(*) FILTER (WHERE ends_at < now() + make_interval(days => days)) AS n
+        FROM connections, unnest(ARRAY[1, 7, 14]) AS days
+        WHERE state = 'active' AND ends_at IS NOT NULL GROUP BY 1, 2"""
+    for row in await connection.fetch(ending):
+        metrics.connections_ending.labels(row["platform"], str(row["days"])).set(row["n"])
+    metrics.budget_used.clear()
+    used = """
+        SELECT platform, max(percent) / 100.0::float8 AS ratio FROM platform_budgets
+        WHERE held_until > now() OR updated_at > now() - interval '10 minutes' GROUP BY 1"""
+    for row in await connection.fetch(used):
+        metrics.budget_used.labels(row["platform"]).set(row["ratio"])

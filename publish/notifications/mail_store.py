@@ -1,0 +1,147 @@
+"""Which notice is mailed to whom, and how far that is. All by PostgreSQL's clock.
+
+``waiting`` becomes ``sending`` before the server is asked, so that a crash leaves a doubt and never a second mail.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import asyncpg
+import uuid_utils
+
+from publish.notifications.email import News
+
+LOST_SECONDS = 600
+"""Longer than handing over one message takes; whoever claimed it and has not said what came of it is gone."""
+
+_MAY = "m.role IN ('owner', 'editor') AND u.disabled_at IS NULL AND n.resolved_at IS NULL"
+_LISTED = f"""
+SELECT n.tenant_id, n.id, m.user_id FROM notices n
+JOIN memberships m ON m.tenant_id = n.tenant_id JOIN users u ON u.id = m.user_id WHERE {_MAY}"""
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """One mail to one person, claimed; ``tenant_name`` is None for whoever belongs to one tenant alone."""
+
+    id: str
+    tenant: str
+    tenant_name: str | None
+    email: str
+    news: list[News]
+
+
+async def address_mails(connection: asyncpg.Connection) -> None:
+    """Note who is to be told of what is new, and forget whoever need not be told any more.
+
+    What is older than a day is no news: mail may have been set up only now.
+    """
+    await connection.execute(
+        f"""
+        INSERT INTO notice_mails (tenant_id, notice_id, user_id)
+        {_LISTED} AND n.created_at > now() - interval '1 day' ORDER BY 1, 2, 3 ON CONFLICT DO NOTHING"""
+    )
+    await connection.execute(
+        f"""
+        DELETE FROM notice_mails WHERE state = 'waiting' AND (tenant_id, notice_id, user_id) NOT IN ({_LISTED})"""
+    )
+
+
+async def give_up_lost(connection: asyncpg.Connection) -> int:
+    """How many mails somebody claimed who is gone: they may have been sent, so nobody sends them again."""
+    count: int = await connection.fetchval(
+        """
+        WITH lost AS (
+            UPDATE notice_mails SET state = 'unknown'
+            WHERE state = 'sending' AND claimed_at < now() - make_interval(secs => $1) RETURNING mail_id)
+        SELECT count(DISTINCT mail_id) FROM lost""",
+        float(LOST_SECONDS),
+    )
+    return count
+
+
+async def mail_due(connection: asyncpg.Connection) -> bool:
+    found: bool = await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM notice_mails WHERE state = 'waiting' AND due_at <= now())"
+    )
+    return found
+
+
+async def claim_mail(connection: asyncpg.Connection) -> Mail | None:
+    """Take everything that one person is to be told; None where nothing is due, or others are at it.
+
+    A lock for each person at a tenant keeps two from taking a half each: an advisory one, because whoever locks the row
+    of a membership must be allowed to change it.
+    """
+    due = await connection.fetch(
+        """
+        SELECT m.tenant_id, m.user_id, u.email, t.name,
+            (SELECT count(*) FROM memberships WHERE user_id = m.user_id) AS tenants
+        FROM memberships m JOIN users u ON u.id = m.user_id JOIN tenants t ON t.id = m.tenant_id
+        WHERE (m.tenant_id, m.user_id) IN (
+            SELECT tenant_id, user_id FROM notice_mails WHERE state = 'waiting' AND due_at <= now())"""
+    )
+    for whose in due:
+        free = await connection.fetchval(
+            "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))", f"mail {whose['tenant_id']} {whose['user_id']}"
+        )
+        if free and (mail := await _claimed(connection, whose)) is not None:
+            return mail
+    return None
+
+
+async def _claimed(connection: asyncpg.Connection, whose: asyncpg.Record) -> Mail | None:
+    """Everything that one person is to be told; None where another has just taken it."""
+    id_ = str(uuid_utils.uuid7())
+    rows = await connection.fetch(
+        f"""
+        WITH claimed AS (
+            UPDATE notice_mails SET state = 'sending', mail_id = $3::uuid, claimed_at = now()
+            WHERE tenant_id = $1 AND user_id = $2 AND state = 'waiting'
+                AND (tenant_id, notice_id, user_id) IN ({_LISTED}) RETURNING tenant_id, notice_id)
+        SELECT c.id::text, n.id::text, n.kind, c.platform, coalesce(nullif(c.username, ''), c.account_id), n.says
+        FROM claimed JOIN notices n ON n.tenant_id = claimed.tenant_id AND n.id = claimed.notice_id
+        JOIN connections c ON c.tenant_id = n.tenant_id AND c.id = n.connection_id
+        ORDER BY n.created_at, n.id""",
+        whose["tenant_id"],
+        whose["user_id"],
+        id_,
+    )
+    name = whose["name"] if whose["tenants"] > 1 else None
+    return Mail(id_, str(whose["tenant_id"]), name, whose["email"], [News(*row) for row in rows]) if rows else None
+
+
+async def mailed(connection: asyncpg.Connection, mail: Mail, state: str) -> None:
+    """The server accepted it, or nobody knows."""
+    await connection.execute(
+        """
+        UPDATE notice_mails SET state = $3, tries = tries + 1
+        WHERE tenant_id = $1::uuid AND mail_id = $2::uuid AND state IN ('sending', 'unknown')""",
+        mail.tenant,
+        mail.id,
+        state,
+    )
+
+
+async def mail_refused(connection: asyncpg.Connection, mail: Mail | None, pauses: Sequence[int]) -> tuple[int, int]:
+    """A mail, or where no server could be reached all that are due, are tried again after one of the pauses.
+
+    How many mails that is, and how many more were tried for a day and are given up.
+    """
+    whose = "state = 'sending' AND mail_id = $2::uuid" if mail else "state = 'waiting' AND due_at <= now() AND $2 = ''"
+    row = await connection.fetchrow(
+        f"""
+        WITH refused AS (
+            UPDATE notice_mails w SET tries = tries + 1, claimed_at = NULL, mail_id = NULL,
+                state = CASE WHEN created_at < now() - interval '1 day' THEN 'given_up' ELSE 'waiting' END,
+                due_at = now() + make_interval(secs => ($1::int[])[least(cardinality($1), 1 + (
+                    SELECT max(tries) FROM notice_mails same
+                    WHERE same.tenant_id = w.tenant_id AND same.user_id = w.user_id
+                        AND same.state = w.state AND same.mail_id IS NOT DISTINCT FROM w.mail_id))])
+            WHERE {whose} RETURNING tenant_id, user_id, state)
+        SELECT count(DISTINCT (tenant_id, user_id)) FILTER (WHERE state = 'waiting'),
+            count(DISTINCT (tenant_id, user_id)) FILTER (WHERE state = 'given_up') FROM refused""",
+        list(pauses),
+        mail.id if mail else "",
+    )
+    return row[0], row[1]

@@ -1,0 +1,75 @@
+"""What somebody is told, once for each time that it happens."""
+
+from typing import Any
+
+import asyncpg
+
+from ops.runtime.serialization import plain
+
+TROUBLE_DAYS = 2
+"""After so long an account in trouble is told of; most outages of platforms are over in hours."""
+
+
+async def warn(connection: asyncpg.Connection) -> list[tuple[str, str, str]]:
+    """Tell once of each access that ends within 14, 7 and 1 days, and of each trouble that lasts for days.
+
+    Id, connection and kind of what is new.
+    """
+    rows = await connection.fetch(
+        """
+        INSERT INTO notices (tenant_id, id, connection_id, kind, episode, says)
+        SELECT tenant_id, gen_random_uuid(), id,
+            CASE WHEN ends_at < now() + interval '1 day' THEN 'ends_in_1_day'
+                WHEN ends_at < now() + interval '7 days' THEN 'ends_in_7_days' ELSE 'ends_in_14_days' END,
+            authorized_at,
+            'Access ends on ' || to_char(ends_at AT TIME ZONE 'UTC', 'FMDD FMMonth YYYY')
+                || '; connect the account again before that.'
+        FROM connections WHERE state = 'active' AND ends_at < now() + interval '14 days'
+        ON CONFLICT DO NOTHING RETURNING id, connection_id, kind"""
+    )
+    await connection.execute(
+        """
+        UPDATE notices SET resolved_at = now() WHERE connection_id = ANY($1::uuid[]) AND id <> ALL($2::uuid[])
+            AND kind <> 'in_trouble' AND resolved_at IS NULL""",
+        [row["connection_id"] for row in rows],
+        [row["id"] for row in rows],
+    )
+    rows += await connection.fetch(
+        """
+        INSERT INTO notices (tenant_id, id, connection_id, kind, episode, says)
+        SELECT tenant_id, gen_random_uuid(), id, 'in_trouble', trouble_since,
+            'Nothing has worked since ' || to_char(trouble_since AT TIME ZONE 'UTC', 'FMDD FMMonth YYYY') || ': '
+                || trouble || ' It is tried again by itself; if the account works at the platform, connect it again.'
+        FROM connections WHERE state = 'active' AND trouble_since < now() - make_interval(days => $1)
+        ON CONFLICT DO NOTHING RETURNING id, connection_id, kind""",
+        TROUBLE_DAYS,
+    )
+    return [(str(row["id"]), str(row["connection_id"]), row["kind"]) for row in rows]
+
+
+async def out_of_trouble(connection: asyncpg.Connection, id_: str) -> None:
+    """The platform takes what we hold again."""
+    await connection.execute(
+        """
+        UPDATE notices SET resolved_at = now()
+        WHERE connection_id = $1::uuid AND kind = 'in_trouble' AND resolved_at IS NULL""",
+        id_,
+    )
+
+
+async def resolve(connection: asyncpg.Connection, id_: str) -> None:
+    """Somebody did what the notices about a connection asked for."""
+    await connection.execute(
+        "UPDATE notices SET resolved_at = now() WHERE connection_id = $1::uuid AND resolved_at IS NULL", id_
+    )
+
+
+async def notices(connection: asyncpg.Connection) -> list[dict[str, Any]]:
+    """What somebody should do, the newest first."""
+    rows = await connection.fetch(
+        """
+        SELECT n.id::text, n.connection_id::text, c.platform, c.username, n.kind, n.says, n.created_at
+        FROM notices n JOIN connections c ON c.tenant_id = n.tenant_id AND c.id = n.connection_id
+        WHERE n.resolved_at IS NULL ORDER BY n.created_at DESC, n.id"""
+    )
+    return [plain(row) for row in rows]

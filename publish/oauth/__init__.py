@@ -1,0 +1,1 @@
+"""Connecting accounts: authorization flows, account selection, client registration."""

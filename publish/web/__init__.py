@@ -1,1 +1,0 @@
-"""HTTP of connections and people: JSON for programs, pages for browsers."""
