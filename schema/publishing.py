@@ -88,7 +88,7 @@ connection_secrets = Table(
     tenant_id(),
     Column("connection_id", Uuid, nullable=False, comment="whose it is"),
     Column("field", Text, nullable=False, comment="which of its tokens"),
-    Column("sealed", LargeBinary, nullable=False, comment="publish/vault/envelope.py"),
+    Column("sealed", LargeBinary, nullable=False, comment="version, key name, wrapped key, nonce, text"),
     Column("key_name", Text, nullable=False, comment="the key it is under, for rotation"),
     PrimaryKeyConstraint("tenant_id", "connection_id", "field"),
     ForeignKeyConstraint(

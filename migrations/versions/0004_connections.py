@@ -147,7 +147,7 @@ CREATE TABLE connection_secrets (
 CREATE INDEX ix_connection_secrets_key_name ON connection_secrets (key_name);
 COMMENT ON COLUMN connections.lease_until IS 'somebody is refreshing it until then';
 COMMENT ON COLUMN connections.fence IS 'which refresh may write';
-COMMENT ON COLUMN connection_secrets.sealed IS 'publish/vault.py';
+COMMENT ON COLUMN connection_secrets.sealed IS 'version, key name, wrapped key, nonce, text';
 COMMENT ON COLUMN connection_secrets.key_name IS 'the key it is under, for rotation';
 CREATE TABLE oauth_states (
     tenant_id UUID NOT NULL,

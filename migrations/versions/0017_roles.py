@@ -280,7 +280,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT d.requested_at, d.done_at FROM public.deletion_requests d WHERE d.code = find_deletion_request.code
 $$;
 
--- By their names, or the beginnings of what they sealed, in which the name stands (publish/vault.py).
+-- By their names, or the beginnings of what they sealed, in which the name stands (publish/vault/envelope.py).
 CREATE FUNCTION find_vault_keys() RETURNS TABLE (key_name text, sealed_head bytea)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
