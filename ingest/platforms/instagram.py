@@ -1,4 +1,4 @@
-"""Instagram webhooks: ``shared`` contract ``meta.md`` sections 1, 2 and 5.
+"""Instagram webhooks: contract ``meta.md`` sections 1, 2 and 5.
 
 Documented on the Instagram and Graph webhook pages; *observed* marks what only public captures show.
 """

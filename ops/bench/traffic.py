@@ -13,7 +13,7 @@ from typing import Any
 SECRET = "a secret of the benchmark's own"  # noqa: S105
 ACCOUNTS = 50
 TEXT = "so good, how much is it and do you ship to Zürich? " * 7
-"""Makes a delivery of one comment about 680 bytes long, as in ``performance.md``."""
+"""Makes a delivery of one comment about 680 bytes long, as in ``performance.md`` 0."""
 
 _numbers = itertools.count(1)
 

@@ -1,4 +1,4 @@
-"""Crash points: places where a test may let the process die, fail, stall or be cancelled (``faults.md``, harness).
+"""Crash points: places where a test may let the process die, fail, stall or be cancelled (``faults.md``, "Harness").
 
 Without ``LANDFALL_FAULT`` in the environment a point costs one comparison and does nothing. With ``exit:3:/tmp/fired``
 the third point that the process reaches appends its name to the file and fires; a run that leaves no name behind has

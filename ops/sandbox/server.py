@@ -32,7 +32,7 @@ OWN_ANSWERS = (
     {"url", "confirmation_code"},
 )
 """The fields of what Landfall answers to a platform: to a delivery, where it refuses one, to a deauthorization and to a
-wish to be erased (``meta.md``)."""
+wish to be erased (``meta.md`` 6)."""
 
 SAVE_SECONDS = 1.0
 """A world with a file is written to it so soon after a call changed it."""

@@ -132,6 +132,6 @@ PLATFORM = Channel(
     refreshes_with="refresh_token",
     plan=Plan(share=0.8, check=DAY),
     ended_by=ENDED_BY,
-    lives=Lives(access=60 * DAY, refresh=365 * DAY),  # section 1: the year is counted from the first grant
+    lives=Lives(access=60 * DAY, refresh=365 * DAY),  # linkedin.md 1: the year is counted from the first grant
     usage=usage,
 )

@@ -152,7 +152,7 @@ def connect(app: App, code: str, verifier: str) -> Steps[list[Account]]:
             {"access_token": token["access_token"]},
             (),
             {"url": label(me.get("url"), 1000), "display_name": label(me.get("display_name"))},
-            seconds(token.get("expires_in")),  # Mastodon names none (section 3); a fork that does is believed
+            seconds(token.get("expires_in")),  # none is documented (mastodon.md 3); a fork's is believed
         )
     ]
 

@@ -20,7 +20,7 @@ REMOVALS = {
 
 LIVES = Lives(access=7200, refresh=180 * 86_400, restarts=True)
 """By the newer pages (``tiktok.md`` 1); the older ones have longer ones. Each refresh gives a new refresh token, with a
-life of its own (3.3)."""
+life of its own (``tiktok.md`` 3.3)."""
 
 FIELDS = {"user.info.basic": "open_id,union_id,display_name", "user.info.profile": "username"}
 
@@ -50,7 +50,7 @@ def connect(app: App, code: str, _verifier: str) -> Steps[list[Account]]:
     url = app.url("api", "/v2/user/info/")
     answer = yield Request("GET", url, {"fields": fields}, headers=bearer(token["access_token"]))
     user = answered(answer, "reading the profile").get("data", {}).get("user", {})
-    # That the platform names the account in this answer is what proves the token (section 4: success is 200 and "ok").
+    # That the platform names the account in this answer is what proves the token (tiktok.md 4).
     account = text(user.get("open_id")) if "user.info.basic" in scopes else text(token.get("open_id"))
     profile = {"display_name": label(user.get("display_name")), "union_id": text(user.get("union_id"))}
     return [
@@ -108,7 +108,7 @@ PLATFORM = Channel(
     removals=Removals(
         "tiktok_accounts", "authorization_removed_at", "removal_reason", REMOVALS, "tiktok_undated_removals"
     ),
-    ended_by=INVALID_GRANT,  # section 3.3
+    ended_by=INVALID_GRANT,  # tiktok.md 3.3
     lives=LIVES,
     usage=usage,
 )

@@ -122,7 +122,7 @@ PLATFORM = Channel(
     refreshes_with="refresh_token",
     plan=Plan(),
     ended_by=INVALID_GRANT,
-    lives=Lives(access=7200),  # section 1; the life of a refresh token is not documented
+    lives=Lives(access=7200),  # x.md 1; the life of a refresh token is not documented
     pkce=True,
     usage=usage,
 )

@@ -441,6 +441,7 @@ async def test_doctor_looks_at_the_keys_the_address_and_the_accounts_that_wait(d
 
 @pytest.mark.parametrize(("environ", "about", "message"), BROKEN)
 async def test_doctor_names_the_fault(database: str, environ: dict[str, str], about: str, message: str) -> None:
+    """Row I-7 of ``faults.md``."""
     done = landfall("doctor", "--json", check=1, DATABASE_URL=database, **environ)
     finding = findings(done)[about]
     assert finding["level"] == "fault"

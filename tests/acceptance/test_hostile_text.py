@@ -1,4 +1,7 @@
-"""Whatever came from outside is shown as text: every command and page, over rows that try to be more than that."""
+"""Whatever came from outside is shown as text: every command and page, over rows that try to be more than that.
+
+Row E12 of ``faults.md``.
+"""
 
 import asyncio
 import html

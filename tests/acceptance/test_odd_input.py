@@ -1,4 +1,7 @@
-"""Odd input on every route of the real application: the caller's nonsense is answered as the caller's, and at once."""
+"""Odd input on every route of the real application: the caller's nonsense is answered as the caller's, and at once.
+
+Row E13 of ``faults.md``.
+"""
 
 import asyncio
 import json

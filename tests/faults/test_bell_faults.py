@@ -1,4 +1,7 @@
-"""Faults of Redis and of the worker, rows C of ``faults.md``: the bell may fail, the work is in PostgreSQL."""
+"""Faults of Redis and of the worker: the bell may fail, the work is in PostgreSQL.
+
+Rows A5, C1 to C3, C6, C7 and C10 of ``faults.md``.
+"""
 
 import asyncio
 import itertools

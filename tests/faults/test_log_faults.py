@@ -1,4 +1,4 @@
-"""Faults of PostgreSQL and of our web process: rows A, B and F of ``faults.md``."""
+"""Faults of PostgreSQL and of our web process: rows A3, A5, A6, B1, B3, B12, F1, F3, F4 and F6 of ``faults.md``."""
 
 import asyncio
 import itertools

@@ -1,4 +1,7 @@
-"""One contract over all platforms, against the sandbox: connect, deny, untick, replay, swap, refresh, revoke."""
+"""One contract over all platforms, against the sandbox: connect, deny, untick, replay, swap, refresh, revoke.
+
+Rows G1, G5, G6 and G7 of ``faults.md``.
+"""
 
 import asyncio
 import base64

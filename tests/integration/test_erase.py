@@ -1,4 +1,7 @@
-"""Erasure: out of the log, the bytes, the tables and the connections, and no rebuild brings anybody back."""
+"""Erasure: out of the log, the bytes, the tables and the connections, and no rebuild brings anybody back.
+
+Row I-5 of ``faults.md``.
+"""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Nothing of a tenant is seen or changed by another: every table (row J2 of ``faults.md``), every address (row J1)."""
+"""Nothing of a tenant is seen or changed by another: every address and table (rows J1 and J2 of ``faults.md``)."""
 
 import json
 import re

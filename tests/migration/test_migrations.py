@@ -195,6 +195,7 @@ async def test_times_that_make_no_sense_are_mended_before_the_database_refuses_t
 
 
 def test_three_migrators_at_once_take_turns(empty: Any, postgres: Postgres) -> None:
+    """Row I-2 of ``faults.md``."""
     dsn = empty()
     command = [sys.executable, "-m", "ops.cli.main", "migrate"]
     migrators = [subprocess.Popen(command, env=os.environ | {"DATABASE_URL": dsn}) for _ in range(3)]

@@ -40,7 +40,7 @@ class Instagram(OwnLogin, GramApi):
         "messages": (BASIC, "instagram_business_manage_messages"),
     }
     streams = ("", "deauthorize", "deletion")
-    silent: ClassVar[Mapping[str, str]] = {  # meta.md: rule 6 of the first table, and 2.2
+    silent: ClassVar[Mapping[str, str]] = {  # meta.md 0.6 and 2.2
         "publish": "Instagram sends nothing for a new post.",
         "delete_post": "Instagram sends nothing for a deleted post.",
         "delete_comment": "Instagram sends nothing for a deleted comment.",

@@ -56,7 +56,7 @@ UPLOAD_SECONDS, MEDIA_SECONDS = 15 * 86400, 86400
 
 _URL = re.compile(r"https?://\S+")
 _LIGHT = ((0, 4351), (8192, 8205), (8208, 8223), (8242, 8247))
-"""Code points that count once; all others twice, as CJK and emoji do (``x.md`` 4)."""
+"""Code points that count once; all others twice, as CJK and emoji do (``x.md`` 4.1)."""
 
 
 @dataclass
@@ -353,7 +353,7 @@ class X(Activity):
         reply_to = reply.get("in_reply_to_tweet_id") if isinstance(reply, dict) else None
         if reply is not None and reply_to not in self.posts:
             raise _invalid("the post to be replied to is not there")
-        # No idempotency key exists; an exact repeat is what is refused (x.md 4, wording unconfirmed).
+        # No idempotency key exists; an exact repeat is what is refused (x.md 4; which earlier ones count is open).
         if text and any(p.account == account and p.text == text and p.media == ids for p in self.posts.values()):
             detail = "You are not allowed to create a Tweet with duplicate content."
             raise Refusal(_problem(403, None, "Forbidden", detail))
