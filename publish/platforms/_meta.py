@@ -23,15 +23,15 @@ from ops.runtime.platform_protocol import (
     secret,
     text,
 )
-from publish.oauth.contract import ENDED, App
+from publish.oauth.contract import ENDED, App, scope_list
 from schema.configuration import Variable
 
 ENDED_BY = ("102", "190")
 """Codes of tokens that are over (``meta.md`` 7.4), but for the subcodes and the text below."""
 
 AT_THE_PLATFORM = (459, 464)
-"""Subcodes of 190: a checkpoint, and an account that is not confirmed. Its owner mends either at the platform, and the
-token lives on (``meta.md`` 7.4)."""
+"""Subcodes of 190: a checkpoint, and an account that is not confirmed (``meta.md`` 7.4). Its owner mends either at the
+platform; that the token lives on is inferred."""
 
 AS_A_PAGE = ("must be made as", "impersonating a page")
 """In the text of a 190 that is about a permission on a page, and about no token (``meta.md`` 7.4)."""
@@ -45,6 +45,14 @@ LIFE = 5_183_944
 META_SECRET = Variable("META_APP_SECRET", "App dashboard: App settings, Basic, App secret")
 
 LATER = (1, 2, 4, 17, 32, 341, 368, 613, 80001, 80002, 80006)
+"""Codes after which the same is asked again later (``meta.md`` 7.4). Nothing here publishes: after a call that does, 1
+and 2 leave open what came of it, and it is never sent again for them (``meta.md`` 7.5)."""
+
+NO_FIGURES = 2108006
+"""Subcode for a medium older than the account's conversion, beside code 100 and, as was seen, 4 (``meta.md`` 10.5)."""
+
+FEW_VIEWERS = "viewers"
+"""In the text of a 10 that is about the figures of one object, and about no permission (``meta.md`` 7.4)."""
 
 APP_SPENT, SPAM = 4, 2207051
 """The application's budget; with this subcode it is the one account that is blocked (``meta.md`` 7.4)."""
@@ -85,26 +93,34 @@ def problem_of(error: dict[str, Any], response: Response, doing: str) -> Problem
     """What one of Graph's errors means (``meta.md`` 7.4); that of ``debug_token`` names the subcode otherwise."""
     code, subcode = _code(error.get("code")), _code(error.get("error_subcode", error.get("subcode")))
     said = f"{code}/{'-' if subcode is None else subcode}"
+    message = error.get("message")
+    message = message.lower() if isinstance(message, str) else ""
     if str(code) in ENDED_BY:
-        if subcode in AT_THE_PLATFORM:
-            says = (
-                "The platform holds the account back until its owner has confirmed something there: log in at the"
-                " platform, do what it asks for, and it works again by itself."
-            )
-            return Problem("transient", says, said)
-        message = error.get("message")
-        if isinstance(message, str) and any(words in message.lower() for words in AS_A_PAGE):
-            says = (
-                "The platform wants this to be done in the name of the page, and a right on the page is missing: have"
-                " one of its administrators give you that right at the platform, and it works again by itself."
-            )
-            return Problem("transient", says, said)
-        return Problem("grant", ENDED, said)
+        return _token_problem(subcode, message, said)
+    if subcode == NO_FIGURES or (code == 10 and FEW_VIEWERS in message):
+        return Problem("wrong", "The platform has no figures of this object.", said)
     if code in LATER or error.get("is_transient") is True or response.status == TOO_MANY:
         return Problem("transient", f"The platform asks for patience while {doing}; try again later.", said)
     if code == 10 or (code is not None and 200 <= code < 300):
         return Problem("lacking", "A permission is missing; connect again and leave all of them ticked.", said)
     return Problem("wrong", f"The platform refused it while {doing}.", said)
+
+
+def _token_problem(subcode: int | None, message: str, said: str) -> Problem:
+    """What 102 or 190 means; ``message`` is in lower case."""
+    if subcode in AT_THE_PLATFORM:
+        says = (
+            "The platform holds the account back until its owner has confirmed something there: log in at the"
+            " platform, do what it asks for, and it works again by itself."
+        )
+        return Problem("transient", says, said)
+    if any(words in message for words in AS_A_PAGE):
+        says = (
+            "The platform wants this to be done in the name of the page, and a right on the page is missing: have"
+            " one of its administrators give you that right at the platform, and it works again by itself."
+        )
+        return Problem("transient", says, said)
+    return Problem("grant", ENDED, said)
 
 
 def _code(value: Any) -> int | None:
@@ -148,10 +164,20 @@ def holds(app: App, host: str, path: str, token: str) -> Steps[None]:
         raise Problem("transient", "The platform did not say whose token it is; try again later.")
 
 
-def succeeded(response: Response, doing: str) -> None:
-    """Raises Problem where an answer does not say ``success`` (``meta.md`` 1.4)."""
-    if checked(response, doing).get("success") is not True:
+def subscribe(app: App, path: str, token: str, fields: Sequence[str]) -> Steps[None]:
+    """Subscribe an account to these fields, and read back whether it is (``meta.md`` 1.4, 1.5).
+
+    One field that is unknown, or lacks its permission, refuses all of them. Raises Problem where an answer does not say
+    ``success``, or where the subscription, or a field of it, is not shown afterwards; fields need not be named there.
+    """
+    doing, url = "subscribing to events", app.url("graph", path)
+    form = {"subscribed_fields": ",".join(fields), "access_token": token}
+    if checked((yield Request("POST", url, form=form)), doing).get("success") is not True:
         raise Problem("transient", f"The platform did not say that it worked while {doing}; try again later.")
+    shown = objects(checked((yield Request("GET", url, {"access_token": token})), doing).get("data"))
+    named = {field for subscription in shown for field in scope_list(subscription.get("subscribed_fields"))}
+    if not shown or (named and not named.issuperset(fields)):
+        raise Problem("transient", "The platform does not show the subscription to events; start connecting again.")
 
 
 def long_lived(app: App, host: str, grant: str, token: str) -> Steps[tuple[str, int | None]]:
@@ -178,8 +204,11 @@ def usage(response: Response, now: datetime) -> list[Usage]:
                 found.append(Usage(max(_percent(budget), 100 if minutes else 0), minutes * 60))
     error = response.content.get("error") if isinstance(response.content, dict) else None
     code = _code(error.get("code")) if isinstance(error, dict) else None
-    if isinstance(error, dict) and code == APP_SPENT:
-        found.append(Usage(100, whole_app=_code(error.get("error_subcode")) != SPAM))
+    subcode = _code(error.get("error_subcode")) if isinstance(error, dict) else None
+    if subcode == NO_FIGURES:
+        return found
+    if code == APP_SPENT:
+        found.append(Usage(100, whole_app=subcode != SPAM))
     elif code in ACCOUNT_SPENT or (response.status == TOO_MANY and str(code) not in ENDED_BY):
         found.append(Usage(100))
     return found

@@ -13,7 +13,7 @@ from publish.platforms._meta import (
     granted,
     holds,
     long_lived,
-    succeeded,
+    subscribe,
     told,
     unwrapped,
     usage,
@@ -21,6 +21,9 @@ from publish.platforms._meta import (
 from schema.configuration import Variable
 
 BASIC = "instagram_business_basic"
+FIELDS = {"instagram_business_manage_comments": "comments", "instagram_business_manage_messages": "messages"}
+"""What events are subscribed to, by the permission that each needs (``meta.md`` 1.5, 2.1)."""
+
 SCOPES = (
     BASIC,
     "instagram_business_content_publish",
@@ -62,9 +65,9 @@ def connect(app: App, code: str, _verifier: str) -> Steps[list[Account]]:
 
 def take_up(app: App, account: Account) -> Steps[None]:
     """That it has a profile was seen; its events come once the application is subscribed (``meta.md`` 1.4)."""
-    fields = {"subscribed_fields": "comments,messages", "access_token": account.secrets["access_token"]}
+    fields = [name for scope, name in FIELDS.items() if scope in account.scopes]
     path = f"{VERSION}/{account.account_id}/subscribed_apps"
-    succeeded((yield Request("POST", app.url("graph", path), form=fields)), "subscribing to events")
+    yield from subscribe(app, path, account.secrets["access_token"], fields)
 
 
 def check(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:

@@ -542,6 +542,29 @@ async def test_subscription_that_does_not_say_that_it_worked_is_none(
     assert await rig.raw("SELECT 1 FROM connections") == []
 
 
+@pytest.mark.parametrize("platform", ["facebook", "instagram"])
+async def test_subscription_that_the_platform_does_not_show_afterwards_is_none(rig: Rig, platform: str) -> None:
+    """``meta.md`` 1.5: what is read back is the truth, whatever was answered before."""
+    shown = {"id": "1", "name": "the application"}
+    for content in ({"data": []}, {"data": [shown | {"subscribed_fields": ["messaging_seen"]}]}, {}):
+        query = await rig.consented(platform)
+        await rig.sandbox.wish(
+            "faults", platform=platform, endpoint="GET */subscribed_apps", times=1, status=200, body=content
+        )
+        outcome = await back_and_chosen(rig, platform, query)
+        assert not outcome.get("ok"), content
+    assert await rig.raw("SELECT 1 FROM connections") == []
+
+
+@pytest.mark.parametrize("platform", ["facebook", "instagram"])
+async def test_subscription_that_is_shown_need_not_name_its_fields(rig: Rig, platform: str) -> None:
+    content = {"data": [{"id": "1", "name": "the application", "link": "https://app.example/"}]}
+    await rig.sandbox.wish(
+        "faults", platform=platform, endpoint="GET */subscribed_apps", times=0, status=200, body=content
+    )
+    assert await rig.connect(platform)
+
+
 # --- text that no database takes
 
 NAMES = ("name", "username", "display_name", "account_type")

@@ -125,7 +125,7 @@ class Facebook(GramApi):
     scopes = (
         *("public_profile", "email", "business_management"),
         *("pages_show_list", "pages_read_engagement", "pages_manage_metadata", "pages_manage_posts"),
-        *("pages_manage_engagement", "pages_read_user_content", "pages_messaging", "publish_video"),
+        *("pages_manage_engagement", "pages_read_user_content", "pages_messaging", "publish_video", "read_insights"),
         *("instagram_basic", "instagram_manage_comments", "instagram_manage_insights", "instagram_content_publish"),
         "instagram_manage_messages",
     )

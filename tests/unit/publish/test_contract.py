@@ -1,6 +1,7 @@
 """What is made of single values of an answer: lives, moments, ids, scopes, and the word of an error."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from ops.runtime.platform_protocol import (
     secret,
     text,
 )
-from publish.oauth.contract import App, Channel, Lives, granted_scopes, scope_list
+from publish.oauth.contract import Account, App, Channel, Lives, granted_scopes, scope_list
 from publish.platforms import _meta
 from tests.rig import CHANNELS
 
@@ -152,6 +153,57 @@ def test_graph_error_is_trouble_where_it_says_so_whatever_its_code() -> None:
     ):  # fmt: skip
         error = {"code": code, "message": "m"} | ({} if transient is None else {"is_transient": transient})
         assert _meta.problem_of(error, Response(400, {"error": error}), "testing").kind == kind, (code, transient)
+
+
+@pytest.mark.parametrize(
+    ("code", "subcode", "message"),
+    [
+        (10, None, "(#10) Not enough viewers for the media to show insights"),
+        (100, 2108006, "Invalid parameter"),
+        (4, 2108006, "Invalid parameter"),
+    ],
+)
+def test_figures_that_one_object_does_not_have_say_nothing_of_the_account(
+    code: int, subcode: int | None, message: str
+) -> None:
+    """``meta.md`` 7.4 and 10.5: no permission is missing, no budget is spent, and no repeat would help."""
+    error = {"code": code, "error_subcode": subcode, "message": message}
+    answer = Response(400, {"error": error})
+    assert _meta.problem_of(error, answer, "reading figures").kind == "wrong"
+    assert _meta.usage(answer, datetime.now(UTC)) == []
+
+
+@pytest.mark.parametrize(
+    ("granted", "fields"),
+    [
+        (("instagram_business_manage_comments",), "comments"),
+        (("instagram_business_manage_comments", "instagram_business_manage_messages"), "comments,messages"),
+    ],
+)
+def test_instagram_subscribes_to_no_field_whose_permission_was_not_granted(
+    granted: tuple[str, ...], fields: str
+) -> None:
+    """``meta.md`` 1.5: one such field, and all of them are refused."""
+    take_up = CHANNELS["instagram"].take_up
+    assert take_up is not None
+    account = Account("17", "shop", ("instagram_business_basic", *granted), {"access_token": "t"})
+    request = next(take_up(App("id", "secret", "https://x.example/", CHANNELS["instagram"].hosts), account))
+    assert request.form is not None
+    assert request.form["subscribed_fields"] == fields
+
+
+def test_facebook_asks_for_what_reading_needs_beside_publishing() -> None:
+    """``meta.md`` 7.2: without these, figures are empty and what others wrote is not there, and no error says so."""
+    reading = {"read_insights", "pages_read_user_content", "instagram_manage_insights"}
+    assert reading <= set(CHANNELS["facebook"].scopes)
+    assert not reading & set(CHANNELS["facebook"].needed), "publishing goes on without them"
+
+
+@pytest.mark.parametrize("channel", CHANNELS.values(), ids=CHANNELS)
+def test_every_scope_that_is_asked_for_has_a_use_that_is_told(channel: Channel) -> None:
+    assert set(channel.scopes) >= set(channel.needed)
+    if channel.scope_uses:
+        assert set(channel.scope_uses) == set(channel.scopes)
 
 
 @pytest.mark.parametrize(("given", "code"), [(190, 190), (190.0, 190), ("190", 190), (" 190 ", 190), ("459.0", 459)])
