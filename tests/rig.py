@@ -2,11 +2,12 @@
 
 import base64
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from html import unescape
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import asyncpg
@@ -208,14 +209,21 @@ PATIENT = {"connect_seconds": 20.0, "wait_seconds": 20.0}
 
 
 @asynccontextmanager
-async def rigged(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
-    server = Server(seed=5)
+async def rigged(
+    database: str,
+    connection: asyncpg.Connection,
+    more: Mapping[str, Channel] | None = None,
+    given: Mapping[str, tuple[str, ...]] | None = None,
+) -> AsyncIterator[Rig]:
+    """``more`` are platforms that the sandbox does not play; ``given`` are their variables, base address included."""
+    server, more, given = Server(seed=5), more or {}, given or {}
+    elsewhere = {urlsplit(url).netloc for channel in more.values() for url in given[channel.base_url.name]}
     async with (
         TestServer(server.app()) as sandbox_server,
         await open_pool(database, "test", 10, role=APP_ROLE, **PATIENT) as pool,
         await open_pool(database, "publish", 10, role=WEB_ROLE, **PATIENT) as web_pool,
         await open_pool(database, "publish", 10, role=WORKER_ROLE, **PATIENT) as worker_pool,
-        Client(frozenset({f"{sandbox_server.host}:{sandbox_server.port}"})) as client,
+        Client(frozenset({f"{sandbox_server.host}:{sandbox_server.port}"}) | elsewhere) as client,
         aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http,
         AsyncExitStack() as stack,
     ):
@@ -225,8 +233,9 @@ async def rigged(database: str, connection: asyncpg.Connection) -> AsyncIterator
         await running.start_server(access_log=None)
         url = str(running.make_url("")).rstrip("/")
         await running.close()
-        platforms = PlatformClient(CHANNELS, client, Budgets(web_pool))
-        outside = Outside(CHANNELS, variables(server, sandbox_url), platforms, url)
+        known = variables(server, sandbox_url) | given
+        channels = {**CHANNELS, **more}
+        outside = Outside(channels, known, PlatformClient(channels, client, Budgets(web_pool)), url)
         vault = Vault(LocalRing(KEYS))
         built = assembled(web_pool, vault, outside)
         app = web.Application()

@@ -10,12 +10,17 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import asyncpg
 import pytest
+import yaml
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from pytest_aiohttp.plugin import AiohttpClient
 
 import ingest.platforms
+import publish.platforms
 import schema.crm
 import sync.platforms
 from ingest.app import build
@@ -29,18 +34,21 @@ from ops.runtime.queue import NoBell
 from schema.metadata import APP_ROLE, metadata
 from sync import store
 from sync.worker import Projector
+from tests.rig import rigged
 from tests.support import rows
 
 PAGE = (Path(__file__).parents[2] / "ADDING_A_PLATFORM.md").read_text()
-INGEST, TABLE, SYNC = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+INGEST, TABLE, SYNC, PUBLISH = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 [MIGRATION] = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
+[ENVIRONMENT] = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+[COMPOSE] = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 SECRET = "acme-secret"
 
 
 @pytest.fixture
 def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The page's files, beside the real ones for as long as the test runs."""
-    for package, code in ((ingest.platforms, INGEST), (sync.platforms, SYNC)):
+    for package, code in ((ingest.platforms, INGEST), (sync.platforms, SYNC), (publish.platforms, PUBLISH)):
         folder = tmp_path / package.__name__
         folder.mkdir()
         (folder / "acme.py").write_text(code)
@@ -51,7 +59,7 @@ def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     importlib.invalidate_caches()
     yield
     metadata.remove(scope["acme_leads"])
-    for name in ("ingest.platforms.acme", "sync.platforms.acme"):
+    for name in ("ingest.platforms.acme", "sync.platforms.acme", "publish.platforms.acme"):
         sys.modules.pop(name, None)
 
 
@@ -101,3 +109,72 @@ async def test_page_adds_a_platform_that_works(
     assert row["deleted_at"] is not None
     states = await connection.fetch("SELECT state, count(*) FROM webhook_events GROUP BY state ORDER BY state")
     assert [tuple(row) for row in states] == [("done", 3), ("parked", 1)]
+
+
+class Acme:
+    """What the page says that Acme does; ``calls`` are the forms and tokens that it was sent."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str]] = []
+        self.tokens: list[str] = []
+
+    def app(self) -> web.Application:
+        app = web.Application()
+        app.add_routes(
+            [
+                web.post("/oauth/token", self.token),
+                web.get("/v1/shop", self.shop),
+                web.post("/oauth/revoke", self.revoke),
+            ]
+        )
+        return app
+
+    async def token(self, request: web.Request) -> web.Response:
+        form = await request.post()
+        kind = str(form["grant_type"])
+        self.calls.append((kind, str(form["code" if kind == "authorization_code" else "refresh_token"])))
+        if (form["client_id"], form["client_secret"]) != ("acme-1", SECRET):
+            return web.json_response({"error": "invalid_client"}, status=401)
+        self.tokens.append(f"access-{len(self.tokens)}")
+        found = {"access_token": self.tokens[-1], "refresh_token": f"refresh-{len(self.tokens)}", "expires_in": 600}
+        return web.json_response(found | {"token_type": "bearer", "scope": "shop.read leads.read"})
+
+    async def shop(self, request: web.Request) -> web.Response:
+        if request.headers["Authorization"] != f"Bearer {self.tokens[-1]}":
+            return web.json_response({"error": "unauthorized"}, status=401)
+        return web.json_response({"id": "s1", "name": "Shop"})
+
+    async def revoke(self, request: web.Request) -> web.Response:
+        self.calls.append(("revoke", str((await request.post())["token"])))
+        return web.json_response({})
+
+
+async def test_page_connects_refreshes_and_disconnects_an_account(
+    acme: None, database: str, connection: asyncpg.Connection
+) -> None:
+    played = Acme()
+    async with TestServer(played.app()) as server:
+        base = str(server.make_url("")).rstrip("/")
+        given = {"ACME_APP_ID": ("acme-1",), "ACME_APP_SECRET": (SECRET,), "ACME_BASE_URL": (base,)}
+        async with rigged(database, connection, {"acme": wiring.channels()["acme"]}, given) as rig:
+            address = urlsplit(await rig.started("acme"))
+            asked = dict(parse_qsl(address.query))
+            assert (f"{address.scheme}://{address.netloc}", address.path) == (base, "/authorize")
+            assert (asked["client_id"], asked["scope"]) == ("acme-1", "shop.read leads.read")
+            outcome = await rig.back("acme", {"code": "code-1", "state": asked["state"]})
+            assert outcome["ok"], outcome
+            [id_] = outcome["connections"]
+            shown = await rig.shown(id_)
+            assert (shown["account_id"], shown["username"], shown["state"]) == ("s1", "Shop", "active")
+            await rig.due()
+            assert await rig.refresher.refresh(id_) == "refreshed"
+            assert (await rig.api("DELETE", f"/api/connections/{id_}"))[0] == 200
+    assert played.calls == [("authorization_code", "code-1"), ("refresh_token", "refresh-1"), ("revoke", "access-1")]
+
+
+def test_page_gives_every_variable_to_the_environment_and_to_compose(acme: None) -> None:
+    """Each that a file of Acme reads, discovered as those of every platform are."""
+    read = {variable.name for variable in wiring.variables() if variable.name.startswith("ACME_")}
+    assert len(read) == 3
+    assert set(re.findall(r"^(\w+)=$", ENVIRONMENT, re.MULTILINE)) == read
+    assert yaml.safe_load(COMPOSE) == {name: f"${{{name}:-}}" for name in read}
