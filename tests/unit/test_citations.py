@@ -224,3 +224,9 @@ def test_every_page_of_docs_is_in_the_index_and_says_nothing_of_where_it_was_wri
     assert [link for link in linked if not (DOCS / link).exists()] == []
     private = re.compile(r"(?<![\w.])/(?:work|home|tmp)/|\.\./shared|``shared``")
     assert [path.name for path in pages if path.suffix == ".md" and private.search(path.read_text())] == []
+
+
+@pytest.mark.parametrize("page", sorted(page for page in PAGES if PAGES[page].parent == PLATFORMS))
+def test_test_vectors_of_every_page_are_cited_by_a_test(page: str) -> None:
+    [section] = re.findall(r"^## (\d+)\. (?:Signature t|T)est vectors", PAGES[page].read_text(), re.MULTILINE)
+    assert any(c.page == page and c.number == section and c.file.startswith("tests/") for c in cited())
