@@ -105,8 +105,10 @@ def resolves(page: str, number: str) -> bool:
     return bool(re.search(rf"^\| {item} \||(?:^|\s){item}\. (?=\S)", sections.get(section, ""), re.MULTILINE))
 
 
-def cited() -> list[Citation]:
-    return [citation for file, text in sources() for citation in citations(file, text)]
+@cache
+def cited() -> tuple[Citation, ...]:
+    """Every citation there is."""
+    return tuple(citation for file, text in sources() for citation in citations(file, text))
 
 
 def test_every_citation_leads_to_a_section_that_exists() -> None:
