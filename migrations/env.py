@@ -8,13 +8,8 @@ from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-import schema.crm
-import schema.log
-import schema.people
-import schema.processes
-import schema.publishing  # noqa: F401  (tables register themselves)
 from ops.runtime.db import COMMAND_CONNECT_SECONDS, reach
-from schema.metadata import metadata
+from schema.tables import all_tables
 
 ADVISORY_LOCK = 0x4C414E44  # "LAND"; two migrators take turns instead of failing halfway
 
@@ -29,7 +24,7 @@ def run(connection: Connection) -> None:
     connection.execute(text("SET lock_timeout = '4s'"))
     connection.execute(text("SET statement_timeout = '10min'"))
     connection.commit()
-    context.configure(connection=connection, target_metadata=metadata, transaction_per_migration=True)
+    context.configure(connection=connection, target_metadata=all_tables(), transaction_per_migration=True)
     with context.begin_transaction():
         context.run_migrations()
 

@@ -19,9 +19,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
+from schema.access import created_at, tenant_id
 from schema.log import Timestamp
 from schema.metadata import metadata
-from schema.people import created_at, tenant_id
 
 READABLE = " AND ".join(
     f"{column} BETWEEN '2000-01-01 00:00:00+00' AND '2200-01-01 00:00:00+00'"

@@ -34,10 +34,10 @@ class Rights:
 
 
 PROJECTED = Rights(select=EVERY, insert=EVERY, update=EVERY)
-"""The worker's on each table of ``schema.crm.CRM_TABLES``."""
+"""The worker's on each table of ``schema.crm``."""
 
 READ = Rights(select=EVERY)
-"""The reader's on each table of ``schema.crm.CRM_TABLES``."""
+"""The reader's on each table of ``schema.crm``."""
 
 _AUDIT = "tenant_id actor action subject address detail"
 _BUDGET = "platform instance subject percent held_until"
@@ -259,7 +259,7 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
 }
 
 APP_PROJECTED = _ALL
-"""The commands' on each table of ``schema.crm.CRM_TABLES`` that an earlier release made."""
+"""The commands' on each table of ``schema.crm`` that an earlier release made."""
 
 FUNCTIONS: Mapping[str, tuple[str, ...]] = {
     "forget_person(uuid)": (WEB_ROLE, WORKER_ROLE),

@@ -1,4 +1,4 @@
-"""Recorded deliveries, an independent signer, and a fold of facts into rows that shares no code with ``sync.store``.
+"""Recorded deliveries, an independent signer, and a fold of facts into rows that shares no code with that of ``sync``.
 
 A recording is ``tests/deliveries/<platform>/<form>.json``: ``why`` it is there, the ``body`` on the wire (or
 ``body_base64``), further ``headers`` if the form needs any, and what to ``expect``: every event in its order, and every
@@ -27,7 +27,7 @@ from ingest.signatures import Hmac, Scheme, TimestampedHmac
 from ops.cli import wiring
 from schema.events import Event
 from schema.reading import Unreadable, read
-from sync.contract import Unprojectable, Upsert
+from sync.projection.contract import Unprojectable, Upsert
 
 FOLDER = Path(__file__).parent / "deliveries"
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -125,7 +125,7 @@ Rows = dict[str, dict[tuple[str, ...], dict[str, Any]]]
 
 
 def fold(events: Iterable[Event]) -> Rows:
-    """Rows by table and key: of each column the value of the highest version that knows it, as ``schema/crm.py`` says.
+    """Rows by table and key: of each column the value of the highest version that knows it, as ``schema/crm`` says.
 
     Events that cannot be projected wait.
     """

@@ -300,9 +300,9 @@ async def rows(connection: asyncpg.Connection, table: str) -> list[dict[str, Any
 
 async def crm(connection: asyncpg.Connection) -> dict[str, list[dict[str, Any]]]:
     """Every CRM table: what must be equal, byte for byte, whatever happened on the way."""
-    from schema.crm import CRM_TABLES
+    from schema.crm import crm_tables
 
-    return {table.name: await rows(connection, table.name) for table in CRM_TABLES}
+    return {table.name: await rows(connection, table.name) for table in crm_tables()}
 
 
 async def crm_of_any_log(connection: asyncpg.Connection) -> dict[str, list[dict[str, Any]]]:

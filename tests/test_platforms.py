@@ -12,7 +12,7 @@ from ingest.signatures import TimestampedHmac, verify
 from ops.cli import wiring
 from schema.metadata import metadata
 from schema.reading import Unreadable, read
-from sync.contract import Unprojectable
+from sync.projection.contract import Unprojectable
 from tests.recordings import (
     FOLDER,
     NOW,

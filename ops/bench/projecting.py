@@ -24,9 +24,9 @@ from ops.runtime import garbage, logs
 from ops.runtime.db import open_pool
 from ops.runtime.queue import deserialize, open_redis, redis_settings, serialize
 from schema.rights import APP_ROLE
-from sync import store
-from sync.store import Batch, Write
-from sync.worker import Projector, project
+from sync.projection import store
+from sync.projection.store import Batch, Write
+from sync.projection.worker import Projector, project
 
 BATCH = 1000
 ARQ_QUEUE = "bench:events"

@@ -88,14 +88,9 @@ def _host(place: str) -> str:
 
 
 def _known_tables() -> list[str]:
-    import schema.crm
-    import schema.log
-    import schema.people
-    import schema.processes
-    import schema.publishing  # noqa: F401  (tables register themselves)
-    from schema.metadata import metadata
+    from schema.tables import all_tables
 
-    return [*metadata.tables, "alembic_version"]
+    return [*all_tables().tables, "alembic_version"]
 
 
 async def seed(configuration: Configuration) -> None:

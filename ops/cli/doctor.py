@@ -12,11 +12,6 @@ import click
 from arq.connections import ArqRedis
 from redis.exceptions import RedisError, ResponseError
 
-import schema.crm
-import schema.log
-import schema.people
-import schema.processes
-import schema.publishing  # noqa: F401  (tables register themselves)
 from ops.cli import logins, structure, wiring
 from ops.cli.outside import vault_of
 from ops.cli.terminal import echo, echo_json
@@ -29,10 +24,11 @@ from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
 from publish.connections import refresh_store
 from publish.vault import key_rotation
 from publish.vault.envelope import VAULT_KEYS, VaultError
-from schema.metadata import metadata
 from schema.revision import HEAD
 from schema.rights import APP_ROLE
-from sync import shadow, store
+from schema.tables import all_tables
+from sync.projection import store
+from sync.rebuild import shadow
 
 KINDS = {"serve": "web", "work": "worker"}
 """What people call the processes of each command."""
@@ -252,7 +248,7 @@ async def _schema(connection: asyncpg.Connection) -> list[Finding]:
     revision = await schema_revision(connection)
     if revision != HEAD:
         return [Finding("fault", "schema", f"at {revision}, this release needs {HEAD}", "run `landfall migrate`")]
-    flaws = await structure.examine(connection, metadata)
+    flaws = await structure.examine(connection, all_tables())
     findings = [Finding("fault", "structure", flaw.message, flaw.remedy) for flaw in flaws] or [
         Finding("ok", "structure", "every key and index is there and valid")
     ]

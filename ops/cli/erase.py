@@ -26,8 +26,8 @@ from ops.cli.terminal import echo
 from ops.runtime import db
 from ops.runtime.settings import Configuration
 from schema.tenancy import DEFAULT_TENANT
-from sync import shadow
-from sync.shadow import BusyError
+from sync.rebuild import shadow
+from sync.rebuild.shadow import BusyError
 
 ID = re.compile(r"[\w.:~-]{3,128}")
 NAME = re.compile(r"[\w.:~-]{1,128}")

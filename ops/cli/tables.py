@@ -16,14 +16,13 @@ from ops.cli import wiring
 from ops.cli.terminal import echo, echo_json
 from ops.runtime import db, garbage
 from ops.runtime.settings import Configuration
-from schema.crm import CRM_TABLES
+from schema.crm import crm_tables
 from schema.rights import APP_ROLE
-from sync import lineage, shadow
-from sync import rebuild as procedure
-from sync.contract import Projection
-from sync.lineage import Statement
-from sync.rebuild import Report, WouldLoseError
-from sync.shadow import BusyError, Failed
+from sync.projection.contract import Projection
+from sync.rebuild import lineage, procedure, shadow
+from sync.rebuild.lineage import Statement
+from sync.rebuild.procedure import Report, WouldLoseError
+from sync.rebuild.shadow import BusyError, Failed
 
 LINE_SECONDS = 3.0
 """Without a terminal, one line this often."""
@@ -138,9 +137,9 @@ async def explain(
     configuration: Configuration, table_name: str, object_id: str, account: str | None, *, full: bool, as_json: bool
 ) -> None:
     """Say which events made a row. Raises ClickException if there is no such row."""
-    table = next((table for table in CRM_TABLES if table.name == table_name), None)
+    table = next((table for table in crm_tables() if table.name == table_name), None)
     if table is None:
-        raise click.UsageError(f"no such table; there are {', '.join(table.name for table in CRM_TABLES)}")
+        raise click.UsageError(f"no such table; there are {', '.join(table.name for table in crm_tables())}")
     settings, projections = configuration.settings, wiring.projections()
     connection = await db.connect(settings.database_url.get_secret_value(), settings.role(APP_ROLE))
     try:

@@ -33,7 +33,7 @@ from ops.runtime.settings import ConfigurationError
 from ops.runtime.text import visible
 from ops.sandbox.client import Client
 from schema.reading import Unreadable, read_text
-from sync.contract import text
+from sync.projection.contract import text
 
 LINE_SECONDS = 3.0
 """Without a terminal, one line this often."""

@@ -19,7 +19,7 @@ from schema.configuration import Variable
 
 if TYPE_CHECKING:
     from publish.oauth.contract import Channel
-    from sync.contract import Projection
+    from sync.projection.contract import Projection
 
 
 log = structlog.get_logger()
@@ -32,7 +32,7 @@ def webhooks() -> Mapping[str, Webhook]:
 def projections() -> "Mapping[str, Projection]":
     # The web process projects nothing: it need not hold SQLAlchemy and the tables in memory.
     import sync.platforms
-    from sync.contract import Projection
+    from sync.projection.contract import Projection
 
     return discover(sync.platforms, Projection)
 

@@ -15,8 +15,8 @@ from ops.runtime.settings import Configuration
 from schema.jobs import PROJECT_EVENTS
 from schema.revision import HEAD
 from schema.rights import WORKER_ROLE
-from sync import store
-from sync.worker import SWEEP_LANES, Projector, watch_backlog
+from sync.projection import store
+from sync.projection.worker import SWEEP_LANES, Projector, watch_backlog
 
 Sweep = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 

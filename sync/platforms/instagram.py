@@ -7,10 +7,10 @@ in the Graph API's own fields (``meta.md`` section 10).
 
 from typing import Any
 
-from schema.crm import ig_comments, ig_media
+from schema.crm.instagram import ig_comments, ig_media
 from schema.events import Event
 from schema.reading import moment
-from sync.contract import (
+from sync.projection.contract import (
     LATEST,
     Projection,
     Unprojectable,

@@ -7,10 +7,10 @@ the way would depend on the order of arrival.
 
 from typing import Any
 
-from schema.crm import tiktok_accounts, tiktok_post_ids, tiktok_posts, tiktok_undated_removals
+from schema.crm.tiktok import tiktok_accounts, tiktok_post_ids, tiktok_posts, tiktok_undated_removals
 from schema.events import Event
 from schema.reading import Unreadable, read_text
-from sync.contract import (
+from sync.projection.contract import (
     Handler,
     Projection,
     Unprojectable,

@@ -21,8 +21,8 @@ from ops.cli import wiring
 from ops.runtime.db import open_pool
 from ops.runtime.embedded import Postgres, free_port, scratch
 from schema.metadata import APP_ROLE
-from sync import store
-from sync.worker import DEAD_AFTER_PARKED, Projector
+from sync.projection import store
+from sync.projection.worker import DEAD_AFTER_PARKED, Projector
 from tests.support import CANARIES, ENVIRONMENT, append_event, breakable_redis, breaking
 
 

@@ -21,8 +21,8 @@ from ops.runtime.embedded import Redis
 from ops.runtime.queue import QUEUE, answer, open_bell
 from schema.jobs import PROJECT_EVENTS
 from schema.metadata import APP_ROLE
-from sync import store
-from sync.worker import Projector
+from sync.projection import store
+from sync.projection.worker import Projector
 from tests.support import Process, Service, append_event, breaking, comment, drained, eventually, instagram
 
 

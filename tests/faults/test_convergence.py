@@ -35,14 +35,14 @@ from ops.cli.migrate import migrate
 from ops.runtime import db
 from ops.runtime.clock import now
 from ops.runtime.embedded import Postgres, Redis, scratch
-from schema.crm import CRM_TABLES
+from schema.crm import crm_tables
 from schema.events import Event
 from schema.metadata import APP_ROLE
-from sync import store
-from sync.contract import Unprojectable, Upsert
-from sync.rebuild import rebuild, verify
-from sync.store import Batch, Claimed
-from sync.worker import project
+from sync.projection import store
+from sync.projection.contract import Unprojectable, Upsert
+from sync.projection.store import Batch, Claimed
+from sync.projection.worker import project
+from sync.rebuild.procedure import rebuild, verify
 from tests import recordings
 from tests.support import (
     SIGN,
@@ -163,7 +163,7 @@ class Machine(RuleBasedStateMachine):
         async def wipe() -> None:
             connection = await asyncpg.connect(self.world.postgres.dsn())
             await drained(connection)
-            tables = ", ".join(table.name for table in CRM_TABLES)
+            tables = ", ".join(table.name for table in crm_tables())
             await connection.execute(
                 f"TRUNCATE webhook_deliveries, webhook_event_log, webhook_event_queue, webhook_event_outcomes, {tables}"
             )

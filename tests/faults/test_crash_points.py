@@ -20,9 +20,9 @@ from ops.runtime import db
 from ops.runtime.db import open_pool
 from ops.runtime.embedded import Postgres, free_port
 from schema.metadata import APP_ROLE
-from sync import store
-from sync.rebuild import verify
-from sync.worker import Projector
+from sync.projection import store
+from sync.projection.worker import Projector
+from sync.rebuild.procedure import verify
 from tests.support import Process, Service, append_event, comment, crm, crm_of_any_log, drained, eventually, instagram
 
 MODES = ["exit", "raise", "cancel"]

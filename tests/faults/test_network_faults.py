@@ -24,7 +24,7 @@ from ops.runtime.db import open_pool
 from ops.runtime.embedded import Postgres, Redis, free_port
 from ops.runtime.queue import QUEUE, answer, open_bell
 from schema.jobs import PROJECT_EVENTS
-from sync.worker import SWEEP_SECONDS
+from sync.projection.worker import SWEEP_SECONDS
 from tests.faults.oracle import Oracle
 from tests.faults.proxy import (
     Blackhole,

@@ -26,14 +26,15 @@ import sync.platforms
 from ingest.app import build
 from ingest.committer import Committer
 from ingest.views import Receiver
-from ops.cli import wiring
+from ops.cli import tables, wiring
+from ops.runtime import garbage
 from ops.runtime.bodies import Budget
 from ops.runtime.clock import now
 from ops.runtime.db import open_pool
 from ops.runtime.queue import NoBell
 from schema.metadata import APP_ROLE, metadata
-from sync import store
-from sync.worker import Projector
+from sync.projection import store
+from sync.projection.worker import Projector
 from tests.rig import rigged
 from tests.support import rows
 
@@ -48,18 +49,17 @@ SECRET = "acme-secret"
 @pytest.fixture
 def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The page's files, beside the real ones for as long as the test runs."""
-    for package, code in ((ingest.platforms, INGEST), (sync.platforms, SYNC), (publish.platforms, PUBLISH)):
+    code = {schema.crm: TABLE, ingest.platforms: INGEST, sync.platforms: SYNC, publish.platforms: PUBLISH}
+    for package, text in code.items():
         folder = tmp_path / package.__name__
         folder.mkdir()
-        (folder / "acme.py").write_text(code)
+        (folder / "acme.py").write_text(text)
         monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder)])
-    scope: dict[str, Any] = dict(vars(schema.crm))
-    exec(TABLE, scope)
-    monkeypatch.setattr(schema.crm, "acme_leads", scope["acme_leads"], raising=False)
     importlib.invalidate_caches()
     yield
-    metadata.remove(scope["acme_leads"])
-    for name in ("ingest.platforms.acme", "sync.platforms.acme", "publish.platforms.acme"):
+    if "acme_leads" in metadata.tables:
+        metadata.remove(metadata.tables["acme_leads"])
+    for name in ("schema.crm.acme", "ingest.platforms.acme", "sync.platforms.acme", "publish.platforms.acme"):
         sys.modules.pop(name, None)
 
 
@@ -68,7 +68,12 @@ def lead(kind: str, at: int, **more: Any) -> dict[str, Any]:
 
 
 async def test_page_adds_a_platform_that_works(
-    acme: None, database: str, connection: asyncpg.Connection, aiohttp_client: AiohttpClient
+    acme: None,
+    database: str,
+    connection: asyncpg.Connection,
+    aiohttp_client: AiohttpClient,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     await connection.execute(MIGRATION)
     webhooks = wiring.webhooks()
@@ -109,6 +114,20 @@ async def test_page_adds_a_platform_that_works(
     assert row["deleted_at"] is not None
     states = await connection.fetch("SELECT state, count(*) FROM webhook_events GROUP BY state ORDER BY state")
     assert [tuple(row) for row in states] == [("done", 3), ("parked", 1)]
+
+    monkeypatch.setenv("DATABASE_URL", database)
+    monkeypatch.setattr(garbage, "collect_rarely", lambda: None)  # for the whole process, which is the tests'
+    configuration = wiring.configuration()
+    assert await tables.verify(configuration, as_json=False)
+    await connection.execute("UPDATE acme_leads SET full_name = 'somebody else'")
+    assert not await tables.verify(configuration, as_json=False)
+    await tables.rebuild(configuration, ["acme"], outdated=False, lose_failed=False)
+    assert "acme: 1 rows put right" in capsys.readouterr().out
+    assert await tables.verify(configuration, as_json=False), "of Acme and of every other platform"
+    assert [dict(row) for row in await rows(connection, "acme_leads")] == [dict(row)]
+    await tables.explain(configuration, "acme_leads", "l1", None, full=True, as_json=False)
+    explained = capsys.readouterr().out
+    assert all(kind in explained for kind in ("lead.created", "lead.updated", "lead.deleted"))
 
 
 class Acme:

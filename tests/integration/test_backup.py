@@ -21,11 +21,11 @@ from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
 from publish.connections import connection_store
 from publish.vault import key_rotation
 from publish.vault.envelope import LocalRing, Vault, VaultError
-from schema.crm import CRM_TABLES
+from schema.crm import crm_tables
 from schema.metadata import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
-from sync.store import PLANNER
-from sync.worker import Projector
+from sync.projection.store import PLANNER
+from sync.projection.worker import Projector
 from tests.integration.test_rebuild import told
 from tests.integration.test_tenancy import complaints
 from tests.migration.test_migrations import catalogue
@@ -165,7 +165,7 @@ async def holds_every_row_and_the_whole_schema(dumped: Whole, restored: str) -> 
     before = await contents(dumped.dsn)
     filled = {name for name, rows in before.items() if rows}
     assert {"webhook_event_log", "webhook_event_outcomes", "webhook_event_queue", "webhook_deliveries"} <= filled
-    assert {table.name for table in CRM_TABLES} - filled <= {"tiktok_accounts", "tiktok_undated_removals"}
+    assert {table.name for table in crm_tables()} - filled <= {"tiktok_accounts", "tiktok_undated_removals"}
     assert {"connections", "connection_secrets", "vault_canaries", "audit_log", "tenants", "api_keys"} <= filled
     assert await contents(restored) == before
     assert _ungrouped(await catalogue(restored)) == _ungrouped(await catalogue(dumped.dsn))
@@ -178,7 +178,7 @@ async def log_gives_the_tables_to_the_byte(restored: str) -> None:
         assert total > 100
         code, said = await command(restored, "verify")
         assert (code, said.splitlines()[-1]) == (0, f"{total} rows, all of them what the log says")
-        await connection.execute(f"TRUNCATE {', '.join(table.name for table in CRM_TABLES)}")
+        await connection.execute(f"TRUNCATE {', '.join(table.name for table in crm_tables())}")
         assert (await command(restored, "verify"))[0] == 1
         code, said = await command(restored, "rebuild")
         assert (code, said.splitlines()[-1]) == (0, f"instagram, tiktok: {total} rows put right")

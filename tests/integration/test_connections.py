@@ -31,7 +31,7 @@ from ops.sandbox.client import Refused
 from publish.connections import refresh_store
 from publish.vault.envelope import LocalRing, Vault
 from schema.tenancy import DEFAULT_TENANT
-from sync.worker import Projector
+from sync.projection.worker import Projector
 from tests.rig import CHANNELS, INSTANCE, KEYS, LONG, PLATFORMS, ROTATING, TESTS, UNTICKED, Rig, rigged
 from tests.support import append_event, eventually
 

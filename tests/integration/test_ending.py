@@ -13,7 +13,7 @@ from ops.access import api_keys
 from ops.cli import wiring
 from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
 from publish.connections import refresh_store
-from sync.worker import Projector
+from sync.projection.worker import Projector
 from tests.recordings import dumped, take
 from tests.rig import TESTS, Rig, rigged
 

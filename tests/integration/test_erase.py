@@ -15,7 +15,7 @@ from ops.access import api_keys
 from ops.cli import wiring
 from ops.runtime.platform_protocol import Usage
 from schema.tenancy import DEFAULT_TENANT
-from sync.shadow import KEPT, Shadow
+from sync.rebuild.shadow import KEPT, Shadow
 from tests.rig import TESTS, rigged
 from tests.support import Service, append_event, command, comment, drained, eventually, instagram, sign_meta
 

@@ -19,10 +19,10 @@ from ingest.committer import Committer
 from ingest.contract import Delivery, Incoming
 from ingest.signatures import Verified
 from ops.runtime.db import CONFLICTS, Pool, open_pool, transaction
-from schema.crm import ig_comments, ig_media
+from schema.crm.instagram import ig_comments, ig_media
 from schema.metadata import APP_ROLE
-from sync import store
-from sync.contract import Upsert
+from sync.projection import store
+from sync.projection.contract import Upsert
 from tests.support import append_event, eventually
 
 POOL = "lock-order"

@@ -13,20 +13,21 @@ import pytest
 from ops.cli import logins, wiring
 from ops.runtime.db import Pool, open_pool
 from ops.runtime.embedded import Postgres
-from schema.crm import CRM_TABLES
+from schema.crm import crm_tables
 from schema.events import Event
 from schema.log import WEBHOOK_EVENTS
 from schema.reading import moment
 from schema.rights import APP_ROLE, READER_ROLE
-from sync import rebuild, store
-from sync.contract import event_of
-from sync.store import Batch, Claimed
-from sync.worker import Projector, project
+from sync.projection import store
+from sync.projection.contract import event_of
+from sync.projection.store import Batch, Claimed
+from sync.projection.worker import Projector, project
+from sync.rebuild import procedure as rebuild
 from tests.support import append_event
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 QUERIES = re.findall(r"```sql\n(.*?)```", README, re.DOTALL)
-READABLE = {*(table.name for table in CRM_TABLES), "crm_verifications", "webhook_events"}
+READABLE = {*(table.name for table in crm_tables()), "crm_verifications", "webhook_events"}
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
 
 

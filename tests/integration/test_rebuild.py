@@ -17,14 +17,16 @@ import pytest
 from ops.cli import wiring
 from ops.runtime import db
 from ops.runtime.db import Pool, open_pool
-from schema.crm import CRM_TABLES, ig_comments
+from schema.crm import crm_tables
+from schema.crm.instagram import ig_comments
 from schema.events import Event
 from schema.metadata import APP_ROLE
-from sync import shadow, store
-from sync.contract import Projection, Upsert
-from sync.rebuild import Report, WouldLoseError, rebuild, verify
-from sync.shadow import KEPT, BusyError
-from sync.worker import Projector
+from sync.projection import store
+from sync.projection.contract import Projection, Upsert
+from sync.projection.worker import Projector
+from sync.rebuild import shadow
+from sync.rebuild.procedure import Report, WouldLoseError, rebuild, verify
+from sync.rebuild.shadow import KEPT, BusyError
 from tests.integration.test_sync import story
 from tests.support import Process, append_event, crm, drained, eventually, rows
 
@@ -114,7 +116,7 @@ async def test_rebuild_that_finds_nothing_touches_no_row(
 
 async def test_emptied_tables_come_back(connection: asyncpg.Connection, pool: Pool, database: str) -> None:
     before = await told(connection, pool)
-    await connection.execute(f"TRUNCATE {', '.join(table.name for table in CRM_TABLES)}")
+    await connection.execute(f"TRUNCATE {', '.join(table.name for table in crm_tables())}")
     assert (await rebuilt(database)).drift == sum(len(found) for found in before.values())
     assert await crm(connection) == before
 
@@ -194,7 +196,7 @@ async def test_killed_rebuild_goes_on_where_it_was(
     before = await told(connection, pool)
     done = await damage(connection)
     monkeypatch.setattr(shadow, "BATCH_EVENTS", 20)
-    monkeypatch.setattr("sync.rebuild.FEW_EVENTS", 0)
+    monkeypatch.setattr("sync.rebuild.procedure.FEW_EVENTS", 0)
     opened = await db.connect(database)
 
     def killed(done: int, _total: int) -> None:
@@ -471,7 +473,7 @@ async def test_row_names_the_event_behind_each_column(
 
 
 async def test_history_of_a_row_leaves_out_what_was_never_projected(connection: asyncpg.Connection, pool: Pool) -> None:
-    from sync import lineage
+    from sync.rebuild import lineage
 
     def broken(_: Event) -> list[Upsert]:
         raise RuntimeError("a bug")
@@ -487,7 +489,7 @@ async def test_history_of_a_row_leaves_out_what_was_never_projected(connection: 
 
 async def test_makers_of_a_row_are_events_of_its_own_account(connection: asyncpg.Connection, pool: Pool) -> None:
     """Another account may have an event with the same id of its platform's."""
-    from sync import lineage
+    from sync.rebuild import lineage
 
     own = {
         account: await append_event(connection, account, "e1", payload={"id": "c1", "text": f"said to {account}"})
@@ -502,11 +504,11 @@ async def test_makers_of_a_row_are_events_of_its_own_account(connection: asyncpg
 
 
 async def test_every_row_of_a_story_can_be_explained(connection: asyncpg.Connection, pool: Pool, database: str) -> None:
-    from sync import lineage
+    from sync.rebuild import lineage
 
     await told(connection, pool)
     chance = random.Random(1)
-    for table in CRM_TABLES:
+    for table in crm_tables():
         found = await rows(connection, table.name)
         for row in chance.sample(found, min(12, len(found))):
             makers = await lineage.makers(connection, table, row)

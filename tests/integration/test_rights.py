@@ -12,7 +12,7 @@ from ops.cli import logins
 from ops.runtime.db import open_pool
 from ops.runtime.embedded import Postgres
 from ops.runtime.tenancy import ALL_TENANTS, set_tenant, tenant_transaction
-from schema.crm import CRM_TABLES
+from schema.crm import crm_tables
 from schema.events import bucket_of
 from schema.rights import (
     APP_PROJECTED,
@@ -39,7 +39,7 @@ Granted = tuple[str, str, str, str]
 
 def declared() -> Mapping[tuple[str, str], Rights]:
     found = {(role, table): rights for role, tables in RIGHTS.items() for table, rights in tables.items()}
-    for table in CRM_TABLES:
+    for table in crm_tables():
         found[WORKER_ROLE, table.name] = PROJECTED
         found[APP_ROLE, table.name] = APP_PROJECTED
         found[READER_ROLE, table.name] = READ

@@ -16,13 +16,14 @@ from ops.runtime.db import Pool, open_pool, transaction
 from ops.sandbox.clock import Clock
 from ops.sandbox.office import Manners
 from ops.sandbox.world import World
-from schema.crm import CRM_TABLES, ig_comments, ig_media
+from schema.crm import crm_tables
+from schema.crm.instagram import ig_comments, ig_media
 from schema.events import Event, bucket_of
 from schema.metadata import APP_ROLE
-from sync import store
-from sync.contract import Projection, Unprojectable, Upsert, version
-from sync.store import LeaseLostError
-from sync.worker import DEAD_AFTER_PARKED, Projector, backoff
+from sync.projection import store
+from sync.projection.contract import Projection, Unprojectable, Upsert, version
+from sync.projection.store import LeaseLostError
+from sync.projection.worker import DEAD_AFTER_PARKED, Projector, backoff
 from tests.support import append_event, crm, crm_of_any_log
 
 TRIES = 3
@@ -76,7 +77,7 @@ async def test_any_order_any_cut_any_number_of_workers_give_the_same_tables(
     chance = random.Random(seed)
     events = list({event["external_id"]: (account, event) for account, event in story(seed)}.values())
     assert len(events) > 150
-    tables = ", ".join(table.name for table in CRM_TABLES)
+    tables = ", ".join(table.name for table in crm_tables())
     results = []
     for workers in (1, 4, 1):
         await connection.execute(f"TRUNCATE webhook_event_log, webhook_event_queue, webhook_event_outcomes, {tables}")
@@ -207,7 +208,7 @@ async def test_holder_that_lost_its_lease_counts_no_failure(
         async with transaction(on):
             yield
 
-    monkeypatch.setattr("sync.worker.transaction", stealing)
+    monkeypatch.setattr("sync.projection.worker.transaction", stealing)
     await projector(pool, handled(lambda event: comment_fact(event, media_id="nowhere"))).drain()
     assert begun == stolen
     [row] = await connection.fetch("SELECT retry_count, error_message FROM webhook_event_queue")
@@ -414,7 +415,7 @@ async def test_repeat_that_adds_nothing_touches_no_row_and_one_that_adds_a_detai
 
 
 def test_facet_of_several_columns_says_which_event_each_is_of() -> None:
-    for table in CRM_TABLES:
+    for table in crm_tables():
         carried = {column.info["carries"] for column in table.columns if "carries" in column.info}
         assert carried == {facet for facet, names in store.facets_of(table).items() if len(names) > 1}, table.name
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ops.cli import wiring
 from schema.events import Event
-from sync.contract import (
+from sync.projection.contract import (
     ID_LIMIT,
     LATEST,
     Unprojectable,

@@ -7,10 +7,10 @@ from typing import Any
 import asyncpg
 from sqlalchemy import Table
 
-from sync import store
-from sync.contract import Projection, event_of
-from sync.store import Batch, Claimed
-from sync.worker import project
+from sync.projection import store
+from sync.projection.contract import Projection, event_of
+from sync.projection.store import Batch, Claimed
+from sync.projection.worker import project
 
 BATCH_EVENTS = 1000
 

@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql
 
 from ops.runtime import metrics
 from schema.events import Event
-from sync.contract import Upsert
+from sync.projection.contract import Upsert
 
 LEASE_SECONDS = 2
 """Between two transactions only: while one runs it holds the lease's row, and nobody takes a locked row however old

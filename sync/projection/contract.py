@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Table
 
 from ops.runtime.text import storable
-from schema.crm import lookups
+from schema.crm.shared import lookups
 from schema.events import Event
 
 ID_LIMIT = 500

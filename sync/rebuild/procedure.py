@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import asyncpg
 
 from ops.runtime.faultpoint import faultpoint
-from sync.contract import Projection
-from sync.shadow import KEPT, Difference, Failed, Shadow
+from sync.projection.contract import Projection
+from sync.rebuild.shadow import KEPT, Difference, Failed, Shadow
 
 Progress = Callable[[int, int], None]
 """Called with how many events have been folded, of how many."""

@@ -18,9 +18,9 @@ import structlog
 from ops.runtime import metrics
 from ops.runtime.db import REFUSED, Pool, describe, transaction
 from ops.runtime.faultpoint import faultpoint
-from sync import store
-from sync.contract import Projection, Unprojectable
-from sync.store import Batch, Claimed, Fact, Lease, LeaseLostError, Settled
+from sync.projection import store
+from sync.projection.contract import Projection, Unprojectable
+from sync.projection.store import Batch, Claimed, Fact, Lease, LeaseLostError, Settled
 
 DRAIN_SECONDS = 5.0
 """Longest that one wake-up works before it makes room for the next."""

@@ -1,7 +1,7 @@
 """The CRM tables once more, made from the log alone: to compare the live ones with, and to put right what differs.
 
 A *shadow* is an empty copy of every CRM table in a schema of its own, plus a note of each event that was folded into
-it. Events are folded while traffic flows, in any order and in pieces: facts do not mind (``sync.contract``). Which
+it. Events are folded while traffic flows, in any order and in pieces: facts do not mind (``sync.projection``). Which
 ones are still missing is then a plain question, "done, and not folded", which a transaction can ask about its own
 snapshot, so nothing hangs on clocks, on the order of ids, or on what the workers know of us.
 
@@ -18,12 +18,12 @@ import asyncpg
 from sqlalchemy import Table
 
 from ops.runtime.db import REFUSED, describe, rows_affected
-from schema.crm import CRM_TABLES
+from schema.crm import crm_tables
 from schema.revision import HEAD
-from sync import store
-from sync.contract import Projection
-from sync.store import Batch, Claimed
-from sync.worker import project
+from sync.projection import store
+from sync.projection.contract import Projection
+from sync.projection.store import Batch, Claimed
+from sync.projection.worker import project
 
 TEMPORARY = "pg_temp"
 """Schema of a shadow that nobody else sees and that ends with its connection."""
@@ -120,7 +120,7 @@ class Shadow:
         if self._schema == KEPT:
             kind = "UNLOGGED"
             await self._connection.execute(f"DROP SCHEMA IF EXISTS {KEPT} CASCADE; CREATE SCHEMA {KEPT}")
-        for table in CRM_TABLES:
+        for table in crm_tables():
             await self._connection.execute(
                 f"CREATE {kind} TABLE {self._schema}.{table.name} (LIKE public.{table.name} INCLUDING ALL)"
             )
@@ -195,12 +195,12 @@ class Shadow:
 
     async def analyze(self) -> None:
         """Tell the planner how much there is, before the tables are compared whole."""
-        for table in CRM_TABLES:
+        for table in crm_tables():
             await self._connection.execute(f"ANALYZE {self._schema}.{table.name}")
 
     async def compare(self) -> list[Difference]:
         """Live tables against the shadow, as the caller's transaction sees both."""
-        return [await self._compare(table) for table in CRM_TABLES if self._concerns(table)]
+        return [await self._compare(table) for table in crm_tables() if self._concerns(table)]
 
     async def _compare(self, table: Table) -> Difference:
         found = await self._connection.fetchrow(
@@ -217,7 +217,7 @@ class Shadow:
 
     async def merge(self) -> None:
         """Make the live tables equal to the shadow, within the caller's transaction, which holds every bucket."""
-        concerned = [table for table in CRM_TABLES if self._concerns(table)]
+        concerned = [table for table in crm_tables() if self._concerns(table)]
         for table in concerned:  # parents first
             await self._connection.execute(_PUT.format(schema=self._schema, **_words(table)))
         for table in reversed(concerned):

@@ -1,0 +1,29 @@
+"""Tables of all platforms: what is to be read from them, and what verifications of the CRM tables found."""
+
+from sqlalchemy import BigInteger, Column, Identity, PrimaryKeyConstraint, Table, Text, func
+
+from schema.crm.columns import Timestamp, facet, projector
+from schema.metadata import metadata
+
+lookups = Table(
+    "lookups",
+    metadata,
+    Column("account_id", Text, nullable=False, comment="the account whose events asked for it"),
+    Column("provider", Text, nullable=False, comment="the platform to read it from"),
+    Column("kind", Text, nullable=False, comment="what to read from the platform, such as ig_comment"),
+    Column("object_id", Text, nullable=False, comment="the platform's id of what is to be read"),
+    *facet("wanted", Column("reason", Text, comment="why, in words")),
+    projector(),
+    PrimaryKeyConstraint("account_id", "provider", "kind", "object_id"),
+    comment="Objects whose truth an event does not carry, to be read from the platform",
+)
+
+crm_verifications = Table(
+    "crm_verifications",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True, comment="in the order of verifications"),
+    Column("verified_at", Timestamp, nullable=False, server_default=func.now(), comment="when it ended"),
+    Column("compared_rows", BigInteger, nullable=False, comment="rows of the tables that were compared"),
+    Column("drifted_rows", BigInteger, nullable=False, comment="rows that were not what the log says"),
+    comment="What each `landfall verify` found; the newest is what the gauges show",
+)

@@ -1,0 +1,1 @@
+"""Rebuilding and verifying the CRM tables from the log, and explaining a row by its events."""
