@@ -156,8 +156,8 @@ def headers_json(headers: Mapping[str, str]) -> str:
 _APPEND_OWN = """
 WITH added AS (
     INSERT INTO webhook_event_log (provider, account_id, event_type, external_id, rule_version, payload_json,
-        occurred_at, defect, sanitized)
-    VALUES ($1, $2, $3, $4, $5, $6::jsonb, $7, NULL, $8)
+        occurred_at, defect, sanitized, source)
+    VALUES ($1, $2, $3, $4, $5, $6::jsonb, $7, NULL, $8, $10)
     ON CONFLICT DO NOTHING
     RETURNING id
 )
@@ -165,8 +165,10 @@ INSERT INTO webhook_event_queue (bucket, account_id, event_id) SELECT $9, $2, id
 """
 
 
-async def append_own(connection: asyncpg.Connection, provider: str, rule_version: int, event: Incoming) -> None:
-    """Append a fact of our own, such as an answer we read from a platform: it has no delivery."""
+async def append_own(
+    connection: asyncpg.Connection, provider: str, rule_version: int, event: Incoming, source: str = "own"
+) -> None:
+    """Append a fact that has no delivery: ``source`` is own, or poll for an answer that was read from a platform."""
     await connection.execute(
         _APPEND_OWN,
         provider,
@@ -178,6 +180,7 @@ async def append_own(connection: asyncpg.Connection, provider: str, rule_version
         event.occurred_at,
         event.sanitized,
         bucket_of(provider, event.account_id),
+        source,
     )
 
 

@@ -19,9 +19,7 @@ class Event:
     """What a projection may know of an event: nothing that depends on how often it was delivered, or on the work on it.
 
     ``external_id`` is unique within (provider, account_id) and is the event's identity; ``occurred_at`` is the
-    platform's own clock for the thing itself, and None where the platform gives no stable one. ``received_at`` is when
-    the log took it for the first time, which stands in the log as firmly as the payload; None for an event that is not
-    in it yet.
+    platform's own clock for the thing itself, and None where the platform gives no stable one.
     """
 
     provider: str
@@ -30,4 +28,3 @@ class Event:
     type: str
     payload: Any
     occurred_at: datetime | None
-    received_at: datetime | None = None

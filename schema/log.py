@@ -101,8 +101,17 @@ webhook_event_log = Table(
     Column("defect", Text, comment="why the event cannot be projected as it is"),
     Column("sanitized", Boolean, nullable=False, comment="payload_json differs from the raw bytes"),
     _created_at(),
+    Column(
+        "source",
+        Text,
+        nullable=False,
+        server_default="webhook",
+        comment="webhook: a platform sent it; poll: it was read from a platform; own: a fact of Landfall's",
+    ),
     PrimaryKeyConstraint("account_id", "id"),
     UniqueConstraint("provider", "account_id", "external_id"),
+    CheckConstraint("source IN ('webhook', 'poll', 'own')", name="source"),
+    Index("ix_webhook_event_log_created_at", "created_at", postgresql_using="brin"),
     Index("ix_webhook_event_log_id", "id"),  # the newest events, and one by its number, whatever its account
     comment="Events, each once; never changed",
 )
@@ -129,7 +138,7 @@ webhook_event_outcomes = Table(
     Column("event_id", BigInteger, nullable=False, comment="of the log"),
     Column("state", Text, nullable=False, comment="done, ignored, parked or dead; the last two wait for a person"),
     Column("settled_at", Timestamp, nullable=False, server_default=func.now(), comment="when it came to this state"),
-    Column("projector", SmallInteger, comment="version of the projection that settled it"),
+    Column("projection_version", SmallInteger, comment="version of the projection that settled it"),
     Column("retry_count", Integer, nullable=False, server_default=text("0"), comment="failures until then"),
     Column("error_message", Text, comment="of the last failure, or why somebody ignored it"),
     PrimaryKeyConstraint("account_id", "event_id"),
@@ -197,13 +206,14 @@ WEBHOOK_EVENTS = (
         "retry_count": "failures so far",
         "due_at": "not worked on before; NULL once it is settled",
         "settled_at": "when it came to its state; NULL while it waits",
-        "projector": "version of the projection that settled it",
+        "projection_version": "version of the projection that settled it",
         "occurred_at": "the platform's clock for the thing itself",
         "created_at": "when it was received",
         "delivery_id": "first delivery that carried it; NULL for facts of our own",
         "rule_version": "version of the rule that made external_id",
         "defect": "why the event cannot be projected as it is",
         "sanitized": "payload_json differs from the raw bytes",
+        "source": "webhook: a platform sent it; poll: it was read from a platform; own: a fact of Landfall's",
     },
 )
 """The comments of that view and of its columns. The view itself is made by its migration."""

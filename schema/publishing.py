@@ -1,6 +1,7 @@
 """Connections to platforms: whose account, what was granted, how long it holds, and the sealed tokens."""
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Column,
     Computed,
@@ -72,6 +73,13 @@ connections = Table(
         comment="when access ends unless a person comes back",
     ),
     Column("trouble_since", Timestamp, comment="of the first failure in a row; NULL once it works"),
+    Column(
+        "reporting_id",
+        BigInteger,
+        Computed("uuid_hash_extended(id, 0) & 9223372036854775807", persisted=True),
+        comment="oauth_accounts.id in schema reporting",
+        info={"of_key": True},
+    ),
     PrimaryKeyConstraint("tenant_id", "id"),
     UniqueConstraint("tenant_id", "platform", "instance", "account_id"),
     CheckConstraint("state IN ('active', 'needs_reconnect', 'disconnected')", name="state"),

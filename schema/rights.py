@@ -18,7 +18,7 @@ APP_ROLE = "landfall_app"
 """Of the other commands, and of whatever shares one login: a member of both others, and more."""
 
 READER_ROLE = "landfall_reader"
-"""Of whoever reads the CRM tables by SQL: they see those and the events, and can change nothing."""
+"""Of whoever reads by SQL: they see the views of schema ``reporting``, and can change nothing."""
 
 EVERY = "*"
 
@@ -37,7 +37,7 @@ PROJECTED = Rights(select=EVERY, insert=EVERY, update=EVERY)
 """The worker's on each table of ``schema.crm``."""
 
 READ = Rights(select=EVERY)
-"""The reader's on each table of ``schema.crm``."""
+"""The reader's on each view of schema ``reporting``."""
 
 _AUDIT = "tenant_id actor action subject address detail"
 _BUDGET = "platform instance subject percent held_until"
@@ -174,7 +174,7 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
         "webhook_event_queue": Rights(select=EVERY, update="due_at retry_count error_message", delete=True),
         "webhook_event_outcomes": Rights(
             select="account_id event_id state",
-            insert="bucket account_id event_id state projector retry_count error_message",
+            insert="bucket account_id event_id state projection_version retry_count error_message",
         ),
         "webhook_buckets": Rights(select=EVERY, update="holder fence leased_until served_at"),
         # Of access, what is mailed to whom, and the end of what has had its time
@@ -206,7 +206,14 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
         "vault_canaries": _CANARY,
         "processes": _PROCESS,
     },
-    READER_ROLE: {"crm_verifications": READ, "webhook_events": READ},
+    READER_ROLE: {
+        "reporting.ig_comments": READ,
+        "reporting.ig_media": READ,
+        "reporting.instagram_accounts": READ,
+        "reporting.oauth_accounts": READ,
+        "reporting.tiktok_posts": READ,
+        "reporting.webhook_events": READ,
+    },
     # What the previous release may, which acts as this role alone: less it gets a release later.
     APP_ROLE: {
         "alembic_version": _REVISION,
@@ -218,7 +225,7 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
         "webhook_event_log": Rights(
             select=EVERY,
             insert="delivery_id provider account_id event_type external_id rule_version payload_json occurred_at"
-            " defect sanitized",
+            " defect sanitized source",
         ),
         "webhook_event_queue": Rights(
             select=EVERY, insert=EVERY, update="due_at retry_count error_message", delete=True
@@ -269,6 +276,7 @@ FUNCTIONS: Mapping[str, tuple[str, ...]] = {
     "find_connections_sharing_grant(uuid)": (WEB_ROLE, WORKER_ROLE),
     "find_deletion_request(text)": (WEB_ROLE,),
     "find_invitation(bytea)": (WEB_ROLE,),
+    "find_reported_connections()": (READER_ROLE,),
     "find_oauth_state(bytea,bytea,bytea)": (WEB_ROLE,),
     "find_session(bytea)": (WEB_ROLE,),
     "find_tenants_of_person(uuid)": (WEB_ROLE,),

@@ -147,6 +147,9 @@ def _row(said: list[Upsert], key: tuple[str, ...]) -> dict[str, Any]:
     for facet in [column.info["guards"] for column in table.columns if "guards" in column.info]:
         names = [column.name for column in table.columns if column.info.get("facet") == facet]
         ordered = sorted((fact for fact in said if fact.facet == facet), key=lambda fact: fact.version)
+        if table.columns[names[0]].info.get("keys"):
+            row |= _object(facet, names[0], [fact for fact in ordered if fact.values])
+            continue
         if len(names) == 1:
             ordered = [fact for fact in ordered if fact.values]
         row[f"{facet}_version"] = own = ordered[-1].version if ordered else ""
@@ -160,6 +163,15 @@ def _row(said: list[Upsert], key: tuple[str, ...]) -> dict[str, Any]:
         if len(names) > 1:
             row[f"{facet}_carried"] = carried or None
     return row
+
+
+def _object(facet: str, name: str, ordered: list[Upsert]) -> dict[str, Any]:
+    """A facet that is one JSON object: of each key the value of the highest version that knows it."""
+    own = ordered[-1].version if ordered else ""
+    found = {key: (fact.version, value) for fact in ordered for key, value in fact.values.items()}
+    carried = {key: at for key, (at, _) in found.items() if at != own}
+    values = {key: value for key, (_, value) in found.items()}
+    return {f"{facet}_version": own, f"{facet}_carried": carried or None, name: values or None}
 
 
 def plain(value: Any) -> Any:

@@ -309,8 +309,7 @@ async def crm_of_any_log(connection: asyncpg.Connection) -> dict[str, list[dict[
     """The same without the log's own times: what is equal where the same events were received at other times."""
     return {
         table: [
-            {name: value for name, value in row.items() if name not in ("receipt_version", "received_at")}
-            for row in found
+            {name: value for name, value in row.items() if name not in ("created_at", "updated_at")} for row in found
         ]
         for table, found in (await crm(connection)).items()
     }

@@ -191,7 +191,7 @@ def projection(stage: Stage, report: Report, extent: Extent) -> None:
         done = stage.scalar("SELECT count(*) FROM ig_comments")
         if done != extent.events or stage.scalar("SELECT count(*) FROM webhook_event_queue"):
             raise RuntimeError(f"{done:.0f} of {extent.events} events were projected")
-        stage.postgres.sql("TRUNCATE ig_media, ig_comments, lookups", database="landfall")
+        stage.postgres.sql("TRUNCATE instagram_accounts, ig_media, ig_comments, lookups", database="landfall")
         halves = []
         for half in range(2):
             path = stage.directory / f"ready{half}"

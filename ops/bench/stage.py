@@ -76,7 +76,8 @@ class Stage:
         """Nothing in the log, nothing in the tables."""
         self.postgres.sql(
             "TRUNCATE webhook_deliveries, webhook_event_log, webhook_event_queue, webhook_event_outcomes, "
-            "ig_media, ig_comments, lookups, tiktok_accounts, tiktok_undated_removals, tiktok_posts, tiktok_post_ids",
+            "instagram_accounts, ig_media, ig_comments, lookups, tiktok_accounts, tiktok_undated_removals, "
+            "tiktok_posts, tiktok_post_ids",
             "CHECKPOINT",
             database="landfall",
         )

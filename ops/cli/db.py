@@ -135,4 +135,4 @@ async def _describe(connection: asyncpg.Connection, account: str, media: str) ->
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     at = datetime(2026, 1, 2, tzinfo=UTC)
     event = Incoming(account, "media.read", f"ig:{account}:media.read:{media}", text, at)
-    await store.append_own(connection, "instagram", 1, event)
+    await store.append_own(connection, "instagram", 1, event, "poll")

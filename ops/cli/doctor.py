@@ -29,6 +29,7 @@ from schema.rights import APP_ROLE
 from schema.tables import all_tables
 from sync.projection import store
 from sync.rebuild import shadow
+from sync.rebuild import store as rebuild_store
 
 KINDS = {"serve": "web", "work": "worker"}
 """What people call the processes of each command."""
@@ -321,7 +322,7 @@ async def _tables(connection: asyncpg.Connection) -> list[Finding]:
     else:
         findings.append(Finding("ok", "tables", f"what the log says, as of {verified.at:%Y-%m-%d %H:%M}Z"))
     try:
-        old = await asyncio.wait_for(shadow.outdated(connection, wiring.projections()), OUTDATED_SECONDS)
+        old = await asyncio.wait_for(rebuild_store.outdated(connection, wiring.projections()), OUTDATED_SECONDS)
     except TimeoutError:
         message = f"too many events to look for outdated ones within {OUTDATED_SECONDS} s"
         findings.append(Finding("warning", "projections", message, "`landfall rebuild --outdated` looks for them too"))

@@ -15,6 +15,7 @@ import click
 from ops.cli.terminal import echo
 from ops.runtime import db
 from ops.runtime.settings import Configuration
+from schema.reporting import SCHEMA
 from schema.rights import APP_ROLE, READER_ROLE, WEB_ROLE, WORKER_ROLE
 
 PROCESSES: Mapping[str, str] = MappingProxyType({"serve": WEB_ROLE, "work": WORKER_ROLE})
@@ -65,6 +66,8 @@ async def login(configuration: Configuration, process: str, name: str, password:
 async def make(connection: asyncpg.Connection, process: str, name: str, password: str) -> None:
     """A login that is a member of its process's role and of nothing else; made again, it gets the new password.
 
+    One that reads finds the views of schema ``reporting`` by their plain names.
+
     ``connection`` is of somebody who may create roles. Raises Unfit, NotAllowed.
     """
     if not _NAME.fullmatch(name):
@@ -87,6 +90,8 @@ async def make(connection: asyncpg.Connection, process: str, name: str, password
             database = await connection.fetchval("SELECT quote_ident(current_database())")
             if not await connection.fetchval("SELECT has_database_privilege($1, current_database(), 'CONNECT')", name):
                 await connection.execute(f"GRANT CONNECT ON DATABASE {database} TO {name}")
+            if group == READER_ROLE:
+                await connection.execute(f"ALTER ROLE {name} IN DATABASE {database} SET search_path = {SCHEMA}")
     except asyncpg.InsufficientPrivilegeError:
         raise NotAllowed(_for_an_administrator(name, group, new=new)) from None
 
@@ -114,6 +119,8 @@ async def _insist_plain(connection: asyncpg.Connection, name: str, group: str) -
 def _for_an_administrator(name: str, group: str, *, new: bool) -> str:
     lines = [f"CREATE ROLE {name} LOGIN;"] if new else [f"ALTER ROLE {name} LOGIN INHERIT;"]
     lines += [f"GRANT {group} TO {name};", f"\\password {name}"]
+    if group == READER_ROLE:
+        lines.append(f"ALTER ROLE {name} SET search_path = {SCHEMA};")
     said = "\n".join(f"    {line}" for line in lines)
     return f"this login may not make others. Somebody who may has to run in psql:\n{said}"
 

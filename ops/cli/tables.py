@@ -19,17 +19,18 @@ from ops.runtime.settings import Configuration
 from schema.crm import crm_tables
 from schema.rights import APP_ROLE
 from sync.projection.contract import Projection
-from sync.rebuild import lineage, procedure, shadow
+from sync.rebuild import lineage, procedure, store
 from sync.rebuild.lineage import Statement
 from sync.rebuild.procedure import Report, WouldLoseError
-from sync.rebuild.shadow import BusyError, Failed
+from sync.rebuild.shadow import BusyError
+from sync.rebuild.store import Failed
 
 LINE_SECONDS = 3.0
 """Without a terminal, one line this often."""
 
 
 async def verify(configuration: Configuration, *, as_json: bool) -> bool:
-    """Compare, note what was found, say it; true if everything is as the log says."""
+    """Compare, note what was found, say it; true if everything is as the log says and no two rows share an id."""
     settings = configuration.settings
     connection = await db.connect(settings.database_url.get_secret_value(), settings.role(APP_ROLE))
     try:
@@ -38,7 +39,10 @@ async def verify(configuration: Configuration, *, as_json: bool) -> bool:
             report = await procedure.verify(connection, wiring.projections(), progress)
         rows = sum(difference.rows for difference in report.differences)
         await connection.execute(
-            "INSERT INTO public.crm_verifications (compared_rows, drifted_rows) VALUES ($1, $2)", rows, report.drift
+            "INSERT INTO public.crm_verifications (compared_rows, drifted_rows, colliding_ids) VALUES ($1, $2, $3)",
+            rows,
+            report.drift,
+            sum(found.numbers for found in report.collisions),
         )
     finally:
         await connection.close()
@@ -52,7 +56,12 @@ async def verify(configuration: Configuration, *, as_json: bool) -> bool:
             if report.drift
             else f"{rows} rows, all of them what the log says"
         )
-    return not report.drift
+        for found in report.collisions:
+            echo(
+                f"{found.table}: {found.numbers} ids are shared by two rows, so joins by id mix them up; join by"
+                " account_id and the platform's id in schema public instead"
+            )
+    return not report.drift and not report.collisions
 
 
 async def rebuild(configuration: Configuration, platforms: Sequence[str], *, outdated: bool, lose_failed: bool) -> None:
@@ -65,7 +74,7 @@ async def rebuild(configuration: Configuration, platforms: Sequence[str], *, out
     try:
         chosen = list(platforms or projections)
         if outdated:
-            old = await shadow.outdated(connection, projections)
+            old = await store.outdated(connection, projections)
             chosen = [name for name in chosen if name in old]
         if not chosen:
             echo("nothing to do: every event was projected by this release's versions")
@@ -106,10 +115,10 @@ def _show(report: Report) -> None:
 
 
 def _show_failed(failed: Sequence[Failed]) -> None:
-    for item in failed[: shadow.SAMPLES]:
+    for item in failed[: store.SAMPLES]:
         echo(f"event {item.event_id} cannot be projected: {item.error}")
-    if len(failed) > shadow.SAMPLES:
-        echo(f"… and {len(failed) - shadow.SAMPLES} more")
+    if len(failed) > store.SAMPLES:
+        echo(f"… and {len(failed) - store.SAMPLES} more")
 
 
 @contextmanager
@@ -143,7 +152,7 @@ async def explain(
     settings, projections = configuration.settings, wiring.projections()
     connection = await db.connect(settings.database_url.get_secret_value(), settings.role(APP_ROLE))
     try:
-        rows = await lineage.find(connection, table, object_id, account)
+        rows = await store.find_rows(connection, table, object_id, account)
         if not rows:
             raise click.ClickException(
                 f"{table_name} has no row of that id. `landfall events list` shows whether its event came."
@@ -159,7 +168,7 @@ async def explain(
 
 def _print(table: Table, row: Mapping[str, Any], statements: Sequence[Statement]) -> None:
     echo(f"{table.name} {_key(table, row)}", bold=True)
-    echo(f"  written by projection version {row['projector']}")
+    echo(f"  written by projection version {row['projection_version']}")
     for said in statements:
         event = said.event
         mark = "✓" if said.stands else " "

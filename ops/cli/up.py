@@ -68,21 +68,21 @@ SELECT (SELECT count(*) FROM webhook_deliveries) AS deliveries,
     (SELECT count(*) FROM tiktok_posts) AS tiktok_posts
 """
 
-# The newest events lead to their rows; the rows themselves hold no time of ours.
+# The newest events lead to their rows.
 _NEWEST = {
     "ig_comments": """
-        SELECT c.author_username AS "by", left(c.text, 200) AS "says", c.media_id AS "on"
+        SELECT c.from_user AS "by", left(c.text, 200) AS "says", c.media_ig_id AS "on"
         FROM (SELECT account_id, payload_json->>'id' AS id FROM webhook_event_log
             WHERE event_type = 'comments' ORDER BY webhook_event_log.id DESC LIMIT $1 + 1) e
-        JOIN ig_comments c ON c.account_id = e.account_id AND c.external_id = e.id LIMIT $1""",
+        JOIN ig_comments c ON c.account_id = e.account_id AND c.ig_id = e.id LIMIT $1""",
     "ig_media": """
-        SELECT m.external_id AS "media", m.media_product_type AS "product", m.placeholder,
-            (SELECT count(*) FROM ig_comments c WHERE c.account_id = m.account_id AND c.media_id = m.external_id)
+        SELECT m.ig_id AS "media", m.media_product_type AS "product", m.placeholder,
+            (SELECT count(*) FROM ig_comments c WHERE c.account_id = m.account_id AND c.media_ig_id = m.ig_id)
                 AS comments
         FROM (SELECT DISTINCT ON (id) account_id, id, n FROM (
                 SELECT account_id, payload_json->'media'->>'id' AS id, webhook_event_log.id AS n FROM webhook_event_log
                 WHERE event_type = 'comments' ORDER BY webhook_event_log.id DESC LIMIT 4 * $1) x ORDER BY id, n DESC) e
-        JOIN ig_media m ON m.account_id = e.account_id AND m.external_id = e.id ORDER BY e.n DESC LIMIT $1""",
+        JOIN ig_media m ON m.account_id = e.account_id AND m.ig_id = e.id ORDER BY e.n DESC LIMIT $1""",
 }
 
 # What an event says of its publish is JSON inside a string, and need not be JSON at all: PostgreSQL never parses it.
@@ -92,11 +92,11 @@ WHERE provider = 'tiktok' AND webhook_event_log.id > (SELECT coalesce(max(id), 0
 ORDER BY webhook_event_log.id DESC
 """
 _TIKTOK_POSTS = """
-SELECT p.external_id AS "publish", p.status,
+SELECT p.publish_id AS "publish", p.status,
     (SELECT count(*) FROM tiktok_post_ids i WHERE i.account_id = p.account_id
-        AND i.publish_id = p.external_id AND i.is_public) AS "public posts"
+        AND i.publish_id = p.publish_id AND i.is_public) AS "public posts"
 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS e (account_id, id, n)
-JOIN tiktok_posts p ON p.account_id = e.account_id AND p.external_id = e.id ORDER BY e.n LIMIT $3
+JOIN tiktok_posts p ON p.account_id = e.account_id AND p.publish_id = e.id ORDER BY e.n LIMIT $3
 """
 
 

@@ -1,16 +1,27 @@
-"""CRM tables: what the log adds up to, one row per thing, keyed by the account the events came to.
+"""CRM tables: what the log adds up to, one row per thing, keyed by the account that the events came to.
+
+Each module of this package has the tables of one platform; ``shared`` has those of all platforms.
 
 A row is made of *facets*: groups of columns that come from one kind of fact. Each facet has a ``<facet>_version``: the
-highest of the facts it was offered (``sync.projection.contract``), which ends in the ``external_id`` of its event; ''
-means no fact yet. Each column of it has the value of the highest fact that knew it, so a notification that lacks a
-detail takes nothing away. Where that is not the facet's own version, it stands in ``<facet>_carried``, by column: for a
-value that another fact gave, and for a NULL that a fact stated (other NULLs are unknown). A facet of one column has no
-such list: a fact that does not know the column does not count. So a row is the same whatever order its events came in,
-and says itself which events made it. No column holds anything that depends on how often an event was
-delivered or when it was worked on. ``received_at`` is the log's own time, of the first event about the row; the version
-of its facet is the higher the earlier that was (``sync.projection.contract.first_receipt``).
+highest version of the facts that it was offered (``sync.projection.contract.version``), which ends in the
+``external_id`` of its event. '' means that there is no fact yet. Each column of a facet has the value of the highest
+fact that knew the column, so a notification that lacks a detail takes nothing away. Where that is not the facet's own
+version, ``<facet>_carried`` has it, by column: for a value that another fact gave, and for a NULL that a fact stated
+(any other NULL is unknown). A facet of one column has no such list: a fact that does not know the column does not
+count. So a row is the same whatever order its events came in, and it says itself which events made it.
 
-A table of one platform's things says so in ``info``; one of many platforms' has a column ``provider`` in its key.
+A facet of metrics has one JSON object, ``metrics_json``: its keys are treated as columns are, so that each number is of
+the newest fact that knew it. JSON null is a number that the platform has and does not show.
+
+``created_at`` and ``updated_at`` are the log's times (when it received them) of the first event that named the row and
+of the last event that was about it: minimum and maximum, so again independent of the order. An event that only names a
+row, as a comment names its media, counts for ``created_at`` alone; ``updated_at`` is NULL while there was no other.
+No column depends on how often an event was delivered or on when it was worked on.
+
+``id`` is a number made of the row's key: the same after a rebuild, and what other rows refer to in the views of schema
+``reporting``.
+
+A table of one platform says so in ``info``; one of many platforms has a column ``provider`` in its key.
 
 ``account_id`` is part of every key: one event's effects stay within one account. A comment on another account's
 media therefore has its media row under the account that was told of it.
@@ -29,5 +40,5 @@ def crm_tables() -> list[Table]:
     found = set()
     for module in pkgutil.iter_modules(__path__):
         names = vars(importlib.import_module(f"{__name__}.{module.name}")).values()
-        found |= {value for value in names if isinstance(value, Table) and "projector" in value.columns}
+        found |= {value for value in names if isinstance(value, Table) and "projection_version" in value.columns}
     return [table for table in metadata.sorted_tables if table in found]

@@ -1,19 +1,19 @@
 """Tables of all platforms: what is to be read from them, and what verifications of the CRM tables found."""
 
-from sqlalchemy import BigInteger, Column, Identity, PrimaryKeyConstraint, Table, Text, func
+from sqlalchemy import BigInteger, Column, Identity, PrimaryKeyConstraint, Table, Text, func, text
 
-from schema.crm.columns import Timestamp, facet, projector
+from schema.crm.columns import Timestamp, account_id, facet, projection_version
 from schema.metadata import metadata
 
 lookups = Table(
     "lookups",
     metadata,
-    Column("account_id", Text, nullable=False, comment="the account whose events asked for it"),
+    account_id("the account whose events asked for it"),
     Column("provider", Text, nullable=False, comment="the platform to read it from"),
     Column("kind", Text, nullable=False, comment="what to read from the platform, such as ig_comment"),
     Column("object_id", Text, nullable=False, comment="the platform's id of what is to be read"),
+    projection_version(),
     *facet("wanted", Column("reason", Text, comment="why, in words")),
-    projector(),
     PrimaryKeyConstraint("account_id", "provider", "kind", "object_id"),
     comment="Objects whose truth an event does not carry, to be read from the platform",
 )
@@ -25,5 +25,12 @@ crm_verifications = Table(
     Column("verified_at", Timestamp, nullable=False, server_default=func.now(), comment="when it ended"),
     Column("compared_rows", BigInteger, nullable=False, comment="rows of the tables that were compared"),
     Column("drifted_rows", BigInteger, nullable=False, comment="rows that were not what the log says"),
+    Column(
+        "colliding_ids",
+        BigInteger,
+        nullable=False,
+        server_default=text("0"),
+        comment="numbers that two rows of a table share as their id",
+    ),
     comment="What each `landfall verify` found; the newest is what the gauges show",
 )

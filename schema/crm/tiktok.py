@@ -1,14 +1,19 @@
 """TikTok's posts and accounts."""
 
-from sqlalchemy import Boolean, Column, ForeignKeyConstraint, Integer, PrimaryKeyConstraint, Table, Text
+from sqlalchemy import Boolean, Column, ForeignKeyConstraint, Index, Integer, PrimaryKeyConstraint, Table, Text, text
 
-from schema.crm.columns import Timestamp, account_id, carried, facet, projector
+from schema.crm.columns import Timestamp, account_id, facet, log_times, projection_version, row_id
 from schema.metadata import metadata
+
+IN_FLIGHT = ("PROCESSING_UPLOAD", "PROCESSING_DOWNLOAD", "SEND_TO_USER_INBOX")
+"""Statuses of a publish that can still change (``tiktok.md`` 8.1)."""
 
 tiktok_accounts = Table(
     "tiktok_accounts",
     metadata,
-    Column("account_id", Text, nullable=False, comment="open_id, which is per app"),
+    account_id("open_id, which is per app"),
+    *log_times(),
+    projection_version(),
     *facet(
         "removal",
         Column("authorization_removed_at", Timestamp, comment="compare with when the connection was authorised"),
@@ -18,8 +23,6 @@ tiktok_accounts = Table(
             comment="the platform's number: 1 by the person, 2 account deleted, 3 age, 4 banned, 5 by the developer",
         ),
     ),
-    projector(),
-    *carried("removal"),
     PrimaryKeyConstraint("account_id"),
     comment="TikTok accounts that ended the grant, with the latest time that they did",
     info={"provider": "tiktok"},
@@ -28,10 +31,11 @@ tiktok_accounts = Table(
 tiktok_undated_removals = Table(
     "tiktok_undated_removals",
     metadata,
-    Column("account_id", Text, nullable=False, comment="open_id, which is per app"),
-    Column("external_id", Text, nullable=False, comment="of the event; when it was received stands in the log"),
+    account_id("open_id, which is per app"),
+    Column("external_id", Text, nullable=False, comment="of the event"),
+    *log_times(),
+    projection_version(),
     *facet("removal", Column("removal_reason", Integer, comment="the platform's number, as in tiktok_accounts")),
-    projector(),
     PrimaryKeyConstraint("account_id", "external_id"),
     comment="Removals of an authorization that name no time",
     info={"provider": "tiktok"},
@@ -41,17 +45,34 @@ tiktok_posts = Table(
     "tiktok_posts",
     metadata,
     account_id(),
-    Column("external_id", Text, nullable=False, comment="publish_id, or share_id for the legacy Video Kit"),
+    Column("publish_id", Text, nullable=False, comment="publish_id, or share_id for the legacy Video Kit"),
+    row_id("account_id", "publish_id"),
+    *log_times(),
+    projection_version(),
     *facet(
         "status",
-        Column("status", Text, comment="inbox_delivered, failed or complete"),
-        Column("fail_reason", Text, comment="the platform's own word; NULL unless it failed"),
+        Column(
+            "status",
+            Text,
+            comment="PROCESSING_UPLOAD, PROCESSING_DOWNLOAD, SEND_TO_USER_INBOX, PUBLISH_COMPLETE or FAILED",
+        ),
+        Column("error_code", Text, comment="why it failed, in the platform's own word; NULL unless it failed"),
+        Column("error_message", Text, comment="why it failed, in words; NULL where the platform gives none"),
         Column("publish_type", Text, comment="the platform's own word; only INBOX_SHARE is documented"),
         Column("status_at", Timestamp, comment="of the newest step, by the platform's clock"),
     ),
-    projector(),
-    *carried("status"),
-    PrimaryKeyConstraint("account_id", "external_id"),
+    *facet(
+        "request",
+        Column("source", Text, comment="FILE_UPLOAD or PULL_FROM_URL; NULL where another program published it"),
+        Column("title", Text, comment="as sent to the platform; NULL where another program published it"),
+    ),
+    PrimaryKeyConstraint("account_id", "publish_id"),
+    Index(
+        "ix_tiktok_posts_in_flight",
+        "status",
+        "account_id",
+        postgresql_where=text(f"status IN ({', '.join(map(repr, IN_FLIGHT))})"),
+    ),
     comment="What was published to TikTok, one row for each publish",
     info={"provider": "tiktok"},
 )
@@ -62,15 +83,15 @@ tiktok_post_ids = Table(
     account_id(),
     Column("publish_id", Text, nullable=False, comment="of tiktok_posts"),
     Column("post_id", Text, nullable=False, comment="the platform's id of the public post"),
+    *log_times(),
+    projection_version(),
     *facet(
         "visibility",
         Column("is_public", Boolean, comment="whether everybody can see it, as last told"),
         Column("visibility_at", Timestamp, comment="when that changed, by the platform's clock"),
     ),
-    projector(),
-    *carried("visibility"),
     PrimaryKeyConstraint("account_id", "publish_id", "post_id"),
-    ForeignKeyConstraint(["account_id", "publish_id"], ["tiktok_posts.account_id", "tiktok_posts.external_id"]),
+    ForeignKeyConstraint(["account_id", "publish_id"], ["tiktok_posts.account_id", "tiktok_posts.publish_id"]),
     comment="Public posts that came of a publish: none, one or several",
     info={"provider": "tiktok"},
 )

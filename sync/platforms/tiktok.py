@@ -18,6 +18,7 @@ from sync.projection.contract import (
     integer,
     known,
     look_up,
+    named,
     optional,
     required,
     text,
@@ -26,61 +27,76 @@ from sync.projection.contract import (
 
 # Seconds are all the resolution there is; within one, the later step of a publish is the newer one (tiktok.md 2.5).
 RANKS = {
-    "inbox_delivered": 1,
-    "failed": 2,
-    "complete": 3,
-    "publicly_available": 4,
-    "no_longer_publicly_available": 5,
+    "PROCESSING_DOWNLOAD": 0,
+    "PROCESSING_UPLOAD": 0,
+    "SEND_TO_USER_INBOX": 1,
+    "FAILED": 2,
+    "PUBLISH_COMPLETE": 3,
 }
+PUBLIC, NO_LONGER_PUBLIC = 4, 5
 
 
-def status(name: str) -> Handler:
-    """A step of a publish."""
+def status(word: str, id_field: str = "publish_id") -> Handler:
+    """A step of a publish, as the status words of ``tiktok.md`` 8.1 call it.
+
+    Video Kit, closed in 2023 but still documented, knows a ``share_id`` instead of a ``publish_id``.
+    """
 
     def on_status(event: Event) -> list[Upsert]:
         content = _content(event)
-        return [_status(event, required(content.get("publish_id"), "publish_id"), name, content)]
+        return [_status(event, required(content.get(id_field), id_field), word, content.get("reason"), content)]
 
     return on_status
 
 
-def legacy_status(name: str) -> Handler:
-    """The same for Video Kit, closed in 2023 but still documented: it knows a share_id instead."""
+def on_post_read(event: Event) -> list[Upsert]:
+    """We asked how far a publish is (``tiktok.md`` 8): ``occurred_at`` is when we asked."""
+    value = _object(event.payload)
+    publish_id, word = required(value.get("publish_id"), "publish_id"), required(value.get("status"), "status")
+    facts = [_status(event, publish_id, word, value.get("fail_reason"), value)]
+    found = value.get("publicaly_available_post_id")  # so spelled on the page
+    for post_id in filter(None, map(optional, found if isinstance(found, list) else ())):
+        key = {"publish_id": publish_id, "post_id": post_id}
+        values = {"is_public": True, **known(visibility_at=event.occurred_at)}
+        facts.append(Upsert(tiktok_post_ids, key, "visibility", version(event, event.occurred_at, PUBLIC), values))
+    return facts
 
-    def on_legacy_status(event: Event) -> list[Upsert]:
-        content = _content(event)
-        return [_status(event, required(content.get("share_id"), "share_id"), name, content)]
 
-    return on_legacy_status
+def on_post_begun(event: Event) -> list[Upsert]:
+    """We asked the platform to publish something: where it takes the file from, and under which title."""
+    value = _object(event.payload)
+    key = {"publish_id": required(value.get("publish_id"), "publish_id")}
+    values = known(source=text(value.get("source")), title=text(value.get("title")))
+    return [Upsert(tiktok_posts, key, "request", version(event, event.occurred_at), values)]
 
 
-def _status(event: Event, external_id: str, name: str, content: dict[str, Any]) -> Upsert:
+def _status(event: Event, publish_id: str, word: str, reason: Any, content: dict[str, Any]) -> Upsert:
     values = known(
-        fail_reason=(text(content.get("reason")) or None) if name == "failed" else None,
+        error_code=(text(reason) or None) if word == "FAILED" else None,
         publish_type=text(content.get("publish_type")) or None,
         status_at=event.occurred_at,
     )
     # A step that is no failure says that there is no reason for one.
-    nothing = {} if name == "failed" else {"fail_reason": None}
+    nothing = {} if word == "FAILED" else {"error_code": None, "error_message": None}
     return Upsert(
         tiktok_posts,
-        {"external_id": external_id},
+        {"publish_id": publish_id},
         "status",
-        version(event, event.occurred_at, RANKS[name]),
-        {"status": name, **values, **nothing},
+        version(event, event.occurred_at, RANKS.get(word, 0)),
+        {"status": word, **values, **nothing},
     )
 
 
 def visibility(*, public: bool) -> Handler:
     """A post became publicly viewable, or stopped being so; it may arrive before the publish itself."""
-    rank = RANKS["publicly_available" if public else "no_longer_publicly_available"]
+    rank = PUBLIC if public else NO_LONGER_PUBLIC
 
     def on_visibility(event: Event) -> list[Upsert]:
         content = _content(event)
         publish_id, post_id = optional(content.get("publish_id")), optional(content.get("post_id"))
         facts = []
         if publish_id:
-            facts.append(Upsert(tiktok_posts, {"external_id": publish_id}))
+            facts.append(named(tiktok_posts, publish_id=publish_id))
         if publish_id and post_id:
             key = {"publish_id": publish_id, "post_id": post_id}
             values = {"is_public": public, **known(visibility_at=event.occurred_at)}
@@ -115,6 +131,12 @@ def on_authorization_removed(event: Event) -> list[Upsert]:
     return facts
 
 
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Unprojectable("the payload is not an object")
+    return value
+
+
 def _content(event: Event) -> dict[str, Any]:
     content = event.payload.get("content") if isinstance(event.payload, dict) else None
     if isinstance(content, str):
@@ -128,18 +150,20 @@ def _content(event: Event) -> dict[str, Any]:
 
 
 PLATFORM = Projection(
-    version=2,
+    version=3,
     handlers={
-        "post.publish.inbox_delivered": status("inbox_delivered"),
-        "post.publish.failed": status("failed"),
-        "post.publish.complete": status("complete"),
+        "post.publish.inbox_delivered": status("SEND_TO_USER_INBOX"),
+        "post.publish.failed": status("FAILED"),
+        "post.publish.complete": status("PUBLISH_COMPLETE"),
         # The pages spell these both ways (tiktok.md 2.4).
         "post.publish.publicly_available": visibility(public=True),
         "post.publish.publicaly_available": visibility(public=True),
         "post.publish.no_longer_publicly_available": visibility(public=False),
         "post.publish.no_longer_publicaly_available": visibility(public=False),
-        "video.upload.failed": legacy_status("failed"),
-        "video.publish.completed": legacy_status("complete"),
+        "video.upload.failed": status("FAILED", "share_id"),
+        "video.publish.completed": status("PUBLISH_COMPLETE", "share_id"),
         "authorization.removed": on_authorization_removed,
+        "post.begun": on_post_begun,
+        "post.read": on_post_read,
     },
 )

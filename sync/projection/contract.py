@@ -29,11 +29,13 @@ class Unprojectable(ValueError):  # noqa: N818  a word about the event, not abou
 
 
 class Upsert(NamedTuple):
-    """A fact: columns of one facet of one row, as of a version. Never a delta.
+    """A fact: columns of one facet of one row, as of a version. Never a difference.
 
     A column that is in ``values`` is known, with None too: the event says that there is nothing. One that is left out
-    is unknown, and keeps what another fact says of it. ``key`` leaves out ``account_id``: it is always the event's own.
-    Without a facet the row is only made to exist.
+    is unknown, and keeps what another fact says of it. In the facet ``metrics`` the names are those of metrics.
+    ``key`` leaves out ``account_id``: it is always the event's own. Without a facet the row is only made to exist.
+    ``mention``: the event is about another row and only names this one, which counts for ``created_at`` and not for
+    ``updated_at``.
     """
 
     table: Table
@@ -41,6 +43,7 @@ class Upsert(NamedTuple):
     facet: str | None = None
     version: str = ""
     values: Mapping[str, Any] = MappingProxyType({})
+    mention: bool = False
 
 
 Handler = Callable[[Event], list[Upsert]]
@@ -69,17 +72,14 @@ def version(event: Event, at: datetime | None, rank: int = 0) -> str:
     return f"{micros:016d}.{rank:02d}.{event.external_id}"
 
 
-def first_receipt(table: Table, key: Mapping[str, str], event: Event) -> list[Upsert]:
-    """When the log first spoke of a row: of all events about it the earliest ``received_at`` stays.
+def final(event: Event) -> str:
+    """Return the version of a fact that no later one changes, such as the last count of something that has ended."""
+    return f"{TIME_LIMIT:016d}.{LATEST:02d}.{event.external_id}"
 
-    So its version falls as time goes on. It is a fact of the log like any other: the same after every projection, and
-    another one only where the log is another one, such as after an erasure.
-    """
-    if event.received_at is None:
-        return []
-    left = TIME_LIMIT - min(max(0, int(event.received_at.timestamp() * 1_000_000)), TIME_LIMIT)
-    as_of = f"{left:016d}.00.{event.external_id}"
-    return [Upsert(table, key, "receipt", as_of, {"received_at": event.received_at})]
+
+def named(table: Table, **key: str) -> Upsert:
+    """Return the fact that a row exists, of an event that only names it."""
+    return Upsert(table, key, mention=True)
 
 
 @cache

@@ -166,7 +166,6 @@ def claimed(row: asyncpg.Record) -> Claimed:
             row["event_type"],
             None if payload is None else json.loads(payload),
             row["occurred_at"],
-            row["created_at"],
         ),
         row["delivery_id"],
         row["created_at"],
@@ -176,11 +175,15 @@ def claimed(row: asyncpg.Record) -> Claimed:
 
 
 class Fact(NamedTuple):
-    """A fact with the account it belongs to and the version of the projection that stated it."""
+    """A fact with the account it belongs to, the version of the projection that stated it, and when its event came.
+
+    ``logged_at`` is when the log received the event.
+    """
 
     account_id: str
-    projector: int
+    projection_version: int
     upsert: Upsert
+    logged_at: datetime
 
 
 @dataclass(slots=True)
@@ -196,7 +199,9 @@ class _Facet:
 class _Row:
     """What a batch says of one row; a facet that one fact speaks of is that fact."""
 
-    projector: int
+    projection_version: int
+    created_at: datetime
+    updated_at: datetime | None
     facets: dict[str, Upsert | _Facet]
 
 
@@ -228,39 +233,46 @@ def prepare(facts: Iterable[Fact]) -> list[Write]:
     can deadlock.
     """
     folded: dict[Table, dict[tuple[str, ...], _Row]] = {}
-    for account_id, projector, upsert in facts:
+    for account_id, projection_version, upsert, logged_at in facts:
         rows = folded.setdefault(upsert.table, {})
         key = (account_id, *map(upsert.key.__getitem__, key_names(upsert.table)))
         row = rows.get(key)
         if row is None:
-            row = rows[key] = _Row(projector, {})
-        elif projector > row.projector:
-            row.projector = projector
-        if upsert.facet is not None and (upsert.values or len(facets_of(upsert.table)[upsert.facet]) > 1):
-            said = row.facets.get(upsert.facet)
-            row.facets[upsert.facet] = upsert if said is None else _merged(said, upsert)
+            row = rows[key] = _Row(projection_version, logged_at, None, {})
+        elif projection_version > row.projection_version:
+            row.projection_version = projection_version
+        row.created_at = min(row.created_at, logged_at)
+        if not upsert.mention and (row.updated_at is None or logged_at > row.updated_at):
+            row.updated_at = logged_at
+        facet = upsert.facet
+        if facet is not None and (upsert.values or facet in _with_columns(upsert.table)):
+            stated = row.facets.get(facet)
+            row.facets[facet] = upsert if stated is None else _merged(stated, upsert)
     return [_write(table, folded[table]) for table in sorted(folded, key=_rank)]
 
 
-def _merged(said: Upsert | _Facet, fact: Upsert) -> _Facet:
+def _merged(stated: Upsert | _Facet, fact: Upsert) -> _Facet:
     """A facet with one more fact: the greatest version, of itself and of each column."""
-    if isinstance(said, Upsert):
-        said = _Facet(said.version, dict(said.values), dict.fromkeys(said.values, said.version))
-    said.version = max(said.version, fact.version)
+    if isinstance(stated, Upsert):
+        stated = _Facet(stated.version, dict(stated.values), dict.fromkeys(stated.values, stated.version))
+    stated.version = max(stated.version, fact.version)
     for name, value in fact.values.items():
-        if fact.version > said.versions.get(name, ""):
-            said.values[name], said.versions[name] = value, fact.version
-    return said
+        if fact.version > stated.versions.get(name, ""):
+            stated.values[name], stated.versions[name] = value, fact.version
+    return stated
 
 
-def _carried(said: Upsert | _Facet | None) -> str | None:
-    """The versions of the columns that are not of the facet's own, or are NULL because a fact says so; as JSON."""
-    if said is None or (isinstance(said, Upsert) and None not in said.values.values()):
+def _carried(stated: Upsert | _Facet | None, *, keys: bool) -> str | None:
+    """Return as JSON the versions of what is not of the facet's own, or, but for ``keys``, is NULL by what a fact said.
+
+    ``keys``: the facet is one JSON object, which can tell null from nothing by itself.
+    """
+    if stated is None or (isinstance(stated, Upsert) and (keys or None not in stated.values.values())):
         return None
     found = {}
-    for name, value in said.values.items():
-        at = said.version if isinstance(said, Upsert) else said.versions[name]
-        if value is None or at != said.version:
+    for name, value in stated.values.items():
+        at = stated.version if isinstance(stated, Upsert) else stated.versions[name]
+        if (value is None and not keys) or at != stated.version:
             found[name] = at
     return json.dumps(found) if found else None
 
@@ -277,13 +289,20 @@ def _write(table: Table, rows: Mapping[tuple[str, ...], _Row]) -> Write:
     facets = frozenset(facet for row in rows.values() for facet in row.facets)
     statement, columns = _statement(table, facets)
     arrays: list[list[Any]] = [list(part) for part in zip(*(key for key, _ in ordered), strict=True)]
-    arrays.append([row.projector for _, row in ordered])
+    arrays.append([row.projection_version for _, row in ordered])
+    if "created_at" in table.columns:
+        arrays.append([row.created_at for _, row in ordered])
+        arrays.append([row.updated_at for _, row in ordered])
     for facet, names in columns:
-        said = [row.facets.get(facet) for _, row in ordered]
-        arrays.append(["" if fact is None else fact.version for fact in said])
+        stated = [row.facets.get(facet) for _, row in ordered]
+        arrays.append(["" if fact is None else fact.version for fact in stated])
+        if facet in _with_keys(table):
+            arrays.append([_carried(fact, keys=True) for fact in stated])
+            arrays.append([None if fact is None else json.dumps(dict(fact.values)) for fact in stated])
+            continue
         if len(names) > 1:
-            arrays.append([_carried(fact) for fact in said])
-        arrays += [[None if fact is None else fact.values.get(name) for fact in said] for name in names]
+            arrays.append([_carried(fact, keys=False) for fact in stated])
+        arrays += [[None if fact is None else fact.values.get(name) for fact in stated] for name in names]
     return Write(table.name, statement, arrays, len(rows))
 
 
@@ -300,34 +319,70 @@ def facets_of(table: Table) -> Mapping[str, tuple[str, ...]]:
     return {name: tuple(c.name for c in table.columns if c.info.get("facet") == name) for name in names}
 
 
-def made(table: Table, row: Mapping[str, Any], facet: str) -> dict[str, list[str]]:
-    """The columns of a stored facet by the version they are of, the facet's own among them; none of an empty facet."""
+@cache
+def _with_keys(table: Table) -> frozenset[str]:
+    """The facets that are one JSON object, whose keys are treated as columns are."""
+    return frozenset(column.info["facet"] for column in table.columns if column.info.get("keys"))
+
+
+@cache
+def _with_columns(table: Table) -> frozenset[str]:
+    """The facets of several columns: a fact that knows none of them still counts for the facet's version."""
+    return frozenset(facet for facet, names in facets_of(table).items() if len(names) > 1)
+
+
+def values_of(table: Table, row: Mapping[str, Any], facet: str) -> dict[str, Any]:
+    """Return what a stored row has of a facet, by column, or by key where the facet is one JSON object."""
+    if facet in _with_keys(table):
+        [name] = facets_of(table)[facet]
+        return dict(json.loads(row[name] or "{}"))
+    return {name: row[name] for name in facets_of(table)[facet]}
+
+
+def made_by(table: Table, row: Mapping[str, Any], facet: str) -> dict[str, list[str]]:
+    """Return the columns (or keys) of a stored facet by the version they are of, the facet's own among them.
+
+    Nothing for an empty facet.
+    """
     own = row[f"{facet}_version"]
-    names = facets_of(table)[facet]
-    carried = json.loads((row[f"{facet}_carried"] if len(names) > 1 else None) or "{}")
+    keys = facet in _with_keys(table)
+    carried = json.loads((row[f"{facet}_carried"] if keys or facet in _with_columns(table) else None) or "{}")
     found: dict[str, list[str]] = {own: []} if own else {}
-    for name in names:
-        if version := carried.get(name, "" if row[name] is None else own):
+    for name, value in values_of(table, row, facet).items():
+        if version := carried.get(name, "" if value is None and not keys else own):
             found.setdefault(version, []).append(name)
     return found
 
 
 @cache
 def _statement(table: Table, facets: frozenset[str]) -> tuple[str, list[tuple[str, tuple[str, ...]]]]:
-    """The guarded upsert of some facets of a table, and their columns in the order of its parameters.
+    """Return the guarded upsert of some facets of a table, and their columns in the order of its parameters.
 
     It comes from the table's own description: key, facets, and what guards them. Only facets that a batch speaks of
     are sent: most events are about one of several.
     """
     written = [(facet, names) for facet, names in facets_of(table).items() if facet in facets]
-    columns = [table.c[name] for name in ("account_id", *key_names(table), "projector")]
-    sets = ["projector = greatest(t.projector, excluded.projector)"]
+    columns = [table.c[name] for name in ("account_id", *key_names(table), "projection_version")]
+    sets = ["projection_version = greatest(t.projection_version, excluded.projection_version)"]
     guards = []
+    if "created_at" in table.columns:
+        columns += [table.c.created_at, table.c.updated_at]
+        sets.append("created_at = least(t.created_at, excluded.created_at)")
+        sets.append("updated_at = greatest(t.updated_at, excluded.updated_at)")
+        guards.append("excluded.created_at < t.created_at")
+        guards.append("excluded.updated_at > coalesce(t.updated_at, '-infinity')")
     for facet, names in written:
         stored, offered = f"t.{facet}_version", f"excluded.{facet}_version"
         guards.append(f"{offered} > {stored}")
         columns.append(table.c[f"{facet}_version"])
         sets.append(f"{facet}_version = greatest({stored}, {offered})")
+        if facet in _with_keys(table):
+            [name] = names
+            columns += [table.c[f"{facet}_carried"], table.c[name]]
+            guards.append(_newer_key_in_sql(facet, name))
+            sets.append(f"{facet}_carried = {_carried_keys_in_sql(facet, name)}")
+            sets.append(f"{name} = {_merged_keys_in_sql(facet, name)}")
+            continue
         if len(names) > 1:
             columns.append(table.c[f"{facet}_carried"])
             sets.append(f"{facet}_carried = {_carried_in_sql(facet, names)}")
@@ -345,6 +400,34 @@ def _statement(table: Table, facets: frozenset[str]) -> tuple[str, list[tuple[st
         f"INSERT INTO {table.name} AS t ({', '.join(c.name for c in columns)}) SELECT * FROM unnest({arrays}) "
         f"ON CONFLICT ({', '.join(c.name for c in table.primary_key.columns)}) {conflict}"
     ), written
+
+
+def _keys_in_sql(row: str, facet: str, name: str) -> str:
+    """The keys of a JSON object with their values and versions."""
+    version = f'coalesce({row}.{facet}_carried ->> key, {row}.{facet}_version) COLLATE "C"'
+    return f"(SELECT key, value, {version} AS version FROM jsonb_each({row}.{name}))"
+
+
+def _newer_key_in_sql(facet: str, name: str) -> str:
+    """Whether any key is offered of a higher version than it is stored of."""
+    return f"""EXISTS (
+        SELECT FROM {_keys_in_sql("excluded", facet, name)} o LEFT JOIN {_keys_in_sql("t", facet, name)} s USING (key)
+        WHERE s.version IS NULL OR o.version > s.version)"""
+
+
+def _merged_keys_in_sql(facet: str, name: str) -> str:
+    """Each key with the value of its highest version."""
+    return f"""CASE WHEN excluded.{name} IS NULL THEN t.{name} WHEN t.{name} IS NULL THEN excluded.{name} ELSE (
+        SELECT jsonb_object_agg(
+            key, CASE WHEN s.version IS NULL OR o.version > s.version THEN o.value ELSE s.value END)
+        FROM {_keys_in_sql("excluded", facet, name)} o FULL JOIN {_keys_in_sql("t", facet, name)} s USING (key)) END"""
+
+
+def _carried_keys_in_sql(facet: str, name: str) -> str:
+    """What ``_carried`` says of the keys that result."""
+    return f"""(SELECT jsonb_object_agg(key, greatest(o.version, s.version))
+        FROM {_keys_in_sql("excluded", facet, name)} o FULL JOIN {_keys_in_sql("t", facet, name)} s USING (key)
+        WHERE greatest(o.version, s.version) <> greatest(t.{facet}_version, excluded.{facet}_version))"""
 
 
 def _plain_in_sql(facet: str) -> str:
@@ -387,14 +470,14 @@ def _carried_in_sql(facet: str, names: Sequence[str]) -> str:
 _SETTLE = """
 WITH settled AS (
     SELECT * FROM unnest($2::text[], $3::bigint[], $4::text[], $5::smallint[])
-        AS s (account_id, event_id, state, projector)
+        AS s (account_id, event_id, state, projection_version)
 ), taken AS (
     DELETE FROM webhook_event_queue q USING settled s
     WHERE q.bucket = $1 AND q.account_id = s.account_id AND q.event_id = s.event_id
-    RETURNING q.account_id, q.event_id, q.retry_count, s.state, s.projector
+    RETURNING q.account_id, q.event_id, q.retry_count, s.state, s.projection_version
 )
-INSERT INTO webhook_event_outcomes (bucket, account_id, event_id, state, projector, retry_count)
-SELECT $1, account_id, event_id, state, projector, retry_count FROM taken
+INSERT INTO webhook_event_outcomes (bucket, account_id, event_id, state, projection_version, retry_count)
+SELECT $1, account_id, event_id, state, projection_version, retry_count FROM taken
 """
 
 
@@ -404,7 +487,7 @@ class Settled:
 
     claimed: Claimed
     state: str
-    projector: int
+    projection_version: int
 
 
 async def settle(connection: asyncpg.Connection, held: Lease, settled: Sequence[Settled]) -> None:
@@ -415,7 +498,7 @@ async def settle(connection: asyncpg.Connection, held: Lease, settled: Sequence[
         [item.claimed.event.account_id for item in settled],
         [item.claimed.id for item in settled],
         [item.state for item in settled],
-        [item.projector for item in settled],
+        [item.projection_version for item in settled],
     )
     if tag != f"INSERT 0 {len(settled)}":
         raise LeaseLostError
@@ -445,13 +528,13 @@ _PARK = """
 WITH taken AS (
     DELETE FROM webhook_event_queue WHERE bucket = $1 AND account_id = $2 AND event_id = $3 RETURNING 1
 )
-INSERT INTO webhook_event_outcomes (bucket, account_id, event_id, state, projector, retry_count, error_message)
+INSERT INTO webhook_event_outcomes (bucket, account_id, event_id, state, projection_version, retry_count, error_message)
 SELECT $1, $2, $3, $4, $5, $6, $7 FROM taken
 """
 
 
 async def park(
-    connection: asyncpg.Connection, held: Lease, claimed: Claimed, state: str, error: str, projector: int
+    connection: asyncpg.Connection, held: Lease, claimed: Claimed, state: str, error: str, projection_version: int
 ) -> None:
     """Put an event aside as parked or dead, with the reason."""
     await connection.execute(
@@ -460,7 +543,7 @@ async def park(
         claimed.event.account_id,
         claimed.id,
         state,
-        projector,
+        projection_version,
         claimed.retry_count + 1,
         error,
     )

@@ -73,7 +73,7 @@ def project(projections: Mapping[str, Projection], batch: Batch) -> Projected:
         except Exception as error:  # noqa: BLE001  whatever a handler stumbles over is about this event alone
             result.failed.append((claimed, error))
         else:
-            result.facts.extend(Fact(event.account_id, version, fact) for fact in facts)
+            result.facts.extend(Fact(event.account_id, version, fact, claimed.created_at) for fact in facts)
             result.settled.append(Settled(claimed, "done", version))
     return result
 

@@ -10,7 +10,8 @@ import asyncpg
 
 from ops.runtime.faultpoint import faultpoint
 from sync.projection.contract import Projection
-from sync.rebuild.shadow import KEPT, Difference, Failed, Shadow
+from sync.rebuild.shadow import KEPT, Shadow
+from sync.rebuild.store import Collision, Difference, Failed
 
 Progress = Callable[[int, int], None]
 """Called with how many events have been folded, of how many."""
@@ -32,12 +33,16 @@ class WouldLoseError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """``resumed`` and ``queued`` count events: folded by an interrupted run before this one, and queued anew."""
+    """What was found. ``resumed`` and ``queued`` count events: folded by an interrupted run before, and queued anew.
+
+    ``collisions`` are looked for by ``verify`` alone.
+    """
 
     differences: list[Difference]
     failed: list[Failed]
     resumed: int = 0
     queued: int = 0
+    collisions: Sequence[Collision] = ()
 
     @property
     def drift(self) -> int:
@@ -46,7 +51,7 @@ class Report:
 
 
 async def verify(connection: asyncpg.Connection, projections: Mapping[str, Projection], progress: Progress) -> Report:
-    """Compare the live tables with a fold of the log, at one instant; change nothing."""
+    """Compare the live tables with a fold of the log, at one instant, and look for ids that collide; change nothing."""
     shadow = Shadow(connection, projections, list(projections))
     await shadow.open()
     await _catch_up(shadow, 0, progress)
@@ -54,7 +59,7 @@ async def verify(connection: asyncpg.Connection, projections: Mapping[str, Proje
     # Effects and progress commit together, so one snapshot shows tables and the events that made them.
     async with connection.transaction(isolation="repeatable_read"):
         await shadow.fold_rest()
-        return Report(await shadow.compare(), await shadow.failed())
+        return Report(await shadow.compare(), await shadow.failed(), collisions=await shadow.collisions())
 
 
 async def rebuild(

@@ -288,7 +288,7 @@ async def test_e5_to_e8_whatever_is_signed_is_acknowledged_and_kept_byte_for_byt
     assert {row["state"] for row in rows} <= {"done", "ignored", "parked"}
     assert all(row["error_message"] for row in rows if row["state"] == "parked")
     assert any(row["sanitized"] for row in rows)
-    texts = {row[0]: row[1] for row in await connection.fetch("SELECT external_id, text FROM ig_comments")}
+    texts = {row[0]: row[1] for row in await connection.fetch("SELECT ig_id, text FROM ig_comments")}
     assert texts["178500000003"] == "\U0001f60d é <b>"
     assert texts["178500000001"] == "a\ufffdb"
     assert texts["178500000011"] == "hello", "of a repeated key the last one counts"

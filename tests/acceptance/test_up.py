@@ -49,6 +49,7 @@ from tests.support import (
 
 DELIVERIES = 5000
 SERVE_PASSWORD, WORK_PASSWORD = "canary0serve0password", "canary0work0password"
+WORDS = {"inbox_delivered": "SEND_TO_USER_INBOX", "failed": "FAILED", "complete": "PUBLISH_COMPLETE"}
 STEPS = (
     "inbox_delivered",
     "failed",
@@ -136,12 +137,12 @@ async def test_thousands_of_deliveries_become_exactly_what_was_sent(tmp_path: Pa
         states = await connection.fetch("SELECT state, count(*) FROM webhook_events GROUP BY state")
         assert [tuple(row) for row in states] == [("done", len(truth.events))]
         assert len(truth.events) < truth.carried, "some came twice"
-        comments = await connection.fetch("SELECT account_id, external_id, text FROM ig_comments")
+        comments = await connection.fetch("SELECT account_id, ig_id, text FROM ig_comments")
         assert {(row[0], row[1]): row[2] for row in comments} == truth.comments
-        media = await connection.fetch("SELECT account_id, external_id FROM ig_media")
+        media = await connection.fetch("SELECT account_id, ig_id FROM ig_media")
         assert {tuple(row) for row in media} == truth.media
-        posts = await connection.fetch("SELECT account_id, external_id, status FROM tiktok_posts")
-        assert {(row[0], row[1]): row[2] for row in posts} == {k: v[2] for k, v in truth.publishes.items()}
+        posts = await connection.fetch("SELECT account_id, publish_id, status FROM tiktok_posts")
+        assert {(row[0], row[1]): row[2] for row in posts} == {k: WORDS[v[2]] for k, v in truth.publishes.items()}
         public = await connection.fetch("SELECT account_id, publish_id, post_id, is_public FROM tiktok_post_ids")
         assert {tuple(row)[:3]: row[3] for row in public} == {k: v[2] for k, v in truth.public.items()}
         assert min(map(len, (truth.comments, truth.publishes, truth.public))) > 50
@@ -185,7 +186,9 @@ async def test_without_a_terminal_it_prints_lines_and_a_signal_ends_everything(t
 async def test_second_run_goes_on_from_the_first_and_two_at_once_are_refused(tmp_path: Path) -> None:
     async with stack(tmp_path / "data", environment()) as first:
         connection = await asyncpg.connect(first.dsn)
-        await connection.execute("INSERT INTO ig_media (account_id, external_id, projector) VALUES ('a', 'kept', 1)")
+        await connection.execute(
+            "INSERT INTO ig_media (account_id, ig_id, projection_version, created_at) VALUES ('a', 'kept', 1, now())"
+        )
         await connection.close()
         secret = first.environment["TIKTOK_CLIENT_SECRET"]
         with pytest.raises(Unusable, match="already running"):
@@ -193,7 +196,7 @@ async def test_second_run_goes_on_from_the_first_and_two_at_once_are_refused(tmp
                 pass
     async with stack(tmp_path / "data", environment()) as second:
         connection = await asyncpg.connect(second.dsn)
-        assert await connection.fetchval("SELECT external_id FROM ig_media") == "kept"
+        assert await connection.fetchval("SELECT ig_id FROM ig_media") == "kept"
         await connection.close()
         assert second.environment["TIKTOK_CLIENT_SECRET"] == secret
 
@@ -587,8 +590,8 @@ async def test_real_servers_and_the_very_commands_of_the_compose_file(composed: 
         async with client.get(f"http://127.0.0.1:{composed.internal['web']}/metrics") as response:
             assert re.search(r'^landfall_bell_rings_total\{outcome="rung"\} [1-9]', await response.text(), re.MULTILINE)
     for query, expected in {
-        "SELECT external_id, text FROM ig_comments": [("178500000001", "first!"), ("178500000002", "second")],
-        "SELECT account_id, external_id, status FROM tiktok_posts": [("-000person", "p1", "complete")],
+        "SELECT ig_id, text FROM ig_comments": [("178500000001", "first!"), ("178500000002", "second")],
+        "SELECT account_id, publish_id, status FROM tiktok_posts": [("-000person", "p1", "PUBLISH_COMPLETE")],
         "SELECT state, count(*) FROM webhook_events GROUP BY 1": [("done", 3)],
         "SELECT secret_used FROM webhook_deliveries": [("META_APP_SECRET#1",), ("TIKTOK_CLIENT_SECRET#1",)],
         "SELECT provider, reason FROM webhook_refusals": [("instagram", "mismatch")],

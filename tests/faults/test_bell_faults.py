@@ -42,7 +42,7 @@ async def to_row(service: Service, connection: asyncpg.Connection, number: int) 
     identity = f"1785{number:08d}"
 
     async def there() -> bool:
-        return await connection.fetchval("SELECT true FROM ig_comments WHERE external_id = $1", identity)
+        return await connection.fetchval("SELECT true FROM ig_comments WHERE ig_id = $1", identity)
 
     await eventually(there, 15, every=0.005)
     return time.monotonic() - begun

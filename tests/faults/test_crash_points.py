@@ -189,7 +189,7 @@ async def test_rebuild_survives_death_at_every_point(databases: Callable[[str], 
         try:
             await drained(connection)
             before = await crm(connection)
-            await connection.execute("UPDATE ig_comments SET text = 'tampered' WHERE external_id IN ('c1', 'c2')")
+            await connection.execute("UPDATE ig_comments SET text = 'tampered' WHERE ig_id IN ('c1', 'c2')")
             tampered = await crm(connection)
             arguments = [sys.executable, "-m", "ops.cli.main", "rebuild"]
             environ = {"PATH": os.environ["PATH"], "DATABASE_URL": dsn}

@@ -228,7 +228,7 @@ async def test_f4_replays_are_harmless_and_real_retries_are_not_refused(
         else:
             assert answer["reason"] == "from_the_future"
     await drained(connection)
-    posts = [row["external_id"] for row in await rows(connection, "tiktok_posts")]
+    posts = [row["publish_id"] for row in await rows(connection, "tiktok_posts")]
     assert sorted(posts) == ["p0", "p1"], "what is quarantined waits for a person"
     assert await connection.fetchval("SELECT count(*) FROM webhook_events WHERE state = 'parked'") == 1
 

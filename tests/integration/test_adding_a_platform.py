@@ -35,6 +35,8 @@ from ops.runtime.queue import NoBell
 from schema.metadata import APP_ROLE, metadata
 from sync.projection import store
 from sync.projection.worker import Projector
+from sync.rebuild import lineage
+from sync.rebuild.procedure import rebuild, verify
 from tests.rig import rigged
 from tests.support import rows
 
@@ -109,7 +111,18 @@ async def test_page_adds_a_platform_that_works(
         assert (await post(lead("lead.deleted", 300), "nonsense"))["new"] == 2
         await asyncio.wait_for(Projector(sync_pool, wiring.projections(), tries=3).drain(), 20)
 
+        for step in (verify, rebuild):
+            owner = await asyncpg.connect(database)
+            platforms = [["acme"]] if step is rebuild else []
+            report = await step(owner, wiring.projections(), *platforms, lambda *_: None)
+            assert (report.drift, report.failed) == (0, [])
+            assert "acme_leads" in {difference.table for difference in report.differences}
+            await owner.close()
+
     [row] = await rows(connection, "acme_leads")
+    [table] = [table for table in schema.crm.crm_tables() if table.name == "acme_leads"]
+    makers = await lineage.makers(connection, table, row)
+    assert {said.facet for said in makers} == {"person", "presence"}
     assert (row["account_id"], row["full_name"], row["email"]) == ("s1", "New", "o@x"), "known before, and not told"
     assert row["deleted_at"] is not None
     states = await connection.fetch("SELECT state, count(*) FROM webhook_events GROUP BY state ORDER BY state")

@@ -224,7 +224,7 @@ async def goes_on_where_it_was(restored: str) -> None:
         assert await append_event(connection, "a", "after", payload=value) > newest
         async with await open_pool(restored, "test", 2, role=APP_ROLE, settings=PLANNER) as pool:
             await Projector(pool, wiring.projections(), tries=3).drain()
-        found = await connection.fetch("SELECT external_id FROM ig_comments WHERE account_id = 'a' ORDER BY 1")
+        found = await connection.fetch("SELECT ig_id FROM ig_comments WHERE account_id = 'a' ORDER BY 1")
         assert [row[0] for row in found] == ["after", "w"]
         states = await connection.fetch(
             "SELECT external_id, state FROM webhook_events WHERE account_id = 'a' ORDER BY id"

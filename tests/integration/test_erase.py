@@ -196,14 +196,14 @@ async def test_username_and_comments_lead_to_the_person_also_when_only_they_come
         comment(14, text="an answer", parent_id="178500000001"),
     )
     await delivered(service, connection, BODIES[0], by_name, mentioned, named_by_comment, others)
-    comments = await connection.fetch("SELECT external_id FROM ig_comments ORDER BY external_id")
+    comments = await connection.fetch("SELECT ig_id FROM ig_comments ORDER BY ig_id")
     assert len(comments) == 6
     code, text = await command(database, "erase", "instagram", "--person", PERSON, "--yes")
     assert (code, "4 events, the bytes of 4 deliveries" in text) == (0, True), text
     await delivered(service, connection, by_name, mentioned, named_by_comment)
     code, text = await command(database, "erase", "--requested")
     assert (code, "3 events, the bytes of 3 deliveries" in text) == (0, True), text
-    left = [row["external_id"] for row in await connection.fetch("SELECT external_id FROM ig_comments ORDER BY 1")]
+    left = [row["ig_id"] for row in await connection.fetch("SELECT ig_id FROM ig_comments ORDER BY 1")]
     assert left == [f"1785{number:08d}" for number in (2, 13, 14)]
     lookups = [row["object_id"] for row in await connection.fetch("SELECT object_id FROM lookups")]
     assert "178500000001" not in lookups, "nothing would read the comment again"

@@ -7,6 +7,7 @@ that two orders are a deadlock every time, and not by chance.
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
@@ -95,12 +96,15 @@ async def test_deliveries_of_the_same_events_in_opposite_orders_do_not_end_each_
     assert conflicts() == before, "a second try hides it from whoever waits, and costs a second"
 
 
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
 def comments(*names: str) -> list[store.Fact]:
-    return [store.Fact("a", 1, Upsert(ig_comments, {"external_id": n}, "comment", "1", {"text": n})) for n in names]
+    return [store.Fact("a", 1, Upsert(ig_comments, {"ig_id": n}, "content", "1", {"text": n}), NOON) for n in names]
 
 
 def media(*names: str) -> list[store.Fact]:
-    return [store.Fact("a", 1, Upsert(ig_media, {"external_id": n}, "ad", "1", {"ad_id": n})) for n in names]
+    return [store.Fact("a", 1, Upsert(ig_media, {"ig_id": n}, "ad", "1", {"ad_id": n}), NOON) for n in names]
 
 
 @pytest.mark.parametrize(

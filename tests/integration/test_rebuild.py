@@ -25,6 +25,7 @@ from sync.projection import store
 from sync.projection.contract import Projection, Upsert
 from sync.projection.worker import Projector
 from sync.rebuild import shadow
+from sync.rebuild import store as rebuild_store
 from sync.rebuild.procedure import Report, WouldLoseError, rebuild, verify
 from sync.rebuild.shadow import KEPT, BusyError
 from tests.integration.test_sync import story
@@ -75,12 +76,13 @@ async def damage(connection: asyncpg.Connection) -> dict[str, tuple[int, int, in
     """What a careless hand does to the tables; missing, too many, different."""
     await connection.execute(
         """
-        UPDATE ig_comments SET text = 'tampered' WHERE external_id IN (SELECT external_id FROM ig_comments LIMIT 3);
+        UPDATE ig_comments SET text = 'tampered' WHERE ig_id IN (SELECT ig_id FROM ig_comments LIMIT 3);
         DELETE FROM tiktok_post_ids WHERE (account_id, publish_id, post_id) IN
             (SELECT account_id, publish_id, post_id FROM tiktok_post_ids LIMIT 2);
-        INSERT INTO ig_media (account_id, external_id, projector) VALUES ('nobody', 'invented', 1);
-        INSERT INTO ig_comments (account_id, external_id, media_id, projector)
-            VALUES ('nobody', 'invented', 'invented', 1);
+        INSERT INTO ig_media (account_id, ig_id, projection_version, created_at)
+            VALUES ('nobody', 'invented', 1, now());
+        INSERT INTO ig_comments (account_id, ig_id, media_ig_id, projection_version, created_at)
+            VALUES ('nobody', 'invented', 'invented', 1, now());
         UPDATE lookups SET wanted_version = '' WHERE (account_id, object_id, kind) IN
             (SELECT account_id, object_id, kind FROM lookups WHERE account_id LIKE '178%' LIMIT 1)
         """
@@ -108,7 +110,7 @@ async def test_rebuild_that_finds_nothing_touches_no_row(
     connection: asyncpg.Connection, pool: Pool, database: str
 ) -> None:
     await told(connection, pool)
-    query = "SELECT ctid, xmin FROM ig_comments ORDER BY account_id, external_id"
+    query = "SELECT ctid, xmin FROM ig_comments ORDER BY account_id, ig_id"
     physical = await connection.fetch(query)
     assert (await rebuilt(database)).drift == 0
     assert await connection.fetch(query) == physical
@@ -126,8 +128,8 @@ async def test_readers_see_the_old_tables_or_the_new_while_traffic_flows(
 ) -> None:
     """faults.md F7: whatever a statement or a snapshot sees, it is one or the other; projection goes on."""
     await told(connection, pool)
-    await connection.execute("UPDATE ig_comments SET author_username = 'old'")
-    marked = "SELECT count(*) FILTER (WHERE author_username = 'old') AS old, count(*) AS whole FROM ig_comments"
+    await connection.execute("UPDATE ig_comments SET from_user = 'old'")
+    marked = "SELECT count(*) FILTER (WHERE from_user = 'old') AS old, count(*) AS whole FROM ig_comments"
     total = await connection.fetchval("SELECT count(*) FROM ig_comments")
     reader, patient, writer = [await asyncpg.connect(database) for _ in range(3)]
     snapshot = patient.transaction(isolation="repeatable_read")
@@ -253,20 +255,20 @@ async def test_new_version_of_a_projection_concerns_its_own_platform_only(
     await append_event(connection, "a", "s1", type="story_mentions", payload={"id": "said"})
     await Projector(pool, PROJECTIONS, tries=3).drain()
     later = next_release(comments=shouting, story_mentions=lambda event: [])
-    old = await shadow.outdated(connection, later)
+    old = await rebuild_store.outdated(connection, later)
     assert list(old) == ["instagram"]
     touched = {t: await connection.fetch(f"SELECT ctid, xmin FROM {t} ORDER BY ctid") for t in ("tiktok_posts",)}
     report = await rebuilt(database, later, platforms=list(old))
-    assert {d.table for d in report.differences} == {"ig_media", "ig_comments", "lookups"}
+    assert {d.table for d in report.differences} == {"instagram_accounts", "ig_media", "ig_comments", "lookups"}
     after = await crm(connection)
     assert [row["text"] for row in after["ig_comments"]] == [row["text"].upper() for row in before["ig_comments"]]
-    assert {row["projector"] for row in after["ig_comments"]} == {PROJECTIONS["instagram"].version + 1}
+    assert {row["projection_version"] for row in after["ig_comments"]} == {PROJECTIONS["instagram"].version + 1}
     assert not [row for row in after["lookups"] if row["kind"] == "ig_comment"], "a fact that is withdrawn vanishes"
     assert after["tiktok_posts"] == before["tiktok_posts"]
     assert await connection.fetch("SELECT ctid, xmin FROM tiktok_posts ORDER BY ctid") == touched["tiktok_posts"]
     assert report.queued == 1, "what nobody could read before is read now"
     await Projector(pool, later, tries=3).drain()
-    assert await shadow.outdated(connection, later) == {}
+    assert await rebuild_store.outdated(connection, later) == {}
     assert (await verified(database, later)).drift == 0
 
 
@@ -281,7 +283,7 @@ async def test_what_a_person_decided_to_ignore_stays_ignored_though_a_later_rele
     second = await append_event(connection, "a", "for want of a handler", type="story_mentions")
     await Projector(pool, PROJECTIONS, tries=1).drain()
     ids = [first, second]
-    await connection.execute("UPDATE webhook_event_outcomes SET projector = 0")
+    await connection.execute("UPDATE webhook_event_outcomes SET projection_version = 0")
     assert (await run(database, "events", "ignore", str(ids[0]), "--reason", "not ours"))[0] == 0
     report = await rebuilt(database, next_release(story_mentions=lambda event: []))
     assert report.queued == 1
@@ -309,7 +311,7 @@ async def test_rebuild_refuses_to_lose_what_an_older_release_could_read(
     connection: asyncpg.Connection, pool: Pool, database: str
 ) -> None:
     before = await told(connection, pool)
-    victim = before["ig_comments"][7]["external_id"]
+    victim = before["ig_comments"][7]["ig_id"]
 
     def broken(event: Event) -> list[Upsert]:
         if event.payload["id"] == victim:
@@ -325,16 +327,14 @@ async def test_rebuild_refuses_to_lose_what_an_older_release_could_read(
     report = await rebuilt(database, later, lose_failed=True)
     assert report.failed
     after = await crm(connection)
-    assert {row["external_id"] for row in before["ig_comments"]} - {
-        row["external_id"] for row in after["ig_comments"]
-    } == {victim}
+    assert {row["ig_id"] for row in before["ig_comments"]} - {row["ig_id"] for row in after["ig_comments"]} == {victim}
 
 
 async def test_rebuild_names_the_event_whose_row_postgresql_refuses(
     connection: asyncpg.Connection, pool: Pool, database: str
 ) -> None:
     before = await told(connection, pool)
-    victim = before["ig_comments"][7]["external_id"]
+    victim = before["ig_comments"][7]["ig_id"]
 
     def refused(event: Event) -> list[Upsert]:
         facts = PROJECTIONS["instagram"].handlers["comments"](event)
@@ -410,20 +410,18 @@ async def test_row_names_the_events_that_made_it(connection: asyncpg.Connection,
     assert code == 0
     [document] = [json.loads(line) for line in text.splitlines()]
     made = {said["facet"]: said["id"] for said in document["events"]}
-    assert made == {"comment": ids[1], "details": ids[2], "receipt": ids[0]}
-    assert document["row"]["media_id"] == "m1"
+    assert made == {"author": ids[1], "content": ids[1], "metrics": ids[2], "presence": ids[2]}
+    assert document["row"]["media_ig_id"] == "m1"
     code, text = await run(database, "explain", "ig_comments", "c1", "--account", "a", "--json", "--history")
     told_all = [(said["id"], said["facet"], said["stands"]) for said in json.loads(text)["events"]]
-    assert [said for said in told_all if said[1] != "receipt"] == [
-        (ids[0], "comment", False), (ids[1], "comment", True), (ids[2], "details", True),
-    ]  # fmt: skip
-    assert [said for said in told_all if said[1] == "receipt"] == [
-        (ids[0], "receipt", True), (ids[1], "receipt", False), (ids[2], "receipt", False),
+    assert told_all == [
+        (ids[0], "author", False), (ids[0], "content", False), (ids[1], "author", True), (ids[1], "content", True),
+        (ids[2], "presence", True), (ids[2], "metrics", True),
     ]  # fmt: skip
     code, text = await run(database, "explain", "ig_comments", "c1")
     assert code == 0
     assert text.count("ig_comments ") == 2, "both accounts'"
-    assert f"✓ comment: event {ids[1]} comments e2" in text
+    assert f"✓ author: event {ids[1]} comments e2" in text
     code, text = await run(database, "explain", "ig_media", "m1", "--account", "a")
     assert f"made the row exist: event {ids[1]}" in text, "a placeholder names no maker: its events are looked for"
     code, text = await run(database, "explain", "ig_comments", "nothing")
@@ -447,13 +445,13 @@ async def test_row_names_the_event_behind_each_column(
     code, text = await run(database, "explain", "ig_comments", "c1", "--json")
     assert code == 0
     document = json.loads(text)
-    made = {said["id"]: said["values"] for said in document["events"] if said["facet"] == "comment"}
+    made = {said["id"]: said["values"] for said in document["events"] if said["facet"] == "author"}
     assert made == {
-        ids[0]: {"media_id": "m1", "author_id": "1", "author_username": "u", "text": "hello", "is_own": False},
-        ids[1]: {"parent_id": "c0", "is_live": False},
+        ids[0]: {"media_ig_id": "m1", "from_id": "1", "from_user": "u", "is_own": False},
+        ids[1]: {"parent_ig_id": "c0", "is_live": False},
     }
     code, text = await run(database, "explain", "ig_comments", "c1", "--json", "--history")
-    said_of_it = [said for said in json.loads(text)["events"] if said["facet"] == "comment"]
+    said_of_it = [said for said in json.loads(text)["events"] if said["facet"] == "author"]
     assert [(said["id"], said["stands"]) for said in said_of_it] == [
         (ids[0], True), (ids[1], True), (ids[2], False),
     ]  # fmt: skip
@@ -465,10 +463,11 @@ async def test_row_names_the_event_behind_each_column(
     code, text = await run(database, "explain", "tiktok_posts", "p1", "--json")
     [said] = json.loads(text)["events"]
     assert (said["id"], said["values"]) == (
-        done, {"status": "complete", "fail_reason": None, "publish_type": "DIRECT_POST"},
+        done,
+        {"status": "PUBLISH_COMPLETE", "error_code": None, "error_message": None, "publish_type": "DIRECT_POST"},
     )  # fmt: skip
     assert (await verified(database)).drift == 0
-    await connection.execute("UPDATE ig_comments SET comment_carried = NULL")
+    await connection.execute("UPDATE ig_comments SET author_carried = NULL")
     assert departures(await rebuilt(database)) == {"ig_comments": (0, 0, 1)}
 
 
@@ -516,7 +515,12 @@ async def test_every_row_of_a_story_can_be_explained(connection: asyncpg.Connect
             assert {said.facet for said in makers} == filled
             columns = [name for said in makers for name in said.values]
             assert len(columns) == len(set(columns)), "each column is of one event"
-            assert set(columns) >= {n for names in store.facets_of(table).values() for n in names if row[n] is not None}
+            assert set(columns) >= {
+                name
+                for facet in store.facets_of(table)
+                for name, value in store.values_of(table, row, facet).items()
+                if value is not None
+            }
             history = [said async for said in lineage.history(connection, PROJECTIONS, table, row)]
             assert history, "somebody said something of it"
             assert {(said.facet, said.event.id) for said in history if said.stands} == {
@@ -572,7 +576,7 @@ async def test_killed_command_leaves_nothing_that_is_in_the_way(
 
     await eventually(free, 20)
     after = await crm(connection)
-    assert [row for row in after["ig_comments"] if row["external_id"] != "c"] == before["ig_comments"]
+    assert [row for row in after["ig_comments"] if row["ig_id"] != "c"] == before["ig_comments"]
     assert (await run(database, "verify"))[0] == 0
 
 
@@ -587,7 +591,7 @@ async def test_doctor_knows_what_the_tables_need(connection: asyncpg.Connection,
     assert (await findings())["tables"][0] == "ok"
     await damage(connection)
     await run(database, "verify")
-    await connection.execute("UPDATE webhook_event_outcomes SET projector = 0 WHERE event_id % 2 = 0")
+    await connection.execute("UPDATE webhook_event_outcomes SET projection_version = 0 WHERE event_id % 2 = 0")
     opened = await db.connect(database)
     await shadow.Shadow(opened, PROJECTIONS, list(PROJECTIONS), KEPT).open()
     await opened.close()

@@ -15,10 +15,10 @@ async def test_signed_webhooks_become_rows(service: Service, connection: asyncpg
     await drained(connection)
 
     [written] = await rows(connection, "ig_comments")
-    assert (written["external_id"], written["text"]) == ("178500000001", "first!")
+    assert (written["ig_id"], written["text"]) == ("178500000001", "first!")
     [media] = await rows(connection, "ig_media")
-    assert (media["external_id"], media["placeholder"]) == (written["media_id"], True)
+    assert (media["ig_id"], media["placeholder"]) == (written["media_ig_id"], True)
     [post] = await rows(connection, "tiktok_posts")
-    assert (post["external_id"], post["status"]) == ("v_pub_file~v2-1.1", "complete")
+    assert (post["publish_id"], post["status"]) == ("v_pub_file~v2-1.1", "PUBLISH_COMPLETE")
     assert await connection.fetchval("SELECT count(*) FROM webhook_deliveries") == 3
     assert await connection.fetchval("SELECT count(*) FROM webhook_events WHERE processed_at IS NOT NULL") == 2

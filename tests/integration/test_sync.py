@@ -5,6 +5,7 @@ import json
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
@@ -27,6 +28,7 @@ from sync.projection.worker import DEAD_AFTER_PARKED, Projector, backoff
 from tests.support import append_event, crm, crm_of_any_log
 
 TRIES = 3
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -101,20 +103,20 @@ async def test_projecting_again_changes_nothing(connection: asyncpg.Connection, 
         await append_event(connection, account, **event)
     await projector(pool).drain()
     before = await crm(connection)
-    physical = await connection.fetch("SELECT ctid, xmin, external_id FROM ig_comments ORDER BY external_id")
+    physical = await connection.fetch("SELECT ctid, xmin, ig_id FROM ig_comments ORDER BY ig_id")
     await connection.execute(
         "WITH o AS (DELETE FROM webhook_event_outcomes RETURNING *) INSERT INTO webhook_event_queue "
         "(bucket, account_id, event_id) SELECT bucket, account_id, event_id FROM o"
     )
     await projector(pool).drain()
     assert await crm(connection) == before
-    again = await connection.fetch("SELECT ctid, xmin, external_id FROM ig_comments ORDER BY external_id")
+    again = await connection.fetch("SELECT ctid, xmin, ig_id FROM ig_comments ORDER BY ig_id")
     assert again == physical, "old news does not even touch a row"
 
 
 def comment_fact(event: Event, **values: Any) -> list[Upsert]:
-    key = {"external_id": event.payload["id"]}
-    return [Upsert(ig_comments, key, "comment", version(event, None), values)]
+    key = {"ig_id": event.payload["id"]}
+    return [Upsert(ig_comments, key, "author", version(event, None), values)]
 
 
 async def test_poison_event_is_parked_after_its_budget_and_the_rest_flow(
@@ -128,7 +130,7 @@ async def test_poison_event_is_parked_after_its_budget_and_the_rest_flow(
     def on_comment(event: Event) -> list[Upsert]:
         if broken and event.external_id == "e3":
             raise RuntimeError("a bug, with a secret in its message")
-        return comment_fact(event, text="t")
+        return comment_fact(event, from_user="t")
 
     worker = projector(pool, handled(on_comment))
     for tried in range(1, TRIES + 1):
@@ -179,7 +181,7 @@ async def test_row_that_postgresql_refuses_costs_its_own_event_only(connection: 
 
     def on_comment(event: Event) -> list[Upsert]:
         # The foreign key refuses e7: its media does not exist.
-        return comment_fact(event, media_id="nowhere" if event.external_id == "e7" else None)
+        return comment_fact(event, media_ig_id="nowhere" if event.external_id == "e7" else None)
 
     await projector(pool, handled(on_comment)).drain()
     found = await states(connection)
@@ -209,7 +211,7 @@ async def test_holder_that_lost_its_lease_counts_no_failure(
             yield
 
     monkeypatch.setattr("sync.projection.worker.transaction", stealing)
-    await projector(pool, handled(lambda event: comment_fact(event, media_id="nowhere"))).drain()
+    await projector(pool, handled(lambda event: comment_fact(event, media_ig_id="nowhere"))).drain()
     assert begun == stolen
     [row] = await connection.fetch("SELECT retry_count, error_message FROM webhook_event_queue")
     assert tuple(row) == (0, None)
@@ -222,7 +224,7 @@ async def test_effects_and_progress_commit_together_or_not_at_all(
 ) -> None:
     """faults.md A4: the connection is lost on either side of either half."""
     await append_event(connection, "a", "e1", payload={"id": "c1"})
-    worker = projector(pool, handled(lambda event: comment_fact(event, text="t")))
+    worker = projector(pool, handled(lambda event: comment_fact(event, from_user="t")))
     real = getattr(store, step)
 
     async def crash(*arguments: Any) -> None:
@@ -387,49 +389,58 @@ async def test_event_that_commits_late_with_a_lower_number_is_not_missed(
     assert await states(connection) == {"first": "done", "second": "done"}
 
 
-async def test_repeat_that_adds_nothing_touches_no_row_and_one_that_adds_a_detail_does(
+async def test_repeat_that_adds_nothing_changes_no_value_and_one_that_adds_a_detail_does(
     connection: asyncpg.Connection, pool: Pool
 ) -> None:
-    async def project(name: str, **values: Any) -> tuple[str, dict[str, Any]]:
+    async def project(name: str, **values: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         await append_event(connection, "a", name, payload={"id": "c"})
         await projector(pool, handled(lambda event: comment_fact(event, **values))).drain()
-        row = await connection.fetchrow("SELECT xmin::text, * FROM ig_comments")
-        return row["xmin"], dict(row)
+        row = dict(await connection.fetchrow("SELECT xmin::text, * FROM ig_comments"))
+        made = await connection.fetchval("SELECT max(created_at) FROM webhook_event_log")
+        assert row["updated_at"] == made, "that one more event is about it is all that old news changes"
+        return {name: value for name, value in row.items() if name not in ("xmin", "updated_at")}, row
 
-    first, row = await project("e5", text="t", author_id="1")
-    assert row["comment_carried"] is None
-    assert (await project("e4", text="older"))[0] == first, "old news"
+    first, row = await project("e5", from_user="t", from_id="1")
+    assert row["author_carried"] is None
+    assert (await project("e4", from_user="older"))[0] == first, "old news"
     assert (await project("e3"))[0] == first, "older still, and it knows nothing"
-    second, row = await project("e2", parent_id="p")
+    second, row = await project("e2", parent_ig_id="p")
     assert second != first, "older, but it knows what nobody else does"
-    assert (row["text"], row["parent_id"], row["comment_version"][-2:]) == ("t", "p", "e5")
-    assert {name: at[-2:] for name, at in json.loads(row["comment_carried"]).items()} == {"parent_id": "e2"}
-    assert (await project("e1", parent_id="q", text="u"))[0] == second
-    _, row = await project("e6", text=None)
-    assert (row["text"], row["author_id"], row["parent_id"]) == (None, "1", "p"), "None is known, and absent is not"
-    assert {name: at[-2:] for name, at in json.loads(row["comment_carried"]).items()} == {
-        "text": "e6", "author_id": "e5", "parent_id": "e2",
+    assert (row["from_user"], row["parent_ig_id"], row["author_version"][-2:]) == ("t", "p", "e5")
+    assert {name: at[-2:] for name, at in json.loads(row["author_carried"]).items()} == {"parent_ig_id": "e2"}
+    assert (await project("e1", parent_ig_id="q", from_user="u"))[0] == second
+    _, row = await project("e6", from_user=None)
+    stored = (row["from_user"], row["from_id"], row["parent_ig_id"])
+    assert stored == (None, "1", "p"), "None is known, and absent is not"
+    assert {name: at[-2:] for name, at in json.loads(row["author_carried"]).items()} == {
+        "from_user": "e6", "from_id": "e5", "parent_ig_id": "e2",
     }  # fmt: skip
-    _, row = await project("e7", text="t", author_id="1", parent_id="p")
-    assert row["comment_carried"] is None, "all of one event again"
+    _, row = await project("e7", from_user="t", from_id="1", parent_ig_id="p")
+    assert row["author_carried"] is None, "all of one event again"
 
 
 def test_facet_of_several_columns_says_which_event_each_is_of() -> None:
     for table in crm_tables():
         carried = {column.info["carries"] for column in table.columns if "carries" in column.info}
-        assert carried == {facet for facet, names in store.facets_of(table).items() if len(names) > 1}, table.name
+        several = {facet for facet, names in store.facets_of(table).items() if len(names) > 1}
+        assert carried == several | {c.info["facet"] for c in table.columns if c.info.get("keys")}, table.name
 
 
 async def test_facts_of_one_batch_fold_as_postgresql_would(connection: asyncpg.Connection, database: str) -> None:
     """The fold in memory and the guard in SQL are one rule: newest first or last, one batch or many."""
-    event = Event("instagram", "a", "e", "comments", {}, None)
     facts = [
-        store.Fact("a", 1, Upsert(ig_media, {"external_id": "m"}, facet, f"{number:03d}", values))
-        for number in range(6)
-        for facet, values in (("ad", {"ad_id": str(number)}), ("product", {"media_product_type": f"p{5 - number}"}))
+        store.Fact("a", 1, Upsert(ig_media, {"ig_id": "m"}, facet, f"{n:03d}", values), NOON + timedelta(hours=n))
+        for n in range(6)
+        for facet, values in (("ad", {"ad_id": str(n)}), ("product", {"media_product_type": f"p{5 - n}"}))
     ]
     facts += [fact._replace(upsert=fact.upsert._replace(facet=None)) for fact in facts[:2]]
-    assert event.account_id == "a"
+    named = Upsert(ig_media, {"ig_id": "m"}, mention=True)
+    facts += [store.Fact("a", 1, named, NOON + timedelta(days=days)) for days in (-1, 1)]
+    facts += [
+        store.Fact("a", 1, Upsert(ig_media, {"ig_id": "m"}, "metrics", f"{n:03d}", {f"m{n % 3}": n, "all": n}), NOON)
+        for n in range(7)
+    ]
+    facts.append(store.Fact("a", 1, Upsert(ig_media, {"ig_id": "m"}, "metrics", "002b", {"m0": None}), NOON))
     chance, results = random.Random(4), []
     for cut in (1, 2, 5, 100):
         await connection.execute("TRUNCATE ig_media CASCADE")
@@ -441,6 +452,10 @@ async def test_facts_of_one_batch_fold_as_postgresql_would(connection: asyncpg.C
     assert all(result == results[0] for result in results)
     [row] = results[0]["ig_media"]
     assert (row["ad_id"], row["media_product_type"]) == ("5", "p0")
+    assert json.loads(row["metrics_json"]) == {"m0": 6, "m1": 4, "m2": 5, "all": 6}
+    assert json.loads(row["metrics_carried"]) == {"m1": "004", "m2": "005"}
+    assert row["created_at"] == NOON - timedelta(days=1), "an event that only names it is its first"
+    assert row["updated_at"] == NOON + timedelta(hours=5), "and not its last"
 
 
 @pytest.mark.parametrize("cut", [1, 2])
@@ -450,12 +465,12 @@ async def test_row_names_the_newest_projection_that_wrote_it(
 ) -> None:
     """While two releases run, the older one must not make a row look as if it were all its own."""
     facts = [
-        store.Fact("a", projector, Upsert(ig_media, {"external_id": "m"}, "ad", f"{at:03d}", {"ad_id": str(at)}))
-        for at, projector in enumerate(order)
+        store.Fact("a", release, Upsert(ig_media, {"ig_id": "m"}, "ad", f"{at:03d}", {"ad_id": str(at)}), NOON)
+        for at, release in enumerate(order)
     ]
     for start in range(0, len(facts), cut):
         await store.apply(connection, facts[start : start + cut])
-    row = await connection.fetchrow("SELECT ad_id, projector FROM ig_media")
+    row = await connection.fetchrow("SELECT ad_id, projection_version FROM ig_media")
     assert tuple(row) == ("1", 2)
 
 

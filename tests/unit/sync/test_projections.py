@@ -28,8 +28,11 @@ from sync.projection.contract import (
 from tests.recordings import drifted, dumped, event, facts, fold, json_values, recordings, take
 
 PLATFORMS = list(wiring.projections())
-OWN_EVENTS = {"media.read", "comment.read", "comment.gone"}
-"""What we read from a platform and wrote to the log ourselves: no webhook carries it."""
+OWN_EVENTS = {
+    "instagram": {"account.read", "media.read", "media.insights", "comment.read", "comment.gone"},
+    "tiktok": {"post.begun", "post.read"},
+}
+"""What we read from a platform, or did there, and wrote to the log ourselves: no webhook carries it."""
 
 ACCOUNT = "17841400000000001"
 PERSON = "-000abcDEF123"
@@ -55,8 +58,14 @@ def meta(*changes: tuple[str, dict[str, Any]]) -> list[Event]:
 
 
 def own(kind: str, at: datetime, **payload: Any) -> Event:
-    """An answer that was read from the platform."""
+    """An answer that was read from Instagram."""
     return Event("instagram", ACCOUNT, f"{kind}:{payload['id']}:{at.isoformat()}", kind, payload, at)
+
+
+def own_post(kind: str, at: int, **payload: Any) -> Event:
+    """What we asked TikTok to do with a publish, or heard of it."""
+    moment = datetime.fromtimestamp(at, UTC)
+    return Event("tiktok", PERSON, f"{kind}:{payload['publish_id']}:{at}:{len(payload)}", kind, payload, moment)
 
 
 def tiktok(name: str, at: int, **content: Any) -> Event:
@@ -81,16 +90,26 @@ def in_every_order(events: list[Event]) -> dict[str, Any]:
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_every_handler_is_tried_by_a_recording(platform: str) -> None:
     handlers = set(wiring.projections()[platform].handlers)
-    assert handlers - {one.type for one in recorded(platform)} == (OWN_EVENTS if platform == "instagram" else set())
+    assert handlers - {one.type for one in recorded(platform)} == OWN_EVENTS[platform]
+    assert OWN_EVENTS[platform] == {one.type for one in READINGS if one.provider == platform}
 
 
 READINGS = [
+    own("account.read", NOON, id=ACCOUNT, username="shop", followers_count=10, media_count=2),
+    own("account.read", NOON + timedelta(hours=1), id=ACCOUNT, biography="Tea", followers_count=11),
     own("media.read", NOON, id="17800000000000001", username="shop", caption="c", comments_count=3),
     own("media.read", NOON + timedelta(hours=1), id="17800000000000001", username="shop", caption="d", like_count=1),
+    own("media.insights", NOON, id="17800000000000001", data=[{"name": "reach", "values": [{"value": 9}]}]),
+    own("media.insights", NOON, id="17800000000000030", data=[{"name": "reach", "total_value": {"value": 45}}]),
     own("comment.read", NOON, id="17900000000000001", timestamp="2026-01-01T11:00:00+0000", hidden=False),
     own("comment.read", NOON + timedelta(hours=1), id="17900000000000001", hidden=True),
     own("comment.gone", NOON + timedelta(hours=2), id="17900000000000001"),
     own("comment.gone", NOON, id="never seen"),
+    own_post("post.begun", 100, publish_id="v_pub_url~v2.2", source="PULL_FROM_URL", title="Tea"),
+    own_post("post.read", 101, publish_id="v_pub_url~v2.2", status="PROCESSING_DOWNLOAD"),
+    own_post(
+        "post.read", 102, publish_id="v_pub_url~v2.2", status="PUBLISH_COMPLETE", publicaly_available_post_id=[7, "8"]
+    ),
 ]
 
 
@@ -122,10 +141,10 @@ SEVERAL = [str(number) for number in range(8)]
 
 SAME_SECOND = [
     # events of one second, the status that counts, why
-    (("inbox_delivered", "complete"), "complete", "a draft is delivered before it is posted"),
-    (("inbox_delivered", "failed"), "failed", "or fails after it was delivered"),
-    (("failed", "complete"), "complete", "tiktok.md 2.5: rank 2 and rank 3"),
-    (("inbox_delivered", "failed", "complete"), "complete", "all three"),
+    (("inbox_delivered", "complete"), "PUBLISH_COMPLETE", "a draft is delivered before it is posted"),
+    (("inbox_delivered", "failed"), "FAILED", "or fails after it was delivered"),
+    (("failed", "complete"), "PUBLISH_COMPLETE", "tiktok.md 2.5: rank 2 and rank 3"),
+    (("inbox_delivered", "failed", "complete"), "PUBLISH_COMPLETE", "all three"),
 ]
 
 
@@ -135,12 +154,12 @@ def test_events_of_one_second_are_ordered_by_the_steps_of_a_publish(names: tuple
         events = [tiktok(f"post.publish.{name}", 100, publish_id=publish_id, reason="internal") for name in names]
         post = in_every_order(events)["tiktok_posts"][PERSON, publish_id]
         assert post["status"] == status
-        assert post["fail_reason"] == ("internal" if status == "failed" else None)
+        assert post["error_code"] == ("internal" if status == "FAILED" else None)
 
 
 def test_newer_step_beats_a_higher_one() -> None:
     events = [tiktok("post.publish.complete", 100, publish_id="p"), tiktok("post.publish.failed", 101, publish_id="p")]
-    assert in_every_order(events)["tiktok_posts"][PERSON, "p"]["status"] == "failed"
+    assert in_every_order(events)["tiktok_posts"][PERSON, "p"]["status"] == "FAILED"
 
 
 @pytest.mark.parametrize("shown", ["publicly_available", "publicaly_available"])
@@ -166,7 +185,7 @@ def test_post_may_become_visible_before_its_publish_is_known() -> None:
         ]
     )
     assert set(rows["tiktok_post_ids"]) == {(PERSON, "p", "1"), (PERSON, "p", "2")}
-    assert rows["tiktok_posts"][PERSON, "p"]["status"] == "complete"
+    assert rows["tiktok_posts"][PERSON, "p"]["status"] == "PUBLISH_COMPLETE"
 
 
 def test_late_removal_of_an_older_grant_changes_nothing() -> None:
@@ -184,12 +203,16 @@ COMMENT = {
 }
 
 
-def test_late_comment_does_not_lift_a_tombstone() -> None:
+def test_late_comment_does_not_lift_a_tombstone_and_a_later_reading_does() -> None:
+    """meta.md 10.10: presence lifts; at one time, gone is the stronger word."""
     [comment] = meta(("comments", COMMENT))
     gone = own("comment.gone", NOON, id="c1")
-    read = own("comment.read", NOON + timedelta(days=1), id="c1", hidden=False)
-    found = in_every_order([gone, comment, read])["ig_comments"][ACCOUNT, "c1"]
+    before, same, after = (own("comment.read", NOON + timedelta(days=n), id="c1", hidden=False) for n in (-1, 0, 1))
+    found = in_every_order([gone, comment, before, same])["ig_comments"][ACCOUNT, "c1"]
     assert (found["deleted_at"], found["text"]) == (NOON, "hello")
+    assert in_every_order([gone, comment, after])["ig_comments"][ACCOUNT, "c1"]["deleted_at"] is None
+    again = own("comment.gone", NOON + timedelta(days=2), id="c1")
+    assert in_every_order([gone, after, again])["ig_comments"][ACCOUNT, "c1"]["deleted_at"] == again.occurred_at
 
 
 def test_comment_on_an_ad_belongs_to_the_organic_media_whichever_notification_comes_first() -> None:
@@ -201,7 +224,7 @@ def test_comment_on_an_ad_belongs_to_the_organic_media_whichever_notification_co
         ("comments", COMMENT | {"id": "c2"}),
     )
     rows = in_every_order(events)
-    assert rows["ig_comments"][ACCOUNT, "c1"]["media_id"] == "m1"
+    assert rows["ig_comments"][ACCOUNT, "c1"]["media_ig_id"] == "m1"
     media = rows["ig_media"][ACCOUNT, "m1"]
     assert (media["ad_id"], media["ad_title"]) == ("a1", "Sale")
     assert media["media_product_type"] == "FEED", "what an ad says of the product is about the ad"
@@ -212,29 +235,68 @@ def test_placeholder_is_filled_by_what_was_read_in_any_order() -> None:
     [insights] = meta(("story_insights", {"media_id": "m1", "impressions": -1, "reach": "12", "exits": "many"}))
     old, new = (own("media.read", NOON + timedelta(hours=n), id="m1", caption=f"caption {n}") for n in (0, 1))
     placeholder = row([comment, insights], "ig_media", ACCOUNT, "m1")
-    assert (placeholder["details_version"], placeholder["caption"]) == ("", None)
+    assert (placeholder["content_version"], placeholder["caption"]) == ("", None)
     media = in_every_order([comment, insights, old, new])["ig_media"][ACCOUNT, "m1"]
-    assert media["details_version"]
+    assert media["content_version"]
     assert (media["caption"], media["media_product_type"]) == ("caption 1", "FEED")
-    assert (media["story_impressions"], media["story_reach"]) == (None, 12), "-1: there is a number, which is not shown"
-    assert media["story_exits"] is None, "nothing is known of it"
-    assert media["story_carried"].keys() == {"story_impressions"}, "what an event states, NULL too, is told from that"
+    assert media["metrics_json"] == {"impressions": None, "reach": 12}, "-1: there is a number, which is not shown"
+
+
+def test_like_rewrites_no_caption_and_each_number_is_of_the_newest_reading_that_had_it() -> None:
+    first = own("media.read", NOON, id="m1", caption="old", like_count=1, comments_count=5)
+    liked = own("media.read", NOON + timedelta(hours=1), id="m1", like_count=2)
+    reach = own("media.insights", NOON, id="m1", data=[{"name": "reach", "values": [{"value": 9}]}, {"name": "x"}, 3])
+    media = in_every_order([first, liked, reach])["ig_media"][ACCOUNT, "m1"]
+    assert (media["caption"], media["metrics_json"]) == ("old", {"likes": 2, "comments": 5, "reach": 9})
+    assert media["metrics_carried"].keys() == {"comments", "reach"}
+
+
+def test_final_numbers_of_a_story_beat_every_reading_of_it() -> None:
+    [final] = meta(("story_insights", {"media_id": "m1", "reach": 50}))
+    late = own("media.insights", NOON + timedelta(days=9), id="m1", data=[{"name": "reach", "values": [{"value": 9}]}])
+    assert in_every_order([final, late])["ig_media"][ACCOUNT, "m1"]["metrics_json"] == {"reach": 50}
+
+
+def test_account_of_a_comment_has_a_row_and_a_reading_fills_it() -> None:
+    [comment] = meta(("comments", COMMENT))
+    assert row([comment], "instagram_accounts", ACCOUNT)["username"] is None
+    read = own("account.read", NOON, id=ACCOUNT, username="shop", followers_count=10)
+    found = in_every_order([comment, read])["instagram_accounts"][(ACCOUNT,)]
+    assert (found["username"], found["metrics_json"]) == ("shop", {"followers": 10})
+
+
+def test_reading_of_a_comment_tells_who_wrote_it_and_what_as_a_mention_does_not() -> None:
+    [mention] = meta(("mentions", {"media_id": "m1", "comment_id": "c1"}))
+    read = own("comment.read", NOON, id="c1", text="hi", username="alice", parent_id="c0", like_count=3)
+    found = in_every_order([mention, read])["ig_comments"][ACCOUNT, "c1"]
+    assert (found["text"], found["from_user"], found["media_ig_id"]) == ("hi", "alice", "m1")
+    assert (found["parent_ig_id"], found["metrics_json"], found["hidden"]) == ("c0", {"likes": 3}, None)
+
+
+def test_publish_that_was_asked_for_shows_its_source_and_each_status_by_the_platforms_word() -> None:
+    begun, waiting, done = (one for one in READINGS if one.provider == "tiktok")
+    rows = in_every_order([begun, waiting])
+    post = rows["tiktok_posts"][PERSON, "v_pub_url~v2.2"]
+    assert (post["status"], post["source"], post["title"]) == ("PROCESSING_DOWNLOAD", "PULL_FROM_URL", "Tea")
+    rows = in_every_order([waiting, done])
+    assert rows["tiktok_posts"][PERSON, "v_pub_url~v2.2"]["status"] == "PUBLISH_COMPLETE"
+    assert {key[2] for key in rows["tiktok_post_ids"]} == {"7", "8"}
 
 
 def test_mention_never_overwrites_the_comment_it_is_in() -> None:
     [mention, comment] = meta(("mentions", {"media_id": "m1", "comment_id": "c1"}), ("comments", COMMENT))
     [elsewhere] = meta(("mentions", {"media_id": "m2", "comment_id": "c1"}))
     found = in_every_order([mention, comment, elsewhere])["ig_comments"][ACCOUNT, "c1"]
-    assert (found["text"], found["media_id"], found["author_id"]) == ("hello", "m1", "7")
+    assert (found["text"], found["media_ig_id"], found["from_id"]) == ("hello", "m1", "7")
     alone = row([mention], "ig_comments", ACCOUNT, "c1")
-    assert (alone["text"], alone["media_id"]) == (None, "m1")
+    assert (alone["text"], alone["media_ig_id"]) == (None, "m1")
 
 
 def test_reply_may_come_before_its_parent() -> None:
     events = meta(("comments", COMMENT), ("comments", COMMENT | {"id": "c2", "parent_id": "c1"}))
     rows = in_every_order(events)["ig_comments"]
-    assert rows[ACCOUNT, "c2"]["parent_id"] == "c1"
-    assert rows[ACCOUNT, "c1"]["parent_id"] is None
+    assert rows[ACCOUNT, "c2"]["parent_ig_id"] == "c1"
+    assert rows[ACCOUNT, "c1"]["parent_ig_id"] is None
 
 
 OWN_COMMENT = [
@@ -286,7 +348,9 @@ def _with_content(one: Event, content: Any) -> Any:
     return one.payload | {"content": json.dumps(content)}
 
 
-@pytest.mark.parametrize("kind", sorted(OWN_EVENTS | {"comments", "mentions", "story_insights", "message_edit"}))
+@pytest.mark.parametrize(
+    "kind", sorted(OWN_EVENTS["instagram"] | {"comments", "mentions", "story_insights", "message_edit"})
+)
 @given(payload=json_values)
 def test_any_payload_is_refused_by_name_or_projected(kind: str, payload: Any) -> None:
     with suppress(Unprojectable):
@@ -315,7 +379,7 @@ def test_id_that_no_row_can_be_keyed_by_is_refused(field: str, value: dict[str, 
 def test_optional_id_that_no_row_can_be_keyed_by_takes_nothing_with_it() -> None:
     for media, media_id in (({"id": LONG}, None), ({"id": "m1", "original_media_id": LONG}, "m1")):
         found = row(meta(("comments", COMMENT | {"media": media})), "ig_comments", ACCOUNT, "c1")
-        assert (found["text"], found["media_id"]) == ("hello", media_id)
+        assert (found["text"], found["media_ig_id"]) == ("hello", media_id)
     for value, table in (
         ({"media_id": "m1", "comment_id": LONG}, "ig_media"),
         ({"media_id": LONG, "comment_id": "c1"}, "ig_comments"),

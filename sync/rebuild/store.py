@@ -1,0 +1,346 @@
+"""All SQL about shadows and about the events behind a row. The caller opens the transactions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import asyncpg
+from sqlalchemy import Table
+
+from ops.runtime.db import rows_affected
+from schema.crm import crm_tables
+from schema.tables import key_numbers
+from sync.projection.contract import Projection
+from sync.projection.store import Claimed, claimed, key_names
+
+SAMPLES = 5
+
+_LOCK = 0x1A4DFA11
+"""Key of the advisory lock that keeps two rebuilds from sharing a shadow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An event that was projected once and cannot be projected by this release."""
+
+    event_id: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How one live table departs from the log, in rows; ``samples`` are some of the keys."""
+
+    table: str
+    rows: int
+    missing: int
+    extra: int
+    different: int
+    samples: tuple[str, ...]
+
+    @property
+    def drift(self) -> int:
+        return self.missing + self.extra + self.different
+
+
+@dataclass(frozen=True, slots=True)
+class Collision:
+    """How many numbers, each made of a row's key, two or more rows of a table share."""
+
+    table: str
+    numbers: int
+
+
+async def lock_for_session(connection: asyncpg.Connection) -> bool:
+    """Take the right to rebuild until the connection ends; whether it was free."""
+    return bool(await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK))
+
+
+async def lock_for_transaction(connection: asyncpg.Connection) -> bool:
+    """Take the right to rebuild until the transaction ends; whether it was free."""
+    return bool(await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", _LOCK))
+
+
+async def left_over(connection: asyncpg.Connection, schema: str, release: str) -> bool:
+    """Whether a shadow of this release is there. After a crash of the server it is not: nothing of it is WAL-logged."""
+    if not await connection.fetchval(f"SELECT to_regclass('{schema}.release')"):
+        return False
+    return bool(await connection.fetchval(f"SELECT name = $1 FROM {schema}.release", release))
+
+
+async def make_shadow(connection: asyncpg.Connection, schema: str, release: str, *, kept: bool) -> None:
+    """Make an empty copy of every CRM table, and a note of what was folded into it."""
+    kind = ""
+    if kept:
+        kind = "UNLOGGED"
+        await drop_shadow(connection, schema)
+        await connection.execute(f"CREATE SCHEMA {schema}")
+    for table in crm_tables():
+        await connection.execute(f"CREATE {kind} TABLE {schema}.{table.name} (LIKE public.{table.name} INCLUDING ALL)")
+    await connection.execute(
+        f"""
+        CREATE {kind} TABLE {schema}.folded
+            (account_id text, event_id bigint, error text, PRIMARY KEY (account_id, event_id));
+        CREATE {kind} TABLE {schema}.release (name text)
+        """
+    )
+    await connection.execute(f"INSERT INTO {schema}.release VALUES ($1)", release)
+
+
+async def drop_shadow(connection: asyncpg.Connection, schema: str) -> None:
+    await connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+
+
+async def write_to(connection: asyncpg.Connection, schema: str) -> None:
+    """Let the names of CRM tables mean those of ``schema``, so that what writes live tables writes these."""
+    await connection.execute(f"SET search_path = {schema}, public")
+
+
+async def write_live(connection: asyncpg.Connection) -> None:
+    await connection.execute("RESET search_path")
+
+
+async def use_memory(connection: asyncpg.Connection) -> None:
+    """Keep temporary tables in memory as far as possible. Only before the first of them is used."""
+    await connection.execute("SET temp_buffers = '256MB'")
+
+
+async def plan_by_key(connection: asyncpg.Connection, settings: Mapping[str, str]) -> None:
+    """Set these for the rest of the transaction."""
+    for name, value in settings.items():
+        await connection.execute("SELECT set_config($1, $2, true)", name, value)
+
+
+async def count_folded(connection: asyncpg.Connection, schema: str) -> int:
+    count: int = await connection.fetchval(f"SELECT count(*) FROM {schema}.folded")
+    return count
+
+
+async def count_waiting(connection: asyncpg.Connection, schema: str, platforms: Sequence[str]) -> int:
+    """Return how many events are done and not folded."""
+    count: int = await connection.fetchval(f"SELECT count(*) FROM ({_WAITING}) w".format(schema=schema), platforms)
+    return count
+
+
+async def next_events(
+    connection: asyncpg.Connection, schema: str, platforms: Sequence[str], after: tuple[str, int], limit: int
+) -> list[Claimed]:
+    """Return events that are done and not folded, in key order from ``after``, an account and an event's id."""
+    return [claimed(row) for row in await connection.fetch(_NEXT.format(schema=schema), platforms, *after, limit)]
+
+
+async def note_folded(
+    connection: asyncpg.Connection, schema: str, events: Sequence[Claimed], errors: Mapping[int, str]
+) -> None:
+    """``errors`` are what went wrong, by the event's id."""
+    await connection.execute(
+        f"INSERT INTO {schema}.folded SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[])",
+        [item.event.account_id for item in events],
+        [item.id for item in events],
+        [errors.get(item.id) for item in events],
+    )
+
+
+async def failed_events(connection: asyncpg.Connection, schema: str) -> list[Failed]:
+    rows = await connection.fetch(
+        f"SELECT event_id, error FROM {schema}.folded WHERE error IS NOT NULL ORDER BY event_id"
+    )
+    return [Failed(row["event_id"], row["error"]) for row in rows]
+
+
+async def analyze(connection: asyncpg.Connection, schema: str) -> None:
+    """Tell the planner how much there is."""
+    for table in crm_tables():
+        await connection.execute(f"ANALYZE {schema}.{table.name}")
+
+
+def _scope(table: Table, platforms: Sequence[str]) -> list[Sequence[str]]:
+    return [] if "provider" in table.info else [platforms]
+
+
+async def compare(connection: asyncpg.Connection, schema: str, table: Table, platforms: Sequence[str]) -> Difference:
+    """Compare a live table with the shadow's, as the transaction sees both."""
+    found = await connection.fetchrow(_COMPARE.format(schema=schema, **_words(table)), *_scope(table, platforms))
+    return Difference(
+        table.name,
+        found["live_rows"],
+        found["missing"],
+        found["extra"],
+        found["differing"],
+        tuple(found["samples"] or ()),
+    )
+
+
+async def put(connection: asyncpg.Connection, schema: str, table: Table) -> None:
+    """Write into a live table what the shadow's has and it has not."""
+    await connection.execute(_PUT.format(schema=schema, **_words(table)))
+
+
+async def remove(connection: asyncpg.Connection, schema: str, table: Table, platforms: Sequence[str]) -> None:
+    """Delete from a live table what the shadow's has not."""
+    await connection.execute(_REMOVE.format(schema=schema, **_words(table)), *_scope(table, platforms))
+
+
+async def hold_all_buckets(connection: asyncpg.Connection) -> None:
+    """Wait for the batches under way and let no other begin until the transaction ends; 30 seconds at most."""
+    await connection.execute("SET LOCAL lock_timeout = '30s'")
+    await connection.execute("SELECT FROM webhook_buckets ORDER BY bucket FOR UPDATE")
+
+
+async def settle_version(connection: asyncpg.Connection, platform: str, projection: Projection) -> int:
+    """Note that the log was projected by this version; return how many events that an older one ignored are queued."""
+    tag = await connection.execute(_REQUEUE, platform, projection.version, list(projection.handlers))
+    await connection.execute(_RESTATE, platform, projection.version)
+    return rows_affected(tag)
+
+
+async def outdated(connection: asyncpg.Connection, projections: Mapping[str, Projection]) -> dict[str, int]:
+    """Return how many settled events of each platform were projected by another version than this release's."""
+    rows = await connection.fetch(
+        _OUTDATED, list(projections), [projection.version for projection in projections.values()]
+    )
+    return {row["provider"]: row["events"] for row in rows}
+
+
+async def collisions(connection: asyncpg.Connection) -> list[Collision]:
+    """Return the tables in which rows share the number that is made of their key. Within a transaction."""
+    await connection.execute("SELECT set_config('landfall.tenant', '*', true)")
+    found = []
+    for table, column in key_numbers():
+        numbers = await connection.fetchval(_COLLISIONS.format(table=table, column=column))
+        if numbers:
+            found.append(Collision(table, numbers))
+    return found
+
+
+async def find_rows(
+    connection: asyncpg.Connection, table: Table, object_id: str, account: str | None
+) -> list[asyncpg.Record]:
+    """Return rows that have ``object_id`` anywhere in their key, of one account or of any; 20 at most."""
+    condition = " OR ".join(f"{name} = $1" for name in key_names(table) or ["account_id"])
+    columns = ", ".join(column.name for column in table.primary_key.columns)
+    query = f"""
+        SELECT * FROM {table.name} WHERE ({condition}) AND ($2::text IS NULL OR account_id = $2)
+        ORDER BY {columns} LIMIT 20"""
+    return list(await connection.fetch(query, object_id, account))
+
+
+async def events_named(
+    connection: asyncpg.Connection, provider: str, account: str, external_ids: Sequence[str]
+) -> list[Claimed]:
+    return [claimed(row) for row in await connection.fetch(_NAMED, provider, account, external_ids)]
+
+
+async def events_after(
+    connection: asyncpg.Connection, provider: str, account: str, after: int, limit: int
+) -> list[Claimed]:
+    """Return events of an account that are done, in order of arrival, from the event ``after`` on."""
+    return [claimed(row) for row in await connection.fetch(_HISTORY, account, provider, after, limit)]
+
+
+@cache
+def _words(table: Table) -> dict[str, str]:
+    """The parts of a statement about ``table``, from its own description."""
+    key = [column.name for column in table.primary_key.columns]
+    columns = [column.name for column in table.columns if column.computed is None]
+    return {
+        "table": table.name,
+        "key": ", ".join(key),
+        "columns": ", ".join(columns),
+        "same_key": " AND ".join(f"live.{name} = shadow.{name}" for name in key),
+        "live": ", ".join(f"live.{name}" for name in columns),
+        "shadow": ", ".join(f"shadow.{name}" for name in columns),
+        "sets": ", ".join(f"{name} = excluded.{name}" for name in columns if name not in key),
+        "first": key[0],
+        "label": " || ' ' || ".join(name for name in key),
+        "scope": "true" if "provider" in table.info else "provider = any($1::text[])",
+    }
+
+
+_WAITING = """
+SELECT o.account_id, o.event_id FROM webhook_event_outcomes o
+JOIN webhook_event_log e ON e.account_id = o.account_id AND e.id = o.event_id
+WHERE o.state = 'done' AND e.provider = any($1::text[]) AND NOT EXISTS (
+    SELECT FROM {schema}.folded f WHERE f.account_id = o.account_id AND f.event_id = o.event_id
+)
+"""
+
+_NEXT = """
+SELECT e.id, e.provider, e.account_id, e.external_id, e.event_type, e.payload_json, e.occurred_at, e.delivery_id,
+    e.created_at, e.defect, o.retry_count
+FROM webhook_event_outcomes o JOIN webhook_event_log e ON e.account_id = o.account_id AND e.id = o.event_id
+WHERE o.state = 'done' AND e.provider = any($1::text[]) AND (o.account_id, o.event_id) > ($2, $3::bigint)
+    AND NOT EXISTS (
+        SELECT FROM {schema}.folded f WHERE f.account_id = o.account_id AND f.event_id = o.event_id
+    )
+ORDER BY o.account_id, o.event_id LIMIT $4
+"""
+
+_COMPARE = f"""
+SELECT count(*) FILTER (WHERE in_live) AS live_rows,
+    count(*) FILTER (WHERE NOT in_live) AS missing,
+    count(*) FILTER (WHERE NOT in_shadow) AS extra,
+    count(*) FILTER (WHERE in_live AND in_shadow AND NOT same) AS differing,
+    (array_agg(label) FILTER (WHERE NOT same))[1:{SAMPLES}] AS samples
+FROM (
+    SELECT live.{{first}} IS NOT NULL AS in_live, shadow.{{first}} IS NOT NULL AS in_shadow, {{label}} AS label,
+        ROW({{live}}) IS NOT DISTINCT FROM ROW({{shadow}}) AS same
+    FROM (SELECT * FROM public.{{table}} WHERE {{scope}}) live
+    FULL JOIN {{schema}}.{{table}} shadow USING ({{key}})
+) compared
+"""
+
+_PUT = """
+INSERT INTO public.{table} ({columns}) SELECT {columns} FROM {schema}.{table} shadow
+WHERE NOT EXISTS (
+    SELECT FROM public.{table} live WHERE {same_key} AND ROW({live}) IS NOT DISTINCT FROM ROW({shadow})
+)
+ON CONFLICT ({key}) DO UPDATE SET {sets}
+"""
+
+_REMOVE = """
+DELETE FROM public.{table} live
+WHERE {scope} AND NOT EXISTS (SELECT FROM {schema}.{table} shadow WHERE {same_key})
+"""
+
+_OUTDATED = """
+SELECT e.provider, count(*) AS events FROM webhook_event_outcomes o
+JOIN webhook_event_log e ON e.account_id = o.account_id AND e.id = o.event_id
+JOIN unnest($1::text[], $2::smallint[]) AS now (provider, version) ON now.provider = e.provider
+WHERE o.state IN ('done', 'ignored') AND o.projection_version <> now.version
+GROUP BY e.provider
+"""
+
+_RESTATE = """
+UPDATE webhook_event_outcomes o SET projection_version = $2 FROM webhook_event_log e
+WHERE e.account_id = o.account_id AND e.id = o.event_id AND e.provider = $1 AND o.state IN ('done', 'ignored')
+    AND o.projection_version <> $2
+"""
+
+# Only what was ignored for want of a handler: what a person decided to ignore has a reason and stays ignored.
+_REQUEUE = """
+WITH unread AS (
+    DELETE FROM webhook_event_outcomes o USING webhook_event_log e
+    WHERE e.account_id = o.account_id AND e.id = o.event_id AND e.provider = $1 AND o.state = 'ignored'
+        AND o.error_message IS NULL AND o.projection_version <> $2 AND e.event_type = any($3::text[])
+    RETURNING o.bucket, o.account_id, o.event_id
+)
+INSERT INTO webhook_event_queue (bucket, account_id, event_id) SELECT bucket, account_id, event_id FROM unread
+"""
+
+_COLLISIONS = """
+SELECT count(*) FROM (SELECT FROM public.{table} GROUP BY {column} HAVING count(*) > 1) shared
+"""
+
+_NAMED = """
+SELECT e.id, e.provider, e.account_id, e.external_id, e.event_type, e.payload_json, e.occurred_at, e.delivery_id,
+    e.created_at, e.defect, 0 AS retry_count
+FROM webhook_event_log e WHERE e.provider = $1 AND e.account_id = $2 AND e.external_id = any($3::text[])
+"""
+
+_HISTORY = """
+SELECT e.id, e.provider, e.account_id, e.external_id, e.event_type, e.payload_json, e.occurred_at, e.delivery_id,
+    e.created_at, e.defect, 0 AS retry_count
+FROM webhook_event_log e JOIN webhook_event_outcomes o ON o.account_id = e.account_id AND o.event_id = e.id
+WHERE e.account_id = $1 AND e.provider = $2 AND e.id > $3 AND o.state = 'done' ORDER BY e.id LIMIT $4
+"""
