@@ -13,12 +13,8 @@ work in columns of the wide event row, draining took 1.7 to 2.3 times as long an
 ``webhook_events`` is the view a person reads: the log with ``state``, ``processed_at``, ``error_message`` and
 ``retry_count`` beside each event, always true because they are computed from the rows above.
 
-States and the transitions the database allows::
-
-    pending ──▶ done | ignored | parked | dead        (queue row deleted, outcome row inserted)
-    pending ──▶ pending                               (a failure: later due, one more retry)
-    parked | dead | ignored | done ──▶ pending        (outcome row deleted, queue row inserted)
-    parked | dead ──▶ ignored                         (a person decided)
+The transitions between states are the table of ``schema.event_states``. An event is settled by deleting its queue row
+and inserting its outcome row in one statement, and released by the opposite.
 
 *leased* is pending work whose bucket somebody holds: a lease is a row of ``webhook_buckets``, one for each of
 64 hashes of the account. Holding one, a worker needs no row locks on the queue, two workers never touch one
@@ -28,6 +24,8 @@ account, and the fence number refuses a holder that woke up too late.
 foreign key between log, queue and outcomes: each pair is written by one statement, and nothing deletes from the
 log.
 """
+
+from collections.abc import Iterable
 
 from sqlalchemy import (
     BigInteger,
@@ -50,9 +48,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from schema.event_states import FOR_A_PERSON, SETTLED, State
 from schema.metadata import metadata
 
 Timestamp = DateTime(timezone=True)
+
+
+def _listed(states: Iterable[State]) -> str:
+    return ", ".join(f"'{state}'" for state in states)
 
 
 def _created_at() -> Column[object]:
@@ -142,13 +145,13 @@ webhook_event_outcomes = Table(
     Column("retry_count", Integer, nullable=False, server_default=text("0"), comment="failures until then"),
     Column("error_message", Text, comment="of the last failure, or why somebody ignored it"),
     PrimaryKeyConstraint("account_id", "event_id"),
-    CheckConstraint("state IN ('done', 'ignored', 'parked', 'dead')", name="state"),
-    CheckConstraint("state NOT IN ('parked', 'dead') OR error_message IS NOT NULL", name="reason"),
+    CheckConstraint(f"state IN ({_listed(SETTLED)})", name="state"),
+    CheckConstraint(f"state NOT IN ({_listed(FOR_A_PERSON)}) OR error_message IS NOT NULL", name="reason"),
     Index(
         "ix_webhook_event_outcomes_unsettled",
         "state",
         "settled_at",
-        postgresql_where=text("state IN ('parked', 'dead')"),
+        postgresql_where=text(f"state IN ({_listed(FOR_A_PERSON)})"),
     ),
     comment="Events that are settled",
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import accumulate
-from typing import Any
+from typing import Any, NoReturn
 
 DEPTH_LIMIT = 64
 """Deepest nesting read. No platform documents more than a dozen levels (``faults.md`` E7)."""
@@ -80,7 +80,7 @@ def read_text(text: str) -> Any:
         return _lenient(text)[0]
 
 
-def oddities(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+def oddities(value: object, path: str = "") -> Iterator[tuple[str, str]]:
     """Each odd part of a value that was read leniently: its path and its reason."""
     if isinstance(value, Odd):
         yield path, value.reason
@@ -108,7 +108,7 @@ def oddity_of(text: str) -> str | None:
     return None if found is None else "not_utf8" if found[0] >= "\udc80" else "control_character"
 
 
-def without_oddities(value: Any) -> Any:
+def without_oddities(value: object) -> Any:
     """What is left of a value that was read leniently, without the parts that are odd."""
     if isinstance(value, dict):
         return {k: without_oddities(v) for k, v in value.items() if not oddity_of(k) and not _is_odd(v)}
@@ -117,7 +117,7 @@ def without_oddities(value: Any) -> Any:
     return value
 
 
-def _is_odd(value: Any) -> bool:
+def _is_odd(value: object) -> bool:
     return isinstance(value, Odd) or (isinstance(value, str) and oddity_of(value) is not None)
 
 
@@ -141,7 +141,7 @@ def _too_deep(body: bytes) -> bool:
     return False
 
 
-def _refuse_constant(_: str) -> Any:
+def _refuse_constant(_: str) -> NoReturn:
     raise Unreadable("not_json")
 
 
@@ -173,14 +173,14 @@ def _lenient(text: str) -> tuple[Any, Mapping[str, str]]:
         reasons[literal] = reason
         return Odd(literal, reason)
 
-    def integer(literal: str) -> Any:
+    def integer(literal: str) -> int | Odd:
         return int(literal) if len(literal) <= DIGITS_LIMIT else odd(literal, "number_out_of_range")
 
-    def number(literal: str) -> Any:
+    def number(literal: str) -> float | Odd:
         found = float(literal)
         return odd(literal, "number_out_of_range") if found in (float("inf"), float("-inf")) else found
 
-    def constant(literal: str) -> Any:
+    def constant(literal: str) -> Odd:
         if literal != "NaN":
             return odd(literal, "number_out_of_range")
         piece = next(replaced)  # the parser meets them in the order of the text
@@ -229,7 +229,7 @@ _NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]+)?")
 _TIME_TEXT_LIMIT = 40
 
 
-def moment(value: Any) -> datetime | None:
+def moment(value: object) -> datetime | None:
     """A platform's time: unix seconds or milliseconds, as a number or as text, or ISO 8601, in UTC unless it says else.
 
     None for anything else, and for times up to 1970: a 0 says that there is none.

@@ -227,7 +227,7 @@ def _count(item: Mapping[str, Any]) -> int | None:
     return integer(first.get("value")) if isinstance(first, dict) else None
 
 
-def _object(value: Any) -> dict[str, Any]:
+def _object(value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Unprojectable("the payload is not an object")
     return value

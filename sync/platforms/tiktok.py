@@ -70,7 +70,7 @@ def on_post_begun(event: Event) -> list[Upsert]:
     return [Upsert(tiktok_posts, key, "request", version(event, event.occurred_at), values)]
 
 
-def _status(event: Event, publish_id: str, word: str, reason: Any, content: dict[str, Any]) -> Upsert:
+def _status(event: Event, publish_id: str, word: str, reason: object, content: dict[str, Any]) -> Upsert:
     values = known(
         error_code=(text(reason) or None) if word == "FAILED" else None,
         publish_type=text(content.get("publish_type")) or None,
@@ -131,7 +131,7 @@ def on_authorization_removed(event: Event) -> list[Upsert]:
     return facts
 
 
-def _object(value: Any) -> dict[str, Any]:
+def _object(value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Unprojectable("the payload is not an object")
     return value

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Table
 
@@ -42,7 +42,7 @@ class Upsert(NamedTuple):
     key: Mapping[str, str]
     facet: str | None = None
     version: str = ""
-    values: Mapping[str, Any] = MappingProxyType({})
+    values: Mapping[str, object] = MappingProxyType({})
     mention: bool = False
 
 
@@ -92,7 +92,7 @@ def event_of(version: str) -> str:
     return version[1:] if version.startswith("!") else version[20:]
 
 
-def known(**values: Any) -> dict[str, Any]:
+def known(**values: object) -> dict[str, object]:
     """Of these columns the ones that the payload told: None, for what is absent or cannot be read, is unknown."""
     return {name: value for name, value in values.items() if value is not None}
 
@@ -108,7 +108,7 @@ def look_up(event: Event, kind: str, object_id: str, reason: str) -> Upsert:
     )
 
 
-def text(value: Any) -> str | None:
+def text(value: object) -> str | None:
     """A text column's value: text as PostgreSQL takes it, numbers as text, anything else as absent."""
     if isinstance(value, str):
         return storable(value)  # NUL and half surrogate pairs can still come out of JSON inside a JSON string
@@ -117,7 +117,7 @@ def text(value: Any) -> str | None:
     return None
 
 
-def required(value: Any, name: str) -> str:
+def required(value: object, name: str) -> str:
     """An id. Raises Unprojectable."""
     if found := optional(value):
         return found
@@ -126,13 +126,13 @@ def required(value: Any, name: str) -> str:
     raise Unprojectable(f"{name} is missing, or is not an id")
 
 
-def optional(value: Any) -> str | None:
+def optional(value: object) -> str | None:
     """An id that may be absent; one that no row can be keyed by counts as absent too."""
     found = text(value)
     return found if found and len(found.encode()) <= ID_LIMIT else None
 
 
-def integer(value: Any) -> int | None:
+def integer(value: object) -> int | None:
     """A whole number that PostgreSQL's integer holds, also if it came as text or float; anything else as absent."""
     if isinstance(value, str) and re.fullmatch("-?[0-9]{1,10}", value):
         value = int(value)
@@ -143,5 +143,5 @@ def integer(value: Any) -> int | None:
     return None
 
 
-def boolean(value: Any) -> bool | None:
+def boolean(value: object) -> bool | None:
     return value if isinstance(value, bool) else None

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import asyncpg
 from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
 
 from ops.runtime import metrics
+from schema.event_states import FOR_A_PERSON, State
 from schema.events import Event
 from sync.projection.contract import Upsert
 
@@ -50,7 +52,7 @@ class Claimed:
 
     id: int
     event: Event
-    delivery_id: Any
+    delivery_id: UUID | None
     created_at: datetime
     retry_count: int
     defect: str | None = None
@@ -191,7 +193,7 @@ class _Facet:
     """What several facts of a batch say of one facet of one row: each column that is known, and of which version."""
 
     version: str
-    values: dict[str, Any]
+    values: dict[str, object]
     versions: dict[str, str]
 
 
@@ -221,7 +223,7 @@ class Write:
 
     table: str
     statement: str
-    arrays: Sequence[Sequence[Any]]
+    arrays: Sequence[Sequence[object]]
     rows: int
 
 
@@ -288,7 +290,7 @@ def _write(table: Table, rows: Mapping[tuple[str, ...], _Row]) -> Write:
     ordered = sorted(rows.items())
     facets = frozenset(facet for row in rows.values() for facet in row.facets)
     statement, columns = _statement(table, facets)
-    arrays: list[list[Any]] = [list(part) for part in zip(*(key for key, _ in ordered), strict=True)]
+    arrays: list[list[object]] = [list(part) for part in zip(*(key for key, _ in ordered), strict=True)]
     arrays.append([row.projection_version for _, row in ordered])
     if "created_at" in table.columns:
         arrays.append([row.created_at for _, row in ordered])
@@ -331,7 +333,7 @@ def _with_columns(table: Table) -> frozenset[str]:
     return frozenset(facet for facet, names in facets_of(table).items() if len(names) > 1)
 
 
-def values_of(table: Table, row: Mapping[str, Any], facet: str) -> dict[str, Any]:
+def values_of(table: Table, row: Mapping[str, Any], facet: str) -> dict[str, object]:
     """Return what a stored row has of a facet, by column, or by key where the facet is one JSON object."""
     if facet in _with_keys(table):
         [name] = facets_of(table)[facet]
@@ -486,7 +488,7 @@ class Settled:
     """An event that needs no more work: ``state`` is done or ignored, by this version of its projection."""
 
     claimed: Claimed
-    state: str
+    state: State
     projection_version: int
 
 
@@ -534,7 +536,7 @@ SELECT $1, $2, $3, $4, $5, $6, $7 FROM taken
 
 
 async def park(
-    connection: asyncpg.Connection, held: Lease, claimed: Claimed, state: str, error: str, projection_version: int
+    connection: asyncpg.Connection, held: Lease, claimed: Claimed, state: State, error: str, projection_version: int
 ) -> None:
     """Put an event aside as parked or dead, with the reason."""
     await connection.execute(
@@ -581,11 +583,12 @@ async def backlog(connection: asyncpg.Connection) -> Backlog:
     )
     states = await connection.fetch(
         """
-        SELECT state, count(*) AS events FROM webhook_event_outcomes WHERE state IN ('parked', 'dead') GROUP BY state
-        """
+        SELECT state, count(*) AS events FROM webhook_event_outcomes WHERE state = any($1::text[]) GROUP BY state
+        """,
+        list(FOR_A_PERSON),
     )
     return Backlog(
         row["waiting"],
         row["oldest"],
-        {"parked": 0, "dead": 0} | {state["state"]: state["events"] for state in states},
+        dict.fromkeys(map(str, FOR_A_PERSON), 0) | {state["state"]: state["events"] for state in states},
     )

@@ -18,6 +18,7 @@ import structlog
 from ops.runtime import metrics
 from ops.runtime.db import REFUSED, Pool, describe, transaction
 from ops.runtime.faultpoint import faultpoint
+from schema.event_states import Step, after
 from sync.projection import store
 from sync.projection.contract import Projection, Unprojectable
 from sync.projection.store import Batch, Claimed, Fact, Lease, LeaseLostError, Settled
@@ -66,7 +67,7 @@ def project(projections: Mapping[str, Projection], batch: Batch) -> Projected:
             result.failed.append((claimed, Unprojectable(claimed.defect)))
             continue
         if handler is None:
-            result.settled.append(Settled(claimed, "ignored", version))
+            result.settled.append(Settled(claimed, after(Step.SKIP), version))
             continue
         try:
             facts = handler(event)
@@ -74,7 +75,7 @@ def project(projections: Mapping[str, Projection], batch: Batch) -> Projected:
             result.failed.append((claimed, error))
         else:
             result.facts.extend(Fact(event.account_id, version, fact, claimed.created_at) for fact in facts)
-            result.settled.append(Settled(claimed, "done", version))
+            result.settled.append(Settled(claimed, after(Step.PROJECT), version))
     return result
 
 
@@ -119,6 +120,7 @@ class Projector:
 
     async def _batch(self, connection: asyncpg.Connection, held: Lease, account: str | None) -> tuple[int, str | None]:
         started = time.perf_counter()
+        batch: Batch | None = None
         try:
             async with transaction(connection):
                 batch = await store.claim(connection, held, account)
@@ -128,7 +130,10 @@ class Projector:
                 begun = datetime.now(UTC)
                 result = project(self._projections, batch)
                 rows = await self._write(connection, held, result)
-        except REFUSED as error:  # a row that PostgreSQL does not take: find the event it comes from
+        except REFUSED as error:
+            if batch is None:
+                raise  # it is not about any event
+            # A row that PostgreSQL does not take: find the event that it comes from.
             log.warning("batch.refused", bucket=held.bucket, error=describe(error))
             return await self._one_by_one(connection, held, batch), batch.last_account
         faultpoint("sync.committed")
@@ -162,20 +167,23 @@ class Projector:
     async def _fail(self, connection: asyncpg.Connection, held: Lease, claimed: Claimed, error: Exception) -> None:
         failures = claimed.retry_count + 1
         # What the event itself says cannot be done does not get better by waiting.
-        parked = isinstance(error, Unprojectable) or failures % self._tries == 0
-        state = "dead" if parked and failures >= self._tries * DEAD_AFTER_PARKED else "parked" if parked else "retried"
+        step = Step.FAIL
+        if isinstance(error, Unprojectable) or failures % self._tries == 0:
+            step = Step.GIVE_UP if failures >= self._tries * DEAD_AFTER_PARKED else Step.PARK
+        state = after(step)
+        word = "retried" if step is Step.FAIL else str(state)
         message = f"{describe(error)}: {error}"[:500] if isinstance(error, Unprojectable) else describe(error)
         log.warning(
             "event.failed",
-            state=state,
+            state=word,
             event_id=claimed.id,
             platform=claimed.event.provider,
             delivery=str(claimed.delivery_id),
             error=message,
             retry_count=failures,
         )
-        metrics.projected.labels(claimed.event.provider, state).inc()
-        if parked:
+        metrics.projected.labels(claimed.event.provider, word).inc()
+        if step is not Step.FAIL:
             projection = self._projections.get(claimed.event.provider)
             version = projection.version if projection else 0
             await store.park(connection, held, claimed, state, message, version)

@@ -24,7 +24,7 @@ class Statement:
 
     facet: str | None
     version: str
-    values: Mapping[str, Any]
+    values: Mapping[str, object]
     event: Claimed
     stands: bool
 

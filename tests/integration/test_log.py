@@ -1,8 +1,21 @@
 """What the database itself refuses, whatever the program above it does."""
 
+from contextlib import suppress
+from itertools import product
+
 import asyncpg
 import pytest
 
+from schema.event_states import (
+    PROCESSED,
+    SETTLED,
+    TRANSITIONS,
+    IllegalTransitionError,
+    State,
+    Step,
+    after,
+    sources,
+)
 from schema.events import bucket_of
 from schema.metadata import APP_ROLE
 from tests.support import append_event
@@ -73,33 +86,57 @@ async def test_illegal_state_is_refused(connection: asyncpg.Connection, event: i
         await connection.execute(ILLEGAL[case].format(id=event, bucket=BUCKET))
 
 
-TRANSITIONS = [
-    ("parked", "ignored", True),
-    ("dead", "ignored", True),
-    ("parked", "done", False),  # only a projection makes an event done
-    ("dead", "done", False),
-    ("done", "parked", False),  # what is done is done; put it back on the queue instead
-    ("done", "ignored", False),
-    ("ignored", "done", False),
-]
-
-
-@pytest.mark.parametrize(("old", "new", "legal"), TRANSITIONS)
-async def test_transition(connection: asyncpg.Connection, event: int, old: str, new: str, *, legal: bool) -> None:
-    await connection.execute("DELETE FROM webhook_event_queue")
-    await connection.execute(
-        "INSERT INTO webhook_event_outcomes (bucket, account_id, event_id, state, error_message) "
-        "VALUES (0, 'a', $1, $2, 'why')",
-        event,
-        old,
-    )
+async def test_database_allows_the_transitions_of_the_table_and_no_other(
+    connection: asyncpg.Connection, event: int
+) -> None:
+    """What is queued is pending, and what has an outcome is in the outcome's state; both at once is neither."""
     await act_as_service(connection)
-    change = connection.execute("UPDATE webhook_event_outcomes SET state = $1", new)
-    if legal:
-        assert await change == "UPDATE 1"
-    else:
-        with pytest.raises(asyncpg.CheckViolationError, match=f"cannot go from {old} to {new}"):
-            await change
+    settle = "INSERT INTO webhook_event_outcomes (bucket, account_id, event_id, state, error_message)"
+    settle += f" VALUES ({BUCKET}, 'a', {event}, '{{}}', 'why')"
+    queue = f"INSERT INTO webhook_event_queue (bucket, account_id, event_id) VALUES ({BUCKET}, 'a', {event})"
+    allowed = set()
+    for old, new in product(State, repeat=2):
+        attempt = connection.transaction()
+        await attempt.start()
+        if old is not State.PENDING:
+            await connection.execute(f"WITH q AS (DELETE FROM webhook_event_queue) {settle.format(old)}")
+        changes = {
+            (False, False): f"UPDATE webhook_event_outcomes SET state = '{new}'",
+            (True, True): "UPDATE webhook_event_queue SET retry_count = retry_count + 1",
+            (True, False): f"WITH q AS (DELETE FROM webhook_event_queue) {settle.format(new)}",
+            (False, True): f"WITH o AS (DELETE FROM webhook_event_outcomes) {queue}",
+        }
+        with suppress(asyncpg.CheckViolationError):
+            await connection.execute(changes[old is State.PENDING, new is State.PENDING])
+            allowed.add((old, new))
+        await attempt.rollback()
+    same = {(state, state) for state in State}
+    assert allowed - same == {(old, new) for old, steps in TRANSITIONS.items() for new in steps.values()} - same
+
+
+def test_step_leads_to_one_state_and_one_that_is_not_possible_is_an_error() -> None:
+    assert after(Step.PROJECT) is State.DONE
+    assert after(Step.IGNORE, State.DEAD) is State.IGNORED
+    assert sources(Step.RELEASE) == SETTLED
+    for state, step in ((State.DONE, Step.IGNORE), (State.PENDING, Step.RELEASE), (State.PARKED, Step.PROJECT)):
+        with pytest.raises(IllegalTransitionError, match=f"{state} cannot {step}"):
+            after(step, state)
+
+
+async def test_view_of_the_events_shows_when_they_were_processed_by_the_table(
+    connection: asyncpg.Connection, event: int
+) -> None:
+    await connection.execute("DELETE FROM webhook_event_queue")
+    for state in SETTLED:
+        await connection.execute("TRUNCATE webhook_event_outcomes")
+        await connection.execute(
+            "INSERT INTO webhook_event_outcomes (bucket, account_id, event_id, state, error_message)"
+            " VALUES (0, 'a', $1, $2, 'why')",
+            event,
+            state,
+        )
+        processed = await connection.fetchval("SELECT processed_at FROM webhook_events")
+        assert (processed is not None) == (state in PROCESSED), state
 
 
 async def test_settled_event_cannot_be_queued_beside_its_outcome(connection: asyncpg.Connection, event: int) -> None:

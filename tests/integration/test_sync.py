@@ -192,6 +192,31 @@ async def test_row_that_postgresql_refuses_costs_its_own_event_only(connection: 
     )
 
 
+async def test_refusal_that_is_about_no_event_is_raised_as_it_is_and_costs_none_a_try(
+    connection: asyncpg.Connection, pool: Pool
+) -> None:
+    await append_event(connection, "a", "e1", payload={"id": "c1"})
+    await connection.execute(
+        """
+        CREATE FUNCTION refuse_renewal() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF NEW.fence = OLD.fence AND NEW.holder IS NOT NULL THEN
+                RAISE EXCEPTION 'no lease is renewed' USING ERRCODE = 'check_violation';
+            END IF;
+            RETURN NEW;
+        END $$;
+        CREATE TRIGGER refuse_renewal BEFORE UPDATE ON webhook_buckets FOR EACH ROW EXECUTE FUNCTION refuse_renewal()
+        """
+    )
+    with pytest.raises(asyncpg.CheckViolationError, match="no lease is renewed"):
+        await projector(pool).drain()
+    [row] = await connection.fetch("SELECT retry_count, error_message FROM webhook_event_queue")
+    assert tuple(row) == (0, None)
+    await connection.execute("DROP TRIGGER refuse_renewal ON webhook_buckets")
+    await connection.execute("UPDATE webhook_buckets SET leased_until = now() WHERE holder IS NOT NULL")
+    await projector(pool).drain()
+    assert await states(connection) == {"e1": "done"}
+
+
 @pytest.mark.parametrize("stolen", [2, 3], ids=["before the event is tried alone", "before its failure is counted"])
 async def test_holder_that_lost_its_lease_counts_no_failure(
     connection: asyncpg.Connection, pool: Pool, monkeypatch: pytest.MonkeyPatch, stolen: int
