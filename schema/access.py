@@ -284,7 +284,7 @@ deletion_requests = Table(
     "deletion_requests",
     metadata,
     Column("code", Text, primary_key=True, comment="what the platform was told, and its person can look up"),
-    Column("platform", Text, nullable=False, comment="by whose way"),
+    Column("platform", Text, nullable=False, comment="of the person or the account"),
     Column("user_id", Text, comment="NULL once no platform can bring the person back: then this too is forgotten"),
     Column("requested_at", Timestamp, nullable=False, server_default=func.now(), comment="when it was taken"),
     Column("done_at", Timestamp, comment="when it was carried out for the first time"),
@@ -304,9 +304,17 @@ deletion_requests = Table(
         comment="the log has forgotten, the tables have not",
     ),
     Column("repeat_until", Timestamp, comment="carried out again until then, as platforms repeat deliveries"),
+    Column(
+        "requesting_tenant_id",
+        Uuid,
+        ForeignKey("tenants.id"),
+        comment="the tenant that asks for an account of its own, where what others have connected stays; or NULL",
+    ),
+    Column("instance", Text, comment="host of the account, on platforms with many instances; NULL for any"),
     CheckConstraint("(done_at IS NULL) = (repeat_until IS NULL)", name="done"),
     CheckConstraint("user_id IS NOT NULL OR (done_at IS NOT NULL AND names = '{}')", name="forgotten"),
-    comment="Wishes of people, by way of a platform, to be erased",
+    CheckConstraint("requesting_tenant_id IS NULL OR accounts IS NOT NULL OR user_id IS NULL", name="tenant"),
+    comment="Requests to be erased: of a person by way of a platform, of a tenant for an account, or of the operator",
 )
 
 signed_requests = Table(

@@ -282,7 +282,8 @@ FUNCTIONS: Mapping[str, tuple[str, ...]] = {
     "find_tenants_of_person(uuid)": (WEB_ROLE,),
     "find_tenants_of_sessions(uuid)": (WEB_ROLE,),
     "find_vault_keys()": (WEB_ROLE, WORKER_ROLE),
+    "request_account_deletion(uuid,text)": (WEB_ROLE,),
 }
 """Who may call the functions that run with the owner's rights. Each answers one question about all tenants, and gives
 back as little as the answer is: mostly the tenant, for which the caller then acts. ``forget_person`` deletes, and only
-somebody who belongs to no tenant."""
+somebody who belongs to no tenant; ``request_account_deletion`` records a request for a connection of that tenant."""

@@ -1,5 +1,8 @@
 """`landfall connections`: which accounts there are, what is wrong with them, and trying again at once."""
 
+import click
+
+from ops.cli import options, wiring
 from ops.cli.terminal import echo, echo_json
 from ops.runtime.db import open_pool
 from ops.runtime.settings import Configuration
@@ -8,8 +11,22 @@ from publish.connections import connection_store, refresh_store
 from schema.rights import APP_ROLE
 
 
+@click.group()
+def connections() -> None:
+    """Connected accounts, of all tenants."""
+
+
+@connections.command("list")
+@click.option("--state", type=click.Choice(["active", "needs_reconnect", "disconnected"]))
+@click.option("--platform")
+@options.json_lines
+def connections_list(*, state: str | None, platform: str | None, as_json: bool) -> None:
+    """List what is connected, until when, and what is wrong with it; what needs somebody comes first."""
+    wiring.run(show(wiring.load(), state, platform, as_json=as_json))
+
+
 async def show(configuration: Configuration, state: str | None, platform: str | None, *, as_json: bool) -> None:
-    """Those of all tenants, the ones that need somebody first."""
+    """Print the connections of all tenants, the ones that need somebody first."""
     settings = configuration.settings
     dsn = settings.database_url.get_secret_value()
     async with (
@@ -43,8 +60,15 @@ def _tried(trouble: str | None, since: str | None, failures: int) -> str:
     return f"failed {failures} times{began}, tried again by itself: {trouble}" if trouble else ""
 
 
+@connections.command("retry")
+@click.option("--platform", help="Only this one's; all if it is not given.")
+def connections_retry(platform: str | None) -> None:
+    """Try again at once whatever failed, instead of when its pause is over: after something was mended."""
+    wiring.run(retry(wiring.load(), platform))
+
+
 async def retry(configuration: Configuration, platform: str | None) -> None:
-    """Make everything due that failed; the worker does it within half a minute."""
+    """Make everything due that failed; the worker tries it within half a minute."""
     settings = configuration.settings
     dsn = settings.database_url.get_secret_value()
     async with (

@@ -13,7 +13,9 @@ import click
 from ingest import store
 from ingest.contract import Incoming
 from ops.cli import wiring
+from ops.cli.logins import login_command
 from ops.cli.migrate import migrate
+from ops.cli.store import development
 from ops.cli.terminal import echo
 from ops.runtime import db
 from ops.runtime.settings import Configuration
@@ -28,8 +30,29 @@ LOCAL = {"localhost", "127.0.0.1", "::1", ""}
 EVENTS = 60
 
 
+@click.group()
+def db_group() -> None:
+    """Make logins for the processes; wipe and fill a database of our own for development."""
+
+
+db_group.add_command(login_command)
+
+
+@db_group.command("reset")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def reset_command(*, yes: bool) -> None:
+    """Drop everything and migrate again. Refused for a database that is not on this machine or not ours."""
+    reset(wiring.load(), yes=yes)
+
+
+@db_group.command("seed")
+def seed_command() -> None:
+    """Append a few sample events to the log, as if platforms had sent them."""
+    wiring.run(seed(wiring.load()))
+
+
 def reset(configuration: Configuration, *, yes: bool) -> None:
-    """Take every table away and migrate again. Raises ClickException for a database that may be somebody's."""
+    """Drop every table and migrate again. Raises ClickException for a database that may be somebody's."""
     dsn = configuration.settings.database_url.get_secret_value()
     asyncio.run(_insist_ours(dsn))
     if not yes:
@@ -52,8 +75,8 @@ async def strangeness(dsn: str) -> list[str]:
     """
     connection = await db.connect(dsn)
     try:
-        name = await connection.fetchval("SELECT current_database()")
-        tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        name = await development.database_name(connection)
+        tables = await development.tables(connection)
     finally:
         await connection.close()
     reasons = []
@@ -61,7 +84,7 @@ async def strangeness(dsn: str) -> list[str]:
         reasons.append("its server is not on this machine")
     if name not in OURS and not name.startswith("landfall_test_"):
         reasons.append(f"it is called {name}, and only {', '.join(sorted(OURS))} are ours")
-    if strangers := sorted({row["tablename"] for row in tables} - set(_known_tables())):
+    if strangers := sorted(tables - set(_known_tables())):
         reasons.append(f"it holds tables that are not Landfall's: {', '.join(strangers[:5])}")
     return reasons
 
@@ -97,7 +120,7 @@ async def seed(configuration: Configuration) -> None:
     """Append events through the same statements as a webhook's; running it twice adds nothing twice."""
     settings = configuration.settings
     connection = await db.connect(settings.database_url.get_secret_value(), settings.role(APP_ROLE))
-    before = await connection.fetchval("SELECT count(*) FROM webhook_event_log")
+    before = await development.count_events(connection)
     clock = Clock(1_767_225_600)
     clock.run(0)
     world = World(1, clock)
@@ -117,7 +140,7 @@ async def seed(configuration: Configuration) -> None:
                     media.add((change.account_id, change.value["media"]["id"]))
         for account, id_ in sorted(media):
             await _describe(connection, account, id_)
-    after = await connection.fetchval("SELECT count(*) FROM webhook_event_log")
+    after = await development.count_events(connection)
     await connection.close()
     echo(f"{after - before} events appended; `landfall work` projects them")
 

@@ -1,6 +1,7 @@
-"""`landfall doctor`: is everything as the promises need it, and if not, what is to be done."""
+"""`landfall doctor`: check that everything is as the promises need it, and say what to do where it is not."""
 
 import asyncio
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -12,9 +13,12 @@ import click
 from arq.connections import ArqRedis
 from redis.exceptions import RedisError, ResponseError
 
-from ops.cli import logins, structure, wiring
+from ops.cli import logins, options, structure, wiring
 from ops.cli.outside import vault_of
+from ops.cli.store import logins as login_store
+from ops.cli.store import server
 from ops.cli.terminal import echo, echo_json
+from ops.erasure import store as erasure
 from ops.runtime import db, processes
 from ops.runtime.health import DURABLE, durability, schema_revision
 from ops.runtime.processes import Process
@@ -57,6 +61,15 @@ class Finding:
     remedy: str = ""
 
 
+@click.command()
+@options.json_document
+def doctor(*, as_json: bool) -> None:
+    """Check everything the promises rest on; exits 1 on a fault."""
+    findings = wiring.run(examine(wiring.load()))
+    show(findings, as_json=as_json)
+    sys.exit(any(finding.level == "fault" for finding in findings))
+
+
 async def examine(configuration: Configuration) -> list[Finding]:
     reported = await _reported(configuration.settings)
     running = reported or []
@@ -94,7 +107,7 @@ async def _connected(settings: Settings) -> asyncpg.Connection:
 
 
 async def _reported(settings: Settings) -> Sequence[Process] | None:
-    """What the processes say of themselves; None where the database, or its schema, does not let us look."""
+    """Return what the processes report; None where the database, or its schema, does not let us look."""
     try:
         connection = await _connected(settings)
     except (OSError, TimeoutError, asyncpg.PostgresError):
@@ -130,7 +143,7 @@ def _ago(seconds: float) -> str:
 
 
 def _of(running: Sequence[Process], kind: str) -> set[str]:
-    """What the living processes of a kind are configured for."""
+    """Return what the living processes of a kind are configured for."""
     return {what for process in running if process.kind == kind and process.lives for what in process.configured}
 
 
@@ -181,7 +194,7 @@ async def _postgres(settings: Settings) -> list[Finding]:
 
 
 def _hosts(dsn: str) -> Iterator[Finding]:
-    """Several servers of which one is the primary: whether the right one is asked for."""
+    """Check that the primary is asked for where there are several servers."""
     count, wanted = len(db.hosts(dsn)), db.wanted_server(dsn)
     if count > 1 and wanted not in ("primary", "read-write"):
         message = f"DATABASE_URL names {count} hosts and no target_session_attrs that needs a primary" + (
@@ -193,20 +206,20 @@ def _hosts(dsn: str) -> Iterator[Finding]:
 
 async def _server(connection: asyncpg.Connection) -> list[Finding]:
     findings = []
-    version = int(await connection.fetchval("SHOW server_version_num"))
+    version = await server.version(connection)
     if version < OLDEST_POSTGRES:
         findings.append(Finding("fault", "version", f"PostgreSQL {version // 10000}", "use PostgreSQL 15 or newer"))
     for name, value in (await durability(connection)).items():
         if value not in DURABLE[name]:
             message = f"{name} = {value}: what was acknowledged can be lost in a crash"
-            findings.append(Finding("fault", "durability", message, f"ALTER SYSTEM SET {name} = on, and reload"))
+            findings.append(Finding("fault", "durability", message, f"{server.durable_setting(name)}, and reload"))
     if not any(finding.about == "durability" for finding in findings):
         findings.append(Finding("ok", "durability", "a commit is on disk when it is acknowledged"))
-    if await connection.fetchval("SHOW data_checksums") == "off":
+    if await server.data_checksums(connection) == "off":
         remedy = "run pg_checksums --enable while the server is stopped"
         findings.append(Finding("warning", "checksums", "silent disk errors go unnoticed", remedy))
     findings += await _replication(connection)
-    theirs = await connection.fetchval("SELECT clock_timestamp()")
+    theirs = await server.clock(connection)
     skew = abs((datetime.now(UTC) - theirs).total_seconds())
     if skew > SKEW_WARN_SECONDS:
         level = "fault" if skew > SKEW_FAULT_SECONDS else "warning"
@@ -217,25 +230,20 @@ async def _server(connection: asyncpg.Connection) -> list[Finding]:
 
 
 async def _replication(connection: asyncpg.Connection) -> list[Finding]:
-    if await connection.fetchval("SELECT pg_is_in_recovery()"):
+    if await server.is_standby(connection):
         message = "this server is a standby: nothing can be written here, so every webhook is answered 503"
         remedy = (
             "name every server in DATABASE_URL and end it in ?target_session_attrs=primary, "
             "or point it at the primary; promote this one if there is no other"
         )
         return [Finding("fault", "replication", message, remedy)]
-    wanted = await connection.fetchval("SHOW synchronous_standby_names")
+    wanted = await server.synchronous_standby_names(connection)
     if not wanted:
-        followers = await connection.fetchval("SELECT count(*) FROM pg_stat_replication")
+        followers = await server.followers(connection)
         message = f"{followers} servers follow, none of them synchronous: a failover loses what was acknowledged last"
         remedy = "set synchronous_standby_names, or synchronous_mode of Patroni"
         return [Finding("warning", "replication", message, remedy)] if followers else []
-    # The state is NULL for a login that may not see it: unknown is not none.
-    synchronous, unknown = await connection.fetchrow(
-        """
-        SELECT count(*) FILTER (WHERE sync_state <> 'async'), count(*) FILTER (WHERE sync_state IS NULL)
-        FROM pg_stat_replication"""
-    )
+    synchronous, unknown = await server.standbys(connection)
     if synchronous:
         return [Finding("ok", "replication", f"{synchronous} synchronous standbys are connected")]
     if unknown:
@@ -254,19 +262,14 @@ async def _schema(connection: asyncpg.Connection) -> list[Finding]:
         Finding("ok", "structure", "every key and index is there and valid")
     ]
     findings.insert(0, Finding("ok", "schema", f"at {HEAD}"))
-    rights = [
-        right
-        for right in ("UPDATE", "DELETE", "TRUNCATE")
-        if await connection.fetchval("SELECT has_table_privilege('webhook_event_log', $1)", right)
-    ]
-    if rights:
+    if rights := await server.rights_to_change_the_log(connection):
         message = f"the service may {', '.join(rights)} events: the log is only as immutable as its role"
         remedy = "unset LANDFALL_DATABASE_ROLE, and give `serve` and `work` logins of their own"
         findings.append(Finding("fault", "role", message, remedy))
     else:
         findings.append(Finding("ok", "role", "events cannot be changed or deleted by the service"))
     findings += await _logins(connection)
-    if not await connection.fetchval("SELECT pg_has_role($1, 'USAGE')", APP_ROLE):
+    if not await server.may_act_as(connection, APP_ROLE):
         message = "this login may not look at the rest: backlog, tables, erasures and connections"
         remedy = f"run this with a DATABASE_URL whose login is a member of {APP_ROLE}, such as the owner's"
         return [*findings, Finding("warning", "login", message, remedy)]
@@ -286,13 +289,13 @@ async def _schema(connection: asyncpg.Connection) -> list[Finding]:
 
 
 async def _logins(connection: asyncpg.Connection) -> list[Finding]:
-    """Could a process do more than it needs, or somebody who breaks into it: by the logins that processes hold now.
+    """Check that no process, and nobody who breaks into one, could do more than the process needs.
 
-    Where none runs, by the login that this has.
+    Looks at the logins that processes hold now, and at this command's own where none runs.
     """
     held, said = await logins.running(connection), set[str]()
     if not held:
-        own = await connection.fetchval("SELECT session_user::text")
+        own = await login_store.own_login(connection)
         found = [await logins.excess(connection, own, group) for group in logins.PROCESSES.values()]
         if all(found):
             said.add(f"the login {own} {', '.join(found[0])}: for `serve` or `work` that is more than it needs")
@@ -330,34 +333,27 @@ async def _tables(connection: asyncpg.Connection) -> list[Finding]:
         for name, count in old.items():
             message = f"{count} events of {name} were projected by another version than this release's"
             findings.append(Finding("warning", "projections", message, "run `landfall rebuild --outdated`"))
-    if await connection.fetchval("SELECT to_regnamespace($1) IS NOT NULL", shadow.KEPT):
+    if await server.schema_exists(connection, shadow.KEPT):
         message = "one is under way, or was interrupted"
         findings.append(Finding("warning", "rebuild", message, "`landfall rebuild` goes on with it"))
     return findings
 
 
 async def _erasures(connection: asyncpg.Connection) -> list[Finding]:
-    """People who asked to be erased and still are here, or whose ids are."""
-    asked, overdue = await connection.fetchrow(
-        """
-        SELECT count(*) FILTER (WHERE done_at IS NULL OR rebuild_due),
-            count(*) FILTER (WHERE user_id IS NOT NULL AND repeat_until < now() - make_interval(hours => $1))
-        FROM deletion_requests""",
-        FORGOTTEN_HOURS,
-    )
-    said = {
+    """Find people who asked to be erased and still are here, or whose ids are."""
+    await erasure.see_all_tenants(connection)
+    asked, overdue, waiting = await erasure.counts(connection, FORGOTTEN_HOURS)
+    counted = {
         "asked to be erased": asked,
         "were erased, and are not forgotten: what came again may still be here": overdue,
     }
     remedy = "run `landfall erase --requested`, and then daily"
-    findings = [Finding("warning", "erasure", f"{n} people {what}", remedy) for what, n in said.items() if n]
-    counting = connection.fetchval(
-        """
-        SELECT count(*) FROM webhook_deliveries d LEFT JOIN webhook_deliveries o ON o.id = d.body_of
-        WHERE d.body_of IS NOT NULL AND coalesce(o.body, '') = ''"""
-    )
+    findings = [Finding("warning", "erasure", f"{n} people {what}", remedy) for what, n in counted.items() if n]
+    if waiting:
+        message = f"{waiting} requests of tenants wait until no other tenant has the account connected"
+        findings.append(Finding("ok", "erasure", message))
     try:
-        lost = await asyncio.wait_for(counting, OUTDATED_SECONDS)
+        lost = await asyncio.wait_for(erasure.copies_of_erased_bodies(connection), OUTDATED_SECONDS)
     except TimeoutError:
         lost = 0  # so many deliveries that looking takes too long; the daily erasure looks without a limit
     if lost:
@@ -367,7 +363,7 @@ async def _erasures(connection: asyncpg.Connection) -> list[Finding]:
 
 
 async def _connections(configuration: Configuration, running: Sequence[Process]) -> list[Finding]:
-    """Can accounts be connected, and which of them wait for somebody."""
+    """Check that accounts can be connected, and find those that wait for somebody."""
     if not wiring.has_vault(configuration) and "vault" in _of(running, "serve"):
         message = "the web process has a key for tokens and this shell has none, so that connections were not looked at"
         return [Finding("warning", "connections", message, "run it with the settings of the service")]
@@ -383,9 +379,7 @@ async def _connections(configuration: Configuration, running: Sequence[Process])
             counted = await key_rotation.count(pool)
             async with tenant_transaction(pool, ALL_TENANTS) as connection:
                 late = await refresh_store.overdue(connection, LATE_SECONDS)
-                waiting = await connection.fetch(
-                    "SELECT platform, count(*) AS n FROM connections WHERE state = 'needs_reconnect' GROUP BY 1"
-                )
+                waiting = await server.accounts_waiting(connection)
     except (VaultError, ConfigurationError) as error:
         problem = error.problems[0] if isinstance(error, ConfigurationError) else str(error)
         return [Finding("fault", "vault", problem, "see `landfall vault status`, and the runbook on its keys")]
@@ -409,8 +403,8 @@ async def _connections(configuration: Configuration, running: Sequence[Process])
         remedy = f"start `landfall work` with {VAULT_KEYS.name} set as for `landfall serve`, or look at its log"
         findings.append(Finding("fault", "refreshes", message, remedy))
     findings.append(_mail(settings))
-    for row in waiting:
-        message = f"{row['n']} accounts of {row['platform']} wait for somebody to connect them again"
+    for platform, accounts in waiting:
+        message = f"{accounts} accounts of {platform} wait for somebody to connect them again"
         findings.append(
             Finding("warning", "connections", message, "`landfall connections list` has the reason of each")
         )
@@ -445,7 +439,7 @@ async def _redis(settings: Settings, running: Sequence[Process]) -> list[Finding
 
 
 async def _eviction(redis: ArqRedis) -> Finding:
-    """Whether it may drop what it holds, as far as it lets us look."""
+    """Check whether it may evict what it holds, as far as it lets us look."""
     try:
         # By INFO: a server that is locked down, as in docker-compose.yml, lets nobody CONFIG.
         policy = (await redis.info("memory")).get("maxmemory_policy")

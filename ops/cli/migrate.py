@@ -2,9 +2,22 @@
 
 from importlib.resources import files
 
+import click
 from alembic import command
 from alembic.config import Config
 from sqlalchemy.exc import DBAPIError
+
+from ops.cli import wiring
+from ops.cli.terminal import echo
+from schema.revision import HEAD
+
+
+@click.command()
+@click.option("--down", "down_to", metavar="REVISION", help="Go back to a revision, or to `base`: this drops data.")
+def migrate_command(down_to: str | None) -> None:
+    """Bring the database schema to this release."""
+    migrate(wiring.load().settings.database_url.get_secret_value(), down_to or "head")
+    echo(f"schema is at {down_to or HEAD}")
 
 
 def alembic_config() -> Config:

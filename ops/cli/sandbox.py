@@ -7,10 +7,37 @@ from aiohttp import web
 
 from ops.cli import wiring
 from ops.cli.terminal import echo
+from ops.runtime import logs
 from ops.runtime.files import UnsafePathError
 from ops.runtime.unparsed import answer_unparsed
 from ops.sandbox.server import Server
 from ops.sandbox.state import UnreadableStateError
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8090, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--seed", default=1, show_default=True, help="The same seed makes the same world.")
+@click.option("--remember", default=10_000, show_default=True, type=click.IntRange(1), help="Calls kept in the ledger.")
+@click.option("--room", default=10_000, show_default=True, type=click.IntRange(10), help="Comments a platform keeps.")
+@click.option("--pace", type=click.FloatRange(0), help="Things that happen a second; none in a new world.")
+@click.option("--speed", type=click.FloatRange(0), help="Its seconds in one of ours; 1 in a new world.")
+@click.option(
+    "--state", type=click.Path(path_type=Path, dir_okay=False), help="A file to go on from and to keep it in."
+)
+def sandbox_command(
+    host: str,
+    port: int,
+    seed: int,
+    remember: int,
+    room: int,
+    pace: float | None,
+    speed: float | None,
+    state: Path | None,
+) -> None:
+    """Stand in for the platforms on this machine, with a page to try things and a ledger of all that happened."""
+    logs.configure()
+    wiring.run(sandbox(host, port, seed, remember, room, pace, speed, state))
 
 
 async def sandbox(

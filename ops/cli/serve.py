@@ -1,8 +1,10 @@
 """`landfall serve`: the web process."""
 
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import click
 import structlog
 from aiohttp import web
 
@@ -28,6 +30,12 @@ log = structlog.get_logger()
 
 COMMIT_CONNECTIONS = 2
 """One lane commits; the second replaces its connection while a broken one is being given up."""
+
+
+@click.command()
+def serve_command() -> None:
+    """Receive webhooks over HTTP, and serve the pages."""
+    sys.exit(wiring.run(serve(wiring.load())))
 
 
 @asynccontextmanager

@@ -30,6 +30,7 @@ from ops.access.audit_log_store import COMMAND
 from ops.cli import logins, wiring
 from ops.cli.db import strangeness
 from ops.cli.migrate import migrate
+from ops.cli.store import development
 from ops.cli.supervision import Part
 from ops.cli.terminal import echo
 from ops.runtime import db
@@ -270,21 +271,13 @@ async def _usage(dsn: str, kept: Mapping[str, Any]) -> list[str]:
     """What speaks against filling a database of ours with made-up things: it was used, and not from this folder."""
     connection = await db.connect(dsn)
     try:
-        await connection.execute("SELECT set_config('landfall.tenant', '*', false)")
-        tables = ("webhook_deliveries", "webhook_event_log", "users", "api_keys", "connections")
-        used = [table for table in tables if await _holds(connection, table)]
-        made = dsn in kept.get(LET_IN, {}) and await _holds(connection, "api_keys", f"WHERE name LIKE '{KEY}%'")
+        used = await development.used_tables(connection)
+        made = dsn in kept.get(LET_IN, {}) and await development.has_key_named_like(connection, KEY)
     finally:
         await connection.close()
     if not used or made:
         return []
     return [f"it is in use: {', '.join(used)} hold something, and `make up` did not put it there from this folder"]
-
-
-async def _holds(connection: asyncpg.Connection, table: str, where: str = "") -> bool:
-    if await connection.fetchval("SELECT to_regclass($1) IS NULL", table):
-        return False
-    return bool(await connection.fetchval(f"SELECT EXISTS (SELECT FROM {table} {where})"))
 
 
 async def _let_in(directory: Path, dsn: str, database: str) -> tuple[str, str]:
@@ -320,7 +313,7 @@ async def _logins(directory: Path, dsn: str) -> dict[str, str]:
     connection = await db.connect(dsn)
     try:
         # Logins are the whole server's: another database there, of another `make up`, has others.
-        database = await connection.fetchval("SELECT current_database()")
+        database = await development.database_name(connection)
         for process in logins.LOGINS:
             name = f"{database}_{process}"
             password = known.setdefault(name, secrets.token_urlsafe(24))

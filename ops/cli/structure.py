@@ -1,7 +1,7 @@
-"""Are the tables of the database those of this release, with every key and index whole?
+"""Compare the tables of the database with those of this release: every key and index must be there and in force.
 
-Migrations make them; a restore that went wrong, a CREATE INDEX CONCURRENTLY that was interrupted, or a hand, can undo
-that without anybody noticing: what should be unique is then stored twice, and what was fast is slow.
+Migrations make them. A restore that went wrong, a CREATE INDEX CONCURRENTLY that was interrupted, or somebody's change
+can undo that unnoticed: what should be unique is then stored twice, and what was fast is slow.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,18 +12,10 @@ from sqlalchemy import Dialect, MetaData, Table
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import AddConstraint, CreateIndex
 
+from ops.cli.store import catalogue
+from ops.cli.store.catalogue import Catalogue
+
 _DIALECT: Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # ships no type for it
-
-_INDEXES = """
-SELECT t.relname, i.relname, x.indisvalid AND x.indisready AND x.indislive
-FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class t ON t.oid = x.indrelid
-WHERE t.relnamespace = 'public'::regnamespace AND t.relname = any($1)"""
-
-_CONSTRAINTS = """
-SELECT t.relname, c.conname, c.convalidated FROM pg_constraint c JOIN pg_class t ON t.oid = c.conrelid
-WHERE t.relnamespace = 'public'::regnamespace AND t.relname = any($1)"""
-
-_TABLES = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname = any($1)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,28 +27,29 @@ class Flaw:
 
 
 async def examine(connection: asyncpg.Connection, metadata: MetaData) -> list[Flaw]:
-    """Every flaw of the tables of ``metadata``, which must be at this release's revision. Reads the catalogue only."""
-    names = list(metadata.tables)
-    tables = {row[0] for row in await connection.fetch(_TABLES, names)}
-    indexes = {(row[0], row[1]): row[2] for row in await connection.fetch(_INDEXES, names)}
-    constraints = {(row[0], row[1]): row[2] for row in await connection.fetch(_CONSTRAINTS, names)}
-    found: list[Flaw] = []
+    """Return every flaw of the tables of ``metadata``, which must be at this release's revision."""
+    return flaws(await catalogue.read(connection, list(metadata.tables)), metadata)
+
+
+def flaws(found: Catalogue, metadata: MetaData) -> list[Flaw]:
+    """Compare what the catalogue holds with what ``metadata`` declares."""
+    flawed: list[Flaw] = []
     for table in metadata.sorted_tables:
-        if table.name not in tables:
-            found.append(
+        if table.name not in found.tables:
+            flawed.append(
                 Flaw(f"table {table.name} is missing", "restore the newest backup; no migration makes it again")
             )
             continue
-        found += _missing(table, indexes, constraints)
-    for (table_name, name), whole in indexes.items():
+        flawed += _missing(table, found.indexes, found.constraints)
+    for (table_name, name), whole in found.indexes.items():
         if not whole:
             message = f"index {name} of {table_name} is invalid: it is not used, or is not complete"
-            found.append(Flaw(message, f"REINDEX INDEX CONCURRENTLY {name}"))
-    for (table_name, name), validated in constraints.items():
+            flawed.append(Flaw(message, catalogue.rebuild_index(name)))
+    for (table_name, name), validated in found.constraints.items():
         if not validated:
             message = f"constraint {name} of {table_name} was never checked against the rows that were there"
-            found.append(Flaw(message, f"ALTER TABLE {table_name} VALIDATE CONSTRAINT {name}"))
-    return found
+            flawed.append(Flaw(message, catalogue.validate_constraint(table_name, name)))
+    return flawed
 
 
 def _missing(
@@ -79,5 +72,5 @@ def _missing(
 
 
 def _plain(name: str) -> str:
-    """A name as the catalogue has it, without the quotes that a statement may need."""
+    """Return a name as the catalogue has it, without the quotes that a statement may need."""
     return name.strip('"')

@@ -1,5 +1,6 @@
 """`landfall rebuild`, `verify` and `explain`: are the tables what the log says, and why is a row what it is."""
 
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from sqlalchemy import Table
 
-from ops.cli import wiring
+from ops.cli import options, wiring
+from ops.cli.store.tables import note_verification
 from ops.cli.terminal import echo, echo_json
 from ops.runtime import db, garbage
 from ops.runtime.settings import Configuration
@@ -29,8 +31,15 @@ LINE_SECONDS = 3.0
 """Without a terminal, one line this often."""
 
 
+@click.command()
+@options.json_document
+def verify_command(*, as_json: bool) -> None:
+    """Compare the CRM tables with the log, row by row; exits 1 if they differ. Changes nothing."""
+    sys.exit(not wiring.run(verify(wiring.load(), as_json=as_json)))
+
+
 async def verify(configuration: Configuration, *, as_json: bool) -> bool:
-    """Compare, note what was found, say it; true if everything is as the log says and no two rows share an id."""
+    """Compare, note what was found, and print it. Return whether all is as the log says and no two rows share an id."""
     settings = configuration.settings
     connection = await db.connect(settings.database_url.get_secret_value(), settings.role(APP_ROLE))
     try:
@@ -38,12 +47,7 @@ async def verify(configuration: Configuration, *, as_json: bool) -> bool:
         with _progress("comparing the tables with the log") as progress:
             report = await procedure.verify(connection, wiring.projections(), progress)
         rows = sum(difference.rows for difference in report.differences)
-        await connection.execute(
-            "INSERT INTO public.crm_verifications (compared_rows, drifted_rows, colliding_ids) VALUES ($1, $2, $3)",
-            rows,
-            report.drift,
-            sum(found.numbers for found in report.collisions),
-        )
+        await note_verification(connection, rows, report.drift, sum(found.numbers for found in report.collisions))
     finally:
         await connection.close()
     if as_json:
@@ -64,8 +68,20 @@ async def verify(configuration: Configuration, *, as_json: bool) -> bool:
     return not report.drift and not report.collisions
 
 
+@click.command()
+@click.option("--platform", "platforms", multiple=True, help="Only this platform's tables; may be repeated.")
+@click.option("--outdated", is_flag=True, help="Only platforms with events that an older version projected.")
+@click.option("--lose-failed", is_flag=True, help="Go on although this release cannot read some events any more.")
+def rebuild_command(platforms: tuple[str, ...], *, outdated: bool, lose_failed: bool) -> None:
+    """Make the CRM tables anew from the log, while traffic flows; readers see the old ones or the new ones.
+
+    Needs the owner of the database, as `landfall migrate` does. Interrupted, it goes on where it was.
+    """
+    wiring.run(rebuild(wiring.load(), platforms, outdated=outdated, lose_failed=lose_failed))
+
+
 async def rebuild(configuration: Configuration, platforms: Sequence[str], *, outdated: bool, lose_failed: bool) -> None:
-    """Rebuild, and say what was put right. Raises ClickException."""
+    """Rebuild, and print what was put right. Raises ClickException."""
     projections = wiring.projections()
     if unknown := set(platforms) - set(projections):
         raise click.UsageError(f"no platform is called {', '.join(unknown)}; known are {', '.join(projections)}")
@@ -142,10 +158,21 @@ def _progress(what: str) -> Iterator[procedure.Progress]:
     yield line
 
 
+@click.command()
+@click.argument("table")
+@click.argument("object_id", metavar="ID")
+@click.option("--account", help="Only the row of this account.")
+@click.option("--history", "full", is_flag=True, help="Also events that were superseded.")
+@options.json_lines
+def explain_command(table: str, object_id: str, *, account: str | None, full: bool, as_json: bool) -> None:
+    """Show which events made a row of TABLE what it is."""
+    wiring.run(explain(wiring.load(), table, object_id, account, full=full, as_json=as_json))
+
+
 async def explain(
     configuration: Configuration, table_name: str, object_id: str, account: str | None, *, full: bool, as_json: bool
 ) -> None:
-    """Say which events made a row. Raises ClickException if there is no such row."""
+    """Print which events made a row. Raises ClickException if there is no such row."""
     table = next((table for table in crm_tables() if table.name == table_name), None)
     if table is None:
         raise click.UsageError(f"no such table; there are {', '.join(table.name for table in crm_tables())}")

@@ -1,6 +1,7 @@
 """The only way from a command to the terminal: nothing that came from outside controls it."""
 
 import json
+from datetime import datetime
 from typing import Any
 
 import click
@@ -15,4 +16,8 @@ def echo(line: str = "", *, mark: str = "", err: bool = False, bold: bool = Fals
 
 def echo_json(document: Any, *, indent: int | None = None) -> None:
     """Print a JSON document. It is ASCII, so control characters are escaped; times are written in ISO 8601 form."""
-    click.echo(json.dumps(document, indent=indent, default=str))
+    click.echo(json.dumps(document, indent=indent, default=_plain))
+
+
+def _plain(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import shlex
 import signal
+import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 import aiohttp
 import asyncpg
+import click
 from dotenv import dotenv_values
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -24,6 +26,7 @@ from rich.text import Text
 
 from ops.cli import wiring
 from ops.cli.stack import HEADER, PERSON, Stack, Unusable, stack
+from ops.cli.store import screen
 from ops.cli.supervision import stopped, supervise
 from ops.cli.terminal import echo
 from ops.runtime import db
@@ -56,50 +59,6 @@ MANNERS = {
 """As unkind as the real ones (``meta.md`` 1.3): duplicates, late and re-cut deliveries, and strangers."""
 
 
-_COUNTS = """
-SELECT (SELECT count(*) FROM webhook_deliveries) AS deliveries,
-    (SELECT coalesce(sum(event_count - new_event_count), 0) FROM webhook_deliveries)::bigint AS duplicates,
-    (SELECT count(*) FROM webhook_event_log) AS events,
-    (SELECT count(*) FROM webhook_event_outcomes WHERE state = 'done') AS projected,
-    (SELECT count(*) FROM webhook_event_queue) AS waiting,
-    (SELECT coalesce(extract(epoch FROM now() - min(due_at)), 0)::float8 FROM webhook_event_queue
-        WHERE due_at <= now()) AS lag,
-    (SELECT count(*) FROM ig_comments) AS ig_comments, (SELECT count(*) FROM ig_media) AS ig_media,
-    (SELECT count(*) FROM tiktok_posts) AS tiktok_posts
-"""
-
-# The newest events lead to their rows.
-_NEWEST = {
-    "ig_comments": """
-        SELECT c.from_user AS "by", left(c.text, 200) AS "says", c.media_ig_id AS "on"
-        FROM (SELECT account_id, payload_json->>'id' AS id FROM webhook_event_log
-            WHERE event_type = 'comments' ORDER BY webhook_event_log.id DESC LIMIT $1 + 1) e
-        JOIN ig_comments c ON c.account_id = e.account_id AND c.ig_id = e.id LIMIT $1""",
-    "ig_media": """
-        SELECT m.ig_id AS "media", m.media_product_type AS "product", m.placeholder,
-            (SELECT count(*) FROM ig_comments c WHERE c.account_id = m.account_id AND c.media_ig_id = m.ig_id)
-                AS comments
-        FROM (SELECT DISTINCT ON (id) account_id, id, n FROM (
-                SELECT account_id, payload_json->'media'->>'id' AS id, webhook_event_log.id AS n FROM webhook_event_log
-                WHERE event_type = 'comments' ORDER BY webhook_event_log.id DESC LIMIT 4 * $1) x ORDER BY id, n DESC) e
-        JOIN ig_media m ON m.account_id = e.account_id AND m.ig_id = e.id ORDER BY e.n DESC LIMIT $1""",
-}
-
-# What an event says of its publish is JSON inside a string, and need not be JSON at all: PostgreSQL never parses it.
-_TIKTOK_EVENTS = """
-SELECT account_id, payload_json->>'content' AS content FROM webhook_event_log
-WHERE provider = 'tiktok' AND webhook_event_log.id > (SELECT coalesce(max(id), 0) - 200 FROM webhook_event_log)
-ORDER BY webhook_event_log.id DESC
-"""
-_TIKTOK_POSTS = """
-SELECT p.publish_id AS "publish", p.status,
-    (SELECT count(*) FROM tiktok_post_ids i WHERE i.account_id = p.account_id
-        AND i.publish_id = p.publish_id AND i.is_public) AS "public posts"
-FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS e (account_id, id, n)
-JOIN tiktok_posts p ON p.account_id = e.account_id AND p.publish_id = e.id ORDER BY e.n LIMIT $3
-"""
-
-
 @dataclass
 class Seen:
     """What the tables held when they were last read, and what the sandbox had sent by then."""
@@ -112,12 +71,11 @@ class Seen:
 
 async def _look(connection: asyncpg.Connection, rows: int, refused: int) -> Seen:
     """Read the newest ``rows`` of each table."""
-    counts = dict(await connection.fetchrow(_COUNTS))
-    newest = {name: [dict(row) for row in await connection.fetch(query, rows)] for name, query in _NEWEST.items()}
-    named = [(row["account_id"], _publish_id(row["content"])) for row in await connection.fetch(_TIKTOK_EVENTS)]
+    counts = await screen.counts(connection)
+    newest = await screen.newest(connection, rows)
+    named = [(event.account_id, _publish_id(event.content)) for event in await screen.tiktok_events(connection)]
     publishes = list(dict.fromkeys((account, id_) for account, id_ in named if id_ is not None))
-    columns = ([account for account, _ in publishes], [id_ for _, id_ in publishes])
-    newest["tiktok_posts"] = [dict(row) for row in await connection.fetch(_TIKTOK_POSTS, *columns, rows)]
+    newest["tiktok_posts"] = await screen.tiktok_posts(connection, publishes, rows)
     return Seen(counts, newest, refused, datetime.now().astimezone())
 
 
@@ -327,6 +285,16 @@ def _psql(dsn: str) -> str:
     return f"{before}psql {shlex.quote(bare)}"
 
 
+@click.command()
+@click.option("--directory", type=click.Path(path_type=Path), help="Where the servers keep their data.")
+@click.option("--pace", default=20.0, show_default=True, type=click.FloatRange(0, 2000), help="Deliveries a second.")
+@click.option("--for", "seconds", type=click.FloatRange(0), help="Stop after so many seconds.")
+def up_command(directory: Path | None, pace: float, seconds: float | None) -> None:
+    """Start everything on this machine and watch signed webhooks become rows."""
+    chosen = directory or Path(os.environ.get("LANDFALL_DATA_DIR") or ".landfall")
+    sys.exit(asyncio.run(up(chosen.absolute(), pace, seconds)))
+
+
 async def up(directory: Path, pace: float, seconds: float | None) -> int:
     """Run until Ctrl-C, SIGTERM, or the time is up; the exit code."""
     stop = wiring.stop_event()
@@ -345,13 +313,13 @@ async def up(directory: Path, pace: float, seconds: float | None) -> int:
             timeout = aiohttp.ClientTimeout(total=READ_SECONDS)
             async with aiohttp.ClientSession(timeout=timeout) as http, asyncio.TaskGroup() as tasks:
                 client = Client(http, running.sandbox)
-                screen = Screen(running, client, pace)
+                display = Screen(running, client, pace)
                 if running.simulated:
                     await client.wish("manners", **MANNERS)
                     await client.wish("pace", pace=pace, platforms=running.simulated)
-                tasks.create_task(screen.show(stop))
+                tasks.create_task(display.show(stop))
                 for part in running.parts.values():
-                    tasks.create_task(supervise(part, screen.say, stop))
+                    tasks.create_task(supervise(part, display.say, stop))
             echo("stopping …")
     except* (ConfigurationError, StartError, UnsafePathError, Unusable) as group:
         for line in ("", *str(group.exceptions[0]).split("\n")):

@@ -2,15 +2,16 @@
 
 import asyncio
 import signal
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Coroutine, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
+import uvloop
 from aiohttp import web
 
 import ingest.platforms
 from ingest.contract import Webhook
-from ops.runtime import processes, unparsed
+from ops.runtime import logs, processes, unparsed
 from ops.runtime.connections import BACKLOG, Connections
 from ops.runtime.db import Pool, describe
 from ops.runtime.discovery import discover
@@ -23,6 +24,20 @@ if TYPE_CHECKING:
 
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
+
+
+def run(program: Coroutine[Any, Any, T]) -> T:
+    """Run a command's coroutine to its end."""
+    return uvloop.run(program)
+
+
+def load() -> Configuration:
+    """Read the configuration from the environment, and set up logging by it. Raises ConfigurationError."""
+    found = configuration()
+    logs.configure(found.settings.landfall_log_level)
+    return found
 
 
 def webhooks() -> Mapping[str, Webhook]:

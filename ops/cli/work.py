@@ -1,10 +1,12 @@
 """`landfall work`: the worker process. arq wakes it; PostgreSQL tells it what there is to do."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
+import click
 import structlog
 
 from ops.cli import wiring
@@ -26,9 +28,15 @@ STATEMENT_SECONDS = 5
 log = structlog.get_logger()
 
 
+@click.command()
+def work_command() -> None:
+    """Project the log into the CRM tables, and refresh connections."""
+    sys.exit(wiring.run(work(wiring.load())))
+
+
 @asynccontextmanager
-async def keeping(configuration: Configuration) -> AsyncIterator[dict[str, Sweep]]:
-    """The sweeps that keep the connected accounts connected, and tell people of those that need them."""
+async def maintenance(configuration: Configuration) -> AsyncIterator[dict[str, Sweep]]:
+    """Yield the loops that refresh and check connections, and mail notices, by name."""
     from ops.cli.outside import built, postman
     from publish.connections.refresh import AT_ONCE
 
@@ -89,7 +97,7 @@ async def work(configuration: Configuration) -> int:
             asyncio.create_task(watch_backlog(health_pool, stop), name="backlog"),
         ]
         if wiring.has_vault(configuration):
-            sweeps = await stack.enter_async_context(keeping(configuration))
+            sweeps = await stack.enter_async_context(maintenance(configuration))
             tasks += [asyncio.create_task(sweep(stop), name=name) for name, sweep in sweeps.items()]
         bells = []
         if settings.redis_url is not None:

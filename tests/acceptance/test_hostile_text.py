@@ -115,7 +115,9 @@ def controls(text: str, keep: str = "\n") -> list[str]:
 
 
 def leaves(group: click.Group, before: tuple[str, ...] = ()) -> Iterator[str]:
-    for name, found in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        found = group.get_command(context, name)
         if isinstance(found, click.Group):
             yield from leaves(found, (*before, name))
         else:

@@ -4,6 +4,7 @@ Row I-5 of ``faults.md``.
 """
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -13,10 +14,13 @@ import uuid_utils
 
 from ops.access import api_keys
 from ops.cli import wiring
+from ops.erasure.requests import request_account
+from ops.runtime.db import open_pool
 from ops.runtime.platform_protocol import Usage
+from schema.rights import WEB_ROLE
 from schema.tenancy import DEFAULT_TENANT
 from sync.rebuild.shadow import KEPT, Shadow
-from tests.rig import TESTS, rigged
+from tests.rig import TESTS, Rig, rigged
 from tests.support import Service, append_event, command, comment, drained, eventually, instagram, sign_meta
 
 ACCOUNT, OTHER = "17841400000000001", "17841400000000002"
@@ -350,3 +354,169 @@ async def test_every_tenant_that_had_the_account_is_told_and_who_comes_back_is_l
             "webhook_event_log",
             "webhook_event_queue",
         }
+
+
+# --- a tenant asks for an account of its own
+
+
+class Shared:
+    """An account that two tenants have connected, and an event of it."""
+
+    def __init__(self, rig: Rig, connection: asyncpg.Connection, database: str) -> None:
+        self.rig = rig
+        self.connection = connection
+        self.database = database
+        self.other = str(uuid_utils.uuid7())
+        self.account = self.ours = self.theirs = self.their_key = ""
+
+    async def connected(self) -> "Shared":
+        await self.connection.execute("INSERT INTO tenants (id, name) VALUES ($1::uuid, 'other')", self.other)
+        self.their_key = await api_keys.create(self.rig.pool, self.other, "k", api_keys.SCOPES, TESTS)
+        [self.ours] = await self.rig.connect("instagram")
+        [self.theirs] = await self.rig.connect("instagram", key=self.their_key)
+        self.account = (await self.rig.shown(self.ours))["account_id"]
+        await self.event("e1")
+        return self
+
+    async def event(self, name: str) -> None:
+        payload = {"id": f"c{name}", "text": "x", "media": {"id": "m1"}}
+        await append_event(self.connection, self.account, name, payload=payload)
+
+    async def ask(self, tenant: str, id_: str) -> str | None:
+        """As the web process asks: in its role, on a connection of its own."""
+        async with await open_pool(self.database, "test", 1, role=WEB_ROLE) as pool:
+            return await request_account(pool, tenant, id_, TESTS)
+
+    async def run(self) -> list[str]:
+        code, text = await command(self.database, "erase", "--requested")
+        assert code == 0, text
+        return text.splitlines()
+
+    async def tables(self) -> set[str]:
+        return set(await everywhere(self.connection, self.account))
+
+    async def tenants(self) -> list[tuple[str, str]]:
+        rows = await self.rig.raw("SELECT tenant_id::text, state FROM connections ORDER BY created_at")
+        return [tuple(row) for row in rows]
+
+    async def disconnect(self, id_: str, key: str) -> None:
+        headers = {"Authorization": f"Bearer {key}"}
+        async with self.rig.http.delete(f"{self.rig.url}/api/connections/{id_}", headers=headers) as response:
+            assert response.status in (200, 202, 204), await response.text()
+
+
+@pytest.fixture
+async def shared(database: str, connection: asyncpg.Connection) -> AsyncIterator[Shared]:
+    async with rigged(database, connection) as rig:
+        yield await Shared(rig, connection, database).connected()
+
+
+WAITS = "1 requests of tenants wait: another tenant has the account connected"
+
+
+async def test_request_of_one_tenant_takes_its_connection_and_nothing_that_another_one_has(shared: Shared) -> None:
+    code = await shared.ask(DEFAULT_TENANT, shared.ours)
+    assert code is not None
+    assert await shared.ask(DEFAULT_TENANT, shared.ours) == code, "asked again, it is the same request"
+    assert await shared.ask(shared.other, shared.ours) is None, "of another tenant there is no such connection"
+    assert await shared.tenants() == [(DEFAULT_TENANT, "active"), (shared.other, "active")], "nothing before the run"
+    _, text = await command(shared.database, "doctor")
+    assert "1 people asked to be erased" in text
+    said = await shared.run()
+    assert "0 events, the bytes of 0 deliveries, 0 samples of refused requests and 1 connections are gone" in said
+    assert said[-2:] == [WAITS, "0 requests carried out, 0 looked at again, 0 of them for good"]
+    assert await shared.tenants() == [(shared.other, "active")]
+    assert {"webhook_event_log", "connections", "deletion_requests"} <= await shared.tables()
+    assert (await command(shared.database, "verify"))[0] == 0
+    assert await shared.run() == [WAITS, "0 requests carried out, 0 looked at again, 0 of them for good"]
+    _, text = await command(shared.database, "doctor")
+    assert "1 requests of tenants wait until no other tenant has the account connected" in text
+    assert "asked to be erased" not in text
+    async with shared.rig.http.get(f"{shared.rig.url}/deletions/{code}") as response:
+        assert "In hand" in await response.text()
+    told = await shared.rig.raw("SELECT tenant_id::text, detail FROM audit_log WHERE action = 'person.erased'")
+    assert [(row["tenant_id"], json.loads(row["detail"])["connections"]) for row in told] == [(DEFAULT_TENANT, 1)], (
+        "the other tenant is told nothing, and the waiting request is noted once"
+    )
+    asked = await shared.rig.raw("SELECT tenant_id::text FROM audit_log WHERE action = 'connection.deletion_requested'")
+    assert {row[0] for row in asked} == {DEFAULT_TENANT}
+
+
+async def test_request_that_waited_is_carried_out_when_no_other_tenant_has_the_account(shared: Shared) -> None:
+    code = await shared.ask(DEFAULT_TENANT, shared.ours)
+    await shared.run()
+    await shared.event("e2")
+    await shared.disconnect(shared.theirs, shared.their_key)
+    said = await shared.run()
+    assert any(line.startswith("2 events") for line in said), said
+    assert said[-1] == "1 requests carried out, 0 looked at again, 0 of them for good"
+    assert await everywhere(shared.connection, shared.account) == KEPT_WISH
+    assert await shared.tenants() == []
+    async with shared.rig.http.get(f"{shared.rig.url}/deletions/{code}") as response:
+        assert "was deleted on" in await response.text()
+    await shared.event("e1")
+    assert (await shared.run())[-1] == "0 requests carried out, 1 looked at again, 0 of them for good"
+    assert await everywhere(shared.connection, shared.account) == KEPT_WISH
+
+
+async def test_tenant_that_connects_while_a_request_waits_keeps_what_it_has(shared: Shared) -> None:
+    """Also one that connected after the request, and before it was carried out."""
+    await shared.disconnect(shared.theirs, shared.their_key)
+    await shared.ask(DEFAULT_TENANT, shared.ours)
+    await shared.rig.connect("instagram", key=shared.their_key)
+    assert (await shared.run())[-2] == WAITS
+    assert await shared.tenants() == [(shared.other, "active")]
+    assert "webhook_event_log" in await shared.tables()
+
+
+async def test_tenant_that_connects_again_while_its_request_waits_has_taken_it_back(shared: Shared) -> None:
+    await shared.ask(DEFAULT_TENANT, shared.ours)
+    await shared.run()
+    await shared.rig.connect("instagram")
+    assert (await shared.run())[-1] == "1 requests carried out, 0 looked at again, 0 of them for good"
+    assert (await shared.run())[-1] == "0 requests carried out, 1 looked at again, 1 of them for good"
+    await shared.disconnect(shared.theirs, shared.their_key)
+    assert (await shared.run())[-1] == "0 requests carried out, 0 looked at again, 0 of them for good"
+    assert "webhook_event_log" in await shared.tables(), "what it has agreed to since stays"
+    assert (DEFAULT_TENANT, "active") in await shared.tenants()
+
+
+async def test_request_of_a_tenant_leaves_what_the_account_wrote_at_accounts_of_others(shared: Shared) -> None:
+    """A comment on another tenant's media is that tenant's row; one at an account that nobody else has goes."""
+    await shared.disconnect(shared.theirs, shared.their_key)
+    await shared.rig.raw(
+        """
+        INSERT INTO connections (tenant_id, id, platform, account_id, other_ids, username, scopes, profile, state,
+            authorized_at)
+        VALUES ($1::uuid, gen_random_uuid(), 'instagram', $2, '{}', 'u', '{}', '{}', 'active', now())""",
+        shared.other,
+        OTHER,
+    )
+    written = {"media": {"id": "m2"}, "from": {"id": shared.account, "username": "shop"}, "text": "hello"}
+    await append_event(shared.connection, OTHER, "e2", payload={"id": "c2", **written})
+    await append_event(shared.connection, ACCOUNT, "e3", payload={"id": "c3", **written})
+    await shared.ask(DEFAULT_TENANT, shared.ours)
+    said = await shared.run()
+    assert any(line.startswith("2 events") for line in said), said
+    left = await shared.connection.fetch("SELECT account_id, external_id FROM webhook_event_log")
+    assert [tuple(row) for row in left] == [(OTHER, "e2")]
+    assert OTHER in {row[0] for row in await shared.rig.raw("SELECT account_id FROM connections")}
+
+
+async def test_request_of_a_tenant_is_about_one_instance(shared: Shared) -> None:
+    """Two instances may give two people the same id."""
+    for tenant, instance in ((DEFAULT_TENANT, "a.example"), (DEFAULT_TENANT, "b.example"), (shared.other, "b.example")):
+        await shared.rig.raw(
+            """
+            INSERT INTO connections (tenant_id, id, platform, instance, account_id, other_ids, username, scopes,
+                profile, state, authorized_at)
+            VALUES ($1::uuid, gen_random_uuid(), 'mastodon', $2, '109000001', '{}', 'u', '{}',
+                '{}', 'active', now())""",
+            tenant,
+            instance,
+        )
+    [[id_]] = await shared.rig.raw("SELECT id::text FROM connections WHERE instance = 'a.example'")
+    await shared.ask(DEFAULT_TENANT, id_)
+    assert (await shared.run())[-1] == "1 requests carried out, 0 looked at again, 0 of them for good"
+    left = await shared.rig.raw("SELECT instance FROM connections WHERE platform = 'mastodon' ORDER BY created_at")
+    assert [row[0] for row in left] == ["b.example", "b.example"]

@@ -504,6 +504,7 @@ NONSENSE = {
     "forget_person": ["NULL", "gen_random_uuid()", "'00000000-0000-0000-0000-000000000000'"],
     "find_deletion_request": ["NULL", "''", "'mine'", "'%'", "repeat('x', 100000)"],
     "find_vault_keys": [""],
+    "request_account_deletion": ["NULL, NULL", "gen_random_uuid(), 'mine'", "gen_random_uuid(), repeat('x', 100000)"],
 }
 
 
@@ -529,6 +530,32 @@ async def test_nobody_is_told_that_a_grant_is_shared_with_none_who_asks_for_no_t
         await intruder.execute("SELECT set_config('landfall.tenant', $1, false)", tenant)
         with pytest.raises(asyncpg.InvalidParameterValueError, match="a tenant asks this"):
             await intruder.fetch("SELECT * FROM find_connections_sharing_grant(gen_random_uuid())")
+        with pytest.raises(asyncpg.InvalidParameterValueError, match="a tenant asks this"):
+            await intruder.fetch("SELECT * FROM request_account_deletion(gen_random_uuid(), 'mine')")
+    await intruder.close()
+
+
+async def test_web_process_asks_for_the_erasure_of_no_other_tenants_account(filled: Filled) -> None:
+    """Neither by a connection of another tenant, nor by a row that names one."""
+    other = await tenants.add(filled.owner, "other", TESTS)
+    async with filled.owner.transaction():
+        await set_tenant(filled.owner, "*")
+        theirs = rows(THEIRS, THEIRS)["connections"].replace(DEFAULT_TENANT, other)
+        await filled.owner.execute(f"INSERT INTO connections {theirs}")
+    intruder = await asyncpg.connect(filled.addresses["serve"])
+    await intruder.execute("SELECT set_config('landfall.tenant', $1, false)", DEFAULT_TENANT)
+    assert await intruder.fetch("SELECT * FROM request_account_deletion($1::uuid, 'mine')", THEIRS) == []
+    for statement in (
+        f"INSERT INTO deletion_requests (code, platform, requesting_tenant_id) VALUES ('c', 'x', '{other}')",
+        "SELECT requesting_tenant_id FROM deletion_requests",
+        "UPDATE deletion_requests SET requested_at = now()",
+    ):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await intruder.execute(statement)
+    await intruder.execute("SELECT set_config('landfall.tenant', $1, false)", other)
+    asked = await intruder.fetch("SELECT * FROM request_account_deletion($1::uuid, 'theirs')", THEIRS)
+    assert [tuple(row) for row in asked] == [("theirs", "x")]
+    assert await filled.owner.fetchval("SELECT count(*) FROM deletion_requests") == 1
     await intruder.close()
 
 

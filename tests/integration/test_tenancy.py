@@ -30,7 +30,7 @@ NOBODYS = {
     "alembic_version": "how far the schema is",
     "crm_verifications": "what comparisons of the whole install found: counts",
     "processes": "which processes of the whole install run, and what they have settings for: no values",
-    "deletion_requests": "a platform's person asks the whole install; found by an unguessable code",
+    "deletion_requests": "a platform's person, or a tenant, asks the whole install; found by an unguessable code",
     "devices": "browsers of a person, who may belong to several",
     "passkeys": "of a person, who may belong to several",
     "pending_logins": "of a person, before it is known at which tenant; found by a digest",

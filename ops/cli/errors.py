@@ -1,0 +1,27 @@
+"""What a command says of errors that a person can mend."""
+
+import asyncpg
+
+from ops.runtime.db import describe
+from ops.runtime.settings import ConfigurationError
+from schema.rights import APP_ROLE, WEB_ROLE, WORKER_ROLE
+
+
+def explain(error: Exception) -> str | None:
+    """Return what happened and what to do, None for an error that is nobody's but ours."""
+    if isinstance(error, ConfigurationError):
+        return f"{error}\nSee .env.example for every variable."
+    if isinstance(error, OSError | asyncpg.PostgresConnectionError | asyncpg.InvalidAuthorizationSpecificationError):
+        return f"PostgreSQL cannot be reached ({describe(error)}). Check DATABASE_URL, and that the server runs."
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        return (
+            f"this login may not do that: {error}. `landfall migrate`, `db login`, `rebuild`, `erase` and "
+            "`tenant add` need the owner of the database; the first two also the right to create roles, or these "
+            f"made beforehand. `serve` needs a member of {WEB_ROLE}, `work` one of {WORKER_ROLE}, any other "
+            f'command one of {APP_ROLE}: ops/RUNBOOK.md, "Logins of the database".'
+        )
+    if isinstance(error, asyncpg.InvalidParameterValueError) and "role" in str(error):
+        return f"{error}: run `landfall migrate`, which makes it"
+    if isinstance(error, asyncpg.UndefinedTableError):
+        return "the database has not been migrated: run `landfall migrate`"
+    return None

@@ -1,0 +1,49 @@
+"""What names a person: ids, usernames, and the patterns that find them in text."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+
+ID = re.compile(r"[\w.:~-]{3,128}")
+"""An id that a platform gives. Anything else could be a pattern that matches everything."""
+
+NAME = re.compile(r"[\w.:~-]{1,128}")
+
+TRAILING = ".:~-"
+"""Characters that belong to a name only where more of it follows: at its end they are the sentence's."""
+
+NAMED_IN_JSON = r'(?i)(?:\m(?:id|comment_id|username)\\*"\s*:\s*\\*"?|@)([\w.:~-]+)'
+"""A regular expression of PostgreSQL: a name after one of these keys, in JSON inside of JSON too, or a mention."""
+
+USERNAME_PATHS = ["lax $.** ? (@.id == $ids[*] || @.self_ig_scoped_id == $ids[*]).username"]
+"""JSON paths to the usernames of a person whose ids are known."""
+
+COMMENT_PATHS = [
+    f"lax $.** ? (@.from.id == $ids[*] || @.from.username == $names[*]).{key}" for key in ("id", "comment_id")
+]
+"""JSON paths to the comments that a person wrote."""
+
+
+def whole_id(ids: Iterable[str]) -> str:
+    """Return a pattern that finds a whole id and no part of another one: in text, in a number, in JSON inside of JSON.
+
+    Before it there may be what stands for a character: JSON's escapes, or the octal ones of PostgreSQL.
+    """
+    before = r"(^|[^0-9A-Za-z]|\\[bfnrt]|\\u[0-9A-Fa-f]{4}|\\[0-3][0-7]{2})"
+    return f"{before}({'|'.join(map(re.escape, ids))})([^0-9A-Za-z]|$)"
+
+
+def normalized(name: str) -> str:
+    """Return a username as names are compared: in lower case, without what ends a sentence."""
+    return name.lower().rstrip(TRAILING)
+
+
+def usable(names: Iterable[str], ids: Sequence[str]) -> list[str]:
+    """Return the names to look for, sorted: those that can be names, without the ids that are looked for anyway."""
+    return sorted(name for name in {*names} - {*ids} if NAME.fullmatch(name))
+
+
+def path_variables(ids: Sequence[str], names: Iterable[str]) -> str:
+    """Return the variables of the JSON paths, as JSON. An id may stand in a payload as a string or as a number."""
+    numbers = [int(id_) for id_ in ids if id_.isascii() and id_.isdecimal()]
+    return json.dumps({"ids": [*ids, *numbers], "names": sorted(names)})

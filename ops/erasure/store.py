@@ -1,0 +1,466 @@
+"""All of erasure's SQL. Functions take a connection and never open a transaction; the caller does.
+
+All but ``request_account`` need the owner of the database, and all tenants in view (``see_all_tenants``).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+import asyncpg
+
+from ops.erasure import matching
+from ops.runtime.db import rows_affected
+
+_CALLED = f"'{matching.NAMED_IN_JSON}'"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Whom to erase.
+
+    ``accounts`` are erased with everything they received; None where nobody has looked yet which accounts the person
+    connected. ``names`` are what else leads to the person: usernames, and the ids of their comments. ``tenant`` asked
+    for an account of its own; None where a person, or the operator of the install, asked. ``instance`` is the host of
+    the account, None for any.
+    """
+
+    code: str
+    platform: str
+    user_id: str
+    accounts: list[str] | None
+    names: list[str]
+    requested_at: datetime
+    done: bool
+    returned: bool
+    """Whether somebody connected the account again since."""
+    tenant: str | None
+    instance: str | None
+    withdrawn: bool
+    """Whether the tenant that asked connected the account again since."""
+
+    @property
+    def ids(self) -> list[str]:
+        return list(dict.fromkeys([self.user_id, *(self.accounts or ())]))
+
+
+class LinkedAccount(NamedTuple):
+    """An account of one platform that a login at another one connected."""
+
+    platform: str
+    account_id: str
+
+
+class RequestedAccount(NamedTuple):
+    """A request as recorded: its code, and the platform of the account."""
+
+    code: str
+    platform: str
+
+
+class DeletedEvent(NamedTuple):
+    account_id: str
+    id: int
+    delivery_id: UUID | None
+
+
+class DeletedConnection(NamedTuple):
+    tenant: str
+    id: str
+
+
+class RebuildDue(NamedTuple):
+    """A request whose events are gone from the log, and not yet from the tables."""
+
+    code: str
+    platform: str
+
+
+async def see_all_tenants(connection: asyncpg.Connection) -> None:
+    """Show the rows of every tenant on this connection from now on."""
+    await connection.execute("SELECT set_config('landfall.tenant', '*', false)")
+
+
+async def request_account(connection: asyncpg.Connection, connection_id: str, code: str) -> RequestedAccount | None:
+    """Record that the tenant of this transaction asks for an account to be erased; None if it has no such connection.
+
+    A request of the tenant for the same account that is still open begins its time anew and keeps its code.
+    """
+    row = await connection.fetchrow(
+        "SELECT code, platform FROM request_account_deletion($1::uuid, $2)", connection_id, code
+    )
+    return None if row is None else RequestedAccount(row["code"], row["platform"])
+
+
+async def repeat(
+    connection: asyncpg.Connection, platform: str, id_: str, accounts: Sequence[str], hours: int
+) -> str | None:
+    """Begin the time of the same request of the operator anew. Return its code, None if there is none."""
+    code: str | None = await connection.fetchval(
+        """
+        UPDATE deletion_requests SET requested_at = now(),
+            repeat_until = CASE WHEN done_at IS NOT NULL THEN now() + make_interval(hours => $4) END
+        WHERE platform = $1 AND user_id = $2 AND accounts = $3 AND requesting_tenant_id IS NULL RETURNING code""",
+        platform,
+        id_,
+        list(accounts),
+        hours,
+    )
+    return code
+
+
+async def add(connection: asyncpg.Connection, code: str, platform: str, id_: str, accounts: Sequence[str]) -> None:
+    """Record a request of the operator."""
+    await connection.execute(
+        "INSERT INTO deletion_requests (code, platform, user_id, accounts) VALUES ($1, $2, $3, $4)",
+        *(code, platform, id_, list(accounts)),
+    )
+
+
+async def linked_accounts(connection: asyncpg.Connection) -> list[LinkedAccount]:
+    """Return the accounts that were connected through the login of a person who asked, and that are still here."""
+    rows = await connection.fetch(
+        """
+        SELECT DISTINCT c.platform, c.account_id FROM connections c JOIN deletion_requests d ON c.via = d.platform
+            AND d.user_id = ANY(c.other_ids) AND c.authorized_at <= d.requested_at
+        WHERE d.done_at IS NULL AND d.requesting_tenant_id IS NULL"""
+    )
+    return [LinkedAccount(*row) for row in rows]
+
+
+_OF_ACCOUNT = """c.platform = d.platform AND c.account_id = ANY(d.accounts)
+    AND c.instance = coalesce(d.instance, c.instance) AND c.state <> 'disconnected'"""
+
+_REQUESTS = f"""
+SELECT code, platform, user_id, accounts, names, requested_at, done_at IS NOT NULL, CASE
+        WHEN requesting_tenant_id IS NULL THEN EXISTS (
+            SELECT FROM connections c
+            WHERE d.platform IN (c.platform, c.via) AND authorized_at > requested_at AND state <> 'disconnected'
+                AND (account_id = user_id OR account_id = ANY(accounts) OR user_id = ANY(other_ids)))
+        ELSE EXISTS (SELECT FROM connections c WHERE {_OF_ACCOUNT} AND c.authorized_at > d.requested_at) END,
+    requesting_tenant_id::text, instance, EXISTS (
+        SELECT FROM connections c
+        WHERE {_OF_ACCOUNT} AND c.authorized_at > d.requested_at AND c.tenant_id = d.requesting_tenant_id)
+FROM deletion_requests d WHERE user_id IS NOT NULL AND code = coalesce($1, code) ORDER BY requested_at
+"""
+
+
+async def requests(connection: asyncpg.Connection, code: str | None = None) -> list[Request]:
+    """Return the requests whose time is not over, oldest first, or the one with this code."""
+    return [Request(*row) for row in await connection.fetch(_REQUESTS, code)]
+
+
+async def repeat_until(connection: asyncpg.Connection, code: str) -> datetime:
+    """Return until when a request that was carried out is carried out again."""
+    until: datetime = await connection.fetchval("SELECT repeat_until FROM deletion_requests WHERE code = $1", code)
+    return until
+
+
+async def connected_elsewhere(connection: asyncpg.Connection, request: Request) -> bool:
+    """Return whether a tenant other than the one that asked has the account connected."""
+    found: bool = await connection.fetchval(
+        f"""
+        SELECT EXISTS (SELECT FROM connections c JOIN deletion_requests d ON d.code = $1
+            WHERE {_OF_ACCOUNT} AND c.tenant_id <> d.requesting_tenant_id)""",
+        request.code,
+    )
+    return found
+
+
+async def accounts_of_others(connection: asyncpg.Connection, request: Request) -> list[str]:
+    """Return the platform's accounts that other tenants than the one that asked have connected.
+
+    Empty where no tenant asked: a person's request reaches everything.
+    """
+    rows = await connection.fetch(
+        """
+        SELECT DISTINCT account_id FROM connections
+        WHERE platform = $1 AND tenant_id <> $2::uuid AND state <> 'disconnected'""",
+        request.platform,
+        request.tenant,
+    )
+    return [row["account_id"] for row in rows]
+
+
+class Profile(NamedTuple):
+    account_id: str
+    username: str
+
+
+async def profiles(connection: asyncpg.Connection, request: Request) -> list[Profile]:
+    """Return the connected accounts that a request is about: by the account's id, or by another id of its person."""
+    rows = await connection.fetch(
+        """
+        SELECT account_id, username FROM connections
+        WHERE platform = $1 AND (account_id = $2 OR ($2 = ANY(other_ids) AND $3::text IS NULL))
+            AND instance = coalesce($4, instance)""",
+        request.platform,
+        request.user_id,
+        request.tenant,
+        request.instance,
+    )
+    return [Profile(*row) for row in rows]
+
+
+async def named_in_payloads(
+    connection: asyncpg.Connection,
+    request: Request,
+    paths: Sequence[str],
+    ids: Sequence[str],
+    names: Iterable[str],
+) -> list[str]:
+    """Return what JSON paths find in the payloads that name one of the ids or names."""
+    names = sorted(names)
+    rows = await connection.fetch(
+        f"""
+        SELECT DISTINCT found #>> '{{}}' AS name
+        FROM webhook_event_log, unnest($2::text[]) AS path,
+            jsonb_path_query(payload_json, path::jsonpath, $3::jsonb) AS found
+        WHERE provider = $1 AND (payload_json::text ~ $4 OR {_names("payload_json::text", "$5::text[]")})""",
+        request.platform,
+        list(paths),
+        matching.path_variables(ids, names),
+        matching.whole_id(ids),
+        names,
+    )
+    return [row["name"] for row in rows if row["name"]]
+
+
+async def keep_names(connection: asyncpg.Connection, request: Request, *, rebuild: bool) -> None:
+    """Keep what leads to the person: what says so is about to go, and a repeated delivery may not say it."""
+    await connection.execute(
+        "UPDATE deletion_requests SET accounts = $2, names = $3, rebuild_due = rebuild_due OR $4 WHERE code = $1",
+        *(request.code, request.accounts, request.names, rebuild),
+    )
+
+
+async def delete_events(connection: asyncpg.Connection, request: Request, spared: Sequence[str]) -> list[DeletedEvent]:
+    """Delete from the log what an account received and what names it, and the work on it.
+
+    Events of the accounts ``spared`` stay, whomever they name.
+    """
+    rows = await connection.fetch(
+        f"""
+        DELETE FROM webhook_event_log
+        WHERE provider = $1 AND account_id <> ALL($5) AND (account_id = ANY($2) OR payload_json::text ~ $3
+            OR external_id ~ $3 OR {_names("payload_json::text", "$4::text[]")})
+        RETURNING account_id, id, delivery_id""",
+        request.platform,
+        request.accounts,
+        matching.whole_id(request.ids),
+        request.names,
+        list(spared),
+    )
+    events = [DeletedEvent(*row) for row in rows]
+    keys = [event.account_id for event in events], [event.id for event in events]
+    for table in ("webhook_event_queue", "webhook_event_outcomes"):
+        await connection.execute(
+            f"DELETE FROM {table} t USING unnest($1::text[], $2::bigint[]) AS gone (account_id, event_id)"
+            " WHERE t.account_id = gone.account_id AND t.event_id = gone.event_id",
+            *keys,
+        )
+    return events
+
+
+async def empty_deliveries(
+    connection: asyncpg.Connection, request: Request, events: Sequence[DeletedEvent], spared: Sequence[str]
+) -> int:
+    """Empty the bodies that name the person, and every copy of such a body. Return of how many deliveries.
+
+    Also those that brought ``events``, however their bytes spell a name, and copies that were committed while an
+    earlier run erased what they are a copy of. All copies of a body go with any of them, so that none is left to point
+    at a body that is gone. What names the person and brought an event of the accounts ``spared``, and none of
+    ``events``, stays.
+    """
+    status = await connection.execute(
+        f"""
+        WITH found AS (
+            SELECT body_sha256 FROM webhook_deliveries d
+            WHERE provider = $1 AND (body IS NULL OR body <> '') AND (
+                id = ANY($4)
+                OR body_of IN (SELECT id FROM webhook_deliveries WHERE provider = $1 AND body = '')
+                OR ((encode(body, 'escape') ~ $2 OR headers::text ~ $2
+                        OR {_names("encode(body, 'escape')", "$3::text[]")})
+                    AND NOT EXISTS (
+                        SELECT FROM webhook_event_log e WHERE e.delivery_id = d.id AND e.account_id = ANY($5))))
+        )
+        UPDATE webhook_deliveries SET body = '', body_of = NULL, headers = '{{}}', verdict_reason = 'erased'
+        WHERE provider = $1 AND (body IS NULL OR body <> '') AND body_sha256 IN (SELECT body_sha256 FROM found)""",
+        request.platform,
+        matching.whole_id(request.ids),
+        request.names,
+        list({event.delivery_id for event in events} - {None}),
+        list(spared),
+    )
+    return rows_affected(status)
+
+
+async def delete_refusals(connection: asyncpg.Connection, request: Request) -> int:
+    """Delete the samples of refused requests that name the person. Return how many."""
+    status = await connection.execute(
+        f"""
+        DELETE FROM webhook_refusals
+        WHERE provider = $1 AND (encode(body_head, 'escape') ~ $2 OR headers::text ~ $2
+            OR {_names("encode(body_head, 'escape')", "$3::text[]")})""",
+        request.platform,
+        matching.whole_id(request.ids),
+        request.names,
+    )
+    return rows_affected(status)
+
+
+async def delete_budgets(connection: asyncpg.Connection, request: Request) -> None:
+    """Delete what the platform said of the account's rate limits."""
+    await connection.execute(
+        "DELETE FROM platform_budgets WHERE platform = $1 AND subject = ANY($2)", request.platform, request.ids
+    )
+
+
+async def delete_connections(connection: asyncpg.Connection, request: Request) -> list[DeletedConnection]:
+    """Delete a person's connections of all tenants, and what flows told their visitors of them."""
+    rows = await connection.fetch(
+        """
+        DELETE FROM connections
+        WHERE $1 IN (platform, via) AND (account_id = ANY($2) OR other_ids && $2) AND authorized_at <= $3
+        RETURNING tenant_id::text, id::text""",
+        request.platform,
+        request.ids,
+        request.requested_at,
+    )
+    return await _without_flows(connection, request, rows)
+
+
+async def delete_own_connections(connection: asyncpg.Connection, request: Request) -> list[DeletedConnection]:
+    """Delete the connections that the tenant which asked has to the account, and what flows told of them."""
+    rows = await connection.fetch(
+        """
+        DELETE FROM connections
+        WHERE platform = $1 AND account_id = ANY($2) AND instance = coalesce($4, instance) AND authorized_at <= $3
+            AND tenant_id = $5::uuid
+        RETURNING tenant_id::text, id::text""",
+        request.platform,
+        request.accounts,
+        request.requested_at,
+        request.instance,
+        request.tenant,
+    )
+    return await _without_flows(connection, request, rows)
+
+
+async def delete_ended_connections(connection: asyncpg.Connection, request: Request) -> list[DeletedConnection]:
+    """Delete what is left of connections to the account that other tenants ended and that were revoked."""
+    rows = await connection.fetch(
+        """
+        DELETE FROM connections
+        WHERE platform = $1 AND account_id = ANY($2) AND instance = coalesce($3, instance) AND tenant_id <> $4::uuid
+            AND state = 'disconnected' AND refresh_due_at IS NULL
+        RETURNING tenant_id::text, id::text""",
+        request.platform,
+        request.accounts,
+        request.instance,
+        request.tenant,
+    )
+    return [DeletedConnection(*row) for row in rows]
+
+
+async def _without_flows(
+    connection: asyncpg.Connection, request: Request, rows: Sequence[asyncpg.Record]
+) -> list[DeletedConnection]:
+    """Delete what flows told their visitors of the account: of one tenant where that one asked."""
+    deleted = [DeletedConnection(*row) for row in rows]
+    await connection.execute(
+        """
+        DELETE FROM oauth_states s WHERE platform = $1 AND (outcome->'connections' ?| $2 OR s::text ~ $3)
+            AND tenant_id::text = coalesce($4, tenant_id::text)""",
+        request.platform,
+        [found.id for found in deleted],
+        matching.whole_id(request.ids),
+        request.tenant,
+    )
+    return deleted
+
+
+async def rebuilds_due(connection: asyncpg.Connection) -> list[RebuildDue]:
+    """Return the requests whose events are gone from the log, and not yet from the tables."""
+    rows = await connection.fetch("SELECT code, platform FROM deletion_requests WHERE rebuild_due")
+    return [RebuildDue(*row) for row in rows]
+
+
+async def finish(connection: asyncpg.Connection, codes: Iterable[str], hours: int) -> None:
+    """Mark requests as carried out; they are carried out again for so many hours from the first time."""
+    await connection.execute(
+        """
+        UPDATE deletion_requests SET rebuild_due = false, done_at = coalesce(done_at, now()),
+            repeat_until = coalesce(repeat_until, now() + make_interval(hours => $2))
+        WHERE code = ANY($1)""",
+        list(codes),
+        hours,
+    )
+
+
+async def forget(connection: asyncpg.Connection, codes: Iterable[str]) -> int:
+    """Forget whom requests were about: those with these codes, and those whose time is over. Return how many."""
+    status = await connection.execute(
+        """
+        UPDATE deletion_requests SET user_id = NULL, accounts = NULL, names = '{}'
+        WHERE user_id IS NOT NULL AND (repeat_until < now() OR code = ANY($1))""",
+        list(codes),
+    )
+    return rows_affected(status)
+
+
+async def tenants_told(connection: asyncpg.Connection, subject: str) -> list[str]:
+    """Return the tenants whose audit logs note the erasure of this subject."""
+    rows = await connection.fetch(
+        "SELECT DISTINCT tenant_id::text FROM audit_log WHERE action = 'person.erased' AND subject = $1", subject
+    )
+    return [row[0] for row in rows]
+
+
+class Counts(NamedTuple):
+    """Requests for `landfall doctor`: to be carried out, done and not forgotten in time, waiting for other tenants."""
+
+    due: int
+    overdue: int
+    waiting: int
+
+
+async def counts(connection: asyncpg.Connection, forgotten_hours: int) -> Counts:
+    """Count the requests that need somebody; ``forgotten_hours`` is how long after its time an id may still be here."""
+    row = await connection.fetchrow(
+        f"""
+        SELECT count(*) FILTER (WHERE (done_at IS NULL OR rebuild_due) AND NOT waits),
+            count(*) FILTER (WHERE user_id IS NOT NULL AND repeat_until < now() - make_interval(hours => $1)),
+            count(*) FILTER (WHERE done_at IS NULL AND NOT rebuild_due AND waits)
+        FROM (SELECT d.*, EXISTS (SELECT FROM connections c
+                    WHERE {_OF_ACCOUNT} AND c.tenant_id <> d.requesting_tenant_id)
+                AND NOT EXISTS (SELECT FROM connections c WHERE c.platform = d.platform
+                    AND c.account_id = ANY(d.accounts) AND c.instance = coalesce(d.instance, c.instance)
+                    AND c.tenant_id = d.requesting_tenant_id) AS waits
+            FROM deletion_requests d) d""",
+        forgotten_hours,
+    )
+    return Counts(*row)
+
+
+async def copies_of_erased_bodies(connection: asyncpg.Connection) -> int:
+    """Count the deliveries that are copies of a body that is gone: they came while it was erased."""
+    found: int = await connection.fetchval(
+        """
+        SELECT count(*) FROM webhook_deliveries d LEFT JOIN webhook_deliveries o ON o.id = d.body_of
+        WHERE d.body_of IS NOT NULL AND coalesce(o.body, '') = ''"""
+    )
+    return found
+
+
+def _names(text: str, names: str) -> str:
+    """Return SQL: whether a text holds one of the names where it is a name: after its key, or mentioned.
+
+    Elsewhere it may be any word. There may be thousands of names, so words are looked up and not alternatives tried.
+    """
+    return (
+        f"EXISTS (SELECT FROM regexp_matches({text}, {_CALLED}, 'g') AS found"
+        f" WHERE cardinality({names}) > 0 AND rtrim(lower(found[1]), '{matching.TRAILING}') = ANY({names}))"
+    )
