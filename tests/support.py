@@ -11,15 +11,17 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
 import aiohttp
 import asyncpg
+import click
 import pytest
 
+from ops.cli.main import main
 from ops.runtime.embedded import Redis, free_port
 
 INSTAGRAM_SECRET = "ig-secret-canary-7f3a"
@@ -148,6 +150,22 @@ async def command(database: str, *arguments: str, **environment: str) -> tuple[i
     assert b"Traceback" not in output, output.decode()
     assert child.returncode is not None
     return child.returncode, output.decode()
+
+
+def commands() -> dict[str, click.Command]:
+    """Every `landfall` command by its words, those of groups included."""
+
+    def below(group: click.Group, words: tuple[str, ...]) -> Iterator[tuple[str, click.Command]]:
+        context = click.Context(group)
+        for name in group.list_commands(context):
+            found = group.get_command(context, name)
+            assert found is not None, name
+            if isinstance(found, click.Group):
+                yield from below(found, (*words, name))
+            else:
+                yield " ".join((*words, name)), found
+
+    return dict(below(main, ()))
 
 
 @dataclass

@@ -5,23 +5,37 @@ import click
 from ops.cli.groups import Lazy, MainGroup
 
 COMMANDS = {
-    "audit": Lazy("ops.cli.audit:audit_command", "Who did what to connections, people and keys, newest first."),
+    "audit": Lazy("ops.cli.audit:audit_command", "List who did what to connections, people and keys, newest first."),
     "connections": Lazy("ops.cli.connections:connections", "Connected accounts, of all tenants."),
-    "db": Lazy("ops.cli.db:db_group", "Make logins for the processes; wipe and fill a database for development."),
+    "db": Lazy(
+        "ops.cli.db:db_group", "Make logins for the processes; wipe and fill a database of our own for development."
+    ),
     "doctor": Lazy("ops.cli.doctor:doctor", "Check everything the promises rest on; exits 1 on a fault."),
-    "erase": Lazy("ops.cli.erase:erase_command", "Erase a person or an account from everything that is kept."),
+    "erase": Lazy(
+        "ops.cli.erase:erase_command",
+        "Erase a person or an account from the log, the tables and the connections, for good.",
+    ),
     "events": Lazy("ops.cli.events:events", "Look at the log, and release events that are parked."),
     "explain": Lazy("ops.cli.tables:explain_command", "Show which events made a row of TABLE what it is."),
     "key": Lazy("ops.cli.keys:key", "API keys for programs."),
     "migrate": Lazy("ops.cli.migrate:migrate_command", "Bring the database schema to this release."),
-    "rebuild": Lazy("ops.cli.tables:rebuild_command", "Make the CRM tables anew from the log, while traffic flows."),
-    "sandbox": Lazy("ops.cli.sandbox:sandbox_command", "Stand in for the platforms on this machine."),
+    "rebuild": Lazy(
+        "ops.cli.tables:rebuild_command",
+        "Make the CRM tables anew from the log, while traffic flows; readers see the old ones or the new ones.",
+    ),
+    "sandbox": Lazy(
+        "ops.cli.sandbox:sandbox_command",
+        "Stand in for the platforms on this machine, with a page to try things and a ledger of all that happened.",
+    ),
     "serve": Lazy("ops.cli.serve:serve_command", "Receive webhooks over HTTP, and serve the pages."),
     "tenant": Lazy("ops.cli.tenants:tenant", "Several customers on one install, who see nothing of each other."),
-    "up": Lazy("ops.cli.up:up_command", "Start everything on this machine, and watch webhooks become rows."),
+    "up": Lazy("ops.cli.up:up_command", "Start everything on this machine and watch signed webhooks become rows."),
     "user": Lazy("ops.cli.users:user", "People who log in."),
     "vault": Lazy("ops.cli.vault:vault", "The keys that tokens are kept under."),
-    "verify": Lazy("ops.cli.tables:verify_command", "Compare the CRM tables with the log; exits 1 if they differ."),
+    "verify": Lazy(
+        "ops.cli.tables:verify_command",
+        "Compare the CRM tables with the log, row by row; exits 1 if they differ. Changes nothing.",
+    ),
     "work": Lazy("ops.cli.work:work_command", "Project the log into the CRM tables, and refresh connections."),
 }
 

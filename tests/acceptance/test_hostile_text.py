@@ -13,17 +13,15 @@ import signal
 import sys
 import time
 import unicodedata
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import asyncpg
-import click
 import pytest
 
 from ops.access import users
 from ops.cli import wiring
-from ops.cli.main import main
 from ops.cli.stack import stack
 from ops.runtime.db import open_pool
 from ops.runtime.embedded import free_port
@@ -32,7 +30,7 @@ from schema.tenancy import DEFAULT_TENANT
 from sync.projection.worker import Projector
 from tests.integration.test_people import EMAIL, HTML, PASSWORD, logged_in
 from tests.rig import KEYS, TESTS, Rig, rigged
-from tests.support import append_event, command
+from tests.support import append_event, command, commands
 
 HOSTILE = (
     "so good [/] thanks [red]\x1b[2J\x1b]0;owned\x07\x9b31m\u202egnp.exe\u2028"
@@ -114,16 +112,6 @@ def controls(text: str, keep: str = "\n") -> list[str]:
     return [c for c in text if c not in keep and (unicodedata.category(c) in bad or c in "\u202a\u202b\u202d\u202e")]
 
 
-def leaves(group: click.Group, before: tuple[str, ...] = ()) -> Iterator[str]:
-    context = click.Context(group)
-    for name in group.list_commands(context):
-        found = group.get_command(context, name)
-        if isinstance(found, click.Group):
-            yield from leaves(found, (*before, name))
-        else:
-            yield " ".join((*before, name))
-
-
 # --- the terminal
 
 SHOWING: dict[str, list[list[str]]] = {
@@ -136,9 +124,9 @@ SHOWING: dict[str, list[list[str]]] = {
     ],
     "connections list": [[], ["--json"]],
     "audit": [[], ["--json"]],
-    "user list": [[]],
-    "key list": [[]],
-    "tenant list": [[]],
+    "user list": [[], ["--json"]],
+    "key list": [[], ["--json"]],
+    "tenant list": [[], ["--json"]],
 }
 """Commands that show stored text, and what shows it."""
 
@@ -150,7 +138,7 @@ SAYING: dict[str, list[list[str]]] = {
     "events ignore": [["--state", "parked", "--yes", "--reason", HOSTILE]],
     "connections retry": [[], ["--platform", HOSTILE]],
     "erase": [["instagram", "--person", HOSTILE, "--yes"], ["instagram", "--account", "1", "--yes"], ["--requested"]],
-    "vault status": [[]],
+    "vault status": [[], ["--json"]],
     "vault rotate": [[]],
     "vault key": [[]],
     "user add": [[HOSTILE, "--password-file", "/dev/null"], ["a@example.org", "--password-file", HOSTILE]],
@@ -173,7 +161,7 @@ ELSEWHERE = {"serve", "work", "sandbox", "up"}
 
 
 def test_every_command_is_walked() -> None:
-    assert sorted([*SHOWING, *SAYING, *ELSEWHERE]) == sorted(leaves(main))
+    assert sorted([*SHOWING, *SAYING, *ELSEWHERE]) == sorted(commands())
 
 
 async def test_no_command_lets_stored_text_control_the_terminal(rig: Rig) -> None:

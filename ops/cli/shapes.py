@@ -1,0 +1,35 @@
+"""What each command prints with --json: the keys of every object, in their order.
+
+Programs rely on them: keys are added, and none is renamed or taken away. The README lists them, and a test compares.
+Times are in ISO 8601 form with their offset, and a key whose value is not known is there and null.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+SHAPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "audit": ("id", "at", "actor", "action", "subject", "address", "detail", "platform", "username"),
+        "connections list": (
+            *("id", "tenant", "platform", "instance", "account_id", "username", "state", "reason", "trouble"),
+            *("trouble_since", "refresh_failures", "checked_at", "ends_at"),
+        ),
+        "doctor": ("level", "about", "message", "remedy"),
+        "events list": (
+            *("id", "created_at", "provider", "event_type", "state", "account_id", "external_id", "retry_count"),
+            *("error_message", "delivery_id"),
+        ),
+        "events show": (
+            *("id", "provider", "event_type", "external_id", "account_id", "payload_json", "state", "processed_at"),
+            *("error_message", "retry_count", "due_at", "settled_at", "projector", "occurred_at", "created_at"),
+            *("delivery_id", "rule_version", "defect", "sanitized", "delivery"),
+        ),
+        "explain": ("table", "row", "events"),
+        "key list": (*("id", "name", "scopes", "created_at", "last_used_at", "last_used_from", "revoked_at", "maker"),),
+        "tenant list": ("name", "created_at", "people", "connections"),
+        "user list": ("email", "role", "state", "disabled_at", "invited_until"),
+        "vault status": ("key", "use", "secrets"),
+        "verify": ("rows", "drift", "differences", "failed", "resumed", "queued"),
+    }
+)
+"""By command. A line holds one object; `doctor` prints one array of them, `verify` and `events show` one document."""

@@ -1,0 +1,99 @@
+"""What programs read: every listing has --json, in a shape that is written down and stays."""
+
+import asyncio
+import json
+import os
+import re
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from ops.access import users
+from ops.cli import wiring
+from ops.cli.shapes import SHAPES
+from ops.runtime.db import open_pool
+from schema.rights import APP_ROLE
+from schema.tenancy import DEFAULT_TENANT
+from sync.worker import Projector
+from tests.rig import KEYS, TESTS, rigged
+from tests.support import ENVIRONMENT, append_event, commands
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+
+LISTING = {"list", "status", "show"}
+"""How a command is called that lists something; the rest of them are words of their own."""
+
+DOCUMENTS = {"doctor", "events show", "verify"}
+"""They print one document; all others an object a line."""
+
+CALLS: dict[str, list[str]] = {
+    "events show": ["1"],
+    "explain": ["ig_comments", "c1"],
+}
+"""What a command wants besides --json."""
+
+
+def has_json(name: str) -> bool:
+    return any("--json" in parameter.opts for parameter in commands()[name].params)
+
+
+def test_every_listing_has_json_and_every_json_has_a_shape() -> None:
+    assert {name for name in commands() if has_json(name)} == set(SHAPES)
+    assert {name for name in commands() if name.split()[-1] in LISTING} <= set(SHAPES)
+
+
+def test_readme_lists_the_keys_of_every_shape() -> None:
+    rows = re.findall(r"^\| `landfall ([a-z ]+)` \| (.+) \|$", README, re.MULTILINE)
+    assert {name: tuple(re.findall(r"`(\w+)`", keys)) for name, keys in rows} == dict(SHAPES)
+
+
+async def landfall(database: str, *arguments: str, **environment: str) -> tuple[int, str]:
+    """Run a command; its exit code, and what a program reads: standard output alone."""
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "ops.cli.main", *arguments),
+        cwd="/",
+        env={"PATH": os.environ["PATH"], "DATABASE_URL": database} | ENVIRONMENT | environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    output, _ = await child.communicate()
+    assert child.returncode is not None
+    return child.returncode, output.decode()
+
+
+def parsed(name: str, text: str) -> list[dict[str, Any]]:
+    if name not in DOCUMENTS:
+        return [json.loads(line) for line in text.splitlines()]
+    document = json.loads(text)
+    return document if isinstance(document, list) else [document]
+
+
+@pytest.mark.parametrize("empty", [True, False], ids=["of an empty install", "of one that is used"])
+async def test_each_listing_prints_its_shape(database: str, connection: asyncpg.Connection, *, empty: bool) -> None:
+    if not empty:
+        async with rigged(database, connection) as rig:
+            await users.add(rig.pool, DEFAULT_TENANT, "a@example.org", "correct horse battery", "owner", TESTS)
+            await rig.connect("tiktok")
+        comment = {"id": "c1", "media": {"id": "m1"}, "from": {"id": "1", "username": "u"}, "text": "t"}
+        assert await append_event(connection, "a", "e1", payload=comment) == 1
+        async with await open_pool(database, "test", 2, role=APP_ROLE) as pool:
+            await Projector(pool, wiring.projections(), tries=1).drain()
+    settings = {"LANDFALL_VAULT_KEYS": ",".join(KEYS)}
+    for name, keys in SHAPES.items():
+        code, text = await landfall(database, *name.split(), *CALLS.get(name, []), "--json", **settings)
+        if empty and name in CALLS:
+            assert code == 1, "there is no such thing, and that is said in words"
+            continue
+        assert code == 0 or name == "doctor", (name, text)
+        found = parsed(name, text)
+        assert found or empty, name
+        for item in found:
+            assert tuple(item) == keys, name
+            times = [value for key, value in item.items() if value and (key == "at" or key.endswith("_at"))]
+            for value in times:
+                assert datetime.fromisoformat(value).tzinfo is not None, (name, value)
+                assert "T" in value, (name, value)
