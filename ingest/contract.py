@@ -92,6 +92,20 @@ def no_check(_change: Change, _variables: Variables) -> str | None:
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class Persons:
+    """How payloads name people, for whoever has to erase one.
+
+    ``keys`` are those whose value may be the name or the id of a person, or of something a person wrote. ``usernames``
+    and ``writings`` are SQL/JSON paths to the usernames, and to the ids of what was written, of the person whose ids
+    are ``$ids`` and whose names are ``$names``.
+    """
+
+    keys: tuple[str, ...] = ("id", "username")
+    usernames: tuple[str, ...] = ()
+    writings: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Webhook:
     """A platform's dialect.
@@ -111,6 +125,9 @@ class Webhook:
     type_is_enough: Collection[str] = ()
     """Types of events that say what matters by being sent: an odd part of one is left out, and does not park it."""
     others: tuple[Variable, ...] = field(default=())
+    repeated_hours: int = 0
+    """For how long the platform repeats a delivery that was not acknowledged."""
+    persons: Persons = field(default=Persons())
 
     @property
     def variables(self) -> tuple[Variable, ...]:

@@ -9,7 +9,7 @@ from datetime import datetime
 from hmac import compare_digest
 from typing import Any
 
-from ingest.contract import Answer, Change, Identity, Variables, Webhook, account_of, text_of
+from ingest.contract import Answer, Change, Identity, Persons, Variables, Webhook, account_of, text_of
 from ingest.signatures import Hmac
 from schema.configuration import Variable
 from schema.reading import moment
@@ -242,4 +242,12 @@ PLATFORM = Webhook(
     identify=identify,
     rule_version=2,
     others=(VERIFY_TOKEN, META_TOKEN),
+    repeated_hours=36,  # meta.md 1.3
+    persons=Persons(
+        keys=("id", "comment_id", "username"),
+        usernames=("lax $.** ? (@.id == $ids[*] || @.self_ig_scoped_id == $ids[*]).username",),
+        writings=tuple(
+            f"lax $.** ? (@.from.id == $ids[*] || @.from.username == $names[*]).{key}" for key in ("id", "comment_id")
+        ),
+    ),
 )

@@ -75,4 +75,5 @@ PLATFORM = Webhook(
     type_is_enough=("authorization.removed",),
     rule_version=2,
     others=(CLIENT_KEY,),
+    repeated_hours=72,  # tiktok.md 2.1
 )

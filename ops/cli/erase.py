@@ -9,8 +9,8 @@ import click
 from ops.cli import wiring
 from ops.cli.tables import rebuild
 from ops.cli.terminal import echo
-from ops.erasure import erasing, matching, requests, store
-from ops.erasure.erasing import Erased
+from ops.erasure import matching, requests, store
+from ops.erasure.erasing import Erased, Eraser, repeat_hours
 from ops.runtime import db
 from ops.runtime.settings import Configuration
 from sync.rebuild.shadow import BusyError
@@ -45,8 +45,9 @@ async def erase(configuration: Configuration, platform: str, id_: str, *, accoun
     if not matching.ID.fullmatch(id_):
         raise click.UsageError("the id is not one that a platform gives: letters, digits and _ . : ~ - only")
     async with _owner(configuration) as connection:
-        code = await requests.request_by_operator(connection, platform, id_, account=account)
-        await erasing.erase(connection, code, wiring.projections(), _rebuild(configuration), _say)
+        hours = repeat_hours(wiring.webhooks())
+        code = await requests.request_by_operator(connection, platform, id_, hours, account=account)
+        await _eraser(configuration, connection).erase(code)
         until = await store.repeat_until(connection, code)
     echo(
         f"Platforms repeat unanswered deliveries for days: run `landfall erase --requested` daily, which takes out"
@@ -57,13 +58,7 @@ async def erase(configuration: Configuration, platform: str, id_: str, *, accoun
 async def erase_requested(configuration: Configuration) -> None:
     """Carry out what was asked for, again where a platform may have brought it back. Raises ClickException."""
     async with _owner(configuration) as connection:
-
-        async def add_linked(account: store.LinkedAccount) -> None:
-            await requests.request_by_operator(connection, account.platform, account.account_id, account=True)
-
-        done = await erasing.erase_requested(
-            connection, wiring.projections(), _rebuild(configuration), _say, add_linked
-        )
+        done = await _eraser(configuration, connection).erase_requested()
     for code in done.unreadable:
         echo(f"request {code} names no id that a platform gives; nothing was done about it", err=True)
     if done.waiting:
@@ -84,11 +79,11 @@ async def _owner(configuration: Configuration) -> AsyncIterator[asyncpg.Connecti
         await connection.close()
 
 
-def _rebuild(configuration: Configuration) -> erasing.Rebuild:
+def _eraser(configuration: Configuration, connection: asyncpg.Connection) -> Eraser:
     async def run(platforms: Sequence[str]) -> None:
         await rebuild(configuration, platforms, outdated=False, lose_failed=True)
 
-    return run
+    return Eraser(connection, wiring.webhooks(), wiring.projections(), run, _say)
 
 
 def _say(erased: Erased) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 ID = re.compile(r"[\w.:~-]{3,128}")
 """An id that a platform gives. Anything else could be a pattern that matches everything."""
@@ -12,16 +13,13 @@ NAME = re.compile(r"[\w.:~-]{1,128}")
 TRAILING = ".:~-"
 """Characters that belong to a name only where more of it follows: at its end they are the sentence's."""
 
-NAMED_IN_JSON = r'(?i)(?:\m(?:id|comment_id|username)\\*"\s*:\s*\\*"?|@)([\w.:~-]+)'
-"""A regular expression of PostgreSQL: a name after one of these keys, in JSON inside of JSON too, or a mention."""
 
-USERNAME_PATHS = ["lax $.** ? (@.id == $ids[*] || @.self_ig_scoped_id == $ids[*]).username"]
-"""JSON paths to the usernames of a person whose ids are known."""
+def named_after(keys: Iterable[str]) -> str:
+    """Return a regular expression of PostgreSQL: a name after one of these keys in JSON, escaped or not, or a mention.
 
-COMMENT_PATHS = [
-    f"lax $.** ? (@.from.id == $ids[*] || @.from.username == $names[*]).{key}" for key in ("id", "comment_id")
-]
-"""JSON paths to the comments that a person wrote."""
+    ``keys`` are plain words. The name is the only group.
+    """
+    return rf'(?i)(?:\m(?:{"|".join(keys)})\\*"\s*:\s*\\*"?|@)([\w.:~-]+)'
 
 
 def whole_id(ids: Iterable[str]) -> str:
@@ -47,3 +45,17 @@ def path_variables(ids: Sequence[str], names: Iterable[str]) -> str:
     """Return the variables of the JSON paths, as JSON. An id may stand in a payload as a string or as a number."""
     numbers = [int(id_) for id_ in ids if id_.isascii() and id_.isdecimal()]
     return json.dumps({"ids": [*ids, *numbers], "names": sorted(names)})
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What to look for in text: a pattern of whole ids, a pattern that finds names, and the names that count."""
+
+    ids: str
+    called: str
+    names: list[str]
+
+
+def search(ids: Sequence[str], names: Iterable[str], keys: Iterable[str]) -> Search:
+    """Return what finds these ids, and these names where they stand after one of the keys, or are mentioned."""
+    return Search(whole_id(ids), named_after(keys), sorted(names))

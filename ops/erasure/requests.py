@@ -6,7 +6,6 @@ import asyncpg
 
 from ops.access.audit_log_store import Actor, audit
 from ops.erasure import store
-from ops.erasure.erasing import REPEAT_HOURS
 from ops.runtime.db import Pool
 from ops.runtime.tenancy import tenant_transaction
 
@@ -31,13 +30,16 @@ async def request_account(pool: Pool, tenant: str, connection_id: str, actor: Ac
     return recorded.code
 
 
-async def request_by_operator(connection: asyncpg.Connection, platform: str, id_: str, *, account: bool) -> str:
+async def request_by_operator(
+    connection: asyncpg.Connection, platform: str, id_: str, repeat_hours: int, *, account: bool
+) -> str:
     """Record a request of whoever runs the install, before it is carried out. Return its code.
 
-    ``id_`` is an account's, or a person's. The same request again begins its time anew.
+    ``id_`` is an account's, or a person's. The same request again begins its time anew: one that was carried out is
+    carried out again for so many hours.
     """
     accounts = [id_] if account else []
-    code = await store.repeat(connection, platform, id_, accounts, REPEAT_HOURS)
+    code = await store.repeat(connection, platform, id_, accounts, repeat_hours)
     if code is None:
         code = secrets.token_hex(12)
         await store.add(connection, code, platform, id_, accounts)

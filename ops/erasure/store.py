@@ -12,9 +12,8 @@ from uuid import UUID
 import asyncpg
 
 from ops.erasure import matching
+from ops.erasure.matching import Search
 from ops.runtime.db import rows_affected
-
-_CALLED = f"'{matching.NAMED_IN_JSON}'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,22 +207,22 @@ async def named_in_payloads(
     connection: asyncpg.Connection,
     request: Request,
     paths: Sequence[str],
-    ids: Sequence[str],
-    names: Iterable[str],
+    variables: str,
+    search: Search,
 ) -> list[str]:
-    """Return what JSON paths find in the payloads that name one of the ids or names."""
-    names = sorted(names)
+    """Return what JSON paths with these variables find in the payloads that ``search`` fits."""
     rows = await connection.fetch(
         f"""
         SELECT DISTINCT found #>> '{{}}' AS name
         FROM webhook_event_log, unnest($2::text[]) AS path,
             jsonb_path_query(payload_json, path::jsonpath, $3::jsonb) AS found
-        WHERE provider = $1 AND (payload_json::text ~ $4 OR {_names("payload_json::text", "$5::text[]")})""",
+        WHERE provider = $1 AND (payload_json::text ~ $4 OR {_names("payload_json::text", "$5::text[]", "$6")})""",
         request.platform,
         list(paths),
-        matching.path_variables(ids, names),
-        matching.whole_id(ids),
-        names,
+        variables,
+        search.ids,
+        search.names,
+        search.called,
     )
     return [row["name"] for row in rows if row["name"]]
 
@@ -236,7 +235,9 @@ async def keep_names(connection: asyncpg.Connection, request: Request, *, rebuil
     )
 
 
-async def delete_events(connection: asyncpg.Connection, request: Request, spared: Sequence[str]) -> list[DeletedEvent]:
+async def delete_events(
+    connection: asyncpg.Connection, request: Request, search: Search, spared: Sequence[str]
+) -> list[DeletedEvent]:
     """Delete from the log what an account received and what names it, and the work on it.
 
     Events of the accounts ``spared`` stay, whomever they name.
@@ -245,13 +246,14 @@ async def delete_events(connection: asyncpg.Connection, request: Request, spared
         f"""
         DELETE FROM webhook_event_log
         WHERE provider = $1 AND account_id <> ALL($5) AND (account_id = ANY($2) OR payload_json::text ~ $3
-            OR external_id ~ $3 OR {_names("payload_json::text", "$4::text[]")})
+            OR external_id ~ $3 OR {_names("payload_json::text", "$4::text[]", "$6")})
         RETURNING account_id, id, delivery_id""",
         request.platform,
         request.accounts,
-        matching.whole_id(request.ids),
-        request.names,
+        search.ids,
+        search.names,
         list(spared),
+        search.called,
     )
     events = [DeletedEvent(*row) for row in rows]
     keys = [event.account_id for event in events], [event.id for event in events]
@@ -265,7 +267,11 @@ async def delete_events(connection: asyncpg.Connection, request: Request, spared
 
 
 async def empty_deliveries(
-    connection: asyncpg.Connection, request: Request, events: Sequence[DeletedEvent], spared: Sequence[str]
+    connection: asyncpg.Connection,
+    request: Request,
+    search: Search,
+    events: Sequence[DeletedEvent],
+    spared: Sequence[str],
 ) -> int:
     """Empty the bodies that name the person, and every copy of such a body. Return of how many deliveries.
 
@@ -282,31 +288,33 @@ async def empty_deliveries(
                 id = ANY($4)
                 OR body_of IN (SELECT id FROM webhook_deliveries WHERE provider = $1 AND body = '')
                 OR ((encode(body, 'escape') ~ $2 OR headers::text ~ $2
-                        OR {_names("encode(body, 'escape')", "$3::text[]")})
+                        OR {_names("encode(body, 'escape')", "$3::text[]", "$6")})
                     AND NOT EXISTS (
                         SELECT FROM webhook_event_log e WHERE e.delivery_id = d.id AND e.account_id = ANY($5))))
         )
         UPDATE webhook_deliveries SET body = '', body_of = NULL, headers = '{{}}', verdict_reason = 'erased'
         WHERE provider = $1 AND (body IS NULL OR body <> '') AND body_sha256 IN (SELECT body_sha256 FROM found)""",
         request.platform,
-        matching.whole_id(request.ids),
-        request.names,
+        search.ids,
+        search.names,
         list({event.delivery_id for event in events} - {None}),
         list(spared),
+        search.called,
     )
     return rows_affected(status)
 
 
-async def delete_refusals(connection: asyncpg.Connection, request: Request) -> int:
+async def delete_refusals(connection: asyncpg.Connection, request: Request, search: Search) -> int:
     """Delete the samples of refused requests that name the person. Return how many."""
     status = await connection.execute(
         f"""
         DELETE FROM webhook_refusals
         WHERE provider = $1 AND (encode(body_head, 'escape') ~ $2 OR headers::text ~ $2
-            OR {_names("encode(body_head, 'escape')", "$3::text[]")})""",
+            OR {_names("encode(body_head, 'escape')", "$3::text[]", "$4")})""",
         request.platform,
-        matching.whole_id(request.ids),
-        request.names,
+        search.ids,
+        search.names,
+        search.called,
     )
     return rows_affected(status)
 
@@ -455,12 +463,12 @@ async def copies_of_erased_bodies(connection: asyncpg.Connection) -> int:
     return found
 
 
-def _names(text: str, names: str) -> str:
+def _names(text: str, names: str, called: str) -> str:
     """Return SQL: whether a text holds one of the names where it is a name: after its key, or mentioned.
 
     Elsewhere it may be any word. There may be thousands of names, so words are looked up and not alternatives tried.
     """
     return (
-        f"EXISTS (SELECT FROM regexp_matches({text}, {_CALLED}, 'g') AS found"
+        f"EXISTS (SELECT FROM regexp_matches({text}, {called}, 'g') AS found"
         f" WHERE cardinality({names}) > 0 AND rtrim(lower(found[1]), '{matching.TRAILING}') = ANY({names}))"
     )

@@ -53,14 +53,14 @@ def insist_choice(chosen: Filter) -> Filter:
     if chosen.ids and chosen.any:
         raise ChoiceError("give event ids or filters, not both")
     if not chosen.ids and not chosen.any:
-        raise ChoiceError("give event ids, or at least one filter such as --state parked")
+        raise ChoiceError("give event ids, or at least one filter, such as the state parked")
     return chosen if chosen.ids else replace(chosen, state=chosen.state or "parked")
 
 
 def insist_reason(reason: str) -> str:
     """Return the reason. Raises ChoiceError for an empty one."""
     if not reason.strip():
-        raise ChoiceError("--reason says why, for whoever looks at the event later; it is empty")
+        raise ChoiceError("a reason says why, for whoever looks at the event later; it is empty")
     return reason
 
 

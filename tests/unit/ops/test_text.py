@@ -59,7 +59,7 @@ def test_templates_show_text_visibly_and_escaped_and_leave_markup_and_numbers_al
 def test_commands_print_through_one_place() -> None:
     """A bare ``print`` or ``click.echo`` of a stored text would hand a terminal over to whoever wrote it."""
     strays = []
-    for path in sorted(Path("ops/cli").glob("*.py")):
+    for path in sorted(Path("ops/cli").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and path.name != "terminal.py":
                 called = ast.unparse(node.func)
