@@ -1,4 +1,4 @@
-"""`landfall db`: wiping and filling a database while developing."""
+"""`landfall db`: wipe and fill a database while developing."""
 
 import asyncio
 import json
@@ -54,7 +54,7 @@ def seed_command() -> None:
 def reset(configuration: Configuration, *, yes: bool) -> None:
     """Drop every table and migrate again. Raises ClickException for a database that may be somebody's."""
     dsn = configuration.settings.database_url.get_secret_value()
-    asyncio.run(_insist_ours(dsn))
+    asyncio.run(_require_own_database(dsn))
     if not yes:
         click.confirm("Everything in this database is going to be deleted. Go on?", abort=True)
     migrate(dsn, "base")
@@ -62,14 +62,14 @@ def reset(configuration: Configuration, *, yes: bool) -> None:
     echo(f"empty again, schema is at {HEAD}")
 
 
-async def _insist_ours(dsn: str) -> None:
-    """Raises ClickException."""
-    if reasons := await strangeness(dsn):
+async def _require_own_database(dsn: str) -> None:
+    """Raise ClickException for a database that may be somebody's."""
+    if reasons := await reasons_against(dsn):
         raise click.ClickException("this database is not ours to wipe: " + "; ".join(reasons))
 
 
-async def strangeness(dsn: str) -> list[str]:
-    """Why a database may be somebody's, and not one to develop with; nothing where there is no such reason.
+async def reasons_against(dsn: str) -> list[str]:
+    """Return why a database may be somebody's, and not one to develop with; nothing where there is no such reason.
 
     Ours is on this machine, has a name that we give, and no table that we did not make.
     """
@@ -84,13 +84,16 @@ async def strangeness(dsn: str) -> list[str]:
         reasons.append("its server is not on this machine")
     if name not in OURS and not name.startswith("landfall_test_"):
         reasons.append(f"it is called {name}, and only {', '.join(sorted(OURS))} are ours")
-    if strangers := sorted(tables - set(_known_tables())):
-        reasons.append(f"it holds tables that are not Landfall's: {', '.join(strangers[:5])}")
+    if unknown := sorted(tables - set(_known_tables())):
+        reasons.append(f"it holds tables that are not Landfall's: {', '.join(unknown[:5])}")
     return reasons
 
 
 def on_this_machine(dsn: str, environ: Mapping[str, str]) -> bool:
-    """Whether every server that a DSN may lead to is here, read as asyncpg reads it: ``environ`` fills its gaps."""
+    """Return whether every server that a DSN may lead to is on this machine.
+
+    It is read as asyncpg reads it: ``environ`` fills its gaps.
+    """
     parts = urlsplit(dsn)
     query = parse_qs(parts.query)
     if query.get("service") or environ.get("PGSERVICE"):
@@ -104,7 +107,7 @@ def on_this_machine(dsn: str, environ: Mapping[str, str]) -> bool:
 
 
 def _host(place: str) -> str:
-    """Without its port."""
+    """Return the host without its port."""
     if place.startswith("["):
         return place[1:].partition("]")[0]
     return unquote(place.partition(":")[0])
@@ -146,7 +149,7 @@ async def seed(configuration: Configuration) -> None:
 
 
 async def _describe(connection: asyncpg.Connection, account: str, media: str) -> None:
-    """What reading a media object from the platform would have said: it fills the placeholder."""
+    """Append what reading a media object from the platform would have told: it fills the placeholder."""
     value = {
         "id": media,
         "username": f"demo_{bucket_of('instagram', account)}",

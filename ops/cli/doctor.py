@@ -36,7 +36,7 @@ from sync.rebuild import shadow
 from sync.rebuild import store as rebuild_store
 
 KINDS = {"serve": "web", "work": "worker"}
-"""What people call the processes of each command."""
+"""How people call the processes of each command."""
 
 SKEW_WARN_SECONDS, SKEW_FAULT_SECONDS = 2.0, 60.0
 OVERDUE_SECONDS = 60.0
@@ -53,7 +53,7 @@ LEVELS = ("fault", "warning", "ok")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``level`` is ok, warning or fault; ``remedy`` is what to do about the last two."""
+    """What was found of one thing: ``level`` is ok, warning or fault; ``remedy`` is what to do about the last two."""
 
     level: str
     about: str
@@ -84,7 +84,7 @@ async def examine(configuration: Configuration) -> list[Finding]:
 
 
 def show(findings: Sequence[Finding], *, as_json: bool) -> None:
-    """Print them; the exit code is the caller's."""
+    """Print findings; the exit code is the caller's."""
     if as_json:
         echo_json([asdict(finding) for finding in findings], indent=2)
         return
@@ -293,24 +293,24 @@ async def _logins(connection: asyncpg.Connection) -> list[Finding]:
 
     Looks at the logins that processes hold now, and at this command's own where none runs.
     """
-    held, said = await logins.running(connection), set[str]()
+    held, messages = await logins.running(connection), set[str]()
     if not held:
         own = await login_store.own_login(connection)
         found = [await logins.excess(connection, own, group) for group in logins.PROCESSES.values()]
         if all(found):
-            said.add(f"the login {own} {', '.join(found[0])}: for `serve` or `work` that is more than it needs")
+            messages.add(f"the login {own} {', '.join(found[0])}: for `serve` or `work` that is more than it needs")
     else:
         for process, names in held.items():
             for name in names:
                 if more := await logins.excess(connection, name, logins.PROCESSES[process]):
-                    said.add(f"`{process}` is logged in as {name}, which {', '.join(more)}: more than it needs")
-    if not said:
+                    messages.add(f"`{process}` is logged in as {name}, which {', '.join(more)}: more than it needs")
+    if not messages:
         return [Finding("ok", "logins", "no process can do more than it needs")]
     remedy = (
         "make logins with `landfall db login serve` and `landfall db login work`, and give each process its own in"
         ' DATABASE_URL (ops/RUNBOOK.md, "Logins of the database")'
     )
-    return [Finding("warning", "logins", message, remedy) for message in sorted(said)]
+    return [Finding("warning", "logins", message, remedy) for message in sorted(messages)]
 
 
 async def _tables(connection: asyncpg.Connection) -> list[Finding]:
@@ -384,7 +384,7 @@ async def _connections(configuration: Configuration, running: Sequence[Process])
         problem = error.problems[0] if isinstance(error, ConfigurationError) else str(error)
         return [Finding("fault", "vault", problem, "see `landfall vault status`, and the runbook on its keys")]
     except (OSError, TimeoutError, asyncpg.PostgresError):
-        return []  # what is wrong with the database has been said
+        return []  # what is wrong with the database is another finding
     findings = [Finding("ok", "vault", f"{counted.total()} secrets, sealed with {vault.primary}")]
     if others := sum(count for name, count in counted.items() if name != vault.primary):
         findings.append(

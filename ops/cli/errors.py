@@ -8,7 +8,7 @@ from schema.rights import APP_ROLE, WEB_ROLE, WORKER_ROLE
 
 
 def explain(error: Exception) -> str | None:
-    """Return what happened and what to do, None for an error that is nobody's but ours."""
+    """Return what happened and what to do, None for an error in this program."""
     if isinstance(error, ConfigurationError):
         return f"{error}\nSee .env.example for every variable."
     if isinstance(error, OSError | asyncpg.PostgresConnectionError | asyncpg.InvalidAuthorizationSpecificationError):

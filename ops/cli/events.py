@@ -160,7 +160,7 @@ def events_ignore(event_ids: tuple[int, ...], *, reason: str, yes: bool, **chose
 async def ignore(configuration: Configuration, chosen: Filter, reason: str, *, yes: bool) -> None:
     """Ignore parked and dead events, and print how many. Raises UsageError, also for an empty reason."""
     try:
-        release.insist_reason(reason)
+        release.required_reason(reason)
     except ChoiceError as error:
         raise click.UsageError(str(error)) from None
     chosen = _checked(chosen)
@@ -171,7 +171,7 @@ async def ignore(configuration: Configuration, chosen: Filter, reason: str, *, y
 
 def _checked(chosen: Filter) -> Filter:
     try:
-        return release.insist_choice(chosen)
+        return release.required_choice(chosen)
     except ChoiceError as error:
         raise click.UsageError(str(error)) from None
 

@@ -40,7 +40,7 @@ class LazyGroup(click.Group):
 
 
 class MainGroup(LazyGroup):
-    """Turns what a person can mend into one clear message and exit code 1, or 2 for wrong arguments."""
+    """Turns errors that a person can mend into one clear message, and exit code 1, or 2 for wrong arguments."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not all(_encodable(argument) for argument in args):

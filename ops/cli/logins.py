@@ -36,7 +36,7 @@ _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _PASSWORD = re.compile(f"[!-~]{{{SHORTEST},{LONGEST}}}")
 
 
-class Unfit(click.ClickException):
+class UnfitLogin(click.ClickException):
     """No login can be made of this; the message says why."""
 
 
@@ -80,7 +80,7 @@ def login_command(process: str, name: str | None, password_file: BinaryIO | None
 
 
 async def login(configuration: Configuration, process: str, name: str, password: str) -> None:
-    """Make or renew a login. Raises Unfit, NotAllowed."""
+    """Make or renew a login. Raises UnfitLogin, NotAllowed."""
     connection = await db.connect(configuration.settings.database_url.get_secret_value())
     try:
         await make(connection, process, name, password)
@@ -97,32 +97,36 @@ async def make(connection: asyncpg.Connection, process: str, name: str, password
 
     One that reads finds the views of schema ``reporting`` by their plain names.
 
-    ``connection`` is of somebody who may create roles. Raises Unfit, NotAllowed.
+    ``connection`` is of somebody who may create roles. Raises UnfitLogin, NotAllowed.
     """
     if not _NAME.fullmatch(name):
-        raise Unfit("the name of a login has 1 to 63 characters: small letters, digits and _, no digit first")
+        raise UnfitLogin("the name of a login has 1 to 63 characters: small letters, digits and _, no digit first")
     if not _PASSWORD.fullmatch(password):
-        raise Unfit(f"the password of a login has {SHORTEST} to {LONGEST} characters: ASCII, visible, and no blanks")
+        raise UnfitLogin(
+            f"the password of a login has {SHORTEST} to {LONGEST} characters: ASCII, visible, and no blanks"
+        )
     group = LOGINS[process]
     if not await store.role_exists(connection, group):
-        raise Unfit(f"there is no role {group} yet: run `landfall migrate` first")
+        raise UnfitLogin(f"there is no role {group} yet: run `landfall migrate` first")
     known = await store.role(connection, name)
     if known is not None:
-        _insist_plain(known, name, group)
+        _require_plain(known, name, group)
     try:
         await store.make(connection, name, group, verifier(password, secrets.token_bytes(SALT_BYTES)))
     except asyncpg.InsufficientPrivilegeError:
         raise NotAllowed(_for_an_administrator(name, group, new=known is None)) from None
 
 
-def _insist_plain(known: store.Role, name: str, group: str) -> None:
-    """Raise Unfit for a role that is more than a login of this kind: it is somebody's, and its password too."""
+def _require_plain(known: store.Role, name: str, group: str) -> None:
+    """Raise UnfitLogin for a role that is more than a login of this kind: it is somebody's, and its password too."""
     if known.own:
-        raise Unfit(f"{name} is the login of DATABASE_URL itself; choose another --name")
+        raise UnfitLogin(f"{name} is the login of DATABASE_URL itself; choose another --name")
     if known.privileged:
-        raise Unfit(f"there is a role {name}, which has rights over the whole server; choose another --name")
+        raise UnfitLogin(f"there is a role {name}, which has rights over the whole server; choose another --name")
     if others := set(known.groups) - {group}:
-        raise Unfit(f"there is a role {name}, which is a member of {', '.join(sorted(others))}; choose another --name")
+        raise UnfitLogin(
+            f"there is a role {name}, which is a member of {', '.join(sorted(others))}; choose another --name"
+        )
 
 
 def _for_an_administrator(name: str, group: str, *, new: bool) -> str:

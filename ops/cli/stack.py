@@ -28,7 +28,7 @@ from ingest.contract import Webhook
 from ops.access import api_keys, users
 from ops.access.audit_log_store import COMMAND
 from ops.cli import logins, wiring
-from ops.cli.db import strangeness
+from ops.cli.db import reasons_against
 from ops.cli.migrate import migrate
 from ops.cli.store import development
 from ops.cli.supervision import Part
@@ -51,7 +51,7 @@ PERSON = "you@landfall.example"
 KEY = "make up"
 """The name of its API key, or how that begins."""
 
-LET_IN = "databases"
+CREDENTIALS = "databases"
 LOGINS = "logins"
 
 HEADER = "api-key.header"
@@ -59,12 +59,12 @@ HEADER = "api-key.header"
 
 
 class Unusable(click.ClickException):
-    """Something a person must mend before anything can run."""
+    """Nothing can run before a person mends something; the message says what."""
 
 
 @dataclass
 class Stack:
-    """The running whole: addresses for people, child processes for us."""
+    """What runs: addresses for people, child processes, and the settings of both."""
 
     directory: Path
     environment: dict[str, str]
@@ -101,7 +101,7 @@ class Stack:
         self.parts[part.name] = part
 
     def died(self) -> Part | None:
-        """A process that is no longer there."""
+        """Return a process that has ended, None while all run."""
         return next((part for part in self.parts.values() if not part.server.running), None)
 
 
@@ -115,13 +115,13 @@ async def stack(directory: Path, environ: Mapping[str, str]) -> AsyncIterator[St
     # Said now, in a sentence, and not by processes that do not start.
     Configuration.load(wiring.variables(), {"DATABASE_URL": "postgresql://"} | environment)
     postgres = Postgres.at(directory / "postgres")
-    _take(directory, postgres.group)
+    _prepare_folder(directory, postgres.group)
     servers: dict[str, Postgres | Redis] = {}
     async with AsyncExitStack() as started:
-        started.enter_context(_only_one(directory))
+        started.enter_context(_lock(directory))
         ports = Ports(directory, environment)
         if environment.get("DATABASE_URL"):
-            await _insist_for_trying(environment["DATABASE_URL"], _kept(directory))
+            await _require_trial_database(environment["DATABASE_URL"], _read_secrets(directory))
         else:
             postgres.port = ports.choose("postgresql", 5432)
             await _start(started, postgres)
@@ -159,12 +159,12 @@ async def stack(directory: Path, environ: Mapping[str, str]) -> AsyncIterator[St
         for name, server in servers.items():
             running.add(Part(name, server, _start_again(server)))
         environment.setdefault("LANDFALL_PUBLIC_URL", running.url)
-        running.api_key, running.password = await _let_in(
+        running.api_key, running.password = await _credentials(
             directory, environment["DATABASE_URL"], environ.get("DATABASE_URL") or "of its own"
         )
         if simulated or connectable:
             await _start_sandbox(started, running)
-            await _point(running, connectable)
+            await _use_sandbox(running, connectable)
             if len(connectable) == len(channels):
                 # Nobody real is asked too often, and whoever tries things sees within minutes what came of it.
                 environment.setdefault("LANDFALL_CHECK_MINUTES", "2")
@@ -174,7 +174,7 @@ async def stack(directory: Path, environ: Mapping[str, str]) -> AsyncIterator[St
                 own |= {"DATABASE_URL": dsn, "LANDFALL_DATABASE_ROLE": ""}  # also where .env names one
             _spawn(started, running, name, [command], environment | own, f"http://127.0.0.1:{port}/readyz")
         await _ready(running)
-        await _connect(running, connectable)
+        await _register(running, connectable)
         ports.keep(
             postgresql=postgres.port,
             http=running.http_port,
@@ -191,7 +191,7 @@ async def stack(directory: Path, environ: Mapping[str, str]) -> AsyncIterator[St
 
 
 class Ports:
-    """The ports of this folder's last run, so that addresses stay the same where they can."""
+    """Chooses the ports of this folder's last run again, so that addresses stay the same where they can."""
 
     def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
         self._path = directory / "ports.json"
@@ -202,7 +202,7 @@ class Ports:
         self._last = {}
 
     def choose(self, name: str, usual: int = 0, variable: str = "") -> int:
-        """A free port: the one that ``variable`` names, else that of the last run, else the usual one, else another.
+        """Return a free port: the one that ``variable`` names, the last run's, the usual one, or else another.
 
         Says so where the port that was asked for is taken.
         """
@@ -220,7 +220,7 @@ class Ports:
 
 @contextmanager
 def _settings_for_commands(directory: Path, environment: Mapping[str, str]) -> Iterator[None]:
-    """The settings of the processes as a file for a shell, while they run: ``./landfall`` reads it."""
+    """Keep the settings of the processes in a file for a shell while they run: ``./landfall`` reads it."""
     path = directory / "environment"
     named = [*(name.upper() for name in Settings.model_fields), *(variable.name for variable in wiring.variables())]
     known = sorted(name for given in named for name in (given, f"{given}_FILE") if environment.get(name))
@@ -233,7 +233,7 @@ def _settings_for_commands(directory: Path, environment: Mapping[str, str]) -> I
 
 
 async def _start_sandbox(started: AsyncExitStack, running: Stack) -> None:
-    """Raises StartError. Another account may take the usual port while the sandbox starts: then it gets another one."""
+    """Start the sandbox, on another port where another account takes the usual one meanwhile. Raises StartError."""
     world = running.directory / "sandbox.world"
     try:
         opened(read_private(world) or b"")
@@ -256,9 +256,9 @@ async def _start_sandbox(started: AsyncExitStack, running: Stack) -> None:
             return
 
 
-async def _insist_for_trying(dsn: str, kept: Mapping[str, Any]) -> None:
-    """Raises Unusable for a database that may be somebody's: what is put into one here cannot be taken out again."""
-    reasons = await strangeness(dsn) or await _usage(dsn, kept)
+async def _require_trial_database(dsn: str, kept: Mapping[str, Any]) -> None:
+    """Raise Unusable for a database that may be somebody's: what is put into one here cannot be taken out again."""
+    reasons = await reasons_against(dsn) or await _reasons_in_use(dsn, kept)
     if reasons:
         raise Unusable(
             "`make up` puts an owner, an API key and made-up events into its database, and the one of DATABASE_URL is "
@@ -267,12 +267,12 @@ async def _insist_for_trying(dsn: str, kept: Mapping[str, Any]) -> None:
         )
 
 
-async def _usage(dsn: str, kept: Mapping[str, Any]) -> list[str]:
-    """What speaks against filling a database of ours with made-up things: it was used, and not from this folder."""
+async def _reasons_in_use(dsn: str, kept: Mapping[str, Any]) -> list[str]:
+    """Return what speaks against filling a database of ours with made-up events: it is in use, not from this folder."""
     connection = await db.connect(dsn)
     try:
         used = await development.used_tables(connection)
-        made = dsn in kept.get(LET_IN, {}) and await development.has_key_named_like(connection, KEY)
+        made = dsn in kept.get(CREDENTIALS, {}) and await development.has_key_named_like(connection, KEY)
     finally:
         await connection.close()
     if not used or made:
@@ -280,13 +280,13 @@ async def _usage(dsn: str, kept: Mapping[str, Any]) -> list[str]:
     return [f"it is in use: {', '.join(used)} hold something, and `make up` did not put it there from this folder"]
 
 
-async def _let_in(directory: Path, dsn: str, database: str) -> tuple[str, str]:
-    """An API key and a password for whoever tries things here, each made when there is none that works.
+async def _credentials(directory: Path, dsn: str, database: str) -> tuple[str, str]:
+    """Return an API key and a password for whoever tries things here; make each where there is none that works.
 
     The password is empty where the person chose another one.
     """
-    kept = _kept(directory)
-    known = kept.setdefault(LET_IN, {}).setdefault(database, {})
+    kept = _read_secrets(directory)
+    known = kept.setdefault(CREDENTIALS, {}).setdefault(database, {})
     async with await open_pool(dsn, "keys", 1, role=APP_ROLE) as pool:
         revoked = {row["name"]: row["revoked_at"] for row in await api_keys.listed(pool, DEFAULT_TENANT)}
         if "key" not in known or revoked.get(known.setdefault("name", KEY), True):
@@ -294,20 +294,20 @@ async def _let_in(directory: Path, dsn: str, database: str) -> tuple[str, str]:
             names = chain([KEY], (f"{KEY} {number}" for number in count(2)))
             known["name"] = next(name for name in names if name not in revoked)
             known["key"] = await api_keys.create(pool, DEFAULT_TENANT, known["name"], api_keys.SCOPES, COMMAND)
-            _keep(directory, kept)
+            _write_secrets(directory, kept)
         works = await users.password_fits(pool, PERSON, known.get("password", ""))
         if works is None or (works is False and "password" not in known):
             # Made here for whoever sits at this machine, and printed at each start: nobody else chose it, and it stays.
             known["password"], works = secrets.token_urlsafe(12), True
             await users.add(pool, DEFAULT_TENANT, PERSON, known["password"], "owner", COMMAND)
-            _keep(directory, kept)
+            _write_secrets(directory, kept)
     write_private(directory / HEADER, f"Authorization: Bearer {known['key']}\n".encode())
     return known["key"], known["password"] if works else ""
 
 
 async def _logins(directory: Path, dsn: str) -> dict[str, str]:
-    """The addresses at which `serve`, `work` and readers log in, each as itself; none where that cannot be had."""
-    kept = _kept(directory)
+    """Return the addresses at which `serve`, `work` and readers log in, each as itself; none where none can be made."""
+    kept = _read_secrets(directory)
     known = kept.setdefault(LOGINS, {})
     found = {}
     connection = await db.connect(dsn)
@@ -317,7 +317,7 @@ async def _logins(directory: Path, dsn: str) -> dict[str, str]:
         for process in logins.LOGINS:
             name = f"{database}_{process}"
             password = known.setdefault(name, secrets.token_urlsafe(24))
-            _keep(directory, kept)
+            _write_secrets(directory, kept)
             await logins.make(connection, process, name, password)
             found[process] = logins.address(dsn, name, password)
             await (await db.connect(found[process])).close()
@@ -333,8 +333,8 @@ async def _logins(directory: Path, dsn: str) -> dict[str, str]:
     return found
 
 
-def _kept(directory: Path) -> dict[str, Any]:
-    """The secrets that were made up here, under :data:`LET_IN` by database, and passwords of logins under
+def _read_secrets(directory: Path) -> dict[str, Any]:
+    """Return the secrets that were made up here, under :data:`CREDENTIALS` by database, and passwords of logins under
     :data:`LOGINS`. Raises Unusable.
     """
     path = directory / "secrets.json"
@@ -347,12 +347,12 @@ def _kept(directory: Path) -> dict[str, Any]:
     return found
 
 
-def _keep(directory: Path, made: Mapping[str, Any]) -> None:
+def _write_secrets(directory: Path, made: Mapping[str, Any]) -> None:
     write_private(directory / "secrets.json", json.dumps(made, indent=2).encode())
 
 
-async def _point(running: Stack, connectable: list[str]) -> None:
-    """Let accounts be connected in the sandbox, wherever nobody configured the real platform."""
+async def _use_sandbox(running: Stack, connectable: list[str]) -> None:
+    """Point each platform that nobody configured at the sandbox, so that accounts can be connected there."""
     async with aiohttp.ClientSession() as http:
         client = Client(http, running.sandbox)
         platforms = (await client.world())["platforms"]
@@ -380,14 +380,14 @@ def _spawn(
 
 
 def _configured(platform: Webhook | Channel, environment: Mapping[str, str]) -> bool:
-    """Whether somebody gave one of a platform's variables; what is merely asked for beside them does not count."""
+    """Return whether somebody set one of a platform's variables; optional scopes alone do not count."""
     beside = platform.optional_variable if isinstance(platform, Channel) else None
     named = [variable.name for variable in platform.variables if variable is not beside]
     return any(environment.get(name) or environment.get(f"{name}_FILE") for name in named)
 
 
-async def _connect(running: Stack, connectable: list[str]) -> None:
-    """Enter our addresses and secrets in the simulated platforms' portals; their handshakes go first."""
+async def _register(running: Stack, connectable: list[str]) -> None:
+    """Register our addresses and secrets in the simulated platforms' portals; their handshakes go first."""
     async with aiohttp.ClientSession() as http:
         client = Client(http, running.sandbox)
         for name in running.simulated:
@@ -432,8 +432,8 @@ def _start_again(server: Postgres | Redis) -> Callable[[], None]:
     return start
 
 
-def _take(directory: Path, group: int | None) -> None:
-    """Make the folder that everything is in, for this account alone. Raises Unusable, UnsafePathError."""
+def _prepare_folder(directory: Path, group: int | None) -> None:
+    """Make the folder that holds everything, for this account alone. Raises Unusable, UnsafePathError."""
     if directory.is_dir() and not (directory / "lock").exists() and any(directory.iterdir()):
         raise Unusable(
             f"{directory} holds other files: give a --directory (LANDFALL_DATA_DIR) that is for Landfall alone"
@@ -442,8 +442,8 @@ def _take(directory: Path, group: int | None) -> None:
 
 
 @contextmanager
-def _only_one(directory: Path) -> Iterator[None]:
-    """Two runs on one folder would start two servers on one set of files."""
+def _lock(directory: Path) -> Iterator[None]:
+    """Hold the lock of a folder: two runs on one would start two servers on one set of files. Raises Unusable."""
     with append_private(directory / "lock") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -453,21 +453,21 @@ def _only_one(directory: Path) -> Iterator[None]:
 
 
 def _development_secrets(directory: Path, environment: Mapping[str, str]) -> dict[str, str]:
-    """Secrets made up once for whatever is not configured, so that nothing has to be switched off to try it."""
-    made = _kept(directory)
+    """Return secrets for whatever is not configured, made up once, so that nothing has to be switched off to try it."""
+    made = _read_secrets(directory)
     for webhook in wiring.webhooks().values():
         for variable in webhook.variables:
             made.setdefault(variable.name, secrets.token_hex(16))
     made.setdefault(VAULT_KEYS.name, new_key())
-    _keep(directory, made)
+    _write_secrets(directory, made)
     # An app has a client key that its events name, and the sandbox's is not one to make up.
-    wanted = {name: str(made[name]) for name in made.keys() - {LET_IN, LOGINS} if not name.endswith("_KEY")}
+    wanted = {name: str(made[name]) for name in made.keys() - {CREDENTIALS, LOGINS} if not name.endswith("_KEY")}
     unset = {name: value for name, value in wanted.items() if not environment.get(name)}
     return {name: value for name, value in unset.items() if not environment.get(f"{name}_FILE")}
 
 
 async def _ready(running: Stack, seconds: float = 30.0) -> None:
-    """Wait until every process is. Raises StartError."""
+    """Wait until every process is ready. Raises StartError."""
     end = time.monotonic() + seconds
     waiting = list(running.parts.values())
     while time.monotonic() < end:

@@ -1,4 +1,4 @@
-"""Keep the processes of `landfall up` running: what ends is started again, and said."""
+"""Keep the processes of `landfall up` running: start again what ends, and report it."""
 
 import asyncio
 import signal
@@ -12,7 +12,7 @@ import aiohttp
 from ops.runtime.embedded import Server, StartError
 from ops.runtime.files import UnsafePathError
 
-LOOK_SECONDS = 0.2
+POLL_SECONDS = 0.2
 STEADY_SECONDS = 10.0
 """A process that ran so long is started again at once when it ends."""
 
@@ -41,7 +41,7 @@ class Part:
 async def supervise(part: Part, say: Callable[[str], None], stop: asyncio.Event) -> None:
     """Start a process again whenever it ended, until ``stop``; one that ends at once is waited for longer each time."""
     failures, started = 0, time.monotonic()
-    while not await stopped(stop, LOOK_SECONDS):
+    while not await stopped(stop, POLL_SECONDS):
         if part.server.running:
             continue
         failures = 0 if time.monotonic() - started >= STEADY_SECONDS else failures + 1
@@ -59,11 +59,11 @@ async def supervise(part: Part, say: Callable[[str], None], stop: asyncio.Event)
             if await part.ready():
                 say(f"{part.name} runs again after {time.monotonic() - started:.1f} s")
                 break
-            await stopped(stop, LOOK_SECONDS)
+            await stopped(stop, POLL_SECONDS)
 
 
 def ending(server: Server) -> str:
-    """How a process ended, in words."""
+    """Return how a process ended, in words."""
     code = None if server.process is None else server.process.returncode
     if code is None:
         return "ended"
@@ -75,7 +75,7 @@ def ending(server: Server) -> str:
 
 
 async def stopped(stop: asyncio.Event, seconds: float) -> bool:
-    """Wait so long, or until ``stop``; whether it is time to stop."""
+    """Wait so long, or until ``stop``. Return whether it is time to stop."""
     with suppress(TimeoutError):
         await asyncio.wait_for(stop.wait(), seconds)
     return stop.is_set()

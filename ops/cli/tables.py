@@ -1,4 +1,4 @@
-"""`landfall rebuild`, `verify` and `explain`: are the tables what the log says, and why is a row what it is."""
+"""`landfall rebuild`, `verify` and `explain`: compare the tables with the log, make them anew, and explain a row."""
 
 import sys
 import time
@@ -117,7 +117,7 @@ async def _rebuild(
     except WouldLoseError as error:
         _show_failed(error.failed)
         raise click.ClickException(
-            f"{error}, so what they said would vanish from the tables; nothing was changed. Bring a release that reads "
+            f"{error}, so what they hold would vanish from the tables; nothing was changed. Bring a release that reads "
             "them, or accept the loss with --lose-failed."
         ) from None
 
@@ -126,8 +126,8 @@ def _show(report: Report) -> None:
     for found in report.differences:
         if found.drift:
             parts = {"missing": found.missing, "too many": found.extra, "different": found.different}
-            said = ", ".join(f"{count} {what}" for what, count in parts.items() if count)
-            echo(f"{found.table}: {said}, such as {'; '.join(found.samples)}")
+            counts = ", ".join(f"{count} {what}" for what, count in parts.items() if count)
+            echo(f"{found.table}: {counts}, such as {'; '.join(found.samples)}")
 
 
 def _show_failed(failed: Sequence[Failed]) -> None:
@@ -139,7 +139,7 @@ def _show_failed(failed: Sequence[Failed]) -> None:
 
 @contextmanager
 def _progress(what: str) -> Iterator[procedure.Progress]:
-    """A bar on a terminal, a line now and then elsewhere; both on standard error."""
+    """Show a bar on a terminal, a line now and then elsewhere; both on standard error."""
     console = Console(stderr=True)
     if console.is_terminal:
         columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -147,12 +147,12 @@ def _progress(what: str) -> Iterator[procedure.Progress]:
             task = bar.add_task(what, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
         return
-    said = time.monotonic()
+    shown = time.monotonic()
 
     def line(done: int, total: int) -> None:
-        nonlocal said
-        if time.monotonic() - said > LINE_SECONDS:
-            said = time.monotonic()
+        nonlocal shown
+        if time.monotonic() - shown > LINE_SECONDS:
+            shown = time.monotonic()
             echo(f"{what}: {done} of {total} events", err=True)
 
     yield line
@@ -187,7 +187,7 @@ async def explain(
         for row in rows:
             statements = await lineage.makers(connection, table, row)
             if full or not statements:  # a row without a filled facet names no maker: whoever mentioned it made it
-                statements = [said async for said in lineage.history(connection, projections, table, row)]
+                statements = [statement async for statement in lineage.history(connection, projections, table, row)]
             (_print_json if as_json else _print)(table, row, statements)
     finally:
         await connection.close()
@@ -196,16 +196,16 @@ async def explain(
 def _print(table: Table, row: Mapping[str, Any], statements: Sequence[Statement]) -> None:
     echo(f"{table.name} {_key(table, row)}", bold=True)
     echo(f"  written by projection version {row['projection_version']}")
-    for said in statements:
-        event = said.event
-        mark = "✓" if said.stands else " "
-        what = said.facet or "made the row exist"
+    for statement in statements:
+        event = statement.event
+        mark = "✓" if statement.stands else " "
+        what = statement.facet or "made the row exist"
         echo(f"{mark} {what}: event {event.id} {event.event.type} {event.event.external_id}")
         echo(
             f"    happened {_moment(event.event.occurred_at)}, logged {_moment(event.created_at)}, "
             f"delivery {event.delivery_id or 'none: a fact of our own'}"
         )
-        for name, value in said.values.items():
+        for name, value in statement.values.items():
             if value is not None:
                 echo(f"    {name} = {value}")
 
@@ -216,18 +216,18 @@ def _print_json(table: Table, row: Mapping[str, Any], statements: Sequence[State
         "row": dict(row),
         "events": [
             {
-                "facet": said.facet,
-                "stands": said.stands,
-                "version": said.version,
-                "values": dict(said.values),
-                "id": said.event.id,
-                "type": said.event.event.type,
-                "external_id": said.event.event.external_id,
-                "occurred_at": said.event.event.occurred_at,
-                "created_at": said.event.created_at,
-                "delivery_id": said.event.delivery_id,
+                "facet": statement.facet,
+                "stands": statement.stands,
+                "version": statement.version,
+                "values": dict(statement.values),
+                "id": statement.event.id,
+                "type": statement.event.event.type,
+                "external_id": statement.event.event.external_id,
+                "occurred_at": statement.event.event.occurred_at,
+                "created_at": statement.event.created_at,
+                "delivery_id": statement.event.delivery_id,
             }
-            for said in statements
+            for statement in statements
         ],
     }
     echo_json(document)
@@ -238,4 +238,4 @@ def _key(table: Table, row: Mapping[str, Any]) -> str:
 
 
 def _moment(value: Any) -> str:
-    return "at a time it does not tell" if value is None else f"{value:%Y-%m-%d %H:%M:%S}Z"
+    return "at an unknown time" if value is None else f"{value:%Y-%m-%d %H:%M:%S}Z"

@@ -1,4 +1,4 @@
-"""`landfall up`: everything on this machine, and the main job to be watched."""
+"""`landfall up`: start everything on this machine, and show webhooks becoming rows."""
 
 import asyncio
 import os
@@ -41,14 +41,14 @@ from sync.projection.contract import text
 LINE_SECONDS = 3.0
 """Without a terminal, one line this often."""
 
-LOOK_SECONDS = 0.5
+REFRESH_SECONDS = 0.5
 READ_SECONDS = 2.0
-"""A database that takes longer to say what is in the tables is said not to answer."""
+"""A database that takes longer to read is shown as not answering."""
 
-SAID = 3
+MESSAGES = 3
 """The newest messages that are kept in view."""
 
-MANNERS = {
+DELIVERY_POLICY = {
     "gather_seconds": 0.2,
     "twice": 0.12,
     "late": 0.15,
@@ -56,7 +56,7 @@ MANNERS = {
     "recut": 0.5,
     "forged": 0.03,
 }
-"""As unkind as the real ones (``meta.md`` 1.3): duplicates, late and re-cut deliveries, and strangers."""
+"""As unreliable as the real ones (``meta.md`` 1.3): duplicates, late and re-cut deliveries, and forgeries."""
 
 
 @dataclass
@@ -69,7 +69,7 @@ class Seen:
     at: datetime
 
 
-async def _look(connection: asyncpg.Connection, rows: int, refused: int) -> Seen:
+async def _read_tables(connection: asyncpg.Connection, rows: int, refused: int) -> Seen:
     """Read the newest ``rows`` of each table."""
     counts = await screen.counts(connection)
     newest = await screen.newest(connection, rows)
@@ -91,24 +91,24 @@ def _picture(
     seen: Seen | None,
     trouble: str,
     addresses: Mapping[str, str],
-    said: Iterable[str],
+    messages: Iterable[str],
     pace: float,
     size: tuple[int, int],
 ) -> Group:
-    """What fits a terminal of ``size``, columns and lines."""
+    """Return what fits a terminal of ``size``, columns and lines."""
     width, height = size
     parts: list[RenderableType] = [_lines(addresses, width), Text()]
     if trouble:
         parts.append(Text(trouble, style="bold red", no_wrap=True, overflow="ellipsis"))
     if seen is not None:
         parts += _tables(seen, pace, width, _rows(height))
-    parts += [Text(line, style="yellow", no_wrap=True, overflow="ellipsis") for line in said]
+    parts += [Text(line, style="yellow", no_wrap=True, overflow="ellipsis") for line in messages]
     return Group(*parts)
 
 
 def _rows(height: int) -> int:
-    """How many rows of each of the three tables fit below the addresses, beside the newest messages."""
-    return max(1, min(20, (height - 9 - SAID) // 3 - 2))
+    """Return how many rows of each of the three tables fit below the addresses, beside the newest messages."""
+    return max(1, min(20, (height - 9 - MESSAGES) // 3 - 2))
 
 
 def _lines(lines: Mapping[str, str], width: int) -> Text:
@@ -158,7 +158,7 @@ def _tables(seen: Seen, pace: float, width: int, rows: int) -> list[RenderableTy
 
 
 def _cell(value: Any) -> Text:
-    """A cell that shows its value as it is: nothing in it is markup."""
+    """Return a cell that shows its value as it is: nothing in it is markup."""
     return Text("" if value is None else visible(str(value)))
 
 
@@ -168,14 +168,14 @@ def _line(seen: Seen) -> str:
 
 
 class Screen:
-    """What is shown while everything runs: a picture in a terminal, lines elsewhere."""
+    """Shows what happens while everything runs: a picture in a terminal, lines elsewhere."""
 
     def __init__(self, running: Stack, client: Client, pace: float) -> None:
         self._running = running
         self._client = client
         self._pace = pace
         self._console = Console(markup=False, emoji=False, highlight=False)
-        self._said: deque[str] = deque(maxlen=SAID)
+        self._messages: deque[str] = deque(maxlen=MESSAGES)
         self._connection: asyncpg.Connection | None = None
         self._seen: Seen | None = None
         self._failed_at: datetime | None = None
@@ -183,12 +183,12 @@ class Screen:
     def say(self, message: str) -> None:
         """Show what happened to a process, with the time."""
         line = f"{datetime.now().astimezone():%H:%M:%S}  {message}"
-        self._said.append(visible(line))
+        self._messages.append(visible(line))
         if not self._console.is_terminal:
             echo(line)
 
     async def show(self, stop: asyncio.Event) -> None:
-        """Show what the tables hold until told to stop. What cannot be read is said, and read again."""
+        """Show what the tables hold until told to stop. An error is shown, and the tables are read again."""
         if not self._console.is_terminal:
             while not stop.is_set():
                 trouble = await self._read(3)
@@ -201,16 +201,16 @@ class Screen:
                     size = self._console.size
                     trouble = await self._read(_rows(size.height))
                     addresses = _addresses(self._running)
-                    picture = _picture(self._seen, trouble, addresses, self._said, self._pace, self._console.size)
+                    picture = _picture(self._seen, trouble, addresses, self._messages, self._pace, self._console.size)
                     live.update(picture, refresh=True)
-                    await stopped(stop, LOOK_SECONDS)
-            for line in self._said:
+                    await stopped(stop, REFRESH_SECONDS)
+            for line in self._messages:
                 echo(line)
         if self._connection is not None:
             self._connection.terminate()
 
     async def _read(self, rows: int) -> str:
-        """Read the tables; what is the trouble where they cannot be read, "" where they were."""
+        """Read the tables. Return why they cannot be read, "" where they were."""
         try:
             async with asyncio.timeout(READ_SECONDS):
                 if self._connection is None:
@@ -218,7 +218,7 @@ class Screen:
                 refused = 0
                 with suppress(aiohttp.ClientError, OSError):
                     refused = (await self._client.mail())["answers"].get("401", 0) if self._running.simulated else 0
-                self._seen = await _look(self._connection, rows, refused)
+                self._seen = await _read_tables(self._connection, rows, refused)
         except Exception as error:  # noqa: BLE001  what is shown must not end what runs
             if self._connection is not None:
                 self._connection.terminate()
@@ -233,7 +233,7 @@ class Screen:
 
 
 def _addresses(running: Stack) -> dict[str, str]:
-    """What is kept in view."""
+    """Return the addresses that stay in view, by name."""
     processes = "  ".join(f"{name} {part.server.pid}" for name, part in running.parts.items())
     comment = f"comment as a fan at {running.sandbox}/, " if running.stood_in else ""
     tried = f"{comment}`kill -9` a process"
@@ -276,7 +276,7 @@ def _announce(running: Stack) -> None:
 
 
 def _psql(dsn: str) -> str:
-    """A line for the shell, with the password where others on the machine cannot read it: not in an argument."""
+    """Return a line for the shell, with the password where others on the machine cannot read it: not in an argument."""
     parts = urlsplit(dsn)
     login, at, place = parts.netloc.partition("@")
     user, _, password = login.partition(":") if at else ("", "", "")
@@ -296,7 +296,7 @@ def up_command(directory: Path | None, pace: float, seconds: float | None) -> No
 
 
 async def up(directory: Path, pace: float, seconds: float | None) -> int:
-    """Run until Ctrl-C, SIGTERM, or the time is up; the exit code."""
+    """Run until Ctrl-C, SIGTERM, or the time is up. Return the exit code."""
     stop = wiring.stop_event()
     # A terminal that is closed sends this one: what was started must not stay behind.
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, stop.set)
@@ -315,7 +315,7 @@ async def up(directory: Path, pace: float, seconds: float | None) -> int:
                 client = Client(http, running.sandbox)
                 display = Screen(running, client, pace)
                 if running.simulated:
-                    await client.wish("manners", **MANNERS)
+                    await client.wish("manners", **DELIVERY_POLICY)
                     await client.wish("pace", pace=pace, platforms=running.simulated)
                 tasks.create_task(display.show(stop))
                 for part in running.parts.values():

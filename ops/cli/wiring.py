@@ -1,4 +1,4 @@
-"""What every command needs built: the platforms, the configuration, the head of the schema."""
+"""What every command needs: the platforms, the configuration, logging, and the loop that runs it."""
 
 import asyncio
 import signal
@@ -60,7 +60,7 @@ def channels() -> "Mapping[str, Channel]":
 
 
 def variables() -> list[Variable]:
-    """Every variable that some platform reads, once each, in the platforms' order; the vault's keys last."""
+    """Return every variable that some platform reads, once each, in the platforms' order; the vault's keys last."""
     from publish.vault.envelope import VAULT_KEYS
 
     found = {variable.name: variable for webhook in webhooks().values() for variable in webhook.variables}
@@ -70,14 +70,14 @@ def variables() -> list[Variable]:
 
 
 def has_vault(configuration: Configuration) -> bool:
-    """Whether there is a key to keep tokens under, and so whether accounts can be connected."""
+    """Return whether there is a key to seal tokens with, and so whether accounts can be connected."""
     from publish.vault.envelope import VAULT_KEYS
 
     return bool(configuration.variables[VAULT_KEYS.name] or configuration.settings.landfall_vault_ring)
 
 
 def configured(configuration: Configuration) -> list[str]:
-    """What this process has settings for, in words for `landfall doctor`."""
+    """Return what this process has settings for, in words for `landfall doctor`."""
     settings = configuration.settings
     webhooks_ = [name for name, webhook in webhooks().items() if has_secret(configuration, webhook)]
     others = {
@@ -89,12 +89,12 @@ def configured(configuration: Configuration) -> list[str]:
 
 
 def has_secret(configuration: Configuration, webhook: Webhook) -> bool:
-    """Whether its webhooks can be verified at all."""
+    """Return whether a platform's webhooks can be verified at all."""
     return any(configuration.variables.get(secret.name) for secret in webhook.signature.secrets)
 
 
 def reporting(pool: Pool, kind: str, configuration: Configuration) -> "asyncio.Task[None]":
-    """The task that says what this process is; cancel it at the end."""
+    """Start the task that reports this process to the database; cancel it at the end."""
     return asyncio.create_task(processes.report(pool, kind, configured(configuration)), name="report")
 
 
@@ -103,7 +103,7 @@ def configuration() -> Configuration:
 
 
 def stop_event() -> asyncio.Event:
-    """Set by SIGTERM and SIGINT."""
+    """Return an event that SIGTERM and SIGINT set."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

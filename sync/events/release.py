@@ -45,7 +45,7 @@ class Followed:
         return [o for o in self.outcomes if o not in self.waiting and o.state not in ("done", "ignored")]
 
 
-def insist_choice(chosen: Filter) -> Filter:
+def required_choice(chosen: Filter) -> Filter:
     """Return which events to change: by id, or all that fit filters, parked ones unless a state is given.
 
     Raises ChoiceError where ids and filters are given, or neither: nobody changes every event by mistake.
@@ -57,7 +57,7 @@ def insist_choice(chosen: Filter) -> Filter:
     return chosen if chosen.ids else replace(chosen, state=chosen.state or "parked")
 
 
-def insist_reason(reason: str) -> str:
+def required_reason(reason: str) -> str:
     """Return the reason. Raises ChoiceError for an empty one."""
     if not reason.strip():
         raise ChoiceError("a reason says why, for whoever looks at the event later; it is empty")
@@ -66,7 +66,7 @@ def insist_reason(reason: str) -> str:
 
 async def retry(connection: asyncpg.Connection, chosen: Filter) -> dict[int, int]:
     """Put events back on the queue; those that wait already are left. Return how often each has failed, by its id."""
-    return {changed.id: changed.retry_count for changed in await store.release(connection, insist_choice(chosen))}
+    return {changed.id: changed.retry_count for changed in await store.release(connection, required_choice(chosen))}
 
 
 async def ignore(connection: asyncpg.Connection, chosen: Filter, reason: str) -> int:
@@ -74,7 +74,7 @@ async def ignore(connection: asyncpg.Connection, chosen: Filter, reason: str) ->
 
     Raises ChoiceError.
     """
-    return len(await store.ignore(connection, insist_choice(chosen), insist_reason(reason)))
+    return len(await store.ignore(connection, required_choice(chosen), required_reason(reason)))
 
 
 async def follow(connection: asyncpg.Connection, tried: Mapping[int, int], seconds: float) -> Followed:

@@ -619,10 +619,10 @@ async def test_login_that_is_somebodys_is_not_taken_over(postgres: Postgres, con
         ('x"; DROP ROLE landfall_web; --', "the name of a login"),
         ("Landfall", "the name of a login"),
     ):
-        with pytest.raises(logins.Unfit, match=why):
+        with pytest.raises(logins.UnfitLogin, match=why):
             await logins.make(connection, "serve", name, PASSWORD)
     for password in ("short", "with a blank inside", "x" * 257, "ümlaut-passwort", "line\nbreak-password"):
-        with pytest.raises(logins.Unfit, match="the password of a login"):
+        with pytest.raises(logins.UnfitLogin, match="the password of a login"):
             await logins.make(connection, "serve", "landfall_serve", password)
 
 
