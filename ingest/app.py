@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from ingest.views import RECEIVER, Address, Receiver, astray
+from ingest.endpoint import RECEIVER, Address, Receiver, astray
 from ops.runtime.answers import expect
 
 ENDS = ("", "/")

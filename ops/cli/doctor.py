@@ -22,9 +22,9 @@ from ops.erasure import store as erasure
 from ops.runtime import db, processes
 from ops.runtime.health import DURABLE, durability, schema_revision
 from ops.runtime.processes import Process
-from ops.runtime.queue import QUEUE, open_redis
 from ops.runtime.settings import Configuration, ConfigurationError, Settings
 from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
+from ops.runtime.worker_notifier import QUEUE, open_redis
 from publish.connections import refresh_store
 from publish.vault import key_rotation
 from publish.vault.envelope import VAULT_KEYS, VaultError

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from ingest.app import LANE, build
 from ingest.committer import Committer
-from ingest.views import Receiver
+from ingest.endpoint import Receiver
 from ops.cli import wiring
 from ops.runtime import answers, headers, health
 from ops.runtime.bodies import Budget
@@ -18,8 +18,8 @@ from ops.runtime.clock import now
 from ops.runtime.connections import Connections, connection_limits, raise_descriptors
 from ops.runtime.db import open_pool
 from ops.runtime.health import Check, check_database
-from ops.runtime.queue import open_bell
 from ops.runtime.settings import Configuration
+from ops.runtime.worker_notifier import open_bell
 from schema.revision import HEAD
 from schema.rights import WEB_ROLE
 

@@ -10,7 +10,7 @@ import click
 import structlog
 
 from ops.cli import wiring
-from ops.runtime import garbage, health, queue
+from ops.runtime import garbage, health, worker_notifier
 from ops.runtime.db import open_pool
 from ops.runtime.health import Check, check_database
 from ops.runtime.settings import Configuration
@@ -102,7 +102,7 @@ async def work(configuration: Configuration) -> int:
         bells = []
         if settings.redis_url is not None:
             url = settings.redis_url.get_secret_value()
-            answer = queue.answer(url, {PROJECT_EVENTS: projector.drain}, settings.landfall_worker_jobs)
+            answer = worker_notifier.answer(url, {PROJECT_EVENTS: projector.drain}, settings.landfall_worker_jobs)
             bells = [asyncio.create_task(answer, name="wakeup")]
         code = await wiring.until(stop, [*tasks, *bells])
         stop.set()

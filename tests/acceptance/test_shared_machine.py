@@ -28,7 +28,7 @@ from ops.cli.stack import Unusable, stack
 from ops.runtime.db import open_pool
 from ops.runtime.embedded import OWNER, Postgres, Redis, StartError, free_port, scratch
 from ops.runtime.files import UnsafePathError
-from ops.runtime.queue import answer, open_bell, open_redis, redis_settings
+from ops.runtime.worker_notifier import answer, open_bell, open_redis, redis_settings
 from schema.jobs import PROJECT_EVENTS
 from schema.metadata import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT

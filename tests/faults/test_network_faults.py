@@ -22,7 +22,7 @@ from ops.cli.wiring import webhooks
 from ops.runtime.clock import now
 from ops.runtime.db import open_pool
 from ops.runtime.embedded import Postgres, Redis, free_port
-from ops.runtime.queue import QUEUE, answer, open_bell
+from ops.runtime.worker_notifier import QUEUE, answer, open_bell
 from schema.jobs import PROJECT_EVENTS
 from sync.projection.worker import SWEEP_SECONDS
 from tests.faults.oracle import Oracle

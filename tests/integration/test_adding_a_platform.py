@@ -25,13 +25,13 @@ import schema.crm
 import sync.platforms
 from ingest.app import build
 from ingest.committer import Committer
-from ingest.views import Receiver
+from ingest.endpoint import Receiver
 from ops.cli import tables, wiring
 from ops.runtime import garbage
 from ops.runtime.bodies import Budget
 from ops.runtime.clock import now
 from ops.runtime.db import open_pool
-from ops.runtime.queue import NoBell
+from ops.runtime.worker_notifier import NoBell
 from schema.metadata import APP_ROLE, metadata
 from sync.projection import store
 from sync.projection.worker import Projector

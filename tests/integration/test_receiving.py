@@ -14,15 +14,15 @@ from ingest.accept import Accepted
 from ingest.app import build
 from ingest.committer import BATCH_BYTES, BATCH_DELIVERIES, BATCH_EVENTS, Committer, _Waiting
 from ingest.contract import Delivery, Incoming
+from ingest.endpoint import Receiver
 from ingest.errors import Overloaded, Unavailable
 from ingest.signatures import Verified
-from ingest.views import Receiver
 from ops.cli import wiring
 from ops.runtime import bodies
 from ops.runtime.bodies import Budget
 from ops.runtime.clock import now
 from ops.runtime.db import open_pool
-from ops.runtime.queue import NoBell
+from ops.runtime.worker_notifier import NoBell
 from schema.metadata import APP_ROLE
 from tests.support import VARIABLES, comment, eventually, instagram, sign_meta
 

@@ -32,8 +32,8 @@ from ops.runtime.clock import Clock
 from ops.runtime.db import Pool, describe
 from ops.runtime.faultpoint import faultpoint
 from ops.runtime.proxies import Network
-from ops.runtime.queue import Doorbell
 from ops.runtime.sampling import Sampler
+from ops.runtime.worker_notifier import Doorbell
 
 _UNREAD: Mapping[type[bodies.BodyError], type[Refusal]] = {
     bodies.BodyTooLargeError: TooLarge,

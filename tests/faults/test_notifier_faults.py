@@ -18,7 +18,7 @@ import redis.asyncio
 from ops.cli import wiring
 from ops.runtime.db import open_pool
 from ops.runtime.embedded import Redis
-from ops.runtime.queue import QUEUE, answer, open_bell
+from ops.runtime.worker_notifier import QUEUE, answer, open_bell
 from schema.jobs import PROJECT_EVENTS
 from schema.metadata import APP_ROLE
 from sync.projection import store
