@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from ingest.endpoint import RECEIVER, Address, Receiver, astray
-from ops.runtime.answers import expect
+from ops.runtime.responses import expect
 
 ENDS = ("", "/")
 """An address with a slash at its end is the same one: portals keep what was typed, and a POST follows no redirect."""

@@ -27,7 +27,7 @@ from ingest.errors import (
 )
 from ingest.signatures import insist_present
 from ingest.store import Receipt
-from ops.runtime import answers, bodies, metrics, proxies
+from ops.runtime import bodies, metrics, proxies, responses
 from ops.runtime.clock import Clock
 from ops.runtime.db import Pool, describe
 from ops.runtime.faultpoint import faultpoint
@@ -136,9 +136,9 @@ class Address:
         except Exception as error:  # noqa: BLE001  as above
             return self._refuse(request, error)
         metrics.of(metrics.deliveries, self.platform, f"handshake_{answer.status}").inc()
-        if answer.status >= 400 and answers.wants_page(request):
-            return answers.error(request, answer.status, {"message": answer.body}, remedy=HANDSHAKE)
-        headers = answers.NO_STORE if answer.status >= 400 else {}
+        if answer.status >= 400 and responses.wants_page(request):
+            return responses.error(request, answer.status, {"message": answer.body}, remedy=HANDSHAKE)
+        headers = responses.NO_STORE if answer.status >= 400 else {}
         return web.Response(status=answer.status, text=answer.body, content_type=answer.content_type, headers=headers)
 
     def _insist_configured(self) -> None:
@@ -211,14 +211,14 @@ def refused(request: web.Request, refusal: Refusal, *, close: bool = False) -> w
         "remedy": refusal.remedy,
     }
     headers = {} if refusal.retry_after is None else {hdrs.RETRY_AFTER: str(refusal.retry_after)}
-    return answers.error(request, refusal.status, body, headers=headers, close=close)
+    return responses.error(request, refusal.status, body, headers=headers, close=close)
 
 
 async def astray(request: web.Request) -> web.Response:
     """Whatever is asked below ``/api/webhooks/`` that no platform's address answers."""
     receiver = request.app[RECEIVER]
     if request.match_info["platform"] in receiver.webhooks:
-        return answers.wrong_method(request, [hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_POST])
+        return responses.wrong_method(request, [hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_POST])
     known = ", ".join(receiver.webhooks)
     metrics.of(metrics.deliveries, "unknown", UnknownPlatform.code).inc()
     return refused(request, UnknownPlatform(f"no platform of this name; known are {known}"))

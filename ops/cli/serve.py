@@ -12,7 +12,7 @@ from ingest.app import LANE, build
 from ingest.committer import Committer
 from ingest.endpoint import Receiver
 from ops.cli import wiring
-from ops.runtime import answers, headers, health
+from ops.runtime import headers, health, responses
 from ops.runtime.bodies import Budget
 from ops.runtime.clock import now
 from ops.runtime.connections import Connections, connection_limits, raise_descriptors
@@ -44,7 +44,7 @@ async def connecting(configuration: Configuration, app: web.Application) -> Asyn
     settings = configuration.settings
     if not wiring.has_vault(configuration):
         for path in ("/api/auth/{rest:.*}", "/api/connections{rest:.*}"):
-            app.router.add_route("*", path, _unconfigured, expect_handler=answers.expect)
+            app.router.add_route("*", path, _unconfigured, expect_handler=responses.expect)
         yield
         return
     from ops.cli.outside import built, mailer_of
@@ -79,7 +79,7 @@ async def _unconfigured(request: web.Request) -> web.Response:
     remedy = "make a key with `landfall vault key`, set LANDFALL_VAULT_KEYS to it and start `landfall serve` again"
     message = "No account can be connected: there is no key to keep its tokens under."
     body = {"error": "not_configured", "message": message, "retry": False, "remedy": remedy}
-    return answers.error(request, 503, body)
+    return responses.error(request, 503, body)
 
 
 @asynccontextmanager
@@ -127,7 +127,7 @@ async def application(configuration: Configuration) -> AsyncIterator[tuple[web.A
         app = build(receiver)
         await stack.enter_async_context(connecting(configuration, app))
         health.add_routes(app, readiness)
-        answers.add_nothing_here(app)
+        responses.add_nothing_here(app)
         headers.add_to(app, https=settings.https)
         stack.callback(wiring.reporting(health_pool, "serve", configuration).cancel)
         yield app, health.build(readiness, "web")

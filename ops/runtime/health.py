@@ -9,7 +9,7 @@ import asyncpg
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from ops.runtime import answers, headers, metrics
+from ops.runtime import headers, metrics, responses
 from ops.runtime.db import Pool, describe
 
 DURABLE = {
@@ -96,10 +96,10 @@ def add_routes(app: web.Application, readiness: Readiness) -> None:
                 for name, check in checks.items()
             },
         }
-        return web.json_response(body, status=200 if ready else 503, headers=answers.NO_STORE)
+        return web.json_response(body, status=200 if ready else 503, headers=responses.NO_STORE)
 
-    app.router.add_get("/healthz", healthz, expect_handler=answers.expect)
-    app.router.add_get("/readyz", readyz, expect_handler=answers.expect)
+    app.router.add_get("/healthz", healthz, expect_handler=responses.expect)
+    app.router.add_get("/readyz", readyz, expect_handler=responses.expect)
 
 
 def build(readiness: Readiness, process: str) -> web.Application:
@@ -113,8 +113,8 @@ def build(readiness: Readiness, process: str) -> web.Application:
     async def expose(_: web.Request) -> web.Response:
         return web.Response(body=metrics.exposition(process), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    app.router.add_get("/metrics", expose, expect_handler=answers.expect)
-    answers.add_nothing_here(app)
+    app.router.add_get("/metrics", expose, expect_handler=responses.expect)
+    responses.add_nothing_here(app)
     headers.add_to(app)
     app.cleanup_ctx.append(_watch_loop)
     return app

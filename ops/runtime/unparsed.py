@@ -5,7 +5,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from ops.runtime import answers, headers
+from ops.runtime import headers, responses
 
 _UNPARSED = {
     "error": "bad_request",
@@ -50,7 +50,7 @@ class _Plain(web.RequestHandler):
             response = web.json_response(_UNPARSED, status=status)  # whether a browser asked is not known
             response.force_close()
         else:
-            response = answers.error(request, status, _SURPRISE, close=True)
+            response = responses.error(request, status, _SURPRISE, close=True)
         headers.set_standard(response, https=self.https)
         return response
 

@@ -13,7 +13,7 @@ from aiohttp import hdrs, web
 from ops.access import api_keys, sessions
 from ops.access.api_keys import Caller
 from ops.access.sessions import Person
-from ops.runtime import answers, metrics, proxies
+from ops.runtime import metrics, proxies, responses
 from ops.runtime.db import Pool, describe
 from ops.runtime.origins import Origin, origin_of
 from ops.runtime.platform_protocol import Problem
@@ -145,7 +145,7 @@ class Door:
 
     def for_programs(self, request: web.Request, instead: str) -> None:
         """Raises Ended for a browser at an address that answers in JSON: to the page that shows the same."""
-        if hdrs.AUTHORIZATION not in request.headers and answers.wants_page(request):
+        if hdrs.AUTHORIZATION not in request.headers and responses.wants_page(request):
             raise Ended(to(instead))
 
     async def posting(self, request: web.Request, scope: str = "", *, enrolling: bool = False) -> Person:
@@ -153,18 +153,18 @@ class Door:
         self.same_site(request)
         person = await self.person(request, enrolling=enrolling)
         if person is None and await self.person(request, enrolling=True):
-            if answers.wants_page(request):
+            if responses.wants_page(request):
                 raise Ended(to("/account"))
             message = "Owners need a second factor here, and you have none yet."
             raise Refused(403, "second_factor_required", message, "add one at /account")
         if person is None:
-            if answers.wants_page(request):
+            if responses.wants_page(request):
                 shown: dict[str, Any] = {"says": LOGGED_OUT, "email": "", "wanted": self.came_from(request)}
                 raise NotLoggedInError(rendered("login.html", 401, **shown))
             raise Refused(401, "unauthorized", "Nobody is logged in.", "log in at /login")
         insist(forms.form(request).get("csrf"), person.csrf)
         if scope and not person.may(scope):
-            if answers.wants_page(request):
+            if responses.wants_page(request):
                 raise not_for(person)
             raise Refused(403, "forbidden", "Your role does not reach so far.", "ask an owner to do it")
         return person
@@ -212,12 +212,12 @@ class Door:
         elif kind:
             self._turns.forget(key)
         elif request.method == "GET" and (person := await self.person(request)):
-            if scope not in person.scopes and answers.wants_page(request):
+            if scope not in person.scopes and responses.wants_page(request):
                 raise not_for(person)
             found = person.caller(self.address(request))
         remedy = "send Authorization: Bearer with a key of `landfall key create`"
         if found is None:
-            if not kind and request.method == "GET" and answers.wants_page(request):
+            if not kind and request.method == "GET" and responses.wants_page(request):
                 raise await self.not_logged_in(request)
             raise Refused(401, "unauthorized", "The key is missing, unknown or revoked.", remedy)
         if scope not in found.scopes:
@@ -290,7 +290,7 @@ class Door:
 def add_route(app: web.Application, method: str, path: str, handler: Handler) -> None:
     """Add a route; whatever answers GET answers HEAD."""
     for each in (hdrs.METH_GET, hdrs.METH_HEAD) if method == hdrs.METH_GET else (method,):
-        app.router.add_route(each, path, handler, expect_handler=answers.expect)
+        app.router.add_route(each, path, handler, expect_handler=responses.expect)
 
 
 def _count_wait(request: web.Request) -> None:

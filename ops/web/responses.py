@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import hdrs, web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ops.runtime import answers, text
+from ops.runtime import responses, text
 from ops.runtime.headers import POLICY
 
 STATUS = {"wrong": 400, "denied": 403, "lacking": 403, "grant": 409, "crowded": 429, "app": 503, "transient": 503}
@@ -27,7 +27,7 @@ PAGES = Environment(
     finalize=text.finalize,
 )
 
-_HEADERS = answers.page_headers((_TEMPLATES / "base.html").read_text())
+_HEADERS = responses.page_headers((_TEMPLATES / "base.html").read_text())
 SCRIPTED = {POLICY: f"{_HEADERS[POLICY]}; script-src 'self'"}
 """For pages that hold a passkey's form: files of ours run there, and nothing that stands in the page."""
 
@@ -69,7 +69,7 @@ class Refused(Exception):  # noqa: N818  an answer
         self._close = close
 
     def answer(self, request: web.Request) -> web.Response:
-        return answers.error(request, self._status, self._body, headers=self._headers, close=self._close)
+        return responses.error(request, self._status, self._body, headers=self._headers, close=self._close)
 
 
 def rendered(template: str, status: int = 200, headers: Mapping[str, str] | None = None, **shown: Any) -> web.Response:
@@ -122,4 +122,4 @@ def sentence(wrong: Exception) -> str:
 
 
 def to(address: str) -> web.Response:
-    return web.Response(status=303, headers=answers.NO_STORE | {hdrs.LOCATION: address})
+    return web.Response(status=303, headers=responses.NO_STORE | {hdrs.LOCATION: address})

@@ -13,10 +13,10 @@ from ops.access.passwords import Busy
 from ops.access.pending_logins import Pending
 from ops.access.sessions import MustChange, Person, Throttled, csrf_of
 from ops.access.users import Wrong
-from ops.runtime.answers import NO_STORE, wants_page
 from ops.runtime.db import Pool
 from ops.runtime.mail import Mailer
 from ops.runtime.platform_protocol import Problem
+from ops.runtime.responses import NO_STORE, wants_page
 from ops.runtime.tenancy import NO_TENANT, tenant_transaction
 from ops.web import forms, paths
 from ops.web.authentication import Door, add_route, id_of, insist, not_for, uuid_of

@@ -21,7 +21,7 @@ from selenium.webdriver.remote.webdriver import WebDriver
 
 from ops.access import users
 from ops.cli.outside import assembled
-from ops.runtime import answers
+from ops.runtime import responses
 from ops.runtime.embedded import free_port
 from schema.tenancy import DEFAULT_TENANT
 from tests.acceptance.test_browser import consent, fill, press, see
@@ -89,7 +89,7 @@ async def url(rig: Rig) -> AsyncIterator[str]:
     public_url = f"http://localhost:{port}"
     built = assembled(rig.pool, rig.built.vault, replace(rig.outside, public_url=public_url))
     views(rig.pool, built, site=public_url).add_to(app)
-    answers.add_nothing_here(app)
+    responses.add_nothing_here(app)
     server = TestServer(app, host="127.0.0.1", port=port)
     await server.start_server()
     yield public_url
