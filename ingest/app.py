@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from ingest.endpoint import RECEIVER, Address, Receiver, astray
+from ingest.endpoint import RECEIVER, Address, Receiver, fallback
 from ops.runtime.responses import expect
 
 ENDS = ("", "/")
@@ -22,7 +22,7 @@ def build(receiver: Receiver) -> web.Application:
             app.router.add_post(f"/api/webhooks/{platform}{end}", address.receive, expect_handler=expect)
             app.router.add_get(f"/api/webhooks/{platform}{end}", address.verify, expect_handler=expect)
     for end in ENDS:
-        app.router.add_route("*", f"/api/webhooks/{{platform}}{end}", astray, expect_handler=expect)
+        app.router.add_route("*", f"/api/webhooks/{{platform}}{end}", fallback, expect_handler=expect)
     app.cleanup_ctx.append(_committing)
     return app
 

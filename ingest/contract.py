@@ -79,15 +79,6 @@ class Incoming(NamedTuple):
     sanitized: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a handshake replies."""
-
-    status: int
-    body: str
-    content_type: str = "text/plain"
-
-
 def no_check(_change: Change, _variables: Variables) -> str | None:
     return None
 
@@ -113,14 +104,15 @@ class Webhook:
     ``changes`` cuts a parsed document and never raises for a part it does not understand: it yields it with a
     defect. ``identify`` may raise for a change whose identity cannot be told; that change alone is parked.
     ``check`` names a defect that depends on the configuration. ``rule_version`` goes up when ``identify`` would
-    name the same event differently; old events keep their names.
+    name the same event differently; old events keep their names. ``handshake`` takes a query and returns the text to
+    answer it with; it raises a Refusal of ``ingest.errors``.
     """
 
     signature: Scheme
     changes: Callable[[Any], Iterable[Change]]
     identify: Callable[[Change], Identity]
     rule_version: int
-    handshake: Callable[[Mapping[str, str], Variables], Answer] | None = None
+    handshake: Callable[[Mapping[str, str], Variables], str] | None = None
     check: Callable[[Change, Variables], str | None] = no_check
     type_is_enough: Collection[str] = ()
     """Types of events that say what matters by being sent: an odd part of one is left out, and does not park it."""

@@ -41,8 +41,6 @@ _UNREAD: Mapping[type[bodies.BodyError], type[Refusal]] = {
     bodies.BodyBrokenError: Broken,
 }
 
-HANDSHAKE = "nothing, if you came by a browser: the platform asks this itself when the address is entered in its portal"
-
 log = structlog.get_logger()
 
 
@@ -134,12 +132,9 @@ class Address:
                 return web.Response(text=text)
             answer = self.webhook.handshake(request.query, self.receiver.variables)
         except Exception as error:  # noqa: BLE001  as above
-            return self._refuse(request, error)
-        metrics.of(metrics.deliveries, self.platform, f"handshake_{answer.status}").inc()
-        if answer.status >= 400 and responses.wants_page(request):
-            return responses.error(request, answer.status, {"message": answer.body}, remedy=HANDSHAKE)
-        headers = responses.NO_STORE if answer.status >= 400 else {}
-        return web.Response(status=answer.status, text=answer.body, content_type=answer.content_type, headers=headers)
+            return self._refuse(request, error, handshake=True)
+        metrics.of(metrics.deliveries, self.platform, "handshake_200").inc()
+        return web.Response(text=answer, content_type="text/plain")
 
     def _insist_configured(self) -> None:
         secrets = self.webhook.signature.secrets
@@ -147,12 +142,13 @@ class Address:
             names = " or ".join(variable.name for variable in secrets)
             raise NotConfigured(f"no secret is configured for this platform: {names} is not set")
 
-    def _refuse(self, request: web.Request, error: Exception) -> web.Response:
+    def _refuse(self, request: web.Request, error: Exception, *, handshake: bool = False) -> web.Response:
         if not isinstance(error, Refusal):
             if self.receiver.surprises.take():
                 log.error("request.failed", platform=self.platform, error=describe(error), exc_info=error)
             error = Unexpected("something failed here; nothing was acknowledged")
-        metrics.of(metrics.deliveries, self.platform, error.code).inc()
+        outcome = f"handshake_{error.status}" if handshake else error.outcome
+        metrics.of(metrics.deliveries, self.platform, outcome).inc()
         metrics.of(metrics.refusals, self.platform, error.reason).inc()
         # Of a body that was not read to its end, the rest must not be taken for another request.
         unread = isinstance(error, TooLarge | TooSlow | Broken | Encoded) or not request.content.is_eof()
@@ -202,25 +198,18 @@ async def _sample(receiver: Receiver, platform: str, error: Forged, delivery: De
 
 
 def refused(request: web.Request, refusal: Refusal, *, close: bool = False) -> web.Response:
-    """What happened, whether to try again, and what to do: for every error the same shape."""
-    body = {
-        "error": refusal.code,
-        "reason": refusal.reason,
-        "message": str(refusal),
-        "retry": refusal.retry_after is not None,
-        "remedy": refusal.remedy,
-    }
+    """Build the answer to a refused request."""
     headers = {} if refusal.retry_after is None else {hdrs.RETRY_AFTER: str(refusal.retry_after)}
-    return responses.error(request, refusal.status, body, headers=headers, close=close)
+    return responses.error(request, refusal.failure, headers=headers, close=close)
 
 
-async def astray(request: web.Request) -> web.Response:
-    """Whatever is asked below ``/api/webhooks/`` that no platform's address answers."""
+async def fallback(request: web.Request) -> web.Response:
+    """Answer what no platform's route answers: 405 at a platform's address, 404 at any other."""
     receiver = request.app[RECEIVER]
     if request.match_info["platform"] in receiver.webhooks:
-        return responses.wrong_method(request, [hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_POST])
+        return responses.method_not_allowed(request, [hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_POST])
     known = ", ".join(receiver.webhooks)
-    metrics.of(metrics.deliveries, "unknown", UnknownPlatform.code).inc()
+    metrics.of(metrics.deliveries, "unknown", UnknownPlatform.outcome).inc()
     return refused(request, UnknownPlatform(f"no platform of this name; known are {known}"))
 
 

@@ -35,6 +35,7 @@ from publish.oauth.providers import Outside
 from publish.vault.envelope import LocalRing, Vault
 from schema.rights import APP_ROLE, WEB_ROLE, WORKER_ROLE
 from schema.tenancy import DEFAULT_TENANT
+from tests.support import is_error
 
 CHANNELS = discover(publish.platforms, Channel)
 PLATFORMS = list(CHANNELS)
@@ -126,7 +127,7 @@ class Rig:
         middle = f"/{INSTANCE}" if platform == "mastodon" else ""
         address = f"{self.url}/api/auth/{platform}{middle}/callback"
         async with (http or self.http).get(address, params=query, headers={"Accept": "application/json"}) as response:
-            return await response.json()
+            return outcome_of(await response.json())
 
     async def chosen(self, platform: str, accounts: list[str]) -> Any:
         """What comes of choosing these, as ``platform:id``."""
@@ -135,7 +136,7 @@ class Rig:
             json={"accounts": accounts},
             headers={"Accept": "application/json"},
         ) as response:
-            return await response.json()
+            return outcome_of(await response.json())
 
     async def connect(self, platform: str, account: str = "", key: str = "", **query: str) -> list[str]:
         """Consent, choose whatever can be connected, and be connected; the ids."""
@@ -165,6 +166,15 @@ class Rig:
         async with self.connection.transaction():
             await self.connection.execute("SELECT set_config('landfall.tenant', '*', true)")
             return await self.connection.fetch(query, *arguments)
+
+
+def outcome_of(content: Any) -> Any:
+    """What came of a flow, whether it is told as an outcome or as an error."""
+    if "error" not in content:
+        return content
+    assert is_error(content)
+    error = content["error"]
+    return {"ok": False, "says": error["message"], "kind": error["details"].get("reason"), "error": error}
 
 
 def form_of(page: str) -> tuple[str, dict[str, str]]:

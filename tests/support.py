@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 import aiohttp
 import asyncpg
@@ -23,6 +23,7 @@ import pytest
 
 from ops.cli.main import main
 from ops.runtime.embedded import Redis, free_port
+from ops.runtime.responses import Code
 
 INSTAGRAM_SECRET = "ig-secret-canary-7f3a"
 META_SECRET = "meta-secret-canary-91bc"
@@ -44,6 +45,22 @@ VARIABLES = {
     "TIKTOK_CLIENT_SECRET": (TIKTOK_SECRET,),
     "TIKTOK_CLIENT_KEY": (),
 }
+
+
+def is_error(content: Any) -> bool:
+    """Whether this is exactly what every failed request is answered with: the user's design, section 3."""
+    if not isinstance(content, dict) or set(content) != {"error"}:
+        return False
+    error = content["error"]
+    return (
+        set(error) == {"code", "message", "details", "retryable", "userMessage"}
+        and error["code"] in get_args(Code)
+        and all(isinstance(error[name], str) and error[name] for name in ("message", "userMessage"))
+        and error["message"].rstrip(".").lower() in error["userMessage"].lower()
+        and isinstance(error["details"], dict)
+        and bool(error["details"]["remedy"])
+        and isinstance(error["retryable"], bool)
+    )
 
 
 _BREAKER, _PASSWORD = "breaker", secrets.token_urlsafe(16)

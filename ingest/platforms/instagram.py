@@ -9,7 +9,8 @@ from datetime import datetime
 from hmac import compare_digest
 from typing import Any
 
-from ingest.contract import Answer, Change, Identity, Persons, Variables, Webhook, account_of, text_of
+from ingest.contract import Change, Identity, Persons, Variables, Webhook, account_of, text_of
+from ingest.errors import BadChallenge, HandshakeRefused, NotConfigured
 from ingest.signatures import Hmac
 from schema.configuration import Variable
 from schema.reading import moment
@@ -52,18 +53,19 @@ MESSAGING_FIELDS = (
 ENVELOPES = ("changes", "messaging", "standby", "changed_fields")
 
 
-def handshake(query: Mapping[str, str], variables: Variables) -> Answer:
-    """Meta's endpoint verification: the challenge comes back as text if the token is ours (``meta.md`` 1.1)."""
+def handshake(query: Mapping[str, str], variables: Variables) -> str:
+    """Return the challenge of Meta's endpoint verification if the token is ours (``meta.md`` 1.1). Raises Refusal."""
     tokens = variables[VERIFY_TOKEN.name] or variables[META_TOKEN.name]
     if not tokens:
-        return Answer(503, f"{VERIFY_TOKEN.name} or {META_TOKEN.name} is not set; set it and verify again")
+        problem = f"no token is configured for this platform: {VERIFY_TOKEN.name} or {META_TOKEN.name} is not set"
+        raise NotConfigured(problem, remedy="Set it, restart, and verify again.")
     given = query.get("hub.verify_token", "").encode("utf-8", "surrogatepass")
     if query.get("hub.mode") != "subscribe" or not any(compare_digest(t.encode(), given) for t in tokens):
-        return Answer(403, "hub.verify_token is not the configured one")
+        raise HandshakeRefused("hub.verify_token is not the configured one")
     challenge = query.get("hub.challenge", "")
     if not re.fullmatch("[A-Za-z0-9]{1,256}", challenge):  # echoed: must not be able to carry markup
-        return Answer(400, "hub.challenge must be 1 to 256 letters and digits")
-    return Answer(200, challenge)
+        raise BadChallenge("hub.challenge must be 1 to 256 letters and digits")
+    return challenge
 
 
 def changes(document: Any) -> Iterator[Change]:

@@ -78,8 +78,7 @@ async def connecting(configuration: Configuration, app: web.Application) -> Asyn
 async def _unconfigured(request: web.Request) -> web.Response:
     remedy = "make a key with `landfall vault key`, set LANDFALL_VAULT_KEYS to it and start `landfall serve` again"
     message = "No account can be connected: there is no key to keep its tokens under."
-    body = {"error": "not_configured", "message": message, "retry": False, "remedy": remedy}
-    return responses.error(request, 503, body)
+    return responses.error(request, responses.Failure(503, "not_configured", message, remedy))
 
 
 @asynccontextmanager
@@ -127,7 +126,7 @@ async def application(configuration: Configuration) -> AsyncIterator[tuple[web.A
         app = build(receiver)
         await stack.enter_async_context(connecting(configuration, app))
         health.add_routes(app, readiness)
-        responses.add_nothing_here(app)
+        responses.add_fallback(app)
         headers.add_to(app, https=settings.https)
         stack.callback(wiring.reporting(health_pool, "serve", configuration).cancel)
         yield app, health.build(readiness, "web")

@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from ops.runtime import headers, metrics, responses
 from ops.runtime.db import Pool, describe
+from ops.runtime.responses import Failure
 
 DURABLE = {
     "fsync": ("on",),
@@ -81,22 +82,23 @@ def add_routes(app: web.Application, readiness: Readiness) -> None:
     async def healthz(_: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
 
-    async def readyz(_: web.Request) -> web.Response:
+    async def readyz(request: web.Request) -> web.Response:
         nonlocal asking
         if time.monotonic() - cached[0] > CACHE_SECONDS:
             if asking is None or asking.done():
                 asking = asyncio.create_task(ask(), name="readiness")
             await asyncio.shield(asking)  # whoever comes meanwhile waits for the same answer: it costs one connection
         checks = cached[1]
-        ready = all(check.ok for check in checks.values() if check.required)
-        body = {
-            "status": "ready" if ready else "unready",
-            "checks": {
-                name: {"ok": check.ok, **({"detail": check.detail} if check.detail else {})}
-                for name, check in checks.items()
-            },
+        shown = {
+            name: {"ok": check.ok, **({"detail": check.detail} if check.detail else {})}
+            for name, check in checks.items()
         }
-        return web.json_response(body, status=200 if ready else 503, headers=responses.NO_STORE)
+        missing = [check.detail or name for name, check in checks.items() if check.required and not check.ok]
+        if missing:
+            remedy = "send requests to another process until this one is ready"
+            failure = Failure(503, "not_ready", "; ".join(missing), remedy, retryable=True, details={"checks": shown})
+            return responses.error(request, failure)
+        return web.json_response({"status": "ready", "checks": shown}, headers=responses.NO_STORE)
 
     app.router.add_get("/healthz", healthz, expect_handler=responses.expect)
     app.router.add_get("/readyz", readyz, expect_handler=responses.expect)
@@ -114,7 +116,7 @@ def build(readiness: Readiness, process: str) -> web.Application:
         return web.Response(body=metrics.exposition(process), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     app.router.add_get("/metrics", expose, expect_handler=responses.expect)
-    responses.add_nothing_here(app)
+    responses.add_fallback(app)
     headers.add_to(app)
     app.cleanup_ctx.append(_watch_loop)
     return app

@@ -1,11 +1,12 @@
-"""How an error is answered: JSON for a program, a page with the same words for a browser."""
+"""Build the answer to every failed request: one JSON shape for programs, a page with the same words for browsers."""
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from html import escape
 from http import HTTPStatus
 from string import Template
-from typing import Any
+from typing import Any, Literal
 
 from aiohttp import HttpVersion11, hdrs, web
 
@@ -13,6 +14,73 @@ from ops.runtime import headers as standard
 from ops.runtime.text import visible
 
 NO_STORE = {hdrs.CACHE_CONTROL: "no-store"}
+
+Code = Literal[
+    "access_denied",
+    "access_token_invalid",
+    "bad_request",
+    "body_broken",
+    "body_too_large",
+    "body_too_slow",
+    "conflict",
+    "content_encoding",
+    "content_type",
+    "csrf",
+    "duplicate_event",
+    "expectation_failed",
+    "forbidden",
+    "gone",
+    "handshake_refused",
+    "invalid_request",
+    "invalid_scope",
+    "invalid_signature",
+    "method_not_allowed",
+    "no_passkeys",
+    "not_configured",
+    "not_found",
+    "not_ready",
+    "overloaded",
+    "processing_failed",
+    "rate_limit_exceeded",
+    "second_factor_required",
+    "server_error",
+    "stale",
+    "unauthorized",
+    "unknown_platform",
+]
+"""Every code there is. Those of section 3 of the user's design have the meaning that they have there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a request failed. ``message`` says what happened, ``remedy`` what to do; empty where the message says both.
+
+    ``retryable`` is whether the same request may succeed later. ``details`` is JSON, to which ``remedy`` is added.
+    """
+
+    status: int
+    code: Code
+    message: str
+    remedy: str = ""
+    retryable: bool = False
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The JSON of the answer: the shape of section 3 of the user's design."""
+        return {
+            "error": {
+                "code": self.code,
+                "message": self.message,
+                "details": {"remedy": self.remedy or self.message, **self.details},
+                "retryable": self.retryable,
+                "userMessage": " ".join(_sentence(text) for text in (self.message, self.remedy) if text),
+            }
+        }
+
+
+FAILURE: web.ResponseKey[Failure] = web.ResponseKey("failure", Failure)
+"""What a page says that is the answer to a failed request, for :func:`suited`."""
 
 # The standard library's templates: the web process of an installation without pages holds no other in memory.
 _PAGE = Template("""\
@@ -43,10 +111,10 @@ h1 { font-size: 1.5rem } a { color: light-dark(#1d4ed8, #93c5fd) } .soft { color
 
 
 def page_headers(html: str) -> dict[Any, str]:
-    """Headers of a page with the style elements of ``html``.
+    """Return the headers of a page with the style elements of ``html``.
 
-    Neither the code in an address nor the page itself goes any further, and nobody frames it. "no-referrer" would make
-    browsers send a form of ours with "Origin: null", which is what a stranger sends.
+    The referrer policy keeps codes in addresses from other sites. "no-referrer" would make browsers send our own forms
+    with "Origin: null", as other sites' forms are sent.
     """
     return NO_STORE | {
         standard.REFERRER: "same-origin",
@@ -59,39 +127,52 @@ _PAGE_HEADERS = page_headers(_PAGE.template)
 
 
 def wants_page(request: web.BaseRequest) -> bool:
-    """Whether a browser asks: it takes HTML and does not name JSON."""
+    """Return whether a browser asks: it accepts HTML and does not name JSON."""
     accepted = ",".join(request.headers.getall(hdrs.ACCEPT, []))
     return "text/html" in accepted and "json" not in accepted
 
 
 def error(
-    request: web.BaseRequest,
-    status: int,
-    body: Mapping[str, Any],
-    *,
-    remedy: str = "",
-    headers: Mapping[Any, str] | None = None,
-    close: bool = False,
+    request: web.BaseRequest, failure: Failure, *, headers: Mapping[Any, str] | None = None, close: bool = False
 ) -> web.Response:
-    """The answer to a request that failed.
+    """Build the answer to a request that failed: a page for a browser, JSON for anybody else.
 
-    ``body`` is the JSON, with ``message`` and mostly ``remedy``; a page says the same, and ``remedy`` given beside it
-    where the JSON has none. ``close`` ends the connection: the rest of the body is still on its way and nobody is going
-    to read it.
+    ``close`` ends the connection: the rest of the body is still on its way and nobody is going to read it.
     """
-    if wants_page(request):
-        title = HTTPStatus(status).phrase
-        words = {"title": title, "message": _sentence(body["message"]), "status": f"Status {status}"}
-        words["remedy"] = _sentence(body.get("remedy") or remedy, capital=False)
-        text = _PAGE.substitute({name: escape(visible(word)) for name, word in words.items()})
-        response = web.Response(status=status, text=text, content_type="text/html", headers=_PAGE_HEADERS)
-    else:
-        content = json.dumps(body).encode()
-        response = web.Response(status=status, body=content, content_type="application/json", headers=NO_STORE)
+    response = _page(failure) if wants_page(request) else program_error(failure)
     response.headers.update(headers or {})
     if close:
         response.force_close()
     return response
+
+
+def program_error(failure: Failure) -> web.Response:
+    """Build the JSON answer, for whoever asks."""
+    content = json.dumps(failure.body).encode()
+    return web.Response(status=failure.status, body=content, content_type="application/json", headers=NO_STORE)
+
+
+def _page(failure: Failure) -> web.Response:
+    words = {
+        "title": HTTPStatus(failure.status).phrase,
+        "message": _sentence(failure.message),
+        "status": f"Status {failure.status}",
+        "remedy": _sentence(failure.remedy or failure.message, capital=False),
+    }
+    text = _PAGE.substitute({name: escape(visible(word)) for name, word in words.items()})
+    return web.Response(status=failure.status, text=text, content_type="text/html", headers=_PAGE_HEADERS)
+
+
+def suited(request: web.BaseRequest, response: web.StreamResponse) -> web.StreamResponse:
+    """Return ``response``, or for a program the JSON in place of a page that reports a failure."""
+    failure = response.get(FAILURE)
+    if failure is None or wants_page(request):
+        return response
+    plain = program_error(failure)
+    plain.cookies.update(response.cookies)
+    if hdrs.RETRY_AFTER in response.headers:
+        plain.headers[hdrs.RETRY_AFTER] = response.headers[hdrs.RETRY_AFTER]
+    return plain
 
 
 def _sentence(text: str, *, capital: bool = True) -> str:
@@ -99,47 +180,42 @@ def _sentence(text: str, *, capital: bool = True) -> str:
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
-def add_nothing_here(app: web.Application) -> None:
-    """Answer whatever no route of ``app`` does; to be called when all the others are there."""
-    app.router.add_route(hdrs.METH_ANY, "/{path:.*}", _nothing_here, expect_handler=expect)
+def add_fallback(app: web.Application) -> None:
+    """Answer whatever no other route of ``app`` answers. To be called after all routes are added."""
+    app.router.add_route(hdrs.METH_ANY, "/{path:.*}", _not_found, expect_handler=expect)
 
 
 async def expect(request: web.Request) -> web.Response | None:
-    """Answer the header Expect, for every route that is added: 417 for what nobody here can promise."""
+    """Answer the header Expect, for every route: 417 for anything but 100-continue."""
     if request.version < HttpVersion11:
         return None
     if request.headers[hdrs.EXPECT].lower() != "100-continue":
-        body = {
-            "error": "expectation_failed",
-            "message": "of Expect only 100-continue is understood",
-            "retry": False,
-            "remedy": "send the request without the header Expect",
-        }
-        return error(request, 417, body, close=True)
+        message = "of Expect only 100-continue is understood"
+        failure = Failure(417, "expectation_failed", message, "send the request without the header Expect")
+        return error(request, failure, close=True)
     if request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     return None
 
 
-async def _nothing_here(request: web.Request) -> web.Response:
-    """What no route answers: 405 where another method would find something, 404 where nothing is."""
+async def _not_found(request: web.Request) -> web.Response:
+    """Answer 405 where the address has other methods, 308 where it exists without its last slash, else 404."""
     bare = request.path.rstrip("/")
     if bare and bare != request.path and await _answered(request, bare):
-        # An address with a slash at its end is the same one; 308 keeps method and body.
+        # A trailing slash names the same address; 308 keeps method and body.
         url = request.rel_url
         address = url.raw_path.rstrip("/") + (f"?{url.raw_query_string}" if url.raw_query_string else "")
         return web.Response(status=308, headers=NO_STORE | {hdrs.LOCATION: address})
     methods: set[str] = set()
     for resource in request.app.router.resources():
         methods |= (await resource.resolve(request))[1]
-    if named := sorted(methods - {hdrs.METH_ANY}):  # any method: that is this route itself
-        return wrong_method(request, named)
-    body = {"error": "not_found", "retry": False, "message": "there is nothing at this address"}
-    return error(request, 404, body, remedy="check the address")
+    if named := sorted(methods - {hdrs.METH_ANY}):  # any method: that is the fallback itself
+        return method_not_allowed(request, named)
+    return error(request, Failure(404, "not_found", "there is nothing at this address", "check the address"))
 
 
 async def _answered(request: web.Request, path: str) -> bool:
-    """Whether a route answers this path, other than the one for what no route answers."""
+    """Return whether a route other than the fallback answers this path."""
     other = request.clone(rel_url=request.rel_url.with_path(path))
     for resource in request.app.router.resources():
         methods = (await resource.resolve(other))[1]
@@ -148,9 +224,8 @@ async def _answered(request: web.Request, path: str) -> bool:
     return False
 
 
-def wrong_method(request: web.Request, allowed: list[str]) -> web.Response:
-    """405, naming the methods that the address takes."""
+def method_not_allowed(request: web.Request, allowed: list[str]) -> web.Response:
+    """Answer 405, naming the methods that the address takes."""
     message = f"this address takes {' and '.join(method for method in allowed if method != hdrs.METH_HEAD)}"
-    body = {"error": "method_not_allowed", "retry": False, "message": message}
-    headers = {hdrs.ALLOW: ",".join(allowed)}
-    return error(request, 405, body, remedy="come by a link or a button of ours", headers=headers)
+    remedy = "send it with one of these methods; in a browser, come by a link or a button of ours"
+    return error(request, Failure(405, "method_not_allowed", message, remedy), headers={hdrs.ALLOW: ",".join(allowed)})

@@ -1,28 +1,24 @@
-"""What is answered to bytes that are no HTTP request, before there is a route to ask."""
+"""Answer bytes that are no HTTP request, for which there is no route."""
 
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from ops.runtime import headers, responses
+from ops.runtime.responses import Failure
 
-_UNPARSED = {
-    "error": "bad_request",
-    "message": "this is no HTTP request, or its first line or one of its headers is too long",
-    "retry": False,
-    "remedy": "send HTTP/1.1, with lines of at most 8190 bytes before the body",
-}
-_SURPRISE = {
-    "error": "unexpected",
-    "message": "something failed here",
-    "retry": True,
-    "remedy": "look before you send it again",
-}
+_SURPRISE = Failure(500, "server_error", "something failed here", "look before you send it again", retryable=True)
+
+
+def _unparsed(status: int) -> Failure:
+    message = "this is no HTTP request, or its first line or one of its headers is too long"
+    return Failure(status, "bad_request", message, "send HTTP/1.1, with lines of at most 8190 bytes before the body")
 
 
 def answer_unparsed(server: web.Server, *, https: bool = False) -> None:
-    """Have ``server`` answer requests that it cannot parse in the shape of all other errors.
+    """Make ``server`` answer requests that it cannot parse in the shape of all other errors.
 
     To be called before connections are accepted. aiohttp builds its request handlers itself, so each one gets its class
     here, when its connection is made.
@@ -47,10 +43,10 @@ class _Plain(web.RequestHandler):
         """The answer; the connection closes. Raises ConnectionError where part of another answer was sent."""
         super().handle_error(request, status, exc, message)  # for what it logs, and its check of what was sent
         if isinstance(exc, HttpProcessingError):
-            response = web.json_response(_UNPARSED, status=status)  # whether a browser asked is not known
+            response = responses.program_error(_unparsed(status))  # whether a browser asked is not known
             response.force_close()
         else:
-            response = responses.error(request, status, _SURPRISE, close=True)
+            response = responses.error(request, replace(_SURPRISE, status=status), close=True)
         headers.set_standard(response, https=self.https)
         return response
 

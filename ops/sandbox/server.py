@@ -24,15 +24,12 @@ IN_FLIGHT = 32
 SHOWN = 65_536
 """Characters of a webhook that the ledger keeps, and bytes of its answer."""
 
-OWN_ANSWERS = (
-    {"delivery", "events", "new"},
-    {"error", "reason", "message", "retry", "remedy"},
-    {"error", "retry", "message"},
-    {"ended"},
-    {"url", "confirmation_code"},
-)
-"""The fields of what Landfall answers to a platform: to a delivery, where it refuses one, to a deauthorization and to a
-wish to be erased (``meta.md`` 6)."""
+OWN_ANSWERS = ({"delivery", "events", "new"}, {"ended"}, {"url", "confirmation_code"})
+"""The fields of what Landfall answers to a platform: to a delivery, to a deauthorization and to a request to delete data
+(``meta.md`` 6)."""
+
+ERROR_FIELDS = {"code", "message", "details", "retryable", "userMessage"}
+"""The fields of ``error`` in Landfall's answer to a request that it refuses."""
 
 SAVE_SECONDS = 1.0
 """A world with a file is written to it so soon after a call changed it."""
@@ -370,7 +367,14 @@ def own_answer(content_type: str, content: bytes) -> str:
     Whoever enters an address here need not be able to reach it themselves, so its answer is not theirs to read.
     """
     document = parsed_json(content) if content_type == "application/json" else None
-    return content.decode(errors="replace") if isinstance(document, dict) and set(document) in OWN_ANSWERS else ""
+    return content.decode(errors="replace") if isinstance(document, dict) and _is_own(document) else ""
+
+
+def _is_own(document: dict[str, Any]) -> bool:
+    error = document.get("error")
+    if isinstance(error, dict):
+        return set(document) == {"error"} and set(error) == ERROR_FIELDS
+    return set(document) in OWN_ANSWERS
 
 
 def parsed_json(body: bytes) -> Any:

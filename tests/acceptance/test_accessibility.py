@@ -89,7 +89,7 @@ async def url(rig: Rig) -> AsyncIterator[str]:
     public_url = f"http://localhost:{port}"
     built = assembled(rig.pool, rig.built.vault, replace(rig.outside, public_url=public_url))
     views(rig.pool, built, site=public_url).add_to(app)
-    responses.add_nothing_here(app)
+    responses.add_fallback(app)
     server = TestServer(app, host="127.0.0.1", port=port)
     await server.start_server()
     yield public_url

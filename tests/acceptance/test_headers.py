@@ -114,7 +114,7 @@ async def test_what_is_no_http_is_answered_in_the_shape_of_every_other_error(sec
         ask = UNPARSED[case]
         answer = await secured.checked(Ask(ask.method, ask.target, ask.headers, None, port))
         assert (answer.status, answer.kind) == (400, "application/json"), answer
-        assert b'"error": "bad_request"' in answer.body
+        assert b'"code": "bad_request"' in answer.body
         assert b"aaaa" not in answer.body, "what was sent is not sent back"
         assert lacking(answer, https=port == secured.port) == []
 
@@ -124,7 +124,7 @@ async def test_expectation_that_nobody_can_meet_is_answered_417_on_every_route(s
         for own in own_methods(method):
             answer = await secured.checked(Ask(own, filled(path, "x"), [(b"Expect", b"x")], None, port))
             assert (answer.status, lacking(answer, https=port == secured.port)) == (417, []), (own, path)
-            assert own == "HEAD" or b'"error": "expectation_failed"' in answer.body
+            assert own == "HEAD" or b'"code": "expectation_failed"' in answer.body
 
 
 async def test_body_that_waits_to_be_asked_for_is_asked_for(running_plain: Running) -> None:
@@ -162,7 +162,7 @@ async def test_surprise_that_no_handler_of_ours_catches_says_nothing_of_its_caus
         here = Running(app, app, runner.addresses[0][1], 0, None, "", "")  # type: ignore[arg-type]
         answer = await here.ask(Ask("GET", b"/"))
         assert (answer.status, lacking(answer, https=True)) == (500, [])
-        assert b'"error": "unexpected"' in answer.body
+        assert b'"code": "server_error"' in answer.body
         assert b"canary" not in answer.body
     finally:
         await runner.cleanup()

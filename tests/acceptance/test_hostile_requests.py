@@ -25,6 +25,7 @@ from tests.support import (
     drained,
     eventually,
     instagram,
+    is_error,
     sign_meta,
     sign_tiktok,
     tiktok,
@@ -86,7 +87,7 @@ async def still_good(service: Service) -> None:
 async def test_e1_body_over_the_cap_is_refused_before_it_costs_memory(hostile: Service) -> None:
     body = b"x" * (BODY_LIMIT + 1)
     status, answer = await hostile.send("instagram", body)
-    assert (status, answer["error"], answer["retry"]) == (413, "body_too_large", False)
+    assert (status, answer["error"]["code"], answer["error"]["retryable"]) == (413, "body_too_large", False)
     before = rss(hostile)
 
     async def endless() -> AsyncIterator[bytes]:
@@ -127,7 +128,8 @@ async def test_unsigned_body_is_refused_before_it_is_read(hostile: Service, conn
         top, _, said = answer.partition(b"\r\n\r\n")
         assert top.startswith(b"HTTP/1.1 401")
         assert b"Connection: close" in top
-        assert (json.loads(said)["error"], json.loads(said)["reason"]) == ("signature", "missing")
+        error = json.loads(said)["error"]
+        assert (error["code"], error["details"]["reason"]) == ("invalid_signature", "missing")
     kept = await connection.fetch("SELECT provider, reason, body_size FROM webhook_refusals ORDER BY 1")
     assert [tuple(row) for row in kept] == [("instagram", "missing", 0), ("tiktok", "missing", 0)]
 
@@ -160,7 +162,7 @@ NOT_ENCODED = ["", "  ", "identity", "Identity ", "identity, identity", ",", "id
 async def test_e2_encoded_bodies_are_not_read(hostile: Service, encoding: str) -> None:
     bomb = {"gzip": gzip.compress(b"0" * 2**24), "deflate": zlib.compress(b"0" * 2**24)}.get(encoding, b"\x00\x01")
     status, answer = await hostile.send("instagram", bomb, sign_meta(bomb) | {"Content-Encoding": encoding})
-    assert (status, answer["error"]) == (415, "content_encoding")
+    assert (status, answer["error"]["code"]) == (415, "content_encoding")
 
 
 async def test_e2_body_that_is_announced_as_not_encoded_is_read(hostile: Service) -> None:
@@ -241,7 +243,7 @@ async def test_e4_malformed_http_is_refused_and_the_connection_closed(hostile: S
         answer = await raw(hostile.port, template.replace(b"%s", PATH.encode()) + smuggled)
         if answer or case != "a header of a mebibyte":  # TCP may drop the answer to whoever is still sending
             assert answer.startswith(b"HTTP/1.0 400"), (case, answer)
-            assert b'"error": "bad_request"' in answer, (case, answer)
+            assert b'"code": "bad_request"' in answer, (case, answer)
         assert b'"status": "ok"' not in answer, f"{case}: what followed was taken for a request of its own"
         await still_good(hostile)
 
@@ -317,10 +319,10 @@ async def test_e9_bad_signatures_are_told_apart_counted_and_sampled(
         request = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n".encode()
         answer = await raw(hostile.port, request + head + b"\r\n" + body)
         assert answer.startswith(b"HTTP/1.1 401"), (headers, answer)
-        assert json.loads(answer.partition(b"\r\n\r\n")[2])["reason"] == reason, headers
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["details"]["reason"] == reason, headers
     late = tiktok("post.publish.complete", {"publish_id": "p"})
     status, answer_json = await hostile.send("tiktok", late, {"TikTok-Signature": "t=1,s="})
-    assert (status, answer_json["reason"]) == (401, "malformed")
+    assert (status, answer_json["error"]["details"]["reason"]) == (401, "malformed")
     await asyncio.gather(*(hostile.send("instagram", b"x" * 5000, {name: f"sha256={n:064x}"}) for n in range(500)))
     counted = await hostile.metrics()
     assert counted['landfall_ingest_refusals_total{platform="instagram",reason="mismatch"}'] == 505
@@ -371,8 +373,8 @@ async def test_wrong_doors_get_clear_answers(hostile: Service) -> None:
     ):
         async with hostile.client.request(method, hostile.url + path) as response:
             answer = await response.json()
-            assert (response.status, answer["error"]) == (status, error), (method, path)
-            assert "message" in answer
+            assert (response.status, answer["error"]["code"]) == (status, error), (method, path)
+            assert is_error(answer)
     async with hostile.client.get(f"{hostile.url}/api/webhooks/tiktok") as response:
         assert response.status == 200
     query = {
@@ -395,7 +397,7 @@ async def test_platform_without_a_secret_accepts_nothing(
         body = tiktok("post.publish.complete", {"publish_id": "p"})
         for headers in (sign_tiktok(body), sign_tiktok(body, secret=""), {}):
             status, answer = await running.send("tiktok", body, headers)
-            assert (status, answer["error"], answer["retry"]) == (503, "not_configured", True)
+            assert (status, answer["error"]["code"], answer["error"]["retryable"]) == (503, "not_configured", True)
         async with running.client.get(f"{running.url}/api/webhooks/tiktok") as response:
             assert response.status == 503
         assert await connection.fetchval("SELECT count(*) FROM webhook_deliveries") == 0

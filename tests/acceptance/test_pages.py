@@ -63,4 +63,4 @@ async def test_visitor_behind_a_proxy_logs_in_and_is_known_by_the_own_address(
 
 async def test_without_a_key_of_the_vault_there_are_no_pages_and_the_answer_says_so(service: Service) -> None:
     async with service.client.get(service.url + "/") as response:
-        assert (response.status, (await response.json())["error"]) == (404, "not_found")
+        assert (response.status, (await response.json())["error"]["code"]) == (404, "not_found")

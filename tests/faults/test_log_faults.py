@@ -125,11 +125,11 @@ async def test_both_processes_start_without_postgresql_and_heal(
     try:
         begun = time.monotonic()
         status, answer = await running.send("instagram", instagram(comment(1)))
-        assert (status, answer["retry"]) == (503, True)
+        assert (status, answer["error"]["retryable"]) == (503, True)
         assert time.monotonic() - begun < 2.5
         async with running.client.get(f"{running.url}/readyz") as response:
             assert response.status == 503
-            assert "does not answer" in (await response.json())["checks"]["postgresql"]["detail"]
+            assert "does not answer" in (await response.json())["error"]["details"]["checks"]["postgresql"]["detail"]
         await asyncio.to_thread(own_postgres.start)
         await eventually(lambda: running.answering("/readyz"), 10)
         assert (await running.send("instagram", instagram(comment(1))))[0] == 200
@@ -226,7 +226,7 @@ async def test_f4_replays_are_harmless_and_real_retries_are_not_refused(
             )
             assert found == verdict
         else:
-            assert answer["reason"] == "from_the_future"
+            assert answer["error"]["details"]["reason"] == "from_the_future"
     await drained(connection)
     posts = [row["publish_id"] for row in await rows(connection, "tiktok_posts")]
     assert sorted(posts) == ["p0", "p1"], "what is quarantined waits for a person"

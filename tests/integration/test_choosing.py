@@ -78,7 +78,7 @@ async def test_token_that_is_not_of_the_chosen_page_and_of_ours_is_not_kept(
     body = {"data": said | changed}
     await rig.sandbox.wish("faults", platform="facebook", endpoint="GET *debug_token", status=200, body=body)
     outcome = await rig.chosen("facebook", [shown["Shop"]["account"]])
-    assert (outcome.get("ok"), outcome.get("error")) == (None if error else True, error), outcome
+    assert (outcome["ok"], outcome.get("kind")) == (error is None, error), outcome
     assert list(await listed(rig)) == ([] if error else ["Shop"])
 
 
@@ -108,7 +108,7 @@ async def test_what_cannot_be_connected_is_shown_with_what_to_do_and_not_taken(r
         (["facebook:1"], "at least one"),
         ([shown["Shop"]["account"], "facebook:1"], "at least one"),
     ):
-        assert said in (await rig.chosen("facebook", wanted))["message"]
+        assert said in (await rig.chosen("facebook", wanted))["says"]
     assert await listed(rig) == {}
     outcome = await rig.back("facebook", await rig.consented("facebook", account="bob"))
     assert (outcome["kind"], "ask one of its administrators" in outcome["says"]) == ("lacking", True)
@@ -119,7 +119,7 @@ async def test_only_the_browser_that_was_at_the_platform_may_choose(rig: Rig) ->
     wanted = [shown["Shop"]["account"]]
     address = f"{rig.url}/api/auth/facebook/choose"
     async with aiohttp.ClientSession() as stranger, stranger.post(address, json={"accounts": wanted}) as response:
-        assert (response.status, (await response.json())["error"]) == (400, "wrong")
+        assert (response.status, (await response.json())["error"]["code"]) == (400, "invalid_request")
     for body in (b"", b"[]", b'{"accounts": "all"}', b"{"):
         async with rig.http.post(address, data=body, headers={"Content-Type": "application/json"}) as response:
             assert response.status == 400
@@ -128,7 +128,7 @@ async def test_only_the_browser_that_was_at_the_platform_may_choose(rig: Rig) ->
             assert response.status == 403
     assert await listed(rig) == {}
     await rig.raw("UPDATE oauth_states SET expires_at = now() - interval '1 second'")
-    assert "took too long" in (await rig.chosen("facebook", wanted))["message"]
+    assert "took too long" in (await rig.chosen("facebook", wanted))["says"]
     await rig.refresher._round()
     assert [row["sealed_accounts"] for row in await rig.raw("SELECT sealed_accounts FROM oauth_states")] == [None]
 
@@ -138,7 +138,7 @@ async def test_trouble_while_choosing_keeps_nothing_and_can_be_tried_again(rig: 
     wanted = [shown["Shop"]["account"], shown["Cafe"]["account"]]
     await rig.sandbox.wish("faults", platform="facebook", endpoint="POST */subscribed_apps", times=1, status=503)
     found = await rig.chosen("facebook", wanted)
-    assert (found["error"], found["retry"]) == ("transient", True)
+    assert (found["kind"], found["error"]["retryable"]) == ("transient", True)
     assert await listed(rig) == {}
     assert (await rig.chosen("facebook", wanted))["ok"]
     assert set(await listed(rig)) == {"Shop", "Cafe"}

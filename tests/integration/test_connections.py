@@ -32,7 +32,7 @@ from publish.connections import refresh_store
 from publish.vault.envelope import LocalRing, Vault
 from schema.tenancy import DEFAULT_TENANT
 from sync.projection.worker import Projector
-from tests.rig import CHANNELS, INSTANCE, KEYS, LONG, PLATFORMS, ROTATING, TESTS, UNTICKED, Rig, rigged
+from tests.rig import CHANNELS, INSTANCE, KEYS, LONG, PLATFORMS, ROTATING, TESTS, UNTICKED, Rig, outcome_of, rigged
 from tests.support import append_event, eventually
 
 
@@ -65,6 +65,7 @@ async def test_account_is_connected_with_what_was_granted_and_only_ciphertext_is
 async def test_person_may_refuse_and_nothing_is_stored(rig: Rig, platform: str) -> None:
     outcome = await rig.back(platform, await rig.consented(platform, decision="deny"))
     assert (outcome["ok"], outcome["kind"]) == (False, "denied")
+    assert (outcome["error"]["code"], outcome["error"]["retryable"]) == ("access_denied", False)
     assert (await rig.api("GET", "/api/connections"))[1] == {"connections": []}
     assert await rig.raw("SELECT 1 FROM connection_secrets") == []
 
@@ -73,6 +74,7 @@ async def test_person_may_refuse_and_nothing_is_stored(rig: Rig, platform: str) 
 async def test_grant_that_cannot_do_the_job_is_refused_with_what_to_tick(rig: Rig, platform: str, scope: str) -> None:
     outcome = await rig.back(platform, await rig.consented(platform, untick=scope))
     assert (outcome["ok"], outcome["kind"]) == (False, "lacking"), outcome
+    assert outcome["error"]["code"] == "invalid_scope"
     assert scope in outcome["says"]
     assert await rig.raw("SELECT 1 FROM connections") == []
 
@@ -129,7 +131,7 @@ async def test_answer_of_another_instance_of_the_platform_is_refused_and_its_cod
     query = await rig.consented("mastodon")
     address = f"{rig.url}/api/auth/mastodon/elsewhere.example/callback"
     async with rig.http.get(address, params=query, headers={"Accept": "application/json"}) as response:
-        assert "another platform" in (await response.json())["says"]
+        assert "another platform" in outcome_of(await response.json())["says"]
     assert await rig.raw("SELECT 1 FROM connections") == []
     assert await rig.sandbox.ledger("token", platform="mastodon", account="shop") == []
     assert (await rig.back("mastodon", query))["ok"], "where it belongs it is taken"
@@ -187,14 +189,14 @@ async def test_wrong_wishes_are_refused_before_any_browser_sees_them(rig: Rig) -
         ("/api/auth/mastodon", {"instance": ""}, 400, "host of your server"),
     ):
         found, answer = await rig.api("GET", path, params=query)
-        assert (found, answer["retry"]) == (status, False), answer
-        assert said in answer["message"]
-        assert answer["remedy"]
+        assert (found, answer["error"]["retryable"]) == (status, False), answer
+        assert said in answer["error"]["message"]
+        assert answer["error"]["details"]["remedy"]
     status, answer = await rig.api("GET", "/api/connections", headers={"Authorization": "Bearer lf_wrong"})
-    assert (status, answer["error"]) == (401, "unauthorized")
+    assert (status, answer["error"]["code"]) == (401, "unauthorized")
     reader = await api_keys.create(rig.pool, DEFAULT_TENANT, "reader", ["connections:read"], TESTS)
     status, answer = await rig.api("GET", "/api/auth/x", headers={"Authorization": f"Bearer {reader}"})
-    assert (status, answer["error"]) == (403, "forbidden")
+    assert (status, answer["error"]["code"]) == (403, "forbidden")
     assert await api_keys.revoke(rig.pool, DEFAULT_TENANT, "reader", TESTS)
     status, _ = await rig.api("GET", "/api/connections", headers={"Authorization": f"Bearer {reader}"})
     assert status == 401
@@ -678,4 +680,4 @@ async def test_deauthorize_callback_ends_the_grant_and_not_a_newer_one(rig: Rig,
         async with rig.http.post(
             address, data=wrong, headers={"Content-Type": "application/x-www-form-urlencoded"}
         ) as response:
-            assert (response.status, (await response.json())["error"]) == (401, "signature")
+            assert (response.status, (await response.json())["error"]["code"]) == (401, "invalid_signature")

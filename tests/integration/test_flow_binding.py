@@ -241,10 +241,10 @@ async def test_ticket_is_no_cookie_and_the_database_holds_no_secret(rig: Rig) ->
         assert outcome["kind"] == "choose"
         for params in ({}, {"flow": mark}):
             async with thief.get(address, params=params, headers=JSON) as response:
-                assert (response.status, (await response.json())["error"]) == (400, "wrong")
+                assert (response.status, (await response.json())["error"]["code"]) == (400, "invalid_request")
             body = {"accounts": [outcome["choose"][0]["account"]]} | params
             async with thief.post(address, json=body, headers=JSON) as response:
-                assert (response.status, (await response.json())["error"]) == (400, "wrong")
+                assert (response.status, (await response.json())["error"]["code"]) == (400, "invalid_request")
     everything = str(await flows(rig))
     assert [text for text in (ticket, secret, state_of(consent)) if text in everything] == []
     assert (await rig.chosen("facebook", [outcome["choose"][0]["account"]]))["ok"]
@@ -380,7 +380,7 @@ async def test_session_begins_no_flow_by_get_and_head_begins_none_at_all(rig: Ri
     for accept in ("application/json", "*/*", "image/png"):
         async with rig.http.get(f"{rig.url}/api/auth/x", headers={"Accept": accept}) as response:
             assert response.status == 403
-            assert (await response.json())["error"] == "forbidden"
+            assert (await response.json())["error"]["code"] == "forbidden"
     key = {"Authorization": f"Bearer {rig.key}"}
     async with another() as program, program.head(f"{rig.url}/api/auth/x", headers=key) as response:
         assert response.status == 200
@@ -485,7 +485,7 @@ async def test_flow_of_somebody_who_may_no_longer_connect_ends_where_it_is(rig: 
     outcome = await rig.back("tiktok", query)
     assert (outcome["ok"], "may not connect accounts any more" in outcome["says"]) == (False, True)
     answer = await rig.chosen("facebook", [choosing["choose"][0]["account"]])
-    assert (answer["error"], "may not connect accounts any more" in answer["message"]) == ("denied", True)
+    assert (answer["kind"], "may not connect accounts any more" in answer["says"]) == ("denied", True)
     assert await connections(rig) == []
 
 

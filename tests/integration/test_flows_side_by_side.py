@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from ops.web.views import BROWSER, COOKIE, MOST_FLOWS
-from tests.rig import HTML, Rig, form_of, rigged
+from tests.rig import HTML, Rig, form_of, outcome_of, rigged
 from tests.support import eventually
 
 JSON = {"Accept": "application/json"}
@@ -40,7 +40,7 @@ async def approved(rig: Rig, consent: str, account: str) -> tuple[str, dict[str,
 
 async def came_back(rig: Rig, back: tuple[str, dict[str, str]]) -> Any:
     async with rig.http.get(back[0], params=back[1], headers=JSON) as response:
-        return await response.json()
+        return outcome_of(await response.json())
 
 
 async def chosen(rig: Rig, platform: str, **body: Any) -> tuple[int, Any]:
@@ -90,7 +90,8 @@ async def test_each_choice_is_made_in_its_own_flow(rig: Rig, order: tuple[int, i
         next(i["account"] for i in o["choose"] if i["username"] == n) for o, n in zip(outcomes, names, strict=True)
     ]
     status, answer = await chosen(rig, "facebook", accounts=[wanted[0]])
-    assert (status, answer["error"], "`flow`" in answer["message"]) == (400, "wrong", True), "which of the two?"
+    error = answer["error"]
+    assert (status, error["code"], "`flow`" in error["message"]) == (400, "invalid_request", True), "which of the two?"
     for tab in order:
         address = f"{rig.url}/api/auth/facebook/choose"
         async with rig.http.get(address, params={"flow": outcomes[tab]["flow"]}, headers=JSON) as response:

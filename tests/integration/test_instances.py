@@ -67,17 +67,18 @@ async def test_registration_that_fails_says_what_it_is(
 ) -> None:
     await befall(rig, "POST /api/v1/apps", **fault)
     found, answer = await start(rig, "social.example")
-    assert (found, answer["error"], answer["retry"]) == (status, error, error == "transient"), answer
-    assert said in answer["message"]
-    assert "no longer accepts" not in answer["message"]
+    problem = answer["error"]
+    assert (found, problem["details"]["reason"], problem["retryable"]) == (status, error, error == "transient"), answer
+    assert said in answer["error"]["message"]
+    assert "no longer accepts" not in answer["error"]["message"]
     assert await rig.raw("SELECT 1 FROM oauth_states") == await rig.raw("SELECT 1 FROM oauth_clients") == []
 
 
 async def test_site_that_is_no_server_at_all_is_told_apart_and_not_registered_with(rig: Rig) -> None:
     await befall(rig, "*", status=404, **HTML)
     status, answer = await start(rig, "example.org")
-    assert (status, answer["error"], answer["retry"]) == (400, "wrong", False)
-    assert "does not answer as a Mastodon server does; check the address" in answer["message"]
+    assert (status, answer["error"]["code"], answer["error"]["retryable"]) == (400, "invalid_request", False)
+    assert "does not answer as a Mastodon server does; check the address" in answer["error"]["message"]
     assert "POST /api/v1/apps" not in await calls(rig)
 
 
@@ -114,7 +115,7 @@ async def test_server_we_know_is_not_looked_for_again_and_one_that_is_gone_says_
     assert (await calls(rig))[len(before) :] == ["POST /oauth/token"]
     await befall(rig, "*", status=200, **HTML)
     status, answer = await start(rig, "social.example")
-    assert (status, "does not answer as a Mastodon server does" in answer["message"]) == (400, True)
+    assert (status, "does not answer as a Mastodon server does" in answer["error"]["message"]) == (400, True)
 
 
 async def test_names_in_any_script_are_kept_in_the_one_that_the_network_knows(rig: Rig) -> None:

@@ -524,7 +524,7 @@ async def test_instance_that_gives_no_usable_client_is_refused(rig: Rig, monkeyp
         with monkeypatch.context() as patch:
             answering(patch, lambda content, client=client: content | client)
             status, answer = await rig.api("GET", "/api/auth/mastodon", params={"instance": INSTANCE})
-        assert (status, answer["error"]) == (400, "wrong"), answer
+        assert (status, answer["error"]["code"]) == (400, "invalid_request"), answer
     assert await rig.raw("SELECT 1 FROM oauth_clients") == []
 
 

@@ -52,7 +52,7 @@ async def test_pages_of_business_portfolios_are_found_with_the_permission_for_it
 async def test_page_of_a_portfolio_on_which_one_may_not_post_says_so_when_it_is_chosen(rig: Rig) -> None:
     shown = await offered(rig, "carol", optional_scopes=BUSINESS)
     found = await rig.chosen("facebook", [shown["Auditor"]["account"]])
-    assert (found["error"], "You may not do everything on Auditor" in found["message"]) == ("lacking", True)
+    assert (found["kind"], "You may not do everything on Auditor" in found["says"]) == ("lacking", True)
 
 
 async def test_page_that_was_picked_and_is_in_no_list_is_read_by_its_id(rig: Rig) -> None:
@@ -137,9 +137,10 @@ async def test_optional_permission_that_is_none_is_refused_with_those_there_are(
         if wrong == "x" * 3000:
             assert status == 201, "nothing of it can be a scope"
             continue
-        assert (status, answer["error"], answer["retry"]) == (400, "wrong", False), answer
+        error = answer["error"]
+        assert (status, error["code"], error["retryable"]) == (400, "invalid_request", False), answer
         known = ", ".join(CHANNELS[platform].optional_scopes) or "none"
-        assert f"optional_scopes may name {known} here" in answer["message"]
+        assert f"optional_scopes may name {known} here" in answer["error"]["message"]
 
 
 @pytest.mark.parametrize("platform", SCOPED)

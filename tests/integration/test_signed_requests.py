@@ -50,8 +50,8 @@ async def requests(rig: Rig) -> list[asyncpg.Record]:
 async def test_request_of_2015_ends_nothing_and_is_refused_in_words(rig: Rig, purpose: str) -> None:
     id_, user = await connected(rig)
     status, answer = await send(rig, purpose, user, YEAR_2015)
-    assert (status, answer["error"], answer["retry"]) == (400, "stale", False)
-    assert "7 days" in answer["message"]
+    assert (status, answer["error"]["code"], answer["error"]["retryable"]) == (400, "stale", False)
+    assert "7 days" in answer["error"]["message"]
     assert await state(rig, id_) == "active"
     assert await requests(rig) == []
 
@@ -90,7 +90,7 @@ async def test_deauthorize_request_is_no_deletion_request(rig: Rig) -> None:
     issued = int(time.time())
     assert (await send(rig, "deauthorize", user, issued))[0] == 200
     status, answer = await send(rig, "deletion", user, issued)
-    assert (status, answer["error"]) == (400, "reused")
+    assert (status, answer["error"]["code"]) == (400, "duplicate_event")
     assert await requests(rig) == []
     assert (await send(rig, "deletion", user, issued + 1))[0] == 200, "one of its own is taken"
 

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from ops.sandbox.server import Server
+from ops.sandbox.server import Server, own_answer
 from tests.sandbox.conftest import Stand, until
 from tests.sandbox.test_instagram import short
 from tests.support import eventually
@@ -150,6 +150,13 @@ async def test_what_an_inner_address_answers_to_a_webhook_is_not_shown(stand: St
     await until(lambda: len(stand.server.world.ledger.find("webhook")) > 0)
     assert SECRET not in await everything_shown(stand)
     assert (await stand.ledger("webhook"))[0]["status"] == (500 if kind == "broken" else 200)
+
+
+def test_only_an_error_with_exactly_our_fields_is_shown() -> None:
+    ours = {"code": "overloaded", "message": "m", "details": {}, "retryable": True, "userMessage": "m"}
+    assert own_answer("application/json", json.dumps({"error": ours}).encode())
+    for theirs in ({"error": ours, "more": SECRET}, {"error": {"message": SECRET}}, {"error": SECRET}, ours, {}):
+        assert own_answer("application/json", json.dumps(theirs).encode()) == "", theirs
 
 
 @pytest.mark.parametrize("platform", ["instagram", "x", "linkedin"])
