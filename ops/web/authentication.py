@@ -22,7 +22,7 @@ from ops.runtime.sampling import Sampler
 from ops.web import forms, messages, paths
 from ops.web.concurrency_limit import AT_ONCE, IN_LINE, Crowded, Find, Turns
 from ops.web.messages import Message
-from ops.web.responses import REMEDY, STATUS, Ended, NotLoggedInError, Refused, page, rendered, to
+from ops.web.responses import REMEDY, STATUS, Ended, NotLoggedInError, Refused, failed, page, rendered, to
 
 SESSION, DEVICE, MESSAGE = "landfall", "landfall-device", "landfall-message"
 
@@ -263,26 +263,29 @@ class Door:
                 forms.require_storable(request, query=not any_query)
                 await forms.read(request)  # before there is a turn: nobody holds one while a body is on its way
                 async with self._turns.taken(self._credentials(request) if in_turn else {}):
-                    return self._taking_back(request, await handler(request))
+                    response = self._taking_back(request, await handler(request))
+                    return responses.suited(request, response)
             except (Ended, Refused) as ended:
-                return ended.answer(request)
+                return responses.suited(request, ended.answer(request))
             except Crowded:
                 _count_wait(request)
                 message = f"More than {AT_ONCE + IN_LINE} requests of yours are under way."
-                return Refused(429, "crowded", message, "send fewer at once", retry=True, after=1).answer(request)
+                refused = Refused(429, "rate_limit_exceeded", message, "send fewer at once", retry=True, after=1)
+                return refused.answer(request)
             except Problem as problem:
-                remedy = REMEDY.get(problem.kind, problem.says)
-                retry = problem.kind in ("crowded", "transient")
                 if problem.kind == "crowded":
                     _count_wait(request)
                 after = ceil(problem.after_seconds) or (60 if problem.kind == "crowded" else None)
-                refused = Refused(STATUS[problem.kind], problem.kind, problem.says, remedy, retry=retry, after=after)
-                return refused.answer(request)
+                headers = {} if after is None else {hdrs.RETRY_AFTER: str(after)}
+                remedy = REMEDY.get(problem.kind, "")
+                failure = failed(STATUS[problem.kind], problem.kind, problem.says, remedy)
+                return responses.error(request, failure, headers=headers)
             except Exception as error:  # a surprise says so, in the same shape
                 if self._surprises.take():
                     log.exception("request.failed", path=request.path, error=describe(error))
                 message = "Something failed here; what was asked may or may not have been done."
-                return Refused(503, "unexpected", message, "look before you send it again", retry=True).answer(request)
+                remedy = "look before you send it again"
+                return Refused(503, "server_error", message, remedy, retry=True).answer(request)
 
         return answer
 

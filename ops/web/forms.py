@@ -33,7 +33,8 @@ def require_storable(request: web.Request, *, query: bool = True) -> None:
     if not is_storable(request.path):
         raise Refused(404, "not_found", "There is nothing at this address.", "check the address")
     if query and not all(is_storable(name) and is_storable(value) for name, value in request.query.items()):
-        raise Refused(400, "wrong", "The query holds a character that no text has.", "send text in UTF-8, without NUL")
+        message = "The query holds a character that no text has."
+        raise Refused(400, "invalid_request", message, "send text in UTF-8, without NUL")
 
 
 async def read(request: web.Request) -> None:
@@ -72,7 +73,7 @@ def form(request: web.Request) -> MultiDictProxy[str]:
         pairs = None
     if pairs is None or not all(is_storable(name) and is_storable(value) for name, value in pairs):
         message = f"The form is not text in UTF-8 of at most {FIELDS} fields."
-        raise Refused(400, "wrong", message, "send text in UTF-8, without NUL")
+        raise Refused(400, "invalid_request", message, "send text in UTF-8, without NUL")
     return MultiDictProxy(MultiDict(pairs))
 
 

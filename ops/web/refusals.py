@@ -10,7 +10,12 @@ from ops.runtime.sampling import Sampler
 from ops.web.authentication import SESSION, Door
 from ops.web.responses import NotLoggedInError, Refused
 
-REASONS = {"csrf": "csrf", "signature": "signature", "stale": "stale_request", "reused": "reused_request"}
+REASONS = {
+    "csrf": "csrf",
+    "invalid_signature": "signature",
+    "stale": "stale_request",
+    "duplicate_event": "reused_request",
+}
 """Errors that programs and pages are told, and what they are counted as."""
 
 log = structlog.get_logger()

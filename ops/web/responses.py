@@ -1,4 +1,4 @@
-"""What pages and programs are answered with: one shape for refusals, one set of headers for pages."""
+"""Build answers to people and programs: pages with one set of headers, refusals from ``ops.runtime.responses``."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,8 +9,33 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ops.runtime import responses, text
 from ops.runtime.headers import POLICY
+from ops.runtime.responses import Code, Failure
 
 STATUS = {"wrong": 400, "denied": 403, "lacking": 403, "grant": 409, "crowded": 429, "app": 503, "transient": 503}
+CODES: Mapping[str, Code] = {
+    "wrong": "invalid_request",
+    "denied": "access_denied",
+    "lacking": "invalid_scope",
+    "grant": "access_token_invalid",
+    "crowded": "rate_limit_exceeded",
+    "app": "not_configured",
+    "transient": "server_error",
+}
+"""The code of each kind of Problem; the kind itself is ``reason`` in the details."""
+
+PAGE_CODES: Mapping[int, Code] = {
+    400: "invalid_request",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    409: "conflict",
+    410: "gone",
+    429: "rate_limit_exceeded",
+    502: "server_error",
+    503: "overloaded",
+}
+"""The code of a page that reports a failure, by its status, where none is named."""
+
 REMEDY = {
     "wrong": "correct the request",
     "crowded": "finish some of them, or wait until they have had their time",
@@ -53,7 +78,7 @@ class Refused(Exception):  # noqa: N818  an answer
     def __init__(
         self,
         status: int,
-        error: str,
+        error: Code,
         message: str,
         remedy: str,
         *,
@@ -63,22 +88,40 @@ class Refused(Exception):  # noqa: N818  an answer
     ) -> None:
         super().__init__(status)
         self.error = error
-        self._status = status
-        self._body = {"error": error, "message": message, "retry": retry, "remedy": remedy}
+        self._failure = Failure(status, error, message, remedy, retry)
         self._headers = {} if after is None else {hdrs.RETRY_AFTER: str(after)}
         self._close = close
 
     def answer(self, request: web.Request) -> web.Response:
-        return responses.error(request, self._status, self._body, headers=self._headers, close=self._close)
+        return responses.error(request, self._failure, headers=self._headers, close=self._close)
 
 
 def rendered(template: str, status: int = 200, headers: Mapping[str, str] | None = None, **shown: Any) -> web.Response:
+    """Render a page. One that reports a failure also holds what a program is told in its place."""
     html = PAGES.get_template(template).render({"person": None} | shown)
-    return web.Response(status=status, text=html, content_type="text/html", headers=_HEADERS | dict(headers or {}))
+    response = web.Response(status=status, text=html, content_type="text/html", headers=_HEADERS | dict(headers or {}))
+    if status >= 400:
+        words = shown.get("wrong") or shown.get("says") or shown.get("said", {}).get("wrong") or ""
+        retryable = status in (429, 503)
+        response[responses.FAILURE] = Failure(status, PAGE_CODES[status], words, retryable=retryable)
+    return response
 
 
-def page(title: str, says: str, status: int, back: str = "", person: object = None) -> web.Response:
-    return rendered("said.html", status, title=title, says=says, back=back, person=person)
+def page(
+    title: str, says: str, status: int, back: str = "", person: object = None, kind: str | None = None
+) -> web.Response:
+    """Render a page with one message; ``kind`` is that of the Problem it reports, if it reports one."""
+    response = rendered("said.html", status, title=title, says=says, back=back, person=person)
+    if kind is not None:
+        response[responses.FAILURE] = failed(status, kind, says)
+    return response
+
+
+def failed(status: int, kind: str | None, says: str, remedy: str = "") -> Failure:
+    """Describe a Problem for an answer; ``kind`` is None for a failure that is no Problem."""
+    if kind is None:
+        return Failure(status, PAGE_CODES[status], says, remedy)
+    return Failure(status, CODES[kind], says, remedy, kind in ("crowded", "transient"), {"reason": kind})
 
 
 def ask(

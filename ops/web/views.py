@@ -13,10 +13,11 @@ from ops.access.passwords import Busy
 from ops.access.pending_logins import Pending
 from ops.access.sessions import MustChange, Person, Throttled, csrf_of
 from ops.access.users import Wrong
+from ops.runtime import responses
 from ops.runtime.db import Pool
 from ops.runtime.mail import Mailer
 from ops.runtime.platform_protocol import Problem
-from ops.runtime.responses import NO_STORE, wants_page
+from ops.runtime.responses import NO_STORE, Code, wants_page
 from ops.runtime.tenancy import NO_TENANT, tenant_transaction
 from ops.web import forms, paths
 from ops.web.authentication import Door, add_route, id_of, insist, not_for, uuid_of
@@ -25,7 +26,7 @@ from ops.web.pages.administration import Rooms
 from ops.web.pages.invitations import Inviting, after_login, first_password
 from ops.web.pages.second_step import SecondStep, browser_of, let_in
 from ops.web.refusals import Refusals
-from ops.web.responses import STATUS, Refused, ask, onward, page, rendered, sentence, to
+from ops.web.responses import STATUS, Refused, ask, failed, onward, page, rendered, sentence, to
 from publish.connections import connection_store, descriptions, disconnect_store
 from publish.connections.disconnect import Endings, Rejected
 from publish.connections.refresh import Refresher
@@ -141,7 +142,7 @@ class Views:
         try:
             asked = await self.flows.asked(platform, tenant=person.tenant, actor=actor, **wish)
         except Problem as problem:
-            return page("Not connected", problem.says, STATUS[problem.kind], "/connections", person)
+            return page("Not connected", problem.says, STATUS[problem.kind], "/connections", person, problem.kind)
         fields = {"csrf": person.csrf} | {name: query[name] for name in WISHES if name in query}
         return self._confirm(request, asked, person, fields, f"/api/auth/{platform}", own=True)
 
@@ -156,7 +157,7 @@ class Views:
         except Problem as problem:
             if not wants_page(request):
                 raise
-            return page("Not connected", problem.says, STATUS[problem.kind], "/connections", person)
+            return page("Not connected", problem.says, STATUS[problem.kind], "/connections", person, problem.kind)
         return await self._led(request, taken)
 
     async def flow(self, request: web.Request) -> web.Response:
@@ -179,7 +180,7 @@ class Views:
         try:
             asked = await self.flows.look(platform, ticket, browser)
         except Problem as problem:
-            response = page("Not connected", problem.says, STATUS[problem.kind])
+            response = page("Not connected", problem.says, STATUS[problem.kind], kind=problem.kind)
         else:
             fields = {"csrf": _csrf(browser, ticket), "ticket": ticket}
             person = await self.door.person(request)
@@ -220,7 +221,7 @@ class Views:
         try:
             taken = await self.flows.take(platform, ticket, browser)
         except Problem as problem:
-            return page("Not connected", problem.says, STATUS[problem.kind])
+            return page("Not connected", problem.says, STATUS[problem.kind], kind=problem.kind)
         return await self._led(request, taken)
 
     async def _led(self, request: web.Request, taken: Taken) -> web.Response:
@@ -314,9 +315,8 @@ class Views:
         """What came of a flow: JSON for a program, a page for a browser, and back to where it began for a person."""
         choosing = outcome.get("kind") == "choose"
         status = status or (200 if outcome["ok"] or choosing else 400)
-        if "application/json" in request.headers.get(hdrs.ACCEPT, ""):
-            named = {"flow": flow} if choosing else {}
-            return web.json_response(outcome | named, status=status, headers=NO_STORE)
+        if "application/json" in request.headers.get(hdrs.ACCEPT, "") or (status >= 400 and not wants_page(request)):
+            return _plain(outcome | ({"flow": flow} if choosing else {}), status)
         if choosing:
             return rendered(
                 "choose.html",
@@ -594,7 +594,14 @@ def _unchosen(request: web.Request, problem: Problem) -> web.Response:
     """There is nothing to choose. Raises it for a program."""
     if not wants_page(request):
         raise problem
-    return page("Nothing to choose", problem.says, STATUS[problem.kind])
+    return page("Nothing to choose", problem.says, STATUS[problem.kind], kind=problem.kind)
+
+
+def _plain(outcome: dict[str, Any], status: int) -> web.Response:
+    """Tell a program what came of a flow."""
+    if status >= 400:
+        return responses.program_error(failed(status, outcome.get("kind"), outcome["says"]))
+    return web.json_response(outcome, status=status, headers=NO_STORE)
 
 
 def _signed(request: web.Request) -> str:
@@ -607,19 +614,18 @@ def _listed(request: web.Request) -> tuple[str, list[str]]:
     flow, wanted = (given.get("flow", ""), given.get("accounts")) if isinstance(given, dict) else ("", None)
     if not isinstance(wanted, list) or not isinstance(flow, str):
         message = 'The body must be JSON such as {"accounts": ["platform:id"]}.'
-        raise Refused(400, "wrong", message, "take the accounts from `choose` of the answer before")
+        raise Refused(400, "invalid_request", message, "take the accounts from `choose` of the answer before")
     return flow, [str(name) for name in wanted]
 
 
 def _unsigned() -> Refused:
     remedy = "send signed_request as the platform signs it, with the configured secret"
-    return Refused(401, "signature", "It is not signed with a secret of this application.", remedy)
+    return Refused(401, "invalid_signature", "It is not signed with a secret of this application.", remedy)
 
 
 def _rejected(rejected: Rejected) -> Refused:
-    return Refused(
-        400, rejected.reason, str(rejected), "send a signed_request that is issued anew, if it is still meant"
-    )
+    code: Code = "duplicate_event" if rejected.reason == "reused" else "stale"
+    return Refused(400, code, str(rejected), "send a signed_request that is issued anew, if it is still meant")
 
 
 def _missing() -> Refused:

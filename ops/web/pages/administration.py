@@ -308,7 +308,7 @@ def _number(request: web.Request, name: str) -> int | None:
     if given is None:
         return None
     if not (given.isascii() and given.isdigit() and len(given) < 19):
-        raise Refused(400, "wrong", f"{name} must be the id of an entry.", "take it from the answer before")
+        raise Refused(400, "invalid_request", f"{name} must be the id of an entry.", "take it from the answer before")
     return int(given)
 
 
