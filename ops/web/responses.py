@@ -20,8 +20,9 @@ CODES: Mapping[str, Code] = {
     "crowded": "rate_limit_exceeded",
     "app": "not_configured",
     "transient": "server_error",
+    "ended": "access_denied",
 }
-"""The code of each kind of Problem; the kind itself is ``reason`` in the details."""
+"""The code of each kind of Problem, and of a flow whose beginner may not connect any more; the kind is ``reason``."""
 
 PAGE_CODES: Mapping[int, Code] = {
     400: "invalid_request",
