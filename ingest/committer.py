@@ -5,7 +5,6 @@ which larger batches only make both sides wait (``performance.md`` section 3).
 """
 
 import asyncio
-import random
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from ingest.store import Receipt
 from ops.runtime import metrics
 from ops.runtime.db import CONTENDED, REFUSED, Pool, describe
 from ops.runtime.faultpoint import faultpoint
+from ops.runtime.periodic import RetryPolicy, repeat
 
 BATCH_DELIVERIES = 64
 BATCH_EVENTS = 2000
@@ -31,6 +31,7 @@ WATCH_SECONDS = 0.1
 """How far past its deadline a request may be told. One look at all of them is cheaper than a timer for each."""
 
 ATTEMPTS = 3
+RETRIES = RetryPolicy((0.02, 0.04), jitter=1.0)
 
 log = structlog.get_logger()
 
@@ -71,7 +72,7 @@ class Committer:
 
     async def run(self) -> None:
         """Commit until closed and drained."""
-        watch = asyncio.create_task(self._watch(), name="commit deadlines")
+        watch = asyncio.create_task(repeat(self._expire, WATCH_SECONDS, first=WATCH_SECONDS), name="commit deadlines")
         try:
             while True:
                 await self._wake.wait()
@@ -89,15 +90,13 @@ class Committer:
                 if not done.done():
                     done.set_exception(Unavailable("the process is ending"))
 
-    async def _watch(self) -> None:
-        """Tell whoever has waited too long; they came in order, so the first that has time left ends the look."""
+    async def _expire(self) -> None:
+        """Refuse the requests that have waited too long. They are in order: the first with time left ends the loop."""
         loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(WATCH_SECONDS)
-            while self._deadlines and (self._deadlines[0][1].done() or self._deadlines[0][0] < loop.time()):
-                _, done = self._deadlines.popleft()
-                if not done.done():
-                    done.set_exception(Unavailable("the log did not answer in time"))
+        while self._deadlines and (self._deadlines[0][1].done() or self._deadlines[0][0] < loop.time()):
+            _, done = self._deadlines.popleft()
+            if not done.done():
+                done.set_exception(Unavailable("the log did not answer in time"))
 
     def close(self) -> None:
         """Take nothing more; ``run`` returns when what waits is committed."""
@@ -167,7 +166,7 @@ class Committer:
             except CONTENDED:
                 if attempt == ATTEMPTS:
                     raise
-                await asyncio.sleep(random.uniform(0, 0.02 * attempt))  # noqa: S311  jitter, not a secret
+                await asyncio.sleep(RETRIES.delay(attempt))
         raise AssertionError("unreachable")
 
 

@@ -33,7 +33,7 @@ from ops.runtime.db import Pool, describe
 from ops.runtime.faultpoint import faultpoint
 from ops.runtime.proxies import Network
 from ops.runtime.sampling import Sampler
-from ops.runtime.worker_notifier import Doorbell
+from ops.runtime.worker_notifier import WorkerNotifier
 
 _UNREAD: Mapping[type[bodies.BodyError], type[Refusal]] = {
     bodies.BodyTooLargeError: TooLarge,
@@ -51,7 +51,7 @@ class Receiver:
     webhooks: Mapping[str, Webhook]
     variables: Variables
     committer: Committer
-    bell: Doorbell
+    notifier: WorkerNotifier
     samples: Pool
     clock: Clock
     body_limit: int
@@ -110,7 +110,7 @@ class Address:
         finally:
             receiver.budget.release(held)
         if new:
-            receiver.bell.ring()
+            receiver.notifier.notify()
         count = len(accepted.events)
         metrics.of(metrics.deliveries, platform, accepted.verdict).inc()
         metrics.of(metrics.events, platform, "new").inc(new)

@@ -1,3 +1,3 @@
-"""Names of the jobs a doorbell may ring for. A job carries no data: the row in PostgreSQL is the job."""
+"""Names of the jobs that a notification of a worker names. A job carries no data: the row in PostgreSQL is the job."""
 
 PROJECT_EVENTS = "project_events"

@@ -19,7 +19,7 @@ from ops.runtime.connections import Connections, connection_limits, raise_descri
 from ops.runtime.db import open_pool
 from ops.runtime.health import Check, check_database
 from ops.runtime.settings import Configuration
-from ops.runtime.worker_notifier import open_bell
+from ops.runtime.worker_notifier import open_notifier
 from schema.revision import HEAD
 from schema.rights import WEB_ROLE
 
@@ -97,13 +97,13 @@ async def application(configuration: Configuration) -> AsyncIterator[tuple[web.A
         await open_pool(dsn, "ingest-health", 1, role=role, pgbouncer=bounced, statement_seconds=2) as health_pool,
         AsyncExitStack() as stack,
     ):
-        bell = open_bell(None if settings.redis_url is None else settings.redis_url.get_secret_value())
-        stack.push_async_callback(bell.close)
+        notifier = open_notifier(None if settings.redis_url is None else settings.redis_url.get_secret_value())
+        stack.push_async_callback(notifier.close)
         receiver = Receiver(
             webhooks=webhooks,
             variables=configuration.variables,
             committer=Committer(ingest_pool, max_deliveries=settings.landfall_queue_deliveries),
-            bell=bell,
+            notifier=notifier,
             samples=samples,
             clock=now,
             body_limit=settings.landfall_body_limit,

@@ -99,17 +99,17 @@ async def work(configuration: Configuration) -> int:
         if wiring.has_vault(configuration):
             sweeps = await stack.enter_async_context(maintenance(configuration))
             tasks += [asyncio.create_task(sweep(stop), name=name) for name, sweep in sweeps.items()]
-        bells = []
+        listeners = []
         if settings.redis_url is not None:
             url = settings.redis_url.get_secret_value()
-            answer = worker_notifier.answer(url, {PROJECT_EVENTS: projector.drain}, settings.landfall_worker_jobs)
-            bells = [asyncio.create_task(answer, name="wakeup")]
-        code = await wiring.until(stop, [*tasks, *bells])
+            listening = worker_notifier.listen(url, {PROJECT_EVENTS: projector.drain}, settings.landfall_worker_jobs)
+            listeners = [asyncio.create_task(listening, name="wakeup")]
+        code = await wiring.until(stop, [*tasks, *listeners])
         stop.set()
         log.info("work.stopping")
-        for bell in bells:
-            bell.cancel()
-        tasks += bells
+        for listener in listeners:
+            listener.cancel()
+        tasks += listeners
         _, slow = await asyncio.wait(tasks, timeout=8)
         for task in slow:
             task.cancel()

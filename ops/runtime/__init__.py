@@ -1,1 +1,1 @@
-"""Plumbing without business words: settings, logs, metrics, connections, the doorbell, embedded servers."""
+"""Infrastructure without business terms: settings, logs, metrics, connections, worker notifier, embedded servers."""

@@ -269,7 +269,7 @@ their like, which make a server write files, load code or give up its data."""
 
 @dataclass
 class Redis(Server):
-    """A server that keeps nothing: it is a doorbell.
+    """A server that keeps nothing: it only carries notifications.
 
     It listens on a Unix socket in a folder of its own, and on no port. Where the socket's path would be too long to
     connect to, it listens on loopback. Either way it takes nobody without a password, which is a new one at each run.

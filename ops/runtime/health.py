@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from ops.runtime import headers, metrics, responses
 from ops.runtime.db import Pool, describe
+from ops.runtime.periodic import repeat
 from ops.runtime.responses import Failure
 
 DURABLE = {
@@ -21,6 +22,8 @@ DURABLE = {
 """Settings without which a 200 promises nothing: a commit must be on disk when PostgreSQL says that it is done."""
 
 CACHE_SECONDS = 1.0
+LAG_SECONDS = 0.5
+"""How often the lag of the event loop is measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +126,14 @@ def build(readiness: Readiness, process: str) -> web.Application:
 
 
 async def _watch_loop(_: web.Application) -> AsyncIterator[None]:
-    async def watch() -> None:
-        while True:
-            before = time.monotonic()
-            await asyncio.sleep(0.5)
-            metrics.loop_lag_seconds.set(max(0.0, time.monotonic() - before - 0.5))
+    due = time.monotonic() + LAG_SECONDS
 
-    task = asyncio.create_task(watch(), name="loop lag")
+    async def measure() -> None:
+        nonlocal due
+        now = time.monotonic()
+        metrics.loop_lag_seconds.set(max(0.0, now - due))
+        due = now + LAG_SECONDS
+
+    task = asyncio.create_task(repeat(measure, LAG_SECONDS, first=LAG_SECONDS), name="loop lag")
     yield
     task.cancel()

@@ -63,8 +63,10 @@ end_to_end_seconds = Histogram(
     buckets=_SLOW,
 )
 sweep_failures = Counter("landfall_sync_sweep_failures_total", "Rounds of the worker that raised", ["reason"])
-bell_rings = Counter("landfall_bell_rings_total", "Attempts to wake a worker through Redis", ["outcome"])
-bell_restarts = Counter("landfall_bell_restarts_total", "Times the job runner was rebuilt after it failed")
+notifications = Counter("landfall_worker_notifications_total", "Notifications of a worker through Redis", ["outcome"])
+notifier_restarts = Counter(
+    "landfall_worker_notifier_restarts_total", "Times the listener for notifications was rebuilt after it failed"
+)
 
 backlog = Gauge("landfall_backlog_events", "Events that wait, due or not")
 oldest_due_seconds = Gauge("landfall_backlog_oldest_due_seconds", "Age of the oldest event that is due")
@@ -112,13 +114,13 @@ MEASURED: Mapping[str, tuple[Counter | Gauge | Histogram, ...]] = MappingProxyTy
     {
         "web": (
             *(deliveries, refusals, events, secret_matches, ingest_seconds, commit_batch, commit_seconds),
-            *(commit_failures, ingest_waiting, ingest_waiting_bytes, bell_rings),
+            *(commit_failures, ingest_waiting, ingest_waiting_bytes, notifications),
             *(http_connections, http_connections_limit, http_connections_closed),
             *(access_refusals, rate_limit_hits, oauth_flows),
         ),
         "worker": (
             *(projected, rows_written, project_batch, project_seconds, wait_seconds, end_to_end_seconds),
-            *(sweep_failures, bell_restarts, backlog, oldest_due_seconds, unsettled, backlog_updated),
+            *(sweep_failures, notifier_restarts, backlog, oldest_due_seconds, unsettled, backlog_updated),
             *(drifted_rows, verified_at, mails, budget_used, connections, connections_ending),
         ),
     }

@@ -1,6 +1,5 @@
-"""Each process says in PostgreSQL that it runs and what it is configured for; `landfall doctor` reads that."""
+"""Report each process and its configuration to PostgreSQL, where `landfall doctor` reads them."""
 
-import asyncio
 import os
 import platform
 from collections.abc import Sequence
@@ -12,13 +11,14 @@ import structlog
 import uuid_utils
 
 from ops.runtime.db import Pool, describe
+from ops.runtime.periodic import repeat
 
 REPORT_SECONDS = 5.0
 FIRST_SECONDS = 0.5
 """Before the first report: a process that cannot stay, because its port is taken, is none."""
 
 LOST_SECONDS = 30.0
-"""A process that was silent for so long is taken for gone: six reports, and a database that is slow now and then."""
+"""Age of the last report from which on a process counts as gone: six reports are missing."""
 
 KEPT_DAYS = 7
 
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """What one process said last; ``silent`` is for how many seconds it has said nothing."""
+    """The last report of one process; ``silent`` is its age in seconds."""
 
     kind: str
     host: str
@@ -41,10 +41,10 @@ class Process:
 
 
 async def report(pool: Pool, kind: str, configured: Sequence[str]) -> None:
-    """Report until cancelled. Where the database is away it says nothing, which says enough."""
+    """Report until cancelled. While the database is away nothing is reported."""
     id_ = UUID(str(uuid_utils.uuid7()))
-    await asyncio.sleep(FIRST_SECONDS)
-    while True:
+
+    async def report_once() -> None:
         try:
             async with pool.acquire() as connection:
                 await connection.execute(
@@ -62,11 +62,12 @@ async def report(pool: Pool, kind: str, configured: Sequence[str]) -> None:
                 )
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             log.debug("process.not_reported", error=describe(error))
-        await asyncio.sleep(REPORT_SECONDS)
+
+    await repeat(report_once, REPORT_SECONDS, first=FIRST_SECONDS)
 
 
 async def reported(connection: asyncpg.Connection) -> list[Process]:
-    """Those of the last days, the last heard of first."""
+    """Return the processes of the last days, the most recent report first."""
     rows = await connection.fetch(
         """
         SELECT kind, host, pid, configured, extract(epoch FROM clock_timestamp() - seen_at)::float8 AS silent

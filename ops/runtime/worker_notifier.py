@@ -1,12 +1,12 @@
-"""The doorbell: a best-effort way to wake a worker. Losing any number of rings loses nothing but time.
+"""Notify a worker through Redis that there is work. Losing any number of notifications loses nothing but time.
 
-This module is the whole port to arq. Its known traps, and what is done about each:
+This module is the only one that uses arq. Its known traps, and what is done about each:
 
-- A fixed job id is refused while that job waits or runs (``faults.md`` C6): rings take turns over a few ids, results
-  are not kept, and the worker's sweep looks at PostgreSQL every second whatever happens here.
+- A fixed job id is refused while that job waits or runs (``faults.md`` C6): notifications alternate between a few ids,
+  results are not kept, and the worker's sweep looks at PostgreSQL every second whatever happens here.
 - Jobs are pickled by default (C10): ours are JSON and carry nothing.
-- Redis may hang or be away (C1): a ring never waits; a background task tries, for at most 100 ms, and after a failure
-  leaves Redis alone for a while.
+- Redis may hang or be away (C1): notifying never waits; a background task tries, for at most 100 ms, and waits longer
+  after each failure.
 - A Redis that is gone without a word is waited for without end (D2): the worker's loop is our own, and each turn of
   it has a limit. (redis-py's ``socket_timeout`` is no way: it waits by ``asyncio.wait_for``, which loses cancellations
   before Python 3.12.)
@@ -30,6 +30,7 @@ from redis.asyncio.connection import parse_url
 
 from ops.runtime import metrics
 from ops.runtime.db import describe
+from ops.runtime.periodic import RetryPolicy
 from schema.jobs import PROJECT_EVENTS
 
 QUEUE = "landfall:jobs"
@@ -39,10 +40,16 @@ SLOTS = 10
 ANSWER_SECONDS = 2.0
 """A Redis that says nothing for so long is gone."""
 
-RING_SECONDS = 0.1
+SEND_SECONDS = 0.1
+OPEN_SECONDS = 1.0
+"""How long one notification may take, and one that has to connect first."""
+
 REST_SECONDS = 0.02
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 10.0
+"""The least time between two notifications."""
+
+RETRIES = RetryPolicy.exponential(0.5, 10.0)
 STEADY_SECONDS = 30.0
+"""A listener that ran for so long has not failed in a row."""
 
 POLL_SECONDS = 0.01
 """arq asks Redis this often; its default of 0.5 s would be most of the time from commit to row."""
@@ -109,7 +116,7 @@ async def _within(seconds: float, work: Awaitable[T]) -> T:
     finally:
         while not task.done():
             task.cancel()
-            await asyncio.wait({task}, timeout=RING_SECONDS)
+            await asyncio.wait({task}, timeout=SEND_SECONDS)
 
 
 async def _disconnect(redis: ArqRedis) -> None:
@@ -118,35 +125,35 @@ async def _disconnect(redis: ArqRedis) -> None:
         await redis.connection_pool.disconnect(inuse_connections=True)
 
 
-class Doorbell(Protocol):
-    def ring(self) -> None:
-        """Say that there is work. Returns at once, always."""
+class WorkerNotifier(Protocol):
+    def notify(self) -> None:
+        """Say that there is work. Always returns at once."""
 
     async def close(self) -> None: ...
 
 
-class NoBell:
-    """For an installation without Redis: the sweep finds the work."""
+class NoNotifier:
+    """Does nothing, for an installation without Redis: the worker's sweep finds the work."""
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         pass
 
     async def close(self) -> None:
         pass
 
 
-class ArqBell:
-    """Rings that come close together become one job."""
+class ArqNotifier:
+    """Enqueues a job of arq; notifications that come close together become one job."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._redis: ArqRedis | None = None
-        self._rung = asyncio.Event()
-        self._turn = 0
-        self._task = asyncio.create_task(self._run(), name="doorbell")
+        self._wanted = asyncio.Event()
+        self._slot = 0
+        self._task = asyncio.create_task(self._run(), name="worker notifier")
 
-    def ring(self) -> None:
-        self._rung.set()
+    def notify(self) -> None:
+        self._wanted.set()
 
     async def close(self) -> None:
         self._task.cancel()
@@ -157,30 +164,31 @@ class ArqBell:
                 await self._redis.aclose()
 
     async def _run(self) -> None:
-        pause = FIRST_PAUSE_SECONDS
+        failures = 0
         while True:
-            await self._rung.wait()
-            self._rung.clear()
+            await self._wanted.wait()
+            self._wanted.clear()
             try:
-                rung = await _within(RING_SECONDS if self._redis else 1.0, self._enqueue())
+                sent = await _within(SEND_SECONDS if self._redis else OPEN_SECONDS, self._enqueue())
             except Exception as error:  # noqa: BLE001  whatever ails Redis, ingest goes on
-                metrics.bell_rings.labels("failed").inc()
-                log.warning("wakeup.failed", error=error.__class__.__name__, pause_s=pause)
+                failures += 1
+                pause = RETRIES.delay(failures)
+                metrics.notifications.labels("failed").inc()
+                log.warning("wakeup.failed", error=error.__class__.__name__, pause_s=round(pause, 1))
                 await self._drop()
                 await asyncio.sleep(pause)
-                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
             else:
-                metrics.bell_rings.labels("rung" if rung else "already_ringing").inc()
-                pause = FIRST_PAUSE_SECONDS
+                failures = 0
+                metrics.notifications.labels("sent" if sent else "already_waiting").inc()
                 await asyncio.sleep(REST_SECONDS)
 
     async def _enqueue(self) -> bool:
         if self._redis is None:
             self._redis = await open_redis(self._url)
         for _ in range(2):  # the first may be running, past its last look; two in that state are enough to skip
-            self._turn = (self._turn + 1) % SLOTS
+            self._slot = (self._slot + 1) % SLOTS
             job = await self._redis.enqueue_job(
-                PROJECT_EVENTS, _job_id=f"{PROJECT_EVENTS}:{self._turn}", _queue_name=QUEUE, _expires=60
+                PROJECT_EVENTS, _job_id=f"{PROJECT_EVENTS}:{self._slot}", _queue_name=QUEUE, _expires=60
             )
             if job is not None:
                 return True
@@ -192,18 +200,18 @@ class ArqBell:
             await _disconnect(redis)
 
 
-def open_bell(url: str | None) -> Doorbell:
-    """A bell that rings Redis, or none."""
-    return NoBell() if url is None else ArqBell(url)
+def open_notifier(url: str | None) -> WorkerNotifier:
+    """Return a notifier that uses the Redis at ``url``, or one that does nothing without it."""
+    return NoNotifier() if url is None else ArqNotifier(url)
 
 
-async def answer(url: str, jobs: Mapping[str, Callable[[], Awaitable[Any]]], concurrency: int) -> None:
-    """Run ``jobs`` by name when somebody rings, until cancelled.
+async def listen(url: str, jobs: Mapping[str, Callable[[], Awaitable[Any]]], concurrency: int) -> None:
+    """Run ``jobs`` by name when notified, until cancelled.
 
     arq's worker ends with its first lost connection (``faults.md`` C2), so it is built anew as often as it takes.
     """
     logging.getLogger("arq.worker").setLevel(logging.ERROR)  # a Redis that is away is one line of ours, not many
-    pause = FIRST_PAUSE_SECONDS
+    failures = 0
     while True:
         started = time.monotonic()
         worker: Worker | None = None
@@ -213,19 +221,17 @@ async def answer(url: str, jobs: Mapping[str, Callable[[], Awaitable[Any]]], con
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001  whatever it was, the next one may do better
-            metrics.bell_restarts.inc()
-            log.warning("wakeup.listener_failed", error=error.__class__.__name__, pause_s=pause)
+            failures = 1 if time.monotonic() - started > STEADY_SECONDS else failures + 1
+            metrics.notifier_restarts.inc()
+            log.warning("wakeup.listener_failed", error=error.__class__.__name__, failures=failures)
         finally:
             if worker is not None:
                 await _close(worker)
-        if time.monotonic() - started > STEADY_SECONDS:
-            pause = FIRST_PAUSE_SECONDS
-        await asyncio.sleep(pause)
-        pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+        await asyncio.sleep(RETRIES.delay(max(failures, 1)))
 
 
 class _Worker(Worker):
-    """arq's, with a limit on every look at Redis."""
+    """arq's worker, with a time-out for every poll of Redis."""
 
     async def main(self) -> None:
         while True:
@@ -235,13 +241,13 @@ class _Worker(Worker):
 
 def _worker(redis: ArqRedis, jobs: Mapping[str, Callable[[], Awaitable[Any]]], concurrency: int) -> Worker:
     def job(run: Callable[[], Awaitable[Any]]) -> WorkerCoroutine:
-        async def answered(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> None:  # noqa: ARG001  arq's shape
+        async def wrapped(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> None:  # noqa: ARG001  arq's shape
             try:
                 await run()
             except Exception as error:  # noqa: BLE001  arq would print all of it; the sweep meets it again if it lasts
                 log.warning("wakeup.job_failed", job=run.__qualname__, error=describe(error))
 
-        return answered
+        return wrapped
 
     return _Worker(
         functions=[func(job(run), name=name, keep_result=0, timeout=JOB_SECONDS) for name, run in jobs.items()],
@@ -263,6 +269,6 @@ async def _close(worker: Worker) -> None:
     running = list(worker.tasks.values())
     for task in running:
         task.cancel()
-    with suppress(TimeoutError):  # each says goodbye to Redis first, and a Redis that is gone lets it wait
+    with suppress(TimeoutError):  # each closes its connection first, and a Redis that is gone lets it wait
         await _within(ANSWER_SECONDS, asyncio.gather(*running, return_exceptions=True))
     await _disconnect(worker.pool)  # its own close() would first talk to Redis

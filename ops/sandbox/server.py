@@ -25,8 +25,7 @@ SHOWN = 65_536
 """Characters of a webhook that the ledger keeps, and bytes of its answer."""
 
 OWN_ANSWERS = ({"delivery", "events", "new"}, {"ended"}, {"url", "confirmation_code"})
-"""The fields of what Landfall answers to a platform: to a delivery, to a deauthorization and to a request to delete data
-(``meta.md`` 6)."""
+"""The fields of Landfall's answers to a delivery, a deauthorization and a request to delete data (``meta.md`` 6)."""
 
 ERROR_FIELDS = {"code", "message", "details", "retryable", "userMessage"}
 """The fields of ``error`` in Landfall's answer to a request that it refuses."""

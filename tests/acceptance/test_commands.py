@@ -453,7 +453,7 @@ async def test_doctor_says_which_server_is_away(own: Any) -> None:
     nowhere = f"postgresql://u:canary-password@127.0.0.1:{free_port()}/d"
     done = landfall("doctor", "--json", check=1, DATABASE_URL=nowhere, REDIS_URL="redis://127.0.0.1:1/0", **ENVIRONMENT)
     assert findings(done)["postgresql"]["level"] == "fault"
-    assert findings(done)["redis"]["level"] == "warning", "a doorbell is no fault"
+    assert findings(done)["redis"]["level"] == "warning", "a notifier is no fault"
     assert "canary-password" not in done.stdout + done.stderr
     empty = own("landfall_test_empty")
     done = landfall("doctor", "--json", check=1, DATABASE_URL=empty, **ENVIRONMENT)

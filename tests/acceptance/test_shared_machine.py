@@ -28,7 +28,7 @@ from ops.cli.stack import Unusable, stack
 from ops.runtime.db import open_pool
 from ops.runtime.embedded import OWNER, Postgres, Redis, StartError, free_port, scratch
 from ops.runtime.files import UnsafePathError
-from ops.runtime.worker_notifier import answer, open_bell, open_redis, redis_settings
+from ops.runtime.worker_notifier import listen, open_notifier, open_redis, redis_settings
 from schema.jobs import PROJECT_EVENTS
 from schema.metadata import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
@@ -49,7 +49,7 @@ LONG = "a-folder-with-a-name-that-takes-its-share-of-the-hundred-and-seven-bytes
 
 
 @pytest.fixture(params=["socket", "port"])
-def bell(request: pytest.FixtureRequest) -> Iterator[Redis]:
+def valkey(request: pytest.FixtureRequest) -> Iterator[Redis]:
     """In a folder that a socket fits into, and in one that is too deep for it."""
     with scratch() as directory:
         server = Redis.at((directory if request.param == "socket" else directory / LONG) / "redis")
@@ -62,13 +62,13 @@ def listening(pid: int) -> list[int]:
     return [found.laddr.port for found in psutil.Process(pid).net_connections("tcp") if found.status == "LISTEN"]
 
 
-def test_redis_can_be_reached_by_its_own_account_only(bell: Redis) -> None:
-    if bell.socket is None:
-        assert listening(bell.pid) == [bell.port]
+def test_redis_can_be_reached_by_its_own_account_only(valkey: Redis) -> None:
+    if valkey.socket is None:
+        assert listening(valkey.pid) == [valkey.port]
     else:
-        assert listening(bell.pid) == []
-        assert stat.S_IMODE(bell.socket.parent.stat().st_mode) == 0o700
-        assert stat.S_IMODE(bell.socket.stat().st_mode) & 0o077 == 0
+        assert listening(valkey.pid) == []
+        assert stat.S_IMODE(valkey.socket.parent.stat().st_mode) == 0o700
+        assert stat.S_IMODE(valkey.socket.stat().st_mode) & 0o077 == 0
 
 
 COMMANDS = (
@@ -81,43 +81,43 @@ COMMANDS = (
 
 
 @pytest.mark.parametrize("login", ["nobody", "Landfall"])
-def test_redis_writes_no_file_and_runs_no_code_for_whoever_reaches_it(bell: Redis, login: str) -> None:
+def test_redis_writes_no_file_and_runs_no_code_for_whoever_reaches_it(valkey: Redis, login: str) -> None:
     """What an attacker tells a server: write a file where this account may, load what I wrote, take this for data."""
-    known = {path for path in bell.directory.rglob("*") if path.name != "server.log"}
-    address = bell.url if login == "Landfall" else re.sub(r"//[^@]*@", "//", bell.url)
+    known = {path for path in valkey.directory.rglob("*") if path.name != "server.log"}
+    address = valkey.url if login == "Landfall" else re.sub(r"//[^@]*@", "//", valkey.url)
     with redis.Redis.from_url(address) as client:
         for command in COMMANDS:
             with pytest.raises(redis.RedisError) as refused:
                 client.execute_command(*command.split())
             assert re.search("permission|not allowed|Authentication|WRONGPASS", str(refused.value)), command
-    assert bell.running
-    assert {path for path in bell.directory.rglob("*") if path.name != "server.log"} == known
+    assert valkey.running
+    assert {path for path in valkey.directory.rglob("*") if path.name != "server.log"} == known
 
 
-def test_no_server_stays_root(bell: Redis, postgres: Postgres) -> None:
+def test_no_server_stays_root(valkey: Redis, postgres: Postgres) -> None:
     if not ROOT:
         not_checked("only root has an account to leave")
-    for server in (bell, postgres):
+    for server in (valkey, postgres):
         assert set(psutil.Process(server.pid).uids()) & {0} == set()
 
 
-async def test_the_bell_rings_at_every_form_of_address(bell: Redis) -> None:
+async def test_worker_is_notified_at_every_form_of_address(valkey: Redis) -> None:
     heard = asyncio.Event()
 
     async def job() -> None:
         heard.set()
 
     for number in (0, 3):
-        address = bell.address(database=number)
-        answering = asyncio.create_task(answer(address, {PROJECT_EVENTS: job}, 1))
-        ringing = open_bell(address)
+        address = valkey.address(database=number)
+        task = asyncio.create_task(listen(address, {PROJECT_EVENTS: job}, 1))
+        notifier = open_notifier(address)
         heard.clear()
-        ringing.ring()
+        notifier.notify()
         await asyncio.wait_for(heard.wait(), 10)
-        await ringing.close()
-        answering.cancel()
+        await notifier.close()
+        task.cancel()
         with suppress(asyncio.CancelledError):
-            await answering
+            await task
         opened = await open_redis(address)
         assert opened.connection_pool.connection_kwargs["db"] == number
         await opened.aclose()

@@ -99,10 +99,10 @@ class Truth:
             self.public[post] = max(self.public.get(post, (0, 0, False)), (at, hidden, not hidden))
 
 
-@pytest.mark.parametrize("bell", ["with the bell", "with the bell disconnected"])
-async def test_thousands_of_deliveries_become_exactly_what_was_sent(tmp_path: Path, bell: str) -> None:
+@pytest.mark.parametrize("redis", ["with Redis", "with Redis disconnected"])
+async def test_thousands_of_deliveries_become_exactly_what_was_sent(tmp_path: Path, redis: str) -> None:
     environ = environment()
-    if bell == "with the bell disconnected":
+    if redis == "with Redis disconnected":
         environ["REDIS_URL"] = f"redis://127.0.0.1:{free_port()}/0"  # nobody listens there
     async with stack(tmp_path / "data", environ) as running, aiohttp.ClientSession() as http:
         sandbox = Client(http, running.sandbox)
@@ -221,7 +221,7 @@ async def test_run_that_was_killed_can_be_started_again(tmp_path: Path) -> None:
                 child.kill()
 
 
-async def test_machine_without_any_redis_does_without_the_bell(
+async def test_machine_without_any_redis_does_without_notifications(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("ops.cli.stack.redis_server", lambda: None)
@@ -588,7 +588,9 @@ async def test_real_servers_and_the_very_commands_of_the_compose_file(composed: 
         assert await composed.send(client, "tiktok", body, sign_tiktok(body)) == 200
         await drained(connection)
         async with client.get(f"http://127.0.0.1:{composed.internal['web']}/metrics") as response:
-            assert re.search(r'^landfall_bell_rings_total\{outcome="rung"\} [1-9]', await response.text(), re.MULTILINE)
+            assert re.search(
+                r'^landfall_worker_notifications_total\{outcome="sent"\} [1-9]', await response.text(), re.MULTILINE
+            )
     for query, expected in {
         "SELECT ig_id, text FROM ig_comments": [("178500000001", "first!"), ("178500000002", "second")],
         "SELECT account_id, publish_id, status FROM tiktok_posts": [("-000person", "p1", "PUBLISH_COMPLETE")],

@@ -335,10 +335,10 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[Path, str], Callable[[str],
 
 
 async def until_full_and_on(
-    postgres: Postgres, bell: Redis, directory: Path, grow: Callable[[str], None], count: Count
+    postgres: Postgres, valkey: Redis, directory: Path, grow: Callable[[str], None], count: Count
 ) -> str:
     """Load until the disk is full, then make room, and start PostgreSQL if it stopped; what the service said."""
-    service = Service(postgres.dsn(), bell.url, directory)
+    service = Service(postgres.dsn(), valkey.url, directory)
     await service.start()
     try:
         oracle = Oracle(service)
@@ -446,10 +446,10 @@ async def reachable(port: int) -> bool:
     return False
 
 
-async def test_c5_sentinel_promotes_a_replica_that_missed_rings(
+async def test_c5_sentinel_promotes_a_replica_that_missed_notifications(
     own_postgres: Postgres, tmp_path: Path, count: Count
 ) -> None:
-    """The service knows the old master's address only: rows come by the sweep, whatever became of the bell."""
+    """The service knows the old master's address only: rows come by the sweep, whatever became of notifications."""
     master, port = plain(tmp_path / "master")
     replica, replica_port = plain(tmp_path / "replica", f"replicaof 127.0.0.1 {port}")
     sentinels = [

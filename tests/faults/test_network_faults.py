@@ -22,7 +22,7 @@ from ops.cli.wiring import webhooks
 from ops.runtime.clock import now
 from ops.runtime.db import open_pool
 from ops.runtime.embedded import Postgres, Redis, free_port
-from ops.runtime.worker_notifier import QUEUE, answer, open_bell
+from ops.runtime.worker_notifier import QUEUE, listen, open_notifier
 from schema.jobs import PROJECT_EVENTS
 from sync.projection.worker import SWEEP_SECONDS
 from tests.faults.oracle import Oracle
@@ -70,10 +70,10 @@ class Wired:
 
 @pytest.fixture
 async def wired(database: str, redis_url: str, tmp_path: Path) -> AsyncIterator[Wired]:
-    async with FaultProxy.to(database) as postgres, FaultProxy.to(redis_url) as bell:
-        service = Service(postgres.before(database), bell.before(redis_url), tmp_path)
+    async with FaultProxy.to(database) as postgres, FaultProxy.to(redis_url) as redis:
+        service = Service(postgres.before(database), redis.before(redis_url), tmp_path)
         await service.start()
-        yield Wired(service, postgres, bell, Oracle(service))
+        yield Wired(service, postgres, redis, Oracle(service))
         await service.stop()
 
 
@@ -108,11 +108,13 @@ async def sweep_failed(service: Service, reason: str) -> float:
 async def reached(service: Service) -> float:
     """How often the web process has reached Redis."""
     counted = await service.metrics()
-    return sum(counted.get(f'landfall_bell_rings_total{{outcome="{o}"}}', 0) for o in ("rung", "already_ringing"))
+    return sum(
+        counted.get(f'landfall_worker_notifications_total{{outcome="{o}"}}', 0) for o in ("sent", "already_waiting")
+    )
 
 
 async def rings_again(oracle: Oracle, numbers: "itertools.count[int]") -> None:
-    """The bell comes back by itself."""
+    """Notifications come back by themselves."""
     before = await reached(oracle.service)
 
     async def more() -> bool:
@@ -346,7 +348,7 @@ async def test_c8_sweeps_of_five_workers_at_once_and_of_none_double_and_lose_not
         await service.stop()
 
 
-async def test_c9_bell_job_that_expired_loses_nothing(
+async def test_c9_notification_that_expired_loses_nothing(
     database: str, redis_url: str, tmp_path: Path, connection: asyncpg.Connection, numbers: "itertools.count[int]"
 ) -> None:
     service = Service(database, redis_url, tmp_path)
@@ -354,7 +356,7 @@ async def test_c9_bell_job_that_expired_loses_nothing(
     await service.start(worker=False)
     try:
         async with redis.asyncio.from_url(redis_url) as client:
-            await oracle.send(next(numbers))  # alone, it rings once
+            await oracle.send(next(numbers))  # alone, it notifies once
             await eventually(lambda: client.zcard(QUEUE))
             assert await client.delete(*[key async for key in client.scan_iter("arq:job:*")])
             await service.worker.start()
@@ -436,7 +438,7 @@ async def test_d1_slow_link_to_redis_delays_no_answer_and_piles_nothing_up(
     for mode in SLOW_LINKS:
         await wired.redis.become(mode)
         await send(wired.oracle, numbers, 100)
-        assert connections_to(wired.service, wired.redis.port) <= 12, "one rings, one listens, ten work"
+        assert connections_to(wired.service, wired.redis.port) <= 12, "one notifies, one listens, ten work"
         assert resident(wired.service) - before < GROWTH
     assert wired.oracle.statuses == {200}
     await wired.redis.become(Pass())
@@ -481,7 +483,8 @@ async def test_d2_half_open_redis_is_noticed_on_both_sides(
     async def noticed() -> bool:
         web, worker = await wired.service.metrics(), await wired.service.metrics(wired.service.work_metrics)
         return (
-            web.get('landfall_bell_rings_total{outcome="failed"}', 0) > 0 and worker["landfall_bell_restarts_total"] > 0
+            web.get('landfall_worker_notifications_total{outcome="failed"}', 0) > 0
+            and worker["landfall_worker_notifier_restarts_total"] > 0
         )
 
     await eventually(noticed, NOTICE_SECONDS)
@@ -558,7 +561,7 @@ async def test_d4_name_that_resolves_again_or_anew_is_followed_without_a_restart
     database: str, redis_url: str, monkeypatch: pytest.MonkeyPatch, before: str | None
 ) -> None:
     """The resolver is the one thing here that is not real; at 127.0.0.2 nobody listens."""
-    addresses, resolve, rung = {"landfall.test": before}, socket.getaddrinfo, asyncio.Event()
+    addresses, resolve, notified = {"landfall.test": before}, socket.getaddrinfo, asyncio.Event()
     asked = itertools.count()
     asked_by_all = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -566,7 +569,7 @@ async def test_d4_name_that_resolves_again_or_anew_is_followed_without_a_restart
     def resolver(host: Any, *rest: Any, **options: Any) -> Any:
         if (
             host in addresses and next(asked) == 2
-        ):  # the pool, the bell and the runner; they pause before they ask again
+        ):  # the pool, the notifier and the listener; they pause before they ask again
             loop.call_soon_threadsafe(asked_by_all.set)
         if host in addresses and addresses[host] is None:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -575,29 +578,29 @@ async def test_d4_name_that_resolves_again_or_anew_is_followed_without_a_restart
     monkeypatch.setattr(socket, "getaddrinfo", resolver)
 
     async def job() -> None:
-        rung.set()
+        notified.set()
 
     async with FaultProxy.to(redis_url) as port:
         named = port.before(redis_url, "landfall.test")
-        bell, answering = open_bell(named), asyncio.create_task(answer(named, {PROJECT_EVENTS: job}, 1))
+        notifier, listening = open_notifier(named), asyncio.create_task(listen(named, {PROJECT_EVENTS: job}, 1))
         async with await open_pool(database.replace("127.0.0.1", "landfall.test"), "named", 1) as pool:
-            bell.ring()
+            notifier.notify()
             with pytest.raises(OSError):
                 async with pool.acquire():
                     pass
             async with asyncio.timeout(ANSWER_SECONDS):
                 await asked_by_all.wait()
-            assert not rung.is_set()
+            assert not notified.is_set()
             addresses["landfall.test"] = "127.0.0.1"
             async with pool.acquire() as connection:
                 assert await connection.fetchval("SELECT 1") == 1
 
             async def heard() -> bool:
-                bell.ring()
-                return rung.is_set()
+                notifier.notify()
+                return notified.is_set()
 
             await eventually(heard)
-        answering.cancel()
-        await bell.close()
+        listening.cancel()
+        await notifier.close()
         with suppress(asyncio.CancelledError):
-            await answering
+            await listening

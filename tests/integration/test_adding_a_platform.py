@@ -31,7 +31,7 @@ from ops.runtime import garbage
 from ops.runtime.bodies import Budget
 from ops.runtime.clock import now
 from ops.runtime.db import open_pool
-from ops.runtime.worker_notifier import NoBell
+from ops.runtime.worker_notifier import NoNotifier
 from schema.metadata import APP_ROLE, metadata
 from sync.projection import store
 from sync.projection.worker import Projector
@@ -89,7 +89,7 @@ async def test_page_adds_a_platform_that_works(
             webhooks=webhooks,
             variables={"ACME_APP_SECRET": (SECRET,)},
             committer=Committer(pool, max_deliveries=10),
-            bell=NoBell(),
+            notifier=NoNotifier(),
             samples=pool,
             clock=now,
             body_limit=10_000,

@@ -22,7 +22,7 @@ from ops.runtime import bodies
 from ops.runtime.bodies import Budget
 from ops.runtime.clock import now
 from ops.runtime.db import open_pool
-from ops.runtime.worker_notifier import NoBell
+from ops.runtime.worker_notifier import NoNotifier
 from schema.metadata import APP_ROLE
 from tests.support import VARIABLES, comment, eventually, instagram, sign_meta
 
@@ -38,7 +38,7 @@ async def receiver(database: str) -> AsyncIterator[Receiver]:
             webhooks=wiring.webhooks(),
             variables=VARIABLES,
             committer=Committer(pool, max_deliveries=10),
-            bell=NoBell(),
+            notifier=NoNotifier(),
             samples=pool,
             clock=now,
             body_limit=BODY_LIMIT,

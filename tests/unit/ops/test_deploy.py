@@ -258,7 +258,7 @@ async def test_redis_of_the_compose_file_lets_nobody_in_without_the_password(loc
         "SWAPDB 0 1", "MIGRATE 127.0.0.1 1 k 0 1", "EVAL return 0", "SUBSCRIBE c", "SET elsewhere 1", "SORT landfall:a",
     ],
 )  # fmt: skip
-async def test_redis_of_the_compose_file_does_nothing_but_ring(locked_redis: int, command: str) -> None:
+async def test_redis_of_the_compose_file_does_nothing_but_notify(locked_redis: int, command: str) -> None:
     words = command.split() if not command.startswith("EVAL") else ["EVAL", "return 0", "0"]
     async with Redis.from_url(f"redis://:{REDIS_PASSWORD}@127.0.0.1:{locked_redis}/0") as client:
         # Valkey lets nobody DEBUG, whatever a login may do.
@@ -276,14 +276,14 @@ async def test_redis_of_the_compose_file_is_enough_for_web_worker_and_doctor(
         status, _ = await service.send("instagram", instagram(comment(1)))
         assert status == 200
 
-        async def rung() -> bool:
-            return (await service.metrics()).get('landfall_bell_rings_total{outcome="rung"}', 0) > 0
+        async def notified() -> bool:
+            return (await service.metrics()).get('landfall_worker_notifications_total{outcome="sent"}', 0) > 0
 
-        await eventually(rung)
+        await eventually(notified)
         done = await asyncio.to_thread(doctor, database, url)
         found = {finding["about"]: finding for finding in json.loads(done)}
         assert (found["redis"]["level"], found["arq"]["level"]) == ("ok", "ok")
-        assert "bell." not in service.web.output() + service.worker.output(), "nothing failed on the way"
+        assert "wakeup." not in service.web.output() + service.worker.output(), "nothing failed on the way"
     finally:
         await service.stop()
 
