@@ -286,13 +286,20 @@ def _psql(dsn: str) -> str:
 
 
 @click.command()
-@click.option("--directory", type=click.Path(path_type=Path), help="Where the servers keep their data.")
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path),
+    envvar="LANDFALL_DATA_DIR",
+    show_envvar=True,
+    default=".landfall",
+    show_default=True,
+    help="Where the servers keep their data.",
+)
 @click.option("--pace", default=20.0, show_default=True, type=click.FloatRange(0, 2000), help="Deliveries a second.")
 @click.option("--for", "seconds", type=click.FloatRange(0), help="Stop after so many seconds.")
-def up_command(directory: Path | None, pace: float, seconds: float | None) -> None:
+def up_command(directory: Path, pace: float, seconds: float | None) -> None:
     """Start everything on this machine and watch signed webhooks become rows."""
-    chosen = directory or Path(os.environ.get("LANDFALL_DATA_DIR") or ".landfall")
-    sys.exit(asyncio.run(up(chosen.absolute(), pace, seconds)))
+    sys.exit(asyncio.run(up(directory.absolute(), pace, seconds)))
 
 
 async def up(directory: Path, pace: float, seconds: float | None) -> int:

@@ -86,7 +86,6 @@ class Settings(BaseSettings):
         default=False,
         description="true where DATABASE_URL leads to PgBouncer in transaction mode, for `serve` and `work` only",
     )
-    landfall_data_dir: Path = Field(default=Path(".landfall"), description="where `make up` keeps its servers")
     landfall_http_host: str = Field(default="127.0.0.1", description="address the web process listens on")
     landfall_http_port: int = Field(default=8080, ge=0, le=65535, description="port of the web process")
     landfall_public_url: str = Field(

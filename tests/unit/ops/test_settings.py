@@ -1,5 +1,6 @@
 """Configuration is read once, complains about everything at once, and never shows a value."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -26,6 +27,13 @@ def test_example_names_every_variable_and_no_other() -> None:
     # Set and empty means something else than not set.
     [aside] = re.findall(r"^# (LANDFALL_\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
     assert set(dotenv_values(ROOT / ".env.example")) | {aside} == settings | platforms | compose
+
+
+def test_every_setting_is_read_by_something() -> None:
+    places = [path for part in ("ingest", "sync", "publish", "ops") for path in (ROOT / part).rglob("*.py")]
+    trees = [ast.parse(path.read_text()) for path in places if path.name != "settings.py"]
+    read = {node.attr for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    assert set(Settings.model_fields) - read == set()
 
 
 def test_example_values_are_the_defaults() -> None:
