@@ -11,6 +11,7 @@ import aiohttp
 
 from ops.runtime.embedded import Server, StartError
 from ops.runtime.files import UnsafePathError
+from ops.runtime.periodic import stopped
 
 POLL_SECONDS = 0.2
 STEADY_SECONDS = 10.0
@@ -72,10 +73,3 @@ def ending(server: Server) -> str:
     with suppress(ValueError):
         return f"was ended by {signal.Signals(-code).name}"
     return f"was ended by signal {-code}"
-
-
-async def stopped(stop: asyncio.Event, seconds: float) -> bool:
-    """Wait so long, or until ``stop``. Return whether it is time to stop."""
-    with suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)
-    return stop.is_set()

@@ -27,11 +27,12 @@ from rich.text import Text
 from ops.cli import wiring
 from ops.cli.stack import HEADER, PERSON, Stack, Unusable, stack
 from ops.cli.store import screen
-from ops.cli.supervision import stopped, supervise
+from ops.cli.supervision import supervise
 from ops.cli.terminal import echo
 from ops.runtime import db
 from ops.runtime.embedded import StartError
 from ops.runtime.files import UnsafePathError
+from ops.runtime.periodic import stopped
 from ops.runtime.settings import ConfigurationError
 from ops.runtime.text import visible
 from ops.sandbox.client import Client

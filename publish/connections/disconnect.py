@@ -2,7 +2,6 @@
 
 import hashlib
 import secrets
-from random import uniform
 
 import asyncpg
 import structlog
@@ -10,6 +9,7 @@ import structlog
 from ops.access.audit_log_store import WORKER, Actor, audit
 from ops.runtime.db import Pool
 from ops.runtime.faultpoint import faultpoint
+from ops.runtime.periodic import RetryPolicy
 from ops.runtime.platform_protocol import Problem
 from ops.runtime.tenancy import NO_TENANT, set_tenant, tenant_transaction
 from publish.connections import connection_store, disconnect_store, refresh_store
@@ -24,7 +24,7 @@ REMOVED = "You removed the application at the platform; connect the account agai
 EXPIRED = "Its time at the platform is over, and nothing can renew it; connect the account again."
 FAILING = "Its time at the platform is over, and renewing it failed; connect the account again. What went wrong: {}"
 
-PAUSES = (60, 300, 1800)
+RETRIES = RetryPolicy((60, 300, 1800), jitter=0.2)
 GIVE_UP_HOURS = 24
 """Whoever disconnects wants to be forgotten: a platform that cannot be told within this is not told."""
 
@@ -153,8 +153,9 @@ class Endings:
             async with tenant_transaction(self._pool, held.tenant) as connection:
                 if not await disconnect_store.hopeless(connection, held, GIVE_UP_HOURS):
                     least = error.after_seconds if isinstance(error, Problem) else 0.0
-                    share = uniform(0.8, 1.0)  # noqa: S311
-                    await refresh_store.postpone(connection, held, str(error), pauses=PAUSES, share=share, least=least)
+                    await refresh_store.postpone(
+                        connection, held, str(error), pauses=RETRIES.delays, share=RETRIES.share(), least=least
+                    )
                     log.info("revocation.failed", platform=held.platform, connection=held.id, error=str(error))
                     return "failed"
             log.warning("revocation.given_up", platform=held.platform, connection=held.id, error=str(error))

@@ -5,7 +5,6 @@ refusal means that the account needs a person, at once; trouble only means later
 """
 
 import asyncio
-from contextlib import suppress
 from random import uniform
 
 import asyncpg
@@ -15,6 +14,7 @@ from ops.access.audit_log_store import WORKER, audit
 from ops.runtime import metrics
 from ops.runtime.db import Pool, describe
 from ops.runtime.faultpoint import faultpoint
+from ops.runtime.periodic import RetryPolicy, stopped
 from ops.runtime.platform_protocol import Problem
 from ops.runtime.rate_limits import HELD
 from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
@@ -30,7 +30,7 @@ from schema.sealing import Place
 
 LOOK_SECONDS = 30.0
 AT_ONCE = 8
-BACKOFF_SECONDS = (60, 120, 300, 600, 1800)
+RETRIES = RetryPolicy((60, 120, 300, 600, 1800), jitter=0.2)
 """At least every 30 minutes, however often it failed; later only where the platform says when."""
 
 SOON_SECONDS = 300.0
@@ -63,8 +63,7 @@ class Refresher:
     async def sweep(self, stop: asyncio.Event) -> None:
         """Work on whatever is due, until told to stop."""
         while not stop.is_set():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), 0 if await self._round() else LOOK_SECONDS)
+            await stopped(stop, 0 if await self._round() else LOOK_SECONDS)
 
     async def _round(self) -> int:
         """How many were worked on."""
@@ -216,9 +215,8 @@ class Refresher:
             if problem.code == HELD:
                 await refresh_store.wait(connection, held, least)
                 return "held"
-            share = uniform(0.8, 1.0)  # noqa: S311
             failures = await refresh_store.postpone(
-                connection, held, problem.says, pauses=BACKOFF_SECONDS, share=share, least=least
+                connection, held, problem.says, pauses=RETRIES.delays, share=RETRIES.share(), least=least
             )
             if failures:  # 0: somebody else has done it meanwhile
                 await audit(

@@ -162,7 +162,7 @@ async def postpone(
     held: Connection,
     trouble: str,
     *,
-    pauses: Sequence[int],
+    pauses: Sequence[float],
     share: float,
     least: float,
 ) -> int:
@@ -175,7 +175,7 @@ async def postpone(
         UPDATE connections SET lease_until = NULL, refresh_failures = refresh_failures + 1, trouble = $6,
             trouble_since = coalesce(trouble_since, now()),
             {_due_column(held)} = now() + make_interval(secs => greatest($5::float8,
-                $4::float8 * ($3::int[])[least(refresh_failures + 1, cardinality($3))]))
+                $4::float8 * ($3::float8[])[least(refresh_failures + 1, cardinality($3))]))
         WHERE id = $1::uuid AND fence = $2 AND state <> 'needs_reconnect' RETURNING refresh_failures""",
         held.id,
         held.fence,

@@ -123,7 +123,7 @@ async def mailed(connection: asyncpg.Connection, mail: Mail, state: str) -> None
     )
 
 
-async def mail_refused(connection: asyncpg.Connection, mail: Mail | None, pauses: Sequence[int]) -> tuple[int, int]:
+async def mail_refused(connection: asyncpg.Connection, mail: Mail | None, pauses: Sequence[float]) -> tuple[int, int]:
     """A mail, or where no server could be reached all that are due, are tried again after one of the pauses.
 
     How many mails that is, and how many more were tried for a day and are given up.
@@ -134,7 +134,7 @@ async def mail_refused(connection: asyncpg.Connection, mail: Mail | None, pauses
         WITH refused AS (
             UPDATE notice_mails w SET tries = tries + 1, claimed_at = NULL, mail_id = NULL,
                 state = CASE WHEN created_at < now() - interval '1 day' THEN 'given_up' ELSE 'waiting' END,
-                due_at = now() + make_interval(secs => ($1::int[])[least(cardinality($1), 1 + (
+                due_at = now() + make_interval(secs => ($1::float8[])[least(cardinality($1), 1 + (
                     SELECT max(tries) FROM notice_mails same
                     WHERE same.tenant_id = w.tenant_id AND same.user_id = w.user_id
                         AND same.state = w.state AND same.mail_id IS NOT DISTINCT FROM w.mail_id))])

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 
 import structlog
@@ -12,13 +11,14 @@ from ops.runtime import metrics
 from ops.runtime.db import Pool, describe
 from ops.runtime.faultpoint import faultpoint
 from ops.runtime.mail import Lost, Mailer, Refused, Session
+from ops.runtime.periodic import RetryPolicy, stopped
 from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
 from publish.notifications import mail_store
 from publish.notifications.email import letter
 from publish.notifications.mail_store import Mail
 
 LOOK_SECONDS = 30.0
-PAUSES = (60, 300, 1800, 3600)
+RETRIES = RetryPolicy((60, 300, 1800, 3600))
 """After a refusal; the last one for a day."""
 
 OUTCOMES = ("sent", "refused", "unknown", "given_up")
@@ -42,8 +42,7 @@ class Postman:
                 await self.round(stop)
             except Exception as error:  # noqa: BLE001  the database's trouble passes; the sweep must outlive it
                 log.warning("mail.round_failed", error=describe(error))
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), LOOK_SECONDS)
+            await stopped(stop, LOOK_SECONDS)
 
     async def round(self, stop: asyncio.Event) -> None:
         """Mail what is due now; no transaction is open while a server is talked to."""
@@ -102,7 +101,7 @@ class Postman:
 
     async def _refused(self, mail: Mail | None, error: Refused) -> None:
         async with tenant_transaction(self._pool, mail.tenant if mail else ALL_TENANTS) as connection:
-            again, given_up = await mail_store.mail_refused(connection, mail, PAUSES)
+            again, given_up = await mail_store.mail_refused(connection, mail, RETRIES.delays)
         _count("refused", again + given_up)
         _count("given_up", given_up)
         log.warning("mail.refused", mail=mail and mail.id, mails=again, given_up=given_up, error=str(error))

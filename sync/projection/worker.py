@@ -2,12 +2,10 @@
 
 import asyncio
 import os
-import random
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -18,6 +16,7 @@ import structlog
 from ops.runtime import metrics
 from ops.runtime.db import REFUSED, Pool, describe, transaction
 from ops.runtime.faultpoint import faultpoint
+from ops.runtime.periodic import RetryPolicy, stopped
 from schema.event_states import Step, after
 from sync.projection import store
 from sync.projection.contract import Projection, Unprojectable
@@ -37,12 +36,10 @@ BACKLOG_SECONDS = 2.0
 DEAD_AFTER_PARKED = 3
 """An event that was released from parking and failed its whole budget again this often is dead."""
 
+RETRIES = RetryPolicy.exponential(1.0, 900.0, factor=4.0)
+"""Delays before an event that failed is tried again."""
+
 log = structlog.get_logger()
-
-
-def backoff(retry_count: int, chance: Callable[[], float] = random.random) -> float:
-    """Seconds until the next try: 1, 4, 16, 64 … up to 15 minutes, less up to a quarter so that they do not march."""
-    return float(min(4.0**retry_count, 900.0)) * (1 - 0.25 * chance())
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +185,7 @@ class Projector:
             version = projection.version if projection else 0
             await store.park(connection, held, claimed, state, message, version)
         else:
-            await store.retry_later(connection, held, claimed, message, backoff(claimed.retry_count))
+            await store.retry_later(connection, held, claimed, message, RETRIES.delay(claimed.retry_count + 1))
 
     def _count(self, batch: Batch, result: Projected, rows: int, begun: datetime, started: float) -> None:
         seconds = time.perf_counter() - started
@@ -222,8 +219,7 @@ class Projector:
             for failure in {describe(error) for error in lanes if isinstance(error, Exception)}:
                 metrics.sweep_failures.labels(failure[:40]).inc()
                 log.warning("sweep.failed", error=failure)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), SWEEP_SECONDS)
+            await stopped(stop, SWEEP_SECONDS)
 
 
 async def watch_backlog(pool: Pool, stop: asyncio.Event) -> None:
@@ -246,5 +242,4 @@ async def watch_backlog(pool: Pool, stop: asyncio.Event) -> None:
             if verified is not None:
                 metrics.drifted_rows.set(verified.drifted_rows)
                 metrics.verified_at.set(verified.at.timestamp())
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), BACKLOG_SECONDS)
+        await stopped(stop, BACKLOG_SECONDS)

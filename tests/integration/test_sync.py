@@ -24,7 +24,8 @@ from schema.metadata import APP_ROLE
 from sync.projection import store
 from sync.projection.contract import Projection, Unprojectable, Upsert, version
 from sync.projection.store import LeaseLostError
-from sync.projection.worker import DEAD_AFTER_PARKED, Projector, backoff
+from sync.projection.worker import DEAD_AFTER_PARKED, Projector
+from sync.worker import RETRIES
 from tests.support import append_event, crm, crm_of_any_log
 
 TRIES = 3
@@ -515,5 +516,5 @@ async def test_event_that_somebody_else_took_off_the_queue_is_not_settled_again(
 
 
 def test_backoff_grows_and_does_not_march() -> None:
-    assert [backoff(n, chance=lambda: 0.0) for n in range(6)] == [1, 4, 16, 64, 256, 900]
-    assert backoff(2, chance=lambda: 1.0) == 12
+    assert [RETRIES.delay(n, chance=lambda: 0.0) for n in range(1, 7)] == [1, 4, 16, 64, 256, 900]
+    assert RETRIES.delay(3, chance=lambda: 1.0) == 12
