@@ -104,14 +104,16 @@ class Webhook:
     ``changes`` cuts a parsed document and never raises for a part it does not understand: it yields it with a
     defect. ``identify`` may raise for a change whose identity cannot be told; that change alone is parked.
     ``check`` names a defect that depends on the configuration. ``rule_version`` goes up when ``identify`` would
-    name the same event differently; old events keep their names. ``handshake`` takes a query and returns the text to
-    answer it with; it raises a Refusal of ``ingest.errors``.
+    name the same event differently; old events keep their names. ``retry_hours`` is for how many hours the platform
+    repeats a delivery that was not accepted: after it, nothing older arrives any more. ``handshake`` takes a query and
+    returns the text to answer it with; it raises a Refusal of ``ingest.errors``.
     """
 
     signature: Scheme
     changes: Callable[[Any], Iterable[Change]]
     identify: Callable[[Change], Identity]
     rule_version: int
+    retry_hours: int
     handshake: Callable[[Mapping[str, str], Variables], str] | None = None
     check: Callable[[Change, Variables], str | None] = no_check
     type_is_enough: Collection[str] = ()

@@ -46,7 +46,7 @@ log = structlog.get_logger()
 
 @dataclass
 class Receiver:
-    """What the addresses share, built once at the roof."""
+    """What all platforms' endpoints share; built once by the command line."""
 
     webhooks: Mapping[str, Webhook]
     variables: Variables
@@ -117,7 +117,7 @@ class Address:
         metrics.of(metrics.events, platform, "duplicate").inc(count - new)
         metrics.of(metrics.secret_matches, platform, accepted.verified.secret_used).inc()
         metrics.of(metrics.ingest_seconds, platform).observe(time.perf_counter() - started)
-        # Exactly 200: TikTok counts nothing else as delivered (tiktok.md 2.1).
+        # Exactly 200: nothing else counts as delivered (tiktok.md 2.1).
         return web.Response(
             body=b'{"delivery":"%s","events":%d,"new":%d}' % (receipt.id.encode(), count, new),
             content_type="application/json",

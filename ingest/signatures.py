@@ -10,6 +10,9 @@ from typing import NamedTuple
 from ingest.errors import Forged, NotConfigured
 from schema.configuration import Variable
 
+FUTURE_SECONDS = 300
+"""How far ahead of ours a platform's clock may be."""
+
 
 @dataclass(frozen=True, slots=True)
 class Hmac:
@@ -32,14 +35,14 @@ class Hmac:
 class TimestampedHmac:
     """HMAC-SHA256 of ``<t>.<body>``; the header is ``t=<unix seconds>,s=<hex>``, read in either case.
 
-    ``future`` seconds ahead are forgiven as clock skew. ``horizon`` seconds back is as long as the platform retries:
+    ``future`` seconds ahead are accepted as clock skew. ``horizon`` seconds back is as long as the platform retries:
     an older signature is genuine but no retry, so the delivery is quarantined, never dropped.
     """
 
     header: str
     secrets: tuple[Variable, ...]
-    future: int = 300
-    horizon: int = 72 * 3600 + 300
+    horizon: int
+    future: int = FUTURE_SECONDS
 
 
 Scheme = Hmac | TimestampedHmac

@@ -243,6 +243,7 @@ PLATFORM = Webhook(
     changes=changes,
     identify=identify,
     rule_version=2,
+    retry_hours=36,  # meta.md 1.3
     others=(VERIFY_TOKEN, META_TOKEN),
     repeated_hours=36,  # meta.md 1.3
     persons=Persons(

@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from ingest.contract import Change, Identity, Variables, Webhook, account_of, canonical
-from ingest.signatures import TimestampedHmac
+from ingest.signatures import FUTURE_SECONDS, TimestampedHmac
 from schema.configuration import Variable
 from schema.reading import Unreadable, moment, read_text
 
 CLIENT_SECRET = Variable("TIKTOK_CLIENT_SECRET", "Developer portal: Manage apps, your app, Client secret")
 CLIENT_KEY = Variable("TIKTOK_CLIENT_KEY", "Developer portal: Manage apps, your app, Client key")
+RETRY_HOURS = 72
+"""``tiktok.md`` 2.1."""
 
 
 def changes(document: Any) -> Iterator[Change]:
@@ -68,12 +70,13 @@ def check(change: Change, variables: Variables) -> str | None:
 
 
 PLATFORM = Webhook(
-    signature=TimestampedHmac(header="tiktok-signature", secrets=(CLIENT_SECRET,)),
+    signature=TimestampedHmac("tiktok-signature", (CLIENT_SECRET,), horizon=RETRY_HOURS * 3600 + FUTURE_SECONDS),
     changes=changes,
     identify=identify,
     check=check,
     type_is_enough=("authorization.removed",),
     rule_version=2,
+    retry_hours=RETRY_HOURS,
     others=(CLIENT_KEY,),
     repeated_hours=72,  # tiktok.md 2.1
 )

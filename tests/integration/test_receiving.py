@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from aiohttp.test_utils import TestServer
 
-from ingest import store, views
+from ingest import endpoint, store
 from ingest.accept import Accepted
 from ingest.app import build
 from ingest.committer import BATCH_BYTES, BATCH_DELIVERIES, BATCH_EVENTS, Committer, _Waiting
@@ -125,7 +125,7 @@ async def test_bytes_in_flight_are_given_back_however_a_request_ends(
     def surprised(*_: Any) -> None:
         raise RuntimeError
 
-    for module, name, failure in ((store, "append", away), (views, "accept", surprised)):
+    for module, name, failure in ((store, "append", away), (endpoint, "accept", surprised)):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, failure)
             await ends(503)

@@ -393,7 +393,12 @@ SCHEMES = [
     (Hmac("x", (ONE,), base64=True), b"body", lambda d: base64.b64encode(d).decode(), "base64"),
     (Hmac("x", (ONE,), prefix="p=", prefix_optional=True), b"body", lambda d: d.hex(), "an optional prefix left out"),
     (Hmac("x", (ONE,), prefix="p=", prefix_optional=True), b"body", lambda d: f"p={d.hex()}", "an optional prefix"),
-    (TimestampedHmac("x", (ONE,)), b"1767268800.body", lambda d: f"t=1767268800,s={d.hex()}", "with a time"),
+    (
+        TimestampedHmac("x", (ONE,), horizon=3600),
+        b"1767268800.body",
+        lambda d: f"t=1767268800,s={d.hex()}",
+        "with a time",
+    ),
 ]
 
 
