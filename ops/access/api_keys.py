@@ -11,7 +11,7 @@ import uuid_utils
 
 from ops.access import user_store
 from ops.access.audit_log_store import Actor, audit
-from ops.runtime.db import Pool
+from ops.runtime.db import Pool, required
 from ops.runtime.tenancy import NO_TENANT, set_tenant, tenant_transaction
 
 PREFIX = "lf_"
@@ -89,12 +89,14 @@ async def caller(pool: Pool, key: str, address: str | None) -> Caller | None:
         if found is None:
             return None
         await set_tenant(connection, found["tenant_id"])
-        row = await connection.fetchrow(
-            """
+        row = required(
+            await connection.fetchrow(
+                """
             SELECT tenant_id::text, name, scopes, revoked_at IS NOT NULL AS revoked, last_used_at,
                 host(last_used_from) AS last_used_from, now() AS now
             FROM api_keys WHERE id = $1""",
-            found["id"],
+                found["id"],
+            )
         )
         actor = Actor(f"key:{row['name']}", address)
         if row["revoked"]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from ops.runtime.db import Pool
+from ops.runtime.db import Pool, required
 from ops.runtime.tenancy import tenant_transaction
 
 PAGE = 200
@@ -65,8 +65,11 @@ async def read(pool: Pool, tenant: str, *, before: int | None = None, after: int
             rows = await connection.fetch(f"{_SHOWN} WHERE a.id < $1 ORDER BY a.id DESC LIMIT $2", top, limit)
         entries = [_entry(row) for row in rows]
         ends = (entries[-1].id, entries[0].id) if entries else (0, 0)
-        beyond = await connection.fetchrow(
-            "SELECT EXISTS (SELECT FROM audit_log WHERE id < $1), EXISTS (SELECT FROM audit_log WHERE id > $2)", *ends
+        beyond = required(
+            await connection.fetchrow(
+                "SELECT EXISTS (SELECT FROM audit_log WHERE id < $1), EXISTS (SELECT FROM audit_log WHERE id > $2)",
+                *ends,
+            )
         )
     older, newer = beyond
     return Part(entries, ends[0] if older and entries else None, ends[1] if newer and entries else None)

@@ -398,7 +398,7 @@ async def choose_password(pool: Pool, email: str, given: str, new: str, address:
         right = await passwords.verified(given, kept) is not None
         hashed = await passwords.hashed(new) if right else ""
     if row is None or not right:
-        await _failed(pool, email, address, attempt, row and row["tenant"])
+        await _failed(pool, email, address, attempt, row["tenant"] if row else None)
         return False
     async with tenant_transaction(pool, row["tenant"]) as connection:
         if not await _replaced(connection, row["id"], kept, hashed):

@@ -83,7 +83,7 @@ async def arq(dsn: str, redis_url: str) -> None:
     async def project_one(ctx: dict[Any, Any], event_id: int) -> None:  # noqa: ARG001  arq's shape
         async with pool.acquire() as connection, connection.transaction():
             claimed = [store.claimed(row) for row in await connection.fetch(_PAGE, [event_id])]
-            await store.apply(connection, project(projections, Batch(claimed, None)).facts)
+            await store.apply(cast("asyncpg.Connection", connection), project(projections, Batch(claimed, None)).facts)
             await connection.execute("DELETE FROM webhook_event_queue WHERE event_id = $1", event_id)
 
     worker = Worker(

@@ -13,7 +13,7 @@ import asyncpg
 
 from ops.erasure import matching
 from ops.erasure.matching import Search
-from ops.runtime.db import rows_affected
+from ops.runtime.db import required, rows_affected
 
 
 @dataclass(frozen=True, slots=True)
@@ -450,7 +450,7 @@ async def counts(connection: asyncpg.Connection, forgotten_hours: int) -> Counts
             FROM deletion_requests d) d""",
         forgotten_hours,
     )
-    return Counts(*row)
+    return Counts(*required(row))
 
 
 async def copies_of_erased_bodies(connection: asyncpg.Connection) -> int:

@@ -6,12 +6,15 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
 from ops.runtime import metrics
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
 
 CONNECT_SECONDS = 1.0
 """An address that does not answer within this is away: the caller has its own deadline to keep."""
@@ -65,7 +68,7 @@ class AddressError(ConnectionError):
 _ROLE = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,62}")
 
 
-class Session(asyncpg.Connection):  # type: ignore[misc]  # asyncpg ships no types
+class Session(asyncpg.Connection):
     """A connection that knows since when it is there."""
 
     opened_at = 0.0
@@ -166,7 +169,8 @@ class Pool:
     async def _trusted(self) -> asyncpg.Connection:
         """A connection that was opened since a server was last lost."""
         while True:
-            connection = await self._pool.acquire()
+            # The proxy hands every attribute on to the connection, which is of the pool's connection_class.
+            connection = cast("Session", await self._pool.acquire())
             if connection.opened_at >= self._lost_at:
                 return connection
             connection.terminate()
@@ -174,7 +178,7 @@ class Pool:
 
     async def _give_back(self, connection: asyncpg.Connection) -> None:
         """Release it; a server that is silent meanwhile keeps neither the connection nor a caller with a deadline."""
-        releasing = asyncio.create_task(self._pool.release(connection))
+        releasing = asyncio.create_task(self._pool.release(cast("PoolConnectionProxy[asyncpg.Record]", connection)))
         releasing.add_done_callback(lambda task: task.cancelled() or task.exception())  # nobody may be left to ask
         try:
             await asyncio.shield(releasing)
@@ -267,7 +271,7 @@ async def connect(dsn: str, role: str = "", name: str = "command") -> asyncpg.Co
 async def _opened(seconds: float, dsn: str, **options: Any) -> Session:
     """One connection for a pool."""
     begun = asyncio.get_running_loop().time()  # a server lost meanwhile may be this one
-    connection: Session = await reach(dsn, seconds, **options)
+    connection = cast("Session", await reach(dsn, seconds, **options))  # the pool's connection_class is among them
     connection.opened_at = begun
     return connection
 
@@ -360,6 +364,13 @@ def describe(error: BaseException) -> str:
     """An error as one short line for a row or a log: its kind and SQLSTATE, never the values it was about."""
     code = getattr(error, "sqlstate", None)
     return f"{error.__class__.__name__}{f' {code}' if code else ''}"
+
+
+def required(row: asyncpg.Record | None) -> asyncpg.Record:
+    """Return the row of a statement that always gives one. Raises LookupError where it gave none."""
+    if row is None:
+        raise LookupError("the statement gave no row")
+    return row
 
 
 def rows_affected(status: Any) -> int:

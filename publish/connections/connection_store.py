@@ -8,6 +8,7 @@ from typing import Any
 
 import asyncpg
 
+from ops.runtime.db import required
 from ops.runtime.serialization import plain
 from publish.notifications.notice_store import resolve
 from publish.oauth.contract import Account
@@ -67,8 +68,9 @@ async def connect(
         account.account_id,
         via,
     )
-    row = await connection.fetchrow(
-        """
+    row = required(
+        await connection.fetchrow(
+            """
         INSERT INTO connections AS c (tenant_id, id, platform, instance, account_id, other_ids, username, scopes,
             profile, via, grant_id, state, authorized_at, checked_at, access_expires_at, refresh_expires_at,
             refresh_due_at, check_due_at)
@@ -85,22 +87,23 @@ async def connect(
             refresh_due_at = excluded.refresh_due_at, check_due_at = excluded.check_due_at, refresh_failures = 0,
             trouble = NULL, trouble_since = NULL, disconnected_at = NULL, fence = c.fence + 1, lease_until = NULL
         RETURNING id::text""",
-        tenant,
-        new_id,
-        platform,
-        instance,
-        account.account_id,
-        [other for other in account.other_ids if other],
-        account.username,
-        list(account.scopes),
-        json.dumps(dict(account.profile)),
-        via,
-        account.grant_id or None,
-        access_seconds,
-        refresh_seconds,
-        refresh_in,
-        check_in,
-        since,
+            tenant,
+            new_id,
+            platform,
+            instance,
+            account.account_id,
+            [other for other in account.other_ids if other],
+            account.username,
+            list(account.scopes),
+            json.dumps(dict(account.profile)),
+            via,
+            account.grant_id or None,
+            access_seconds,
+            refresh_seconds,
+            refresh_in,
+            check_in,
+            since,
+        )
     )
     id_ = str(row["id"])
     await keep_secrets(connection, vault, tenant, id_, account.secrets)

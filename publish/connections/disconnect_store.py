@@ -7,6 +7,7 @@ from datetime import datetime
 
 import asyncpg
 
+from ops.runtime.db import required
 from publish.connections.connection_store import Connection
 from publish.connections.refresh_store import LEASE_SECONDS
 from publish.notifications.notice_store import resolve
@@ -128,8 +129,10 @@ async def disconnect(connection: asyncpg.Connection, id_: str) -> Connection | N
 
 async def sharing(connection: asyncpg.Connection, held: Connection) -> tuple[bool, bool]:
     """Whether others, of any tenant, use what revoking this one would end; and whether others are of its person."""
-    row = await connection.fetchrow(
-        "SELECT same_grant, same_person FROM find_connections_sharing_grant($1::uuid)", held.id
+    row = required(
+        await connection.fetchrow(
+            "SELECT same_grant, same_person FROM find_connections_sharing_grant($1::uuid)", held.id
+        )
     )
     return row["same_grant"], row["same_person"]
 

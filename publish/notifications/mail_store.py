@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import asyncpg
 import uuid_utils
 
+from ops.runtime.db import required
 from publish.notifications.email import News
 
 LOST_SECONDS = 600
@@ -129,8 +130,9 @@ async def mail_refused(connection: asyncpg.Connection, mail: Mail | None, pauses
     How many mails that is, and how many more were tried for a day and are given up.
     """
     whose = "state = 'sending' AND mail_id = $2::uuid" if mail else "state = 'waiting' AND due_at <= now() AND $2 = ''"
-    row = await connection.fetchrow(
-        f"""
+    row = required(
+        await connection.fetchrow(
+            f"""
         WITH refused AS (
             UPDATE notice_mails w SET tries = tries + 1, claimed_at = NULL, mail_id = NULL,
                 state = CASE WHEN created_at < now() - interval '1 day' THEN 'given_up' ELSE 'waiting' END,
@@ -141,7 +143,8 @@ async def mail_refused(connection: asyncpg.Connection, mail: Mail | None, pauses
             WHERE {whose} RETURNING tenant_id, user_id, state)
         SELECT count(DISTINCT (tenant_id, user_id)) FILTER (WHERE state = 'waiting'),
             count(DISTINCT (tenant_id, user_id)) FILTER (WHERE state = 'given_up') FROM refused""",
-        list(pauses),
-        mail.id if mail else "",
+            list(pauses),
+            mail.id if mail else "",
+        )
     )
     return row[0], row[1]

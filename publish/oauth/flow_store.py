@@ -8,6 +8,7 @@ from typing import Any
 
 import asyncpg
 
+from ops.runtime.db import required
 from ops.runtime.tenancy import set_tenant
 
 
@@ -122,17 +123,19 @@ async def flow(connection: asyncpg.Connection, id_: str) -> tuple[bool, Any] | N
 async def asker(connection: asyncpg.Connection, tenant: str, actor: str) -> Asker:
     """What whoever began a flow is now: a person by role, a program by the scopes of its key."""
     kind, _, name = actor.partition(":")
-    row = await connection.fetchrow(
-        """
+    row = required(
+        await connection.fetchrow(
+            """
         SELECT t.name,
             (SELECT m.role FROM memberships m JOIN users u ON u.id = m.user_id
                 WHERE m.tenant_id = t.id AND u.email = $2 AND u.disabled_at IS NULL) AS role,
             (SELECT k.scopes FROM api_keys k
                 WHERE k.tenant_id = t.id AND k.name = $3 AND k.revoked_at IS NULL) AS scopes
         FROM tenants t WHERE t.id = $1::uuid""",
-        tenant,
-        name if kind == "user" else None,
-        name if kind == "key" else None,
+            tenant,
+            name if kind == "user" else None,
+            name if kind == "key" else None,
+        )
     )
     return Asker(row["name"], row["role"], row["scopes"])
 

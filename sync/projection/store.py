@@ -13,6 +13,7 @@ from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
 
 from ops.runtime import metrics
+from ops.runtime.db import required
 from schema.event_states import FOR_A_PERSON, State
 from schema.events import Event
 from sync.projection.contract import Upsert
@@ -574,12 +575,14 @@ async def last_verification(connection: asyncpg.Connection) -> Verification | No
 
 
 async def backlog(connection: asyncpg.Connection) -> Backlog:
-    row = await connection.fetchrow(
-        """
+    row = required(
+        await connection.fetchrow(
+            """
         SELECT count(*) AS waiting,
             coalesce(extract(epoch FROM now() - min(due_at) FILTER (WHERE due_at <= now())), 0)::float8 AS oldest
         FROM webhook_event_queue
         """
+        )
     )
     states = await connection.fetch(
         """

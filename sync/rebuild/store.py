@@ -7,7 +7,7 @@ from functools import cache
 import asyncpg
 from sqlalchemy import Table
 
-from ops.runtime.db import rows_affected
+from ops.runtime.db import required, rows_affected
 from schema.crm import crm_tables
 from schema.tables import key_numbers
 from sync.projection.contract import Projection
@@ -160,7 +160,8 @@ def _scope(table: Table, platforms: Sequence[str]) -> list[Sequence[str]]:
 
 async def compare(connection: asyncpg.Connection, schema: str, table: Table, platforms: Sequence[str]) -> Difference:
     """Compare a live table with the shadow's, as the transaction sees both."""
-    found = await connection.fetchrow(_COMPARE.format(schema=schema, **_words(table)), *_scope(table, platforms))
+    query = _COMPARE.format(schema=schema, **_words(table))
+    found = required(await connection.fetchrow(query, *_scope(table, platforms)))
     return Difference(
         table.name,
         found["live_rows"],
@@ -215,14 +216,14 @@ async def collisions(connection: asyncpg.Connection) -> list[Collision]:
 
 async def find_rows(
     connection: asyncpg.Connection, table: Table, object_id: str, account: str | None
-) -> list[asyncpg.Record]:
+) -> list[dict[str, Any]]:
     """Return rows that have ``object_id`` anywhere in their key, of one account or of any; 20 at most."""
     condition = " OR ".join(f"{name} = $1" for name in key_names(table) or ["account_id"])
     columns = ", ".join(column.name for column in table.primary_key.columns)
     query = f"""
         SELECT * FROM {table.name} WHERE ({condition}) AND ($2::text IS NULL OR account_id = $2)
         ORDER BY {columns} LIMIT 20"""
-    return list(await connection.fetch(query, object_id, account))
+    return [dict(row) for row in await connection.fetch(query, object_id, account)]
 
 
 async def events_named(

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
+from ops.runtime.db import required
+
 _COUNTS = """
 SELECT (SELECT count(*) FROM webhook_deliveries) AS deliveries,
     (SELECT coalesce(sum(event_count - new_event_count), 0) FROM webhook_deliveries)::bigint AS duplicates,
@@ -61,7 +63,7 @@ class TikTokEvent(NamedTuple):
 
 async def counts(connection: asyncpg.Connection) -> Row:
     """Return how much there is of everything; ``lag`` is in seconds."""
-    return dict(await connection.fetchrow(_COUNTS))
+    return dict(required(await connection.fetchrow(_COUNTS)))
 
 
 async def newest(connection: asyncpg.Connection, rows: int) -> dict[str, list[Row]]:

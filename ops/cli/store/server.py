@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import asyncpg
 
+from ops.runtime.db import required
+
 
 class Standbys(NamedTuple):
     """Standbys that are connected: those that are synchronous, and those whose state this login may not see."""
@@ -65,7 +67,7 @@ async def standbys(connection: asyncpg.Connection) -> Standbys:
         SELECT count(*) FILTER (WHERE sync_state <> 'async'), count(*) FILTER (WHERE sync_state IS NULL)
         FROM pg_stat_replication"""
     )
-    return Standbys(*row)
+    return Standbys(*required(row))
 
 
 async def rights_to_change_the_log(connection: asyncpg.Connection) -> list[str]:

@@ -1,9 +1,8 @@
 """The page of one's own account: second factors, sessions, and how each is added and ended."""
 
-from collections.abc import Mapping
 from importlib.resources import files
-from typing import Any
 
+import asyncpg
 import segno
 from aiohttp import hdrs, web
 from markupsafe import Markup
@@ -170,7 +169,7 @@ class Account:
         button = "Remove the factor"
         return ask(request, person, f"Remove {factor['name']}?", ends, button, "/account", password=True)
 
-    async def _factor(self, person: Person, id_: str) -> tuple[Mapping[str, Any], bool]:
+    async def _factor(self, person: Person, id_: str) -> tuple[asyncpg.Record, bool]:
         """One of the person's own, and whether it is the only one. Raises Refused where there is none of this id."""
         listed = (await factor_enrolment.factors(self._pool, person.user)).factors
         found = next((factor for factor in listed if factor["id"] == id_), None)
