@@ -1,1 +1,1 @@
-"""Platform to log: a signed request becomes durable events, and only then an answer."""
+"""Receive webhooks: verify a signed request, commit its events to the log, and only then answer."""

@@ -1,4 +1,4 @@
-"""The whole decision about one request, without I/O: forged or genuine, and which events it carries."""
+"""Decide about one request, without I/O: whether it is genuine, and which events it carries."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ UNSIGNED_FUTURE = timedelta(days=7)
 """The same where the signature has no time, against our own clock, which may be days behind (``faults.md`` D5)."""
 
 _DRIFT = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, OSError)
-"""What code raises that meets a shape nobody foresaw (``faults.md`` E10)."""
+"""What code raises on an unforeseen shape (``faults.md`` E10)."""
 
 
 class Accepted(NamedTuple):
@@ -31,7 +31,10 @@ class Accepted(NamedTuple):
 
 
 def accept(webhook: Webhook, delivery: Delivery, variables: Variables, now: datetime) -> Accepted:
-    """Raises Forged or NotConfigured; whatever is signed is accepted in some form."""
+    """Verify a delivery and return its events. Whatever is signed is accepted in some form.
+
+    Raises Forged or NotConfigured.
+    """
     verified = verify(webhook.signature, delivery.headers, delivery.body, variables, now)
     quarantine = "signature older than the platform retries" if verified.stale else None
     try:
@@ -47,7 +50,7 @@ def accept(webhook: Webhook, delivery: Delivery, variables: Variables, now: date
 
 
 def unreadable(body: bytes, reason: str) -> Incoming:
-    """The one event that stands for a body nothing can be read from; the delivery keeps the bytes."""
+    """Return the one event that stands for a body from which nothing can be read. The delivery keeps the bytes."""
     return Incoming(
         account_id="",
         type="unreadable",
@@ -58,7 +61,7 @@ def unreadable(body: bytes, reason: str) -> Incoming:
 
 
 def _cut(webhook: Webhook, document: Any) -> Iterator[Change]:
-    """The platform's changes; should it stumble in spite of its promise, those before that and the whole document."""
+    """Yield the platform's changes; if its code raises, those before that, and then the whole document."""
     try:
         yield from webhook.changes(document)
     except _DRIFT as error:
@@ -66,7 +69,7 @@ def _cut(webhook: Webhook, document: Any) -> Iterator[Change]:
 
 
 def _cut_odd(webhook: Webhook, body: bytes) -> list[Change]:
-    """The changes of a document that is odd in places; those that hold such a place get its reason as their defect.
+    """Return the changes of a document with odd places; a change that holds one gets its reason as its defect.
 
     Raises Unreadable where it is no document at all.
     """
@@ -85,7 +88,7 @@ def _cut_odd(webhook: Webhook, body: bytes) -> list[Change]:
 
 
 def _identity_of_odd(change: Change) -> Identity:
-    """By all that can be shown of it, and what cannot: it must not take the name of the same change in good order."""
+    """Name an odd change by its readable text and its odd places, so that it differs from the same change unbroken."""
     places = "\n".join(f"{path} {reason}" for path, reason in change.odd)
     shown = f"{change.text}\n{places}".encode("utf-8", "surrogatepass")
     return Identity(f"unreadable:{change.type}:{hashlib.sha256(shown).hexdigest()}")
@@ -108,7 +111,7 @@ def _incoming(
         type=bounded(change.type),
         external_id=bounded(identity.external_id),
         payload=payload,
-        # What happened later than it was told of has no time: as a removal it would end every grant to come.
+        # An event dated later than its delivery gets no time: as a removal it would end every future grant.
         occurred_at=None
         if identity.occurred_at is not None and identity.occurred_at > latest
         else identity.occurred_at,
@@ -118,7 +121,7 @@ def _incoming(
 
 
 def _storable(change: Change) -> tuple[str, bool]:
-    """The payload as jsonb takes it, and whether that differs from what was sent (``faults.md`` E5, E6)."""
+    """Return the payload as jsonb accepts it, and whether it differs from what was sent (``faults.md`` E5, E6)."""
     text = change.text
     if "\\u0000" not in text and "\\ud" not in text:
         return text, bool(change.odd)

@@ -1,4 +1,4 @@
-"""Wiring of the public port."""
+"""Build the application of the public port."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,11 +9,11 @@ from ingest.endpoint import RECEIVER, Address, Receiver, fallback
 from ops.runtime.responses import expect
 
 ENDS = ("", "/")
-"""An address with a slash at its end is the same one: portals keep what was typed, and a POST follows no redirect."""
+"""A trailing slash names the same address: portals keep what was typed, and a POST follows no redirect."""
 
 
 def build(receiver: Receiver) -> web.Application:
-    """The public application: nothing on it but the webhooks."""
+    """Build the public application with the webhooks only."""
     app = web.Application()
     app[RECEIVER] = receiver
     for platform, webhook in receiver.webhooks.items():
@@ -27,13 +27,13 @@ def build(receiver: Receiver) -> web.Application:
     return app
 
 
-LANE: web.AppKey["asyncio.Task[None]"] = web.AppKey("lane", asyncio.Task)
-"""What commits. Without it the process is of no use."""
+COMMIT_TASK: web.AppKey["asyncio.Task[None]"] = web.AppKey("commit task", asyncio.Task)
+"""The task that commits. The process ends when it does."""
 
 
 async def _committing(app: web.Application) -> AsyncIterator[None]:
     committer = app[RECEIVER].committer
-    app[LANE] = asyncio.create_task(committer.run(), name="committer")
+    app[COMMIT_TASK] = asyncio.create_task(committer.run(), name="committer")
     yield
     committer.close()
-    await asyncio.wait({app[LANE]})
+    await asyncio.wait({app[COMMIT_TASK]})

@@ -1,4 +1,4 @@
-"""Group commit: requests that arrive while a commit is under way share the next one.
+"""Commit deliveries in groups: requests that arrive during a commit share the next one.
 
 There is no timer. A lone request is committed at once; under load the batch grows by itself, up to a cap beyond
 which larger batches only make both sides wait (``performance.md`` section 3).
@@ -25,10 +25,10 @@ BATCH_DELIVERIES = 64
 BATCH_EVENTS = 2000
 BATCH_BYTES = 8 * 2**20
 COMMIT_SECONDS = 1.8
-"""Longest that a request waits for its commit; the sender is told to come back before it gives up by itself."""
+"""Longest that a request waits for its commit; shorter than any sender waits for the answer."""
 
 WATCH_SECONDS = 0.1
-"""How far past its deadline a request may be told. One look at all of them is cheaper than a timer for each."""
+"""How often deadlines are checked. One check of all of them is cheaper than a timer for each."""
 
 ATTEMPTS = 3
 RETRIES = RetryPolicy((0.02, 0.04), jitter=1.0)
@@ -44,11 +44,11 @@ class _Waiting:
 
 
 class NotReplicatedError(Exception):
-    """The commit is on this server only: the wait for its standby was cut short, so it promises nothing yet."""
+    """The commit is on this server only: the wait for its standby was cut short, so it is not acknowledged."""
 
 
 class Committer:
-    """Give it receipts; it returns once they are durable."""
+    """Commits receipts; a call returns once its receipt is durable."""
 
     def __init__(self, pool: Pool, *, max_deliveries: int) -> None:
         self._pool = pool
@@ -60,7 +60,7 @@ class Committer:
         metrics.ingest_waiting.set_function(lambda: len(self._queue))
 
     async def commit(self, receipt: Receipt) -> int:
-        """Return how many of the receipt's events were new, after the commit. Raises Overloaded, Unavailable."""
+        """Commit a receipt and return how many of its events were new. Raises Overloaded, Unavailable."""
         if self._closing or len(self._queue) >= self._max:
             raise Overloaded("too many deliveries wait for the log")
         loop = asyncio.get_running_loop()
@@ -99,7 +99,7 @@ class Committer:
                 done.set_exception(Unavailable("the log did not answer in time"))
 
     def close(self) -> None:
-        """Take nothing more; ``run`` returns when what waits is committed."""
+        """Accept no more receipts. ``run`` returns when those that wait are committed."""
         self._closing = True
         self._wake.set()
 
@@ -136,7 +136,7 @@ class Committer:
                     waiting.done.set_result(new[waiting.receipt.id])
 
     async def _isolate(self, batch: list[_Waiting], error: Exception) -> None:
-        """Something in the batch is refused by the database: find it, and let the others through."""
+        """Commit each receipt of a batch by itself, of which the database refuses some; reduce the refused ones."""
         metrics.commit_failures.labels("refused").inc()
         if len(batch) > 1:
             for waiting in batch:
@@ -171,7 +171,7 @@ class Committer:
 
 
 class _watched:  # noqa: N801  reads as a phrase
-    """Collects the server's word that a commit was not replicated as configured.
+    """Collect the server's warnings that a commit was not replicated as configured.
 
     When the wait for a synchronous standby is cancelled, PostgreSQL reports success and only warns, with no code of
     its own (faults.md B3). Appending gives no other warning, so any is taken for that one.

@@ -35,7 +35,7 @@ class Delivery(NamedTuple):
 
 @dataclass(slots=True)
 class Change:
-    """One thing that happened, cut out of a document: the smallest part that stands by itself.
+    """One thing that happened: the smallest part of a document that makes sense by itself.
 
     ``odd`` names the parts of it that could not be read, each by its path and the reason.
     """
@@ -68,7 +68,7 @@ class Identity(NamedTuple):
 
 
 class Incoming(NamedTuple):
-    """One row of the log to be. ``payload`` is JSON text that jsonb takes, or None where nothing could be read."""
+    """One future row of the log. ``payload`` is JSON text that jsonb takes, or None where nothing could be read."""
 
     account_id: str
     type: str
@@ -99,9 +99,9 @@ class Persons:
 
 @dataclass(frozen=True)
 class Webhook:
-    """A platform's dialect.
+    """A platform's webhooks.
 
-    ``changes`` cuts a parsed document and never raises for a part it does not understand: it yields it with a
+    ``changes`` splits a parsed document and never raises for a part it does not understand: it yields it with a
     defect. ``identify`` may raise for a change whose identity cannot be told; that change alone is parked.
     ``check`` names a defect that depends on the configuration. ``rule_version`` goes up when ``identify`` would
     name the same event differently; old events keep their names. ``retry_hours`` is for how many hours the platform
@@ -117,7 +117,7 @@ class Webhook:
     handshake: Callable[[Mapping[str, str], Variables], str] | None = None
     check: Callable[[Change, Variables], str | None] = no_check
     type_is_enough: Collection[str] = ()
-    """Types of events that say what matters by being sent: an odd part of one is left out, and does not park it."""
+    """Types of events whose type is all that matters: an odd part of one is left out, and does not park it."""
     others: tuple[Variable, ...] = field(default=())
     repeated_hours: int = 0
     """For how long the platform repeats a delivery that was not acknowledged."""
@@ -130,7 +130,7 @@ class Webhook:
 
 
 def text_of(value: Any) -> str:
-    """An id as text: platforms send them as strings and as numbers. Raises Unidentifiable for anything else."""
+    """Return an id as text: platforms send strings and numbers. Raises Unidentifiable for anything else."""
     if isinstance(value, str) and value:
         return value
     if isinstance(value, int) and not isinstance(value, bool):
@@ -139,12 +139,12 @@ def text_of(value: Any) -> str:
 
 
 def account_of(value: Any) -> str:
-    """The account that an envelope names: an id as text, empty where it names none."""
+    """Return the account id of an envelope as text; empty where it has none."""
     return str(value) if isinstance(value, str | int | float | Odd) and not isinstance(value, bool) else ""
 
 
 def bounded(value: str) -> str:
-    """``value`` if an index can hold it, else its readable beginning and its SHA-256."""
+    """Return ``value`` if an index can hold it, else its readable beginning and its SHA-256."""
     if len(value) <= TEXT_LIMIT and value.isascii() and "\x00" not in value:
         return value
     raw = value.encode("utf-8", "surrogatepass")

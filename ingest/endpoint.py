@@ -1,4 +1,4 @@
-"""HTTP in and out. Reads bytes, asks ``accept``, waits for the commit, answers. Knows no platform by name."""
+"""Serve the webhook endpoints: read the bytes, call ``accept``, wait for the commit, answer. Names no platform."""
 
 import asyncio
 import time
@@ -68,8 +68,7 @@ class Receiver:
 class Address:
     """``/api/webhooks/{platform}`` of one platform.
 
-    Its handlers answer everything themselves, surprises too: a middleware would cost a tenth of the time that a
-    request takes here.
+    Its handlers also answer unexpected errors: a middleware would cost a tenth of the time that a request takes.
     """
 
     receiver: Receiver
@@ -77,7 +76,7 @@ class Address:
     webhook: Webhook
 
     async def receive(self, request: web.Request) -> web.Response:
-        """A platform delivers. 200 means that every event in it is durable."""
+        """Receive a delivery. 200 means that every event in it is durable."""
         started = time.perf_counter()
         receiver, platform = self.receiver, self.platform
         held = 0
@@ -105,7 +104,7 @@ class Address:
             faultpoint("ingest.answer")
         except (ConnectionError, asyncio.CancelledError):  # nobody is there to be answered
             raise
-        except Exception as error:  # noqa: BLE001  a surprise is answered 503, so the platform sends it again
+        except Exception as error:  # noqa: BLE001  answered 503, so the platform sends it again
             return self._refuse(request, error)
         finally:
             receiver.budget.release(held)
@@ -124,7 +123,7 @@ class Address:
         )
 
     async def verify(self, request: web.Request) -> web.Response:
-        """A platform, or a person, asks whether this address is ours."""
+        """Answer a platform's handshake, or a person who opens the address."""
         try:
             self._insist_configured()
             if self.webhook.handshake is None:
@@ -156,14 +155,14 @@ class Address:
 
 
 def _encodings(request: web.Request) -> set[str]:
-    """The codings that the body is announced in; an empty name stands for none."""
+    """Return the content codings of the body; an empty name stands for none."""
     return {
         name.strip().lower() for value in request.headers.getall(hdrs.CONTENT_ENCODING) for name in value.split(",")
     }
 
 
 async def _read(request: web.Request, receiver: Receiver) -> bytes:
-    """The whole body, or a refusal before it can cost anything. What is read counts against one shared budget."""
+    """Read the whole body, counted against the shared budget of memory. Raises Refusal."""
     try:
         return await bodies.read(request, receiver.body_limit, receiver.budget, lambda: _client(request, receiver))
     except bodies.BudgetError as error:
@@ -173,7 +172,7 @@ async def _read(request: web.Request, receiver: Receiver) -> bytes:
 
 
 def _client(request: web.Request, receiver: Receiver) -> str | None:
-    """Whose share of the memory a body takes; nobody's where a proxy of ours does not say who sent it."""
+    """Return the address whose share of memory a body counts against; None where our proxy does not name it."""
     trusted = receiver.trusted
     address = proxies.client(request.remote, request.headers.getall(hdrs.X_FORWARDED_FOR, []), trusted)
     return None if proxies.is_ours(address, trusted) else address
@@ -193,7 +192,7 @@ async def _sample(receiver: Receiver, platform: str, error: Forged, delivery: De
     try:
         async with receiver.samples.acquire() as connection:
             await store.keep_refusal(connection, platform, receiver.forged.number, error.reason, delivery)
-    except Exception as failure:  # noqa: BLE001  a sample is a courtesy; the refusal stands without it
+    except Exception as failure:  # noqa: BLE001  the refusal does not depend on the sample
         log.warning("delivery.refusal_not_kept", error=describe(failure))
 
 

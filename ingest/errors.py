@@ -44,7 +44,7 @@ class Refusal(Exception):  # noqa: N818  a refusal is an answer, not a fault of 
 
     @property
     def failure(self) -> Failure:
-        """What the answer says."""
+        """The content of the answer."""
         again = self.retry_after is not None
         return Failure(self.status, self.code, str(self), self.remedy, again, {"reason": self.reason})
 

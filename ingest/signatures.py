@@ -1,4 +1,4 @@
-"""Signature schemes as data, and one function that checks them. Nothing is parsed before this has passed."""
+"""Verify signatures by schemes that are data. Nothing is parsed before a signature is verified."""
 
 import base64
 import hmac
@@ -57,7 +57,7 @@ class Verified(NamedTuple):
 
 
 def insist_present(scheme: Scheme, headers: Mapping[str, str]) -> None:
-    """Raises Forged where the header of the signature is missing, which needs no body to be seen."""
+    """Check that the signature's header is there, before the body is read. Raises Forged."""
     if scheme.header not in headers:
         raise Forged(f"the {scheme.header} header is missing", "missing")
 
@@ -69,7 +69,7 @@ def verify(
     variables: Mapping[str, tuple[str, ...]],
     now: datetime,
 ) -> Verified:
-    """Say which secret signed ``body``. Raises NotConfigured without any secret, Forged if none fits."""
+    """Return which secret signed ``body``. Raises NotConfigured without any secret, Forged if none fits."""
     secrets = [
         (f"{variable.name}#{position}", value)
         for variable in scheme.secrets

@@ -29,7 +29,7 @@ class Receipt(NamedTuple):
     accepted: Accepted
 
     def reduced(self, reason: str) -> "Receipt":
-        """The same delivery with its events folded into one that is parked: for a body the database refuses."""
+        """Return the delivery with one parked event in place of its own, for a body that the database refuses."""
         verified = self.accepted.verified
         events = [unreadable(self.delivery.body, reason)]
         return Receipt(
@@ -145,7 +145,7 @@ def _delivery_columns(receipts: Sequence[Receipt]) -> list[Sequence[object]]:
 
 
 def headers_json(headers: Mapping[str, str]) -> str:
-    """Headers less the ones that carry credentials. The signature stays: with it the log proves itself."""
+    """Return the headers without credentials, as JSON. The signature is kept: it proves the delivery."""
     kept = {name: value for name, value in headers.items() if name not in _UNWANTED_HEADERS}
     text = json.dumps(kept)
     if "\\u" in text:  # bytes that are no UTF-8 come as halves of surrogate pairs, which jsonb refuses

@@ -69,7 +69,7 @@ def handshake(query: Mapping[str, str], variables: Variables) -> str:
 
 
 def changes(document: Any) -> Iterator[Change]:
-    """Every envelope that is documented, and every form in which the pages contradict each other."""
+    """Split every documented envelope, in every form of the pages that contradict each other."""
     for doc in document if isinstance(document, list) else [document]:
         entries = doc.get("entry") if isinstance(doc, dict) else None
         if not isinstance(entries, list):
@@ -122,7 +122,7 @@ def _field(scope: str, account: str, change: Any) -> Change:
 
 
 def _standby(scope: str, envelope: str) -> str:
-    """What another app answers keeps apart, whichever envelope says so."""
+    """Return the scope of a change; messages that another app handles have one of their own."""
     return f"{scope}standby." if envelope == "standby" else scope
 
 
@@ -134,7 +134,7 @@ def _message(scope: str, account: str, item: Any) -> Change:
 
 
 def identify(change: Change) -> Identity:
-    """``meta.md`` section 5: every part comes from inside the change, since batches may be re-cut on a retry.
+    """Name a change (``meta.md`` 5): every part comes from inside it, since batches may be split anew on a retry.
 
     ``entry.time`` is when the notification was sent, so it is no part of an identity, nor of ``occurred_at``.
     """

@@ -16,7 +16,7 @@ RETRY_HOURS = 72
 
 
 def changes(document: Any) -> Iterator[Change]:
-    """One event per request; a list is taken too, since nothing says that it cannot come."""
+    """Yield the one event of a request; a list is accepted too, since the page does not exclude it."""
     for doc in document if isinstance(document, list) else [document]:
         if not isinstance(doc, dict):
             yield Change("", "unknown", doc, "the body holds no object")
@@ -32,7 +32,7 @@ def changes(document: Any) -> Iterator[Change]:
 
 
 def identify(change: Change) -> Identity:
-    """``tiktok.md`` 2.5, with one deviation: the name holds a digest of the whole content, not of some ids in it.
+    """Name an event (``tiktok.md`` 2.5), with one deviation: by a digest of the whole content, not of some ids in it.
 
     By ids alone a notification that lacks a detail takes the name of the same one with it, and whichever comes first
     keeps the other out of the log; by content both are kept, and the projection puts together what they know. It is
@@ -51,7 +51,7 @@ def identify(change: Change) -> Identity:
 
 
 def _content(raw: Any) -> Any:
-    """``content`` is JSON serialised into a string: decode twice. Whatever else it may be is taken as it is."""
+    """Decode ``content``, which is JSON in a string. Any other value is returned as it is."""
     if not isinstance(raw, str):
         return raw
     try:
@@ -61,7 +61,7 @@ def _content(raw: Any) -> Any:
 
 
 def check(change: Change, variables: Variables) -> str | None:
-    """Another app's event, signed with our secret, is nobody's mistake but the portal's: keep it aside."""
+    """Return a defect for the event of another app that is signed with our secret."""
     ours = variables.get(CLIENT_KEY.name, ())
     given = change.value.get("client_key") if isinstance(change.value, dict) else None
     if ours and given and given not in ours:

@@ -8,7 +8,7 @@ import click
 import structlog
 from aiohttp import web
 
-from ingest.app import LANE, build
+from ingest.app import COMMIT_TASK, build
 from ingest.committer import Committer
 from ingest.endpoint import Receiver
 from ops.cli import wiring
@@ -29,7 +29,7 @@ PUBLISH_CONNECTIONS = 4
 log = structlog.get_logger()
 
 COMMIT_CONNECTIONS = 2
-"""One lane commits; the second replaces its connection while a broken one is being given up."""
+"""One task commits; the second connection replaces its own while a broken one is being closed."""
 
 
 @click.command()
@@ -154,7 +154,7 @@ async def serve(configuration: Configuration) -> int:
             inside, "METRICS", settings.landfall_metrics_host, settings.landfall_metrics_port
         )
         log.info("serve.started", addresses=[*public.addresses, *internal.addresses])
-        code = await wiring.until(stop, [app[LANE]])
+        code = await wiring.until(stop, [app[COMMIT_TASK]])
         log.info("serve.stopping")
         await public.cleanup()
         await internal.cleanup()

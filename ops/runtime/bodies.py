@@ -1,4 +1,4 @@
-"""Reading the body of a request: whole, within a size and within a time, and within a budget of memory."""
+"""Read the body of a request whole, within a size, a time and a budget of memory."""
 
 import asyncio
 from collections import Counter
@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 BODY_SECONDS = 10.0
-"""A body slower than this belongs to somebody who holds a connection open."""
+"""Longest that a body may take to arrive."""
 
 SMALL_BYTES = 256 * 2**10
 """Nearly every webhook is smaller: bodies up to this size have memory that no other body can take."""
@@ -31,7 +31,7 @@ class BodyTooSlowError(BodyError):
 
 
 class BodyBrokenError(BodyError):
-    """What came is no body that HTTP knows."""
+    """The body is not framed as HTTP defines it."""
 
 
 class BudgetError(BodyError):
@@ -39,7 +39,7 @@ class BudgetError(BodyError):
 
 
 class Budget:
-    """How many bytes of bodies may be in memory, and who may hold them.
+    """Limits how many bytes of bodies are in memory, in total and for each client.
 
     Of ``limit`` bytes, six eighths are for all bodies. The seventh is only for bodies of at most :data:`SMALL_BYTES`,
     which have :data:`RESERVE_SECONDS` to arrive then, and the last only for such that have arrived. Of the bodies that
@@ -60,7 +60,7 @@ class Budget:
         self.held += size
 
     def grow(self, client: str | None, more: int, announced: int | None) -> bool:
-        """Count ``more`` bytes of a body that is arriving; whether it needs the reserve. Raises BudgetError."""
+        """Count ``more`` bytes of a body that is arriving. Return whether it needs the reserve. Raises BudgetError."""
         small = announced is not None and announced <= SMALL_BYTES
         if self.held + more > (self._small if small else self._common):
             raise BudgetError("too many bytes wait for the log")
@@ -72,7 +72,7 @@ class Budget:
         return self.held > self._common
 
     def arrived(self, client: str | None, size: int) -> None:
-        """A body that was arriving is whole, or given up: its client's share is free again."""
+        """Release the client's share of a body that has arrived or was given up."""
         if client is not None:
             self._arriving[client] -= size
             if self._arriving[client] <= 0:
@@ -85,7 +85,7 @@ class Budget:
 async def read(
     request: web.Request, limit: int, budget: Budget | None = None, client: Callable[[], str | None] = lambda: None
 ) -> bytes:
-    """The whole body, at most ``limit`` bytes, within :data:`BODY_SECONDS`.
+    """Return the whole body, at most ``limit`` bytes, within :data:`BODY_SECONDS`.
 
     What is read counts against ``budget``, and as of ``client()`` while it arrives; of a body that is returned the
     caller releases its length. Raises BodyError, ConnectionError.
@@ -105,7 +105,7 @@ async def read(
 
 @dataclass(slots=True)
 class _Count:
-    """What one body has of a budget while it arrives."""
+    """The bytes of one body that count against a budget while it arrives."""
 
     budget: Budget | None
     client: str | None
@@ -114,7 +114,7 @@ class _Count:
     hurried: bool = False
 
     def grow(self, more: int) -> bool:
-        """Whether the body must hurry from now on. Raises BudgetError."""
+        """Count ``more`` bytes. Return whether the body has to arrive faster from now on. Raises BudgetError."""
         reserve = self.budget is not None and self.budget.grow(self.client, more, self.announced)
         self.size += more
         self.hurried, before = self.hurried or reserve, self.hurried
@@ -145,7 +145,7 @@ async def _pieces(request: web.Request, limit: int, count: _Count) -> bytes:
             raise BodyTooSlowError(f"the body took longer than {loop.time() - begun:.0f} s") from None
         if isinstance(error, HttpProcessingError | web.RequestPayloadError):
             raise BodyBrokenError("the body is not framed as HTTP has it") from None
-        if isinstance(error, RuntimeError):  # aiohttp's word for a connection that is closed before the reading begins
+        if isinstance(error, RuntimeError):  # aiohttp raises it where the connection closed before the reading began
             raise ConnectionResetError("the connection is closed") from None
         raise
     count.end(kept=True)

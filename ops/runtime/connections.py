@@ -1,4 +1,4 @@
-"""How many client connections are open at once, and which of them go when there are too many.
+"""Limit how many client connections are open at once, and choose which to close when there are too many.
 
 aiohttp has no bound of its own: connections that send nothing use up the file descriptors, and then neither a webhook
 nor the database gets one.
@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """What the limit of file descriptors leaves for clients.
+    """How many connections the limit of file descriptors leaves for clients.
 
     asyncio accepts up to ``backlog`` connections in one go, before the first of them can be counted.
     """
@@ -34,7 +34,7 @@ class ConnectionLimits:
 
 
 def connection_limits(descriptors: int, wanted: int) -> ConnectionLimits:
-    """At most ``wanted`` connections of a process that may open ``descriptors`` files.
+    """Return the limits of a process that may open ``descriptors`` files; at most ``wanted`` connections.
 
     An eighth is left for connections to PostgreSQL, Redis and platforms, and for logs.
     """
@@ -44,7 +44,7 @@ def connection_limits(descriptors: int, wanted: int) -> ConnectionLimits:
 
 
 def raise_descriptors() -> int:
-    """Raise the soft limit of file descriptors to the hard one; the limit that counts then."""
+    """Raise the soft limit of file descriptors to the hard one and return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard == resource.RLIM_INFINITY:
         hard = max(soft, 65536)  # some systems refuse to lift it altogether
@@ -56,9 +56,9 @@ def raise_descriptors() -> int:
 class Connections:
     """The open connections of one server, oldest first.
 
-    When there are more than ``limit``, or than ``each`` of one address that is no proxy of ours, the oldest goes that
-    has not sent a whole request: whoever sends one does so at once. Where all have, the oldest goes that waits for
-    nothing; where each is being served, the new one.
+    When there are more than ``limit``, or than ``each`` of one address that is no proxy of ours, one is closed: the
+    oldest that has not sent a whole request, which honest clients do at once; else the oldest idle one; else the new
+    one.
     """
 
     def __init__(self, limit: int, each: int, trusted: Sequence[Network] = ()) -> None:
@@ -108,7 +108,7 @@ class Connections:
                 del self._of[address]
 
     def _close_one(self, newest: web.RequestHandler, address: str | None) -> None:
-        """Close one connection, of ``address`` if it is given."""
+        """Close one connection, of ``address`` if that is given."""
         idle = None
         chosen, reason = newest, "all_busy"
         for handler, (_, theirs) in self._open.items():
@@ -134,7 +134,7 @@ class Connections:
 
 
 def _is_unfinished(handler: web.RequestHandler) -> bool:
-    """Whether it never sent a whole head, or not yet the whole body of the request it is at."""
+    """Return whether it never sent a whole head, or not yet the whole body of its current request."""
     request = handler._current_request  # noqa: SLF001
     if request is None:
         return handler._request_count == 0  # noqa: SLF001

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: small pools with names, bounded waits, and the same session settings everywhere."""
+"""Connect to PostgreSQL: small pools with names, bounded waits, and the same session settings everywhere."""
 
 import asyncio
 import os
@@ -69,7 +69,7 @@ _ROLE = re.compile(r"[A-Za-z_][A-Za-z0-9_$]{0,62}")
 
 
 class Session(asyncpg.Connection):
-    """A connection that knows since when it is there."""
+    """A connection that knows when it was opened."""
 
     opened_at = 0.0
     """By the clock of the event loop."""
@@ -128,7 +128,7 @@ class Pool:
 
     @asynccontextmanager
     async def acquire(self) -> AsyncIterator[asyncpg.Connection]:
-        """A connection, within the pool's bounded wait; it is reused only after an error that PostgreSQL survives.
+        """Lend a connection, within the pool's bounded wait; it is reused only after an error that leaves it usable.
 
         After a time-out, or an answer that this server is read-only, connections that were opened before it are not
         used again: they lead to the same server, which may be frozen or a primary no more.
@@ -167,7 +167,7 @@ class Pool:
             self._free.release()
 
     async def _trusted(self) -> asyncpg.Connection:
-        """A connection that was opened since a server was last lost."""
+        """Return a connection that was opened since a server was last lost."""
         while True:
             # The proxy hands every attribute on to the connection, which is of the pool's connection_class.
             connection = cast("Session", await self._pool.acquire())
@@ -214,7 +214,7 @@ async def open_pool(
     settings: Mapping[str, str] | None = None,
     pgbouncer: bool = False,
 ) -> Pool:
-    """A pool named in metrics and in pg_stat_activity. ``settings`` are more session settings."""
+    """Open a pool, named in metrics and in pg_stat_activity. ``settings`` are more session settings."""
     session = session_settings(name, role, statement_seconds) | dict(settings or {})
     options: dict[str, Any] = {"server_settings": session, "connection_class": Session}
     if pgbouncer:
@@ -230,7 +230,7 @@ async def open_pool(
 
 @asynccontextmanager
 async def transaction(connection: asyncpg.Connection) -> AsyncIterator[None]:
-    """A transaction on a connection of a pool.
+    """Run a transaction on a connection of a pool.
 
     After a time-out there is no ROLLBACK: a peer that is gone would let that wait as long again, and the pool ends
     the connection anyway.
@@ -248,7 +248,7 @@ async def transaction(connection: asyncpg.Connection) -> AsyncIterator[None]:
 
 
 def session_settings(name: str, role: str, statement_seconds: float = 30.0) -> dict[str, str]:
-    """What every session of ours runs under; durability is the server's to set and ``landfall doctor``'s to check."""
+    """Return the settings of every session; ``landfall doctor`` checks the durability that the server sets."""
     if role and not _ROLE.fullmatch(role):
         raise ValueError("LANDFALL_DATABASE_ROLE is not a role name")
     return {
@@ -264,12 +264,12 @@ def session_settings(name: str, role: str, statement_seconds: float = 30.0) -> d
 
 
 async def connect(dsn: str, role: str = "", name: str = "command") -> asyncpg.Connection:
-    """One connection for a command. Raises as ``reach`` does."""
+    """Open one connection for a command. Raises as ``reach`` does."""
     return await reach(dsn, COMMAND_CONNECT_SECONDS, server_settings=session_settings(name, role, 600))
 
 
 async def _opened(seconds: float, dsn: str, **options: Any) -> Session:
-    """One connection for a pool."""
+    """Open one connection for a pool."""
     begun = asyncio.get_running_loop().time()  # a server lost meanwhile may be this one
     connection = cast("Session", await reach(dsn, seconds, **options))  # the pool's connection_class is among them
     connection.opened_at = begun
@@ -277,7 +277,7 @@ async def _opened(seconds: float, dsn: str, **options: Any) -> Session:
 
 
 def hosts(dsn: str) -> list[str]:
-    """The same address once for each host that it names, in its order, as libpq reads lists of hosts (34.1.1.3).
+    """Return the address once for each host that it names, in its order, as libpq reads lists of hosts (34.1.1.3).
 
     Hosts of ``PGHOST`` and of a service file are not told apart: such an address is returned as it is.
     Raises AddressError.
@@ -306,13 +306,13 @@ def hosts(dsn: str) -> list[str]:
 
 
 def wanted_server(dsn: str) -> str:
-    """Which kind of server an address asks for: its ``target_session_attrs``, by default "any"."""
+    """Return the kind of server that an address asks for: its ``target_session_attrs``, by default "any"."""
     named = dict(parse_qsl(urlsplit(dsn).query))
     return named.get("target_session_attrs") or os.environ.get("PGTARGETSESSIONATTRS") or "any"
 
 
 async def reach(dsn: str, seconds: float, **options: Any) -> asyncpg.Connection:
-    """A connection to the first host of ``dsn`` that answers and is what ``target_session_attrs`` asks for.
+    """Connect to the first host of ``dsn`` that answers and is what ``target_session_attrs`` asks for.
 
     Each host has ``seconds`` of its own. The next one is tried as soon as the one before it fails, and beside it where
     it is silent for ``NEXT_HOST_SECONDS``: a host that is frozen, or vanished without a reset, keeps nobody from the
@@ -355,13 +355,13 @@ async def _reach_one(dsn: str, seconds: float, options: Mapping[str, Any]) -> as
 
 
 def _discard(task: "asyncio.Task[asyncpg.Connection]") -> None:
-    """End the connection of a host that came second."""
+    """Close the connection of a host that answered second."""
     if not task.cancelled() and task.exception() is None:
         task.result().terminate()
 
 
 def describe(error: BaseException) -> str:
-    """An error as one short line for a row or a log: its kind and SQLSTATE, never the values it was about."""
+    """Describe an error in one short line: its class and SQLSTATE, never the values it was about."""
     code = getattr(error, "sqlstate", None)
     return f"{error.__class__.__name__}{f' {code}' if code else ''}"
 
@@ -374,5 +374,5 @@ def required(row: asyncpg.Record | None) -> asyncpg.Record:
 
 
 def rows_affected(status: Any) -> int:
-    """The count in a command tag such as ``UPDATE 3``."""
+    """Return the count in a command tag such as ``UPDATE 3``."""
     return int(str(status).rsplit(" ", 1)[-1])

@@ -1,4 +1,4 @@
-"""Finding the platforms: a function, not a side effect of importing."""
+"""Find the platforms: by a function, not as a side effect of importing."""
 
 import importlib
 import pkgutil

@@ -38,8 +38,8 @@ _MODES: dict[str, Callable[[], None]] = {
 
 
 class _Fault:
-    def __init__(self, wish: str) -> None:
-        mode, number, path = wish.split(":", 2)
+    def __init__(self, setting: str) -> None:
+        mode, number, path = setting.split(":", 2)
         self._fire = _MODES[mode]
         self._left = int(number)
         self._path = Path(path)
@@ -56,6 +56,6 @@ _fault = _Fault(os.environ["LANDFALL_FAULT"]) if os.environ.get("LANDFALL_FAULT"
 
 
 def faultpoint(name: str) -> None:
-    """Fire here if this is the point that the environment asks for."""
+    """Fail here if the environment asks for this point."""
     if _fault is not None:
         _fault.reach(name)

@@ -1,4 +1,4 @@
-"""Files and folders that nobody else on the machine may read or replace, whatever the umask is.
+"""Make files and folders that nobody else on the machine may read or replace, whatever the umask is.
 
 Meant for folders of our own: what lies above them is not looked at. A symbolic link, a file of another account or one
 with a second name, put where one of ours belongs, is refused and never followed.
@@ -44,7 +44,7 @@ def append_private(path: Path) -> IO[bytes]:
 
 
 def read_private(path: Path) -> bytes | None:
-    """The content of a file that only this account may read; None where there is none. Raises UnsafePathError."""
+    """Return the content of a file of this account alone; None where there is none. Raises UnsafePathError."""
     try:
         number = _open(path, os.O_RDONLY)
     except FileNotFoundError:
@@ -54,7 +54,7 @@ def read_private(path: Path) -> bytes | None:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Put a file of mode 0600 there whole, in the place of whatever was there; a reader sees the old or the new one."""
+    """Replace a file by one of mode 0600, atomically: a reader sees the old or the new one."""
     number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(number, "wb") as file:

@@ -1,4 +1,4 @@
-"""Garbage collection for processes that work on batches."""
+"""Tune garbage collection for processes that work on batches."""
 
 import gc
 

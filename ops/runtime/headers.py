@@ -1,4 +1,4 @@
-"""Security headers: those of every answer, and the policy of an answer that is a page."""
+"""Set security headers: those of every response, and the policy of a page."""
 
 import base64
 import hashlib
@@ -29,7 +29,7 @@ _STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 
 
 def page_policy(html: str, form_action: str = "'self'") -> str:
-    """The policy of a page that has the style elements of ``html``, and no script.
+    """Return the policy of a page that has the style elements of ``html``, and no script.
 
     ``form_action`` says where forms may lead. Browsers hold redirects after a form to it too (Chromium does, Firefox
     does not), so a form whose answer leads to another site answers with a page that goes on by itself.
@@ -40,7 +40,7 @@ def page_policy(html: str, form_action: str = "'self'") -> str:
 
 
 def set_standard(response: web.StreamResponse, *, https: bool = False) -> None:
-    """Add what ``response`` does not say itself. ``https`` is whether people reach us by it: http must not say so."""
+    """Add the standard headers that ``response`` lacks. ``https`` is whether people reach us by it, for HSTS."""
     for name, value in STANDARD.items():
         response.headers.setdefault(name, value)
     response.headers[hdrs.SERVER] = SERVER
@@ -49,7 +49,7 @@ def set_standard(response: web.StreamResponse, *, https: bool = False) -> None:
 
 
 def add_to(app: web.Application, *, https: bool = False) -> None:
-    """Give the standard headers to whatever ``app`` answers."""
+    """Add the standard headers to every response of ``app``."""
     app.on_response_prepare.append(_setter(https=https))
 
 

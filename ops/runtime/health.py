@@ -1,4 +1,4 @@
-"""/healthz, /readyz and /metrics: what a load balancer, an operator and Prometheus ask of every process."""
+"""Serve /healthz, /readyz and /metrics for load balancers, operators and Prometheus."""
 
 import asyncio
 import time
@@ -39,12 +39,12 @@ Readiness = Callable[[], Awaitable[Mapping[str, Check]]]
 
 
 async def check_database(pool: Pool, head: str) -> dict[str, Check]:
-    """PostgreSQL answers, its schema is ours, and its settings keep what we promise."""
+    """Check that PostgreSQL answers, has the schema of this release, and settings that keep what was acknowledged."""
     try:
         async with pool.acquire() as connection:
             revision = await schema_revision(connection)
             settings = await durability(connection)
-    except Exception as error:  # noqa: BLE001  every way of not answering is the same answer here
+    except Exception as error:  # noqa: BLE001  every failure means the same here
         return {"postgresql": Check(ok=False, detail=f"PostgreSQL does not answer ({describe(error)})")}
     weak = [f"{name} = {value}" for name, value in settings.items() if value not in DURABLE[name]]
     return {
@@ -74,7 +74,7 @@ async def durability(connection: asyncpg.Connection) -> dict[str, str]:
 
 
 def add_routes(app: web.Application, readiness: Readiness) -> None:
-    """Mount /healthz and /readyz."""
+    """Add /healthz and /readyz to ``app``."""
     cached: tuple[float, Mapping[str, Check]] = (0.0, {})
     asking: asyncio.Task[None] | None = None
 
@@ -90,7 +90,9 @@ def add_routes(app: web.Application, readiness: Readiness) -> None:
         if time.monotonic() - cached[0] > CACHE_SECONDS:
             if asking is None or asking.done():
                 asking = asyncio.create_task(ask(), name="readiness")
-            await asyncio.shield(asking)  # whoever comes meanwhile waits for the same answer: it costs one connection
+            await asyncio.shield(
+                asking
+            )  # requests that come meanwhile wait for the same result, which costs one connection
         checks = cached[1]
         shown = {
             name: {"ok": check.ok, **({"detail": check.detail} if check.detail else {})}
@@ -108,7 +110,7 @@ def add_routes(app: web.Application, readiness: Readiness) -> None:
 
 
 def build(readiness: Readiness, process: str) -> web.Application:
-    """The internal application: health and metrics, for people and machines of our own.
+    """Build the internal application: health and metrics.
 
     ``process`` is a key of ``metrics.MEASURED``.
     """

@@ -1,4 +1,4 @@
-"""Logs are JSON lines: an event with fields, never a payload, never a secret."""
+"""Write logs as JSON lines: an event with fields, never a payload, never a secret."""
 
 import logging
 import re
@@ -24,7 +24,7 @@ def _redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[
 
 
 def _trace(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Write where an error came from, and what caused it.
+    """Add the traceback of an error and of its causes.
 
     Of a database error only the kind and the SQLSTATE are written: its text repeats the values that it is about.
     """

@@ -1,4 +1,4 @@
-"""Handing messages to a mail server: accepted, refused, or nobody knows."""
+"""Hand messages to a mail server, with one of three results: accepted, refused, unknown."""
 
 import ssl
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ from aiosmtplib import SMTPDataError, SMTPException, SMTPResponseException
 
 from ops.runtime.mailserver import MailServer
 
-ANSWER_SECONDS, GOODBYE_SECONDS = 15.0, 2.0
+ANSWER_SECONDS, QUIT_SECONDS = 15.0, 2.0
 ACCEPT_SECONDS = 60.0
 """Servers look through a message before they accept it; what is not answered until then may have been sent."""
 
@@ -37,7 +37,7 @@ class Session:
         return self._smtp.is_connected
 
     async def send(self, sender: str, to: str, message: bytes) -> None:
-        """Returns when the server has accepted it. Raises Refused or Lost."""
+        """Send a message; return when the server has accepted it. Raises Refused or Lost."""
         try:
             await self._smtp.mail(sender)
             await self._smtp.rcpt(to)
@@ -55,7 +55,7 @@ class Session:
             raise Lost(_named(error)) from None
 
     async def _refused(self, error: Exception) -> Refused:
-        """Leave the session as the next message needs it."""
+        """Reset the session for the next message and return what to raise."""
         if isinstance(error, SMTPResponseException | ValueError):
             with suppress(SMTPException, OSError):
                 await self._smtp.rset()
@@ -65,7 +65,7 @@ class Session:
 
 
 class Mailer:
-    """The way to the server. ``tls`` is for a server whose certificate this machine does not know."""
+    """Connects to the server. ``tls`` is for a server whose certificate this machine does not know."""
 
     def __init__(self, server: MailServer, sender: str, tls: ssl.SSLContext | None = None) -> None:
         self.sender = sender
@@ -74,7 +74,7 @@ class Mailer:
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[Session]:
-        """Raises Refused where the server cannot be reached, or is not to be trusted with the password."""
+        """Open a session. Raises Refused where the server cannot be reached, or cannot be trusted with the password."""
         server = self._server
         smtp = aiosmtplib.SMTP(
             hostname=server.host,
@@ -94,13 +94,13 @@ class Mailer:
             raise Refused(_named(error)) from None
         try:
             yield Session(smtp)
-            with suppress(SMTPException, OSError):  # whoever is cancelled does not wait for a goodbye
-                await smtp.quit(timeout=GOODBYE_SECONDS)
+            with suppress(SMTPException, OSError):  # a cancelled task does not wait for QUIT
+                await smtp.quit(timeout=QUIT_SECONDS)
         finally:
             smtp.close()
 
     def message(self, id_: str, to: str, subject: str, text: str, at: datetime) -> bytes:
-        """Raises Refused where it cannot be addressed."""
+        """Build a message. Raises Refused where it cannot be addressed."""
         domain = self.sender.rpartition("@")[2]
         message = EmailMessage(policy=WIRE)
         try:

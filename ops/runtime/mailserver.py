@@ -1,4 +1,4 @@
-"""Which server takes our mail, and how far it is trusted: read from one address, without a connection."""
+"""Read from an address which server takes our mail, and whether it is trusted, without connecting."""
 
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -21,7 +21,7 @@ class MailServer:
 
     @classmethod
     def of(cls, url: str) -> Self:
-        """Raises ValueError, which shows nothing of the address."""
+        """Parse an address. Raises ValueError, which shows nothing of the address."""
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port
@@ -38,7 +38,7 @@ class MailServer:
 
     @property
     def demands_tls(self) -> bool:
-        """Whoever is between us and another machine must not get the password by hiding that the server knows TLS."""
+        """Whether TLS is required: a password to another machine must not be readable on the way."""
         return self.password is not None and not self.here
 
 

@@ -1,4 +1,4 @@
-"""Every metric, in one place. Labels come from closed sets (platform names, stages, reasons), never from ids."""
+"""Define every metric. Labels come from closed sets (platform names, stages, reasons), never from ids."""
 
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -14,7 +14,7 @@ Metric = TypeVar("Metric", Counter, Gauge, Histogram)
 
 @cache
 def of(metric: Metric, *labels: str) -> Metric:
-    """The series of ``metric`` with these labels. ``metric.labels()`` takes a lock, and longer than counting does."""
+    """Return the series of ``metric`` with these labels, cached: ``metric.labels()`` takes longer than counting."""
     return metric.labels(*labels)
 
 
@@ -140,5 +140,5 @@ class _Measured(Collector):
 
 
 def exposition(process: str) -> bytes:
-    """What `/metrics` of a process answers, in Prometheus' text format. ``process`` is a key of ``MEASURED``."""
+    """Return the content of `/metrics` in Prometheus' text format. ``process`` is a key of ``MEASURED``."""
     return generate_latest(_Measured(process))

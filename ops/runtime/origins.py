@@ -1,4 +1,4 @@
-"""Origins as RFC 6454 has them: two spellings of one address are equal."""
+"""Parse origins as RFC 6454 defines them: two spellings of one address are equal."""
 
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -17,7 +17,7 @@ class Origin(NamedTuple):
 
 
 def origin_of(address: str) -> Origin | None:
-    """The origin of an address of the web; None for anything else, such as the ``null`` that browsers send."""
+    """Return the origin of a web address; None for anything else, such as the ``null`` that browsers send."""
     try:
         parts = urlsplit(address)
         port = parts.port or DEFAULT_PORTS[parts.scheme]
@@ -27,7 +27,7 @@ def origin_of(address: str) -> Origin | None:
 
 
 def host_of(host: str) -> str:
-    """The one spelling of a host. Raises ValueError for what is none."""
+    """Return the canonical spelling of a host. Raises ValueError for what is no host."""
     if not host:
         raise ValueError("a host is missing")
     return host.lower() if host.isascii() else idna.encode(host, uts46=True).decode()

@@ -1,7 +1,7 @@
-"""Who is at the other end, where a proxy stands in between.
+"""Find the address of a client behind proxies.
 
-A kept library was looked for: aiohttp-remotes does not ask whether the peer is a proxy of ours, so that anybody who
-reaches the port names an address of his choice, and it takes neither ports nor junk.
+A maintained library was looked for: aiohttp-remotes does not check whether the peer is a proxy of ours, so that anybody
+who reaches the port chooses an address, and it accepts neither ports nor invalid entries.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ Network = IPv4Network | IPv6Network
 
 
 def client(peer: str | None, forwarded: Sequence[str], trusted: Sequence[Network]) -> str | None:
-    """The address of whoever asked: the peer's, or what our proxies say, who each add their own peer at the right.
+    """Return the client's address: the peer's, or what our proxies say, which each append their own peer.
 
     The rightmost of ``X-Forwarded-For`` that is no proxy of ours; what stands left of it is hearsay. If all are ours,
     the one farthest away. What cannot be read was not written by a proxy that can be believed: the peer's own then.
@@ -31,13 +31,13 @@ def client(peer: str | None, forwarded: Sequence[str], trusted: Sequence[Network
 
 
 def is_ours(peer: str | None, trusted: Sequence[Network]) -> bool:
-    """Whether the peer is a proxy of ours."""
+    """Return whether the peer is a proxy of ours."""
     nearest = _address(peer or "")
     return nearest is not None and _ours(nearest, trusted)
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
-    """With or without a port, as proxies write it; IPv4 inside of IPv6 is IPv4."""
+    """Parse an address with or without a port, as proxies write it; IPv4 inside of IPv6 is IPv4."""
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:

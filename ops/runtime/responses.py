@@ -67,7 +67,7 @@ class Failure:
 
     @property
     def body(self) -> dict[str, Any]:
-        """The JSON of the answer: the shape of section 3 of the user's design."""
+        """The JSON of the answer, in the shape of section 3 of the user's design."""
         return {
             "error": {
                 "code": self.code,

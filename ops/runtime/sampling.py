@@ -1,4 +1,4 @@
-"""Of what anybody can cause as often as they like, a few a second are logged or kept, and the rest only counted."""
+"""Sample what anybody can cause as often as they like: a few a second are logged or kept, the rest only counted."""
 
 import time
 
@@ -6,7 +6,7 @@ PER_SECOND = 5
 
 
 class Sampler:
-    """Lets through :data:`PER_SECOND` a second and numbers them: a flood must not become a way to fill a disk."""
+    """Lets :data:`PER_SECOND` a second through and numbers them, so that a flood does not fill a disk."""
 
     def __init__(self) -> None:
         self.number = 0

@@ -1,4 +1,4 @@
-"""Everything that can be configured, read from the environment once.
+"""Read the configuration from the environment, once.
 
 Platform secrets are not fields: a platform file names its variables (``schema.configuration.Variable``) and they are
 read by that name, so adding a platform touches nothing here.
@@ -32,7 +32,7 @@ class ConfigurationError(Exception):
 
 
 def _networks(given: Any) -> Any:
-    """Networks, separated by commas; an address alone is one."""
+    """Parse networks, separated by commas; a single address is one."""
     if not isinstance(given, str):
         return given
     try:
@@ -48,7 +48,7 @@ def _mail_server(given: SecretStr | None) -> SecretStr | None:
 
 
 def _database(given: SecretStr) -> SecretStr:
-    """Raises ValueError for what is no address of PostgreSQL, and says nothing of what it is."""
+    """Check an address of PostgreSQL. Raises ValueError, which shows nothing of the value."""
     scheme, separator, rest = given.get_secret_value().partition("://")
     if not separator or scheme not in ("postgresql", "postgres"):
         raise ValueError("it does not begin with postgresql://")
@@ -60,7 +60,7 @@ def _database(given: SecretStr) -> SecretStr:
 
 
 def _redis(given: SecretStr | None) -> SecretStr | None:
-    """Raises ValueError for what is no address of Redis, and says nothing of what it is."""
+    """Check an address of Redis. Raises ValueError, which shows nothing of the value."""
     if given is not None and not given.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
         raise ValueError("it does not begin with redis://, rediss:// or unix://")
     return given
@@ -159,7 +159,7 @@ class Settings(BaseSettings):
     )
 
     def role(self, own: str) -> str:
-        """The database role to act as: ``own``, the command's, unless another is set."""
+        """Return the database role to act as: ``own``, the command's, unless another is set."""
         return own if self.landfall_database_role is None else self.landfall_database_role
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Text from outside: made fit for PostgreSQL and UTF-8 before it is kept, and safe for viewers when it is shown."""
+"""Make text from outside storable in PostgreSQL and UTF-8, and safe to show."""
 
 import json
 import math
@@ -15,14 +15,14 @@ _UNFIT = re.compile("[\x00\ud800-\udfff]")
 
 
 def storable(text: str) -> str:
-    """The text with NUL, which PostgreSQL refuses, and lone surrogates, which UTF-8 refuses, replaced by U+FFFD."""
+    """Replace NUL, which PostgreSQL refuses, and lone surrogates, which UTF-8 refuses, by U+FFFD."""
     if text.isascii() and "\x00" not in text:  # most texts: a search costs several times as much
         return text
     return _UNFIT.sub(REPLACEMENT, text)
 
 
 def parsed_json(content: bytes) -> Any:
-    """JSON with all text storable and all numbers finite: NaN, infinities and what overflows to one become None.
+    """Parse JSON, with all text storable and all numbers finite: NaN, infinities and what overflows to one become None.
 
     A byte that is no UTF-8 becomes U+FFFD, so that one bad character costs no token that stands beside it. None for
     what is no JSON, or nested too deeply; ``{}`` for nothing at all.

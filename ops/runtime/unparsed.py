@@ -40,7 +40,7 @@ class _Plain(web.RequestHandler):
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
-        """The answer; the connection closes. Raises ConnectionError where part of another answer was sent."""
+        """Return the answer and close the connection. Raises ConnectionError where part of another answer was sent."""
         super().handle_error(request, status, exc, message)  # for what it logs, and its check of what was sent
         if isinstance(exc, HttpProcessingError):
             response = responses.program_error(_unparsed(status))  # whether a browser asked is not known

@@ -62,7 +62,7 @@ log = structlog.get_logger()
 
 
 def serialize(job: Mapping[str, Any]) -> bytes:
-    """Results hold exceptions, which JSON does not take: they become their names."""
+    """Serialize a job. Exceptions in results, which JSON cannot hold, become their names."""
     return json.dumps(job, default=lambda value: value.__class__.__name__).encode()
 
 
@@ -74,7 +74,7 @@ def deserialize(raw: bytes) -> dict[str, Any]:
 
 
 def redis_settings(url: str) -> RedisSettings:
-    """As arq wants it, with short waits: whoever needs Redis here can do without it for a moment.
+    """Return arq's settings for a URL, with short time-outs: all users of Redis here work without it for a while.
 
     The forms are redis-py's: ``redis://user:password@host:port/database``, ``rediss://…`` for TLS, and
     ``unix://user:password@/path?db=database``; what stands in them may be percent-encoded. Raises ValueError.
@@ -95,7 +95,7 @@ def redis_settings(url: str) -> RedisSettings:
 
 
 async def open_redis(url: str) -> ArqRedis:
-    """Connect, and hear a first answer. Raises TimeoutError where none comes."""
+    """Connect and wait for a first answer. Raises TimeoutError where none comes."""
     opening = create_pool(
         redis_settings(url), job_serializer=serialize, job_deserializer=deserialize, default_queue_name=QUEUE
     )
@@ -103,7 +103,7 @@ async def open_redis(url: str) -> ArqRedis:
 
 
 async def _within(seconds: float, work: Awaitable[T]) -> T:
-    """``asyncio.timeout`` that insists: cancelled amid a pipeline, redis-py says UNWATCH and waits for an answer.
+    """Await ``work`` within a time and cancel until it ends: redis-py waits for an answer to UNWATCH when cancelled.
 
     Raises TimeoutError.
     """
@@ -120,7 +120,7 @@ async def _within(seconds: float, work: Awaitable[T]) -> T:
 
 
 async def _disconnect(redis: ArqRedis) -> None:
-    """Close what it holds without a word: Redis may be away."""
+    """Close its connections without talking to Redis, which may be away."""
     with suppress(Exception):
         await redis.connection_pool.disconnect(inuse_connections=True)
 
