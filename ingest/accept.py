@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ingest.contract import Change, Delivery, Identity, Incoming, Variables, Webhook, bounded
 from ingest.signatures import Verified, verify
@@ -60,7 +60,7 @@ def unreadable(body: bytes, reason: str) -> Incoming:
     )
 
 
-def _cut(webhook: Webhook, document: Any) -> Iterator[Change]:
+def _cut(webhook: Webhook, document: object) -> Iterator[Change]:
     """Yield the platform's changes; if its code raises, those before that, and then the whole document."""
     try:
         yield from webhook.changes(document)
@@ -129,7 +129,7 @@ def _storable(change: Change) -> tuple[str, bool]:
     return clean, clean != text
 
 
-def _clean(value: Any) -> Any:
+def _clean(value: object) -> object:
     """Replace what PostgreSQL's text cannot hold: NUL and surrogates without their partner."""
     if isinstance(value, str | Odd):
         return storable(str(value))

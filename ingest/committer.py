@@ -8,7 +8,6 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import asyncpg
 import structlog
@@ -189,6 +188,6 @@ class _watched:  # noqa: N801  reads as a phrase
         if not self._connection.is_closed():
             self._connection.remove_log_listener(self._hear)
 
-    def _hear(self, _: Any, message: Any) -> None:
+    def _hear(self, _: object, message: asyncpg.PostgresLogMessage) -> None:
         if message.sqlstate[:2] in ("01", "57"):
             self._warnings.append(message.sqlstate)

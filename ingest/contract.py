@@ -22,7 +22,7 @@ TEXT_LIMIT = 200
 """Longest id or type kept as it is. An index row must stay under 2704 bytes (``faults.md`` E8)."""
 
 
-canonical: Callable[[Any], str] = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str).encode
+canonical: Callable[[object], str] = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str).encode
 """A parsed value as text: sorted keys, no spaces, ASCII only (``meta.md`` section 5). An ``Odd`` is its literal."""
 
 
@@ -129,7 +129,7 @@ class Webhook:
         return (*self.signature.secrets, *self.others)
 
 
-def text_of(value: Any) -> str:
+def text_of(value: object) -> str:
     """Return an id as text: platforms send strings and numbers. Raises Unidentifiable for anything else."""
     if isinstance(value, str) and value:
         return value
@@ -138,7 +138,7 @@ def text_of(value: Any) -> str:
     raise Unidentifiable("an id is missing or is neither text nor a number")
 
 
-def account_of(value: Any) -> str:
+def account_of(value: object) -> str:
     """Return the account id of an envelope as text; empty where it has none."""
     return str(value) if isinstance(value, str | int | float | Odd) and not isinstance(value, bool) else ""
 

@@ -373,6 +373,6 @@ def required(row: asyncpg.Record | None) -> asyncpg.Record:
     return row
 
 
-def rows_affected(status: Any) -> int:
+def rows_affected(status: str) -> int:
     """Return the count in a command tag such as ``UPDATE 3``."""
-    return int(str(status).rsplit(" ", 1)[-1])
+    return int(status.rsplit(" ", 1)[-1])

@@ -4,17 +4,16 @@ import logging
 import re
 import sys
 import traceback
-from collections.abc import MutableMapping
-from typing import Any
 
 import structlog
+from structlog.typing import EventDict, Processor
 
 # The last line of defence: fields that name a secret, and URLs that carry one. The first is not to log them.
 _SECRET_FIELD = re.compile(r"secret|token|password|authorization|signature|cookie|dsn|api_?key", re.IGNORECASE)
 _URL_PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@\s]+@")
 
 
-def _redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _redact(_: object, __: str, event: EventDict) -> EventDict:
     for key, value in event.items():
         if _SECRET_FIELD.search(key) and key != "secret_used":
             event[key] = "[redacted]"
@@ -23,7 +22,7 @@ def _redact(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[
     return event
 
 
-def _trace(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _trace(_: object, __: str, event: EventDict) -> EventDict:
     """Add the traceback of an error and of its causes.
 
     Of a database error only the kind and the SQLSTATE are written: its text repeats the values that it is about.
@@ -44,7 +43,7 @@ def _trace(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[s
 
 def configure(level: str = "info") -> None:
     """Send structlog's and the standard library's lines to standard error, one JSON object each."""
-    shared: list[Any] = [
+    shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

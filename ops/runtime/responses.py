@@ -6,14 +6,17 @@ from dataclasses import dataclass, field
 from html import escape
 from http import HTTPStatus
 from string import Template
-from typing import Any, Literal
+from typing import Literal
 
 from aiohttp import HttpVersion11, hdrs, web
+from multidict import istr
 
 from ops.runtime import headers as standard
 from ops.runtime.text import visible
 
-NO_STORE = {hdrs.CACHE_CONTROL: "no-store"}
+Headers = Mapping[str, str] | Mapping[istr, str]
+
+NO_STORE: dict[str, str] = {hdrs.CACHE_CONTROL: "no-store"}
 
 Code = Literal[
     "access_denied",
@@ -63,10 +66,10 @@ class Failure:
     message: str
     remedy: str = ""
     retryable: bool = False
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, object] = field(default_factory=dict)
 
     @property
-    def body(self) -> dict[str, Any]:
+    def body(self) -> dict[str, object]:
         """The JSON of the answer, in the shape of section 3 of the user's design."""
         return {
             "error": {
@@ -110,7 +113,7 @@ h1 { font-size: 1.5rem } a { color: light-dark(#1d4ed8, #93c5fd) } .soft { color
 """)
 
 
-def page_headers(html: str) -> dict[Any, str]:
+def page_headers(html: str) -> dict[str, str]:
     """Return the headers of a page with the style elements of ``html``.
 
     The referrer policy keeps codes in addresses from other sites. "no-referrer" would make browsers send our own forms
@@ -133,7 +136,7 @@ def wants_page(request: web.BaseRequest) -> bool:
 
 
 def error(
-    request: web.BaseRequest, failure: Failure, *, headers: Mapping[Any, str] | None = None, close: bool = False
+    request: web.BaseRequest, failure: Failure, *, headers: Headers | None = None, close: bool = False
 ) -> web.Response:
     """Build the answer to a request that failed: a page for a browser, JSON for anybody else.
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ops.runtime.mailserver import MailServer
@@ -31,7 +32,7 @@ class ConfigurationError(Exception):
         self.problems = problems
 
 
-def _networks(given: Any) -> Any:
+def _networks(given: object) -> object:
     """Parse networks, separated by commas; a single address is one."""
     if not isinstance(given, str):
         return given
@@ -235,7 +236,7 @@ def _read_files(merged: dict[str, str], names: set[str]) -> list[str]:
     return problems
 
 
-def _explain(detail: Any) -> str:
+def _explain(detail: ErrorDetails) -> str:
     field = str(detail["loc"][0])
     hint = Settings.model_fields[field].description
     if detail["type"] == "missing":

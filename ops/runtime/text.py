@@ -36,7 +36,7 @@ def parsed_json(content: bytes) -> Any:
         return None
 
 
-def _storable(value: Any) -> Any:
+def _storable(value: object) -> object:
     if isinstance(value, str):
         return storable(value)
     if isinstance(value, list):
@@ -76,7 +76,7 @@ def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
-def finalize(value: Any) -> Any:
+def finalize(value: object) -> object:
     """Make what a template shows visible, for ``jinja2.Environment``; escaping markup is left to its autoescape."""
     return visible(value, keep="\n\t") if type(value) is str else value
 

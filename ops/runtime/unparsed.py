@@ -1,7 +1,7 @@
 """Answer bytes that are no HTTP request, for which there is no route."""
 
+import asyncio
 from dataclasses import replace
-from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -26,7 +26,7 @@ def answer_unparsed(server: web.Server, *, https: bool = False) -> None:
     made = server.connection_made
     chosen = _Encrypted if https else _Plain
 
-    def connection_made(handler: web.RequestHandler, transport: Any) -> None:
+    def connection_made(handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         handler.__class__ = chosen
         made(handler, transport)
 

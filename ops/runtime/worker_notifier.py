@@ -19,7 +19,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import structlog
@@ -61,12 +61,12 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 
-def serialize(job: Mapping[str, Any]) -> bytes:
+def serialize(job: Mapping[str, object]) -> bytes:
     """Serialize a job. Exceptions in results, which JSON cannot hold, become their names."""
     return json.dumps(job, default=lambda value: value.__class__.__name__).encode()
 
 
-def deserialize(raw: bytes) -> dict[str, Any]:
+def deserialize(raw: bytes) -> dict[str, object]:
     job = json.loads(raw)
     if not isinstance(job, dict):
         raise TypeError("a job must be an object")
@@ -205,7 +205,7 @@ def open_notifier(url: str | None) -> WorkerNotifier:
     return NoNotifier() if url is None else ArqNotifier(url)
 
 
-async def listen(url: str, jobs: Mapping[str, Callable[[], Awaitable[Any]]], concurrency: int) -> None:
+async def listen(url: str, jobs: Mapping[str, Callable[[], Awaitable[object]]], concurrency: int) -> None:
     """Run ``jobs`` by name when notified, until cancelled.
 
     arq's worker ends with its first lost connection (``faults.md`` C2), so it is built anew as often as it takes.
@@ -239,9 +239,9 @@ class _Worker(Worker):
             await asyncio.sleep(self.poll_delay_s)
 
 
-def _worker(redis: ArqRedis, jobs: Mapping[str, Callable[[], Awaitable[Any]]], concurrency: int) -> Worker:
-    def job(run: Callable[[], Awaitable[Any]]) -> WorkerCoroutine:
-        async def wrapped(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> None:  # noqa: ARG001  arq's shape
+def _worker(redis: ArqRedis, jobs: Mapping[str, Callable[[], Awaitable[object]]], concurrency: int) -> Worker:
+    def job(run: Callable[[], Awaitable[object]]) -> WorkerCoroutine:
+        async def wrapped(ctx: dict[object, object], *args: object, **kwargs: object) -> None:  # noqa: ARG001  arq's shape
             try:
                 await run()
             except Exception as error:  # noqa: BLE001  arq would print all of it; the sweep meets it again if it lasts
