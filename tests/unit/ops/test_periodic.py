@@ -57,6 +57,19 @@ async def test_work_is_repeated_until_stopped_and_the_stop_is_not_waited_for() -
     assert not await stopped(asyncio.Event(), 0.01)
 
 
+async def test_stop_ends_the_wait_between_two_runs() -> None:
+    stop, ran = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        ran.set()
+
+    loop = asyncio.create_task(repeat(work, 600, stop=stop))
+    await ran.wait()
+    stop.set()
+    async with asyncio.timeout(1):
+        await loop
+
+
 async def test_what_the_work_raises_ends_the_loop() -> None:
     async def work() -> None:
         raise LookupError
