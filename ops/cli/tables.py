@@ -193,7 +193,7 @@ async def explain(
         await connection.close()
 
 
-def _print(table: Table, row: asyncpg.Record, statements: Sequence[Statement]) -> None:
+def _print(table: Table, row: Mapping[str, Any], statements: Sequence[Statement]) -> None:
     echo(f"{table.name} {_key(table, row)}", bold=True)
     echo(f"  written by projection version {row['projection_version']}")
     for statement in statements:
@@ -210,7 +210,7 @@ def _print(table: Table, row: asyncpg.Record, statements: Sequence[Statement]) -
                 echo(f"    {name} = {value}")
 
 
-def _print_json(table: Table, row: asyncpg.Record, statements: Sequence[Statement]) -> None:
+def _print_json(table: Table, row: Mapping[str, Any], statements: Sequence[Statement]) -> None:
     document = {
         "table": table.name,
         "row": dict(row),
@@ -233,7 +233,7 @@ def _print_json(table: Table, row: asyncpg.Record, statements: Sequence[Statemen
     echo_json(document)
 
 
-def _key(table: Table, row: asyncpg.Record) -> str:
+def _key(table: Table, row: Mapping[str, Any]) -> str:
     return " ".join(str(row[column.name]) for column in table.primary_key.columns)
 
 

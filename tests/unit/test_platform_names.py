@@ -13,7 +13,7 @@ import sync.platforms
 from ingest.contract import Webhook
 from ops.runtime.discovery import discover
 from publish.oauth.contract import Channel
-from sync.contract import Projection
+from sync.projection.contract import Projection
 
 ROOT = Path(__file__).parents[2]
 CLEAN = ("ingest", "ops/runtime")
