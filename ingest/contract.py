@@ -119,8 +119,6 @@ class Webhook:
     type_is_enough: Collection[str] = ()
     """Types of events whose type is all that matters: an odd part of one is left out, and does not park it."""
     others: tuple[Variable, ...] = field(default=())
-    repeated_hours: int = 0
-    """For how long the platform repeats a delivery that was not acknowledged."""
     persons: Persons = field(default=Persons())
 
     @property

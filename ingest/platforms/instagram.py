@@ -245,7 +245,6 @@ PLATFORM = Webhook(
     rule_version=2,
     retry_hours=36,  # meta.md 1.3
     others=(VERIFY_TOKEN, META_TOKEN),
-    repeated_hours=36,  # meta.md 1.3
     persons=Persons(
         keys=("id", "comment_id", "username"),
         usernames=("lax $.** ? (@.id == $ids[*] || @.self_ig_scoped_id == $ids[*]).username",),

@@ -78,5 +78,4 @@ PLATFORM = Webhook(
     rule_version=2,
     retry_hours=RETRY_HOURS,
     others=(CLIENT_KEY,),
-    repeated_hours=72,  # tiktok.md 2.1
 )

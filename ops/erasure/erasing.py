@@ -55,7 +55,7 @@ class Summary:
 
 def repeat_hours(webhooks: Mapping[str, Webhook]) -> int:
     """Return for how long a request is carried out again: longer than any platform repeats a delivery."""
-    return max((webhook.repeated_hours for webhook in webhooks.values()), default=0) + MARGIN_HOURS
+    return max((webhook.retry_hours for webhook in webhooks.values()), default=0) + MARGIN_HOURS
 
 
 @dataclass(frozen=True, slots=True)
