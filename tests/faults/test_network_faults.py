@@ -113,7 +113,7 @@ async def reached(service: Service) -> float:
     )
 
 
-async def rings_again(oracle: Oracle, numbers: "itertools.count[int]") -> None:
+async def notifies_again(oracle: Oracle, numbers: "itertools.count[int]") -> None:
     """Notifications come back by themselves."""
     before = await reached(oracle.service)
 
@@ -288,7 +288,7 @@ async def test_c4_full_redis_costs_latency_only(
     oracle = Oracle(service)
     try:
         await service.start()
-        await rings_again(oracle, numbers)
+        await notifies_again(oracle, numbers)
         async with redis.asyncio.from_url(breaking(own_redis)) as client:
             await client.config_set("maxmemory", "1mb")
             with suppress(redis.OutOfMemoryError):
@@ -305,7 +305,7 @@ async def test_c4_full_redis_costs_latency_only(
             await drained(connection)
             assert oracle.statuses == {200}
             await client.config_set("maxmemory", "0")
-        await rings_again(oracle, numbers)
+        await notifies_again(oracle, numbers)
         await settled(oracle, connection)
     finally:
         await service.stop()
@@ -442,7 +442,7 @@ async def test_d1_slow_link_to_redis_delays_no_answer_and_piles_nothing_up(
         assert resident(wired.service) - before < GROWTH
     assert wired.oracle.statuses == {200}
     await wired.redis.become(Pass())
-    await rings_again(wired.oracle, numbers)
+    await notifies_again(wired.oracle, numbers)
     await settled(wired.oracle, connection)
 
 
@@ -474,7 +474,7 @@ async def test_d2_half_open_postgresql_is_noticed_in_the_middle_of_a_batch(
 async def test_d2_half_open_redis_is_noticed_on_both_sides(
     wired: Wired, connection: asyncpg.Connection, numbers: "itertools.count[int]"
 ) -> None:
-    await rings_again(wired.oracle, numbers)
+    await notifies_again(wired.oracle, numbers)
     await wired.redis.become(Blackhole())
     await send(wired.oracle, numbers)
     assert wired.oracle.statuses == {200}
@@ -489,7 +489,7 @@ async def test_d2_half_open_redis_is_noticed_on_both_sides(
 
     await eventually(noticed, NOTICE_SECONDS)
     await wired.redis.become(Pass())
-    await rings_again(wired.oracle, numbers)
+    await notifies_again(wired.oracle, numbers)
     await settled(wired.oracle, connection)
 
 
