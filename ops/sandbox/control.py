@@ -10,9 +10,9 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ops.sandbox.contract import Impossible, Platform
+from ops.sandbox.dispatcher import Manners
 from ops.sandbox.faults import Fault
 from ops.sandbox.ledger import KINDS
-from ops.sandbox.office import Manners
 from ops.sandbox.pages import Page
 
 if TYPE_CHECKING:

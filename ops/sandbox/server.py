@@ -14,9 +14,9 @@ from ops.runtime import headers
 from ops.runtime.files import read_private, write_private
 from ops.sandbox.clock import Clock
 from ops.sandbox.contract import Answer, Call, Errand, Fetched, Handler, Impossible, Platform, Refusal, Upload
+from ops.sandbox.dispatcher import Shipment
 from ops.sandbox.faults import Fault
-from ops.sandbox.guard import guarded
-from ops.sandbox.office import Shipment
+from ops.sandbox.origin_check import guarded
 from ops.sandbox.world import World
 
 BODY_LIMIT = 2**30

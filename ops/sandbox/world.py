@@ -8,9 +8,9 @@ import ops.sandbox.platforms
 from ops.runtime.discovery import discover
 from ops.sandbox.clock import Clock
 from ops.sandbox.contract import Platform, Sandbox
+from ops.sandbox.dispatcher import Office, Shipment
 from ops.sandbox.faults import Script
 from ops.sandbox.ledger import Ledger
-from ops.sandbox.office import Office, Shipment
 from ops.sandbox.state import opened, sealed
 
 CATCH_UP = 1000

@@ -15,7 +15,7 @@ import pytest
 from ops.cli import wiring
 from ops.runtime.db import Pool, open_pool, transaction
 from ops.sandbox.clock import Clock
-from ops.sandbox.office import Manners
+from ops.sandbox.dispatcher import Manners
 from ops.sandbox.world import World
 from schema.crm import crm_tables
 from schema.crm.instagram import ig_comments, ig_media

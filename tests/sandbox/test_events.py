@@ -11,8 +11,8 @@ import pytest
 import tweepy
 from mastodon.errors import MastodonNotFoundError
 
-from ops.sandbox.activity import CONSUMER_KEY
 from ops.sandbox.platforms import linkedin, x
+from ops.sandbox.x_webhooks import CONSUMER_KEY
 from tests.sandbox import test_linkedin, test_mastodon, test_x
 from tests.sandbox.conftest import Receiver, Stand, until
 

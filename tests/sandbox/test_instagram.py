@@ -13,7 +13,7 @@ import pytest
 from pyfacebook import BasicDisplayAPI, FacebookError
 from pywa.utils import webhook_updates_validator
 
-from ops.sandbox.graph import wanted
+from ops.sandbox.graph_api import wanted
 from ops.sandbox.platforms.instagram import Instagram
 from ops.sandbox.server import MEDIA
 from tests.sandbox.conftest import Receiver, Stand, code, until

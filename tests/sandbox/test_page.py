@@ -21,7 +21,7 @@ from ops.runtime.files import UnsafePathError
 from ops.sandbox.client import Client
 from ops.sandbox.clock import Clock
 from ops.sandbox.contract import Impossible
-from ops.sandbox.office import Shipment
+from ops.sandbox.dispatcher import Shipment
 from ops.sandbox.server import Server
 from ops.sandbox.state import UnreadableStateError
 from ops.sandbox.world import World

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar
 
-from ops.sandbox import consent, people, pkce
+from ops.sandbox import consent, pkce, sample_text
 from ops.sandbox.contract import (
     Answer,
     Call,
@@ -20,8 +20,8 @@ from ops.sandbox.contract import (
     redirect,
     whole,
 )
-from ops.sandbox.gram import GramApi, Person
-from ops.sandbox.graph import SHORT_SECONDS, Edge, Node, Token, loaded, upload_failed, when
+from ops.sandbox.graph_api import SHORT_SECONDS, Edge, Node, Token, loaded, upload_failed, when
+from ops.sandbox.instagram_api import GramApi, Person
 
 VERSION = r"/{version:(?:v\d+\.\d+/)?}"
 TASKS = ["ANALYZE", "ADVERTISE", "MODERATE", "CREATE_CONTENT", "MANAGE"]
@@ -180,7 +180,7 @@ class Facebook(GramApi):
         self._page_tokens: dict[tuple[str, str, str], str] = {}
         for page in self.pages.values():
             for _ in range(3):
-                self._publish(page, "status", people.caption(sandbox), [], app=False, quiet=True)
+                self._publish(page, "status", sample_text.caption(sandbox), [], app=False, quiet=True)
 
     def _id(self) -> str:
         self._ids += self.sandbox.chance.randint(1, 5000)
@@ -1012,14 +1012,14 @@ class Facebook(GramApi):
         posts = [post for post in page.posts.values() if post.due is None][-8:]
         dice = chance.random()
         if not posts or dice < 0.03:
-            self._publish(page, "status", people.caption(self.sandbox), [], app=False)
+            self._publish(page, "status", sample_text.caption(self.sandbox), [], app=False)
             return
         post = chance.choice(posts)
         comments = list(post.comments.values())
-        by = people.follower(self.sandbox)
+        by = sample_text.follower(self.sandbox)
         if comments and dice < 0.10:
             comment = chance.choice(comments)
-            comment.text = people.saying(self.sandbox)
+            comment.text = sample_text.saying(self.sandbox)
             self._tell_comment(comment, self.form("edited"))
         elif comments and dice < 0.15:
             self._remove(chance.choice(comments).id)
@@ -1029,7 +1029,7 @@ class Facebook(GramApi):
             self._tell(page, self._about("reaction", "add", page, by, **more, parent_id=post.id))
         else:
             parent = chance.choice(comments) if comments and dice < 0.45 else None
-            self._say(post, by, people.saying(self.sandbox), parent)
+            self._say(post, by, sample_text.saying(self.sandbox), parent)
 
     def let_publish(self, account: str, text: str) -> str:
         if account not in self.pages:

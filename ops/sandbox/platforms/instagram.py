@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from ops.sandbox.contract import Answer, Call, Notice, Route, Sandbox
-from ops.sandbox.gram import GramApi, Person
-from ops.sandbox.graph import SHORT_SECONDS, Code, Node, OwnLogin, Token
+from ops.sandbox.graph_api import SHORT_SECONDS, Code, Node, OwnLogin, Token
+from ops.sandbox.instagram_api import GramApi, Person
 
 VERSION = r"/{version:(?:v\d+\.\d+/)?}"
 BASIC = "instagram_business_basic"

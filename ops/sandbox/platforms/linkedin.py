@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from ops.sandbox import consent, pkce
 from ops.sandbox.contract import Answer, Call, Impossible, Refusal, Route, Sandbox, redirect
-from ops.sandbox.organization import Organizations, Post
+from ops.sandbox.linkedin_organizations import Organizations, Post
 from ops.sandbox.pkce import Challenge
 
 CLIENT_ID, CLIENT_SECRET = "sandbox-linkedin-client", "sandbox-linkedin-secret"

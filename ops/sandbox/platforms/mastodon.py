@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from ops.sandbox import consent, pkce
 from ops.sandbox.contract import Answer, Call, Refusal, Route, Sandbox, Upload, redirect, whole
-from ops.sandbox.instance import ADDRESS, Instance, Notification, Status
+from ops.sandbox.mastodon_server import ADDRESS, Instance, Notification, Status
 from ops.sandbox.pkce import Challenge
 
 VERSION = "4.6.2"

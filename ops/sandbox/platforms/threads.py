@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar
 
-from ops.sandbox import people
+from ops.sandbox import sample_text
 from ops.sandbox.contract import Answer, Call, Errand, Fetched, Impossible, Notice, Route, Sandbox
-from ops.sandbox.graph import SHORT_SECONDS, Container, Edge, Graph, Node, OwnLogin, Token, when
+from ops.sandbox.graph_api import SHORT_SECONDS, Container, Edge, Graph, Node, OwnLogin, Token, when
 
 VERSION = r"/{version:(?:v1\.0/)?}"
 BASIC = "threads_basic"
@@ -72,7 +72,7 @@ class Threads(OwnLogin):
         self._used: dict[tuple[str, str], list[datetime]] = {}
         for name in self.users:
             for _ in range(3):
-                self._add(Post(self._id(), name, "TEXT_POST", people.caption(sandbox), sandbox.clock.now(), "x"))
+                self._add(Post(self._id(), name, "TEXT_POST", sample_text.caption(sandbox), sandbox.clock.now(), "x"))
 
     def _id(self) -> str:
         self._ids += self.sandbox.chance.randint(1, 5000)
@@ -476,7 +476,7 @@ class Threads(OwnLogin):
         mine = [post for post in self.posts.values() if post.by == name and post.reply_to is None][-8:]
         dice = chance.random()
         if not mine or dice < 0.05:
-            self.let_publish(name, people.caption(self.sandbox))
+            self.let_publish(name, sample_text.caption(self.sandbox))
             return
         post = chance.choice(mine)
         below = [other for other in self.posts.values() if other.root == post.id]
@@ -486,10 +486,10 @@ class Threads(OwnLogin):
             self._mention(name)
         else:
             parent = chance.choice(below) if below and dice < 0.35 else post
-            self._reply(parent, people.follower(self.sandbox), people.saying(self.sandbox))
+            self._reply(parent, sample_text.follower(self.sandbox), sample_text.saying(self.sandbox))
 
     def _mention(self, name: str) -> None:
-        by, now = people.follower(self.sandbox), self.sandbox.clock.now()
+        by, now = sample_text.follower(self.sandbox), self.sandbox.clock.now()
         post = self._add(Post(self._id(), by, "TEXT_POST", f"thanks @{name}!", now, ""))
         node = self._post_node(post).values
         shown = ("id", "media_product_type", "media_type", "permalink", "shortcode", "text", "timestamp", "username")

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from ops.sandbox import consent, people
+from ops.sandbox import consent, sample_text
 from ops.sandbox.contract import (
     Answer,
     Call,
@@ -181,7 +181,7 @@ class TikTok(Platform):
         self._calls: dict[tuple[str, str], list[float]] = {}
         for name in self.creators:
             for _ in range(3):
-                self._post(name, people.caption(sandbox), public=True)
+                self._post(name, sample_text.caption(sandbox), public=True)
 
     def _id(self) -> str:
         """Growing, of 19 digits, with the second in its upper half."""
@@ -778,12 +778,12 @@ class TikTok(Platform):
             return
         if drafts and dice < 0.35:
             draft = chance.choice(drafts)
-            draft.title = people.caption(self.sandbox)
+            draft.title = sample_text.caption(self.sandbox)
             self._complete(draft, public=True)
             return
         privacy = None if dice < 0.5 else chance.choice(("PUBLIC_TO_EVERYONE", "PUBLIC_TO_EVERYONE", "SELF_ONLY"))
         prefix = f"v_{'pub' if privacy else 'inbox'}_file~v2-1."
-        publish = self._made(prefix, account, "PROCESSING_UPLOAD", people.caption(self.sandbox), privacy)
+        publish = self._made(prefix, account, "PROCESSING_UPLOAD", sample_text.caption(self.sandbox), privacy)
         self.creators[account].posted.clear()  # it is not the cap of a day that is to be seen here
         if chance.random() < 0.2:
             self._fail(publish, chance.choice(FAILURES))

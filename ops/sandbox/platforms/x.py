@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from ops.sandbox import consent, pkce
-from ops.sandbox.activity import Activity, Post
 from ops.sandbox.contract import Answer, Call, Refusal, Route, Sandbox, redirect, whole
 from ops.sandbox.pkce import Challenge
+from ops.sandbox.x_webhooks import Activity, Post
 
 CLIENT_ID, CLIENT_SECRET = "sandbox-x-client", "sandbox-x-secret"
 CODE_SECONDS, ACCESS_SECONDS = 30, 7200

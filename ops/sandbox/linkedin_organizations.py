@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
-from ops.sandbox import people
+from ops.sandbox import sample_text
 from ops.sandbox.contract import (
     Answer,
     Call,
@@ -359,7 +359,7 @@ class Organizations(Platform):
         posts = [post for post in list(self.posts.values())[-50:] if post.account == name]
         dice = chance.random()
         if not posts or dice < 0.05:
-            self.let_publish(name, people.caption(self.sandbox))
+            self.let_publish(name, sample_text.caption(self.sandbox))
             return
         post = chance.choice(posts)
         comments = list(post.comments.values())
@@ -367,12 +367,12 @@ class Organizations(Platform):
             self._drop(post, chance.choice(comments))
         elif comments and dice < 0.25:
             comment = chance.choice(comments)
-            comment.text, comment.edited = people.saying(self.sandbox), self.sandbox.clock.now()
+            comment.text, comment.edited = sample_text.saying(self.sandbox), self.sandbox.clock.now()
             self.act("COMMENT_EDIT", post, self.comment_urn(post, comment))
         elif dice < 0.45:
             self.act("LIKE", post, f"urn:li:activity:{self.new_id()}")
         else:
-            self.say(post, people.follower(self.sandbox), people.saying(self.sandbox))
+            self.say(post, sample_text.follower(self.sandbox), sample_text.saying(self.sandbox))
 
     def let_publish(self, account: str, text: str) -> str:
         urn = f"urn:li:share:{self.new_id()}"

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 
 import imagesize
 
-from ops.sandbox import people
+from ops.sandbox import sample_text
 from ops.sandbox.contract import Answer, Call, Errand, Fetched, Impossible, Sandbox, forget_oldest, whole
-from ops.sandbox.graph import Container, Edge, Graph, Node, Token, loaded, upload_failed, when
+from ops.sandbox.graph_api import Container, Edge, Graph, Node, Token, loaded, upload_failed, when
 
 CAPTION, HASHTAGS, MENTIONS, CHILDREN = 2200, 30, 20, (2, 10)
 IMAGE_BYTES, VIDEO_BYTES, STORY_BYTES = 8 * 2**20, 300 * 2**20, 100 * 2**20
@@ -93,7 +93,7 @@ class Gram:
         self.listeners: list[GramApi] = []
         for person in self.people.values():
             for _ in range(4):
-                self.post(person.name, "IMAGE", people.caption(sandbox))
+                self.post(person.name, "IMAGE", sample_text.caption(sandbox))
 
     def id(self) -> str:
         self._ids += self.sandbox.chance.randint(1, 5000)
@@ -172,7 +172,7 @@ class Gram:
         mine = [media for media in self.of(account) if media.open]
         dice = chance.random()
         if not mine or dice < 0.02:
-            self.post(account, chance.choice(("IMAGE", "REELS")), people.caption(self.sandbox))
+            self.post(account, chance.choice(("IMAGE", "REELS")), sample_text.caption(self.sandbox))
             return
         media = chance.choice(mine[:8])
         if dice < 0.05:
@@ -186,7 +186,7 @@ class Gram:
             self.drop(chance.choice(top).id)
             return
         parent = chance.choice(top).id if top and dice < 0.25 else None
-        self.say(media, people.follower(self.sandbox), people.saying(self.sandbox), parent)
+        self.say(media, sample_text.follower(self.sandbox), sample_text.saying(self.sandbox), parent)
 
 
 class GramApi(Graph):

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from ops.sandbox import people
+from ops.sandbox import sample_text
 from ops.sandbox.contract import (
     Answer,
     Call,
@@ -470,12 +470,12 @@ class Activity(Platform):
     def live(self) -> None:
         chance = self.sandbox.chance
         name = chance.choice(list(self.accounts))
-        by, dice = people.follower(self.sandbox), chance.random()
+        by, dice = sample_text.follower(self.sandbox), chance.random()
         mine = [post for post in list(self.posts.values())[-200:] if post.account == name and post.reply_to is None]
         target, fan = self.accounts[name], self.author(by)
         stamp = str(int(self.sandbox.clock.seconds() * 1000))
         if not mine or dice < 0.1:
-            self.let_publish(name, people.caption(self.sandbox))
+            self.let_publish(name, sample_text.caption(self.sandbox))
         elif dice < 0.13:
             self.drop(chance.choice(mine))
         elif dice < 0.25:
@@ -486,9 +486,9 @@ class Activity(Platform):
             liked = {"id": f"{fan}_{post}", "post_id": post}
             self.emit("like.create", name, liked | {"user_id": fan, "timestamp_ms": stamp})
         elif dice < 0.6:
-            self.say(by, f"@{name} {people.saying(self.sandbox)}")
+            self.say(by, f"@{name} {sample_text.saying(self.sandbox)}")
         else:
-            self.say(by, people.saying(self.sandbox), chance.choice(mine))
+            self.say(by, sample_text.saying(self.sandbox), chance.choice(mine))
 
     def let_publish(self, account: str, text: str) -> str:
         post = self.say(account, text)

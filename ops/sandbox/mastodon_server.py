@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from ops.sandbox import people
+from ops.sandbox import sample_text
 from ops.sandbox.contract import Impossible, Notice, Platform, Sandbox, forget_oldest
 
 RETRIES = 16
@@ -169,12 +169,12 @@ class Instance(Platform):
         mine = [status for status in recent if status.account == name and status.reply_to is None]
         others = [status for status in recent if status.account in self.fans]
         if not mine or dice < 0.1:
-            self.let_publish(name, people.caption(self.sandbox))
+            self.let_publish(name, sample_text.caption(self.sandbox))
         elif others and dice < 0.15:
             del self.statuses[chance.choice(others).id]  # nobody is told (mastodon.md 7.1)
         elif others and dice < 0.25:
             status = chance.choice(others)
-            status.text, status.edited = people.saying(self.sandbox), self.sandbox.clock.now()
+            status.text, status.edited = sample_text.saying(self.sandbox), self.sandbox.clock.now()
             self.announce("status.updated", status.account, self.shape(status, ADDRESS))
         elif others and dice < 0.28:
             status = chance.choice(others)
@@ -183,7 +183,7 @@ class Instance(Platform):
             who = chance.choice(others).account
             self.announce("account.updated", who, self.shape_user(who))
         else:
-            self.say(people.follower(self.sandbox), people.saying(self.sandbox), chance.choice(mine))
+            self.say(sample_text.follower(self.sandbox), sample_text.saying(self.sandbox), chance.choice(mine))
 
     def let_publish(self, account: str, text: str) -> str:
         status = self.say(account, text)
