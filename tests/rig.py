@@ -254,9 +254,9 @@ async def rigged(
         sandbox = Sandbox(http, sandbox_url)
         for name in PLATFORMS:
             if name != "mastodon":
-                await sandbox.wish("redirects", platform=name, redirect_uri=outside.redirect_uri(name, ""))
+                await sandbox.command("redirects", platform=name, redirect_uri=outside.redirect_uri(name, ""))
         # No page of X says what a refresh token that is over is answered with; this is RFC 6749's word.
-        await sandbox.wish("forms", platform="x", name="refused_refresh", form="invalid_grant")
+        await sandbox.command("variants", platform="x", name="refused_refresh", variant="invalid_grant")
         key = await api_keys.create(pool, DEFAULT_TENANT, "tests", api_keys.SCOPES, TESTS)
         built = replace(built, refresher=assembled(worker_pool, vault, outside).refresher)
         yield Rig(server, sandbox, url, http, key, pool, outside, built, connection, database)

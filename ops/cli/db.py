@@ -127,11 +127,11 @@ async def seed(configuration: Configuration) -> None:
     clock = Clock(1_767_225_600)
     clock.run(0)
     world = World(1, clock)
-    world.lively = ["instagram", "tiktok"]
+    world.active = ["instagram", "tiktok"]
     webhooks = wiring.webhooks()
     media = set()
     async with connection.transaction():
-        for shipment in world.mail(EVENTS):
+        for shipment in world.deliveries(EVENTS):
             webhook = webhooks[shipment.platform]
             for change in webhook.changes(json.loads(shipment.body)):
                 identity = webhook.identify(change)

@@ -64,7 +64,7 @@ async def sandbox(
     if speed is not None:
         server.world.clock.run(speed)
     if pace is not None:
-        server.world.hurry(pace)
+        server.world.set_pace(pace)
     runner = web.AppRunner(server.app(host), access_log=None, handle_signals=False, shutdown_timeout=1)
     await runner.setup()
     if runner.server is not None:

@@ -39,7 +39,7 @@ from ops.runtime.embedded import Postgres, Redis, Server, StartError, free_port,
 from ops.runtime.files import append_private, private_folder, read_private, write_private
 from ops.runtime.settings import Configuration, Settings
 from ops.sandbox.client import Client
-from ops.sandbox.state import UnreadableStateError, opened
+from ops.sandbox.state import UnreadableStateError, unseal_state
 from publish.connections.disconnect import DEAUTHORIZE, DELETION
 from publish.oauth.contract import Channel
 from publish.vault.envelope import VAULT_KEYS, new_key
@@ -236,7 +236,7 @@ async def _start_sandbox(started: AsyncExitStack, running: Stack) -> None:
     """Start the sandbox, on another port where another account takes the usual one meanwhile. Raises StartError."""
     world = running.directory / "sandbox.world"
     try:
-        opened(read_private(world) or b"")
+        unseal_state(read_private(world) or b"")
     except UnreadableStateError:
         if world.exists():
             echo("the sandbox's accounts are of another release and begin anew: connect them again")
@@ -246,7 +246,7 @@ async def _start_sandbox(started: AsyncExitStack, running: Stack) -> None:
         running.sandbox_port = free_port(port)
         command = ["sandbox", "--port", str(running.sandbox_port), "--seed", seed, "--state", str(world)]
         environment = {"PATH": running.environment.get("PATH", "")}
-        _spawn(started, running, "sandbox", command, environment, f"{running.sandbox}/_sandbox/mail")
+        _spawn(started, running, "sandbox", command, environment, f"{running.sandbox}/_sandbox/deliveries")
         try:
             await _ready(running)
         except StartError:
@@ -363,7 +363,7 @@ async def _use_sandbox(running: Stack, connectable: list[str]) -> None:
             for variable, value in zip(known, platforms[name]["application"], strict=True):
                 if variable is not None:
                     running.environment.setdefault(variable.name, value)
-            await client.wish("redirects", platform=name, redirect_uri=f"{running.url}/api/auth/{name}/callback")
+            await client.command("redirects", platform=name, redirect_uri=f"{running.url}/api/auth/{name}/callback")
 
 
 def _spawn(
@@ -395,20 +395,20 @@ async def _register(running: Stack, connectable: list[str]) -> None:
             tokens = [running.environment[v.name] for v in webhook.others if v.name.endswith("VERIFY_TOKEN")]
             portals = [(name, ""), ("facebook", "instagram")] if name == "instagram" else [(name, "")]
             for (platform, stream), secret in zip(portals, webhook.signature.secrets, strict=False):
-                await client.wish(
+                await client.command(
                     "webhooks",
                     platform=platform,
                     stream=stream,
                     url=f"{running.url}/api/webhooks/{name}",
                     secret=running.environment[secret.name],
                     verify_token=tokens[0] if tokens else None,
-                    everybody=True,
+                    all_accounts=True,
                 )
         for name in connectable:
             if wiring.channels()[name].signs_requests_with:
                 for stream in (DEAUTHORIZE, DELETION):
                     url = f"{running.url}/api/auth/{name}/{stream}"
-                    await client.wish("webhooks", platform=name, stream=stream, url=url)
+                    await client.command("webhooks", platform=name, stream=stream, url=url)
 
 
 async def _start(started: AsyncExitStack, server: Postgres | Redis) -> None:

@@ -50,11 +50,11 @@ MESSAGES = 3
 """The newest messages that are kept in view."""
 
 DELIVERY_POLICY = {
-    "gather_seconds": 0.2,
-    "twice": 0.12,
-    "late": 0.15,
-    "late_seconds": 10.0,
-    "recut": 0.5,
+    "batch_seconds": 0.2,
+    "duplicated": 0.12,
+    "delayed": 0.15,
+    "delay_seconds": 10.0,
+    "regrouped": 0.5,
     "forged": 0.03,
 }
 """As unreliable as the real ones (``meta.md`` 1.3): duplicates, late and re-cut deliveries, and forgeries."""
@@ -218,7 +218,9 @@ class Screen:
                     self._connection = await db.connect(self._running.dsn)
                 refused = 0
                 with suppress(aiohttp.ClientError, OSError):
-                    refused = (await self._client.mail())["answers"].get("401", 0) if self._running.simulated else 0
+                    refused = 0
+                    if self._running.simulated:
+                        refused = (await self._client.deliveries())["answers"].get("401", 0)
                 self._seen = await _read_tables(self._connection, rows, refused)
         except Exception as error:  # noqa: BLE001  what is shown must not end what runs
             if self._connection is not None:
@@ -323,8 +325,8 @@ async def up(directory: Path, pace: float, seconds: float | None) -> int:
                 client = Client(http, running.sandbox)
                 display = Screen(running, client, pace)
                 if running.simulated:
-                    await client.wish("manners", **DELIVERY_POLICY)
-                    await client.wish("pace", pace=pace, platforms=running.simulated)
+                    await client.command("delivery-policy", **DELIVERY_POLICY)
+                    await client.command("pace", pace=pace, platforms=running.simulated)
                 tasks.create_task(display.show(stop))
                 for part in running.parts.values():
                     tasks.create_task(supervise(part, display.say, stop))

@@ -1,5 +1,5 @@
-"""The platforms on localhost: faithful to their contracts, unkind as the real ones, with a ledger of what was done.
+"""Simulated platforms on localhost that follow their contract pages, with a ledger of everything that was done.
 
-Nothing here comes from ``ingest``, ``sync`` or ``publish``: signatures, ids and states are made from the platform
-pages, so that one misreading cannot stand on both sides.
+Nothing here is imported from ``ingest``, ``sync`` or ``publish``: signatures, ids and states are written from the
+platform pages, so that a misreading on one side fails a test on the other.
 """

@@ -1,4 +1,4 @@
-"""The control surface from outside: for tests, for `make up`, for whoever builds against the sandbox."""
+"""A client of the control interface, for tests and `make up`."""
 
 import re
 from typing import Any
@@ -7,35 +7,35 @@ from urllib.parse import parse_qs, urlsplit
 import aiohttp
 
 
-class Refused(Exception):  # noqa: N818  an answer
-    """A wish that cannot be granted; the text says why."""
+class CommandRejected(Exception):  # noqa: N818  an answer, not a fault
+    """The sandbox refused a command; the text says why."""
 
 
 class Client:
-    """A sandbox at ``url``. Every name of the control surface is a wish: ``await client.wish("clock", jump=60)``."""
+    """A sandbox at ``url``. Send commands by name: ``await client.command("clock", jump=60)``."""
 
     def __init__(self, http: aiohttp.ClientSession, url: str) -> None:
         self.http = http
         self.url = url.rstrip("/")
 
-    async def wish(self, name: str, /, **fields: Any) -> Any:
-        """Raises Refused."""
+    async def command(self, name: str, /, **fields: Any) -> Any:
+        """Send a command and return its answer. Raises CommandRejected."""
         async with self.http.post(f"{self.url}/_sandbox/{name}", json=fields) as response:
             content = await response.json()
             if response.status != 200:
-                raise Refused(str(content["error"]))
+                raise CommandRejected(str(content["error"]))
             return content
 
     async def world(self) -> dict[str, Any]:
-        """Everything that is to be seen there."""
+        """Return the settings, accounts and posts of every platform."""
         return dict(await self._get("world"))
 
-    async def mail(self) -> dict[str, Any]:
-        """How many deliveries there were, by their answers, and how many are on their way."""
-        return dict(await self._get("mail"))
+    async def deliveries(self) -> dict[str, Any]:
+        """Return counts of webhook deliveries: sent (by answer), waiting and dropped."""
+        return dict(await self._get("deliveries"))
 
     async def ledger(self, kind: str, **fields: str) -> list[dict[str, Any]]:
-        """Entries that have all of these values, oldest first."""
+        """Return the entries that have all of these values, oldest first."""
         found: list[dict[str, Any]] = await self._get("ledger", kind=kind, **fields)
         return found
 
@@ -50,7 +50,7 @@ class Client:
         async with self.http.get(address) as response:
             page = await response.text()
             if response.status != 200:
-                raise Refused(page)
+                raise CommandRejected(page)
         fields = re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', page)
         scopes = [scope for scope in re.findall(r'name="granted\[\]" value="([^"]+)"', page) if scope != untick]
         form = [*fields, *(("granted[]", scope) for scope in scopes), ("account", account), ("decision", decision)]

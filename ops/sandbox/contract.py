@@ -1,7 +1,7 @@
-"""What a platform of the sandbox is: routes over state in memory, and its own way to say no.
+"""The contract of a simulated platform: routes over state in memory, with the platform's own error answers.
 
-Handlers are plain functions: they take a call and return an answer, and what they change is changed when they return.
-So an answer can be lost, delayed or spoiled without touching what happened.
+Handlers are plain functions: they take a call and return an answer, and their effects are complete when they return.
+So an answer can be lost, delayed or damaged without touching the effect.
 """
 
 import base64
@@ -96,7 +96,7 @@ def redirect(address: str, query: Mapping[str, str], end: str = "") -> Answer:
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What another server said; ``status`` is None where it could not be reached in time."""
+    """The answer of another server; ``status`` is None if it could not be reached in time."""
 
     status: int | None = None
     content_type: str = ""
@@ -104,10 +104,10 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
-    """A question to another server: a handshake, or a file at an address that a caller named.
+class OutboundRequest:
+    """A GET that the platform sends to another server: a handshake, or the download of a file.
 
-    A handler that returns one is answered by what ``then`` returns. Redirects are not followed.
+    If a handler returns one, its call is answered with what ``then`` returns. Redirects are not followed.
     """
 
     url: str
@@ -122,11 +122,11 @@ class Refusal(Exception):  # noqa: N818  an answer, in the platform's own envelo
         self.answer = answer
 
 
-class Impossible(Exception):  # noqa: N818  an answer to a person
-    """What was asked for cannot be done here; the text says why."""
+class CommandError(Exception):
+    """A command cannot be carried out; the text says why."""
 
 
-Handler = Callable[[Call], Answer | Errand]
+Handler = Callable[[Call], Answer | OutboundRequest]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +139,11 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
-    """A fact that its platform has to tell. ``topic`` is its kind, ``at`` seconds since 1970 by the sandbox's clock."""
+class PlatformEvent:
+    """Something that its platform sends a webhook about.
+
+    ``topic`` is its kind, ``at`` is in seconds since 1970 by the sandbox's clock.
+    """
 
     platform: str
     topic: str
@@ -155,92 +158,91 @@ Common = TypeVar("Common")
 
 @dataclass
 class Sandbox:
-    """What the platforms share."""
+    """What all platforms share."""
 
     clock: Clock
     ledger: Ledger
-    chance: random.Random
-    room: int = 10_000
-    """How many comments or posts of others a platform keeps; beyond it the oldest are forgotten."""
-    outbox: list[Notice] = field(default_factory=list)
-    errands: list[Errand] = field(default_factory=list)
-    """To be run by whoever serves the platforms; nobody waits for them."""
+    rng: random.Random
+    capacity: int = 10_000
+    """How many objects of a kind a platform keeps; beyond it the oldest are dropped."""
+    outbox: list[PlatformEvent] = field(default_factory=list)
+    outbound_requests: list[OutboundRequest] = field(default_factory=list)
+    """To be sent by the server; no call waits for them."""
     _common: dict[type, Any] = field(default_factory=dict)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"errands": []}  # whoever was asked will not answer a world in a file
+        return self.__dict__ | {"outbound_requests": []}  # whoever was asked will not answer a world in a file
 
     @property
     def at(self) -> str:
         return self.clock.now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     def common(self, kind: type[Common]) -> Common:
-        """The one ``kind`` of this world, for platforms that show the same things."""
+        """Return the one ``kind`` of this world, shared by platforms that show the same objects."""
         if kind not in self._common:
             self._common[kind] = kind(self)  # type: ignore[call-arg]
         found: Common = self._common[kind]
         return found
 
     def secret(self, size: int = 32) -> str:
-        return base64.urlsafe_b64encode(self.chance.randbytes(size)).decode().rstrip("=")
+        return base64.urlsafe_b64encode(self.rng.randbytes(size)).decode().rstrip("=")
 
 
 class Platform:
     """One platform; its module has a subclass called ``PLATFORM``.
 
-    The first part is what clients see, the second how it sends webhooks, the third what people do on it: ``let_…``
-    does it for one of them.
+    The first part is what clients call, the second how it sends webhooks, the third (``simulate_…``) what people do.
     """
 
     name: str
     title: str
     """Its name as people write it."""
-    silent: ClassVar[Mapping[str, str]] = {}
-    """What happens there that no webhook tells of, each in a sentence.
+    unreported: ClassVar[Mapping[str, str]] = {}
+    """What happens there without a webhook, each in a sentence.
 
     The keys are what a person can do here (``publish``, ``comment``, ``delete_post``, ``delete_comment``, ``revoke``),
     and words of its own for what happens only in the real one.
     """
     slash_ignored = False
     """Whether an address with a slash at its end is the same address, as it is to Rails."""
-    forms: ClassVar[Mapping[str, Sequence[str]]] = {}
-    """Where its pages contradict themselves: the documented forms of each such thing, the usual one first."""
+    variants: ClassVar[Mapping[str, Sequence[str]]] = {}
+    """Where the platform's pages contradict each other: the documented variants of each thing, the usual one first."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
         self.redirect_uris: set[str] = set()
-        """Callback addresses of its application, as one would enter them in the platform's portal."""
-        self.chosen = {name: choices[0] for name, choices in self.forms.items()}
+        """Callback addresses of its application, as entered in the platform's portal."""
+        self.selected = {name: choices[0] for name, choices in self.variants.items()}
         self.callbacks: dict[str, str] = {}
         """Where its webhooks go, by :meth:`stream`."""
         self.signing_secret = f"sandbox-{self.name}-webhook-secret"
         self.verify_token = "sandbox-verify-token"  # noqa: S105
-        self.everybody_subscribed = False
-        """Whether its webhooks were asked for on behalf of every account, without a call of the application."""
+        self.all_subscribed = False
+        """Whether all accounts are subscribed without a call of the application."""
 
     def routes(self) -> Sequence[Route]:
         raise NotImplementedError
 
     def unknown(self, call: Call) -> Answer:
-        """The answer for an address it does not have."""
+        """Return the answer for a path that the platform does not have."""
         raise NotImplementedError
 
     def account_of(self, call: Call) -> str | None:
-        """Whose token it is, for the ledger and for faults; None where it is nobody's."""
+        """Return the account of the call's token, for the ledger and for faults; None if there is none."""
         raise NotImplementedError
 
-    def take_settings(self, other: "Platform") -> None:
-        """Be set up in its portal as ``other`` is: the same redirect addresses, callbacks and secrets."""
+    def copy_settings(self, other: "Platform") -> None:
+        """Take over the portal settings of ``other``: redirect addresses, callbacks and secrets."""
         self.redirect_uris = set(other.redirect_uris)
         self.signing_secret, self.verify_token = other.signing_secret, other.verify_token
         for stream, url in other.callbacks.items():
             self.callbacks[stream] = url
-            self.entered(stream)
-        if other.everybody_subscribed:
-            self.subscribe_everybody()
+            self.callback_set(stream)
+        if other.all_subscribed:
+            self.subscribe_all_accounts()
 
     def application(self) -> tuple[str, str]:
-        """Id and secret of the one application that exists here; empty where applications register themselves."""
+        """Return id and secret of the only application; empty strings if applications register themselves."""
         raise NotImplementedError
 
     def record(self, kind: str, **fields: Any) -> dict[str, Any]:
@@ -249,123 +251,123 @@ class Platform:
     # --- webhooks
 
     streams: Sequence[str] = ("",)
-    """Its kinds of webhook that may go to different addresses."""
-    unasked: Sequence[str] = ()
-    """Those that no handshake goes before."""
+    """Kinds of webhook that may have different callback addresses."""
+    streams_without_handshake: Sequence[str] = ()
+    """Streams whose callback address is not verified by a handshake."""
     batch = 1
-    """How many facts one request may carry."""
+    """How many events one request may carry."""
     retry_seconds: Sequence[float] = ()
-    """Pauses between the attempts at a delivery; after the last it is given up."""
+    """Pauses between delivery attempts; after the last one the delivery is dropped."""
     answer_seconds = 10.0
     recheck_seconds: float | None = None
-    """How often it repeats its handshake."""
+    """Seconds between repeated handshakes; None if they are not repeated."""
 
-    def stream(self, notice: Notice) -> str:
+    def stream(self, event: PlatformEvent) -> str:
         return ""
 
-    def together(self, notice: Notice) -> Hashable:
-        """Facts with the same value may share a request."""
-        return self.stream(notice)
+    def batch_key(self, event: PlatformEvent) -> Hashable:
+        """Return a key: events with the same key may share a request."""
+        return self.stream(event)
 
-    def body(self, notices: Sequence[Notice]) -> bytes:
+    def body(self, events: Sequence[PlatformEvent]) -> bytes:
         raise NotImplementedError
 
     def signature(self, body: bytes, secret: str, first: float, now: float) -> Mapping[str, str]:
-        """Headers. ``first`` is when the delivery was first tried; both are real seconds since 1970."""
+        """Return the signature headers. ``first`` is the time of the first attempt; both are in real Unix seconds."""
         raise NotImplementedError
 
-    def final(self, status: int | None) -> bool:
-        """Whether such an answer ends the attempts, well or badly. None: there was no answer."""
+    def ends_delivery(self, status: int | None) -> bool:
+        """Return whether this answer ends the attempts, well or badly. None: there was no answer."""
         return status == 200
 
-    def handshake(self, url: str, then: Callable[[bool], Any]) -> Errand | None:
-        """The question that ``url`` must answer before it is sent anything; None where there is none."""
+    def handshake(self, url: str, then: Callable[[bool], Any]) -> OutboundRequest | None:
+        """Return the verification request for ``url``; None if the platform has no handshake."""
         return None
 
-    def entered(self, stream: str) -> None:
-        """A callback address was entered in its portal, and passed."""
+    def callback_set(self, stream: str) -> None:
+        """Handle a callback address that was entered in the portal and verified."""
 
-    def rechecked(self, stream: str, *, passed: bool) -> None:
-        """Its repeated handshake went so."""
+    def handshake_repeated(self, stream: str, *, passed: bool) -> None:
+        """Handle the result of a repeated handshake."""
 
-    def left(self, stream: str) -> None:
-        """The callback address was taken away in its portal."""
+    def callback_removed(self, stream: str) -> None:
+        """Handle a callback address that was removed in the portal."""
 
-    def stopped(self, stream: str) -> bool:
-        """Whether it sends nothing there for now: what was on its way is dropped."""
+    def is_paused(self, stream: str) -> bool:
+        """Return whether deliveries to this stream are dropped for now."""
         return False
 
     def notify(self, topic: str, account: str, value: Any) -> None:
-        """Tell it to whoever listens."""
-        self.sandbox.outbox.append(Notice(self.name, topic, account, value, self.sandbox.clock.seconds()))
+        """Queue a webhook event."""
+        self.sandbox.outbox.append(PlatformEvent(self.name, topic, account, value, self.sandbox.clock.seconds()))
 
     # --- life
 
-    def moment(self) -> float | None:
-        """When something of its own is due next, in seconds since 1970; None while nothing is."""
+    def next_due(self) -> float | None:
+        """Return when the platform next has something to do, in seconds since 1970; None if nothing is due."""
         return None
 
     def advance(self) -> None:
-        """Let happen what is due."""
+        """Do what is due."""
 
     def people(self) -> Sequence[str]:
-        """The accounts that a person may connect."""
+        """Return the accounts that a person may connect."""
         raise NotImplementedError
 
-    def shown(self, account: str) -> list[dict[str, Any]]:
-        """``id``, ``text`` and ``comments`` of each, newest first; a comment has ``id``, ``by`` and ``text``."""
+    def visible_posts(self, account: str) -> list[dict[str, Any]]:
+        """Return ``id``, ``text``, ``comments`` of each post, newest first; a comment has ``id``, ``by``, ``text``."""
         raise NotImplementedError
 
-    def live(self) -> None:
-        """Let one thing happen that people do."""
+    def simulate_activity(self) -> None:
+        """Simulate one random action of a person."""
         raise NotImplementedError
 
-    def let_publish(self, account: str, text: str) -> str:
-        """As its owner would in the platform's own app; the post's id. Raises Impossible."""
+    def simulate_publish(self, account: str, text: str) -> str:
+        """Publish as the owner does in the platform's own app. Return the post's id. Raises CommandError."""
         raise NotImplementedError
 
-    def let_comment(self, account: str, post: str, by: str, text: str) -> str:
-        """Somebody comments on a post; the comment's id. Raises Impossible."""
-        raise Impossible(f"{self.name} shows no comments to applications")
+    def simulate_comment(self, account: str, post: str, by: str, text: str) -> str:
+        """Comment on a post as somebody else. Return the comment's id. Raises CommandError."""
+        raise CommandError(f"{self.name} shows no comments to applications")
 
-    def let_remove(self, account: str, id_: str) -> None:
-        """A post or a comment is deleted. Raises Impossible."""
+    def simulate_remove(self, account: str, id_: str) -> None:
+        """Delete a post or a comment. Raises CommandError."""
         raise NotImplementedError
 
-    def let_revoke(self, account: str) -> int:
-        """The person removes the application in the platform's settings; how many tokens that ended."""
+    def simulate_revoke(self, account: str) -> int:
+        """Remove the application in the person's settings. Return the number of tokens that ended."""
         raise NotImplementedError
 
-    def let_erase(self, account: str) -> None:
-        """The person asks that what the application knows of them be deleted. Raises Impossible."""
-        raise Impossible(f"{self.name} tells applications of no such request")
+    def simulate_erase(self, account: str) -> None:
+        """Ask, as the person, that the application delete their data. Raises CommandError."""
+        raise CommandError(f"{self.name} tells applications of no such request")
 
-    def let_unsubscribe(self, account: str) -> None:
-        """The platform stops sending this account's events, and says nothing. Raises Impossible."""
-        raise Impossible(f"{self.name} sends all events of an application or none")
+    def simulate_unsubscribe(self, account: str) -> None:
+        """Stop sending this account's events without a notification. Raises CommandError."""
+        raise CommandError(f"{self.name} sends all events of an application or none")
 
-    def subscribe_everybody(self) -> None:
-        """Subscribe every account, in this world and in those that begin with its settings."""
-        self.everybody_subscribed = True
+    def subscribe_all_accounts(self) -> None:
+        """Subscribe every account, in this world and in those that take over its settings."""
+        self.all_subscribed = True
         self.subscribe_all()
 
     def subscribe_all(self) -> None:
-        """As if every account had connected and been subscribed."""
+        """Subscribe every account, as if each had connected."""
 
     def sunset(self, version: str) -> None:
-        """A version of the interface ends. Raises Impossible."""
-        raise Impossible(f"{self.name} has no versions that end")
+        """Retire a version of the API. Raises CommandError."""
+        raise CommandError(f"{self.name} has no versions that end")
 
-    def form(self, name: str) -> str:
-        return self.chosen[name]
+    def variant(self, name: str) -> str:
+        return self.selected[name]
 
 
 def whole(text: str) -> bool:
-    """Whether ``int`` takes it for an id or a count: digits like ² look like numbers, and some numbers are too long."""
+    """Return whether the text is an id or a count that ``int`` accepts: ASCII digits, and not too many."""
     return text.isascii() and text.isdigit() and len(text) <= DIGITS
 
 
-def forget_oldest(kept: dict[str, Any], room: int) -> None:
-    """Make room: drop the oldest entries beyond ``room``."""
-    for key in list(kept)[: max(0, len(kept) - room)]:
+def forget_oldest(kept: dict[str, Any], capacity: int) -> None:
+    """Drop the oldest entries beyond ``capacity``."""
+    for key in list(kept)[: max(0, len(kept) - capacity)]:
         del kept[key]

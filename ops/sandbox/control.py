@@ -1,5 +1,5 @@
-"""The control surface under ``/_sandbox``: what a person would do in an app, a portal or a settings page, and what only
-the owner of a universe can do. Every wish is a JSON object; a wrong one is answered 400 and says what is wrong.
+"""The control interface under ``/_sandbox``: what a person does in an app, a portal or a settings page, and what only a
+test can do. Every command is a JSON object; an invalid one is answered 400 with the reason.
 """
 
 import json
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ops.sandbox.contract import Impossible, Platform
-from ops.sandbox.dispatcher import Manners
+from ops.sandbox.contract import CommandError, Platform
+from ops.sandbox.dispatcher import DeliveryPolicy
 from ops.sandbox.faults import Fault
 from ops.sandbox.ledger import KINDS
 from ops.sandbox.pages import Page
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from ops.sandbox.server import Server
 
 
-class Wish(BaseModel):
+class Command(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Clock(Wish):
+class Clock(Command):
     speed: float | None = Field(default=None, ge=0)
     """Seconds there for each real one."""
     jump: float = Field(default=0.0, ge=0)
 
 
-class Redirect(Wish):
+class Redirect(Command):
     platform: str
     redirect_uri: str
 
 
-class Callback(Wish):
+class Callback(Command):
     """An application's webhook settings. Without ``url`` it is taken away."""
 
     platform: str
@@ -42,34 +42,34 @@ class Callback(Wish):
     url: str | None = None
     secret: str | None = None
     verify_token: str | None = None
-    everybody: bool = False
+    all_accounts: bool = False
     """Whether all accounts are subscribed at once, as if each had connected."""
 
 
-class Form(Wish):
+class Variant(Command):
     platform: str
     name: str
-    form: str
+    variant: str
 
 
-class Outage(Wish):
+class Outage(Command):
     """The platform sends nothing for so long; what happens meanwhile is sent afterwards, or lost."""
 
     platform: str
     seconds: float = Field(ge=0)
 
 
-class Pace(Wish):
+class Pace(Command):
     pace: float = Field(ge=0)
     platforms: list[str] | None = None
 
 
-class Sunset(Wish):
+class Sunset(Command):
     platform: str
     version: str
 
 
-class Act(Wish):
+class Act(Command):
     """What a person does."""
 
     platform: str
@@ -84,53 +84,53 @@ class Act(Wish):
 class Control:
     def __init__(self, server: "Server") -> None:
         self._server = server
-        self._wishes: dict[str, tuple[type[BaseModel], Callable[[Any], Awaitable[Any]]]] = {
+        self._commands: dict[str, tuple[type[BaseModel], Callable[[Any], Awaitable[Any]]]] = {
             "faults": (Fault, self.fault),
             "clock": (Clock, self.clock),
             "redirects": (Redirect, self.redirect),
             "webhooks": (Callback, self.webhooks),
-            "manners": (Manners, self.manners),
-            "forms": (Form, self.form),
+            "delivery-policy": (DeliveryPolicy, self.delivery_policy),
+            "variants": (Variant, self.variant),
             "outage": (Outage, self.outage),
             "pace": (Pace, self.pace),
             "sunset": (Sunset, self.sunset),
             "act": (Act, self.act),
-            "reset": (Wish, self.reset),
-            "snapshot": (Wish, self.snapshot),
-            "restore": (Wish, self.restore),
+            "reset": (Command, self.reset),
+            "snapshot": (Command, self.snapshot),
+            "restore": (Command, self.restore),
         }
 
     def add_to(self, app: web.Application) -> None:
         add = app.router.add_route
         add("GET", "/_sandbox/ledger", self.ledger)
         add("GET", "/_sandbox/world", self.world)
-        add("GET", "/_sandbox/mail", self.mail)
+        add("GET", "/_sandbox/deliveries", self.deliveries)
         add("DELETE", "/_sandbox/faults", self.clear_faults)
-        for name in self._wishes:
-            add("POST", f"/_sandbox/{name}", self._granted(name))
+        for name in self._commands:
+            add("POST", f"/_sandbox/{name}", self._handler(name))
         page = Page(self._server, self)
         add("GET", "/", page.show)
         add("GET", "/platforms/{name}", page.show_platform)
         add("POST", "/", page.act)
 
-    async def wish(self, name: str, fields: Any) -> Any:
-        """Grant a wish. Raises ValidationError or Impossible."""
-        kind, grant = self._wishes[name]
-        granted = await grant(kind.model_validate(fields))
+    async def command(self, name: str, fields: Any) -> Any:
+        """Run a command. Raises ValidationError or CommandError."""
+        kind, run = self._commands[name]
+        result = await run(kind.model_validate(fields))
         self._server.changed = True
-        return granted
+        return result
 
-    def _granted(self, name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+    def _handler(self, name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def answer(request: web.Request) -> web.Response:
             try:
-                if request.content_type != "application/json":  # no page of another website can send that unasked
-                    raise Impossible("the body is JSON: send it with Content-Type: application/json")
-                return web.json_response(await self.wish(name, json.loads(await request.read() or b"{}")))
+                if request.content_type != "application/json":  # another website's page cannot send JSON without asking
+                    raise CommandError("the body is JSON: send it with Content-Type: application/json")
+                return web.json_response(await self.command(name, json.loads(await request.read() or b"{}")))
             except ValidationError as error:
                 return web.json_response({"error": json.loads(error.json(include_url=False))}, status=400)
             except ValueError:
                 return web.json_response({"error": "the body is no JSON"}, status=400)
-            except Impossible as error:
+            except CommandError as error:
                 return web.json_response({"error": str(error)}, status=400)
 
         return answer
@@ -138,7 +138,7 @@ class Control:
     def _platform(self, name: str) -> Platform:
         platforms = self._server.world.platforms
         if name not in platforms:
-            raise Impossible(f"platform is one of {', '.join(platforms)}")
+            raise CommandError(f"platform is one of {', '.join(platforms)}")
         return platforms[name]
 
     # --- what happened, and what there is
@@ -155,132 +155,132 @@ class Control:
         return web.json_response(
             {
                 "now": world.clock.now().isoformat(),
-                "waiting": len(world.office),
-                "dropped": world.office.dropped,
+                "waiting": len(world.dispatcher),
+                "dropped": world.dispatcher.dropped,
                 "platforms": {
                     name: {
                         "application": platform.application(),
                         "callbacks": platform.callbacks,
-                        "forms": {form: platform.chosen[form] for form in platform.forms},
-                        "accounts": {account: platform.shown(account) for account in platform.people()},
+                        "variants": dict(platform.selected),
+                        "accounts": {account: platform.visible_posts(account) for account in platform.people()},
                     }
                     for name, platform in world.platforms.items()
                 },
             }
         )
 
-    async def mail(self, _: web.Request) -> web.Response:
-        office = self._server.world.office
-        counts = {"sent": office.answers.total(), "waiting": len(office), "dropped": office.dropped}
-        return web.json_response(counts | {"answers": {str(status): n for status, n in office.answers.items()}})
+    async def deliveries(self, _: web.Request) -> web.Response:
+        dispatcher = self._server.world.dispatcher
+        counts = {"sent": dispatcher.answers.total(), "waiting": len(dispatcher), "dropped": dispatcher.dropped}
+        return web.json_response(counts | {"answers": {str(status): n for status, n in dispatcher.answers.items()}})
 
     # --- faults and time
 
-    async def fault(self, wish: Fault) -> Any:
-        self._server.world.script.add(wish)
-        return {"faults": len(self._server.world.script.faults)}
+    async def fault(self, command: Fault) -> Any:
+        self._server.world.faults.add(command)
+        return {"faults": len(self._server.world.faults.faults)}
 
     async def clear_faults(self, _: web.Request) -> web.Response:
-        self._server.world.script.clear()
+        self._server.world.faults.clear()
         return web.json_response({"faults": 0})
 
-    async def clock(self, wish: Clock) -> Any:
+    async def clock(self, command: Clock) -> Any:
         clock = self._server.world.clock
-        if wish.speed is not None:
-            clock.run(wish.speed)
-        clock.jump(wish.jump)
+        if command.speed is not None:
+            clock.run(command.speed)
+        clock.jump(command.jump)
         return {"now": clock.now().isoformat()}
 
-    async def outage(self, wish: Outage) -> Any:
+    async def outage(self, command: Outage) -> Any:
         world = self._server.world
-        self._platform(wish.platform)
-        until = world.office.outages[wish.platform] = world.clock.seconds() + wish.seconds
+        self._platform(command.platform)
+        until = world.dispatcher.outages[command.platform] = world.clock.seconds() + command.seconds
         return {"until": until}
 
-    async def sunset(self, wish: Sunset) -> Any:
-        self._platform(wish.platform).sunset(wish.version)
-        return {"ended": wish.version}
+    async def sunset(self, command: Sunset) -> Any:
+        self._platform(command.platform).sunset(command.version)
+        return {"ended": command.version}
 
     # --- portals and settings
 
-    async def redirect(self, wish: Redirect) -> Any:
-        platform = self._platform(wish.platform)
-        platform.redirect_uris.add(wish.redirect_uri)
+    async def redirect(self, command: Redirect) -> Any:
+        platform = self._platform(command.platform)
+        platform.redirect_uris.add(command.redirect_uri)
         return {"redirect_uris": sorted(platform.redirect_uris)}
 
-    async def webhooks(self, wish: Callback) -> Any:
-        platform = self._platform(wish.platform)
-        if wish.stream not in platform.streams:
-            raise Impossible(f"stream is one of {', '.join(map(repr, platform.streams))}")
-        platform.signing_secret = wish.secret or platform.signing_secret
-        platform.verify_token = wish.verify_token or platform.verify_token
-        if wish.url is None:
-            platform.callbacks.pop(wish.stream, None)
-            platform.left(wish.stream)
-            return {"platform": wish.platform, "stream": wish.stream, "url": None}
-        shaken = await self._server.shake_hands(wish.platform, wish.stream, wish.url)
-        if wish.everybody:
-            platform.subscribe_everybody()
+    async def webhooks(self, command: Callback) -> Any:
+        platform = self._platform(command.platform)
+        if command.stream not in platform.streams:
+            raise CommandError(f"stream is one of {', '.join(map(repr, platform.streams))}")
+        platform.signing_secret = command.secret or platform.signing_secret
+        platform.verify_token = command.verify_token or platform.verify_token
+        if command.url is None:
+            platform.callbacks.pop(command.stream, None)
+            platform.callback_removed(command.stream)
+            return {"platform": command.platform, "stream": command.stream, "url": None}
+        shaken = await self._server.verify_callback(command.platform, command.stream, command.url)
+        if command.all_accounts:
+            platform.subscribe_all_accounts()
         return shaken
 
-    async def form(self, wish: Form) -> Any:
-        forms = self._platform(wish.platform).forms
-        if wish.form not in forms.get(wish.name, ()):
-            known = "; ".join(f"{name}: {', '.join(choices)}" for name, choices in forms.items())
-            raise Impossible(f"{wish.platform} has these forms: {known or 'none'}")
-        self._platform(wish.platform).chosen[wish.name] = wish.form
-        return self._platform(wish.platform).chosen
+    async def variant(self, command: Variant) -> Any:
+        platform = self._platform(command.platform)
+        if command.variant not in platform.variants.get(command.name, ()):
+            known = "; ".join(f"{name}: {', '.join(choices)}" for name, choices in platform.variants.items())
+            raise CommandError(f"{command.platform} has these variants: {known or 'none'}")
+        platform.selected[command.name] = command.variant
+        return platform.selected
 
     # --- life
 
-    async def manners(self, wish: Manners) -> Any:
-        self._server.world.office.manners = wish
-        return wish.model_dump()
+    async def delivery_policy(self, command: DeliveryPolicy) -> Any:
+        self._server.world.dispatcher.delivery_policy = command
+        return command.model_dump()
 
-    async def pace(self, wish: Pace) -> Any:
+    async def pace(self, command: Pace) -> Any:
         world = self._server.world
-        for name in wish.platforms or ():
+        for name in command.platforms or ():
             self._platform(name)
-        world.lively = wish.platforms or list(world.platforms)
-        world.hurry(wish.pace)
-        self._server.stir()
-        return {"pace": world.pace, "platforms": world.lively}
+        world.active = command.platforms or list(world.platforms)
+        world.set_pace(command.pace)
+        self._server.wake()
+        return {"pace": world.pace, "platforms": world.active}
 
-    async def act(self, wish: Act) -> Any:
-        platform = self._platform(wish.platform)
-        if wish.account not in platform.people():
-            raise Impossible(f"account is one of {', '.join(platform.people())}")
+    async def act(self, command: Act) -> Any:
+        platform = self._platform(command.platform)
+        if command.account not in platform.people():
+            raise CommandError(f"account is one of {', '.join(platform.people())}")
         try:
-            return self._done(platform, wish)
+            return self._done(platform, command)
         finally:
-            self._server.stir()
+            self._server.wake()
 
-    def _done(self, platform: Platform, wish: Act) -> Any:
-        if wish.what == "publish":
-            return {"id": platform.let_publish(wish.account, wish.text)}
-        if wish.what == "comment":
-            return {"id": platform.let_comment(wish.account, wish.post, wish.by, wish.text)}
-        if wish.what == "remove":
-            platform.let_remove(wish.account, wish.id)
-        elif wish.what == "unsubscribe":
-            platform.let_unsubscribe(wish.account)
-        elif wish.what == "erase":
-            platform.let_erase(wish.account)
-        elif wish.what == "live":
-            platform.live()
+    def _done(self, platform: Platform, command: Act) -> Any:
+        if command.what == "publish":
+            return {"id": platform.simulate_publish(command.account, command.text)}
+        if command.what == "comment":
+            return {"id": platform.simulate_comment(command.account, command.post, command.by, command.text)}
+        if command.what == "remove":
+            platform.simulate_remove(command.account, command.id)
+        elif command.what == "unsubscribe":
+            platform.simulate_unsubscribe(command.account)
+        elif command.what == "erase":
+            platform.simulate_erase(command.account)
+        elif command.what == "live":
+            platform.simulate_activity()
         else:
-            return {"ended": platform.let_revoke(wish.account)}
-        return {"done": wish.what}
+            return {"ended": platform.simulate_revoke(command.account)}
+        return {"done": command.what}
 
     # --- state
 
-    async def reset(self, _: Wish) -> Any:
+    async def reset(self, _: Command) -> Any:
         self._server.reset()
         return {"reset": True}
 
-    async def snapshot(self, _: Wish) -> Any:
+    async def snapshot(self, _: Command) -> Any:
         return {"bytes": self._server.snapshot()}
 
-    async def restore(self, _: Wish) -> Any:
+    async def restore(self, _: Command) -> Any:
         self._server.restore()
         return {"restored": True}

@@ -1,7 +1,7 @@
-"""How webhooks leave: gathered into requests, late, twice, in another order, and again until they are answered.
+"""How webhooks are sent: batched, delayed, duplicated, reordered, and retried until they are answered.
 
-Nothing here touches the network. :meth:`Office.due` says what to send now, :meth:`Office.answered` is told what came of
-it, so that a test can play the courier as well as the server does.
+Nothing here touches the network. :meth:`WebhookDispatcher.due` returns what to send now, and
+:meth:`WebhookDispatcher.answered` takes the result, so that a test can deliver as well as the server does.
 """
 
 import heapq
@@ -13,28 +13,28 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ops.sandbox.contract import Notice, Platform, Sandbox
+from ops.sandbox.contract import Platform, PlatformEvent, Sandbox
 
 
-class Manners(BaseModel):
-    """How unkind the mail is. Shares are of deliveries, from 0 to 1; seconds are the sandbox's."""
+class DeliveryPolicy(BaseModel):
+    """How unreliable delivery is. Shares are of deliveries, from 0 to 1; seconds are by the sandbox's clock."""
 
     model_config = ConfigDict(extra="forbid")
 
-    gather_seconds: float = Field(default=0.0, ge=0)
-    """How long facts wait for others to share a request with."""
-    twice: float = Field(default=0.0, ge=0, le=1)
-    late: float = Field(default=0.0, ge=0, le=1)
-    late_seconds: float = Field(default=60.0, ge=0)
-    """The longest a late one is held back; later ones overtake it."""
-    recut: float = Field(default=0.0, ge=0, le=1)
-    """Failed deliveries whose facts are dealt out to other requests before they are tried again."""
+    batch_seconds: float = Field(default=0.0, ge=0)
+    """How long events wait for others to share a request."""
+    duplicated: float = Field(default=0.0, ge=0, le=1)
+    delayed: float = Field(default=0.0, ge=0, le=1)
+    delay_seconds: float = Field(default=60.0, ge=0)
+    """The longest delay; later deliveries overtake a delayed one."""
+    regrouped: float = Field(default=0.0, ge=0, le=1)
+    """Share of failed deliveries whose events are regrouped into other requests before the retry."""
     forged: float = Field(default=0.0, ge=0, le=1)
-    """Besides each delivery: one that a stranger signed, about things that never happened."""
+    """Share of deliveries that are accompanied by one with a wrong signature and invented content."""
 
 
 @dataclass
-class Shipment:
+class Delivery:
     """One request. ``forged`` ones are not the platform's, and nobody tries them again."""
 
     platform: str
@@ -42,36 +42,36 @@ class Shipment:
     stream: str
     body: bytes
     headers: Mapping[str, str]
-    notices: tuple[Notice, ...]
+    events: tuple[PlatformEvent, ...]
     attempt: int = 1
     first: float = 0.0
     forged: bool = False
 
 
 @dataclass(order=True)
-class Waiting:
+class PendingDelivery:
     due: float
     number: int
     platform: str = field(compare=False)
-    notices: tuple[Notice, ...] = field(compare=False)
+    events: tuple[PlatformEvent, ...] = field(compare=False)
     attempt: int = field(compare=False, default=1)
     first: float = field(compare=False, default=0.0)
     copy: bool = field(compare=False, default=False)
 
 
-class Office:
-    """Takes what the platforms noticed and hands out requests. At most ``room`` wait; beyond it the oldest go."""
+class WebhookDispatcher:
+    """Takes what the platforms noticed and hands out requests. At most ``capacity`` wait; beyond it the oldest go."""
 
-    def __init__(self, sandbox: Sandbox, platforms: Mapping[str, Platform], room: int) -> None:
+    def __init__(self, sandbox: Sandbox, platforms: Mapping[str, Platform], capacity: int) -> None:
         self._sandbox = sandbox
         self._platforms = platforms
-        self._room = room
+        self._capacity = capacity
         self._number = 0
-        self._gathered: dict[str, list[Notice]] = {}
+        self._gathered: dict[str, list[PlatformEvent]] = {}
         self._since: dict[str, float] = {}
-        self._waiting: list[Waiting] = []
-        self._unanswered: list[Shipment] = []
-        self.manners = Manners()
+        self._waiting: list[PendingDelivery] = []
+        self._unanswered: list[Delivery] = []
+        self.delivery_policy = DeliveryPolicy()
         self.dropped = 0
         """Deliveries given up or never addressed to anybody."""
         self.answers: Counter[int | None] = Counter()
@@ -82,8 +82,8 @@ class Office:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__ = state
         # Whoever was sent something will not answer a world that comes from a file: it is sent again.
-        for shipment in list(self._unanswered):
-            self.answered(shipment, None)
+        for delivery in list(self._unanswered):
+            self.answered(delivery, None)
 
     def __len__(self) -> int:
         """Facts and requests on their way, those that are not answered yet among them."""
@@ -94,23 +94,23 @@ class Office:
             + len(self._sandbox.outbox)
         )
 
-    def moment(self) -> float | None:
+    def next_due(self) -> float | None:
         """When something is due next, in seconds since 1970; None while nothing waits."""
         self._take()
-        moments = [since + self.manners.gather_seconds for since in self._since.values()]
+        moments = [since + self.delivery_policy.batch_seconds for since in self._since.values()]
         if self._waiting:
             moments.append(self._waiting[0].due)
         return min(moments, default=None)
 
-    def due(self) -> list[Shipment]:
+    def due(self) -> list[Delivery]:
         """What is to be sent now."""
         now = self._sandbox.clock.seconds()
         self._take()
         for name, since in list(self._since.items()):
-            if since + self.manners.gather_seconds <= now:
+            if since + self.delivery_policy.batch_seconds <= now:
                 del self._since[name]
                 self._cut(name, self._gathered.pop(name))
-        ready: list[Shipment] = []
+        ready: list[Delivery] = []
         while self._waiting and self._waiting[0].due <= now:
             waiting = heapq.heappop(self._waiting)
             silent = self.outages.get(waiting.platform, 0)
@@ -121,86 +121,86 @@ class Office:
         self._unanswered += ready
         return ready
 
-    def answered(self, shipment: Shipment, status: int | None) -> None:
+    def answered(self, delivery: Delivery, status: int | None) -> None:
         """What came of a request; None where there was no answer."""
-        self._unanswered.remove(shipment)
+        self._unanswered.remove(delivery)
         self.answers[status] += 1
-        platform = self._platforms[shipment.platform]
-        if shipment.forged or platform.final(status):
+        platform = self._platforms[delivery.platform]
+        if delivery.forged or platform.ends_delivery(status):
             return
-        if shipment.attempt > len(platform.retry_seconds):
+        if delivery.attempt > len(platform.retry_seconds):
             self.dropped += 1
             return
-        due = self._sandbox.clock.seconds() + platform.retry_seconds[shipment.attempt - 1]
-        cuts = [shipment.notices]
-        if len(shipment.notices) > 1 and self._chance(self.manners.recut):
-            at = self._sandbox.chance.randrange(1, len(shipment.notices))
-            cuts = [shipment.notices[:at], shipment.notices[at:]]
-        for notices in cuts:
-            self._wait(Waiting(due, 0, shipment.platform, notices, shipment.attempt + 1, shipment.first))
+        due = self._sandbox.clock.seconds() + platform.retry_seconds[delivery.attempt - 1]
+        cuts = [delivery.events]
+        if len(delivery.events) > 1 and self._happens(self.delivery_policy.regrouped):
+            at = self._sandbox.rng.randrange(1, len(delivery.events))
+            cuts = [delivery.events[:at], delivery.events[at:]]
+        for events in cuts:
+            self._wait(PendingDelivery(due, 0, delivery.platform, events, delivery.attempt + 1, delivery.first))
 
-    def send(self, notice: Notice) -> None:
+    def send(self, event: PlatformEvent) -> None:
         """Deliver it as if it had happened now, whatever else is going on."""
         self._take()
-        self._wait(Waiting(self._sandbox.clock.seconds(), 0, notice.platform, (self._numbered(notice),)))
+        self._wait(PendingDelivery(self._sandbox.clock.seconds(), 0, event.platform, (self._numbered(event),)))
 
     def _take(self) -> None:
         now = self._sandbox.clock.seconds()
-        for notice in self._sandbox.outbox:
-            self._gathered.setdefault(notice.platform, []).append(self._numbered(notice))
-            self._since.setdefault(notice.platform, now)
+        for event in self._sandbox.outbox:
+            self._gathered.setdefault(event.platform, []).append(self._numbered(event))
+            self._since.setdefault(event.platform, now)
         self._sandbox.outbox.clear()
 
-    def _numbered(self, notice: Notice) -> Notice:
+    def _numbered(self, event: PlatformEvent) -> PlatformEvent:
         self._number += 1
-        return replace(notice, number=self._number)
+        return replace(event, number=self._number)
 
-    def _cut(self, name: str, notices: list[Notice]) -> None:
+    def _cut(self, name: str, events: list[PlatformEvent]) -> None:
         """Into requests of the platform's size, each on its way or held back."""
         platform, now = self._platforms[name], self._sandbox.clock.seconds()
-        groups: dict[Any, list[Notice]] = {}
-        for notice in notices:
-            groups.setdefault(platform.together(notice), []).append(notice)
+        groups: dict[Any, list[PlatformEvent]] = {}
+        for event in events:
+            groups.setdefault(platform.batch_key(event), []).append(event)
         for group in groups.values():
             for start in range(0, len(group), platform.batch):
                 part = tuple(group[start : start + platform.batch])
-                late = self._chance(self.manners.late)
-                delay = self._sandbox.chance.uniform(0, self.manners.late_seconds) if late else 0.0
-                self._wait(Waiting(now + delay, 0, name, part))
-                if self._chance(self.manners.twice):
-                    again = self._sandbox.chance.uniform(0, self.manners.late_seconds)
-                    self._wait(Waiting(now + again, 0, name, part, copy=True))
+                late = self._happens(self.delivery_policy.delayed)
+                delay = self._sandbox.rng.uniform(0, self.delivery_policy.delay_seconds) if late else 0.0
+                self._wait(PendingDelivery(now + delay, 0, name, part))
+                if self._happens(self.delivery_policy.duplicated):
+                    again = self._sandbox.rng.uniform(0, self.delivery_policy.delay_seconds)
+                    self._wait(PendingDelivery(now + again, 0, name, part, copy=True))
 
-    def _wait(self, waiting: Waiting) -> None:
+    def _wait(self, waiting: PendingDelivery) -> None:
         self._number += 1
         heapq.heappush(self._waiting, replace(waiting, number=self._number))
-        if len(self._waiting) > self._room:
+        if len(self._waiting) > self._capacity:
             heapq.heappop(self._waiting)
             self.dropped += 1
 
-    def _written(self, waiting: Waiting) -> list[Shipment]:
+    def _written(self, waiting: PendingDelivery) -> list[Delivery]:
         platform = self._platforms[waiting.platform]
-        stream = platform.stream(waiting.notices[0])
+        stream = platform.stream(waiting.events[0])
         url = platform.callbacks.get(stream)
-        if url is None or platform.stopped(stream):
+        if url is None or platform.is_paused(stream):
             self.dropped += 1
             return []
         now = time.time()  # a receiver holds a signature's time against its own clock, which is the real one
         first = waiting.first or now
-        body = platform.body(waiting.notices)
+        body = platform.body(waiting.events)
         headers = platform.signature(body, platform.signing_secret, first, now)
-        genuine = Shipment(
-            waiting.platform, url, stream, body, headers, waiting.notices, waiting.attempt, first, forged=False
+        genuine = Delivery(
+            waiting.platform, url, stream, body, headers, waiting.events, waiting.attempt, first, forged=False
         )
-        if waiting.copy or not self._chance(self.manners.forged):
+        if waiting.copy or not self._happens(self.delivery_policy.forged):
             return [genuine]
         return [genuine, self._forgery(genuine, now)]
 
-    def _forgery(self, model: Shipment, now: float) -> Shipment:
+    def _forgery(self, model: Delivery, now: float) -> Delivery:
         platform = self._platforms[model.platform]
         body = model.body.replace(b"1", b"7")  # other ids, which nobody has
         headers = platform.signature(body, "not the secret", now, now)
         return replace(model, body=body, headers=headers, forged=True)
 
-    def _chance(self, share: float) -> bool:
-        return share > 0 and self._sandbox.chance.random() < share
+    def _happens(self, share: float) -> bool:
+        return share > 0 and self._sandbox.rng.random() < share

@@ -1,4 +1,4 @@
-"""Faults by script: which call of which endpoint fails, and how."""
+"""Scheduled faults: which call of which endpoint fails, and how."""
 
 from fnmatch import fnmatchcase
 from typing import Any, Literal
@@ -32,8 +32,8 @@ class Fault(BaseModel):
     spoil: Literal["html", "hang"] | None = None
 
 
-class Script:
-    """The faults in force, in the order they were given; the first that fits is taken."""
+class FaultSchedule:
+    """The faults in force, in the order they were added; the first that matches is used."""
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []
@@ -48,7 +48,7 @@ class Script:
         self._seen.clear()
 
     def take(self, platform: str, endpoint: str, account: str | None) -> Fault | None:
-        """The fault that befalls this call."""
+        """Return the fault of this call; None if it has none."""
         for number, fault in enumerate(self.faults):
             if not fnmatchcase(platform, fault.platform) or not fnmatchcase(endpoint, fault.endpoint):
                 continue

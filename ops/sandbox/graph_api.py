@@ -12,7 +12,17 @@ from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from ops.sandbox import consent, pkce
-from ops.sandbox.contract import Answer, Call, Errand, Fetched, Notice, Platform, Refusal, Sandbox, redirect
+from ops.sandbox.contract import (
+    Answer,
+    Call,
+    Fetched,
+    OutboundRequest,
+    Platform,
+    PlatformEvent,
+    Refusal,
+    Sandbox,
+    redirect,
+)
 from ops.sandbox.pkce import Challenge
 
 CODE_SECONDS, SHORT_SECONDS, LONG_SECONDS = 3600, 3600, 5_183_944
@@ -88,7 +98,7 @@ def wanted(text: str) -> Fields:
     return root
 
 
-class Graph(Platform):
+class GraphApi(Platform):
     """One application at one of Meta's hosts."""
 
     client_id: str
@@ -108,8 +118,8 @@ class Graph(Platform):
     # "At once, then a few times, less and less often, over 36 h" (meta.md 1.3).
     retry_seconds = (0, 60, 300, 1800, 7200, 21_600, 43_200, 54_840)
     answer_seconds = 5.0
-    unasked = ("deauthorize", "deletion")
-    forms: ClassVar[Mapping[str, Sequence[str]]] = {"escape": ("slashes", "more")}
+    streams_without_handshake = ("deauthorize", "deletion")
+    variants: ClassVar[Mapping[str, Sequence[str]]] = {"escape": ("slashes", "more")}
 
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(sandbox)
@@ -340,36 +350,36 @@ class Graph(Platform):
 
     # --- webhooks (meta.md 1)
 
-    def handshake(self, url: str, then: Callable[[bool], Any]) -> Errand | None:
-        challenge = str(self.sandbox.chance.randint(10**8, 10**10))
+    def handshake(self, url: str, then: Callable[[bool], Any]) -> OutboundRequest | None:
+        challenge = str(self.sandbox.rng.randint(10**8, 10**10))
 
         def judged(fetched: Fetched) -> Any:
             return then(fetched.status == 200 and fetched.content == challenge.encode())
 
         query = {"hub.mode": "subscribe", "hub.challenge": challenge, "hub.verify_token": self.verify_token}
-        return Errand(url, judged, query)
+        return OutboundRequest(url, judged, query)
 
-    def stream(self, notice: Notice) -> str:
-        return notice.topic if notice.topic in self.unasked else ""
+    def stream(self, event: PlatformEvent) -> str:
+        return event.topic if event.topic in self.streams_without_handshake else ""
 
-    def together(self, notice: Notice) -> Hashable:
+    def batch_key(self, event: PlatformEvent) -> Hashable:
         # A signed_request is about one person.
-        stream = self.stream(notice)
-        return (stream, notice.number if stream in self.unasked else 0)
+        stream = self.stream(event)
+        return (stream, event.number if stream in self.streams_without_handshake else 0)
 
-    def body(self, notices: Sequence[Notice]) -> bytes:
-        if notices[0].topic in self.unasked:
-            return SIGNED + self.signed_request(notices[0].value).encode()
-        return self.escaped(self.document(notices))
+    def body(self, events: Sequence[PlatformEvent]) -> bytes:
+        if events[0].topic in self.streams_without_handshake:
+            return SIGNED + self.signed_request(events[0].value).encode()
+        return self.escaped(self.document(events))
 
-    def document(self, notices: Sequence[Notice]) -> Any:
+    def document(self, events: Sequence[PlatformEvent]) -> Any:
         """The JSON of a delivery."""
         raise NotImplementedError
 
     def escaped(self, document: Any) -> bytes:
         """As on the wire: beyond ASCII by lower-case escapes, slashes too; an older page has more (``meta.md`` 1.2)."""
         text = json.dumps(document, separators=(",", ":")).replace("/", "\\/")
-        if self.form("escape") == "more":
+        if self.variant("escape") == "more":
             text = text.replace("<", "\\u003C").replace("%", "\\u0025").replace("@", "\\u0040")
         return text.encode()
 
@@ -390,7 +400,7 @@ class Graph(Platform):
         self.notify(topic, account, payload)
 
 
-class OwnLogin(Graph):
+class OwnLogin(GraphApi):
     """The way in that Instagram and Threads have of their own (``meta.md`` 7.1, 7.3)."""
 
     def ask(self, call: Call) -> Answer:

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import imagesize
 
 from ops.sandbox import sample_text
-from ops.sandbox.contract import Answer, Call, Errand, Fetched, Impossible, Sandbox, forget_oldest, whole
-from ops.sandbox.graph_api import Container, Edge, Graph, Node, Token, loaded, upload_failed, when
+from ops.sandbox.contract import Answer, Call, CommandError, Fetched, OutboundRequest, Sandbox, forget_oldest, whole
+from ops.sandbox.graph_api import Container, Edge, GraphApi, Node, Token, loaded, upload_failed, when
 
 CAPTION, HASHTAGS, MENTIONS, CHILDREN = 2200, 30, 20, (2, 10)
 IMAGE_BYTES, VIDEO_BYTES, STORY_BYTES = 8 * 2**20, 300 * 2**20, 100 * 2**20
@@ -75,28 +75,28 @@ class Comment:
     """Whether its author has had the one private reply."""
 
 
-class Gram:
+class InstagramService:
     """Accounts, media and comments, the same behind both logins."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
-        self._ids = 17_800_000_000_000_000 + sandbox.chance.randrange(10**12)
+        self._ids = 17_800_000_000_000_000 + sandbox.rng.randrange(10**12)
         self.people = {
             name: Person(name, f"178414{number:011d}", f"2{number:016d}")
-            for number, name in enumerate(("alice", "bob", "shop"), sandbox.chance.randrange(10**9))
+            for number, name in enumerate(("alice", "bob", "shop"), sandbox.rng.randrange(10**9))
         }
         self.fans: dict[str, str] = {}
         self.media: dict[str, Media] = {}
         self.comments: dict[str, Comment] = {}
         self.containers: dict[str, Container] = {}
         self.publishes: dict[str, list[datetime]] = {}
-        self.listeners: list[GramApi] = []
+        self.listeners: list[InstagramApi] = []
         for person in self.people.values():
             for _ in range(4):
                 self.post(person.name, "IMAGE", sample_text.caption(sandbox))
 
     def id(self) -> str:
-        self._ids += self.sandbox.chance.randint(1, 5000)
+        self._ids += self.sandbox.rng.randint(1, 5000)
         return str(self._ids)
 
     def fan(self, name: str) -> str:
@@ -134,7 +134,7 @@ class Gram:
             list(children),
         )
         self.media[id_] = media
-        if len(self.media) > self.sandbox.room:
+        if len(self.media) > self.sandbox.capacity:
             self.drop(next(iter(self.media)))
         return media
 
@@ -144,10 +144,10 @@ class Gram:
             parent = self.comments[parent].parent or parent
         comment = Comment(self.id(), media.id, by, self.fan(by), text, self.sandbox.clock.now(), parent)
         self.comments[comment.id] = media.comments[comment.id] = comment
-        if len(self.comments) > self.sandbox.room:
+        if len(self.comments) > self.sandbox.capacity:
             self.drop(next(iter(self.comments)))
         for listener in self.listeners:
-            listener.heard("comments", media.account, listener.told(comment, media))
+            listener.handle_event("comments", media.account, listener.comment_value(comment, media))
         return comment
 
     def drop(self, id_: str) -> bool:
@@ -165,36 +165,36 @@ class Gram:
             del self.comments[comment]
         return True
 
-    def live(self) -> None:
+    def simulate_activity(self) -> None:
         """One thing that people do: mostly they comment."""
-        chance = self.sandbox.chance
-        account = chance.choice(list(self.people))
+        rng = self.sandbox.rng
+        account = rng.choice(list(self.people))
         mine = [media for media in self.of(account) if media.open]
-        dice = chance.random()
+        dice = rng.random()
         if not mine or dice < 0.02:
-            self.post(account, chance.choice(("IMAGE", "REELS")), sample_text.caption(self.sandbox))
+            self.post(account, rng.choice(("IMAGE", "REELS")), sample_text.caption(self.sandbox))
             return
-        media = chance.choice(mine[:8])
+        media = rng.choice(mine[:8])
         if dice < 0.05:
             story = self.post(account, "STORIES", "")
             del self.media[story.id]  # it is told about when it is over
             for listener in self.listeners:
-                listener.heard("story_insights", account, _told_story(story, chance.randint(50, 500)))
+                listener.handle_event("story_insights", account, _told_story(story, rng.randint(50, 500)))
             return
         top = self.under(media.id)
         if top and dice < 0.08:
-            self.drop(chance.choice(top).id)
+            self.drop(rng.choice(top).id)
             return
-        parent = chance.choice(top).id if top and dice < 0.25 else None
-        self.say(media, sample_text.follower(self.sandbox), sample_text.saying(self.sandbox), parent)
+        parent = rng.choice(top).id if top and dice < 0.25 else None
+        self.say(media, sample_text.commenter(self.sandbox), sample_text.comment_text(self.sandbox), parent)
 
 
-class GramApi(Graph):
+class InstagramApi(GraphApi):
     """The handlers. ``rights`` says which scopes each kind of call needs here."""
 
     rights: ClassVar[Mapping[str, Sequence[str]]]
-    forms: ClassVar[Mapping[str, Sequence[str]]] = {
-        **Graph.forms,
+    variants: ClassVar[Mapping[str, Sequence[str]]] = {
+        **GraphApi.variants,
         "quota": ("100", "50"),
         "comment_id": ("id", "comment_id"),
     }
@@ -202,20 +202,20 @@ class GramApi(Graph):
 
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(sandbox)
-        self.gram = sandbox.common(Gram)
-        self.gram.listeners.append(self)
+        self.instagram = sandbox.common(InstagramService)
+        self.instagram.listeners.append(self)
 
-    def heard(self, topic: str, account: str, value: Any) -> None:
+    def handle_event(self, topic: str, account: str, value: Any) -> None:
         """Something happened to an account."""
         raise NotImplementedError
 
-    def told(self, comment: Comment, media: Media) -> dict[str, Any]:
+    def comment_value(self, comment: Comment, media: Media) -> dict[str, Any]:
         """``meta.md`` 2.2: no time, no verb, and the parent only for a reply."""
         author = {"id": comment.by_id, "username": comment.by}
         if comment.by == media.account:
-            author["self_ig_scoped_id"] = self.gram.people[comment.by].scoped_id
+            author["self_ig_scoped_id"] = self.instagram.people[comment.by].scoped_id
         value = {
-            self.form("comment_id"): comment.id,
+            self.variant("comment_id"): comment.id,
             "text": comment.text,
             "from": author,
             "media": {"id": media.id, "media_product_type": media.product},
@@ -227,7 +227,7 @@ class GramApi(Graph):
     def professional(self, call: Call, right: str) -> tuple[Token, Person]:
         """The account that a call is about, if its token may act for it."""
         token = self.authorised(call, *self.rights[right])
-        person = self.gram.account(call.parts["id"])
+        person = self.instagram.account(call.parts["id"])
         if person is None or not self.acts_for(token, person):
             raise self.missing(call.parts["id"])
         return token, person
@@ -236,14 +236,16 @@ class GramApi(Graph):
         raise NotImplementedError
 
     def own_media(self, call: Call, token: Token) -> Media:
-        media = self.gram.media.get(call.parts["id"])
-        if media is None or not self.acts_for(token, self.gram.people[media.account]):
+        media = self.instagram.media.get(call.parts["id"])
+        if media is None or not self.acts_for(token, self.instagram.people[media.account]):
             raise self.missing(call.parts["id"])
         return media
 
     def own_comment(self, call: Call, token: Token) -> Comment:
-        comment = self.gram.comments.get(call.parts["id"])
-        if comment is None or not self.acts_for(token, self.gram.people[self.gram.media[comment.media].account]):
+        comment = self.instagram.comments.get(call.parts["id"])
+        if comment is None or not self.acts_for(
+            token, self.instagram.people[self.instagram.media[comment.media].account]
+        ):
             raise self.missing(call.parts["id"])
         return comment
 
@@ -261,7 +263,7 @@ class GramApi(Graph):
                 "profile_picture_url": "https://scontent.example/p.jpg",
                 "followers_count": person.followers,
                 "follows_count": 80,
-                "media_count": len(self.gram.of(person.name)),
+                "media_count": len(self.instagram.of(person.name)),
             },
         )
 
@@ -280,11 +282,11 @@ class GramApi(Graph):
                 "shortcode": media.shortcode,
                 "timestamp": when(media.created),
                 "username": media.account,
-                "owner": {"id": self.gram.people[media.account].user_id},
+                "owner": {"id": self.instagram.people[media.account].user_id},
                 "is_comment_enabled": media.open,
                 "like_count": media.likes,
                 "comments_count": len(media.comments),
-                "comments": Edge(lambda: [self.comment_node(comment) for comment in self.gram.under(media.id)]),
+                "comments": Edge(lambda: [self.comment_node(comment) for comment in self.instagram.under(media.id)]),
                 "children": Edge(
                     lambda: [
                         Node("IGMedia", {"id": child, "media_type": "IMAGE", "media_url": url})
@@ -309,45 +311,47 @@ class GramApi(Graph):
                 "parent_id": comment.parent,
                 "media": Node("IGMedia", {"id": comment.media}),
                 "replies": Edge(
-                    lambda: [self.comment_node(c) for c in reversed(self.gram.under(comment.media, comment.id))]
+                    lambda: [self.comment_node(c) for c in reversed(self.instagram.under(comment.media, comment.id))]
                 ),
             },
             ("id", "text", "timestamp"),
         )
 
-    def gram_node(self, call: Call) -> Node | None:
+    def instagram_node(self, call: Call) -> Node | None:
         """The account, medium, comment or container of this id, with the right that looking at it needs."""
-        id_, gram = call.parts["id"], self.gram
-        if gram.account(id_):
+        id_, instagram = call.parts["id"], self.instagram
+        if instagram.account(id_):
             return self.person_node(self.professional(call, "read")[1])
-        if id_ in gram.media:
+        if id_ in instagram.media:
             return self.media_node(self.own_media(call, self.authorised(call, *self.rights["read"])), call.base)
-        if id_ in gram.comments:
+        if id_ in instagram.comments:
             return self.comment_node(self.own_comment(call, self.authorised(call, *self.rights["comments"])))
-        if id_ in gram.containers:
+        if id_ in instagram.containers:
             return self._container_node(self._own_container(id_, self.authorised(call, *self.rights["publish"])))
         return None
 
     def media_list(self, call: Call) -> Answer:
         token, person = self.professional(call, "read")
-        mine = [media for media in self.gram.of(person.name) if media.product != "STORY"][:10_000]
+        mine = [media for media in self.instagram.of(person.name) if media.product != "STORY"][:10_000]
         return self.answer(token, self.page(call, [self.media_node(media, call.base) for media in mine]))
 
     def stories(self, call: Call) -> Answer:
         token, person = self.professional(call, "read")
-        mine = [media for media in self.gram.of(person.name) if media.product == "STORY"]
+        mine = [media for media in self.instagram.of(person.name) if media.product == "STORY"]
         return self.answer(token, self.page(call, [self.media_node(media, call.base) for media in mine]))
 
     def media_comments(self, call: Call) -> Answer:
         """Top-level ones, newest first, 50 a page (``meta.md`` 10.2)."""
         token = self.authorised(call, *self.rights["comments"])
         media = self.own_media(call, token)
-        return self.answer(token, self.page(call, [self.comment_node(c) for c in self.gram.under(media.id)], most=50))
+        return self.answer(
+            token, self.page(call, [self.comment_node(c) for c in self.instagram.under(media.id)], most=50)
+        )
 
     def comment_replies(self, call: Call) -> Answer:
         token = self.authorised(call, *self.rights["comments"])
         comment = self.own_comment(call, token)
-        replies = self.gram.under(comment.media, comment.id)
+        replies = self.instagram.under(comment.media, comment.id)
         return self.answer(token, self.page(call, [self.comment_node(c) for c in reversed(replies)], most=50))
 
     def insights(self, call: Call) -> Answer:
@@ -384,7 +388,7 @@ class GramApi(Graph):
         comment = self.own_comment(call, token)
         if comment.hidden:
             raise self.refused(100, "A hidden comment cannot be replied to")
-        return self._said(call, token, self.gram.media[comment.media], comment.id)
+        return self._said(call, token, self.instagram.media[comment.media], comment.id)
 
     def _said(self, call: Call, token: Token, media: Media, parent: str | None) -> Answer:
         text = call.text("message")
@@ -392,26 +396,26 @@ class GramApi(Graph):
             raise self.refused(100, "The parameter message is required")
         if not media.open:
             raise self.refused(10, "Comments are off for this media")
-        comment = self.gram.say(media, media.account, text, parent)
+        comment = self.instagram.say(media, media.account, text, parent)
         self.record("post", account=media.account, id=comment.id, text=text, media=media.id, reply_to=parent)
         return self.answer(token, {"id": comment.id})
 
     def change(self, call: Call) -> Answer:
         """Hide a comment, or switch a medium's comments."""
         token = self.authorised(call, *self.rights["comments"])
-        if call.parts["id"] in self.gram.comments and call.text("hide") is not None:
+        if call.parts["id"] in self.instagram.comments and call.text("hide") is not None:
             self.own_comment(call, token).hidden = call.flag("hide")
-        elif call.parts["id"] in self.gram.media and call.text("comment_enabled") is not None:
+        elif call.parts["id"] in self.instagram.media and call.text("comment_enabled") is not None:
             self.own_media(call, token).open = call.flag("comment_enabled")
         else:
             raise self.missing(call.parts["id"])
         return self.answer(token, {"success": True})
 
-    def delete_gram(self, call: Call) -> Answer:
+    def delete_instagram(self, call: Call) -> Answer:
         """A comment on one's own media, or the media."""
         token = self.authorised(call, *self.rights["comments"])
-        owned = self.own_comment if call.parts["id"] in self.gram.comments else self.own_media
-        self.gram.drop(owned(call, token).id)
+        owned = self.own_comment if call.parts["id"] in self.instagram.comments else self.own_media
+        self.instagram.drop(owned(call, token).id)
         return self.answer(token, {"success": True})
 
     def message(self, call: Call) -> Answer:
@@ -420,8 +424,8 @@ class GramApi(Graph):
         recipient = call.fields.get("recipient")
         if isinstance(recipient, str):
             recipient = loaded(recipient)
-        comment = self.gram.comments.get(str((recipient or {}).get("comment_id"))) if recipient else None
-        if comment is None or self.gram.media[comment.media].account != person.name:
+        comment = self.instagram.comments.get(str((recipient or {}).get("comment_id"))) if recipient else None
+        if comment is None or self.instagram.media[comment.media].account != person.name:
             raise self.refused(100, "No matching comment found")
         if comment.answered or self.sandbox.clock.now() - comment.created > PRIVATE_REPLY:
             raise self.refused(10, "This comment can no longer be replied to privately")
@@ -432,12 +436,12 @@ class GramApi(Graph):
 
     # --- publishing (meta.md 8)
 
-    def create(self, call: Call) -> Answer | Errand:
+    def create(self, call: Call) -> Answer | OutboundRequest:
         token, person = self.professional(call, "publish")
         if person.restricted:
             raise self.refused(25, "The Instagram account is restricted.", 2207050)
         self._check_caption(call)
-        recent = [c for c in self.gram.containers.values() if self._recent(c, person.name)]
+        recent = [c for c in self.instagram.containers.values() if self._recent(c, person.name)]
         if len(recent) >= CONTAINERS:  # no code is documented for this; the nearest is that of the daily limit
             raise self.refused(9, "Too many containers were created in 24 hours.", 2207042)
         if call.text("media_type") == "CAROUSEL":
@@ -454,12 +458,14 @@ class GramApi(Graph):
             kind = "REELS"  # the guide still lists VIDEO in general (meta.md 8.2)
         if video:
             container = self._made(call, person, kind)
-            self.sandbox.errands.append(Errand(video, partial(self._downloaded, container.id), seconds=60.0))
+            self.sandbox.outbound_requests.append(
+                OutboundRequest(video, partial(self._downloaded, container.id), seconds=60.0)
+            )
             return self.answer(token, {"id": container.id})
         if image is None:
             raise self.refused(100, "The parameter image_url is required")
         # A picture is fetched before there is an answer.
-        return Errand(image, partial(self._pictured, call, token, person, kind), seconds=30.0)
+        return OutboundRequest(image, partial(self._pictured, call, token, person, kind), seconds=30.0)
 
     def _recent(self, container: Container, account: str) -> bool:
         return container.account == account and self.sandbox.clock.now() - container.created < DAY
@@ -474,10 +480,10 @@ class GramApi(Graph):
     def _made(self, call: Call, person: Person, kind: str) -> Container:
         params = {name: value for name, value in call.fields.items() if name != "access_token"}
         container = Container(
-            self.gram.id(), person.name, kind, {**dict(call.query), **params}, self.sandbox.clock.now()
+            self.instagram.id(), person.name, kind, {**dict(call.query), **params}, self.sandbox.clock.now()
         )
-        self.gram.containers[container.id] = container
-        forget_oldest(self.gram.containers, self.sandbox.room)
+        self.instagram.containers[container.id] = container
+        forget_oldest(self.instagram.containers, self.sandbox.capacity)
         return container
 
     def _carousel(self, call: Call, person: Person) -> Container:
@@ -485,7 +491,7 @@ class GramApi(Graph):
         children = named[0].split(",") if len(named) == 1 else named
         if len(children) not in range(CHILDREN[0], CHILDREN[1] + 1):
             raise self.refused(100, "A carousel has 2 to 10 children.", 2207028)
-        known = [self.gram.containers.get(child) for child in children]
+        known = [self.instagram.containers.get(child) for child in children]
         if any(c is None or c.account != person.name or not c.params.get("is_carousel_item") for c in known):
             raise self.refused(24, "The requested resource does not exist.", 2207006)
         container = self._made(call, person, "CAROUSEL")
@@ -509,9 +515,9 @@ class GramApi(Graph):
 
     def _downloaded(self, id_: str, file: Fetched) -> None:
         if file.status != 200:
-            self.gram.containers[id_].error = "Error: Media download has failed with error code 2207003"
+            self.instagram.containers[id_].error = "Error: Media download has failed with error code 2207003"
         else:
-            self._received(self.gram.containers[id_], file.content)
+            self._received(self.instagram.containers[id_], file.content)
 
     def _received(self, container: Container, content: bytes) -> None:
         """A video is there. Files that say ``corrupt`` fail, ones that say ``stuck`` never end."""
@@ -523,11 +529,11 @@ class GramApi(Graph):
         elif b"stuck" not in content:
             container.ready = self.sandbox.clock.in_(seconds=VIDEO_SECONDS)
 
-    def upload(self, call: Call) -> Answer | Errand:
+    def upload(self, call: Call) -> Answer | OutboundRequest:
         """Bytes at an offset, or the address of a file (``meta.md`` 8.4)."""
         container = self._own_container(call.parts["id"], self.authorised(call, *self.rights["publish"]))
         if url := call.headers.get("file_url"):
-            return Errand(url, partial(self._uploaded, container), seconds=60.0)
+            return OutboundRequest(url, partial(self._uploaded, container), seconds=60.0)
         offset, size = call.headers.get("offset", ""), call.headers.get("file_size", "")
         if not whole(offset) or not whole(size) or int(offset) != container.received:
             return upload_failed("OffsetInvalidError", f"expected offset {container.received}", retriable=True)
@@ -545,8 +551,8 @@ class GramApi(Graph):
         return Answer(content={"success": True, "message": "Upload successful."})
 
     def _own_container(self, id_: str, token: Token) -> Container:
-        container = self.gram.containers.get(id_)
-        if container is None or not self.acts_for(token, self.gram.people[container.account]):
+        container = self.instagram.containers.get(id_)
+        if container is None or not self.acts_for(token, self.instagram.people[container.account]):
             raise self.missing(id_)
         return container
 
@@ -565,7 +571,7 @@ class GramApi(Graph):
 
     def publish(self, call: Call) -> Answer:
         token, person = self.professional(call, "publish")
-        container = self.gram.containers.get(call.text("creation_id") or "")
+        container = self.instagram.containers.get(call.text("creation_id") or "")
         if container is None or container.account != person.name:
             raise self.refused(24, "The requested resource does not exist.", 2207006)
         status = container.status(self.sandbox.clock.now())
@@ -575,33 +581,33 @@ class GramApi(Graph):
             raise self.refused(24, "The media builder with this creation ID does not exist.", 2207008)
         if status == "ERROR":
             raise self.refused(-1, "The media could not be created.", 2207032)
-        states = [self.gram.containers[child].status(self.sandbox.clock.now()) for child in container.children]
+        states = [self.instagram.containers[child].status(self.sandbox.clock.now()) for child in container.children]
         if status == "IN_PROGRESS" or any(state != "FINISHED" for state in states):
             raise self.refused(9007, "Media ID is not available: the media is not ready to be published.", 2207027)
-        if self._used(person.name) >= int(self.form("quota")):
+        if self._used(person.name) >= int(self.variant("quota")):
             raise self.refused(9, "The user has reached the daily limit of posts.", 2207042)
         caption = str(container.params.get("caption") or "")
         url = str(container.params.get("image_url") or container.params.get("video_url") or "")
-        media = self.gram.post(person.name, container.kind, caption, url, container.children)
+        media = self.instagram.post(person.name, container.kind, caption, url, container.children)
         container.published = media.id
-        self.gram.publishes.setdefault(person.name, []).append(media.created)
+        self.instagram.publishes.setdefault(person.name, []).append(media.created)
         self.record("post", account=person.name, id=media.id, text=caption, container=container.id)
         return self.answer(token, {"id": media.id})
 
     def _used(self, account: str) -> int:
         """Of the rolling 24 h; a carousel counts once."""
         now = self.sandbox.clock.now()
-        return sum(now - at < DAY for at in self.gram.publishes.get(account, ()))
+        return sum(now - at < DAY for at in self.instagram.publishes.get(account, ()))
 
     def quota(self, call: Call) -> Answer:
         token, person = self.professional(call, "publish")
-        config = {"quota_total": int(self.form("quota")), "quota_duration": 86_400}
+        config = {"quota_total": int(self.variant("quota")), "quota_duration": 86_400}
         node = Node("IGContentPublishingLimit", {"quota_usage": self._used(person.name), "config": config})
         return self.answer(token, {"data": [self.pick(node, self.fields(call) or {"quota_usage": {}})]})
 
     # --- life
 
-    def shown_gram(self, account: str) -> list[dict[str, Any]]:
+    def instagram_posts(self, account: str) -> list[dict[str, Any]]:
         return [
             {
                 "id": media.id,
@@ -610,20 +616,20 @@ class GramApi(Graph):
                     {"id": c.id, "by": c.by, "text": c.text, "parent": c.parent} for c in media.comments.values()
                 ],
             }
-            for media in self.gram.of(account)
+            for media in self.instagram.of(account)
         ]
 
-    def let_comment(self, account: str, post: str, by: str, text: str) -> str:
+    def simulate_comment(self, account: str, post: str, by: str, text: str) -> str:
         """``post`` may be a comment, which is then replied to."""
-        comment = self.gram.comments.get(post)
-        media = self.gram.media.get(comment.media if comment else post)
+        comment = self.instagram.comments.get(post)
+        media = self.instagram.media.get(comment.media if comment else post)
         if media is None or media.account != account:
-            raise Impossible(f"{account} has no post {post}")
-        return self.gram.say(media, by, text, comment.id if comment else None).id
+            raise CommandError(f"{account} has no post {post}")
+        return self.instagram.say(media, by, text, comment.id if comment else None).id
 
-    def let_remove(self, account: str, id_: str) -> None:
-        if not self.gram.drop(id_):
-            raise Impossible(f"there is no {id_}")
+    def simulate_remove(self, account: str, id_: str) -> None:
+        if not self.instagram.drop(id_):
+            raise CommandError(f"there is no {id_}")
 
 
 def _told_story(story: Media, seen: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What truly happened, for whoever must check that nothing was posted twice and nothing was lost."""
+"""The record of what happened, to check that nothing was published twice and nothing was lost."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -9,11 +9,11 @@ Entry = dict[str, Any]
 
 KINDS = ("call", "token", "post", "webhook")
 LASTING = ("token", "post")
-"""Kinds that are the oracle of later questions: they are kept however many there are. The others are a ring."""
+"""Kinds of which every entry is kept. The others are bounded by ``ring``."""
 
 
 class Ledger:
-    """Entries have ``kind``, ``number`` in order of happening, ``at`` by the sandbox's clock, and ``platform``."""
+    """Entries have ``kind``, ``number`` (ascending), ``at`` (by the sandbox's clock) and ``platform``."""
 
     def __init__(self, ring: int) -> None:
         self._entries: dict[str, deque[Entry]] = {
@@ -22,20 +22,20 @@ class Ledger:
         self._number = 0
 
     def add(self, kind: str, at: str, platform: str, **fields: Any) -> Entry:
-        """Write an entry. What becomes of it later, such as a token's fate, is changed in place."""
+        """Add an entry. Later changes, such as a token's ``fate``, are made in place."""
         self._number += 1
         entry = {"kind": kind, "number": self._number, "at": at, "platform": platform, **fields}
         self._entries[kind].append(entry)
         return entry
 
     def find(self, kind: str | None = None, **fields: Any) -> list[Entry]:
-        """Entries that have all of these values, oldest first."""
+        """Return the entries that have all of these values, oldest first."""
         chosen: Iterable[Entry] = self._entries[kind] if kind else chain.from_iterable(self._entries.values())
         found = [entry for entry in chosen if all(entry.get(name) == value for name, value in fields.items())]
         return sorted(found, key=lambda entry: int(entry["number"]))
 
     def newest(self, kind: str, count: int, platform: str | None = None) -> list[Entry]:
-        """The last ones, of one platform or of all, newest first."""
+        """Return the last ``count`` entries of one platform or of all, newest first."""
         found = (entry for entry in reversed(self._entries[kind]) if platform in (None, entry["platform"]))
         return list(islice(found, count))
 

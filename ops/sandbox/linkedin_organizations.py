@@ -14,11 +14,11 @@ from ops.sandbox import sample_text
 from ops.sandbox.contract import (
     Answer,
     Call,
-    Errand,
+    CommandError,
     Fetched,
-    Impossible,
-    Notice,
+    OutboundRequest,
     Platform,
+    PlatformEvent,
     Refusal,
     Route,
     Sandbox,
@@ -62,7 +62,7 @@ class Subscription:
     expires: datetime
 
 
-class Organizations(Platform):
+class LinkedInOrganizations(Platform):
     """The other half has the members, their tokens and the posts."""
 
     accounts: dict[str, str]
@@ -71,7 +71,7 @@ class Organizations(Platform):
     retry_seconds = (300,) * 96  # every 5 minutes for 8 hours
     answer_seconds = 3.0
     recheck_seconds = 7200.0
-    forms: ClassVar[Mapping[str, Sequence[str]]] = {"prefix": ("bare", "prefixed")}
+    variants: ClassVar[Mapping[str, Sequence[str]]] = {"prefix": ("bare", "prefixed")}
 
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(sandbox)
@@ -141,8 +141,8 @@ class Organizations(Platform):
     def challenge(self, code: str, secret: str) -> str:
         return hmac.new(secret.encode(), code.encode(), hashlib.sha256).hexdigest()
 
-    def handshake(self, url: str, then: Callable[[bool], Any]) -> Errand | None:
-        code = str(uuid.UUID(bytes=self.sandbox.chance.randbytes(16), version=4))
+    def handshake(self, url: str, then: Callable[[bool], Any]) -> OutboundRequest | None:
+        code = str(uuid.UUID(bytes=self.sandbox.rng.randbytes(16), version=4))
 
         def judged(fetched: Fetched) -> Any:
             wanted = {"challengeCode": code, "challengeResponse": self.challenge(code, self.signing_secret)}
@@ -152,12 +152,12 @@ class Organizations(Platform):
                 given = None
             return then(fetched.status == 200 and fetched.content_type == "application/json" and given == wanted)
 
-        return Errand(url, judged, {"challengeCode": code}, seconds=3.0)
+        return OutboundRequest(url, judged, {"challengeCode": code}, seconds=3.0)
 
-    def entered(self, stream: str) -> None:
+    def callback_set(self, stream: str) -> None:
         self._failed = 0
 
-    def rechecked(self, stream: str, *, passed: bool) -> None:
+    def handshake_repeated(self, stream: str, *, passed: bool) -> None:
         """Three failures in a row block the address; entering it again is what helps."""
         self._failed = 0 if passed else self._failed + 1
 
@@ -165,20 +165,20 @@ class Organizations(Platform):
     def blocked(self) -> bool:
         return self._failed >= FAILURES
 
-    def stopped(self, stream: str) -> bool:
+    def is_paused(self, stream: str) -> bool:
         return self.blocked
 
-    def final(self, status: int | None) -> bool:
+    def ends_delivery(self, status: int | None) -> bool:
         return status is not None and 200 <= status < 300
 
-    def body(self, notices: Sequence[Notice]) -> bytes:
-        document = {"type": EVENT, "notifications": [notice.value for notice in notices]}
+    def body(self, events: Sequence[PlatformEvent]) -> bytes:
+        document = {"type": EVENT, "notifications": [event.value for event in events]}
         return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
 
     def signature(self, body: bytes, secret: str, first: float, now: float) -> Mapping[str, str]:
         """A literal prefix is signed with the body; whether the header repeats it is unconfirmed."""
         digest = hmac.new(secret.encode(), b"hmacsha256=" + body, hashlib.sha256).hexdigest()
-        return {"X-LI-Signature": digest if self.form("prefix") == "bare" else f"hmacsha256={digest}"}
+        return {"X-LI-Signature": digest if self.variant("prefix") == "bare" else f"hmacsha256={digest}"}
 
     # --- subscriptions (linkedin.md 2.3)
 
@@ -253,7 +253,7 @@ class Organizations(Platform):
             "generatedActivity": subject,
         }
         self.notifications.append((now, shown))
-        del self.notifications[: -self.sandbox.room]
+        del self.notifications[: -self.sandbox.capacity]
         for made in self.subscriptions.values():
             if made.entity == post.account and made.expires > now and not self.blocked:
                 self.notify(action, post.account, shown | {"subscriber": self.urn(made.user)})
@@ -323,7 +323,7 @@ class Organizations(Platform):
         comment = Comment(self.new_id(), by, text, self.sandbox.clock.now(), parent)
         post.comments[comment.id] = comment
         self._said[comment.id] = post
-        if len(self._said) > self.sandbox.room:
+        if len(self._said) > self.sandbox.capacity:
             oldest = next(iter(self._said))
             self._said.pop(oldest).comments.pop(oldest, None)
         action = "ADMIN_COMMENT" if by == post.account else "COMMENT"
@@ -340,7 +340,7 @@ class Organizations(Platform):
         """Members, and the organizations that they administer."""
         return [*self.accounts, *self.organizations]
 
-    def shown(self, account: str) -> list[dict[str, Any]]:
+    def visible_posts(self, account: str) -> list[dict[str, Any]]:
         return [
             {
                 "id": post.urn,
@@ -353,50 +353,50 @@ class Organizations(Platform):
             if post.account == account
         ]
 
-    def live(self) -> None:
-        chance = self.sandbox.chance
-        name = chance.choice(list(self.organizations))
+    def simulate_activity(self) -> None:
+        rng = self.sandbox.rng
+        name = rng.choice(list(self.organizations))
         posts = [post for post in list(self.posts.values())[-50:] if post.account == name]
-        dice = chance.random()
+        dice = rng.random()
         if not posts or dice < 0.05:
-            self.let_publish(name, sample_text.caption(self.sandbox))
+            self.simulate_publish(name, sample_text.caption(self.sandbox))
             return
-        post = chance.choice(posts)
+        post = rng.choice(posts)
         comments = list(post.comments.values())
         if comments and dice < 0.15:
-            self._drop(post, chance.choice(comments))
+            self._drop(post, rng.choice(comments))
         elif comments and dice < 0.25:
-            comment = chance.choice(comments)
-            comment.text, comment.edited = sample_text.saying(self.sandbox), self.sandbox.clock.now()
+            comment = rng.choice(comments)
+            comment.text, comment.edited = sample_text.comment_text(self.sandbox), self.sandbox.clock.now()
             self.act("COMMENT_EDIT", post, self.comment_urn(post, comment))
         elif dice < 0.45:
             self.act("LIKE", post, f"urn:li:activity:{self.new_id()}")
         else:
-            self.say(post, sample_text.follower(self.sandbox), sample_text.saying(self.sandbox))
+            self.say(post, sample_text.commenter(self.sandbox), sample_text.comment_text(self.sandbox))
 
-    def let_publish(self, account: str, text: str) -> str:
+    def simulate_publish(self, account: str, text: str) -> str:
         urn = f"urn:li:share:{self.new_id()}"
         body = {"author": self.urn(account), "commentary": text, "visibility": "PUBLIC"}
         self.posts[urn] = Post(urn, account, body, text, self.sandbox.clock.now())
-        forget_oldest(self.posts, self.sandbox.room)
+        forget_oldest(self.posts, self.sandbox.capacity)
         self.record("post", account=account, id=urn, text=text, by="owner")
         return urn
 
-    def let_comment(self, account: str, post: str, by: str, text: str) -> str:
+    def simulate_comment(self, account: str, post: str, by: str, text: str) -> str:
         if post not in self.posts:
-            raise Impossible(f"{account} has no post {post}")
+            raise CommandError(f"{account} has no post {post}")
         return self.say(self.posts[post], by, text).id
 
-    def let_remove(self, account: str, id_: str) -> None:
+    def simulate_remove(self, account: str, id_: str) -> None:
         if self.posts.pop(id_, None) is not None:
             return
         for post in self.posts.values():
             if id_ in post.comments:
                 self._drop(post, post.comments[id_])
                 return
-        raise Impossible(f"there is no {id_}")
+        raise CommandError(f"there is no {id_}")
 
-    def let_unsubscribe(self, account: str) -> None:
+    def simulate_unsubscribe(self, account: str) -> None:
         gone = [key for key, made in self.subscriptions.items() if account in (made.user, made.entity)]
         for key in gone:
             del self.subscriptions[key]

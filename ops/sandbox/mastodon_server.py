@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from ops.sandbox import sample_text
-from ops.sandbox.contract import Impossible, Notice, Platform, Sandbox, forget_oldest
+from ops.sandbox.contract import CommandError, Platform, PlatformEvent, Sandbox, forget_oldest
 
 RETRIES = 16
 ADDRESS = "https://mastodon.sandbox"
@@ -42,7 +42,7 @@ class Notification:
     created: datetime
 
 
-class Instance(Platform):
+class MastodonServer(Platform):
     """The other half has the accounts, the statuses and the shapes of both."""
 
     accounts: dict[str, str]
@@ -66,19 +66,19 @@ class Instance(Platform):
 
     # --- admin webhooks (mastodon.md 7.1)
 
-    def final(self, status: int | None) -> bool:
+    def ends_delivery(self, status: int | None) -> bool:
         """A refusal ends it, but for those that may pass."""
         if status is None:
             return False
         return status < 300 or (400 <= status < 500 and status not in (401, 408, 429)) or status == 501
 
-    def together(self, notice: Notice) -> Hashable:
-        return notice.number
+    def batch_key(self, event: PlatformEvent) -> Hashable:
+        return event.number
 
-    def body(self, notices: Sequence[Notice]) -> bytes:
+    def body(self, events: Sequence[PlatformEvent]) -> bytes:
         """Retries send the stored body: it holds nothing of the attempt."""
-        [notice] = notices
-        return json.dumps(notice.value, separators=(",", ":"), ensure_ascii=False).encode()
+        [event] = events
+        return json.dumps(event.value, separators=(",", ":"), ensure_ascii=False).encode()
 
     def signature(self, body: bytes, secret: str, first: float, now: float) -> Mapping[str, str]:
         # The secret looks like hexadecimal, and is used as text.
@@ -132,7 +132,7 @@ class Instance(Platform):
         if above is not None and above.account in self.accounts and above.account != status.account:
             made = Notification(self.new_id(), above.account, status.account, status.id, self.sandbox.clock.now())
             self.notifications[made.id] = made
-            forget_oldest(self.notifications, self.sandbox.room)
+            forget_oldest(self.notifications, self.sandbox.capacity)
 
     def say(self, by: str, text: str, above: Status | None = None) -> Status:
         if by not in self.accounts and by not in self.fans:
@@ -143,14 +143,14 @@ class Instance(Platform):
         now = self.sandbox.clock.now()
         status = Status(self.new_id(), by, mention + text, now, "public", reply_to=above.id if above else None)
         self.statuses[status.id] = status
-        forget_oldest(self.statuses, self.sandbox.room)
+        forget_oldest(self.statuses, self.sandbox.capacity)
         self.tell_of(status)
         return status
 
     def people(self) -> Sequence[str]:
         return list(self.accounts)
 
-    def shown(self, account: str) -> list[dict[str, Any]]:
+    def visible_posts(self, account: str) -> list[dict[str, Any]]:
         below: dict[str, list[dict[str, Any]]] = {}
         for status in self.statuses.values():
             if status.reply_to:
@@ -162,39 +162,39 @@ class Instance(Platform):
             if status.account == account and status.reply_to is None
         ]
 
-    def live(self) -> None:
-        chance = self.sandbox.chance
-        name, dice = chance.choice(list(self.accounts)), chance.random()
+    def simulate_activity(self) -> None:
+        rng = self.sandbox.rng
+        name, dice = rng.choice(list(self.accounts)), rng.random()
         recent = list(self.statuses.values())[-200:]
         mine = [status for status in recent if status.account == name and status.reply_to is None]
         others = [status for status in recent if status.account in self.fans]
         if not mine or dice < 0.1:
-            self.let_publish(name, sample_text.caption(self.sandbox))
+            self.simulate_publish(name, sample_text.caption(self.sandbox))
         elif others and dice < 0.15:
-            del self.statuses[chance.choice(others).id]  # nobody is told (mastodon.md 7.1)
+            del self.statuses[rng.choice(others).id]  # nobody is told (mastodon.md 7.1)
         elif others and dice < 0.25:
-            status = chance.choice(others)
-            status.text, status.edited = sample_text.saying(self.sandbox), self.sandbox.clock.now()
+            status = rng.choice(others)
+            status.text, status.edited = sample_text.comment_text(self.sandbox), self.sandbox.clock.now()
             self.announce("status.updated", status.account, self.shape(status, ADDRESS))
         elif others and dice < 0.28:
-            status = chance.choice(others)
+            status = rng.choice(others)
             self.announce("report.created", status.account, self.shape_report(status))
         elif others and dice < 0.31:
-            who = chance.choice(others).account
+            who = rng.choice(others).account
             self.announce("account.updated", who, self.shape_user(who))
         else:
-            self.say(sample_text.follower(self.sandbox), sample_text.saying(self.sandbox), chance.choice(mine))
+            self.say(sample_text.commenter(self.sandbox), sample_text.comment_text(self.sandbox), rng.choice(mine))
 
-    def let_publish(self, account: str, text: str) -> str:
+    def simulate_publish(self, account: str, text: str) -> str:
         status = self.say(account, text)
         self.record("post", account=account, id=status.id, text=text, by="owner")
         return status.id
 
-    def let_comment(self, account: str, post: str, by: str, text: str) -> str:
+    def simulate_comment(self, account: str, post: str, by: str, text: str) -> str:
         if post not in self.statuses:
-            raise Impossible(f"{account} has no status {post}")
+            raise CommandError(f"{account} has no status {post}")
         return self.say(by, text, self.statuses[post]).id
 
-    def let_remove(self, account: str, id_: str) -> None:
+    def simulate_remove(self, account: str, id_: str) -> None:
         if self.statuses.pop(id_, None) is None:
-            raise Impossible(f"there is no {id_}")
+            raise CommandError(f"there is no {id_}")

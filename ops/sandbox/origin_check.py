@@ -13,7 +13,7 @@ from aiohttp.typedefs import Handler, Middleware
 READING = ("GET", "HEAD", "OPTIONS")
 
 
-def guarded(listening: str) -> Middleware:
+def origin_check_middleware(listening: str) -> Middleware:
     """A middleware that refuses what another website may be behind. ``listening`` is the name or address of --host."""
 
     @web.middleware

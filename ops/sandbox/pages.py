@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from ops.runtime.headers import POLICY, REFERRER, page_policy
 from ops.runtime.text import finalize
-from ops.sandbox.contract import Impossible, Notice, Platform
+from ops.sandbox.contract import CommandError, Platform, PlatformEvent
 
 if TYPE_CHECKING:
     from ops.sandbox.control import Control
@@ -47,7 +47,8 @@ _DONE = {
 _WORLD = {
     "snapshot": "The world is kept as it is now.",
     "restore": "The world is again as it was when it was kept; only its time went on.",
-    "reset": "All accounts, posts and tokens began anew; addresses, secrets, manners and the pace stayed.",
+    "reset": "All accounts, posts and tokens were created anew; addresses, secrets, the delivery policy and the pace"
+    " stayed.",
 }
 """The same for what changes the whole world."""
 
@@ -78,8 +79,8 @@ class Page:
         newest = {kind: world.ledger.newest(kind, SHOWN, name) for kind in ("webhook", "post", "call")}
         text = PAGES.get_template(template).render(
             now=world.clock.now(),
-            waiting=len(world.office),
-            dropped=world.office.dropped,
+            waiting=len(world.dispatcher),
+            dropped=world.dispatcher.dropped,
             pace=world.pace,
             platforms=world.platforms,
             platform=platform,
@@ -97,31 +98,33 @@ class Page:
         form = {name: str(value) for name, value in (await request.post()).items()}
         what, at = form.pop("what", ""), form.pop("at", "top")
         try:
-            said = await self._wished(what, form)
+            said = await self._run(what, form)
         except ValidationError as error:
             said = "; ".join(str(problem["msg"]) for problem in error.errors())
-        except Impossible as error:
+        except CommandError as error:
             said = str(error)
         name = form.get("platform", "")
         path = f"/platforms/{name}" if name in self._server.world.platforms else "/"
         raise web.HTTPSeeOther(f"{path}?{urlencode({'said': said, 'at': at})}#{quote(at)}")
 
-    async def _wished(self, what: str, form: dict[str, str]) -> str:
+    async def _run(self, what: str, form: dict[str, str]) -> str:
         fields: dict[str, Any] = dict(form)
         if what == "jump":
-            found = await self._control.wish("clock", {"jump": fields.get("seconds", "")})
+            found = await self._control.command("clock", {"jump": fields.get("seconds", "")})
             return f"It is {found['now'][:19].replace('T', ' ')} UTC here now."
         if what == "webhooks":
-            found = await self._control.wish("webhooks", fields | {"url": form.get("url") or None, "everybody": True})
+            found = await self._control.command(
+                "webhooks", fields | {"url": form.get("url") or None, "all_accounts": True}
+            )
             title = self._server.world.platforms[found["platform"]].title
             return (
                 f"{title} sends its webhooks to {found['url']}." if found["url"] else f"{title} sends no webhooks now."
             )
         if what == "pace":
-            pace = (await self._control.wish("pace", fields))["pace"]
+            pace = (await self._control.command("pace", fields))["pace"]
             return f"About {pace:g} things happen each second." if pace else "Nothing happens by itself now."
         if what in _WORLD:
-            await self._control.wish(what, fields)
+            await self._control.command(what, fields)
             return _WORLD[what]
         return await self._acted(what, form)
 
@@ -132,12 +135,12 @@ class Page:
         if what == "remove" and platform is not None and account in platform.people():
             what = (
                 "delete_post"
-                if any(post["id"] == form.get("id") for post in platform.shown(account))
+                if any(post["id"] == form.get("id") for post in platform.visible_posts(account))
                 else ("delete_comment")
             )
         before = len(world.sandbox.outbox)
-        wish = "remove" if what.startswith("delete_") else what
-        found = await self._control.wish("act", form | {"what": wish})
+        command = "remove" if what.startswith("delete_") else what
+        found = await self._control.command("act", form | {"what": command})
         assert platform is not None  # noqa: S101  otherwise that was refused
         told = world.sandbox.outbox[before:]
         ended = _counted(found["ended"], "token") if "ended" in found else ""
@@ -149,24 +152,28 @@ class Page:
 def _offered(platform: Platform) -> list[str]:
     """Of what not every platform has, the acts that it has."""
     names = ("comment", "erase", "unsubscribe")
-    return [name for name in names if getattr(type(platform), f"let_{name}") is not getattr(Platform, f"let_{name}")]
+    return [
+        name
+        for name in names
+        if getattr(type(platform), f"simulate_{name}") is not getattr(Platform, f"simulate_{name}")
+    ]
 
 
 def _counted(count: int, what: str) -> str:
     return f"{count or 'no'} {what}{'' if count == 1 else 's'} ended"
 
 
-def _sent(platform: Platform, what: str, account: str, told: list[Notice]) -> str:
+def _sent(platform: Platform, what: str, account: str, told: list[PlatformEvent]) -> str:
     """What the platform sends of what was done, or why it sends nothing."""
-    if listened := [notice for notice in told if platform.stream(notice) in platform.callbacks]:
-        topics = ", ".join(dict.fromkeys(notice.topic for notice in listened))
+    if listened := [event for event in told if platform.stream(event) in platform.callbacks]:
+        topics = ", ".join(dict.fromkeys(event.topic for event in listened))
         return f"{platform.title} sends a webhook: {topics}."
     if told:
         return f"{platform.title} would send a webhook, but no address is entered for it."
     if what == "unsubscribe":
         return ""
-    if what in platform.silent:
-        return platform.silent[what]
+    if what in platform.unreported:
+        return platform.unreported[what]
     if what == "live":
         return f"{platform.title} sends nothing for it."
     return f"{platform.title} sends nothing: {account} is not subscribed."

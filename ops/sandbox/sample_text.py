@@ -3,7 +3,7 @@
 from ops.sandbox.contract import Sandbox
 
 FOLLOWERS = 40
-SAYINGS = (
+COMMENTS = (
     "love this",
     "where did you get it?",
     "wow, so good",
@@ -22,14 +22,14 @@ CAPTIONS = (
 )
 
 
-def follower(sandbox: Sandbox) -> str:
-    """One of those who comment."""
-    return f"fan_{sandbox.chance.randint(1, FOLLOWERS)}"
+def commenter(sandbox: Sandbox) -> str:
+    """Return the name of a random commenter."""
+    return f"fan_{sandbox.rng.randint(1, FOLLOWERS)}"
 
 
-def saying(sandbox: Sandbox) -> str:
-    return f"{sandbox.chance.choice(SAYINGS)} ({sandbox.chance.randint(1, 999)})"
+def comment_text(sandbox: Sandbox) -> str:
+    return f"{sandbox.rng.choice(COMMENTS)} ({sandbox.rng.randint(1, 999)})"
 
 
 def caption(sandbox: Sandbox) -> str:
-    return sandbox.chance.choice(CAPTIONS)
+    return sandbox.rng.choice(CAPTIONS)

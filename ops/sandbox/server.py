@@ -13,10 +13,20 @@ from aiohttp import BodyPartReader, web
 from ops.runtime import headers
 from ops.runtime.files import read_private, write_private
 from ops.sandbox.clock import Clock
-from ops.sandbox.contract import Answer, Call, Errand, Fetched, Handler, Impossible, Platform, Refusal, Upload
-from ops.sandbox.dispatcher import Shipment
+from ops.sandbox.contract import (
+    Answer,
+    Call,
+    CommandError,
+    Fetched,
+    Handler,
+    OutboundRequest,
+    Platform,
+    Refusal,
+    Upload,
+)
+from ops.sandbox.dispatcher import Delivery
 from ops.sandbox.faults import Fault
-from ops.sandbox.origin_check import guarded
+from ops.sandbox.origin_check import origin_check_middleware
 from ops.sandbox.world import World
 
 BODY_LIMIT = 2**30
@@ -45,16 +55,16 @@ HTML = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gatew
 class Server:
     """All platforms at one port, each below ``/<name>``."""
 
-    def __init__(self, seed: int, ring: int = 10_000, room: int = 10_000, state: Path | None = None) -> None:
+    def __init__(self, seed: int, ring: int = 10_000, capacity: int = 10_000, state: Path | None = None) -> None:
         """``state`` is a file of this program's own to go on from, and to keep the world in.
 
         Raises UnsafePathError where it may be somebody else's: what is in such a file is run. Raises
         UnreadableStateError for one of another release.
         """
-        self._ring, self._room, self._state = ring, room, state
+        self._ring, self._capacity, self._state = ring, capacity, state
         self._kept = read_private(state) if state else None
-        self.world = World.load(self._kept) if self._kept else World(seed, Clock(), ring, room)
-        self._stirred = asyncio.Event()
+        self.world = World.load(self._kept) if self._kept else World(seed, Clock(), ring, capacity)
+        self._woken = asyncio.Event()
         self._limit = asyncio.Semaphore(IN_FLIGHT)
         self._client: aiohttp.ClientSession | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -65,11 +75,11 @@ class Server:
     def replace(self, world: World) -> None:
         self.world = world
         self._checks.clear()
-        self.stir()
+        self.wake()
 
     def reset(self) -> None:
-        """Begin anew with other people and posts; the time, the pace and what was entered in portals stay."""
-        self.replace(self.world.renewed(self._ring, self._room))
+        """Start over with other accounts and posts; keep the time, the pace and the portal settings."""
+        self.replace(self.world.restarted(self._ring, self._capacity))
 
     def snapshot(self) -> int:
         """Keep the world as it is now, for :meth:`restore`; its size in bytes."""
@@ -84,20 +94,20 @@ class Server:
             write_private(self._state, self.world.save() if content is None else content)
 
     def restore(self) -> None:
-        """Go back to the last snapshot; only the time does not go back. Raises Impossible where there is none."""
+        """Go back to the last snapshot; only the time does not go back. Raises CommandError where there is none."""
         if self._kept is None:
-            raise Impossible("there is no snapshot; make one first")
+            raise CommandError("there is no snapshot; make one first")
         self.replace(World.load(self._kept))
 
-    def stir(self) -> None:
+    def wake(self) -> None:
         """There may be something to do."""
-        self._stirred.set()
+        self._woken.set()
 
     def app(self, host: str = "127.0.0.1") -> web.Application:
         """``host`` is the address it is going to listen on."""
         from ops.sandbox.control import Control
 
-        app = web.Application(client_max_size=BODY_LIMIT, middlewares=[guarded(host)])
+        app = web.Application(client_max_size=BODY_LIMIT, middlewares=[origin_check_middleware(host)])
         headers.add_to(app)
         Control(self).add_to(app)
         app.router.add_static("/_sandbox/media", MEDIA)
@@ -118,7 +128,7 @@ class Server:
             platform = world.platforms[name]
             call = await read(request, name)
             account = platform.account_of(call)
-            fault = world.script.take(name, f"{call.method} {call.path}", account)
+            fault = world.faults.take(name, f"{call.method} {call.path}", account)
             answer = None
             if fault is None or fault.effect:
                 answer = await self._answered(getattr(platform, handler), call)
@@ -133,9 +143,9 @@ class Server:
                 fault=None if fault is None else fault.model_dump(exclude_defaults=True),
             )
             self.changed = self.changed or call.method != "GET"
-            self.stir()
+            self.wake()
             if fault is not None:
-                return await befallen(request, fault, answer)
+                return await apply_fault(request, fault, answer)
             assert answer is not None  # noqa: S101  there is one where no fault took its place
             return respond(answer)
 
@@ -144,19 +154,19 @@ class Server:
     async def _answered(self, handler: Handler, call: Call) -> Answer:
         try:
             answer = handler(call)
-            while isinstance(answer, Errand):
+            while isinstance(answer, OutboundRequest):
                 answer = answer.then(await self.fetch(answer))
         except Refusal as refusal:
             return refusal.answer
         return answer
 
-    async def fetch(self, errand: Errand) -> Fetched:
+    async def fetch(self, outbound: OutboundRequest) -> Fetched:
         """Ask what it asks, without following redirects."""
         assert self._client is not None  # noqa: S101  it lives as long as the application
-        limit = aiohttp.ClientTimeout(total=errand.seconds)
+        limit = aiohttp.ClientTimeout(total=outbound.seconds)
         try:
             async with self._client.get(
-                errand.url, params=errand.query, timeout=limit, allow_redirects=False
+                outbound.url, params=outbound.query, timeout=limit, allow_redirects=False
             ) as response:
                 return Fetched(response.status, response.content_type, await response.read())
         except (aiohttp.ClientError, TimeoutError, ValueError):
@@ -175,18 +185,18 @@ class Server:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _work(self) -> None:
-        """Let people live, run errands and deliver webhooks, whenever there is something of it to do."""
+        """Simulate activity, send outbound requests and deliver webhooks whenever something is due."""
         while True:
-            self._stirred.clear()
+            self._woken.clear()
             world = self.world
-            world.live()
-            for errand in world.sandbox.errands:
-                self._start(self._run(errand))
-            world.sandbox.errands.clear()
-            for shipment in world.office.due():
+            world.advance()
+            for outbound in world.sandbox.outbound_requests:
+                self._start(self._run(outbound))
+            world.sandbox.outbound_requests.clear()
+            for delivery in world.dispatcher.due():
                 await self._limit.acquire()
-                self._start(self._deliver(world, shipment))
-            moments = [moment for moment in (world.moment(), *self._recheck(world)) if moment is not None]
+                self._start(self._deliver(world, delivery))
+            moments = [moment for moment in (world.next_due(), *self._recheck(world)) if moment is not None]
             await self._pause(world.clock.real(min(moments)) if moments else None)
 
     async def _save_changes(self) -> None:
@@ -200,7 +210,7 @@ class Server:
 
     async def _pause(self, seconds: float | None) -> None:
         """Until something stirs, the clock is moved or the time is up."""
-        waits = [asyncio.create_task(self._stirred.wait()), asyncio.create_task(self.world.clock.moved())]
+        waits = [asyncio.create_task(self._woken.wait()), asyncio.create_task(self.world.clock.moved())]
         try:
             await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -212,42 +222,42 @@ class Server:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, errand: Errand) -> None:
-        errand.then(await self.fetch(errand))
-        self.stir()
+    async def _run(self, outbound: OutboundRequest) -> None:
+        outbound.then(await self.fetch(outbound))
+        self.wake()
 
-    async def _deliver(self, world: World, shipment: Shipment) -> None:
+    async def _deliver(self, world: World, delivery: Delivery) -> None:
         begun = time.monotonic()
         status, said = None, ""
         try:
-            status, said = await self._post(world, shipment)
+            status, said = await self._post(world, delivery)
         finally:
             self._limit.release()
         world.ledger.add(
             "webhook",
             world.sandbox.at,
-            shipment.platform,
-            account=", ".join(sorted({notice.account for notice in shipment.notices})),
-            topic=", ".join(sorted({notice.topic for notice in shipment.notices})),
-            events=[notice.number for notice in shipment.notices],
-            url=shipment.url,
-            attempt=shipment.attempt,
-            forged=shipment.forged,
+            delivery.platform,
+            account=", ".join(sorted({event.account for event in delivery.events})),
+            topic=", ".join(sorted({event.topic for event in delivery.events})),
+            events=[event.number for event in delivery.events],
+            url=delivery.url,
+            attempt=delivery.attempt,
+            forged=delivery.forged,
             status=status,
             milliseconds=round((time.monotonic() - begun) * 1000),
-            body=shipment.body.decode(errors="replace")[:SHOWN],
+            body=delivery.body.decode(errors="replace")[:SHOWN],
             answer=said,
         )
-        world.office.answered(shipment, status)
-        self.stir()
+        world.dispatcher.answered(delivery, status)
+        self.wake()
 
-    async def _post(self, world: World, shipment: Shipment) -> tuple[int | None, str]:
+    async def _post(self, world: World, delivery: Delivery) -> tuple[int | None, str]:
         assert self._client is not None  # noqa: S101
-        limit = aiohttp.ClientTimeout(total=world.platforms[shipment.platform].answer_seconds)
-        headers = {"Content-Type": "application/json", **shipment.headers}
+        limit = aiohttp.ClientTimeout(total=world.platforms[delivery.platform].answer_seconds)
+        headers = {"Content-Type": "application/json", **delivery.headers}
         try:
             async with self._client.post(
-                shipment.url, data=shipment.body, headers=headers, timeout=limit, allow_redirects=False
+                delivery.url, data=delivery.body, headers=headers, timeout=limit, allow_redirects=False
             ) as response:
                 return response.status, own_answer(response.content_type, await response.content.read(SHOWN))
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
@@ -262,30 +272,32 @@ class Server:
                 due = planned.get((name, stream, url), now + (platform.recheck_seconds or 0))
                 if due <= now:
                     due = now + (platform.recheck_seconds or 0)
-                    self._start(self._shake(platform, stream, url))
+                    self._start(self._repeat_handshake(platform, stream, url))
                 self._checks[name, stream, url] = due
         return list(self._checks.values())
 
-    async def _shake(self, platform: Platform, stream: str, url: str) -> None:
-        errand = platform.handshake(url, lambda passed: passed)
-        if errand is not None:
-            platform.rechecked(stream, passed=errand.then(await self.fetch(errand)))
+    async def _repeat_handshake(self, platform: Platform, stream: str, url: str) -> None:
+        outbound = platform.handshake(url, lambda passed: passed)
+        if outbound is not None:
+            platform.handshake_repeated(stream, passed=outbound.then(await self.fetch(outbound)))
 
-    async def shake_hands(self, name: str, stream: str, url: str) -> dict[str, Any]:
+    async def verify_callback(self, name: str, stream: str, url: str) -> dict[str, Any]:
         """What a portal does when a callback address is entered: ask it, and send there from now on if it answers.
 
-        Raises Impossible, with the status that it answered instead.
+        Raises CommandError, with the status that it answered instead.
         """
         platform = self.world.platforms[name]
-        errand = None if stream in platform.unasked else platform.handshake(url, lambda passed: passed)
-        if errand is not None:
-            fetched = await self.fetch(errand)
-            if not errand.then(fetched):
-                raise Impossible(f"{url} did not pass the handshake: it answered {fetched.status or 'nothing'}")
+        outbound = (
+            None if stream in platform.streams_without_handshake else platform.handshake(url, lambda passed: passed)
+        )
+        if outbound is not None:
+            fetched = await self.fetch(outbound)
+            if not outbound.then(fetched):
+                raise CommandError(f"{url} did not pass the handshake: it answered {fetched.status or 'nothing'}")
         platform.callbacks[stream] = url
-        platform.entered(stream)
-        self.stir()
-        return {"platform": name, "stream": stream, "url": url, "verified": errand is not None}
+        platform.callback_set(stream)
+        self.wake()
+        return {"platform": name, "stream": stream, "url": url, "verified": outbound is not None}
 
 
 def respond(answer: Answer) -> web.Response:
@@ -296,7 +308,7 @@ def respond(answer: Answer) -> web.Response:
     return web.json_response(answer.content, status=answer.status, headers=given)
 
 
-async def befallen(request: web.Request, fault: Fault, answer: Answer | None) -> web.StreamResponse:
+async def apply_fault(request: web.Request, fault: Fault, answer: Answer | None) -> web.StreamResponse:
     """The answer, spoiled as the script says."""
     await asyncio.sleep(fault.delay_seconds)
     if fault.spoil == "hang":

@@ -11,12 +11,12 @@ class UnreadableStateError(Exception):
     """The bytes were not written by this release, or were damaged since."""
 
 
-def sealed(state: bytes) -> bytes:
+def seal_state(state: bytes) -> bytes:
     return _digest(state) + state
 
 
-def opened(content: bytes) -> bytes:
-    """The bytes that were given to :func:`sealed`.
+def unseal_state(content: bytes) -> bytes:
+    """The bytes that were given to :func:`seal_state`.
 
     Raises UnreadableStateError for those of another release: its objects may lack what this code expects.
     """

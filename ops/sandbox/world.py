@@ -1,4 +1,4 @@
-"""All that a sandbox knows, in one piece that can be thrown away, kept, and put back."""
+"""The whole state of a sandbox, in one object that can be reset, saved and restored."""
 
 import pickle
 import random
@@ -8,53 +8,56 @@ import ops.sandbox.platforms
 from ops.runtime.discovery import discover
 from ops.sandbox.clock import Clock
 from ops.sandbox.contract import Platform, Sandbox
-from ops.sandbox.dispatcher import Office, Shipment
-from ops.sandbox.faults import Script
+from ops.sandbox.dispatcher import Delivery, WebhookDispatcher
+from ops.sandbox.faults import FaultSchedule
 from ops.sandbox.ledger import Ledger
-from ops.sandbox.state import opened, sealed
+from ops.sandbox.state import seal_state, unseal_state
 
 CATCH_UP = 1000
-"""Things that happen at once at most, when the clock has jumped; the rest of the time nobody did anything."""
+"""At most this many actions are simulated at once after the clock has jumped."""
 
 
 class World:
-    """Same seed, same world. ``ring`` is how many calls and webhooks the ledger remembers, ``room`` how many things."""
+    """The same seed makes the same world.
 
-    def __init__(self, seed: int, clock: Clock, ring: int = 10_000, room: int = 10_000) -> None:
+    ``ring`` is how many calls and webhooks the ledger keeps, ``capacity`` how many objects each platform keeps.
+    """
+
+    def __init__(self, seed: int, clock: Clock, ring: int = 10_000, capacity: int = 10_000) -> None:
         self.seed = seed
         self.clock = clock
         self.ledger = Ledger(ring)
-        self.script = Script()
-        chance = random.Random(seed)  # noqa: S311  a world, not a secret
-        self.sandbox = Sandbox(clock, self.ledger, chance, room)
+        self.faults = FaultSchedule()
+        rng = random.Random(seed)  # noqa: S311  a world, not a secret
+        self.sandbox = Sandbox(clock, self.ledger, rng, capacity)
         self.platforms: dict[str, Platform] = {
             name: kind(self.sandbox) for name, kind in discover(ops.sandbox.platforms, type).items()
         }
-        self.office = Office(self.sandbox, self.platforms, room)
+        self.dispatcher = WebhookDispatcher(self.sandbox, self.platforms, capacity)
         self.pace = 0.0
-        """Things that happen in a second, on all platforms together."""
-        self.lively = list(self.platforms)
-        """The platforms where they happen."""
+        """Simulated actions per second, over all active platforms."""
+        self.active = list(self.platforms)
+        """Names of the platforms on which actions are simulated."""
         self._lived = clock.seconds()
 
-    def renewed(self, ring: int, room: int) -> "World":
-        """A new world with the settings of this one: what was entered in portals, manners and pace.
+    def restarted(self, ring: int, capacity: int) -> "World":
+        """Return a new world with the settings of this one: portal settings, delivery policy and pace.
 
-        Its seed is another one: the same ids with other words would be two things of one name to whoever listens.
+        Its seed is the next one, so that no id is used for two different objects.
         """
-        world = World(self.seed + 1, self.clock, ring, room)
+        world = World(self.seed + 1, self.clock, ring, capacity)
         for name, platform in world.platforms.items():
-            platform.take_settings(self.platforms[name])
-        world.office.manners, world.lively = self.office.manners, list(self.lively)
-        world.hurry(self.pace)
+            platform.copy_settings(self.platforms[name])
+        world.dispatcher.delivery_policy, world.active = self.dispatcher.delivery_policy, list(self.active)
+        world.set_pace(self.pace)
         return world
 
     def step(self) -> None:
-        """Let one thing happen somewhere."""
-        self.platforms[self.sandbox.chance.choice(self.lively)].live()
+        """Simulate one action on a random active platform."""
+        self.platforms[self.sandbox.rng.choice(self.active)].simulate_activity()
 
-    def live(self) -> None:
-        """Let happen what is due by the clock and the pace."""
+    def advance(self) -> None:
+        """Do what is due by the clock and the pace."""
         for platform in self.platforms.values():
             platform.advance()
         now = self.clock.seconds()
@@ -64,39 +67,39 @@ class World:
         for _ in range(min(due, CATCH_UP)):
             self.step()
 
-    def hurry(self, pace: float) -> None:
-        """Live at this pace from now on."""
+    def set_pace(self, pace: float) -> None:
+        """Simulate ``pace`` actions per second from now on."""
         self.pace, self._lived = pace, self.clock.seconds()
 
-    def mail(self, steps: int) -> Iterator[Shipment]:
-        """All that is sent while ``steps`` things happen, a second apart, and after them, with no network about it."""
-        for name in self.lively:
+    def deliveries(self, steps: int) -> Iterator[Delivery]:
+        """Simulate ``steps`` actions, a second apart, and yield all deliveries that follow, without a network."""
+        for name in self.active:
             self.platforms[name].callbacks = dict.fromkeys(self.platforms[name].streams, "")
             self.platforms[name].subscribe_all()
         for _ in range(steps):
             self.step()
             self.clock.jump(1)
-            self.live()
+            self.advance()
             yield from self._answered()
-        while (moment := self.moment()) is not None:
+        while (moment := self.next_due()) is not None:
             self.clock.jump(max(0.0, moment - self.clock.seconds()))
-            self.live()
+            self.advance()
             yield from self._answered()
 
-    def _answered(self) -> Iterator[Shipment]:
-        for shipment in self.office.due():
-            self.office.answered(shipment, 200)
-            yield shipment
+    def _answered(self) -> Iterator[Delivery]:
+        for delivery in self.dispatcher.due():
+            self.dispatcher.answered(delivery, 200)
+            yield delivery
 
-    def moment(self) -> float | None:
-        """When there is something to do next, in seconds since 1970; None while there is nothing."""
-        moments = [self.office.moment(), *(platform.moment() for platform in self.platforms.values())]
+    def next_due(self) -> float | None:
+        """Return when something is due next, in seconds since 1970; None if nothing is."""
+        moments = [self.dispatcher.next_due(), *(platform.next_due() for platform in self.platforms.values())]
         if self.pace:
             moments.append(self._lived + 1 / self.pace)
         return min((moment for moment in moments if moment is not None), default=None)
 
     def save(self) -> bytes:
-        return sealed(pickle.dumps(self))
+        return seal_state(pickle.dumps(self))
 
     @classmethod
     def load(cls, content: bytes) -> "World":
@@ -104,5 +107,5 @@ class World:
 
         Raises UnreadableStateError.
         """
-        world: World = pickle.loads(opened(content))  # noqa: S301
+        world: World = pickle.loads(unseal_state(content))  # noqa: S301
         return world

@@ -17,11 +17,11 @@ from ops.sandbox import sample_text
 from ops.sandbox.contract import (
     Answer,
     Call,
-    Errand,
+    CommandError,
     Fetched,
-    Impossible,
-    Notice,
+    OutboundRequest,
     Platform,
+    PlatformEvent,
     Refusal,
     Route,
     Sandbox,
@@ -95,12 +95,12 @@ class Subscription:
     tag: str | None = None
 
 
-class Activity(Platform):
+class XWebhooks(Platform):
     """The half of X that speaks first. The other half has the posts, the people and their tokens."""
 
     accounts: dict[str, str]
     posts: dict[str, Post]
-    forms: ClassVar[Mapping[str, Sequence[str]]] = {
+    variants: ClassVar[Mapping[str, Sequence[str]]] = {
         "subscription": ("wrapped", "object", "array"),
         "product": ("activity", "account"),
     }
@@ -114,12 +114,12 @@ class Activity(Platform):
         self.subscriptions: dict[str, Subscription] = {}
         self.older: dict[str, list[str]] = {}
         """Whom each webhook was subscribed to by the older product."""
-        self.everybody = False
-        """Whether everything is told of everybody, as someone may wish here."""
+        self.everyone_subscribed = False
+        """Whether everything is told of everybody, as someone may command here."""
         self._bearers: set[str] = set()
         self._last_check: int | None = None
         """What the last check of the address was answered."""
-        self._told: deque[Notice] = deque(maxlen=sandbox.room)
+        self._told: deque[PlatformEvent] = deque(maxlen=sandbox.capacity)
 
     def new_id(self) -> str:
         raise NotImplementedError
@@ -132,7 +132,7 @@ class Activity(Platform):
         kind = f"https://api.x.com/2/problems/{slug}" if slug else "about:blank"
         return Refusal(Answer(status, {"type": kind, "title": title, "detail": detail, "status": status} | more))
 
-    def activity_routes(self) -> Sequence[Route]:
+    def webhook_routes(self) -> Sequence[Route]:
         return (
             Route("POST", "/oauth2/token", self.app_token),
             Route("POST", "/2/webhooks", self.create_webhook),
@@ -166,7 +166,7 @@ class Activity(Platform):
                 403, "unsupported-authentication", "Unsupported Authentication", "Use an app-only token."
             )
 
-    def create_webhook(self, call: Call) -> Answer | Errand:
+    def create_webhook(self, call: Call) -> Answer | OutboundRequest:
         self._as_app(call)
         url = call.text("url") or ""
         if len(url) > URL_CHARACTERS or not acceptable(url):
@@ -180,16 +180,16 @@ class Activity(Platform):
     def _failed(self, reason: str) -> Refusal:
         return self.problem(400, "invalid-request", "Invalid Request", reason, reason=reason)
 
-    def _asked(self, url: str, then: Callable[[bool], Any]) -> Errand:
-        errand = self.handshake(url, then)
-        assert errand is not None  # noqa: S101  X has one
-        return errand
+    def _asked(self, url: str, then: Callable[[bool], Any]) -> OutboundRequest:
+        outbound = self.handshake(url, then)
+        assert outbound is not None  # noqa: S101  X has one
+        return outbound
 
     def _created(self, url: str, passed: bool) -> Answer:  # noqa: FBT001
         if not passed:
             raise self._failed("CrcValidationFailed")
         self.callbacks[""] = url
-        self.entered("")
+        self.callback_set("")
         [webhook] = self.webhooks.values()
         return Answer(content={"data": self._webhook(webhook)})
 
@@ -202,7 +202,7 @@ class Activity(Platform):
         data = [self._webhook(webhook) for webhook in self.webhooks.values()]
         return Answer(content={"data": data, "meta": {"result_count": len(data)}})
 
-    def check_webhook(self, call: Call) -> Answer | Errand:
+    def check_webhook(self, call: Call) -> Answer | OutboundRequest:
         self._as_app(call)
         return self._asked(self._known(call).url, partial(self._rechecked, self._known(call)))
 
@@ -236,7 +236,7 @@ class Activity(Platform):
         except ValueError:
             raise self.problem(400, "invalid-request", "Invalid Request", "dates are yyyymmddhhmm, in UTC") from None
         until = last.timestamp() + 60
-        self.sandbox.outbox += [notice for notice in self._told if first.timestamp() <= notice.at < until]
+        self.sandbox.outbox += [event for event in self._told if first.timestamp() <= event.at < until]
         return Answer(content={"data": {"job_id": self.new_id(), "created_at": self.sandbox.at}})
 
     # --- CRC and signature (x.md 2.2, 2.3)
@@ -244,7 +244,7 @@ class Activity(Platform):
     def crc(self, token: str, secret: str) -> str:
         return "sha256=" + base64.b64encode(hmac.digest(secret.encode(), token.encode(), hashlib.sha256)).decode()
 
-    def handshake(self, url: str, then: Callable[[bool], Any]) -> Errand | None:
+    def handshake(self, url: str, then: Callable[[bool], Any]) -> OutboundRequest | None:
         token = self.sandbox.secret(32)
 
         def judged(fetched: Fetched) -> Any:
@@ -255,19 +255,19 @@ class Activity(Platform):
                 given = None
             return then(fetched.status == 200 and given == self.crc(token, self.signing_secret))
 
-        return Errand(url, judged, {"crc_token": token})
+        return OutboundRequest(url, judged, {"crc_token": token})
 
-    def left(self, stream: str) -> None:
+    def callback_removed(self, stream: str) -> None:
         self.webhooks.clear()
 
-    def stopped(self, stream: str) -> bool:
+    def is_paused(self, stream: str) -> bool:
         return not any(webhook.valid for webhook in self.webhooks.values())
 
-    def entered(self, stream: str) -> None:
+    def callback_set(self, stream: str) -> None:
         now = self.sandbox.clock.now()
         self.webhooks = {(id_ := self.new_id()): Webhook(id_, self.callbacks[stream], now, now)}
 
-    def rechecked(self, stream: str, *, passed: bool) -> None:
+    def handshake_repeated(self, stream: str, *, passed: bool) -> None:
         """A wrong token or a redirect is the end at once; errors and silence are borne for 28 hours."""
         status, now = self._last_check, self.sandbox.clock.now()
         for webhook in self.webhooks.values():
@@ -280,14 +280,14 @@ class Activity(Platform):
         digest = base64.b64encode(hmac.digest(secret.encode(), body, hashlib.sha256)).decode()
         return {"x-twitter-webhooks-signature": f"sha256={digest}"}
 
-    def together(self, notice: Notice) -> Hashable:
-        return notice.number
+    def batch_key(self, event: PlatformEvent) -> Hashable:
+        return event.number
 
     # --- subscriptions (x.md 3)
 
     def subscribe(self, call: Call) -> Answer:
-        event, wish = call.text("event_type") or "", call.fields.get("filter")
-        wanted = {str(k): str(v) for k, v in wish.items()} if isinstance(wish, dict) else {}
+        event, command = call.text("event_type") or "", call.fields.get("filter")
+        wanted = {str(k): str(v) for k, v in command.items()} if isinstance(command, dict) else {}
         tag, webhook = call.text("tag"), call.text("webhook_id")
         if event not in PUBLIC and event not in PRIVATE:
             raise self.problem(400, "invalid-request", "Invalid Request", f"event_type {event!r} is unknown")
@@ -302,7 +302,7 @@ class Activity(Platform):
         self.subscriptions[made.id] = made
         shown = self._shown_subscription(made)
         forms: dict[str, Any] = {"wrapped": {"subscription": shown}, "object": shown, "array": [shown]}
-        return Answer(content={"data": forms[self.form("subscription")]})
+        return Answer(content={"data": forms[self.variant("subscription")]})
 
     def _may_hear(self, call: Call, event: str, user: str) -> None:
         """Public events with the application's token, private ones with the person's own."""
@@ -362,7 +362,7 @@ class Activity(Platform):
 
     def emit(self, event: str, account: str, payload: dict[str, Any], uuid: str | None = None, **includes: Any) -> None:
         """Tell of it, once for each subscription that wants it. An invalid webhook gets nothing."""
-        if self.stopped(""):
+        if self.is_paused(""):
             return
         user = self.accounts[account]
         wanted = [
@@ -370,9 +370,9 @@ class Activity(Platform):
             for made in self.subscriptions.values()
             if made.event == event and made.filter["user_id"] == user and made.webhook in self.webhooks
         ]
-        if not wanted and self.everybody:
+        if not wanted and self.everyone_subscribed:
             wanted = [Subscription("", event, {"user_id": user}, None, self.sandbox.clock.now())]
-        number = uuid or str(self.sandbox.chance.randint(-(2**63), 2**63 - 1))  # it may be negative
+        number = uuid or str(self.sandbox.rng.randint(-(2**63), 2**63 - 1))  # it may be negative
         for made in wanted:
             data = {"event_uuid": number, "filter": {} if event == "oauth.revoke" else made.filter, "event_type": event}
             data |= {"tag": made.tag} if made.tag else {}
@@ -380,24 +380,24 @@ class Activity(Platform):
             self.notify(event, account, data)
             self._told.append(self.sandbox.outbox[-1])
 
-    def body(self, notices: Sequence[Notice]) -> bytes:
-        [notice] = notices
-        document = {"data": notice.value} if self.form("product") == "activity" else self._legacy(notice)
+    def body(self, events: Sequence[PlatformEvent]) -> bytes:
+        [event] = events
+        document = {"data": event.value} if self.variant("product") == "activity" else self._legacy(event)
         return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
 
-    def _legacy(self, notice: Notice) -> dict[str, Any]:
+    def _legacy(self, event: PlatformEvent) -> dict[str, Any]:
         """``x.md`` 3.1: one array, by its kind."""
-        payload, at = notice.value["payload"], str(int(notice.at * 1000))
-        user = self.accounts[notice.account]
-        if notice.topic == "oauth.revoke":
+        payload, at = event.value["payload"], str(int(event.at * 1000))
+        user = self.accounts[event.account]
+        if event.topic == "oauth.revoke":
             return {"user_event": {"revoke": payload}}
-        if notice.topic == "post.delete":
+        if event.topic == "post.delete":
             status = {"id": payload["id"], "user_id": payload["author_id"]}
             return {"for_user_id": user, "tweet_delete_events": [{"status": status, "timestamp_ms": at}]}
-        if notice.topic == "like.create":
+        if event.topic == "like.create":
             return {"for_user_id": user, "favorite_events": [payload]}
-        if notice.topic.startswith("follow."):
-            kind = notice.topic.partition(".")[2]
+        if event.topic.startswith("follow."):
+            kind = event.topic.partition(".")[2]
             return {"for_user_id": user, "follow_events": [payload | {"type": kind, "created_timestamp": at}]}
         tweet = {
             "id_str": payload["id"],
@@ -423,7 +423,7 @@ class Activity(Platform):
         now = self.sandbox.clock.now()
         post = Post(id_, by, text, now, [], parent.id if parent else None, None, conversation)
         self.posts[id_] = post
-        forget_oldest(self.posts, self.sandbox.room)
+        forget_oldest(self.posts, self.sandbox.capacity)
         self.tell_of(post)
         return post
 
@@ -455,7 +455,7 @@ class Activity(Platform):
     def people(self) -> Sequence[str]:
         return list(self.accounts)
 
-    def shown(self, account: str) -> list[dict[str, Any]]:
+    def visible_posts(self, account: str) -> list[dict[str, Any]]:
         replies: dict[str, list[dict[str, Any]]] = {}
         for post in self.posts.values():
             if post.reply_to:
@@ -467,52 +467,52 @@ class Activity(Platform):
             if post.account == account and post.reply_to is None
         ]
 
-    def live(self) -> None:
-        chance = self.sandbox.chance
-        name = chance.choice(list(self.accounts))
-        by, dice = sample_text.follower(self.sandbox), chance.random()
+    def simulate_activity(self) -> None:
+        rng = self.sandbox.rng
+        name = rng.choice(list(self.accounts))
+        by, dice = sample_text.commenter(self.sandbox), rng.random()
         mine = [post for post in list(self.posts.values())[-200:] if post.account == name and post.reply_to is None]
         target, fan = self.accounts[name], self.author(by)
         stamp = str(int(self.sandbox.clock.seconds() * 1000))
         if not mine or dice < 0.1:
-            self.let_publish(name, sample_text.caption(self.sandbox))
+            self.simulate_publish(name, sample_text.caption(self.sandbox))
         elif dice < 0.13:
-            self.drop(chance.choice(mine))
+            self.drop(rng.choice(mine))
         elif dice < 0.25:
-            kind = chance.choice(("follow", "follow", "unfollow"))
+            kind = rng.choice(("follow", "follow", "unfollow"))
             self.emit(f"follow.{kind}", name, {"source": {"id": fan}, "target": {"id": target}})
         elif dice < 0.45:
-            post = chance.choice(mine).id
+            post = rng.choice(mine).id
             liked = {"id": f"{fan}_{post}", "post_id": post}
             self.emit("like.create", name, liked | {"user_id": fan, "timestamp_ms": stamp})
         elif dice < 0.6:
-            self.say(by, f"@{name} {sample_text.saying(self.sandbox)}")
+            self.say(by, f"@{name} {sample_text.comment_text(self.sandbox)}")
         else:
-            self.say(by, sample_text.saying(self.sandbox), chance.choice(mine))
+            self.say(by, sample_text.comment_text(self.sandbox), rng.choice(mine))
 
-    def let_publish(self, account: str, text: str) -> str:
+    def simulate_publish(self, account: str, text: str) -> str:
         post = self.say(account, text)
         self.record("post", account=account, id=post.id, text=text, by="owner")
         return post.id
 
-    def let_comment(self, account: str, post: str, by: str, text: str) -> str:
+    def simulate_comment(self, account: str, post: str, by: str, text: str) -> str:
         parent = self.posts.get(post)
         if parent is None:
-            raise Impossible(f"{account} has no post {post}")
+            raise CommandError(f"{account} has no post {post}")
         return self.say(by, text, parent).id
 
-    def let_remove(self, account: str, id_: str) -> None:
+    def simulate_remove(self, account: str, id_: str) -> None:
         if id_ not in self.posts:
-            raise Impossible(f"there is no {id_}")
+            raise CommandError(f"there is no {id_}")
         self.drop(self.posts[id_])
 
-    def let_unsubscribe(self, account: str) -> None:
+    def simulate_unsubscribe(self, account: str) -> None:
         gone = [made.id for made in self.subscriptions.values() if made.filter["user_id"] == self.accounts[account]]
         for id_ in gone:
             del self.subscriptions[id_]
 
     def subscribe_all(self) -> None:
-        self.everybody = True
+        self.everyone_subscribed = True
 
 
 def acceptable(url: str) -> bool:

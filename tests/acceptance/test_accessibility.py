@@ -300,7 +300,7 @@ async def test_pages_of_connections_in_every_state(
         "UPDATE connections SET scopes = scopes[1:2], username = repeat('long_name_', 12) WHERE platform = 'tiktok'"
     )
     await rig.raw("UPDATE connections SET state = 'disconnected', disconnected_at = now() WHERE platform = 'mastodon'")
-    await rig.sandbox.wish("redirects", platform="facebook", redirect_uri=f"{url}/api/auth/facebook/callback")
+    await rig.sandbox.command("redirects", platform="facebook", redirect_uri=f"{url}/api/auth/facebook/callback")
 
     def journey() -> None:
         log_in(browser, url)

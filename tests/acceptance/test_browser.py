@@ -150,7 +150,7 @@ async def test_account_that_broke_is_told_of_and_brought_back_and_another_one_as
     rig: Rig, browser: WebDriver
 ) -> None:
     [id_] = await rig.connect("tiktok")
-    await rig.sandbox.wish("act", platform="tiktok", what="revoke", account="shop")
+    await rig.sandbox.command("act", platform="tiktok", what="revoke", account="shop")
     await rig.due()
     assert await rig.refresher.refresh(id_) == "needs_reconnect"
 

@@ -214,7 +214,7 @@ async def test_no_page_lets_stored_text_be_more_than_text(rig: Rig) -> None:
 
 
 async def test_sandbox_shows_what_its_people_wrote_as_text(rig: Rig) -> None:
-    await rig.sandbox.wish("act", platform="instagram", what="publish", account="shop", text=HOSTILE)
+    await rig.sandbox.command("act", platform="instagram", what="publish", account="shop", text=HOSTILE)
     for path in ("/", "/platforms/instagram"):
         async with rig.http.get(rig.sandbox.url + path, params={"said": HOSTILE, "at": "top"}) as response:
             text = await response.text()

@@ -69,7 +69,7 @@ async def test_processes_with_logins_of_their_own_do_all_that_they_are_for(tmp_p
         owner = await asyncpg.connect(running.dsn)
         await owner.execute("SELECT set_config('landfall.tenant', '*', false)")
         sandbox = Client(http, running.sandbox)
-        await sandbox.wish("pace", pace=25.0, platforms=running.simulated)
+        await sandbox.command("pace", pace=25.0, platforms=running.simulated)
 
         async def projected() -> bool:
             return bool(

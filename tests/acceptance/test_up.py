@@ -106,20 +106,22 @@ async def test_thousands_of_deliveries_become_exactly_what_was_sent(tmp_path: Pa
         environ["REDIS_URL"] = f"redis://127.0.0.1:{free_port()}/0"  # nobody listens there
     async with stack(tmp_path / "data", environ) as running, aiohttp.ClientSession() as http:
         sandbox = Client(http, running.sandbox)
-        await sandbox.wish("manners", twice=0.12, late=0.15, late_seconds=60.0, recut=0.5, forged=0.03)
-        await sandbox.wish("clock", speed=20.0)  # TikTok takes its time, and late ones come a minute later
-        await sandbox.wish("pace", pace=25.0, platforms=running.simulated)
+        await sandbox.command(
+            "delivery-policy", duplicated=0.12, delayed=0.15, delay_seconds=60.0, regrouped=0.5, forged=0.03
+        )
+        await sandbox.command("clock", speed=20.0)  # TikTok takes its time, and late ones come a minute later
+        await sandbox.command("pace", pace=25.0, platforms=running.simulated)
 
         async def sent() -> bool:
-            return bool((await sandbox.mail())["sent"] >= DELIVERIES)
+            return bool((await sandbox.deliveries())["sent"] >= DELIVERIES)
 
         await eventually(sent, 120)
-        await sandbox.wish("pace", pace=0.0)
-        await sandbox.wish("clock", jump=600.0)
+        await sandbox.command("pace", pace=0.0)
+        await sandbox.command("clock", jump=600.0)
 
         async def delivered() -> bool:
-            await sandbox.wish("clock", jump=60.0)
-            return bool((await sandbox.mail())["waiting"] == 0)
+            await sandbox.command("clock", jump=60.0)
+            return bool((await sandbox.deliveries())["waiting"] == 0)
 
         await eventually(delivered, 60, every=0.5)
         entries = await sandbox.ledger("webhook")
@@ -231,7 +233,7 @@ async def test_machine_without_any_redis_does_without_notifications(
         assert not (tmp_path / "data" / "redis").exists()
         async with aiohttp.ClientSession() as http:
             sandbox = Client(http, running.sandbox)
-            await sandbox.wish("pace", pace=25.0, platforms=running.simulated)
+            await sandbox.command("pace", pace=25.0, platforms=running.simulated)
             connection = await asyncpg.connect(running.dsn)
 
             async def projected() -> bool:
@@ -412,8 +414,8 @@ async def test_doctor_tells_a_shell_without_secrets_from_a_service_without(tmp_p
 async def test_second_run_goes_on_in_the_same_world_at_the_same_addresses(tmp_path: Path) -> None:
     async with stack(tmp_path / "data", environment()) as first, aiohttp.ClientSession() as http:
         sandbox = Client(http, first.sandbox)
-        await sandbox.wish("clock", jump=86_400.0)
-        post = (await sandbox.wish("act", platform="mastodon", what="publish", account="alice", text="kept"))["id"]
+        await sandbox.command("clock", jump=86_400.0)
+        post = (await sandbox.command("act", platform="mastodon", what="publish", account="alice", text="kept"))["id"]
         addresses = (first.url, first.sandbox, first.dsn)
         told = (await sandbox.world())["platforms"]
     async with stack(tmp_path / "data", environment()) as second, aiohttp.ClientSession() as http:
@@ -473,7 +475,7 @@ async def test_account_that_is_revoked_at_meta_is_noticed_at_once(tmp_path: Path
             flow = dict(reversed(re.findall(r'name="(csrf|flow|account)" value="([^"]*)"', page)))
             async with http.post(f"{running.url}/api/auth/facebook/choose", data=flow, headers=html) as response:
                 assert response.status == 200, await response.text()
-        await sandbox.wish("act", platform=platform, what="revoke", account=person)
+        await sandbox.command("act", platform=platform, what="revoke", account=person)
 
         async def noticed() -> bool:
             async with http.get(f"{running.url}/api/connections", headers=key) as response:

@@ -73,7 +73,7 @@ class Conversation:
         headers = {"Retry-After": secret, "WWW-Authenticate": f'Bearer error="{secret}"', "X-App-Usage": secret}
         headers |= {"X-Rate-Limit-Reset": secret, "X-Business-Use-Case-Usage": secret, "X-RateLimit-Reset": secret}
         fault = {"status": status, "body": body, "headers": headers}
-        await self.rig.sandbox.wish("faults", platform=self.platform, times=times, **fault)
+        await self.rig.sandbox.command("faults", platform=self.platform, times=times, **fault)
 
     async def works(self) -> None:
         """Everything is as if it had never failed."""

@@ -120,7 +120,7 @@ async def test_g4_crash_at_every_point_of_a_refresh(rig: Rig, database: str, pla
     for number in range(1, 10):
         fired = tmp_path / f"fired{number}"
         [id_, *_] = await rig.connect(platform)
-        await rig.sandbox.wish("clock", jump=86_400 + 1 if platform in ("instagram", "threads") else 60)
+        await rig.sandbox.command("clock", jump=86_400 + 1 if platform in ("instagram", "threads") else 60)
         await rig.due()
         code, said = await child(rig, database, f"exit:{number}:{fired}", what="refresh", connection=id_)
         if not fired.exists():
@@ -217,10 +217,10 @@ async def test_j5_no_token_is_in_any_log_metric_page_error_or_table_whatever_fai
         query = await rig.consented(platform)
         for body in ({"error": "invalid_grant"}, {"error": {"code": 190}}, None):
             fault = {"body": body, "status": 400} if body else {"drop": True, "effect": True}
-            await rig.sandbox.wish("faults", platform=platform, times=1, **fault)
+            await rig.sandbox.command("faults", platform=platform, times=1, **fault)
             seen.append(str(await rig.back(platform, query)))
             query = await rig.consented(platform)
-            await rig.sandbox.wish("faults", platform=platform, times=1, **fault)
+            await rig.sandbox.command("faults", platform=platform, times=1, **fault)
             await rig.due()
             seen.append(await rig.refresher.refresh(ids[0]))
             async with rig.http.delete(f"{rig.sandbox.url}/_sandbox/faults"):
@@ -286,7 +286,7 @@ async def test_j5_no_secret_is_in_what_real_processes_write_show_or_keep(
         await users.add(pool, DEFAULT_TENANT, "ada@example.org", PASSWORD, "owner", TESTS)
         for name in PLATFORMS:
             if name != "mastodon":
-                await sandbox.wish(
+                await sandbox.command(
                     "redirects", platform=name, redirect_uri=f"http://127.0.0.1:{port}/api/auth/{name}/callback"
                 )
         await service.start(worker=False)
@@ -296,7 +296,7 @@ async def test_j5_no_secret_is_in_what_real_processes_write_show_or_keep(
             cookies = [cookie.value for cookie in http.cookie_jar if cookie["path"] == "/" and len(cookie.value) > 8]
             for worker_faults in (REFRESH_FAULTS, ()):
                 for platform, fault in zip(PLATFORMS, worker_faults, strict=False):
-                    await sandbox.wish("faults", platform=platform, times=0, **fault)
+                    await sandbox.command("faults", platform=platform, times=0, **fault)
                 await rig.due()
                 await service.worker.start()
                 await eventually(lambda: _nothing_due(rig))
@@ -364,7 +364,7 @@ async def _everything_fails(rig: Rig) -> list[str]:
         ids = await rig.connect(platform)
         for fault in REFRESH_FAULTS:
             query = await rig.consented(platform)
-            await rig.sandbox.wish("faults", platform=platform, times=0, **fault)
+            await rig.sandbox.command("faults", platform=platform, times=0, **fault)
             assert not (await rig.back(platform, query))["ok"], (platform, fault)
             await _no_faults(rig)
             tried += [query["state"], query["code"]]
@@ -384,7 +384,7 @@ async def _everything_fails(rig: Rig) -> list[str]:
     for path in ("/connections", "/api/connections"):
         async with rig.http.get(rig.url + path) as response:
             assert response.status == 200
-    await rig.sandbox.wish("faults", platform="mastodon", times=0, status=500)
+    await rig.sandbox.command("faults", platform="mastodon", times=0, status=500)
     assert (await rig.api("DELETE", f"/api/connections/{ids[0]}"))[0] == 200
     await _no_faults(rig)
     return tried

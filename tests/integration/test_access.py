@@ -30,7 +30,7 @@ async def test_token_that_ends_soon_is_refreshed_before_it_is_used_by_however_ma
 
 async def test_nobody_is_given_what_is_over_or_not_his(rig: Rig) -> None:
     [id_] = await rig.connect("x")
-    await rig.sandbox.wish("faults", platform="x", times=0, status=500)
+    await rig.sandbox.command("faults", platform="x", times=0, status=500)
     await rig.raw("UPDATE connections SET access_expires_at = now() - interval '1 second'")
     with pytest.raises(Problem, match="a new one could not be had"):
         await rig.refresher.access(DEFAULT_TENANT, id_)
@@ -47,7 +47,7 @@ async def test_nobody_is_given_what_is_over_or_not_his(rig: Rig) -> None:
 @pytest.mark.parametrize("platform", PLATFORMS)
 async def test_person_can_have_an_account_checked_at_once_and_not_too_often(rig: Rig, platform: str) -> None:
     [id_, *_] = await rig.connect(platform)
-    await rig.sandbox.wish("clock", jump=61)
+    await rig.sandbox.command("clock", jump=61)
     address = f"/api/connections/{id_}/check"
     before = len(await rig.sandbox.ledger("call", platform=platform))
     await rig.raw("UPDATE connections SET checked_at = now()")  # however long it took to connect
@@ -57,7 +57,9 @@ async def test_person_can_have_an_account_checked_at_once_and_not_too_often(rig:
     found = (await rig.api("POST", address))[1]
     assert found["state"] == "active"
     assert len(await rig.sandbox.ledger("call", platform=platform)) == before + 1
-    await rig.sandbox.wish("act", platform=platform, what="revoke", account={"facebook": "alice"}.get(platform, "shop"))
+    await rig.sandbox.command(
+        "act", platform=platform, what="revoke", account={"facebook": "alice"}.get(platform, "shop")
+    )
     await rig.raw("UPDATE connections SET checked_at = checked_at - interval '61 seconds'")
     found = (await rig.api("POST", address))[1]
     assert (found["state"], "connect the account again" in found["reason"]) == ("needs_reconnect", True)
@@ -82,7 +84,7 @@ async def test_check_that_meets_trouble_disconnects_nobody(rig: Rig, platform: s
         async with rig.http.delete(f"{rig.sandbox.url}/_sandbox/faults"):
             pass
         rig.outside.client.breakers.clear()
-        await rig.sandbox.wish("faults", platform=platform, times=0, **fault)
+        await rig.sandbox.command("faults", platform=platform, times=0, **fault)
         await rig.raw("UPDATE connections SET check_due_at = now()")
         assert await rig.refresher.refresh(id_) == "failed", fault
         [row] = await rig.raw(

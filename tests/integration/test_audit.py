@@ -54,7 +54,7 @@ async def test_nobody_changes_what_was_said(rig: Rig, statement: str) -> None:
 
 async def test_connection_has_its_whole_story(rig: Rig) -> None:
     [id_] = await rig.connect("tiktok")
-    await rig.sandbox.wish("faults", platform="tiktok", times=0, status=503)
+    await rig.sandbox.command("faults", platform="tiktok", times=0, status=503)
     for _ in range(2):
         await rig.due()
         assert await rig.refresher.refresh(id_) == "failed"

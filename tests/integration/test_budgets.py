@@ -50,7 +50,7 @@ async def two(rig: Rig, platform: str) -> tuple[str, str]:
     """Two accounts of a platform, both old enough to be refreshed, and due."""
     first, *more = await rig.connect(platform)
     second = (more or await rig.connect(platform, account="bob"))[0]
-    await rig.sandbox.wish("clock", jump=86_400 + 1 if platform in LONG else 60)
+    await rig.sandbox.command("clock", jump=86_400 + 1 if platform in LONG else 60)
     await rig.due()
     return first, second
 
@@ -68,7 +68,7 @@ def in_ten_minutes(platform: str) -> dict[str, Any]:
 
 
 async def befall(rig: Rig, platform: str, times: int = 1, **fault: Any) -> None:
-    await rig.sandbox.wish("faults", platform=platform, times=times, **fault)
+    await rig.sandbox.command("faults", platform=platform, times=times, **fault)
 
 
 async def calls(rig: Rig, platform: str) -> int:

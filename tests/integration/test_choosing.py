@@ -76,7 +76,7 @@ async def test_token_that_is_not_of_the_chosen_page_and_of_ours_is_not_kept(
     client_id, _ = rig.server.world.platforms["facebook"].application()
     said = {"app_id": client_id, "type": "PAGE", "is_valid": True, "profile_id": shown["Shop"]["account_id"]}
     body = {"data": said | changed}
-    await rig.sandbox.wish("faults", platform="facebook", endpoint="GET *debug_token", status=200, body=body)
+    await rig.sandbox.command("faults", platform="facebook", endpoint="GET *debug_token", status=200, body=body)
     outcome = await rig.chosen("facebook", [shown["Shop"]["account"]])
     assert (outcome["ok"], outcome.get("kind")) == (error is None, error), outcome
     assert list(await listed(rig)) == ([] if error else ["Shop"])
@@ -88,7 +88,7 @@ async def test_account_of_instagram_behind_a_page_is_a_connection_of_its_own(rig
     [id_] = outcome["connections"]
     found = await rig.shown(id_)
     assert (found["platform"], found["channel"], found["username"]) == ("instagram", "facebook", "shop")
-    assert found["account_id"] == rig.server.world.platforms["instagram"].gram.people["shop"].user_id  # type: ignore[attr-defined]
+    assert found["account_id"] == rig.server.world.platforms["instagram"].instagram.people["shop"].user_id  # type: ignore[attr-defined]
     await rig.due()
     assert await rig.refresher.refresh(id_) == "checked"
     assert await rig.connect("instagram") == [id_], "the same account, by another way in"
@@ -136,7 +136,7 @@ async def test_only_the_browser_that_was_at_the_platform_may_choose(rig: Rig) ->
 async def test_trouble_while_choosing_keeps_nothing_and_can_be_tried_again(rig: Rig) -> None:
     shown = await offered(rig)
     wanted = [shown["Shop"]["account"], shown["Cafe"]["account"]]
-    await rig.sandbox.wish("faults", platform="facebook", endpoint="POST */subscribed_apps", times=1, status=503)
+    await rig.sandbox.command("faults", platform="facebook", endpoint="POST */subscribed_apps", times=1, status=503)
     found = await rig.chosen("facebook", wanted)
     assert (found["kind"], found["error"]["retryable"]) == ("transient", True)
     assert await listed(rig) == {}
@@ -147,7 +147,7 @@ async def test_trouble_while_choosing_keeps_nothing_and_can_be_tried_again(rig: 
 async def test_bringing_one_page_back_renews_those_that_share_the_grant_and_adds_none(rig: Rig) -> None:
     shown = await offered(rig)
     outcome = await rig.chosen("facebook", [shown["Shop"]["account"], shown["shop"]["account"]])
-    await rig.sandbox.wish("act", platform="facebook", what="revoke", account="alice")
+    await rig.sandbox.command("act", platform="facebook", what="revoke", account="alice")
     for id_ in outcome["connections"]:
         await rig.due()
         assert await rig.refresher.refresh(id_) == "needs_reconnect"

@@ -64,7 +64,7 @@ async def test_account_of_a_platform_without_revocation_is_told_where_to_give_it
 async def test_platform_that_cannot_be_told_is_named_after_the_disconnect(rig: Rig) -> None:
     await logged_in(rig)
     [id_] = await rig.connect("tiktok")
-    await rig.sandbox.wish("faults", platform="tiktok", endpoint="POST /v2/oauth/revoke", times=9, status=503)
+    await rig.sandbox.command("faults", platform="tiktok", endpoint="POST /v2/oauth/revoke", times=9, status=503)
     _, after = await confirmed(rig, f"/connections/{id_}/disconnect")
     assert told(after) == "shop on TikTok is disconnected. TikTok could not be told yet; that is tried again by itself."
 

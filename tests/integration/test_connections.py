@@ -27,7 +27,7 @@ from ops.runtime.circuit_breaker import FAILURES, MOST, OPEN_SECONDS
 from ops.runtime.http import Client
 from ops.runtime.platform_protocol import Problem, Request, Steps
 from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
-from ops.sandbox.client import Refused
+from ops.sandbox.client import CommandRejected
 from publish.connections import refresh_store
 from publish.vault.envelope import LocalRing, Vault
 from schema.tenancy import DEFAULT_TENANT
@@ -84,7 +84,7 @@ async def test_token_of_linkedin_that_is_no_members_own_is_refused(rig: Rig) -> 
     said = {"active": True, "status": "active", "scope": "openid,profile,w_member_social"}
     for auth_type, kind in (("2L", "lacking"), ("Enterprise_User", "lacking"), ("3L", None)):
         fault = {"endpoint": "POST /oauth/v2/introspectToken", "status": 200, "body": said | {"auth_type": auth_type}}
-        await rig.sandbox.wish("faults", platform="linkedin", **fault)
+        await rig.sandbox.command("faults", platform="linkedin", **fault)
         outcome = await rig.back("linkedin", await rig.consented("linkedin"))
         assert (outcome["ok"], outcome.get("kind")) == (kind is None, kind), outcome
         assert len(await rig.raw("SELECT 1 FROM connections")) == (kind is None), auth_type
@@ -94,7 +94,7 @@ async def test_account_of_instagram_that_is_no_professional_one_is_refused_with_
     """It has an id of this application only, and none that a webhook names (``meta.md`` 7.1)."""
     personal = {"id": "990011", "username": "shop", "name": "Shop", "account_type": "PERSONAL"}
     for body in (personal, personal | {"user_id": ""}, {"data": [personal]}):
-        await rig.sandbox.wish("faults", platform="instagram", endpoint="GET /v25.0/me", status=200, body=body)
+        await rig.sandbox.command("faults", platform="instagram", endpoint="GET /v25.0/me", status=200, body=body)
         outcome = await rig.back("instagram", await rig.consented("instagram"))
         assert (outcome["ok"], outcome["kind"]) == (False, "lacking"), outcome
         assert "business or creator account" in outcome["says"]
@@ -158,7 +158,7 @@ async def test_code_is_of_no_use_without_the_verifier_that_its_flow_was_begun_wi
 @pytest.mark.parametrize("platform", sorted(set(PLATFORMS) - {"mastodon"}))
 async def test_address_that_the_platform_does_not_know_is_where_nobody_is_sent(rig: Rig, platform: str) -> None:
     rig.server.world.platforms[platform].redirect_uris.clear()
-    with pytest.raises(Refused):
+    with pytest.raises(CommandRejected):
         await rig.consented(platform)
     assert await rig.raw("SELECT 1 FROM connections") == []
     rig.server.world.platforms[platform].redirect_uris.add(rig.outside.redirect_uri(platform, ""))
@@ -241,7 +241,7 @@ async def test_reconnecting_finds_the_same_account(rig: Rig, platform: str) -> N
 @pytest.mark.parametrize("platform", PLATFORMS)
 async def test_twenty_who_want_one_refresh_make_one_call(rig: Rig, platform: str) -> None:
     ids = await rig.connect(platform)
-    await rig.sandbox.wish("clock", jump=86_400 + 1 if platform in LONG else 60)
+    await rig.sandbox.command("clock", jump=86_400 + 1 if platform in LONG else 60)
     before = len(await rig.sandbox.ledger("call", platform=platform))
     await rig.due()
     outcomes = await asyncio.gather(*(rig.refresher.refresh(ids[0]) for _ in range(20)))
@@ -278,7 +278,7 @@ async def test_accounts_that_were_connected_or_refreshed_together_are_not_due_to
 async def test_accounts_that_failed_together_are_not_tried_again_together(rig: Rig) -> None:
     """Chance takes up to a fifth off our own pauses, and adds up to a tenth to the time that a platform names."""
     [id_] = await rig.connect("x")
-    await rig.sandbox.wish("faults", platform="x", endpoint="POST *token", times=0, status=500)
+    await rig.sandbox.command("faults", platform="x", endpoint="POST *token", times=0, status=500)
     own = []
     for _ in range(8):
         await rig.raw("UPDATE connections SET refresh_due_at = now(), refresh_failures = 4")
@@ -291,7 +291,7 @@ async def test_accounts_that_failed_together_are_not_tried_again_together(rig: R
     async with rig.http.delete(f"{rig.sandbox.url}/_sandbox/faults"):
         pass
     wait = {"status": 429, "headers": {"Retry-After": "3000"}}
-    await rig.sandbox.wish("faults", platform="x", endpoint="POST *token", times=0, **wait)
+    await rig.sandbox.command("faults", platform="x", endpoint="POST *token", times=0, **wait)
     named, held = [], []
     for _ in range(8):
         await rig.raw("DELETE FROM platform_budgets")
@@ -329,7 +329,7 @@ async def test_refresher_that_wakes_late_changes_nothing_of_what_is_newer(rig: R
         "UPDATE connections SET refresh_due_at = CASE WHEN refresh_due_at IS NOT NULL THEN now() END,"
         " check_due_at = CASE WHEN check_due_at IS NOT NULL THEN now() END"
     )
-    await rig.sandbox.wish("faults", platform=platform, delay_seconds=1.5, **fault)
+    await rig.sandbox.command("faults", platform=platform, delay_seconds=1.5, **fault)
     asleep = asyncio.create_task(rig.refresher.refresh(id_))
 
     async def asked() -> bool:
@@ -375,8 +375,8 @@ async def test_rotated_tokens_are_kept_and_work_again(rig: Rig, platform: str) -
 async def test_revoked_account_needs_a_person_at_once_and_is_said_to_once(rig: Rig, platform: str) -> None:
     ids = await rig.connect(platform)
     account = {"facebook": "alice"}.get(platform, "shop")
-    await rig.sandbox.wish("act", platform=platform, what="revoke", account=account)
-    await rig.sandbox.wish("clock", jump=86_400 + 1)
+    await rig.sandbox.command("act", platform=platform, what="revoke", account=account)
+    await rig.sandbox.command("clock", jump=86_400 + 1)
     for _ in range(3):
         await rig.due()
         await rig.refresher.refresh(ids[0])
@@ -406,8 +406,8 @@ async def test_trouble_disconnects_nobody_and_waits_longer_each_time(
     rig: Rig, platform: str, fault: dict[str, Any]
 ) -> None:
     ids = await rig.connect(platform)
-    await rig.sandbox.wish("clock", jump=86_400 + 1 if platform in LONG else 60)
-    await rig.sandbox.wish("faults", platform=platform, times=0, **fault)
+    await rig.sandbox.command("clock", jump=86_400 + 1 if platform in LONG else 60)
+    await rig.sandbox.command("faults", platform=platform, times=0, **fault)
     pauses = []
     for _ in range(3):
         await rig.due()
@@ -431,7 +431,7 @@ async def test_answer_of_no_documented_shape_is_trouble_and_no_surprise(
 ) -> None:
     ids = await rig.connect(platform)
     query = await rig.consented(platform)
-    await rig.sandbox.wish("faults", platform=platform, times=0, status=200, body=body)
+    await rig.sandbox.command("faults", platform=platform, times=0, status=200, body=body)
     outcome = await rig.back(platform, query)
     # A word for an error refuses the code, whatever the status; anything else may yet be well another time.
     refused = body.get("error") == "x"
@@ -446,7 +446,7 @@ async def test_answer_of_no_documented_shape_is_trouble_and_no_surprise(
 
 async def test_platform_that_only_fails_is_given_a_rest_and_the_others_are_not(rig: Rig) -> None:
     [tiktok], [x] = await rig.connect("tiktok"), await rig.connect("x")
-    await rig.sandbox.wish("faults", platform="tiktok", times=0, status=503)
+    await rig.sandbox.command("faults", platform="tiktok", times=0, status=503)
     for _ in range(FAILURES + 3):
         await rig.due()
         assert await rig.refresher.refresh(tiktok) == "failed"
@@ -468,7 +468,7 @@ async def test_answer_that_does_not_end_is_given_up_and_disconnects_nobody(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, bound: str, value: float, fault: dict[str, Any]
 ) -> None:
     [id_] = await rig.connect("tiktok")
-    await rig.sandbox.wish("faults", platform="tiktok", times=0, **fault)
+    await rig.sandbox.command("faults", platform="tiktok", times=0, **fault)
     await rig.due()
     monkeypatch.setattr(http, bound, value)
     async with Client(frozenset({rig.sandbox.url.removeprefix("http://")})) as client:
@@ -501,7 +501,7 @@ async def test_one_dead_instance_rests_and_the_others_do_not_notice(rig: Rig) ->
     def asked(status: int) -> Steps[int]:
         return (yield Request("GET", f"{rig.sandbox.url}/mastodon/api/{status}")).status
 
-    await rig.sandbox.wish("faults", platform="mastodon", endpoint="GET /api/503", times=0, status=503)
+    await rig.sandbox.command("faults", platform="mastodon", endpoint="GET /api/503", times=0, status=503)
     for _ in range(FAILURES):
         assert await rig.outside.run(asked(503), platform="mastodon", instance="dead.example") == 503
     with pytest.raises(Problem, match="given a rest"):
@@ -525,7 +525,7 @@ async def test_naming_thousands_of_servers_grows_nothing_and_closes_no_breaker_o
         return sum(len(list(metric.samples)) for metric in REGISTRY.collect())
 
     monkeypatch.setattr(http, "NOWHERE_SECONDS", 0)
-    await rig.sandbox.wish("faults", platform="mastodon", endpoint="POST /api/503", times=0, status=503)
+    await rig.sandbox.command("faults", platform="mastodon", endpoint="POST /api/503", times=0, status=503)
     broken = f"{rig.sandbox.url}/mastodon/api/503"
     for _ in range(FAILURES):
         await rig.outside.run(asked(broken), platform="mastodon", instance="used.example", account="1")
@@ -556,7 +556,7 @@ async def test_when_the_rest_is_over_one_tries_for_all(rig: Rig) -> None:
     assert await tried() == "breaker"
     # The one who tries is stopped: the next may.
     breaker.failed_at -= OPEN_SECONDS
-    await rig.sandbox.wish("faults", platform="tiktok", times=2, delay_seconds=0.5, status=503)
+    await rig.sandbox.command("faults", platform="tiktok", times=2, delay_seconds=0.5, status=503)
     stopped = asyncio.create_task(tried())
     await asyncio.sleep(0.1)
     assert await tried() == "breaker", "somebody is at it"
@@ -566,7 +566,7 @@ async def test_when_the_rest_is_over_one_tries_for_all(rig: Rig) -> None:
     assert sorted(map(str, outcomes)) == ["503", *["breaker"] * 4]
     assert await tried() == "breaker", "it failed, so the rest begins anew"
     breaker.failed_at -= OPEN_SECONDS
-    await rig.sandbox.wish("faults", platform="tiktok", delay_seconds=0.5, effect=True)
+    await rig.sandbox.command("faults", platform="tiktok", delay_seconds=0.5, effect=True)
     outcomes = await asyncio.gather(*(tried() for _ in range(5)))
     assert sorted(map(str, outcomes)) == ["404", *["breaker"] * 4]
     assert await asyncio.gather(*(tried() for _ in range(5))) == [404] * 5
@@ -604,7 +604,7 @@ async def test_answer_without_a_refresh_token_keeps_the_old_one_and_lives_are_ta
     [id_] = await rig.connect("x")
     held = await rig.raw("SELECT sealed FROM connection_secrets WHERE field = 'refresh_token'")
     body = {"token_type": "bearer", "access_token": "another", "expires_in": 999}
-    await rig.sandbox.wish("faults", platform="x", endpoint="POST /2/oauth2/token", status=200, body=body)
+    await rig.sandbox.command("faults", platform="x", endpoint="POST /2/oauth2/token", status=200, body=body)
     await rig.due()
     assert await rig.refresher.refresh(id_) == "refreshed"
     assert await rig.raw("SELECT sealed FROM connection_secrets WHERE field = 'refresh_token'") == held
@@ -658,9 +658,9 @@ async def test_sweep_refreshes_what_is_due_by_itself(rig: Rig) -> None:
 async def test_deauthorize_callback_ends_the_grant_and_not_a_newer_one(rig: Rig, platform: str) -> None:
     ids = await rig.connect(platform)
     address = f"{rig.url}/api/auth/{platform}/deauthorize"
-    await rig.sandbox.wish("webhooks", platform=platform, stream="deauthorize", url=address)
+    await rig.sandbox.command("webhooks", platform=platform, stream="deauthorize", url=address)
     account = {"facebook": "alice"}.get(platform, "shop")
-    await rig.sandbox.wish("act", platform=platform, what="revoke", account=account)
+    await rig.sandbox.command("act", platform=platform, what="revoke", account=account)
 
     async def told() -> bool:
         return (await rig.shown(ids[0]))["state"] == "needs_reconnect"

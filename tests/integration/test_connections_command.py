@@ -24,8 +24,8 @@ async def test_what_needs_somebody_comes_first_and_says_why(rig: Rig, database: 
     [x] = await rig.connect("x")
     [tiktok] = await rig.connect("tiktok")
     await rig.connect("mastodon")
-    await rig.sandbox.wish("act", platform="tiktok", what="revoke", account="shop")
-    await rig.sandbox.wish("faults", platform="x", times=1, status=503)
+    await rig.sandbox.command("act", platform="tiktok", what="revoke", account="shop")
+    await rig.sandbox.command("faults", platform="x", times=1, status=503)
     await rig.due()
     await rig.refresher._round()
     code, text = await command(database, "connections", "list")
@@ -50,8 +50,8 @@ async def test_what_was_mended_is_tried_again_at_once(rig: Rig, database: str) -
     [x] = await rig.connect("x")
     [page, *_] = await rig.connect("facebook")
     await rig.connect("tiktok")
-    await rig.sandbox.wish("faults", platform="x", times=1, status=503)
-    await rig.sandbox.wish("faults", platform="facebook", times=TRIES, status=503)
+    await rig.sandbox.command("faults", platform="x", times=1, status=503)
+    await rig.sandbox.command("faults", platform="facebook", times=TRIES, status=503)
     await rig.due()
     for id_ in (x, page):
         assert await rig.refresher.refresh(id_) == "failed"

@@ -38,7 +38,7 @@ async def elsewhere(rig: Rig) -> str:
 
 async def test_platform_that_cannot_be_told_now_is_told_later_and_then_forgotten(rig: Rig) -> None:
     [id_] = await rig.connect("tiktok")
-    await rig.sandbox.wish("faults", platform="tiktok", endpoint="POST /v2/oauth/revoke", times=2, status=503)
+    await rig.sandbox.command("faults", platform="tiktok", endpoint="POST /v2/oauth/revoke", times=2, status=503)
     assert await rig.api("DELETE", f"/api/connections/{id_}") == (200, {"disconnected": True, "revoked": False})
     assert (await rig.shown(id_))["state"] == "disconnected"
     assert await held(rig, id_) == 2, "without them nobody could tell the platform"
@@ -54,7 +54,7 @@ async def test_platform_that_cannot_be_told_now_is_told_later_and_then_forgotten
 
 async def test_after_a_day_the_platform_is_not_told_and_nothing_is_kept(rig: Rig) -> None:
     [id_] = await rig.connect("x")
-    await rig.sandbox.wish("faults", platform="x", times=0, drop=True)
+    await rig.sandbox.command("faults", platform="x", times=0, drop=True)
     await rig.api("DELETE", f"/api/connections/{id_}")
     await rig.raw("UPDATE connections SET disconnected_at = now() - interval '25 hours'")
     rig.outside.client.breakers.clear()
@@ -72,7 +72,7 @@ async def test_connection_of_which_nothing_is_held_ends_without_a_word_to_the_pl
 
 async def test_account_that_came_back_before_the_platform_was_told_stays(rig: Rig) -> None:
     [id_] = await rig.connect("tiktok")
-    await rig.sandbox.wish("faults", platform="tiktok", endpoint="POST /v2/oauth/revoke", times=1, status=503)
+    await rig.sandbox.command("faults", platform="tiktok", endpoint="POST /v2/oauth/revoke", times=1, status=503)
     await rig.api("DELETE", f"/api/connections/{id_}")
     assert await rig.connect("tiktok") == [id_]
     await rig.refresher._round()
@@ -81,7 +81,7 @@ async def test_account_that_came_back_before_the_platform_was_told_stays(rig: Ri
 
 async def test_goodbye_that_wakes_up_late_ends_nothing_of_a_newer_grant(rig: Rig) -> None:
     [id_] = await rig.connect("tiktok")
-    await rig.sandbox.wish("faults", platform="tiktok", endpoint="POST /v2/oauth/revoke", times=1, status=503)
+    await rig.sandbox.command("faults", platform="tiktok", endpoint="POST /v2/oauth/revoke", times=1, status=503)
     await rig.api("DELETE", f"/api/connections/{id_}")
     await rig.due()
     async with tenant_transaction(rig.pool, ALL_TENANTS) as connection:

@@ -268,8 +268,8 @@ async def test_wish_that_came_by_way_of_meta_is_carried_out_and_can_be_looked_up
         await append_event(connection, account, "e1", payload={"id": "c1", "text": "x", "media": {"id": "m1"}})
         await rig.outside.client.rate_limits.note("instagram", "", account, [Usage(96)])
         address = f"{rig.url}/api/auth/instagram/deletion"
-        await rig.sandbox.wish("webhooks", platform="instagram", stream="deletion", url=address)
-        await rig.sandbox.wish("act", platform="instagram", what="erase", account="shop")
+        await rig.sandbox.command("webhooks", platform="instagram", stream="deletion", url=address)
+        await rig.sandbox.command("act", platform="instagram", what="erase", account="shop")
 
         async def answered() -> Any:
             found = await rig.sandbox.ledger("webhook", platform="instagram")

@@ -34,7 +34,7 @@ async def start(rig: Rig, instance: str) -> tuple[int, Any]:
 
 
 async def befall(rig: Rig, endpoint: str, times: int = 0, **fault: Any) -> None:
-    await rig.sandbox.wish("faults", platform="mastodon", endpoint=endpoint, times=times, **fault)
+    await rig.sandbox.command("faults", platform="mastodon", endpoint=endpoint, times=times, **fault)
 
 
 async def calls(rig: Rig) -> list[str]:

@@ -66,7 +66,7 @@ def postman(rig: Rig, office: Office, url: str = "", **changes: Any) -> Postman:
 async def broken(rig: Rig, platform: str = "tiktok", **connecting: str) -> str:
     """An account whose owner removed us; its id."""
     [id_] = await rig.connect(platform, **connecting)
-    await rig.sandbox.wish("act", platform=platform, what="revoke", account="shop")
+    await rig.sandbox.command("act", platform=platform, what="revoke", account="shop")
     await rig.due()
     assert await rig.refresher.refresh(id_) == "needs_reconnect"
     return id_

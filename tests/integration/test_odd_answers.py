@@ -93,7 +93,7 @@ async def test_life_as_text_or_float_is_a_life(rig: Rig, monkeypatch: pytest.Mon
         [id_] = await rig.connect(platform)
         assert await life(rig, id_) == 90_000, given
         if platform in REFRESHING:
-            await rig.sandbox.wish("clock", jump=86_400 + 1 if platform in LONG else 60)
+            await rig.sandbox.command("clock", jump=86_400 + 1 if platform in LONG else 60)
             await rig.due()
             assert await rig.refresher.refresh(id_) == "refreshed"
             assert await life(rig, id_, "checked_at") == 90_000, given
@@ -117,7 +117,7 @@ async def test_token_in_an_answer_that_is_no_success_is_none(rig: Rig, platform:
     held = await rig.raw("SELECT field, sealed FROM connection_secrets ORDER BY field")
     body = {"access_token": "another", "refresh_token": "another", "expires_in": 7200, "open_id": "1"}
     for status in (400, 404):
-        await rig.sandbox.wish("faults", platform=platform, endpoint="POST *token*", status=status, body=body)
+        await rig.sandbox.command("faults", platform=platform, endpoint="POST *token*", status=status, body=body)
         await rig.due()
         assert await rig.refresher.refresh(id_) == "failed", status
     assert await rig.raw("SELECT field, sealed FROM connection_secrets ORDER BY field") == held
@@ -141,7 +141,7 @@ async def test_refresh_token_that_is_none_does_not_pass_for_one_that_was_left_ou
     [id_] = await rig.connect(platform)
     for given in ("a\x00b", 5, ["x"], "  "):
         body = {"access_token": "another", "expires_in": 7200, "refresh_token": given}
-        await rig.sandbox.wish("faults", platform=platform, times=1, status=200, body=body)
+        await rig.sandbox.command("faults", platform=platform, times=1, status=200, body=body)
         await rig.due()
         assert await rig.refresher.refresh(id_) == "failed", given
 
@@ -150,7 +150,7 @@ async def test_refresh_token_that_is_none_does_not_pass_for_one_that_was_left_ou
 async def test_token_of_blanks_is_none(rig: Rig, platform: str) -> None:
     query = await rig.consented(platform)
     body = {"access_token": "  ", "expires_in": 7200, "refresh_token": "x", "user_id": "1", "open_id": "1"}
-    await rig.sandbox.wish("faults", platform=platform, times=1, status=200, body=body)
+    await rig.sandbox.command("faults", platform=platform, times=1, status=200, body=body)
     outcome = await rig.back(platform, query)
     assert (outcome["ok"], outcome["kind"]) == (False, "transient"), outcome
 
@@ -159,7 +159,7 @@ async def test_token_of_blanks_is_none(rig: Rig, platform: str) -> None:
 async def test_refusal_while_connecting_is_not_that_of_an_old_connection(rig: Rig, platform: str) -> None:
     query = await rig.consented(platform)
     body = {"error": {"code": 190, "message": "Invalid OAuth access token."}}
-    await rig.sandbox.wish("faults", platform=platform, times=1, status=400, body=body)
+    await rig.sandbox.command("faults", platform=platform, times=1, status=400, body=body)
     outcome = await rig.back(platform, query)
     assert (outcome["ok"], outcome["kind"], outcome["says"]) == (False, "wrong", NOT_TAKEN), outcome
 
@@ -178,7 +178,7 @@ async def test_life_that_is_absent_or_nonsense_is_the_documented_one(
         assert (found[0]["refresh_due_at"] is not None) == (platform in REFRESHING), given
         assert (found[0]["ends_at"] is not None) == (platform not in REFRESHING or platform == "tiktok"), given
         if platform in REFRESHING:
-            await rig.sandbox.wish("clock", jump=86_400 + 1 if platform in LONG else 60)
+            await rig.sandbox.command("clock", jump=86_400 + 1 if platform in LONG else 60)
             await rig.due()
             assert await rig.refresher.refresh(id_) == "refreshed"
             assert await life(rig, id_, "checked_at") == documented, given
@@ -207,7 +207,7 @@ async def test_end_of_facebooks_data_access_that_makes_no_sense_is_none(rig: Rig
     for given in (1_790_000_000_000, -1, float("inf"), "1e400", 10**30, "soon", 4_000_000_000):
         body = {"data": data | {"data_access_expires_at": given, "expires_at": 0}}
         fault = {"endpoint": "GET *debug_token", "status": 200, "body": body}
-        await rig.sandbox.wish("faults", platform="facebook", **fault)
+        await rig.sandbox.command("faults", platform="facebook", **fault)
         await rig.due()
         assert await rig.refresher.refresh(id_) == "checked", given
         assert (await rig.shown(id_))["refresh_expires_at"] is None, given
@@ -325,7 +325,7 @@ async def test_refusal_that_does_not_say_that_the_grant_is_over_ends_nothing(rig
     cases = [(status, body) for name, status, body in UNCLEAR if name == platform]
     assert len(cases) >= 3
     for status, body in cases:
-        await rig.sandbox.wish("faults", platform=platform, times=0, status=status, body=body)
+        await rig.sandbox.command("faults", platform=platform, times=0, status=status, body=body)
         for column in works:
             await rig.raw("DELETE FROM platform_budgets")
             await rig.raw("UPDATE connections SET refresh_due_at = NULL, check_due_at = NULL")
@@ -376,7 +376,7 @@ async def test_words_that_mean_that_the_grant_is_over_end_it_and_are_noted(rig: 
         column = "check_due_at" if CHANNELS[platform].check is not None else "refresh_due_at"
         await rig.raw(f"UPDATE connections SET {column} = now() WHERE id = $1::uuid", id_)
         fault = {"status": status, "body": body, "headers": headers}
-        await rig.sandbox.wish("faults", platform=platform, times=0, **fault)
+        await rig.sandbox.command("faults", platform=platform, times=0, **fault)
         assert await rig.refresher.refresh(id_) == "needs_reconnect", (status, body)
         assert "connect the account again" in (await rig.shown(id_))["reason"]
         noted.append(code)
@@ -389,7 +389,7 @@ async def test_token_of_linkedin_that_ran_out_is_refreshed_where_that_can_be_don
     rig.server.world.platforms["linkedin"].partner = True  # type: ignore[attr-defined]
     [id_] = await rig.connect("linkedin")
     body = {"active": False, "status": "expired"}
-    await rig.sandbox.wish("faults", platform="linkedin", endpoint="*introspect*", times=1, status=200, body=body)
+    await rig.sandbox.command("faults", platform="linkedin", endpoint="*introspect*", times=1, status=200, body=body)
     await rig.raw("UPDATE connections SET check_due_at = now()")
     assert await rig.refresher.refresh(id_) == "failed"
     await rig.due()
@@ -399,7 +399,7 @@ async def test_token_of_linkedin_that_ran_out_is_refreshed_where_that_can_be_don
 async def test_scope_that_tiktok_says_is_missing_is_no_dead_connection(rig: Rig) -> None:
     query = await rig.consented("tiktok")
     body = {"data": {}, "error": {"code": "scope_not_authorized", "message": "no", "log_id": "1"}}
-    await rig.sandbox.wish("faults", platform="tiktok", endpoint="GET /v2/user/info", status=401, body=body)
+    await rig.sandbox.command("faults", platform="tiktok", endpoint="GET /v2/user/info", status=401, body=body)
     outcome = await rig.back("tiktok", query)
     assert (outcome["kind"], "leave all of them ticked" in outcome["says"]) == ("lacking", True)
 
@@ -409,7 +409,7 @@ async def test_scope_that_tiktok_says_is_missing_is_no_dead_connection(rig: Rig)
 )
 async def test_owner_is_told_what_to_do_at_the_platform_and_it_is_tried_again(rig: Rig, body: Any, said: str) -> None:
     [id_] = await rig.connect("instagram")
-    await rig.sandbox.wish("faults", platform="instagram", times=1, status=400, body=body)
+    await rig.sandbox.command("faults", platform="instagram", times=1, status=400, body=body)
     await rig.raw("UPDATE connections SET check_due_at = now()")
     assert await rig.refresher.refresh(id_) == "failed"
     assert said in (await rig.shown(id_))["trouble"]
@@ -419,7 +419,9 @@ async def test_owner_is_told_what_to_do_at_the_platform_and_it_is_tried_again(ri
 
 async def test_401_of_meta_without_a_code_is_a_throttle_and_the_account_is_left_alone(rig: Rig) -> None:
     [id_] = await rig.connect("instagram")
-    await rig.sandbox.wish("faults", platform="instagram", times=0, status=401, body={"error": {"message": "too many"}})
+    await rig.sandbox.command(
+        "faults", platform="instagram", times=0, status=401, body={"error": {"message": "too many"}}
+    )
     await rig.raw("UPDATE connections SET check_due_at = now()")
     assert await rig.refresher.refresh(id_) == "failed"
     calls = len(await rig.sandbox.ledger("call", platform="instagram"))
@@ -468,7 +470,7 @@ async def test_error_beside_an_answer_is_no_refresh_and_no_check(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, platform: str
 ) -> None:
     id_, *_ = await rig.connect(platform)
-    await rig.sandbox.wish("clock", jump=86_400 + 1 if platform in LONG else 60)
+    await rig.sandbox.command("clock", jump=86_400 + 1 if platform in LONG else 60)
     answering(monkeypatch, lambda content: content | {"error": {"code": "broken"}})
     await rig.due()
     assert await rig.refresher.refresh(id_) == "failed"
@@ -485,7 +487,7 @@ async def test_answer_without_a_usable_token_is_no_refresh(
         with monkeypatch.context() as patch:
             [id_] = await rig.connect(platform)
             held = await rig.raw("SELECT sealed FROM connection_secrets ORDER BY field")
-            await rig.sandbox.wish("clock", jump=86_400 + 1 if platform in LONG else 60)
+            await rig.sandbox.command("clock", jump=86_400 + 1 if platform in LONG else 60)
             issuing(patch, rig, platform, access_token=token)
             await rig.due()
             assert await rig.refresher.refresh(id_) == "failed", token
@@ -534,7 +536,7 @@ async def test_subscription_that_does_not_say_that_it_worked_is_none(
 ) -> None:
     for content in ({"success": False}, {"success": "false"}, {}):
         query = await rig.consented(platform)
-        await rig.sandbox.wish(
+        await rig.sandbox.command(
             "faults", platform=platform, endpoint="POST */subscribed_apps", times=1, status=200, body=content
         )
         outcome = await back_and_chosen(rig, platform, query)
@@ -598,7 +600,7 @@ async def test_spoiled_word_is_an_unknown_one_and_counted(rig: Rig, platform: st
     [id_] = await rig.connect(platform)
     for body in ({"error": "invalid_grant\x00"}, {"error": {"code": "190\x00"}}, {"error": "\ud800"}):
         before = (await rig.shown(id_))["refresh_failures"]
-        await rig.sandbox.wish("faults", platform=platform, times=1, status=400, body=body)
+        await rig.sandbox.command("faults", platform=platform, times=1, status=400, body=body)
         await rig.due()
         assert await rig.refresher.refresh(id_) == "failed"
         assert (await rig.shown(id_))["refresh_failures"] == before + 1

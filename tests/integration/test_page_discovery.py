@@ -106,7 +106,7 @@ async def test_portfolios_and_pages_are_read_to_an_end(rig: Rig) -> None:
     # A list that leads round in a circle ends too.
     body = {"data": [{"id": "1"}], "paging": {"next": "x", "cursors": {"after": "again"}}}
     circle = {"platform": "facebook", "endpoint": "GET */me/businesses", "status": 200, "body": body}
-    await rig.sandbox.wish("faults", times=0, **circle)
+    await rig.sandbox.command("faults", times=0, **circle)
     await offered(rig, "carol", optional_scopes=BUSINESS)
     calls = await rig.sandbox.ledger("call", platform="facebook", path="/v25.0/me/businesses")
     assert len(calls) <= 21

@@ -53,11 +53,13 @@ async def test_check_asks_each_time_it_is_pressed_and_says_what_came_of_it(rig: 
     assert await calls(rig, platform) == before
     for number in (1, 2):
         await later(rig, pause + 1)
-        await rig.sandbox.wish("clock", jump=pause + 1)
+        await rig.sandbox.command("clock", jump=pause + 1)
         assert re.fullmatch(rf"Asked now: {title} takes it \(\d\d:\d\d:\d\d UTC\)\.", await asked(rig, id_, csrf))
         assert await calls(rig, platform) == before + number
     await later(rig, pause + 1)
-    await rig.sandbox.wish("act", platform=platform, what="revoke", account={"facebook": "alice"}.get(platform, "shop"))
+    await rig.sandbox.command(
+        "act", platform=platform, what="revoke", account={"facebook": "alice"}.get(platform, "shop")
+    )
     says = await asked(rig, id_, csrf)
     assert says.startswith(f"{title} does not take it any more.")
     assert "connect the account again" in says
@@ -66,7 +68,7 @@ async def test_check_asks_each_time_it_is_pressed_and_says_what_came_of_it(rig: 
 async def test_check_that_meets_trouble_says_so_and_not_that_all_is_well(rig: Rig) -> None:
     csrf = await logged_in(rig)
     [id_] = await rig.connect("mastodon")
-    await rig.sandbox.wish("faults", platform="mastodon", times=0, status=500)
+    await rig.sandbox.command("faults", platform="mastodon", times=0, status=500)
     await later(rig, 60)
     says = await asked(rig, id_, csrf)
     assert says.startswith("Mastodon could not be asked now: ")

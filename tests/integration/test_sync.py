@@ -15,7 +15,7 @@ import pytest
 from ops.cli import wiring
 from ops.runtime.db import Pool, open_pool, transaction
 from ops.sandbox.clock import Clock
-from ops.sandbox.dispatcher import Manners
+from ops.sandbox.dispatcher import DeliveryPolicy
 from ops.sandbox.world import World
 from schema.crm import crm_tables
 from schema.crm.instagram import ig_comments, ig_media
@@ -61,14 +61,14 @@ def story(seed: int, steps: int = 250) -> list[tuple[str, dict[str, Any]]]:
     clock.run(0)
     world = World(seed, clock)
     world.lively = ["instagram", "tiktok"]
-    world.office.manners = Manners(twice=0.1, late=0.2)
+    world.dispatcher.delivery_policy = DeliveryPolicy(duplicated=0.1, delayed=0.2)
     webhooks = wiring.webhooks()
     return [
         (change.account_id, {"provider": shipment.platform, "type": change.type, "payload": change.value} | {
             "external_id": webhooks[shipment.platform].identify(change).external_id,
             "occurred_at": webhooks[shipment.platform].identify(change).occurred_at,
         })
-        for shipment in world.mail(steps)
+        for shipment in world.deliveries(steps)
         for change in webhooks[shipment.platform].changes(json.loads(shipment.body))
     ]  # fmt: skip
 

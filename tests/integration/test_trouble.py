@@ -59,7 +59,7 @@ async def test_account_that_refuses_for_days_and_whose_token_ends_meanwhile_need
     rig: Rig, platform: str
 ) -> None:
     [id_] = await rig.connect(platform)
-    await rig.sandbox.wish("faults", platform=platform, times=0, **REFUSED)
+    await rig.sandbox.command("faults", platform=platform, times=0, **REFUSED)
     await failing(rig, id_, 3)
     await rig.refresher._round()
     assert (await rig.shown(id_))["state"] == "active", "as long as its token may live"
@@ -87,7 +87,7 @@ async def test_refresh_that_nobody_got_to_in_time_is_said_and_not_tried(rig: Rig
 @pytest.mark.parametrize("platform", sorted(ROTATING))
 async def test_outage_disconnects_nobody_whose_refresh_token_lives(rig: Rig, platform: str) -> None:
     [id_] = await rig.connect(platform)
-    await rig.sandbox.wish("faults", platform=platform, times=0, status=503)
+    await rig.sandbox.command("faults", platform=platform, times=0, status=503)
     await ends(rig, "access_expires_at", "now() - interval '9 hours'")
     for _ in range(3):
         await rig.due()
@@ -106,7 +106,7 @@ async def test_outage_disconnects_nobody_whose_refresh_token_lives(rig: Rig, pla
 async def test_account_whose_refresh_token_has_run_out_too_needs_its_owner(rig: Rig, platform: str) -> None:
     rig.server.world.platforms["linkedin"].partner = True  # type: ignore[attr-defined]
     [id_] = await rig.connect(platform)
-    await rig.sandbox.wish("faults", platform=platform, times=0, status=400, body={"error": "invalid_request"})
+    await rig.sandbox.command("faults", platform=platform, times=0, status=400, body={"error": "invalid_request"})
     await failing(rig, id_)
     await ends(rig, "refresh_expires_at")
     await rig.refresher._round()
@@ -138,7 +138,7 @@ async def test_page_without_an_end_is_not_ended_when_its_data_access_is_over(rig
 async def test_trouble_is_counted_from_its_first_failure(rig: Rig) -> None:
     [id_] = await rig.connect("x")
     assert (await rig.shown(id_))["trouble_since"] is None
-    await rig.sandbox.wish("faults", platform="x", times=0, status=503)
+    await rig.sandbox.command("faults", platform="x", times=0, status=503)
     await failing(rig, id_)
     first = (await rig.shown(id_))["trouble_since"]
     await failing(rig, id_, 2)
@@ -156,9 +156,9 @@ async def test_trouble_of_two_days_is_told_once_and_is_over_when_the_platform_ta
     await users.add(rig.pool, DEFAULT_TENANT, "ada@example.org", "correct horse battery", "editor", TESTS)
     id_, *others = await rig.connect(platform)
     await rig.raw("DELETE FROM connections WHERE id = ANY($1::uuid[])", others)
-    await rig.sandbox.wish("clock", jump=86_400 + 1 if platform in LONG else 60)
+    await rig.sandbox.command("clock", jump=86_400 + 1 if platform in LONG else 60)
     for episode in (1, 2):
-        await rig.sandbox.wish("faults", platform=platform, times=0, status=503)
+        await rig.sandbox.command("faults", platform=platform, times=0, status=503)
         await failing(rig, id_)
         await ends(rig, "trouble_since", "now() - interval '47 hours'")
         await rig.refresher._round()
@@ -177,7 +177,7 @@ async def test_trouble_of_two_days_is_told_once_and_is_over_when_the_platform_ta
         await rig.due()
         assert await rig.refresher.refresh(id_) in ("refreshed", "checked")
         assert await notices(rig) == {}
-        await rig.sandbox.wish("clock", jump=86_400 + 1 if platform in LONG else 60)
+        await rig.sandbox.command("clock", jump=86_400 + 1 if platform in LONG else 60)
     told = await rig.raw("SELECT 1 FROM notices WHERE kind = 'in_trouble'")
     assert len(told) == 2, "one for each episode"
 
@@ -185,7 +185,7 @@ async def test_trouble_of_two_days_is_told_once_and_is_over_when_the_platform_ta
 async def test_owners_and_editors_are_mailed_of_long_trouble(rig: Rig) -> None:
     await users.add(rig.pool, DEFAULT_TENANT, "ada@example.org", "correct horse battery", "editor", TESTS)
     [id_] = await rig.connect("x")
-    await rig.sandbox.wish("faults", platform="x", times=0, status=503)
+    await rig.sandbox.command("faults", platform="x", times=0, status=503)
     await failing(rig, id_)
     await ends(rig, "trouble_since", "now() - interval '3 days'")
     await rig.refresher._round()
@@ -203,7 +203,7 @@ async def test_owners_and_editors_are_mailed_of_long_trouble(rig: Rig) -> None:
 
 async def test_notice_of_an_end_and_one_of_trouble_stand_beside_each_other(rig: Rig) -> None:
     [id_] = await rig.connect("linkedin")
-    await rig.sandbox.wish("faults", platform="linkedin", times=0, status=503)
+    await rig.sandbox.command("faults", platform="linkedin", times=0, status=503)
     await failing(rig, id_)
     await ends(rig, "trouble_since", "now() - interval '3 days'")
     await ends(rig, "access_expires_at", "now() + interval '5 days'")

@@ -15,7 +15,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from requests.adapters import HTTPAdapter
 
-from ops.sandbox.client import Client, Refused
+from ops.sandbox.client import Client, CommandRejected
 from ops.sandbox.server import MEDIA, Server
 from tests.support import eventually
 
@@ -28,9 +28,9 @@ class Stand(Client):
         self.server = server
 
     async def refused(self, name: str, /, **fields: Any) -> str:
-        """Why a wish cannot be granted."""
-        with pytest.raises(Refused) as refused:
-            await self.wish(name, **fields)
+        """Why a command cannot be granted."""
+        with pytest.raises(CommandRejected) as refused:
+            await self.command(name, **fields)
         return str(refused.value)
 
     async def get(self, path: str, **query: Any) -> Any:

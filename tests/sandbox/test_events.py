@@ -23,18 +23,18 @@ def platform(stand: Stand, name: str) -> Any:
     return stand.server.world.platforms[name]
 
 
-async def addressed(stand: Stand, receiver: Receiver, name: str, *, everybody: bool = True) -> Any:
+async def addressed(stand: Stand, receiver: Receiver, name: str, *, all_accounts: bool = True) -> Any:
     """The receiver's address, entered in the portal."""
-    await stand.wish("webhooks", platform=name, url=receiver.url, secret=receiver.secret, everybody=everybody)
+    await stand.command("webhooks", platform=name, url=receiver.url, secret=receiver.secret, all_accounts=all_accounts)
     return platform(stand, name)
 
 
 async def act(stand: Stand, name: str, what: str, account: str, **more: str) -> Any:
-    return await stand.wish("act", platform=name, what=what, account=account, **more)
+    return await stand.command("act", platform=name, what=what, account=account, **more)
 
 
 async def quiet(stand: Stand) -> None:
-    await until(lambda: len(stand.server.world.office) == 0)
+    await until(lambda: len(stand.server.world.dispatcher) == 0)
 
 
 # --- Mastodon (mastodon.md 7, 10)
@@ -96,8 +96,8 @@ async def test_mastodon_tells_of_statuses_and_a_reply_is_a_mention(stand: Stand,
 async def test_mastodon_tells_of_accounts_statuses_and_reports(stand: Stand, receiver: Receiver) -> None:
     found = await addressed(stand, receiver, "mastodon")
     for _ in range(300):
-        found.live()
-    await stand.wish("clock", jump=1)
+        found.simulate_activity()
+    await stand.command("clock", jump=1)
     await quiet(stand)
     last = {r.json["event"]: r.json["object"] for r in receiver.came}
     assert set(last) == {
@@ -115,13 +115,13 @@ async def test_mastodon_tries_16_times_more_and_a_refusal_ends_it(stand: Stand, 
     mastodon = await addressed(stand, receiver, "mastodon")
     assert (len(mastodon.retry_seconds), mastodon.retry_seconds[:3]) == (16, (15, 16, 31))
     ends = [status for status in (None, 200, 202, 302, 400, 401, 403, 404, 408, 410, 429, 500, 501, 503)
-            if mastodon.final(status)]  # fmt: skip
+            if mastodon.ends_delivery(status)]  # fmt: skip
     assert ends == [200, 202, 400, 403, 404, 410, 501]
     receiver.statuses = [503, 401, 410]
     await act(stand, "mastodon", "publish", "bob", text="x")
     for number, pause in enumerate((16, 17), 1):
         await until(lambda number=number: len(stand.server.world.ledger.find("webhook")) >= number)
-        await stand.wish("clock", jump=pause)
+        await stand.command("clock", jump=pause)
     came = await receiver.until(3)
     assert len({request.body for request in came}) == 1, "the stored body is sent again"
     await quiet(stand)
@@ -212,7 +212,7 @@ async def test_nobody_looks_after_an_address_that_was_taken_away(stand: Stand, r
     await asyncio.sleep(0.05)
     await stand.call("DELETE", f"/x/2/webhooks/{next(iter(found.webhooks))}", headers=headers)
     asked, server = len(receiver.asked), stand.server
-    await stand.wish("clock", jump=HOUR + 1)
+    await stand.command("clock", jump=HOUR + 1)
     await asyncio.sleep(0.05)
     assert (len(receiver.asked), server._checks) == (asked, {}), "and the server does not turn in circles"
 
@@ -223,10 +223,10 @@ async def test_x_checks_every_hour_and_says_nothing_to_an_invalid_webhook(stand:
     [webhook] = found.webhooks.values()
     asked = len(receiver.asked)
     await asyncio.sleep(0.05)  # the first check is planned when it looks the next time
-    await stand.wish("clock", jump=HOUR + 1)
+    await stand.command("clock", jump=HOUR + 1)
     await until(lambda: len(receiver.asked) == asked + 1)
     receiver.secret = "another"
-    await stand.wish("clock", jump=HOUR + 1)
+    await stand.command("clock", jump=HOUR + 1)
     await until(lambda: not webhook.valid)
     await act(stand, "x", "publish", "alice", text="unheard")
     assert receiver.came == []
@@ -238,21 +238,21 @@ async def test_x_checks_every_hour_and_says_nothing_to_an_invalid_webhook(stand:
 
 
 async def test_x_subscriptions_say_who_may_hear_what_in_three_forms(stand: Stand, receiver: Receiver) -> None:
-    found = await addressed(stand, receiver, "x", everybody=False)
+    found = await addressed(stand, receiver, "x", all_accounts=False)
     headers = await bearer(stand, receiver)
     person = await test_x.connected(stand)
     alice, webhook = found.accounts["alice"], next(iter(found.webhooks))
 
     async def subscribe(event: str, given: dict[str, str], **more: Any) -> Any:
-        wish = {"event_type": event, "filter": {"user_id": alice}, "webhook_id": webhook} | more
-        return await stand.call("POST", "/x/2/activity/subscriptions", json=wish, headers=given)
+        command = {"event_type": event, "filter": {"user_id": alice}, "webhook_id": webhook} | more
+        return await stand.call("POST", "/x/2/activity/subscriptions", json=command, headers=given)
 
     own = {"Authorization": f"Bearer {person.token['access_token']}"}
     made = (await subscribe("post.create", headers, tag="posts"))["data"]["subscription"]
     assert (await subscribe("post.reply.create", headers))["status"] == 403, "private"
-    await stand.wish("forms", platform="x", name="subscription", form="object")
+    await stand.command("variants", platform="x", name="subscription", variant="object")
     assert "subscription_id" in (await subscribe("post.reply.create", own))["data"]
-    await stand.wish("forms", platform="x", name="subscription", form="array")
+    await stand.command("variants", platform="x", name="subscription", variant="array")
     assert isinstance((await subscribe("post.delete", headers))["data"], list)
     assert (await subscribe("like.create", own))["status"] == 403, "the scope was not asked for"
     assert (await subscribe("dreams", headers))["status"] == 400
@@ -287,13 +287,13 @@ async def test_x_replays_what_was_told_and_has_the_older_products_bodies(stand: 
     post = (await act(stand, "x", "publish", "shop", text="once"))["id"]
     await receiver.until(1)
     minute = stand.server.world.clock.now().strftime("%Y%m%d%H%M")
-    wish = {"webhook_id": next(iter(found.webhooks)), "from_date": minute, "to_date": minute}
-    assert "job_id" in (await stand.call("POST", "/x/2/webhooks/replay", json=wish, headers=headers))["data"]
+    command = {"webhook_id": next(iter(found.webhooks)), "from_date": minute, "to_date": minute}
+    assert "job_id" in (await stand.call("POST", "/x/2/webhooks/replay", json=command, headers=headers))["data"]
     again = await receiver.until(2)
     assert again[0].body == again[1].body
-    wrong = await stand.call("POST", "/x/2/webhooks/replay", json=wish | {"from_date": "soon"}, headers=headers)
+    wrong = await stand.call("POST", "/x/2/webhooks/replay", json=command | {"from_date": "soon"}, headers=headers)
     assert wrong["status"] == 400
-    await stand.wish("forms", platform="x", name="product", form="account")
+    await stand.command("variants", platform="x", name="product", variant="account")
     await act(stand, "x", "publish", "shop", text="twice")
     await act(stand, "x", "remove", "shop", id=post)
     await act(stand, "x", "revoke", "shop")
@@ -309,15 +309,15 @@ async def test_x_bears_errors_of_a_check_for_28_hours_and_a_redirect_not_once(st
         """Whether it is valid after a check was answered so."""
         asked, receiver.asking = len(receiver.asked), status
         await asyncio.sleep(0.05)
-        await stand.wish("clock", jump=HOUR + 1)
+        await stand.command("clock", jump=HOUR + 1)
         await until(lambda: len(receiver.asked) > asked)
         await asyncio.sleep(0.05)
         return bool(webhook.valid)
 
     assert await checked(503)
-    await stand.wish("clock", jump=25 * HOUR)
+    await stand.command("clock", jump=25 * HOUR)
     assert await checked(503)
-    await stand.wish("clock", jump=2 * HOUR)
+    await stand.command("clock", jump=2 * HOUR)
     assert not await checked(503), "more than 28 hours"
     assert await checked(200), "it passes again"
     assert not await checked(302)
@@ -329,13 +329,13 @@ async def test_x_tries_again_and_drops_what_waits_for_an_invalid_webhook(stand: 
     receiver.statuses = [500, 200, 500]
     await act(stand, "x", "publish", "alice", text="heard")
     await until(lambda: len(stand.server.world.ledger.find("webhook")) == 1)
-    await stand.wish("clock", jump=6)
+    await stand.command("clock", jump=6)
     first, second = await receiver.until(2)
     assert first.body == second.body
     await act(stand, "x", "publish", "alice", text="unheard")
     await until(lambda: len(stand.server.world.ledger.find("webhook")) == 3)
     webhook.valid = False
-    await stand.wish("clock", jump=6)
+    await stand.command("clock", jump=6)
     await quiet(stand)
     assert len(receiver.came) == 3
 
@@ -343,15 +343,15 @@ async def test_x_tries_again_and_drops_what_waits_for_an_invalid_webhook(stand: 
 async def test_x_forgets_a_webhook_that_is_taken_away_in_the_portal(stand: Stand, receiver: Receiver) -> None:
     await addressed(stand, receiver, "x")
     headers = await bearer(stand, receiver)
-    await stand.wish("webhooks", platform="x")
+    await stand.command("webhooks", platform="x")
     assert (await stand.call("GET", "/x/2/webhooks", headers=headers))["data"] == []
     assert (await stand.call("POST", "/x/2/webhooks", json={"url": receiver.url}, headers=headers))["data"]["valid"]
 
 
 async def test_x_subscribes_three_people_once_each_to_the_older_product(stand: Stand, receiver: Receiver) -> None:
-    found = await addressed(stand, receiver, "x", everybody=False)
+    found = await addressed(stand, receiver, "x", all_accounts=False)
     path = f"/x/2/account_activity/webhooks/{next(iter(found.webhooks))}/subscriptions/all"
-    await stand.wish("forms", platform="x", name="product", form="account")
+    await stand.command("variants", platform="x", name="product", variant="account")
     tokens = []
     for name in ("alice", "bob"):
         tokens.append({"Authorization": f"Bearer {(await test_x.connected(stand, name)).token['access_token']}"})
@@ -374,8 +374,8 @@ async def test_x_subscribes_three_people_once_each_to_the_older_product(stand: S
 async def test_x_likes_name_one_post(stand: Stand, receiver: Receiver) -> None:
     found = await addressed(stand, receiver, "x")
     for _ in range(200):
-        found.live()
-    await stand.wish("clock", jump=1)
+        found.simulate_activity()
+    await stand.command("clock", jump=1)
     await quiet(stand)
     likes = [r.json["data"]["payload"] for r in receiver.came if r.json["data"]["event_type"] == "like.create"]
     assert len(likes) > 10
@@ -415,7 +415,7 @@ async def test_linkedin_signs_and_asks_as_the_vectors_say(stand: Stand) -> None:
     assert found.signature(body_b, LINKEDIN_SECRET, 0, 0) == {
         "X-LI-Signature": "a1d9179bef883650cc1312ba78ba97bed9f8a0837d9f8a8846d1df9295af352d"
     }
-    await stand.wish("forms", platform="linkedin", name="prefix", form="prefixed")
+    await stand.command("variants", platform="linkedin", name="prefix", variant="prefixed")
     assert found.signature(BODY_A.encode(), LINKEDIN_SECRET, 0, 0) == {"X-LI-Signature": f"hmacsha256={digest}"}
     answer = "6af61ad8b0b2181c4fbbcd9a30fe1d2d26274f9d26caea7a1506dbd26b0edf26"
     assert found.challenge("890e4665-4dfe-4ab1-b689-ed553bceeed0", LINKEDIN_SECRET) == answer
@@ -423,7 +423,7 @@ async def test_linkedin_signs_and_asks_as_the_vectors_say(stand: Stand) -> None:
 
 async def administrator(stand: Stand) -> Any:
     scopes = "openid profile w_member_social w_organization_social r_organization_social rw_organization_admin"
-    await stand.wish("redirects", platform="linkedin", redirect_uri=test_linkedin.CALLBACK)
+    await stand.command("redirects", platform="linkedin", redirect_uri=test_linkedin.CALLBACK)
     code = (await stand.consent(test_linkedin.question(stand, scope=scopes)))["code"]
     status, token = await test_linkedin.exchange(stand, code=code)
     assert status == 200
@@ -441,14 +441,14 @@ async def test_linkedin_subscribes_administrators_of_validated_addresses(stand: 
     person = await administrator(stand)
     acme, bakery = found.urn("acme"), found.urn("bakery")
     path = f"/rest/eventSubscriptions/{key(person.urn, acme)}"
-    wish = {"webhook": receiver.url}
-    assert (await person.call("PUT", path, json=wish))[1]["code"] == "INVALID_WEBHOOK"
-    await addressed(stand, receiver, "linkedin", everybody=False)
-    assert (await person.call("PUT", path, json=wish))[0] == 204
+    command = {"webhook": receiver.url}
+    assert (await person.call("PUT", path, json=command))[1]["code"] == "INVALID_WEBHOOK"
+    await addressed(stand, receiver, "linkedin", all_accounts=False)
+    assert (await person.call("PUT", path, json=command))[0] == 204
     assert (await person.call("GET", path))[1]["webhook"] == receiver.url
     other = f"/rest/eventSubscriptions/{key(person.urn, bakery)}"
-    assert (await person.call("PUT", other, json=wish))[0] == 403
-    assert (await person.call("PUT", "/rest/eventSubscriptions/(x)", json=wish))[0] == 400
+    assert (await person.call("PUT", other, json=command))[0] == 403
+    assert (await person.call("PUT", "/rest/eventSubscriptions/(x)", json=command))[0] == 400
     roles = (await person.call("GET", "/rest/organizationAcls?q=roleAssignee"))[1]["elements"]
     assert [role["organization"] for role in roles] == [acme]
     status, _, headers = await person.post("for all of us", author=acme)
@@ -485,18 +485,18 @@ async def test_linkedin_subscribes_administrators_of_validated_addresses(stand: 
 async def test_linkedin_sends_ten_at_a_time_again_every_5_minutes_for_8_hours(stand: Stand, receiver: Receiver) -> None:
     found = await addressed(stand, receiver, "linkedin")
     assert (set(found.retry_seconds), sum(found.retry_seconds)) == ({300}, 8 * HOUR)
-    assert [status for status in (200, 204, 299, 300, 401, 500) if found.final(status)] == [200, 204, 299]
-    await stand.wish("manners", gather_seconds=3600)
+    assert [status for status in (200, 204, 299, 300, 401, 500) if found.ends_delivery(status)] == [200, 204, 299]
+    await stand.command("delivery-policy", batch_seconds=3600)
     post = (await act(stand, "linkedin", "publish", "acme", text="p"))["id"]
     for number in range(25):
         await act(stand, "linkedin", "comment", "acme", post=post, text=str(number))
     await asyncio.sleep(0.05)
     receiver.statuses = [500]
-    await stand.wish("clock", jump=3601)
+    await stand.command("clock", jump=3601)
     came = await receiver.until(3)
     assert sorted(len(request.json["notifications"]) for request in came) == [5, 10, 10]
     await until(lambda: len(stand.server.world.ledger.find("webhook")) == 3)
-    await stand.wish("clock", jump=301)
+    await stand.command("clock", jump=301)
     assert len((await receiver.until(4))[3].json["notifications"]) in (5, 10)
 
 
@@ -509,22 +509,22 @@ async def test_linkedin_blocks_after_three_failed_checks_until_it_is_entered_aga
     await asyncio.sleep(0.05)
     for number in range(1, 4):
         assert not found.blocked
-        await stand.wish("clock", jump=2 * HOUR - 100)
+        await stand.command("clock", jump=2 * HOUR - 100)
         if number == 3:
             receiver.statuses = [500]
             await act(stand, "linkedin", "comment", "acme", post=post, text="tried once")
             await until(lambda: len(stand.server.world.ledger.find("webhook")) == 1)
-        await stand.wish("clock", jump=101)
+        await stand.command("clock", jump=101)
         await until(lambda number=number: found._failed == number)
     assert found.blocked
-    await stand.wish("clock", jump=300)
+    await stand.command("clock", jump=300)
     await quiet(stand)
     assert len(receiver.came) == 1, "what was to be tried again is dropped"
     receiver.came.clear()
     await act(stand, "linkedin", "comment", "acme", post=post, text="unheard")
     assert "did not pass" in await stand.refused("webhooks", platform="linkedin", url=receiver.url)
     receiver.secret = secret
-    await stand.wish("webhooks", platform="linkedin", url=receiver.url)
+    await stand.command("webhooks", platform="linkedin", url=receiver.url)
     await act(stand, "linkedin", "comment", "acme", post=post, text="heard")
     [came] = await receiver.until(1)
     assert json.loads(came.body)["notifications"][0]["action"] == "COMMENT"
@@ -549,7 +549,7 @@ async def test_linkedin_comments_as_whom_the_scopes_allow(stand: Stand) -> None:
     said = (await act(stand, "linkedin", "comment", "acme", post=post, by="fan_1", text="hm"))["id"]
     comments = f"/rest/socialActions/{quote(post, safe='')}/comments"
     for scope, allowed in (("w_member_social", alice), ("w_organization_social", acme)):
-        await stand.wish("redirects", platform="linkedin", redirect_uri=test_linkedin.CALLBACK)
+        await stand.command("redirects", platform="linkedin", redirect_uri=test_linkedin.CALLBACK)
         code = (await stand.consent(test_linkedin.question(stand, scope=scope)))["code"]
         person = test_linkedin.Person(stand, (await test_linkedin.exchange(stand, code=code))[1])
         answers = {
@@ -565,10 +565,10 @@ async def test_linkedin_shows_when_a_comment_was_edited(stand: Stand) -> None:
     found = platform(stand, "linkedin")
     person = await administrator(stand)
     for _ in range(120):
-        found.live()
+        found.simulate_activity()
         stand.server.world.clock.jump(1)
     listed = []
-    for post in found.shown("acme"):
+    for post in found.visible_posts("acme"):
         path = f"/rest/socialActions/{quote(post['id'], safe='')}/comments"
         listed += (await person.call("GET", path))[1]["elements"]
     edited = {c["commentUrn"]: c for c in listed if c["lastModified"]["time"] > c["created"]["time"]}
@@ -580,7 +580,7 @@ async def test_linkedin_shows_when_a_comment_was_edited(stand: Stand) -> None:
 async def test_linkedin_subscription_ends_with_the_grant_without_a_word(stand: Stand, receiver: Receiver) -> None:
     found = platform(stand, "linkedin")
     receiver.secret = linkedin.CLIENT_SECRET
-    await addressed(stand, receiver, "linkedin", everybody=False)
+    await addressed(stand, receiver, "linkedin", all_accounts=False)
     for end in ("application", "person"):
         person = await administrator(stand)
         path = f"/rest/eventSubscriptions/{key(person.urn, found.urn('acme'))}"
@@ -598,7 +598,7 @@ async def test_linkedin_subscription_ends_with_the_grant_without_a_word(stand: S
 async def test_linkedin_version_ends_by_wish(stand: Stand) -> None:
     person = await test_linkedin.connected(stand)
     assert (await person.post("one"))[0] == 201
-    await stand.wish("sunset", platform="linkedin", version="202609")
+    await stand.command("sunset", platform="linkedin", version="202609")
     status, body, _ = await person.post("two")
     assert (status, body["code"]) == (426, "NONEXISTENT_VERSION")
     assert "is none of" in await stand.refused("sunset", platform="linkedin", version="202609")
@@ -611,12 +611,12 @@ async def test_mail_that_comes_twice_is_the_same_both_times(stand: Stand, receiv
     found = await addressed(stand, receiver, name)
     account = found.people()[-1]
     post = (await act(stand, name, "publish", account, text="p"))["id"]
-    await stand.wish("clock", jump=1)
+    await stand.command("clock", jump=1)
     await quiet(stand)
     receiver.came.clear()
-    await stand.wish("manners", twice=1.0, late_seconds=30)
+    await stand.command("delivery-policy", duplicated=1.0, delay_seconds=30)
     await act(stand, name, "comment", account, post=post, by="alice", text="c")
-    await stand.wish("clock", jump=31)
+    await stand.command("clock", jump=31)
     await quiet(stand)
     assert set(Counter(request.body for request in receiver.came).values()) == {2}
     for request in receiver.came:
@@ -629,13 +629,13 @@ async def test_life_is_told_and_shown(stand: Stand, receiver: Receiver, name: st
     receiver.token = platform(stand, name).verify_token
     found = await addressed(stand, receiver, name)
     for _ in range(120):
-        found.live()
+        found.simulate_activity()
     for _ in range(3):  # what comes of one thing takes its time too
-        await stand.wish("clock", jump=600)
-        await until(lambda: (found.moment() or 9e9) > stand.server.world.clock.seconds())
+        await stand.command("clock", jump=600)
+        await until(lambda: (found.next_due() or 9e9) > stand.server.world.clock.seconds())
     await quiet(stand)
     assert len(receiver.came) > (30 if name not in ("instagram", "linkedin") else 0), "those two pack many into one"
-    shown = [post for account in found.people() for post in found.shown(account)]
+    shown = [post for account in found.people() for post in found.visible_posts(account)]
     assert len(shown) > 3
     if name != "tiktok":
         assert any(post["comments"] for post in shown)

@@ -45,7 +45,7 @@ class Connected:
 async def connected(stand: Stand, account: str = "alice", untick: str = "") -> Connected:
     """By a stranger's client: consent, a code, a short token, a long one, and the pages that come with it."""
     base = f"{stand.url}/facebook"
-    await stand.wish("redirects", platform="facebook", redirect_uri=CALLBACK)
+    await stand.command("redirects", platform="facebook", redirect_uri=CALLBACK)
     client = GraphAPI(
         Facebook.client_id,
         facebook(stand).client_secret,
@@ -132,10 +132,10 @@ async def test_pages_of_portfolios_and_picked_ones_are_in_no_plain_list(stand: S
 
 async def test_long_token_dies_after_60_days_and_cannot_be_exchanged_then(stand: Stand) -> None:
     alice = await connected(stand)
-    await stand.wish("clock", jump=5_183_944 - 60)
+    await stand.command("clock", jump=5_183_944 - 60)
     again = await asyncio.to_thread(alice.client.exchange_long_lived_user_access_token)
     assert again["expires_in"] == 5_183_944
-    await stand.wish("clock", jump=120)
+    await stand.command("clock", jump=120)
     exchange = {
         "grant_type": "fb_exchange_token",
         "client_id": Facebook.client_id,
@@ -157,9 +157,9 @@ async def test_metas_own_client_posts_reads_comments_and_deletes(stand: Stand) -
     feed = await asyncio.to_thread(lambda: [item["id"] for item in page.get_feed(params={"limit": 2})])
     assert feed[0] == post["id"]
     assert len(feed) == 4, "it followed the pages"
-    with pytest.raises(FacebookRequestError) as twice:
+    with pytest.raises(FacebookRequestError) as repeated:
         await asyncio.to_thread(page.create_feed, params={"message": "Hello, café"})
-    assert twice.value.api_error_code() == 506
+    assert repeated.value.api_error_code() == 506
     await asyncio.to_thread(PagePost(post["id"], api=api).api_delete)
     with pytest.raises(FacebookRequestError) as gone:
         await asyncio.to_thread(PagePost(post["id"], api=api).api_get)
@@ -177,7 +177,7 @@ async def test_posts_are_scheduled_10_minutes_to_30_days_ahead(stand: Stand, min
     assert ("id" in answer) is taken
     if taken:
         assert await stand.ledger("post") == []
-        await stand.wish("clock", jump=minutes * MINUTE + 1)
+        await stand.command("clock", jump=minutes * MINUTE + 1)
         feed = await stand.get(f"/facebook/{alice.id()}/feed", access_token=alice.token())
         assert feed["data"][0]["id"] == answer["id"]
         assert [entry["id"] for entry in await stand.ledger("post")] == [answer["id"]]
@@ -218,7 +218,7 @@ async def test_reel_goes_through_its_phases_and_its_post_is_found_later(stand: S
     assert (await send(4000, CLIP[4000:]))["success"]
     assert await stand.call("POST", path, data=finish | {"description": "my reel"}) == {"success": True}
     assert (await stand.get(video, **query))["status"]["video_status"] == "processing"
-    await stand.wish("clock", jump=31)
+    await stand.command("clock", jump=31)
     shown = await stand.get(video, **query)
     assert (shown["status"]["video_status"], shown["status"]["publishing_phase"]["status"]) == ("ready", "complete")
     assert [entry["id"] for entry in await stand.ledger("post", text="my reel")] == [shown["post_id"]]
@@ -232,7 +232,7 @@ async def test_thirty_reels_in_24_hours(stand: Stand) -> None:
     start = {"upload_phase": "start", "access_token": alice.token()}
     path = f"/facebook/{alice.id()}/video_reels"
     assert code(await stand.call("POST", path, data=start)) == (613, None)
-    await stand.wish("clock", jump=DAY + 1)
+    await stand.command("clock", jump=DAY + 1)
     assert "video_id" in await stand.call("POST", path, data=start)
 
 
@@ -248,7 +248,7 @@ async def test_video_by_the_uploaders_session_and_a_corrupt_one_says_so(stand: S
         return str((await stand.call("POST", f"/facebook/{alice.id()}/videos", data=form))["id"])
 
     videos = [await made(CLIP), await made(CLIP + b"corrupt")]
-    await stand.wish("clock", jump=31)
+    await stand.command("clock", jump=31)
     states = [
         (await stand.get(f"/facebook/{video}", fields="status", access_token=alice.token()))["status"]["video_status"]
         for video in videos
@@ -257,26 +257,28 @@ async def test_video_by_the_uploaders_session_and_a_corrupt_one_says_so(stand: S
     assert len(await stand.ledger("post", text="v")) == 1
 
 
-async def heard(stand: Stand, receiver: Receiver, **form: str) -> Connected:
+async def connected_with_webhooks(stand: Stand, receiver: Receiver, **form: str) -> Connected:
     alice = await connected(stand)
     for stream in ("page", "instagram"):
-        await stand.wish("webhooks", platform="facebook", stream=stream, url=receiver.url, verify_token=receiver.token)
+        await stand.command(
+            "webhooks", platform="facebook", stream=stream, url=receiver.url, verify_token=receiver.token
+        )
     subscribe = {"subscribed_fields": "feed", "access_token": alice.token()}
     assert (await stand.call("POST", f"/facebook/{alice.id()}/subscribed_apps", data=subscribe))["success"]
     for name, choice in form.items():
-        await stand.wish("forms", platform="facebook", name=name, form=choice)
+        await stand.command("variants", platform="facebook", name=name, variant=choice)
     return alice
 
 
 async def test_feed_tells_of_comments_by_their_verbs(stand: Stand, receiver: Receiver) -> None:
-    alice = await heard(stand, receiver, edited="edit", remove="delete")
+    alice = await connected_with_webhooks(stand, receiver, edited="edit", remove="delete")
     act = {"platform": "facebook", "account": "Shop"}
-    post = (await stand.wish("act", what="publish", text="new", **act))["id"]
-    said = (await stand.wish("act", what="comment", post=post, text="hm", by="fan_3", **act))["id"]
-    reply = (await stand.wish("act", what="comment", post=said, text="so", by="fan_4", **act))["id"]
+    post = (await stand.command("act", what="publish", text="new", **act))["id"]
+    said = (await stand.command("act", what="comment", post=post, text="hm", by="fan_3", **act))["id"]
+    reply = (await stand.command("act", what="comment", post=said, text="so", by="fan_4", **act))["id"]
     form = {"is_hidden": "true", "access_token": alice.token()}
     await stand.call("POST", f"/facebook/{said}", data=form)
-    await stand.wish("act", what="remove", id=said, **act)
+    await stand.command("act", what="remove", id=said, **act)
     came = [request.json for request in await receiver.until(5)]
     values = [change["value"] for document in came for change in document["entry"][0]["changes"]]
     assert {document["object"] for document in came} == {"page"}
@@ -290,14 +292,14 @@ async def test_feed_tells_of_comments_by_their_verbs(stand: Stand, receiver: Rec
 
 
 async def test_who_did_it_is_spelt_in_two_ways_or_left_out(stand: Stand, receiver: Receiver) -> None:
-    await heard(stand, receiver)
+    await connected_with_webhooks(stand, receiver)
     act = {"platform": "facebook", "account": "Shop"}
-    post = facebook(stand).shown("Shop")[0]["id"]
+    post = facebook(stand).visible_posts("Shop")[0]["id"]
     for number, (form, keys) in enumerate(
         (("from", {"from"}), ("sender", {"sender_id", "sender_name"}), ("absent", set())), 1
     ):
-        await stand.wish("forms", platform="facebook", name="from", form=form)
-        await stand.wish("act", what="comment", post=post, text="x", **act)
+        await stand.command("variants", platform="facebook", name="from", variant=form)
+        await stand.command("act", what="comment", post=post, text="x", **act)
         came = await receiver.until(number)
         value = came[-1].json["entry"][0]["changes"][0]["value"]
         assert {"from", "sender_id", "sender_name"} & set(value) == keys
@@ -312,11 +314,11 @@ async def test_page_half_without_the_applications_half_is_silence(stand: Stand, 
     form = {"object": "page", "callback_url": receiver.url, "verify_token": receiver.token, "access_token": app}
     assert (await stand.call("POST", path, data=form | {"fields": "mention"}))["success"]
     act = {"platform": "facebook", "account": "Shop"}
-    await stand.wish("act", what="publish", text="unheard", **act)
+    await stand.command("act", what="publish", text="unheard", **act)
     assert (await stand.call("POST", path, data=form | {"fields": "feed"}))["success"]
     shown = await stand.get(path, access_token=app)
     assert shown["data"] == [{"object": "page", "callback_url": receiver.url, "active": True, "fields": ["feed"]}]
-    await stand.wish("act", what="publish", text="heard", **act)
+    await stand.command("act", what="publish", text="heard", **act)
     [came] = await receiver.until(1)
     assert came.json["entry"][0]["changes"][0]["value"]["message"] == "heard"
     wrong = await stand.call("POST", path, data=form | {"fields": "feed", "verify_token": "no"})
@@ -326,31 +328,31 @@ async def test_page_half_without_the_applications_half_is_silence(stand: Stand, 
 
 
 async def test_instagram_behind_a_page_is_the_same_instagram(stand: Stand, receiver: Receiver) -> None:
-    alice = await heard(stand, receiver)
-    gram = facebook(stand).gram.people["shop"].user_id
-    listed = await stand.get(f"/facebook/v25.0/{gram}/media", fields="id", access_token=alice.user)
+    alice = await connected_with_webhooks(stand, receiver)
+    instagram = facebook(stand).instagram.people["shop"].user_id
+    listed = await stand.get(f"/facebook/v25.0/{instagram}/media", fields="id", access_token=alice.user)
     media = listed["data"][0]["id"]
-    said = await stand.wish("act", platform="instagram", what="comment", account="shop", post=media, text="hi")
+    said = await stand.command("act", platform="instagram", what="comment", account="shop", post=media, text="hi")
     [came] = await receiver.until(1)
-    assert (came.json["object"], came.json["entry"][0]["id"]) == ("instagram", gram)
+    assert (came.json["object"], came.json["entry"][0]["id"]) == ("instagram", instagram)
     assert came.json["entry"][0]["changes"][0]["value"]["id"] == said["id"]
     made = await stand.call(
         "POST",
-        f"/facebook/v25.0/{gram}/media",
+        f"/facebook/v25.0/{instagram}/media",
         data={"image_url": f"{receiver.media}/picture.jpg", "access_token": alice.user},
     )
-    await stand.wish("clock", jump=5)
+    await stand.command("clock", jump=5)
     form = {"creation_id": made["id"], "access_token": alice.user}
-    posted = await stand.call("POST", f"/facebook/v25.0/{gram}/media_publish", data=form)
+    posted = await stand.call("POST", f"/facebook/v25.0/{instagram}/media_publish", data=form)
     assert [entry["id"] for entry in await stand.ledger("post", platform="facebook")] == [posted["id"]]
     bob = await connected(stand, "bob")
-    assert code(await stand.get(f"/facebook/v25.0/{gram}/media", access_token=bob.user)) == (100, 33)
+    assert code(await stand.get(f"/facebook/v25.0/{instagram}/media", access_token=bob.user)) == (100, 33)
 
 
 async def test_revoked_person_takes_the_pages_tokens_along(stand: Stand, receiver: Receiver) -> None:
     alice = await connected(stand)
-    await stand.wish("webhooks", platform="facebook", stream="deauthorize", url=receiver.url)
-    await stand.wish("act", platform="facebook", what="revoke", account="alice")
+    await stand.command("webhooks", platform="facebook", stream="deauthorize", url=receiver.url)
+    await stand.command("act", platform="facebook", what="revoke", account="alice")
     for token in (alice.user, alice.token()):
         assert code(await stand.get("/facebook/me", access_token=token)) == (190, 458)
     assert (await receiver.until(1))[0].body.startswith(b"signed_request=")
@@ -393,19 +395,21 @@ async def test_what_it_does_not_know_is_refused_in_its_envelope(stand: Stand) ->
 
 
 async def test_world_lives_and_every_event_of_it_is_told(stand: Stand, receiver: Receiver) -> None:
-    await heard(stand, receiver)
+    await connected_with_webhooks(stand, receiver)
     platform = facebook(stand)
     platform.subscribe_all()
     for _ in range(200):
-        platform.live()
-    stand.server.stir()
-    waiting = stand.server.world.office
+        platform.simulate_activity()
+    stand.server.wake()
+    waiting = stand.server.world.dispatcher
     await until(lambda: len(waiting) == 0)
     values = [change["value"] for r in receiver.came for entry in r.json["entry"] for change in entry["changes"]]
     kinds = {(value["item"], value["verb"]) for value in values}
     assert kinds >= {("comment", "add"), ("comment", "edited"), ("comment", "remove"), ("reaction", "add")}
     said = {v["comment_id"]: v["message"] for v in values if v["item"] == "comment" and v["verb"] in ("add", "edited")}
     gone = {v["comment_id"] for v in values if v["item"] == "comment" and v["verb"] == "remove"}
-    shown = {c["id"]: c["text"] for page in platform.pages for post in platform.shown(page) for c in post["comments"]}
+    shown = {
+        c["id"]: c["text"] for page in platform.pages for post in platform.visible_posts(page) for c in post["comments"]
+    }
     below = {v["comment_id"] for v in values if v["item"] == "comment" and v.get("parent_id") in gone}
     assert {id_: text for id_, text in said.items() if id_ not in gone | below} == shown

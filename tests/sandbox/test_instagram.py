@@ -25,18 +25,18 @@ PICTURE = (MEDIA / "picture.jpg").read_bytes()
 CLIP = (MEDIA / "clip.mp4").read_bytes()
 
 
-def gram(stand: Stand) -> Any:
+def platform_of(stand: Stand) -> Any:
     return stand.server.world.platforms["instagram"]
 
 
 async def short(stand: Stand, account: str = "shop", untick: str = "", **more: str) -> tuple[Any, str]:
     """A client of somebody else's with a short token, by its own calls and a person's consent."""
     base = f"{stand.url}/instagram"
-    await stand.wish("redirects", platform="instagram", redirect_uri=CALLBACK)
-    await stand.wish("forms", platform="instagram", name="token", form="flat")  # what this client can read
+    await stand.command("redirects", platform="instagram", redirect_uri=CALLBACK)
+    await stand.command("variants", platform="instagram", name="token", variant="flat")  # what this client can read
     client = BasicDisplayAPI(
         Instagram.client_id,
-        gram(stand).client_secret,
+        platform_of(stand).client_secret,
         oauth_flow=True,
         version="v25.0",
         base_url=f"{base}/",
@@ -63,12 +63,12 @@ async def test_stranger_authorises_lengthens_and_refreshes_by_the_platforms_own_
     with pytest.raises(FacebookError, match="24 hours"):
         await asyncio.to_thread(client.refresh_access_token, await _long(client, token))
     held = await _long(client, token)
-    await stand.wish("clock", jump=DAY + 1)
+    await stand.command("clock", jump=DAY + 1)
     with pytest.raises(FacebookError, match="expired"):
         await _long(client, token)
     refreshed = await asyncio.to_thread(client.refresh_access_token, held)
     assert refreshed["expires_in"] == 5_183_944
-    await stand.wish("clock", jump=refreshed["expires_in"] + 1)
+    await stand.command("clock", jump=refreshed["expires_in"] + 1)
     with pytest.raises(FacebookError) as late:
         await asyncio.to_thread(client.refresh_access_token, refreshed["access_token"])
     assert (late.value.code, late.value.message[:5]) == (190, "Error")
@@ -81,10 +81,14 @@ async def _long(client: Any, token: str) -> str:
 
 
 async def test_code_works_once_within_its_hour_and_comes_with_a_fragment(stand: Stand) -> None:
-    await stand.wish("redirects", platform="instagram", redirect_uri=CALLBACK)
+    await stand.command("redirects", platform="instagram", redirect_uri=CALLBACK)
     query = {"client_id": Instagram.client_id, "redirect_uri": CALLBACK, "scope": ",".join(SCOPES), "state": "s"}
     address = f"{stand.url}/instagram/oauth/authorize?{urlencode(query)}"
-    app = {"client_id": Instagram.client_id, "client_secret": gram(stand).client_secret, "redirect_uri": CALLBACK}
+    app = {
+        "client_id": Instagram.client_id,
+        "client_secret": platform_of(stand).client_secret,
+        "redirect_uri": CALLBACK,
+    }
     form = app | {"grant_type": "authorization_code"}
 
     async def spend(code: str, **other: str) -> Any:
@@ -96,10 +100,10 @@ async def test_code_works_once_within_its_hour_and_comes_with_a_fragment(stand: 
     assert set(wrapped["data"][0]) == {"access_token", "user_id", "permissions"}
     assert (await spend(code))["code"] == 400, "used"
     late = (await stand.consent(address, account="bob"))["code"]
-    await stand.wish("clock", jump=3601)
+    await stand.command("clock", jump=3601)
     assert "error_message" in await spend(late)
     for choice, kind in (("flat", str), ("listed", list)):
-        await stand.wish("forms", platform="instagram", name="token", form=choice)
+        await stand.command("variants", platform="instagram", name="token", variant=choice)
         assert isinstance((await spend((await stand.consent(address))["code"]))["permissions"], kind)
     denied = await stand.consent(address, decision="deny")
     assert (denied["error"], denied["error_reason"]) == ("access_denied", "user_denied")
@@ -113,18 +117,18 @@ async def test_account_has_two_ids_and_webhooks_name_the_professional_one(stand:
     _, token = await long(stand)
     me = await stand.get("/instagram/v25.0/me", fields="id,user_id,username", access_token=token)
     assert me["id"] != me["user_id"]
-    await stand.wish("forms", platform="instagram", name="identity", form="wrapped")
+    await stand.command("variants", platform="instagram", name="identity", variant="wrapped")
     assert (await stand.get("/instagram/me", access_token=token))["data"][0]["id"] == me["id"]
-    await stand.wish("webhooks", platform="instagram", url=receiver.url, verify_token=receiver.token)
+    await stand.command("webhooks", platform="instagram", url=receiver.url, verify_token=receiver.token)
     media = (await stand.get(f"/instagram/{me['user_id']}/media", access_token=token))["data"][0]["id"]
-    await stand.wish(
+    await stand.command(
         "act", platform="instagram", what="comment", account="shop", post=media, text="unheard: not subscribed"
     )
     path = f"/instagram/v25.0/{me['user_id']}/subscribed_apps"
     assert await stand.call("POST", path, data={"subscribed_fields": "messages", "access_token": token}) == {
         "success": True
     }
-    said = await stand.wish(
+    said = await stand.command(
         "act", platform="instagram", what="comment", account="shop", post=media, by="fan_9", text="café / @you"
     )
     [came] = await receiver.until(1)
@@ -134,28 +138,28 @@ async def test_account_has_two_ids_and_webhooks_name_the_professional_one(stand:
     assert set(change["value"]) == {"id", "text", "from", "media"}, "no time, no verb, no parent"
     assert b"caf\\u00e9 \\/ @you" in came.body
     assert (await stand.call("DELETE", path, data={"access_token": token}))["success"]
-    await stand.wish("act", platform="instagram", what="comment", account="shop", post=media, text="unheard")
+    await stand.command("act", platform="instagram", what="comment", account="shop", post=media, text="unheard")
     assert len(receiver.came) == 1
 
 
 async def test_strangers_checks_pass_on_what_is_signed_here(stand: Stand, receiver: Receiver) -> None:
-    await stand.wish(
+    await stand.command(
         "webhooks",
         platform="instagram",
         url=receiver.url,
         secret="s3cret",
         verify_token=receiver.token,
-        everybody=True,
+        all_accounts=True,
     )
-    await stand.wish("manners", forged=1.0)
-    media = gram(stand).gram.of("shop")[0].id
+    await stand.command("delivery-policy", forged=1.0)
+    media = platform_of(stand).instagram.of("shop")[0].id
     for number in range(1, 6):
-        wish = {"platform": "instagram", "what": "comment", "account": "shop", "post": media, "text": "é"}
-        await stand.wish("act", **wish)
+        command = {"platform": "instagram", "what": "comment", "account": "shop", "post": media, "text": "é"}
+        await stand.command("act", **command)
         await receiver.until(2 * number)
     came = receiver.came
     checks = [webhook_updates_validator("s3cret", c.body, c.headers["x-hub-signature-256"]) for c in came]
-    assert sorted(checks) == [False] * 5 + [True] * 5, "half of them are forged, by wish"
+    assert sorted(checks) == [False] * 5 + [True] * 5, "half of them are forged, by command"
 
 
 BODY_A = (
@@ -184,12 +188,12 @@ VECTORS = [
 
 @pytest.mark.parametrize(("body", "digest"), VECTORS)
 async def test_signs_as_the_vectors_say(stand: Stand, body: str, digest: str) -> None:
-    headers = gram(stand).signature(body.encode(), "test_app_secret_0123456789abcdef", 0, 0)
+    headers = platform_of(stand).signature(body.encode(), "test_app_secret_0123456789abcdef", 0, 0)
     assert headers == {"X-Hub-Signature-256": f"sha256={digest}"}
 
 
 async def test_signed_request_and_proof_are_those_of_the_vectors(stand: Stand) -> None:
-    instagram = gram(stand)
+    instagram = platform_of(stand)
     instagram.signing_secret = "test_app_secret_0123456789abcdef"
     payload = {"algorithm": "HMAC-SHA256", "expires": 1291840400, "issued_at": 1291836800, "user_id": "218471"}
     assert instagram.signed_request(payload) == (
@@ -200,43 +204,47 @@ async def test_signed_request_and_proof_are_those_of_the_vectors(stand: Stand) -
 
 
 async def test_wire_has_the_escapes_of_either_page(stand: Stand) -> None:
-    instagram = gram(stand)
+    instagram = platform_of(stand)
     assert instagram.escaped({"t": "ä/@<"}) == b'{"t":"\\u00e4\\/@<"}'
-    await stand.wish("forms", platform="instagram", name="escape", form="more")
+    await stand.command("variants", platform="instagram", name="escape", variant="more")
     assert instagram.escaped({"t": "ä/@<%"}) == b'{"t":"\\u00e4\\/\\u0040\\u003C\\u0025"}'
 
 
 async def test_handshake_goes_first_and_a_wrong_answer_is_said(stand: Stand, receiver: Receiver) -> None:
-    wish = {"platform": "instagram", "url": receiver.url}
-    assert "did not pass the handshake: it answered 403" in await stand.refused("webhooks", **wish, verify_token="no")
-    assert gram(stand).callbacks == {}
-    assert (await stand.wish("webhooks", **wish, verify_token=receiver.token))["verified"]
+    command = {"platform": "instagram", "url": receiver.url}
+    assert "did not pass the handshake: it answered 403" in await stand.refused(
+        "webhooks", **command, verify_token="no"
+    )
+    assert platform_of(stand).callbacks == {}
+    assert (await stand.command("webhooks", **command, verify_token=receiver.token))["verified"]
     assert receiver.asked[-1]["hub.mode"] == "subscribe"
     assert receiver.asked[-1]["hub.challenge"].isdigit()
-    assert "stream is one of" in await stand.refused("webhooks", **wish, stream="page")
+    assert "stream is one of" in await stand.refused("webhooks", **command, stream="page")
 
 
 async def test_unanswered_delivery_comes_again_for_36_hours_less_and_less_often(
     stand: Stand, receiver: Receiver
 ) -> None:
-    pauses = gram(stand).retry_seconds
+    pauses = platform_of(stand).retry_seconds
     assert sum(pauses) <= 36 * 3600
     assert list(pauses) == sorted(pauses)
-    await stand.wish("webhooks", platform="instagram", url=receiver.url, verify_token=receiver.token, everybody=True)
+    await stand.command(
+        "webhooks", platform="instagram", url=receiver.url, verify_token=receiver.token, all_accounts=True
+    )
     receiver.statuses = [500] * 20
-    media = gram(stand).gram.of("bob")[0].id
-    await stand.wish("act", platform="instagram", what="comment", account="bob", post=media, text="again")
+    media = platform_of(stand).instagram.of("bob")[0].id
+    await stand.command("act", platform="instagram", what="comment", account="bob", post=media, text="again")
     for number, pause in enumerate(pauses, 1):
         await receiver.until(number)
         await _settled(stand, number)
-        await stand.wish("clock", jump=pause + 1)
+        await stand.command("clock", jump=pause + 1)
     await receiver.until(len(pauses) + 1)
     await _settled(stand, len(pauses) + 1)
-    await stand.wish("clock", jump=DAY * 3)
+    await stand.command("clock", jump=DAY * 3)
     await asyncio.sleep(0.05)
     attempts = await stand.ledger("webhook")
     assert [entry["attempt"] for entry in attempts] == list(range(1, len(pauses) + 2))
-    assert stand.server.world.office.dropped == 1
+    assert stand.server.world.dispatcher.dropped == 1
 
 
 async def _settled(stand: Stand, attempts: int) -> None:
@@ -245,10 +253,10 @@ async def _settled(stand: Stand, attempts: int) -> None:
 
 async def test_comment_can_be_hidden_answered_and_removed_and_reading_shows_it(stand: Stand) -> None:
     _, token = await long(stand)
-    media = gram(stand).gram.of("shop")[0].id
+    media = platform_of(stand).instagram.of("shop")[0].id
     ids = [
         (
-            await stand.wish(
+            await stand.command(
                 "act", platform="instagram", what="comment", account="shop", post=media, by=f"fan_{n}", text=f"n{n}"
             )
         )["id"]
@@ -270,11 +278,11 @@ async def test_comment_can_be_hidden_answered_and_removed_and_reading_shows_it(s
     gone = await stand.get(f"/instagram/{ids[1]}", access_token=token)
     assert (gone["error"]["code"], gone["error"]["error_subcode"]) == (100, 33)
     private = {"recipient": {"comment_id": ids[2]}, "message": {"text": "hi"}}
-    me = gram(stand).gram.people["shop"].user_id
+    me = platform_of(stand).instagram.people["shop"].user_id
     send = f"/instagram/v25.0/{me}/messages?access_token={token}"
     assert "message_id" in await stand.call("POST", send, json=private)
     assert (await stand.call("POST", send, json=private))["error"]["code"] == 10, "one for each comment"
-    await stand.wish("clock", jump=7 * DAY + 1)
+    await stand.command("clock", jump=7 * DAY + 1)
     late = {"recipient": {"comment_id": ids[3]}, "message": {"text": "hi"}}
     assert (await stand.call("POST", send, json=late))["error"]["code"] == 10, "within 7 days"
 
@@ -299,7 +307,7 @@ async def test_picture_is_published_once_its_container_is_finished(stand: Stand,
     made = await create(stand, token, image_url=f"{receiver.media}/picture.jpg", caption="Hello")
     assert code(await publish(stand, token, made["id"])) == (9007, 2207027)
     assert await state(stand, token, made["id"]) == "IN_PROGRESS"
-    await stand.wish("clock", jump=3)
+    await stand.command("clock", jump=3)
     assert await state(stand, token, made["id"]) == "FINISHED"
     media = await publish(stand, token, made["id"])
     assert await state(stand, token, made["id"]) == "PUBLISHED"
@@ -313,9 +321,9 @@ async def test_picture_is_published_once_its_container_is_finished(stand: Stand,
 async def test_container_expires_after_24_hours(stand: Stand, receiver: Receiver) -> None:
     _, token = await long(stand)
     made = await create(stand, token, image_url=f"{receiver.media}/picture.jpg")
-    await stand.wish("clock", jump=DAY - 60)
+    await stand.command("clock", jump=DAY - 60)
     assert await state(stand, token, made["id"]) == "FINISHED"
-    await stand.wish("clock", jump=61)
+    await stand.command("clock", jump=61)
     assert await state(stand, token, made["id"]) == "EXPIRED"
     assert code(await publish(stand, token, made["id"])) == (-2, 2207020)
 
@@ -330,10 +338,10 @@ async def test_video_is_fetched_later_and_only_its_container_says_what_came_of_i
         name: (await create(stand, token, media_type="REELS", video_url=f"{receiver.media}/{name}"))["id"]
         for name in names
     }
-    containers = gram(stand).gram.containers
+    containers = platform_of(stand).instagram.containers
     await until(lambda: all(containers[made[n]].error for n in ("bad.mp4", "text.mp4", "none.mp4")))
     await until(lambda: bool(containers[made["clip.mp4"]].ready))
-    await stand.wish("clock", jump=31)
+    await stand.command("clock", jump=31)
     states = {name: await state(stand, token, made[name]) for name in names}
     assert list(states.values()) == ["FINISHED", "ERROR", "IN_PROGRESS", "ERROR", "ERROR"]
     said = await stand.get(f"/instagram/{made['bad.mp4']}", fields="status", access_token=token)
@@ -384,11 +392,11 @@ async def test_carousel_counts_once_and_needs_its_children_finished(stand: Stand
     clip = {"video_url": f"{receiver.media}/clip.mp4", "media_type": "VIDEO", "is_carousel_item": "true"}
     children = [(await create(stand, token, **params))["id"] for params in (one, clip)]
     parent = await create(stand, token, media_type="CAROUSEL", children=",".join(children), caption="two")
-    await stand.wish("clock", jump=4)
+    await stand.command("clock", jump=4)
     assert await state(stand, token, parent["id"]) == "FINISHED"
     assert code(await publish(stand, token, parent["id"])) == (9007, 2207027), "the clip is not"
-    await until(lambda: bool(gram(stand).gram.containers[children[1]].ready))
-    await stand.wish("clock", jump=31)
+    await until(lambda: bool(platform_of(stand).instagram.containers[children[1]].ready))
+    await stand.command("clock", jump=31)
     media = await publish(stand, token, parent["id"])
     shown = await stand.get(f"/instagram/{media['id']}", fields="media_type,children", access_token=token)
     assert (shown["media_type"], len(shown["children"]["data"])) == ("CAROUSEL_ALBUM", 2)
@@ -398,13 +406,13 @@ async def test_carousel_counts_once_and_needs_its_children_finished(stand: Stand
 
 async def test_quota_of_either_page_is_enforced_over_rolling_24_hours(stand: Stand, receiver: Receiver) -> None:
     _, token = await long(stand)
-    await stand.wish("forms", platform="instagram", name="quota", form="50")
+    await stand.command("variants", platform="instagram", name="quota", variant="50")
     made = [(await create(stand, token, image_url=f"{receiver.media}/picture.jpg"))["id"] for _ in range(51)]
-    await stand.wish("clock", jump=60)
+    await stand.command("clock", jump=60)
     answers = [await publish(stand, token, container) for container in made]
     assert ["error" in answer for answer in answers] == [False] * 50 + [True]
     assert code(answers[50]) == (9, 2207042)
-    await stand.wish("forms", platform="instagram", name="quota", form="100")
+    await stand.command("variants", platform="instagram", name="quota", variant="100")
     assert "id" in await publish(stand, token, made[50])
 
 
@@ -420,13 +428,13 @@ async def test_upload_goes_on_where_it_broke_off(stand: Stand) -> None:
     assert (await send(0, CLIP[:3000]))["debug_info"]["type"] == "PartialRequestError"
     assert (await send(0, CLIP))["debug_info"]["type"] == "OffsetInvalidError"
     assert (await send(3000, CLIP[3000:]))["success"]
-    await stand.wish("clock", jump=31)
+    await stand.command("clock", jump=31)
     assert "id" in await publish(stand, token, made["id"])
 
 
 async def test_unticked_scope_is_missing_and_a_metric_that_does_not_fit_fails_them_all(stand: Stand) -> None:
     _, token = await long(stand, untick="instagram_business_manage_comments")
-    media = gram(stand).gram.of("shop")[0].id
+    media = platform_of(stand).instagram.of("shop")[0].id
     assert code(await stand.get(f"/instagram/{media}/comments", access_token=token)) == (10, None)
     found = await stand.get(f"/instagram/{media}/insights", metric="views,reach", access_token=token)
     assert [item["name"] for item in found["data"]] == ["views", "reach"]
@@ -436,7 +444,7 @@ async def test_unticked_scope_is_missing_and_a_metric_that_does_not_fit_fails_th
 
 async def test_what_it_does_not_know_is_refused_in_its_envelope(stand: Stand) -> None:
     _, token = await long(stand)
-    other = gram(stand).gram.of("alice")[0].id
+    other = platform_of(stand).instagram.of("alice")[0].id
     for method, path, expected in (
         ("GET", "/instagram/v25.0/nowhere/at/all", 2500),
         ("GET", "/instagram/v25.0/12345", 100),
@@ -467,7 +475,7 @@ def test_fields_with_unmatched_braces_are_no_fields(text: str) -> None:
 
 async def test_budget_shows_in_a_header_and_then_ends(stand: Stand) -> None:
     _, token = await long(stand)
-    instagram = gram(stand)
+    instagram = platform_of(stand)
     now = instagram.sandbox.clock.seconds()
     instagram._calls["shop"] = [now - 3600] * 24_000
     async with stand.http.get(f"{stand.url}/instagram/me/media", params={"access_token": token}) as response:
@@ -477,23 +485,23 @@ async def test_budget_shows_in_a_header_and_then_ends(stand: Stand) -> None:
     instagram._calls["shop"] = [now - 3600] * 48_480
     throttled = await stand.get("/instagram/me/media", access_token=token)
     assert code(throttled) == (80002, None)
-    await stand.wish("clock", jump=23 * 3600 + 1)
+    await stand.command("clock", jump=23 * 3600 + 1)
     assert "data" in await stand.get("/instagram/me/media", access_token=token)
 
 
 async def test_person_who_leaves_ends_the_tokens_and_the_application_is_told(stand: Stand, receiver: Receiver) -> None:
     _, token = await long(stand)
     for stream in ("deauthorize", "deletion"):
-        await stand.wish("webhooks", platform="instagram", stream=stream, url=receiver.url)
+        await stand.command("webhooks", platform="instagram", stream=stream, url=receiver.url)
     assert receiver.asked == [], "no handshake goes before these"
-    ended = await stand.wish("act", platform="instagram", what="revoke", account="shop")
+    ended = await stand.command("act", platform="instagram", what="revoke", account="shop")
     assert ended["ended"] >= 1
-    await stand.wish("act", platform="instagram", what="erase", account="shop")
+    await stand.command("act", platform="instagram", what="erase", account="shop")
     came = await receiver.until(2)
     for request in came:
         assert request.headers["content-type"] == "application/x-www-form-urlencoded"
         signature, _, payload = request.body.decode().removeprefix("signed_request=").partition(".")
-        digest = hmac.new(gram(stand).client_secret.encode(), payload.encode(), hashlib.sha256).digest()
+        digest = hmac.new(platform_of(stand).client_secret.encode(), payload.encode(), hashlib.sha256).digest()
         assert signature == base64.urlsafe_b64encode(digest).decode().rstrip("=")
     dead = await stand.get("/instagram/me", access_token=token)
     assert code(dead) == (190, 458)

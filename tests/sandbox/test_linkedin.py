@@ -67,7 +67,7 @@ async def form(stand: Stand, path: str, **fields: str) -> tuple[int, dict[str, A
 
 
 async def exchange(stand: Stand, **other: str) -> tuple[int, dict[str, Any]]:
-    await stand.wish("redirects", platform="linkedin", redirect_uri=CALLBACK)
+    await stand.command("redirects", platform="linkedin", redirect_uri=CALLBACK)
     fields = {"grant_type": "authorization_code", "redirect_uri": CALLBACK, **other}
     if "code" not in fields:
         fields["code"] = (await stand.consent(question(stand)))["code"]
@@ -85,9 +85,9 @@ async def connected(stand: Stand) -> Person:
 async def test_access_lives_for_60_days_and_nobody_gets_a_refresh_token_unasked(stand: Stand) -> None:
     person = await connected(stand)
     assert (person.token["expires_in"], "refresh_token" in person.token) == (5_184_000, False)
-    await stand.wish("clock", jump=60 * DAY - 60)
+    await stand.command("clock", jump=60 * DAY - 60)
     assert (await person.call("GET", "/v2/userinfo"))[0] == 200
-    await stand.wish("clock", jump=61)
+    await stand.command("clock", jump=61)
     status, answer, _ = await person.call("GET", "/v2/userinfo")
     assert (status, answer["code"]) == (401, "EXPIRED_ACCESS_TOKEN")
     assert (await form(stand, "introspectToken", token=person.token["access_token"]))[1]["status"] == "expired"
@@ -104,31 +104,31 @@ async def test_refresh_does_not_extend_the_365_days(stand: Stand) -> None:
     async def renewed() -> tuple[int, dict[str, Any]]:
         return await form(stand, "accessToken", grant_type="refresh_token", refresh_token=refresh)
 
-    await stand.wish("clock", jump=59 * DAY)
+    await stand.command("clock", jump=59 * DAY)
     answer = (await renewed())[1]
     assert answer["refresh_token_expires_in"] == pytest.approx(306 * DAY, abs=60)
-    await stand.wish("clock", jump=301 * DAY)
+    await stand.command("clock", jump=301 * DAY)
     answer = (await renewed())[1]
     assert answer["expires_in"] == pytest.approx(5 * DAY, abs=60), "both end in five days"
-    await stand.wish("clock", jump=6 * DAY)
+    await stand.command("clock", jump=6 * DAY)
     assert (await renewed())[0] == 400
 
 
 async def test_code_lives_for_30_minutes_and_works_once(stand: Stand) -> None:
-    await stand.wish("redirects", platform="linkedin", redirect_uri=CALLBACK)
+    await stand.command("redirects", platform="linkedin", redirect_uri=CALLBACK)
     code = (await stand.consent(question(stand)))["code"]
-    await stand.wish("clock", jump=1799)
+    await stand.command("clock", jump=1799)
     assert (await exchange(stand, code=code))[0] == 200
     assert (await exchange(stand, code=code))[0] == 400
     late = (await stand.consent(question(stand)))["code"]
-    await stand.wish("clock", jump=1801)
+    await stand.command("clock", jump=1801)
     assert (await exchange(stand, code=late))[0] == 400
     assert (await exchange(stand, redirect_uri="https://app.example/other"))[0] == 400
     assert (await form(stand, "accessToken", client_secret="wrong"))[0] == 401
 
 
 async def test_consent_is_all_or_nothing(stand: Stand) -> None:
-    await stand.wish("redirects", platform="linkedin", redirect_uri=CALLBACK)
+    await stand.command("redirects", platform="linkedin", redirect_uri=CALLBACK)
     code = (await stand.consent(question(stand), untick="w_member_social"))["code"]
     assert (await exchange(stand, code=code))[1]["scope"] == SCOPES.replace(" ", ",")
     denied = await stand.consent(question(stand), "deny")
@@ -145,7 +145,7 @@ async def test_consent_is_all_or_nothing(stand: Stand) -> None:
     ids=str,
 )
 async def test_wrong_question_is_refused(stand: Stand, other: dict[str, str], error: str) -> None:
-    await stand.wish("redirects", platform="linkedin", redirect_uri=CALLBACK)
+    await stand.command("redirects", platform="linkedin", redirect_uri=CALLBACK)
     async with stand.http.get(question(stand, **other)) as response:
         assert (response.status, (await response.json())["error"]) == (400, error)
 
@@ -165,7 +165,7 @@ async def test_post_is_named_in_a_header_and_its_repeat_names_it(stand: Stand) -
     status, answer, _ = await person.post("once")
     assert (status, answer["message"]) == (422, f"Content is a duplicate of {urn}")
     assert (await person.call("GET", f"/rest/posts/{quote(urn, safe='')}"))[1]["commentary"] == "once"
-    await stand.wish("clock", jump=601)
+    await stand.command("clock", jump=601)
     assert (await person.post("once"))[0] == 201
     for _ in range(2):
         assert (await person.call("DELETE", f"/rest/posts/{quote(urn, safe='')}"))[0] == 204, "idempotent"
@@ -225,12 +225,12 @@ async def test_150_posts_a_day(stand: Stand) -> None:
     person = await connected(stand)
     statuses = [(await person.post(f"n{number}"))[0] for number in range(151)]
     assert statuses == [201] * 150 + [429]
-    await stand.wish("clock", jump=DAY)
+    await stand.command("clock", jump=DAY)
     assert (await person.post("tomorrow"))[0] == 201
 
 
-async def begin(person: Person, kind: str, **wish: Any) -> dict[str, Any]:
-    body = {"initializeUploadRequest": {"owner": person.urn, **wish}}
+async def begin(person: Person, kind: str, **command: Any) -> dict[str, Any]:
+    body = {"initializeUploadRequest": {"owner": person.urn, **command}}
     status, answer, _ = await person.call("POST", f"/rest/{kind}?action=initializeUpload", json=body)
     assert status == 200, answer
     value: dict[str, Any] = answer["value"]
@@ -251,11 +251,11 @@ async def test_image_is_put_with_the_token_and_becomes_available(stand: Stand) -
         assert response.status == 401, "without the token"
     assert (await person.call("PUT", value["uploadUrl"], data=b"png"))[0] == 201
     assert await status_of(person, "images", value["image"]) == "PROCESSING"
-    await stand.wish("clock", jump=2)
+    await stand.command("clock", jump=2)
     assert await status_of(person, "images", value["image"]) == "AVAILABLE"
     assert (await person.post(content=media))[0] == 201
     late = await begin(person, "documents")
-    await stand.wish("clock", jump=3601)
+    await stand.command("clock", jump=3601)
     assert (await person.call("PUT", late["uploadUrl"], data=b"pdf"))[1]["code"] == "EXPIRED_UPLOAD_URL"
 
 
@@ -280,7 +280,7 @@ async def test_video_goes_up_by_inclusive_ranges(stand: Stand, beyond: int) -> N
     assert (await person.call("POST", path, json={"finalizeUploadRequest": finish}))[0] == 422
     finish["uploadedPartIds"] = tags
     assert (await person.call("POST", path, json={"finalizeUploadRequest": finish}))[0] == 200
-    await stand.wish("clock", jump=16)
+    await stand.command("clock", jump=16)
     assert await status_of(person, "videos", value["video"]) == "AVAILABLE"
 
 
@@ -300,7 +300,7 @@ def rerouted(session: requests.Session, stand: Stand) -> None:
 
 
 async def test_linkedins_own_client_authorises_introspects_posts_reads_and_deletes(stand: Stand) -> None:
-    await stand.wish("redirects", platform="linkedin", redirect_uri=CALLBACK)
+    await stand.command("redirects", platform="linkedin", redirect_uri=CALLBACK)
     auth, rest = AuthClient(CLIENT_ID, CLIENT_SECRET, CALLBACK), RestliClient()
     for client in (auth, rest):
         rerouted(client.session, stand)

@@ -89,7 +89,7 @@ async def test_pages_follow_the_link_header(stand: Stand) -> None:
 
 async def test_token_dies_by_revocation_only(stand: Stand) -> None:
     person = await connected(stand)
-    await stand.wish("clock", jump=400 * 86400)
+    await stand.command("clock", jump=400 * 86400)
     assert (await person("me")).username == "alice"
     token = person.real.access_token
     await person("revoke_access_token", allow_http=True)
@@ -140,7 +140,7 @@ async def test_code_works_once_in_time_for_its_own_client_address_and_verifier(s
     await refused(await code_of(stand, pair[0]), "a verifier where nothing was to be verified", code_verifier="v" * 43)
     assert (await exchange(stand, pair, await code_of(stand, pair[0], "v" * 43), code_verifier="v" * 43))[0] == 200
     late = await code_of(stand, pair[0])
-    await stand.wish("clock", jump=601)
+    await stand.command("clock", jump=601)
     await refused(late, "too late")
     status, answer = await exchange(stand, (pair[0], "wrong"), "any")
     assert (status, answer["error"]) == (401, "invalid_client")
@@ -167,7 +167,7 @@ async def test_idempotency_key_is_remembered_for_an_hour(stand: Stand) -> None:
     first = await person("status_post", "once", idempotency_key="job-1")
     assert (await person("status_post", "once", idempotency_key="job-1")).id == first.id
     assert (await other("status_post", "once", idempotency_key="job-1")).id != first.id, "per account"
-    await stand.wish("clock", jump=3601)
+    await stand.command("clock", jump=3601)
     assert (await person("status_post", "once", idempotency_key="job-1")).id != first.id
     assert len(await stand.ledger("post", account="alice")) == 2
 
@@ -178,13 +178,13 @@ async def test_video_is_processed_before_it_can_be_attached(stand: Stand) -> Non
     assert video.url is None, "202"
     with pytest.raises(mastodon.MastodonAPIError, match="have not finished processing"):
         await person("status_post", "too soon", media_ids=[video])
-    await stand.wish("clock", jump=21)
+    await stand.command("clock", jump=21)
     assert (await person("media", video)).url is not None
     await person("status_post", "now", media_ids=[video])
     with pytest.raises(mastodon.MastodonNotFoundError):
         await person("media", video)  # only unattached media is found
     broken = await person("media_post", io.BytesIO(b"corrupt"), mime_type="video/mp4")
-    await stand.wish("clock", jump=21)
+    await stand.command("clock", jump=21)
     with pytest.raises(mastodon.MastodonAPIError, match="Error processing"):
         await person("media", broken)
 
@@ -222,7 +222,7 @@ async def test_scheduled_status_appears_with_an_id_of_its_own(stand: Stand) -> N
     scheduled = await person("status_post", "later", scheduled_at=when)
     assert [item.id for item in await person("scheduled_statuses")] == [scheduled.id]
     assert await person("account_statuses", (await person("me")).id) == []
-    await stand.wish("clock", jump=2 * 3600 + 1)
+    await stand.command("clock", jump=2 * 3600 + 1)
     [status] = await person("account_statuses", (await person("me")).id)
     assert status.id != scheduled.id
     assert await person("scheduled_statuses") == []
@@ -244,7 +244,7 @@ async def test_limits_of_calls_are_told_in_iso_8601(stand: Stand) -> None:
     assert (last["X-RateLimit-Limit"], last["X-RateLimit-Remaining"]) == ("300", "0")
     reset = datetime.fromisoformat(last["X-RateLimit-Reset"])
     assert timedelta(0) < reset - datetime.now(UTC) <= timedelta(minutes=5)
-    await stand.wish("clock", jump=301)
+    await stand.command("clock", jump=301)
     assert (await person("me")).username == "alice"
     for number in range(31):
         form = {"file": PNG}

@@ -27,12 +27,12 @@ async def status(stand: Stand, method: str, path: str, **options: Any) -> int:
 @pytest.fixture
 async def marked(stand: Stand) -> Stand:
     """A fault waits: whoever resets the world, or takes faults away, is seen by that."""
-    await stand.wish("faults", platform="x", status=418, times=0)
+    await stand.command("faults", platform="x", status=418, times=0)
     return stand
 
 
 def untouched(stand: Stand) -> bool:
-    return len(stand.server.world.script.faults) == 1 and stand.server.world.pace == 0
+    return len(stand.server.world.faults.faults) == 1 and stand.server.world.pace == 0
 
 
 ASKED = [
@@ -144,9 +144,9 @@ async def everything_shown(stand: Stand) -> str:
 
 @pytest.mark.parametrize("kind", ["text", "json", "broken"])
 async def test_what_an_inner_address_answers_to_a_webhook_is_not_shown(stand: Stand, inner: str, kind: str) -> None:
-    await stand.wish("webhooks", platform="tiktok", url=f"{inner}/{kind}", everybody=True)
+    await stand.command("webhooks", platform="tiktok", url=f"{inner}/{kind}", all_accounts=True)
     for _ in range(3):
-        await stand.wish("act", platform="tiktok", what="live", account="shop")
+        await stand.command("act", platform="tiktok", what="live", account="shop")
     await until(lambda: len(stand.server.world.ledger.find("webhook")) > 0)
     assert SECRET not in await everything_shown(stand)
     assert (await stand.ledger("webhook"))[0]["status"] == (500 if kind == "broken" else 200)
@@ -171,7 +171,9 @@ async def test_what_an_inner_address_answers_to_a_handshake_is_not_shown(
 async def test_what_an_inner_address_answers_for_a_file_is_not_shown(stand: Stand, inner: str) -> None:
     _, token = await short(stand)
     wishes = ({"image_url": f"{inner}/text"}, {"media_type": "REELS", "video_url": f"{inner}/json"})
-    said = [await stand.call("POST", "/instagram/me/media", data=wish | {"access_token": token}) for wish in wishes]
+    said = [
+        await stand.call("POST", "/instagram/me/media", data=command | {"access_token": token}) for command in wishes
+    ]
     container = said[1]["id"]
 
     async def failed() -> bool:

@@ -20,8 +20,8 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from ops.runtime.files import UnsafePathError
 from ops.sandbox.client import Client
 from ops.sandbox.clock import Clock
-from ops.sandbox.contract import Impossible
-from ops.sandbox.dispatcher import Shipment
+from ops.sandbox.contract import CommandError
+from ops.sandbox.dispatcher import Delivery
 from ops.sandbox.server import Server
 from ops.sandbox.state import UnreadableStateError
 from ops.sandbox.world import World
@@ -115,25 +115,25 @@ async def test_every_form_of_the_pages_can_be_sent(stand: Stand) -> None:
 
 
 def told_of(name: str, what: str, account: str) -> list[str]:
-    """The topics of what a platform sends of that, where everybody is subscribed. Raises Impossible."""
+    """The topics of what a platform sends of that, where everybody is subscribed. Raises CommandError."""
     world = World(3, Clock())
     platform = world.platforms[name]
     platform.callbacks = dict.fromkeys(platform.streams, "http://receiver.example/")
-    platform.entered(platform.streams[0])
-    platform.subscribe_everybody()
+    platform.callback_set(platform.streams[0])
+    platform.subscribe_all_accounts()
     world.sandbox.outbox.clear()
     if what == "revoke":
-        platform.let_revoke(account)
+        platform.simulate_revoke(account)
     else:
-        post = platform.let_publish(account, "t")
+        post = platform.simulate_publish(account, "t")
         if what != "publish":
             world.sandbox.outbox.clear()
         if what.endswith("comment"):
-            comment = platform.let_comment(account, post, "fan_1", "t")
+            comment = platform.simulate_comment(account, post, "fan_1", "t")
         if what.startswith("delete"):
             world.sandbox.outbox.clear()
-            platform.let_remove(account, comment if what == "delete_comment" else post)
-    return [notice.topic for notice in world.sandbox.outbox]
+            platform.simulate_remove(account, comment if what == "delete_comment" else post)
+    return [event.topic for event in world.sandbox.outbox]
 
 
 @pytest.mark.parametrize("name", World(3, Clock()).platforms)
@@ -144,11 +144,11 @@ def test_page_says_that_nothing_is_sent_exactly_where_nothing_is(name: str, what
     accounts = ["acme", "bakery"] if name == "linkedin" else platform.people()
     found = []
     for account in accounts:
-        with suppress(Impossible):
+        with suppress(CommandError):
             found.append(told_of(name, what, account))
     if (name, what) == ("tiktok", "delete_post"):
         assert ["post.publish.no_longer_publicly_available"] not in found, "it was not published by the application"
-    assert all(bool(topics) is (what not in platform.silent) for topics in found), found
+    assert all(bool(topics) is (what not in platform.unreported) for topics in found), found
     assert found or (name == "tiktok" and "comment" in what)
 
 
@@ -167,7 +167,7 @@ async def test_each_page_is_one_of_a_platform_with_a_heading_landmarks_and_named
 
 
 async def test_pages_are_no_wider_than_a_phone_and_follow_the_colour_scheme(stand: Stand, browser: WebDriver) -> None:
-    await stand.wish("act", platform="instagram", what="publish", account="bob", text="w" * 300)
+    await stand.command("act", platform="instagram", what="publish", account="bob", text="w" * 300)
     async with stand.http.get(f"{stand.url}/x/2/{'long' * 60}"):
         pass
 
@@ -189,54 +189,54 @@ async def test_pages_are_no_wider_than_a_phone_and_follow_the_colour_scheme(stan
     await asyncio.to_thread(look)
 
 
-async def test_beginning_anew_keeps_what_was_set_up_and_forgets_what_people_did(
+async def test_starting_over_keeps_what_was_set_up_and_forgets_what_people_did(
     stand: Stand, receiver: Receiver
 ) -> None:
     """Otherwise `make up` would have to be started again after it."""
     world = stand.server.world
-    await stand.wish("redirects", platform="instagram", redirect_uri="http://127.0.0.1/callback")
+    await stand.command("redirects", platform="instagram", redirect_uri="http://127.0.0.1/callback")
     receiver.token = "of its own"
-    await stand.wish(
-        "webhooks", platform="instagram", url=receiver.url, secret="s", verify_token=receiver.token, everybody=True
+    await stand.command(
+        "webhooks", platform="instagram", url=receiver.url, secret="s", verify_token=receiver.token, all_accounts=True
     )
-    await stand.wish("manners", twice=1.0)
-    await stand.wish("faults", times=0, status=500, platform="instagram")
-    await stand.wish("pace", pace=0.001, platforms=["instagram"])
+    await stand.command("delivery-policy", duplicated=1.0)
+    await stand.command("faults", times=0, status=500, platform="instagram")
+    await stand.command("pace", pace=0.001, platforms=["instagram"])
     old = telling(world)["instagram"]
-    await stand.wish("act", platform="instagram", what="publish", account="bob", text="before")
-    assert "began anew" in await click(stand, what="reset")
+    await stand.command("act", platform="instagram", what="publish", account="bob", text="before")
+    assert "created anew" in await click(stand, what="reset")
     world, platform = stand.server.world, stand.server.world.platforms["instagram"]
     assert platform.redirect_uris == {"http://127.0.0.1/callback"}
     assert platform.callbacks == {"": receiver.url}
     assert (platform.signing_secret, platform.verify_token) == ("s", "of its own")
-    assert (world.office.manners.twice, world.pace, world.lively) == (1.0, 0.001, ["instagram"])
-    assert world.script.faults == []
+    assert (world.dispatcher.delivery_policy.duplicated, world.pace, world.active) == (1.0, 0.001, ["instagram"])
+    assert world.faults.faults == []
     assert "before" not in str(telling(world))
     told = {post["id"] for posts in old.values() for post in posts}
     assert not told & {post["id"] for posts in telling(world)["instagram"].values() for post in posts}, "new ids"
-    post = (await stand.wish("act", platform="instagram", what="publish", account="bob", text="p"))["id"]
-    await stand.wish("act", platform="instagram", what="comment", account="bob", post=post, text="after")
+    post = (await stand.command("act", platform="instagram", what="publish", account="bob", text="p"))["id"]
+    await stand.command("act", platform="instagram", what="comment", account="bob", post=post, text="after")
     assert "after" in (await receiver.until(1))[0].body.decode()
 
 
 def telling(world: World) -> dict[str, Any]:
     return {
-        name: {account: platform.shown(account) for account in platform.people()}
+        name: {account: platform.visible_posts(account) for account in platform.people()}
         for name, platform in world.platforms.items()
     }
 
 
 async def test_world_can_be_kept_and_gone_back_to_tokens_and_faults_and_all(stand: Stand, tmp_path: Path) -> None:
     assert "there is no snapshot" in await stand.refused("restore")
-    await stand.wish("faults", platform="x", status=418)
+    await stand.command("faults", platform="x", status=418)
     for name in stand.server.world.platforms:
-        stand.server.world.platforms[name].live()
+        stand.server.world.platforms[name].simulate_activity()
     kept = telling(stand.server.world)
-    assert (await stand.wish("snapshot"))["bytes"] > 1000
+    assert (await stand.command("snapshot"))["bytes"] > 1000
     for _ in range(20):
         stand.server.world.step()
     assert telling(stand.server.world) != kept
-    await stand.wish("restore")
+    await stand.command("restore")
     assert telling(stand.server.world) == kept
     async with stand.http.get(f"{stand.url}/x/2/users/me") as response:
         assert response.status == 418
@@ -266,7 +266,7 @@ async def test_world_with_a_file_is_written_to_it_soon_after_each_call(tmp_path:
     await running.start_server()
     async with aiohttp.ClientSession() as http:
         client = Client(http, str(running.make_url("")))
-        await client.wish("act", platform="mastodon", what="publish", account="alice", text="kept")
+        await client.command("act", platform="mastodon", what="publish", account="alice", text="kept")
 
         async def written() -> bool:
             return file.exists() and telling(Server(seed=4, state=file).world) == telling(first.world)
@@ -280,14 +280,14 @@ async def test_delivery_that_nobody_answered_is_sent_again_by_the_world_in_the_f
     platform = first.platforms["instagram"]
     platform.callbacks = dict.fromkeys(platform.streams, "http://receiver.example/")
     platform.subscribe_all()
-    while not (sent := first.office.due()):
-        platform.live()
+    while not (sent := first.dispatcher.due()):
+        platform.simulate_activity()
     second = World.load(first.save())
     second.clock.jump(3600)
-    again = second.office.due()
+    again = second.dispatcher.due()
 
-    def facts(shipments: Sequence[Shipment]) -> list[int]:
-        return sorted(notice.number for shipment in shipments for notice in shipment.notices)
+    def facts(shipments: Sequence[Delivery]) -> list[int]:
+        return sorted(event.number for delivery in shipments for event in delivery.events)
 
     assert set(facts(sent)) <= set(facts(again))
     assert len(set(facts(again))) == len(facts(again)), "each of them once"
@@ -321,7 +321,7 @@ def test_same_seed_makes_the_same_mail() -> None:
         clock = Clock(1_767_225_600)
         clock.run(0)
         world = World(seed, clock)
-        return [(shipment.platform, shipment.body) for shipment in world.mail(60)]
+        return [(delivery.platform, delivery.body) for delivery in world.deliveries(60)]
 
     first = mail(5)
     assert len(first) > 40
@@ -333,23 +333,25 @@ def test_day_of_activity_takes_little_time_and_the_memory_it_may() -> None:
     """8,640 things, one every ten seconds of a day."""
     clock = Clock()
     clock.run(0)
-    world = World(1, clock, ring=500, room=200)
+    world = World(1, clock, ring=500, capacity=200)
     for name, platform in world.platforms.items():
         platform.callbacks = dict.fromkeys(platform.streams, f"http://{name}.example/")
-        platform.entered(platform.streams[0])
+        platform.callback_set(platform.streams[0])
         platform.subscribe_all()
     begun, sent = time.monotonic(), 0
-    world.hurry(0.1)
+    world.set_pace(0.1)
     for _ in range(8640):
         clock.jump(10)
-        world.live()
-        for shipment in world.office.due():
-            world.office.answered(shipment, 200)
+        world.advance()
+        for delivery in world.dispatcher.due():
+            world.dispatcher.answered(delivery, 200)
             sent += 1
     assert sent > 5000
     assert time.monotonic() - begun < 60, "minutes at most"
     counts = {
-        name: sum(len(post["comments"]) + 1 for account in platform.people() for post in platform.shown(account))
+        name: sum(
+            len(post["comments"]) + 1 for account in platform.people() for post in platform.visible_posts(account)
+        )
         for name, platform in world.platforms.items()
     }
     assert max(counts.values()) <= 500, counts
@@ -359,32 +361,34 @@ def test_day_of_activity_takes_little_time_and_the_memory_it_may() -> None:
 @pytest.mark.parametrize("seconds", [3600.0])
 async def test_outage_holds_the_mail_back_and_then_sends_it(stand: Stand, receiver: Receiver, seconds: float) -> None:
     receiver.token = stand.server.world.platforms["instagram"].verify_token
-    await stand.wish("webhooks", platform="instagram", url=receiver.url, everybody=True)
-    await stand.wish("outage", platform="instagram", seconds=seconds)
-    post = (await stand.wish("act", platform="instagram", what="publish", account="bob", text="p"))["id"]
-    await stand.wish("act", platform="instagram", what="comment", account="bob", post=post, text="late")
+    await stand.command("webhooks", platform="instagram", url=receiver.url, all_accounts=True)
+    await stand.command("outage", platform="instagram", seconds=seconds)
+    post = (await stand.command("act", platform="instagram", what="publish", account="bob", text="p"))["id"]
+    await stand.command("act", platform="instagram", what="comment", account="bob", post=post, text="late")
     await asyncio.sleep(0.1)
     assert receiver.came == []
-    await stand.wish("clock", jump=seconds + 1)
+    await stand.command("clock", jump=seconds + 1)
     assert "late" in (await receiver.until(1))[0].body.decode()
 
 
 async def test_mail_comes_twice_late_overtaken_and_recut_and_nothing_is_lost(stand: Stand, receiver: Receiver) -> None:
     world = stand.server.world
     receiver.token = world.platforms["instagram"].verify_token
-    await stand.wish("webhooks", platform="instagram", url=receiver.url, everybody=True)
-    await stand.wish("manners", gather_seconds=2, twice=0.3, late=0.3, late_seconds=60, recut=1.0)
+    await stand.command("webhooks", platform="instagram", url=receiver.url, all_accounts=True)
+    await stand.command(
+        "delivery-policy", batch_seconds=2, duplicated=0.3, delayed=0.3, delay_seconds=60, regrouped=1.0
+    )
     receiver.statuses = [500, 200, 500, 200, 500]
-    post = (await stand.wish("act", platform="instagram", what="publish", account="bob", text="p"))["id"]
+    post = (await stand.command("act", platform="instagram", what="publish", account="bob", text="p"))["id"]
     said = []
     for number in range(60):
-        wish = {"platform": "instagram", "what": "comment", "account": "bob", "post": post, "text": f"n{number}"}
-        said.append((await stand.wish("act", **wish))["id"])
+        command = {"platform": "instagram", "what": "comment", "account": "bob", "post": post, "text": f"n{number}"}
+        said.append((await stand.command("act", **command))["id"])
         world.clock.jump(1)
     for _ in range(12):
-        await stand.wish("clock", jump=61)
+        await stand.command("clock", jump=61)
         await asyncio.sleep(0.02)
-    await until(lambda: len(world.office) == 0)
+    await until(lambda: len(world.dispatcher) == 0)
     deliveries = [
         [change["value"]["id"] for entry in r.json["entry"] for change in entry["changes"]] for r in receiver.came
     ]

@@ -38,7 +38,7 @@ async def exchanged(stand: Stand, platform: str, begun: dict[str, str], **more: 
     """Whether a code of a flow that was begun so is taken with these fields."""
     way = WAYS[platform]
     client_id, secret = stand.server.world.platforms[platform].application()
-    await stand.wish("redirects", platform=platform, redirect_uri=CALLBACK)
+    await stand.command("redirects", platform=platform, redirect_uri=CALLBACK)
     query = {"client_id": client_id, "redirect_uri": CALLBACK, "response_type": "code", "scope": way.scope}
     found = await stand.consent(f"{stand.url}/{platform}{way.authorize}?{urlencode(query | {'state': 's'} | begun)}")
     assert isinstance(found, dict), found

@@ -35,7 +35,7 @@ async def test_clock_jumps_runs_and_wakes_whoever_sleeps() -> None:
 
 
 async def test_fault_befalls_the_nth_call_of_what_it_names(stand: Stand) -> None:
-    await stand.wish(
+    await stand.command(
         "faults", platform="mastodon", endpoint="GET /api/v2/*", skip=1, times=2, status=503, body={"e": 1}
     )
     seen = []
@@ -49,7 +49,7 @@ async def test_fault_befalls_the_nth_call_of_what_it_names(stand: Stand) -> None
 
 @pytest.mark.parametrize(("effect", "registered"), [(False, 0), (True, 1)])
 async def test_call_is_dropped_before_or_after_it_took_effect(stand: Stand, *, effect: bool, registered: int) -> None:
-    await stand.wish("faults", endpoint="POST /api/v1/apps", drop=True, effect=effect)
+    await stand.command("faults", endpoint="POST /api/v1/apps", drop=True, effect=effect)
     with pytest.raises(aiohttp.ClientError):
         await stand.http.post(stand.url + APPS, json=APP)
     assert len(stand.server.world.platforms["mastodon"].apps) == registered  # type: ignore[attr-defined]
@@ -59,31 +59,31 @@ async def test_call_is_dropped_before_or_after_it_took_effect(stand: Stand, *, e
 
 
 async def test_answers_are_delayed_truncated_turned_to_html_and_never_given(stand: Stand) -> None:
-    await stand.wish("faults", delay_seconds=0.3, status=429, headers={"Retry-After": "7"})
+    await stand.command("faults", delay_seconds=0.3, status=429, headers={"Retry-After": "7"})
     begun = time.monotonic()
     async with stand.http.get(stand.url + INSTANCE) as response:
         assert (response.status, response.headers["Retry-After"]) == (429, "7")
     assert time.monotonic() - begun >= 0.3
-    await stand.wish("faults", effect=True, truncate=20)
+    await stand.command("faults", effect=True, truncate=20)
     async with stand.http.get(stand.url + INSTANCE) as response:
         with pytest.raises(aiohttp.ClientPayloadError):
             await response.read()
-    await stand.wish("faults", spoil="html")
+    await stand.command("faults", spoil="html")
     async with stand.http.get(stand.url + INSTANCE) as response:
         assert (response.status, response.content_type) == (502, "text/html")
-    await stand.wish("faults", spoil="hang")
+    await stand.command("faults", spoil="hang")
     with pytest.raises(TimeoutError):
         await stand.http.get(stand.url + INSTANCE, timeout=aiohttp.ClientTimeout(total=0.3))
 
 
 async def test_wrong_wishes_are_said_to_be_wrong(stand: Stand) -> None:
-    for path, wish in (
+    for path, command in (
         ("faults", {"statsu": 500}),
         ("faults", {"status": 42}),
         ("clock", {"jump": -1}),
         ("clock", {"jump": "x"}),
     ):
-        async with stand.http.post(f"{stand.url}/_sandbox/{path}", json=wish) as response:
+        async with stand.http.post(f"{stand.url}/_sandbox/{path}", json=command) as response:
             assert response.status == 400
             assert (await response.json())["error"]
     async with stand.http.get(f"{stand.url}/_sandbox/ledger?kind=dreams") as response:
@@ -102,9 +102,9 @@ def test_ledger_forgets_the_oldest_calls_and_no_post() -> None:
 
 
 async def test_reset_forgets_everything_but_the_time(stand: Stand) -> None:
-    await stand.wish("clock", jump=86400)
-    await stand.wish("faults", times=0, status=500)
-    await stand.wish("reset")
+    await stand.command("clock", jump=86400)
+    await stand.command("faults", times=0, status=500)
+    await stand.command("reset")
     async with stand.http.post(stand.url + APPS, json=APP) as response:
         assert response.status == 200
     assert len(await stand.ledger("call")) == 1

@@ -23,7 +23,7 @@ def threads(stand: Stand) -> Any:
 async def connected(stand: Stand, account: str = "alice") -> Any:
     """By a stranger's client, as far as it follows the page: it asks for the long token at another address."""
     base = f"{stand.url}/threads"
-    await stand.wish("redirects", platform="threads", redirect_uri=CALLBACK)
+    await stand.command("redirects", platform="threads", redirect_uri=CALLBACK)
     client = ThreadsGraphAPI(
         Threads.client_id,
         threads(stand).client_secret,
@@ -57,7 +57,7 @@ async def publish(stand: Stand, client: Any, container: str) -> Any:
 
 async def said(stand: Stand, client: Any, **params: Any) -> str:
     made = await post(stand, client, media_type="TEXT", **params)
-    await stand.wish("clock", jump=8)
+    await stand.command("clock", jump=8)
     return str((await publish(stand, client, made["id"]))["id"])
 
 
@@ -67,7 +67,7 @@ async def test_strangers_client_reads_and_refreshes_after_24_hours(stand: Stand)
     assert me["username"] == "alice"
     with pytest.raises(FacebookError, match="24 hours"):
         await asyncio.to_thread(client.refresh_access_token, client.access_token)
-    await stand.wish("clock", jump=DAY + 1)
+    await stand.command("clock", jump=DAY + 1)
     refreshed = await asyncio.to_thread(client.refresh_access_token, client.access_token)
     client.access_token = refreshed["access_token"]
     listed = await asyncio.to_thread(client.get_connection, "me", "threads", fields="id,text,media_type")
@@ -79,7 +79,7 @@ async def test_even_a_text_is_not_there_at_once_and_its_status_is_gone_afterward
     made = await post(stand, client, media_type="TEXT", text="hello")
     early = await publish(stand, client, made["id"])
     assert (*code(early), early["error"]["type"]) == (24, 4279009, "THApiException")
-    await stand.wish("clock", jump=8)
+    await stand.command("clock", jump=8)
     query = {"fields": "status,error_message", "access_token": client.access_token}
     assert (await stand.get(f"/threads/{made['id']}", **query))["status"] == "FINISHED"
     media = await publish(stand, client, made["id"])
@@ -133,7 +133,7 @@ async def test_files_are_fetched_later_and_the_container_says_why_not(stand: Sta
         made[name] = answer["id"]
     containers = threads(stand).containers
     await until(lambda: all(containers[id_].error or containers[id_].ready for id_ in made.values()))
-    await stand.wish("clock", jump=41)
+    await stand.command("clock", jump=41)
     query = {"fields": "status,error_message", "access_token": client.access_token}
     found = {name: await stand.get(f"/threads/{id_}", **query) for name, id_ in made.items()}
     assert {name: (item["status"], item.get("error_message")) for name, item in found.items()} == wanted
@@ -149,7 +149,7 @@ async def test_files_are_fetched_later_and_the_container_says_why_not(stand: Sta
     parent = await post(stand, client, media_type="CAROUSEL", children=children, text="two")
     assert code(await publish(stand, client, parent["id"])) == (24, 4279009)
     await until(lambda: all(containers[item["id"]].ready for item in carousel))
-    await stand.wish("clock", jump=11)
+    await stand.command("clock", jump=11)
     assert "id" in await publish(stand, client, parent["id"])
     alone = await post(stand, client, media_type="CAROUSEL", children=carousel[0]["id"])
     assert code(alone) == (100, None)
@@ -173,26 +173,26 @@ async def test_quotas_are_250_posts_1000_replies_and_100_deletions(stand: Stand)
     ]
     made = await post(stand, client, media_type="TEXT", text="one more")
     replies = [await post(stand, client, media_type="TEXT", text=f"r{n}", reply_to_id=first) for n in range(2)]
-    await stand.wish("clock", jump=8)
+    await stand.command("clock", jump=8)
     assert code(await publish(stand, client, made["id"]))[0] == 9
     assert "id" in await publish(stand, client, replies[0]["id"])
     assert code(await publish(stand, client, replies[1]["id"]))[0] == 9
     threads(stand)._used["alice", "delete"] = [now] * 100
     path = f"/threads/{first}?access_token={client.access_token}"
     assert code(await stand.call("DELETE", path))[0] == 9
-    await stand.wish("clock", jump=DAY)
+    await stand.command("clock", jump=DAY)
     assert (await stand.call("DELETE", path))["success"]
 
 
 async def test_replies_mentions_posts_and_deletions_are_told_flat(stand: Stand, receiver: Receiver) -> None:
-    await stand.wish("webhooks", platform="threads", url=receiver.url, verify_token=receiver.token)
+    await stand.command("webhooks", platform="threads", url=receiver.url, verify_token=receiver.token)
     client = await connected(stand)
     mine = await said(stand, client, text="mine")
     answer = {"platform": "threads", "account": "alice"}
-    reply = (await stand.wish("act", what="comment", post=mine, by="fan_2", text="oh", **answer))["id"]
-    below = (await stand.wish("act", what="comment", post=reply, by="fan_3", text="my", **answer))["id"]
+    reply = (await stand.command("act", what="comment", post=mine, by="fan_2", text="oh", **answer))["id"]
+    below = (await stand.command("act", what="comment", post=reply, by="fan_3", text="my", **answer))["id"]
     threads(stand)._mention("alice")
-    stand.server.stir()
+    stand.server.wake()
     await stand.call("DELETE", f"/threads/{mine}?access_token={client.access_token}")
     came = {r.json["values"]["field"] + r.json["values"]["value"]["id"]: r.json for r in await receiver.until(5)}
     published, first, second = came[f"publish{mine}"], came[f"replies{reply}"], came[f"replies{below}"]
@@ -206,8 +206,8 @@ async def test_replies_mentions_posts_and_deletions_are_told_flat(stand: Stand, 
     assert mention["target_id"] == threads(stand).users["alice"]
     assert {item["subscription_id"] for item in came.values()} == {threads(stand).subscriptions["alice"]}
     assert all("entry" not in item and "object" not in item for item in came.values())
-    await stand.wish("forms", platform="threads", name="values", form="list")
-    await stand.wish("act", what="publish", text="more", **answer)
+    await stand.command("variants", platform="threads", name="values", variant="list")
+    await stand.command("act", what="publish", text="more", **answer)
     assert isinstance((await receiver.until(6))[-1].json["values"], list)
 
 
@@ -215,8 +215,8 @@ async def test_conversation_goes_all_the_way_down_and_hiding_takes_what_is_below
     client = await connected(stand)
     mine = await said(stand, client, text="mine")
     act = {"platform": "threads", "account": "alice", "what": "comment"}
-    reply = (await stand.wish("act", post=mine, text="a", **act))["id"]
-    below = (await stand.wish("act", post=reply, text="b", **act))["id"]
+    reply = (await stand.command("act", post=mine, text="a", **act))["id"]
+    below = (await stand.command("act", post=reply, text="b", **act))["id"]
     query = {"access_token": client.access_token, "fields": "id,hide_status"}
     assert [item["id"] for item in (await stand.get(f"/threads/{mine}/replies", **query))["data"]] == [reply]
     assert [i["id"] for i in (await stand.get(f"/threads/{mine}/conversation", **query))["data"]] == [below, reply]

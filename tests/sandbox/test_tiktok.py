@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from ops.sandbox.contract import Notice
+from ops.sandbox.contract import PlatformEvent
 from ops.sandbox.platforms.tiktok import CLIENT_KEY, SCOPES, _chunk_problem
 from ops.sandbox.server import MEDIA
 from tests.sandbox.conftest import Receiver, Stand, until
@@ -26,7 +26,7 @@ def tiktok(stand: Stand) -> Any:
 
 
 async def asked(stand: Stand, account: str = "shop", untick: str = "", decision: str = "approve", **more: str) -> Any:
-    await stand.wish("redirects", platform="tiktok", redirect_uri=CALLBACK)
+    await stand.command("redirects", platform="tiktok", redirect_uri=CALLBACK)
     query = {"client_key": CLIENT_KEY, "response_type": "code", "scope": ",".join(SCOPES), "state": "s"}
     address = f"{stand.url}/tiktok/v2/auth/authorize/?{urlencode(query | {'redirect_uri': CALLBACK} | more)}"
     return await stand.consent(address, decision, account, untick)
@@ -88,7 +88,7 @@ async def test_code_refresh_and_revocation_follow_the_newer_page(stand: Stand) -
     second = await refresh(stand, first["refresh_token"])
     assert second["refresh_token"] != first["refresh_token"]
     assert (await refresh(stand, first["refresh_token"]))["error"] == "invalid_grant", "the old one is dead at once"
-    await stand.wish("clock", jump=7201)
+    await stand.command("clock", jump=7201)
     late = await post(stand, second["access_token"], "post/publish/creator_info/query/")
     assert (late["status"], late["error"]["code"]) == (401, "access_token_invalid")
     third = await refresh(stand, second["refresh_token"])
@@ -102,9 +102,9 @@ async def test_code_refresh_and_revocation_follow_the_newer_page(stand: Stand) -
 
 async def test_refresh_token_lives_180_days_and_the_older_page_can_be_had(stand: Stand) -> None:
     first = await exchange(stand, (await asked(stand))["code"])
-    await stand.wish("clock", jump=180 * DAY + 1)
+    await stand.command("clock", jump=180 * DAY + 1)
     assert (await refresh(stand, first["refresh_token"]))["error"] == "invalid_grant"
-    await stand.wish("forms", platform="tiktok", name="access", form="24h")
+    await stand.command("variants", platform="tiktok", name="access", variant="24h")
     older = await exchange(stand, (await asked(stand))["code"])
     assert (older["expires_in"], older["refresh_expires_in"]) == (DAY, 365 * DAY)
 
@@ -122,7 +122,7 @@ async def test_denied_and_wrong_questions(stand: Stand) -> None:
     assert (await token(stand, grant_type="password"))["error"] == "unsupported_grant_type"
     assert (await token(stand, client_secret="no", grant_type="refresh_token"))["error"] == "invalid_client"
     late = (await asked(stand))["code"]
-    await stand.wish("clock", jump=601)
+    await stand.command("clock", jump=601)
     assert (await exchange(stand, late))["error"] == "invalid_grant"
     for wrong in ({"scope": "everything"}, {"response_type": "token"}, {"client_key": "x"}, {"state": ""}):
         query = {"client_key": CLIENT_KEY, "response_type": "code", "scope": "video.list", "state": "s"} | wrong
@@ -172,21 +172,21 @@ async def test_chunks_go_up_in_order_and_the_last_one_takes_the_rest(stand: Stan
     assert (await put(stand, url, content[5_242_880:], 5_242_880, size))[0] == 201
     assert (await put(stand, url.replace("token=", "token=x"), b"x", 0, 1))[0] == 404
     late = (await init(stand, secret, 100))["data"]["upload_url"]
-    await stand.wish("clock", jump=3601)
+    await stand.command("clock", jump=3601)
     assert (await put(stand, late, bytes(100), 0, 100))[0] == 403
 
 
 async def test_post_is_complete_first_and_public_after_its_moderation(stand: Stand, receiver: Receiver) -> None:
-    await stand.wish("webhooks", platform="tiktok", url=receiver.url)
+    await stand.command("webhooks", platform="tiktok", url=receiver.url)
     assert receiver.asked == [], "there is no handshake"
     secret = await connected(stand)
     publish = await uploaded(stand, secret, title="Hello")
     assert (await status(stand, secret, publish))["status"] == "PROCESSING_UPLOAD"
-    await stand.wish("clock", jump=21)
+    await stand.command("clock", jump=21)
     found = await status(stand, secret, publish)
     assert (found["status"], "publicaly_available_post_id" in found) == ("PUBLISH_COMPLETE", False)
     await receiver.until(1)
-    await stand.wish("clock", jump=41)
+    await stand.command("clock", jump=41)
     [post_id] = (await status(stand, secret, publish))["publicaly_available_post_id"]
     assert isinstance(post_id, int)
     assert len(str(post_id)) == 19
@@ -199,7 +199,7 @@ async def test_post_is_complete_first_and_public_after_its_moderation(stand: Sta
     }
     [entry] = await stand.ledger("post")
     assert (entry["publish_id"], entry["id"]) == (publish, str(post_id))
-    await stand.wish("act", platform="tiktok", what="remove", account="shop", id=str(post_id))
+    await stand.command("act", platform="tiktok", what="remove", account="shop", id=str(post_id))
     assert (await receiver.until(3))[2].json["event"] == "post.publish.no_longer_publicaly_available"
 
 
@@ -207,7 +207,7 @@ async def test_private_post_never_gets_an_id_and_a_corrupt_one_fails(stand: Stan
     secret = await connected(stand)
     private = await uploaded(stand, secret, privacy_level="SELF_ONLY")
     corrupt = await uploaded(stand, secret, CLIP + b"corrupt")
-    await stand.wish("clock", jump=3600)
+    await stand.command("clock", jump=3600)
     found = await status(stand, secret, private)
     assert (found["status"], "publicaly_available_post_id" in found) == ("PUBLISH_COMPLETE", False)
     found = await status(stand, secret, corrupt)
@@ -223,15 +223,15 @@ async def test_five_drafts_wait_and_the_person_may_post_one_several_times(stand:
     sixth = await post(stand, secret, path, body)
     assert (sixth["status"], sixth["error"]["code"]) == (403, "spam_risk_too_many_pending_share")
     await put(stand, begun[0]["upload_url"], CLIP, 0, len(CLIP))
-    await stand.wish("clock", jump=61)
+    await stand.command("clock", jump=61)
     publish = begun[0]["publish_id"]
     assert (await status(stand, secret, publish))["status"] == "SEND_TO_USER_INBOX"
     draft = tiktok(stand).publishes[publish]
     for _ in range(2):
         tiktok(stand)._complete(draft, public=True)
-    await stand.wish("clock", jump=61)
+    await stand.command("clock", jump=61)
     assert len((await status(stand, secret, publish))["publicaly_available_post_id"]) == 2
-    await stand.wish("clock", jump=DAY)
+    await stand.command("clock", jump=DAY)
     again = await exchange(stand, (await asked(stand))["code"])
     assert (await post(stand, again["access_token"], path, body))["error"]["code"] == "ok"
 
@@ -273,10 +273,10 @@ async def test_pull_that_nobody_answers_ends_after_its_hour(stand: Stand) -> Non
     secret = await connected(stand)
     source = {"source": "PULL_FROM_URL", "video_url": "http://127.0.0.1:9/never.mp4"}
     body = {"post_info": {"privacy_level": "SELF_ONLY", "title": "t"}, "source_info": source}
-    stand.server.world.sandbox.errands = _Nobody()
+    stand.server.world.sandbox.outbound_requests = _Nobody()
     publish = (await post(stand, secret, "post/publish/video/init/", body))["data"]["publish_id"]
     assert (await status(stand, secret, publish))["status"] == "PROCESSING_DOWNLOAD"
-    await stand.wish("clock", jump=3601)
+    await stand.command("clock", jump=3601)
     fresh = await connected(stand)
     assert (await status(stand, fresh, publish))["fail_reason"] == "video_pull_failed"
 
@@ -311,7 +311,7 @@ async def test_photos_are_one_to_35_addresses_of_jpeg_or_webp(stand: Stand, rece
         await photos("picture.jpg", description="x" * 4001),
     ):
         assert (wrong["status"], wrong["error"]["code"]) == (400, "invalid_param")
-    await stand.wish("clock", jump=61)
+    await stand.command("clock", jump=61)
     assert (await status(stand, secret, good))["status"] == "PUBLISH_COMPLETE"
 
 
@@ -319,17 +319,17 @@ async def test_titles_privacy_caps_and_audit_are_enforced_by_their_codes(stand: 
     secret = await connected(stand)
 
     async def code(**info: Any) -> str:
-        await stand.wish("clock", jump=61)  # six in a minute
+        await stand.command("clock", jump=61)  # six in a minute
         return str((await init(stand, secret, 100, **info))["error"]["code"])
 
     assert await code(title="é" * 2200) == "ok"
     assert await code(title="😀" * 1101) == "invalid_param", "in UTF-16 units"
     assert await code(privacy_level="FOLLOWER_OF_CREATOR") == "privacy_level_option_mismatch"
-    await stand.wish("forms", platform="tiktok", name="param", form="invalid_params")
+    await stand.command("variants", platform="tiktok", name="param", variant="invalid_params")
     assert await code(title="x" * 2201) == "invalid_params"
-    await stand.wish("forms", platform="tiktok", name="audit", form="unaudited")
+    await stand.command("variants", platform="tiktok", name="audit", variant="unaudited")
     assert await code(privacy_level="SELF_ONLY") == "unaudited_client_can_only_post_to_private_accounts"
-    await stand.wish("forms", platform="tiktok", name="audit", form="audited")
+    await stand.command("variants", platform="tiktok", name="audit", variant="audited")
     tiktok(stand).creators["shop"].posted = [stand.server.world.clock.now()] * 15
     assert await code() == "spam_risk_too_many_posts"
     info = await post(stand, secret, "post/publish/creator_info/query/")
@@ -337,7 +337,7 @@ async def test_titles_privacy_caps_and_audit_are_enforced_by_their_codes(stand: 
     bob = await connected(stand, "bob")
     options = (await post(stand, bob, "post/publish/creator_info/query/"))["data"]["privacy_level_options"]
     assert options == ["FOLLOWER_OF_CREATOR", "MUTUAL_FOLLOW_FRIENDS", "SELF_ONLY"]
-    await stand.wish("forms", platform="tiktok", name="audit", form="unaudited")
+    await stand.command("variants", platform="tiktok", name="audit", variant="unaudited")
     assert (await init(stand, bob, 100, privacy_level="SELF_ONLY"))["error"]["code"] == "ok"
 
 
@@ -345,7 +345,7 @@ async def test_six_inits_in_a_sliding_minute(stand: Stand) -> None:
     secret = await connected(stand)
     codes = [(await init(stand, secret, 100))["error"]["code"] for _ in range(7)]
     assert codes == ["ok"] * 6 + ["rate_limit_exceeded"]
-    await stand.wish("clock", jump=61)
+    await stand.command("clock", jump=61)
     assert (await init(stand, secret, 100))["error"]["code"] == "ok"
 
 
@@ -405,7 +405,7 @@ async def test_signs_as_the_vectors_say(stand: Stand, stamp: int, body: str, dig
     assert tiktok(stand).signature(body.encode(), secret, stamp - 9, stamp) == {
         "TikTok-Signature": f"t={stamp},s={digest}"
     }
-    await stand.wish("forms", platform="tiktok", name="stamp", form="kept")
+    await stand.command("variants", platform="tiktok", name="stamp", variant="kept")
     assert tiktok(stand).signature(body.encode(), secret, stamp, stamp + 9) == {
         "TikTok-Signature": f"t={stamp},s={digest}"
     }
@@ -414,20 +414,20 @@ async def test_signs_as_the_vectors_say(stand: Stand, stamp: int, body: str, dig
 async def test_body_is_byte_for_byte_that_of_the_page(stand: Stand) -> None:
     platform = tiktok(stand)
     creator = platform.creators["shop"]
-    notice = Notice("tiktok", "authorization.removed", "shop", {"reason": 1}, 1760000000.9)
+    event = PlatformEvent("tiktok", "authorization.removed", "shop", {"reason": 1}, 1760000000.9)
     expected = V1.replace("awtestkey0001", CLIENT_KEY).replace("-000abcDEF123", creator.open_id)
-    assert platform.body([notice]).decode() == expected
+    assert platform.body([event]).decode() == expected
 
 
 async def test_anything_but_200_is_tried_again_for_72_hours(stand: Stand, receiver: Receiver) -> None:
     assert sum(tiktok(stand).retry_seconds) <= 72 * 3600
-    await stand.wish("webhooks", platform="tiktok", url=receiver.url)
+    await stand.command("webhooks", platform="tiktok", url=receiver.url)
     receiver.statuses = [204, 503]
-    await stand.wish("act", platform="tiktok", what="revoke", account="shop")
+    await stand.command("act", platform="tiktok", what="revoke", account="shop")
     await receiver.until(1)
     for pause in (16, 61):
-        await until(lambda: len(stand.server.world.office) > 0)
-        await stand.wish("clock", jump=pause)
+        await until(lambda: len(stand.server.world.dispatcher) > 0)
+        await stand.command("clock", jump=pause)
         await asyncio.sleep(0.05)
     came = await receiver.until(3)
     assert {request.body for request in came} == {came[0].body}
@@ -452,13 +452,13 @@ async def test_what_it_does_not_know_is_refused_in_its_envelope(stand: Stand) ->
 
 
 async def test_world_lives_by_the_clock(stand: Stand, receiver: Receiver) -> None:
-    await stand.wish("webhooks", platform="tiktok", url=receiver.url)
+    await stand.command("webhooks", platform="tiktok", url=receiver.url)
     for _ in range(150):
-        tiktok(stand).live()
+        tiktok(stand).simulate_activity()
         stand.server.world.clock.jump(30)
-        stand.server.world.live()
-    await stand.wish("clock", jump=120)
-    await until(lambda: len(stand.server.world.office) == 0 and not tiktok(stand)._due)
+        stand.server.world.advance()
+    await stand.command("clock", jump=120)
+    await until(lambda: len(stand.server.world.dispatcher) == 0 and not tiktok(stand)._due)
     events = [request.json["event"].removeprefix("post.publish.") for request in receiver.came]
     wanted = {"complete", "failed", "inbox_delivered", "publicly_available", "no_longer_publicaly_available"}
     assert wanted == set(events)

@@ -59,7 +59,7 @@ def question(stand: Stand, scopes: list[str] = SCOPES, **other: str) -> str:
 
 
 async def code_of(stand: Stand, account: str = "alice", scopes: list[str] = SCOPES) -> str:
-    await stand.wish("redirects", platform="x", redirect_uri=CALLBACK)
+    await stand.command("redirects", platform="x", redirect_uri=CALLBACK)
     answer: dict[str, str] = await stand.consent(question(stand, scopes), account=account)
     return answer["code"]
 
@@ -81,7 +81,7 @@ async def connected(stand: Stand, account: str = "alice", scopes: list[str] = SC
 
 
 async def test_stranger_authorises_and_posts(stand: Stand) -> None:
-    await stand.wish("redirects", platform="x", redirect_uri=CALLBACK)
+    await stand.command("redirects", platform="x", redirect_uri=CALLBACK)
     handler = tweepy.OAuth2UserHandler(
         client_id=CLIENT_ID, client_secret=CLIENT_SECRET, redirect_uri=CALLBACK, scope=SCOPES
     )
@@ -113,11 +113,11 @@ async def test_stranger_authorises_and_posts(stand: Stand) -> None:
 
 async def test_code_lives_for_30_seconds_and_works_once(stand: Stand) -> None:
     code = await code_of(stand)
-    await stand.wish("clock", jump=29)
+    await stand.command("clock", jump=29)
     assert (await exchange(stand, code))[0] == 200
     assert (await exchange(stand, code))[0] == 400
     late = await code_of(stand)
-    await stand.wish("clock", jump=31)
+    await stand.command("clock", jump=31)
     status, answer = await exchange(stand, late)
     assert (status, answer["error_description"]) == (400, "Value passed for the authorization code was invalid.")
     assert (await exchange(stand, await code_of(stand), code_verifier="w" * 64))[0] == 400
@@ -128,7 +128,7 @@ async def test_code_lives_for_30_seconds_and_works_once(stand: Stand) -> None:
 
 async def test_refresh_tokens_rotate_and_an_old_one_ends_the_family(stand: Stand) -> None:
     person = await connected(stand)
-    await stand.wish("clock", jump=7201)
+    await stand.command("clock", jump=7201)
     assert (await person.call("GET", "/2/users/me"))[0] == 401
     first = person.token["refresh_token"]
     status, second = await grant(stand, grant_type="refresh_token", refresh_token=first)
@@ -168,14 +168,14 @@ async def test_revoked_token_is_of_no_use(stand: Stand) -> None:
     ids=str,
 )
 async def test_wrong_question_is_refused(stand: Stand, other: dict[str, str]) -> None:
-    await stand.wish("redirects", platform="x", redirect_uri=CALLBACK)
+    await stand.command("redirects", platform="x", redirect_uri=CALLBACK)
     async with stand.http.get(question(stand, **other), allow_redirects=False) as response:
         assert response.status == 400
         assert set(await response.json()) == {"error", "error_description"}
 
 
 async def test_person_may_deny(stand: Stand) -> None:
-    await stand.wish("redirects", platform="x", redirect_uri=CALLBACK)
+    await stand.command("redirects", platform="x", redirect_uri=CALLBACK)
     assert await stand.consent(question(stand), "deny") == {"error": "access_denied", "state": "s1"}
 
 
@@ -223,8 +223,8 @@ def part(content: bytes, index: int | None = None, **fields: str) -> aiohttp.For
 
 async def video(person: Person, *segments: bytes, total: int | None = None) -> str:
     size = sum(map(len, segments)) if total is None else total
-    wish = {"media_type": "video/mp4", "media_category": "tweet_video", "total_bytes": size}
-    status, answer = await person.call("POST", "/2/media/upload/initialize", json=wish)
+    command = {"media_type": "video/mp4", "media_category": "tweet_video", "total_bytes": size}
+    status, answer = await person.call("POST", "/2/media/upload/initialize", json=command)
     assert status == 200, answer
     for index, segment in enumerate(segments):
         path = f"/2/media/upload/{answer['data']['id']}/append"
@@ -243,7 +243,7 @@ async def test_video_goes_up_in_segments_and_is_processed(stand: Stand) -> None:
         query = {"media_id": number, "command": "STATUS"}
         info = (await person.call("GET", "/2/media/upload", params=query))[1]["data"]["processing_info"]
         seen.append(info["state"])
-        await stand.wish("clock", jump=info.get("check_after_secs", 0) + 1)
+        await stand.command("clock", jump=info.get("check_after_secs", 0) + 1)
     assert seen == ["pending", "in_progress", "in_progress", "succeeded"]
     assert await person.post(media={"media_ids": [number]}) == 201
     assert await person.post(text="mixed", media={"media_ids": [number, await image(person)]}) == 400
@@ -274,7 +274,7 @@ async def test_broken_video_fails_and_old_media_expires(stand: Stand) -> None:
     person = await connected(stand)
     number = await video(person, b"corrupt")
     await person.call("POST", f"/2/media/upload/{number}/finalize")
-    await stand.wish("clock", jump=16)
+    await stand.command("clock", jump=16)
     query = {"media_id": number, "command": "STATUS"}
     answer = (await person.call("GET", "/2/media/upload", params=query))[1]
     assert answer["data"]["processing_info"]["state"] == "failed"
@@ -283,7 +283,7 @@ async def test_broken_video_fails_and_old_media_expires(stand: Stand) -> None:
     assert (await person.call("POST", "/2/media/metadata", json=metadata))[0] == 200
     metadata["metadata"] = {"alt_text": {"text": "a" * 1001}}
     assert (await person.call("POST", "/2/media/metadata", json=metadata))[0] == 400
-    await stand.wish("clock", jump=86401)
+    await stand.command("clock", jump=86401)
     person.token = (await connected(stand)).token
     assert await person.post(text="late", media={"media_ids": [picture]}) == 400
 
@@ -298,7 +298,7 @@ async def test_hundred_posts_in_a_quarter_of_an_hour(stand: Stand) -> None:
         reset = int(response.headers["x-rate-limit-reset"])
         assert 0 < reset - stand.server.world.clock.seconds() <= 900, "epoch seconds"
         assert (await response.json())["type"].endswith("/rate-limit-exceeded")
-    await stand.wish("clock", jump=901)
+    await stand.command("clock", jump=901)
     assert await person.post(text="again") == 201
 
 

@@ -10,10 +10,10 @@ from ops.sandbox import consent, pkce, sample_text
 from ops.sandbox.contract import (
     Answer,
     Call,
-    Errand,
+    CommandError,
     Fetched,
-    Impossible,
-    Notice,
+    OutboundRequest,
+    PlatformEvent,
     Route,
     Sandbox,
     forget_oldest,
@@ -21,7 +21,7 @@ from ops.sandbox.contract import (
     whole,
 )
 from ops.sandbox.graph_api import SHORT_SECONDS, Edge, Node, Token, loaded, upload_failed, when
-from ops.sandbox.instagram_api import GramApi, Person
+from ops.sandbox.instagram_api import InstagramApi, Person
 
 VERSION = r"/{version:(?:v\d+\.\d+/)?}"
 TASKS = ["ANALYZE", "ADVERTISE", "MODERATE", "CREATE_CONTENT", "MANAGE"]
@@ -95,7 +95,7 @@ class Video:
 class Page:
     id: str
     name: str
-    gram: str | None
+    instagram: str | None
     tasks: dict[str, list[str]]
     """What each person may do on it."""
     posts: dict[str, Post] = field(default_factory=dict)
@@ -114,7 +114,7 @@ class Business:
     pages: Sequence[str]
 
 
-class Facebook(GramApi):
+class Facebook(InstagramApi):
     name = "facebook"
     title = "Facebook"
     client_id = "2000000000000002"
@@ -137,13 +137,13 @@ class Facebook(GramApi):
         "messages": ("instagram_manage_messages",),
     }
     streams = ("page", "instagram", "deauthorize", "deletion")
-    silent: ClassVar[Mapping[str, str]] = {  # meta.md 2.2 and 3.1
+    unreported: ClassVar[Mapping[str, str]] = {  # meta.md 2.2 and 3.1
         "change": "Facebook sends nothing for posts that are ads, or for likes of a page that has 10,000.",
         "instagram": "Of the Instagram accounts behind pages it sends no new, edited or deleted posts, and no edited,"
         " deleted or hidden comments.",
     }
-    forms: ClassVar[Mapping[str, Sequence[str]]] = {
-        **GramApi.forms,
+    variants: ClassVar[Mapping[str, Sequence[str]]] = {
+        **InstagramApi.variants,
         "edited": ("edited", "edit"),
         "remove": ("remove", "delete"),
         "completed": ("complete", "completed"),
@@ -152,10 +152,10 @@ class Facebook(GramApi):
 
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(sandbox)
-        self._ids = 100_000_000_000_000 + sandbox.chance.randrange(10**12)
+        self._ids = 100_000_000_000_000 + sandbox.rng.randrange(10**12)
         self.users = {name: self._id() for name in ("alice", "bob")}
         pages = (("Shop", "shop", {"alice": TASKS}), ("Cafe", None, {"alice": TASKS, "bob": TASKS[:1]}))
-        self.pages = {name: Page(self._id(), name, gram, tasks) for name, gram, tasks in pages}
+        self.pages = {name: Page(self._id(), name, instagram, tasks) for name, instagram, tasks in pages}
         # Carol's pages are a portfolio's, one that she picked is in no list, and she has no others.
         self.users["carol"] = self._id()
         for name, tasks, found in (
@@ -183,7 +183,7 @@ class Facebook(GramApi):
                 self._publish(page, "status", sample_text.caption(sandbox), [], app=False, quiet=True)
 
     def _id(self) -> str:
-        self._ids += self.sandbox.chance.randint(1, 5000)
+        self._ids += self.sandbox.rng.randint(1, 5000)
         return str(self._ids)
 
     def routes(self) -> Sequence[Route]:
@@ -390,7 +390,7 @@ class Facebook(GramApi):
         return self.answer(token, {"data": [{"permission": scope, "status": "granted"} for scope in token.scopes]})
 
     def remove_permissions(self, call: Call) -> Answer:
-        self.let_revoke(self._user(call).account)
+        self.simulate_revoke(self._user(call).account)
         return Answer(content={"success": True})
 
     def remove_permission(self, call: Call) -> Answer:
@@ -402,7 +402,7 @@ class Facebook(GramApi):
 
     # --- subscriptions (meta.md 1.1, 1.4)
 
-    def subscribe_app(self, call: Call) -> Answer | Errand:
+    def subscribe_app(self, call: Call) -> Answer | OutboundRequest:
         self._as_app(call)
         fields = {item for value in call.many("fields") for item in value.split(",") if item}
         if call.text("object") != "page":  # that of Instagram is made in the dashboard
@@ -411,9 +411,9 @@ class Facebook(GramApi):
             raise self.refused(100, f"Param fields must be one of {', '.join(PAGE_FIELDS)}")
         url = call.text("callback_url") or self.callbacks.get("page") or ""
         self.verify_token = call.text("verify_token") or self.verify_token
-        errand = self.handshake(url, partial(self._subscribed_app, url, fields))
-        assert errand is not None  # noqa: S101  Meta has one
-        return errand
+        outbound = self.handshake(url, partial(self._subscribed_app, url, fields))
+        assert outbound is not None  # noqa: S101  Meta has one
+        return outbound
 
     def _subscribed_app(self, url: str, fields: set[str], passed: bool) -> Answer:  # noqa: FBT001
         if not passed:
@@ -471,19 +471,19 @@ class Facebook(GramApi):
 
     # --- webhooks (meta.md 3)
 
-    def stream(self, notice: Notice) -> str:
-        return super().stream(notice) or notice.topic.partition(":")[0]
+    def stream(self, event: PlatformEvent) -> str:
+        return super().stream(event) or event.topic.partition(":")[0]
 
-    def together(self, notice: Notice) -> Hashable:
-        return super().together(notice), self.stream(notice)
+    def batch_key(self, event: PlatformEvent) -> Hashable:
+        return super().batch_key(event), self.stream(event)
 
-    def heard(self, topic: str, account: str, value: Any) -> None:
+    def handle_event(self, topic: str, account: str, value: Any) -> None:
         """An account of Instagram: its page must have the application installed, with any field."""
-        page = next((page for page in self.pages.values() if page.gram == account), None)
+        page = next((page for page in self.pages.values() if page.instagram == account), None)
         if page and self.subscribed.get(page.name) and topic in self.app_fields["instagram"]:
             self.notify(f"instagram:{topic}", page.name, value)
 
-    def entered(self, stream: str) -> None:
+    def callback_set(self, stream: str) -> None:
         """In the dashboard all fields are ticked."""
         if stream in self.app_fields:
             self.app_fields[stream] = set(
@@ -494,16 +494,16 @@ class Facebook(GramApi):
         if "feed" in self.subscribed.get(page.name, ()) and "feed" in self.app_fields["page"]:
             self.notify("page:feed", page.name, value)
 
-    def document(self, notices: Sequence[Notice]) -> Any:
+    def document(self, events: Sequence[PlatformEvent]) -> Any:
         now = int(self.sandbox.clock.seconds())
-        kind = self.stream(notices[0])
+        kind = self.stream(events[0])
         entries: list[dict[str, Any]] = []
-        for notice in notices:
-            page = self.pages[notice.account]
-            id_ = page.id if kind == "page" else self.gram.people[page.gram or ""].user_id
+        for event in events:
+            page = self.pages[event.account]
+            id_ = page.id if kind == "page" else self.instagram.people[page.instagram or ""].user_id
             if not entries or entries[-1]["id"] != id_:
                 entries.append({"id": id_, "time": now, "changes": []})
-            entries[-1]["changes"].append({"field": notice.topic.partition(":")[2], "value": notice.value})
+            entries[-1]["changes"].append({"field": event.topic.partition(":")[2], "value": event.value})
         return {"object": kind, "entry": entries}
 
     def _about(self, item: str, verb: str, page: Page, by: str, **more: Any) -> dict[str, Any]:
@@ -514,18 +514,20 @@ class Facebook(GramApi):
             "sender": {"sender_id": int(id_), "sender_name": by},
             "absent": {},
         }
-        return {"item": item, "verb": verb, **author[self.form("from")], **more}
+        return {"item": item, "verb": verb, **author[self.variant("from")], **more}
 
     # --- nodes
 
     def acts_for(self, token: Token, person: Person) -> bool:
-        pages = [page for page in self.pages.values() if page.gram == person.name]
+        pages = [page for page in self.pages.values() if page.instagram == person.name]
         return any(token.account == page.name or token.account in page.tasks for page in pages)
 
     def _page_node(self, page: Page, token: Token) -> Node:
-        gram = Node("IGUser", self.person_node(self.gram.people[page.gram]).values) if page.gram else None
-        if gram is not None:  # here its id is the professional account's
-            gram = Node("IGUser", {**gram.values, "id": gram.values["user_id"]})
+        instagram = (
+            Node("IGUser", self.person_node(self.instagram.people[page.instagram]).values) if page.instagram else None
+        )
+        if instagram is not None:  # here its id is the professional account's
+            instagram = Node("IGUser", {**instagram.values, "id": instagram.values["user_id"]})
         tasks = page.tasks.get(token.account)
         return Node(
             "Page",
@@ -536,8 +538,8 @@ class Facebook(GramApi):
                 "category_list": [{"id": "200600219953504", "name": "Shopping & Retail"}],
                 "tasks": tasks,
                 "access_token": self._page_token(page, token) if tasks else None,
-                "instagram_business_account": gram,
-                "connected_instagram_account": gram,
+                "instagram_business_account": instagram,
+                "connected_instagram_account": instagram,
                 "link": f"https://www.facebook.com/{page.id}",
             },
             ("access_token", "category", "category_list", "name", "id", "tasks") if tasks else ("id", "name"),
@@ -579,7 +581,7 @@ class Facebook(GramApi):
         )
 
     def show(self, call: Call) -> Answer:
-        node, fields = self.gram_node(call), self.fields(call)
+        node, fields = self.instagram_node(call), self.fields(call)
         token = self.authorised(call)
         id_ = call.parts["id"]
         page = next((page for page in self.pages.values() if page.id == id_), None)
@@ -669,7 +671,7 @@ class Facebook(GramApi):
     ) -> Post:
         post = Post(f"{page.id}_{self._id()}", page.name, kind, text, self.sandbox.clock.now(), media, app, due)
         self.posts[post.id] = page.posts[post.id] = post
-        if len(self.posts) > self.sandbox.room:
+        if len(self.posts) > self.sandbox.capacity:
             self._forget(next(iter(self.posts)))
         if due is None and not quiet:
             self._published(post)
@@ -683,7 +685,7 @@ class Facebook(GramApi):
         about = {"post_id": post.id, "message": post.text, "created_time": created, "published": 1}
         self._tell(page, self._about(post.kind, "add", page, page.name, **about))
 
-    def moment(self) -> float | None:
+    def next_due(self) -> float | None:
         dues = [post.due for post in self.posts.values() if post.due and post.due < NEVER]
         dues += [v.ready for v in self.videos.values() if v.finished and v.ready and not v.settled]
         return min(dues).timestamp() if dues else None
@@ -697,19 +699,19 @@ class Facebook(GramApi):
             if video.finished and video.ready and video.ready <= now and not video.settled:
                 self._video_ready(video)
 
-    def photo(self, call: Call) -> Answer | Errand:
+    def photo(self, call: Call) -> Answer | OutboundRequest:
         page = self._as_page(call, "pages_manage_posts")
         url = call.text("url")
         if url is None:
             raise self.refused(100, "Requires upload file or url", 33)
-        return Errand(url, partial(self._photographed, call, page), seconds=30.0)
+        return OutboundRequest(url, partial(self._photographed, call, page), seconds=30.0)
 
     def _photographed(self, call: Call, page: Page, file: Fetched) -> Answer:
         if file.status != 200 or not file.content.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF")):
             raise self.refused(324, "Missing or invalid image file", 2069019)
         photo, text = self._id(), call.text("caption") or call.text("message") or ""
         self.photos[photo] = (page.name, call.text("url") or "")
-        forget_oldest(self.photos, self.sandbox.room)
+        forget_oldest(self.photos, self.sandbox.capacity)
         if call.text("published") is not None and not call.flag("published"):
             return Answer(content={"id": photo})
         post = self._publish(page, "photo", text, [photo], app=True)
@@ -738,7 +740,7 @@ class Facebook(GramApi):
     def _video(self, account: str, size: int) -> Video:
         video = Video(self._id(), account, size)
         self.videos[video.id] = video
-        forget_oldest(self.videos, self.sandbox.room)
+        forget_oldest(self.videos, self.sandbox.capacity)
         return video
 
     def _session(self, call: Call) -> Video:
@@ -761,10 +763,10 @@ class Facebook(GramApi):
     def upload_state(self, call: Call) -> Answer:
         return Answer(content={"id": call.parts["upload"], "file_offset": len(self._session(call).content)})
 
-    def video(self, call: Call) -> Answer | Errand:
+    def video(self, call: Call) -> Answer | OutboundRequest:
         page = self._as_page(call, "pages_manage_posts")
         if url := call.text("file_url"):
-            return Errand(url, partial(self._fetched_video, call, page), seconds=60.0)
+            return OutboundRequest(url, partial(self._fetched_video, call, page), seconds=60.0)
         handle = (call.text("fbuploader_video_file_chunk") or "").removeprefix("2:")
         video = self.videos.get(handle)
         if video is None or not video.whole:
@@ -819,10 +821,10 @@ class Facebook(GramApi):
         video_.ready = video_.ready or self.sandbox.clock.in_(seconds=PROCESSING_SECONDS)
         return Answer(content={"success": True})
 
-    def reel_bytes(self, call: Call) -> Answer | Errand:
+    def reel_bytes(self, call: Call) -> Answer | OutboundRequest:
         video = self._own_video(call)
         if url := call.headers.get("file_url"):
-            return Errand(url, partial(self._reel_fetched, video), seconds=60.0)
+            return OutboundRequest(url, partial(self._reel_fetched, video), seconds=60.0)
         offset, size = call.headers.get("offset", ""), call.headers.get("file_size", "")
         if offset != str(len(video.content)) or not whole(size):
             return upload_failed("OffsetInvalidError", f"expected offset {len(video.content)}", retriable=True)
@@ -847,7 +849,7 @@ class Facebook(GramApi):
         return video
 
     def _video_node(self, video: Video) -> Node:
-        now, done = self.sandbox.clock.now(), self.form("completed")
+        now, done = self.sandbox.clock.now(), self.variant("completed")
         processed = bool(video.finished and video.ready and video.ready <= now)
         if processed:
             overall = "error" if video.broken else "ready"
@@ -893,7 +895,7 @@ class Facebook(GramApi):
                 self._tell_comment(comment, "hide" if comment.hidden else "unhide")
             else:
                 comment.text = call.text("message") or comment.text
-                self._tell_comment(comment, self.form("edited"))
+                self._tell_comment(comment, self.variant("edited"))
         else:
             return self.change(call)
         return Answer(content={"success": True})
@@ -905,7 +907,7 @@ class Facebook(GramApi):
         elif id_ in self.comments:
             self._own_comment(call, "pages_manage_engagement")
         else:
-            return self.delete_gram(call)
+            return self.delete_instagram(call)
         self._remove(id_)
         return Answer(content={"success": True})
 
@@ -915,10 +917,10 @@ class Facebook(GramApi):
             post = self.posts[id_]
             page = self.pages[post.page]
             self._forget(id_)
-            self._tell(page, self._about(post.kind, self.form("remove"), page, page.name, post_id=id_))
+            self._tell(page, self._about(post.kind, self.variant("remove"), page, page.name, post_id=id_))
         else:
             comment = self.comments[id_]
-            self._tell_comment(comment, self.form("remove"))
+            self._tell_comment(comment, self.variant("remove"))
             below = self.posts[comment.post].comments
             for other in [c.id for c in below.values() if id_ in (c.id, c.parent)]:
                 del below[other], self.comments[other]
@@ -962,7 +964,7 @@ class Facebook(GramApi):
         above = (parent.parent or parent.id) if parent else None
         comment = Comment(id_, post.id, by, by_id, text, self.sandbox.clock.now(), above)
         self.comments[id_] = post.comments[id_] = comment
-        if len(self.comments) > self.sandbox.room:
+        if len(self.comments) > self.sandbox.capacity:
             oldest = self.comments.pop(next(iter(self.comments)))
             del self.posts[oldest.post].comments[oldest.id]
         self._tell_comment(comment, "add")
@@ -983,7 +985,7 @@ class Facebook(GramApi):
     def _tell_edit(self, post: Post) -> None:
         page = self.pages[post.page]
         more = {"post_id": post.id, "message": post.text, "created_time": int(post.created.timestamp())}
-        self._tell(page, self._about(post.kind, self.form("edited"), page, page.name, **more))
+        self._tell(page, self._about(post.kind, self.variant("edited"), page, page.name, **more))
 
     # --- life
 
@@ -991,7 +993,7 @@ class Facebook(GramApi):
         """Those who log in, and the pages that they have."""
         return [*self.users, *self.pages]
 
-    def shown(self, account: str) -> list[dict[str, Any]]:
+    def visible_posts(self, account: str) -> list[dict[str, Any]]:
         if account not in self.pages:
             return []
         return [
@@ -1006,63 +1008,63 @@ class Facebook(GramApi):
             if post.due is None
         ]
 
-    def live(self) -> None:
-        chance = self.sandbox.chance
-        page = self.pages[chance.choice(list(self.pages))]
+    def simulate_activity(self) -> None:
+        rng = self.sandbox.rng
+        page = self.pages[rng.choice(list(self.pages))]
         posts = [post for post in page.posts.values() if post.due is None][-8:]
-        dice = chance.random()
+        dice = rng.random()
         if not posts or dice < 0.03:
             self._publish(page, "status", sample_text.caption(self.sandbox), [], app=False)
             return
-        post = chance.choice(posts)
+        post = rng.choice(posts)
         comments = list(post.comments.values())
-        by = sample_text.follower(self.sandbox)
+        by = sample_text.commenter(self.sandbox)
         if comments and dice < 0.10:
-            comment = chance.choice(comments)
-            comment.text = sample_text.saying(self.sandbox)
-            self._tell_comment(comment, self.form("edited"))
+            comment = rng.choice(comments)
+            comment.text = sample_text.comment_text(self.sandbox)
+            self._tell_comment(comment, self.variant("edited"))
         elif comments and dice < 0.15:
-            self._remove(chance.choice(comments).id)
+            self._remove(rng.choice(comments).id)
         elif dice < 0.35:
-            kind = chance.choice(("like", "love", "wow", "haha"))
+            kind = rng.choice(("like", "love", "wow", "haha"))
             more = {"post_id": post.id, "reaction_type": kind, "created_time": int(self.sandbox.clock.seconds())}
             self._tell(page, self._about("reaction", "add", page, by, **more, parent_id=post.id))
         else:
-            parent = chance.choice(comments) if comments and dice < 0.45 else None
-            self._say(post, by, sample_text.saying(self.sandbox), parent)
+            parent = rng.choice(comments) if comments and dice < 0.45 else None
+            self._say(post, by, sample_text.comment_text(self.sandbox), parent)
 
-    def let_publish(self, account: str, text: str) -> str:
+    def simulate_publish(self, account: str, text: str) -> str:
         if account not in self.pages:
-            raise Impossible(f"{account} is a person: only pages publish here")
+            raise CommandError(f"{account} is a person: only pages publish here")
         return self._publish(self.pages[account], "status", text, [], app=False).id
 
-    def let_comment(self, account: str, post: str, by: str, text: str) -> str:
+    def simulate_comment(self, account: str, post: str, by: str, text: str) -> str:
         parent = self.comments.get(post)
         found = self.posts.get(parent.post if parent else post)
         if found is None or found.page != account:
-            raise Impossible(f"{account} has no post {post}")
+            raise CommandError(f"{account} has no post {post}")
         return self._say(found, by, text, parent).id
 
-    def let_remove(self, account: str, id_: str) -> None:
+    def simulate_remove(self, account: str, id_: str) -> None:
         if id_ not in self.posts and id_ not in self.comments:
-            raise Impossible(f"{account} has no post or comment {id_}")
+            raise CommandError(f"{account} has no post or comment {id_}")
         self._remove(id_)
 
-    def let_revoke(self, account: str) -> int:
+    def simulate_revoke(self, account: str) -> int:
         if account not in self.users:
-            raise Impossible(f"{account} is a page: a person revokes, {' or '.join(self.users)}")
+            raise CommandError(f"{account} is a page: a person revokes, {' or '.join(self.users)}")
         for page in self.pages.values():
             if account in page.tasks:
                 self.subscribed.pop(page.name, None)
         self.tell_of("deauthorize", account, self.users[account])
         return self.end(account, 458, "revoked by the person")
 
-    def let_erase(self, account: str) -> None:
+    def simulate_erase(self, account: str) -> None:
         if account not in self.users:
-            raise Impossible(f"{account} is a page: a person asks for that, {' or '.join(self.users)}")
+            raise CommandError(f"{account} is a page: a person asks for that, {' or '.join(self.users)}")
         self.tell_of("deletion", account, self.users[account])
 
-    def let_unsubscribe(self, account: str) -> None:
+    def simulate_unsubscribe(self, account: str) -> None:
         self.subscribed.pop(account, None)
 
     def subscribe_all(self) -> None:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from ops.sandbox.contract import Answer, Call, Notice, Route, Sandbox
+from ops.sandbox.contract import Answer, Call, PlatformEvent, Route, Sandbox
 from ops.sandbox.graph_api import SHORT_SECONDS, Code, Node, OwnLogin, Token
-from ops.sandbox.instagram_api import GramApi, Person
+from ops.sandbox.instagram_api import InstagramApi, Person
 
 VERSION = r"/{version:(?:v\d+\.\d+/)?}"
 BASIC = "instagram_business_basic"
@@ -16,7 +16,7 @@ FIELDS = (
 )
 
 
-class Instagram(OwnLogin, GramApi):
+class Instagram(OwnLogin, InstagramApi):
     """Its three hosts are one here: nothing on them has the same address."""
 
     name = "instagram"
@@ -40,14 +40,14 @@ class Instagram(OwnLogin, GramApi):
         "messages": (BASIC, "instagram_business_manage_messages"),
     }
     streams = ("", "deauthorize", "deletion")
-    silent: ClassVar[Mapping[str, str]] = {  # meta.md 0.6 and 2.2
+    unreported: ClassVar[Mapping[str, str]] = {  # meta.md 0.6 and 2.2
         "publish": "Instagram sends nothing for a new post.",
         "delete_post": "Instagram sends nothing for a deleted post.",
         "delete_comment": "Instagram sends nothing for a deleted comment.",
         "change": "Instagram sends nothing for a like, or for a comment that is edited or hidden.",
     }
-    forms: ClassVar[Mapping[str, Sequence[str]]] = {
-        **GramApi.forms,
+    variants: ClassVar[Mapping[str, Sequence[str]]] = {
+        **InstagramApi.variants,
         "token": ("wrapped", "flat", "listed"),
         "identity": ("flat", "wrapped"),
         "entry": ("changes", "flat"),
@@ -86,11 +86,11 @@ class Instagram(OwnLogin, GramApi):
             Route("POST", f"{node}/messages", self.message),
             Route("GET", node, self.show),
             Route("POST", node, self.change),
-            Route("DELETE", node, self.delete_gram),
+            Route("DELETE", node, self.delete_instagram),
         )
 
     def business_id(self, account: str) -> str:
-        return self.gram.people[account].user_id
+        return self.instagram.people[account].user_id
 
     def acts_for(self, token: Token, person: Person) -> bool:
         return token.account == person.name
@@ -100,7 +100,7 @@ class Instagram(OwnLogin, GramApi):
         if call.parts["id"] != "me":
             return super().professional(call, right)
         token = self.authorised(call, *self.rights[right])
-        return token, self.gram.people[token.account]
+        return token, self.instagram.people[token.account]
 
     # --- OAuth (meta.md 7.1)
 
@@ -115,20 +115,20 @@ class Instagram(OwnLogin, GramApi):
         return Answer(content=self._short(code))
 
     def _short(self, code: Code) -> Any:
-        person = self.gram.people[code.account]
+        person = self.instagram.people[code.account]
         secret = self.issue(code.account, code.scopes, "short", SHORT_SECONDS)
         content: dict[str, Any] = {
             "access_token": secret,
             "user_id": person.scoped_id,
             "permissions": ",".join(code.scopes),
         }
-        if self.form("token") == "wrapped":
+        if self.variant("token") == "wrapped":
             return {"data": [content]}
         # Observed in the wild: numbers, and permissions as a list.
         return (
             content
             | {"user_id": int(person.scoped_id)}
-            | ({"permissions": code.scopes} if self.form("token") == "listed" else {})
+            | ({"permissions": code.scopes} if self.variant("token") == "listed" else {})
         )
 
     def remove_permissions(self, call: Call) -> Answer:
@@ -158,24 +158,24 @@ class Instagram(OwnLogin, GramApi):
         self.subscribed.discard(person.name)
         return self.answer(token, {"success": True})
 
-    def heard(self, topic: str, account: str, value: Any) -> None:
+    def handle_event(self, topic: str, account: str, value: Any) -> None:
         if account in self.subscribed and topic in FIELDS:
             self.notify(topic, account, value)
 
-    def document(self, notices: Sequence[Notice]) -> Any:
+    def document(self, events: Sequence[PlatformEvent]) -> Any:
         now = int(self.sandbox.clock.seconds())
         entries: list[dict[str, Any]] = []
-        for notice in notices:
-            entry = {"id": self.gram.people[notice.account].user_id, "time": now}
-            change = {"field": notice.topic, "value": notice.value}
-            if self.form("entry") == "flat":
+        for event in events:
+            entry = {"id": self.instagram.people[event.account].user_id, "time": now}
+            change = {"field": event.topic, "value": event.value}
+            if self.variant("entry") == "flat":
                 entries.append(entry | change)
             elif entries and entries[-1]["id"] == entry["id"]:
                 entries[-1]["changes"].append(change)
             else:
                 entries.append(entry | {"changes": [change]})
         document = {"object": "instagram", "entry": entries}
-        return [document] if self.form("document") == "list" else document
+        return [document] if self.variant("document") == "list" else document
 
     # --- reading
 
@@ -183,8 +183,8 @@ class Instagram(OwnLogin, GramApi):
         if call.parts["id"] == "me":
             token, person = self.professional(call, "read")
             shown = self.pick(self.person_node(person), self.fields(call))
-            return self.answer(token, {"data": [shown]} if self.form("identity") == "wrapped" else shown)
-        node: Node | None = self.gram_node(call)
+            return self.answer(token, {"data": [shown]} if self.variant("identity") == "wrapped" else shown)
+        node: Node | None = self.instagram_node(call)
         if node is None:
             self.authorised(call)
             raise self.missing(call.parts["id"])
@@ -193,33 +193,33 @@ class Instagram(OwnLogin, GramApi):
     # --- life
 
     def people(self) -> Sequence[str]:
-        return list(self.gram.people)
+        return list(self.instagram.people)
 
-    def shown(self, account: str) -> list[dict[str, Any]]:
-        return self.shown_gram(account)
+    def visible_posts(self, account: str) -> list[dict[str, Any]]:
+        return self.instagram_posts(account)
 
-    def live(self) -> None:
-        self.gram.live()
+    def simulate_activity(self) -> None:
+        self.instagram.simulate_activity()
 
-    def let_publish(self, account: str, text: str) -> str:
-        media = self.gram.post(account, "IMAGE", text)
+    def simulate_publish(self, account: str, text: str) -> str:
+        media = self.instagram.post(account, "IMAGE", text)
         self.record("post", account=account, id=media.id, text=text, by="owner")
         return media.id
 
-    def let_revoke(self, account: str) -> int:
-        person = self.gram.people[account]
+    def simulate_revoke(self, account: str) -> int:
+        person = self.instagram.people[account]
         self.subscribed.discard(account)
         self.tell_of("deauthorize", account, person.scoped_id)
         return self.end(account, 458, "revoked by the person")
 
-    def let_erase(self, account: str) -> None:
-        self.tell_of("deletion", account, self.gram.people[account].scoped_id)
+    def simulate_erase(self, account: str) -> None:
+        self.tell_of("deletion", account, self.instagram.people[account].scoped_id)
 
-    def let_unsubscribe(self, account: str) -> None:
+    def simulate_unsubscribe(self, account: str) -> None:
         self.subscribed.discard(account)
 
     def subscribe_all(self) -> None:
-        self.subscribed.update(self.gram.people)
+        self.subscribed.update(self.instagram.people)
 
 
 PLATFORM = Instagram

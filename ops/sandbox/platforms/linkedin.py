@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from ops.sandbox import consent, pkce
-from ops.sandbox.contract import Answer, Call, Impossible, Refusal, Route, Sandbox, redirect
-from ops.sandbox.linkedin_organizations import Organizations, Post
+from ops.sandbox.contract import Answer, Call, CommandError, Refusal, Route, Sandbox, redirect
+from ops.sandbox.linkedin_organizations import LinkedInOrganizations, Post
 from ops.sandbox.pkce import Challenge
 
 CLIENT_ID, CLIENT_SECRET = "sandbox-linkedin-client", "sandbox-linkedin-secret"
@@ -74,12 +74,12 @@ class Asset:
         return any(b"corrupt" in part for part in self.uploaded.values())
 
 
-class LinkedIn(Organizations):
+class LinkedIn(LinkedInOrganizations):
     """``partner`` is whether the application was approved for refresh tokens; most are not (``linkedin.md`` 1)."""
 
     name = "linkedin"
     title = "LinkedIn"
-    silent: ClassVar[Mapping[str, str]] = {  # linkedin.md 2.3
+    unreported: ClassVar[Mapping[str, str]] = {  # linkedin.md 2.3
         "publish": "LinkedIn sends nothing for a new post of one's own.",
         "delete_post": "LinkedIn sends nothing for a deleted or edited post.",
         "revoke": "LinkedIn does not tell: the subscriptions end with the grant.",
@@ -239,9 +239,9 @@ class LinkedIn(Organizations):
         """Subscriptions hang on the member's grant, and end with the last token of it (``linkedin.md`` 2.3)."""
         tokens = (*self.tokens.values(), *self.refresh.values())
         if not any(token.account == account and not token.revoked for token in tokens):
-            self.let_unsubscribe(account)
+            self.simulate_unsubscribe(account)
 
-    def let_revoke(self, account: str) -> int:
+    def simulate_revoke(self, account: str) -> int:
         """With the grant end the subscriptions that hang on it, without a word."""
         lived = [
             token
@@ -250,12 +250,12 @@ class LinkedIn(Organizations):
         ]
         for token in lived:
             token.revoked, token.entry["fate"] = True, "revoked by the person"
-        self.let_unsubscribe(account)
+        self.simulate_unsubscribe(account)
         return len(lived)
 
     def sunset(self, version: str) -> None:
         if version not in self.versions:
-            raise Impossible(f"{version} is none of {', '.join(sorted(self.versions))}")
+            raise CommandError(f"{version} is none of {', '.join(sorted(self.versions))}")
         self.versions.discard(version)
 
     def _check_client(self, call: Call) -> None:
@@ -384,15 +384,15 @@ class LinkedIn(Organizations):
             return self._finalize(call, account)
         if action != "initializeUpload":
             raise _invalid("action")
-        wish = call.fields.get("initializeUploadRequest")
-        if not isinstance(wish, dict):
+        command = call.fields.get("initializeUploadRequest")
+        if not isinstance(command, dict):
             raise _invalid("initializeUploadRequest.owner")
-        return self._initialize(call, self._author(call, account, wish.get("owner")), kind, wish)
+        return self._initialize(call, self._author(call, account, command.get("owner")), kind, command)
 
-    def _initialize(self, call: Call, account: str, kind: str, wish: dict[str, Any]) -> Answer:
+    def _initialize(self, call: Call, account: str, kind: str, command: dict[str, Any]) -> Answer:
         parts = [(0, 0)]
         if kind == "video":
-            size = wish.get("fileSizeBytes")
+            size = command.get("fileSizeBytes")
             if not isinstance(size, int) or not VIDEO_BYTES[0] <= size <= VIDEO_BYTES[1]:
                 raise _invalid("fileSizeBytes")
             parts = [(first, min(first + PART_BYTES, size) - 1) for first in range(0, size, PART_BYTES)]
@@ -433,11 +433,11 @@ class LinkedIn(Organizations):
         return Answer(201, "")
 
     def _finalize(self, call: Call, account: str) -> Answer:
-        wish = call.fields.get("finalizeUploadRequest")
-        asset = self.assets.get(str(wish.get("video"))) if isinstance(wish, dict) else None
-        if not isinstance(wish, dict) or asset is None or not self._owns(account, asset):
+        command = call.fields.get("finalizeUploadRequest")
+        asset = self.assets.get(str(command.get("video"))) if isinstance(command, dict) else None
+        if not isinstance(command, dict) or asset is None or not self._owns(account, asset):
             raise _invalid("finalizeUploadRequest.video")
-        given = [str(tag).strip('"') for tag in wish.get("uploadedPartIds", [])]
+        given = [str(tag).strip('"') for tag in command.get("uploadedPartIds", [])]
         if sorted(asset.uploaded) != list(range(len(asset.parts))) or given != [
             _tag(asset, index) for index in range(len(asset.parts))
         ]:
@@ -464,7 +464,7 @@ class LinkedIn(Organizations):
         return account == asset.owner or account in self.admins.get(asset.owner, ())
 
     def new_id(self) -> str:
-        self._last += self.sandbox.chance.randrange(1, 1000)
+        self._last += self.sandbox.rng.randrange(1, 1000)
         return str(self._last)
 
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from ops.sandbox import consent, pkce
 from ops.sandbox.contract import Answer, Call, Refusal, Route, Sandbox, Upload, redirect, whole
-from ops.sandbox.mastodon_server import ADDRESS, Instance, Notification, Status
+from ops.sandbox.mastodon_server import ADDRESS, MastodonServer, Notification, Status
 from ops.sandbox.pkce import Challenge
 
 VERSION = "4.6.2"
@@ -86,12 +86,12 @@ class Media:
     status: str | None = None
 
 
-class Mastodon(Instance):
+class Mastodon(MastodonServer):
     """One instance with a few accounts. Tokens never expire; they die by revocation (``mastodon.md`` 3)."""
 
     name = "mastodon"
     title = "Mastodon"
-    silent: ClassVar[Mapping[str, str]] = {  # mastodon.md 7.1
+    unreported: ClassVar[Mapping[str, str]] = {  # mastodon.md 7.1
         "delete_post": "Mastodon sends nothing for a deleted post.",
         "delete_comment": "Mastodon sends nothing for a deleted reply.",
         "revoke": "Mastodon does not tell.",
@@ -513,7 +513,7 @@ class Mastodon(Instance):
         self.tell_of(status)
         return status.id
 
-    def moment(self) -> float | None:
+    def next_due(self) -> float | None:
         return min((due.timestamp() for due, *_ in self.scheduled.values()), default=None)
 
     def _schedule(self, account: str, params: dict[str, Any], when: str) -> str:
@@ -612,7 +612,7 @@ class Mastodon(Instance):
             "status": self.shape(self.statuses[found.status], base),
         }
 
-    def let_revoke(self, account: str) -> int:
+    def simulate_revoke(self, account: str) -> int:
         lived = [token for token in self.tokens.values() if token.account == account and not token.revoked]
         for token in lived:
             self._end(token)

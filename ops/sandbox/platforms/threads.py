@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any, ClassVar
 
 from ops.sandbox import sample_text
-from ops.sandbox.contract import Answer, Call, Errand, Fetched, Impossible, Notice, Route, Sandbox
-from ops.sandbox.graph_api import SHORT_SECONDS, Container, Edge, Graph, Node, OwnLogin, Token, when
+from ops.sandbox.contract import Answer, Call, CommandError, Fetched, OutboundRequest, PlatformEvent, Route, Sandbox
+from ops.sandbox.graph_api import SHORT_SECONDS, Container, Edge, GraphApi, Node, OwnLogin, Token, when
 
 VERSION = r"/{version:(?:v1\.0/)?}"
 BASIC = "threads_basic"
@@ -55,15 +55,15 @@ class Threads(OwnLogin):
         *("threads_manage_insights", "threads_manage_mentions", "threads_delete", "threads_location_tagging"),
     )
     streams = ("", "deauthorize", "deletion")
-    silent: ClassVar[Mapping[str, str]] = {  # meta.md 4
+    unreported: ClassVar[Mapping[str, str]] = {  # meta.md 4
         "delete_comment": "Threads sends nothing for a reply that somebody else deleted: only the account's own posts.",
         "change": "Threads sends nothing for a post that is edited, or a reply that is hidden or shown again.",
     }
-    forms: ClassVar[Mapping[str, Sequence[str]]] = {**Graph.forms, "values": ("object", "list")}
+    variants: ClassVar[Mapping[str, Sequence[str]]] = {**GraphApi.variants, "values": ("object", "list")}
 
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(sandbox)
-        self._ids = 18_000_000_000_000_000 + sandbox.chance.randrange(10**12)
+        self._ids = 18_000_000_000_000_000 + sandbox.rng.randrange(10**12)
         self.users = {name: self._id() for name in ("alice", "bob", "shop")}
         self.subscriptions: dict[str, str] = {}
         """By account, the id that its events name."""
@@ -75,13 +75,13 @@ class Threads(OwnLogin):
                 self._add(Post(self._id(), name, "TEXT_POST", sample_text.caption(sandbox), sandbox.clock.now(), "x"))
 
     def _id(self) -> str:
-        self._ids += self.sandbox.chance.randint(1, 5000)
+        self._ids += self.sandbox.rng.randint(1, 5000)
         return str(self._ids)
 
     def _add(self, post: Post) -> Post:
         post.shortcode = self.sandbox.secret(8)
         self.posts[post.id] = post
-        if len(self.posts) > self.sandbox.room:
+        if len(self.posts) > self.sandbox.capacity:
             del self.posts[next(iter(self.posts))]
         return post
 
@@ -227,7 +227,7 @@ class Threads(OwnLogin):
 
     # --- publishing (meta.md 9.1)
 
-    def create(self, call: Call) -> Answer | Errand:
+    def create(self, call: Call) -> Answer | OutboundRequest:
         token, name = self._user(call, "threads_content_publish")
         kind, text = call.text("media_type"), call.text("text") or ""
         self._check_text(call, text)
@@ -244,7 +244,9 @@ class Threads(OwnLogin):
             raise self.refused(100, "media_type must be TEXT, IMAGE, VIDEO or CAROUSEL, with what belongs to it")
         container = self._made(call, name, "IMAGE" if image else "VIDEO")
         # Both are fetched later: only the container says that it failed.
-        self.sandbox.errands.append(Errand(image or video or "", partial(self._fetched, container.id), seconds=60.0))
+        self.sandbox.outbound_requests.append(
+            OutboundRequest(image or video or "", partial(self._fetched, container.id), seconds=60.0)
+        )
         return self.answer(token, {"id": container.id})
 
     def _check_text(self, call: Call, text: str) -> None:
@@ -271,7 +273,7 @@ class Threads(OwnLogin):
         params.pop("access_token", None)
         container = Container(self._id(), name, kind, params, self.sandbox.clock.now())
         self.containers[container.id] = container
-        if len(self.containers) > self.sandbox.room:
+        if len(self.containers) > self.sandbox.capacity:
             del self.containers[next(iter(self.containers))]
         return container
 
@@ -436,21 +438,21 @@ class Threads(OwnLogin):
         if account in self.subscriptions:
             self.notify(field, account, value)
 
-    def together(self, notice: Notice) -> Hashable:
-        return notice.number  # one flat object in each request
+    def batch_key(self, event: PlatformEvent) -> Hashable:
+        return event.number  # one flat object in each request
 
-    def document(self, notices: Sequence[Notice]) -> Any:
-        [notice] = notices
-        field, id_ = notice.topic, notice.value["id"]
-        value = {"field": field, "value": notice.value}
+    def document(self, events: Sequence[PlatformEvent]) -> Any:
+        [event] = events
+        field, id_ = event.topic, event.value["id"]
+        value = {"field": field, "value": event.value}
         return {
             "app_id": self.client_id,
             "topic": "moderate" if field in ("replies", "delete") else "interaction",
-            "target_id": id_ if field in ("replies", "delete") else self.users[notice.account],
+            "target_id": id_ if field in ("replies", "delete") else self.users[event.account],
             "time": int(self.sandbox.clock.seconds()),
-            "subscription_id": self.subscriptions.get(notice.account, ""),
+            "subscription_id": self.subscriptions.get(event.account, ""),
             "has_uid_field": False,
-            "values": [value] if self.form("values") == "list" else value,
+            "values": [value] if self.variant("values") == "list" else value,
         }
 
     # --- life
@@ -458,7 +460,7 @@ class Threads(OwnLogin):
     def people(self) -> Sequence[str]:
         return list(self.users)
 
-    def shown(self, account: str) -> list[dict[str, Any]]:
+    def visible_posts(self, account: str) -> list[dict[str, Any]]:
         replies: dict[str, list[dict[str, Any]]] = {}
         for post in self.posts.values():
             if post.root:
@@ -470,26 +472,26 @@ class Threads(OwnLogin):
             if post.by == account and post.reply_to is None
         ]
 
-    def live(self) -> None:
-        chance = self.sandbox.chance
-        name = chance.choice(list(self.users))
+    def simulate_activity(self) -> None:
+        rng = self.sandbox.rng
+        name = rng.choice(list(self.users))
         mine = [post for post in self.posts.values() if post.by == name and post.reply_to is None][-8:]
-        dice = chance.random()
+        dice = rng.random()
         if not mine or dice < 0.05:
-            self.let_publish(name, sample_text.caption(self.sandbox))
+            self.simulate_publish(name, sample_text.caption(self.sandbox))
             return
-        post = chance.choice(mine)
+        post = rng.choice(mine)
         below = [other for other in self.posts.values() if other.root == post.id]
         if below and dice < 0.12:
-            self._remove(chance.choice(below))
+            self._remove(rng.choice(below))
         elif dice < 0.18:
             self._mention(name)
         else:
-            parent = chance.choice(below) if below and dice < 0.35 else post
-            self._reply(parent, sample_text.follower(self.sandbox), sample_text.saying(self.sandbox))
+            parent = rng.choice(below) if below and dice < 0.35 else post
+            self._reply(parent, sample_text.commenter(self.sandbox), sample_text.comment_text(self.sandbox))
 
     def _mention(self, name: str) -> None:
-        by, now = sample_text.follower(self.sandbox), self.sandbox.clock.now()
+        by, now = sample_text.commenter(self.sandbox), self.sandbox.clock.now()
         post = self._add(Post(self._id(), by, "TEXT_POST", f"thanks @{name}!", now, ""))
         node = self._post_node(post).values
         shown = ("id", "media_product_type", "media_type", "permalink", "shortcode", "text", "timestamp", "username")
@@ -504,33 +506,33 @@ class Threads(OwnLogin):
             self._tell_reply(post)
         return post
 
-    def let_publish(self, account: str, text: str) -> str:
+    def simulate_publish(self, account: str, text: str) -> str:
         post = self._add(Post(self._id(), account, "TEXT_POST", text, self.sandbox.clock.now(), ""))
         self.record("post", account=account, id=post.id, text=text, by="owner")
         self._tell_published(post)
         return post.id
 
-    def let_comment(self, account: str, post: str, by: str, text: str) -> str:
+    def simulate_comment(self, account: str, post: str, by: str, text: str) -> str:
         parent = self.posts.get(post)
         root = self.posts.get((parent.root if parent else None) or post)
         if parent is None or root is None or root.by != account:
-            raise Impossible(f"{account} has no post {post}")
+            raise CommandError(f"{account} has no post {post}")
         return self._reply(parent, by, text).id
 
-    def let_remove(self, account: str, id_: str) -> None:
+    def simulate_remove(self, account: str, id_: str) -> None:
         if id_ not in self.posts:
-            raise Impossible(f"there is no {id_}")
+            raise CommandError(f"there is no {id_}")
         self._remove(self.posts[id_])
 
-    def let_revoke(self, account: str) -> int:
+    def simulate_revoke(self, account: str) -> int:
         self.subscriptions.pop(account, None)
         self.tell_of("deauthorize", account, self.users[account])
         return self.end(account, 458, "revoked by the person")
 
-    def let_erase(self, account: str) -> None:
+    def simulate_erase(self, account: str) -> None:
         self.tell_of("deletion", account, self.users[account])
 
-    def let_unsubscribe(self, account: str) -> None:
+    def simulate_unsubscribe(self, account: str) -> None:
         self.subscriptions.pop(account, None)
 
     def subscribe_all(self) -> None:

@@ -16,11 +16,11 @@ from ops.sandbox import consent, sample_text
 from ops.sandbox.contract import (
     Answer,
     Call,
-    Errand,
+    CommandError,
     Fetched,
-    Impossible,
-    Notice,
+    OutboundRequest,
     Platform,
+    PlatformEvent,
     Refusal,
     Route,
     Sandbox,
@@ -145,13 +145,13 @@ class Publish:
 class TikTok(Platform):
     name = "tiktok"
     title = "TikTok"
-    silent: ClassVar[Mapping[str, str]] = {  # tiktok.md 2.4
+    unreported: ClassVar[Mapping[str, str]] = {  # tiktok.md 2.4
         "publish": "TikTok sends nothing for a post that was made in its own app.",
         "delete_post": "TikTok sends nothing for a deleted post, unless the application published it: then that"
         " it is no longer public.",
         "change": "TikTok sends nothing for comments, likes and views.",
     }
-    forms: ClassVar[Mapping[str, Sequence[str]]] = {
+    variants: ClassVar[Mapping[str, Sequence[str]]] = {
         "access": ("2h", "24h"),
         "param": ("invalid_param", "invalid_params"),
         "stamp": ("anew", "kept"),
@@ -185,7 +185,7 @@ class TikTok(Platform):
 
     def _id(self) -> str:
         """Growing, of 19 digits, with the second in its upper half."""
-        self._last = max(self._last + self.sandbox.chance.randint(1, 2**20), int(self.sandbox.clock.seconds()) << 32)
+        self._last = max(self._last + self.sandbox.rng.randint(1, 2**20), int(self.sandbox.clock.seconds()) << 32)
         return str(self._last)
 
     def _post(self, account: str, text: str, *, public: bool, photo: bool = False) -> Post:
@@ -193,7 +193,7 @@ class TikTok(Platform):
         self._latest = max(self.sandbox.clock.now(), self._latest + timedelta(milliseconds=1))
         post = Post(self._id(), account, text, self._latest, public, photo)
         self.posts[post.id] = post
-        forget_oldest(self.posts, self.sandbox.room)
+        forget_oldest(self.posts, self.sandbox.capacity)
         return post
 
     def routes(self) -> Sequence[Route]:
@@ -230,7 +230,7 @@ class TikTok(Platform):
         return Refusal(Answer(status, {"data": {}, "error": error}))
 
     def _wrong(self, message: str) -> Refusal:
-        return self._refused(400, self.form("param"), message)
+        return self._refused(400, self.variant("param"), message)
 
     def _oauth(self, error: str, description: str) -> Refusal:
         # The HTTP status of these is unconfirmed: clients must look for the key.
@@ -261,7 +261,7 @@ class TikTok(Platform):
         if call.text("decision") != "approve" or account not in self.creators or not set(granted) <= set(SCOPES):
             denied = {"error": "access_denied", "error_description": "User denied the authorization"}
             return redirect(address, denied | back)
-        code = f"{self.sandbox.secret(24)}*0!{self.sandbox.chance.randint(1000, 9999)}.va"  # they hold such characters
+        code = f"{self.sandbox.secret(24)}*0!{self.sandbox.rng.randint(1000, 9999)}.va"  # they hold such characters
         expires = self.sandbox.clock.now() + CODE_LIFE
         self.codes[code] = Code(account, granted, address, call.text("code_challenge"), expires)
         return redirect(address, {"code": code, "scopes": ",".join(granted)} | back)
@@ -316,7 +316,7 @@ class TikTok(Platform):
         return self._issue(old.grant)
 
     def _issue(self, grant: Grant) -> Answer:
-        lives, scope = LIVES[self.form("access")], ",".join(grant.scopes)
+        lives, scope = LIVES[self.variant("access")], ",".join(grant.scopes)
         secrets = []
         for use, prefix, kept, life in zip(
             ("access", "refresh"), ("act.", "rft."), (self.access, self.refreshes), lives, strict=True
@@ -506,7 +506,7 @@ class TikTok(Platform):
         if privacy not in _options(creator):
             message = "privacy_level is not one of those that creator_info returned"
             raise self._refused(403, "privacy_level_option_mismatch", message)
-        if self.form("audit") == "unaudited" and not (creator.private and privacy == "SELF_ONLY"):
+        if self.variant("audit") == "unaudited" and not (creator.private and privacy == "SELF_ONLY"):
             code = "unaudited_client_can_only_post_to_private_accounts"
             raise self._refused(403, code, "Please review our integration guidelines.")
         if self._posted(creator) >= DAILY_POSTS:
@@ -546,7 +546,7 @@ class TikTok(Platform):
             self._check_owned(url)
             publish = self._made(f"v_{way}_url~v2-1.", account, "PROCESSING_DOWNLOAD", title, privacy)
             self._plan(PULL_SECONDS, publish, "deadline")
-            self.sandbox.errands.append(Errand(url, partial(self._pulled, publish.id, [])))
+            self.sandbox.outbound_requests.append(OutboundRequest(url, partial(self._pulled, publish.id, [])))
             return self._answer({"publish_id": publish.id})
         raise self._wrong("source_info.source must be FILE_UPLOAD or PULL_FROM_URL")
 
@@ -570,13 +570,15 @@ class TikTok(Platform):
         publish = self._made("p_pub_url~v2-1.", account, "PROCESSING_DOWNLOAD", text, privacy)
         publish.photo = True
         self._plan(PULL_SECONDS, publish, "deadline")
-        self.sandbox.errands.append(Errand(str(urls[0]), partial(self._pulled, publish.id, urls[1:])))
+        self.sandbox.outbound_requests.append(
+            OutboundRequest(str(urls[0]), partial(self._pulled, publish.id, urls[1:]))
+        )
         return self._answer({"publish_id": publish.id})
 
     def _made(self, prefix: str, account: str, status: str, title: str, privacy: str | None) -> Publish:
         publish = Publish(prefix + self._id(), account, status, self.sandbox.clock.now(), title, privacy)
         self.publishes[publish.id] = publish
-        forget_oldest(self.publishes, self.sandbox.room)
+        forget_oldest(self.publishes, self.sandbox.capacity)
         if privacy:
             self.creators[account].posted.append(publish.begun)
         return publish
@@ -605,7 +607,7 @@ class TikTok(Platform):
         if publish.photo and not file.content.startswith((b"\xff\xd8\xff", b"RIFF")):
             self._fail(publish, "file_format_check_failed")
         elif rest:
-            self.sandbox.errands.append(Errand(str(rest[0]), partial(self._pulled, id_, rest[1:])))
+            self.sandbox.outbound_requests.append(OutboundRequest(str(rest[0]), partial(self._pulled, id_, rest[1:])))
         else:
             self._plan(PROCESSING_SECONDS, publish, "processed")
 
@@ -669,7 +671,7 @@ class TikTok(Platform):
         due = self.sandbox.clock.seconds() + seconds
         heapq.heappush(self._due, (due, len(self._due), publish.id, step))
 
-    def moment(self) -> float | None:
+    def next_due(self) -> float | None:
         return self._due[0][0] if self._due else None
 
     def advance(self) -> None:
@@ -708,7 +710,7 @@ class TikTok(Platform):
     def _appear(self, publish: Publish, post: str) -> None:
         self.posts[post].public = True
         publish.post_ids.append(post)
-        self._about(f"{self.form('spelling')}_available", publish, post)
+        self._about(f"{self.variant('spelling')}_available", publish, post)
 
     def _fail(self, publish: Publish, reason: str) -> None:
         publish.status, publish.reason = "FAILED", reason
@@ -726,7 +728,7 @@ class TikTok(Platform):
     def _about(self, event: str, publish: Publish, post: str | None = None, reason: str | None = None) -> None:
         content: dict[str, Any] = {"publish_id": publish.id, "publish_type": publish.kind}
         if post is not None:
-            content["post_id"] = post if self.form("post_id") == "text" else int(post)
+            content["post_id"] = post if self.variant("post_id") == "text" else int(post)
         if reason is not None:
             content["reason"] = reason
         self._tell(f"post.publish.{event}", publish.account, content)
@@ -734,23 +736,23 @@ class TikTok(Platform):
     def _tell(self, event: str, account: str, content: dict[str, Any]) -> None:
         self.notify(event, account, content)
 
-    def together(self, notice: Notice) -> Hashable:
-        return notice.number
+    def batch_key(self, event: PlatformEvent) -> Hashable:
+        return event.number
 
-    def body(self, notices: Sequence[Notice]) -> bytes:
-        [notice] = notices
+    def body(self, events: Sequence[PlatformEvent]) -> bytes:
+        [event] = events
         document = {
             "client_key": CLIENT_KEY,
-            "event": notice.topic,
-            "create_time": int(notice.at),  # of the event, not of the delivery
-            "user_openid": self.creators[notice.account].open_id,
-            "content": json.dumps(notice.value, separators=(",", ":")),
+            "event": event.topic,
+            "create_time": int(event.at),  # of the event, not of the delivery
+            "user_openid": self.creators[event.account].open_id,
+            "content": json.dumps(event.value, separators=(",", ":")),
         }
         return json.dumps(document, separators=(",", ":")).encode()
 
     def signature(self, body: bytes, secret: str, first: float, now: float) -> Mapping[str, str]:
         """Whether ``t`` is made anew for each attempt is unconfirmed (``tiktok.md`` 2.2)."""
-        stamp = str(int(now if self.form("stamp") == "anew" else first)).encode()
+        stamp = str(int(now if self.variant("stamp") == "anew" else first)).encode()
         digest = hmac.new(secret.encode(), stamp + b"." + body, hashlib.sha256).hexdigest()
         return {"TikTok-Signature": f"t={stamp.decode()},s={digest}"}
 
@@ -759,52 +761,52 @@ class TikTok(Platform):
     def people(self) -> Sequence[str]:
         return list(self.creators)
 
-    def shown(self, account: str) -> list[dict[str, Any]]:
+    def visible_posts(self, account: str) -> list[dict[str, Any]]:
         return [
             {"id": post.id, "text": post.text, "public": post.public, "comments": []}
             for post in reversed(self.posts.values())
             if post.account == account
         ]
 
-    def live(self) -> None:
+    def simulate_activity(self) -> None:
         """Somebody at the same business posts through the application, or a person changes a post's audience."""
-        chance = self.sandbox.chance
-        account = chance.choice(list(self.creators))
-        dice = chance.random()
+        rng = self.sandbox.rng
+        account = rng.choice(list(self.creators))
+        dice = rng.random()
         drafts = [p for p in self.publishes.values() if p.account == account and p.status == "SEND_TO_USER_INBOX"]
         visible = [post for post in self._public(account)[:20] if post.publish]
         if visible and dice < 0.1:
-            self._hide(chance.choice(visible))
+            self._hide(rng.choice(visible))
             return
         if drafts and dice < 0.35:
-            draft = chance.choice(drafts)
+            draft = rng.choice(drafts)
             draft.title = sample_text.caption(self.sandbox)
             self._complete(draft, public=True)
             return
-        privacy = None if dice < 0.5 else chance.choice(("PUBLIC_TO_EVERYONE", "PUBLIC_TO_EVERYONE", "SELF_ONLY"))
+        privacy = None if dice < 0.5 else rng.choice(("PUBLIC_TO_EVERYONE", "PUBLIC_TO_EVERYONE", "SELF_ONLY"))
         prefix = f"v_{'pub' if privacy else 'inbox'}_file~v2-1."
         publish = self._made(prefix, account, "PROCESSING_UPLOAD", sample_text.caption(self.sandbox), privacy)
         self.creators[account].posted.clear()  # it is not the cap of a day that is to be seen here
-        if chance.random() < 0.2:
-            self._fail(publish, chance.choice(FAILURES))
+        if rng.random() < 0.2:
+            self._fail(publish, rng.choice(FAILURES))
         else:
             self._plan(PROCESSING_SECONDS, publish, "processed")
 
-    def let_publish(self, account: str, text: str) -> str:
+    def simulate_publish(self, account: str, text: str) -> str:
         """In TikTok's own app: applications are told of nothing, and find it by reading."""
         post = self._post(account, text, public=not self.creators[account].private)
         self.record("post", account=account, id=post.id, text=text, by="owner")
         return post.id
 
-    def let_remove(self, account: str, id_: str) -> None:
+    def simulate_remove(self, account: str, id_: str) -> None:
         post = self.posts.get(id_)
         if post is None or post.account != account:
-            raise Impossible(f"{account} has no post {id_}")
+            raise CommandError(f"{account} has no post {id_}")
         if post.public:
             self._hide(post)
         del self.posts[id_]
 
-    def let_revoke(self, account: str) -> int:
+    def simulate_revoke(self, account: str) -> int:
         return self._end(account, 1)
 
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from ops.sandbox import consent, pkce
 from ops.sandbox.contract import Answer, Call, Refusal, Route, Sandbox, redirect, whole
 from ops.sandbox.pkce import Challenge
-from ops.sandbox.x_webhooks import Activity, Post
+from ops.sandbox.x_webhooks import Post, XWebhooks
 
 CLIENT_ID, CLIENT_SECRET = "sandbox-x-client", "sandbox-x-secret"
 CODE_SECONDS, ACCESS_SECONDS = 30, 7200
@@ -114,16 +114,16 @@ class Media:
         return any(b"corrupt" in segment for segment in self.segments.values())
 
 
-class X(Activity):
+class X(XWebhooks):
     name = "x"
     title = "X"
-    silent: ClassVar[Mapping[str, str]] = {  # x.md 3
+    unreported: ClassVar[Mapping[str, str]] = {  # x.md 3
         "delete_comment": "X sends nothing for a reply that somebody else deleted.",
         "change": "X sends nothing for a like that is taken back or a reply that is hidden; an edit is a new post.",
     }
     # No page says what a refresh token that is over is answered with: the first was seen, the second is RFC 6749's.
-    forms: ClassVar[Mapping[str, Sequence[str]]] = {
-        **Activity.forms,
+    variants: ClassVar[Mapping[str, Sequence[str]]] = {
+        **XWebhooks.variants,
         "refused_refresh": ("invalid_request", "invalid_grant"),
     }
 
@@ -158,7 +158,7 @@ class X(Activity):
             Route("GET", "/2/users/{id}/mentions", self.mentions),
             Route("GET", "/2/tweets/search/recent", self.search),
             Route("GET", "/2/tweets/{id}", self.show),
-            *self.activity_routes(),
+            *self.webhook_routes(),
         )
 
     def application(self) -> tuple[str, str]:
@@ -239,7 +239,7 @@ class X(Activity):
         if old is None or old.grant.ended or old.used:
             if old is not None and old.used:
                 self._end(old.grant, "family ended: a used refresh token came again")
-            raise _oauth(400, self.form("refused_refresh"), "Value passed for the token was invalid.")
+            raise _oauth(400, self.variant("refused_refresh"), "Value passed for the token was invalid.")
         old.used = True
         old.entry["fate"] = "rotated"
         return self._issue(old.grant)
@@ -289,7 +289,7 @@ class X(Activity):
             return None
         return token.grant.account, token.grant.scopes
 
-    def let_revoke(self, account: str) -> int:
+    def simulate_revoke(self, account: str) -> int:
         """In X's settings, by the person."""
         lived = 0
         tokens: list[Access | Refresh] = [*self.access.values(), *self.refresh.values()]
