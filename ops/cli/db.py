@@ -131,14 +131,14 @@ async def seed(configuration: Configuration) -> None:
     webhooks = wiring.webhooks()
     media = set()
     async with connection.transaction():
-        for shipment in world.deliveries(EVENTS):
-            webhook = webhooks[shipment.platform]
-            for change in webhook.changes(json.loads(shipment.body)):
+        for delivery in world.deliveries(EVENTS):
+            webhook = webhooks[delivery.platform]
+            for change in webhook.changes(json.loads(delivery.body)):
                 identity = webhook.identify(change)
                 event = Incoming(
                     change.account_id, change.type, identity.external_id, change.text, identity.occurred_at
                 )
-                await store.append_own(connection, shipment.platform, webhook.rule_version, event)
+                await store.append_own(connection, delivery.platform, webhook.rule_version, event)
                 if change.type == "comments":
                     media.add((change.account_id, change.value["media"]["id"]))
         for account, id_ in sorted(media):

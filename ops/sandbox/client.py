@@ -39,6 +39,10 @@ class Client:
         found: list[dict[str, Any]] = await self._get("ledger", kind=kind, **fields)
         return found
 
+    async def published(self, platform: str, **fields: str) -> list[dict[str, Any]]:
+        """Return what the application really published: posts, comments, replies and messages, oldest first."""
+        return await self.ledger("post", platform=platform, by="application", **fields)
+
     async def _get(self, name: str, **query: str) -> Any:
         async with self.http.get(f"{self.url}/_sandbox/{name}", params=query) as response:
             return await response.json()

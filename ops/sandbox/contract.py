@@ -8,6 +8,7 @@ import base64
 import random
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import urlencode
 
@@ -153,6 +154,30 @@ class PlatformEvent:
     number: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Processing:
+    """How the platform processes one file or container, from the end of its upload on.
+
+    ``result`` is ready, failed, stuck (it never ends) or expired; ``reason`` is the platform's own code for a failure,
+    None for the usual one.
+    """
+
+    seconds: float
+    result: str = "ready"
+    reason: str | None = None
+
+
+@dataclass
+class ProcessingRule:
+    """Applies to ``times`` files after the first ``skip``. Without ``seconds`` the platform's usual time is kept."""
+
+    result: str
+    seconds: float | None
+    reason: str | None
+    skip: int
+    times: int
+
+
 Common = TypeVar("Common")
 
 
@@ -208,8 +233,14 @@ class Platform:
     variants: ClassVar[Mapping[str, Sequence[str]]] = {}
     """Where the platform's pages contradict each other: the documented variants of each thing, the usual one first."""
 
+    processing_results: ClassVar[Sequence[str]] = ("ready", "failed", "stuck")
+    """What a test may have files processed to."""
+
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
+        self.processing_rules: list[ProcessingRule] = []
+        self.listing_lag = 0.0
+        """Seconds that a new post is missing from listings, though it can be read by its id."""
         self.redirect_uris: set[str] = set()
         """Callback addresses of its application, as entered in the platform's portal."""
         self.selected = {name: choices[0] for name, choices in self.variants.items()}
@@ -245,8 +276,35 @@ class Platform:
         """Return id and secret of the only application; empty strings if applications register themselves."""
         raise NotImplementedError
 
+    def error_answers(self) -> Mapping[str, Answer]:
+        """Return the platform's documented error answers by name, for faults."""
+        return {}
+
+    def complete(self, call: Call, answer: Answer) -> Answer:
+        """Return the answer with what the platform adds to every answer, such as headers of rate limits."""
+        return answer
+
     def record(self, kind: str, **fields: Any) -> dict[str, Any]:
+        """Add an entry to the ledger; ``by`` says whether the application published a post or its owner did."""
+        if kind == "post":
+            fields.setdefault("by", "application")
         return self.sandbox.ledger.add(kind, self.sandbox.at, self.name, **fields)
+
+    def process(self, seconds: float) -> Processing:
+        """Return how the next file is processed: as a test asked for, else in the platform's usual ``seconds``."""
+        for rule in self.processing_rules:
+            if rule.skip:
+                rule.skip -= 1
+                continue
+            rule.times -= 1
+            if not rule.times:
+                self.processing_rules.remove(rule)
+            return Processing(seconds if rule.seconds is None else rule.seconds, rule.result, rule.reason)
+        return Processing(seconds)
+
+    def listed(self, created: datetime) -> bool:
+        """Return whether an object of this age is in listings yet."""
+        return not self.listing_lag or (self.sandbox.clock.now() - created).total_seconds() >= self.listing_lag
 
     # --- webhooks
 
@@ -325,6 +383,10 @@ class Platform:
     def simulate_publish(self, account: str, text: str) -> str:
         """Publish as the owner does in the platform's own app. Return the post's id. Raises CommandError."""
         raise NotImplementedError
+
+    def simulate_post_draft(self, account: str, draft: str) -> str:
+        """Publish a draft that the application sent, as its owner. Return the post's id. Raises CommandError."""
+        raise CommandError(f"{self.name} has no drafts that a person publishes")
 
     def simulate_comment(self, account: str, post: str, by: str, text: str) -> str:
         """Comment on a post as somebody else. Return the comment's id. Raises CommandError."""

@@ -2,6 +2,7 @@
 test can do. Every command is a JSON object; an invalid one is answered 400 with the reason.
 """
 
+import fnmatch
 import json
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Literal
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ops.sandbox.contract import CommandError, Platform
+from ops.sandbox.contract import CommandError, Platform, ProcessingRule
 from ops.sandbox.dispatcher import DeliveryPolicy
 from ops.sandbox.faults import Fault
 from ops.sandbox.ledger import KINDS
@@ -52,6 +53,26 @@ class Variant(Command):
     variant: str
 
 
+class Process(Command):
+    """How the platform processes the next ``times`` files or containers after the first ``skip``."""
+
+    platform: str
+    result: Literal["ready", "failed", "stuck", "expired"] = "ready"
+    seconds: float | None = Field(default=None, ge=0)
+    """Of processing; the platform's usual time if absent."""
+    reason: str | None = None
+    """The platform's own code for a failure, such as ``2207053``; a usual one if absent."""
+    skip: int = Field(default=0, ge=0)
+    times: int = Field(default=1, ge=1)
+
+
+class ListingLag(Command):
+    """New posts are missing from the platform's listings for so long."""
+
+    platform: str
+    seconds: float = Field(ge=0)
+
+
 class Outage(Command):
     """The platform sends nothing for so long; what happens meanwhile is sent afterwards, or lost."""
 
@@ -73,7 +94,7 @@ class Act(Command):
     """What a person does."""
 
     platform: str
-    what: Literal["publish", "comment", "remove", "revoke", "unsubscribe", "erase", "live"]
+    what: Literal["publish", "post_draft", "comment", "remove", "revoke", "unsubscribe", "erase", "live"]
     account: str
     post: str = ""
     id: str = ""
@@ -92,6 +113,8 @@ class Control:
             "delivery-policy": (DeliveryPolicy, self.delivery_policy),
             "variants": (Variant, self.variant),
             "outage": (Outage, self.outage),
+            "processing": (Process, self.processing),
+            "listing-lag": (ListingLag, self.listing_lag),
             "pace": (Pace, self.pace),
             "sunset": (Sunset, self.sunset),
             "act": (Act, self.act),
@@ -177,6 +200,11 @@ class Control:
     # --- faults and time
 
     async def fault(self, command: Fault) -> Any:
+        platforms = self._server.world.platforms
+        for name in fnmatch.filter(platforms, command.platform) if command.error else ():
+            known = platforms[name].error_answers()
+            if command.error not in known:
+                raise CommandError(f"error of {name} is one of {', '.join(known)}")
         self._server.world.faults.add(command)
         return {"faults": len(self._server.world.faults.faults)}
 
@@ -196,6 +224,18 @@ class Control:
         self._platform(command.platform)
         until = world.dispatcher.outages[command.platform] = world.clock.seconds() + command.seconds
         return {"until": until}
+
+    async def processing(self, command: Process) -> Any:
+        platform = self._platform(command.platform)
+        if command.result not in platform.processing_results:
+            raise CommandError(f"result on {command.platform} is one of {', '.join(platform.processing_results)}")
+        rule = ProcessingRule(command.result, command.seconds, command.reason, command.skip, command.times)
+        platform.processing_rules.append(rule)
+        return {"rules": len(platform.processing_rules)}
+
+    async def listing_lag(self, command: ListingLag) -> Any:
+        self._platform(command.platform).listing_lag = command.seconds
+        return {"seconds": command.seconds}
 
     async def sunset(self, command: Sunset) -> Any:
         self._platform(command.platform).sunset(command.version)
@@ -258,6 +298,8 @@ class Control:
     def _done(self, platform: Platform, command: Act) -> Any:
         if command.what == "publish":
             return {"id": platform.simulate_publish(command.account, command.text)}
+        if command.what == "post_draft":
+            return {"id": platform.simulate_post_draft(command.account, command.id)}
         if command.what == "comment":
             return {"id": platform.simulate_comment(command.account, command.post, command.by, command.text)}
         if command.what == "remove":

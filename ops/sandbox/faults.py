@@ -11,7 +11,9 @@ class Fault(BaseModel):
 
     ``endpoint`` is a pattern for ``METHOD /path`` as the platform knows it, such as ``POST /api/v1/*``. The first
     ``skip`` calls that fit go through, then ``times`` fail (0: all). Without ``effect`` the platform does nothing and
-    answers ``status``; with it the platform does what was asked, and only its answer is lost or spoiled.
+    answers ``status``; with it the platform does what was asked, and only its answer is lost or damaged. ``error``
+    names one of the platform's own answers (``Platform.error_answers``); ``status``, ``body`` and ``headers`` override
+    parts of it.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -23,6 +25,7 @@ class Fault(BaseModel):
     times: int = Field(default=1, ge=0)
 
     effect: bool = False
+    error: str | None = None
     status: int | None = Field(default=None, ge=200, le=599)
     body: Any = None
     headers: dict[str, str] = Field(default_factory=dict)

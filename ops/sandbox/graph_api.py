@@ -19,9 +19,11 @@ from ops.sandbox.contract import (
     OutboundRequest,
     Platform,
     PlatformEvent,
+    Processing,
     Refusal,
     Sandbox,
     redirect,
+    whole,
 )
 from ops.sandbox.pkce import Challenge
 
@@ -76,12 +78,25 @@ class Node:
     usual: Sequence[str] = ("id",)
 
 
-Fields = dict[str, "Fields"]
+class Fields(dict[str, "Fields"]):
+    """Names of fields, each with the fields below it; ``limit`` is that of an expanded edge."""
+
+    limit: int | None = None
+
+
+MULTI_ID = "ids"
+REMOVED = {
+    MULTI_ID: "Requests for multiple ids are no longer supported",
+    "date_format": "Formatting of dates is no longer supported",
+    "callback": "JSONP callbacks are no longer supported",
+    "method": "Overriding the HTTP method is no longer supported",
+}
+"""Parameters that new applications cannot use on any version since 2026-11-04 (``meta.md`` 13)."""
 
 
 def wanted(text: str) -> Fields:
-    """``id,from{id},replies.limit(5){text}`` as a tree. Raises ValueError where braces do not match."""
-    root: Fields = {}
+    """Parse ``id,from{id},replies.limit(5){text}``. Raises ValueError for unmatched braces and for aliases."""
+    root = Fields()
     stack, here = [root], ""
     for part in re.findall(r"[a-z_0-9]+(?:\.[a-z_]+\([^)]*\))*|[{},]", text.replace(" ", "")):
         if part == "{":
@@ -91,8 +106,12 @@ def wanted(text: str) -> Fields:
             if not stack:
                 raise ValueError("a brace too many")
         elif part != ",":
-            here = part.partition(".")[0]
-            stack[-1][here] = {}
+            here, _, modifiers = part.partition(".")
+            stack[-1][here] = Fields()
+            if "as(" in modifiers:  # gone with v27 (meta.md 13)
+                raise ValueError("aliases are no longer supported")
+            if found := re.search(r"limit\((\d{1,6})\)", modifiers):
+                stack[-1][here].limit = max(1, int(found[1]))
     if len(stack) != 1:
         raise ValueError("a brace is missing")
     return root
@@ -119,6 +138,7 @@ class GraphApi(Platform):
     retry_seconds = (0, 60, 300, 1800, 7200, 21_600, 43_200, 54_840)
     answer_seconds = 5.0
     streams_without_handshake = ("deauthorize", "deletion")
+    processing_results = (*Platform.processing_results, "expired")
     variants: ClassVar[Mapping[str, Sequence[str]]] = {"escape": ("slashes", "more")}
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -161,6 +181,7 @@ class GraphApi(Platform):
         return self.client_id, self.client_secret
 
     def unknown(self, call: Call) -> Answer:
+        self.reject_removed(call)
         if call.bearer is None and call.text("access_token") is None:
             return self.refused(104, "An access token is required to request this resource.").answer
         return self.refused(2500, f"Unknown path components: {call.path}").answer
@@ -197,8 +218,42 @@ class GraphApi(Platform):
             raise self.refused(190, f"Error validating access token: Session has expired on {token.expires}.", 463)
         return token
 
+    def error_answers(self) -> Mapping[str, Answer]:
+        """Return the answers of ``meta.md`` 7.4 that all of Meta's interfaces share."""
+        too_many = {"error": {"message": "Please wait a few minutes before you try again.", "type": self.error_type}}
+        errors = {
+            "unknown": self.refused(1, "An unknown error occurred", status=500),
+            "service_unavailable": self.refused(2, "Service temporarily unavailable", status=500, transient=True),
+            "reduce_data": self.refused(1, "Please reduce the amount of data you're asking for", status=500),
+            "app_throttled": self.refused(4, "Application request limit reached", status=403, transient=True),
+            "user_throttled": self.refused(17, "User request limit reached", status=403),
+            "page_throttled": self.refused(32, "Page request limit reached", status=403),
+            "custom_throttled": self.refused(613, "Calls to this api have exceeded the rate limit.", status=403),
+            "business_throttled": self.refused(self.throttled, "There have been too many calls", status=403),
+            "blocked": self.refused(368, "The action attempted has been deemed abusive or is otherwise disallowed"),
+            "duplicate": self.refused(506, "Duplicate status message"),
+            "permission_missing": self.refused(10, "Application does not have permission for this action"),
+            "object_missing": self.missing("0"),
+            "token_invalid": self.refused(190, "Error validating access token: the session is invalid.", 467),
+            "token_expired": self.refused(190, "Error validating access token: Session has expired.", 463),
+            # A permission in spite of its code (meta.md 7.4, 14: T29).
+            "page_permission": self.refused(190, "This method must be called with a Page Access Token"),
+        }
+        # A throttle in spite of its status (meta.md 7.4, 14: T30).
+        return {name: error.answer for name, error in errors.items()} | {"too_many_actions": Answer(401, too_many)}
+
+    def reject_removed(self, call: Call) -> None:
+        """Raises 100 for what new applications cannot use since v27 (``meta.md`` 13)."""
+        for name, message in REMOVED.items():
+            if name in call.query:
+                raise self.refused(100, message)
+
     def authorised(self, call: Call, *scopes: str) -> Token:
-        """The token of a call that may do this; counts the call. Raises 104, 190, 10, 100 or the throttle."""
+        """Return the token of a call that may do this and count the call.
+
+        Raises 104, 190, 10, 100 or the throttle.
+        """
+        self.reject_removed(call)
         secret = self.given(call)
         if not secret:
             raise self.refused(104, "An access token is required to request this resource.")
@@ -211,6 +266,23 @@ class GraphApi(Platform):
         if lacking:
             raise self.refused(10, f"Application does not have permission for this action: {', '.join(lacking)}")
         return token
+
+    def subscription_fields(
+        self, call: Call, token: Token, known: Sequence[str], needed: Mapping[str, str]
+    ) -> list[str]:
+        """Return the fields to subscribe to. Raises 100 or 200 for the first that cannot be (``meta.md`` 1.5)."""
+        named = [name for item in call.many("subscribed_fields") for name in item.split(",") if name]
+        if not named:
+            raise self.refused(100, "The parameter subscribed_fields is required")
+        for place, name in enumerate(named):
+            if name not in known:
+                choices = ", ".join(known)
+                text = f'Param subscribed_fields[{place}] must be one of {{{choices}}} - got "{name}"'
+                raise self.refused(100, text)
+            if (scope := needed.get(name)) and scope not in token.scopes:
+                text = f"To subscribe to the {name} field, one of these permissions is needed: {scope}"
+                raise self.refused(200, text)
+        return named
 
     def proof(self, secret: str) -> str:
         """``appsecret_proof`` (``meta.md`` 7.2)."""
@@ -301,18 +373,23 @@ class GraphApi(Platform):
 
     # --- fields and pages (meta.md 10)
 
-    def pick(self, node: Node, fields: Fields) -> dict[str, Any]:
-        """What is asked of a node; a field that it has not is an error."""
+    def pick(self, call: Call, node: Node, fields: Fields) -> dict[str, Any]:
+        """Return the fields asked for, or the usual ones. Raises 100 for a field that the node does not have.
+
+        An expanded edge is one page; ``paging.next`` leads to the rest (``meta.md`` 10.2).
+        """
         shown: dict[str, Any] = {}
-        for name, below in (fields or {name: {} for name in node.usual}).items():
+        for name, below in (fields or {name: Fields() for name in node.usual}).items():
             if name not in node.values:
                 raise self.refused(100, f"Tried accessing nonexisting field ({name}) on node type ({node.kind})")
             value = node.values[name]
             if isinstance(value, Edge):
-                nodes = value.nodes()[: value.limit]
-                value = {"data": [self.pick(item, below) for item in nodes]} if nodes else None
+                nodes = value.nodes()
+                path = f"/v25.0/{node.values['id']}/{name}"
+                limit = below.limit or value.limit
+                value = self._part(call, path, {}, nodes, 0, limit, below) if nodes else None
             elif isinstance(value, Node):
-                value = self.pick(value, below)
+                value = self.pick(call, value, below)
             if value is not None:
                 shown[name] = value
         return shown | {"id": node.values["id"]} if "id" in node.values else shown
@@ -323,8 +400,13 @@ class GraphApi(Platform):
         except (ValueError, KeyError):
             raise self.refused(2500, "Syntax error in the field list") from None
 
-    def page(self, call: Call, nodes: Sequence[Node], most: int = 100) -> dict[str, Any]:
-        """One page of an edge. ``next`` stands there as long as there is more, token and all (``meta.md`` 10.7)."""
+    def page(self, call: Call, nodes: Sequence[Node], most: int = 100, moment: str = "") -> dict[str, Any]:
+        """Return one page of an edge. ``next`` is there as long as there is more, token and all (``meta.md`` 10.7).
+
+        ``moment`` is the field that ``since`` and ``until`` are compared with; without it the edge ignores them.
+        """
+        if moment:
+            nodes = self._between(call, nodes, moment)
         try:
             limit = min(max(int(call.text("limit") or 25), 1), most)
         except ValueError:
@@ -337,16 +419,38 @@ class GraphApi(Platform):
                 raise self.refused(100, "Invalid cursor")
             # What the cursor pointed at may be gone; then what followed it stands in its place.
             start = ids.index(cursor[0]) + 1 if cursor[0] in ids else cursor[1]
+        return self._part(call, call.path, call.query, nodes, start, limit, fields)
+
+    def _part(
+        self,
+        call: Call,
+        path: str,
+        query: Mapping[str, str],
+        nodes: Sequence[Node],
+        start: int,
+        limit: int,
+        fields: Fields,
+    ) -> dict[str, Any]:
         part = nodes[start : start + limit]
-        content: dict[str, Any] = {"data": [self.pick(node, fields) for node in part]}
+        content: dict[str, Any] = {"data": [self.pick(call, node, fields) for node in part]}
         if part:
             last = start + len(part) - 1
-            cursors = {"before": _closed(ids[start], start), "after": _closed(ids[last], last)}
-            content["paging"] = {"cursors": cursors}
+            before, after = _closed(str(part[0].values["id"]), start), _closed(str(part[-1].values["id"]), last)
+            content["paging"] = {"cursors": {"before": before, "after": after}}
             if start + limit < len(nodes):
-                query = {**call.query, "access_token": self.given(call), "after": cursors["after"]}
-                content["paging"]["next"] = f"{call.base}{call.path}?{urlencode(query)}"
+                more = {**query, "access_token": self.given(call), "limit": str(limit), "after": after}
+                content["paging"]["next"] = f"{call.base}{path}?{urlencode(more)}"
         return content
+
+    def _between(self, call: Call, nodes: Sequence[Node], moment: str) -> list[Node]:
+        bounds = []
+        for name, end in (("since", 0.0), ("until", float("inf"))):
+            given = call.text(name)
+            try:
+                bounds.append(end if given is None else unix(given))
+            except (ValueError, OverflowError):
+                raise self.refused(100, f"Param {name} must be a time") from None
+        return [node for node in nodes if bounds[0] <= unix(str(node.values[moment])) <= bounds[1]]
 
     # --- webhooks (meta.md 1)
 
@@ -448,20 +552,38 @@ class Container:
     published: str | None = None
     received: int = 0
 
+    cut_short: bool = False
+    """Whether it expires as soon as it is processed, because a test asked for it."""
+
     LIFE: ClassVar[timedelta] = timedelta(hours=24)
+
+    def process(self, processing: Processing, now: datetime, error: str) -> None:
+        """Its file is there: plan what becomes of it. ``error`` is what it says if the processing fails."""
+        if processing.result == "stuck":
+            return
+        self.ready = now + timedelta(seconds=processing.seconds)
+        self.cut_short = processing.result == "expired"
+        if processing.result == "failed":
+            self.error = error
 
     def status(self, now: datetime) -> str:
         if self.published:
             return "PUBLISHED"
-        if self.error:
+        done = self.ready is not None and self.ready <= now
+        if self.error and (done or self.ready is None):
             return "ERROR"
-        if now - self.created >= self.LIFE:
+        if now - self.created >= self.LIFE or (done and self.cut_short):
             return "EXPIRED"
-        return "FINISHED" if self.ready and self.ready <= now else "IN_PROGRESS"
+        return "FINISHED" if done else "IN_PROGRESS"
 
 
 def when(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S+0000")
+
+
+def unix(text: str) -> float:
+    """Return Unix seconds of a number or an ISO-8601 time. Raises ValueError, OverflowError."""
+    return float(int(text)) if whole(text) else datetime.fromisoformat(text).timestamp()
 
 
 def upload_failed(kind: str, message: str, *, retriable: bool) -> Answer:

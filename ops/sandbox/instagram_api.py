@@ -4,7 +4,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar
 
@@ -12,7 +12,7 @@ import imagesize
 
 from ops.sandbox import sample_text
 from ops.sandbox.contract import Answer, Call, CommandError, Fetched, OutboundRequest, Sandbox, forget_oldest, whole
-from ops.sandbox.graph_api import Container, Edge, GraphApi, Node, Token, loaded, upload_failed, when
+from ops.sandbox.graph_api import Container, Edge, Fields, GraphApi, Node, Token, loaded, unix, upload_failed, when
 
 CAPTION, HASHTAGS, MENTIONS, CHILDREN = 2200, 30, 20, (2, 10)
 IMAGE_BYTES, VIDEO_BYTES, STORY_BYTES = 8 * 2**20, 300 * 2**20, 100 * 2**20
@@ -25,12 +25,54 @@ PRIVATE_REPLY = timedelta(days=7)
 STORY_LIFE = timedelta(hours=24)
 
 PRODUCTS = {"REELS": "REELS", "STORIES": "STORY", "CAROUSEL": "FEED", "IMAGE": "FEED", "VIDEO": "REELS"}
-COMMON_METRICS = ("views", "reach", "shares", "total_interactions", "reposts")
+CORE = ("views", "reach", "likes", "comments", "shares", "saved", "total_interactions")
+ACTIVITY = ("follows", "profile_visits", "profile_activity")
 METRICS = {
-    "FEED": (*COMMON_METRICS, "likes", "comments", "saved", "profile_visits", "follows"),
-    "REELS": (*COMMON_METRICS, "likes", "comments", "saved", "ig_reels_avg_watch_time"),
-    "STORY": (*COMMON_METRICS, "replies", "follows", "profile_visits", "navigation"),
+    "FEED": (*CORE, "reposts", *ACTIVITY),
+    "REELS": (*CORE, "ig_reels_avg_watch_time", "ig_reels_video_view_total_time", "reposts", "reels_skip_rate"),
+    "STORY": ("views", "reach", "replies", "shares", "total_interactions", "reposts", *ACTIVITY, "navigation"),
 }
+"""Of each product, with either login (``meta.md`` 10.5)."""
+
+TOTALS = ("total_likes", "total_comments", "total_views")
+FACEBOOK_METRICS = {
+    "FEED": TOTALS,
+    "REELS": ("crossposted_views", "facebook_views", *TOTALS),
+    "STORY": ("link_clicks", "total_views"),
+}
+"""And those of Facebook Login alone (``meta.md`` 10.5)."""
+
+ON_FACEBOOK = ("crossposted_views", "facebook_views")
+"""Of media that are shared to Facebook; any other such request fails as a whole (``meta.md`` 10.5, subcode 2207086)."""
+
+BREAKDOWNS = {
+    "profile_activity": ("action_type", ("bio_link_clicked", "call", "direction", "email", "other", "text")),
+    "navigation": ("story_navigation_action_type", ("tap_forward", "tap_back", "tap_exit", "swipe_forward")),
+}
+"""Metrics that come as ``total_value``, and their breakdown; in lower case on the wire (``meta.md`` 10.5)."""
+
+PRODUCT, FOLLOW = "media_product_type", "follow_type"
+INTERACTIONS = ("total_interactions", "accounts_engaged", "likes", "comments", "shares", "saves", "replies", "reposts")
+DEMOGRAPHICS = ("age", "city", "country", "gender")
+ACCOUNT_METRICS: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
+    "reach": (("total_value", "time_series"), (PRODUCT, FOLLOW)),
+    "follower_count": (("time_series",), ()),
+    "online_followers": (("time_series",), ()),
+    "views": (("total_value",), (PRODUCT, "follower_type")),
+    **dict.fromkeys(INTERACTIONS, (("total_value",), (PRODUCT,))),
+    "follows_and_unfollows": (("total_value",), (FOLLOW,)),
+    "profile_links_taps": (("total_value",), ("contact_button_type",)),
+    "follower_demographics": (("total_value",), DEMOGRAPHICS),
+    "engaged_audience_demographics": (("total_value",), DEMOGRAPHICS),
+    "profile_views": (("total_value",), ()),
+    "website_clicks": (("total_value",), ()),
+}
+"""Of an account: its metric types and breakdowns (``meta.md`` 10.8)."""
+
+WINDOW_SECONDS = 30 * 86_400
+ALT_CHARACTERS, COLLABORATORS = 1000, 3
+REEL_MILLISECONDS = 15 * 60 * 1000
+ADD_ONS = ("poll_attachment", "is_comment_prompt_used")
 
 
 @dataclass
@@ -55,6 +97,10 @@ class Media:
     shortcode: str
     url: str
     children: list[str] = field(default_factory=list)
+    parent: str | None = None
+    """The album that it is a child of."""
+    alt_text: str | None = None
+    ai_generated: bool = False
     open: bool = True
     """Whether it can be commented on."""
     likes: int = 0
@@ -112,14 +158,16 @@ class InstagramService:
         return [
             media
             for media in reversed(self.media.values())
-            if media.account == account and (media.product != "STORY" or now - media.created < STORY_LIFE)
+            if media.account == account
+            and media.parent is None
+            and (media.product != "STORY" or now - media.created < STORY_LIFE)
         ]
 
     def under(self, media: str, parent: str | None = None) -> list[Comment]:
         """Newest first."""
         return [c for c in reversed(self.media[media].comments.values()) if c.parent == parent]
 
-    def post(self, account: str, kind: str, caption: str, url: str = "", children: Sequence[str] = ()) -> Media:
+    def post(self, account: str, kind: str, caption: str, url: str = "") -> Media:
         id_ = self.id()
         shown = {"REELS": "VIDEO", "CAROUSEL": "CAROUSEL_ALBUM", "STORIES": "IMAGE"}.get(kind, kind)
         media = Media(
@@ -131,7 +179,6 @@ class InstagramService:
             self.sandbox.clock.now(),
             self.sandbox.secret(8),
             url or "/_sandbox/media/picture.jpg",
-            list(children),
         )
         self.media[id_] = media
         if len(self.media) > self.sandbox.capacity:
@@ -190,14 +237,19 @@ class InstagramService:
 
 
 class InstagramApi(GraphApi):
-    """The handlers. ``rights`` says which scopes each kind of call needs here."""
+    """The handlers. ``permissions`` says which scopes each kind of call needs here."""
 
-    rights: ClassVar[Mapping[str, Sequence[str]]]
+    permissions: ClassVar[Mapping[str, Sequence[str]]]
     variants: ClassVar[Mapping[str, Sequence[str]]] = {
         **GraphApi.variants,
         "quota": ("100", "50"),
         "comment_id": ("id", "comment_id"),
+        # Fields that were refused on a live account (meta.md 10.2, 14: T23).
+        "comment_fields": ("all", "basic"),
+        # What insights are answered (meta.md 10.5): "before_conversion" concerns the account's oldest medium alone.
+        "insights": ("available", "before_conversion", "few_viewers", "empty"),
     }
+    with_facebook_login = False
     business = "instagram"
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -226,7 +278,7 @@ class InstagramApi(GraphApi):
 
     def professional(self, call: Call, right: str) -> tuple[Token, Person]:
         """The account that a call is about, if its token may act for it."""
-        token = self.authorised(call, *self.rights[right])
+        token = self.authorised(call, *self.permissions[right])
         person = self.instagram.account(call.parts["id"])
         if person is None or not self.acts_for(token, person):
             raise self.missing(call.parts["id"])
@@ -278,7 +330,7 @@ class InstagramApi(GraphApi):
                 "media_product_type": media.product,
                 "media_url": url,
                 "thumbnail_url": url if media.kind == "VIDEO" else None,
-                "permalink": f"https://www.instagram.com/p/{media.shortcode}/",
+                "permalink": f"https://www.instagram.com/p/{media.shortcode}/" if media.parent is None else None,
                 "shortcode": media.shortcode,
                 "timestamp": when(media.created),
                 "username": media.account,
@@ -286,11 +338,23 @@ class InstagramApi(GraphApi):
                 "is_comment_enabled": media.open,
                 "like_count": media.likes,
                 "comments_count": len(media.comments),
+                "alt_text": media.alt_text,
+                "is_ai_generated": media.ai_generated,
+                "is_shared_to_feed": True if media.product == "REELS" else None,
+                "view_count": 40 * (len(media.comments) + 1) if media.parent is None else None,
+                "saved_count": 0 if media.parent is None else None,
+                "shares_count": 0 if media.parent is None else None,
+                "reposts_count": 0 if media.parent is None else None,
+                "media_audio_type": "ORIGINAL" if media.kind == "VIDEO" else None,
+                "copyright_check_information": {"status": {"status": "completed", "matches_found": False}},
+                "boost_eligibility_info": {"eligible_to_boost": True},
+                "legacy_instagram_media_id": media.id[::-1],
                 "comments": Edge(lambda: [self.comment_node(comment) for comment in self.instagram.under(media.id)]),
                 "children": Edge(
                     lambda: [
-                        Node("IGMedia", {"id": child, "media_type": "IMAGE", "media_url": url})
+                        self.media_node(self.instagram.media[child], base)
                         for child in media.children
+                        if child in self.instagram.media
                     ]
                 ),
             },
@@ -298,18 +362,23 @@ class InstagramApi(GraphApi):
 
     def comment_node(self, comment: Comment) -> Node:
         author = Node("IGCommentFromUser", {"id": comment.by_id, "username": comment.by}, ("id", "username"))
+        own = comment.by == self.instagram.media[comment.media].account
+        optional = {
+            "from": author,
+            "parent_id": comment.parent,
+            "media": Node("IGMedia", {"id": comment.media}),
+            "user": Node("IGUser", {"id": comment.by_id}) if own else None,
+        }
         return Node(
             "IGComment",
-            {
+            (optional if self.variant("comment_fields") == "all" else {})
+            | {
                 "id": comment.id,
                 "text": comment.text,
                 "timestamp": when(comment.created),
                 "username": comment.by,
-                "from": author,
                 "hidden": comment.hidden,
                 "like_count": 0,
-                "parent_id": comment.parent,
-                "media": Node("IGMedia", {"id": comment.media}),
                 "replies": Edge(
                     lambda: [self.comment_node(c) for c in reversed(self.instagram.under(comment.media, comment.id))]
                 ),
@@ -323,68 +392,128 @@ class InstagramApi(GraphApi):
         if instagram.account(id_):
             return self.person_node(self.professional(call, "read")[1])
         if id_ in instagram.media:
-            return self.media_node(self.own_media(call, self.authorised(call, *self.rights["read"])), call.base)
+            return self.media_node(self.own_media(call, self.authorised(call, *self.permissions["read"])), call.base)
         if id_ in instagram.comments:
-            return self.comment_node(self.own_comment(call, self.authorised(call, *self.rights["comments"])))
+            return self.comment_node(self.own_comment(call, self.authorised(call, *self.permissions["comments"])))
         if id_ in instagram.containers:
-            return self._container_node(self._own_container(id_, self.authorised(call, *self.rights["publish"])))
+            return self._container_node(self._own_container(id_, self.authorised(call, *self.permissions["publish"])))
         return None
 
     def media_list(self, call: Call) -> Answer:
         token, person = self.professional(call, "read")
         mine = [media for media in self.instagram.of(person.name) if media.product != "STORY"][:10_000]
-        return self.answer(token, self.page(call, [self.media_node(media, call.base) for media in mine]))
+        nodes = [self.media_node(media, call.base) for media in mine if self.listed(media.created)]
+        return self.answer(token, self.page(call, nodes, moment="timestamp"))
 
     def stories(self, call: Call) -> Answer:
         token, person = self.professional(call, "read")
         mine = [media for media in self.instagram.of(person.name) if media.product == "STORY"]
-        return self.answer(token, self.page(call, [self.media_node(media, call.base) for media in mine]))
+        nodes = [self.media_node(media, call.base) for media in mine if self.listed(media.created)]
+        return self.answer(token, self.page(call, nodes))
 
     def media_comments(self, call: Call) -> Answer:
         """Top-level ones, newest first, 50 a page (``meta.md`` 10.2)."""
-        token = self.authorised(call, *self.rights["comments"])
+        token = self.authorised(call, *self.permissions["comments"])
         media = self.own_media(call, token)
         return self.answer(
             token, self.page(call, [self.comment_node(c) for c in self.instagram.under(media.id)], most=50)
         )
 
     def comment_replies(self, call: Call) -> Answer:
-        token = self.authorised(call, *self.rights["comments"])
+        token = self.authorised(call, *self.permissions["comments"])
         comment = self.own_comment(call, token)
         replies = self.instagram.under(comment.media, comment.id)
         return self.answer(token, self.page(call, [self.comment_node(c) for c in reversed(replies)], most=50))
 
     def insights(self, call: Call) -> Answer:
-        """One metric that does not fit fails them all (``meta.md`` 10.5)."""
-        token = self.authorised(call, *self.rights["insights"])
+        """Answer for an account or a medium. One metric that does not fit fails them all (``meta.md`` 10.5)."""
+        if call.parts["id"] == "me" or self.instagram.account(call.parts["id"]):
+            return self._account_insights(call)
+        token = self.authorised(call, *self.permissions["insights"])
         media = self.own_media(call, token)
-        asked = [name for name in (call.text("metric") or "").split(",") if name]
-        allowed = METRICS[media.product]
+        asked = self._metrics(call)
+        allowed = () if media.parent else METRICS[media.product]
+        allowed += FACEBOOK_METRICS[media.product] if self.with_facebook_login and allowed else ()
         if not asked or not set(asked) <= set(allowed):
-            raise self.refused(100, f"(metric) must be one of the following values: {', '.join(allowed)}")
+            raise self.refused(100, f"metric must be one of the following values: {', '.join(allowed)}")
+        if set(asked) & set(ON_FACEBOOK):
+            raise self.refused(100, "The media is not shared to Facebook.", 2207086)
+        breakdown = call.text("breakdown")
+        if breakdown and any(BREAKDOWNS.get(name, ("",))[0] != breakdown for name in asked):
+            raise self.refused(100, "Incompatible breakdowns", status=400)
+        answered = self.variant("insights")
+        if answered == "few_viewers":
+            raise self.refused(10, "Not enough viewers for the media to show insights")
+        if answered == "before_conversion" and media is self.instagram.of(media.account)[-1]:
+            title = {"error_user_title": "Media posted before business account conversion"}
+            refusal = self.refused(100, "Invalid parameter", 2108006)
+            refusal.answer.content["error"] |= title | {"message": "Invalid parameter"}
+            raise refusal
+        if answered == "empty":
+            return self.answer(token, {"data": []})
+        return self.answer(token, {"data": [self._insight(media, name, breakdown) for name in asked]})
+
+    def _metrics(self, call: Call) -> list[str]:
+        return [name for item in call.many("metric") for name in item.split(",") if name]
+
+    def _insight(self, media: Media, name: str, breakdown: str | None) -> dict[str, Any]:
         said = len(media.comments)
         counts = {"comments": said, "likes": media.likes, "views": 40 * (said + 1), "reach": 30 * (said + 1)}
-        shown = [
-            {
-                "name": name,
-                "period": "lifetime",
-                "values": [{"value": counts.get(name, 0)}],
-                "title": name.replace("_", " ").title(),
-                "id": f"{media.id}/insights/{name}/lifetime",
-            }
-            for name in asked
-        ]
-        return self.answer(token, {"data": shown})
+        shown = {"name": name, "period": "lifetime", "title": name.replace("_", " ").title()}
+        shown["id"] = f"{media.id}/insights/{name}/lifetime"
+        if name not in BREAKDOWNS:
+            return shown | {"values": [{"value": counts.get(name, 0)}]}
+        total: dict[str, Any] = {"value": 3}
+        if breakdown:
+            values = BREAKDOWNS[name][1]
+            results = [{"dimension_values": [value], "value": int(value in values[:3])} for value in values]
+            total["breakdowns"] = [{"dimension_keys": [breakdown], "results": results}]
+        return shown | {"total_value": total}
+
+    def _account_insights(self, call: Call) -> Answer:
+        """Answer ``total_value`` or a daily series, over 30 days at most (``meta.md`` 10.8)."""
+        token, person = self.professional(call, "insights")
+        asked, breakdown, kind = self._metrics(call), call.text("breakdown"), call.text("metric_type")
+        if not asked or not set(asked) <= set(ACCOUNT_METRICS):
+            raise self.refused(100, f"metric must be one of the following values: {', '.join(ACCOUNT_METRICS)}")
+        now = self.sandbox.clock.seconds()
+        try:
+            until = unix(call.text("until") or str(int(now)))
+            since = unix(call.text("since") or str(int(until) - 86_400))
+        except (ValueError, OverflowError):
+            raise self.refused(100, "since and until must be times") from None
+        if until - since > WINDOW_SECONDS:
+            text = "There cannot be more than 30 days (2592000 s) between since and until"
+            raise self.refused(100, text)
+        data = []
+        for name in asked:
+            kinds, breakdowns = ACCOUNT_METRICS[name]
+            chosen = kind or kinds[-1]
+            if chosen not in kinds or (breakdown and breakdown not in breakdowns):
+                raise self.refused(100, f"({name}) does not support this metric_type or breakdown")
+            shown: dict[str, Any] = {"name": name, "period": call.text("period") or "day", "title": name}
+            shown["id"] = f"{person.user_id}/insights/{name}/day"
+            if chosen == "time_series":
+                ends = range(int(since) + 86_400, int(until) + 1, 86_400)
+                shown["values"] = [{"value": 5, "end_time": when(datetime.fromtimestamp(end, UTC))} for end in ends]
+            elif name != "follows_and_unfollows" or breakdown:  # without its breakdown it has no value
+                shown["total_value"] = {"value": 12}
+                if breakdown:
+                    keys = ("FOLLOWER", "NON_FOLLOWER", "UNKNOWN") if breakdown == FOLLOW else ("FEED", "REELS")
+                    results = [{"dimension_values": [key], "value": 4} for key in keys]
+                    shown["total_value"]["breakdowns"] = [{"dimension_keys": [breakdown], "results": results}]
+            data.append(shown)
+        return self.answer(token, {"data": data})
 
     # --- comments (meta.md 10.3)
 
     def comment_on(self, call: Call) -> Answer:
-        token = self.authorised(call, *self.rights["comments"])
+        token = self.authorised(call, *self.permissions["comments"])
         media = self.own_media(call, token)
         return self._said(call, token, media, None)
 
     def reply(self, call: Call) -> Answer:
-        token = self.authorised(call, *self.rights["comments"])
+        token = self.authorised(call, *self.permissions["comments"])
         comment = self.own_comment(call, token)
         if comment.hidden:
             raise self.refused(100, "A hidden comment cannot be replied to")
@@ -402,7 +531,7 @@ class InstagramApi(GraphApi):
 
     def change(self, call: Call) -> Answer:
         """Hide a comment, or switch a medium's comments."""
-        token = self.authorised(call, *self.rights["comments"])
+        token = self.authorised(call, *self.permissions["comments"])
         if call.parts["id"] in self.instagram.comments and call.text("hide") is not None:
             self.own_comment(call, token).hidden = call.flag("hide")
         elif call.parts["id"] in self.instagram.media and call.text("comment_enabled") is not None:
@@ -413,7 +542,7 @@ class InstagramApi(GraphApi):
 
     def delete_instagram(self, call: Call) -> Answer:
         """A comment on one's own media, or the media."""
-        token = self.authorised(call, *self.rights["comments"])
+        token = self.authorised(call, *self.permissions["comments"])
         owned = self.own_comment if call.parts["id"] in self.instagram.comments else self.own_media
         self.instagram.drop(owned(call, token).id)
         return self.answer(token, {"success": True})
@@ -441,6 +570,7 @@ class InstagramApi(GraphApi):
         if person.restricted:
             raise self.refused(25, "The Instagram account is restricted.", 2207050)
         self._check_caption(call)
+        self._check_parameters(call)
         recent = [c for c in self.instagram.containers.values() if self._recent(c, person.name)]
         if len(recent) >= CONTAINERS:  # no code is documented for this; the nearest is that of the daily limit
             raise self.refused(9, "Too many containers were created in 24 hours.", 2207042)
@@ -452,7 +582,8 @@ class InstagramApi(GraphApi):
             return self.answer(token, {"id": container.id, "uri": uri})
         kind = call.text("media_type") or ("IMAGE" if call.text("image_url") else "VIDEO")
         video, image = call.text("video_url"), call.text("image_url")
-        if kind not in ("IMAGE", "VIDEO", "REELS", "STORIES") or (kind == "REELS" and not video):
+        child = call.flag("is_carousel_item")
+        if kind not in ("IMAGE", "VIDEO", "REELS", "STORIES") or (kind == "REELS" and (not video or child)):
             raise self.refused(100, "The media type is not supported.", 2207023)
         if kind == "VIDEO" and not call.flag("is_carousel_item"):
             kind = "REELS"  # the guide still lists VIDEO in general (meta.md 8.2)
@@ -477,6 +608,26 @@ class InstagramApi(GraphApi):
         if len(re.findall(r"(?<!\w)@\w", caption)) > MENTIONS:
             raise self.refused(100, "The caption holds too many @ tags.", 2207040)
 
+    def _check_parameters(self, call: Call) -> None:
+        """Raises 100 for what does not go together (``meta.md`` 8.1, 8.2, 8.6)."""
+        kind, child = call.text("media_type") or "IMAGE", call.flag("is_carousel_item")
+        alt_text = call.text("alt_text")
+        if alt_text and (len(alt_text) > ALT_CHARACTERS or kind not in ("IMAGE", "CAROUSEL")):
+            raise self.refused(100, f"alt_text has up to {ALT_CHARACTERS} characters, for images only")
+        if call.flag("is_ai_generated") and child:
+            raise self.refused(100, "is_ai_generated belongs to the carousel, not to its items")
+        names = [name for item in call.many("collaborators") for name in (loaded(item) or [])]
+        if names and (len(names) > COLLABORATORS or kind == "STORIES"):
+            raise self.refused(100, f"Up to {COLLABORATORS} collaborators, and none on stories")
+        offset = call.text("thumb_offset") or "0"
+        if not whole(offset) or int(offset) > REEL_MILLISECONDS:
+            raise self.refused(1, "The thumbnail offset is beyond the video.", 2207057)
+        add_ons = [name for name in ADD_ONS if call.text(name)]
+        if add_ons and not self.with_facebook_login:
+            raise self.refused(100, f"{add_ons[0]} is not supported with Instagram Login")
+        if len(add_ons) > 1 or (add_ons and (not call.text("caption") or child or kind == "STORIES")):
+            raise self.refused(100, "One add-on per media, with a caption, and none on stories or carousel items")
+
     def _made(self, call: Call, person: Person, kind: str) -> Container:
         params = {name: value for name, value in call.fields.items() if name != "access_token"}
         container = Container(
@@ -496,8 +647,13 @@ class InstagramApi(GraphApi):
             raise self.refused(24, "The requested resource does not exist.", 2207006)
         container = self._made(call, person, "CAROUSEL")
         container.children = children
-        container.ready = self.sandbox.clock.in_(seconds=IMAGE_SECONDS)
+        self._process(container, IMAGE_SECONDS)
         return container
+
+    def _process(self, container: Container, seconds: float) -> None:
+        processing = self.process(seconds)
+        error = f"Error: Media upload has failed with error code {processing.reason or 2207053}"
+        container.process(processing, self.sandbox.clock.now(), error)
 
     def _pictured(self, call: Call, token: Token, person: Person, kind: str, file: Fetched) -> Answer:
         if file.status != 200:
@@ -510,7 +666,7 @@ class InstagramApi(GraphApi):
         if kind == "IMAGE" and not RATIO[0] <= width / height <= RATIO[1]:
             raise self.refused(36003, "The aspect ratio is not supported.", 2207009)
         container = self._made(call, person, kind)
-        container.ready = self.sandbox.clock.in_(seconds=IMAGE_SECONDS)
+        self._process(container, IMAGE_SECONDS)
         return self.answer(token, {"id": container.id})
 
     def _downloaded(self, id_: str, file: Fetched) -> None:
@@ -527,11 +683,11 @@ class InstagramApi(GraphApi):
         elif b"corrupt" in content:
             container.error = "Error: Media upload has failed with error code 2207082"  # in no table (meta.md 14, T8)
         elif b"stuck" not in content:
-            container.ready = self.sandbox.clock.in_(seconds=VIDEO_SECONDS)
+            self._process(container, VIDEO_SECONDS)
 
     def upload(self, call: Call) -> Answer | OutboundRequest:
         """Bytes at an offset, or the address of a file (``meta.md`` 8.4)."""
-        container = self._own_container(call.parts["id"], self.authorised(call, *self.rights["publish"]))
+        container = self._own_container(call.parts["id"], self.authorised(call, *self.permissions["publish"]))
         if url := call.headers.get("file_url"):
             return OutboundRequest(url, partial(self._uploaded, container), seconds=60.0)
         offset, size = call.headers.get("offset", ""), call.headers.get("file_size", "")
@@ -586,13 +742,25 @@ class InstagramApi(GraphApi):
             raise self.refused(9007, "Media ID is not available: the media is not ready to be published.", 2207027)
         if self._used(person.name) >= int(self.variant("quota")):
             raise self.refused(9, "The user has reached the daily limit of posts.", 2207042)
-        caption = str(container.params.get("caption") or "")
-        url = str(container.params.get("image_url") or container.params.get("video_url") or "")
-        media = self.instagram.post(person.name, container.kind, caption, url, container.children)
+        media = self._post(person.name, container)
+        for child in container.children:
+            below = self._post(person.name, self.instagram.containers[child])
+            below.parent = media.id
+            media.children.append(below.id)
+        caption = media.caption
         container.published = media.id
         self.instagram.publishes.setdefault(person.name, []).append(media.created)
-        self.record("post", account=person.name, id=media.id, text=caption, container=container.id)
+        story = {"story": True} if media.product == "STORY" else {}
+        self.record("post", account=person.name, id=media.id, text=caption, container=container.id, **story)
         return self.answer(token, {"id": media.id})
+
+    def _post(self, account: str, container: Container) -> Media:
+        params = container.params
+        url = str(params.get("image_url") or params.get("video_url") or "")
+        media = self.instagram.post(account, container.kind, str(params.get("caption") or ""), url)
+        media.alt_text = params.get("alt_text")
+        media.ai_generated = str(params.get("is_ai_generated", "")).lower() in ("true", "1")
+        return media
 
     def _used(self, account: str) -> int:
         """Of the rolling 24 h; a carousel counts once."""
@@ -603,7 +771,26 @@ class InstagramApi(GraphApi):
         token, person = self.professional(call, "publish")
         config = {"quota_total": int(self.variant("quota")), "quota_duration": 86_400}
         node = Node("IGContentPublishingLimit", {"quota_usage": self._used(person.name), "config": config})
-        return self.answer(token, {"data": [self.pick(node, self.fields(call) or {"quota_usage": {}})]})
+        return self.answer(token, {"data": [self.pick(call, node, self.fields(call) or Fields(quota_usage=Fields()))]})
+
+    def error_answers(self) -> Mapping[str, Answer]:
+        """Return the answers of ``meta.md`` 7.4, with the subcodes of publishing."""
+        errors = {
+            "spam_block": self.refused(4, "The request was blocked as spam.", 2207051, 403),
+            "server_error": self.refused(-1, "The server encountered an error.", 2207001, 500),
+            "create_failed": self.refused(-1, "The media could not be created.", 2207032),
+            "upload_failed": self.refused(-1, "An unknown upload error occurred.", 2207053),
+            "download_timeout": self.refused(-2, "It took too long to download the media.", 2207003),
+            "container_expired": self.refused(-2, "The media container has expired.", 2207020),
+            "daily_limit": self.refused(9, "The user has reached the daily limit of posts.", 2207042),
+            "media_missing": self.refused(24, "The requested resource does not exist.", 2207006),
+            "container_missing": self.refused(24, "The media builder does not exist.", 2207008),
+            "account_restricted": self.refused(25, "The Instagram account is restricted.", 2207050),
+            "download_failed": self.refused(9004, "The media could not be fetched from this URI.", 2207052),
+            "not_ready": self.refused(9007, "Media ID is not available.", 2207027),
+            "few_viewers": self.refused(10, "Not enough viewers for the media to show insights"),
+        }
+        return {**super().error_answers(), **{name: error.answer for name, error in errors.items()}}
 
     # --- life
 

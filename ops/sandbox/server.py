@@ -131,7 +131,7 @@ class Server:
             fault = world.faults.take(name, f"{call.method} {call.path}", account)
             answer = None
             if fault is None or fault.effect:
-                answer = await self._answered(getattr(platform, handler), call)
+                answer = platform.complete(call, await self._answered(getattr(platform, handler), call))
             world.ledger.add(
                 "call",
                 world.sandbox.at,
@@ -145,7 +145,8 @@ class Server:
             self.changed = self.changed or call.method != "GET"
             self.wake()
             if fault is not None:
-                return await apply_fault(request, fault, answer)
+                own = None if fault.error is None else platform.error_answers()[fault.error]
+                return await apply_fault(request, fault, answer, own)
             assert answer is not None  # noqa: S101  there is one where no fault took its place
             return respond(answer)
 
@@ -308,8 +309,10 @@ def respond(answer: Answer) -> web.Response:
     return web.json_response(answer.content, status=answer.status, headers=given)
 
 
-async def apply_fault(request: web.Request, fault: Fault, answer: Answer | None) -> web.StreamResponse:
-    """The answer, spoiled as the script says."""
+async def apply_fault(
+    request: web.Request, fault: Fault, answer: Answer | None, own: Answer | None
+) -> web.StreamResponse:
+    """Answer as the fault says. ``answer`` is the call's own if it took effect, ``own`` the named error."""
     await asyncio.sleep(fault.delay_seconds)
     if fault.spoil == "hang":
         await asyncio.Event().wait()
@@ -319,9 +322,11 @@ async def apply_fault(request: web.Request, fault: Fault, answer: Answer | None)
         return web.Response()
     if fault.spoil == "html":
         return web.Response(status=fault.status or 502, text=HTML, content_type="text/html", headers=fault.headers)
-    status = fault.status or (answer.status if answer else 500)
-    content = fault.body if answer is None or fault.body is not None else answer.content
-    response = respond(Answer(status, {} if content is None else content, fault.headers))
+    given = own or answer or Answer(500)
+    content = given.content if fault.body is None else fault.body
+    headers = {**(own.headers if own else {}), **fault.headers}
+    response = respond(Answer(fault.status or given.status, content, headers))
+    status = response.status
     if fault.truncate is None:
         return response
     # It announces its whole length, and the connection ends before that.

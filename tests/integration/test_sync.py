@@ -60,16 +60,16 @@ def story(seed: int, steps: int = 250) -> list[tuple[str, dict[str, Any]]]:
     clock = Clock()
     clock.run(0)
     world = World(seed, clock)
-    world.lively = ["instagram", "tiktok"]
+    world.active = ["instagram", "tiktok"]
     world.dispatcher.delivery_policy = DeliveryPolicy(duplicated=0.1, delayed=0.2)
     webhooks = wiring.webhooks()
     return [
-        (change.account_id, {"provider": shipment.platform, "type": change.type, "payload": change.value} | {
-            "external_id": webhooks[shipment.platform].identify(change).external_id,
-            "occurred_at": webhooks[shipment.platform].identify(change).occurred_at,
+        (change.account_id, {"provider": delivery.platform, "type": change.type, "payload": change.value} | {
+            "external_id": webhooks[delivery.platform].identify(change).external_id,
+            "occurred_at": webhooks[delivery.platform].identify(change).occurred_at,
         })
-        for shipment in world.deliveries(steps)
-        for change in webhooks[shipment.platform].changes(json.loads(shipment.body))
+        for delivery in world.deliveries(steps)
+        for change in webhooks[delivery.platform].changes(json.loads(delivery.body))
     ]  # fmt: skip
 
 

@@ -228,7 +228,7 @@ async def test_thirty_reels_in_24_hours(stand: Stand) -> None:
     alice = await connected(stand)
     page = facebook(stand).pages["Shop"]
     for _ in range(30):
-        facebook(stand)._publish(page, "video", "r", [], app=True)
+        facebook(stand)._publish(page, "reel", "r", [], app=True)
     start = {"upload_phase": "start", "access_token": alice.token()}
     path = f"/facebook/{alice.id()}/video_reels"
     assert code(await stand.call("POST", path, data=start)) == (613, None)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from ops.sandbox import consent, pkce, sample_text
 from ops.sandbox.contract import (
@@ -38,7 +39,28 @@ PROCESSING_SECONDS = 30
 NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 """When a post that is kept unpublished is due."""
 
-PAGE_FIELDS = ("feed", "mention", "messages", "message_echoes", "message_reactions", "ratings", "videos", "live_videos")
+MESSAGING_FIELDS = (
+    *("messages", "message_echoes", "message_deliveries", "message_reads", "message_reactions", "message_edits"),
+    *("message_context", "messaging_postbacks", "messaging_optins", "messaging_referrals", "messaging_handovers"),
+    *("messaging_account_linking", "messaging_policy_enforcement", "messaging_customer_information", "standby"),
+)
+PAGE_FIELDS = (
+    *("feed", "mention", "ratings", "videos", "live_videos", "leadgen", "group_feed", "business_integrity"),
+    *MESSAGING_FIELDS,
+)
+"""Their names differ from those of Instagram (``meta.md`` 1.5, 3.1)."""
+
+PAGE_METRICS = (
+    *("page_total_media_view_unique", "page_media_view", "page_post_engagements", "page_views_total", "page_follows"),
+    *("page_daily_follows_unique", "page_daily_unfollows_unique", "page_follows_city", "page_follows_country"),
+    *("page_total_actions", "page_video_view_time", "page_actions_post_reactions_total"),
+)
+POST_METRICS = ("post_total_media_view_unique",)
+"""Those that are left since 2025-11-15 (``meta.md`` 10.5)."""
+
+PHOTO_BYTES = 4 * 2**20
+FETCHED_FORMATS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF")
+STORY_LIFE = timedelta(hours=24)
 
 
 @dataclass
@@ -65,6 +87,9 @@ class Post:
     """Made by the application: only such posts it can edit."""
     due: datetime | None = None
     """When it is to be published; None once it is."""
+    link: str | None = None
+    hidden: bool = False
+    updated: datetime | None = None
     comments: dict[str, Comment] = field(default_factory=dict)
 
 
@@ -76,8 +101,12 @@ class Video:
     page: str
     size: int
     content: bytearray = field(default_factory=bytearray)
+    kind: str = "video"
+    """Or ``reel`` or ``story``, by the edge that it came by."""
+    created: datetime = NEVER
     finished: dict[str, Any] | None = None
     ready: datetime | None = None
+    failure: str | None = None
     post: str | None = None
     settled: bool = False
     """Whether it needs no more of us: it failed, is a draft, or has its post."""
@@ -88,7 +117,16 @@ class Video:
 
     @property
     def broken(self) -> bool:
-        return b"corrupt" in self.content or (self.whole and self.content[4:8] != b"ftyp")
+        return bool(self.failure) or b"corrupt" in self.content or (self.whole and self.content[4:8] != b"ftyp")
+
+
+@dataclass
+class Photo:
+    page: str
+    url: str
+    alt_text: str | None
+    post: str | None = None
+    """The post or story that shows it."""
 
 
 @dataclass
@@ -129,7 +167,7 @@ class Facebook(InstagramApi):
         *("instagram_basic", "instagram_manage_comments", "instagram_manage_insights", "instagram_content_publish"),
         "instagram_manage_messages",
     )
-    rights: ClassVar[Mapping[str, Sequence[str]]] = {
+    permissions: ClassVar[Mapping[str, Sequence[str]]] = {
         "read": ("instagram_basic",),
         "comments": ("instagram_basic", "instagram_manage_comments"),
         "insights": ("instagram_basic", "instagram_manage_insights"),
@@ -148,7 +186,10 @@ class Facebook(InstagramApi):
         "remove": ("remove", "delete"),
         "completed": ("complete", "completed"),
         "from": ("from", "sender", "absent"),
+        # How a page's call with a person's token is refused (meta.md 7.4, 14: T29).
+        "page_token": ("210", "190"),
     }
+    with_facebook_login = True
 
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(sandbox)
@@ -172,7 +213,7 @@ class Facebook(InstagramApi):
         self.fans: dict[str, str] = {}
         self.posts: dict[str, Post] = {}
         self.comments: dict[str, Comment] = {}
-        self.photos: dict[str, tuple[str, str]] = {}
+        self.photos: dict[str, Photo] = {}
         self.videos: dict[str, Video] = {}
         self.subscribed: dict[str, set[str]] = {}
         self.app_fields: dict[str, set[str]] = {"page": set(), "instagram": set()}
@@ -198,7 +239,7 @@ class Facebook(InstagramApi):
             Route("GET", f"{node}/accounts", self.accounts),
             Route("GET", f"{node}/businesses", self.list_businesses),
             Route("GET", f"{node}/{{edge:owned_pages|client_pages}}", self.business_pages),
-            Route("GET", f"{node}/permissions", self.permissions),
+            Route("GET", f"{node}/permissions", self.list_permissions),
             Route("DELETE", f"{node}/permissions", self.remove_permissions),
             Route("DELETE", f"{node}/permissions/{{scope}}", self.remove_permission),
             Route("POST", f"{node}/subscriptions", self.subscribe_app),
@@ -210,6 +251,9 @@ class Facebook(InstagramApi):
             Route("GET", f"{node}/feed", self.feed),
             Route("GET", f"{node}/posts", self.feed),
             Route("GET", f"{node}/published_posts", self.feed),
+            Route("GET", f"{node}/scheduled_posts", self.scheduled_posts),
+            Route("GET", f"{node}/video_reels", self.list_videos),
+            Route("GET", f"{node}/videos", self.list_videos),
             Route("POST", f"{node}/feed", self.post),
             Route("POST", f"{node}/photos", self.photo),
             Route("POST", f"{node}/photo_stories", self.photo_story),
@@ -225,12 +269,12 @@ class Facebook(InstagramApi):
             Route("POST", f"{node}/media", self.create),
             Route("POST", f"{node}/media_publish", self.publish),
             Route("GET", f"{node}/content_publishing_limit", self.quota),
-            Route("GET", f"{node}/stories", self.stories),
+            Route("GET", f"{node}/stories", self.list_stories),
             Route("GET", f"{node}/comments", self.list_comments),
             Route("POST", f"{node}/comments", self.add_comment),
             Route("GET", f"{node}/replies", self.comment_replies),
             Route("POST", f"{node}/replies", self.reply),
-            Route("GET", f"{node}/insights", self.insights),
+            Route("GET", f"{node}/insights", self.page_insights),
             Route("POST", f"{node}/messages", self.message),
             Route("GET", node, self.show),
             Route("POST", node, self.edit),
@@ -338,9 +382,11 @@ class Facebook(InstagramApi):
     def me(self, call: Call) -> Answer:
         token = self.authorised(call)
         if token.account in self.pages:
-            return self.answer(token, self.pick(self._page_node(self.pages[token.account], token), self.fields(call)))
+            return self.answer(
+                token, self.pick(call, self._page_node(self.pages[token.account], token), self.fields(call))
+            )
         values = {"id": self.users[token.account], "name": token.account.title()}
-        return self.answer(token, self.pick(Node("User", values, ("id", "name")), self.fields(call)))
+        return self.answer(token, self.pick(call, Node("User", values, ("id", "name")), self.fields(call)))
 
     def accounts(self, call: Call) -> Answer:
         """A page's token lives as long as the user's: not at all with an end, if that is a long one."""
@@ -385,7 +431,7 @@ class Facebook(InstagramApi):
             self.tokens[secret].dead, self.tokens[secret].entry["fate"] = subcode, fate
         return super().end(account, subcode, fate) + len(given)
 
-    def permissions(self, call: Call) -> Answer:
+    def list_permissions(self, call: Call) -> Answer:
         token = self._user(call)
         return self.answer(token, {"data": [{"permission": scope, "status": "granted"} for scope in token.scopes]})
 
@@ -441,10 +487,9 @@ class Facebook(InstagramApi):
 
     def subscribe_page(self, call: Call) -> Answer:
         page = self._as_page(call, "pages_manage_metadata", "pages_show_list")
-        fields = {item for value in call.many("subscribed_fields") for item in value.split(",") if item}
-        if not fields or not fields <= set(PAGE_FIELDS):
-            raise self.refused(100, f"Param subscribed_fields must be one of {', '.join(PAGE_FIELDS)}")
-        self.subscribed[page.name] = fields
+        needed = dict.fromkeys(MESSAGING_FIELDS, "pages_messaging")
+        token = self.live_token(self.given(call))
+        self.subscribed[page.name] = set(self.subscription_fields(call, token, PAGE_FIELDS, needed))
         return Answer(content={"success": True})
 
     def page_subscriptions(self, call: Call) -> Answer:
@@ -466,6 +511,8 @@ class Facebook(InstagramApi):
         if page is None:
             raise self.missing(call.parts["id"])
         if token.account != page.name:
+            if self.variant("page_token") == "190":
+                raise self.refused(190, "This method must be called with a Page Access Token")
             raise self.refused(210, "A page access token is required to request this resource.")
         return page
 
@@ -553,8 +600,16 @@ class Facebook(InstagramApi):
                 "id": post.id,
                 "message": post.text or None,
                 "created_time": when(post.created),
+                "updated_time": when(post.updated or post.created),
                 "is_published": post.due is None,
-                "scheduled_publish_time": int(post.due.timestamp()) if post.due else None,
+                "is_hidden": post.hidden,
+                "is_expired": False,
+                "story": None,
+                "full_picture": self.photos[post.media[0]].url if post.media and post.media[0] in self.photos else None,
+                "parent_id": None,
+                "shares": None,
+                "attachments": Edge(lambda: self._attachments(post)),
+                "scheduled_publish_time": int(post.due.timestamp()) if post.due and post.due < NEVER else None,
                 "from": Node("Page", {"id": page.id, "name": page.name}, ("id", "name")),
                 "permalink_url": f"https://www.facebook.com/{post.id}",
                 "status_type": {"photo": "added_photos", "video": "added_video"}.get(post.kind, "mobile_status_update"),
@@ -562,6 +617,16 @@ class Facebook(InstagramApi):
             },
             ("id", "message", "created_time"),
         )
+
+    def _attachments(self, post: Post) -> list[Node]:
+        """Return one attachment; that of several photos names them below it."""
+        targets = [Node("Attachment", {"id": id_, "media_type": "photo", "target": {"id": id_}}) for id_ in post.media]
+        if post.link:
+            return [Node("Attachment", {"id": post.id, "media_type": "link", "url": post.link, "target": None})]
+        if len(targets) < 2:
+            return [Node("Attachment", {**item.values, "media_type": post.kind}) for item in targets]
+        album = {"id": post.id, "media_type": "album", "target": {"id": post.id}}
+        return [Node("Attachment", album | {"subattachments": Edge(lambda: targets)})]
 
     def _comment_node(self, comment: Comment) -> Node:
         below = self.posts[comment.post].comments
@@ -575,6 +640,9 @@ class Facebook(InstagramApi):
                 "is_hidden": comment.hidden,
                 "parent": Node("Comment", {"id": comment.parent}) if comment.parent else None,
                 "can_reply_privately": comment.by not in self.pages,
+                "comment_count": sum(other.parent == comment.id for other in below.values()),
+                "like_count": 0,
+                "permalink_url": f"https://www.facebook.com/{comment.post}?comment_id={comment.id}",
                 "comments": Edge(lambda: [self._comment_node(c) for c in below.values() if c.parent == comment.id]),
             },
             ("id", "message", "created_time", "from"),
@@ -590,12 +658,14 @@ class Facebook(InstagramApi):
         elif id_ in self.posts:
             node = self._post_node(self._own_post(call, "pages_read_engagement"))
         elif id_ in self.comments:
-            node = self._comment_node(self._own_comment(call, "pages_read_engagement"))
+            node = self._comment_node(self._readable_comment(call))
+        elif id_ in self.photos:
+            node = self._photo_node(call)
         elif id_ in self.videos:
             node = self._video_node(self._own_video(call))
         if node is None:
             raise self.missing(id_)
-        return self.answer(token, self.pick(node, fields))
+        return self.answer(token, self.pick(call, node, fields))
 
     def _acting(self, call: Call, page: str, *scopes: str) -> None:
         token = self.authorised(call, *scopes)
@@ -615,11 +685,108 @@ class Facebook(InstagramApi):
         self._acting(call, self.posts[comment.post].page, *scopes)
         return comment
 
+    def _readable_comment(self, call: Call) -> Comment:
+        self._may_read_comments(call)
+        return self._own_comment(call, "pages_read_engagement")
+
+    def _may_read_comments(self, call: Call) -> None:
+        """Raises 10, whose text names another permission than the one that is missing (``meta.md`` 7.2)."""
+        if "pages_read_user_content" not in self.authorised(call).scopes:
+            raise self.refused(10, "This endpoint requires the 'pages_read_engagement' permission")
+
+    def _photo_node(self, call: Call) -> Node:
+        photo, id_ = self.photos[call.parts["id"]], call.parts["id"]
+        self._acting(call, photo.page, "pages_read_engagement")
+        values = {"id": id_, "alt_text_custom": photo.alt_text, "page_story_id": photo.post}
+        return Node("Photo", values | {"link": f"https://www.facebook.com/{id_}"})
+
     def feed(self, call: Call) -> Answer:
+        """List published posts, newest first. Reels and stories are on edges of their own (``meta.md`` 10.9)."""
         self.advance()
         page = self._as_page(call, "pages_read_engagement")
-        shown = [post for post in reversed(page.posts.values()) if post.due is None]
+        shown = [
+            post
+            for post in reversed(page.posts.values())
+            if post.due is None and post.kind not in ("reel", "story") and self.listed(post.created)
+        ]
+        nodes = [self._post_node(post) for post in sorted(shown, key=lambda post: post.created, reverse=True)]
+        return Answer(content=self.page(call, nodes, moment="created_time"))
+
+    def scheduled_posts(self, call: Call) -> Answer:
+        self.advance()
+        page = self._as_page(call, "pages_read_engagement")
+        shown = [post for post in page.posts.values() if post.due is not None and post.due < NEVER]
         return Answer(content=self.page(call, [self._post_node(post) for post in shown]))
+
+    def list_videos(self, call: Call) -> Answer:
+        """List videos or reels, newest first (``meta.md`` 10.9)."""
+        self.advance()
+        page = self._as_page(call, "pages_read_engagement")
+        kind = "reel" if call.path.endswith("video_reels") else "video"
+        shown = [
+            video
+            for video in reversed(self.videos.values())
+            if video.page == page.name and video.kind == kind and video.post and self.listed(video.created)
+        ]
+        return Answer(content=self.page(call, [self._video_node(video) for video in shown]))
+
+    def list_stories(self, call: Call) -> Answer:
+        """List the stories of a page, of 24 hours, or those of an Instagram account (``meta.md`` 10.9)."""
+        if call.parts["id"] not in {page.id for page in self.pages.values()}:
+            return self.stories(call)
+        self.advance()
+        page, now = self._as_page(call, "pages_read_engagement"), self.sandbox.clock.now()
+        shown = [
+            post
+            for post in reversed(page.posts.values())
+            if post.kind == "story" and now - post.created < STORY_LIFE and self.listed(post.created)
+        ]
+        nodes = [
+            Node(
+                "PageStory",
+                {
+                    "id": post.id,
+                    "post_id": post.id,
+                    "status": "PUBLISHED",
+                    "creation_time": str(int(post.created.timestamp())),
+                    "media_type": "photo" if post.media[0] in self.photos else "video",
+                    "media_id": post.media[0],
+                    "url": f"https://www.facebook.com/stories/{post.id}",
+                },
+                ("post_id", "status", "creation_time", "media_type", "media_id", "url"),
+            )
+            for post in shown
+        ]
+        return Answer(content=self.page(call, nodes, moment="creation_time"))
+
+    def page_insights(self, call: Call) -> Answer:
+        """Answer for a page or its post; without the permission with nothing at all (``meta.md`` 7.2, 10.5)."""
+        id_ = call.parts["id"]
+        page = next((page for page in self.pages.values() if page.id == id_), None)
+        if page is None and id_ not in self.posts:
+            return self.insights(call)
+        if page is None:
+            self._own_post(call, "pages_read_engagement")
+        else:
+            self._as_page(call, "pages_read_engagement")
+        asked = [name for item in call.many("metric") for name in item.split(",") if name]
+        if not asked or not set(asked) <= set(PAGE_METRICS if page else POST_METRICS):
+            raise self.refused(100, "The value must be a valid insights metric")
+        if "read_insights" not in self.live_token(self.given(call)).scopes:
+            return Answer(content={"data": []})
+        end = when(self.sandbox.clock.now())
+        period = "day" if page else "lifetime"
+        data = [
+            {
+                "name": name,
+                "period": period,
+                "values": [{"value": 7} | ({"end_time": end} if page else {})],
+                "title": name.replace("_", " ").title(),
+                "id": f"{id_}/insights/{name}/{period}",
+            }
+            for name in asked
+        ]
+        return Answer(content={"data": data})
 
     # --- publishing (meta.md 9.2)
 
@@ -628,21 +795,30 @@ class Facebook(InstagramApi):
         text, link = call.text("message") or "", call.text("link")
         attached = [
             str(photo.get("media_fbid")) if isinstance(photo := loaded(value), dict) else ""
-            for name, value in sorted(call.fields.items())
+            for name, value in sorted(call.fields.items(), key=lambda item: (len(item[0]), item[0]))
             if name.startswith("attached_media")
         ]
         if not text and not link and not attached:
             raise self.refused(100, "The status you are trying to publish is empty.")
-        if any(photo not in self.photos or self.photos[photo][0] != page.name for photo in attached):
-            raise self.refused(100, "Invalid parameter: attached_media")
+        self._check_photos(page, attached)
         newest = next(reversed(page.posts.values()), None)
         if newest and text and newest.text == text and self.sandbox.clock.now() - newest.created < DUPLICATE:
             raise self.refused(506, "Duplicate status message")
         due = self._due(call, SCHEDULE)
         if due is None and call.text("published") is not None and not call.flag("published"):
             due = NEVER
-        post = self._publish(page, "photo" if attached else "status", text, attached, app=True, due=due)
+        kind = "photo" if attached else "link" if link else "status"
+        post = self._publish(page, kind, text, attached, app=True, due=due, link=link)
         return Answer(content={"id": post.id})
+
+    def _check_photos(self, page: Page, ids: Sequence[str]) -> None:
+        """Raises for photos that are not there, or that a post shows already (``meta.md`` 9.2, 9.5)."""
+        for id_ in ids:
+            photo = self.photos.get(id_)
+            if photo is None or photo.page != page.name:
+                raise self.refused(100, "Invalid parameter: attached_media")
+            if photo.post is not None:
+                raise self.refused(100, "These photos were already posted.", 1366051)
 
     def _due(self, call: Call, bounds: tuple[timedelta, timedelta]) -> datetime | None:
         """Unix seconds or ISO-8601, within what the page allows."""
@@ -668,8 +844,13 @@ class Facebook(InstagramApi):
         app: bool,
         due: datetime | None = None,
         quiet: bool = False,
+        link: str | None = None,
     ) -> Post:
-        post = Post(f"{page.id}_{self._id()}", page.name, kind, text, self.sandbox.clock.now(), media, app, due)
+        now = self.sandbox.clock.now()
+        post = Post(f"{page.id}_{self._id()}", page.name, kind, text, now, media, app, due, link=link)
+        for photo in media:
+            if photo in self.photos:
+                self.photos[photo].post = post.id
         self.posts[post.id] = page.posts[post.id] = post
         if len(self.posts) > self.sandbox.capacity:
             self._forget(next(iter(self.posts)))
@@ -680,10 +861,13 @@ class Facebook(InstagramApi):
     def _published(self, post: Post) -> None:
         page, post.due, post.created = self.pages[post.page], None, self.sandbox.clock.now()
         by = {} if post.app else {"by": "owner"}
-        self.record("post", account=page.name, id=post.id, text=post.text, media=list(post.media), **by)
+        story = {"story": True} if post.kind == "story" else {}
+        self.record("post", account=page.name, id=post.id, text=post.text, media=list(post.media), **by, **story)
         created = int(post.created.timestamp())
         about = {"post_id": post.id, "message": post.text, "created_time": created, "published": 1}
-        self._tell(page, self._about(post.kind, "add", page, page.name, **about))
+        if post.kind != "story":
+            item = {"reel": "video"}.get(post.kind, post.kind)
+            self._tell(page, self._about(item, "add", page, page.name, **about))
 
     def next_due(self) -> float | None:
         dues = [post.due for post in self.posts.values() if post.due and post.due < NEVER]
@@ -701,16 +885,22 @@ class Facebook(InstagramApi):
 
     def photo(self, call: Call) -> Answer | OutboundRequest:
         page = self._as_page(call, "pages_manage_posts")
-        url = call.text("url")
+        url, file = call.text("url"), call.files.get("source")
+        if file is not None:
+            return self._photographed(call, page, Fetched(200, file.content_type, file.content))
         if url is None:
-            raise self.refused(100, "Requires upload file or url", 33)
+            raise self.refused(100, "Requires upload file or url")
+        if (urlsplit(url).hostname or "").endswith((".fbcdn.net", "fbcdn.net")):
+            raise self.refused(100, "The source of a photo cannot be on Facebook's own servers")
         return OutboundRequest(url, partial(self._photographed, call, page), seconds=30.0)
 
     def _photographed(self, call: Call, page: Page, file: Fetched) -> Answer:
-        if file.status != 200 or not file.content.startswith((b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF")):
+        if file.status != 200 or not file.content.startswith(FETCHED_FORMATS):
             raise self.refused(324, "Missing or invalid image file", 2069019)
+        if len(file.content) > PHOTO_BYTES:
+            raise self.refused(100, "Photos should be smaller than 4 MB and saved as JPG or PNG.", 1366046)
         photo, text = self._id(), call.text("caption") or call.text("message") or ""
-        self.photos[photo] = (page.name, call.text("url") or "")
+        self.photos[photo] = Photo(page.name, call.text("url") or "", call.text("alt_text_custom"))
         forget_oldest(self.photos, self.sandbox.capacity)
         if call.text("published") is not None and not call.flag("published"):
             return Answer(content={"id": photo})
@@ -720,9 +910,8 @@ class Facebook(InstagramApi):
     def photo_story(self, call: Call) -> Answer:
         page = self._as_page(call, "pages_manage_posts")
         photo = call.text("photo_id") or ""
-        if self.photos.get(photo, ("",))[0] != page.name:
-            raise self.refused(100, "Invalid parameter: photo_id")
-        post = self._publish(page, "photo", "", [photo], app=True)
+        self._check_photos(page, [photo])
+        post = self._publish(page, "story", "", [photo], app=True)
         return Answer(content={"success": True, "post_id": post.id})
 
     # --- video
@@ -737,8 +926,8 @@ class Facebook(InstagramApi):
         video = self._video(token.account, int(length))
         return Answer(content={"id": f"upload:{video.id}"})
 
-    def _video(self, account: str, size: int) -> Video:
-        video = Video(self._id(), account, size)
+    def _video(self, account: str, size: int, kind: str = "video") -> Video:
+        video = Video(self._id(), account, size, kind=kind, created=self.sandbox.clock.now())
         self.videos[video.id] = video
         forget_oldest(self.videos, self.sandbox.capacity)
         return video
@@ -783,9 +972,20 @@ class Facebook(InstagramApi):
 
     def _finish(self, video: Video, call: Call) -> Answer:
         params = {name: call.text(name) for name in ("title", "description")}
-        video.finished = params | {"due": self._due(call, SCHEDULE)}
-        video.ready = self.sandbox.clock.in_(seconds=PROCESSING_SECONDS)
+        due = self._due(call, SCHEDULE)
+        if due is None and call.text("published") is not None and not call.flag("published"):
+            due = NEVER
+        if video.finished is None:
+            self._process_video(video)
+        video.finished = params | {"due": due}
         return Answer(content={"id": video.id})
+
+    def _process_video(self, video: Video) -> None:
+        processing = self.process(PROCESSING_SECONDS)
+        if processing.result == "failed":
+            video.failure = processing.reason or "The file is corrupt."
+        if processing.result != "stuck":
+            video.ready = self.sandbox.clock.in_(seconds=processing.seconds)
 
     def _video_ready(self, video: Video) -> None:
         assert video.finished is not None  # noqa: S101  the caller looked
@@ -794,21 +994,24 @@ class Facebook(InstagramApi):
             return
         params = video.finished
         text = str(params.get("description") or "")
-        post = self._publish(self.pages[video.page], "video", text, [video.id], app=True, due=params["due"])
+        post = self._publish(self.pages[video.page], video.kind, text, [video.id], app=True, due=params["due"])
         video.post = post.id
 
     def reel(self, call: Call) -> Answer:
         page = self._as_page(call, "pages_manage_posts")
         phase = call.text("upload_phase")
+        kind = "reel" if call.path.endswith("video_reels") else "story"
         if phase == "start":
             day = self.sandbox.clock.now() - timedelta(hours=24)
-            recent = [p for p in page.posts.values() if p.kind == "video" and p.created > day]
-            if len(recent) >= REELS_DAILY:  # no code is documented for it; this is the one of custom throttles
+            recent = [p for p in page.posts.values() if p.kind == "reel" and p.created > day]
+            if (
+                kind == "reel" and len(recent) >= REELS_DAILY
+            ):  # no code is documented for it; this is the one of custom throttles
                 raise self.refused(613, "Calls to this api have exceeded the rate limit: 30 reels in 24 hours.")
-            video = self._video(page.name, 0)
+            video = self._video(page.name, 0, kind)
             return Answer(content={"video_id": video.id, "upload_url": f"{call.base}/video-upload/v25.0/{video.id}"})
         video_ = self.videos.get(call.text("video_id") or "")
-        if phase != "finish" or video_ is None or video_.page != page.name:
+        if phase != "finish" or video_ is None or (video_.page, video_.kind) != (page.name, kind):
             raise self.refused(100, "Invalid parameter: upload_phase or video_id")
         state = call.text("video_state") or "PUBLISHED"
         if state not in ("PUBLISHED", "SCHEDULED", "DRAFT") or not video_.whole:
@@ -816,9 +1019,11 @@ class Facebook(InstagramApi):
         due = self._due(call, REEL_SCHEDULE)
         if (state == "SCHEDULED") != (due is not None):
             raise self.refused(100, "scheduled_publish_time goes with video_state SCHEDULED")
-        video_.settled = state == "DRAFT"
-        video_.finished = {"description": call.text("description"), "title": call.text("title"), "due": due}
-        video_.ready = video_.ready or self.sandbox.clock.in_(seconds=PROCESSING_SECONDS)
+        if video_.finished is None:
+            self._process_video(video_)
+        if video_.post is None:  # whether a second finish changes what is published is unconfirmed (meta.md 9.6)
+            video_.settled = state == "DRAFT"
+            video_.finished = {"description": call.text("description"), "title": call.text("title"), "due": due}
         return Answer(content={"success": True})
 
     def reel_bytes(self, call: Call) -> Answer | OutboundRequest:
@@ -870,12 +1075,15 @@ class Facebook(InstagramApi):
                 "bytes_transfered": len(video.content),
                 "source_file_size": video.size,
             },
-            "processing_phase": {"status": "error", "error": {"message": "The file is corrupt."}}
+            "processing_phase": {"status": "error", "error": {"message": video.failure or "The file is corrupt."}}
             if processed and video.broken
             else {"status": done if processed else "in_progress" if video.finished else "not_started"},
             "publishing_phase": publishing,
         }
-        values = {"id": video.id, "status": status, "post_id": post.id if published and post else None}
+        values: dict[str, Any] = {"id": video.id, "status": status}
+        values["post_id"] = post.id if published and post else None
+        values |= {"published": published, "created_time": when(video.created), "updated_time": when(video.created)}
+        values["permalink_url"] = f"/reel/{video.id}/" if published else None
         return Node("Video", values | {"description": (video.finished or {}).get("description")})
 
     # --- posts and comments
@@ -886,8 +1094,7 @@ class Facebook(InstagramApi):
             post = self._own_post(call, "pages_manage_posts")
             if not post.app:
                 raise self.refused(200, "An application can edit only the posts that it made")
-            post.text = call.text("message") or post.text
-            self._tell_edit(post)
+            self._edit_post(call, post)
         elif id_ in self.comments:
             comment = self._own_comment(call, "pages_manage_engagement")
             if call.text("is_hidden") is not None:
@@ -899,6 +1106,24 @@ class Facebook(InstagramApi):
         else:
             return self.change(call)
         return Answer(content={"success": True})
+
+    def _edit_post(self, call: Call, post: Post) -> None:
+        """Change what is named; ``is_published`` publishes, and repeating it is harmless (``meta.md`` 9.2, 9.4)."""
+        known = ("message", "is_published", "scheduled_publish_time", "is_hidden", "is_pinned", "backdated_time")
+        if not any(call.text(name) is not None for name in (*known, "place", "attached_media")):
+            raise self.refused(100, "Nothing to change")
+        if call.text("is_published") is not None and not call.flag("is_published"):
+            raise self.refused(100, "A published post cannot be made unpublished")
+        if post.due is not None:
+            post.due = self._due(call, SCHEDULE) or post.due
+        if call.text("is_hidden") is not None:
+            post.hidden = call.flag("is_hidden")
+        if (text := call.text("message")) is not None:
+            post.text, post.updated = text, self.sandbox.clock.now()
+            if post.due is None:
+                self._tell_edit(post)
+        if post.due is not None and call.flag("is_published"):
+            self._published(post)
 
     def delete(self, call: Call) -> Answer:
         id_ = call.parts["id"]
@@ -932,15 +1157,22 @@ class Facebook(InstagramApi):
             del self.comments[comment]
 
     def list_comments(self, call: Call) -> Answer:
+        stream = call.text("filter") == "stream"
         if call.parts["id"] in self.posts:
+            self._may_read_comments(call)
             post = self._own_post(call, "pages_read_engagement")
-            found = [c for c in post.comments.values() if c.parent is None]
+            found = [c for c in post.comments.values() if stream or c.parent is None]
         elif call.parts["id"] in self.comments:
-            comment = self._own_comment(call, "pages_read_engagement")
+            comment = self._readable_comment(call)
             found = [c for c in self.posts[comment.post].comments.values() if c.parent == comment.id]
         else:
             return self.media_comments(call)
-        return Answer(content=self.page(call, [self._comment_node(comment) for comment in found]))
+        if call.text("order") == "reverse_chronological":
+            found.reverse()
+        content = self.page(call, [self._comment_node(comment) for comment in found], moment="created_time")
+        if call.flag("summary"):
+            content["summary"] = {"order": call.text("order") or "chronological", "total_count": len(found)}
+        return Answer(content=content)
 
     def add_comment(self, call: Call) -> Answer:
         text, id_ = call.text("message"), call.parts["id"]
@@ -986,6 +1218,19 @@ class Facebook(InstagramApi):
         page = self.pages[post.page]
         more = {"post_id": post.id, "message": post.text, "created_time": int(post.created.timestamp())}
         self._tell(page, self._about(post.kind, self.variant("edited"), page, page.name, **more))
+
+    def error_answers(self) -> Mapping[str, Answer]:
+        """Return also the answers of a page's publishing (``meta.md`` 9.5); the code beside them is not documented."""
+        errors = {
+            "photos_already_posted": self.refused(100, "These photos were already posted.", 1366051),
+            "photo_too_large": self.refused(100, "Photos should be smaller than 4 MB.", 1366046),
+            "posting_too_fast": self.refused(368, "You are posting too fast.", 1390008),
+            "temporarily_unavailable": self.refused(2, "Temporarily unavailable", 1363047, 500, transient=True),
+            "account_limited": self.refused(368, "The account is limited.", 1404112),
+            "security_check": self.refused(368, "Confirm your identity in the app.", 1404006),
+            "no_video_permission": self.refused(100, "No permission to publish the video"),
+        }
+        return {**super().error_answers(), **{name: error.answer for name, error in errors.items()}}
 
     # --- life
 

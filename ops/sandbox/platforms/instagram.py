@@ -14,6 +14,11 @@ FIELDS = (
     *("messaging_handover", "messaging_optins", "messaging_postbacks", "messaging_referral", "messaging_seen"),
     "standby",
 )
+NEEDED = {
+    name: "instagram_business_manage_comments" if "comments" in name else "instagram_business_manage_messages"
+    for name in FIELDS
+}
+"""The permission without which a field cannot be subscribed to (``meta.md`` 2.1)."""
 
 
 class Instagram(OwnLogin, InstagramApi):
@@ -32,7 +37,7 @@ class Instagram(OwnLogin, InstagramApi):
         "instagram_business_manage_comments",
         "instagram_business_manage_insights",
     )
-    rights: ClassVar[Mapping[str, Sequence[str]]] = {
+    permissions: ClassVar[Mapping[str, Sequence[str]]] = {
         "read": (BASIC,),
         "comments": (BASIC, "instagram_business_manage_comments"),
         "insights": (BASIC, "instagram_business_manage_insights"),
@@ -56,7 +61,8 @@ class Instagram(OwnLogin, InstagramApi):
 
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(sandbox)
-        self.subscribed: set[str] = set()
+        self.subscribed: dict[str, list[str]] = {}
+        """Accounts with the fields that were asked for; each gets all that the application has (``meta.md`` 1.3)."""
 
     def routes(self) -> Sequence[Route]:
         node = VERSION + r"{id:[^/]+}"
@@ -99,7 +105,7 @@ class Instagram(OwnLogin, InstagramApi):
         """``me``, too, is an account here."""
         if call.parts["id"] != "me":
             return super().professional(call, right)
-        token = self.authorised(call, *self.rights[right])
+        token = self.authorised(call, *self.permissions[right])
         return token, self.instagram.people[token.account]
 
     # --- OAuth (meta.md 7.1)
@@ -140,22 +146,20 @@ class Instagram(OwnLogin, InstagramApi):
     # --- webhooks (meta.md 1.4, 2)
 
     def subscribe(self, call: Call) -> Answer:
-        """Whatever fields are named: an account that has any gets all that the application has (``meta.md`` 1.3)."""
+        """Subscribe to all of the fields or, if one is unknown or not permitted, to none (``meta.md`` 1.5)."""
         token, person = self.professional(call, "read")
-        named = [field for item in call.many("subscribed_fields") for field in item.split(",")]
-        if not named or not set(named) <= set(FIELDS):
-            raise self.refused(100, f"Param subscribed_fields must be one of {', '.join(FIELDS)}")
-        self.subscribed.add(person.name)
+        self.subscribed[person.name] = self.subscription_fields(call, token, FIELDS, NEEDED)
         return self.answer(token, {"success": True})
 
     def subscriptions(self, call: Call) -> Answer:
         token, person = self.professional(call, "read")
-        app = {"id": self.client_id, "name": "the application", "subscribed_fields": list(FIELDS)}
-        return self.answer(token, {"data": [app] if person.name in self.subscribed else []})
+        fields = self.subscribed.get(person.name, [])
+        app = {"id": self.client_id, "name": "the application", "subscribed_fields": fields}
+        return self.answer(token, {"data": [app] if fields else []})
 
     def end_subscription(self, call: Call) -> Answer:
         token, person = self.professional(call, "read")
-        self.subscribed.discard(person.name)
+        self.subscribed.pop(person.name, None)
         return self.answer(token, {"success": True})
 
     def handle_event(self, topic: str, account: str, value: Any) -> None:
@@ -182,13 +186,13 @@ class Instagram(OwnLogin, InstagramApi):
     def show(self, call: Call) -> Answer:
         if call.parts["id"] == "me":
             token, person = self.professional(call, "read")
-            shown = self.pick(self.person_node(person), self.fields(call))
+            shown = self.pick(call, self.person_node(person), self.fields(call))
             return self.answer(token, {"data": [shown]} if self.variant("identity") == "wrapped" else shown)
         node: Node | None = self.instagram_node(call)
         if node is None:
             self.authorised(call)
             raise self.missing(call.parts["id"])
-        return Answer(content=self.pick(node, self.fields(call)), headers=self.usage(self.account_of(call) or ""))
+        return Answer(content=self.pick(call, node, self.fields(call)), headers=self.usage(self.account_of(call) or ""))
 
     # --- life
 
@@ -208,7 +212,7 @@ class Instagram(OwnLogin, InstagramApi):
 
     def simulate_revoke(self, account: str) -> int:
         person = self.instagram.people[account]
-        self.subscribed.discard(account)
+        self.subscribed.pop(account, None)
         self.tell_of("deauthorize", account, person.scoped_id)
         return self.end(account, 458, "revoked by the person")
 
@@ -216,10 +220,10 @@ class Instagram(OwnLogin, InstagramApi):
         self.tell_of("deletion", account, self.instagram.people[account].scoped_id)
 
     def simulate_unsubscribe(self, account: str) -> None:
-        self.subscribed.discard(account)
+        self.subscribed.pop(account, None)
 
     def subscribe_all(self) -> None:
-        self.subscribed.update(self.instagram.people)
+        self.subscribed = {name: list(FIELDS) for name in self.instagram.people}
 
 
 PLATFORM = Instagram

@@ -2,14 +2,26 @@
 
 import re
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar
 
 from ops.sandbox import sample_text
 from ops.sandbox.contract import Answer, Call, CommandError, Fetched, OutboundRequest, PlatformEvent, Route, Sandbox
-from ops.sandbox.graph_api import SHORT_SECONDS, Container, Edge, GraphApi, Node, OwnLogin, Token, when
+from ops.sandbox.graph_api import (
+    SHORT_SECONDS,
+    Container,
+    Edge,
+    Fields,
+    GraphApi,
+    Node,
+    OwnLogin,
+    Token,
+    loaded,
+    unix,
+    when,
+)
 
 VERSION = r"/{version:(?:v1\.0/)?}"
 BASIC = "threads_basic"
@@ -20,6 +32,15 @@ DAY = timedelta(hours=24)
 IMAGE_BYTES, VIDEO_BYTES = 8 * 2**20, 2**30
 TEXT_SECONDS, IMAGE_SECONDS, VIDEO_SECONDS = 7, 10, 40
 """After creation. Texts too are not ready at once: "about 7 s" in 210 cases of 45 days (``meta.md`` 14, T10)."""
+
+POLL_OPTIONS = ("option_a", "option_b", "option_c", "option_d")
+OPTION_CHARACTERS, SPOILERS, LONG_TEXT = 25, 10, 10_000
+MEDIA_METRICS = ("views", "likes", "replies", "reposts", "quotes", "shares")
+USER_METRICS = (
+    *("views", "likes", "replies", "reposts", "quotes", "clicks", "followers_count", "follower_demographics"),
+)
+METRICS_SINCE = 1_712_991_600
+"""There are none of earlier than 2024-04-13 (``meta.md`` 10.5)."""
 
 REPLY_CONTROLS = ("everyone", "accounts_you_follow", "mentioned_only", "parent_post_author_only", "followers_only")
 _URL = re.compile(r"https?://\S+")
@@ -39,6 +60,18 @@ class Post:
     hidden: bool = False
     link: str | None = None
     topic: str | None = None
+    alt_text: str | None = None
+    children: list[str] = field(default_factory=list)
+    parent: str | None = None
+    """The carousel that it is an item of."""
+    audience: str = "everyone"
+    poll: dict[str, str] | None = None
+    spoilers: list[dict[str, Any]] = field(default_factory=list)
+    spoiler_media: bool = False
+    long_text: dict[str, Any] | None = None
+    approval: str | None = None
+    """Of a reply to a post that approves its replies: pending, approved or ignored."""
+    approves_replies: bool = False
 
 
 class Threads(OwnLogin):
@@ -53,6 +86,7 @@ class Threads(OwnLogin):
     scopes = (
         *(BASIC, "threads_content_publish", "threads_read_replies", "threads_manage_replies"),
         *("threads_manage_insights", "threads_manage_mentions", "threads_delete", "threads_location_tagging"),
+        "threads_share_to_instagram",
     )
     streams = ("", "deauthorize", "deletion")
     unreported: ClassVar[Mapping[str, str]] = {  # meta.md 4
@@ -98,6 +132,10 @@ class Threads(OwnLogin):
             Route("POST", f"{node}/threads_publish", self.publish),
             Route("GET", f"{node}/threads_publishing_limit", self.quota),
             Route("GET", f"{node}/replies", self.replies),
+            Route("GET", f"{node}/mentions", self.mentions),
+            Route("GET", f"{node}/threads_insights", self.user_insights),
+            Route("GET", f"{node}/pending_replies", self.pending_replies),
+            Route("POST", f"{node}/manage_pending_reply", self.decide_reply),
             Route("GET", f"{node}/conversation", self.conversation),
             Route("GET", f"{node}/insights", self.insights),
             Route("POST", f"{node}/manage_reply", self.hide),
@@ -142,40 +180,66 @@ class Threads(OwnLogin):
 
     def _post_node(self, post: Post) -> Node:
         root, parent = self.posts.get(post.root or ""), self.posts.get(post.reply_to or "")
+        own = post.by in self.users
+        top = post.reply_to is None
         return Node(
             "ThreadsMedia",
             {
                 "id": post.id,
                 "text": post.text or None,
                 "username": post.by,
+                "owner": {"id": self.users[post.by]} if own and top else None,
+                "is_verified": False,
+                "profile_picture_url": "https://scontent.example/p.jpg",
                 "timestamp": when(post.created),
                 "media_product_type": "THREADS",
                 "media_type": post.kind,
                 "media_url": post.url or None,
+                "thumbnail_url": post.url if post.kind == "VIDEO" else None,
+                "gif_url": None,
+                "alt_text": post.alt_text,
                 "permalink": f"https://www.threads.net/@{post.by}/post/{post.shortcode}",
                 "shortcode": post.shortcode,
                 "topic_tag": post.topic,
                 "link_attachment_url": post.link,
+                "location_id": None,
                 "is_quote_post": False,
-                "is_reply": post.reply_to is not None,
+                "quoted_post": None,
+                "reposted_post": None,
+                "is_reply": not top,
+                "is_reply_owned_by_me": bool(root) and own and not top,
                 "has_replies": any(other.reply_to == post.id for other in self.posts.values()),
+                "reply_audience": post.audience.upper() if own and top else None,
                 "hide_status": "HIDDEN" if post.hidden else "NOT_HUSHED",
-                "reply_approval_status": None,
+                "reply_approval_status": post.approval,
+                "poll_attachment": self._poll(post),
+                "is_spoiler_media": post.spoiler_media,
+                "text_entities": post.spoilers or None,
+                "text_attachment": post.long_text,
+                "ghost_post_status": None,
+                "ghost_post_expiration_timestamp": None,
                 "root_post": Node("ThreadsMedia", {"id": root.id}) if root else None,
                 "replied_to": Node("ThreadsMedia", {"id": parent.id}) if parent else None,
-                "children": Edge(list),
+                "children": Edge(lambda: [self._post_node(self.posts[id_]) for id_ in post.children]),
             },
         )
+
+    def _poll(self, post: Post) -> dict[str, Any] | None:
+        if post.poll is None:
+            return None
+        votes = {f"{name}_votes_percentage": 0.0 for name in post.poll}
+        expires = when(post.created + DAY)
+        return {**post.poll, **votes, "total_votes": 0, "expiration_timestamp": expires}
 
     def show(self, call: Call) -> Answer:
         id_ = call.parts["id"]
         if id_ == "me" or id_ in self.users.values():
             token, name = self._user(call)
-            return self.answer(token, self.pick(self._user_node(name), self.fields(call)))
+            return self.answer(token, self.pick(call, self._user_node(name), self.fields(call)))
         token = self.authorised(call, BASIC)
         if id_ in self.containers:
             return self.answer(token, self._container(self._own_container(id_, token), call))
-        return self.answer(token, self.pick(self._post_node(self._seen(call, token)), self.fields(call)))
+        return self.answer(token, self.pick(call, self._post_node(self._seen(call, token)), self.fields(call)))
 
     def _seen(self, call: Call, token: Token) -> Post:
         """One's own, and what is said below it."""
@@ -186,32 +250,73 @@ class Threads(OwnLogin):
         return post
 
     def list_posts(self, call: Call) -> Answer:
+        """List the user's posts; replies and items of carousels are not among them."""
         token, name = self._user(call)
-        mine = [post for post in reversed(self.posts.values()) if post.by == name and post.reply_to is None]
-        return self.answer(token, self.page(call, [self._post_node(post) for post in mine]))
+        return self.answer(token, self._listing(call, [p for p in self._own(name) if p.reply_to is None]))
+
+    def _own(self, name: str) -> list[Post]:
+        """Newest first."""
+        return [post for post in reversed(self.posts.values()) if post.by == name and post.parent is None]
+
+    def _listing(self, call: Call, posts: Sequence[Post]) -> dict[str, Any]:
+        nodes = [self._post_node(post) for post in posts if self.listed(post.created)]
+        return self.page(call, nodes, moment="timestamp")
 
     def replies(self, call: Call) -> Answer:
-        """Right below."""
+        """List the replies right below a post, or those that a user wrote."""
+        if call.parts["id"] == "me" or call.parts["id"] in self.users.values():
+            token, name = self._user(call, "threads_read_replies")
+            return self.answer(token, self._listing(call, [p for p in self._own(name) if p.reply_to is not None]))
         return self._below(call, lambda post, top: post.reply_to == top)
 
     def conversation(self, call: Call) -> Answer:
-        """All the way down."""
+        """List the replies of every depth."""
         return self._below(call, lambda post, top: post.root == top)
 
     def _below(self, call: Call, belongs: Any) -> Answer:
+        """Newest first, unless ``reverse`` is false (``meta.md`` 10.6)."""
         token = self.authorised(call, BASIC, "threads_read_replies")
         top = self._seen(call, token)
-        found = [post for post in reversed(self.posts.values()) if belongs(post, top.id)]
-        return self.answer(token, self.page(call, [self._post_node(post) for post in found]))
+        visible = (None, "approved")
+        found = [p for p in self.posts.values() if belongs(p, top.id) and p.approval in visible]
+        if (call.text("reverse") or "true").lower() != "false":
+            found.reverse()
+        nodes = [self._post_node(post) for post in found if self.listed(post.created)]
+        return self.answer(token, self.page(call, nodes))
+
+    def mentions(self, call: Call) -> Answer:
+        """List the public posts that mention the user."""
+        token, name = self._user(call, "threads_manage_mentions")
+        found = [p for p in reversed(self.posts.values()) if f"@{name}" in p.text and p.by != name]
+        return self.answer(token, self._listing(call, found))
+
+    def pending_replies(self, call: Call) -> Answer:
+        """List the replies that wait for approval, or were ignored (``meta.md`` 9.1)."""
+        token = self.authorised(call, BASIC, "threads_read_replies")
+        top = self._seen(call, token)
+        wanted = call.text("approval_status") or "pending"
+        if wanted not in ("pending", "ignored"):
+            raise self.refused(100, "Param approval_status must be one of pending, ignored")
+        found = [p for p in reversed(self.posts.values()) if p.root == top.id and p.approval == wanted]
+        return self.answer(token, self._listing(call, found))
+
+    def decide_reply(self, call: Call) -> Answer:
+        token = self.authorised(call, BASIC, "threads_manage_replies")
+        post = self._seen(call, token)
+        root = self.posts.get(post.root or "")
+        if post.approval is None or root is None or root.by != token.account:
+            raise self.refused(100, "The reply does not wait for approval")
+        post.approval = "approved" if call.flag("approve") else "ignored"
+        return self.answer(token, {"success": True})
 
     def insights(self, call: Call) -> Answer:
         token = self.authorised(call, BASIC, "threads_manage_insights")
         post = self._seen(call, token)
-        allowed = ("views", "likes", "replies", "reposts", "quotes", "shares")
-        asked = [name for name in (call.text("metric") or "").split(",") if name]
-        if not asked or not set(asked) <= set(allowed):
-            raise self.refused(100, f"(metric) must be one of the following values: {', '.join(allowed)}")
-        said = sum(other.root == post.id for other in self.posts.values())
+        asked = self._metrics(call, MEDIA_METRICS)
+        if post.kind == "REPOST_FACADE":
+            return self.answer(token, {"data": []})
+        # Of a root post all replies count, of a reply the direct ones.
+        said = sum((p.root if post.reply_to is None else p.reply_to) == post.id for p in self.posts.values())
         counts = {"views": 40 * (said + 1), "replies": said}
         shown = [
             {
@@ -225,15 +330,54 @@ class Threads(OwnLogin):
         ]
         return self.answer(token, {"data": shown})
 
+    def _metrics(self, call: Call, allowed: Sequence[str]) -> list[str]:
+        asked = [name for item in call.many("metric") for name in item.split(",") if name]
+        if not asked or not set(asked) <= set(allowed):
+            raise self.refused(100, f"metric must be one of the following values: {', '.join(allowed)}")
+        return asked
+
+    def user_insights(self, call: Call) -> Answer:
+        """Answer views as a daily series, clicks by their link, the others as a total (``meta.md`` 10.5)."""
+        token, name = self._user(call, "threads_manage_insights")
+        asked, now = self._metrics(call, USER_METRICS), self.sandbox.clock.seconds()
+        try:
+            until = unix(call.text("until") or str(int(now)))
+            since = unix(call.text("since") or str(int(until) - 86_400))
+        except (ValueError, OverflowError):
+            raise self.refused(100, "since and until must be times") from None
+        if since < METRICS_SINCE:
+            raise self.refused(100, f"since must be at least {METRICS_SINCE}")
+        if "follower_demographics" in asked and call.text("breakdown") not in ("country", "city", "age", "gender"):
+            raise self.refused(100, "follower_demographics needs a breakdown: country, city, age or gender")
+        data: list[dict[str, Any]] = []
+        for metric in asked:
+            shown: dict[str, Any] = {
+                "name": metric,
+                "period": "day",
+                "title": metric,
+                "id": f"{self.users[name]}/{metric}",
+            }
+            if metric == "views":
+                ends = range(int(since) + 86_400, int(until) + 1, 86_400)
+                moments = [datetime.fromtimestamp(end, UTC) for end in ends]
+                shown["values"] = [{"value": 9, "end_time": when(moment)} for moment in moments]
+            elif metric == "clicks":
+                shown["link_total_values"] = [{"value": 1, "link_url": "https://example.org/"}]
+            else:
+                shown["total_value"] = {"value": 120}
+            data.append(shown)
+        return self.answer(token, {"data": data})
+
     # --- publishing (meta.md 9.1)
 
     def create(self, call: Call) -> Answer | OutboundRequest:
         token, name = self._user(call, "threads_content_publish")
         kind, text = call.text("media_type"), call.text("text") or ""
         self._check_text(call, text)
+        self._check_attachments(call, kind or "")
         if kind == "TEXT" and text:  # with nothing to fetch
             container = self._made(call, name, kind)
-            container.ready = self.sandbox.clock.in_(seconds=TEXT_SECONDS)
+            self._process(container, TEXT_SECONDS, "UNKNOWN")
             if call.flag("auto_publish_text"):
                 return self.answer(token, {"id": self._publish(container).id})
             return self.answer(token, {"id": container.id})
@@ -254,9 +398,13 @@ class Threads(OwnLogin):
         length = sum(len(char.encode()) if ord(char) > 0xFFFF else 1 for char in text)
         if length > CHARACTERS:
             raise self.refused(100, f"Param text must be at most {CHARACTERS} characters long.")
-        link = call.text("link_attachment")
-        if len({*_URL.findall(text), *([link] if link else [])}) > LINKS:
+        link, more = call.text("link_attachment"), self._long_text(call)
+        links = {*_URL.findall(text), *_URL.findall(str(more.get("plaintext") or "")), link}
+        links |= {more.get("link_attachment_url")}
+        if len(links - {None}) > LINKS:
             raise self.refused(100, "THREADS_API__LINK_LIMIT_EXCEEDED")
+        if link and more.get("link_attachment_url"):
+            raise self.refused(100, "A post has one link_attachment")
         if link and call.text("media_type") != "TEXT":
             raise self.refused(100, "link_attachment goes with TEXT only")
         tag = call.text("topic_tag")
@@ -267,6 +415,31 @@ class Threads(OwnLogin):
         answered = call.text("reply_to_id")
         if answered and answered not in self.posts:
             raise self.refused(24, "The requested resource does not exist.", 4279009)
+
+    def _long_text(self, call: Call) -> dict[str, Any]:
+        given = loaded(call.fields.get("text_attachment", call.query.get("text_attachment")))
+        return given if isinstance(given, dict) else {}
+
+    def _check_attachments(self, call: Call, kind: str) -> None:
+        """Raises 100 for what does not go together (``meta.md`` 9.3)."""
+        poll, more = _poll_of(call), self._long_text(call)
+        if poll is not None and (kind != "TEXT" or not 2 <= len(poll) <= 4):
+            raise self.refused(100, "A poll has 2 to 4 options and goes with TEXT only")
+        if poll and any(not 0 < len(text) <= OPTION_CHARACTERS for text in poll.values()):
+            raise self.refused(100, f"An option of a poll has 1 to {OPTION_CHARACTERS} characters")
+        spoilers = loaded(call.fields.get("text_entities", call.query.get("text_entities"))) or []
+        if not isinstance(spoilers, list) or len(spoilers) > SPOILERS:
+            raise self.refused(100, f"A post has at most {SPOILERS} text entities")
+        if more and (kind != "TEXT" or poll):
+            raise self.refused(100, "text_attachment goes with TEXT only, and not with a poll")
+        if len(str(more.get("plaintext") or "")) > LONG_TEXT:
+            raise self.refused(100, f"plaintext has at most {LONG_TEXT} characters")
+        if call.flag("is_spoiler_media") and kind not in ("IMAGE", "VIDEO", "CAROUSEL"):
+            raise self.refused(100, "is_spoiler_media goes with media only")
+
+    def _process(self, container: Container, seconds: float, failure: str) -> None:
+        processing = self.process(seconds)
+        container.process(processing, self.sandbox.clock.now(), processing.reason or failure)
 
     def _made(self, call: Call, name: str, kind: str) -> Container:
         params = {**dict(call.query), **call.fields}
@@ -286,7 +459,8 @@ class Threads(OwnLogin):
         if any(c is None or c.account != name or not c.params.get("is_carousel_item") for c in known):
             raise self.refused(24, "The requested resource does not exist.", 4279009)
         container = self._made(call, name, "CAROUSEL")
-        container.children, container.ready = children, self.sandbox.clock.in_(seconds=IMAGE_SECONDS)
+        container.children = children
+        self._process(container, IMAGE_SECONDS, "UNKNOWN")
         return container
 
     def _fetched(self, id_: str, file: Fetched) -> None:
@@ -302,8 +476,7 @@ class Threads(OwnLogin):
         elif image and (not content.startswith((b"\xff\xd8\xff", b"\x89PNG")) or len(content) > IMAGE_BYTES):
             container.error = "INVALID_ASPEC_RATIO"  # sic
         elif b"stuck" not in content:
-            seconds = IMAGE_SECONDS if image else VIDEO_SECONDS
-            container.ready = self.sandbox.clock.in_(seconds=seconds)
+            self._process(container, IMAGE_SECONDS if image else VIDEO_SECONDS, "FAILED_PROCESSING_VIDEO")
 
     def _own_container(self, id_: str, token: Token) -> Container:
         container = self.containers.get(id_)
@@ -318,7 +491,7 @@ class Threads(OwnLogin):
             # What is published is a post, and a post has no such field (meta.md 14, T11).
             raise self.refused(100, "Tried accessing nonexisting field (status)")
         return self.pick(
-            Node("Container", {"id": container.id, "status": status, "error_message": container.error}), fields
+            call, Node("Container", {"id": container.id, "status": status, "error_message": container.error}), fields
         )
 
     def publish(self, call: Call) -> Answer:
@@ -336,11 +509,21 @@ class Threads(OwnLogin):
         kind = "reply" if container.params.get("reply_to_id") else "post"
         if self._usage(name, kind) >= QUOTAS[kind]:
             raise self.refused(9, f"The user has reached the daily limit of {QUOTAS[kind]}.", 2207042)
-        return self.answer(token, {"id": self._publish(container).id})
+        shared = {}
+        wanted = ("crossreshare_to_ig", "crossreshare_to_ig_dark_mode")
+        if any(call.flag(key) or str(container.params.get(key, "")).lower() == "true" for key in wanted):
+            permitted = "threads_share_to_instagram" in token.scopes
+            shared = {"crossreshare_to_ig_status": "SUCCESS" if permitted else "FAILED"}
+        post = self._publish(container)
+        if shared.get("crossreshare_to_ig_status") == "SUCCESS":
+            self.record("post", account=name, id=f"ig-{post.id}", text="", container=container.id, story=True)
+        return self.answer(token, {"id": post.id, **shared})
 
     def _publish(self, container: Container) -> Post:
         params = container.params
         parent = self.posts.get(str(params.get("reply_to_id")))
+        root = self.posts.get(((parent.root or parent.id) if parent else None) or "")
+        waits = root is not None and root.approves_replies and root.by != container.account
         kind = {"TEXT": "TEXT_POST", "CAROUSEL": "CAROUSEL_ALBUM"}.get(container.kind, container.kind)
         post = self._add(
             Post(
@@ -355,8 +538,22 @@ class Threads(OwnLogin):
                 (parent.root or parent.id) if parent else None,
                 link=params.get("link_attachment"),
                 topic=params.get("topic_tag"),
+                alt_text=params.get("alt_text"),
+                audience=str(params.get("reply_control") or "everyone"),
+                poll=_poll_options(params.get("poll_attachment")),
+                spoilers=loaded(params.get("text_entities")) or [],
+                spoiler_media=str(params.get("is_spoiler_media", "")).lower() == "true",
+                long_text=loaded(params.get("text_attachment")),
+                approves_replies=str(params.get("enable_reply_approvals", "")).lower() == "true",
+                approval="pending" if waits else None,
             )
         )
+        for child in container.children:
+            item = self.containers[child]
+            url = str(item.params.get("image_url") or item.params.get("video_url") or "")
+            below = self._add(Post(self._id(), post.by, item.kind, "", post.created, "", url, parent=post.id))
+            below.alt_text = item.params.get("alt_text")
+            post.children.append(below.id)
         container.published = post.id
         self._use(post.by, "reply" if parent else "post")
         self.record("post", account=post.by, id=post.id, text=post.text, container=container.id, reply_to=post.reply_to)
@@ -377,8 +574,8 @@ class Threads(OwnLogin):
             prefix = "" if kind == "post" else f"{kind}_"
             values[f"{prefix}quota_usage"] = self._usage(name, kind)
             values[f"{prefix}config"] = {"quota_total": total, "quota_duration": 86_400}
-        fields = self.fields(call) or {"quota_usage": {}}
-        return self.answer(token, {"data": [self.pick(Node("ThreadsPublishingLimit", values), fields)]})
+        fields = self.fields(call) or Fields(quota_usage=Fields())
+        return self.answer(token, {"data": [self.pick(call, Node("ThreadsPublishingLimit", values), fields)]})
 
     def hide(self, call: Call) -> Answer:
         """Top-level replies only; those below follow."""
@@ -455,6 +652,16 @@ class Threads(OwnLogin):
             "values": [value] if self.variant("values") == "list" else value,
         }
 
+    def error_answers(self) -> Mapping[str, Answer]:
+        """Return also the answers of Threads' publishing (``meta.md`` 7.4)."""
+        errors = {
+            "media_missing": self.refused(24, "Media Not Found: The media cannot be found.", 4279009),
+            "account_blocked": self.refused(24, "The account is blocked.", 4279013),
+            "daily_limit": self.refused(9, "The user has reached the daily limit.", 2207042),
+            "server_error": self.refused(-1, "The server encountered an error.", 2207001, 500),
+        }
+        return {**super().error_answers(), **{name: error.answer for name, error in errors.items()}}
+
     # --- life
 
     def people(self) -> Sequence[str]:
@@ -469,13 +676,13 @@ class Threads(OwnLogin):
         return [
             {"id": post.id, "text": post.text, "comments": replies.get(post.id, [])}
             for post in reversed(self.posts.values())
-            if post.by == account and post.reply_to is None
+            if post.by == account and post.reply_to is None and post.parent is None
         ]
 
     def simulate_activity(self) -> None:
         rng = self.sandbox.rng
         name = rng.choice(list(self.users))
-        mine = [post for post in self.posts.values() if post.by == name and post.reply_to is None][-8:]
+        mine = [post for post in self.posts.values() if post.by == name and post.reply_to is post.parent is None][-8:]
         dice = rng.random()
         if not mine or dice < 0.05:
             self.simulate_publish(name, sample_text.caption(self.sandbox))
@@ -540,3 +747,15 @@ class Threads(OwnLogin):
 
 
 PLATFORM = Threads
+
+
+def _poll_of(call: Call) -> dict[str, str] | None:
+    return _poll_options(call.fields.get("poll_attachment", call.query.get("poll_attachment")))
+
+
+def _poll_options(given: Any) -> dict[str, str] | None:
+    """Return the options of a poll; None without one. Any other form is silently ignored (``meta.md`` 9.3)."""
+    poll = loaded(given)
+    if not isinstance(poll, dict):
+        return None
+    return {name: str(poll[name]) for name in POLL_OPTIONS if poll.get(name)} or None

@@ -3,6 +3,7 @@
 import hashlib
 import heapq
 import hmac
+import io
 import json
 import re
 from collections.abc import Hashable, Mapping, Sequence
@@ -11,6 +12,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
+
+import imagesize
 
 from ops.sandbox import consent, sample_text
 from ops.sandbox.contract import (
@@ -48,6 +51,8 @@ UPLOAD_LIFE, CODE_LIFE = timedelta(hours=1), timedelta(seconds=600)
 TITLE, PHOTO_TITLE, PHOTO_DESCRIPTION, PHOTOS = 2200, 90, 4000, 35
 SHOWN_TITLE = 150
 DAILY_POSTS, PENDING_SHARES = 15, 5
+PHOTO_BYTES, PHOTO_SIDE = 20 * 2**20, 1080
+"""1080p is taken as the shorter side (``tiktok.md`` 11)."""
 DAY = timedelta(hours=24)
 PROCESSING_SECONDS, MODERATION_SECONDS, PULL_SECONDS = 20.0, 40.0, 3600.0
 
@@ -109,7 +114,8 @@ class Post:
     public: bool
     photo: bool = False
     publish: str = ""
-    """How it came about, if by an application."""
+    """The ``publish_id`` that made it, if an application did."""
+    ai_generated: bool = False
 
 
 @dataclass
@@ -130,6 +136,9 @@ class Publish:
     content: bytearray = field(default_factory=bytearray)
     upload: str | None = None
     reason: str | None = None
+    failure: str | None = None
+    """What its processing will fail with, because a test asked for it."""
+    ai_generated: bool = False
     downloaded: int = 0
     post_ids: list[str] = field(default_factory=list)
 
@@ -422,7 +431,11 @@ class TikTok(Platform):
             raise self._wrong("max_count and cursor must be integers") from None
         if not 1 <= count <= 20:
             raise self._wrong("max_count must be 1 to 20")
-        found = [post for post in self._public(account) if not cursor or _milliseconds(post.created) < cursor]
+        found = [
+            post
+            for post in self._public(account)
+            if (not cursor or _milliseconds(post.created) < cursor) and self.listed(post.created)
+        ]
         page = found[:count]
         last = _milliseconds(page[-1].created) if page else cursor
         videos = [self._video(post, fields) for post in page]
@@ -433,8 +446,8 @@ class TikTok(Platform):
         fields = self._fields(call, VIDEO_FIELDS)
         filters = call.fields.get("filters")
         ids = filters.get("video_ids") if isinstance(filters, dict) else None
-        if not isinstance(ids, list) or len(ids) > 20:
-            raise self._wrong("filters.video_ids must have at most 20 ids")
+        if not isinstance(ids, list) or not 1 <= len(ids) <= 20:
+            raise self._wrong("filters.video_ids must have 1 to 20 ids")
         # Those of others are simply absent.
         found = [post for post in self._public(account) if post.id in {str(id_) for id_ in ids}]
         return self._answer({"videos": [self._video(post, fields) for post in found]})
@@ -457,7 +470,7 @@ class TikTok(Platform):
             "comment_count": 1,
             "share_count": 0,
             "view_count": 100,
-            "is_aigc": False,
+            "is_aigc": post.ai_generated,
         }
         return {name: video[name] for name in fields}
 
@@ -488,7 +501,7 @@ class TikTok(Platform):
     def init_video(self, call: Call) -> Answer:
         account = self._authorised(call, "init:video", "video.publish")
         title, privacy = self._post_info(call, account, "title", TITLE)
-        return self._begin(call, account, title, privacy)
+        return self._begin(call, account, title, privacy, ai_generated=bool(call.fields["post_info"].get("is_aigc")))
 
     def init_inbox(self, call: Call) -> Answer:
         account = self._authorised(call, "init:inbox", "video.upload")
@@ -506,6 +519,9 @@ class TikTok(Platform):
         if privacy not in _options(creator):
             message = "privacy_level is not one of those that creator_info returned"
             raise self._refused(403, "privacy_level_option_mismatch", message)
+        for flag in ("brand_content_toggle", "brand_organic_toggle", "disable_comment", "disable_duet", "is_aigc"):
+            if not isinstance(info.get(flag, False), bool):
+                raise self._wrong(f"{flag} must be a boolean")
         if self.variant("audit") == "unaudited" and not (creator.private and privacy == "SELF_ONLY"):
             code = "unaudited_client_can_only_post_to_private_accounts"
             raise self._refused(403, code, "Please review our integration guidelines.")
@@ -527,7 +543,9 @@ class TikTok(Platform):
             message = "There may be at most 5 pending shares within any 24-hour period."
             raise self._refused(403, "spam_risk_too_many_pending_share", message)
 
-    def _begin(self, call: Call, account: str, title: str, privacy: str | None) -> Answer:
+    def _begin(
+        self, call: Call, account: str, title: str, privacy: str | None, *, ai_generated: bool = False
+    ) -> Answer:
         source = call.fields.get("source_info")
         kind = source.get("source") if isinstance(source, dict) else None
         way = "pub" if privacy else "inbox"
@@ -537,6 +555,7 @@ class TikTok(Platform):
             if problem:
                 raise self._wrong(problem)
             publish = self._made(f"v_{way}_file~v2-1.", account, "PROCESSING_UPLOAD", title, privacy)
+            publish.ai_generated = ai_generated
             publish.size, publish.chunk, publish.chunks = (int(size or 0) for size in sizes)
             publish.upload = self.sandbox.secret(24)
             address = f"{call.base}/upload?upload_id={publish.id.rpartition('.')[2]}&upload_token={publish.upload}"
@@ -545,6 +564,7 @@ class TikTok(Platform):
             url = str(source.get("video_url") or "")
             self._check_owned(url)
             publish = self._made(f"v_{way}_url~v2-1.", account, "PROCESSING_DOWNLOAD", title, privacy)
+            publish.ai_generated = ai_generated
             self._plan(PULL_SECONDS, publish, "deadline")
             self.sandbox.outbound_requests.append(OutboundRequest(url, partial(self._pulled, publish.id, [])))
             return self._answer({"publish_id": publish.id})
@@ -604,12 +624,12 @@ class TikTok(Platform):
             return
         publish.downloaded += len(file.content)
         publish.content += file.content
-        if publish.photo and not file.content.startswith((b"\xff\xd8\xff", b"RIFF")):
-            self._fail(publish, "file_format_check_failed")
+        if publish.photo and (problem := _photo_problem(file.content)):
+            self._fail(publish, problem)
         elif rest:
             self.sandbox.outbound_requests.append(OutboundRequest(str(rest[0]), partial(self._pulled, id_, rest[1:])))
         else:
-            self._plan(PROCESSING_SECONDS, publish, "processed")
+            self._process(publish)
 
     def upload(self, call: Call) -> Answer:
         """One chunk (``tiktok.md`` 7.2). The address alone says what it belongs to."""
@@ -635,7 +655,7 @@ class TikTok(Platform):
         progress = {"Content-Range": f"bytes 0-{len(publish.content)}/{publish.size}"}
         if len(publish.content) < publish.size:
             return Answer(206, "", progress)
-        self._plan(PROCESSING_SECONDS, publish, "processed")
+        self._process(publish)
         return Answer(201, "", progress)
 
     def cancel(self, call: Call) -> Answer:
@@ -671,6 +691,13 @@ class TikTok(Platform):
         due = self.sandbox.clock.seconds() + seconds
         heapq.heappush(self._due, (due, len(self._due), publish.id, step))
 
+    def _process(self, publish: Publish) -> None:
+        processing = self.process(PROCESSING_SECONDS)
+        if processing.result == "failed":
+            publish.failure = processing.reason or "file_format_check_failed"
+        if processing.result != "stuck":
+            self._plan(processing.seconds, publish, "processed")
+
     def next_due(self) -> float | None:
         return self._due[0][0] if self._due else None
 
@@ -685,8 +712,8 @@ class TikTok(Platform):
         if step == "deadline" and publish.status == "PROCESSING_DOWNLOAD" and not publish.content:
             self._fail(publish, "photo_pull_failed" if publish.photo else "video_pull_failed")
         elif step == "processed" and not publish.final:
-            if b"corrupt" in publish.content:
-                self._fail(publish, "file_format_check_failed")
+            if publish.failure or b"corrupt" in publish.content:
+                self._fail(publish, publish.failure or "file_format_check_failed")
             elif publish.privacy is None:
                 publish.status = "SEND_TO_USER_INBOX"
                 self._about("inbox_delivered", publish)
@@ -700,8 +727,9 @@ class TikTok(Platform):
         """Post it. A draft may be posted several times."""
         post = self._post(publish.account, publish.title, public=False, photo=publish.photo)
         publish.status = "PUBLISH_COMPLETE"
-        post.publish = publish.id
-        self.record("post", account=publish.account, id=post.id, text=post.text, publish_id=publish.id)
+        post.publish, post.ai_generated = publish.id, publish.ai_generated
+        by = {} if publish.privacy else {"by": "owner"}  # a draft is posted by the person
+        self.record("post", account=publish.account, id=post.id, text=post.text, publish_id=publish.id, **by)
         self._about("complete", publish)
         if public:
             self._plan(MODERATION_SECONDS, publish, post.id)
@@ -756,6 +784,32 @@ class TikTok(Platform):
         digest = hmac.new(secret.encode(), stamp + b"." + body, hashlib.sha256).hexdigest()
         return {"TikTok-Signature": f"t={stamp.decode()},s={digest}"}
 
+    def error_answers(self) -> Mapping[str, Answer]:
+        """Return the answers of ``tiktok.md`` 9; ``creator_info`` gives its blockers with status 200 (5)."""
+        statuses = {
+            "invalid_params": 400,
+            "app_version_check_failed": 400,
+            "invalid_publish_id": 400,
+            "token_not_authorized_for_specified_publish_id": 400,
+            "publish_not_cancellable": 400,
+            "invalid_file_upload": 400,
+            "scope_permission_missed": 400,
+            "access_token_invalid": 401,
+            "scope_not_authorized": 401,
+            "spam_risk_too_many_posts": 403,
+            "spam_risk_too_many_pending_share": 403,
+            "spam_risk_user_banned_from_posting": 403,
+            "reached_active_user_cap": 403,
+            "unaudited_client_can_only_post_to_private_accounts": 403,
+            "url_ownership_unverified": 403,
+            "privacy_level_option_mismatch": 403,
+            "rate_limit_exceeded": 429,
+            "internal_error": 500,
+        }
+        errors = {code: self._refused(status, code, code.replace("_", " ")).answer for code, status in statuses.items()}
+        uploads = {f"upload_{status}": Answer(status, "") for status in (400, 403, 404, 416, 502)}
+        return {**errors, **uploads}
+
     # --- life
 
     def people(self) -> Sequence[str]:
@@ -790,13 +844,22 @@ class TikTok(Platform):
         if rng.random() < 0.2:
             self._fail(publish, rng.choice(FAILURES))
         else:
-            self._plan(PROCESSING_SECONDS, publish, "processed")
+            self._process(publish)
 
     def simulate_publish(self, account: str, text: str) -> str:
         """In TikTok's own app: applications are told of nothing, and find it by reading."""
         post = self._post(account, text, public=not self.creators[account].private)
         self.record("post", account=account, id=post.id, text=text, by="owner")
         return post.id
+
+    def simulate_post_draft(self, account: str, draft: str) -> str:
+        """Post a draft from the inbox; a person may do so several times (``tiktok.md`` 2.4)."""
+        publish = self.publishes.get(draft)
+        if publish is None or publish.account != account or publish.privacy is not None:
+            raise CommandError(f"{account} has no draft {draft}")
+        if publish.status not in ("SEND_TO_USER_INBOX", "PUBLISH_COMPLETE"):
+            raise CommandError(f"the draft is not in the inbox: {publish.status}")
+        return self._complete(publish, public=True).id
 
     def simulate_remove(self, account: str, id_: str) -> None:
         post = self.posts.get(id_)
@@ -817,6 +880,15 @@ def _options(creator: Creator) -> list[str]:
     """``tiktok.md`` 5."""
     first = "FOLLOWER_OF_CREATOR" if creator.private else "PUBLIC_TO_EVERYONE"
     return [first, "MUTUAL_FOLLOW_FRIENDS", "SELF_ONLY"]
+
+
+def _photo_problem(content: bytes) -> str | None:
+    """Return what a photo fails with; None for a good one (``tiktok.md`` 11)."""
+    if not content.startswith((b"\xff\xd8\xff", b"RIFF")):
+        return "file_format_check_failed"
+    sides = imagesize.get(io.BytesIO(content))
+    too_large = len(content) > PHOTO_BYTES or min(map(float, sides)) > PHOTO_SIDE
+    return "picture_size_check_failed" if too_large else None
 
 
 def _chunk_problem(size: Any, chunk: Any, count: Any) -> str | None:
