@@ -74,6 +74,7 @@ class Post:
     reply_to: str | None
     poll: dict[str, Any] | None
     conversation: str = ""
+    hidden: bool = False
 
 
 @dataclass
@@ -314,7 +315,9 @@ class XWebhooks(Platform):
         return None
 
     def _shown_subscription(self, made: Subscription) -> dict[str, Any]:
+        at = made.created.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         shown = {"subscription_id": made.id, "event_type": made.event, "filter": made.filter}
+        shown |= {"created_at": at, "updated_at": at}
         more = {"tag": made.tag, "webhook_id": made.webhook}
         return shown | {name: value for name, value in more.items() if value is not None}
 
@@ -480,11 +483,13 @@ class XWebhooks(Platform):
             self.drop(rng.choice(mine))
         elif dice < 0.25:
             kind = rng.choice(("follow", "follow", "unfollow"))
-            self.emit(f"follow.{kind}", name, {"source": {"id": fan}, "target": {"id": target}})
+            users = [{"id": id_, "name": who.title(), "username": who} for id_, who in ((fan, by), (target, name))]
+            self.emit(f"follow.{kind}", name, {"source": {"data": users[0]}, "target": {"data": users[1]}})
         elif dice < 0.45:
-            post = rng.choice(mine).id
-            liked = {"id": f"{fan}_{post}", "post_id": post}
-            self.emit("like.create", name, liked | {"user_id": fan, "timestamp_ms": stamp})
+            post = rng.choice(mine)
+            written = post.created.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            liked = {"id": f"{int(fan) ^ int(post.id):x}", "liked_tweet_id": post.id, "liked_tweet_author_id": target}
+            self.emit("like.create", name, liked | {"created_at": written, "timestamp_ms": stamp})
         elif dice < 0.6:
             self.say(by, f"@{name} {sample_text.comment_text(self.sandbox)}")
         else:

@@ -5,6 +5,7 @@ import base64
 import hashlib
 import io
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -13,7 +14,8 @@ import pytest
 import requests
 import tweepy
 
-from ops.sandbox.platforms.x import CLIENT_ID, CLIENT_SECRET, weighted
+from ops.sandbox.platforms.x import CLIENT_ID, CLIENT_SECRET
+from ops.sandbox.x_length import weighted
 from tests.sandbox.conftest import Elsewhere, Stand
 
 CALLBACK = "https://app.example/callback"
@@ -207,8 +209,155 @@ async def test_limits_of_a_post(stand: Stand, fields: dict[str, Any], status: in
     assert len(await stand.ledger("post")) == (status == 201)
 
 
-def test_length_is_of_the_normalised_text() -> None:
-    assert weighted("e\u0301") == weighted("é") == 1
+FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466"
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [
+        ("a" * 280, 280),
+        ("字" * 141, 282),
+        (FAMILY * 140, 280),
+        ("e\u0301", 1),
+        ("é", 1),
+        ("\U0001f44d\U0001f3fd", 2),
+        ("\U0001f1e9\U0001f1ea", 2),
+        ("1\ufe0f\u20e3", 2),
+        ("x" * 257 + " example.com", 281),
+        ("x" * 257 + " kiel.de", 265),
+        ("kiel.de/hafen", 23),
+        ("a.kiel.de", 23),
+        ("stream.tv", 23),
+        ("@user.com", 9),
+        ("me@example.com", 14),
+        ("v1.2.3", 6),
+        ("see http://example.com/a?b=c.", 28),
+        ("http://nowhere.invalidtld", 25),
+        ("https://example.com/" + "a" * 4100, 4120),
+    ],
+)
+def test_length_is_weighted_by_the_rules_of_the_page(text: str, length: int) -> None:
+    """``x.md`` 4.1: NFC, 23 for an address, 2 for an emoji sequence, and the ranges of weight 1."""
+    assert weighted(text) == length
+
+
+async def test_quotes_edits_and_replies_to_strangers_are_refused_as_self_serve_access_is(stand: Stand) -> None:
+    """``x.md`` 4: self-serve limits of 2026; a reply to one's own post is unconfirmed, so both are to be had."""
+    person = await connected(stand)
+    x = stand.server.world.platforms["x"]
+    own = (await person.call("POST", "/2/tweets", json={"text": "part 1"}))[1]["data"]["id"]
+    strange = (await stand.command("act", platform="x", what="publish", account="bob", text="hello"))["id"]
+    named = (await stand.command("act", platform="x", what="publish", account="bob", text="hello @alice"))["id"]
+
+    async def reply(to: str, text: str) -> tuple[int, Any]:
+        return await person.call("POST", "/2/tweets", json={"text": text, "reply": {"in_reply_to_tweet_id": to}})
+
+    assert (await reply(own, "part 2"))[0] == 201
+    status, refused = await reply(strange, "hi")
+    assert (status, refused["type"], "duplicate" in refused["detail"]) == (403, "about:blank", False)
+    assert (await reply(named, "hi"))[0] == 201, "summoned"
+    await stand.command("variants", platform="x", name="self_reply", variant="refused")
+    assert (await reply(own, "part 3"))[0] == 403
+    for fields in ({"quote_tweet_id": named}, {"edit_options": {"previous_post_id": own}}):
+        assert (await person.call("POST", "/2/tweets", json={"text": "new", **fields}))[0] == 403
+    assert len(x.posts) == 5
+    assert len(await stand.published("x")) == 3, "what the owners wrote themselves does not count"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"media": {"media_ids": [1]}},
+        {"media": {"ids": ["1"]}},
+        {"reply": {"in_reply_to_tweet_id": 7}},
+        {"reply": {}},
+        {"poll": {"options": ["a", "b"], "duration_minutes": 5, "until": 1}},
+        {"reply_settings": "everybody"},
+        {"media": {"media_ids": ["1"], "tagged_user_ids": ["1"] * 11}},
+    ],
+)
+async def test_schema_takes_no_other_keys_and_no_numbers(stand: Stand, fields: dict[str, Any]) -> None:
+    """``x.md`` 4: ``additionalProperties: false`` at every level, and ids are strings."""
+    person = await connected(stand)
+    assert (await person.call("POST", "/2/tweets", json={"text": "x", **fields}))[0] == 400
+    assert await stand.published("x") == []
+
+
+async def test_timeline_takes_its_parameters_and_shows_what_is_asked_for(stand: Stand) -> None:
+    """``x.md`` 12 and 13: how one finds out what became of a post."""
+    person = await connected(stand)
+    me = (await person.call("GET", "/2/users/me"))[1]["data"]["id"]
+    form = part(b"png", media_category="tweet_image")
+    media = (await person.call("POST", "/2/media/upload", data=form))[1]["data"]
+    first = (await person.call("POST", "/2/tweets", json={"text": "one"}))[1]["data"]["id"]
+    body = {"text": "two", "media": {"media_ids": [media["id"]]}}
+    second = (await person.call("POST", "/2/tweets", json=body))[1]["data"]["id"]
+    await person.call("POST", "/2/tweets", json={"text": "three", "reply": {"in_reply_to_tweet_id": first}})
+    path = f"/2/users/{me}/tweets"
+
+    async def found(**query: str) -> list[str]:
+        status, answer = await person.call("GET", path, params=query)
+        assert status == 200, answer
+        assert ("data" in answer) == bool(answer["meta"]["result_count"]), "absent when empty"
+        return [post["text"] for post in answer.get("data", [])]
+
+    assert await found() == ["three", "two", "one"]
+    assert await found(exclude="replies,retweets") == ["two", "one"]
+    assert await found(since_id=first) == ["three", "two"]
+    assert await found(until_id=second) == ["one"]
+    now = stand.server.world.clock.now()
+    assert await found(start_time=(now + timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%SZ")) == []
+    assert await found(end_time=(now - timedelta(minutes=2)).strftime("%Y-%m-%dT%H:%M:%SZ")) == []
+    for wrong in ({"max_results": "4"}, {"max_results": "101"}, {"start_time": "soon"}, {"exclude": "likes"}):
+        assert (await person.call("GET", path, params=wrong))[0] == 400
+    bare = (await person.call("GET", path))[1]["data"][0]
+    assert set(bare) == {"id", "text", "edit_history_tweet_ids"}, "what is not asked for is not shown"
+    query = {"tweet.fields": "created_at,attachments", "expansions": "attachments.media_keys", "since_id": first}
+    shown = (await person.call("GET", path, params=query))[1]
+    assert shown["data"][1]["attachments"]["media_keys"] == [media["media_key"]], "the exact key (x.md 5, 12)"
+    assert shown["includes"]["media"][0]["media_key"] == media["media_key"]
+    await stand.command("listing-lag", platform="x", seconds=90)
+    assert await found() == []
+    assert (await person.call("GET", f"/2/tweets/{first}"))[1]["data"]["text"] == "one", (
+        "the index lags, the post is there"
+    )
+    await stand.command("clock", jump=91)
+    assert await found() == ["three", "two", "one"]
+
+
+async def test_missing_post_is_named_beside_the_others(stand: Stand) -> None:
+    """``x.md`` 7."""
+    person = await connected(stand)
+    made = (await person.call("POST", "/2/tweets", json={"text": "one"}))[1]["data"]["id"]
+    answer = (await person.call("GET", f"/2/tweets?ids={made},456"))[1]
+    [missing] = answer["errors"]
+    assert (missing["resource_type"], missing["resource_id"], missing["title"]) == ("tweet", "456", "Not Found Error")
+    assert missing["type"] == "https://api.x.com/2/problems/resource-not-found"
+
+
+async def test_reply_in_ones_own_conversation_is_hidden(stand: Stand) -> None:
+    """``x.md`` 4.2."""
+    person = await connected(stand, scopes=[*SCOPES, "tweet.moderate.write"])
+    mine = (await person.call("POST", "/2/tweets", json={"text": "mine"}))[1]["data"]["id"]
+    act = {"platform": "x", "what": "comment", "account": "alice", "post": mine, "by": "fan_1", "text": "no"}
+    reply = (await stand.command("act", **act))["id"]
+    hidden = await person.call("PUT", f"/2/tweets/{reply}/hidden", json={"hidden": True})
+    assert hidden == (200, {"data": {"hidden": True}})
+    assert (await person.call("PUT", f"/2/tweets/{mine}/hidden", json={"hidden": True}))[0] == 403
+
+
+async def test_subtitles_belong_to_an_uploaded_video(stand: Stand) -> None:
+    """``x.md`` 4.2."""
+    person = await connected(stand)
+    clip = await video(person, b"frames")
+    form = aiohttp.FormData()
+    form.add_field("media", io.BytesIO(b"1"), filename="a.srt", content_type="text/srt")
+    form.add_field("media_category", "subtitles")
+    text = (await person.call("POST", "/2/media/upload", data=form))[1]["data"]["id"]
+    body = {"id": clip, "media_category": "TweetVideo", "subtitles": {"id": text, "language_code": "EN"}}
+    assert (await person.call("POST", "/2/media/subtitles", json=body))[0] == 200
+    wrong = body | {"subtitles": {"id": text, "language_code": "en"}}
+    assert (await person.call("POST", "/2/media/subtitles", json=wrong))[0] == 400
 
 
 def part(content: bytes, index: int | None = None, **fields: str) -> aiohttp.FormData:

@@ -2,32 +2,50 @@
 
 import base64
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
 
 from ops.sandbox import consent, pkce
-from ops.sandbox.contract import Answer, Call, Refusal, Route, Sandbox, redirect, whole
+from ops.sandbox.contract import Answer, Call, Processing, Refusal, Route, Sandbox, redirect, whole
 from ops.sandbox.pkce import Challenge
+from ops.sandbox.x_length import LIMIT as CHARACTERS
+from ops.sandbox.x_length import valid, weighted
 from ops.sandbox.x_webhooks import Post, XWebhooks
 
 CLIENT_ID, CLIENT_SECRET = "sandbox-x-client", "sandbox-x-secret"
 CODE_SECONDS, ACCESS_SECONDS = 30, 7200
 STATE_LIMIT = 500
 SCOPES = (
-    *("tweet.read", "tweet.write", "users.read", "media.write", "offline.access"),
+    *("tweet.read", "tweet.write", "users.read", "media.write", "offline.access", "tweet.moderate.write"),
     *("like.read", "mute.read", "block.read", "dm.read", "follows.read"),
 )
 POSTING = ("tweet.read", "tweet.write", "users.read")
 
-CHARACTERS, URL_CHARACTERS = 280, 23
 ALT_CHARACTERS = 1000
 TWEET_KEYS = {
     *("text", "media", "reply", "quote_tweet_id", "poll", "reply_settings", "made_with_ai", "paid_partnership"),
-    *("edit_options", "community_id", "share_with_followers"),
+    *("edit_options", "community_id", "share_with_followers", "card_uri", "direct_message_deep_link"),
+    *("for_super_followers_only", "geo", "nullcast"),
 }
+NESTED_KEYS = {
+    "media": {
+        *("media_ids", "tagged_user_ids", "title", "description", "embeddable", "preview_media_id", "call_to_actions"),
+    },
+    "reply": {"in_reply_to_tweet_id", "exclude_reply_user_ids", "auto_populate_reply_metadata"},
+    "poll": {"options", "duration_minutes", "reply_settings"},
+    "geo": {"place_id"},
+    "edit_options": {"previous_post_id"},
+}
+"""No other keys are taken (``x.md`` 4)."""
+
+REPLY_SETTINGS = ("following", "mentionedUsers", "subscribers", "verified")
+TAGGED = 10
+TIMELINE, MENTIONS = 3200, 800
+"""The newest posts that a timeline and the mentions reach back to (``x.md`` 13)."""
+
+USUAL_FIELDS = ("id", "text", "edit_history_tweet_ids")
 LIMITS = {
     "POST /2/tweets": (100, 900),
     "DELETE /2/tweets/{id}": (50, 900),
@@ -36,6 +54,8 @@ LIMITS = {
     "GET /2/users/me": (75, 900),
     "GET /2/users/{id}/mentions": (300, 900),
     "GET /2/tweets/search/recent": (300, 900),
+    "GET /2/tweets/{id}": (900, 900),
+    "PUT /2/tweets/{id}/hidden": (50, 900),
     "initialize": (1875, 900),
     "append": (1875, 900),
     "finalize": (1875, 900),
@@ -50,13 +70,13 @@ CATEGORIES = {
     "tweet_gif": ("image/gif", 15 * 2**20),
     "tweet_video": ("video/", 512 * 2**20),
     "amplify_video": ("video/", 512 * 2**20),
+    "subtitles": ("text/", 512 * 2**10),
 }
+ONE_SHOT = ("tweet_image", "tweet_gif", "subtitles")
 PENDING_SECONDS, PROCESSING_SECONDS = 2.0, 15.0
 UPLOAD_SECONDS, MEDIA_SECONDS = 15 * 86400, 86400
 
-_URL = re.compile(r"https?://\S+")
-_LIGHT = ((0, 4351), (8192, 8205), (8208, 8223), (8242, 8247))
-"""Code points that count once; all others twice, as CJK and emoji do (``x.md`` 4.1)."""
+_ID = re.compile(r"[0-9]{1,19}")
 
 
 @dataclass
@@ -104,6 +124,13 @@ class Media:
     segments: dict[int, bytes] = field(default_factory=dict)
     finished: datetime | None = None
     alt_text: str | None = None
+    subtitles: list[dict[str, Any]] = field(default_factory=list)
+    processing: Processing | None = None
+
+    @property
+    def key(self) -> str:
+        """Known before the post, and in its ``attachments`` (``x.md`` 5, 12)."""
+        return f"{3 if self.category == 'tweet_image' else 7}_{self.id}"
 
     @property
     def size(self) -> int:
@@ -111,7 +138,8 @@ class Media:
 
     @property
     def broken(self) -> bool:
-        return any(b"corrupt" in segment for segment in self.segments.values())
+        asked = self.processing is not None and self.processing.result == "failed"
+        return asked or any(b"corrupt" in segment for segment in self.segments.values())
 
 
 class X(XWebhooks):
@@ -125,6 +153,8 @@ class X(XWebhooks):
     variants: ClassVar[Mapping[str, Sequence[str]]] = {
         **XWebhooks.variants,
         "refused_refresh": ("invalid_request", "invalid_grant"),
+        # Whether a reply to one's own post passes the rule of 2026-02-23 (x.md 4: unconfirmed).
+        "self_reply": ("allowed", "refused"),
     }
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -157,6 +187,8 @@ class X(XWebhooks):
             Route("POST", "/2/media/metadata", self.describe),
             Route("GET", "/2/users/{id}/mentions", self.mentions),
             Route("GET", "/2/tweets/search/recent", self.search),
+            Route("PUT", "/2/tweets/{id}/hidden", self.hide),
+            Route("POST", "/2/media/subtitles", self.add_subtitles),
             Route("GET", "/2/tweets/{id}", self.show),
             *self.webhook_routes(),
         )
@@ -336,30 +368,46 @@ class X(XWebhooks):
         return Answer(201, content, headers)
 
     def _checked(self, fields: Any, account: str) -> Post:
-        if unknown := set(fields) - TWEET_KEYS:
-            raise _invalid(f"$.{min(unknown)}: is not defined in the schema")
-        text = str(fields.get("text") or "")
-        attached = fields.get("media")
+        """Return the post that the fields describe. Raises 400 and 403 (``x.md`` 4)."""
+        _check_keys(fields)
+        text, attached = str(fields.get("text") or ""), fields.get("media")
         ids = attached.get("media_ids", []) if isinstance(attached, dict) else []
-        poll, reply = fields.get("poll"), fields.get("reply")
+        poll, quoted = fields.get("poll"), fields.get("quote_tweet_id")
         if not text and not ids:
             raise _invalid("a post needs text or media")
+        if not valid(text):
+            raise _invalid("the text has characters that are not allowed")
         if weighted(text) > CHARACTERS:
             raise _invalid("Your Tweet text is too long. For more information see the documentation.")
+        if fields.get("reply_settings") not in (None, *REPLY_SETTINGS):
+            raise _invalid(f"$.reply_settings: does not have a value in the enumeration {list(REPLY_SETTINGS)}")
         if attached is not None:
             self._check_media(ids, account)
         if poll is not None:
             _check_poll(poll, ids)
-        reply_to = reply.get("in_reply_to_tweet_id") if isinstance(reply, dict) else None
-        if reply is not None and reply_to not in self.posts:
-            raise _invalid("the post to be replied to is not there")
-        # No idempotency key exists; an exact repeat is what is refused (x.md 4; which earlier ones count is open).
+        above = self._parent(fields.get("reply"), account)
+        # Edits need Premium, and quoting is not in self-serve access since 2026-04-20 (x.md 4).
+        if quoted is not None or fields.get("edit_options") is not None:
+            raise Refusal(_problem(403, None, "Forbidden", "You are not permitted to perform this action."))
+        # No idempotency key exists; an exact repeat is what is refused, without the id of the first (x.md 4).
         if text and any(p.account == account and p.text == text and p.media == ids for p in self.posts.values()):
-            detail = "You are not allowed to create a Tweet with duplicate content."
-            raise Refusal(_problem(403, None, "Forbidden", detail))
-        id_, above = self.new_id(), self.posts.get(reply_to or "")
-        conversation = above.conversation if above else id_
+            raise Refusal(_duplicate())
+        id_ = self.new_id()
+        conversation, reply_to = (above.conversation, above.id) if above else (id_, None)
         return Post(id_, account, text, self.sandbox.clock.now(), list(ids), reply_to, poll, conversation)
+
+    def _parent(self, reply: Any, account: str) -> Post | None:
+        """Return the post to be replied to: one's own, or that of somebody who named the account (``x.md`` 4)."""
+        if reply is None:
+            return None
+        above = self.posts.get(str(reply.get("in_reply_to_tweet_id")))
+        if above is None:
+            raise _invalid("the post to be replied to is not there")
+        own = above.account == account
+        if (own and self.variant("self_reply") == "refused") or (not own and f"@{account}" not in above.text):
+            detail = "You are not permitted to reply: the author of the post has not mentioned you."
+            raise Refusal(_problem(403, None, "Forbidden", detail))
+        return above
 
     def _check_media(self, ids: Any, account: str) -> None:
         if not isinstance(ids, list) or not 1 <= len(ids) <= 4 or not all(isinstance(item, str) for item in ids):
@@ -370,6 +418,18 @@ class X(XWebhooks):
                 raise _invalid("Your media IDs are invalid.")
         if len(ids) > 1 and any(media is not None and media.category != "tweet_image" for media in found):
             raise _invalid("4 photos, or 1 GIF, or 1 video")
+
+    def hide(self, call: Call) -> Answer:
+        """Hide a reply in a conversation of one's own (``x.md`` 4.2)."""
+        account, headers = self._person(call, "PUT /2/tweets/{id}/hidden", *POSTING[::2], "tweet.moderate.write")
+        post, hidden = self.posts.get(call.parts["id"]), call.fields.get("hidden")
+        top = self.posts.get(post.conversation) if post else None
+        if not isinstance(hidden, bool):
+            raise _invalid("$.hidden: must be a boolean")
+        if post is None or post.reply_to is None or top is None or top.account != account:
+            raise Refusal(_problem(403, "client-forbidden", "Forbidden", "This is no reply to a post of yours."))
+        post.hidden = hidden
+        return Answer(content={"data": {"hidden": hidden}}, headers=headers)
 
     def delete(self, call: Call) -> Answer:
         account, headers = self._person(call, "DELETE /2/tweets/{id}", *POSTING)
@@ -391,32 +451,56 @@ class X(XWebhooks):
 
     def _found(self, call: Call, ids: list[str], *, one: bool) -> Answer:
         """Partial success is 200 with both data and errors (x.md 7)."""
-        _, headers = self._person(call, "GET /2/tweets", "tweet.read", "users.read")
-        data = [self.shape(self.posts[number]) for number in ids if number in self.posts]
-        errors = [
-            _problem(
-                404, "resource-not-found", "Not Found Error", f"Could not find tweet with ids: [{number}]."
-            ).content
-            for number in ids
-            if number not in self.posts
-        ]
+        _, headers = self._person(call, "GET /2/tweets/{id}" if one else "GET /2/tweets", "tweet.read", "users.read")
+        if not all(_ID.fullmatch(number) for number in ids):
+            raise _invalid("ids are numbers of up to 19 digits")
+        found = [self.posts[number] for number in ids if number in self.posts]
+        data = [self._selected_fields(call, post) for post in found]
+        errors = [_not_found(number, "id" if one else "ids") for number in ids if number not in self.posts]
         content: dict[str, Any] = {"errors": errors} if errors else {}
         if data:
             content["data"] = data[0] if one else data
-        return Answer(content=content, headers=headers)
+        return Answer(content=content | self._includes(call, found), headers=headers)
+
+    def _selected_fields(self, call: Call, post: Post) -> dict[str, Any]:
+        """Return the usual fields and those that were asked for, by either name of the parameter (``x.md`` 13)."""
+        asked = (call.text("tweet.fields") or call.text("post.fields") or "").split(",")
+        shown = self.shape(post)
+        return {name: value for name, value in shown.items() if name in (*USUAL_FIELDS, *asked)}
+
+    def _includes(self, call: Call, posts: Sequence[Post]) -> dict[str, Any]:
+        wanted = (call.text("expansions") or "").split(",")
+        includes: dict[str, Any] = {}
+        if "author_id" in wanted:
+            authors = dict.fromkeys(post.account for post in posts)
+            includes["users"] = [{"id": self.author(name), "name": name.title(), "username": name} for name in authors]
+        if "attachments.media_keys" in wanted:
+            media = [self.media[id_] for post in posts for id_ in post.media if id_ in self.media]
+            kinds = {"tweet_image": "photo", "tweet_gif": "animated_gif"}
+            includes["media"] = [
+                {"media_key": one.key, "type": kinds.get(one.category, "video"), "alt_text": one.alt_text}
+                for one in media
+            ]
+        if "referenced_tweets.id" in wanted:
+            above = [self.posts[p.reply_to] for p in posts if p.reply_to and p.reply_to in self.posts]
+            includes["tweets"] = [self._selected_fields(call, post) for post in above]
+        return {"includes": includes} if any(includes.values()) else {}
 
     def user_posts(self, call: Call) -> Answer:
         _, headers = self._person(call, "GET /2/users/{id}/tweets", "tweet.read", "users.read")
         owner = next((name for name, number in self.accounts.items() if number == call.parts["id"]), None)
-        mine = [post for post in self.posts.values() if post.account == owner]
-        return self._page(call, mine, headers)
+        exclude = set(filter(None, (call.text("exclude") or "").split(",")))
+        if not exclude <= {"replies", "retweets"}:
+            raise _invalid("exclude holds replies and retweets")
+        mine = [post for post in self.posts.values() if post.account == owner][-TIMELINE:]
+        return self._page(call, [p for p in mine if "replies" not in exclude or p.reply_to is None], headers)
 
     def mentions(self, call: Call) -> Answer:
         account, headers = self._person(call, "GET /2/users/{id}/mentions", "tweet.read", "users.read")
         if self.accounts[account] != call.parts["id"]:
             raise Refusal(_problem(403, "client-forbidden", "Forbidden", "These are somebody else's mentions."))
         found = [post for post in self.posts.values() if f"@{account}" in post.text and post.account != account]
-        return self._page(call, found, headers)
+        return self._page(call, found[-MENTIONS:], headers)
 
     def search(self, call: Call) -> Answer:
         """Conversations and senders, which is what one looks for."""
@@ -433,22 +517,43 @@ class X(XWebhooks):
             and terms.get("from", post.account) == post.account
             and post.created >= week
         ]
-        return self._page(call, found, headers)
+        return self._page(call, found, headers, least=10)
 
-    def _page(self, call: Call, posts: list[Post], headers: dict[str, str]) -> Answer:
-        """Newest first."""
+    def _page(self, call: Call, posts: list[Post], headers: dict[str, str], least: int = 5) -> Answer:
+        """Return a page, newest first, of what the parameters leave (``x.md`` 13); ``data`` is absent when empty."""
         numbers = [call.text("max_results") or "10", call.text("pagination_token") or call.text("next_token") or "0"]
         if not all(map(whole, numbers)):
             raise _invalid("max_results or pagination_token is no number")
-        size, start = min(max(int(numbers[0]), 5), 100), int(numbers[1])
-        ordered = sorted(posts, key=lambda post: int(post.id), reverse=True)
-        page = [self.shape(post) for post in ordered[start : start + size]]
+        size, start = int(numbers[0]), int(numbers[1])
+        if not least <= size <= 100:
+            raise _invalid(f"max_results is {least} to 100")
+        between = [post for post in self._between(call, posts) if self.listed(post.created)]
+        ordered = sorted(between, key=lambda post: int(post.id), reverse=True)
+        chosen = ordered[start : start + size]
+        page = [self._selected_fields(call, post) for post in chosen]
         meta: dict[str, Any] = {"result_count": len(page)}
         if start + size < len(ordered):
             meta["next_token"] = str(start + size)
         if page:
             meta |= {"newest_id": page[0]["id"], "oldest_id": page[-1]["id"]}
-        return Answer(content={"meta": meta} | ({"data": page} if page else {}), headers=headers)
+        content = {"meta": meta} | ({"data": page} if page else {}) | self._includes(call, chosen)
+        return Answer(content=content, headers=headers)
+
+    def _between(self, call: Call, posts: list[Post]) -> list[Post]:
+        """Return the posts within ``start_time``, ``end_time``, ``since_id`` and ``until_id``."""
+        for name, compare in (("start_time", datetime.__ge__), ("end_time", datetime.__lt__)):
+            if (given := call.text(name)) is not None:
+                try:
+                    moment = datetime.fromisoformat(given)
+                    posts = [post for post in posts if compare(post.created, moment)]
+                except (ValueError, TypeError):
+                    raise _invalid(f"{name} is YYYY-MM-DDTHH:mm:ssZ") from None
+        for name, sign in (("since_id", 1), ("until_id", -1)):
+            if (given := call.text(name)) is not None:
+                if not _ID.fullmatch(given):
+                    raise _invalid(f"{name} is no id")
+                posts = [post for post in posts if (int(post.id) - int(given)) * sign > 0]
+        return posts
 
     def shape(self, post: Post) -> dict[str, Any]:
         replies = sum(other.reply_to == post.id for other in self.posts.values())
@@ -458,6 +563,9 @@ class X(XWebhooks):
             reply["referenced_tweets"] = [{"type": "replied_to", "id": post.reply_to}]
         if above is not None:
             reply["in_reply_to_user_id"] = self.author(above.account)
+        if post.media:
+            keys = [self.media[id_].key for id_ in post.media if id_ in self.media]
+            reply["attachments"] = {"media_keys": keys}
         return reply | {
             "id": post.id,
             "text": post.text,
@@ -468,6 +576,27 @@ class X(XWebhooks):
             "public_metrics": {"like_count": 0, "reply_count": replies, "retweet_count": 0, "quote_count": 0},
         }
 
+    def error_answers(self) -> Mapping[str, Answer]:
+        """Return the answers of ``x.md`` 4, 6 and 7."""
+        reset = {"x-rate-limit-remaining": "0", "x-rate-limit-reset": str(int(self.sandbox.clock.seconds()) + 900)}
+        limited = _problem(429, "rate-limit-exceeded", "Too Many Requests", "Too Many Requests").content
+        legacy = {"errors": [{"code": 187, "message": "Status is a duplicate."}]}
+        warning = _problem(400, "invalid-request", "Invalid Request", "A parameter was ignored.").content
+        return {
+            "duplicate": _duplicate(),
+            "duplicate_legacy": Answer(403, legacy),
+            "forbidden": _problem(403, None, "Forbidden", "You are not permitted to perform this action."),
+            "unauthorized": _problem(401, None, "Unauthorized", "Unauthorized"),
+            "out_of_credits": _problem(402, None, "Payment Required", "Your account has no credits left."),
+            "rate_limited": Answer(429, limited, reset),
+            "usage_capped": _problem(
+                429, "usage-capped", "UsageCapExceeded", "Usage cap exceeded: Monthly product cap"
+            ),
+            "internal_error": _problem(500, "internal-error", "Internal Error", "Internal Error"),
+            "edge_unavailable": Answer(503, "Service Unavailable", {"Content-Type": "text/plain"}),
+            "created_without_data": Answer(201, {"errors": [warning]}),
+        }
+
     # --- media (x.md 5)
 
     def initialize(self, call: Call) -> Answer:
@@ -475,7 +604,7 @@ class X(XWebhooks):
         media = self._new_media(
             account, call.text("media_type") or "", call.text("media_category") or "", call.text("total_bytes") or ""
         )
-        data = {"id": media.id, "media_key": f"7_{media.id}", "expires_after_secs": UPLOAD_SECONDS}
+        data = {"id": media.id, "media_key": media.key, "expires_after_secs": UPLOAD_SECONDS}
         return Answer(content={"data": data}, headers=headers)
 
     def _new_media(self, account: str, kind: str, category: str, total: str) -> Media:
@@ -522,15 +651,17 @@ class X(XWebhooks):
         if file is None:
             raise _invalid("media is missing")
         category = call.text("media_category") or ""
-        if category not in ("tweet_image", "tweet_gif"):
-            raise _invalid("only images are uploaded in one piece")
+        if category not in ONE_SHOT:
+            raise _invalid("only images and subtitles are uploaded in one piece")
         media = self._new_media(account, file.content_type, category, str(len(file.content)))
         media.segments[0] = file.content
         self._finish(media)
         return Answer(content={"data": self._progress(media)}, headers=headers)
 
     def _finish(self, media: Media) -> None:
-        media.finished = media.finished or self.sandbox.clock.now()
+        if media.finished is None:
+            media.finished = self.sandbox.clock.now()
+            media.processing = self.process(PROCESSING_SECONDS if media.kind.startswith("video/") else 0.0)
         media.expires = self.sandbox.clock.in_(seconds=MEDIA_SECONDS)
 
     def media_status(self, call: Call) -> Answer:
@@ -552,6 +683,19 @@ class X(XWebhooks):
         media.alt_text = text
         return Answer(content={"data": {"id": media.id}}, headers=headers)
 
+    def add_subtitles(self, call: Call) -> Answer:
+        """Attach uploaded subtitles to a video (``x.md`` 4.2)."""
+        account, headers = self._person(call, "POST /2/media/upload", "media.write")
+        video, given = self._own_media(call.text("id") or "", account), call.fields.get("subtitles")
+        if call.text("media_category") not in ("TweetVideo", "AmplifyVideo") or not isinstance(given, dict):
+            raise _invalid("media_category is TweetVideo or AmplifyVideo, and subtitles an object")
+        if not re.fullmatch("[A-Z]{2}", str(given.get("language_code"))):
+            raise _invalid("language_code has two upper-case letters")
+        self._own_media(str(given.get("id")), account)
+        video.subtitles.append(given)
+        data = {"id": video.id, "media_category": call.text("media_category"), "associated_subtitles": video.subtitles}
+        return Answer(content={"data": data}, headers=headers)
+
     def _own_media(self, number: str, account: str) -> Media:
         media = self.media.get(number)
         if media is None or media.account != account or media.expires < self.sandbox.clock.now():
@@ -561,23 +705,24 @@ class X(XWebhooks):
     def _state(self, media: Media) -> str:
         if media.finished is None or media.expires < self.sandbox.clock.now():
             return "unfinished"
-        if media.kind.startswith("video/"):
+        if media.processing is not None:
             age = (self.sandbox.clock.now() - media.finished).total_seconds()
-            if age < PROCESSING_SECONDS:
+            if age < media.processing.seconds or media.processing.result == "stuck":
                 return "pending" if age < PENDING_SECONDS else "in_progress"
         return "failed" if media.broken else "succeeded"
 
     def _progress(self, media: Media) -> dict[str, Any]:
         data: dict[str, Any] = {
             "id": media.id,
-            "media_key": f"7_{media.id}",
+            "media_key": media.key,
             "size": media.size,
             "expires_after_secs": MEDIA_SECONDS,
         }
         state = self._state(media)
-        if media.kind.startswith("video/") and media.finished is not None:
+        processed = media.processing is not None and media.processing.seconds > 0
+        if (processed or state == "failed") and media.finished is not None and media.processing is not None:
             age = (self.sandbox.clock.now() - media.finished).total_seconds()
-            percent = min(100, int(100 * age / PROCESSING_SECONDS))
+            percent = min(100, int(100 * age / (media.processing.seconds or 1)))
             data["processing_info"] = {"state": state, "progress_percent": percent}
             if state in ("pending", "in_progress"):
                 data["processing_info"]["check_after_secs"] = 5
@@ -592,10 +737,46 @@ class X(XWebhooks):
 PLATFORM = X
 
 
-def weighted(text: str) -> int:
-    """Length as X counts it: NFC, every URL 23, most scripts once, the rest twice."""
-    shortened = _URL.sub("x" * URL_CHARACTERS, unicodedata.normalize("NFC", text))
-    return sum(1 if any(low <= ord(c) <= high for low, high in _LIGHT) else 2 for c in shortened)
+def _check_keys(fields: Any) -> None:
+    """Raises 400 for keys and ids that the schema does not take."""
+    if unknown := set(fields) - TWEET_KEYS:
+        raise _invalid(f"$.{min(unknown)}: is not defined in the schema")
+    for name, known in NESTED_KEYS.items():
+        value = fields.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, dict):
+            raise _invalid(f"$.{name}: must be an object")
+        if unknown := set(value) - known:
+            raise _invalid(f"$.{name}.{min(unknown)}: is not defined in the schema")
+    media = fields.get("media") or {}
+    ids = media.get("media_ids", []) if isinstance(media.get("media_ids", []), list) else []
+    tagged = media.get("tagged_user_ids", [])
+    if not isinstance(tagged, list) or len(tagged) > TAGGED:
+        raise _invalid(f"$.media.tagged_user_ids: up to {TAGGED} ids")
+    reply = (fields.get("reply") or {}).get("in_reply_to_tweet_id")
+    if "reply" in fields and fields["reply"] is not None and reply is None:
+        raise _invalid("$.reply.in_reply_to_tweet_id: is missing but it is required")
+    for id_ in (*ids, *tagged, *([] if reply is None else [reply]), fields.get("quote_tweet_id")):
+        if id_ is not None and not (isinstance(id_, str) and _ID.fullmatch(id_)):
+            raise _invalid("ids are strings of 1 to 19 digits")
+
+
+def _not_found(number: str, parameter: str) -> dict[str, Any]:
+    """Return an entry of ``errors`` beside the posts that were found (``x.md`` 7)."""
+    return {
+        "value": number,
+        "detail": f"Could not find tweet with {parameter}: [{number}].",
+        "title": "Not Found Error",
+        "resource_type": "tweet",
+        "parameter": parameter,
+        "resource_id": number,
+        "type": "https://api.x.com/2/problems/resource-not-found",
+    }
+
+
+def _duplicate() -> Answer:
+    return _problem(403, None, "Forbidden", "You are not allowed to create a Tweet with duplicate content.")
 
 
 def _check_poll(poll: Any, ids: list[str]) -> None:
