@@ -30,6 +30,14 @@ EVENT = "ORGANIZATION_SOCIAL_ACTION_NOTIFICATIONS"
 KEPT = timedelta(days=60)
 FAILURES = 3
 """Failed checks in a row that block an address."""
+ACTIONS = frozenset(("LIKE", "COMMENT", "SHARE", "SHARE_MENTION", "ADMIN_COMMENT", "COMMENT_EDIT", "COMMENT_DELETE"))
+READ_COMMENTS = ("r_organization_social_feed", "r_organization_social")
+WRITE_COMMENTS = ("w_member_social", "w_organization_social_feed", "w_organization_social")
+"""The newer scopes, and those of the older surface (``linkedin.md`` 1)."""
+
+_LIST = re.compile(r"List\(([A-Z_,]*)\)")
+_RANGE = re.compile(r"\(start:(\d{1,15}),end:(\d{1,15})\)")
+_COMMENT = re.compile(r"urn:li:comment:\((.+),(\d+)\)")
 _KEY = re.compile(r"\(developerApplication:([^,]+),user:([^,]+),entity:([^,]+),eventType:([A-Z_]+)\)")
 
 
@@ -51,6 +59,7 @@ class Post:
     shown: str
     """What readers see: unescaped, and cut where a parenthesis stood without its backslash."""
     created: datetime
+    modified: datetime | None = None
     comments: dict[str, Comment] = field(default_factory=dict)
 
 
@@ -226,11 +235,20 @@ class LinkedInOrganizations(Platform):
         if not all(map(whole, numbers)):
             raise self.error(400, "start and count are numbers", "ILLEGAL_ARGUMENT")
         start, count = map(int, numbers)
+        actions, between = _LIST.fullmatch(call.text("actions") or ""), _RANGE.fullmatch(call.text("timeRange") or "")
+        if (call.text("actions") and actions is None) or (call.text("timeRange") and between is None):
+            raise self.error(400, "actions is List(..), timeRange is (start:..,end:..)", "ILLEGAL_ARGUMENT")
+        wanted = set(actions[1].split(",")) if actions else ACTIONS
+        first, last = (int(between[1]), int(between[2])) if between else (0, 10**15)
         since = self.sandbox.clock.now() - KEPT
         found = [
             shown
             for at, shown in reversed(self.notifications)
-            if at > since and shown["organizationalEntity"] == self.urn(entity)
+            if at > since
+            and shown["organizationalEntity"] == self.urn(entity)
+            and shown["action"] in wanted
+            and call.text("sourcePost") in (None, shown["sourcePost"])
+            and first <= shown["lastModifiedAt"] < last
         ]
         paging = {"start": start, "count": count, "total": len(found), "links": []}
         return Answer(content={"elements": found[start : start + count], "paging": paging})
@@ -261,11 +279,17 @@ class LinkedInOrganizations(Platform):
     # --- comments: plain text, unlike posts (linkedin.md 4.1)
 
     def _commented(self, call: Call) -> Post:
+        return self._subject(call)[0]
+
+    def _subject(self, call: Call) -> tuple[Post, Comment | None]:
+        """Return the post of a URN, and the comment if it is that of one."""
         self.versioned(call)
-        post = self.posts.get(call.parts["urn"])
-        if post is None:
+        found = _COMMENT.fullmatch(call.parts["urn"])
+        post = self.posts.get(found[1] if found else call.parts["urn"])
+        comment = post.comments.get(found[2]) if post and found else None
+        if post is None or (found and comment is None):
             raise self.error(404, "Post is not found", "NOT_FOUND")
-        return post
+        return post, comment
 
     def comment_urn(self, post: Post, comment: Comment) -> str:
         return f"urn:li:comment:({post.urn},{comment.id})"
@@ -278,26 +302,41 @@ class LinkedInOrganizations(Platform):
             "commentUrn": self.comment_urn(post, comment),
             "object": post.urn,
             "actor": self.urn(comment.by),
-            "message": {"text": comment.text},
-            "created": {"time": at},
-            "lastModified": {"time": edited},
+            "message": {"text": comment.text, "attributes": []},
+            "created": {"time": at, "actor": self.urn(comment.by)},
+            "lastModified": {"time": edited, "actor": self.urn(comment.by)},
+            "commentsSummary": {"totalFirstLevelComments": len(self._replies(post, comment))},
+            "likesSummary": {"totalLikes": 0},
         } | ({"parentComment": comment.parent} if comment.parent else {})
 
+    def _replies(self, post: Post, comment: Comment) -> list[Comment]:
+        return [other for other in post.comments.values() if other.parent == self.comment_urn(post, comment)]
+
     def list_comments(self, call: Call) -> Answer:
-        self.person(call, "r_organization_social")
-        post = self._commented(call)
-        elements = [self._shown_comment(post, comment) for comment in post.comments.values()]
-        return Answer(content={"elements": elements, "paging": {"start": 0, "count": len(elements), "links": []}})
+        """List the first level below a post, or the replies to a comment (``linkedin.md`` 4.6)."""
+        self.person(call, *READ_COMMENTS)
+        post, comment = self._subject(call)
+        below = (
+            [c for c in post.comments.values() if c.parent is None] if comment is None else self._replies(post, comment)
+        )
+        numbers = [call.text("start") or "0", call.text("count") or "10"]
+        if not all(map(whole, numbers)):
+            raise self.error(400, "start and count are numbers", "ILLEGAL_ARGUMENT")
+        start, count = map(int, numbers)
+        elements = [self._shown_comment(post, one) for one in below[start : start + count]]
+        links = [{"rel": "next", "start": start + count}] if start + count < len(below) else []
+        paging = {"start": start, "count": count, "links": links, "total": len(below)}
+        return Answer(content={"elements": elements, "paging": paging})
 
     def _actors(self, call: Call) -> set[str]:
         """Whom a call may act as: each kind wants its own scope (``linkedin.md`` 1)."""
-        account, scopes = self.person(call, "w_member_social", "w_organization_social"), self.scopes_of(call)
+        account, scopes = self.person(call, *WRITE_COMMENTS), self.scopes_of(call)
         member = {account} if "w_member_social" in scopes else set()
         organizations = {name for name, admins in self.admins.items() if account in admins}
-        return member | (organizations if "w_organization_social" in scopes else set())
+        return member | (organizations if set(WRITE_COMMENTS[1:]) & set(scopes) else set())
 
     def add_comment(self, call: Call) -> Answer:
-        account = self.person(call, "w_member_social", "w_organization_social")
+        account = self.person(call, *WRITE_COMMENTS)
         post, actor = self._commented(call), call.fields.get("actor")
         by = account if actor == self.urn(account) else self.organization(actor)
         message = call.fields.get("message")
@@ -311,7 +350,7 @@ class LinkedInOrganizations(Platform):
         return Answer(201, self._shown_comment(post, comment), {"x-restli-id": comment.id})
 
     def delete_comment(self, call: Call) -> Answer:
-        self.person(call, "w_member_social", "w_organization_social")
+        self.person(call, *WRITE_COMMENTS)
         post = self._commented(call)
         comment = post.comments.get(call.parts["id"])
         if comment is None or not self._actors(call) & {comment.by, post.account}:

@@ -163,7 +163,9 @@ async def test_post_is_named_in_a_header_and_its_repeat_names_it(stand: Stand) -
     urn = headers["x-restli-id"]
     assert (status, body, urn.startswith("urn:li:share:")) == (201, "", True)
     status, answer, _ = await person.post("once")
-    assert (status, answer["message"]) == (422, f"Content is a duplicate of {urn}")
+    assert status == 422
+    assert answer["message"].endswith(f"BadRequestResponseException: Content is a duplicate of {urn}")
+    assert answer["errorDetails"]["inputErrors"][0]["code"] == "DUPLICATE_POST"
     assert (await person.call("GET", f"/rest/posts/{quote(urn, safe='')}"))[1]["commentary"] == "once"
     await stand.command("clock", jump=601)
     assert (await person.post("once"))[0] == 201
@@ -325,3 +327,190 @@ async def test_linkedins_own_client_authorises_introspects_posts_reads_and_delet
     assert (await asyncio.to_thread(rest.get, **one)).entity["commentary"] == "From their own client"
     assert (await asyncio.to_thread(rest.delete, **one)).status_code == 204
     assert [entry["id"] for entry in await stand.ledger("post")] == [made.entity_id]
+
+
+ORGANIZATION = "urn:li:organization:1000"
+ALL = "openid profile w_member_social r_organization_social w_organization_social rw_organization_admin"
+
+
+async def administrator(stand: Stand) -> Person:
+    """Alice, with a token that may act for an organization of hers."""
+    await stand.command("redirects", platform="linkedin", redirect_uri=CALLBACK)
+    status, token = await exchange(stand, code=(await stand.consent(question(stand, scope=ALL)))["code"])
+    assert status == 200, token
+    return Person(stand, token, ORGANIZATION)
+
+
+def of(urn: str) -> str:
+    return f"/rest/posts/{quote(urn, safe='')}"
+
+
+async def test_repeat_names_a_ghost_for_48_hours_though_the_post_was_deleted(stand: Stand) -> None:
+    """``linkedin.md`` 4 and 7.8: a 422 is evidence, not success."""
+    person = await administrator(stand)
+    for name, variant in (("duplicate", "ghost"), ("duplicate_window", "48h")):
+        await stand.command("variants", platform="linkedin", name=name, variant=variant)
+    urn = (await person.post("once"))[2]["x-restli-id"]
+    assert (await person.call("DELETE", of(urn)))[0] == 204
+    await stand.command("clock", jump=DAY)
+    ghosts = set()
+    for _ in range(2):
+        status, answer, _ = await person.post("once")
+        assert status == 422
+        ghosts.add(answer["message"].rpartition(" ")[2])
+    assert len(ghosts) == 2, "another one at every retry"
+    for ghost in ghosts:
+        assert (await person.call("GET", of(ghost)))[0] == 404
+    await stand.command("clock", jump=DAY + 1)
+    assert (await person.post("once"))[0] == 201
+    assert len(await stand.published("linkedin")) == 2
+
+
+async def test_finder_lists_an_organizations_posts_and_a_members_to_nobody(stand: Stand) -> None:
+    """``linkedin.md`` 4.2 and 11: the way to find out what became of a post."""
+    person = await administrator(stand)
+    urns = [(await person.post(f"p{n}"))[2]["x-restli-id"] for n in range(3)]
+    path = f"/rest/posts?q=author&author={quote(ORGANIZATION, safe='')}"
+    status, found, _ = await person.call("GET", f"{path}&count=2&sortBy=CREATED", headers={"X-RestLi-Method": "FINDER"})
+    assert (status, [post["id"] for post in found["elements"]]) == (200, urns[:0:-1])
+    [following] = found["paging"]["links"]
+    rest = (await person.call("GET", following["href"]))[1]
+    assert ([post["id"] for post in rest["elements"]], rest["paging"]["links"]) == (urns[:1], [])
+    post = rest["elements"][0]
+    assert (post["lifecycleState"], post["commentary"]) == ("PUBLISHED", "p0")
+    assert post["createdAt"] == post["publishedAt"] == post["lastModifiedAt"]
+    member = f"/rest/posts?q=author&author={quote('urn:li:person:aLiCe01', safe='')}"
+    assert (await person.call("GET", member))[0] == 403, "r_member_social is closed"
+    await stand.command("listing-lag", platform="linkedin", seconds=300)
+    await person.post("late")
+    assert len((await person.call("GET", path))[1]["elements"]) == 0
+    await stand.command("clock", jump=301)
+    assert len((await person.call("GET", path))[1]["elements"]) == 4
+
+
+async def test_several_posts_are_read_at_once_but_not_in_the_development_tier(stand: Stand) -> None:
+    """``linkedin.md`` 4.2."""
+    person = await administrator(stand)
+    urn = (await person.post("one"))[2]["x-restli-id"]
+    path = f"/rest/posts?ids=List({quote(urn, safe='')},urn%3Ali%3Ashare%3A1)"
+    headers = {"X-RestLi-Method": "BATCH_GET"}
+    status, found, _ = await person.call("GET", path, headers=headers)
+    assert (status, found["results"][urn]["commentary"]) == (200, "one")
+    assert found["statuses"] == {urn: 200, "urn:li:share:1": 404}
+    assert set(found["errors"]) == {"urn:li:share:1"}
+    assert (await person.call("GET", path))[0] == 403, "the method has to be named"
+    await stand.command("variants", platform="linkedin", name="tier", variant="development")
+    assert (await person.call("GET", path, headers=headers))[0] == 403
+
+
+async def test_partial_update_sets_the_commentary_or_only_says_so(stand: Stand) -> None:
+    """``linkedin.md`` 4.3."""
+    person = await administrator(stand)
+    urn = (await person.post("before"))[2]["x-restli-id"]
+    patch = {"patch": {"$set": {"commentary": "after"}}}
+    assert (await person.call("POST", of(urn), json=patch))[0] == 400, "the method has to be named"
+    headers = {"X-RestLi-Method": "PARTIAL_UPDATE"}
+    await stand.command("variants", platform="linkedin", name="partial_update", variant="ignored")
+    assert (await person.call("POST", of(urn), json=patch, headers=headers))[0] == 204
+    assert (await person.call("GET", of(urn)))[1]["commentary"] == "before", "204 without effect"
+    await stand.command("variants", platform="linkedin", name="partial_update", variant="applied")
+    for _ in range(2):
+        assert (await person.call("POST", of(urn), json=patch, headers=headers))[0] == 204, "repeating is harmless"
+    shown_post = (await person.call("GET", of(urn)))[1]
+    assert (shown_post["commentary"], shown_post["lifecycleStateInfo"]) == ("after", {"isEditedByAuthor": True})
+    assert shown_post["lastModifiedAt"] > shown_post["createdAt"]
+    for wrong in ({"visibility": "PUBLIC"}, {}, {"commentary": "x" * 3001}):
+        status = (await person.call("POST", of(urn), json={"patch": {"$set": wrong}}, headers=headers))[0]
+        assert status == 422, wrong
+
+
+OPTIONS = [{"text": "a"}, {"text": "b"}]
+POLL = {"question": "q", "options": OPTIONS, "settings": {"duration": "ONE_DAY"}}
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        ({"poll": POLL}, 201),
+        ({"poll": POLL | {"question": "q" * 141}}, 422),
+        ({"poll": POLL | {"options": OPTIONS[:1]}}, 422),
+        ({"poll": POLL | {"options": [{"text": "a" * 31}, {"text": "b"}]}}, 422),
+        ({"poll": POLL | {"settings": {"duration": "ONE_WEEK"}}}, 422),
+        ({"poll": POLL, "media": {"id": "urn:li:image:1"}}, 422),
+        ({"article": {"source": "https://example.org/", "title": "t"}}, 201),
+        ({"article": {"source": "https://example.org/"}}, 422),
+        ({"media": {"id": "urn:li:document:1"}}, 400),
+        ({"photo": {}}, 422),
+    ],
+)
+async def test_content_is_one_thing_of_the_documented_shape(stand: Stand, content: Any, status: int) -> None:
+    """``linkedin.md`` 4, 4.4 and 4.5."""
+    assert (await (await administrator(stand)).post("x", content=content))[0] == status
+    assert len(await stand.published("linkedin")) == (status == 201)
+
+
+async def image(person: Person, content: bytes = b"pixels") -> str:
+    body = {"initializeUploadRequest": {"owner": person.urn}}
+    value = (await person.call("POST", "/rest/images?action=initializeUpload", json=body))[1]["value"]
+    assert (await person.call("PUT", value["uploadUrl"], data=content))[0] == 201
+    return str(value["image"])
+
+
+async def test_created_post_vanishes_when_its_media_fail_later(stand: Stand) -> None:
+    """``linkedin.md`` 4 and 5: a 201 is not for ever."""
+    person = await administrator(stand)
+    await stand.command("processing", platform="linkedin", result="failed", seconds=60)
+    urn = await image(person)
+    made = (await person.post("x", content={"media": {"id": urn}}))[2]["x-restli-id"]
+    assert (await person.call("GET", of(made)))[1]["lifecycleState"] == "PUBLISH_REQUESTED"
+    await stand.command("clock", jump=61)
+    assert (await person.call("GET", of(made)))[0] == 404
+    assert (await person.call("GET", f"{of(made)}?viewContext=AUTHOR"))[1]["lifecycleState"] == "PUBLISH_FAILED"
+    status, answer, _ = await person.post("y", content={"media": {"id": urn}})
+    assert (status, answer["code"]) == (400, "MEDIA_ASSET_PROCESSING_FAILED")
+
+
+async def test_consent_with_other_scopes_ends_the_tokens_of_before(stand: Stand) -> None:
+    """``linkedin.md`` 1, Scopes."""
+    first = await connected(stand)
+    same = await connected(stand)
+    assert (await first.call("GET", "/v2/userinfo"))[0] == 200
+    await administrator(stand)
+    for person in (first, same):
+        assert (await person.call("GET", "/v2/userinfo"))[1]["code"] == "REVOKED_ACCESS_TOKEN"
+
+
+async def test_replies_are_walked_below_their_comment(stand: Stand) -> None:
+    """``linkedin.md`` 4.6: the listing of a post has its first level only."""
+    person = await administrator(stand)
+    urn = (await person.post("post"))[2]["x-restli-id"]
+    path = f"/rest/socialActions/{quote(urn, safe='')}/comments"
+    body = {"actor": ORGANIZATION, "object": urn, "message": {"text": "first"}}
+    first = (await person.call("POST", path, json=body))[1]
+    parent = {"message": {"text": "second"}, "parentComment": first["commentUrn"]}
+    assert (await person.call("POST", path, json=body | parent))[0] == 201
+    [shown_comment] = (await person.call("GET", path))[1]["elements"]
+    assert shown_comment["commentsSummary"]["totalFirstLevelComments"] == 1
+    below = f"/rest/socialActions/{quote(first['commentUrn'], safe='')}/comments"
+    assert [c["message"]["text"] for c in (await person.call("GET", below))[1]["elements"]] == ["second"]
+
+
+async def test_missed_notifications_are_found_by_action_post_and_time(stand: Stand) -> None:
+    """``linkedin.md`` 2.3."""
+    person = await administrator(stand)
+    urn = (await person.post("post"))[2]["x-restli-id"]
+    act = {"platform": "linkedin", "account": "acme"}
+    comment = await stand.command("act", **act, what="comment", post=urn, by="fan_1", text="hm")
+    await stand.command("act", **act, what="remove", id=comment["id"])
+    base = f"/rest/organizationalEntityNotifications?q=criteria&organizationalEntity={quote(ORGANIZATION, safe='')}"
+
+    async def found(query: str) -> list[str]:
+        answer = (await person.call("GET", base + query))[1]
+        return [item["action"] for item in answer["elements"]]
+
+    assert await found("") == ["COMMENT_DELETE", "COMMENT"]
+    assert await found("&actions=List(COMMENT,COMMENT_EDIT)") == ["COMMENT"]
+    assert await found(f"&sourcePost={quote(urn, safe='')}") == ["COMMENT_DELETE", "COMMENT"]
+    assert await found("&sourcePost=urn%3Ali%3Ashare%3A1") == []
+    assert await found("&timeRange=(start:0,end:1)") == []
+    assert (await person.call("GET", f"{base}&actions=COMMENT"))[0] == 400

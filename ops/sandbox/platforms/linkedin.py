@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
+from urllib.parse import urlencode
 
 from ops.sandbox import consent, pkce
-from ops.sandbox.contract import Answer, Call, CommandError, Refusal, Route, Sandbox, redirect
+from ops.sandbox.contract import Answer, Call, CommandError, Refusal, Route, Sandbox, redirect, whole
 from ops.sandbox.linkedin_organizations import LinkedInOrganizations, Post
 from ops.sandbox.pkce import Challenge
 
@@ -23,16 +24,28 @@ SCOPES = (
     "w_organization_social",
     "r_organization_social",
     "rw_organization_admin",
+    "r_organization_social_feed",
+    "w_organization_social_feed",
+    "r_member_postAnalytics",
 )
 CHARACTERS = 3000
-DUPLICATE = timedelta(minutes=10)
+DUPLICATES = {"10m": timedelta(minutes=10), "48h": timedelta(hours=48)}
+"""How long an exact repeat is refused: as documented, and as seen (``linkedin.md`` 4)."""
 DAILY_POSTS = 150
 PART_BYTES = 4 * 2**20
 VIDEO_BYTES = (75 * 1024, 500 * 2**20)
 UPLOAD_SECONDS = 3600
 PROCESSING_SECONDS = {"image": 1.0, "document": 5.0, "video": 15.0}
 VISIBILITIES = ("PUBLIC", "CONNECTIONS", "LOGGED_IN", "CONTAINER")
+POLL_DURATIONS = ("ONE_DAY", "THREE_DAYS", "SEVEN_DAYS", "FOURTEEN_DAYS")
+QUESTION, OPTION = 140, 30
+BATCH = 100
+SETTABLE = ("commentary", "contentCallToActionLabel", "contentLandingPage", "lifecycleState")
+"""What a partial update may set (``linkedin.md`` 4.3)."""
 
+NEVER = datetime(9999, 12, 31, tzinfo=UTC)
+
+_LIST = re.compile(r"List\((.*)\)")
 _ESCAPED = re.compile(r"\\([\\|{}@\[\]()<>#*_~])")
 _MENTION = re.compile(r"@\[[^\]]*\]\(urn:li:[a-zA-Z]+:\w+\)|\{hashtag\|\\#\|\w+\}")
 
@@ -68,10 +81,13 @@ class Asset:
     expires: datetime
     uploaded: dict[int, bytes] = field(default_factory=dict)
     ready: datetime | None = None
+    """None until it is uploaded; far away for one that never gets ready."""
+    failed: bool = False
+    """Whether a test asked for its processing to fail."""
 
     @property
     def broken(self) -> bool:
-        return any(b"corrupt" in part for part in self.uploaded.values())
+        return self.failed or any(b"corrupt" in part for part in self.uploaded.values())
 
 
 class LinkedIn(LinkedInOrganizations):
@@ -86,6 +102,16 @@ class LinkedIn(LinkedInOrganizations):
         "change": "LinkedIn sends nothing for a like that is taken back.",
     }
     partner = False
+    variants: ClassVar[Mapping[str, Sequence[str]]] = {
+        **LinkedInOrganizations.variants,
+        # A 422 may name the first post, or one that answers 404 and is another one at every retry (linkedin.md 4).
+        "duplicate": ("named", "ghost"),
+        "duplicate_window": tuple(DUPLICATES),
+        # One project saw 204 without effect on the commentary (linkedin.md 4.3).
+        "partial_update": ("applied", "ignored"),
+        # The development tier has no BATCH_GET (linkedin.md 6).
+        "tier": ("standard", "development"),
+    }
 
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(sandbox)
@@ -99,6 +125,8 @@ class LinkedIn(LinkedInOrganizations):
         self.assets: dict[str, Asset] = {}
         self.uploads: dict[str, tuple[Asset, int]] = {}
         self.posts: dict[str, Post] = {}
+        self.created: list[Post] = []
+        """All that were created through the API, deleted ones too: a repeat of those is refused as well."""
 
     def routes(self) -> Sequence[Route]:
         return (
@@ -109,7 +137,9 @@ class LinkedIn(LinkedInOrganizations):
             Route("POST", "/oauth/v2/revoke", self.revoke),
             Route("GET", "/v2/userinfo", self.userinfo),
             Route("POST", "/rest/posts", self.post),
+            Route("GET", "/rest/posts", self.find),
             Route("GET", "/rest/posts/{urn}", self.show),
+            Route("POST", "/rest/posts/{urn}", self.update),
             Route("DELETE", "/rest/posts/{urn}", self.delete),
             Route("POST", "/rest/{kind:images|documents|videos}", self.initialize_or_finalize),
             Route("GET", "/rest/{kind:images|documents|videos}/{urn}", self.asset_status),
@@ -180,12 +210,19 @@ class LinkedIn(LinkedInOrganizations):
         ):
             raise _oauth(400, "invalid_request", "Unable to retrieve access token: authorization code not found")
         code.used = True
+        self._end_other_scopes(code)
         if not self.partner:
             return self._issue(code.account, code.scopes, None, None)
         refresh, until = self.sandbox.secret(48), now + timedelta(seconds=REFRESH_SECONDS)
         entry = self._entry(code.account, "refresh", code.scopes)
         self.refresh[refresh] = Token(code.account, code.scopes, now, until, entry)
         return self._issue(code.account, code.scopes, refresh, until)
+
+    def _end_other_scopes(self, code: Code) -> None:
+        """Another set of scopes than before invalidates the member's earlier tokens (``linkedin.md`` 1)."""
+        for known in self.tokens.values():
+            if known.account == code.account and set(known.scopes) != set(code.scopes) and not known.revoked:
+                known.revoked, known.entry["fate"] = True, "ended by a consent with other scopes"
 
     def _issue(self, account: str, scopes: list[str], refresh: str | None, until: datetime | None) -> Answer:
         now, access = self.sandbox.clock.now(), self.sandbox.secret(48)
@@ -311,18 +348,21 @@ class LinkedIn(LinkedInOrganizations):
         body = dict(call.fields)
         account = self._author(call, account, body.get("author"))
         self._check_post(body, account)
-        now = self.sandbox.clock.now()
-        for other in self.posts.values():
-            if other.account == account and other.body == body and now - other.created < DUPLICATE:
-                raise Refusal(_error(422, f"Content is a duplicate of {other.urn}", "DUPLICATE_POST"))
-        today = sum(
-            p.account == account and p.created.date() == now.astimezone(UTC).date() for p in self.posts.values()
-        )
+        now, window = self.sandbox.clock.now(), DUPLICATES[self.variant("duplicate_window")]
+        for other in reversed(self.created):
+            if other.account == account and other.body == body and now - other.created < window:
+                named = other.urn if self.variant("duplicate") == "named" else f"urn:li:share:{self.new_id()}"
+                raise Refusal(_duplicate(named))
+        today = sum(p.account == account and p.created.date() == now.astimezone(UTC).date() for p in self.created)
         if today >= DAILY_POSTS:
             raise Refusal(_error(429, "Resource level throttle limit for calls to this resource is reached.", None))
-        urn = f"urn:li:share:{self.new_id()}"
-        self.posts[urn] = Post(urn, account, body, shown(str(body.get("commentary") or "")), now)
-        self.record("post", account=account, id=urn, text=self.posts[urn].shown, commentary=body.get("commentary"))
+        kind = "ugcPost" if any(":video:" in urn for urn in _attached(body.get("content"))) else "share"
+        urn = f"urn:li:{kind}:{self.new_id()}"
+        post = Post(urn, account, body, shown(str(body.get("commentary") or "")), now)
+        self.posts[urn] = post
+        self.created.append(post)
+        del self.created[: -self.sandbox.capacity]
+        self.record("post", account=account, id=urn, text=post.shown, commentary=body.get("commentary"))
         return Answer(201, "", {"x-restli-id": urn})
 
     def _author(self, call: Call, account: str, urn: Any) -> str:
@@ -346,23 +386,119 @@ class LinkedIn(LinkedInOrganizations):
             raise _invalid("visibility, lifecycleState or distribution")
         if len(str(body.get("commentary") or "")) > CHARACTERS:
             raise _invalid(f"commentary is longer than {CHARACTERS} characters")
-        content = body.get("content")
-        if content is None and not body.get("commentary"):
+        content, reshare = body.get("content"), body.get("reshareContext")
+        if content is None and not body.get("commentary") and reshare is None:
             raise _invalid("commentary or content")
+        if reshare is not None and (not isinstance(reshare, dict) or reshare.get("parent") not in self.posts):
+            raise _invalid("reshareContext.parent")
+        _check_content(content)
         for urn in _attached(content):
             asset = self.assets.get(urn)
             if asset is None or asset.owner != account:
                 raise Refusal(_error(400, f"{urn} is not an asset of the author", "INVALID_IMAGE_ID"))
             if asset.ready is None:
                 raise Refusal(_error(400, f"{urn} waits for its upload", "MEDIA_ASSET_WAITING_UPLOAD"))
+            if asset.broken and asset.ready <= self.sandbox.clock.now():
+                raise Refusal(_error(400, f"The processing of {urn} failed", "MEDIA_ASSET_PROCESSING_FAILED"))
+
+    def _lifecycle(self, post: Post) -> str:
+        """A post whose media fail after its creation vanishes, though its creation was answered 201."""
+        now = self.sandbox.clock.now()
+        assets = [self.assets[urn] for urn in _attached(post.body.get("content")) if urn in self.assets]
+        if any(asset.ready is None or asset.ready > now for asset in assets):
+            return "PUBLISH_REQUESTED"
+        return "PUBLISH_FAILED" if any(asset.broken for asset in assets) else "PUBLISHED"
+
+    def _shape(self, post: Post) -> dict[str, Any]:
+        created = int(post.created.timestamp() * 1000)
+        modified = created if post.modified is None else int(post.modified.timestamp() * 1000)
+        return post.body | {
+            "id": post.urn,
+            "lifecycleState": self._lifecycle(post),
+            "lifecycleStateInfo": {"isEditedByAuthor": post.modified is not None},
+            "createdAt": created,
+            "publishedAt": created,
+            "lastModifiedAt": modified,
+            "isReshareDisabledByAuthor": bool(post.body.get("isReshareDisabledByAuthor")),
+        }
 
     def show(self, call: Call) -> Answer:
         self.versioned(call)
         self.person(call, "r_organization_social")
         post = self.posts.get(call.parts["urn"])
+        own_view = call.text("viewContext") == "AUTHOR"
+        if post is None or (not own_view and self._lifecycle(post) == "PUBLISH_FAILED"):
+            raise Refusal(_error(404, "Post is not found", "NOT_FOUND"))
+        return Answer(content=self._shape(post))
+
+    def find(self, call: Call) -> Answer:
+        """List an author's posts, or read several (``linkedin.md`` 4.2)."""
+        self.versioned(call)
+        account = self.person(call, "r_organization_social")
+        method = call.headers.get("x-restli-method", "").upper()
+        if (ids := call.text("ids")) is not None:
+            return self._batch(ids, method)
+        organization = self.organization(call.text("author"))
+        if call.text("q") != "author" or method not in ("", "FINDER"):
+            raise _invalid("q")
+        if organization is None or account not in self.admins[organization]:  # r_member_social is closed
+            raise Refusal(
+                _error(403, "Not enough permissions to access: partnerApiPosts.FINDER-author", "ACCESS_DENIED")
+            )
+        numbers = [call.text("start") or "0", call.text("count") or "10"]
+        if not all(map(whole, numbers)) or int(numbers[1]) > BATCH:
+            raise Refusal(_error(400, "start and count are numbers, count up to 100", "ILLEGAL_ARGUMENT"))
+        order = call.text("sortBy") or "LAST_MODIFIED"
+        if order not in ("LAST_MODIFIED", "CREATED"):
+            raise Refusal(_error(400, "sortBy is LAST_MODIFIED or CREATED", "ILLEGAL_ARGUMENT"))
+        mine = [p for p in self.posts.values() if p.account == organization and self.listed(p.created)]
+        mine.sort(key=lambda p: (p.modified or p.created) if order == "LAST_MODIFIED" else p.created, reverse=True)
+        start, count = map(int, numbers)
+        links = []
+        if start + count < len(mine):
+            query = {**call.query, "start": str(start + count), "count": str(count)}
+            links = [{"rel": "next", "type": "application/json", "href": f"/rest/posts?{urlencode(query)}"}]
+        elements = [self._shape(post) for post in mine[start : start + count]]
+        paging = {"start": start, "count": count, "links": links, "total": len(mine)}
+        return Answer(content={"elements": elements, "paging": paging})
+
+    def _batch(self, ids: str, method: str) -> Answer:
+        if method != "BATCH_GET" or self.variant("tier") == "development":
+            raise Refusal(_error(403, "Not enough permissions to access: posts.BATCH_GET", "ACCESS_DENIED"))
+        named = _LIST.fullmatch(ids)
+        if named is None:
+            raise Refusal(_error(400, "ids is List(...)", "ILLEGAL_ARGUMENT"))
+        urns = named[1].split(",")
+        found = {urn: self.posts[urn] for urn in urns if urn in self.posts}
+        missing = _error(404, "Post is not found", "NOT_FOUND").content
+        return Answer(
+            content={
+                "results": {urn: self._shape(post) for urn, post in found.items()},
+                "statuses": {urn: 200 if urn in found else 404 for urn in urns},
+                "errors": {urn: missing for urn in urns if urn not in found},
+            }
+        )
+
+    def update(self, call: Call) -> Answer:
+        """Set the commentary, little else, and answer 204 (``linkedin.md`` 4.3)."""
+        self.versioned(call)
+        account = self.person(call, "w_member_social", "w_organization_social")
+        if call.headers.get("x-restli-method", "").upper() != "PARTIAL_UPDATE":
+            raise Refusal(_error(400, "X-RestLi-Method must be PARTIAL_UPDATE", "ILLEGAL_ARGUMENT"))
+        post, patch = self.posts.get(call.parts["urn"]), call.fields.get("patch")
         if post is None:
             raise Refusal(_error(404, "Post is not found", "NOT_FOUND"))
-        return Answer(content=post.body | {"id": post.urn, "createdAt": int(post.created.timestamp() * 1000)})
+        self._author(call, account, self.urn(post.account))
+        changes = patch.get("$set") if isinstance(patch, dict) else None
+        if not isinstance(changes, dict) or not changes or not set(changes) <= set(SETTABLE):
+            raise _invalid(f"patch.$set: one of {', '.join(SETTABLE)}")
+        commentary = changes.get("commentary", post.body.get("commentary"))
+        if len(str(commentary or "")) > CHARACTERS:
+            raise _invalid(f"commentary is longer than {CHARACTERS} characters")
+        if self.variant("partial_update") == "applied":
+            post.body, post.shown = {**post.body, **changes}, shown(str(commentary or ""))
+        post.modified = self.sandbox.clock.now()
+        return Answer(204, "")
 
     def delete(self, call: Call) -> Answer:
         self.versioned(call)
@@ -372,6 +508,26 @@ class LinkedIn(LinkedInOrganizations):
             self._author(call, account, self.urn(post.account))
         self.posts.pop(call.parts["urn"], None)
         return Answer(204, "")
+
+    def error_answers(self) -> Mapping[str, Answer]:
+        """Return the answers of ``linkedin.md`` 3, 4, 5 and 6."""
+        return {
+            "duplicate": _duplicate(f"urn:li:share:{self.new_id()}"),
+            "access_denied": _error(403, "Not enough permissions to access this resource", "ACCESS_DENIED"),
+            "token_expired": _error(401, "The token used in the request has expired", "EXPIRED_ACCESS_TOKEN"),
+            "token_revoked": _error(401, "The token used in the request has been revoked", "REVOKED_ACCESS_TOKEN"),
+            "throttled": _error(429, "Resource level throttle limit for calls to this resource is reached.", None),
+            "comments_throttled": _error(429, "Comment create throttled", None),
+            "conflict": _error(409, "Conflict", "CONFLICT"),
+            "version_ended": _error(426, "Requested version 20260101 is not active", "NONEXISTENT_VERSION"),
+            "server_error": _error(500, "Internal Server Error", "SERVER_ERROR"),
+            "unavailable": _error(503, "Service Unavailable", None),
+            "gateway_timeout": Answer(504, "", {"Content-Type": "text/plain"}),
+            "created_without_id": Answer(201, ""),
+            "upload_expired": _error(400, "The upload URL has expired", "EXPIRED_UPLOAD_URL"),
+            "too_large": Answer(413, ""),
+            "unsupported_type": Answer(415, ""),
+        }
 
     # --- media (linkedin.md 5)
 
@@ -429,8 +585,14 @@ class LinkedIn(LinkedInOrganizations):
         if not self._owns(self.account_of(call), asset):
             raise Refusal(_error(401, "Invalid access token", "INVALID_ACCESS_TOKEN"))
         asset.uploaded[0] = call.body
-        asset.ready = self.sandbox.clock.in_(seconds=PROCESSING_SECONDS[asset.kind])
+        self._process(asset)
         return Answer(201, "")
+
+    def _process(self, asset: Asset) -> None:
+        processing = self.process(PROCESSING_SECONDS[asset.kind])
+        asset.failed = processing.result == "failed"
+        stuck = processing.result == "stuck"
+        asset.ready = NEVER if stuck else self.sandbox.clock.in_(seconds=processing.seconds)
 
     def _finalize(self, call: Call, account: str) -> Answer:
         command = call.fields.get("finalizeUploadRequest")
@@ -442,7 +604,7 @@ class LinkedIn(LinkedInOrganizations):
             _tag(asset, index) for index in range(len(asset.parts))
         ]:
             raise _invalid("uploadedPartIds: every part, in order")
-        asset.ready = self.sandbox.clock.in_(seconds=PROCESSING_SECONDS["video"])
+        self._process(asset)
         return Answer(200, "")
 
     def asset_status(self, call: Call) -> Answer:
@@ -476,6 +638,52 @@ def shown(commentary: str) -> str:
     kept = _MENTION.sub(lambda m: "\x00" * len(m.group()), _ESCAPED.sub("\x01\x01", commentary))
     cut = kept.find("(")
     return _ESCAPED.sub(r"\1", commentary if cut < 0 else commentary[:cut])
+
+
+def _check_content(content: Any) -> None:
+    """Raises 422 for content of the wrong shape, and 400 for a document without title (``linkedin.md`` 4.4, 4.5)."""
+    if content is None:
+        return
+    kinds = [
+        name for name in ("media", "multiImage", "article", "poll") if isinstance(content, dict) and name in content
+    ]
+    if len(kinds) != 1 or not isinstance(content[kinds[0]], dict):
+        raise _invalid("content: one of media, multiImage, article and poll")
+    value = content[kinds[0]]
+    if kinds[0] == "media" and ":document:" in str(value.get("id")) and not value.get("title"):
+        raise Refusal(_error(400, "content.media.title is required for documents", "MISSING_FIELD"))
+    if kinds[0] == "article" and not (value.get("source") and value.get("title")):
+        raise _invalid("content.article: source and title")
+    if kinds[0] == "poll":
+        _check_poll(value)
+
+
+def _check_poll(poll: dict[str, Any]) -> None:
+    options, settings = poll.get("options"), poll.get("settings")
+    texts = (
+        [item.get("text") if isinstance(item, dict) else None for item in options] if isinstance(options, list) else []
+    )
+    if not 0 < len(str(poll.get("question") or "")) <= QUESTION:
+        raise _invalid(f"content.poll.question has 1 to {QUESTION} characters")
+    if not 2 <= len(texts) <= 4 or not all(isinstance(text, str) and 0 < len(text) <= OPTION for text in texts):
+        raise _invalid(f"content.poll.options holds 2 to 4 options of 1 to {OPTION} characters")
+    if not isinstance(settings, dict) or settings.get("duration") not in POLL_DURATIONS:
+        raise _invalid(f"content.poll.settings.duration is one of {', '.join(POLL_DURATIONS)}")
+
+
+def _duplicate(urn: str) -> Answer:
+    """Return the answer to an exact repeat, as it was seen (``linkedin.md`` 4)."""
+    errors = [{"description": "Duplicate post is detected", "input": {}, "code": "DUPLICATE_POST"}]
+    cause = "com.linkedin.publishing.platform.exception.BadRequestResponseException"
+    return Answer(
+        422,
+        {
+            "errorDetailType": "com.linkedin.common.error.BadRequest",
+            "message": f"{cause}: Content is a duplicate of {urn}",
+            "errorDetails": {"inputErrors": errors},
+            "status": 422,
+        },
+    )
 
 
 def _attached(content: Any) -> list[str]:
