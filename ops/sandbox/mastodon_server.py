@@ -29,6 +29,11 @@ class Status:
     language: str | None = None
     edited: datetime | None = None
     poll: dict[str, Any] | None = None
+    sensitive: bool = False
+    quoted: str | None = None
+    quote_policy: str = "public"
+    versions: list[dict[str, Any]] = field(default_factory=list)
+    """What it was before each edit, oldest first."""
 
 
 @dataclass

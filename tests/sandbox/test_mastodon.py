@@ -279,3 +279,153 @@ async def test_what_it_does_not_know_is_answered_in_its_own_words(stand: Stand, 
     async with stand.http.request(method, f"{stand.url}/mastodon{path}", data=b"\xff{") as response:
         assert 400 <= response.status < 500
         assert "error" in await response.json()
+
+
+async def raw(stand: Stand, person: Any, method: str, path: str, **options: Any) -> tuple[int, Any, Any]:
+    headers = {"Authorization": f"Bearer {person.real.access_token}", **options.pop("headers", {})}
+    url = f"{stand.url}/mastodon/api{path}"
+    async with stand.http.request(method, url, headers=headers, **options) as response:
+        body = await response.json() if response.content_type == "application/json" else await response.text()
+        return response.status, body, response.headers
+
+
+async def test_account_creates_300_statuses_in_a_window_of_three_hours(stand: Stand) -> None:
+    """``mastodon.md`` 6: windows begin at multiples of three hours, over all applications of the account."""
+    one, two = await connected(stand), await connected(stand)
+    clock = stand.server.world.clock
+    await stand.command("clock", jump=3 * 3600 - clock.seconds() % (3 * 3600) + 1)
+    clock.run(0)
+    for number in range(300):
+        if number % 250 == 249:
+            await stand.command("clock", jump=301)  # the general limit has room, this one has not
+        person = (one, two)[number % 2]
+        status, _, headers = await raw(stand, person, "POST", "/v1/statuses", json={"status": f"n{number}"})
+        assert status == 200
+        assert (headers["X-RateLimit-Limit"], headers["X-RateLimit-Remaining"]) == ("300", str(299 - number))
+    await stand.command("clock", jump=301)
+    status, body, headers = await raw(stand, one, "POST", "/v1/statuses", json={"status": "more"})
+    assert (status, body, headers["X-RateLimit-Remaining"]) == (429, {"error": "Too many requests"}, "0")
+    assert datetime.fromisoformat(headers["X-RateLimit-Reset"]).timestamp() % (3 * 3600) == 0
+    assert (await raw(stand, one, "GET", "/v1/accounts/verify_credentials"))[0] == 200
+    await stand.command("clock", jump=3 * 3600 - 602)
+    assert (await raw(stand, one, "POST", "/v1/statuses", json={"status": "more"}))[0] == 200
+    assert len(await stand.published("mastodon")) == 301
+
+
+@pytest.mark.parametrize(
+    ("variant", "status", "published"), [("kept", 200, 1), ("server_error", 500, 1), ("ignored", 200, 2)]
+)
+async def test_repeat_with_the_same_key_is_answered_as_builds_and_forks_do(
+    stand: Stand, variant: str, status: int, published: int
+) -> None:
+    """``mastodon.md`` 5 (b) and (f)."""
+    person = await connected(stand)
+    await stand.command("variants", platform="mastodon", name="idempotency", variant=variant)
+    given = {"json": {"status": "once"}, "headers": {"Idempotency-Key": "job-1"}}
+    assert (await raw(stand, person, "POST", "/v1/statuses", **given))[0] == 200
+    assert (await raw(stand, person, "POST", "/v1/statuses", **given))[0] == status
+    assert len(await stand.published("mastodon", account="alice")) == published
+
+
+async def test_answer_that_was_lost_comes_again_with_the_key_and_publishes_nothing_more(stand: Stand) -> None:
+    """``mastodon.md`` 12."""
+    person = await connected(stand)
+    given = {"json": {"status": "once"}, "headers": {"Idempotency-Key": "job-1"}}
+    await stand.command(
+        "faults", platform="mastodon", endpoint="POST /api/v1/statuses", error="gateway_timeout", effect=True
+    )
+    assert (await raw(stand, person, "POST", "/v1/statuses", **given))[0] == 504
+    status, found, _ = await raw(stand, person, "POST", "/v1/statuses", **given)
+    assert status == 200
+    assert [post["id"] for post in await stand.published("mastodon")] == [found["id"]]
+
+
+async def upload(stand: Stand, person: Any, kind: str = "video/mp4", path: str = "/v2/media") -> tuple[int, Any]:
+    import aiohttp
+
+    form = aiohttp.FormData()
+    form.add_field("file", b"frames", filename="a", content_type=kind)
+    status, body, _ = await raw(stand, person, "POST", path, data=form)
+    return status, body
+
+
+async def test_media_are_202_then_206_then_200_and_are_collected_after_a_day(stand: Stand) -> None:
+    """``mastodon.md`` 4."""
+    person = await connected(stand)
+    status, media = await upload(stand, person)
+    assert (status, media["url"]) == (202, None)
+    path = f"/v1/media/{media['id']}"
+    assert (await raw(stand, person, "GET", path))[0] == 206
+    await stand.command("clock", jump=21)
+    assert (await raw(stand, person, "GET", path))[0] == 200
+    assert (await raw(stand, person, "PUT", path, json={"description": "x" * 1501}))[0] == 422
+    await stand.command("clock", jump=86_400)
+    assert (await raw(stand, person, "GET", path))[0] == 404
+    assert (await raw(stand, person, "POST", "/v1/statuses", json={"media_ids": [media["id"]]}))[0] == 422
+    assert (await upload(stand, person, path="/v1/media"))[0] == 200, "the older upload answers when it is done"
+
+
+async def test_edit_takes_the_whole_list_of_media_and_keeps_its_history(stand: Stand) -> None:
+    """``mastodon.md`` 5 and 5.2."""
+    person = await connected(stand)
+    one, two = [(await upload(stand, person, "image/png"))[1]["id"] for _ in range(2)]
+    made = (await raw(stand, person, "POST", "/v1/statuses", json={"status": "a", "media_ids": [one]}))[1]
+    path = f"/v1/statuses/{made['id']}"
+    change = {"status": "b", "media_ids": [one, two], "media_attributes": [{"id": one, "description": "d"}]}
+    edited = (await raw(stand, person, "PUT", path, json=change | {"spoiler_text": "cw", "language": "de"}))[1]
+    assert [media["id"] for media in edited["media_attachments"]] == [one, two]
+    assert (edited["media_attachments"][0]["description"], edited["sensitive"], edited["language"]) == ("d", True, "de")
+    assert edited["edited_at"] is not None
+    assert (await raw(stand, person, "GET", f"{path}/source"))[1] == {
+        "id": made["id"],
+        "text": "b",
+        "spoiler_text": "cw",
+    }
+    versions = (await raw(stand, person, "GET", f"{path}/history"))[1]
+    assert [version["content"] for version in versions] == ["<p>a</p>", "<p>b</p>"]
+    assert [len(version["media_attachments"]) for version in versions] == [1, 2]
+    assert (await raw(stand, person, "PUT", path, json={"status": "b", "media_ids": [two]}))[0] == 200
+    assert (await raw(stand, person, "GET", f"/v1/media/{one}"))[0] == 200, "it is unattached again"
+    assert (await raw(stand, person, "DELETE", path))[1]["text"] == "b"
+    assert (await raw(stand, person, "DELETE", path))[0] == 404, "done"
+
+
+@pytest.mark.parametrize(
+    ("poll", "status"),
+    [
+        ({"options": ["a", "b"], "expires_in": 300}, 200),
+        ({"options": ["a"], "expires_in": 300}, 422),
+        ({"options": ["a"] * 5, "expires_in": 300}, 422),
+        ({"options": ["a", "b" * 51], "expires_in": 300}, 422),
+        ({"options": ["a", "b"], "expires_in": 299}, 422),
+        ({"options": ["a", "b"]}, 422),
+    ],
+)
+async def test_poll_keeps_the_limits_of_the_instance(stand: Stand, poll: Any, status: int) -> None:
+    """``mastodon.md`` 1 and 5."""
+    person = await connected(stand)
+    found, body, _ = await raw(stand, person, "POST", "/v1/statuses", json={"status": "x", "poll": poll})
+    assert found == status
+    assert status != 200 or [option["title"] for option in body["poll"]["options"]] == ["a", "b"]
+
+
+async def test_quote_names_the_quoted_status_and_begins_with_a_link(stand: Stand) -> None:
+    """``mastodon.md`` 5.1."""
+    person, other = await connected(stand), await connected(stand, "bob")
+    first = (await raw(stand, other, "POST", "/v1/statuses", json={"status": "first"}))[1]
+    form = {"status": "so true", "quoted_status_id": first["id"], "quote_approval_policy": "followers"}
+    made = (await raw(stand, person, "POST", "/v1/statuses", json=form))[1]
+    assert made["quote"] == {"state": "accepted", "quoted_status_id": first["id"]}
+    assert made["content"].startswith('<p class="quote-inline">RE: <a ')
+    assert made["quote_approval"]["automatic"] == ["followers"]
+    assert (await raw(stand, person, "POST", "/v1/statuses", json=form | {"quoted_status_id": "1"}))[0] == 404
+
+
+async def test_private_status_is_shown_to_its_author_alone(stand: Stand) -> None:
+    """``mastodon.md`` 12: the look-up uses the person's own token, since private ones show."""
+    person, other = await connected(stand), await connected(stand, "bob")
+    made = (await raw(stand, person, "POST", "/v1/statuses", json={"status": "x", "visibility": "private"}))[1]
+    listing = f"/v1/accounts/{made['account']['id']}/statuses?exclude_reblogs=true"
+    for viewer, status, count in ((person, 200, 1), (other, 404, 0)):
+        assert (await raw(stand, viewer, "GET", f"/v1/statuses/{made['id']}"))[0] == status
+        assert len((await raw(stand, viewer, "GET", listing))[1]) == count

@@ -3,8 +3,8 @@
 import html
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from ops.sandbox import consent, pkce
@@ -21,8 +21,18 @@ IDEMPOTENCY = timedelta(hours=1)
 SCHEDULE_AHEAD = timedelta(minutes=5)
 SCHEDULED_TOTAL, SCHEDULED_DAILY = 300, 25
 PROCESSING_SECONDS = {"image": 0.0, "video": 20.0, "audio": 8.0}
-RATE_LIMIT, RATE_SECONDS = 300, 300
-MEDIA_LIMIT, MEDIA_SECONDS = 30, 1800
+RATE_LIMIT, USER_LIMIT, RATE_SECONDS = 300, 1500, 300
+"""Of a token and of a person (``mastodon.md`` 6)."""
+
+MEDIA_LIMIT, DELETE_LIMIT, MEDIA_SECONDS = 30, 30, 1800
+STATUS_LIMIT, STATUS_SECONDS = 300, 3 * 3600
+"""Of an account over all its applications, in windows that begin at multiples of three hours since 1970."""
+
+MEDIA_LIFE = timedelta(hours=24)
+"""How long media are kept without a status; unconfirmed (``mastodon.md`` 4)."""
+
+POLL_OPTIONS, POLL_CHARACTERS, POLL_SECONDS = 4, 50, (300, 2_629_746)
+QUOTE_POLICIES = ("public", "followers", "nobody")
 
 SCOPES = [
     "read",
@@ -39,6 +49,7 @@ SCOPES = [
 TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp", "video/mp4", "video/webm", "audio/mpeg", "audio/ogg")
 _URL = re.compile(r"https?://\S+")
 _REMOTE = re.compile(r"(@\w+)@[\w.-]+")
+NEVER = datetime(9999, 12, 31, tzinfo=UTC)
 OUT_OF_BAND = "urn:ietf:wg:oauth:2.0:oob"
 
 
@@ -82,8 +93,27 @@ class Media:
     kind: str
     description: str | None
     ready: datetime
+    created: datetime
     broken: bool = False
     status: str | None = None
+    focus: str | None = None
+
+
+@dataclass
+class Limit:
+    """A rate limit as the headers show it."""
+
+    total: int
+    left: int
+    reset: datetime
+
+    def headers(self) -> dict[str, str]:
+        """The reset is a time, not a number (``mastodon.md`` 6)."""
+        return {
+            "X-RateLimit-Limit": str(self.total),
+            "X-RateLimit-Remaining": str(self.left),
+            "X-RateLimit-Reset": _when(self.reset),
+        }
 
 
 class Mastodon(MastodonServer):
@@ -98,6 +128,11 @@ class Mastodon(MastodonServer):
         "change": "Mastodon sends nothing for favourites, boosts and follows.",
     }
     slash_ignored = True
+    variants: ClassVar[Mapping[str, Sequence[str]]] = {
+        # What a repeat with the same key is answered: the first status; 500 by some builds of 2026, though it exists;
+        # or it is published again, by forks that ignore the header (mastodon.md 5 b and f).
+        "idempotency": ("kept", "server_error", "ignored"),
+    }
 
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(sandbox)
@@ -111,6 +146,10 @@ class Mastodon(MastodonServer):
         self.scheduled: dict[str, tuple[datetime, str, dict[str, Any], datetime]] = {}
         self._keys: dict[tuple[str, str], tuple[datetime, str]] = {}
         self._calls: dict[tuple[str, str], list[float]] = {}
+        self._created: dict[tuple[str, int], int] = {}
+        """Statuses of an account, by its window of three hours."""
+        self._shown_limit: dict[str, Limit] = {}
+        """The limit that the headers of a token's current answer show."""
 
     def routes(self) -> Sequence[Route]:
         return (
@@ -137,6 +176,8 @@ class Mastodon(MastodonServer):
             Route("PUT", "/api/v1/statuses/{id}", self.edit),
             Route("DELETE", "/api/v1/statuses/{id}", self.delete),
             Route("GET", "/api/v1/statuses/{id}/context", self.context),
+            Route("GET", "/api/v1/statuses/{id}/source", self.source),
+            Route("GET", "/api/v1/statuses/{id}/history", self.history),
             Route("GET", "/api/v1/notifications", self.show_notifications),
             Route("GET", "/api/v1/notifications/{id}", self.show_notification),
             Route("GET", "/api/v1/scheduled_statuses", self.show_scheduled),
@@ -198,10 +239,10 @@ class Mastodon(MastodonServer):
                         "video_matrix_limit": 8_294_400,
                     },
                     "polls": {
-                        "max_options": 4,
-                        "max_characters_per_option": 50,
-                        "min_expiration": 300,
-                        "max_expiration": 2_629_746,
+                        "max_options": POLL_OPTIONS,
+                        "max_characters_per_option": POLL_CHARACTERS,
+                        "min_expiration": POLL_SECONDS[0],
+                        "max_expiration": POLL_SECONDS[1],
                     },
                 },
             }
@@ -329,7 +370,9 @@ class Mastodon(MastodonServer):
         token = self.tokens.get(call.bearer or "")
         if token is None or token.revoked:
             raise _refused(401, "The access token is invalid" if call.bearer else "This method requires authentication")
-        self._count(call.bearer or "", "calls", RATE_LIMIT, RATE_SECONDS)
+        self._count(call, call.bearer or "", "calls", RATE_LIMIT, RATE_SECONDS)
+        if token.account is not None:
+            self._count(call, token.account, "user", USER_LIMIT, RATE_SECONDS)
         if scopes and not any(_covers(token.scopes, scope) for scope in scopes):
             raise _refused(403, "This action is outside the authorized scopes")
         return token
@@ -340,20 +383,38 @@ class Mastodon(MastodonServer):
             raise _refused(422, "This method requires an authenticated user")
         return account
 
-    def _count(self, who: str, what: str, limit: int, seconds: int) -> None:
-        """Raises a 429 beyond ``limit`` calls in ``seconds`` (mastodon.md 6)."""
+    def _count(self, call: Call, who: str, what: str, limit: int, seconds: int) -> None:
+        """Count a call. Raises 429 beyond ``limit`` of them in ``seconds`` (``mastodon.md`` 6)."""
         now = self.sandbox.clock.seconds()
         calls = self._calls.setdefault((who, what), [])
         calls[:] = [at for at in calls if at > now - seconds]
+        reset = datetime.fromtimestamp((calls[0] if calls else now) + seconds, UTC)
         if len(calls) >= limit:
-            reset = datetime.fromtimestamp(calls[0] + seconds, self.sandbox.clock.now().tzinfo)
-            headers = {
-                "X-RateLimit-Limit": str(limit),
-                "X-RateLimit-Remaining": "0",
-                "X-RateLimit-Reset": _when(reset),
-            }
-            raise Refusal(Answer(429, {"error": "Too many requests"}, headers))
+            self._show_limit(call, Limit(limit, 0, reset))
+            raise Refusal(Answer(429, {"error": "Too many requests"}))
         calls.append(now)
+        self._show_limit(call, Limit(limit, limit - len(calls), reset))
+
+    def _show_limit(self, call: Call, limit: Limit) -> None:
+        """Several limits overlap; the headers show the nearest one."""
+        known = self._shown_limit.get(call.bearer or "")
+        if known is None or limit.left < known.left:
+            self._shown_limit[call.bearer or ""] = limit
+
+    def complete(self, call: Call, answer: Answer) -> Answer:
+        """Add the headers of the limit to the answer."""
+        limit = self._shown_limit.pop(call.bearer or "", None)
+        return answer if limit is None else replace(answer, headers={**limit.headers(), **answer.headers})
+
+    def _count_status(self, call: Call, account: str) -> None:
+        """Count a created status. Raises 429 beyond 300 in a window of three hours; its headers replace the others."""
+        window = int(self.sandbox.clock.seconds()) // STATUS_SECONDS
+        reset = datetime.fromtimestamp((window + 1) * STATUS_SECONDS, UTC)
+        made = self._created.get((account, window), 0)
+        self._shown_limit[call.bearer or ""] = Limit(STATUS_LIMIT, max(0, STATUS_LIMIT - made - 1), reset)
+        if made >= STATUS_LIMIT:
+            raise Refusal(Answer(429, {"error": "Too many requests"}))
+        self._created[account, window] = made + 1
 
     # --- accounts (mastodon.md 3, 5)
 
@@ -369,10 +430,18 @@ class Mastodon(MastodonServer):
         name = next((name for name, number in self.accounts.items() if number == call.parts["id"]), None)
         if name is None:
             raise _refused(404, "Record not found")
-        if call.bearer:
-            self._token(call)
+        viewer = self._token(call).account if call.bearer else None
         self.advance()
-        mine = sorted((s for s in self.statuses.values() if s.account == name), key=lambda s: int(s.id), reverse=True)
+        mine = [
+            status
+            for status in self.statuses.values()
+            if status.account == name
+            and (viewer == name or status.visibility in ("public", "unlisted"))
+            and not (call.flag("exclude_replies") and status.reply_to)
+            and not (call.flag("only_media") and not status.media)
+            and self.listed(status.created)
+        ]
+        mine.sort(key=lambda status: int(status.id), reverse=True)
         return self._paged(call, [self.shape(status, call.base) for status in mine])
 
     def _paged(self, call: Call, items: list[dict[str, Any]]) -> Answer:
@@ -399,22 +468,25 @@ class Mastodon(MastodonServer):
 
     def upload(self, call: Call) -> Answer:
         account = self._person(call, "write:media")
-        self._count(account, "media", MEDIA_LIMIT, MEDIA_SECONDS)
+        self._count(call, account, "media", MEDIA_LIMIT, MEDIA_SECONDS)
         file = call.files.get("file")
         if file is None:
             raise _refused(422, "Validation failed: File can't be blank")
         kind = _kind(file)
-        media = Media(
-            self.new_id(), account, kind, call.text("description"), self._ready(kind), b"corrupt" in file.content
-        )
+        _check_description(call)
+        now = self.sandbox.clock.now()
+        processing = self.process(PROCESSING_SECONDS[kind])
+        ready = NEVER if processing.result == "stuck" else now + timedelta(seconds=processing.seconds)
+        if call.path.endswith("/v1/media"):  # the older upload answers when everything is done
+            ready = now
+        broken = processing.result == "failed" or b"corrupt" in file.content
+        media = Media(self.new_id(), account, kind, call.text("description"), ready, now, broken)
+        media.focus = call.text("focus")
         self.media[media.id] = media
-        done = media.ready <= self.sandbox.clock.now()
+        done = media.ready <= now
         if media.broken and done:
             raise _refused(422, "Validation failed: File could not be processed")
         return Answer(200 if done else 202, self._media(media, call.base))
-
-    def _ready(self, kind: str) -> datetime:
-        return self.sandbox.clock.in_(seconds=PROCESSING_SECONDS[kind])
 
     def show_media(self, call: Call) -> Answer:
         media = self._own_media(call)
@@ -426,7 +498,9 @@ class Mastodon(MastodonServer):
 
     def describe_media(self, call: Call) -> Answer:
         media = self._own_media(call)
-        media.description = call.text("description")
+        _check_description(call)
+        media.description = call.text("description") or media.description
+        media.focus = call.text("focus") or media.focus
         return Answer(content=self._media(media, call.base))
 
     def delete_media(self, call: Call) -> Answer:
@@ -434,12 +508,15 @@ class Mastodon(MastodonServer):
         return Answer()
 
     def _own_media(self, call: Call) -> Media:
-        """Unattached and one's own: everything else is not found."""
+        """Return one's own unattached medium: anything else, and one that was collected, is not found."""
         account = self._person(call, "write:media")
         media = self.media.get(call.parts["id"])
-        if media is None or media.account != account or media.status is not None:
+        if media is None or media.account != account or media.status is not None or self._collected(media):
             raise _refused(404, "Record not found")
         return media
+
+    def _collected(self, media: Media) -> bool:
+        return media.status is None and self.sandbox.clock.now() - media.created > MEDIA_LIFE
 
     # --- statuses (mastodon.md 5)
 
@@ -447,9 +524,14 @@ class Mastodon(MastodonServer):
         account = self._person(call, "write:statuses")
         self.advance()
         key = call.headers.get("idempotency-key")
-        if key and (known := self._keys.get((account, key))) and known[0] > self.sandbox.clock.now():
+        known = self._keys.get((account, key)) if key and self.variant("idempotency") != "ignored" else None
+        if known is not None and known[0] > self.sandbox.clock.now():
+            if self.variant("idempotency") == "server_error":
+                raise _refused(500, "We're sorry, but something went wrong on our end.")
             return self._shown(known[1], call.base)
         params = self._checked(call, account)
+        if not call.text("scheduled_at"):
+            self._count_status(call, account)
         when = call.text("scheduled_at")
         made = self._schedule(account, params, when) if when else self._publish(account, params)
         if key:
@@ -478,6 +560,11 @@ class Mastodon(MastodonServer):
             raise _refused(422, "Validation failed: Visibility is not included in the list")
         if poll and ids:
             raise _refused(422, "Validation failed: Polls cannot be attached to a status with media")
+        quoted, policy = call.text("quoted_status_id"), call.text("quote_approval_policy")
+        if quoted and (quoted not in self.statuses or self.statuses[quoted].visibility == "direct"):
+            raise _refused(404, "Record not found")
+        if policy and policy not in QUOTE_POLICIES:
+            raise _refused(422, "Validation failed: Quote approval policy is not included in the list")
         self._check_media(ids, account)
         reply = call.text("in_reply_to_id")
         if reply and reply not in self.statuses:
@@ -486,18 +573,47 @@ class Mastodon(MastodonServer):
             "text": text,
             "spoiler": spoiler,
             "media": ids,
-            "poll": poll,
+            "poll": self._poll(call, poll) if poll else None,
             "visibility": visibility,
             "reply_to": reply,
             "language": call.text("language"),
+            "sensitive": call.flag("sensitive") or bool(spoiler),
+            "quoted": quoted,
+            "quote_policy": "nobody" if visibility in ("private", "direct") else policy or "public",
         }
 
-    def _check_media(self, ids: list[str], account: str) -> None:
+    def _poll(self, call: Call, poll: Any) -> dict[str, Any]:
+        """Return the poll as a status shows it. Raises 422 for one that breaks the limits of the instance."""
+        given = poll if isinstance(poll, dict) else {}
+        options = given.get("options")
+        seconds = str(given.get("expires_in") or call.text("poll[expires_in]") or "")
+        if not isinstance(options, list) or not 2 <= len(options) <= POLL_OPTIONS:
+            raise _refused(422, f"Validation failed: Options must have 2 to {POLL_OPTIONS} items")
+        if any(not 0 < len(str(option)) <= POLL_CHARACTERS for option in options):
+            raise _refused(422, f"Validation failed: Options can't be longer than {POLL_CHARACTERS} characters each")
+        if not whole(seconds) or not POLL_SECONDS[0] <= int(seconds) <= POLL_SECONDS[1]:
+            raise _refused(422, "Validation failed: Expires at is too soon or too far into the future")
+        return {
+            "id": self.new_id(),
+            "expires_at": _when(self.sandbox.clock.in_(seconds=int(seconds))),
+            "expired": False,
+            "multiple": str(given.get("multiple", call.query.get("poll[multiple]", ""))).lower() in ("true", "1"),
+            "votes_count": 0,
+            "options": [{"title": str(option), "votes_count": 0} for option in options],
+            "emojis": [],
+        }
+
+    def _check_media(self, ids: list[str], account: str, status: str | None = None) -> None:
         if len(ids) > ATTACHMENTS:
             raise _refused(422, f"Cannot attach more than {ATTACHMENTS} files")
         found = [self.media.get(number) for number in ids]
         for media in found:
-            if media is None or media.account != account or media.status is not None:
+            if (
+                media is None
+                or media.account != account
+                or media.status not in (None, status)
+                or self._collected(media)
+            ):
                 raise _refused(422, "Validation failed: Media could not be found")
             if media.broken or media.ready > self.sandbox.clock.now():
                 raise _refused(422, "Cannot attach files that have not finished processing. Try again in a moment!")
@@ -557,26 +673,65 @@ class Mastodon(MastodonServer):
         return Answer(content={"ancestors": shown[0], "descendants": shown[1]})
 
     def edit(self, call: Call) -> Answer:
+        """Change text, warning, language, media and poll; visibility, parent and quote stay (``mastodon.md`` 5)."""
         status = self._own_status(call)
-        text = call.text("status") or ""
-        if length(text) > CHARACTERS:
+        text, spoiler, ids = call.text("status") or "", call.text("spoiler_text") or "", call.many("media_ids")
+        if not text and not ids:
+            raise _refused(422, "Validation failed: Text can't be blank")
+        if length(text) + length(spoiler) > CHARACTERS:
             raise _refused(422, f"Validation failed: Text character limit of {CHARACTERS} exceeded")
-        status.text, status.edited = text, self.sandbox.clock.now()
+        self._check_media(ids, status.account, status.id)
+        for changed in call.fields.get("media_attributes") or []:
+            media = self.media.get(str(changed.get("id"))) if isinstance(changed, dict) else None
+            if media is None or media.status != status.id:
+                raise _refused(422, "Validation failed: Media could not be found")
+            media.description = changed.get("description", media.description)
+            media.focus = changed.get("focus", media.focus)
+        for number in status.media:
+            self.media[number].status = None if number not in ids else status.id
+        for number in ids:
+            self.media[number].status = status.id
+        status.versions.append(self._version(status, call.base))
+        status.text, status.spoiler, status.media = text, spoiler, ids
+        status.sensitive = call.flag("sensitive") or bool(spoiler)
+        status.language = call.text("language") or status.language
+        status.edited = self.sandbox.clock.now()
         self.announce("status.updated", status.account, self.shape(status, ADDRESS))
         return Answer(content=self.shape(status, call.base))
 
+    def _version(self, status: Status, base: str) -> dict[str, Any]:
+        shown = self.shape(status, base)
+        names = ("content", "spoiler_text", "sensitive", "media_attachments", "poll", "account")
+        return {name: shown[name] for name in names} | {"created_at": _when(status.edited or status.created)}
+
+    def history(self, call: Call) -> Answer:
+        """List all versions, oldest first."""
+        status = self._visible(call)
+        return Answer(content=[*status.versions, self._version(status, call.base)])
+
+    def source(self, call: Call) -> Answer:
+        """Return the text as it was written, for editing."""
+        status = self._visible(call)
+        return Answer(content={"id": status.id, "text": status.text, "spoiler_text": status.spoiler})
+
     def delete(self, call: Call) -> Answer:
         status = self._own_status(call)
+        self._count(call, status.account, "delete", DELETE_LIMIT, MEDIA_SECONDS)
         shown = self.shape(status, call.base) | {"text": status.text}
         del self.statuses[status.id]
+        for number in status.media:  # kept about a day for another draft, unless they are to go too
+            if call.flag("delete_media"):
+                self.media.pop(number, None)
+            elif number in self.media:
+                self.media[number].status, self.media[number].created = None, self.sandbox.clock.now()
         return Answer(content=shown)
 
     def _visible(self, call: Call) -> Status:
-        if call.bearer:
-            self._token(call, "read:statuses")
+        viewer = self._token(call, "read:statuses").account if call.bearer else None
         self.advance()
         status = self.statuses.get(call.parts["id"])
-        if status is None:
+        hidden = status is not None and status.visibility in ("private", "direct") and status.account != viewer
+        if status is None or hidden:
             raise _refused(404, "Record not found")
         return status
 
@@ -648,6 +803,24 @@ class Mastodon(MastodonServer):
             raise _refused(404, "Record not found")
         return number
 
+    def error_answers(self) -> Mapping[str, Answer]:
+        """Return the answers of ``mastodon.md`` 4, 5, 6 and 9."""
+        reset = self.sandbox.clock.in_(seconds=RATE_SECONDS)
+        unfinished = "Cannot attach files that have not finished processing. Try again in a moment!"
+        return {
+            "token_invalid": _error(401, "The access token is invalid"),
+            "outside_scopes": _error(403, "This action is outside the authorized scopes"),
+            "record_missing": _error(404, "Record not found"),
+            "parent_missing": _error(404, "The post you are trying to reply to does not appear to exist."),
+            "unprocessable": _error(422, "Validation failed"),
+            "media_unfinished": _error(422, unfinished),
+            "media_failed": _error(422, "Error processing thumbnail for uploaded media"),
+            "too_many_requests": Answer(429, {"error": "Too many requests"}, Limit(RATE_LIMIT, 0, reset).headers()),
+            "server_error": _error(500, "We're sorry, but something went wrong on our end."),
+            "unavailable": _error(503, "Remote data could not be fetched"),
+            "gateway_timeout": Answer(504, "<html><body><h1>504 Gateway Time-out</h1></body></html>"),
+        }
+
     # --- shapes
 
     def shape_account(self, name: str, base: str) -> dict[str, Any]:
@@ -668,6 +841,14 @@ class Mastodon(MastodonServer):
     def shape(self, status: Status, base: str) -> dict[str, Any]:
         url = f"{base}/@{status.account}/{status.id}"
         replies = [other for other in self.statuses.values() if other.reply_to == status.id]
+        quoted = self.statuses.get(status.quoted or "")
+        content = f"<p>{html.escape(status.text)}</p>" if status.text else ""
+        quote = None
+        if status.quoted is not None:
+            link = f"{base}/@{quoted.account}/{quoted.id}" if quoted else ""
+            content = f'<p class="quote-inline">RE: <a href="{link}">{link}</a></p>{content}'
+            quote = {"state": "accepted" if quoted else "deleted", "quoted_status_id": quoted.id if quoted else None}
+        automatic = {"public": ["public"], "followers": ["followers"], "nobody": []}[status.quote_policy]
         return {
             "id": status.id,
             "uri": url,
@@ -675,13 +856,15 @@ class Mastodon(MastodonServer):
             "created_at": _when(status.created),
             "edited_at": None if status.edited is None else _when(status.edited),
             "visibility": status.visibility,
-            "content": f"<p>{html.escape(status.text)}</p>" if status.text else "",
+            "content": content,
             "spoiler_text": status.spoiler,
-            "sensitive": bool(status.spoiler),
+            "sensitive": status.sensitive,
+            "quote": quote,
+            "quote_approval": {"automatic": automatic, "manual": [], "current_user": "automatic"},
             "language": status.language,
             "in_reply_to_id": status.reply_to,
             "account": self.shape_account(status.account, base),
-            "media_attachments": [self._media(self.media[number], base) for number in status.media],
+            "media_attachments": [self._media(self.media[n], base) for n in status.media if n in self.media],
             "poll": status.poll,
             "replies_count": len(replies),
             "reblogs_count": 0,
@@ -703,7 +886,7 @@ class Mastodon(MastodonServer):
             "url": url,
             "preview_url": url,
             "description": media.description,
-            "meta": {},
+            "meta": {} if media.focus is None else {"focus": _focus(media.focus)},
         }
 
     def new_id(self) -> str:
@@ -723,6 +906,20 @@ def length(text: str) -> int:
 def _covers(granted: Sequence[str], scope: str) -> bool:
     """``write`` holds ``write:statuses``."""
     return scope in granted or scope.partition(":")[0] in granted
+
+
+def _check_description(call: Call) -> None:
+    if len(call.text("description") or "") > DESCRIPTION:
+        raise _refused(422, f"Validation failed: Description is too long (maximum is {DESCRIPTION} characters)")
+
+
+def _focus(text: str) -> dict[str, float]:
+    """``x,y``, each from -1 to 1; the middle for anything else."""
+    try:
+        x, y = (min(1.0, max(-1.0, float(part))) for part in text.split(","))
+    except ValueError:
+        return {"x": 0.0, "y": 0.0}
+    return {"x": x, "y": y}
 
 
 def _kind(file: Upload) -> str:
