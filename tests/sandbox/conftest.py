@@ -40,7 +40,7 @@ class Stand(Client):
         """What a platform answers, whatever it is: parsed, with ``status`` beside it where it refuses."""
         async with self.http.request(method, self.url + path, **options) as response:
             content = await response.json(content_type=None)
-            return content if response.status < 400 else {"status": response.status} | content
+            return content if response.status < 400 else {"status": response.status} | (content or {})
 
 
 class Elsewhere(HTTPAdapter):

@@ -1,10 +1,12 @@
 """``meta.md`` by its numbers for Facebook Login and Pages, with Meta's own client and another one."""
 
 import asyncio
+import io
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+import aiohttp
 import pytest
 from facebook_business.adobjects.page import Page
 from facebook_business.adobjects.pagepost import PagePost
@@ -413,3 +415,192 @@ async def test_world_lives_and_every_event_of_it_is_told(stand: Stand, receiver:
     }
     below = {v["comment_id"] for v in values if v["item"] == "comment" and v.get("parent_id") in gone}
     assert {id_: text for id_, text in said.items() if id_ not in gone | below} == shown
+
+
+# --- the pages as they were changed (meta.md, 2026-11-27)
+
+
+async def test_unpublished_post_is_published_once_however_often_it_is_said(stand: Stand) -> None:
+    """``meta.md`` 9.4: step 2 is repeated on the same id."""
+    alice = await connected(stand)
+    form = {"message": "draft", "published": "false", "access_token": alice.token()}
+    made = (await stand.call("POST", f"/facebook/{alice.id()}/feed", data=form))["id"]
+    query = {"fields": "is_published,message", "access_token": alice.token()}
+    assert (await stand.get(f"/facebook/{made}", **query))["is_published"] is False
+    listing = f"/facebook/{alice.id()}/published_posts"
+    assert made not in str(await stand.get(listing, access_token=alice.token()))
+    assert await stand.published("facebook") == []
+    for _ in range(3):
+        publish = {"is_published": "true", "access_token": alice.token()}
+        assert await stand.call("POST", f"/facebook/{made}", data=publish) == {"success": True}
+    assert (await stand.get(f"/facebook/{made}", **query))["is_published"] is True
+    assert [post["id"] for post in await stand.published("facebook")] == [made]
+    assert made in str(await stand.get(listing, access_token=alice.token()))
+    nothing = await stand.call("POST", f"/facebook/{made}", data={"access_token": alice.token()})
+    assert code(nothing) == (100, None)
+
+
+async def test_published_posts_name_their_photos_and_leave_reels_out(stand: Stand, receiver: Receiver) -> None:
+    """``meta.md`` 9.6 and 10.9: ``attachments..target.id`` is the exact match."""
+    alice = await connected(stand)
+    photos, url = f"/facebook/{alice.id()}/photos", f"{receiver.media}/picture.jpg"
+    unpublished = {"url": url, "published": "false", "alt_text_custom": "alt", "access_token": alice.token()}
+    parts = [(await stand.call("POST", photos, data=unpublished))["id"] for _ in range(11)]
+    shown = await stand.get(f"/facebook/{parts[0]}", fields="alt_text_custom", access_token=alice.token())
+    assert shown["alt_text_custom"] == "alt"
+    attached = {f"attached_media[{n}]": f'{{"media_fbid":"{part}"}}' for n, part in enumerate(parts)}
+    form = attached | {"message": "album", "access_token": alice.token()}
+    album = (await stand.call("POST", f"/facebook/{alice.id()}/feed", data=form))["id"]
+    fields = "id,message,attachments{media_type,target{id},subattachments{target{id}}}"
+    since = str(int(stand.server.world.clock.seconds()) - 120)
+    path = f"/facebook/v25.0/{alice.id()}/published_posts"
+    found = await stand.get(path, fields=fields, since=since, access_token=alice.token())
+    [post] = [post for post in found["data"] if post["id"] == album]
+    [attachment] = post["attachments"]["data"]
+    assert [item["target"]["id"] for item in attachment["subattachments"]["data"]] == parts, "in their order"
+    again = await stand.call("POST", f"/facebook/{alice.id()}/feed", data=form | {"message": "again"})
+    assert code(again) == (100, 1366051), "these photos were already posted (9.5)"
+    page = facebook(stand).pages["Shop"]
+    reel = facebook(stand)._publish(page, "reel", "r", [], app=True).id
+    for edge in ("feed", "posts", "published_posts"):
+        ids = await stand.get(f"/facebook/{alice.id()}/{edge}", fields="id", access_token=alice.token())
+        assert reel not in {item["id"] for item in ids["data"]}, edge
+
+
+async def test_photo_may_be_a_file_and_is_neither_large_nor_facebooks_own(stand: Stand, receiver: Receiver) -> None:
+    """``meta.md`` 9.2 and 9.5."""
+    alice = await connected(stand)
+    path = f"/facebook/{alice.id()}/photos"
+
+    def file(content: bytes) -> aiohttp.FormData:
+        form = aiohttp.FormData({"access_token": alice.token()})
+        form.add_field("source", io.BytesIO(content), filename="a.jpg", content_type="image/jpeg")
+        return form
+
+    picture = receiver.files["picture.jpg"]
+    assert set(await stand.call("POST", path, data=file(picture))) == {"id", "post_id"}
+    assert code(await stand.call("POST", path, data=file(picture + bytes(4 * 2**20)))) == (100, 1366046)
+    own = {"url": "https://scontent.fbcdn.net/a.jpg", "access_token": alice.token()}
+    assert code(await stand.call("POST", path, data=own)) == (100, None)
+
+
+async def test_stories_are_on_an_edge_of_their_own_for_a_day(stand: Stand, receiver: Receiver) -> None:
+    """``meta.md`` 9.2, 9.6 and 10.9: ``media_id`` is the id that was uploaded."""
+    alice = await connected(stand)
+    unpublished = {"url": f"{receiver.media}/picture.jpg", "published": "false", "access_token": alice.token()}
+    photo = (await stand.call("POST", f"/facebook/{alice.id()}/photos", data=unpublished))["id"]
+    story = {"photo_id": photo, "access_token": alice.token()}
+    path = f"/facebook/{alice.id()}/photo_stories"
+    made = await stand.call("POST", path, data=story)
+    assert made["success"]
+    assert code(await stand.call("POST", path, data=story)) == (100, 1366051), "it was used already"
+    listing = f"/facebook/{alice.id()}/stories"
+    [shown] = (await stand.get(listing, access_token=alice.token()))["data"]
+    assert (shown["media_id"], shown["media_type"], shown["post_id"]) == (photo, "photo", made["post_id"])
+    feed = await stand.get(f"/facebook/{alice.id()}/feed", fields="id", access_token=alice.token())
+    assert made["post_id"] not in {post["id"] for post in feed["data"]}
+    await stand.command("clock", jump=DAY)
+    assert (await stand.get(listing, access_token=alice.token()))["data"] == []
+
+
+async def test_reels_are_listed_on_their_edge_and_a_second_finish_may_publish_again(stand: Stand) -> None:
+    """``meta.md`` 9.6 and 10.9: that a repeated ``finish`` is harmless is unconfirmed."""
+    alice = await connected(stand)
+    path = f"/facebook/v25.0/{alice.id()}/video_reels"
+    begun = await stand.call("POST", path, data={"upload_phase": "start", "access_token": alice.token()})
+    headers = {"Authorization": f"OAuth {alice.token()}", "offset": "0", "file_size": str(len(CLIP))}
+    await stand.call("POST", begun["upload_url"].removeprefix(stand.url), headers=headers, data=CLIP)
+    finish = {"upload_phase": "finish", "video_id": begun["video_id"], "access_token": alice.token()}
+    draft = finish | {"video_state": "DRAFT"}
+    assert (await stand.call("POST", path, data=draft))["success"]
+    await stand.command("clock", jump=31)
+    assert await stand.published("facebook") == []
+    for count, variant in ((1, "harmless"), (1, "harmless"), (2, "publishes_again")):
+        await stand.command("variants", platform="facebook", name="repeated_finish", variant=variant)
+        assert (await stand.call("POST", path, data=finish))["success"]
+        await stand.command("clock", jump=31)
+        query = {"fields": "id,published,permalink_url,post_id", "access_token": alice.token()}
+        [reel] = (await stand.get(path, **query))["data"]
+        assert (reel["id"], reel["published"]) == (begun["video_id"], True)
+        assert len(await stand.published("facebook")) == count
+
+
+async def test_handle_of_an_upload_makes_a_video_each_time_it_is_used(stand: Stand) -> None:
+    """``meta.md`` 9.2 says nothing of a handle that is used up: a publisher must not rely on it."""
+    alice = await connected(stand)
+    begin = {"file_length": len(CLIP), "file_type": "video/mp4", "access_token": alice.token()}
+    session = await stand.call("POST", f"/facebook/{Facebook.client_id}/uploads", data=begin)
+    headers = {"Authorization": f"OAuth {alice.token()}", "file_offset": "0"}
+    sent = await stand.call("POST", f"/facebook/{session['id']}", headers=headers, data=CLIP)
+    form = {"fbuploader_video_file_chunk": sent["h"], "access_token": alice.token()}
+    for _ in range(2):
+        await stand.call("POST", f"/facebook/{alice.id()}/videos", data=form)
+    await stand.command("clock", jump=31)
+    assert len(await stand.published("facebook")) == 2
+
+
+async def test_page_fields_are_the_pages_own_and_messages_need_their_permission(stand: Stand) -> None:
+    """``meta.md`` 1.5 and 3.1."""
+    alice = await connected(stand, untick="pages_messaging")
+    path = f"/facebook/{alice.id()}/subscribed_apps"
+
+    async def subscribe(fields: str) -> Any:
+        return await stand.call("POST", path, data={"subscribed_fields": fields, "access_token": alice.token()})
+
+    assert code(await subscribe("feed,messaging_seen")) == (100, None), "that is Instagram's name"
+    assert code(await subscribe("feed,message_reads")) == (200, None)
+    assert (await stand.get(path, access_token=alice.token()))["data"] == []
+    assert (await subscribe("feed,mention"))["success"]
+
+
+async def test_others_comments_need_a_permission_that_the_refusal_does_not_name(stand: Stand) -> None:
+    """``meta.md`` 7.2 and T26 of 14."""
+    alice = await connected(stand, untick="pages_read_user_content")
+    post = facebook(stand).visible_posts("Shop")[0]["id"]
+    refused = await stand.get(f"/facebook/{post}/comments", access_token=alice.token())
+    assert code(refused) == (10, None)
+    assert "pages_read_engagement" in refused["error"]["message"]
+
+
+async def test_comments_are_a_stream_of_all_levels_where_asked(stand: Stand) -> None:
+    """``meta.md`` 10.9."""
+    alice = await connected(stand)
+    post = facebook(stand).visible_posts("Shop")[0]["id"]
+    act = {"platform": "facebook", "what": "comment", "account": "Shop"}
+    top = (await stand.command("act", **act, post=post, text="top"))["id"]
+    reply = (await stand.command("act", **act, post=top, text="reply"))["id"]
+
+    async def listed(**query: str) -> list[str]:
+        found = await stand.get(f"/facebook/{post}/comments", access_token=alice.token(), **query)
+        return [comment["id"] for comment in found["data"]]
+
+    assert await listed() == [top]
+    assert await listed(filter="stream") == [top, reply]
+    assert await listed(filter="stream", order="reverse_chronological") == [reply, top]
+
+
+async def test_page_metrics_without_their_permission_are_an_empty_list(stand: Stand) -> None:
+    """``meta.md`` 7.2 and 10.5: 200 and no error."""
+    alice = await connected(stand)
+    path = f"/facebook/v25.0/{alice.id()}/insights"
+
+    async def asked(person: Connected, metric: str) -> Any:
+        return await stand.get(path, metric=metric, access_token=person.token())
+
+    [item] = (await asked(alice, "page_views_total"))["data"]
+    assert item["values"][0]["value"] > 0
+    assert "valid insights metric" in (await asked(alice, "page_impressions"))["error"]["message"]
+    await stand.command("act", platform="facebook", what="revoke", account="alice")
+    without = await connected(stand, untick="read_insights")
+    assert await asked(without, "page_views_total") == {"data": []}
+
+
+async def test_facebook_login_has_metrics_of_its_own_and_one_kills_the_request(stand: Stand) -> None:
+    """``meta.md`` 10.5, subcode 2207086."""
+    alice = await connected(stand)
+    media = facebook(stand).instagram.post("shop", "REELS", "c").id
+    path = f"/facebook/v25.0/{media}/insights"
+    found = await stand.get(path, metric="likes,total_likes", access_token=alice.token())
+    assert [item["name"] for item in found["data"]] == ["likes", "total_likes"]
+    killed = await stand.get(path, metric="likes,facebook_views", access_token=alice.token())
+    assert code(killed) == (100, 2207086)

@@ -506,3 +506,230 @@ async def test_person_who_leaves_ends_the_tokens_and_the_application_is_told(sta
     dead = await stand.get("/instagram/me", access_token=token)
     assert code(dead) == (190, 458)
     assert {entry["fate"] for entry in await stand.ledger("token", account="shop")} == {"revoked by the person"}
+
+
+# --- the pages as they were changed (meta.md, 2026-11-27)
+
+
+async def subscribe(stand: Stand, token: str, fields: str) -> Any:
+    form = {"subscribed_fields": fields, "access_token": token}
+    return await stand.call("POST", "/instagram/v25.0/me/subscribed_apps", data=form)
+
+
+async def test_subscription_is_refused_whole_for_a_field_of_the_other_vocabulary_or_without_permission(
+    stand: Stand,
+) -> None:
+    """``meta.md`` 1.5 and 2.1."""
+    _, token = await long(stand, untick="instagram_business_manage_messages")
+    unknown = await subscribe(stand, token, "comments,message_reads")
+    assert code(unknown) == (100, None)
+    text = "Param subscribed_fields[1] must be one of"
+    assert text in unknown["error"]["message"]
+    assert unknown["error"]["message"].endswith('- got "message_reads"'), "that is a Page's name"
+    lacking = await subscribe(stand, token, "comments,messages")
+    assert code(lacking) == (200, None)
+    assert lacking["error"]["message"].endswith("is needed: instagram_business_manage_messages")
+    path = "/instagram/v25.0/me/subscribed_apps"
+    assert (await stand.get(path, access_token=token))["data"] == [], "no field of the list"
+    assert (await subscribe(stand, token, "comments,live_comments"))["success"]
+    [app] = (await stand.get(path, access_token=token))["data"]
+    assert app["subscribed_fields"] == ["comments", "live_comments"], "read back what was set"
+
+
+@pytest.mark.parametrize("query", ["ids=1,2", "fields=id.as(x)", "date_format=U", "method=delete", "callback=f"])
+async def test_what_new_applications_cannot_use_since_v27_is_refused(stand: Stand, query: str) -> None:
+    """``meta.md`` 13: on every version; multi-id requests are replaced by field expansion."""
+    _, token = await long(stand)
+    for path in ("/instagram/v25.0/me", "/instagram/v25.0/"):
+        answer = await stand.call("GET", f"{path}?{query}&access_token={token}")
+        assert code(answer)[0] in (100, 2500), path
+
+
+async def test_expanded_replies_are_one_page_and_the_rest_is_walked(stand: Stand) -> None:
+    """``meta.md`` 10.2."""
+    _, token = await long(stand)
+    media = platform_of(stand).instagram.of("shop")[0]
+    act = {"platform": "instagram", "what": "comment", "account": "shop"}
+    top = (await stand.command("act", **act, post=media.id, text="top"))["id"]
+    below = [(await stand.command("act", **act, post=top, text=f"r{n}"))["id"] for n in range(7)]
+    fields = "id,replies.limit(3){id,text}"
+    [comment] = (await stand.get(f"/instagram/v25.0/{media.id}/comments", fields=fields, access_token=token))["data"]
+    found = [reply["id"] for reply in comment["replies"]["data"]]
+    page = comment["replies"]
+    while following := page["paging"].get("next"):
+        page = await stand.get(following.removeprefix(stand.url))
+        found += [reply["id"] for reply in page["data"]]
+    assert found == below
+
+
+async def test_optional_fields_of_comments_fail_the_whole_listing_where_they_are_refused(stand: Stand) -> None:
+    """``meta.md`` 10.2 and T23 of 14."""
+    _, token = await long(stand)
+    media = platform_of(stand).instagram.of("shop")[0].id
+    await stand.command("act", platform="instagram", what="comment", account="shop", post=media, text="x")
+    path = f"/instagram/v25.0/{media}/comments"
+    full = "id,text,from{id,username},parent_id,media{id}"
+    assert "from" in (await stand.get(path, fields=full, access_token=token))["data"][0]
+    await stand.command("variants", platform="instagram", name="comment_fields", variant="basic")
+    for field in ("from{id}", "parent_id", "media{id}", "user"):
+        assert code(await stand.get(path, fields=f"id,{field}", access_token=token)) == (100, None)
+    base = "id,text,timestamp,username,like_count,hidden,replies{id,text,timestamp,username,like_count,hidden}"
+    assert (await stand.get(path, fields=base, access_token=token))["data"][0]["text"] == "x"
+
+
+async def insights(stand: Stand, token: str, media: str, metric: str, **more: str) -> Any:
+    return await stand.get(f"/instagram/v25.0/{media}/insights", metric=metric, access_token=token, **more)
+
+
+CORE = "views,reach,likes,comments,shares,saved,total_interactions"
+
+
+@pytest.mark.parametrize(
+    ("product", "metric", "known"),
+    [
+        ("IMAGE", f"{CORE},reposts,follows,profile_visits", True),
+        ("IMAGE", "impressions", False),
+        ("IMAGE", "total_likes", False),
+        ("IMAGE", "ig_reels_avg_watch_time", False),
+        ("REELS", f"{CORE},ig_reels_avg_watch_time,ig_reels_video_view_total_time", True),
+        ("REELS", "reels_skip_rate", True),
+        ("REELS", "plays", False),
+        ("REELS", "facebook_views", False),
+        ("STORIES", "views,reach,replies,shares,total_interactions,navigation", True),
+        ("STORIES", "likes", False),
+        ("STORIES", "link_clicks", False),
+    ],
+)
+async def test_metrics_are_those_of_the_product_with_this_login(
+    stand: Stand, product: str, metric: str, *, known: bool
+) -> None:
+    """``meta.md`` 10.5."""
+    _, token = await long(stand)
+    media = platform_of(stand).instagram.post("shop", product, "c")
+    found = await insights(stand, token, media.id, metric)
+    if known:
+        assert [item["name"] for item in found["data"]] == metric.split(",")
+    else:
+        assert code(found) == (100, None)
+        assert "must be one of the following values" in found["error"]["message"]
+
+
+async def test_number_comes_as_values_or_as_total_value(stand: Stand) -> None:
+    """``meta.md`` 10.5: a reader that looks only into ``values`` stores zeros."""
+    _, token = await long(stand)
+    story = platform_of(stand).instagram.post("shop", "STORIES", "")
+    query = {"breakdown": "story_navigation_action_type"}
+    [item] = (await insights(stand, token, story.id, "navigation", **query))["data"]
+    assert "values" not in item
+    [parts] = item["total_value"]["breakdowns"]
+    assert parts["dimension_keys"] == ["story_navigation_action_type"]
+    assert {result["dimension_values"][0] for result in parts["results"]} >= {"tap_forward", "tap_exit"}
+    assert sum(result["value"] for result in parts["results"]) == item["total_value"]["value"]
+    [plain] = (await insights(stand, token, story.id, "views"))["data"]
+    assert set(plain["values"][0]) == {"value"}
+    assert code(await insights(stand, token, story.id, "views", **query)) == (100, None), "it has no breakdown"
+
+
+async def test_insights_that_cannot_be_had_say_why(stand: Stand) -> None:
+    """``meta.md`` 10.5: 2108006 concerns one object, 10 concerns viewers, an empty list is no zero."""
+    _, token = await long(stand)
+    newest, *_, oldest = [media.id for media in platform_of(stand).instagram.of("shop")]
+
+    async def answered(variant: str, media: str) -> Any:
+        await stand.command("variants", platform="instagram", name="insights", variant=variant)
+        return await insights(stand, token, media, "views")
+
+    before = (await answered("before_conversion", oldest))["error"]
+    assert (before["code"], before["error_subcode"], before["is_transient"]) == (100, 2108006, False)
+    assert before["error_user_title"] == "Media posted before business account conversion"
+    assert "data" in await answered("before_conversion", newest), "the account goes on"
+    few = await answered("few_viewers", newest)
+    assert (code(few)[0], "Not enough viewers" in few["error"]["message"]) == (10, True)
+    assert await answered("empty", newest) == {"data": []}
+
+
+async def test_account_has_totals_and_series_over_30_days_at_most(stand: Stand) -> None:
+    """``meta.md`` 10.8."""
+    _, token = await long(stand)
+    now = int(stand.server.world.clock.seconds())
+
+    async def asked(metric: str, **query: Any) -> Any:
+        return await insights(stand, token, "me", metric, period="day", **query)
+
+    month = {"since": str(now - 30 * DAY), "until": str(now)}
+    [series] = (await asked("reach", metric_type="time_series", **month))["data"]
+    assert len(series["values"]) == 30
+    [total] = (await asked("views", metric_type="total_value"))["data"]
+    assert "values" not in total
+    assert total["total_value"]["value"] > 0
+    late = await asked("reach", since=str(now - 30 * DAY - 1), until=str(now))
+    assert "more than 30 days (2592000 s)" in late["error"]["message"]
+    [shell] = (await asked("follows_and_unfollows"))["data"]
+    assert "total_value" not in shell, "without its breakdown a shell comes"
+    [follows] = (await asked("follows_and_unfollows", breakdown="follow_type"))["data"]
+    names = [result["dimension_values"][0] for result in follows["total_value"]["breakdowns"][0]["results"]]
+    assert names == ["FOLLOWER", "NON_FOLLOWER", "UNKNOWN"]
+    for metric, query in (("saved", {}), ("views", {"metric_type": "time_series"}), ("views", {"breakdown": "age"})):
+        assert code(await asked(metric, **query)) == (100, None)
+
+
+async def test_media_are_listed_between_times(stand: Stand) -> None:
+    """``meta.md`` 9.6 and 10.1: how the media of a lost answer is found."""
+    _, token = await long(stand)
+    await stand.command("clock", jump=DAY)
+    now = int(stand.server.world.clock.seconds())
+    new = platform_of(stand).instagram.post("shop", "IMAGE", "new").id
+
+    async def listed(**query: str) -> list[str]:
+        found = await stand.get("/instagram/me/media", fields="id", access_token=token, **query)
+        return [media["id"] for media in found["data"]]
+
+    assert await listed(since=str(now - 120)) == [new]
+    assert new not in await listed(until=str(now - 120))
+    assert code(await stand.get("/instagram/me/media", since="soon", access_token=token)) == (100, None)
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({"alt_text": "x" * 1000}, None),
+        ({"alt_text": "x" * 1001}, (100, None)),
+        ({"alt_text": "x", "media_type": "STORIES"}, (100, None)),
+        ({"is_ai_generated": "true"}, None),
+        ({"is_ai_generated": "true", "is_carousel_item": "true"}, (100, None)),
+        ({"collaborators": '["a","b","c"]'}, None),
+        ({"collaborators": '["a","b","c","d"]'}, (100, None)),
+        ({"collaborators": '["a"]', "media_type": "STORIES"}, (100, None)),
+        ({"poll_attachment": '{"option_a":"a","option_b":"b"}', "caption": "?"}, (100, None)),
+        ({"thumb_offset": "900001"}, (1, 2207057)),
+    ],
+)
+async def test_parameters_of_a_container_go_together(
+    stand: Stand, receiver: Receiver, params: dict[str, str], expected: tuple[int, int | None] | None
+) -> None:
+    """``meta.md`` 8.1, 8.2 and 8.6."""
+    _, token = await long(stand)
+    answer = await create(stand, token, image_url=f"{receiver.media}/picture.jpg", **params)
+    assert ("id" in answer) if expected is None else (code(answer) == expected)
+
+
+async def test_children_of_a_carousel_are_media_of_their_own_without_insights(stand: Stand, receiver: Receiver) -> None:
+    """``meta.md`` 8.1, 10.1 and 10.5."""
+    _, token = await long(stand)
+    one = {"image_url": f"{receiver.media}/picture.jpg", "is_carousel_item": "true", "alt_text": "alt"}
+    children = [(await create(stand, token, **one))["id"] for _ in range(2)]
+    parent = await create(stand, token, media_type="CAROUSEL", children=",".join(children))
+    reel = {"media_type": "REELS", "video_url": f"{receiver.media}/clip.mp4", "is_carousel_item": "true"}
+    assert code(await create(stand, token, **reel)) == (100, 2207023), "no reels inside"
+    await stand.command("clock", jump=4)
+    album = (await publish(stand, token, parent["id"]))["id"]
+    fields = "children{id,media_type,alt_text,permalink}"
+    found = (await stand.get(f"/instagram/{album}", fields=fields, access_token=token))["children"]["data"]
+    assert [(child["media_type"], child["alt_text"], "permalink" in child) for child in found] == [
+        ("IMAGE", "alt", False)
+    ] * 2
+    assert not {child["id"] for child in found} & set(children), "a container is no medium"
+    assert code(await insights(stand, token, found[0]["id"], "views")) == (100, None)
+    listed = await stand.get("/instagram/me/media", fields="id", access_token=token)
+    assert {media["id"] for media in listed["data"]} & {child["id"] for child in found} == set()
+    assert len(await stand.published("instagram")) == 1

@@ -242,3 +242,167 @@ async def test_what_it_does_not_know_is_refused_in_its_envelope(stand: Stand) ->
         answer = await stand.call(method, f"{path}{joint}access_token={client.access_token}")
         assert (answer["status"], code(answer)[0]) == (400, expected), path
     assert (await stand.call("POST", "/threads/oauth/access_token", data={}))["error_type"] == "OAuthException"
+
+
+# --- the pages as they were changed (meta.md, 2026-11-27)
+
+POLL = '{"option_a":"yes","option_b":"no"}'
+LONG = '{"plaintext":"' + "x" * 10_000 + '"}'
+
+
+@pytest.mark.parametrize(
+    ("params", "taken"),
+    [
+        ({"media_type": "TEXT", "poll_attachment": POLL}, True),
+        ({"media_type": "TEXT", "poll_attachment": '{"option_a":"yes"}'}, False),
+        ({"media_type": "TEXT", "poll_attachment": '{"option_a":"yes","option_b":"' + "x" * 26 + '"}'}, False),
+        ({"media_type": "IMAGE", "image_url": "picture.jpg", "poll_attachment": POLL}, False),
+        ({"media_type": "TEXT", "text_attachment": LONG}, True),
+        ({"media_type": "TEXT", "text_attachment": LONG.replace("xx", "xxx", 1)}, False),
+        ({"media_type": "TEXT", "text_attachment": LONG, "poll_attachment": POLL}, False),
+        ({"media_type": "TEXT", "is_spoiler_media": "true"}, False),
+        ({"media_type": "IMAGE", "image_url": "picture.jpg", "is_spoiler_media": "true"}, True),
+        (
+            {
+                "media_type": "TEXT",
+                "link_attachment": "https://a.example/",
+                "text_attachment": '{"plaintext":"p","link_attachment_url":"https://b.example/"}',
+            },
+            False,
+        ),
+    ],
+)
+async def test_extras_go_with_what_the_page_says(
+    stand: Stand, receiver: Receiver, params: dict[str, str], *, taken: bool
+) -> None:
+    """``meta.md`` 9.3."""
+    client = await connected(stand)
+    if "image_url" in params:
+        params = params | {"image_url": f"{receiver.media}/{params['image_url']}"}
+    answer = await post(stand, client, text="x", **params)
+    assert ("id" in answer) is taken, answer
+
+
+async def read(stand: Stand, client: Any, id_: str, fields: str) -> Any:
+    return await stand.get(f"/threads/v1.0/{id_}", fields=fields, access_token=client.access_token)
+
+
+async def test_poll_in_the_wrong_form_is_silently_ignored(stand: Stand) -> None:
+    """``meta.md`` 9.3 and T34 of 14."""
+    client = await connected(stand)
+    good = await said(stand, client, text="one", poll_attachment=POLL)
+    bad = await said(stand, client, text="two", poll_attachment='{"options":["yes","no"]}')
+    shown = await read(stand, client, good, "media_type,poll_attachment")
+    assert (shown["media_type"], shown["poll_attachment"]["option_a"]) == ("TEXT_POST", "yes")
+    assert shown["poll_attachment"]["total_votes"] == 0
+    assert "poll_attachment" not in await read(stand, client, bad, "id,poll_attachment")
+
+
+async def test_every_documented_field_can_be_read(stand: Stand) -> None:
+    """``meta.md`` 10.6."""
+    client = await connected(stand)
+    fields = (
+        "id,media_product_type,media_type,media_url,permalink,owner,username,text,timestamp,shortcode,thumbnail_url,"
+        "children,is_quote_post,alt_text,link_attachment_url,has_replies,is_reply,is_reply_owned_by_me,root_post,"
+        "replied_to,hide_status,reply_audience,quoted_post,reposted_post,gif_url,poll_attachment,topic_tag,"
+        "is_spoiler_media,text_entities,text_attachment,location_id,is_verified,profile_picture_url,"
+        "reply_approval_status,ghost_post_status,ghost_post_expiration_timestamp"
+    )
+    mine = await said(stand, client, text="mine")
+    shown = await read(stand, client, mine, fields)
+    assert shown["owner"] == {"id": threads(stand).users["alice"]}
+    reply = (await stand.command("act", platform="threads", what="comment", account="alice", post=mine, text="r"))["id"]
+    other = await read(stand, client, reply, fields)
+    assert "owner" not in other, "only of one's own top-level posts"
+    assert (other["is_reply_owned_by_me"], other["root_post"], other["replied_to"]) == (
+        False,
+        {"id": mine},
+        {"id": mine},
+    )
+
+
+async def test_own_replies_have_an_edge_and_conversations_can_be_turned_round(stand: Stand) -> None:
+    """``meta.md`` 10.6."""
+    client = await connected(stand)
+    top = await said(stand, client, text="top")
+    own = await said(stand, client, text="own", reply_to_id=top)
+    act = {"platform": "threads", "what": "comment", "account": "alice", "by": "fan_1"}
+    fan = (await stand.command("act", **act, post=top, text="fan"))["id"]
+
+    async def listed(path: str, **query: str) -> list[str]:
+        found = await stand.get(f"/threads/{path}", fields="id", access_token=client.access_token, **query)
+        return [item["id"] for item in found["data"]]
+
+    assert await listed("me/replies") == [own]
+    assert own not in await listed("me/threads")
+    assert await listed(f"{top}/conversation") == [fan, own], "newest first"
+    assert await listed(f"{top}/conversation", reverse="false") == [own, fan]
+    now = int(stand.server.world.clock.seconds())
+    assert await listed("me/threads", since=str(now + 5)) == []
+    assert top in await listed("me/threads", since=str(now - 120))
+    threads(stand)._mention("alice")
+    [mention] = await listed("me/mentions")
+    assert mention
+
+
+async def test_replies_wait_for_approval_where_the_post_says_so(stand: Stand) -> None:
+    """``meta.md`` 9.1."""
+    client, bob = await connected(stand), await connected(stand, "bob")
+    top = await said(stand, client, text="top", enable_reply_approvals="true")
+    reply = await said(stand, bob, text="may I?", reply_to_id=top)
+    query = {"fields": "id", "access_token": client.access_token}
+    assert (await stand.get(f"/threads/{top}/replies", **query))["data"] == []
+    assert (await stand.get(f"/threads/{top}/pending_replies", **query))["data"] == [{"id": reply}]
+    form = {"approve": "true", "access_token": client.access_token}
+    assert (await stand.call("POST", f"/threads/{reply}/manage_pending_reply", data=form))["success"]
+    assert (await stand.get(f"/threads/{top}/replies", **query))["data"] == [{"id": reply}]
+
+
+async def test_items_of_a_carousel_are_read_below_it_and_listed_nowhere(stand: Stand, receiver: Receiver) -> None:
+    """``meta.md`` 9.1 and 10.6."""
+    client = await connected(stand)
+    item = {"media_type": "IMAGE", "image_url": f"{receiver.media}/picture.jpg", "is_carousel_item": "true"}
+    children = [(await post(stand, client, alt_text="alt", **item))["id"] for _ in range(2)]
+    await until(lambda: all(threads(stand).containers[child].ready for child in children))
+    parent = await post(stand, client, media_type="CAROUSEL", children=",".join(children))
+    await stand.command("clock", jump=41)
+    made = (await publish(stand, client, parent["id"]))["id"]
+    shown = await read(stand, client, made, "children{id,alt_text}")
+    assert [child["alt_text"] for child in shown["children"]["data"]] == ["alt", "alt"]
+    listed = await stand.get("/threads/me/threads", fields="id", access_token=client.access_token)
+    ids = {entry["id"] for entry in listed["data"]}
+    assert made in ids
+    assert not ids & {child["id"] for child in shown["children"]["data"]}
+    assert len(await stand.published("threads")) == 1
+
+
+async def test_sharing_to_a_story_is_a_second_effect_that_may_fail(stand: Stand) -> None:
+    """``meta.md`` 9.3: the post is published even if the share fails."""
+    client = await connected(stand)
+    for permitted, status, count in ((True, "SUCCESS", 2), (False, "FAILED", 3)):
+        if not permitted:
+            for token in threads(stand).tokens.values():
+                token.scopes = [scope for scope in token.scopes if scope != "threads_share_to_instagram"]
+        made = await post(stand, client, media_type="TEXT", text=status, crossreshare_to_ig="true")
+        await stand.command("clock", jump=8)
+        assert (await publish(stand, client, made["id"]))["crossreshare_to_ig_status"] == status
+        assert len(await stand.published("threads")) == count
+
+
+async def test_user_metrics_are_series_links_and_totals(stand: Stand) -> None:
+    """``meta.md`` 10.5."""
+    client = await connected(stand)
+    now = int(stand.server.world.clock.seconds())
+
+    async def asked(metric: str, **query: Any) -> Any:
+        path = "/threads/v1.0/me/threads_insights"
+        return await stand.get(path, metric=metric, access_token=client.access_token, **query)
+
+    found = (await asked("views,clicks,likes", since=str(now - 3 * DAY), until=str(now)))["data"]
+    assert len(found[0]["values"]) == 3
+    assert found[1]["link_total_values"][0]["link_url"]
+    assert found[2]["total_value"]["value"] > 0
+    assert code(await asked("views", since="1712991599")) == (100, None), "there are none of before"
+    assert code(await asked("impressions")) == (100, None)
+    assert code(await asked("follower_demographics")) == (100, None)
+    assert "data" in await asked("follower_demographics", breakdown="country")

@@ -469,3 +469,97 @@ async def test_world_lives_by_the_clock(stand: Stand, receiver: Receiver) -> Non
         if "post_id" in content:
             told[content["post_id"]] = "no_longer" not in request.json["event"]
     assert {id_ for id_, shown in told.items() if shown} == public
+
+
+# --- the pages as they were changed (tiktok.md, 2026-11-27)
+
+
+async def test_bytes_stay_counted_after_the_upload(stand: Stand) -> None:
+    """``tiktok.md`` 7.2 and 16: a retried last chunk is told the progress, and the status says the same."""
+    secret = await connected(stand)
+    begun = (await init(stand, secret, len(CLIP)))["data"]
+    assert (await put(stand, begun["upload_url"], CLIP, 0, len(CLIP)))[0] == 201
+    assert await put(stand, begun["upload_url"], CLIP, 0, len(CLIP)) == (416, f"bytes 0-{len(CLIP)}/{len(CLIP)}")
+    await stand.command("clock", jump=21)
+    found = await status(stand, secret, begun["publish_id"])
+    assert (found["status"], found["uploaded_bytes"]) == ("PUBLISH_COMPLETE", len(CLIP))
+    assert (await put(stand, begun["upload_url"], CLIP, 0, len(CLIP)))[0] == 404
+    assert len(await stand.published("tiktok")) == 1
+
+
+@pytest.mark.parametrize(("side", "failed"), [(1080, None), (1081, "picture_size_check_failed")])
+async def test_one_image_beyond_1080p_fails_the_whole_post(
+    stand: Stand, receiver: Receiver, side: int, failed: str | None
+) -> None:
+    """``tiktok.md`` 11 and 13.16: the shorter side counts, and the answer names no item."""
+    secret = await connected(stand)
+    picture = bytearray(receiver.files["picture.jpg"])
+    at = picture.find(b"\xff\xc0")
+    picture[at + 5 : at + 9] = side.to_bytes(2, "big") + (1920).to_bytes(2, "big")
+    receiver.files["other.jpg"] = bytes(picture)
+    urls = [f"{receiver.media}/picture.jpg", f"{receiver.media}/other.jpg"]
+    body = {
+        "media_type": "PHOTO",
+        "post_mode": "DIRECT_POST",
+        "post_info": {"title": "t", "privacy_level": "SELF_ONLY"},
+        "source_info": {"source": "PULL_FROM_URL", "photo_images": urls, "photo_cover_index": 0},
+    }
+    made = (await post(stand, secret, "post/publish/content/init/", body))["data"]["publish_id"]
+    publish = tiktok(stand).publishes[made]
+    await until(
+        lambda: publish.final or publish.downloaded == sum(len(receiver.files[u.rpartition("/")[2]]) for u in urls)
+    )
+    await stand.command("clock", jump=21)
+    found = await status(stand, secret, made)
+    assert found.get("fail_reason") == failed
+    assert len(await stand.published("tiktok")) == (failed is None)
+
+
+async def test_draft_is_posted_by_the_person_and_counts_as_theirs(stand: Stand) -> None:
+    """``tiktok.md`` 2.4 and 8.1: for us it ends in the inbox; a person may post it several times."""
+    secret = await connected(stand)
+    source = {"source": "FILE_UPLOAD", "video_size": len(CLIP), "chunk_size": len(CLIP), "total_chunk_count": 1}
+    begun = (await post(stand, secret, "post/publish/inbox/video/init/", {"source_info": source}))["data"]
+    act = {"platform": "tiktok", "what": "post_draft", "account": "shop", "id": begun["publish_id"]}
+    assert "not in the inbox" in await stand.refused("act", **act)
+    await put(stand, begun["upload_url"], CLIP, 0, len(CLIP))
+    await stand.command("clock", jump=21)
+    assert (await status(stand, secret, begun["publish_id"]))["status"] == "SEND_TO_USER_INBOX"
+    ids = {(await stand.command("act", **act))["id"] for _ in range(2)}
+    await stand.command("clock", jump=41)
+    found = await status(stand, secret, begun["publish_id"])
+    assert (found["status"], set(map(str, found["publicaly_available_post_id"]))) == ("PUBLISH_COMPLETE", ids)
+    assert await stand.published("tiktok") == []
+    assert {entry["id"] for entry in await stand.ledger("post", by="owner", publish_id=begun["publish_id"])} == ids
+    assert "has no draft" in await stand.refused("act", **act | {"id": "v_inbox_file~v2-1.1"})
+    assert "has no drafts" in await stand.refused("act", **act | {"platform": "x", "account": "alice"})
+
+
+async def test_blockers_of_creator_info_come_with_status_200(stand: Stand) -> None:
+    """``tiktok.md`` 4 and 5."""
+    secret = await connected(stand)
+    for error in ("spam_risk_too_many_posts", "spam_risk_user_banned_from_posting", "reached_active_user_cap"):
+        endpoint = "POST */creator_info/query"
+        await stand.command("faults", platform="tiktok", endpoint=endpoint, error=error, status=200)
+        answer = await post(stand, secret, "post/publish/creator_info/query/")
+        assert ("status" in answer, answer["error"]["code"]) == (False, error)
+
+
+async def test_query_takes_1_to_20_ids(stand: Stand) -> None:
+    """``tiktok.md`` 12."""
+    secret = await connected(stand)
+    for ids, expected in (([], "invalid_param"), (["1"] * 21, "invalid_param"), (["1"], "ok")):
+        body = {"filters": {"video_ids": ids}}
+        assert (await post(stand, secret, "video/query/?fields=id", body))["error"]["code"] == expected
+
+
+async def test_label_of_generated_content_is_shown(stand: Stand) -> None:
+    """``tiktok.md`` 6 and 12."""
+    secret = await connected(stand)
+    await uploaded(stand, secret, title="made", is_aigc=True)
+    await stand.command("clock", jump=21)
+    await stand.command("clock", jump=41)
+    found = await post(stand, secret, "video/list/?fields=title,is_aigc", {"max_count": 1})
+    assert found["data"]["videos"] == [{"title": "made", "is_aigc": True}]
+    wrong = await init(stand, secret, 100, is_aigc="yes")
+    assert wrong["error"]["code"] == "invalid_param"

@@ -188,6 +188,8 @@ class Facebook(InstagramApi):
         "from": ("from", "sender", "absent"),
         # How a page's call with a person's token is refused (meta.md 7.4, 14: T29).
         "page_token": ("210", "190"),
+        # Whether a second finish of a published reel publishes it again (meta.md 9.6: unconfirmed).
+        "repeated_finish": ("harmless", "publishes_again"),
     }
     with_facebook_login = True
 
@@ -960,8 +962,9 @@ class Facebook(InstagramApi):
         video = self.videos.get(handle)
         if video is None or not video.whole:
             raise self.refused(389, "Unable to fetch video file.")
-        video.page = page.name
-        return self._finish(video, call)
+        made = self._video(page.name, video.size)  # another one each time: nothing says that a handle is used up
+        made.content += video.content
+        return self._finish(made, call)
 
     def _fetched_video(self, call: Call, page: Page, file: Fetched) -> Answer:
         if file.status != 200:
@@ -975,8 +978,7 @@ class Facebook(InstagramApi):
         due = self._due(call, SCHEDULE)
         if due is None and call.text("published") is not None and not call.flag("published"):
             due = NEVER
-        if video.finished is None:
-            self._process_video(video)
+        self._process_video(video)
         video.finished = params | {"due": due}
         return Answer(content={"id": video.id})
 
@@ -1021,6 +1023,8 @@ class Facebook(InstagramApi):
             raise self.refused(100, "scheduled_publish_time goes with video_state SCHEDULED")
         if video_.finished is None:
             self._process_video(video_)
+        if video_.post is not None and self.variant("repeated_finish") == "publishes_again":
+            video_.post = None
         if video_.post is None:  # whether a second finish changes what is published is unconfirmed (meta.md 9.6)
             video_.settled = state == "DRAFT"
             video_.finished = {"description": call.text("description"), "title": call.text("title"), "due": due}

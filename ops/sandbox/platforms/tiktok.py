@@ -140,6 +140,8 @@ class Publish:
     """What its processing will fail with, because a test asked for it."""
     ai_generated: bool = False
     downloaded: int = 0
+    received: int = 0
+    """Bytes that were uploaded, which are counted longer than they are kept."""
     post_ids: list[str] = field(default_factory=list)
 
     @property
@@ -652,6 +654,7 @@ class TikTok(Platform):
         if (first, last + 1 - first, total) != (done, size, publish.size):
             raise Refusal(Answer(416, "", {"Content-Range": f"bytes 0-{done}/{publish.size}"}))
         publish.content += call.body
+        publish.received = len(publish.content)
         progress = {"Content-Range": f"bytes 0-{len(publish.content)}/{publish.size}"}
         if len(publish.content) < publish.size:
             return Answer(206, "", progress)
@@ -673,7 +676,7 @@ class TikTok(Platform):
         if publish.post_ids:
             data["publicaly_available_post_id"] = [int(id_) for id_ in publish.post_ids]  # the typo is official
         counted = "downloaded_bytes" if publish.upload is None else "uploaded_bytes"
-        data[counted] = publish.downloaded if publish.upload is None else len(publish.content)
+        data[counted] = publish.downloaded if publish.upload is None else publish.received
         return self._answer(data)
 
     def _named(self, call: Call, account: str) -> Publish:
