@@ -125,7 +125,7 @@ async def seed(configuration: Configuration) -> None:
     connection = await db.connect(settings.database_url.get_secret_value(), settings.role(APP_ROLE))
     before = await development.count_events(connection)
     clock = Clock(1_767_225_600)
-    clock.run(0)
+    clock.set_speed(0)
     world = World(1, clock)
     world.active = ["instagram", "tiktok"]
     webhooks = wiring.webhooks()

@@ -62,7 +62,7 @@ async def sandbox(
     except (OSError, UnreadableStateError) as error:
         raise click.ClickException(f"{state} cannot be read: {error}; give another --state") from None
     if speed is not None:
-        server.world.clock.run(speed)
+        server.world.clock.set_speed(speed)
     if pace is not None:
         server.world.set_pace(pace)
     runner = web.AppRunner(server.app(host), access_log=None, handle_signals=False, shutdown_timeout=1)

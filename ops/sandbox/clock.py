@@ -1,4 +1,4 @@
-"""Time that can be sped up or jumped, so that sixty days pass in a test."""
+"""A clock that can be sped up or moved forward, so that sixty days pass in a test."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Clock:
-    """Starts at ``at``, else at the real time, and runs as fast as it."""
+    """Starts at ``at`` (Unix seconds), else at the real time, and runs at real speed."""
 
     def __init__(self, at: float | None = None) -> None:
         self._base = time.time() if at is None else at
@@ -20,30 +20,30 @@ class Clock:
         return {"at": self.seconds(), "speed": self._speed}
 
     def __setstate__(self, state: dict[str, float]) -> None:
-        # Time has passed while it lay in a file, and it only goes forward.
+        # Time has passed since the state was saved, and the clock only goes forward.
         self._base, self._speed = max(state["at"], time.time()), state["speed"]
         self._since = time.monotonic()
         self._moved = asyncio.Event()
 
     def seconds(self) -> float:
-        """Seconds since 1970 here."""
+        """Return the Unix seconds of this clock."""
         return self._base + (time.monotonic() - self._since) * self._speed
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.seconds(), UTC)
 
     def in_(self, **ahead: float) -> datetime:
-        """A moment from now, as ``timedelta`` counts it."""
+        """Return a time from now, in ``timedelta`` units."""
         return self.now() + timedelta(**ahead)
 
     def jump(self, seconds: float) -> None:
-        """Forward, at once. Raises ValueError for the past: platforms do not go back."""
+        """Move forward at once. Raises ValueError for negative seconds."""
         if seconds < 0:
             raise ValueError("the clock only goes forward")
         self._set(self.seconds() + seconds, self._speed)
 
-    def run(self, speed: float) -> None:
-        """So many seconds here for each real one. Raises ValueError below 0."""
+    def set_speed(self, speed: float) -> None:
+        """Run at ``speed`` sandbox seconds per real second. Raises ValueError below 0."""
         if speed < 0:
             raise ValueError("the clock only goes forward")
         self._set(self.seconds(), speed)
@@ -53,19 +53,19 @@ class Clock:
         self._moved.set()
         self._moved = asyncio.Event()
 
-    def real(self, moment: float) -> float | None:
-        """Real seconds until it is ``moment`` here, as long as nobody moves the clock; None for never."""
+    def real_seconds_until(self, moment: float) -> float | None:
+        """Return the real seconds until ``moment``, if the clock is not moved; None for never."""
         left = max(0.0, moment - self.seconds())
         return left / self._speed if self._speed else None if left else 0.0
 
     def moved(self) -> Coroutine[Any, Any, Any]:
-        """Wait until somebody moves the clock after this was called."""
+        """Return a coroutine that ends when the clock is moved after this call."""
         return self._moved.wait()
 
     async def until(self, moment: float) -> None:
-        """Sleep until it is ``moment`` here, however the clock is moved meanwhile."""
+        """Sleep until ``moment``, even if the clock is moved meanwhile."""
         while moment > self.seconds():
             try:
-                await asyncio.wait_for(self.moved(), self.real(moment))
+                await asyncio.wait_for(self.moved(), self.real_seconds_until(moment))
             except TimeoutError:
                 continue

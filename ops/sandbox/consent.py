@@ -1,4 +1,4 @@
-"""The page on which a person lets an application in, or does not. The same for every platform but its name."""
+"""The consent page, the same for every platform but its name."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,13 +7,13 @@ from ops.sandbox.contract import Answer
 from ops.sandbox.pages import BASE, PAGES
 
 _HEADERS = {POLICY: page_policy(BASE, "'self' http: https:"), REFERRER: "same-origin"}
-"""The answer to its form leads back to the application, wherever that is."""
+"""The form's answer redirects to the application, at any address."""
 
 
 def page(
     platform: str, application: str, accounts: Sequence[str], scopes: Sequence[str], hidden: Mapping[str, str]
 ) -> Answer:
-    """Accounts to choose from, scopes to untick, two buttons."""
+    """Return the page: accounts to choose from, scopes to untick, two buttons."""
     shown = PAGES.get_template("consent.html")
     return Answer(
         content=shown.render(

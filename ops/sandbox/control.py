@@ -26,7 +26,7 @@ class Command(BaseModel):
 
 class Clock(Command):
     speed: float | None = Field(default=None, ge=0)
-    """Seconds there for each real one."""
+    """Sandbox seconds for each real second."""
     jump: float = Field(default=0.0, ge=0)
 
 
@@ -36,7 +36,7 @@ class Redirect(Command):
 
 
 class Callback(Command):
-    """An application's webhook settings. Without ``url`` it is taken away."""
+    """An application's webhook settings. Without ``url`` the callback is removed."""
 
     platform: str
     stream: str = ""
@@ -67,14 +67,14 @@ class Process(Command):
 
 
 class ListingLag(Command):
-    """New posts are missing from the platform's listings for so long."""
+    """New posts are missing from the platform's listings for ``seconds``."""
 
     platform: str
     seconds: float = Field(ge=0)
 
 
 class Outage(Command):
-    """The platform sends nothing for so long; what happens meanwhile is sent afterwards, or lost."""
+    """The platform sends no webhooks for ``seconds``; events of that time are sent afterwards, or lost."""
 
     platform: str
     seconds: float = Field(ge=0)
@@ -91,7 +91,7 @@ class Sunset(Command):
 
 
 class Act(Command):
-    """What a person does."""
+    """An action of a person on a platform."""
 
     platform: str
     what: Literal["publish", "post_draft", "comment", "remove", "revoke", "unsubscribe", "erase", "live"]
@@ -164,7 +164,7 @@ class Control:
             raise CommandError(f"platform is one of {', '.join(platforms)}")
         return platforms[name]
 
-    # --- what happened, and what there is
+    # --- the ledger and the state
 
     async def ledger(self, request: web.Request) -> web.Response:
         wanted = dict(request.query)
@@ -215,7 +215,7 @@ class Control:
     async def clock(self, command: Clock) -> Any:
         clock = self._server.world.clock
         if command.speed is not None:
-            clock.run(command.speed)
+            clock.set_speed(command.speed)
         clock.jump(command.jump)
         return {"now": clock.now().isoformat()}
 
@@ -271,7 +271,7 @@ class Control:
         platform.selected[command.name] = command.variant
         return platform.selected
 
-    # --- life
+    # --- activity
 
     async def delivery_policy(self, command: DeliveryPolicy) -> Any:
         self._server.world.dispatcher.delivery_policy = command

@@ -35,7 +35,7 @@ class DeliveryPolicy(BaseModel):
 
 @dataclass
 class Delivery:
-    """One request. ``forged`` ones are not the platform's, and nobody tries them again."""
+    """One request. ``forged`` ones are not the platform's, and are not retried."""
 
     platform: str
     url: str
@@ -60,7 +60,7 @@ class PendingDelivery:
 
 
 class WebhookDispatcher:
-    """Takes what the platforms noticed and hands out requests. At most ``capacity`` wait; beyond it the oldest go."""
+    """Takes the platforms' events and returns requests. At most ``capacity`` wait; beyond it the oldest are dropped."""
 
     def __init__(self, sandbox: Sandbox, platforms: Mapping[str, Platform], capacity: int) -> None:
         self._sandbox = sandbox
@@ -73,20 +73,20 @@ class WebhookDispatcher:
         self._unanswered: list[Delivery] = []
         self.delivery_policy = DeliveryPolicy()
         self.dropped = 0
-        """Deliveries given up or never addressed to anybody."""
+        """Deliveries that were given up, or had no callback address."""
         self.answers: Counter[int | None] = Counter()
-        """How many deliveries were answered how; None: not at all."""
+        """Number of deliveries by the status of their answer; None: no answer."""
         self.outages: dict[str, float] = {}
-        """Platforms that send nothing now, and until when."""
+        """Until when each platform sends nothing, in seconds since 1970."""
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__ = state
-        # Whoever was sent something will not answer a world that comes from a file: it is sent again.
+        # Nobody will answer what was sent before the world was saved: send it again.
         for delivery in list(self._unanswered):
             self.answered(delivery, None)
 
     def __len__(self) -> int:
-        """Facts and requests on their way, those that are not answered yet among them."""
+        """Return the number of events and requests that are queued, or sent and not answered."""
         return (
             len(self._unanswered)
             + len(self._waiting)
@@ -95,7 +95,7 @@ class WebhookDispatcher:
         )
 
     def next_due(self) -> float | None:
-        """When something is due next, in seconds since 1970; None while nothing waits."""
+        """Return when something is due next, in seconds since 1970; None if nothing is queued."""
         self._take()
         moments = [since + self.delivery_policy.batch_seconds for since in self._since.values()]
         if self._waiting:
@@ -103,7 +103,7 @@ class WebhookDispatcher:
         return min(moments, default=None)
 
     def due(self) -> list[Delivery]:
-        """What is to be sent now."""
+        """Return the deliveries to send now."""
         now = self._sandbox.clock.seconds()
         self._take()
         for name, since in list(self._since.items()):
@@ -122,7 +122,7 @@ class WebhookDispatcher:
         return ready
 
     def answered(self, delivery: Delivery, status: int | None) -> None:
-        """What came of a request; None where there was no answer."""
+        """Record the answer to a delivery (None: no answer), and schedule its retry if it needs one."""
         self._unanswered.remove(delivery)
         self.answers[status] += 1
         platform = self._platforms[delivery.platform]
@@ -140,7 +140,7 @@ class WebhookDispatcher:
             self._wait(PendingDelivery(due, 0, delivery.platform, events, delivery.attempt + 1, delivery.first))
 
     def send(self, event: PlatformEvent) -> None:
-        """Deliver it as if it had happened now, whatever else is going on."""
+        """Deliver an event now, ahead of everything that is queued."""
         self._take()
         self._wait(PendingDelivery(self._sandbox.clock.seconds(), 0, event.platform, (self._numbered(event),)))
 
@@ -156,7 +156,7 @@ class WebhookDispatcher:
         return replace(event, number=self._number)
 
     def _cut(self, name: str, events: list[PlatformEvent]) -> None:
-        """Into requests of the platform's size, each on its way or held back."""
+        """Group events into requests of the platform's batch size, each sent now or delayed."""
         platform, now = self._platforms[name], self._sandbox.clock.seconds()
         groups: dict[Any, list[PlatformEvent]] = {}
         for event in events:
@@ -185,7 +185,7 @@ class WebhookDispatcher:
         if url is None or platform.is_paused(stream):
             self.dropped += 1
             return []
-        now = time.time()  # a receiver holds a signature's time against its own clock, which is the real one
+        now = time.time()  # receivers compare a signature's time with the real one
         first = waiting.first or now
         body = platform.body(waiting.events)
         headers = platform.signature(body, platform.signing_secret, first, now)
@@ -198,7 +198,7 @@ class WebhookDispatcher:
 
     def _forgery(self, model: Delivery, now: float) -> Delivery:
         platform = self._platforms[model.platform]
-        body = model.body.replace(b"1", b"7")  # other ids, which nobody has
+        body = model.body.replace(b"1", b"7")  # ids that do not exist
         headers = platform.signature(body, "not the secret", now, now)
         return replace(model, body=body, headers=headers, forged=True)
 

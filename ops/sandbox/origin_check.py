@@ -1,4 +1,4 @@
-"""Who may ask the sandbox for something: programs of this machine, and pages of its own.
+"""Accept requests of programs on this machine and of the sandbox's own pages only.
 
 A page of any website can make a browser send requests here. It is told apart by two headers that it cannot choose: Host
 is the website's name where that was made to resolve to this machine (DNS rebinding), and Origin is the website's own.
@@ -14,7 +14,7 @@ READING = ("GET", "HEAD", "OPTIONS")
 
 
 def origin_check_middleware(listening: str) -> Middleware:
-    """A middleware that refuses what another website may be behind. ``listening`` is the name or address of --host."""
+    """Return a middleware that refuses requests of other websites. ``listening`` is the value of --host."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -29,7 +29,7 @@ def origin_check_middleware(listening: str) -> Middleware:
 
 
 def _is_ours(request: web.Request, listening: str) -> bool:
-    """Whether Host is a name that only this machine can give itself, or the address that the request came to."""
+    """Return whether Host is a local name, or the address that the request came to."""
     try:
         host = urlsplit(f"//{request.headers.get('Host', '')}").hostname or ""
         address = None if host in ("localhost", listening) else ipaddress.ip_address(host)
@@ -40,7 +40,7 @@ def _is_ours(request: web.Request, listening: str) -> bool:
 
 
 def _is_same_origin(request: web.Request) -> bool:
-    """A program sends neither header; a browser sends one at least with everything that may change something."""
+    """Return whether no other website sent this. Programs send neither header, browsers at least one with a change."""
     own = f"{request.scheme}://{request.headers.get('Host', '')}".lower()
     return request.headers.get("Origin", own).lower() == own and request.headers.get("Sec-Fetch-Site", "none") in (
         "none",

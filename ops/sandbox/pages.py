@@ -1,4 +1,4 @@
-"""The pages: an overview at ``/``, and one for each platform; what a person can try by hand, and what came of it."""
+"""The pages for people: an overview at ``/``, and one for each platform, to act by hand and to see the results."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from ops.sandbox.server import Server
 
 SHOWN = 20
-"""Of the ledger's newest entries of each kind."""
+"""Number of the newest ledger entries of each kind that a page shows."""
 
 _TEMPLATES = Path(__file__).with_name("templates")
 BASE = (_TEMPLATES / "base.html").read_text()
-"""What every page is made from; the only one with a style."""
+"""The template that all others extend; the only one with styles."""
 
 PAGES = Environment(
     loader=FileSystemLoader(_TEMPLATES),
@@ -42,7 +42,7 @@ _DONE = {
     "erase": "{account} asked to be erased.",
     "live": "Somebody did something.",
 }
-"""What was done, by what was pressed."""
+"""The sentence that describes each action, by its name."""
 
 _WORLD = {
     "snapshot": "The world is kept as it is now.",
@@ -50,22 +50,22 @@ _WORLD = {
     "reset": "All accounts, posts and tokens were created anew; addresses, secrets, the delivery policy and the pace"
     " stayed.",
 }
-"""The same for what changes the whole world."""
+"""The same for commands that change the whole world."""
 
 
 class Page:
-    """Its forms are requests of the control surface."""
+    """Serves the pages; their forms run commands of the control interface."""
 
     def __init__(self, server: "Server", control: "Control") -> None:
         self._server = server
         self._control = control
 
     async def show(self, request: web.Request) -> web.Response:
-        """The overview: the time, the pace, and what happened on all platforms."""
+        """Show the overview: the time, the pace and the newest entries of all platforms."""
         return self._page(request, "overview.html", None)
 
     async def show_platform(self, request: web.Request) -> web.Response:
-        """One platform: its settings, its people, and what happened there."""
+        """Show one platform: its settings, its accounts and its newest entries."""
         name = request.match_info["name"]
         platforms = self._server.world.platforms
         if name not in platforms:
@@ -94,7 +94,7 @@ class Page:
         return web.Response(text=text, content_type="text/html", headers=_HEADERS)
 
     async def act(self, request: web.Request) -> web.Response:
-        """Do it, and go back to the page, which says what came of it beside what was pressed."""
+        """Run the command of a form and redirect to its page, which shows the result beside the form."""
         form = {name: str(value) for name, value in (await request.post()).items()}
         what, at = form.pop("what", ""), form.pop("at", "top")
         try:
@@ -129,7 +129,7 @@ class Page:
         return await self._acted(what, form)
 
     async def _acted(self, what: str, form: dict[str, str]) -> str:
-        """Let a person do it, and say what is sent of it."""
+        """Run an action of a person, and say which webhooks follow."""
         world = self._server.world
         platform, account = world.platforms.get(form.get("platform", "")), form.get("account", "")
         if what == "remove" and platform is not None and account in platform.people():
@@ -150,7 +150,7 @@ class Page:
 
 
 def _offered(platform: Platform) -> list[str]:
-    """Of what not every platform has, the acts that it has."""
+    """Return the optional actions that the platform supports."""
     names = ("comment", "erase", "unsubscribe")
     return [
         name
@@ -164,7 +164,7 @@ def _counted(count: int, what: str) -> str:
 
 
 def _sent(platform: Platform, what: str, account: str, told: list[PlatformEvent]) -> str:
-    """What the platform sends of what was done, or why it sends nothing."""
+    """Say what the platform sends of an action, or why it sends nothing."""
     if listened := [event for event in told if platform.stream(event) in platform.callbacks]:
         topics = ", ".join(dict.fromkeys(event.topic for event in listened))
         return f"{platform.title} sends a webhook: {topics}."

@@ -1,4 +1,4 @@
-"""PKCE (RFC 7636), at every platform where a flow was begun with a challenge."""
+"""PKCE (RFC 7636), required on every platform if the flow began with a challenge."""
 
 import base64
 import hashlib
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ops.sandbox.contract import Call
 
 FIELDS = ("code_challenge", "code_challenge_method")
-"""What an authorization request carries."""
+"""Parameters of an authorization request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +17,13 @@ class Challenge:
 
 
 def challenge_of(call: Call) -> Challenge | None:
-    """What a flow was begun with; None without a challenge. The method is ``plain`` where it is not named (4.3)."""
+    """Return the challenge of an authorization request; None without one. The method defaults to ``plain`` (4.3)."""
     value = call.text("code_challenge")
     return None if value is None else Challenge(value, call.text("code_challenge_method") or "plain")
 
 
 def proven(challenge: Challenge | None, call: Call) -> bool:
-    """Whether a token request may have the code: with the verifier of its challenge (4.6), and with none otherwise.
+    """Return whether a token request proves its flow: with the challenge's verifier (4.6), or without both.
 
     A verifier without a challenge is refused, as RFC 9700 2.1.1 demands: somebody has taken the challenge out.
     """

@@ -1,4 +1,4 @@
-"""The people of the sandbox and what they say. One seed, one world."""
+"""Sample captions, comments and commenters; the same seed gives the same ones."""
 
 from ops.sandbox.contract import Sandbox
 

@@ -1,4 +1,4 @@
-"""HTTP around the world: parsing, faults, the ledger, and whatever the platforms send of their own accord."""
+"""The HTTP server: parse requests, apply faults, keep the ledger, and send what the platforms send by themselves."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ from ops.sandbox.world import World
 BODY_LIMIT = 2**30
 IN_FLIGHT = 32
 SHOWN = 65_536
-"""Characters of a webhook that the ledger keeps, and bytes of its answer."""
+"""Characters of a webhook body, and bytes of its answer, that the ledger keeps."""
 
 OWN_ANSWERS = ({"delivery", "events", "new"}, {"ended"}, {"url", "confirmation_code"})
 """The fields of Landfall's answers to a delivery, a deauthorization and a request to delete data (``meta.md`` 6)."""
@@ -41,22 +41,22 @@ ERROR_FIELDS = {"code", "message", "details", "retryable", "userMessage"}
 """The fields of ``error`` in Landfall's answer to a request that it refuses."""
 
 SAVE_SECONDS = 1.0
-"""A world with a file is written to it so soon after a call changed it."""
+"""Seconds until a world that a call has changed is written to its file."""
 
 LIVED_SAVE_SECONDS = 15.0
-"""And this often while things merely happen there: of those a program that is killed loses the newest."""
+"""Seconds between writes while only simulated activity changes it; a killed process loses the newest of that."""
 
 MEDIA = Path(__file__).with_name("media")
-"""A picture and a clip, for whoever needs an address that a platform can fetch."""
+"""A picture and a clip, served for tests that need an address a platform can fetch."""
 
 HTML = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 
 
 class Server:
-    """All platforms at one port, each below ``/<name>``."""
+    """Serves all platforms at one port, each below ``/<name>``."""
 
     def __init__(self, seed: int, ring: int = 10_000, capacity: int = 10_000, state: Path | None = None) -> None:
-        """``state`` is a file of this program's own to go on from, and to keep the world in.
+        """Create a world, or load it from ``state``, a file of this program's own that the world is also saved to.
 
         Raises UnsafePathError where it may be somebody else's: what is in such a file is run. Raises
         UnreadableStateError for one of another release.
@@ -70,7 +70,7 @@ class Server:
         self._tasks: set[asyncio.Task[None]] = set()
         self._checks: dict[tuple[str, str, str], float] = {}
         self.changed = False
-        """Whether a call changed the world since it was written to its file."""
+        """Whether a call has changed the world since it was last saved."""
 
     def replace(self, world: World) -> None:
         self.world = world
@@ -82,29 +82,29 @@ class Server:
         self.replace(self.world.restarted(self._ring, self._capacity))
 
     def snapshot(self) -> int:
-        """Keep the world as it is now, for :meth:`restore`; its size in bytes."""
+        """Save the world as it is now, for :meth:`restore`. Return its size in bytes."""
         self._kept = self.world.save()
         self.save(self._kept)
         return len(self._kept)
 
     def save(self, content: bytes | None = None) -> None:
-        """Write the world to its file, where it has one."""
+        """Write the world to its file, if it has one."""
         self.changed = False
         if self._state:
             write_private(self._state, self.world.save() if content is None else content)
 
     def restore(self) -> None:
-        """Go back to the last snapshot; only the time does not go back. Raises CommandError where there is none."""
+        """Restore the last snapshot, except for the time. Raises CommandError if there is none."""
         if self._kept is None:
             raise CommandError("there is no snapshot; make one first")
         self.replace(World.load(self._kept))
 
     def wake(self) -> None:
-        """There may be something to do."""
+        """Look now whether something is due."""
         self._woken.set()
 
     def app(self, host: str = "127.0.0.1") -> web.Application:
-        """``host`` is the address it is going to listen on."""
+        """Return the application. ``host`` is the address that it will listen on."""
         from ops.sandbox.control import Control
 
         app = web.Application(client_max_size=BODY_LIMIT, middlewares=[origin_check_middleware(host)])
@@ -120,7 +120,7 @@ class Server:
         app.cleanup_ctx.append(self._running)
         return app
 
-    # --- what is asked
+    # --- requests of clients
 
     def _serve(self, name: str, handler: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def serve(request: web.Request) -> web.StreamResponse:
@@ -162,7 +162,7 @@ class Server:
         return answer
 
     async def fetch(self, outbound: OutboundRequest) -> Fetched:
-        """Ask what it asks, without following redirects."""
+        """Send a platform's request, without following redirects."""
         assert self._client is not None  # noqa: S101  it lives as long as the application
         limit = aiohttp.ClientTimeout(total=outbound.seconds)
         try:
@@ -173,7 +173,7 @@ class Server:
         except (aiohttp.ClientError, TimeoutError, ValueError):
             return Fetched()
 
-    # --- what is sent
+    # --- requests of the platforms
 
     async def _running(self, _: web.Application) -> AsyncIterator[None]:
         async with aiohttp.ClientSession() as self._client:
@@ -198,10 +198,10 @@ class Server:
                 await self._limit.acquire()
                 self._start(self._deliver(world, delivery))
             moments = [moment for moment in (world.next_due(), *self._recheck(world)) if moment is not None]
-            await self._pause(world.clock.real(min(moments)) if moments else None)
+            await self._pause(world.clock.real_seconds_until(min(moments)) if moments else None)
 
     async def _save_changes(self) -> None:
-        """Whoever kills this program, or the machine, takes at most the newest changes from the world."""
+        """Save changes soon, so that a killed process loses only the newest."""
         saved = time.monotonic()
         while True:
             await asyncio.sleep(SAVE_SECONDS)
@@ -210,7 +210,7 @@ class Server:
                 saved = time.monotonic()
 
     async def _pause(self, seconds: float | None) -> None:
-        """Until something stirs, the clock is moved or the time is up."""
+        """Wait until there is work, the clock is moved or the time is up."""
         waits = [asyncio.create_task(self._woken.wait()), asyncio.create_task(self.world.clock.moved())]
         try:
             await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -265,9 +265,9 @@ class Server:
             return None, type(error).__name__
 
     def _recheck(self, world: World) -> list[float]:
-        """Repeat the handshakes that are due, where a platform does so; when the next ones are."""
+        """Repeat the handshakes that are due. Return when the next ones are."""
         now, planned = world.clock.seconds(), self._checks
-        self._checks = {}  # those of addresses that were taken away are not planned any more
+        self._checks = {}  # those of removed addresses are planned no more
         for name, platform in world.platforms.items():
             for stream, url in platform.callbacks.items() if platform.recheck_seconds else ():
                 due = planned.get((name, stream, url), now + (platform.recheck_seconds or 0))
@@ -283,7 +283,7 @@ class Server:
             platform.handshake_repeated(stream, passed=outbound.then(await self.fetch(outbound)))
 
     async def verify_callback(self, name: str, stream: str, url: str) -> dict[str, Any]:
-        """What a portal does when a callback address is entered: ask it, and send there from now on if it answers.
+        """Do what a portal does with a new callback address: verify it, and send there from now on if it passes.
 
         Raises CommandError, with the status that it answered instead.
         """
@@ -329,7 +329,7 @@ async def apply_fault(
     status = response.status
     if fault.truncate is None:
         return response
-    # It announces its whole length, and the connection ends before that.
+    # Announce the whole length, and close the connection before that.
     whole = response.body if isinstance(response.body, bytes) else b""
     stream = web.StreamResponse(status=status, headers={**response.headers, "Content-Length": str(len(whole))})
     await stream.prepare(request)
@@ -340,7 +340,7 @@ async def apply_fault(
 
 
 async def read(request: web.Request, name: str) -> Call:
-    """The call in a request, whatever way its fields are written."""
+    """Parse a request, whatever encoding its fields have."""
     fields: dict[str, Any] = {}
     files: dict[str, Upload] = {}
     body = b""
@@ -378,7 +378,7 @@ async def read(request: web.Request, name: str) -> Call:
 
 
 def own_answer(content_type: str, content: bytes) -> str:
-    """What of an answer to a webhook is shown: all of it where it is Landfall's, otherwise nothing.
+    """Return the answer to a webhook if it is Landfall's own, otherwise nothing.
 
     Whoever enters an address here need not be able to reach it themselves, so its answer is not theirs to read.
     """
@@ -401,7 +401,7 @@ def parsed_json(body: bytes) -> Any:
 
 
 def put(fields: dict[str, Any], name: str, value: Any) -> None:
-    """``name[]`` and repeated names are lists."""
+    """Add a field; ``name[]`` and repeated names become lists."""
     if name.endswith("[]"):
         fields.setdefault(name, []).append(value)
     elif name in fields:

@@ -1,4 +1,4 @@
-"""The bytes that a world is kept as: a pickle, after a digest that tells whether this release can read it."""
+"""The file format of a saved world: a digest that tells whether this release can read it, then a pickle."""
 
 import hashlib
 from functools import cache
@@ -8,7 +8,7 @@ DIGEST_BYTES = 32
 
 
 class UnreadableStateError(Exception):
-    """The bytes were not written by this release, or were damaged since."""
+    """The bytes were not written by this release, or are damaged."""
 
 
 def seal_state(state: bytes) -> bytes:
@@ -16,7 +16,7 @@ def seal_state(state: bytes) -> bytes:
 
 
 def unseal_state(content: bytes) -> bytes:
-    """The bytes that were given to :func:`seal_state`.
+    """Return the bytes that were given to :func:`seal_state`.
 
     Raises UnreadableStateError for those of another release: its objects may lack what this code expects.
     """

@@ -54,6 +54,7 @@ PRIVATE = {
     "dm.sent": "dm.read",
     "dm.read": "dm.read",
     "dm.indicate_typing": "dm.read",
+    "broadcast.chat": "broadcast.read",
     "oauth.revoke": "users.read",
 }
 """May be subscribed to, and with which scope (``x.md`` 3). Not all of it happens to the people here."""

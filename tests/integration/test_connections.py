@@ -333,7 +333,7 @@ async def test_refresher_that_wakes_late_changes_nothing_of_what_is_newer(rig: R
     asleep = asyncio.create_task(rig.refresher.refresh(id_))
 
     async def asked() -> bool:
-        return rig.server.world.script._seen == [1]
+        return rig.server.world.faults._seen == [1]
 
     await eventually(asked)
     if newer == "person":

@@ -58,7 +58,7 @@ async def make_due(connection: asyncpg.Connection) -> None:
 def story(seed: int, steps: int = 250) -> list[tuple[str, dict[str, Any]]]:
     """Events as the platforms would cut them, in the order of their happening."""
     clock = Clock()
-    clock.run(0)
+    clock.set_speed(0)
     world = World(seed, clock)
     world.active = ["instagram", "tiktok"]
     world.dispatcher.delivery_policy = DeliveryPolicy(duplicated=0.1, delayed=0.2)

@@ -319,7 +319,7 @@ def test_state_that_may_be_somebody_elses_is_not_gone_on_from(tmp_path: Path) ->
 def test_same_seed_makes_the_same_mail() -> None:
     def mail(seed: int) -> list[tuple[str, bytes]]:
         clock = Clock(1_767_225_600)
-        clock.run(0)
+        clock.set_speed(0)
         world = World(seed, clock)
         return [(delivery.platform, delivery.body) for delivery in world.deliveries(60)]
 
@@ -332,7 +332,7 @@ def test_same_seed_makes_the_same_mail() -> None:
 def test_day_of_activity_takes_little_time_and_the_memory_it_may() -> None:
     """8,640 things, one every ten seconds of a day."""
     clock = Clock()
-    clock.run(0)
+    clock.set_speed(0)
     world = World(1, clock, ring=500, capacity=200)
     for name, platform in world.platforms.items():
         platform.callbacks = dict.fromkeys(platform.streams, f"http://{name}.example/")
