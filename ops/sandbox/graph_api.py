@@ -32,7 +32,7 @@ REFRESH_AGE = timedelta(hours=24)
 """How old a token must be to be refreshed (``meta.md`` 7.1, 7.3)."""
 
 IMPRESSIONS = 10
-"""Of every account's content in 24 h; its budget is 4800 calls for each (``meta.md`` 11)."""
+"""Impressions of every account in 24 h, each worth 4800 calls (``meta.md`` 11)."""
 
 SIGNED = b"signed_request="
 
@@ -49,7 +49,7 @@ class Code:
 
 @dataclass
 class Token:
-    """``use`` is short, long, page or app; ``expires`` is None for one that does not by itself."""
+    """``use`` is short, long, page or app; ``expires`` is None for a token without expiry."""
 
     account: str
     scopes: list[str]
@@ -58,12 +58,12 @@ class Token:
     expires: datetime | None
     entry: dict[str, Any]
     dead: int | None = None
-    """The subcode of what ended it."""
+    """The error subcode of its end; None while it is live."""
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """Nodes behind a field, made when they are looked at."""
+    """Nodes behind a field, created on access."""
 
     nodes: Callable[[], "list[Node]"]
     limit: int = 25
@@ -71,7 +71,7 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """Something with fields. Those that are None are not shown; ``usual`` ones are when nobody asks for any."""
+    """An object with fields. Fields that are None are left out; without a selection the ``usual`` ones are shown."""
 
     kind: str
     values: Mapping[str, Any]
@@ -124,7 +124,7 @@ class GraphApi(Platform):
     token_prefix: str
     scopes: Sequence[str]
     basic: str
-    """The scope without which there is nothing."""
+    """The scope that every call needs."""
     exchange_grant: str
     refresh_grant: str
     business: str
@@ -197,7 +197,7 @@ class GraphApi(Platform):
         return secret
 
     def given(self, call: Call) -> str:
-        """The token of a call, from any of the places it may stand in."""
+        """Return the token of a call, from the header, the form or the query."""
         kind, _, token = call.headers.get("authorization", "").partition(" ")
         if kind.lower() in ("oauth", "bearer") and token:
             return token.strip()
@@ -289,7 +289,7 @@ class GraphApi(Platform):
         return hmac.new(self.client_secret.encode(), secret.encode(), hashlib.sha256).hexdigest()
 
     def end(self, account: str, subcode: int, fate: str) -> int:
-        """End all tokens of an account; how many lived."""
+        """End all tokens of an account. Return the number that were live."""
         ended = [token for token in self.tokens.values() if token.account == account and token.dead is None]
         for token in ended:
             token.dead, token.entry["fate"] = subcode, fate
@@ -308,7 +308,7 @@ class GraphApi(Platform):
             raise Refusal(Answer(403, refusal.answer.content, self.usage(account)))
 
     def usage(self, account: str) -> dict[str, str]:
-        """The header, once there is enough traffic to show a percent."""
+        """Return the usage header, once usage is at least one percent."""
         calls = self._calls.get(account, [])
         percent = len(calls) * 100 // (4800 * IMPRESSIONS)
         if not percent:
@@ -333,7 +333,7 @@ class GraphApi(Platform):
         return code
 
     def spent(self, call: Call) -> Code | None:
-        """The code of a call, used up; None for one that cannot be used."""
+        """Use up the code of a call and return it; None if it is not valid."""
         code = self.codes.get(call.text("code") or "")
         if (
             code is None
@@ -347,7 +347,7 @@ class GraphApi(Platform):
         return code
 
     def lengthen(self, call: Call) -> Answer:
-        """A short token for a long one."""
+        """Exchange a short token for a long one."""
         if call.text("grant_type") != self.exchange_grant or call.text("client_secret") != self.client_secret:
             raise self.refused(1, "Error validating client secret.", status=400)
         token = self.live_token(self.given(call))
@@ -356,7 +356,7 @@ class GraphApi(Platform):
         return self._long(token)
 
     def refresh(self, call: Call) -> Answer:
-        """At least 24 h old, not expired; the old one lives on until its own end."""
+        """Refresh a token that is at least 24 h old and not expired; the old one stays valid until its expiry."""
         if call.text("grant_type") != self.refresh_grant:
             raise self.refused(100, "Invalid grant_type")
         token = self.live_token(self.given(call))
@@ -477,11 +477,11 @@ class GraphApi(Platform):
         return self.escaped(self.document(events))
 
     def document(self, events: Sequence[PlatformEvent]) -> Any:
-        """The JSON of a delivery."""
+        """Return the JSON document of a delivery."""
         raise NotImplementedError
 
     def escaped(self, document: Any) -> bytes:
-        """As on the wire: beyond ASCII by lower-case escapes, slashes too; an older page has more (``meta.md`` 1.2)."""
+        """Serialize as on the wire: lower-case escapes beyond ASCII and for slashes (``meta.md`` 1.2)."""
         text = json.dumps(document, separators=(",", ":")).replace("/", "\\/")
         if self.variant("escape") == "more":
             text = text.replace("<", "\\u003C").replace("%", "\\u0025").replace("@", "\\u0040")
@@ -493,19 +493,19 @@ class GraphApi(Platform):
         return {"X-Hub-Signature-256": "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}
 
     def signed_request(self, payload: Mapping[str, Any]) -> str:
-        """``signed_request`` with this application's secret (``meta.md`` 6)."""
+        """Return a ``signed_request`` with this application's secret (``meta.md`` 6)."""
         text = _unpadded(json.dumps(payload, separators=(",", ":")).encode())
         return f"{_unpadded(hmac.new(self.client_secret.encode(), text.encode(), hashlib.sha256).digest())}.{text}"
 
     def tell_of(self, topic: str, account: str, user_id: str) -> None:
-        """A deauthorize or deletion callback about an app-scoped id."""
+        """Queue a deauthorize or deletion callback about an app-scoped id."""
         now = int(self.sandbox.clock.seconds())
         payload = {"algorithm": "HMAC-SHA256", "expires": now + 3600, "issued_at": now, "user_id": user_id}
         self.notify(topic, account, payload)
 
 
 class OwnLogin(GraphApi):
-    """The way in that Instagram and Threads have of their own (``meta.md`` 7.1, 7.3)."""
+    """The login flow that Instagram and Threads share (``meta.md`` 7.1, 7.3)."""
 
     def ask(self, call: Call) -> Answer:
         scopes = self._asked(call)
@@ -523,7 +523,7 @@ class OwnLogin(GraphApi):
         return redirect(address, {"code": self.grant(call, account, call.many("granted"), address)} | back, "#_")
 
     def _asked(self, call: Call) -> list[str]:
-        """Scopes come with commas or spaces. Raises the page that people see for a wrong application."""
+        """Return the scopes, separated by commas or spaces. Raises the error page for a wrong application."""
         scopes = (call.text("scope") or "").replace(",", " ").split()
         if call.text("client_id") != self.client_id or call.text("redirect_uri") not in self.redirect_uris:
             raise Refusal(self.wrong("Invalid platform app or redirect_uri"))
@@ -532,13 +532,13 @@ class OwnLogin(GraphApi):
         return scopes
 
     def wrong(self, message: str) -> Answer:
-        """These hosts' own error shape, which is not Graph's."""
+        """Return an error in the login hosts' shape, which is not Graph's."""
         return Answer(400, {"error_type": "OAuthException", "code": 400, "error_message": message})
 
 
 @dataclass
 class Container:
-    """Something on its way to be published; expires after 24 h (``meta.md`` 8.1)."""
+    """A media container; it expires after 24 h (``meta.md`` 8.1)."""
 
     id: str
     account: str
@@ -546,7 +546,7 @@ class Container:
     params: dict[str, Any]
     created: datetime
     ready: datetime | None = None
-    """None until its file was fetched or uploaded."""
+    """Time when processing ends; None until its file is there."""
     error: str | None = None
     children: list[str] = field(default_factory=list)
     published: str | None = None
@@ -558,7 +558,7 @@ class Container:
     LIFE: ClassVar[timedelta] = timedelta(hours=24)
 
     def process(self, processing: Processing, now: datetime, error: str) -> None:
-        """Its file is there: plan what becomes of it. ``error`` is what it says if the processing fails."""
+        """Start processing. ``error`` is the text that the container has if it fails."""
         if processing.result == "stuck":
             return
         self.ready = now + timedelta(seconds=processing.seconds)
@@ -587,12 +587,12 @@ def unix(text: str) -> float:
 
 
 def upload_failed(kind: str, message: str, *, retriable: bool) -> Answer:
-    """The upload host's own error shape (``meta.md`` 8.4, 9.2)."""
+    """Return an error in the upload host's shape (``meta.md`` 8.4, 9.2)."""
     return Answer(400, {"debug_info": {"retriable": retriable, "type": kind, "message": message}})
 
 
 def loaded(value: Any) -> Any:
-    """JSON that came as the text of a form's field; None where it is none."""
+    """Parse JSON in a form field; None if it is not valid."""
     if not isinstance(value, str):
         return value
     try:

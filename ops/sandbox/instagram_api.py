@@ -1,4 +1,4 @@
-"""Instagram itself, and the calls that both of its logins have (``meta.md`` 8, 10)."""
+"""Instagram's accounts and media, and the calls that both logins share (``meta.md`` 8, 10)."""
 
 import io
 import re
@@ -20,7 +20,7 @@ RATIO = (4 / 5, 1.91)
 CONTAINERS = 400
 DAY = timedelta(hours=24)
 IMAGE_SECONDS, VIDEO_SECONDS = 3, 30
-"""How long a file is processed."""
+"""Processing time of an image and of a video."""
 PRIVATE_REPLY = timedelta(days=7)
 STORY_LIFE = timedelta(hours=24)
 
@@ -32,7 +32,7 @@ METRICS = {
     "REELS": (*CORE, "ig_reels_avg_watch_time", "ig_reels_video_view_total_time", "reposts", "reels_skip_rate"),
     "STORY": ("views", "reach", "replies", "shares", "total_interactions", "reposts", *ACTIVITY, "navigation"),
 }
-"""Of each product, with either login (``meta.md`` 10.5)."""
+"""Metrics by product, with either login (``meta.md`` 10.5)."""
 
 TOTALS = ("total_likes", "total_comments", "total_views")
 FACEBOOK_METRICS = {
@@ -40,10 +40,10 @@ FACEBOOK_METRICS = {
     "REELS": ("crossposted_views", "facebook_views", *TOTALS),
     "STORY": ("link_clicks", "total_views"),
 }
-"""And those of Facebook Login alone (``meta.md`` 10.5)."""
+"""Further metrics with Facebook Login (``meta.md`` 10.5)."""
 
 ON_FACEBOOK = ("crossposted_views", "facebook_views")
-"""Of media that are shared to Facebook; any other such request fails as a whole (``meta.md`` 10.5, subcode 2207086)."""
+"""Metrics of media on Facebook; for other media the whole request fails (``meta.md`` 10.5, subcode 2207086)."""
 
 BREAKDOWNS = {
     "profile_activity": ("action_type", ("bio_link_clicked", "call", "direction", "email", "other", "text")),
@@ -67,7 +67,7 @@ ACCOUNT_METRICS: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
     "profile_views": (("total_value",), ()),
     "website_clicks": (("total_value",), ()),
 }
-"""Of an account: its metric types and breakdowns (``meta.md`` 10.8)."""
+"""Account metrics: their metric types and breakdowns (``meta.md`` 10.8)."""
 
 WINDOW_SECONDS = 30 * 86_400
 ALT_CHARACTERS, COLLABORATORS = 1000, 3
@@ -98,7 +98,7 @@ class Media:
     url: str
     children: list[str] = field(default_factory=list)
     parent: str | None = None
-    """The album that it is a child of."""
+    """Id of the album that it belongs to."""
     alt_text: str | None = None
     ai_generated: bool = False
     open: bool = True
@@ -122,7 +122,7 @@ class Comment:
 
 
 class InstagramService:
-    """Accounts, media and comments, the same behind both logins."""
+    """Accounts, media and comments, shared by both logins."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
@@ -146,14 +146,14 @@ class InstagramService:
         return str(self._ids)
 
     def fan(self, name: str) -> str:
-        """The id of one who comments."""
+        """Return the id of a commenter."""
         return self.fans.setdefault(name, self.people[name].user_id if name in self.people else self.id())
 
     def account(self, id_: str) -> Person | None:
         return next((person for person in self.people.values() if id_ in (person.user_id, person.scoped_id)), None)
 
     def of(self, account: str) -> list[Media]:
-        """Newest first; stories for as long as they live."""
+        """Return an account's media, newest first; stories for 24 hours."""
         now = self.sandbox.clock.now()
         return [
             media
@@ -186,7 +186,7 @@ class InstagramService:
         return media
 
     def say(self, media: Media, by: str, text: str, parent: str | None = None) -> Comment:
-        """Somebody comments; a reply to a reply lands below the top one. Tells whoever listens."""
+        """Add a comment and send its event; a reply to a reply is added below the top one."""
         if parent is not None:
             parent = self.comments[parent].parent or parent
         comment = Comment(self.id(), media.id, by, self.fan(by), text, self.sandbox.clock.now(), parent)
@@ -198,7 +198,7 @@ class InstagramService:
         return comment
 
     def drop(self, id_: str) -> bool:
-        """A comment or a medium goes, with everything below it. Nobody is told (``meta.md`` 2.2)."""
+        """Delete a comment or a medium with everything below it. No event is sent (``meta.md`` 2.2)."""
         if id_ in self.media:
             gone = list(self.media.pop(id_).comments)
         elif id_ in self.comments:
@@ -213,7 +213,7 @@ class InstagramService:
         return True
 
     def simulate_activity(self) -> None:
-        """One thing that people do: mostly they comment."""
+        """Simulate one action, mostly a comment."""
         rng = self.sandbox.rng
         account = rng.choice(list(self.people))
         mine = [media for media in self.of(account) if media.open]
@@ -237,7 +237,7 @@ class InstagramService:
 
 
 class InstagramApi(GraphApi):
-    """The handlers. ``permissions`` says which scopes each kind of call needs here."""
+    """Handlers. ``permissions`` are the scopes that each kind of call needs."""
 
     permissions: ClassVar[Mapping[str, Sequence[str]]]
     variants: ClassVar[Mapping[str, Sequence[str]]] = {
@@ -258,11 +258,11 @@ class InstagramApi(GraphApi):
         self.instagram.listeners.append(self)
 
     def handle_event(self, topic: str, account: str, value: Any) -> None:
-        """Something happened to an account."""
+        """Queue a webhook event if the account is subscribed."""
         raise NotImplementedError
 
     def comment_value(self, comment: Comment, media: Media) -> dict[str, Any]:
-        """``meta.md`` 2.2: no time, no verb, and the parent only for a reply."""
+        """Return the value of a comment event: no time, no verb, and a parent only for a reply (``meta.md`` 2.2)."""
         author = {"id": comment.by_id, "username": comment.by}
         if comment.by == media.account:
             author["self_ig_scoped_id"] = self.instagram.people[comment.by].scoped_id
@@ -277,7 +277,7 @@ class InstagramApi(GraphApi):
     # --- whose it is
 
     def professional(self, call: Call, right: str) -> tuple[Token, Person]:
-        """The account that a call is about, if its token may act for it."""
+        """Return token and account of a call. Raises 100 if the token may not act for the account."""
         token = self.authorised(call, *self.permissions[right])
         person = self.instagram.account(call.parts["id"])
         if person is None or not self.acts_for(token, person):
@@ -387,7 +387,7 @@ class InstagramApi(GraphApi):
         )
 
     def instagram_node(self, call: Call) -> Node | None:
-        """The account, medium, comment or container of this id, with the right that looking at it needs."""
+        """Return the account, medium, comment or container of an id; None if there is none."""
         id_, instagram = call.parts["id"], self.instagram
         if instagram.account(id_):
             return self.person_node(self.professional(call, "read")[1])
@@ -412,7 +412,7 @@ class InstagramApi(GraphApi):
         return self.answer(token, self.page(call, nodes))
 
     def media_comments(self, call: Call) -> Answer:
-        """Top-level ones, newest first, 50 a page (``meta.md`` 10.2)."""
+        """List top-level comments, newest first, 50 a page (``meta.md`` 10.2)."""
         token = self.authorised(call, *self.permissions["comments"])
         media = self.own_media(call, token)
         return self.answer(
@@ -478,7 +478,7 @@ class InstagramApi(GraphApi):
             raise self.refused(100, f"metric must be one of the following values: {', '.join(ACCOUNT_METRICS)}")
         now = self.sandbox.clock.seconds()
         try:
-            until = unix(call.text("until") or str(int(now)))
+            until = min(now, unix(call.text("until") or str(int(now))))
             since = unix(call.text("since") or str(int(until) - 86_400))
         except (ValueError, OverflowError):
             raise self.refused(100, "since and until must be times") from None
@@ -541,14 +541,14 @@ class InstagramApi(GraphApi):
         return self.answer(token, {"success": True})
 
     def delete_instagram(self, call: Call) -> Answer:
-        """A comment on one's own media, or the media."""
+        """Delete a comment on one's own media, or the media."""
         token = self.authorised(call, *self.permissions["comments"])
         owned = self.own_comment if call.parts["id"] in self.instagram.comments else self.own_media
         self.instagram.drop(owned(call, token).id)
         return self.answer(token, {"success": True})
 
     def message(self, call: Call) -> Answer:
-        """A private reply: one for each comment, within 7 days."""
+        """Send a private reply: one for each comment, within 7 days."""
         token, person = self.professional(call, "messages")
         recipient = call.fields.get("recipient")
         if isinstance(recipient, str):
@@ -616,7 +616,10 @@ class InstagramApi(GraphApi):
             raise self.refused(100, f"alt_text has up to {ALT_CHARACTERS} characters, for images only")
         if call.flag("is_ai_generated") and child:
             raise self.refused(100, "is_ai_generated belongs to the carousel, not to its items")
-        names = [name for item in call.many("collaborators") for name in (loaded(item) or [])]
+        given = [loaded(item) for item in call.many("collaborators")]
+        if not all(isinstance(names, list) for names in given):
+            raise self.refused(100, "Param collaborators must be an array")
+        names = [name for names in given for name in names]
         if names and (len(names) > COLLABORATORS or kind == "STORIES"):
             raise self.refused(100, f"Up to {COLLABORATORS} collaborators, and none on stories")
         offset = call.text("thumb_offset") or "0"
@@ -676,7 +679,7 @@ class InstagramApi(GraphApi):
             self._received(self.instagram.containers[id_], file.content)
 
     def _received(self, container: Container, content: bytes) -> None:
-        """A video is there. Files that say ``corrupt`` fail, ones that say ``stuck`` never end."""
+        """Process a video. One with ``corrupt`` in it fails, one with ``stuck`` never ends."""
         limit = STORY_BYTES if container.kind == "STORIES" else VIDEO_BYTES
         if content[4:8] != b"ftyp" or len(content) > limit:
             container.error = "Error: Media upload has failed with error code 2207026"
@@ -686,7 +689,7 @@ class InstagramApi(GraphApi):
             self._process(container, VIDEO_SECONDS)
 
     def upload(self, call: Call) -> Answer | OutboundRequest:
-        """Bytes at an offset, or the address of a file (``meta.md`` 8.4)."""
+        """Upload bytes at an offset, or name the address of a file (``meta.md`` 8.4)."""
         container = self._own_container(call.parts["id"], self.authorised(call, *self.permissions["publish"]))
         if url := call.headers.get("file_url"):
             return OutboundRequest(url, partial(self._uploaded, container), seconds=60.0)
@@ -763,7 +766,7 @@ class InstagramApi(GraphApi):
         return media
 
     def _used(self, account: str) -> int:
-        """Of the rolling 24 h; a carousel counts once."""
+        """Return the number of publishes in the last 24 h; a carousel counts once."""
         now = self.sandbox.clock.now()
         return sum(now - at < DAY for at in self.instagram.publishes.get(account, ()))
 
@@ -807,7 +810,7 @@ class InstagramApi(GraphApi):
         ]
 
     def simulate_comment(self, account: str, post: str, by: str, text: str) -> str:
-        """``post`` may be a comment, which is then replied to."""
+        """Comment on a post, or reply to a comment."""
         comment = self.instagram.comments.get(post)
         media = self.instagram.media.get(comment.media if comment else post)
         if media is None or media.account != account:
@@ -820,7 +823,7 @@ class InstagramApi(GraphApi):
 
 
 def _told_story(story: Media, seen: int) -> dict[str, Any]:
-    """``meta.md`` 2.4: counts under 5 come as -1."""
+    """Return the value of a story insights event; counts under 5 are -1 (``meta.md`` 2.4)."""
     counts = {"impressions": seen, "reach": seen * 3 // 4, "taps_forward": seen // 3, "exits": seen // 5}
     return {"media_id": story.id, **counts, "taps_back": seen // 9, "replies": -1}
 

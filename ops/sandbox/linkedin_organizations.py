@@ -1,4 +1,4 @@
-"""LinkedIn's organizations: who may act for them, comments on their posts, and the notifications: ``linkedin.md`` 2."""
+"""LinkedIn's organizations: administrators, comments on posts, and notifications: ``linkedin.md`` 2 and 4.6."""
 
 import hashlib
 import hmac
@@ -72,7 +72,7 @@ class Subscription:
 
 
 class LinkedInOrganizations(Platform):
-    """The other half has the members, their tokens and the posts."""
+    """The organization part of LinkedIn. The other part has the members, their tokens and the posts."""
 
     accounts: dict[str, str]
     posts: dict[str, Post]
@@ -89,7 +89,7 @@ class LinkedInOrganizations(Platform):
         self.subscriptions: dict[str, Subscription] = {}
         self.notifications: list[tuple[datetime, dict[str, Any]]] = []
         self._said: dict[str, Post] = {}
-        """Where each comment stands, oldest first."""
+        """The post of each comment, oldest first."""
         self._failed = 0
         self._number = 369_668_042
 
@@ -97,7 +97,7 @@ class LinkedInOrganizations(Platform):
         raise NotImplementedError
 
     def person(self, call: Call, *scopes: str) -> str:
-        """Whose token a call carries, if it has one of the scopes."""
+        """Return the member of the call's token, if it has one of the scopes."""
         raise NotImplementedError
 
     def scopes_of(self, call: Call) -> Sequence[str]:
@@ -130,7 +130,7 @@ class LinkedInOrganizations(Platform):
         return next((name for name in self.organizations if self.urn(name) == urn), None)
 
     def list_roles(self, call: Call) -> Answer:
-        """The organizations that a member administers: what one asks before any of this."""
+        """List the organizations that a member administers."""
         self.versioned(call)
         account = self.person(call, "rw_organization_admin", "r_organization_social")
         elements = [
@@ -167,7 +167,7 @@ class LinkedInOrganizations(Platform):
         self._failed = 0
 
     def handshake_repeated(self, stream: str, *, passed: bool) -> None:
-        """Three failures in a row block the address; entering it again is what helps."""
+        """Block the address after three failures in a row, until it is entered again."""
         self._failed = 0 if passed else self._failed + 1
 
     @property
@@ -185,14 +185,14 @@ class LinkedInOrganizations(Platform):
         return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
 
     def signature(self, body: bytes, secret: str, first: float, now: float) -> Mapping[str, str]:
-        """A literal prefix is signed with the body; whether the header repeats it is unconfirmed."""
+        """Sign the body with its literal prefix; whether the header repeats it is unconfirmed."""
         digest = hmac.new(secret.encode(), b"hmacsha256=" + body, hashlib.sha256).hexdigest()
         return {"X-LI-Signature": digest if self.variant("prefix") == "bare" else f"hmacsha256={digest}"}
 
     # --- subscriptions (linkedin.md 2.3)
 
     def _keyed(self, call: Call) -> tuple[str, str]:
-        """User and organization of a key. Raises for what is none, or is not this member's to touch."""
+        """Return member and organization of a key. Raises 400 and 403."""
         self.versioned(call)
         account = self.person(call, "rw_organization_admin", "r_organization_social")
         key = _KEY.fullmatch(call.parts["key"])
@@ -225,7 +225,7 @@ class LinkedInOrganizations(Platform):
         return Answer(204, "")
 
     def list_notifications(self, call: Call) -> Answer:
-        """Sixty days back, newest first, for whoever missed some."""
+        """List the notifications of 60 days, newest first."""
         self.versioned(call)
         account = self.person(call, "rw_organization_admin", "r_organization_social")
         entity = self.organization(call.text("organizationalEntity"))
@@ -254,7 +254,7 @@ class LinkedInOrganizations(Platform):
         return Answer(content={"elements": found[start : start + count], "paging": paging})
 
     def act(self, action: str, post: Post, subject: str) -> None:
-        """Something was done to an organization's post: it is kept, and told to whoever subscribed.
+        """Record an action on an organization's post, and send it to the subscribers.
 
         Only to public posts (``linkedin.md`` 2.3 has it of likes, comments and shares; for the others it is inferred).
         """
@@ -329,7 +329,7 @@ class LinkedInOrganizations(Platform):
         return Answer(content={"elements": elements, "paging": paging})
 
     def _actors(self, call: Call) -> set[str]:
-        """Whom a call may act as: each kind wants its own scope (``linkedin.md`` 1)."""
+        """Return the accounts that a call may act as, by its scopes (``linkedin.md`` 1)."""
         account, scopes = self.person(call, *WRITE_COMMENTS), self.scopes_of(call)
         member = {account} if "w_member_social" in scopes else set()
         organizations = {name for name, admins in self.admins.items() if account in admins}
@@ -376,7 +376,7 @@ class LinkedInOrganizations(Platform):
     # --- life
 
     def people(self) -> Sequence[str]:
-        """Members, and the organizations that they administer."""
+        """Return the members and the organizations."""
         return [*self.accounts, *self.organizations]
 
     def visible_posts(self, account: str) -> list[dict[str, Any]]:

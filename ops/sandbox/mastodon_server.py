@@ -1,4 +1,4 @@
-"""What a Mastodon instance tells of its own accord, and what people do on it: ``mastodon.md`` 7."""
+"""The admin webhooks of a Mastodon server and its simulated activity: ``mastodon.md`` 7."""
 
 import hashlib
 import hmac
@@ -13,7 +13,7 @@ from ops.sandbox.contract import CommandError, Platform, PlatformEvent, Sandbox,
 
 RETRIES = 16
 ADDRESS = "https://mastodon.sandbox"
-"""What the objects in webhooks are said to be at: nobody asked for them by any other."""
+"""Base address of the objects in webhooks."""
 
 
 @dataclass
@@ -33,12 +33,12 @@ class Status:
     quoted: str | None = None
     quote_policy: str = "public"
     versions: list[dict[str, Any]] = field(default_factory=list)
-    """What it was before each edit, oldest first."""
+    """Versions before each edit, oldest first."""
 
 
 @dataclass
 class Notification:
-    """Somebody mentioned an account."""
+    """A notification that an account was mentioned."""
 
     id: str
     account: str
@@ -48,7 +48,7 @@ class Notification:
 
 
 class MastodonServer(Platform):
-    """The other half has the accounts, the statuses and the shapes of both."""
+    """The webhook part of Mastodon. The other part has the accounts, the statuses and their JSON."""
 
     accounts: dict[str, str]
     statuses: dict[str, Status]
@@ -72,7 +72,7 @@ class MastodonServer(Platform):
     # --- admin webhooks (mastodon.md 7.1)
 
     def ends_delivery(self, status: int | None) -> bool:
-        """A refusal ends it, but for those that may pass."""
+        """Return whether no retry follows: after success, and after refusals that are final."""
         if status is None:
             return False
         return status < 300 or (400 <= status < 500 and status not in (401, 408, 429)) or status == 501
@@ -81,7 +81,7 @@ class MastodonServer(Platform):
         return event.number
 
     def body(self, events: Sequence[PlatformEvent]) -> bytes:
-        """Retries send the stored body: it holds nothing of the attempt."""
+        """Return the body, which is the same for every attempt."""
         [event] = events
         return json.dumps(event.value, separators=(",", ":"), ensure_ascii=False).encode()
 
@@ -93,7 +93,7 @@ class MastodonServer(Platform):
         self.notify(event, account, {"event": event, "created_at": self.sandbox.at, "object": thing})
 
     def shape_user(self, name: str) -> dict[str, Any]:
-        """The account as administrators see it, which is what ``account.*`` is about."""
+        """Return the account as administrators see it, for ``account.*`` events."""
         shown = self.shape_account(name, ADDRESS)
         return {
             "id": shown["id"],
@@ -109,7 +109,7 @@ class MastodonServer(Platform):
         }
 
     def shape_report(self, status: Status) -> dict[str, Any]:
-        """An owner's word against what somebody answered."""
+        """Return a report of an owner about somebody's status."""
         above = self.statuses.get(status.reply_to or "")
         return {
             "id": self.new_id(),
@@ -131,7 +131,7 @@ class MastodonServer(Platform):
     # --- life
 
     def tell_of(self, status: Status) -> None:
-        """A status is there: to administrators, and to whomever it answers."""
+        """Send the event of a new status, and notify the accounts that it mentions."""
         self.announce("status.created", status.account, self.shape(status, ADDRESS))
         above = self.statuses.get(status.reply_to or "")
         if above is not None and above.account in self.accounts and above.account != status.account:

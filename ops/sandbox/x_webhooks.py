@@ -1,4 +1,4 @@
-"""X's webhooks, its activity subscriptions, and what people do there: ``x.md`` 2 and 3."""
+"""X's webhooks, activity subscriptions and simulated activity: ``x.md`` 2 and 3."""
 
 import base64
 import hashlib
@@ -33,7 +33,7 @@ URL_CHARACTERS, TAG_CHARACTERS = 200, 200
 WEBHOOKS, SUBSCRIPTIONS = 1, 1500
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 UNCHECKED = timedelta(hours=28)
-"""After so long without a passed check a webhook turns invalid."""
+"""A webhook without a passed check for so long becomes invalid."""
 
 PROFILE = (
     *("bio", "profile_picture", "banner_picture", "screenname", "handle", "geo", "url", "verified_badge"),
@@ -57,15 +57,15 @@ PRIVATE = {
     "broadcast.chat": "broadcast.read",
     "oauth.revoke": "users.read",
 }
-"""May be subscribed to, and with which scope (``x.md`` 3). Not all of it happens to the people here."""
+"""Private events with the scope that each needs (``x.md`` 3). Not all of them are simulated."""
 OLDER = ("post.create", "post.delete", "follow.follow", "follow.unfollow", *PRIVATE)
-"""What the older product tells of."""
+"""Events of the older product."""
 OLDER_USERS = 3
 
 
 @dataclass
 class Post:
-    """``conversation`` is the post that began it all; its own id for a first one."""
+    """``conversation`` is the id of the first post of its conversation."""
 
     id: str
     account: str
@@ -98,7 +98,7 @@ class Subscription:
 
 
 class XWebhooks(Platform):
-    """The half of X that speaks first. The other half has the posts, the people and their tokens."""
+    """The webhook part of X. The other part has the posts, the accounts and their tokens."""
 
     accounts: dict[str, str]
     posts: dict[str, Post]
@@ -115,19 +115,19 @@ class XWebhooks(Platform):
         self.webhooks: dict[str, Webhook] = {}
         self.subscriptions: dict[str, Subscription] = {}
         self.older: dict[str, list[str]] = {}
-        """Whom each webhook was subscribed to by the older product."""
+        """Accounts by webhook that the older product subscribed to."""
         self.everyone_subscribed = False
         """Whether everything is told of everybody, as someone may command here."""
         self._bearers: set[str] = set()
         self._last_check: int | None = None
-        """What the last check of the address was answered."""
+        """Status of the last check of the address."""
         self._told: deque[PlatformEvent] = deque(maxlen=sandbox.capacity)
 
     def new_id(self) -> str:
         raise NotImplementedError
 
     def scopes_of(self, call: Call) -> tuple[str, list[str]] | None:
-        """Whose token a call carries and what it may do; None where it carries none that lives."""
+        """Return account and scopes of the call's token; None without a live one."""
         raise NotImplementedError
 
     def problem(self, status: int, slug: str | None, title: str, detail: str, **more: Any) -> Refusal:
@@ -227,7 +227,7 @@ class XWebhooks(Platform):
         return self.webhooks[call.parts["id"]]
 
     def replay(self, call: Call) -> Answer:
-        """What was told between two minutes, both of them included, is told again."""
+        """Send the events between two minutes again, both included."""
         self._as_app(call)
         if call.text("webhook_id") not in self.webhooks:
             raise self._failed("WebhookIdInvalid")
@@ -270,7 +270,7 @@ class XWebhooks(Platform):
         self.webhooks = {(id_ := self.new_id()): Webhook(id_, self.callbacks[stream], now, now)}
 
     def handshake_repeated(self, stream: str, *, passed: bool) -> None:
-        """A wrong token or a redirect is the end at once; errors and silence are borne for 28 hours."""
+        """Invalidate the webhook: at once for a wrong token or a redirect, after 28 hours of errors and time-outs."""
         status, now = self._last_check, self.sandbox.clock.now()
         for webhook in self.webhooks.values():
             if passed:
@@ -307,7 +307,7 @@ class XWebhooks(Platform):
         return Answer(content={"data": forms[self.variant("subscription")]})
 
     def _may_hear(self, call: Call, event: str, user: str) -> None:
-        """Public events with the application's token, private ones with the person's own."""
+        """Check the token: the application's for public events, the person's own for private ones."""
         if event in PUBLIC:
             return self._as_app(call)
         person = self.scopes_of(call)
@@ -347,7 +347,7 @@ class XWebhooks(Platform):
         return self.subscriptions[call.parts["id"]]
 
     def subscribe_account(self, call: Call) -> Answer:
-        """The older product: everything about one person."""
+        """Subscribe to all events of a person, with the older product."""
         person = self.scopes_of(call)
         if person is None:
             raise self.problem(401, None, "Unauthorized", "Unauthorized")
@@ -365,7 +365,7 @@ class XWebhooks(Platform):
     # --- events (x.md 3)
 
     def emit(self, event: str, account: str, payload: dict[str, Any], uuid: str | None = None, **includes: Any) -> None:
-        """Tell of it, once for each subscription that wants it. An invalid webhook gets nothing."""
+        """Queue an event for each matching subscription, unless the webhook is invalid."""
         if self.is_paused(""):
             return
         user = self.accounts[account]
@@ -390,7 +390,7 @@ class XWebhooks(Platform):
         return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
 
     def _legacy(self, event: PlatformEvent) -> dict[str, Any]:
-        """``x.md`` 3.1: one array, by its kind."""
+        """Return the older product's body: one array, named by its kind (``x.md`` 3.1)."""
         payload, at = event.value["payload"], str(int(event.at * 1000))
         user = self.accounts[event.account]
         if event.topic == "oauth.revoke":
@@ -421,7 +421,7 @@ class XWebhooks(Platform):
         raise NotImplementedError
 
     def say(self, by: str, text: str, parent: Post | None = None) -> Post:
-        """Anybody posts or replies; whoever it concerns is told."""
+        """Add a post or reply of anybody and send its events."""
         id_ = self.new_id()
         conversation = parent.conversation if parent else id_
         now = self.sandbox.clock.now()
@@ -443,7 +443,7 @@ class XWebhooks(Platform):
                 self.emit("post.mention.create", name, told, post.id)
 
     def _told_of(self, post: Post) -> dict[str, Any]:
-        """Events have every count twice, and name what is replied to (``x.md`` 3)."""
+        """Return a post as events have it: every count twice, with the parent's id (``x.md`` 3)."""
         told = self.shape(post)
         counts = told["public_metrics"]
         told["public_metrics"] = counts | {f"{name}_str": str(count) for name, count in counts.items()}

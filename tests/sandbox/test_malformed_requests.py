@@ -17,7 +17,7 @@ NAMES = re.compile(r"""(?:text|many|flag|get)\(\s*f?["']([a-zA-Z_]+)["']""")
 
 
 async def token(stand: Stand, name: str) -> str:
-    """One that may do everything, so that calls get past the door."""
+    """Return a token that has every scope, so that calls reach their handlers."""
     if name in ("x", "linkedin"):
         connected = test_x.connected if name == "x" else test_linkedin.connected
         return str((await connected(stand)).token["access_token"])
@@ -118,3 +118,41 @@ async def test_what_only_looks_like_a_number_is_refused(
     joint = "&" if "?" in path else "?"
     answer = await stand.call("GET", f"/{name}{path}{joint}{parameter}={quote(number)}", headers=headers)
     assert answer["status"] == 400
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "path", "body"),
+    [
+        ("instagram", "POST", "/v25.0/me/media", {"collaborators": "5", "image_url": "http://127.0.0.1:1/a.jpg"}),
+        ("instagram", "GET", f"/v25.0/me/insights?metric=reach&since={'9' * 39}&until={'9' * 39}", None),
+        ("threads", "GET", f"/v1.0/me/threads_insights?metric=views&since=1712991600&until={'9' * 39}", None),
+        ("threads", "POST", "/v1.0/me/threads", {"media_type": "TEXT", "text": "x", "text_entities": "5"}),
+        ("threads", "POST", "/v1.0/me/threads", {"media_type": "TEXT", "text": "x", "poll_attachment": "[1]"}),
+        ("linkedin", "POST", "/rest/posts", {"reshareContext": {"parent": []}}),
+        ("linkedin", "POST", "/rest/posts", {"content": {"poll": {"options": 5, "settings": {"duration": []}}}}),
+        ("linkedin", "GET", "/rest/posts?ids=List(", None),
+        ("mastodon", "POST", "/api/v1/statuses", {"status": "x", "poll": {"options": [[], {}], "expires_in": []}}),
+        ("x", "POST", "/2/tweets", {"text": "x", "reply": {"in_reply_to_tweet_id": {}}}),
+        ("x", "POST", "/2/tweets", {"text": "x", "poll": {"options": {}, "duration_minutes": []}}),
+        ("tiktok", "POST", "/v2/post/publish/video/init/", {"post_info": {"privacy_level": []}, "source_info": 5}),
+    ],
+)
+async def test_odd_values_inside_of_objects_are_answered(
+    stand: Stand, name: str, method: str, path: str, body: Any
+) -> None:
+    headers = {"Authorization": f"Bearer {await token(stand, name)}", "LinkedIn-Version": "202609"}
+    if name == "linkedin" and body:
+        common = {"author": "urn:li:person:aLiCe01", "visibility": "PUBLIC", "lifecycleState": "PUBLISHED"}
+        body = common | {"commentary": "x", "distribution": {"feedDistribution": "MAIN_FEED"}} | body
+    async with stand.http.request(method, f"{stand.url}/{name}{path}", headers=headers, json=body) as response:
+        assert response.status < 500, await response.text()
+
+
+async def test_odd_media_attributes_of_an_edit_are_answered(stand: Stand) -> None:
+    headers = {"Authorization": f"Bearer {await mastodon(stand)}"}
+    url = f"{stand.url}/mastodon/api/v1/statuses"
+    async with stand.http.post(url, headers=headers, json={"status": "x"}) as response:
+        made = (await response.json())["id"]
+    change = {"status": "y", "media_attributes": 5}
+    async with stand.http.put(f"{url}/{made}", headers=headers, json=change) as response:
+        assert response.status == 422

@@ -317,16 +317,16 @@ def test_state_that_may_be_somebody_elses_is_not_gone_on_from(tmp_path: Path) ->
 
 
 def test_same_seed_makes_the_same_mail() -> None:
-    def mail(seed: int) -> list[tuple[str, bytes]]:
+    def deliveries(seed: int) -> list[tuple[str, bytes]]:
         clock = Clock(1_767_225_600)
         clock.set_speed(0)
         world = World(seed, clock)
         return [(delivery.platform, delivery.body) for delivery in world.deliveries(60)]
 
-    first = mail(5)
+    first = deliveries(5)
     assert len(first) > 40
-    assert first == mail(5)
-    assert first != mail(6)
+    assert first == deliveries(5)
+    assert first != deliveries(6)
 
 
 def test_day_of_activity_takes_little_time_and_the_memory_it_may() -> None:

@@ -28,7 +28,7 @@ VERSION = r"/{version:(?:v\d+\.\d+/)?}"
 TASKS = ["ANALYZE", "ADVERTISE", "MODERATE", "CREATE_CONTENT", "MANAGE"]
 FULL_CONTROL = ["PROFILE_PLUS_FULL_CONTROL", "PROFILE_PLUS_ANALYZE"]
 CREATE = {"CREATE_CONTENT", "MANAGE", "PROFILE_PLUS_FULL_CONTROL", "PROFILE_PLUS_CREATE_CONTENT"}
-"""Any of them lets a person post for a page; the long names are those of pages of the new experience."""
+"""Any one of these tasks lets a person publish for a page; the long names are those of pages of the new experience."""
 
 DATA_ACCESS = timedelta(days=90)
 SCHEDULE = (timedelta(minutes=10), timedelta(days=30))
@@ -37,7 +37,7 @@ REELS_DAILY = 30
 DUPLICATE = timedelta(minutes=10)
 PROCESSING_SECONDS = 30
 NEVER = datetime(9999, 12, 31, tzinfo=UTC)
-"""When a post that is kept unpublished is due."""
+"""Publication time of a post that stays unpublished."""
 
 MESSAGING_FIELDS = (
     *("messages", "message_echoes", "message_deliveries", "message_reads", "message_reactions", "message_edits"),
@@ -84,9 +84,9 @@ class Post:
     created: datetime
     media: list[str]
     app: bool
-    """Made by the application: only such posts it can edit."""
+    """Whether the application made it; it can edit no other post."""
     due: datetime | None = None
-    """When it is to be published; None once it is."""
+    """Time of publication; None once it is published."""
     link: str | None = None
     hidden: bool = False
     updated: datetime | None = None
@@ -95,14 +95,14 @@ class Post:
 
 @dataclass
 class Video:
-    """An upload on its way, by the reels' phases or by a session of the uploader."""
+    """An upload, by the phases of reels or by a session of the uploader."""
 
     id: str
     page: str
     size: int
     content: bytearray = field(default_factory=bytearray)
     kind: str = "video"
-    """Or ``reel`` or ``story``, by the edge that it came by."""
+    """``video``, ``reel`` or ``story``, by the edge of its upload."""
     created: datetime = NEVER
     finished: dict[str, Any] | None = None
     ready: datetime | None = None
@@ -135,16 +135,16 @@ class Page:
     name: str
     instagram: str | None
     tasks: dict[str, list[str]]
-    """What each person may do on it."""
+    """Tasks by person."""
     posts: dict[str, Post] = field(default_factory=dict)
     found: str = "listed"
-    """How a person finds it: ``listed`` by ``/me/accounts``, ``owned`` by a portfolio or its ``client``, or ``picked``
+    """How it is found: ``listed`` by ``/me/accounts``, ``owned`` by a portfolio or its ``client``, or ``picked``
     in the dialog, and known by its id alone (``meta.md`` 7.2)."""
 
 
 @dataclass
 class Business:
-    """A portfolio; its people find its pages through it."""
+    """A business portfolio, through which its people find its pages."""
 
     id: str
     name: str
@@ -364,7 +364,7 @@ class Facebook(InstagramApi):
         return Answer(content={"data": data})
 
     def _granular(self, token: Token) -> list[dict[str, Any]]:
-        """Permissions that hold for chosen objects alone name them; pages of a portfolio were not chosen."""
+        """Return the scopes with the ids of the pages chosen for them; pages of a portfolio are not chosen."""
         chosen = [
             page.id
             for page in self.pages.values()
@@ -391,7 +391,7 @@ class Facebook(InstagramApi):
         return self.answer(token, self.pick(call, Node("User", values, ("id", "name")), self.fields(call)))
 
     def accounts(self, call: Call) -> Answer:
-        """A page's token lives as long as the user's: not at all with an end, if that is a long one."""
+        """List the person's pages. A page's token expires with a short user token, and never with a long one."""
         token = self._user(call, "pages_show_list")
         mine = [page for page in self.pages.values() if token.account in page.tasks and page.found == "listed"]
         return self.answer(token, self.page(call, [self._page_node(page, token) for page in mine]))
@@ -427,7 +427,7 @@ class Facebook(InstagramApi):
         return self._page_tokens[key]
 
     def end(self, account: str, subcode: int, fate: str) -> int:
-        """With a person's tokens end those of the pages that they were given."""
+        """End a person's tokens and the page tokens issued for them. Return their number."""
         given = {secret for (user, _, _), secret in self._page_tokens.items() if user == account}
         for secret in given:
             self.tokens[secret].dead, self.tokens[secret].entry["fate"] = subcode, fate
@@ -505,7 +505,7 @@ class Facebook(InstagramApi):
         return Answer(content={"success": True})
 
     def _as_page(self, call: Call, *scopes: str) -> Page:
-        """The page of a call that carries its own token."""
+        """Return the page of a call with that page's token. Raises 100, 190 or 210."""
         token = self.authorised(call, *scopes)
         page = next((p for p in self.pages.values() if p.id == call.parts["id"]), None)
         if call.parts["id"] == "me" and token.use == "page":
@@ -527,13 +527,13 @@ class Facebook(InstagramApi):
         return super().batch_key(event), self.stream(event)
 
     def handle_event(self, topic: str, account: str, value: Any) -> None:
-        """An account of Instagram: its page must have the application installed, with any field."""
+        """Queue an Instagram event if the account's page has the application installed, with any field."""
         page = next((page for page in self.pages.values() if page.instagram == account), None)
         if page and self.subscribed.get(page.name) and topic in self.app_fields["instagram"]:
             self.notify(f"instagram:{topic}", page.name, value)
 
     def callback_set(self, stream: str) -> None:
-        """In the dashboard all fields are ticked."""
+        """Subscribe to all fields, as in the dashboard."""
         if stream in self.app_fields:
             self.app_fields[stream] = set(
                 PAGE_FIELDS if stream == "page" else ("comments", "mentions", "story_insights")
@@ -556,7 +556,7 @@ class Facebook(InstagramApi):
         return {"object": kind, "entry": entries}
 
     def _about(self, item: str, verb: str, page: Page, by: str, **more: Any) -> dict[str, Any]:
-        """``meta.md`` 3.2: who did it is spelt in two ways, or left out."""
+        """Return a feed value; its author is written in two ways or left out (``meta.md`` 3.2)."""
         id_ = page.id if by == page.name else self.fans.setdefault(by, self._id())
         author: dict[str, dict[str, Any]] = {
             "from": {"from": {"id": id_, "name": by}},
@@ -823,7 +823,7 @@ class Facebook(InstagramApi):
                 raise self.refused(100, "These photos were already posted.", 1366051)
 
     def _due(self, call: Call, bounds: tuple[timedelta, timedelta]) -> datetime | None:
-        """Unix seconds or ISO-8601, within what the page allows."""
+        """Parse the publication time (Unix seconds or ISO-8601). Raises 100 if it is outside ``bounds``."""
         given = call.text("scheduled_publish_time")
         if given is None:
             return None
@@ -877,7 +877,7 @@ class Facebook(InstagramApi):
         return min(dues).timestamp() if dues else None
 
     def advance(self) -> None:
-        """Publish what was scheduled, and the videos that are processed."""
+        """Publish scheduled posts that are due and videos that are processed."""
         now = self.sandbox.clock.now()
         for post in [post for post in self.posts.values() if post.due and post.due <= now]:
             self._published(post)
@@ -1141,7 +1141,7 @@ class Facebook(InstagramApi):
         return Answer(content={"success": True})
 
     def _remove(self, id_: str) -> None:
-        """With all that is below it; a tombstone is told of what was removed, not of what went with it."""
+        """Remove a post or comment with all below it; an event is sent for the removed object only."""
         if id_ in self.posts:
             post = self.posts[id_]
             page = self.pages[post.page]
@@ -1239,7 +1239,7 @@ class Facebook(InstagramApi):
     # --- life
 
     def people(self) -> Sequence[str]:
-        """Those who log in, and the pages that they have."""
+        """Return the people who log in, and their pages."""
         return [*self.users, *self.pages]
 
     def visible_posts(self, account: str) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ NEEDED = {
 
 
 class Instagram(OwnLogin, InstagramApi):
-    """Its three hosts are one here: nothing on them has the same address."""
+    """Its three hosts are one here, since no two of their paths are equal."""
 
     name = "instagram"
     title = "Instagram"
@@ -102,7 +102,7 @@ class Instagram(OwnLogin, InstagramApi):
         return token.account == person.name
 
     def professional(self, call: Call, right: str) -> tuple[Token, Person]:
-        """``me``, too, is an account here."""
+        """Return token and account; ``me`` is the token's own."""
         if call.parts["id"] != "me":
             return super().professional(call, right)
         token = self.authorised(call, *self.permissions[right])

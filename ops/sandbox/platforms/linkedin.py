@@ -72,7 +72,7 @@ class Token:
 
 @dataclass
 class Asset:
-    """An image, document or video. ``parts`` are kept by the tag that their upload was answered with."""
+    """An image, document or video; ``parts`` are the inclusive byte ranges of its uploads."""
 
     urn: str
     kind: str
@@ -81,7 +81,7 @@ class Asset:
     expires: datetime
     uploaded: dict[int, bytes] = field(default_factory=dict)
     ready: datetime | None = None
-    """None until it is uploaded; far away for one that never gets ready."""
+    """Time when processing ends; None until it is uploaded."""
     failed: bool = False
     """Whether a test asked for its processing to fail."""
 
@@ -126,7 +126,7 @@ class LinkedIn(LinkedInOrganizations):
         self.uploads: dict[str, tuple[Asset, int]] = {}
         self.posts: dict[str, Post] = {}
         self.created: list[Post] = []
-        """All that were created through the API, deleted ones too: a repeat of those is refused as well."""
+        """Posts created through the API, including deleted ones, whose repeats are refused too."""
 
     def routes(self) -> Sequence[Route]:
         return (
@@ -219,7 +219,7 @@ class LinkedIn(LinkedInOrganizations):
         return self._issue(code.account, code.scopes, refresh, until)
 
     def _end_other_scopes(self, code: Code) -> None:
-        """Another set of scopes than before invalidates the member's earlier tokens (``linkedin.md`` 1)."""
+        """End the member's tokens that have another set of scopes (``linkedin.md`` 1)."""
         for known in self.tokens.values():
             if known.account == code.account and set(known.scopes) != set(code.scopes) and not known.revoked:
                 known.revoked, known.entry["fate"] = True, "ended by a consent with other scopes"
@@ -263,7 +263,7 @@ class LinkedIn(LinkedInOrganizations):
         )
 
     def revoke(self, call: Call) -> Answer:
-        """No official page was found; this is what clients do."""
+        """End a token, as clients ask; no official page describes it (``linkedin.md`` 1)."""
         self._check_client(call)
         for known in (self.tokens.get(call.text("token") or ""), self.refresh.get(call.text("token") or "")):
             if known is not None:
@@ -273,13 +273,13 @@ class LinkedIn(LinkedInOrganizations):
         return Answer()
 
     def _end_unheld(self, account: str) -> None:
-        """Subscriptions hang on the member's grant, and end with the last token of it (``linkedin.md`` 2.3)."""
+        """End the member's subscriptions if no token is left (``linkedin.md`` 2.3)."""
         tokens = (*self.tokens.values(), *self.refresh.values())
         if not any(token.account == account and not token.revoked for token in tokens):
             self.simulate_unsubscribe(account)
 
     def simulate_revoke(self, account: str) -> int:
-        """With the grant end the subscriptions that hang on it, without a word."""
+        """End the member's tokens, and silently the subscriptions (``linkedin.md`` 2.3)."""
         lived = [
             token
             for token in (*self.tokens.values(), *self.refresh.values())
@@ -300,7 +300,7 @@ class LinkedIn(LinkedInOrganizations):
             raise _oauth(401, "invalid_client", "Client authentication failed")
 
     def person(self, call: Call, *scopes: str) -> str:
-        """Whose token this is, if it carries one of these scopes."""
+        """Return the member of the token, if it has one of the scopes. Raises 401 or 403."""
         token = self.tokens.get(call.bearer or "")
         if token is None:
             raise Refusal(_error(401, "Invalid access token", "INVALID_ACCESS_TOKEN"))
@@ -319,7 +319,7 @@ class LinkedIn(LinkedInOrganizations):
         return () if token is None else token.scopes
 
     def versioned(self, call: Call) -> None:
-        """There is no default version, and a retired one is 426 (linkedin.md 3)."""
+        """Check the version header. Raises 400 without one and 426 for a retired one (``linkedin.md`` 3)."""
         version = call.headers.get("linkedin-version")
         if version is None:
             raise Refusal(_error(400, "A version must be present. Please specify a version", "VERSION_MISSING"))
@@ -366,7 +366,7 @@ class LinkedIn(LinkedInOrganizations):
         return Answer(201, "", {"x-restli-id": urn})
 
     def _author(self, call: Call, account: str, urn: Any) -> str:
-        """The member, or an organization that the member administers and has the scope for."""
+        """Return the author of a URN: the member, or an organization that they administer. Raises 403."""
         scopes = self.scopes_of(call)
         if urn == self.urn(account) and "w_member_social" in scopes:
             return account
@@ -389,7 +389,7 @@ class LinkedIn(LinkedInOrganizations):
         content, reshare = body.get("content"), body.get("reshareContext")
         if content is None and not body.get("commentary") and reshare is None:
             raise _invalid("commentary or content")
-        if reshare is not None and (not isinstance(reshare, dict) or reshare.get("parent") not in self.posts):
+        if reshare is not None and (not isinstance(reshare, dict) or str(reshare.get("parent")) not in self.posts):
             raise _invalid("reshareContext.parent")
         _check_content(content)
         for urn in _attached(content):
@@ -402,7 +402,7 @@ class LinkedIn(LinkedInOrganizations):
                 raise Refusal(_error(400, f"The processing of {urn} failed", "MEDIA_ASSET_PROCESSING_FAILED"))
 
     def _lifecycle(self, post: Post) -> str:
-        """A post whose media fail after its creation vanishes, though its creation was answered 201."""
+        """Return the state of a post; one whose media fail later is not published, in spite of its 201."""
         now = self.sandbox.clock.now()
         assets = [self.assets[urn] for urn in _attached(post.body.get("content")) if urn in self.assets]
         if any(asset.ready is None or asset.ready > now for asset in assets):
@@ -571,7 +571,7 @@ class LinkedIn(LinkedInOrganizations):
         return Answer(content={"value": value})
 
     def put(self, call: Call) -> Answer:
-        """The bytes: images and documents with the token, parts of a video without."""
+        """Store uploaded bytes: images and documents need the token, parts of a video do not."""
         found = self.uploads.get(call.parts["upload"])
         if found is None or found[0].expires < self.sandbox.clock.now():
             raise Refusal(_error(400, "The upload URL has expired", "EXPIRED_UPLOAD_URL"))
@@ -634,7 +634,7 @@ PLATFORM = LinkedIn
 
 
 def shown(commentary: str) -> str:
-    """Little text as readers see it: an opening parenthesis without its backslash silently ends it (4.1)."""
+    """Return little text as readers see it: cut at the first unescaped parenthesis (``linkedin.md`` 4.1)."""
     kept = _MENTION.sub(lambda m: "\x00" * len(m.group()), _ESCAPED.sub("\x01\x01", commentary))
     cut = kept.find("(")
     return _ESCAPED.sub(r"\1", commentary if cut < 0 else commentary[:cut])
@@ -687,7 +687,7 @@ def _duplicate(urn: str) -> Answer:
 
 
 def _attached(content: Any) -> list[str]:
-    """The assets that a post names."""
+    """Return the URNs of the assets that a post names."""
     if not isinstance(content, dict):
         return []
     media, many = content.get("media"), content.get("multiImage")

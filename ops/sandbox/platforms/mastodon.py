@@ -22,11 +22,11 @@ SCHEDULE_AHEAD = timedelta(minutes=5)
 SCHEDULED_TOTAL, SCHEDULED_DAILY = 300, 25
 PROCESSING_SECONDS = {"image": 0.0, "video": 20.0, "audio": 8.0}
 RATE_LIMIT, USER_LIMIT, RATE_SECONDS = 300, 1500, 300
-"""Of a token and of a person (``mastodon.md`` 6)."""
+"""Calls of a token and of a person, in ``RATE_SECONDS`` (``mastodon.md`` 6)."""
 
 MEDIA_LIMIT, DELETE_LIMIT, MEDIA_SECONDS = 30, 30, 1800
 STATUS_LIMIT, STATUS_SECONDS = 300, 3 * 3600
-"""Of an account over all its applications, in windows that begin at multiples of three hours since 1970."""
+"""Statuses of an account over all applications, in windows that begin at multiples of three hours since 1970."""
 
 MEDIA_LIFE = timedelta(hours=24)
 """How long media are kept without a status; unconfirmed (``mastodon.md`` 4)."""
@@ -117,7 +117,7 @@ class Limit:
 
 
 class Mastodon(MastodonServer):
-    """One instance with a few accounts. Tokens never expire; they die by revocation (``mastodon.md`` 3)."""
+    """One server with a few accounts. Tokens never expire; they end by revocation (``mastodon.md`` 3)."""
 
     name = "mastodon"
     title = "Mastodon"
@@ -366,7 +366,7 @@ class Mastodon(MastodonServer):
         return app
 
     def _token(self, call: Call, *scopes: str) -> Token:
-        """The token of a call, if it carries one of these scopes; counts the call against the limits."""
+        """Return the call's token if it has one of the scopes, and count the call. Raises 401, 403 or 429."""
         token = self.tokens.get(call.bearer or "")
         if token is None or token.revoked:
             raise _refused(401, "The access token is invalid" if call.bearer else "This method requires authentication")
@@ -396,7 +396,7 @@ class Mastodon(MastodonServer):
         self._show_limit(call, Limit(limit, limit - len(calls), reset))
 
     def _show_limit(self, call: Call, limit: Limit) -> None:
-        """Several limits overlap; the headers show the nearest one."""
+        """Keep the limit with the fewest calls left, which the headers show."""
         known = self._shown_limit.get(call.bearer or "")
         if known is None or limit.left < known.left:
             self._shown_limit[call.bearer or ""] = limit
@@ -445,7 +445,7 @@ class Mastodon(MastodonServer):
         return self._paged(call, [self.shape(status, call.base) for status in mine])
 
     def _paged(self, call: Call, items: list[dict[str, Any]]) -> Answer:
-        """``max_id``, ``since_id``, ``min_id`` and ``limit``, with the Link header."""
+        """Return a page by ``max_id``, ``since_id``, ``min_id`` and ``limit``, with the Link header."""
         if not all(whole(call.text(name) or "0") for name in ("limit", "max_id", "min_id", "since_id")):
             raise _refused(400, "limit and ids are numbers")
         limit = min(int(call.text("limit") or 20), 40)
@@ -645,7 +645,7 @@ class Mastodon(MastodonServer):
         return number
 
     def advance(self) -> None:
-        """Publish what was scheduled and is due; the real status has another id."""
+        """Publish scheduled statuses that are due; each gets another id."""
         for number, (due, account, params, _) in sorted(self.scheduled.items(), key=lambda item: item[1][0]):
             if due <= self.sandbox.clock.now():
                 del self.scheduled[number]
@@ -681,7 +681,8 @@ class Mastodon(MastodonServer):
         if length(text) + length(spoiler) > CHARACTERS:
             raise _refused(422, f"Validation failed: Text character limit of {CHARACTERS} exceeded")
         self._check_media(ids, status.account, status.id)
-        for changed in call.fields.get("media_attributes") or []:
+        attributes = call.fields.get("media_attributes") or []
+        for changed in attributes if isinstance(attributes, list) else [attributes]:
             media = self.media.get(str(changed.get("id"))) if isinstance(changed, dict) else None
             if media is None or media.status != status.id:
                 raise _refused(422, "Validation failed: Media could not be found")
@@ -890,7 +891,7 @@ class Mastodon(MastodonServer):
         }
 
     def new_id(self) -> str:
-        """Time-based, growing, and never the same twice (mastodon.md 8)."""
+        """Return a new time-based id (``mastodon.md`` 8)."""
         self._last = max(self._last + 1, int(self.sandbox.clock.seconds() * 1000) << 16)
         return str(self._last)
 
@@ -899,12 +900,12 @@ PLATFORM = Mastodon
 
 
 def length(text: str) -> int:
-    """Characters as Mastodon counts them: every URL is 23, a remote mention counts without its domain."""
+    """Return the length that Mastodon counts: URLs are 23, remote mentions count without their domain."""
     return len(_REMOTE.sub(r"\1", _URL.sub("x" * URL_CHARACTERS, text)))
 
 
 def _covers(granted: Sequence[str], scope: str) -> bool:
-    """``write`` holds ``write:statuses``."""
+    """Return whether the scopes include this one, as ``write`` includes ``write:statuses``."""
     return scope in granted or scope.partition(":")[0] in granted
 
 
@@ -914,7 +915,7 @@ def _check_description(call: Call) -> None:
 
 
 def _focus(text: str) -> dict[str, float]:
-    """``x,y``, each from -1 to 1; the middle for anything else."""
+    """Parse ``x,y``, each from -1 to 1; anything else is the middle."""
     try:
         x, y = (min(1.0, max(-1.0, float(part))) for part in text.split(","))
     except ValueError:

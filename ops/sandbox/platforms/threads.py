@@ -31,7 +31,7 @@ QUOTAS = {"post": 250, "reply": 1000, "delete": 100, "location_search": 500}
 DAY = timedelta(hours=24)
 IMAGE_BYTES, VIDEO_BYTES = 8 * 2**20, 2**30
 TEXT_SECONDS, IMAGE_SECONDS, VIDEO_SECONDS = 7, 10, 40
-"""After creation. Texts too are not ready at once: "about 7 s" in 210 cases of 45 days (``meta.md`` 14, T10)."""
+"""Seconds from creation to FINISHED, for texts too: "about 7 s" in 210 cases of 45 days (``meta.md`` 14, T10)."""
 
 POLL_OPTIONS = ("option_a", "option_b", "option_c", "option_d")
 OPTION_CHARACTERS, SPOILERS, LONG_TEXT = 25, 10, 10_000
@@ -40,7 +40,7 @@ USER_METRICS = (
     *("views", "likes", "replies", "reposts", "quotes", "clicks", "followers_count", "follower_demographics"),
 )
 METRICS_SINCE = 1_712_991_600
-"""There are none of earlier than 2024-04-13 (``meta.md`` 10.5)."""
+"""There are no metrics before 2024-04-13 (``meta.md`` 10.5)."""
 
 REPLY_CONTROLS = ("everyone", "accounts_you_follow", "mentioned_only", "parent_post_author_only", "followers_only")
 _URL = re.compile(r"https?://\S+")
@@ -63,7 +63,7 @@ class Post:
     alt_text: str | None = None
     children: list[str] = field(default_factory=list)
     parent: str | None = None
-    """The carousel that it is an item of."""
+    """Id of the carousel that it belongs to."""
     audience: str = "everyone"
     poll: dict[str, str] | None = None
     spoilers: list[dict[str, Any]] = field(default_factory=list)
@@ -100,7 +100,7 @@ class Threads(OwnLogin):
         self._ids = 18_000_000_000_000_000 + sandbox.rng.randrange(10**12)
         self.users = {name: self._id() for name in ("alice", "bob", "shop")}
         self.subscriptions: dict[str, str] = {}
-        """By account, the id that its events name."""
+        """Subscription ids by account."""
         self.posts: dict[str, Post] = {}
         self.containers: dict[str, Container] = {}
         self._used: dict[tuple[str, str], list[datetime]] = {}
@@ -149,7 +149,7 @@ class Threads(OwnLogin):
     # --- OAuth (meta.md 7.3)
 
     def exchange(self, call: Call) -> Answer:
-        """The user's id comes as a bare number of 17 digits."""
+        """Exchange a code; the answer has the user's id as a number of 17 digits."""
         code = None
         if call.text("client_id") == self.client_id and call.text("client_secret") == self.client_secret:
             code = self.spent(call) if call.text("grant_type") == "authorization_code" else None
@@ -242,7 +242,7 @@ class Threads(OwnLogin):
         return self.answer(token, self.pick(call, self._post_node(self._seen(call, token)), self.fields(call)))
 
     def _seen(self, call: Call, token: Token) -> Post:
-        """One's own, and what is said below it."""
+        """Return a post of the token's user, or a reply below one. Raises 100."""
         post = self.posts.get(call.parts["id"])
         root = self.posts.get((post.root if post else None) or "", post)
         if post is None or root is None or token.account not in (post.by, root.by):
@@ -341,7 +341,7 @@ class Threads(OwnLogin):
         token, name = self._user(call, "threads_manage_insights")
         asked, now = self._metrics(call, USER_METRICS), self.sandbox.clock.seconds()
         try:
-            until = unix(call.text("until") or str(int(now)))
+            until = min(now, unix(call.text("until") or str(int(now))))
             since = unix(call.text("since") or str(int(until) - 86_400))
         except (ValueError, OverflowError):
             raise self.refused(100, "since and until must be times") from None
@@ -464,7 +464,7 @@ class Threads(OwnLogin):
         return container
 
     def _fetched(self, id_: str, file: Fetched) -> None:
-        """Files that say ``corrupt`` fail, ones that say ``stuck`` never end, ones that say ``unknown`` say no more."""
+        """Check the fetched file. One with ``corrupt`` or ``unknown`` in it fails, one with ``stuck`` never ends."""
         container, content = self.containers[id_], file.content
         image = container.kind == "IMAGE"
         if file.status != 200:
@@ -578,7 +578,7 @@ class Threads(OwnLogin):
         return self.answer(token, {"data": [self.pick(call, Node("ThreadsPublishingLimit", values), fields)]})
 
     def hide(self, call: Call) -> Answer:
-        """Top-level replies only; those below follow."""
+        """Hide or show a top-level reply and those below it."""
         token = self.authorised(call, BASIC, "threads_manage_replies")
         post = self._seen(call, token)
         above = self.posts.get(post.reply_to or "")
@@ -604,7 +604,7 @@ class Threads(OwnLogin):
     # --- webhooks (meta.md 4)
 
     def _remove(self, post: Post) -> None:
-        """Told of only for posts of connected accounts."""
+        """Delete a post; an event is sent only for a connected account's own."""
         del self.posts[post.id]
         if post.by in self.users:
             now = when(self.sandbox.clock.now())

@@ -33,7 +33,7 @@ from ops.sandbox.contract import (
 
 CLIENT_KEY = "sandbox-tiktok-key"
 LIVES = {"2h": (7200, 180 * 86_400), "24h": (86_400, 365 * 86_400)}
-"""Of access and refresh tokens, by the newer pages and by the older one (``tiktok.md`` 1)."""
+"""Lifetimes of access and refresh tokens in seconds, by the newer pages and the older one (``tiktok.md`` 1)."""
 
 SCOPES = ("user.info.basic", "user.info.profile", "user.info.stats", "video.list", "video.upload", "video.publish")
 PROFILE = {
@@ -195,7 +195,7 @@ class TikTok(Platform):
                 self._post(name, sample_text.caption(sandbox), public=True)
 
     def _id(self) -> str:
-        """Growing, of 19 digits, with the second in its upper half."""
+        """Return a new id of 19 digits, with the Unix second in its upper half."""
         self._last = max(self._last + self.sandbox.rng.randint(1, 2**20), int(self.sandbox.clock.seconds()) << 32)
         return str(self._last)
 
@@ -358,7 +358,7 @@ class TikTok(Platform):
         return Answer(content="", headers={"Content-Type": "application/json"})
 
     def _end(self, account: str, reason: int) -> int:
-        """All that it granted is over, what is on its way too; how many tokens lived."""
+        """End the account's tokens and pending publishes. Return the number of tokens that were live."""
         ended = 0
         for token in (*self.access.values(), *self.refreshes.values()):
             if token.grant.account == account and token.entry["fate"] == "live":
@@ -371,7 +371,7 @@ class TikTok(Platform):
         return ended
 
     def _authorised(self, call: Call, bucket: str, *scopes: str) -> str:
-        """Whose token it is, if it has one of the scopes; counts the call."""
+        """Return the account of the token, if it has one of the scopes, and count the call. Raises 401 or 429."""
         self.advance()
         token = self.access.get(call.bearer or "")
         if token is None or token.grant.ended or token.expires < self.sandbox.clock.now():
@@ -389,7 +389,7 @@ class TikTok(Platform):
     # --- reading (tiktok.md 12)
 
     def _fields(self, call: Call, known: set[str]) -> list[str]:
-        """From the query string; those in a body are ignored."""
+        """Return the fields of the query string; those in a body are ignored."""
         fields = [name for name in call.query.get("fields", "").split(",") if name]
         if not fields or not set(fields) <= known:
             raise self._wrong(f"Fields must be some of {', '.join(sorted(known))}")
@@ -634,7 +634,7 @@ class TikTok(Platform):
             self._process(publish)
 
     def upload(self, call: Call) -> Answer:
-        """One chunk (``tiktok.md`` 7.2). The address alone says what it belongs to."""
+        """Store a chunk (``tiktok.md`` 7.2); its address alone identifies the upload."""
         token = call.query.get("upload_token")
         publish = next((p for p in self.publishes.values() if p.upload == token), None) if token else None
         if publish is None or publish.status != "PROCESSING_UPLOAD":
@@ -826,7 +826,7 @@ class TikTok(Platform):
         ]
 
     def simulate_activity(self) -> None:
-        """Somebody at the same business posts through the application, or a person changes a post's audience."""
+        """Simulate a publish through the application, or a change of a post's audience."""
         rng = self.sandbox.rng
         account = rng.choice(list(self.creators))
         dice = rng.random()
@@ -850,7 +850,7 @@ class TikTok(Platform):
             self._process(publish)
 
     def simulate_publish(self, account: str, text: str) -> str:
-        """In TikTok's own app: applications are told of nothing, and find it by reading."""
+        """Publish in TikTok's own app, which sends no event."""
         post = self._post(account, text, public=not self.creators[account].private)
         self.record("post", account=account, id=post.id, text=text, by="owner")
         return post.id
@@ -895,7 +895,7 @@ def _photo_problem(content: bytes) -> str | None:
 
 
 def _chunk_problem(size: Any, chunk: Any, count: Any) -> str | None:
-    """What is wrong with a plan of chunks; None for one that is right (``tiktok.md`` 7.1)."""
+    """Return what is wrong with a plan of chunks; None for a valid one (``tiktok.md`` 7.1)."""
     if not all(type(number) is int and number > 0 for number in (size, chunk, count)):
         return "video_size, chunk_size and total_chunk_count must be positive integers"
     if size > VIDEO_BYTES:

@@ -1,4 +1,4 @@
-"""X, API v2: contract ``x.md``. One confidential application exists; its callback addresses are told to the sandbox."""
+"""X, API v2: contract ``x.md``. There is one confidential application."""
 
 import base64
 import re
@@ -43,7 +43,7 @@ NESTED_KEYS = {
 REPLY_SETTINGS = ("following", "mentionedUsers", "subscribers", "verified")
 TAGGED = 10
 TIMELINE, MENTIONS = 3200, 800
-"""The newest posts that a timeline and the mentions reach back to (``x.md`` 13)."""
+"""How many of the newest posts a timeline and the mentions list (``x.md`` 13)."""
 
 USUAL_FIELDS = ("id", "text", "edit_history_tweet_ids")
 LIMITS = {
@@ -91,7 +91,7 @@ class Code:
 
 @dataclass
 class Grant:
-    """One consent. Its refresh tokens follow each other; using an old one ends them all (reported, ``x.md`` 9.2)."""
+    """A consent. Its refresh tokens rotate; reuse of an old one ends them all (reported, ``x.md`` 9.2)."""
 
     account: str
     scopes: list[str]
@@ -249,7 +249,7 @@ class X(XWebhooks):
         raise _oauth(400, "invalid_request", "Value passed for the grant type is not supported.")
 
     def _check_client(self, call: Call) -> None:
-        """A confidential client: by the header, also for a refresh (x.md 9.3)."""
+        """Check the client's credentials in the header, also for a refresh (``x.md`` 9.3)."""
         if call.basic != (CLIENT_ID, CLIENT_SECRET):
             raise _oauth(401, "unauthorized_client", "Missing valid authorization header")
 
@@ -306,7 +306,7 @@ class X(XWebhooks):
                 token.entry["fate"] = fate
 
     def _person(self, call: Call, limit: str, *scopes: str) -> tuple[str, dict[str, str]]:
-        """Whose token this is, and the headers that tell how many calls are left (x.md 6)."""
+        """Return the account of the token and the rate limit headers (``x.md`` 6). Raises 401, 403 or 429."""
         token = self.access.get(call.bearer or "")
         if token is None or token.revoked or token.grant.ended or token.expires < self.sandbox.clock.now():
             raise Refusal(_problem(401, None, "Unauthorized", "Unauthorized"))
@@ -322,7 +322,7 @@ class X(XWebhooks):
         return token.grant.account, token.grant.scopes
 
     def simulate_revoke(self, account: str) -> int:
-        """In X's settings, by the person."""
+        """End all tokens of an account, as in X's settings. Return the number that were live."""
         lived = 0
         tokens: list[Access | Refresh] = [*self.access.values(), *self.refresh.values()]
         for token in tokens:
@@ -450,7 +450,7 @@ class X(XWebhooks):
         return self._found(call, ids, one=False)
 
     def _found(self, call: Call, ids: list[str], *, one: bool) -> Answer:
-        """Partial success is 200 with both data and errors (x.md 7)."""
+        """Return the posts found and errors for the others; partial success is 200 (``x.md`` 7)."""
         _, headers = self._person(call, "GET /2/tweets/{id}" if one else "GET /2/tweets", "tweet.read", "users.read")
         if not all(_ID.fullmatch(number) for number in ids):
             raise _invalid("ids are numbers of up to 19 digits")
@@ -503,7 +503,7 @@ class X(XWebhooks):
         return self._page(call, found[-MENTIONS:], headers)
 
     def search(self, call: Call) -> Answer:
-        """Conversations and senders, which is what one looks for."""
+        """Search by ``conversation_id:`` and ``from:``, over seven days."""
         _, headers = self._person(call, "GET /2/tweets/search/recent", "tweet.read", "users.read")
         terms = dict(term.split(":", 1) for term in (call.text("query") or "").split() if ":" in term)
         if not terms or not set(terms) <= {"conversation_id", "from"}:
@@ -645,7 +645,7 @@ class X(XWebhooks):
         return Answer(content={"data": self._progress(media)}, headers=headers)
 
     def upload(self, call: Call) -> Answer:
-        """The one-shot form, for images."""
+        """Upload images and subtitles in one request."""
         account, headers = self._person(call, "POST /2/media/upload", "media.write")
         file = call.files.get("media")
         if file is None:
@@ -729,7 +729,7 @@ class X(XWebhooks):
         return data
 
     def new_id(self) -> str:
-        """A snowflake: milliseconds since X's own epoch in the upper bits (x.md 3)."""
+        """Return a new snowflake: milliseconds since X's epoch in the upper bits (``x.md`` 3)."""
         self._last = max(self._last + 1, (int(self.sandbox.clock.seconds() * 1000) - 1_288_834_974_657) << 22)
         return str(self._last)
 
