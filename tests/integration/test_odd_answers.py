@@ -550,7 +550,7 @@ async def test_subscription_that_the_platform_does_not_show_afterwards_is_none(r
     shown = {"id": "1", "name": "the application"}
     for content in ({"data": []}, {"data": [shown | {"subscribed_fields": ["messaging_seen"]}]}, {}):
         query = await rig.consented(platform)
-        await rig.sandbox.wish(
+        await rig.sandbox.command(
             "faults", platform=platform, endpoint="GET */subscribed_apps", times=1, status=200, body=content
         )
         outcome = await back_and_chosen(rig, platform, query)
@@ -561,7 +561,7 @@ async def test_subscription_that_the_platform_does_not_show_afterwards_is_none(r
 @pytest.mark.parametrize("platform", ["facebook", "instagram"])
 async def test_subscription_that_is_shown_need_not_name_its_fields(rig: Rig, platform: str) -> None:
     content = {"data": [{"id": "1", "name": "the application", "link": "https://app.example/"}]}
-    await rig.sandbox.wish(
+    await rig.sandbox.command(
         "faults", platform=platform, endpoint="GET */subscribed_apps", times=0, status=200, body=content
     )
     assert await rig.connect(platform)
