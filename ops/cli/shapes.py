@@ -21,8 +21,8 @@ SHAPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "events show": (
             *("id", "provider", "event_type", "external_id", "account_id", "payload_json", "state", "processed_at"),
-            *("error_message", "retry_count", "due_at", "settled_at", "projector", "occurred_at", "created_at"),
-            *("delivery_id", "rule_version", "defect", "sanitized", "delivery"),
+            *("error_message", "retry_count", "due_at", "settled_at", "projection_version", "occurred_at"),
+            *("created_at", "delivery_id", "rule_version", "defect", "sanitized", "delivery"),
         ),
         "explain": ("table", "row", "events"),
         "key list": (*("id", "name", "scopes", "created_at", "last_used_at", "last_used_from", "revoked_at", "maker"),),

@@ -98,7 +98,7 @@ class Shown:
     retry_count: int
     due_at: datetime | None
     settled_at: datetime | None
-    projector: int | None
+    projection_version: int | None
     occurred_at: datetime | None
     created_at: datetime
     delivery_id: UUID | None

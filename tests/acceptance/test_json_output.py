@@ -18,7 +18,7 @@ from ops.cli.shapes import SHAPES
 from ops.runtime.db import open_pool
 from schema.rights import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
-from sync.worker import Projector
+from sync.projection.worker import Projector
 from tests.rig import KEYS, TESTS, rigged
 from tests.support import ENVIRONMENT, append_event, commands
 

@@ -13,7 +13,7 @@ from schema.rights import APP_ROLE
 from sync.events import release, store
 from sync.events.release import ChoiceError
 from sync.events.store import Filter
-from sync.worker import Projector
+from sync.projection.worker import Projector
 from tests.support import append_event
 
 VALUE = {"id": "c1", "media": {"id": "m1"}, "from": {"id": "1", "username": "u"}, "text": "t"}

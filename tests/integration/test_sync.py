@@ -24,8 +24,7 @@ from schema.metadata import APP_ROLE
 from sync.projection import store
 from sync.projection.contract import Projection, Unprojectable, Upsert, version
 from sync.projection.store import LeaseLostError
-from sync.projection.worker import DEAD_AFTER_PARKED, Projector
-from sync.worker import RETRIES
+from sync.projection.worker import DEAD_AFTER_PARKED, RETRIES, Projector
 from tests.support import append_event, crm, crm_of_any_log
 
 TRIES = 3
