@@ -22,14 +22,14 @@ SHAPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "events show": (
             *("id", "provider", "event_type", "external_id", "account_id", "payload_json", "state", "processed_at"),
             *("error_message", "retry_count", "due_at", "settled_at", "projection_version", "occurred_at"),
-            *("created_at", "delivery_id", "rule_version", "defect", "sanitized", "delivery"),
+            *("created_at", "delivery_id", "rule_version", "defect", "sanitized", "source", "delivery"),
         ),
         "explain": ("table", "row", "events"),
         "key list": (*("id", "name", "scopes", "created_at", "last_used_at", "last_used_from", "revoked_at", "maker"),),
         "tenant list": ("name", "created_at", "people", "connections"),
         "user list": ("email", "role", "state", "disabled_at", "invited_until"),
         "vault status": ("key", "use", "secrets"),
-        "verify": ("rows", "drift", "differences", "failed", "resumed", "queued"),
+        "verify": ("rows", "drift", "differences", "failed", "resumed", "queued", "collisions"),
     }
 )
 """By command. A line holds one object; `doctor` prints one array of them, `verify` and `events show` one document."""

@@ -105,6 +105,8 @@ class Shown:
     rule_version: int
     defect: str | None
     sanitized: bool
+    source: str
+    """webhook, poll or own."""
     delivery: Delivery | None
 
 
