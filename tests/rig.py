@@ -27,7 +27,9 @@ from ops.runtime.platform_client import PlatformClient
 from ops.runtime.rate_limits import Budgets
 from ops.sandbox.client import Client as Sandbox
 from ops.sandbox.server import Server
+from ops.web.access_views import AccessViews
 from ops.web.authentication import Door
+from ops.web.refusals import Refusals
 from ops.web.views import Views
 from publish.connections.refresh import Refresher
 from publish.oauth.contract import Channel
@@ -201,10 +203,24 @@ def variables(server: Server, url: str) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def views(pool: Pool, built: Built, *, secure: bool = False, mailer: Mailer | None = None, **door: Any) -> Views:
+@dataclass(frozen=True)
+class Pages:
+    """The routes of connections and of people."""
+
+    connections: Views
+    access: AccessViews
+
+    def add_to(self, app: web.Application) -> None:
+        self.connections.add_to(app)
+        self.access.add_to(app)
+
+
+def views(pool: Pool, built: Built, *, secure: bool = False, mailer: Mailer | None = None, **door: Any) -> Pages:
     """The addresses of connections and of people, behind a door of one's own."""
-    door_ = Door(pool, secure=secure, **door)
-    return Views(pool, built.vault, built.flows, built.endings, built.refresher, door_, mailer)
+    door_ = Door(pool, secure=secure, **{"site": built.flows.public_url} | door)
+    refusals = Refusals(door_)
+    connections = Views(pool, built.flows, built.endings, built.refresher, door_, refusals)
+    return Pages(connections, AccessViews(pool, built.vault, door_, refusals, mailer))
 
 
 async def join(rig: "Rig", tenant: str, email: str, role: str) -> None:

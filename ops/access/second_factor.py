@@ -97,11 +97,20 @@ async def confirm_totp(connection: asyncpg.Connection, vault: Sealer, user: str,
     return str(row["name"])
 
 
-async def prove_code(connection: asyncpg.Connection, user: str, *, vault: Sealer, code: str) -> str | None:
-    """What kind of code it was, which is spent now; None for a wrong one."""
+def is_totp_code(code: str) -> bool:
+    """Return whether this looks like a code of an authenticator app, not like a recovery code."""
+    return bool(_DIGITS.fullmatch(_normal(code)))
+
+
+async def prove_code(connection: asyncpg.Connection, user: str, *, vault: Sealer | None, code: str) -> str | None:
+    """Spend a code. Return its kind, or None if it is wrong.
+
+    Without a ``vault`` no code of an authenticator app can be right.
+    """
     normal = _normal(code)
     if _DIGITS.fullmatch(normal):
-        return "totp" if await _prove_totp(connection, vault, user, normal) else None
+        right = vault is not None and await _prove_totp(connection, vault, user, normal)
+        return "totp" if right else None
     if _RECOVERY.fullmatch(normal):
         spent = await connection.fetchval(
             """

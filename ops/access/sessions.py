@@ -31,9 +31,6 @@ NOTED_SECONDS = 60
 
 WINDOW_MINUTES, TRIES_BY_EMAIL, TRIES_BY_ADDRESS = 15, 5, 30
 TRIES_BY_DEVICE = TRIES_BY_SESSION = 5
-DEVICE_DAYS = 180
-"""A browser is known for so long after its last login: the time for which ``store.tidy`` keeps it."""
-
 _PLACE = "address:"
 
 DEVICES = 20

@@ -39,18 +39,15 @@ def serve_command() -> None:
 
 
 @asynccontextmanager
-async def connecting(configuration: Configuration, app: web.Application) -> AsyncIterator[None]:
-    """The addresses for connecting accounts; without a key for their tokens, one that says what is missing."""
-    settings = configuration.settings
-    if not wiring.has_vault(configuration):
-        for path in ("/api/auth/{rest:.*}", "/api/connections{rest:.*}"):
-            app.router.add_route("*", path, _unconfigured, expect_handler=responses.expect)
-        yield
-        return
+async def pages(configuration: Configuration, app: web.Application) -> AsyncIterator[None]:
+    """Add the pages and the API. Without a vault key everything works but connecting, which says what is missing."""
     from ops.cli.outside import built, mailer_of
+    from ops.web.access_views import AccessViews, ConnectionsNotConfigured
     from ops.web.authentication import Door
+    from ops.web.refusals import Refusals
     from ops.web.views import Views
 
+    settings = configuration.settings
     async with (
         await open_pool(
             settings.database_url.get_secret_value(),
@@ -60,7 +57,7 @@ async def connecting(configuration: Configuration, app: web.Application) -> Asyn
             pgbouncer=settings.landfall_pgbouncer,
             statement_seconds=5,
         ) as pool,
-        built(configuration, pool) as found,
+        AsyncExitStack() as stack,
     ):
         door = Door(
             pool,
@@ -70,15 +67,15 @@ async def connecting(configuration: Configuration, app: web.Application) -> Asyn
             idle_minutes=settings.landfall_session_idle_minutes,
             owners_need_second_factor=settings.landfall_owners_need_second_factor,
         )
-        mailer = mailer_of(configuration)
-        Views(pool, found.vault, found.flows, found.endings, found.refresher, door, mailer).add_to(app)
+        refusals, vault = Refusals(door), None
+        if wiring.has_vault(configuration):
+            found = await stack.enter_async_context(built(configuration, pool))
+            vault = found.vault
+            Views(pool, found.flows, found.endings, found.refresher, door, refusals).add_to(app)
+        else:
+            ConnectionsNotConfigured(door, refusals).add_to(app)
+        AccessViews(pool, vault, door, refusals, mailer_of(configuration)).add_to(app)
         yield
-
-
-async def _unconfigured(request: web.Request) -> web.Response:
-    remedy = "make a key with `landfall vault key`, set LANDFALL_VAULT_KEYS to it and start `landfall serve` again"
-    message = "No account can be connected: there is no key to keep its tokens under."
-    return responses.error(request, responses.Failure(503, "not_configured", message, remedy))
 
 
 @asynccontextmanager
@@ -124,7 +121,7 @@ async def application(configuration: Configuration) -> AsyncIterator[tuple[web.A
             return await check_database(health_pool, HEAD) | {"keys": keys}
 
         app = build(receiver)
-        await stack.enter_async_context(connecting(configuration, app))
+        await stack.enter_async_context(pages(configuration, app))
         health.add_routes(app, readiness)
         responses.add_fallback(app)
         headers.add_to(app, https=settings.https)

@@ -9,6 +9,7 @@ from typing import Any
 import click
 import structlog
 
+from ops.access import maintenance
 from ops.cli import wiring
 from ops.runtime import garbage, health, worker_notifier
 from ops.runtime.db import open_pool
@@ -95,6 +96,7 @@ async def work(configuration: Configuration) -> int:
         tasks = [
             asyncio.create_task(projector.sweep(stop), name="sweep"),
             asyncio.create_task(watch_backlog(health_pool, stop), name="backlog"),
+            asyncio.create_task(maintenance.sweep(health_pool, stop), name="access"),
         ]
         if wiring.has_vault(configuration):
             sweeps = await stack.enter_async_context(maintenance(configuration))

@@ -44,6 +44,9 @@ REMEDY = {
     "transient": "send it again later",
 }
 
+MAKE_VAULT_KEY = "make a key with `landfall vault key`, set LANDFALL_VAULT_KEYS to it and start `landfall serve` again"
+"""What to do where a secret cannot be encrypted, because no vault key is configured."""
+
 _TEMPLATES = Path(__file__).with_name("templates")
 
 PAGES = Environment(
@@ -159,8 +162,8 @@ def onward(address: str) -> web.Response:
     return rendered("onward.html", address=address)
 
 
-def sentence(wrong: Exception) -> str:
-    """What an exception says, as a sentence."""
+def sentence(wrong: Exception | str) -> str:
+    """Return the text of an exception, or a text, as a sentence."""
     text = str(wrong)
     return f"{text[:1].upper()}{text[1:]}."
 

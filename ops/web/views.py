@@ -8,31 +8,21 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
-from ops.access import sessions
-from ops.access.passwords import Busy
-from ops.access.pending_logins import Pending
-from ops.access.sessions import MustChange, Person, Throttled, csrf_of
-from ops.access.users import Wrong
+from ops.access.sessions import Person, csrf_of
 from ops.runtime import responses
 from ops.runtime.db import Pool
-from ops.runtime.mail import Mailer
 from ops.runtime.platform_protocol import Problem
 from ops.runtime.responses import NO_STORE, Code, wants_page
 from ops.runtime.tenancy import NO_TENANT, tenant_transaction
-from ops.web import forms, paths
+from ops.web import forms
 from ops.web.authentication import Door, add_route, id_of, insist, not_for, uuid_of
-from ops.web.pages.account import BUSY, TOO_MANY, Account
-from ops.web.pages.administration import Rooms
-from ops.web.pages.invitations import Inviting, after_login, first_password
-from ops.web.pages.second_step import SecondStep, browser_of, let_in
 from ops.web.refusals import Refusals
-from ops.web.responses import STATUS, Refused, ask, failed, onward, page, rendered, sentence, to
+from ops.web.responses import STATUS, Refused, ask, failed, onward, page, rendered, to
 from publish.connections import connection_store, descriptions, disconnect_store
 from publish.connections.disconnect import Endings, Rejected
 from publish.connections.refresh import Refresher
 from publish.notifications import notice_store
 from publish.oauth.authorization import CHOICE_SECONDS, LIFE_SECONDS, NEEDED, Asked, Flows, Taken, Visit, mark_of
-from publish.vault.envelope import Vault
 
 COOKIE = "landfall-flow"
 BROWSER = "landfall-browser"
@@ -53,22 +43,18 @@ class Views:
     def __init__(
         self,
         pool: Pool,
-        vault: Vault,
         flows: Flows,
         endings: Endings,
         refresher: Refresher,
         door: Door,
-        mailer: Mailer | None = None,
+        refusals: Refusals,
     ) -> None:
         self.pool = pool
         self.flows = flows
         self.endings = endings
         self.refresher = refresher
         self.door = door
-        self.mailer = mailer
-        self.refusals = Refusals(door)
-        self.account = Account(pool, vault, door, self.refusals)
-        self.second_step = SecondStep(pool, vault, door, self.refusals)
+        self.refusals = refusals
 
     def add_to(self, app: web.Application) -> None:
         # Whoever comes by way of a platform comes without a key, waits for the platform, and stands in nobody's way.
@@ -94,19 +80,12 @@ class Views:
             ("DELETE", "/api/connections/{id}", self.disconnect),
             ("POST", "/api/connections/{id}/check", self.check),
             ("GET", "/api/notices", self.notices),
-            ("GET", "/login", self.login_page),
-            ("POST", "/login", self.login),
-            ("POST", "/logout", self.logout),
             ("GET", "/connections", self.connections_page),
             ("GET", "/connections/{id}/disconnect", self.disconnect_page),
             ("POST", "/connections/{id}/disconnect", self.disconnect_form),
             ("POST", "/connections/{id}/check", self.check_form),
         ):
             add_route(app, method, path, self.door.answering(self.refusals.noting(handler)))
-        Rooms(self.pool, self.door, self.refusals, self.account, self.flows.public_url, self.mailer).add_to(app)
-        Inviting(self.pool, self.door, self.refusals).add_to(app)
-        self.account.add_to(app)
-        self.second_step.add_to(app)
 
     # --- flows
 
@@ -422,59 +401,6 @@ class Views:
             return web.json_response({"notices": await notice_store.notices(connection)})
 
     # --- people in a browser
-
-    async def login_page(self, request: web.Request) -> web.Response:
-        there = await self.door.person(request, enrolling=True)
-        wanted = request.query.get("next", "")
-        if there is None:
-            says = "Log in, and you go on to where you wanted." if paths.local(wanted) else ""
-            if self.door.session(request):
-                says = f"Your session has ended. {says or 'Log in again.'}"
-            return rendered("login.html", says=says, good=True, email="", wanted=paths.local(wanted))
-        return to("/account" if there.must_add_factor else after_login(self.door, request, wanted))
-
-    async def login(self, request: web.Request) -> web.Response:
-        """A new session, or the second step to one; the session that this browser had ends.
-
-        Whatever cookie came along, nobody can hand somebody a session of his own making.
-        """
-        self.door.same_site(request)
-        form = forms.form(request)
-        email, password, wanted = form.get("email", ""), form.get("password", ""), form.get("next", "")
-        again: dict[str, Any] = {"email": email, "wanted": paths.local(wanted)}
-        try:
-            person = await sessions.login(
-                self.pool,
-                email,
-                password,
-                self.door.address(request),
-                self.door.device(request),
-                browser_of(request),
-                self.door.session(request),
-            )
-        except Wrong as wrong:
-            return rendered("login.html", 400, says=sentence(wrong), **again)
-        except MustChange:
-            return first_password(email, wanted=wanted)
-        except Throttled:
-            self.refusals.throttled(request, "/login")
-            return rendered("login.html", 429, says=TOO_MANY, **again)
-        except Busy:
-            return rendered("login.html", 503, {hdrs.RETRY_AFTER: "3"}, says=BUSY, **again)
-        if person is None:
-            self.refusals.refused(request, "password")
-            return rendered("login.html", 401, says="The address or the password is wrong.", **again)
-        return self._first_step(request, person, wanted)
-
-    def _first_step(self, request: web.Request, found: Person | Pending, wanted: str) -> web.Response:
-        if isinstance(found, Pending):
-            return self.second_step.begin(found, wanted)
-        return let_in(self.door, to(after_login(self.door, request, wanted)), found)
-
-    async def logout(self, request: web.Request) -> web.Response:
-        person = await self.door.posting(request, enrolling=True)
-        await sessions.logout(self.pool, person, self.door.address(request))
-        return self.door.let_out(request, to("/login"))
 
     async def connections_page(self, request: web.Request) -> web.Response:
         person = await self.door.visitor(request)

@@ -2,27 +2,14 @@
 
 import asyncpg
 
-from ops.access.user_store import forget_strangers
 from ops.runtime import metrics
 
 
 async def tidy(connection: asyncpg.Connection) -> None:
-    """Drop what has had its time: flows that ended, sessions that are over, wrong passwords of yesterday, and whoever
-    belongs to no tenant.
-    """
+    """Delete flows that ended, signed requests and rate limits that are over, and mails of old notices."""
     await connection.execute("DELETE FROM oauth_states WHERE expires_at < now() - interval '1 day'")
     await connection.execute(
         "UPDATE oauth_states SET sealed_accounts = NULL WHERE sealed_accounts IS NOT NULL AND expires_at < now()"
-    )
-    await connection.execute("DELETE FROM sessions WHERE expires_at < now()")
-    await connection.execute("DELETE FROM invitations WHERE expires_at < now() - interval '30 days'")
-    await forget_strangers(connection)
-    await connection.execute("DELETE FROM login_failures WHERE failed_at < now() - interval '1 day'")
-    await connection.execute("DELETE FROM devices WHERE seen_at < now() - interval '180 days'")
-    await connection.execute("DELETE FROM pending_logins WHERE expires_at < now()")
-    await connection.execute("DELETE FROM webauthn_challenges WHERE expires_at < now()")
-    await connection.execute(
-        "DELETE FROM totp_factors WHERE confirmed_at IS NULL AND created_at < now() - interval '1 day'"
     )
     await connection.execute("DELETE FROM signed_requests WHERE expires_at < now()")
     await connection.execute("DELETE FROM platform_budgets WHERE updated_at < now() - interval '2 days'")

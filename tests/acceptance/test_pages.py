@@ -59,8 +59,3 @@ async def test_visitor_behind_a_proxy_logs_in_and_is_known_by_the_own_address(
     await connection.execute("SELECT set_config('landfall.tenant', '*', false)")
     rows = await connection.fetch("SELECT host(address) FROM sessions UNION ALL SELECT host(address) FROM audit_log")
     assert {row[0] for row in rows} == {"203.0.113.9", None}
-
-
-async def test_without_a_key_of_the_vault_there_are_no_pages_and_the_answer_says_so(service: Service) -> None:
-    async with service.client.get(service.url + "/") as response:
-        assert (response.status, (await response.json())["error"]["code"]) == (404, "not_found")

@@ -13,14 +13,13 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from ops.access import api_keys, invitations, passwords, sessions, tenants, user_store, users
+from ops.access import api_keys, invitations, maintenance_store, passwords, sessions, tenants, user_store, users
 from ops.access.invitations import Gone, Known
 from ops.access.sessions import MustChange, Person
 from ops.access.users import Wrong
 from ops.runtime.mail import Mailer
 from ops.runtime.mailserver import MailServer
 from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
-from publish.connections import maintenance_store
 from schema.tenancy import DEFAULT_TENANT
 from tests.canaries import shown, tables
 from tests.post import Office
@@ -435,7 +434,7 @@ async def test_whom_the_previous_release_removed_is_a_newcomer_and_forgotten_by_
     assert await sessions.login(pool, EVE, GIVEN, None) is None
     assert await sessions.login(pool, EVE, OWN, None) is not None
     async with tenant_transaction(pool, ALL_TENANTS) as connection:
-        await maintenance_store.tidy(connection)
+        await maintenance_store.delete_expired(connection)
     assert sorted(row[0] for row in await three.rig.raw("SELECT email FROM users")) == sorted((MALLORY, BOB, EVE))
 
 

@@ -18,8 +18,8 @@ from ops.runtime.text import visible
 from ops.web import forms
 from ops.web.authentication import Door, add_route, id_of
 from ops.web.refusals import Refusals
-from ops.web.responses import SCRIPTED, Ended, Refused, ask, rendered, sentence, to
-from publish.vault.envelope import Vault
+from ops.web.responses import MAKE_VAULT_KEY, SCRIPTED, Ended, Refused, ask, rendered, sentence, to
+from schema.sealing import Sealer
 
 LONGEST_NAME = 100
 """Of a factor, in characters."""
@@ -33,7 +33,7 @@ _SCRIPT = files("ops.web").joinpath("static", "passkeys.js").read_bytes()
 
 
 class Account:
-    def __init__(self, pool: Pool, vault: Vault, door: Door, refusals: Refusals) -> None:
+    def __init__(self, pool: Pool, vault: Sealer | None, door: Door, refusals: Refusals) -> None:
         self._pool = pool
         self._vault = vault
         self._door = door
@@ -75,6 +75,8 @@ class Account:
             shortest=passwords.SHORTEST,
             factors=await factor_enrolment.factors(self._pool, person.user),
             kinds=KINDS,
+            apps=self._vault is not None,
+            make_vault_key=MAKE_VAULT_KEY,
             passkeys=self._party is not None,
             longest_name=LONGEST_NAME,
             sessions=await sessions.listed(self._pool, person, self._door.idle_minutes),
@@ -102,7 +104,7 @@ class Account:
 
     async def begin_totp(self, request: web.Request) -> web.Response:
         person, name = await self._confirmed(request, "totp", enrolling=True)
-        enrolment = await factor_enrolment.begin_totp(self._pool, self._vault, person, name)
+        enrolment = await factor_enrolment.begin_totp(self._pool, self._sealer(), person, name)
         if enrolment is None:
             return await self.page(person, 409, wrong="There are too many apps; remove one first.")
         qr = segno.make(enrolment.uri, micro=False).svg_inline(border=4, light="white", omitsize=True)
@@ -120,9 +122,9 @@ class Account:
     async def confirm_totp(self, request: web.Request) -> web.Response:
         person = await self._door.posting(request, enrolling=True)
         id_, code = id_of(request, _no_factor()), forms.form(request).get("code", "")
-        address = self._door.address(request)
+        vault, address = self._sealer(), self._door.address(request)
         try:
-            added = await factor_enrolment.confirm_totp(self._pool, self._vault, person, id_, code, address)
+            added = await factor_enrolment.confirm_totp(self._pool, vault, person, id_, code, address)
         except KeyError:
             raise _no_factor() from None
         if added is None:
@@ -130,6 +132,13 @@ class Account:
             wrong = "This is not the code of this moment. Wait for the next one, and look at the clock of your phone."
             return rendered("totp.html", 400, person=person, wrong=wrong, enrolment=False, id=id_)
         return await self._added(request, added)
+
+    def _sealer(self) -> Sealer:
+        """Return what encrypts the secret of an app. Raises Refused where no vault key is configured."""
+        if self._vault is None:
+            message = "An authenticator app cannot be added: no vault key is configured to encrypt its secret."
+            raise Refused(503, "not_configured", message, MAKE_VAULT_KEY)
+        return self._vault
 
     # --- a passkey
 

@@ -5,6 +5,7 @@ from functools import partial
 from aiohttp import hdrs, web
 
 from ops.access import passkeys, pending_logins, second_factor, sessions
+from ops.access.maintenance_store import DEVICE_DAYS
 from ops.access.passkeys import relying_party
 from ops.access.pending_logins import Pending
 from ops.access.sessions import WINDOW_MINUTES, Person, Prove, Throttled, csrf_of
@@ -16,15 +17,19 @@ from ops.web.pages.invitations import after_login
 from ops.web.refusals import Refusals
 from ops.web.responses import SCRIPTED, Ended, rendered, to
 from ops.web.user_agent import in_words
-from publish.vault.envelope import Vault
+from schema.sealing import Sealer
 
 PENDING = "landfall-pending"
 LATE = "It took too long, or too many codes were wrong. Log in again."
+NO_VAULT = (
+    "Codes of an authenticator app cannot be checked: no vault key is configured to decrypt its secret. Use a passkey"
+    " or a recovery code. Whoever runs this Landfall sets LANDFALL_VAULT_KEYS to the keys it had before."
+)
 TOO_MANY = f"Too many wrong codes or passwords. Wait {WINDOW_MINUTES} minutes and try again."
 
 
 class SecondStep:
-    def __init__(self, pool: Pool, vault: Vault, door: Door, refusals: Refusals) -> None:
+    def __init__(self, pool: Pool, vault: Sealer | None, door: Door, refusals: Refusals) -> None:
         self._pool = pool
         self._vault = vault
         self._door = door
@@ -50,6 +55,8 @@ class SecondStep:
 
     async def code(self, request: web.Request) -> web.Response:
         code = forms.form(request).get("code", "")
+        if self._vault is None and second_factor.is_totp_code(code):
+            return await self._page(request, self._token(request), 503, says=NO_VAULT)
         return await self._step(request, partial(second_factor.prove_code, vault=self._vault, code=code))
 
     async def passkey(self, request: web.Request) -> web.Response:
@@ -121,5 +128,5 @@ def browser_of(request: web.Request) -> str:
 
 def let_in(door: Door, response: web.Response, person: Person) -> web.Response:
     """The answer to a login: a session, and what the browser is known by when it logs in again."""
-    door.set_cookie(response, DEVICE, person.device, sessions.DEVICE_DAYS * 86_400)
+    door.set_cookie(response, DEVICE, person.device, DEVICE_DAYS * 86_400)
     return door.let_in(response, person.token)
