@@ -227,7 +227,7 @@ async def join(rig: "Rig", tenant: str, email: str, role: str) -> None:
     """Somebody who is known here is invited to another tenant, and confirms."""
     [[user]] = await rig.raw("SELECT id::text FROM users WHERE email = $1", email)
     made = await invitations.invite(rig.pool, tenant, email, role, TESTS)
-    await invitations.confirm(rig.pool, made.link, Person("", user, email, role, [], ""), None)
+    await invitations.accept(rig.pool, made.link, Person("", user, email, role, [], ""), None)
 
 
 PATIENT = {"connect_seconds": 20.0, "wait_seconds": 20.0}

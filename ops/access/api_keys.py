@@ -1,31 +1,32 @@
 """API keys: shown once, kept as a digest, with scopes."""
 
-import hashlib
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
-import asyncpg
-import uuid_utils
-
-from ops.access import user_store
-from ops.access.audit_log_store import Actor, audit
-from ops.runtime.db import Pool, required
-from ops.runtime.tenancy import NO_TENANT, set_tenant, tenant_transaction
+from ops.access import api_key_store, membership_store
+from ops.access.api_key_store import ApiKey
+from ops.access.audit_log_store import Actor, audit, audit_once
+from ops.access.tokens import digest, new_token
+from ops.runtime.db import Pool
+from ops.runtime.tenancy import NO_TENANT, tenant_transaction
 
 PREFIX = "lf_"
 SCOPES = ("connections:read", "connections:write", "audit:read")
-USUAL = ("connections:read", "connections:write")
-"""What a key may do where nobody says it."""
+DEFAULT_SCOPES = ("connections:read", "connections:write")
+"""The scopes of a key where none are named."""
 
-NOTED_HOURS = 1
-"""The log says of a key, and of an address it is used from, once in this time that it is used."""
+AUDIT_INTERVAL_HOURS = 1
+"""The audit log records the use of a key from one address at most once in this time."""
+
+
+class NameTakenError(Exception):
+    """Raised where the tenant has, or had, a key of this name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls, for whom, and what it may do."""
+    """Who calls the API, for which tenant, and with which scopes."""
 
     tenant: str
     actor: Actor
@@ -35,102 +36,50 @@ class Caller:
 async def create(
     pool: Pool, tenant: str, name: str, scopes: Sequence[str], actor: Actor, maker: tuple[str, str] | None = None
 ) -> str:
-    """The key, for the only time. Raises UniqueViolationError for a name that is taken.
+    """Make a key and return it, for the only time. Raises NameTakenError, RoleChangedError.
 
-    ``maker`` is the id of the person with whose membership it ends, and the role by which they make it; None where
-    whoever runs the install does. Raises RoleChangedError where the person has another role by now.
+    ``maker`` is the id and the role of the person who makes it, and with whose membership it ends; None where whoever
+    runs the installation does.
     """
-    key = PREFIX + secrets.token_urlsafe(32)
+    key = PREFIX + new_token()
     async with tenant_transaction(pool, tenant) as connection:
         if maker is not None:
-            await user_store.insist_role(connection, tenant, *maker)
-        await connection.execute(
-            "INSERT INTO api_keys (tenant_id, id, name, key_sha256, scopes, user_id)"
-            " VALUES ($1::uuid, $2::uuid, $3, $4, $5, $6::uuid)",
-            tenant,
-            str(uuid_utils.uuid7()),
-            name,
-            _digest(key),
-            list(scopes),
-            maker and maker[0],
-        )
+            await membership_store.require_role(connection, tenant, *maker)
+        if not await api_key_store.insert(connection, tenant, name, digest(key), scopes, maker and maker[0]):
+            raise NameTakenError(name)
         await audit(connection, tenant, actor, "key.created", name, scopes=list(scopes))
     return key
 
 
 async def revoke(pool: Pool, tenant: str, name: str, actor: Actor) -> bool:
-    """False where no living key has this name."""
+    """Revoke a key. Return False if no live key has this name."""
     async with tenant_transaction(pool, tenant) as connection:
-        row = await connection.fetchrow(
-            "UPDATE api_keys SET revoked_at = now() WHERE name = $1 AND revoked_at IS NULL RETURNING 1", name
-        )
-        if row is not None:
+        revoked = await api_key_store.revoke(connection, name)
+        if revoked:
             await audit(connection, tenant, actor, "key.revoked", name)
-    return row is not None
+    return revoked
 
 
-async def listed(pool: Pool, tenant: str) -> list[asyncpg.Record]:
+async def list_keys(pool: Pool, tenant: str) -> list[ApiKey]:
     async with tenant_transaction(pool, tenant) as connection:
-        found: list[asyncpg.Record] = await connection.fetch(
-            """
-            SELECT k.id::text, k.name, k.scopes, k.created_at, k.last_used_at,
-                host(k.last_used_from) AS last_used_from, k.revoked_at, u.email AS maker
-            FROM api_keys k LEFT JOIN users u ON u.id = k.user_id ORDER BY k.created_at"""
-        )
-    return found
+        return await api_key_store.list_all(connection)
 
 
-async def caller(pool: Pool, key: str, address: str | None) -> Caller | None:
-    """Whose key it is; None for one that is unknown or revoked. Notes the use, once a minute at most."""
+async def authenticate(pool: Pool, key: str, address: str | None) -> Caller | None:
+    """Return whose key it is, or None if it is unknown or revoked. Record its use, at most once a minute."""
     if not key.startswith(PREFIX):
         return None
     async with tenant_transaction(pool, NO_TENANT) as connection:
-        found = await connection.fetchrow("SELECT tenant_id::text, id FROM find_api_key($1)", _digest(key))
+        found = await api_key_store.find(connection, digest(key))
         if found is None:
             return None
-        await set_tenant(connection, found["tenant_id"])
-        row = required(
-            await connection.fetchrow(
-                """
-            SELECT tenant_id::text, name, scopes, revoked_at IS NOT NULL AS revoked, last_used_at,
-                host(last_used_from) AS last_used_from, now() AS now
-            FROM api_keys WHERE id = $1""",
-                found["id"],
-            )
-        )
-        actor = Actor(f"key:{row['name']}", address)
-        if row["revoked"]:
-            await _noted(connection, row, actor, "key.refused")
+        actor = Actor(f"key:{found.name}", address)
+        if found.revoked:
+            await audit_once(connection, found.tenant, actor, "key.refused", found.name, AUDIT_INTERVAL_HOURS)
             return None
-        idle = row["now"] - (row["last_used_at"] or datetime.min.replace(tzinfo=UTC))
-        moved = row["last_used_from"] != address
-        if moved or idle > timedelta(minutes=1):
-            await connection.execute(
-                "UPDATE api_keys SET last_used_at = now(), last_used_from = $2::inet WHERE id = $1",
-                found["id"],
-                address,
-            )
-        if moved or idle > timedelta(hours=NOTED_HOURS):
-            await _noted(connection, row, actor, "key.used")
-    return Caller(row["tenant_id"], actor, row["scopes"])
-
-
-async def _noted(connection: asyncpg.Connection, row: asyncpg.Record, actor: Actor, action: str) -> None:
-    """Say it, unless that was said lately: a program that is at two addresses must not fill a log that only grows."""
-    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"{row['tenant_id']}{actor}")
-    said = await connection.fetchval(
-        """
-        SELECT EXISTS (SELECT FROM audit_log WHERE tenant_id = $1::uuid AND subject = $2 AND action = $3
-            AND address IS NOT DISTINCT FROM $4::inet AND created_at > now() - make_interval(hours => $5))""",
-        row["tenant_id"],
-        row["name"],
-        action,
-        actor.address,
-        NOTED_HOURS,
-    )
-    if not said:
-        await audit(connection, row["tenant_id"], actor, action, row["name"])
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode()).digest()
+        moved = found.last_used_from != address
+        if moved or found.idle > timedelta(minutes=1):
+            await api_key_store.mark_used(connection, found.id, address)
+        if moved or found.idle > timedelta(hours=AUDIT_INTERVAL_HOURS):
+            await audit_once(connection, found.tenant, actor, "key.used", found.name, AUDIT_INTERVAL_HOURS)
+    return Caller(found.tenant, actor, found.scopes)

@@ -3,9 +3,7 @@
 import asyncpg
 
 from ops.access import user_store
-
-DEVICE_DAYS = 180
-"""How long a browser is remembered after its last login."""
+from ops.access.device_store import DEVICE_DAYS
 
 
 async def delete_expired(connection: asyncpg.Connection) -> None:
@@ -22,4 +20,4 @@ async def delete_expired(connection: asyncpg.Connection) -> None:
     await connection.execute(
         "DELETE FROM totp_factors WHERE confirmed_at IS NULL AND created_at < now() - interval '1 day'"
     )
-    await user_store.forget_strangers(connection)
+    await user_store.delete_all_without_tenant(connection)

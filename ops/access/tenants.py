@@ -1,56 +1,45 @@
-"""Tenants: whose everything is. An install has one of its own, and most have no other."""
+"""Tenants: whom everything belongs to. An installation has one of its own, and most have no other."""
 
 import asyncpg
-import uuid_utils
 
+from ops.access import tenant_store
 from ops.access.audit_log_store import Actor, audit
+from ops.access.errors import ValidationError
+from ops.access.tenant_store import TenantSummary
 from ops.runtime.db import Pool
-from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
+from ops.runtime.tenancy import ALL_TENANTS, set_tenant, tenant_transaction
 from schema.tenancy import DEFAULT_TENANT
 
-LONGEST = 80
-"""Of a name, in characters."""
-
-
-class Wrong(Exception):  # noqa: N818  an answer
-    """There cannot be a tenant of this name; the text says why."""
+MAX_NAME_LENGTH = 80
+"""In characters."""
 
 
 async def add(connection: asyncpg.Connection, name: str, actor: Actor) -> str:
-    """Make a tenant; its id. Needs the owner's login: the service makes none. Raises Wrong."""
-    if not 1 <= len(name) <= LONGEST or name != name.strip() or not name.isprintable():
-        raise Wrong(f"the name of a tenant has 1 to {LONGEST} characters, none of them at its ends a space")
-    async with connection.transaction():
-        id_: str | None = await connection.fetchval(
-            "INSERT INTO tenants (id, name) VALUES ($1::uuid, $2) ON CONFLICT (name) DO NOTHING RETURNING id::text",
-            str(uuid_utils.uuid7()),
-            name,
+    """Make a tenant. Return its id. Raises ValidationError.
+
+    Needs the login of the database's owner: the service's own role makes no tenants.
+    """
+    if not 1 <= len(name) <= MAX_NAME_LENGTH or name != name.strip() or not name.isprintable():
+        raise ValidationError(
+            f"the name of a tenant has 1 to {MAX_NAME_LENGTH} characters, none of them at its ends a space"
         )
+    async with connection.transaction():
+        id_ = await tenant_store.insert(connection, name)
         if id_ is None:
-            raise Wrong(f"there is a tenant {name} already")
-        await connection.execute("SELECT set_config('landfall.tenant', $1, true)", id_)
+            raise ValidationError(f"there is a tenant {name} already")
+        await set_tenant(connection, id_)
         await audit(connection, id_, actor, "tenant.added", name)
     return id_
 
 
-async def listed(pool: Pool) -> list[asyncpg.Record]:
-    """Every tenant, and how much there is of it."""
+async def list_tenants(pool: Pool) -> list[TenantSummary]:
     async with tenant_transaction(pool, ALL_TENANTS) as connection:
-        found: list[asyncpg.Record] = await connection.fetch(
-            """
-            SELECT name, created_at,
-                (SELECT count(*) FROM memberships m WHERE m.tenant_id = t.id) AS people,
-                (SELECT count(*) FROM connections c WHERE c.tenant_id = t.id AND c.state <> 'disconnected')
-                    AS connections
-            FROM tenants t ORDER BY created_at, name"""
-        )
-    return found
+        return await tenant_store.list_all(connection)
 
 
-async def named(pool: Pool, name: str | None) -> str | None:
-    """The id of the tenant of this name, of the install's own for None; None where there is no such tenant."""
+async def find_tenant(pool: Pool, name: str | None) -> str | None:
+    """Return the id of the tenant of this name, or None. The name None means the installation's own tenant."""
     if name is None:
         return DEFAULT_TENANT
     async with tenant_transaction(pool, ALL_TENANTS) as connection:
-        id_: str | None = await connection.fetchval("SELECT id::text FROM tenants WHERE name = $1", name)
-    return id_
+        return await tenant_store.find_by_name(connection, name)

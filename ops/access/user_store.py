@@ -1,178 +1,164 @@
-"""Persons across tenants, and what ends with a membership.
+"""Users: their passwords, and whether they may log in.
 
-A person is one for the whole install, so a few questions reach beyond one tenant. They are all here, each by an id or a
-digest, and answer no more than is asked.
+A user is one for the whole installation, so some of these reach beyond one tenant. Each takes an id, a digest or an
+address, and answers no more than it is asked.
 """
 
-import json
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import dataclass
 
 import asyncpg
-
-from ops.runtime.tenancy import set_tenant
-
-ENDED = "Whoever began this may not connect accounts any more; nothing was connected."
+import uuid_utils
 
 
-class RoleChangedError(Exception):
-    """Whoever asks has another role by now, or none."""
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The password hash of a user who is not disabled.
+
+    ``chosen_by`` is the tenant that chose the password for the user, who has to choose another one; else None.
+    """
+
+    user: str
+    password_hash: str
+    chosen_by: str | None
 
 
-# --- across tenants
+async def credentials(connection: asyncpg.Connection, email: str) -> Credentials | None:
+    """Return how the user with this address logs in. None if there is none, or the user is disabled."""
+    row = await connection.fetchrow(
+        """
+        SELECT id::text, password_hash, password_tenant_id::text FROM users
+        WHERE email = $1 AND disabled_at IS NULL""",
+        email,
+    )
+    return None if row is None else Credentials(*row)
 
 
-async def person_called(connection: asyncpg.Connection, email: str) -> str | None:
-    """The id of whoever has this address, locked against being forgotten or joining elsewhere meanwhile.
+async def find(connection: asyncpg.Connection, email: str) -> str | None:
+    """Return the id of the user with this address, or None."""
+    user: str | None = await connection.fetchval("SELECT id::text FROM users WHERE email = $1", email)
+    return user
 
-    None where nobody has, or only somebody who belongs to no tenant: the previous release kept such persons, and their
-    passwords may be ones that somebody else chose. They are forgotten here.
+
+async def find_and_lock(connection: asyncpg.Connection, email: str) -> str | None:
+    """Return the id of the user with this address, locked against being deleted or joining a tenant meanwhile.
+
+    None if there is none, or only one who belongs to no tenant. The previous release kept such users, and their
+    passwords may be ones that somebody else chose, so they are deleted here.
     """
     user: str | None = await connection.fetchval("SELECT id::text FROM users WHERE email = $1 FOR UPDATE", email)
-    return None if user is None or await forget(connection, user) else user
+    return None if user is None or await delete_without_tenant(connection, user) else user
 
 
-async def forget(connection: asyncpg.Connection, user: str) -> bool:
-    """Forget a person who belongs to no tenant any more: password, browsers and sessions. Whether that was so."""
-    forgotten: bool = await connection.fetchval("SELECT forget_person($1::uuid)", user)
-    return forgotten
+async def delete_without_tenant(connection: asyncpg.Connection, user: str) -> bool:
+    """Delete a user who belongs to no tenant, with devices and sessions. Return whether that was so."""
+    deleted: bool = await connection.fetchval("SELECT forget_person($1::uuid)", user)
+    return deleted
 
 
-async def forget_strangers(connection: asyncpg.Connection) -> None:
-    """Forget whoever belongs to no tenant: the previous release removes people and keeps their passwords."""
+async def delete_all_without_tenant(connection: asyncpg.Connection) -> None:
+    """Delete every user who belongs to no tenant: the previous release removes members and keeps their passwords."""
     rows = await connection.fetch(
         "SELECT id::text FROM users u WHERE NOT EXISTS (SELECT FROM memberships m WHERE m.user_id = u.id)"
     )
     for row in rows:
-        await forget(connection, row["id"])
+        await delete_without_tenant(connection, row["id"])
 
 
-async def tenants_of(connection: asyncpg.Connection, user: str) -> list[str]:
-    """Where a person is a member: ids, the first tenant first."""
-    rows = await connection.fetch("SELECT tenant_id::text FROM find_tenants_of_person($1::uuid)", user)
-    return [row["tenant_id"] for row in rows]
-
-
-async def tenant_of_session(connection: asyncpg.Connection, digest: bytes) -> str | None:
-    """At which tenant a session is, if it is anywhere."""
-    tenant: str | None = await connection.fetchval("SELECT tenant_id::text FROM find_session($1)", digest)
-    return tenant
-
-
-async def tenants_of_sessions(connection: asyncpg.Connection, user: str) -> list[str]:
-    """Where a person has sessions: ids, in one order, so that two who end sessions at once do not block each other."""
-    rows = await connection.fetch("SELECT tenant_id::text FROM find_tenants_of_sessions($1::uuid)", user)
-    return [row["tenant_id"] for row in rows]
-
-
-async def invitation(connection: asyncpg.Connection, digest: bytes) -> asyncpg.Record | None:
-    """The invitation that a link opens, as long as it does. The transaction goes on for its tenant."""
-    tenant = await connection.fetchval("SELECT tenant_id::text FROM find_invitation($1)", digest)
-    if tenant is None:
-        return None
-    await set_tenant(connection, tenant)
-    return await connection.fetchrow(
+async def insert(connection: asyncpg.Connection, email: str, password_hash: str) -> str | None:
+    """Return the id of a new user, or None if the address has one already."""
+    user: str | None = await connection.fetchval(
         """
-        SELECT i.tenant_id::text AS tenant, t.name AS tenant_name, i.email, i.role, u.email AS inviter, i.expires_at
-        FROM invitations i JOIN tenants t ON t.id = i.tenant_id LEFT JOIN users u ON u.id = i.inviter_id
-        WHERE i.link_sha256 = $1 AND i.expires_at > now()""",
-        digest,
-    )
-
-
-# --- within the transaction's tenant
-
-
-async def insist_role(connection: asyncpg.Connection, tenant: str, user: str, role: str) -> None:
-    """Raises RoleChangedError unless a person has this role; nobody can change that before the transaction ends."""
-    held = await connection.fetchval(
-        "SELECT role FROM memberships WHERE tenant_id = $1::uuid AND user_id = $2::uuid FOR SHARE", tenant, user
-    )
-    if held != role:
-        raise RoleChangedError
-
-
-async def invite(
-    connection: asyncpg.Connection,
-    tenant: str,
-    id_: str,
-    email: str,
-    role: str,
-    digest: bytes,
-    inviter: str | None,
-    days: int,
-) -> datetime:
-    """Keep an invitation, in the place of the one for the same address; until when it holds."""
-    until: datetime = await connection.fetchval(
-        """
-        INSERT INTO invitations (tenant_id, id, email, role, link_sha256, inviter_id, expires_at)
-        VALUES ($1::uuid, $2::uuid, $3, $4, $5, $6::uuid, now() + make_interval(days => $7))
-        ON CONFLICT (tenant_id, email) DO UPDATE SET role = excluded.role, link_sha256 = excluded.link_sha256,
-            inviter_id = excluded.inviter_id, created_at = now(), expires_at = excluded.expires_at
-        RETURNING expires_at""",
-        tenant,
-        id_,
+        INSERT INTO users (id, email, password_hash) VALUES ($1::uuid, $2, $3)
+        ON CONFLICT (email) DO NOTHING RETURNING id::text""",
+        str(uuid_utils.uuid7()),
         email,
-        role,
-        digest,
-        inviter,
-        days,
+        password_hash,
     )
-    return until
+    return user
 
 
-async def accept(connection: asyncpg.Connection, tenant: str, digest: bytes) -> asyncpg.Record | None:
-    """Use a link up; None where somebody did before, or where it is over. Of two at once one waits, and gets None."""
-    return await connection.fetchrow(
+async def set_password(connection: asyncpg.Connection, email: str, password_hash: str, chosen_by: str | None) -> str:
+    """Make a user, or replace the password of the one there is and enable them. Return the id."""
+    user: str = await connection.fetchval(
         """
-        DELETE FROM invitations WHERE tenant_id = $1::uuid AND link_sha256 = $2 AND expires_at > now()
-        RETURNING email, role, (SELECT u.email FROM users u WHERE u.id = inviter_id) AS inviter""",
-        tenant,
-        digest,
-    )
-
-
-async def withdraw(connection: asyncpg.Connection, tenant: str, *, id_: str = "", email: str = "") -> str | None:
-    """The address whose invitation, by its id or that address, is none any more; None where there is none."""
-    found: str | None = await connection.fetchval(
-        "DELETE FROM invitations WHERE tenant_id = $1::uuid AND (id::text = $2 OR email = $3) RETURNING email",
-        tenant,
-        id_,
+        INSERT INTO users (id, email, password_hash, password_tenant_id) VALUES ($1::uuid, $2, $3, $4::uuid)
+        ON CONFLICT (email) DO UPDATE SET password_hash = excluded.password_hash, disabled_at = NULL,
+            password_tenant_id = excluded.password_tenant_id
+        RETURNING id::text""",
+        str(uuid_utils.uuid7()),
         email,
+        password_hash,
+        chosen_by,
     )
+    return user
+
+
+async def replace_password(connection: asyncpg.Connection, user: str, old_hash: str, new_hash: str) -> bool:
+    """Replace a password by one that the user chose. Return False if another one was set meanwhile."""
+    replaced: bool | None = await connection.fetchval(
+        """
+        UPDATE users SET password_hash = $3, password_tenant_id = NULL WHERE id = $1::uuid AND password_hash = $2
+        RETURNING true""",
+        user,
+        old_hash,
+        new_hash,
+    )
+    return replaced is not None
+
+
+async def upgrade_hash(connection: asyncpg.Connection, user: str, old_hash: str, new_hash: str) -> None:
+    """Store another hash of the same password, unless another password was set meanwhile."""
+    await connection.execute(
+        "UPDATE users SET password_hash = $2 WHERE id = $1::uuid AND password_hash = $3", user, new_hash, old_hash
+    )
+
+
+async def clear_password_chosen_by(connection: asyncpg.Connection, user: str, tenant: str) -> None:
+    """Make a password worthless that this tenant chose for the user."""
+    await connection.execute(
+        "UPDATE users SET password_hash = '' WHERE id = $1::uuid AND password_tenant_id = $2::uuid", user, tenant
+    )
+
+
+async def password_hash(connection: asyncpg.Connection, user: str) -> str | None:
+    found: str | None = await connection.fetchval("SELECT password_hash FROM users WHERE id = $1::uuid", user)
     return found
 
 
-async def end_keys(connection: asyncpg.Connection, tenant: str, user: str, scopes: Sequence[str]) -> list[str]:
-    """Revoke the living keys that a person made and that may more than ``scopes``; their names."""
-    rows = await connection.fetch(
+async def password_hash_of(connection: asyncpg.Connection, email: str) -> str | None:
+    """Return the hash of the user with this address, disabled or not; None if there is none."""
+    found: str | None = await connection.fetchval("SELECT password_hash FROM users WHERE email = $1", email)
+    return found
+
+
+async def lock_if_password_is(connection: asyncpg.Connection, user: str, hashes: Sequence[str]) -> bool:
+    """Return whether one of these is the hash of the user, who may log in. It stays so for the transaction."""
+    found: bool | None = await connection.fetchval(
         """
-        UPDATE api_keys SET revoked_at = now()
-        WHERE tenant_id = $1::uuid AND user_id = $2::uuid AND revoked_at IS NULL AND NOT scopes <@ $3::text[]
-        RETURNING name""",
-        tenant,
+        SELECT true FROM users WHERE id = $1::uuid AND password_hash = ANY($2::text[]) AND disabled_at IS NULL
+        FOR SHARE""",
         user,
-        list(scopes),
+        list(hashes),
     )
-    return sorted(row["name"] for row in rows)
+    return found is not None
 
 
-async def end_flows(connection: asyncpg.Connection, tenant: str, actors: Sequence[str]) -> None:
-    """End the flows that these began and did not finish: nobody comes back from a platform with one, or chooses."""
-    outcome = {"ok": False, "says": ENDED, "return_to": "", "connections": [], "kind": "ended"}
-    await connection.execute(
+async def lock_if_enabled(connection: asyncpg.Connection, user: str) -> bool:
+    """Return whether the user may log in. It stays so for the transaction."""
+    found: bool | None = await connection.fetchval(
+        "SELECT true FROM users WHERE id = $1::uuid AND disabled_at IS NULL FOR UPDATE", user
+    )
+    return found is not None
+
+
+async def disable(connection: asyncpg.Connection, email: str, tenant: str) -> str | None:
+    """Disable a member of this tenant. Return the id, or None if there is no enabled one of this address."""
+    user: str | None = await connection.fetchval(
         """
-        UPDATE oauth_states SET outcome = $3::jsonb, sealed_accounts = NULL
-        WHERE tenant_id = $1::uuid AND actor = ANY($2::text[]) AND (outcome IS NULL OR outcome->>'kind' = 'choose')""",
+        UPDATE users SET disabled_at = now() WHERE email = $1 AND disabled_at IS NULL
+            AND id IN (SELECT user_id FROM memberships WHERE tenant_id = $2::uuid) RETURNING id::text""",
+        email,
         tenant,
-        list(actors),
-        json.dumps(outcome),
     )
-
-
-async def end_invitations(connection: asyncpg.Connection, tenant: str, inviter: str) -> list[str]:
-    """Withdraw what a person invited others to; their addresses."""
-    rows = await connection.fetch(
-        "DELETE FROM invitations WHERE tenant_id = $1::uuid AND inviter_id = $2::uuid RETURNING email", tenant, inviter
-    )
-    return sorted(row["email"] for row in rows)
+    return user

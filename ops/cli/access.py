@@ -27,7 +27,7 @@ async def scope_of(configuration: Configuration, tenant: str | None) -> AsyncIte
     Raises ClickException where there is no tenant of this name.
     """
     async with opened(configuration) as pool:
-        id_ = await tenants.named(pool, tenant)
+        id_ = await tenants.find_tenant(pool, tenant)
         if id_ is None:
             raise click.ClickException(f"there is no tenant {tenant}: look for it with `landfall tenant list`")
         yield Scope(pool, id_)

@@ -24,8 +24,8 @@ async def show(configuration: Configuration, tenant: str | None, limit: int, *, 
         part = await audit_log.read(scope.pool, scope.tenant, limit=limit)
     for entry in part.entries:
         if as_json:
-            echo_json(entry.plain())
+            echo_json(entry.to_json())
             continue
         place = f"  from {entry.address}" if entry.address else ""
-        more = f"  ({entry.more})" if entry.more else ""
-        echo(f"{entry.at:%Y-%m-%d %H:%M:%S}Z  {entry.actor}  {entry.action}  {entry.about}{more}{place}")
+        more = f"  ({entry.detail_text})" if entry.detail_text else ""
+        echo(f"{entry.at:%Y-%m-%d %H:%M:%S}Z  {entry.actor}  {entry.action}  {entry.subject_name}{more}{place}")

@@ -1,8 +1,8 @@
 """`landfall key`: API keys for programs."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
-import asyncpg
 import click
 
 from ops.access import api_keys
@@ -38,8 +38,8 @@ async def create(configuration: Configuration, tenant: str | None, name: str, sc
         raise click.ClickException(f"unknown scope {min(unknown)}; there are {', '.join(api_keys.SCOPES)}")
     async with scope_of(configuration, tenant) as scope:
         try:
-            made = await api_keys.create(scope.pool, scope.tenant, name, scopes or api_keys.USUAL, COMMAND)
-        except asyncpg.UniqueViolationError:
+            made = await api_keys.create(scope.pool, scope.tenant, name, scopes or api_keys.DEFAULT_SCOPES, COMMAND)
+        except api_keys.NameTakenError:
             raise click.ClickException(f"there is a key {name} already; choose another name") from None
     echo(made)
     echo("it is not shown again", err=True)
@@ -56,15 +56,15 @@ def key_list(tenant: str | None, *, as_json: bool) -> None:
 async def show(configuration: Configuration, tenant: str | None, *, as_json: bool) -> None:
     """Print the keys of a tenant, the oldest first."""
     async with scope_of(configuration, tenant) as scope:
-        found = await api_keys.listed(scope.pool, scope.tenant)
-    for row in found:
+        found = await api_keys.list_keys(scope.pool, scope.tenant)
+    for key in found:
         if as_json:
-            echo_json(dict(row))
+            echo_json(asdict(key))
             continue
-        state = f"revoked {row['revoked_at']:%Y-%m-%d}" if row["revoked_at"] else "live"
-        used = f"last used {row['last_used_at']:%Y-%m-%d %H:%M}" if row["last_used_at"] else "never used"
-        place = f" from {row['last_used_from']}" if row["last_used_from"] else ""
-        echo(f"{row['name']}  {state}  {used}{place}  {' '.join(row['scopes'])}")
+        state = f"revoked {key.revoked_at:%Y-%m-%d}" if key.revoked_at else "live"
+        used = f"last used {key.last_used_at:%Y-%m-%d %H:%M}" if key.last_used_at else "never used"
+        place = f" from {key.last_used_from}" if key.last_used_from else ""
+        echo(f"{key.name}  {state}  {used}{place}  {' '.join(key.scopes)}")
 
 
 @key.command("revoke")

@@ -288,14 +288,14 @@ async def _credentials(directory: Path, dsn: str, database: str) -> tuple[str, s
     kept = _read_secrets(directory)
     known = kept.setdefault(CREDENTIALS, {}).setdefault(database, {})
     async with await open_pool(dsn, "keys", 1, role=APP_ROLE) as pool:
-        revoked = {row["name"]: row["revoked_at"] for row in await api_keys.listed(pool, DEFAULT_TENANT)}
+        revoked = {key.name: key.revoked_at for key in await api_keys.list_keys(pool, DEFAULT_TENANT)}
         if "key" not in known or revoked.get(known.setdefault("name", KEY), True):
             # A name is never free again; this one may be taken where secrets.json was lost.
             names = chain([KEY], (f"{KEY} {number}" for number in count(2)))
             known["name"] = next(name for name in names if name not in revoked)
             known["key"] = await api_keys.create(pool, DEFAULT_TENANT, known["name"], api_keys.SCOPES, COMMAND)
             _write_secrets(directory, kept)
-        works = await users.password_fits(pool, PERSON, known.get("password", ""))
+        works = await users.check_password(pool, PERSON, known.get("password", ""))
         if works is None or (works is False and "password" not in known):
             # Made here for whoever sits at this machine, and printed at each start: nobody else chose it, and it stays.
             known["password"], works = secrets.token_urlsafe(12), True

@@ -1,11 +1,13 @@
 """`landfall tenant`: several customers on one install."""
 
 import shlex
+from dataclasses import asdict
 
 import click
 
 from ops.access import tenants
 from ops.access.audit_log_store import COMMAND
+from ops.access.errors import ValidationError
 from ops.cli import options, wiring
 from ops.cli.access import opened
 from ops.cli.terminal import echo, echo_json
@@ -31,7 +33,7 @@ async def add(configuration: Configuration, name: str) -> None:
     connection = await db.connect(configuration.settings.database_url.get_secret_value())
     try:
         await tenants.add(connection, name, COMMAND)
-    except tenants.Wrong as error:
+    except ValidationError as error:
         raise click.ClickException(str(error)) from None
     finally:
         await connection.close()
@@ -48,9 +50,9 @@ def tenant_list(*, as_json: bool) -> None:
 async def show(configuration: Configuration, *, as_json: bool) -> None:
     """Print the tenants, the oldest first."""
     async with opened(configuration) as pool:
-        found = await tenants.listed(pool)
-    for row in found:
+        found = await tenants.list_tenants(pool)
+    for tenant in found:
         if as_json:
-            echo_json(dict(row))
+            echo_json(asdict(tenant))
         else:
-            echo(f"{row['name']}  {row['people']} people  {row['connections']} connections")
+            echo(f"{tenant.name}  {tenant.people} people  {tenant.connections} connections")

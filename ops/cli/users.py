@@ -6,6 +6,7 @@ import click
 
 from ops.access import factor_enrolment, invitations, users
 from ops.access.audit_log_store import COMMAND
+from ops.access.errors import ValidationError
 from ops.cli import options, wiring
 from ops.cli.access import Scope, scope_of
 from ops.cli.terminal import echo, echo_json
@@ -48,8 +49,8 @@ async def add(
     Raises ClickException.
     """
     async with scope_of(configuration, tenant) as scope:
-        members = await users.listed(scope.pool, scope.tenant)
-        held = next((row["role"] for row in members if row["email"] == email.strip().lower()), "owner")
+        members = await users.list_members(scope.pool, scope.tenant)
+        held = next((member.role for member in members if member.email == email.strip().lower()), "owner")
         role = role or held
         try:
             if given is not None:
@@ -57,12 +58,12 @@ async def add(
                 echo(f"{email} can log in as {role}, at /login, and chooses another password there first")
                 return
             made = await invitations.invite(scope.pool, scope.tenant, email, role, COMMAND)
-        except users.Wrong as error:
+        except ValidationError as error:
             raise click.ClickException(str(error)) from None
-    echo(invitations.address_of(configuration.settings.landfall_public_url, made.link))
+    echo(invitations.invitation_url(configuration.settings.landfall_public_url, made.link))
     echo(
         f"{made.email} is invited as {made.role}: send them this link, which works once, until"
-        f" {made.until:%Y-%m-%d %H:%M} UTC, and is not shown again",
+        f" {made.expires_at:%Y-%m-%d %H:%M} UTC, and is not shown again",
         err=True,
     )
 
@@ -78,19 +79,19 @@ def user_list(tenant: str | None, *, as_json: bool) -> None:
 async def show(configuration: Configuration, tenant: str | None, *, as_json: bool) -> None:
     """Print the members of a tenant, then whoever is invited."""
     async with scope_of(configuration, tenant) as scope:
-        members = await users.listed(scope.pool, scope.tenant)
-        invited = await invitations.listed(scope.pool, scope.tenant)
-    for row in members:
-        state = "disabled" if row["disabled_at"] else "live"
+        members = await users.list_members(scope.pool, scope.tenant)
+        invited = await invitations.list_invitations(scope.pool, scope.tenant)
+    for member in members:
+        state = "disabled" if member.disabled_at else "live"
         if as_json:
-            echo_json(_shape(row["email"], row["role"], state, row["disabled_at"], None))
+            echo_json(_shape(member.email, member.role, state, member.disabled_at, None))
         else:
-            echo(f"{row['email']}  {row['role']}  {state}")
-    for row in invited:
+            echo(f"{member.email}  {member.role}  {state}")
+    for item in invited:
         if as_json:
-            echo_json(_shape(row["email"], row["role"], "invited", None, row["expires_at"]))
+            echo_json(_shape(item.email, item.role, "invited", None, item.expires_at))
         else:
-            echo(f"{row['email']}  {row['role']}  invited until {row['expires_at']:%Y-%m-%d %H:%M} UTC")
+            echo(f"{item.email}  {item.role}  invited until {item.expires_at:%Y-%m-%d %H:%M} UTC")
 
 
 def _shape(email: str, role: str, state: str, disabled_at: object, invited_until: object) -> dict[str, object]:
@@ -112,7 +113,7 @@ async def change_role(configuration: Configuration, tenant: str | None, email: s
         id_ = await _member(scope, email)
         try:
             await users.change_role(scope.pool, scope.tenant, id_, role, COMMAND)
-        except users.Wrong as error:
+        except ValidationError as error:
             raise click.ClickException(str(error)) from None
     echo(f"{email} is {role}")
 
@@ -134,7 +135,7 @@ async def remove(configuration: Configuration, tenant: str | None, email: str) -
         id_ = await _member(scope, email)
         try:
             ended = await users.remove(scope.pool, scope.tenant, id_, COMMAND)
-        except users.Wrong as error:
+        except ValidationError as error:
             raise click.ClickException(str(error)) from None
     echo(f"{email} does not belong here any more{_ended_keys(ended)}")
 
@@ -175,13 +176,13 @@ async def disable(configuration: Configuration, tenant: str | None, email: str) 
     echo(f"{email} is shut out{_ended_keys(ended)}")
 
 
-def _ended_keys(ended: users.Ended | None) -> str:
+def _ended_keys(ended: users.RevokedAccess | None) -> str:
     """Return the API keys that ended with a person's access, as the end of a sentence."""
     return f"; of the API keys, these end: {', '.join(ended.keys)}" if ended and ended.keys else ""
 
 
 async def _member(scope: Scope, email: str) -> str:
-    id_ = await users.member(scope.pool, scope.tenant, email)
+    id_ = await users.find_member(scope.pool, scope.tenant, email)
     if id_ is None:
         raise click.ClickException(f"there is nobody called {email}")
     return id_

@@ -36,7 +36,7 @@ def work_command() -> None:
 
 
 @asynccontextmanager
-async def maintenance(configuration: Configuration) -> AsyncIterator[dict[str, Sweep]]:
+async def connection_sweeps(configuration: Configuration) -> AsyncIterator[dict[str, Sweep]]:
     """Yield the loops that refresh and check connections, and mail notices, by name."""
     from ops.cli.outside import built, postman
     from publish.connections.refresh import AT_ONCE
@@ -99,7 +99,7 @@ async def work(configuration: Configuration) -> int:
             asyncio.create_task(maintenance.sweep(health_pool, stop), name="access"),
         ]
         if wiring.has_vault(configuration):
-            sweeps = await stack.enter_async_context(maintenance(configuration))
+            sweeps = await stack.enter_async_context(connection_sweeps(configuration))
             tasks += [asyncio.create_task(sweep(stop), name=name) for name, sweep in sweeps.items()]
         listeners = []
         if settings.redis_url is not None:

@@ -5,7 +5,7 @@ Where there is none, :class:`ConnectionsNotConfigured` answers for the routes th
 
 from aiohttp import web
 
-from ops.runtime import answers
+from ops.runtime import responses
 from ops.runtime.db import Pool
 from ops.runtime.mail import Mailer
 from ops.web.authentication import Door
@@ -61,12 +61,12 @@ class ConnectionsNotConfigured:
     def add_to(self, app: web.Application) -> None:
         for path, handler in (*((path, self.refuse) for path in _PUBLIC), (_FOR_PEOPLE, self.show)):
             answer = self._door.answering(self._refusals.noting(handler), in_turn=False, any_query=True)
-            app.router.add_route("*", path, answer, expect_handler=answers.expect)
+            app.router.add_route("*", path, answer, expect_handler=responses.expect)
 
     async def show(self, request: web.Request) -> web.Response:
         """Show somebody who is logged in what is missing; the other pages stay in reach from there."""
         person = await self._door.visitor(request)
-        if not answers.wants_page(request):
+        if not responses.wants_page(request):
             return await self.refuse(request)
         says = f"{NOT_CONFIGURED} {sentence(MAKE_VAULT_KEY)}"
         return page("Accounts cannot be connected yet", says, 503, person=person)

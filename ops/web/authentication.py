@@ -119,7 +119,7 @@ class Door:
     async def person(self, request: web.Request, *, enrolling: bool = False) -> Person | None:
         """Who is logged in. An owner who has yet to add a second factor is nobody, but where one is ``enrolling``."""
         token = self.session(request)
-        found = await sessions.person(self._pool, token, self.idle_minutes)
+        found = await sessions.authenticate(self._pool, token, self.idle_minutes)
         if found is None:
             self._turns.forget(token)
             return None
@@ -206,7 +206,7 @@ class Door:
     async def caller(self, request: web.Request, scope: str) -> Caller:
         """Who calls: a program with a key, or, to look, a person with a session."""
         kind, key = _authorization(request)
-        found = await api_keys.caller(self._pool, key, self.address(request)) if kind == "bearer" else None
+        found = await api_keys.authenticate(self._pool, key, self.address(request)) if kind == "bearer" else None
         if found is not None:
             self._turns.belongs(key, found.tenant)
         elif kind:
@@ -243,11 +243,11 @@ class Door:
         return found
 
     async def _tenant_of_session(self, token: str) -> str | None:
-        person = await sessions.person(self._pool, token, self.idle_minutes)
+        person = await sessions.authenticate(self._pool, token, self.idle_minutes)
         return person.tenant if person else None
 
     async def _tenant_of_key(self, key: str, address: str | None) -> str | None:
-        caller = await api_keys.caller(self._pool, key, address)
+        caller = await api_keys.authenticate(self._pool, key, address)
         return caller.tenant if caller else None
 
     # --- when, and what becomes of errors

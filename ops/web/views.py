@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
-from ops.access.sessions import Person, csrf_of
+from ops.access.sessions import Person, csrf_token
 from ops.runtime import responses
 from ops.runtime.db import Pool
 from ops.runtime.platform_protocol import Problem
@@ -270,7 +270,7 @@ class Views:
         except Problem as problem:
             return _unchosen(request, problem)
         if not by_program:
-            insist(form.get("csrf"), csrf_of(secret))
+            insist(form.get("csrf"), csrf_token(secret))
         try:
             outcome = await self.flows.choose(platform, secret, wanted, self.door.address(request))
             return await self._told(request, flow, outcome)
@@ -303,7 +303,7 @@ class Views:
                 outcome=outcome,
                 platform=request.match_info["platform"],
                 flow=flow,
-                csrf=csrf_of(self._secrets(request).get(flow, "")),
+                csrf=csrf_token(self._secrets(request).get(flow, "")),
                 titles=self.flows.titles,
             )
         title = "Connected" if outcome["ok"] else "Not connected"
@@ -513,7 +513,7 @@ def _wish(given: Mapping[str, str], return_to: str = "") -> dict[str, Any]:
 
 def _csrf(browser: str, ticket: str) -> str:
     """What the form of a link holds: it fits for no other link, and in no other browser."""
-    return csrf_of(f"{browser} {ticket}")
+    return csrf_token(f"{browser} {ticket}")
 
 
 def _unchosen(request: web.Request, problem: Problem) -> web.Response:

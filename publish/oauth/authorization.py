@@ -23,7 +23,7 @@ from urllib.parse import urlencode
 import structlog
 import uuid_utils
 
-from ops.access import user_store, users
+from ops.access import membership_store, users
 from ops.access.audit_log_store import Actor, audit
 from ops.runtime import metrics
 from ops.runtime.db import Pool, describe
@@ -513,7 +513,7 @@ class Flows:
             in_order = [ids[account_selection.key_of(row.platform, account)] for account in accounts]
             outcome = _outcome(ok=True, says=f"Connected: {names}.", return_to=row.return_to, connections=in_order)
             if not await flow_store.settle(connection, row.digest, outcome):
-                raise Problem("denied", user_store.ENDED, "ended")
+                raise Problem("denied", membership_store.FLOW_ENDED, "ended")
         metrics.of(metrics.oauth_flows, row.platform, "connected").inc()
         return outcome
 

@@ -345,7 +345,7 @@ async def test_people_keys_and_the_audit_log_of_each_tenant(database: str, conne
     async with await open_pool(database, "test", 1, role=APP_ROLE) as pool:
         [[user]] = await connection.fetch("SELECT id::text FROM users WHERE email = 'ada@example.org'")
         person = Person("", user, "ada@example.org", "owner", [], "")
-        await invitations.confirm(pool, link.strip().rpartition("=")[2], person, None)
+        await invitations.accept(pool, link.strip().rpartition("=")[2], person, None)
     assert said("user", "list", *there).splitlines() == [
         "ada@example.org  viewer  live",
         "bob@example.org  owner  live",

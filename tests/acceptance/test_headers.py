@@ -63,7 +63,7 @@ def lacking(answer: Answer, *, https: bool = False, secret_address: bool = False
 
 async def test_every_route_answers_everybody_with_the_headers_that_browsers_need(secured: Running) -> None:
     token = await secured.session()
-    csrf = b"csrf=" + sessions.csrf_of(token).encode()
+    csrf = b"csrf=" + sessions.csrf_token(token).encode()
     key = [(b"Authorization", f"Bearer {secured.key}".encode())]
     session = [(b"Cookie", f"__Host-landfall={token}".encode()), (b"Content-Type", FORM)]
     found: set[tuple[int, str]] = set()

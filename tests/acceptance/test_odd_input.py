@@ -102,7 +102,7 @@ class Running:
     async def session(self) -> str:
         async with self.pool.acquire() as connection, connection.transaction():
             await connection.execute("SELECT set_config('landfall.tenant', '*', true)")
-            return await sessions._begun(connection, DEFAULT_TENANT, self.user, None)
+            return await sessions._begin(connection, DEFAULT_TENANT, self.user, None)
 
     async def ask(self, ask: Ask, seconds: float = 10.0) -> Answer:
         reader, writer = await asyncio.open_connection("127.0.0.1", ask.port or self.port)
@@ -196,7 +196,7 @@ async def serving(database: str, caplog: pytest.LogCaptureFixture, **settings: s
         public = await wiring.listen(app, "TEST", "127.0.0.1", 0, https=https)
         internal = await wiring.listen(inside, "TEST", "127.0.0.1", 0)
         await users.add(pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
-        user = await users.member(pool, DEFAULT_TENANT, EMAIL)
+        user = await users.find_member(pool, DEFAULT_TENANT, EMAIL)
         key = await api_keys.create(pool, DEFAULT_TENANT, "tests", api_keys.SCOPES, TESTS)
         ports = [runner.addresses[0][1] for runner in (public, internal)]
         aiohttp_log.setLevel(logging.ERROR)
@@ -320,7 +320,7 @@ async def asks(running: Running, way: str, port: int, method: str, path: str) ->
     csrf = b""
     if way == "session":
         token = await running.session()
-        own, csrf = [(b"Cookie", f"landfall={token}".encode())], b"csrf=" + sessions.csrf_of(token).encode() + b"&"
+        own, csrf = [(b"Cookie", f"landfall={token}".encode())], b"csrf=" + sessions.csrf_token(token).encode() + b"&"
     for place in PLACES if "{" in path else ():
         yield Ask(method, filled(path, place), own, None, port)
         yield Ask(method, filled(path, place), [*own, HTML], None, port)
@@ -365,7 +365,7 @@ ODD_BYTES = ODD_TEXT.map(lambda text: text.encode("utf-8", "surrogatepass")) | s
 async def test_whatever_hypothesis_invents_is_no_error_of_ours(running: Running) -> None:
     loop = asyncio.get_running_loop()
     token = await running.session()
-    csrf = sessions.csrf_of(token).encode()
+    csrf = sessions.csrf_token(token).encode()
     routes = [(port, own, path) for port, method, path in running.routes() for own in own_methods(method)]
     routes = [route for route in routes if route[2] not in ("/logout", "/tenant", "/account/password")]
     names = st.sampled_from([name.encode() for name in (*NAMES, *FIELDS)])
@@ -456,7 +456,7 @@ async def test_owner_who_lets_in_somebody_with_nul_or_no_end_is_told_and_nobody_
 ) -> None:
     token = await running.session()
     own = [(b"Cookie", f"landfall={token}".encode()), *LOGIN]
-    csrf = b"csrf=" + sessions.csrf_of(token).encode()
+    csrf = b"csrf=" + sessions.csrf_token(token).encode()
     for email in (b"a%00b@example.org", b"%ff@example.org", b"a" * 20_000 + b"@example.org", b"%07@example.org"):
         body = csrf + b"&role=viewer&email=" + email
         assert (await running.checked(Ask("POST", b"/people", own, body))).status == 400, email[:20]
@@ -543,7 +543,7 @@ async def test_bodies_that_stall_end_in_time_and_hold_up_nobody_of_the_same_tena
             answer = await running.ask(Ask("GET", path, way[:1]), seconds=1)
             assert answer.status == 200
     other = await running.session()
-    form = b"csrf=" + sessions.csrf_of(other).encode()
+    form = b"csrf=" + sessions.csrf_token(other).encode()
     left = Ask("POST", b"/logout", [(b"Cookie", f"landfall={other}".encode()), *LOGIN], form)
     assert (await running.ask(left, seconds=1)).status == 303
     assert not any(task.done() for task in tasks)

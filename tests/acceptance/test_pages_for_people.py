@@ -82,7 +82,7 @@ async def test_every_route_answers_nobody_an_ended_session_and_a_viewer_with_a_p
                 headers = [HTML, (b"Content-Type", FORM)]
                 if token:
                     headers.append((b"Cookie", b"landfall=" + token.encode()))
-                body = b"csrf=" + sessions.csrf_of(token).encode() if own == "POST" else None
+                body = b"csrf=" + sessions.csrf_token(token).encode() if own == "POST" else None
                 for place in (b"tiktok", ID.encode()):
                     asked += 1
                     answer = await running.ask(Ask(own, filled(path, place.decode()), headers, body))
@@ -93,7 +93,7 @@ async def test_every_route_answers_nobody_an_ended_session_and_a_viewer_with_a_p
 
 
 async def _person(running: Running, token: str) -> sessions.Person:
-    found = await sessions.person(running.pool, token)
+    found = await sessions.authenticate(running.pool, token)
     assert found is not None
     return found
 

@@ -459,7 +459,7 @@ async def test_up_goes_on_with_an_empty_database_and_with_one_that_it_made(tmp_p
     async with stack(tmp_path / "data", environment(DATABASE_URL=database)) as second:
         assert (second.api_key, second.password) == (key, password)
     async with await open_pool(database, "test", 1, role=APP_ROLE) as pool:
-        assert await api_keys.caller(pool, key, None) is not None
+        assert await api_keys.authenticate(pool, key, None) is not None
     with pytest.raises(Unusable, match="did not put it there from this folder"):
         async with stack(tmp_path / "another", environment(DATABASE_URL=database)):
             pass
@@ -477,7 +477,7 @@ async def test_each_database_of_one_folder_has_a_key_of_its_own(tmp_path: Path, 
         await open_pool(again.dsn, "test", 1, role=APP_ROLE) as pool,
     ):
         assert again.api_key != first
-        assert await api_keys.caller(pool, again.api_key, None) is not None
+        assert await api_keys.authenticate(pool, again.api_key, None) is not None
 
 
 ELSEWHERE: list[tuple[str, dict[str, str]]] = [

@@ -8,7 +8,7 @@ import aiohttp
 import asyncpg
 import pytest
 
-from ops.access import api_keys, factor_enrolment, second_factor, sessions, users
+from ops.access import api_keys, factor_enrolment, login_throttle, second_factor, sessions, users
 from ops.access.sessions import Person
 from ops.runtime.db import Pool, open_pool
 from publish.vault.envelope import LocalRing, Vault
@@ -75,7 +75,7 @@ async def test_people_keys_invitations_and_the_audit_log_work(unkeyed: Service, 
         assert (await answer(http, "GET", url + path))[:2] == (303, "/invitation")
         [csrf] = re.findall(r'name="csrf" value="(\w+)"', (await answer(http, "GET", f"{url}/invitation"))[2])
         assert (await answer(http, "POST", f"{url}/invitation/password", csrf=csrf, new=PASSWORD))[0] == 200
-    assert {row["email"]: row["role"] for row in await users.listed(pool, DEFAULT_TENANT)} == {
+    assert {member.email: member.role for member in await users.list_members(pool, DEFAULT_TENANT)} == {
         EMAIL: "owner",
         "eve@example.org": "editor",
     }
@@ -130,7 +130,7 @@ async def test_app_whose_secret_could_not_be_encrypted_is_not_added_and_no_code_
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
         status, where, _ = await answer(http, "POST", f"{url}/login", email=EMAIL, password=PASSWORD)
         assert (status, where) == (303, "/login/second")
-        for _ in range(sessions.TRIES_BY_EMAIL + 1):
+        for _ in range(login_throttle.MAX_ATTEMPTS_BY_EMAIL + 1):
             text = (await answer(http, "GET", f"{url}/login/second"))[2]
             [csrf] = re.findall(r'name="csrf" value="(\w+)"', text)
             status, _, text = await answer(http, "POST", f"{url}/login/second", csrf=csrf, code="123456")

@@ -39,7 +39,6 @@ from ops.cli import wiring
 from ops.cli.outside import assembled
 from ops.runtime.db import open_pool
 from ops.runtime.http import Client
-from ops.access.audit_log_store import COMMAND
 from ops.runtime.platform_client import PlatformClient
 from ops.runtime.rate_limits import Budgets
 from publish.oauth.authorization import Visit

@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from ops.access import api_keys, sessions, tenants, users
+from ops.access import api_keys, login_throttle, sessions, tenants, users
 from ops.access.audit_log_store import Actor, audit
 from ops.runtime.tenancy import tenant_transaction
 from schema.tenancy import DEFAULT_TENANT
@@ -75,15 +75,15 @@ async def test_connection_has_its_whole_story(rig: Rig) -> None:
 
 async def test_use_of_a_key_is_noted_at_first_and_from_elsewhere_and_after_it_was_revoked(rig: Rig) -> None:
     async def used(key: str, address: str) -> bool:
-        return await api_keys.caller(rig.pool, key, address) is not None
+        return await api_keys.authenticate(rig.pool, key, address) is not None
 
-    key = await api_keys.create(rig.pool, DEFAULT_TENANT, "crm", api_keys.USUAL, TESTS)
+    key = await api_keys.create(rig.pool, DEFAULT_TENANT, "crm", api_keys.DEFAULT_SCOPES, TESTS)
     for address in ("203.0.113.1", "203.0.113.1", "203.0.113.2", "203.0.113.1", "203.0.113.2"):
         assert await used(key, address)
     assert [entry["address"] for entry in await noted(rig, "key.used", "crm")] == ["203.0.113.1", "203.0.113.2"]
     assert {entry["actor"] for entry in await noted(rig, "key.used", "crm")} == {"key:crm"}
-    listed = {row["name"]: row for row in await api_keys.listed(rig.pool, DEFAULT_TENANT)}
-    assert listed["crm"]["last_used_from"] == "203.0.113.2"
+    listed = {key.name: key for key in await api_keys.list_keys(rig.pool, DEFAULT_TENANT)}
+    assert listed["crm"].last_used_from == "203.0.113.2"
     await api_keys.revoke(rig.pool, DEFAULT_TENANT, "crm", TESTS)
     for _ in range(3):
         assert not await used(key, "203.0.113.9")
@@ -93,7 +93,7 @@ async def test_use_of_a_key_is_noted_at_first_and_from_elsewhere_and_after_it_wa
     ]
     [row] = await rig.raw("SELECT host(last_used_from) AS last_used_from FROM api_keys WHERE name = 'crm'")
     assert row["last_used_from"] == "203.0.113.2", "a refused try is no use"
-    idle = await api_keys.create(rig.pool, DEFAULT_TENANT, "idle", api_keys.USUAL, TESTS)
+    idle = await api_keys.create(rig.pool, DEFAULT_TENANT, "idle", api_keys.DEFAULT_SCOPES, TESTS)
     assert await used(idle, "203.0.113.1")
     [[first]] = await rig.raw("SELECT last_used_at FROM api_keys WHERE name = 'idle'")
     await rig.raw("UPDATE api_keys SET last_used_at = now() - interval '2 minutes' WHERE name = 'idle'")
@@ -107,12 +107,12 @@ async def test_logins_are_noted_with_the_refused_and_the_one_that_was_too_many(r
     await users.add(rig.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
     other = await tenants.add(rig.connection, "other", TESTS)
     await join(rig, other, EMAIL, "viewer")
-    for _ in range(sessions.TRIES_BY_EMAIL):
+    for _ in range(login_throttle.MAX_ATTEMPTS_BY_EMAIL):
         assert await sessions.login(rig.pool, EMAIL, "wrong", "203.0.113.9") is None
     for _ in range(3):
-        with pytest.raises(sessions.Throttled):
+        with pytest.raises(login_throttle.TooManyAttemptsError):
             await sessions.login(rig.pool, EMAIL, PASSWORD, "203.0.113.9")
-    assert len(await noted(rig, "user.refused", EMAIL)) == 2 * sessions.TRIES_BY_EMAIL, "at both tenants"
+    assert len(await noted(rig, "user.refused", EMAIL)) == 2 * login_throttle.MAX_ATTEMPTS_BY_EMAIL, "at both tenants"
     throttled = await noted(rig, "user.throttled", EMAIL)
     assert [entry["address"] for entry in throttled] == ["203.0.113.9"] * 2
     assert await sessions.login(rig.pool, "nobody@example.org", "wrong", "203.0.113.9") is None
@@ -154,7 +154,7 @@ async def test_page_and_programs_read_it_newest_first_in_parts(rig: Rig) -> None
     for wrong in ("x", "-1", "9" * 30, "", "1.5"):
         status, answer = await rig.api("GET", f"/api/audit?before={wrong}")
         assert (status, answer["error"]["code"]) == (400, "invalid_request")
-    narrow = await api_keys.create(rig.pool, DEFAULT_TENANT, "narrow", api_keys.USUAL, TESTS)
+    narrow = await api_keys.create(rig.pool, DEFAULT_TENANT, "narrow", api_keys.DEFAULT_SCOPES, TESTS)
     status, answer = await rig.api("GET", "/api/audit", headers={"Authorization": f"Bearer {narrow}"})
     assert (status, "audit:read" in answer["error"]["message"]) == (403, True)
 

@@ -71,10 +71,10 @@ async def test_platform_that_cannot_be_told_is_named_after_the_disconnect(rig: R
 
 async def test_removing_a_person_names_the_keys_and_invitations_that_end(rig: Rig) -> None:
     await users.add(rig.pool, DEFAULT_TENANT, EVE, PASSWORD, "owner", TESTS)
-    eve = await users.member(rig.pool, DEFAULT_TENANT, EVE)
+    eve = await users.find_member(rig.pool, DEFAULT_TENANT, EVE)
     assert eve is not None
     for name in ("crm", "etl"):
-        await api_keys.create(rig.pool, DEFAULT_TENANT, name, api_keys.USUAL, TESTS, (eve, "owner"))
+        await api_keys.create(rig.pool, DEFAULT_TENANT, name, api_keys.DEFAULT_SCOPES, TESTS, (eve, "owner"))
     await logged_in(rig, EVE)
     csrf = re.findall(r'name="csrf" value="(\w+)"', (await page(rig, "/people"))[1])[0]
     await post(rig, "/people", csrf=csrf, email="bob@example.org", role="viewer")
@@ -84,24 +84,24 @@ async def test_removing_a_person_names_the_keys_and_invitations_that_end(rig: Ri
     assert f"2 API keys end made by {EVE}: crm, etl." in asks
     assert f"1 invitation ends sent by {EVE}: bob@example.org." in asks
     assert told(after) == f"{EVE} is removed. 2 API keys end with that: crm, etl."
-    assert await invitations.listed(rig.pool, DEFAULT_TENANT) == []
+    assert await invitations.list_invitations(rig.pool, DEFAULT_TENANT) == []
     assert told((await page(rig, "/people"))[1]) == ""
 
 
 async def test_revoking_a_key_and_withdrawing_an_invitation_ask_and_tell(rig: Rig) -> None:
     csrf = await logged_in(rig)
     await post(rig, "/people", csrf=csrf, email="bob@example.org", role="viewer")
-    [invited] = await invitations.listed(rig.pool, DEFAULT_TENANT)
-    asks, after = await confirmed(rig, f"/people/invitations/{invited['id']}/withdraw")
+    [invited] = await invitations.list_invitations(rig.pool, DEFAULT_TENANT)
+    asks, after = await confirmed(rig, f"/people/invitations/{invited.id}/withdraw")
     assert "The link that was sent to bob@example.org, to join as viewer, opens nothing any more." in asks
     assert told(after) == "The invitation of bob@example.org is withdrawn."
-    [key] = await api_keys.listed(rig.pool, DEFAULT_TENANT)
-    asks, after = await confirmed(rig, f"/keys/{key['id']}/revoke")
+    [key] = await api_keys.list_keys(rig.pool, DEFAULT_TENANT)
+    asks, after = await confirmed(rig, f"/keys/{key.id}/revoke")
     assert "Programs that use the key tests are refused at once." in asks
     assert told(after) == "The key tests is revoked."
     for gone in (
-        f"/people/invitations/{invited['id']}/withdraw",
-        f"/keys/{key['id']}/revoke",
+        f"/people/invitations/{invited.id}/withdraw",
+        f"/keys/{key.id}/revoke",
         f"/people/{NOBODY}/remove",
     ):
         assert (await page(rig, gone))[0] == 404, gone
@@ -109,10 +109,10 @@ async def test_revoking_a_key_and_withdrawing_an_invitation_ask_and_tell(rig: Ri
 
 async def test_only_whoever_may_do_it_is_asked(rig: Rig) -> None:
     [id_] = await rig.connect("tiktok")
-    [key] = await api_keys.listed(rig.pool, DEFAULT_TENANT)
+    [key] = await api_keys.list_keys(rig.pool, DEFAULT_TENANT)
     await users.add(rig.pool, DEFAULT_TENANT, EVE, PASSWORD, "viewer", TESTS)
     await logged_in(rig, EVE)
-    for path in (f"/connections/{id_}/disconnect", f"/keys/{key['id']}/revoke", f"/people/{NOBODY}/remove"):
+    for path in (f"/connections/{id_}/disconnect", f"/keys/{key.id}/revoke", f"/people/{NOBODY}/remove"):
         status, text = await page(rig, path)
         assert (status, "Ask an owner" in text) == (403, True), path
 
@@ -120,8 +120,8 @@ async def test_only_whoever_may_do_it_is_asked(rig: Rig) -> None:
 async def test_message_that_another_session_left_is_not_shown(rig: Rig) -> None:
     """A cookie is all that a message is: one that was planted, or is left of somebody else, says nothing."""
     csrf = await logged_in(rig)
-    [key] = await api_keys.listed(rig.pool, DEFAULT_TENANT)
-    await post(rig, f"/keys/{key['id']}/revoke", csrf=csrf)
+    [key] = await api_keys.list_keys(rig.pool, DEFAULT_TENANT)
+    await post(rig, f"/keys/{key.id}/revoke", csrf=csrf)
     [cookie] = [c for c in rig.http.cookie_jar if c.key == "landfall-message"]
     await users.add(rig.pool, DEFAULT_TENANT, EVE, PASSWORD, "owner", TESTS)
     rig.http.cookie_jar.clear(lambda kept: kept.key == "landfall-message")

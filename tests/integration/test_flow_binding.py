@@ -124,7 +124,7 @@ async def test_page_names_the_account_that_is_to_be_brought_back_and_nothing_of_
     _, text = await shown(rig.http, await rig.link("tiktok", connection=id_))
     assert "shop" in text
     other = await tenants.add(rig.connection, "other & co", TESTS)
-    key = await api_keys.create(rig.pool, other, "<b>crm</b>", api_keys.USUAL, TESTS)
+    key = await api_keys.create(rig.pool, other, "<b>crm</b>", api_keys.DEFAULT_SCOPES, TESTS)
     _, text = await shown(rig.http, await rig.link("tiktok", key))
     assert ("other &amp; co" in text, "API key &lt;b&gt;crm" in text, "default" in text) == (True, True, False)
 
@@ -132,7 +132,7 @@ async def test_page_names_the_account_that_is_to_be_brought_back_and_nothing_of_
 async def test_person_of_another_tenant_is_told_where_the_account_would_go(rig: Rig) -> None:
     other = await tenants.add(rig.connection, "Mallory's", TESTS)
     await users.add(rig.pool, other, "mallory@example.org", PASSWORD, "owner", TESTS)
-    key = await api_keys.create(rig.pool, other, "theirs", api_keys.USUAL, TESTS)
+    key = await api_keys.create(rig.pool, other, "theirs", api_keys.DEFAULT_SCOPES, TESTS)
     link = await rig.link("tiktok", key)
     warning = f"You are logged in here as {EMAIL}"
     assert warning not in (await shown(rig.http, link))[1]
@@ -459,12 +459,12 @@ async def test_person_who_is_logged_in_for_another_tenant_by_then_is_told_and_no
 
 
 async def _removed(rig: Rig) -> None:
-    user = await users.member(rig.pool, DEFAULT_TENANT, "eve@example.org")
+    user = await users.find_member(rig.pool, DEFAULT_TENANT, "eve@example.org")
     assert await users.remove(rig.pool, DEFAULT_TENANT, user or "", TESTS)
 
 
 async def _demoted(rig: Rig) -> None:
-    user = await users.member(rig.pool, DEFAULT_TENANT, "eve@example.org")
+    user = await users.find_member(rig.pool, DEFAULT_TENANT, "eve@example.org")
     assert await users.change_role(rig.pool, DEFAULT_TENANT, user or "", "viewer", TESTS)
 
 
@@ -508,7 +508,7 @@ async def test_person_who_is_removed_while_the_platform_answers_connects_nothing
 
 
 async def test_link_of_a_key_that_was_revoked_connects_nothing(rig: Rig) -> None:
-    key = await api_keys.create(rig.pool, DEFAULT_TENANT, "crm", api_keys.USUAL, TESTS)
+    key = await api_keys.create(rig.pool, DEFAULT_TENANT, "crm", api_keys.DEFAULT_SCOPES, TESTS)
     link = await rig.link("tiktok", key)
     page = form_of((await shown(rig.http, link))[1])
     query = await approved(rig, await rig.pressed(await rig.link("x", key)))

@@ -13,10 +13,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from ops.access import api_keys, invitations, maintenance_store, passwords, sessions, tenants, user_store, users
-from ops.access.invitations import Gone, Known
-from ops.access.sessions import MustChange, Person
-from ops.access.users import Wrong
+from ops.access import api_keys, invitations, login_throttle, maintenance_store, passwords, sessions, tenants, users
+from ops.access.errors import RoleChangedError, ValidationError
+from ops.access.invitations import AccountExistsError, InvitationEndedError
+from ops.access.sessions import PasswordChangeRequiredError, Person
 from ops.runtime.mail import Mailer
 from ops.runtime.mailserver import MailServer
 from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
@@ -62,7 +62,7 @@ class Browser:
 
     async def choose(self, link: str, password: str = OWN) -> tuple[int, str]:
         """What a newcomer is answered who chooses a password on the page that the link opened before."""
-        return await self.post("/invitation/password", csrf=sessions.csrf_of(link), new=password)
+        return await self.post("/invitation/password", csrf=sessions.csrf_token(link), new=password)
 
     async def confirmed(self, link: str) -> tuple[int, str]:
         """What somebody is answered who is logged in, opens the link and presses the button."""
@@ -93,7 +93,7 @@ class Three:
         return (await invitations.invite(self.rig.pool, tenant, email, role, TESTS)).link
 
     async def members(self, tenant: str) -> dict[str, str]:
-        return {row["email"]: row["role"] for row in await users.listed(self.rig.pool, tenant)}
+        return {member.email: member.role for member in await users.list_members(self.rig.pool, tenant)}
 
     async def noted(self, tenant: str) -> list[tuple[str, str]]:
         rows = await self.rig.raw(
@@ -124,7 +124,7 @@ async def test_password_that_an_owner_of_another_tenant_chose_opens_nothing(thre
         async with browser(three.rig) as herself:  # Mallory opens the link of her own invitation
             assert (await herself.chosen(link, GIVEN))[0] == 200
             assert await herself.log_in(EVE, GIVEN) == 200
-        eve = await users.member(three.rig.pool, three.a, EVE)
+        eve = await users.find_member(three.rig.pool, three.a, EVE)
         link = await three.invited(three.b)
         async with browser(three.rig) as stranger:
             assert (await stranger.chosen(link))[0] == 409, "while somebody has that address"
@@ -180,8 +180,8 @@ async def test_link_is_worth_nothing_to_another_person_who_is_logged_in(three: T
         assert (await mallory.chosen(link))[0] == 403
     person = await sessions.login(three.rig.pool, MALLORY, PASSWORD, None)
     assert person is not None
-    with pytest.raises(Gone):
-        await invitations.confirm(three.rig.pool, link, person, None)
+    with pytest.raises(InvitationEndedError):
+        await invitations.accept(three.rig.pool, link, person, None)
     assert await three.members(three.b) == {BOB: "owner"}
 
 
@@ -203,21 +203,21 @@ async def test_link_works_once_and_of_two_browsers_at_once_one_comes_in(three: T
     assert eve is not None
     link = await three.invited(three.c)
     outcomes = await asyncio.gather(
-        *(invitations.confirm(three.rig.pool, link, eve, None) for _ in range(5)), return_exceptions=True
+        *(invitations.accept(three.rig.pool, link, eve, None) for _ in range(5)), return_exceptions=True
     )
-    assert [type(found) for found in outcomes if found != three.c] == [Gone] * 4
+    assert [type(found) for found in outcomes if found != three.c] == [InvitationEndedError] * 4
     assert [action for action, about in await three.noted(three.c) if about == EVE].count("user.added") == 1
 
 
 async def test_two_tenants_invitations_of_one_newcomer_at_once_make_one_person_of_one_tenant(three: Three) -> None:
     links = [await three.invited(tenant) for tenant in (three.b, three.c)]
     outcomes = await asyncio.gather(
-        *(invitations.join(three.rig.pool, link, f"{OWN} {n}", None) for n, link in enumerate(links)),
+        *(invitations.accept_with_password(three.rig.pool, link, f"{OWN} {n}", None) for n, link in enumerate(links)),
         return_exceptions=True,
     )
-    assert sorted(str(type(found)) for found in outcomes) == sorted(map(str, (str, Known)))
-    [rest] = [link for link, found in zip(links, outcomes, strict=True) if isinstance(found, Known)]
-    assert await invitations.opened(three.rig.pool, rest) is not None, "it waits to be confirmed"
+    assert sorted(str(type(found)) for found in outcomes) == sorted(map(str, (str, AccountExistsError)))
+    [rest] = [link for link, found in zip(links, outcomes, strict=True) if isinstance(found, AccountExistsError)]
+    assert await invitations.open_link(three.rig.pool, rest) is not None, "it waits to be confirmed"
     assert [EVE in await three.members(tenant) for tenant in (three.b, three.c)].count(True) == 1
 
 
@@ -226,9 +226,9 @@ async def test_link_that_is_too_old_withdrawn_or_renewed_or_whose_inviter_is_gon
     await users.add(pool, three.b, EVE, PASSWORD, "owner", TESTS)
 
     async def dead(link: str) -> None:
-        assert await invitations.opened(pool, link) is None
-        with pytest.raises(Gone):
-            await invitations.join(pool, link, OWN, None)
+        assert await invitations.open_link(pool, link) is None
+        with pytest.raises(InvitationEndedError):
+            await invitations.accept_with_password(pool, link, OWN, None)
         async with browser(three.rig) as anybody:
             assert (await anybody.open(link))[0] == 410
         assert "new@example.org" not in await three.members(three.b)
@@ -245,7 +245,7 @@ async def test_link_that_is_too_old_withdrawn_or_renewed_or_whose_inviter_is_gon
         _, text = await bobs.post(f"/people/invitations/{id_}/renew", csrf=csrf)
         [renewed] = re.findall(r"link=([\w-]{43})", text)
         await dead(old)
-        assert await invitations.opened(pool, renewed) is not None
+        assert await invitations.open_link(pool, renewed) is not None
         _, text = await bobs.post("/people", csrf=csrf, email="new@example.org", role="viewer")
         [again] = re.findall(r"link=([\w-]{43})", text)
         await dead(renewed)
@@ -256,7 +256,7 @@ async def test_link_that_is_too_old_withdrawn_or_renewed_or_whose_inviter_is_gon
         assert (await bobs.post(f"/people/invitations/{id_}/renew", csrf=csrf))[0] == 404
         _, text = await bobs.post("/people", csrf=csrf, email="new@example.org", role="owner")
         [last] = re.findall(r"link=([\w-]{43})", text)
-    bob = await users.member(pool, three.b, BOB)
+    bob = await users.find_member(pool, three.b, BOB)
     assert bob is not None
     await users.change_role(pool, three.b, bob, "editor", TESTS)
     await dead(last)
@@ -267,7 +267,7 @@ async def test_link_that_is_too_old_withdrawn_or_renewed_or_whose_inviter_is_gon
 async def test_whoever_is_invited_again_comes_in_with_the_role_named_last(three: Three) -> None:
     await three.invited(three.b, role="owner")
     link = await three.invited(three.b, role="viewer")
-    await invitations.join(three.rig.pool, link, OWN, None)
+    await invitations.accept_with_password(three.rig.pool, link, OWN, None)
     assert (await three.members(three.b))[EVE] == "viewer"
 
 
@@ -275,16 +275,16 @@ async def test_link_that_ends_while_the_password_is_hashed_lets_nobody_in(
     three: Three, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     link = await three.invited(three.b)
-    real = passwords.hashed
+    real = passwords.hash_password
 
     async def slow(password: str) -> str:
         found = await real(password)
         await three.rig.raw("UPDATE invitations SET expires_at = now() - interval '1 second'")
         return found
 
-    monkeypatch.setattr(passwords, "hashed", slow)
-    with pytest.raises(Gone):
-        await invitations.join(three.rig.pool, link, OWN, None)
+    monkeypatch.setattr(passwords, "hash_password", slow)
+    with pytest.raises(InvitationEndedError):
+        await invitations.accept_with_password(three.rig.pool, link, OWN, None)
     assert await three.rig.raw("SELECT FROM users WHERE email = $1", EVE) == []
 
 
@@ -299,12 +299,12 @@ async def test_invitation_ends_with_whoever_renewed_it_and_not_with_whoever_made
     renewed = await invitations.renew(pool, three.b, id_, TESTS, eve)
     assert renewed is not None
     await users.change_role(pool, three.b, bob.user, "viewer", TESTS)
-    found = await invitations.opened(pool, renewed.link)
+    found = await invitations.open_link(pool, renewed.link)
     assert found is not None
     assert found.inviter == EVE
     await users.change_role(pool, three.b, bob.user, "owner", TESTS)
     await users.remove(pool, three.b, eve.user, TESTS)
-    assert await invitations.opened(pool, renewed.link) is None
+    assert await invitations.open_link(pool, renewed.link) is None
 
 
 async def test_owner_of_another_tenant_can_neither_see_nor_touch_an_invitation(three: Three) -> None:
@@ -325,10 +325,10 @@ async def test_disabled_person_cannot_come_in_by_an_invitation(three: Three) -> 
     assert person is not None
     link = await three.invited(three.c)
     assert await users.disable(three.rig.pool, three.b, EVE, TESTS)
-    with pytest.raises(Gone):
-        await invitations.confirm(three.rig.pool, link, person, None)
-    with pytest.raises(Known):
-        await invitations.join(three.rig.pool, link, OWN, None)
+    with pytest.raises(InvitationEndedError):
+        await invitations.accept(three.rig.pool, link, person, None)
+    with pytest.raises(AccountExistsError):
+        await invitations.accept_with_password(three.rig.pool, link, OWN, None)
     async with browser(three.rig) as eves:
         await eves.open(link)
         assert await eves.log_in(EVE) == 401
@@ -341,10 +341,10 @@ async def test_disabling_reaches_nobody_but_members_and_ends_their_keys_at_every
     bob = await sessions.login(pool, BOB, PASSWORD, None)
     assert isinstance(bob, Person)
     await join(three.rig, three.c, BOB, "owner")
-    key = await api_keys.create(pool, three.c, "bobs", api_keys.USUAL, TESTS, (bob.user, "owner"))
-    assert await api_keys.caller(pool, key, None) is not None
+    key = await api_keys.create(pool, three.c, "bobs", api_keys.DEFAULT_SCOPES, TESTS, (bob.user, "owner"))
+    assert await api_keys.authenticate(pool, key, None) is not None
     assert await users.disable(pool, three.b, BOB, TESTS) is not None
-    assert await api_keys.caller(pool, key, None) is None
+    assert await api_keys.authenticate(pool, key, None) is None
 
 
 async def test_confirming_while_the_last_other_membership_ends_leaves_a_person_who_is_whole(three: Three) -> None:
@@ -355,20 +355,22 @@ async def test_confirming_while_the_last_other_membership_ends_leaves_a_person_w
         assert person is not None
         link = await three.invited(three.c, email)
         outcomes = await asyncio.gather(
-            invitations.confirm(three.rig.pool, link, person, None),
+            invitations.accept(three.rig.pool, link, person, None),
             users.remove(three.rig.pool, three.b, person.user, TESTS),
             return_exceptions=True,
         )
-        assert not [found for found in outcomes if isinstance(found, Exception) and not isinstance(found, Gone)]
+        assert not [
+            found for found in outcomes if isinstance(found, Exception) and not isinstance(found, InvitationEndedError)
+        ]
         kept = await three.rig.raw("SELECT FROM users WHERE email = $1", email)
         assert (len(kept) == 1) == (email in await three.members(three.c)) == (outcomes[0] == three.c)
 
 
 async def test_last_owner_stays_and_is_not_forgotten(three: Three) -> None:
-    bob = await users.member(three.rig.pool, three.b, BOB)
+    bob = await users.find_member(three.rig.pool, three.b, BOB)
     assert bob is not None
     await three.invited(three.b)
-    with pytest.raises(Wrong, match="last owner"):
+    with pytest.raises(ValidationError, match="last owner"):
         await users.remove(three.rig.pool, three.b, bob, TESTS)
     assert await sessions.login(three.rig.pool, BOB, PASSWORD, None) is not None, "whoever is only invited is no owner"
 
@@ -376,10 +378,10 @@ async def test_last_owner_stays_and_is_not_forgotten(three: Three) -> None:
 async def test_tenant_has_no_more_invitations_waiting_than_it_may(
     three: Three, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(invitations, "MOST", 2)
+    monkeypatch.setattr(invitations, "MAX_WAITING", 2)
     for number in range(2):
         await three.invited(three.b, f"eve{number}@example.org")
-    with pytest.raises(Wrong, match="2 invitations wait"):
+    with pytest.raises(ValidationError, match="2 invitations that nobody"):
         await three.invited(three.b)
     await three.invited(three.b, "eve0@example.org", "viewer")
     await three.invited(three.c)
@@ -395,7 +397,7 @@ async def test_link_is_kept_as_a_digest_and_stands_in_no_log_or_page(
         await eves.open(link)
         _, page = await eves.get("/invitation")
         assert link not in page
-        assert (await eves.post("/invitation/password", csrf=sessions.csrf_of(link), new="short"))[0] == 400
+        assert (await eves.post("/invitation/password", csrf=sessions.csrf_token(link), new="short"))[0] == 400
         await eves.chosen(link)
     assert shown([link, OWN], await tables(three.rig.connection)) == []
     assert link not in "".join(capsys.readouterr())
@@ -430,7 +432,7 @@ async def test_whom_the_previous_release_removed_is_a_newcomer_and_forgotten_by_
     for email in (EVE, "ann@example.org"):
         await users.add(pool, three.b, email, GIVEN, "viewer", TESTS)
         await three.rig.raw("DELETE FROM memberships USING users WHERE user_id = id AND email = $1", email)
-    await invitations.join(pool, await three.invited(three.c), OWN, None)
+    await invitations.accept_with_password(pool, await three.invited(three.c), OWN, None)
     assert await sessions.login(pool, EVE, GIVEN, None) is None
     assert await sessions.login(pool, EVE, OWN, None) is not None
     async with tenant_transaction(pool, ALL_TENANTS) as connection:
@@ -483,11 +485,11 @@ async def test_own_password_is_not_replaced_where_one_that_was_given_is(three: T
 
 async def test_given_password_counts_as_a_login_where_it_is_guessed(three: Three) -> None:
     await users.add(three.rig.pool, three.b, EVE, GIVEN, "owner", TESTS, must_change=True)
-    for _ in range(sessions.TRIES_BY_EMAIL):
+    for _ in range(login_throttle.MAX_ATTEMPTS_BY_EMAIL):
         assert not await sessions.choose_password(three.rig.pool, EVE, "wrong", OWN, "203.0.113.9")
-    with pytest.raises(sessions.Throttled):
+    with pytest.raises(login_throttle.TooManyAttemptsError):
         await sessions.choose_password(three.rig.pool, EVE, GIVEN, OWN, "203.0.113.9")
-    with pytest.raises(sessions.Throttled):
+    with pytest.raises(login_throttle.TooManyAttemptsError):
         await sessions.login(three.rig.pool, EVE, GIVEN, "203.0.113.9")
 
 
@@ -498,16 +500,16 @@ async def test_given_password_ends_with_the_membership_it_was_for_and_takes_nobo
     await users.add(pool, three.b, EVE, PASSWORD, "viewer", TESTS)
     await join(three.rig, three.c, EVE, "viewer")
     await users.add(pool, three.b, EVE, GIVEN, "viewer", TESTS, must_change=True)
-    with pytest.raises(MustChange):
+    with pytest.raises(PasswordChangeRequiredError):
         await sessions.login(pool, EVE, GIVEN, None)
-    eve = await users.member(pool, three.b, EVE)
+    eve = await users.find_member(pool, three.b, EVE)
     assert eve is not None
     await users.remove(pool, three.b, eve, TESTS)
     assert await sessions.login(pool, EVE, GIVEN, None) is None
     assert not await sessions.choose_password(pool, EVE, GIVEN, OWN, None)
     for guess in ("", "a password that nobody has"):
         assert await sessions.login(pool, EVE, guess, None) is None
-    with pytest.raises(Wrong, match="for another tenant"):
+    with pytest.raises(ValidationError, match="for another tenant"):
         await users.add(pool, three.a, EVE, GIVEN, "owner", TESTS, must_change=True)
 
 
@@ -520,15 +522,17 @@ async def test_log_of_one_tenant_says_nothing_of_what_a_person_does_at_another(t
     await join(three.rig, three.b, EVE, "owner")
     person = await sessions.login(pool, EVE, PASSWORD, "203.0.113.1")
     assert person is not None
-    token = await sessions.switch(pool, person, three.b, "203.0.113.1")
-    there = await sessions.person(pool, token or "")
+    token = await sessions.switch_tenant(pool, person, three.b, "203.0.113.1")
+    there = await sessions.authenticate(pool, token or "")
     assert there is not None
     before = await three.rig.raw("SELECT * FROM audit_log WHERE tenant_id = $1::uuid", three.a)
     assert await sessions.change_password(pool, there, "wrong", OWN, "203.0.113.1") is None
     renewed = await sessions.change_password(pool, there, PASSWORD, OWN, "203.0.113.1")
     assert renewed is not None
     await invitations.invite(pool, three.b, "new@example.org", "viewer", renewed.actor(None), renewed)
-    await api_keys.create(pool, three.b, "hers", api_keys.USUAL, renewed.actor(None), (renewed.user, renewed.role))
+    await api_keys.create(
+        pool, three.b, "hers", api_keys.DEFAULT_SCOPES, renewed.actor(None), (renewed.user, renewed.role)
+    )
     await sessions.logout(pool, renewed, "203.0.113.1")
     await users.remove(pool, three.b, renewed.user, TESTS)
     assert await three.rig.raw("SELECT * FROM audit_log WHERE tenant_id = $1::uuid", three.a) == before
@@ -562,7 +566,7 @@ async def test_keys_flows_and_invitations_end_with_the_membership_or_the_role_th
         await made_key(rig, person, name, *scopes)
         for name, scopes in (
             ("reads", ("connections:read",)),
-            ("writes", api_keys.USUAL),
+            ("writes", api_keys.DEFAULT_SCOPES),
             ("audits", ("connections:read", "audit:read")),
         )
     ]
@@ -575,7 +579,7 @@ async def test_keys_flows_and_invitations_end_with_the_membership_or_the_role_th
     consent = await rig.consented("tiktok", key=writes["Authorization"].removeprefix("Bearer "))
     waiting = await rig.consented("facebook", key=writes["Authorization"].removeprefix("Bearer "))
     assert (await rig.back("facebook", waiting))["kind"] == "choose"
-    assert any(row["keys"] == 3 for row in await users.listed(pool, DEFAULT_TENANT))
+    assert any(member.api_keys == 3 for member in await users.list_members(pool, DEFAULT_TENANT))
     if how == "remove":
         ended = await users.remove(pool, DEFAULT_TENANT, person.user, TESTS)
         assert ended is not None
@@ -614,7 +618,7 @@ async def test_flow_whose_code_is_at_the_platform_while_its_beginner_is_removed_
     await users.add(rig.pool, DEFAULT_TENANT, "ann@example.org", PASSWORD, "owner", TESTS)
     person = await sessions.login(rig.pool, EVE, PASSWORD, None)
     assert person is not None
-    key = await made_key(rig, person, "writes", *api_keys.USUAL)
+    key = await made_key(rig, person, "writes", *api_keys.DEFAULT_SCOPES)
     consent = await rig.consented("tiktok", key=key["Authorization"].removeprefix("Bearer "))
     accounts = rig.built.flows._accounts
 
@@ -634,12 +638,12 @@ async def test_key_or_invitation_of_whoever_is_removed_at_that_moment_is_not_mad
     person = await sessions.login(pool, EVE, PASSWORD, None)
     assert person is not None
     await users.change_role(pool, three.b, person.user, "viewer", TESTS)
-    with pytest.raises(user_store.RoleChangedError):
-        await made_key(three.rig, person, "late", *api_keys.USUAL)
+    with pytest.raises(RoleChangedError):
+        await made_key(three.rig, person, "late", *api_keys.DEFAULT_SCOPES)
     await users.remove(pool, three.b, person.user, TESTS)
-    with pytest.raises(user_store.RoleChangedError):
-        await made_key(three.rig, person, "later", *api_keys.USUAL)
-    with pytest.raises(user_store.RoleChangedError):
+    with pytest.raises(RoleChangedError):
+        await made_key(three.rig, person, "later", *api_keys.DEFAULT_SCOPES)
+    with pytest.raises(RoleChangedError):
         await invitations.invite(pool, three.b, "friend@example.org", "owner", TESTS, person)
 
 
@@ -648,7 +652,7 @@ async def test_page_says_how_many_keys_end_with_a_member(three: Three) -> None:
     person = await sessions.login(three.rig.pool, EVE, PASSWORD, None)
     assert person is not None
     for name in ("one", "two"):
-        await made_key(three.rig, person, name, *api_keys.USUAL)
+        await made_key(three.rig, person, name, *api_keys.DEFAULT_SCOPES)
     async with browser(three.rig) as bobs:
         await bobs.log_in(BOB)
         _, text = await bobs.get("/people")
@@ -665,10 +669,10 @@ async def test_page_says_how_many_keys_end_with_a_member(three: Three) -> None:
         ("PASSWORD1234", "one of the common ones"),
         ("qwertyuiop123", "one of the common ones"),
         ("correcthorsebatterystaple", "one of the common ones"),
-        ("ada.lovelace@example.org", "cannot hold 'ada.lovelace@example.org'"),
-        ("many LOVELACE horses", "cannot hold 'lovelace'"),
-        ("an example of a horse", "cannot hold 'example'"),
-        ("my LandFall password", "cannot hold the name Landfall"),
+        ("ada.lovelace@example.org", "cannot contain 'ada.lovelace@example.org'"),
+        ("many LOVELACE horses", "cannot contain 'lovelace'"),
+        ("an example of a horse", "cannot contain 'example'"),
+        ("my LandFall password", "cannot contain the name Landfall"),
         ("x" * 257, "12 to 256 characters"),
         ("elevenchars", "12 to 256 characters"),
     ],
@@ -677,15 +681,15 @@ async def test_password_that_others_guess_first_is_refused_by_the_name_of_the_ru
     three: Three, password: str, said: str
 ) -> None:
     email = "ada.lovelace@example.org"
-    with pytest.raises(Wrong, match=re.escape(said)):
+    with pytest.raises(ValidationError, match=re.escape(said)):
         await users.add(three.rig.pool, three.b, email, password, "owner", TESTS)
     link = await three.invited(three.b, email)
-    with pytest.raises(Wrong, match=re.escape(said)):
-        await invitations.join(three.rig.pool, link, password, None)
+    with pytest.raises(ValidationError, match=re.escape(said)):
+        await invitations.accept_with_password(three.rig.pool, link, password, None)
     await users.add(three.rig.pool, three.b, email, PASSWORD, "owner", TESTS)
     person = await sessions.login(three.rig.pool, email, PASSWORD, None)
     assert person is not None
-    with pytest.raises(Wrong, match=re.escape(said)):
+    with pytest.raises(ValidationError, match=re.escape(said)):
         await sessions.change_password(three.rig.pool, person, PASSWORD, password, None)
 
 
@@ -728,10 +732,10 @@ async def test_link_that_is_mailed_is_seen_by_nobody_else_and_a_mail_that_fails_
         status, text = await bobs.post(f"/people/invitations/{id_}/renew", csrf=csrf)
         assert (status, "could not be sent" in text, "link=" in text) == (502, True, False)
         assert "canary-of-the-server" not in text
-        assert await invitations.opened(three.rig.pool, link) is None
+        assert await invitations.open_link(three.rig.pool, link) is None
         office.refuses.clear()
         assert (await bobs.post(f"/people/invitations/{id_}/renew", csrf=csrf))[0] == 200
         [link] = re.findall(r"/invitation\?link=([\w-]{43})", office.letters[-1].text)
-        await invitations.join(three.rig.pool, link, OWN, None)
+        await invitations.accept_with_password(three.rig.pool, link, OWN, None)
     await server.close()
     assert (await three.members(three.b))[EVE] == "editor"

@@ -211,7 +211,7 @@ async def test_what_is_resolved_or_whoever_leaves_while_the_server_is_away_gets_
     office = Office()
     one = postman(rig, office)
     await round_of(one)
-    user = await users.member(rig.pool, DEFAULT_TENANT, EDITOR)
+    user = await users.find_member(rig.pool, DEFAULT_TENANT, EDITOR)
     assert user is not None
     await users.remove(rig.pool, DEFAULT_TENANT, user, TESTS)
     await later(rig)

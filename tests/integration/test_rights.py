@@ -150,7 +150,7 @@ async def filled(addresses: Mapping[str, str], database: str, connection: asyncp
         VALUES (gen_random_uuid(), 'tiktok', 'private', sha256('private'), '{}', 'accepted', 'S#1', 0, 0)"""
     )
     async with await open_pool(database, "test", 1, role=APP_ROLE) as pool:
-        await api_keys.create(pool, DEFAULT_TENANT, "crm", api_keys.USUAL, TESTS)
+        await api_keys.create(pool, DEFAULT_TENANT, "crm", api_keys.DEFAULT_SCOPES, TESTS)
         await users.add(pool, DEFAULT_TENANT, "ada@example.org", PASSWORD, "owner", TESTS)
     return Filled(connection, addresses, event)
 
@@ -575,11 +575,11 @@ async def test_state_of_an_event_is_checked_whatever_an_intruder_calls_a_table(f
 
 async def test_key_is_found_by_its_digest_and_by_nothing_else(filled: Filled) -> None:
     async with await open_pool(filled.addresses["serve"], "test", 1) as pool:
-        key = await api_keys.create(pool, DEFAULT_TENANT, "made by the web process", api_keys.USUAL, TESTS)
-        caller = await api_keys.caller(pool, key, "203.0.113.1")
+        key = await api_keys.create(pool, DEFAULT_TENANT, "made by the web process", api_keys.DEFAULT_SCOPES, TESTS)
+        caller = await api_keys.authenticate(pool, key, "203.0.113.1")
         assert caller is not None
         assert (caller.tenant, caller.actor.name) == (DEFAULT_TENANT, "key:made by the web process")
-        assert await api_keys.caller(pool, key[:-1], "203.0.113.1") is None
+        assert await api_keys.authenticate(pool, key[:-1], "203.0.113.1") is None
         async with tenant_transaction(pool, DEFAULT_TENANT) as connection:
             assert await connection.fetchval("SELECT last_used_from FROM api_keys WHERE name <> 'crm'") is not None
 

@@ -75,9 +75,9 @@ async def test_session_that_nobody_uses_ends_and_one_in_use_does_not(rig: Rig) -
     await rig.raw("UPDATE sessions SET last_used_at = last_used_at - interval '2 minutes'")
     assert (await alive(rig, used), await alive(rig, idle)) == (True, False)
     assert (await asked(rig, idle.token, "/api/connections"))[0] == 303, "to the login"
-    csrf = {"csrf": sessions.csrf_of(idle.token)}
+    csrf = {"csrf": sessions.csrf_token(idle.token)}
     assert (await asked(rig, idle.token, "/logout", **csrf))[0] == 401
-    assert [row["current"] for row in await sessions.listed(rig.pool, used)] == [True], "it is not listed either"
+    assert [item.current for item in await sessions.list_sessions(rig.pool, used)] == [True], "it is not listed either"
 
 
 async def test_how_long_without_use_is_a_setting(rig: Rig) -> None:
@@ -123,7 +123,7 @@ async def test_switching_tenants_does_not_move_the_end_of_a_session(rig: Rig) ->
     await rig.raw(
         "UPDATE sessions SET created_at = now() - interval '11 hours', expires_at = now() + interval '1 hour'"
     )
-    token = await sessions.switch(rig.pool, person, other, None)
+    token = await sessions.switch_tenant(rig.pool, person, other, None)
     assert token
     [row] = await rig.raw(
         "SELECT browser, expires_at < now() + interval '61 minutes' AS ends, created_at < now() - interval '10 hours'"
@@ -131,8 +131,8 @@ async def test_switching_tenants_does_not_move_the_end_of_a_session(rig: Rig) ->
     )
     assert tuple(row) == ("Firefox on Linux", True, True)
     await rig.raw("UPDATE sessions SET expires_at = now()")
-    assert await sessions.person(rig.pool, token) is None
-    ended = await sessions.person(rig.pool, await sessions.switch(rig.pool, person, other, None) or "")
+    assert await sessions.authenticate(rig.pool, token) is None
+    ended = await sessions.authenticate(rig.pool, await sessions.switch_tenant(rig.pool, person, other, None) or "")
     assert ended is None, "one that has ended begins no other"
 
 
@@ -164,17 +164,17 @@ async def test_list_says_where_somebody_is_logged_in_and_each_can_be_ended_there
 
 async def test_ending_the_own_session_leads_to_the_login(rig: Rig) -> None:
     own = await logged_in(rig)
-    [row] = await sessions.listed(rig.pool, own)
-    assert (await asked(rig, own.token, f"/account/sessions/{row['id']}/end", csrf=own.csrf))[0] == 303
+    [row] = await sessions.list_sessions(rig.pool, own)
+    assert (await asked(rig, own.token, f"/account/sessions/{row.id}/end", csrf=own.csrf))[0] == 303
     assert not await alive(rig, own)
 
 
 async def test_session_of_somebody_else_can_neither_be_seen_nor_ended(rig: Rig) -> None:
     await users.add(rig.pool, DEFAULT_TENANT, "eve@example.org", PASSWORD, "owner", TESTS)
     own, hers = await logged_in(rig), await logged_in(rig, "eve@example.org")
-    [row] = await sessions.listed(rig.pool, hers)
-    path = f"/account/sessions/{row['id']}/end"
-    assert row["id"] not in (await asked(rig, own.token))[1]
+    [row] = await sessions.list_sessions(rig.pool, hers)
+    path = f"/account/sessions/{row.id}/end"
+    assert row.id not in (await asked(rig, own.token))[1]
     for address in (path, "/account/sessions/junk/end", f"/account/sessions/{DEFAULT_TENANT}/end"):
         assert (await asked(rig, own.token, address, csrf=own.csrf))[0] == 404
     assert (await asked(rig, hers.token, path, csrf=own.csrf))[0] == 403, "nor by a form of another session"
@@ -187,10 +187,10 @@ async def test_all_others_are_ended_at_once_at_every_tenant_and_nobody_elses(rig
     await users.add(rig.pool, DEFAULT_TENANT, "eve@example.org", PASSWORD, "viewer", TESTS)
     own, hers = await logged_in(rig), await logged_in(rig, "eve@example.org")
     gone = [await logged_in(rig) for _ in range(3)]
-    switched = await sessions.switch(rig.pool, gone[0], other, None)
+    switched = await sessions.switch_tenant(rig.pool, gone[0], other, None)
     assert (await asked(rig, own.token, "/account/sessions/end-others", csrf=own.csrf))[0] == 303
     for token in (switched or "", gone[1].token, gone[2].token):
-        assert await sessions.person(rig.pool, token) is None
+        assert await sessions.authenticate(rig.pool, token) is None
     assert (await alive(rig, own), await alive(rig, hers)) == (True, True)
 
 
@@ -198,7 +198,7 @@ async def test_new_password_ends_all_others_and_a_login_that_was_under_way(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own, other = await logged_in(rig), await logged_in(rig)
-    verify, changed = passwords.verified, asyncio.Event()
+    verify, changed = passwords.verify_password, asyncio.Event()
 
     async def slow(password: str, kept: str | None) -> str | None:
         found = await verify(password, kept)
@@ -207,7 +207,7 @@ async def test_new_password_ends_all_others_and_a_login_that_was_under_way(
             assert await sessions.change_password(rig.pool, own, PASSWORD, NEW, None) is not None
         return found
 
-    monkeypatch.setattr(passwords, "verified", slow)
+    monkeypatch.setattr(passwords, "verify_password", slow)
     late: Any = await sessions.login(rig.pool, EMAIL, PASSWORD, None)
     assert changed.is_set()
     assert late is None, "the password was the right one when it was looked at, and is none any more"

@@ -198,7 +198,7 @@ async def two(database: str, connection: asyncpg.Connection) -> AsyncIterator[Tw
         await users.add(rig.pool, DEFAULT_TENANT, "eve@example.org", PASSWORD, "editor", TESTS)
         for email in ("ada@example.org", "eve@example.org"):
             assert await sessions.login(rig.pool, email, PASSWORD, None)
-        user = await users.member(rig.pool, DEFAULT_TENANT, "eve@example.org")
+        user = await users.find_member(rig.pool, DEFAULT_TENANT, "eve@example.org")
         [[key]] = await rig.raw("SELECT id::text FROM api_keys")
         [[entry]] = await rig.raw("SELECT max(id) FROM audit_log")
         b = await tenants.add(connection, "other", TESTS)

@@ -9,8 +9,8 @@ import pytest
 from aiohttp import hdrs
 from structlog.testing import CapturingLogger
 
-from ops.access import passwords, sessions, tenants, users
-from ops.access.sessions import Throttled
+from ops.access import device_store, login_throttle, passwords, sessions, tenants, users
+from ops.access.login_throttle import TooManyAttemptsError
 from ops.runtime import metrics
 from ops.web import refusals
 from schema.tenancy import DEFAULT_TENANT
@@ -43,9 +43,9 @@ async def log_in(rig: Rig, http: aiohttp.ClientSession, password: str = PASSWORD
 
 
 async def locked_by_strangers(rig: Rig) -> None:
-    for number in range(sessions.TRIES_BY_EMAIL):
+    for number in range(login_throttle.MAX_ATTEMPTS_BY_EMAIL):
         assert await sessions.login(rig.pool, EMAIL, "wrong", f"203.0.113.{number}") is None
-    with pytest.raises(Throttled):
+    with pytest.raises(TooManyAttemptsError):
         await sessions.login(rig.pool, EMAIL, PASSWORD, "203.0.113.99")
 
 
@@ -57,19 +57,19 @@ async def test_of_parallel_guesses_exactly_as_many_are_looked_at_as_are_allowed(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked_at = 0
-    verified = passwords.verified
+    verified = passwords.verify_password
 
     async def counting(password: str, kept: str | None) -> str | None:
         nonlocal looked_at
         looked_at += 1
         return await verified(password, kept)
 
-    monkeypatch.setattr(passwords, "verified", counting)
-    monkeypatch.setattr(passwords, "IN_LINE", 40)
+    monkeypatch.setattr(passwords, "verify_password", counting)
+    monkeypatch.setattr(passwords, "MAX_QUEUED", 40)
     guesses = (sessions.login(rig.pool, EMAIL, f"guess {number}", f"203.0.113.{number}") for number in range(40))
     found = await asyncio.gather(*guesses, return_exceptions=True)
-    assert looked_at == sessions.TRIES_BY_EMAIL
-    assert sum(isinstance(each, Throttled) for each in found) == 40 - sessions.TRIES_BY_EMAIL
+    assert looked_at == login_throttle.MAX_ATTEMPTS_BY_EMAIL
+    assert sum(isinstance(each, TooManyAttemptsError) for each in found) == 40 - login_throttle.MAX_ATTEMPTS_BY_EMAIL
 
 
 async def test_strangers_do_not_lock_out_a_browser_that_was_logged_in_before(rig: Rig) -> None:
@@ -79,7 +79,7 @@ async def test_strangers_do_not_lock_out_a_browser_that_was_logged_in_before(rig
         assert await log_in(rig, other) == 429
         assert await log_in(rig, own) == 303
         assert await log_in(rig, other) == 429, "the owner's login gives strangers no more guesses"
-        for _ in range(sessions.TRIES_BY_DEVICE):
+        for _ in range(login_throttle.MAX_ATTEMPTS_BY_DEVICE):
             assert await log_in(rig, own, "wrong") == 401
         assert await log_in(rig, own) == 429, "it has a count of its own"
 
@@ -106,13 +106,13 @@ async def test_device_that_a_browser_made_up_is_not_kept(rig: Rig) -> None:
     assert isinstance(person, sessions.Person)
     assert person.device not in ("", "made up")
     await locked_by_strangers(rig)
-    with pytest.raises(Throttled):
+    with pytest.raises(TooManyAttemptsError):
         await sessions.login(rig.pool, EMAIL, PASSWORD, None, "made up")
     assert await sessions.login(rig.pool, EMAIL, PASSWORD, None, person.device) is not None
 
 
 async def test_only_the_browsers_used_last_are_known(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "DEVICES", 2)
+    monkeypatch.setattr(device_store, "MAX_DEVICES", 2)
 
     async def device(known: str = "") -> str:
         person = await sessions.login(rig.pool, EMAIL, PASSWORD, None, known)
@@ -123,7 +123,7 @@ async def test_only_the_browsers_used_last_are_known(rig: Rig, monkeypatch: pyte
     assert await device(first) == first
     third = await device()
     await locked_by_strangers(rig)
-    with pytest.raises(Throttled):
+    with pytest.raises(TooManyAttemptsError):
         await sessions.login(rig.pool, EMAIL, PASSWORD, "203.0.113.99", second)
     for known in (first, third):
         assert await device(known) == known
@@ -133,12 +133,12 @@ async def test_right_password_forgives_no_wrong_ones_of_others_at_its_place(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else whoever has an account could guess those of others without end."""
-    monkeypatch.setattr(sessions, "TRIES_BY_ADDRESS", 3)
+    monkeypatch.setattr(login_throttle, "MAX_ATTEMPTS_BY_NETWORK", 3)
     for number in range(2):
         assert await sessions.login(rig.pool, f"nobody{number}@example.org", "wrong", "203.0.113.9") is None
     assert await sessions.login(rig.pool, EMAIL, PASSWORD, "203.0.113.9") is not None, "it does not count itself"
     assert await sessions.login(rig.pool, "nobody2@example.org", "wrong", "203.0.113.9") is None
-    with pytest.raises(Throttled):
+    with pytest.raises(TooManyAttemptsError):
         await sessions.login(rig.pool, EMAIL, PASSWORD, "203.0.113.9")
 
 
@@ -157,24 +157,24 @@ async def test_guesses_of_one_session_are_counted_on_when_it_switches_tenants(ri
     await join(rig, other, EMAIL, "viewer")
     person = await sessions.login(rig.pool, EMAIL, PASSWORD, None)
     assert person is not None
-    for _ in range(sessions.TRIES_BY_SESSION):
+    for _ in range(login_throttle.MAX_ATTEMPTS_BY_SESSION):
         assert await sessions.change_password(rig.pool, person, "wrong", NEW, None) is None
-    token = await sessions.switch(rig.pool, person, other, None)
-    switched = await sessions.person(rig.pool, token or "")
+    token = await sessions.switch_tenant(rig.pool, person, other, None)
+    switched = await sessions.authenticate(rig.pool, token or "")
     assert switched is not None
-    with pytest.raises(Throttled):
+    with pytest.raises(TooManyAttemptsError):
         await sessions.change_password(rig.pool, switched, PASSWORD, NEW, None)
 
 
 async def test_addresses_of_one_ipv6_network_are_one_place_and_mapped_ones_are_ipv4(rig: Rig) -> None:
-    for number in range(sessions.TRIES_BY_ADDRESS):
+    for number in range(login_throttle.MAX_ATTEMPTS_BY_NETWORK):
         address = f"2001:db8:1:2::{number:x}" if number % 2 else f"2001:db8:1:2:{number:x}::1"
         assert await sessions.login(rig.pool, f"nobody{number}@example.org", "wrong", address) is None
-    with pytest.raises(Throttled):
+    with pytest.raises(TooManyAttemptsError):
         await sessions.login(rig.pool, EMAIL, PASSWORD, "2001:db8:1:2:ffff::1")
     assert await sessions.login(rig.pool, EMAIL, PASSWORD, "2001:db8:1:3::1") is not None, "the next network"
-    assert sessions.place_of("::ffff:203.0.113.9") == sessions.place_of("203.0.113.9") == "203.0.113.9"
-    assert sessions.place_of("203.0.113.8") != "203.0.113.9"
+    assert login_throttle.network_of("::ffff:203.0.113.9") == login_throttle.network_of("203.0.113.9") == "203.0.113.9"
+    assert login_throttle.network_of("203.0.113.8") != "203.0.113.9"
 
 
 def count(reason: str) -> float:

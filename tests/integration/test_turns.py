@@ -61,12 +61,13 @@ async def answered(http: aiohttp.ClientSession, address: str, key: str) -> tuple
 
 async def test_noisy_tenant_is_told_to_wait_and_five_quiet_ones_are_served(rig: Rig, url: str) -> None:
     noisy = [
-        await api_keys.create(rig.pool, DEFAULT_TENANT, f"noisy {number}", api_keys.USUAL, TESTS) for number in range(2)
+        await api_keys.create(rig.pool, DEFAULT_TENANT, f"noisy {number}", api_keys.DEFAULT_SCOPES, TESTS)
+        for number in range(2)
     ]
     quiet = []
     for number in range(QUIET):
         tenant = await tenants.add(rig.connection, f"quiet {number}", TESTS)
-        quiet.append(await api_keys.create(rig.pool, tenant, "key", api_keys.USUAL, TESTS))
+        quiet.append(await api_keys.create(rig.pool, tenant, "key", api_keys.DEFAULT_SCOPES, TESTS))
     # Slow enough that whoever holds a connection is seen to hold it.
     await rig.connection.execute(
         """
@@ -158,8 +159,8 @@ async def test_credential_that_ended_elsewhere_is_looked_for_again(monkeypatch: 
 
 async def test_credentials_of_nobody_take_no_turn_and_leave_nothing_in_memory(rig: Rig) -> None:
     other = await tenants.add(rig.connection, "other", TESTS)
-    key = await api_keys.create(rig.pool, other, "living", api_keys.USUAL, TESTS)
-    dead = await api_keys.create(rig.pool, other, "revoked", api_keys.USUAL, TESTS)
+    key = await api_keys.create(rig.pool, other, "living", api_keys.DEFAULT_SCOPES, TESTS)
+    dead = await api_keys.create(rig.pool, other, "revoked", api_keys.DEFAULT_SCOPES, TESTS)
     await users.add(rig.pool, DEFAULT_TENANT, "ada@example.org", "correct horse battery", "owner", TESTS)
     person = await sessions.login(rig.pool, "ada@example.org", "correct horse battery", None)
     assert person is not None
@@ -224,7 +225,7 @@ async def test_tenant_may_leave_only_so_many_flows_unfinished(rig: Rig) -> None:
     assert (status, answer["error"]["code"], answer["error"]["retryable"]) == (429, "rate_limit_exceeded", True)
     assert "100 connections were begun and not finished; each ends after 5 minutes" in answer["error"]["message"]
     other = await tenants.add(rig.connection, "other", TESTS)
-    key = await api_keys.create(rig.pool, other, "theirs", api_keys.USUAL, TESTS)
+    key = await api_keys.create(rig.pool, other, "theirs", api_keys.DEFAULT_SCOPES, TESTS)
     assert (await rig.api("GET", "/api/auth/x", headers={"Authorization": f"Bearer {key}"}))[0] == 201
     await rig.raw("UPDATE oauth_states SET used_at = now() WHERE tenant_id = $1::uuid", DEFAULT_TENANT)
     assert (await rig.api("GET", "/api/auth/x"))[0] == 201
@@ -263,7 +264,7 @@ async def test_flood_of_logins_is_cut_and_the_rest_goes_on(rig: Rig, url: str) -
         await watching
         assert set(found) <= {401, 429, 503}
         assert found[503] > found[401] > 0
-        assert most == passwords.AT_ONCE + passwords.IN_LINE
+        assert most == passwords.MAX_CONCURRENT + passwords.MAX_QUEUED
         await rig.connection.execute("DELETE FROM login_failures")
         form = {"email": "ada@example.org", "password": "correct horse battery"}
         async with http.post(f"{url}/login", data=form, allow_redirects=False) as response:

@@ -2,17 +2,18 @@
 
 from importlib.resources import files
 
-import asyncpg
 import segno
 from aiohttp import hdrs, web
 from markupsafe import Markup
 
 from ops.access import factor_enrolment, passkeys, passwords, sessions
-from ops.access.factor_enrolment import Added
+from ops.access.errors import ValidationError
+from ops.access.factor_enrolment import AddedFactor
+from ops.access.login_throttle import WINDOW_MINUTES, TooManyAttemptsError
 from ops.access.passkeys import RelyingParty, relying_party
-from ops.access.passwords import Busy
-from ops.access.sessions import WINDOW_MINUTES, Person, Throttled
-from ops.access.users import Wrong
+from ops.access.passwords import OverloadedError
+from ops.access.second_factor_store import Factor
+from ops.access.sessions import Person
 from ops.runtime.db import Pool
 from ops.runtime.text import visible
 from ops.web import forms
@@ -72,14 +73,14 @@ class Account:
             person=person,
             says=says,
             wrong=wrong,
-            shortest=passwords.SHORTEST,
-            factors=await factor_enrolment.factors(self._pool, person.user),
+            shortest=passwords.MIN_LENGTH,
+            factors=await factor_enrolment.list_factors(self._pool, person.user),
             kinds=KINDS,
             apps=self._vault is not None,
             make_vault_key=MAKE_VAULT_KEY,
             passkeys=self._party is not None,
             longest_name=LONGEST_NAME,
-            sessions=await sessions.listed(self._pool, person, self._door.idle_minutes),
+            sessions=await sessions.list_sessions(self._pool, person, self._door.idle_minutes),
             hours=sessions.HOURS,
             idle_minutes=self._door.idle_minutes,
         )
@@ -89,7 +90,7 @@ class Account:
     async def end_session(self, request: web.Request) -> web.Response:
         person = await self._door.posting(request)
         id_ = id_of(request, _no_session())
-        if not await sessions.end(self._pool, person, id_, self._door.address(request)):
+        if not await sessions.end_session(self._pool, person, id_, self._door.address(request)):
             raise _no_session()
         if await self._door.person(request) is None:
             return self._door.let_out(request, to("/login"))
@@ -97,7 +98,7 @@ class Account:
 
     async def end_others(self, request: web.Request) -> web.Response:
         person = await self._door.posting(request)
-        await sessions.end_others(self._pool, person, self._door.address(request))
+        await sessions.end_other_sessions(self._pool, person, self._door.address(request))
         return self._door.leave(to("/account"), person, "All other sessions are ended.")
 
     # --- an authenticator app
@@ -156,7 +157,7 @@ class Account:
         try:
             address = self._door.address(request)
             added = await factor_enrolment.finish_passkey(self._pool, party, person, name, credential, address)
-        except passkeys.Refused as refused:
+        except passkeys.PasskeyRejectedError as refused:
             return await self.page(person, 400, wrong=str(refused))
         return await self._added(request, added)
 
@@ -172,16 +173,16 @@ class Account:
     async def remove_factor_page(self, request: web.Request) -> web.Response:
         person = await self._door.visitor(request)
         factor, last = await self._factor(person, id_of(request, _no_factor()))
-        ends = [f"Logging in does not take this {KINDS[factor['kind']]} any more."]
+        ends = [f"Logging in does not take this {KINDS[factor.kind]} any more."]
         if last:
             ends.append("It is your last factor: logging in asks for the password alone, and the recovery codes end.")
         button = "Remove the factor"
-        return ask(request, person, f"Remove {factor['name']}?", ends, button, "/account", password=True)
+        return ask(request, person, f"Remove {factor.name}?", ends, button, "/account", password=True)
 
-    async def _factor(self, person: Person, id_: str) -> tuple[asyncpg.Record, bool]:
+    async def _factor(self, person: Person, id_: str) -> tuple[Factor, bool]:
         """One of the person's own, and whether it is the only one. Raises Refused where there is none of this id."""
-        listed = (await factor_enrolment.factors(self._pool, person.user)).factors
-        found = next((factor for factor in listed if factor["id"] == id_), None)
+        listed = (await factor_enrolment.list_factors(self._pool, person.user)).factors
+        found = next((factor for factor in listed if factor.id == id_), None)
         if found is None:
             raise _no_factor()
         return found, len(listed) == 1
@@ -189,9 +190,9 @@ class Account:
     async def remove_factor(self, request: web.Request) -> web.Response:
         person, _ = await self._confirmed(request)
         factor, _ = await self._factor(person, id_of(request, _no_factor()))
-        if not await factor_enrolment.remove_factor(self._pool, person, factor["id"], self._door.address(request)):
+        if not await factor_enrolment.remove_factor(self._pool, person, factor.id, self._door.address(request)):
             raise _no_factor()
-        return self._door.leave(to("/account"), person, f"{factor['name']} is removed.")
+        return self._door.leave(to("/account"), person, f"{factor.name} is removed.")
 
     async def make_recovery_codes(self, request: web.Request) -> web.Response:
         person, _ = await self._confirmed(request)
@@ -200,7 +201,7 @@ class Account:
             return await self.page(person, 409, wrong="Recovery codes stand for a second factor; add one first.")
         return rendered("codes.html", person=person, codes=codes, says="")
 
-    async def _added(self, request: web.Request, added: Added) -> web.Response:
+    async def _added(self, request: web.Request, added: AddedFactor) -> web.Response:
         """Say so, with the recovery codes where they are new."""
         person = await self._door.visitor(request)
         says = f"“{added.name}” is added; from now on logging in asks for it."
@@ -222,16 +223,16 @@ class Account:
             right = await sessions.confirm_password(
                 self._pool, person, form.get("password", ""), self._door.address(request)
             )
-        except Wrong as wrong:
-            raise Ended(await self.page(person, 400, wrong=sentence(wrong))) from None
-        except Throttled:
+        except ValidationError as error:
+            raise Ended(await self.page(person, 400, wrong=sentence(error))) from None
+        except TooManyAttemptsError:
             self._refusals.throttled(request, "/account")
             raise Ended(await self.page(person, 429, wrong=TOO_MANY)) from None
-        except Busy:
+        except OverloadedError:
             raise Ended(await self.page(person, 503, wrong=BUSY)) from None
         if not right:
             self._refusals.refused(request, "password")
-            raise Ended(await self.page(person, 403, wrong="The password is another one."))
+            raise Ended(await self.page(person, 403, wrong="The password is wrong."))
         return person, name
 
 

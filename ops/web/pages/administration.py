@@ -1,16 +1,17 @@
 """Pages of people about themselves: who belongs here, what programs may come in, and what was done."""
 
-import asyncpg
 from aiohttp import web
 
 from ops.access import api_keys, audit_log, invitation_mail, invitations, sessions, users
+from ops.access.api_key_store import ApiKey
 from ops.access.audit_log_store import Actor
-from ops.access.invitation_mail import NotSent
-from ops.access.invitations import Made
-from ops.access.passwords import Busy
-from ops.access.sessions import Person, Throttled
-from ops.access.user_store import RoleChangedError
-from ops.access.users import Wrong
+from ops.access.errors import RoleChangedError, ValidationError
+from ops.access.invitation_mail import MailNotSentError
+from ops.access.invitation_store import ListedInvitation
+from ops.access.invitations import NewInvitation
+from ops.access.login_throttle import TooManyAttemptsError
+from ops.access.passwords import OverloadedError
+from ops.access.sessions import Person
 from ops.runtime.db import Pool
 from ops.runtime.mail import Mailer
 from ops.runtime.text import visible
@@ -78,12 +79,12 @@ class Rooms:
             "people.html",
             status,
             person=person,
-            members=await users.listed(self._pool, person.tenant),
+            members=await users.list_members(self._pool, person.tenant),
             roles=tuple(users.SCOPES),
-            keys=await api_keys.listed(self._pool, person.tenant),
+            keys=await api_keys.list_keys(self._pool, person.tenant),
             scopes=api_keys.SCOPES,
-            usual=api_keys.USUAL,
-            invitations=await invitations.listed(self._pool, person.tenant),
+            usual=api_keys.DEFAULT_SCOPES,
+            invitations=await invitations.list_invitations(self._pool, person.tenant),
             by_mail=self._mailer is not None,
             said={"wrong": "", "says": "", "secret": "", "email": ""} | said,
         )
@@ -95,22 +96,22 @@ class Rooms:
         actor = self._actor(request, person)
         try:
             made = await invitations.invite(self._pool, person.tenant, email, role, actor, person)
-        except Wrong as wrong:
-            return await self._people(person, 400, wrong=sentence(wrong), email=email)
+        except ValidationError as error:
+            return await self._people(person, 400, wrong=sentence(error), email=email)
         except RoleChangedError:
             raise _not_any_more() from None
         return await self._invited(person, made)
 
-    async def _invited(self, person: Person, made: Made) -> web.Response:
+    async def _invited(self, person: Person, made: NewInvitation) -> web.Response:
         """Bring the link to whoever is invited, or show it for that. Whether they have an account is told nobody."""
-        address = invitations.address_of(self._public_url, made.link)
+        address = invitations.invitation_url(self._public_url, made.link)
         if self._mailer is None:
             says = f"{made.email} is invited as {made.role}. Send them this link, which is not shown again:"
             return await self._people(person, says=says, secret=address)
         tenant = dict(person.tenants)[person.tenant]
         try:
-            await invitation_mail.send(self._mailer, made.email, tenant, made.role, person.email, address, made.until)
-        except NotSent as error:
+            await invitation_mail.send(self._mailer, made, tenant, person.email, address)
+        except MailNotSentError as error:
             wrong = f"{made.email} is invited, but the mail could not be sent ({error}): press renew to try again."
             return await self._people(person, 502, wrong=wrong)
         return await self._people(person, says=f"{made.email} is invited as {made.role}, and was sent the link.")
@@ -129,14 +130,14 @@ class Rooms:
     async def withdraw_page(self, request: web.Request) -> web.Response:
         person = await self._door.visitor(request, "people:write")
         item = await self._invitation(person, id_of(request, _no_invitation()))
-        ends = [f"The link that was sent to {item['email']}, to join as {item['role']}, opens nothing any more."]
-        title = f"Withdraw the invitation of {item['email']}?"
+        ends = [f"The link that was sent to {item.email}, to join as {item.role}, opens nothing any more."]
+        title = f"Withdraw the invitation of {item.email}?"
         return ask(request, person, title, ends, "Withdraw the invitation", "/people")
 
-    async def _invitation(self, person: Person, id_: str) -> asyncpg.Record:
+    async def _invitation(self, person: Person, id_: str) -> ListedInvitation:
         """Raises Refused where the tenant has none of this id."""
-        listed = await invitations.listed(self._pool, person.tenant)
-        found = next((item for item in listed if item["id"] == id_), None)
+        listed = await invitations.list_invitations(self._pool, person.tenant)
+        found = next((item for item in listed if item.id == id_), None)
         if found is None:
             raise _no_invitation()
         return found
@@ -147,7 +148,7 @@ class Rooms:
         item = await self._invitation(person, id_)
         if not await invitations.withdraw(self._pool, person.tenant, actor, id_=id_):
             raise _no_invitation()
-        return self._door.leave(to("/people"), person, f"The invitation of {item['email']} is withdrawn.")
+        return self._door.leave(to("/people"), person, f"The invitation of {item.email} is withdrawn.")
 
     async def change_role(self, request: web.Request) -> web.Response:
         person = await self._door.posting(request, "people:write")
@@ -156,8 +157,8 @@ class Rooms:
         try:
             if not await users.change_role(self._pool, person.tenant, user, role, self._actor(request, person)):
                 raise _nobody()
-        except Wrong as wrong:
-            return await self._people(person, 409, wrong=sentence(wrong))
+        except ValidationError as error:
+            return await self._people(person, 409, wrong=sentence(error))
         if user == person.user:
             return to("/")
         return self._door.leave(to("/people"), person, f"The role is {role} now.")
@@ -166,18 +167,19 @@ class Rooms:
         """What ends with a membership, by name, and the button that ends it."""
         person = await self._door.visitor(request, "people:write")
         user = id_of(request, _nobody())
-        email = next((row["email"] for row in await users.listed(self._pool, person.tenant) if row["id"] == user), None)
+        members = await users.list_members(self._pool, person.tenant)
+        email = next((member.email for member in members if member.id == user), None)
         if email is None:
             raise _nobody()
         made = [
-            row["name"]
-            for row in await api_keys.listed(self._pool, person.tenant)
-            if row["maker"] == email and row["revoked_at"] is None
+            key.name
+            for key in await api_keys.list_keys(self._pool, person.tenant)
+            if key.maker == email and key.revoked_at is None
         ]
         invited = [
-            row["email"]
-            for row in await invitations.listed(self._pool, person.tenant)
-            if row["inviter"] == email and not row["over"]
+            item.email
+            for item in await invitations.list_invitations(self._pool, person.tenant)
+            if item.inviter == email and not item.expired
         ]
         ends = [f"{email} is logged out of this tenant, and cannot come back without an invitation."]
         if made:
@@ -192,12 +194,12 @@ class Rooms:
         person = await self._door.posting(request, "people:write")
         try:
             user = id_of(request, _nobody())
-            members = {row["id"]: row["email"] for row in await users.listed(self._pool, person.tenant)}
+            members = {member.id: member.email for member in await users.list_members(self._pool, person.tenant)}
             ended = await users.remove(self._pool, person.tenant, user, self._actor(request, person))
             if ended is None:
                 raise _nobody()
-        except Wrong as wrong:
-            return await self._people(person, 409, wrong=sentence(wrong))
+        except ValidationError as error:
+            return await self._people(person, 409, wrong=sentence(error))
         if user == person.user:
             return to("/")
         says = f"{members.get(user, 'The person')} is removed."
@@ -219,33 +221,33 @@ class Rooms:
             made = await api_keys.create(self._pool, person.tenant, name, scopes, self._actor(request, person), maker)
         except RoleChangedError:
             raise _not_any_more() from None
-        except asyncpg.UniqueViolationError:
+        except api_keys.NameTakenError:
             return await self._people(person, 409, wrong=f"There is, or was, a key {name}; choose another name.")
         return await self._people(person, says=f"The key {name}, which is not shown again:", secret=made)
 
     async def revoke_key_page(self, request: web.Request) -> web.Response:
         person = await self._door.visitor(request, "keys:write")
         key = await self._key(person, id_of(request, _no_key()))
-        ends = [f"Programs that use the key {key['name']} are refused at once."]
-        if key["last_used_at"] is None:
+        ends = [f"Programs that use the key {key.name} are refused at once."]
+        if key.last_used_at is None:
             ends.append("It was never used.")
         else:
-            where = f" from {key['last_used_from']}" if key["last_used_from"] else ""
-            ends.append(f"It was last used at {key['last_used_at']:%Y-%m-%d %H:%M} UTC{where}.")
+            where = f" from {key.last_used_from}" if key.last_used_from else ""
+            ends.append(f"It was last used at {key.last_used_at:%Y-%m-%d %H:%M} UTC{where}.")
         ends.append("Links to connect accounts that it made and nobody finished end with it.")
-        return ask(request, person, f"Revoke the key {key['name']}?", ends, "Revoke the key", "/people")
+        return ask(request, person, f"Revoke the key {key.name}?", ends, "Revoke the key", "/people")
 
-    async def _key(self, person: Person, id_: str) -> asyncpg.Record:
+    async def _key(self, person: Person, id_: str) -> ApiKey:
         """A living key. Raises Refused where the tenant has none of this id."""
-        listed = await api_keys.listed(self._pool, person.tenant)
-        found = next((row for row in listed if row["id"] == id_ and row["revoked_at"] is None), None)
+        listed = await api_keys.list_keys(self._pool, person.tenant)
+        found = next((key for key in listed if key.id == id_ and key.revoked_at is None), None)
         if found is None:
             raise _no_key()
         return found
 
     async def revoke_key(self, request: web.Request) -> web.Response:
         person = await self._door.posting(request, "keys:write")
-        name = (await self._key(person, id_of(request, _no_key())))["name"]
+        name = (await self._key(person, id_of(request, _no_key()))).name
         if not await api_keys.revoke(self._pool, person.tenant, name, self._actor(request, person)):
             raise _no_key()
         return self._door.leave(to("/people"), person, f"The key {name} is revoked.")
@@ -258,23 +260,23 @@ class Rooms:
         old, new = form.get("old", ""), form.get("new", "")
         try:
             renewed = await sessions.change_password(self._pool, person, old, new, self._door.address(request))
-        except Wrong as wrong:
-            return await self._account.page(person, 400, wrong=sentence(wrong))
-        except Throttled:
+        except ValidationError as error:
+            return await self._account.page(person, 400, wrong=sentence(error))
+        except TooManyAttemptsError:
             self._refusals.throttled(request, "/account/password")
             return await self._account.page(person, 429, wrong=TOO_MANY)
-        except Busy:
+        except OverloadedError:
             return await self._account.page(person, 503, wrong=BUSY)
         if renewed is None:
             self._refusals.refused(request, "password")
-            return await self._account.page(person, 403, wrong="The old password is another one.")
+            return await self._account.page(person, 403, wrong="The current password is wrong.")
         answer = await self._account.page(renewed, says="It is changed; whoever was logged in elsewhere is not.")
         return let_in(self._door, answer, renewed)
 
     async def switch(self, request: web.Request) -> web.Response:
         person = await self._door.posting(request)
         tenant = forms.form(request).get("tenant", "")
-        token = await sessions.switch(self._pool, person, tenant, self._door.address(request))
+        token = await sessions.switch_tenant(self._pool, person, tenant, self._door.address(request))
         if token is None:
             raise Refused(404, "not_found", "You do not belong to such a tenant.", "choose one in the page's header")
         return self._door.let_in(to("/connections"), token)
@@ -284,15 +286,15 @@ class Rooms:
     async def audit_page(self, request: web.Request) -> web.Response:
         person = await self._door.visitor(request, "audit:read")
         before, after = _number(request, "before"), _number(request, "after")
-        part = await audit_log.read(self._pool, person.tenant, before=before, after=after, limit=audit_log.PAGE)
+        part = await audit_log.read(self._pool, person.tenant, before=before, after=after, limit=audit_log.PAGE_SIZE)
         return rendered("audit.html", person=person, part=part)
 
     async def audit(self, request: web.Request) -> web.Response:
         caller = await self._door.caller(request, "audit:read")
         self._door.for_programs(request, "/audit")
         before = _number(request, "before")
-        part = await audit_log.read(self._pool, caller.tenant, before=before, limit=audit_log.PAGE)
-        return web.json_response({"entries": [entry.plain() for entry in part.entries], "before": part.older})
+        part = await audit_log.read(self._pool, caller.tenant, before=before, limit=audit_log.PAGE_SIZE)
+        return web.json_response({"entries": [entry.to_json() for entry in part.entries], "before": part.older})
 
     def _actor(self, request: web.Request, person: Person) -> Actor:
         return person.actor(self._door.address(request))

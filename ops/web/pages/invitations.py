@@ -5,10 +5,12 @@ import re
 from aiohttp import hdrs, web
 
 from ops.access import invitations, passwords, sessions
-from ops.access.invitations import Gone, Invitation, Known
-from ops.access.passwords import Busy
-from ops.access.sessions import Person, Throttled, csrf_of
-from ops.access.users import Wrong
+from ops.access.errors import ValidationError
+from ops.access.invitation_store import Invitation
+from ops.access.invitations import AccountExistsError, InvitationEndedError
+from ops.access.login_throttle import TooManyAttemptsError
+from ops.access.passwords import OverloadedError
+from ops.access.sessions import Person, csrf_token
 from ops.runtime.db import Pool
 from ops.web import forms, paths
 from ops.web.authentication import Door, add_route, insist
@@ -66,12 +68,12 @@ class Inviting:
         await self._opened(request, person)
         address = self._door.address(request)
         try:
-            tenant = await invitations.confirm(self._pool, _link(self._door, request), person, address)
-        except Gone:
+            tenant = await invitations.accept(self._pool, _link(self._door, request), person, address)
+        except InvitationEndedError:
             raise self._gone(person) from None
         answer = to("/connections")
-        renewed = await sessions.person(self._pool, person.token)
-        token = await sessions.switch(self._pool, renewed, tenant, address) if renewed else None
+        renewed = await sessions.authenticate(self._pool, person.token)
+        token = await sessions.switch_tenant(self._pool, renewed, tenant, address) if renewed else None
         self._door.delete_cookie(answer, COOKIE)
         return self._door.let_in(answer, token) if token else answer
 
@@ -79,18 +81,20 @@ class Inviting:
         """A newcomer chooses a password, and logs in with it."""
         self._door.same_site(request)
         form, link = forms.form(request), _link(self._door, request)
-        insist(form.get("csrf") if link else None, csrf_of(link))
+        insist(form.get("csrf") if link else None, csrf_token(link))
         person = await self._door.person(request)
         invitation = await self._opened(request, person)
         try:
-            email = await invitations.join(self._pool, link, form.get("new", ""), self._door.address(request))
-        except Gone:
+            email = await invitations.accept_with_password(
+                self._pool, link, form.get("new", ""), self._door.address(request)
+            )
+        except InvitationEndedError:
             raise self._gone(person) from None
-        except Known:
+        except AccountExistsError:
             return _shown(link, invitation, person, 409, KNOWN)
-        except Wrong as wrong:
-            return _shown(link, invitation, person, 400, sentence(wrong))
-        except Busy:
+        except ValidationError as error:
+            return _shown(link, invitation, person, 400, sentence(error))
+        except OverloadedError:
             return _shown(link, invitation, person, 503, BUSY)
         answer = rendered("login.html", says=CHOSEN, good=True, email=email)
         self._door.delete_cookie(answer, COOKIE)
@@ -103,12 +107,12 @@ class Inviting:
         email, old, new, wanted = (form.get(name, "") for name in ("email", "old", "new", "next"))
         try:
             chosen = await sessions.choose_password(self._pool, email, old, new, self._door.address(request))
-        except Wrong as wrong:
-            return first_password(email, 400, sentence(wrong), wanted)
-        except Throttled:
+        except ValidationError as error:
+            return first_password(email, 400, sentence(error), wanted)
+        except TooManyAttemptsError:
             self._refusals.throttled(request, "/login/password")
             return first_password(email, 429, TOO_MANY, wanted)
-        except Busy:
+        except OverloadedError:
             return first_password(email, 503, BUSY, wanted)
         if not chosen:
             self._refusals.refused(request, "password")
@@ -117,7 +121,7 @@ class Inviting:
 
     async def _opened(self, request: web.Request, person: Person | None) -> Invitation:
         """Raises Ended where the link opens nothing, or nothing for whoever is logged in."""
-        invitation = await invitations.opened(self._pool, _link(self._door, request))
+        invitation = await invitations.open_link(self._pool, _link(self._door, request))
         if invitation is None:
             raise self._gone(person)
         if person is not None and invitation.email != person.email:
@@ -135,7 +139,7 @@ class Inviting:
 def first_password(email: str, status: int = 200, wrong: str = "", wanted: str = "") -> web.Response:
     """The form for whoever logged in with a password that somebody else chose."""
     headers: dict[str, str] = {hdrs.RETRY_AFTER: "3"} if status == 503 else {}
-    shown = {"email": email, "wrong": wrong, "wanted": paths.local(wanted), "shortest": passwords.SHORTEST}
+    shown = {"email": email, "wrong": wrong, "wanted": paths.local(wanted), "shortest": passwords.MIN_LENGTH}
     return rendered("first_password.html", status, headers, **shown)
 
 
@@ -151,9 +155,9 @@ def _shown(
         status,
         invitation=invitation,
         person=person,
-        csrf=csrf_of(link),
+        csrf=csrf_token(link),
         wrong=wrong,
-        shortest=passwords.SHORTEST,
+        shortest=passwords.MIN_LENGTH,
     )
 
 

@@ -5,10 +5,11 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from ops.access import sessions
-from ops.access.passwords import Busy
-from ops.access.pending_logins import Pending
-from ops.access.sessions import MustChange, Person, Throttled
-from ops.access.users import Wrong
+from ops.access.errors import ValidationError
+from ops.access.login_throttle import TooManyAttemptsError
+from ops.access.passwords import OverloadedError
+from ops.access.pending_logins import PendingLogin
+from ops.access.sessions import PasswordChangeRequiredError, Person
 from ops.runtime.db import Pool
 from ops.web import forms, paths
 from ops.web.authentication import Door, add_route
@@ -63,22 +64,22 @@ class Login:
                 browser_of(request),
                 self._door.session(request),
             )
-        except Wrong as wrong:
-            return rendered("login.html", 400, says=sentence(wrong), **again)
-        except MustChange:
+        except ValidationError as error:
+            return rendered("login.html", 400, says=sentence(error), **again)
+        except PasswordChangeRequiredError:
             return first_password(email, wanted=wanted)
-        except Throttled:
+        except TooManyAttemptsError:
             self._refusals.throttled(request, "/login")
             return rendered("login.html", 429, says=TOO_MANY, **again)
-        except Busy:
+        except OverloadedError:
             return rendered("login.html", 503, {hdrs.RETRY_AFTER: "3"}, says=BUSY, **again)
         if person is None:
             self._refusals.refused(request, "password")
             return rendered("login.html", 401, says="The address or the password is wrong.", **again)
         return self._first_step(request, person, wanted)
 
-    def _first_step(self, request: web.Request, found: Person | Pending, wanted: str) -> web.Response:
-        if isinstance(found, Pending):
+    def _first_step(self, request: web.Request, found: Person | PendingLogin, wanted: str) -> web.Response:
+        if isinstance(found, PendingLogin):
             return self._second_step.begin(found, wanted)
         return let_in(self._door, to(after_login(self._door, request, wanted)), found)
 

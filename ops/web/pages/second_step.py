@@ -5,10 +5,11 @@ from functools import partial
 from aiohttp import hdrs, web
 
 from ops.access import passkeys, pending_logins, second_factor, sessions
-from ops.access.maintenance_store import DEVICE_DAYS
+from ops.access.device_store import DEVICE_DAYS
+from ops.access.login_throttle import WINDOW_MINUTES, TooManyAttemptsError
 from ops.access.passkeys import relying_party
-from ops.access.pending_logins import Pending
-from ops.access.sessions import WINDOW_MINUTES, Person, Prove, Throttled, csrf_of
+from ops.access.pending_logins import PendingLogin
+from ops.access.sessions import Person, VerifyFactor, csrf_token
 from ops.runtime.db import Pool
 from ops.runtime.tenancy import NO_TENANT, tenant_transaction
 from ops.web import forms, paths
@@ -44,10 +45,10 @@ class SecondStep:
         ):
             add_route(app, method, path, self._door.answering(self._refusals.noting(handler)))
 
-    def begin(self, pending: Pending, wanted: str) -> web.Response:
+    def begin(self, pending: PendingLogin, wanted: str) -> web.Response:
         """Lead to the second step, and from there to ``wanted``; only this browser can take it."""
         response = to(paths.login(wanted, "/login/second"))
-        self._door.set_cookie(response, PENDING, pending.token, pending_logins.MINUTES * 60)
+        self._door.set_cookie(response, PENDING, pending.token, pending_logins.LIFETIME_MINUTES * 60)
         return response
 
     async def show(self, request: web.Request) -> web.Response:
@@ -57,21 +58,21 @@ class SecondStep:
         code = forms.form(request).get("code", "")
         if self._vault is None and second_factor.is_totp_code(code):
             return await self._page(request, self._token(request), 503, says=NO_VAULT)
-        return await self._step(request, partial(second_factor.prove_code, vault=self._vault, code=code))
+        return await self._step(request, partial(second_factor.verify_code, vault=self._vault, code=code))
 
     async def passkey(self, request: web.Request) -> web.Response:
         credential, token = forms.form(request).get("credential", ""), self._token(request)
         if self._party is None:
             return await self._page(request, token, 409, says="There are no passkeys at this address. Use a code.")
-        prove = partial(passkeys.prove, party=self._party, pending=token, credential=credential)
+        prove = partial(passkeys.verify, party=self._party, pending=token, credential=credential)
         return await self._step(request, prove)
 
-    async def _step(self, request: web.Request, prove: Prove) -> web.Response:
+    async def _step(self, request: web.Request, prove: VerifyFactor) -> web.Response:
         self._door.same_site(request)
         token = self._token(request)
         if not token:
             return self._late(request)
-        insist(forms.form(request).get("csrf"), csrf_of(token))
+        insist(forms.form(request).get("csrf"), csrf_token(token))
         try:
             person = await sessions.login_with_factor(
                 self._pool,
@@ -82,9 +83,9 @@ class SecondStep:
                 browser_of(request),
                 self._door.session(request),
             )
-        except pending_logins.Ended:
+        except pending_logins.PendingLoginEndedError:
             return self._late(request)
-        except Throttled:
+        except TooManyAttemptsError:
             self._refusals.throttled(request, "/login/second")
             return await self._page(request, token, 429, says=TOO_MANY)
         if person is None:
@@ -97,12 +98,12 @@ class SecondStep:
     async def _page(self, request: web.Request, token: str, status: int = 200, says: str = "") -> web.Response:
         """The form, with a new challenge for a passkey. Raises Ended: to the login where nobody is on the way in."""
         async with tenant_transaction(self._pool, NO_TENANT) as connection:
-            user = await pending_logins.user_of(connection, token) if token else None
+            user = await pending_logins.find_user(connection, token) if token else None
             if user is None:
                 raise Ended(to(paths.login(_wanted(request))) if status == 200 else self._late(request))
-            options = self._party and await passkeys.authentication(connection, self._party, user, token)
+            options = self._party and await passkeys.authentication_options(connection, self._party, user, token)
         headers = SCRIPTED if options else None
-        shown = {"says": says, "csrf": csrf_of(token), "options": options, "wanted": paths.local(_wanted(request))}
+        shown = {"says": says, "csrf": csrf_token(token), "options": options, "wanted": paths.local(_wanted(request))}
         return rendered("second_step.html", status, headers, **shown)
 
     def _late(self, request: web.Request) -> web.Response:
