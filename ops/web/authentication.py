@@ -1,6 +1,7 @@
 """The door: who asks, from where, whether it was our own page that sent them, and when it is their turn."""
 
 import hmac
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -33,6 +34,12 @@ log = structlog.get_logger()
 
 _SHOWN: web.RequestKey[bool] = web.RequestKey("shown", bool)
 """Whether the answer to this request shows the message that waited."""
+
+_FOUND: web.RequestKey[tuple[float, Person | None]] = web.RequestKey("found", tuple)
+"""When the session of this request was looked up, and whose it is."""
+
+LOOKED_UP_SECONDS = 0.5
+"""A look-up counts for the rest of a request, but not for one that waited in line: its session may have ended."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -116,17 +123,30 @@ class Door:
     def address(self, request: web.Request) -> str | None:
         return proxies.client(request.remote, request.headers.getall(hdrs.X_FORWARDED_FOR, []), self._trusted)
 
-    async def person(self, request: web.Request, *, enrolling: bool = False) -> Person | None:
-        """Who is logged in. An owner who has yet to add a second factor is nobody, but where one is ``enrolling``."""
-        token = self.session(request)
-        found = await sessions.authenticate(self._pool, token, self.idle_minutes)
+    async def person(self, request: web.Request, *, enrolling: bool = False, anew: bool = False) -> Person | None:
+        """Who is logged in. An owner who has yet to add a second factor is nobody, but where one is ``enrolling``.
+
+        ``anew`` is for a request that changed its own session.
+        """
+        found = await self._authenticated(request, anew=anew)
         if found is None:
-            self._turns.forget(token)
+            self._turns.forget(self.session(request))
             return None
         self._turns.belongs(found.token, found.tenant)
         if found.role != "owner" or found.second_factor or not self._owners_need_second_factor:
             return found
         return replace(found, must_add_factor=True) if enrolling else None
+
+    async def _authenticated(self, request: web.Request, *, anew: bool = False) -> Person | None:
+        """Return whose session came along. Look it up once in a request."""
+        now = time.monotonic()
+        if not anew and _FOUND in request:
+            looked_up, person = request[_FOUND]
+            if now - looked_up < LOOKED_UP_SECONDS:
+                return person
+        person = await sessions.authenticate(self._pool, self.session(request), self.idle_minutes)
+        request[_FOUND] = now, person
+        return person
 
     async def visitor(self, request: web.Request, scope: str = "", *, enrolling: bool = False) -> Person:
         """Who looks at a page. Raises Ended: to the login, to add a factor, or told that the role does not reach."""
@@ -236,14 +256,14 @@ class Door:
         """What came along, each with how to find out whose it is."""
         found: dict[str, Find] = {}
         if session := self.session(request):
-            found[session] = self._tenant_of_session
+            found[session] = lambda _: self._tenant_of_session(request)
         kind, key = _authorization(request)
         if kind == "bearer" and key:
             found[key] = lambda key: self._tenant_of_key(key, self.address(request))
         return found
 
-    async def _tenant_of_session(self, token: str) -> str | None:
-        person = await sessions.authenticate(self._pool, token, self.idle_minutes)
+    async def _tenant_of_session(self, request: web.Request) -> str | None:
+        person = await self._authenticated(request)
         return person.tenant if person else None
 
     async def _tenant_of_key(self, key: str, address: str | None) -> str | None:

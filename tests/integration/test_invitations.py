@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import aiohttp
@@ -262,6 +263,24 @@ async def test_link_that_is_too_old_withdrawn_or_renewed_or_whose_inviter_is_gon
     await dead(last)
     actions = [action for action, about in await three.noted(three.b) if about == "new@example.org"]
     assert actions == [f"invitation.{what}" for what in ("made", "renewed", "made", "withdrawn", "made", "withdrawn")]
+
+
+async def test_link_works_for_the_week_that_the_page_states_and_a_renewed_one_for_another(three: Three) -> None:
+    """Long enough for somebody on holiday to come back, short enough for a link in an old mail to be worth nothing."""
+    await three.invited(three.b, "new@example.org")
+    async with browser(three.rig) as bobs:
+        await bobs.log_in(BOB)
+        assert "It works once, for a week." in (await bobs.get("/people"))[1]
+        [[life]] = await three.rig.raw("SELECT expires_at - created_at FROM invitations")
+        assert life == timedelta(days=7)
+        await three.rig.raw(
+            "UPDATE invitations SET expires_at = now() + interval '1 day', created_at = now() - interval '6 days'"
+        )
+        [[id_]] = await three.rig.raw("SELECT id::text FROM invitations")
+        csrf = await bobs.csrf("/people")
+        assert (await bobs.post(f"/people/invitations/{id_}/renew", csrf=csrf))[0] == 200
+        [[life]] = await three.rig.raw("SELECT expires_at - now() FROM invitations")
+        assert life == pytest.approx(timedelta(days=7), abs=timedelta(minutes=1))
 
 
 async def test_whoever_is_invited_again_comes_in_with_the_role_named_last(three: Three) -> None:

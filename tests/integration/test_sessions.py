@@ -2,7 +2,9 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import aiohttp
@@ -13,6 +15,10 @@ from aiohttp.test_utils import TestServer
 
 from ops.access import passwords, sessions, tenants, users
 from ops.access.sessions import Person
+from ops.runtime.db import Pool, open_pool
+from ops.web import authentication
+from ops.web.authentication import Door
+from schema.rights import WEB_ROLE
 from schema.tenancy import DEFAULT_TENANT
 from tests.rig import TESTS, Rig, join, rigged, views
 
@@ -213,3 +219,103 @@ async def test_new_password_ends_all_others_and_a_login_that_was_under_way(
     assert late is None, "the password was the right one when it was looked at, and is none any more"
     assert (await alive(rig, own), await alive(rig, other)) == (False, False)
     assert len(await rig.raw("SELECT FROM sessions")) == 1, "the one that changed it"
+
+
+async def test_session_lasts_the_12_hours_that_the_readme_states(rig: Rig) -> None:
+    """NIST SP 800-63B 2.2.3 has people log in again after 12 hours, whether or not they are active."""
+    async with (
+        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http,
+        http.post(
+            f"{rig.url}/login", data={"email": EMAIL, "password": PASSWORD}, headers=HTML, allow_redirects=False
+        ) as response,
+    ):
+        cookie = response.cookies["landfall"]
+    assert cookie["max-age"] == "43200", "the browser forgets it then too"
+    [[life]] = await rig.raw("SELECT expires_at - created_at FROM sessions")
+    assert life == timedelta(hours=12)
+    assert "A session ends 12 hours after the login" in (await asked(rig, cookie.value))[1]
+
+
+async def counted(rig: Rig, work: Callable[[Pool], Awaitable[None]]) -> list[str]:
+    """The statements that PostgreSQL was sent meanwhile by a pool of one connection."""
+    statements: list[str] = []
+    async with await open_pool(rig.dsn, "publish", 1, role=WEB_ROLE, wait_seconds=10) as pool:
+        async with pool.acquire() as connection:
+            connection.add_query_logger(lambda record: statements.append(" ".join(record.query.split())))
+        statements.clear()
+        await work(pool)
+    return statements
+
+
+async def test_looking_a_session_up_takes_one_statement_for_its_tenant_and_one_for_the_rest(rig: Rig) -> None:
+    person = await logged_in(rig)
+
+    async def look_up(pool: Pool) -> None:
+        found = await sessions.authenticate(pool, person.token)
+        assert found is not None
+        assert (found.tenant, found.email) == (DEFAULT_TENANT, EMAIL)
+
+    statements = await counted(rig, look_up)
+    sent = statements[: statements.index("COMMIT")]
+    # The transaction begins and has no tenant; then the session's tenant becomes the transaction's, in one statement.
+    assert ["BEGIN" in each or re.findall(r"set_config|find_session|FROM sessions", each) for each in sent] == [
+        True,
+        ["set_config"],
+        ["set_config", "find_session"],
+        ["FROM sessions"],
+    ]
+
+
+@pytest.mark.parametrize("path", ["/account", "/people", "/audit", "/login"])
+async def test_request_looks_its_session_up_once_also_where_the_tenant_is_not_known_yet(rig: Rig, path: str) -> None:
+    """The line of a tenant and the page both ask whose session it is."""
+    person = await logged_in(rig)
+
+    async def request(pool: Pool) -> None:
+        app = web.Application()
+        views(pool, rig.built).add_to(app)
+        server = TestServer(app)
+        await server.start_server()
+        headers = HTML | {"Cookie": f"landfall={person.token}"}
+        async with (
+            aiohttp.ClientSession() as http,
+            http.get(server.make_url(path), headers=headers, allow_redirects=False) as response,
+        ):
+            assert response.status == (303 if path == "/login" else 200)
+        await server.close()
+
+    statements = await counted(rig, request)
+    assert len([statement for statement in statements if "find_session(" in statement]) == 1
+
+
+async def test_session_that_ended_while_its_request_waited_in_line_does_nothing(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was found before the wait is no news after it."""
+    person = await logged_in(rig)
+    door = Door(rig.pool, secure=False)
+    waits, goes_on = asyncio.Event(), asyncio.Event()
+
+    @asynccontextmanager
+    async def line(who: str) -> AsyncIterator[None]:
+        waits.set()
+        await goes_on.wait()
+        yield
+
+    monkeypatch.setattr(door._turns, "_turn", line)
+
+    async def handler(request: web.Request) -> web.Response:
+        return web.json_response(await door.person(request) is not None)
+
+    app = web.Application()
+    app.router.add_get("/", door.answering(handler))
+    server = TestServer(app)
+    await server.start_server()
+    async with aiohttp.ClientSession(headers={"Cookie": f"landfall={person.token}"}) as http:
+        answer = asyncio.create_task(http.get(server.make_url("/")))
+        await waits.wait()
+        await sessions.logout(rig.pool, person, None)
+        await asyncio.sleep(authentication.LOOKED_UP_SECONDS)
+        goes_on.set()
+        assert await (await answer).json() is False
+    await server.close()

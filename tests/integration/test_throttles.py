@@ -1,6 +1,7 @@
 """Guessing: how many are looked at, whom strangers can lock out, and what is left in the log of it."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -127,6 +128,18 @@ async def test_only_the_browsers_used_last_are_known(rig: Rig, monkeypatch: pyte
         await sessions.login(rig.pool, EMAIL, PASSWORD, "203.0.113.99", second)
     for known in (first, third):
         assert await device(known) == known
+
+
+async def test_twenty_browsers_of_a_person_are_known_and_the_21st_takes_the_place_of_the_oldest(rig: Rig) -> None:
+    """Each is five more guesses in a quarter of an hour for whoever has its cookie: 100 in all, and no more."""
+    devices = []
+    for _ in range(21):
+        person = await sessions.login(rig.pool, EMAIL, PASSWORD, None)
+        assert isinstance(person, sessions.Person)
+        devices.append(person.device)
+    kept = {bytes(row[0]) for row in await rig.raw("SELECT device_sha256 FROM devices")}
+    assert kept == {hashlib.sha256(device.encode()).digest() for device in devices[1:]}
+    assert len(kept) * login_throttle.MAX_ATTEMPTS_BY_DEVICE == 100
 
 
 async def test_right_password_forgives_no_wrong_ones_of_others_at_its_place(

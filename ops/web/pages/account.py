@@ -92,7 +92,7 @@ class Account:
         id_ = id_of(request, _no_session())
         if not await sessions.end_session(self._pool, person, id_, self._door.address(request)):
             raise _no_session()
-        if await self._door.person(request) is None:
+        if await self._door.person(request, anew=True) is None:
             return self._door.let_out(request, to("/login"))
         return self._door.leave(to("/account"), person, "That session is ended.")
 
@@ -203,7 +203,9 @@ class Account:
 
     async def _added(self, request: web.Request, added: AddedFactor) -> web.Response:
         """Say so, with the recovery codes where they are new."""
-        person = await self._door.visitor(request)
+        person = await self._door.person(request, anew=True)
+        if person is None:
+            raise await self._door.not_logged_in(request)
         says = f"“{added.name}” is added; from now on logging in asks for it."
         if not added.codes:
             return await self.page(person, says=says)
