@@ -339,7 +339,7 @@ async def test_people_keys_and_the_audit_log_of_each_tenant(database: str, conne
         "user", "add", "ada@example.org", "--password-file", "-", *there, check=1, **password
     )
     assert "can log in as owner" in said("user", "add", "bob@example.org", "--password-file", "-", *there, **password)
-    assert "here already" in said("user", "add", "bob@example.org", *there, check=1)
+    assert "is a member already" in said("user", "add", "bob@example.org", *there, check=1)
     bob, ada = said("user", "list", *there).splitlines()
     assert (bob, ada[:38]) == ("bob@example.org  owner  live", "ada@example.org  viewer  invited until")
     async with await open_pool(database, "test", 1, role=APP_ROLE) as pool:
