@@ -2,8 +2,8 @@
 
 from migrations.script import run
 
-revision = "0021"
-down_revision = "0020"
+revision = "0007"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
