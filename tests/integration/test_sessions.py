@@ -222,7 +222,7 @@ async def test_new_password_ends_all_others_and_a_login_that_was_under_way(
 
 
 async def test_session_lasts_the_12_hours_that_the_readme_states(rig: Rig) -> None:
-    """NIST SP 800-63B 2.2.3 has people log in again after 12 hours, whether or not they are active."""
+    """NIST SP 800-63B (revision 3) 4.2.3 has people log in again after 12 hours, whether or not they are active."""
     async with (
         aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as http,
         http.post(
