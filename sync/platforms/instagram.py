@@ -33,6 +33,9 @@ from sync.projection.contract import (
 
 NOT_SHOWN = -1
 
+ACCOUNT = named(instagram_accounts)
+"""The account has a row, which rows of its media refer to."""
+
 
 def on_comment(event: Event) -> list[Upsert]:
     """A comment or reply, on our own media or, when the account is mentioned, on somebody else's."""
@@ -43,10 +46,10 @@ def on_comment(event: Event) -> list[Upsert]:
     media_id = organic or optional(media.get("id"))
     # A comment on a boosted post is notified twice; the notification that names the organic media is the better one.
     as_of = version(event, None, rank=1 if organic else 0)
-    facts = [named(instagram_accounts)]
+    facts = [ACCOUNT]
     if media_id:
         media_key = {"ig_id": media_id}
-        facts.append(named(ig_media, ig_id=media_id))
+        facts.append(Upsert(ig_media, media_key, mention=True))
         if kind := text(media.get("media_product_type")):
             # What an ad's notification says of the product is about the ad, so the organic one's word counts more.
             is_ad = bool(organic or media.get("ad_id"))
@@ -81,7 +84,7 @@ def on_mention(event: Event) -> list[Upsert]:
     media_id, comment_id = optional(value.get("media_id")), optional(value.get("comment_id"))
     if not media_id and not comment_id:
         required(value.get("media_id"), "media_id")
-    facts = [named(instagram_accounts)]
+    facts = [ACCOUNT]
     if media_id:
         facts.append(named(ig_media, ig_id=media_id))
         facts.append(look_up(event, "ig_mentioned_media", media_id, "the account was mentioned"))
@@ -107,7 +110,7 @@ def on_story_insights(event: Event) -> list[Upsert]:
     # null that the event states: the platform has the number and does not tell it.
     told = {name: None if count == NOT_SHOWN else count for name, count in counts.items()}
     return [
-        named(instagram_accounts),
+        ACCOUNT,
         named(ig_media, **key),
         Upsert(ig_media, key, "metrics", final(event), told),
     ]
@@ -145,7 +148,7 @@ def on_media_read(event: Event) -> list[Upsert]:
     counts = known(likes=integer(value.get("like_count")), comments=integer(value.get("comments_count")))
     as_of = version(event, event.occurred_at)
     return [
-        named(instagram_accounts),
+        ACCOUNT,
         # Also one that shows nothing else was read, and is no placeholder any more.
         Upsert(ig_media, key, "content", as_of, content),
         *_facts(ig_media, key, as_of, product=product, metrics=counts),
@@ -164,7 +167,7 @@ def on_media_insights(event: Event) -> list[Upsert]:
             counts[name] = count
     as_of = version(event, event.occurred_at)
     return [
-        named(instagram_accounts),
+        ACCOUNT,
         Upsert(ig_media, key),
         *_facts(ig_media, key, as_of, metrics=counts),
     ]
@@ -180,7 +183,7 @@ def on_comment_read(event: Event) -> list[Upsert]:
     author = _part(value, "from")
     as_of = version(event, event.occurred_at)
     return [
-        named(instagram_accounts),
+        ACCOUNT,
         # A later reading lifts an absence that an earlier one found (meta.md 10.10).
         Upsert(ig_comments, key, "presence", as_of, {"deleted_at": None}),
         *_facts(
@@ -205,7 +208,7 @@ def on_comment_gone(event: Event) -> list[Upsert]:
     # At one time, gone is the stronger word (meta.md 10.10).
     as_of = version(event, event.occurred_at, rank=LATEST)
     return [
-        named(instagram_accounts),
+        ACCOUNT,
         Upsert(ig_comments, key, "presence", as_of, {"deleted_at": event.occurred_at}),
     ]
 

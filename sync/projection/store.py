@@ -237,18 +237,21 @@ def prepare(facts: Iterable[Fact]) -> list[Write]:
     """
     folded: dict[Table, dict[tuple[str, ...], _Row]] = {}
     for account_id, projection_version, upsert, logged_at in facts:
-        rows = folded.setdefault(upsert.table, {})
-        key = (account_id, *map(upsert.key.__getitem__, key_names(upsert.table)))
-        row = rows.get(key)
+        table, key, facet, _, values, mention = upsert
+        rows = folded.get(table)
+        if rows is None:
+            rows = folded[table] = {}
+        row_key = (account_id, *map(key.__getitem__, key_names(table))) if key else (account_id,)
+        row = rows.get(row_key)
         if row is None:
-            row = rows[key] = _Row(projection_version, logged_at, None, {})
-        elif projection_version > row.projection_version:
-            row.projection_version = projection_version
-        row.created_at = min(row.created_at, logged_at)
-        if not upsert.mention and (row.updated_at is None or logged_at > row.updated_at):
+            row = rows[row_key] = _Row(projection_version, logged_at, None, {})
+        else:
+            row.projection_version = max(row.projection_version, projection_version)
+            if logged_at < row.created_at:  # noqa: PLR1730  this loop is hot, and a call of min costs as much as all else
+                row.created_at = logged_at
+        if not mention and (row.updated_at is None or logged_at > row.updated_at):
             row.updated_at = logged_at
-        facet = upsert.facet
-        if facet is not None and (upsert.values or facet in _with_columns(upsert.table)):
+        if facet is not None and (values or facet in _with_columns(table)):
             stated = row.facets.get(facet)
             row.facets[facet] = upsert if stated is None else _merged(stated, upsert)
     return [_write(table, folded[table]) for table in sorted(folded, key=_rank)]
