@@ -246,8 +246,10 @@ def prepare(facts: Iterable[Fact]) -> list[Write]:
         if row is None:
             row = rows[row_key] = _Row(projection_version, logged_at, None, {})
         else:
-            row.projection_version = max(row.projection_version, projection_version)
-            if logged_at < row.created_at:  # noqa: PLR1730  this loop is hot, and a call of min costs as much as all else
+            # This loop is hot, and a call of max or min costs as much as the rest of it.
+            if projection_version > row.projection_version:  # noqa: PLR1730
+                row.projection_version = projection_version
+            if logged_at < row.created_at:  # noqa: PLR1730
                 row.created_at = logged_at
         if not mention and (row.updated_at is None or logged_at > row.updated_at):
             row.updated_at = logged_at

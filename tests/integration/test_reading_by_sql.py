@@ -190,9 +190,9 @@ async def test_rows_have_the_times_of_the_first_and_last_event_about_them_after_
             await drain(pool)
         assert [tuple(row) for row in await connection.fetch(times)] == wanted, order
         await connection.execute("TRUNCATE ig_comments, ig_media, instagram_accounts, lookups")
-        await connection.execute(AGAIN)
-        await connection.execute("UPDATE webhook_event_queue SET due_at = now()")
-        await drain(pool)
+    await connection.execute(AGAIN)
+    await connection.execute("UPDATE webhook_event_queue SET due_at = now()")
+    await drain(pool)
     await connection.execute("UPDATE ig_comments SET updated_at = now() + interval '1 day' WHERE ig_id = 'c1'")
     report = await rebuild.verify(connection, wiring.projections(), lambda *_: None)
     assert report.drift == 1, "a time that is not the log's is found"
