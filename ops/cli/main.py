@@ -28,6 +28,7 @@ COMMANDS = {
         "Stand in for the platforms on this machine, with a page to try things and a ledger of all that happened.",
     ),
     "serve": Lazy("ops.cli.serve:serve_command", "Receive webhooks over HTTP, and serve the pages."),
+    "sql": Lazy("ops.cli.sql:sql_command", "Open psql on the tables, with a login that can only read."),
     "tenant": Lazy("ops.cli.tenants:tenant", "Several customers on one install, who see nothing of each other."),
     "up": Lazy("ops.cli.up:up_command", "Start everything on this machine and watch signed webhooks become rows."),
     "user": Lazy("ops.cli.users:user", "People who log in."),

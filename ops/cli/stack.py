@@ -182,11 +182,11 @@ async def stack(directory: Path, environ: Mapping[str, str]) -> AsyncIterator[St
             worker=running.worker_port,
             sandbox=running.sandbox_port,
         )
-        ports_of_web = {
+        own = {
             "LANDFALL_HTTP_PORT": str(running.http_port),
             "LANDFALL_METRICS_PORT": str(running.metrics_port),
-        }
-        started.enter_context(_settings_for_commands(directory, environment | ports_of_web))
+        } | ({"LANDFALL_READER_URL": running.reader} if running.reader else {})
+        started.enter_context(_settings_for_commands(directory, environment | own))
         yield running
 
 

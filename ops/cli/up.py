@@ -7,24 +7,24 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit, urlunsplit
 
 import aiohttp
 import asyncpg
 import click
 from dotenv import dotenv_values
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from ops.cli import wiring
+from ops.cli.sql import apart
 from ops.cli.stack import HEADER, PERSON, Stack, Unusable, stack
 from ops.cli.store import screen
 from ops.cli.supervision import supervise
@@ -47,7 +47,13 @@ READ_SECONDS = 2.0
 """A database that takes longer to read is shown as not answering."""
 
 MESSAGES = 3
-"""The newest messages that are kept in view."""
+"""Lines for the newest messages, and for what is wrong with the database."""
+
+INDENT = 10
+"""Columns for the names of addresses."""
+
+ROOMY = (120, 40)
+"""Columns and lines from which on all addresses are kept in view, and not only those that are needed at once."""
 
 DELIVERY_POLICY = {
     "batch_seconds": 0.2,
@@ -88,41 +94,47 @@ def _publish_id(content: str | None) -> str | None:
     return text(found.get("publish_id")) if isinstance(found, dict) else None
 
 
-def _picture(
+def picture(
     seen: Seen | None,
     trouble: str,
-    addresses: Mapping[str, str],
-    messages: Iterable[str],
+    addresses: Mapping[str, Sequence[str]],
+    hint: str,
+    messages: Sequence[str],
     pace: float,
     size: tuple[int, int],
 ) -> Group:
-    """Return what fits a terminal of ``size``, columns and lines."""
+    """Return what fits a terminal of ``size``, columns and lines. ``hint`` is the last line of the window."""
     width, height = size
-    parts: list[RenderableType] = [_lines(addresses, width), Text()]
-    if trouble:
-        parts.append(Text(trouble, style="bold red", no_wrap=True, overflow="ellipsis"))
-    if seen is not None:
-        parts += _tables(seen, pace, width, _rows(height))
-    parts += [Text(line, style="yellow", no_wrap=True, overflow="ellipsis") for line in messages]
+    top = [line for name, pieces in addresses.items() for line in _folded(name, pieces, width)]
+    said = [*([Text(trouble, style="bold red")] if trouble else ()), *(Text(line, style="yellow") for line in messages)]
+    said = said[:MESSAGES]
+    tables = [] if seen is None else _tables(seen, pace, width, table_rows(len(top), height))
+    used = len(top) + sum(lines for _, lines in tables) + len(said)
+    gap = [Text()] * max(0, height - used - 1)
+    parts = [*top, *(table for table, _ in tables), *gap, *said, Text(hint, style="bold")]
+    for part in parts:
+        if isinstance(part, Text):
+            part.no_wrap, part.overflow = True, "ellipsis"
     return Group(*parts)
 
 
-def _rows(height: int) -> int:
-    """Return how many rows of each of the three tables fit below the addresses, beside the newest messages."""
-    return max(1, min(20, (height - 9 - MESSAGES) // 3 - 2))
+def table_rows(above: int, height: int) -> int:
+    """Return how many rows of each of the three tables fit below ``above`` lines, beside counts, messages and hint."""
+    return max(1, min(20, (height - above - 2 - MESSAGES - 1) // 3 - 2))
 
 
-def _lines(lines: Mapping[str, str], width: int) -> Text:
-    shown = Text(no_wrap=True, overflow="ellipsis")
-    for name, value in lines.items():
-        line = Text(f"{name:<10}", style="bold") + Text(value)
-        line.truncate(width, overflow="ellipsis")
-        shown.append(line).append("\n")
-    shown.rstrip()
-    return shown
+def _folded(name: str, pieces: Sequence[str], width: int) -> list[Text]:
+    """Return a name and its pieces on as many lines as they need; no piece is broken."""
+    lines = [Text(f"{name:<{INDENT}}", style="bold")]
+    for piece in pieces:
+        if len(lines[-1]) > INDENT and len(lines[-1]) + 1 + len(piece) > width:
+            lines.append(Text(" " * INDENT))
+        lines[-1].append(f"{' ' if len(lines[-1]) > INDENT else ''}{piece}", style="not bold")
+    return lines
 
 
-def _tables(seen: Seen, pace: float, width: int, rows: int) -> list[RenderableType]:
+def _tables(seen: Seen, pace: float, width: int, rows: int) -> list[tuple[Table, int]]:
+    """Return the counts and the three tables, each with the number of its lines."""
     counts = seen.counts
     shown = {
         "deliveries": counts["deliveries"],
@@ -138,7 +150,7 @@ def _tables(seen: Seen, pace: float, width: int, rows: int) -> list[RenderableTy
     for name in shown:
         numbers.add_column(name, justify="right", no_wrap=True)
     numbers.add_row(*(str(value) for value in shown.values()))
-    parts: list[RenderableType] = [numbers]
+    parts = [(numbers, 2)]
     for name, newest in seen.newest.items():
         table = Table(
             title=f"{name} · {counts[name]} rows, newest first",
@@ -154,7 +166,7 @@ def _tables(seen: Seen, pace: float, width: int, rows: int) -> list[RenderableTy
             table.add_column(column, no_wrap=True, overflow="ellipsis", ratio=1 if column == "says" else None)
         for row in newest[:rows]:
             table.add_row(*map(_cell, row.values()))
-        parts.append(table)
+        parts.append((table, 2 + len(newest[:rows])))
     return parts
 
 
@@ -199,16 +211,26 @@ class Screen:
             # The alternate screen is drawn whole: a window that is made smaller or larger leaves nothing behind.
             with Live(console=self._console, screen=True, auto_refresh=False) as live:
                 while not stop.is_set():
+                    trouble = await self._read(table_rows(0, self._console.size.height))
                     size = self._console.size
-                    trouble = await self._read(_rows(size.height))
-                    addresses = _addresses(self._running)
-                    picture = _picture(self._seen, trouble, addresses, self._messages, self._pace, self._console.size)
-                    live.update(picture, refresh=True)
+                    shown = picture(
+                        self._seen,
+                        trouble,
+                        addresses(self._running, size),
+                        hint(self._running),
+                        self._newest(room=MESSAGES - bool(trouble)),
+                        self._pace,
+                        size,
+                    )
+                    live.update(shown, refresh=True)
                     await stopped(stop, REFRESH_SECONDS)
             for line in self._messages:
                 echo(line)
         if self._connection is not None:
             self._connection.terminate()
+
+    def _newest(self, *, room: int) -> list[str]:
+        return list(self._messages)[-room:]
 
     async def _read(self, rows: int) -> str:
         """Read the tables. Return why they cannot be read, "" where they were."""
@@ -228,27 +250,40 @@ class Screen:
                 self._connection = None
             self._failed_at = self._failed_at or datetime.now().astimezone()
             since = (datetime.now().astimezone() - self._failed_at).total_seconds()
-            reason = "it does not answer" if isinstance(error, TimeoutError) else db.describe(error)
-            shown = "" if self._seen is None else f"; below is what was in them at {self._seen.at:%H:%M:%S}"
-            return f"PostgreSQL cannot be read for {since:.0f} s ({reason}){shown}"
+            shown = "" if self._seen is None else f"; the tables are as of {self._seen.at:%H:%M:%S}"
+            return f"PostgreSQL {_failing(error)} for {since:.0f} s{shown}"
         self._failed_at = None
         return ""
 
 
-def _addresses(running: Stack) -> dict[str, str]:
-    """Return the addresses that stay in view, by name."""
-    processes = "  ".join(f"{name} {part.server.pid}" for name, part in running.parts.items())
-    comment = f"comment as a fan at {running.sandbox}/, " if running.stood_in else ""
-    tried = f"{comment}`kill -9` a process"
+def _failing(error: Exception) -> str:
+    """Return what PostgreSQL has done since it could last be read."""
+    if isinstance(error, TimeoutError):
+        return "has not answered"
+    if isinstance(error, OSError | asyncpg.InterfaceError | asyncpg.PostgresConnectionError):
+        return "could not be reached"
+    return f"could not be read ({db.describe(error)})"
+
+
+def addresses(running: Stack, size: tuple[int, int]) -> dict[str, list[str]]:
+    """Return what stays in view, in unbreakable pieces: all addresses where there is room, else those needed first."""
+    processes = [f"{name} {part.server.pid}" for name, part in running.parts.items()]
+    last = {"processes": [*(f"{each}," for each in processes[:-1]), *processes[-1:]]}
+    if size[0] >= ROOMY[0] and size[1] >= ROOMY[1]:
+        return {name: value.split("  ") for name, value in _announcement(running).items()} | last
     lines = {
-        "pages": f"{running.url}/connections",
-        "login": f"{PERSON}  {_password(running)}",
-        "sandbox": f"{running.sandbox}/  stands in for {len(running.stood_in)} platforms" if running.stood_in else "",
-        "database": _psql(running.dsn),
-        "processes": processes,
-        "try": f"{tried}; Ctrl-C ends all",
+        "pages": [f"{running.url}/connections"],
+        "login": [PERSON, _password(running)],
+        "sandbox": [f"{running.sandbox}/", "stands in for", ", ".join(running.stood_in)] if running.stood_in else [],
+        "database": ["./landfall sql", "opens psql with a login that can only read"] if running.reader else [],
     }
-    return {name: value for name, value in lines.items() if value}
+    return {name: pieces for name, pieces in lines.items() if pieces} | last
+
+
+def hint(running: Stack) -> str:
+    """Return what to try next."""
+    comment = f"comment as a fan at {running.sandbox}/, " if running.stood_in else ""
+    return f"Try: {comment}kill -9 a process; Ctrl-C ends"
 
 
 def _password(running: Stack) -> str:
@@ -256,36 +291,38 @@ def _password(running: Stack) -> str:
 
 
 def _announce(running: Stack) -> None:
+    for name, value in _announcement(running).items():
+        echo(f"  {name:<{INDENT}}{value}")
+    echo("  Ctrl-C stops everything; the data stays.")
+    echo()
+
+
+def _announcement(running: Stack) -> dict[str, str]:
+    """Return all addresses, by name."""
     host = f"http://127.0.0.1:{running.metrics_port}"
     others = [name for name in running.stood_in if name not in running.simulated]
     stood = f"stands in for {', '.join(running.simulated)}" + (
         f"; for connecting accounts also for {', '.join(others)}" if others else ""
     )
-    for name, value in (
-        ("webhooks", f"{running.url}/api/webhooks/PLATFORM  for {', '.join(wiring.webhooks())}"),
-        ("sandbox", f"{running.sandbox}/  {stood}" if running.stood_in else ""),
-        ("people", f"{running.url}/connections  as {PERSON}, {_password(running)}"),
-        ("connect", f"curl -H @{shlex.quote(str(running.directory / HEADER))} {running.url}/api/auth/tiktok"),
-        ("health", f"{running.url}/readyz"),
-        ("metrics", f"{host}/metrics  (web)   http://127.0.0.1:{running.worker_port}/metrics  (worker)"),
-        ("database", _psql(running.dsn)),
-        ("read only", _psql(running.reader) if running.reader else ""),
-        ("logs", f"{running.directory}/web.log  worker.log  sandbox.log"),
-    ):
-        if value:
-            echo(f"  {name:<10}{value}")
-    echo("  Ctrl-C stops everything; the data stays.")
-    echo()
+    lines = {
+        "webhooks": f"{running.url}/api/webhooks/PLATFORM  for {', '.join(wiring.webhooks())}",
+        "sandbox": f"{running.sandbox}/  {stood}" if running.stood_in else "",
+        "people": f"{running.url}/connections  as {PERSON}, {_password(running)}",
+        "connect": f"curl -H @{shlex.quote(str(running.directory / HEADER))} {running.url}/api/auth/tiktok",
+        "health": f"{running.url}/readyz",
+        "metrics": f"{host}/metrics  (web)   http://127.0.0.1:{running.worker_port}/metrics  (worker)",
+        "database": _psql(running.dsn),
+        "read only": f"{_psql(running.reader)}  or ./landfall sql" if running.reader else "",
+        "logs": f"{running.directory}/web.log  worker.log  sandbox.log",
+    }
+    return {name: value for name, value in lines.items() if value}
 
 
 def _psql(dsn: str) -> str:
     """Return a line for the shell, with the password where others on the machine cannot read it: not in an argument."""
-    parts = urlsplit(dsn)
-    login, at, place = parts.netloc.partition("@")
-    user, _, password = login.partition(":") if at else ("", "", "")
-    bare = urlunsplit(parts._replace(netloc=f"{user}{at}{place}")) if at else dsn
-    before = f"PGPASSWORD={shlex.quote(unquote(password))} " if password else ""
-    return f"{before}psql {shlex.quote(bare)}"
+    address, password = apart(dsn)
+    before = f"PGPASSWORD={shlex.quote(password)} " if password else ""
+    return f"{before}psql {shlex.quote(address)}"
 
 
 @click.command()

@@ -48,15 +48,19 @@ def _mail_server(given: SecretStr | None) -> SecretStr | None:
     return given
 
 
-def _database(given: SecretStr) -> SecretStr:
+def _database(given: SecretStr | None) -> SecretStr | None:
     """Check an address of PostgreSQL. Raises ValueError, which shows nothing of the value."""
+    if given is None:
+        return None
     scheme, separator, rest = given.get_secret_value().partition("://")
     if not separator or scheme not in ("postgresql", "postgres"):
         raise ValueError("it does not begin with postgresql://")
     place = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
     ports = [host.rpartition("]")[2].partition(":")[2] for host in place.split(",")]
     if not all(port == "" or (port.isdecimal() and 0 < int(port) < 65536) for port in ports):
-        raise ValueError("the port is no number; a password with one of : / ? # @ has to be percent-encoded")
+        raise ValueError(
+            "the port is no number up to 65535; a password with one of : / ? # @ has to be percent-encoded"
+        )
     return given
 
 
@@ -74,6 +78,10 @@ class Settings(BaseSettings):
 
     database_url: Annotated[SecretStr, AfterValidator(_database)] = Field(
         description="PostgreSQL, as postgresql://user:password@host:5432/name; `make up` brings its own"
+    )
+    landfall_reader_url: Annotated[SecretStr | None, AfterValidator(_database)] = Field(
+        default=None,
+        description="the same database for `landfall sql`, with a login that `landfall db login read` makes",
     )
     redis_url: Annotated[SecretStr | None, AfterValidator(_redis)] = Field(
         default=None,
@@ -241,4 +249,16 @@ def _explain(detail: ErrorDetails) -> str:
     hint = Settings.model_fields[field].description
     if detail["type"] == "missing":
         return f"{field.upper()} is not set. It is {hint}."
-    return f"{field.upper()} cannot be used: {detail['msg'].removeprefix('Value error, ')}. It is {hint}."
+    return f"{field.upper()} cannot be used: {_reason(detail)}. It is {hint}."
+
+
+def _reason(detail: Any) -> str:
+    """Return what is wrong with a value, in words for whoever set it; pydantic's own are for programmers."""
+    words = {
+        "int_parsing": "it is no whole number",
+        "float_parsing": "it is no number",
+        "bool_parsing": "it is neither true nor false",
+        "string_pattern_mismatch": "it does not have the form of one",
+    }
+    said = str(detail["msg"]).removeprefix("Value error, ").replace("Input should be", "it has to be")
+    return words.get(detail["type"], said)

@@ -328,7 +328,9 @@ async def test_database_that_does_not_answer_is_said_and_what_is_shown_is_dated(
     try:
 
         async def said() -> bool:
-            return "it does not answer); below is what was in them at" in running.output()
+            return (
+                "PostgreSQL has not answered for" in running.output() and "; the tables are as of" in running.output()
+            )
 
         await eventually(said, 30)
     finally:
@@ -362,6 +364,13 @@ async def test_commands_run_beside_it_with_its_settings_and_say_so_where_it_does
             command: await asyncio.to_thread(landfall, *command.split())
             for command in ("doctor", "events list", "connections list", "vault status", "user list", "key list")
         }
+        read, changed = [
+            await asyncio.to_thread(landfall, "sql", "--no-psqlrc", "-Atc", statement)
+            for statement in (
+                "SELECT current_user FROM ig_comments LIMIT 0; SELECT current_user",
+                "TRUNCATE public.ig_comments",
+            )
+        ]
         printed = await asyncio.to_thread(
             subprocess.run,
             ["sh", "-c", f'. {tmp_path}/data/environment; printf %s "$TIKTOK_CLIENT_SECRET"'],
@@ -372,6 +381,8 @@ async def test_commands_run_beside_it_with_its_settings_and_say_so_where_it_does
     for command, done in found.items():
         assert done.returncode == 0, (command, done.stdout, done.stderr)
     assert "you@landfall.example" in found["user list"].stdout
+    assert (read.returncode, read.stdout) == (0, "landfall_read\n"), read.stderr
+    assert (changed.returncode, "permission denied for table ig_comments" in changed.stderr) == (1, True)
     assert printed.stdout == 'it\'s $(quoted) \\ "so"'
     assert not (tmp_path / "data" / "environment").exists()
 

@@ -19,21 +19,18 @@ SELECT (SELECT count(*) FROM webhook_deliveries) AS deliveries,
     (SELECT count(*) FROM tiktok_posts) AS tiktok_posts
 """
 
-# The newest events lead to their rows.
 _NEWEST = {
     "ig_comments": """
-        SELECT c.from_user AS "by", left(c.text, 200) AS "says", c.media_ig_id AS "on"
-        FROM (SELECT account_id, payload_json->>'id' AS id FROM webhook_event_log
-            WHERE event_type = 'comments' ORDER BY webhook_event_log.id DESC LIMIT $1 + 1) e
-        JOIN ig_comments c ON c.account_id = e.account_id AND c.ig_id = e.id LIMIT $1""",
+        SELECT from_user AS "by", left(text, 200) AS "says", media_ig_id AS "on" FROM ig_comments
+        ORDER BY created_at DESC LIMIT $1""",
     "ig_media": """
         SELECT m.ig_id AS "media", m.media_product_type AS "product", m.placeholder,
             (SELECT count(*) FROM ig_comments c WHERE c.account_id = m.account_id AND c.media_ig_id = m.ig_id)
                 AS comments
-        FROM (SELECT DISTINCT ON (id) account_id, id, n FROM (
-                SELECT account_id, payload_json->'media'->>'id' AS id, webhook_event_log.id AS n FROM webhook_event_log
-                WHERE event_type = 'comments' ORDER BY webhook_event_log.id DESC LIMIT 4 * $1) x ORDER BY id, n DESC) e
-        JOIN ig_media m ON m.account_id = e.account_id AND m.ig_id = e.id ORDER BY e.n DESC LIMIT $1""",
+        FROM (SELECT account_id, media_ig_id, max(created_at) AS at FROM (
+                SELECT account_id, media_ig_id, created_at FROM ig_comments
+                ORDER BY created_at DESC LIMIT 20 * $1) newest GROUP BY 1, 2) e
+        JOIN ig_media m ON m.account_id = e.account_id AND m.ig_id = e.media_ig_id ORDER BY e.at DESC LIMIT $1""",
 }
 
 # What an event says of its publish is JSON inside a string, and need not be JSON at all: PostgreSQL never parses it.
@@ -67,7 +64,7 @@ async def counts(connection: asyncpg.Connection) -> Row:
 
 
 async def newest(connection: asyncpg.Connection, rows: int) -> dict[str, list[Row]]:
-    """Return the newest ``rows`` of each table that an event leads to by its id."""
+    """Return the newest comments, and the media that the newest are on, ``rows`` of each."""
     return {name: [dict(row) for row in await connection.fetch(query, rows)] for name, query in _NEWEST.items()}
 
 

@@ -153,6 +153,26 @@ def test_address_that_is_none_of_such_a_server_is_one_sentence(given: dict[str, 
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("LANDFALL_HTTP_PORT", "canary", "it is no whole number"),
+        ("LANDFALL_HTTP_PORT", "80.5", "it is no whole number"),
+        ("LANDFALL_HTTP_PORT", "-3", "it has to be greater than or equal to 0"),
+        ("LANDFALL_HTTP_PORT", "99999", "it has to be less than or equal to 65535"),
+        ("LANDFALL_PGBOUNCER", "canary", "it is neither true nor false"),
+        ("LANDFALL_PUBLIC_URL", "ftp://canary", "it does not have the form of one"),
+        ("LANDFALL_READER_URL", "mysql://canary", "it does not begin with postgresql://"),
+    ],
+)
+def test_value_that_cannot_be_is_said_in_words_for_people(name: str, value: str, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name} cannot be used: {said}. It is ") as caught:
+        load({"DATABASE_URL": "postgresql://h/d", name: value})
+    assert "canary" not in str(caught.value)
+    assert "Input should" not in str(caught.value)
+    assert "String should" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     "address",
     [
         "postgresql:///d?host=/run/postgresql",
