@@ -4,6 +4,7 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import hdrs, web
@@ -18,7 +19,7 @@ from ops.web import forms
 from ops.web.authentication import Door, add_route, id_of, insist, not_for, uuid_of
 from ops.web.refusals import Refusals
 from ops.web.responses import STATUS, Refused, ask, failed, onward, page, rendered, to
-from publish.connections import connection_store, descriptions, disconnect_store
+from publish.connections import connection_store, descriptions, disconnect_store, refresh_store
 from publish.connections.disconnect import Endings, Rejected
 from publish.connections.refresh import Refresher
 from publish.notifications import notice_store
@@ -471,8 +472,12 @@ class Views:
             outcome = "checked"  # by the worker, in the same moment
         title = self.flows.titles.get(after["channel"], after["channel"])
         pause = self.refresher.pause(before["channel"])
-        says = _checked(title, after, outcome, says, pause)
-        bad = outcome not in ("checked", "refreshed", "pausing")
+        failed_at = None
+        if outcome == "pausing" and after["trouble"]:
+            async with tenant_transaction(self.pool, person.tenant) as connection:
+                failed_at = await refresh_store.failed_at(connection, id_)
+        says = _checked(title, after, outcome, says, pause, failed_at)
+        bad = outcome not in ("checked", "refreshed", "pausing") or failed_at is not None
         return self.door.leave(to(f"/connections#at-{id_}"), person, says, about=id_, bad=bad)
 
     async def _item(self, person: Person, id_: str) -> tuple[dict[str, Any], str]:
@@ -485,15 +490,23 @@ class Views:
         return found, self._called(listed)[id_]
 
 
-def _checked(title: str, item: Mapping[str, Any], outcome: str, trouble: str, pause: int) -> str:
-    """What came of a check, for the person who asked for it. ``trouble`` is the problem that was met, if one was."""
+def _checked(
+    title: str, item: Mapping[str, Any], outcome: str, trouble: str, pause: int, failed_at: datetime | None
+) -> str:
+    """Return the result of a check as a sentence. ``trouble`` is the problem that was met, if one was.
+
+    ``failed_at`` is when the last one failed, where that is why there was none now.
+    """
     last = (item["checked_at"] or "")[11:19]
     if item["state"] == "needs_reconnect":
         return f"{title} does not take it any more. {item['reason']}"
     if outcome in ("checked", "refreshed"):
         return f"Asked now: {title} takes it ({last} UTC)."
     if outcome == "pausing":
-        return f"{title} was last asked at {last} UTC, and took it; wait {pause} seconds before you ask again."
+        took = f"{last} UTC, and took it"
+        if failed_at is not None:
+            took = f"{failed_at.astimezone(UTC):%H:%M:%S} UTC, in vain: {item['trouble']} It is tried again by itself"
+        return f"{title} was last asked at {took}; wait {pause} seconds before you ask again."
     if outcome == "held":
         return f"Not asked: {title} wants Landfall to wait. It is asked by itself after that; last at {last} UTC."
     if outcome in ("leased", "superseded"):

@@ -37,7 +37,7 @@ SOON_SECONDS = 300.0
 """A token that ends within this is refreshed before it is used."""
 
 CHECK_PAUSE_SECONDS, REFRESH_PAUSE_SECONDS = 10, 60
-"""After the platform took what we hold, so long it is not asked again because somebody presses a button.
+"""After the platform was asked, in vain too, so long it is not asked again because somebody presses a button.
 
 Where the check is a refresh, each makes a new token."""
 
@@ -117,7 +117,8 @@ class Refresher:
     async def check(self, tenant: str, id_: str) -> str:
         """Ask the platform now whether it still takes what we hold. Raises Problem if not.
 
-        What came of it, as :meth:`refresh` says it; ``pausing`` where it was asked too lately to be asked again.
+        What came of it, as :meth:`refresh` says it; ``pausing`` where it was asked too lately to be asked again,
+        whatever came of that.
         """
         async with tenant_transaction(self._pool, tenant) as connection:
             row = await connection_store.standing(connection, id_)
@@ -126,7 +127,9 @@ class Refresher:
             refreshing = self._outside.channels[row["channel"]].check is None
             pause = self.pause(row["channel"])
             asked = await refresh_store.ask_check(connection, id_, refreshing=refreshing, pause=pause)
-        outcome = await self.refresh(id_, tenant=tenant) if asked else "pausing"
+        if not asked and row["state"] == "active":
+            return "pausing"
+        outcome = await self.refresh(id_, tenant=tenant)
         if outcome == "failed":
             raise Problem("transient", "The platform could not be asked; it is asked again by itself.")
         await self.access(tenant, id_)
@@ -223,7 +226,7 @@ class Refresher:
                     connection,
                     held.tenant,
                     WORKER,
-                    "connection.refresh_failed",
+                    refresh_store.FAILED,
                     held.id,
                     platform=held.platform,
                     kind=problem.kind,

@@ -1,6 +1,7 @@
 """What is due, the lease to work on it, and what came of that. All by PostgreSQL's clock."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -13,6 +14,9 @@ from publish.vault.envelope import Vault
 
 LEASE_SECONDS = 60
 """Longer than a refresh can take; a process that died with one is not waited for any longer."""
+
+FAILED = "connection.refresh_failed"
+"""What the audit log calls a refresh or a check that met trouble."""
 
 
 DUE = """
@@ -55,19 +59,37 @@ async def lease(connection: asyncpg.Connection, id_: str, within: float) -> Conn
     return None if row is None else Connection(*row)
 
 
+# The audit log has an entry for each failure, and an index by subject.
+_FAILED_AT = f"""SELECT created_at FROM audit_log
+    WHERE tenant_id = connections.tenant_id AND subject = connections.id::text AND action = '{FAILED}'
+    ORDER BY audit_log.id DESC LIMIT 1"""
+
+
 async def ask_check(connection: asyncpg.Connection, id_: str, *, refreshing: bool, pause: int) -> bool:
-    """Make a check due now, or a refresh where that is the check; False where there was one ``pause`` seconds ago."""
+    """Make a check due now, or a refresh where that is the check; False where the last was not ``pause`` seconds ago.
+
+    One that failed counts too: a platform in trouble is not to be asked with every press of a button.
+    """
     column = "refresh_due_at" if refreshing else "check_due_at"
     row = await connection.fetchrow(
         f"""
         UPDATE connections SET {column} = now() WHERE id = $1::uuid AND state = 'active'
             AND ({column} IS NOT NULL OR NOT $2)
-            AND coalesce(checked_at, '-infinity') < now() - make_interval(secs => $3) RETURNING 1""",
+            AND coalesce(checked_at, '-infinity') < now() - make_interval(secs => $3)
+            AND coalesce(({_FAILED_AT}), '-infinity') < now() - make_interval(secs => $3) RETURNING 1""",
         id_,
         refreshing,
         float(pause),
     )
     return row is not None
+
+
+async def failed_at(connection: asyncpg.Connection, id_: str) -> datetime | None:
+    """When the platform was last asked for this connection in vain; None where it never was."""
+    found: datetime | None = await connection.fetchval(
+        f"SELECT ({_FAILED_AT}) FROM connections WHERE id = $1::uuid", id_
+    )
+    return found
 
 
 async def renew(

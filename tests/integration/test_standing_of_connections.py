@@ -76,6 +76,33 @@ async def test_check_that_meets_trouble_says_so_and_not_that_all_is_well(rig: Ri
     assert "takes it" not in says
 
 
+@pytest.mark.parametrize("platform", PLATFORMS)
+async def test_check_that_failed_is_not_repeated_before_its_pause_is_over(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, platform: str
+) -> None:
+    csrf = await logged_in(rig)
+    [id_, *_] = await rig.connect(platform)
+    await rig.sandbox.wish("faults", platform=platform, times=0, status=500)
+    await later(rig, 61)
+    title, pause = CHANNELS[platform].title, rig.refresher.pause(platform)
+    assert (await asked(rig, id_, csrf)).startswith(f"{title} could not be asked now: ")
+    await rig.raw("UPDATE connections SET access_expires_at = now() WHERE access_expires_at IS NOT NULL")
+    before = await calls(rig, platform)
+    for _ in range(3):
+        rig.outside.client.breakers.clear()
+        says = await asked(rig, id_, csrf)
+        said = rf"{title} was last asked at \d\d:\d\d:\d\d UTC, in vain: .* wait {pause} seconds before you ask again\."
+        assert re.fullmatch(said, says), says
+        await rig.api("POST", f"/api/connections/{id_}/check")
+    assert await calls(rig, platform) == before
+    [row] = await rig.raw("SELECT refresh_failures FROM connections WHERE id = $1::uuid", id_)
+    assert row["refresh_failures"] == 1
+    monkeypatch.setattr(type(rig.refresher), "pause", lambda *_: 0)
+    rig.outside.client.breakers.clear()
+    assert (await asked(rig, id_, csrf)).startswith(f"{title} could not be asked now: ")
+    assert await calls(rig, platform) > before
+
+
 async def test_page_says_once_what_was_connected_and_where(rig: Rig) -> None:
     await logged_in(rig)
     query = await rig.consented("threads", account="alice", return_to="/connections")
