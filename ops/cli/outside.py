@@ -94,7 +94,9 @@ def _ring(factory: str) -> Ring:
 
 
 def checked_every(channel: Channel, seconds: int) -> Channel:
-    """The channel with its accounts checked at least so often."""
+    """Return the channel with its accounts checked at least so often, by a refresh where that is the check."""
+    if channel.check is None:
+        return replace(channel, plan=replace(channel.plan, longest=seconds))
     return replace(channel, plan=replace(channel.plan, check=min(seconds, channel.plan.check or seconds)))
 
 

@@ -568,4 +568,9 @@ def _rejected(rejected: Rejected) -> Refused:
 
 
 def _missing() -> Refused:
-    return Refused(404, "not_found", "There is no such connection.", "list them with GET /api/connections")
+    return Refused(
+        404,
+        "not_found",
+        "There is no such connection.",
+        "look at those that there are: /connections, or GET /api/connections",
+    )

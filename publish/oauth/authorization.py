@@ -61,10 +61,7 @@ NEEDED = "connections:write"
 OPEN_FLOWS = 100
 """That a tenant may have begun and not finished: a loop that begins them fills no table."""
 
-INSTANCE = (
-    "instance must be the host of your server, such as social.example, or your handle there, such as"
-    " @me@social.example."
-)
+INSTANCE = "Name the server by its host, such as social.example, or by your handle there, such as @me@social.example."
 USED = "This link was used before, and works once. If that was not you, tell whoever sent it, and ask for a new one."
 TOO_OLD = "This link is too old, or it is not one of ours; ask for a new link, or start connecting again."
 NOT_TAKEN = "The platform did not take the token that it had just given; start connecting again."

@@ -71,15 +71,20 @@ class Plan:
     """When to refresh: after ``share`` of the life that was given, and not before ``youngest`` seconds.
 
     ``check``: so many seconds after the platform last took what we hold, it is asked whether it still does.
+    ``longest``: a token is refreshed after so many seconds at the latest, unless it is too young for that.
     """
 
     share: float = 0.7
     youngest: int = 0
     check: int | None = None
+    longest: int | None = None
 
     def due(self, access_seconds: int | None, spread: float) -> float | None:
         """Seconds from now; None for never. ``spread``, up to 1, keeps apart what was connected together."""
-        return None if access_seconds is None else max(self.youngest, access_seconds * self.share * spread)
+        if access_seconds is None:
+            return None
+        seconds = access_seconds * self.share * spread
+        return max(self.youngest, seconds if self.longest is None else min(seconds, self.longest))
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,6 +138,7 @@ def faults(browser: webdriver.Chrome, width: int, scheme: str, name: str) -> lis
     if SHOTS and width in (390, 1280):
         tall = metrics | {"height": browser.execute_script("return document.documentElement.scrollHeight")}
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", tall)
+        Path(SHOTS).mkdir(parents=True, exist_ok=True)
         browser.save_screenshot(str(Path(SHOTS) / f"{name}-{width}-{scheme}.png"))
     return found
 

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import asyncpg
 import pytest
 
 from ops.access import users
+from ops.cli.outside import checked_every
 from publish.connections import descriptions
 from publish.oauth.account_selection import Question, Wanted, decide
 from publish.oauth.contract import Account
@@ -176,3 +178,24 @@ def test_page_says_of_every_platform_how_soon_a_revocation_is_noticed() -> None:
     for platform, words in NOTICED.items():
         says = descriptions.noticed(CHANNELS[platform])
         assert all(each in says for each in words), says
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_accounts_of_every_platform_are_asked_as_often_as_it_is_set(platform: str) -> None:
+    channel = checked_every(CHANNELS[platform], 120)
+    asked = channel.plan.due(channel.lives.access, 1.0) if channel.check is None else channel.check_in
+    assert asked is not None
+    assert asked <= 120
+    assert "every 2 minutes" in descriptions.noticed(channel)
+
+
+async def test_account_whose_check_is_a_refresh_is_refreshed_as_often_as_it_is_set(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    often = {name: checked_every(channel, 120) for name, channel in rig.outside.channels.items()}
+    monkeypatch.setattr(rig.refresher, "_outside", replace(rig.outside, channels=often))
+    [id_] = await rig.connect("x")
+    await rig.due()
+    assert await rig.refresher.refresh(id_) == "refreshed"
+    [row] = await rig.raw("SELECT extract(epoch FROM refresh_due_at - now())::float8 AS seconds FROM connections")
+    assert 60 < row["seconds"] <= 120
