@@ -41,6 +41,8 @@ def sql(configuration: Configuration, arguments: Sequence[str]) -> NoReturn:
 def apart(dsn: str) -> tuple[str, str]:
     """Return an address without its password, and the password: everybody here can read a program's arguments."""
     parts = urlsplit(dsn)
-    login, at, place = parts.netloc.rpartition("@")
-    user, _, password = login.partition(":") if at else ("", "", "")
-    return urlunsplit(parts._replace(netloc=f"{user}{at}{place}")), unquote(password)
+    login, _, place = parts.netloc.rpartition("@")
+    user, separator, password = login.partition(":")
+    if not separator:
+        return dsn, ""
+    return urlunsplit(parts._replace(netloc=f"{user}@{place}")), unquote(password)

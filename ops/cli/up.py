@@ -275,7 +275,9 @@ def addresses(running: Stack, size: tuple[int, int]) -> dict[str, list[str]]:
         "pages": [f"{running.url}/connections"],
         "login": [PERSON, _password(running)],
         "sandbox": [f"{running.sandbox}/", "stands in for", ", ".join(running.stood_in)] if running.stood_in else [],
-        "database": ["./landfall sql", "opens psql with a login that can only read"] if running.reader else [],
+        "database": ["./landfall sql", "opens psql with a login that can only read"]
+        if running.reader
+        else ["that of DATABASE_URL"],  # it is not ours, and let no such login be made
     }
     return {name: pieces for name, pieces in lines.items() if pieces} | last
 

@@ -18,6 +18,7 @@ import pytest
 from ops.access import invitations
 from ops.access.sessions import Person
 from ops.cli import wiring
+from ops.cli.sql import apart
 from ops.runtime.db import open_pool
 from ops.runtime.embedded import Postgres, free_port, scratch
 from schema.metadata import APP_ROLE
@@ -598,3 +599,28 @@ def test_sandbox_says_where_its_platforms_are_and_ends_on_sigterm() -> None:
         finally:
             child.terminate()
         assert child.wait(10) == 0
+
+
+def test_sql_without_a_login_that_only_reads_says_how_to_make_one() -> None:
+    said = landfall("sql", check=1, DATABASE_URL="postgresql://landfall:canary@127.0.0.1:1/landfall").stderr
+    assert "make one with `landfall db login read`, and set LANDFALL_READER_URL" in said
+    assert "canary" not in said
+
+
+def test_sql_that_cannot_connect_is_psqls_own_matter_and_shows_no_password() -> None:
+    address = "postgresql://landfall_read:canary%2F1@127.0.0.1:1/landfall"
+    said = landfall("sql", "-c", "SELECT 1", check=2, DATABASE_URL=address, LANDFALL_READER_URL=address).stderr
+    assert "port 1 failed" in said
+    assert "canary" not in said
+
+
+@pytest.mark.parametrize(
+    ("dsn", "parts"),
+    [
+        ("postgresql://u:p%2F%40@h:1/d?a=b", ("postgresql://u@h:1/d?a=b", "p/@")),
+        ("postgresql://u@h1,h2:2/d", ("postgresql://u@h1,h2:2/d", "")),
+        ("postgresql:///d?host=/run", ("postgresql:///d?host=/run", "")),
+    ],
+)
+def test_password_is_taken_out_of_an_address_before_it_is_an_argument(dsn: str, parts: tuple[str, str]) -> None:
+    assert apart(dsn) == parts
