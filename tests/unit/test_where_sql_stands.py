@@ -1,4 +1,4 @@
-"""SQL stands in ``store`` modules and migrations, and nowhere else: the syntax trees prove it."""
+"""SQL stands in modules called ``store`` or ``…_store`` and in migrations only: the syntax trees prove it."""
 
 import ast
 import re
@@ -23,28 +23,27 @@ HOLDS = re.compile(
 )
 
 NOT_YET = {
+    "ops/access/api_keys.py",
+    "ops/access/audit_log.py",
+    "ops/access/invitations.py",
+    "ops/access/passkeys.py",
+    "ops/access/pending_logins.py",
+    "ops/access/second_factor.py",
+    "ops/access/sessions.py",
+    "ops/access/tenants.py",
+    "ops/access/users.py",
     "ops/runtime/db.py",
     "ops/runtime/embedded.py",
     "ops/runtime/health.py",
     "ops/runtime/processes.py",
-    "publish/auditing.py",
-    "publish/invitations.py",
-    "publish/keeping.py",
-    "publish/keys.py",
-    "publish/passkeys.py",
-    "publish/pending_logins.py",
-    "publish/people.py",
-    "publish/second_factor.py",
-    "publish/sessions.py",
-    "publish/tenants.py",
-    "sync/lineage.py",
-    "sync/shadow.py",
+    "ops/runtime/tenancy.py",
+    "publish/vault/key_rotation.py",
 }
-"""Files of other hands that still hold some. It only shrinks: a file that holds none any more has to go from here."""
+"""Files that still hold SQL. The list only shrinks: a file that holds none any more has to go from here."""
 
 
 def of_a_store(path: Path) -> bool:
-    return path.stem == "store" or "store" in path.parts[:-1]
+    return path.stem == "store" or path.stem.endswith("_store") or "store" in path.parts[:-1]
 
 
 def docstrings(tree: ast.Module) -> set[int]:
@@ -129,9 +128,12 @@ def test_prose_is_no_statement(source: str) -> None:
         ("sync/store.py", True),
         ("ops/cli/store/server.py", True),
         ("sync/events/store.py", True),
+        ("publish/connections/refresh_store.py", True),
         ("ops/cli/doctor.py", False),
         ("ops/restore.py", False),
         ("publish/stores.py", False),
+        ("publish/restore.py", False),
+        ("publish/_store/refresh.py", False),
     ],
 )
 def test_store_is_a_module_or_a_package_of_that_name(path: str, *, store: bool) -> None:
