@@ -14,6 +14,7 @@ from publish.notifications.notice_store import resolve
 from publish.oauth.contract import Account
 from publish.vault.envelope import Vault
 from schema.sealing import Place
+from schema.states import CONNECTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +71,18 @@ async def connect(
     )
     row = required(
         await connection.fetchrow(
-            """
+            f"""
         INSERT INTO connections AS c (tenant_id, id, platform, instance, account_id, other_ids, username, scopes,
             profile, via, grant_id, state, authorized_at, checked_at, access_expires_at, refresh_expires_at,
             refresh_due_at, check_due_at)
-        SELECT $1::uuid, $2::uuid, $3, $4, $5, $6, $7, $8, $9::jsonb, $10, $11, 'active', since, since,
+        SELECT $1::uuid, $2::uuid, $3, $4, $5, $6, $7, $8, $9::jsonb, $10, $11, '{CONNECTION.initial}', since, since,
             since + make_interval(secs => $12), since + make_interval(secs => $13),
             since + make_interval(secs => $14), since + make_interval(secs => $15)
         FROM coalesce($16::timestamptz, now()) AS since
         ON CONFLICT (tenant_id, platform, instance, account_id) DO UPDATE SET other_ids = excluded.other_ids,
             username = excluded.username, scopes = excluded.scopes, profile = excluded.profile, via = excluded.via,
-            grant_id = excluded.grant_id, state = 'active', reason = NULL, authorized_at = excluded.authorized_at,
+            grant_id = excluded.grant_id, state = '{CONNECTION.target("connect")}', reason = NULL,
+            authorized_at = excluded.authorized_at,
             checked_at = excluded.checked_at, access_expires_at = excluded.access_expires_at,
             refresh_expires_at = CASE WHEN c.via IS DISTINCT FROM excluded.via THEN excluded.refresh_expires_at
                 ELSE coalesce(excluded.refresh_expires_at, c.refresh_expires_at) END,

@@ -12,18 +12,19 @@ from publish.connections.connection_store import Connection
 from publish.connections.refresh_store import LEASE_SECONDS
 from publish.notifications.notice_store import resolve
 from publish.oauth.contract import Removals
+from schema.states import CONNECTION, NOTICE
 
-_ENDED = """state = 'needs_reconnect', refresh_due_at = NULL, check_due_at = NULL, lease_until = NULL,
+_ENDED = f"""state = '{CONNECTION.target("end_grant")}', refresh_due_at = NULL, check_due_at = NULL, lease_until = NULL,
     trouble = NULL, trouble_since = NULL, fence = fence + 1"""
 
-
+_MAY_END = CONNECTION.allows("end_grant")
 _WHOSE = "RETURNING tenant_id::text, id::text, platform, authorized_at, reason"
 
 
 async def needs_reconnect(connection: asyncpg.Connection, held: Connection, reason: str) -> bool:
     """Whether this is when it began to: there is one notice for each such time."""
     query = f"""
-        UPDATE connections SET {_ENDED}, reason = $3 WHERE id = $1::uuid AND fence = $2 AND state = 'active' {_WHOSE}"""
+        UPDATE connections SET {_ENDED}, reason = $3 WHERE id = $1::uuid AND fence = $2 AND {_MAY_END} {_WHOSE}"""
     return bool(await _told(connection, await connection.fetch(query, held.id, held.fence, reason)))
 
 
@@ -42,7 +43,7 @@ async def removed(connection: asyncpg.Connection, ids: Sequence[str], cut_off: d
     """A platform says that a person removed us: the ids of what that ended. Grants after ``cut_off`` live on."""
     query = f"""
         UPDATE connections SET {_ENDED}, reason = $3
-        WHERE id = ANY($1::uuid[]) AND state = 'active' AND authorized_at <= $2 {_WHOSE}"""
+        WHERE id = ANY($1::uuid[]) AND {_MAY_END} AND authorized_at <= $2 {_WHOSE}"""
     told = await _told(connection, await connection.fetch(query, list(ids), cut_off, reason))
     return [id_ for _, id_ in told]
 
@@ -64,7 +65,7 @@ async def removed_in_table(
             FROM {removals.undated} u
             JOIN webhook_event_log e USING (account_id, external_id) WHERE e.provider = $1
         ) said
-        WHERE c.platform = $1 AND c.via IS NULL AND c.state = 'active' AND said.account_id = c.account_id
+        WHERE c.platform = $1 AND c.via IS NULL AND {_MAY_END} AND said.account_id = c.account_id
             AND said.at >= date_trunc(said.unit, c.authorized_at) {_WHOSE}"""
     words = json.dumps({str(number): text for number, text in removals.words.items()})
     return await _told(connection, await connection.fetch(query, platform, words, otherwise))
@@ -81,7 +82,7 @@ async def expired(
     """
     query = f"""
         UPDATE connections SET {_ENDED}, reason = coalesce(replace($2, '{{}}', trouble), $1)
-        WHERE state = 'active' AND access_expires_at <= now() AND coalesce(lease_until, '-infinity') < now()
+        WHERE {_MAY_END} AND access_expires_at <= now() AND coalesce(lease_until, '-infinity') < now()
             AND (refresh_due_at IS NULL OR refresh_expires_at <= now() OR coalesce(via, platform) = ANY($3)) {_WHOSE}"""
     rows = await connection.fetch(query, reason, failing, list(refreshing_themselves))
     await _told(connection, rows)
@@ -97,9 +98,9 @@ async def _told(connection: asyncpg.Connection, ended: Sequence[asyncpg.Record])
         [(row["tenant_id"], row["id"], row["authorized_at"], row["reason"]) for row in ended],
     )
     await connection.execute(
-        """
+        f"""
         UPDATE notices SET resolved_at = now()
-        WHERE connection_id = ANY($1::uuid[]) AND kind <> 'needs_reconnect' AND resolved_at IS NULL""",
+        WHERE connection_id = ANY($1::uuid[]) AND kind <> 'needs_reconnect' AND {NOTICE.allows("resolve")}""",
         [row["id"] for row in ended],
     )
     return [(row["tenant_id"], row["id"]) for row in ended]
@@ -111,12 +112,12 @@ async def disconnect(connection: asyncpg.Connection, id_: str) -> Connection | N
     The caller has the lease to revoke it at the platform. Whoever dies with it leaves that to the worker.
     """
     row = await connection.fetchrow(
-        """
-        UPDATE connections SET state = 'disconnected', reason = NULL, disconnected_at = now(), refresh_failures = 0,
-            trouble = NULL, trouble_since = NULL,
+        f"""
+        UPDATE connections SET state = '{CONNECTION.target("disconnect")}', reason = NULL,
+            disconnected_at = now(), refresh_failures = 0, trouble = NULL, trouble_since = NULL,
             refresh_due_at = now(), check_due_at = NULL, lease_until = now() + make_interval(secs => $2),
             fence = fence + 1
-        WHERE id = $1::uuid AND state <> 'disconnected'
+        WHERE id = $1::uuid AND {CONNECTION.allows("disconnect")}
         RETURNING tenant_id::text, id::text, platform, coalesce(via, platform), instance, account_id, fence,
             'revoke'""",
         id_,
@@ -140,7 +141,7 @@ async def sharing(connection: asyncpg.Connection, held: Connection) -> tuple[boo
 async def still_ended(connection: asyncpg.Connection, held: Connection) -> bool:
     """Whether nobody brought it back since; while the transaction lasts nobody does."""
     row = await connection.fetchrow(
-        "SELECT 1 FROM connections WHERE id = $1::uuid AND fence = $2 AND state = 'disconnected' FOR SHARE",
+        f"SELECT 1 FROM connections WHERE id = $1::uuid AND fence = $2 AND {CONNECTION.allows('revoke')} FOR SHARE",
         held.id,
         held.fence,
     )
@@ -150,9 +151,9 @@ async def still_ended(connection: asyncpg.Connection, held: Connection) -> bool:
 async def revoked(connection: asyncpg.Connection, held: Connection) -> None:
     """Forget the secrets of a connection that was ended; one that came back meanwhile keeps its new ones."""
     row = await connection.fetchrow(
-        """
+        f"""
         UPDATE connections SET refresh_due_at = NULL, lease_until = NULL
-        WHERE id = $1::uuid AND fence = $2 AND state = 'disconnected' RETURNING 1""",
+        WHERE id = $1::uuid AND fence = $2 AND {CONNECTION.allows("revoke")} RETURNING 1""",
         held.id,
         held.fence,
     )

@@ -11,6 +11,7 @@ from publish.connections.connection_store import Connection, keep_secrets
 from publish.notifications.notice_store import out_of_trouble
 from publish.oauth.contract import Renewed
 from publish.vault.envelope import Vault
+from schema.states import CONNECTION
 
 LEASE_SECONDS = 60
 """Longer than a refresh can take; a process that died with one is not waited for any longer."""
@@ -19,10 +20,10 @@ FAILED = "connection.refresh_failed"
 """What the audit log calls a refresh or a check that met trouble."""
 
 
-DUE = """
+DUE = f"""
 coalesce(lease_until, '-infinity') < now() AND (
-    (state = 'active' AND least(refresh_due_at, check_due_at) <= now())
-    OR (state = 'disconnected' AND refresh_due_at <= now()))"""
+    ({CONNECTION.allows("refresh")} AND least(refresh_due_at, check_due_at) <= now())
+    OR ({CONNECTION.allows("revoke")} AND refresh_due_at <= now()))"""
 
 
 async def due(connection: asyncpg.Connection, limit: int) -> list[tuple[str, str]]:
@@ -45,10 +46,10 @@ async def lease(connection: asyncpg.Connection, id_: str, within: float) -> Conn
         f"""
         UPDATE connections SET lease_until = now() + make_interval(secs => $2), fence = fence + 1
         WHERE id = $1::uuid AND (({DUE}) OR (
-            state = 'active' AND coalesce(lease_until, '-infinity') < now() AND refresh_due_at IS NOT NULL
+            {CONNECTION.allows("refresh")} AND coalesce(lease_until, '-infinity') < now() AND refresh_due_at IS NOT NULL
             AND access_expires_at <= now() + make_interval(secs => $3)))
         RETURNING tenant_id::text, id::text, platform, coalesce(via, platform), instance, account_id, fence,
-            CASE WHEN state = 'disconnected' THEN 'revoke'
+            CASE WHEN {CONNECTION.allows("revoke")} THEN 'revoke'
                 WHEN refresh_due_at <= now() OR (refresh_due_at IS NOT NULL
                     AND access_expires_at <= now() + make_interval(secs => $3)) THEN 'refresh'
                 ELSE 'check' END""",
@@ -73,7 +74,7 @@ async def ask_check(connection: asyncpg.Connection, id_: str, *, refreshing: boo
     column = "refresh_due_at" if refreshing else "check_due_at"
     row = await connection.fetchrow(
         f"""
-        UPDATE connections SET {column} = now() WHERE id = $1::uuid AND state = 'active'
+        UPDATE connections SET {column} = now() WHERE id = $1::uuid AND {CONNECTION.allows("check")}
             AND ({column} IS NOT NULL OR NOT $2)
             AND coalesce(checked_at, '-infinity') < now() - make_interval(secs => $3)
             AND coalesce(({_FAILED_AT}), '-infinity') < now() - make_interval(secs => $3) RETURNING 1""",
@@ -136,7 +137,7 @@ _HOLDS = f"""lease_until = NULL, refresh_failures = 0, trouble = NULL, trouble_s
     check_due_at = now() + make_interval(secs => $3),
     refresh_expires_at = coalesce(CASE WHEN $5 < now() + make_interval(secs => {LONGEST_LIFE}) THEN $5 END,
         now() + make_interval(secs => $4), refresh_expires_at)
-WHERE id = $1::uuid AND fence = $2 AND state = 'active' RETURNING 1"""
+WHERE id = $1::uuid AND fence = $2 AND {CONNECTION.allows("check")} RETURNING 1"""
 
 
 def _held(held: Connection, renewed: Renewed, refresh_seconds: int | None, check_in: int | None) -> tuple[Any, ...]:
@@ -214,7 +215,7 @@ async def wait(connection: asyncpg.Connection, held: Connection, seconds: float)
     await connection.execute(
         f"""
         UPDATE connections SET lease_until = NULL, {_due_column(held)} = now() + make_interval(secs => $3)
-        WHERE id = $1::uuid AND fence = $2 AND state = 'active'""",
+        WHERE id = $1::uuid AND fence = $2 AND {CONNECTION.allows("refresh")}""",
         held.id,
         held.fence,
         seconds,

@@ -5,17 +5,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import asyncpg
 import uuid_utils
 
 from ops.runtime.db import required
 from publish.notifications.email import News
+from schema.states import NOTICE, NOTICE_MAIL
 
 LOST_SECONDS = 600
 """Longer than handing over one message takes; whoever claimed it and has not said what came of it is gone."""
 
-_MAY = "m.role IN ('owner', 'editor') AND u.disabled_at IS NULL AND n.resolved_at IS NULL"
+_MAY = f"m.role IN ('owner', 'editor') AND u.disabled_at IS NULL AND {NOTICE.any_of('open')}"
+_WAITING = NOTICE_MAIL.any_of("waiting")
 _LISTED = f"""
 SELECT n.tenant_id, n.id, m.user_id FROM notices n
 JOIN memberships m ON m.tenant_id = n.tenant_id JOIN users u ON u.id = m.user_id WHERE {_MAY}"""
@@ -44,17 +47,17 @@ async def address_mails(connection: asyncpg.Connection) -> None:
     )
     await connection.execute(
         f"""
-        DELETE FROM notice_mails WHERE state = 'waiting' AND (tenant_id, notice_id, user_id) NOT IN ({_LISTED})"""
+        DELETE FROM notice_mails WHERE {_WAITING} AND (tenant_id, notice_id, user_id) NOT IN ({_LISTED})"""
     )
 
 
 async def give_up_lost(connection: asyncpg.Connection) -> int:
     """How many mails somebody claimed who is gone: they may have been sent, so nobody sends them again."""
     count: int = await connection.fetchval(
-        """
+        f"""
         WITH lost AS (
-            UPDATE notice_mails SET state = 'unknown'
-            WHERE state = 'sending' AND claimed_at < now() - make_interval(secs => $1) RETURNING mail_id)
+            UPDATE notice_mails SET state = '{NOTICE_MAIL.target("lose")}'
+            WHERE {NOTICE_MAIL.any_of("sending")} AND claimed_at < now() - make_interval(secs => $1) RETURNING mail_id)
         SELECT count(DISTINCT mail_id) FROM lost""",
         float(LOST_SECONDS),
     )
@@ -63,7 +66,7 @@ async def give_up_lost(connection: asyncpg.Connection) -> int:
 
 async def mail_due(connection: asyncpg.Connection) -> bool:
     found: bool = await connection.fetchval(
-        "SELECT EXISTS (SELECT FROM notice_mails WHERE state = 'waiting' AND due_at <= now())"
+        f"SELECT EXISTS (SELECT FROM notice_mails WHERE {_WAITING} AND due_at <= now())"
     )
     return found
 
@@ -75,12 +78,12 @@ async def claim_mail(connection: asyncpg.Connection) -> Mail | None:
     of a membership must be allowed to change it.
     """
     due = await connection.fetch(
-        """
+        f"""
         SELECT m.tenant_id, m.user_id, u.email, t.name,
             (SELECT count(*) FROM memberships WHERE user_id = m.user_id) AS tenants
         FROM memberships m JOIN users u ON u.id = m.user_id JOIN tenants t ON t.id = m.tenant_id
         WHERE (m.tenant_id, m.user_id) IN (
-            SELECT tenant_id, user_id FROM notice_mails WHERE state = 'waiting' AND due_at <= now())"""
+            SELECT tenant_id, user_id FROM notice_mails WHERE {_WAITING} AND due_at <= now())"""
     )
     for whose in due:
         free = await connection.fetchval(
@@ -97,8 +100,8 @@ async def _claimed(connection: asyncpg.Connection, whose: asyncpg.Record) -> Mai
     rows = await connection.fetch(
         f"""
         WITH claimed AS (
-            UPDATE notice_mails SET state = 'sending', mail_id = $3::uuid, claimed_at = now()
-            WHERE tenant_id = $1 AND user_id = $2 AND state = 'waiting'
+            UPDATE notice_mails SET state = '{NOTICE_MAIL.target("claim")}', mail_id = $3::uuid, claimed_at = now()
+            WHERE tenant_id = $1 AND user_id = $2 AND {NOTICE_MAIL.allows("claim")}
                 AND (tenant_id, notice_id, user_id) IN ({_LISTED}) RETURNING tenant_id, notice_id)
         SELECT c.id::text, n.id::text, n.kind, c.platform, coalesce(nullif(c.username, ''), c.account_id), n.says
         FROM claimed JOIN notices n ON n.tenant_id = claimed.tenant_id AND n.id = claimed.notice_id
@@ -112,15 +115,14 @@ async def _claimed(connection: asyncpg.Connection, whose: asyncpg.Record) -> Mai
     return Mail(id_, str(whose["tenant_id"]), name, whose["email"], [News(*row) for row in rows]) if rows else None
 
 
-async def mailed(connection: asyncpg.Connection, mail: Mail, state: str) -> None:
-    """The server accepted it, or nobody knows."""
+async def mailed(connection: asyncpg.Connection, mail: Mail, event: Literal["accept", "lose"]) -> None:
+    """Note that the server accepted a mail, or that nobody knows whether it did."""
     await connection.execute(
-        """
-        UPDATE notice_mails SET state = $3, tries = tries + 1
-        WHERE tenant_id = $1::uuid AND mail_id = $2::uuid AND state IN ('sending', 'unknown')""",
+        f"""
+        UPDATE notice_mails SET state = '{NOTICE_MAIL.target(event)}', tries = tries + 1
+        WHERE tenant_id = $1::uuid AND mail_id = $2::uuid AND {NOTICE_MAIL.allows(event)}""",
         mail.tenant,
         mail.id,
-        state,
     )
 
 
@@ -129,20 +131,22 @@ async def mail_refused(connection: asyncpg.Connection, mail: Mail | None, pauses
 
     How many mails that is, and how many more were tried for a day and are given up.
     """
-    whose = "state = 'sending' AND mail_id = $2::uuid" if mail else "state = 'waiting' AND due_at <= now() AND $2 = ''"
+    sending = NOTICE_MAIL.any_of("sending")
+    whose = f"{sending} AND mail_id = $2::uuid" if mail else f"{_WAITING} AND due_at <= now() AND $2 = ''"
+    again, over = NOTICE_MAIL.target("retry"), NOTICE_MAIL.target("give_up")
     row = required(
         await connection.fetchrow(
             f"""
         WITH refused AS (
             UPDATE notice_mails w SET tries = tries + 1, claimed_at = NULL, mail_id = NULL,
-                state = CASE WHEN created_at < now() - interval '1 day' THEN 'given_up' ELSE 'waiting' END,
+                state = CASE WHEN created_at < now() - interval '1 day' THEN '{over}' ELSE '{again}' END,
                 due_at = now() + make_interval(secs => ($1::float8[])[least(cardinality($1), 1 + (
                     SELECT max(tries) FROM notice_mails same
                     WHERE same.tenant_id = w.tenant_id AND same.user_id = w.user_id
                         AND same.state = w.state AND same.mail_id IS NOT DISTINCT FROM w.mail_id))])
             WHERE {whose} RETURNING tenant_id, user_id, state)
-        SELECT count(DISTINCT (tenant_id, user_id)) FILTER (WHERE state = 'waiting'),
-            count(DISTINCT (tenant_id, user_id)) FILTER (WHERE state = 'given_up') FROM refused""",
+        SELECT count(DISTINCT (tenant_id, user_id)) FILTER (WHERE state = '{again}'),
+            count(DISTINCT (tenant_id, user_id)) FILTER (WHERE state = '{over}') FROM refused""",
             list(pauses),
             mail.id if mail else "",
         )

@@ -5,6 +5,7 @@ from typing import Any
 import asyncpg
 
 from ops.runtime.serialization import plain
+from schema.states import NOTICE
 
 TROUBLE_DAYS = 2
 """After so long an account in trouble is told of; most outages of platforms are over in hours."""
@@ -28,9 +29,9 @@ async def warn(connection: asyncpg.Connection) -> list[tuple[str, str, str]]:
         ON CONFLICT DO NOTHING RETURNING id, connection_id, kind"""
     )
     await connection.execute(
-        """
+        f"""
         UPDATE notices SET resolved_at = now() WHERE connection_id = ANY($1::uuid[]) AND id <> ALL($2::uuid[])
-            AND kind <> 'in_trouble' AND resolved_at IS NULL""",
+            AND kind <> 'in_trouble' AND {NOTICE.allows("resolve")}""",
         [row["connection_id"] for row in rows],
         [row["id"] for row in rows],
     )
@@ -50,9 +51,9 @@ async def warn(connection: asyncpg.Connection) -> list[tuple[str, str, str]]:
 async def out_of_trouble(connection: asyncpg.Connection, id_: str) -> None:
     """The platform takes what we hold again."""
     await connection.execute(
-        """
+        f"""
         UPDATE notices SET resolved_at = now()
-        WHERE connection_id = $1::uuid AND kind = 'in_trouble' AND resolved_at IS NULL""",
+        WHERE connection_id = $1::uuid AND kind = 'in_trouble' AND {NOTICE.allows("resolve")}""",
         id_,
     )
 
@@ -60,16 +61,16 @@ async def out_of_trouble(connection: asyncpg.Connection, id_: str) -> None:
 async def resolve(connection: asyncpg.Connection, id_: str) -> None:
     """Somebody did what the notices about a connection asked for."""
     await connection.execute(
-        "UPDATE notices SET resolved_at = now() WHERE connection_id = $1::uuid AND resolved_at IS NULL", id_
+        f"UPDATE notices SET resolved_at = now() WHERE connection_id = $1::uuid AND {NOTICE.allows('resolve')}", id_
     )
 
 
 async def notices(connection: asyncpg.Connection) -> list[dict[str, Any]]:
     """What somebody should do, the newest first."""
     rows = await connection.fetch(
-        """
+        f"""
         SELECT n.id::text, n.connection_id::text, c.platform, c.username, n.kind, n.says, n.created_at
         FROM notices n JOIN connections c ON c.tenant_id = n.tenant_id AND c.id = n.connection_id
-        WHERE n.resolved_at IS NULL ORDER BY n.created_at DESC, n.id"""
+        WHERE {NOTICE.any_of("open")} ORDER BY n.created_at DESC, n.id"""
     )
     return [plain(row) for row in rows]

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Literal
 
 import structlog
 
@@ -16,6 +17,7 @@ from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
 from publish.notifications import mail_store
 from publish.notifications.email import letter
 from publish.notifications.mail_store import Mail
+from schema.states import NOTICE_MAIL
 
 LOOK_SECONDS = 30.0
 RETRIES = RetryPolicy((60, 300, 1800, 3600))
@@ -84,20 +86,20 @@ class Postman:
             await self._refused(mail, error)
             return
         except Lost as error:
-            await self._settled(mail, "unknown")
+            await self._settled(mail, "lose")
             log.warning("mail.unknown", mail=mail.id, error=str(error))
             return
         faultpoint("publish.mail_accepted")
-        await self._settled(mail, "sent")
+        await self._settled(mail, "accept")
         log.info("mail.sent", mail=mail.id, notices=len(mail.news))
 
-    async def _settled(self, mail: Mail, state: str) -> None:
+    async def _settled(self, mail: Mail, event: Literal["accept", "lose"]) -> None:
         async with tenant_transaction(self._pool, mail.tenant) as connection:
-            await mail_store.mailed(connection, mail, state)
-            for item in mail.news if state == "sent" else ():
+            await mail_store.mailed(connection, mail, event)
+            for item in mail.news if event == "accept" else ():
                 subject = item.connection
                 await audit(connection, mail.tenant, WORKER, "notice.mailed", subject, kind=item.kind)
-        _count(state, 1)
+        _count(NOTICE_MAIL.target(event), 1)
 
     async def _refused(self, mail: Mail | None, error: Refused) -> None:
         async with tenant_transaction(self._pool, mail.tenant if mail else ALL_TENANTS) as connection:

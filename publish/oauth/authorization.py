@@ -278,7 +278,7 @@ class Flows:
             raise Problem("wrong", TOO_OLD)
         if row.session is not None:
             own = hmac.compare_digest(_digest(_secret(self._opened(row)[1], browser)), row.session)
-            if not own or row.used or not row.live:
+            if not own or row.state != "opened" or not row.live:
                 raise Problem("wrong", USED)
         return row
 
@@ -452,7 +452,7 @@ class Flows:
         """Connect what was chosen of what was found. Raises Problem, and it can be done again."""
         row = await self._chosen_in(platform, session)
         await self._entitled(row)
-        if row.sealed_accounts is None or row.outcome.get("kind") != "choose":
+        if row.sealed_accounts is None or not _waits_for_choice(row):
             return dict(row.outcome)
         channel = self._outside.channels[platform]
         sealed = self._vault.open(row.sealed_accounts, _place(row.tenant, row.digest, "accounts"))
@@ -537,7 +537,7 @@ def _refused(row: State | None, visit: Visit) -> str | None:
         return "This answer is of another platform than the one that was asked; nothing was connected."
     if row.session is None or not hmac.compare_digest(_digest(visit.session), row.session):
         return "This was begun in another browser; start connecting again in this one."
-    if not row.live and not row.used:
+    if not row.live and row.state in ("started", "opened"):
         return "It took too long; start connecting again."
     return None
 
@@ -552,7 +552,7 @@ def _require_scope(row: State, asker: Asker) -> Asker:
 
 
 def _waits_for_choice(row: State) -> bool:
-    return row.outcome is not None and row.outcome.get("kind") == "choose"
+    return row.state == "selecting"
 
 
 def _outcome(*, ok: bool, says: str, return_to: str, **more: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import asyncpg
 
 from ops.runtime.db import required
 from ops.runtime.tenancy import set_tenant
+from schema.states import FLOW
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class State:
     id: str = ""
     connection: str | None = None
     sealed_accounts: bytes | None = None
-    used: bool = False
+    state: str = FLOW.initial
     live: bool = True
     since: datetime | None = None
     outcome: Any = None
@@ -78,7 +79,7 @@ async def begin(connection: asyncpg.Connection, state: State, seconds: int) -> s
 async def unfinished(connection: asyncpg.Connection) -> int:
     """How many flows were begun, and can still be finished."""
     count: int = await connection.fetchval(
-        "SELECT count(*) FROM oauth_states WHERE used_at IS NULL AND expires_at > now()"
+        f"SELECT count(*) FROM oauth_states WHERE {FLOW.any_of('started', 'opened')} AND expires_at > now()"
     )
     return count
 
@@ -98,10 +99,10 @@ async def state(
         return None
     await set_tenant(connection, found["tenant_id"])
     row = await connection.fetchrow(
-        """
+        f"""
         SELECT tenant_id::text, state_sha256, platform, instance, ticket_sha256,
             CASE WHEN opened_at IS NOT NULL THEN session_sha256 END AS session, sealed_verifier, redirect_uri,
-            return_to, actor, id::text, connection_id::text, sealed_accounts, used_at IS NOT NULL AS used,
+            return_to, actor, id::text, connection_id::text, sealed_accounts, {FLOW.column} AS state,
             expires_at > now() AS live, used_at, outcome, scopes, expires_at
         FROM oauth_states WHERE state_sha256 = $1""",
         found["state_sha256"],
@@ -143,9 +144,9 @@ async def asker(connection: asyncpg.Connection, tenant: str, actor: str) -> Aske
 async def take(connection: asyncpg.Connection, digest: bytes, session: bytes, seconds: int) -> bool:
     """Give a flow to the browser with this secret, for so long; False where one has it, or its time is over."""
     row = await connection.fetchrow(
-        """
+        f"""
         UPDATE oauth_states SET session_sha256 = $2, opened_at = now(), expires_at = now() + make_interval(secs => $3)
-        WHERE state_sha256 = $1 AND opened_at IS NULL AND used_at IS NULL AND expires_at > now() RETURNING 1""",
+        WHERE state_sha256 = $1 AND {FLOW.allows("open")} AND expires_at > now() RETURNING 1""",
         digest,
         session,
         float(seconds),
@@ -156,19 +157,21 @@ async def take(connection: asyncpg.Connection, digest: bytes, session: bytes, se
 async def claim_code(connection: asyncpg.Connection, digest: bytes) -> datetime | None:
     """Since when the caller is the one who may send the code to the platform. Nobody else is, ever after: None."""
     since: datetime | None = await connection.fetchval(
-        "UPDATE oauth_states SET used_at = now() WHERE state_sha256 = $1 AND used_at IS NULL AND expires_at > now()"
-        " RETURNING used_at",
+        f"""
+        UPDATE oauth_states SET used_at = now()
+        WHERE state_sha256 = $1 AND {FLOW.allows("claim_code")} AND expires_at > now() RETURNING used_at""",
         digest,
     )
     return since
 
 
 async def settle(connection: asyncpg.Connection, digest: bytes, outcome: Mapping[str, Any]) -> bool:
-    """The end of a flow; what there was to choose from is forgotten. False where it was ended for whoever began it."""
+    """End a flow and forget what there was to choose from. Return False where it was withdrawn before."""
+    event = "connect" if outcome["ok"] else "fail"
     settled: bool | None = await connection.fetchval(
-        """
+        f"""
         UPDATE oauth_states SET outcome = $2::jsonb, sealed_accounts = NULL
-        WHERE state_sha256 = $1 AND outcome->>'kind' IS DISTINCT FROM 'ended' RETURNING true""",
+        WHERE state_sha256 = $1 AND {FLOW.allows(event)} RETURNING true""",
         digest,
         json.dumps(outcome),
     )
@@ -180,10 +183,10 @@ async def offer(
 ) -> None:
     """Keep what there is to choose from, for so long."""
     await connection.execute(
-        """
+        f"""
         UPDATE oauth_states SET outcome = $2::jsonb, sealed_accounts = $3,
             expires_at = now() + make_interval(secs => $4)
-        WHERE state_sha256 = $1 AND outcome->>'kind' IS DISTINCT FROM 'ended'""",
+        WHERE state_sha256 = $1 AND {FLOW.allows("offer")}""",
         digest,
         json.dumps(outcome),
         sealed,

@@ -227,6 +227,7 @@ async def test_tenant_may_leave_only_so_many_flows_unfinished(rig: Rig) -> None:
     other = await tenants.add(rig.connection, "other", TESTS)
     key = await api_keys.create(rig.pool, other, "theirs", api_keys.DEFAULT_SCOPES, TESTS)
     assert (await rig.api("GET", "/api/auth/x", headers={"Authorization": f"Bearer {key}"}))[0] == 201
+    await rig.raw("UPDATE oauth_states SET opened_at = now() WHERE tenant_id = $1::uuid", DEFAULT_TENANT)
     await rig.raw("UPDATE oauth_states SET used_at = now() WHERE tenant_id = $1::uuid", DEFAULT_TENANT)
     assert (await rig.api("GET", "/api/auth/x"))[0] == 201
 

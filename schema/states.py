@@ -1,0 +1,220 @@
+"""State machines, each as a table: which state follows which, by what event, and how PostgreSQL tells the states apart.
+
+The stores build the conditions of their updates from these tables, a trigger of the database refuses every other
+transition, and ``docs/states.md`` is made from them by ``python -m schema.states``. Standard library only.
+"""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+class IllegalTransitionError(Exception):
+    """An event that a state does not allow."""
+
+
+@dataclass(frozen=True, slots=True)
+class StateMachine:
+    """The states of the rows of one table.
+
+    ``conditions`` hold, for each state, the SQL condition on a row that is in it: exactly one of them is true for any
+    row. ``transitions`` hold, for each state, the state that each event leads to. ``created_by`` is the event that
+    makes a row in the state ``initial``. Deleting a row is no transition, and inserting one is not checked by the
+    database, so that a backup can be restored.
+    """
+
+    title: str
+    table: str
+    created_by: str
+    initial: str
+    conditions: Mapping[str, str]
+    transitions: Mapping[str, Mapping[str, str]]
+    notes: str = ""
+
+    def next(self, state: str, event: str) -> str:
+        """Return the state that the event leads to. Raises IllegalTransitionError."""
+        try:
+            return self.transitions[state][event]
+        except KeyError:
+            raise IllegalTransitionError(f"{self.table}: {event} is not possible in state {state}") from None
+
+    def target(self, event: str) -> str:
+        """Return the one state that the event leads to, from wherever it is possible. Raises IllegalTransitionError."""
+        found = {events[event] for events in self.transitions.values() if event in events}
+        if len(found) != 1:
+            raise IllegalTransitionError(f"{self.table}: {event} leads to {sorted(found) or 'nothing'}")
+        return found.pop()
+
+    def allows(self, event: str) -> str:
+        """Return the SQL condition on a row in which the event is possible. Raises IllegalTransitionError."""
+        self.target(event)
+        return self.any_of(*(state for state, events in self.transitions.items() if event in events))
+
+    def any_of(self, *states: str) -> str:
+        """Return the SQL condition on a row that is in one of these states."""
+        return f"({' OR '.join(f'({self.conditions[state]})' for state in states)})"
+
+    @property
+    def column(self) -> str:
+        """An SQL expression for the state of a row."""
+        cases = "\n".join(f"        WHEN {condition} THEN '{state}'" for state, condition in self.conditions.items())
+        return f"CASE\n{cases} END"
+
+    @property
+    def pairs(self) -> frozenset[tuple[str, str]]:
+        """The changes from one state to another that some event makes."""
+        found = {(state, after) for state, events in self.transitions.items() for after in events.values()}
+        return frozenset(pair for pair in found if pair[0] != pair[1])
+
+    @property
+    def guard(self) -> str:
+        """The SQL of the trigger that refuses every change that is not in the table."""
+        allowed = ", ".join(f"('{before}', '{after}')" for before, after in sorted(self.pairs))
+        return f"""
+CREATE FUNCTION {self.table}_transition() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    before text := (SELECT {self.column} FROM (SELECT OLD.*) AS previous);
+    after text := (SELECT {self.column} FROM (SELECT NEW.*) AS changed);
+BEGIN
+    IF before IS DISTINCT FROM after AND (before, after) NOT IN (
+        {allowed}) THEN
+        RAISE EXCEPTION 'a row of {self.table} cannot go from % to %', before, after
+            USING ERRCODE = 'check_violation', CONSTRAINT = '{self.table}_transition';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER {self.table}_transition
+    BEFORE UPDATE ON {self.table} FOR EACH ROW EXECUTE FUNCTION {self.table}_transition();
+"""
+
+    @property
+    def diagram(self) -> str:
+        """A Mermaid state diagram. A state that nothing leaves leads to the end."""
+        lines = [f"[*] --> {self.initial}: {self.created_by}"]
+        for state, events in self.transitions.items():
+            by_target: dict[str, list[str]] = {}
+            for event, after in events.items():
+                by_target.setdefault(after, []).append(event)
+            lines += [f"{state} --> {after}: {', '.join(found)}" for after, found in by_target.items()]
+            if not any(after != state for after in events.values()):
+                lines.append(f"{state} --> [*]")
+        return "\n".join(["stateDiagram-v2", *(f"    {line}" for line in lines)])
+
+
+CONNECTION = StateMachine(
+    title="Connections",
+    table="connections",
+    created_by="connect",
+    initial="active",
+    conditions={
+        "active": "state = 'active'",
+        "needs_reconnect": "state = 'needs_reconnect'",
+        "disconnected": "state = 'disconnected'",
+    },
+    transitions={
+        "active": {
+            "connect": "active",
+            "refresh": "active",
+            "check": "active",
+            "end_grant": "needs_reconnect",
+            "disconnect": "disconnected",
+        },
+        "needs_reconnect": {"connect": "active", "disconnect": "disconnected"},
+        "disconnected": {"connect": "active", "revoke": "disconnected"},
+    },
+    notes="`end_grant`: the platform refuses what is held, says that a person removed the application, or the token ran"
+    " out and nothing can renew it. `revoke`: the platform is told, and the tokens are deleted.",
+)
+
+FLOW = StateMachine(
+    title="Authorization flows",
+    table="oauth_states",
+    created_by="start",
+    initial="started",
+    conditions={
+        "started": "outcome IS NULL AND used_at IS NULL AND opened_at IS NULL",
+        "opened": "outcome IS NULL AND used_at IS NULL AND opened_at IS NOT NULL",
+        "exchanging": "outcome IS NULL AND used_at IS NOT NULL",
+        "selecting": "outcome->>'kind' = 'choose'",
+        "connected": "(outcome->>'ok')::boolean",
+        "failed": "NOT (outcome->>'ok')::boolean AND outcome->>'kind' IS DISTINCT FROM 'choose'",
+    },
+    transitions={
+        "started": {"open": "opened", "withdraw": "failed"},
+        "opened": {"claim_code": "exchanging", "withdraw": "failed"},
+        "exchanging": {"offer": "selecting", "connect": "connected", "fail": "failed", "withdraw": "failed"},
+        "selecting": {"connect": "connected", "fail": "failed", "withdraw": "failed"},
+        "connected": {"connect": "connected"},
+        "failed": {},
+    },
+    notes="`withdraw`: whoever began the flow may not connect accounts any more. A flow whose time is over stays as it"
+    " is, counts for nothing, and is deleted a day later.",
+)
+
+NOTICE = StateMachine(
+    title="Notices",
+    table="notices",
+    created_by="raise",
+    initial="open",
+    conditions={"open": "resolved_at IS NULL", "resolved": "resolved_at IS NOT NULL"},
+    transitions={"open": {"resolve": "resolved"}, "resolved": {}},
+    notes="A notice is raised once for each account, kind and episode, so one that is resolved is never opened again.",
+)
+
+NOTICE_MAIL = StateMachine(
+    title="Mails about notices",
+    table="notice_mails",
+    created_by="address",
+    initial="waiting",
+    conditions={state: f"state = '{state}'" for state in ("waiting", "sending", "sent", "unknown", "given_up")},
+    transitions={
+        "waiting": {"claim": "sending", "retry": "waiting", "give_up": "given_up"},
+        "sending": {"accept": "sent", "lose": "unknown", "retry": "waiting", "give_up": "given_up"},
+        "unknown": {"accept": "sent", "lose": "unknown"},
+        "sent": {},
+        "given_up": {},
+    },
+    notes="`lose`: the mail was handed over and no answer came, or the process that sent it is gone. It may have"
+    " arrived, so nobody sends it again. `retry` in state `waiting`: no mail server could be reached.",
+)
+
+DELETION_REQUEST = StateMachine(
+    title="Deletion requests",
+    table="deletion_requests",
+    created_by="request",
+    initial="received",
+    conditions={
+        "received": "user_id IS NOT NULL AND NOT rebuild_due AND done_at IS NULL",
+        "erased": "user_id IS NOT NULL AND rebuild_due",
+        "done": "user_id IS NOT NULL AND NOT rebuild_due AND done_at IS NOT NULL",
+        "forgotten": "user_id IS NULL",
+    },
+    transitions={
+        "received": {"erase": "erased", "finish": "done"},
+        "erased": {"erase": "erased", "finish": "done", "forget": "forgotten"},
+        "done": {"erase": "erased", "finish": "done", "forget": "forgotten"},
+        "forgotten": {},
+    },
+    notes="`erase`: the log has forgotten the person, the tables are not rebuilt yet. `finish` without `erase`: there"
+    " was nothing to erase. Platforms repeat deliveries for days, so a request that is done is carried out again until"
+    " its time is over; then it forgets whom it was about.",
+)
+
+MACHINES = (CONNECTION, FLOW, NOTICE, NOTICE_MAIL, DELETION_REQUEST)
+
+
+def document() -> str:
+    """Return the text of ``docs/states.md``."""
+    introduction = (
+        "Made from the tables in `schema/states.py` by `python -m schema.states > docs/states.md`. The stores look up"
+        " their transitions there, and a trigger on each table refuses every other one."
+    )
+    parts = ["# States", introduction]
+    for machine in MACHINES:
+        title = f"## {machine.title} (`{machine.table}`)"
+        parts += [title, *([machine.notes] if machine.notes else []), f"```mermaid\n{machine.diagram}\n```"]
+    return "\n\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(document())
