@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote
 
 import click
 
@@ -39,10 +39,17 @@ def sql(configuration: Configuration, arguments: Sequence[str]) -> NoReturn:
 
 
 def apart(dsn: str) -> tuple[str, str]:
-    """Return an address without its password, and the password: everybody here can read a program's arguments."""
-    parts = urlsplit(dsn)
-    login, _, place = parts.netloc.rpartition("@")
-    user, separator, password = login.partition(":")
-    if not separator:
-        return dsn, ""
-    return urlunsplit(parts._replace(netloc=f"{user}@{place}")), unquote(password)
+    """Return an address without its password, and the password: everybody here can read a program's arguments.
+
+    One in the query goes before one beside the user, as libpq reads them.
+    """
+    address, _, query = dsn.partition("?")
+    options = query.split("&") if query else []
+    passwords = [option.partition("=")[2] for option in options if option.startswith("password=")]
+    scheme, _, rest = address.partition("://")
+    place, slash, database = rest.partition("/")
+    login, at, hosts = place.rpartition("@")
+    user, _, password = login.partition(":")
+    kept = "&".join(option for option in options if not option.startswith("password="))
+    bare = f"{scheme}://{user}{at}{hosts}{slash}{database}" + (f"?{kept}" if kept else "")
+    return bare, unquote([password, *passwords][-1])

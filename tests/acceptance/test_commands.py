@@ -620,6 +620,9 @@ def test_sql_that_cannot_connect_is_psqls_own_matter_and_shows_no_password() -> 
         ("postgresql://u:p%2F%40@h:1/d?a=b", ("postgresql://u@h:1/d?a=b", "p/@")),
         ("postgresql://u@h1,h2:2/d", ("postgresql://u@h1,h2:2/d", "")),
         ("postgresql:///d?host=/run", ("postgresql:///d?host=/run", "")),
+        ("postgresql:///d?host=/run&password=p%2F&user=u", ("postgresql:///d?host=/run&user=u", "p/")),
+        ("postgresql://u:p@h/d?password=of_query", ("postgresql://u@h/d", "of_query")),
+        ("postgresql://:p@h/d", ("postgresql://@h/d", "p")),
     ],
 )
 def test_password_is_taken_out_of_an_address_before_it_is_an_argument(dsn: str, parts: tuple[str, str]) -> None:
