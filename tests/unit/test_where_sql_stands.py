@@ -23,15 +23,6 @@ HOLDS = re.compile(
 )
 
 NOT_YET = {
-    "ops/access/api_keys.py",
-    "ops/access/audit_log.py",
-    "ops/access/invitations.py",
-    "ops/access/passkeys.py",
-    "ops/access/pending_logins.py",
-    "ops/access/second_factor.py",
-    "ops/access/sessions.py",
-    "ops/access/tenants.py",
-    "ops/access/users.py",
     "ops/runtime/db.py",
     "ops/runtime/embedded.py",
     "ops/runtime/health.py",
