@@ -19,6 +19,7 @@ from ops.access import api_keys, invitations
 from ops.access.audit_log_store import Actor
 from ops.access.sessions import Person
 from ops.cli.outside import Built, assembled
+from ops.erasure.requests import request_account
 from ops.runtime.db import Pool, open_pool
 from ops.runtime.discovery import discover
 from ops.runtime.http import Client
@@ -27,10 +28,8 @@ from ops.runtime.platform_client import PlatformClient
 from ops.runtime.rate_limits import Budgets
 from ops.sandbox.client import Client as Sandbox
 from ops.sandbox.server import Server
-from ops.web.access_views import AccessViews
-from ops.web.authentication import Door
-from ops.web.refusals import Refusals
-from ops.web.views import Views
+from ops.web.app import add_access, add_connections
+from ops.web.site import Connecting, Site, build_site
 from publish.connections.refresh import Refresher
 from publish.oauth.contract import Channel
 from publish.oauth.providers import Outside
@@ -203,24 +202,14 @@ def variables(server: Server, url: str) -> dict[str, tuple[str, ...]]:
     return found
 
 
-@dataclass(frozen=True)
-class Pages:
-    """The routes of connections and of people."""
-
-    connections: Views
-    access: AccessViews
-
-    def add_to(self, app: web.Application) -> None:
-        self.connections.add_to(app)
-        self.access.add_to(app)
-
-
-def views(pool: Pool, built: Built, *, secure: bool = False, mailer: Mailer | None = None, **door: Any) -> Pages:
-    """The addresses of connections and of people, behind a door of one's own."""
-    door_ = Door(pool, secure=secure, **{"site": built.flows.public_url} | door)
-    refusals = Refusals(door_)
-    connections = Views(pool, built.flows, built.endings, built.refresher, door_, refusals)
-    return Pages(connections, AccessViews(pool, built.vault, door_, refusals, mailer))
+def add_pages(
+    app: web.Application, pool: Pool, built: Built, *, secure: bool = False, mailer: Mailer | None = None, **site: Any
+) -> Site:
+    """Add all pages and the API to an application, at the public URL of the flows if no other is given."""
+    found = build_site(pool, secure=secure, **{"public_url": built.flows.public_url} | site)
+    add_access(app, found, built.vault, mailer)
+    add_connections(app, found, Connecting(built.flows, built.endings, built.refresher, request_account))
+    return found
 
 
 async def join(rig: "Rig", tenant: str, email: str, role: str) -> None:
@@ -265,7 +254,7 @@ async def rigged(
         vault = Vault(LocalRing(KEYS))
         built = assembled(web_pool, vault, outside)
         app = web.Application()
-        views(web_pool, built).add_to(app)
+        add_pages(app, web_pool, built)
         running = await stack.enter_async_context(TestServer(app, port=int(url.rpartition(":")[2])))
         sandbox = Sandbox(http, sandbox_url)
         for name in PLATFORMS:

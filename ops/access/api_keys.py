@@ -12,7 +12,7 @@ from ops.runtime.db import Pool
 from ops.runtime.tenancy import NO_TENANT, tenant_transaction
 
 PREFIX = "lf_"
-SCOPES = ("connections:read", "connections:write", "audit:read")
+SCOPES = ("connections:read", "connections:write", "connections:erase", "audit:read")
 DEFAULT_SCOPES = ("connections:read", "connections:write")
 """The scopes of a key where none are named."""
 

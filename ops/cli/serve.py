@@ -42,10 +42,9 @@ def serve_command() -> None:
 async def pages(configuration: Configuration, app: web.Application) -> AsyncIterator[None]:
     """Add the pages and the API. Without a vault key everything works but connecting, which says what is missing."""
     from ops.cli.outside import built, mailer_of
-    from ops.web.access_views import AccessViews, ConnectionsNotConfigured
-    from ops.web.authentication import Door
-    from ops.web.refusals import Refusals
-    from ops.web.views import Views
+    from ops.erasure.requests import request_account
+    from ops.web.app import add_access, add_connections, add_connections_not_configured
+    from ops.web.site import Connecting, build_site
 
     settings = configuration.settings
     async with (
@@ -59,22 +58,22 @@ async def pages(configuration: Configuration, app: web.Application) -> AsyncIter
         ) as pool,
         AsyncExitStack() as stack,
     ):
-        door = Door(
+        site = build_site(
             pool,
             secure=settings.https,
-            site=settings.landfall_public_url,
+            public_url=settings.landfall_public_url,
             trusted=settings.landfall_trusted_proxies,
             idle_minutes=settings.landfall_session_idle_minutes,
             owners_need_second_factor=settings.landfall_owners_need_second_factor,
         )
-        refusals, vault = Refusals(door), None
+        vault = None
         if wiring.has_vault(configuration):
             found = await stack.enter_async_context(built(configuration, pool))
             vault = found.vault
-            Views(pool, found.flows, found.endings, found.refresher, door, refusals).add_to(app)
+            add_connections(app, site, Connecting(found.flows, found.endings, found.refresher, request_account))
         else:
-            ConnectionsNotConfigured(door, refusals).add_to(app)
-        AccessViews(pool, vault, door, refusals, mailer_of(configuration)).add_to(app)
+            add_connections_not_configured(app, site)
+        add_access(app, site, vault, mailer_of(configuration))
         yield
 
 

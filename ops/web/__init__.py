@@ -1,1 +1,1 @@
-"""HTTP of people and programs: pages for browsers, JSON for programs."""
+"""HTTP: `pages` for people in browsers, `api` for programs, and what both share. `app` puts the routes together."""

@@ -1,8 +1,8 @@
-"""Turns: of one tenant a few requests at a time, some more in line, and the rest told to come later.
+"""Limit how many requests of one tenant run at once: a few run, some more wait, and the rest are refused.
 
-The pool of connections is small and everybody's. A credential counts for its tenant: the database is asked once whose
-it is, and the answer is remembered. One that is nobody's, because it is made up, revoked, expired or logged out, counts
-as none at all.
+The connection pool is small and shared by all tenants. A credential counts for its tenant: the database is asked once
+which one that is, and the answer is remembered for a short time. A credential that belongs to nobody counts for none:
+one that is made up, revoked, expired or logged out.
 """
 
 import asyncio
@@ -12,59 +12,61 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
-AT_ONCE = 2
-"""Half of the web process's connections: the other half is for all the others."""
+RUNNING = 2
+"""Requests of a tenant at once: half of the web process's connections. The other half is for all other tenants."""
 
-IN_LINE = 8
+WAITING = 8
 REMEMBERED = 10_000
 REMEMBERED_SECONDS = 10.0
-"""A credential may end elsewhere: in another process, by expiry, with its owner. Then the database is asked again."""
+"""A credential may end in another process, by expiry, or with its owner. Then the database is asked again."""
 
 
-class Crowded(Exception):  # noqa: N818  an answer
-    """Too many requests of one tenant are under way."""
+class TooManyRequests(Exception):  # noqa: N818  an answer
+    """Too many requests of one tenant are running or waiting."""
 
 
 @dataclass(slots=True)
-class _Line:
-    free: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+class _Queue:
+    slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(RUNNING))
     length: int = 0
 
 
-Find = Callable[[str], Awaitable[str | None]]
-"""Asks the database for the tenant of a credential; None where it is nobody's."""
+FindTenant = Callable[[str], Awaitable[str | None]]
+"""Asks the database for the tenant of a credential; None if it belongs to nobody."""
 
 
-class Turns:
+class ConcurrencyLimit:
     def __init__(self) -> None:
         self._tenants: dict[bytes, tuple[str, float]] = {}
-        self._lines: dict[str, _Line] = {}
-        self._looking = asyncio.Semaphore(AT_ONCE)
+        self._queues: dict[str, _Queue] = {}
+        self._lookups = asyncio.Semaphore(RUNNING)
 
     @asynccontextmanager
-    async def taken(self, credentials: Mapping[str, Find]) -> AsyncIterator[None]:
-        """A turn of everybody whose credentials came along: one made up beside a real one gets nobody past the line.
+    async def slot(self, credentials: Mapping[str, FindTenant]) -> AsyncIterator[bool]:
+        """Hold a slot of every tenant whose credentials were sent. Yield whether that took a wait.
 
-        ``credentials`` are each with what finds its tenant. Raises Crowded.
+        A made-up credential beside a real one does not bypass the limit. ``credentials`` maps each to the function that
+        finds its tenant. Raises TooManyRequests.
         """
         tenants = {await self._tenant(credential, find) for credential, find in credentials.items()}
-        async with AsyncExitStack() as turns:
-            # In one order, so that no two wait for each other.
-            for who in sorted(tenant for tenant in tenants if tenant is not None):
-                await turns.enter_async_context(self._turn(who))
-            yield
+        waited = False
+        async with AsyncExitStack() as slots:
+            # In one order, so that no two requests wait for each other.
+            for tenant in sorted(tenant for tenant in tenants if tenant is not None):
+                waited |= await slots.enter_async_context(self._slot(tenant))
+            yield waited
 
-    async def _tenant(self, credential: str, find: Find) -> str | None:
+    async def _tenant(self, credential: str, find: FindTenant) -> str | None:
         tenant = self._known(credential)
         if tenant is None:
-            async with self._looking:
-                tenant = self._known(credential)  # the same one may have been looked for meanwhile
+            async with self._lookups:
+                tenant = self._known(credential)  # another request may have asked meanwhile
                 if tenant is None:
                     tenant = await find(credential)
                     if tenant is None:
                         self.forget(credential)
                     else:
-                        self.belongs(credential, tenant)
+                        self.remember(credential, tenant)
         return tenant
 
     def _known(self, credential: str) -> str | None:
@@ -72,27 +74,28 @@ class Turns:
         return tenant if until > time.monotonic() else None
 
     @asynccontextmanager
-    async def _turn(self, who: str) -> AsyncIterator[None]:
-        line = self._lines.setdefault(who, _Line())
-        if line.length >= AT_ONCE + IN_LINE:
-            raise Crowded
-        line.length += 1
+    async def _slot(self, tenant: str) -> AsyncIterator[bool]:
+        queue = self._queues.setdefault(tenant, _Queue())
+        if queue.length >= RUNNING + WAITING:
+            raise TooManyRequests
+        queue.length += 1
+        waited = queue.slots.locked()
         try:
-            async with line.free:
-                yield
+            async with queue.slots:
+                yield waited
         finally:
-            line.length -= 1
-            if not line.length:
-                del self._lines[who]
+            queue.length -= 1
+            if not queue.length:
+                del self._queues[tenant]
 
-    def belongs(self, credential: str, tenant: str) -> None:
-        """Count it for its tenant, for :data:`REMEMBERED_SECONDS`."""
+    def remember(self, credential: str, tenant: str) -> None:
+        """Count the credential for this tenant, for :data:`REMEMBERED_SECONDS`."""
         if len(self._tenants) >= REMEMBERED:
-            self._tenants.clear()  # sessions come and go; whoever is here still is known again by the next request
+            self._tenants.clear()  # whoever still sends requests is remembered again with the next one
         self._tenants[_digest(credential)] = tenant, time.monotonic() + REMEMBERED_SECONDS
 
     def forget(self, credential: str) -> None:
-        """It is nobody's any more."""
+        """Count the credential for no tenant any more."""
         self._tenants.pop(_digest(credential), None)
 
 

@@ -1,6 +1,7 @@
-"""What a request holds, checked before anything is done with it: text that the database and the platforms can take."""
+"""Read the input of a request and check it: text that the database and the platforms can take."""
 
 import json
+import uuid
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -12,7 +13,7 @@ from ops.runtime.text import storable
 from ops.web.responses import Refused
 
 BODY_BYTES = 64 * 2**10
-"""Of a form, or of JSON: the longest is a choice among all the accounts of one login."""
+"""Of a form, or of JSON: the longest is a selection among all the accounts of one login."""
 
 FIELDS = 2000
 WITHOUT_BODY = (hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS, hdrs.METH_TRACE)
@@ -22,14 +23,12 @@ _BODY: web.RequestKey[bytes] = web.RequestKey("body", bytes)
 
 
 def is_storable(text: str) -> bool:
-    """Whether PostgreSQL and UTF-8 can hold it: no NUL, and no half of a surrogate pair."""
+    """Return whether PostgreSQL and UTF-8 can hold it: no NUL, and no half of a surrogate pair."""
     return storable(text) == text
 
 
 def require_storable(request: web.Request, *, query: bool = True) -> None:
-    """Raises Refused for an address with characters that nothing here is named with; ``query`` says whether to look at
-    the query too.
-    """
+    """Raises Refused for an address that cannot be stored; ``query`` says whether to check the query too."""
     if not is_storable(request.path):
         raise Refused(404, "not_found", "There is nothing at this address.", "check the address")
     if query and not all(is_storable(name) and is_storable(value) for name, value in request.query.items()):
@@ -38,9 +37,9 @@ def require_storable(request: web.Request, *, query: bool = True) -> None:
 
 
 async def read(request: web.Request) -> None:
-    """Take the body in, whole, for :func:`form` and :func:`document`. Raises Refused.
+    """Read the whole body, for :func:`form` and :func:`document`. Raises Refused.
 
-    Bodies of GET are not read: nothing here gives them a meaning.
+    Bodies of GET are not read: they have no meaning here.
     """
     if request.method in WITHOUT_BODY:
         return
@@ -61,11 +60,11 @@ async def read(request: web.Request) -> None:
 
 
 def form(request: web.Request) -> MultiDictProxy[str]:
-    """The fields of a form in UTF-8; none where there is no body. Raises Refused."""
+    """Return the fields of a form in UTF-8; none if there is no body. Raises Refused."""
     body = request[_BODY]
     if not body:
         return MultiDictProxy(MultiDict())
-    _insist_type(request, FORM)
+    _require_type(request, FORM)
     try:
         text = body.decode()
         pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=FIELDS)
@@ -78,16 +77,29 @@ def form(request: web.Request) -> MultiDictProxy[str]:
 
 
 def document(request: web.Request) -> Any:
-    """The JSON of the body; None where it is none. Raises Refused."""
-    _insist_type(request, "application/json")
+    """Return the JSON of the body; None if it is not JSON. Raises Refused."""
+    _require_type(request, "application/json")
     try:
         return json.loads(request[_BODY])
     except (ValueError, RecursionError):
         return None
 
 
-def _insist_type(request: web.Request, wanted: str) -> None:
+def _require_type(request: web.Request, wanted: str) -> None:
     charset = (request.charset or "utf-8").lower()
     if request.content_type != wanted or charset not in ("utf-8", "utf8"):
         message = f"The body must be {wanted}, in UTF-8."
         raise Refused(415, "content_type", message, f"send it with Content-Type: {wanted}")
+
+
+def path_id(request: web.Request, missing: Refused) -> str:
+    """Return the id in the address. Raises ``missing`` if it cannot be one."""
+    return parse_id(request.match_info["id"], missing)
+
+
+def parse_id(text: str, missing: Refused) -> str:
+    """Return an id in its one form. Raises ``missing`` if it cannot be one."""
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        raise missing from None

@@ -1,38 +1,76 @@
-"""A message for the page that somebody comes to next: what was done, told once.
+"""Flash messages: what was done, shown once on the page that a person comes to next.
 
-It waits in a cookie, sealed with the session, so that nobody else writes what our page says, and is taken back by the
-page that shows it: loaded again, that page is silent.
+A message is kept in a cookie, authenticated with the session's token, so that nobody else can write text onto our page.
+The page that shows it deletes it: loaded again, that page shows nothing.
 """
 
 import base64
 import binascii
 import hmac
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
+from aiohttp import hdrs, web
+
+from ops.access.sessions import Person
+from ops.web.cookies import Cookies
+
+COOKIE = "landfall-message"
 SECONDS = 120
 LONGEST = 1500
 """Characters: a cookie holds 4096 bytes."""
 
+_SHOWN: web.RequestKey[bool] = web.RequestKey("shown", bool)
+"""Whether the response to this request shows the message."""
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """``about`` is the id of the row that it stands at; empty for the top of the page. ``bad``: it went wrong."""
+    """``row`` is the id of the table row to show it at; empty for the top of the page.
 
-    says: str
-    about: str = ""
-    bad: bool = False
+    ``link`` is a path on this site that says more, shown as ``link_text``.
+    """
+
+    text: str
+    row: str = ""
+    is_error: bool = False
+    link: str = ""
+    link_text: str = ""
 
 
-def packed(message: Message, token: str) -> str:
-    """For a cookie of the session with this token."""
-    fields = asdict(message) | {"says": message.says[:LONGEST]}
+class Messages:
+    def __init__(self, cookies: Cookies) -> None:
+        self._cookies = cookies
+
+    def add(self, response: web.Response, person: Person, message: Message) -> web.Response:
+        """Have the next page show a message; return the response."""
+        self._cookies.set(response, COOKIE, encode(message, person.token), SECONDS)
+        return response
+
+    def take(self, request: web.Request, person: Person) -> Message | None:
+        """Return the message for this page; the response deletes it."""
+        cookie = self._cookies.get(request, COOKIE)
+        if not cookie or request.method == hdrs.METH_HEAD:
+            return None
+        request[_SHOWN] = True
+        return decode(cookie, person.token)
+
+    def delete_shown(self, request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+        """Delete the message that this response shows, if it shows one; return the response."""
+        if request.get(_SHOWN) and isinstance(response, web.Response):
+            self._cookies.delete(response, COOKIE)
+        return response
+
+
+def encode(message: Message, token: str) -> str:
+    """Return the cookie's value, for the session with this token."""
+    fields = asdict(replace(message, text=message.text[:LONGEST]))
     text = base64.urlsafe_b64encode(json.dumps(fields, ensure_ascii=False).encode()).decode()
     return f"{_mac(text, token)}.{text}"
 
 
-def unpacked(cookie: str, token: str) -> Message | None:
-    """None for what no page of this session left."""
+def decode(cookie: str, token: str) -> Message | None:
+    """Return the message of a cookie; None if no page of this session wrote it."""
     mac, _, text = cookie.partition(".")
     if not token or not hmac.compare_digest(mac, _mac(text, token)):
         return None

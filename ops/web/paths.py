@@ -1,4 +1,4 @@
-"""Addresses of ours that a browser is sent back to: paths on this site, and nothing else."""
+"""Addresses that a browser is sent back to: paths on this site only."""
 
 import re
 from collections.abc import Collection
@@ -7,7 +7,7 @@ from urllib.parse import urlencode, urlsplit
 from ops.runtime.origins import Origin, origin_of
 
 LONGEST = 2000
-"""Characters of an address that is kept through a login."""
+"""Characters of an address that is kept during a login."""
 
 _LOCAL = re.compile(r"/(?![/\\])[!-\[\]-~]*")
 _ENDS = ("/login", "/logout")
@@ -17,7 +17,7 @@ _SHOWN_AT = {"keys": "/people"}
 
 
 def local(address: str) -> str:
-    r"""``address`` where it is a path of this site that can be opened again; empty for anything else.
+    r"""Return ``address`` if it is a path of this site that can be opened again; empty for anything else.
 
     Browsers take ``//host`` and ``/\host`` for another site, and drop tabs and line breaks before they look.
     """
@@ -27,16 +27,16 @@ def local(address: str) -> str:
 
 
 def login(wanted: str = "", at: str = "/login") -> str:
-    """The login that leads on to ``wanted``."""
+    """Return the address of the login that leads on to ``wanted``."""
     kept = local(wanted)
     return f"{at}?{urlencode({'next': kept})}" if kept not in ("", "/", "/connections") else at
 
 
 def page_of(referrer: str, site: Collection[Origin | None]) -> str:
-    """The page that a form was on, by the ``Referer`` of its request; empty where that is none of ours.
+    """Return the page that a form was on, by the ``Referer`` of its request; empty if that is no page of this site.
 
-    ``site`` holds the origins that are ours. What a form led to may be no page to open again: then it is the page
-    that shows it.
+    ``site`` holds our origins. The address of a form's result may be no page to open again; then the page that shows
+    the result is returned.
     """
     try:
         parts = urlsplit(referrer)

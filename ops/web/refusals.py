@@ -1,13 +1,13 @@
-"""What is left of refused credentials and of requests told to wait: a count of each, and a few lines of the log."""
-
-from collections.abc import Awaitable, Callable
+"""Count refused credentials and requests told to wait, and log a few of them."""
 
 import structlog
 from aiohttp import hdrs, web
 
 from ops.runtime import metrics
 from ops.runtime.sampling import Sampler
-from ops.web.authentication import SESSION, Door
+from ops.web.authentication import SESSION
+from ops.web.client import Client
+from ops.web.cookies import Cookies
 from ops.web.responses import NotLoggedInError, Refused
 
 REASONS = {
@@ -16,52 +16,44 @@ REASONS = {
     "stale": "stale_request",
     "duplicate_event": "reused_request",
 }
-"""Errors that programs and pages are told, and what they are counted as."""
+"""Error codes, and the reason that each is counted as."""
 
 log = structlog.get_logger()
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Refusals:
     """Counts and logs by reason and address; never what was refused itself."""
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, cookies: Cookies, client: Client) -> None:
+        self._cookies = cookies
+        self._client = client
         self._samplers: dict[str, Sampler] = {}
 
     def refused(self, request: web.Request, reason: str) -> None:
         metrics.of(metrics.access_refusals, reason).inc()
-        # One for each reason, so that a flood of one hides no other.
+        # One for each reason, so that many of one hide no other.
         if self._samplers.setdefault(reason, Sampler()).take():
-            log.warning("access.refused", reason=reason, address=self._door.address(request))
+            log.warning("access.refused", reason=reason, address=self._client.address(request))
 
     def throttled(self, request: web.Request, endpoint: str) -> None:
-        """``endpoint`` is the route, not the address asked for."""
+        """``endpoint`` is the route, not the address requested."""
         metrics.of(metrics.rate_limit_hits, endpoint).inc()
         if self._samplers.setdefault(endpoint, Sampler()).take():
-            log.warning("access.throttled", endpoint=endpoint, address=self._door.address(request))
+            log.warning("access.throttled", endpoint=endpoint, address=self._client.address(request))
 
-    def noting(self, handler: Handler) -> Handler:
-        """The handler, with what it refuses counted and logged."""
-
-        async def answer(request: web.Request) -> web.StreamResponse:
-            try:
-                return await handler(request)
-            except Refused as refused:
-                reason = self._credential(request) if refused.error == "unauthorized" else REASONS.get(refused.error)
-                if reason:
-                    self.refused(request, reason)
-                raise
-            except NotLoggedInError:
-                if self._credential(request) == "session":
-                    self.refused(request, "session")
-                raise
-
-        return answer
+    def record(self, request: web.Request, error: Refused | NotLoggedInError) -> None:
+        """Count and log what a handler refused, if that was a credential."""
+        if isinstance(error, NotLoggedInError):
+            reason = "session" if self._credential(request) == "session" else ""
+        elif error.error == "unauthorized":
+            reason = self._credential(request)
+        else:
+            reason = REASONS.get(error.error, "")
+        if reason:
+            self.refused(request, reason)
 
     def _credential(self, request: web.Request) -> str:
-        """Which one came along; empty for none."""
+        """Return the kind of credential that was sent; empty for none."""
         if hdrs.AUTHORIZATION in request.headers:
             return "api_key"
-        return "session" if self._door.cookies(request).get(self._door.cookie(SESSION)) else ""
+        return "session" if self._cookies.get(request, SESSION) else ""

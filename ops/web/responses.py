@@ -1,4 +1,4 @@
-"""Build answers to people and programs: pages with one set of headers, refusals from ``ops.runtime.responses``."""
+"""Build responses: pages with one set of headers, refusals from ``ops.runtime.responses``."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ops.runtime import responses, text
 from ops.runtime.headers import POLICY
+from ops.runtime.platform_protocol import Problem
 from ops.runtime.responses import Code, Failure
 
 STATUS = {"wrong": 400, "denied": 403, "lacking": 403, "grant": 409, "crowded": 429, "app": 503, "transient": 503}
@@ -47,6 +48,9 @@ REMEDY = {
 MAKE_VAULT_KEY = "make a key with `landfall vault key`, set LANDFALL_VAULT_KEYS to it and start `landfall serve` again"
 """What to do where a secret cannot be encrypted, because no vault key is configured."""
 
+_DEFAULTS: Mapping[str, Any] = {"person": None, "message": "", "error": "", "email": "", "wanted": ""}
+"""What every template may ask for."""
+
 _TEMPLATES = Path(__file__).with_name("templates")
 
 PAGES = Environment(
@@ -58,26 +62,26 @@ PAGES = Environment(
 
 _HEADERS = responses.page_headers((_TEMPLATES / "base.html").read_text())
 SCRIPTED = {POLICY: f"{_HEADERS[POLICY]}; script-src 'self'"}
-"""For pages that hold a passkey's form: files of ours run there, and nothing that stands in the page."""
+"""For pages with a passkey's form: scripts of this site run there, and no script inside the page."""
 
 
-class Ended(Exception):  # noqa: N818  an answer
-    """The request ends here, with this answer."""
+class EarlyResponse(Exception):  # noqa: N818  a response
+    """Ends the handling of a request with this response."""
 
-    def __init__(self, answer: web.Response) -> None:
-        super().__init__(answer.status)
-        self._answer = answer
+    def __init__(self, response: web.Response) -> None:
+        super().__init__(response.status)
+        self._response = response
 
-    def answer(self, request: web.Request) -> web.Response:  # noqa: ARG002  what others are answered hangs on it
-        return self._answer
-
-
-class NotLoggedInError(Ended):
-    """Nobody is logged in, or the session ended: the answer is the login, or leads there."""
+    def response(self, request: web.Request) -> web.Response:  # noqa: ARG002  as Refused, whose response depends on it
+        return self._response
 
 
-class Refused(Exception):  # noqa: N818  an answer
-    """The request ends here, with an error. ``after`` is in seconds; ``close`` ends the connection too."""
+class NotLoggedInError(EarlyResponse):
+    """Nobody is logged in, or the session ended: the response is the login, or leads there."""
+
+
+class Refused(Exception):  # noqa: N818  a response
+    """Ends the handling of a request with an error. ``after`` is in seconds; ``close`` closes the connection too."""
 
     def __init__(
         self,
@@ -96,77 +100,84 @@ class Refused(Exception):  # noqa: N818  an answer
         self._headers = {} if after is None else {hdrs.RETRY_AFTER: str(after)}
         self._close = close
 
-    def answer(self, request: web.Request) -> web.Response:
+    def response(self, request: web.Request) -> web.Response:
         return responses.error(request, self._failure, headers=self._headers, close=self._close)
 
 
-def rendered(template: str, status: int = 200, headers: Mapping[str, str] | None = None, **shown: Any) -> web.Response:
-    """Render a page. One that reports a failure also holds what a program is told in its place."""
-    html = PAGES.get_template(template).render({"person": None} | shown)
+def render(template: str, status: int = 200, headers: Mapping[str, str] | None = None, **shown: Any) -> web.Response:
+    """Render a page. ``message`` and ``error`` stand at its top, in the one form that all pages have.
+
+    A page that reports a failure also holds what a program is told in its place.
+    """
+    html = PAGES.get_template(template).render(dict(_DEFAULTS) | shown)
     response = web.Response(status=status, text=html, content_type="text/html", headers=_HEADERS | dict(headers or {}))
     if status >= 400:
-        words = shown.get("wrong") or shown.get("says") or shown.get("said", {}).get("wrong") or ""
-        retryable = status in (429, 503)
-        response[responses.FAILURE] = Failure(status, PAGE_CODES[status], words, retryable=retryable)
+        words = shown.get("error") or shown.get("message") or shown.get("text") or ""
+        response[responses.FAILURE] = Failure(status, PAGE_CODES[status], words, retryable=status in (429, 503))
     return response
 
 
-def page(
-    title: str, says: str, status: int, back: str = "", person: object = None, kind: str | None = None
-) -> web.Response:
-    """Render a page with one message; ``kind`` is that of the Problem it reports, if it reports one."""
-    response = rendered("said.html", status, title=title, says=says, back=back, person=person)
-    if kind is not None:
-        response[responses.FAILURE] = failed(status, kind, says)
+def message_page(title: str, text: str, status: int, back: str = "", person: object = None) -> web.Response:
+    """Render a page that says one thing; ``back`` is where its button leads."""
+    return render("message.html", status, title=title, text=text, back=back, person=person)
+
+
+def problem_page(problem: Problem, title: str = "Not connected", back: str = "", person: object = None) -> web.Response:
+    """Render a page that says what went wrong."""
+    status = STATUS[problem.kind]
+    response = message_page(title, problem.says, status, back, person)
+    response[responses.FAILURE] = failure_of(status, problem.kind, problem.says)
     return response
 
 
-def failed(status: int, kind: str | None, says: str, remedy: str = "") -> Failure:
-    """Describe a Problem for an answer; ``kind`` is None for a failure that is no Problem."""
+def failure_of(status: int, kind: str | None, says: str, remedy: str = "") -> Failure:
+    """Describe a Problem for a response; ``kind`` is None for a failure that is no Problem."""
     if kind is None:
         return Failure(status, PAGE_CODES[status], says, remedy)
     return Failure(status, CODES[kind], says, remedy, kind in ("crowded", "transient"), {"reason": kind})
 
 
-def ask(
+def confirmation_page(
     request: web.Request,
     person: object,
     title: str,
-    ends: Sequence[str],
+    effects: Sequence[str],
     button: str,
     back: str,
     *,
     password: bool = False,
 ) -> web.Response:
-    """The page before something ends: what will, each a sentence, and one button that sends to the same address.
+    """Render the page before something that cannot be undone. Its button sends a form to the same address.
 
-    ``back`` is where nothing is done; with ``password`` the person gives it again.
+    ``effects`` are sentences that say what it does; ``back`` is the page to return to without doing it. With
+    ``password`` the person has to enter theirs again.
     """
-    return rendered(
-        "ask.html",
+    return render(
+        "confirmation.html",
         person=person,
         action=request.path,
         title=title,
-        ends=ends,
+        effects=effects,
         button=button,
         back=back,
         password=password,
     )
 
 
-def onward(address: str) -> web.Response:
-    """A page that goes on to ``address`` by itself, for the answer to a form that leads to another site.
+def redirect_page(address: str) -> web.Response:
+    """Render a page that leads to ``address`` by itself, in response to a form that leads to another site.
 
-    A redirect would be held to the form's page's ``form-action``, which allows nothing but ourselves.
+    ``form-action`` of the form's page allows this site only, and browsers apply it to redirects.
     """
-    return rendered("onward.html", address=address)
+    return render("redirect.html", address=address)
 
 
-def sentence(wrong: Exception | str) -> str:
-    """Return the text of an exception, or a text, as a sentence."""
-    text = str(wrong)
-    return f"{text[:1].upper()}{text[1:]}."
-
-
-def to(address: str) -> web.Response:
+def redirect(address: str) -> web.Response:
+    """Lead a browser to an address on this site, by GET."""
     return web.Response(status=303, headers=responses.NO_STORE | {hdrs.LOCATION: address})
+
+
+def sentence(error: Exception | str) -> str:
+    """Return the text of an exception, or a text, as a sentence."""
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:]}."

@@ -1,16 +1,16 @@
-"""What a User-Agent header says of a browser and its system, in words for a list of sessions."""
+"""Describe a browser and its system by the User-Agent header, for a list of sessions."""
 
 import re
 
 from ops.runtime.text import excerpt
 
 LONGEST = 60
-"""Of the words, in characters."""
+"""Of the description, in characters."""
 
 READ = 512
-"""Characters of the header that are looked at."""
+"""Characters of the header that are read."""
 
-# Browsers name those that they descend from, so the more special one comes first.
+# Browsers also name those that they are built on, so the more specific one comes first.
 _BROWSERS = (
     ("Edge", r"Edg(?:e|A|iOS)?/"),
     ("Opera", r"(?:OPR|Opera)/"),
@@ -32,7 +32,7 @@ _SYSTEMS = (
 
 
 def in_words(user_agent: str) -> str:
-    """Such as "Firefox on Windows"; for a program its own first word; empty where there is no header."""
+    """Return a description such as "Firefox on Windows"; for a program its own first word; empty without a header."""
     read = user_agent[:READ]
     browser, system = _first(_BROWSERS, read), _first(_SYSTEMS, read)
     if browser and system:

@@ -25,7 +25,7 @@ from ops.runtime import responses
 from ops.runtime.embedded import free_port
 from schema.tenancy import DEFAULT_TENANT
 from tests.acceptance.test_browser import consent, fill, press, see
-from tests.rig import PLATFORMS, TESTS, Rig, rigged, views
+from tests.rig import PLATFORMS, TESTS, Rig, add_pages, rigged
 
 EMAIL, PASSWORD = "ada@example.org", "correct horse battery"
 LONG = "somebody.with.a.rather.long.address.of.her.own@a-long-name-of-a-company.example.org"
@@ -88,7 +88,7 @@ async def url(rig: Rig) -> AsyncIterator[str]:
     app = web.Application()
     public_url = f"http://localhost:{port}"
     built = assembled(rig.pool, rig.built.vault, replace(rig.outside, public_url=public_url))
-    views(rig.pool, built, site=public_url).add_to(app)
+    add_pages(app, rig.pool, built, public_url=public_url)
     responses.add_fallback(app)
     server = TestServer(app, host="127.0.0.1", port=port)
     await server.start_server()
@@ -158,7 +158,7 @@ async def test_pages_before_and_beside_a_login(
 
     def journey() -> None:
         browser.get(f"{url}/login?next=/people")
-        see(browser, "you go on to where you wanted")
+        see(browser, "Log in to open the page you asked for")
         looked("login", logged_in=False)
         fill(browser, "Email address", EMAIL)
         fill(browser, "Password", "wrong")
@@ -189,7 +189,7 @@ async def test_pages_of_an_owner_about_people(
 
     def journey() -> None:
         log_in(browser, url)
-        see(browser, "nothing is connected yet")
+        see(browser, "Nothing here yet")
         looked("connections-empty")
         browser.get(f"{url}/people")
         browser.find_element(By.CSS_SELECTOR, "form[action='/people'] input[name=email]").send_keys("bob@example.org")
@@ -199,7 +199,7 @@ async def test_pages_of_an_owner_about_people(
         looked("people-invited")
         for name, words in (
             ("remove", "cannot come back without an invitation"),
-            ("withdraw", "opens nothing"),
+            ("withdraw", "stops working"),
             ("revoke", "refused at once"),
         ):
             browser.get(f"{url}/people")
@@ -228,7 +228,7 @@ async def test_pages_of_an_owner_about_people(
         looked("connections-viewer")
         for name in ("people", "api/auth/tiktok"):
             browser.get(f"{url}/{name}")
-            see(browser, "Not for your role")
+            see(browser, "Not allowed for your role")
             looked(f"not-for-you-{name.replace('/', '-')}")
 
     await asyncio.to_thread(journey)
@@ -311,7 +311,7 @@ async def test_pages_of_connections_in_every_state(
             summary.click()
         looked("connections-open")
         press(browser, "check now")
-        see(browser, "Asked now")
+        see(browser, "Checked now")
         looked("connections-checked")
         browser.find_element(By.CSS_SELECTOR, "a[href$='/disconnect']").click()
         see(browser, "What was synced before stays")
@@ -336,5 +336,28 @@ async def test_pages_of_connections_in_every_state(
         browser.get(f"{url}/api/auth/facebook/callback?state=x")
         see(browser, "Not connected")
         looked("not-connected", logged_in=False)
+
+    await asyncio.to_thread(journey)
+
+
+async def test_pages_that_forget_everything_of_an_account(
+    rig: Rig, url: str, browser: webdriver.Chrome, looked: Callable[..., None]
+) -> None:
+    for platform in ("tiktok", "facebook"):
+        await rig.connect(platform)
+
+    def journey() -> None:
+        log_in(browser, url)
+        see(browser, "Connect an account")
+        browser.find_element(By.CSS_SELECTOR, "td:last-child details summary").click()
+        press(browser, "Forget everything")
+        see(browser, "cannot be undone")
+        looked("ask-forget")
+        press(browser, "Forget everything")
+        see(browser, "See how far it is")
+        looked("connections-forgotten")
+        press(browser, "See how far it is")
+        see(browser, "In progress")
+        looked("deletion-requested", logged_in=False)
 
     await asyncio.to_thread(journey)

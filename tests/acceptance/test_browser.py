@@ -282,7 +282,7 @@ async def test_owner_of_an_account_opens_a_link_reads_it_presses_twice_and_goes_
     link = await rig.link("tiktok")
 
     def button() -> WebElement:
-        return browser.find_element(By.XPATH, "//button[contains(., 'Go on to TikTok')]")
+        return browser.find_element(By.XPATH, "//button[contains(., 'Continue to TikTok')]")
 
     def journey() -> None:
         browser.get(link)
@@ -343,7 +343,7 @@ async def test_another_website_can_lead_a_browser_to_a_link_and_press_nothing(ri
             see(browser, said_there)
         browser.get(link)
         see(browser, "Who asks")
-        press(browser, "Go on to TikTok")
+        press(browser, "Continue to TikTok")
         see(browser, "It may")
 
     await asyncio.to_thread(journey)

@@ -20,7 +20,7 @@ from ops.access import second_factor, users
 from ops.runtime.embedded import free_port
 from schema.tenancy import DEFAULT_TENANT
 from tests.acceptance.test_browser import EMAIL, PASSWORD, errors, fill, press, said, see
-from tests.rig import TESTS, Rig, rigged, views
+from tests.rig import TESTS, Rig, add_pages, rigged
 
 SHOTS = os.environ.get("LANDFALL_SCREENSHOTS", "")
 """A folder for pictures of the pages, at two widths, light and dark; without it none are taken."""
@@ -38,7 +38,7 @@ async def url(rig: Rig) -> AsyncIterator[str]:
     """Landfall at a name for which browsers have passkeys, where owners need a second factor."""
     port = free_port()
     app = web.Application()
-    views(rig.pool, rig.built, site=f"http://localhost:{port}", owners_need_second_factor=True).add_to(app)
+    add_pages(app, rig.pool, rig.built, public_url=f"http://localhost:{port}", owners_need_second_factor=True)
     server = TestServer(app, host="127.0.0.1", port=port)
     await server.start_server()
     yield f"http://localhost:{port}"
@@ -156,7 +156,7 @@ async def test_person_adds_an_app_and_logs_in_with_a_code_without_javascript(
         see(browser, "Second factor")
         fill(browser, "Code of your app", "000000" if totp.generate_otp(clock.step) != "000000" else "111111")
         press(browser, "Log in")
-        see(browser, "This is not right")
+        see(browser, "This is wrong")
         fill(browser, "Code of your app", totp.generate_otp(clock.step))
         press(browser, "Log in")
         see(browser, "Connect an account")

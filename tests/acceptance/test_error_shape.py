@@ -180,7 +180,7 @@ async def test_surprise_is_an_error_of_the_server_and_may_be_tried_again(
     def surprise(*_: object) -> None:
         raise LookupError("a surprise")
 
-    monkeypatch.setattr(api_keys, "caller", surprise)
+    monkeypatch.setattr(api_keys, "authenticate", surprise)
     monkeypatch.setattr(endpoint, "accept", surprise)
     api = Ask("GET", b"/api/connections", [(b"Authorization", b"Bearer x")])
     webhook = Ask("POST", b"/api/webhooks/instagram", CLAIMED, b"{}")

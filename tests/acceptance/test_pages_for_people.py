@@ -194,7 +194,7 @@ async def test_session_that_ended_is_told_so_at_the_login(browser: Browser, runn
         await connection.execute("DELETE FROM sessions")
     status, at, text = await browser.get("/audit")
     assert (status, at) == (200, "/login?next=/audit")
-    assert "Your session has ended. Log in, and you go on to where you wanted." in text
+    assert "Your session has ended. Log in to open the page you asked for." in text
 
 
 async def test_program_that_is_not_logged_in_gets_json(running: Running) -> None:

@@ -96,9 +96,9 @@ async def test_every_route_that_connects_says_what_is_missing(unkeyed: Service, 
             ("GET", "/deletions/0"),
         ):
             async with http.request(method, url + path, headers=headers) as response:
-                found = await response.json()
-                assert (response.status, found["error"], found["retry"]) == (503, "not_configured", False), path
-                assert (found["remedy"], "no vault key" in found["message"]) == (REMEDY, True), path
+                found = (await response.json())["error"]
+                assert (response.status, found["code"], found["retryable"]) == (503, "not_configured", False), path
+                assert (found["details"]["remedy"], "no vault key" in found["message"]) == (REMEDY, True), path
             status, _, text = await answer(http, method, url + path)
             assert (status, "no vault key" in text, "LANDFALL_VAULT_KEYS" in text) == (503, True, True), path
         assert (await answer(http, "GET", f"{url}/connections"))[:2] == (303, "/login")

@@ -13,7 +13,7 @@ from structlog.testing import CapturingLogger
 from ops.access import users
 from ops.runtime import platform_client, rate_limits
 from ops.runtime.tenancy import tenant_transaction
-from ops.web import authentication
+from ops.web import routing
 from publish.connections import connection_store, disconnect, refresh
 from publish.oauth import authorization
 from publish.vault.envelope import LocalRing, Vault
@@ -161,7 +161,7 @@ async def test_no_secret_that_a_platform_sends_back_in_an_error_is_kept_logged_o
     rig: Rig, platform: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = CapturingLogger()
-    for module in (rate_limits, authorization, platform_client, disconnect, refresh, authentication):
+    for module in (rate_limits, authorization, platform_client, disconnect, refresh, routing):
         monkeypatch.setattr(module, "log", log)
     id_, *others = await rig.connect(platform)
     await rig.raw("DELETE FROM connections WHERE id = ANY($1::uuid[])", others)

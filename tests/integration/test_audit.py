@@ -169,10 +169,10 @@ async def test_page_and_programs_read_it_newest_first_in_parts(rig: Rig) -> None
 
     newest = await page("")
     assert ("user.logged_in" in newest, "of 1 2" in newest, "2001:db8::7" in newest) == (True, True, True)
-    assert (">newer</a>" in newest, ">older</a>" in newest) == (False, True)
+    assert (">Newer</a>" in newest, ">Older</a>" in newest) == (False, True)
     ids = [row["id"] for row in await rig.raw("SELECT id FROM audit_log ORDER BY id DESC")]
     older = await page(f"?before={ids[199]}")
     assert (f"?after={ids[200]}" in older, f"?before={ids[399]}" in older) == (True, True)
     assert await page(f"?after={ids[200]}") == newest, "and back again"
     oldest = await page(f"?before={ids[-2]}")
-    assert (oldest.count("<tr>"), ">older</a>" in oldest) == (2, False)
+    assert (oldest.count("<tr>"), ">Older</a>" in oldest) == (2, False)

@@ -42,7 +42,7 @@ async def test_disconnect_asks_first_says_what_ends_and_says_once_that_it_is_don
     await logged_in(rig)
     [id_] = await rig.connect("tiktok")
     _, text = await page(rig)
-    assert f'href="/connections/{id_}/disconnect" aria-label="disconnect shop, TikTok"' in text
+    assert f'href="/connections/{id_}/disconnect" aria-label="Disconnect shop, TikTok"' in text
     status, asks = await page(rig, f"/connections/{id_}/disconnect")
     assert (status, (await rig.shown(id_))["state"]) == (200, "active"), "to look ends nothing"
     asks, after = await confirmed(rig, f"/connections/{id_}/disconnect")
@@ -58,7 +58,7 @@ async def test_account_of_a_platform_without_revocation_is_told_where_to_give_it
     await logged_in(rig)
     [id_] = await rig.connect("threads")
     _, asks = await page(rig, f"/connections/{id_}/disconnect")
-    assert "Threads has no way to give the permission back from here" in asks
+    assert "Threads offers no way to withdraw the permission from here" in asks
 
 
 async def test_platform_that_cannot_be_told_is_named_after_the_disconnect(rig: Rig) -> None:
@@ -66,7 +66,7 @@ async def test_platform_that_cannot_be_told_is_named_after_the_disconnect(rig: R
     [id_] = await rig.connect("tiktok")
     await rig.sandbox.command("faults", platform="tiktok", endpoint="POST /v2/oauth/revoke", times=9, status=503)
     _, after = await confirmed(rig, f"/connections/{id_}/disconnect")
-    assert told(after) == "shop on TikTok is disconnected. TikTok could not be told yet; that is tried again by itself."
+    assert told(after) == "shop on TikTok is disconnected. TikTok could not be told yet; Landfall tries again."
 
 
 async def test_removing_a_person_names_the_keys_and_invitations_that_end(rig: Rig) -> None:
@@ -93,7 +93,7 @@ async def test_revoking_a_key_and_withdrawing_an_invitation_ask_and_tell(rig: Ri
     await post(rig, "/people", csrf=csrf, email="bob@example.org", role="viewer")
     [invited] = await invitations.list_invitations(rig.pool, DEFAULT_TENANT)
     asks, after = await confirmed(rig, f"/people/invitations/{invited.id}/withdraw")
-    assert "The link that was sent to bob@example.org, to join as viewer, opens nothing any more." in asks
+    assert "The link that was sent to bob@example.org, to join as viewer, stops working." in asks
     assert told(after) == "The invitation of bob@example.org is withdrawn."
     [key] = await api_keys.list_keys(rig.pool, DEFAULT_TENANT)
     asks, after = await confirmed(rig, f"/keys/{key.id}/revoke")

@@ -285,7 +285,7 @@ async def test_wish_that_came_by_way_of_meta_is_carried_out_and_can_be_looked_up
             assert response.status == 401
         assert (await rig.shown(id_))["state"] == "needs_reconnect"
         async with rig.http.get(told["url"]) as response:
-            assert "In hand" in await response.text()
+            assert "In progress" in await response.text()
         code, text = await command(database, "erase", "--requested")
         assert (code, text.splitlines()[-1]) == (0, "1 requests carried out, 0 looked at again, 0 of them for good")
         async with rig.http.get(told["url"]) as response:

@@ -14,10 +14,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from ops.access import api_keys, tenants, users
-from ops.web.views import BROWSER, COOKIE
+from ops.web.pages.authorization import BROWSER_COOKIE, FLOW_COOKIE
 from publish.oauth.authorization import Flows, mark_of
 from schema.tenancy import DEFAULT_TENANT
-from tests.rig import CHANNELS, HTML, INSTANCE, TESTS, Rig, form_of, led_to, rigged, views
+from tests.rig import CHANNELS, HTML, INSTANCE, TESTS, Rig, add_pages, form_of, led_to, rigged
 
 EMAIL, PASSWORD = "ada@example.org", "correct horse battery"
 JSON = {"Accept": "application/json"}
@@ -109,7 +109,7 @@ async def test_link_shows_who_asks_for_what_and_opening_it_changes_nothing(rig: 
             assert response.headers["Cache-Control"] == "no-store"
             assert response.headers["X-Frame-Options"] == "DENY"
             text = await response.text()
-            assert [name for name in cookies(browser) if name.startswith(COOKIE)] == []
+            assert [name for name in cookies(browser) if name.startswith(FLOW_COOKIE)] == []
         assert await flows(rig) == before
     _, text = await shown(rig.http, link)
     expires = before[0]["expires_at"]
@@ -228,14 +228,14 @@ async def test_ticket_is_no_cookie_and_the_database_holds_no_secret(rig: Rig) ->
     link = await rig.link("facebook")
     consent = await rig.pressed(link)
     ticket, mark = ticket_of(link), mark_of(state_of(consent))
-    secret = cookies(rig.http)[f"{COOKIE}-{mark}"]
+    secret = cookies(rig.http)[f"{FLOW_COOKIE}-{mark}"]
     assert ticket not in consent
-    assert secret not in (ticket, cookies(rig.http)[BROWSER])
+    assert secret not in (ticket, cookies(rig.http)[BROWSER_COOKIE])
     query = await approved(rig, consent, "alice")
     address = f"{rig.url}/api/auth/facebook/choose"
     async with another() as thief:
         for name in (mark, "0" * 32):
-            thief.cookie_jar.update_cookies({f"{COOKIE}-{name}": ticket, BROWSER: ticket})
+            thief.cookie_jar.update_cookies({f"{FLOW_COOKIE}-{name}": ticket, BROWSER_COOKIE: ticket})
         assert "another browser" in (await rig.back("facebook", query, thief))["says"]
         outcome = await rig.back("facebook", query)
         assert outcome["kind"] == "choose"
@@ -253,7 +253,7 @@ async def test_ticket_is_no_cookie_and_the_database_holds_no_secret(rig: Rig) ->
 async def test_cookies_are_out_of_reach_of_scripts_other_sites_and_plain_http(rig: Rig) -> None:
     link = (await rig.link("tiktok")).removeprefix(rig.url)
     app = web.Application()
-    views(rig.pool, rig.built, secure=True, site="https://crm.example").add_to(app)
+    add_pages(app, rig.pool, rig.built, secure=True, public_url="https://crm.example")
     server = TestServer(app)
     await server.start_server()
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as browser:
@@ -266,8 +266,8 @@ async def test_cookies_are_out_of_reach_of_scripts_other_sites_and_plain_http(ri
             assert response.status == 200
             [taken_by] = response.cookies.values()
     await server.close()
-    assert shown_in.key == f"__Host-{BROWSER}"
-    assert taken_by.key.startswith(f"__Host-{COOKIE}-")
+    assert shown_in.key == f"__Host-{BROWSER_COOKIE}"
+    assert taken_by.key.startswith(f"__Host-{FLOW_COOKIE}-")
     for cookie in (shown_in, taken_by):
         assert (cookie["httponly"], cookie["secure"], cookie["samesite"], cookie["path"]) == (True, True, "Lax", "/")
         assert not cookie["domain"]
@@ -284,7 +284,7 @@ async def test_ticket_of_a_flow_that_the_previous_release_began_is_no_cookie_eit
     )
     await rig.raw("ALTER TABLE oauth_states ENABLE TRIGGER oauth_states_transition")
     async with another() as thief:
-        thief.cookie_jar.update_cookies({f"{COOKIE}-{mark_of(query['state'])}": ticket_of(link)})
+        thief.cookie_jar.update_cookies({f"{FLOW_COOKIE}-{mark_of(query['state'])}": ticket_of(link)})
         assert "another browser" in (await rig.back("tiktok", query, thief))["says"]
     assert await connections(rig) == []
 
@@ -303,7 +303,7 @@ async def test_secret_of_one_flow_opens_no_other_and_both_go_on(rig: Rig) -> Non
     async with another() as second:
         mine = await approved(rig, await rig.pressed(await rig.link("tiktok")), "shop")
         theirs = await approved(rig, await rig.pressed(await rig.link("tiktok"), second), "alice")
-        own, foreign = (f"{COOKIE}-{mark_of(query['state'])}" for query in (mine, theirs))
+        own, foreign = (f"{FLOW_COOKIE}-{mark_of(query['state'])}" for query in (mine, theirs))
         async with another() as swapped:
             held = {own: cookies(second)[foreign], foreign: cookies(rig.http)[own]}
             swapped.cookie_jar.update_cookies(held)
@@ -321,7 +321,7 @@ async def test_answer_without_a_button_pressed_is_refused(rig: Rig) -> None:
     """Whoever knows a state, which nobody does before the button, holds no secret."""
     link = await rig.link("tiktok")
     async with another() as stranger:
-        stranger.cookie_jar.update_cookies({f"{COOKIE}-{'0' * 32}": ticket_of(link)})
+        stranger.cookie_jar.update_cookies({f"{FLOW_COOKIE}-{'0' * 32}": ticket_of(link)})
         address = f"{rig.url}/api/auth/tiktok/choose"
         async with stranger.get(address, headers=JSON) as response:
             assert response.status == 400
@@ -396,7 +396,7 @@ async def test_every_way_to_connect_at_the_page_of_connections_is_a_form_of_ours
     csrf = await log_in(rig, rig.http)
     _, text = await shown(rig.http, f"{rig.url}/connections")
     assert 'href="/api/auth/' not in text
-    forms = re.findall(r'<form method="post" action="(/api/auth/\w+)">(.*?)</form>', text, re.DOTALL)
+    forms = re.findall(r'<form(?: class="row")? method="post" action="(/api/auth/\w+)">(.*?)</form>', text, re.DOTALL)
     assert sorted(action for action, _ in forms) == sorted(
         [*(f"/api/auth/{name}" for name in CHANNELS), "/api/auth/tiktok"]
     )

@@ -10,7 +10,7 @@ import aiohttp
 import asyncpg
 import pytest
 
-from ops.web.views import BROWSER, COOKIE, MOST_FLOWS
+from ops.web.pages.authorization import BROWSER_COOKIE, FLOW_COOKIE, MOST_FLOWS
 from tests.rig import HTML, Rig, form_of, outcome_of, rigged
 from tests.support import eventually
 
@@ -51,7 +51,7 @@ async def chosen(rig: Rig, platform: str, **body: Any) -> tuple[int, Any]:
 
 def held(rig: Rig) -> list[str]:
     """The marks of the flows that the browser has cookies of."""
-    return [c.key.removeprefix(f"{COOKIE}-") for c in rig.http.cookie_jar if c.key.startswith(f"{COOKIE}-")]
+    return [c.key.removeprefix(f"{FLOW_COOKIE}-") for c in rig.http.cookie_jar if c.key.startswith(f"{FLOW_COOKIE}-")]
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
@@ -167,9 +167,9 @@ async def test_return_of_a_flow_needs_the_cookie_of_that_flow_and_no_other_will_
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as other:
         mine, rig.http = rig.http, other
         await begun(rig, "tiktok")
-        [stolen] = [c.value for c in other.cookie_jar if c.key.startswith(COOKIE)]
+        [stolen] = [c.value for c in other.cookie_jar if c.key.startswith(FLOW_COOKIE)]
         assert "another browser" in (await came_back(rig, back))["says"]
-        other.cookie_jar.update_cookies({f"{COOKIE}-{mark}": stolen})
+        other.cookie_jar.update_cookies({f"{FLOW_COOKIE}-{mark}": stolen})
         assert "another browser" in (await came_back(rig, back))["says"]
         rig.http = mine
     assert (await came_back(rig, back))["ok"]
@@ -201,7 +201,7 @@ async def test_oldest_flows_go_first_where_a_browser_is_in_too_many(rig: Rig) ->
             # Oldest first, as browsers send them (RFC 6265 5.4).
             headers = HTML | {"Cookie": "; ".join(f"{name}={value}" for name, value in cookies.items())}
             async with browser.get(found["open"], headers=headers) as response:
-                known = f"{BROWSER}={response.cookies[BROWSER].value}"
+                known = f"{BROWSER_COOKIE}={response.cookies[BROWSER_COOKIE].value}"
                 action, form = form_of(await response.text())
             headers["Cookie"] = "; ".join(filter(None, (headers["Cookie"], known)))
             async with browser.post(rig.url + action, data=form, headers=headers, allow_redirects=False) as response:

@@ -24,7 +24,7 @@ from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
 from schema.tenancy import DEFAULT_TENANT
 from tests.canaries import shown, tables
 from tests.post import Office
-from tests.rig import TESTS, Rig, join, led_to, rigged, views
+from tests.rig import TESTS, Rig, add_pages, join, led_to, rigged
 
 PASSWORD, OWN, GIVEN = "correct horse battery", "a password of her own", "given by somebody"
 MALLORY, BOB, EVE = (f"{name}@example.org" for name in ("mallory", "bob", "eve"))
@@ -158,7 +158,7 @@ async def test_person_who_is_known_belongs_nowhere_else_before_confirming_as_her
         await eves.open(link)
         status, text = await eves.post("/login", email=EVE, password=PASSWORD)
         assert re.findall(r"<h1>(.*?)</h1>", text) == ["Join Sea"], "the login leads on to it"
-        assert ("owner: does everything" in text, "whoever runs this Landfall" in text) == (True, True)
+        assert ("owner: may do everything" in text, "whoever runs this Landfall" in text) == (True, True)
         assert text.count("<button") == 2, "one button, and to log out"
         assert await three.members(three.c) == {}
         status, text = await eves.confirmed(link)
@@ -734,7 +734,7 @@ async def test_link_that_is_mailed_is_seen_by_nobody_else_and_a_mail_that_fails_
 ) -> None:
     app = web.Application()
     mailer = Mailer(MailServer.of(f"smtp://127.0.0.1:{office.port}"), "landfall@example.org")
-    views(three.rig.pool, three.rig.built, mailer=mailer).add_to(app)
+    add_pages(app, three.rig.pool, three.rig.built, mailer=mailer)
     server = TestServer(app)
     await server.start_server()
     async with browser(three.rig, str(server.make_url("")).rstrip("/")) as bobs:

@@ -18,7 +18,7 @@ from ops.access.errors import ValidationError
 from ops.access.login_throttle import TooManyAttemptsError
 from ops.access.sessions import Person
 from schema.tenancy import DEFAULT_TENANT
-from tests.rig import TESTS, Rig, join, led_to, rigged, views
+from tests.rig import TESTS, Rig, add_pages, join, led_to, rigged
 
 EMAIL, PASSWORD = "ada@example.org", "correct horse battery"
 HTML = {"Accept": "text/html"}
@@ -220,7 +220,7 @@ async def test_passwords_are_kept_as_argon2id_and_bad_wishes_are_refused(rig: Ri
 
 async def test_every_button_of_ours_asks_for_a_token_that_no_other_website_knows(rig: Rig) -> None:
     app = web.Application()
-    views(rig.pool, rig.built).add_to(app)
+    add_pages(app, rig.pool, rig.built)
     posts = {route.resource.canonical for route in app.router.routes() if route.method == "POST" and route.resource}
     signed = {"/api/auth/{platform}/deauthorize", "/api/auth/{platform}/deletion"}  # by the platform itself
     anonymous = {"/api/auth/{platform}/choose", "/api/auth/{platform}/open", "/invitation/password"}
@@ -252,7 +252,7 @@ async def test_every_button_of_ours_asks_for_a_token_that_no_other_website_knows
 
 async def test_over_https_cookies_are_of_this_host_alone_and_another_name_is_none(rig: Rig) -> None:
     app = web.Application()
-    views(rig.pool, rig.built, secure=True, site="https://crm.example.org").add_to(app)
+    add_pages(app, rig.pool, rig.built, secure=True, public_url="https://crm.example.org")
     server = TestServer(app)
     await server.start_server()
     form = {"email": EMAIL, "password": PASSWORD}
@@ -305,7 +305,7 @@ async def test_whatever_a_session_stands_for_changes_and_it_has_a_new_id(rig: Ri
     seen.append(token())
     csrf = re.findall(r'name="csrf" value="(\w+)"', (await page(rig))[1])[0]
     status, _, text = await post(rig, "/account/password", csrf=csrf, old=PASSWORD, new="a longer password than that")
-    assert (status, "It is changed" in text) == (200, True)
+    assert (status, "The password is changed" in text) == (200, True)
     assert token() not in seen
     assert await stale() == [True, True, True], "every session of the person, at every tenant"
     assert (await page(rig))[0] == 200
@@ -428,7 +428,7 @@ async def test_own_origin_is_known_in_every_spelling_and_no_other_is(
 ) -> None:
     app = web.Application()
     site, trusted = "https://crm.B\u00fccher.example", [ip_network("127.0.0.0/8")]
-    views(rig.pool, rig.built, secure=True, site=site, trusted=trusted).add_to(app)
+    add_pages(app, rig.pool, rig.built, secure=True, public_url=site, trusted=trusted)
     server = TestServer(app)
     await server.start_server()
     form = {"email": EMAIL, "password": PASSWORD}
@@ -679,7 +679,7 @@ async def test_whoever_runs_it_sets_a_password_or_shuts_somebody_out_for_every_t
 
 async def test_behind_a_proxy_it_is_the_visitor_who_is_throttled_and_noted(rig: Rig) -> None:
     app = web.Application()
-    views(rig.pool, rig.built, trusted=(ip_network("127.0.0.1"),)).add_to(app)
+    add_pages(app, rig.pool, rig.built, trusted=(ip_network("127.0.0.1"),))
     server = TestServer(app)
     await server.start_server()
     async with aiohttp.ClientSession() as http:

@@ -33,7 +33,7 @@ from publish.vault.envelope import LocalRing, Vault
 from schema.tenancy import DEFAULT_TENANT
 from tests import support
 from tests.authenticator import Passkey, code_of
-from tests.rig import KEYS, TESTS, Rig, join, rigged, views
+from tests.rig import KEYS, TESTS, Rig, add_pages, join, rigged
 
 EMAIL, EVE, PASSWORD, NEW = "ada@example.org", "eve@example.org", "correct horse battery", "another long password"
 HTML = {"Accept": "text/html"}
@@ -170,7 +170,7 @@ async def serving(rig: Rig, **door: Any) -> AsyncIterator[Site]:
     port = free_port()
     origin = f"http://localhost:{port}"
     app = web.Application()
-    views(rig.pool, rig.built, site=origin, **door).add_to(app)
+    add_pages(app, rig.pool, rig.built, public_url=origin, **door)
     server = TestServer(app, port=port)
     await server.start_server()
     found = Site(rig, f"http://127.0.0.1:{port}", origin, app)
@@ -345,7 +345,7 @@ async def test_guesses_of_codes_are_few_for_a_pending_login_and_for_the_person(s
     assert await thief.password() == "/login/second"
     for number in range(pending_logins.MAX_ATTEMPTS):
         status, _, text = await thief.second(code=f"{number:06d}")
-        assert (status, "not right" in text or "took too long" in text) == (401, True)
+        assert (status, "This is wrong" in text or "took too long" in text) == (401, True)
     await site.rig.connection.execute("DELETE FROM login_failures")
     status, _, text = await thief.second(code=code_of(secret, clock.step))
     assert (status, "Log in again" in text) == (401, True), "five wrong ones end it"
@@ -766,7 +766,7 @@ def test_passkeys_are_for_an_address_with_a_name_that_speaks_https(address: str,
 async def test_where_browsers_offer_no_passkeys_the_page_says_so(rig: Rig) -> None:
     async for found in serving(rig):
         app = web.Application()
-        views(rig.pool, rig.built, site="http://127.0.0.1:8080").add_to(app)
+        add_pages(app, rig.pool, rig.built, public_url="http://127.0.0.1:8080")
         server = TestServer(app)
         await server.start_server()
         browser = Browser(str(server.make_url("")).rstrip("/"))

@@ -3,7 +3,6 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -16,11 +15,9 @@ from aiohttp.test_utils import TestServer
 from ops.access import passwords, sessions, tenants, users
 from ops.access.sessions import Person
 from ops.runtime.db import Pool, open_pool
-from ops.web import authentication
-from ops.web.authentication import Door
 from schema.rights import WEB_ROLE
 from schema.tenancy import DEFAULT_TENANT
-from tests.rig import TESTS, Rig, join, rigged, views
+from tests.rig import TESTS, Rig, add_pages, join, rigged
 
 EMAIL, PASSWORD, NEW = "ada@example.org", "correct horse battery", "another long password"
 HTML = {"Accept": "text/html"}
@@ -88,7 +85,7 @@ async def test_session_that_nobody_uses_ends_and_one_in_use_does_not(rig: Rig) -
 
 async def test_how_long_without_use_is_a_setting(rig: Rig) -> None:
     app = web.Application()
-    views(rig.pool, rig.built, idle_minutes=5).add_to(app)
+    add_pages(app, rig.pool, rig.built, idle_minutes=5)
     server = TestServer(app)
     await server.start_server()
     person = await logged_in(rig)
@@ -268,12 +265,12 @@ async def test_looking_a_session_up_takes_one_statement_for_its_tenant_and_one_f
 
 @pytest.mark.parametrize("path", ["/account", "/people", "/audit", "/login"])
 async def test_request_looks_its_session_up_once_also_where_the_tenant_is_not_known_yet(rig: Rig, path: str) -> None:
-    """The line of a tenant and the page both ask whose session it is."""
+    """The limit of a tenant's requests and the page both ask whose session it is."""
     person = await logged_in(rig)
 
     async def request(pool: Pool) -> None:
         app = web.Application()
-        views(pool, rig.built).add_to(app)
+        add_pages(app, pool, rig.built)
         server = TestServer(app)
         await server.start_server()
         headers = HTML | {"Cookie": f"landfall={person.token}"}
@@ -286,36 +283,3 @@ async def test_request_looks_its_session_up_once_also_where_the_tenant_is_not_kn
 
     statements = await counted(rig, request)
     assert len([statement for statement in statements if "find_session(" in statement]) == 1
-
-
-async def test_session_that_ended_while_its_request_waited_in_line_does_nothing(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What was found before the wait is no news after it."""
-    person = await logged_in(rig)
-    door = Door(rig.pool, secure=False)
-    waits, goes_on = asyncio.Event(), asyncio.Event()
-
-    @asynccontextmanager
-    async def line(who: str) -> AsyncIterator[None]:
-        waits.set()
-        await goes_on.wait()
-        yield
-
-    monkeypatch.setattr(door._turns, "_turn", line)
-
-    async def handler(request: web.Request) -> web.Response:
-        return web.json_response(await door.person(request) is not None)
-
-    app = web.Application()
-    app.router.add_get("/", door.answering(handler))
-    server = TestServer(app)
-    await server.start_server()
-    async with aiohttp.ClientSession(headers={"Cookie": f"landfall={person.token}"}) as http:
-        answer = asyncio.create_task(http.get(server.make_url("/")))
-        await waits.wait()
-        await sessions.logout(rig.pool, person, None)
-        await asyncio.sleep(authentication.LOOKED_UP_SECONDS)
-        goes_on.set()
-        assert await (await answer).json() is False
-    await server.close()

@@ -16,6 +16,8 @@ from schema.tenancy import DEFAULT_TENANT
 from tests.integration.test_people import EMAIL, PASSWORD, logged_in, page, post
 from tests.rig import CHANNELS, HTML, PLATFORMS, TESTS, Rig, rigged
 
+MESSAGE = r'role="(?:status|alert)"'
+
 
 @pytest.fixture
 async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
@@ -30,9 +32,10 @@ async def asked(rig: Rig, id_: str, csrf: str) -> str:
     assert (status, where) == (303, f"/connections#at-{id_}")
     _, text = await page(rig)
     [row] = re.findall(rf'<tr id="at-{id_}">(.*?)</tr>', text, re.DOTALL)
-    assert text.count('role="status"') == row.count('role="status"') == 1, "at that row, and nowhere else"
-    assert 'role="status"' not in (await page(rig))[1], "it does not come back"
-    return re.findall(r'role="status">(.*?)</p>', row, re.DOTALL)[0]
+    messages = re.findall(r'role="(?:status|alert)">(.*?)</p>', row, re.DOTALL)
+    assert len(re.findall(MESSAGE, text)) == len(messages) == 1, "at that row, and nowhere else"
+    assert re.findall(MESSAGE, (await page(rig))[1]) == [], "it does not come back"
+    return messages[0]
 
 
 async def calls(rig: Rig, platform: str) -> int:
@@ -51,19 +54,21 @@ async def test_check_asks_each_time_it_is_pressed_and_says_what_came_of_it(rig: 
     before = await calls(rig, platform)
     await rig.raw("UPDATE connections SET checked_at = now()")  # however long it took to connect
     says = await asked(rig, id_, csrf)
-    assert re.fullmatch(rf"{title} was last asked at \d\d:\d\d:\d\d UTC, and took it; wait {pause} seconds .*", says)
+    assert re.fullmatch(rf"{title} accepted the connection at \d\d:\d\d:\d\d UTC; wait {pause} seconds .*", says)
     assert await calls(rig, platform) == before
     for number in (1, 2):
         await later(rig, pause + 1)
         await rig.sandbox.command("clock", jump=pause + 1)
-        assert re.fullmatch(rf"Asked now: {title} takes it \(\d\d:\d\d:\d\d UTC\)\.", await asked(rig, id_, csrf))
+        assert re.fullmatch(
+            rf"Checked now: {title} accepts the connection \(\d\d:\d\d:\d\d UTC\)\.", await asked(rig, id_, csrf)
+        )
         assert await calls(rig, platform) == before + number
     await later(rig, pause + 1)
     await rig.sandbox.command(
         "act", platform=platform, what="revoke", account={"facebook": "alice"}.get(platform, "shop")
     )
     says = await asked(rig, id_, csrf)
-    assert says.startswith(f"{title} does not take it any more.")
+    assert says.startswith(f"{title} does not accept the connection any more.")
     assert "connect the account again" in says
 
 
@@ -74,8 +79,8 @@ async def test_check_that_meets_trouble_says_so_and_not_that_all_is_well(rig: Ri
     await later(rig, 60)
     says = await asked(rig, id_, csrf)
     assert says.startswith("Mastodon could not be asked now: ")
-    assert "It is tried again by itself." in says
-    assert "takes it" not in says
+    assert "Landfall tries again." in says
+    assert "accepts" not in says
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
@@ -84,7 +89,7 @@ async def test_check_that_failed_is_not_repeated_before_its_pause_is_over(
 ) -> None:
     csrf = await logged_in(rig)
     [id_, *_] = await rig.connect(platform)
-    await rig.sandbox.wish("faults", platform=platform, times=0, status=500)
+    await rig.sandbox.command("faults", platform=platform, times=0, status=500)
     await later(rig, 61)
     title, pause = CHANNELS[platform].title, rig.refresher.pause(platform)
     assert (await asked(rig, id_, csrf)).startswith(f"{title} could not be asked now: ")
@@ -93,7 +98,10 @@ async def test_check_that_failed_is_not_repeated_before_its_pause_is_over(
     for _ in range(3):
         rig.outside.client.breakers.clear()
         says = await asked(rig, id_, csrf)
-        said = rf"{title} was last asked at \d\d:\d\d:\d\d UTC, in vain: .* wait {pause} seconds before you ask again\."
+        said = (
+            rf"{title} was last asked at \d\d:\d\d:\d\d UTC, and gave no answer: .* Landfall tries again;"
+            rf" wait {pause} seconds before the next check\."
+        )
         assert re.fullmatch(said, says), says
         await rig.api("POST", f"/api/connections/{id_}/check")
     assert await calls(rig, platform) == before
@@ -132,7 +140,7 @@ async def test_two_accounts_of_one_name_are_told_apart_by_their_numbers(rig: Rig
     _, text = await page(rig)
     for id_ in ids:
         number = (await rig.shown(id_))["account_id"]
-        assert f'aria-label="disconnect alice ({number}), TikTok"' in text
+        assert f'aria-label="Disconnect alice ({number}), TikTok"' in text
     number = (await rig.shown(ids[0]))["account_id"]
     await post(rig, f"/connections/{ids[0]}/disconnect", csrf=csrf)
     assert f"alice ({number}) on TikTok is disconnected." in (await page(rig))[1]

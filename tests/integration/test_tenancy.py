@@ -13,7 +13,7 @@ from aiohttp import web
 
 from ops.access import api_keys, sessions, tenants, users
 from schema.tenancy import DEFAULT_TENANT
-from tests.rig import TESTS, Rig, rigged, views
+from tests.rig import TESTS, Rig, add_pages, rigged
 
 PASSWORD = "correct horse battery"
 NOBODY = "00000000-0000-7000-8000-00000000dead"
@@ -211,7 +211,7 @@ async def two(database: str, connection: asyncpg.Connection) -> AsyncIterator[Tw
 def routes(rig: Rig) -> list[tuple[str, str]]:
     """Every address there is; a new one is called by these tests by itself."""
     app = web.Application()
-    views(rig.pool, rig.built).add_to(app)
+    add_pages(app, rig.pool, rig.built)
     return [(route.method, route.resource.canonical) for route in app.router.routes() if route.resource is not None]
 
 

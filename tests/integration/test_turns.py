@@ -17,11 +17,12 @@ from ops.cli.serve import PUBLISH_CONNECTIONS
 from ops.runtime import metrics
 from ops.runtime.db import open_pool
 from ops.web import concurrency_limit
-from ops.web.authentication import Door
+from ops.web.routing import Route
+from ops.web.site import build_site
 from publish.oauth.authorization import OPEN_FLOWS
 from schema.metadata import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
-from tests.rig import TESTS, Rig, rigged, views
+from tests.rig import TESTS, Rig, add_pages, rigged
 from tests.support import eventually, is_error
 
 pytestmark = pytest.mark.hash_cost
@@ -40,7 +41,7 @@ async def url(rig: Rig, database: str) -> AsyncIterator[str]:
     """The web process as `landfall serve` has it: few connections, and a second's patience for one."""
     async with await open_pool(database, "few", PUBLISH_CONNECTIONS, role=APP_ROLE) as pool:
         app = web.Application()
-        views(pool, rig.built).add_to(app)
+        add_pages(app, pool, rig.built)
         server = TestServer(app)
         await server.start_server()
         yield str(server.make_url("")).rstrip("/")
@@ -106,26 +107,26 @@ async def test_noisy_tenant_is_told_to_wait_and_five_quiet_ones_are_served(rig: 
 
 
 async def test_turns_of_a_tenant_are_given_back_and_count_over_all_its_keys() -> None:
-    found = concurrency_limit.Turns()
+    found = concurrency_limit.ConcurrencyLimit()
 
     async def owner(key: str) -> str | None:
         return {"one": "tenant", "two": "tenant", "another tenant's": "another"}.get(key)
 
-    held = [found.taken({key: owner}) for key in ("one", "two")]
+    held = [found.slot({key: owner}) for key in ("one", "two")]
     for turn in held:
         await turn.__aenter__()
 
     async def waits(key: str) -> None:
-        async with found.taken({key: owner}):
+        async with found.slot({key: owner}):
             pass
 
-    line = [asyncio.create_task(waits("one" if number % 2 else "two")) for number in range(concurrency_limit.IN_LINE)]
+    line = [asyncio.create_task(waits("one" if number % 2 else "two")) for number in range(concurrency_limit.WAITING)]
     await asyncio.sleep(0.01)
     assert not any(task.done() for task in line)
-    with pytest.raises(concurrency_limit.Crowded):
+    with pytest.raises(concurrency_limit.TooManyRequests):
         await waits("one")
-    with pytest.raises(concurrency_limit.Crowded):
-        async with found.taken({"made up": owner, "two": owner}):
+    with pytest.raises(concurrency_limit.TooManyRequests):
+        async with found.slot({"made up": owner, "two": owner}):
             pass
     await waits("another tenant's")
     line[0].cancel()
@@ -133,27 +134,27 @@ async def test_turns_of_a_tenant_are_given_back_and_count_over_all_its_keys() ->
         await turn.__aexit__(None, None, None)
     outcomes = await asyncio.gather(*line, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [asyncio.CancelledError] + [type(None)] * (
-        concurrency_limit.IN_LINE - 1
+        concurrency_limit.WAITING - 1
     )
     await waits("one")
-    assert found._lines == {}
+    assert found._queues == {}
 
 
 async def test_credential_that_ended_elsewhere_is_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    found, living = concurrency_limit.Turns(), {"one": "tenant"}
+    found, living = concurrency_limit.ConcurrencyLimit(), {"one": "tenant"}
 
     async def owner(key: str) -> str | None:
         return living.get(key)
 
-    async with found.taken({"one": owner}):
-        assert set(found._lines) == {"tenant"}
+    async with found.slot({"one": owner}):
+        assert set(found._queues) == {"tenant"}
     living.clear()
-    async with found.taken({"one": owner}):
-        assert set(found._lines) == {"tenant"}, "remembered"
+    async with found.slot({"one": owner}):
+        assert set(found._queues) == {"tenant"}, "remembered"
     later = time.monotonic() + concurrency_limit.REMEMBERED_SECONDS
     monkeypatch.setattr(concurrency_limit.time, "monotonic", lambda: later)
-    async with found.taken({"one": owner}):
-        assert found._lines == {}
+    async with found.slot({"one": owner}):
+        assert found._queues == {}
     assert found._tenants == {}
 
 
@@ -164,7 +165,7 @@ async def test_credentials_of_nobody_take_no_turn_and_leave_nothing_in_memory(ri
     await users.add(rig.pool, DEFAULT_TENANT, "ada@example.org", "correct horse battery", "owner", TESTS)
     person = await sessions.login(rig.pool, "ada@example.org", "correct horse battery", None)
     assert person is not None
-    door = Door(rig.pool, secure=False)
+    site = build_site(rig.pool, secure=False)
     held, release = 0, asyncio.Event()
 
     async def holding(request: web.Request) -> web.Response:
@@ -175,12 +176,11 @@ async def test_credentials_of_nobody_take_no_turn_and_leave_nothing_in_memory(ri
 
     async def who(request: web.Request) -> web.Response:
         if "Authorization" in request.headers:
-            await door.caller(request, "connections:read")
-        return web.json_response(await door.person(request) is not None)
+            await site.authentication.require_caller(request, "connections:read")
+        return web.json_response(await site.authentication.person(request) is not None)
 
     app = web.Application()
-    app.router.add_post("/hold", door.answering(holding))
-    app.router.add_get("/who", door.answering(who))
+    site.router.add(app, [Route("POST", "/hold", holding), Route("GET", "/who", who)])
 
     server = TestServer(app)
     await server.start_server()
@@ -205,8 +205,8 @@ async def test_credentials_of_nobody_take_no_turn_and_leave_nothing_in_memory(ri
             return held == len(sent)
 
         await eventually(all_held, 10)
-        assert door._turns._lines == {}
-        assert door._turns._tenants == {}
+        assert site.limit._queues == {}
+        assert site.limit._tenants == {}
         async with asyncio.timeout(2), http.get(f"{url}/who", headers={"Authorization": f"Bearer {key}"}) as response:
             assert response.status == 200, "whoever is somebody is served meanwhile"
         release.set()

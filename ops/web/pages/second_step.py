@@ -1,27 +1,27 @@
-"""The second step of a login: a code, or a passkey, of somebody who gave the right password in this browser."""
+"""The second step of a login: a code or a passkey, after the right password in the same browser."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from aiohttp import hdrs, web
 
 from ops.access import passkeys, pending_logins, second_factor, sessions
-from ops.access.device_store import DEVICE_DAYS
 from ops.access.login_throttle import WINDOW_MINUTES, TooManyAttemptsError
 from ops.access.passkeys import relying_party
 from ops.access.pending_logins import PendingLogin
-from ops.access.sessions import Person, VerifyFactor, csrf_token
-from ops.runtime.db import Pool
+from ops.access.sessions import VerifyFactor, csrf_token
 from ops.runtime.tenancy import NO_TENANT, tenant_transaction
 from ops.web import forms, paths
-from ops.web.authentication import DEVICE, Door, add_route, insist
-from ops.web.pages.invitations import after_login
-from ops.web.refusals import Refusals
-from ops.web.responses import SCRIPTED, Ended, rendered, to
+from ops.web.csrf import require_token
+from ops.web.pages.invitations import InvitationPages
+from ops.web.responses import SCRIPTED, EarlyResponse, redirect, render
+from ops.web.routing import Route
+from ops.web.site import Site
 from ops.web.user_agent import in_words
 from schema.sealing import Sealer
 
 PENDING = "landfall-pending"
-LATE = "It took too long, or too many codes were wrong. Log in again."
+TOO_LATE = "It took too long, or too many codes were wrong. Log in again."
 NO_VAULT = (
     "Codes of an authenticator app cannot be checked: no vault key is configured to decrypt its secret. Use a passkey"
     " or a recovery code. Whoever runs this Landfall sets LANDFALL_VAULT_KEYS to the keys it had before."
@@ -29,26 +29,24 @@ NO_VAULT = (
 TOO_MANY = f"Too many wrong codes or passwords. Wait {WINDOW_MINUTES} minutes and try again."
 
 
-class SecondStep:
-    def __init__(self, pool: Pool, vault: Sealer | None, door: Door, refusals: Refusals) -> None:
-        self._pool = pool
+class SecondStepPages:
+    def __init__(self, site: Site, vault: Sealer | None, invitations: InvitationPages) -> None:
+        self._site = site
         self._vault = vault
-        self._door = door
-        self._refusals = refusals
-        self._party = relying_party(door.site)
+        self._invitations = invitations
+        self._party = relying_party(site.public_url)
 
-    def add_to(self, app: web.Application) -> None:
-        for method, path, handler in (
-            ("GET", "/login/second", self.show),
-            ("POST", "/login/second", self.code),
-            ("POST", "/login/second/passkey", self.passkey),
-        ):
-            add_route(app, method, path, self._door.answering(self._refusals.noting(handler)))
+    def routes(self) -> Sequence[Route]:
+        return (
+            Route("GET", "/login/second", self.show),
+            Route("POST", "/login/second", self.code),
+            Route("POST", "/login/second/passkey", self.passkey),
+        )
 
     def begin(self, pending: PendingLogin, wanted: str) -> web.Response:
-        """Lead to the second step, and from there to ``wanted``; only this browser can take it."""
-        response = to(paths.login(wanted, "/login/second"))
-        self._door.set_cookie(response, PENDING, pending.token, pending_logins.LIFETIME_MINUTES * 60)
+        """Lead to the second step, and from there to ``wanted``. Only this browser can complete it."""
+        response = redirect(paths.login(wanted, "/login/second"))
+        self._site.cookies.set(response, PENDING, pending.token, pending_logins.LIFETIME_MINUTES * 60)
         return response
 
     async def show(self, request: web.Request) -> web.Response:
@@ -57,77 +55,74 @@ class SecondStep:
     async def code(self, request: web.Request) -> web.Response:
         code = forms.form(request).get("code", "")
         if self._vault is None and second_factor.is_totp_code(code):
-            return await self._page(request, self._token(request), 503, says=NO_VAULT)
+            return await self._page(request, self._token(request), 503, error=NO_VAULT)
         return await self._step(request, partial(second_factor.verify_code, vault=self._vault, code=code))
 
     async def passkey(self, request: web.Request) -> web.Response:
         credential, token = forms.form(request).get("credential", ""), self._token(request)
         if self._party is None:
-            return await self._page(request, token, 409, says="There are no passkeys at this address. Use a code.")
+            return await self._page(request, token, 409, error="There are no passkeys at this address. Use a code.")
         prove = partial(passkeys.verify, party=self._party, pending=token, credential=credential)
         return await self._step(request, prove)
 
     async def _step(self, request: web.Request, prove: VerifyFactor) -> web.Response:
-        self._door.same_site(request)
+        self._site.origins.require_same_origin(request)
         token = self._token(request)
         if not token:
-            return self._late(request)
-        insist(forms.form(request).get("csrf"), csrf_token(token))
+            return self._too_late(request)
+        require_token(forms.form(request).get("csrf"), csrf_token(token))
         try:
             person = await sessions.login_with_factor(
-                self._pool,
+                self._site.pool,
                 token,
                 prove,
-                self._door.address(request),
-                self._door.device(request),
+                self._site.client.address(request),
+                self._site.authentication.device(request),
                 browser_of(request),
-                self._door.session(request),
+                self._site.authentication.session_token(request),
             )
         except pending_logins.PendingLoginEndedError:
-            return self._late(request)
+            return self._too_late(request)
         except TooManyAttemptsError:
-            self._refusals.throttled(request, "/login/second")
-            return await self._page(request, token, 429, says=TOO_MANY)
+            self._site.refusals.throttled(request, "/login/second")
+            return await self._page(request, token, 429, error=TOO_MANY)
         if person is None:
-            self._refusals.refused(request, "second_factor")
-            return await self._page(request, token, 401, says="This is not right, or was used before.")
-        response = let_in(self._door, to(after_login(self._door, request, _wanted(request))), person)
-        self._door.delete_cookie(response, PENDING)
+            self._site.refusals.refused(request, "second_factor")
+            return await self._page(request, token, 401, error="This is wrong, or was used before.")
+        response = redirect(self._invitations.after_login(request, _wanted(request)))
+        self._site.authentication.log_in(response, person)
+        self._site.cookies.delete(response, PENDING)
         return response
 
-    async def _page(self, request: web.Request, token: str, status: int = 200, says: str = "") -> web.Response:
-        """The form, with a new challenge for a passkey. Raises Ended: to the login where nobody is on the way in."""
-        async with tenant_transaction(self._pool, NO_TENANT) as connection:
+    async def _page(self, request: web.Request, token: str, status: int = 200, error: str = "") -> web.Response:
+        """Render the form, with a new challenge for a passkey. Raises EarlyResponse if there was no first step."""
+        async with tenant_transaction(self._site.pool, NO_TENANT) as connection:
             user = await pending_logins.find_user(connection, token) if token else None
             if user is None:
-                raise Ended(to(paths.login(_wanted(request))) if status == 200 else self._late(request))
+                raise EarlyResponse(
+                    redirect(paths.login(_wanted(request))) if status == 200 else self._too_late(request)
+                )
             options = self._party and await passkeys.authentication_options(connection, self._party, user, token)
         headers = SCRIPTED if options else None
-        shown = {"says": says, "csrf": csrf_token(token), "options": options, "wanted": paths.local(_wanted(request))}
-        return rendered("second_step.html", status, headers, **shown)
+        shown = {"error": error, "csrf": csrf_token(token), "options": options, "wanted": paths.local(_wanted(request))}
+        return render("second_step.html", status, headers, **shown)
 
-    def _late(self, request: web.Request) -> web.Response:
-        response = rendered("login.html", 401, says=LATE, email="", wanted=paths.local(_wanted(request)))
-        self._door.delete_cookie(response, PENDING)
+    def _too_late(self, request: web.Request) -> web.Response:
+        response = render("login.html", 401, error=TOO_LATE, wanted=paths.local(_wanted(request)))
+        self._site.cookies.delete(response, PENDING)
         return response
 
     def _token(self, request: web.Request) -> str:
-        return self._door.cookies(request).get(self._door.cookie(PENDING), "")
+        return self._site.cookies.get(request, PENDING)
 
 
 def _wanted(request: web.Request) -> str:
-    """Where the person wanted to go before the login."""
+    """Return the address that the person wanted before the login."""
     return request.query.get("next", "") or (
         forms.form(request).get("next", "") if request.method == hdrs.METH_POST else ""
     )
 
 
 def browser_of(request: web.Request) -> str:
-    """What the person logs in with, in words."""
+    """Describe the browser that the person logs in with."""
     return in_words(request.headers.get("User-Agent", ""))
-
-
-def let_in(door: Door, response: web.Response, person: Person) -> web.Response:
-    """The answer to a login: a session, and what the browser is known by when it logs in again."""
-    door.set_cookie(response, DEVICE, person.device, DEVICE_DAYS * 86_400)
-    return door.let_in(response, person.token)

@@ -1,0 +1,1 @@
+"""JSON for programs. Each module has its routes beside its handlers."""

@@ -1,0 +1,62 @@
+"""Put the pages and the API together."""
+
+from aiohttp import web
+
+from ops.runtime.mail import Mailer
+from ops.web.api.audit import AuditApi
+from ops.web.api.authorization import AuthorizationApi
+from ops.web.api.connections import ConnectionsApi
+from ops.web.api.notices import NoticesApi
+from ops.web.api.platform_callbacks import PlatformCallbacks
+from ops.web.not_configured import ConnectionsNotConfigured
+from ops.web.pages.account import AccountPages
+from ops.web.pages.audit import AuditPages
+from ops.web.pages.authorization import AuthorizationPages
+from ops.web.pages.connections import ConnectionPages
+from ops.web.pages.deletion import DeletionPages
+from ops.web.pages.invitations import InvitationPages
+from ops.web.pages.login import LoginPages
+from ops.web.pages.people import PeoplePages
+from ops.web.pages.second_step import SecondStepPages
+from ops.web.site import Connecting, Site
+from schema.sealing import Sealer
+
+
+def add_access(app: web.Application, site: Site, vault: Sealer | None, mailer: Mailer | None = None) -> None:
+    """Add login, accounts, people, keys and the audit log.
+
+    ``vault`` seals the secrets of authenticator apps; without one no app can be added or used. ``mailer`` sends
+    invitations, which are shown without one.
+    """
+    invitations = InvitationPages(site)
+    second_step = SecondStepPages(site, vault, invitations)
+    for part in (
+        LoginPages(site, second_step, invitations),
+        second_step,
+        invitations,
+        AccountPages(site, vault),
+        PeoplePages(site, mailer),
+        AuditPages(site),
+        AuditApi(site),
+    ):
+        site.router.add(app, part.routes())
+
+
+def add_connections(app: web.Application, site: Site, connecting: Connecting) -> None:
+    """Add what connects accounts, and shows and ends connections."""
+    authorization = AuthorizationApi(site, connecting)
+    for part in (
+        authorization,
+        AuthorizationPages(site, connecting, authorization),
+        ConnectionPages(site, connecting),
+        DeletionPages(site),
+        ConnectionsApi(site, connecting),
+        NoticesApi(site),
+        PlatformCallbacks(connecting),
+    ):
+        site.router.add(app, part.routes())
+
+
+def add_connections_not_configured(app: web.Application, site: Site) -> None:
+    """Add what answers in place of :func:`add_connections` where there is no vault key."""
+    site.router.add(app, ConnectionsNotConfigured(site).routes())

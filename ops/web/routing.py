@@ -1,0 +1,106 @@
+"""Routes, and what happens around every handler: the body is read, requests are limited, every error is a response."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from math import ceil
+
+import structlog
+from aiohttp import hdrs, web
+
+from ops.runtime import metrics, responses
+from ops.runtime.db import describe
+from ops.runtime.platform_protocol import Problem
+from ops.runtime.sampling import Sampler
+from ops.web import forms
+from ops.web.authentication import Authentication
+from ops.web.concurrency_limit import RUNNING, WAITING, ConcurrencyLimit, TooManyRequests
+from ops.web.messages import Messages
+from ops.web.refusals import Refusals
+from ops.web.responses import REMEDY, STATUS, EarlyResponse, NotLoggedInError, Refused, failure_of
+
+log = structlog.get_logger()
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """``limited`` says whether it counts for the concurrency limit of its key's or session's tenant.
+
+    ``any_query`` is for addresses that a platform sends browsers to: whatever the query says, the flow must end.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    limited: bool = True
+    any_query: bool = False
+
+
+class Router:
+    def __init__(
+        self, authentication: Authentication, limit: ConcurrencyLimit, messages: Messages, refusals: Refusals
+    ) -> None:
+        self._authentication = authentication
+        self._limit = limit
+        self._messages = messages
+        self._refusals = refusals
+        self._unexpected = Sampler()
+
+    def add(self, app: web.Application, routes: Iterable[Route]) -> None:
+        """Add routes to an application; each that answers GET answers HEAD."""
+        for route in routes:
+            handler = self._wrapped(route)
+            methods = (hdrs.METH_GET, hdrs.METH_HEAD) if route.method == hdrs.METH_GET else (route.method,)
+            for method in methods:
+                app.router.add_route(method, route.path, handler, expect_handler=responses.expect)
+
+    def _wrapped(self, route: Route) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            try:
+                return responses.suited(request, await self._handle(route, request))
+            except (EarlyResponse, Refused) as error:
+                return responses.suited(request, error.response(request))
+            except TooManyRequests:
+                _count_rate_limit_hit(request)
+                message = f"More than {RUNNING + WAITING} of your requests are running or waiting."
+                refused = Refused(429, "rate_limit_exceeded", message, "send fewer at once", retry=True, after=1)
+                return refused.response(request)
+            except Problem as problem:
+                return _problem(request, problem)
+            except Exception as error:
+                if self._unexpected.take():
+                    log.exception("request.failed", path=request.path, error=describe(error))
+                message = "Something failed here; what was asked may or may not have been done."
+                remedy = "look before you send it again"
+                return Refused(503, "server_error", message, remedy, retry=True).response(request)
+
+        return handle
+
+    async def _handle(self, route: Route, request: web.Request) -> web.StreamResponse:
+        forms.require_storable(request, query=not route.any_query)
+        await forms.read(request)  # before there is a slot: nobody holds one while a body is on its way
+        async with self._limit.slot(self._authentication.credentials(request) if route.limited else {}) as waited:
+            if waited:  # the session or key may have ended meanwhile
+                self._authentication.forget_lookups(request)
+            try:
+                return self._messages.delete_shown(request, await route.handler(request))
+            except (Refused, NotLoggedInError) as error:
+                self._refusals.record(request, error)
+                raise
+
+
+def _problem(request: web.Request, problem: Problem) -> web.Response:
+    crowded = problem.kind == "crowded"
+    if crowded:
+        _count_rate_limit_hit(request)
+    after = ceil(problem.after_seconds) or (60 if crowded else None)
+    headers = {} if after is None else {hdrs.RETRY_AFTER: str(after)}
+    failure = failure_of(STATUS[problem.kind], problem.kind, problem.says, REMEDY.get(problem.kind, ""))
+    return responses.error(request, failure, headers=headers)
+
+
+def _count_rate_limit_hit(request: web.Request) -> None:
+    """Count by the route, not by the address requested."""
+    resource = request.match_info.route.resource
+    metrics.of(metrics.rate_limit_hits, resource.canonical if resource is not None else "unknown").inc()
