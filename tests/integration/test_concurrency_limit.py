@@ -106,15 +106,15 @@ async def test_noisy_tenant_is_told_to_wait_and_five_quiet_ones_are_served(rig: 
     assert median(seconds for tenant in served for _, seconds in tenant) < 0.5
 
 
-async def test_turns_of_a_tenant_are_given_back_and_count_over_all_its_keys() -> None:
+async def test_slots_of_a_tenant_are_given_back_and_count_over_all_its_keys() -> None:
     found = concurrency_limit.ConcurrencyLimit()
 
     async def owner(key: str) -> str | None:
         return {"one": "tenant", "two": "tenant", "another tenant's": "another"}.get(key)
 
     held = [found.slot({key: owner}) for key in ("one", "two")]
-    for turn in held:
-        await turn.__aenter__()
+    for slot in held:
+        await slot.__aenter__()
 
     async def waits(key: str) -> None:
         async with found.slot({key: owner}):
@@ -130,8 +130,8 @@ async def test_turns_of_a_tenant_are_given_back_and_count_over_all_its_keys() ->
             pass
     await waits("another tenant's")
     line[0].cancel()
-    for turn in held:
-        await turn.__aexit__(None, None, None)
+    for slot in held:
+        await slot.__aexit__(None, None, None)
     outcomes = await asyncio.gather(*line, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [asyncio.CancelledError] + [type(None)] * (
         concurrency_limit.WAITING - 1
@@ -158,7 +158,7 @@ async def test_credential_that_ended_elsewhere_is_looked_for_again(monkeypatch: 
     assert found._tenants == {}
 
 
-async def test_credentials_of_nobody_take_no_turn_and_leave_nothing_in_memory(rig: Rig) -> None:
+async def test_credentials_of_nobody_take_no_slot_and_leave_nothing_in_memory(rig: Rig) -> None:
     other = await tenants.add(rig.connection, "other", TESTS)
     key = await api_keys.create(rig.pool, other, "living", api_keys.DEFAULT_SCOPES, TESTS)
     dead = await api_keys.create(rig.pool, other, "revoked", api_keys.DEFAULT_SCOPES, TESTS)
