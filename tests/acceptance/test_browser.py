@@ -167,7 +167,7 @@ async def test_account_that_broke_is_told_of_and_brought_back_and_another_one_as
         see(browser, "Connected: shop")
         assert "What needs you" not in said(browser)
         press(browser, "check now")
-        see(browser, "TikTok was last asked at")
+        see(browser, "TikTok accepted the connection at")
         assert "Connected: shop" not in said(browser), "it is said once"
 
     await asyncio.to_thread(journey)
