@@ -184,9 +184,9 @@ async def test_wrong_wishes_are_refused_before_any_browser_sees_them(rig: Rig) -
         ("/api/auth/myspace", {}, 400, "known are facebook"),
         ("/api/auth/x", {"return_to": "https://evil.example/"}, 400, "return_to must be one of"),
         ("/api/auth/x", {"return_to": "//evil.example"}, 400, "return_to must be one of"),
-        ("/api/auth/mastodon", {"instance": "evil.example/path"}, 400, "host of your server"),
-        ("/api/auth/mastodon", {"instance": "user@evil.example"}, 400, "host of your server"),
-        ("/api/auth/mastodon", {"instance": ""}, 400, "host of your server"),
+        ("/api/auth/mastodon", {"instance": "evil.example/path"}, 400, "Name the server by its host"),
+        ("/api/auth/mastodon", {"instance": "user@evil.example"}, 400, "Name the server by its host"),
+        ("/api/auth/mastodon", {"instance": ""}, 400, "Name the server by its host"),
     ):
         found, answer = await rig.api("GET", path, params=query)
         assert (found, answer["error"]["retryable"]) == (status, False), answer

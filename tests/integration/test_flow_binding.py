@@ -420,7 +420,7 @@ async def test_wrong_wishes_are_told_on_the_page_before_the_button(rig: Rig) -> 
         ("x", {"connection": id_}, 400, "there is no such connection"),
         ("x", {"connection": "nonsense"}, 404, "there is no such connection"),
         ("x", {"optional_scopes": "all"}, 400, "optional_scopes may name"),
-        ("mastodon", {"instance": "evil.example/path"}, 400, "host of your server"),
+        ("mastodon", {"instance": "evil.example/path"}, 400, "name the server by its host"),
     ):
         async with rig.http.get(f"{rig.url}/api/auth/{path}", params=form, headers=HTML) as response:
             assert (response.status, said in (await response.text()).lower()) == (status, True), (path, form)
