@@ -25,21 +25,21 @@ from ops.runtime.discovery import discover
 from ops.runtime.http import Client
 from ops.runtime.mail import Mailer
 from ops.runtime.platform_client import PlatformClient
-from ops.runtime.rate_limits import Budgets
+from ops.runtime.rate_limits import RateLimits
 from ops.sandbox.client import Client as Sandbox
 from ops.sandbox.server import Server
 from ops.web.app import add_access, add_connections
 from ops.web.site import Connecting, Site, build_site
 from publish.connections.refresh import Refresher
-from publish.oauth.contract import Channel
-from publish.oauth.providers import Outside
+from publish.oauth.contract import OAuthProvider
+from publish.oauth.providers import OAuthProviders
 from publish.vault.envelope import LocalRing, Vault
 from schema.rights import APP_ROLE, WEB_ROLE, WORKER_ROLE
 from schema.tenancy import DEFAULT_TENANT
 from tests.support import is_error
 
-CHANNELS = discover(publish.platforms, Channel)
-PLATFORMS = list(CHANNELS)
+PROVIDERS = discover(publish.platforms, OAuthProvider)
+PLATFORMS = list(PROVIDERS)
 KEYS = tuple(f"{name}:{base64.urlsafe_b64encode(bytes([n]) * 32).decode()}" for n, name in enumerate(("one", "two"), 1))
 INSTANCE = "social.example"
 TESTS = Actor("tests")
@@ -69,7 +69,7 @@ class Rig:
     http: aiohttp.ClientSession
     key: str
     pool: Pool
-    outside: Outside
+    providers: OAuthProviders
     built: Built
     connection: asyncpg.Connection
     dsn: str
@@ -193,12 +193,12 @@ def led_to(page: str) -> str:
 
 def variables(server: Server, url: str) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
-    for name, channel in CHANNELS.items():
-        found[channel.base_url.name] = (f"{url}/{name}",)
+    for name, provider in PROVIDERS.items():
+        found[provider.base_url.name] = (f"{url}/{name}",)
         application = server.world.platforms[name].application()
-        if channel.client_id is not None and channel.client_secret is not None:
-            found[channel.client_id.name] = (application[0],)
-            found[channel.client_secret.name] = (application[1],)
+        if provider.client_id is not None and provider.client_secret is not None:
+            found[provider.client_id.name] = (application[0],)
+            found[provider.client_secret.name] = (application[1],)
     return found
 
 
@@ -208,7 +208,7 @@ def add_pages(
     """Add all pages and the API to an application, at the public URL of the flows if no other is given."""
     found = build_site(pool, secure=secure, **{"public_url": built.flows.public_url} | site)
     add_access(app, found, built.vault, mailer)
-    add_connections(app, found, Connecting(built.flows, built.endings, built.refresher, request_account))
+    add_connections(app, found, Connecting(built.flows, built.disconnector, built.refresher, request_account))
     return found
 
 
@@ -227,12 +227,12 @@ PATIENT = {"connect_seconds": 20.0, "wait_seconds": 20.0}
 async def rigged(
     database: str,
     connection: asyncpg.Connection,
-    more: Mapping[str, Channel] | None = None,
+    more: Mapping[str, OAuthProvider] | None = None,
     given: Mapping[str, tuple[str, ...]] | None = None,
 ) -> AsyncIterator[Rig]:
     """``more`` are platforms that the sandbox does not play; ``given`` are their variables, base address included."""
     server, more, given = Server(seed=5), more or {}, given or {}
-    elsewhere = {urlsplit(url).netloc for channel in more.values() for url in given[channel.base_url.name]}
+    elsewhere = {urlsplit(url).netloc for provider in more.values() for url in given[provider.base_url.name]}
     async with (
         TestServer(server.app()) as sandbox_server,
         await open_pool(database, "test", 10, role=APP_ROLE, **PATIENT) as pool,
@@ -249,19 +249,19 @@ async def rigged(
         url = str(running.make_url("")).rstrip("/")
         await running.close()
         known = variables(server, sandbox_url) | given
-        channels = {**CHANNELS, **more}
-        outside = Outside(channels, known, PlatformClient(channels, client, Budgets(web_pool)), url)
+        by_platform = {**PROVIDERS, **more}
+        providers = OAuthProviders(by_platform, known, PlatformClient(by_platform, client, RateLimits(web_pool)), url)
         vault = Vault(LocalRing(KEYS))
-        built = assembled(web_pool, vault, outside)
+        built = assembled(web_pool, vault, providers)
         app = web.Application()
         add_pages(app, web_pool, built)
         running = await stack.enter_async_context(TestServer(app, port=int(url.rpartition(":")[2])))
         sandbox = Sandbox(http, sandbox_url)
         for name in PLATFORMS:
             if name != "mastodon":
-                await sandbox.command("redirects", platform=name, redirect_uri=outside.redirect_uri(name, ""))
+                await sandbox.command("redirects", platform=name, redirect_uri=providers.redirect_uri(name, ""))
         # No page of X says what a refresh token that is over is answered with; this is RFC 6749's word.
         await sandbox.command("variants", platform="x", name="refused_refresh", variant="invalid_grant")
         key = await api_keys.create(pool, DEFAULT_TENANT, "tests", api_keys.SCOPES, TESTS)
-        built = replace(built, refresher=assembled(worker_pool, vault, outside).refresher)
-        yield Rig(server, sandbox, url, http, key, pool, outside, built, connection, database)
+        built = replace(built, refresher=assembled(worker_pool, vault, providers).refresher)
+        yield Rig(server, sandbox, url, http, key, pool, providers, built, connection, database)

@@ -39,7 +39,7 @@ def erase_command(platform: str | None, *, requested: bool, person: str | None, 
 
 async def erase(configuration: Configuration, platform: str, id_: str, *, account: bool) -> None:
     """Erase, rebuild what that touched, and print how much it was. Raises ClickException."""
-    known = sorted({*wiring.webhooks(), *wiring.channels()})
+    known = sorted({*wiring.webhooks(), *wiring.oauth_providers()})
     if platform not in known:
         raise click.UsageError(f"no platform is called {platform}; known are {', '.join(known)}")
     if not matching.ID.fullmatch(id_):

@@ -12,15 +12,15 @@ from ops.runtime.http import Client
 from ops.runtime.mail import Mailer
 from ops.runtime.mailserver import MailServer
 from ops.runtime.platform_client import PlatformClient
-from ops.runtime.rate_limits import Budgets
+from ops.runtime.rate_limits import RateLimits
 from ops.runtime.settings import Configuration, ConfigurationError
-from publish.connections.disconnect import Endings
+from publish.connections.disconnect import Disconnector
 from publish.connections.refresh import Refresher
-from publish.notifications.sender import Postman
-from publish.oauth.authorization import Flows
-from publish.oauth.client_registration import Applications
-from publish.oauth.contract import Channel
-from publish.oauth.providers import Outside
+from publish.notifications.sender import NoticeSender
+from publish.oauth.authorization import AuthorizationFlows
+from publish.oauth.client_registration import ClientRegistrations
+from publish.oauth.contract import OAuthProvider
+from publish.oauth.providers import OAuthProviders
 from publish.vault import key_rotation
 from publish.vault.envelope import VAULT_KEYS, LocalRing, Ring, Vault, VaultError
 
@@ -32,17 +32,17 @@ class Built:
     """Everything about connections, put together."""
 
     vault: Vault
-    outside: Outside
-    flows: Flows
-    endings: Endings
+    providers: OAuthProviders
+    flows: AuthorizationFlows
+    disconnector: Disconnector
     refresher: Refresher
 
 
-def assembled(pool: Pool, vault: Vault, outside: Outside) -> Built:
-    applications = Applications(pool, vault, outside)
-    endings = Endings(pool, vault, outside, applications)
-    flows = Flows(pool, vault, outside, applications)
-    return Built(vault, outside, flows, endings, Refresher(pool, vault, outside, applications, endings))
+def assembled(pool: Pool, vault: Vault, providers: OAuthProviders) -> Built:
+    clients = ClientRegistrations(pool, vault, providers)
+    disconnector = Disconnector(pool, vault, providers, clients)
+    flows = AuthorizationFlows(pool, vault, providers, clients)
+    return Built(vault, providers, flows, disconnector, Refresher(pool, vault, providers, clients, disconnector))
 
 
 def mailer_of(configuration: Configuration) -> Mailer | None:
@@ -53,12 +53,12 @@ def mailer_of(configuration: Configuration) -> Mailer | None:
     return Mailer(MailServer.of(settings.landfall_smtp_url.get_secret_value()), settings.landfall_mail_from)
 
 
-def postman(configuration: Configuration, pool: Pool, flows: Flows) -> Postman | None:
+def notice_sender(configuration: Configuration, pool: Pool, flows: AuthorizationFlows) -> NoticeSender | None:
     """None where no mail server is configured."""
     mailer = mailer_of(configuration)
     if mailer is None:
         return None
-    return Postman(pool, mailer, flows.titles, configuration.settings.landfall_public_url)
+    return NoticeSender(pool, mailer, flows.titles, configuration.settings.landfall_public_url)
 
 
 def vault_of(configuration: Configuration) -> Vault:
@@ -93,26 +93,27 @@ def _ring(factory: str) -> Ring:
     return made  # type: ignore[no-any-return]
 
 
-def checked_every(channel: Channel, seconds: int) -> Channel:
-    """Return the channel with its accounts checked at least so often, by a refresh where that is the check."""
-    if channel.check is None:
-        return replace(channel, plan=replace(channel.plan, longest=seconds))
-    return replace(channel, plan=replace(channel.plan, check=min(seconds, channel.plan.check or seconds)))
+def checked_every(provider: OAuthProvider, seconds: int) -> OAuthProvider:
+    """Return the provider with its accounts checked at least so often, by a refresh where that is the check."""
+    policy = provider.refresh_policy
+    if provider.check is None:
+        return replace(provider, refresh_policy=replace(policy, longest=seconds))
+    return replace(provider, refresh_policy=replace(policy, check=min(seconds, policy.check or seconds)))
 
 
 @asynccontextmanager
 async def built(configuration: Configuration, pool: Pool) -> AsyncIterator[Built]:
     """Raises ConfigurationError where a key is not the one it was."""
-    vault, channels = vault_of(configuration), wiring.channels()
+    vault, by_platform = vault_of(configuration), wiring.oauth_providers()
     if minutes := configuration.settings.landfall_check_minutes:
-        channels = {name: checked_every(channel, minutes * 60) for name, channel in channels.items()}
+        by_platform = {name: checked_every(provider, minutes * 60) for name, provider in by_platform.items()}
     try:
         await key_rotation.check(pool, vault)
     except VaultError as error:
         raise ConfigurationError([str(error)]) from None
-    addresses = [address for channel in channels.values() for address in channel.hosts.values()]
-    addresses += [url for c in channels.values() for url in configuration.variables[c.base_url.name]]
+    addresses = [address for provider in by_platform.values() for address in provider.hosts.values()]
+    addresses += [url for provider in by_platform.values() for url in configuration.variables[provider.base_url.name]]
     async with Client(frozenset(urlsplit(address).netloc for address in addresses)) as client:
         url = configuration.settings.landfall_public_url
-        platforms = PlatformClient(channels, client, Budgets(pool))
-        yield assembled(pool, vault, Outside(channels, configuration.variables, platforms, url))
+        platforms = PlatformClient(by_platform, client, RateLimits(pool))
+        yield assembled(pool, vault, OAuthProviders(by_platform, configuration.variables, platforms, url))

@@ -70,7 +70,7 @@ async def pages(configuration: Configuration, app: web.Application) -> AsyncIter
         if wiring.has_vault(configuration):
             found = await stack.enter_async_context(built(configuration, pool))
             vault = found.vault
-            add_connections(app, site, Connecting(found.flows, found.endings, found.refresher, request_account))
+            add_connections(app, site, Connecting(found.flows, found.disconnector, found.refresher, request_account))
         else:
             add_connections_not_configured(app, site)
         add_access(app, site, vault, mailer_of(configuration))

@@ -41,7 +41,7 @@ from ops.runtime.settings import Configuration, Settings
 from ops.sandbox.client import Client
 from ops.sandbox.state import UnreadableStateError, unseal_state
 from publish.connections.disconnect import DEAUTHORIZE, DELETION
-from publish.oauth.contract import Channel
+from publish.oauth.contract import OAuthProvider
 from publish.vault.envelope import VAULT_KEYS, new_key
 from schema.rights import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
@@ -137,9 +137,9 @@ async def stack(directory: Path, environ: Mapping[str, str]) -> AsyncIterator[St
             await _start(started, redis)
             servers["Redis"] = redis
             environment["REDIS_URL"] = redis.url
-        channels = wiring.channels()
+        providers = wiring.oauth_providers()
         simulated = [name for name, webhook in wiring.webhooks().items() if not _configured(webhook, environment)]
-        connectable = [name for name, channel in channels.items() if not _configured(channel, environment)]
+        connectable = [name for name, provider in providers.items() if not _configured(provider, environment)]
         made = _development_secrets(directory, environment)
         environment |= made
         await asyncio.to_thread(migrate, environment["DATABASE_URL"])
@@ -165,7 +165,7 @@ async def stack(directory: Path, environ: Mapping[str, str]) -> AsyncIterator[St
         if simulated or connectable:
             await _start_sandbox(started, running)
             await _use_sandbox(running, connectable)
-            if len(connectable) == len(channels):
+            if len(connectable) == len(providers):
                 # Nobody real is asked too often, and whoever tries things sees within minutes what came of it.
                 environment.setdefault("LANDFALL_CHECK_MINUTES", "2")
         for name, command, port in (("web", "serve", running.metrics_port), ("worker", "work", running.worker_port)):
@@ -357,9 +357,9 @@ async def _use_sandbox(running: Stack, connectable: list[str]) -> None:
         client = Client(http, running.sandbox)
         platforms = (await client.world())["platforms"]
         for name in connectable:
-            channel = wiring.channels()[name]
-            running.environment[channel.base_url.name] = f"{running.sandbox}/{name}"
-            known = (channel.client_id, channel.client_secret)
+            provider = wiring.oauth_providers()[name]
+            running.environment[provider.base_url.name] = f"{running.sandbox}/{name}"
+            known = (provider.client_id, provider.client_secret)
             for variable, value in zip(known, platforms[name]["application"], strict=True):
                 if variable is not None:
                     running.environment.setdefault(variable.name, value)
@@ -379,9 +379,9 @@ def _spawn(
     running.add(Part(name, child, start, url))
 
 
-def _configured(platform: Webhook | Channel, environment: Mapping[str, str]) -> bool:
+def _configured(platform: Webhook | OAuthProvider, environment: Mapping[str, str]) -> bool:
     """Return whether somebody set one of a platform's variables; optional scopes alone do not count."""
-    beside = platform.optional_variable if isinstance(platform, Channel) else None
+    beside = platform.optional_variable if isinstance(platform, OAuthProvider) else None
     named = [variable.name for variable in platform.variables if variable is not beside]
     return any(environment.get(name) or environment.get(f"{name}_FILE") for name in named)
 
@@ -405,7 +405,7 @@ async def _register(running: Stack, connectable: list[str]) -> None:
                     all_accounts=True,
                 )
         for name in connectable:
-            if wiring.channels()[name].signs_requests_with:
+            if wiring.oauth_providers()[name].signs_requests_with:
                 for stream in (DEAUTHORIZE, DELETION):
                     url = f"{running.url}/api/auth/{name}/{stream}"
                     await client.command("webhooks", platform=name, stream=stream, url=url)

@@ -19,7 +19,7 @@ from ops.runtime.settings import Configuration, ConfigurationError
 from schema.configuration import Variable
 
 if TYPE_CHECKING:
-    from publish.oauth.contract import Channel
+    from publish.oauth.contract import OAuthProvider
     from sync.projection.contract import Projection
 
 
@@ -52,11 +52,11 @@ def projections() -> "Mapping[str, Projection]":
     return discover(sync.platforms, Projection)
 
 
-def channels() -> "Mapping[str, Channel]":
+def oauth_providers() -> "Mapping[str, OAuthProvider]":
     import publish.platforms
-    from publish.oauth.contract import Channel
+    from publish.oauth.contract import OAuthProvider
 
-    return discover(publish.platforms, Channel)
+    return discover(publish.platforms, OAuthProvider)
 
 
 def variables() -> list[Variable]:
@@ -64,8 +64,8 @@ def variables() -> list[Variable]:
     from publish.vault.envelope import VAULT_KEYS
 
     found = {variable.name: variable for webhook in webhooks().values() for variable in webhook.variables}
-    for channel in channels().values():
-        found = {variable.name: variable for variable in channel.variables} | found
+    for provider in oauth_providers().values():
+        found = {variable.name: variable for variable in provider.variables} | found
     return [*found.values(), VAULT_KEYS]
 
 

@@ -38,7 +38,7 @@ def work_command() -> None:
 @asynccontextmanager
 async def connection_sweeps(configuration: Configuration) -> AsyncIterator[dict[str, Sweep]]:
     """Yield the loops that refresh and check connections, and mail notices, by name."""
-    from ops.cli.outside import built, postman
+    from ops.cli.outside import built, notice_sender
     from publish.connections.refresh import AT_ONCE
 
     settings = configuration.settings
@@ -55,7 +55,7 @@ async def connection_sweeps(configuration: Configuration) -> AsyncIterator[dict[
         built(configuration, pool) as found,
     ):
         sweeps: dict[str, Sweep] = {"refresh": found.refresher.sweep}
-        if (mailing := postman(configuration, pool, found.flows)) is not None:
+        if (mailing := notice_sender(configuration, pool, found.flows)) is not None:
             sweeps["mail"] = mailing.sweep
         yield sweeps
 

@@ -1,4 +1,4 @@
-"""Runs a platform's steps against the network: asks what they yield, and sends them the answers."""
+"""Run the steps of a platform against the network: send the requests that they yield, and give them the responses."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,96 +11,101 @@ import structlog
 from ops.runtime import metrics
 from ops.runtime.circuit_breaker import Breaker, Breakers
 from ops.runtime.http import Client, Unreachable
-from ops.runtime.platform_protocol import Problem, Request, Response, Steps, T, Usage
-from ops.runtime.rate_limits import Budgets
+from ops.runtime.platform_protocol import Problem, RateLimitStatus, Request, Response, Steps, T
+from ops.runtime.rate_limits import RateLimits
 
 log = structlog.get_logger()
 
 TRIPPED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""What reading an answer of another shape raises."""
+"""What reading a response of an unexpected shape raises."""
 
 
-class Manner(Protocol):
-    """What the client must know of a platform."""
+class Platform(Protocol):
+    """What the client needs to know of a platform."""
 
     @property
     def title(self) -> str:
         """What people call it."""
 
     @property
-    def usage(self) -> Callable[[Response, datetime], Sequence[Usage]]:
-        """Read what an answer says of rate limits, at this time."""
+    def rate_limit_status(self) -> Callable[[Response, datetime], Sequence[RateLimitStatus]]:
+        """Read what a response says of rate limits, at this time."""
 
-    def ends(self, code: str) -> bool:
-        """Whether this code of a problem means that a grant is over."""
+    def ends_grant(self, code: str) -> bool:
+        """Return whether this code of a problem means that a grant is over."""
 
 
-def _next(steps: Steps[T], response: Response | None) -> Request:
-    """Return what is asked after this answer, None to begin with. Raises Problem where the steps trip over it."""
+def _next_request(steps: Steps[T], response: Response | None) -> Request:
+    """Return the request that follows a response; None begins. Raises Problem where the steps cannot read it."""
     try:
         return next(steps) if response is None else steps.send(response)
     except TRIPPED as error:
-        says = "The platform answered in a way that it does not document; try again later."
-        raise Problem("transient", says, "undocumented") from error
+        message = "The platform answered in a way that it does not document; try again later."
+        raise Problem("transient", message, "undocumented") from error
 
 
-def _usage(platform: Manner, response: Response) -> Sequence[Usage]:
-    """What an answer says of rate limits; nothing where that cannot be read, since the rest is worth more."""
+def _rate_limits(platform: Platform, response: Response) -> Sequence[RateLimitStatus]:
+    """Return what a response says of rate limits; nothing where that cannot be read, so that the rest is used."""
     try:
-        return platform.usage(response, datetime.now(UTC))
+        return platform.rate_limit_status(response, datetime.now(UTC))
     except TRIPPED as error:
-        log.warning("usage.unreadable", error=type(error).__name__)
+        log.warning("rate_limits.unreadable", error=type(error).__name__)
         return ()
 
 
-def _judged(platform: Manner, problem: Problem) -> Problem:
-    """The problem as it is; transient where it would end a grant by a code that the platform's page does not list."""
-    if problem.kind != "grant" or platform.ends(problem.code):
+def _checked_grant(platform: Platform, problem: Problem) -> Problem:
+    """Return the problem; a transient one where it would end a grant by a code that the provider does not list."""
+    if problem.kind != "grant" or platform.ends_grant(problem.code):
         return problem
-    says = "The platform refused it, and did not say that the connection is over; try again later."
-    return Problem("transient", says, problem.code, problem.after_seconds)
+    message = "The platform refused it, and did not say that the connection is over; try again later."
+    return Problem("transient", message, problem.code, problem.after_seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class PlatformClient:
-    """The way to the platforms, within their rate limits and with a circuit breaker for each server."""
+    """Asks platforms, within their rate limits and with a circuit breaker for each server."""
 
-    platforms: Mapping[str, Manner]
+    platforms: Mapping[str, Platform]
     http: Client
-    rate_limits: Budgets
+    rate_limits: RateLimits
     breakers: Breakers = field(default_factory=Breakers)
+
+    async def require_allowed(self, platform: str, instance: str = "", account: str = "") -> None:
+        """Raise Problem while a rate limit of the account, or of the whole application, is used up."""
+        title = instance or self.platforms[platform].title
+        await self.rate_limits.require(title, platform, instance, account)
 
     async def run(self, steps: Steps[T], *, platform: str, instance: str = "", account: str = "") -> T:
         """Run the steps to their end and return what they found.
 
-        Raises Problem; an unknown outcome is a transient one, which whoever spends a code must not repeat. Without an
-        ``account`` nobody knows yet whose it is, and only the rate limit of the whole application counts.
+        Raises Problem. An unknown outcome is a transient problem; a code must not be sent again after it. Without an
+        ``account`` only the rate limit of the whole application counts.
         """
         known = self.platforms[platform]
-        begun, pause, trying = time.monotonic(), 0.0, False
+        started, pause, probing = time.monotonic(), 0.0, False
         with self.breakers.asking(platform, instance, in_use=bool(account)) as breaker:
             try:
-                await self.rate_limits.insist(instance or known.title, platform, instance, account)
-                trying = breaker.enter()
-                request = _next(steps, None)
+                await self.require_allowed(platform, instance, account)
+                probing = breaker.enter()
+                request = _next_request(steps, None)
                 while True:
-                    response = await self._answered(request, breaker)
-                    said = _usage(known, response)
+                    response = await self._send(request, breaker)
+                    said = _rate_limits(known, response)
                     pause = max(pause, await self.rate_limits.note(platform, instance, account, said))
-                    request = _next(steps, response)
+                    request = _next_request(steps, response)
             except StopIteration as done:
                 found: T = done.value
                 return found
             except Problem as problem:
                 problem.after_seconds = max(problem.after_seconds, pause)
-                raise _judged(known, problem) from None
+                raise _checked_grant(known, problem) from None
             finally:
                 steps.close()
-                if trying:
+                if probing:
                     breaker.leave()
-                metrics.platform_seconds.labels(platform).observe(time.monotonic() - begun)
+                metrics.platform_seconds.labels(platform).observe(time.monotonic() - started)
 
-    async def _answered(self, request: Request, breaker: Breaker) -> Response:
+    async def _send(self, request: Request, breaker: Breaker) -> Response:
         try:
             reply = await self.http.ask(
                 request.method,
@@ -113,7 +118,7 @@ class PlatformClient:
             )
         except Unreachable as error:
             breaker.note(failed=True)
-            says = f"The platform could not be reached ({error}); try again later."
-            raise Problem("transient", says, "unreachable") from None
+            message = f"The platform could not be reached ({error}); try again later."
+            raise Problem("transient", message, "unreachable") from None
         breaker.note(failed=reply.status >= 500)
         return Response(reply.status, reply.content, reply.headers)

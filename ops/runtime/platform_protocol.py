@@ -1,4 +1,4 @@
-"""What is asked of a platform and what it answers, as values: requests, answers, problems, and reading odd answers.
+"""Requests to platforms, their responses and problems, as values, and how to read unexpected responses.
 
 A step function is a generator: it yields a :class:`Request`, is sent the :class:`Response`, and returns what it found.
 So a platform's file holds the whole conversation in the order in which it happens, and a test can play the other side.
@@ -66,29 +66,33 @@ def identifier(word: str) -> str:
 
 
 class Problem(Exception):  # noqa: N818  an answer for a person
-    """Why it did not work. ``says`` is for the person and holds what to do; ``code`` is the platform's own word.
+    """Why a request failed. ``user_message`` tells the person what to do; ``code`` is the platform's word for it.
 
-    ``says`` is ours and repeats nothing that a platform says of an error; of ``code`` only an ``identifier`` is kept.
+    ``user_message`` is ours and repeats nothing that the platform said; of ``code`` only an ``identifier`` is kept.
+    ``after_seconds`` is how long not to ask again; 0 if the platform does not say. The kinds are:
 
-    ``after_seconds`` is how long the platform wants to be left alone; 0 where it does not say.
-    denied: the person said no. grant: the platform takes what we hold no longer. app: our own settings are wrong.
-    lacking: too little was granted. transient: it may work later. wrong: the request cannot work as it is.
-    crowded: too much of the same was begun and not finished.
+    - denied: the person refused.
+    - grant: the platform no longer accepts our tokens.
+    - app: our configuration is wrong.
+    - lacking: scopes are missing.
+    - transient: it may work later.
+    - wrong: the request cannot work as it is.
+    - crowded: too many flows are unfinished.
     """
 
-    def __init__(self, kind: Kind, says: str, code: str = "", after_seconds: float = 0.0) -> None:
-        super().__init__(f"{kind}: {says}")
+    def __init__(self, kind: Kind, user_message: str, code: str = "", after_seconds: float = 0.0) -> None:
+        super().__init__(f"{kind}: {user_message}")
         self.kind: Kind = kind
-        self.says = says
+        self.user_message = user_message
         self.code = identifier(code)
         self.after_seconds = after_seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """What an answer says of a budget: the account's own, or the whole application's.
+class RateLimitStatus:
+    """What an answer says of one rate limit: the account's own, or the whole application's.
 
-    ``percent`` is used up; ``seconds`` until it is whole again, 0 where the answer does not say.
+    ``percent`` of it is used; it is reset after ``seconds``, 0 if the answer does not say.
     """
 
     percent: int
@@ -96,15 +100,15 @@ class Usage:
     whole_app: bool = False
 
 
-def asked_to_wait(response: Response, now: datetime, otherwise: float = 0.0) -> list[Usage]:
-    """A 429, and a 503 that says when to come again. ``otherwise`` is how long where it does not say."""
+def asked_to_wait(response: Response, now: datetime, otherwise: float = 0.0) -> list[RateLimitStatus]:
+    """Read a 429, or a 503 with Retry-After. ``otherwise`` is how many seconds to wait where it does not say."""
     said = response.headers.get("retry-after", "").strip()
     if response.status != 429 and not (response.status == 503 and said):
         return []
     if said.isascii() and said.isdigit():
-        return [Usage(100, float(said))]
+        return [RateLimitStatus(100, float(said))]
     at = _date(said)
-    return [Usage(100, until(at, response, now) if at is not None else otherwise)]
+    return [RateLimitStatus(100, until(at, response, now) if at is not None else otherwise)]
 
 
 def until(at: datetime, response: Response, now: datetime) -> float:
@@ -127,10 +131,12 @@ def expected(response: Response, doing: str) -> dict[str, Any]:
     return response.content
 
 
-def told(response: Response) -> None:
-    """It knows now, or says that there was nothing to end. Raises Problem for 5xx and 429: it must be told again."""
+def accept_revocation(response: Response) -> None:
+    """Accept any answer to a revocation. Raises Problem for 5xx and 429: it must be sent again."""
     if response.status >= 500 or response.status == 429:
-        raise Problem("transient", "The platform is in trouble; it is told later.", str(response.status))
+        raise Problem(
+            "transient", "The platform is in trouble; the revocation is sent again later.", str(response.status)
+        )
 
 
 def error_word(content: Mapping[str, Any]) -> str | None:
@@ -152,7 +158,7 @@ LONGEST_ID, LONGEST_NAME = 255, 200
 
 
 def text(value: Any) -> str:
-    """An id as text, whichever way it was written; empty for what cannot be one."""
+    """Return an id as text, however it was written; empty for what cannot be one."""
     found = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
     fits = len(found) <= LONGEST_ID and REPLACEMENT not in found and found.isprintable()
     return found if fits and found.strip() else ""

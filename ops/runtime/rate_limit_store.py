@@ -1,4 +1,4 @@
-"""What platforms say of how much they may be asked."""
+"""Rate limits of platforms and accounts."""
 
 from datetime import datetime
 
@@ -8,7 +8,7 @@ import asyncpg
 async def held(
     connection: asyncpg.Connection, platform: str, instance: str, account: str
 ) -> tuple[datetime, float] | None:
-    """Until when the account, or the whole application, is to leave the platform alone; also in seconds."""
+    """Return until when the account or the whole application must wait, also in seconds; None if it need not."""
     row = await connection.fetchrow(
         """
         SELECT held_until, extract(epoch FROM held_until - now())::float8 FROM platform_budgets
@@ -21,10 +21,10 @@ async def held(
     return None if row is None else (row[0], row[1])
 
 
-async def spent(
+async def save(
     connection: asyncpg.Connection, platform: str, instance: str, subject: str, percent: int, seconds: float
 ) -> None:
-    """Keep what was said of a budget; answers that were on their way meanwhile do not end a wait."""
+    """Store what was said of a rate limit; responses that were under way meanwhile do not end a wait."""
     await connection.execute(
         """
         INSERT INTO platform_budgets AS b (platform, instance, subject, percent, held_until)

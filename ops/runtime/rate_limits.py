@@ -1,4 +1,4 @@
-"""How often a platform may still be asked: what its answers say, kept in PostgreSQL, where every process sees it."""
+"""Rate limits of platforms, as their responses report them, stored in PostgreSQL for every process."""
 
 from collections.abc import Sequence
 
@@ -6,29 +6,29 @@ import structlog
 
 from ops.runtime import rate_limit_store
 from ops.runtime.db import Pool, describe
-from ops.runtime.platform_protocol import Problem, Usage
+from ops.runtime.platform_protocol import Problem, RateLimitStatus
 from ops.runtime.tenancy import NO_TENANT, tenant_transaction
 
 SLOW, STOP = 75, 95
-"""Percent of a budget (``meta.md`` 11): from the one on there are pauses, from the other on nobody asks."""
+"""Percent of a rate limit (``meta.md`` 11): from the first on there are pauses, from the second on no requests."""
 
 SLOW_SECONDS, STOP_SECONDS = 60.0, 300.0
-"""The longest of those pauses, and how long nobody asks where it is not said when the budget is whole again."""
+"""The longest of those pauses, and how long no request is sent where no reset time is given."""
 
 HELD = "budget"
-"""The code of the problem that nobody was asked for."""
+"""The code of the problem when the platform was not asked."""
 
 LONGEST_SECONDS = 86_400.0
-"""No documented budget takes longer to be whole again; whatever an answer says, it is asked again after that."""
+"""No documented rate limit takes longer to be reset; whatever a response says, requests go on after that."""
 
 MOST = 1000
-"""Percent: a platform may count on beyond the end, and nonsense may say anything."""
+"""Percent: a platform may count beyond 100, and a wrong response may contain any number."""
 
 log = structlog.get_logger()
 
 
-def pause(said: Sequence[Usage]) -> float:
-    """Seconds for which one budget is left alone, by everything that an answer says of it."""
+def pause(said: Sequence[RateLimitStatus]) -> float:
+    """Return the seconds to wait, by everything that a response says of one rate limit."""
     spent = [usage.seconds for usage in said if usage.percent >= STOP]
     if spent:
         return min(max(spent) or STOP_SECONDS, LONGEST_SECONDS)
@@ -36,31 +36,31 @@ def pause(said: Sequence[Usage]) -> float:
     return max((min(_share(usage) * SLOW_SECONDS, usage.seconds or SLOW_SECONDS) for usage in slow), default=0.0)
 
 
-def _share(usage: Usage) -> float:
-    """How far into the slow part a budget is; never none of it."""
+def _share(usage: RateLimitStatus) -> float:
+    """Return how far into the slow part a rate limit is; more than 0."""
     return (usage.percent - SLOW + 1) / (STOP - SLOW)
 
 
-class Budgets:
+class RateLimits:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
-    async def insist(self, who: str, platform: str, instance: str, account: str) -> None:
-        """Raises Problem while the account, or the whole application, is to leave the platform alone."""
+    async def require(self, who: str, platform: str, instance: str, account: str) -> None:
+        """Raise Problem while a rate limit of the account, or of the whole application, is used up."""
         async with tenant_transaction(self._pool, NO_TENANT) as connection:
             held = await rate_limit_store.held(connection, platform, instance, account)
         if held is not None:
             until, seconds = held
-            says = (
+            message = (
                 f"{who} asks for patience: it was asked too often. It is asked again after {until:%H:%M} UTC; nothing"
                 " has to be done until then."
             )
-            raise Problem("transient", says, HELD, seconds)
+            raise Problem("transient", message, HELD, seconds)
 
-    async def note(self, platform: str, instance: str, account: str, said: Sequence[Usage]) -> float:
-        """Keep what an answer said; for how many seconds the account is left alone now.
+    async def note(self, platform: str, instance: str, account: str, said: Sequence[RateLimitStatus]) -> float:
+        """Store what a response said and return the seconds for which the account must wait.
 
-        What is said of an account's budget before anybody knows whose account it is cannot be kept.
+        What is said of an account's own limit is not stored while the account is unknown.
         """
         app, own = ([usage for usage in said if usage.whole_app == whole] for whole in (True, False))
         kept = [("", app)] if app else []
@@ -71,7 +71,7 @@ class Budgets:
                 async with tenant_transaction(self._pool, NO_TENANT) as connection:
                     for subject, found in kept:
                         percent = min(max(usage.percent for usage in found), MOST)
-                        await rate_limit_store.spent(connection, platform, instance, subject, percent, pause(found))
-            except Exception as error:  # noqa: BLE001  a token that the same answer brought is worth more than this
-                log.warning("budget.not_kept", platform=platform, error=describe(error))
+                        await rate_limit_store.save(connection, platform, instance, subject, percent, pause(found))
+            except Exception as error:  # noqa: BLE001  the same response may hold a token, which must not be lost for this
+                log.warning("rate_limits.not_stored", platform=platform, error=describe(error))
         return max(pause(own), pause(app))

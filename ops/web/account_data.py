@@ -28,6 +28,6 @@ async def delete_account_data(
 
     The connection ends first, so that nothing new is received. Where this fails in between, it can be sent again.
     """
-    revoked = await connecting.endings.disconnect(tenant, id_, actor)
+    revoked = await connecting.disconnector.disconnect(tenant, id_, actor)
     code = await connecting.request_deletion(pool, tenant, id_, actor)
     return None if code is None else DeletionRequested(code, revoked or False)

@@ -125,8 +125,8 @@ def message_page(title: str, text: str, status: int, back: str = "", person: obj
 def problem_page(problem: Problem, title: str = "Not connected", back: str = "", person: object = None) -> web.Response:
     """Render a page that says what went wrong."""
     status = STATUS[problem.kind]
-    response = message_page(title, problem.says, status, back, person)
-    response[responses.FAILURE] = failure_of(status, problem.kind, problem.says)
+    response = message_page(title, problem.user_message, status, back, person)
+    response[responses.FAILURE] = failure_of(status, problem.kind, problem.user_message)
     return response
 
 

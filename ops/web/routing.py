@@ -96,7 +96,7 @@ def _problem(request: web.Request, problem: Problem) -> web.Response:
         _count_rate_limit_hit(request)
     after = ceil(problem.after_seconds) or (60 if crowded else None)
     headers = {} if after is None else {hdrs.RETRY_AFTER: str(after)}
-    failure = failure_of(STATUS[problem.kind], problem.kind, problem.says, REMEDY.get(problem.kind, ""))
+    failure = failure_of(STATUS[problem.kind], problem.kind, problem.user_message, REMEDY.get(problem.kind, ""))
     return responses.error(request, failure, headers=headers)
 
 

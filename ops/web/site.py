@@ -18,9 +18,9 @@ from ops.web.csrf import OriginCheck
 from ops.web.messages import Messages
 from ops.web.refusals import Refusals
 from ops.web.routing import Router
-from publish.connections.disconnect import Endings
+from publish.connections.disconnect import Disconnector
 from publish.connections.refresh import Refresher
-from publish.oauth.authorization import Flows
+from publish.oauth.authorization import AuthorizationFlows
 
 RequestDeletion = Callable[[Pool, str, str, Actor], Awaitable[str | None]]
 """Records that a tenant wants everything of one of its connections deleted.
@@ -33,8 +33,8 @@ Takes the tenant, the connection's id and who asks. Returns the request's code, 
 class Connecting:
     """What connects accounts, keeps them connected and ends that. It needs a vault key."""
 
-    flows: Flows
-    endings: Endings
+    flows: AuthorizationFlows
+    disconnector: Disconnector
     refresher: Refresher
     request_deletion: RequestDeletion
 

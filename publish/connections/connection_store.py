@@ -1,4 +1,4 @@
-"""Connections and their sealed secrets, and how they are shown."""
+"""Connections, their sealed secrets, and how they are shown."""
 
 import json
 from collections.abc import Mapping
@@ -19,12 +19,12 @@ from schema.states import CONNECTION
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """One that is to be worked on. ``channel`` is whose login it came through; ``work``: refresh, check or revoke."""
+    """A leased connection. ``login_platform`` is the platform of its login; ``work`` is refresh, check or revoke."""
 
     tenant: str
     id: str
     platform: str
-    channel: str
+    login_platform: str
     instance: str
     account_id: str
     fence: int
@@ -32,8 +32,8 @@ class Connection:
 
     @property
     def whose(self) -> dict[str, str]:
-        """Whose budget it is, and whose trouble."""
-        return {"platform": self.channel, "instance": self.instance, "account": self.account_id}
+        """Whose rate limit and circuit breaker count."""
+        return {"platform": self.login_platform, "instance": self.instance, "account": self.account_id}
 
 
 async def connect(
@@ -41,7 +41,7 @@ async def connect(
     vault: Vault,
     tenant: str,
     new_id: str,
-    channel: str,
+    login_platform: str,
     instance: str,
     account: Account,
     *,
@@ -51,13 +51,13 @@ async def connect(
     check_in: int | None,
     since: datetime | None = None,
 ) -> str:
-    """Keep an account and its secrets; an account that was connected before keeps its id. The id.
+    """Store an account and its secrets and return its id, which an account that was connected before keeps.
 
-    Lives are counted from ``since``, when the platform was asked for them; now if it is not given.
+    Lives are in seconds from ``since``, when the platform was asked for the tokens; from now if it is not given.
     """
-    platform = account.platform or channel
-    via = None if channel == platform else channel
-    # What another login gave is of no use to this one.
+    platform = account.platform or login_platform
+    via = None if login_platform == platform else login_platform
+    # Secrets of another login are of no use with this one.
     await connection.execute(
         """
         DELETE FROM connection_secrets WHERE connection_id = (
@@ -108,27 +108,27 @@ async def connect(
         )
     )
     id_ = str(row["id"])
-    await keep_secrets(connection, vault, tenant, id_, account.secrets)
+    await save_secrets(connection, vault, tenant, id_, account.secrets)
     await resolve(connection, id_)
     return id_
 
 
-async def known(connection: asyncpg.Connection, channel: str, instance: str) -> set[tuple[str, str]]:
-    """Platform and account id of whatever is connected through this login."""
+async def known(connection: asyncpg.Connection, login_platform: str, instance: str) -> set[tuple[str, str]]:
+    """Return platform and account id of every account that is connected by a login at this platform."""
     rows = await connection.fetch(
         """
         SELECT platform, account_id FROM connections
         WHERE coalesce(via, platform) = $1 AND instance = $2 AND state <> 'disconnected'""",
-        channel,
+        login_platform,
         instance,
     )
     return {tuple(row) for row in rows}
 
 
-async def keep_secrets(
+async def save_secrets(
     connection: asyncpg.Connection, vault: Vault, tenant: str, owner: str, secrets: Mapping[str, str]
 ) -> None:
-    """An empty one never replaces what is there."""
+    """Seal and store secrets; an empty one never replaces what is there."""
     rows = [
         (tenant, owner, field, vault.seal(secret, Place(tenant, owner, field)), vault.primary)
         for field, secret in secrets.items()
@@ -149,19 +149,30 @@ async def secrets(connection: asyncpg.Connection, vault: Vault, tenant: str, own
     return {row["field"]: vault.open(row["sealed"], Place(tenant, owner, row["field"])) for row in rows}
 
 
-async def standing(connection: asyncpg.Connection, id_: str) -> asyncpg.Record | None:
-    """Whether it may be used: its state and reason, whether its token is over, and whether somebody works on it."""
-    return await connection.fetchrow(
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whether a connection can be used: ``over`` is whether its token has ended, ``leased`` whether it is worked on."""
+
+    state: str
+    reason: str | None
+    login_platform: str
+    over: bool
+    leased: bool
+
+
+async def standing(connection: asyncpg.Connection, id_: str) -> Standing | None:
+    row = await connection.fetchrow(
         """
         SELECT state, reason, coalesce(via, platform) AS channel,
             coalesce(access_expires_at <= now(), false) AS over, coalesce(lease_until > now(), false) AS leased
         FROM connections WHERE id = $1::uuid""",
         id_,
     )
+    return None if row is None else Standing(*row)
 
 
 def _shown_time(column: str) -> str:
-    """A time that Python can read, in SQL: NULL for one beyond its years, lest one row hide all others."""
+    """Return SQL for a time that Python can read: NULL for one outside its years, so that one row hides no other."""
     return f"CASE WHEN {column} BETWEEN '0002-01-01 00:00Z' AND '9998-12-31 00:00Z' THEN {column} END AS {column}"
 
 
@@ -178,7 +189,7 @@ async def listed(connection: asyncpg.Connection) -> list[dict[str, Any]]:
 
 
 async def overview(connection: asyncpg.Connection, state: str | None, platform: str | None) -> list[dict[str, Any]]:
-    """All tenants' connections, for whoever runs the install: those that need somebody first."""
+    """List the connections of all tenants, those that need a person first."""
     rows = await connection.fetch(
         f"""
         SELECT c.id::text, t.name AS tenant, platform, instance, account_id, username, state, reason, trouble,

@@ -1,4 +1,4 @@
-"""What people are told of a connection: what it is called, what it may and may not do, and how soon its end is noticed.
+"""Describe connections to people: names, permissions, and how soon a revocation is noticed.
 
 Decisions without I/O.
 """
@@ -8,14 +8,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from publish.oauth.contract import Channel
+from publish.oauth.contract import OAuthProvider
 
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """Scopes as the platform calls them. ``missing`` comes with what does not work without each.
+    """Scopes by the platform's names. ``missing`` maps each missing scope to what does not work without it.
 
-    ``unreported`` were asked for, and the platform does not say whether they were given.
+    ``unreported`` were asked for, and the platform does not say whether they were granted.
     """
 
     granted: Sequence[str]
@@ -23,33 +23,35 @@ class Permissions:
     unreported: Sequence[str]
 
 
-def permissions(channel: Channel, granted: Sequence[str]) -> Permissions:
-    """``granted`` are those that were kept when the account was connected; ``write`` holds ``write:statuses``."""
-    absent = [s for s in channel.scopes if s not in granted and s.partition(":")[0] not in granted]
-    missing = {scope: channel.scope_uses.get(scope, "") for scope in absent if scope not in channel.unreported_scopes}
-    return Permissions(granted, missing, [scope for scope in absent if scope in channel.unreported_scopes])
+def permissions(provider: OAuthProvider, granted: Sequence[str]) -> Permissions:
+    """Compare the scopes that were stored as granted with those asked for; ``write`` includes ``write:statuses``."""
+    absent = [s for s in provider.scopes if s not in granted and s.partition(":")[0] not in granted]
+    missing = {scope: provider.scope_uses.get(scope, "") for scope in absent if scope not in provider.unreported_scopes}
+    return Permissions(granted, missing, [scope for scope in absent if scope in provider.unreported_scopes])
 
 
-def noticed(channel: Channel) -> str:
-    """How soon we learn that a person took the permission back at the platform, as a sentence."""
-    asks = f"Landfall asks {_every(seconds)}" if (seconds := _asked_every(channel)) else ""
-    if channel.removals is not None:
-        return f"{channel.title} tells Landfall at once by a webhook when somebody takes the permission back." + (
+def revocation_notice(provider: OAuthProvider) -> str:
+    """Return in a sentence how soon it is noticed that a person revoked the permission at the platform."""
+    asks = f"Landfall asks {_every(seconds)}" if (seconds := _seconds_between_questions(provider)) else ""
+    if provider.removals is not None:
+        return f"{provider.title} tells Landfall at once by a webhook when somebody takes the permission back." + (
             f" {asks} as well." if asks else ""
         )
-    if channel.signs_requests_with:
-        says = f"{channel.title} tells Landfall at once when somebody removes the application, where its deauthorize"
-        says = f"{says} address leads here."
-        return f"{says} A changed password it does not tell: {asks}." if asks else says
+    if provider.signs_requests_with:
+        message = (
+            f"{provider.title} tells Landfall at once when somebody removes the application, where its deauthorize"
+        )
+        message = f"{message} address leads here."
+        return f"{message} A changed password it does not tell: {asks}." if asks else message
     if asks:
-        return f"{channel.title} does not tell when somebody takes the permission back: {asks}."
-    return f"{channel.title} does not tell when somebody takes the permission back; it shows at the next use."
+        return f"{provider.title} does not tell when somebody takes the permission back: {asks}."
+    return f"{provider.title} does not tell when somebody takes the permission back; it shows at the next use."
 
 
-def _asked_every(channel: Channel) -> float | None:
-    """Seconds between two questions to the platform, by check or by refresh; None for never."""
-    refresh = channel.plan.due(channel.lives.access, 1.0) if channel.refresh else None
-    return min((each for each in (channel.check_in, refresh) if each), default=None)
+def _seconds_between_questions(provider: OAuthProvider) -> float | None:
+    """Return the seconds between two checks or refreshes; None for never."""
+    refresh = provider.refresh_policy.due(provider.lifetimes.access, 1.0) if provider.refresh else None
+    return min((each for each in (provider.check_in, refresh) if each), default=None)
 
 
 def _every(seconds: float) -> str:
@@ -67,20 +69,20 @@ def _key(item: Named) -> tuple[str, str, str]:
 
 
 def names(items: Iterable[Named]) -> dict[str, str]:
-    """What each connection is called, by its id: where two of a platform have one name, the number stands too."""
+    """Return a name for each connection by its id, with the account's number where two of a platform share a name."""
     found = list(items)
     often = Counter(_key(item) for item in found)
     return {item["id"]: called(item["username"], item["account_id"], alone=often[_key(item)] == 1) for item in found}
 
 
 def called(username: str, account_id: str, *, alone: bool) -> str:
-    """An account's name, with its number unless it is ``alone`` with the name."""
+    """Return an account's name, with its number unless no other account has the name."""
     if not username:
         return account_id
     return username if alone else f"{username} ({account_id})"
 
 
-def told_apart(wanted: tuple[str, str], others: Collection[tuple[str, str]]) -> tuple[str, list[str]]:
-    """What an account and others are called in one sentence; each is a name and an account's number."""
+def distinct_names(wanted: tuple[str, str], others: Collection[tuple[str, str]]) -> tuple[str, list[str]]:
+    """Return names for an account and others in one sentence; each is given as a name and an account's number."""
     often = Counter(name for name, _ in {wanted, *others})
     return called(*wanted, alone=often[wanted[0]] == 1), [called(*o, alone=often[o[0]] == 1) for o in others]

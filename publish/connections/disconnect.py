@@ -1,4 +1,4 @@
-"""How a connection ends: here, at the platform, or because the platform says that a person wants it so."""
+"""Disconnect accounts: on request, when the platform reports it, or when a grant has run out."""
 
 import hashlib
 import secrets
@@ -14,10 +14,10 @@ from ops.runtime.platform_protocol import Problem
 from ops.runtime.tenancy import NO_TENANT, set_tenant, tenant_transaction
 from publish.connections import connection_store, disconnect_store, refresh_store
 from publish.connections.connection_store import Connection
-from publish.connections.disconnect_store import Taken
-from publish.oauth.client_registration import Applications
-from publish.oauth.providers import Outside
-from publish.oauth.signed_request import Wish, opened
+from publish.connections.disconnect_store import Accepted
+from publish.oauth.client_registration import ClientRegistrations
+from publish.oauth.providers import OAuthProviders
+from publish.oauth.signed_request import SignedRequest, verified
 from publish.vault.envelope import Vault, VaultError
 
 REMOVED = "You removed the application at the platform; connect the account again if that was not meant."
@@ -26,116 +26,130 @@ FAILING = "Its time at the platform is over, and renewing it failed; connect the
 
 RETRIES = RetryPolicy((60, 300, 1800), jitter=0.2)
 GIVE_UP_HOURS = 24
-"""Whoever disconnects wants to be forgotten: a platform that cannot be told within this is not told."""
+"""A revocation that failed for so long is given up and the tokens are deleted, as the person asked for."""
 
 DEAUTHORIZE, DELETION = "deauthorize", "deletion"
 MAX_AGE_DAYS = 7
-"""Of a signed request. No replay window is documented (``meta.md`` 6), and deliveries are repeated for up to 36 hours
-(``meta.md`` 1.3): this is generous. ``expires`` is an hour after the issue, less than that, and so is not the bound.
+"""How old a signed request may be. No replay window is documented (``meta.md`` 6), and deliveries are repeated for up
+to 36 hours (``meta.md`` 1.3). ``expires`` is an hour after the issue, less than that, and so is not the bound.
 """
 
 log = structlog.get_logger()
 
 
-class Rejected(Exception):  # noqa: N818  an answer
-    """A signed request that is the platform's, and cannot be taken: ``reason`` is stale or reused."""
+class SignedRequestRejectedError(Exception):
+    """A genuine signed request that cannot be accepted: ``reason`` is stale or reused."""
 
-    def __init__(self, reason: str, says: str) -> None:
-        super().__init__(says)
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
         self.reason = reason
 
 
-class Endings:
-    def __init__(self, pool: Pool, vault: Vault, outside: Outside, applications: Applications) -> None:
+class Disconnector:
+    def __init__(self, pool: Pool, vault: Vault, providers: OAuthProviders, clients: ClientRegistrations) -> None:
         self._pool = pool
         self._vault = vault
-        self._outside = outside
-        self._applications = applications
+        self._providers = providers
+        self._clients = clients
 
-    async def removed(self, channel: str, signed: str) -> int | None:
-        """A person removed us at the platform, it says; how many connections that ended. None: it is not the platform.
+    async def deauthorize(self, platform: str, signed: str) -> int | None:
+        """End the connections of a person who removed the application; return their number, None for a bad signature.
 
-        It comes again until it is answered, and perhaps after the person came back: what is newer is left alone.
-        Raises Rejected.
+        A platform repeats the request until it is answered; connections made after it are left alone.
+        Raises SignedRequestRejectedError.
         """
-        wish = self._signed(channel, signed)
-        if wish is None:
+        request = self._verified(platform, signed)
+        if request is None:
             return None
         async with tenant_transaction(self._pool, NO_TENANT) as connection:
-            taken = await self._taken(connection, channel, DEAUTHORIZE, wish)
-            return await self._ended(connection, channel, wish, taken)
+            accepted = await self._accept(connection, platform, DEAUTHORIZE, request)
+            return await self._end(connection, platform, request, accepted)
 
-    async def delete(self, channel: str, signed: str) -> str | None:
-        """A person asks that what we know be deleted: the address at which they can see how far it is.
+    async def request_deletion(self, platform: str, signed: str) -> str | None:
+        """Accept a person's deletion request and return its code; None for a bad signature.
 
-        Grants that are older end at once; `landfall erase --requested` does the rest. None: it is not the platform.
-        Raises Rejected.
+        Older grants end at once; `landfall erase --requested` does the rest.
+        Raises SignedRequestRejectedError.
         """
-        wish = self._signed(channel, signed)
-        if wish is None:
+        request = self._verified(platform, signed)
+        if request is None:
             return None
         async with tenant_transaction(self._pool, NO_TENANT) as connection:
-            taken = await self._taken(connection, channel, DELETION, wish)
-            await self._ended(connection, channel, wish, taken)
-            await disconnect_store.ask_deletion(connection, taken.code, channel, wish.user_id, taken.cut_off)
-        return taken.code
+            accepted = await self._accept(connection, platform, DELETION, request)
+            await self._end(connection, platform, request, accepted)
+            await disconnect_store.request_deletion(
+                connection, accepted.code, platform, request.user_id, accepted.cut_off
+            )
+        return accepted.code
 
-    async def _taken(self, connection: asyncpg.Connection, channel: str, purpose: str, wish: Wish) -> Taken:
-        """Note a request for one address. Raises Rejected.
+    async def _accept(
+        self, connection: asyncpg.Connection, platform: str, purpose: str, request: SignedRequest
+    ) -> Accepted:
+        """Store a request to one address. Raises SignedRequestRejectedError.
 
-        Nothing in the payload says which address it is for: "same signed_request" (``meta.md`` 6). What was taken as a
-        removal is therefore no request to delete; that takes one issued at another second.
+        Nothing in the payload says which address it is for: "same signed_request" (``meta.md`` 6). What was accepted
+        as a removal is therefore no request to delete; that takes one issued at another second.
         """
-        digest = hashlib.sha256(f"{wish.user_id} {wish.issued_at}".encode()).digest()
+        digest = hashlib.sha256(f"{request.user_id} {request.issued_at}".encode()).digest()
         code = secrets.token_urlsafe(18)
-        taken = await disconnect_store.take_signed_request(
-            connection, channel, purpose, digest, wish.issued_at, code, MAX_AGE_DAYS
+        accepted = await disconnect_store.accept_signed_request(
+            connection, platform, purpose, digest, request.issued_at, code, MAX_AGE_DAYS
         )
-        if taken is None:
-            raise Rejected("stale", f"This signed request was issued more than {MAX_AGE_DAYS} days ago.")
+        if accepted is None:
+            raise SignedRequestRejectedError(
+                "stale", f"This signed request was issued more than {MAX_AGE_DAYS} days ago."
+            )
         if (
             purpose == DELETION
-            and taken.first
-            and await disconnect_store.took_signed_request(connection, channel, DEAUTHORIZE, digest)
+            and accepted.first
+            and await disconnect_store.is_accepted(connection, platform, DEAUTHORIZE, digest)
         ):
-            raise Rejected("reused", "This signed request was used before, to remove the application.")
-        return taken
+            raise SignedRequestRejectedError(
+                "reused", "This signed request was used before, to remove the application."
+            )
+        return accepted
 
     def deletion_address(self, code: str) -> str:
-        return f"{self._outside.public_url.rstrip('/')}/deletions/{code}"
+        return f"{self._providers.public_url.rstrip('/')}/deletions/{code}"
 
-    def _signed(self, channel: str, signed: str) -> Wish | None:
-        way = self._outside.channels.get(channel)
-        keys = [s for v in (way.signs_requests_with if way else ()) for s in self._outside.all(v.name)]
-        return opened(signed, keys)
+    def _verified(self, platform: str, signed: str) -> SignedRequest | None:
+        provider = self._providers.by_platform.get(platform)
+        keys = [s for v in (provider.signs_requests_with if provider else ()) for s in self._providers.all(v.name)]
+        return verified(signed, keys)
 
-    async def _ended(self, connection: asyncpg.Connection, channel: str, wish: Wish, taken: Taken) -> int:
+    async def _end(
+        self, connection: asyncpg.Connection, platform: str, request: SignedRequest, accepted: Accepted
+    ) -> int:
         count = 0
-        for tenant, ids in (await disconnect_store.removable(connection, channel, wish.user_id, taken.cut_off)).items():
+        for tenant, ids in (
+            await disconnect_store.removable(connection, platform, request.user_id, accepted.cut_off)
+        ).items():
             await set_tenant(connection, tenant)
-            for id_ in await disconnect_store.removed(connection, ids, taken.cut_off, REMOVED):
-                await audit(connection, tenant, Actor(channel), "connection.removed", id_, platform=channel)
+            for id_ in await disconnect_store.removed(connection, ids, accepted.cut_off, REMOVED):
+                await audit(connection, tenant, Actor(platform), "connection.removed", id_, platform=platform)
                 count += 1
         await set_tenant(connection, NO_TENANT)
         return count
 
-    async def found(self, connection: asyncpg.Connection) -> None:
-        """End what the log says was removed, however late it says so, and what ran out of time."""
-        for platform, channel in self._outside.channels.items():
-            if channel.removals is None:
+    async def end_lapsed(self, connection: asyncpg.Connection) -> None:
+        """End connections that the log says were removed, however late it says so, and those whose tokens ran out."""
+        for platform, provider in self._providers.by_platform.items():
+            if provider.removals is None:
                 continue
-            for tenant, id_ in await disconnect_store.removed_in_table(connection, platform, channel.removals, REMOVED):
+            for tenant, id_ in await disconnect_store.removed_in_table(
+                connection, platform, provider.removals, REMOVED
+            ):
                 await audit(connection, tenant, Actor(platform), "connection.removed", id_, platform=platform)
                 log.warning("connection.removed", platform=platform, connection=id_)
-        themselves = [name for name, channel in self._outside.channels.items() if channel.refreshes_itself]
+        themselves = [name for name, provider in self._providers.by_platform.items() if provider.refreshes_itself]
         for tenant, id_, platform in await disconnect_store.expired(connection, EXPIRED, FAILING, themselves):
             await audit(connection, tenant, WORKER, "connection.needs_reconnect", id_, platform=platform)
             log.warning("connection.needs_reconnect", platform=platform, connection=id_)
 
     async def disconnect(self, tenant: str, id_: str, actor: Actor) -> bool | None:
-        """End a connection here, and at the platform: whether that is done, or left to the worker. None: there is none.
+        """Disconnect an account, first here and then at the platform. None: there is no such connection.
 
-        It is ended here first, so that nothing uses it any more; what was held is forgotten when the platform knows.
+        Return whether the platform knows; if not, the worker repeats the revocation. The tokens are deleted after it.
         """
         async with tenant_transaction(self._pool, tenant) as connection:
             held = await disconnect_store.disconnect(connection, id_)
@@ -146,12 +160,12 @@ class Endings:
         return await self.revoke(held) == "revoked"
 
     async def revoke(self, held: Connection) -> str:
-        """revoked, or failed where it is to be tried again."""
+        """Revoke at the platform. Return revoked, or failed where it is tried again later."""
         try:
-            await self._revoked(held)
+            await self._revoke(held)
         except (Problem, VaultError) as error:
             async with tenant_transaction(self._pool, held.tenant) as connection:
-                if not await disconnect_store.hopeless(connection, held, GIVE_UP_HOURS):
+                if not await disconnect_store.revocation_expired(connection, held, GIVE_UP_HOURS):
                     least = error.after_seconds if isinstance(error, Problem) else 0.0
                     await refresh_store.postpone(
                         connection, held, str(error), pauses=RETRIES.delays, share=RETRIES.share(), least=least
@@ -163,16 +177,16 @@ class Endings:
             await disconnect_store.revoked(connection, held)
         return "revoked"
 
-    async def _revoked(self, held: Connection) -> None:
-        """Raises Problem where the platform could not be told, VaultError where there is nothing to tell it with."""
-        channel = self._outside.channels[held.channel]
+    async def _revoke(self, held: Connection) -> None:
+        """Raises Problem where the platform could not be told, VaultError where the tokens cannot be opened."""
+        provider = self._providers.by_platform[held.login_platform]
         async with tenant_transaction(self._pool, held.tenant) as connection:
             if not await disconnect_store.still_ended(connection, held):
-                return  # it came back meanwhile, and what is kept now is of the new grant
+                return  # it was connected again meanwhile, and the stored tokens are of the new grant
             held_secrets = await connection_store.secrets(connection, self._vault, held.tenant, held.id)
-            # A page and the account behind it, or two tenants with one account: the last one out closes the door.
+            # A page and the account behind it, or two tenants with one account: only the last connection is revoked.
             same, related = await disconnect_store.sharing(connection, held)
-        if channel.revoke is None or (same and channel.revokes_for_all) or "access_token" not in held_secrets:
+        if provider.revoke is None or (same and provider.revokes_for_all) or "access_token" not in held_secrets:
             return
-        app = await self._applications.known(held.channel, held.instance, held.tenant)
-        await self._outside.run(channel.revoke(app, held_secrets, last=not related), **held.whose)
+        app = await self._clients.app(held.login_platform, held.instance, held.tenant)
+        await self._providers.client.run(provider.revoke(app, held_secrets, last=not related), **held.whose)

@@ -1,4 +1,4 @@
-"""How connections end, and what people asked to be deleted."""
+"""Ends of connections, and the deletion requests of people."""
 
 import json
 from collections.abc import Sequence
@@ -22,17 +22,19 @@ _WHOSE = "RETURNING tenant_id::text, id::text, platform, authorized_at, reason"
 
 
 async def needs_reconnect(connection: asyncpg.Connection, held: Connection, reason: str) -> bool:
-    """Whether this is when it began to: there is one notice for each such time."""
+    """End the grant of a leased connection. Return False where it had ended before, or the lease was lost."""
     query = f"""
         UPDATE connections SET {_ENDED}, reason = $3 WHERE id = $1::uuid AND fence = $2 AND {_MAY_END} {_WHOSE}"""
-    return bool(await _told(connection, await connection.fetch(query, held.id, held.fence, reason)))
+    return bool(await _notify(connection, await connection.fetch(query, held.id, held.fence, reason)))
 
 
-async def removable(connection: asyncpg.Connection, channel: str, user: str, cut_off: datetime) -> dict[str, list[str]]:
-    """What is connected by a person's grants until ``cut_off``, of all tenants: ids by tenant."""
+async def removable(
+    connection: asyncpg.Connection, login_platform: str, user: str, cut_off: datetime
+) -> dict[str, list[str]]:
+    """Return the connections of all tenants that a person granted until ``cut_off``: ids by tenant."""
     found: dict[str, list[str]] = {}
     rows = await connection.fetch(
-        "SELECT tenant_id::text, id::text FROM find_connections_of_person($1, $2, $3)", channel, user, cut_off
+        "SELECT tenant_id::text, id::text FROM find_connections_of_person($1, $2, $3)", login_platform, user, cut_off
     )
     for tenant, id_ in rows:
         found.setdefault(tenant, []).append(id_)
@@ -40,18 +42,18 @@ async def removable(connection: asyncpg.Connection, channel: str, user: str, cut
 
 
 async def removed(connection: asyncpg.Connection, ids: Sequence[str], cut_off: datetime, reason: str) -> list[str]:
-    """A platform says that a person removed us: the ids of what that ended. Grants after ``cut_off`` live on."""
+    """End the connections that a person removed and return their ids. Grants after ``cut_off`` are left alone."""
     query = f"""
         UPDATE connections SET {_ENDED}, reason = $3
         WHERE id = ANY($1::uuid[]) AND {_MAY_END} AND authorized_at <= $2 {_WHOSE}"""
-    told = await _told(connection, await connection.fetch(query, list(ids), cut_off, reason))
-    return [id_ for _, id_ in told]
+    ended = await _notify(connection, await connection.fetch(query, list(ids), cut_off, reason))
+    return [id_ for _, id_ in ended]
 
 
 async def removed_in_table(
-    connection: asyncpg.Connection, platform: str, removals: Removals, otherwise: str
+    connection: asyncpg.Connection, platform: str, removals: Removals, default: str
 ) -> list[tuple[str, str]]:
-    """What the log says of removals: tenant and id of what that ended. A grant newer than the event lives on.
+    """End what the log says was removed and return tenant and id of each. Grants newer than the event are left alone.
 
     The platform's clock counts in seconds, ours does not: an event that names no time has the time of its receipt, to
     the microsecond, and so ends no grant that was made in the same second after it.
@@ -67,30 +69,30 @@ async def removed_in_table(
         ) said
         WHERE c.platform = $1 AND c.via IS NULL AND {_MAY_END} AND said.account_id = c.account_id
             AND said.at >= date_trunc(said.unit, c.authorized_at) {_WHOSE}"""
-    words = json.dumps({str(number): text for number, text in removals.words.items()})
-    return await _told(connection, await connection.fetch(query, platform, words, otherwise))
+    messages = json.dumps({str(number): text for number, text in removals.messages.items()})
+    return await _notify(connection, await connection.fetch(query, platform, messages, default))
 
 
 async def expired(
     connection: asyncpg.Connection, reason: str, failing: str, refreshing_themselves: Sequence[str]
 ) -> list[tuple[str, str, str]]:
-    """Tenant, id and platform of connections whose time is over, and which nothing can refresh.
+    """End connections whose token ran out and cannot be refreshed; return tenant, id and platform of each.
 
-    Nothing is left where there is nothing to refresh with, where what refreshes has run out itself, or where that is
-    the access token: so at the channels that are ``refreshing_themselves``. One that has been in trouble ends with the
-    reason ``failing``, in which the trouble takes the place of ``{}``.
+    A token cannot be refreshed without a refresh token, with one that ran out itself, or where the access token is its
+    own refresh token, as at the platforms ``refreshing_themselves``. A connection that was failing ends with the reason
+    ``failing``, in which its trouble replaces ``{}``.
     """
     query = f"""
         UPDATE connections SET {_ENDED}, reason = coalesce(replace($2, '{{}}', trouble), $1)
         WHERE {_MAY_END} AND access_expires_at <= now() AND coalesce(lease_until, '-infinity') < now()
             AND (refresh_due_at IS NULL OR refresh_expires_at <= now() OR coalesce(via, platform) = ANY($3)) {_WHOSE}"""
     rows = await connection.fetch(query, reason, failing, list(refreshing_themselves))
-    await _told(connection, rows)
+    await _notify(connection, rows)
     return [(row["tenant_id"], row["id"], row["platform"]) for row in rows]
 
 
-async def _told(connection: asyncpg.Connection, ended: Sequence[asyncpg.Record]) -> list[tuple[str, str]]:
-    """A notice for each that needs a person from now on."""
+async def _notify(connection: asyncpg.Connection, ended: Sequence[asyncpg.Record]) -> list[tuple[str, str]]:
+    """Raise a notice for each connection that needs a person from now on, and resolve the others about it."""
     await connection.executemany(
         """
         INSERT INTO notices (tenant_id, id, connection_id, kind, episode, says)
@@ -107,9 +109,9 @@ async def _told(connection: asyncpg.Connection, ended: Sequence[asyncpg.Record])
 
 
 async def disconnect(connection: asyncpg.Connection, id_: str) -> Connection | None:
-    """End it here; what the tables have synced stays. None where there is nothing to end.
+    """Disconnect an account here and return it leased, to be revoked at the platform; None where there is none.
 
-    The caller has the lease to revoke it at the platform. Whoever dies with it leaves that to the worker.
+    What was synced stays. If the caller dies with the lease, the worker revokes.
     """
     row = await connection.fetchrow(
         f"""
@@ -129,7 +131,7 @@ async def disconnect(connection: asyncpg.Connection, id_: str) -> Connection | N
 
 
 async def sharing(connection: asyncpg.Connection, held: Connection) -> tuple[bool, bool]:
-    """Whether others, of any tenant, use what revoking this one would end; and whether others are of its person."""
+    """Return whether other connections, of any tenant, share its grant, and whether others are of the same person."""
     row = required(
         await connection.fetchrow(
             "SELECT same_grant, same_person FROM find_connections_sharing_grant($1::uuid)", held.id
@@ -139,7 +141,7 @@ async def sharing(connection: asyncpg.Connection, held: Connection) -> tuple[boo
 
 
 async def still_ended(connection: asyncpg.Connection, held: Connection) -> bool:
-    """Whether nobody brought it back since; while the transaction lasts nobody does."""
+    """Return whether it was not connected again since; until the transaction ends nobody does."""
     row = await connection.fetchrow(
         f"SELECT 1 FROM connections WHERE id = $1::uuid AND fence = $2 AND {CONNECTION.allows('revoke')} FOR SHARE",
         held.id,
@@ -149,7 +151,7 @@ async def still_ended(connection: asyncpg.Connection, held: Connection) -> bool:
 
 
 async def revoked(connection: asyncpg.Connection, held: Connection) -> None:
-    """Forget the secrets of a connection that was ended; one that came back meanwhile keeps its new ones."""
+    """Delete the tokens of a disconnected account, unless it was connected again meanwhile."""
     row = await connection.fetchrow(
         f"""
         UPDATE connections SET refresh_due_at = NULL, lease_until = NULL
@@ -161,8 +163,8 @@ async def revoked(connection: asyncpg.Connection, held: Connection) -> None:
         await connection.execute("DELETE FROM connection_secrets WHERE connection_id = $1::uuid", held.id)
 
 
-async def hopeless(connection: asyncpg.Connection, held: Connection, hours: int) -> bool:
-    """Whether revoking was tried for so long that it is given up."""
+async def revocation_expired(connection: asyncpg.Connection, held: Connection, hours: int) -> bool:
+    """Return whether revoking has been tried for so many hours."""
     found: bool = await connection.fetchval(
         "SELECT disconnected_at < now() - make_interval(hours => $2) FROM connections WHERE id = $1::uuid",
         held.id,
@@ -172,18 +174,18 @@ async def hopeless(connection: asyncpg.Connection, held: Connection, hours: int)
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """A signed request: ``cut_off`` ends the time that it is about; ``code`` is the one it has had from the first."""
+class Accepted:
+    """A signed request: it is about grants until ``cut_off``; ``code`` is the one that it was given first."""
 
     cut_off: datetime
     code: str
     first: bool
 
 
-async def take_signed_request(
+async def accept_signed_request(
     connection: asyncpg.Connection, platform: str, purpose: str, digest: bytes, issued_at: int, code: str, days: int
-) -> Taken | None:
-    """Note a signed request, once for each digest and purpose; None for one issued more than ``days`` ago.
+) -> Accepted | None:
+    """Store a signed request, once for each digest and purpose; None for one issued more than ``days`` ago.
 
     ``issued_at`` is in seconds since 1970, 0 where it was not said. It is a whole second, so the cut-off is its end;
     what names no time, or one to come, counts as issued when it was received for the first time.
@@ -203,11 +205,11 @@ async def take_signed_request(
         code,
         days,
     )
-    return None if row is None else Taken(*row)
+    return None if row is None else Accepted(*row)
 
 
-async def took_signed_request(connection: asyncpg.Connection, platform: str, purpose: str, digest: bytes) -> bool:
-    """Whether that was noted for this purpose."""
+async def is_accepted(connection: asyncpg.Connection, platform: str, purpose: str, digest: bytes) -> bool:
+    """Return whether a signed request was accepted for this purpose."""
     found: bool = await connection.fetchval(
         "SELECT EXISTS (SELECT FROM signed_requests WHERE platform = $1 AND purpose = $2 AND request_sha256 = $3)",
         platform,
@@ -217,10 +219,10 @@ async def took_signed_request(connection: asyncpg.Connection, platform: str, pur
     return found
 
 
-async def ask_deletion(
+async def request_deletion(
     connection: asyncpg.Connection, code: str, platform: str, user: str, requested_at: datetime
 ) -> None:
-    """Note a wish; the same wish again changes nothing."""
+    """Store a deletion request; the same request again changes nothing."""
     await connection.execute(
         """
         INSERT INTO deletion_requests (code, platform, user_id, requested_at) VALUES ($1, $2, $3, $4)
@@ -233,6 +235,6 @@ async def ask_deletion(
 
 
 async def deletion(connection: asyncpg.Connection, code: str) -> tuple[datetime, datetime | None] | None:
-    """When it was asked for, and when it was done."""
+    """Return when a deletion was requested and when it was done."""
     row = await connection.fetchrow("SELECT requested_at, done_at FROM find_deletion_request($1)", code)
     return None if row is None else (row["requested_at"], row["done_at"])

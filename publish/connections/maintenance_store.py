@@ -1,12 +1,12 @@
-"""What has had its time, and what is shown of all of it."""
+"""Delete what has expired of connecting accounts, and show how the connections are."""
 
 import asyncpg
 
 from ops.runtime import metrics
 
 
-async def tidy(connection: asyncpg.Connection) -> None:
-    """Delete flows that ended, signed requests and rate limits that are over, and mails of old notices."""
+async def delete_expired(connection: asyncpg.Connection) -> None:
+    """Delete flows, signed requests and rate limits that have expired, and mails of old notices."""
     await connection.execute("DELETE FROM oauth_states WHERE expires_at < now() - interval '1 day'")
     await connection.execute(
         "UPDATE oauth_states SET sealed_accounts = NULL WHERE sealed_accounts IS NOT NULL AND expires_at < now()"
@@ -16,8 +16,8 @@ async def tidy(connection: asyncpg.Connection) -> None:
     await connection.execute("DELETE FROM notice_mails WHERE created_at < now() - interval '30 days'")
 
 
-async def gauge(connection: asyncpg.Connection) -> None:
-    """Show how the connections are, and what is left of the platforms' patience."""
+async def show_metrics(connection: asyncpg.Connection) -> None:
+    """Set the metrics of connections and of the platforms' rate limits."""
     metrics.connections.clear()
     metrics.connections_ending.clear()
     for row in await connection.fetch("SELECT platform, state, count(*) AS n FROM connections GROUP BY 1, 2"):

@@ -1,7 +1,7 @@
-"""Keeping accounts connected: refreshed once, in time, kept before they are used, and checked in between.
+"""Refresh access tokens in time, store them before they are used, and check them in between.
 
-The right to work on an account is a lease in its row, so that of any number of processes one asks the platform. A
-refusal means that the account needs a person, at once; trouble only means later.
+The right to work on a connection is a lease in its row, so that one of any number of processes asks the platform. An
+ended grant needs a person at once; every other failure is tried again later.
 """
 
 import asyncio
@@ -20,31 +20,31 @@ from ops.runtime.rate_limits import HELD
 from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
 from publish.connections import connection_store, disconnect_store, maintenance_store, refresh_store
 from publish.connections.connection_store import Connection
-from publish.connections.disconnect import Endings
+from publish.connections.disconnect import Disconnector
 from publish.notifications import notice_store
-from publish.oauth.client_registration import Applications
-from publish.oauth.contract import Renewed, Secrets
-from publish.oauth.providers import Outside
+from publish.oauth.client_registration import ClientRegistrations
+from publish.oauth.contract import Secrets, TokenUpdate
+from publish.oauth.providers import OAuthProviders
 from publish.vault.envelope import Vault, VaultError
 from schema.sealing import Place
 
 LOOK_SECONDS = 30.0
 AT_ONCE = 8
 RETRIES = RetryPolicy((60, 120, 300, 600, 1800), jitter=0.2)
-"""At least every 30 minutes, however often it failed; later only where the platform says when."""
+"""Pauses between attempts: at most 30 minutes, unless the platform says how long to wait."""
 
 SOON_SECONDS = 300.0
 """A token that ends within this is refreshed before it is used."""
 
 CHECK_PAUSE_SECONDS, REFRESH_PAUSE_SECONDS = 10, 60
-"""After the platform was asked, in vain too, so long it is not asked again because somebody presses a button.
+"""A person may ask for a check only so long after the platform was last asked, whatever came of that.
 
-Where the check is a refresh, each makes a new token."""
+Where a refresh is the check, each makes a new token."""
 
 WAIT_SECONDS = 20.0
-"""How long whoever wants to use an account waits for somebody else's refresh of it."""
+"""How long a caller who wants a token waits for a refresh that is under way elsewhere."""
 
-SURPRISE = "Something failed here, and no fault of the account; it is tried again by itself."
+UNEXPECTED = "Something failed here, and no fault of the account; it is tried again by itself."
 SEALED = "The keys of this service do not fit what it keeps of the account; whoever runs it has to see to that."
 
 log = structlog.get_logger()
@@ -52,30 +52,35 @@ log = structlog.get_logger()
 
 class Refresher:
     def __init__(
-        self, pool: Pool, vault: Vault, outside: Outside, applications: Applications, endings: Endings
+        self,
+        pool: Pool,
+        vault: Vault,
+        providers: OAuthProviders,
+        clients: ClientRegistrations,
+        disconnector: Disconnector,
     ) -> None:
         self._pool = pool
         self._vault = vault
-        self._outside = outside
-        self._applications = applications
-        self._endings = endings
+        self._providers = providers
+        self._clients = clients
+        self._disconnector = disconnector
 
     async def sweep(self, stop: asyncio.Event) -> None:
-        """Work on whatever is due, until told to stop."""
+        """Work on what is due until ``stop`` is set."""
         while not stop.is_set():
             await stopped(stop, 0 if await self._round() else LOOK_SECONDS)
 
     async def _round(self) -> int:
-        """How many were worked on."""
+        """Do one round of maintenance and of what is due; return how many connections were worked on."""
         try:
             async with tenant_transaction(self._pool, ALL_TENANTS) as connection:
                 await self._give_ends(connection)
-                await self._endings.found(connection)
+                await self._disconnector.end_lapsed(connection)
                 for id_, connection_id, kind in await notice_store.warn(connection):
                     log.warning("notice.raised", notice=id_, connection=connection_id, kind=kind)
                 found = await refresh_store.due(connection, AT_ONCE)
-                await maintenance_store.gauge(connection)
-                await maintenance_store.tidy(connection)
+                await maintenance_store.show_metrics(connection)
+                await maintenance_store.delete_expired(connection)
             outcomes = await asyncio.gather(*(self.refresh(id_, tenant=tenant) for tenant, id_ in found))
         except Exception as error:  # noqa: BLE001  the database's trouble passes; the sweep must outlive it
             log.warning("refresh.round_failed", error=describe(error))
@@ -83,51 +88,50 @@ class Refresher:
         return sum(outcome != "leased" for outcome in outcomes)
 
     async def _give_ends(self, connection: asyncpg.Connection) -> None:
-        for name, channel in self._outside.channels.items():
+        for platform, provider in self._providers.by_platform.items():
             count = await refresh_store.give_ends(
                 connection,
-                name,
-                refreshes_with=channel.refreshes_with if channel.refresh else None,
-                access_seconds=channel.lives.access,
-                youngest=channel.plan.youngest,
+                platform,
+                refreshes_with=provider.refreshes_with if provider.refresh else None,
+                access_seconds=provider.lifetimes.access,
+                youngest=provider.refresh_policy.youngest,
             )
             if count:
-                log.warning("connection.end_assumed", platform=name, connections=count)
+                log.warning("connection.end_assumed", platform=platform, connections=count)
 
     async def access(self, tenant: str, id_: str) -> Secrets:
-        """The secrets to act for an account with, refreshed first where they end soon. Raises Problem.
+        """Return the secrets of a connection by name, refreshed first if they end soon. Raises Problem.
 
-        Whoever else refreshes it is waited for: some platforms end the old token at once.
+        Wait for a refresh that is under way elsewhere: some platforms end the old token at once.
         """
         await self.refresh(id_, SOON_SECONDS, tenant)
         end = asyncio.get_running_loop().time() + WAIT_SECONDS
         while True:
             async with tenant_transaction(self._pool, tenant) as connection:
-                row = await connection_store.standing(connection, id_)
-                if row is None:
+                standing = await connection_store.standing(connection, id_)
+                if standing is None:
                     raise Problem("wrong", "There is no such connection.")
-                if row["state"] != "active":
-                    raise Problem("grant", row["reason"] or "The account was disconnected.", row["state"])
-                if not row["leased"] and not row["over"]:
+                if standing.state != "active":
+                    raise Problem("grant", standing.reason or "The account was disconnected.", standing.state)
+                if not standing.leased and not standing.over:
                     return await connection_store.secrets(connection, self._vault, tenant, id_)
-            if not row["leased"] or asyncio.get_running_loop().time() > end:
+            if not standing.leased or asyncio.get_running_loop().time() > end:
                 raise Problem("transient", "The token of this account is over, and a new one could not be had yet.")
             await asyncio.sleep(0.1)
 
     async def check(self, tenant: str, id_: str) -> str:
-        """Ask the platform now whether it still takes what we hold. Raises Problem if not.
+        """Ask the platform now whether it still accepts the token. Raises Problem if not.
 
-        What came of it, as :meth:`refresh` says it; ``pausing`` where it was asked too lately to be asked again,
-        whatever came of that.
+        Return the outcome as :meth:`refresh` does; ``pausing`` where it was asked too recently, whatever came of it.
         """
         async with tenant_transaction(self._pool, tenant) as connection:
-            row = await connection_store.standing(connection, id_)
-            if row is None:
+            standing = await connection_store.standing(connection, id_)
+            if standing is None:
                 raise Problem("wrong", "There is no such connection.")
-            refreshing = self._outside.channels[row["channel"]].check is None
-            pause = self.pause(row["channel"])
+            refreshing = self._providers.by_platform[standing.login_platform].check is None
+            pause = self.pause(standing.login_platform)
             asked = await refresh_store.ask_check(connection, id_, refreshing=refreshing, pause=pause)
-        if not asked and row["state"] == "active":
+        if not asked and standing.state == "active":
             return "pausing"
         outcome = await self.refresh(id_, tenant=tenant)
         if outcome == "failed":
@@ -135,15 +139,15 @@ class Refresher:
         await self.access(tenant, id_)
         return outcome
 
-    def pause(self, channel: str) -> int:
-        """Seconds that pass between two checks which people ask for."""
-        return REFRESH_PAUSE_SECONDS if self._outside.channels[channel].check is None else CHECK_PAUSE_SECONDS
+    def pause(self, platform: str) -> int:
+        """Return the seconds between two checks that people ask for."""
+        return REFRESH_PAUSE_SECONDS if self._providers.by_platform[platform].check is None else CHECK_PAUSE_SECONDS
 
     async def refresh(self, id_: str, within: float = 0.0, tenant: str = ALL_TENANTS) -> str:
         """Do what is due for one connection, or refresh it if its token ends ``within`` seconds.
 
-        refreshed, checked, revoked, failed, needs_reconnect; held where the platform is not to be asked yet; leased
-        where there is nothing to do, or another does it; superseded where what was asked was of no use any more.
+        Return refreshed, checked, revoked, failed or needs_reconnect; held where a rate limit forbids asking; leased
+        where nothing is due or another process does it; superseded where the connection changed meanwhile.
         """
         async with tenant_transaction(self._pool, tenant) as connection:
             held = await refresh_store.lease(connection, id_, within)
@@ -151,77 +155,77 @@ class Refresher:
             return "leased"
         faultpoint("publish.leased")
         if held.work == "revoke":
-            return await self._endings.revoke(held)
+            return await self._disconnector.revoke(held)
         try:
-            outcome = await (self._renewed(held) if held.work == "refresh" else self._checked(held))
+            outcome = await (self._refresh(held) if held.work == "refresh" else self._check(held))
         except Problem as problem:
-            outcome = await self._failed(held, problem)
+            outcome = await self._fail(held, problem)
         except VaultError:
-            # Our own trouble, and no fault of the grant: the account must not be lost to a missing key.
-            log.exception("refresh.sealed", platform=held.platform)
-            outcome = await self._failed(held, Problem("transient", SEALED, "vault"))
+            # The vault's fault, and not the grant's: a missing key must not end the connection.
+            log.exception("refresh.vault_failed", platform=held.platform)
+            outcome = await self._fail(held, Problem("transient", SEALED, "vault"))
         except Exception as error:  # noqa: BLE001  counted and put off like any trouble, or it would come every minute
-            log.warning("refresh.surprised", platform=held.platform, error=describe(error))
-            outcome = await self._failed(held, Problem("transient", SURPRISE, "unexpected"))
+            log.warning("refresh.unexpected", platform=held.platform, error=describe(error))
+            outcome = await self._fail(held, Problem("transient", UNEXPECTED, "unexpected"))
         metrics.of(metrics.token_refreshes, held.platform, outcome).inc()
         return outcome
 
-    async def _renewed(self, held: Connection) -> str:
-        channel, secrets = self._outside.channels[held.channel], await self._secrets(held)
-        if channel.refresh is None or channel.refreshes_with not in secrets:
+    async def _refresh(self, held: Connection) -> str:
+        provider, secrets = self._providers.by_platform[held.login_platform], await self._secrets(held)
+        if provider.refresh is None or provider.refreshes_with not in secrets:
             raise Problem("grant", "There is nothing to refresh it with; connect the account again.")
-        app = await self._applications.known(held.channel, held.instance, held.tenant)
-        # Found out now, before the platform rotates what we hold: a key service that is away cannot keep what comes.
+        app = await self._clients.app(held.login_platform, held.instance, held.tenant)
+        # Try the vault before the platform rotates the token: without its keys the new token could not be stored.
         self._vault.seal("", Place(held.tenant, held.id, "trial"))
-        renewed = await self._outside.run(channel.refresh(app, secrets), **held.whose)
+        update = await self._providers.client.run(provider.refresh(app, secrets), **held.whose)
         faultpoint("publish.asked")
-        access_seconds = channel.access_life(renewed.access_seconds)
-        refresh_in = channel.refresh_in(access_seconds, {**secrets, **renewed.secrets}, uniform(0.9, 1.0))  # noqa: S311
+        access_seconds = provider.access_life(update.access_seconds)
+        refresh_in = provider.refresh_in(access_seconds, {**secrets, **update.secrets}, uniform(0.9, 1.0))  # noqa: S311
         async with tenant_transaction(self._pool, held.tenant) as connection:
-            kept = await refresh_store.renew(
+            stored = await refresh_store.store_refresh(
                 connection,
                 self._vault,
                 held,
-                renewed,
+                update,
                 access_seconds=access_seconds,
-                refresh_seconds=channel.refresh_life(renewed.refresh_seconds, renewed.secrets, first=False),
+                refresh_seconds=provider.refresh_life(update.refresh_seconds, update.secrets, first=False),
                 refresh_in=refresh_in,
-                check_in=channel.check_in,
+                check_in=provider.check_in,
             )
         faultpoint("publish.kept")
-        return "refreshed" if kept else "superseded"
+        return "refreshed" if stored else "superseded"
 
-    async def _checked(self, held: Connection) -> str:
-        channel = self._outside.channels[held.channel]
-        found = Renewed()
-        if channel.check is not None:  # an earlier release may have had one
-            app = await self._applications.known(held.channel, held.instance, held.tenant)
-            found = await self._outside.run(channel.check(app, await self._secrets(held)), **held.whose)
+    async def _check(self, held: Connection) -> str:
+        provider = self._providers.by_platform[held.login_platform]
+        found = TokenUpdate()
+        if provider.check is not None:  # an earlier release may have had one
+            app = await self._clients.app(held.login_platform, held.instance, held.tenant)
+            found = await self._providers.client.run(provider.check(app, await self._secrets(held)), **held.whose)
         async with tenant_transaction(self._pool, held.tenant) as connection:
-            kept = await refresh_store.checked(connection, held, found, channel.check_in)
-        return "checked" if kept else "superseded"
+            stored = await refresh_store.store_check(connection, held, found, provider.check_in)
+        return "checked" if stored else "superseded"
 
     async def _secrets(self, held: Connection) -> Secrets:
         async with tenant_transaction(self._pool, held.tenant) as connection:
             return await connection_store.secrets(connection, self._vault, held.tenant, held.id)
 
-    async def _failed(self, held: Connection, problem: Problem) -> str:
+    async def _fail(self, held: Connection, problem: Problem) -> str:
         async with tenant_transaction(self._pool, held.tenant) as connection:
             if problem.kind in ("grant", "lacking"):
-                began = await disconnect_store.needs_reconnect(connection, held, problem.says)
+                began = await disconnect_store.needs_reconnect(connection, held, problem.user_message)
                 if began:
                     detail = {"platform": held.platform, "code": problem.code}
                     await audit(connection, held.tenant, WORKER, "connection.needs_reconnect", held.id, **detail)
                     log.warning("connection.needs_reconnect", platform=held.platform, connection=held.id)
                 return "needs_reconnect" if began else "superseded"
-            least = problem.after_seconds * uniform(1.0, 1.1)  # noqa: S311  not everybody in the same moment
+            least = problem.after_seconds * uniform(1.0, 1.1)  # noqa: S311  not all in the same moment
             if problem.code == HELD:
-                await refresh_store.wait(connection, held, least)
+                await refresh_store.defer(connection, held, least)
                 return "held"
             failures = await refresh_store.postpone(
-                connection, held, problem.says, pauses=RETRIES.delays, share=RETRIES.share(), least=least
+                connection, held, problem.user_message, pauses=RETRIES.delays, share=RETRIES.share(), least=least
             )
-            if failures:  # 0: somebody else has done it meanwhile
+            if failures:  # 0: another process has done it meanwhile
                 await audit(
                     connection,
                     held.tenant,

@@ -1,4 +1,4 @@
-"""What is due, the lease to work on it, and what came of that. All by PostgreSQL's clock."""
+"""Which connections are due, the lease to work on one, and the outcome of the work. All by PostgreSQL's clock."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,14 +7,14 @@ from typing import Any
 import asyncpg
 
 from ops.runtime.platform_protocol import LONGEST_LIFE
-from publish.connections.connection_store import Connection, keep_secrets
-from publish.notifications.notice_store import out_of_trouble
-from publish.oauth.contract import Renewed
+from publish.connections.connection_store import Connection, save_secrets
+from publish.notifications.notice_store import resolve_trouble
+from publish.oauth.contract import TokenUpdate
 from publish.vault.envelope import Vault
 from schema.states import CONNECTION
 
 LEASE_SECONDS = 60
-"""Longer than a refresh can take; a process that died with one is not waited for any longer."""
+"""Longer than a refresh can take: so long a process that died with a lease blocks its connection."""
 
 FAILED = "connection.refresh_failed"
 """What the audit log calls a refresh or a check that met trouble."""
@@ -27,7 +27,7 @@ coalesce(lease_until, '-infinity') < now() AND (
 
 
 async def due(connection: asyncpg.Connection, limit: int) -> list[tuple[str, str]]:
-    """Tenant and id of the connections to work on now: the most urgent of each tenant before the second of any."""
+    """Return tenant and id of the connections that are due: the most urgent of each tenant before the second of any."""
     rows = await connection.fetch(
         f"""
         SELECT tenant_id::text, id::text FROM (
@@ -41,7 +41,7 @@ async def due(connection: asyncpg.Connection, limit: int) -> list[tuple[str, str
 
 
 async def lease(connection: asyncpg.Connection, id_: str, within: float) -> Connection | None:
-    """Take the one right to work on it, if it is due or its token ends ``within`` seconds; None if that is taken."""
+    """Lease a connection that is due or whose token ends ``within`` seconds; None if it is leased or not due."""
     row = await connection.fetchrow(
         f"""
         UPDATE connections SET lease_until = now() + make_interval(secs => $2), fence = fence + 1
@@ -67,7 +67,7 @@ _FAILED_AT = f"""SELECT created_at FROM audit_log
 
 
 async def ask_check(connection: asyncpg.Connection, id_: str, *, refreshing: bool, pause: int) -> bool:
-    """Make a check due now, or a refresh where that is the check; False where the last was not ``pause`` seconds ago.
+    """Make a check due now, or a refresh in its place; False if there was one within ``pause`` seconds.
 
     One that failed counts too: a platform in trouble is not to be asked with every press of a button.
     """
@@ -86,77 +86,81 @@ async def ask_check(connection: asyncpg.Connection, id_: str, *, refreshing: boo
 
 
 async def failed_at(connection: asyncpg.Connection, id_: str) -> datetime | None:
-    """When the platform was last asked for this connection in vain; None where it never was."""
+    """Return when a request to the platform for this connection last failed; None where none did."""
     found: datetime | None = await connection.fetchval(
         f"SELECT ({_FAILED_AT}) FROM connections WHERE id = $1::uuid", id_
     )
     return found
 
 
-async def renew(
+async def store_refresh(
     connection: asyncpg.Connection,
     vault: Vault,
     held: Connection,
-    renewed: Renewed,
+    update: TokenUpdate,
     *,
     access_seconds: int | None,
     refresh_seconds: int | None,
     refresh_in: float | None,
     check_in: int | None,
 ) -> bool:
-    """Keep what a refresh gave; False where the lease was lost meanwhile, and nothing was kept.
+    """Store the outcome of a refresh; return False where the lease was lost and nothing was stored.
 
-    ``access_seconds`` and ``refresh_seconds`` are lives from now on; None leaves the end that is known as it is.
+    ``access_seconds`` and ``refresh_seconds`` are lives from now; None leaves the known end as it is.
     """
     row = await connection.fetchrow(
         f"""
         UPDATE connections SET refresh_due_at = now() + make_interval(secs => $6),
-            access_expires_at = coalesce(now() + make_interval(secs => $7), access_expires_at), {_HOLDS}""",
-        *_held(held, renewed, refresh_seconds, check_in),
+            access_expires_at = coalesce(now() + make_interval(secs => $7), access_expires_at), {_ACCEPTED}""",
+        *_values(held, update, refresh_seconds, check_in),
         refresh_in,
         access_seconds,
     )
     if row is None:
         return False
-    await out_of_trouble(connection, held.id)
-    await keep_secrets(connection, vault, held.tenant, held.id, renewed.secrets)
+    await resolve_trouble(connection, held.id)
+    await save_secrets(connection, vault, held.tenant, held.id, update.secrets)
     return True
 
 
-async def checked(connection: asyncpg.Connection, held: Connection, found: Renewed, check_in: int | None) -> bool:
-    """Note that the platform still takes what we hold; False where the lease was lost meanwhile."""
-    values = _held(held, found, found.refresh_seconds, check_in)
-    row = await connection.fetchrow(f"UPDATE connections SET {_HOLDS}", *values)
+async def store_check(
+    connection: asyncpg.Connection, held: Connection, found: TokenUpdate, check_in: int | None
+) -> bool:
+    """Store that the platform still accepts the token; return False where the lease was lost."""
+    values = _values(held, found, found.refresh_seconds, check_in)
+    row = await connection.fetchrow(f"UPDATE connections SET {_ACCEPTED}", *values)
     if row is None:
         return False
-    await out_of_trouble(connection, held.id)
+    await resolve_trouble(connection, held.id)
     return True
 
 
-_HOLDS = f"""lease_until = NULL, refresh_failures = 0, trouble = NULL, trouble_since = NULL, checked_at = now(),
+_ACCEPTED = f"""lease_until = NULL, refresh_failures = 0, trouble = NULL, trouble_since = NULL, checked_at = now(),
     check_due_at = now() + make_interval(secs => $3),
     refresh_expires_at = coalesce(CASE WHEN $5 < now() + make_interval(secs => {LONGEST_LIFE}) THEN $5 END,
         now() + make_interval(secs => $4), refresh_expires_at)
 WHERE id = $1::uuid AND fence = $2 AND {CONNECTION.allows("check")} RETURNING 1"""
 
 
-def _held(held: Connection, renewed: Renewed, refresh_seconds: int | None, check_in: int | None) -> tuple[Any, ...]:
-    return (held.id, held.fence, check_in, refresh_seconds, renewed.ends_at)
+def _values(
+    held: Connection, update: TokenUpdate, refresh_seconds: int | None, check_in: int | None
+) -> tuple[Any, ...]:
+    return (held.id, held.fence, check_in, refresh_seconds, update.ends_at)
 
 
 async def give_ends(
     connection: asyncpg.Connection,
-    channel: str,
+    login_platform: str,
     *,
     refreshes_with: str | None,
     access_seconds: int | None,
     youngest: int,
 ) -> int:
-    """Make good what an earlier release took for a token without an end, of one channel; how many rows that were.
+    """Give tokens of one platform an end that an earlier release stored without one; return the number of rows.
 
-    The end becomes the documented one, counted from the grant, and where there is a secret to refresh it with that is
-    due as soon as a token may be refreshed, ``youngest`` seconds from now; it does not end before that was tried for a
-    day. ``refreshes_with`` is None where the channel refreshes nothing, ``access_seconds`` where it has no end.
+    The end becomes the documented one, counted from the grant. Where there is a secret to refresh it with, the refresh
+    is due ``youngest`` seconds from now, and the token does not end before a day of attempts. ``refreshes_with`` is
+    None where the platform refreshes nothing, ``access_seconds`` where it documents no end.
     """
     rows = await connection.fetch(
         """
@@ -172,7 +176,7 @@ async def give_ends(
         FROM held WHERE held.id = c.id
             AND (held.refreshable OR (c.access_expires_at IS NULL AND $3::float8 IS NOT NULL))
         RETURNING 1""",
-        channel,
+        login_platform,
         refreshes_with,
         access_seconds,
         float(youngest),
@@ -189,9 +193,9 @@ async def postpone(
     share: float,
     least: float,
 ) -> int:
-    """Try again after one of the pauses, the last one for ever; how many failures there were in a row.
+    """Try again after the pause for this failure; return the number of failures in a row, 0 where the lease was lost.
 
-    Never before ``least`` seconds, which is what the platform wishes.
+    Never before ``least`` seconds, for which the platform asked.
     """
     failures: int | None = await connection.fetchval(
         f"""
@@ -210,8 +214,8 @@ async def postpone(
     return failures or 0
 
 
-async def wait(connection: asyncpg.Connection, held: Connection, seconds: float) -> None:
-    """Try again after so long: nobody was asked, and nothing has failed."""
+async def defer(connection: asyncpg.Connection, held: Connection, seconds: float) -> None:
+    """Try again after so many seconds: the platform was not asked, and nothing has failed."""
     await connection.execute(
         f"""
         UPDATE connections SET lease_until = NULL, {_due_column(held)} = now() + make_interval(secs => $3)
@@ -227,7 +231,7 @@ def _due_column(held: Connection) -> str:
 
 
 async def hurry(connection: asyncpg.Connection, platform: str | None) -> int:
-    """Try again now whatever failed and waits; how many that are."""
+    """Make every failed connection due now and return their number."""
     rows = await connection.fetch(
         """
         UPDATE connections SET
@@ -241,7 +245,7 @@ async def hurry(connection: asyncpg.Connection, platform: str | None) -> int:
 
 
 async def overdue(connection: asyncpg.Connection, seconds: int) -> int:
-    """How many nobody works on although they have been due for so long."""
+    """Return how many connections have been due for so many seconds without being worked on."""
     count: int = await connection.fetchval(
         """
         SELECT count(*) FROM connections WHERE state <> 'needs_reconnect'

@@ -1,4 +1,4 @@
-"""What people are written: their words are ours, and whatever a platform says in between is made harmless."""
+"""Write the mails about notices. Text that came from a platform is shortened and made harmless."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,43 +7,44 @@ from dataclasses import dataclass
 from ops.runtime.text import excerpt
 
 MOST = 50
-"""Accounts that one letter names; whoever has more to do finds the others where the letter leads."""
+"""How many accounts one mail names; the page that it links to shows the others."""
 
 NAME, WORDS = 80, 500
 """Characters."""
 
-DO = "Press “connect again” beside it."
+ACTION = "Press “connect again” beside it."
 
 
 @dataclass(frozen=True, slots=True)
-class News:
-    """One account that needs somebody."""
+class NoticeItem:
+    """One account that needs a person, and why."""
 
     connection: str
     notice: str
     kind: str
     platform: str
     name: str
-    says: str
+    message: str
 
 
-def letter(news: Sequence[News], titles: Mapping[str, str], url: str, tenant: str | None) -> tuple[str, str]:
-    """Subject and text; ``tenant`` is named to whoever belongs to several."""
-    accounts = {item.connection: titles.get(item.platform, item.platform) for item in news}
+def compose(items: Sequence[NoticeItem], titles: Mapping[str, str], url: str, tenant: str | None) -> tuple[str, str]:
+    """Return subject and text; ``tenant`` is named to whoever belongs to several."""
+    accounts = {item.connection: titles.get(item.platform, item.platform) for item in items}
     need = f"{len(accounts)} account{'s need' if len(accounts) > 1 else ' needs'} you"
     counted = Counter(accounts.values())
     where = ", ".join(f"{count} {title}" if len(counted) > 1 else title for title, count in sorted(counted.items()))
     whose = f" of {excerpt(tenant, NAME)}" if tenant else ""
-    said = [
-        f"- {titles.get(item.platform, item.platform)}, “{excerpt(item.name, NAME)}”: {excerpt(item.says, WORDS)} {DO}"
-        for item in news[:MOST]
+    lines = [
+        f"- {titles.get(item.platform, item.platform)}, “{excerpt(item.name, NAME)}”:"
+        f" {excerpt(item.message, WORDS)} {ACTION}"
+        for item in items[:MOST]
     ]
-    if len(news) > MOST:
-        said.append(f"- and {len(news) - MOST} more")
+    if len(items) > MOST:
+        lines.append(f"- and {len(items) - MOST} more")
     text = [
         f"{need.replace(' need', f'{whose} need')}:",
         "",
-        *said,
+        *lines,
         "",
         f"{url.rstrip('/')}/connections",
         "",

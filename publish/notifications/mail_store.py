@@ -1,6 +1,6 @@
-"""Which notice is mailed to whom, and how far that is. All by PostgreSQL's clock.
+"""Which notice is mailed to whom, and how far the mail is. All by PostgreSQL's clock.
 
-``waiting`` becomes ``sending`` before the server is asked, so that a crash leaves a doubt and never a second mail.
+A mail goes from ``waiting`` to ``sending`` before the server is asked, so that a crash never sends a second one.
 """
 
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ import asyncpg
 import uuid_utils
 
 from ops.runtime.db import required
-from publish.notifications.email import News
+from publish.notifications.email import NoticeItem
 from schema.states import NOTICE, NOTICE_MAIL
 
 LOST_SECONDS = 600
-"""Longer than handing over one message takes; whoever claimed it and has not said what came of it is gone."""
+"""Longer than handing over one message takes: a process that claimed one before that has died."""
 
 _MAY = f"m.role IN ('owner', 'editor') AND u.disabled_at IS NULL AND {NOTICE.any_of('open')}"
 _WAITING = NOTICE_MAIL.any_of("waiting")
@@ -32,13 +32,13 @@ class Mail:
     tenant: str
     tenant_name: str | None
     email: str
-    news: list[News]
+    items: list[NoticeItem]
 
 
 async def address_mails(connection: asyncpg.Connection) -> None:
-    """Note who is to be told of what is new, and forget whoever need not be told any more.
+    """Add a mail for each new notice and recipient, and delete those that need not be sent any more.
 
-    What is older than a day is no news: mail may have been set up only now.
+    Notices older than a day are not mailed: mail may have been set up only now.
     """
     await connection.execute(
         f"""
@@ -52,7 +52,7 @@ async def address_mails(connection: asyncpg.Connection) -> None:
 
 
 async def give_up_lost(connection: asyncpg.Connection) -> int:
-    """How many mails somebody claimed who is gone: they may have been sent, so nobody sends them again."""
+    """Give up mails whose sender died and return their number: they may have been sent, so they are not sent again."""
     count: int = await connection.fetchval(
         f"""
         WITH lost AS (
@@ -72,10 +72,10 @@ async def mail_due(connection: asyncpg.Connection) -> bool:
 
 
 async def claim_mail(connection: asyncpg.Connection) -> Mail | None:
-    """Take everything that one person is to be told; None where nothing is due, or others are at it.
+    """Claim every notice for one person as one mail; None where nothing is due, or others send it.
 
-    A lock for each person at a tenant keeps two from taking a half each: an advisory one, because whoever locks the row
-    of a membership must be allowed to change it.
+    An advisory lock for each person at a tenant keeps two processes from claiming a half each; a lock on the row of a
+    membership would need the right to change it.
     """
     due = await connection.fetch(
         f"""
@@ -95,7 +95,7 @@ async def claim_mail(connection: asyncpg.Connection) -> Mail | None:
 
 
 async def _claimed(connection: asyncpg.Connection, whose: asyncpg.Record) -> Mail | None:
-    """Everything that one person is to be told; None where another has just taken it."""
+    """Claim every notice for one person; None where another process has just claimed them."""
     id_ = str(uuid_utils.uuid7())
     rows = await connection.fetch(
         f"""
@@ -112,7 +112,9 @@ async def _claimed(connection: asyncpg.Connection, whose: asyncpg.Record) -> Mai
         id_,
     )
     name = whose["name"] if whose["tenants"] > 1 else None
-    return Mail(id_, str(whose["tenant_id"]), name, whose["email"], [News(*row) for row in rows]) if rows else None
+    return (
+        Mail(id_, str(whose["tenant_id"]), name, whose["email"], [NoticeItem(*row) for row in rows]) if rows else None
+    )
 
 
 async def mailed(connection: asyncpg.Connection, mail: Mail, event: Literal["accept", "lose"]) -> None:
@@ -127,9 +129,9 @@ async def mailed(connection: asyncpg.Connection, mail: Mail, event: Literal["acc
 
 
 async def mail_refused(connection: asyncpg.Connection, mail: Mail | None, pauses: Sequence[float]) -> tuple[int, int]:
-    """A mail, or where no server could be reached all that are due, are tried again after one of the pauses.
+    """Try a mail again after one of the pauses; all that are due where no server could be reached.
 
-    How many mails that is, and how many more were tried for a day and are given up.
+    Return how many mails that is, and how many more were tried for a day and are given up.
     """
     sending = NOTICE_MAIL.any_of("sending")
     whose = f"{sending} AND mail_id = $2::uuid" if mail else f"{_WAITING} AND due_at <= now() AND $2 = ''"

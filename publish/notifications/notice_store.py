@@ -1,4 +1,4 @@
-"""What somebody is told, once for each time that it happens."""
+"""Notices about connections, one for each kind and episode."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ from ops.runtime.serialization import plain
 from schema.states import NOTICE
 
 TROUBLE_DAYS = 2
-"""After so long an account in trouble is told of; most outages of platforms are over in hours."""
+"""An account that fails for so long is reported; most outages of platforms end within hours."""
 
 
 async def warn(connection: asyncpg.Connection) -> list[tuple[str, str, str]]:
-    """Tell once of each access that ends within 14, 7 and 1 days, and of each trouble that lasts for days.
+    """Raise notices of access that ends within 14, 7 and 1 days, and of failures that last for days.
 
-    Id, connection and kind of what is new.
+    Return id, connection and kind of each new notice.
     """
     rows = await connection.fetch(
         """
@@ -48,8 +48,8 @@ async def warn(connection: asyncpg.Connection) -> list[tuple[str, str, str]]:
     return [(str(row["id"]), str(row["connection_id"]), row["kind"]) for row in rows]
 
 
-async def out_of_trouble(connection: asyncpg.Connection, id_: str) -> None:
-    """The platform takes what we hold again."""
+async def resolve_trouble(connection: asyncpg.Connection, id_: str) -> None:
+    """Resolve the notice of a failing connection: the platform accepts the token again."""
     await connection.execute(
         f"""
         UPDATE notices SET resolved_at = now()
@@ -59,14 +59,14 @@ async def out_of_trouble(connection: asyncpg.Connection, id_: str) -> None:
 
 
 async def resolve(connection: asyncpg.Connection, id_: str) -> None:
-    """Somebody did what the notices about a connection asked for."""
+    """Resolve all notices about a connection: a person did what they asked for."""
     await connection.execute(
         f"UPDATE notices SET resolved_at = now() WHERE connection_id = $1::uuid AND {NOTICE.allows('resolve')}", id_
     )
 
 
 async def notices(connection: asyncpg.Connection) -> list[dict[str, Any]]:
-    """What somebody should do, the newest first."""
+    """List the open notices of the tenant, the newest first."""
     rows = await connection.fetch(
         f"""
         SELECT n.id::text, n.connection_id::text, c.platform, c.username, n.kind, n.says, n.created_at

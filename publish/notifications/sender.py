@@ -1,4 +1,4 @@
-"""Notices reach people by mail: once each, bundled, and never again where nobody knows whether it was sent."""
+"""Send notices by mail: once each, several in one mail, and never again where it is unknown whether one was sent."""
 
 import asyncio
 from collections.abc import Mapping
@@ -15,20 +15,20 @@ from ops.runtime.mail import Lost, Mailer, Refused, Session
 from ops.runtime.periodic import RetryPolicy, stopped
 from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
 from publish.notifications import mail_store
-from publish.notifications.email import letter
+from publish.notifications.email import compose
 from publish.notifications.mail_store import Mail
 from schema.states import NOTICE_MAIL
 
 LOOK_SECONDS = 30.0
 RETRIES = RetryPolicy((60, 300, 1800, 3600))
-"""After a refusal; the last one for a day."""
+"""Pauses after a refusal; the last one is repeated for a day."""
 
 OUTCOMES = ("sent", "refused", "unknown", "given_up")
 
 log = structlog.get_logger()
 
 
-class Postman:
+class NoticeSender:
     def __init__(self, pool: Pool, mailer: Mailer, titles: Mapping[str, str], url: str) -> None:
         self._pool = pool
         self._mailer = mailer
@@ -38,7 +38,7 @@ class Postman:
             metrics.of(metrics.mails, outcome)
 
     async def sweep(self, stop: asyncio.Event) -> None:
-        """Mail whatever is new, until told to stop."""
+        """Mail what is due until ``stop`` is set."""
         while not stop.is_set():
             try:
                 await self.round(stop)
@@ -47,7 +47,7 @@ class Postman:
             await stopped(stop, LOOK_SECONDS)
 
     async def round(self, stop: asyncio.Event) -> None:
-        """Mail what is due now; no transaction is open while a server is talked to."""
+        """Mail what is due now. No transaction is open while a server is asked."""
         async with tenant_transaction(self._pool, ALL_TENANTS) as connection:
             await mail_store.address_mails(connection)
             _count("unknown", await mail_store.give_up_lost(connection))
@@ -78,7 +78,7 @@ class Postman:
 
     async def _deliver(self, session: Session, mail: Mail) -> None:
         faultpoint("publish.mail_claimed")
-        subject, text = letter(mail.news, self._titles, self._url, mail.tenant_name)
+        subject, text = compose(mail.items, self._titles, self._url, mail.tenant_name)
         try:
             message = self._mailer.message(mail.id, mail.email, subject, text, datetime.now(UTC))
             await session.send(self._mailer.sender, mail.email, message)
@@ -91,12 +91,12 @@ class Postman:
             return
         faultpoint("publish.mail_accepted")
         await self._settled(mail, "accept")
-        log.info("mail.sent", mail=mail.id, notices=len(mail.news))
+        log.info("mail.sent", mail=mail.id, notices=len(mail.items))
 
     async def _settled(self, mail: Mail, event: Literal["accept", "lose"]) -> None:
         async with tenant_transaction(self._pool, mail.tenant) as connection:
             await mail_store.mailed(connection, mail, event)
-            for item in mail.news if event == "accept" else ():
+            for item in mail.items if event == "accept" else ():
                 subject = item.connection
                 await audit(connection, mail.tenant, WORKER, "notice.mailed", subject, kind=item.kind)
         _count(NOTICE_MAIL.target(event), 1)

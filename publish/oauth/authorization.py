@@ -1,10 +1,10 @@
-"""Connecting an account, from the first click to the proof that it can do its work.
+"""Authorization flows: connecting an account, from the first click to the proof that it can do its work.
 
-A flow is a row: its state is random, of one use and short life, and kept as a digest. Its link shows a page with a
-button and changes nothing; the first browser in which the button is pressed has the flow, by a secret that no other
-browser holds, and the link's ticket is worth nothing from then on. The code that the platform sends back is spent once,
-whoever comes back with it how often; everybody else sees what came of the first time. Where there is something to
-choose, what was found waits, sealed, until that is done.
+A flow is a row in one of the states of ``schema.states.FLOW``. Its OAuth state is random, used once, short-lived and
+stored as a digest. Its link shows a page with a button and changes nothing; the first browser in which the button is
+pressed is bound to the flow by a secret, and the link's ticket is worth nothing from then on. The code that comes back
+is exchanged once, however often a browser brings it; every later visit is shown the outcome of the first.
+Where the person has to choose between accounts, the accounts are stored sealed until then.
 """
 
 import asyncio
@@ -17,7 +17,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from random import uniform
-from typing import Any
 from urllib.parse import urlencode
 
 import structlog
@@ -33,39 +32,40 @@ from ops.runtime.tenancy import NO_TENANT, tenant_transaction
 from ops.runtime.text import storable
 from publish.connections import connection_store
 from publish.oauth import account_selection, flow_store
-from publish.oauth.account_selection import Question, Wanted
-from publish.oauth.client_registration import Applications
-from publish.oauth.contract import Account, Channel, scope_list
-from publish.oauth.flow_store import Asker, State
+from publish.oauth.account_selection import ReconnectTarget, Selection
+from publish.oauth.client_registration import ClientRegistrations
+from publish.oauth.contract import Account, OAuthProvider, scope_list
+from publish.oauth.flow_store import Flow, Requester
 from publish.oauth.instances import instance_of
+from publish.oauth.outcomes import Outcome, Progress
 from publish.oauth.protocol import refusal
-from publish.oauth.providers import Outside
+from publish.oauth.providers import OAuthProviders
 from publish.vault.envelope import Vault
 from schema.sealing import Place
 
 LIFE_SECONDS = 300
-"""Of a link, until its button is pressed, and of a state: from then until the browser is back from the platform."""
+"""A link is valid for so long; once its button is pressed, the browser has so long to come back from the platform."""
 
 CHOICE_SECONDS = 600
-"""For a person to choose, from when the browser is back."""
+"""How long a person has to choose between accounts, from when the browser is back."""
 
 WAIT_SECONDS = 20.0
-"""How long a second visitor waits for what comes of the first one's."""
+"""How long a second visit waits for the outcome of the first."""
 
 RETURNS = ("", "/", "/connections")
-"""Where a browser may be led in the end: nowhere else, whatever a link says. Empty: it is told, and led nowhere."""
+"""The addresses to which a browser may be redirected in the end. Empty: it is shown a page instead."""
 
 NEEDED = "connections:write"
-"""The scope of whoever begins a flow, and still has it when the flow goes on."""
+"""The scope that whoever begins a flow must have, then and at each later step."""
 
 OPEN_FLOWS = 100
-"""That a tenant may have begun and not finished: a loop that begins them fills no table."""
+"""How many unfinished flows a tenant may have, so that a loop of requests does not fill the table."""
 
 INSTANCE = "Name the server by its host, such as social.example, or by your handle there, such as @me@social.example."
 USED = "This link was used before, and works once. If that was not you, tell whoever sent it, and ask for a new one."
 TOO_OLD = "This link is too old, or it is not one of ours; ask for a new link, or start connecting again."
 NOT_TAKEN = "The platform did not take the token that it had just given; start connecting again."
-SURPRISE = (
+UNEXPECTED = (
     "Something failed here, and it is not known whether the platform took it; look at your connections, and start again"
     " if it is missing."
 )
@@ -74,8 +74,8 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
-    """What a browser brings back from the platform; anybody may have written it."""
+class Callback:
+    """What a browser brings back from the platform. Anybody may have written it."""
 
     platform: str
     instance: str
@@ -86,26 +86,26 @@ class Visit:
     address: str | None = None
 
     @property
-    def storable(self) -> "Visit":
-        """The same with text that can be digested, sent and stored; what was spoiled fits nothing."""
+    def storable(self) -> "Callback":
+        """The same with text that can be digested, sent and stored; text that had to be changed matches nothing."""
         texts = ("platform", "instance", "state", "code", "error", "session")
         return replace(self, **{field: storable(getattr(self, field)) for field in texts})
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
-    """``ticket`` gives the flow to a browser, once; whoever began it asks by ``id`` what came of it."""
+class StartedFlow:
+    """``ticket`` opens the flow in one browser; ``id`` is for asking how far it is."""
 
     ticket: str
     id: str
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a person reads before the button is pressed.
+class ConsentRequest:
+    """What a person reads before pressing the button.
 
-    ``actor`` asks, for ``tenant``; ``account`` is the name of the one to bring back, empty for a new one; ``until`` is
-    when the link ends, None for an address without an end.
+    ``actor`` asks for ``tenant``; ``account`` is the name of the account to reconnect, empty for a new one; ``until``
+    is when the link ends, None for an address that does not end.
     """
 
     actor: str
@@ -118,15 +118,15 @@ class Asked:
 
     @property
     def by(self) -> str:
-        """Who asks, as an owner knows them."""
-        return _words(self.actor)
+        """Who asks, in words for a person."""
+        return _actor_name(self.actor)
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """``address`` is where the browser goes; ``mark`` names the flow where the browser holds several.
+class OpenedFlow:
+    """``address`` is where the browser goes; ``mark`` names the flow among several in one browser.
 
-    ``secret`` is what this browser alone holds from now on: it is asked for when the browser is back.
+    ``secret`` is held by this browser alone and is required when it comes back.
     """
 
     address: str
@@ -135,36 +135,42 @@ class Taken:
 
 
 def mark_of(state: str) -> str:
-    """By which a browser tells its flows apart: whoever comes back with a state finds what belongs to it."""
+    """Return the name of the flow with this state among the flows of a browser."""
     return _mark(_digest(state))
 
 
-class Flows:
-    def __init__(self, pool: Pool, vault: Vault, outside: Outside, applications: Applications) -> None:
+class AuthorizationFlows:
+    def __init__(
+        self,
+        pool: Pool,
+        vault: Vault,
+        providers: OAuthProviders,
+        clients: ClientRegistrations,
+    ) -> None:
         self._pool = pool
         self._vault = vault
-        self._outside = outside
-        self._applications = applications
+        self._providers = providers
+        self._clients = clients
 
     @property
     def titles(self) -> Mapping[str, str]:
         """What people call the platforms."""
-        return {name: channel.title for name, channel in self._outside.channels.items()}
+        return {platform: provider.title for platform, provider in self._providers.by_platform.items()}
 
     @property
-    def channels(self) -> Mapping[str, Channel]:
-        return self._outside.channels
+    def providers(self) -> Mapping[str, OAuthProvider]:
+        return self._providers.by_platform
 
     @property
     def public_url(self) -> str:
-        return self._outside.public_url
+        return self._providers.public_url
 
     @property
     def with_instance(self) -> list[str]:
-        """Those of which there are many, each at an address of its own."""
-        return [name for name, channel in self._outside.channels.items() if channel.register is not None]
+        """The platforms that consist of many instances."""
+        return [name for name, provider in self._providers.by_platform.items() if provider.register is not None]
 
-    # --- the way there
+    # --- to the platform
 
     async def start(
         self,
@@ -175,22 +181,23 @@ class Flows:
         return_to: str,
         reconnecting: str | None = None,
         optional_scopes: str = "",
-    ) -> Begun:
-        """Begin a flow, to bring back the connection ``reconnecting`` if that is given. Raises Problem.
+    ) -> StartedFlow:
+        """Begin a flow, to reconnect the connection ``reconnecting`` if that is given. Raises Problem.
 
         ``optional_scopes``, a list as text, are asked for beside the usual ones.
         """
-        asked = await self.asked(platform, instance, tenant, actor, return_to, reconnecting, optional_scopes)
-        title = self._outside.channels[platform].title
-        # Said now, not when somebody has been at the platform for nothing.
-        await self._outside.client.rate_limits.insist(asked.instance or title, platform, asked.instance, "")
-        instance = await self._applications.located(platform, asked.instance, tenant)
-        await self._applications.made(platform, instance, tenant)
+        request = await self.consent_request(
+            platform, instance, tenant, actor, return_to, reconnecting, optional_scopes
+        )
+        # Refuse now, not after somebody has been at the platform for nothing.
+        await self._providers.client.require_allowed(platform, request.instance)
+        instance = await self._clients.locate(platform, request.instance, tenant)
+        await self._clients.register(platform, instance, tenant)
         state, verifier, ticket = (secrets.token_urlsafe(32) for _ in range(3))
         digest = _digest(state)
         sealed = self._vault.seal(f"{state} {verifier}", _place(tenant, digest, "verifier"))
-        uri = self._outside.redirect_uri(platform, instance)
-        row = State(
+        uri = self._providers.redirect_uri(platform, instance)
+        flow = Flow(
             tenant,
             digest,
             platform,
@@ -202,16 +209,16 @@ class Flows:
             return_to,
             actor.name,
             connection=reconnecting,
-            scopes=asked.scopes,
+            scopes=request.scopes,
         )
         async with tenant_transaction(self._pool, tenant) as connection:
             if await flow_store.unfinished(connection) >= OPEN_FLOWS:
                 minutes = LIFE_SECONDS // 60
-                says = f"{OPEN_FLOWS} connections were begun and not finished; each ends after {minutes} minutes."
-                raise Problem("crowded", says)
-            return Begun(ticket, await flow_store.begin(connection, row, LIFE_SECONDS))
+                message = f"{OPEN_FLOWS} connections were begun and not finished; each ends after {minutes} minutes."
+                raise Problem("crowded", message)
+            return StartedFlow(ticket, await flow_store.begin(connection, flow, LIFE_SECONDS))
 
-    async def asked(
+    async def consent_request(
         self,
         platform: str,
         instance: str,
@@ -220,275 +227,282 @@ class Flows:
         return_to: str,
         reconnecting: str | None = None,
         optional_scopes: str = "",
-    ) -> Asked:
-        """What :meth:`start` with the same would ask for; nothing is begun. Raises Problem."""
-        channel = self._channel(platform)
-        scopes = self._outside.scopes(platform, scope_list(optional_scopes))
+    ) -> ConsentRequest:
+        """Return what :meth:`start` with the same arguments would ask for, and begin nothing. Raises Problem."""
+        provider = self._provider(platform)
+        scopes = self._providers.scopes(platform, scope_list(optional_scopes))
         if return_to not in RETURNS:
             raise Problem("wrong", f"return_to must be one of {', '.join(filter(None, RETURNS))}.")
         async with tenant_transaction(self._pool, tenant) as connection:
-            asker = await flow_store.asker(connection, tenant, actor.name)
+            requester = await flow_store.requester(connection, tenant, actor.name)
             found = None if reconnecting is None else await connection_store.one(connection, reconnecting)
         if reconnecting is not None and (found is None or found["channel"] != platform):
-            raise Problem("wrong", "There is no such connection to bring back this way.")
-        instance = self._instance(channel, found["instance"] if found else instance)
-        return Asked(actor.name, tenant, asker.tenant, instance, scopes, _account(found))
+            raise Problem("wrong", "There is no such connection to connect again this way.")
+        instance = self._instance(provider, found["instance"] if found else instance)
+        return ConsentRequest(actor.name, tenant, requester.tenant_name, instance, scopes, _account_name(found))
 
     def address(self, platform: str, ticket: str) -> str:
-        """Where to open a flow."""
-        return f"{self._outside.public_url.rstrip('/')}/api/auth/{platform}/open?{urlencode({'ticket': ticket})}"
+        """Return the address at which a browser opens a flow."""
+        return f"{self._providers.public_url.rstrip('/')}/api/auth/{platform}/open?{urlencode({'ticket': ticket})}"
 
-    async def look(self, platform: str, ticket: str, browser: str) -> Asked:
-        """What the link with this ticket asks for; it changes nothing. Raises Problem for one that gives nothing more.
+    async def preview(self, platform: str, ticket: str, browser: str) -> ConsentRequest:
+        """Return what the link with this ticket asks for, and change nothing. Raises Problem for a link that is over.
 
-        ``browser`` is what the browser is told from others by, before and after it has the flow.
+        ``browser`` identifies the browser before and after it has opened the flow.
         """
-        row = await self._for(platform, ticket, browser)
-        asker = await self._entitled(row)
+        row = await self._by_ticket(platform, ticket, browser)
+        requester = await self._requester(row)
         found = None
         if row.connection is not None:
             async with tenant_transaction(self._pool, row.tenant) as connection:
                 found = await connection_store.one(connection, row.connection)
-        scopes = _scopes_of(self._channel(platform), row)
-        return Asked(row.actor, row.tenant, asker.tenant, row.instance, scopes, _account(found), row.expires)
+        scopes = _scopes_of(self._provider(platform), row)
+        return ConsentRequest(
+            row.actor, row.tenant, requester.tenant_name, row.instance, scopes, _account_name(found), row.expires
+        )
 
-    async def take(self, platform: str, ticket: str, browser: str) -> Taken:
-        """Give the flow to this browser, unless another has it, and say where to send it. Raises Problem.
+    async def open(self, platform: str, ticket: str, browser: str) -> OpenedFlow:
+        """Bind the flow to this browser and return where to send it. Raises Problem where another browser has it.
 
-        The same browser is given the same again: a second click, or a way back, must not end what was begun.
+        A second click in the same browser gets the same answer, so that it does not end the flow.
         """
-        row = await self._for(platform, ticket, browser)
-        await self._entitled(row)
-        state, verifier = self._opened(row)
-        channel = self._channel(platform)
-        app = await self._applications.known(platform, row.instance, row.tenant)
-        address = channel.authorize(app, _scopes_of(channel, row), state, _challenge(verifier) if channel.pkce else "")
+        row = await self._by_ticket(platform, ticket, browser)
+        await self._requester(row)
+        state, verifier = self._unseal(row)
+        provider = self._provider(platform)
+        app = await self._clients.app(platform, row.instance, row.tenant)
+        address = provider.oauth.authorize_url(app, _scopes_of(provider, row), state, _challenge(verifier))
         secret = _secret(verifier, browser)
         if row.session is None:
             async with tenant_transaction(self._pool, row.tenant) as connection:
-                taken = await flow_store.take(connection, row.digest, _digest(secret), LIFE_SECONDS)
-            if not taken:
-                await self._for(platform, ticket, browser, taken=True)
-        return Taken(address, _mark(row.digest), secret)
+                opened = await flow_store.open_in(connection, row.digest, _digest(secret), LIFE_SECONDS)
+            if not opened:
+                await self._by_ticket(platform, ticket, browser, opened=True)
+        return OpenedFlow(address, _mark(row.digest), secret)
 
-    async def _for(self, platform: str, ticket: str, browser: str, *, taken: bool = False) -> State:
-        """The flow of this ticket, which this browser has, or nobody where it is not ``taken`` yet. Raises Problem."""
-        row = await self._state(ticket=_digest(ticket))
-        if row is None or row.platform != platform or (row.session is None and (taken or not row.live)):
+    async def _by_ticket(self, platform: str, ticket: str, browser: str, *, opened: bool = False) -> Flow:
+        """Find the flow of this ticket, opened in this browser or, unless ``opened``, in none yet. Raises Problem."""
+        row = await self._find(ticket=_digest(ticket))
+        if row is None or row.platform != platform or (row.session is None and (opened or not row.live)):
             raise Problem("wrong", TOO_OLD)
         if row.session is not None:
-            own = hmac.compare_digest(_digest(_secret(self._opened(row)[1], browser)), row.session)
+            own = hmac.compare_digest(_digest(_secret(self._unseal(row)[1], browser)), row.session)
             if not own or row.state != "opened" or not row.live:
                 raise Problem("wrong", USED)
         return row
 
-    async def _state(self, **by: bytes) -> State | None:
-        return (await self._states([by]))[0]
+    async def _find(self, **by: bytes) -> Flow | None:
+        return (await self._find_all([by]))[0]
 
-    async def _states(self, wanted: Sequence[Mapping[str, bytes]]) -> list[State | None]:
-        """Each by what it is known by, whatever tenant it is of; None for one that there is not."""
+    async def _find_all(self, wanted: Sequence[Mapping[str, bytes]]) -> list[Flow | None]:
+        """Find flows of any tenant by their digests; None for each that does not exist."""
         async with tenant_transaction(self._pool, NO_TENANT) as connection:
-            return [await flow_store.state(connection, **by) for by in wanted]
+            return [await flow_store.find(connection, **by) for by in wanted]
 
-    async def _entitled(self, row: State) -> Asker:
-        """Whoever began a flow. Raises Problem where they may not do that any more."""
+    async def _requester(self, row: Flow) -> Requester:
+        """Return who began a flow. Raises Problem where they may not connect accounts any more."""
         async with tenant_transaction(self._pool, row.tenant) as connection:
-            return _require_scope(row, await flow_store.asker(connection, row.tenant, row.actor))
+            return _require_scope(row, await flow_store.requester(connection, row.tenant, row.actor))
 
-    def _opened(self, row: State) -> tuple[str, str]:
-        """Its state, and the verifier of its code."""
+    def _unseal(self, row: Flow) -> tuple[str, str]:
+        """Return the state of a flow and its code verifier."""
         place = _place(row.tenant, row.digest, "verifier")
         state, _, verifier = self._vault.open(row.sealed_verifier, place).partition(" ")
         return state, verifier
 
-    def _channel(self, platform: str) -> Channel:
-        channel = self._outside.channels.get(platform)
-        if channel is None:
-            known = ", ".join(self._outside.channels)
+    def _provider(self, platform: str) -> OAuthProvider:
+        provider = self._providers.by_platform.get(platform)
+        if provider is None:
+            known = ", ".join(self._providers.by_platform)
             raise Problem("wrong", f"There is no platform {platform!r}; known are {known}.")
-        return channel
+        return provider
 
-    def _instance(self, channel: Channel, given: str) -> str:
-        if channel.register is None:
+    def _instance(self, provider: OAuthProvider, given: str) -> str:
+        if provider.register is None:
             return ""
         host = instance_of(given)
         if host is None:
             raise Problem("wrong", INSTANCE)
         return host
 
-    async def result(self, tenant: str, id_: str) -> dict[str, Any] | None:
-        """How far a flow is, for whoever began it: waiting, connected or failed. None: there is none, or no longer."""
+    async def progress(self, tenant: str, id_: str) -> Progress | None:
+        """Return how far a flow is; None where there is none, or no longer."""
         async with tenant_transaction(self._pool, tenant) as connection:
-            found = await flow_store.flow(connection, id_)
+            found = await flow_store.progress(connection, id_)
         if found is None:
             return None
         live, outcome = found
-        if outcome is None or outcome.get("kind") == "choose":
-            says = "The browser has not come back yet." if live else "It took too long; start connecting again."
-            return {"state": "waiting" if live else "failed", "says": says, "connections": []}
-        state = "connected" if outcome["ok"] else "failed"
-        return {"state": state, "says": outcome["says"], "connections": outcome["connections"]}
+        if outcome is None or outcome.kind == "choose":
+            if live:
+                return Progress("waiting", "The browser has not come back yet.")
+            return Progress("failed", "It took too long; start connecting again.")
+        return Progress("connected" if outcome.ok else "failed", outcome.message, outcome.connections)
 
-    # --- the way back
+    # --- back from the platform
 
-    async def finish(self, visit: Visit) -> dict[str, Any]:
-        """What came of a flow: ``ok``, ``says``, ``connections`` and ``return_to``. Never raises for the platform.
+    async def complete(self, callback: Callback) -> Outcome:
+        """Exchange the code and return the outcome of the flow, or that of an earlier callback. Does not raise Problem.
 
-        Where there is something to choose it is not ``ok`` yet, its ``kind`` is choose, and ``choose`` says what.
+        Where the person has to choose first, the outcome is not ``ok`` yet, and its ``kind`` is choose.
         """
-        visit = visit.storable
-        row = await self._state(digest=_digest(visit.state)) if visit.state else None
-        why = _refused(row, visit)
-        if why is not None or row is None:
-            metrics.of(metrics.oauth_flows, self._label(visit.platform), "refused").inc()
-            return _outcome(ok=False, says=why or "", return_to="")
+        callback = callback.storable
+        row = await self._find(digest=_digest(callback.state)) if callback.state else None
+        refused = _refusal(row, callback)
+        if refused is not None or row is None:
+            metrics.of(metrics.oauth_flows, self._label(callback.platform), "refused").inc()
+            return Outcome(ok=False, message=refused or "")
         if row.outcome is not None:
-            return dict(row.outcome)
+            return row.outcome
         async with tenant_transaction(self._pool, row.tenant) as connection:
             since = await flow_store.claim_code(connection, row.digest)
         if since is None:
-            return await self._awaited(row)
+            return await self._await_outcome(row)
         faultpoint("publish.claimed")
-        return await self._settled(replace(row, since=since), visit)
+        return await self._exchange(replace(row, since=since), callback)
 
     def _label(self, platform: str) -> str:
-        return platform if platform in self._outside.channels else "unknown"
+        return platform if platform in self._providers.by_platform else "unknown"
 
-    async def _awaited(self, row: State) -> dict[str, Any]:
-        """What the first visitor got; a process that died with the code leaves only the unknown."""
+    async def _await_outcome(self, row: Flow) -> Outcome:
+        """Wait for the outcome of the first callback. It stays unknown if the process that had the code died."""
         end = asyncio.get_running_loop().time() + WAIT_SECONDS
         while asyncio.get_running_loop().time() < end:
-            found = await self._state(digest=row.digest)
+            found = await self._find(digest=row.digest)
             if found is not None and found.outcome is not None:
-                return dict(found.outcome)
+                return found.outcome
             await asyncio.sleep(0.2)
-        says = (
+        message = (
             "It is not known whether the platform took it; look at your connections, and start again if it is missing."
         )
-        return _outcome(ok=False, says=says, return_to=row.return_to)
+        return Outcome(ok=False, message=message, return_to=row.return_to)
 
-    async def _settled(self, row: State, visit: Visit) -> dict[str, Any]:
-        """What comes of a code that was claimed. Nobody can send it again, so that every way out of here settles it."""
-        actor = Actor(row.actor, visit.address)
+    async def _exchange(self, row: Flow, callback: Callback) -> Outcome:
+        """Exchange a claimed code. Nobody can send it again, so every path through here stores an outcome."""
+        actor = Actor(row.actor, callback.address)
         try:
-            await self._entitled(row)
-            accounts = await self._accounts(row, visit)
+            await self._requester(row)
+            accounts = await self._accounts(row, callback)
             faultpoint("publish.exchanged")
-            decided = await self._decided(row, accounts)
-            if isinstance(decided, Question):
-                return await self._asked(row, accounts, decided)
-            return await self._connected(row, actor, decided)
+            decided = await self._decide(row, accounts)
+            if isinstance(decided, Selection):
+                return await self._offer(row, accounts, decided)
+            return await self._connect(row, actor, decided)
         except Problem as found:
-            # Nothing is connected yet whose grant could be over: it is the new token that was not taken.
+            # Nothing is connected yet whose grant could be over: the platform refuses the new token.
             problem = Problem("wrong", NOT_TAKEN, found.code) if found.kind == "grant" else found
             log.info("oauth.failed", platform=row.platform, kind=problem.kind, code=problem.code)
-            return await self._failed(row, actor, problem)
+            return await self._fail(row, actor, problem)
         except Exception as error:  # noqa: BLE001
             # Not the error itself: what PostgreSQL or the vault refuses may stand in its text.
-            log.error("oauth.surprised", platform=row.platform, error=describe(error), where=_where(error))  # noqa: TRY400
-            return await self._failed(row, actor, Problem("transient", SURPRISE, "unexpected"))
+            log.error("oauth.unexpected", platform=row.platform, error=describe(error), where=_where(error))  # noqa: TRY400
+            return await self._fail(row, actor, Problem("transient", UNEXPECTED, "unexpected"))
 
-    async def _accounts(self, row: State, visit: Visit) -> list[Account]:
-        channel = self._outside.channels[row.platform]
-        if visit.error or not visit.code:
-            raise refusal(visit.error)
-        verifier = self._opened(row)[1]
-        app = await self._applications.known(row.platform, row.instance, row.tenant)
-        app = replace(app, scopes=_scopes_of(channel, row))
-        accounts = await self._outside.run(
-            channel.connect(app, visit.code, verifier), platform=row.platform, instance=row.instance
+    async def _accounts(self, row: Flow, callback: Callback) -> list[Account]:
+        """Send the code to the platform and return the accounts that could be connected. Raises Problem."""
+        provider = self._providers.by_platform[row.platform]
+        if callback.error or not callback.code:
+            raise refusal(callback.error)
+        verifier = self._unseal(row)[1]
+        app = await self._clients.app(row.platform, row.instance, row.tenant)
+        app = replace(app, scopes=_scopes_of(provider, row))
+        accounts = await self._providers.client.run(
+            provider.connect(app, callback.code, verifier), platform=row.platform, instance=row.instance
         )
         if not accounts or not all(account.account_id for account in accounts):
             raise Problem("transient", "The platform did not say whose account it is; try again later.")
         return accounts
 
-    async def _decided(self, row: State, accounts: Sequence[Account]) -> list[Account] | Question:
-        wanted = None
+    async def _decide(self, row: Flow, accounts: Sequence[Account]) -> list[Account] | Selection:
+        target = None
         async with tenant_transaction(self._pool, row.tenant) as connection:
             known = await connection_store.known(connection, row.platform, row.instance)
             if row.connection is not None and (found := await connection_store.one(connection, row.connection)):
-                wanted = Wanted((found["platform"], found["account_id"]), found["username"])
-        return account_selection.decide(row.platform, self._outside.channels[row.platform], accounts, wanted, known)
+                target = ReconnectTarget((found["platform"], found["account_id"]), found["username"])
+        provider = self._providers.by_platform[row.platform]
+        return account_selection.decide(row.platform, provider, accounts, target, known)
 
-    async def _asked(self, row: State, accounts: Sequence[Account], question: Question) -> dict[str, Any]:
-        channel = self._outside.channels[row.platform]
-        shown = account_selection.choices(row.platform, channel, accounts, question)
-        outcome = _outcome(ok=False, says=question.says, return_to=row.return_to, kind="choose", choose=shown)
-        sealed = self._vault.seal(account_selection.packed(accounts), _place(row.tenant, row.digest, "accounts"))
+    async def _offer(self, row: Flow, accounts: Sequence[Account], selection: Selection) -> Outcome:
+        """Store the accounts, sealed, until the person has chosen."""
+        choices = account_selection.choices(
+            row.platform, self._providers.by_platform[row.platform], accounts, selection
+        )
+        outcome = Outcome(
+            ok=False, message=selection.message, return_to=row.return_to, kind="choose", choices=tuple(choices)
+        )
+        sealed = self._vault.seal(account_selection.serialized(accounts), _place(row.tenant, row.digest, "accounts"))
         async with tenant_transaction(self._pool, row.tenant) as connection:
             await flow_store.offer(connection, row.digest, outcome, sealed, CHOICE_SECONDS)
         return outcome
 
-    async def asking(self, platform: str, held: Sequence[str]) -> str:
-        """The mark of the one flow among these where there is, or was, something to choose; empty where there is none.
+    async def waiting(self, platform: str, held: Sequence[str]) -> str:
+        """Return the mark of the flow, of those held, in which there is or was something to choose; empty for none.
 
         Raises Problem where it could be several.
         """
         rows = [row for row in await self._held(held) if row is not None and row.platform == platform and row.live]
-        waiting = [row for row in rows if _waits_for_choice(row)]
-        if len(waiting) > 1:
-            says = "In this browser there is something to choose in several flows; say which one by its `flow`."
-            raise Problem("wrong", says)
-        done = waiting or [row for row in rows if row.outcome is not None]
+        selecting = [row for row in rows if row.state == "selecting"]
+        if len(selecting) > 1:
+            message = "In this browser there is something to choose in several flows; say which one by its `flow`."
+            raise Problem("wrong", message)
+        done = selecting or [row for row in rows if row.outcome is not None]
         return _mark(done[0].digest) if len(done) == 1 else ""
 
-    async def ended(self, held: Sequence[str]) -> list[str]:
-        """Those of a browser's secrets whose flow nobody can go on with."""
+    async def finished(self, held: Sequence[str]) -> list[str]:
+        """Return those of a browser's secrets whose flow cannot continue."""
         rows = zip(held, await self._held(held), strict=True)
-        return [
-            secret
-            for secret, row in rows
-            if row is None or not row.live or (row.outcome is not None and not _waits_for_choice(row))
-        ]
+        return [secret for secret, row in rows if row is None or not row.live or row.state in ("connected", "failed")]
 
-    async def _held(self, held: Sequence[str]) -> list[State | None]:
-        return await self._states([{"session": _digest(secret)} for secret in held])
+    async def _held(self, held: Sequence[str]) -> list[Flow | None]:
+        return await self._find_all([{"session": _digest(secret)} for secret in held])
 
-    async def offered(self, platform: str, session: str) -> dict[str, Any]:
-        """What came of the flow that this browser is in. Raises Problem where it is in none."""
-        return dict((await self._chosen_in(platform, session)).outcome)
+    async def outcome(self, platform: str, session: str) -> Outcome:
+        """Return the outcome of the flow that this browser is in. Raises Problem where it is in none."""
+        return (await self._in_browser(platform, session))[1]
 
-    async def choose(self, platform: str, session: str, wanted: Sequence[str], address: str | None) -> dict[str, Any]:
-        """Connect what was chosen of what was found. Raises Problem, and it can be done again."""
-        row = await self._chosen_in(platform, session)
-        await self._entitled(row)
-        if row.sealed_accounts is None or not _waits_for_choice(row):
-            return dict(row.outcome)
-        channel = self._outside.channels[platform]
+    async def select(self, platform: str, session: str, wanted: Sequence[str], address: str | None) -> Outcome:
+        """Connect the chosen accounts. Raises Problem, and can be called again then."""
+        row, outcome = await self._in_browser(platform, session)
+        await self._requester(row)
+        if row.sealed_accounts is None or row.state != "selecting":
+            return outcome
+        provider = self._providers.by_platform[platform]
         sealed = self._vault.open(row.sealed_accounts, _place(row.tenant, row.digest, "accounts"))
-        offered = account_selection.unpacked(sealed)
-        found = {account_selection.written(account_selection.key_of(platform, a)): a for a in offered}
+        offered = account_selection.deserialized(sealed)
+        found = {account_selection.form_value(account_selection.key_of(platform, a)): a for a in offered}
         chosen = [found[name] for name in dict.fromkeys(wanted) if name in found]
         if not chosen or len(chosen) != len(set(wanted)):
             raise Problem("wrong", "Choose at least one of the accounts that are shown.")
         for account in chosen:
-            if why_not := account_selection.why_not(channel, account):
-                raise Problem("lacking", why_not)
-        return await self._connected(row, Actor(row.actor, address), chosen)
+            if reason := account_selection.reason_unusable(provider, account):
+                raise Problem("lacking", reason)
+        return await self._connect(row, Actor(row.actor, address), chosen)
 
-    async def _chosen_in(self, platform: str, session: str) -> State:
-        row = await self._state(session=_digest(session)) if session else None
+    async def _in_browser(self, platform: str, session: str) -> tuple[Flow, Outcome]:
+        """Return the flow that is open in this browser, and its outcome so far. Raises Problem where there is none."""
+        row = await self._find(session=_digest(session)) if session else None
         if row is None or row.platform != platform or row.outcome is None or not row.live:
             raise Problem("wrong", "There is nothing to choose in this browser, or it took too long; start again.")
-        return row
+        return row, row.outcome
 
-    async def _connected(self, row: State, actor: Actor, accounts: Sequence[Account]) -> dict[str, Any]:
-        """Prove each, keep them together, and say so. Raises Problem: then none is kept."""
-        channel = self._outside.channels[row.platform]
-        if channel.take_up is not None:
-            app = await self._applications.known(row.platform, row.instance, row.tenant)
+    async def _connect(self, row: Flow, actor: Actor, accounts: Sequence[Account]) -> Outcome:
+        """Verify each account and subscribe to its events, then store all of them. Raises Problem: none is stored."""
+        provider = self._providers.by_platform[row.platform]
+        if provider.verify_and_subscribe is not None:
+            app = await self._clients.app(row.platform, row.instance, row.tenant)
             for account in accounts:
-                whose = {"platform": row.platform, "instance": row.instance, "account": account.account_id}
-                await self._outside.run(channel.take_up(app, account), **whose)
-        faultpoint("publish.taken_up")
+                steps = provider.verify_and_subscribe(app, account)
+                await self._providers.client.run(
+                    steps, platform=row.platform, instance=row.instance, account=account.account_id
+                )
+        faultpoint("publish.verified")
         ids: dict[account_selection.Key, str] = {}
         async with tenant_transaction(self._pool, row.tenant) as connection:
-            # Once more: the platform may have taken its time.
-            _require_scope(row, await flow_store.asker(connection, row.tenant, row.actor))
+            # Checked again: the platform may have taken long to answer.
+            _require_scope(row, await flow_store.requester(connection, row.tenant, row.actor))
             # In one order, so that no two flows with the same accounts can deadlock.
             for account in sorted(accounts, key=lambda account: account_selection.key_of(row.platform, account)):
                 spread = uniform(0.9, 1.0)  # noqa: S311  no secret
-                access_seconds = channel.access_life(account.access_seconds)
+                access_seconds = provider.access_life(account.access_seconds)
                 id_ = await connection_store.connect(
                     connection,
                     self._vault,
@@ -498,29 +512,29 @@ class Flows:
                     row.instance,
                     account,
                     access_seconds=access_seconds,
-                    refresh_seconds=channel.refresh_life(account.refresh_seconds, account.secrets, first=True),
-                    refresh_in=channel.refresh_in(access_seconds, account.secrets, spread),
-                    check_in=channel.check_in,
+                    refresh_seconds=provider.refresh_life(account.refresh_seconds, account.secrets, first=True),
+                    refresh_in=provider.refresh_in(access_seconds, account.secrets, spread),
+                    check_in=provider.check_in,
                     since=row.since,
                 )
                 ids[account_selection.key_of(row.platform, account)] = id_
                 shown = {"platform": account.platform or row.platform, "scopes": list(account.scopes)}
                 await audit(connection, row.tenant, actor, "connection.connected", id_, **shown)
-            names = ", ".join(self._called(row.platform, account) for account in accounts)
-            in_order = [ids[account_selection.key_of(row.platform, account)] for account in accounts]
-            outcome = _outcome(ok=True, says=f"Connected: {names}.", return_to=row.return_to, connections=in_order)
+            names = ", ".join(self._name(row.platform, account) for account in accounts)
+            in_order = tuple(ids[account_selection.key_of(row.platform, account)] for account in accounts)
+            outcome = Outcome(ok=True, message=f"Connected: {names}.", return_to=row.return_to, connections=in_order)
             if not await flow_store.settle(connection, row.digest, outcome):
                 raise Problem("denied", membership_store.FLOW_ENDED, "ended")
         metrics.of(metrics.oauth_flows, row.platform, "connected").inc()
         return outcome
 
-    def _called(self, channel: str, account: Account) -> str:
-        """What people call an account, with its platform."""
-        platform = account.platform or channel
+    def _name(self, login_platform: str, account: Account) -> str:
+        """Return what people call an account, with its platform."""
+        platform = account.platform or login_platform
         return f"{account.username or account.account_id} on {self.titles.get(platform, platform)}"
 
-    async def _failed(self, row: State, actor: Actor, problem: Problem) -> dict[str, Any]:
-        outcome = _outcome(ok=False, says=problem.says, return_to=row.return_to, kind=problem.kind)
+    async def _fail(self, row: Flow, actor: Actor, problem: Problem) -> Outcome:
+        outcome = Outcome(ok=False, message=problem.user_message, return_to=row.return_to, kind=problem.kind)
         async with tenant_transaction(self._pool, row.tenant) as connection:
             await flow_store.settle(connection, row.digest, outcome)
             detail = {"platform": row.platform, "kind": problem.kind, "code": problem.code}
@@ -529,60 +543,54 @@ class Flows:
         return outcome
 
 
-def _refused(row: State | None, visit: Visit) -> str | None:
-    """Why a visit is none of ours; None for one that is."""
+def _refusal(row: Flow | None, callback: Callback) -> str | None:
+    """Return why a callback does not belong to this flow and browser; None for one that does."""
     if row is None:
         return "This is not a link of ours, or it is too old; start connecting again."
-    if (row.platform, row.instance) != (visit.platform, visit.instance):
+    if (row.platform, row.instance) != (callback.platform, callback.instance):
         return "This answer is of another platform than the one that was asked; nothing was connected."
-    if row.session is None or not hmac.compare_digest(_digest(visit.session), row.session):
+    if row.session is None or not hmac.compare_digest(_digest(callback.session), row.session):
         return "This was begun in another browser; start connecting again in this one."
     if not row.live and row.state in ("started", "opened"):
         return "It took too long; start connecting again."
     return None
 
 
-def _require_scope(row: State, asker: Asker) -> Asker:
-    scopes = users.SCOPES.get(asker.role or "", ()) if asker.key_scopes is None else asker.key_scopes
+def _require_scope(row: Flow, requester: Requester) -> Requester:
+    """Raise Problem where whoever began the flow may not connect accounts any more."""
+    granted = requester.key_scopes
+    scopes = users.SCOPES.get(requester.role or "", ()) if granted is None else granted
     if NEEDED not in scopes:
-        who = _words(row.actor)
-        says = f"This was asked for by {who}, who may not connect accounts any more; ask somebody who may."
-        raise Problem("denied", says)
-    return asker
+        who = _actor_name(row.actor)
+        message = f"This was asked for by {who}, who may not connect accounts any more; ask somebody who may."
+        raise Problem("denied", message)
+    return requester
 
 
-def _waits_for_choice(row: State) -> bool:
-    return row.state == "selecting"
-
-
-def _outcome(*, ok: bool, says: str, return_to: str, **more: Any) -> dict[str, Any]:
-    return {"ok": ok, "says": says, "return_to": return_to, "connections": [], **more}
-
-
-def _scopes_of(channel: Channel, row: State) -> Sequence[str]:
-    """The scopes that a flow asks for; one that the previous release began asks for the usual ones."""
-    return channel.scopes if row.scopes is None else row.scopes
+def _scopes_of(provider: OAuthProvider, row: Flow) -> Sequence[str]:
+    """Return the scopes that a flow asks for; one that the previous release began asks for the usual ones."""
+    return provider.scopes if row.scopes is None else row.scopes
 
 
 def _where(error: BaseException) -> str:
-    """File and line of a surprise, in the place of a trace with values in it."""
+    """Return file and line of an unexpected error, instead of a traceback that may hold values."""
     frames = traceback.extract_tb(error.__traceback__)
     return f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else ""
 
 
-def _words(actor: str) -> str:
-    """Who an actor is, for people."""
+def _actor_name(actor: str) -> str:
+    """Return who an actor is, in words for a person."""
     kind, _, name = actor.partition(":")
     return f"the program with the API key {name}" if kind == "key" else name
 
 
-def _account(found: Mapping[str, Any] | None) -> str:
-    """What people call a connection; empty for none."""
+def _account_name(found: Mapping[str, object] | None) -> str:
+    """Return what people call a connection; empty for none."""
     return "" if found is None else str(found["username"] or found["account_id"])
 
 
 def _secret(verifier: str, browser: str) -> str:
-    """What the browser that has a flow holds: new with each flow, and nothing that anybody knew before it had it."""
+    """Return the secret of the browser that opened a flow: new for each flow, and known to nobody before."""
     return _encoded(hmac.digest(verifier.encode(), f"browser {browser}".encode(), "sha256"))
 
 

@@ -1,69 +1,78 @@
-"""Who we are at a platform: one application of the operator's, or, at an instance, one that we register ourselves."""
+"""Our application at a platform: the one that the operator configured, or one that we register at an instance."""
 
 from ops.runtime.db import Pool
 from ops.runtime.tenancy import tenant_transaction
 from publish.oauth import flow_store
-from publish.oauth.contract import App, Channel
-from publish.oauth.providers import Outside
+from publish.oauth.contract import App, OAuthProvider
+from publish.oauth.flow_store import RegisteredClient
+from publish.oauth.providers import OAuthProviders
 from publish.vault.envelope import Vault
 from schema.sealing import Place
 
 
-class Applications:
-    def __init__(self, pool: Pool, vault: Vault, outside: Outside, name: str = "Landfall") -> None:
+class ClientRegistrations:
+    def __init__(self, pool: Pool, vault: Vault, providers: OAuthProviders, name: str = "Landfall") -> None:
         self._pool = pool
         self._vault = vault
-        self._outside = outside
+        self._providers = providers
         self._name = name
 
-    async def known(self, channel: str, instance: str, tenant: str) -> App:
-        """Where an instance does not know us, one without an id. Raises Problem for what is not configured."""
-        if self._outside.channels[channel].register is None:
-            return self._outside.app(channel, instance)
-        return await self._registered(channel, instance, tenant) or self._outside.app(channel, instance)
+    async def app(self, platform: str, instance: str, tenant: str) -> App:
+        """Return our application; without an id where we are not registered at the instance.
 
-    async def located(self, channel: str, instance: str, tenant: str) -> str:
-        """The instance at this address, whose web server may have another name. Raises Problem where there is none."""
-        way = self._outside.channels[channel]
-        if way.locate is None or await self._registered(channel, instance, tenant) is not None:
+        Raises Problem where the platform is not configured.
+        """
+        if self._providers.by_platform[platform].register is None:
+            return self._providers.app(platform, instance)
+        return await self._registered(platform, instance, tenant) or self._providers.app(platform, instance)
+
+    async def locate(self, platform: str, instance: str, tenant: str) -> str:
+        """Return the host of the instance at this address, which may redirect to it. Raises Problem for none."""
+        provider = self._providers.by_platform[platform]
+        if provider.locate is None or await self._registered(platform, instance, tenant) is not None:
             return instance
-        steps = way.locate(self._outside.app(channel, instance))
-        return await self._outside.run(steps, platform=channel, instance=instance)
+        steps = provider.locate(self._providers.app(platform, instance))
+        return await self._providers.client.run(steps, platform=platform, instance=instance)
 
-    async def made(self, channel: str, instance: str, tenant: str) -> App:
-        """Registers us where an instance does not know us, or no longer. Raises Problem."""
-        way = self._outside.channels[channel]
-        if way.register is None:
-            return self._outside.app(channel, instance)
-        known = await self._registered(channel, instance, tenant)
-        if known is not None and await self._recognised(way, known, channel, instance):
+    async def register(self, platform: str, instance: str, tenant: str) -> App:
+        """Return our application, and register it where the instance does not know it. Raises Problem."""
+        provider = self._providers.by_platform[platform]
+        if provider.register is None:
+            return self._providers.app(platform, instance)
+        known = await self._registered(platform, instance, tenant)
+        if known is not None and await self._is_recognised(provider, known, platform, instance):
             return known
-        asking = self._outside.app(channel, instance)
-        made = await self._outside.run(
-            way.register(asking, self._name, way.scopes), platform=channel, instance=instance
+        unregistered = self._providers.app(platform, instance)
+        client_id, secret = await self._providers.client.run(
+            provider.register(unregistered, self._name, provider.scopes), platform=platform, instance=instance
         )
-        sealed = self._vault.seal(made[1], client_place(channel, instance, tenant))
-        uri = asking.redirect_uri
+        client = RegisteredClient(
+            client_id,
+            self._vault.seal(secret, client_place(platform, instance, tenant)),
+            unregistered.redirect_uri,
+            provider.scopes,
+        )
         async with tenant_transaction(self._pool, tenant) as connection:
-            await flow_store.keep_client(connection, tenant, channel, instance, made[0], sealed, uri, way.scopes)
-        return self._outside.app(channel, instance, made)
+            await flow_store.save_client(connection, tenant, platform, instance, client)
+        return self._providers.app(platform, instance, (client_id, secret))
 
-    async def _registered(self, channel: str, instance: str, tenant: str) -> App | None:
-        """As we registered for the address and the scopes of today; None where that was not done."""
+    async def _registered(self, platform: str, instance: str, tenant: str) -> App | None:
+        """Return our application as registered for today's redirect address and scopes; None where it is not."""
         async with tenant_transaction(self._pool, tenant) as connection:
-            row = await flow_store.client(connection, channel, instance)
-        scopes = set(self._outside.channels[channel].scopes)
-        uri = self._outside.redirect_uri(channel, instance)
-        if row is None or row["redirect_uri"] != uri or not scopes <= set(row["scopes"]):
+            client = await flow_store.client(connection, platform, instance)
+        scopes = set(self._providers.by_platform[platform].scopes)
+        uri = self._providers.redirect_uri(platform, instance)
+        if client is None or client.redirect_uri != uri or not scopes <= set(client.scopes):
             return None
-        secret = self._vault.open(row["sealed_secret"], client_place(channel, instance, tenant))
-        return self._outside.app(channel, instance, (row["client_id"], secret))
+        secret = self._vault.open(client.sealed_secret, client_place(platform, instance, tenant))
+        return self._providers.app(platform, instance, (client.client_id, secret))
 
-    async def _recognised(self, way: Channel, app: App, channel: str, instance: str) -> bool:
-        if way.recognised is None:
+    async def _is_recognised(self, provider: OAuthProvider, app: App, platform: str, instance: str) -> bool:
+        if provider.recognised is None:
             return True
-        return await self._outside.run(way.recognised(app), platform=channel, instance=instance)
+        return await self._providers.client.run(provider.recognised(app), platform=platform, instance=instance)
 
 
-def client_place(channel: str, instance: str, tenant: str) -> Place:
-    return Place(tenant, f"{channel}:{instance}", "client_secret")
+def client_place(platform: str, instance: str, tenant: str) -> Place:
+    """Return where the secret of a registered application is sealed."""
+    return Place(tenant, f"{platform}:{instance}", "client_secret")

@@ -1,4 +1,4 @@
-"""What a platform says about connecting an account: values and pure functions, no network."""
+"""What a platform must say about connecting an account: values and step functions, without input or output."""
 
 import json
 import re
@@ -6,8 +6,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
+from urllib.parse import urlencode
 
-from ops.runtime.platform_protocol import Response, Steps, Usage, asked_to_wait
+from ops.runtime.platform_protocol import RateLimitStatus, Response, Steps, asked_to_wait
 from schema.configuration import Variable
 
 ENDED = "The platform no longer accepts this connection; connect the account again."
@@ -31,12 +32,67 @@ class App:
         return f"{self.base or self.hosts[host]}{path}"
 
 
+Endpoint = tuple[str, str]
+"""One of a platform's ``hosts``, and a path there."""
+
+
+@dataclass(frozen=True, slots=True)
+class OAuth:
+    """How a platform's OAuth 2 differs from RFC 6749; the defaults are the RFC's."""
+
+    authorize: Endpoint
+    token: Endpoint
+    revoke: Endpoint | None = None
+    client_id: str = "client_id"
+    """The name of that parameter."""
+    scope_separator: str = " "
+    pkce: bool = False
+    secret_in_header: bool = False
+    """Whether the client authenticates by HTTP Basic and not in the form."""
+    code_suffix: str = ""
+    """What the platform appends to a code and does not accept with it."""
+    refresh_seconds: str = ""
+    """The name of the refresh token's life in a token response; empty where there is none."""
+    refresh_token_required: bool = False
+    """Whether a grant without a refresh token is of no use."""
+    revoked_tokens: Sequence[str] = ("access_token",)
+    """The tokens that are revoked, in this order."""
+
+    def authorize_url(self, app: App, scopes: Sequence[str], state: str, challenge: str) -> str:
+        """Return the address of the consent page. ``challenge`` is PKCE's, sent where the platform supports it."""
+        query = {
+            "response_type": "code",
+            self.client_id: app.client_id,
+            "redirect_uri": app.redirect_uri,
+            "scope": self.scope_separator.join(scopes),
+            "state": state,
+        }
+        if self.pkce:
+            query |= {"code_challenge": challenge, "code_challenge_method": "S256"}
+        return f"{app.url(*self.authorize)}?{urlencode(query)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How to read whose account a new token is for.
+
+    ``inside`` are the names of the objects around the profile; ``kept`` are further texts that are stored, with the
+    longest length of each in characters.
+    """
+
+    endpoint: Endpoint
+    inside: Sequence[str] = ()
+    account_id: str = "id"
+    username: str = "username"
+    kept: Mapping[str, int] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One account that could be connected. Seconds are lives as the platform gave them; None where it gave none.
+    """An account that could be connected. Lives are in seconds, as the platform gave them; None if it gave none.
 
-    ``platform`` and ``needs`` (scopes) stand where they are others than its channel's; ``grant_id`` where more accounts
-    than this one end when its grant is revoked. ``unusable`` says, for a person, why it cannot be connected.
+    ``platform`` and ``needs`` (scopes) are set where they differ from those of the login's platform; ``grant_id`` where
+    revoking the grant ends more accounts than this one. ``unusable`` tells a person why it cannot be connected.
     """
 
     account_id: str
@@ -54,10 +110,10 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Renewed:
-    """What a refresh or a check gave. Secrets that it does not name stay as they are.
+class TokenUpdate:
+    """What a refresh or a check returned. Secrets that it does not name stay as they are.
 
-    ``ends_at`` is when the grant ends whatever is refreshed, where a platform names the moment and no life.
+    ``ends_at`` is when the grant ends however often it is refreshed, where the platform gives a time and no life.
     """
 
     secrets: Mapping[str, str] = field(default_factory=dict)
@@ -67,11 +123,11 @@ class Renewed:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """When to refresh: after ``share`` of the life that was given, and not before ``youngest`` seconds.
+class RefreshPolicy:
+    """When to refresh: after ``share`` of a token's life, and not before ``youngest`` seconds.
 
-    ``check``: so many seconds after the platform last took what we hold, it is asked whether it still does.
-    ``longest``: a token is refreshed after so many seconds at the latest, unless it is too young for that.
+    ``check``: check the token so many seconds after the platform last accepted it; None for no checks.
+    ``longest``: refresh a token after so many seconds at the latest, unless it is too young for that.
     """
 
     share: float = 0.7
@@ -80,7 +136,7 @@ class Plan:
     longest: int | None = None
 
     def due(self, access_seconds: int | None, spread: float) -> float | None:
-        """Seconds from now; None for never. ``spread``, up to 1, keeps apart what was connected together."""
+        """Return seconds from now; None for never. ``spread``, up to 1, separates accounts connected together."""
         if access_seconds is None:
             return None
         seconds = access_seconds * self.share * spread
@@ -88,10 +144,11 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Lives:
-    """Seconds that tokens live where an answer does not say, from the platform's page, the shorter where it has two.
+class TokenLifetimes:
+    """Documented lives of tokens in seconds, the shorter where the platform documents two.
 
-    None: the page documents no end. ``restarts``: with each refresh the life of what refreshes begins anew.
+    They count where a response does not say. None: no end is documented. ``restarts``: each refresh restarts the life
+    of the refresh token.
     """
 
     access: int | None = None
@@ -103,37 +160,37 @@ Secrets = Mapping[str, str]
 
 
 class Revoke(Protocol):
-    """``last``: no other connection hangs on what the same person allowed."""
+    """``last``: no other connection depends on the grant of the same person."""
 
     def __call__(self, app: App, secrets: Secrets, *, last: bool) -> Steps[None]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Removals:
-    """A table by account that the log makes: column ``at`` is when a person removed us, column ``why`` a number.
+    """Where the projected log says that a person removed the application.
 
-    ``words`` say for the person what such a number means; where there is none it was the person's own wish. Removals
-    that name no time are in the table ``undated``, by account and ``external_id`` of their event, with the same
-    ``why``: they count from when the log received them.
+    ``table`` has a row for each account: column ``at`` is when, column ``why`` a number. ``messages`` tell the person
+    what such a number means; a number without one is the person's own wish. Removals that name no time are in the table
+    ``undated``, by account and ``external_id`` of their event, with the same ``why``: they count from their receipt.
     """
 
     table: str
     at: str
     why: str
-    words: Mapping[int, str]
+    messages: Mapping[int, str]
     undated: str
 
 
 @dataclass(frozen=True, slots=True)
-class Channel:
-    """A way to connect accounts. ``refreshes_with`` is the secret without which there is nothing to refresh.
+class OAuthProvider:
+    """A platform whose accounts can be connected. ``refreshes_with`` is the secret that a refresh needs.
 
-    ``ended_by`` are the words and codes that mean that a grant is over, from the platform's page: whatever else a
-    platform says of what we hold is trouble, and is tried again. ``optional_scopes`` are asked for where the operator,
-    by ``optional_variable``, or the person wants it.
+    ``ended_by`` are the words and codes that mean that a grant is over, from the platform's page; every other error is
+    temporary, and the request is repeated. ``optional_scopes`` are asked for where the operator, by
+    ``optional_variable``, or the person wants it.
 
-    ``connect`` spends the code and finds what could be connected; ``take_up`` proves that one of them is in reach with
-    what was granted, and subscribes to its events. ``check`` asks whether it still is.
+    ``connect`` exchanges the code and returns the accounts that could be connected. ``verify_and_subscribe`` proves
+    that one of them can be reached with what was granted, and subscribes to its events. ``check`` proves it again.
     """
 
     title: str
@@ -144,36 +201,35 @@ class Channel:
     hosts: Mapping[str, str]
     scopes: Sequence[str]
     needed: Sequence[str]
-    authorize: Callable[[App, Sequence[str], str, str], str]
+    oauth: OAuth
     connect: Callable[[App, str, str], Steps[list[Account]]]
-    plan: Plan
+    refresh_policy: RefreshPolicy
     ended_by: Collection[str]
-    lives: Lives = Lives()
+    lifetimes: TokenLifetimes = TokenLifetimes()
     scope_uses: Mapping[str, str] = field(default_factory=dict)
-    """What does not work without a scope, for the page of whoever gave only some: "publishing posts"."""
+    """What does not work without a scope, for the page of a connection: "publishing posts"."""
     unreported_scopes: Sequence[str] = ()
-    """Scopes of which no answer says whether they were given."""
+    """Scopes of which no response says whether they were granted."""
     optional_scopes: Sequence[str] = ()
     optional_variable: Variable | None = None
-    take_up: Callable[[App, Account], Steps[None]] | None = None
-    refresh: Callable[[App, Secrets], Steps[Renewed]] | None = None
-    check: Callable[[App, Secrets], Steps[Renewed]] | None = None
+    verify_and_subscribe: Callable[[App, Account], Steps[None]] | None = None
+    refresh: Callable[[App, Secrets], Steps[TokenUpdate]] | None = None
+    check: Callable[[App, Secrets], Steps[TokenUpdate]] | None = None
     revoke: Revoke | None = None
     locate: Callable[[App], Steps[str]] | None = None
-    """The host of the instance, where a person may have named another one that leads there."""
+    """Return the host of the instance, which the host that a person named may redirect to."""
     register: Callable[[App, str, Sequence[str]], Steps[tuple[str, str]]] | None = None
     recognised: Callable[[App], Steps[bool]] | None = None
-    """Whether an instance still knows the application that registered there."""
+    """Return whether an instance still knows the application that is registered there."""
     revokes_for_all: bool = True
-    """Whether revoking one token ends what the same account granted to others by this application."""
+    """Whether revoking one token of an account ends every token that the account granted to this application."""
     refreshes_with: str = "access_token"
     removals: Removals | None = None
-    """Where the log, projected, says that a person removed us; None where nothing does."""
+    """Where the log says that a person removed the application; None where nothing does."""
     signs_requests_with: Sequence[Variable] = ()
-    """Secrets that its deauthorize callback may be signed with; none where it has no such callback."""
-    pkce: bool = False
-    usage: Callable[[Response, datetime], Sequence[Usage]] = asked_to_wait
-    """What an answer says of its budgets, read at this time."""
+    """Secrets that the deauthorize callback may be signed with; empty where there is no such callback."""
+    rate_limit_status: Callable[[Response, datetime], Sequence[RateLimitStatus]] = asked_to_wait
+    """Read what a response says of rate limits, at this time."""
 
     @property
     def variables(self) -> tuple[Variable, ...]:
@@ -181,47 +237,49 @@ class Channel:
         own = tuple(v for v in named if v is not None)
         return (*own, *(v for v in self.signs_requests_with if v not in own))
 
-    def lacking(self, account: Account) -> list[str]:
-        """Scopes that it cannot do without and was not given; ``write`` holds ``write:statuses``."""
+    def missing_scopes(self, account: Account) -> list[str]:
+        """Return the needed scopes that were not granted; ``write`` includes ``write:statuses``."""
         needed = account.needs or self.needed
         return [s for s in needed if s not in account.scopes and s.partition(":")[0] not in account.scopes]
 
-    def ends(self, code: str) -> bool:
-        """Whether this code of a problem means that a grant is over; of ``190/460`` the first number counts."""
+    def ends_grant(self, code: str) -> bool:
+        """Return whether this code of a problem ends a grant; of ``190/460`` the first number counts."""
         return code.partition("/")[0] in self.ended_by
 
     def access_life(self, given: int | None) -> int | None:
-        """Seconds that an access token lives: as given, or as documented; None for no end."""
-        return _believed(given, self.lives.access)
+        """Return the life of an access token in seconds, as given or as documented; None for no end."""
+        return _plausible(given, self.lifetimes.access)
 
     def refresh_life(self, given: int | None, got: Secrets, *, first: bool) -> int | None:
-        """Seconds that what refreshes lives from now on: as given, or as documented. None where nothing changes that.
+        """Return the life of the refresh token in seconds from now, as given or as documented; None if unchanged.
 
-        ``got`` are the secrets of the answer; ``first`` where they are of a new grant.
+        ``got`` are the secrets of the response; ``first`` is whether they are of a new grant.
         """
-        begins = (first or self.lives.restarts) and self.refreshes_with in got
-        return _believed(given, self.lives.refresh if begins else None, self.lives.refresh)
+        restarts = (first or self.lifetimes.restarts) and self.refreshes_with in got
+        return _plausible(given, self.lifetimes.refresh if restarts else None, self.lifetimes.refresh)
 
     def refresh_in(self, access_seconds: int | None, held: Secrets, spread: float) -> float | None:
-        """Seconds until a refresh is due; None where there is nothing to refresh, or to refresh it with."""
-        return self.plan.due(access_seconds, spread) if self.refresh and held.get(self.refreshes_with) else None
+        """Return the seconds until a refresh is due; None where nothing can be refreshed."""
+        return (
+            self.refresh_policy.due(access_seconds, spread) if self.refresh and held.get(self.refreshes_with) else None
+        )
 
     @property
     def refreshes_itself(self) -> bool:
-        """Whether an access token is refreshed with itself, so that once it has ended nothing refreshes it."""
+        """Whether an access token is refreshed with itself, so that nothing can refresh it once it has ended."""
         return self.refresh is not None and self.refreshes_with == "access_token"
 
     @property
     def check_in(self) -> int | None:
-        """Seconds until a check is due; None where refreshing shows soon enough whether it still holds."""
-        return self.plan.check if self.check else None
+        """Seconds until a check is due; None where refreshing notices a revocation soon enough."""
+        return self.refresh_policy.check if self.check else None
 
 
 LONGEST_SCOPE, MOST_SCOPES = 100, 100
 
 
 def scope_list(value: Any) -> list[str]:
-    """Scopes in any of the forms they come in: with commas, spaces or plus signs between, a list, or one as text."""
+    """Read scopes from a list, from JSON text, or from text with commas, spaces or plus signs between them."""
     if isinstance(value, str):
         parts: list[Any] = re.split(r"[\s,+]+", value)
         if value.lstrip().startswith("["):
@@ -236,17 +294,20 @@ def scope_list(value: Any) -> list[str]:
 
 
 def granted_scopes(app: App, value: Any) -> list[str]:
-    """What a token answer says was granted; where it does not say, what was asked for (RFC 6749 5.1)."""
+    """Return what a token response says was granted; if it does not say, what was asked for (RFC 6749 5.1)."""
     return list(app.scopes) if value is None else scope_list(value)
 
 
 MOST_LIVES = 15
-"""A life that is longer than so many documented ones is a mistake, such as milliseconds. Of the lives that two pages of
-one platform document, one is 12 times the other (``tiktok.md`` 1)."""
+"""A life of more than so many documented ones is an error, such as milliseconds. Two pages of one platform differ by a
+factor of 12 (``tiktok.md`` 1)."""
 
 
-def _believed(given: int | None, otherwise: int | None, documented: int | None = None) -> int | None:
-    """``given``, where it can be meant; ``documented`` is what it is held against, ``otherwise`` if it is left out."""
-    documented = otherwise if documented is None else documented
-    nonsense = given is not None and documented is not None and given > MOST_LIVES * documented
-    return otherwise if given is None or nonsense else given
+def _plausible(given: int | None, default: int | None, documented: int | None = None) -> int | None:
+    """Return ``given`` unless it is missing or too long, and ``default`` then.
+
+    It is compared with ``documented``, or with ``default`` where that is None.
+    """
+    documented = default if documented is None else documented
+    too_long = given is not None and documented is not None and given > MOST_LIVES * documented
+    return default if given is None or too_long else given

@@ -1,24 +1,25 @@
-"""Flows under way, and what we are registered as where we register ourselves."""
+"""Authorization flows, and the applications that we registered at instances."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import asyncpg
 
 from ops.runtime.db import required
 from ops.runtime.tenancy import set_tenant
+from publish.oauth.outcomes import Outcome
 from schema.states import FLOW
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """A flow that was begun. ``connection`` is the one it is to bring back; ``since`` is when its code was sent.
+class Flow:
+    """An authorization flow, in one of the states of ``schema.states.FLOW``.
 
-    ``ticket`` and ``session`` are digests: of the link's ticket, and of the secret of the browser that took the flow,
-    None until one has. ``scopes`` are what the person is asked for; None where the previous release began it.
+    ``digest`` is that of the OAuth state. ``ticket`` and ``session`` are digests of the link's ticket and of the secret
+    of the browser that opened the flow, None until one has. ``connection`` is the one to reconnect. ``live`` is whether
+    its time is not over. ``since`` is when the code was claimed. ``scopes`` are those asked for; None where the
+    previous release began the flow.
     """
 
     tenant: str
@@ -37,22 +38,32 @@ class State:
     state: str = FLOW.initial
     live: bool = True
     since: datetime | None = None
-    outcome: Any = None
+    outcome: Outcome | None = None
     scopes: Sequence[str] | None = None
     expires: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
-    """Whom a flow is for: the tenant's name, and what whoever began it is now; None where they are nothing any more."""
+class Requester:
+    """The tenant's name, and what whoever began the flow is now: a role or a key's scopes, None for neither."""
 
-    tenant: str
+    tenant_name: str
     role: str | None
     key_scopes: Sequence[str] | None
 
 
-async def begin(connection: asyncpg.Connection, state: State, seconds: int) -> str:
-    """Its id."""
+@dataclass(frozen=True, slots=True)
+class RegisteredClient:
+    """Our application as it is registered at an instance; the secret is sealed."""
+
+    client_id: str
+    sealed_secret: bytes
+    redirect_uri: str
+    scopes: Sequence[str]
+
+
+async def begin(connection: asyncpg.Connection, flow: Flow, seconds: int) -> str:
+    """Store a flow that ends after so many seconds and return its id."""
     return str(
         await connection.fetchval(
             """
@@ -60,37 +71,37 @@ async def begin(connection: asyncpg.Connection, state: State, seconds: int) -> s
                 redirect_uri, return_to, actor, connection_id, expires_at, scopes)
             VALUES ($1::uuid, $2, $3, $4, $5, $6, $7, $8, $9, $10::uuid, now() + make_interval(secs => $11), $12)
             RETURNING id""",
-            state.tenant,
-            state.digest,
-            state.platform,
-            state.instance,
-            state.ticket,
-            state.sealed_verifier,
-            state.redirect_uri,
-            state.return_to,
-            state.actor,
-            state.connection,
+            flow.tenant,
+            flow.digest,
+            flow.platform,
+            flow.instance,
+            flow.ticket,
+            flow.sealed_verifier,
+            flow.redirect_uri,
+            flow.return_to,
+            flow.actor,
+            flow.connection,
             float(seconds),
-            state.scopes,
+            flow.scopes,
         )
     )
 
 
 async def unfinished(connection: asyncpg.Connection) -> int:
-    """How many flows were begun, and can still be finished."""
+    """Return how many flows of the tenant wait for their browser to come back."""
     count: int = await connection.fetchval(
         f"SELECT count(*) FROM oauth_states WHERE {FLOW.any_of('started', 'opened')} AND expires_at > now()"
     )
     return count
 
 
-async def state(
+async def find(
     connection: asyncpg.Connection, *, digest: bytes = b"", session: bytes = b"", ticket: bytes = b""
-) -> State | None:
-    """By its own digest, by that of the secret of the browser that took it, or by that of its link's ticket.
+) -> Flow | None:
+    """Find a flow by the digest of its state, of its browser's secret or of its link's ticket.
 
-    The only look at flows whose tenant is not known yet: the transaction goes on for the tenant of the one it finds.
-    What the previous release keeps as the session is the ticket: it counts for nothing.
+    It is the only query over flows of any tenant: the transaction continues for the tenant of the flow that it finds.
+    What the previous release stored as the session is the ticket, and is ignored.
     """
     found = await connection.fetchrow(
         "SELECT tenant_id::text, state_sha256 FROM find_oauth_state($1, $2, $3)", digest, session, ticket
@@ -109,20 +120,20 @@ async def state(
     )
     if row is None:
         return None
-    fields = dict(row) | {"outcome": None if row["outcome"] is None else json.loads(row["outcome"])}
-    return State(*fields.values())
+    fields = dict(row) | {"outcome": None if row["outcome"] is None else Outcome.parsed(row["outcome"])}
+    return Flow(*fields.values())
 
 
-async def flow(connection: asyncpg.Connection, id_: str) -> tuple[bool, Any] | None:
-    """Whether a flow can still come to an end, and what came of it; None where there is none."""
+async def progress(connection: asyncpg.Connection, id_: str) -> tuple[bool, Outcome | None] | None:
+    """Return whether the time of a flow is not over, and its outcome; None where there is no such flow."""
     row = await connection.fetchrow(
         "SELECT expires_at > now() AS live, outcome FROM oauth_states WHERE id = $1::uuid", id_
     )
-    return None if row is None else (row["live"], None if row["outcome"] is None else json.loads(row["outcome"]))
+    return None if row is None else (row["live"], None if row["outcome"] is None else Outcome.parsed(row["outcome"]))
 
 
-async def asker(connection: asyncpg.Connection, tenant: str, actor: str) -> Asker:
-    """What whoever began a flow is now: a person by role, a program by the scopes of its key."""
+async def requester(connection: asyncpg.Connection, tenant: str, actor: str) -> Requester:
+    """Return what whoever began a flow may do now: a person by role, a program by the scopes of its key."""
     kind, _, name = actor.partition(":")
     row = required(
         await connection.fetchrow(
@@ -138,11 +149,11 @@ async def asker(connection: asyncpg.Connection, tenant: str, actor: str) -> Aske
             name if kind == "key" else None,
         )
     )
-    return Asker(row["name"], row["role"], row["scopes"])
+    return Requester(row["name"], row["role"], row["scopes"])
 
 
-async def take(connection: asyncpg.Connection, digest: bytes, session: bytes, seconds: int) -> bool:
-    """Give a flow to the browser with this secret, for so long; False where one has it, or its time is over."""
+async def open_in(connection: asyncpg.Connection, digest: bytes, session: bytes, seconds: int) -> bool:
+    """Bind a flow to the browser with this secret, for so many seconds. Return False if it is bound or over."""
     row = await connection.fetchrow(
         f"""
         UPDATE oauth_states SET session_sha256 = $2, opened_at = now(), expires_at = now() + make_interval(secs => $3)
@@ -155,7 +166,7 @@ async def take(connection: asyncpg.Connection, digest: bytes, session: bytes, se
 
 
 async def claim_code(connection: asyncpg.Connection, digest: bytes) -> datetime | None:
-    """Since when the caller is the one who may send the code to the platform. Nobody else is, ever after: None."""
+    """Claim the code exchange. Return the claim time, or None if it was already claimed or the flow is over."""
     since: datetime | None = await connection.fetchval(
         f"""
         UPDATE oauth_states SET used_at = now()
@@ -165,56 +176,49 @@ async def claim_code(connection: asyncpg.Connection, digest: bytes) -> datetime 
     return since
 
 
-async def settle(connection: asyncpg.Connection, digest: bytes, outcome: Mapping[str, Any]) -> bool:
+async def settle(connection: asyncpg.Connection, digest: bytes, outcome: Outcome) -> bool:
     """End a flow and forget what there was to choose from. Return False where it was withdrawn before."""
-    event = "connect" if outcome["ok"] else "fail"
+    event = "connect" if outcome.ok else "fail"
     settled: bool | None = await connection.fetchval(
         f"""
         UPDATE oauth_states SET outcome = $2::jsonb, sealed_accounts = NULL
         WHERE state_sha256 = $1 AND {FLOW.allows(event)} RETURNING true""",
         digest,
-        json.dumps(outcome),
+        outcome.text,
     )
     return settled is not None
 
 
-async def offer(
-    connection: asyncpg.Connection, digest: bytes, outcome: Mapping[str, Any], sealed: bytes, seconds: int
-) -> None:
-    """Keep what there is to choose from, for so long."""
+async def offer(connection: asyncpg.Connection, digest: bytes, outcome: Outcome, sealed: bytes, seconds: int) -> None:
+    """Store what there is to choose from, sealed, for so many seconds."""
     await connection.execute(
         f"""
         UPDATE oauth_states SET outcome = $2::jsonb, sealed_accounts = $3,
             expires_at = now() + make_interval(secs => $4)
         WHERE state_sha256 = $1 AND {FLOW.allows("offer")}""",
         digest,
-        json.dumps(outcome),
+        outcome.text,
         sealed,
         float(seconds),
     )
 
 
-async def client(connection: asyncpg.Connection, platform: str, instance: str) -> asyncpg.Record | None:
-    """What we are registered as at an instance, and for which address and scopes."""
-    return await connection.fetchrow(
+async def client(connection: asyncpg.Connection, platform: str, instance: str) -> RegisteredClient | None:
+    """Return our application at an instance; None where it is not registered."""
+    row = await connection.fetchrow(
         """
         SELECT client_id, sealed_secret, redirect_uri, scopes FROM oauth_clients
         WHERE platform = $1 AND instance = $2""",
         platform,
         instance,
     )
+    return None if row is None else RegisteredClient(*row)
 
 
-async def keep_client(
-    connection: asyncpg.Connection,
-    tenant: str,
-    platform: str,
-    instance: str,
-    client_id: str,
-    sealed: bytes,
-    uri: str,
-    scopes: Sequence[str],
+async def save_client(
+    connection: asyncpg.Connection, tenant: str, platform: str, instance: str, client: RegisteredClient
 ) -> None:
+    """Store our application at an instance, in place of an earlier one."""
     await connection.execute(
         """
         INSERT INTO oauth_clients (tenant_id, platform, instance, client_id, sealed_secret, redirect_uri, scopes)
@@ -224,8 +228,8 @@ async def keep_client(
         tenant,
         platform,
         instance,
-        client_id,
-        sealed,
-        uri,
-        list(scopes),
+        client.client_id,
+        client.sealed_secret,
+        client.redirect_uri,
+        list(client.scopes),
     )

@@ -1,23 +1,38 @@
-"""OAuth 2 as RFC 6749 has it, for the platforms that keep to it but for a word here and there."""
+"""The conversations of OAuth 2 (RFC 6749) and how to read their responses, for the differences that ``OAuth`` names."""
 
 import base64
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any
 
 from ops.runtime import platform_protocol
 from ops.runtime.platform_protocol import (
     Problem,
+    RateLimitStatus,
+    Request,
     Response,
-    Usage,
+    Steps,
     error_word,
     expected,
     identifier,
+    label,
     number,
+    seconds,
     secret,
+    text,
     until,
 )
-from publish.oauth.contract import ENDED
+from publish.oauth.contract import (
+    ENDED,
+    Account,
+    App,
+    OAuth,
+    Profile,
+    Revoke,
+    Secrets,
+    TokenUpdate,
+    granted_scopes,
+)
 
 LATER = ("server_error", "temporarily_unavailable", "slow_down", "internal_error", "rate_limit_exceeded")
 """RFC 6749 4.1.2.1, RFC 8628 3.5, and TikTok's API (``tiktok.md`` 9): try again."""
@@ -36,34 +51,124 @@ SCOPE_MISSING = ("scope_not_authorized", "scope_permission_missed", "insufficien
 """``tiktok.md`` 9, and RFC 6750 3.1: the token is good, and a permission is missing."""
 
 
-def refusal(error: str) -> Problem:
-    """Why a browser came back without a code, and what to do. ``error`` is the platform's word, empty for none.
+def code_request(oauth: OAuth, app: App, code: str, verifier: str) -> Request:
+    """Return the request that exchanges a code (RFC 6749 4.1.3)."""
+    form = {
+        "grant_type": "authorization_code",
+        "code": code.removesuffix(oauth.code_suffix),
+        "redirect_uri": app.redirect_uri,
+    }
+    return _client_request(
+        oauth, app, app.url(*oauth.token), form | ({"code_verifier": verifier} if oauth.pkce else {})
+    )
 
-    What it adds in ``error_description`` is not shown: whoever makes up a link could write there what he likes.
+
+def _client_request(oauth: OAuth, app: App, url: str, form: Mapping[str, str]) -> Request:
+    """Return a request by the application itself (RFC 6749 2.3.1)."""
+    if oauth.secret_in_header:
+        return Request("POST", url, form=form, headers=basic(app.client_id, app.client_secret))
+    return Request("POST", url, form={oauth.client_id: app.client_id, "client_secret": app.client_secret, **form})
+
+
+def exchange(oauth: OAuth, app: App, code: str, verifier: str) -> Steps[Mapping[str, Any]]:
+    """Exchange a code and return the token response. Raises Problem."""
+    token = token_of((yield code_request(oauth, app, code, verifier)), "exchanging the code")
+    if oauth.refresh_token_required and "refresh_token" not in secrets_of(token):
+        raise Problem("lacking", "Access without an end was not granted; connect again and leave all boxes ticked.")
+    return token
+
+
+def account_of(
+    oauth: OAuth,
+    app: App,
+    token: Mapping[str, Any],
+    account_id: str,
+    username: str,
+    profile: Mapping[str, str],
+) -> Account:
+    """Return the account that a token response is for."""
+    return Account(
+        account_id,
+        username,
+        granted_scopes(app, token.get("scope")),
+        secrets_of(token),
+        (),
+        profile,
+        seconds(token.get("expires_in")),
+        seconds(token.get(oauth.refresh_seconds)),
+    )
+
+
+def connects(oauth: OAuth, profile: Profile) -> Callable[[App, str, str], Steps[list[Account]]]:
+    """Return the steps that exchange a code and read one profile with the new token."""
+
+    def connect(app: App, code: str, verifier: str) -> Steps[list[Account]]:
+        token = yield from exchange(oauth, app, code, verifier)
+        answer = yield Request("GET", app.url(*profile.endpoint), headers=bearer(token["access_token"]))
+        me: Any = answered(answer, "reading the profile")
+        for name in profile.inside:
+            me = me.get(name, {})
+        kept = {name: label(me.get(name), longest) for name, longest in profile.kept.items()}
+        return [account_of(oauth, app, token, text(me.get(profile.account_id)), label(me.get(profile.username)), kept)]
+
+    return connect
+
+
+def refreshes(oauth: OAuth, ended_by: Collection[str]) -> Callable[[App, Secrets], Steps[TokenUpdate]]:
+    """Return the steps that refresh a token (RFC 6749 6). ``ended_by`` are the words that end the grant."""
+
+    def refresh(app: App, secrets: Secrets) -> Steps[TokenUpdate]:
+        form = {"grant_type": "refresh_token", "refresh_token": secrets["refresh_token"]}
+        token = token_of((yield _client_request(oauth, app, app.url(*oauth.token), form)), "refreshing", ended_by)
+        return TokenUpdate(
+            secrets_of(token), seconds(token.get("expires_in")), seconds(token.get(oauth.refresh_seconds))
+        )
+
+    return refresh
+
+
+def revokes(oauth: OAuth) -> Revoke:
+    """Return the steps that revoke what a connection holds (RFC 7009)."""
+
+    def revoke(app: App, secrets: Secrets, *, last: bool) -> Steps[None]:  # noqa: ARG001
+        if oauth.revoke is None:
+            return
+        for name in oauth.revoked_tokens:
+            if name in secrets:
+                request = _client_request(oauth, app, app.url(*oauth.revoke), {"token": secrets[name]})
+                accept_revocation((yield request))
+
+    return revoke
+
+
+def refusal(error: str) -> Problem:
+    """Return why a browser came back without a code, and what to do. ``error`` is the platform's word, empty for none.
+
+    Its ``error_description`` is not shown: anybody can make a link with any text in it.
     """
     word = identifier(error)
     if word in DENIED:
-        says = "You did not allow it, so nothing was connected. Start again if that was not meant."
-        return Problem("denied", says, word)
+        message = "You did not allow it, so nothing was connected. Start again if that was not meant."
+        return Problem("denied", message, word)
     if word in LATER:
         return Problem("transient", "The platform is in trouble at the moment; start again in a few minutes.", word)
     if "scope" in word:
-        says = (
+        message = (
             "The platform does not let this application ask for these permissions; its operator must get them granted."
         )
-        return Problem("app", says, word)
+        return Problem("app", message, word)
     if word in OURS:
-        says = (
+        message = (
             "The platform does not take this application's settings; its operator must check id and redirect address."
         )
-        return Problem("app", says, word)
+        return Problem("app", message, word)
     if word:
         return Problem("wrong", f"The platform refused it ({word}); start connecting again.", word)
     return Problem("wrong", "The platform sent no code; start connecting again.")
 
 
 def token_of(response: Response, doing: str, ended_by: Collection[str] | None = None) -> dict[str, Any]:
-    """The object of a token answer. ``ended_by``: the words that end a grant; None where a code is exchanged.
+    """Return a token response. ``ended_by``: the words that end a grant; None while a code is exchanged.
 
     Raises Problem. Platforms put errors at any status, so the key decides (``tiktok.md`` 3.3).
     """
@@ -86,23 +191,23 @@ def token_of(response: Response, doing: str, ended_by: Collection[str] | None = 
 
 
 def _refused(word: str, doing: str, ended_by: Collection[str]) -> Problem:
-    """What a refusal of something that we hold means: only the listed words mean that it is over."""
+    """Return the problem of a refused token: only the listed words end the grant."""
     if word in ended_by:
         return Problem("grant", ENDED, word)
-    says = f"The platform refused it while {doing}, and did not say that the connection is over; it is tried again."
-    return Problem("transient", says, word)
+    message = f"The platform refused it while {doing}, and did not say that the connection is over; it is tried again."
+    return Problem("transient", message, word)
 
 
 def secrets_of(token: Mapping[str, Any]) -> dict[str, str]:
-    """What of a token answer is to be kept sealed; an empty refresh token is none."""
+    """Return the tokens of a response; an empty refresh token counts as none."""
     kept = {name: secret(token.get(name)) for name in ("access_token", "refresh_token")}
     return {name: value for name, value in kept.items() if value}
 
 
 def answered(response: Response, doing: str, ended_by: Collection[str] | None = None) -> dict[str, Any]:
-    """The object of an API answer. ``ended_by``: the words that end a grant; None while an account is being connected.
+    """Return an API response. ``ended_by``: the words that end a grant; None while an account is being connected.
 
-    Raises Problem, for an answer that holds an error at any status.
+    Raises Problem for a response that holds an error, at any status.
     """
     content = expected(response, doing)
     word = error_word(content)
@@ -116,25 +221,29 @@ def answered(response: Response, doing: str, ended_by: Collection[str] | None = 
     if ended_by is not None:
         raise _refused(word, doing, ended_by)
     if response.status == 401:
-        says = f"The platform did not take the token that it had just given, while {doing}; start connecting again."
-        raise Problem("wrong", says, word)
+        message = f"The platform did not take the token that it had just given, while {doing}; start connecting again."
+        raise Problem("wrong", message, word)
     raise Problem("wrong", f"The platform refused it while {doing}.", word)
 
 
-def told(response: Response) -> None:
-    """As ``platform_protocol.told``, and for a word that asks to come again, at any status."""
-    platform_protocol.told(response)
+def accept_revocation(response: Response) -> None:
+    """Accept a revocation as ``platform_protocol`` does. Raises Problem also for a temporary error at any status."""
+    platform_protocol.accept_revocation(response)
     if isinstance(response.content, dict) and error_word(response.content) in LATER:
-        raise Problem("transient", "The platform is in trouble; it is told later.", error_word(response.content) or "")
+        raise Problem(
+            "transient",
+            "The platform is in trouble; the revocation is sent again later.",
+            error_word(response.content) or "",
+        )
 
 
-def counted(response: Response, prefix: str, reset: datetime | None, now: datetime) -> list[Usage]:
-    """The account's budget as ``…-limit`` and ``…-remaining`` count it; ``reset`` is when it is whole again."""
+def counted(response: Response, prefix: str, reset: datetime | None, now: datetime) -> list[RateLimitStatus]:
+    """Read the account's rate limit from the headers ``…-limit`` and ``…-remaining``; ``reset`` is when it is reset."""
     limit, remaining = (number(response.headers.get(f"{prefix}-{name}")) for name in ("limit", "remaining"))
     if not limit or remaining is None:
         return []
     percent = int(100 * max(0.0, limit - remaining) / limit)
-    return [Usage(percent, until(reset, response, now) if reset is not None else 0.0)]
+    return [RateLimitStatus(percent, until(reset, response, now) if reset is not None else 0.0)]
 
 
 def basic(client_id: str, client_secret: str) -> Mapping[str, str]:

@@ -1,4 +1,4 @@
-"""Meta's ``signed_request``: what it posts when a person removes the application (``meta.md`` 6)."""
+"""Verify a ``signed_request``, which is posted when a person removes the application (``meta.md`` 6)."""
 
 import base64
 import hashlib
@@ -11,15 +11,15 @@ from ops.runtime.text import parsed_json
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class SignedRequest:
     """``user_id`` is app-scoped; ``issued_at`` in seconds since 1970, 0 where it was not said."""
 
     user_id: str
     issued_at: int
 
 
-def opened(text: str, secrets: Iterable[str]) -> Wish | None:
-    """What was signed with one of the secrets; None for what was not, or cannot be read.
+def verified(text: str, secrets: Iterable[str]) -> SignedRequest | None:
+    """Return the request if one of the secrets signed it; None if not, or if it cannot be read.
 
     The digest is over the second part as received, still encoded.
     """
@@ -35,7 +35,7 @@ def opened(text: str, secrets: Iterable[str]) -> Wish | None:
     if not isinstance(document, dict) or str(document.get("algorithm")).upper() != "HMAC-SHA256":
         return None
     user, issued = platform_protocol.text(document.get("user_id")), platform_protocol.moment(document.get("issued_at"))
-    return Wish(user, int(issued.timestamp()) if issued else 0) if user else None
+    return SignedRequest(user, int(issued.timestamp()) if issued else 0) if user else None
 
 
 def _decoded(text: str) -> bytes | None:

@@ -5,15 +5,14 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode
 
 from ops.runtime import platform_protocol
 from ops.runtime.platform_protocol import (
     Problem,
+    RateLimitStatus,
     Request,
     Response,
     Steps,
-    Usage,
     asked_to_wait,
     error_word,
     expected,
@@ -58,17 +57,6 @@ APP_SPENT, SPAM = 4, 2207051
 """The application's budget; with this subcode it is the one account that is blocked (``meta.md`` 7.4)."""
 
 ACCOUNT_SPENT = (17, 32, 613, 80001, 80002, 80006)
-
-
-def authorize_url(app: App, host: str, path: str, scopes: Sequence[str], state: str) -> str:
-    query = {
-        "client_id": app.client_id,
-        "redirect_uri": app.redirect_uri,
-        "response_type": "code",
-        "scope": ",".join(scopes),
-        "state": state,
-    }
-    return f"{app.url(host, path)}?{urlencode(query)}"
 
 
 def checked(response: Response, doing: str) -> dict[str, Any]:
@@ -132,9 +120,9 @@ def _code(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def told(response: Response) -> None:
+def accept_revocation(response: Response) -> None:
     """It knows now, or says that there was nothing to end. Raises Problem where it asks to come again later."""
-    platform_protocol.told(response)
+    platform_protocol.accept_revocation(response)
     try:
         checked(response, "ending the connection")
     except Problem as problem:
@@ -190,27 +178,27 @@ def long_lived(app: App, host: str, grant: str, token: str) -> Steps[tuple[str, 
     return content["access_token"], seconds(content.get("expires_in"))
 
 
-def usage(response: Response, now: datetime) -> list[Usage]:
+def rate_limit_status(response: Response, now: datetime) -> list[RateLimitStatus]:
     """Both usage headers, which appear only after some traffic, and the codes of what is spent (``meta.md`` 11)."""
     found = asked_to_wait(response, now)
     app = _object(response.headers.get("x-app-usage"))
     if app:
-        found.append(Usage(_percent(app), whole_app=True))
+        found.append(RateLimitStatus(_percent(app), whole_app=True))
     # A list for each object: only the account's own stand here, whichever of its ids they are under.
     for budgets in _object(response.headers.get("x-business-use-case-usage")).values():
         for budget in budgets if isinstance(budgets, list) else ():
             if isinstance(budget, dict):
                 minutes = number(budget.get("estimated_time_to_regain_access")) or 0.0
-                found.append(Usage(max(_percent(budget), 100 if minutes else 0), minutes * 60))
+                found.append(RateLimitStatus(max(_percent(budget), 100 if minutes else 0), minutes * 60))
     error = response.content.get("error") if isinstance(response.content, dict) else None
     code = _code(error.get("code")) if isinstance(error, dict) else None
     subcode = _code(error.get("error_subcode")) if isinstance(error, dict) else None
     if subcode == NO_FIGURES:
         return found
     if code == APP_SPENT:
-        found.append(Usage(100, whole_app=subcode != SPAM))
+        found.append(RateLimitStatus(100, whole_app=subcode != SPAM))
     elif code in ACCOUNT_SPENT or (response.status == TOO_MANY and str(code) not in ENDED_BY):
-        found.append(Usage(100))
+        found.append(RateLimitStatus(100))
     return found
 
 

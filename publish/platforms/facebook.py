@@ -19,17 +19,16 @@ from ops.runtime.platform_protocol import (
     secret,
     text,
 )
-from publish.oauth.contract import ENDED, Account, App, Channel, Plan, Renewed, scope_list
+from publish.oauth.contract import ENDED, Account, App, OAuth, OAuthProvider, RefreshPolicy, TokenUpdate, scope_list
 from publish.platforms._meta import (
     ENDED_BY,
     META_SECRET,
-    authorize_url,
+    accept_revocation,
     checked,
     granted,
     problem_of,
+    rate_limit_status,
     subscribe,
-    told,
-    usage,
 )
 from schema.configuration import Variable
 
@@ -71,14 +70,17 @@ BUSINESSES, BY_ID = 20, 50
 
 DAY = 86_400
 
-
-def authorize(app: App, scopes: Sequence[str], state: str, _challenge: str) -> str:
-    return authorize_url(app, "www", f"{VERSION}/dialog/oauth", scopes, state)
+OAUTH = OAuth(
+    authorize=("www", f"{VERSION}/dialog/oauth"),
+    token=("graph", f"{VERSION}/oauth/access_token"),
+    scope_separator=",",
+)
 
 
 def connect(app: App, code: str, _verifier: str) -> Steps[list[Account]]:
     client = {"client_id": app.client_id, "client_secret": app.client_secret}
-    url = app.url("graph", f"{VERSION}/oauth/access_token")
+    url = app.url(*OAUTH.token)
+    # Without grant_type (meta.md 7.2).
     answer = yield Request("POST", url, form=client | {"redirect_uri": app.redirect_uri, "code": code})
     short = granted(checked(answer, "exchanging the code"))["access_token"]
     form = client | {"grant_type": "fb_exchange_token", "fb_exchange_token": short}
@@ -194,7 +196,7 @@ def _accounts(page: Mapping[str, Any], scopes: Sequence[str], user: str, person:
     return accounts
 
 
-def take_up(app: App, account: Account) -> Steps[None]:
+def verify_and_subscribe(app: App, account: Account) -> Steps[None]:
     """Is it a page's own token of this application, is the account in reach with it, and are its events sent."""
     token = account.secrets["access_token"]
     found = yield from _inspected(app, token)
@@ -203,14 +205,14 @@ def take_up(app: App, account: Account) -> Steps[None]:
     query = {"fields": "id", "access_token": token}
     reached = yield Request("GET", app.url("graph", f"{VERSION}/{account.account_id}"), query)
     checked(reached, "looking at the account")
-    if lacking := _lacking(found, account.needs):
+    if missing := _missing_scopes(found, account.needs):
         # All of it was allowed (choosing.why_not), so that it is the page that the person may not do it on.
-        says = f"You may not do everything on {account.username} ({', '.join(lacking)}); leave it out, or ask one of"
+        says = f"You may not do everything on {account.username} ({', '.join(missing)}); leave it out, or ask one of"
         raise Problem("lacking", f"{says} its administrators for that right.")
     yield from subscribe(app, f"{VERSION}/{account.grant_id}/subscribed_apps", token, ("feed", "mention"))
 
 
-def _lacking(inspected: Mapping[str, Any], needs: Sequence[str]) -> list[str]:
+def _missing_scopes(inspected: Mapping[str, Any], needs: Sequence[str]) -> list[str]:
     """What a token lacks, where it is said what it has."""
     scopes = scope_list(inspected.get("scopes"))
     return [scope for scope in needs if scope not in scopes] if scopes else []
@@ -240,29 +242,29 @@ def _invalid(found: Mapping[str, Any], error: dict[str, Any], answer: Response) 
     return Problem("transient", "The platform did not say whether the token is valid; try again later.")
 
 
-def check(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
+def check(app: App, secrets: Mapping[str, str]) -> Steps[TokenUpdate]:
     """A page's token has no end but dies with a password or a role; what may be read has one (``meta.md`` 7.2).
 
     Both ends are seconds since 1970, and 0 for never. A page's token has one where the person's was a short one.
     """
     found = yield from _inspected(app, secrets["access_token"])
-    if lacking := _lacking(found, PAGE_NEEDS[:2]):
-        says = f"A permission was taken away: connect again and leave {', '.join(lacking)} ticked."
+    if missing := _missing_scopes(found, PAGE_NEEDS[:2]):
+        says = f"A permission was taken away: connect again and leave {', '.join(missing)} ticked."
         raise Problem("lacking", says)
     ends = [moment(found.get(name)) for name in ("data_access_expires_at", "expires_at")]
-    return Renewed(ends_at=min((end for end in ends if end is not None), default=None))
+    return TokenUpdate(ends_at=min((end for end in ends if end is not None), default=None))
 
 
 def revoke(app: App, secrets: Mapping[str, str], *, last: bool) -> Steps[None]:
     """This page's events; the permissions too once no other page of the person hangs on them (``meta.md`` 7.2)."""
     query = {"access_token": secrets["access_token"]}
-    told((yield Request("DELETE", app.url("graph", f"{VERSION}/me/subscribed_apps"), query)))
+    accept_revocation((yield Request("DELETE", app.url("graph", f"{VERSION}/me/subscribed_apps"), query)))
     if last and "user_token" in secrets:
         query = {"access_token": secrets["user_token"]}
-        told((yield Request("DELETE", app.url("graph", f"{VERSION}/me/permissions"), query)))
+        accept_revocation((yield Request("DELETE", app.url("graph", f"{VERSION}/me/permissions"), query)))
 
 
-PLATFORM = Channel(
+PLATFORM = OAuthProvider(
     title="Facebook Pages",
     client_id=Variable("META_APP_ID", "App dashboard: App settings, Basic, App ID"),
     client_secret=META_SECRET,
@@ -283,17 +285,17 @@ PLATFORM = Channel(
         "instagram_content_publish": "publishing on Instagram",
     },
     needed=PAGE_NEEDS,
-    authorize=authorize,
+    oauth=OAUTH,
     connect=connect,
-    take_up=take_up,
+    verify_and_subscribe=verify_and_subscribe,
     check=check,
     revoke=revoke,
-    plan=Plan(check=DAY),
+    refresh_policy=RefreshPolicy(check=DAY),
     ended_by=ENDED_BY,
     optional_scopes=(BUSINESS,),
     optional_variable=Variable(
         "FACEBOOK_OPTIONAL_SCOPES", f"Permissions asked for beside the usual ones, separated by commas: {BUSINESS}"
     ),
     signs_requests_with=(META_SECRET,),
-    usage=usage,
+    rate_limit_status=rate_limit_status,
 )

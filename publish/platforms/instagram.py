@@ -1,22 +1,31 @@
 """Connecting an account by Instagram Login: ``meta.md`` 7.1."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from ops.runtime.platform_protocol import Problem, Request, Steps, label, text
-from publish.oauth.contract import Account, App, Channel, Lives, Plan, Renewed, granted_scopes
+from publish.oauth.contract import (
+    Account,
+    App,
+    OAuth,
+    OAuthProvider,
+    RefreshPolicy,
+    TokenLifetimes,
+    TokenUpdate,
+    granted_scopes,
+)
+from publish.oauth.protocol import code_request
 from publish.platforms._meta import (
     ENDED_BY,
     LIFE,
     META_SECRET,
-    authorize_url,
+    accept_revocation,
     checked,
     granted,
     holds,
     long_lived,
+    rate_limit_status,
     subscribe,
-    told,
     unwrapped,
-    usage,
 )
 from schema.configuration import Variable
 
@@ -33,20 +42,16 @@ SCOPES = (
 VERSION = "/v25.0"
 DAY = 86_400
 
+OAUTH = OAuth(
+    authorize=("www", "/oauth/authorize"),
+    token=("api", "/oauth/access_token"),
+    scope_separator=",",
+    code_suffix="#_",
+)
 
-def authorize(app: App, scopes: Sequence[str], state: str, _challenge: str) -> str:
-    return authorize_url(app, "www", "/oauth/authorize", scopes, state)
 
-
-def connect(app: App, code: str, _verifier: str) -> Steps[list[Account]]:
-    form = {
-        "client_id": app.client_id,
-        "client_secret": app.client_secret,
-        "grant_type": "authorization_code",
-        "redirect_uri": app.redirect_uri,
-        "code": code.removesuffix("#_"),
-    }
-    answer = yield Request("POST", app.url("api", "/oauth/access_token"), form=form)
+def connect(app: App, code: str, verifier: str) -> Steps[list[Account]]:
+    answer = yield code_request(OAUTH, app, code, verifier)
     short = granted(checked(answer, "exchanging the code"))
     scopes = granted_scopes(app, short.get("permissions"))
     token, life = yield from long_lived(app, "graph", "ig_exchange_token", short["access_token"])
@@ -63,29 +68,29 @@ def connect(app: App, code: str, _verifier: str) -> Steps[list[Account]]:
     return [Account(account, label(me.get("username")), scopes, {"access_token": token}, others, profile, life)]
 
 
-def take_up(app: App, account: Account) -> Steps[None]:
+def verify_and_subscribe(app: App, account: Account) -> Steps[None]:
     """That it has a profile was seen; its events come once the application is subscribed (``meta.md`` 1.4)."""
     fields = [name for scope, name in FIELDS.items() if scope in account.scopes]
     path = f"{VERSION}/{account.account_id}/subscribed_apps"
     yield from subscribe(app, path, account.secrets["access_token"], fields)
 
 
-def check(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
+def check(app: App, secrets: Mapping[str, str]) -> Steps[TokenUpdate]:
     """A password ends a token long before its time, and nobody is told (``meta.md`` 7.4: 190/460)."""
     yield from holds(app, "graph", f"{VERSION}/me", secrets["access_token"])
-    return Renewed()
+    return TokenUpdate()
 
 
-def refresh(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
+def refresh(app: App, secrets: Mapping[str, str]) -> Steps[TokenUpdate]:
     token, life = yield from long_lived(app, "graph", "ig_refresh_token", secrets["access_token"])
-    return Renewed({"access_token": token}, life)
+    return TokenUpdate({"access_token": token}, life)
 
 
 def revoke(app: App, secrets: Mapping[str, str], *, last: bool) -> Steps[None]:  # noqa: ARG001
     """Events first: whether permissions can be removed by a call is not confirmed."""
     query = {"access_token": secrets["access_token"]}
-    told((yield Request("DELETE", app.url("graph", f"{VERSION}/me/subscribed_apps"), query)))
-    told((yield Request("DELETE", app.url("graph", f"{VERSION}/me/permissions"), query)))
+    accept_revocation((yield Request("DELETE", app.url("graph", f"{VERSION}/me/subscribed_apps"), query)))
+    accept_revocation((yield Request("DELETE", app.url("graph", f"{VERSION}/me/permissions"), query)))
 
 
 APP_SECRET = Variable(
@@ -93,7 +98,7 @@ APP_SECRET = Variable(
     "App dashboard: Instagram, API setup with Instagram login, Business login settings, Instagram app secret",
 )
 
-PLATFORM = Channel(
+PLATFORM = OAuthProvider(
     title="Instagram",
     client_id=Variable("INSTAGRAM_APP_ID", "App dashboard: Instagram, API setup, Business login, Instagram app ID"),
     client_secret=APP_SECRET,
@@ -111,15 +116,15 @@ PLATFORM = Channel(
         "instagram_business_manage_insights": "reading figures",
     },
     needed=(BASIC, "instagram_business_content_publish", "instagram_business_manage_comments"),
-    authorize=authorize,
+    oauth=OAUTH,
     connect=connect,
-    take_up=take_up,
+    verify_and_subscribe=verify_and_subscribe,
     refresh=refresh,
     check=check,
     revoke=revoke,
-    plan=Plan(share=50 / 60, youngest=DAY + 3600, check=DAY),
+    refresh_policy=RefreshPolicy(share=50 / 60, youngest=DAY + 3600, check=DAY),
     ended_by=ENDED_BY,
-    lives=Lives(access=LIFE),
+    lifetimes=TokenLifetimes(access=LIFE),
     signs_requests_with=(APP_SECRET, META_SECRET),  # which of the two is unconfirmed (meta.md 6)
-    usage=usage,
+    rate_limit_status=rate_limit_status,
 )

@@ -1,13 +1,32 @@
 """Connecting a member of LinkedIn: ``linkedin.md`` 1. Most applications get no refresh token: a person comes back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
-from urllib.parse import urlencode
 
-from ops.runtime.platform_protocol import Problem, Request, Response, Steps, Usage, asked_to_wait, label, seconds, text
-from publish.oauth.contract import ENDED, Account, App, Channel, Lives, Plan, Renewed, granted_scopes, scope_list
-from publish.oauth.protocol import answered, bearer, secrets_of, token_of, told
+from ops.runtime.platform_protocol import (
+    LONGEST_NAME,
+    Problem,
+    RateLimitStatus,
+    Request,
+    Response,
+    Steps,
+    asked_to_wait,
+    text,
+)
+from publish.oauth.contract import (
+    ENDED,
+    Account,
+    App,
+    OAuth,
+    OAuthProvider,
+    Profile,
+    RefreshPolicy,
+    TokenLifetimes,
+    TokenUpdate,
+    scope_list,
+)
+from publish.oauth.protocol import answered, connects, refreshes, revokes
 from schema.configuration import Variable
 
 DAY = 86_400
@@ -18,65 +37,22 @@ ENDED_BY = ("revoked", "expired")
 tell a refresh token that is over from a request that it dislikes."""
 
 
-def authorize(app: App, scopes: Sequence[str], state: str, _challenge: str) -> str:
-    query = {
-        "response_type": "code",
-        "client_id": app.client_id,
-        "redirect_uri": app.redirect_uri,
-        "state": state,
-        "scope": " ".join(scopes),
-    }
-    return f"{app.url('www', '/oauth/v2/authorization')}?{urlencode(query)}"
-
-
-def _client(app: App) -> dict[str, str]:
-    return {"client_id": app.client_id, "client_secret": app.client_secret}
-
-
-def connect(app: App, code: str, _verifier: str) -> Steps[list[Account]]:
-    form = _client(app) | {"grant_type": "authorization_code", "code": code, "redirect_uri": app.redirect_uri}
-    answer = yield Request("POST", app.url("www", "/oauth/v2/accessToken"), form=form)
-    token = token_of(answer, "exchanging the code")
-    url = app.url("api", "/v2/userinfo")
-    me = answered((yield Request("GET", url, headers=bearer(token["access_token"]))), "reading the profile")
-    return [
-        Account(
-            text(me.get("sub")),
-            label(me.get("name")),
-            granted_scopes(app, token.get("scope")),
-            secrets_of(token),
-            (),
-            {"name": label(me.get("name"))},
-            seconds(token.get("expires_in")),
-            seconds(token.get("refresh_token_expires_in")),
-        )
-    ]
-
-
-def refresh(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
-    """The 365 days are counted from the first grant, and a refresh does not move their end."""
-    form = _client(app) | {"grant_type": "refresh_token", "refresh_token": secrets["refresh_token"]}
-    answer = yield Request("POST", app.url("www", "/oauth/v2/accessToken"), form=form)
-    token = token_of(answer, "refreshing", ())
-    return Renewed(secrets_of(token), seconds(token.get("expires_in")), seconds(token.get("refresh_token_expires_in")))
-
-
-def take_up(app: App, account: Account) -> Steps[None]:
+def verify_and_subscribe(app: App, account: Account) -> Steps[None]:
     """Is it a member's own token: one of two legs, the application's, could post for nobody."""
     found = yield from _introspected(app, account.secrets)
     if found.get("auth_type", "3L") != "3L":
         raise Problem("lacking", "The platform gave a token of another kind than a member's; connect again.")
 
 
-def check(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
+def check(app: App, secrets: Mapping[str, str]) -> Steps[TokenUpdate]:
     """A member, or LinkedIn itself, may end a token at any time: introspection costs none of the member's calls."""
     yield from _introspected(app, secrets)
-    return Renewed()
+    return TokenUpdate()
 
 
 def _introspected(app: App, secrets: Mapping[str, str]) -> Steps[dict[str, Any]]:
     """Raises Problem for a token that is over or lacks a scope; one that ran out may still be refreshed."""
-    form = _client(app) | {"token": secrets["access_token"]}
+    form = {"client_id": app.client_id, "client_secret": app.client_secret, "token": secrets["access_token"]}
     answer = yield Request("POST", app.url("www", "/oauth/v2/introspectToken"), form=form)
     found = answered(answer, "checking the token", ())
     if not isinstance(found.get("active"), bool):
@@ -90,18 +66,12 @@ def _introspected(app: App, secrets: Mapping[str, str]) -> Steps[dict[str, Any]]
         says = "The platform says that the token is not active, and not why; try again later."
         raise Problem("transient", says, word or "inactive")
     scopes = scope_list(found.get("scope"))
-    if scopes and (lacking := [scope for scope in SCOPES if scope not in scopes]):
-        raise Problem("lacking", f"A permission is missing: connect again and allow {', '.join(lacking)}.")
+    if scopes and (missing := [scope for scope in SCOPES if scope not in scopes]):
+        raise Problem("lacking", f"A permission is missing: connect again and allow {', '.join(missing)}.")
     return found
 
 
-def revoke(app: App, secrets: Mapping[str, str], *, last: bool) -> Steps[None]:  # noqa: ARG001
-    """No official page was found: many clients call it, and a failure changes nothing."""
-    form = _client(app) | {"token": secrets["access_token"]}
-    told((yield Request("POST", app.url("www", "/oauth/v2/revoke"), form=form)))
-
-
-def usage(response: Response, now: datetime) -> list[Usage]:
+def rate_limit_status(response: Response, now: datetime) -> list[RateLimitStatus]:
     """No header is documented, and a 429 need not be the day's budget: it is asked again within the hour.
 
     At the latest when the day's budgets are whole again, at midnight UTC (``linkedin.md`` 6).
@@ -110,7 +80,15 @@ def usage(response: Response, now: datetime) -> list[Usage]:
     return asked_to_wait(response, now, otherwise=min(3600.0, (midnight - now).total_seconds()))
 
 
-PLATFORM = Channel(
+OAUTH = OAuth(
+    authorize=("www", "/oauth/v2/authorization"),
+    token=("www", "/oauth/v2/accessToken"),
+    revoke=("www", "/oauth/v2/revoke"),  # on no official page: many clients call it, and a failure changes nothing
+    refresh_seconds="refresh_token_expires_in",  # counted from the first grant: a refresh does not move the end
+)
+PROFILE = Profile(("api", "/v2/userinfo"), account_id="sub", username="name", kept={"name": LONGEST_NAME})
+
+PLATFORM = OAuthProvider(
     title="LinkedIn",
     client_id=Variable("LINKEDIN_CLIENT_ID", "Developer portal: your app, Auth, Client ID"),
     client_secret=Variable("LINKEDIN_CLIENT_SECRET", "Developer portal: your app, Auth, Primary Client Secret"),
@@ -123,15 +101,17 @@ PLATFORM = Channel(
         "w_member_social": "publishing and commenting",
     },
     needed=("openid", "profile", "w_member_social"),
-    authorize=authorize,
-    connect=connect,
-    take_up=take_up,
-    refresh=refresh,
+    oauth=OAUTH,
+    connect=connects(OAUTH, PROFILE),
+    verify_and_subscribe=verify_and_subscribe,
+    refresh=refreshes(OAUTH, ()),
     check=check,
-    revoke=revoke,
+    revoke=revokes(OAUTH),
     refreshes_with="refresh_token",
-    plan=Plan(share=0.8, check=DAY),
+    refresh_policy=RefreshPolicy(share=0.8, check=DAY),
     ended_by=ENDED_BY,
-    lives=Lives(access=60 * DAY, refresh=365 * DAY),  # linkedin.md 1: the year is counted from the first grant
-    usage=usage,
+    lifetimes=TokenLifetimes(
+        access=60 * DAY, refresh=365 * DAY
+    ),  # linkedin.md 1: the year is counted from the first grant
+    rate_limit_status=rate_limit_status,
 )

@@ -3,24 +3,22 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from urllib.parse import urlencode
 
 from ops.runtime.platform_protocol import (
+    LONGEST_NAME,
     Problem,
+    RateLimitStatus,
     Request,
     Response,
     Steps,
-    Usage,
     asked_to_wait,
     error_word,
-    label,
-    seconds,
     secret,
     text,
 )
-from publish.oauth.contract import ENDED, Account, App, Channel, Plan, Renewed, granted_scopes
+from publish.oauth.contract import ENDED, App, OAuth, OAuthProvider, Profile, RefreshPolicy, TokenUpdate
 from publish.oauth.instances import moved_to
-from publish.oauth.protocol import answered, bearer, counted, token_of, told
+from publish.oauth.protocol import answered, bearer, connects, counted, revokes
 from schema.configuration import Variable
 
 SCOPES = ("read:accounts", "read:statuses", "write:statuses", "write:media")
@@ -43,6 +41,7 @@ OUTSIDE_SCOPES = "This action is outside the authorized scopes"
 of a proxy in front."""
 
 
+VERIFY = "/api/v1/accounts/verify_credentials"
 NO_INSTANCE = "This address does not answer as a Mastodon server does; check the address."
 TROUBLE = (408, 425, 429)
 REDIRECTS = 3
@@ -120,45 +119,8 @@ def recognised(app: App) -> Steps[bool]:
     return answer.content.get("error") not in ("invalid_client", "unauthorized_client")
 
 
-def authorize(app: App, scopes: Sequence[str], state: str, challenge: str) -> str:
-    query = {
-        "response_type": "code",
-        "client_id": app.client_id,
-        "redirect_uri": app.redirect_uri,
-        "scope": " ".join(scopes),
-        "state": state,
-        "code_challenge": challenge,  # ignored before 4.3, which the state makes up for
-        "code_challenge_method": "S256",
-    }
-    return f"{app.url('instance', '/oauth/authorize')}?{urlencode(query)}"
-
-
-def connect(app: App, code: str, verifier: str) -> Steps[list[Account]]:
-    form = {
-        "grant_type": "authorization_code",
-        "code": code,
-        "client_id": app.client_id,
-        "client_secret": app.client_secret,
-        "redirect_uri": app.redirect_uri,
-        "code_verifier": verifier,
-    }
-    token = token_of((yield Request("POST", app.url("instance", "/oauth/token"), form=form)), "exchanging the code")
-    me = yield from _me(app, token["access_token"])
-    return [
-        Account(
-            text(me.get("id")),
-            label(me.get("username")),
-            granted_scopes(app, token.get("scope")),
-            {"access_token": token["access_token"]},
-            (),
-            {"url": label(me.get("url"), 1000), "display_name": label(me.get("display_name"))},
-            seconds(token.get("expires_in")),  # none is documented (mastodon.md 3); a fork's is believed
-        )
-    ]
-
-
 def _me(app: App, token: str, ended_by: Sequence[str] | None = None) -> Steps[dict[str, object]]:
-    url = app.url("instance", "/api/v1/accounts/verify_credentials")
+    url = app.url("instance", VERIFY)
     response = yield Request("GET", url, headers=bearer(token))
     if ended_by is not None and isinstance(response.content, dict):
         word = _said_of_token(response)
@@ -179,20 +141,15 @@ def _said_of_token(response: Response) -> str:
     return TOKEN_IS.get(word.rstrip("."), word if word == INVALID_TOKEN else "")
 
 
-def check(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
+def check(app: App, secrets: Mapping[str, str]) -> Steps[TokenUpdate]:
     """Tokens have no end and nothing to refresh: whether it still holds is looked at."""
     me = yield from _me(app, secrets["access_token"], ENDED_BY)
     if not text(me.get("id")):
         raise Problem("transient", "The instance did not say whose token it is; try again later.")
-    return Renewed()
+    return TokenUpdate()
 
 
-def revoke(app: App, secrets: Mapping[str, str], *, last: bool) -> Steps[None]:  # noqa: ARG001
-    form = {"client_id": app.client_id, "client_secret": app.client_secret, "token": secrets["access_token"]}
-    told((yield Request("POST", app.url("instance", "/oauth/revoke"), form=form)))
-
-
-def usage(response: Response, now: datetime) -> list[Usage]:
+def rate_limit_status(response: Response, now: datetime) -> list[RateLimitStatus]:
     """The nearest of several limits; its reset is a date as ISO 8601 has it, and no number (``mastodon.md`` 6)."""
     try:
         reset = datetime.fromisoformat(response.headers.get("x-ratelimit-reset", ""))
@@ -203,7 +160,15 @@ def usage(response: Response, now: datetime) -> list[Usage]:
     return [*asked_to_wait(response, now), *counted(response, "x-ratelimit", reset, now)]
 
 
-PLATFORM = Channel(
+OAUTH = OAuth(
+    authorize=("instance", "/oauth/authorize"),
+    token=("instance", "/oauth/token"),
+    revoke=("instance", "/oauth/revoke"),
+    pkce=True,  # ignored before 4.3; the state protects there
+)
+PROFILE = Profile(("instance", VERIFY), kept={"url": 1000, "display_name": LONGEST_NAME})
+
+PLATFORM = OAuthProvider(
     title="Mastodon",
     client_id=None,
     client_secret=None,
@@ -217,16 +182,15 @@ PLATFORM = Channel(
         "write:media": "publishing with pictures and videos",
     },
     needed=SCOPES,
-    authorize=authorize,
-    connect=connect,
+    oauth=OAUTH,
+    connect=connects(OAUTH, PROFILE),
     check=check,
-    revoke=revoke,
+    revoke=revokes(OAUTH),
     revokes_for_all=False,
     locate=locate,
     register=register,
     recognised=recognised,
-    plan=Plan(check=DAY),
+    refresh_policy=RefreshPolicy(check=DAY),
     ended_by=ENDED_BY,
-    pkce=True,
-    usage=usage,
+    rate_limit_status=rate_limit_status,
 )

@@ -1,40 +1,36 @@
 """Connecting an account of Threads: ``meta.md`` 7.3."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from ops.runtime.platform_protocol import Request, Steps, error_word, label, text
-from publish.oauth.contract import Account, App, Channel, Lives, Plan, Renewed
+from publish.oauth.contract import Account, App, OAuth, OAuthProvider, RefreshPolicy, TokenLifetimes, TokenUpdate
+from publish.oauth.protocol import code_request
 from publish.platforms._meta import (
     ENDED_BY,
     LIFE,
     META_SECRET,
-    authorize_url,
     checked,
     granted,
     holds,
     long_lived,
+    rate_limit_status,
     unwrapped,
-    usage,
 )
 from schema.configuration import Variable
 
 SCOPES = ("threads_basic", "threads_content_publish", "threads_read_replies", "threads_manage_replies")
 DAY = 86_400
 
+OAUTH = OAuth(
+    authorize=("www", "/oauth/authorize"),
+    token=("graph", "/oauth/access_token"),
+    scope_separator=",",
+    code_suffix="#_",
+)
 
-def authorize(app: App, scopes: Sequence[str], state: str, _challenge: str) -> str:
-    return authorize_url(app, "www", "/oauth/authorize", scopes, state)
 
-
-def connect(app: App, code: str, _verifier: str) -> Steps[list[Account]]:
-    form = {
-        "client_id": app.client_id,
-        "client_secret": app.client_secret,
-        "grant_type": "authorization_code",
-        "redirect_uri": app.redirect_uri,
-        "code": code.removesuffix("#_"),
-    }
-    answer = yield Request("POST", app.url("graph", "/oauth/access_token"), form=form)
+def connect(app: App, code: str, verifier: str) -> Steps[list[Account]]:
+    answer = yield code_request(OAUTH, app, code, verifier)
     short = granted(checked(answer, "exchanging the code"))
     token, life = yield from long_lived(app, "graph", "th_exchange_token", short["access_token"])
     me_url = app.url("graph", "/v1.0/me")
@@ -53,19 +49,19 @@ def connect(app: App, code: str, _verifier: str) -> Steps[list[Account]]:
     return [Account(account, label(me.get("username")), scopes, {"access_token": token}, (), profile, life)]
 
 
-def check(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
+def check(app: App, secrets: Mapping[str, str]) -> Steps[TokenUpdate]:
     yield from holds(app, "graph", "/v1.0/me", secrets["access_token"])
-    return Renewed()
+    return TokenUpdate()
 
 
-def refresh(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
+def refresh(app: App, secrets: Mapping[str, str]) -> Steps[TokenUpdate]:
     token, life = yield from long_lived(app, "graph", "th_refresh_token", secrets["access_token"])
-    return Renewed({"access_token": token}, life)
+    return TokenUpdate({"access_token": token}, life)
 
 
 APP_SECRET = Variable("THREADS_APP_SECRET", "App dashboard: App settings, Basic, Threads App secret")
 
-PLATFORM = Channel(
+PLATFORM = OAuthProvider(
     title="Threads",
     client_id=Variable("THREADS_APP_ID", "App dashboard: App settings, Basic, Threads App ID"),
     client_secret=APP_SECRET,
@@ -80,13 +76,13 @@ PLATFORM = Channel(
     },
     unreported_scopes=("threads_read_replies", "threads_manage_replies"),
     needed=("threads_basic", "threads_content_publish"),
-    authorize=authorize,
+    oauth=OAUTH,
     connect=connect,
     refresh=refresh,
     check=check,
-    plan=Plan(share=50 / 60, youngest=DAY + 3600, check=DAY),
+    refresh_policy=RefreshPolicy(share=50 / 60, youngest=DAY + 3600, check=DAY),
     ended_by=ENDED_BY,
-    lives=Lives(access=LIFE),
+    lifetimes=TokenLifetimes(access=LIFE),
     signs_requests_with=(APP_SECRET, META_SECRET),  # which of the two is unconfirmed (meta.md 6)
-    usage=usage,
+    rate_limit_status=rate_limit_status,
 )

@@ -1,12 +1,19 @@
 """Connecting an account of TikTok: ``tiktok.md`` 3."""
 
-from collections.abc import Mapping, Sequence
 from datetime import datetime
-from urllib.parse import urlencode
 
-from ops.runtime.platform_protocol import Problem, Request, Response, Steps, Usage, asked_to_wait, label, seconds, text
-from publish.oauth.contract import Account, App, Channel, Lives, Plan, Removals, Renewed, granted_scopes
-from publish.oauth.protocol import INVALID_GRANT, answered, bearer, secrets_of, token_of, told
+from ops.runtime.platform_protocol import Problem, RateLimitStatus, Request, Response, Steps, asked_to_wait, label, text
+from publish.oauth.contract import (
+    Account,
+    App,
+    OAuth,
+    OAuthProvider,
+    RefreshPolicy,
+    Removals,
+    TokenLifetimes,
+    granted_scopes,
+)
+from publish.oauth.protocol import INVALID_GRANT, account_of, answered, bearer, exchange, refreshes, revokes
 from schema.configuration import Variable
 
 SCOPES = ("user.info.basic", "user.info.profile", "video.list", "video.upload", "video.publish")
@@ -18,31 +25,24 @@ REMOVALS = {
 }
 """Reasons of ``authorization.removed`` (``tiktok.md`` 2.4); 0 is unknown, 1 the person's own wish."""
 
-LIVES = Lives(access=7200, refresh=180 * 86_400, restarts=True)
+LIFETIMES = TokenLifetimes(access=7200, refresh=180 * 86_400, restarts=True)
 """By the newer pages (``tiktok.md`` 1); the older ones have longer ones. Each refresh gives a new refresh token, with a
 life of its own (``tiktok.md`` 3.3)."""
+
+OAUTH = OAuth(
+    authorize=("www", "/v2/auth/authorize/"),
+    token=("api", "/v2/oauth/token/"),
+    revoke=("api", "/v2/oauth/revoke/"),
+    client_id="client_key",
+    scope_separator=",",
+    refresh_seconds="refresh_expires_in",
+)
 
 FIELDS = {"user.info.basic": "open_id,union_id,display_name", "user.info.profile": "username"}
 
 
-def authorize(app: App, scopes: Sequence[str], state: str, _challenge: str) -> str:
-    query = {
-        "client_key": app.client_id,
-        "response_type": "code",
-        "scope": ",".join(scopes),
-        "redirect_uri": app.redirect_uri,
-        "state": state,
-    }
-    return f"{app.url('www', '/v2/auth/authorize/')}?{urlencode(query)}"
-
-
-def _client(app: App) -> dict[str, str]:
-    return {"client_key": app.client_id, "client_secret": app.client_secret}
-
-
-def connect(app: App, code: str, _verifier: str) -> Steps[list[Account]]:
-    form = _client(app) | {"code": code, "grant_type": "authorization_code", "redirect_uri": app.redirect_uri}
-    token = token_of((yield Request("POST", app.url("api", "/v2/oauth/token/"), form=form)), "exchanging the code")
+def connect(app: App, code: str, verifier: str) -> Steps[list[Account]]:
+    token = yield from exchange(OAUTH, app, code, verifier)
     scopes = granted_scopes(app, token.get("scope"))
     fields = ",".join(names for scope, names in FIELDS.items() if scope in scopes)
     if not fields:
@@ -53,38 +53,16 @@ def connect(app: App, code: str, _verifier: str) -> Steps[list[Account]]:
     # That the platform names the account in this answer is what proves the token (tiktok.md 4).
     account = text(user.get("open_id")) if "user.info.basic" in scopes else text(token.get("open_id"))
     profile = {"display_name": label(user.get("display_name")), "union_id": text(user.get("union_id"))}
-    return [
-        Account(
-            account,
-            label(user.get("username")) or label(user.get("display_name")),
-            scopes,
-            secrets_of(token),
-            (),
-            profile,
-            seconds(token.get("expires_in")),
-            seconds(token.get("refresh_expires_in")),
-        )
-    ]
+    username = label(user.get("username")) or label(user.get("display_name"))
+    return [account_of(OAUTH, app, token, account, username, profile)]
 
 
-def refresh(app: App, secrets: Mapping[str, str]) -> Steps[Renewed]:
-    form = _client(app) | {"grant_type": "refresh_token", "refresh_token": secrets["refresh_token"]}
-    answer = yield Request("POST", app.url("api", "/v2/oauth/token/"), form=form)
-    token = token_of(answer, "refreshing", INVALID_GRANT)
-    return Renewed(secrets_of(token), seconds(token.get("expires_in")), seconds(token.get("refresh_expires_in")))
-
-
-def revoke(app: App, secrets: Mapping[str, str], *, last: bool) -> Steps[None]:  # noqa: ARG001
-    form = _client(app) | {"token": secrets["access_token"]}
-    told((yield Request("POST", app.url("api", "/v2/oauth/revoke/"), form=form)))
-
-
-def usage(response: Response, now: datetime) -> list[Usage]:
+def rate_limit_status(response: Response, now: datetime) -> list[RateLimitStatus]:
     """No header is documented; what is counted is the last minute (``tiktok.md`` 9)."""
     return asked_to_wait(response, now, otherwise=60.0)
 
 
-PLATFORM = Channel(
+PLATFORM = OAuthProvider(
     title="TikTok",
     client_id=Variable("TIKTOK_CLIENT_KEY", "Developer portal: Manage apps, your app, Client key"),
     client_secret=Variable("TIKTOK_CLIENT_SECRET", "Developer portal: Manage apps, your app, Client secret"),
@@ -99,16 +77,16 @@ PLATFORM = Channel(
         "video.publish": "publishing",
     },
     needed=("user.info.basic", "video.list"),
-    authorize=authorize,
+    oauth=OAUTH,
     connect=connect,
-    refresh=refresh,
-    revoke=revoke,
+    refresh=refreshes(OAUTH, INVALID_GRANT),
+    revoke=revokes(OAUTH),
     refreshes_with="refresh_token",
-    plan=Plan(),
+    refresh_policy=RefreshPolicy(),
     removals=Removals(
         "tiktok_accounts", "authorization_removed_at", "removal_reason", REMOVALS, "tiktok_undated_removals"
     ),
     ended_by=INVALID_GRANT,  # tiktok.md 3.3
-    lives=LIVES,
-    usage=usage,
+    lifetimes=LIFETIMES,
+    rate_limit_status=rate_limit_status,
 )

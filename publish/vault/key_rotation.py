@@ -1,4 +1,4 @@
-"""The vault's household: is each key the one it was, what is under which key, and moving all of it under the first."""
+"""Check the keys of the vault, count what is sealed under each, and move everything under the first."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -22,7 +22,7 @@ def _place(name: str) -> Place:
 
 
 async def check(pool: Pool, vault: Vault) -> None:
-    """Compare every key with the one that was first called so. Raises VaultError, before anything is sealed."""
+    """Compare every key with the one that first had its name. Raises VaultError, before anything is sealed."""
     async with tenant_transaction(pool, NO_TENANT) as connection:
         rows = await connection.fetch("SELECT key_name, sealed FROM vault_canaries")
         known = {row["key_name"]: row["sealed"] for row in rows}
@@ -45,7 +45,7 @@ async def check(pool: Pool, vault: Vault) -> None:
 
 
 async def count(pool: Pool) -> Counter[str]:
-    """How many secrets are under each key."""
+    """Count the secrets under each key."""
     found: Counter[str] = Counter()
     async with tenant_transaction(pool, ALL_TENANTS) as connection:
         for row in await connection.fetch("SELECT key_name, count(*) AS n FROM connection_secrets GROUP BY 1"):
@@ -61,9 +61,9 @@ async def count(pool: Pool) -> Counter[str]:
 
 
 async def rotate(pool: Pool, vault: Vault, progress: Callable[[int], None]) -> int:
-    """Bring every secret under the primary key, a batch at a time while everything goes on; how many were moved.
+    """Move every secret under the primary key, in batches while the service runs, and return their number.
 
-    Killed, it is run again: what is done is done. A flow that is under way keeps its key for up to twenty minutes.
+    It can be run again after it was killed. A flow that is under way keeps its key for up to twenty minutes.
     """
     moved = 0
     while True:

@@ -87,7 +87,7 @@ async def url(rig: Rig) -> AsyncIterator[str]:
     port = free_port()
     app = web.Application()
     public_url = f"http://localhost:{port}"
-    built = assembled(rig.pool, rig.built.vault, replace(rig.outside, public_url=public_url))
+    built = assembled(rig.pool, rig.built.vault, replace(rig.providers, public_url=public_url))
     add_pages(app, rig.pool, built, public_url=public_url)
     responses.add_fallback(app)
     server = TestServer(app, host="127.0.0.1", port=port)

@@ -70,8 +70,16 @@ class Conversation:
         return query
 
     async def answers(self, secret: str, status: int, body: Any, times: int = 0) -> None:
-        headers = {"Retry-After": secret, "WWW-Authenticate": f'Bearer error="{secret}"', "X-App-Usage": secret}
-        headers |= {"X-Rate-Limit-Reset": secret, "X-Business-Use-Case-Usage": secret, "X-RateLimit-Reset": secret}
+        headers = {
+            "Retry-After": secret,
+            "WWW-Authenticate": f'Bearer error="{secret}"',
+            "X-App-Usage": secret,
+        }
+        headers |= {
+            "X-Rate-Limit-Reset": secret,
+            "X-Business-Use-Case-Usage": secret,
+            "X-RateLimit-Reset": secret,
+        }
         fault = {"status": status, "body": body, "headers": headers}
         await self.rig.sandbox.command("faults", platform=self.platform, times=times, **fault)
 
@@ -79,14 +87,14 @@ class Conversation:
         """Everything is as if it had never failed."""
         async with self.rig.http.delete(f"{self.rig.sandbox.url}/_sandbox/faults"):
             pass
-        self.rig.outside.client.breakers.clear()
+        self.rig.providers.client.breakers.clear()
         await self.rig.raw("DELETE FROM platform_budgets")
         await self.rig.raw("UPDATE connections SET state = 'active'")
 
     async def refreshed_and_checked(self, secret: str) -> None:
-        channel = self.rig.outside.channels[self.platform]
-        refreshes = channel.refresh is not None and channel.refreshes_with in self.held
-        works = [name for name, does in (("refresh", refreshes), ("check", channel.check is not None)) if does]
+        provider = self.rig.providers.by_platform[self.platform]
+        refreshes = provider.refresh is not None and provider.refreshes_with in self.held
+        works = [name for name, does in (("refresh", refreshes), ("check", provider.check is not None)) if does]
         assert works
         for status, body in echoes(secret):
             for work in works:
@@ -129,7 +137,7 @@ class Conversation:
         status, body = echoes(secret)[-1]
         await self.answers(secret, status, body)
         self.pages.append(str(await self.rig.api("DELETE", f"/api/connections/{self.id}")))
-        self.rig.outside.client.breakers.clear()
+        self.rig.providers.client.breakers.clear()
         for status, body in echoes(secret)[:1]:
             async with self.rig.http.delete(f"{self.rig.sandbox.url}/_sandbox/faults"):
                 pass

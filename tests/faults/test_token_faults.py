@@ -40,9 +40,9 @@ from ops.cli.outside import assembled
 from ops.runtime.db import open_pool
 from ops.runtime.http import Client
 from ops.runtime.platform_client import PlatformClient
-from ops.runtime.rate_limits import Budgets
-from publish.oauth.authorization import Visit
-from publish.oauth.providers import Outside
+from ops.runtime.rate_limits import RateLimits
+from publish.oauth.authorization import Callback
+from publish.oauth.providers import OAuthProviders
 from publish.vault import key_rotation
 from publish.vault.envelope import LocalRing, Vault
 from schema.tenancy import DEFAULT_TENANT
@@ -58,13 +58,14 @@ async def main():
         if wish["what"] == "rotate":
             return await key_rotation.rotate(pool, vault, lambda _: None)
         variables = {name: tuple(values) for name, values in wish["variables"].items()}
-        channels = wiring.channels()
-        outside = Outside(channels, variables, PlatformClient(channels, client, Budgets(pool)), wish["public_url"])
-        built = assembled(pool, vault, outside)
+        platforms = wiring.oauth_providers()
+        platform_client = PlatformClient(platforms, client, RateLimits(pool))
+        providers = OAuthProviders(platforms, variables, platform_client, wish["public_url"])
+        built = assembled(pool, vault, providers)
         if wish["what"] == "disconnect":
-            return await built.endings.disconnect(DEFAULT_TENANT, wish["connection"], COMMAND)
+            return await built.disconnector.disconnect(DEFAULT_TENANT, wish["connection"], COMMAND)
         if wish["what"] == "finish":
-            return (await built.flows.finish(Visit(**wish["visit"])))["ok"]
+            return (await built.flows.complete(Callback(**wish["visit"]))).ok
         return await built.refresher.refresh(wish["connection"])
 
 print(asyncio.run(main()))
@@ -83,7 +84,7 @@ async def child(rig: Rig, database: str, fault: str = "", **wish: Any) -> tuple[
         "database": database,
         "keys": KEYS,
         "trusted": [rig.sandbox.url.removeprefix("http://")],
-        "variables": rig.outside.variables,
+        "variables": rig.providers.variables,
         "public_url": rig.url,
         **wish,
     }
@@ -163,7 +164,7 @@ async def test_process_that_dies_while_connecting_keeps_nothing_by_halves_and_sp
         outcome = await rig.back("instagram", query)
         assert (outcome["ok"], "It is not known whether the platform took it" in outcome["says"]) == (False, True)
         assert len(await rig.sandbox.ledger("call", platform="instagram")) == before, "the code is not sent again"
-    assert points == ["publish.claimed", "publish.exchanged", "publish.taken_up"]
+    assert points == ["publish.claimed", "publish.exchanged", "publish.verified"]
     assert [row["state"] for row in await rig.raw("SELECT state FROM connections")] == ["active"]
 
 

@@ -83,7 +83,7 @@ async def test_check_that_meets_trouble_disconnects_nobody(rig: Rig, platform: s
     for fault in ({"status": 500}, {"drop": True}, {"status": 200, "spoil": "html"}):
         async with rig.http.delete(f"{rig.sandbox.url}/_sandbox/faults"):
             pass
-        rig.outside.client.breakers.clear()
+        rig.providers.client.breakers.clear()
         await rig.sandbox.command("faults", platform=platform, times=0, **fault)
         await rig.raw("UPDATE connections SET check_due_at = now()")
         assert await rig.refresher.refresh(id_) == "failed", fault

@@ -188,7 +188,7 @@ async def test_page_connects_refreshes_and_disconnects_an_account(
     async with TestServer(played.app()) as server:
         base = str(server.make_url("")).rstrip("/")
         given = {"ACME_APP_ID": ("acme-1",), "ACME_APP_SECRET": (SECRET,), "ACME_BASE_URL": (base,)}
-        async with rigged(database, connection, {"acme": wiring.channels()["acme"]}, given) as rig:
+        async with rigged(database, connection, {"acme": wiring.oauth_providers()["acme"]}, given) as rig:
             address = urlsplit(await rig.started("acme"))
             asked = dict(parse_qsl(address.query))
             assert (f"{address.scheme}://{address.netloc}", address.path) == (base, "/authorize")

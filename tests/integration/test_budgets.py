@@ -15,13 +15,13 @@ from ops.cli.outside import assembled
 from ops.runtime.circuit_breaker import FAILURES, Breakers
 from ops.runtime.db import open_pool
 from ops.runtime.platform_protocol import Problem, Request, Response, Steps
-from ops.runtime.rate_limits import STOP_SECONDS, Budgets
+from ops.runtime.rate_limits import STOP_SECONDS, RateLimits
 from ops.runtime.tenancy import tenant_transaction
 from publish.connections import connection_store
 from publish.vault.envelope import LocalRing, Vault
 from schema.metadata import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
-from tests.rig import CHANNELS, INSTANCE, KEYS, LONG, PLATFORMS, Rig, rigged
+from tests.rig import INSTANCE, KEYS, LONG, PLATFORMS, PROVIDERS, Rig, rigged
 
 BUSINESS = "X-Business-Use-Case-Usage"
 REFRESHABLE = sorted(set(PLATFORMS) - {"linkedin"})
@@ -147,7 +147,7 @@ async def test_budget_of_the_whole_application_keeps_every_account_away_and_ever
     assert [await rig.refresher.refresh(id_) for id_ in (first, second)] == ["held", "held"]
     outcome = await rig.back(platform, query)
     assert (outcome["ok"], outcome["kind"]) == (False, "transient")
-    assert CHANNELS[platform].title in outcome["says"]
+    assert PROVIDERS[platform].title in outcome["says"]
     assert "asked again after" in outcome["says"]
     assert await calls(rig, platform) == asked
     await pass_by(rig)
@@ -158,11 +158,11 @@ async def test_budget_of_the_whole_application_keeps_every_account_away_and_ever
 async def test_instance_that_is_asked_too_often_holds_back_nobody_at_another(rig: Rig) -> None:
     url = f"{rig.sandbox.url}/mastodon/api/v1/accounts/verify_credentials"
     await befall(rig, "mastodon", status=429, headers=AGAIN)
-    await rig.outside.run(asking(url), platform="mastodon", instance="one.example", account="1")
+    await rig.providers.client.run(asking(url), platform="mastodon", instance="one.example", account="1")
     with pytest.raises(Problem, match=r"one\.example asks for patience"):
-        await rig.outside.run(asking(url), platform="mastodon", instance="one.example", account="1")
+        await rig.providers.client.run(asking(url), platform="mastodon", instance="one.example", account="1")
     for instance, account in (("one.example", "2"), ("two.example", "1")):
-        found = await rig.outside.run(asking(url), platform="mastodon", instance=instance, account=account)
+        found = await rig.providers.client.run(asking(url), platform="mastodon", instance=instance, account=account)
         assert found.status == 401
 
 
@@ -171,8 +171,8 @@ async def test_wait_is_seen_by_every_process(rig: Rig, database: str) -> None:
     await befall(rig, "x", status=429, headers=AGAIN)
     assert await rig.refresher.refresh(first) == "failed"
     async with await open_pool(database, "another", 2, role=APP_ROLE) as pool:
-        client = replace(rig.outside.client, rate_limits=Budgets(pool), breakers=Breakers())
-        another = assembled(pool, Vault(LocalRing(KEYS)), replace(rig.outside, client=client)).refresher
+        client = replace(rig.providers.client, rate_limits=RateLimits(pool), breakers=Breakers())
+        another = assembled(pool, Vault(LocalRing(KEYS)), replace(rig.providers, client=client)).refresher
         await rig.due()
         asked = await calls(rig, "x")
         assert await another.refresh(first) == "held"
@@ -184,31 +184,31 @@ async def test_platform_that_wants_to_be_asked_less_often_is_not_in_trouble(rig:
     url = f"{rig.sandbox.url}/x/2/users/me"
     await befall(rig, "x", times=0, status=429, headers=AGAIN)
     for number in range(2 * FAILURES):
-        found = await rig.outside.run(asking(url), platform="x", instance="", account=f"a{number}")
+        found = await rig.providers.client.run(asking(url), platform="x", instance="", account=f"a{number}")
         assert found.status == 429
     for _ in range(2 * FAILURES):
         with pytest.raises(Problem) as held:
-            await rig.outside.run(asking(url), platform="x", instance="", account="a0")
+            await rig.providers.client.run(asking(url), platform="x", instance="", account="a0")
         assert held.value.code == "budget"
         assert 590 < held.value.after_seconds <= 600
-    assert len(rig.outside.client.breakers) == 0
+    assert len(rig.providers.client.breakers) == 0
 
 
 async def test_longer_wish_stands_whatever_comes_in_meanwhile_and_no_wish_is_longer_than_a_day(rig: Rig) -> None:
-    budgets = rig.outside.client.rate_limits
-    usage = CHANNELS["facebook"].usage
+    budgets = rig.providers.client.rate_limits
+    usage = PROVIDERS["facebook"].rate_limit_status
     now = datetime.now(UTC)
     few = {"x-business-use-case-usage": '{"1": [{"call_count": 3}]}'}
     for wish, seconds in (("600", 600), ("30", 600), ("9" * 30, 86_400), ("1", 86_400)):
         await budgets.note("facebook", "", "1", usage(Response(429, {}, {"retry-after": wish}), now))
         with pytest.raises(Problem) as held:
-            await budgets.insist("Facebook Pages", "facebook", "", "1")
+            await budgets.require("Facebook Pages", "facebook", "", "1")
         assert held.value.after_seconds == pytest.approx(seconds, abs=5)
     await budgets.note("facebook", "", "1", usage(Response(200, {}, few), now))
     assert await rig.connection.fetchval("SELECT percent FROM platform_budgets") == 100
     await pass_by(rig)
     await budgets.note("facebook", "", "1", usage(Response(200, {}, few), now))
-    await budgets.insist("Facebook Pages", "facebook", "", "1")
+    await budgets.require("Facebook Pages", "facebook", "", "1")
     assert await rig.connection.fetchval("SELECT percent FROM platform_budgets") == 3
 
 
@@ -245,7 +245,7 @@ async def test_metas_own_header_slows_down_and_then_stops(rig: Rig, platform: st
         """Ask once at so many percent of the budget; the seconds to wait after that."""
         for name in graph._calls:
             graph._calls[name] = [graph.sandbox.clock.seconds()] * (480 * used)
-        await rig.outside.run(asking(url, query=query), platform=platform, instance="", account=account)
+        await rig.providers.client.run(asking(url, query=query), platform=platform, instance="", account=account)
         [row] = await rig.connection.fetch("SELECT percent, held_until - now() AS left FROM platform_budgets")
         assert row["percent"] == used
         await pass_by(rig)
@@ -263,12 +263,12 @@ async def test_xs_own_headers_stop_an_account_before_x_has_to(rig: Rig) -> None:
     headers = {"Authorization": f"Bearer {await token(rig, id_)}"}
     url = f"{rig.sandbox.url}/x/2/users/me"
     for used in range(2, 73):  # of 75; once it was asked when it was connected
-        found = await rig.outside.run(asking(url, headers=headers), platform="x", instance="", account="1")
+        found = await rig.providers.client.run(asking(url, headers=headers), platform="x", instance="", account="1")
         assert found.headers["x-rate-limit-remaining"] == str(75 - used)
         # The pauses from 75 percent on are short, and seen above.
         await rig.connection.execute("UPDATE platform_budgets SET held_until = NULL WHERE percent < 95")
     with pytest.raises(Problem) as held:
-        await rig.outside.run(asking(url, headers=headers), platform="x", instance="", account="1")
+        await rig.providers.client.run(asking(url, headers=headers), platform="x", instance="", account="1")
     assert (held.value.code, 840 < held.value.after_seconds <= 901) == ("budget", True)
 
 
@@ -278,10 +278,10 @@ async def test_mastodons_own_429_is_obeyed(rig: Rig) -> None:
     steps = asking(f"{rig.sandbox.url}/mastodon/api/v1/accounts/verify_credentials", headers=headers)
     server: Any = rig.server.world.platforms["mastodon"]
     server._calls[headers["Authorization"].removeprefix("Bearer "), "calls"] = [server.sandbox.clock.seconds()] * 300
-    found = await rig.outside.run(steps, platform="mastodon", instance=INSTANCE, account="1")
+    found = await rig.providers.client.run(steps, platform="mastodon", instance=INSTANCE, account="1")
     assert (found.status, found.headers["x-ratelimit-remaining"]) == (429, "0")
     with pytest.raises(Problem) as held:
-        await rig.outside.run(asking("http://nobody"), platform="mastodon", instance=INSTANCE, account="1")
+        await rig.providers.client.run(asking("http://nobody"), platform="mastodon", instance=INSTANCE, account="1")
     assert (held.value.code, 290 < held.value.after_seconds <= 301) == ("budget", True)
 
 

@@ -32,7 +32,7 @@ from publish.connections import refresh_store
 from publish.vault.envelope import LocalRing, Vault
 from schema.tenancy import DEFAULT_TENANT
 from sync.projection.worker import Projector
-from tests.rig import CHANNELS, INSTANCE, KEYS, LONG, PLATFORMS, ROTATING, TESTS, UNTICKED, Rig, outcome_of, rigged
+from tests.rig import INSTANCE, KEYS, LONG, PLATFORMS, PROVIDERS, ROTATING, TESTS, UNTICKED, Rig, outcome_of, rigged
 from tests.support import append_event, eventually
 
 
@@ -47,7 +47,7 @@ async def test_account_is_connected_with_what_was_granted_and_only_ciphertext_is
     ids = await rig.connect(platform)
     found = await rig.shown(ids[0])
     assert (found["platform"], found["state"]) == (platform, "active")
-    assert set(CHANNELS[platform].needed) <= set(found["scopes"])
+    assert set(PROVIDERS[platform].needed) <= set(found["scopes"])
     sealed = await rig.raw("SELECT sealed FROM connection_secrets")
     assert sealed
     world = rig.server.world.platforms[platform]
@@ -143,7 +143,7 @@ async def test_code_is_of_no_use_without_the_verifier_that_its_flow_was_begun_wi
     address, _, asked = (await rig.started(platform)).partition("?")
     query = dict(parse_qsl(asked))
     begun = {name: query.pop(name) for name in ("code_challenge", "code_challenge_method") if name in query}
-    assert begun.get("code_challenge_method") == ("S256" if CHANNELS[platform].pkce else None)
+    assert begun.get("code_challenge_method") == ("S256" if PROVIDERS[platform].oauth.pkce else None)
     digest = hashlib.sha256(b"the verifier of another flow").digest()
     other = {"code_challenge": base64.urlsafe_b64encode(digest).decode().rstrip("="), "code_challenge_method": "S256"}
     account = {"facebook": "alice"}.get(platform, "shop")
@@ -161,7 +161,7 @@ async def test_address_that_the_platform_does_not_know_is_where_nobody_is_sent(r
     with pytest.raises(CommandRejected):
         await rig.consented(platform)
     assert await rig.raw("SELECT 1 FROM connections") == []
-    rig.server.world.platforms[platform].redirect_uris.add(rig.outside.redirect_uri(platform, ""))
+    rig.server.world.platforms[platform].redirect_uris.add(rig.providers.redirect_uri(platform, ""))
     assert await rig.connect(platform)
 
 
@@ -216,7 +216,7 @@ async def test_wrong_wishes_are_refused_before_any_browser_sees_them(rig: Rig) -
     ],
 )
 async def test_instance_that_is_nowhere_or_inside_is_not_asked_and_said_so(rig: Rig, instance: str, said: str) -> None:
-    flows = assembled(rig.pool, Vault(LocalRing(KEYS)), replace(rig.outside, variables={})).flows
+    flows = assembled(rig.pool, Vault(LocalRing(KEYS)), replace(rig.providers, variables={})).flows
     with pytest.raises(Problem, match=said) as refused:
         await flows.start("mastodon", instance, DEFAULT_TENANT, TESTS, "/")
     assert (refused.value.kind, refused.value.code) == ("transient", "unreachable")
@@ -224,7 +224,7 @@ async def test_instance_that_is_nowhere_or_inside_is_not_asked_and_said_so(rig: 
 
 
 async def test_platform_that_is_not_configured_says_which_variables_are_missing(rig: Rig) -> None:
-    bare = assembled(rig.pool, Vault(LocalRing(KEYS)), replace(rig.outside, variables={}))
+    bare = assembled(rig.pool, Vault(LocalRing(KEYS)), replace(rig.providers, variables={}))
     with pytest.raises(Problem, match="X_CLIENT_ID and X_CLIENT_SECRET is not set"):
         await bare.flows.start("x", "", DEFAULT_TENANT, TESTS, "/")
 
@@ -282,7 +282,7 @@ async def test_accounts_that_failed_together_are_not_tried_again_together(rig: R
     own = []
     for _ in range(8):
         await rig.raw("UPDATE connections SET refresh_due_at = now(), refresh_failures = 4")
-        rig.outside.client.breakers.clear()
+        rig.providers.client.breakers.clear()
         assert await rig.refresher.refresh(id_) == "failed"
         own.append(await seconds_until(rig))
     assert 0.8 * 1800 - 5 < min(own) <= max(own) <= 1800
@@ -357,7 +357,7 @@ async def test_refresher_that_wakes_late_puts_nothing_off_that_is_newer(rig: Rig
     assert await rig.connect("x") == [id_]
     before = await kept(rig)
     async with tenant_transaction(rig.pool, ALL_TENANTS) as connection:
-        await refresh_store.wait(connection, late, 5.0)
+        await refresh_store.defer(connection, late, 5.0)
     assert await kept(rig) == before
 
 
@@ -419,7 +419,7 @@ async def test_trouble_disconnects_nobody_and_waits_longer_each_time(
     assert (await rig.shown(ids[0]))["state"] == "active"
     async with rig.http.delete(f"{rig.sandbox.url}/_sandbox/faults"):
         pass
-    rig.outside.client.breakers.clear()  # it rests for half a minute otherwise
+    rig.providers.client.breakers.clear()  # it rests for half a minute otherwise
     await rig.due()
     assert await rig.refresher.refresh(ids[0]) == "refreshed"
 
@@ -439,7 +439,7 @@ async def test_answer_of_no_documented_shape_is_trouble_and_no_surprise(
     await rig.due()
     assert await rig.refresher.refresh(ids[0]) == "failed", "and no word that no page lists ends a grant"
     await rig.raw("UPDATE connections SET check_due_at = now(), refresh_due_at = NULL, state = 'active', reason = NULL")
-    if CHANNELS[platform].check is not None:
+    if PROVIDERS[platform].check is not None:
         assert await rig.refresher.refresh(ids[0]) == "failed", "what says nothing of the account proves nothing"
     assert (await rig.shown(ids[0]))["state"] == "active"
 
@@ -453,7 +453,7 @@ async def test_platform_that_only_fails_is_given_a_rest_and_the_others_are_not(r
     calls = await rig.sandbox.ledger("call", platform="tiktok")
     assert sum(call["fault"] is not None for call in calls) == FAILURES
     assert await rig.refresher.refresh(x) == "refreshed"
-    rig.outside.client.breakers["tiktok", ""].failed_at -= OPEN_SECONDS
+    rig.providers.client.breakers["tiktok", ""].failed_at -= OPEN_SECONDS
     async with rig.http.delete(f"{rig.sandbox.url}/_sandbox/faults"):
         pass
     await rig.due()
@@ -472,7 +472,7 @@ async def test_answer_that_does_not_end_is_given_up_and_disconnects_nobody(
     await rig.due()
     monkeypatch.setattr(http, bound, value)
     async with Client(frozenset({rig.sandbox.url.removeprefix("http://")})) as client:
-        refresher = assembled(rig.pool, Vault(LocalRing(KEYS)), replace(rig.outside, client=client)).refresher
+        refresher = assembled(rig.pool, Vault(LocalRing(KEYS)), replace(rig.providers, client=client)).refresher
         assert await refresher.refresh(id_) == "failed"
     found = await rig.shown(id_)
     assert (found["state"], found["refresh_failures"]) == ("active", 1)
@@ -488,12 +488,12 @@ async def test_only_a_code_that_its_page_lists_ends_a_grant_whatever_a_platforms
 
     whose = {"platform": platform, "instance": INSTANCE if platform == "mastodon" else ""}
     for code, kind in (
-        (next(iter(CHANNELS[platform].ended_by)), "grant"),
+        (next(iter(PROVIDERS[platform].ended_by)), "grant"),
         ("surprise", "transient"),
         ("", "transient"),
     ):
         with pytest.raises(Problem) as found:
-            await rig.outside.run(steps(code), **whose)
+            await rig.providers.client.run(steps(code), **whose)
         assert (found.value.kind, found.value.code, found.value.after_seconds) == (kind, code, 7.0)
 
 
@@ -503,11 +503,11 @@ async def test_one_dead_instance_rests_and_the_others_do_not_notice(rig: Rig) ->
 
     await rig.sandbox.command("faults", platform="mastodon", endpoint="GET /api/503", times=0, status=503)
     for _ in range(FAILURES):
-        assert await rig.outside.run(asked(503), platform="mastodon", instance="dead.example") == 503
+        assert await rig.providers.client.run(asked(503), platform="mastodon", instance="dead.example") == 503
     with pytest.raises(Problem, match="given a rest"):
-        await rig.outside.run(asked(404), platform="mastodon", instance="dead.example")
+        await rig.providers.client.run(asked(404), platform="mastodon", instance="dead.example")
     for _ in range(2 * FAILURES):  # a refusal is no trouble
-        assert await rig.outside.run(asked(404), platform="mastodon", instance="alive.example") == 404
+        assert await rig.providers.client.run(asked(404), platform="mastodon", instance="alive.example") == 404
 
 
 async def test_naming_thousands_of_servers_grows_nothing_and_closes_no_breaker_of_one_in_use(
@@ -519,7 +519,7 @@ async def test_naming_thousands_of_servers_grows_nothing_and_closes_no_breaker_o
     async def name(number: int) -> None:
         steps = asked(f"http://127.0.0.1:1/{number}")
         with pytest.raises(Problem, match="no server on the internet"):
-            await rig.outside.run(steps, platform="mastodon", instance=f"n{number}.example")
+            await rig.providers.client.run(steps, platform="mastodon", instance=f"n{number}.example")
 
     def series() -> int:
         return sum(len(list(metric.samples)) for metric in REGISTRY.collect())
@@ -528,14 +528,14 @@ async def test_naming_thousands_of_servers_grows_nothing_and_closes_no_breaker_o
     await rig.sandbox.command("faults", platform="mastodon", endpoint="POST /api/503", times=0, status=503)
     broken = f"{rig.sandbox.url}/mastodon/api/503"
     for _ in range(FAILURES):
-        await rig.outside.run(asked(broken), platform="mastodon", instance="used.example", account="1")
+        await rig.providers.client.run(asked(broken), platform="mastodon", instance="used.example", account="1")
     before = series()
     for start in range(0, 2 * MOST, 50):
         await asyncio.gather(*(name(number) for number in range(start, start + 50)))
-    assert len(rig.outside.client.breakers) <= MOST
+    assert len(rig.providers.client.breakers) <= MOST
     assert series() == before
     with pytest.raises(Problem, match="given a rest"):
-        await rig.outside.run(asked(broken), platform="mastodon", instance="used.example", account="1")
+        await rig.providers.client.run(asked(broken), platform="mastodon", instance="used.example", account="1")
 
 
 async def test_when_the_rest_is_over_one_tries_for_all(rig: Rig) -> None:
@@ -546,11 +546,11 @@ async def test_when_the_rest_is_over_one_tries_for_all(rig: Rig) -> None:
 
     async def tried() -> Any:
         try:
-            return await rig.outside.run(asked(), platform="tiktok", instance="")
+            return await rig.providers.client.run(asked(), platform="tiktok", instance="")
         except Problem as problem:
             return problem.code
 
-    with rig.outside.client.breakers.asking("tiktok", "", in_use=True) as breaker:
+    with rig.providers.client.breakers.asking("tiktok", "", in_use=True) as breaker:
         for _ in range(FAILURES):
             breaker.note(failed=True)
     assert await tried() == "breaker"

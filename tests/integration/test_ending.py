@@ -57,7 +57,7 @@ async def test_after_a_day_the_platform_is_not_told_and_nothing_is_kept(rig: Rig
     await rig.sandbox.command("faults", platform="x", times=0, drop=True)
     await rig.api("DELETE", f"/api/connections/{id_}")
     await rig.raw("UPDATE connections SET disconnected_at = now() - interval '25 hours'")
-    rig.outside.client.breakers.clear()
+    rig.providers.client.breakers.clear()
     await rig.due()
     assert await rig.refresher.refresh(id_) == "revoked"
     assert await held(rig, id_) == 0
@@ -89,7 +89,7 @@ async def test_goodbye_that_wakes_up_late_ends_nothing_of_a_newer_grant(rig: Rig
     assert late is not None
     assert await rig.connect("tiktok") == [id_]
     told = len(await rig.sandbox.ledger("call", platform="tiktok", path="/v2/oauth/revoke"))
-    assert await rig.built.endings.revoke(late) == "revoked"
+    assert await rig.built.disconnector.revoke(late) == "revoked"
     assert ((await rig.shown(id_))["state"], await held(rig, id_)) == ("active", 2)
     assert len(await rig.sandbox.ledger("call", platform="tiktok", path="/v2/oauth/revoke")) == told
 

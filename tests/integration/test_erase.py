@@ -16,7 +16,7 @@ from ops.access import api_keys
 from ops.cli import wiring
 from ops.erasure.requests import request_account
 from ops.runtime.db import open_pool
-from ops.runtime.platform_protocol import Usage
+from ops.runtime.platform_protocol import RateLimitStatus
 from schema.rights import WEB_ROLE
 from schema.tenancy import DEFAULT_TENANT
 from sync.rebuild.shadow import KEPT, Shadow
@@ -266,7 +266,7 @@ async def test_wish_that_came_by_way_of_meta_is_carried_out_and_can_be_looked_up
         [id_] = await rig.connect("instagram")
         account = (await rig.shown(id_))["account_id"]
         await append_event(connection, account, "e1", payload={"id": "c1", "text": "x", "media": {"id": "m1"}})
-        await rig.outside.client.rate_limits.note("instagram", "", account, [Usage(96)])
+        await rig.providers.client.rate_limits.note("instagram", "", account, [RateLimitStatus(96)])
         address = f"{rig.url}/api/auth/instagram/deletion"
         await rig.sandbox.command("webhooks", platform="instagram", stream="deletion", url=address)
         await rig.sandbox.command("act", platform="instagram", what="erase", account="shop")

@@ -15,9 +15,9 @@ from aiohttp.test_utils import TestServer
 
 from ops.access import api_keys, tenants, users
 from ops.web.pages.authorization import BROWSER_COOKIE, FLOW_COOKIE
-from publish.oauth.authorization import Flows, mark_of
+from publish.oauth.authorization import AuthorizationFlows, mark_of
 from schema.tenancy import DEFAULT_TENANT
-from tests.rig import CHANNELS, HTML, INSTANCE, TESTS, Rig, add_pages, form_of, led_to, rigged
+from tests.rig import HTML, INSTANCE, PROVIDERS, TESTS, Rig, add_pages, form_of, led_to, rigged
 
 EMAIL, PASSWORD = "ada@example.org", "correct horse battery"
 JSON = {"Accept": "application/json"}
@@ -91,7 +91,7 @@ def ticket_of(link: str) -> str:
 # --- the page
 
 
-@pytest.mark.parametrize("platform", sorted(CHANNELS))
+@pytest.mark.parametrize("platform", sorted(PROVIDERS))
 async def test_link_shows_who_asks_for_what_and_opening_it_changes_nothing(rig: Rig, platform: str) -> None:
     link, before = await rig.link(platform), await flows(rig)
     for method, headers in (
@@ -113,7 +113,7 @@ async def test_link_shows_who_asks_for_what_and_opening_it_changes_nothing(rig: 
         assert await flows(rig) == before
     _, text = await shown(rig.http, link)
     expires = before[0]["expires_at"]
-    named = ["API key tests", "default", CHANNELS[platform].title, *CHANNELS[platform].scopes, f"{expires:%H:%M}"]
+    named = ["API key tests", "default", PROVIDERS[platform].title, *PROVIDERS[platform].scopes, f"{expires:%H:%M}"]
     for words in [*named, INSTANCE] if platform == "mastodon" else named:
         assert words in text, words
     assert await approved(rig, await rig.pressed(link), "alice" if platform == "facebook" else "shop")
@@ -357,7 +357,7 @@ async def test_address_that_a_logged_in_person_follows_begins_nothing_before_the
     assert await flows(rig) == await rig.raw("SELECT FROM oauth_clients") == []
     [text, *_, nothing] = texts
     assert nothing == ""
-    for words in (EMAIL, "default", "Mastodon", INSTANCE, *CHANNELS["mastodon"].scopes):
+    for words in (EMAIL, "default", "Mastodon", INSTANCE, *PROVIDERS["mastodon"].scopes):
         assert words in text, words
     action, fields = form_of(text)
     assert action == "/api/auth/mastodon"
@@ -398,7 +398,7 @@ async def test_every_way_to_connect_at_the_page_of_connections_is_a_form_of_ours
     assert 'href="/api/auth/' not in text
     forms = re.findall(r'<form(?: class="row")? method="post" action="(/api/auth/\w+)">(.*?)</form>', text, re.DOTALL)
     assert sorted(action for action, _ in forms) == sorted(
-        [*(f"/api/auth/{name}" for name in CHANNELS), "/api/auth/tiktok"]
+        [*(f"/api/auth/{name}" for name in PROVIDERS), "/api/auth/tiktok"]
     )
     assert all(f'name="csrf" value="{csrf}"' in body for _, body in forms)
     assert [action for action, body in forms if f'name="connection" value="{id_}"' in body] == ["/api/auth/tiktok"]
@@ -497,13 +497,13 @@ async def test_person_who_is_removed_while_the_platform_answers_connects_nothing
     await users.add(rig.pool, DEFAULT_TENANT, "eve@example.org", PASSWORD, "editor", TESTS)
     csrf = await log_in(rig, rig.http, "eve@example.org")
     _, consent, _ = await sent(rig, rig.http, "/api/auth/tiktok", {"csrf": csrf})
-    query, decided = await approved(rig, consent), Flows._decided
+    query, decided = await approved(rig, consent), AuthorizationFlows._decide
 
-    async def slowly(self: Flows, *known: Any) -> Any:
+    async def slowly(self: AuthorizationFlows, *known: Any) -> Any:
         await _removed(rig)
         return await decided(self, *known)
 
-    monkeypatch.setattr(Flows, "_decided", slowly)
+    monkeypatch.setattr(AuthorizationFlows, "_decide", slowly)
     outcome = await rig.back("tiktok", query)
     assert (outcome["ok"], "may not connect accounts any more" in outcome["says"]) == (False, True)
     assert await connections(rig) == []

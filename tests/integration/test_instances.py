@@ -144,7 +144,7 @@ async def test_redirect_into_our_own_network_is_held_to_the_same_guard(rig: Rig)
         ("nobody.invalid", "no server on the internet has this name"),
     ):
         with pytest.raises(Problem, match=why) as refused:
-            await rig.outside.run(led(host), platform="mastodon", instance="social.example")
+            await rig.providers.client.run(led(host), platform="mastodon", instance="social.example")
         assert (refused.value.kind, refused.value.code) == ("transient", "unreachable")
 
 

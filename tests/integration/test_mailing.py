@@ -19,7 +19,7 @@ from ops.runtime.mail import Mailer
 from ops.runtime.mailserver import MailServer
 from ops.runtime.tenancy import tenant_transaction
 from publish.notifications import mail_store, sender
-from publish.notifications.sender import Postman
+from publish.notifications.sender import NoticeSender
 from schema.metadata import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
 from tests.canaries import shown, tables
@@ -57,10 +57,10 @@ async def office() -> AsyncIterator[Office]:
         yield found
 
 
-def postman(rig: Rig, office: Office, url: str = "", **changes: Any) -> Postman:
+def notice_sender(rig: Rig, office: Office, url: str = "", **changes: Any) -> NoticeSender:
     tls = changes.pop("tls", None)
     server = replace(MailServer.of(url or f"smtp://127.0.0.1:{office.port}"), **changes)
-    return Postman(rig.pool, Mailer(server, FROM, tls), rig.built.flows.titles, rig.url)
+    return NoticeSender(rig.pool, Mailer(server, FROM, tls), rig.built.flows.titles, rig.url)
 
 
 async def broken(rig: Rig, platform: str = "tiktok", **connecting: str) -> str:
@@ -72,7 +72,7 @@ async def broken(rig: Rig, platform: str = "tiktok", **connecting: str) -> str:
     return id_
 
 
-async def round_of(*postmen: Postman) -> None:
+async def round_of(*postmen: NoticeSender) -> None:
     await asyncio.gather(*(one.round(asyncio.Event()) for one in postmen))
 
 
@@ -112,7 +112,7 @@ async def test_owner_and_editor_are_told_once_and_nobody_else_is(rig: Rig, offic
     other = await tenants.add(rig.connection, "other", TESTS)
     await member(rig, "stranger@example.org", "owner", other)
     id_ = await broken(rig)
-    one, two = postman(rig, office), postman(rig, office)
+    one, two = notice_sender(rig, office), notice_sender(rig, office)
     before = counted()
     for _ in range(10):
         await round_of(one, two)
@@ -141,10 +141,10 @@ async def test_several_who_begin_at_once_send_one(rig: Rig, office: Office, data
     await member(rig, EDITOR, "editor")
     office.slow = 0.05
     async with await open_pool(database, "another", 4, role=APP_ROLE, wait_seconds=20, pgbouncer=True) as pool:
-        another = postman(rig, office)
+        another = notice_sender(rig, office)
         another._pool = pool
         outcomes = await asyncio.gather(
-            *(one.round(asyncio.Event()) for one in (postman(rig, office), another) * 3), return_exceptions=True
+            *(one.round(asyncio.Event()) for one in (notice_sender(rig, office), another) * 3), return_exceptions=True
         )
     assert [outcome for outcome in outcomes if outcome] == []
     assert office.to() == [EDITOR, OWNER]
@@ -159,16 +159,16 @@ async def test_whoever_finds_another_at_it_neither_waits_nor_takes_the_rest(rig:
         await one.execute("SELECT set_config('landfall.tenant', '*', true)")
         claimed = await mail_store.claim_mail(one)
         assert claimed is not None
-        assert [item.platform for item in claimed.news] == ["tiktok"]
+        assert [item.platform for item in claimed.items] == ["tiktok"]
         async with asyncio.timeout(1):
             assert await mail_store.claim_mail(other) is None
 
 
 async def test_next_account_that_breaks_is_a_mail_of_its_own_and_names_no_old_one(rig: Rig, office: Office) -> None:
     await broken(rig, "tiktok")
-    await round_of(postman(rig, office))
+    await round_of(notice_sender(rig, office))
     await broken(rig, "x")
-    await round_of(postman(rig, office))
+    await round_of(notice_sender(rig, office))
     assert [str(letter.message["Subject"]) for letter in office.letters] == [
         "1 account needs you: TikTok",
         "1 account needs you: X",
@@ -179,7 +179,7 @@ async def test_end_that_is_near_is_told_too(rig: Rig, office: Office) -> None:
     [id_] = await rig.connect("linkedin")
     await rig.raw("UPDATE connections SET refresh_expires_at = now() + interval '3 days' WHERE id = $1::uuid", id_)
     await rig.refresher._round()
-    await round_of(postman(rig, office))
+    await round_of(notice_sender(rig, office))
     [letter] = office.letters
     assert "connect the account again before that" in letter.text
 
@@ -188,7 +188,7 @@ async def test_person_of_several_tenants_is_told_which(rig: Rig, office: Office)
     await broken(rig)
     other = await tenants.add(rig.connection, "Second & Sons", TESTS)
     await join(rig, other, OWNER, "owner")
-    await round_of(postman(rig, office))
+    await round_of(notice_sender(rig, office))
     [letter] = office.letters
     assert letter.text.startswith("1 account of default needs you:")
 
@@ -198,10 +198,10 @@ async def test_what_was_resolved_or_is_a_day_old_is_not_sent(rig: Rig, office: O
     await rig.connect("tiktok")  # somebody looked and saw to it
     await broken(rig, "x")
     await rig.raw("UPDATE notices SET created_at = now() - interval '25 hours' WHERE resolved_at IS NULL")
-    await round_of(postman(rig, office))
+    await round_of(notice_sender(rig, office))
     assert office.connections == 0
     await broken(rig, "mastodon")
-    await round_of(postman(rig, office))
+    await round_of(notice_sender(rig, office))
     assert [str(letter.message["Subject"]) for letter in office.letters] == ["1 account needs you: Mastodon"]
 
 
@@ -209,7 +209,7 @@ async def test_what_is_resolved_or_whoever_leaves_while_the_server_is_away_gets_
     await member(rig, EDITOR, "editor")
     await broken(rig)
     office = Office()
-    one = postman(rig, office)
+    one = notice_sender(rig, office)
     await round_of(one)
     user = await users.find_member(rig.pool, DEFAULT_TENANT, EDITOR)
     assert user is not None
@@ -234,7 +234,7 @@ async def test_what_is_resolved_or_whoever_leaves_while_the_server_is_away_gets_
 async def test_server_that_is_away_is_asked_with_growing_pauses_and_gets_it_when_it_is_back(rig: Rig) -> None:
     await broken(rig)
     office, before = Office(), counted()
-    one = postman(rig, office)
+    one = notice_sender(rig, office)
     pauses = []
     for _ in range(6):
         await round_of(one, one)
@@ -252,7 +252,7 @@ async def test_server_that_is_away_is_asked_with_growing_pauses_and_gets_it_when
 async def test_what_nobody_takes_for_a_day_is_given_up_and_counted(rig: Rig) -> None:
     await broken(rig)
     office, before = Office(), counted()
-    one = postman(rig, office)
+    one = notice_sender(rig, office)
     await round_of(one)
     await later(rig)
     await rig.raw("UPDATE notice_mails SET created_at = now() - interval '25 hours'")
@@ -269,7 +269,7 @@ async def test_what_nobody_takes_for_a_day_is_given_up_and_counted(rig: Rig) -> 
 async def test_message_that_is_refused_after_it_was_read_is_tried_again(rig: Rig, office: Office, answer: str) -> None:
     await broken(rig)
     office.answer = answer
-    one, before = postman(rig, office), counted()
+    one, before = notice_sender(rig, office), counted()
     await round_of(one)
     assert since(before) == {"refused": 1.0}
     office.answer = "250 OK"
@@ -287,7 +287,7 @@ async def test_connection_that_breaks_after_the_message_leaves_a_doubt_and_no_se
     await member(rig, EDITOR, "editor")
     await broken(rig)
     office.drops = 1
-    one, before = postman(rig, office), counted()
+    one, before = notice_sender(rig, office), counted()
     for _ in range(4):
         await round_of(one)
         await later(rig, 24 * 60)
@@ -296,9 +296,9 @@ async def test_connection_that_breaks_after_the_message_leaves_a_doubt_and_no_se
     assert sorted((await states(rig)).values()) == ["sent", "unknown"]
 
 
-async def test_postman_who_dies_with_a_mail_in_hand_leaves_a_doubt(rig: Rig, office: Office) -> None:
+async def test_sender_who_dies_with_a_mail_in_hand_leaves_a_doubt(rig: Rig, office: Office) -> None:
     await broken(rig)
-    one, before = postman(rig, office), counted()
+    one, before = notice_sender(rig, office), counted()
     office.slow = 30.0
     dying = asyncio.create_task(one.round(asyncio.Event()))
 
@@ -376,7 +376,7 @@ async def test_server_that_hangs_up_at_once_is_not_asked_without_end(rig: Rig) -
     await broken(rig)
     before = counted()
     async with asyncio.timeout(10):
-        await round_of(postman(rig, Office(port=server.sockets[0].getsockname()[1])))
+        await round_of(notice_sender(rig, Office(port=server.sockets[0].getsockname()[1])))
     assert len(asked) == 1
     assert since(before) == {"refused": 1.0}
     server.close()
@@ -392,7 +392,7 @@ async def test_one_person_whom_the_server_does_not_want_stops_nobody_else(
     office.refuses = {"editor1@example.org"}
     await broken(rig)
     before = counted()
-    await round_of(postman(rig, office))
+    await round_of(notice_sender(rig, office))
     assert office.to() == ["editor0@example.org", "editor2@example.org", OWNER]
     assert since(before) == {"sent": 3.0, "refused": 2.0}
     assert "canary-of-the-server" not in str(logged.calls)
@@ -410,7 +410,7 @@ async def test_mail_server_that_hangs_delays_no_refresh(rig: Rig) -> None:
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     await broken(rig)
     office = Office(port=server.sockets[0].getsockname()[1])
-    waiting = asyncio.create_task(postman(rig, office).round(asyncio.Event()))
+    waiting = asyncio.create_task(notice_sender(rig, office).round(asyncio.Event()))
     await asyncio.sleep(0.3)
     [id_] = await rig.connect("x")
     await rig.due()
@@ -441,7 +441,7 @@ async def test_hostile_name_stays_a_name(rig: Rig, office: Office, name: str) ->
     id_ = await broken(rig)
     await rig.raw("UPDATE connections SET username = $2 WHERE id = $1::uuid", id_, name)
     await rig.raw("UPDATE notices SET says = says || $1", name)
-    await round_of(postman(rig, office))
+    await round_of(notice_sender(rig, office))
     [letter] = office.letters
     assert set(letter.message.keys()) == {
         "To",
@@ -475,15 +475,15 @@ async def test_password_goes_to_a_server_only_after_tls_and_is_seen_nowhere(
     url = f"smtp://landfall:{PASSWORD.replace('/', '%2F')}@127.0.0.1:{office.port}"
     await broken(rig)
     async with office.open():
-        elsewhere = postman(rig, office, url, here=False, tls=trusting)
+        elsewhere = notice_sender(rig, office, url, here=False, tls=trusting)
         await round_of(elsewhere)
         assert office.letters == [], "it offers no TLS"
         office.tls = serving
         await later(rig)
-        await round_of(postman(rig, office, url, here=False))
+        await round_of(notice_sender(rig, office, url, here=False))
         assert office.letters == [], "nobody vouches for it"
         await later(rig)
-        await round_of(postman(rig, office, url.replace("canary", "wrong"), here=False, tls=trusting))
+        await round_of(notice_sender(rig, office, url.replace("canary", "wrong"), here=False, tls=trusting))
         assert office.letters == [], "wrong password"
         await later(rig)
         await round_of(elsewhere)
@@ -508,10 +508,10 @@ async def test_server_may_speak_tls_from_the_first_byte(rig: Rig, tmp_path: Path
     url = f"smtps://127.0.0.1:{office.port}"
     await broken(rig)
     async with office.open(serving):
-        await round_of(postman(rig, office, url, here=False))
+        await round_of(notice_sender(rig, office, url, here=False))
         assert logged.calls[0].kwargs["error"] == "SSLCertVerificationError"
         await later(rig)
-        await round_of(postman(rig, office, url, here=False, tls=trusting))
+        await round_of(notice_sender(rig, office, url, here=False, tls=trusting))
     assert office.to() == [OWNER]
 
 
@@ -522,8 +522,8 @@ async def test_server_of_this_machine_takes_a_password_without_tls_and_uses_tls_
     url = f"smtp://landfall:{PASSWORD.replace('/', '%2F')}@127.0.0.1:{office.port}"
     await broken(rig)
     async with office.open():
-        await round_of(postman(rig, office, url))
+        await round_of(notice_sender(rig, office, url))
         office.tls, _ = certified(tmp_path, ["127.0.0.1"])
         await broken(rig, "x")
-        await round_of(postman(rig, office, url))
+        await round_of(notice_sender(rig, office, url))
     assert [(letter.secure, letter.user) for letter in office.letters] == [(False, "landfall"), (True, "landfall")]

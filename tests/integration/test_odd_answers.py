@@ -15,8 +15,8 @@ from ops.sandbox import server as sandbox_server
 from ops.sandbox.contract import Answer
 from publish.connections import connection_store
 from publish.oauth import authorization
-from publish.oauth.authorization import NOT_TAKEN, Flows
-from tests.rig import CHANNELS, INSTANCE, LONG, PLATFORMS, ROTATING, Rig, rigged
+from publish.oauth.authorization import NOT_TAKEN, AuthorizationFlows
+from tests.rig import INSTANCE, LONG, PLATFORMS, PROVIDERS, ROTATING, Rig, rigged
 
 ABSENT = object()
 ISSUING = {"instagram": "_long", "linkedin": "_issue", "threads": "_long", "tiktok": "_issue", "x": "_issue"}
@@ -104,7 +104,7 @@ async def test_life_as_text_or_float_is_a_life(rig: Rig, monkeypatch: pytest.Mon
 async def test_life_in_milliseconds_is_the_documented_one(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, platform: str
 ) -> None:
-    documented = CHANNELS[platform].lives.access
+    documented = PROVIDERS[platform].lifetimes.access
     for given in (documented * 1000, str(documented * 1000), documented * 16):
         issuing(monkeypatch, rig, platform, expires_in=given)
         [id_] = await rig.connect(platform)
@@ -168,7 +168,7 @@ async def test_refusal_while_connecting_is_not_that_of_an_old_connection(rig: Ri
 async def test_life_that_is_absent_or_nonsense_is_the_documented_one(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, platform: str
 ) -> None:
-    documented = CHANNELS[platform].lives.access
+    documented = PROVIDERS[platform].lifetimes.access
     for given in WITHOUT_LIFE:
         issuing(monkeypatch, rig, platform, expires_in=given)
         [id_] = await rig.connect(platform)
@@ -241,15 +241,15 @@ async def test_database_refuses_times_that_make_no_sense_and_one_that_is_there_h
 
 @pytest.mark.parametrize("platform", ENDING)
 async def test_connection_that_an_earlier_release_took_for_endless_gets_its_end(rig: Rig, platform: str) -> None:
-    channel = CHANNELS[platform]
+    provider = PROVIDERS[platform]
     [id_] = await rig.connect(platform)
-    soon = channel.plan.youngest + 86_400
+    soon = provider.refresh_policy.youngest + 86_400
     # An answer without a life left none at connecting, and the old one, and no refresh, at a refresh.
     for ends in ("NULL", "now() - interval '1 hour'") if platform in REFRESHING else ("NULL",):
         await rig.raw(f"UPDATE connections SET access_expires_at = {ends}, refresh_due_at = NULL")
         await rig.refresher._round()
         assert (await rig.shown(id_))["state"] == "active"
-        documented = channel.lives.access or 0
+        documented = provider.lifetimes.access or 0
         calls = await rig.sandbox.ledger("token", platform=platform, fate="rotated")
         if platform in ROTATING:
             assert calls, "it was refreshed at once"
@@ -338,7 +338,7 @@ async def test_refusal_that_does_not_say_that_the_grant_is_over_ends_nothing(rig
 
 
 def _does(platform: str, work: str) -> bool:
-    return getattr(CHANNELS[platform], work) is not None and (work == "check" or platform != "linkedin")
+    return getattr(PROVIDERS[platform], work) is not None and (work == "check" or platform != "linkedin")
 
 
 OVER: list[tuple[str, int, Any, dict[str, str], str]] = [
@@ -373,7 +373,7 @@ async def test_words_that_mean_that_the_grant_is_over_end_it_and_are_noted(rig: 
         await rig.raw(
             "UPDATE connections SET state = 'active', reason = NULL, refresh_due_at = NULL, check_due_at = NULL"
         )
-        column = "check_due_at" if CHANNELS[platform].check is not None else "refresh_due_at"
+        column = "check_due_at" if PROVIDERS[platform].check is not None else "refresh_due_at"
         await rig.raw(f"UPDATE connections SET {column} = now() WHERE id = $1::uuid", id_)
         fault = {"status": status, "body": body, "headers": headers}
         await rig.sandbox.command("faults", platform=platform, times=0, **fault)
@@ -437,7 +437,7 @@ async def test_no_platform_ends_a_grant_by_a_word_that_its_page_does_not_list(ri
 
     for code, kind in (("invalid_grant", "grant"), ("Forbidden", "transient"), ("401", "transient"), ("", "transient")):
         with pytest.raises(Problem) as raised:
-            await rig.outside.run(over(code), platform="x", instance="")
+            await rig.providers.client.run(over(code), platform="x", instance="")
         assert raised.value.kind == kind, code
 
 
@@ -474,7 +474,7 @@ async def test_error_beside_an_answer_is_no_refresh_and_no_check(
     answering(monkeypatch, lambda content: content | {"error": {"code": "broken"}})
     await rig.due()
     assert await rig.refresher.refresh(id_) == "failed"
-    if CHANNELS[platform].check is not None:
+    if PROVIDERS[platform].check is not None:
         await rig.raw("UPDATE connections SET check_due_at = now(), refresh_due_at = NULL")
         assert await rig.refresher.refresh(id_) == "failed"
 
@@ -639,14 +639,14 @@ async def test_no_surprise_after_the_code_was_claimed_leaves_the_flow_waiting(
     async def surprised(*_: Any) -> Any:
         raise RuntimeError("a secret-canary stands in the text of this error")
 
-    monkeypatch.setattr(Flows, method, surprised)
+    monkeypatch.setattr(AuthorizationFlows, method, surprised)
     outcome = await rig.back("tiktok", query)
     assert (outcome["ok"], outcome["kind"], "look at your connections" in outcome["says"]) == (False, "transient", True)
     assert (await rig.api("GET", f"/api/flows/{begun['flow']}"))[1]["state"] == "failed"
     assert await rig.back("tiktok", query) == outcome, "and the code is not sent again"
     [row] = await rig.raw("SELECT detail FROM audit_log WHERE action = 'connection.refused'")
     assert json.loads(row["detail"])["code"] == "unexpected"
-    assert [call.args for call in log.calls] == [("oauth.surprised",)]
+    assert [call.args for call in log.calls] == [("oauth.unexpected",)]
     assert log.calls[0].kwargs["error"] == "RuntimeError"
     assert "secret-canary" not in str(log.calls)
 

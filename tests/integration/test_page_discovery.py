@@ -15,7 +15,7 @@ from ops.runtime.platform_protocol import Problem
 from publish.vault.envelope import LocalRing, Vault
 from schema.tenancy import DEFAULT_TENANT
 from tests.integration.test_odd_answers import answering
-from tests.rig import CHANNELS, KEYS, PLATFORMS, TESTS, Rig, rigged
+from tests.rig import KEYS, PLATFORMS, PROVIDERS, TESTS, Rig, rigged
 
 BUSINESS = "business_management"
 SCOPED = ("instagram", "linkedin", "mastodon", "tiktok", "x")
@@ -116,14 +116,14 @@ async def test_portfolios_and_pages_are_read_to_an_end(rig: Rig) -> None:
 
 
 async def test_optional_permission_is_asked_for_only_where_somebody_wants_it(rig: Rig) -> None:
-    assert asked(await rig.started("facebook")) == set(CHANNELS["facebook"].scopes)
-    assert asked(await rig.started("facebook", optional_scopes=BUSINESS)) == {*CHANNELS["facebook"].scopes, BUSINESS}
-    wanted = rig.outside.variables | {"FACEBOOK_OPTIONAL_SCOPES": (BUSINESS,)}
-    flows = assembled(rig.pool, Vault(LocalRing(KEYS)), replace(rig.outside, variables=wanted)).flows
+    assert asked(await rig.started("facebook")) == set(PROVIDERS["facebook"].scopes)
+    assert asked(await rig.started("facebook", optional_scopes=BUSINESS)) == {*PROVIDERS["facebook"].scopes, BUSINESS}
+    wanted = rig.providers.variables | {"FACEBOOK_OPTIONAL_SCOPES": (BUSINESS,)}
+    flows = assembled(rig.pool, Vault(LocalRing(KEYS)), replace(rig.providers, variables=wanted)).flows
     begun = await flows.start("facebook", "", DEFAULT_TENANT, Actor("key:tests"), "/")
-    assert BUSINESS in asked((await flows.take("facebook", begun.ticket, "a browser")).address)
-    wrong = rig.outside.variables | {"FACEBOOK_OPTIONAL_SCOPES": ("user_posts",)}
-    flows = assembled(rig.pool, Vault(LocalRing(KEYS)), replace(rig.outside, variables=wrong)).flows
+    assert BUSINESS in asked((await flows.open("facebook", begun.ticket, "a browser")).address)
+    wrong = rig.providers.variables | {"FACEBOOK_OPTIONAL_SCOPES": ("user_posts",)}
+    flows = assembled(rig.pool, Vault(LocalRing(KEYS)), replace(rig.providers, variables=wrong)).flows
     with pytest.raises(Problem, match="FACEBOOK_OPTIONAL_SCOPES may name business_management, and not user_posts"):
         await flows.start("facebook", "", DEFAULT_TENANT, TESTS, "/")
 
@@ -139,7 +139,7 @@ async def test_optional_permission_that_is_none_is_refused_with_those_there_are(
             continue
         error = answer["error"]
         assert (status, error["code"], error["retryable"]) == (400, "invalid_request", False), answer
-        known = ", ".join(CHANNELS[platform].optional_scopes) or "none"
+        known = ", ".join(PROVIDERS[platform].optional_scopes) or "none"
         assert f"optional_scopes may name {known} here" in answer["error"]["message"]
 
 
@@ -152,7 +152,7 @@ async def test_answer_that_does_not_say_what_was_granted_means_as_asked(
     outcome = await rig.back(platform, query)
     assert outcome["ok"], outcome
     found = await rig.shown(outcome["connections"][0])
-    assert set(found["scopes"]) == set(CHANNELS[platform].scopes)
+    assert set(found["scopes"]) == set(PROVIDERS[platform].scopes)
 
 
 def _without(value: Any, names: tuple[str, ...]) -> Any:
@@ -184,7 +184,7 @@ async def test_scopes_are_read_in_every_form_on_every_platform(
             outcome = await rig.back(platform, query)
         assert outcome["ok"], (joint, outcome)
         scopes = (await rig.shown(outcome["connections"][0]))["scopes"]
-        assert set(scopes) == set(CHANNELS[platform].scopes), joint
+        assert set(scopes) == set(PROVIDERS[platform].scopes), joint
 
 
 async def test_flow_that_the_previous_release_began_asks_for_the_usual_scopes(rig: Rig) -> None:
@@ -192,7 +192,7 @@ async def test_flow_that_the_previous_release_began_asks_for_the_usual_scopes(ri
     assert status == 201
     await rig.raw("UPDATE oauth_states SET scopes = NULL")
     address = await rig.pressed(begun["open"])
-    assert asked(address) == set(CHANNELS["x"].scopes)
+    assert asked(address) == set(PROVIDERS["x"].scopes)
     query = await rig.sandbox.consent(address, "approve", "shop")
     assert isinstance(query, dict)
     assert (await rig.back("x", query))["ok"]

@@ -10,11 +10,11 @@ import pytest
 from ops.access import users
 from ops.cli.outside import checked_every
 from publish.connections import descriptions
-from publish.oauth.account_selection import Question, Wanted, decide
+from publish.oauth.account_selection import ReconnectTarget, Selection, decide
 from publish.oauth.contract import Account
 from schema.tenancy import DEFAULT_TENANT
 from tests.integration.test_people import EMAIL, PASSWORD, logged_in, page, post
-from tests.rig import CHANNELS, HTML, PLATFORMS, TESTS, Rig, rigged
+from tests.rig import HTML, PLATFORMS, PROVIDERS, TESTS, Rig, rigged
 
 MESSAGE = r'role="(?:status|alert)"'
 
@@ -50,7 +50,7 @@ async def later(rig: Rig, seconds: int) -> None:
 async def test_check_asks_each_time_it_is_pressed_and_says_what_came_of_it(rig: Rig, platform: str) -> None:
     csrf = await logged_in(rig)
     [id_, *_] = await rig.connect(platform)
-    title, pause = CHANNELS[platform].title, rig.refresher.pause(platform)
+    title, pause = PROVIDERS[platform].title, rig.refresher.pause(platform)
     before = await calls(rig, platform)
     await rig.raw("UPDATE connections SET checked_at = now()")  # however long it took to connect
     says = await asked(rig, id_, csrf)
@@ -91,12 +91,12 @@ async def test_check_that_failed_is_not_repeated_before_its_pause_is_over(
     [id_, *_] = await rig.connect(platform)
     await rig.sandbox.command("faults", platform=platform, times=0, status=500)
     await later(rig, 61)
-    title, pause = CHANNELS[platform].title, rig.refresher.pause(platform)
+    title, pause = PROVIDERS[platform].title, rig.refresher.pause(platform)
     assert (await asked(rig, id_, csrf)).startswith(f"{title} could not be asked now: ")
     await rig.raw("UPDATE connections SET access_expires_at = now() WHERE access_expires_at IS NOT NULL")
     before = await calls(rig, platform)
     for _ in range(3):
-        rig.outside.client.breakers.clear()
+        rig.providers.client.breakers.clear()
         says = await asked(rig, id_, csrf)
         said = (
             rf"{title} was last asked at \d\d:\d\d:\d\d UTC, and gave no answer: .* Landfall tries again;"
@@ -108,7 +108,7 @@ async def test_check_that_failed_is_not_repeated_before_its_pause_is_over(
     [row] = await rig.raw("SELECT refresh_failures FROM connections WHERE id = $1::uuid", id_)
     assert row["refresh_failures"] == 1
     monkeypatch.setattr(type(rig.refresher), "pause", lambda *_: 0)
-    rig.outside.client.breakers.clear()
+    rig.providers.client.breakers.clear()
     assert (await asked(rig, id_, csrf)).startswith(f"{title} could not be asked now: ")
     assert await calls(rig, platform) > before
 
@@ -147,27 +147,27 @@ async def test_two_accounts_of_one_name_are_told_apart_by_their_numbers(rig: Rig
 
 
 def test_question_about_another_account_of_the_same_name_shows_both_numbers() -> None:
-    channel = CHANNELS["threads"]
-    account = Account("2", "alice", list(channel.needed), {"access_token": "t"})
+    provider = PROVIDERS["threads"]
+    account = Account("2", "alice", list(provider.needed), {"access_token": "t"})
     for name, meant, found in (("alice", "alice (1)", "alice (2)"), ("shop", "shop", "alice")):
-        asks = decide("threads", channel, [account], Wanted(("threads", "1"), name), [])
-        assert isinstance(asks, Question)
-        assert asks.says.startswith(f"You wanted to connect {meant} again, but this is {found}. ")
+        asks = decide("threads", provider, [account], ReconnectTarget(("threads", "1"), name), [])
+        assert isinstance(asks, Selection)
+        assert asks.message.startswith(f"You wanted to connect {meant} again, but this is {found}. ")
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_what_does_not_work_without_it_is_known_of_every_permission(platform: str) -> None:
-    channel = CHANNELS[platform]
-    assert set(channel.scope_uses) == set(channel.scopes)
-    assert set(channel.unreported_scopes) < set(channel.scopes)
-    nothing = descriptions.permissions(channel, [])
-    assert {*nothing.missing, *nothing.unreported} == set(channel.scopes)
+    provider = PROVIDERS[platform]
+    assert set(provider.scope_uses) == set(provider.scopes)
+    assert set(provider.unreported_scopes) < set(provider.scopes)
+    nothing = descriptions.permissions(provider, [])
+    assert {*nothing.missing, *nothing.unreported} == set(provider.scopes)
     assert all(nothing.missing.values())
-    assert descriptions.permissions(channel, channel.scopes).missing == {}
+    assert descriptions.permissions(provider, provider.scopes).missing == {}
 
 
 def test_wider_permission_holds_the_narrower_ones() -> None:
-    assert descriptions.permissions(CHANNELS["mastodon"], ["read", "write"]).missing == {}
+    assert descriptions.permissions(PROVIDERS["mastodon"], ["read", "write"]).missing == {}
 
 
 NOTICED = {
@@ -184,24 +184,24 @@ NOTICED = {
 def test_page_says_of_every_platform_how_soon_a_revocation_is_noticed() -> None:
     assert set(NOTICED) == set(PLATFORMS)
     for platform, words in NOTICED.items():
-        says = descriptions.noticed(CHANNELS[platform])
+        says = descriptions.revocation_notice(PROVIDERS[platform])
         assert all(each in says for each in words), says
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_accounts_of_every_platform_are_asked_as_often_as_it_is_set(platform: str) -> None:
-    channel = checked_every(CHANNELS[platform], 120)
-    asked = channel.plan.due(channel.lives.access, 1.0) if channel.check is None else channel.check_in
+    provider = checked_every(PROVIDERS[platform], 120)
+    asked = provider.refresh_policy.due(provider.lifetimes.access, 1.0) if provider.check is None else provider.check_in
     assert asked is not None
     assert asked <= 120
-    assert "every 2 minutes" in descriptions.noticed(channel)
+    assert "every 2 minutes" in descriptions.revocation_notice(provider)
 
 
 async def test_account_whose_check_is_a_refresh_is_refreshed_as_often_as_it_is_set(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    often = {name: checked_every(channel, 120) for name, channel in rig.outside.channels.items()}
-    monkeypatch.setattr(rig.refresher, "_outside", replace(rig.outside, channels=often))
+    often = {name: checked_every(provider, 120) for name, provider in rig.providers.by_platform.items()}
+    monkeypatch.setattr(rig.refresher, "_providers", replace(rig.providers, by_platform=often))
     [id_] = await rig.connect("x")
     await rig.due()
     assert await rig.refresher.refresh(id_) == "refreshed"

@@ -10,10 +10,10 @@ import pytest
 from ops.access import users
 from ops.runtime.mail import Mailer
 from ops.runtime.mailserver import MailServer
-from publish.notifications.sender import Postman
+from publish.notifications.sender import NoticeSender
 from schema.tenancy import DEFAULT_TENANT
 from tests.post import Office
-from tests.rig import CHANNELS, LONG, ROTATING, TESTS, Rig, rigged
+from tests.rig import LONG, PROVIDERS, ROTATING, TESTS, Rig, rigged
 from tests.support import command
 
 REFUSED = {"status": 400, "body": {"error": {"message": "no", "code": 100, "error_subcode": 33}}}
@@ -35,7 +35,7 @@ async def failing(rig: Rig, id_: str, times: int = 1) -> None:
 async def works_again(rig: Rig) -> None:
     async with rig.http.delete(f"{rig.sandbox.url}/_sandbox/faults"):
         pass
-    rig.outside.client.breakers.clear()
+    rig.providers.client.breakers.clear()
     await rig.raw("DELETE FROM platform_budgets")
 
 
@@ -149,7 +149,7 @@ async def test_trouble_is_counted_from_its_first_failure(rig: Rig) -> None:
     assert (await rig.shown(id_))["trouble_since"] is None
 
 
-@pytest.mark.parametrize("platform", list(CHANNELS))
+@pytest.mark.parametrize("platform", list(PROVIDERS))
 async def test_trouble_of_two_days_is_told_once_and_is_over_when_the_platform_takes_us_again(
     rig: Rig, platform: str, database: str
 ) -> None:
@@ -192,9 +192,9 @@ async def test_owners_and_editors_are_mailed_of_long_trouble(rig: Rig) -> None:
     office = Office()
     async with office.open():
         server = MailServer.of(f"smtp://127.0.0.1:{office.port}")
-        postman = Postman(rig.pool, Mailer(server, "landfall@example.org"), rig.built.flows.titles, rig.url)
+        notice_sender = NoticeSender(rig.pool, Mailer(server, "landfall@example.org"), rig.built.flows.titles, rig.url)
         for _ in range(2):
-            await postman.round(asyncio.Event())
+            await notice_sender.round(asyncio.Event())
     assert office.to() == ["ada@example.org"]
     text: Any = office.letters[0].message.get_content()
     assert "Nothing has worked since" in text

@@ -251,7 +251,7 @@ async def test_key_service_that_is_away_costs_no_account_its_token(
     async with rigged(database, connection) as rig:
         ring = moving()
         [id_] = await rig.connect("x")
-        refresher = assembled(rig.pool, Vault(ring), rig.outside).refresher
+        refresher = assembled(rig.pool, Vault(ring), rig.providers).refresher
         await rig.due()
         ring.away = True
         assert await refresher.refresh(id_) == "failed"

@@ -12,7 +12,7 @@ import publish.platforms
 import sync.platforms
 from ingest.contract import Webhook
 from ops.runtime.discovery import discover
-from publish.oauth.contract import Channel
+from publish.oauth.contract import OAuthProvider
 from sync.projection.contract import Projection
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +37,7 @@ def names() -> set[str]:
     found = {
         *discover(ingest.platforms, Webhook),
         *discover(sync.platforms, Projection),
-        *discover(publish.platforms, Channel),
+        *discover(publish.platforms, OAuthProvider),
     }
     return {name for name in found if len(name) > 1} | {COMPANY, "ig"}
 

@@ -15,6 +15,7 @@ from ops.web.responses import Refused, failure_of, message_page
 from ops.web.routing import Route
 from ops.web.site import Connecting, Site
 from publish.oauth.authorization import LIFE_SECONDS, NEEDED
+from publish.oauth.outcomes import Outcome
 
 PARAMETERS = ("instance", "connection", "return_to", "optional_scopes")
 """What a request may say of the flow that it begins."""
@@ -36,7 +37,7 @@ class AuthorizationApi:
         caller = await self._site.authentication.require_caller(request, NEEDED)
         parameters = flow_parameters(request.query)
         if request.method == hdrs.METH_HEAD:  # begins nothing
-            await self._flows.asked(platform, tenant=caller.tenant, actor=caller.actor, **parameters)
+            await self._flows.consent_request(platform, tenant=caller.tenant, actor=caller.actor, **parameters)
             return web.Response(headers=NO_STORE)
         begun = await self._flows.start(platform, tenant=caller.tenant, actor=caller.actor, **parameters)
         answer = {"open": self._flows.address(platform, begun.ticket), "flow": begun.id, "expires_in": LIFE_SECONDS}
@@ -54,12 +55,12 @@ class AuthorizationApi:
         message = "There is no such flow, or it was more than a day ago."
         missing = Refused(404, "not_found", message, "begin one with GET /api/auth/{platform}")
         caller = await self._site.authentication.require_caller(request, "connections:read")
-        found = await self._flows.result(caller.tenant, forms.path_id(request, missing))
+        found = await self._flows.progress(caller.tenant, forms.path_id(request, missing))
         if found is None:
             raise missing
         if is_browser(request):
-            return message_page(_TITLES[found["state"]], found["says"], 200, "/connections")
-        return web.json_response(found)
+            return message_page(_TITLES[found.state], found.message, 200, "/connections")
+        return web.json_response(found.document)
 
 
 def flow_parameters(given: Mapping[str, str], return_to: str = "") -> dict[str, Any]:
@@ -82,9 +83,9 @@ def selected_accounts(request: web.Request) -> tuple[str, list[str]]:
     return flow, [str(name) for name in accounts]
 
 
-def outcome_response(flow: str, outcome: dict[str, Any], status: int) -> web.Response:
+def outcome_response(flow: str, outcome: Outcome, status: int) -> web.Response:
     """Return what came of a flow as JSON; with the flow's name where accounts are still to be selected."""
     if status >= 400:
-        return responses.program_error(failure_of(status, outcome.get("kind"), outcome["says"]))
-    named = {"flow": flow} if outcome.get("kind") == "choose" else {}
-    return web.json_response(outcome | named, status=status, headers=NO_STORE)
+        return responses.program_error(failure_of(status, outcome.kind or None, outcome.message))
+    named = {"flow": flow} if outcome.kind == "choose" else {}
+    return web.json_response(outcome.document | named, status=status, headers=NO_STORE)

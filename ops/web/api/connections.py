@@ -59,7 +59,7 @@ class ConnectionsApi:
     async def disconnect(self, request: web.Request) -> web.Response:
         caller = await self._site.authentication.require_caller(request, "connections:write")
         id_ = path_id(request, no_connection())
-        revoked = await self._connecting.endings.disconnect(caller.tenant, id_, caller.actor)
+        revoked = await self._connecting.disconnector.disconnect(caller.tenant, id_, caller.actor)
         if revoked is None:
             raise no_connection()
         return web.json_response({"disconnected": True, "revoked": revoked})
@@ -71,7 +71,7 @@ class ConnectionsApi:
         requested = await delete_account_data(self._site.pool, self._connecting, caller.tenant, id_, caller.actor)
         if requested is None:
             raise no_connection()
-        url = self._connecting.endings.deletion_address(requested.code)
+        url = self._connecting.disconnector.deletion_address(requested.code)
         answer = {"url": url, "confirmation_code": requested.code, "disconnected": True, "revoked": requested.revoked}
         return web.json_response(answer, status=202)
 

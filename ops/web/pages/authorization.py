@@ -6,7 +6,7 @@ A platform and our own pages lead browsers here; a program that follows them get
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
 
 from aiohttp import hdrs, web
 
@@ -31,7 +31,16 @@ from ops.web.responses import STATUS, message_page, problem_page, redirect, redi
 from ops.web.routing import Route
 from ops.web.site import Connecting, Site
 from publish.connections import connection_store
-from publish.oauth.authorization import CHOICE_SECONDS, LIFE_SECONDS, NEEDED, Asked, Taken, Visit, mark_of
+from publish.oauth.authorization import (
+    CHOICE_SECONDS,
+    LIFE_SECONDS,
+    NEEDED,
+    Callback,
+    ConsentRequest,
+    OpenedFlow,
+    mark_of,
+)
+from publish.oauth.outcomes import Outcome
 
 FLOW_COOKIE = "landfall-flow"
 BROWSER_COOKIE = "landfall-browser"
@@ -87,7 +96,7 @@ class AuthorizationPages:
         parameters = flow_parameters(query, "/connections")
         actor = self._site.actor(request, person)
         try:
-            asked = await self._flows.asked(platform, tenant=person.tenant, actor=actor, **parameters)
+            asked = await self._flows.consent_request(platform, tenant=person.tenant, actor=actor, **parameters)
         except Problem as problem:
             return problem_page(problem, back="/connections", person=person)
         fields = {"csrf": person.csrf} | {name: query[name] for name in PARAMETERS if name in query}
@@ -100,7 +109,7 @@ class AuthorizationPages:
         parameters = flow_parameters(forms.form(request), "/connections")
         try:
             begun = await self._flows.start(platform, tenant=person.tenant, actor=actor, **parameters)
-            taken = await self._flows.take(platform, begun.ticket, secrets.token_urlsafe(32))
+            taken = await self._flows.open(platform, begun.ticket, secrets.token_urlsafe(32))
         except Problem as problem:
             if not wants_page(request):
                 raise
@@ -114,7 +123,7 @@ class AuthorizationPages:
         ticket, platform = request.query.get("ticket", ""), request.match_info["platform"]
         browser = self._browser(request) or secrets.token_urlsafe(32)
         try:
-            asked = await self._flows.look(platform, ticket, browser)
+            asked = await self._flows.preview(platform, ticket, browser)
         except Problem as problem:
             response = problem_page(problem)
         else:
@@ -128,7 +137,7 @@ class AuthorizationPages:
     def _confirmation(
         self,
         request: web.Request,
-        asked: Asked,
+        asked: ConsentRequest,
         person: Person | None,
         fields: Mapping[str, str],
         action: str,
@@ -155,12 +164,12 @@ class AuthorizationPages:
         ticket = form.get("ticket", "")
         require_token(form.get("csrf") if browser else "", _link_csrf(browser, ticket), ALLOW_COOKIES)
         try:
-            taken = await self._flows.take(platform, ticket, browser)
+            taken = await self._flows.open(platform, ticket, browser)
         except Problem as problem:
             return problem_page(problem)
         return await self._to_platform(request, taken)
 
-    async def _to_platform(self, request: web.Request, taken: Taken) -> web.Response:
+    async def _to_platform(self, request: web.Request, taken: OpenedFlow) -> web.Response:
         """Lead the browser to the platform; a cookie holds the secret of the flow."""
         response = redirect_page(taken.address)
         await self._delete_old_cookies(request, response)
@@ -184,7 +193,7 @@ class AuthorizationPages:
         """Delete the cookies of flows that ended, and the oldest ones where there are too many for a header."""
         held = self._secrets(request)
         kept = list(held)[-(MOST_FLOWS - 1) :]
-        ended = await self._flows.ended([held[mark] for mark in kept])
+        ended = await self._flows.finished([held[mark] for mark in kept])
         for mark, secret in held.items():
             if mark not in kept or secret in ended:
                 self._site.cookies.delete(response, f"{FLOW_COOKIE}-{mark}")
@@ -195,7 +204,7 @@ class AuthorizationPages:
         """Finish the flow of a browser that is back from the platform."""
         query = request.query
         flow = mark_of(query.get("state", ""))
-        visit = Visit(
+        callback = Callback(
             request.match_info["platform"],
             request.match_info.get("instance", ""),
             query.get("state", ""),
@@ -204,13 +213,13 @@ class AuthorizationPages:
             self._secrets(request).get(flow, ""),
             self._site.client.address(request),
         )
-        return await self._outcome(request, flow, await self._flows.finish(visit))
+        return await self._outcome(request, flow, await self._flows.complete(callback))
 
     async def selection(self, request: web.Request) -> web.Response:
         """Show the accounts to select from, in the browser that has the flow."""
         try:
             flow, secret = await self._flow(request, request.query.get("flow", ""))
-            outcome = await self._flows.offered(request.match_info["platform"], secret)
+            outcome = await self._flows.outcome(request.match_info["platform"], secret)
         except Problem as problem:
             return _nothing_to_select(request, problem)
         return await self._outcome(request, flow, outcome)
@@ -231,28 +240,30 @@ class AuthorizationPages:
         if not by_program:
             require_token(form.get("csrf"), csrf_token(secret))
         try:
-            outcome = await self._flows.choose(platform, secret, accounts, self._site.client.address(request))
+            outcome = await self._flows.select(platform, secret, accounts, self._site.client.address(request))
             return await self._outcome(request, flow, outcome)
         except Problem as problem:
             try:
-                outcome = await self._flows.offered(platform, secret)
+                outcome = await self._flows.outcome(platform, secret)
             except Problem as gone:
                 return _nothing_to_select(request, gone)
             if not wants_page(request):
                 raise
-            return await self._outcome(request, flow, outcome | {"says": problem.says}, STATUS[problem.kind])
+            return await self._outcome(
+                request, flow, replace(outcome, message=problem.user_message), STATUS[problem.kind]
+            )
 
     async def _flow(self, request: web.Request, named: str) -> tuple[str, str]:
         """Return mark and secret of the flow that is named, or else of the only possible one. Raises Problem."""
         held = self._secrets(request)
         recent = list(held.values())[-MOST_FLOWS:]
-        flow = named or await self._flows.asking(request.match_info["platform"], recent)
+        flow = named or await self._flows.waiting(request.match_info["platform"], recent)
         return flow, held.get(flow, "")
 
-    async def _outcome(self, request: web.Request, flow: str, outcome: dict[str, Any], status: int = 0) -> web.Response:
+    async def _outcome(self, request: web.Request, flow: str, outcome: Outcome, status: int = 0) -> web.Response:
         """Respond with what came of a flow: JSON to a program, a page to a browser; lead a person back to the start."""
-        selecting = outcome.get("kind") == "choose"
-        status = status or (200 if outcome["ok"] or selecting else 400)
+        selecting = outcome.kind == "choose"
+        status = status or (200 if outcome.ok or selecting else 400)
         if accepts_json(request) or (status >= 400 and not wants_page(request)):
             return outcome_response(flow, outcome, status)
         if selecting:
@@ -265,20 +276,20 @@ class AuthorizationPages:
                 csrf=csrf_token(self._secrets(request).get(flow, "")),
                 titles=self._flows.titles,
             )
-        title = "Connected" if outcome["ok"] else "Not connected"
+        title = "Connected" if outcome.ok else "Not connected"
         person = await self._site.authentication.person(request)
         if person is None:
-            return message_page(title, outcome["says"], status)
+            return message_page(title, outcome.message, status)
         async with tenant_transaction(self._site.pool, person.tenant) as connection:
             listed = await connection_store.listed(connection)
         names = display_names(listed, self._flows.titles)
-        if not set(outcome["connections"]) <= set(names) or not outcome["return_to"]:  # the person switched tenants
-            return message_page(title, outcome["says"], status)
-        if outcome["ok"]:
-            text = f"Connected: {', '.join(names[id_] for id_ in outcome['connections'])}."
+        if not set(outcome.connections) <= set(names) or not outcome.return_to:  # the person switched tenants
+            return message_page(title, outcome.message, status)
+        if outcome.ok:
+            text = f"Connected: {', '.join(names[id_] for id_ in outcome.connections)}."
             # To the page itself: a redirect from "/" to it would use the message up.
             return self._site.messages.add(redirect("/connections"), person, Message(text))
-        return message_page(title, outcome["says"], status, outcome["return_to"], person)
+        return message_page(title, outcome.message, status, outcome.return_to, person)
 
 
 def _link_csrf(browser: str, ticket: str) -> str:

@@ -40,7 +40,7 @@ class ConnectionPages:
         person = await self._site.authentication.require_login(request)
         async with tenant_transaction(self._site.pool, person.tenant) as connection:
             listed, notices = await connection_store.listed(connection), await notice_store.notices(connection)
-        channels = self._flows.channels
+        channels = self._flows.providers
         return render(
             "connections.html",
             person=person,
@@ -52,7 +52,7 @@ class ConnectionPages:
                 for item in listed
                 if item["channel"] in channels
             },
-            noticed={name: descriptions.noticed(channel) for name, channel in channels.items()},
+            noticed={name: descriptions.revocation_notice(channel) for name, channel in channels.items()},
             notices=notices,
             flash=self._site.messages.take(request, person),
             titles=self._flows.titles,
@@ -70,7 +70,7 @@ class ConnectionPages:
         try:
             outcome = await self._connecting.refresher.check(person.tenant, id_)
         except Problem as problem:
-            problem_text = problem.says
+            problem_text = problem.user_message
         after, _ = await self._connection(person, id_)
         if outcome == "leased" and after["checked_at"] != before["checked_at"]:
             outcome = "checked"  # by the worker, at the same moment
@@ -100,7 +100,7 @@ class ConnectionPages:
 
     def _at_platform(self, item: Mapping[str, Any]) -> str:
         """Return what happens at the platform when this connection ends, as a sentence."""
-        title, channel = self._title(item["channel"]), self._flows.channels.get(item["channel"])
+        title, channel = self._title(item["channel"]), self._flows.providers.get(item["channel"])
         if channel is not None and channel.revoke is not None:
             return f"Landfall tells {title} to withdraw the permission."
         return f"{title} offers no way to withdraw the permission from here: remove Landfall in its settings."
@@ -110,7 +110,7 @@ class ConnectionPages:
         id_ = path_id(request, no_connection())
         item, name = await self._connection(person, id_)
         actor = self._site.actor(request, person)
-        revoked = await self._connecting.endings.disconnect(person.tenant, id_, actor)
+        revoked = await self._connecting.disconnector.disconnect(person.tenant, id_, actor)
         text = f"{name} is disconnected."
         if revoked is False:
             text = f"{text} {self._title(item['channel'])} could not be told yet; Landfall tries again."

@@ -19,9 +19,9 @@ from ops.runtime.platform_protocol import (
     secret,
     text,
 )
-from publish.oauth.contract import Account, App, Channel, Lives, granted_scopes, scope_list
+from publish.oauth.contract import Account, App, OAuthProvider, TokenLifetimes, granted_scopes, scope_list
 from publish.platforms import _meta
-from tests.rig import CHANNELS
+from tests.rig import PROVIDERS
 
 NONSENSE = (None, "", "soon", True, False, [], {}, -1, 0, "-7200", float("nan"), float("inf"), "1e400", "NaN", 10**400)
 
@@ -129,19 +129,22 @@ def test_ids_names_and_tokens_are_bounded_and_an_empty_or_spoiled_one_is_none() 
 
 
 def test_every_channel_lists_what_ends_a_grant_in_words_that_a_problem_keeps() -> None:
-    for name, channel in CHANNELS.items():
-        assert channel.ended_by, name
-        assert [Problem("grant", "", word).code for word in channel.ended_by] == list(channel.ended_by)
-    assert {name for name, channel in CHANNELS.items() if channel.lives == Lives()} == {"facebook", "mastodon"}
-    for name, channel in CHANNELS.items():
-        if channel.refresh is not None:
-            assert channel.access_life(None), f"{name} refreshes, so a token without an end is none of its"
+    for name, provider in PROVIDERS.items():
+        assert provider.ended_by, name
+        assert [Problem("grant", "", word).code for word in provider.ended_by] == list(provider.ended_by)
+    assert {name for name, provider in PROVIDERS.items() if provider.lifetimes == TokenLifetimes()} == {
+        "facebook",
+        "mastodon",
+    }
+    for name, provider in PROVIDERS.items():
+        if provider.refresh is not None:
+            assert provider.access_life(None), f"{name} refreshes, so a token without an end is none of its"
 
 
 def test_graph_error_ends_a_grant_by_its_first_number() -> None:
-    facebook = CHANNELS["facebook"]
-    assert all(facebook.ends(code) for code in ("190", "190/460", "102/-"))
-    assert not any(facebook.ends(code) for code in ("100/190", "1900", "", "unknown", json.dumps(190) + "0/1"))
+    facebook = PROVIDERS["facebook"]
+    assert all(facebook.ends_grant(code) for code in ("190", "190/460", "102/-"))
+    assert not any(facebook.ends_grant(code) for code in ("100/190", "1900", "", "unknown", json.dumps(190) + "0/1"))
 
 
 def test_graph_error_is_trouble_where_it_says_so_whatever_its_code() -> None:
@@ -170,7 +173,7 @@ def test_figures_that_one_object_does_not_have_say_nothing_of_the_account(
     error = {"code": code, "error_subcode": subcode, "message": message}
     answer = Response(400, {"error": error})
     assert _meta.problem_of(error, answer, "reading figures").kind == "wrong"
-    assert _meta.usage(answer, datetime.now(UTC)) == []
+    assert _meta.rate_limit_status(answer, datetime.now(UTC)) == []
 
 
 @pytest.mark.parametrize(
@@ -184,10 +187,12 @@ def test_instagram_subscribes_to_no_field_whose_permission_was_not_granted(
     granted: tuple[str, ...], fields: str
 ) -> None:
     """``meta.md`` 1.5: one such field, and all of them are refused."""
-    take_up = CHANNELS["instagram"].take_up
-    assert take_up is not None
+    verify_and_subscribe = PROVIDERS["instagram"].verify_and_subscribe
+    assert verify_and_subscribe is not None
     account = Account("17", "shop", ("instagram_business_basic", *granted), {"access_token": "t"})
-    request = next(take_up(App("id", "secret", "https://x.example/", CHANNELS["instagram"].hosts), account))
+    request = next(
+        verify_and_subscribe(App("id", "secret", "https://x.example/", PROVIDERS["instagram"].hosts), account)
+    )
     assert request.form is not None
     assert request.form["subscribed_fields"] == fields
 
@@ -195,15 +200,15 @@ def test_instagram_subscribes_to_no_field_whose_permission_was_not_granted(
 def test_facebook_asks_for_what_reading_needs_beside_publishing() -> None:
     """``meta.md`` 7.2: without these, figures are empty and what others wrote is not there, and no error says so."""
     reading = {"read_insights", "pages_read_user_content", "instagram_manage_insights"}
-    assert reading <= set(CHANNELS["facebook"].scopes)
-    assert not reading & set(CHANNELS["facebook"].needed), "publishing goes on without them"
+    assert reading <= set(PROVIDERS["facebook"].scopes)
+    assert not reading & set(PROVIDERS["facebook"].needed), "publishing goes on without them"
 
 
-@pytest.mark.parametrize("channel", CHANNELS.values(), ids=CHANNELS)
-def test_every_scope_that_is_asked_for_has_a_use_that_is_told(channel: Channel) -> None:
-    assert set(channel.scopes) >= set(channel.needed)
-    if channel.scope_uses:
-        assert set(channel.scope_uses) == set(channel.scopes)
+@pytest.mark.parametrize("provider", PROVIDERS.values(), ids=PROVIDERS)
+def test_every_scope_that_is_asked_for_has_a_use_that_is_told(provider: OAuthProvider) -> None:
+    assert set(provider.scopes) >= set(provider.needed)
+    if provider.scope_uses:
+        assert set(provider.scope_uses) == set(provider.scopes)
 
 
 @pytest.mark.parametrize(("given", "code"), [(190, 190), (190.0, 190), ("190", 190), (" 190 ", 190), ("459.0", 459)])
@@ -212,7 +217,7 @@ def test_code_of_graph_is_read_as_a_number_a_float_or_text(given: Any, code: int
     assert [_meta._code(nonsense) for nonsense in (190.5, "soon", [190], None)] == [None] * 4
 
 
-@pytest.mark.parametrize("channel", CHANNELS.values(), ids=CHANNELS)
-def test_accounts_are_checked_as_often_as_is_wished_and_never_less_than_the_plan_says(channel: Channel) -> None:
-    assert checked_every(channel, 120).check_in == (120 if channel.check else None)
-    assert checked_every(channel, 10**9).check_in in (channel.check_in, 10**9)
+@pytest.mark.parametrize("provider", PROVIDERS.values(), ids=PROVIDERS)
+def test_accounts_are_checked_as_often_as_is_wished_and_never_less_than_the_plan_says(provider: OAuthProvider) -> None:
+    assert checked_every(provider, 120).check_in == (120 if provider.check else None)
+    assert checked_every(provider, 10**9).check_in in (provider.check_in, 10**9)

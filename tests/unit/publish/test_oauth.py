@@ -29,6 +29,6 @@ from publish.oauth.protocol import refusal
 )
 def test_every_word_ends_in_what_to_do(error: str, kind: str, says: str) -> None:
     problem = refusal(error)
-    assert (problem.kind, says in problem.says) == (kind, True)
-    assert len(problem.says) < 200
-    assert "<" not in problem.says
+    assert (problem.kind, says in problem.user_message) == (kind, True)
+    assert len(problem.user_message) < 200
+    assert "<" not in problem.user_message

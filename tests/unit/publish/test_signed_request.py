@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from publish.oauth.signed_request import Wish, opened
+from publish.oauth.signed_request import SignedRequest, verified
 
 SECRET = "test_app_secret_0123456789abcdef"
 VECTOR = (
@@ -19,7 +19,7 @@ VECTOR = (
 
 @pytest.mark.parametrize("secrets", [[SECRET], ["another", SECRET], ["", SECRET]])
 def test_opens_what_one_of_the_secrets_signed(secrets: list[str]) -> None:
-    assert opened(VECTOR, secrets) == Wish("218471", 1291836800)
+    assert verified(VECTOR, secrets) == SignedRequest("218471", 1291836800)
 
 
 @pytest.mark.parametrize(
@@ -37,9 +37,9 @@ def test_opens_what_one_of_the_secrets_signed(secrets: list[str]) -> None:
     ],
 )
 def test_opens_nothing_else(text: str) -> None:
-    assert opened(text, [SECRET]) is None
-    assert opened(VECTOR, []) is None
-    assert opened(VECTOR, [""]) is None
+    assert verified(text, [SECRET]) is None
+    assert verified(VECTOR, []) is None
+    assert verified(VECTOR, [""]) is None
 
 
 def signed(document: Any) -> str:
@@ -60,15 +60,15 @@ def signed(document: Any) -> str:
 )
 def test_time_that_makes_no_sense_was_not_said(issued: Any, read: int) -> None:
     wish = {"algorithm": "HMAC-SHA256", "user_id": "218471", "issued_at": issued}
-    assert opened(signed(wish), [SECRET]) == Wish("218471", read)
+    assert verified(signed(wish), [SECRET]) == SignedRequest("218471", read)
 
 
 @pytest.mark.parametrize("user", ["", None, "2\x0018", "\ud800", "x" * 5000, ["1"], True])
 def test_wish_that_names_nobody_is_none(user: Any) -> None:
-    assert opened(signed({"algorithm": "HMAC-SHA256", "user_id": user}), [SECRET]) is None
+    assert verified(signed({"algorithm": "HMAC-SHA256", "user_id": user}), [SECRET]) is None
 
 
 @pytest.mark.parametrize("document", [None, [], "x", 7, {}, {"user_id": "1"}, {"algorithm": "none", "user_id": "1"}])
 def test_wish_of_another_shape_is_none(document: Any) -> None:
-    assert opened(signed(document), [SECRET]) is None
-    assert opened(signed(document) + "\ud800", [SECRET]) is None
+    assert verified(signed(document), [SECRET]) is None
+    assert verified(signed(document) + "\ud800", [SECRET]) is None
