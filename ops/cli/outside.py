@@ -6,12 +6,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
+from ingest import store
+from ingest.contract import Incoming
 from ops.cli import wiring
-from ops.runtime.db import Pool, describe
+from ops.runtime.db import Pool, describe, transaction
 from ops.runtime.http import Client
 from ops.runtime.mail import Mailer
 from ops.runtime.mailserver import MailServer
 from ops.runtime.platform_client import PlatformClient
+from ops.runtime.ports import AppendFact, Fact, Pulling
 from ops.runtime.rate_limits import RateLimits
 from ops.runtime.settings import Configuration, ConfigurationError
 from publish.connections.disconnect import Disconnector
@@ -36,13 +39,34 @@ class Built:
     flows: AuthorizationFlows
     disconnector: Disconnector
     refresher: Refresher
+    pulling: Pulling
 
 
 def assembled(pool: Pool, vault: Vault, providers: OAuthProviders) -> Built:
     clients = ClientRegistrations(pool, vault, providers)
     disconnector = Disconnector(pool, vault, providers, clients)
     flows = AuthorizationFlows(pool, vault, providers, clients)
-    return Built(vault, providers, flows, disconnector, Refresher(pool, vault, providers, clients, disconnector))
+    refresher = Refresher(pool, vault, providers, clients, disconnector)
+    pulling = Pulling(refresher, providers.client, appending(pool))
+    return Built(vault, providers, flows, disconnector, refresher, pulling)
+
+
+def appending(pool: Pool) -> AppendFact:
+    """Return what appends facts to the log."""
+
+    async def append(fact: Fact) -> None:
+        event = Incoming(
+            fact.account_id,
+            fact.type,
+            fact.external_id,
+            fact.payload,
+            fact.occurred_at,
+            sanitized=fact.sanitized,
+        )
+        async with pool.acquire() as connection, transaction(connection):
+            await store.append_own(connection, fact.platform, fact.rule_version, event)
+
+    return append
 
 
 def mailer_of(configuration: Configuration) -> Mailer | None:

@@ -5,6 +5,7 @@ A pull takes all three: a token for the account (``publish.connections.refresh.R
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
@@ -49,3 +50,12 @@ class AppendFact(Protocol):
 
     async def __call__(self, fact: Fact) -> None:
         """Append a fact and return once it is committed; a fact that the log has is left as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pulling:
+    """Everything that a pull needs of the other stages."""
+
+    tokens: AccessTokens
+    platforms: AskPlatform
+    append: AppendFact
