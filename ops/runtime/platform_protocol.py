@@ -24,7 +24,7 @@ class Request:
     url: str
     query: Mapping[str, str] = field(default_factory=dict)
     form: Mapping[str, str] | None = None
-    json: Any = None
+    json: object = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -44,6 +44,9 @@ class Response:
     def ok(self) -> bool:
         return 200 <= self.status < 300
 
+
+JsonObject = dict[str, Any]
+"""A parsed JSON object, of which nothing is known yet."""
 
 Steps = Generator[Request, Response, T]
 
@@ -124,7 +127,7 @@ def _date(value: str) -> datetime | None:
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
-def expected(response: Response, doing: str) -> dict[str, Any]:
+def expected(response: Response, doing: str) -> JsonObject:
     """The object in an answer that succeeded. Raises Problem: transient for 5xx, 429 and what is no JSON."""
     if response.status >= 500 or response.status == 429 or not isinstance(response.content, dict):
         raise Problem("transient", f"The platform is in trouble while {doing}; try again later.", str(response.status))
@@ -139,7 +142,7 @@ def accept_revocation(response: Response) -> None:
         )
 
 
-def error_word(content: Mapping[str, Any]) -> str | None:
+def error_word(content: Mapping[str, object]) -> str | None:
     """What an answer's ``error`` says, whatever the status; None where there is none, or it says "ok".
 
     A word, or the ``code`` of an object (``tiktok.md`` 3.3, 4); ``unknown`` for an error of any other shape.
@@ -157,14 +160,14 @@ LONGEST_ID, LONGEST_NAME = 255, 200
 """Characters. An id that is longer is none that a platform documents; a name is cut."""
 
 
-def text(value: Any) -> str:
+def text(value: object) -> str:
     """Return an id as text, however it was written; empty for what cannot be one."""
     found = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
     fits = len(found) <= LONGEST_ID and REPLACEMENT not in found and found.isprintable()
     return found if fits and found.strip() else ""
 
 
-def label(value: Any, most: int = LONGEST_NAME) -> str:
+def label(value: object, most: int = LONGEST_NAME) -> str:
     """What people call something, cut where it is too long; empty for what is no text."""
     return value.strip()[:most] if isinstance(value, str) else ""
 
@@ -172,28 +175,29 @@ def label(value: Any, most: int = LONGEST_NAME) -> str:
 _SECRET = re.compile(r"[\x20-\x7e]+")
 
 
-def secret(value: Any) -> str:
+def secret(value: object) -> str:
     """A token, of the characters that RFC 6749 A.12 allows; empty for what cannot be one, such as blanks alone."""
     return value if isinstance(value, str) and _SECRET.fullmatch(value) and value.strip() else ""
 
 
-def objects(value: Any) -> list[dict[str, Any]]:
+def objects(value: object) -> list[JsonObject]:
     """The objects of a list; none where it is no list."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def member(content: Mapping[str, Any], name: str) -> dict[str, Any]:
+def member(content: Mapping[str, object], name: str) -> JsonObject:
     """The object of this name; empty where there is none, or something else."""
     found = content.get(name)
     return found if isinstance(found, dict) else {}
 
 
-def number(value: Any) -> float | None:
+def number(value: object) -> float | None:
     """A number that is not negative, also where it stands as text; None for anything else."""
     if isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,30}(\.[0-9]{1,30})?\s*", value):
         value = float(value)
-    fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e15
-    return float(value) if fits else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return float(value) if 0 <= value < 1e15 else None
 
 
 LONGEST_LIFE = 10 * 365 * 86_400
@@ -203,13 +207,13 @@ FIRST_MOMENT, LAST_MOMENT = 10**9, 2**32
 """Seconds since 1970, in 2001 and 2106: what a platform says happened or ends outside of them is a mistake."""
 
 
-def seconds(value: Any) -> int | None:
+def seconds(value: object) -> int | None:
     """A life in seconds, also where it is a float or stands as text; None where there is none, or nonsense."""
     found = number(value)
     return int(found) if found is not None and 1 <= found <= LONGEST_LIFE else None
 
 
-def moment(value: Any) -> datetime | None:
+def moment(value: object) -> datetime | None:
     """A time given in seconds since 1970; None where there is none, or nonsense."""
     found = number(value)
     return datetime.fromtimestamp(found, UTC) if found is not None and FIRST_MOMENT <= found < LAST_MOMENT else None

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import asyncpg
 
@@ -144,7 +143,7 @@ WHERE id = $1::uuid AND fence = $2 AND {CONNECTION.allows("check")} RETURNING 1"
 
 def _values(
     held: Connection, update: TokenUpdate, refresh_seconds: int | None, check_in: int | None
-) -> tuple[Any, ...]:
+) -> tuple[object, ...]:
     return (held.id, held.fence, check_in, refresh_seconds, update.ends_at)
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import urlencode
 
 from ops.runtime.platform_protocol import RateLimitStatus, Response, Steps, asked_to_wait
@@ -100,7 +100,7 @@ class Account:
     scopes: Sequence[str]
     secrets: Mapping[str, str]
     other_ids: Sequence[str] = ()
-    profile: Mapping[str, Any] = field(default_factory=dict)
+    profile: Mapping[str, object] = field(default_factory=dict)
     access_seconds: int | None = None
     refresh_seconds: int | None = None
     platform: str = ""
@@ -278,10 +278,10 @@ class OAuthProvider:
 LONGEST_SCOPE, MOST_SCOPES = 100, 100
 
 
-def scope_list(value: Any) -> list[str]:
+def scope_list(value: object) -> list[str]:
     """Read scopes from a list, from JSON text, or from text with commas, spaces or plus signs between them."""
     if isinstance(value, str):
-        parts: list[Any] = re.split(r"[\s,+]+", value)
+        parts: list[object] = re.split(r"[\s,+]+", value)
         if value.lstrip().startswith("["):
             try:
                 parts = json.loads(value)
@@ -293,7 +293,7 @@ def scope_list(value: Any) -> list[str]:
     return [part for part in dict.fromkeys(found) if 0 < len(part) <= LONGEST_SCOPE][:MOST_SCOPES]
 
 
-def granted_scopes(app: App, value: Any) -> list[str]:
+def granted_scopes(app: App, value: object) -> list[str]:
     """Return what a token response says was granted; if it does not say, what was asked for (RFC 6749 5.1)."""
     return list(app.scopes) if value is None else scope_list(value)
 

@@ -1,12 +1,14 @@
 """The conversations of OAuth 2 (RFC 6749) and how to read their responses, for the differences that ``OAuth`` names."""
 
 import base64
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from ops.runtime import platform_protocol
 from ops.runtime.platform_protocol import (
+    JsonObject,
     Problem,
     RateLimitStatus,
     Request,
@@ -70,32 +72,50 @@ def _client_request(oauth: OAuth, app: App, url: str, form: Mapping[str, str]) -
     return Request("POST", url, form={oauth.client_id: app.client_id, "client_secret": app.client_secret, **form})
 
 
-def exchange(oauth: OAuth, app: App, code: str, verifier: str) -> Steps[Mapping[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token response: the tokens to be sealed, the granted scopes and the lives in seconds, None where not given.
+
+    ``content`` is the whole response.
+    """
+
+    secrets: Mapping[str, str]
+    scopes: Sequence[str]
+    access_seconds: int | None
+    refresh_seconds: int | None
+    content: Mapping[str, object]
+
+    @property
+    def access_token(self) -> str:
+        return self.secrets["access_token"]
+
+
+def exchange(oauth: OAuth, app: App, code: str, verifier: str) -> Steps[Token]:
     """Exchange a code and return the token response. Raises Problem."""
-    token = token_of((yield code_request(oauth, app, code, verifier)), "exchanging the code")
-    if oauth.refresh_token_required and "refresh_token" not in secrets_of(token):
+    content = token_of((yield code_request(oauth, app, code, verifier)), "exchanging the code")
+    secrets = secrets_of(content)
+    if oauth.refresh_token_required and "refresh_token" not in secrets:
         raise Problem("lacking", "Access without an end was not granted; connect again and leave all boxes ticked.")
-    return token
+    return Token(
+        secrets,
+        granted_scopes(app, content.get("scope")),
+        seconds(content.get("expires_in")),
+        seconds(content.get(oauth.refresh_seconds)),
+        content,
+    )
 
 
-def account_of(
-    oauth: OAuth,
-    app: App,
-    token: Mapping[str, Any],
-    account_id: str,
-    username: str,
-    profile: Mapping[str, str],
-) -> Account:
+def account_of(token: Token, account_id: str, username: str, profile: Mapping[str, str]) -> Account:
     """Return the account that a token response is for."""
     return Account(
         account_id,
         username,
-        granted_scopes(app, token.get("scope")),
-        secrets_of(token),
+        token.scopes,
+        token.secrets,
         (),
         profile,
-        seconds(token.get("expires_in")),
-        seconds(token.get(oauth.refresh_seconds)),
+        token.access_seconds,
+        token.refresh_seconds,
     )
 
 
@@ -104,12 +124,12 @@ def connects(oauth: OAuth, profile: Profile) -> Callable[[App, str, str], Steps[
 
     def connect(app: App, code: str, verifier: str) -> Steps[list[Account]]:
         token = yield from exchange(oauth, app, code, verifier)
-        answer = yield Request("GET", app.url(*profile.endpoint), headers=bearer(token["access_token"]))
+        answer = yield Request("GET", app.url(*profile.endpoint), headers=bearer(token.access_token))
         me: Any = answered(answer, "reading the profile")
         for name in profile.inside:
             me = me.get(name, {})
         kept = {name: label(me.get(name), longest) for name, longest in profile.kept.items()}
-        return [account_of(oauth, app, token, text(me.get(profile.account_id)), label(me.get(profile.username)), kept)]
+        return [account_of(token, text(me.get(profile.account_id)), label(me.get(profile.username)), kept)]
 
     return connect
 
@@ -167,7 +187,7 @@ def refusal(error: str) -> Problem:
     return Problem("wrong", "The platform sent no code; start connecting again.")
 
 
-def token_of(response: Response, doing: str, ended_by: Collection[str] | None = None) -> dict[str, Any]:
+def token_of(response: Response, doing: str, ended_by: Collection[str] | None = None) -> JsonObject:
     """Return a token response. ``ended_by``: the words that end a grant; None while a code is exchanged.
 
     Raises Problem. Platforms put errors at any status, so the key decides (``tiktok.md`` 3.3).
@@ -198,13 +218,13 @@ def _refused(word: str, doing: str, ended_by: Collection[str]) -> Problem:
     return Problem("transient", message, word)
 
 
-def secrets_of(token: Mapping[str, Any]) -> dict[str, str]:
+def secrets_of(token: Mapping[str, object]) -> dict[str, str]:
     """Return the tokens of a response; an empty refresh token counts as none."""
     kept = {name: secret(token.get(name)) for name in ("access_token", "refresh_token")}
     return {name: value for name, value in kept.items() if value}
 
 
-def answered(response: Response, doing: str, ended_by: Collection[str] | None = None) -> dict[str, Any]:
+def answered(response: Response, doing: str, ended_by: Collection[str] | None = None) -> JsonObject:
     """Return an API response. ``ended_by``: the words that end a grant; None while an account is being connected.
 
     Raises Problem for a response that holds an error, at any status.

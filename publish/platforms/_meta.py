@@ -4,10 +4,10 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from ops.runtime import platform_protocol
 from ops.runtime.platform_protocol import (
+    JsonObject,
     Problem,
     RateLimitStatus,
     Request,
@@ -59,7 +59,7 @@ APP_SPENT, SPAM = 4, 2207051
 ACCOUNT_SPENT = (17, 32, 613, 80001, 80002, 80006)
 
 
-def checked(response: Response, doing: str) -> dict[str, Any]:
+def checked(response: Response, doing: str) -> JsonObject:
     """An answer's object. Raises Problem for Graph's errors and for the login hosts' own shape, at any status."""
     content = expected(response, doing)
     error = content.get("error")
@@ -77,7 +77,7 @@ def checked(response: Response, doing: str) -> dict[str, Any]:
     return content
 
 
-def problem_of(error: dict[str, Any], response: Response, doing: str) -> Problem:
+def problem_of(error: JsonObject, response: Response, doing: str) -> Problem:
     """What one of Graph's errors means (``meta.md`` 7.4); that of ``debug_token`` names the subcode otherwise."""
     code, subcode = _code(error.get("code")), _code(error.get("error_subcode", error.get("subcode")))
     said = f"{code}/{'-' if subcode is None else subcode}"
@@ -111,7 +111,7 @@ def _token_problem(subcode: int | None, message: str, said: str) -> Problem:
     return Problem("grant", ENDED, said)
 
 
-def _code(value: Any) -> int | None:
+def _code(value: object) -> int | None:
     """A code of Graph, also where it is a float or stands as text."""
     if isinstance(value, str) and re.fullmatch(r"\s*-?[0-9]{1,10}(\.0+)?\s*", value):
         value = float(value)
@@ -130,7 +130,7 @@ def accept_revocation(response: Response) -> None:
             raise
 
 
-def granted(content: dict[str, Any]) -> dict[str, Any]:
+def granted(content: JsonObject) -> JsonObject:
     """A token's object, wrapped in ``data`` as documented, or flat as observed (``meta.md`` 7.1)."""
     inner = unwrapped(content)
     if not secret(inner.get("access_token")):
@@ -138,7 +138,7 @@ def granted(content: dict[str, Any]) -> dict[str, Any]:
     return inner
 
 
-def unwrapped(content: dict[str, Any]) -> dict[str, Any]:
+def unwrapped(content: JsonObject) -> JsonObject:
     """The first object in ``data``, where there is such a list; else the content itself."""
     wrapped = objects(content.get("data"))
     return wrapped[0] if wrapped else content
@@ -202,12 +202,12 @@ def rate_limit_status(response: Response, now: datetime) -> list[RateLimitStatus
     return found
 
 
-def _percent(budget: dict[str, Any]) -> int:
+def _percent(budget: JsonObject) -> int:
     """The largest of the three; calls, time and processor time are each a budget."""
     return int(max(number(budget.get(name)) or 0.0 for name in ("call_count", "total_time", "total_cputime")))
 
 
-def _object(header: str | None) -> dict[str, Any]:
+def _object(header: str | None) -> JsonObject:
     try:
         found = json.loads(header or "{}")
     except (ValueError, RecursionError):

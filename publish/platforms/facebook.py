@@ -5,9 +5,9 @@ page's token, and the events of both come as long as the page has the applicatio
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from ops.runtime.platform_protocol import (
+    JsonObject,
     Problem,
     Request,
     Response,
@@ -110,7 +110,7 @@ NO_BUSINESS = (
 )
 
 
-def _pages(app: App, user: str, scopes: Sequence[str]) -> Steps[list[dict[str, Any]]]:
+def _pages(app: App, user: str, scopes: Sequence[str]) -> Steps[list[JsonObject]]:
     """All pages that can be found: those listed, those of business portfolios, and those that are named by id alone."""
     found = _by_id((yield from _listed(app, "/me/accounts", FIELDS, user, "listing the pages")))
     if not found and BUSINESS in scopes:
@@ -135,11 +135,11 @@ def _pages(app: App, user: str, scopes: Sequence[str]) -> Steps[list[dict[str, A
     return list(found.values())
 
 
-def _by_id(nodes: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def _by_id(nodes: Iterable[JsonObject]) -> dict[str, JsonObject]:
     return {text(node.get("id")): node for node in nodes if text(node.get("id"))}
 
 
-def _chosen(inspected: Mapping[str, Any]) -> list[str]:
+def _chosen(inspected: Mapping[str, object]) -> list[str]:
     """Ids of the pages that were chosen in the dialog, by ``granular_scopes`` of the permissions on pages."""
     ids = [
         text(id_)
@@ -150,10 +150,10 @@ def _chosen(inspected: Mapping[str, Any]) -> list[str]:
     return [id_ for id_ in dict.fromkeys(ids) if id_.isascii() and id_.isdecimal()]
 
 
-def _listed(app: App, path: str, fields: str, user: str, doing: str) -> Steps[list[dict[str, Any]]]:
+def _listed(app: App, path: str, fields: str, user: str, doing: str) -> Steps[list[JsonObject]]:
     """All objects of an edge, up to an end."""
     query = {"fields": fields, "limit": "100", "access_token": user}
-    found: list[dict[str, Any]] = []
+    found: list[JsonObject] = []
     for _ in range(PAGES):
         content = checked((yield Request("GET", app.url("graph", f"{VERSION}{path}"), query)), doing)
         found += objects(content.get("data"))
@@ -165,7 +165,7 @@ def _listed(app: App, path: str, fields: str, user: str, doing: str) -> Steps[li
     return found
 
 
-def _accounts(page: Mapping[str, Any], scopes: Sequence[str], user: str, person: str) -> list[Account]:
+def _accounts(page: Mapping[str, object], scopes: Sequence[str], user: str, person: str) -> list[Account]:
     """A page, and the Instagram account behind it. With both stands the person, whom a deauthorize callback names."""
     gram = member(page, "instagram_business_account")
     id_, name, token = text(page.get("id")), label(page.get("name")), secret(page.get("access_token"))
@@ -212,13 +212,13 @@ def verify_and_subscribe(app: App, account: Account) -> Steps[None]:
     yield from subscribe(app, f"{VERSION}/{account.grant_id}/subscribed_apps", token, ("feed", "mention"))
 
 
-def _missing_scopes(inspected: Mapping[str, Any], needs: Sequence[str]) -> list[str]:
+def _missing_scopes(inspected: Mapping[str, object], needs: Sequence[str]) -> list[str]:
     """What a token lacks, where it is said what it has."""
     scopes = scope_list(inspected.get("scopes"))
     return [scope for scope in needs if scope not in scopes] if scopes else []
 
 
-def _inspected(app: App, token: str) -> Steps[dict[str, Any]]:
+def _inspected(app: App, token: str) -> Steps[JsonObject]:
     """What the platform says about a token of ours. Raises Problem for one that is over, or is another's."""
     query = {"input_token": token, "access_token": f"{app.client_id}|{app.client_secret}"}
     answer = yield Request("GET", app.url("graph", f"{VERSION}/debug_token"), query)
@@ -233,7 +233,7 @@ def _inspected(app: App, token: str) -> Steps[dict[str, Any]]:
     return found
 
 
-def _invalid(found: Mapping[str, Any], error: dict[str, Any], answer: Response) -> Problem:
+def _invalid(found: Mapping[str, object], error: JsonObject, answer: Response) -> Problem:
     """Why a token is not valid; that it says so, and no code that means something else, is enough."""
     if error:
         return problem_of(error, answer, "checking the token")

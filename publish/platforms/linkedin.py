@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, time, timedelta
-from typing import Any
 
 from ops.runtime.platform_protocol import (
     LONGEST_NAME,
+    JsonObject,
     Problem,
     RateLimitStatus,
     Request,
@@ -50,7 +50,7 @@ def check(app: App, secrets: Mapping[str, str]) -> Steps[TokenUpdate]:
     return TokenUpdate()
 
 
-def _introspected(app: App, secrets: Mapping[str, str]) -> Steps[dict[str, Any]]:
+def _introspected(app: App, secrets: Mapping[str, str]) -> Steps[JsonObject]:
     """Raises Problem for a token that is over or lacks a scope; one that ran out may still be refreshed."""
     form = {"client_id": app.client_id, "client_secret": app.client_secret, "token": secrets["access_token"]}
     answer = yield Request("POST", app.url("www", "/oauth/v2/introspectToken"), form=form)

@@ -3,16 +3,7 @@
 from datetime import datetime
 
 from ops.runtime.platform_protocol import Problem, RateLimitStatus, Request, Response, Steps, asked_to_wait, label, text
-from publish.oauth.contract import (
-    Account,
-    App,
-    OAuth,
-    OAuthProvider,
-    RefreshPolicy,
-    Removals,
-    TokenLifetimes,
-    granted_scopes,
-)
+from publish.oauth.contract import Account, App, OAuth, OAuthProvider, RefreshPolicy, Removals, TokenLifetimes
 from publish.oauth.protocol import INVALID_GRANT, account_of, answered, bearer, exchange, refreshes, revokes
 from schema.configuration import Variable
 
@@ -43,18 +34,17 @@ FIELDS = {"user.info.basic": "open_id,union_id,display_name", "user.info.profile
 
 def connect(app: App, code: str, verifier: str) -> Steps[list[Account]]:
     token = yield from exchange(OAUTH, app, code, verifier)
-    scopes = granted_scopes(app, token.get("scope"))
-    fields = ",".join(names for scope, names in FIELDS.items() if scope in scopes)
+    fields = ",".join(names for scope, names in FIELDS.items() if scope in token.scopes)
     if not fields:
         raise Problem("lacking", "The profile may not be read; connect again and leave all boxes ticked.")
     url = app.url("api", "/v2/user/info/")
-    answer = yield Request("GET", url, {"fields": fields}, headers=bearer(token["access_token"]))
+    answer = yield Request("GET", url, {"fields": fields}, headers=bearer(token.access_token))
     user = answered(answer, "reading the profile").get("data", {}).get("user", {})
     # That the platform names the account in this answer is what proves the token (tiktok.md 4).
-    account = text(user.get("open_id")) if "user.info.basic" in scopes else text(token.get("open_id"))
+    account = text(user.get("open_id")) if "user.info.basic" in token.scopes else text(token.content.get("open_id"))
     profile = {"display_name": label(user.get("display_name")), "union_id": text(user.get("union_id"))}
     username = label(user.get("username")) or label(user.get("display_name"))
-    return [account_of(OAUTH, app, token, account, username, profile)]
+    return [account_of(token, account, username, profile)]
 
 
 def rate_limit_status(response: Response, now: datetime) -> list[RateLimitStatus]:

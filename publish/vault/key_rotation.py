@@ -3,14 +3,11 @@
 from collections import Counter
 from collections.abc import Callable
 
-import asyncpg
-
-from ops.access.second_factor import totp_place
 from ops.runtime.db import Pool
 from ops.runtime.faultpoint import faultpoint
 from ops.runtime.tenancy import ALL_TENANTS, NO_TENANT, tenant_transaction
-from publish.oauth.client_registration import client_place
-from publish.vault.envelope import Vault, VaultError, key_name
+from publish.vault import vault_store
+from publish.vault.envelope import Vault, VaultError
 from schema.sealing import Place
 
 CANARY = "this opens with the right key only"
@@ -24,19 +21,13 @@ def _place(name: str) -> Place:
 async def check(pool: Pool, vault: Vault) -> None:
     """Compare every key with the one that first had its name. Raises VaultError, before anything is sealed."""
     async with tenant_transaction(pool, NO_TENANT) as connection:
-        rows = await connection.fetch("SELECT key_name, sealed FROM vault_canaries")
-        known = {row["key_name"]: row["sealed"] for row in rows}
+        known = await vault_store.canaries(connection)
         for name in vault.names:
             if name in known and vault.open(known[name], _place(name)) != CANARY:
                 raise VaultError(f"the key {name} is another one than it was")
         if vault.primary not in known:
-            await connection.execute(
-                "INSERT INTO vault_canaries (key_name, sealed) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-                vault.primary,
-                vault.seal(CANARY, _place(vault.primary)),
-            )
-        used = await connection.fetch("SELECT key_name, sealed_head FROM find_vault_keys()")
-        lost = {row["key_name"] or key_name(row["sealed_head"]) for row in used} - set(vault.names)
+            await vault_store.add_canary(connection, vault.primary, vault.seal(CANARY, _place(vault.primary)))
+        lost = await vault_store.used_keys(connection) - set(vault.names)
     if lost:
         names = ", ".join(sorted(lost))
         raise VaultError(
@@ -46,18 +37,8 @@ async def check(pool: Pool, vault: Vault) -> None:
 
 async def count(pool: Pool) -> Counter[str]:
     """Count the secrets under each key."""
-    found: Counter[str] = Counter()
     async with tenant_transaction(pool, ALL_TENANTS) as connection:
-        for row in await connection.fetch("SELECT key_name, count(*) AS n FROM connection_secrets GROUP BY 1"):
-            found[row["key_name"]] += row["n"]
-        sealed = await connection.fetch(
-            "SELECT sealed_secret AS sealed FROM oauth_clients"
-            " UNION ALL SELECT sealed_verifier FROM oauth_states WHERE expires_at > now()"
-            " UNION ALL SELECT sealed_accounts FROM oauth_states WHERE sealed_accounts IS NOT NULL"
-            " UNION ALL SELECT sealed_secret FROM totp_factors"
-        )
-    found.update(key_name(row["sealed"]) for row in sealed)
-    return found
+        return await vault_store.count(connection)
 
 
 async def rotate(pool: Pool, vault: Vault, progress: Callable[[int], None]) -> int:
@@ -68,57 +49,17 @@ async def rotate(pool: Pool, vault: Vault, progress: Callable[[int], None]) -> i
     moved = 0
     while True:
         async with tenant_transaction(pool, ALL_TENANTS) as connection:
-            rows = await connection.fetch(
-                """
-                SELECT tenant_id::text, connection_id::text, field, sealed FROM connection_secrets
-                WHERE key_name <> $1 LIMIT $2 FOR UPDATE SKIP LOCKED""",
-                vault.primary,
-                BATCH,
-            )
-            for row in rows:
-                place = Place(row["tenant_id"], row["connection_id"], row["field"])
-                await connection.execute(
-                    """
-                    UPDATE connection_secrets SET sealed = $4, key_name = $5
-                    WHERE tenant_id = $1::uuid AND connection_id = $2::uuid AND field = $3""",
-                    *(place.tenant, place.owner, place.field),
-                    vault.rewrap(row["sealed"], place),
-                    vault.primary,
-                )
-        if not rows:
+            found = await vault_store.lock_secrets_under_other_keys(connection, vault.primary, BATCH)
+            for secret in found:
+                sealed = vault.rewrap(secret.sealed, secret.place)
+                await vault_store.save_secret(connection, secret.place, sealed, vault.primary)
+        if not found:
             break
         faultpoint("publish.rewrapped")
-        moved += len(rows)
+        moved += len(found)
         progress(moved)
     async with tenant_transaction(pool, ALL_TENANTS) as connection:
-        clients = await connection.fetch(
-            "SELECT tenant_id::text, platform, instance, sealed_secret FROM oauth_clients FOR UPDATE"
-        )
-        for row in clients:
-            if key_name(row["sealed_secret"]) == vault.primary:
-                continue
-            place = client_place(row["platform"], row["instance"], row["tenant_id"])
-            await connection.execute(
-                "UPDATE oauth_clients SET sealed_secret = $4"
-                " WHERE tenant_id = $1::uuid AND platform = $2 AND instance = $3",
-                *(row["tenant_id"], row["platform"], row["instance"]),
-                vault.rewrap(row["sealed_secret"], place),
-            )
-            moved += 1
-        moved += await _rotate_totp(connection, vault)
+        moved += await vault_store.move_clients(connection, vault.primary, vault.rewrap)
+        moved += await vault_store.move_totp_secrets(connection, vault.primary, vault.rewrap)
     progress(moved)
-    return moved
-
-
-async def _rotate_totp(connection: asyncpg.Connection, vault: Vault) -> int:
-    moved = 0
-    for row in await connection.fetch("SELECT id::text, user_id::text, sealed_secret FROM totp_factors FOR UPDATE"):
-        if key_name(row["sealed_secret"]) != vault.primary:
-            place = totp_place(row["user_id"], row["id"])
-            await connection.execute(
-                "UPDATE totp_factors SET sealed_secret = $2 WHERE id = $1::uuid",
-                row["id"],
-                vault.rewrap(row["sealed_secret"], place),
-            )
-            moved += 1
     return moved
