@@ -81,11 +81,11 @@ def problem_of(error: JsonObject, response: Response, doing: str) -> Problem:
     """What one of Graph's errors means (``meta.md`` 7.4); that of ``debug_token`` names the subcode otherwise."""
     code, subcode = _code(error.get("code")), _code(error.get("error_subcode", error.get("subcode")))
     said = f"{code}/{'-' if subcode is None else subcode}"
-    message = error.get("message")
-    message = message.lower() if isinstance(message, str) else ""
+    given = error.get("message")
+    given = given.lower() if isinstance(given, str) else ""
     if str(code) in ENDED_BY:
-        return _token_problem(subcode, message, said)
-    if subcode == NO_FIGURES or (code == 10 and FEW_VIEWERS in message):
+        return _token_problem(subcode, given, said)
+    if subcode == NO_FIGURES or (code == 10 and FEW_VIEWERS in given):
         return Problem("wrong", "The platform has no figures of this object.", said)
     if code in LATER or error.get("is_transient") is True or response.status == TOO_MANY:
         return Problem("transient", f"The platform asks for patience while {doing}; try again later.", said)
@@ -94,20 +94,20 @@ def problem_of(error: JsonObject, response: Response, doing: str) -> Problem:
     return Problem("wrong", f"The platform refused it while {doing}.", said)
 
 
-def _token_problem(subcode: int | None, message: str, said: str) -> Problem:
-    """What 102 or 190 means; ``message`` is in lower case."""
+def _token_problem(subcode: int | None, given: str, said: str) -> Problem:
+    """Return what 102 or 190 means; ``given`` is its text in lower case."""
     if subcode in AT_THE_PLATFORM:
-        says = (
+        message = (
             "The platform holds the account back until its owner has confirmed something there: log in at the"
             " platform, do what it asks for, and it works again by itself."
         )
-        return Problem("transient", says, said)
-    if any(words in message for words in AS_A_PAGE):
-        says = (
+        return Problem("transient", message, said)
+    if any(words in given for words in AS_A_PAGE):
+        message = (
             "The platform wants this to be done in the name of the page, and a right on the page is missing: have"
             " one of its administrators give you that right at the platform, and it works again by itself."
         )
-        return Problem("transient", says, said)
+        return Problem("transient", message, said)
     return Problem("grant", ENDED, said)
 
 
@@ -121,7 +121,7 @@ def _code(value: object) -> int | None:
 
 
 def accept_revocation(response: Response) -> None:
-    """It knows now, or says that there was nothing to end. Raises Problem where it asks to come again later."""
+    """Accept any answer to a revocation. Raises Problem where the platform asks to repeat it later."""
     platform_protocol.accept_revocation(response)
     try:
         checked(response, "ending the connection")

@@ -206,9 +206,9 @@ def verify_and_subscribe(app: App, account: Account) -> Steps[None]:
     reached = yield Request("GET", app.url("graph", f"{VERSION}/{account.account_id}"), query)
     checked(reached, "looking at the account")
     if missing := _missing_scopes(found, account.needs):
-        # All of it was allowed (choosing.why_not), so that it is the page that the person may not do it on.
-        says = f"You may not do everything on {account.username} ({', '.join(missing)}); leave it out, or ask one of"
-        raise Problem("lacking", f"{says} its administrators for that right.")
+        # Every scope was granted (account_selection.reason_unusable), so the person's right on the page is missing.
+        message = f"You may not do everything on {account.username} ({', '.join(missing)}); leave it out, or ask one of"
+        raise Problem("lacking", f"{message} its administrators for that right.")
     yield from subscribe(app, f"{VERSION}/{account.grant_id}/subscribed_apps", token, ("feed", "mention"))
 
 
@@ -219,7 +219,7 @@ def _missing_scopes(inspected: Mapping[str, object], needs: Sequence[str]) -> li
 
 
 def _inspected(app: App, token: str) -> Steps[JsonObject]:
-    """What the platform says about a token of ours. Raises Problem for one that is over, or is another's."""
+    """Inspect a token. Raises Problem for one that is over or of another application."""
     query = {"input_token": token, "access_token": f"{app.client_id}|{app.client_secret}"}
     answer = yield Request("GET", app.url("graph", f"{VERSION}/debug_token"), query)
     found = checked(answer, "checking the token").get("data")
@@ -234,7 +234,7 @@ def _inspected(app: App, token: str) -> Steps[JsonObject]:
 
 
 def _invalid(found: Mapping[str, object], error: JsonObject, answer: Response) -> Problem:
-    """Why a token is not valid; that it says so, and no code that means something else, is enough."""
+    """Return why a token is not valid. That the platform says so ends the grant, unless a code means something else."""
     if error:
         return problem_of(error, answer, "checking the token")
     if found.get("is_valid") is False:
@@ -249,8 +249,8 @@ def check(app: App, secrets: Mapping[str, str]) -> Steps[TokenUpdate]:
     """
     found = yield from _inspected(app, secrets["access_token"])
     if missing := _missing_scopes(found, PAGE_NEEDS[:2]):
-        says = f"A permission was taken away: connect again and leave {', '.join(missing)} ticked."
-        raise Problem("lacking", says)
+        message = f"A permission was taken away: connect again and leave {', '.join(missing)} ticked."
+        raise Problem("lacking", message)
     ends = [moment(found.get(name)) for name in ("data_access_expires_at", "expires_at")]
     return TokenUpdate(ends_at=min((end for end in ends if end is not None), default=None))
 

@@ -61,8 +61,8 @@ def connect(app: App, code: str, verifier: str) -> Steps[list[Account]]:
     if not account and not scoped:
         raise Problem("transient", "The platform did not say whose account it is; start connecting again.")
     if not account:
-        says = "The account is no professional one; switch it to a business or creator account, then connect again."
-        raise Problem("lacking", says)
+        message = "The account is no professional one; switch it to a business or creator account, then connect again."
+        raise Problem("lacking", message)
     profile = {"name": label(me.get("name")), "account_type": label(me.get("account_type"))}
     others = [scoped] if scoped else []
     return [Account(account, label(me.get("username")), scopes, {"access_token": token}, others, profile, life)]

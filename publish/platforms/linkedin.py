@@ -63,8 +63,8 @@ def _introspected(app: App, secrets: Mapping[str, str]) -> Steps[JsonObject]:
             raise Problem("transient", "The token has run out and is not refreshed yet; that is tried again.", word)
         if word in ENDED_BY:
             raise Problem("grant", ENDED, word)
-        says = "The platform says that the token is not active, and not why; try again later."
-        raise Problem("transient", says, word or "inactive")
+        message = "The platform says that the token is not active, and not why; try again later."
+        raise Problem("transient", message, word or "inactive")
     scopes = scope_list(found.get("scope"))
     if scopes and (missing := [scope for scope in SCOPES if scope not in scopes]):
         raise Problem("lacking", f"A permission is missing: connect again and allow {', '.join(missing)}.")

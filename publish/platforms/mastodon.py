@@ -95,11 +95,13 @@ def register(app: App, name: str, scopes: Sequence[str]) -> Steps[tuple[str, str
     _insist_well(answer)
     content = answer.content if isinstance(answer.content, dict) else {}
     if answer.status in (401, 403):
-        says = "This server does not let applications register; ask whoever runs it, or use an account elsewhere."
-        raise Problem("wrong", says, str(answer.status))
+        message = "This server does not let applications register; ask whoever runs it, or use an account elsewhere."
+        raise Problem("wrong", message, str(answer.status))
     if answer.status in (400, 422) and isinstance(content.get("error"), str):
-        says = "This server does not take our registration; ask whoever runs it whether it lets applications register."
-        raise Problem("wrong", says, str(answer.status))
+        message = (
+            "This server does not take our registration; ask whoever runs it whether it lets applications register."
+        )
+        raise Problem("wrong", message, str(answer.status))
     client = (text(content.get("client_id")), secret(content.get("client_secret")))
     if not answer.ok or error_word(content) is not None or not all(client):
         raise Problem("wrong", NO_INSTANCE, str(answer.status))

@@ -625,7 +625,7 @@ async def test_callback_takes_any_text_and_settles(rig: Rig, platform: str) -> N
     assert await rig.raw("SELECT 1 FROM oauth_states WHERE used_at IS NOT NULL AND outcome IS NULL") == []
 
 
-@pytest.mark.parametrize("method", ["_accounts", "_decided", "_connected"])
+@pytest.mark.parametrize("method", ["_accounts", "_decide", "_connect"])
 async def test_no_surprise_after_the_code_was_claimed_leaves_the_flow_waiting(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
@@ -658,7 +658,7 @@ async def test_surprise_in_a_refresh_is_counted_and_put_off(rig: Rig, monkeypatc
     async def surprised(*_: Any) -> Any:
         raise asyncpg.DataError("the database does not take it")
 
-    monkeypatch.setattr(rig.refresher, "_renewed", surprised)
+    monkeypatch.setattr(rig.refresher, "_refresh", surprised)
     assert await rig.refresher.refresh(id_) == "failed"
     found = await rig.shown(id_)
     assert (found["state"], found["refresh_failures"]) == ("active", 1)
