@@ -20,6 +20,10 @@ class ChoiceError(Exception):
     """It is not clear which events are meant, or why; the text says what to give."""
 
 
+ON_THE_QUEUE = ("pending", "leased")
+"""States of the view ``webhook_events``: waiting, or being worked on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Followed:
     """What became of events that were put back.
@@ -35,7 +39,7 @@ class Followed:
 
     def result(self, outcome: Outcome) -> str:
         """Return a word for what became of one: waiting, failed (and tried again), done, ignored, parked or dead."""
-        if outcome.state != "pending":
+        if outcome.state not in ON_THE_QUEUE:
             return outcome.state
         return "failed" if outcome.retry_count > self.tried[outcome.id] else "waiting"
 
@@ -86,7 +90,7 @@ async def follow(connection: asyncpg.Connection, tried: Mapping[int, int], secon
     end = time.monotonic() + seconds
     while True:
         outcomes = await store.outcomes(connection, list(tried))
-        waiting = [o for o in outcomes if o.state == "pending" and o.retry_count == tried[o.id]]
+        waiting = [o for o in outcomes if o.state in ON_THE_QUEUE and o.retry_count == tried[o.id]]
         connected = not waiting or await store.worker_connected(connection)
         if not waiting or time.monotonic() >= end or not connected:
             return Followed(tried, outcomes, waiting, connected)

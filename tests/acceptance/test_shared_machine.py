@@ -267,7 +267,7 @@ async def test_what_up_prints_to_be_typed_has_no_secret_among_its_arguments(tmp_
         connection = await asyncpg.connect(dsn)
         assert await connection.fetchval("SELECT count(*) FROM ig_comments") is not None
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await connection.execute("SELECT * FROM connection_secrets")
+            await connection.execute("SELECT * FROM public.connection_secrets")
         await connection.close()
         header = Path(connect.split()[2].removeprefix("@"))
         assert mode(header) == 0o600

@@ -159,7 +159,7 @@ async def test_a4_a7_projection_survives_a_fault_at_every_point(
                 await eventually(over, 20)
                 if not worker.running:
                     assert mode == "exit", worker.output()[-2000:]
-                    worker.environment.pop("LANDFALL_FAULT")
+                    assert worker.environment.pop("LANDFALL_FAULT", ""), worker.output()[-2000:]
                     await worker.start()
             await drained(connection, 20)
             assert await connection.fetchval("SELECT count(*) FROM webhook_event_outcomes WHERE state = 'done'") == 2

@@ -70,6 +70,19 @@ async def test_event_is_shown_with_every_column_of_the_view(
     assert {row[0] for row in columns} == set(asdict(event)) - {"delivery"}
 
 
+async def test_released_event_that_is_being_worked_on_is_not_at_its_end(
+    pool: Pool, ids: list[int], connection: asyncpg.Connection
+) -> None:
+    async with pool.acquire() as releasing:
+        released = await release.retry(releasing, Filter([ids[1]]))
+        await connection.execute("UPDATE webhook_buckets SET holder = 'w', leased_until = now() + interval '1 minute'")
+        [outcome] = await store.outcomes(releasing, [ids[1]])
+        assert outcome.state == "leased"
+        followed = await release.follow(releasing, released, 0)
+    assert [followed.result(found) for found in followed.outcomes] == ["waiting"]
+    assert (followed.waiting, followed.troubled) == ([outcome], [])
+
+
 async def test_released_event_is_followed_to_its_end(pool: Pool, ids: list[int]) -> None:
     async with pool.acquire() as connection:
         released = await release.retry(connection, Filter(account="b", state="parked"))

@@ -245,7 +245,8 @@ async def test_redis_of_the_compose_file_lets_nobody_in_without_the_password(loc
         async with Redis.from_url(f"redis://{credentials}127.0.0.1:{locked_redis}/0") as client:
             with pytest.raises(AuthenticationError):
                 await client.get("landfall:jobs")
-    processes = [process.cmdline() for process in psutil.process_iter() if "redis-server" in process.name()]
+    running = [process.info for process in psutil.process_iter(["name", "cmdline"])]
+    processes = [found["cmdline"] for found in running if "redis-server" in found["name"] and found["cmdline"]]
     assert processes
     assert not any(REDIS_PASSWORD in word for words in processes for word in words), "any list of processes shows it"
 
