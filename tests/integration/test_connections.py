@@ -19,7 +19,7 @@ import asyncpg
 import pytest
 from prometheus_client import REGISTRY
 
-from ops.access import api_keys
+from ops.access import api_keys, maintenance_store
 from ops.cli import wiring
 from ops.cli.outside import assembled
 from ops.runtime import http
@@ -634,6 +634,8 @@ async def test_what_has_had_its_time_is_dropped(rig: Rig) -> None:
         "INSERT INTO login_failures (who_sha256, failed_at) VALUES ('a', now() - interval '25 hours'), ('b', now())"
     )
     await rig.refresher._round()
+    async with tenant_transaction(rig.pool, ALL_TENANTS) as connection:
+        await maintenance_store.delete_expired(connection)
     assert [row["platform"] for row in await rig.raw("SELECT platform FROM oauth_states")] == ["tiktok"]
     assert [row["who_sha256"] for row in await rig.connection.fetch("SELECT * FROM login_failures")] == [b"b"]
 
