@@ -358,7 +358,7 @@ async def test_person_who_meets_an_error_anywhere_is_told_in_words_what_to_do(ri
         see(browser, "There is no such connection")
         see(browser, "What to do")
         browser.get(f"{rig.url}/api/auth/mastodon?instance=no%20server")
-        see(browser, "or your handle there, such as @me@social.example")
+        see(browser, "or by your handle there, such as @me@social.example")
         browser.get(f"{rig.url}/connections?connected=%00")
         see(browser, "send text in UTF-8, without NUL")
 

@@ -433,7 +433,7 @@ async def test_request_of_one_tenant_takes_its_connection_and_nothing_that_anoth
     assert "1 requests of tenants wait until no other tenant has the account connected" in text
     assert "asked to be erased" not in text
     async with shared.rig.http.get(f"{shared.rig.url}/deletions/{code}") as response:
-        assert "In hand" in await response.text()
+        assert "In progress" in await response.text()
     told = await shared.rig.raw("SELECT tenant_id::text, detail FROM audit_log WHERE action = 'person.erased'")
     assert [(row["tenant_id"], json.loads(row["detail"])["connections"]) for row in told] == [(DEFAULT_TENANT, 1)], (
         "the other tenant is told nothing, and the waiting request is noted once"
