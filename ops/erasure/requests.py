@@ -13,9 +13,9 @@ from ops.runtime.tenancy import tenant_transaction
 async def request_account(pool: Pool, tenant: str, connection_id: str, actor: Actor) -> str | None:
     """Ask, as a tenant, that everything of one connected account be forgotten. Return the request's code.
 
-    None where the tenant has no such connection. The caller has made sure that ``actor`` is an owner of the tenant. The
-    code leads to the page that says how far the request is, as the code of a request by way of a platform does. Asked
-    again while it is open, the same request begins anew and keeps its code.
+    None where the tenant has no such connection. The caller has made sure that ``actor`` may erase accounts of the
+    tenant. The code leads to the page that says how far the request is, as the code of a request by way of a platform
+    does. Asked again while it is open, the same request begins anew and keeps its code.
 
     While another tenant has the same account connected, only what is this tenant's own is deleted, its connection; the
     request stays open until no other tenant has the account. Nothing is revoked at the platform: disconnect first.

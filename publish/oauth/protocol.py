@@ -37,14 +37,14 @@ from publish.oauth.contract import (
 )
 
 LATER = ("server_error", "temporarily_unavailable", "slow_down", "internal_error", "rate_limit_exceeded")
-"""RFC 6749 4.1.2.1, RFC 8628 3.5, and TikTok's API (``tiktok.md`` 9): try again."""
+"""RFC 6749 4.1.2.1, RFC 8628 3.5, and the API of ``tiktok.md`` 9: try again."""
 
 DENIED = ("access_denied", "user_denied", "user_cancelled_login", "user_cancelled_authorize")
 OURS = (
     *("invalid_client", "unauthorized_client", "unsupported_grant_type", "unsupported_response_type"),
     *("invalid_redirect_uri", "redirect_uri_mismatch", "invalid_scope", "unauthorized_scope_error"),
 )
-"""Errors of our own settings: RFC 6749 4.1.2.1 and 5.2, and LinkedIn's words for two of them (``linkedin.md`` 1)."""
+"""Errors of our own settings: RFC 6749 4.1.2.1 and 5.2, and the words of ``linkedin.md`` 1 for two of them."""
 
 INVALID_GRANT = ("invalid_grant",)
 """RFC 6749 5.2: the refresh token "is invalid, expired, revoked …" or is another client's."""
