@@ -129,7 +129,6 @@ TABLES = ("connections", "oauth_states", "notices", "notice_mails", "deletion_re
 
 def upgrade() -> None:
     run(GUARDS)
-    run("COMMENT ON COLUMN connection_secrets.sealed IS 'publish/vault/envelope.py'")
 
 
 def downgrade() -> None:

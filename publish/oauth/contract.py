@@ -22,7 +22,7 @@ class App:
     """
 
     client_id: str
-    client_secret: str
+    client_secret: str = field(repr=False)
     redirect_uri: str
     hosts: Mapping[str, str]
     base: str = ""
@@ -98,7 +98,7 @@ class Account:
     account_id: str
     username: str
     scopes: Sequence[str]
-    secrets: Mapping[str, str]
+    secrets: Mapping[str, str] = field(repr=False)
     other_ids: Sequence[str] = ()
     profile: Mapping[str, object] = field(default_factory=dict)
     access_seconds: int | None = None
@@ -116,7 +116,7 @@ class TokenUpdate:
     ``ends_at`` is when the grant ends however often it is refreshed, where the platform gives a time and no life.
     """
 
-    secrets: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     access_seconds: int | None = None
     refresh_seconds: int | None = None
     ends_at: datetime | None = None

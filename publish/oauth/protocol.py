@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -79,11 +79,11 @@ class Token:
     ``content`` is the whole response.
     """
 
-    secrets: Mapping[str, str]
+    secrets: Mapping[str, str] = field(repr=False)
     scopes: Sequence[str]
     access_seconds: int | None
     refresh_seconds: int | None
-    content: Mapping[str, object]
+    content: Mapping[str, object] = field(repr=False)
 
     @property
     def access_token(self) -> str:

@@ -156,8 +156,9 @@ SAYING: dict[str, list[list[str]]] = {
 }
 """Commands that do something over such rows, and say what they did; in an order in which each finds what it needs."""
 
-ELSEWHERE = {"serve", "work", "sandbox", "up"}
-"""They run until they are stopped: what they write is a log, or, for `up`, is watched below."""
+ELSEWHERE = {"serve", "work", "sandbox", "up", "sql"}
+"""`sql` becomes psql, which escapes what it shows. The others run until they are stopped: what they write is a
+log, or, for `up`, is watched below."""
 
 
 def test_every_command_is_walked() -> None:

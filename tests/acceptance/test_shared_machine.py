@@ -261,6 +261,8 @@ async def test_what_up_prints_to_be_typed_has_no_secret_among_its_arguments(tmp_
         assert password.startswith("PGPASSWORD=")
         assert password.removeprefix("PGPASSWORD=") not in typed
         assert re.fullmatch(r"psql postgresql://landfall@127\.0\.0\.1:\d+/landfall", typed)
+        reader, _, other = reader.partition("  or ")
+        assert other == "./landfall sql"
         word, _, typed = reader.partition(" ")
         assert re.fullmatch(r"psql postgresql://landfall_read@127\.0\.0\.1:\d+/landfall", typed)
         dsn = typed.split()[1].replace("@", f":{word.removeprefix('PGPASSWORD=')}@")

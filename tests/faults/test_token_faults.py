@@ -35,6 +35,7 @@ PASSWORD = "correct horse battery canary"
 
 CHILD = """
 import asyncio, json, os, sys
+from ops.access.audit_log_store import COMMAND
 from ops.cli import wiring
 from ops.cli.outside import assembled
 from ops.runtime.db import open_pool

@@ -19,7 +19,8 @@ from ops.runtime.platform_protocol import (
     secret,
     text,
 )
-from publish.oauth.contract import Account, App, OAuthProvider, TokenLifetimes, granted_scopes, scope_list
+from publish.oauth.contract import Account, App, OAuthProvider, TokenLifetimes, TokenUpdate, granted_scopes, scope_list
+from publish.oauth.protocol import Token
 from publish.platforms import _meta
 from tests.rig import PROVIDERS
 
@@ -221,3 +222,14 @@ def test_code_of_graph_is_read_as_a_number_a_float_or_text(given: Any, code: int
 def test_accounts_are_checked_as_often_as_is_wished_and_never_less_than_the_plan_says(provider: OAuthProvider) -> None:
     assert checked_every(provider, 120).check_in == (120 if provider.check else None)
     assert checked_every(provider, 10**9).check_in in (provider.check_in, 10**9)
+
+
+def test_values_that_hold_secrets_do_not_show_them() -> None:
+    held = {"access_token": "secret-word"}
+    for value in (
+        App("id", "secret-word", "https://x.example/", {}),
+        Account("1", "shop", (), held),
+        TokenUpdate(held),
+        Token(held, [], None, None, held),
+    ):
+        assert "secret-word" not in repr(value), type(value)
