@@ -67,27 +67,6 @@ class StateMachine:
         return frozenset(pair for pair in found if pair[0] != pair[1])
 
     @property
-    def guard(self) -> str:
-        """The SQL of the trigger that refuses every change that is not in the table."""
-        allowed = ", ".join(f"('{before}', '{after}')" for before, after in sorted(self.pairs))
-        return f"""
-CREATE FUNCTION {self.table}_transition() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-    before text := (SELECT {self.column} FROM (SELECT OLD.*) AS previous);
-    after text := (SELECT {self.column} FROM (SELECT NEW.*) AS changed);
-BEGIN
-    IF before IS DISTINCT FROM after AND (before, after) NOT IN (
-        {allowed}) THEN
-        RAISE EXCEPTION 'a row of {self.table} cannot go from % to %', before, after
-            USING ERRCODE = 'check_violation', CONSTRAINT = '{self.table}_transition';
-    END IF;
-    RETURN NEW;
-END $$;
-CREATE TRIGGER {self.table}_transition
-    BEFORE UPDATE ON {self.table} FOR EACH ROW EXECUTE FUNCTION {self.table}_transition();
-"""
-
-    @property
     def diagram(self) -> str:
         """A Mermaid state diagram. A state that nothing leaves leads to the end."""
         lines = [f"[*] --> {self.initial}: {self.created_by}"]

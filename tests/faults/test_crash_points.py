@@ -32,7 +32,7 @@ MOST_POINTS = 40
 
 @dataclass
 class Fault:
-    """One wish, and whether it came true."""
+    """A fault that is asked for, and whether it happened."""
 
     mode: str
     number: int
