@@ -19,9 +19,9 @@ from ops.cli.store import logins as login_store
 from ops.cli.store import server
 from ops.cli.terminal import echo, echo_json
 from ops.erasure import store as erasure
-from ops.runtime import db, processes
-from ops.runtime.health import DURABLE, durability, schema_revision
-from ops.runtime.processes import Process
+from ops.runtime import db, process_store, server_store
+from ops.runtime.health import DURABLE
+from ops.runtime.process_store import Process
 from ops.runtime.settings import Configuration, ConfigurationError, Settings
 from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
 from ops.runtime.worker_notifier import QUEUE, open_redis
@@ -113,7 +113,7 @@ async def _reported(settings: Settings) -> Sequence[Process] | None:
     except (OSError, TimeoutError, asyncpg.PostgresError):
         return None
     try:
-        return await processes.reported(connection)
+        return await process_store.reported(connection)
     except asyncpg.PostgresError:
         return None
     finally:
@@ -209,7 +209,7 @@ async def _server(connection: asyncpg.Connection) -> list[Finding]:
     version = await server.version(connection)
     if version < OLDEST_POSTGRES:
         findings.append(Finding("fault", "version", f"PostgreSQL {version // 10000}", "use PostgreSQL 15 or newer"))
-    for name, value in (await durability(connection)).items():
+    for name, value in (await server_store.settings(connection, DURABLE)).items():
         if value not in DURABLE[name]:
             message = f"{name} = {value}: what was acknowledged can be lost in a crash"
             findings.append(Finding("fault", "durability", message, f"{server.durable_setting(name)}, and reload"))
@@ -254,7 +254,7 @@ async def _replication(connection: asyncpg.Connection) -> list[Finding]:
 
 
 async def _schema(connection: asyncpg.Connection) -> list[Finding]:
-    revision = await schema_revision(connection)
+    revision = await server_store.schema_revision(connection)
     if revision != HEAD:
         return [Finding("fault", "schema", f"at {revision}, this release needs {HEAD}", "run `landfall migrate`")]
     flaws = await structure.examine(connection, all_tables())
@@ -269,7 +269,7 @@ async def _schema(connection: asyncpg.Connection) -> list[Finding]:
     else:
         findings.append(Finding("ok", "role", "events cannot be changed or deleted by the service"))
     findings += await _logins(connection)
-    if not await server.may_act_as(connection, APP_ROLE):
+    if not await server_store.may_act_as(connection, APP_ROLE):
         message = "this login may not look at the rest: backlog, tables, erasures and connections"
         remedy = f"run this with a DATABASE_URL whose login is a member of {APP_ROLE}, such as the owner's"
         return [*findings, Finding("warning", "login", message, remedy)]

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
-from ops.runtime import metrics
+from ops.runtime import metrics, transaction_store
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -46,15 +46,6 @@ CONFLICTS = {
 
 CONTENDED = tuple(CONFLICTS)
 """Lost a race; the same statement may win the next one."""
-
-TRANSACTION_SECONDS = 10
-_BEGIN = f"""
-BEGIN;
-SELECT set_config(name, '{TRANSACTION_SECONDS}s', true) FROM (VALUES ('transaction_timeout')) AS setting (name)
-WHERE current_setting(name, true) IS NOT NULL
-"""
-"""A session whose client is gone between two messages of one statement counts neither as idle nor as running: from
-PostgreSQL 17 on, this limit alone ends it. Before, it keeps its locks until TCP gives up."""
 
 
 class NoPrimaryError(ConnectionError):
@@ -218,8 +209,7 @@ async def open_pool(
     session = session_settings(name, role, statement_seconds) | dict(settings or {})
     options: dict[str, Any] = {"server_settings": session, "connection_class": Session}
     if pgbouncer:
-        local = "; ".join(f"SET LOCAL {setting} = '{value}'" for setting, value in session.items())
-        kind = type("Bounced", (Bounced,), {"begin": f"{_BEGIN}; {local}"})
+        kind = type("Bounced", (Bounced,), {"begin": transaction_store.begin_with(session)})
         options = {"connection_class": kind, "statement_cache_size": 0}
     connect = partial(_opened, connect_seconds)
     pool = asyncpg.create_pool(
@@ -235,16 +225,16 @@ async def transaction(connection: asyncpg.Connection) -> AsyncIterator[None]:
     After a time-out there is no ROLLBACK: a peer that is gone would let that wait as long again, and the pool ends
     the connection anyway.
     """
-    await connection.execute(getattr(connection, "begin", _BEGIN))
+    await connection.execute(getattr(connection, "begin", transaction_store.BEGIN))
     try:
         yield
     except (TimeoutError, asyncio.CancelledError):
         raise
     except BaseException:
         if not connection.is_closed():
-            await connection.execute("ROLLBACK")
+            await transaction_store.roll_back(connection)
         raise
-    await connection.execute("COMMIT")
+    await transaction_store.commit(connection)
 
 
 def session_settings(name: str, role: str, statement_seconds: float = 30.0) -> dict[str, str]:

@@ -28,6 +28,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ops.runtime.files import append_private, private_folder, read_private, write_private
+from ops.runtime.server_store import owner_statements
 
 
 def _package(name: str) -> Path | None:
@@ -197,11 +198,7 @@ class Postgres(Server):
         self.spawn(command, **options)
         self._await_answer()
         if read_private(self.directory / "owner") is None:
-            # Not a superuser: what works here works on a managed server too.
-            self.sql(
-                f"CREATE ROLE {OWNER} LOGIN CREATEDB CREATEROLE PASSWORD '{self.password}'",
-                f"CREATE DATABASE {OWNER} OWNER {OWNER}",
-            )
+            self.sql(*owner_statements(OWNER, self.password))
             write_private(self.directory / "owner", OWNER.encode())
 
     def _initialise(self, account: pwd.struct_passwd | None, options: dict[str, Any]) -> None:

@@ -5,11 +5,10 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-import asyncpg
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from ops.runtime import headers, metrics, responses
+from ops.runtime import headers, metrics, responses, server_store
 from ops.runtime.db import Pool, describe
 from ops.runtime.periodic import repeat
 from ops.runtime.responses import Failure
@@ -42,8 +41,8 @@ async def check_database(pool: Pool, head: str) -> dict[str, Check]:
     """Check that PostgreSQL answers, has the schema of this release, and settings that keep what was acknowledged."""
     try:
         async with pool.acquire() as connection:
-            revision = await schema_revision(connection)
-            settings = await durability(connection)
+            revision = await server_store.schema_revision(connection)
+            settings = await server_store.settings(connection, DURABLE)
     except Exception as error:  # noqa: BLE001  every failure means the same here
         return {"postgresql": Check(ok=False, detail=f"PostgreSQL does not answer ({describe(error)})")}
     weak = [f"{name} = {value}" for name, value in settings.items() if value not in DURABLE[name]]
@@ -59,18 +58,6 @@ async def check_database(pool: Pool, head: str) -> dict[str, Check]:
             required=False,
         ),
     }
-
-
-async def schema_revision(connection: asyncpg.Connection) -> str | None:
-    if not await connection.fetchval("SELECT to_regclass('alembic_version')"):
-        return None
-    found: str | None = await connection.fetchval("SELECT version_num FROM alembic_version")
-    return found
-
-
-async def durability(connection: asyncpg.Connection) -> dict[str, str]:
-    rows = await connection.fetch("SELECT name, setting FROM pg_settings WHERE name = any($1)", list(DURABLE))
-    return {row["name"]: row["setting"] for row in rows}
 
 
 def add_routes(app: web.Application, readiness: Readiness) -> None:

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
+from ops.runtime import server_store, transaction_store
 from ops.runtime.db import Pool, transaction
 from schema.rights import WORKER_ROLE
 
@@ -28,15 +29,15 @@ async def set_tenant(connection: asyncpg.Connection, tenant: str) -> None:
 
     Raises InsufficientPrivilegeError for ``ALL_TENANTS`` where the policies would show none of them instead.
     """
-    if tenant == ALL_TENANTS and not await connection.fetchval("SELECT pg_has_role($1::name, 'USAGE')", WORKER_ROLE):
+    if tenant == ALL_TENANTS and not await server_store.may_act_as(connection, WORKER_ROLE):
         raise asyncpg.InsufficientPrivilegeError("this role may not look at all tenants at once")
-    await connection.execute("SELECT set_config('landfall.tenant', $1, true)", tenant)
+    await transaction_store.set_tenant(connection, tenant)
 
 
 @asynccontextmanager
 async def other_tenant(connection: asyncpg.Connection, tenant: str) -> AsyncIterator[None]:
     """Statements inside are for another tenant; the transaction goes on for the one that it had."""
-    before = await connection.fetchval("SELECT current_setting('landfall.tenant', true)")
+    before = await transaction_store.tenant(connection)
     await set_tenant(connection, tenant)
     yield
     await set_tenant(connection, before or NO_TENANT)

@@ -22,15 +22,6 @@ HOLDS = re.compile(
     re.DOTALL,
 )
 
-NOT_YET = {
-    "ops/runtime/db.py",
-    "ops/runtime/embedded.py",
-    "ops/runtime/health.py",
-    "ops/runtime/processes.py",
-    "ops/runtime/tenancy.py",
-}
-"""Files that still hold SQL. The list only shrinks: a file that holds none any more has to go from here."""
-
 
 def of_a_store(path: Path) -> bool:
     return path.stem == "store" or path.stem.endswith("_store") or "store" in path.parts[:-1]
@@ -67,13 +58,7 @@ def found() -> dict[str, list[tuple[int, str]]]:
 
 
 def test_sql_stands_in_stores_and_nowhere_else() -> None:
-    strays = {path: lines for path, lines in found().items() if path not in NOT_YET}
-    assert strays == {}
-
-
-def test_list_of_files_that_still_hold_sql_only_shrinks() -> None:
-    assert sorted(NOT_YET - found().keys()) == [], "these hold none any more: take them off the list"
-    assert not [path for path in NOT_YET if path.startswith(("ops/cli", "ops/erasure", "sync/events"))]
+    assert found() == {}
 
 
 @pytest.mark.parametrize(

@@ -79,12 +79,6 @@ async def rights_to_change_the_log(connection: asyncpg.Connection) -> list[str]:
     ]
 
 
-async def may_act_as(connection: asyncpg.Connection, role: str) -> bool:
-    """Return whether this login has the rights of a role."""
-    found: bool = await connection.fetchval("SELECT pg_has_role($1, 'USAGE')", role)
-    return found
-
-
 async def schema_exists(connection: asyncpg.Connection, name: str) -> bool:
     found: bool = await connection.fetchval("SELECT to_regnamespace($1) IS NOT NULL", name)
     return found
