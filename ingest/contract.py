@@ -110,7 +110,7 @@ class Webhook:
     """
 
     signature: Scheme
-    changes: Callable[[Any], Iterable[Change]]
+    changes: Callable[[object], Iterable[Change]]
     identify: Callable[[Change], Identity]
     rule_version: int
     retry_hours: int

@@ -3,7 +3,6 @@
 import zlib
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 BUCKETS = 64
 """How many leases the work is divided into. Changing it needs a migration: buckets are stored with the work."""
@@ -26,5 +25,5 @@ class Event:
     account_id: str
     external_id: str
     type: str
-    payload: Any
+    payload: object
     occurred_at: datetime | None

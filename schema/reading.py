@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import accumulate
-from typing import Any, NoReturn
+from typing import NoReturn
 
 DEPTH_LIMIT = 64
 """Deepest nesting read. No platform documents more than a dozen levels (``faults.md`` E7)."""
@@ -41,7 +41,7 @@ class Odd:
         return self.literal
 
 
-def read(body: bytes) -> Any:
+def read(body: bytes) -> object:
     """Parse strict UTF-8 JSON. Of a repeated key the last value counts, as it does in jsonb.
 
     The standard library's parser, because it keeps integers of any size; others turn them into floats. Raises
@@ -59,7 +59,7 @@ def read(body: bytes) -> Any:
         raise Unreadable("not_json" if isinstance(error, json.JSONDecodeError) else "number_out_of_range") from None
 
 
-def read_leniently(body: bytes) -> tuple[Any, Mapping[str, str]]:
+def read_leniently(body: bytes) -> tuple[object, Mapping[str, str]]:
     """Parse JSON that ``read`` refuses, with an ``Odd`` in the place of each part that cannot be taken.
 
     Bytes that are not UTF-8 become the surrogates U+DC80 to U+DCFF, as in file names (PEP 383), and control characters
@@ -72,7 +72,7 @@ def read_leniently(body: bytes) -> tuple[Any, Mapping[str, str]]:
     return _lenient(body.decode("utf-8", "surrogateescape").removeprefix("\ufeff"))
 
 
-def read_text(text: str) -> Any:
+def read_text(text: str) -> object:
     """Parse JSON that came inside a JSON string, leniently where it has to be. Raises Unreadable."""
     try:
         return read(text.encode("utf-8", "surrogatepass"))
@@ -108,7 +108,7 @@ def oddity_of(text: str) -> str | None:
     return None if found is None else "not_utf8" if found[0] >= "\udc80" else "control_character"
 
 
-def without_oddities(value: object) -> Any:
+def without_oddities(value: object) -> object:
     """What is left of a value that was read leniently, without the parts that are odd."""
     if isinstance(value, dict):
         return {k: without_oddities(v) for k, v in value.items() if not oddity_of(k) and not _is_odd(v)}
@@ -156,7 +156,7 @@ _strict = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 """Made once: ``json.loads`` with options makes a decoder for every call."""
 
 
-def _lenient(text: str) -> tuple[Any, Mapping[str, str]]:
+def _lenient(text: str) -> tuple[object, Mapping[str, str]]:
     if sum(map(text.count, '[]{}",')) > STRUCTURE_LIMIT:
         raise Unreadable("not_json")
     if _CONTROL.search(text):

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from hmac import compare_digest
-from typing import Any
 
 from ingest.contract import Change, Identity, Persons, Variables, Webhook, account_of, text_of
 from ingest.errors import BadChallenge, HandshakeRefused, NotConfigured
@@ -68,12 +67,15 @@ def handshake(query: Mapping[str, str], variables: Variables) -> str:
     return challenge
 
 
-def changes(document: Any) -> Iterator[Change]:
+def changes(document: object) -> Iterator[Change]:
     """Split every documented envelope, in every form of the pages that contradict each other."""
     for doc in document if isinstance(document, list) else [document]:
-        entries = doc.get("entry") if isinstance(doc, dict) else None
+        if not isinstance(doc, dict):
+            yield Change("", "unknown", doc, "the body holds no object")
+            continue
+        entries = doc.get("entry")
         if not isinstance(entries, list):
-            yield Change("", "unknown", doc, None if isinstance(doc, dict) else "the body holds no object")
+            yield Change("", "unknown", doc)
             continue
         # One callback may serve several products: another object's fields keep their own names apart from ours.
         scope = "" if doc.get("object") == "instagram" else f"{doc.get('object')}."
@@ -81,7 +83,7 @@ def changes(document: Any) -> Iterator[Change]:
             yield from _entry(scope, entry)
 
 
-def _entry(scope: str, entry: Any) -> Iterator[Change]:
+def _entry(scope: str, entry: object) -> Iterator[Change]:
     if not isinstance(entry, dict):
         yield Change("", f"{scope}unknown", entry, "an entry is not an object")
         return
@@ -111,7 +113,7 @@ def _entry(scope: str, entry: Any) -> Iterator[Change]:
         yield Change(account, f"{scope}unknown", entry)
 
 
-def _field(scope: str, account: str, change: Any) -> Change:
+def _field(scope: str, account: str, change: object) -> Change:
     if not isinstance(change, dict) or not isinstance(change.get("field"), str):
         return Change(account, f"{scope}unknown", change, "a change has no field")
     field, value = change["field"], change.get("value")
@@ -126,7 +128,7 @@ def _standby(scope: str, envelope: str) -> str:
     return f"{scope}standby." if envelope == "standby" else scope
 
 
-def _message(scope: str, account: str, item: Any) -> Change:
+def _message(scope: str, account: str, item: object) -> Change:
     if not isinstance(item, dict):
         return Change(account, f"{scope}messaging", item, "a messaging item is not an object")
     kind = next((kind for kind in MESSAGING if kind in item), "messaging")
@@ -209,12 +211,12 @@ def _by_time(change: Change) -> tuple[str, datetime | None]:
     return name, _when(change.value)
 
 
-def _sender(item: dict[str, Any]) -> str:
+def _sender(item: dict[str, object]) -> str:
     sender = item.get("sender")  # observed: message_edit may come without one
     return str(sender.get("id") or "?") if isinstance(sender, dict) else "?"
 
 
-def _when(item: dict[str, Any]) -> datetime | None:
+def _when(item: dict[str, object]) -> datetime | None:
     return moment(item.get("timestamp"))
 
 

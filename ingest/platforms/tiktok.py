@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any
 
 from ingest.contract import Change, Identity, Variables, Webhook, account_of, canonical
 from ingest.signatures import FUTURE_SECONDS, TimestampedHmac
@@ -15,7 +14,7 @@ RETRY_HOURS = 72
 """``tiktok.md`` 2.1."""
 
 
-def changes(document: Any) -> Iterator[Change]:
+def changes(document: object) -> Iterator[Change]:
     """Yield the one event of a request; a list is accepted too, since the page does not exclude it."""
     for doc in document if isinstance(document, list) else [document]:
         if not isinstance(doc, dict):
@@ -50,8 +49,8 @@ def identify(change: Change) -> Identity:
     return Identity(f"tiktok:{name}", at)
 
 
-def _content(raw: Any) -> Any:
-    """Decode ``content``, which is JSON in a string. Any other value is returned as it is."""
+def _content(raw: object) -> object:
+    """Decode ``content``, which is JSON in a string. object other value is returned as it is."""
     if not isinstance(raw, str):
         return raw
     try:

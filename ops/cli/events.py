@@ -32,7 +32,7 @@ _RESULTS = {
 }
 """What became of an event that was put back; any other state has it ``again``."""
 
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[..., object])
 
 _FILTERS = [
     click.option("--state", type=click.Choice(["pending", "leased", "done", "ignored", "parked", "dead"])),

@@ -47,7 +47,7 @@ class MainGroup(LazyGroup):
             raise click.UsageError("an argument is not UTF-8; check how this terminal encodes what is typed", ctx)
         return super().parse_args(ctx, args)
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: click.Context) -> object:
         try:
             return self._explained(ctx)
         except click.ClickException as error:
@@ -55,7 +55,7 @@ class MainGroup(LazyGroup):
             error.message = visible(error.message, keep="\n\t")  # type: ignore[misc]
             raise
 
-    def _explained(self, ctx: click.Context) -> Any:
+    def _explained(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):

@@ -2,7 +2,6 @@
 
 import json
 from datetime import datetime
-from typing import Any
 
 import click
 
@@ -14,10 +13,10 @@ def echo(line: str = "", *, mark: str = "", err: bool = False, bold: bool = Fals
     click.echo(mark + click.style(visible(line), bold=bold or None), err=err)
 
 
-def echo_json(document: Any, *, indent: int | None = None) -> None:
+def echo_json(document: object, *, indent: int | None = None) -> None:
     """Print a JSON document. It is ASCII, so control characters are escaped; times are written in ISO 8601 form."""
     click.echo(json.dumps(document, indent=indent, default=_plain))
 
 
-def _plain(value: Any) -> str:
+def _plain(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -170,7 +170,7 @@ def _tables(seen: Seen, pace: float, width: int, rows: int) -> list[tuple[Table,
     return parts
 
 
-def _cell(value: Any) -> Text:
+def _cell(value: object) -> Text:
     """Return a cell that shows its value as it is: nothing in it is markup."""
     return Text("" if value is None else visible(str(value)))
 

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Coroutine, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 import uvloop
@@ -28,7 +28,7 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 
-def run(program: Coroutine[Any, Any, T]) -> T:
+def run(program: Coroutine[object, object, T]) -> T:
     """Run a command's coroutine to its end."""
     return uvloop.run(program)
 
@@ -111,7 +111,7 @@ def stop_event() -> asyncio.Event:
     return stop
 
 
-async def until(stop: asyncio.Event, tasks: "Iterable[asyncio.Task[Any]]") -> int:
+async def until(stop: asyncio.Event, tasks: "Iterable[asyncio.Task[None]]") -> int:
     """Wait for SIGTERM and return 0. A task that ends before has failed: return 1, for whoever starts processes."""
     stopping = asyncio.create_task(stop.wait(), name="stop")
     await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)

@@ -4,7 +4,6 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import Any
 
 import click
 import structlog
@@ -21,7 +20,7 @@ from schema.rights import WORKER_ROLE
 from sync.projection import store
 from sync.projection.worker import SWEEP_LANES, Projector, watch_backlog
 
-Sweep = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+Sweep = Callable[[asyncio.Event], Coroutine[object, object, None]]
 
 STATEMENT_SECONDS = 5
 """A thousand events take a small part of this. A peer that is gone without a word is found out by it."""

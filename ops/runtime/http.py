@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Any, Self
+from typing import Self
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -80,7 +80,7 @@ class Reply:
     """
 
     status: int
-    content: Any
+    content: object
     headers: Mapping[str, str]
 
 
@@ -121,7 +121,7 @@ class Client:
     async def __aenter__(self) -> Self:
         limit = aiohttp.ClientTimeout(total=TOTAL_SECONDS, connect=CONNECT_SECONDS)
         for guarded in (False, True):
-            factory: Callable[[Any], socket.socket] | None = _guarded if guarded else None
+            factory: Callable[[aiohttp.AddrInfoType], socket.socket] | None = _guarded if guarded else None
             connector = aiohttp.TCPConnector(limit=50, socket_factory=factory, ttl_dns_cache=60)
             self._sessions[guarded] = aiohttp.ClientSession(
                 connector=connector, timeout=limit, cookie_jar=aiohttp.DummyCookieJar(), trust_env=not guarded
@@ -137,10 +137,10 @@ class Client:
         method: str,
         url: str,
         *,
-        query: Any = None,
-        form: Any = None,
-        body: Any = None,
-        headers: Any = None,
+        query: Mapping[str, str] | None = None,
+        form: Mapping[str, str] | None = None,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
         repeatable: bool,
     ) -> Reply:
         """Raises Unreachable. Only ``repeatable`` requests are sent again, after a pause of no fixed length.
@@ -156,7 +156,15 @@ class Client:
             raise
 
     async def _tried(
-        self, method: str, url: str, query: Any, form: Any, body: Any, headers: Any, *, repeatable: bool
+        self,
+        method: str,
+        url: str,
+        query: Mapping[str, str] | None,
+        form: Mapping[str, str] | None,
+        body: object,
+        headers: Mapping[str, str] | None,
+        *,
+        repeatable: bool,
     ) -> Reply:
         for attempt in range(1, TRIES + 1):
             last = attempt == TRIES or not repeatable
@@ -171,13 +179,23 @@ class Client:
             await asyncio.sleep(PAUSE_SECONDS * 2**attempt * random.uniform(0.5, 1))  # noqa: S311  no secret
         raise AssertionError("unreachable")
 
-    async def _once(self, method: str, url: str, *, query: Any, form: Any, body: Any, headers: Any) -> Reply:
+    async def _once(
+        self,
+        method: str,
+        url: str,
+        *,
+        query: Mapping[str, str] | None,
+        form: Mapping[str, str] | None,
+        body: object,
+        headers: Mapping[str, str] | None,
+    ) -> Reply:
         host = _host(url)
         guarded = host not in self._trusted
         session = self._sessions[guarded]
-        options = {"params": query or None, "data": form, "json": body, "headers": headers}
         try:
-            async with session.request(method, url, allow_redirects=False, **options) as response:
+            async with session.request(
+                method, url, allow_redirects=False, params=query or None, data=form, json=body, headers=headers
+            ) as response:
                 content = bytearray()
                 async for chunk in response.content.iter_chunked(65_536):
                     content += chunk
@@ -199,7 +217,7 @@ class Client:
             raise Unreachable(host, type(error).__name__, sent=True) from None
 
 
-def _guarded(info: Any) -> socket.socket:
+def _guarded(info: aiohttp.AddrInfoType) -> socket.socket:
     family, kind, protocol, _, address = info
     if not public(str(address[0])):
         raise ForbiddenError("not a public address")  # one text for all: of several that differ, no type is left

@@ -3,7 +3,6 @@
 import json
 import math
 import re
-from typing import Any
 
 REPLACEMENT = "\ufffd"
 """What stands for a character that cannot be stored; a word that holds one is not the word it was."""
@@ -21,7 +20,7 @@ def storable(text: str) -> str:
     return _UNFIT.sub(REPLACEMENT, text)
 
 
-def parsed_json(content: bytes) -> Any:
+def parsed_json(content: bytes) -> object:
     """Parse JSON, with all text storable and all numbers finite: NaN, infinities and what overflows to one become None.
 
     A byte that is no UTF-8 becomes U+FFFD, so that one bad character costs no token that stands beside it. None for

@@ -1,7 +1,6 @@
 """Authentication: who sends a request. A person has a session in a cookie, a program has an API key."""
 
 from dataclasses import replace
-from typing import Any
 
 from aiohttp import hdrs, web
 
@@ -133,8 +132,8 @@ class Authentication:
             raise Refused(403, "second_factor_required", message, "add one at /account")
         if person is None:
             if wants_page(request):
-                shown: dict[str, Any] = {"error": SESSION_ENDED, "wanted": self._origins.referring_page(request)}
-                raise NotLoggedInError(render("login.html", 401, **shown))
+                wanted = self._origins.referring_page(request)
+                raise NotLoggedInError(render("login.html", 401, error=SESSION_ENDED, wanted=wanted))
             raise Refused(401, "unauthorized", "Nobody is logged in.", "log in at /login")
         require_token(forms.form(request).get("csrf"), person.csrf)
         if scope and not person.may(scope):

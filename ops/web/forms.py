@@ -2,7 +2,6 @@
 
 import json
 import uuid
-from typing import Any
 from urllib.parse import parse_qsl
 
 from aiohttp import hdrs, web
@@ -76,7 +75,7 @@ def form(request: web.Request) -> MultiDictProxy[str]:
     return MultiDictProxy(MultiDict(pairs))
 
 
-def document(request: web.Request) -> Any:
+def document(request: web.Request) -> object:
     """Return the JSON of the body; None if it is not JSON. Raises Refused."""
     _require_type(request, "application/json")
     try:

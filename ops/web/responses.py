@@ -48,7 +48,7 @@ REMEDY = {
 MAKE_VAULT_KEY = "make a key with `landfall vault key`, set LANDFALL_VAULT_KEYS to it and start `landfall serve` again"
 """What to do where a secret cannot be encrypted, because no vault key is configured."""
 
-_DEFAULTS: Mapping[str, Any] = {"person": None, "message": "", "error": "", "email": "", "wanted": ""}
+_DEFAULTS: Mapping[str, object] = {"person": None, "message": "", "error": "", "email": "", "wanted": ""}
 """What every template may ask for."""
 
 _TEMPLATES = Path(__file__).with_name("templates")

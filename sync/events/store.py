@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -36,9 +36,9 @@ _CONDITIONS = {
 }
 
 
-def _where(chosen: Filter, first: int = 1) -> tuple[str, list[Any]]:
+def _where(chosen: Filter, first: int = 1) -> tuple[str, list[object]]:
     """Return a condition whose parameters are numbered from ``first`` on, and their values."""
-    given: list[tuple[str, Any]] = [("id = any($@::bigint[])", list(chosen.ids))] if chosen.ids else []
+    given: list[tuple[str, object]] = [("id = any($@::bigint[])", list(chosen.ids))] if chosen.ids else []
     given += [
         (condition, value) for name, condition in _CONDITIONS.items() if (value := getattr(chosen, name)) is not None
     ]
@@ -91,7 +91,7 @@ class Shown:
     event_type: str
     external_id: str
     account_id: str
-    payload_json: Any
+    payload_json: object
     state: str
     processed_at: datetime | None
     error_message: str | None

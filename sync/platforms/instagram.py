@@ -7,7 +7,6 @@ is when it was asked for: of what is read at one time, the newest reading counts
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 from sqlalchemy import Table
 
@@ -224,19 +223,19 @@ def _facts(table: Table, key: Mapping[str, str], as_of: str, **facets: Mapping[s
     return [Upsert(table, key, facet, as_of, values) for facet, values in facets.items() if values]
 
 
-def _count(item: Mapping[str, Any]) -> int | None:
+def _count(item: Mapping[str, object]) -> int | None:
     values = item.get("values")
     first = values[0] if isinstance(values, list) and values else item.get("total_value")
     return integer(first.get("value")) if isinstance(first, dict) else None
 
 
-def _object(value: object) -> dict[str, Any]:
+def _object(value: object) -> dict[str, object]:
     if not isinstance(value, dict):
         raise Unprojectable("the payload is not an object")
     return value
 
 
-def _part(value: dict[str, Any], name: str) -> dict[str, Any]:
+def _part(value: dict[str, object], name: str) -> dict[str, object]:
     part = value.get(name)
     return part if isinstance(part, dict) else {}
 

@@ -5,8 +5,6 @@ One publish may end in no public post, one, or several (a draft can be posted mo
 the way would depend on the order of arrival.
 """
 
-from typing import Any
-
 from schema.crm.tiktok import tiktok_accounts, tiktok_post_ids, tiktok_posts, tiktok_undated_removals
 from schema.events import Event
 from schema.reading import Unreadable, read_text
@@ -70,7 +68,7 @@ def on_post_begun(event: Event) -> list[Upsert]:
     return [Upsert(tiktok_posts, key, "request", version(event, event.occurred_at), values)]
 
 
-def _status(event: Event, publish_id: str, word: str, reason: object, content: dict[str, Any]) -> Upsert:
+def _status(event: Event, publish_id: str, word: str, reason: object, content: dict[str, object]) -> Upsert:
     values = known(
         error_code=(text(reason) or None) if word == "FAILED" else None,
         publish_type=text(content.get("publish_type")) or None,
@@ -131,13 +129,13 @@ def on_authorization_removed(event: Event) -> list[Upsert]:
     return facts
 
 
-def _object(value: object) -> dict[str, Any]:
+def _object(value: object) -> dict[str, object]:
     if not isinstance(value, dict):
         raise Unprojectable("the payload is not an object")
     return value
 
 
-def _content(event: Event) -> dict[str, Any]:
+def _content(event: Event) -> dict[str, object]:
     content = event.payload.get("content") if isinstance(event.payload, dict) else None
     if isinstance(content, str):
         try:
