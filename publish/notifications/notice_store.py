@@ -1,14 +1,26 @@
 """Notices about connections, one for each kind and episode."""
 
-from typing import Any
+from dataclasses import dataclass
 
 import asyncpg
 
-from ops.runtime.serialization import plain
 from schema.states import NOTICE
 
 TROUBLE_DAYS = 2
 """An account that fails for so long is reported; most outages of platforms end within hours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """An open notice, as programs get it; ``created_at`` is in ISO 8601 form."""
+
+    id: str
+    connection_id: str
+    platform: str
+    username: str
+    kind: str
+    says: str
+    created_at: str
 
 
 async def warn(connection: asyncpg.Connection) -> list[tuple[str, str, str]]:
@@ -65,7 +77,7 @@ async def resolve(connection: asyncpg.Connection, id_: str) -> None:
     )
 
 
-async def notices(connection: asyncpg.Connection) -> list[dict[str, Any]]:
+async def notices(connection: asyncpg.Connection) -> list[Notice]:
     """List the open notices of the tenant, the newest first."""
     rows = await connection.fetch(
         f"""
@@ -73,4 +85,4 @@ async def notices(connection: asyncpg.Connection) -> list[dict[str, Any]]:
         FROM notices n JOIN connections c ON c.tenant_id = n.tenant_id AND c.id = n.connection_id
         WHERE {NOTICE.any_of("open")} ORDER BY n.created_at DESC, n.id"""
     )
-    return [plain(row) for row in rows]
+    return [Notice(**{**row, "created_at": row["created_at"].isoformat()}) for row in rows]

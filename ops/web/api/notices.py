@@ -1,6 +1,7 @@
 """Notices about connections that need somebody, for programs."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from aiohttp import web
 
@@ -22,4 +23,5 @@ class NoticesApi:
         caller = await self._site.authentication.require_caller(request, "connections:read")
         redirect_browser(request, "/connections")
         async with tenant_transaction(self._site.pool, caller.tenant) as connection:
-            return web.json_response({"notices": await notice_store.notices(connection)})
+            notices = await notice_store.notices(connection)
+        return web.json_response({"notices": [asdict(notice) for notice in notices]})
