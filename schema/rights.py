@@ -206,14 +206,8 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
         "vault_canaries": _CANARY,
         "processes": _PROCESS,
     },
-    READER_ROLE: {
-        "reporting.ig_comments": READ,
-        "reporting.ig_media": READ,
-        "reporting.instagram_accounts": READ,
-        "reporting.oauth_accounts": READ,
-        "reporting.tiktok_posts": READ,
-        "reporting.webhook_events": READ,
-    },
+    # And READ on each view of schema ``reporting``
+    READER_ROLE: {},
     # What the previous release may, which acts as this role alone: less it gets a release later.
     APP_ROLE: {
         "alembic_version": _REVISION,

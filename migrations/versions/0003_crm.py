@@ -112,7 +112,7 @@ CREATE TABLE lookups (
 COMMENT ON TABLE lookups IS 'Objects whose truth an event does not carry, to be read from the platform';
 COMMENT ON COLUMN lookups.account_id IS 'the account whose events asked for it';
 COMMENT ON COLUMN lookups.provider IS 'the platform to read it from';
-COMMENT ON COLUMN lookups.kind IS 'what to read from the platform, such as ig_comment';
+COMMENT ON COLUMN lookups.kind IS 'what to read from the platform, by the projection''s own word';
 COMMENT ON COLUMN lookups.object_id IS 'the platform''s id of what is to be read';
 COMMENT ON COLUMN lookups.projection_version IS 'newest version of the projection that wrote here';
 COMMENT ON COLUMN lookups.wanted_version IS 'of the newest event that speaks of wanted; '''' for none';

@@ -41,7 +41,7 @@ FROM public.find_reported_connections() c;
 COMMENT ON VIEW reporting.oauth_accounts IS 'Accounts that are, or were, connected';
 COMMENT ON COLUMN reporting.oauth_accounts.id IS 'for joins';
 COMMENT ON COLUMN reporting.oauth_accounts.user_id IS 'the tenant''s id';
-COMMENT ON COLUMN reporting.oauth_accounts.provider IS 'the platform, such as instagram';
+COMMENT ON COLUMN reporting.oauth_accounts.provider IS 'the platform';
 COMMENT ON COLUMN reporting.oauth_accounts.open_id IS 'the platform''s id of the account; with @ and the host, on platforms with many instances';
 COMMENT ON COLUMN reporting.oauth_accounts.scope IS 'what was granted, separated by blanks';
 COMMENT ON COLUMN reporting.oauth_accounts.access_token_encrypted IS 'always NULL: tokens are shown nowhere';

@@ -21,7 +21,8 @@ No column depends on how often an event was delivered or on when it was worked o
 ``id`` is a number made of the row's key: the same after a rebuild, and what other rows refer to in the views of schema
 ``reporting``.
 
-A table of one platform says so in ``info``; one of many platforms has a column ``provider`` in its key.
+A table of one platform says so in ``info``; one of many platforms has a column ``provider`` in its key. A module gives
+the views of schema ``reporting`` that show its tables in ``VIEWS``.
 
 ``account_id`` is part of every key: one event's effects stay within one account. A comment on another account's
 media therefore has its media row under the account that was told of it.
@@ -29,16 +30,27 @@ media therefore has its media row under the account that was told of it.
 
 import importlib
 import pkgutil
+from collections.abc import Iterator, Mapping
+from types import ModuleType
 
 from sqlalchemy import Table
 
 from schema.metadata import metadata
+from schema.views import View
+
+
+def _modules() -> Iterator[ModuleType]:
+    for module in pkgutil.iter_modules(__path__):
+        yield importlib.import_module(f"{__name__}.{module.name}")
 
 
 def crm_tables() -> list[Table]:
     """Return every table that the log can rebuild, parents before children: those of the modules of this package."""
-    found = set()
-    for module in pkgutil.iter_modules(__path__):
-        names = vars(importlib.import_module(f"{__name__}.{module.name}")).values()
-        found |= {value for value in names if isinstance(value, Table) and "projection_version" in value.columns}
+    values = [value for module in _modules() for value in vars(module).values()]
+    found = {value for value in values if isinstance(value, Table) and "projection_version" in value.columns}
     return [table for table in metadata.sorted_tables if table in found]
+
+
+def platform_views() -> Mapping[str, View]:
+    """Return the views of schema ``reporting`` that the modules of this package give in ``VIEWS``, by name."""
+    return {name: view for module in _modules() for name, view in getattr(module, "VIEWS", {}).items()}

@@ -2,8 +2,9 @@
 
 from sqlalchemy import Boolean, Column, Computed, ForeignKeyConstraint, Index, PrimaryKeyConstraint, Table, Text, text
 
-from schema.crm.columns import Timestamp, account_id, facet, log_times, metrics, projection_version, row_id
+from schema.crm.columns import Timestamp, account_id, facet, hash_of, log_times, metrics, projection_version, row_id
 from schema.metadata import metadata
+from schema.views import CREATED, UPDATED, View, latest_connection
 
 instagram_accounts = Table(
     "instagram_accounts",
@@ -102,3 +103,81 @@ ig_comments = Table(
     comment="Instagram comments and replies, by the account whose events named them",
     info={"provider": "instagram"},
 )
+
+VIEWS = {
+    "instagram_accounts": View(
+        "Instagram accounts that are connected or that events came to",
+        {
+            "id": "for joins",
+            "user_id": "the tenant's id; NULL where no tenant has connected it",
+            "oauth_account_id": "oauth_accounts.id; NULL where no tenant has connected it",
+            "ig_business_id": "the platform's id of the professional account",
+            "page_id": "of the Facebook page behind which it stands; NULL with Instagram Login",
+            "username": "as last read",
+            "access_level": "the most that the scopes allow: BASIC, CONTENT_PUBLISH or MANAGE_INSIGHTS;"
+            " NULL if unknown",
+            "metadata": "what else is known of the account, its metrics among it",
+            "created_at": CREATED,
+            "updated_at": UPDATED,
+        },
+        f"""
+            SELECT coalesce(a.id, {hash_of("c.account_id")}) AS id, c.tenant_id AS user_id, c.id AS oauth_account_id,
+                coalesce(a.account_id, c.account_id) AS ig_business_id,
+                c.profile ->> 'page' AS page_id,
+                coalesce(a.username, nullif(c.username, '')) AS username,
+                CASE WHEN c.scopes IS NULL THEN NULL
+                    WHEN array_to_string(c.scopes, ' ') LIKE '%manage_insights%' THEN 'MANAGE_INSIGHTS'
+                    WHEN array_to_string(c.scopes, ' ') LIKE '%content_publish%' THEN 'CONTENT_PUBLISH'
+                    ELSE 'BASIC' END AS access_level,
+                coalesce(c.profile, '{{}}') || jsonb_strip_nulls(jsonb_build_object('name', a.name, 'account_type',
+                    a.account_type, 'biography', a.biography, 'website', a.website, 'profile_picture_url',
+                    a.profile_picture_url, 'metrics', a.metrics_json)) AS metadata,
+                coalesce(a.created_at, c.created_at) AS created_at,
+                coalesce(a.updated_at, a.created_at, c.updated_at) AS updated_at
+            FROM public.instagram_accounts a
+            FULL JOIN ({latest_connection("instagram")}) c ON c.account_id = a.account_id
+        """,
+    ),
+    "ig_media": View(
+        "Instagram media, by the account whose events named them",
+        {
+            "id": "for joins",
+            "instagram_account_id": "instagram_accounts.id",
+            "ig_id": "the platform's id; two accounts may see one media",
+            "media_type": "IMAGE, VIDEO, CAROUSEL_ALBUM, REELS or STORY; NULL until it was read",
+            "caption": "of the post; NULL until it was read",
+            "permalink": "its address for people; NULL until it was read",
+            "timestamp": "when it was posted, by the platform's clock; NULL until it was read",
+            "metrics_json": "numbers by name, such as likes, comments and shares, as last read",
+            "created_at": CREATED,
+            "updated_at": UPDATED,
+        },
+        """
+            SELECT m.id, m.instagram_account_id, m.ig_id,
+                CASE WHEN m.media_product_type IN ('REELS', 'STORY') THEN m.media_product_type ELSE m.media_type END
+                    AS media_type,
+                m.caption, m.permalink, m.timestamp, m.metrics_json,
+                m.created_at, coalesce(m.updated_at, m.created_at) AS updated_at
+            FROM public.ig_media m
+        """,
+    ),
+    "ig_comments": View(
+        "Instagram comments and replies that are there: none that was deleted",
+        {
+            "id": "for joins",
+            "ig_media_id": "ig_media.id; NULL where no event named the media",
+            "ig_id": "the platform's id",
+            "from_user": "username of whoever wrote it",
+            "text": "of the comment",
+            "hidden": "false until it is known to be",
+            "timestamp": "by the platform's clock; NULL until it was read",
+            "created_at": CREATED,
+            "updated_at": UPDATED,
+        },
+        """
+            SELECT c.id, c.ig_media_id, c.ig_id, c.from_user, c.text, coalesce(c.hidden, false) AS hidden, c.timestamp,
+                c.created_at, coalesce(c.updated_at, c.created_at) AS updated_at
+            FROM public.ig_comments c WHERE c.deleted_at IS NULL
+        """,
+    ),
+}

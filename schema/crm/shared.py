@@ -10,7 +10,7 @@ lookups = Table(
     metadata,
     account_id("the account whose events asked for it"),
     Column("provider", Text, nullable=False, comment="the platform to read it from"),
-    Column("kind", Text, nullable=False, comment="what to read from the platform, such as ig_comment"),
+    Column("kind", Text, nullable=False, comment="what to read from the platform, by the projection's own word"),
     Column("object_id", Text, nullable=False, comment="the platform's id of what is to be read"),
     projection_version(),
     *facet("wanted", Column("reason", Text, comment="why, in words")),

@@ -4,6 +4,7 @@ from sqlalchemy import Boolean, Column, ForeignKeyConstraint, Index, Integer, Pr
 
 from schema.crm.columns import Timestamp, account_id, facet, log_times, projection_version, row_id
 from schema.metadata import metadata
+from schema.views import CREATED, UPDATED, View, latest_connection
 
 IN_FLIGHT = ("PROCESSING_UPLOAD", "PROCESSING_DOWNLOAD", "SEND_TO_USER_INBOX")
 """Statuses of a publish that can still change (``tiktok.md`` 8.1)."""
@@ -95,3 +96,35 @@ tiktok_post_ids = Table(
     comment="Public posts that came of a publish: none, one or several",
     info={"provider": "tiktok"},
 )
+
+VIEWS = {
+    "tiktok_posts": View(
+        "What was published to TikTok, one row for each publish",
+        {
+            "id": "for joins",
+            "user_id": "the tenant's id; NULL where no tenant has connected the account",
+            "oauth_account_id": "oauth_accounts.id; NULL where no tenant has connected the account",
+            "publish_id": "the platform's id of the publish",
+            "status": "PROCESSING_UPLOAD, PROCESSING_DOWNLOAD, SEND_TO_USER_INBOX, PUBLISH_COMPLETE or FAILED",
+            "source": "FILE_UPLOAD or PULL_FROM_URL; NULL where another program published it",
+            "title": "as sent to the platform; NULL where another program published it",
+            "error_code": "why it failed, in the platform's own word",
+            "error_message": "why it failed, in words",
+            "metadata": "open_id of the account, publish_type, status_at, and the ids of its public posts",
+            "created_at": CREATED,
+            "updated_at": UPDATED,
+        },
+        f"""
+            SELECT p.id, c.tenant_id AS user_id, c.id AS oauth_account_id, p.publish_id, p.status, p.source, p.title,
+                p.error_code, p.error_message,
+                jsonb_strip_nulls(jsonb_build_object('open_id', p.account_id, 'publish_type', p.publish_type,
+                    'status_at', p.status_at, 'post_ids', (
+                        SELECT jsonb_agg(i.post_id ORDER BY i.post_id) FROM public.tiktok_post_ids i
+                        WHERE i.account_id = p.account_id AND i.publish_id = p.publish_id AND i.is_public
+                    ))) AS metadata,
+                p.created_at, coalesce(p.updated_at, p.created_at) AS updated_at
+            FROM public.tiktok_posts p
+            LEFT JOIN ({latest_connection("tiktok")}) c ON c.account_id = p.account_id
+        """,
+    ),
+}

@@ -14,12 +14,14 @@ from ops.runtime.embedded import Postgres
 from ops.runtime.tenancy import ALL_TENANTS, set_tenant, tenant_transaction
 from schema.crm import crm_tables
 from schema.events import bucket_of
+from schema.reporting import SCHEMA, VIEWS
 from schema.rights import (
     APP_PROJECTED,
     APP_ROLE,
     EVERY,
     FUNCTIONS,
     PROJECTED,
+    READ,
     READER_ROLE,
     RIGHTS,
     WEB_ROLE,
@@ -41,6 +43,8 @@ def declared() -> Mapping[tuple[str, str], Rights]:
     for table in crm_tables():
         found[WORKER_ROLE, table.name] = PROJECTED
         found[APP_ROLE, table.name] = APP_PROJECTED
+    for view in VIEWS:
+        found[READER_ROLE, f"{SCHEMA}.{view}"] = READ
     return found
 
 
