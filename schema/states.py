@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from schema.event_states import TRANSITIONS, State
+
 
 class IllegalTransitionError(Exception):
     """An event that a state does not allow."""
@@ -69,15 +71,20 @@ class StateMachine:
     @property
     def diagram(self) -> str:
         """A Mermaid state diagram. A state that nothing leaves leads to the end."""
-        lines = [f"[*] --> {self.initial}: {self.created_by}"]
-        for state, events in self.transitions.items():
-            by_target: dict[str, list[str]] = {}
-            for event, after in events.items():
-                by_target.setdefault(after, []).append(event)
-            lines += [f"{state} --> {after}: {', '.join(found)}" for after, found in by_target.items()]
-            if not any(after != state for after in events.values()):
-                lines.append(f"{state} --> [*]")
-        return "\n".join(["stateDiagram-v2", *(f"    {line}" for line in lines)])
+        return diagram({self.created_by: self.initial}, self.transitions)
+
+
+def diagram(created: Mapping[str, str], transitions: Mapping[str, Mapping[str, str]]) -> str:
+    """Return a Mermaid state diagram. ``created`` has the first states by the events that make a row."""
+    lines = [f"[*] --> {state}: {event}" for event, state in created.items()]
+    for state, events in transitions.items():
+        by_target: dict[str, list[str]] = {}
+        for event, after in events.items():
+            by_target.setdefault(after, []).append(event)
+        lines += [f"{state} --> {after}: {', '.join(found)}" for after, found in by_target.items()]
+        if not any(after != state for after in events.values()):
+            lines.append(f"{state} --> [*]")
+    return "\n".join(["stateDiagram-v2", *(f"    {line}" for line in lines)])
 
 
 CONNECTION = StateMachine(
@@ -182,13 +189,27 @@ DELETION_REQUEST = StateMachine(
 MACHINES = (CONNECTION, FLOW, NOTICE, NOTICE_MAIL, DELETION_REQUEST)
 
 
+EVENT_NOTES = (
+    "A row of `webhook_event_queue` is the state `pending`; the others are those of a row of `webhook_event_outcomes`."
+    " `park`: it cannot be projected as it is, or failed too often, so a person decides. `give_up`: it was released"
+    " after that, and failed too often again."
+)
+
+
 def document() -> str:
     """Return the text of ``docs/states.md``."""
     introduction = (
-        "Made from the tables in `schema/states.py` by `python -m schema.states > docs/states.md`. The stores look up"
+        "Made from the tables in `schema/states.py` and `schema/event_states.py` by"
+        " `python -m schema.states > docs/states.md`. The stores look up"
         " their transitions there, and a trigger on each table refuses every other one."
     )
-    parts = ["# States", introduction]
+    # To a type checker, a Mapping whose keys are members of an enum is none whose keys are texts.
+    after: dict[str, dict[str, str]] = {
+        str(at): {str(k): str(v) for k, v in by.items()} for at, by in TRANSITIONS.items()
+    }
+    events = diagram({"receive": State.PENDING, "receive_unreadable": State.PARKED}, after)
+    parts = ["# States", introduction, "## Events of the log (`webhook_event_queue`, `webhook_event_outcomes`)"]
+    parts += [EVENT_NOTES, f"```mermaid\n{events}\n```"]
     for machine in MACHINES:
         title = f"## {machine.title} (`{machine.table}`)"
         parts += [title, *([machine.notes] if machine.notes else []), f"```mermaid\n{machine.diagram}\n```"]

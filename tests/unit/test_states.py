@@ -2,7 +2,8 @@
 
 import pytest
 
-from schema.states import CONNECTION, DELETION_REQUEST, NOTICE, IllegalTransitionError
+from schema.event_states import TRANSITIONS
+from schema.states import CONNECTION, DELETION_REQUEST, NOTICE, IllegalTransitionError, document
 
 
 def test_event_leads_from_the_states_that_know_it_and_from_no_other() -> None:
@@ -31,3 +32,13 @@ def test_diagram_begins_with_what_makes_a_row_and_ends_where_nothing_leaves() ->
     assert NOTICE.diagram == (
         "stateDiagram-v2\n    [*] --> open: raise\n    open --> resolved: resolve\n    resolved --> [*]"
     )
+
+
+def test_documentation_shows_every_transition_of_an_event() -> None:
+    section = document().split("\n## Events of the log")[1].split("\n## ")[0]
+    shown = set()
+    for line in section.splitlines():
+        if " --> " in line and not line.strip().startswith("[*]"):
+            before, after, steps = line.replace(" --> ", ":").split(":")
+            shown |= {(before.strip(), step.strip(), after) for step in steps.split(",")}
+    assert shown == {(before, step, after) for before, steps in TRANSITIONS.items() for step, after in steps.items()}
