@@ -18,7 +18,7 @@ import publish.platforms
 from ops.access import api_keys, invitations
 from ops.access.audit_log_store import Actor
 from ops.access.sessions import Person
-from ops.cli.outside import Built, assembled
+from ops.cli.composition import Built, assembled
 from ops.erasure.requests import request_account
 from ops.runtime.db import Pool, open_pool
 from ops.runtime.discovery import discover

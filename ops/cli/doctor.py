@@ -14,7 +14,7 @@ from arq.connections import ArqRedis
 from redis.exceptions import RedisError, ResponseError
 
 from ops.cli import logins, options, structure, wiring
-from ops.cli.outside import vault_of
+from ops.cli.composition import vault_of
 from ops.cli.store import logins as login_store
 from ops.cli.store import server
 from ops.cli.terminal import echo, echo_json

@@ -41,7 +41,7 @@ def serve_command() -> None:
 @asynccontextmanager
 async def pages(configuration: Configuration, app: web.Application) -> AsyncIterator[None]:
     """Add the pages and the API. Without a vault key everything works but connecting, which says what is missing."""
-    from ops.cli.outside import built, mailer_of
+    from ops.cli.composition import built, mailer_of
     from ops.erasure.requests import request_account
     from ops.web.app import add_access, add_connections, add_connections_not_configured
     from ops.web.site import Connecting, build_site

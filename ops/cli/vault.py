@@ -3,7 +3,7 @@
 import click
 
 from ops.cli import options, wiring
-from ops.cli.outside import RING, vault_of
+from ops.cli.composition import RING, vault_of
 from ops.cli.terminal import echo, echo_json
 from ops.runtime.db import open_pool
 from ops.runtime.settings import Configuration

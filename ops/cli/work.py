@@ -37,7 +37,7 @@ def work_command() -> None:
 @asynccontextmanager
 async def connection_sweeps(configuration: Configuration) -> AsyncIterator[dict[str, Sweep]]:
     """Yield the loops that refresh and check connections, and mail notices, by name."""
-    from ops.cli.outside import built, notice_sender
+    from ops.cli.composition import built, notice_sender
     from publish.connections.refresh import AT_ONCE
 
     settings = configuration.settings

@@ -20,7 +20,7 @@ from selenium.webdriver.common.virtual_authenticator import VirtualAuthenticator
 from selenium.webdriver.remote.webdriver import WebDriver
 
 from ops.access import users
-from ops.cli.outside import assembled
+from ops.cli.composition import assembled
 from ops.runtime import responses
 from ops.runtime.embedded import free_port
 from schema.tenancy import DEFAULT_TENANT

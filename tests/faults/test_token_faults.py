@@ -37,7 +37,7 @@ CHILD = """
 import asyncio, json, os, sys
 from ops.access.audit_log_store import COMMAND
 from ops.cli import wiring
-from ops.cli.outside import assembled
+from ops.cli.composition import assembled
 from ops.runtime.db import open_pool
 from ops.runtime.http import Client
 from ops.runtime.platform_client import PlatformClient

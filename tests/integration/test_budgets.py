@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from prometheus_client import REGISTRY
 
-from ops.cli.outside import assembled
+from ops.cli.composition import assembled
 from ops.runtime.circuit_breaker import FAILURES, Breakers
 from ops.runtime.db import open_pool
 from ops.runtime.platform_protocol import Problem, Request, Response, Steps

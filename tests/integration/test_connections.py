@@ -21,7 +21,7 @@ from prometheus_client import REGISTRY
 
 from ops.access import api_keys, maintenance_store
 from ops.cli import wiring
-from ops.cli.outside import assembled
+from ops.cli.composition import assembled
 from ops.runtime import http
 from ops.runtime.circuit_breaker import FAILURES, MOST, OPEN_SECONDS
 from ops.runtime.http import Client

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from ops.access.audit_log_store import Actor
-from ops.cli.outside import assembled
+from ops.cli.composition import assembled
 from ops.runtime.platform_protocol import Problem
 from publish.vault.envelope import LocalRing, Vault
 from schema.tenancy import DEFAULT_TENANT

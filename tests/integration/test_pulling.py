@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from ops.cli.outside import assembled
+from ops.cli.composition import assembled
 from ops.runtime.platform_protocol import Problem, Request, Steps
 from ops.runtime.ports import Fact, Pulling
 from publish.vault.envelope import LocalRing, Vault

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from ops.access import users
-from ops.cli.outside import checked_every
+from ops.cli.composition import checked_every
 from publish.connections import descriptions
 from publish.oauth.account_selection import ReconnectTarget, Selection, decide
 from publish.oauth.contract import Account

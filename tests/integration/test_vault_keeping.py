@@ -9,7 +9,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from ops.cli.outside import assembled
+from ops.cli.composition import assembled
 from ops.runtime.db import Pool, open_pool
 from ops.runtime.embedded import Postgres
 from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ops.cli.outside import checked_every
+from ops.cli.composition import checked_every
 from ops.runtime.platform_protocol import (
     LONGEST_ID,
     LONGEST_LIFE,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ops.cli import wiring
-from ops.cli.outside import vault_of
+from ops.cli.composition import vault_of
 from ops.runtime.settings import Configuration, ConfigurationError, Settings
 from publish.vault.envelope import LocalRing, Ring, Vault, VaultError, key_name, new_key
 from schema.sealing import Place

@@ -1,4 +1,4 @@
-"""What connections need built: the vault, the platforms, the way to them, and who works with all that."""
+"""Compose what connections need: the vault, the providers, the platform client, and the services that use them."""
 
 import pkgutil
 from collections.abc import AsyncIterator
