@@ -18,7 +18,7 @@ from ops.runtime.platform_protocol import Kind
 from ops.runtime.responses import Code
 from ops.web.responses import CODES, STATUS
 from schema.tenancy import DEFAULT_TENANT
-from tests.acceptance.test_odd_input import (
+from tests.acceptance.test_invalid_input import (
     CLAIMED,
     EMAIL,
     FORM,

@@ -11,7 +11,7 @@ from ops.access import sessions
 from ops.cli import wiring
 from ops.runtime import headers
 from ops.sandbox.server import Server
-from tests.acceptance.test_odd_input import FORM, HTML, METHODS, Answer, Ask, Running, filled, own_methods, serving
+from tests.acceptance.test_invalid_input import FORM, HTML, METHODS, Answer, Ask, Running, filled, own_methods, serving
 
 PUBLIC = "https://crm.example.org"
 YEAR = 365 * 86_400

@@ -28,7 +28,7 @@ from ops.runtime.embedded import free_port
 from schema.metadata import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
 from sync.projection.worker import Projector
-from tests.integration.test_people import EMAIL, HTML, PASSWORD, logged_in
+from tests.integration.ops.access.test_users import EMAIL, HTML, PASSWORD, logged_in
 from tests.rig import KEYS, TESTS, Rig, rigged
 from tests.support import append_event, command, commands
 

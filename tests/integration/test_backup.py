@@ -26,8 +26,8 @@ from schema.metadata import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
 from sync.projection.store import PLANNER
 from sync.projection.worker import Projector
-from tests.integration.test_rebuild import told
-from tests.integration.test_tenancy import complaints
+from tests.integration.sync.rebuild.test_rebuild import told
+from tests.integration.test_tenant_isolation import complaints
 from tests.migration.test_migrations import catalogue
 from tests.rig import KEYS, TESTS, rigged
 from tests.support import append_event, command, crm

@@ -11,13 +11,13 @@ import pytest
 from ops.cli.doctor import OLDEST_POSTGRES
 from ops.cli.migrate import migrate
 from ops.runtime.embedded import Postgres, scratch
-from tests.integration.test_rebuild import (  # noqa: F401  fixtures and tests
+from tests.integration.sync.rebuild.test_rebuild import (  # noqa: F401  fixtures and tests
     pool,
     test_drift_is_found_row_by_row_and_put_right_to_the_byte,
     test_emptied_tables_come_back,
     test_readers_see_the_old_tables_or_the_new_while_traffic_flows,
 )
-from tests.integration.test_spine import test_signed_webhooks_become_rows  # noqa: F401
+from tests.integration.test_webhook_to_rows import test_signed_webhooks_become_rows  # noqa: F401
 from tests.migration.test_migrations import (  # noqa: F401
     empty,
     test_down_to_nothing_and_up_again,

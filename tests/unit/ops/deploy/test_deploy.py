@@ -1,0 +1,434 @@
+"""What ops deploys agrees with what the program is: names, commands, metrics, alerts, runbook."""
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import psutil
+import pytest
+import yaml
+from compose_spec import ComposeSpecification
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+from redis.asyncio import Redis
+from redis.exceptions import AuthenticationError, ResponseError
+
+from ingest import errors
+from ops.cli import wiring
+from ops.cli.main import main
+from ops.cli.migrate import migrate
+from ops.runtime import metrics
+from ops.runtime.embedded import POSTGRES_BIN, Postgres, scratch
+from ops.runtime.settings import Settings
+from schema.tables import all_tables
+from tests.compose import COMPOSE, REDIS_PASSWORD, SERVICES, substituted
+from tests.support import ENVIRONMENT, Service, comment, eventually, instagram, required_program
+
+ROOT = Path(__file__).parents[4]
+DEPLOY = ROOT / "ops" / "deploy"
+RULES: dict[str, Any] = yaml.safe_load((DEPLOY / "rules.yml").read_text())
+ALERTS: dict[str, Any] = yaml.safe_load((DEPLOY / "alerts.yml").read_text())
+CASES: dict[str, Any] = yaml.safe_load((DEPLOY / "tests.yml").read_text())
+
+OURS = ("migrate", "web", "worker")
+CONTEXT = click.Context(main)
+
+
+def alerts() -> list[dict[str, Any]]:
+    return [rule for group in ALERTS["groups"] for rule in group["rules"]]
+
+
+def known_variables() -> set[str]:
+    return {name.upper() for name in Settings.model_fields} | {v.name for v in wiring.variables()}
+
+
+def test_compose_file_follows_the_compose_specification() -> None:
+    without_extensions = {name: part for name, part in COMPOSE.items() if not name.startswith("x-")}
+    ComposeSpecification.model_validate(without_extensions)
+    with pytest.raises(ValueError, match="services"):
+        ComposeSpecification.model_validate({"services": {"web": {"ports": 5}}})
+
+
+def test_compose_file_sets_only_variables_that_exist() -> None:
+    used = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text()))
+    passwords = {"POSTGRES_PASSWORD", "SERVE_PASSWORD", "WORK_PASSWORD", "REDIS_PASSWORD"}
+    assert used - known_variables() == {*passwords, "LANDFALL_BIND"}
+    for name in OURS:
+        piped = {"SERVE_PASSWORD", "WORK_PASSWORD"} if name == "migrate" else set()
+        assert set(COMPOSE["services"][name]["environment"]) - known_variables() == piped
+        assert {v.name for v in wiring.variables()} <= set(COMPOSE["services"][name]["environment"])
+
+
+def test_compose_file_leaves_no_dollar_for_compose_to_misread() -> None:
+    """A variable of a service's own shell is written with two; with one, compose puts in what this machine has."""
+    text = (ROOT / "docker-compose.yml").read_text()
+    assert re.sub(r"\$\{\w+:[-?][^}]*\}|\$\$", "", text).count("$") == 0
+
+
+def test_compose_file_passes_on_every_limit_that_the_environment_may_set() -> None:
+    limits = ("BODY_LIMIT", "QUEUE_DELIVERIES", "QUEUE_BYTES", "HTTP_CONNECTIONS", "CLIENT_CONNECTIONS")
+    limits += ("WORKER_JOBS", "EVENT_TRIES")
+    for name in OURS:
+        for limit in limits:
+            assert COMPOSE["services"][name]["environment"][f"LANDFALL_{limit}"] == f"${{LANDFALL_{limit}:-}}"
+
+
+def test_compose_file_runs_commands_that_exist_and_gates_them_on_the_migration() -> None:
+    for name in OURS:
+        service = COMPOSE["services"][name]
+        if name == "migrate":
+            assert re.findall(r"landfall (\w+)", service["command"][0]) == ["migrate", "db", "db"]
+        else:
+            assert service["command"][0] in main.list_commands(CONTEXT)
+            assert service["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
+            assert "/readyz" in service["healthcheck"]["test"][-1]
+    assert COMPOSE["services"]["migrate"]["depends_on"]["postgres"]["condition"] == "service_healthy"
+
+
+def test_compose_file_takes_out_daily_who_asked_to_be_erased(tmp_path: Path) -> None:
+    daily = COMPOSE["services"]["daily"]
+    [line] = daily["command"]
+    [(name, option)] = re.findall(r"landfall (\w+) (--\w+)", line)
+    command = main.get_command(CONTEXT, name)
+    assert command is not None
+    assert option in {known for parameter in command.params for known in parameter.opts}
+    owners = COMPOSE["services"]["migrate"]["environment"]["DATABASE_URL"]
+    assert daily["environment"]["DATABASE_URL"] == owners, "nobody else takes anything out of the log"
+    assert daily["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
+    assert daily["healthcheck"]["disable"], "it has no port to ask"
+    command = tmp_path / "landfall"
+    command.write_text('#!/bin/sh\necho ran "$@"\nkill $PPID\n')
+    command.chmod(0o755)
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    shell = [*daily["entrypoint"], line]
+    done = subprocess.run(shell, env=path, capture_output=True, text=True, timeout=10, check=False)
+    assert done.stdout == "ran erase --requested\n"
+
+
+def test_compose_file_gives_the_owners_login_to_nobody_who_talks_to_the_world() -> None:
+    for name, service in SERVICES.items():
+        given = {variable: str(value) for variable, value in service.get("environment", {}).items()}
+        holds = {word for word in ("POSTGRES", "SERVE", "WORK") if f"{{{word}_PASSWORD" in str(given)}
+        expected = {
+            "postgres": {"POSTGRES"},
+            "migrate": {"POSTGRES", "SERVE", "WORK"},
+            "daily": {"POSTGRES"},
+            "web": {"SERVE"},
+            "worker": {"WORK"},
+        }
+        assert holds == expected.get(name, set()), name
+        assert "landfall:" not in given.get("DATABASE_URL", "") or name in ("migrate", "daily")
+
+
+def test_compose_file_makes_an_owner_who_is_no_superuser() -> None:
+    """By the script that the image runs when it makes a cluster, here under other names."""
+    [mounted] = [volume for volume in SERVICES["postgres"]["volumes"] if "owner.sql" in volume]
+    assert mounted == "./ops/deploy/owner.sql:/docker-entrypoint-initdb.d/owner.sql:ro"
+    assert SERVICES["postgres"]["environment"]["POSTGRES_USER"] == "postgres"
+    script = (DEPLOY / "owner.sql").read_text()
+    script = re.sub(r"\b(ROLE|DATABASE|TO) (landfall|postgres)\b", r"\1 composed_\2", script)
+    assert script.count("composed_landfall") == 3
+    with scratch() as directory:
+        directory.chmod(0o755)
+        server = Postgres.at(directory / "pg")
+        server.start()
+        server.sql("CREATE ROLE composed_postgres SUPERUSER LOGIN PASSWORD 'x'", "CREATE DATABASE composed_landfall")
+        try:
+            done = subprocess.run(
+                [POSTGRES_BIN / "psql", "--set=ON_ERROR_STOP=1", "--quiet", "--file=-"],
+                env=server.environment("composed_landfall", "postgres") | {"POSTGRES_PASSWORD": "of'theowner"},
+                input=script, capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+            migrate(f"postgresql://composed_landfall:of'theowner@127.0.0.1:{server.port}/composed_landfall")
+            rights = "SELECT rolsuper, rolcreaterole, rolpassword IS NULL FROM pg_authid WHERE rolname LIKE 'composed%'"
+            assert sorted(server.sql(rights).splitlines()) == ["f|t|f", "t|f|t"]
+        finally:
+            server.stop()
+
+
+def test_compose_file_publishes_no_internal_port_and_holds_no_password() -> None:
+    published = {name: service.get("ports", []) for name, service in SERVICES.items()}
+    assert [name for name, ports in published.items() if ports] == ["web", "prometheus"]
+    assert published["prometheus"] == ["127.0.0.1:9090:9090"]
+    assert "${POSTGRES_PASSWORD:?" in SERVICES["postgres"]["environment"]["POSTGRES_PASSWORD"]
+    assert "${REDIS_PASSWORD:?" in SERVICES["redis"]["environment"]["REDISCLI_AUTH"]
+    assert "redis://:${REDIS_PASSWORD:?" in SERVICES["web"]["environment"]["REDIS_URL"]
+
+
+def test_compose_file_publishes_the_web_port_on_loopback_unless_told_otherwise() -> None:
+    [port] = SERVICES["web"]["ports"]
+    assert substituted(port, {}) == "127.0.0.1:8080:8080"
+    assert substituted(port, {"LANDFALL_BIND": "0.0.0.0", "LANDFALL_HTTP_PORT": "80"}) == "0.0.0.0:80:8080"
+    assert substituted(port, {"LANDFALL_BIND": ""}) == "127.0.0.1:8080:8080", "empty is not everybody"
+    assert "`LANDFALL_BIND`" in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_compose_file_bounds_what_a_service_can_take_and_do(name: str) -> None:
+    service = SERVICES[name]
+    bounds = {"mem_limit": r"\d+[mg]", "pids_limit": r"\d+"}
+    for key, form in bounds.items():
+        assert re.fullmatch(form, str(service[key])), key
+    assert 64 <= service["pids_limit"] <= 512
+    assert service["ulimits"]["nofile"] >= 1024
+    assert service["cap_drop"] == ["ALL"]
+    assert "cap_add" not in service
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["read_only"] is True
+    assert "privileged" not in service
+    assert not any(key in service for key in ("network_mode", "pid", "ipc", "devices"))
+    assert not any("docker.sock" in str(volume) for volume in service.get("volumes", []))
+
+
+def test_compose_file_lets_no_service_run_as_root() -> None:
+    """The entrypoints of these two images begin as root where no user is named; the other images name one."""
+    assert (SERVICES["postgres"]["user"], SERVICES["redis"]["user"]) == ("postgres", "redis")
+    assert "user" not in SERVICES["prometheus"]
+    for name in (*OURS, "daily"):
+        assert "user" not in SERVICES[name]
+
+
+def neighbours(name: str) -> set[str]:
+    """The services that share a network with this one."""
+    own = set(SERVICES[name]["networks"])
+    return {other for other, service in SERVICES.items() if other != name and own & set(service["networks"])}
+
+
+def test_compose_file_lets_each_service_reach_what_it_needs_and_nothing_else() -> None:
+    assert neighbours("postgres") == {"migrate", "web", "worker", "daily"}
+    assert neighbours("redis") == {"web", "worker"}
+    assert neighbours("prometheus") == {"web", "worker"}
+    for name in ("migrate", "daily"):
+        assert neighbours(name) == {"postgres", "web", "worker", "migrate", "daily"} - {name}
+    scraped = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())["scrape_configs"][0]["static_configs"]
+    assert {target for group in scraped for target in group["targets"]} == {"web:9464", "worker:9464"}
+
+
+def test_compose_file_gives_a_way_out_to_web_and_worker_only() -> None:
+    networks = COMPOSE["networks"]
+    inner = {name for name, network in networks.items() if network and network.get("internal")}
+    masked = {
+        name
+        for name, network in networks.items()
+        if network and network.get("driver_opts") == {"com.docker.network.bridge.enable_ip_masquerade": "false"}
+    }
+    assert inner == {"data", "wakeup", "metrics"}
+    assert masked == {"dashboard"}
+    out = {name for name, service in SERVICES.items() if set(service["networks"]) - inner - masked}
+    assert out == {"web", "worker"}
+    assert {name for name, service in SERVICES.items() if "dashboard" in service["networks"]} == {"prometheus"}
+
+
+IMAGE = r"[a-z]+(/[a-z]+)?:v?\d+\.\d+(\.\d+)?(-slim)?@sha256:[0-9a-f]{64}"
+
+
+def test_images_are_pinned_by_version_and_digest() -> None:
+    for name, service in SERVICES.items():
+        if name in ("postgres", "redis", "prometheus"):
+            assert re.fullmatch(IMAGE, service["image"]), name
+        else:
+            assert (service["image"], service["build"]["dockerfile"]) == ("landfall", "ops/deploy/Dockerfile")
+    text = (DEPLOY / "Dockerfile").read_text()
+    [base] = re.findall(r"^ARG PYTHON=(.+)$", text, re.MULTILINE)
+    assert re.fullmatch(IMAGE, base)
+    assert re.findall(r"^FROM (\S+)", text, re.MULTILINE) == ["${PYTHON}", "${PYTHON}"]
+
+
+async def test_redis_of_the_compose_file_lets_nobody_in_without_the_password(locked_redis: int) -> None:
+    for credentials in ("", ":wrong@", f"other:{REDIS_PASSWORD}@"):
+        async with Redis.from_url(f"redis://{credentials}127.0.0.1:{locked_redis}/0") as client:
+            with pytest.raises(AuthenticationError):
+                await client.get("landfall:jobs")
+    running = [process.info for process in psutil.process_iter(["name", "cmdline"])]
+    processes = [found["cmdline"] for found in running if "redis-server" in found["name"] and found["cmdline"]]
+    assert processes
+    assert not any(REDIS_PASSWORD in word for words in processes for word in words), "any list of processes shows it"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "FLUSHALL", "FLUSHDB", "CONFIG GET requirepass", "CONFIG SET dir /tmp", "KEYS *", "DEBUG SLEEP 0", "SAVE",
+        "BGSAVE", "SHUTDOWN NOSAVE", "REPLICAOF 127.0.0.1 1", "MODULE LIST", "ACL LIST", "MONITOR", "CLIENT LIST",
+        "SWAPDB 0 1", "MIGRATE 127.0.0.1 1 k 0 1", "EVAL return 0", "SUBSCRIBE c", "SET elsewhere 1", "SORT landfall:a",
+    ],
+)  # fmt: skip
+async def test_redis_of_the_compose_file_does_nothing_but_notify(locked_redis: int, command: str) -> None:
+    words = command.split() if not command.startswith("EVAL") else ["EVAL", "return 0", "0"]
+    async with Redis.from_url(f"redis://:{REDIS_PASSWORD}@127.0.0.1:{locked_redis}/0") as client:
+        # Valkey lets nobody DEBUG, whatever a login may do.
+        with pytest.raises(ResponseError, match=r"(?i)no permissions|DEBUG command not allowed"):
+            await client.execute_command(*words)
+
+
+async def test_redis_of_the_compose_file_is_enough_for_web_worker_and_doctor(
+    locked_redis: int, database: str, tmp_path: Path
+) -> None:
+    url = f"redis://:{REDIS_PASSWORD}@127.0.0.1:{locked_redis}/0"
+    service = Service(database, url, tmp_path)
+    await service.start()
+    try:
+        status, _ = await service.send("instagram", instagram(comment(1)))
+        assert status == 200
+
+        async def notified() -> bool:
+            return (await service.metrics()).get('landfall_worker_notifications_total{outcome="sent"}', 0) > 0
+
+        await eventually(notified)
+        done = await asyncio.to_thread(doctor, database, url)
+        found = {finding["about"]: finding for finding in json.loads(done)}
+        assert (found["redis"]["level"], found["arq"]["level"]) == ("ok", "ok")
+        assert "wakeup." not in service.web.output() + service.worker.output(), "nothing failed on the way"
+    finally:
+        await service.stop()
+
+
+def doctor(database: str, redis_url: str) -> str:
+    environ = {"PATH": os.environ["PATH"], "DATABASE_URL": database, "REDIS_URL": redis_url} | ENVIRONMENT
+    command = [sys.executable, "-m", "ops.cli.main", "doctor", "--json"]
+    return subprocess.run(command, env=environ, cwd="/", check=True, capture_output=True, text=True).stdout
+
+
+def test_image_copies_every_package_and_does_not_run_as_root() -> None:
+    text = (DEPLOY / "Dockerfile").read_text()
+    for package in ("ingest", "sync", "publish", "schema", "migrations", "ops"):
+        assert f"COPY {package} {package}" in text
+        assert f"!{package}\n" in (ROOT / ".dockerignore").read_text()
+    assert text.rindex("USER landfall") > text.rindex("FROM")
+    assert "--require-hashes" in text
+
+
+async def test_each_process_exports_what_it_measures_and_nothing_that_only_the_other_one_does(
+    service: Service,
+) -> None:
+    """A gauge that nobody sets stands at 0: in the wrong process that reads as an empty backlog."""
+    web, worker = await service.metrics(), await service.metrics(service.work_metrics)
+    found = [
+        {re.split(r"[{]", name)[0] for name in samples if name.startswith("landfall_")} for samples in (web, worker)
+    ]
+    families = {"web": found[0], "worker": found[1]}
+    assert "landfall_ingest_waiting_deliveries" in families["web"] - families["worker"]
+    assert "landfall_backlog_events" in families["worker"] - families["web"]
+    assert "landfall_event_loop_lag_seconds" in families["web"] & families["worker"]
+    for process, other in (("web", "worker"), ("worker", "web")):
+        for metric in metrics.MEASURED[process]:
+            for family in metric.describe():
+                assert not any(name.startswith(family.name) for name in families[other]), (family.name, other)
+    ours = {family.name for family in REGISTRY.collect() if family.name.startswith("landfall_")}
+    assert len(ours) > 30
+    for process in metrics.MEASURED:
+        shown = {line.split()[2] for line in metrics.exposition(process).decode().splitlines() if "# TYPE" in line}
+        hidden = {name for name in ours if name not in shown and f"{name}_total" not in shown}
+        others = {
+            f.name for kind, found in metrics.MEASURED.items() if kind != process for m in found for f in m.describe()
+        }
+        assert hidden == others
+
+
+def test_metrics_of_one_process_are_set_only_where_it_runs() -> None:
+    places = {"web": ("sync/*.py",), "worker": ("ingest/*.py", "ops/web/*.py")}
+    names = {id(value): name for name, value in vars(metrics).items()}
+    for process, patterns in places.items():
+        text = "".join(path.read_text() for pattern in patterns for path in ROOT.glob(pattern))
+        for metric in metrics.MEASURED[process]:
+            assert not re.search(rf"metrics\.{names[id(metric)]}\b", text), (process, names[id(metric)])
+    everywhere = [path for part in ("ingest", "sync", "publish", "ops") for path in (ROOT / part).rglob("*.py")]
+    used = "".join(path.read_text() for path in everywhere if path.name != "metrics.py")
+    kinds = (Counter, Gauge, Histogram)
+    for name in (name for name, value in vars(metrics).items() if isinstance(value, kinds)):
+        assert re.search(rf"metrics\.{name}\b", used), f"nobody measures {name}"
+
+
+def test_rules_name_only_metrics_that_exist() -> None:
+    exported = set()
+    for metric in REGISTRY.collect():
+        exported |= {metric.name, f"{metric.name}_total", f"{metric.name}_bucket"}
+    recorded = {rule["record"] for group in RULES["groups"] for rule in group["rules"]}
+    used = set(re.findall(r"\blandfall_\w+", yaml.dump([RULES, ALERTS, CASES])))
+    assert used - exported - recorded == set()
+    assert {"webhook_processing_latency", "webhook_error_ratio"} <= recorded
+
+
+def test_error_ratio_counts_every_answer_that_is_our_fault_and_no_other() -> None:
+    refusals = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.Refusal)]
+    ours = {kind.outcome for kind in refusals if getattr(kind, "status", None) == 503}
+    rules = [rule for group in RULES["groups"] for rule in group["rules"]]
+    ratio = next(rule["expr"] for rule in rules if rule["record"] == "webhook_error_ratio")
+    failed, counted = (set(outcomes.split("|")) for outcomes in re.findall(r'outcome=~"([^"]+)"', ratio))
+    assert failed == ours
+    assert counted == ours | {"accepted", "unreadable", "quarantined"}
+
+
+@pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert["alert"])
+def test_alert_has_a_severity_an_entry_in_the_runbook_and_cases_both_ways(alert: dict[str, Any]) -> None:
+    name = alert["alert"]
+    assert alert["labels"]["severity"] in ("page", "warn")
+    assert alert["annotations"]["runbook"] == f"ops/RUNBOOK.md#{name.lower()}"
+    headings = re.findall(r"^## (.+)$", (ROOT / "ops" / "RUNBOOK.md").read_text(), re.MULTILINE)
+    assert name in headings
+    entry = (ROOT / "ops" / "RUNBOOK.md").read_text().split(f"## {name}\n")[1].split("\n## ")[0]
+    assert re.findall(r"^- \*\*(\w+):\*\*", entry, re.MULTILINE) == ["Why", "Mend", "Done"]
+    cases = {case["name"]: case["promql_expr_test"][0] for case in CASES["tests"]}
+    assert len(cases[f"{name} fires"]["exp_samples"]) == 1
+    assert cases[f"{name} stays quiet"]["exp_samples"] == []
+    assert f'alertname="{name}"' in cases[f"{name} fires"]["expr"]
+
+
+@pytest.mark.parametrize("name", ["ops/RUNBOOK.md", "SECURITY.md"])
+def test_runbook_names_only_commands_and_links_that_exist(name: str) -> None:
+    text = (ROOT / name).read_text()
+    for line in re.findall(r"`landfall ([^`]+)`", text):
+        first, *rest = line.split()
+        command = main.get_command(CONTEXT, first)
+        if isinstance(command, click.Group):
+            command = command.get_command(CONTEXT, rest[0])
+        assert command is not None, line
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert set(re.findall(r"--[\w-]+", line)) <= options, line
+    anchors = {heading.lower().replace(" ", "-") for heading in re.findall(r"^## (.+)$", text, re.MULTILINE)}
+    assert set(re.findall(r"\]\(#([\w-]+)\)", text)) <= anchors
+
+
+def test_security_policy_names_only_what_exists_and_no_address() -> None:
+    text = (ROOT / "SECURITY.md").read_text()
+    for heading in ("Reporting a vulnerability", "What is supported", "What is in scope", "What operators must do"):
+        assert f"\n## {heading}\n" in text
+    assert "private vulnerability" in text
+    assert not re.search(r"\w@\w|https?://|mailto:", text), "reports go to no address that nobody reads"
+    variables = set(re.findall(r"`((?:LANDFALL|META)_\w+)`", text))
+    assert variables - known_variables() == {"LANDFALL_BIND"}
+    kept = text.split("\n## What is logged and kept\n")[1]
+    named = {
+        name for row in re.findall(r"^\|[^|]+\|([^|]+)\|", kept, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
+    }
+    assert len(named) > 10
+    assert named <= set(all_tables().tables)
+    runbook = (ROOT / "ops" / "RUNBOOK.md").read_text()
+    for heading in re.findall(r'ops/RUNBOOK\.md,\s+"([^"]+)"', text):
+        assert f"\n## {' '.join(heading.split())}\n" in runbook
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("check", "config", "--syntax-only", "prometheus.yml"),
+        ("check", "rules", "rules.yml", "alerts.yml"),
+        ("test", "rules", "tests.yml"),
+    ],
+    ids=" ".join,
+)
+def test_promtool_agrees(arguments: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [required_program("promtool", "prometheus"), *arguments],
+        cwd=DEPLOY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
