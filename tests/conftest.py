@@ -11,12 +11,14 @@ import pytest
 from argon2 import PasswordHasher
 from selenium import webdriver
 
-from ops.access import passwords
+from ops.access import passwords, users
 from ops.cli.migrate import migrate
 from ops.runtime import logs
 from ops.runtime.embedded import Postgres, Redis, free_port, scratch
 from ops.runtime.embedded import redis_server as redis_server_program
+from schema.tenancy import DEFAULT_TENANT
 from tests.compose import REDIS_PASSWORD, SERVICES, substituted
+from tests.rig import TESTS, Rig, rigged
 from tests.support import Process, Service, breakable_redis, breaking, eventually, required_program
 
 logs.configure("error")
@@ -154,6 +156,16 @@ async def spawned() -> AsyncIterator[list[Process]]:
     processes: list[Process] = []
     yield processes
     await asyncio.gather(*(process.kill() for process in processes))
+
+
+@pytest.fixture
+async def rig(request: pytest.FixtureRequest, database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
+    """Landfall and the sandbox, with the people of ``@pytest.mark.rig(password=…, members={email: role})``."""
+    async with rigged(database, connection) as found:
+        if marker := request.node.get_closest_marker("rig"):
+            for email, role in marker.kwargs["members"].items():
+                await users.add(found.pool, DEFAULT_TENANT, email, marker.kwargs["password"], role, TESTS)
+        yield found
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import asyncpg
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -25,7 +24,7 @@ from ops.runtime import responses
 from ops.runtime.embedded import free_port
 from schema.tenancy import DEFAULT_TENANT
 from tests.acceptance.test_browser import consent, fill, press, see
-from tests.rig import PLATFORMS, TESTS, Rig, add_pages, rigged
+from tests.rig import PLATFORMS, TESTS, Rig, add_pages
 
 EMAIL, PASSWORD = "ada@example.org", "correct horse battery"
 LONG = "somebody.with.a.rather.long.address.of.her.own@a-long-name-of-a-company.example.org"
@@ -74,11 +73,7 @@ return {
 """
 
 
-@pytest.fixture
-async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
-    async with rigged(database, connection) as found:
-        await users.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
-        yield found
+pytestmark = pytest.mark.rig(password=PASSWORD, members={EMAIL: "owner"})
 
 
 @pytest.fixture

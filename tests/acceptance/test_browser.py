@@ -2,11 +2,10 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
-import asyncpg
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -17,19 +16,14 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from ops.access import users
 from schema.tenancy import DEFAULT_TENANT
-from tests.rig import HTML, TESTS, Rig, form_of, rigged
+from tests.rig import HTML, Rig, form_of
 
 EMAIL, PASSWORD = "ada@example.org", "correct horse battery"
 SECONDS = 10
 
 
-@pytest.fixture
-async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
-    async with rigged(database, connection) as found:
-        await users.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
-        yield found
+pytestmark = pytest.mark.rig(password=PASSWORD, members={EMAIL: "owner"})
 
 
 def said(browser: WebDriver) -> str:

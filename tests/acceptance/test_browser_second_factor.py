@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 
-import asyncpg
 import pyotp
 import pytest
 from aiohttp import web
@@ -16,21 +15,16 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.virtual_authenticator import VirtualAuthenticatorOptions
 from selenium.webdriver.remote.webdriver import WebDriver
 
-from ops.access import second_factor, users
+from ops.access import second_factor
 from ops.runtime.embedded import free_port
-from schema.tenancy import DEFAULT_TENANT
 from tests.acceptance.test_browser import EMAIL, PASSWORD, errors, fill, press, said, see
-from tests.rig import TESTS, Rig, add_pages, rigged
+from tests.rig import Rig, add_pages
 
 SHOTS = os.environ.get("LANDFALL_SCREENSHOTS", "")
 """A folder for pictures of the pages, at two widths, light and dark; without it none are taken."""
 
 
-@pytest.fixture
-async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
-    async with rigged(database, connection) as found:
-        await users.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
-        yield found
+pytestmark = pytest.mark.rig(password=PASSWORD, members={EMAIL: "owner"})
 
 
 @pytest.fixture

@@ -13,14 +13,11 @@ import signal
 import sys
 import time
 import unicodedata
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
 
-from ops.access import users
 from ops.cli import wiring
 from ops.cli.stack import stack
 from ops.runtime.db import open_pool
@@ -29,7 +26,7 @@ from schema.metadata import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
 from sync.projection.worker import Projector
 from tests.integration.ops.access.test_users import EMAIL, HTML, PASSWORD, logged_in
-from tests.rig import KEYS, TESTS, Rig, rigged
+from tests.rig import KEYS, Rig
 from tests.support import append_event, command, commands
 
 HOSTILE = (
@@ -42,14 +39,15 @@ SHOWN = r"\x1b[2J"
 """What proves that a hostile text was shown, and not left out."""
 
 
+pytestmark = pytest.mark.rig(password=PASSWORD, members={EMAIL: "owner"})
+
+
 @pytest.fixture
-async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
-    async with rigged(database, connection) as found:
-        await users.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
-        await found.connect("tiktok")
-        await found.connect("facebook")
-        await arranged(found)
-        yield found
+async def rig(rig: Rig) -> Rig:
+    await rig.connect("tiktok")
+    await rig.connect("facebook")
+    await arranged(rig)
+    return rig
 
 
 async def arranged(rig: Rig) -> None:

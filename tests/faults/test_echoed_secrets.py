@@ -1,16 +1,13 @@
 """Row J5 of ``faults.md``: a platform may send any secret back in any field of an error, and none comes to light."""
 
 import json
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import asyncpg
 import pytest
 from prometheus_client import generate_latest
 from structlog.testing import CapturingLogger
 
-from ops.access import users
 from ops.runtime import platform_client, rate_limits
 from ops.runtime.tenancy import tenant_transaction
 from ops.web import routing
@@ -19,7 +16,7 @@ from publish.oauth import authorization
 from publish.vault.envelope import LocalRing, Vault
 from schema.tenancy import DEFAULT_TENANT
 from tests.canaries import secrets_of, shown, tables
-from tests.rig import INSTANCE, KEYS, PLATFORMS, TESTS, Rig, rigged
+from tests.rig import INSTANCE, KEYS, PLATFORMS, Rig
 
 PASSWORD = "correct horse battery canary"
 FIELDS = (
@@ -154,14 +151,15 @@ class Conversation:
                 self.pages.append(await response.text())
 
 
+pytestmark = pytest.mark.rig(password=PASSWORD, members={"ada@example.org": "owner"})
+
+
 @pytest.fixture
-async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
-    async with rigged(database, connection) as found:
-        await users.add(found.pool, DEFAULT_TENANT, "ada@example.org", PASSWORD, "owner", TESTS)
-        form = {"email": "ada@example.org", "password": PASSWORD}
-        async with found.http.post(f"{found.url}/login", data=form) as response:
-            assert response.status == 200
-        yield found
+async def rig(rig: Rig) -> Rig:
+    form = {"email": "ada@example.org", "password": PASSWORD}
+    async with rig.http.post(f"{rig.url}/login", data=form) as response:
+        assert response.status == 200
+    return rig
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)

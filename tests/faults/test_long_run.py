@@ -8,15 +8,13 @@ import asyncio
 import os
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator
 
-import asyncpg
 import pytest
 
 from ops.access import api_keys
 from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
 from publish.connections import refresh_store
-from tests.rig import PLATFORMS, TESTS, Rig, rigged
+from tests.rig import PLATFORMS, TESTS, Rig
 
 DAYS = float(os.environ.get("DAYS", "2"))
 TENANTS = int(os.environ.get("TENANTS", "1"))
@@ -25,12 +23,6 @@ MOVED = (
     *("refresh_due_at", "access_expires_at", "refresh_expires_at", "authorized_at", "lease_until"),
     *("check_due_at", "checked_at"),
 )
-
-
-@pytest.fixture
-async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
-    async with rigged(database, connection) as found:
-        yield found
 
 
 async def settle(rig: Rig, outcomes: Counter[str]) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,7 +27,7 @@ from publish.vault.envelope import LocalRing, Vault, new_key
 from schema.metadata import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
 from tests.canaries import redis_keys, secrets_of, shown, tables
-from tests.rig import KEYS, PLATFORMS, TESTS, Rig, rigged, variables
+from tests.rig import KEYS, PLATFORMS, TESTS, Rig, variables
 from tests.support import Service, eventually, sign_tiktok, tiktok
 
 PASSWORD = "correct horse battery canary"
@@ -71,12 +70,6 @@ async def main():
 
 print(asyncio.run(main()))
 """
-
-
-@pytest.fixture
-async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
-    async with rigged(database, connection) as found:
-        yield found
 
 
 async def child(rig: Rig, database: str, fault: str = "", **wish: Any) -> tuple[int, str]:

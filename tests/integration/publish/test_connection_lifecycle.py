@@ -8,14 +8,12 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import aiohttp
-import asyncpg
 import pytest
 from prometheus_client import REGISTRY
 
@@ -32,14 +30,8 @@ from publish.connections import refresh_store
 from publish.vault.envelope import LocalRing, Vault
 from schema.tenancy import DEFAULT_TENANT
 from sync.projection.worker import Projector
-from tests.rig import INSTANCE, KEYS, LONG, PLATFORMS, PROVIDERS, ROTATING, TESTS, UNTICKED, Rig, outcome_of, rigged
+from tests.rig import INSTANCE, KEYS, LONG, PLATFORMS, PROVIDERS, ROTATING, TESTS, UNTICKED, Rig, outcome_of
 from tests.support import append_event, eventually
-
-
-@pytest.fixture
-async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
-    async with rigged(database, connection) as found:
-        yield found
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)

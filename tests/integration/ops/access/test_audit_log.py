@@ -1,7 +1,6 @@
 """The audit log: who did what, when, from where; and nobody takes it back, the owner of the database neither."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
@@ -11,15 +10,9 @@ from ops.access import api_keys, login_throttle, sessions, tenants, users
 from ops.access.audit_log_store import Actor, audit
 from ops.runtime.tenancy import tenant_transaction
 from schema.tenancy import DEFAULT_TENANT
-from tests.rig import TESTS, Rig, join, rigged
+from tests.rig import TESTS, Rig, join
 
 EMAIL, PASSWORD = "ada@example.org", "correct horse battery"
-
-
-@pytest.fixture
-async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
-    async with rigged(database, connection) as found:
-        yield found
 
 
 async def noted(rig: Rig, action: str, subject: str = "") -> list[dict[str, Any]]:

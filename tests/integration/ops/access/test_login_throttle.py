@@ -2,10 +2,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
 
 import aiohttp
-import asyncpg
 import pytest
 from aiohttp import hdrs
 from structlog.testing import CapturingLogger
@@ -15,11 +13,11 @@ from ops.access.login_throttle import TooManyAttemptsError
 from ops.runtime import metrics
 from ops.web import refusals
 from schema.tenancy import DEFAULT_TENANT
-from tests.rig import TESTS, Rig, join, rigged
-
-pytestmark = pytest.mark.hash_cost
+from tests.rig import TESTS, Rig, join
 
 EMAIL, PASSWORD, NEW = "ada@example.org", "correct horse battery", "another long password"
+
+pytestmark = [pytest.mark.hash_cost, pytest.mark.rig(password=PASSWORD, members={EMAIL: "owner"})]
 
 
 @pytest.fixture
@@ -28,13 +26,6 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> CapturingLogger:
     found = CapturingLogger()
     monkeypatch.setattr(refusals, "log", found)
     return found
-
-
-@pytest.fixture
-async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
-    async with rigged(database, connection) as found:
-        await users.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
-        yield found
 
 
 async def log_in(rig: Rig, http: aiohttp.ClientSession, password: str = PASSWORD, email: str = EMAIL) -> int:

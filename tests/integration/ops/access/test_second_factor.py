@@ -33,7 +33,7 @@ from publish.vault.envelope import LocalRing, Vault
 from schema.tenancy import DEFAULT_TENANT
 from tests import support
 from tests.authenticator import Passkey, code_of
-from tests.rig import KEYS, TESTS, Rig, add_pages, join, rigged
+from tests.rig import KEYS, TESTS, Rig, add_pages, join
 
 EMAIL, EVE, PASSWORD, NEW = "ada@example.org", "eve@example.org", "correct horse battery", "another long password"
 HTML = {"Accept": "text/html"}
@@ -158,12 +158,7 @@ class Site:
         return [factor.kind for factor in (await factor_enrolment.list_factors(self.rig.pool, rows[0]["id"])).factors]
 
 
-@pytest.fixture
-async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
-    async with rigged(database, connection) as found:
-        await users.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
-        await users.add(found.pool, DEFAULT_TENANT, EVE, PASSWORD, "viewer", TESTS)
-        yield found
+pytestmark = pytest.mark.rig(password=PASSWORD, members={EMAIL: "owner", EVE: "viewer"})
 
 
 async def serving(rig: Rig, **door: Any) -> AsyncIterator[Site]:

@@ -2,12 +2,11 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
 import aiohttp
-import asyncpg
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -17,18 +16,14 @@ from ops.access.sessions import Person
 from ops.runtime.db import Pool, open_pool
 from schema.rights import WEB_ROLE
 from schema.tenancy import DEFAULT_TENANT
-from tests.rig import TESTS, Rig, add_pages, join, rigged
+from tests.rig import TESTS, Rig, add_pages, join
 
 EMAIL, PASSWORD, NEW = "ada@example.org", "correct horse battery", "another long password"
 HTML = {"Accept": "text/html"}
 PHONE = "Mozilla/5.0 (Linux; Android 14) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Mobile Safari/537.36"
 
 
-@pytest.fixture
-async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
-    async with rigged(database, connection) as found:
-        await users.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
-        yield found
+pytestmark = pytest.mark.rig(password=PASSWORD, members={EMAIL: "owner"})
 
 
 async def logged_in(rig: Rig, email: str = EMAIL, **more: str) -> Person:

@@ -3,12 +3,10 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
 from ipaddress import ip_network
 from typing import Any
 
 import aiohttp
-import asyncpg
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -18,17 +16,13 @@ from ops.access.errors import ValidationError
 from ops.access.login_throttle import TooManyAttemptsError
 from ops.access.sessions import Person
 from schema.tenancy import DEFAULT_TENANT
-from tests.rig import TESTS, Rig, add_pages, join, led_to, rigged
+from tests.rig import TESTS, Rig, add_pages, join, led_to
 
 EMAIL, PASSWORD = "ada@example.org", "correct horse battery"
 HTML = {"Accept": "text/html"}
 
 
-@pytest.fixture
-async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
-    async with rigged(database, connection) as found:
-        await users.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
-        yield found
+pytestmark = pytest.mark.rig(password=PASSWORD, members={EMAIL: "owner"})
 
 
 async def post(rig: Rig, path: str, headers: dict[str, str] | None = None, **form: str) -> tuple[int, str, Any]:

@@ -1,23 +1,13 @@
 """What whoever is woken at night sees of the connections, and how they are tried again."""
 
 import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-
-import asyncpg
-import pytest
 
 from ops.runtime.http import TRIES
 from publish.connections.refresh import SEALED
 from publish.vault.envelope import new_key
-from tests.rig import KEYS, Rig, rigged
+from tests.rig import KEYS, Rig
 from tests.support import command
-
-
-@pytest.fixture
-async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
-    async with rigged(database, connection) as found:
-        yield found
 
 
 async def test_what_needs_somebody_comes_first_and_says_why(rig: Rig, database: str) -> None:

@@ -1,7 +1,5 @@
 """Everything of a connected account can be forgotten: it asks first, is for owners, and says what was done."""
 
-from collections.abc import AsyncIterator
-
 import asyncpg
 import pytest
 
@@ -9,18 +7,14 @@ from ops.access import api_keys, tenants, users
 from schema.tenancy import DEFAULT_TENANT
 from tests.integration.ops.access.test_users import EMAIL, PASSWORD, logged_in, page, post
 from tests.integration.ops.web.pages.test_confirmation import confirmed, told
-from tests.rig import TESTS, Rig, rigged
+from tests.rig import TESTS, Rig
 from tests.support import append_event, command
 
 EVE = "eve@example.org"
 NOBODY = "00000000-0000-7000-8000-00000000dead"
 
 
-@pytest.fixture
-async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
-    async with rigged(database, connection) as found:
-        await users.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
-        yield found
+pytestmark = pytest.mark.rig(password=PASSWORD, members={EMAIL: "owner"})
 
 
 async def requested(rig: Rig) -> list[str]:

@@ -1,9 +1,7 @@
 """What a pull needs of the other stages: a token for the account, a way to ask its platform, the log to append to."""
 
 import json
-from collections.abc import AsyncIterator
 
-import asyncpg
 import pytest
 
 from ops.cli.composition import assembled
@@ -11,13 +9,7 @@ from ops.runtime.platform_protocol import Problem, Request, Steps
 from ops.runtime.ports import Fact, Pulling
 from publish.vault.envelope import LocalRing, Vault
 from schema.tenancy import DEFAULT_TENANT
-from tests.rig import KEYS, Rig, rigged
-
-
-@pytest.fixture
-async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
-    async with rigged(database, connection) as found:
-        yield found
+from tests.rig import KEYS, Rig
 
 
 def pulling(rig: Rig) -> Pulling:

@@ -2,12 +2,11 @@
 
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import asyncpg
 import pytest
 from prometheus_client import REGISTRY
 
@@ -21,7 +20,7 @@ from publish.connections import connection_store
 from publish.vault.envelope import LocalRing, Vault
 from schema.metadata import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
-from tests.rig import INSTANCE, KEYS, LONG, PLATFORMS, PROVIDERS, Rig, rigged
+from tests.rig import INSTANCE, KEYS, LONG, PLATFORMS, PROVIDERS, Rig
 
 BUSINESS = "X-Business-Use-Case-Usage"
 REFRESHABLE = sorted(set(PLATFORMS) - {"linkedin"})
@@ -38,12 +37,6 @@ SPENT: dict[str, dict[str, Any]] = {
     "mastodon": {"headers": {"X-RateLimit-Limit": "300", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": ""}},
 }
 """An answer of each platform whose documents name headers, without the time: ten minutes from now."""
-
-
-@pytest.fixture
-async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
-    async with rigged(database, connection) as found:
-        yield found
 
 
 async def two(rig: Rig, platform: str) -> tuple[str, str]:

@@ -1,30 +1,22 @@
 """The database is asked once per request whose session or key came with it."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
-import asyncpg
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from ops.access import api_keys, sessions, users
+from ops.access import api_keys, sessions
 from ops.web.concurrency_limit import RUNNING
 from ops.web.routing import Route
 from ops.web.site import build_site
-from schema.tenancy import DEFAULT_TENANT
 from tests.integration.ops.access.test_users import EMAIL, PASSWORD, logged_in, page, post
-from tests.rig import HTML, TESTS, Rig, rigged
+from tests.rig import HTML, Rig
 from tests.support import eventually
 
-
-@pytest.fixture
-async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
-    async with rigged(database, connection) as found:
-        await users.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
-        yield found
+pytestmark = pytest.mark.rig(password=PASSWORD, members={EMAIL: "owner"})
 
 
 def counting(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[str]:

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Iterator
 from statistics import median
 
 import aiohttp
-import asyncpg
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -23,18 +22,12 @@ from ops.web.site import build_site
 from publish.oauth.authorization import OPEN_FLOWS
 from schema.metadata import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
-from tests.rig import TESTS, Rig, add_pages, rigged
+from tests.rig import TESTS, Rig, add_pages
 from tests.support import eventually, is_error
 
 pytestmark = pytest.mark.hash_cost
 
 QUIET, EACH, FLOOD = 5, 40, 150
-
-
-@pytest.fixture
-async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
-    async with rigged(database, connection) as found:
-        yield found
 
 
 @pytest.fixture

@@ -1,20 +1,12 @@
 """What publishing is given to act with: fresh, never twice, and never what is over."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
-import asyncpg
 import pytest
 
 from ops.runtime.platform_protocol import Problem
 from schema.tenancy import DEFAULT_TENANT
-from tests.rig import LONG, PLATFORMS, ROTATING, Rig, rigged
-
-
-@pytest.fixture
-async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
-    async with rigged(database, connection) as found:
-        yield found
+from tests.rig import LONG, PLATFORMS, ROTATING, Rig
 
 
 async def test_token_that_ends_soon_is_refreshed_before_it_is_used_by_however_many(rig: Rig) -> None:

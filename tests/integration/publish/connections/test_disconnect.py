@@ -1,11 +1,9 @@
 """How connections end: told to the platform sooner or later, shared grants last, and nobody is surprised."""
 
 import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import asyncpg
 import pytest
 
 from ingest.store import append_own
@@ -15,15 +13,9 @@ from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
 from publish.connections import refresh_store
 from sync.projection.worker import Projector
 from tests.recordings import dumped, take
-from tests.rig import TESTS, Rig, rigged
+from tests.rig import TESTS, Rig
 
 OTHER = "00000000-0000-7000-8000-000000000002"
-
-
-@pytest.fixture
-async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
-    async with rigged(database, connection) as found:
-        yield found
 
 
 async def held(rig: Rig, id_: str) -> int:

@@ -1,10 +1,8 @@
 """Trouble has an end: an account that nothing can bring back needs a person, and long trouble is told of once."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
-import asyncpg
 import pytest
 
 from ops.access import users
@@ -13,16 +11,10 @@ from ops.runtime.mailserver import MailServer
 from publish.notifications.sender import NoticeSender
 from schema.tenancy import DEFAULT_TENANT
 from tests.post import Office
-from tests.rig import LONG, PROVIDERS, ROTATING, TESTS, Rig, rigged
+from tests.rig import LONG, PROVIDERS, ROTATING, TESTS, Rig
 from tests.support import command
 
 REFUSED = {"status": 400, "body": {"error": {"message": "no", "code": 100, "error_subcode": 33}}}
-
-
-@pytest.fixture
-async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
-    async with rigged(database, connection) as found:
-        yield found
 
 
 async def failing(rig: Rig, id_: str, times: int = 1) -> None:

@@ -24,7 +24,7 @@ from schema.metadata import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
 from tests.canaries import shown, tables
 from tests.post import Office, certified
-from tests.rig import KEYS, TESTS, Rig, join, rigged
+from tests.rig import KEYS, TESTS, Rig, join
 from tests.support import ENVIRONMENT, Process, eventually
 
 FROM = "landfall@example.org"
@@ -33,10 +33,9 @@ PASSWORD = "canary-password/1"
 
 
 @pytest.fixture
-async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
-    async with rigged(database, connection) as found:
-        await member(found, OWNER, "owner")
-        yield found
+async def rig(rig: Rig) -> Rig:
+    await member(rig, OWNER, "owner")
+    return rig
 
 
 @pytest.fixture

@@ -1,11 +1,9 @@
 """Several accounts behind one login, and another account than the one that was to be brought back."""
 
 import re
-from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
-import asyncpg
 import pytest
 
 from ops.access import users
@@ -13,16 +11,10 @@ from ops.runtime.tenancy import tenant_transaction
 from publish.connections import connection_store
 from publish.vault.envelope import LocalRing, Vault
 from schema.tenancy import DEFAULT_TENANT
-from tests.rig import KEYS, TESTS, Rig, rigged
+from tests.rig import KEYS, TESTS, Rig
 
 EMAIL, PASSWORD = "ada@example.org", "correct horse battery"
 SINGLE = ("instagram", "linkedin", "mastodon", "threads", "tiktok", "x")
-
-
-@pytest.fixture
-async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
-    async with rigged(database, connection) as found:
-        yield found
 
 
 async def offered(rig: Rig, **wish: str) -> dict[str, Any]:

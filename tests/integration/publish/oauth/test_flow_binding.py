@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import aiohttp
-import asyncpg
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -17,18 +16,14 @@ from ops.access import api_keys, tenants, users
 from ops.web.pages.authorization import BROWSER_COOKIE, FLOW_COOKIE
 from publish.oauth.authorization import AuthorizationFlows, mark_of
 from schema.tenancy import DEFAULT_TENANT
-from tests.rig import HTML, INSTANCE, PROVIDERS, TESTS, Rig, add_pages, form_of, led_to, rigged
+from tests.rig import HTML, INSTANCE, PROVIDERS, TESTS, Rig, add_pages, form_of, led_to
 
 EMAIL, PASSWORD = "ada@example.org", "correct horse battery"
 JSON = {"Accept": "application/json"}
 USED = "This link was used"
 
 
-@pytest.fixture
-async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
-    async with rigged(database, connection) as found:
-        await users.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
-        yield found
+pytestmark = pytest.mark.rig(password=PASSWORD, members={EMAIL: "owner"})
 
 
 @asynccontextmanager

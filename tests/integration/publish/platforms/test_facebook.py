@@ -1,12 +1,10 @@
 """Pages of Facebook that no plain list shows, and permissions that are asked for on request."""
 
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import asyncpg
 import pytest
 
 from ops.access.audit_log_store import Actor
@@ -15,17 +13,11 @@ from ops.runtime.platform_protocol import Problem
 from publish.vault.envelope import LocalRing, Vault
 from schema.tenancy import DEFAULT_TENANT
 from tests.integration.publish.platforms.test_malformed_responses import answering
-from tests.rig import KEYS, PLATFORMS, PROVIDERS, TESTS, Rig, rigged
+from tests.rig import KEYS, PLATFORMS, PROVIDERS, TESTS, Rig
 
 BUSINESS = "business_management"
 SCOPED = ("instagram", "linkedin", "mastodon", "tiktok", "x")
 """Those whose token answers say what was granted."""
-
-
-@pytest.fixture
-async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
-    async with rigged(database, connection) as found:
-        yield found
 
 
 async def offered(rig: Rig, account: str, **query: str) -> dict[str, Any]:

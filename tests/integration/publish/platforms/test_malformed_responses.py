@@ -1,7 +1,7 @@
 """Answers of platforms in another shape, with another error, or with text that no database takes: on every platform."""
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,7 +16,7 @@ from ops.sandbox.contract import Answer
 from publish.connections import connection_store
 from publish.oauth import authorization
 from publish.oauth.authorization import NOT_TAKEN, AuthorizationFlows
-from tests.rig import INSTANCE, LONG, PLATFORMS, PROVIDERS, ROTATING, Rig, rigged
+from tests.rig import INSTANCE, LONG, PLATFORMS, PROVIDERS, ROTATING, Rig
 
 ABSENT = object()
 ISSUING = {"instagram": "_long", "linkedin": "_issue", "threads": "_long", "tiktok": "_issue", "x": "_issue"}
@@ -25,12 +25,6 @@ ISSUING = {"instagram": "_long", "linkedin": "_issue", "threads": "_long", "tikt
 ENDING = sorted(ISSUING)
 REFRESHING = sorted(LONG | ROTATING)
 WITHOUT_LIFE = [ABSENT, None, "", "soon", 1_790_000_000_000, -1, 0, float("inf"), float("nan"), [7200], True]
-
-
-@pytest.fixture
-async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
-    async with rigged(database, connection) as found:
-        yield found
 
 
 def issuing(monkeypatch: pytest.MonkeyPatch, rig: Rig, platform: str, **changes: Any) -> None:

@@ -1,17 +1,15 @@
 """First contact with a server that people name: found in whatever way it is written, and told apart from others."""
 
-from collections.abc import AsyncIterator
 from itertools import pairwise
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import asyncpg
 import pytest
 
 from ops.runtime.platform_protocol import Problem, Request, Response, Steps
 from publish.oauth.contract import App
 from publish.platforms.mastodon import REDIRECTS, locate, recognised, register
-from tests.rig import Rig, rigged
+from tests.rig import Rig
 
 APP = App(
     "", "", "https://crm.example/api/auth/mastodon/social.example/callback", {"instance": "https://social.example"}
@@ -21,12 +19,6 @@ V2 = Response(200, {"domain": "social.example", "version": "4.6.2", "title": "x"
 V1 = Response(200, {"uri": "https://social.example", "version": "0.17.0 git", "title": "GoToSocial"})
 NOT_FOUND = Response(404, {"error": "not found"})
 PAGE = Response(200, None)
-
-
-@pytest.fixture
-async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
-    async with rigged(database, connection) as found:
-        yield found
 
 
 async def start(rig: Rig, instance: str) -> tuple[int, Any]:

@@ -2,22 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
 import pytest
 
-from tests.rig import Rig, rigged
+from tests.rig import Rig
 
 DAY = 86_400
 YEAR_2015, YEAR_2100 = 1_420_070_400, 4_102_444_800
-
-
-@pytest.fixture
-async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
-    async with rigged(database, connection) as found:
-        yield found
 
 
 async def send(rig: Rig, purpose: str, user: str, issued_at: int | None) -> tuple[int, Any]:

@@ -2,25 +2,17 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
-import asyncpg
 import pytest
 
 from ops.web.pages.authorization import BROWSER_COOKIE, FLOW_COOKIE, MOST_FLOWS
-from tests.rig import HTML, Rig, form_of, outcome_of, rigged
+from tests.rig import HTML, Rig, form_of, outcome_of
 from tests.support import eventually
 
 JSON = {"Accept": "application/json"}
-
-
-@pytest.fixture
-async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
-    async with rigged(database, connection) as found:
-        yield found
 
 
 async def begun(rig: Rig, platform: str, **query: str) -> str:

@@ -1,25 +1,19 @@
 """What ends something asks first, on a page of its own, and says once what was done."""
 
 import re
-from collections.abc import AsyncIterator
 
-import asyncpg
 import pytest
 
 from ops.access import api_keys, invitations, users
 from schema.tenancy import DEFAULT_TENANT
 from tests.integration.ops.access.test_users import EMAIL, PASSWORD, logged_in, page, post
-from tests.rig import TESTS, Rig, form_of, rigged
+from tests.rig import TESTS, Rig, form_of
 
 EVE = "eve@example.org"
 NOBODY = "00000000-0000-7000-8000-00000000dead"
 
 
-@pytest.fixture
-async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
-    async with rigged(database, connection) as found:
-        await users.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
-        yield found
+pytestmark = pytest.mark.rig(password=PASSWORD, members={EMAIL: "owner"})
 
 
 async def confirmed(rig: Rig, path: str) -> tuple[str, str]:

@@ -1,29 +1,21 @@
 """What the page says of an account is true: asked or not, what is allowed, how soon its end shows, which one it is."""
 
 import re
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
-import asyncpg
 import pytest
 
-from ops.access import users
 from ops.cli.composition import checked_every
 from publish.connections import descriptions
 from publish.oauth.account_selection import ReconnectTarget, Selection, decide
 from publish.oauth.contract import Account
-from schema.tenancy import DEFAULT_TENANT
 from tests.integration.ops.access.test_users import EMAIL, PASSWORD, logged_in, page, post
-from tests.rig import HTML, PLATFORMS, PROVIDERS, TESTS, Rig, rigged
+from tests.rig import HTML, PLATFORMS, PROVIDERS, Rig
 
 MESSAGE = r'role="(?:status|alert)"'
 
 
-@pytest.fixture
-async def rig(database: str, connection: asyncpg.Connection) -> AsyncIterator[Rig]:
-    async with rigged(database, connection) as found:
-        await users.add(found.pool, DEFAULT_TENANT, EMAIL, PASSWORD, "owner", TESTS)
-        yield found
+pytestmark = pytest.mark.rig(password=PASSWORD, members={EMAIL: "owner"})
 
 
 async def asked(rig: Rig, id_: str, csrf: str) -> str:
