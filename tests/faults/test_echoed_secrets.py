@@ -15,8 +15,8 @@ from publish.connections import connection_store, disconnect, refresh
 from publish.oauth import authorization
 from publish.vault.envelope import LocalRing, Vault
 from schema.tenancy import DEFAULT_TENANT
-from tests.canaries import secrets_of, shown, tables
 from tests.rig import INSTANCE, KEYS, PLATFORMS, Rig
+from tests.secret_scan import secrets_of, shown, tables
 
 PASSWORD = "correct horse battery canary"
 FIELDS = (

@@ -26,8 +26,8 @@ from publish.vault import key_rotation
 from publish.vault.envelope import LocalRing, Vault, new_key
 from schema.metadata import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
-from tests.canaries import redis_keys, secrets_of, shown, tables
 from tests.rig import KEYS, PLATFORMS, TESTS, Rig, variables
+from tests.secret_scan import redis_keys, secrets_of, shown, tables
 from tests.support import Service, eventually, sign_tiktok, tiktok
 
 PASSWORD = "correct horse battery canary"

@@ -22,9 +22,9 @@ from ops.runtime.mail import Mailer
 from ops.runtime.mailserver import MailServer
 from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
 from schema.tenancy import DEFAULT_TENANT
-from tests.canaries import shown, tables
-from tests.post import Office
 from tests.rig import TESTS, Rig, add_pages, join, led_to, rigged
+from tests.secret_scan import shown, tables
+from tests.smtp_server import Office
 
 PASSWORD, OWN, GIVEN = "correct horse battery", "a password of her own", "given by somebody"
 MALLORY, BOB, EVE = (f"{name}@example.org" for name in ("mallory", "bob", "eve"))

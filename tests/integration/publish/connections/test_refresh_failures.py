@@ -10,8 +10,8 @@ from ops.runtime.mail import Mailer
 from ops.runtime.mailserver import MailServer
 from publish.notifications.sender import NoticeSender
 from schema.tenancy import DEFAULT_TENANT
-from tests.post import Office
 from tests.rig import LONG, PROVIDERS, ROTATING, TESTS, Rig
+from tests.smtp_server import Office
 from tests.support import command
 
 REFUSED = {"status": 400, "body": {"error": {"message": "no", "code": 100, "error_subcode": 33}}}

@@ -22,9 +22,9 @@ from publish.notifications import mail_store, sender
 from publish.notifications.sender import NoticeSender
 from schema.metadata import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
-from tests.canaries import shown, tables
-from tests.post import Office, certified
 from tests.rig import KEYS, TESTS, Rig, join
+from tests.secret_scan import shown, tables
+from tests.smtp_server import Office, certified
 from tests.support import ENVIRONMENT, Process, eventually
 
 FROM = "landfall@example.org"

@@ -110,7 +110,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
 }
 
 
-class Rig:
+class FaultyServer:
     def __init__(self) -> None:
         self.calls = 0
         self.url = ""
@@ -139,10 +139,10 @@ NOWHERE = "no server on the internet has this name"
 
 
 @pytest.fixture
-async def rig(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
+async def faulty(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FaultyServer]:
     monkeypatch.setattr(http, "PAUSE_SECONDS", 0.001)
     monkeypatch.setattr(http, "NOWHERE_SECONDS", 0.01)
-    found = Rig()
+    found = FaultyServer()
     app = web.Application()
     app.router.add_route("*", "/{what}", found.answer)
     running = TestServer(app)
@@ -152,52 +152,54 @@ async def rig(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
     await running.close()
 
 
-async def ask(rig: Rig, what: str, *, trusted: bool = True, repeatable: bool = False, **options: Any) -> Any:
-    hosts = frozenset({rig.url.removeprefix("http://")} if trusted else set[str]())
+async def ask(
+    faulty: FaultyServer, what: str, *, trusted: bool = True, repeatable: bool = False, **options: Any
+) -> Any:
+    hosts = frozenset({faulty.url.removeprefix("http://")} if trusted else set[str]())
     async with Client(hosts) as client:
         method = "GET" if repeatable else "POST"
-        return await client.ask(method, f"{rig.url}/{what}", repeatable=repeatable, **options)
+        return await client.ask(method, f"{faulty.url}/{what}", repeatable=repeatable, **options)
 
 
-async def test_only_what_may_be_repeated_is_sent_again(rig: Rig) -> None:
-    assert (await ask(rig, "flaky", repeatable=True)).content == {"n": 3}
-    rig.calls = 0
-    assert (await ask(rig, "flaky")).status == 503
-    assert rig.calls == 1
+async def test_only_what_may_be_repeated_is_sent_again(faulty: FaultyServer) -> None:
+    assert (await ask(faulty, "flaky", repeatable=True)).content == {"n": 3}
+    faulty.calls = 0
+    assert (await ask(faulty, "flaky")).status == 503
+    assert faulty.calls == 1
     for repeatable, calls in ((False, 1), (True, 2 * http.TRIES)):  # aiohttp asks again by itself what is no POST
-        rig.calls = 0
+        faulty.calls = 0
         with pytest.raises(Unreachable) as lost:
-            await ask(rig, "dropped", repeatable=repeatable)
+            await ask(faulty, "dropped", repeatable=repeatable)
         assert lost.value.sent
-        assert rig.calls == calls, (repeatable, calls)
+        assert faulty.calls == calls, (repeatable, calls)
 
 
-async def test_answers_are_bounded_and_what_is_no_json_is_nothing(rig: Rig) -> None:
+async def test_answers_are_bounded_and_what_is_no_json_is_nothing(faulty: FaultyServer) -> None:
     for what in ("big", "bomb"):
         with pytest.raises(Unreachable, match="longer than"):
-            await ask(rig, what)
-    found = await ask(rig, "html")
+            await ask(faulty, what)
+    found = await ask(faulty, "html")
     assert (found.status, found.content) == (502, None)
-    assert (await ask(rig, "binary")).content is None
-    assert (await ask(rig, "mislabelled")).content == {"n": 1}, "the bytes decide: Graph calls its JSON a script"
+    assert (await ask(faulty, "binary")).content is None
+    assert (await ask(faulty, "mislabelled")).content == {"n": 1}, "the bytes decide: Graph calls its JSON a script"
 
 
-async def test_answer_that_was_cut_short_is_no_answer(rig: Rig) -> None:
+async def test_answer_that_was_cut_short_is_no_answer(faulty: FaultyServer) -> None:
     with pytest.raises(Unreachable, match="PayloadError") as lost:
-        await ask(rig, "cut")
+        await ask(faulty, "cut")
     assert lost.value.sent, "whoever asked for something must not ask again"
 
 
-async def test_server_that_says_when_to_come_again_is_not_asked_at_once(rig: Rig) -> None:
-    found = await ask(rig, "busy", repeatable=True)
+async def test_server_that_says_when_to_come_again_is_not_asked_at_once(faulty: FaultyServer) -> None:
+    found = await ask(faulty, "busy", repeatable=True)
     assert (found.status, found.headers["retry-after"], found.headers["x-rate-limit-remaining"]) == (503, "30", "0")
-    assert rig.calls == 1
+    assert faulty.calls == 1
 
 
 async def test_server_that_cannot_prove_who_it_is_is_told_nothing(tmp_path: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*self_signed(tmp_path))
-    found = Rig()
+    found = FaultyServer()
     app = web.Application()
     app.router.add_route("*", "/{what}", found.answer)
     running = TestServer(app, scheme="https")
@@ -238,10 +240,10 @@ def self_signed(folder: Path) -> tuple[Path, Path]:
     return paths
 
 
-async def test_time_is_bounded(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_time_is_bounded(faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "TOTAL_SECONDS", 0.2)
     with pytest.raises(Unreachable, match="Timeout"):
-        await ask(rig, "slow")
+        await ask(faulty, "slow")
 
 
 async def test_no_text_of_an_answer_holds_what_cannot_be_stored() -> None:
@@ -259,12 +261,12 @@ async def test_no_text_of_an_answer_holds_what_cannot_be_stored() -> None:
     assert found.headers["x-odd"] == "\ufffd\ufffd"
 
 
-async def test_inner_networks_are_refused_at_the_connection_and_no_error_shows_a_query(rig: Rig) -> None:
+async def test_inner_networks_are_refused_at_the_connection_and_no_error_shows_a_query(faulty: FaultyServer) -> None:
     for query in (None, {"access_token": "canary-1234"}):
         with pytest.raises(Unreachable, match=NOWHERE) as refused:
-            await ask(rig, "flaky", trusted=False, query=query)
+            await ask(faulty, "flaky", trusted=False, query=query)
         assert "canary" not in str(refused.value)
-    assert rig.calls == 0
+    assert faulty.calls == 0
 
 
 @pytest.mark.parametrize(
@@ -303,15 +305,15 @@ async def test_inner_networks_are_refused_at_the_connection_and_no_error_shows_a
         "[fd00:ec2::254]",
     ],
 )
-async def test_g8_no_way_of_writing_an_inner_address_leads_there(rig: Rig, host: str) -> None:
-    port = rig.url.rpartition(":")[2]
+async def test_g8_no_way_of_writing_an_inner_address_leads_there(faulty: FaultyServer, host: str) -> None:
+    port = faulty.url.rpartition(":")[2]
     async with Client(frozenset()) as client:
         began = time.monotonic()
         with pytest.raises(Unreachable) as refused:
             await client.ask("GET", f"http://{host}:{port}/flaky", repeatable=False)
     assert not refused.value.sent
     assert time.monotonic() - began < 1, "refused before anything was sent, and not by a time-out"
-    assert rig.calls == 0
+    assert faulty.calls == 0
     assert "password" not in str(refused.value)
 
 
@@ -326,13 +328,13 @@ async def test_g8_only_http_is_spoken(url: str) -> None:
     assert not refused.value.sent
 
 
-async def test_g8_redirect_is_handed_on_and_never_followed(rig: Rig) -> None:
-    found = await ask(rig, "away")
+async def test_g8_redirect_is_handed_on_and_never_followed(faulty: FaultyServer) -> None:
+    found = await ask(faulty, "away")
     assert (found.status, found.headers["location"]) == (302, "/inner")
-    assert rig.calls == 1
+    assert faulty.calls == 1
 
 
-async def test_d4_name_that_does_not_resolve_is_said_so(rig: Rig) -> None:
+async def test_d4_name_that_does_not_resolve_is_said_so(faulty: FaultyServer) -> None:
     for trusted, said in ((frozenset[str](), NOWHERE), (frozenset({"nobody.invalid"}), "its name does not resolve")):
         async with Client(trusted) as client, asyncio.timeout(http.CONNECT_SECONDS + 1):
             with pytest.raises(Unreachable, match=rf"^nobody\.invalid: {said}$") as lost:
@@ -341,7 +343,7 @@ async def test_d4_name_that_does_not_resolve_is_said_so(rig: Rig) -> None:
 
 
 async def test_inner_name_and_unknown_name_get_one_answer_in_the_same_time(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
+    faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where nobody outside may go: one address or several, and what looking up takes tells nothing either."""
     found = {
@@ -376,7 +378,9 @@ async def test_inner_name_and_unknown_name_get_one_answer_in_the_same_time(
     assert max(took) - min(took) < 0.15, took
 
 
-async def test_d4_resolver_that_never_answers_is_not_waited_for(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_d4_resolver_that_never_answers_is_not_waited_for(
+    faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def silent(*_: Any, **__: Any) -> list[dict[str, Any]]:
         await asyncio.Event().wait()
         raise AssertionError
@@ -396,9 +400,9 @@ def resolve_by(monkeypatch: pytest.MonkeyPatch, resolver: Any) -> None:
 
 
 async def test_name_that_is_rebound_to_an_inner_address_is_refused_too(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
+    faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    port = int(rig.url.rpartition(":")[2])
+    port = int(faulty.url.rpartition(":")[2])
 
     async def rebound(*_: Any, **__: Any) -> list[dict[str, Any]]:
         return [{"hostname": "h", "host": "127.0.0.1", "port": port, "family": socket.AF_INET, "proto": 0, "flags": 0}]
@@ -407,4 +411,4 @@ async def test_name_that_is_rebound_to_an_inner_address_is_refused_too(
     async with Client(frozenset()) as client:
         with pytest.raises(Unreachable, match=NOWHERE):
             await client.ask("GET", f"http://public.example:{port}/flaky", repeatable=False)
-    assert rig.calls == 0
+    assert faulty.calls == 0
