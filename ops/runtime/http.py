@@ -13,6 +13,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 import aiohttp
+from aiohttp.abc import ResolveResult
 
 from ops.runtime.text import parsed_json, storable
 
@@ -109,6 +110,23 @@ def _is_ordinary(ip: IPv4Address | IPv6Address) -> bool:
     return ip.is_global and not ip.is_multicast and not any(ip in network for network in SPECIAL)
 
 
+class _Resolver(aiohttp.ThreadedResolver):
+    """The system's resolver, which remembers the names it is still looking up: a look-up goes on after its time-out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pending: list[str] = []
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        self.pending.append(host)
+        try:
+            return await super().resolve(host, port, family)
+        finally:
+            self.pending.remove(host)
+
+
 class Client:
     """Sessions that are closed together. ``trusted`` hosts are the platforms' own, or a sandbox; all others are held to
     public addresses, on the address that is really connected to.
@@ -117,12 +135,16 @@ class Client:
     def __init__(self, trusted: frozenset[str]) -> None:
         self._trusted = trusted
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
+        self._resolver: _Resolver
 
     async def __aenter__(self) -> Self:
         limit = aiohttp.ClientTimeout(total=TOTAL_SECONDS, connect=CONNECT_SECONDS)
+        self._resolver = _Resolver()
         for guarded in (False, True):
             factory: Callable[[aiohttp.AddrInfoType], socket.socket] | None = _guarded if guarded else None
-            connector = aiohttp.TCPConnector(limit=50, socket_factory=factory, ttl_dns_cache=60)
+            connector = aiohttp.TCPConnector(
+                limit=50, socket_factory=factory, ttl_dns_cache=60, resolver=self._resolver
+            )
             self._sessions[guarded] = aiohttp.ClientSession(
                 connector=connector, timeout=limit, cookie_jar=aiohttp.DummyCookieJar(), trust_env=not guarded
             )
@@ -211,10 +233,13 @@ class Client:
             ):
                 raise Nowhere(host) from None
             raise Unreachable(host, _why(error), sent=False) from None
+        except aiohttp.ConnectionTimeoutError:
+            why = "its name was not resolved" if urlsplit(url).hostname in self._resolver.pending else "no connection"
+            raise Unreachable(host, f"{why} within {CONNECT_SECONDS:g} seconds", sent=False) from None
         except aiohttp.InvalidURL:
             raise Unreachable(host, "it is no address", sent=False) from None
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise Unreachable(host, type(error).__name__, sent=True) from None
+            raise Unreachable(host, _what_was_lost(error), sent=True) from None
 
 
 def _guarded(info: aiohttp.AddrInfoType) -> socket.socket:
@@ -242,3 +267,18 @@ def _why(error: aiohttp.ClientConnectorError) -> str:
     if isinstance(error, aiohttp.ClientSSLError):  # that of a certificate has no os_error
         return "it does not prove who it is: TLS failed"
     return "not reached"
+
+
+def _what_was_lost(error: Exception) -> str:
+    """What went wrong once there was a connection."""
+    if isinstance(error, TimeoutError):
+        return f"no complete answer within {TOTAL_SECONDS:g} seconds"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "it closed the connection without an answer"
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "its answer was cut short or is damaged"
+    if isinstance(error, aiohttp.ClientResponseError):
+        return "its answer is not HTTP"
+    if isinstance(error, OSError):
+        return "the connection broke"
+    return "the request failed"
