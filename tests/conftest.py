@@ -3,8 +3,10 @@
 import asyncio
 import os
 import shutil
+import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -27,6 +29,24 @@ logs.configure("error")
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """The slow faults take minutes, and programs that not every machine has: only `make chaos` asks for them."""
     return True if collection_path.name == "chaos" and not any("chaos" in arg for arg in config.args) else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def without_name_server() -> Iterator[None]:
+    """Resolve addresses and localhost; no server is asked for any other name, which is unknown at once.
+
+    What a machine's name server says, and how long it takes, decides no test.
+    """
+    resolve = socket.getaddrinfo
+
+    def resolver(host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0) -> Any:  # noqa: A002
+        if isinstance(host, str) and host.rstrip(".").lower() == "localhost":
+            return resolve("localhost", port, family, type, proto, flags)
+        return resolve(host, port, family, type, proto, flags | socket.AI_NUMERICHOST)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(socket, "getaddrinfo", resolver)
+        yield
 
 
 @pytest.fixture(autouse=True)
