@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ops.runtime.platform_protocol import Problem
+from ops.runtime.platform_protocol import PlatformError
 
 FAILURES, OPEN_SECONDS = 5, 30.0
 """After so many failures in a row, of whatever accounts, the server is not asked for so long. Refusals and rate limits
@@ -27,12 +27,12 @@ class Breaker:
     in_use: bool = False
 
     def enter(self) -> bool:
-        """Return whether the caller is the probe, which must leave. Raises Problem for all others while it is open."""
+        """Return whether the caller is the probe, which must leave. Raises PlatformError for the rest while open."""
         if self.failures < FAILURES:
             return False
         if self.probing or time.monotonic() - self.failed_at < OPEN_SECONDS:
             message = "The platform has been in trouble for some minutes and is given a rest; try again later."
-            raise Problem("transient", message, "breaker")
+            raise PlatformError("transient", message, "breaker")
         self.probing = True
         return True
 

@@ -11,7 +11,7 @@ import structlog
 from ops.runtime import metrics
 from ops.runtime.circuit_breaker import Breaker, Breakers
 from ops.runtime.http import Client, Unreachable
-from ops.runtime.platform_protocol import Problem, RateLimitStatus, Request, Response, Steps, T
+from ops.runtime.platform_protocol import PlatformError, RateLimitStatus, Request, Response, Steps, T
 from ops.runtime.rate_limits import RateLimits
 
 log = structlog.get_logger()
@@ -36,12 +36,12 @@ class Platform(Protocol):
 
 
 def _next_request(steps: Steps[T], response: Response | None) -> Request:
-    """Return the request that follows a response; None begins. Raises Problem where the steps cannot read it."""
+    """Return the request that follows a response; None begins. Raises PlatformError where the steps cannot read it."""
     try:
         return next(steps) if response is None else steps.send(response)
     except TRIPPED as error:
         message = "The platform answered in a way that it does not document; try again later."
-        raise Problem("transient", message, "undocumented") from error
+        raise PlatformError("transient", message, "undocumented") from error
 
 
 def _rate_limits(platform: Platform, response: Response) -> Sequence[RateLimitStatus]:
@@ -53,12 +53,12 @@ def _rate_limits(platform: Platform, response: Response) -> Sequence[RateLimitSt
         return ()
 
 
-def _checked_grant(platform: Platform, problem: Problem) -> Problem:
+def _checked_grant(platform: Platform, problem: PlatformError) -> PlatformError:
     """Return the problem; a transient one where it would end a grant by a code that the provider does not list."""
     if problem.kind != "grant" or platform.ends_grant(problem.code):
         return problem
     message = "The platform refused it, and did not say that the connection is over; try again later."
-    return Problem("transient", message, problem.code, problem.after_seconds)
+    return PlatformError("transient", message, problem.code, problem.after_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +71,14 @@ class PlatformClient:
     breakers: Breakers = field(default_factory=Breakers)
 
     async def require_allowed(self, platform: str, instance: str = "", account: str = "") -> None:
-        """Raise Problem while a rate limit of the account, or of the whole application, is used up."""
+        """Raise PlatformError while a rate limit of the account, or of the whole application, is used up."""
         title = instance or self.platforms[platform].title
         await self.rate_limits.require(title, platform, instance, account)
 
     async def run(self, steps: Steps[T], *, platform: str, instance: str = "", account: str = "") -> T:
         """Run the steps to their end and return what they found.
 
-        Raises Problem. An unknown outcome is a transient problem; a code must not be sent again after it. Without an
+        Raises PlatformError. An unknown outcome is a transient one; a code must not be sent again after it. Without an
         ``account`` only the rate limit of the whole application counts.
         """
         known = self.platforms[platform]
@@ -96,7 +96,7 @@ class PlatformClient:
             except StopIteration as done:
                 found: T = done.value
                 return found
-            except Problem as problem:
+            except PlatformError as problem:
                 problem.after_seconds = max(problem.after_seconds, pause)
                 raise _checked_grant(known, problem) from None
             finally:
@@ -119,6 +119,6 @@ class PlatformClient:
         except Unreachable as error:
             breaker.note(failed=True)
             message = f"The platform could not be reached ({error}); try again later."
-            raise Problem("transient", message, "unreachable") from None
+            raise PlatformError("transient", message, "unreachable") from None
         breaker.note(failed=reply.status >= 500)
         return Response(reply.status, reply.content, reply.headers)

@@ -1,7 +1,7 @@
-"""Requests to platforms, their responses and problems, as values, and how to read unexpected responses.
+"""Requests to platforms, their responses and errors, as values, and functions that read unexpected responses.
 
 A step function is a generator: it yields a :class:`Request`, is sent the :class:`Response`, and returns what it found.
-So a platform's file holds the whole conversation in the order in which it happens, and a test can play the other side.
+So a platform's file holds all requests in the order in which they are sent, and a test can send the responses.
 """
 
 import re
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """``form`` or ``json`` is the body. ``repeatable`` ones may be sent again when it is unknown what came of them."""
+    """``form`` or ``json`` is the body. A ``repeatable`` request may be sent again when its outcome is unknown."""
 
     method: str
     url: str
@@ -34,7 +34,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """``content`` is the parsed body; None where it was no JSON. ``headers`` are named in lower case."""
+    """``content`` is the parsed body, None if it is not JSON. Names of ``headers`` are in lower case."""
 
     status: int
     content: Any
@@ -46,7 +46,7 @@ class Response:
 
 
 JsonObject = dict[str, Any]
-"""A parsed JSON object, of which nothing is known yet."""
+"""A parsed JSON object that nothing has validated yet."""
 
 Steps = Generator[Request, Response, T]
 
@@ -58,21 +58,21 @@ _CODE = re.compile(r"[a-z]+(_[a-z]+)*|[A-Z]+(_[A-Z]+)*|-?\d{1,10}(/(-?\d{1,10}|-
 
 
 def identifier(word: str) -> str:
-    """A platform's own word for an error, where it is one: ``invalid_grant``, ``ACCESS_DENIED``, ``190/460``, ``401``.
+    """Return a platform's error code if it looks like one: ``invalid_grant``, ``ACCESS_DENIED``, ``190/460``, ``401``.
 
-    Anything else is ``unknown``: an error may repeat whatever was sent to the platform, secrets included, and the code
-    of a problem is kept in the audit log and in the log file for good. Empty stays empty.
+    Return ``unknown`` for anything else: an error may repeat whatever was sent to the platform, secrets included, and
+    the audit log and the log file keep the code of an error for good. Empty stays empty.
     """
     if not word:
         return ""
     return word if len(word) <= LONGEST_CODE and _CODE.fullmatch(word) else "unknown"
 
 
-class Problem(Exception):  # noqa: N818  an answer for a person
-    """Why a request failed. ``user_message`` tells the person what to do; ``code`` is the platform's word for it.
+class PlatformError(Exception):
+    """A request failed. ``user_message`` tells the person what to do; ``code`` is the platform's error code.
 
-    ``user_message`` is ours and repeats nothing that the platform said; of ``code`` only an ``identifier`` is kept.
-    ``after_seconds`` is how long not to ask again; 0 if the platform does not say. The kinds are:
+    ``user_message`` repeats nothing of the response; ``code`` is kept only if it is an ``identifier``.
+    ``after_seconds`` is how long to wait before the next request; 0 if the platform does not say. The kinds are:
 
     - denied: the person refused.
     - grant: the platform no longer accepts our tokens.
@@ -93,9 +93,9 @@ class Problem(Exception):  # noqa: N818  an answer for a person
 
 @dataclass(frozen=True, slots=True)
 class RateLimitStatus:
-    """What an answer says of one rate limit: the account's own, or the whole application's.
+    """What a response says about one rate limit: the account's own, or the whole application's.
 
-    ``percent`` of it is used; it is reset after ``seconds``, 0 if the answer does not say.
+    ``percent`` of it is used; it is reset after ``seconds``, 0 if the response does not say.
     """
 
     percent: int
@@ -104,7 +104,7 @@ class RateLimitStatus:
 
 
 def asked_to_wait(response: Response, now: datetime, otherwise: float = 0.0) -> list[RateLimitStatus]:
-    """Read a 429, or a 503 with Retry-After. ``otherwise`` is how many seconds to wait where it does not say."""
+    """Read a 429, or a 503 with Retry-After. ``otherwise`` is how many seconds to wait if it names no time."""
     said = response.headers.get("retry-after", "").strip()
     if response.status != 429 and not (response.status == 503 and said):
         return []
@@ -115,7 +115,7 @@ def asked_to_wait(response: Response, now: datetime, otherwise: float = 0.0) -> 
 
 
 def until(at: datetime, response: Response, now: datetime) -> float:
-    """Seconds from an answer to a moment that it names, by the platform's own clock where it shows it."""
+    """Return the seconds from a response to a time that it names, by its own Date header if it has one."""
     return max(0.0, (at - (_date(response.headers.get("date", "")) or now)).total_seconds())
 
 
@@ -128,24 +128,27 @@ def _date(value: str) -> datetime | None:
 
 
 def expected(response: Response, doing: str) -> JsonObject:
-    """The object in an answer that succeeded. Raises Problem: transient for 5xx, 429 and what is no JSON."""
+    """Return the JSON object of a response. Raises PlatformError (transient) for 5xx, 429 and any other content."""
     if response.status >= 500 or response.status == 429 or not isinstance(response.content, dict):
-        raise Problem("transient", f"The platform is in trouble while {doing}; try again later.", str(response.status))
+        raise PlatformError(
+            "transient", f"The platform is in trouble while {doing}; try again later.", str(response.status)
+        )
     return response.content
 
 
 def accept_revocation(response: Response) -> None:
-    """Accept any answer to a revocation. Raises Problem for 5xx and 429: it must be sent again."""
+    """Accept any response to a revocation. Raises PlatformError for 5xx and 429: it must be sent again."""
     if response.status >= 500 or response.status == 429:
-        raise Problem(
+        raise PlatformError(
             "transient", "The platform is in trouble; the revocation is sent again later.", str(response.status)
         )
 
 
 def error_word(content: Mapping[str, object]) -> str | None:
-    """What an answer's ``error`` says, whatever the status; None where there is none, or it says "ok".
+    """Return the code in the ``error`` of a response of any status; None if there is none, or it is "ok".
 
-    A word, or the ``code`` of an object (``tiktok.md`` 3.3, 4); ``unknown`` for an error of any other shape.
+    ``error`` is the code itself, or an object that has it as ``code`` (``tiktok.md`` 3.3, 4). Return ``unknown`` for an
+    error of any other shape.
     """
     error = content.get("error")
     if not error:
@@ -157,18 +160,18 @@ def error_word(content: Mapping[str, object]) -> str | None:
 
 
 LONGEST_ID, LONGEST_NAME = 255, 200
-"""Characters. An id that is longer is none that a platform documents; a name is cut."""
+"""In characters. No platform documents longer ids; longer names are cut."""
 
 
 def text(value: object) -> str:
-    """Return an id as text, however it was written; empty for what cannot be one."""
+    """Return an id, sent as text or as a number, as text; empty if it cannot be one."""
     found = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
     fits = len(found) <= LONGEST_ID and REPLACEMENT not in found and found.isprintable()
     return found if fits and found.strip() else ""
 
 
 def label(value: object, most: int = LONGEST_NAME) -> str:
-    """What people call something, cut where it is too long; empty for what is no text."""
+    """Return a name, cut to ``most`` characters; empty if it is not text."""
     return value.strip()[:most] if isinstance(value, str) else ""
 
 
@@ -176,23 +179,23 @@ _SECRET = re.compile(r"[\x20-\x7e]+")
 
 
 def secret(value: object) -> str:
-    """A token, of the characters that RFC 6749 A.12 allows; empty for what cannot be one, such as blanks alone."""
+    """Return a token if it has only characters that RFC 6749 A.12 allows, and not only blanks; else empty."""
     return value if isinstance(value, str) and _SECRET.fullmatch(value) and value.strip() else ""
 
 
 def objects(value: object) -> list[JsonObject]:
-    """The objects of a list; none where it is no list."""
+    """Return the objects of a list; an empty list if ``value`` is not a list."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def member(content: Mapping[str, object], name: str) -> JsonObject:
-    """The object of this name; empty where there is none, or something else."""
+    """Return the object of this name; an empty one if it is missing or not an object."""
     found = content.get(name)
     return found if isinstance(found, dict) else {}
 
 
 def number(value: object) -> float | None:
-    """A number that is not negative, also where it stands as text; None for anything else."""
+    """Return a number that is not negative, sent as a number or as text; None for anything else."""
     if isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,30}(\.[0-9]{1,30})?\s*", value):
         value = float(value)
     if not isinstance(value, int | float) or isinstance(value, bool):
@@ -201,19 +204,19 @@ def number(value: object) -> float | None:
 
 
 LONGEST_LIFE = 10 * 365 * 86_400
-"""Seconds. No platform documents a life of more than a year; beyond this it is a mistake."""
+"""In seconds. No platform documents a token lifetime of more than a year; a longer one is a mistake."""
 
 FIRST_MOMENT, LAST_MOMENT = 10**9, 2**32
-"""Seconds since 1970, in 2001 and 2106: what a platform says happened or ends outside of them is a mistake."""
+"""In seconds since 1970: the years 2001 and 2106. A time outside of them is a mistake."""
 
 
 def seconds(value: object) -> int | None:
-    """A life in seconds, also where it is a float or stands as text; None where there is none, or nonsense."""
+    """Return a lifetime in seconds, sent as an integer, a float or text; None if it is missing or out of range."""
     found = number(value)
     return int(found) if found is not None and 1 <= found <= LONGEST_LIFE else None
 
 
 def moment(value: object) -> datetime | None:
-    """A time given in seconds since 1970; None where there is none, or nonsense."""
+    """Return a time given in seconds since 1970; None if it is missing or out of range."""
     found = number(value)
     return datetime.fromtimestamp(found, UTC) if found is not None and FIRST_MOMENT <= found < LAST_MOMENT else None

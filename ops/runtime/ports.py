@@ -16,17 +16,17 @@ class AccessTokens(Protocol):
     """Gives tokens for connected accounts."""
 
     async def access(self, tenant: str, id_: str) -> Mapping[str, str]:
-        """Return the secrets of a connection by name, refreshed if they end soon. Raises Problem."""
+        """Return the secrets of a connection by name, refreshed if they end soon. Raises PlatformError."""
 
 
 class AskPlatform(Protocol):
     """Asks platforms, within their rate limits."""
 
     async def require_allowed(self, platform: str, instance: str = "", account: str = "") -> None:
-        """Raise Problem while a rate limit of the account, or of the whole application, is used up."""
+        """Raise PlatformError while a rate limit of the account, or of the whole application, is used up."""
 
     async def run(self, steps: Steps[T], *, platform: str, instance: str = "", account: str = "") -> T:
-        """Run the steps to their end and return what they found. Raises Problem."""
+        """Run the steps to their end and return what they found. Raises PlatformError."""
 
 
 class Fact(NamedTuple):

@@ -6,7 +6,7 @@ import structlog
 
 from ops.runtime import rate_limit_store
 from ops.runtime.db import Pool, describe
-from ops.runtime.platform_protocol import Problem, RateLimitStatus
+from ops.runtime.platform_protocol import PlatformError, RateLimitStatus
 from ops.runtime.tenancy import NO_TENANT, tenant_transaction
 
 SLOW, STOP = 75, 95
@@ -46,7 +46,7 @@ class RateLimits:
         self._pool = pool
 
     async def require(self, who: str, platform: str, instance: str, account: str) -> None:
-        """Raise Problem while a rate limit of the account, or of the whole application, is used up."""
+        """Raise PlatformError while a rate limit of the account, or of the whole application, is used up."""
         async with tenant_transaction(self._pool, NO_TENANT) as connection:
             held = await rate_limit_store.held(connection, platform, instance, account)
         if held is not None:
@@ -55,7 +55,7 @@ class RateLimits:
                 f"{who} asks for patience: it was asked too often. It is asked again after {until:%H:%M} UTC; nothing"
                 " has to be done until then."
             )
-            raise Problem("transient", message, HELD, seconds)
+            raise PlatformError("transient", message, HELD, seconds)
 
     async def note(self, platform: str, instance: str, account: str, said: Sequence[RateLimitStatus]) -> float:
         """Store what a response said and return the seconds for which the account must wait.

@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ops.runtime import responses, text
 from ops.runtime.headers import POLICY
-from ops.runtime.platform_protocol import Problem
+from ops.runtime.platform_protocol import PlatformError
 from ops.runtime.responses import Code, Failure
 
 STATUS = {"wrong": 400, "denied": 403, "lacking": 403, "grant": 409, "crowded": 429, "app": 503, "transient": 503}
@@ -23,7 +23,9 @@ CODES: Mapping[str, Code] = {
     "transient": "server_error",
     "ended": "access_denied",
 }
-"""The code of each kind of Problem, and of a flow whose beginner may not connect any more; the kind is ``reason``."""
+"""The code of each kind of PlatformError, and of a flow whose beginner may not connect any more.
+
+The kind is ``reason``."""
 
 PAGE_CODES: Mapping[int, Code] = {
     400: "invalid_request",
@@ -122,7 +124,9 @@ def message_page(title: str, text: str, status: int, back: str = "", person: obj
     return render("message.html", status, title=title, text=text, back=back, person=person)
 
 
-def problem_page(problem: Problem, title: str = "Not connected", back: str = "", person: object = None) -> web.Response:
+def problem_page(
+    problem: PlatformError, title: str = "Not connected", back: str = "", person: object = None
+) -> web.Response:
     """Render a page that says what went wrong."""
     status = STATUS[problem.kind]
     response = message_page(title, problem.user_message, status, back, person)
@@ -131,7 +135,7 @@ def problem_page(problem: Problem, title: str = "Not connected", back: str = "",
 
 
 def failure_of(status: int, kind: str | None, says: str, remedy: str = "") -> Failure:
-    """Describe a Problem for a response; ``kind`` is None for a failure that is no Problem."""
+    """Describe a PlatformError for a response; ``kind`` is None for a failure that is no PlatformError."""
     if kind is None:
         return Failure(status, PAGE_CODES[status], says, remedy)
     return Failure(status, CODES[kind], says, remedy, kind in ("crowded", "transient"), {"reason": kind})

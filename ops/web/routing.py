@@ -9,7 +9,7 @@ from aiohttp import hdrs, web
 
 from ops.runtime import metrics, responses
 from ops.runtime.db import describe
-from ops.runtime.platform_protocol import Problem
+from ops.runtime.platform_protocol import PlatformError
 from ops.runtime.sampling import Sampler
 from ops.web import forms
 from ops.web.authentication import Authentication
@@ -66,7 +66,7 @@ class Router:
                 message = f"More than {RUNNING + WAITING} of your requests are running or waiting."
                 refused = Refused(429, "rate_limit_exceeded", message, "send fewer at once", retry=True, after=1)
                 return refused.response(request)
-            except Problem as problem:
+            except PlatformError as problem:
                 return _problem(request, problem)
             except Exception as error:
                 if self._unexpected.take():
@@ -90,7 +90,7 @@ class Router:
                 raise
 
 
-def _problem(request: web.Request, problem: Problem) -> web.Response:
+def _problem(request: web.Request, problem: PlatformError) -> web.Response:
     crowded = problem.kind == "crowded"
     if crowded:
         _count_rate_limit_hit(request)

@@ -10,7 +10,7 @@ from ops.access.audit_log_store import WORKER, Actor, audit
 from ops.runtime.db import Pool
 from ops.runtime.faultpoint import faultpoint
 from ops.runtime.periodic import RetryPolicy
-from ops.runtime.platform_protocol import Problem
+from ops.runtime.platform_protocol import PlatformError
 from ops.runtime.tenancy import NO_TENANT, set_tenant, tenant_transaction
 from publish.connections import connection_store, disconnect_store, refresh_store
 from publish.connections.connection_store import Connection
@@ -163,10 +163,10 @@ class Disconnector:
         """Revoke at the platform. Return revoked, or failed where it is tried again later."""
         try:
             await self._revoke(held)
-        except (Problem, VaultError) as error:
+        except (PlatformError, VaultError) as error:
             async with tenant_transaction(self._pool, held.tenant) as connection:
                 if not await disconnect_store.revocation_expired(connection, held, GIVE_UP_HOURS):
-                    least = error.after_seconds if isinstance(error, Problem) else 0.0
+                    least = error.after_seconds if isinstance(error, PlatformError) else 0.0
                     await refresh_store.postpone(
                         connection, held, str(error), pauses=RETRIES.delays, share=RETRIES.share(), least=least
                     )
@@ -178,7 +178,7 @@ class Disconnector:
         return "revoked"
 
     async def _revoke(self, held: Connection) -> None:
-        """Raises Problem where the platform could not be told, VaultError where the tokens cannot be opened."""
+        """Raises PlatformError where the platform could not be told, VaultError where the tokens cannot be opened."""
         provider = self._providers.by_platform[held.login_platform]
         async with tenant_transaction(self._pool, held.tenant) as connection:
             if not await disconnect_store.still_ended(connection, held):

@@ -15,7 +15,7 @@ from ops.runtime import metrics
 from ops.runtime.db import Pool, describe
 from ops.runtime.faultpoint import faultpoint
 from ops.runtime.periodic import RetryPolicy, stopped
-from ops.runtime.platform_protocol import Problem
+from ops.runtime.platform_protocol import PlatformError
 from ops.runtime.rate_limits import HELD
 from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
 from publish.connections import connection_store, disconnect_store, maintenance_store, refresh_store
@@ -100,7 +100,7 @@ class Refresher:
                 log.warning("connection.end_assumed", platform=platform, connections=count)
 
     async def access(self, tenant: str, id_: str) -> Secrets:
-        """Return the secrets of a connection by name, refreshed first if they end soon. Raises Problem.
+        """Return the secrets of a connection by name, refreshed first if they end soon. Raises PlatformError.
 
         Wait for a refresh that is under way elsewhere: some platforms end the old token at once.
         """
@@ -110,24 +110,26 @@ class Refresher:
             async with tenant_transaction(self._pool, tenant) as connection:
                 standing = await connection_store.standing(connection, id_)
                 if standing is None:
-                    raise Problem("wrong", "There is no such connection.")
+                    raise PlatformError("wrong", "There is no such connection.")
                 if standing.state != "active":
-                    raise Problem("grant", standing.reason or "The account was disconnected.", standing.state)
+                    raise PlatformError("grant", standing.reason or "The account was disconnected.", standing.state)
                 if not standing.leased and not standing.over:
                     return await connection_store.secrets(connection, self._vault, tenant, id_)
             if not standing.leased or asyncio.get_running_loop().time() > end:
-                raise Problem("transient", "The token of this account is over, and a new one could not be had yet.")
+                raise PlatformError(
+                    "transient", "The token of this account is over, and a new one could not be had yet."
+                )
             await asyncio.sleep(0.1)
 
     async def check(self, tenant: str, id_: str) -> str:
-        """Ask the platform now whether it still accepts the token. Raises Problem if not.
+        """Ask the platform now whether it still accepts the token. Raises PlatformError if not.
 
         Return the outcome as :meth:`refresh` does; ``pausing`` where it was asked too recently, whatever came of it.
         """
         async with tenant_transaction(self._pool, tenant) as connection:
             standing = await connection_store.standing(connection, id_)
             if standing is None:
-                raise Problem("wrong", "There is no such connection.")
+                raise PlatformError("wrong", "There is no such connection.")
             refreshing = self._providers.by_platform[standing.login_platform].check is None
             pause = self.pause(standing.login_platform)
             asked = await refresh_store.ask_check(connection, id_, refreshing=refreshing, pause=pause)
@@ -135,7 +137,7 @@ class Refresher:
             return "pausing"
         outcome = await self.refresh(id_, tenant=tenant)
         if outcome == "failed":
-            raise Problem("transient", "The platform could not be asked; it is asked again by itself.")
+            raise PlatformError("transient", "The platform could not be asked; it is asked again by itself.")
         await self.access(tenant, id_)
         return outcome
 
@@ -158,22 +160,22 @@ class Refresher:
             return await self._disconnector.revoke(held)
         try:
             outcome = await (self._refresh(held) if held.work == "refresh" else self._check(held))
-        except Problem as problem:
+        except PlatformError as problem:
             outcome = await self._fail(held, problem)
         except VaultError:
             # The vault's fault, and not the grant's: a missing key must not end the connection.
             log.exception("refresh.vault_failed", platform=held.platform)
-            outcome = await self._fail(held, Problem("transient", SEALED, "vault"))
+            outcome = await self._fail(held, PlatformError("transient", SEALED, "vault"))
         except Exception as error:  # noqa: BLE001  counted and put off like any trouble, or it would come every minute
             log.warning("refresh.unexpected", platform=held.platform, error=describe(error))
-            outcome = await self._fail(held, Problem("transient", UNEXPECTED, "unexpected"))
+            outcome = await self._fail(held, PlatformError("transient", UNEXPECTED, "unexpected"))
         metrics.of(metrics.token_refreshes, held.platform, outcome).inc()
         return outcome
 
     async def _refresh(self, held: Connection) -> str:
         provider, secrets = self._providers.by_platform[held.login_platform], await self._secrets(held)
         if provider.refresh is None or provider.refreshes_with not in secrets:
-            raise Problem("grant", "There is nothing to refresh it with; connect the account again.")
+            raise PlatformError("grant", "There is nothing to refresh it with; connect the account again.")
         app = await self._clients.app(held.login_platform, held.instance, held.tenant)
         # Try the vault before the platform rotates the token: without its keys the new token could not be stored.
         self._vault.seal("", Place(held.tenant, held.id, "trial"))
@@ -209,7 +211,7 @@ class Refresher:
         async with tenant_transaction(self._pool, held.tenant) as connection:
             return await connection_store.secrets(connection, self._vault, held.tenant, held.id)
 
-    async def _fail(self, held: Connection, problem: Problem) -> str:
+    async def _fail(self, held: Connection, problem: PlatformError) -> str:
         async with tenant_transaction(self._pool, held.tenant) as connection:
             if problem.kind in ("grant", "lacking"):
                 began = await disconnect_store.needs_reconnect(connection, held, problem.user_message)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 
-from ops.runtime.platform_protocol import Problem
+from ops.runtime.platform_protocol import PlatformError
 from publish.connections.descriptions import distinct_names
 from publish.oauth.contract import Account, OAuthProvider
 from publish.oauth.outcomes import Choice
@@ -54,7 +54,7 @@ def decide(
     target: ReconnectTarget | None,
     known: Collection[Key],
 ) -> list[Account] | Selection:
-    """Return the accounts to connect, or what to ask first. Raises Problem where none can be connected.
+    """Return the accounts to connect, or what to ask first. Raises PlatformError where none can be connected.
 
     ``known`` are connected by a login at this platform already.
     """
@@ -62,9 +62,9 @@ def decide(
     if target is not None:
         for account in accounts:
             if key_of(platform, account) == target.key and target.key not in usable:
-                raise Problem("lacking", reason_unusable(provider, account))
+                raise PlatformError("lacking", reason_unusable(provider, account))
     if not usable:
-        raise Problem("lacking", reason_unusable(provider, accounts[0]))
+        raise PlatformError("lacking", reason_unusable(provider, accounts[0]))
     if target is not None and target.key in usable:
         # They share one grant, and the new grant replaces the old one for all of them.
         return [account for key, account in usable.items() if key == target.key or key in known]

@@ -27,7 +27,7 @@ from ops.access.audit_log_store import Actor, audit
 from ops.runtime import metrics
 from ops.runtime.db import Pool, describe
 from ops.runtime.faultpoint import faultpoint
-from ops.runtime.platform_protocol import Problem
+from ops.runtime.platform_protocol import PlatformError
 from ops.runtime.tenancy import NO_TENANT, tenant_transaction
 from ops.runtime.text import storable
 from publish.connections import connection_store
@@ -182,7 +182,7 @@ class AuthorizationFlows:
         reconnecting: str | None = None,
         optional_scopes: str = "",
     ) -> StartedFlow:
-        """Begin a flow, to reconnect the connection ``reconnecting`` if that is given. Raises Problem.
+        """Begin a flow, to reconnect the connection ``reconnecting`` if that is given. Raises PlatformError.
 
         ``optional_scopes``, a list as text, are asked for beside the usual ones.
         """
@@ -215,7 +215,7 @@ class AuthorizationFlows:
             if await flow_store.unfinished(connection) >= OPEN_FLOWS:
                 minutes = LIFE_SECONDS // 60
                 message = f"{OPEN_FLOWS} connections were begun and not finished; each ends after {minutes} minutes."
-                raise Problem("crowded", message)
+                raise PlatformError("crowded", message)
             return StartedFlow(ticket, await flow_store.begin(connection, flow, LIFE_SECONDS))
 
     async def consent_request(
@@ -228,16 +228,16 @@ class AuthorizationFlows:
         reconnecting: str | None = None,
         optional_scopes: str = "",
     ) -> ConsentRequest:
-        """Return what :meth:`start` with the same arguments would ask for, and begin nothing. Raises Problem."""
+        """Return what :meth:`start` with the same arguments would ask for, and begin nothing. Raises PlatformError."""
         provider = self._provider(platform)
         scopes = self._providers.scopes(platform, scope_list(optional_scopes))
         if return_to not in RETURNS:
-            raise Problem("wrong", f"return_to must be one of {', '.join(filter(None, RETURNS))}.")
+            raise PlatformError("wrong", f"return_to must be one of {', '.join(filter(None, RETURNS))}.")
         async with tenant_transaction(self._pool, tenant) as connection:
             requester = await flow_store.requester(connection, tenant, actor.name)
             found = None if reconnecting is None else await connection_store.one(connection, reconnecting)
         if reconnecting is not None and (found is None or found["channel"] != platform):
-            raise Problem("wrong", "There is no such connection to connect again this way.")
+            raise PlatformError("wrong", "There is no such connection to connect again this way.")
         instance = self._instance(provider, found["instance"] if found else instance)
         return ConsentRequest(actor.name, tenant, requester.tenant_name, instance, scopes, _account_name(found))
 
@@ -246,7 +246,7 @@ class AuthorizationFlows:
         return f"{self._providers.public_url.rstrip('/')}/api/auth/{platform}/open?{urlencode({'ticket': ticket})}"
 
     async def preview(self, platform: str, ticket: str, browser: str) -> ConsentRequest:
-        """Return what the link with this ticket asks for, and change nothing. Raises Problem for a link that is over.
+        """Return what the link with this ticket asks for. Change nothing. Raises PlatformError for a link that is over.
 
         ``browser`` identifies the browser before and after it has opened the flow.
         """
@@ -262,7 +262,7 @@ class AuthorizationFlows:
         )
 
     async def open(self, platform: str, ticket: str, browser: str) -> OpenedFlow:
-        """Bind the flow to this browser and return where to send it. Raises Problem where another browser has it.
+        """Bind the flow to this browser and return where to send it. Raises PlatformError where another browser has it.
 
         A second click in the same browser gets the same answer, so that it does not end the flow.
         """
@@ -281,14 +281,14 @@ class AuthorizationFlows:
         return OpenedFlow(address, _mark(row.digest), secret)
 
     async def _by_ticket(self, platform: str, ticket: str, browser: str, *, opened: bool = False) -> Flow:
-        """Find the flow of this ticket, opened in this browser or, unless ``opened``, in none yet. Raises Problem."""
+        """Find the flow of a ticket, open in this browser or, unless ``opened``, in none yet. Raises PlatformError."""
         row = await self._find(ticket=_digest(ticket))
         if row is None or row.platform != platform or (row.session is None and (opened or not row.live)):
-            raise Problem("wrong", TOO_OLD)
+            raise PlatformError("wrong", TOO_OLD)
         if row.session is not None:
             own = hmac.compare_digest(_digest(_secret(self._unseal(row)[1], browser)), row.session)
             if not own or row.state != "opened" or not row.live:
-                raise Problem("wrong", USED)
+                raise PlatformError("wrong", USED)
         return row
 
     async def _find(self, **by: bytes) -> Flow | None:
@@ -300,7 +300,7 @@ class AuthorizationFlows:
             return [await flow_store.find(connection, **by) for by in wanted]
 
     async def _requester(self, row: Flow) -> Requester:
-        """Return who began a flow. Raises Problem where they may not connect accounts any more."""
+        """Return who began a flow. Raises PlatformError where they may not connect accounts any more."""
         async with tenant_transaction(self._pool, row.tenant) as connection:
             return _require_scope(row, await flow_store.requester(connection, row.tenant, row.actor))
 
@@ -314,7 +314,7 @@ class AuthorizationFlows:
         provider = self._providers.by_platform.get(platform)
         if provider is None:
             known = ", ".join(self._providers.by_platform)
-            raise Problem("wrong", f"There is no platform {platform!r}; known are {known}.")
+            raise PlatformError("wrong", f"There is no platform {platform!r}; known are {known}.")
         return provider
 
     def _instance(self, provider: OAuthProvider, given: str) -> str:
@@ -322,7 +322,7 @@ class AuthorizationFlows:
             return ""
         host = instance_of(given)
         if host is None:
-            raise Problem("wrong", INSTANCE)
+            raise PlatformError("wrong", INSTANCE)
         return host
 
     async def progress(self, tenant: str, id_: str) -> Progress | None:
@@ -341,7 +341,7 @@ class AuthorizationFlows:
     # --- back from the platform
 
     async def complete(self, callback: Callback) -> Outcome:
-        """Exchange the code and return the outcome of the flow, or that of an earlier callback. Does not raise Problem.
+        """Exchange the code. Return the outcome of the flow, or that of an earlier callback. Raises no PlatformError.
 
         Where the person has to choose first, the outcome is not ``ok`` yet, and its ``kind`` is choose.
         """
@@ -387,18 +387,18 @@ class AuthorizationFlows:
             if isinstance(decided, Selection):
                 return await self._offer(row, accounts, decided)
             return await self._connect(row, actor, decided)
-        except Problem as found:
+        except PlatformError as found:
             # Nothing is connected yet whose grant could be over: the platform refuses the new token.
-            problem = Problem("wrong", NOT_TAKEN, found.code) if found.kind == "grant" else found
+            problem = PlatformError("wrong", NOT_TAKEN, found.code) if found.kind == "grant" else found
             log.info("oauth.failed", platform=row.platform, kind=problem.kind, code=problem.code)
             return await self._fail(row, actor, problem)
         except Exception as error:  # noqa: BLE001
             # Not the error itself: what PostgreSQL or the vault refuses may stand in its text.
             log.error("oauth.unexpected", platform=row.platform, error=describe(error), where=_where(error))  # noqa: TRY400
-            return await self._fail(row, actor, Problem("transient", UNEXPECTED, "unexpected"))
+            return await self._fail(row, actor, PlatformError("transient", UNEXPECTED, "unexpected"))
 
     async def _accounts(self, row: Flow, callback: Callback) -> list[Account]:
-        """Send the code to the platform and return the accounts that could be connected. Raises Problem."""
+        """Send the code to the platform and return the accounts that could be connected. Raises PlatformError."""
         provider = self._providers.by_platform[row.platform]
         if callback.error or not callback.code:
             raise refusal(callback.error)
@@ -409,7 +409,7 @@ class AuthorizationFlows:
             provider.connect(app, callback.code, verifier), platform=row.platform, instance=row.instance
         )
         if not accounts or not all(account.account_id for account in accounts):
-            raise Problem("transient", "The platform did not say whose account it is; try again later.")
+            raise PlatformError("transient", "The platform did not say whose account it is; try again later.")
         return accounts
 
     async def _decide(self, row: Flow, accounts: Sequence[Account]) -> list[Account] | Selection:
@@ -437,13 +437,13 @@ class AuthorizationFlows:
     async def waiting(self, platform: str, held: Sequence[str]) -> str:
         """Return the mark of the flow, of those held, in which there is or was something to choose; empty for none.
 
-        Raises Problem where it could be several.
+        Raises PlatformError where it could be several.
         """
         rows = [row for row in await self._held(held) if row is not None and row.platform == platform and row.live]
         selecting = [row for row in rows if row.state == "selecting"]
         if len(selecting) > 1:
             message = "In this browser there is something to choose in several flows; say which one by its `flow`."
-            raise Problem("wrong", message)
+            raise PlatformError("wrong", message)
         done = selecting or [row for row in rows if row.outcome is not None]
         return _mark(done[0].digest) if len(done) == 1 else ""
 
@@ -456,11 +456,11 @@ class AuthorizationFlows:
         return await self._find_all([{"session": _digest(secret)} for secret in held])
 
     async def outcome(self, platform: str, session: str) -> Outcome:
-        """Return the outcome of the flow that this browser is in. Raises Problem where it is in none."""
+        """Return the outcome of the flow that this browser is in. Raises PlatformError where it is in none."""
         return (await self._in_browser(platform, session))[1]
 
     async def select(self, platform: str, session: str, wanted: Sequence[str], address: str | None) -> Outcome:
-        """Connect the chosen accounts. Raises Problem, and can be called again then."""
+        """Connect the chosen accounts. Raises PlatformError, and can be called again then."""
         row, outcome = await self._in_browser(platform, session)
         await self._requester(row)
         if row.sealed_accounts is None or row.state != "selecting":
@@ -471,21 +471,23 @@ class AuthorizationFlows:
         found = {account_selection.form_value(account_selection.key_of(platform, a)): a for a in offered}
         chosen = [found[name] for name in dict.fromkeys(wanted) if name in found]
         if not chosen or len(chosen) != len(set(wanted)):
-            raise Problem("wrong", "Choose at least one of the accounts that are shown.")
+            raise PlatformError("wrong", "Choose at least one of the accounts that are shown.")
         for account in chosen:
             if reason := account_selection.reason_unusable(provider, account):
-                raise Problem("lacking", reason)
+                raise PlatformError("lacking", reason)
         return await self._connect(row, Actor(row.actor, address), chosen)
 
     async def _in_browser(self, platform: str, session: str) -> tuple[Flow, Outcome]:
-        """Return the flow that is open in this browser, and its outcome so far. Raises Problem where there is none."""
+        """Return the flow that is open in this browser, and its outcome so far. Raises PlatformError for none."""
         row = await self._find(session=_digest(session)) if session else None
         if row is None or row.platform != platform or row.outcome is None or not row.live:
-            raise Problem("wrong", "There is nothing to choose in this browser, or it took too long; start again.")
+            raise PlatformError(
+                "wrong", "There is nothing to choose in this browser, or it took too long; start again."
+            )
         return row, row.outcome
 
     async def _connect(self, row: Flow, actor: Actor, accounts: Sequence[Account]) -> Outcome:
-        """Verify each account and subscribe to its events, then store all of them. Raises Problem: none is stored."""
+        """Verify each account and subscribe to its events, then store all. Raises PlatformError: none is stored."""
         provider = self._providers.by_platform[row.platform]
         if provider.verify_and_subscribe is not None:
             app = await self._clients.app(row.platform, row.instance, row.tenant)
@@ -524,7 +526,7 @@ class AuthorizationFlows:
             in_order = tuple(ids[account_selection.key_of(row.platform, account)] for account in accounts)
             outcome = Outcome(ok=True, message=f"Connected: {names}.", return_to=row.return_to, connections=in_order)
             if not await flow_store.settle(connection, row.digest, outcome):
-                raise Problem("denied", membership_store.FLOW_ENDED, "ended")
+                raise PlatformError("denied", membership_store.FLOW_ENDED, "ended")
         metrics.of(metrics.oauth_flows, row.platform, "connected").inc()
         return outcome
 
@@ -533,7 +535,7 @@ class AuthorizationFlows:
         platform = account.platform or login_platform
         return f"{account.username or account.account_id} on {self.titles.get(platform, platform)}"
 
-    async def _fail(self, row: Flow, actor: Actor, problem: Problem) -> Outcome:
+    async def _fail(self, row: Flow, actor: Actor, problem: PlatformError) -> Outcome:
         outcome = Outcome(ok=False, message=problem.user_message, return_to=row.return_to, kind=problem.kind)
         async with tenant_transaction(self._pool, row.tenant) as connection:
             await flow_store.settle(connection, row.digest, outcome)
@@ -557,13 +559,13 @@ def _refusal(row: Flow | None, callback: Callback) -> str | None:
 
 
 def _require_scope(row: Flow, requester: Requester) -> Requester:
-    """Raise Problem where whoever began the flow may not connect accounts any more."""
+    """Raise PlatformError where whoever began the flow may not connect accounts any more."""
     granted = requester.key_scopes
     scopes = users.SCOPES.get(requester.role or "", ()) if granted is None else granted
     if NEEDED not in scopes:
         who = _actor_name(row.actor)
         message = f"This was asked for by {who}, who may not connect accounts any more; ask somebody who may."
-        raise Problem("denied", message)
+        raise PlatformError("denied", message)
     return requester
 
 

@@ -20,14 +20,14 @@ class ClientRegistrations:
     async def app(self, platform: str, instance: str, tenant: str) -> App:
         """Return our application; without an id where we are not registered at the instance.
 
-        Raises Problem where the platform is not configured.
+        Raises PlatformError where the platform is not configured.
         """
         if self._providers.by_platform[platform].register is None:
             return self._providers.app(platform, instance)
         return await self._registered(platform, instance, tenant) or self._providers.app(platform, instance)
 
     async def locate(self, platform: str, instance: str, tenant: str) -> str:
-        """Return the host of the instance at this address, which may redirect to it. Raises Problem for none."""
+        """Return the host of the instance at this address, which may redirect to it. Raises PlatformError for none."""
         provider = self._providers.by_platform[platform]
         if provider.locate is None or await self._registered(platform, instance, tenant) is not None:
             return instance
@@ -35,7 +35,7 @@ class ClientRegistrations:
         return await self._providers.client.run(steps, platform=platform, instance=instance)
 
     async def register(self, platform: str, instance: str, tenant: str) -> App:
-        """Return our application, and register it where the instance does not know it. Raises Problem."""
+        """Return our application, and register it where the instance does not know it. Raises PlatformError."""
         provider = self._providers.by_platform[platform]
         if provider.register is None:
             return self._providers.app(platform, instance)

@@ -9,7 +9,7 @@ from typing import Any
 from ops.runtime import platform_protocol
 from ops.runtime.platform_protocol import (
     JsonObject,
-    Problem,
+    PlatformError,
     RateLimitStatus,
     Request,
     Response,
@@ -91,11 +91,13 @@ class Token:
 
 
 def exchange(oauth: OAuth, app: App, code: str, verifier: str) -> Steps[Token]:
-    """Exchange a code and return the token response. Raises Problem."""
+    """Exchange a code and return the token response. Raises PlatformError."""
     content = token_of((yield code_request(oauth, app, code, verifier)), "exchanging the code")
     secrets = secrets_of(content)
     if oauth.refresh_token_required and "refresh_token" not in secrets:
-        raise Problem("lacking", "Access without an end was not granted; connect again and leave all boxes ticked.")
+        raise PlatformError(
+            "lacking", "Access without an end was not granted; connect again and leave all boxes ticked."
+        )
     return Token(
         secrets,
         granted_scopes(app, content.get("scope")),
@@ -161,7 +163,7 @@ def revokes(oauth: OAuth) -> Revoke:
     return revoke
 
 
-def refusal(error: str) -> Problem:
+def refusal(error: str) -> PlatformError:
     """Return why a browser came back without a code, and what to do. ``error`` is the platform's word, empty for none.
 
     Its ``error_description`` is not shown: anybody can make a link with any text in it.
@@ -169,53 +171,55 @@ def refusal(error: str) -> Problem:
     word = identifier(error)
     if word in DENIED:
         message = "You did not allow it, so nothing was connected. Start again if that was not meant."
-        return Problem("denied", message, word)
+        return PlatformError("denied", message, word)
     if word in LATER:
-        return Problem("transient", "The platform is in trouble at the moment; start again in a few minutes.", word)
+        return PlatformError(
+            "transient", "The platform is in trouble at the moment; start again in a few minutes.", word
+        )
     if "scope" in word:
         message = (
             "The platform does not let this application ask for these permissions; its operator must get them granted."
         )
-        return Problem("app", message, word)
+        return PlatformError("app", message, word)
     if word in OURS:
         message = (
             "The platform does not take this application's settings; its operator must check id and redirect address."
         )
-        return Problem("app", message, word)
+        return PlatformError("app", message, word)
     if word:
-        return Problem("wrong", f"The platform refused it ({word}); start connecting again.", word)
-    return Problem("wrong", "The platform sent no code; start connecting again.")
+        return PlatformError("wrong", f"The platform refused it ({word}); start connecting again.", word)
+    return PlatformError("wrong", "The platform sent no code; start connecting again.")
 
 
 def token_of(response: Response, doing: str, ended_by: Collection[str] | None = None) -> JsonObject:
     """Return a token response. ``ended_by``: the words that end a grant; None while a code is exchanged.
 
-    Raises Problem. Platforms put errors at any status, so the key decides (``tiktok.md`` 3.3).
+    Raises PlatformError. Platforms put errors at any status, so the key decides (``tiktok.md`` 3.3).
     """
     content = expected(response, doing)
     word = error_word(content)
     if word is not None:
         if word in LATER:
-            raise Problem("transient", f"The platform is in trouble while {doing}; try again later.", word)
+            raise PlatformError("transient", f"The platform is in trouble while {doing}; try again later.", word)
         if word in OURS:
-            raise Problem("app", "The platform does not know this application; check its id and secret.", word)
+            raise PlatformError("app", "The platform does not know this application; check its id and secret.", word)
         if ended_by is None:
-            raise Problem("wrong", "The platform refused the code; start connecting again.", word)
+            raise PlatformError("wrong", "The platform refused the code; start connecting again.", word)
         raise _refused(word, doing, ended_by)
     if not response.ok or not secret(content.get("access_token")):
-        raise Problem("transient", "The platform's answer held no token; try again later.", str(response.status))
+        raise PlatformError("transient", "The platform's answer held no token; try again later.", str(response.status))
     if content.get("refresh_token") and not secret(content["refresh_token"]):
         # Not as if there were none: the platform has spent the one that we hold.
-        raise Problem("transient", "The platform's answer held no usable refresh token; try again later.")
+        raise PlatformError("transient", "The platform's answer held no usable refresh token; try again later.")
     return content
 
 
-def _refused(word: str, doing: str, ended_by: Collection[str]) -> Problem:
+def _refused(word: str, doing: str, ended_by: Collection[str]) -> PlatformError:
     """Return the problem of a refused token: only the listed words end the grant."""
     if word in ended_by:
-        return Problem("grant", ENDED, word)
+        return PlatformError("grant", ENDED, word)
     message = f"The platform refused it while {doing}, and did not say that the connection is over; it is tried again."
-    return Problem("transient", message, word)
+    return PlatformError("transient", message, word)
 
 
 def secrets_of(token: Mapping[str, object]) -> dict[str, str]:
@@ -227,7 +231,7 @@ def secrets_of(token: Mapping[str, object]) -> dict[str, str]:
 def answered(response: Response, doing: str, ended_by: Collection[str] | None = None) -> JsonObject:
     """Return an API response. ``ended_by``: the words that end a grant; None while an account is being connected.
 
-    Raises Problem for a response that holds an error, at any status.
+    Raises PlatformError for a response that holds an error, at any status.
     """
     content = expected(response, doing)
     word = error_word(content)
@@ -235,22 +239,22 @@ def answered(response: Response, doing: str, ended_by: Collection[str] | None = 
         return content
     word = str(response.status) if word is None else word
     if word in LATER:
-        raise Problem("transient", f"The platform is in trouble while {doing}; try again later.", word)
+        raise PlatformError("transient", f"The platform is in trouble while {doing}; try again later.", word)
     if word in SCOPE_MISSING or (ended_by is None and response.status == 403):
-        raise Problem("lacking", "A permission is missing; connect again and leave all of them ticked.", word)
+        raise PlatformError("lacking", "A permission is missing; connect again and leave all of them ticked.", word)
     if ended_by is not None:
         raise _refused(word, doing, ended_by)
     if response.status == 401:
         message = f"The platform did not take the token that it had just given, while {doing}; start connecting again."
-        raise Problem("wrong", message, word)
-    raise Problem("wrong", f"The platform refused it while {doing}.", word)
+        raise PlatformError("wrong", message, word)
+    raise PlatformError("wrong", f"The platform refused it while {doing}.", word)
 
 
 def accept_revocation(response: Response) -> None:
-    """Accept a revocation as ``platform_protocol`` does. Raises Problem also for a temporary error at any status."""
+    """Accept what ``platform_protocol`` accepts. Raises PlatformError also for temporary errors of any status."""
     platform_protocol.accept_revocation(response)
     if isinstance(response.content, dict) and error_word(response.content) in LATER:
-        raise Problem(
+        raise PlatformError(
             "transient",
             "The platform is in trouble; the revocation is sent again later.",
             error_word(response.content) or "",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ops.runtime.platform_protocol import Problem
+from ops.runtime.platform_protocol import PlatformError
 from ops.runtime.ports import AskPlatform
 from publish.oauth.contract import App, OAuthProvider
 
@@ -39,7 +39,7 @@ class OAuthProviders:
     def scopes(self, platform: str, wanted: Sequence[str] = ()) -> list[str]:
         """Return what a person is asked for: the usual scopes, the operator's optional ones and those ``wanted``.
 
-        Raises Problem for an optional scope that the platform does not have.
+        Raises PlatformError for an optional scope that the platform does not have.
         """
         provider = self.by_platform[platform]
         variable = provider.optional_variable
@@ -47,21 +47,21 @@ class OAuthProviders:
         known = ", ".join(provider.optional_scopes) or "none"
         if unknown := [scope for scope in wanted if scope not in provider.optional_scopes]:
             message = f"optional_scopes may name {known} here, and not {', '.join(map(repr, unknown))}."
-            raise Problem("wrong", message[:500])
+            raise PlatformError("wrong", message[:500])
         if variable is not None and (unknown := [s for s in configured if s not in provider.optional_scopes]):
-            raise Problem("app", f"{variable.name} may name {known}, and not {', '.join(unknown)}.")
+            raise PlatformError("app", f"{variable.name} may name {known}, and not {', '.join(unknown)}.")
         return list(dict.fromkeys((*provider.scopes, *configured, *wanted)))
 
     def app(self, platform: str, instance: str, client: tuple[str, str] = ("", "")) -> App:
         """Return our application at a platform; ``client`` is its id and secret where we registered it ourselves.
 
-        Raises Problem where the platform is not configured.
+        Raises PlatformError where the platform is not configured.
         """
         provider = self.by_platform[platform]
         known = [v for v in (provider.client_id, provider.client_secret) if v is not None]
         missing = [variable.name for variable in known if not self.first(variable.name)]
         if missing:
-            raise Problem("app", f"{' and '.join(missing)} is not set; the operator must set it.")
+            raise PlatformError("app", f"{' and '.join(missing)} is not set; the operator must set it.")
         if provider.client_id is not None and provider.client_secret is not None:
             client = (self.first(provider.client_id.name), self.first(provider.client_secret.name))
         hosts = provider.hosts or {"instance": f"https://{instance}"}

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ops.runtime.platform_protocol import (
     JsonObject,
-    Problem,
+    PlatformError,
     Request,
     Response,
     Steps,
@@ -96,10 +96,10 @@ def connect(app: App, code: str, _verifier: str) -> Steps[list[Account]]:
     asked = yield Request("GET", app.url("graph", f"{VERSION}/me"), {"fields": "id", "access_token": user})
     person = text(checked(asked, "reading who it is").get("id"))
     if not person:
-        raise Problem("transient", "The platform did not say who it is; start connecting again.")
+        raise PlatformError("transient", "The platform did not say who it is; start connecting again.")
     pages = yield from _pages(app, user, scopes)
     if not pages:
-        raise Problem("lacking", NO_PAGE if BUSINESS in scopes else f"{NO_PAGE} {NO_BUSINESS}")
+        raise PlatformError("lacking", NO_PAGE if BUSINESS in scopes else f"{NO_PAGE} {NO_BUSINESS}")
     return [account for page in pages for account in _accounts(page, scopes, user, person)]
 
 
@@ -127,7 +127,7 @@ def _pages(app: App, user: str, scopes: Sequence[str]) -> Steps[list[JsonObject]
         answer = yield Request("GET", app.url("graph", f"{VERSION}/{id_}"), query)
         try:
             page = checked(answer, "reading a page")
-        except Problem as problem:
+        except PlatformError as problem:
             if problem.kind == "transient":
                 raise
             continue  # it is no page, or not this person's: 100/33, 10, 2xx (meta.md 7.4)
@@ -201,14 +201,14 @@ def verify_and_subscribe(app: App, account: Account) -> Steps[None]:
     token = account.secrets["access_token"]
     found = yield from _inspected(app, token)
     if found.get("type") != "PAGE" or text(found.get("profile_id") or account.grant_id) != account.grant_id:
-        raise Problem("lacking", "The platform gave a token of another kind than the page's; connect again.")
+        raise PlatformError("lacking", "The platform gave a token of another kind than the page's; connect again.")
     query = {"fields": "id", "access_token": token}
     reached = yield Request("GET", app.url("graph", f"{VERSION}/{account.account_id}"), query)
     checked(reached, "looking at the account")
     if missing := _missing_scopes(found, account.needs):
         # Every scope was granted (account_selection.reason_unusable), so the person's right on the page is missing.
         message = f"You may not do everything on {account.username} ({', '.join(missing)}); leave it out, or ask one of"
-        raise Problem("lacking", f"{message} its administrators for that right.")
+        raise PlatformError("lacking", f"{message} its administrators for that right.")
     yield from subscribe(app, f"{VERSION}/{account.grant_id}/subscribed_apps", token, ("feed", "mention"))
 
 
@@ -219,27 +219,29 @@ def _missing_scopes(inspected: Mapping[str, object], needs: Sequence[str]) -> li
 
 
 def _inspected(app: App, token: str) -> Steps[JsonObject]:
-    """Inspect a token. Raises Problem for one that is over or of another application."""
+    """Inspect a token. Raises PlatformError for one that is over or of another application."""
     query = {"input_token": token, "access_token": f"{app.client_id}|{app.client_secret}"}
     answer = yield Request("GET", app.url("graph", f"{VERSION}/debug_token"), query)
     found = checked(answer, "checking the token").get("data")
     if not isinstance(found, dict):
-        raise Problem("transient", "The platform did not say what it thinks of the token; try again later.")
+        raise PlatformError("transient", "The platform did not say what it thinks of the token; try again later.")
     error = found.get("error")
     if found.get("is_valid") is not True:
         raise _invalid(found, error if isinstance(error, dict) else {}, answer)
     if text(found.get("app_id")) != app.client_id:
-        raise Problem("app", "The token belongs to another application; META_APP_ID must be the one it was given to.")
+        raise PlatformError(
+            "app", "The token belongs to another application; META_APP_ID must be the one it was given to."
+        )
     return found
 
 
-def _invalid(found: Mapping[str, object], error: JsonObject, answer: Response) -> Problem:
+def _invalid(found: Mapping[str, object], error: JsonObject, answer: Response) -> PlatformError:
     """Return why a token is not valid. That the platform says so ends the grant, unless a code means something else."""
     if error:
         return problem_of(error, answer, "checking the token")
     if found.get("is_valid") is False:
-        return Problem("grant", ENDED, "190/-")
-    return Problem("transient", "The platform did not say whether the token is valid; try again later.")
+        return PlatformError("grant", ENDED, "190/-")
+    return PlatformError("transient", "The platform did not say whether the token is valid; try again later.")
 
 
 def check(app: App, secrets: Mapping[str, str]) -> Steps[TokenUpdate]:
@@ -250,7 +252,7 @@ def check(app: App, secrets: Mapping[str, str]) -> Steps[TokenUpdate]:
     found = yield from _inspected(app, secrets["access_token"])
     if missing := _missing_scopes(found, PAGE_NEEDS[:2]):
         message = f"A permission was taken away: connect again and leave {', '.join(missing)} ticked."
-        raise Problem("lacking", message)
+        raise PlatformError("lacking", message)
     ends = [moment(found.get(name)) for name in ("data_access_expires_at", "expires_at")]
     return TokenUpdate(ends_at=min((end for end in ends if end is not None), default=None))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from ops.runtime.platform_protocol import Problem, Request, Steps, label, text
+from ops.runtime.platform_protocol import PlatformError, Request, Steps, label, text
 from publish.oauth.contract import (
     Account,
     App,
@@ -59,10 +59,10 @@ def connect(app: App, code: str, verifier: str) -> Steps[list[Account]]:
     me = unwrapped(checked((yield Request("GET", app.url("graph", f"{VERSION}/me"), query)), "reading the profile"))
     account, scoped = text(me.get("user_id")), text(me.get("id"))
     if not account and not scoped:
-        raise Problem("transient", "The platform did not say whose account it is; start connecting again.")
+        raise PlatformError("transient", "The platform did not say whose account it is; start connecting again.")
     if not account:
         message = "The account is no professional one; switch it to a business or creator account, then connect again."
-        raise Problem("lacking", message)
+        raise PlatformError("lacking", message)
     profile = {"name": label(me.get("name")), "account_type": label(me.get("account_type"))}
     others = [scoped] if scoped else []
     return [Account(account, label(me.get("username")), scopes, {"access_token": token}, others, profile, life)]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, time, timedelta
 from ops.runtime.platform_protocol import (
     LONGEST_NAME,
     JsonObject,
-    Problem,
+    PlatformError,
     RateLimitStatus,
     Request,
     Response,
@@ -41,7 +41,7 @@ def verify_and_subscribe(app: App, account: Account) -> Steps[None]:
     """Is it a member's own token: one of two legs, the application's, could post for nobody."""
     found = yield from _introspected(app, account.secrets)
     if found.get("auth_type", "3L") != "3L":
-        raise Problem("lacking", "The platform gave a token of another kind than a member's; connect again.")
+        raise PlatformError("lacking", "The platform gave a token of another kind than a member's; connect again.")
 
 
 def check(app: App, secrets: Mapping[str, str]) -> Steps[TokenUpdate]:
@@ -51,23 +51,25 @@ def check(app: App, secrets: Mapping[str, str]) -> Steps[TokenUpdate]:
 
 
 def _introspected(app: App, secrets: Mapping[str, str]) -> Steps[JsonObject]:
-    """Raises Problem for a token that is over or lacks a scope; one that ran out may still be refreshed."""
+    """Raises PlatformError for a token that is over or lacks a scope; one that ran out may still be refreshed."""
     form = {"client_id": app.client_id, "client_secret": app.client_secret, "token": secrets["access_token"]}
     answer = yield Request("POST", app.url("www", "/oauth/v2/introspectToken"), form=form)
     found = answered(answer, "checking the token", ())
     if not isinstance(found.get("active"), bool):
-        raise Problem("transient", "The platform did not say whether the token is active; try again later.")
+        raise PlatformError("transient", "The platform did not say whether the token is active; try again later.")
     if not found["active"]:
         word = text(found.get("status")).lower()
         if word == "expired" and "refresh_token" in secrets:
-            raise Problem("transient", "The token has run out and is not refreshed yet; that is tried again.", word)
+            raise PlatformError(
+                "transient", "The token has run out and is not refreshed yet; that is tried again.", word
+            )
         if word in ENDED_BY:
-            raise Problem("grant", ENDED, word)
+            raise PlatformError("grant", ENDED, word)
         message = "The platform says that the token is not active, and not why; try again later."
-        raise Problem("transient", message, word or "inactive")
+        raise PlatformError("transient", message, word or "inactive")
     scopes = scope_list(found.get("scope"))
     if scopes and (missing := [scope for scope in SCOPES if scope not in scopes]):
-        raise Problem("lacking", f"A permission is missing: connect again and allow {', '.join(missing)}.")
+        raise PlatformError("lacking", f"A permission is missing: connect again and allow {', '.join(missing)}.")
     return found
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from ops.runtime.platform_protocol import (
     LONGEST_NAME,
-    Problem,
+    PlatformError,
     RateLimitStatus,
     Request,
     Response,
@@ -69,17 +69,17 @@ def locate(app: App) -> Steps[str]:
                 host = lead
                 break
             if path in INSTANCE:
-                _insist_well(answer)
+                _raise_if_unavailable(answer)
                 # A server that shows itself to its own people only (401), or to few programs (403), may register us.
                 if _shows_an_instance(answer) or answer.status in (401, 403):
                     return host
-    raise Problem("wrong", NO_INSTANCE, "no_instance")
+    raise PlatformError("wrong", NO_INSTANCE, "no_instance")
 
 
-def _insist_well(answer: Response) -> None:
-    """Raises Problem for a server in trouble."""
+def _raise_if_unavailable(answer: Response) -> None:
+    """Raise PlatformError (transient) for 5xx, 408, 425 and 429."""
     if answer.status >= 500 or answer.status in TROUBLE:
-        raise Problem("transient", "The server is in trouble; try again later.", str(answer.status))
+        raise PlatformError("transient", "The server is in trouble; try again later.", str(answer.status))
 
 
 def _shows_an_instance(answer: Response) -> bool:
@@ -92,19 +92,19 @@ def register(app: App, name: str, scopes: Sequence[str]) -> Steps[tuple[str, str
     """Our id and secret at the instance."""
     form = {"client_name": name, "redirect_uris": app.redirect_uri, "scopes": " ".join(scopes)}
     answer = yield Request("POST", app.url("instance", "/api/v1/apps"), form=form)
-    _insist_well(answer)
+    _raise_if_unavailable(answer)
     content = answer.content if isinstance(answer.content, dict) else {}
     if answer.status in (401, 403):
         message = "This server does not let applications register; ask whoever runs it, or use an account elsewhere."
-        raise Problem("wrong", message, str(answer.status))
+        raise PlatformError("wrong", message, str(answer.status))
     if answer.status in (400, 422) and isinstance(content.get("error"), str):
         message = (
             "This server does not take our registration; ask whoever runs it whether it lets applications register."
         )
-        raise Problem("wrong", message, str(answer.status))
+        raise PlatformError("wrong", message, str(answer.status))
     client = (text(content.get("client_id")), secret(content.get("client_secret")))
     if not answer.ok or error_word(content) is not None or not all(client):
-        raise Problem("wrong", NO_INSTANCE, str(answer.status))
+        raise PlatformError("wrong", NO_INSTANCE, str(answer.status))
     return client
 
 
@@ -115,7 +115,7 @@ def recognised(app: App) -> Steps[bool]:
     """
     form = {"grant_type": "client_credentials", "client_id": app.client_id, "client_secret": app.client_secret}
     answer = yield Request("POST", app.url("instance", "/oauth/token"), form=form)
-    _insist_well(answer)
+    _raise_if_unavailable(answer)
     if not isinstance(answer.content, dict) or answer.status in (404, 405, *MOVED):
         return False
     return answer.content.get("error") not in ("invalid_client", "unauthorized_client")
@@ -127,9 +127,11 @@ def _me(app: App, token: str, ended_by: Sequence[str] | None = None) -> Steps[di
     if ended_by is not None and isinstance(response.content, dict):
         word = _said_of_token(response)
         if word in ended_by:
-            raise Problem("grant", ENDED, word)
+            raise PlatformError("grant", ENDED, word)
         if response.status == 403 and response.content.get("error") == OUTSIDE_SCOPES:
-            raise Problem("lacking", "A permission is missing; connect again and leave all of them ticked.", "403")
+            raise PlatformError(
+                "lacking", "A permission is missing; connect again and leave all of them ticked.", "403"
+            )
     return answered(response, "reading the profile", ended_by)
 
 
@@ -147,7 +149,7 @@ def check(app: App, secrets: Mapping[str, str]) -> Steps[TokenUpdate]:
     """Tokens have no end and nothing to refresh: whether it still holds is looked at."""
     me = yield from _me(app, secrets["access_token"], ENDED_BY)
     if not text(me.get("id")):
-        raise Problem("transient", "The instance did not say whose token it is; try again later.")
+        raise PlatformError("transient", "The instance did not say whose token it is; try again later.")
     return TokenUpdate()
 
 

@@ -2,7 +2,16 @@
 
 from datetime import datetime
 
-from ops.runtime.platform_protocol import Problem, RateLimitStatus, Request, Response, Steps, asked_to_wait, label, text
+from ops.runtime.platform_protocol import (
+    PlatformError,
+    RateLimitStatus,
+    Request,
+    Response,
+    Steps,
+    asked_to_wait,
+    label,
+    text,
+)
 from publish.oauth.contract import Account, App, OAuth, OAuthProvider, RefreshPolicy, Removals, TokenLifetimes
 from publish.oauth.protocol import INVALID_GRANT, account_of, answered, bearer, exchange, refreshes, revokes
 from schema.configuration import Variable
@@ -36,7 +45,7 @@ def connect(app: App, code: str, verifier: str) -> Steps[list[Account]]:
     token = yield from exchange(OAUTH, app, code, verifier)
     fields = ",".join(names for scope, names in FIELDS.items() if scope in token.scopes)
     if not fields:
-        raise Problem("lacking", "The profile may not be read; connect again and leave all boxes ticked.")
+        raise PlatformError("lacking", "The profile may not be read; connect again and leave all boxes ticked.")
     url = app.url("api", "/v2/user/info/")
     answer = yield Request("GET", url, {"fields": fields}, headers=bearer(token.access_token))
     user = answered(answer, "reading the profile").get("data", {}).get("user", {})

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from aiohttp import web
 
-from ops.runtime.platform_protocol import Problem
+from ops.runtime.platform_protocol import PlatformError
 from ops.runtime.tenancy import tenant_transaction
 from ops.web.account_data import SCOPE, delete_account_data
 from ops.web.forms import path_id
@@ -44,7 +44,7 @@ class ConnectionsApi:
         """Ask the platform now; the connection in the response says what it answered."""
         caller = await self._site.authentication.require_caller(request, "connections:write")
         id_ = path_id(request, no_connection())
-        with suppress(Problem):
+        with suppress(PlatformError):
             await self._connecting.refresher.check(caller.tenant, id_)
         return await self._shown(request, caller.tenant, id_)
 

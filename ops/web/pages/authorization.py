@@ -11,7 +11,7 @@ from dataclasses import replace
 from aiohttp import hdrs, web
 
 from ops.access.sessions import Person, csrf_token
-from ops.runtime.platform_protocol import Problem
+from ops.runtime.platform_protocol import PlatformError
 from ops.runtime.responses import wants_page
 from ops.runtime.tenancy import tenant_transaction
 from ops.web import forms
@@ -97,7 +97,7 @@ class AuthorizationPages:
         actor = self._site.actor(request, person)
         try:
             asked = await self._flows.consent_request(platform, tenant=person.tenant, actor=actor, **parameters)
-        except Problem as problem:
+        except PlatformError as problem:
             return problem_page(problem, back="/connections", person=person)
         fields = {"csrf": person.csrf} | {name: query[name] for name in PARAMETERS if name in query}
         return self._confirmation(request, asked, person, fields, f"/api/auth/{platform}", own=True)
@@ -110,7 +110,7 @@ class AuthorizationPages:
         try:
             begun = await self._flows.start(platform, tenant=person.tenant, actor=actor, **parameters)
             taken = await self._flows.open(platform, begun.ticket, secrets.token_urlsafe(32))
-        except Problem as problem:
+        except PlatformError as problem:
             if not wants_page(request):
                 raise
             return problem_page(problem, back="/connections", person=person)
@@ -124,7 +124,7 @@ class AuthorizationPages:
         browser = self._browser(request) or secrets.token_urlsafe(32)
         try:
             asked = await self._flows.preview(platform, ticket, browser)
-        except Problem as problem:
+        except PlatformError as problem:
             response = problem_page(problem)
         else:
             fields = {"csrf": _link_csrf(browser, ticket), "ticket": ticket}
@@ -165,7 +165,7 @@ class AuthorizationPages:
         require_token(form.get("csrf") if browser else "", _link_csrf(browser, ticket), ALLOW_COOKIES)
         try:
             taken = await self._flows.open(platform, ticket, browser)
-        except Problem as problem:
+        except PlatformError as problem:
             return problem_page(problem)
         return await self._to_platform(request, taken)
 
@@ -220,7 +220,7 @@ class AuthorizationPages:
         try:
             flow, secret = await self._flow(request, request.query.get("flow", ""))
             outcome = await self._flows.outcome(request.match_info["platform"], secret)
-        except Problem as problem:
+        except PlatformError as problem:
             return _nothing_to_select(request, problem)
         return await self._outcome(request, flow, outcome)
 
@@ -235,17 +235,17 @@ class AuthorizationPages:
             named, accounts = form.get("flow", ""), form.getall("account", [])
         try:
             flow, secret = await self._flow(request, named or request.query.get("flow", ""))
-        except Problem as problem:
+        except PlatformError as problem:
             return _nothing_to_select(request, problem)
         if not by_program:
             require_token(form.get("csrf"), csrf_token(secret))
         try:
             outcome = await self._flows.select(platform, secret, accounts, self._site.client.address(request))
             return await self._outcome(request, flow, outcome)
-        except Problem as problem:
+        except PlatformError as problem:
             try:
                 outcome = await self._flows.outcome(platform, secret)
-            except Problem as gone:
+            except PlatformError as gone:
                 return _nothing_to_select(request, gone)
             if not wants_page(request):
                 raise
@@ -254,7 +254,7 @@ class AuthorizationPages:
             )
 
     async def _flow(self, request: web.Request, named: str) -> tuple[str, str]:
-        """Return mark and secret of the flow that is named, or else of the only possible one. Raises Problem."""
+        """Return mark and secret of the flow that is named, or else of the only possible one. Raises PlatformError."""
         held = self._secrets(request)
         recent = list(held.values())[-MOST_FLOWS:]
         flow = named or await self._flows.waiting(request.match_info["platform"], recent)
@@ -297,7 +297,7 @@ def _link_csrf(browser: str, ticket: str) -> str:
     return csrf_token(f"{browser} {ticket}")
 
 
-def _nothing_to_select(request: web.Request, problem: Problem) -> web.Response:
+def _nothing_to_select(request: web.Request, problem: PlatformError) -> web.Response:
     """Return the page that says so. Raises the problem for a program."""
     if not wants_page(request):
         raise problem

@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from ops.access.sessions import Person
-from ops.runtime.platform_protocol import Problem
+from ops.runtime.platform_protocol import PlatformError
 from ops.runtime.tenancy import tenant_transaction
 from ops.web.account_data import SCOPE, delete_account_data
 from ops.web.api.connections import no_connection
@@ -69,7 +69,7 @@ class ConnectionPages:
         outcome = problem_text = ""
         try:
             outcome = await self._connecting.refresher.check(person.tenant, id_)
-        except Problem as problem:
+        except PlatformError as problem:
             problem_text = problem.user_message
         after, _ = await self._connection(person, id_)
         if outcome == "leased" and after["checked_at"] != before["checked_at"]:

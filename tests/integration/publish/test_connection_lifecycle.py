@@ -23,7 +23,7 @@ from ops.cli.composition import assembled
 from ops.runtime import http
 from ops.runtime.circuit_breaker import FAILURES, MOST, OPEN_SECONDS
 from ops.runtime.http import Client
-from ops.runtime.platform_protocol import Problem, Request, Steps
+from ops.runtime.platform_protocol import PlatformError, Request, Steps
 from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
 from ops.sandbox.client import CommandRejected
 from publish.connections import refresh_store
@@ -209,7 +209,7 @@ async def test_wrong_wishes_are_refused_before_any_browser_sees_them(rig: Rig) -
 )
 async def test_instance_that_is_nowhere_or_inside_is_not_asked_and_said_so(rig: Rig, instance: str, said: str) -> None:
     flows = assembled(rig.pool, Vault(LocalRing(KEYS)), replace(rig.providers, variables={})).flows
-    with pytest.raises(Problem, match=said) as refused:
+    with pytest.raises(PlatformError, match=said) as refused:
         await flows.start("mastodon", instance, DEFAULT_TENANT, TESTS, "/")
     assert (refused.value.kind, refused.value.code) == ("transient", "unreachable")
     assert await rig.raw("SELECT 1 FROM oauth_states") == []
@@ -217,7 +217,7 @@ async def test_instance_that_is_nowhere_or_inside_is_not_asked_and_said_so(rig: 
 
 async def test_platform_that_is_not_configured_says_which_variables_are_missing(rig: Rig) -> None:
     bare = assembled(rig.pool, Vault(LocalRing(KEYS)), replace(rig.providers, variables={}))
-    with pytest.raises(Problem, match="X_CLIENT_ID and X_CLIENT_SECRET is not set"):
+    with pytest.raises(PlatformError, match="X_CLIENT_ID and X_CLIENT_SECRET is not set"):
         await bare.flows.start("x", "", DEFAULT_TENANT, TESTS, "/")
 
 
@@ -476,7 +476,7 @@ async def test_only_a_code_that_its_page_lists_ends_a_grant_whatever_a_platforms
 ) -> None:
     def steps(code: str) -> Steps[None]:
         yield from ()
-        raise Problem("grant", "It is over.", code, 7.0)
+        raise PlatformError("grant", "It is over.", code, 7.0)
 
     whose = {"platform": platform, "instance": INSTANCE if platform == "mastodon" else ""}
     for code, kind in (
@@ -484,7 +484,7 @@ async def test_only_a_code_that_its_page_lists_ends_a_grant_whatever_a_platforms
         ("surprise", "transient"),
         ("", "transient"),
     ):
-        with pytest.raises(Problem) as found:
+        with pytest.raises(PlatformError) as found:
             await rig.providers.client.run(steps(code), **whose)
         assert (found.value.kind, found.value.code, found.value.after_seconds) == (kind, code, 7.0)
 
@@ -496,7 +496,7 @@ async def test_one_dead_instance_rests_and_the_others_do_not_notice(rig: Rig) ->
     await rig.sandbox.command("faults", platform="mastodon", endpoint="GET /api/503", times=0, status=503)
     for _ in range(FAILURES):
         assert await rig.providers.client.run(asked(503), platform="mastodon", instance="dead.example") == 503
-    with pytest.raises(Problem, match="given a rest"):
+    with pytest.raises(PlatformError, match="given a rest"):
         await rig.providers.client.run(asked(404), platform="mastodon", instance="dead.example")
     for _ in range(2 * FAILURES):  # a refusal is no trouble
         assert await rig.providers.client.run(asked(404), platform="mastodon", instance="alive.example") == 404
@@ -510,7 +510,7 @@ async def test_naming_thousands_of_servers_grows_nothing_and_closes_no_breaker_o
 
     async def name(number: int) -> None:
         steps = asked(f"http://127.0.0.1:1/{number}")
-        with pytest.raises(Problem, match="no server on the internet"):
+        with pytest.raises(PlatformError, match="no server on the internet"):
             await rig.providers.client.run(steps, platform="mastodon", instance=f"n{number}.example")
 
     def series() -> int:
@@ -526,7 +526,7 @@ async def test_naming_thousands_of_servers_grows_nothing_and_closes_no_breaker_o
         await asyncio.gather(*(name(number) for number in range(start, start + 50)))
     assert len(rig.providers.client.breakers) <= MOST
     assert series() == before
-    with pytest.raises(Problem, match="given a rest"):
+    with pytest.raises(PlatformError, match="given a rest"):
         await rig.providers.client.run(asked(broken), platform="mastodon", instance="used.example", account="1")
 
 
@@ -539,7 +539,7 @@ async def test_when_the_rest_is_over_one_tries_for_all(rig: Rig) -> None:
     async def tried() -> Any:
         try:
             return await rig.providers.client.run(asked(), platform="tiktok", instance="")
-        except Problem as problem:
+        except PlatformError as problem:
             return problem.code
 
     with rig.providers.client.breakers.asking("tiktok", "", in_use=True) as breaker:

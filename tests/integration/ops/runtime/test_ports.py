@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ops.cli.composition import assembled
-from ops.runtime.platform_protocol import Problem, Request, Steps
+from ops.runtime.platform_protocol import PlatformError, Request, Steps
 from ops.runtime.ports import Fact, Pulling
 from publish.vault.envelope import LocalRing, Vault
 from schema.tenancy import DEFAULT_TENANT
@@ -53,7 +53,7 @@ async def test_listed_look_up_is_read_with_the_accounts_token_and_appended_once(
 async def test_account_that_needs_a_person_gives_no_token(rig: Rig) -> None:
     [id_] = await rig.connect("x")
     await rig.raw("UPDATE connections SET state = 'needs_reconnect', reason = 'It was removed.'")
-    with pytest.raises(Problem, match="It was removed") as refused:
+    with pytest.raises(PlatformError, match="It was removed") as refused:
         await pulling(rig).tokens.access(DEFAULT_TENANT, id_)
     assert refused.value.kind == "grant"
 
@@ -65,6 +65,6 @@ async def test_platform_is_not_asked_while_its_rate_limit_is_used_up(rig: Rig) -
         " VALUES ('x', '', '1', 100, now() + interval '1 minute')"
     )
     asked = len(await rig.sandbox.ledger("call", platform="x"))
-    with pytest.raises(Problem, match="asked too often"):
+    with pytest.raises(PlatformError, match="asked too often"):
         await needs.platforms.run(reading("https://api.x.com/2/users/me", ""), platform="x", account="1")
     assert len(await rig.sandbox.ledger("call", platform="x")) == asked

@@ -13,7 +13,7 @@ from prometheus_client import REGISTRY
 from ops.cli.composition import assembled
 from ops.runtime.circuit_breaker import FAILURES, Breakers
 from ops.runtime.db import open_pool
-from ops.runtime.platform_protocol import Problem, Request, Response, Steps
+from ops.runtime.platform_protocol import PlatformError, Request, Response, Steps
 from ops.runtime.rate_limits import STOP_SECONDS, RateLimits
 from ops.runtime.tenancy import tenant_transaction
 from publish.connections import connection_store
@@ -152,7 +152,7 @@ async def test_instance_that_is_asked_too_often_holds_back_nobody_at_another(rig
     url = f"{rig.sandbox.url}/mastodon/api/v1/accounts/verify_credentials"
     await befall(rig, "mastodon", status=429, headers=AGAIN)
     await rig.providers.client.run(asking(url), platform="mastodon", instance="one.example", account="1")
-    with pytest.raises(Problem, match=r"one\.example asks for patience"):
+    with pytest.raises(PlatformError, match=r"one\.example asks for patience"):
         await rig.providers.client.run(asking(url), platform="mastodon", instance="one.example", account="1")
     for instance, account in (("one.example", "2"), ("two.example", "1")):
         found = await rig.providers.client.run(asking(url), platform="mastodon", instance=instance, account=account)
@@ -180,7 +180,7 @@ async def test_platform_that_wants_to_be_asked_less_often_is_not_in_trouble(rig:
         found = await rig.providers.client.run(asking(url), platform="x", instance="", account=f"a{number}")
         assert found.status == 429
     for _ in range(2 * FAILURES):
-        with pytest.raises(Problem) as held:
+        with pytest.raises(PlatformError) as held:
             await rig.providers.client.run(asking(url), platform="x", instance="", account="a0")
         assert held.value.code == "budget"
         assert 590 < held.value.after_seconds <= 600
@@ -194,7 +194,7 @@ async def test_longer_wish_stands_whatever_comes_in_meanwhile_and_no_wish_is_lon
     few = {"x-business-use-case-usage": '{"1": [{"call_count": 3}]}'}
     for wish, seconds in (("600", 600), ("30", 600), ("9" * 30, 86_400), ("1", 86_400)):
         await budgets.note("facebook", "", "1", usage(Response(429, {}, {"retry-after": wish}), now))
-        with pytest.raises(Problem) as held:
+        with pytest.raises(PlatformError) as held:
             await budgets.require("Facebook Pages", "facebook", "", "1")
         assert held.value.after_seconds == pytest.approx(seconds, abs=5)
     await budgets.note("facebook", "", "1", usage(Response(200, {}, few), now))
@@ -260,7 +260,7 @@ async def test_xs_own_headers_stop_an_account_before_x_has_to(rig: Rig) -> None:
         assert found.headers["x-rate-limit-remaining"] == str(75 - used)
         # The pauses from 75 percent on are short, and seen above.
         await rig.connection.execute("UPDATE platform_budgets SET held_until = NULL WHERE percent < 95")
-    with pytest.raises(Problem) as held:
+    with pytest.raises(PlatformError) as held:
         await rig.providers.client.run(asking(url, headers=headers), platform="x", instance="", account="1")
     assert (held.value.code, 840 < held.value.after_seconds <= 901) == ("budget", True)
 
@@ -273,7 +273,7 @@ async def test_mastodons_own_429_is_obeyed(rig: Rig) -> None:
     server._calls[headers["Authorization"].removeprefix("Bearer "), "calls"] = [server.sandbox.clock.seconds()] * 300
     found = await rig.providers.client.run(steps, platform="mastodon", instance=INSTANCE, account="1")
     assert (found.status, found.headers["x-ratelimit-remaining"]) == (429, "0")
-    with pytest.raises(Problem) as held:
+    with pytest.raises(PlatformError) as held:
         await rig.providers.client.run(asking("http://nobody"), platform="mastodon", instance=INSTANCE, account="1")
     assert (held.value.code, 290 < held.value.after_seconds <= 301) == ("budget", True)
 

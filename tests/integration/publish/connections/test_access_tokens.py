@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from ops.runtime.platform_protocol import Problem
+from ops.runtime.platform_protocol import PlatformError
 from schema.tenancy import DEFAULT_TENANT
 from tests.rig import LONG, PLATFORMS, ROTATING, Rig
 
@@ -24,15 +24,15 @@ async def test_nobody_is_given_what_is_over_or_not_his(rig: Rig) -> None:
     [id_] = await rig.connect("x")
     await rig.sandbox.command("faults", platform="x", times=0, status=500)
     await rig.raw("UPDATE connections SET access_expires_at = now() - interval '1 second'")
-    with pytest.raises(Problem, match="a new one could not be had"):
+    with pytest.raises(PlatformError, match="a new one could not be had"):
         await rig.refresher.access(DEFAULT_TENANT, id_)
-    with pytest.raises(Problem, match="no such connection"):
+    with pytest.raises(PlatformError, match="no such connection"):
         await rig.refresher.access("00000000-0000-7000-8000-000000000002", id_)
     await rig.raw("UPDATE connections SET state = 'needs_reconnect', reason = 'It was removed.'")
-    with pytest.raises(Problem, match=r"It was removed\."):
+    with pytest.raises(PlatformError, match=r"It was removed\."):
         await rig.refresher.access(DEFAULT_TENANT, id_)
     await rig.api("DELETE", f"/api/connections/{id_}")
-    with pytest.raises(Problem, match="was disconnected"):
+    with pytest.raises(PlatformError, match="was disconnected"):
         await rig.refresher.access(DEFAULT_TENANT, id_)
 
 

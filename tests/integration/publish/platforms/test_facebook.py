@@ -9,7 +9,7 @@ import pytest
 
 from ops.access.audit_log_store import Actor
 from ops.cli.composition import assembled
-from ops.runtime.platform_protocol import Problem
+from ops.runtime.platform_protocol import PlatformError
 from publish.vault.envelope import LocalRing, Vault
 from schema.tenancy import DEFAULT_TENANT
 from tests.integration.publish.platforms.test_malformed_responses import answering
@@ -116,7 +116,9 @@ async def test_optional_permission_is_asked_for_only_where_somebody_wants_it(rig
     assert BUSINESS in asked((await flows.open("facebook", begun.ticket, "a browser")).address)
     wrong = rig.providers.variables | {"FACEBOOK_OPTIONAL_SCOPES": ("user_posts",)}
     flows = assembled(rig.pool, Vault(LocalRing(KEYS)), replace(rig.providers, variables=wrong)).flows
-    with pytest.raises(Problem, match="FACEBOOK_OPTIONAL_SCOPES may name business_management, and not user_posts"):
+    with pytest.raises(
+        PlatformError, match="FACEBOOK_OPTIONAL_SCOPES may name business_management, and not user_posts"
+    ):
         await flows.start("facebook", "", DEFAULT_TENANT, TESTS, "/")
 
 

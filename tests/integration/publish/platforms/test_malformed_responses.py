@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from structlog.testing import CapturingLogger
 
-from ops.runtime.platform_protocol import Problem, Request, Steps
+from ops.runtime.platform_protocol import PlatformError, Request, Steps
 from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
 from ops.sandbox import server as sandbox_server
 from ops.sandbox.contract import Answer
@@ -427,10 +427,10 @@ async def test_401_of_meta_without_a_code_is_a_throttle_and_the_account_is_left_
 async def test_no_platform_ends_a_grant_by_a_word_that_its_page_does_not_list(rig: Rig) -> None:
     def over(code: str) -> Steps[None]:
         yield Request("GET", f"{rig.sandbox.url}/x/2/users/me")
-        raise Problem("grant", "It is over.", code)
+        raise PlatformError("grant", "It is over.", code)
 
     for code, kind in (("invalid_grant", "grant"), ("Forbidden", "transient"), ("401", "transient"), ("", "transient")):
-        with pytest.raises(Problem) as raised:
+        with pytest.raises(PlatformError) as raised:
             await rig.providers.client.run(over(code), platform="x", instance="")
         assert raised.value.kind == kind, code
 

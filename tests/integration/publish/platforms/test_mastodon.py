@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from ops.runtime.platform_protocol import Problem, Request, Response, Steps
+from ops.runtime.platform_protocol import PlatformError, Request, Response, Steps
 from publish.oauth.contract import App
 from publish.platforms.mastodon import REDIRECTS, locate, recognised, register
 from tests.rig import Rig
@@ -135,7 +135,7 @@ async def test_redirect_into_our_own_network_is_held_to_the_same_guard(rig: Rig)
         ("169.254.169.254", "no server on the internet has this name"),
         ("nobody.invalid", "no server on the internet has this name"),
     ):
-        with pytest.raises(Problem, match=why) as refused:
+        with pytest.raises(PlatformError, match=why) as refused:
             await rig.providers.client.run(led(host), platform="mastodon", instance="social.example")
         assert (refused.value.kind, refused.value.code) == ("transient", "unreachable")
 
@@ -178,7 +178,7 @@ def test_any_redirect_is_followed_and_only_so_many(status: int) -> None:
         if last <= REDIRECTS:
             assert played(locate(APP), ways)[0] == hosts[last]
         else:
-            with pytest.raises(Problem, match="check the address"):
+            with pytest.raises(PlatformError, match="check the address"):
                 played(locate(APP), ways)
 
 
@@ -190,7 +190,7 @@ def test_any_redirect_is_followed_and_only_so_many(status: int) -> None:
 def test_redirect_that_leads_nowhere_else_is_not_followed(location: str) -> None:
     paths = ("/.well-known/host-meta", "/.well-known/webfinger", "/api/v2/instance", "/api/v1/instance")
     ways = {f"https://social.example{path}": to(location) for path in paths}
-    with pytest.raises(Problem, match="check the address") as refused:
+    with pytest.raises(PlatformError, match="check the address") as refused:
         played(locate(APP), ways)
     assert refused.value.kind == "wrong"
 
@@ -200,7 +200,7 @@ def test_two_servers_that_redirect_to_each_other_are_none() -> None:
         "https://social.example/.well-known/host-meta": to("https://web.example/x"),
         "https://web.example/.well-known/host-meta": to("https://social.example/x"),
     }
-    with pytest.raises(Problem, match="check the address"):
+    with pytest.raises(PlatformError, match="check the address"):
         played(locate(APP), ways)
 
 
@@ -219,7 +219,7 @@ def test_server_in_trouble_is_to_be_asked_again(status: int) -> None:
         (register(APP, "Landfall", ["read"]), "/api/v1/apps"),
         (recognised(APP), "/oauth/token"),
     ):
-        with pytest.raises(Problem, match="try again") as refused:
+        with pytest.raises(PlatformError, match="try again") as refused:
             played(steps, {f"https://social.example{path}": Response(status, None)})
         assert refused.value.kind == "transient"
 

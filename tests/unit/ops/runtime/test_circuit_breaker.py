@@ -3,7 +3,7 @@
 import pytest
 
 from ops.runtime.circuit_breaker import FAILURES, Breakers
-from ops.runtime.platform_protocol import Problem
+from ops.runtime.platform_protocol import PlatformError
 
 
 def fail(breakers: Breakers, instance: str, times: int, *, in_use: bool = False) -> None:
@@ -16,7 +16,7 @@ def is_open(breakers: Breakers, instance: str) -> bool:
     with breakers.asking("mastodon", instance, in_use=False) as breaker:
         try:
             breaker.enter()
-        except Problem:
+        except PlatformError:
             return True
         return False
 

@@ -10,7 +10,7 @@ from ops.cli.composition import checked_every
 from ops.runtime.platform_protocol import (
     LONGEST_ID,
     LONGEST_LIFE,
-    Problem,
+    PlatformError,
     Response,
     error_word,
     label,
@@ -109,7 +109,7 @@ def test_error_is_one_in_every_shape_but_ok_and_nothing(error: Any, word: str | 
     "code", ["invalid_grant", "ACCESS_DENIED", "190/460", "190/-", "-2/2207003", "401", "budget", ""]
 )
 def test_problem_keeps_short_identifiers(code: str) -> None:
-    assert Problem("transient", "words of ours", code).code == code
+    assert PlatformError("transient", "words of ours", code).code == code
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_problem_keeps_short_identifiers(code: str) -> None:
      "190/460/1", "12345678901", "é", "invalid_grant token=abc"],
 )  # fmt: skip
 def test_problem_keeps_nothing_else_of_what_a_platform_says(code: str) -> None:
-    assert Problem("transient", "words of ours", code).code == "unknown"
+    assert PlatformError("transient", "words of ours", code).code == "unknown"
 
 
 def test_ids_names_and_tokens_are_bounded_and_an_empty_or_spoiled_one_is_none() -> None:
@@ -132,7 +132,7 @@ def test_ids_names_and_tokens_are_bounded_and_an_empty_or_spoiled_one_is_none() 
 def test_every_channel_lists_what_ends_a_grant_in_words_that_a_problem_keeps() -> None:
     for name, provider in PROVIDERS.items():
         assert provider.ended_by, name
-        assert [Problem("grant", "", word).code for word in provider.ended_by] == list(provider.ended_by)
+        assert [PlatformError("grant", "", word).code for word in provider.ended_by] == list(provider.ended_by)
     assert {name for name, provider in PROVIDERS.items() if provider.lifetimes == TokenLifetimes()} == {
         "facebook",
         "mastodon",
