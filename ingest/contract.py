@@ -97,6 +97,13 @@ class Persons:
     writings: tuple[str, ...] = ()
 
 
+class Portal(NamedTuple):
+    """A platform's developer portal, and for which kind of its webhooks an address is entered there."""
+
+    platform: str
+    stream: str = ""
+
+
 @dataclass(frozen=True)
 class Webhook:
     """A platform's webhooks.
@@ -119,6 +126,8 @@ class Webhook:
     type_is_enough: Collection[str] = ()
     """Types of events whose type is all that matters: an odd part of one is left out, and does not park it."""
     others: tuple[Variable, ...] = field(default=())
+    other_portals: tuple[Portal, ...] = ()
+    """Portals of other platforms in which the address is entered too, each with the next secret of ``signature``."""
     persons: Persons = field(default=Persons())
 
     @property

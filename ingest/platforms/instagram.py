@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from hmac import compare_digest
 
-from ingest.contract import Change, Identity, Persons, Variables, Webhook, account_of, text_of
+from ingest.contract import Change, Identity, Persons, Portal, Variables, Webhook, account_of, text_of
 from ingest.errors import BadChallenge, HandshakeRefused, NotConfigured
 from ingest.signatures import Hmac
 from schema.configuration import Variable
@@ -247,6 +247,7 @@ PLATFORM = Webhook(
     rule_version=2,
     retry_hours=36,  # meta.md 1.3
     others=(VERIFY_TOKEN, META_TOKEN),
+    other_portals=(Portal("facebook", "instagram"),),
     persons=Persons(
         keys=("id", "comment_id", "username"),
         usernames=("lax $.** ? (@.id == $ids[*] || @.self_ig_scoped_id == $ids[*]).username",),

@@ -3,15 +3,14 @@
 import asyncio
 import json
 import os
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
 import click
 
 from ingest import store
-from ingest.contract import Incoming
+from ingest.contract import Incoming, Webhook, canonical
 from ops.cli import wiring
 from ops.cli.logins import login_command
 from ops.cli.migrate import migrate
@@ -21,9 +20,11 @@ from ops.runtime import db
 from ops.runtime.settings import Configuration
 from ops.sandbox.clock import Clock
 from ops.sandbox.world import World
-from schema.events import bucket_of
+from schema.crm.shared import lookups
+from schema.events import Event
 from schema.revision import HEAD
 from schema.rights import APP_ROLE
+from sync.projection.contract import Projection
 
 OURS = {"landfall", "landfall_dev", "landfall_test"}
 LOCAL = {"localhost", "127.0.0.1", "::1", ""}
@@ -127,38 +128,41 @@ async def seed(configuration: Configuration) -> None:
     clock = Clock(1_767_225_600)
     clock.set_speed(0)
     world = World(1, clock)
-    world.active = ["instagram", "tiktok"]
-    webhooks = wiring.webhooks()
-    media = set()
+    webhooks, projections = wiring.webhooks(), wiring.projections()
+    world.active = [name for name in webhooks if name in world.platforms and name in projections]
+    samples = {}
     async with connection.transaction():
         for delivery in world.deliveries(EVENTS):
             webhook = webhooks[delivery.platform]
             for change in webhook.changes(json.loads(delivery.body)):
                 identity = webhook.identify(change)
-                event = Incoming(
-                    change.account_id, change.type, identity.external_id, change.text, identity.occurred_at
+                event = Event(
+                    delivery.platform,
+                    change.account_id,
+                    identity.external_id,
+                    change.type,
+                    change.value,
+                    identity.occurred_at,
                 )
-                await store.append_own(connection, delivery.platform, webhook.rule_version, event)
-                if change.type == "comments":
-                    media.add((change.account_id, change.value["media"]["id"]))
-        for account, id_ in sorted(media):
-            await _describe(connection, account, id_)
+                await _append(connection, webhook, event)
+                for sample in _samples(projections[delivery.platform], event):
+                    samples[sample.account_id, sample.external_id] = sample
+        for _, sample in sorted(samples.items()):
+            await _append(connection, webhooks[sample.provider], sample, "poll")
     after = await development.count_events(connection)
     await connection.close()
     echo(f"{after - before} events appended; `landfall work` projects them")
 
 
-async def _describe(connection: asyncpg.Connection, account: str, media: str) -> None:
-    """Append what reading a media object from the platform would have told: it fills the placeholder."""
-    value = {
-        "id": media,
-        "username": f"demo_{bucket_of('instagram', account)}",
-        "caption": "A sample post",
-        "media_type": "IMAGE",
-        "permalink": f"https://www.instagram.com/p/{media}/",
-        "timestamp": "2026-01-01T12:00:00+0000",
-    }
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    at = datetime(2026, 1, 2, tzinfo=UTC)
-    event = Incoming(account, "media.read", f"ig:{account}:media.read:{media}", text, at)
-    await store.append_own(connection, "instagram", 1, event, "poll")
+def _samples(projection: Projection, event: Event) -> Iterator[Event]:
+    """Yield made-up answers to the look-ups that an event asks for."""
+    handler = projection.handlers.get(event.type)
+    for fact in handler(event) if handler else ():
+        if fact.table is lookups and (sample := projection.samples.get(fact.key["kind"])):
+            yield sample(event.account_id, fact.key["object_id"])
+
+
+async def _append(connection: asyncpg.Connection, webhook: Webhook, event: Event, source: str = "own") -> None:
+    text = canonical(event.payload)
+    incoming = Incoming(event.account_id, event.type, event.external_id, text, event.occurred_at)
+    await store.append_own(connection, event.provider, webhook.rule_version, incoming, source)

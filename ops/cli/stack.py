@@ -24,7 +24,7 @@ import aiohttp
 import asyncpg
 import click
 
-from ingest.contract import Webhook
+from ingest.contract import Portal, Webhook
 from ops.access import api_keys, users
 from ops.access.audit_log_store import COMMAND
 from ops.cli import logins, wiring
@@ -393,7 +393,7 @@ async def _register(running: Stack, connectable: list[str]) -> None:
         for name in running.simulated:
             webhook = wiring.webhooks()[name]
             tokens = [running.environment[v.name] for v in webhook.others if v.name.endswith("VERIFY_TOKEN")]
-            portals = [(name, ""), ("facebook", "instagram")] if name == "instagram" else [(name, "")]
+            portals = (Portal(name), *webhook.other_portals)
             for (platform, stream), secret in zip(portals, webhook.signature.secrets, strict=False):
                 await client.command(
                     "webhooks",

@@ -20,8 +20,9 @@ import click
 from dotenv import dotenv_values
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
+from rich.table import Table as Grid
 from rich.text import Text
+from sqlalchemy import Table
 
 from ops.cli import wiring
 from ops.cli.sql import apart
@@ -36,13 +37,19 @@ from ops.runtime.periodic import stopped
 from ops.runtime.settings import ConfigurationError
 from ops.runtime.text import visible
 from ops.sandbox.client import Client
-from schema.reading import Unreadable, read_text
-from sync.projection.contract import text
+from schema.crm import crm_tables
+from schema.preview import Preview, preview_of
+from sync.projection.contract import Projection
+from sync.projection.store import Batch, Claimed, key_names
+from sync.projection.worker import project
 
 LINE_SECONDS = 3.0
 """Without a terminal, one line this often."""
 
 REFRESH_SECONDS = 0.5
+NEWEST_EVENTS = 200
+"""The rows that are shown are those that so many of the newest events name."""
+
 READ_SECONDS = 2.0
 """A database that takes longer to read is shown as not answering."""
 
@@ -79,19 +86,27 @@ class Seen:
 async def _read_tables(connection: asyncpg.Connection, rows: int, refused: int) -> Seen:
     """Read the newest ``rows`` of each table."""
     counts = await screen.counts(connection)
-    newest = await screen.newest(connection, rows)
-    named = [(event.account_id, _publish_id(event.content)) for event in await screen.tiktok_events(connection)]
-    publishes = list(dict.fromkeys((account, id_) for account, id_ in named if id_ is not None))
-    newest["tiktok_posts"] = await screen.tiktok_posts(connection, publishes, rows)
+    keys = named_rows(wiring.projections(), await screen.newest_events(connection, NEWEST_EVENTS))
+    newest = {}
+    for table, preview in previews():
+        counts[table.name] = await screen.count_rows(connection, table)
+        newest[table.name] = await screen.rows_of(connection, table, preview, keys.get(table, []), rows)
     return Seen(counts, newest, refused, datetime.now().astimezone())
 
 
-def _publish_id(content: str | None) -> str | None:
-    try:
-        found = read_text(content or "")
-    except Unreadable:
-        return None
-    return text(found.get("publish_id")) if isinstance(found, dict) else None
+def previews() -> list[tuple[Table, Preview]]:
+    """Return the tables that are shown, by name."""
+    found = [(table, preview) for table in crm_tables() if (preview := preview_of(table)) is not None]
+    return sorted(found, key=lambda shown: shown[0].name)
+
+
+def named_rows(projections: Mapping[str, Projection], events: list[Claimed]) -> dict[Table, list[screen.Key]]:
+    """Return the keys of the rows that these events name, by table, in the order of the events."""
+    found: dict[Table, dict[screen.Key, None]] = {}
+    for fact in project(projections, Batch(events, None)).facts:
+        table, key = fact.upsert.table, fact.upsert.key
+        found.setdefault(table, {})[fact.account_id, *(key[name] for name in key_names(table))] = None
+    return {table: [*keys] for table, keys in found.items()}
 
 
 def picture(
@@ -119,8 +134,8 @@ def picture(
 
 
 def table_rows(above: int, height: int) -> int:
-    """Return how many rows of each of the three tables fit below ``above`` lines, beside counts, messages and hint."""
-    return max(1, min(20, (height - above - 2 - MESSAGES - 1) // 3 - 2))
+    """Return how many rows of each table fit below ``above`` lines, beside counts, messages and hint."""
+    return max(1, min(20, (height - above - 2 - MESSAGES - 1) // max(1, len(previews())) - 2))
 
 
 def _folded(name: str, pieces: Sequence[str], width: int) -> list[Text]:
@@ -133,8 +148,8 @@ def _folded(name: str, pieces: Sequence[str], width: int) -> list[Text]:
     return lines
 
 
-def _tables(seen: Seen, pace: float, width: int, rows: int) -> list[tuple[Table, int]]:
-    """Return the counts and the three tables, each with the number of its lines."""
+def _tables(seen: Seen, pace: float, width: int, rows: int) -> list[tuple[Grid, int]]:
+    """Return the counts and the tables, each with the number of its lines."""
     counts = seen.counts
     shown = {
         "deliveries": counts["deliveries"],
@@ -146,24 +161,25 @@ def _tables(seen: Seen, pace: float, width: int, rows: int) -> list[tuple[Table,
         "lag": f"{counts['lag']:.2f} s",
         "things/s": f"{pace:.0f}",
     }
-    numbers = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    numbers = Grid(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for name in shown:
         numbers.add_column(name, justify="right", no_wrap=True)
     numbers.add_row(*(str(value) for value in shown.values()))
     parts = [(numbers, 2)]
+    widest = {shown.name: preview.widest for shown, preview in previews()}
     for name, newest in seen.newest.items():
-        table = Table(
+        table = Grid(
             title=f"{name} · {counts[name]} rows, newest first",
             title_justify="left",
             title_style="bold",
             box=None,
             padding=(0, 2, 0, 0),
             header_style="dim",
-            width=width if name == "ig_comments" else None,
+            width=width if widest[name] else None,
         )
         nothing = "the newest events are not in it yet" if counts[name] else "nothing yet"
         for column in newest[0] if newest else (nothing,):
-            table.add_column(column, no_wrap=True, overflow="ellipsis", ratio=1 if column == "says" else None)
+            table.add_column(column, no_wrap=True, overflow="ellipsis", ratio=1 if column == widest[name] else None)
         for row in newest[:rows]:
             table.add_row(*map(_cell, row.values()))
         parts.append((table, 2 + len(newest[:rows])))
@@ -310,7 +326,7 @@ def _announcement(running: Stack) -> dict[str, str]:
         "webhooks": f"{running.url}/api/webhooks/PLATFORM  for {', '.join(wiring.webhooks())}",
         "sandbox": f"{running.sandbox}/  {stood}" if running.stood_in else "",
         "people": f"{running.url}/connections  as {PERSON}, {_password(running)}",
-        "connect": f"curl -H @{shlex.quote(str(running.directory / HEADER))} {running.url}/api/auth/tiktok",
+        "connect": f"curl -H @{shlex.quote(str(running.directory / HEADER))} {_connect_address(running)}",
         "health": f"{running.url}/readyz",
         "metrics": f"{host}/metrics  (web)   http://127.0.0.1:{running.worker_port}/metrics  (worker)",
         "database": _psql(running.dsn),
@@ -318,6 +334,12 @@ def _announcement(running: Stack) -> dict[str, str]:
         "logs": f"{running.directory}/web.log  worker.log  sandbox.log",
     }
     return {name: value for name, value in lines.items() if value}
+
+
+def _connect_address(running: Stack) -> str:
+    """Return an address at which an account can be connected, of the last simulated platform if there is any."""
+    names = [name for name in (*wiring.webhooks(), *running.simulated) if name in wiring.oauth_providers()]
+    return f"{running.url}/api/auth/{names[-1]}"
 
 
 def _psql(dsn: str) -> str:

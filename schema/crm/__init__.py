@@ -21,8 +21,9 @@ No column depends on how often an event was delivered or on when it was worked o
 ``id`` is a number made of the row's key: the same after a rebuild, and what other rows refer to in the views of schema
 ``reporting``.
 
-A table of one platform says so in ``info``; one of many platforms has a column ``provider`` in its key. A module gives
-the views of schema ``reporting`` that show its tables in ``VIEWS``.
+A table of one platform says so in ``info``; one of many platforms has a column ``provider`` in its key. A table that
+``landfall up`` shows has a ``Preview`` there. A module gives the views of schema ``reporting`` that show its tables in
+``VIEWS``.
 
 ``account_id`` is part of every key: one event's effects stay within one account. A comment on another account's
 media therefore has its media row under the account that was told of it.

@@ -4,6 +4,7 @@ from sqlalchemy import Boolean, Column, Computed, ForeignKeyConstraint, Index, P
 
 from schema.crm.columns import Timestamp, account_id, facet, hash_of, log_times, metrics, projection_version, row_id
 from schema.metadata import metadata
+from schema.preview import Preview
 from schema.views import CREATED, UPDATED, View, latest_connection
 
 instagram_accounts = Table(
@@ -66,7 +67,18 @@ ig_media = Table(
     Index("ix_ig_media_id", "id"),
     Index("ix_ig_media_instagram_account_id_timestamp", "instagram_account_id", text("timestamp DESC")),
     comment="Instagram media, by the account whose events named them",
-    info={"provider": "instagram"},
+    info={
+        "provider": "instagram",
+        "preview": Preview(
+            {
+                "media": "ig_id",
+                "product": "media_product_type",
+                "placeholder": "placeholder",
+                "comments": "(SELECT count(*) FROM ig_comments c"
+                " WHERE c.account_id = ig_media.account_id AND c.media_ig_id = ig_media.ig_id)",
+            }
+        ),
+    },
 )
 
 ig_comments = Table(
@@ -101,7 +113,10 @@ ig_comments = Table(
     Index("ix_ig_comments_ig_media_id", "ig_media_id"),
     Index("ix_ig_comments_created_at", "created_at"),
     comment="Instagram comments and replies, by the account whose events named them",
-    info={"provider": "instagram"},
+    info={
+        "provider": "instagram",
+        "preview": Preview({"by": "from_user", "says": "left(text, 200)", "on": "media_ig_id"}, widest="says"),
+    },
 )
 
 VIEWS = {

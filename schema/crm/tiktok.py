@@ -4,6 +4,7 @@ from sqlalchemy import Boolean, Column, ForeignKeyConstraint, Index, Integer, Pr
 
 from schema.crm.columns import Timestamp, account_id, facet, log_times, projection_version, row_id
 from schema.metadata import metadata
+from schema.preview import Preview
 from schema.views import CREATED, UPDATED, View, latest_connection
 
 IN_FLIGHT = ("PROCESSING_UPLOAD", "PROCESSING_DOWNLOAD", "SEND_TO_USER_INBOX")
@@ -75,7 +76,17 @@ tiktok_posts = Table(
         postgresql_where=text(f"status IN ({', '.join(map(repr, IN_FLIGHT))})"),
     ),
     comment="What was published to TikTok, one row for each publish",
-    info={"provider": "tiktok"},
+    info={
+        "provider": "tiktok",
+        "preview": Preview(
+            {
+                "publish": "publish_id",
+                "status": "status",
+                "public posts": "(SELECT count(*) FROM tiktok_post_ids i WHERE i.account_id = tiktok_posts.account_id"
+                " AND i.publish_id = tiktok_posts.publish_id AND i.is_public)",
+            }
+        ),
+    },
 )
 
 tiktok_post_ids = Table(

@@ -7,11 +7,12 @@ is when it was asked for: of what is read at one time, the newest reading counts
 """
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 from sqlalchemy import Table
 
 from schema.crm.instagram import ig_comments, ig_media, instagram_accounts
-from schema.events import Event
+from schema.events import Event, bucket_of
 from schema.reading import moment
 from sync.projection.contract import (
     LATEST,
@@ -31,6 +32,9 @@ from sync.projection.contract import (
 )
 
 NOT_SHOWN = -1
+
+MEDIA = "ig_media"
+"""The kind of look-up that reads a media object of the account itself."""
 
 ACCOUNT = named(instagram_accounts)
 """The account has a row, which rows of its media refer to."""
@@ -57,7 +61,7 @@ def on_comment(event: Event) -> list[Upsert]:
             facts.append(Upsert(ig_media, media_key, "product", rank, product, mention=True))
         if ad := known(ad_id=text(media.get("ad_id")) or None, ad_title=text(media.get("ad_title")) or None):
             facts.append(Upsert(ig_media, media_key, "ad", as_of, ad, mention=True))
-        facts.append(look_up(event, "ig_media", media_id, "known only by a comment"))
+        facts.append(look_up(event, MEDIA, media_id, "known only by a comment"))
     key = {"ig_id": comment_id}
     from_id = text(author.get("id")) or None
     own = bool(author.get("self_ig_scoped_id")) or from_id == event.account_id
@@ -240,8 +244,23 @@ def _part(value: dict[str, object], name: str) -> dict[str, object]:
     return part if isinstance(part, dict) else {}
 
 
+def sample_media(account: str, media: str) -> Event:
+    """Return the event of reading a media object with a caption, which fills the placeholder."""
+    payload = {
+        "id": media,
+        "username": f"demo_{bucket_of('instagram', account)}",
+        "caption": "A sample post",
+        "media_type": "IMAGE",
+        "permalink": f"https://www.instagram.com/p/{media}/",
+        "timestamp": "2026-01-01T12:00:00+0000",
+    }
+    at = datetime(2026, 1, 2, tzinfo=UTC)
+    return Event("instagram", account, f"ig:{account}:media.read:{media}", "media.read", payload, at)
+
+
 PLATFORM = Projection(
     version=4,
+    samples={MEDIA: sample_media},
     handlers={
         "comments": on_comment,
         "live_comments": on_comment,

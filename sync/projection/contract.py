@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from types import MappingProxyType
@@ -48,16 +48,21 @@ class Upsert(NamedTuple):
 
 Handler = Callable[[Event], list[Upsert]]
 
+Sample = Callable[[str, str], Event]
+"""From an account and the id of one of its objects to the event that reading the object could append."""
+
 
 @dataclass(frozen=True)
 class Projection:
     """``handlers`` by event type; a type that is not listed changes nothing, and is counted as ignored.
 
-    ``version`` goes up when a handler would make other facts of the same event.
+    ``version`` goes up when a handler would make other facts of the same event. ``samples`` are made-up answers to
+    look-ups, by their kind, with which `landfall db seed` fills a database for development.
     """
 
     handlers: Mapping[str, Handler]
     version: int
+    samples: Mapping[str, Sample] = field(default_factory=dict)
 
 
 def version(event: Event, at: datetime | None, rank: int = 0) -> str:
