@@ -58,7 +58,7 @@ SETTLED = tuple(state for state in State if state is not State.PENDING)
 
 
 class IllegalTransitionError(Exception):
-    """Something that cannot happen to an event in that state."""
+    """A step, or the event of a state machine, that the state does not allow."""
 
 
 def after(step: Step, state: State = State.PENDING) -> State:

@@ -8,11 +8,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from schema.event_states import TRANSITIONS, State
-
-
-class IllegalTransitionError(Exception):
-    """An event that a state does not allow."""
+from schema.event_states import TRANSITIONS, IllegalTransitionError, State
 
 
 @dataclass(frozen=True, slots=True)

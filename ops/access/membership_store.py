@@ -8,6 +8,7 @@ from datetime import datetime
 import asyncpg
 
 from ops.access.errors import RoleChangedError
+from schema.states import FLOW
 
 FLOW_ENDED = "Whoever began this may not connect accounts any more; nothing was connected."
 
@@ -122,9 +123,9 @@ async def end_flows(connection: asyncpg.Connection, tenant: str, actors: Sequenc
     """End the authorization flows that these actors began and did not finish."""
     outcome = {"ok": False, "says": FLOW_ENDED, "return_to": "", "connections": [], "kind": "ended"}
     await connection.execute(
-        """
+        f"""
         UPDATE oauth_states SET outcome = $3::jsonb, sealed_accounts = NULL
-        WHERE tenant_id = $1::uuid AND actor = ANY($2::text[]) AND (outcome IS NULL OR outcome->>'kind' = 'choose')""",
+        WHERE tenant_id = $1::uuid AND actor = ANY($2::text[]) AND {FLOW.allows("withdraw")}""",
         tenant,
         list(actors),
         json.dumps(outcome),

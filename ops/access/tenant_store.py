@@ -6,6 +6,8 @@ from datetime import datetime
 import asyncpg
 import uuid_utils
 
+from schema.states import CONNECTION
+
 
 @dataclass(frozen=True, slots=True)
 class TenantSummary:
@@ -30,10 +32,10 @@ async def insert(connection: asyncpg.Connection, name: str) -> str | None:
 async def list_all(connection: asyncpg.Connection) -> list[TenantSummary]:
     """Return every tenant, the oldest first. The transaction is for all tenants."""
     rows = await connection.fetch(
-        """
+        f"""
         SELECT name, created_at,
             (SELECT count(*) FROM memberships m WHERE m.tenant_id = t.id) AS people,
-            (SELECT count(*) FROM connections c WHERE c.tenant_id = t.id AND c.state <> 'disconnected')
+            (SELECT count(*) FROM connections c WHERE c.tenant_id = t.id AND {CONNECTION.allows("disconnect")})
                 AS connections
         FROM tenants t ORDER BY created_at, name"""
     )

@@ -14,6 +14,7 @@ import asyncpg
 from ops.erasure import matching
 from ops.erasure.matching import Search
 from ops.runtime.db import required, rows_affected
+from schema.states import CONNECTION, DELETION_REQUEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,20 +130,21 @@ async def linked_accounts(connection: asyncpg.Connection) -> list[LinkedAccount]
     return [LinkedAccount(*row) for row in rows]
 
 
-_OF_ACCOUNT = """c.platform = d.platform AND c.account_id = ANY(d.accounts)
-    AND c.instance = coalesce(d.instance, c.instance) AND c.state <> 'disconnected'"""
+_OF_ACCOUNT = f"""c.platform = d.platform AND c.account_id = ANY(d.accounts)
+    AND c.instance = coalesce(d.instance, c.instance) AND {CONNECTION.allows("disconnect")}"""
 
 _REQUESTS = f"""
 SELECT code, platform, user_id, accounts, names, requested_at, done_at IS NOT NULL, CASE
         WHEN requesting_tenant_id IS NULL THEN EXISTS (
             SELECT FROM connections c
-            WHERE d.platform IN (c.platform, c.via) AND authorized_at > requested_at AND state <> 'disconnected'
+            WHERE d.platform IN (c.platform, c.via) AND authorized_at > requested_at
+                AND {CONNECTION.allows("disconnect")}
                 AND (account_id = user_id OR account_id = ANY(accounts) OR user_id = ANY(other_ids)))
         ELSE EXISTS (SELECT FROM connections c WHERE {_OF_ACCOUNT} AND c.authorized_at > d.requested_at) END,
     requesting_tenant_id::text, instance, EXISTS (
         SELECT FROM connections c
         WHERE {_OF_ACCOUNT} AND c.authorized_at > d.requested_at AND c.tenant_id = d.requesting_tenant_id)
-FROM deletion_requests d WHERE user_id IS NOT NULL AND code = coalesce($1, code) ORDER BY requested_at
+FROM deletion_requests d WHERE {DELETION_REQUEST.allows("erase")} AND code = coalesce($1, code) ORDER BY requested_at
 """
 
 
@@ -174,9 +176,9 @@ async def accounts_of_others(connection: asyncpg.Connection, request: Request) -
     Empty where no tenant asked: a person's request reaches everything.
     """
     rows = await connection.fetch(
-        """
+        f"""
         SELECT DISTINCT account_id FROM connections
-        WHERE platform = $1 AND tenant_id <> $2::uuid AND state <> 'disconnected'""",
+        WHERE platform = $1 AND tenant_id <> $2::uuid AND {CONNECTION.allows("disconnect")}""",
         request.platform,
         request.tenant,
     )
@@ -360,10 +362,10 @@ async def delete_own_connections(connection: asyncpg.Connection, request: Reques
 async def delete_ended_connections(connection: asyncpg.Connection, request: Request) -> list[DeletedConnection]:
     """Delete what is left of connections to the account that other tenants ended and that were revoked."""
     rows = await connection.fetch(
-        """
+        f"""
         DELETE FROM connections
         WHERE platform = $1 AND account_id = ANY($2) AND instance = coalesce($3, instance) AND tenant_id <> $4::uuid
-            AND state = 'disconnected' AND refresh_due_at IS NULL
+            AND {CONNECTION.allows("revoke")} AND refresh_due_at IS NULL
         RETURNING tenant_id::text, id::text""",
         request.platform,
         request.accounts,
@@ -411,9 +413,9 @@ async def finish(connection: asyncpg.Connection, codes: Iterable[str], hours: in
 async def forget(connection: asyncpg.Connection, codes: Iterable[str]) -> int:
     """Forget whom requests were about: those with these codes, and those whose time is over. Return how many."""
     status = await connection.execute(
-        """
-        UPDATE deletion_requests SET user_id = NULL, accounts = NULL, names = '{}'
-        WHERE user_id IS NOT NULL AND (repeat_until < now() OR code = ANY($1))""",
+        f"""
+        UPDATE deletion_requests SET user_id = NULL, accounts = NULL, names = '{{}}'
+        WHERE {DELETION_REQUEST.allows("forget")} AND (repeat_until < now() OR code = ANY($1))""",
         list(codes),
     )
     return rows_affected(status)
@@ -440,8 +442,9 @@ async def counts(connection: asyncpg.Connection, forgotten_hours: int) -> Counts
     row = await connection.fetchrow(
         f"""
         SELECT count(*) FILTER (WHERE (done_at IS NULL OR rebuild_due) AND NOT waits),
-            count(*) FILTER (WHERE user_id IS NOT NULL AND repeat_until < now() - make_interval(hours => $1)),
-            count(*) FILTER (WHERE done_at IS NULL AND NOT rebuild_due AND waits)
+            count(*) FILTER (
+                WHERE {DELETION_REQUEST.allows("forget")} AND repeat_until < now() - make_interval(hours => $1)),
+            count(*) FILTER (WHERE {DELETION_REQUEST.any_of("received")} AND waits)
         FROM (SELECT d.*, EXISTS (SELECT FROM connections c
                     WHERE {_OF_ACCOUNT} AND c.tenant_id <> d.requesting_tenant_id)
                 AND NOT EXISTS (SELECT FROM connections c WHERE c.platform = d.platform

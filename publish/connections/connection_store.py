@@ -116,9 +116,9 @@ async def connect(
 async def known(connection: asyncpg.Connection, login_platform: str, instance: str) -> set[tuple[str, str]]:
     """Return platform and account id of every account that is connected by a login at this platform."""
     rows = await connection.fetch(
-        """
+        f"""
         SELECT platform, account_id FROM connections
-        WHERE coalesce(via, platform) = $1 AND instance = $2 AND state <> 'disconnected'""",
+        WHERE coalesce(via, platform) = $1 AND instance = $2 AND {CONNECTION.allows("disconnect")}""",
         login_platform,
         instance,
     )

@@ -25,6 +25,10 @@ coalesce(lease_until, '-infinity') < now() AND (
     OR ({CONNECTION.allows("revoke")} AND refresh_due_at <= now()))"""
 
 
+_WORKED_ON = f"({CONNECTION.allows('refresh')} OR {CONNECTION.allows('revoke')})"
+"""The condition on a connection that has work for us: in every other state only a person can go on."""
+
+
 async def due(connection: asyncpg.Connection, limit: int) -> list[tuple[str, str]]:
     """Return tenant and id of the connections that are due: the most urgent of each tenant before the second of any."""
     rows = await connection.fetch(
@@ -162,11 +166,11 @@ async def give_ends(
     None where the platform refreshes nothing, ``access_seconds`` where it documents no end.
     """
     rows = await connection.fetch(
-        """
+        f"""
         WITH held AS (
             SELECT c.id, EXISTS (SELECT FROM connection_secrets s WHERE s.tenant_id = c.tenant_id
                 AND s.connection_id = c.id AND s.field = $2) AS refreshable
-            FROM connections c WHERE c.state = 'active' AND coalesce(c.via, c.platform) = $1
+            FROM connections c WHERE {CONNECTION.allows("refresh")} AND coalesce(c.via, c.platform) = $1
                 AND c.refresh_due_at IS NULL)
         UPDATE connections c SET
             refresh_due_at = CASE WHEN held.refreshable THEN now() + make_interval(secs => $4) END,
@@ -202,7 +206,7 @@ async def postpone(
             trouble_since = coalesce(trouble_since, now()),
             {_due_column(held)} = now() + make_interval(secs => greatest($5::float8,
                 $4::float8 * ($3::float8[])[least(refresh_failures + 1, cardinality($3))]))
-        WHERE id = $1::uuid AND fence = $2 AND state <> 'needs_reconnect' RETURNING refresh_failures""",
+        WHERE id = $1::uuid AND fence = $2 AND {_WORKED_ON} RETURNING refresh_failures""",
         held.id,
         held.fence,
         list(pauses),
@@ -232,11 +236,11 @@ def _due_column(held: Connection) -> str:
 async def hurry(connection: asyncpg.Connection, platform: str | None) -> int:
     """Make every failed connection due now and return their number."""
     rows = await connection.fetch(
-        """
+        f"""
         UPDATE connections SET
             refresh_due_at = CASE WHEN refresh_due_at IS NOT NULL THEN now() END,
             check_due_at = CASE WHEN refresh_due_at IS NULL THEN now() ELSE check_due_at END
-        WHERE refresh_failures > 0 AND state <> 'needs_reconnect' AND platform = coalesce($1, platform)
+        WHERE refresh_failures > 0 AND {_WORKED_ON} AND platform = coalesce($1, platform)
             AND coalesce(refresh_due_at, check_due_at) IS NOT NULL RETURNING 1""",
         platform,
     )
@@ -246,8 +250,8 @@ async def hurry(connection: asyncpg.Connection, platform: str | None) -> int:
 async def overdue(connection: asyncpg.Connection, seconds: int) -> int:
     """Return how many connections have been due for so many seconds without being worked on."""
     count: int = await connection.fetchval(
-        """
-        SELECT count(*) FROM connections WHERE state <> 'needs_reconnect'
+        f"""
+        SELECT count(*) FROM connections WHERE {_WORKED_ON}
             AND least(refresh_due_at, check_due_at) < now() - make_interval(secs => $1)
             AND coalesce(lease_until, '-infinity') < now()""",
         float(seconds),

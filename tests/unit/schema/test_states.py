@@ -2,8 +2,8 @@
 
 import pytest
 
-from schema.event_states import TRANSITIONS
-from schema.states import CONNECTION, DELETION_REQUEST, NOTICE, IllegalTransitionError, document
+from schema.event_states import TRANSITIONS, IllegalTransitionError
+from schema.states import CONNECTION, DELETION_REQUEST, NOTICE, document
 
 
 def test_event_leads_from_the_states_that_know_it_and_from_no_other() -> None:
