@@ -190,7 +190,7 @@ class GraphApi(Platform):
 
     def issue(self, account: str, scopes: Sequence[str], use: str, seconds: int | None) -> str:
         secret = self.token_prefix + self.sandbox.secret(48).replace("_", "A").replace("-", "B")
-        entry = self.record("token", account=account, use=use, scope=",".join(scopes), fate="live")
+        entry = self.record("token", account=account, use=use, scope=",".join(scopes), state="live")
         now = self.sandbox.clock.now()
         expires = None if seconds is None else now + timedelta(seconds=seconds)
         self.tokens[secret] = Token(account, list(scopes), use, now, expires, entry)
@@ -288,11 +288,11 @@ class GraphApi(Platform):
         """``appsecret_proof`` (``meta.md`` 7.2)."""
         return hmac.new(self.client_secret.encode(), secret.encode(), hashlib.sha256).hexdigest()
 
-    def end(self, account: str, subcode: int, fate: str) -> int:
+    def end(self, account: str, subcode: int, state: str) -> int:
         """End all tokens of an account. Return the number that were live."""
         ended = [token for token in self.tokens.values() if token.account == account and token.dead is None]
         for token in ended:
-            token.dead, token.entry["fate"] = subcode, fate
+            token.dead, token.entry["state"] = subcode, state
         return len(ended)
 
     # --- budgets (meta.md 11)
@@ -364,7 +364,7 @@ class GraphApi(Platform):
             raise self.refused(10, "The token cannot be refreshed")
         if self.sandbox.clock.now() - token.created < REFRESH_AGE:
             raise self.refused(10, "The token must be at least 24 hours old to be refreshed")
-        token.entry["fate"] = "refreshed"
+        token.entry["state"] = "refreshed"
         return self._long(token)
 
     def _long(self, token: Token) -> Answer:

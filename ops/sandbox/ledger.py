@@ -22,7 +22,7 @@ class Ledger:
         self._number = 0
 
     def add(self, kind: str, at: str, platform: str, **fields: Any) -> Entry:
-        """Add an entry. Later changes, such as a token's ``fate``, are made in place."""
+        """Add an entry. Later changes, such as a token's ``state``, are made in place."""
         self._number += 1
         entry = {"kind": kind, "number": self._number, "at": at, "platform": platform, **fields}
         self._entries[kind].append(entry)

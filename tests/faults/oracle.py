@@ -26,7 +26,7 @@ class Oracle:
     without_retry_after: int = 0
 
     async def send(self, number: int) -> None:
-        """One delivery; 503 and a broken connection both leave its fate open."""
+        """One delivery; 503 and a broken connection both leave its outcome unknown."""
         begun = time.monotonic()
         body = instagram(comment(number))
         try:

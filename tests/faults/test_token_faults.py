@@ -47,32 +47,32 @@ from publish.vault import key_rotation
 from publish.vault.envelope import LocalRing, Vault
 from schema.tenancy import DEFAULT_TENANT
 
-wish = json.loads(sys.argv[1])
+job = json.loads(sys.argv[1])
 
 async def main():
-    vault = Vault(LocalRing(wish["keys"]))
+    vault = Vault(LocalRing(job["keys"]))
     async with (
-        await open_pool(wish["database"], "child", 4, role="landfall_app", wait_seconds=5) as pool,
-        Client(frozenset(wish["trusted"])) as client,
+        await open_pool(job["database"], "child", 4, role="landfall_app", wait_seconds=5) as pool,
+        Client(frozenset(job["trusted"])) as client,
     ):
-        if wish["what"] == "rotate":
+        if job["what"] == "rotate":
             return await key_rotation.rotate(pool, vault, lambda _: None)
-        variables = {name: tuple(values) for name, values in wish["variables"].items()}
+        variables = {name: tuple(values) for name, values in job["variables"].items()}
         platforms = wiring.oauth_providers()
         platform_client = PlatformClient(platforms, client, RateLimits(pool))
-        providers = OAuthProviders(platforms, variables, platform_client, wish["public_url"])
+        providers = OAuthProviders(platforms, variables, platform_client, job["public_url"])
         built = assembled(pool, vault, providers)
-        if wish["what"] == "disconnect":
-            return await built.disconnector.disconnect(DEFAULT_TENANT, wish["connection"], COMMAND)
-        if wish["what"] == "finish":
-            return (await built.flows.complete(Callback(**wish["visit"]))).ok
-        return await built.refresher.refresh(wish["connection"])
+        if job["what"] == "disconnect":
+            return await built.disconnector.disconnect(DEFAULT_TENANT, job["connection"], COMMAND)
+        if job["what"] == "finish":
+            return (await built.flows.complete(Callback(**job["visit"]))).ok
+        return await built.refresher.refresh(job["connection"])
 
 print(asyncio.run(main()))
 """
 
 
-async def child(rig: Rig, database: str, fault: str = "", **wish: Any) -> tuple[int, str]:
+async def child(rig: Rig, database: str, fault: str = "", **job: Any) -> tuple[int, str]:
     """A process of its own that does one thing, and dies where it is told to."""
     whole = {
         "database": database,
@@ -80,7 +80,7 @@ async def child(rig: Rig, database: str, fault: str = "", **wish: Any) -> tuple[
         "trusted": [rig.sandbox.url.removeprefix("http://")],
         "variables": rig.providers.variables,
         "public_url": rig.url,
-        **wish,
+        **job,
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", CHILD, json.dumps(whole), cwd=Path(__file__).parents[2],
@@ -173,7 +173,7 @@ async def test_process_that_dies_while_disconnecting_leaves_the_rest_to_the_work
     await rig.raw("UPDATE connections SET lease_until = now() - interval '1 second'")
     await rig.refresher._round()
     assert await rig.raw("SELECT 1 FROM connection_secrets") == []
-    assert "live" not in {entry["fate"] for entry in await rig.sandbox.ledger("token", platform="tiktok")}
+    assert "live" not in {entry["state"] for entry in await rig.sandbox.ledger("token", platform="tiktok")}
 
 
 async def test_i4_crash_at_every_point_of_a_rotation(rig: Rig, database: str, tmp_path: Path) -> None:

@@ -592,11 +592,11 @@ async def test_linkedin_subscription_ends_with_the_grant_without_a_word(stand: S
             assert (await act(stand, "linkedin", "revoke", "alice"))["ended"] == 1
         assert found.subscriptions == {}
     assert receiver.came == []
-    fates = [entry["fate"] for entry in await stand.ledger("token")]
-    assert fates == ["revoked", "revoked by the person"]
+    states = [entry["state"] for entry in await stand.ledger("token")]
+    assert states == ["revoked", "revoked by the person"]
 
 
-async def test_linkedin_version_ends_by_wish(stand: Stand) -> None:
+async def test_linkedin_version_ends_by_command(stand: Stand) -> None:
     person = await test_linkedin.connected(stand)
     assert (await person.post("one"))[0] == 201
     await stand.command("sunset", platform="linkedin", version="202609")

@@ -505,7 +505,7 @@ async def test_person_who_leaves_ends_the_tokens_and_the_application_is_told(sta
         assert signature == base64.urlsafe_b64encode(digest).decode().rstrip("=")
     dead = await stand.get("/instagram/me", access_token=token)
     assert code(dead) == (190, 458)
-    assert {entry["fate"] for entry in await stand.ledger("token", account="shop")} == {"revoked by the person"}
+    assert {entry["state"] for entry in await stand.ledger("token", account="shop")} == {"revoked by the person"}
 
 
 # --- the pages as they were changed (meta.md, 2026-11-27)

@@ -72,7 +72,7 @@ async def test_stranger_registers_authorises_uploads_and_posts(stand: Stand) -> 
         await person("status", reply)
     posts = await stand.ledger("post")
     assert [post["text"] for post in posts] == ["Hello, café <3", "And more"], "the ledger forgets no deletion"
-    assert [entry["account"] for entry in await stand.ledger("token", fate="live")] == ["alice"]
+    assert [entry["account"] for entry in await stand.ledger("token", state="live")] == ["alice"]
 
 
 async def test_pages_follow_the_link_header(stand: Stand) -> None:
@@ -96,7 +96,7 @@ async def test_token_dies_by_revocation_only(stand: Stand) -> None:
     again = await client(stand, person.real.client_id, person.real.client_secret, token)
     with pytest.raises(mastodon.MastodonUnauthorizedError, match="The access token is invalid"):
         await again("me")
-    assert [entry["fate"] for entry in await stand.ledger("token")] == ["revoked"]
+    assert [entry["state"] for entry in await stand.ledger("token")] == ["revoked"]
 
 
 async def code_of(stand: Stand, client_id: str, verifier: str | None = None, **query: str) -> str:

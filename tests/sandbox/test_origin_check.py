@@ -74,7 +74,7 @@ async def test_another_website_changes_nothing(marked: Stand, foreign: dict[str,
     assert not marked.server.world.platforms["mastodon"].apps  # type: ignore[attr-defined]
 
 
-async def test_form_of_another_website_is_no_wish_even_from_a_browser_that_says_nothing(marked: Stand) -> None:
+async def test_form_of_another_website_is_no_command_even_from_a_browser_that_says_nothing(marked: Stand) -> None:
     """A form can send these types without asking first; JSON it cannot."""
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""):
         headers = {"Content-Type": kind}
@@ -170,9 +170,9 @@ async def test_what_an_inner_address_answers_to_a_handshake_is_not_shown(
 
 async def test_what_an_inner_address_answers_for_a_file_is_not_shown(stand: Stand, inner: str) -> None:
     _, token = await short(stand)
-    wishes = ({"image_url": f"{inner}/text"}, {"media_type": "REELS", "video_url": f"{inner}/json"})
+    bodies = ({"image_url": f"{inner}/text"}, {"media_type": "REELS", "video_url": f"{inner}/json"})
     said = [
-        await stand.call("POST", "/instagram/me/media", data=command | {"access_token": token}) for command in wishes
+        await stand.call("POST", "/instagram/me/media", data=command | {"access_token": token}) for command in bodies
     ]
     container = said[1]["id"]
 

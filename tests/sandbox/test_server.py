@@ -76,7 +76,7 @@ async def test_answers_are_delayed_truncated_turned_to_html_and_never_given(stan
         await stand.http.get(stand.url + INSTANCE, timeout=aiohttp.ClientTimeout(total=0.3))
 
 
-async def test_wrong_wishes_are_said_to_be_wrong(stand: Stand) -> None:
+async def test_invalid_commands_are_rejected(stand: Stand) -> None:
     for path, command in (
         ("faults", {"statsu": 500}),
         ("faults", {"status": 42}),

@@ -96,8 +96,8 @@ async def test_code_refresh_and_revocation_follow_the_newer_page(stand: Stand) -
     async with stand.http.post(f"{stand.url}/tiktok/v2/oauth/revoke/", data=revoke) as response:
         assert (response.status, await response.text()) == (200, "")
     assert (await refresh(stand, third["refresh_token"]))["error"] == "invalid_grant"
-    fates = [entry["fate"] for entry in await stand.ledger("token", use="refresh")]
-    assert fates == ["rotated", "rotated", "revoked"]
+    states = [entry["state"] for entry in await stand.ledger("token", use="refresh")]
+    assert states == ["rotated", "rotated", "revoked"]
 
 
 async def test_refresh_token_lives_180_days_and_the_older_page_can_be_had(stand: Stand) -> None:

@@ -152,7 +152,7 @@ async def test_revoked_token_is_of_no_use(stand: Stand) -> None:
     async with stand.http.post(f"{stand.url}/x/2/oauth2/revoke", data=form, headers=BASIC) as response:
         assert response.status == 200
     assert (await person.call("GET", "/2/users/me"))[0] == 401
-    assert {entry["fate"] for entry in await stand.ledger("token")} == {"revoked"}
+    assert {entry["state"] for entry in await stand.ledger("token")} == {"revoked"}
 
 
 @pytest.mark.parametrize(

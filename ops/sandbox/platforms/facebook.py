@@ -426,12 +426,12 @@ class Facebook(InstagramApi):
                 self.tokens[self._page_tokens[key]].expires = token.expires
         return self._page_tokens[key]
 
-    def end(self, account: str, subcode: int, fate: str) -> int:
+    def end(self, account: str, subcode: int, state: str) -> int:
         """End a person's tokens and the page tokens issued for them. Return their number."""
         given = {secret for (user, _, _), secret in self._page_tokens.items() if user == account}
         for secret in given:
-            self.tokens[secret].dead, self.tokens[secret].entry["fate"] = subcode, fate
-        return super().end(account, subcode, fate) + len(given)
+            self.tokens[secret].dead, self.tokens[secret].entry["state"] = subcode, state
+        return super().end(account, subcode, state) + len(given)
 
     def list_permissions(self, call: Call) -> Answer:
         token = self._user(call)

@@ -222,7 +222,7 @@ class LinkedIn(LinkedInOrganizations):
         """End the member's tokens that have another set of scopes (``linkedin.md`` 1)."""
         for known in self.tokens.values():
             if known.account == code.account and set(known.scopes) != set(code.scopes) and not known.revoked:
-                known.revoked, known.entry["fate"] = True, "ended by a consent with other scopes"
+                known.revoked, known.entry["state"] = True, "ended by a consent with other scopes"
 
     def _issue(self, account: str, scopes: list[str], refresh: str | None, until: datetime | None) -> Answer:
         now, access = self.sandbox.clock.now(), self.sandbox.secret(48)
@@ -241,7 +241,7 @@ class LinkedIn(LinkedInOrganizations):
         return Answer(content=answer)
 
     def _entry(self, account: str, use: str, scopes: list[str]) -> dict[str, Any]:
-        return self.record("token", account=account, use=use, scope=" ".join(scopes), fate="live")
+        return self.record("token", account=account, use=use, scope=" ".join(scopes), state="live")
 
     def introspect(self, call: Call) -> Answer:
         self._check_client(call)
@@ -268,7 +268,7 @@ class LinkedIn(LinkedInOrganizations):
         for known in (self.tokens.get(call.text("token") or ""), self.refresh.get(call.text("token") or "")):
             if known is not None:
                 known.revoked = True
-                known.entry["fate"] = "revoked"
+                known.entry["state"] = "revoked"
                 self._end_unheld(known.account)
         return Answer()
 
@@ -286,7 +286,7 @@ class LinkedIn(LinkedInOrganizations):
             if token.account == account and not token.revoked
         ]
         for token in lived:
-            token.revoked, token.entry["fate"] = True, "revoked by the person"
+            token.revoked, token.entry["state"] = True, "revoked by the person"
         self.simulate_unsubscribe(account)
         return len(lived)
 

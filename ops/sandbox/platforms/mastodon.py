@@ -339,7 +339,7 @@ class Mastodon(MastodonServer):
 
     def _issue(self, app: App, account: str | None, scopes: list[str]) -> Answer:
         secret = self.sandbox.secret()
-        entry = self.record("token", account=account, client_id=app.client_id, scope=" ".join(scopes), fate="live")
+        entry = self.record("token", account=account, client_id=app.client_id, scope=" ".join(scopes), state="live")
         self.tokens[secret] = Token(app, account, scopes, self.sandbox.clock.now(), entry)
         created = int(self.sandbox.clock.seconds())
         answer = {"access_token": secret, "token_type": "Bearer", "scope": " ".join(scopes), "created_at": created}
@@ -356,7 +356,7 @@ class Mastodon(MastodonServer):
 
     def _end(self, token: Token) -> None:
         token.revoked = True
-        token.entry["fate"] = "revoked"
+        token.entry["state"] = "revoked"
 
     def _client(self, call: Call) -> App:
         client_id, secret = call.basic or (call.text("client_id"), call.text("client_secret"))

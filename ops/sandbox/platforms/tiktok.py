@@ -323,7 +323,7 @@ class TikTok(Platform):
         old = self.refreshes.get(call.text("refresh_token") or "")
         if old is None or old.used or old.grant.ended or old.expires < self.sandbox.clock.now():
             raise self._oauth("invalid_grant", "Refresh token is invalid or expired.")
-        old.used, old.entry["fate"] = True, "rotated"
+        old.used, old.entry["state"] = True, "rotated"
         return self._issue(old.grant)
 
     def _issue(self, grant: Grant) -> Answer:
@@ -333,7 +333,7 @@ class TikTok(Platform):
             ("access", "refresh"), ("act.", "rft."), (self.access, self.refreshes), lives, strict=True
         ):
             secret = prefix + self.sandbox.secret(40)
-            entry = self.record("token", account=grant.account, use=use, scope=scope, fate="live")
+            entry = self.record("token", account=grant.account, use=use, scope=scope, state="live")
             kept[secret] = Token(grant, self.sandbox.clock.in_(seconds=life), entry)
             secrets.append(secret)
         return Answer(
@@ -361,8 +361,8 @@ class TikTok(Platform):
         """End the account's tokens and pending publishes. Return the number of tokens that were live."""
         ended = 0
         for token in (*self.access.values(), *self.refreshes.values()):
-            if token.grant.account == account and token.entry["fate"] == "live":
-                token.grant.ended, token.entry["fate"] = True, "revoked"
+            if token.grant.account == account and token.entry["state"] == "live":
+                token.grant.ended, token.entry["state"] = True, "revoked"
                 ended += 1
         for publish in self.publishes.values():
             if publish.account == account and not publish.final:

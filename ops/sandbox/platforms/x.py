@@ -273,17 +273,17 @@ class X(XWebhooks):
                 self._end(old.grant, "family ended: a used refresh token came again")
             raise _oauth(400, self.variant("refused_refresh"), "Value passed for the token was invalid.")
         old.used = True
-        old.entry["fate"] = "rotated"
+        old.entry["state"] = "rotated"
         return self._issue(old.grant)
 
     def _issue(self, grant: Grant) -> Answer:
         access, scope = self.sandbox.secret(), " ".join(grant.scopes)
-        entry = self.record("token", account=grant.account, use="access", scope=scope, fate="live")
+        entry = self.record("token", account=grant.account, use="access", scope=scope, state="live")
         self.access[access] = Access(grant, self.sandbox.clock.in_(seconds=ACCESS_SECONDS), entry)
         answer = {"token_type": "bearer", "expires_in": ACCESS_SECONDS, "access_token": access, "scope": scope}
         if "offline.access" in grant.scopes:
             refresh = self.sandbox.secret()
-            entry = self.record("token", account=grant.account, use="refresh", scope=scope, fate="live")
+            entry = self.record("token", account=grant.account, use="refresh", scope=scope, state="live")
             self.refresh[refresh] = Refresh(grant, entry)
             answer["refresh_token"] = refresh
         return Answer(content=answer)
@@ -293,17 +293,17 @@ class X(XWebhooks):
         token = call.text("token") or ""
         if token in self.access:
             self.access[token].revoked = True
-            self.access[token].entry["fate"] = "revoked"
+            self.access[token].entry["state"] = "revoked"
         elif token in self.refresh:
             self._end(self.refresh[token].grant, "revoked")
         return Answer(content={"revoked": True})
 
-    def _end(self, grant: Grant, fate: str) -> None:
+    def _end(self, grant: Grant, state: str) -> None:
         grant.ended = True
         tokens: list[Access | Refresh] = [*self.access.values(), *self.refresh.values()]
         for token in tokens:
-            if token.grant is grant and token.entry["fate"] == "live":
-                token.entry["fate"] = fate
+            if token.grant is grant and token.entry["state"] == "live":
+                token.entry["state"] = state
 
     def _person(self, call: Call, limit: str, *scopes: str) -> tuple[str, dict[str, str]]:
         """Return the account of the token and the rate limit headers (``x.md`` 6). Raises 401, 403 or 429."""
@@ -326,8 +326,8 @@ class X(XWebhooks):
         lived = 0
         tokens: list[Access | Refresh] = [*self.access.values(), *self.refresh.values()]
         for token in tokens:
-            if token.grant.account == account and token.entry["fate"] == "live":
-                token.grant.ended, token.entry["fate"] = True, "revoked by the person"
+            if token.grant.account == account and token.entry["state"] == "live":
+                token.grant.ended, token.entry["state"] = True, "revoked by the person"
                 lived += 1
         now = self.sandbox.at
         payload = {"date_time": now, "user_id": self.accounts[account], "app_id": CLIENT_ID}

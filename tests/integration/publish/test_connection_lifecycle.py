@@ -171,7 +171,7 @@ async def test_instance_that_forgot_us_is_registered_with_anew(rig: Rig) -> None
     assert len(apps) == 2, "a release that asks for more registers for more"
 
 
-async def test_wrong_wishes_are_refused_before_any_browser_sees_them(rig: Rig) -> None:
+async def test_invalid_requests_are_refused_before_any_browser_sees_them(rig: Rig) -> None:
     for path, query, status, said in (
         ("/api/auth/myspace", {}, 400, "known are facebook"),
         ("/api/auth/x", {"return_to": "https://evil.example/"}, 400, "return_to must be one of"),
@@ -359,8 +359,8 @@ async def test_rotated_tokens_are_kept_and_work_again(rig: Rig, platform: str) -
     for _ in range(3):
         await rig.due()
         assert await rig.refresher.refresh(ids[0]) == "refreshed"
-    fates = [entry["fate"] for entry in await rig.sandbox.ledger("token", platform=platform, use="refresh")]
-    assert fates == ["rotated"] * 3 + ["live"]
+    states = [entry["state"] for entry in await rig.sandbox.ledger("token", platform=platform, use="refresh")]
+    assert states == ["rotated"] * 3 + ["live"]
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
@@ -614,8 +614,8 @@ async def test_disconnecting_revokes_there_forgets_the_secrets_here_and_keeps_th
     assert await rig.raw("SELECT 1 FROM connection_secrets WHERE connection_id = $1::uuid", ids[0]) == []
     assert (await rig.api("DELETE", f"/api/connections/{ids[0]}"))[0] == 404
     if platform != "threads":  # which has no address for it (meta.md 7.3)
-        fates = {entry["fate"] for entry in await rig.sandbox.ledger("token", platform=platform)}
-        assert "live" not in fates, "no token of it is good for anything"
+        states = {entry["state"] for entry in await rig.sandbox.ledger("token", platform=platform)}
+        assert "live" not in states, "no token of it is good for anything"
 
 
 async def test_what_has_had_its_time_is_dropped(rig: Rig) -> None:

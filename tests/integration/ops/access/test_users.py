@@ -199,7 +199,7 @@ async def test_passwords_are_hashed_at_the_cost_that_rfc_9106_recommends_where_m
     assert row["password_hash"].startswith("$argon2id$v=19$m=65536,t=3,p=4$")
 
 
-async def test_passwords_are_kept_as_argon2id_and_bad_wishes_are_refused(rig: Rig) -> None:
+async def test_passwords_are_kept_as_argon2id_and_invalid_ones_are_refused(rig: Rig) -> None:
     [row] = await rig.connection.fetch("SELECT password_hash FROM users")
     assert row["password_hash"].startswith("$argon2id$")
     for email, password, role in (("nobody", PASSWORD, "owner"), (EMAIL, "short", "owner"), (EMAIL, PASSWORD, "god")):

@@ -25,7 +25,7 @@ from tests.support import Service, append_event, command, comment, drained, even
 
 ACCOUNT, OTHER = "17841400000000001", "17841400000000002"
 PERSON, NEIGHBOUR = "5200000007", "52000000071"
-KEPT_WISH = {"deletion_requests": 1}
+KEPT_REQUEST = {"deletion_requests": 1}
 """Where an id still is until no platform can bring it back."""
 
 
@@ -76,14 +76,14 @@ async def test_person_is_gone_from_everything_and_a_neighbour_of_almost_the_same
     code, text = await command(database, "erase", "instagram", "--person", PERSON, "--yes")
     assert code == 0, text
     assert "1 events, the bytes of 2 deliveries" in text
-    assert await everywhere(filled, PERSON) == KEPT_WISH
+    assert await everywhere(filled, PERSON) == KEPT_REQUEST
     after = await everywhere(filled, NEIGHBOUR)
     assert after["ig_comments"] == before["ig_comments"]
     assert after["webhook_event_log"] == before["webhook_event_log"]
     for again in ("rebuild", "verify"):
         code, text = await command(database, again)
         assert code == 0, text
-    assert await everywhere(filled, PERSON) == KEPT_WISH
+    assert await everywhere(filled, PERSON) == KEPT_REQUEST
     code, text = await command(database, "erase", "instagram", "--person", PERSON, "--yes")
     assert (code, text.startswith("0 events, the bytes of 0 deliveries")) == (0, True)
     async with filled.transaction():
@@ -96,7 +96,7 @@ async def test_person_is_gone_from_everything_and_a_neighbour_of_almost_the_same
 async def test_account_is_gone_with_all_that_was_said_there(filled: asyncpg.Connection, database: str) -> None:
     code, text = await command(database, "erase", "instagram", "--account", ACCOUNT, "--yes")
     assert code == 0, text
-    assert await everywhere(filled, ACCOUNT) == KEPT_WISH
+    assert await everywhere(filled, ACCOUNT) == KEPT_REQUEST
     assert [row["account_id"] for row in await filled.fetch("SELECT account_id FROM ig_comments")] == [OTHER]
 
 
@@ -115,9 +115,9 @@ async def test_what_a_platform_brings_back_is_taken_out_again_and_the_id_is_forg
     code, text = await command(database, "erase", "--requested")
     assert (code, text.splitlines()[-1]) == (0, "0 requests carried out, 1 looked at again, 0 of them for good")
     assert "1 events, the bytes of 1 deliveries" in text
-    assert await everywhere(filled, PERSON) == KEPT_WISH
+    assert await everywhere(filled, PERSON) == KEPT_REQUEST
     assert (await command(database, "rebuild"))[0] == 0
-    assert await everywhere(filled, PERSON) == KEPT_WISH
+    assert await everywhere(filled, PERSON) == KEPT_REQUEST
     code, text = await command(database, "erase", "--requested")
     assert text == "0 requests carried out, 1 looked at again, 0 of them for good\n", (
         "no rebuild, no audit: nothing came"
@@ -177,7 +177,7 @@ async def test_id_is_found_behind_whatever_stands_for_a_character(
     await delivered(service, connection, *raw, escaped, spelled, neighbours)
     code, text = await command(database, "erase", "instagram", "--person", PERSON, "--yes")
     assert (code, "4 events, the bytes of 5 deliveries" in text) == (0, True), text
-    assert await everywhere(connection, PERSON) == await everywhere(connection, f"1{PERSON}") | KEPT_WISH
+    assert await everywhere(connection, PERSON) == await everywhere(connection, f"1{PERSON}") | KEPT_REQUEST
     texts_left = {row["text"] for row in await connection.fetch("SELECT text FROM ig_comments")}
     assert texts_left == {f"é1{PERSON}", f"{PERSON}1"}
     assert await connection.fetchval("SELECT count(*) FROM webhook_deliveries WHERE body = ''") == 5
@@ -223,7 +223,7 @@ async def test_what_an_interrupted_rebuild_left_brings_nobody_back(filled: async
     await interrupted.close()
     code, text = await command(database, "erase", "--requested")
     assert code == 0, text
-    assert await everywhere(filled, PERSON) == KEPT_WISH
+    assert await everywhere(filled, PERSON) == KEPT_REQUEST
     assert (await command(database, "verify"))[0] == 0
 
 
@@ -242,11 +242,11 @@ async def test_erasure_that_dies_before_its_rebuild_is_finished_by_the_next(
     code, text = await command(database, "erase", "--requested")
     assert "request odd names no id that a platform gives" in text, "and the others are carried out all the same"
     assert (code, text.splitlines()[-1]) == (0, "1 requests carried out, 0 looked at again, 0 of them for good")
-    assert await everywhere(filled, PERSON) == KEPT_WISH
+    assert await everywhere(filled, PERSON) == KEPT_REQUEST
     assert await filled.fetchval("SELECT done_at FROM deletion_requests WHERE code <> 'odd'") is not None
 
 
-async def test_wrong_wishes_erase_nothing(filled: asyncpg.Connection, database: str) -> None:
+async def test_invalid_requests_erase_nothing(filled: asyncpg.Connection, database: str) -> None:
     for arguments in (
         ("myspace", "--person", PERSON, "--yes"),
         ("instagram", "--yes"),
@@ -259,7 +259,7 @@ async def test_wrong_wishes_erase_nothing(filled: asyncpg.Connection, database: 
     assert "ig_comments" in await everywhere(filled, PERSON)
 
 
-async def test_wish_that_came_by_way_of_meta_is_carried_out_and_can_be_looked_up(
+async def test_request_that_came_by_way_of_meta_is_carried_out_and_can_be_looked_up(
     database: str, connection: asyncpg.Connection
 ) -> None:
     async with rigged(database, connection) as rig:
@@ -280,7 +280,7 @@ async def test_wish_that_came_by_way_of_meta_is_carried_out_and_can_be_looked_up
         assert told["url"].endswith(told["confirmation_code"])
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         async with rig.http.post(address, data=entry["body"], headers=form) as response:
-            assert await response.json() == told, "the same wish again"
+            assert await response.json() == told, "the same request again"
         async with rig.http.post(address, data="signed_request=x.y", headers=form) as response:
             assert response.status == 401
         assert (await rig.shown(id_))["state"] == "needs_reconnect"
@@ -293,16 +293,16 @@ async def test_wish_that_came_by_way_of_meta_is_carried_out_and_can_be_looked_up
         async with rig.http.get(told["url"] + "0") as response:
             assert response.status == 404
         assert (await rig.api("GET", f"/api/connections/{id_}"))[0] == 404
-        assert await everywhere(connection, account) == KEPT_WISH
+        assert await everywhere(connection, account) == KEPT_REQUEST
         await append_event(connection, account, "e1", payload={"id": "c1", "text": "x", "media": {"id": "m1"}})
         code, text = await command(database, "erase", "--requested")
         assert (code, "1 events" in text) == (0, True), "only the connection knew the account's id, and it is gone"
-        assert await everywhere(connection, account) == KEPT_WISH
+        assert await everywhere(connection, account) == KEPT_REQUEST
         async with rig.http.get(told["url"]) as response:
             assert "was deleted on" in await response.text()
 
 
-async def test_connection_that_is_newer_than_the_wish_lives_on(database: str, connection: asyncpg.Connection) -> None:
+async def test_connection_that_is_newer_than_the_request_stays(database: str, connection: asyncpg.Connection) -> None:
     async with rigged(database, connection) as rig:
         [id_] = await rig.connect("instagram")
         account = (await rig.shown(id_))["account_id"]
@@ -331,7 +331,7 @@ async def test_every_tenant_that_had_the_account_is_told_and_who_comes_back_is_l
         await append_event(connection, account, "e1", payload={"id": "c1", "text": "x", "media": {"id": "m1"}})
         code, text = await command(database, "erase", "instagram", "--account", account, "--yes")
         assert (code, "1 events" in text, "2 connections are gone" in text) == (0, True, True), text
-        assert await everywhere(connection, account) == KEPT_WISH
+        assert await everywhere(connection, account) == KEPT_REQUEST
         assert await everywhere(connection, id_) == {"audit_log": 1}, "that it was connected, and not what"
         await append_event(connection, account, "e2", payload={"id": "c1", "text": "x", "media": {"id": "m1"}})
         assert (await command(database, "erase", "--requested"))[0] == 0
@@ -450,13 +450,13 @@ async def test_request_that_waited_is_carried_out_when_no_other_tenant_has_the_a
     said = await shared.run()
     assert any(line.startswith("2 events") for line in said), said
     assert said[-1] == "1 requests carried out, 0 looked at again, 0 of them for good"
-    assert await everywhere(shared.connection, shared.account) == KEPT_WISH
+    assert await everywhere(shared.connection, shared.account) == KEPT_REQUEST
     assert await shared.tenants() == []
     async with shared.rig.http.get(f"{shared.rig.url}/deletions/{code}") as response:
         assert "was deleted on" in await response.text()
     await shared.event("e1")
     assert (await shared.run())[-1] == "0 requests carried out, 1 looked at again, 0 of them for good"
-    assert await everywhere(shared.connection, shared.account) == KEPT_WISH
+    assert await everywhere(shared.connection, shared.account) == KEPT_REQUEST
 
 
 async def test_tenant_that_connects_while_a_request_waits_keeps_what_it_has(shared: Shared) -> None:

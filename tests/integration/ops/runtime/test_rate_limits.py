@@ -187,13 +187,13 @@ async def test_platform_that_wants_to_be_asked_less_often_is_not_in_trouble(rig:
     assert len(rig.providers.client.breakers) == 0
 
 
-async def test_longer_wish_stands_whatever_comes_in_meanwhile_and_no_wish_is_longer_than_a_day(rig: Rig) -> None:
+async def test_longer_wait_stands_whatever_comes_in_meanwhile_and_no_wait_is_longer_than_a_day(rig: Rig) -> None:
     budgets = rig.providers.client.rate_limits
     usage = PROVIDERS["facebook"].rate_limit_status
     now = datetime.now(UTC)
     few = {"x-business-use-case-usage": '{"1": [{"call_count": 3}]}'}
-    for wish, seconds in (("600", 600), ("30", 600), ("9" * 30, 86_400), ("1", 86_400)):
-        await budgets.note("facebook", "", "1", usage(Response(429, {}, {"retry-after": wish}), now))
+    for retry_after, seconds in (("600", 600), ("30", 600), ("9" * 30, 86_400), ("1", 86_400)):
+        await budgets.note("facebook", "", "1", usage(Response(429, {}, {"retry-after": retry_after}), now))
         with pytest.raises(PlatformError) as held:
             await budgets.require("Facebook Pages", "facebook", "", "1")
         assert held.value.after_seconds == pytest.approx(seconds, abs=5)

@@ -39,8 +39,8 @@ async def test_platform_that_cannot_be_told_now_is_told_later_and_then_forgotten
     await rig.due()
     await rig.refresher._round()
     assert await held(rig, id_) == 0
-    fates = [entry["fate"] for entry in await rig.sandbox.ledger("token", platform="tiktok")]
-    assert "live" not in fates
+    states = [entry["state"] for entry in await rig.sandbox.ledger("token", platform="tiktok")]
+    assert "live" not in states
     assert await rig.refresher.refresh(id_) == "leased", "there is nothing left to do"
 
 

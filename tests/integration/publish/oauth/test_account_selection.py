@@ -17,8 +17,8 @@ EMAIL, PASSWORD = "ada@example.org", "correct horse battery"
 SINGLE = ("instagram", "linkedin", "mastodon", "threads", "tiktok", "x")
 
 
-async def offered(rig: Rig, **wish: str) -> dict[str, Any]:
-    outcome = await rig.back("facebook", await rig.consented("facebook", **wish))
+async def offered(rig: Rig, **answers: str) -> dict[str, Any]:
+    outcome = await rig.back("facebook", await rig.consented("facebook", **answers))
     assert outcome["kind"] == "choose", outcome
     return {item["username"]: item for item in outcome["choose"]}
 

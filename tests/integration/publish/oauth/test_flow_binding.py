@@ -406,7 +406,7 @@ async def test_every_way_to_connect_at_the_page_of_connections_is_a_form_of_ours
         assert response.headers["Location"] == "/connections"
 
 
-async def test_wrong_wishes_are_told_on_the_page_before_the_button(rig: Rig) -> None:
+async def test_invalid_requests_are_told_on_the_page_before_the_button(rig: Rig) -> None:
     [id_] = await rig.connect("tiktok")
     csrf = await log_in(rig, rig.http)
     for path, form, status, said in (

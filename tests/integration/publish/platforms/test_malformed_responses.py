@@ -244,7 +244,7 @@ async def test_connection_that_an_earlier_release_took_for_endless_gets_its_end(
         await rig.refresher._round()
         assert (await rig.shown(id_))["state"] == "active"
         documented = provider.lifetimes.access or 0
-        calls = await rig.sandbox.ledger("token", platform=platform, fate="rotated")
+        calls = await rig.sandbox.ledger("token", platform=platform, state="rotated")
         if platform in ROTATING:
             assert calls, "it was refreshed at once"
             assert await life(rig, id_, "checked_at") == pytest.approx(documented, abs=2)

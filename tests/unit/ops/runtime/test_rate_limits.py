@@ -32,7 +32,7 @@ def business(**budget: Any) -> dict[str, str]:
 
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize(
-    ("wish", "seconds"),
+    ("retry_after", "seconds"),
     [
         ("120", 120),
         (" 7 ", 7),
@@ -41,17 +41,21 @@ def business(**budget: Any) -> dict[str, str]:
         ((NOW - timedelta(minutes=5)).strftime(HTTP_DATE), 0),
     ],
 )
-def test_retry_after_is_read_in_both_its_forms_on_every_platform(platform: str, wish: str, seconds: float) -> None:
+def test_retry_after_is_read_in_both_its_forms_on_every_platform(
+    platform: str, retry_after: str, seconds: float
+) -> None:
     for status in (429, 503):
-        assert said(platform, {"retry-after": wish}, status) == [RateLimitStatus(100, seconds)]
+        assert said(platform, {"retry-after": retry_after}, status) == [RateLimitStatus(100, seconds)]
     for status in (200, 400, 500):
-        assert said(platform, {"retry-after": wish}, status) == []
+        assert said(platform, {"retry-after": retry_after}, status) == []
 
 
-@pytest.mark.parametrize("wish", ["-5", "1.5", "soon", "٣", "", "Wed, 99 Mar 2026 12:00:00 GMT", "Wed, 04 Mar 99999 1"])
-def test_retry_after_that_makes_no_sense_leaves_a_429_that_says_no_time(wish: str) -> None:
-    assert said("facebook", {"retry-after": wish}, 429) == [RateLimitStatus(100)]
-    assert pause(said("facebook", {"retry-after": wish}, 429)) == STOP_SECONDS
+@pytest.mark.parametrize(
+    "retry_after", ["-5", "1.5", "soon", "٣", "", "Wed, 99 Mar 2026 12:00:00 GMT", "Wed, 04 Mar 99999 1"]
+)
+def test_retry_after_that_makes_no_sense_leaves_a_429_that_says_no_time(retry_after: str) -> None:
+    assert said("facebook", {"retry-after": retry_after}, 429) == [RateLimitStatus(100)]
+    assert pause(said("facebook", {"retry-after": retry_after}, 429)) == STOP_SECONDS
 
 
 def test_platforms_clock_decides_and_not_ours() -> None:

@@ -219,7 +219,7 @@ def test_code_of_graph_is_read_as_a_number_a_float_or_text(given: Any, code: int
 
 
 @pytest.mark.parametrize("provider", PROVIDERS.values(), ids=PROVIDERS)
-def test_accounts_are_checked_as_often_as_is_wished_and_never_less_than_the_plan_says(provider: OAuthProvider) -> None:
+def test_accounts_are_checked_as_often_as_configured_and_never_less_than_by_policy(provider: OAuthProvider) -> None:
     assert checked_every(provider, 120).check_in == (120 if provider.check else None)
     assert checked_every(provider, 10**9).check_in in (provider.check_in, 10**9)
 

@@ -59,16 +59,16 @@ def signed(document: Any) -> str:
     ],
 )
 def test_time_that_makes_no_sense_was_not_said(issued: Any, read: int) -> None:
-    wish = {"algorithm": "HMAC-SHA256", "user_id": "218471", "issued_at": issued}
-    assert verified(signed(wish), [SECRET]) == SignedRequest("218471", read)
+    document = {"algorithm": "HMAC-SHA256", "user_id": "218471", "issued_at": issued}
+    assert verified(signed(document), [SECRET]) == SignedRequest("218471", read)
 
 
 @pytest.mark.parametrize("user", ["", None, "2\x0018", "\ud800", "x" * 5000, ["1"], True])
-def test_wish_that_names_nobody_is_none(user: Any) -> None:
+def test_request_that_names_nobody_is_none(user: Any) -> None:
     assert verified(signed({"algorithm": "HMAC-SHA256", "user_id": user}), [SECRET]) is None
 
 
 @pytest.mark.parametrize("document", [None, [], "x", 7, {}, {"user_id": "1"}, {"algorithm": "none", "user_id": "1"}])
-def test_wish_of_another_shape_is_none(document: Any) -> None:
+def test_request_of_another_shape_is_none(document: Any) -> None:
     assert verified(signed(document), [SECRET]) is None
     assert verified(signed(document) + "\ud800", [SECRET]) is None

@@ -112,8 +112,8 @@ async def test_same_accounts_that_are_chosen_in_opposite_orders_at_once_are_conn
     await rig.connection.execute("SELECT 1 FROM connections WHERE id = $1::uuid FOR UPDATE", second)
     running = []
     for number, (outcome, order) in enumerate(zip(outcomes, orders, strict=True), 1):
-        wish = chosen(rig, "facebook", accounts=[known[id_] for id_ in order], flow=outcome["flow"])
-        running.append(asyncio.create_task(wish))
+        request = chosen(rig, "facebook", accounts=[known[id_] for id_ in order], flow=outcome["flow"])
+        running.append(asyncio.create_task(request))
         await eventually(lambda number=number: waiting(number))
     await holding.rollback()
     for (status, answer), order in zip(await asyncio.gather(*running), orders, strict=True):
