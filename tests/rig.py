@@ -195,7 +195,7 @@ def variables(server: Server, url: str) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for name, provider in PROVIDERS.items():
         found[provider.base_url.name] = (f"{url}/{name}",)
-        application = server.world.platforms[name].application()
+        application = server.simulation.platforms[name].application()
         if provider.client_id is not None and provider.client_secret is not None:
             found[provider.client_id.name] = (application[0],)
             found[provider.client_secret.name] = (application[1],)

@@ -12,12 +12,12 @@ from ops.sandbox.server import Server
 def secrets_of(server: Server) -> list[str]:
     """Every token, code and client secret that the sandbox's platforms gave out or know us by."""
     held: list[str] = []
-    for platform in server.world.platforms.values():
+    for platform in server.simulation.platforms.values():
         for name in ("tokens", "access", "refresh", "refreshes", "codes"):
             kept = getattr(platform, name, None)
             held += list(kept) if isinstance(kept, dict) else []
         held.append(platform.application()[1])
-    held += [app.client_secret for app in server.world.platforms["mastodon"].apps.values()]  # type: ignore[attr-defined]
+    held += [app.client_secret for app in server.simulation.platforms["mastodon"].apps.values()]  # type: ignore[attr-defined]
     return [secret for secret in held if len(secret) > 8]
 
 

@@ -19,7 +19,7 @@ from ops.cli.terminal import echo
 from ops.runtime import db
 from ops.runtime.settings import Configuration
 from ops.sandbox.clock import Clock
-from ops.sandbox.world import World
+from ops.sandbox.simulation import Simulation
 from schema.crm.shared import lookups
 from schema.events import Event
 from schema.revision import HEAD
@@ -127,12 +127,12 @@ async def seed(configuration: Configuration) -> None:
     before = await development.count_events(connection)
     clock = Clock(1_767_225_600)
     clock.set_speed(0)
-    world = World(1, clock)
+    simulation = Simulation(1, clock)
     webhooks, projections = wiring.webhooks(), wiring.projections()
-    world.active = [name for name in webhooks if name in world.platforms and name in projections]
+    simulation.active = [name for name in webhooks if name in simulation.platforms and name in projections]
     samples = {}
     async with connection.transaction():
-        for delivery in world.deliveries(EVENTS):
+        for delivery in simulation.deliveries(EVENTS):
             webhook = webhooks[delivery.platform]
             for change in webhook.changes(json.loads(delivery.body)):
                 identity = webhook.identify(change)

@@ -17,11 +17,11 @@ from ops.sandbox.state import UnreadableStateError
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8090, show_default=True, type=click.IntRange(0, 65535))
-@click.option("--seed", default=1, show_default=True, help="The same seed makes the same world.")
+@click.option("--seed", default=1, show_default=True, help="The same seed makes the same simulation.")
 @click.option("--remember", default=10_000, show_default=True, type=click.IntRange(1), help="Calls kept in the ledger.")
 @click.option("--room", default=10_000, show_default=True, type=click.IntRange(10), help="Comments a platform keeps.")
-@click.option("--pace", type=click.FloatRange(0), help="Things that happen a second; none in a new world.")
-@click.option("--speed", type=click.FloatRange(0), help="Its seconds in one of ours; 1 in a new world.")
+@click.option("--pace", type=click.FloatRange(0), help="Things that happen a second; none in a new simulation.")
+@click.option("--speed", type=click.FloatRange(0), help="Its seconds in one of ours; 1 in a new simulation.")
 @click.option(
     "--state", type=click.Path(path_type=Path, dir_okay=False), help="A file to go on from and to keep it in."
 )
@@ -50,7 +50,7 @@ async def sandbox(
     speed: float | None,
     state: Path | None,
 ) -> None:
-    """Run until SIGTERM. A world from a file keeps its pace and speed where none is given.
+    """Run until SIGTERM. A simulation from a file keeps its pace and speed where none is given.
 
     Raises ClickException where the address is taken or the state cannot be read.
     """
@@ -62,9 +62,9 @@ async def sandbox(
     except (OSError, UnreadableStateError) as error:
         raise click.ClickException(f"{state} cannot be read: {error}; give another --state") from None
     if speed is not None:
-        server.world.clock.set_speed(speed)
+        server.simulation.clock.set_speed(speed)
     if pace is not None:
-        server.world.set_pace(pace)
+        server.simulation.set_pace(pace)
     runner = web.AppRunner(server.app(host), access_log=None, handle_signals=False, shutdown_timeout=1)
     await runner.setup()
     if runner.server is not None:
@@ -77,7 +77,7 @@ async def sandbox(
         raise click.ClickException(f"{reason}: choose another --port") from None
     address = f"http://{host}:{runner.addresses[0][1]}"
     echo(f"page: {address}/")
-    for name in server.world.platforms:
+    for name in server.simulation.platforms:
         echo(f"{name}: {address}/{name}")
     echo(f"ledger: {address}/_sandbox/ledger")
     await stop.wait()

@@ -234,17 +234,17 @@ def _settings_for_commands(directory: Path, environment: Mapping[str, str]) -> I
 
 async def _start_sandbox(started: AsyncExitStack, running: Stack) -> None:
     """Start the sandbox, on another port where another account takes the usual one meanwhile. Raises StartError."""
-    world = running.directory / "sandbox.world"
+    state = running.directory / "sandbox.state"
     try:
-        unseal_state(read_private(world) or b"")
+        unseal_state(read_private(state) or b"")
     except UnreadableStateError:
-        if world.exists():
+        if state.exists():
             echo("the sandbox's accounts are of another release and begin anew: connect them again")
-            world.unlink()
-    seed = str(int(time.time()))  # the same ids with other words would be two worlds in one log
+            state.unlink()
+    seed = str(int(time.time()))  # the same ids with other words would be two simulations in one log
     for port in (running.sandbox_port, 0):
         running.sandbox_port = free_port(port)
-        command = ["sandbox", "--port", str(running.sandbox_port), "--seed", seed, "--state", str(world)]
+        command = ["sandbox", "--port", str(running.sandbox_port), "--seed", seed, "--state", str(state)]
         environment = {"PATH": running.environment.get("PATH", "")}
         _spawn(started, running, "sandbox", command, environment, f"{running.sandbox}/_sandbox/deliveries")
         try:
@@ -355,7 +355,7 @@ async def _use_sandbox(running: Stack, connectable: list[str]) -> None:
     """Point each platform that nobody configured at the sandbox, so that accounts can be connected there."""
     async with aiohttp.ClientSession() as http:
         client = Client(http, running.sandbox)
-        platforms = (await client.world())["platforms"]
+        platforms = (await client.state())["platforms"]
         for name in connectable:
             provider = wiring.oauth_providers()[name]
             running.environment[provider.base_url.name] = f"{running.sandbox}/{name}"

@@ -26,9 +26,9 @@ class Client:
                 raise CommandRejected(str(content["error"]))
             return content
 
-    async def world(self) -> dict[str, Any]:
+    async def state(self) -> dict[str, Any]:
         """Return the settings, accounts and posts of every platform."""
-        return dict(await self._get("world"))
+        return dict(await self._get("state"))
 
     async def deliveries(self) -> dict[str, Any]:
         """Return counts of webhook deliveries: sent (by answer), waiting and dropped."""

@@ -196,14 +196,14 @@ class Sandbox:
     _common: dict[type, Any] = field(default_factory=dict)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"outbound_requests": []}  # whoever was asked will not answer a world in a file
+        return self.__dict__ | {"outbound_requests": []}  # nobody answers a saved simulation
 
     @property
     def at(self) -> str:
         return self.clock.now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     def common(self, kind: type[Common]) -> Common:
-        """Return the one ``kind`` of this world, shared by platforms that show the same objects."""
+        """Return the one ``kind`` of this simulation, shared by platforms that show the same objects."""
         if kind not in self._common:
             self._common[kind] = kind(self)  # type: ignore[call-arg]
         found: Common = self._common[kind]
@@ -409,7 +409,7 @@ class Platform:
         raise CommandError(f"{self.name} sends all events of an application or none")
 
     def subscribe_all_accounts(self) -> None:
-        """Subscribe every account, in this world and in those that take over its settings."""
+        """Subscribe every account, in this simulation and in those that take over its settings."""
         self.all_subscribed = True
         self.subscribe_all()
 

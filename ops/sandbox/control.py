@@ -126,7 +126,7 @@ class Control:
     def add_to(self, app: web.Application) -> None:
         add = app.router.add_route
         add("GET", "/_sandbox/ledger", self.ledger)
-        add("GET", "/_sandbox/world", self.world)
+        add("GET", "/_sandbox/state", self.state)
         add("GET", "/_sandbox/deliveries", self.deliveries)
         add("DELETE", "/_sandbox/faults", self.clear_faults)
         for name in self._commands:
@@ -159,7 +159,7 @@ class Control:
         return answer
 
     def _platform(self, name: str) -> Platform:
-        platforms = self._server.world.platforms
+        platforms = self._server.simulation.platforms
         if name not in platforms:
             raise CommandError(f"platform is one of {', '.join(platforms)}")
         return platforms[name]
@@ -171,15 +171,15 @@ class Control:
         kind = wanted.pop("kind", None)
         if kind is not None and kind not in KINDS:
             return web.json_response({"error": f"kind is one of {', '.join(KINDS)}"}, status=400)
-        return web.json_response(self._server.world.ledger.find(kind, **wanted))
+        return web.json_response(self._server.simulation.ledger.find(kind, **wanted))
 
-    async def world(self, _: web.Request) -> web.Response:
-        world = self._server.world
+    async def state(self, _: web.Request) -> web.Response:
+        simulation = self._server.simulation
         return web.json_response(
             {
-                "now": world.clock.now().isoformat(),
-                "waiting": len(world.dispatcher),
-                "dropped": world.dispatcher.dropped,
+                "now": simulation.clock.now().isoformat(),
+                "waiting": len(simulation.dispatcher),
+                "dropped": simulation.dispatcher.dropped,
                 "platforms": {
                     name: {
                         "application": platform.application(),
@@ -187,42 +187,42 @@ class Control:
                         "variants": dict(platform.selected),
                         "accounts": {account: platform.visible_posts(account) for account in platform.people()},
                     }
-                    for name, platform in world.platforms.items()
+                    for name, platform in simulation.platforms.items()
                 },
             }
         )
 
     async def deliveries(self, _: web.Request) -> web.Response:
-        dispatcher = self._server.world.dispatcher
+        dispatcher = self._server.simulation.dispatcher
         counts = {"sent": dispatcher.answers.total(), "waiting": len(dispatcher), "dropped": dispatcher.dropped}
         return web.json_response(counts | {"answers": {str(status): n for status, n in dispatcher.answers.items()}})
 
     # --- faults and time
 
     async def fault(self, command: Fault) -> Any:
-        platforms = self._server.world.platforms
+        platforms = self._server.simulation.platforms
         for name in fnmatch.filter(platforms, command.platform) if command.error else ():
             known = platforms[name].error_answers()
             if command.error not in known:
                 raise CommandError(f"error of {name} is one of {', '.join(known)}")
-        self._server.world.faults.add(command)
-        return {"faults": len(self._server.world.faults.faults)}
+        self._server.simulation.faults.add(command)
+        return {"faults": len(self._server.simulation.faults.faults)}
 
     async def clear_faults(self, _: web.Request) -> web.Response:
-        self._server.world.faults.clear()
+        self._server.simulation.faults.clear()
         return web.json_response({"faults": 0})
 
     async def clock(self, command: Clock) -> Any:
-        clock = self._server.world.clock
+        clock = self._server.simulation.clock
         if command.speed is not None:
             clock.set_speed(command.speed)
         clock.jump(command.jump)
         return {"now": clock.now().isoformat()}
 
     async def outage(self, command: Outage) -> Any:
-        world = self._server.world
+        simulation = self._server.simulation
         self._platform(command.platform)
-        until = world.dispatcher.outages[command.platform] = world.clock.seconds() + command.seconds
+        until = simulation.dispatcher.outages[command.platform] = simulation.clock.seconds() + command.seconds
         return {"until": until}
 
     async def processing(self, command: Process) -> Any:
@@ -274,17 +274,17 @@ class Control:
     # --- activity
 
     async def delivery_policy(self, command: DeliveryPolicy) -> Any:
-        self._server.world.dispatcher.delivery_policy = command
+        self._server.simulation.dispatcher.delivery_policy = command
         return command.model_dump()
 
     async def pace(self, command: Pace) -> Any:
-        world = self._server.world
+        simulation = self._server.simulation
         for name in command.platforms or ():
             self._platform(name)
-        world.active = command.platforms or list(world.platforms)
-        world.set_pace(command.pace)
+        simulation.active = command.platforms or list(simulation.platforms)
+        simulation.set_pace(command.pace)
         self._server.wake()
-        return {"pace": world.pace, "platforms": world.active}
+        return {"pace": simulation.pace, "platforms": simulation.active}
 
     async def act(self, command: Act) -> Any:
         platform = self._platform(command.platform)

@@ -81,7 +81,7 @@ class WebhookDispatcher:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__ = state
-        # Nobody will answer what was sent before the world was saved: send it again.
+        # Nobody will answer what was sent before the simulation was saved: send it again.
         for delivery in list(self._unanswered):
             self.answered(delivery, None)
 

@@ -45,12 +45,12 @@ _DONE = {
 """The sentence that describes each action, by its name."""
 
 _WORLD = {
-    "snapshot": "The world is kept as it is now.",
-    "restore": "The world is again as it was when it was kept; only its time went on.",
+    "snapshot": "The simulation is saved as it is now.",
+    "restore": "The simulation is as it was when it was saved; only its clock went on.",
     "reset": "All accounts, posts and tokens were created anew; addresses, secrets, the delivery policy and the pace"
     " stayed.",
 }
-"""The same for commands that change the whole world."""
+"""The same for commands that change the whole simulation."""
 
 
 class Page:
@@ -67,22 +67,22 @@ class Page:
     async def show_platform(self, request: web.Request) -> web.Response:
         """Show one platform: its settings, its accounts and its newest entries."""
         name = request.match_info["name"]
-        platforms = self._server.world.platforms
+        platforms = self._server.simulation.platforms
         if name not in platforms:
             text = f"there is no platform {name}; there are {', '.join(platforms)}"
             raise web.HTTPNotFound(text=text)
         return self._page(request, "platform.html", platforms[name])
 
     def _page(self, request: web.Request, template: str, platform: Platform | None) -> web.Response:
-        world = self._server.world
+        simulation = self._server.simulation
         name = None if platform is None else platform.name
-        newest = {kind: world.ledger.newest(kind, SHOWN, name) for kind in ("webhook", "post", "call")}
+        newest = {kind: simulation.ledger.newest(kind, SHOWN, name) for kind in ("webhook", "post", "call")}
         text = PAGES.get_template(template).render(
-            now=world.clock.now(),
-            waiting=len(world.dispatcher),
-            dropped=world.dispatcher.dropped,
-            pace=world.pace,
-            platforms=world.platforms,
+            now=simulation.clock.now(),
+            waiting=len(simulation.dispatcher),
+            dropped=simulation.dispatcher.dropped,
+            pace=simulation.pace,
+            platforms=simulation.platforms,
             platform=platform,
             offered=() if platform is None else _offered(platform),
             webhooks=newest["webhook"],
@@ -104,7 +104,7 @@ class Page:
         except CommandError as error:
             said = str(error)
         name = form.get("platform", "")
-        path = f"/platforms/{name}" if name in self._server.world.platforms else "/"
+        path = f"/platforms/{name}" if name in self._server.simulation.platforms else "/"
         raise web.HTTPSeeOther(f"{path}?{urlencode({'said': said, 'at': at})}#{quote(at)}")
 
     async def _run(self, what: str, form: dict[str, str]) -> str:
@@ -116,7 +116,7 @@ class Page:
             found = await self._control.command(
                 "webhooks", fields | {"url": form.get("url") or None, "all_accounts": True}
             )
-            title = self._server.world.platforms[found["platform"]].title
+            title = self._server.simulation.platforms[found["platform"]].title
             return (
                 f"{title} sends its webhooks to {found['url']}." if found["url"] else f"{title} sends no webhooks now."
             )
@@ -130,19 +130,19 @@ class Page:
 
     async def _acted(self, what: str, form: dict[str, str]) -> str:
         """Run an action of a person, and say which webhooks follow."""
-        world = self._server.world
-        platform, account = world.platforms.get(form.get("platform", "")), form.get("account", "")
+        simulation = self._server.simulation
+        platform, account = simulation.platforms.get(form.get("platform", "")), form.get("account", "")
         if what == "remove" and platform is not None and account in platform.people():
             what = (
                 "delete_post"
                 if any(post["id"] == form.get("id") for post in platform.visible_posts(account))
                 else ("delete_comment")
             )
-        before = len(world.sandbox.outbox)
+        before = len(simulation.sandbox.outbox)
         command = "remove" if what.startswith("delete_") else what
         found = await self._control.command("act", form | {"what": command})
         assert platform is not None  # noqa: S101  otherwise that was refused
-        told = world.sandbox.outbox[before:]
+        told = simulation.sandbox.outbox[before:]
         ended = _counted(found["ended"], "token") if "ended" in found else ""
         words = {"by": "fan_1", "title": platform.title} | form | found | {"ended": ended}
         done = _DONE[what].format_map(words)

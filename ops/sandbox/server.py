@@ -27,7 +27,7 @@ from ops.sandbox.contract import (
 from ops.sandbox.dispatcher import Delivery
 from ops.sandbox.faults import Fault
 from ops.sandbox.origin_check import origin_check_middleware
-from ops.sandbox.world import World
+from ops.sandbox.simulation import Simulation
 
 BODY_LIMIT = 2**30
 IN_FLIGHT = 32
@@ -41,7 +41,7 @@ ERROR_FIELDS = {"code", "message", "details", "retryable", "userMessage"}
 """The fields of ``error`` in Landfall's answer to a request that it refuses."""
 
 SAVE_SECONDS = 1.0
-"""Seconds until a world that a call has changed is written to its file."""
+"""Seconds until a simulation that a call has changed is written to its file."""
 
 LIVED_SAVE_SECONDS = 15.0
 """Seconds between writes while only simulated activity changes it; a killed process loses the newest of that."""
@@ -56,48 +56,48 @@ class Server:
     """Serves all platforms at one port, each below ``/<name>``."""
 
     def __init__(self, seed: int, ring: int = 10_000, capacity: int = 10_000, state: Path | None = None) -> None:
-        """Create a world, or load it from ``state``, a file of this program's own that the world is also saved to.
+        """Create a simulation, or load it from ``state``, a file of this program's own that it is also saved to.
 
         Raises UnsafePathError where it may be somebody else's: what is in such a file is run. Raises
         UnreadableStateError for one of another release.
         """
         self._ring, self._capacity, self._state = ring, capacity, state
         self._kept = read_private(state) if state else None
-        self.world = World.load(self._kept) if self._kept else World(seed, Clock(), ring, capacity)
+        self.simulation = Simulation.load(self._kept) if self._kept else Simulation(seed, Clock(), ring, capacity)
         self._woken = asyncio.Event()
         self._limit = asyncio.Semaphore(IN_FLIGHT)
         self._client: aiohttp.ClientSession | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._checks: dict[tuple[str, str, str], float] = {}
         self.changed = False
-        """Whether a call has changed the world since it was last saved."""
+        """Whether a call has changed the simulation since it was last saved."""
 
-    def replace(self, world: World) -> None:
-        self.world = world
+    def replace(self, simulation: Simulation) -> None:
+        self.simulation = simulation
         self._checks.clear()
         self.wake()
 
     def reset(self) -> None:
         """Start over with other accounts and posts; keep the time, the pace and the portal settings."""
-        self.replace(self.world.restarted(self._ring, self._capacity))
+        self.replace(self.simulation.restarted(self._ring, self._capacity))
 
     def snapshot(self) -> int:
-        """Save the world as it is now, for :meth:`restore`. Return its size in bytes."""
-        self._kept = self.world.save()
+        """Save the simulation as it is now, for :meth:`restore`. Return its size in bytes."""
+        self._kept = self.simulation.save()
         self.save(self._kept)
         return len(self._kept)
 
     def save(self, content: bytes | None = None) -> None:
-        """Write the world to its file, if it has one."""
+        """Write the simulation to its file, if it has one."""
         self.changed = False
         if self._state:
-            write_private(self._state, self.world.save() if content is None else content)
+            write_private(self._state, self.simulation.save() if content is None else content)
 
     def restore(self) -> None:
         """Restore the last snapshot, except for the time. Raises CommandError if there is none."""
         if self._kept is None:
             raise CommandError("there is no snapshot; make one first")
-        self.replace(World.load(self._kept))
+        self.replace(Simulation.load(self._kept))
 
     def wake(self) -> None:
         """Look now whether something is due."""
@@ -111,7 +111,7 @@ class Server:
         headers.add_to(app)
         Control(self).add_to(app)
         app.router.add_static("/_sandbox/media", MEDIA)
-        for name, platform in self.world.platforms.items():
+        for name, platform in self.simulation.platforms.items():
             end = "{slash:/?}" if platform.slash_ignored else ""
             for route in platform.routes():
                 path = f"/{name}{route.path}{end}"
@@ -124,17 +124,17 @@ class Server:
 
     def _serve(self, name: str, handler: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def serve(request: web.Request) -> web.StreamResponse:
-            world = self.world  # looked up anew: a reset replaces it
-            platform = world.platforms[name]
+            simulation = self.simulation  # looked up anew: a reset replaces it
+            platform = simulation.platforms[name]
             call = await read(request, name)
             account = platform.account_of(call)
-            fault = world.faults.take(name, f"{call.method} {call.path}", account)
+            fault = simulation.faults.take(name, f"{call.method} {call.path}", account)
             answer = None
             if fault is None or fault.effect:
                 answer = platform.complete(call, await self._answered(getattr(platform, handler), call))
-            world.ledger.add(
+            simulation.ledger.add(
                 "call",
-                world.sandbox.at,
+                simulation.sandbox.at,
                 name,
                 method=call.method,
                 path=call.path,
@@ -189,16 +189,16 @@ class Server:
         """Simulate activity, send outbound requests and deliver webhooks whenever something is due."""
         while True:
             self._woken.clear()
-            world = self.world
-            world.advance()
-            for outbound in world.sandbox.outbound_requests:
+            simulation = self.simulation
+            simulation.advance()
+            for outbound in simulation.sandbox.outbound_requests:
                 self._start(self._run(outbound))
-            world.sandbox.outbound_requests.clear()
-            for delivery in world.dispatcher.due():
+            simulation.sandbox.outbound_requests.clear()
+            for delivery in simulation.dispatcher.due():
                 await self._limit.acquire()
-                self._start(self._deliver(world, delivery))
-            moments = [moment for moment in (world.next_due(), *self._recheck(world)) if moment is not None]
-            await self._pause(world.clock.real_seconds_until(min(moments)) if moments else None)
+                self._start(self._deliver(simulation, delivery))
+            moments = [moment for moment in (simulation.next_due(), *self._recheck(simulation)) if moment is not None]
+            await self._pause(simulation.clock.real_seconds_until(min(moments)) if moments else None)
 
     async def _save_changes(self) -> None:
         """Save changes soon, so that a killed process loses only the newest."""
@@ -211,7 +211,7 @@ class Server:
 
     async def _pause(self, seconds: float | None) -> None:
         """Wait until there is work, the clock is moved or the time is up."""
-        waits = [asyncio.create_task(self._woken.wait()), asyncio.create_task(self.world.clock.moved())]
+        waits = [asyncio.create_task(self._woken.wait()), asyncio.create_task(self.simulation.clock.moved())]
         try:
             await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -227,16 +227,16 @@ class Server:
         outbound.then(await self.fetch(outbound))
         self.wake()
 
-    async def _deliver(self, world: World, delivery: Delivery) -> None:
+    async def _deliver(self, simulation: Simulation, delivery: Delivery) -> None:
         begun = time.monotonic()
         status, said = None, ""
         try:
-            status, said = await self._post(world, delivery)
+            status, said = await self._post(simulation, delivery)
         finally:
             self._limit.release()
-        world.ledger.add(
+        simulation.ledger.add(
             "webhook",
-            world.sandbox.at,
+            simulation.sandbox.at,
             delivery.platform,
             account=", ".join(sorted({event.account for event in delivery.events})),
             topic=", ".join(sorted({event.topic for event in delivery.events})),
@@ -249,12 +249,12 @@ class Server:
             body=delivery.body.decode(errors="replace")[:SHOWN],
             answer=said,
         )
-        world.dispatcher.answered(delivery, status)
+        simulation.dispatcher.answered(delivery, status)
         self.wake()
 
-    async def _post(self, world: World, delivery: Delivery) -> tuple[int | None, str]:
+    async def _post(self, simulation: Simulation, delivery: Delivery) -> tuple[int | None, str]:
         assert self._client is not None  # noqa: S101
-        limit = aiohttp.ClientTimeout(total=world.platforms[delivery.platform].answer_seconds)
+        limit = aiohttp.ClientTimeout(total=simulation.platforms[delivery.platform].answer_seconds)
         headers = {"Content-Type": "application/json", **delivery.headers}
         try:
             async with self._client.post(
@@ -264,11 +264,11 @@ class Server:
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             return None, type(error).__name__
 
-    def _recheck(self, world: World) -> list[float]:
+    def _recheck(self, simulation: Simulation) -> list[float]:
         """Repeat the handshakes that are due. Return when the next ones are."""
-        now, planned = world.clock.seconds(), self._checks
+        now, planned = simulation.clock.seconds(), self._checks
         self._checks = {}  # those of removed addresses are planned no more
-        for name, platform in world.platforms.items():
+        for name, platform in simulation.platforms.items():
             for stream, url in platform.callbacks.items() if platform.recheck_seconds else ():
                 due = planned.get((name, stream, url), now + (platform.recheck_seconds or 0))
                 if due <= now:
@@ -287,7 +287,7 @@ class Server:
 
         Raises CommandError, with the status that it answered instead.
         """
-        platform = self.world.platforms[name]
+        platform = self.simulation.platforms[name]
         outbound = (
             None if stream in platform.streams_without_handshake else platform.handshake(url, lambda passed: passed)
         )

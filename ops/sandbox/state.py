@@ -1,4 +1,4 @@
-"""The file format of a saved world: a digest that tells whether this release can read it, then a pickle."""
+"""The file format of a saved simulation: a digest that tells whether this release can read it, then a pickle."""
 
 import hashlib
 from functools import cache

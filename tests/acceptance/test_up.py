@@ -422,19 +422,19 @@ async def test_doctor_tells_a_shell_without_secrets_from_a_service_without(tmp_p
         await connection.close()
 
 
-async def test_second_run_goes_on_in_the_same_world_at_the_same_addresses(tmp_path: Path) -> None:
+async def test_second_run_goes_on_in_the_same_simulation_at_the_same_addresses(tmp_path: Path) -> None:
     async with stack(tmp_path / "data", environment()) as first, aiohttp.ClientSession() as http:
         sandbox = Client(http, first.sandbox)
         await sandbox.command("clock", jump=86_400.0)
         post = (await sandbox.command("act", platform="mastodon", what="publish", account="alice", text="kept"))["id"]
         addresses = (first.url, first.sandbox, first.dsn)
-        told = (await sandbox.world())["platforms"]
+        told = (await sandbox.state())["platforms"]
     async with stack(tmp_path / "data", environment()) as second, aiohttp.ClientSession() as http:
         assert (second.url, second.sandbox, second.dsn) == addresses
-        world = await Client(http, second.sandbox).world()
-        assert datetime.fromisoformat(world["now"]) > datetime.now(UTC) + timedelta(hours=23)
-        assert post in [item["id"] for item in world["platforms"]["mastodon"]["accounts"]["alice"]]
-        assert {name: platform["accounts"] for name, platform in world["platforms"].items()} == {
+        state = await Client(http, second.sandbox).state()
+        assert datetime.fromisoformat(state["now"]) > datetime.now(UTC) + timedelta(hours=23)
+        assert post in [item["id"] for item in state["platforms"]["mastodon"]["accounts"]["alice"]]
+        assert {name: platform["accounts"] for name, platform in state["platforms"].items()} == {
             name: platform["accounts"] for name, platform in told.items()
         }
 
@@ -496,15 +496,15 @@ async def test_account_that_is_revoked_at_meta_is_noticed_at_once(tmp_path: Path
         await eventually(noticed, 10)
 
 
-async def test_world_of_another_release_begins_anew_and_that_is_said(
+async def test_simulation_of_another_release_begins_anew_and_that_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with stack(tmp_path / "data", environment()):
         pass
     assert "begin anew" not in capsys.readouterr().out
-    write_private(tmp_path / "data" / "sandbox.world", b"of another release")
+    write_private(tmp_path / "data" / "sandbox.state", b"of another release")
     async with stack(tmp_path / "data", environment()) as running, aiohttp.ClientSession() as http:
-        assert (await Client(http, running.sandbox).world())["platforms"]["x"]
+        assert (await Client(http, running.sandbox).state())["platforms"]["x"]
     assert "the sandbox's accounts are of another release and begin anew" in capsys.readouterr().out
 
 

@@ -119,7 +119,7 @@ def packed(items: list[Item], cut: int) -> list[tuple[str, bytes]]:
 
 
 @dataclass
-class World:
+class Environment:
     """Real servers and processes that live as long as the machine does."""
 
     postgres: Postgres
@@ -133,7 +133,7 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def environment(tmp_path: Path) -> Iterator[Environment]:
     loop = asyncio.new_event_loop()
     with scratch() as directory:
         directory.chmod(0o755)
@@ -143,7 +143,7 @@ def world(tmp_path: Path) -> Iterator[World]:
         migrate(postgres.dsn())
         service = Service(postgres.dsn(), valkey.url, tmp_path)
         loop.run_until_complete(service.start())
-        yield World(postgres, valkey, service, loop)
+        yield Environment(postgres, valkey, service, loop)
         loop.run_until_complete(service.stop())
         valkey.stop()
         postgres.stop()
@@ -153,16 +153,16 @@ def world(tmp_path: Path) -> Iterator[World]:
 class Machine(RuleBasedStateMachine):
     """Delivers, and lets everything fail that can; after each step the invariants of ``faults.md`` hold."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, environment: Environment) -> None:
         super().__init__()
-        self.world = world
+        self.environment = environment
         self.sent: list[Item] = []
         self.acknowledged = 0
 
     @initialize()
     def empty(self) -> None:
         async def wipe() -> None:
-            connection = await asyncpg.connect(self.world.postgres.dsn())
+            connection = await asyncpg.connect(self.environment.postgres.dsn())
             await drained(connection)
             tables = ", ".join(table.name for table in crm_tables())
             await connection.execute(
@@ -171,21 +171,21 @@ class Machine(RuleBasedStateMachine):
             await connection.close()
 
         self.start_worker()
-        self.world.run(wipe())
+        self.environment.run(wipe())
 
     def deliver(self, items: list[Item], cut: int) -> None:
         """Send until it is acknowledged, as platforms do."""
 
         async def accepted(platform: str, body: bytes) -> bool:
             try:
-                status, _ = await self.world.service.send(platform, body)
+                status, _ = await self.environment.service.send(platform, body)
             except aiohttp.ClientError:
                 return False
             assert status in (200, 503)
             return status == 200
 
         for platform, body in packed(items, cut):
-            self.world.run(eventually(lambda p=platform, b=body: accepted(p, b), 20))  # type: ignore[misc]
+            self.environment.run(eventually(lambda p=platform, b=body: accepted(p, b), 20))  # type: ignore[misc]
             self.acknowledged += 1
         self.sent += items
 
@@ -209,56 +209,56 @@ class Machine(RuleBasedStateMachine):
     def forgery(self, item: Item) -> None:
         [(platform, body)] = packed([item], 1)
         headers = SIGN[platform](body + b" ")
-        status, _ = self.world.run(self.world.service.send(platform, body, headers))
+        status, _ = self.environment.run(self.environment.service.send(platform, body, headers))
         assert status == 401
 
     @rule()
     def kill_worker(self) -> None:
-        self.world.run(self.world.service.worker.kill())
+        self.environment.run(self.environment.service.worker.kill())
 
     @rule()
     def start_worker(self) -> None:
-        if not self.world.service.worker.running:
-            self.world.run(self.world.service.worker.start())
+        if not self.environment.service.worker.running:
+            self.environment.run(self.environment.service.worker.start())
 
     @rule()
     def kill_web_process(self) -> None:
-        self.world.run(self.world.service.web.kill())
-        self.world.run(self.world.service.web.start())
-        self.world.run(eventually(self.world.service.answering))
+        self.environment.run(self.environment.service.web.kill())
+        self.environment.run(self.environment.service.web.start())
+        self.environment.run(eventually(self.environment.service.answering))
 
     @rule()
     def flush_redis(self) -> None:
-        with redis.Redis.from_url(breaking(self.world.redis)) as client:
+        with redis.Redis.from_url(breaking(self.environment.redis)) as client:
             client.flushall()
 
     @rule()
     def restart_redis(self) -> None:
-        self.world.redis.kill()
-        self.world.redis.start()
+        self.environment.redis.kill()
+        self.environment.redis.start()
 
     @rule()
     def kill_postgresql(self) -> None:
-        self.world.postgres.kill()
-        self.world.postgres.start()
+        self.environment.postgres.kill()
+        self.environment.postgres.start()
 
     @rule()
     def rebuild_tables(self) -> None:
         async def run() -> None:
-            connection = await db.connect(self.world.postgres.dsn())
+            connection = await db.connect(self.environment.postgres.dsn())
             projections = wiring.projections()
             report = await rebuild(connection, projections, list(projections), lambda done, total: None)
             await connection.close()
             assert report.drift == 0, "I3: nothing had to be put right"
 
-        self.world.run(run())
+        self.environment.run(run())
 
     @rule()
     def project_everything(self) -> None:
         """I4: whatever happened, what waits is projected without anybody's help."""
 
         async def run() -> None:
-            connection = await asyncpg.connect(self.world.postgres.dsn())
+            connection = await asyncpg.connect(self.environment.postgres.dsn())
             await drained(connection, 30)
             states = await connection.fetch("SELECT DISTINCT state FROM webhook_event_outcomes")
             assert {row["state"] for row in states} <= {"done"}
@@ -270,12 +270,12 @@ class Machine(RuleBasedStateMachine):
             await connection.close()
 
         self.start_worker()
-        self.world.run(run())
+        self.environment.run(run())
 
     @invariant()
     def tables_are_what_the_log_says_and_the_log_is_what_was_acknowledged(self) -> None:
         async def check() -> None:
-            connection = await db.connect(self.world.postgres.dsn(), APP_ROLE)
+            connection = await db.connect(self.environment.postgres.dsn(), APP_ROLE)
             assert await connection.fetchval("SELECT count(*) FROM webhook_deliveries") >= self.acknowledged, "I1"
             events = await connection.fetch("SELECT provider, account_id, external_id FROM webhook_event_log")
             assert {tuple(row) for row in events} == names(self.sent), "I1, I2: each event, once"
@@ -287,8 +287,8 @@ class Machine(RuleBasedStateMachine):
             assert (report.drift, report.failed) == (0, []), "I3"
             await connection.close()
 
-        self.world.run(check())
-        self.world.steps["steps"] += 1
+        self.environment.run(check())
+        self.environment.steps["steps"] += 1
 
     def teardown(self) -> None:
         self.project_everything()
@@ -313,9 +313,9 @@ def events(items: list[Item]) -> list[Event]:
     return list(found.values())
 
 
-def test_tables_converge_whatever_happens(world: World) -> None:
+def test_tables_converge_whatever_happens(environment: Environment) -> None:
     run_state_machine_as_test(
-        lambda: Machine(world),
+        lambda: Machine(environment),
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=STEPS,
@@ -324,8 +324,8 @@ def test_tables_converge_whatever_happens(world: World) -> None:
             print_blob=True,
         ),
     )
-    print(f"{world.steps['steps']} steps, the invariants after each")  # noqa: T201  `pytest -s` shows it
-    assert world.steps["steps"] > EXAMPLES
+    print(f"{environment.steps['steps']} steps, the invariants after each")  # noqa: T201  `pytest -s` shows it
+    assert environment.steps["steps"] > EXAMPLES
 
 
 LOGGED = datetime(2026, 1, 1, tzinfo=UTC)

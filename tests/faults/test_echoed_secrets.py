@@ -53,10 +53,10 @@ class Conversation:
 
     async def secrets(self) -> list[str]:
         query = await self.consented()
-        world: Any = self.rig.server.world.platforms[self.platform]
-        ours = world.application()[1]
+        simulated: Any = self.rig.server.simulation.platforms[self.platform]
+        ours = simulated.application()[1]
         if self.platform == "mastodon":
-            ours = [app.client_secret for app in world.apps.values()][-1]
+            ours = [app.client_secret for app in simulated.apps.values()][-1]
         found = [*self.held.values(), ours, query["code"], query["state"]]
         self.canaries += found
         return found

@@ -47,7 +47,7 @@ async def test_whoever_can_live_lives(rig: Rig, capsys: pytest.CaptureFixture[st
     outcomes: Counter[str] = Counter()
     shift = ", ".join(f"{name} = {name} - make_interval(secs => {STEP})" for name in MOVED)
     for _ in range(int(DAYS * 86_400 / STEP) - 1):
-        rig.server.world.clock.jump(STEP)
+        rig.server.simulation.clock.jump(STEP)
         await rig.raw(f"UPDATE connections SET {shift}")
         await settle(rig, outcomes)
     rows = await rig.raw(

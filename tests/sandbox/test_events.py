@@ -20,7 +20,7 @@ HOUR, DAY = 3600, 86_400
 
 
 def platform(stand: Stand, name: str) -> Any:
-    return stand.server.world.platforms[name]
+    return stand.server.simulation.platforms[name]
 
 
 async def addressed(stand: Stand, receiver: Receiver, name: str, *, all_accounts: bool = True) -> Any:
@@ -34,7 +34,7 @@ async def act(stand: Stand, name: str, what: str, account: str, **more: str) -> 
 
 
 async def quiet(stand: Stand) -> None:
-    await until(lambda: len(stand.server.world.dispatcher) == 0)
+    await until(lambda: len(stand.server.simulation.dispatcher) == 0)
 
 
 # --- Mastodon (mastodon.md 7, 10)
@@ -120,7 +120,7 @@ async def test_mastodon_tries_16_times_more_and_a_refusal_ends_it(stand: Stand, 
     receiver.statuses = [503, 401, 410]
     await act(stand, "mastodon", "publish", "bob", text="x")
     for number, pause in enumerate((16, 17), 1):
-        await until(lambda number=number: len(stand.server.world.ledger.find("webhook")) >= number)
+        await until(lambda number=number: len(stand.server.simulation.ledger.find("webhook")) >= number)
         await stand.command("clock", jump=pause)
     came = await receiver.until(3)
     assert len({request.body for request in came}) == 1, "the stored body is sent again"
@@ -286,7 +286,7 @@ async def test_x_replays_what_was_told_and_has_the_older_products_bodies(stand: 
     headers = await bearer(stand, receiver)
     post = (await act(stand, "x", "publish", "shop", text="once"))["id"]
     await receiver.until(1)
-    minute = stand.server.world.clock.now().strftime("%Y%m%d%H%M")
+    minute = stand.server.simulation.clock.now().strftime("%Y%m%d%H%M")
     command = {"webhook_id": next(iter(found.webhooks)), "from_date": minute, "to_date": minute}
     assert "job_id" in (await stand.call("POST", "/x/2/webhooks/replay", json=command, headers=headers))["data"]
     again = await receiver.until(2)
@@ -328,12 +328,12 @@ async def test_x_tries_again_and_drops_what_waits_for_an_invalid_webhook(stand: 
     [webhook] = found.webhooks.values()
     receiver.statuses = [500, 200, 500]
     await act(stand, "x", "publish", "alice", text="heard")
-    await until(lambda: len(stand.server.world.ledger.find("webhook")) == 1)
+    await until(lambda: len(stand.server.simulation.ledger.find("webhook")) == 1)
     await stand.command("clock", jump=6)
     first, second = await receiver.until(2)
     assert first.body == second.body
     await act(stand, "x", "publish", "alice", text="unheard")
-    await until(lambda: len(stand.server.world.ledger.find("webhook")) == 3)
+    await until(lambda: len(stand.server.simulation.ledger.find("webhook")) == 3)
     webhook.valid = False
     await stand.command("clock", jump=6)
     await quiet(stand)
@@ -496,7 +496,7 @@ async def test_linkedin_sends_ten_at_a_time_again_every_5_minutes_for_8_hours(st
     await stand.command("clock", jump=3601)
     came = await receiver.until(3)
     assert sorted(len(request.json["notifications"]) for request in came) == [5, 10, 10]
-    await until(lambda: len(stand.server.world.ledger.find("webhook")) == 3)
+    await until(lambda: len(stand.server.simulation.ledger.find("webhook")) == 3)
     await stand.command("clock", jump=301)
     assert len((await receiver.until(4))[3].json["notifications"]) in (5, 10)
 
@@ -514,7 +514,7 @@ async def test_linkedin_blocks_after_three_failed_checks_until_it_is_entered_aga
         if number == 3:
             receiver.statuses = [500]
             await act(stand, "linkedin", "comment", "acme", post=post, text="tried once")
-            await until(lambda: len(stand.server.world.ledger.find("webhook")) == 1)
+            await until(lambda: len(stand.server.simulation.ledger.find("webhook")) == 1)
         await stand.command("clock", jump=101)
         await until(lambda number=number: found._failed == number)
     assert found.blocked
@@ -567,7 +567,7 @@ async def test_linkedin_shows_when_a_comment_was_edited(stand: Stand) -> None:
     person = await administrator(stand)
     for _ in range(120):
         found.simulate_activity()
-        stand.server.world.clock.jump(1)
+        stand.server.simulation.clock.jump(1)
     listed = []
     for post in found.visible_posts("acme"):
         path = f"/rest/socialActions/{quote(post['id'], safe='')}/comments"
@@ -633,15 +633,15 @@ async def test_life_is_told_and_shown(stand: Stand, receiver: Receiver, name: st
         found.simulate_activity()
     for _ in range(3):  # what comes of one thing takes its time too
         await stand.command("clock", jump=600)
-        await until(lambda: (found.next_due() or 9e9) > stand.server.world.clock.seconds())
+        await until(lambda: (found.next_due() or 9e9) > stand.server.simulation.clock.seconds())
     await quiet(stand)
     assert len(receiver.came) > (30 if name not in ("instagram", "linkedin") else 0), "those two pack many into one"
     shown = [post for account in found.people() for post in found.visible_posts(account)]
     assert len(shown) > 3
     if name != "tiktok":
         assert any(post["comments"] for post in shown)
-    world = await stand.world()
-    assert set(world["platforms"][name]["accounts"]) == set(found.people())
+    simulation = await stand.state()
+    assert set(simulation["platforms"][name]["accounts"]) == set(found.people())
     gone = await act(stand, name, "revoke", found.people()[0])
     assert gone == {"ended": 0}
     await stand.refused("act", platform=name, what="comment", account=found.people()[0], post="1", text="x")

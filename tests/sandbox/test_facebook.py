@@ -26,7 +26,7 @@ CLIP = (MEDIA / "clip.mp4").read_bytes()
 
 
 def facebook(stand: Stand) -> Any:
-    return stand.server.world.platforms["facebook"]
+    return stand.server.simulation.platforms["facebook"]
 
 
 @dataclass
@@ -173,7 +173,7 @@ async def test_metas_own_client_posts_reads_comments_and_deletes(stand: Stand) -
 @pytest.mark.parametrize(("minutes", "taken"), [(9, False), (11, True), (30 * 1440 - 1, True), (30 * 1440 + 1, False)])
 async def test_posts_are_scheduled_10_minutes_to_30_days_ahead(stand: Stand, minutes: int, *, taken: bool) -> None:
     alice = await connected(stand)
-    at = int(stand.server.world.clock.seconds()) + minutes * MINUTE
+    at = int(stand.server.simulation.clock.seconds()) + minutes * MINUTE
     form = {"message": "later", "published": "false", "scheduled_publish_time": at, "access_token": alice.token()}
     answer = await stand.call("POST", f"/facebook/{alice.id()}/feed", data=form)
     assert ("id" in answer) is taken
@@ -403,7 +403,7 @@ async def test_world_lives_and_every_event_of_it_is_told(stand: Stand, receiver:
     for _ in range(200):
         platform.simulate_activity()
     stand.server.wake()
-    waiting = stand.server.world.dispatcher
+    waiting = stand.server.simulation.dispatcher
     await until(lambda: len(waiting) == 0)
     values = [change["value"] for r in receiver.came for entry in r.json["entry"] for change in entry["changes"]]
     kinds = {(value["item"], value["verb"]) for value in values}
@@ -452,7 +452,7 @@ async def test_published_posts_name_their_photos_and_leave_reels_out(stand: Stan
     form = attached | {"message": "album", "access_token": alice.token()}
     album = (await stand.call("POST", f"/facebook/{alice.id()}/feed", data=form))["id"]
     fields = "id,message,attachments{media_type,target{id},subattachments{target{id}}}"
-    since = str(int(stand.server.world.clock.seconds()) - 120)
+    since = str(int(stand.server.simulation.clock.seconds()) - 120)
     path = f"/facebook/v25.0/{alice.id()}/published_posts"
     found = await stand.get(path, fields=fields, since=since, access_token=alice.token())
     [post] = [post for post in found["data"] if post["id"] == album]

@@ -26,7 +26,7 @@ CLIP = (MEDIA / "clip.mp4").read_bytes()
 
 
 def platform_of(stand: Stand) -> Any:
-    return stand.server.world.platforms["instagram"]
+    return stand.server.simulation.platforms["instagram"]
 
 
 async def short(stand: Stand, account: str = "shop", untick: str = "", **more: str) -> tuple[Any, str]:
@@ -244,11 +244,11 @@ async def test_unanswered_delivery_comes_again_for_36_hours_less_and_less_often(
     await asyncio.sleep(0.05)
     attempts = await stand.ledger("webhook")
     assert [entry["attempt"] for entry in attempts] == list(range(1, len(pauses) + 2))
-    assert stand.server.world.dispatcher.dropped == 1
+    assert stand.server.simulation.dispatcher.dropped == 1
 
 
 async def _settled(stand: Stand, attempts: int) -> None:
-    await until(lambda: len(stand.server.world.ledger.find("webhook")) >= attempts)
+    await until(lambda: len(stand.server.simulation.ledger.find("webhook")) >= attempts)
 
 
 async def test_comment_can_be_hidden_answered_and_removed_and_reading_shows_it(stand: Stand) -> None:
@@ -651,7 +651,7 @@ async def test_insights_that_cannot_be_had_say_why(stand: Stand) -> None:
 async def test_account_has_totals_and_series_over_30_days_at_most(stand: Stand) -> None:
     """``meta.md`` 10.8."""
     _, token = await long(stand)
-    now = int(stand.server.world.clock.seconds())
+    now = int(stand.server.simulation.clock.seconds())
 
     async def asked(metric: str, **query: Any) -> Any:
         return await insights(stand, token, "me", metric, period="day", **query)
@@ -677,7 +677,7 @@ async def test_media_are_listed_between_times(stand: Stand) -> None:
     """``meta.md`` 9.6 and 10.1: how the media of a lost answer is found."""
     _, token = await long(stand)
     await stand.command("clock", jump=DAY)
-    now = int(stand.server.world.clock.seconds())
+    now = int(stand.server.simulation.clock.seconds())
     new = platform_of(stand).instagram.post("shop", "IMAGE", "new").id
 
     async def listed(**query: str) -> list[str]:

@@ -94,7 +94,7 @@ async def test_access_lives_for_60_days_and_nobody_gets_a_refresh_token_unasked(
 
 
 async def test_refresh_does_not_extend_the_365_days(stand: Stand) -> None:
-    platform = stand.server.world.platforms["linkedin"]
+    platform = stand.server.simulation.platforms["linkedin"]
     assert isinstance(platform, LinkedIn)
     platform.partner = True
     person = await connected(stand)

@@ -36,7 +36,7 @@ async def mastodon(stand: Stand) -> str:
 
 def known(stand: Stand, name: str) -> tuple[list[str], list[str]]:
     """Parameter names that the platform's source looks for, and ids that exist."""
-    platform = stand.server.world.platforms[name]
+    platform = stand.server.simulation.platforms[name]
     names = {found for kind in type(platform).__mro__[:-1] for found in NAMES.findall(inspect.getsource(kind))}
     ids = [post["id"] for account in platform.people() for post in platform.visible_posts(account)]
     for attribute in ("media", "containers", "statuses", "videos", "publishes", "assets", "uploads", "users"):
@@ -46,7 +46,7 @@ def known(stand: Stand, name: str) -> tuple[list[str], list[str]]:
 
 @pytest.mark.parametrize("name", ["facebook", "instagram", "linkedin", "mastodon", "threads", "tiktok", "x"])
 async def test_no_nonsense_makes_it_fail(stand: Stand, name: str) -> None:
-    platform = stand.server.world.platforms[name]
+    platform = stand.server.simulation.platforms[name]
     for _ in range(30):
         platform.simulate_activity()
     secret = await token(stand, name)
@@ -114,7 +114,7 @@ async def test_what_only_looks_like_a_number_is_refused(
     stand: Stand, name: str, path: str, parameter: str, number: str
 ) -> None:
     headers = {"Authorization": f"Bearer {await token(stand, name)}", "LinkedIn-Version": "202609"}
-    path = path.format(id=stand.server.world.platforms[name].accounts["alice"])  # type: ignore[attr-defined]
+    path = path.format(id=stand.server.simulation.platforms[name].accounts["alice"])  # type: ignore[attr-defined]
     joint = "&" if "?" in path else "?"
     answer = await stand.call("GET", f"/{name}{path}{joint}{parameter}={quote(number)}", headers=headers)
     assert answer["status"] == 400

@@ -292,7 +292,7 @@ async def raw(stand: Stand, person: Any, method: str, path: str, **options: Any)
 async def test_account_creates_300_statuses_in_a_window_of_three_hours(stand: Stand) -> None:
     """``mastodon.md`` 6: windows begin at multiples of three hours, over all applications of the account."""
     one, two = await connected(stand), await connected(stand)
-    clock = stand.server.world.clock
+    clock = stand.server.simulation.clock
     await stand.command("clock", jump=3 * 3600 - clock.seconds() % (3 * 3600) + 1)
     clock.set_speed(0)
     for number in range(300):

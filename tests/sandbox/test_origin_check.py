@@ -26,13 +26,13 @@ async def status(stand: Stand, method: str, path: str, **options: Any) -> int:
 
 @pytest.fixture
 async def marked(stand: Stand) -> Stand:
-    """A fault waits: whoever resets the world, or takes faults away, is seen by that."""
+    """A fault waits: whoever resets the simulation, or takes faults away, is seen by that."""
     await stand.command("faults", platform="x", status=418, times=0)
     return stand
 
 
 def untouched(stand: Stand) -> bool:
-    return len(stand.server.world.faults.faults) == 1 and stand.server.world.pace == 0
+    return len(stand.server.simulation.faults.faults) == 1 and stand.server.simulation.pace == 0
 
 
 ASKED = [
@@ -51,10 +51,10 @@ ASKED = [
 )
 async def test_name_that_was_made_to_lead_here_is_answered_nothing(marked: Stand, name: str) -> None:
     """DNS rebinding: the browser takes the website and the sandbox for one origin, and sends the website's name."""
-    for method, path, headers, body in [*ASKED, ("GET", "/", {}, ""), ("GET", "/_sandbox/world", {}, "")]:
+    for method, path, headers, body in [*ASKED, ("GET", "/", {}, ""), ("GET", "/_sandbox/state", {}, "")]:
         assert await status(marked, method, path, headers=headers | {"Host": name}, data=body) == 421, (name, path)
     assert untouched(marked)
-    assert not marked.server.world.platforms["mastodon"].apps  # type: ignore[attr-defined]
+    assert not marked.server.simulation.platforms["mastodon"].apps  # type: ignore[attr-defined]
 
 
 FOREIGN = [
@@ -71,7 +71,7 @@ async def test_another_website_changes_nothing(marked: Stand, foreign: dict[str,
     for method, path, headers, body in ASKED:
         assert await status(marked, method, path, headers=headers | foreign, data=body) == 403, path
     assert untouched(marked)
-    assert not marked.server.world.platforms["mastodon"].apps  # type: ignore[attr-defined]
+    assert not marked.server.simulation.platforms["mastodon"].apps  # type: ignore[attr-defined]
 
 
 async def test_form_of_another_website_is_no_command_even_from_a_browser_that_says_nothing(marked: Stand) -> None:
@@ -92,7 +92,7 @@ async def test_no_get_changes_anything(marked: Stand) -> None:
 async def test_pages_of_its_own_and_programs_are_answered(marked: Stand) -> None:
     own = {"Origin": marked.url, "Sec-Fetch-Site": "same-origin"}
     assert await status(marked, "POST", "/", headers=own, data={"what": "pace", "pace": "9"}) == 303
-    assert marked.server.world.pace == 9
+    assert marked.server.simulation.pace == 9
     by_name = {"Host": marked.url.replace("http://127.0.0.1", "localhost")}
     assert await status(marked, "POST", "/_sandbox/reset", headers=by_name, json={}) == 200
     assert not untouched(marked)
@@ -135,8 +135,8 @@ async def inner() -> AsyncIterator[str]:
 
 
 async def everything_shown(stand: Stand) -> str:
-    shown = [json.dumps(stand.server.world.ledger.find())]
-    for path in ("/", "/_sandbox/world", "/_sandbox/ledger", "/_sandbox/ledger?kind=webhook"):
+    shown = [json.dumps(stand.server.simulation.ledger.find())]
+    for path in ("/", "/_sandbox/state", "/_sandbox/ledger", "/_sandbox/ledger?kind=webhook"):
         async with stand.http.get(stand.url + path) as response:
             shown.append(await response.text())
     return "".join(shown)
@@ -147,7 +147,7 @@ async def test_what_an_inner_address_answers_to_a_webhook_is_not_shown(stand: St
     await stand.command("webhooks", platform="tiktok", url=f"{inner}/{kind}", all_accounts=True)
     for _ in range(3):
         await stand.command("act", platform="tiktok", what="live", account="shop")
-    await until(lambda: len(stand.server.world.ledger.find("webhook")) > 0)
+    await until(lambda: len(stand.server.simulation.ledger.find("webhook")) > 0)
     assert SECRET not in await everything_shown(stand)
     assert (await stand.ledger("webhook"))[0]["status"] == (500 if kind == "broken" else 200)
 

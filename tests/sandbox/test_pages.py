@@ -1,4 +1,4 @@
-"""The page at ``/``, snapshots, and the world's bounds."""
+"""The page at ``/``, snapshots, and the bounds of a simulation."""
 
 import asyncio
 import html
@@ -23,8 +23,8 @@ from ops.sandbox.clock import Clock
 from ops.sandbox.contract import CommandError
 from ops.sandbox.dispatcher import Delivery
 from ops.sandbox.server import Server
+from ops.sandbox.simulation import Simulation
 from ops.sandbox.state import UnreadableStateError
-from ops.sandbox.world import World
 from tests.sandbox.conftest import Receiver, Stand, until
 from tests.support import eventually
 
@@ -43,7 +43,7 @@ async def click(stand: Stand, headers: dict[str, str] | None = None, **form: str
 
 
 async def test_person_tries_everything_by_hand_and_sees_what_was_answered(stand: Stand, receiver: Receiver) -> None:
-    receiver.token = stand.server.world.platforms["instagram"].verify_token
+    receiver.token = stand.server.simulation.platforms["instagram"].verify_token
     assert "nothing yet" in await shown(stand)
     form = {"platform": "instagram", "account": "shop"}
     assert await click(stand, what="comment", post="1", **form) == "shop has no post 1"
@@ -57,7 +57,7 @@ async def test_person_tries_everything_by_hand_and_sees_what_was_answered(stand:
     comment = re.findall(r"comment (\d+)", said)[0]
     assert said == f"fan_1 commented on post {post}: comment {comment}. Instagram sends a webhook: comments."
     await receiver.until(1)
-    await until(lambda: len(stand.server.world.ledger.find("webhook")) >= 1)
+    await until(lambda: len(stand.server.simulation.ledger.find("webhook")) >= 1)
     page = await shown(stand, "/platforms/instagram")
     assert "&lt;b&gt;new&lt;/b&gt; &amp; fresh" in page
     assert "hello there" in page
@@ -75,8 +75,8 @@ async def test_person_tries_everything_by_hand_and_sees_what_was_answered(stand:
 
 
 async def test_page_says_how_many_tokens_a_revocation_ended(stand: Stand) -> None:
-    world = stand.server.world
-    world.platforms["instagram"].issue("alice", [], "short", 3600)  # type: ignore[attr-defined]
+    simulation = stand.server.simulation
+    simulation.platforms["instagram"].issue("alice", [], "short", 3600)  # type: ignore[attr-defined]
     said = await click(stand, what="revoke", platform="instagram", account="alice")
     assert said.startswith("alice revoked Landfall; 1 token ended.")
 
@@ -99,7 +99,7 @@ async def test_answer_stands_beside_what_was_pressed(stand: Stand) -> None:
 
 async def test_every_form_of_the_pages_can_be_sent(stand: Stand) -> None:
     seen, sent = set(), 0
-    for path in ("/", *(f"/platforms/{name}" for name in stand.server.world.platforms)):
+    for path in ("/", *(f"/platforms/{name}" for name in stand.server.simulation.platforms)):
         forms = re.findall(r'<form method="post" action="/">(.*?)</form>', await shown(stand, path), flags=re.DOTALL)
         sent += len(forms)
         for form in sorted(forms, key=lambda form: 'value="remove"' in form):  # last: what is gone takes no comment
@@ -116,30 +116,30 @@ async def test_every_form_of_the_pages_can_be_sent(stand: Stand) -> None:
 
 def told_of(name: str, what: str, account: str) -> list[str]:
     """The topics of what a platform sends of that, where everybody is subscribed. Raises CommandError."""
-    world = World(3, Clock())
-    platform = world.platforms[name]
+    simulation = Simulation(3, Clock())
+    platform = simulation.platforms[name]
     platform.callbacks = dict.fromkeys(platform.streams, "http://receiver.example/")
     platform.callback_set(platform.streams[0])
     platform.subscribe_all_accounts()
-    world.sandbox.outbox.clear()
+    simulation.sandbox.outbox.clear()
     if what == "revoke":
         platform.simulate_revoke(account)
     else:
         post = platform.simulate_publish(account, "t")
         if what != "publish":
-            world.sandbox.outbox.clear()
+            simulation.sandbox.outbox.clear()
         if what.endswith("comment"):
             comment = platform.simulate_comment(account, post, "fan_1", "t")
         if what.startswith("delete"):
-            world.sandbox.outbox.clear()
+            simulation.sandbox.outbox.clear()
             platform.simulate_remove(account, comment if what == "delete_comment" else post)
-    return [event.topic for event in world.sandbox.outbox]
+    return [event.topic for event in simulation.sandbox.outbox]
 
 
-@pytest.mark.parametrize("name", World(3, Clock()).platforms)
+@pytest.mark.parametrize("name", Simulation(3, Clock()).platforms)
 @pytest.mark.parametrize("what", ["publish", "comment", "delete_post", "delete_comment", "revoke"])
 def test_page_says_that_nothing_is_sent_exactly_where_nothing_is(name: str, what: str) -> None:
-    platform = World(3, Clock()).platforms[name]
+    platform = Simulation(3, Clock()).platforms[name]
     # LinkedIn's webhooks are about organizations only (linkedin.md 2.3).
     accounts = ["acme", "bakery"] if name == "linkedin" else platform.people()
     found = []
@@ -153,7 +153,7 @@ def test_page_says_that_nothing_is_sent_exactly_where_nothing_is(name: str, what
 
 
 async def test_each_page_is_one_of_a_platform_with_a_heading_landmarks_and_named_fields(stand: Stand) -> None:
-    for path in ("/", *(f"/platforms/{name}" for name in stand.server.world.platforms)):
+    for path in ("/", *(f"/platforms/{name}" for name in stand.server.simulation.platforms)):
         page = await shown(stand, path)
         assert page.count("<h1>") == page.count("<main>") == page.count("<nav ") == 1, path
         assert page.count('aria-current="page"') == 1, path
@@ -172,7 +172,7 @@ async def test_pages_are_no_wider_than_a_phone_and_follow_the_colour_scheme(stan
         pass
 
     def look() -> None:
-        for path in ("/", *(f"/platforms/{name}" for name in stand.server.world.platforms)):
+        for path in ("/", *(f"/platforms/{name}" for name in stand.server.simulation.platforms)):
             browser.get(f"{stand.url}{path}?said={'word' * 80}&at=top")
             metrics = {"width": 390, "height": 900, "deviceScaleFactor": 1, "mobile": False}
             browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)  # type: ignore[attr-defined]
@@ -193,7 +193,7 @@ async def test_starting_over_keeps_what_was_set_up_and_forgets_what_people_did(
     stand: Stand, receiver: Receiver
 ) -> None:
     """Otherwise `make up` would have to be started again after it."""
-    world = stand.server.world
+    simulation = stand.server.simulation
     await stand.command("redirects", platform="instagram", redirect_uri="http://127.0.0.1/callback")
     receiver.token = "of its own"
     await stand.command(
@@ -202,42 +202,46 @@ async def test_starting_over_keeps_what_was_set_up_and_forgets_what_people_did(
     await stand.command("delivery-policy", duplicated=1.0)
     await stand.command("faults", times=0, status=500, platform="instagram")
     await stand.command("pace", pace=0.001, platforms=["instagram"])
-    old = telling(world)["instagram"]
+    old = telling(simulation)["instagram"]
     await stand.command("act", platform="instagram", what="publish", account="bob", text="before")
     assert "created anew" in await click(stand, what="reset")
-    world, platform = stand.server.world, stand.server.world.platforms["instagram"]
+    simulation, platform = stand.server.simulation, stand.server.simulation.platforms["instagram"]
     assert platform.redirect_uris == {"http://127.0.0.1/callback"}
     assert platform.callbacks == {"": receiver.url}
     assert (platform.signing_secret, platform.verify_token) == ("s", "of its own")
-    assert (world.dispatcher.delivery_policy.duplicated, world.pace, world.active) == (1.0, 0.001, ["instagram"])
-    assert world.faults.faults == []
-    assert "before" not in str(telling(world))
+    assert (simulation.dispatcher.delivery_policy.duplicated, simulation.pace, simulation.active) == (
+        1.0,
+        0.001,
+        ["instagram"],
+    )
+    assert simulation.faults.faults == []
+    assert "before" not in str(telling(simulation))
     told = {post["id"] for posts in old.values() for post in posts}
-    assert not told & {post["id"] for posts in telling(world)["instagram"].values() for post in posts}, "new ids"
+    assert not told & {post["id"] for posts in telling(simulation)["instagram"].values() for post in posts}, "new ids"
     post = (await stand.command("act", platform="instagram", what="publish", account="bob", text="p"))["id"]
     await stand.command("act", platform="instagram", what="comment", account="bob", post=post, text="after")
     assert "after" in (await receiver.until(1))[0].body.decode()
 
 
-def telling(world: World) -> dict[str, Any]:
+def telling(simulation: Simulation) -> dict[str, Any]:
     return {
         name: {account: platform.visible_posts(account) for account in platform.people()}
-        for name, platform in world.platforms.items()
+        for name, platform in simulation.platforms.items()
     }
 
 
-async def test_world_can_be_kept_and_gone_back_to_tokens_and_faults_and_all(stand: Stand, tmp_path: Path) -> None:
+async def test_simulation_can_be_saved_and_restored_with_tokens_and_faults(stand: Stand, tmp_path: Path) -> None:
     assert "there is no snapshot" in await stand.refused("restore")
     await stand.command("faults", platform="x", status=418)
-    for name in stand.server.world.platforms:
-        stand.server.world.platforms[name].simulate_activity()
-    kept = telling(stand.server.world)
+    for name in stand.server.simulation.platforms:
+        stand.server.simulation.platforms[name].simulate_activity()
+    kept = telling(stand.server.simulation)
     assert (await stand.command("snapshot"))["bytes"] > 1000
     for _ in range(20):
-        stand.server.world.step()
-    assert telling(stand.server.world) != kept
+        stand.server.simulation.step()
+    assert telling(stand.server.simulation) != kept
     await stand.command("restore")
-    assert telling(stand.server.world) == kept
+    assert telling(stand.server.simulation) == kept
     async with stand.http.get(f"{stand.url}/x/2/users/me") as response:
         assert response.status == 418
 
@@ -245,12 +249,12 @@ async def test_world_can_be_kept_and_gone_back_to_tokens_and_faults_and_all(stan
 async def test_state_in_a_file_outlives_the_program(tmp_path: Path) -> None:
     file = tmp_path / "state"
     first = Server(seed=3, state=file)
-    first.world.step()
-    first.world.clock.jump(86_400)
+    first.simulation.step()
+    first.simulation.clock.jump(86_400)
     first.snapshot()
     second = Server(seed=4, state=file)
-    assert telling(second.world) == telling(first.world)
-    assert second.world.clock.seconds() - time.time() > 86_000
+    assert telling(second.simulation) == telling(first.simulation)
+    assert second.simulation.clock.seconds() - time.time() > 86_000
     running = TestServer(second.app())
     await running.start_server()
     async with aiohttp.ClientSession() as http, http.get(running.make_url("/")) as response:
@@ -258,7 +262,7 @@ async def test_state_in_a_file_outlives_the_program(tmp_path: Path) -> None:
     await running.close()
 
 
-async def test_world_with_a_file_is_written_to_it_soon_after_each_call(tmp_path: Path) -> None:
+async def test_simulation_with_a_file_is_written_to_it_soon_after_each_call(tmp_path: Path) -> None:
     """A program that is killed writes nothing at its end."""
     file = tmp_path / "state"
     first = Server(seed=3, state=file)
@@ -269,20 +273,20 @@ async def test_world_with_a_file_is_written_to_it_soon_after_each_call(tmp_path:
         await client.command("act", platform="mastodon", what="publish", account="alice", text="kept")
 
         async def written() -> bool:
-            return file.exists() and telling(Server(seed=4, state=file).world) == telling(first.world)
+            return file.exists() and telling(Server(seed=4, state=file).simulation) == telling(first.simulation)
 
         await eventually(written, 10)
     await running.close()
 
 
-async def test_delivery_that_nobody_answered_is_sent_again_by_the_world_in_the_file() -> None:
-    first = World(3, Clock())
+async def test_delivery_that_nobody_answered_is_sent_again_by_the_simulation_in_the_file() -> None:
+    first = Simulation(3, Clock())
     platform = first.platforms["instagram"]
     platform.callbacks = dict.fromkeys(platform.streams, "http://receiver.example/")
     platform.subscribe_all()
     while not (sent := first.dispatcher.due()):
         platform.simulate_activity()
-    second = World.load(first.save())
+    second = Simulation.load(first.save())
     second.clock.jump(3600)
     again = second.dispatcher.due()
 
@@ -294,10 +298,10 @@ async def test_delivery_that_nobody_answered_is_sent_again_by_the_world_in_the_f
 
 
 def test_state_of_another_release_or_a_damaged_one_is_refused(tmp_path: Path) -> None:
-    state = World(3, Clock()).save()
-    for content in (b"", b"no world", state[:-1], state[:-1] + b"?", b"0" * 32 + state[32:]):
+    state = Simulation(3, Clock()).save()
+    for content in (b"", b"no simulation", state[:-1], state[:-1] + b"?", b"0" * 32 + state[32:]):
         with pytest.raises(UnreadableStateError, match="another release"):
-            World.load(content)
+            Simulation.load(content)
 
 
 def test_state_that_may_be_somebody_elses_is_not_gone_on_from(tmp_path: Path) -> None:
@@ -320,8 +324,8 @@ def test_same_seed_makes_the_same_mail() -> None:
     def deliveries(seed: int) -> list[tuple[str, bytes]]:
         clock = Clock(1_767_225_600)
         clock.set_speed(0)
-        world = World(seed, clock)
-        return [(delivery.platform, delivery.body) for delivery in world.deliveries(60)]
+        simulation = Simulation(seed, clock)
+        return [(delivery.platform, delivery.body) for delivery in simulation.deliveries(60)]
 
     first = deliveries(5)
     assert len(first) > 40
@@ -333,18 +337,18 @@ def test_day_of_activity_takes_little_time_and_the_memory_it_may() -> None:
     """8,640 things, one every ten seconds of a day."""
     clock = Clock()
     clock.set_speed(0)
-    world = World(1, clock, ring=500, capacity=200)
-    for name, platform in world.platforms.items():
+    simulation = Simulation(1, clock, ring=500, capacity=200)
+    for name, platform in simulation.platforms.items():
         platform.callbacks = dict.fromkeys(platform.streams, f"http://{name}.example/")
         platform.callback_set(platform.streams[0])
         platform.subscribe_all()
     begun, sent = time.monotonic(), 0
-    world.set_pace(0.1)
+    simulation.set_pace(0.1)
     for _ in range(8640):
         clock.jump(10)
-        world.advance()
-        for delivery in world.dispatcher.due():
-            world.dispatcher.answered(delivery, 200)
+        simulation.advance()
+        for delivery in simulation.dispatcher.due():
+            simulation.dispatcher.answered(delivery, 200)
             sent += 1
     assert sent > 5000
     assert time.monotonic() - begun < 60, "minutes at most"
@@ -352,15 +356,15 @@ def test_day_of_activity_takes_little_time_and_the_memory_it_may() -> None:
         name: sum(
             len(post["comments"]) + 1 for account in platform.people() for post in platform.visible_posts(account)
         )
-        for name, platform in world.platforms.items()
+        for name, platform in simulation.platforms.items()
     }
     assert max(counts.values()) <= 500, counts
-    assert len(world.save()) < 4_000_000
+    assert len(simulation.save()) < 4_000_000
 
 
 @pytest.mark.parametrize("seconds", [3600.0])
 async def test_outage_holds_the_mail_back_and_then_sends_it(stand: Stand, receiver: Receiver, seconds: float) -> None:
-    receiver.token = stand.server.world.platforms["instagram"].verify_token
+    receiver.token = stand.server.simulation.platforms["instagram"].verify_token
     await stand.command("webhooks", platform="instagram", url=receiver.url, all_accounts=True)
     await stand.command("outage", platform="instagram", seconds=seconds)
     post = (await stand.command("act", platform="instagram", what="publish", account="bob", text="p"))["id"]
@@ -372,8 +376,8 @@ async def test_outage_holds_the_mail_back_and_then_sends_it(stand: Stand, receiv
 
 
 async def test_mail_comes_twice_late_overtaken_and_recut_and_nothing_is_lost(stand: Stand, receiver: Receiver) -> None:
-    world = stand.server.world
-    receiver.token = world.platforms["instagram"].verify_token
+    simulation = stand.server.simulation
+    receiver.token = simulation.platforms["instagram"].verify_token
     await stand.command("webhooks", platform="instagram", url=receiver.url, all_accounts=True)
     await stand.command(
         "delivery-policy", batch_seconds=2, duplicated=0.3, delayed=0.3, delay_seconds=60, regrouped=1.0
@@ -384,11 +388,11 @@ async def test_mail_comes_twice_late_overtaken_and_recut_and_nothing_is_lost(sta
     for number in range(60):
         command = {"platform": "instagram", "what": "comment", "account": "bob", "post": post, "text": f"n{number}"}
         said.append((await stand.command("act", **command))["id"])
-        world.clock.jump(1)
+        simulation.clock.jump(1)
     for _ in range(12):
         await stand.command("clock", jump=61)
         await asyncio.sleep(0.02)
-    await until(lambda: len(world.dispatcher) == 0)
+    await until(lambda: len(simulation.dispatcher) == 0)
     deliveries = [
         [change["value"]["id"] for entry in r.json["entry"] for change in entry["changes"]] for r in receiver.came
     ]

@@ -37,7 +37,7 @@ WAYS = {
 async def exchanged(stand: Stand, platform: str, begun: dict[str, str], **more: str) -> bool:
     """Whether a code of a flow that was begun so is taken with these fields."""
     way = WAYS[platform]
-    client_id, secret = stand.server.world.platforms[platform].application()
+    client_id, secret = stand.server.simulation.platforms[platform].application()
     await stand.command("redirects", platform=platform, redirect_uri=CALLBACK)
     query = {"client_id": client_id, "redirect_uri": CALLBACK, "response_type": "code", "scope": way.scope}
     found = await stand.consent(f"{stand.url}/{platform}{way.authorize}?{urlencode(query | {'state': 's'} | begun)}")

@@ -139,8 +139,8 @@ EVERYWHERE = pytest.mark.parametrize("make", MAKERS, ids=PLATFORMS)
 async def published(stand: Stand, make: Any, publisher: Publisher) -> int:
     """Count what is published once everything that was begun has had its effect."""
     if publisher.settle:
-        platform: Any = stand.server.world.platforms[make.__name__]
-        await until(lambda: not stand.server.world.sandbox.outbound_requests)
+        platform: Any = stand.server.simulation.platforms[make.__name__]
+        await until(lambda: not stand.server.simulation.sandbox.outbound_requests)
         await until(lambda: all(p.content or p.final for p in platform.publishes.values()))
         await stand.command("clock", jump=publisher.settle)
         await stand.command("clock", jump=publisher.settle)
@@ -207,7 +207,7 @@ async def test_answer_of_unknown_outcome_comes_with_the_effect_and_without(
 @EVERYWHERE
 async def test_every_named_error_is_an_answer_and_any_other_name_is_refused(stand: Stand, make: Any) -> None:
     name = make.__name__
-    errors = stand.server.world.platforms[name].error_answers()
+    errors = stand.server.simulation.platforms[name].error_answers()
     assert set(UNKNOWN[name]) < set(errors)
     for error, answer in errors.items():
         assert answer.status >= 400 or error.startswith("created_")

@@ -52,7 +52,7 @@ async def test_call_is_dropped_before_or_after_it_took_effect(stand: Stand, *, e
     await stand.command("faults", endpoint="POST /api/v1/apps", drop=True, effect=effect)
     with pytest.raises(aiohttp.ClientError):
         await stand.http.post(stand.url + APPS, json=APP)
-    assert len(stand.server.world.platforms["mastodon"].apps) == registered  # type: ignore[attr-defined]
+    assert len(stand.server.simulation.platforms["mastodon"].apps) == registered  # type: ignore[attr-defined]
     [call] = await stand.ledger("call", path="/api/v1/apps")
     assert call["fault"]["drop"]
     assert (call["status"] is None) is not effect
@@ -108,4 +108,4 @@ async def test_reset_forgets_everything_but_the_time(stand: Stand) -> None:
     async with stand.http.post(stand.url + APPS, json=APP) as response:
         assert response.status == 200
     assert len(await stand.ledger("call")) == 1
-    assert stand.server.world.clock.seconds() - time.time() > 86000
+    assert stand.server.simulation.clock.seconds() - time.time() > 86000

@@ -17,7 +17,7 @@ CLIP = (MEDIA / "clip.mp4").read_bytes()
 
 
 def threads(stand: Stand) -> Any:
-    return stand.server.world.platforms["threads"]
+    return stand.server.simulation.platforms["threads"]
 
 
 async def connected(stand: Stand, account: str = "alice") -> Any:
@@ -158,7 +158,7 @@ async def test_files_are_fetched_later_and_the_container_says_why_not(stand: Sta
 async def test_quotas_are_250_posts_1000_replies_and_100_deletions(stand: Stand) -> None:
     client = await connected(stand)
     first = await said(stand, client, text="first")
-    now = stand.server.world.clock.now()
+    now = stand.server.simulation.clock.now()
     threads(stand)._used |= {("alice", "post"): [now] * 250, ("alice", "reply"): [now] * 999}
     fields = "quota_usage,config,reply_quota_usage,reply_config,delete_config"
     limit = await stand.get("/threads/me/threads_publishing_limit", fields=fields, access_token=client.access_token)
@@ -337,7 +337,7 @@ async def test_own_replies_have_an_edge_and_conversations_can_be_turned_round(st
     assert own not in await listed("me/threads")
     assert await listed(f"{top}/conversation") == [fan, own], "newest first"
     assert await listed(f"{top}/conversation", reverse="false") == [own, fan]
-    now = int(stand.server.world.clock.seconds())
+    now = int(stand.server.simulation.clock.seconds())
     assert await listed("me/threads", since=str(now + 5)) == []
     assert top in await listed("me/threads", since=str(now - 120))
     threads(stand)._mention("alice")
@@ -392,7 +392,7 @@ async def test_sharing_to_a_story_is_a_second_effect_that_may_fail(stand: Stand)
 async def test_user_metrics_are_series_links_and_totals(stand: Stand) -> None:
     """``meta.md`` 10.5."""
     client = await connected(stand)
-    now = int(stand.server.world.clock.seconds())
+    now = int(stand.server.simulation.clock.seconds())
 
     async def asked(metric: str, **query: Any) -> Any:
         path = "/threads/v1.0/me/threads_insights"

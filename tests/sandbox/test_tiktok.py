@@ -22,7 +22,7 @@ CHALLENGE = "13d31e961a1ad8ec2f16b10c4c982e0876a878ad6df144566ee1894acb70f9c3"
 
 
 def tiktok(stand: Stand) -> Any:
-    return stand.server.world.platforms["tiktok"]
+    return stand.server.simulation.platforms["tiktok"]
 
 
 async def asked(stand: Stand, account: str = "shop", untick: str = "", decision: str = "approve", **more: str) -> Any:
@@ -273,7 +273,7 @@ async def test_pull_that_nobody_answers_ends_after_its_hour(stand: Stand) -> Non
     secret = await connected(stand)
     source = {"source": "PULL_FROM_URL", "video_url": "http://127.0.0.1:9/never.mp4"}
     body = {"post_info": {"privacy_level": "SELF_ONLY", "title": "t"}, "source_info": source}
-    stand.server.world.sandbox.outbound_requests = _Nobody()
+    stand.server.simulation.sandbox.outbound_requests = _Nobody()
     publish = (await post(stand, secret, "post/publish/video/init/", body))["data"]["publish_id"]
     assert (await status(stand, secret, publish))["status"] == "PROCESSING_DOWNLOAD"
     await stand.command("clock", jump=3601)
@@ -282,7 +282,7 @@ async def test_pull_that_nobody_answers_ends_after_its_hour(stand: Stand) -> Non
 
 
 class _Nobody(list[Any]):
-    """Errands that are never run, as those of a world that was put away."""
+    """Tasks that are never run, as those of a simulation that was replaced."""
 
     def append(self, _: Any) -> None:
         pass
@@ -330,7 +330,7 @@ async def test_titles_privacy_caps_and_audit_are_enforced_by_their_codes(stand: 
     await stand.command("variants", platform="tiktok", name="audit", variant="unaudited")
     assert await code(privacy_level="SELF_ONLY") == "unaudited_client_can_only_post_to_private_accounts"
     await stand.command("variants", platform="tiktok", name="audit", variant="audited")
-    tiktok(stand).creators["shop"].posted = [stand.server.world.clock.now()] * 15
+    tiktok(stand).creators["shop"].posted = [stand.server.simulation.clock.now()] * 15
     assert await code() == "spam_risk_too_many_posts"
     info = await post(stand, secret, "post/publish/creator_info/query/")
     assert (info["error"]["code"], "status" in info) == ("spam_risk_too_many_posts", False), "with status 200"
@@ -426,7 +426,7 @@ async def test_anything_but_200_is_tried_again_for_72_hours(stand: Stand, receiv
     await stand.command("act", platform="tiktok", what="revoke", account="shop")
     await receiver.until(1)
     for pause in (16, 61):
-        await until(lambda: len(stand.server.world.dispatcher) > 0)
+        await until(lambda: len(stand.server.simulation.dispatcher) > 0)
         await stand.command("clock", jump=pause)
         await asyncio.sleep(0.05)
     came = await receiver.until(3)
@@ -455,10 +455,10 @@ async def test_world_lives_by_the_clock(stand: Stand, receiver: Receiver) -> Non
     await stand.command("webhooks", platform="tiktok", url=receiver.url)
     for _ in range(150):
         tiktok(stand).simulate_activity()
-        stand.server.world.clock.jump(30)
-        stand.server.world.advance()
+        stand.server.simulation.clock.jump(30)
+        stand.server.simulation.advance()
     await stand.command("clock", jump=120)
-    await until(lambda: len(stand.server.world.dispatcher) == 0 and not tiktok(stand)._due)
+    await until(lambda: len(stand.server.simulation.dispatcher) == 0 and not tiktok(stand)._due)
     events = [request.json["event"].removeprefix("post.publish.") for request in receiver.came]
     wanted = {"complete", "failed", "inbox_delivered", "publicly_available", "no_longer_publicaly_available"}
     assert wanted == set(events)

@@ -244,7 +244,7 @@ def test_length_is_weighted_by_the_rules_of_the_page(text: str, length: int) -> 
 async def test_quotes_edits_and_replies_to_strangers_are_refused_as_self_serve_access_is(stand: Stand) -> None:
     """``x.md`` 4: self-serve limits of 2026; a reply to one's own post is unconfirmed, so both are to be had."""
     person = await connected(stand)
-    x = stand.server.world.platforms["x"]
+    x = stand.server.simulation.platforms["x"]
     own = (await person.call("POST", "/2/tweets", json={"text": "part 1"}))[1]["data"]["id"]
     strange = (await stand.command("act", platform="x", what="publish", account="bob", text="hello"))["id"]
     named = (await stand.command("act", platform="x", what="publish", account="bob", text="hello @alice"))["id"]
@@ -305,7 +305,7 @@ async def test_timeline_takes_its_parameters_and_shows_what_is_asked_for(stand: 
     assert await found(exclude="replies,retweets") == ["two", "one"]
     assert await found(since_id=first) == ["three", "two"]
     assert await found(until_id=second) == ["one"]
-    now = stand.server.world.clock.now()
+    now = stand.server.simulation.clock.now()
     assert await found(start_time=(now + timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%SZ")) == []
     assert await found(end_time=(now - timedelta(minutes=2)).strftime("%Y-%m-%dT%H:%M:%SZ")) == []
     for wrong in ({"max_results": "4"}, {"max_results": "101"}, {"start_time": "soon"}, {"exclude": "likes"}):
@@ -445,7 +445,7 @@ async def test_hundred_posts_in_a_quarter_of_an_hour(stand: Stand) -> None:
     async with stand.http.post(f"{stand.url}/x/2/tweets", json={"text": "x"}, headers=headers) as response:
         assert response.headers["x-rate-limit-remaining"] == "0"
         reset = int(response.headers["x-rate-limit-reset"])
-        assert 0 < reset - stand.server.world.clock.seconds() <= 900, "epoch seconds"
+        assert 0 < reset - stand.server.simulation.clock.seconds() <= 900, "epoch seconds"
         assert (await response.json())["type"].endswith("/rate-limit-exceeded")
     await stand.command("clock", jump=901)
     assert await person.post(text="again") == 201

@@ -42,8 +42,8 @@ async def test_account_is_connected_with_what_was_granted_and_only_ciphertext_is
     assert set(PROVIDERS[platform].needed) <= set(found["scopes"])
     sealed = await rig.raw("SELECT sealed FROM connection_secrets")
     assert sealed
-    world = rig.server.world.platforms[platform]
-    kept = [getattr(world, name, None) for name in ("tokens", "access", "refresh", "refreshes")]
+    simulated = rig.server.simulation.platforms[platform]
+    kept = [getattr(simulated, name, None) for name in ("tokens", "access", "refresh", "refreshes")]
     held = [secret for tokens in kept if isinstance(tokens, dict) for secret in tokens]
     assert held
     for table in ("connection_secrets", "connections", "oauth_states", "oauth_clients", "audit_log", "api_keys"):
@@ -149,17 +149,17 @@ async def test_code_is_of_no_use_without_the_verifier_that_its_flow_was_begun_wi
 
 @pytest.mark.parametrize("platform", sorted(set(PLATFORMS) - {"mastodon"}))
 async def test_address_that_the_platform_does_not_know_is_where_nobody_is_sent(rig: Rig, platform: str) -> None:
-    rig.server.world.platforms[platform].redirect_uris.clear()
+    rig.server.simulation.platforms[platform].redirect_uris.clear()
     with pytest.raises(CommandRejected):
         await rig.consented(platform)
     assert await rig.raw("SELECT 1 FROM connections") == []
-    rig.server.world.platforms[platform].redirect_uris.add(rig.providers.redirect_uri(platform, ""))
+    rig.server.simulation.platforms[platform].redirect_uris.add(rig.providers.redirect_uri(platform, ""))
     assert await rig.connect(platform)
 
 
 async def test_instance_that_forgot_us_is_registered_with_anew(rig: Rig) -> None:
     await rig.connect("mastodon")
-    apps = rig.server.world.platforms["mastodon"].apps  # type: ignore[attr-defined]
+    apps = rig.server.simulation.platforms["mastodon"].apps  # type: ignore[attr-defined]
     first = set(apps)
     await rig.connect("mastodon")
     assert set(apps) == first, "one application for an instance, however often"
@@ -325,7 +325,7 @@ async def test_refresher_that_wakes_late_changes_nothing_of_what_is_newer(rig: R
     asleep = asyncio.create_task(rig.refresher.refresh(id_))
 
     async def asked() -> bool:
-        return rig.server.world.faults._seen == [1]
+        return rig.server.simulation.faults._seen == [1]
 
     await eventually(asked)
     if newer == "person":

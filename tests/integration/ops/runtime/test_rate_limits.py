@@ -232,7 +232,7 @@ async def test_metas_own_header_slows_down_and_then_stops(rig: Rig, platform: st
     query = {"access_token": await token(rig, id_)}
     account = (await rig.shown(id_))["account_id"]
     url = f"{rig.sandbox.url}/{platform}/{'v1.0' if platform == 'threads' else 'v25.0'}/me"
-    graph: Any = rig.server.world.platforms[platform]
+    graph: Any = rig.server.simulation.platforms[platform]
 
     async def asked(used: int) -> float:
         """Ask once at so many percent of the budget; the seconds to wait after that."""
@@ -269,7 +269,7 @@ async def test_mastodons_own_429_is_obeyed(rig: Rig) -> None:
     [id_] = await rig.connect("mastodon")
     headers = {"Authorization": f"Bearer {await token(rig, id_)}"}
     steps = asking(f"{rig.sandbox.url}/mastodon/api/v1/accounts/verify_credentials", headers=headers)
-    server: Any = rig.server.world.platforms["mastodon"]
+    server: Any = rig.server.simulation.platforms["mastodon"]
     server._calls[headers["Authorization"].removeprefix("Bearer "), "calls"] = [server.sandbox.clock.seconds()] * 300
     found = await rig.providers.client.run(steps, platform="mastodon", instance=INSTANCE, account="1")
     assert (found.status, found.headers["x-ratelimit-remaining"]) == (429, "0")

@@ -62,7 +62,7 @@ async def test_password_that_was_changed_is_found_within_a_day_although_the_toke
     rig: Rig, platform: str
 ) -> None:
     [id_] = await rig.connect(platform)
-    rig.server.world.platforms[platform].end("shop", 460, "password")  # type: ignore[attr-defined]
+    rig.server.simulation.platforms[platform].end("shop", 460, "password")  # type: ignore[attr-defined]
     [row] = await rig.raw("SELECT extract(epoch FROM check_due_at - now())::float8 AS check FROM connections")
     assert row["check"] <= 86_400
     await rig.raw("UPDATE connections SET check_due_at = now()")
@@ -88,8 +88,8 @@ async def test_check_that_meets_trouble_disconnects_nobody(rig: Rig, platform: s
 
 async def test_page_whose_permission_was_taken_away_says_which(rig: Rig) -> None:
     ids = await rig.connect("facebook")
-    world = rig.server.world.platforms["facebook"]
-    for token in world.tokens.values():  # type: ignore[attr-defined]
+    simulated = rig.server.simulation.platforms["facebook"]
+    for token in simulated.tokens.values():  # type: ignore[attr-defined]
         token.scopes = [scope for scope in token.scopes if scope != "pages_manage_metadata"]
     await rig.due()
     assert await rig.refresher.refresh(ids[0]) == "needs_reconnect"

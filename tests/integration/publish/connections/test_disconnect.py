@@ -88,10 +88,10 @@ async def test_goodbye_that_wakes_up_late_ends_nothing_of_a_newer_grant(rig: Rig
 
 async def test_page_goes_on_sending_until_the_last_that_needs_it_is_gone(rig: Rig) -> None:
     ids = {(await rig.shown(id_))["username"]: id_ for id_ in await rig.connect("facebook")}
-    world = rig.server.world.platforms["facebook"]
+    simulated = rig.server.simulation.platforms["facebook"]
     for name, left in (("Shop", {"Shop", "Cafe"}), ("Cafe", {"Shop"}), ("shop", set())):
         await rig.api("DELETE", f"/api/connections/{ids[name]}")
-        assert set(world.subscribed) == left  # type: ignore[attr-defined]
+        assert set(simulated.subscribed) == left  # type: ignore[attr-defined]
     calls = await rig.sandbox.ledger("call", platform="facebook")
     asked = [call["method"] for call in calls if call["path"].endswith("/me/permissions")]
     assert asked == ["GET", "DELETE"], "read once, and removed with the last"

@@ -96,7 +96,7 @@ async def test_outage_disconnects_nobody_whose_refresh_token_lives(rig: Rig, pla
 
 @pytest.mark.parametrize("platform", ["tiktok", "linkedin"])
 async def test_account_whose_refresh_token_has_run_out_too_needs_its_owner(rig: Rig, platform: str) -> None:
-    rig.server.world.platforms["linkedin"].partner = True  # type: ignore[attr-defined]
+    rig.server.simulation.platforms["linkedin"].partner = True  # type: ignore[attr-defined]
     [id_] = await rig.connect(platform)
     await rig.sandbox.command("faults", platform=platform, times=0, status=400, body={"error": "invalid_request"})
     await failing(rig, id_)

@@ -37,13 +37,13 @@ async def test_person_chooses_and_what_was_not_chosen_is_not_connected(rig: Rig)
     }
     assert await listed(rig) == {}
     [kept] = await rig.raw("SELECT sealed_accounts, outcome FROM oauth_states")
-    world = rig.server.world.platforms["facebook"]
+    simulated = rig.server.simulation.platforms["facebook"]
     assert kept["sealed_accounts"]
-    assert not [token for token in world.tokens if token in str(kept)]  # type: ignore[attr-defined]
+    assert not [token for token in simulated.tokens if token in str(kept)]  # type: ignore[attr-defined]
     outcome = await rig.chosen("facebook", [shown["Shop"]["account"]])
     assert (outcome["ok"], outcome["says"]) == (True, "Connected: Shop on Facebook Pages.")
     assert set(await listed(rig)) == {"Shop"}
-    assert world.subscribed.keys() == {"Shop"}, "events of what nobody chose are not asked for"  # type: ignore[attr-defined]
+    assert simulated.subscribed.keys() == {"Shop"}, "events of what nobody chose are not asked for"  # type: ignore[attr-defined]
     assert await rig.chosen("facebook", [shown["Cafe"]["account"]]) == outcome, "it was chosen"
     assert [row["sealed_accounts"] for row in await rig.raw("SELECT sealed_accounts FROM oauth_states")] == [None]
 
@@ -65,7 +65,7 @@ async def test_token_that_is_not_of_the_chosen_page_and_of_ours_is_not_kept(
 ) -> None:
     """``meta.md`` 7.2: what ``debug_token`` says of it when the page is taken up."""
     shown = await offered(rig)
-    client_id, _ = rig.server.world.platforms["facebook"].application()
+    client_id, _ = rig.server.simulation.platforms["facebook"].application()
     said = {"app_id": client_id, "type": "PAGE", "is_valid": True, "profile_id": shown["Shop"]["account_id"]}
     body = {"data": said | changed}
     await rig.sandbox.command("faults", platform="facebook", endpoint="GET *debug_token", status=200, body=body)
@@ -80,7 +80,7 @@ async def test_account_of_instagram_behind_a_page_is_a_connection_of_its_own(rig
     [id_] = outcome["connections"]
     found = await rig.shown(id_)
     assert (found["platform"], found["channel"], found["username"]) == ("instagram", "facebook", "shop")
-    assert found["account_id"] == rig.server.world.platforms["instagram"].instagram.people["shop"].user_id  # type: ignore[attr-defined]
+    assert found["account_id"] == rig.server.simulation.platforms["instagram"].instagram.people["shop"].user_id  # type: ignore[attr-defined]
     await rig.due()
     assert await rig.refresher.refresh(id_) == "checked"
     assert await rig.connect("instagram") == [id_], "the same account, by another way in"

@@ -53,12 +53,12 @@ async def test_page_that_was_picked_and_is_in_no_list_is_read_by_its_id(rig: Rig
 
 
 async def test_without_the_permission_the_message_says_that_a_portfolio_needs_it_and_how_to_ask(rig: Rig) -> None:
-    world = rig.server.world.platforms["facebook"]
-    del world.pages["Picked"]  # type: ignore[attr-defined]
+    simulated = rig.server.simulation.platforms["facebook"]
+    del simulated.pages["Picked"]  # type: ignore[attr-defined]
     outcome = await rig.back("facebook", await rig.consented("facebook", account="carol"))
     assert (outcome["ok"], outcome["kind"]) == (False, "lacking")
     assert "/api/auth/facebook?optional_scopes=business_management" in outcome["says"]
-    world.businesses.clear()  # type: ignore[attr-defined]
+    simulated.businesses.clear()  # type: ignore[attr-defined]
     outcome = await rig.back("facebook", await rig.consented("facebook", account="carol", optional_scopes=BUSINESS))
     assert (outcome["kind"], "optional_scopes" in outcome["says"]) == ("lacking", False), "it would not help"
 
@@ -76,8 +76,8 @@ async def test_without_the_permission_the_message_says_that_a_portfolio_needs_it
     ],
 )
 async def test_every_task_that_lets_one_create_content_counts(rig: Rig, tasks: list[str], usable: Any) -> None:
-    world = rig.server.world.platforms["facebook"]
-    world.pages["Cafe"].tasks["alice"] = tasks  # type: ignore[attr-defined]
+    simulated = rig.server.simulation.platforms["facebook"]
+    simulated.pages["Cafe"].tasks["alice"] = tasks  # type: ignore[attr-defined]
     shown = await offered(rig, "alice")
     assert (shown["Cafe"]["why_not"] == "") == usable
     if usable:
@@ -85,13 +85,13 @@ async def test_every_task_that_lets_one_create_content_counts(rig: Rig, tasks: l
 
 
 async def test_portfolios_and_pages_are_read_to_an_end(rig: Rig) -> None:
-    world: Any = rig.server.world.platforms["facebook"]
-    page = world.pages["Warehouse"]
+    simulated: Any = rig.server.simulation.platforms["facebook"]
+    page = simulated.pages["Warehouse"]
     for number in range(130):
         name = f"Depot {number}"
-        world.pages[name] = replace(page, id=f"9000{number:04d}", name=name, posts={})
-    world.businesses["Holding"] = replace(
-        world.businesses["Holding"], pages=[f"Depot {number}" for number in range(130)]
+        simulated.pages[name] = replace(page, id=f"9000{number:04d}", name=name, posts={})
+    simulated.businesses["Holding"] = replace(
+        simulated.businesses["Holding"], pages=[f"Depot {number}" for number in range(130)]
     )
     shown = await offered(rig, "carol", optional_scopes=BUSINESS)
     assert sum(name.startswith("Depot") for name in shown) == 130

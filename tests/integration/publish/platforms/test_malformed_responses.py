@@ -29,15 +29,15 @@ WITHOUT_LIFE = [ABSENT, None, "", "soon", 1_790_000_000_000, -1, 0, float("inf")
 
 def issuing(monkeypatch: pytest.MonkeyPatch, rig: Rig, platform: str, **changes: Any) -> None:
     """From now on its token answers differ in these fields."""
-    world = rig.server.world.platforms[platform]
-    real: Callable[..., Answer] = getattr(type(world), ISSUING[platform])
+    simulated = rig.server.simulation.platforms[platform]
+    real: Callable[..., Answer] = getattr(type(simulated), ISSUING[platform])
 
     def changed(*arguments: Any) -> Answer:
-        answer = real(world, *arguments)
+        answer = real(simulated, *arguments)
         content = {name: value for name, value in (answer.content | changes).items() if value is not ABSENT}
         return Answer(answer.status, content, answer.headers)
 
-    monkeypatch.setattr(world, ISSUING[platform], changed)
+    monkeypatch.setattr(simulated, ISSUING[platform], changed)
 
 
 def answering(
@@ -182,7 +182,7 @@ async def test_life_that_is_absent_or_nonsense_is_the_documented_one(
 async def test_life_of_what_refreshes_is_the_documented_one_and_begins_anew_only_where_it_is_documented_so(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rig.server.world.platforms["linkedin"].partner = True  # type: ignore[attr-defined]
+    rig.server.simulation.platforms["linkedin"].partner = True  # type: ignore[attr-defined]
     for platform, name, days in (("tiktok", "refresh_expires_in", 180), ("linkedin", "refresh_token_expires_in", 365)):
         issuing(monkeypatch, rig, platform, **{name: "nonsense"})
         [id_] = await rig.connect(platform)
@@ -197,7 +197,7 @@ async def test_life_of_what_refreshes_is_the_documented_one_and_begins_anew_only
 
 async def test_end_of_facebooks_data_access_that_makes_no_sense_is_none(rig: Rig) -> None:
     id_, *_ = await rig.connect("facebook")
-    data = {"app_id": rig.server.world.platforms["facebook"].application()[0], "type": "PAGE", "is_valid": True}
+    data = {"app_id": rig.server.simulation.platforms["facebook"].application()[0], "type": "PAGE", "is_valid": True}
     for given in (1_790_000_000_000, -1, float("inf"), "1e400", 10**30, "soon", 4_000_000_000):
         body = {"data": data | {"data_access_expires_at": given, "expires_at": 0}}
         fault = {"endpoint": "GET *debug_token", "status": 200, "body": body}
@@ -209,8 +209,8 @@ async def test_end_of_facebooks_data_access_that_makes_no_sense_is_none(rig: Rig
 
 async def test_page_token_that_ends_says_so(rig: Rig) -> None:
     id_, *_ = await rig.connect("facebook")
-    for token in rig.server.world.platforms["facebook"].tokens.values():  # type: ignore[attr-defined]
-        token.expires = rig.server.world.clock.in_(seconds=3600)
+    for token in rig.server.simulation.platforms["facebook"].tokens.values():  # type: ignore[attr-defined]
+        token.expires = rig.server.simulation.clock.in_(seconds=3600)
     await rig.due()
     assert await rig.refresher.refresh(id_) == "checked"
     ends = datetime.fromisoformat((await rig.shown(id_))["ends_at"])
@@ -380,7 +380,7 @@ async def test_words_that_mean_that_the_grant_is_over_end_it_and_are_noted(rig: 
 
 
 async def test_token_of_linkedin_that_ran_out_is_refreshed_where_that_can_be_done(rig: Rig) -> None:
-    rig.server.world.platforms["linkedin"].partner = True  # type: ignore[attr-defined]
+    rig.server.simulation.platforms["linkedin"].partner = True  # type: ignore[attr-defined]
     [id_] = await rig.connect("linkedin")
     body = {"active": False, "status": "expired"}
     await rig.sandbox.command("faults", platform="linkedin", endpoint="*introspect*", times=1, status=200, body=body)

@@ -16,7 +16,7 @@ from ops.cli import wiring
 from ops.runtime.db import Pool, open_pool, transaction
 from ops.sandbox.clock import Clock
 from ops.sandbox.dispatcher import DeliveryPolicy
-from ops.sandbox.world import World
+from ops.sandbox.simulation import Simulation
 from schema.crm import crm_tables
 from schema.crm.instagram import ig_comments, ig_media
 from schema.events import Event, bucket_of
@@ -58,16 +58,16 @@ def story(seed: int, steps: int = 250) -> list[tuple[str, dict[str, Any]]]:
     """Events as the platforms would cut them, in the order of their happening."""
     clock = Clock()
     clock.set_speed(0)
-    world = World(seed, clock)
-    world.active = ["instagram", "tiktok"]
-    world.dispatcher.delivery_policy = DeliveryPolicy(duplicated=0.1, delayed=0.2)
+    simulation = Simulation(seed, clock)
+    simulation.active = ["instagram", "tiktok"]
+    simulation.dispatcher.delivery_policy = DeliveryPolicy(duplicated=0.1, delayed=0.2)
     webhooks = wiring.webhooks()
     return [
         (change.account_id, {"provider": delivery.platform, "type": change.type, "payload": change.value} | {
             "external_id": webhooks[delivery.platform].identify(change).external_id,
             "occurred_at": webhooks[delivery.platform].identify(change).occurred_at,
         })
-        for delivery in world.deliveries(steps)
+        for delivery in simulation.deliveries(steps)
         for change in webhooks[delivery.platform].changes(json.loads(delivery.body))
     ]  # fmt: skip
 

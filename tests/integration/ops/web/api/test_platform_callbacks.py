@@ -15,11 +15,11 @@ YEAR_2015, YEAR_2100 = 1_420_070_400, 4_102_444_800
 
 async def send(rig: Rig, purpose: str, user: str, issued_at: int | None) -> tuple[int, Any]:
     """POST a request that the platform signed; the status and the JSON answer."""
-    world = rig.server.world.platforms["instagram"]
+    simulated = rig.server.simulation.platforms["instagram"]
     payload = {"algorithm": "HMAC-SHA256", "user_id": user}
     if issued_at is not None:
         payload |= {"issued_at": issued_at, "expires": issued_at + 3600}
-    form = {"signed_request": world.signed_request(payload)}  # type: ignore[attr-defined]
+    form = {"signed_request": simulated.signed_request(payload)}  # type: ignore[attr-defined]
     async with rig.http.post(f"{rig.url}/api/auth/instagram/{purpose}", data=form) as response:
         return response.status, await response.json()
 

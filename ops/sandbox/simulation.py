@@ -17,8 +17,8 @@ CATCH_UP = 1000
 """At most this many actions are simulated at once after the clock has jumped."""
 
 
-class World:
-    """The same seed makes the same world.
+class Simulation:
+    """The same seed makes the same simulation.
 
     ``ring`` is how many calls and webhooks the ledger keeps, ``capacity`` how many objects each platform keeps.
     """
@@ -28,7 +28,7 @@ class World:
         self.clock = clock
         self.ledger = Ledger(ring)
         self.faults = FaultSchedule()
-        rng = random.Random(seed)  # noqa: S311  a world, not a secret
+        rng = random.Random(seed)  # noqa: S311  made-up data, not a secret
         self.sandbox = Sandbox(clock, self.ledger, rng, capacity)
         self.platforms: dict[str, Platform] = {
             name: kind(self.sandbox) for name, kind in discover(ops.sandbox.platforms, type).items()
@@ -40,17 +40,17 @@ class World:
         """Names of the platforms on which actions are simulated."""
         self._lived = clock.seconds()
 
-    def restarted(self, ring: int, capacity: int) -> "World":
-        """Return a new world with the settings of this one: portal settings, delivery policy and pace.
+    def restarted(self, ring: int, capacity: int) -> "Simulation":
+        """Return a new simulation with the settings of this one: portal settings, delivery policy and pace.
 
         Its seed is the next one, so that no id is used for two different objects.
         """
-        world = World(self.seed + 1, self.clock, ring, capacity)
-        for name, platform in world.platforms.items():
+        simulation = Simulation(self.seed + 1, self.clock, ring, capacity)
+        for name, platform in simulation.platforms.items():
             platform.copy_settings(self.platforms[name])
-        world.dispatcher.delivery_policy, world.active = self.dispatcher.delivery_policy, list(self.active)
-        world.set_pace(self.pace)
-        return world
+        simulation.dispatcher.delivery_policy, simulation.active = self.dispatcher.delivery_policy, list(self.active)
+        simulation.set_pace(self.pace)
+        return simulation
 
     def step(self) -> None:
         """Simulate one action on a random active platform."""
@@ -102,10 +102,10 @@ class World:
         return seal_state(pickle.dumps(self))
 
     @classmethod
-    def load(cls, content: bytes) -> "World":
-        """A world that :meth:`save` wrote. Never give it bytes of anybody else: a pickle can run code.
+    def load(cls, content: bytes) -> "Simulation":
+        """Load what :meth:`save` returned. Never give it bytes of anybody else: a pickle can run code.
 
         Raises UnreadableStateError.
         """
-        world: World = pickle.loads(unseal_state(content))  # noqa: S301
-        return world
+        simulation: Simulation = pickle.loads(unseal_state(content))  # noqa: S301
+        return simulation
