@@ -4,7 +4,7 @@ import asyncio
 import os
 import shutil
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,13 +85,28 @@ def template(postgres: Postgres) -> str:
 _number = iter(range(10**6))
 
 
+@pytest.fixture(scope="session")
+def superuser(postgres: Postgres) -> Iterator[Callable[[str], None]]:
+    """Run a statement on a connection that is kept: starting psql takes longer than what most tests need done."""
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        address = {"host": "127.0.0.1", "port": postgres.port, "user": "postgres", "password": postgres.password}
+        opened = runner.run(asyncpg.connect(**address, database="postgres"))
+
+        def run(statement: str) -> None:
+            runner.run(opened.execute(statement))
+
+        yield run
+        runner.run(opened.close())
+
+
 @pytest.fixture
-def database(postgres: Postgres, template: str) -> Iterator[str]:
+def database(postgres: Postgres, superuser: Callable[[str], None], template: str) -> Iterator[str]:
     """The DSN of a fresh, migrated database."""
     name = f"landfall_test_{next(_number)}"  # as `make up` and `db reset` take it for ours
-    postgres.sql(f"CREATE DATABASE {name} TEMPLATE {template} OWNER landfall")
+    # Copied as files it takes half as long as through the log.
+    superuser(f"CREATE DATABASE {name} TEMPLATE {template} OWNER landfall STRATEGY FILE_COPY")
     yield postgres.dsn(name)
-    postgres.sql(f"DROP DATABASE {name} WITH (FORCE)")
+    superuser(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
