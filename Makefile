@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all:
 
 .DEFAULT_GOAL := help
-.PHONY: help up test bench chaos check lint format lock sbom licenses advisories clean
+.PHONY: help up test quick bench chaos check lint format lock sbom licenses advisories clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,6 +15,9 @@ up: $(VENV)/.runtime ## start everything here and watch signed webhooks become r
 
 test: $(VENV)/.dev ## the whole test suite, against a real PostgreSQL and a real Redis
 	@$(BIN)/python -m pytest $(or $(TESTS),--numprocesses 2 --dist worksteal)
+
+quick: $(VENV)/.dev ## the tests that need no server, in under a minute
+	@$(BIN)/python -m pytest --quick --numprocesses 2 --dist worksteal
 
 bench: $(VENV)/.dev ## ratios against bare aiohttp, plain upserts and arq; BENCH=quick for 2 minutes, ONLY=a,b for parts
 	@$(BIN)/python -m ops.bench

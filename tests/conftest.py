@@ -16,7 +16,7 @@ from selenium import webdriver
 from ops.access import passwords, users
 from ops.cli.migrate import migrate
 from ops.runtime import logs
-from ops.runtime.embedded import Postgres, Redis, free_port, scratch
+from ops.runtime.embedded import Postgres, Redis, Server, free_port, scratch
 from ops.runtime.embedded import redis_server as redis_server_program
 from schema.tenancy import DEFAULT_TENANT
 from tests.compose import REDIS_PASSWORD, SERVICES, substituted
@@ -26,9 +26,45 @@ from tests.support import Process, Service, breakable_redis, breaking, eventuall
 logs.configure("error")
 
 
+STARTED = {"postgres", "redis_server", "locked_redis", "browser", "own_postgres", "own_redis", "spawned"}
+"""The fixtures that start a server, or put an end to one. A test that starts one by itself is marked ``server``."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="run only the tests that need no server")
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """The slow faults take minutes, and programs that not every machine has: only `make chaos` asks for them."""
+    """The slow faults take minutes, and programs that not every machine has: only `make chaos` asks for them.
+
+    Tests of the whole program start it, whatever fixtures they have: `make quick` leaves their folders out.
+    """
+    if config.getoption("quick") and collection_path.name in ("acceptance", "faults"):
+        return True
     return True if collection_path.name == "chaos" and not any("chaos" in arg for arg in config.args) else None
+
+
+def needs_server(item: pytest.Item) -> bool:
+    return "server" in item.keywords or (isinstance(item, pytest.Function) and bool(STARTED & set(item.fixturenames)))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("quick"):
+        config.hook.pytest_deselected(items=[item for item in items if needs_server(item)])
+        items[:] = [item for item in items if not needs_server(item)]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_server_when_quick(pytestconfig: pytest.Config) -> Iterator[None]:
+    """Fail whoever starts a server under ``--quick``."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        pytest.fail("`make quick` starts no server: mark this test `server`, or add its fixture to STARTED")
+
+    with pytest.MonkeyPatch.context() as patched:
+        if pytestconfig.getoption("quick"):
+            patched.setattr(Server, "spawn", refuse)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

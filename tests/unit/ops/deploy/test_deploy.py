@@ -125,6 +125,7 @@ def test_compose_file_gives_the_owners_login_to_nobody_who_talks_to_the_world() 
         assert "landfall:" not in given.get("DATABASE_URL", "") or name in ("migrate", "daily")
 
 
+@pytest.mark.server
 def test_compose_file_makes_an_owner_who_is_no_superuser() -> None:
     """By the script that the image runs when it makes a cluster, here under other names."""
     [mounted] = [volume for volume in SERVICES["postgres"]["volumes"] if "owner.sql" in volume]
