@@ -1,28 +1,31 @@
 """Commit deliveries in groups: requests that arrive during a commit share the next one.
 
-There is no timer. A lone request is committed at once; under load the batch grows by itself, up to a cap beyond
-which larger batches only make both sides wait (``performance.md`` section 3).
+There is no timer. A lone request is committed at once; under load the batch grows by itself, up to a cap beyond which
+larger batches only make both sides wait (``performance.md`` section 3). While many wait, a second lane commits beside
+the first, so that this process reads requests while PostgreSQL writes.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import asyncpg
 import structlog
 
 from ingest import store
+from ingest.contract import Received
 from ingest.errors import Overloaded, Unavailable
-from ingest.store import Receipt
 from ops.runtime import metrics
-from ops.runtime.db import CONTENDED, REFUSED, Pool, describe
+from ops.runtime.db import CONTENDED, Pool, describe
 from ops.runtime.faultpoint import faultpoint
 from ops.runtime.periodic import RetryPolicy, repeat
 
 BATCH_DELIVERIES = 64
-BATCH_EVENTS = 2000
 BATCH_BYTES = 8 * 2**20
+SECOND_LANE_FROM = 24
+"""So many deliveries wait before the second lane commits too; with fewer, one larger commit costs less."""
+
 COMMIT_SECONDS = 1.8
 """Longest that a request waits for its commit; shorter than any sender waits for the answer."""
 
@@ -37,9 +40,8 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class _Waiting:
-    receipt: Receipt
-    size: int
-    done: asyncio.Future[int]
+    received: Received
+    done: asyncio.Future[None]
 
 
 class NotReplicatedError(Exception):
@@ -47,43 +49,49 @@ class NotReplicatedError(Exception):
 
 
 class Committer:
-    """Commits receipts; a call returns once its receipt is durable."""
+    """Commits deliveries; a call returns once its delivery is durable. ``notify`` is called after each commit."""
 
-    def __init__(self, pool: Pool, *, max_deliveries: int) -> None:
+    def __init__(self, pool: Pool, *, max_deliveries: int, notify: Callable[[], None] = lambda: None) -> None:
         self._pool = pool
         self._max = max_deliveries
+        self._notify = notify
         self._queue: deque[_Waiting] = deque()
-        self._deadlines: deque[tuple[float, asyncio.Future[int]]] = deque()
-        self._wake = asyncio.Event()
+        self._deadlines: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._one_waits = asyncio.Event()
+        self._many_wait = asyncio.Event()
         self._closing = False
         metrics.ingest_waiting.set_function(lambda: len(self._queue))
 
-    async def commit(self, receipt: Receipt) -> int:
-        """Commit a receipt and return how many of its events were new. Raises Overloaded, Unavailable."""
+    async def commit(self, received: Received) -> None:
+        """Commit a delivery. Raises Overloaded, Unavailable."""
         if self._closing or len(self._queue) >= self._max:
             raise Overloaded("too many deliveries wait for the log")
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[int] = loop.create_future()
-        self._queue.append(_Waiting(receipt, len(receipt.delivery.body), done))
+        done: asyncio.Future[None] = loop.create_future()
+        self._queue.append(_Waiting(received, done))
         self._deadlines.append((loop.time() + COMMIT_SECONDS, done))
-        self._wake.set()
-        return await done
+        self._one_waits.set()
+        if len(self._queue) == SECOND_LANE_FROM:
+            self._many_wait.set()
+        await done
 
     async def run(self) -> None:
         """Commit until closed and drained."""
         watch = asyncio.create_task(repeat(self._expire, WATCH_SECONDS, first=WATCH_SECONDS), name="commit deadlines")
+        lanes = [
+            asyncio.create_task(self._lane(wake), name=name)
+            for name, wake in (("first lane", self._one_waits), ("second lane", self._many_wait))
+        ]
         try:
-            while True:
-                await self._wake.wait()
-                self._wake.clear()
-                while self._queue:
-                    batch = self._take()
-                    if batch:
-                        await self._settle(batch)
-                if self._closing:
-                    return
+            await asyncio.wait(lanes, return_when=asyncio.FIRST_COMPLETED)
+            if self._closing:
+                await asyncio.wait(lanes)
+            for lane in lanes:
+                if lane.done():
+                    lane.result()  # neither ends by itself: this raises why it did
         finally:
-            watch.cancel()
+            for task in (watch, *lanes):
+                task.cancel()
             self._closing = True
             for _, done in self._deadlines:  # nobody is going to commit these
                 if not done.done():
@@ -98,75 +106,74 @@ class Committer:
                 done.set_exception(Unavailable("the log did not answer in time"))
 
     def close(self) -> None:
-        """Accept no more receipts. ``run`` returns when those that wait are committed."""
+        """Accept no more deliveries. ``run`` returns when those that wait are committed."""
         self._closing = True
-        self._wake.set()
+        self._one_waits.set()
+        self._many_wait.set()
+
+    async def _lane(self, wake: asyncio.Event) -> None:
+        """Commit whenever woken. A connection is kept while deliveries keep coming: to reset it takes a round trip."""
+        while True:
+            await wake.wait()
+            wake.clear()
+            while self._queue:
+                batch: list[_Waiting] = []
+                try:
+                    async with self._pool.acquire() as connection:
+                        with _watched(connection) as warnings:
+                            while batch := self._take():
+                                await self._commit(connection, batch)
+                                if warnings:
+                                    raise NotReplicatedError
+                                self._committed(batch)
+                except Exception as error:  # noqa: BLE001  whatever it is, it is not the deliveries' fault
+                    self._failed(batch or self._take(), error)
+            if self._closing:
+                return
 
     def _take(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
-        events = size = 0
+        size = 0
         while self._queue and len(batch) < BATCH_DELIVERIES:
             head = self._queue[0]
-            events += len(head.receipt.accepted.events)
-            size += head.size
-            if batch and (events > BATCH_EVENTS or size > BATCH_BYTES):
+            size += len(head.received.body)
+            if batch and size > BATCH_BYTES:
                 break
             self._queue.popleft()
             if not head.done.done():  # given up by now: it was answered 503 and will come again
                 batch.append(head)
         return batch
 
-    async def _settle(self, batch: list[_Waiting]) -> None:
-        try:
-            new = await self._write([waiting.receipt for waiting in batch])
-        except REFUSED as error:
-            await self._isolate(batch, error)
-        except Exception as error:  # noqa: BLE001  whatever it is, it is not known to be the deliveries' fault
-            metrics.commit_failures.labels(describe(error)[:40]).inc()
-            log.warning("deliveries.not_committed", count=len(batch), error=describe(error))
-            for waiting in batch:
-                if not waiting.done.done():
-                    waiting.done.set_exception(Unavailable("the log cannot be written at the moment"))
-        else:
-            metrics.commit_batch.observe(len(batch))
-            log.info("deliveries.committed", deliveries=list(new), new_events=sum(new.values()))
-            for waiting in batch:
-                if not waiting.done.done():
-                    waiting.done.set_result(new[waiting.receipt.id])
-
-    async def _isolate(self, batch: list[_Waiting], error: Exception) -> None:
-        """Commit each receipt of a batch by itself, of which the database refuses some; reduce the refused ones."""
-        metrics.commit_failures.labels("refused").inc()
-        if len(batch) > 1:
-            for waiting in batch:
-                await self._settle([waiting])
-            return
-        waiting = batch[0]
-        if waiting.receipt.accepted.verdict == "unreadable":
-            log.error("delivery.not_storable", delivery=waiting.receipt.id, error=describe(error))
-            if not waiting.done.done():
-                waiting.done.set_exception(Unavailable("the delivery could not be stored"))
-            return
-        log.error("delivery.reduced", delivery=waiting.receipt.id, error=describe(error))
-        waiting.receipt = waiting.receipt.reduced(f"the database refused its events: {describe(error)}")
-        await self._settle([waiting])
-
-    async def _write(self, receipts: Sequence[Receipt]) -> dict[str, int]:
+    async def _commit(self, connection: asyncpg.Connection, batch: Sequence[_Waiting]) -> None:
+        deliveries = [waiting.received for waiting in batch]
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                async with asyncio.timeout(COMMIT_SECONDS), self._pool.acquire() as connection:
-                    with metrics.commit_seconds.time(), _watched(connection) as warnings:
+                async with asyncio.timeout(COMMIT_SECONDS):
+                    with metrics.commit_seconds.time():
                         faultpoint("ingest.append")
-                        new = await store.append(connection, receipts)
+                        await store.receive(connection, deliveries)
                         faultpoint("ingest.committed")
-                    if warnings:
-                        raise NotReplicatedError
-                    return new
             except CONTENDED:
                 if attempt == ATTEMPTS:
                     raise
                 await asyncio.sleep(RETRIES.delay(attempt))
-        raise AssertionError("unreachable")
+            else:
+                return
+
+    def _committed(self, batch: Sequence[_Waiting]) -> None:
+        metrics.commit_batch.observe(len(batch))
+        log.info("deliveries.committed", deliveries=[waiting.received.id for waiting in batch])
+        for waiting in batch:
+            if not waiting.done.done():
+                waiting.done.set_result(None)
+        self._notify()
+
+    def _failed(self, batch: Sequence[_Waiting], error: Exception) -> None:
+        metrics.commit_failures.labels(describe(error)[:40]).inc()
+        log.warning("deliveries.not_committed", count=len(batch), error=describe(error))
+        for waiting in batch:
+            if not waiting.done.done():
+                waiting.done.set_exception(Unavailable("the log cannot be written at the moment"))
 
 
 class _watched:  # noqa: N801  reads as a phrase

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from ingest.errors import Unidentifiable
@@ -30,6 +31,23 @@ class Delivery(NamedTuple):
     """One HTTP request. ``headers`` have lower-case names; repeated ones are joined by a comma and a space."""
 
     headers: Mapping[str, str]
+    body: bytes
+
+
+class Received(NamedTuple):
+    """One row of ``webhook_deliveries``: a genuine request, as it came.
+
+    ``verdict`` is accepted, or quarantined for a signature older than the platform retries. ``headers`` are the lines
+    of those that prove it (``Webhook.proof``).
+    """
+
+    id: str
+    provider: str
+    received_at: datetime
+    verdict: str
+    secret_used: str
+    signed_at: datetime | None
+    headers: bytes
     body: bytes
 
 
@@ -129,6 +147,11 @@ class Webhook:
     other_portals: tuple[Portal, ...] = ()
     """Portals of other platforms in which the address is entered too, each with the next secret of ``signature``."""
     persons: Persons = field(default=Persons())
+
+    @cached_property
+    def proof(self) -> tuple[str, ...]:
+        """Names of the headers that are kept: the signature, how to read the body, and who sent it."""
+        return (self.signature.header, "content-type", "user-agent")
 
     @property
     def variables(self) -> tuple[Variable, ...]:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
-import uuid_utils
 from aiohttp import hdrs, web
 
 from ingest import store
@@ -26,14 +25,12 @@ from ingest.errors import (
     UnknownPlatform,
 )
 from ingest.signatures import insist_present
-from ingest.store import Receipt
 from ops.runtime import bodies, metrics, proxies, responses
 from ops.runtime.clock import Clock
 from ops.runtime.db import Pool, describe
 from ops.runtime.faultpoint import faultpoint
 from ops.runtime.proxies import Network
 from ops.runtime.sampling import Sampler
-from ops.runtime.worker_notifier import WorkerNotifier
 
 _UNREAD: Mapping[type[bodies.BodyError], type[Refusal]] = {
     bodies.BodyTooLargeError: TooLarge,
@@ -51,7 +48,6 @@ class Receiver:
     webhooks: Mapping[str, Webhook]
     variables: Variables
     committer: Committer
-    notifier: WorkerNotifier
     samples: Pool
     clock: Clock
     body_limit: int
@@ -76,7 +72,7 @@ class Address:
     webhook: Webhook
 
     async def receive(self, request: web.Request) -> web.Response:
-        """Receive a delivery. 200 means that every event in it is durable."""
+        """Receive a delivery. 200 means that its bytes are durable; the worker splits them into events."""
         started = time.perf_counter()
         receiver, platform = self.receiver, self.platform
         held = 0
@@ -92,15 +88,14 @@ class Address:
             body = await _read(request, receiver)
             held = len(body)
             faultpoint("ingest.read")
-            delivery = Delivery(_headers(request), body)
+            delivery = Delivery(_proof(request, self.webhook.proof), body)
             try:
-                accepted = accept(self.webhook, delivery, receiver.variables, receiver.clock())
+                received = accept(platform, self.webhook, delivery, receiver.variables, receiver.clock())
             except Forged as error:
-                await _sample(receiver, platform, error, delivery)
+                await _sample(receiver, platform, error, Delivery(_headers(request), body))
                 raise
-            receipt = Receipt(str(uuid_utils.uuid7()), platform, self.webhook.rule_version, delivery, accepted)
             faultpoint("ingest.accepted")
-            new = await receiver.committer.commit(receipt)
+            await receiver.committer.commit(received)
             faultpoint("ingest.answer")
         except (ConnectionError, asyncio.CancelledError):  # nobody is there to be answered
             raise
@@ -108,19 +103,11 @@ class Address:
             return self._refuse(request, error)
         finally:
             receiver.budget.release(held)
-        if new:
-            receiver.notifier.notify()
-        count = len(accepted.events)
-        metrics.of(metrics.deliveries, platform, accepted.verdict).inc()
-        metrics.of(metrics.events, platform, "new").inc(new)
-        metrics.of(metrics.events, platform, "duplicate").inc(count - new)
-        metrics.of(metrics.secret_matches, platform, accepted.verified.secret_used).inc()
+        metrics.of(metrics.deliveries, platform, received.verdict).inc()
+        metrics.of(metrics.secret_matches, platform, received.secret_used).inc()
         metrics.of(metrics.ingest_seconds, platform).observe(time.perf_counter() - started)
         # Exactly 200: nothing else counts as delivered (tiktok.md 2.1).
-        return web.Response(
-            body=b'{"delivery":"%s","events":%d,"new":%d}' % (receipt.id.encode(), count, new),
-            content_type="application/json",
-        )
+        return web.Response(body=b'{"delivery":"%s"}' % received.id.encode(), content_type="application/json")
 
     async def verify(self, request: web.Request) -> web.Response:
         """Answer a platform's handshake, or a person who opens the address."""
@@ -176,6 +163,12 @@ def _client(request: web.Request, receiver: Receiver) -> str | None:
     trusted = receiver.trusted
     address = proxies.client(request.remote, request.headers.getall(hdrs.X_FORWARDED_FOR, []), trusted)
     return None if proxies.is_ours(address, trusted) else address
+
+
+def _proof(request: web.Request, names: Sequence[str]) -> dict[str, str]:
+    """Return the headers of these names that are there; repeated ones are joined by a comma and a space."""
+    found = request.headers
+    return {name: ", ".join(found.getall(name)) for name in names if name in found}
 
 
 def _headers(request: web.Request) -> dict[str, str]:

@@ -1,14 +1,16 @@
-"""All of ingest's SQL."""
+"""All of ingest's SQL. Functions take a connection and never open a transaction; the caller does."""
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 import asyncpg
 
-from ingest.accept import Accepted, unreadable
-from ingest.contract import Delivery, Incoming
+from ingest.contract import Delivery, Incoming, Received
+from ingest.split import Split
+from ops.runtime.db import required, rows_affected
 from schema.events import bucket_of
 
 REFUSAL_SLOTS = 200
@@ -18,50 +20,121 @@ REFUSAL_BYTES = 2048
 
 _UNWANTED_HEADERS = {"authorization", "proxy-authorization", "cookie"}
 
+# One statement, hence one transaction and one flush of the WAL, whatever the number of deliveries. It writes WAL even
+# when every event in it is a duplicate: the answer promises nothing that another session has yet to make durable
+# (faults.md B3).
+_RECEIVE = """
+WITH stored AS (
+    INSERT INTO webhook_deliveries (id, provider, verdict, secret_used, signed_at, headers, body)
+    SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::bytea[], $7::bytea[])
+)
+INSERT INTO webhook_delivery_queue (delivery_id) SELECT unnest($1::uuid[])
+"""
 
-class Receipt(NamedTuple):
-    """A delivery ready to be written: everything decided, nothing stored."""
 
-    id: str
-    provider: str
-    rule_version: int
-    delivery: Delivery
-    accepted: Accepted
+async def receive(connection: asyncpg.Connection, deliveries: Sequence[Received]) -> None:
+    """Store deliveries, and queue them to be split."""
+    await connection.execute(
+        _RECEIVE,
+        [d.id for d in deliveries],
+        [d.provider for d in deliveries],
+        [d.verdict for d in deliveries],
+        [d.secret_used for d in deliveries],
+        [d.signed_at for d in deliveries],
+        [d.headers for d in deliveries],
+        [d.body for d in deliveries],
+    )
 
-    def reduced(self, reason: str) -> "Receipt":
-        """Return the delivery with one parked event in place of its own, for a body that the database refuses."""
-        verified = self.accepted.verified
-        events = [unreadable(self.delivery.body, reason)]
-        return Receipt(
-            self.id,
-            self.provider,
-            self.rule_version,
-            self.delivery,
-            Accepted(verified, "unreadable", reason, events),
+
+# The locks are the lease: whoever dies gives its deliveries back, and two splitters take different ones. Of bodies, as
+# many as fit into the memory given, but at least one.
+_TAKE = """
+WITH waiting AS MATERIALIZED (
+    SELECT delivery_id FROM webhook_delivery_queue ORDER BY delivery_id LIMIT $1 FOR UPDATE SKIP LOCKED
+), sized AS MATERIALIZED (
+    SELECT d.id, sum(octet_length(d.body)) OVER (ORDER BY d.id) - octet_length(d.body) AS before
+    FROM waiting w JOIN webhook_deliveries d ON d.id = w.delivery_id
+)
+SELECT d.id::text, d.provider, d.received_at, d.verdict, d.secret_used, d.signed_at, d.headers, d.body
+FROM sized s JOIN webhook_deliveries d ON d.id = s.id WHERE s.before < $2 ORDER BY d.id
+"""
+
+
+async def take(connection: asyncpg.Connection, limit: int, size: int) -> list[Received]:
+    """Lock deliveries that wait to be split, the oldest first, and return them.
+
+    At most ``limit``, and no more than those that begin within ``size`` bytes of bodies.
+    """
+    return [Received(*row) for row in await connection.fetch(_TAKE, limit, size)]
+
+
+async def queue_again(connection: asyncpg.Connection, platform: str, since: datetime) -> int:
+    """Queue deliveries that are split already, received since a time. Return how many.
+
+    Of those with the same body, the one that holds it is taken, whenever it was received. Erased ones are not.
+    """
+    status = await connection.execute(
+        """
+        INSERT INTO webhook_delivery_queue (delivery_id)
+        SELECT DISTINCT h.id FROM webhook_deliveries d JOIN webhook_deliveries h ON h.id = coalesce(d.body_of, d.id)
+            JOIN webhook_delivery_outcomes o ON o.delivery_id = h.id
+        WHERE d.provider = $1 AND d.received_at >= $2 AND o.verdict_reason IS DISTINCT FROM 'erased'
+        ON CONFLICT DO NOTHING""",
+        platform,
+        since,
+    )
+    return rows_affected(status)
+
+
+class Waiting(NamedTuple):
+    """How many deliveries wait to be split, and for how long the oldest has waited (seconds, 0 if none does)."""
+
+    deliveries: int
+    oldest_seconds: float
+
+
+async def waiting(connection: asyncpg.Connection) -> Waiting:
+    row = await connection.fetchrow(
+        """
+        SELECT count(*), coalesce(extract(epoch FROM now() - min(d.received_at)), 0)::float8
+        FROM webhook_delivery_queue q JOIN webhook_deliveries d ON d.id = q.delivery_id"""
+    )
+    return Waiting(*required(row))
+
+
+async def lock(connection: asyncpg.Connection, delivery: str) -> bool:
+    """Lock one delivery that waits to be split. Return whether it still waits, and nobody else splits it."""
+    return bool(
+        await connection.fetchval(
+            "SELECT true FROM webhook_delivery_queue WHERE delivery_id = $1 FOR UPDATE SKIP LOCKED", delivery
         )
+    )
 
 
-# One statement, hence one transaction and one flush of the WAL, whatever the number of deliveries. The delivery row
-# makes it write WAL even when every event is a duplicate: without it the answer would promise what another session
-# may not have made durable yet (faults.md B3). Rows go in in key order, so that two processes cannot deadlock.
-# A body that is in the log, or earlier in this batch, is not stored again: else one captured request, sent again and
-# again, fills the disk. Two processes that get it at once may both store it, since neither sees the other's row. A
-# function finds it, because the web process's role reads no body.
+class Cut(NamedTuple):
+    """A delivery and what it was split into, by the version of its platform's rule."""
+
+    received: Received
+    rule_version: int
+    split: Split
+
+
+# Rows go in in key order, so that two processes cannot deadlock.
 _APPEND = """
 WITH input AS (
     SELECT * FROM unnest(
         $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::smallint[], $7::text[], $8::timestamptz[],
-        $9::text[], $10::bool[], $11::smallint[]
+        $9::text[], $10::bool[], $11::smallint[], $12::timestamptz[]
     ) AS i (delivery_id, provider, account_id, event_type, external_id, rule_version, payload, occurred_at, defect,
-            sanitized, bucket)
+            sanitized, bucket, created_at)
     ORDER BY provider, account_id, external_id
 ), added AS (
     INSERT INTO webhook_event_log (
         delivery_id, provider, account_id, event_type, external_id, rule_version, payload_json, occurred_at, defect,
-        sanitized
+        sanitized, created_at
     )
     SELECT delivery_id, provider, account_id, event_type, external_id, rule_version, payload::jsonb, occurred_at,
-        defect, sanitized
+        defect, sanitized, created_at
     FROM input
     ON CONFLICT DO NOTHING
     RETURNING id, delivery_id, provider, account_id, external_id, defect
@@ -75,73 +148,74 @@ WITH input AS (
     INSERT INTO webhook_event_outcomes (bucket, account_id, event_id, state, error_message)
     SELECT bucket, account_id, id, 'parked', defect FROM placed WHERE defect IS NOT NULL
 )
-INSERT INTO webhook_deliveries (
-    id, provider, body, body_of, body_sha256, headers, verdict, verdict_reason, secret_used, signed_at, event_count,
-    new_event_count
-)
-SELECT d.id, d.provider, CASE WHEN k.id IS NULL THEN d.body END, coalesce(k.id, d.body_of), d.digest,
-    d.headers::jsonb, d.verdict, d.reason, d.secret, d.signed_at, d.events, coalesce(n.new, 0)
-FROM unnest(
-    $12::uuid[], $13::text[], $14::bytea[], $15::uuid[], $16::bytea[], $17::text[], $18::text[], $19::text[],
-    $20::text[], $21::timestamptz[], $22::int[]
-) WITH ORDINALITY
-    AS d (id, provider, body, body_of, digest, headers, verdict, reason, secret, signed_at, events, number)
-LEFT JOIN (SELECT delivery_id, count(*) AS new FROM added GROUP BY delivery_id) n ON n.delivery_id = d.id
-LEFT JOIN find_bodies($13, $16) k ON k.number = d.number
-RETURNING id, new_event_count
+SELECT delivery_id::text, count(*) AS new FROM added GROUP BY delivery_id
 """
 
 
-async def append(connection: asyncpg.Connection, receipts: Sequence[Receipt]) -> dict[str, int]:
-    """Write deliveries and those of their events that are new; return how many were new, by delivery."""
-    rows = await connection.fetch(_APPEND, *_event_columns(receipts), *_delivery_columns(receipts))
-    return {str(row["id"]): row["new_event_count"] for row in rows}
-
-
-def _event_columns(receipts: Sequence[Receipt]) -> list[Sequence[object]]:
+async def append(connection: asyncpg.Connection, cuts: Sequence[Cut]) -> dict[str, int]:
+    """Append those events that the log does not have, and queue or park them. Return how many, by delivery."""
     rows = [
         (
-            receipt.id,
-            receipt.provider,
+            cut.received.id,
+            cut.received.provider,
             event.account_id,
             event.type,
             event.external_id,
-            receipt.rule_version,
+            cut.rule_version,
             event.payload,
             event.occurred_at,
             event.defect,
             event.sanitized,
-            bucket_of(receipt.provider, event.account_id),
+            bucket_of(cut.received.provider, event.account_id),
+            cut.received.received_at,
         )
-        for receipt in receipts
-        for event in receipt.accepted.events
+        for cut in cuts
+        for event in cut.split.events
     ]
-    return list(zip(*rows, strict=True)) if rows else [()] * 11
+    if not rows:
+        return {}
+    return {row["delivery_id"]: row["new"] for row in await connection.fetch(_APPEND, *zip(*rows, strict=True))}
 
 
-def _delivery_columns(receipts: Sequence[Receipt]) -> list[Sequence[object]]:
-    first: dict[tuple[str, bytes], str] = {}
-    rows = []
-    for receipt in receipts:
-        digest = hashlib.sha256(receipt.delivery.body).digest()
-        holder = first.setdefault((receipt.provider, digest), receipt.id)
-        copied = holder != receipt.id
-        rows.append(
-            (
-                receipt.id,
-                receipt.provider,
-                None if copied else receipt.delivery.body,
-                holder if copied else None,
-                digest,
-                headers_json(receipt.delivery.headers),
-                receipt.accepted.verdict,
-                receipt.accepted.reason,
-                receipt.accepted.verified.secret_used,
-                receipt.accepted.verified.signed_at,
-                len(receipt.accepted.events),
-            )
-        )
-    return list(zip(*rows, strict=True))
+_SETTLE = """
+WITH split AS (
+    SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::int[], $6::bytea[], $7::smallint[])
+        AS s (delivery_id, verdict, reason, events, new, digest, rule_version)
+), taken AS (
+    DELETE FROM webhook_delivery_queue q USING split s WHERE q.delivery_id = s.delivery_id RETURNING q.delivery_id
+)
+INSERT INTO webhook_delivery_outcomes AS o (
+    delivery_id, verdict, verdict_reason, event_count, new_event_count, body_sha256, rule_version
+)
+SELECT delivery_id, verdict, reason, events, new, digest, rule_version FROM split JOIN taken USING (delivery_id)
+ON CONFLICT (delivery_id) DO UPDATE SET split_at = now(), rule_version = excluded.rule_version,
+    verdict = excluded.verdict, verdict_reason = excluded.verdict_reason,
+    event_count = greatest(excluded.event_count, o.new_event_count + excluded.new_event_count),
+    new_event_count = o.new_event_count + excluded.new_event_count
+"""
+
+
+async def settle(connection: asyncpg.Connection, cuts: Sequence[Cut], new: Mapping[str, int]) -> None:
+    """Take deliveries off the queue and note what they came to; of one that is split again, what it came to in all."""
+    await connection.execute(
+        _SETTLE,
+        [cut.received.id for cut in cuts],
+        [cut.split.verdict for cut in cuts],
+        [cut.split.reason for cut in cuts],
+        [len(cut.split.events) for cut in cuts],
+        [new.get(cut.received.id, 0) for cut in cuts],
+        [hashlib.sha256(cut.received.body).digest() for cut in cuts],
+        [cut.rule_version for cut in cuts],
+    )
+
+
+async def share_bodies(connection: asyncpg.Connection, copies: Iterable[str]) -> None:
+    """Let deliveries that brought nothing new point to the first one with the same body, if there is one.
+
+    Else one captured request, sent again and again, would fill the disk. Two splitters that get it at once may both
+    keep it, since neither sees the other's row. A function of the database does it: no role of ours may change a body.
+    """
+    await connection.execute("SELECT share_bodies($1::uuid[])", list(copies))
 
 
 def headers_json(headers: Mapping[str, str]) -> str:

@@ -1,11 +1,15 @@
 """The log: what platforms sent, the events in it, and how far the work on each event has come.
 
-Four tables, so that each stays fast at any size. (``ops/bench/work_state.py``, a million events: with the state of the
-work in columns of the wide event row, draining took 1.7 to 2.3 times as long and wrote 3 to 5 times the WAL.)
+A request is stored as it came, and answered; the worker splits it into events later. Six tables, so that each stays
+fast at any size. (``ops/bench/work_state.py``, a million events: with the state of the work in columns of the wide
+event row, draining took 1.7 to 2.3 times as long and wrote 3 to 5 times the WAL.)
 
-- ``webhook_deliveries``: one row per accepted HTTP request, raw bytes included. It is written in the same
-  transaction as the events, for duplicates too, so every 200 stands for WAL that was flushed. The bytes of a body
-  that was sent before are not stored again: ``body_of`` names the delivery that holds them.
+- ``webhook_deliveries``: one row per accepted HTTP request, with its raw bytes and what proves it. A 200 stands for
+  this row, of duplicates too, and for WAL that was flushed. The bytes of a body that was sent before are dropped once
+  it is split: ``body_of`` names the delivery that holds them.
+- ``webhook_delivery_queue``: one small row per delivery that waits to be split. Its absence means that it is.
+- ``webhook_delivery_outcomes``: one row per delivery that is split, with what was in it. It is written in the same
+  transaction as the events.
 - ``webhook_event_log``: one immutable row per event. The service's role has no UPDATE and no DELETE on it.
 - ``webhook_event_queue``: one small row per event that waits. Its absence means the event is settled.
 - ``webhook_event_outcomes``: one small row per event that is settled: done, ignored, parked or dead.
@@ -67,26 +71,51 @@ webhook_deliveries = Table(
     metadata,
     Column("id", Uuid, primary_key=True, comment="UUIDv7; the correlation id of everything that follows from it"),
     Column("provider", Text, nullable=False, comment="the platform that sent it"),
-    Column("body", LargeBinary, comment="the bytes the signature was made over; NULL where body_of has the same"),
-    Column("body_sha256", LargeBinary, nullable=False, comment="of the body, before anything was parsed"),
-    Column("headers", JSONB, nullable=False, comment="as received, less anything secret"),
+    Column("received_at", Timestamp, nullable=False, server_default=func.now(), comment="when it was received"),
     Column(
-        "verdict", Text, nullable=False, comment="accepted; unreadable: no JSON; quarantined: of another application"
+        "verdict",
+        Text,
+        nullable=False,
+        comment="accepted; quarantined: genuine, and signed longer ago than the platform repeats a delivery",
     ),
-    Column("verdict_reason", Text, comment="why it is not accepted as it is"),
     Column("secret_used", Text, nullable=False, comment="name of the variable, and which of its values matched"),
     Column("signed_at", Timestamp, comment="time in the signature, where the scheme has one"),
+    Column("headers", LargeBinary, nullable=False, comment="the lines of those that prove it, as received"),
+    Column("body", LargeBinary, comment="the bytes the signature was made over; NULL where body_of has the same"),
+    Column("body_of", Uuid, comment="the delivery that holds the same body, which is stored once"),
+    CheckConstraint("verdict IN ('accepted', 'quarantined')", name="verdict"),
+    CheckConstraint("(body IS NULL) = (body_of IS NOT NULL)", name="body"),
+    Index("ix_webhook_deliveries_received_at", "received_at", postgresql_using="brin"),
+    comment="Accepted requests, as received",
+)
+
+webhook_delivery_queue = Table(
+    "webhook_delivery_queue",
+    metadata,
+    Column("delivery_id", Uuid, primary_key=True, comment="of the delivery"),
+    comment="Deliveries that wait to be split into events",
+)
+
+webhook_delivery_outcomes = Table(
+    "webhook_delivery_outcomes",
+    metadata,
+    Column("delivery_id", Uuid, primary_key=True, comment="of the delivery"),
+    Column("split_at", Timestamp, nullable=False, server_default=func.now(), comment="when its events were appended"),
+    Column("rule_version", SmallInteger, nullable=False, comment="version of the rule that split it"),
+    Column(
+        "verdict",
+        Text,
+        nullable=False,
+        comment="accepted; unreadable: no event could be read from it; quarantined: as the delivery",
+    ),
+    Column("verdict_reason", Text, comment="why it is not accepted as it is"),
     Column("event_count", Integer, nullable=False, comment="events in it"),
     Column("new_event_count", Integer, nullable=False, comment="those of them that the log did not have"),
-    _created_at(),
-    Column("body_of", Uuid, comment="the delivery that holds the same body, which is stored once"),
+    Column("body_sha256", LargeBinary, nullable=False, comment="of the body, before anything was parsed"),
     CheckConstraint("verdict IN ('accepted', 'unreadable', 'quarantined')", name="verdict"),
     CheckConstraint("new_event_count BETWEEN 0 AND event_count", name="counts"),
-    CheckConstraint("(body IS NULL) = (body_of IS NOT NULL)", name="body"),
-    Index("ix_webhook_deliveries_created_at", "created_at", postgresql_using="brin"),
-    # Only bodies that are there: neither copies nor what was erased is found by it.
-    Index("ix_webhook_deliveries_body", "provider", "body_sha256", postgresql_where=text("body <> ''")),
-    comment="Accepted requests, as received",
+    Index("ix_webhook_delivery_outcomes_body_sha256", "body_sha256", postgresql_using="hash"),
+    comment="Deliveries that are split: what each came to",
 )
 
 webhook_event_log = Table(

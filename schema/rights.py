@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 WEB_ROLE = "landfall_web"
-"""Of `landfall serve`: it appends to the log, and works on access and connections of one tenant at a time."""
+"""Of `landfall serve`: it stores deliveries, and works on access and connections of one tenant at a time."""
 
 WORKER_ROLE = "landfall_worker"
-"""Of `landfall work`: it projects the log, and keeps connections of all tenants."""
+"""Of `landfall work`: it splits deliveries into events, projects those, and keeps connections of all tenants."""
 
 APP_ROLE = "landfall_app"
 """Of the other commands, and of whatever shares one login: a member of both others, and more."""
@@ -39,6 +39,11 @@ PROJECTED = Rights(select=EVERY, insert=EVERY, update=EVERY)
 READ = Rights(select=EVERY)
 """The reader's on each view of schema ``reporting``."""
 
+_EVENT = (
+    "delivery_id provider account_id event_type external_id rule_version payload_json occurred_at defect sanitized"
+    " created_at source"
+)
+_SPLIT = "split_at rule_version verdict verdict_reason event_count new_event_count"
 _AUDIT = "tenant_id actor action subject address detail"
 _BUDGET = "platform instance subject percent held_until"
 _KEPT = "access_expires_at refresh_expires_at refresh_due_at check_due_at checked_at"
@@ -58,21 +63,9 @@ _EXPIRED = Rights(select="expires_at", delete=True)
 RIGHTS: Mapping[str, Mapping[str, Rights]] = {
     WEB_ROLE: {
         "alembic_version": _REVISION,
-        # The log: what is already in it is found by its digest, and no payload is read.
-        "webhook_deliveries": Rights(
-            select="id new_event_count",
-            insert="id provider body body_of body_sha256 headers verdict verdict_reason secret_used signed_at"
-            " event_count new_event_count",
-        ),
-        "webhook_event_log": Rights(
-            select="id delivery_id provider account_id external_id defect",
-            insert="delivery_id provider account_id event_type external_id rule_version payload_json occurred_at"
-            " defect sanitized",
-        ),
-        "webhook_event_queue": Rights(select="bucket account_id event_id", insert="bucket account_id event_id"),
-        "webhook_event_outcomes": Rights(
-            select="account_id event_id", insert="bucket account_id event_id state error_message"
-        ),
+        # The log: what came in is stored, and nothing of it is read.
+        "webhook_deliveries": Rights(insert="id provider received_at verdict secret_used signed_at headers body"),
+        "webhook_delivery_queue": Rights(insert=EVERY),
         "webhook_refusals": Rights(
             select="provider slot reason headers body_head body_size",
             insert="provider slot reason headers body_head body_size",
@@ -167,11 +160,21 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
         "alembic_version": _REVISION,
         "crm_verifications": Rights(select=EVERY),
         # The log
+        "webhook_deliveries": Rights(select=EVERY),
+        "webhook_delivery_queue": Rights(select=EVERY, update=EVERY, delete=True),
+        "webhook_delivery_outcomes": Rights(
+            select=EVERY,
+            insert="delivery_id rule_version verdict verdict_reason event_count new_event_count body_sha256",
+            update=_SPLIT,
+        ),
         "webhook_event_log": Rights(
             select="id provider account_id external_id event_type payload_json occurred_at delivery_id created_at"
-            " defect"
+            " defect",
+            insert=_EVENT,
         ),
-        "webhook_event_queue": Rights(select=EVERY, update="due_at retry_count error_message", delete=True),
+        "webhook_event_queue": Rights(
+            select=EVERY, insert="bucket account_id event_id", update="due_at retry_count error_message", delete=True
+        ),
         "webhook_event_outcomes": Rights(
             select="account_id event_id state",
             insert="bucket account_id event_id state projection_version retry_count error_message",
@@ -211,16 +214,10 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
     # What the previous release may, which acts as this role alone: less it gets a release later.
     APP_ROLE: {
         "alembic_version": _REVISION,
-        "webhook_deliveries": Rights(
-            select=EVERY,
-            insert="id provider body body_of body_sha256 headers verdict verdict_reason secret_used signed_at"
-            " event_count new_event_count",
-        ),
-        "webhook_event_log": Rights(
-            select=EVERY,
-            insert="delivery_id provider account_id event_type external_id rule_version payload_json occurred_at"
-            " defect sanitized source",
-        ),
+        "webhook_deliveries": Rights(select=EVERY, insert=EVERY),
+        "webhook_delivery_queue": _ALL,
+        "webhook_delivery_outcomes": Rights(select=EVERY, insert=EVERY, update=_SPLIT),
+        "webhook_event_log": Rights(select=EVERY, insert=_EVENT),
         "webhook_event_queue": Rights(
             select=EVERY, insert=EVERY, update="due_at retry_count error_message", delete=True
         ),
@@ -265,7 +262,6 @@ APP_PROJECTED = _ALL
 FUNCTIONS: Mapping[str, tuple[str, ...]] = {
     "forget_person(uuid)": (WEB_ROLE, WORKER_ROLE),
     "find_api_key(bytea)": (WEB_ROLE,),
-    "find_bodies(text[],bytea[])": (WEB_ROLE,),
     "find_connections_of_person(text,text,timestamp with time zone)": (WEB_ROLE,),
     "find_connections_sharing_grant(uuid)": (WEB_ROLE, WORKER_ROLE),
     "find_deletion_request(text)": (WEB_ROLE,),
@@ -277,7 +273,9 @@ FUNCTIONS: Mapping[str, tuple[str, ...]] = {
     "find_tenants_of_sessions(uuid)": (WEB_ROLE,),
     "find_vault_keys()": (WEB_ROLE, WORKER_ROLE),
     "request_account_deletion(uuid,text)": (WEB_ROLE,),
+    "share_bodies(uuid[])": (WORKER_ROLE,),
 }
 """Who may call the functions that run with the owner's rights. Each answers one question about all tenants, and gives
 back as little as the answer is: mostly the tenant, for which the caller then acts. ``forget_person`` deletes, and only
-somebody who belongs to no tenant; ``request_account_deletion`` records a request for a connection of that tenant."""
+somebody who belongs to no tenant; ``request_account_deletion`` records a request for a connection of that tenant;
+``share_bodies`` drops a body that is stored twice."""

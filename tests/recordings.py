@@ -21,9 +21,10 @@ import pytest
 from hypothesis import strategies as st
 from sqlalchemy import Table
 
-from ingest.accept import Accepted, accept
-from ingest.contract import Delivery, Incoming, Webhook
+from ingest.accept import accept
+from ingest.contract import Delivery, Incoming, Received, Webhook
 from ingest.signatures import Hmac, Scheme, TimestampedHmac
+from ingest.split import Split, split
 from ops.cli import wiring
 from schema.events import Event
 from schema.reading import Unreadable, read
@@ -92,13 +93,19 @@ def secrets(webhook: Webhook) -> dict[str, tuple[str, ...]]:
     return unset | {variable.name: (f"secret of {variable.name}",) for variable in webhook.signature.secrets}
 
 
-def take(platform: str, body: bytes, headers: dict[str, str] | None = None, now: datetime = NOW) -> Accepted:
-    """A body, well signed, as ingest takes it."""
+def received(platform: str, body: bytes, headers: dict[str, str] | None = None, now: datetime = NOW) -> Received:
+    """A body, well signed, as ingest accepts it."""
     webhook = wiring.webhooks()[platform]
     variables = secrets(webhook)
     secret = variables[webhook.signature.secrets[0].name][0]
     signature = sign(webhook.signature, body, secret, int(now.timestamp()))
-    return accept(webhook, Delivery((headers or {}) | signature, body), variables, now)
+    return accept(platform, webhook, Delivery((headers or {}) | signature, body), variables, now)
+
+
+def take(platform: str, body: bytes, headers: dict[str, str] | None = None, now: datetime = NOW) -> Split:
+    """A body, well signed, as ingest accepts and splits it."""
+    webhook = wiring.webhooks()[platform]
+    return split(webhook, received(platform, body, headers, now), secrets(webhook))
 
 
 def dumped(document: Any) -> bytes:

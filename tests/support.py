@@ -320,12 +320,26 @@ class Service:
 
 
 async def drained(connection: asyncpg.Connection, seconds: float = 30.0) -> None:
-    """Wait until nothing waits."""
+    """Wait until nothing waits: no delivery to be split, no event to be projected."""
 
     async def empty() -> bool:
-        return await connection.fetchval("SELECT count(*) FROM webhook_event_queue") == 0
+        return not await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM webhook_delivery_queue) OR EXISTS (SELECT FROM webhook_event_queue)"
+        )
 
     await eventually(empty, seconds)
+
+
+async def split_into(connection: asyncpg.Connection, answer: dict[str, Any]) -> tuple[int, int]:
+    """Wait until a delivery is split, by its answer; return how many events were in it, and how many were new."""
+    query = "SELECT event_count, new_event_count FROM webhook_delivery_outcomes WHERE delivery_id = $1::uuid"
+
+    async def split() -> bool:
+        return await connection.fetchrow(query, answer["delivery"]) is not None
+
+    await eventually(split, 20)
+    events, new = await connection.fetchrow(query, answer["delivery"])
+    return events, new
 
 
 async def rows(connection: asyncpg.Connection, table: str) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ import click
 from arq.connections import ArqRedis
 from redis.exceptions import RedisError, ResponseError
 
+from ingest import store as ingest_store
 from ops.cli import logins, options, structure, wiring
 from ops.cli.composition import vault_of
 from ops.cli.store import logins as login_store
@@ -273,12 +274,13 @@ async def _schema(connection: asyncpg.Connection) -> list[Finding]:
         message = "this login may not look at the rest: backlog, tables, erasures and connections"
         remedy = f"run this with a DATABASE_URL whose login is a member of {APP_ROLE}, such as the owner's"
         return [*findings, Finding("warning", "login", message, remedy)]
-    found = await store.backlog(connection)
-    if found.oldest_due_seconds > OVERDUE_SECONDS:
-        message = f"{found.waiting} events wait, the oldest for {found.oldest_due_seconds:.0f} s"
+    found, unsplit = await store.backlog(connection), await ingest_store.waiting(connection)
+    waits = f"{unsplit.deliveries} deliveries and {found.waiting} events wait"
+    if (oldest := max(found.oldest_due_seconds, unsplit.oldest_seconds)) > OVERDUE_SECONDS:
+        message = f"{waits}, the oldest for {oldest:.0f} s"
         findings.append(Finding("fault", "backlog", message, "start `landfall work`, or look at its log"))
     else:
-        findings.append(Finding("ok", "backlog", f"{found.waiting} events wait"))
+        findings.append(Finding("ok", "backlog", waits))
     findings += await _tables(connection)
     findings += await _erasures(connection)
     for state, count in found.unsettled.items():

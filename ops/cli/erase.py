@@ -7,6 +7,7 @@ import asyncpg
 import click
 
 from ops.cli import wiring
+from ops.cli.split import split_waiting
 from ops.cli.tables import rebuild
 from ops.cli.terminal import echo
 from ops.erasure import matching, requests, store
@@ -72,6 +73,8 @@ async def _owner(configuration: Configuration) -> AsyncIterator[asyncpg.Connecti
     connection = await db.connect(configuration.settings.database_url.get_secret_value())
     try:
         await store.see_all_tenants(connection)
+        # What is not split yet has no events that could be erased.
+        await split_waiting(connection, configuration)
         yield connection
     except BusyError:
         raise click.ClickException("a rebuild is under way; run this again when it has ended") from None

@@ -28,6 +28,7 @@ COMMANDS = {
         "Stand in for the platforms on this machine, with a page to try things and a ledger of all that happened.",
     ),
     "serve": Lazy("ops.cli.serve:serve_command", "Receive webhooks over HTTP, and serve the pages."),
+    "split": Lazy("ops.cli.split:split_command", "Split deliveries that wait into events, as a worker does."),
     "sql": Lazy("ops.cli.sql:sql_command", "Open psql on the tables, with a login that can only read."),
     "tenant": Lazy("ops.cli.tenants:tenant", "Several customers on one install, who see nothing of each other."),
     "up": Lazy("ops.cli.up:up_command", "Start everything on this machine and watch signed webhooks become rows."),
@@ -37,7 +38,10 @@ COMMANDS = {
         "ops.cli.tables:verify_command",
         "Compare the CRM tables with the log, row by row; exits 1 if they differ. Changes nothing.",
     ),
-    "work": Lazy("ops.cli.work:work_command", "Project the log into the CRM tables, and refresh connections."),
+    "work": Lazy(
+        "ops.cli.work:work_command",
+        "Split deliveries into events, project those into the CRM tables, and refresh connections.",
+    ),
 }
 
 

@@ -98,8 +98,7 @@ async def application(configuration: Configuration) -> AsyncIterator[tuple[web.A
         receiver = Receiver(
             webhooks=webhooks,
             variables=configuration.variables,
-            committer=Committer(ingest_pool, max_deliveries=settings.landfall_queue_deliveries),
-            notifier=notifier,
+            committer=Committer(ingest_pool, max_deliveries=settings.landfall_queue_deliveries, notify=notifier.notify),
             samples=samples,
             clock=now,
             body_limit=settings.landfall_body_limit,

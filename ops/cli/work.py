@@ -8,17 +8,19 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 import click
 import structlog
 
+from ingest.splitter import Splitter, watch_waiting
 from ops.access import maintenance
 from ops.cli import wiring
 from ops.runtime import garbage, health, worker_notifier
 from ops.runtime.db import open_pool
 from ops.runtime.health import Check, check_database
 from ops.runtime.settings import Configuration
+from ops.runtime.sweep import SWEEP_LANES, sweep
 from schema.jobs import PROJECT_EVENTS
 from schema.revision import HEAD
 from schema.rights import WORKER_ROLE
 from sync.projection import store
-from sync.projection.worker import SWEEP_LANES, Projector, watch_backlog
+from sync.projection.worker import Projector, watch_backlog
 
 Sweep = Callable[[asyncio.Event], Coroutine[object, object, None]]
 
@@ -30,7 +32,7 @@ log = structlog.get_logger()
 
 @click.command()
 def work_command() -> None:
-    """Project the log into the CRM tables, and refresh connections."""
+    """Split deliveries into events, project those into the CRM tables, and refresh connections."""
     sys.exit(wiring.run(work(wiring.load())))
 
 
@@ -83,6 +85,15 @@ async def work(configuration: Configuration) -> int:
         AsyncExitStack() as stack,
     ):
         projector = Projector(pool, wiring.projections(), tries=settings.landfall_event_tries)
+        splitter = Splitter(wiring.webhooks(), configuration.variables)
+
+        async def drain() -> None:
+            """Split and project until there is nothing to do, each in turn, so that neither waits for the other."""
+            while True:
+                async with pool.acquire() as connection:
+                    split = await splitter.drain(connection)
+                if not await projector.drain() and not split:
+                    return
 
         async def readiness() -> Mapping[str, Check]:
             return await check_database(health_pool, HEAD)
@@ -93,8 +104,9 @@ async def work(configuration: Configuration) -> int:
         log.info("work.started", addresses=[*internal.addresses], holder=projector.holder)
         stack.callback(wiring.reporting(health_pool, "work", configuration).cancel)
         tasks = [
-            asyncio.create_task(projector.sweep(stop), name="sweep"),
+            asyncio.create_task(sweep(drain, stop), name="sweep"),
             asyncio.create_task(watch_backlog(health_pool, stop), name="backlog"),
+            asyncio.create_task(watch_waiting(health_pool, stop), name="waiting deliveries"),
             asyncio.create_task(maintenance.sweep(health_pool, stop), name="access"),
         ]
         if wiring.has_vault(configuration):
@@ -103,7 +115,7 @@ async def work(configuration: Configuration) -> int:
         listeners = []
         if settings.redis_url is not None:
             url = settings.redis_url.get_secret_value()
-            listening = worker_notifier.listen(url, {PROJECT_EVENTS: projector.drain}, settings.landfall_worker_jobs)
+            listening = worker_notifier.listen(url, {PROJECT_EVENTS: drain}, settings.landfall_worker_jobs)
             listeners = [asyncio.create_task(listening, name="wakeup")]
         code = await wiring.until(stop, [*tasks, *listeners])
         stop.set()

@@ -280,22 +280,27 @@ async def empty_deliveries(
     Also those that brought ``events``, however their bytes spell a name, and copies that were committed while an
     earlier run erased what they are a copy of. All copies of a body go with any of them, so that none is left to point
     at a body that is gone. What names the person and brought an event of the accounts ``spared``, and none of
-    ``events``, stays.
+    ``events``, stays. So does what is not split yet: it may hold events of others.
     """
     status = await connection.execute(
         f"""
         WITH found AS (
-            SELECT body_sha256 FROM webhook_deliveries d
+            SELECT o.body_sha256 FROM webhook_deliveries d JOIN webhook_delivery_outcomes o ON o.delivery_id = d.id
             WHERE provider = $1 AND (body IS NULL OR body <> '') AND (
                 id = ANY($4)
                 OR body_of IN (SELECT id FROM webhook_deliveries WHERE provider = $1 AND body = '')
-                OR ((encode(body, 'escape') ~ $2 OR headers::text ~ $2
+                OR ((encode(body, 'escape') ~ $2 OR encode(headers, 'escape') ~ $2
                         OR {_names("encode(body, 'escape')", "$3::text[]", "$6")})
                     AND NOT EXISTS (
                         SELECT FROM webhook_event_log e WHERE e.delivery_id = d.id AND e.account_id = ANY($5))))
+        ), emptied AS (
+            UPDATE webhook_deliveries d SET body = '', body_of = NULL, headers = ''
+            FROM webhook_delivery_outcomes o
+            WHERE o.delivery_id = d.id AND d.provider = $1 AND (d.body IS NULL OR d.body <> '')
+                AND o.body_sha256 IN (SELECT body_sha256 FROM found)
+            RETURNING d.id
         )
-        UPDATE webhook_deliveries SET body = '', body_of = NULL, headers = '{{}}', verdict_reason = 'erased'
-        WHERE provider = $1 AND (body IS NULL OR body <> '') AND body_sha256 IN (SELECT body_sha256 FROM found)""",
+        UPDATE webhook_delivery_outcomes o SET verdict_reason = 'erased' FROM emptied e WHERE o.delivery_id = e.id""",
         request.platform,
         search.ids,
         search.names,

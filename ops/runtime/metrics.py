@@ -42,6 +42,18 @@ commit_failures = Counter("landfall_ingest_commit_failures_total", "Commits that
 ingest_waiting = Gauge("landfall_ingest_waiting_deliveries", "Deliveries that wait for a commit")
 ingest_waiting_bytes = Gauge("landfall_ingest_waiting_bytes", "Bytes of bodies held in memory")
 
+split_deliveries = Counter(
+    "landfall_split_deliveries_total", "Deliveries split into events, by what they were", ["platform", "verdict"]
+)
+split_batch = Histogram(
+    "landfall_split_batch_deliveries", "Deliveries split in one transaction", buckets=(1, 10, 25, 50, 100, 250)
+)
+split_seconds = Histogram("landfall_split_batch_seconds", "One transaction of the splitter", buckets=_FAST)
+split_backlog = Gauge("landfall_split_backlog_deliveries", "Deliveries that wait to be split")
+split_oldest_seconds = Gauge(
+    "landfall_split_backlog_oldest_seconds", "Age of the oldest delivery that waits to be split"
+)
+
 projected = Counter("landfall_sync_events_total", "Events taken off the queue", ["platform", "outcome"])
 rows_written = Counter("landfall_sync_rows_total", "CRM rows offered to PostgreSQL", ["table"])
 project_batch = Histogram(
@@ -113,12 +125,13 @@ connections_ending = Gauge(
 MEASURED: Mapping[str, tuple[Counter | Gauge | Histogram, ...]] = MappingProxyType(
     {
         "web": (
-            *(deliveries, refusals, events, secret_matches, ingest_seconds, commit_batch, commit_seconds),
+            *(deliveries, refusals, secret_matches, ingest_seconds, commit_batch, commit_seconds),
             *(commit_failures, ingest_waiting, ingest_waiting_bytes, notifications),
             *(http_connections, http_connections_limit, http_connections_closed),
             *(access_refusals, rate_limit_hits, oauth_flows),
         ),
         "worker": (
+            *(events, split_deliveries, split_batch, split_seconds, split_backlog, split_oldest_seconds),
             *(projected, rows_written, project_batch, project_seconds, wait_seconds, end_to_end_seconds),
             *(sweep_failures, notifier_restarts, backlog, oldest_due_seconds, unsettled, backlog_updated),
             *(drifted_rows, verified_at, mails, budget_used, connections, connections_ending),

@@ -67,7 +67,7 @@ class Delivery:
     """The request that first brought an event; ``body_bytes`` is the size of its body."""
 
     id: UUID
-    created_at: datetime
+    received_at: datetime
     verdict: str
     verdict_reason: str | None
     secret_used: str | None
@@ -144,9 +144,11 @@ async def shown(connection: asyncpg.Connection, event_id: int) -> Shown | None:
         return None
     row = await connection.fetchrow(
         """
-        SELECT d.id, d.created_at, d.verdict, d.verdict_reason, d.secret_used, d.event_count, d.new_event_count,
-            octet_length(coalesce(d.body, o.body)) AS body_bytes, encode(d.body_sha256, 'hex') AS body_sha256, d.body_of
-        FROM webhook_deliveries d LEFT JOIN webhook_deliveries o ON o.id = d.body_of WHERE d.id = $1
+        SELECT d.id, d.received_at, o.verdict, o.verdict_reason, d.secret_used, o.event_count, o.new_event_count,
+            octet_length(coalesce(d.body, h.body)) AS body_bytes, encode(o.body_sha256, 'hex') AS body_sha256, d.body_of
+        FROM webhook_deliveries d JOIN webhook_delivery_outcomes o ON o.delivery_id = d.id
+            LEFT JOIN webhook_deliveries h ON h.id = d.body_of
+        WHERE d.id = $1
         """,
         event["delivery_id"],
     )

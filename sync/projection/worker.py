@@ -28,10 +28,6 @@ DRAIN_SECONDS = 5.0
 BUCKET_BATCHES = 8
 """Other buckets wait too: a busy one is left after this many batches and comes round again."""
 
-SWEEP_SECONDS = 1.0
-SWEEP_LANES = 4
-"""Drains that one sweep runs side by side; each holds a connection while it finds work."""
-
 BACKLOG_SECONDS = 2.0
 DEAD_AFTER_PARKED = 3
 """An event that was released from parking and failed its whole budget again this often is dead."""
@@ -210,16 +206,6 @@ class Projector:
             ms=round(seconds * 1000, 1),
             deliveries=[str(delivery) for delivery in islice(dict.fromkeys(c.delivery_id for c in batch.claimed), 10)],
         )
-
-    async def sweep(self, stop: asyncio.Event) -> None:
-        """Look for due work every second, whether or not anybody rang."""
-        while not stop.is_set():
-            # Side by side and each for itself: one that meets a locked row must not cost the others their batches.
-            lanes = await asyncio.gather(*(self.drain() for _ in range(SWEEP_LANES)), return_exceptions=True)
-            for failure in {describe(error) for error in lanes if isinstance(error, Exception)}:
-                metrics.sweep_failures.labels(failure[:40]).inc()
-                log.warning("sweep.failed", error=failure)
-            await stopped(stop, SWEEP_SECONDS)
 
 
 async def watch_backlog(pool: Pool, stop: asyncio.Event) -> None:

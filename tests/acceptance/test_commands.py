@@ -21,6 +21,7 @@ from ops.cli import wiring
 from ops.cli.sql import apart
 from ops.runtime.db import open_pool
 from ops.runtime.embedded import Postgres, free_port, scratch
+from ops.runtime.sweep import sweep
 from schema.metadata import APP_ROLE
 from sync.projection import store
 from sync.projection.worker import DEAD_AFTER_PARKED, Projector
@@ -176,13 +177,13 @@ async def test_retry_says_what_became_of_each_event_while_a_worker_runs(
         await Projector(pool, wiring.projections(), tries=3).drain()
         assert await pool_of_a_worker_is_seen(connection)
         stop = asyncio.Event()
-        sweep = asyncio.create_task(Projector(pool, wiring.projections(), tries=3).sweep(stop))
+        sweeping = asyncio.create_task(sweep(Projector(pool, wiring.projections(), tries=3).drain, stop))
         ids = [str(parked[1]), str(parked[2]), str(good)]
         begun = time.monotonic()
         said = await asyncio.to_thread(landfall, "events", "retry", *ids, "--yes", DATABASE_URL=database)
         assert time.monotonic() - begun < 9, "it waits no longer than it must"
         stop.set()
-        await sweep
+        await sweeping
     assert said.stdout.splitlines() == [
         "3 events put back on the queue",
         "1 event parked again",

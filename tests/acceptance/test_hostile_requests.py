@@ -29,6 +29,7 @@ from tests.support import (
     is_error,
     sign_meta,
     sign_tiktok,
+    split_into,
     tiktok,
 )
 
@@ -82,7 +83,7 @@ def rss(service: Service) -> int:
 
 async def still_good(service: Service) -> None:
     status, answer = await service.send("instagram", instagram(comment(4711)))
-    assert (status, answer["events"]) == (200, 1)
+    assert (status, list(answer)) == (200, ["delivery"])
 
 
 async def test_e1_body_over_the_cap_is_refused_before_it_costs_memory(hostile: Service) -> None:
@@ -183,11 +184,14 @@ async def test_e2_every_content_encoding_header_counts(hostile: Service) -> None
         assert answer.startswith(f"HTTP/1.1 {status}".encode()), (codings, answer)
 
 
-async def test_address_with_a_slash_at_its_end_is_the_same_one(hostile: Service) -> None:
+async def test_address_with_a_slash_at_its_end_is_the_same_one(
+    hostile: Service, connection: asyncpg.Connection
+) -> None:
     body = instagram(comment(1))
-    for path, events in ((PATH, 1), (f"{PATH}/", 0)):
+    for path, new in ((PATH, 1), (f"{PATH}/", 0)):
         async with hostile.client.post(hostile.url + path, data=body, headers=sign_meta(body)) as response:
-            assert (response.status, (await response.json())["new"]) == (200, events), path
+            assert response.status == 200
+            assert await split_into(connection, await response.json()) == (1, new), path
         query = {"hub.mode": "subscribe", "hub.challenge": "1", "hub.verify_token": ENVIRONMENT["META_VERIFY_TOKEN"]}
         async with hostile.client.get(hostile.url + path, params=query) as response:
             assert (response.status, await response.text()) == (200, "1"), path
@@ -295,7 +299,7 @@ async def test_e5_to_e8_whatever_is_signed_is_acknowledged_and_kept_byte_for_byt
                 "SELECT body FROM webhook_deliveries WHERE id = $1::uuid", answer["delivery"]
             )
             assert kept == body, (platform, case)
-            assert answer["events"] >= 1, (platform, case)
+            assert (await split_into(connection, answer))[0] >= 1, (platform, case)
     await drained(connection)
     rows = await connection.fetch("SELECT state, error_message, sanitized FROM webhook_events")
     assert {row["state"] for row in rows} <= {"done", "ignored", "parked"}
@@ -354,7 +358,7 @@ async def test_e10_unknown_is_stored_and_counted_and_a_broken_sibling_costs_nobo
     status, answer = await hostile.send(
         "instagram", instagram(comment(1), novel, broken, comment(2, extra={"new": [1]}))
     )
-    assert (status, answer["events"], answer["new"]) == (200, 4, 4)
+    assert (status, await split_into(connection, answer)) == (200, (4, 4))
     await drained(connection)
     states = await connection.fetch("SELECT event_type, state FROM webhook_events ORDER BY id")
     assert sorted(tuple(row) for row in states) == [

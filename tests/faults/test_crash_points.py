@@ -15,6 +15,8 @@ import aiohttp
 import asyncpg
 import pytest
 
+from ingest.splitter import Splitter
+from ingest.store import receive
 from ops.cli import wiring
 from ops.runtime import db
 from ops.runtime.db import open_pool
@@ -23,7 +25,19 @@ from schema.metadata import APP_ROLE
 from sync.projection import store
 from sync.projection.worker import Projector
 from sync.rebuild.procedure import verify
-from tests.support import Process, Service, append_event, comment, crm, crm_of_any_log, drained, eventually, instagram
+from tests.recordings import received
+from tests.support import (
+    VARIABLES,
+    Process,
+    Service,
+    append_event,
+    comment,
+    crm,
+    crm_of_any_log,
+    drained,
+    eventually,
+    instagram,
+)
 
 MODES = ["exit", "raise", "cancel"]
 SIDE_BY_SIDE = 4
@@ -78,8 +92,11 @@ async def sweep(mode: str, directory: Path, scenario: Callable[[Fault], Awaitabl
 
 
 async def sound(dsn: str) -> None:
-    """I3: the tables are what the log says."""
+    """I3: the tables are what the log says, and deliveries are what was split into it."""
     connection = await db.connect(dsn, APP_ROLE)
+    split = "SELECT coalesce(sum(new_event_count), 0) FROM webhook_delivery_outcomes"
+    logged = "SELECT count(*) FROM webhook_event_log WHERE delivery_id IS NOT NULL"
+    assert await connection.fetchval(split) == await connection.fetchval(logged)
     report = await verify(connection, wiring.projections(), lambda done, total: None)
     await connection.close()
     assert (report.drift, report.failed) == (0, [])
@@ -121,9 +138,10 @@ async def test_a1_a7_ingest_survives_a_fault_at_every_point(
             for body in bodies:
                 await eventually(lambda body=body: delivered(body), 20)  # type: ignore[misc]
             assert restarts == (mode == "exit" and fault.point is not None) or mode == "cancel"
-            log = await connection.fetch("SELECT payload_json->>'id' AS id FROM webhook_event_log ORDER BY 1")
-            assert [row["id"] for row in log] == [f"1785{n:08d}" for n in (1, 2, 3)], "I2: once each"
             async with await open_pool(dsn, "test", 2, role=APP_ROLE, settings=store.PLANNER) as pool:
+                await Splitter(wiring.webhooks(), VARIABLES).drain(connection)
+                log = await connection.fetch("SELECT payload_json->>'id' AS id FROM webhook_event_log ORDER BY 1")
+                assert [row["id"] for row in log] == [f"1785{n:08d}" for n in (1, 2, 3)], "I2: once each"
                 await Projector(pool, wiring.projections(), tries=3).drain()
             assert await connection.fetchval("SELECT count(*) FROM ig_comments") == 3
             await sound(dsn)
@@ -137,7 +155,7 @@ async def test_a1_a7_ingest_survives_a_fault_at_every_point(
 
 
 @pytest.mark.parametrize("mode", MODES)
-async def test_a4_a7_projection_survives_a_fault_at_every_point(
+async def test_a4_a7_worker_survives_a_fault_at_every_point(
     mode: str, databases: Callable[[str], str], tmp_path: Path
 ) -> None:
     tables: list[object] = []
@@ -150,12 +168,14 @@ async def test_a4_a7_projection_survives_a_fault_at_every_point(
         worker = await Process(("work",), environment | fault.environment, log).start()
 
         async def over() -> bool:
-            return not worker.running or await connection.fetchval("SELECT count(*) FROM webhook_event_queue") == 0
+            return not worker.running or not await connection.fetchval(
+                "SELECT EXISTS (SELECT FROM webhook_delivery_queue) OR EXISTS (SELECT FROM webhook_event_queue)"
+            )
 
         try:
             for number in range(2):  # one account, so that its batches come one after the other
-                value = {"id": "c", "text": f"t{number}", "media": {"id": "m"}, "from": {"id": f"{number}"}}
-                await append_event(connection, "a", f"e{number}", payload=value)
+                body = instagram(comment(1, text=f"t{number}", **{"from": {"id": f"{number}"}}))
+                await receive(connection, [received("instagram", body)])
                 await eventually(over, 20)
                 if not worker.running:
                     assert mode == "exit", worker.output()[-2000:]
@@ -170,8 +190,9 @@ async def test_a4_a7_projection_survives_a_fault_at_every_point(
             await connection.close()
 
     points = await sweep(mode, tmp_path, scenario)
-    assert set(points) == {"sync.leased", "sync.claimed", "sync.applied", "sync.settled", "sync.committed"}
-    assert len(points) >= 10, "each of them, for each batch"
+    split = {"split.taken", "split.appended", "split.settled", "split.committed"}
+    assert set(points) == split | {"sync.leased", "sync.claimed", "sync.applied", "sync.settled", "sync.committed"}
+    assert len(points) >= 18, "each of them, for each batch"
     assert all(found == tables[0] for found in tables), "and always the same tables"
 
 

@@ -189,10 +189,10 @@ async def test_c7_killed_worker_is_replaced_within_seconds(
     spawned.append(await Process(running.worker.arguments, environment, running.directory / "other.log").start())
     await running.worker.kill()
     begun = time.monotonic()
-    left = await connection.fetchval("SELECT count(*) FROM webhook_event_queue")
+    settled = await connection.fetchval("SELECT count(*) FROM webhook_event_outcomes")
 
     async def goes_on() -> bool:
-        return await connection.fetchval("SELECT count(*) FROM webhook_event_queue") < left
+        return await connection.fetchval("SELECT count(*) FROM webhook_event_outcomes") > settled
 
     await eventually(goes_on, 4)  # the other one starts, or has started: a lease is 2 s, a sweep 1 s
     await drained(connection, 20)

@@ -145,9 +145,15 @@ async def dumped(database: str, connection: asyncpg.Connection, tmp_path: Path) 
     await append_event(connection, "a", "waiting", payload={"id": "w", "media": {"id": "m"}})
     await connection.execute(
         """
-        INSERT INTO webhook_deliveries (id, provider, body, body_sha256, headers, verdict, secret_used, event_count,
-            new_event_count)
-        VALUES (gen_random_uuid(), 'tiktok', '\\x00ff7b22', '\\x01', '{"a": "b"}', 'unreadable', 'S#1', 0, 0)"""
+        WITH kept AS (
+            INSERT INTO webhook_deliveries (id, provider, body, headers, verdict, secret_used)
+            VALUES (gen_random_uuid(), 'tiktok', '\\x00ff7b22', '\\x61ff', 'accepted', 'S#1') RETURNING id
+        ), queued AS (
+            INSERT INTO webhook_delivery_queue SELECT id FROM kept
+        )
+        INSERT INTO webhook_delivery_outcomes (delivery_id, rule_version, verdict, event_count, new_event_count,
+            body_sha256)
+        SELECT id, 1, 'unreadable', 0, 0, '\\x01' FROM kept"""
     )
     async with rigged(database, connection) as rig:
         await key_rotation.check(rig.pool, Vault(LocalRing(KEYS)))
@@ -165,6 +171,7 @@ async def holds_every_row_and_the_whole_schema(dumped: Whole, restored: str) -> 
     before = await contents(dumped.dsn)
     filled = {name for name, rows in before.items() if rows}
     assert {"webhook_event_log", "webhook_event_outcomes", "webhook_event_queue", "webhook_deliveries"} <= filled
+    assert {"webhook_delivery_queue", "webhook_delivery_outcomes"} <= filled
     assert {table.name for table in crm_tables()} - filled <= {"tiktok_accounts", "tiktok_undated_removals"}
     assert {"connections", "connection_secrets", "vault_canaries", "audit_log", "tenants", "api_keys"} <= filled
     assert await contents(restored) == before

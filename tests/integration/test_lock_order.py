@@ -5,7 +5,6 @@ that two orders are a deadlock every time, and not by chance.
 """
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any
@@ -15,15 +14,14 @@ import pytest
 from prometheus_client import REGISTRY
 
 from ingest import store as log
-from ingest.accept import Accepted
-from ingest.committer import Committer
-from ingest.contract import Delivery, Incoming
-from ingest.signatures import Verified
+from ingest.contract import Incoming
+from ingest.split import Split
 from ops.runtime.db import CONFLICTS, Pool, open_pool, transaction
 from schema.crm.instagram import ig_comments, ig_media
 from schema.metadata import APP_ROLE
 from sync.projection import store
 from sync.projection.contract import Upsert
+from tests.recordings import received
 from tests.support import append_event, eventually
 
 POOL = "lock-order"
@@ -68,12 +66,9 @@ async def side_by_side(
     return list(await asyncio.gather(*running, return_exceptions=True))
 
 
-def received(*names: str) -> log.Receipt:
+def cut(*names: str) -> log.Cut:
     events = [Incoming(account_id="a", type="comments", external_id=name, payload="{}") for name in names]
-    verified = Verified("META_APP_SECRET#1", None, stale=False)
-    return log.Receipt(
-        str(uuid.uuid4()), "instagram", 1, Delivery({}, b"{}"), Accepted(verified, "accepted", None, events)
-    )
+    return log.Cut(received("instagram", b"{}"), 1, Split("accepted", None, events))
 
 
 async def test_deliveries_of_the_same_events_in_opposite_orders_do_not_end_each_other(
@@ -82,16 +77,12 @@ async def test_deliveries_of_the_same_events_in_opposite_orders_do_not_end_each_
     async def hold(holder: asyncpg.Connection) -> None:
         await append_event(holder, "a", "e2")
 
-    async def commit(*names: str) -> int:
-        committer = Committer(pool, max_deliveries=10)
-        running = asyncio.create_task(committer.run())
-        new = await committer.commit(received(*names))
-        committer.close()
-        await running
-        return new
+    async def append(*names: str) -> int:
+        async with pool.acquire() as own, transaction(own):
+            return sum((await log.append(own, [cut(*names)])).values())
 
     before = conflicts()
-    found = await side_by_side(connection, hold, commit("e1", "e2", "e3"), commit("e3", "e2", "e1"))
+    found = await side_by_side(connection, hold, append("e1", "e2", "e3"), append("e3", "e2", "e1"))
     assert found == [3, 0]
     assert conflicts() == before, "a second try hides it from whoever waits, and costs a second"
 

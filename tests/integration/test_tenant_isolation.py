@@ -43,6 +43,8 @@ NOBODYS = {
     "tenants": "what the others belong to",
     "users": "a person may belong to several; memberships say to which",
     "vault_canaries": "one for each key of the install",
+    "webhook_delivery_outcomes": "what deliveries came to, without anything of them",
+    "webhook_delivery_queue": "ids of deliveries",
     "webhook_deliveries": "raw bodies, each with events of several accounts; found by the id in an event",
 }
 

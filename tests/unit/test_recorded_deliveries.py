@@ -9,6 +9,7 @@ from ingest.accept import accept
 from ingest.contract import Delivery
 from ingest.errors import Forged
 from ingest.signatures import TimestampedHmac, verify
+from ingest.split import split
 from ops.cli import wiring
 from schema.metadata import metadata
 from schema.reading import Unreadable, read
@@ -319,7 +320,9 @@ def test_stale_signature_parks_every_event_and_keeps_its_name(recording: Recordi
     variables = secrets(recording.webhook)
     at = STAMP - scheme.horizon - 60
     header = sign(scheme, recording.body, variables[scheme.secrets[0].name][0], at)
-    stale = accept(recording.webhook, Delivery(recording.headers | header, recording.body), variables, NOW)
+    delivery = Delivery(recording.headers | header, recording.body)
+    received = accept(recording.platform, recording.webhook, delivery, variables, NOW)
+    stale = split(recording.webhook, received, variables)
     fresh = take(recording.platform, recording.body)
     assert [item.external_id for item in stale.events] == [item.external_id for item in fresh.events]
     assert all(item.defect for item in stale.events)

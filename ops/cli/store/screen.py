@@ -13,12 +13,14 @@ from sync.projection.store import Claimed, claimed, key_names
 
 _COUNTS = """
 SELECT (SELECT count(*) FROM webhook_deliveries) AS deliveries,
-    (SELECT coalesce(sum(event_count - new_event_count), 0) FROM webhook_deliveries)::bigint AS duplicates,
+    (SELECT coalesce(sum(event_count - new_event_count), 0) FROM webhook_delivery_outcomes)::bigint AS duplicates,
     (SELECT count(*) FROM webhook_event_log) AS events,
     (SELECT count(*) FROM webhook_event_outcomes WHERE state = 'done') AS projected,
-    (SELECT count(*) FROM webhook_event_queue) AS waiting,
-    (SELECT coalesce(extract(epoch FROM now() - min(due_at)), 0)::float8 FROM webhook_event_queue
-        WHERE due_at <= now()) AS lag
+    (SELECT count(*) FROM webhook_event_queue) + (SELECT count(*) FROM webhook_delivery_queue) AS waiting,
+    (SELECT coalesce(extract(epoch FROM now() - least(
+            (SELECT min(due_at) FROM webhook_event_queue WHERE due_at <= now()),
+            (SELECT min(d.received_at) FROM webhook_delivery_queue q JOIN webhook_deliveries d ON d.id = q.delivery_id)
+        )), 0)::float8) AS lag
 """
 
 # The newest by id, so that a look at a large log reads no more than these.

@@ -1,7 +1,7 @@
 """What the receiver holds of a request it gives back, however that ends: else it would soon take nothing more."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -10,20 +10,17 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from ingest import endpoint, store
-from ingest.accept import Accepted
 from ingest.app import build
-from ingest.committer import BATCH_BYTES, BATCH_DELIVERIES, BATCH_EVENTS, Committer, _Waiting
-from ingest.contract import Delivery, Incoming
+from ingest.committer import BATCH_BYTES, BATCH_DELIVERIES, SECOND_LANE_FROM, Committer, _Waiting
 from ingest.endpoint import Receiver
 from ingest.errors import Overloaded, Unavailable
-from ingest.signatures import Verified
 from ops.cli import wiring
 from ops.runtime import bodies
 from ops.runtime.bodies import Budget
 from ops.runtime.clock import now
 from ops.runtime.db import open_pool
-from ops.runtime.worker_notifier import NoNotifier
 from schema.metadata import APP_ROLE
+from tests.recordings import received
 from tests.support import VARIABLES, comment, eventually, instagram, sign_meta
 
 LIMIT = 40_000
@@ -38,7 +35,6 @@ async def receiver(database: str) -> AsyncIterator[Receiver]:
             webhooks=wiring.webhooks(),
             variables=VARIABLES,
             committer=Committer(pool, max_deliveries=10),
-            notifier=NoNotifier(),
             samples=pool,
             clock=now,
             body_limit=BODY_LIMIT,
@@ -125,45 +121,40 @@ async def test_bytes_in_flight_are_given_back_however_a_request_ends(
     def surprised(*_: Any) -> None:
         raise RuntimeError
 
-    for module, name, failure in ((store, "append", away), (endpoint, "accept", surprised)):
+    for module, name, failure in ((store, "receive", away), (endpoint, "accept", surprised)):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, failure)
             await ends(503)
     assert await sent(server, body, sign_meta(body)) == 200
-    assert await connection.fetchval("SELECT count(*) FROM webhook_event_log") == 2
+    assert await connection.fetchval("SELECT count(*) FROM webhook_deliveries") == 3 * rounds + 1
 
 
 @pytest.mark.parametrize(
-    ("waiting", "batches"),
+    ("sizes", "batches"),
     [
-        ([(BATCH_EVENTS + 1, 1), (1, 1)], [1, 1]),
-        ([(1, BATCH_BYTES + 1), (1, 1)], [1, 1]),
-        ([(BATCH_EVENTS // 2, 1)] * 3, [2, 1]),
-        ([(1, BATCH_BYTES // 2)] * 3, [2, 1]),
-        ([(1, 1)] * (BATCH_DELIVERIES + 1), [BATCH_DELIVERIES, 1]),
+        ([BATCH_BYTES + 1, 1], [1, 1]),
+        ([BATCH_BYTES // 2] * 3, [2, 1]),
+        ([1] * (BATCH_DELIVERIES + 1), [BATCH_DELIVERIES, 1]),
     ],
-    ids=["many events", "many bytes", "events together", "bytes together", "deliveries"],
+    ids=["many bytes", "bytes together", "deliveries"],
 )
 async def test_commit_takes_no_more_than_its_caps_and_what_is_over_them_alone(
-    receiver: Receiver, waiting: list[tuple[int, int]], batches: list[int]
+    receiver: Receiver, sizes: list[int], batches: list[int]
 ) -> None:
     committer, loop = receiver.committer, asyncio.get_running_loop()
-    for events, size in waiting:
-        found = [Incoming(account_id="a", type="comments", external_id="e", payload="{}")] * events
-        accepted = Accepted(Verified("SECRET#1"), "accepted", None, found)
-        receipt = store.Receipt("", "instagram", 1, Delivery({}, b""), accepted)
-        committer._queue.append(_Waiting(receipt, size, loop.create_future()))
+    for size in sizes:
+        delivery = received("instagram", b"{}")._replace(body=bytes(size))
+        committer._queue.append(_Waiting(delivery, loop.create_future()))
     assert [len(committer._take()) for _ in batches] == batches
     assert not committer._queue
 
 
 async def test_no_more_deliveries_wait_for_a_commit_than_are_allowed(receiver: Receiver) -> None:
     committer = Committer(receiver.samples, max_deliveries=2)
-    receipt = store.Receipt("", "instagram", 1, Delivery({}, b""), Accepted(Verified("SECRET#1"), "accepted", None, []))
-    running = [asyncio.create_task(committer.commit(receipt)) for _ in range(2)]
+    running = [asyncio.create_task(committer.commit(received("instagram", b"{}"))) for _ in range(2)]
     await asyncio.sleep(0)
     with pytest.raises(Overloaded):
-        await asyncio.wait_for(committer.commit(receipt), 1)
+        await asyncio.wait_for(committer.commit(received("instagram", b"{}")), 1)
     for task in running:
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)
@@ -175,48 +166,64 @@ async def test_whatever_waits_when_commits_end_is_told_and_nothing_more_is_taken
     async def never(*_: Any) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(store, "append", never)
+    monkeypatch.setattr(store, "receive", never)
     committer = receiver.committer
-    receipt = store.Receipt("", "instagram", 1, Delivery({}, b""), Accepted(Verified("SECRET#1"), "accepted", None, []))
     running = asyncio.create_task(committer.run())
-    waiting = asyncio.create_task(committer.commit(receipt))
+    waiting = asyncio.create_task(committer.commit(received("instagram", b"{}")))
     await asyncio.sleep(0.05)
     running.cancel()
     with pytest.raises(Unavailable):
         await asyncio.wait_for(waiting, 1)
     with pytest.raises(Overloaded):
-        await asyncio.wait_for(committer.commit(receipt), 1)
+        await asyncio.wait_for(committer.commit(received("instagram", b"{}")), 1)
+
+
+@pytest.mark.parametrize("lane", ["first lane", "second lane"])
+async def test_commits_end_as_a_whole_when_one_lane_ends(receiver: Receiver, lane: str) -> None:
+    """The process ends with them and is started again; half of it would go on unseen."""
+    running = asyncio.create_task(receiver.committer.run())
+    await asyncio.sleep(0)
+    [task] = [task for task in asyncio.all_tasks() if task.get_name() == lane]
+    task.cancel()
+    await asyncio.wait({running}, timeout=1)
+    assert running.done()
+    with pytest.raises(Overloaded):
+        await receiver.committer.commit(received("instagram", b"{}"))
+
+
+async def test_many_that_wait_are_committed_in_two_lanes_and_a_few_in_one(
+    receiver: Receiver, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running_at_once: list[int] = []
+    inside = 0
+    real = store.receive
+
+    async def seen(*arguments: Any) -> None:
+        nonlocal inside
+        inside += 1
+        running_at_once.append(inside)
+        await asyncio.sleep(0.02)
+        await real(*arguments)
+        inside -= 1
+
+    monkeypatch.setattr(store, "receive", seen)
+    committer = Committer(receiver.samples, max_deliveries=1000)
+    running = asyncio.create_task(committer.run())
+    for count, lanes in ((SECOND_LANE_FROM - 1, 1), (5 * BATCH_DELIVERIES, 2)):
+        running_at_once.clear()
+        await asyncio.gather(*(committer.commit(received("instagram", b"%d" % number)) for number in range(count)))
+        assert max(running_at_once) == lanes
+    committer.close()
+    await running
+    stored = await connection.fetchval("SELECT count(*) FROM webhook_deliveries")
+    assert stored == SECOND_LANE_FROM - 1 + 5 * BATCH_DELIVERIES
 
 
 async def test_delivery_that_was_answered_already_is_not_committed(receiver: Receiver) -> None:
     """It was answered 503 and comes again."""
-    committer, receipt = (
-        receiver.committer,
-        store.Receipt("", "instagram", 1, Delivery({}, b""), Accepted(Verified("SECRET#1"), "accepted", None, [])),
-    )
+    committer = receiver.committer
     given_up = asyncio.get_running_loop().create_future()
     given_up.cancel()
-    committer._queue.append(_Waiting(receipt, 1, given_up))
+    committer._queue.append(_Waiting(received("instagram", b"{}"), given_up))
     assert committer._take() == []
     assert not committer._queue
-
-
-async def test_delivery_that_the_database_refuses_is_stored_once_without_its_events_and_then_given_up(
-    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tried: list[list[str]] = []
-
-    async def refusing(_: Any, receipts: Sequence[store.Receipt]) -> None:
-        tried.append([receipt.accepted.verdict for receipt in receipts])
-        raise asyncpg.DataError
-
-    monkeypatch.setattr(store, "append", refusing)
-    receipt = store.Receipt(
-        "", "instagram", 1, Delivery({}, b"x"), Accepted(Verified("SECRET#1"), "accepted", None, [])
-    )
-    running = asyncio.create_task(receiver.committer.run())
-    with pytest.raises(Unavailable):
-        await asyncio.wait_for(receiver.committer.commit(receipt), 1)
-    assert tried == [["accepted"], ["unreadable"]]
-    receiver.committer.close()
-    await running

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -11,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 
 from ingest import store
-from ingest.contract import Delivery
+from ingest.splitter import Splitter
 from ops.cli import wiring
+from ops.runtime import db
 from schema.metadata import APP_ROLE
-from tests.recordings import bodies, recordings, take
-from tests.support import comment, instagram
+from tests.recordings import bodies, received, recordings, take
+from tests.support import VARIABLES, comment, instagram
 
 ODD = [
     # body, why
@@ -59,19 +61,24 @@ async def test_any_accepted_delivery_is_stored_and_read_back_bytewise(
     events = 0
     async with connection.transaction():
         for body in everything:
-            headers = {"x-odd": "ü\udcff", "content-type": "application/json"}
-            receipt = store.Receipt(
-                str(uuid.uuid4()), platform, webhook.rule_version, Delivery(headers, body), take(platform, body)
-            )
-            new = await store.append(connection, [receipt])
-            names = {(event.account_id, event.external_id): event.payload for event in receipt.accepted.events}
-            assert new == {receipt.id: len(names.keys() - expected.keys())}, body
+            delivery = received(platform, body, {"user-agent": "ü\udcff", "content-type": "application/json"})
+            await store.receive(connection, [delivery])
+            [taken] = await store.take(connection, 10, 1)
+            assert taken == delivery._replace(received_at=taken.received_at)
+            assert "user-agent: ü".encode() + b"\xff\r\n" in taken.headers
+            cut = store.Cut(taken, webhook.rule_version, take(platform, body))
+            new = await store.append(connection, [cut])
+            await store.settle(connection, [cut], new)
+            names = {(event.account_id, event.external_id): event.payload for event in cut.split.events}
+            assert new.get(delivery.id, 0) == len(names.keys() - expected.keys()), body
             expected = names | expected  # the first delivery of an event is the one that is kept
-            events += len(receipt.accepted.events)
-            row = await connection.fetchrow("SELECT * FROM webhook_deliveries WHERE id = $1", receipt.id)
-            assert row["body"] == body
+            events += len(cut.split.events)
+            row = await connection.fetchrow(
+                "SELECT * FROM webhook_delivery_outcomes WHERE delivery_id = $1", delivery.id
+            )
             assert row["body_sha256"] == hashlib.sha256(body).digest()
-            assert row["event_count"] == len(receipt.accepted.events)
+            assert (row["event_count"], row["new_event_count"]) == (len(cut.split.events), new.get(delivery.id, 0))
+    assert await connection.fetchval("SELECT count(*) FROM webhook_delivery_queue") == 0
 
     assert events >= len(everything)
     rows = await connection.fetch("SELECT account_id, external_id, payload_json, sanitized FROM webhook_event_log")
@@ -91,55 +98,79 @@ async def test_any_accepted_delivery_is_stored_and_read_back_bytewise(
     assert waiting + parked == len(expected)
 
 
-def received(platform: str, body: bytes) -> store.Receipt:
-    version = wiring.webhooks()[platform].rule_version
-    return store.Receipt(str(uuid.uuid4()), platform, version, Delivery({}, body), take(platform, body))
+@dataclass
+class Split:
+    """Splits what waits, on a connection of its own."""
+
+    connection: asyncpg.Connection
+
+    async def drain(self) -> int:
+        return await Splitter(wiring.webhooks(), VARIABLES).drain(self.connection)
+
+
+@pytest.fixture
+async def splitter(database: str) -> AsyncIterator[Split]:
+    own = await db.connect(database, APP_ROLE)
+    yield Split(own)
+    await own.close()
 
 
 async def test_body_that_was_received_before_is_stored_once_and_every_delivery_leads_to_it(
-    connection: asyncpg.Connection,
+    connection: asyncpg.Connection, splitter: Split
 ) -> None:
     sent = [instagram(comment(number, text="x" * 1000)) for number in range(3)]
-    await connection.execute(f"SET ROLE {APP_ROLE}")
-    receipts = [received("instagram", body) for body in sent * 50]
+    deliveries = [received("instagram", body) for body in sent * 50]
     # One batch with copies in it, batches of one, and batches that hold both what is known and what is not.
-    for batch in (receipts[:5], receipts[5:6], receipts[6:7], receipts[7:70], receipts[70:]):
-        await store.append(connection, batch)
+    for batch in (deliveries[:5], deliveries[5:6], deliveries[6:7], deliveries[7:70], deliveries[70:]):
+        await store.receive(connection, batch)
+        assert await splitter.drain() == len(batch)
     rows = await connection.fetch(
         """
         SELECT d.id::text, coalesce(d.body, o.body) AS body, d.body IS NULL AS copied, o.body IS NULL AS original
         FROM webhook_deliveries d LEFT JOIN webhook_deliveries o ON o.id = d.body_of"""
     )
-    assert {row["id"]: bytes(row["body"]) for row in rows} == {
-        receipt.id: receipt.delivery.body for receipt in receipts
-    }
+    assert {row["id"]: bytes(row["body"]) for row in rows} == {d.id: d.body for d in deliveries}
     assert sum(not row["copied"] for row in rows) == len(sent)
     assert all(row["copied"] is not row["original"] for row in rows)
 
 
-async def test_same_bytes_from_two_platforms_are_stored_for_each(connection: asyncpg.Connection) -> None:
+async def test_same_bytes_from_two_platforms_are_stored_for_each(
+    connection: asyncpg.Connection, splitter: Split
+) -> None:
     for platform in ("instagram", "tiktok", "tiktok"):
-        await store.append(connection, [received(platform, b"no JSON")])
+        await store.receive(connection, [received(platform, b"no JSON")])
+        await splitter.drain()
     rows = await connection.fetch("SELECT provider, body FROM webhook_deliveries WHERE body IS NOT NULL ORDER BY 1")
     assert [tuple(row) for row in rows] == [("instagram", b"no JSON"), ("tiktok", b"no JSON")]
 
 
-async def test_body_that_two_processes_get_at_once_is_never_lost(database: str, connection: asyncpg.Connection) -> None:
-    other = await asyncpg.connect(database)
+async def test_body_that_two_processes_get_at_once_is_never_lost(
+    connection: asyncpg.Connection, splitter: Split
+) -> None:
+    """Each takes another copy, and none sees what the other writes."""
     body = b'{"object":"instagram","entry":[]}'
+    deliveries = [received("instagram", body) for _ in range(3)]
+    await store.receive(connection, deliveries[:2])
     async with connection.transaction():
-        await store.append(connection, [received("instagram", body)])
-        await store.append(other, [received("instagram", body)])
-    await other.close()
-    await store.append(connection, [received("instagram", body)])
-    kept = await connection.fetch("SELECT body, body_of FROM webhook_deliveries ORDER BY body_of NULLS FIRST")
+        [first] = await store.take(connection, 1, 1)
+        cut = store.Cut(first, 1, take("instagram", body))
+        await store.settle(connection, [cut], {})
+        await store.share_bodies(connection, [first.id])
+        assert await splitter.drain() == 1
+    await store.receive(connection, deliveries[2:])
+    await splitter.drain()
+    kept = await connection.fetch("SELECT body FROM webhook_deliveries ORDER BY id")
     assert [row["body"] for row in kept] == [body, body, None]
 
 
-async def test_no_copy_points_at_a_body_that_was_erased(connection: asyncpg.Connection) -> None:
+async def test_no_copy_points_at_a_body_that_was_erased(connection: asyncpg.Connection, splitter: Split) -> None:
     body = instagram(comment(1))
-    await store.append(connection, [received("instagram", body)])
-    await connection.execute("UPDATE webhook_deliveries SET body = ''")
-    await store.append(connection, [received("instagram", body)])
+    for _ in range(2):
+        await store.receive(connection, [received("instagram", body)])
+        await splitter.drain()
+        await connection.execute(
+            "UPDATE webhook_deliveries SET body = '' WHERE body_of IS NULL AND id = $1::uuid",
+            (await connection.fetchval("SELECT min(id::text)::uuid FROM webhook_deliveries")),
+        )
     [row] = await connection.fetch("SELECT body FROM webhook_deliveries WHERE body IS DISTINCT FROM ''")
     assert row["body"] == body

@@ -149,9 +149,8 @@ async def filled(addresses: Mapping[str, str], database: str, connection: asyncp
     event = await append_event(connection, "a", "x:1")
     await connection.execute(
         """
-        INSERT INTO webhook_deliveries (id, provider, body, body_sha256, headers, verdict, secret_used, event_count,
-            new_event_count)
-        VALUES (gen_random_uuid(), 'tiktok', 'private', sha256('private'), '{}', 'accepted', 'S#1', 0, 0)"""
+        INSERT INTO webhook_deliveries (id, provider, body, headers, verdict, secret_used)
+        VALUES (gen_random_uuid(), 'tiktok', 'private', '', 'accepted', 'S#1')"""
     )
     async with await open_pool(database, "test", 1, role=APP_ROLE) as pool:
         await api_keys.create(pool, DEFAULT_TENANT, "crm", api_keys.DEFAULT_SCOPES, TESTS)
@@ -193,10 +192,11 @@ BY_ANY = [
     "DELETE FROM webhook_event_log",
     "TRUNCATE webhook_event_log",
     f"{EVENT}, id) OVERRIDING SYSTEM VALUE VALUES ('a', 'x', 't', 'e', 1, false, 1)",
-    f"{EVENT}, created_at) VALUES ('a', 'x', 't', 'e', 1, false, '2020-01-01')",
     "UPDATE webhook_deliveries SET body = ''",
+    "UPDATE webhook_deliveries SET body = NULL, body_of = id",
     "DELETE FROM webhook_deliveries",
-    "SELECT body FROM webhook_deliveries",
+    "DELETE FROM webhook_delivery_outcomes",
+    "UPDATE webhook_delivery_outcomes SET body_sha256 = ''",
     "SELECT setval('webhook_event_log_id_seq', 1)",
     "DELETE FROM webhook_event_outcomes",
     "UPDATE webhook_event_outcomes SET state = 'ignored'",
@@ -242,6 +242,16 @@ BY_ANY = [
 ]
 BY_SERVE = [
     "SET ROLE landfall_worker",
+    f"{EVENT}) VALUES ('a', 'x', 't', 'e', 1, false)",
+    "SELECT body FROM webhook_deliveries",
+    "SELECT id FROM webhook_deliveries",
+    "SELECT * FROM webhook_delivery_queue",
+    "DELETE FROM webhook_delivery_queue",
+    "SELECT * FROM webhook_delivery_outcomes",
+    "SELECT id FROM webhook_event_log",
+    "INSERT INTO webhook_event_queue (bucket, account_id, event_id) VALUES (1, 'a', 1)",
+    "INSERT INTO webhook_event_outcomes (bucket, account_id, event_id, state) VALUES (1, 'a', 1, 'done')",
+    "SELECT share_bodies('{}')",
     "SELECT payload_json FROM webhook_event_log",
     "SELECT count(*) FROM ig_comments",
     "INSERT INTO ig_media (account_id, ig_id, projection_version, created_at) VALUES ('a', 'm', 1, now())",
@@ -266,13 +276,13 @@ BY_WORK = [
     "DELETE FROM memberships",
     "SELECT * FROM audit_log",
     "SELECT sealed_verifier FROM oauth_states",
-    f"{EVENT}) VALUES ('a', 'x', 't', 'e', 1, false)",
-    "INSERT INTO webhook_event_queue (bucket, account_id, event_id) VALUES (0, 'a', 1)",
+    f"{EVENT}, id) OVERRIDING SYSTEM VALUE VALUES ('a', 'x', 't', 'e', 1, false, 1)",
+    "INSERT INTO webhook_deliveries (id, provider, verdict, secret_used, headers) VALUES (NULL, 'x', 'x', '', '')",
+    "INSERT INTO webhook_delivery_queue SELECT id FROM webhook_deliveries",
     "DELETE FROM ig_comments",
     "SELECT find_api_key('')",
     "SELECT find_connections_of_person('x', '1', now())",
     "SELECT find_deletion_request('')",
-    "SELECT find_bodies('{tiktok}', '{}')",
     "SELECT find_session('')",
     "SELECT find_invitation('')",
     "SELECT find_oauth_state('', '', '')",
@@ -458,8 +468,10 @@ async def test_nobody_is_forgotten_who_belongs_to_a_tenant(filled: Filled) -> No
 SHADOWS = """
 CREATE TEMP TABLE api_keys (tenant_id uuid, id uuid, key_sha256 bytea);
 INSERT INTO api_keys SELECT gen_random_uuid(), gen_random_uuid(), 'mine';
-CREATE TEMP TABLE webhook_deliveries (id uuid, provider text, body bytea, body_sha256 bytea);
-INSERT INTO webhook_deliveries VALUES (gen_random_uuid(), 'tiktok', 'mine', 'mine');
+CREATE TEMP TABLE webhook_deliveries (id uuid, provider text, body bytea);
+INSERT INTO webhook_deliveries VALUES (gen_random_uuid(), 'tiktok', 'mine');
+CREATE TEMP TABLE webhook_delivery_outcomes (delivery_id uuid, body_sha256 bytea);
+INSERT INTO webhook_delivery_outcomes SELECT id, 'mine' FROM webhook_deliveries;
 CREATE TEMP TABLE deletion_requests (code text, requested_at timestamptz, done_at timestamptz);
 INSERT INTO deletion_requests VALUES ('mine', now(), now());
 CREATE TEMP TABLE connections (tenant_id uuid, id uuid, platform text, via text, state text, account_id text,
@@ -487,12 +499,6 @@ SET search_path = pg_temp, public, pg_catalog;
 
 NONSENSE = {
     "find_api_key": ["NULL", "''", "'mine'", "decode(repeat('00', 100000), 'hex')"],
-    "find_bodies": [
-        "NULL, NULL",
-        "'{}', '{}'",
-        "'{tiktok}', ARRAY['mine'::bytea]",
-        "ARRAY[repeat('x', 100000), NULL], ARRAY[NULL, NULL, NULL]::bytea[]",
-    ],
     "find_connections_of_person": [
         "NULL, NULL, NULL",
         "'x', '1', 'infinity'",
@@ -525,6 +531,28 @@ async def test_nonsense_and_tables_of_the_same_names_get_nothing_out_of_a_functi
             acting = await intruder.fetchval("SELECT current_setting('landfall.tenant')")
             assert acting == DEFAULT_TENANT, "it goes on for the tenant that it was acting for"
     await intruder.close()
+
+
+async def test_no_body_is_dropped_that_is_not_stored_twice(filled: Filled) -> None:
+    """Whatever somebody notes as its digest, and whatever they call a table."""
+    await filled.owner.execute(
+        """
+        INSERT INTO webhook_deliveries (id, provider, body, headers, verdict, secret_used)
+        VALUES (gen_random_uuid(), 'tiktok', 'another', '', 'accepted', 'S#1')"""
+    )
+    before = await filled.everything()
+    ids = [row["id"] for row in before["webhook_deliveries"]]
+    intruder = await asyncpg.connect(filled.addresses["work"])
+    await intruder.execute(
+        """
+        INSERT INTO webhook_delivery_outcomes (delivery_id, rule_version, verdict, event_count, new_event_count,
+            body_sha256) SELECT id, 1, 'accepted', 0, 0, 'mine' FROM webhook_deliveries"""
+    )
+    await intruder.execute(SHADOWS)
+    for given in ([], ids, ids * 2, [None]):
+        await intruder.execute("SELECT public.share_bodies($1::uuid[])", given)
+    await intruder.close()
+    assert await filled.everything() == before
 
 
 async def test_nobody_is_told_that_a_grant_is_shared_with_none_who_asks_for_no_tenant(filled: Filled) -> None:
@@ -564,7 +592,7 @@ async def test_web_process_asks_for_the_erasure_of_no_other_tenants_account(fill
 
 
 async def test_state_of_an_event_is_checked_whatever_an_intruder_calls_a_table(filled: Filled) -> None:
-    intruder = await asyncpg.connect(filled.addresses["serve"])
+    intruder = await asyncpg.connect(filled.addresses["work"])
     for table in ("webhook_event_queue", "webhook_event_outcomes"):
         await intruder.execute(f"CREATE TEMP TABLE {table} (bucket smallint, account_id text, event_id bigint)")
     with pytest.raises(asyncpg.CheckViolationError, match="still waits"):

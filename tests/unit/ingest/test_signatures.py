@@ -15,6 +15,7 @@ from ingest.contract import Delivery
 from ingest.errors import Forged, NotConfigured
 from ingest.platforms import instagram, tiktok
 from ingest.signatures import Hmac, TimestampedHmac, Verified, verify
+from ingest.split import split
 from schema.configuration import Variable
 from tests.recordings import sign
 
@@ -348,17 +349,17 @@ def test_age_of_a_signature(age: timedelta, outcome: str) -> None:
     header = sign(TIKTOK, V1, TIKTOK_SECRET, int(signed_at.timestamp()))
     delivery, variables = Delivery(header, V1), {"TIKTOK_CLIENT_SECRET": (TIKTOK_SECRET,)}
     if outcome == "refused":
-        assert refused(accept, tiktok.PLATFORM, delivery, variables, NOW) == "from_the_future"
+        assert refused(accept, "tiktok", tiktok.PLATFORM, delivery, variables, NOW) == "from_the_future"
         return
-    accepted = accept(tiktok.PLATFORM, delivery, variables, NOW)
-    assert accepted.verdict == outcome
-    assert accepted.verified.signed_at == signed_at
-    assert accepted.verified.stale == (outcome == "quarantined")
-    [event] = accepted.events
+    received = accept("tiktok", tiktok.PLATFORM, delivery, variables, NOW)
+    assert (received.verdict, received.signed_at) == (outcome, signed_at)
+    found = split(tiktok.PLATFORM, received, variables)
+    assert found.verdict == outcome
+    [event] = found.events
     if outcome == "accepted":
-        assert (event.defect, accepted.reason) == (None, None)
+        assert (event.defect, found.reason) == (None, None)
     else:
-        assert event.defect == accepted.reason == "signature older than the platform retries"
+        assert event.defect == found.reason == "signature older than the platform retries"
 
 
 def test_forged_signature_is_not_told_about_its_time() -> None:

@@ -145,10 +145,15 @@ async def test_every_copy_of_an_erased_body_is_erased_also_one_that_came_while_i
     copies = "SELECT count(*) FROM webhook_deliveries WHERE body_of IS NOT NULL"
     assert await filled.fetchval(copies) == 1
     late = """
-        INSERT INTO webhook_deliveries (id, provider, body_of, body_sha256, headers, verdict, secret_used, event_count,
-            new_event_count)
-        SELECT gen_random_uuid(), provider, id, body_sha256, headers, verdict, secret_used, 0, 0
-        FROM webhook_deliveries WHERE body = '' LIMIT 1"""
+        WITH late AS (
+            INSERT INTO webhook_deliveries (id, provider, body_of, headers, verdict, secret_used)
+            SELECT gen_random_uuid(), provider, id, headers, verdict, secret_used
+            FROM webhook_deliveries WHERE body = '' LIMIT 1 RETURNING id, body_of
+        )
+        INSERT INTO webhook_delivery_outcomes (delivery_id, rule_version, verdict, event_count, new_event_count,
+            body_sha256)
+        SELECT late.id, o.rule_version, o.verdict, 0, 0, o.body_sha256
+        FROM late JOIN webhook_delivery_outcomes o ON o.delivery_id = late.body_of"""
     code, text = await command(database, "erase", "instagram", "--person", PERSON, "--yes")
     assert (code, "the bytes of 2 deliveries" in text) == (0, True), text
     assert await filled.fetchval(copies) == 0

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from ingest.accept import Accepted, accept
+from ingest.accept import accept
 from ingest.contract import Change, Delivery, Incoming, bounded
+from ingest.split import Split, split
 from ops.cli import wiring
 from schema.reading import DEPTH_LIMIT, ODD_LIMIT, STRUCTURE_LIMIT, read
 from tests.recordings import (
@@ -32,7 +33,7 @@ INDEX_BYTES = 400
 """What an id may cost in an index: three of them, and the rest of the key, stay well under 2704 bytes."""
 
 
-def sound(accepted: Accepted) -> list[Incoming]:
+def sound(accepted: Split) -> list[Incoming]:
     """What PostgreSQL and the workers rely on, whatever came."""
     if accepted.verdict == "unreadable":
         assert accepted.reason in READABLE
@@ -458,7 +459,7 @@ def test_platform_that_stumbles_while_cutting_loses_nothing() -> None:
     for items, found in (([{"id": 1}, None, {"id": 3}], 1), (None, 0), ("text", 0)):
         body = dumped({"items": items})
         delivery = Delivery(sign(webhook.signature, body, variables["META_APP_SECRET"][0]), body)
-        events = sound(accept(webhook, delivery, variables, NOW))
+        events = sound(split(webhook, accept("instagram", webhook, delivery, variables, NOW), variables))
         assert [event.type for event in events] == ["item"] * found + ["unknown"]
         assert (events[-1].defect or "").startswith("cannot be cut: TypeError")
         assert events[-1].payload == body.decode(), "whole, so that it can be cut once the code is mended"
@@ -477,7 +478,8 @@ def test_event_of_another_app_is_put_aside() -> None:
     [secret] = variables["TIKTOK_CLIENT_SECRET"]
     delivery = Delivery(sign(webhook.signature, body, secret), body)
     for ours, defect in (((), None), (("theirs",), None), (("ours", "theirs"), None), (("ours",), "client_key is not")):
-        [event] = accept(webhook, delivery, variables | {"TIKTOK_CLIENT_KEY": ours}, NOW).events
+        configured = variables | {"TIKTOK_CLIENT_KEY": ours}
+        [event] = split(webhook, accept("tiktok", webhook, delivery, configured, NOW), configured).events
         assert (event.defect or "").startswith(defect or ""), ours
         assert (event.defect is None) is (defect is None), ours
 
