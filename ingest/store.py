@@ -52,18 +52,18 @@ _TAKE = """
 WITH waiting AS MATERIALIZED (
     SELECT delivery_id FROM webhook_delivery_queue ORDER BY delivery_id LIMIT $1 FOR UPDATE SKIP LOCKED
 ), sized AS MATERIALIZED (
-    SELECT d.id, sum(octet_length(d.body)) OVER (ORDER BY d.id) - octet_length(d.body) AS before
+    SELECT d.id, row_number() OVER (ORDER BY d.id) AS number, sum(octet_length(d.body)) OVER (ORDER BY d.id) AS size
     FROM waiting w JOIN webhook_deliveries d ON d.id = w.delivery_id
 )
 SELECT d.id::text, d.provider, d.received_at, d.verdict, d.secret_used, d.signed_at, d.headers, d.body
-FROM sized s JOIN webhook_deliveries d ON d.id = s.id WHERE s.before < $2 ORDER BY d.id
+FROM sized s JOIN webhook_deliveries d ON d.id = s.id WHERE s.number = 1 OR s.size <= $2 ORDER BY d.id
 """
 
 
 async def take(connection: asyncpg.Connection, limit: int, size: int) -> list[Received]:
     """Lock deliveries that wait to be split, the oldest first, and return them.
 
-    At most ``limit``, and no more than those that begin within ``size`` bytes of bodies.
+    At most ``limit``, with at most ``size`` bytes of bodies; one in any case.
     """
     return [Received(*row) for row in await connection.fetch(_TAKE, limit, size)]
 
@@ -182,22 +182,28 @@ WITH split AS (
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::int[], $6::bytea[], $7::smallint[])
         AS s (delivery_id, verdict, reason, events, new, digest, rule_version)
 ), taken AS (
-    DELETE FROM webhook_delivery_queue q USING split s WHERE q.delivery_id = s.delivery_id RETURNING q.delivery_id
+    DELETE FROM webhook_delivery_queue q USING split s WHERE q.delivery_id = s.delivery_id
+    RETURNING q.delivery_id, s.new + q.new_events AS new
 )
 INSERT INTO webhook_delivery_outcomes AS o (
     delivery_id, verdict, verdict_reason, event_count, new_event_count, body_sha256, rule_version
 )
-SELECT delivery_id, verdict, reason, events, new, digest, rule_version FROM split JOIN taken USING (delivery_id)
+SELECT s.delivery_id, s.verdict, s.reason, greatest(s.events, t.new), t.new, s.digest, s.rule_version
+FROM split s JOIN taken t ON t.delivery_id = s.delivery_id
 ON CONFLICT (delivery_id) DO UPDATE SET split_at = now(), rule_version = excluded.rule_version,
     verdict = excluded.verdict, verdict_reason = excluded.verdict_reason,
     event_count = greatest(excluded.event_count, o.new_event_count + excluded.new_event_count),
     new_event_count = o.new_event_count + excluded.new_event_count
+RETURNING delivery_id::text, (SELECT t.new FROM taken t WHERE t.delivery_id = o.delivery_id) AS new
 """
 
 
-async def settle(connection: asyncpg.Connection, cuts: Sequence[Cut], new: Mapping[str, int]) -> None:
-    """Take deliveries off the queue and note what they came to; of one that is split again, what it came to in all."""
-    await connection.execute(
+async def settle(connection: asyncpg.Connection, cuts: Sequence[Cut], new: Mapping[str, int]) -> dict[str, int]:
+    """Take deliveries off the queue and note what they came to; of one that is split again, what it came to in all.
+
+    ``new`` are the events that were new in this transaction. Return how many were new since it was queued.
+    """
+    rows = await connection.fetch(
         _SETTLE,
         [cut.received.id for cut in cuts],
         [cut.split.verdict for cut in cuts],
@@ -206,6 +212,14 @@ async def settle(connection: asyncpg.Connection, cuts: Sequence[Cut], new: Mappi
         [new.get(cut.received.id, 0) for cut in cuts],
         [hashlib.sha256(cut.received.body).digest() for cut in cuts],
         [cut.rule_version for cut in cuts],
+    )
+    return {row["delivery_id"]: row["new"] for row in rows}
+
+
+async def note_new(connection: asyncpg.Connection, delivery: str, new: int) -> None:
+    """Note that so many more events of a delivery were new, which stays on the queue."""
+    await connection.execute(
+        "UPDATE webhook_delivery_queue SET new_events = new_events + $2 WHERE delivery_id = $1", delivery, new
     )
 
 

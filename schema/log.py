@@ -93,6 +93,13 @@ webhook_delivery_queue = Table(
     "webhook_delivery_queue",
     metadata,
     Column("delivery_id", Uuid, primary_key=True, comment="of the delivery"),
+    Column(
+        "new_events",
+        Integer,
+        nullable=False,
+        server_default=text("0"),
+        comment="events that were new so far, of a large one that is split in portions",
+    ),
     comment="Deliveries that wait to be split into events",
 )
 

@@ -65,7 +65,7 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
         "alembic_version": _REVISION,
         # The log: what came in is stored, and nothing of it is read.
         "webhook_deliveries": Rights(insert="id provider received_at verdict secret_used signed_at headers body"),
-        "webhook_delivery_queue": Rights(insert=EVERY),
+        "webhook_delivery_queue": Rights(insert="delivery_id"),
         "webhook_refusals": Rights(
             select="provider slot reason headers body_head body_size",
             insert="provider slot reason headers body_head body_size",

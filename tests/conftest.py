@@ -122,27 +122,34 @@ _number = iter(range(10**6))
 
 
 @pytest.fixture(scope="session")
-def superuser(postgres: Postgres) -> Iterator[Callable[[str], None]]:
-    """Run a statement on a connection that is kept: starting psql takes longer than what most tests need done."""
-    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-        address = {"host": "127.0.0.1", "port": postgres.port, "user": "postgres", "password": postgres.password}
-        opened = runner.run(asyncpg.connect(**address, database="postgres"))
+def superuser() -> Iterator[Callable[[Postgres, str], None]]:
+    """Run a statement on a server by a connection that is kept: starting psql takes longer than what most need done.
 
-        def run(statement: str) -> None:
-            runner.run(opened.execute(statement))
+    There may be several servers: a module may put another one in the place of the run's.
+    """
+    opened: dict[int, asyncpg.Connection] = {}
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+
+        def run(server: Postgres, statement: str) -> None:
+            if server.port not in opened:
+                address = {"host": "127.0.0.1", "port": server.port, "database": "postgres"}
+                login = {"user": "postgres", "password": server.password}
+                opened[server.port] = runner.run(asyncpg.connect(**address, **login))
+            runner.run(opened[server.port].execute(statement))
 
         yield run
-        runner.run(opened.close())
+        for connection in opened.values():
+            connection.terminate()  # its server may be gone
 
 
 @pytest.fixture
-def database(postgres: Postgres, superuser: Callable[[str], None], template: str) -> Iterator[str]:
+def database(postgres: Postgres, superuser: Callable[[Postgres, str], None], template: str) -> Iterator[str]:
     """The DSN of a fresh, migrated database."""
     name = f"landfall_test_{next(_number)}"  # as `make up` and `db reset` take it for ours
     # Copied as files it takes half as long as through the log.
-    superuser(f"CREATE DATABASE {name} TEMPLATE {template} OWNER landfall STRATEGY FILE_COPY")
+    superuser(postgres, f"CREATE DATABASE {name} TEMPLATE {template} OWNER landfall STRATEGY FILE_COPY")
     yield postgres.dsn(name)
-    superuser(f"DROP DATABASE {name} WITH (FORCE)")
+    superuser(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

@@ -13,10 +13,12 @@ depends_on = None
 TABLES = """
 CREATE TABLE webhook_delivery_queue (
     delivery_id UUID NOT NULL,
+    new_events INTEGER DEFAULT 0 NOT NULL,
     CONSTRAINT pk_webhook_delivery_queue PRIMARY KEY (delivery_id)
 );
 COMMENT ON TABLE webhook_delivery_queue IS 'Deliveries that wait to be split into events';
 COMMENT ON COLUMN webhook_delivery_queue.delivery_id IS 'of the delivery';
+COMMENT ON COLUMN webhook_delivery_queue.new_events IS 'events that were new so far, of a large one that is split in portions';
 CREATE TABLE webhook_delivery_outcomes (
     delivery_id UUID NOT NULL,
     split_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
@@ -115,7 +117,7 @@ GRANT EXECUTE ON FUNCTION share_bodies TO landfall_worker;
 GRANTS = """
 GRANT INSERT (id, provider, received_at, verdict, secret_used, signed_at, headers, body) ON webhook_deliveries TO
     landfall_web;
-GRANT INSERT ON webhook_delivery_queue TO landfall_web;
+GRANT INSERT (delivery_id) ON webhook_delivery_queue TO landfall_web;
 REVOKE ALL ON webhook_event_log, webhook_event_queue, webhook_event_outcomes FROM landfall_web;
 REVOKE ALL (id, delivery_id, provider, account_id, external_id, defect, event_type, rule_version, payload_json,
     occurred_at, sanitized) ON webhook_event_log FROM landfall_web;

@@ -136,6 +136,7 @@ SAYING: dict[str, list[list[str]]] = {
     "events ignore": [["--state", "parked", "--yes", "--reason", HOSTILE]],
     "connections retry": [[], ["--platform", HOSTILE]],
     "erase": [["instagram", "--person", HOSTILE, "--yes"], ["instagram", "--account", "1", "--yes"], ["--requested"]],
+    "split": [[], ["--again", "--platform", "instagram", "--since", "2020-01-01"], ["--again", "--platform", HOSTILE]],
     "vault status": [[], ["--json"]],
     "vault rotate": [[]],
     "vault key": [[]],

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from ingest import splitter as splitting
 from ingest import store
 from ingest.contract import Change, Webhook
 from ingest.splitter import Splitter
@@ -95,7 +96,7 @@ async def test_no_more_bodies_are_taken_than_fit_into_memory_and_one_in_any_case
     connection: asyncpg.Connection,
 ) -> None:
     await store.receive(connection, [received("instagram", b"x" * size) for size in (1000, 1000, 5000, 10)])
-    for size, count in ((1, 1), (1000, 1), (1001, 2), (2001, 3), (7001, 4)):
+    for size, count in ((1, 1), (1999, 1), (2000, 2), (6999, 2), (7000, 3), (7010, 4)):
         async with connection.transaction():
             assert len(await store.take(connection, 10, size)) == count, size
     async with connection.transaction():
@@ -112,6 +113,71 @@ async def test_delivery_whose_events_the_database_refuses_is_parked_as_a_whole_a
     assert await outcomes(connection) == [("accepted", 1, 1), ("unreadable", 1, 1), ("accepted", 1, 1)]
     [reason] = await connection.fetch("SELECT error_message FROM webhook_events WHERE state = 'parked'")
     assert reason[0].startswith("the database refused its events")
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """A body that is split in five portions."""
+    body = instagram(*(comment(number) for number in range(50)))
+    monkeypatch.setattr(splitting, "BATCH_BYTES", len(body) - 1)
+    monkeypatch.setattr(splitting, "PORTION_EVENTS", 10)
+    return body
+
+
+async def test_large_delivery_is_split_in_portions_and_counted_as_one(
+    large: bytes, connection: asyncpg.Connection, worker: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    portions: list[int] = []
+    append = store.append
+
+    async def seen(own: asyncpg.Connection, cuts: Sequence[store.Cut]) -> dict[str, int]:
+        portions.append(sum(len(cut.split.events) for cut in cuts))
+        return await append(own, cuts)
+
+    monkeypatch.setattr(store, "append", seen)
+    bodies = [instagram(comment(1)), large, instagram(comment(2))]
+    await store.receive(connection, [received("instagram", body) for body in bodies])
+    assert await splitter().drain(worker) == 3
+    assert portions == [1, *[10] * 5, 1], "and no other is held up"
+    assert await outcomes(connection) == [("accepted", 1, 1), ("accepted", 50, 49), ("accepted", 1, 0)]
+    await store.receive(connection, [received("instagram", large)])
+    assert await splitter().drain(worker) == 1
+    assert (await outcomes(connection))[-1] == ("accepted", 50, 0)
+    assert await connection.fetchval("SELECT count(*) FROM webhook_deliveries WHERE body IS NULL") == 1
+
+
+@pytest.mark.parametrize("portion", range(1, 6))
+async def test_large_delivery_that_was_split_in_part_is_split_to_its_end_and_counted_once(
+    large: bytes,
+    portion: int,
+    connection: asyncpg.Connection,
+    worker: asyncpg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    append, calls = store.append, iter(range(1, 100))
+
+    async def failing(own: asyncpg.Connection, cuts: Sequence[store.Cut]) -> dict[str, int]:
+        if next(calls) == portion:
+            raise ConnectionResetError
+        return await append(own, cuts)
+
+    monkeypatch.setattr(store, "append", failing)
+    await store.receive(connection, [received("instagram", large)])
+    with pytest.raises(ConnectionResetError):
+        await splitter().drain(worker)
+    assert await connection.fetchval(EVENTS) == 10 * (portion - 1)
+    assert await splitter().drain(worker) == 1
+    assert await connection.fetchval(EVENTS) == 50
+    assert await outcomes(connection) == [("accepted", 50, 50)]
+
+
+async def test_large_delivery_of_which_the_database_refuses_a_portion_is_parked_and_keeps_what_was_appended(
+    large: bytes, connection: asyncpg.Connection, worker: asyncpg.Connection
+) -> None:
+    await connection.execute("ALTER TABLE webhook_event_log ADD CHECK (payload_json->>'id' <> '178500000025')")
+    await store.receive(connection, [received("instagram", large), received("instagram", instagram(comment(99)))])
+    assert await splitter().drain(worker) == 2
+    assert await outcomes(connection) == [("unreadable", 21, 21), ("accepted", 1, 1)]
 
 
 @pytest.mark.parametrize("error", [RuntimeError, RecursionError, MemoryError])
