@@ -14,6 +14,7 @@ from argon2 import PasswordHasher
 from selenium import webdriver
 
 from ops.access import passwords, users
+from ops.cli import stack
 from ops.cli.migrate import migrate
 from ops.runtime import logs
 from ops.runtime.embedded import Postgres, Redis, Server, free_port, scratch
@@ -82,6 +83,23 @@ def without_name_server() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(socket, "getaddrinfo", resolver)
+        yield
+
+
+USUAL_PORTS = (5432, 8080, 8090, 9464)
+PORTS_APART = 200
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ports_of_its_own(worker_id: str) -> Iterator[None]:
+    """Let each process of the run prefer other ports for `make up`: a second start finds the first one's free again."""
+    apart = PORTS_APART * (1 + int(worker_id.removeprefix("gw") if worker_id != "master" else 0))
+
+    def own_port(preferred: int = 0) -> int:
+        return free_port(preferred + apart if preferred in USUAL_PORTS else preferred)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(stack, "free_port", own_port)
         yield
 
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ from ops.runtime.db import open_pool
 from ops.runtime.embedded import Postgres, Redis, Server, StartError, free_port, redis_server
 from ops.runtime.files import append_private, private_folder, read_private, write_private
 from ops.runtime.settings import Configuration, Settings
-from ops.sandbox.client import Client
+from ops.sandbox.client import Client, CommandRejected
 from ops.sandbox.state import UnreadableStateError, unseal_state
 from publish.connections.disconnect import DEAUTHORIZE, DELETION
 from publish.oauth.contract import OAuthProvider
@@ -386,6 +387,9 @@ def _configured(platform: Webhook | OAuthProvider, environment: Mapping[str, str
     return any(environment.get(name) or environment.get(f"{name}_FILE") for name in named)
 
 
+REGISTER_AGAIN_SECONDS = 2.0
+
+
 async def _register(running: Stack, connectable: list[str]) -> None:
     """Register our addresses and secrets in the simulated platforms' portals; their handshakes go first."""
     async with aiohttp.ClientSession() as http:
@@ -395,7 +399,8 @@ async def _register(running: Stack, connectable: list[str]) -> None:
             tokens = [running.environment[v.name] for v in webhook.others if v.name.endswith("VERIFY_TOKEN")]
             portals = (Portal(name), *webhook.other_portals)
             for (platform, stream), secret in zip(portals, webhook.signature.secrets, strict=False):
-                await client.command(
+                register = partial(
+                    client.command,
                     "webhooks",
                     platform=platform,
                     stream=stream,
@@ -404,6 +409,11 @@ async def _register(running: Stack, connectable: list[str]) -> None:
                     verify_token=tokens[0] if tokens else None,
                     all_accounts=True,
                 )
+                try:
+                    await register()
+                except CommandRejected:  # on a busy machine the handshake may come too late
+                    await asyncio.sleep(REGISTER_AGAIN_SECONDS)
+                    await register()
         for name in connectable:
             if wiring.oauth_providers()[name].signs_requests_with:
                 for stream in (DEAUTHORIZE, DELETION):

@@ -113,8 +113,11 @@ async def test_b3_duplicate_is_not_acknowledged_while_the_original_waits_for_a_s
 
     await eventually(accepted, 10)
     connection = await asyncpg.connect(own_postgres.dsn())
-    assert await connection.fetchval("SELECT count(*) FROM webhook_event_log") == 1
-    await connection.close()
+    try:
+        await drained(connection)
+        assert await connection.fetchval("SELECT count(*) FROM webhook_event_log") == 1
+    finally:
+        await connection.close()
 
 
 async def test_both_processes_start_without_postgresql_and_heal(
