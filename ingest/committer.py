@@ -1,7 +1,7 @@
 """Commit deliveries in groups: requests that arrive during a commit share the next one.
 
 There is no timer. A lone request is committed at once; under load the batch grows by itself, up to a cap beyond which
-larger batches only make both sides wait (``performance.md`` section 3). While many wait, a second lane commits beside
+larger batches only make both sides wait (``performance.md`` section 3). While many wait, a second task commits beside
 the first, so that this process reads requests while PostgreSQL writes.
 """
 
@@ -23,8 +23,8 @@ from ops.runtime.periodic import RetryPolicy, repeat
 
 BATCH_DELIVERIES = 64
 BATCH_BYTES = 8 * 2**20
-SECOND_LANE_FROM = 24
-"""So many deliveries wait before the second lane commits too; with fewer, one larger commit costs less."""
+SECOND_TASK_FROM = 24
+"""So many deliveries wait before the second task commits too; with fewer, one larger commit costs less."""
 
 COMMIT_SECONDS = 1.8
 """Longest that a request waits for its commit; shorter than any sender waits for the answer."""
@@ -71,26 +71,26 @@ class Committer:
         self._queue.append(_Waiting(received, done))
         self._deadlines.append((loop.time() + COMMIT_SECONDS, done))
         self._one_waits.set()
-        if len(self._queue) == SECOND_LANE_FROM:
+        if len(self._queue) == SECOND_TASK_FROM:
             self._many_wait.set()
         await done
 
     async def run(self) -> None:
         """Commit until closed and drained."""
         watch = asyncio.create_task(repeat(self._expire, WATCH_SECONDS, first=WATCH_SECONDS), name="commit deadlines")
-        lanes = [
-            asyncio.create_task(self._lane(wake), name=name)
-            for name, wake in (("first lane", self._one_waits), ("second lane", self._many_wait))
+        tasks = [
+            asyncio.create_task(self._commit_batches(wake), name=name)
+            for name, wake in (("first commit task", self._one_waits), ("second commit task", self._many_wait))
         ]
         try:
-            await asyncio.wait(lanes, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if self._closing:
-                await asyncio.wait(lanes)
-            for lane in lanes:
-                if lane.done():
-                    lane.result()  # neither ends by itself: this raises why it did
+                await asyncio.wait(tasks)
+            for task in tasks:
+                if task.done():
+                    task.result()  # neither ends by itself: this raises why it did
         finally:
-            for task in (watch, *lanes):
+            for task in (watch, *tasks):
                 task.cancel()
             self._closing = True
             for _, done in self._deadlines:  # nobody is going to commit these
@@ -111,7 +111,7 @@ class Committer:
         self._one_waits.set()
         self._many_wait.set()
 
-    async def _lane(self, wake: asyncio.Event) -> None:
+    async def _commit_batches(self, wake: asyncio.Event) -> None:
         """Commit whenever woken. A connection is kept while deliveries keep coming: to reset it takes a round trip."""
         while True:
             await wake.wait()

@@ -38,7 +38,8 @@ class Received(NamedTuple):
     """One row of ``webhook_deliveries``: a genuine request, as it came.
 
     ``verdict`` is accepted, or quarantined for a signature older than the platform retries. ``headers`` are the lines
-    of those that prove it (``Webhook.proof``).
+    of those that prove it (``Webhook.proof``). ``received_at`` is by the clock of the web process until it
+    is stored, then by the database's.
     """
 
     id: str

@@ -11,11 +11,10 @@ import structlog
 from ingest import store
 from ingest.contract import Received, Variables, Webhook
 from ingest.split import split, without_events
-from ingest.store import Cut
+from ingest.store import SplitDelivery
 from ops.runtime import metrics
-from ops.runtime.db import REFUSED, Pool, describe, transaction
+from ops.runtime.db import REFUSED, describe, transaction
 from ops.runtime.faultpoint import faultpoint
-from ops.runtime.periodic import stopped
 
 BATCH_DELIVERIES = 250
 BATCH_BYTES = 2**20
@@ -26,8 +25,6 @@ PORTION_EVENTS = 2000
 
 DRAIN_SECONDS = 0.5
 """Longest that deliveries are split before those that are split by then are projected."""
-
-WATCH_SECONDS = 2.0
 
 log = structlog.get_logger()
 
@@ -53,7 +50,7 @@ class Splitter:
     async def _batch(self, connection: asyncpg.Connection) -> int:
         started = time.perf_counter()
         deliveries: list[Received] = []
-        cuts: list[Cut] = []
+        batch: list[SplitDelivery] = []
         try:
             async with transaction(connection):
                 deliveries = await store.take(connection, BATCH_DELIVERIES, BATCH_BYTES)
@@ -61,9 +58,9 @@ class Splitter:
                     return 0
                 faultpoint("split.taken")
                 if not _is_large(deliveries):
-                    cuts = [self._cut(received) for received in deliveries]
-                    new = await self._write(connection, cuts)
-            if not cuts:
+                    batch = [self._split(received) for received in deliveries]
+                    new = await self._write(connection, batch)
+            if not batch:
                 return await self._in_portions(connection, deliveries[0])
         except REFUSED as error:
             if not deliveries:
@@ -73,18 +70,25 @@ class Splitter:
                 return await self._park(connection, deliveries[0], error)
             return await self._one_by_one(connection, deliveries)
         faultpoint("split.committed")
-        self._count(cuts, new, started)
-        return len(cuts)
+        self._count(batch, new, started)
+        return len(batch)
 
-    async def _write(self, connection: asyncpg.Connection, cuts: Sequence[Cut]) -> Mapping[str, int]:
+    async def _write(self, connection: asyncpg.Connection, batch: Sequence[SplitDelivery]) -> Mapping[str, int]:
         """Append the events and take the deliveries off the queue, in the caller's one transaction."""
-        new = await store.append(connection, cuts)
+        appended = await store.append(connection, batch)
         faultpoint("split.appended")
-        new = await store.settle(connection, cuts, new)
-        if copies := [cut.received.id for cut in cuts if not new.get(cut.received.id)]:
-            await store.share_bodies(connection, copies)
+        new = await self._settle(connection, batch, appended)
         faultpoint("split.settled")
         return new
+
+    async def _settle(
+        self, connection: asyncpg.Connection, batch: Sequence[SplitDelivery], new: Mapping[str, int]
+    ) -> Mapping[str, int]:
+        """Take deliveries off the queue; return how many of their events were new in all."""
+        total = await store.settle(connection, batch, new)
+        if copies := [item.received.id for item in batch if not total.get(item.received.id)]:
+            await store.share_bodies(connection, copies)
+        return total
 
     async def _in_portions(self, connection: asyncpg.Connection, received: Received) -> int:
         """Split a large delivery in several transactions, none of which runs into a time-out.
@@ -93,86 +97,85 @@ class Splitter:
         next one begins anew, and finds those in the log. Its parts are made in a thread: other work goes on.
         """
         started = time.perf_counter()
-        cut = await asyncio.to_thread(self._cut, received)
-        events = cut.split.events
+        item = await asyncio.to_thread(self._split, received)
+        events = item.split.events
         for start in range(0, len(events), PORTION_EVENTS):
-            portion = cut.split._replace(events=events[start : start + PORTION_EVENTS])
+            portion = item.split._replace(events=events[start : start + PORTION_EVENTS])
             async with transaction(connection):
                 if not await store.lock(connection, received.id):
                     return 1  # somebody else took it meanwhile
-                added = await store.append(connection, [cut._replace(split=portion)])
+                added = await store.append(connection, [item._replace(split=portion)])
                 await store.note_new(connection, received.id, added.get(received.id, 0))
         async with transaction(connection):
-            if await store.lock(connection, received.id):
-                [new] = (await store.settle(connection, [cut], {})).values()
-                if new == 0:
-                    await store.share_bodies(connection, [received.id])
-                self._count([cut], {received.id: new}, started)
+            if not await store.lock(connection, received.id):
+                return 1
+            new = await self._settle(connection, [item], {})
+        self._count([item], new, started)
         return 1
 
     async def _one_by_one(self, connection: asyncpg.Connection, deliveries: Sequence[Received]) -> int:
         """Split each delivery of a batch by itself, of which PostgreSQL refuses some, and park those."""
         for received in deliveries:
             started = time.perf_counter()
-            cut = self._cut(received)
+            item = self._split(received)
             try:
-                new = await self._alone(connection, cut)
+                new = await self._alone(connection, item)
             except REFUSED as error:
                 await self._park(connection, received, error)
             else:
                 if new is not None:
-                    self._count([cut], new, started)
+                    self._count([item], new, started)
         return len(deliveries)
 
     async def _park(self, connection: asyncpg.Connection, received: Received, error: Exception) -> int:
         """Park a delivery as a whole, as PostgreSQL refuses its events."""
         started = time.perf_counter()
-        log.warning("delivery.reduced", delivery=received.id, error=describe(error))
+        log.warning("delivery.parked", delivery=received.id, error=describe(error))
         reason = f"the database refused its events: {describe(error)}"
         webhook = self._webhooks.get(received.provider)
-        cut = Cut(received, webhook.rule_version if webhook else 0, without_events(received.body, reason))
-        if (new := await self._alone(connection, cut)) is not None:
-            self._count([cut], new, started)
+        item = SplitDelivery(received, webhook.rule_version if webhook else 0, without_events(received.body, reason))
+        if (new := await self._alone(connection, item)) is not None:
+            self._count([item], new, started)
         return 1
 
-    async def _alone(self, connection: asyncpg.Connection, cut: Cut) -> Mapping[str, int] | None:
+    async def _alone(self, connection: asyncpg.Connection, item: SplitDelivery) -> Mapping[str, int] | None:
         """Write one delivery. Return None where somebody else took it meanwhile."""
         async with transaction(connection):
-            if not await store.lock(connection, cut.received.id):
+            if not await store.lock(connection, item.received.id):
                 return None
-            return await self._write(connection, [cut])
+            return await self._write(connection, [item])
 
-    def _cut(self, received: Received) -> Cut:
+    def _split(self, received: Received) -> SplitDelivery:
         webhook = self._webhooks.get(received.provider)
         if webhook is None:
             reason = f"this release knows no platform {received.provider}"
-            return Cut(received, 0, without_events(received.body, reason))
+            return SplitDelivery(received, 0, without_events(received.body, reason))
         try:
             found = split(webhook, received, self._variables)
         except Exception as error:
             log.exception("delivery.not_split", delivery=received.id, error=describe(error))
             found = without_events(received.body, f"it could not be split: {describe(error)}")
-        return Cut(received, webhook.rule_version, found)
+        return SplitDelivery(received, webhook.rule_version, found)
 
-    def _count(self, cuts: Sequence[Cut], new: Mapping[str, int], started: float) -> None:
-        metrics.split_batch.observe(len(cuts))
+    def _count(self, batch: Sequence[SplitDelivery], new: Mapping[str, int], started: float) -> None:
+        metrics.split_batch.observe(len(batch))
         metrics.split_seconds.observe(time.perf_counter() - started)
         total, added = Counter[str](), Counter[str]()
-        for cut in cuts:
-            count = new.get(cut.received.id, 0)
+        for item in batch:
+            count = new.get(item.received.id, 0)
             # Of a large delivery that is parked in the end, more may have been appended before.
-            total[cut.received.provider] += max(len(cut.split.events), count)
-            added[cut.received.provider] += count
-            metrics.of(metrics.split_deliveries, cut.received.provider, cut.split.verdict).inc()
+            total[item.received.provider] += max(len(item.split.events), count)
+            added[item.received.provider] += count
+            metrics.of(metrics.split_deliveries, item.received.provider, item.split.verdict).inc()
         for platform, count in total.items():
             metrics.of(metrics.events, platform, "new").inc(added[platform])
             metrics.of(metrics.events, platform, "duplicate").inc(count - added[platform])
-        self.deliveries += len(cuts)
+        self.deliveries += len(batch)
         self.added += added.total()
         log.info(
             "deliveries.split",
-            deliveries=[cut.received.id for cut in cuts[:10]],
-            count=len(cuts),
+            deliveries=[item.received.id for item in batch[:10]],
+            count=len(batch),
             events=total.total(),
             new_events=added.total(),
         )
@@ -183,17 +186,8 @@ def _is_large(deliveries: Sequence[Received]) -> bool:
     return len(deliveries[0].body) > BATCH_BYTES
 
 
-async def watch_waiting(pool: Pool, stop: asyncio.Event) -> None:
-    """Keep the gauges of what waits to be split fresh."""
-    while not stop.is_set():
-        try:
-            async with pool.acquire() as connection:
-                found = await store.waiting(connection)
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:  # noqa: BLE001  the backlog's own age says that it is old
-            log.warning("waiting.not_counted", error=describe(error))
-        else:
-            metrics.split_backlog.set(found.deliveries)
-            metrics.split_oldest_seconds.set(found.oldest_seconds)
-        await stopped(stop, WATCH_SECONDS)
+async def measure_waiting(connection: asyncpg.Connection) -> None:
+    """Set the gauges of what waits to be split."""
+    found = await store.waiting(connection)
+    metrics.split_backlog.set(found.deliveries)
+    metrics.split_oldest_seconds.set(found.oldest_seconds)

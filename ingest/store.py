@@ -111,7 +111,7 @@ async def lock(connection: asyncpg.Connection, delivery: str) -> bool:
     )
 
 
-class Cut(NamedTuple):
+class SplitDelivery(NamedTuple):
     """A delivery and what it was split into, by the version of its platform's rule."""
 
     received: Received
@@ -152,25 +152,25 @@ SELECT delivery_id::text, count(*) AS new FROM added GROUP BY delivery_id
 """
 
 
-async def append(connection: asyncpg.Connection, cuts: Sequence[Cut]) -> dict[str, int]:
+async def append(connection: asyncpg.Connection, batch: Sequence[SplitDelivery]) -> dict[str, int]:
     """Append those events that the log does not have, and queue or park them. Return how many, by delivery."""
     rows = [
         (
-            cut.received.id,
-            cut.received.provider,
+            item.received.id,
+            item.received.provider,
             event.account_id,
             event.type,
             event.external_id,
-            cut.rule_version,
+            item.rule_version,
             event.payload,
             event.occurred_at,
             event.defect,
             event.sanitized,
-            bucket_of(cut.received.provider, event.account_id),
-            cut.received.received_at,
+            bucket_of(item.received.provider, event.account_id),
+            item.received.received_at,
         )
-        for cut in cuts
-        for event in cut.split.events
+        for item in batch
+        for event in item.split.events
     ]
     if not rows:
         return {}
@@ -198,20 +198,22 @@ RETURNING delivery_id::text, (SELECT t.new FROM taken t WHERE t.delivery_id = o.
 """
 
 
-async def settle(connection: asyncpg.Connection, cuts: Sequence[Cut], new: Mapping[str, int]) -> dict[str, int]:
+async def settle(
+    connection: asyncpg.Connection, batch: Sequence[SplitDelivery], new: Mapping[str, int]
+) -> dict[str, int]:
     """Take deliveries off the queue and note what they came to; of one that is split again, what it came to in all.
 
     ``new`` are the events that were new in this transaction. Return how many were new since it was queued.
     """
     rows = await connection.fetch(
         _SETTLE,
-        [cut.received.id for cut in cuts],
-        [cut.split.verdict for cut in cuts],
-        [cut.split.reason for cut in cuts],
-        [len(cut.split.events) for cut in cuts],
-        [new.get(cut.received.id, 0) for cut in cuts],
-        [hashlib.sha256(cut.received.body).digest() for cut in cuts],
-        [cut.rule_version for cut in cuts],
+        [item.received.id for item in batch],
+        [item.split.verdict for item in batch],
+        [item.split.reason for item in batch],
+        [len(item.split.events) for item in batch],
+        [new.get(item.received.id, 0) for item in batch],
+        [hashlib.sha256(item.received.body).digest() for item in batch],
+        [item.rule_version for item in batch],
     )
     return {row["delivery_id"]: row["new"] for row in rows}
 

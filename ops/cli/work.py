@@ -2,25 +2,26 @@
 
 import asyncio
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import click
 import structlog
 
-from ingest.splitter import Splitter, watch_waiting
+from ingest.splitter import Splitter, measure_waiting
 from ops.access import maintenance
 from ops.cli import wiring
 from ops.runtime import garbage, health, worker_notifier
 from ops.runtime.db import open_pool
 from ops.runtime.health import Check, check_database
 from ops.runtime.settings import Configuration
-from ops.runtime.sweep import SWEEP_LANES, sweep
+from ops.runtime.sweep import SWEEP_DRAINS, sweep, watch
 from schema.jobs import PROJECT_EVENTS
 from schema.revision import HEAD
 from schema.rights import WORKER_ROLE
 from sync.projection import store
-from sync.projection.worker import Projector, watch_backlog
+from sync.projection.worker import DRAIN_SECONDS, Projector, measure_backlog
 
 Sweep = Callable[[asyncio.Event], Coroutine[object, object, None]]
 
@@ -74,7 +75,7 @@ async def work(configuration: Configuration) -> int:
         await open_pool(
             dsn,
             "sync",
-            settings.landfall_worker_jobs + SWEEP_LANES,
+            settings.landfall_worker_jobs + SWEEP_DRAINS,
             role=role,
             pgbouncer=bounced,
             wait_seconds=5,
@@ -88,11 +89,12 @@ async def work(configuration: Configuration) -> int:
         splitter = Splitter(wiring.webhooks(), configuration.variables)
 
         async def drain() -> None:
-            """Split and project until there is nothing to do, each in turn, so that neither waits for the other."""
-            while True:
+            """Split and project in turn until there is nothing to do, or the time of one wake-up is over."""
+            end = time.monotonic() + DRAIN_SECONDS
+            while time.monotonic() < end:
                 async with pool.acquire() as connection:
                     split = await splitter.drain(connection)
-                if not await projector.drain() and not split:
+                if not await projector.drain(DRAIN_SECONDS / 2) and not split:
                     return
 
         async def readiness() -> Mapping[str, Check]:
@@ -105,8 +107,8 @@ async def work(configuration: Configuration) -> int:
         stack.callback(wiring.reporting(health_pool, "work", configuration).cancel)
         tasks = [
             asyncio.create_task(sweep(drain, stop), name="sweep"),
-            asyncio.create_task(watch_backlog(health_pool, stop), name="backlog"),
-            asyncio.create_task(watch_waiting(health_pool, stop), name="waiting deliveries"),
+            asyncio.create_task(watch(health_pool, measure_backlog, stop), name="backlog"),
+            asyncio.create_task(watch(health_pool, measure_waiting, stop), name="waiting deliveries"),
             asyncio.create_task(maintenance.sweep(health_pool, stop), name="access"),
         ]
         if wiring.has_vault(configuration):

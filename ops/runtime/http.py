@@ -167,7 +167,7 @@ class Client:
     ) -> Reply:
         """Raises Unreachable. Only ``repeatable`` requests are sent again, after a pause of no fixed length.
 
-        An answer that says when to come again is handed on: the pauses here are shorter than any such wish.
+        An answer that says when to come again is handed on: the pauses here are shorter than that.
         """
         loop = asyncio.get_running_loop()
         begun = loop.time()

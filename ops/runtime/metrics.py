@@ -64,13 +64,13 @@ project_batch = Histogram(
 project_seconds = Histogram("landfall_sync_batch_seconds", "One projection transaction", buckets=_FAST)
 wait_seconds = Histogram(
     "landfall_sync_wait_seconds",
-    "From the event's commit to the start of its projection",
+    "From when an event was received to the start of its projection",
     ["platform"],
     buckets=_SLOW,
 )
 end_to_end_seconds = Histogram(
     "landfall_webhook_processing_seconds",
-    "From the event's commit to its CRM rows",
+    "From when an event was received to its CRM rows",
     ["platform"],
     buckets=_SLOW,
 )

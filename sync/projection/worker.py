@@ -1,6 +1,5 @@
 """Draining the log into the CRM tables: whoever wakes it, all work is found in PostgreSQL."""
 
-import asyncio
 import os
 import socket
 import time
@@ -16,7 +15,7 @@ import structlog
 from ops.runtime import metrics
 from ops.runtime.db import REFUSED, Pool, describe, transaction
 from ops.runtime.faultpoint import faultpoint
-from ops.runtime.periodic import RetryPolicy, stopped
+from ops.runtime.periodic import RetryPolicy
 from schema.event_states import Step, after
 from sync.projection import store
 from sync.projection.contract import Projection, Unprojectable
@@ -28,7 +27,6 @@ DRAIN_SECONDS = 5.0
 BUCKET_BATCHES = 8
 """Other buckets wait too: a busy one is left after this many batches and comes round again."""
 
-BACKLOG_SECONDS = 2.0
 DEAD_AFTER_PARKED = 3
 """An event that was released from parking and failed its whole budget again this often is dead."""
 
@@ -208,24 +206,15 @@ class Projector:
         )
 
 
-async def watch_backlog(pool: Pool, stop: asyncio.Event) -> None:
-    """Keep the backlog gauges fresh."""
-    while not stop.is_set():
-        try:
-            async with pool.acquire() as connection:
-                found = await store.backlog(connection)
-                verified = await store.last_verification(connection)
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:  # noqa: BLE001  the gauge's own age says that it is old
-            log.warning("backlog.not_counted", error=describe(error))
-        else:
-            metrics.backlog.set(found.waiting)
-            metrics.oldest_due_seconds.set(found.oldest_due_seconds)
-            for state, count in found.unsettled.items():
-                metrics.unsettled.labels(state).set(count)
-            metrics.backlog_updated.set_to_current_time()
-            if verified is not None:
-                metrics.drifted_rows.set(verified.drifted_rows)
-                metrics.verified_at.set(verified.at.timestamp())
-        await stopped(stop, BACKLOG_SECONDS)
+async def measure_backlog(connection: asyncpg.Connection) -> None:
+    """Set the gauges of the events that wait and of the last verification."""
+    found = await store.backlog(connection)
+    verified = await store.last_verification(connection)
+    metrics.backlog.set(found.waiting)
+    metrics.oldest_due_seconds.set(found.oldest_due_seconds)
+    for state, count in found.unsettled.items():
+        metrics.unsettled.labels(state).set(count)
+    metrics.backlog_updated.set_to_current_time()
+    if verified is not None:
+        metrics.drifted_rows.set(verified.drifted_rows)
+        metrics.verified_at.set(verified.at.timestamp())

@@ -66,9 +66,9 @@ async def side_by_side(
     return list(await asyncio.gather(*running, return_exceptions=True))
 
 
-def cut(*names: str) -> log.Cut:
+def cut(*names: str) -> log.SplitDelivery:
     events = [Incoming(account_id="a", type="comments", external_id=name, payload="{}") for name in names]
-    return log.Cut(received("instagram", b"{}"), 1, Split("accepted", None, events))
+    return log.SplitDelivery(received("instagram", b"{}"), 1, Split("accepted", None, events))
 
 
 async def test_deliveries_of_the_same_events_in_opposite_orders_do_not_end_each_other(

@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestServer
 
 from ingest import endpoint, store
 from ingest.app import build
-from ingest.committer import BATCH_BYTES, BATCH_DELIVERIES, SECOND_LANE_FROM, Committer, _Waiting
+from ingest.committer import BATCH_BYTES, BATCH_DELIVERIES, SECOND_TASK_FROM, Committer, _Waiting
 from ingest.endpoint import Receiver
 from ingest.errors import Overloaded, Unavailable
 from ops.cli import wiring
@@ -178,12 +178,12 @@ async def test_whatever_waits_when_commits_end_is_told_and_nothing_more_is_taken
         await asyncio.wait_for(committer.commit(received("instagram", b"{}")), 1)
 
 
-@pytest.mark.parametrize("lane", ["first lane", "second lane"])
-async def test_commits_end_as_a_whole_when_one_lane_ends(receiver: Receiver, lane: str) -> None:
+@pytest.mark.parametrize("name", ["first commit task", "second commit task"])
+async def test_commits_end_as_a_whole_when_one_task_ends(receiver: Receiver, name: str) -> None:
     """The process ends with them and is started again; half of it would go on unseen."""
     running = asyncio.create_task(receiver.committer.run())
     await asyncio.sleep(0)
-    [task] = [task for task in asyncio.all_tasks() if task.get_name() == lane]
+    [task] = [task for task in asyncio.all_tasks() if task.get_name() == name]
     task.cancel()
     await asyncio.wait({running}, timeout=1)
     assert running.done()
@@ -191,7 +191,7 @@ async def test_commits_end_as_a_whole_when_one_lane_ends(receiver: Receiver, lan
         await receiver.committer.commit(received("instagram", b"{}"))
 
 
-async def test_many_that_wait_are_committed_in_two_lanes_and_a_few_in_one(
+async def test_many_that_wait_are_committed_by_two_tasks_and_a_few_by_one(
     receiver: Receiver, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running_at_once: list[int] = []
@@ -209,14 +209,14 @@ async def test_many_that_wait_are_committed_in_two_lanes_and_a_few_in_one(
     monkeypatch.setattr(store, "receive", seen)
     committer = Committer(receiver.samples, max_deliveries=1000)
     running = asyncio.create_task(committer.run())
-    for count, lanes in ((SECOND_LANE_FROM - 1, 1), (5 * BATCH_DELIVERIES, 2)):
+    for count, tasks in ((SECOND_TASK_FROM - 1, 1), (5 * BATCH_DELIVERIES, 2)):
         running_at_once.clear()
         await asyncio.gather(*(committer.commit(received("instagram", b"%d" % number)) for number in range(count)))
-        assert max(running_at_once) == lanes
+        assert max(running_at_once) == tasks
     committer.close()
     await running
     stored = await connection.fetchval("SELECT count(*) FROM webhook_deliveries")
-    assert stored == SECOND_LANE_FROM - 1 + 5 * BATCH_DELIVERIES
+    assert stored == SECOND_TASK_FROM - 1 + 5 * BATCH_DELIVERIES
 
 
 async def test_delivery_that_was_answered_already_is_not_committed(receiver: Receiver) -> None:

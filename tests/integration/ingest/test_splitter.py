@@ -130,7 +130,7 @@ async def test_large_delivery_is_split_in_portions_and_counted_as_one(
     portions: list[int] = []
     append = store.append
 
-    async def seen(own: asyncpg.Connection, cuts: Sequence[store.Cut]) -> dict[str, int]:
+    async def seen(own: asyncpg.Connection, cuts: Sequence[store.SplitDelivery]) -> dict[str, int]:
         portions.append(sum(len(cut.split.events) for cut in cuts))
         return await append(own, cuts)
 
@@ -156,7 +156,7 @@ async def test_large_delivery_that_was_split_in_part_is_split_to_its_end_and_cou
 ) -> None:
     append, calls = store.append, iter(range(1, 100))
 
-    async def failing(own: asyncpg.Connection, cuts: Sequence[store.Cut]) -> dict[str, int]:
+    async def failing(own: asyncpg.Connection, cuts: Sequence[store.SplitDelivery]) -> dict[str, int]:
         if next(calls) == portion:
             raise ConnectionResetError
         return await append(own, cuts)

@@ -66,7 +66,7 @@ async def test_any_accepted_delivery_is_stored_and_read_back_bytewise(
             [taken] = await store.take(connection, 10, 1)
             assert taken == delivery._replace(received_at=taken.received_at)
             assert "user-agent: ü".encode() + b"\xff\r\n" in taken.headers
-            cut = store.Cut(taken, webhook.rule_version, take(platform, body))
+            cut = store.SplitDelivery(taken, webhook.rule_version, take(platform, body))
             new = await store.append(connection, [cut])
             await store.settle(connection, [cut], new)
             names = {(event.account_id, event.external_id): event.payload for event in cut.split.events}
@@ -153,7 +153,7 @@ async def test_body_that_two_processes_get_at_once_is_never_lost(
     await store.receive(connection, deliveries[:2])
     async with connection.transaction():
         [first] = await store.take(connection, 1, 1)
-        cut = store.Cut(first, 1, take("instagram", body))
+        cut = store.SplitDelivery(first, 1, take("instagram", body))
         await store.settle(connection, [cut], {})
         await store.share_bodies(connection, [first.id])
         assert await splitter.drain() == 1
