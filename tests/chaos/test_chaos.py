@@ -178,6 +178,7 @@ async def test_a8_web_process_with_too_little_memory(
     assert set(answers) <= {200, 413, 503}
     assert answers
     connection = await asyncpg.connect(own_postgres.dsn())
+    await drained(connection, 60)
     stored = await connection.fetchval("SELECT count(*) FROM webhook_event_log WHERE payload_json->>'text' LIKE 'xxx%'")
     await connection.close()
     assert stored in (0, len(numbers)), "all of a delivery or nothing"
@@ -220,7 +221,7 @@ async def test_b4_leader_of_a_synchronous_cluster_freezes_and_another_is_killed(
                 await asyncio.sleep(3)  # what was under way is over
                 frozen = await acknowledged_again(oracle, begun)
                 second = await cluster.leader(but=first)
-                thaw(stopped)
+                first.wake(stopped)
                 assert await cluster.whole(but=first) is second, "who was frozen leads no more"
                 begun = time.monotonic()
                 second.kill()
@@ -273,6 +274,7 @@ async def test_b5_asynchronous_standby_is_promoted_without_what_came_last(
             second = await cluster.leader(but=first)
             await oracle.redeliver()
             connection = await asyncpg.connect(second.dsn())
+            await drained(connection, 60)
             stored = {
                 int(row["id"][4:])
                 for row in await connection.fetch("SELECT payload_json->>'id' AS id FROM webhook_event_log")
@@ -282,7 +284,6 @@ async def test_b5_asynchronous_standby_is_promoted_without_what_came_last(
             assert healed < HEALED_SECONDS
             assert lost, "the standbys lagged: otherwise this shows nothing"
             assert lost <= last - safe, "what they had followed is there, and what came after the failover"
-            await drained(connection, 60)
             assert await connection.fetchval("SELECT count(*) FROM ig_comments") == len(stored)
             await connection.close()
             code, said = await command(second.dsn(), "verify")
