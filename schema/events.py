@@ -1,16 +1,20 @@
 """One row of the log, as the stages see it. Standard library only."""
 
-import zlib
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
-BUCKETS = 64
-"""How many leases the work is divided into. Changing it needs a migration: buckets are stored with the work."""
+BUCKETS = 256
+"""How many buckets accounts are divided into. Changing it needs a migration: buckets are stored with the rows."""
 
 
 def bucket_of(provider: str, account_id: str) -> int:
-    """The lease that all work of one account falls under; stable over processes, machines and versions."""
-    return zlib.crc32(f"{provider}\x1f{account_id}".encode()) % BUCKETS
+    """The bucket of all that belongs to one account; stable over processes, machines and versions.
+
+    The function ``bucket_of`` of the database computes the same.
+    """
+    digest = hashlib.sha256(f"{provider}\x1f{account_id}".encode()).digest()
+    return int.from_bytes(digest[:2]) % BUCKETS
 
 
 @dataclass(frozen=True, slots=True)

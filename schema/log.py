@@ -21,7 +21,7 @@ The transitions between states are the table of ``schema.event_states``. An even
 and inserting its outcome row in one statement, and released by the opposite.
 
 *leased* is pending work whose bucket somebody holds: a lease is a row of ``webhook_buckets``, one for each of
-64 hashes of the account. Holding one, a worker needs no row locks on the queue, two workers never touch one
+256 hashes of the account. Holding one, a worker needs no row locks on the queue, two workers never touch one
 account, and the fence number refuses a holder that woke up too late.
 
 ``account_id`` stands in every key of account data, so that the tables can be distributed by it. There is no
