@@ -3,11 +3,13 @@
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 BUCKETS = 256
 """How many buckets accounts are divided into. Changing it needs a migration: buckets are stored with the rows."""
 
 
+@lru_cache(maxsize=4096)
 def bucket_of(provider: str, account_id: str) -> int:
     """The bucket of all that belongs to one account; stable over processes, machines and versions.
 

@@ -125,7 +125,7 @@ def facts(of: Event) -> list[Upsert]:
 
 
 def key_names(table: Table) -> tuple[str, ...]:
-    return tuple(column.name for column in table.primary_key.columns)
+    return tuple(column.name for column in table.primary_key.columns if column.name != "bucket")
 
 
 Rows = dict[str, dict[tuple[str, ...], dict[str, Any]]]

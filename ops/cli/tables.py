@@ -234,7 +234,7 @@ def _print_json(table: Table, row: Mapping[str, Any], statements: Sequence[State
 
 
 def _key(table: Table, row: Mapping[str, Any]) -> str:
-    return " ".join(str(row[column.name]) for column in table.primary_key.columns)
+    return " ".join(str(row[column.name]) for column in table.primary_key.columns if column.name != "bucket")
 
 
 def _moment(value: Any) -> str:

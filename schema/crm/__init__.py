@@ -25,7 +25,8 @@ A table of one platform says so in ``info``; one of many platforms has a column 
 ``landfall up`` shows has a ``Preview`` there. A module gives the views of schema ``reporting`` that show its tables in
 ``VIEWS``.
 
-``account_id`` is part of every key: one event's effects stay within one account. A comment on another account's
+``bucket`` and ``account_id`` are part of every key: one event's effects stay within one account, and so within one
+bucket, by which the tables can be distributed. A comment on another account's
 media therefore has its media row under the account that was told of it.
 """
 

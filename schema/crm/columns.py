@@ -15,6 +15,14 @@ def account_id(comment: str = "the platform's id of the account whose events mad
     return Column("account_id", Text, nullable=False, comment=comment)
 
 
+def bucket() -> Column[int]:
+    """Return the column that divides rows among buckets: with the account, the first of every key.
+
+    It is written with the row and not computed by the database, since tables can only be distributed by a plain column.
+    """
+    return Column("bucket", SmallInteger, nullable=False, comment="hash of the account; see schema.events.bucket_of")
+
+
 def hash_of(*key: str) -> str:
     """Return SQL for a number from 0 to 2^63 - 1 made of text columns; NULL if one of them is NULL."""
     seed = "0"

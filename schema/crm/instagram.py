@@ -2,7 +2,17 @@
 
 from sqlalchemy import Boolean, Column, Computed, ForeignKeyConstraint, Index, PrimaryKeyConstraint, Table, Text, text
 
-from schema.crm.columns import Timestamp, account_id, facet, hash_of, log_times, metrics, projection_version, row_id
+from schema.crm.columns import (
+    Timestamp,
+    account_id,
+    bucket,
+    facet,
+    hash_of,
+    log_times,
+    metrics,
+    projection_version,
+    row_id,
+)
 from schema.metadata import metadata
 from schema.preview import Preview
 from schema.views import CREATED, UPDATED, View, latest_connection
@@ -24,7 +34,8 @@ instagram_accounts = Table(
         Column("profile_picture_url", Text, comment="expires"),
     ),
     *metrics("followers, follows, media and insights, as last read"),
-    PrimaryKeyConstraint("account_id"),
+    bucket(),
+    PrimaryKeyConstraint("bucket", "account_id"),
     Index("ix_instagram_accounts_id", "id"),
     comment="Instagram accounts that events came to",
     info={"provider": "instagram"},
@@ -63,7 +74,8 @@ ig_media = Table(
         Column("ad_title", Text, comment="of that ad"),
     ),
     *metrics("likes, comments and insights, as last read; null where the platform has a number and does not show it"),
-    PrimaryKeyConstraint("account_id", "ig_id"),
+    bucket(),
+    PrimaryKeyConstraint("bucket", "account_id", "ig_id"),
     Index("ix_ig_media_id", "id"),
     Index("ix_ig_media_instagram_account_id_timestamp", "instagram_account_id", text("timestamp DESC")),
     comment="Instagram media, by the account whose events named them",
@@ -75,7 +87,8 @@ ig_media = Table(
                 "product": "media_product_type",
                 "placeholder": "placeholder",
                 "comments": "(SELECT count(*) FROM ig_comments c"
-                " WHERE c.account_id = ig_media.account_id AND c.media_ig_id = ig_media.ig_id)",
+                " WHERE c.bucket = ig_media.bucket AND c.account_id = ig_media.account_id"
+                " AND c.media_ig_id = ig_media.ig_id)",
             }
         ),
     },
@@ -107,9 +120,12 @@ ig_comments = Table(
     *facet("moderation", Column("hidden", Boolean, comment="as last read")),
     *facet("presence", Column("deleted_at", Timestamp, comment="when it was found to be gone; NULL while it is there")),
     *metrics("likes, as last read"),
-    PrimaryKeyConstraint("account_id", "ig_id"),
-    ForeignKeyConstraint(["account_id", "media_ig_id"], ["ig_media.account_id", "ig_media.ig_id"]),
-    Index("ix_ig_comments_account_id_media_ig_id", "account_id", "media_ig_id"),
+    bucket(),
+    PrimaryKeyConstraint("bucket", "account_id", "ig_id"),
+    ForeignKeyConstraint(
+        ["bucket", "account_id", "media_ig_id"], ["ig_media.bucket", "ig_media.account_id", "ig_media.ig_id"]
+    ),
+    Index("ix_ig_comments_bucket_account_id_media_ig_id", "bucket", "account_id", "media_ig_id"),
     Index("ix_ig_comments_ig_media_id", "ig_media_id"),
     Index("ix_ig_comments_created_at", "created_at"),
     comment="Instagram comments and replies, by the account whose events named them",

@@ -2,7 +2,7 @@
 
 from sqlalchemy import BigInteger, Column, Identity, PrimaryKeyConstraint, Table, Text, func, text
 
-from schema.crm.columns import Timestamp, account_id, facet, projection_version
+from schema.crm.columns import Timestamp, account_id, bucket, facet, projection_version
 from schema.metadata import metadata
 
 lookups = Table(
@@ -14,7 +14,8 @@ lookups = Table(
     Column("object_id", Text, nullable=False, comment="the platform's id of what is to be read"),
     projection_version(),
     *facet("wanted", Column("reason", Text, comment="why, in words")),
-    PrimaryKeyConstraint("account_id", "provider", "kind", "object_id"),
+    bucket(),
+    PrimaryKeyConstraint("bucket", "account_id", "provider", "kind", "object_id"),
     comment="Objects whose truth an event does not carry, to be read from the platform",
 )
 

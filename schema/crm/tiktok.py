@@ -2,7 +2,7 @@
 
 from sqlalchemy import Boolean, Column, ForeignKeyConstraint, Index, Integer, PrimaryKeyConstraint, Table, Text, text
 
-from schema.crm.columns import Timestamp, account_id, facet, log_times, projection_version, row_id
+from schema.crm.columns import Timestamp, account_id, bucket, facet, log_times, projection_version, row_id
 from schema.metadata import metadata
 from schema.preview import Preview
 from schema.views import CREATED, UPDATED, View, latest_connection
@@ -25,7 +25,8 @@ tiktok_accounts = Table(
             comment="the platform's number: 1 by the person, 2 account deleted, 3 age, 4 banned, 5 by the developer",
         ),
     ),
-    PrimaryKeyConstraint("account_id"),
+    bucket(),
+    PrimaryKeyConstraint("bucket", "account_id"),
     comment="TikTok accounts that ended the grant, with the latest time that they did",
     info={"provider": "tiktok"},
 )
@@ -38,7 +39,8 @@ tiktok_undated_removals = Table(
     *log_times(),
     projection_version(),
     *facet("removal", Column("removal_reason", Integer, comment="the platform's number, as in tiktok_accounts")),
-    PrimaryKeyConstraint("account_id", "external_id"),
+    bucket(),
+    PrimaryKeyConstraint("bucket", "account_id", "external_id"),
     comment="Removals of an authorization that name no time",
     info={"provider": "tiktok"},
 )
@@ -68,7 +70,8 @@ tiktok_posts = Table(
         Column("source", Text, comment="FILE_UPLOAD or PULL_FROM_URL; NULL where another program published it"),
         Column("title", Text, comment="as sent to the platform; NULL where another program published it"),
     ),
-    PrimaryKeyConstraint("account_id", "publish_id"),
+    bucket(),
+    PrimaryKeyConstraint("bucket", "account_id", "publish_id"),
     Index(
         "ix_tiktok_posts_in_flight",
         "status",
@@ -82,8 +85,9 @@ tiktok_posts = Table(
             {
                 "publish": "publish_id",
                 "status": "status",
-                "public posts": "(SELECT count(*) FROM tiktok_post_ids i WHERE i.account_id = tiktok_posts.account_id"
-                " AND i.publish_id = tiktok_posts.publish_id AND i.is_public)",
+                "public posts": "(SELECT count(*) FROM tiktok_post_ids i WHERE i.bucket = tiktok_posts.bucket"
+                " AND i.account_id = tiktok_posts.account_id AND i.publish_id = tiktok_posts.publish_id"
+                " AND i.is_public)",
             }
         ),
     },
@@ -102,8 +106,12 @@ tiktok_post_ids = Table(
         Column("is_public", Boolean, comment="whether everybody can see it, as last told"),
         Column("visibility_at", Timestamp, comment="when that changed, by the platform's clock"),
     ),
-    PrimaryKeyConstraint("account_id", "publish_id", "post_id"),
-    ForeignKeyConstraint(["account_id", "publish_id"], ["tiktok_posts.account_id", "tiktok_posts.publish_id"]),
+    bucket(),
+    PrimaryKeyConstraint("bucket", "account_id", "publish_id", "post_id"),
+    ForeignKeyConstraint(
+        ["bucket", "account_id", "publish_id"],
+        ["tiktok_posts.bucket", "tiktok_posts.account_id", "tiktok_posts.publish_id"],
+    ),
     comment="Public posts that came of a publish: none, one or several",
     info={"provider": "tiktok"},
 )
@@ -131,7 +139,8 @@ VIEWS = {
                 jsonb_strip_nulls(jsonb_build_object('open_id', p.account_id, 'publish_type', p.publish_type,
                     'status_at', p.status_at, 'post_ids', (
                         SELECT jsonb_agg(i.post_id ORDER BY i.post_id) FROM public.tiktok_post_ids i
-                        WHERE i.account_id = p.account_id AND i.publish_id = p.publish_id AND i.is_public
+                        WHERE i.bucket = p.bucket AND i.account_id = p.account_id AND i.publish_id = p.publish_id
+                            AND i.is_public
                     ))) AS metadata,
                 p.created_at, coalesce(p.updated_at, p.created_at) AS updated_at
             FROM public.tiktok_posts p

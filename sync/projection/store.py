@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql
 from ops.runtime import metrics
 from ops.runtime.db import required
 from schema.event_states import FOR_A_PERSON, State
-from schema.events import Event
+from schema.events import Event, bucket_of
 from sync.projection.contract import Upsert
 
 LEASE_SECONDS = 2
@@ -296,7 +296,8 @@ def _write(table: Table, rows: Mapping[tuple[str, ...], _Row]) -> Write:
     ordered = sorted(rows.items())
     facets = frozenset(facet for row in rows.values() for facet in row.facets)
     statement, columns = _statement(table, facets)
-    arrays: list[list[object]] = [list(part) for part in zip(*(key for key, _ in ordered), strict=True)]
+    arrays: list[list[object]] = [[_bucket(table, key) for key, _ in ordered]]
+    arrays += [list(part) for part in zip(*(key for key, _ in ordered), strict=True)]
     arrays.append([row.projection_version for _, row in ordered])
     if "created_at" in table.columns:
         arrays.append([row.created_at for _, row in ordered])
@@ -314,10 +315,16 @@ def _write(table: Table, rows: Mapping[tuple[str, ...], _Row]) -> Write:
     return Write(table.name, statement, arrays, len(rows))
 
 
+def _bucket(table: Table, key: tuple[str, ...]) -> int:
+    """The bucket of a row; ``key`` begins with its account."""
+    provider = table.info.get("provider") or key[1 + key_names(table).index("provider")]
+    return bucket_of(provider, key[0])
+
+
 @cache
 def key_names(table: Table) -> tuple[str, ...]:
     """What identifies a row within its account."""
-    return tuple(column.name for column in table.primary_key.columns if column.name != "account_id")
+    return tuple(column.name for column in table.primary_key.columns if column.name not in ("bucket", "account_id"))
 
 
 @cache
@@ -370,7 +377,7 @@ def _statement(table: Table, facets: frozenset[str]) -> tuple[str, list[tuple[st
     are sent: most events are about one of several.
     """
     written = [(facet, names) for facet, names in facets_of(table).items() if facet in facets]
-    columns = [table.c[name] for name in ("account_id", *key_names(table), "projection_version")]
+    columns = [table.c[name] for name in ("bucket", "account_id", *key_names(table), "projection_version")]
     sets = ["projection_version = greatest(t.projection_version, excluded.projection_version)"]
     guards = []
     if "created_at" in table.columns:

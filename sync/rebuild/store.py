@@ -220,7 +220,7 @@ async def find_rows(
 ) -> list[dict[str, Any]]:
     """Return rows that have ``object_id`` anywhere in their key, of one account or of any; 20 at most."""
     condition = " OR ".join(f"{name} = $1" for name in key_names(table) or ["account_id"])
-    columns = ", ".join(column.name for column in table.primary_key.columns)
+    columns = ", ".join(("account_id", *key_names(table)))
     query = f"""
         SELECT * FROM {table.name} WHERE ({condition}) AND ($2::text IS NULL OR account_id = $2)
         ORDER BY {columns} LIMIT 20"""
@@ -254,7 +254,7 @@ def _words(table: Table) -> dict[str, str]:
         "shadow": ", ".join(f"shadow.{name}" for name in columns),
         "sets": ", ".join(f"{name} = excluded.{name}" for name in columns if name not in key),
         "first": key[0],
-        "label": " || ' ' || ".join(name for name in key),
+        "label": " || ' ' || ".join(("account_id", *key_names(table))),
         "scope": "true" if "provider" in table.info else "provider = any($1::text[])",
     }
 

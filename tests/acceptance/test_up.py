@@ -189,7 +189,8 @@ async def test_second_run_goes_on_from_the_first_and_two_at_once_are_refused(tmp
     async with stack(tmp_path / "data", environment()) as first:
         connection = await asyncpg.connect(first.dsn)
         await connection.execute(
-            "INSERT INTO ig_media (account_id, ig_id, projection_version, created_at) VALUES ('a', 'kept', 1, now())"
+            "INSERT INTO ig_media (bucket, account_id, ig_id, projection_version, created_at)"
+            " VALUES (1, 'a', 'kept', 1, now())"
         )
         await connection.close()
         secret = first.environment["TIKTOK_CLIENT_SECRET"]

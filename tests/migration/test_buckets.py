@@ -3,14 +3,26 @@
 import asyncio
 import zlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import asyncpg
 import pytest
 from alembic import command
 
+from ops.cli import wiring
 from ops.cli.migrate import alembic_config
+from ops.runtime.db import open_pool
 from ops.runtime.embedded import Postgres
+from schema.crm import crm_tables
 from schema.events import BUCKETS, bucket_of
+from schema.rights import APP_ROLE
+from sync.projection import store
+from sync.projection.worker import Projector
+from sync.rebuild.procedure import rebuild, verify
+from tests.integration.sync.projection.test_worker import story
+from tests.support import append_event, crm
+
+PROJECTIONS = wiring.projections()
 
 BEFORE, AFTER = "0009", "0010"
 
@@ -87,3 +99,39 @@ async def test_work_goes_over_to_the_new_buckets_and_back(filled: str) -> None:
         assert await buckets(connection, table) == before[table]
     assert tuple(await connection.fetchrow(leases)) == (64, 0, 2)
     await connection.close()
+
+
+async def test_crm_rows_get_their_bucket_and_are_what_the_log_says(database: str) -> None:
+    connection = await asyncpg.connect(database)
+    for account, event in {event["external_id"]: (account, event) for account, event in story(3)}.values():
+        await append_event(connection, account, **event)
+    async with await open_pool(database, "test", 2, role=APP_ROLE, settings=store.PLANNER) as pool:
+        await Projector(pool, PROJECTIONS, tries=3).drain(30)
+    projected = await crm(connection)
+    platform = {table.name: table.info.get("provider") for table in crm_tables()}
+
+    await asyncio.to_thread(move, command.downgrade, database, BEFORE)
+    before = await crm(connection)
+    assert before == {
+        table: [{name: value for name, value in row.items() if name != "bucket"} for row in rows]
+        for table, rows in projected.items()
+    }
+    assert sum(len(rows) for rows in before.values()) > 100
+
+    await asyncio.to_thread(move, command.upgrade, database, "head")
+    assert sorted_by_text(await crm(connection)) == sorted_by_text(projected)
+    for table, rows in projected.items():
+        for row in rows:
+            assert row["bucket"] == bucket_of(platform[table] or row["provider"], row["account_id"])
+    await connection.reload_schema_state()
+    report = await verify(connection, PROJECTIONS, lambda *_: None)
+    assert (report.drift, report.failed) == (0, [])
+    await connection.close()
+    owner = await asyncpg.connect(database)
+    assert (await rebuild(owner, PROJECTIONS, list(PROJECTIONS), lambda *_: None)).drift == 0
+    assert sorted_by_text(await crm(owner)) == sorted_by_text(projected)
+    await owner.close()
+
+
+def sorted_by_text(tables: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+    return {table: sorted(rows, key=repr) for table, rows in tables.items()}

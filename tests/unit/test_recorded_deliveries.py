@@ -308,7 +308,9 @@ def test_each_event_states_the_parents_of_its_rows(recording: Recording) -> None
             for constraint in metadata.tables[name].foreign_key_constraints:
                 parent = constraint.referred_table
                 for row in rows.values():
-                    key = tuple(row[element.parent.name] for element in constraint.elements)
+                    key = tuple(
+                        row[element.parent.name] for element in constraint.elements if element.parent.name != "bucket"
+                    )
                     assert None in key or key in tables[parent.name], f"{name} needs {key} in {parent.name}"
 
 

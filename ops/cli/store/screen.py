@@ -67,8 +67,10 @@ async def rows_of(
 @cache
 def _select(table: Table, shown: tuple[tuple[str, str], ...]) -> str:
     key = ("account_id", *key_names(table))
+    provider = f"'{table.info['provider']}'" if "provider" in table.info else "provider"
     given = ", ".join(f"${number}::text[]" for number in range(1, len(key) + 1))
     return f"""
         SELECT {", ".join(f'{expression} AS "{heading}"' for heading, expression in shown)}
         FROM unnest({given}) WITH ORDINALITY AS named ({", ".join(key)}, position)
-        JOIN {table.name} USING ({", ".join(key)}) ORDER BY named.position LIMIT ${len(key) + 1}"""
+        JOIN {table.name} USING ({", ".join(key)}) WHERE bucket = bucket_of({provider}, account_id)
+        ORDER BY named.position LIMIT ${len(key) + 1}"""

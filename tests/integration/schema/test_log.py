@@ -6,6 +6,7 @@ from itertools import product
 import asyncpg
 import pytest
 
+from schema.crm import crm_tables
 from schema.event_states import (
     PROCESSED,
     SETTLED,
@@ -170,6 +171,36 @@ async def test_view_tells_the_state_of_work(connection: asyncpg.Connection, even
     done = await shown()
     assert done["state"] == "done"
     assert done["processed_at"] is not None
+
+
+async def test_bucket_and_account_stand_in_every_key_of_crm_tables(connection: asyncpg.Connection) -> None:
+    """So that bucket and shard can be one: primary, unique and foreign keys all begin with both."""
+    tables = {table.name for table in crm_tables()}
+    keys = await connection.fetch(
+        """
+        SELECT conrelid::regclass::text AS table, conname, contype, confrelid::regclass::text AS target,
+            array(SELECT attname::text FROM unnest(conkey) WITH ORDINALITY AS k (number, at)
+                JOIN pg_attribute ON attrelid = conrelid AND attnum = number ORDER BY at) AS columns,
+            array(SELECT attname::text FROM unnest(confkey) WITH ORDINALITY AS k (number, at)
+                JOIN pg_attribute ON attrelid = confrelid AND attnum = number ORDER BY at) AS referred
+        FROM pg_constraint WHERE contype IN ('p', 'u', 'f') AND connamespace = 'public'::regnamespace"""
+    )
+    found = [key for key in keys if {key["table"], key["target"]} & tables]
+    assert {key["table"] for key in found} == tables
+    assert {key["contype"] for key in found} == {b"p", b"f"}
+    for key in found:
+        assert key["columns"][:2] == ["bucket", "account_id"], key["conname"]
+        assert key["contype"] != b"f" or key["referred"][:2] == ["bucket", "account_id"], key["conname"]
+    unique = await connection.fetch(
+        """
+        SELECT indrelid::regclass::text AS table, indexrelid::regclass::text AS name FROM pg_index
+        WHERE indisunique AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)"""
+    )
+    assert not [row["name"] for row in unique if row["table"] in tables]
+    generated = await connection.fetch(
+        "SELECT attrelid::regclass::text AS table FROM pg_attribute WHERE attname = 'bucket' AND attgenerated <> ''"
+    )
+    assert generated == [], "a table cannot be distributed by a generated column"
 
 
 async def test_account_stands_in_every_key_of_account_data(connection: asyncpg.Connection) -> None:

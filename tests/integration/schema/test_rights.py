@@ -254,7 +254,7 @@ BY_SERVE = [
     "SELECT share_bodies('{}')",
     "SELECT payload_json FROM webhook_event_log",
     "SELECT count(*) FROM ig_comments",
-    "INSERT INTO ig_media (account_id, ig_id, projection_version, created_at) VALUES ('a', 'm', 1, now())",
+    "INSERT INTO ig_media (bucket, account_id, ig_id, projection_version, created_at) VALUES (1, 'a', 'm', 1, now())",
     "UPDATE ig_comments SET text = 'mine'",
     "DELETE FROM lookups",
     "UPDATE webhook_event_queue SET due_at = 'infinity'",

@@ -28,8 +28,8 @@ async def test_listed_look_up_is_read_with_the_accounts_token_and_appended_once(
     [id_] = await rig.connect("instagram")
     account = (await rig.shown(id_))["account_id"]
     await rig.raw(
-        "INSERT INTO lookups (account_id, provider, kind, object_id, wanted_version, reason, projection_version)"
-        " VALUES ($1, 'instagram', 'ig_user', $1, '1', 'a test', 1)",
+        "INSERT INTO lookups (bucket, account_id, provider, kind, object_id, wanted_version, reason,"
+        " projection_version) VALUES (bucket_of('instagram', $1), $1, 'instagram', 'ig_user', $1, '1', 'a test', 1)",
         account,
     )
     needs = pulling(rig)

@@ -378,7 +378,7 @@ async def test_event_about_no_account_is_served_too(connection: asyncpg.Connecti
 async def test_many_accounts_are_all_served(connection: asyncpg.Connection, pool: Pool) -> None:
     """More accounts in one bucket than a batch takes: the next batch goes on where it stopped."""
     bucket = bucket_of("instagram", "a")
-    names = [name for name in map(str, range(60_000)) if bucket_of("instagram", name) == bucket][:600]
+    names = [name for name in map(str, range(200_000)) if bucket_of("instagram", name) == bucket][:600]
     assert len(names) == 600
     for name in names:
         await append_event(connection, name, "e", payload={"id": "c"})

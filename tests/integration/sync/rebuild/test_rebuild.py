@@ -79,10 +79,10 @@ async def damage(connection: asyncpg.Connection) -> dict[str, tuple[int, int, in
         UPDATE ig_comments SET text = 'tampered' WHERE ig_id IN (SELECT ig_id FROM ig_comments LIMIT 3);
         DELETE FROM tiktok_post_ids WHERE (account_id, publish_id, post_id) IN
             (SELECT account_id, publish_id, post_id FROM tiktok_post_ids LIMIT 2);
-        INSERT INTO ig_media (account_id, ig_id, projection_version, created_at)
-            VALUES ('nobody', 'invented', 1, now());
-        INSERT INTO ig_comments (account_id, ig_id, media_ig_id, projection_version, created_at)
-            VALUES ('nobody', 'invented', 'invented', 1, now());
+        INSERT INTO ig_media (bucket, account_id, ig_id, projection_version, created_at)
+            VALUES (1, 'nobody', 'invented', 1, now());
+        INSERT INTO ig_comments (bucket, account_id, ig_id, media_ig_id, projection_version, created_at)
+            VALUES (1, 'nobody', 'invented', 'invented', 1, now());
         UPDATE lookups SET wanted_version = '' WHERE (account_id, object_id, kind) IN
             (SELECT account_id, object_id, kind FROM lookups WHERE account_id LIKE '178%' LIMIT 1)
         """
@@ -104,6 +104,19 @@ async def test_drift_is_found_row_by_row_and_put_right_to_the_byte(
     assert await crm(connection) == before
     assert (await verified(database)).drift == 0
     assert not await connection.fetchval("SELECT to_regnamespace($1)", KEPT), "the shadow is gone"
+
+
+async def test_row_in_the_wrong_bucket_is_found_and_put_right(
+    connection: asyncpg.Connection, pool: Pool, database: str
+) -> None:
+    before = await told(connection, pool)
+    await connection.execute(
+        "UPDATE ig_comments SET bucket = (bucket + 1) % 256, media_ig_id = NULL WHERE ig_id IN"
+        " (SELECT ig_id FROM ig_comments LIMIT 2)"
+    )
+    assert departures(await verified(database)) == {"ig_comments": (2, 2, 0)}
+    await rebuilt(database)
+    assert await crm(connection) == before
 
 
 async def test_rebuild_that_finds_nothing_touches_no_row(
