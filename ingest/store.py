@@ -186,9 +186,9 @@ WITH split AS (
     RETURNING q.delivery_id, s.new + q.new_events AS new
 )
 INSERT INTO webhook_delivery_outcomes AS o (
-    delivery_id, verdict, verdict_reason, event_count, new_event_count, body_sha256, rule_version
+    delivery_id, verdict, verdict_reason, event_count, new_event_count, body_sha256, rule_version, holds_body
 )
-SELECT s.delivery_id, s.verdict, s.reason, greatest(s.events, t.new), t.new, s.digest, s.rule_version
+SELECT s.delivery_id, s.verdict, s.reason, greatest(s.events, t.new), t.new, s.digest, s.rule_version, t.new > 0
 FROM split s JOIN taken t ON t.delivery_id = s.delivery_id
 ON CONFLICT (delivery_id) DO UPDATE SET split_at = now(), rule_version = excluded.rule_version,
     verdict = excluded.verdict, verdict_reason = excluded.verdict_reason,

@@ -119,9 +119,21 @@ webhook_delivery_outcomes = Table(
     Column("event_count", Integer, nullable=False, comment="events in it"),
     Column("new_event_count", Integer, nullable=False, comment="those of them that the log did not have"),
     Column("body_sha256", LargeBinary, nullable=False, comment="of the body, before anything was parsed"),
+    Column(
+        "holds_body",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="later deliveries with the same body point to this one",
+    ),
     CheckConstraint("verdict IN ('accepted', 'unreadable', 'quarantined')", name="verdict"),
     CheckConstraint("new_event_count BETWEEN 0 AND event_count", name="counts"),
-    Index("ix_webhook_delivery_outcomes_body_sha256", "body_sha256", postgresql_using="hash"),
+    Index(
+        "ix_webhook_delivery_outcomes_body_sha256",
+        "body_sha256",
+        postgresql_using="hash",
+        postgresql_where=text("holds_body"),  # a body may have any number of copies
+    ),
     comment="Deliveries that are split: what each came to",
 )
 

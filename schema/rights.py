@@ -164,7 +164,7 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
         "webhook_delivery_queue": Rights(select=EVERY, update=EVERY, delete=True),
         "webhook_delivery_outcomes": Rights(
             select=EVERY,
-            insert="delivery_id rule_version verdict verdict_reason event_count new_event_count body_sha256",
+            insert="delivery_id rule_version verdict verdict_reason event_count new_event_count body_sha256 holds_body",
             update=_SPLIT,
         ),
         "webhook_event_log": Rights(

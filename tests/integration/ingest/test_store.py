@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -161,6 +162,52 @@ async def test_body_that_two_processes_get_at_once_is_never_lost(
     await splitter.drain()
     kept = await connection.fetch("SELECT body FROM webhook_deliveries ORDER BY id")
     assert [row["body"] for row in kept] == [body, body, None]
+
+
+async def test_delivery_that_others_point_to_keeps_its_body_however_often_it_is_split(
+    connection: asyncpg.Connection, splitter: Split
+) -> None:
+    """An older delivery with the same body, which another process split meanwhile, comes to light later."""
+    body = b'{"object":"instagram","entry":[]}'
+    deliveries = [received("instagram", body) for _ in range(3)]
+    await store.receive(connection, deliveries)
+    async with connection.transaction():
+        [first] = await store.take(connection, 1, 1)
+        cut = store.SplitDelivery(first, 1, take("instagram", body))
+        await store.settle(connection, [cut], {})
+        await store.share_bodies(connection, [first.id])
+        assert await splitter.drain() == 2
+    assert await store.queue_again(connection, "instagram", datetime(2026, 1, 1, tzinfo=UTC)) == 2
+    assert await splitter.drain() == 2
+    await connection.execute("SELECT share_bodies($1::uuid[])", [delivery.id for delivery in deliveries])
+    rows = await connection.fetch(
+        """
+        SELECT coalesce(d.body, o.body) FROM webhook_deliveries d LEFT JOIN webhook_deliveries o ON o.id = d.body_of"""
+    )
+    assert [row[0] for row in rows] == [body] * 3
+
+
+@pytest.mark.parametrize("body", [instagram(comment(1)), b'{"object":"instagram","entry":[]}'], ids=["events", "none"])
+async def test_splitting_a_copy_costs_the_same_however_many_there_are(
+    connection: asyncpg.Connection, splitter: Split, body: bytes
+) -> None:
+    """Else one captured request, sent again and again, would hold up all others."""
+    read = """
+        SELECT sum(coalesce(idx_tup_fetch, 0) + seq_tup_read)::int FROM pg_stat_xact_user_tables
+        WHERE relname IN ('webhook_deliveries', 'webhook_delivery_outcomes')"""
+    await store.receive(connection, [received("instagram", body) for _ in range(500)])
+    assert await splitter.drain() == 500
+    await connection.execute("ANALYZE webhook_deliveries, webhook_delivery_outcomes")
+    copy = received("instagram", body)
+    await store.receive(connection, [copy])
+    async with connection.transaction():
+        await connection.execute("SET LOCAL enable_seqscan = off")  # tables of this size are read whole otherwise
+        [taken] = await store.take(connection, 1, 1)
+        await store.settle(connection, [store.SplitDelivery(taken, 1, take("instagram", body))], {})
+        before = await connection.fetchval(read)
+        await store.share_bodies(connection, [copy.id])
+        assert await connection.fetchval(read) - before < 20
+    assert await connection.fetchval("SELECT count(body) FROM webhook_deliveries") == 1
 
 
 async def test_no_copy_points_at_a_body_that_was_erased(connection: asyncpg.Connection, splitter: Split) -> None:
