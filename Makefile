@@ -19,7 +19,7 @@ test: $(VENV)/.dev ## the whole test suite, against a real PostgreSQL and a real
 quick: $(VENV)/.dev ## the tests that need no server, in under a minute
 	@$(BIN)/python -m pytest --quick --numprocesses 2 --dist worksteal
 
-bench: $(VENV)/.dev ## ratios against bare aiohttp, plain upserts and arq; BENCH=quick for 2 minutes, ONLY=a,b for parts
+bench: $(VENV)/.dev ## ratios against bare aiohttp, plain upserts and arq; BENCH=quick for 3 minutes, ONLY=a,b for parts
 	@$(BIN)/python -m ops.bench
 
 chaos: $(VENV)/.dev ## the slow faults: ROWS="a2 b7" for some of them, CHAOS_SEED=7 to repeat a run

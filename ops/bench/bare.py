@@ -16,7 +16,8 @@ async def answer(request: web.Request) -> web.Response:
 
 async def main(port: int) -> None:
     app = web.Application()
-    app.router.add_post("/api/webhooks/instagram", answer)
+    for platform in ("instagram", "tiktok"):
+        app.router.add_post(f"/api/webhooks/{platform}", answer)
     await wiring.listen(app, "HTTP", "127.0.0.1", port)
     await asyncio.Event().wait()
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import pickle
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -11,9 +12,9 @@ import asyncpg
 import psutil
 
 from ops.bench import projecting, traffic
+from ops.bench.load import Sent
 from ops.bench.report import Report
-from ops.bench.stage import Stage, await_port, cpu, end, megabytes
-from ops.runtime.embedded import free_port
+from ops.bench.stage import Stage, cpu, end, proportional_megabytes
 from schema.events import bucket_of
 
 
@@ -29,15 +30,15 @@ class Extent:
     sizes: tuple[int, ...]
 
 
-WHOLE = Extent(rounds=3, seconds=3.0, requests=14_000, events=40_000, jobs=1500, sizes=(10_000, 100_000, 1_000_000))
-QUICK = Extent(rounds=1, seconds=1.5, requests=14_000, events=10_000, jobs=500, sizes=(5_000, 50_000))
+WHOLE = Extent(rounds=3, seconds=3.0, requests=18_000, events=40_000, jobs=1500, sizes=(10_000, 100_000, 1_000_000))
+QUICK = Extent(rounds=1, seconds=1.5, requests=18_000, events=10_000, jobs=500, sizes=(5_000, 50_000))
 
 WARM_SECONDS = 0.5
 """Before anything counts, each server has answered for so long."""
 
 
 def ingest(stage: Stage, report: Report, extent: Extent) -> None:
-    """(a) and (f): the same requests to the empty handler and to the web process, 64 and 256 connections."""
+    """(a): the same requests to the empty handler and to the web process, 64 and 256 connections."""
     bare, bare_port = stage.bare()
     web, port = stage.serve()
     for number in range(extent.rounds):
@@ -51,7 +52,7 @@ def ingest(stage: Stage, report: Report, extent: Extent) -> None:
             empty = stage.send(requests[cut:] * 3, bare_port, connections, extent.seconds)
             bare_cpu = (cpu(bare) - before) / empty.count
             before_web, before_pg = cpu(web), cpu(psutil.Process(stage.postgres.pid))
-            real = stage.send(requests[cut:], port, connections, extent.seconds)
+            real, megabytes = _watched(stage, web, requests[cut:], port, connections, extent.seconds)
             web_cpu = (cpu(web) - before_web) / real.count
             pg_cpu = (cpu(psutil.Process(stage.postgres.pid)) - before_pg) / real.count
             stored = stage.scalar("SELECT count(*) FROM webhook_deliveries")
@@ -59,6 +60,7 @@ def ingest(stage: Stage, report: Report, extent: Extent) -> None:
                 raise RuntimeError(f"{real.count} deliveries were acknowledged and {stored:.0f} are stored")
             report.add(f"ingest / bare aiohttp, {connections} connections", real.per_second / empty.per_second)
             report.add(f"ingest p99 / bare p99, {connections} connections", real.p99 / empty.p99)
+            report.add("PSS of the web process under load, MB", megabytes)
             if connections == 64:
                 report.add("CPU per delivery (app + PostgreSQL) / bare's", (web_cpu + pg_cpu) / bare_cpu)
                 report.add("CPU s per 1000 deliveries: bare aiohttp", bare_cpu * 1000)
@@ -69,10 +71,22 @@ def ingest(stage: Stage, report: Report, extent: Extent) -> None:
                 report.notes.setdefault("requests per second", []).append(
                     {"round": number, "bare": empty.per_second, "ingest": real.per_second}
                 )
-    report.add("resident memory of the web process, MB", megabytes(web))
     end(bare)
     end(web)
     stage.empty()
+
+
+def _watched(
+    stage: Stage, process: psutil.Process, requests: list[bytes], port: int, connections: int, seconds: float
+) -> tuple[Sent, float]:
+    """Send, and see how much memory a process has meanwhile, at the most."""
+    most = 0.0
+    with ThreadPoolExecutor(1) as thread:
+        sending = thread.submit(stage.send, requests, port, connections, seconds)
+        while not sending.done():
+            most = max(most, proportional_megabytes(process))
+            time.sleep(0.25)
+    return sending.result(), most
 
 
 def mixes(stage: Stage, report: Report, extent: Extent) -> None:
@@ -88,13 +102,13 @@ def mixes(stage: Stage, report: Report, extent: Extent) -> None:
         report.add("30 % duplicates / all new", mixed.per_second / new.per_second)
         for changes in (10, 100):
             stage.empty()
-            many = list(traffic.new(int(extent.requests * extent.seconds * 3 / changes), changes))
+            many = list(traffic.new_of_many(int(extent.requests * extent.seconds * 3 / changes), changes))
             sent = stage.send(many, port, 64, extent.seconds)
             rows = sent.count * changes / sent.seconds
-            report.add(f"rows/s in deliveries of {changes} changes / of 1", rows / new.per_second)
+            report.add(f"rows/s acknowledged in deliveries of {changes} changes / of 1", rows / new.per_second)
             if changes == 10:
                 ceiling = asyncio.run(_batched_inserts(stage, extent.seconds))
-                report.add("rows/s in deliveries of 10 changes / batched INSERT", rows / ceiling)
+                report.add("rows/s acknowledged in deliveries of 10 changes / batched INSERT", rows / ceiling)
     end(web)
     stage.empty()
 
@@ -215,33 +229,65 @@ def projection(stage: Stage, report: Report, extent: Extent) -> None:
     stage.empty()
 
 
+def whole_way(stage: Stage, report: Report, extent: Extent) -> None:
+    """(f): as many requests as are answered, until each is a row; against the empty handler, which only answers."""
+    bare, bare_port = stage.bare()
+    web, port = stage.serve(REDIS_URL=stage.redis.url)
+    worker = stage.work()
+    busy = [web, worker, psutil.Process(stage.postgres.pid)]
+    stage.send(list(traffic.new(2000)), port, 64, WARM_SECONDS)
+    for _ in range(extent.rounds):
+        stage.settle()
+        stage.empty()
+        requests = list(traffic.new(int(extent.requests * extent.seconds)))
+        before = cpu(bare)
+        empty = stage.send(requests * 3, bare_port, 64, extent.seconds)
+        bare_cpu = (cpu(bare) - before) / empty.count
+        before = sum(map(cpu, busy))
+        sent = stage.send(requests, port, 64, extent.seconds)
+        answered = time.monotonic()
+        stage.settle()
+        # Without the start of the sender: from its first request, for as long as it sent, until nothing waited.
+        seconds = sent.seconds + time.monotonic() - answered
+        spent = (sum(map(cpu, busy)) - before) / sent.count
+        done = stage.scalar("SELECT count(*) FROM webhook_event_outcomes WHERE state = 'done'")
+        if done != sent.count:
+            raise RuntimeError(f"{done:.0f} of {sent.count} events were projected")
+        report.add("whole way, request to row: events/s", sent.count / seconds)
+        report.add("whole way, request to row / bare aiohttp", sent.count / seconds / empty.per_second)
+        report.add("whole way: CPU s per 1000 events", spent * 1000)
+        report.add("whole way: CPU per event / bare's", spent / bare_cpu)
+    for process in (bare, web, worker):
+        end(process)
+    stage.empty()
+
+
 _LATENCIES = """
 SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY ms) AS p50, percentile_cont(0.99) WITHIN GROUP (ORDER BY ms) AS p99,
     count(*) AS events
 FROM (
-    SELECT extract(epoch FROM pg_xact_commit_timestamp(o.xmin) - pg_xact_commit_timestamp(e.xmin)) * 1000 AS ms
+    SELECT extract(epoch FROM pg_xact_commit_timestamp(o.xmin) - pg_xact_commit_timestamp(d.xmin)) * 1000 AS ms
     FROM webhook_event_outcomes o JOIN webhook_event_log e ON e.account_id = o.account_id AND e.id = o.event_id
+        JOIN webhook_deliveries d ON d.id = e.delivery_id
 ) measured
 """
 
 
 def latency(stage: Stage, report: Report, extent: Extent) -> None:
-    """(e) and (f): from the commit of an event to the commit of its rows, by PostgreSQL's own commit times."""
+    """(e): from the commit of a delivery to the commit of its rows, by PostgreSQL's own commit times."""
     web, port = stage.serve(REDIS_URL=stage.redis.url)
-    metrics = free_port()
-    worker = stage.start("ops.cli.main", "work", REDIS_URL=stage.redis.url, LANDFALL_METRICS_PORT=str(metrics))
-    await_port(metrics, worker)
+    worker = stage.work()
     stage.empty()
+    begun = time.monotonic()
     quick = stage.send(list(traffic.new(4000)), port, 16, 1.0)
-    for name, rate, seconds in (
-        ("idle", 10.0, 5.0 + extent.seconds),
-        ("half load", quick.per_second / 2, extent.seconds),
-    ):
-        _settle(stage)
+    stage.settle()
+    half = quick.count / (time.monotonic() - begun) / 2
+    for name, rate, seconds in (("idle", 10.0, 5.0 + extent.seconds), ("half load", half, extent.seconds)):
+        stage.settle()
         stage.empty()
         before = cpu(worker)
         sent = stage.send(list(traffic.new(int(rate * seconds) + 64)), port, 32, seconds, rate)
-        _settle(stage)
+        stage.settle()
         row = stage.postgres.sql(_LATENCIES, database="landfall").split("|")
         if int(row[2]) != sent.count:
             raise RuntimeError(f"{row[2]} of {sent.count} events were projected")
@@ -249,45 +295,62 @@ def latency(stage: Stage, report: Report, extent: Extent) -> None:
         report.add(f"commit to row, {name}, p99 ms", float(row[1]))
         if name == "half load":
             report.add("CPU s per 1000 deliveries: worker", (cpu(worker) - before) / sent.count * 1000)
-    report.add("resident memory of the worker, MB", megabytes(worker))
+    report.add("PSS of the worker, MB", proportional_megabytes(worker))
     end(worker)
     end(web)
     stage.empty()
 
 
-def _settle(stage: Stage) -> None:
-    until = time.monotonic() + 60
-    while stage.scalar("SELECT count(*) FROM webhook_event_queue"):
-        if time.monotonic() > until:
-            raise RuntimeError("the worker does not get through")
-        time.sleep(0.1)
+_FILL_DELIVERIES = """
+WITH stored AS (
+    INSERT INTO webhook_deliveries (id, provider, verdict, secret_used, headers, body)
+    SELECT uuidv7(), 'instagram', 'accepted', 'META_APP_SECRET#1', repeat('h', 120)::bytea, (n || $3)::bytea
+    FROM generate_series($1::bigint, $2::bigint) n
+    RETURNING id, body
+)
+INSERT INTO webhook_delivery_outcomes (
+    delivery_id, rule_version, verdict, event_count, new_event_count, body_sha256
+)
+SELECT id, 1, 'accepted', 1, 1, sha256(body) FROM stored
+"""
+
+
+def _fill_deliveries(stage: Stage, first: int, last: int) -> None:
+    """Deliveries that are split, one for each event of a log that size."""
+
+    async def run() -> None:
+        connection = await asyncpg.connect(stage.postgres.dsn(), command_timeout=300)
+        for start in range(first, last + 1, 100_000):
+            await connection.execute(_FILL_DELIVERIES, start, min(start + 99_999, last), traffic.TEXT[:120])
+        await connection.close()
+
+    asyncio.run(run())
 
 
 def growth(stage: Stage, report: Report, extent: Extent) -> None:
     """(d): the same work with more and more events in the log, and the drain of the largest lot."""
     stage.empty()
-    ingested, projected, filled = [], [], 0
+    rates: dict[str, list[float]] = {"ingest": [], "splitting": [], "projection": []}
+    filled = 0
     for size in extent.sizes:
         # What the log grows by waits, and is drained: the last lot is the large backlog.
+        _fill_deliveries(stage, filled + 1, size)
         fill(stage, filled + 1, size)
         tenths = _drain(stage, size - filled)
         filled = size
         web, port = stage.serve()
-        rates = []
-        for _ in range(min(2, extent.rounds)):
-            sent = stage.send(list(traffic.new(int(extent.requests * extent.seconds))), port, 64, extent.seconds)
-            rates.append(sent.per_second)
+        sent = [
+            stage.send(list(traffic.new(int(extent.requests * extent.seconds))), port, 64, extent.seconds)
+            for _ in range(min(2, extent.rounds))
+        ]
         end(web)
-        waiting = stage.scalar("SELECT count(*) FROM webhook_event_queue")
-        projected.append(waiting / side_by_side(stage, ["landfall"], ["landfall"]))
-        ingested.append(max(rates))
+        rates["ingest"].append(max(each.per_second for each in sent))
+        rates["splitting"].append(stage.waiting() / side_by_side(stage, ["split"], ["split"]))
+        rates["projection"].append(stage.waiting() / side_by_side(stage, ["landfall"], ["landfall"]))
     report.add("drain rate, last 10 % / first 10 %", tenths)
-    report.add("ingest, largest log / smallest", ingested[-1] / ingested[0])
-    report.add("projection, largest log / smallest", projected[-1] / projected[0])
-    series = {
-        "ingest": [rate / ingested[0] for rate in ingested],
-        "projection": [rate / projected[0] for rate in projected],
-    }
+    for name, values in rates.items():
+        report.add(f"{name}, largest log / smallest", values[-1] / values[0])
+    series = {name: [value / values[0] for value in values] for name, values in rates.items()}
     report.notes["growth"] = {"sizes": list(extent.sizes), "series": series}
     stage.empty()
 

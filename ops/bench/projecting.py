@@ -1,4 +1,4 @@
-"""Projection against its ceilings: each way of doing it is a process. `python -m ops.bench.projecting WAY DSN …`
+"""Work of the worker, and its ceilings: each way of doing it is a process. `python -m ops.bench.projecting WAY …`
 
 Two processes of one way work side by side, as two workers would.
 """
@@ -19,6 +19,8 @@ from arq.connections import ArqRedis
 from arq.typing import WorkerCoroutine
 from arq.worker import Worker, func
 
+from ingest.splitter import Splitter
+from ops.bench import traffic
 from ops.cli import wiring
 from ops.runtime import garbage, logs
 from ops.runtime.db import open_pool
@@ -33,7 +35,7 @@ ARQ_QUEUE = "bench:events"
 
 _PAGE = """
 SELECT e.id, e.provider, e.account_id, e.external_id, e.event_type, e.payload_json, e.occurred_at, e.delivery_id,
-    e.created_at, 0 AS retry_count
+    e.created_at, e.defect, 0 AS retry_count
 FROM webhook_event_log e WHERE e.id = any($1::bigint[]) ORDER BY e.account_id, e.id
 """
 
@@ -42,6 +44,17 @@ async def landfall(dsn: str) -> None:
     """Drain until nothing waits, as `landfall work` does."""
     async with await open_pool(dsn, "bench", 1, role=APP_ROLE, settings=store.PLANNER) as pool:
         await Projector(pool, wiring.projections(), tries=3, holder=f"bench {time.perf_counter_ns()}").drain(900)
+
+
+async def split(dsn: str) -> None:
+    """Split until nothing waits, as `landfall work` does."""
+    variables = {"META_APP_SECRET": (traffic.SECRET,), "TIKTOK_CLIENT_SECRET": (traffic.SECRET,)}
+    splitter = Splitter(wiring.webhooks(), variables)
+    async with (
+        await open_pool(dsn, "bench", 1, role=APP_ROLE, settings=store.PLANNER) as pool,
+        pool.acquire() as connection,
+    ):
+        await splitter.drain(connection, 900)
 
 
 async def writes(dsn: str, ids: list[int]) -> list[list[Write]]:
@@ -110,10 +123,11 @@ if __name__ == "__main__":
     dsn = os.environ["DATABASE_URL"]  # it holds a password, which has no place among the arguments
     ways: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
         "landfall": lambda: landfall(dsn),
+        "split": lambda: split(dsn),
         "upserts": lambda: upserts(dsn, *arguments),
         "arq": lambda: arq(dsn, os.environ["REDIS_URL"]),
     }
-    if way == "landfall":
+    if way in ("landfall", "split"):
         print(time.time(), flush=True)
     uvloop.run(ways[way]())
     print(json.dumps({"ended": time.time()}))

@@ -19,6 +19,9 @@ from ops.runtime.embedded import Postgres, Redis, free_port, scratch
 
 SETTINGS = {"shared_buffers": "1GB", "max_wal_size": "8GB", "track_commit_timestamp": "on", "max_connections": "60"}
 START_SECONDS = 20.0
+SETTLE_SECONDS = 120.0
+
+_WAITING = "SELECT (SELECT count(*) FROM webhook_delivery_queue) + (SELECT count(*) FROM webhook_event_queue)"
 
 
 @dataclass
@@ -44,6 +47,7 @@ class Stage:
             "PATH": os.environ["PATH"],
             "DATABASE_URL": self.postgres.dsn(),
             "META_APP_SECRET": traffic.SECRET,
+            "TIKTOK_CLIENT_SECRET": traffic.SECRET,
             **environ,
         }
         process = psutil.Popen(
@@ -65,6 +69,13 @@ class Stage:
         await_port(port, process)
         return process, port
 
+    def work(self) -> psutil.Popen:
+        """`landfall work`."""
+        port = free_port()
+        process = self.start("ops.cli.main", "work", REDIS_URL=self.redis.url, LANDFALL_METRICS_PORT=str(port))
+        await_port(port, process)
+        return process
+
     def bare(self) -> tuple[psutil.Popen, int]:
         """The empty handler; its process and port."""
         port = free_port()
@@ -82,6 +93,18 @@ class Stage:
             "CHECKPOINT",
             database="landfall",
         )
+
+    def waiting(self) -> int:
+        """How many deliveries wait to be split, and events to be projected."""
+        return int(self.scalar(_WAITING))
+
+    def settle(self) -> None:
+        """Return when nothing waits."""
+        until = time.monotonic() + SETTLE_SECONDS
+        while self.waiting():
+            if time.monotonic() > until:
+                raise RuntimeError("the worker does not get through")
+            time.sleep(0.02)
 
     def scalar(self, query: str) -> float:
         return float(self.postgres.sql(query, database="landfall"))
@@ -146,6 +169,9 @@ def cpu(process: psutil.Process) -> float:
     return float(total)
 
 
-def megabytes(process: psutil.Process) -> float:
-    """Resident memory."""
-    return float(process.memory_info().rss / 2**20)
+def proportional_megabytes(process: psutil.Process) -> float:
+    """Proportional set size: memory of its own, and its share of what it has in common with other processes."""
+    for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError("the kernel does not tell the proportional set size")
