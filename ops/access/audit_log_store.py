@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 
 import asyncpg
@@ -51,9 +51,6 @@ class AuditEntry:
     @property
     def detail_text(self) -> str:
         return ", ".join(f"{name} {_text(value)}" for name, value in self.detail.items() if value != "")
-
-    def to_json(self) -> dict[str, object]:
-        return asdict(self) | {"at": self.at.isoformat()}
 
 
 @dataclass(frozen=True, slots=True)

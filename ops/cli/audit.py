@@ -1,5 +1,7 @@
 """`landfall audit`: what was done, by whom, and from where."""
 
+from dataclasses import asdict
+
 import click
 
 from ops.access import audit_log
@@ -24,7 +26,7 @@ async def show(configuration: Configuration, tenant: str | None, limit: int, *, 
         part = await audit_log.read(scope.pool, scope.tenant, limit=limit)
     for entry in part.entries:
         if as_json:
-            echo_json(entry.to_json())
+            echo_json(asdict(entry))
             continue
         place = f"  from {entry.address}" if entry.address else ""
         more = f"  ({entry.detail_text})" if entry.detail_text else ""

@@ -1,5 +1,8 @@
 """`landfall connections`: which accounts there are, what is wrong with them, and trying again at once."""
 
+from dataclasses import asdict
+from datetime import datetime
+
 import click
 
 from ops.cli import options, wiring
@@ -36,27 +39,27 @@ async def show(configuration: Configuration, state: str | None, platform: str | 
         found = await connection_store.overview(connection, state, platform)
     if as_json:
         for item in found:
-            echo_json(item)
+            echo_json(asdict(item))
         return
-    several = len({item["tenant"] for item in found}) > 1
+    several = len({item.tenant for item in found}) > 1
     for item in found:
-        account = item["username"] or item["account_id"]
-        why = item["reason"] or _tried(item["trouble"], item["trouble_since"], item["refresh_failures"])
-        until = f"until {item['ends_at'][:10]}" if item["ends_at"] and item["state"] == "active" else ""
+        account = item.username or item.account_id
+        why = item.reason or _tried(item.trouble, item.trouble_since, item.refresh_failures)
+        until = f"until {item.ends_at.date()}" if item.ends_at and item.state == "active" else ""
         columns = (
-            item["id"],
-            f"{item['state']:<15}",
-            *([item["tenant"]] if several else []),
-            f"{item['platform']:<9}",
-            f"{account}@{item['instance']}" if item["instance"] else account,
+            item.id,
+            f"{item.state:<15}",
+            *([item.tenant] if several else []),
+            f"{item.platform:<9}",
+            f"{account}@{item.instance}" if item.instance else account,
             *filter(None, (until, why)),
         )
         echo("  ".join(columns))
     echo(f"{len(found)} connections")
 
 
-def _tried(trouble: str | None, since: str | None, failures: int) -> str:
-    began = f" since {since[:10]}" if since else ""
+def _tried(trouble: str | None, since: datetime | None, failures: int) -> str:
+    began = f" since {since.date()}" if since else ""
     return f"failed {failures} times{began}, tried again by itself: {trouble}" if trouble else ""
 
 

@@ -9,10 +9,9 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import asyncpg
@@ -75,10 +74,14 @@ DELIVERY_POLICY = {
 
 @dataclass
 class Seen:
-    """What the tables held when they were last read, and what the sandbox had sent by then."""
+    """What the tables held when they were last read, and what the sandbox had sent by then.
 
-    counts: dict[str, Any]
-    newest: dict[str, list[dict[str, Any]]]
+    ``rows`` are the numbers of rows by table.
+    """
+
+    counts: screen.Counts
+    rows: dict[str, int]
+    newest: dict[str, list[screen.Row]]
     refused: int
     at: datetime
 
@@ -87,11 +90,11 @@ async def _read_tables(connection: asyncpg.Connection, rows: int, refused: int) 
     """Read the newest ``rows`` of each table."""
     counts = await screen.counts(connection)
     keys = named_rows(wiring.projections(), await screen.newest_events(connection, NEWEST_EVENTS))
-    newest = {}
+    counted, newest = {}, {}
     for table, preview in previews():
-        counts[table.name] = await screen.count_rows(connection, table)
+        counted[table.name] = await screen.count_rows(connection, table)
         newest[table.name] = await screen.rows_of(connection, table, preview, keys.get(table, []), rows)
-    return Seen(counts, newest, refused, datetime.now().astimezone())
+    return Seen(counts, counted, newest, refused, datetime.now().astimezone())
 
 
 def previews() -> list[tuple[Table, Preview]]:
@@ -152,13 +155,13 @@ def _tables(seen: Seen, pace: float, width: int, rows: int) -> list[tuple[Grid, 
     """Return the counts and the tables, each with the number of its lines."""
     counts = seen.counts
     shown = {
-        "deliveries": counts["deliveries"],
-        "events": counts["events"],
-        "duplicates": counts["duplicates"],
+        "deliveries": counts.deliveries,
+        "events": counts.events,
+        "duplicates": counts.duplicates,
         "refused": seen.refused,
-        "projected": counts["projected"],
-        "waiting": counts["waiting"],
-        "lag": f"{counts['lag']:.2f} s",
+        "projected": counts.projected,
+        "waiting": counts.waiting,
+        "lag": f"{counts.lag:.2f} s",
         "things/s": f"{pace:.0f}",
     }
     numbers = Grid(box=None, padding=(0, 2, 0, 0), header_style="bold")
@@ -169,7 +172,7 @@ def _tables(seen: Seen, pace: float, width: int, rows: int) -> list[tuple[Grid, 
     widest = {shown.name: preview.widest for shown, preview in previews()}
     for name, newest in seen.newest.items():
         table = Grid(
-            title=f"{name} · {counts[name]} rows, newest first",
+            title=f"{name} · {seen.rows[name]} rows, newest first",
             title_justify="left",
             title_style="bold",
             box=None,
@@ -177,7 +180,7 @@ def _tables(seen: Seen, pace: float, width: int, rows: int) -> list[tuple[Grid, 
             header_style="dim",
             width=width if widest[name] else None,
         )
-        nothing = "the newest events are not in it yet" if counts[name] else "nothing yet"
+        nothing = "the newest events are not in it yet" if seen.rows[name] else "nothing yet"
         for column in newest[0] if newest else (nothing,):
             table.add_column(column, no_wrap=True, overflow="ellipsis", ratio=1 if column == widest[name] else None)
         for row in newest[:rows]:
@@ -192,8 +195,10 @@ def _cell(value: object) -> Text:
 
 
 def _line(seen: Seen) -> str:
-    shown = "  ".join(f"{name} {value}" for name, value in seen.counts.items() if name != "lag")
-    return f"{shown}  refused {seen.refused}  lag {seen.counts['lag']:.2f} s"
+    counts = asdict(seen.counts) | seen.rows
+    lag = counts.pop("lag")
+    shown = "  ".join(f"{name} {value}" for name, value in counts.items())
+    return f"{shown}  refused {seen.refused}  lag {lag:.2f} s"
 
 
 class Screen:

@@ -1,10 +1,13 @@
-"""Rows as programs and pages are shown them."""
+"""Values as programs are shown them."""
 
+from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
-import asyncpg
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
-def plain(row: asyncpg.Record) -> dict[str, Any]:
-    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()}
+def json_object(value: "DataclassInstance") -> dict[str, object]:
+    """Return a dataclass as a JSON object: its fields by name, times in ISO 8601 form."""
+    return {name: each.isoformat() if isinstance(each, datetime) else each for name, each in asdict(value).items()}

@@ -1,15 +1,13 @@
 """Connections, their sealed secrets, and how they are shown."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 import asyncpg
 
 from ops.runtime.db import required
-from ops.runtime.serialization import plain
 from publish.notifications.notice_store import resolve
 from publish.oauth.contract import Account
 from publish.vault.envelope import Vault
@@ -163,50 +161,98 @@ class Standing:
 async def standing(connection: asyncpg.Connection, id_: str) -> Standing | None:
     row = await connection.fetchrow(
         """
-        SELECT state, reason, coalesce(via, platform) AS channel,
-            coalesce(access_expires_at <= now(), false) AS over, coalesce(lease_until > now(), false) AS leased
+        SELECT state, reason, coalesce(via, platform), coalesce(access_expires_at <= now(), false),
+            coalesce(lease_until > now(), false)
         FROM connections WHERE id = $1::uuid""",
         id_,
     )
     return None if row is None else Standing(*row)
 
 
-def _shown_time(column: str) -> str:
+@dataclass(frozen=True, slots=True)
+class ConnectionDetails:
+    """A connection as its tenant sees it; ``channel`` is the platform of its login.
+
+    A time that Python cannot hold is None.
+    """
+
+    id: str
+    platform: str
+    channel: str
+    instance: str
+    account_id: str
+    username: str
+    scopes: Sequence[str]
+    profile: Mapping[str, object]
+    state: str
+    reason: str | None
+    authorized_at: datetime
+    refresh_failures: int
+    trouble: str | None
+    trouble_since: datetime | None
+    checked_at: datetime | None
+    disconnected_at: datetime | None
+    access_expires_at: datetime | None
+    refresh_expires_at: datetime | None
+    refresh_due_at: datetime | None
+    ends_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionSummary:
+    """A connection as an operator sees it; ``tenant`` is the name of its tenant."""
+
+    id: str
+    tenant: str
+    platform: str
+    instance: str
+    account_id: str
+    username: str
+    state: str
+    reason: str | None
+    trouble: str | None
+    trouble_since: datetime | None
+    refresh_failures: int
+    checked_at: datetime | None
+    ends_at: datetime | None
+
+
+def _readable_time(column: str) -> str:
     """Return SQL for a time that Python can read: NULL for one outside its years, so that one row hides no other."""
-    return f"CASE WHEN {column} BETWEEN '0002-01-01 00:00Z' AND '9998-12-31 00:00Z' THEN {column} END AS {column}"
+    return f"CASE WHEN {column} BETWEEN '0002-01-01 00:00Z' AND '9998-12-31 00:00Z' THEN {column} END"
 
 
-_TIMES = ", ".join(map(_shown_time, ("access_expires_at", "refresh_expires_at", "refresh_due_at", "ends_at")))
+_TIMES = ", ".join(map(_readable_time, ("access_expires_at", "refresh_expires_at", "refresh_due_at", "ends_at")))
 
-SHOWN = f"""
-SELECT id::text, platform, coalesce(via, platform) AS channel, instance, account_id, username, scopes, profile, state,
-    reason, authorized_at, refresh_failures, trouble, trouble_since, checked_at, disconnected_at, {_TIMES}
+_DETAILS = f"""
+SELECT id::text, platform, coalesce(via, platform), instance, account_id, username, scopes, profile, state, reason,
+    authorized_at, refresh_failures, trouble, trouble_since, checked_at, disconnected_at, {_TIMES}
 FROM connections"""
 
 
-async def listed(connection: asyncpg.Connection) -> list[dict[str, Any]]:
-    return [_shown(row) for row in await connection.fetch(f"{SHOWN} ORDER BY platform, username, id")]
+async def listed(connection: asyncpg.Connection) -> list[ConnectionDetails]:
+    return [_details(row) for row in await connection.fetch(f"{_DETAILS} ORDER BY platform, username, id")]
 
 
-async def overview(connection: asyncpg.Connection, state: str | None, platform: str | None) -> list[dict[str, Any]]:
+async def overview(connection: asyncpg.Connection, state: str | None, platform: str | None) -> list[ConnectionSummary]:
     """List the connections of all tenants, those that need a person first."""
     rows = await connection.fetch(
         f"""
-        SELECT c.id::text, t.name AS tenant, platform, instance, account_id, username, state, reason, trouble,
-            trouble_since, refresh_failures, checked_at, {_shown_time("ends_at")}
+        SELECT c.id::text, t.name, platform, instance, account_id, username, state, reason, trouble, trouble_since,
+            refresh_failures, checked_at, {_readable_time("ends_at")}
         FROM connections c JOIN tenants t ON t.id = c.tenant_id
         WHERE state = coalesce($1, state) AND platform = coalesce($2, platform)
         ORDER BY state <> 'needs_reconnect', trouble IS NULL, state, c.ends_at NULLS LAST, platform, username, c.id""",
         state,
         platform,
     )
-    return [plain(row) for row in rows]
+    return [ConnectionSummary(*row) for row in rows]
 
 
-async def one(connection: asyncpg.Connection, id_: str) -> dict[str, Any] | None:
-    row = await connection.fetchrow(f"{SHOWN} WHERE id = $1::uuid", id_)
-    return None if row is None else _shown(row)
+async def one(connection: asyncpg.Connection, id_: str) -> ConnectionDetails | None:
+    row = await connection.fetchrow(f"{_DETAILS} WHERE id = $1::uuid", id_)
+    return None if row is None else _details(row)
 
 
-def _shown(row: asyncpg.Record) -> dict[str, Any]:
-    return plain(row) | {"profile": json.loads(row["profile"])}
+def _details(row: asyncpg.Record) -> ConnectionDetails:
+    return replace(ConnectionDetails(*row), profile=json.loads(row["profile"]))

@@ -6,8 +6,8 @@ Decisions without I/O.
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from publish.connections.connection_store import ConnectionDetails
 from publish.oauth.contract import OAuthProvider
 
 
@@ -60,19 +60,15 @@ def _every(seconds: float) -> str:
     return f"every {round(seconds / 3600)} hours" if seconds < 86_400 else "once a day"
 
 
-Named = Mapping[str, Any]
-"""A connection as :func:`publish.connections.connection_store.listed` shows it."""
+def _key(item: ConnectionDetails) -> tuple[str, str, str]:
+    return item.platform, item.instance, item.username or item.account_id
 
 
-def _key(item: Named) -> tuple[str, str, str]:
-    return item["platform"], item["instance"], item["username"] or item["account_id"]
-
-
-def names(items: Iterable[Named]) -> dict[str, str]:
+def names(items: Iterable[ConnectionDetails]) -> dict[str, str]:
     """Return a name for each connection by its id, with the account's number where two of a platform share a name."""
     found = list(items)
     often = Counter(_key(item) for item in found)
-    return {item["id"]: called(item["username"], item["account_id"], alone=often[_key(item)] == 1) for item in found}
+    return {item.id: called(item.username, item.account_id, alone=often[_key(item)] == 1) for item in found}
 
 
 def called(username: str, account_id: str, *, alone: bool) -> str:

@@ -1,6 +1,8 @@
 """Notices about connections, one for each kind and episode."""
 
 from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
 
 import asyncpg
 
@@ -12,7 +14,7 @@ TROUBLE_DAYS = 2
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """An open notice, as programs get it; ``created_at`` is in ISO 8601 form."""
+    """An open notice."""
 
     id: str
     connection_id: str
@@ -20,13 +22,21 @@ class Notice:
     username: str
     kind: str
     says: str
-    created_at: str
+    created_at: datetime
 
 
-async def warn(connection: asyncpg.Connection) -> list[tuple[str, str, str]]:
+class RaisedNotice(NamedTuple):
+    """A notice that was raised just now."""
+
+    id: str
+    connection_id: str
+    kind: str
+
+
+async def warn(connection: asyncpg.Connection) -> list[RaisedNotice]:
     """Raise notices of access that ends within 14, 7 and 1 days, and of failures that last for days.
 
-    Return id, connection and kind of each new notice.
+    Return the new notices.
     """
     rows = await connection.fetch(
         """
@@ -57,7 +67,7 @@ async def warn(connection: asyncpg.Connection) -> list[tuple[str, str, str]]:
         ON CONFLICT DO NOTHING RETURNING id, connection_id, kind""",
         TROUBLE_DAYS,
     )
-    return [(str(row["id"]), str(row["connection_id"]), row["kind"]) for row in rows]
+    return [RaisedNotice(str(row["id"]), str(row["connection_id"]), row["kind"]) for row in rows]
 
 
 async def resolve_trouble(connection: asyncpg.Connection, id_: str) -> None:
@@ -85,4 +95,4 @@ async def notices(connection: asyncpg.Connection) -> list[Notice]:
         FROM notices n JOIN connections c ON c.tenant_id = n.tenant_id AND c.id = n.connection_id
         WHERE {NOTICE.any_of("open")} ORDER BY n.created_at DESC, n.id"""
     )
-    return [Notice(**{**row, "created_at": row["created_at"].isoformat()}) for row in rows]
+    return [Notice(*row) for row in rows]

@@ -31,6 +31,7 @@ from ops.runtime.platform_protocol import PlatformError
 from ops.runtime.tenancy import NO_TENANT, tenant_transaction
 from ops.runtime.text import storable
 from publish.connections import connection_store
+from publish.connections.connection_store import ConnectionDetails
 from publish.oauth import account_selection, flow_store
 from publish.oauth.account_selection import ReconnectTarget, Selection
 from publish.oauth.client_registration import ClientRegistrations
@@ -236,9 +237,9 @@ class AuthorizationFlows:
         async with tenant_transaction(self._pool, tenant) as connection:
             requester = await flow_store.requester(connection, tenant, actor.name)
             found = None if reconnecting is None else await connection_store.one(connection, reconnecting)
-        if reconnecting is not None and (found is None or found["channel"] != platform):
+        if reconnecting is not None and (found is None or found.channel != platform):
             raise PlatformError("wrong", "There is no such connection to connect again this way.")
-        instance = self._instance(provider, found["instance"] if found else instance)
+        instance = self._instance(provider, found.instance if found else instance)
         return ConsentRequest(actor.name, tenant, requester.tenant_name, instance, scopes, _account_name(found))
 
     def address(self, platform: str, ticket: str) -> str:
@@ -417,7 +418,7 @@ class AuthorizationFlows:
         async with tenant_transaction(self._pool, row.tenant) as connection:
             known = await connection_store.known(connection, row.platform, row.instance)
             if row.connection is not None and (found := await connection_store.one(connection, row.connection)):
-                target = ReconnectTarget((found["platform"], found["account_id"]), found["username"])
+                target = ReconnectTarget((found.platform, found.account_id), found.username)
         provider = self._providers.by_platform[row.platform]
         return account_selection.decide(row.platform, provider, accounts, target, known)
 
@@ -586,9 +587,9 @@ def _actor_name(actor: str) -> str:
     return f"the program with the API key {name}" if kind == "key" else name
 
 
-def _account_name(found: Mapping[str, object] | None) -> str:
+def _account_name(found: ConnectionDetails | None) -> str:
     """Return what people call a connection; empty for none."""
-    return "" if found is None else str(found["username"] or found["account_id"])
+    return "" if found is None else found.username or found.account_id
 
 
 def _secret(verifier: str, browser: str) -> str:

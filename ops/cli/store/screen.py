@@ -1,8 +1,8 @@
 """What `landfall up` shows of the tables while it runs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import asyncpg
 from sqlalchemy import Table
@@ -30,16 +30,27 @@ SELECT e.id, e.provider, e.account_id, e.external_id, e.event_type, e.payload_js
 FROM webhook_event_log e WHERE e.id > (SELECT coalesce(max(id), 0) - $1 FROM webhook_event_log) ORDER BY e.id DESC
 """
 
-Row = dict[str, Any]
+Row = Mapping[str, object]
 """A row as it is shown: values by heading."""
 
 Key = tuple[str, ...]
 """The account of a row, and what identifies the row within it."""
 
 
-async def counts(connection: asyncpg.Connection) -> Row:
-    """Return how many deliveries and events there are, and how many of what became of them; ``lag`` is in seconds."""
-    return dict(required(await connection.fetchrow(_COUNTS)))
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many deliveries and events there are, and how many of what became of them; ``lag`` is in seconds."""
+
+    deliveries: int
+    duplicates: int
+    events: int
+    projected: int
+    waiting: int
+    lag: float
+
+
+async def counts(connection: asyncpg.Connection) -> Counts:
+    return Counts(*required(await connection.fetchrow(_COUNTS)))
 
 
 async def count_rows(connection: asyncpg.Connection, table: Table) -> int:

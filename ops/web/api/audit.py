@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from ops.access import audit_log
+from ops.runtime.serialization import json_object
 from ops.web.negotiation import redirect_browser
 from ops.web.responses import Refused
 from ops.web.routing import Route
@@ -23,7 +24,7 @@ class AuditApi:
         redirect_browser(request, "/audit")
         before = entry_id(request, "before")
         part = await audit_log.read(self._site.pool, caller.tenant, before=before, limit=audit_log.PAGE_SIZE)
-        return web.json_response({"entries": [entry.to_json() for entry in part.entries], "before": part.older})
+        return web.json_response({"entries": [json_object(entry) for entry in part.entries], "before": part.older})
 
 
 def entry_id(request: web.Request, name: str) -> int | None:

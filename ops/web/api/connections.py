@@ -6,6 +6,7 @@ from contextlib import suppress
 from aiohttp import web
 
 from ops.runtime.platform_protocol import PlatformError
+from ops.runtime.serialization import json_object
 from ops.runtime.tenancy import tenant_transaction
 from ops.web.account_data import SCOPE, delete_account_data
 from ops.web.forms import path_id
@@ -34,7 +35,8 @@ class ConnectionsApi:
         caller = await self._site.authentication.require_caller(request, "connections:read")
         redirect_browser(request, "/connections")
         async with tenant_transaction(self._site.pool, caller.tenant) as connection:
-            return web.json_response({"connections": await connection_store.listed(connection)})
+            found = await connection_store.listed(connection)
+        return web.json_response({"connections": [json_object(each) for each in found]})
 
     async def show(self, request: web.Request) -> web.Response:
         caller = await self._site.authentication.require_caller(request, "connections:read")
@@ -54,7 +56,7 @@ class ConnectionsApi:
         if found is None:
             raise no_connection()
         redirect_browser(request, "/connections")
-        return web.json_response(found)
+        return web.json_response(json_object(found))
 
     async def disconnect(self, request: web.Request) -> web.Response:
         caller = await self._site.authentication.require_caller(request, "connections:write")

@@ -1,10 +1,10 @@
 """Notices about connections that need somebody, for programs."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from aiohttp import web
 
+from ops.runtime.serialization import json_object
 from ops.runtime.tenancy import tenant_transaction
 from ops.web.negotiation import redirect_browser
 from ops.web.routing import Route
@@ -24,4 +24,4 @@ class NoticesApi:
         redirect_browser(request, "/connections")
         async with tenant_transaction(self._site.pool, caller.tenant) as connection:
             notices = await notice_store.notices(connection)
-        return web.json_response({"notices": [asdict(notice) for notice in notices]})
+        return web.json_response({"notices": [json_object(notice) for notice in notices]})

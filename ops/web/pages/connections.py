@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from aiohttp import web
 
@@ -17,6 +16,7 @@ from ops.web.responses import confirmation_page, redirect, render
 from ops.web.routing import Route
 from ops.web.site import Connecting, Site
 from publish.connections import connection_store, descriptions, refresh_store
+from publish.connections.connection_store import ConnectionDetails
 from publish.notifications import notice_store
 
 
@@ -44,13 +44,13 @@ class ConnectionPages:
         return render(
             "connections.html",
             person=person,
-            connections=[item for item in listed if item["state"] != "disconnected"],
-            ended=[item for item in listed if item["state"] == "disconnected"],
+            connections=[item for item in listed if item.state != "disconnected"],
+            ended=[item for item in listed if item.state == "disconnected"],
             names=descriptions.names(listed),
             permissions={
-                item["id"]: descriptions.permissions(channels[item["channel"]], item["scopes"])
+                item.id: descriptions.permissions(channels[item.channel], item.scopes)
                 for item in listed
-                if item["channel"] in channels
+                if item.channel in channels
             },
             noticed={name: descriptions.revocation_notice(channel) for name, channel in channels.items()},
             notices=notices,
@@ -72,14 +72,14 @@ class ConnectionPages:
         except PlatformError as problem:
             problem_text = problem.user_message
         after, _ = await self._connection(person, id_)
-        if outcome == "leased" and after["checked_at"] != before["checked_at"]:
+        if outcome == "leased" and after.checked_at != before.checked_at:
             outcome = "checked"  # by the worker, at the same moment
-        pause = self._connecting.refresher.pause(before["channel"])
+        pause = self._connecting.refresher.pause(before.channel)
         failed_at = None
-        if outcome == "pausing" and after["trouble"]:
+        if outcome == "pausing" and after.trouble:
             async with tenant_transaction(self._site.pool, person.tenant) as connection:
                 failed_at = await refresh_store.failed_at(connection, id_)
-        text = _check_result(self._title(after["channel"]), after, outcome, problem_text, pause, failed_at)
+        text = _check_result(self._title(after.channel), after, outcome, problem_text, pause, failed_at)
         is_error = outcome not in ("checked", "refreshed", "pausing") or failed_at is not None
         message = Message(text, row=id_, is_error=is_error)
         return self._site.messages.add(redirect(f"/connections#at-{id_}"), person, message)
@@ -88,7 +88,7 @@ class ConnectionPages:
         """Show what a disconnect ends, and the button that does it."""
         person = await self._site.authentication.require_login(request, "connections:write")
         item, name = await self._connection(person, path_id(request, no_connection()))
-        if item["state"] == "disconnected":
+        if item.state == "disconnected":
             return self._back(person, Message(f"{name} is disconnected already."))
         effects = [
             "Nothing more is received or published for this account, and its tokens are deleted.",
@@ -98,9 +98,9 @@ class ConnectionPages:
         title = f"Disconnect {name}?"
         return confirmation_page(request, person, title, effects, "Disconnect", "/connections")
 
-    def _at_platform(self, item: Mapping[str, Any]) -> str:
+    def _at_platform(self, item: ConnectionDetails) -> str:
         """Return what happens at the platform when this connection ends, as a sentence."""
-        title, channel = self._title(item["channel"]), self._flows.providers.get(item["channel"])
+        title, channel = self._title(item.channel), self._flows.providers.get(item.channel)
         if channel is not None and channel.revoke is not None:
             return f"Landfall tells {title} to withdraw the permission."
         return f"{title} offers no way to withdraw the permission from here: remove Landfall in its settings."
@@ -113,7 +113,7 @@ class ConnectionPages:
         revoked = await self._connecting.disconnector.disconnect(person.tenant, id_, actor)
         text = f"{name} is disconnected."
         if revoked is False:
-            text = f"{text} {self._title(item['channel'])} could not be told yet; Landfall tries again."
+            text = f"{text} {self._title(item.channel)} could not be told yet; Landfall tries again."
         return self._back(person, Message(text))
 
     async def confirm_forget(self, request: web.Request) -> web.Response:
@@ -121,7 +121,7 @@ class ConnectionPages:
         person = await self._site.authentication.require_login(request, SCOPE)
         item, name = await self._connection(person, path_id(request, no_connection()))
         effects = [f"This is deleted: {KINDS_OF_DATA}."]
-        if item["state"] != "disconnected":
+        if item.state != "disconnected":
             effects += ["The account is disconnected at once.", self._at_platform(item)]
         effects += [
             f"{WHEN_DELETED} Until then a page shows that it is in progress.",
@@ -149,11 +149,11 @@ class ConnectionPages:
     def _title(self, platform: str) -> str:
         return self._flows.titles.get(platform, platform)
 
-    async def _connection(self, person: Person, id_: str) -> tuple[dict[str, Any], str]:
+    async def _connection(self, person: Person, id_: str) -> tuple[ConnectionDetails, str]:
         """Return a connection of this person's tenant, and its display name. Raises Refused if there is none."""
         async with tenant_transaction(self._site.pool, person.tenant) as connection:
             listed = await connection_store.listed(connection)
-        found = next((item for item in listed if item["id"] == id_), None)
+        found = next((item for item in listed if item.id == id_), None)
         if found is None:
             raise no_connection()
         return found, display_names(listed, self._flows.titles)[id_]
@@ -166,32 +166,32 @@ KINDS_OF_DATA = (
 WHEN_DELETED = "The next daily run of landfall erase --requested deletes it."
 
 
-def display_names(listed: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> dict[str, str]:
+def display_names(listed: Sequence[ConnectionDetails], titles: Mapping[str, str]) -> dict[str, str]:
     """Return the name of each connection, by id, where its platform is not shown beside it: "alice on Threads"."""
-    platforms = {item["id"]: titles.get(item["platform"], item["platform"]) for item in listed}
+    platforms = {item.id: titles.get(item.platform, item.platform) for item in listed}
     return {id_: f"{name} on {platforms[id_]}" for id_, name in descriptions.names(listed).items()}
 
 
 def _check_result(
-    title: str, item: Mapping[str, Any], outcome: str, problem: str, pause: int, failed_at: datetime | None
+    title: str, item: ConnectionDetails, outcome: str, problem: str, pause: int, failed_at: datetime | None
 ) -> str:
     """Return what came of a check, for the person who asked for it. ``problem`` is what went wrong, if anything did.
 
     ``pause`` is in seconds. ``failed_at`` is when the last check failed, if that is why there was none now.
     """
-    last = (item["checked_at"] or "")[11:19]
-    if item["state"] == "needs_reconnect":
-        return f"{title} does not accept the connection any more. {item['reason']}"
+    last = "" if item.checked_at is None else f"{item.checked_at.astimezone(UTC):%H:%M:%S}"
+    if item.state == "needs_reconnect":
+        return f"{title} does not accept the connection any more. {item.reason}"
     if outcome in ("checked", "refreshed"):
         return f"Checked now: {title} accepts the connection ({last} UTC)."
     if outcome == "pausing":
         result = f"{title} accepted the connection at {last} UTC;"
         if failed_at is not None:
             asked = f"{title} was last asked at {failed_at.astimezone(UTC):%H:%M:%S} UTC"
-            result = f"{asked}, and gave no answer: {item['trouble']} Landfall tries again;"
+            result = f"{asked}, and gave no answer: {item.trouble} Landfall tries again;"
         return f"{result} wait {pause} seconds before the next check."
     if outcome == "held":
         return f"Not checked: {title} wants Landfall to wait. Landfall checks after that; last check at {last} UTC."
     if outcome in ("leased", "superseded"):
         return f"{title} is being asked at this moment; load this page again in a few seconds."
-    return f"{title} could not be asked now: {item['trouble'] or problem} Landfall tries again."
+    return f"{title} could not be asked now: {item.trouble or problem} Landfall tries again."

@@ -230,7 +230,7 @@ async def test_database_refuses_times_that_make_no_sense_and_one_that_is_there_h
         status, found = await rig.api("GET", "/api/connections")
         assert (status, {item["id"] for item in found["connections"]}) == (200, set(ids))
         async with tenant_transaction(rig.pool, ALL_TENANTS) as connection:
-            assert {item["id"] for item in await connection_store.overview(connection, None, None)} == set(ids)
+            assert {item.id for item in await connection_store.overview(connection, None, None)} == set(ids)
 
 
 @pytest.mark.parametrize("platform", ENDING)

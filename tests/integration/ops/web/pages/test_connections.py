@@ -7,6 +7,7 @@ import pytest
 
 from ops.cli.composition import checked_every
 from publish.connections import descriptions
+from publish.connections.connection_store import ConnectionDetails
 from publish.oauth.account_selection import ReconnectTarget, Selection, decide
 from publish.oauth.contract import Account
 from tests.integration.ops.access.test_users import EMAIL, PASSWORD, logged_in, page, post
@@ -127,7 +128,7 @@ async def test_partial_grant_says_what_does_not_work(rig: Rig) -> None:
 async def test_two_accounts_of_one_name_are_told_apart_by_their_numbers(rig: Rig) -> None:
     csrf = await logged_in(rig)
     ids = [*(await rig.connect("tiktok")), *(await rig.connect("tiktok", account="alice"))]
-    assert "(" not in descriptions.names([await rig.shown(id_) for id_ in ids])[ids[0]]
+    assert "(" not in descriptions.names([ConnectionDetails(**await rig.shown(id_)) for id_ in ids])[ids[0]]
     await rig.raw("UPDATE connections SET username = 'alice'")
     _, text = await page(rig)
     for id_ in ids:
