@@ -5,7 +5,7 @@ The row of ``webhook_event_queue`` is the state ``pending``; every other state i
 table. What ingest receives begins as ``pending``, or as ``parked`` where it could not be read.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -53,6 +53,9 @@ TRANSITIONS: Mapping[State, Mapping[Step, State]] = MappingProxyType(
     }
 )
 
+ON_THE_QUEUE = (State.PENDING.value, "leased")
+"""A pending event as the view ``webhook_events`` shows it: waiting, or being worked on."""
+
 SETTLED = tuple(state for state in State if state is not State.PENDING)
 """The states of rows of ``webhook_event_outcomes``."""
 
@@ -67,6 +70,11 @@ def after(step: Step, state: State = State.PENDING) -> State:
         return TRANSITIONS[state][step]
     except KeyError:
         raise IllegalTransitionError(f"an event that is {state} cannot {step}") from None
+
+
+def quoted(states: Iterable[State]) -> str:
+    """Return states as SQL text literals, to stand within ``IN (…)``."""
+    return ", ".join(f"'{state}'" for state in states)
 
 
 def sources(step: Step) -> tuple[State, ...]:

@@ -23,6 +23,15 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from schema.access import created_at, tenant_id
 from schema.log import Timestamp
 from schema.metadata import metadata
+from schema.states import CONNECTION, NOTICE_MAIL, ConnectionState, StateMachine
+
+_ACTIVE = CONNECTION.conditions[ConnectionState.ACTIVE]
+
+
+def _known_state(machine: StateMachine) -> CheckConstraint:
+    states = ", ".join(f"'{state}'" for state in machine.conditions)
+    return CheckConstraint(f"state IN ({states})", name="state")
+
 
 READABLE = " AND ".join(
     f"{column} BETWEEN '2000-01-01 00:00:00+00' AND '2200-01-01 00:00:00+00'"
@@ -82,11 +91,11 @@ connections = Table(
     ),
     PrimaryKeyConstraint("tenant_id", "id"),
     UniqueConstraint("tenant_id", "platform", "instance", "account_id"),
-    CheckConstraint("state IN ('active', 'needs_reconnect', 'disconnected')", name="state"),
+    _known_state(CONNECTION),
     CheckConstraint("state <> 'needs_reconnect' OR reason IS NOT NULL", name="reason"),
     CheckConstraint(f"({READABLE}) IS NOT FALSE", name="times"),
-    Index("ix_connections_refresh_due_at", "refresh_due_at", postgresql_where=text("state = 'active'")),
-    Index("ix_connections_check_due_at", "check_due_at", postgresql_where=text("state = 'active'")),
+    Index("ix_connections_refresh_due_at", "refresh_due_at", postgresql_where=text(_ACTIVE)),
+    Index("ix_connections_check_due_at", "check_due_at", postgresql_where=text(_ACTIVE)),
     comment="Accounts that are, or were, connected",
 )
 
@@ -212,8 +221,6 @@ notices = Table(
     comment="What somebody is to be told of a connection, once each",
 )
 
-MAIL_STATES = ("waiting", "sending", "sent", "unknown", "given_up")
-
 notice_mails = Table(
     "notice_mails",
     metadata,
@@ -233,11 +240,11 @@ notice_mails = Table(
     Column("claimed_at", Timestamp, comment="when somebody began to send that mail"),
     created_at(),
     PrimaryKeyConstraint("tenant_id", "notice_id", "user_id"),
-    CheckConstraint(f"state IN ({', '.join(map(repr, MAIL_STATES))})", name="state"),
+    _known_state(NOTICE_MAIL),
     CheckConstraint(
         "state IN ('waiting', 'given_up') OR (mail_id IS NOT NULL AND claimed_at IS NOT NULL)", name="claimed"
     ),
     ForeignKeyConstraint(["tenant_id", "notice_id"], ["notices.tenant_id", "notices.id"], ondelete="CASCADE"),
-    Index("ix_notice_mails_due_at", "due_at", postgresql_where=text("state = 'waiting'")),
+    Index("ix_notice_mails_due_at", "due_at", postgresql_where=text(NOTICE_MAIL.conditions["waiting"])),
     comment="Mails about notices, one row for each person and notice",
 )

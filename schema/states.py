@@ -7,8 +7,15 @@ transition, and ``docs/states.md`` is made from them by ``python -m schema.state
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from schema.event_states import TRANSITIONS, IllegalTransitionError, State
+
+
+class ConnectionState(StrEnum):
+    ACTIVE = "active"
+    NEEDS_RECONNECT = "needs_reconnect"
+    DISCONNECTED = "disconnected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,22 +94,24 @@ CONNECTION = StateMachine(
     title="Connections",
     table="connections",
     created_by="connect",
-    initial="active",
-    conditions={
-        "active": "state = 'active'",
-        "needs_reconnect": "state = 'needs_reconnect'",
-        "disconnected": "state = 'disconnected'",
-    },
+    initial=ConnectionState.ACTIVE,
+    conditions={state: f"state = '{state}'" for state in ConnectionState},
     transitions={
-        "active": {
-            "connect": "active",
-            "refresh": "active",
-            "check": "active",
-            "end_grant": "needs_reconnect",
-            "disconnect": "disconnected",
+        ConnectionState.ACTIVE: {
+            "connect": ConnectionState.ACTIVE,
+            "refresh": ConnectionState.ACTIVE,
+            "check": ConnectionState.ACTIVE,
+            "end_grant": ConnectionState.NEEDS_RECONNECT,
+            "disconnect": ConnectionState.DISCONNECTED,
         },
-        "needs_reconnect": {"connect": "active", "disconnect": "disconnected"},
-        "disconnected": {"connect": "active", "revoke": "disconnected"},
+        ConnectionState.NEEDS_RECONNECT: {
+            "connect": ConnectionState.ACTIVE,
+            "disconnect": ConnectionState.DISCONNECTED,
+        },
+        ConnectionState.DISCONNECTED: {
+            "connect": ConnectionState.ACTIVE,
+            "revoke": ConnectionState.DISCONNECTED,
+        },
     },
     notes="`end_grant`: the platform refuses what is held, says that a person removed the application, or the token ran"
     " out and nothing can renew it. `revoke`: the platform is told, and the tokens are deleted.",

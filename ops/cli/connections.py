@@ -12,6 +12,7 @@ from ops.runtime.settings import Configuration
 from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
 from publish.connections import connection_store, refresh_store
 from schema.rights import APP_ROLE
+from schema.states import ConnectionState
 
 
 @click.group()
@@ -20,7 +21,7 @@ def connections() -> None:
 
 
 @connections.command("list")
-@click.option("--state", type=click.Choice(["active", "needs_reconnect", "disconnected"]))
+@click.option("--state", type=click.Choice([state.value for state in ConnectionState]))
 @click.option("--platform")
 @options.json_lines
 def connections_list(*, state: str | None, platform: str | None, as_json: bool) -> None:
@@ -45,7 +46,7 @@ async def show(configuration: Configuration, state: str | None, platform: str | 
     for item in found:
         account = item.username or item.account_id
         why = item.reason or _tried(item.trouble, item.trouble_since, item.refresh_failures)
-        until = f"until {item.ends_at.date()}" if item.ends_at and item.state == "active" else ""
+        until = f"until {item.ends_at.date()}" if item.ends_at and item.state == ConnectionState.ACTIVE else ""
         columns = (
             item.id,
             f"{item.state:<15}",

@@ -14,6 +14,7 @@ from ops.cli import options, wiring
 from ops.cli.terminal import echo, echo_json
 from ops.runtime import db
 from ops.runtime.settings import Configuration
+from schema.event_states import ON_THE_QUEUE, SETTLED, State
 from schema.rights import APP_ROLE
 from sync.events import release, store
 from sync.events.release import ChoiceError, Followed
@@ -27,15 +28,15 @@ _EVENT_ID = click.IntRange(1, 2**63 - 1)
 _RESULTS = {
     "waiting": "still waiting",
     "failed": "failed again, and will be tried again",
-    "done": "done: its rows are written",
-    "ignored": "ignored: nothing reads its type",
+    State.DONE: "done: its rows are written",
+    State.IGNORED: "ignored: nothing reads its type",
 }
 """What became of an event that was put back; any other state has it ``again``."""
 
 F = TypeVar("F", bound=Callable[..., object])
 
 _FILTERS = [
-    click.option("--state", type=click.Choice(["pending", "leased", "done", "ignored", "parked", "dead"])),
+    click.option("--state", type=click.Choice([*ON_THE_QUEUE, *(state.value for state in SETTLED)])),
     click.option("--platform"),
     click.option("--type", "event_type"),
     click.option("--account"),

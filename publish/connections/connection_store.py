@@ -12,7 +12,7 @@ from publish.notifications.notice_store import resolve
 from publish.oauth.contract import Account
 from publish.vault.envelope import Vault
 from schema.sealing import Place
-from schema.states import CONNECTION
+from schema.states import CONNECTION, ConnectionState
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +242,8 @@ async def overview(connection: asyncpg.Connection, state: str | None, platform: 
             refresh_failures, checked_at, {_readable_time("ends_at")}
         FROM connections c JOIN tenants t ON t.id = c.tenant_id
         WHERE state = coalesce($1, state) AND platform = coalesce($2, platform)
-        ORDER BY state <> 'needs_reconnect', trouble IS NULL, state, c.ends_at NULLS LAST, platform, username, c.id""",
+        ORDER BY NOT {CONNECTION.any_of(ConnectionState.NEEDS_RECONNECT)}, trouble IS NULL, state,
+            c.ends_at NULLS LAST, platform, username, c.id""",
         state,
         platform,
     )

@@ -3,6 +3,7 @@
 import asyncpg
 
 from ops.runtime import metrics
+from schema.states import CONNECTION, ConnectionState
 
 
 async def delete_expired(connection: asyncpg.Connection) -> None:
@@ -22,10 +23,10 @@ async def show_metrics(connection: asyncpg.Connection) -> None:
     metrics.connections_ending.clear()
     for row in await connection.fetch("SELECT platform, state, count(*) AS n FROM connections GROUP BY 1, 2"):
         metrics.connections.labels(row["platform"], row["state"]).set(row["n"])
-    ending = """
+    ending = f"""
         SELECT platform, days, count(*) FILTER (WHERE ends_at < now() + make_interval(days => days)) AS n
         FROM connections, unnest(ARRAY[1, 7, 14]) AS days
-        WHERE state = 'active' AND ends_at IS NOT NULL GROUP BY 1, 2"""
+        WHERE {CONNECTION.any_of(ConnectionState.ACTIVE)} AND ends_at IS NOT NULL GROUP BY 1, 2"""
     for row in await connection.fetch(ending):
         metrics.connections_ending.labels(row["platform"], str(row["days"])).set(row["n"])
     metrics.budget_used.clear()

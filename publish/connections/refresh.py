@@ -27,6 +27,7 @@ from publish.oauth.contract import Secrets, TokenUpdate
 from publish.oauth.providers import OAuthProviders
 from publish.vault.envelope import Vault, VaultError
 from schema.sealing import Place
+from schema.states import ConnectionState
 
 LOOK_SECONDS = 30.0
 AT_ONCE = 8
@@ -111,7 +112,7 @@ class Refresher:
                 standing = await connection_store.standing(connection, id_)
                 if standing is None:
                     raise PlatformError("wrong", "There is no such connection.")
-                if standing.state != "active":
+                if standing.state != ConnectionState.ACTIVE:
                     raise PlatformError("grant", standing.reason or "The account was disconnected.", standing.state)
                 if not standing.leased and not standing.over:
                     return await connection_store.secrets(connection, self._vault, tenant, id_)
@@ -133,7 +134,7 @@ class Refresher:
             refreshing = self._providers.by_platform[standing.login_platform].check is None
             pause = self.pause(standing.login_platform)
             asked = await refresh_store.ask_check(connection, id_, refreshing=refreshing, pause=pause)
-        if not asked and standing.state == "active":
+        if not asked and standing.state == ConnectionState.ACTIVE:
             return "pausing"
         outcome = await self.refresh(id_, tenant=tenant)
         if outcome == "failed":

@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 import asyncpg
 
-from schema.states import NOTICE
+from schema.states import CONNECTION, NOTICE, ConnectionState
+
+_ACTIVE = CONNECTION.any_of(ConnectionState.ACTIVE)
 
 TROUBLE_DAYS = 2
 """An account that fails for so long is reported; most outages of platforms end within hours."""
@@ -39,7 +41,7 @@ async def warn(connection: asyncpg.Connection) -> list[RaisedNotice]:
     Return the new notices.
     """
     rows = await connection.fetch(
-        """
+        f"""
         INSERT INTO notices (tenant_id, id, connection_id, kind, episode, says)
         SELECT tenant_id, gen_random_uuid(), id,
             CASE WHEN ends_at < now() + interval '1 day' THEN 'ends_in_1_day'
@@ -47,7 +49,7 @@ async def warn(connection: asyncpg.Connection) -> list[RaisedNotice]:
             authorized_at,
             'Access ends on ' || to_char(ends_at AT TIME ZONE 'UTC', 'FMDD FMMonth YYYY')
                 || '; connect the account again before that.'
-        FROM connections WHERE state = 'active' AND ends_at < now() + interval '14 days'
+        FROM connections WHERE {_ACTIVE} AND ends_at < now() + interval '14 days'
         ON CONFLICT DO NOTHING RETURNING id, connection_id, kind"""
     )
     await connection.execute(
@@ -58,12 +60,12 @@ async def warn(connection: asyncpg.Connection) -> list[RaisedNotice]:
         [row["id"] for row in rows],
     )
     rows += await connection.fetch(
-        """
+        f"""
         INSERT INTO notices (tenant_id, id, connection_id, kind, episode, says)
         SELECT tenant_id, gen_random_uuid(), id, 'in_trouble', trouble_since,
             'Nothing has worked since ' || to_char(trouble_since AT TIME ZONE 'UTC', 'FMDD FMMonth YYYY') || ': '
                 || trouble || ' It is tried again by itself; if the account works at the platform, connect it again.'
-        FROM connections WHERE state = 'active' AND trouble_since < now() - make_interval(days => $1)
+        FROM connections WHERE {_ACTIVE} AND trouble_since < now() - make_interval(days => $1)
         ON CONFLICT DO NOTHING RETURNING id, connection_id, kind""",
         TROUBLE_DAYS,
     )

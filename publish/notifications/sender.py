@@ -105,7 +105,7 @@ class NoticeSender:
         async with tenant_transaction(self._pool, mail.tenant if mail else ALL_TENANTS) as connection:
             again, given_up = await mail_store.mail_refused(connection, mail, RETRIES.delays)
         _count("refused", again + given_up)
-        _count("given_up", given_up)
+        _count(NOTICE_MAIL.target("give_up"), given_up)
         log.warning("mail.refused", mail=mail and mail.id, mails=again, given_up=given_up, error=str(error))
 
 

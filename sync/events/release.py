@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import asyncpg
 
+from schema.event_states import ON_THE_QUEUE, PROCESSED, State
 from sync.events import store
 from sync.events.store import Filter, Outcome
 
@@ -18,10 +19,6 @@ POLL_SECONDS = 0.25
 
 class ChoiceError(Exception):
     """It is not clear which events are meant, or why; the text says what to give."""
-
-
-ON_THE_QUEUE = ("pending", "leased")
-"""States of the view ``webhook_events``: waiting, or being worked on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +43,7 @@ class Followed:
     @property
     def troubled(self) -> list[Outcome]:
         """Those that were worked on and did not come to an end."""
-        return [o for o in self.outcomes if o not in self.waiting and o.state not in ("done", "ignored")]
+        return [o for o in self.outcomes if o not in self.waiting and o.state not in PROCESSED]
 
 
 def required_choice(chosen: Filter) -> Filter:
@@ -58,7 +55,7 @@ def required_choice(chosen: Filter) -> Filter:
         raise ChoiceError("give event ids or filters, not both")
     if not chosen.ids and not chosen.any:
         raise ChoiceError("give event ids, or at least one filter, such as the state parked")
-    return chosen if chosen.ids else replace(chosen, state=chosen.state or "parked")
+    return chosen if chosen.ids else replace(chosen, state=chosen.state or State.PARKED)
 
 
 def required_reason(reason: str) -> str:

@@ -9,6 +9,10 @@ from uuid import UUID
 
 import asyncpg
 
+from schema.event_states import State, Step, after, quoted, sources
+
+_IGNORED, _MAY_IGNORE = after(Step.IGNORE, State.PARKED), quoted(sources(Step.IGNORE))
+
 
 @dataclass(frozen=True, slots=True)
 class Filter:
@@ -187,8 +191,8 @@ async def ignore(connection: asyncpg.Connection, chosen: Filter, reason: str) ->
     rows = await connection.fetch(
         f"""
         WITH chosen AS (SELECT account_id, id FROM webhook_events WHERE {condition})
-        UPDATE webhook_event_outcomes o SET state = 'ignored', settled_at = now(), error_message = $1
-        FROM chosen c WHERE o.account_id = c.account_id AND o.event_id = c.id AND o.state IN ('parked', 'dead')
+        UPDATE webhook_event_outcomes o SET state = '{_IGNORED}', settled_at = now(), error_message = $1
+        FROM chosen c WHERE o.account_id = c.account_id AND o.event_id = c.id AND o.state IN ({_MAY_IGNORE})
         RETURNING o.event_id, o.retry_count""",
         reason,
         *values,

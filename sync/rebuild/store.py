@@ -10,6 +10,7 @@ from sqlalchemy import Table
 
 from ops.runtime.db import required, rows_affected
 from schema.crm import crm_tables
+from schema.event_states import PROCESSED, State, quoted
 from schema.tables import key_numbers
 from sync.projection.contract import Projection
 from sync.projection.store import Claimed, claimed, key_names
@@ -259,21 +260,21 @@ def _words(table: Table) -> dict[str, str]:
     }
 
 
-_WAITING = """
+_WAITING = f"""
 SELECT o.account_id, o.event_id FROM webhook_event_outcomes o
 JOIN webhook_event_log e ON e.account_id = o.account_id AND e.id = o.event_id
-WHERE o.state = 'done' AND e.provider = any($1::text[]) AND NOT EXISTS (
-    SELECT FROM {schema}.folded f WHERE f.account_id = o.account_id AND f.event_id = o.event_id
+WHERE o.state = '{State.DONE}' AND e.provider = any($1::text[]) AND NOT EXISTS (
+    SELECT FROM {{schema}}.folded f WHERE f.account_id = o.account_id AND f.event_id = o.event_id
 )
 """
 
-_NEXT = """
+_NEXT = f"""
 SELECT e.id, e.provider, e.account_id, e.external_id, e.event_type, e.payload_json, e.occurred_at, e.delivery_id,
     e.created_at, e.defect, o.retry_count
 FROM webhook_event_outcomes o JOIN webhook_event_log e ON e.account_id = o.account_id AND e.id = o.event_id
-WHERE o.state = 'done' AND e.provider = any($1::text[]) AND (o.account_id, o.event_id) > ($2, $3::bigint)
+WHERE o.state = '{State.DONE}' AND e.provider = any($1::text[]) AND (o.account_id, o.event_id) > ($2, $3::bigint)
     AND NOT EXISTS (
-        SELECT FROM {schema}.folded f WHERE f.account_id = o.account_id AND f.event_id = o.event_id
+        SELECT FROM {{schema}}.folded f WHERE f.account_id = o.account_id AND f.event_id = o.event_id
     )
 ORDER BY o.account_id, o.event_id LIMIT $4
 """
@@ -305,25 +306,25 @@ DELETE FROM public.{table} live
 WHERE {scope} AND NOT EXISTS (SELECT FROM {schema}.{table} shadow WHERE {same_key})
 """
 
-_OUTDATED = """
+_OUTDATED = f"""
 SELECT e.provider, count(*) AS events FROM webhook_event_outcomes o
 JOIN webhook_event_log e ON e.account_id = o.account_id AND e.id = o.event_id
 JOIN unnest($1::text[], $2::smallint[]) AS now (provider, version) ON now.provider = e.provider
-WHERE o.state IN ('done', 'ignored') AND o.projection_version <> now.version
+WHERE o.state IN ({quoted(PROCESSED)}) AND o.projection_version <> now.version
 GROUP BY e.provider
 """
 
-_RESTATE = """
+_RESTATE = f"""
 UPDATE webhook_event_outcomes o SET projection_version = $2 FROM webhook_event_log e
-WHERE e.account_id = o.account_id AND e.id = o.event_id AND e.provider = $1 AND o.state IN ('done', 'ignored')
+WHERE e.account_id = o.account_id AND e.id = o.event_id AND e.provider = $1 AND o.state IN ({quoted(PROCESSED)})
     AND o.projection_version <> $2
 """
 
 # Only what was ignored for want of a handler: what a person decided to ignore has a reason and stays ignored.
-_REQUEUE = """
+_REQUEUE = f"""
 WITH unread AS (
     DELETE FROM webhook_event_outcomes o USING webhook_event_log e
-    WHERE e.account_id = o.account_id AND e.id = o.event_id AND e.provider = $1 AND o.state = 'ignored'
+    WHERE e.account_id = o.account_id AND e.id = o.event_id AND e.provider = $1 AND o.state = '{State.IGNORED}'
         AND o.error_message IS NULL AND o.projection_version <> $2 AND e.event_type = any($3::text[])
     RETURNING o.bucket, o.account_id, o.event_id
 )
@@ -340,9 +341,9 @@ SELECT e.id, e.provider, e.account_id, e.external_id, e.event_type, e.payload_js
 FROM webhook_event_log e WHERE e.provider = $1 AND e.account_id = $2 AND e.external_id = any($3::text[])
 """
 
-_HISTORY = """
+_HISTORY = f"""
 SELECT e.id, e.provider, e.account_id, e.external_id, e.event_type, e.payload_json, e.occurred_at, e.delivery_id,
     e.created_at, e.defect, 0 AS retry_count
 FROM webhook_event_log e JOIN webhook_event_outcomes o ON o.account_id = e.account_id AND o.event_id = e.id
-WHERE e.account_id = $1 AND e.provider = $2 AND e.id > $3 AND o.state = 'done' ORDER BY e.id LIMIT $4
+WHERE e.account_id = $1 AND e.provider = $2 AND e.id > $3 AND o.state = '{State.DONE}' ORDER BY e.id LIMIT $4
 """

@@ -8,14 +8,15 @@ import asyncpg
 from sqlalchemy import Table
 
 from ops.runtime.db import required
+from schema.event_states import State
 from schema.preview import Preview
 from sync.projection.store import Claimed, claimed, key_names
 
-_COUNTS = """
+_COUNTS = f"""
 SELECT (SELECT count(*) FROM webhook_deliveries) AS deliveries,
     (SELECT coalesce(sum(event_count - new_event_count), 0) FROM webhook_delivery_outcomes)::bigint AS duplicates,
     (SELECT count(*) FROM webhook_event_log) AS events,
-    (SELECT count(*) FROM webhook_event_outcomes WHERE state = 'done') AS projected,
+    (SELECT count(*) FROM webhook_event_outcomes WHERE state = '{State.DONE}') AS projected,
     (SELECT count(*) FROM webhook_event_queue) + (SELECT count(*) FROM webhook_delivery_queue) AS waiting,
     (SELECT coalesce(extract(epoch FROM now() - least(
             (SELECT min(due_at) FROM webhook_event_queue WHERE due_at <= now()),

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import asyncpg
 
 from ops.runtime.db import required
+from schema.states import CONNECTION, ConnectionState
 
 
 class Standbys(NamedTuple):
@@ -86,7 +87,6 @@ async def schema_exists(connection: asyncpg.Connection, name: str) -> bool:
 
 async def accounts_waiting(connection: asyncpg.Connection) -> list[Waiting]:
     """Count the accounts that wait for somebody to connect them again, by platform."""
-    rows = await connection.fetch(
-        "SELECT platform, count(*) FROM connections WHERE state = 'needs_reconnect' GROUP BY 1"
-    )
+    waiting = CONNECTION.any_of(ConnectionState.NEEDS_RECONNECT)
+    rows = await connection.fetch(f"SELECT platform, count(*) FROM connections WHERE {waiting} GROUP BY 1")
     return [Waiting(*row) for row in rows]

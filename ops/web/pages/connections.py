@@ -18,6 +18,7 @@ from ops.web.site import Connecting, Site
 from publish.connections import connection_store, descriptions, refresh_store
 from publish.connections.connection_store import ConnectionDetails
 from publish.notifications import notice_store
+from schema.states import ConnectionState
 
 
 class ConnectionPages:
@@ -44,8 +45,8 @@ class ConnectionPages:
         return render(
             "connections.html",
             person=person,
-            connections=[item for item in listed if item.state != "disconnected"],
-            ended=[item for item in listed if item.state == "disconnected"],
+            connections=[item for item in listed if item.state != ConnectionState.DISCONNECTED],
+            ended=[item for item in listed if item.state == ConnectionState.DISCONNECTED],
             names=descriptions.names(listed),
             permissions={
                 item.id: descriptions.permissions(channels[item.channel], item.scopes)
@@ -88,7 +89,7 @@ class ConnectionPages:
         """Show what a disconnect ends, and the button that does it."""
         person = await self._site.authentication.require_login(request, "connections:write")
         item, name = await self._connection(person, path_id(request, no_connection()))
-        if item.state == "disconnected":
+        if item.state == ConnectionState.DISCONNECTED:
             return self._back(person, Message(f"{name} is disconnected already."))
         effects = [
             "Nothing more is received or published for this account, and its tokens are deleted.",
@@ -121,7 +122,7 @@ class ConnectionPages:
         person = await self._site.authentication.require_login(request, SCOPE)
         item, name = await self._connection(person, path_id(request, no_connection()))
         effects = [f"This is deleted: {KINDS_OF_DATA}."]
-        if item.state != "disconnected":
+        if item.state != ConnectionState.DISCONNECTED:
             effects += ["The account is disconnected at once.", self._at_platform(item)]
         effects += [
             f"{WHEN_DELETED} Until then a page shows that it is in progress.",
@@ -180,7 +181,7 @@ def _check_result(
     ``pause`` is in seconds. ``failed_at`` is when the last check failed, if that is why there was none now.
     """
     last = "" if item.checked_at is None else f"{item.checked_at.astimezone(UTC):%H:%M:%S}"
-    if item.state == "needs_reconnect":
+    if item.state == ConnectionState.NEEDS_RECONNECT:
         return f"{title} does not accept the connection any more. {item.reason}"
     if outcome in ("checked", "refreshed"):
         return f"Checked now: {title} accepts the connection ({last} UTC)."
