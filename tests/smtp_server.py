@@ -1,4 +1,4 @@
-"""A real mail server on loopback, whose manners a test can choose."""
+"""A real mail server on loopback, whose behaviour a test can choose."""
 
 import asyncio
 import ssl
@@ -21,8 +21,8 @@ from ops.runtime.embedded import free_port
 
 
 @dataclass
-class Letter:
-    """One message as it came."""
+class ReceivedMail:
+    """A message as it was received."""
 
     to: str
     secure: bool
@@ -39,11 +39,11 @@ class Letter:
 
 
 @dataclass
-class Office:
+class SmtpServer:
     """``refuses`` are people; ``answer`` is what a message gets; ``drops`` is how many connections break after one."""
 
     port: int = field(default_factory=free_port)
-    letters: list[Letter] = field(default_factory=list)
+    received: list[ReceivedMail] = field(default_factory=list)
     refuses: set[str] = field(default_factory=set)
     answer: str = "250 OK"
     drops: int = 0
@@ -66,7 +66,7 @@ class Office:
             user = session.auth_data.decode() if session.auth_data else None
             assert isinstance(envelope.content, bytes)
             [to] = envelope.rcpt_tos
-            self.letters.append(Letter(to, session.ssl is not None, user, envelope.content))
+            self.received.append(ReceivedMail(to, session.ssl is not None, user, envelope.content))
         if self.drops:
             self.drops -= 1
             assert server.transport is not None
@@ -106,7 +106,7 @@ class Office:
                     smtp.transport.abort()
 
     def to(self) -> list[str]:
-        return sorted(letter.to for letter in self.letters)
+        return sorted(mail.to for mail in self.received)
 
 
 def certified(directory: Path, names: Iterable[str]) -> tuple[ssl.SSLContext, ssl.SSLContext]:

@@ -262,9 +262,9 @@ class GraphApi(Platform):
         if proof is not None and proof != self.proof(secret):
             raise self.refused(100, "Invalid appsecret_proof provided in the API argument")
         self._count(token.account)
-        lacking = [scope for scope in scopes if scope not in token.scopes]
-        if lacking:
-            raise self.refused(10, f"Application does not have permission for this action: {', '.join(lacking)}")
+        missing = [scope for scope in scopes if scope not in token.scopes]
+        if missing:
+            raise self.refused(10, f"Application does not have permission for this action: {', '.join(missing)}")
         return token
 
     def subscription_fields(

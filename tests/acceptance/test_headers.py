@@ -32,7 +32,7 @@ def directives(answer: Answer) -> dict[str, str]:
     return {name: value for name, _, value in (part.partition(" ") for part in parts)}
 
 
-def lacking(answer: Answer, *, https: bool = False, secret_address: bool = False) -> list[str]:
+def missing_headers(answer: Answer, *, https: bool = False, secret_address: bool = False) -> list[str]:
     """What an answer lacks of the standard headers, and what it says too much."""
     said, policy = answer.headers, directives(answer)
     page = answer.kind == "text/html"
@@ -76,7 +76,7 @@ async def test_every_route_answers_everybody_with_the_headers_that_browsers_need
                     body = csrf if own == "POST" else None
                     answer = await secured.ask(Ask(own, filled(path, "tiktok"), [*who, *accept], body, port))
                     ticket = path.endswith("/open") and own in {"GET", "HEAD"}
-                    wrong = lacking(answer, https=port == secured.port, secret_address=ticket)
+                    wrong = missing_headers(answer, https=port == secured.port, secret_address=ticket)
                     assert not wrong, (own, path, accept, answer.status, wrong)
                     found.add((answer.status, answer.kind))
     assert {status for status, _ in found} >= {200, 303, 400, 401, 403, 404, 405, 503}, found
@@ -97,7 +97,7 @@ async def test_errors_below_and_beside_the_routes_have_them_too(secured: Running
     for port in (secured.port, secured.inside_port):
         for status, ask in asked if port == secured.port else asked[1:2]:
             answer = await secured.checked(Ask(ask.method, ask.target, ask.headers, ask.body, port))
-            assert (answer.status, lacking(answer, https=port == secured.port)) == (status, []), ask
+            assert (answer.status, missing_headers(answer, https=port == secured.port)) == (status, []), ask
 
 
 UNPARSED = {
@@ -116,14 +116,14 @@ async def test_what_is_no_http_is_answered_in_the_shape_of_every_other_error(sec
         assert (answer.status, answer.kind) == (400, "application/json"), answer
         assert b'"code": "bad_request"' in answer.body
         assert b"aaaa" not in answer.body, "what was sent is not sent back"
-        assert lacking(answer, https=port == secured.port) == []
+        assert missing_headers(answer, https=port == secured.port) == []
 
 
 async def test_expectation_that_nobody_can_meet_is_answered_417_on_every_route(secured: Running) -> None:
     for port, method, path in secured.routes():
         for own in own_methods(method):
             answer = await secured.checked(Ask(own, filled(path, "x"), [(b"Expect", b"x")], None, port))
-            assert (answer.status, lacking(answer, https=port == secured.port)) == (417, []), (own, path)
+            assert (answer.status, missing_headers(answer, https=port == secured.port)) == (417, []), (own, path)
             assert own == "HEAD" or b'"code": "expectation_failed"' in answer.body
 
 
@@ -161,7 +161,7 @@ async def test_surprise_that_no_handler_of_ours_catches_says_nothing_of_its_caus
     try:
         here = Running(app, app, runner.addresses[0][1], 0, None, "", "")  # type: ignore[arg-type]
         answer = await here.ask(Ask("GET", b"/"))
-        assert (answer.status, lacking(answer, https=True)) == (500, [])
+        assert (answer.status, missing_headers(answer, https=True)) == (500, [])
         assert b'"code": "server_error"' in answer.body
         assert b"canary" not in answer.body
     finally:

@@ -112,7 +112,7 @@ def controls(text: str, keep: str = "\n") -> list[str]:
 
 # --- the terminal
 
-SHOWING: dict[str, list[list[str]]] = {
+LISTINGS: dict[str, list[list[str]]] = {
     "events list": [[], ["--json"], ["--state", "parked"]],
     "events show": [["2"], ["3"], ["5"], ["2", "--json"]],
     "explain": [
@@ -128,7 +128,7 @@ SHOWING: dict[str, list[list[str]]] = {
 }
 """Commands that show stored text, and what shows it."""
 
-SAYING: dict[str, list[list[str]]] = {
+ACTIONS: dict[str, list[list[str]]] = {
     "doctor": [[], ["--json"]],
     "verify": [[], ["--json"]],
     "rebuild": [["--lose-failed"], ["--outdated"]],
@@ -155,18 +155,18 @@ SAYING: dict[str, list[list[str]]] = {
 }
 """Commands that do something over such rows, and say what they did; in an order in which each finds what it needs."""
 
-ELSEWHERE = {"serve", "work", "sandbox", "up", "sql"}
+RUNNING = {"serve", "work", "sandbox", "up", "sql"}
 """`sql` becomes psql, which escapes what it shows. The others run until they are stopped: what they write is a
 log, or, for `up`, is watched below."""
 
 
 def test_every_command_is_walked() -> None:
-    assert sorted([*SHOWING, *SAYING, *ELSEWHERE]) == sorted(commands())
+    assert sorted([*LISTINGS, *ACTIONS, *RUNNING]) == sorted(commands())
 
 
 async def test_no_command_lets_stored_text_control_the_terminal(rig: Rig) -> None:
     keys = {"LANDFALL_VAULT_KEYS": ",".join(KEYS), "PYTHONIOENCODING": "utf-8"}
-    for name, calls in SHOWING.items():
+    for name, calls in LISTINGS.items():
         for arguments in calls:
             code, output = await command(rig.dsn, *name.split(), *arguments, **keys)
             assert code == 0, (name, arguments, output)
@@ -174,7 +174,7 @@ async def test_no_command_lets_stored_text_control_the_terminal(rig: Rig) -> Non
             escaped = SHOWN if "--json" not in arguments else r"\u001b[2J"
             assert escaped.lower() in output.lower(), (name, arguments, output)
             assert "\nFAKE" not in output, "no text begins a line of its own"
-    for name, calls in SAYING.items():
+    for name, calls in ACTIONS.items():
         for arguments in calls:
             _, output = await command(rig.dsn, *name.split(), *arguments, **keys)
             assert controls(output) == [], (name, arguments, output)

@@ -12,14 +12,12 @@ from typing import Any
 import asyncpg
 import pytest
 
-from ops.access import users
 from ops.cli import wiring
 from ops.cli.shapes import SHAPES
 from ops.runtime.db import open_pool
 from schema.rights import APP_ROLE
-from schema.tenancy import DEFAULT_TENANT
 from sync.projection.worker import Projector
-from tests.rig import KEYS, TESTS, rigged
+from tests.rig import KEYS, Rig
 from tests.support import ENVIRONMENT, append_event, commands
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -72,16 +70,23 @@ def parsed(name: str, text: str) -> list[dict[str, Any]]:
     return document if isinstance(document, list) else [document]
 
 
-@pytest.mark.parametrize("empty", [True, False], ids=["of an empty install", "of one that is used"])
-async def test_each_listing_prints_its_shape(database: str, connection: asyncpg.Connection, *, empty: bool) -> None:
-    if not empty:
-        async with rigged(database, connection) as rig:
-            await users.add(rig.pool, DEFAULT_TENANT, "a@example.org", "correct horse battery", "owner", TESTS)
-            await rig.connect("tiktok")
-        comment = {"id": "c1", "media": {"id": "m1"}, "from": {"id": "1", "username": "u"}, "text": "t"}
-        assert await append_event(connection, "a", "e1", payload=comment) == 1
-        async with await open_pool(database, "test", 2, role=APP_ROLE) as pool:
-            await Projector(pool, wiring.projections(), tries=1).drain()
+async def test_each_listing_of_an_empty_install_prints_its_shape(database: str) -> None:
+    await each_listing_prints_its_shape(database, empty=True)
+
+
+@pytest.mark.rig(password="correct horse battery", members={"a@example.org": "owner"})
+async def test_each_listing_of_one_that_is_used_prints_its_shape(
+    rig: Rig, database: str, connection: asyncpg.Connection
+) -> None:
+    await rig.connect("tiktok")
+    comment = {"id": "c1", "media": {"id": "m1"}, "from": {"id": "1", "username": "u"}, "text": "t"}
+    assert await append_event(connection, "a", "e1", payload=comment) == 1
+    async with await open_pool(database, "test", 2, role=APP_ROLE) as pool:
+        await Projector(pool, wiring.projections(), tries=1).drain()
+    await each_listing_prints_its_shape(database, empty=False)
+
+
+async def each_listing_prints_its_shape(database: str, *, empty: bool) -> None:
     settings = {"LANDFALL_VAULT_KEYS": ",".join(KEYS)}
     for name, keys in SHAPES.items():
         code, text = await landfall(database, *name.split(), *CALLS.get(name, []), "--json", **settings)

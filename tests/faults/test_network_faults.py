@@ -517,18 +517,18 @@ async def test_d3_link_to_postgresql_cut_at_any_byte_loses_and_doubles_nothing(
 async def test_d3_senders_link_cut_at_any_byte_loses_and_doubles_nothing(
     service: Service, connection: asyncpg.Connection, numbers: "itertools.count[int]"
 ) -> None:
-    async with FaultProxy(service.port) as door:
-        oracle = Oracle(service, f"http://127.0.0.1:{door.port}")
+    async with FaultProxy(service.port) as proxy:
+        oracle = Oracle(service, f"http://127.0.0.1:{proxy.port}")
         for direction in DIRECTIONS:
             stored = await connection.fetchval("SELECT count(*) FROM webhook_deliveries")
             for after in (0, 1, 20, 150, 300, 450):
-                await door.become(Cut(direction, after))
+                await proxy.become(Cut(direction, after))
                 await send(oracle, numbers, 5)
             stored = await connection.fetchval("SELECT count(*) FROM webhook_deliveries") - stored
             assert stored == {"requests": 0, "replies": 30}[direction], (
                 "half a request is none; half a reply undoes none"
             )
-            await door.become(Pass())
+            await proxy.become(Pass())
             await oracle.redeliver()
         await settled(oracle, connection)
 

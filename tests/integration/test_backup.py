@@ -29,7 +29,7 @@ from sync.projection.worker import Projector
 from tests.integration.sync.rebuild.test_rebuild import told
 from tests.integration.test_tenant_isolation import complaints
 from tests.migration.test_migrations import catalogue
-from tests.rig import KEYS, TESTS, rigged
+from tests.rig import KEYS, TESTS, Rig
 from tests.support import append_event, command, crm
 
 ROOT = Path(__file__).parents[2]
@@ -137,7 +137,7 @@ class Whole:
 
 
 @pytest.fixture
-async def dumped(database: str, connection: asyncpg.Connection, tmp_path: Path) -> Whole:
+async def dumped(rig: Rig, database: str, connection: asyncpg.Connection, tmp_path: Path) -> Whole:
     async with await open_pool(database, "test", 12, role=APP_ROLE, settings=PLANNER) as pool:
         await told(connection, pool)
         await append_event(connection, "a", "parked", payload={"text": "no id"})
@@ -155,13 +155,12 @@ async def dumped(database: str, connection: asyncpg.Connection, tmp_path: Path) 
             body_sha256)
         SELECT id, 1, 'unreadable', 0, 0, '\\x01' FROM kept"""
     )
-    async with rigged(database, connection) as rig:
-        await key_rotation.check(rig.pool, Vault(LocalRing(KEYS)))
-        await rig.connect("x")
-        await rig.connect("mastodon")
-        other = await tenants.add(connection, "Shop & Co", TESTS)
-        key = await api_keys.create(rig.pool, other, "theirs", api_keys.SCOPES, TESTS)
-        await rig.connect("tiktok", key=key)
+    await key_rotation.check(rig.pool, Vault(LocalRing(KEYS)))
+    await rig.connect("x")
+    await rig.connect("mastodon")
+    other = await tenants.add(connection, "Shop & Co", TESTS)
+    key = await api_keys.create(rig.pool, other, "theirs", api_keys.SCOPES, TESTS)
+    await rig.connect("tiktok", key=key)
     dump, *_ = steps()
     run(dump, tmp_path, DATABASE_URL=database)
     return Whole(database, tmp_path, other)

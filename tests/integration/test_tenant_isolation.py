@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from aiohttp import web
 
 from ops.access import api_keys, sessions, tenants, users
 from schema.tenancy import DEFAULT_TENANT
-from tests.rig import TESTS, Rig, add_pages, rigged
+from tests.rig import TESTS, Rig, add_pages
 
 PASSWORD = "correct horse battery"
 NOBODY = "00000000-0000-7000-8000-00000000dead"
@@ -193,21 +193,20 @@ class Two:
 
 
 @pytest.fixture
-async def two(database: str, connection: asyncpg.Connection) -> AsyncIterator[Two]:
-    async with rigged(database, connection) as rig:
-        [id_] = await rig.connect("tiktok")
-        await users.add(rig.pool, DEFAULT_TENANT, "ada@example.org", PASSWORD, "owner", TESTS)
-        await users.add(rig.pool, DEFAULT_TENANT, "eve@example.org", PASSWORD, "editor", TESTS)
-        for email in ("ada@example.org", "eve@example.org"):
-            assert await sessions.login(rig.pool, email, PASSWORD, None)
-        user = await users.find_member(rig.pool, DEFAULT_TENANT, "eve@example.org")
-        [[key]] = await rig.raw("SELECT id::text FROM api_keys")
-        [[entry]] = await rig.raw("SELECT max(id) FROM audit_log")
-        b = await tenants.add(connection, "other", TESTS)
-        await users.add(rig.pool, b, "bob@example.org", PASSWORD, "owner", TESTS)
-        await users.add(rig.pool, b, "second@example.org", PASSWORD, "owner", TESTS)
-        b_key = await api_keys.create(rig.pool, b, "theirs", api_keys.SCOPES, TESTS)
-        yield Two(rig, Side([id_, user or "", key], "eve@example.org", "tests", DEFAULT_TENANT, entry), b, b_key)
+async def two(rig: Rig, connection: asyncpg.Connection) -> Two:
+    [id_] = await rig.connect("tiktok")
+    await users.add(rig.pool, DEFAULT_TENANT, "ada@example.org", PASSWORD, "owner", TESTS)
+    await users.add(rig.pool, DEFAULT_TENANT, "eve@example.org", PASSWORD, "editor", TESTS)
+    for email in ("ada@example.org", "eve@example.org"):
+        assert await sessions.login(rig.pool, email, PASSWORD, None)
+    user = await users.find_member(rig.pool, DEFAULT_TENANT, "eve@example.org")
+    [[key]] = await rig.raw("SELECT id::text FROM api_keys")
+    [[entry]] = await rig.raw("SELECT max(id) FROM audit_log")
+    b = await tenants.add(connection, "other", TESTS)
+    await users.add(rig.pool, b, "bob@example.org", PASSWORD, "owner", TESTS)
+    await users.add(rig.pool, b, "second@example.org", PASSWORD, "owner", TESTS)
+    b_key = await api_keys.create(rig.pool, b, "theirs", api_keys.SCOPES, TESTS)
+    return Two(rig, Side([id_, user or "", key], "eve@example.org", "tests", DEFAULT_TENANT, entry), b, b_key)
 
 
 def routes(rig: Rig) -> list[tuple[str, str]]:

@@ -526,9 +526,9 @@ async def test_subscription_is_refused_whole_for_a_field_of_the_other_vocabulary
     text = "Param subscribed_fields[1] must be one of"
     assert text in unknown["error"]["message"]
     assert unknown["error"]["message"].endswith('- got "message_reads"'), "that is a Page's name"
-    lacking = await subscribe(stand, token, "comments,messages")
-    assert code(lacking) == (200, None)
-    assert lacking["error"]["message"].endswith("is needed: instagram_business_manage_messages")
+    refused = await subscribe(stand, token, "comments,messages")
+    assert code(refused) == (200, None)
+    assert refused["error"]["message"].endswith("is needed: instagram_business_manage_messages")
     path = "/instagram/v25.0/me/subscribed_apps"
     assert (await stand.get(path, access_token=token))["data"] == [], "no field of the list"
     assert (await subscribe(stand, token, "comments,live_comments"))["success"]

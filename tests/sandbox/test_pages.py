@@ -202,7 +202,7 @@ async def test_starting_over_keeps_what_was_set_up_and_forgets_what_people_did(
     await stand.command("delivery-policy", duplicated=1.0)
     await stand.command("faults", times=0, status=500, platform="instagram")
     await stand.command("pace", pace=0.001, platforms=["instagram"])
-    old = telling(simulation)["instagram"]
+    old = posts_of(simulation)["instagram"]
     await stand.command("act", platform="instagram", what="publish", account="bob", text="before")
     assert "created anew" in await click(stand, what="reset")
     simulation, platform = stand.server.simulation, stand.server.simulation.platforms["instagram"]
@@ -215,15 +215,15 @@ async def test_starting_over_keeps_what_was_set_up_and_forgets_what_people_did(
         ["instagram"],
     )
     assert simulation.faults.faults == []
-    assert "before" not in str(telling(simulation))
+    assert "before" not in str(posts_of(simulation))
     told = {post["id"] for posts in old.values() for post in posts}
-    assert not told & {post["id"] for posts in telling(simulation)["instagram"].values() for post in posts}, "new ids"
+    assert not told & {post["id"] for posts in posts_of(simulation)["instagram"].values() for post in posts}, "new ids"
     post = (await stand.command("act", platform="instagram", what="publish", account="bob", text="p"))["id"]
     await stand.command("act", platform="instagram", what="comment", account="bob", post=post, text="after")
     assert "after" in (await receiver.until(1))[0].body.decode()
 
 
-def telling(simulation: Simulation) -> dict[str, Any]:
+def posts_of(simulation: Simulation) -> dict[str, Any]:
     return {
         name: {account: platform.visible_posts(account) for account in platform.people()}
         for name, platform in simulation.platforms.items()
@@ -235,13 +235,13 @@ async def test_simulation_can_be_saved_and_restored_with_tokens_and_faults(stand
     await stand.command("faults", platform="x", status=418)
     for name in stand.server.simulation.platforms:
         stand.server.simulation.platforms[name].simulate_activity()
-    kept = telling(stand.server.simulation)
+    kept = posts_of(stand.server.simulation)
     assert (await stand.command("snapshot"))["bytes"] > 1000
     for _ in range(20):
         stand.server.simulation.step()
-    assert telling(stand.server.simulation) != kept
+    assert posts_of(stand.server.simulation) != kept
     await stand.command("restore")
-    assert telling(stand.server.simulation) == kept
+    assert posts_of(stand.server.simulation) == kept
     async with stand.http.get(f"{stand.url}/x/2/users/me") as response:
         assert response.status == 418
 
@@ -253,7 +253,7 @@ async def test_state_in_a_file_outlives_the_program(tmp_path: Path) -> None:
     first.simulation.clock.jump(86_400)
     first.snapshot()
     second = Server(seed=4, state=file)
-    assert telling(second.simulation) == telling(first.simulation)
+    assert posts_of(second.simulation) == posts_of(first.simulation)
     assert second.simulation.clock.seconds() - time.time() > 86_000
     running = TestServer(second.app())
     await running.start_server()
@@ -273,7 +273,7 @@ async def test_simulation_with_a_file_is_written_to_it_soon_after_each_call(tmp_
         await client.command("act", platform="mastodon", what="publish", account="alice", text="kept")
 
         async def written() -> bool:
-            return file.exists() and telling(Server(seed=4, state=file).simulation) == telling(first.simulation)
+            return file.exists() and posts_of(Server(seed=4, state=file).simulation) == posts_of(first.simulation)
 
         await eventually(written, 10)
     await running.close()

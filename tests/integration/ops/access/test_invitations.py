@@ -22,9 +22,9 @@ from ops.runtime.mail import Mailer
 from ops.runtime.mailserver import MailServer
 from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
 from schema.tenancy import DEFAULT_TENANT
-from tests.rig import TESTS, Rig, add_pages, join, led_to, rigged
+from tests.rig import TESTS, Rig, add_pages, join, led_to
 from tests.secret_scan import shown, tables
-from tests.smtp_server import Office
+from tests.smtp_server import SmtpServer
 
 PASSWORD, OWN, GIVEN = "correct horse battery", "a password of her own", "given by somebody"
 MALLORY, BOB, EVE = (f"{name}@example.org" for name in ("mallory", "bob", "eve"))
@@ -104,12 +104,11 @@ class Three:
 
 
 @pytest.fixture
-async def three(database: str, connection: asyncpg.Connection) -> AsyncIterator[Three]:
-    async with rigged(database, connection) as rig:
-        a, b, c = [await tenants.add(connection, name, TESTS) for name in ("A & sons", "Bees", "Sea")]
-        await users.add(rig.pool, a, MALLORY, PASSWORD, "owner", TESTS)
-        await users.add(rig.pool, b, BOB, PASSWORD, "owner", TESTS)
-        yield Three(rig, a, b, c)
+async def three(rig: Rig, connection: asyncpg.Connection) -> Three:
+    a, b, c = [await tenants.add(connection, name, TESTS) for name in ("A & sons", "Bees", "Sea")]
+    await users.add(rig.pool, a, MALLORY, PASSWORD, "owner", TESTS)
+    await users.add(rig.pool, b, BOB, PASSWORD, "owner", TESTS)
+    return Three(rig, a, b, c)
 
 
 # --- a password that one tenant's owner knows opens no other
@@ -723,17 +722,17 @@ async def test_password_is_compared_to_its_last_byte(three: Three) -> None:
 
 
 @pytest.fixture
-async def office() -> AsyncIterator[Office]:
-    found = Office()
+async def smtp() -> AsyncIterator[SmtpServer]:
+    found = SmtpServer()
     async with found.open():
         yield found
 
 
 async def test_link_that_is_mailed_is_seen_by_nobody_else_and_a_mail_that_fails_is_told(
-    three: Three, office: Office
+    three: Three, smtp: SmtpServer
 ) -> None:
     app = web.Application()
-    mailer = Mailer(MailServer.of(f"smtp://127.0.0.1:{office.port}"), "landfall@example.org")
+    mailer = Mailer(MailServer.of(f"smtp://127.0.0.1:{smtp.port}"), "landfall@example.org")
     add_pages(app, three.rig.pool, three.rig.built, mailer=mailer)
     server = TestServer(app)
     await server.start_server()
@@ -742,19 +741,19 @@ async def test_link_that_is_mailed_is_seen_by_nobody_else_and_a_mail_that_fails_
         csrf = await bobs.csrf("/people")
         status, text = await bobs.post("/people", csrf=csrf, email=EVE, role="editor")
         assert (status, "was sent the link" in text, "link=" in text) == (200, True, False)
-        [letter] = office.letters
-        assert letter.to == EVE
-        assert f"{BOB} invites you to Bees, as editor" in letter.text
-        [link] = re.findall(r"/invitation\?link=([\w-]{43})", letter.text)
-        office.refuses.add(EVE)
+        [mail] = smtp.received
+        assert mail.to == EVE
+        assert f"{BOB} invites you to Bees, as editor" in mail.text
+        [link] = re.findall(r"/invitation\?link=([\w-]{43})", mail.text)
+        smtp.refuses.add(EVE)
         [id_] = re.findall(r"/people/invitations/([\w-]+)/renew", text)
         status, text = await bobs.post(f"/people/invitations/{id_}/renew", csrf=csrf)
         assert (status, "could not be sent" in text, "link=" in text) == (502, True, False)
         assert "canary-of-the-server" not in text
         assert await invitations.open_link(three.rig.pool, link) is None
-        office.refuses.clear()
+        smtp.refuses.clear()
         assert (await bobs.post(f"/people/invitations/{id_}/renew", csrf=csrf))[0] == 200
-        [link] = re.findall(r"/invitation\?link=([\w-]{43})", office.letters[-1].text)
+        [link] = re.findall(r"/invitation\?link=([\w-]{43})", smtp.received[-1].text)
         await invitations.accept_with_password(three.rig.pool, link, OWN, None)
     await server.close()
     assert (await three.members(three.b))[EVE] == "editor"

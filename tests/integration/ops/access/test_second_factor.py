@@ -161,11 +161,11 @@ class Site:
 pytestmark = pytest.mark.rig(password=PASSWORD, members={EMAIL: "owner", EVE: "viewer"})
 
 
-async def serving(rig: Rig, **door: Any) -> AsyncIterator[Site]:
+async def serving(rig: Rig, **options: Any) -> AsyncIterator[Site]:
     port = free_port()
     origin = f"http://localhost:{port}"
     app = web.Application()
-    add_pages(app, rig.pool, rig.built, public_url=origin, **door)
+    add_pages(app, rig.pool, rig.built, public_url=origin, **options)
     server = TestServer(app, port=port)
     await server.start_server()
     found = Site(rig, f"http://127.0.0.1:{port}", origin, app)

@@ -4,7 +4,6 @@ Row I-5 of ``faults.md``.
 """
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -20,7 +19,7 @@ from ops.runtime.platform_protocol import RateLimitStatus
 from schema.rights import WEB_ROLE
 from schema.tenancy import DEFAULT_TENANT
 from sync.rebuild.shadow import KEPT, Shadow
-from tests.rig import TESTS, Rig, rigged
+from tests.rig import TESTS, Rig
 from tests.support import Service, append_event, command, comment, drained, eventually, instagram, sign_meta
 
 ACCOUNT, OTHER = "17841400000000001", "17841400000000002"
@@ -265,100 +264,99 @@ async def test_invalid_requests_erase_nothing(filled: asyncpg.Connection, databa
 
 
 async def test_request_that_came_by_way_of_meta_is_carried_out_and_can_be_looked_up(
-    database: str, connection: asyncpg.Connection
+    rig: Rig, database: str, connection: asyncpg.Connection
 ) -> None:
-    async with rigged(database, connection) as rig:
-        [id_] = await rig.connect("instagram")
-        account = (await rig.shown(id_))["account_id"]
-        await append_event(connection, account, "e1", payload={"id": "c1", "text": "x", "media": {"id": "m1"}})
-        await rig.providers.client.rate_limits.note("instagram", "", account, [RateLimitStatus(96)])
-        address = f"{rig.url}/api/auth/instagram/deletion"
-        await rig.sandbox.command("webhooks", platform="instagram", stream="deletion", url=address)
-        await rig.sandbox.command("act", platform="instagram", what="erase", account="shop")
+    [id_] = await rig.connect("instagram")
+    account = (await rig.shown(id_))["account_id"]
+    await append_event(connection, account, "e1", payload={"id": "c1", "text": "x", "media": {"id": "m1"}})
+    await rig.providers.client.rate_limits.note("instagram", "", account, [RateLimitStatus(96)])
+    address = f"{rig.url}/api/auth/instagram/deletion"
+    await rig.sandbox.command("webhooks", platform="instagram", stream="deletion", url=address)
+    await rig.sandbox.command("act", platform="instagram", what="erase", account="shop")
 
-        async def answered() -> Any:
-            found = await rig.sandbox.ledger("webhook", platform="instagram")
-            return [entry for entry in found if entry["status"] == 200]
+    async def answered() -> Any:
+        found = await rig.sandbox.ledger("webhook", platform="instagram")
+        return [entry for entry in found if entry["status"] == 200]
 
-        [entry] = await eventually(answered, 5)
-        told = json.loads(entry["answer"])
-        assert told["url"].endswith(told["confirmation_code"])
-        form = {"Content-Type": "application/x-www-form-urlencoded"}
-        async with rig.http.post(address, data=entry["body"], headers=form) as response:
-            assert await response.json() == told, "the same request again"
-        async with rig.http.post(address, data="signed_request=x.y", headers=form) as response:
-            assert response.status == 401
-        assert (await rig.shown(id_))["state"] == "needs_reconnect"
-        async with rig.http.get(told["url"]) as response:
-            assert "In progress" in await response.text()
-        code, text = await command(database, "erase", "--requested")
-        assert (code, text.splitlines()[-1]) == (0, "1 requests carried out, 0 looked at again, 0 of them for good")
-        async with rig.http.get(told["url"]) as response:
-            assert "was deleted on" in await response.text()
-        async with rig.http.get(told["url"] + "0") as response:
-            assert response.status == 404
-        assert (await rig.api("GET", f"/api/connections/{id_}"))[0] == 404
-        assert await everywhere(connection, account) == KEPT_REQUEST
-        await append_event(connection, account, "e1", payload={"id": "c1", "text": "x", "media": {"id": "m1"}})
-        code, text = await command(database, "erase", "--requested")
-        assert (code, "1 events" in text) == (0, True), "only the connection knew the account's id, and it is gone"
-        assert await everywhere(connection, account) == KEPT_REQUEST
-        async with rig.http.get(told["url"]) as response:
-            assert "was deleted on" in await response.text()
+    [entry] = await eventually(answered, 5)
+    told = json.loads(entry["answer"])
+    assert told["url"].endswith(told["confirmation_code"])
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    async with rig.http.post(address, data=entry["body"], headers=form) as response:
+        assert await response.json() == told, "the same request again"
+    async with rig.http.post(address, data="signed_request=x.y", headers=form) as response:
+        assert response.status == 401
+    assert (await rig.shown(id_))["state"] == "needs_reconnect"
+    async with rig.http.get(told["url"]) as response:
+        assert "In progress" in await response.text()
+    code, text = await command(database, "erase", "--requested")
+    assert (code, text.splitlines()[-1]) == (0, "1 requests carried out, 0 looked at again, 0 of them for good")
+    async with rig.http.get(told["url"]) as response:
+        assert "was deleted on" in await response.text()
+    async with rig.http.get(told["url"] + "0") as response:
+        assert response.status == 404
+    assert (await rig.api("GET", f"/api/connections/{id_}"))[0] == 404
+    assert await everywhere(connection, account) == KEPT_REQUEST
+    await append_event(connection, account, "e1", payload={"id": "c1", "text": "x", "media": {"id": "m1"}})
+    code, text = await command(database, "erase", "--requested")
+    assert (code, "1 events" in text) == (0, True), "only the connection knew the account's id, and it is gone"
+    assert await everywhere(connection, account) == KEPT_REQUEST
+    async with rig.http.get(told["url"]) as response:
+        assert "was deleted on" in await response.text()
 
 
-async def test_connection_that_is_newer_than_the_request_stays(database: str, connection: asyncpg.Connection) -> None:
-    async with rigged(database, connection) as rig:
-        [id_] = await rig.connect("instagram")
-        account = (await rig.shown(id_))["account_id"]
-        await append_event(connection, account, "e1", payload={"id": "c1", "text": "x", "media": {"id": "m1"}})
-        await connection.execute(
-            "INSERT INTO deletion_requests (code, platform, user_id) VALUES ('c', 'instagram', $1)", account
-        )
-        await rig.connect("instagram")
-        code, text = await command(database, "erase", "--requested")
-        assert (code, "1 events" in text, "0 connections are gone" in text) == (0, True, True), text
-        assert (await rig.shown(id_))["state"] == "active"
-        code, text = await command(database, "erase", "--requested")
-        assert text.endswith("0 requests carried out, 1 looked at again, 1 of them for good\n")
+async def test_connection_that_is_newer_than_the_request_stays(
+    rig: Rig, database: str, connection: asyncpg.Connection
+) -> None:
+    [id_] = await rig.connect("instagram")
+    account = (await rig.shown(id_))["account_id"]
+    await append_event(connection, account, "e1", payload={"id": "c1", "text": "x", "media": {"id": "m1"}})
+    await connection.execute(
+        "INSERT INTO deletion_requests (code, platform, user_id) VALUES ('c', 'instagram', $1)", account
+    )
+    await rig.connect("instagram")
+    code, text = await command(database, "erase", "--requested")
+    assert (code, "1 events" in text, "0 connections are gone" in text) == (0, True, True), text
+    assert (await rig.shown(id_))["state"] == "active"
+    code, text = await command(database, "erase", "--requested")
+    assert text.endswith("0 requests carried out, 1 looked at again, 1 of them for good\n")
 
 
 async def test_every_tenant_that_had_the_account_is_told_and_who_comes_back_is_left_alone(
-    database: str, connection: asyncpg.Connection
+    rig: Rig, database: str, connection: asyncpg.Connection
 ) -> None:
     other = str(uuid_utils.uuid7())
-    async with rigged(database, connection) as rig:
-        await connection.execute("INSERT INTO tenants (id, name) VALUES ($1::uuid, 'other')", other)
-        theirs = await api_keys.create(rig.pool, other, "k", api_keys.SCOPES, TESTS)
-        [id_] = await rig.connect("instagram")
-        await rig.connect("instagram", key=theirs)
-        account = (await rig.shown(id_))["account_id"]
-        await append_event(connection, account, "e1", payload={"id": "c1", "text": "x", "media": {"id": "m1"}})
-        code, text = await command(database, "erase", "instagram", "--account", account, "--yes")
-        assert (code, "1 events" in text, "2 connections are gone" in text) == (0, True, True), text
-        assert await everywhere(connection, account) == KEPT_REQUEST
-        assert await everywhere(connection, id_) == {"audit_log": 1}, "that it was connected, and not what"
-        await append_event(connection, account, "e2", payload={"id": "c1", "text": "x", "media": {"id": "m1"}})
-        assert (await command(database, "erase", "--requested"))[0] == 0
-        told = await rig.raw(
-            "SELECT tenant_id::text, detail FROM audit_log WHERE action = 'person.erased' ORDER BY tenant_id, id"
-        )
-        expected = {"events": 1, "deliveries": 0}
-        assert [(row["tenant_id"], json.loads(row["detail"])) for row in told] == [
-            (tenant, expected | {"connections": connections})
-            for tenant in (DEFAULT_TENANT, other)
-            for connections in (1, 0)
-        ]
-        [again] = await rig.connect("instagram")
-        await append_event(connection, account, "e3", payload={"id": "c2", "text": "y", "media": {"id": "m1"}})
-        code, text = await command(database, "erase", "--requested")
-        assert (code, text) == (0, "0 requests carried out, 1 looked at again, 1 of them for good\n")
-        assert (await rig.shown(again))["account_id"] == account
-        assert (await everywhere(connection, account)).keys() == {
-            "connections",
-            "webhook_event_log",
-            "webhook_event_queue",
-        }
+    await connection.execute("INSERT INTO tenants (id, name) VALUES ($1::uuid, 'other')", other)
+    theirs = await api_keys.create(rig.pool, other, "k", api_keys.SCOPES, TESTS)
+    [id_] = await rig.connect("instagram")
+    await rig.connect("instagram", key=theirs)
+    account = (await rig.shown(id_))["account_id"]
+    await append_event(connection, account, "e1", payload={"id": "c1", "text": "x", "media": {"id": "m1"}})
+    code, text = await command(database, "erase", "instagram", "--account", account, "--yes")
+    assert (code, "1 events" in text, "2 connections are gone" in text) == (0, True, True), text
+    assert await everywhere(connection, account) == KEPT_REQUEST
+    assert await everywhere(connection, id_) == {"audit_log": 1}, "that it was connected, and not what"
+    await append_event(connection, account, "e2", payload={"id": "c1", "text": "x", "media": {"id": "m1"}})
+    assert (await command(database, "erase", "--requested"))[0] == 0
+    told = await rig.raw(
+        "SELECT tenant_id::text, detail FROM audit_log WHERE action = 'person.erased' ORDER BY tenant_id, id"
+    )
+    expected = {"events": 1, "deliveries": 0}
+    assert [(row["tenant_id"], json.loads(row["detail"])) for row in told] == [
+        (tenant, expected | {"connections": connections})
+        for tenant in (DEFAULT_TENANT, other)
+        for connections in (1, 0)
+    ]
+    [again] = await rig.connect("instagram")
+    await append_event(connection, account, "e3", payload={"id": "c2", "text": "y", "media": {"id": "m1"}})
+    code, text = await command(database, "erase", "--requested")
+    assert (code, text) == (0, "0 requests carried out, 1 looked at again, 1 of them for good\n")
+    assert (await rig.shown(again))["account_id"] == account
+    assert (await everywhere(connection, account)).keys() == {
+        "connections",
+        "webhook_event_log",
+        "webhook_event_queue",
+    }
 
 
 # --- a tenant asks for an account of its own
@@ -411,9 +409,8 @@ class Shared:
 
 
 @pytest.fixture
-async def shared(database: str, connection: asyncpg.Connection) -> AsyncIterator[Shared]:
-    async with rigged(database, connection) as rig:
-        yield await Shared(rig, connection, database).connected()
+async def shared(rig: Rig, database: str, connection: asyncpg.Connection) -> Shared:
+    return await Shared(rig, connection, database).connected()
 
 
 WAITS = "1 requests of tenants wait: another tenant has the account connected"

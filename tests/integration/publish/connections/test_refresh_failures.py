@@ -11,7 +11,7 @@ from ops.runtime.mailserver import MailServer
 from publish.notifications.sender import NoticeSender
 from schema.tenancy import DEFAULT_TENANT
 from tests.rig import LONG, PROVIDERS, ROTATING, TESTS, Rig
-from tests.smtp_server import Office
+from tests.smtp_server import SmtpServer
 from tests.support import command
 
 REFUSED = {"status": 400, "body": {"error": {"message": "no", "code": 100, "error_subcode": 33}}}
@@ -181,14 +181,14 @@ async def test_owners_and_editors_are_mailed_of_long_trouble(rig: Rig) -> None:
     await failing(rig, id_)
     await ends(rig, "trouble_since", "now() - interval '3 days'")
     await rig.refresher._round()
-    office = Office()
-    async with office.open():
-        server = MailServer.of(f"smtp://127.0.0.1:{office.port}")
+    smtp = SmtpServer()
+    async with smtp.open():
+        server = MailServer.of(f"smtp://127.0.0.1:{smtp.port}")
         notice_sender = NoticeSender(rig.pool, Mailer(server, "landfall@example.org"), rig.built.flows.titles, rig.url)
         for _ in range(2):
             await notice_sender.round(asyncio.Event())
-    assert office.to() == ["ada@example.org"]
-    text: Any = office.letters[0].message.get_content()
+    assert smtp.to() == ["ada@example.org"]
+    text: Any = smtp.received[0].message.get_content()
     assert "Nothing has worked since" in text
     assert "tried again by itself" in text
 

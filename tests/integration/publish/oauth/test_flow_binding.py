@@ -476,12 +476,12 @@ async def test_flow_of_somebody_who_may_no_longer_connect_ends_where_it_is(rig: 
     _, consent, _ = await sent(rig, rig.http, "/api/auth/tiktok", {"csrf": csrf})
     query = await approved(rig, consent)
     _, consent, _ = await sent(rig, rig.http, "/api/auth/facebook", {"csrf": csrf})
-    choosing = await rig.back("facebook", await approved(rig, consent, "alice"))
-    assert choosing["kind"] == "choose"
+    selection = await rig.back("facebook", await approved(rig, consent, "alice"))
+    assert selection["kind"] == "choose"
     await ended(rig)
     outcome = await rig.back("tiktok", query)
     assert (outcome["ok"], "may not connect accounts any more" in outcome["says"]) == (False, True)
-    answer = await rig.chosen("facebook", [choosing["choose"][0]["account"]])
+    answer = await rig.chosen("facebook", [selection["choose"][0]["account"]])
     assert (answer["kind"], "may not connect accounts any more" in answer["says"]) == ("denied", True)
     assert await connections(rig) == []
 

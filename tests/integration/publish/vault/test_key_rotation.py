@@ -21,8 +21,8 @@ from schema.metadata import APP_ROLE
 from schema.sealing import Place
 from schema.tenancy import DEFAULT_TENANT
 from tests import support
-from tests.rig import KEYS, rigged
-from tests.rings import Service, moving
+from tests.keyrings import KeyService, moving
+from tests.rig import KEYS, Rig
 
 OLD, NEW = (f"{name}:{base64.urlsafe_b64encode(bytes([n]) * 32).decode()}" for n, name in enumerate(("old", "new"), 1))
 IMPOSTOR = "old:" + NEW.partition(":")[2]
@@ -151,9 +151,7 @@ async def test_rotation_moves_nothing_under_a_key_that_is_another_than_it_was(po
     assert await key_rotation.count(pool) == {"old": 3}
 
 
-async def test_nobody_writes_a_secret_while_it_is_being_moved(
-    database: str, connection: asyncpg.Connection, postgres: Postgres
-) -> None:
+async def test_nobody_writes_a_secret_while_it_is_being_moved(rig: Rig, database: str, postgres: Postgres) -> None:
     """Else the old one is put back over a token that was just refreshed, or over an application registered anew."""
     name, refused = database.rpartition("/")[2], []
     writes = ("UPDATE connection_secrets SET sealed = sealed", "UPDATE oauth_clients SET sealed_secret = sealed_secret")
@@ -168,33 +166,31 @@ async def test_nobody_writes_a_secret_while_it_is_being_moved(
                 refused.append(statement)
             return super().rewrap(sealed, place)
 
-    async with rigged(database, connection) as rig:
-        await rig.connect("mastodon")
-        moved = await key_rotation.rotate(rig.pool, Contended(LocalRing([NEW, *KEYS])), lambda _: None)
+    await rig.connect("mastodon")
+    moved = await key_rotation.rotate(rig.pool, Contended(LocalRing([NEW, *KEYS])), lambda _: None)
     assert moved == len(refused) == 2
     assert refused == list(writes)
 
 
-async def test_rotation_says_which_flows_still_need_the_old_key(database: str, connection: asyncpg.Connection) -> None:
+async def test_rotation_says_which_flows_still_need_the_old_key(rig: Rig, database: str) -> None:
     """One that waits for the person to come back, and one that waits for the person to choose."""
     ring = ",".join((NEW, KEYS[0]))
-    async with rigged(database, connection) as rig:
-        await key_rotation.check(rig.pool, Vault(LocalRing(KEYS[:1])))
-        await rig.started("x")
-        assert (await rig.back("facebook", await rig.consented("facebook")))["kind"] == "choose"
-        assert await key_rotation.count(rig.pool) == {"one": 3}, "two verifiers, and what there is to choose from"
-        code, said = await command(database, ring, "vault", "rotate")
-        assert (code, said.splitlines()[-1]) == (
-            0,
-            "still under one (3): flows that are under way; run it again in twenty minutes",
-        )
-        code, said = await command(database, ring, "vault", "status")
-        assert (code, said.splitlines()) == (0, ["new  seals  0 secrets", "one  opens  3 secrets"])
-        code, said = await command(database, NEW, "vault", "status")
-        assert "one  MISSING  3 secrets" in said
-        await rig.raw("UPDATE oauth_states SET expires_at = now() - interval '1 second', sealed_accounts = NULL")
-        code, said = await command(database, ring, "vault", "rotate")
-        assert (code, said.splitlines()[-1]) == (0, "every other key can be taken out of LANDFALL_VAULT_KEYS")
+    await key_rotation.check(rig.pool, Vault(LocalRing(KEYS[:1])))
+    await rig.started("x")
+    assert (await rig.back("facebook", await rig.consented("facebook")))["kind"] == "choose"
+    assert await key_rotation.count(rig.pool) == {"one": 3}, "two verifiers, and what there is to choose from"
+    code, said = await command(database, ring, "vault", "rotate")
+    assert (code, said.splitlines()[-1]) == (
+        0,
+        "still under one (3): flows that are under way; run it again in twenty minutes",
+    )
+    code, said = await command(database, ring, "vault", "status")
+    assert (code, said.splitlines()) == (0, ["new  seals  0 secrets", "one  opens  3 secrets"])
+    code, said = await command(database, NEW, "vault", "status")
+    assert "one  MISSING  3 secrets" in said
+    await rig.raw("UPDATE oauth_states SET expires_at = now() - interval '1 second', sealed_accounts = NULL")
+    code, said = await command(database, ring, "vault", "rotate")
+    assert (code, said.splitlines()[-1]) == (0, "every other key can be taken out of LANDFALL_VAULT_KEYS")
 
 
 async def test_keys_are_shown_once_listed_and_revoked_by_name(database: str) -> None:
@@ -212,32 +208,32 @@ async def test_keys_are_shown_once_listed_and_revoked_by_name(database: str) -> 
 
 async def test_secrets_move_from_local_keys_to_a_key_service_by_command(pool: Pool, database: str) -> None:
     await filled(pool, Vault(LocalRing(KEYS)))
-    code, said = await command(database, "", "serve", ring="tests.rings:service")
+    code, said = await command(database, "", "serve", ring="tests.keyrings:service")
     assert (code, "secrets are under one, which is not in" in said) == (1, True)
-    code, said = await command(database, KEYS[0], "vault", "rotate", ring="tests.rings:moving")
+    code, said = await command(database, KEYS[0], "vault", "rotate", ring="tests.keyrings:moving")
     assert (code, "are both set" in said) == (1, True)
-    code, said = await command(database, "", "vault", "rotate", ring="tests.rings:moving")
+    code, said = await command(database, "", "vault", "rotate", ring="tests.keyrings:moving")
     assert code == 0, said
     assert said.endswith("every other key can be taken out of LANDFALL_VAULT_RING\n")
-    assert await key_rotation.count(pool) == {Service.primary: COUNT}
-    await opened(pool, Vault(Service()))
-    code, said = await command(database, "", "vault", "status", ring="tests.rings:service")
-    assert (code, said) == (0, f"{Service.primary}  seals  {COUNT} secrets\n")
-    code, said = await command(database, "", "doctor", ring="tests.rings:service")
-    assert f"{COUNT} secrets, sealed with {Service.primary}" in said
+    assert await key_rotation.count(pool) == {KeyService.primary: COUNT}
+    await opened(pool, Vault(KeyService()))
+    code, said = await command(database, "", "vault", "status", ring="tests.keyrings:service")
+    assert (code, said) == (0, f"{KeyService.primary}  seals  {COUNT} secrets\n")
+    code, said = await command(database, "", "doctor", ring="tests.keyrings:service")
+    assert f"{COUNT} secrets, sealed with {KeyService.primary}" in said
 
 
 async def test_key_service_that_answers_for_another_key_is_found_out_by_the_canary(pool: Pool) -> None:
-    await key_rotation.check(pool, Vault(Service()))
-    await key_rotation.check(pool, Vault(Service()))
+    await key_rotation.check(pool, Vault(KeyService()))
+    await key_rotation.check(pool, Vault(KeyService()))
     async with tenant_transaction(pool, ALL_TENANTS) as connection:
         kept = await connection.fetchrow("SELECT key_name, sealed FROM vault_canaries")
-    assert (kept["key_name"], Vault(moving()).open(kept["sealed"], key_rotation._place(Service.primary))) == (
-        Service.primary,
+    assert (kept["key_name"], Vault(moving()).open(kept["sealed"], key_rotation._place(KeyService.primary))) == (
+        KeyService.primary,
         key_rotation.CANARY,
     )
 
-    class Impostor(Service):
+    class Impostor(KeyService):
         def unwrap(self, name: str, wrapped: bytes, bound: bytes) -> bytes:
             return bytes(32)
 
@@ -245,19 +241,16 @@ async def test_key_service_that_answers_for_another_key_is_found_out_by_the_cana
         await key_rotation.check(pool, Vault(Impostor()))
 
 
-async def test_key_service_that_is_away_costs_no_account_its_token(
-    database: str, connection: asyncpg.Connection
-) -> None:
-    async with rigged(database, connection) as rig:
-        ring = moving()
-        [id_] = await rig.connect("x")
-        refresher = assembled(rig.pool, Vault(ring), rig.providers).refresher
-        await rig.due()
-        ring.away = True
-        assert await refresher.refresh(id_) == "failed"
-        asked = await rig.sandbox.ledger("call", platform="x", path="/2/oauth2/token")
-        assert len(asked) == 1, "the code; nothing was rotated that could not be kept"
-        ring.away = False
-        await rig.due()
-        assert await refresher.refresh(id_) == "refreshed"
-        assert (await rig.shown(id_))["state"] == "active"
+async def test_key_service_that_is_away_costs_no_account_its_token(rig: Rig) -> None:
+    ring = moving()
+    [id_] = await rig.connect("x")
+    refresher = assembled(rig.pool, Vault(ring), rig.providers).refresher
+    await rig.due()
+    ring.away = True
+    assert await refresher.refresh(id_) == "failed"
+    asked = await rig.sandbox.ledger("call", platform="x", path="/2/oauth2/token")
+    assert len(asked) == 1, "the code; nothing was rotated that could not be kept"
+    ring.away = False
+    await rig.due()
+    assert await refresher.refresh(id_) == "refreshed"
+    assert (await rig.shown(id_))["state"] == "active"

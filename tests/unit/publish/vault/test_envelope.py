@@ -13,7 +13,7 @@ from ops.cli.composition import vault_of
 from ops.runtime.settings import Configuration, ConfigurationError, Settings
 from publish.vault.envelope import LocalRing, Ring, Vault, VaultError, key_name, new_key
 from schema.sealing import Place
-from tests.rings import WRAPPED_BYTES, Service
+from tests.keyrings import WRAPPED_BYTES, KeyService
 
 PLACE = Place("tenant-1", "connection-1", "access_token")
 OLD, NEW = (
@@ -43,7 +43,7 @@ def test_does_not_open_in_another_place(field: str) -> None:
         vault.open(sealed, replace(PLACE, **{field: "another"}))
 
 
-@pytest.mark.parametrize("ring", [LocalRing([OLD]), Service()], ids=["local", "service"])
+@pytest.mark.parametrize("ring", [LocalRing([OLD]), KeyService()], ids=["local", "service"])
 def test_no_bit_can_be_changed(ring: Ring) -> None:
     vault = Vault(ring)
     sealed = vault.seal("secret", PLACE)
@@ -113,25 +113,25 @@ def test_what_an_older_release_sealed_opens_and_gets_the_new_form_when_it_is_mov
 
 
 def test_key_service_may_wrap_to_another_length_and_holds_what_it_seals_to_its_place_too() -> None:
-    vault = Vault(Service())
+    vault = Vault(KeyService())
     sealed = vault.seal("secret", PLACE)
-    assert len(sealed) == 2 + len(Service.primary) + 2 + WRAPPED_BYTES + 12 + len("secret") + 16
-    assert (key_name(sealed), vault.open(sealed, PLACE)) == (Service.primary, "secret")
+    assert len(sealed) == 2 + len(KeyService.primary) + 2 + WRAPPED_BYTES + 12 + len("secret") + 16
+    assert (key_name(sealed), vault.open(sealed, PLACE)) == (KeyService.primary, "secret")
     with pytest.raises(VaultError, match="not of this place"):
         vault.open(sealed, replace(PLACE, owner="another"))
 
 
 def test_secrets_move_from_local_keys_to_a_service_that_can_open_both() -> None:
-    before, during, after = Vault(LocalRing([OLD])), Vault(Service(LocalRing([OLD]))), Vault(Service())
+    before, during, after = Vault(LocalRing([OLD])), Vault(KeyService(LocalRing([OLD]))), Vault(KeyService())
     sealed = before.seal("secret", PLACE)
     assert during.open(sealed, PLACE) == "secret"
     moved = during.rewrap(sealed, PLACE)
-    assert (key_name(moved), after.open(moved, PLACE)) == (Service.primary, "secret")
+    assert (key_name(moved), after.open(moved, PLACE)) == (KeyService.primary, "secret")
     with pytest.raises(VaultError):
         before.open(moved, PLACE)
 
 
-class Odd(Service):
+class Odd(KeyService):
     """A service that gives what was set."""
 
     primary = "odd"
@@ -148,7 +148,7 @@ class Odd(Service):
 
 
 def test_service_that_fails_or_gives_nonsense_is_an_error_without_its_words() -> None:
-    ring = Service()
+    ring = KeyService()
     ring.away = True
     with pytest.raises(VaultError, match=r"could not wrap with service/key-1 \(ConnectionError\)") as failed:
         Vault(ring).seal("secret", PLACE)
@@ -169,13 +169,13 @@ def configured(variables: Mapping[str, tuple[str, ...]], ring: str | None) -> Co
 @pytest.mark.parametrize(
     ("keys", "ring", "said"),
     [
-        ((OLD,), "tests.rings:service", "LANDFALL_VAULT_KEYS and LANDFALL_VAULT_RING are both set"),
+        ((OLD,), "tests.keyrings:service", "LANDFALL_VAULT_KEYS and LANDFALL_VAULT_RING are both set"),
         ((), "no.such.module:ring", "no.such.module:ring cannot be imported (ModuleNotFoundError)"),
-        ((), "tests.rings:absent", "tests.rings:absent cannot be imported (AttributeError)"),
-        ((), "tests.rings:nothing", "no ring of keys: it needs primary, names, wrap and unwrap"),
-        ((), "tests.rings:WRAPPED_BYTES", "made no ring of keys (TypeError)"),
-        ((), "tests.rings:broken", "made no ring of keys (RuntimeError)"),
-        ((), "tests.rings:refused", "the service has no key of this name"),
+        ((), "tests.keyrings:absent", "tests.keyrings:absent cannot be imported (AttributeError)"),
+        ((), "tests.keyrings:nothing", "no ring of keys: it needs primary, names, wrap and unwrap"),
+        ((), "tests.keyrings:WRAPPED_BYTES", "made no ring of keys (TypeError)"),
+        ((), "tests.keyrings:broken", "made no ring of keys (RuntimeError)"),
+        ((), "tests.keyrings:refused", "the service has no key of this name"),
         ((), None, "LANDFALL_VAULT_KEYS is not set"),
     ],
 )
@@ -190,7 +190,7 @@ def test_ring_that_cannot_be_had_is_said_in_one_line(keys: tuple[str, ...], ring
 
 def test_ring_is_made_by_the_factory_that_the_setting_names() -> None:
     without: Mapping[str, tuple[str, ...]] = {"LANDFALL_VAULT_KEYS": ()}
-    assert vault_of(configured(without, "tests.rings:service")).primary == Service.primary
-    assert wiring.has_vault(configured(without, "tests.rings:service"))
+    assert vault_of(configured(without, "tests.keyrings:service")).primary == KeyService.primary
+    assert wiring.has_vault(configured(without, "tests.keyrings:service"))
     assert wiring.has_vault(configured({"LANDFALL_VAULT_KEYS": (OLD,)}, None))
     assert not wiring.has_vault(configured(without, None))

@@ -1,4 +1,4 @@
-"""A ring of keys as a key service gives one, for the tests: ``LANDFALL_VAULT_RING`` can name what is here."""
+"""Keyrings of a key service, for the tests: ``LANDFALL_VAULT_RING`` can name the functions here."""
 
 import os
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ WRAPPED_BYTES = 184
 _SERVICE = AESGCM(bytes([9]) * 32)
 
 
-class Service:
+class KeyService:
     """Its wrapped keys are longer than a local ring's and say what they are under; ``local`` opens what was before."""
 
     primary = "service/key-1"
@@ -45,22 +45,22 @@ class Service:
             raise VaultError("the service does not know this key, or the secret is not of this place") from None
 
 
-def service() -> Service:
-    return Service()
+def service() -> KeyService:
+    return KeyService()
 
 
-def moving() -> Service:
+def moving() -> KeyService:
     """Seals with the service, and opens what the rig's local keys sealed."""
-    return Service(LocalRing(KEYS))
+    return KeyService(LocalRing(KEYS))
 
 
 def nothing() -> object:
     return object()
 
 
-def broken() -> Service:
+def broken() -> KeyService:
     raise RuntimeError("canary: a password")
 
 
-def refused() -> Service:
+def refused() -> KeyService:
     raise VaultError("the service has no key of this name")
