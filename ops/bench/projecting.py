@@ -63,7 +63,7 @@ async def writes(dsn: str, ids: list[int]) -> list[list[Write]]:
     ready = []
     for start in range(0, len(ids), BATCH):
         claimed = [store.claimed(row) for row in await connection.fetch(_PAGE, ids[start : start + BATCH])]
-        ready.append(store.prepare(project(wiring.projections(), Batch(claimed, None)).facts))
+        ready.append(store.prepare(project(wiring.projections(), Batch(claimed)).facts))
     await connection.close()
     return ready
 
@@ -96,7 +96,7 @@ async def arq(dsn: str, redis_url: str) -> None:
     async def project_one(ctx: dict[Any, Any], event_id: int) -> None:  # noqa: ARG001  arq's shape
         async with pool.acquire() as connection, connection.transaction():
             claimed = [store.claimed(row) for row in await connection.fetch(_PAGE, [event_id])]
-            await store.apply(cast("asyncpg.Connection", connection), project(projections, Batch(claimed, None)).facts)
+            await store.apply(cast("asyncpg.Connection", connection), project(projections, Batch(claimed)).facts)
             await connection.execute("DELETE FROM webhook_event_queue WHERE event_id = $1", event_id)
 
     worker = Worker(

@@ -106,7 +106,7 @@ def previews() -> list[tuple[Table, Preview]]:
 def named_rows(projections: Mapping[str, Projection], events: list[Claimed]) -> dict[Table, list[screen.Key]]:
     """Return the keys of the rows that these events name, by table, in the order of the events."""
     found: dict[Table, dict[screen.Key, None]] = {}
-    for fact in project(projections, Batch(events, None)).facts:
+    for fact in project(projections, Batch(events)).facts:
         table, key = fact.upsert.table, fact.upsert.key
         found.setdefault(table, {})[fact.account_id, *(key[name] for name in key_names(table))] = None
     return {table: [*keys] for table, keys in found.items()}

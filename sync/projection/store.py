@@ -1,10 +1,12 @@
 """All of sync's SQL. Functions take a connection and never open a transaction; the caller does."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -13,18 +15,22 @@ from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
 
 from ops.runtime import metrics
-from ops.runtime.db import required
+from ops.runtime.db import required, rows_affected
 from schema.event_states import FOR_A_PERSON, State
-from schema.events import Event, bucket_of
+from schema.events import BUCKETS, Event, bucket_of
 from sync.projection.contract import Upsert
 
 LEASE_SECONDS = 2
 """Between two transactions only: while one runs it holds the lease's row, and nobody takes a locked row however old
 its lease. So this is how long the work of a worker that was killed stands still (``faults.md`` C7)."""
 
+LEASE_BUCKETS = 32
+"""Buckets that one lease takes at most, so that a batch is a large one while many accounts have a little work each."""
+
 BATCH_EVENTS = 1000
-BATCH_ACCOUNTS = 250
-"""Accounts served by one batch. The batch is shared out evenly among them, so that a busy one starves nobody."""
+
+LEAST_SHARE = 4
+"""Events of one bucket that a batch takes in any case."""
 
 PLANNER = {
     # Every statement here reaches its rows by key. After a burst the planner's statistics are old, and a hash join
@@ -38,10 +44,10 @@ PLANNER = {
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to work on one bucket. ``fence`` is refused once somebody else has held it."""
+    """The right to work on some buckets; each fence is refused once somebody else has held its bucket."""
 
-    bucket: int
-    fence: int
+    buckets: Sequence[int]
+    fences: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,104 +64,125 @@ class Claimed:
     retry_count: int
     defect: str | None = None
 
+    @property
+    def bucket(self) -> int:
+        return bucket_of(self.event.provider, self.event.account_id)
+
 
 class LeaseLostError(Exception):
-    """Somebody else holds the bucket now: whatever was prepared must not be written."""
+    """Somebody else holds one of the buckets now: whatever was prepared must not be written."""
 
 
+_DUE = """
+SELECT b.bucket FROM unnest($1::smallint[]) AS b (bucket)
+WHERE EXISTS (SELECT FROM webhook_event_queue q WHERE q.bucket = b.bucket AND q.due_at <= now())
+"""
+
+# Apart from the question of what is due, since leases and the queue may be on different servers.
 _LEASE = """
 UPDATE webhook_buckets SET holder = $1, fence = fence + 1, served_at = now(),
     leased_until = now() + make_interval(secs => $2)
-WHERE bucket = (
-    SELECT b.bucket FROM webhook_buckets b
-    WHERE (b.leased_until IS NULL OR b.leased_until < now()) AND EXISTS (
-        SELECT FROM webhook_event_queue q WHERE q.bucket = b.bucket AND q.due_at <= now()
-    )
-    ORDER BY b.served_at LIMIT 1 FOR UPDATE SKIP LOCKED
-)
+WHERE bucket = ANY(ARRAY(
+    SELECT bucket FROM webhook_buckets
+    WHERE bucket = ANY($3::smallint[]) AND (leased_until IS NULL OR leased_until < now())
+    ORDER BY served_at, bucket LIMIT $4 FOR UPDATE SKIP LOCKED
+))
 RETURNING bucket, fence
 """
 
 
 async def lease(connection: asyncpg.Connection, holder: str) -> Lease | None:
-    """Take the bucket with due work that was served longest ago, or None if there is none to take."""
-    row = await connection.fetchrow(_LEASE, holder, LEASE_SECONDS)
-    return None if row is None else Lease(row["bucket"], row["fence"])
+    """Take the buckets with due work that were served longest ago, or None if there is none to take."""
+    due = [row["bucket"] for row in await connection.fetch(_DUE, range(BUCKETS))]
+    if not due:
+        return None
+    taken = dict(sorted(map(tuple, await connection.fetch(_LEASE, holder, LEASE_SECONDS, due, LEASE_BUCKETS))))
+    return Lease([*taken], [*taken.values()]) if taken else None
+
+
+_RELEASE = """
+UPDATE webhook_buckets b SET holder = NULL, leased_until = NULL
+FROM unnest($1::smallint[], $2::bigint[]) AS held (bucket, fence)
+WHERE b.bucket = held.bucket AND b.fence = held.fence
+"""
 
 
 async def release(connection: asyncpg.Connection, held: Lease) -> None:
-    """Give the bucket back; nothing happens if it is somebody else's by now."""
-    await connection.execute(
-        "UPDATE webhook_buckets SET holder = NULL, leased_until = NULL WHERE bucket = $1 AND fence = $2",
-        held.bucket,
-        held.fence,
-    )
+    """Give the buckets back; nothing happens to those that are somebody else's by now."""
+    await connection.execute(_RELEASE, held.buckets, held.fences)
 
 
+# In the order of the buckets, as everybody takes these rows.
 _RENEW = """
-UPDATE webhook_buckets SET leased_until = now() + make_interval(secs => $3) WHERE bucket = $1 AND fence = $2
+UPDATE webhook_buckets b SET leased_until = now() + make_interval(secs => $3)
+FROM unnest($1::smallint[], $2::bigint[]) AS held (bucket, fence)
+WHERE b.bucket = held.bucket AND b.fence = held.fence
 """
 
 
 async def renew(connection: asyncpg.Connection, held: Lease) -> None:
-    """Prolong the lease and hold its row until the transaction ends. Raises LeaseLostError."""
-    if await connection.execute(_RENEW, held.bucket, held.fence, LEASE_SECONDS) != "UPDATE 1":
+    """Prolong the lease and hold its rows until the transaction ends. Raises LeaseLostError."""
+    if rows_affected(await connection.execute(_RENEW, held.buckets, held.fences, LEASE_SECONDS)) < len(held.buckets):
         raise LeaseLostError
 
 
-# Accounts first, by a skip scan over the key; then each account's share, oldest first. Nothing is locked: the lease
-# is the lock, and this transaction holds its row.
+# Of each bucket its share, account by account from where the last batch stopped, and from the first account on after
+# the last one. Nothing is locked: the lease is the lock, and this transaction holds its rows.
 _CLAIM = """
-WITH RECURSIVE account (account_id) AS (
-    (SELECT account_id FROM webhook_event_queue WHERE bucket = $1 {after} ORDER BY account_id LIMIT 1)
-    UNION ALL
-    SELECT (
-        SELECT q.account_id FROM webhook_event_queue q
-        WHERE q.bucket = $1 AND q.account_id > a.account_id ORDER BY q.account_id LIMIT 1
-    )
-    FROM account a WHERE a.account_id IS NOT NULL
-), served AS MATERIALIZED (
-    SELECT account_id FROM account WHERE account_id IS NOT NULL LIMIT $2
-), due AS MATERIALIZED (
-    SELECT s.account_id, q.event_id, q.retry_count
-    FROM served s, LATERAL (
-        SELECT event_id, retry_count FROM webhook_event_queue q
-        WHERE q.bucket = $1 AND q.account_id = s.account_id AND q.due_at <= now()
-        ORDER BY q.event_id LIMIT greatest(4, $3 / (SELECT count(*) FROM served))
+WITH due AS MATERIALIZED (
+    SELECT h.bucket, q.account_id, q.event_id, q.retry_count
+    FROM unnest($1::smallint[], $2::text[], $3::int[]) AS h (bucket, account_id, share), LATERAL (
+        (
+            SELECT account_id, event_id, retry_count FROM webhook_event_queue
+            WHERE bucket = h.bucket AND account_id > h.account_id AND due_at <= now()
+            ORDER BY account_id, event_id LIMIT h.share
+        ) UNION ALL (
+            SELECT account_id, event_id, retry_count FROM webhook_event_queue
+            WHERE bucket = h.bucket AND account_id <= h.account_id AND due_at <= now()
+            ORDER BY account_id, event_id LIMIT h.share
+        ) LIMIT h.share
     ) q
 )
-SELECT e.id, e.provider, e.account_id, e.external_id, e.event_type, e.payload_json, e.occurred_at, e.delivery_id,
-    e.created_at, e.defect, due.retry_count, (SELECT max(account_id) FROM served) AS last_account,
-    (SELECT count(*) FROM served) AS accounts
+SELECT due.bucket, e.id, e.provider, e.account_id, e.external_id, e.event_type, e.payload_json, e.occurred_at,
+    e.delivery_id, e.created_at, e.defect, due.retry_count
 FROM due JOIN webhook_event_log e ON e.account_id = due.account_id AND e.id = due.event_id
 """
 
 
-_CLAIM_FIRST = _CLAIM.format(after="")
-_CLAIM_NEXT = _CLAIM.format(after="AND account_id > $4")
-
-
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """``last_account`` is where the next round over the bucket's accounts goes on, None for the beginning.
-
-    (Not '': events about no account at all are kept under that name.)
-    """
+    """``last`` is the account at which each bucket's share ended, and ``more`` the buckets that may have more."""
 
     claimed: list[Claimed]
-    last_account: str | None
+    last: Mapping[int, str] = field(default_factory=dict)
+    more: Collection[int] = ()
 
 
-async def claim(connection: asyncpg.Connection, held: Lease, after_account: str | None = None) -> Batch:
-    """Due events of the bucket, within a transaction that holds the lease's row. Raises LeaseLostError."""
+async def claim(
+    connection: asyncpg.Connection,
+    held: Lease,
+    *,
+    last: Mapping[int, str] = MappingProxyType({}),
+    more: Collection[int] | None = None,
+    size: int = BATCH_EVENTS,
+) -> Batch:
+    """Return due events of the buckets, ``size`` or few more, within a transaction that holds the lease's rows.
+
+    ``last`` and ``more`` are of the batch before; without them it begins with the first account of each bucket. Half
+    of the batch is shared out evenly, half among those with ``more``. Raises LeaseLostError.
+    """
     await renew(connection, held)
-    limits = (held.bucket, BATCH_ACCOUNTS, BATCH_EVENTS)
-    if after_account is None:
-        rows = await connection.fetch(_CLAIM_FIRST, *limits)
-    else:
-        rows = await connection.fetch(_CLAIM_NEXT, *limits, after_account)
-    more = bool(rows) and rows[0]["accounts"] >= BATCH_ACCOUNTS
-    return Batch([claimed(row) for row in rows], rows[0]["last_account"] if more else None)
+    more = held.buckets if more is None else more
+    even, rest = (max(LEAST_SHARE // 2, size // 2 // max(1, len(shared))) for shared in (held.buckets, more))
+    shares = [even + rest if bucket in more else even for bucket in held.buckets]
+    # (Not None for the beginning: events about no account at all are kept under '', and come last.)
+    rows = await connection.fetch(_CLAIM, held.buckets, [last.get(bucket, "") for bucket in held.buckets], shares)
+    found = Counter(row["bucket"] for row in rows)
+    return Batch(
+        [claimed(row) for row in rows],
+        {row["bucket"]: row["account_id"] for row in rows},
+        {bucket for bucket, share in zip(held.buckets, shares, strict=True) if found[bucket] >= share},
+    )
 
 
 def claimed(row: asyncpg.Record) -> Claimed:
@@ -484,15 +511,15 @@ def _carried_in_sql(facet: str, names: Sequence[str]) -> str:
 
 _SETTLE = """
 WITH settled AS (
-    SELECT * FROM unnest($2::text[], $3::bigint[], $4::text[], $5::smallint[])
-        AS s (account_id, event_id, state, projection_version)
+    SELECT * FROM unnest($1::smallint[], $2::text[], $3::bigint[], $4::text[], $5::smallint[])
+        AS s (bucket, account_id, event_id, state, projection_version)
 ), taken AS (
     DELETE FROM webhook_event_queue q USING settled s
-    WHERE q.bucket = $1 AND q.account_id = s.account_id AND q.event_id = s.event_id
-    RETURNING q.account_id, q.event_id, q.retry_count, s.state, s.projection_version
+    WHERE q.bucket = s.bucket AND q.account_id = s.account_id AND q.event_id = s.event_id
+    RETURNING q.bucket, q.account_id, q.event_id, q.retry_count, s.state, s.projection_version
 )
 INSERT INTO webhook_event_outcomes (bucket, account_id, event_id, state, projection_version, retry_count)
-SELECT $1, account_id, event_id, state, projection_version, retry_count FROM taken
+SELECT bucket, account_id, event_id, state, projection_version, retry_count FROM taken
 """
 
 
@@ -505,11 +532,11 @@ class Settled:
     projection_version: int
 
 
-async def settle(connection: asyncpg.Connection, held: Lease, settled: Sequence[Settled]) -> None:
+async def settle(connection: asyncpg.Connection, settled: Sequence[Settled]) -> None:
     """Take events off the queue. Raises LeaseLostError if one was not on it."""
     tag = await connection.execute(
         _SETTLE,
-        held.bucket,
+        [item.claimed.bucket for item in settled],
         [item.claimed.event.account_id for item in settled],
         [item.claimed.id for item in settled],
         [item.state for item in settled],
@@ -525,12 +552,10 @@ WHERE bucket = $1 AND account_id = $2 AND event_id = $3
 """
 
 
-async def retry_later(
-    connection: asyncpg.Connection, held: Lease, claimed: Claimed, error: str, delay_seconds: float
-) -> None:
+async def retry_later(connection: asyncpg.Connection, claimed: Claimed, error: str, delay_seconds: float) -> None:
     await connection.execute(
         _RETRY_LATER,
-        held.bucket,
+        claimed.bucket,
         claimed.event.account_id,
         claimed.id,
         claimed.retry_count + 1,
@@ -549,12 +574,12 @@ SELECT $1, $2, $3, $4, $5, $6, $7 FROM taken
 
 
 async def park(
-    connection: asyncpg.Connection, held: Lease, claimed: Claimed, state: State, error: str, projection_version: int
+    connection: asyncpg.Connection, claimed: Claimed, state: State, error: str, projection_version: int
 ) -> None:
     """Put an event aside as parked or dead, with the reason."""
     await connection.execute(
         _PARK,
-        held.bucket,
+        claimed.bucket,
         claimed.event.account_id,
         claimed.id,
         state,

@@ -4,7 +4,7 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -24,8 +24,8 @@ from sync.projection.store import Batch, Claimed, Fact, Lease, LeaseLostError, S
 DRAIN_SECONDS = 5.0
 """Longest that one wake-up works before it makes room for the next."""
 
-BUCKET_BATCHES = 8
-"""Other buckets wait too: a busy one is left after this many batches and comes round again."""
+LEASE_BATCHES = 8
+"""Other buckets wait too: busy ones are left after this many batches and come round again."""
 
 DEAD_AFTER_PARKED = 3
 """An event that was released from parking and failed its whole budget again this often is dead."""
@@ -74,11 +74,20 @@ class Projector:
     """One per process; any number of drains may run at once, each on buckets of its own."""
 
     def __init__(
-        self, pool: Pool, projections: Mapping[str, Projection], *, tries: int, holder: str | None = None
+        self,
+        pool: Pool,
+        projections: Mapping[str, Projection],
+        *,
+        tries: int,
+        batch_events: int = store.BATCH_EVENTS,
+        holder: str | None = None,
     ) -> None:
         self._pool = pool
         self._projections = projections
         self._tries = tries
+        self._batch_events = batch_events
+        self._last: dict[int, str] = {}
+        """The account at which each bucket was left: the next lease goes on there, so that all are served in turn."""
         self.holder = holder or f"{socket.gethostname()}:{os.getpid()}"
 
     async def drain(self, seconds: float = DRAIN_SECONDS) -> int:
@@ -92,70 +101,73 @@ class Projector:
                     return total
                 faultpoint("sync.leased")
                 try:
-                    total += await self._drain_bucket(connection, held, end)
+                    total += await self._drain_buckets(connection, held, end)
                 except LeaseLostError:
-                    log.warning("lease.lost", bucket=held.bucket)
+                    log.warning("lease.lost", buckets=held.buckets)
                     continue
                 await store.release(connection, held)
         return total
 
-    async def _drain_bucket(self, connection: asyncpg.Connection, held: Lease, end: float) -> int:
+    async def _drain_buckets(self, connection: asyncpg.Connection, held: Lease, end: float) -> int:
         total = 0
-        account: str | None = None
-        for _ in range(BUCKET_BATCHES):
-            count, account = await self._batch(connection, held, account)
+        more: Collection[int] = held.buckets
+        for _ in range(LEASE_BATCHES):
+            count, more = await self._batch(connection, held, more)
             total += count
-            if (count == 0 and account is None) or time.monotonic() >= end:
+            if not more or time.monotonic() >= end:
                 break
         return total
 
-    async def _batch(self, connection: asyncpg.Connection, held: Lease, account: str | None) -> tuple[int, str | None]:
+    async def _batch(
+        self, connection: asyncpg.Connection, held: Lease, more: Collection[int]
+    ) -> tuple[int, Collection[int]]:
         started = time.perf_counter()
         batch: Batch | None = None
         try:
             async with transaction(connection):
-                batch = await store.claim(connection, held, account)
+                batch = await store.claim(connection, held, last=self._last, more=more, size=self._batch_events)
+                self._last.update(batch.last)
                 if not batch.claimed:
-                    return 0, batch.last_account
+                    return 0, ()
                 faultpoint("sync.claimed")
                 begun = datetime.now(UTC)
                 result = project(self._projections, batch)
-                rows = await self._write(connection, held, result)
+                rows = await self._write(connection, result)
         except REFUSED as error:
             if batch is None:
                 raise  # it is not about any event
             # A row that PostgreSQL does not take: find the event that it comes from.
-            log.warning("batch.refused", bucket=held.bucket, error=describe(error))
-            return await self._one_by_one(connection, held, batch), batch.last_account
+            log.warning("batch.refused", buckets=held.buckets, error=describe(error))
+            return await self._one_by_one(connection, held, batch), batch.more
         faultpoint("sync.committed")
         self._count(batch, result, rows, begun, started)
-        return len(batch.claimed), batch.last_account
+        return len(batch.claimed), batch.more
 
-    async def _write(self, connection: asyncpg.Connection, held: Lease, result: Projected) -> int:
+    async def _write(self, connection: asyncpg.Connection, result: Projected) -> int:
         """Effects and progress, in the caller's one transaction."""
         rows = await store.apply(connection, result.facts) if result.facts else 0
         faultpoint("sync.applied")
         if result.settled:
-            await store.settle(connection, held, result.settled)
+            await store.settle(connection, result.settled)
         faultpoint("sync.settled")
         for claimed, error in result.failed:
-            await self._fail(connection, held, claimed, error)
+            await self._fail(connection, claimed, error)
         return rows
 
     async def _one_by_one(self, connection: asyncpg.Connection, held: Lease, batch: Batch) -> int:
         for claimed in batch.claimed:
-            result = project(self._projections, Batch([claimed], None))
+            result = project(self._projections, Batch([claimed]))
             try:
                 async with transaction(connection):
                     await store.renew(connection, held)
-                    await self._write(connection, held, result)
+                    await self._write(connection, result)
             except REFUSED as error:
                 async with transaction(connection):
                     await store.renew(connection, held)
-                    await self._fail(connection, held, claimed, error)
+                    await self._fail(connection, claimed, error)
         return len(batch.claimed)
 
-    async def _fail(self, connection: asyncpg.Connection, held: Lease, claimed: Claimed, error: Exception) -> None:
+    async def _fail(self, connection: asyncpg.Connection, claimed: Claimed, error: Exception) -> None:
         failures = claimed.retry_count + 1
         # What the event itself says cannot be done does not get better by waiting.
         step = Step.FAIL
@@ -177,9 +189,9 @@ class Projector:
         if step is not Step.FAIL:
             projection = self._projections.get(claimed.event.provider)
             version = projection.version if projection else 0
-            await store.park(connection, held, claimed, state, message, version)
+            await store.park(connection, claimed, state, message, version)
         else:
-            await store.retry_later(connection, held, claimed, message, RETRIES.delay(claimed.retry_count + 1))
+            await store.retry_later(connection, claimed, message, RETRIES.delay(claimed.retry_count + 1))
 
     def _count(self, batch: Batch, result: Projected, rows: int, begun: datetime, started: float) -> None:
         seconds = time.perf_counter() - started

@@ -59,7 +59,7 @@ async def history(
     while events := await store.events_after(connection, _provider(table, row), row["account_id"], after, BATCH_EVENTS):
         after = events[-1].id
         for claimed in events:
-            for fact in project(projections, Batch([claimed], None)).facts:
+            for fact in project(projections, Batch([claimed])).facts:
                 said = fact.upsert
                 if said.table is table and dict(said.key) == key:
                     stands = said.facet is not None and said.version in standing[said.facet]

@@ -99,7 +99,7 @@ class Shadow:
 
     async def _write(self, events: list[Claimed]) -> dict[int, str]:
         """Write the facts of these events; return what went wrong, by event."""
-        result = project(self._projections, Batch(events, None))
+        result = project(self._projections, Batch(events))
         errors = {item.id: f"{describe(error)}: {error}"[:200] for item, error in result.failed}
         try:
             async with self._connection.transaction():

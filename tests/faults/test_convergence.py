@@ -363,7 +363,7 @@ async def tables_of(connection: asyncpg.Connection, order: list[Event], cut: int
             Claimed(n, event, None, LOGGED + timedelta(seconds=numbers[event.external_id]), 0)
             for n, event in enumerate(order[start : start + cut])
         ]
-        result = project(wiring.projections(), Batch(claimed, None))
+        result = project(wiring.projections(), Batch(claimed))
         assert not result.failed
         await store.apply(connection, result.facts)
     found = await crm(connection)

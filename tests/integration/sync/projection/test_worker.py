@@ -3,6 +3,8 @@
 import asyncio
 import json
 import random
+import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -19,11 +21,12 @@ from ops.sandbox.dispatcher import DeliveryPolicy
 from ops.sandbox.simulation import Simulation
 from schema.crm import crm_tables
 from schema.crm.instagram import ig_comments, ig_media
+from schema.event_states import State
 from schema.events import Event, bucket_of
 from schema.metadata import APP_ROLE
 from sync.projection import store
 from sync.projection.contract import Projection, Unprojectable, Upsert, version
-from sync.projection.store import LeaseLostError
+from sync.projection.store import LeaseLostError, Settled
 from sync.projection.worker import DEAD_AFTER_PARKED, RETRIES, Projector
 from tests.support import append_event, crm, crm_of_any_log
 
@@ -282,12 +285,14 @@ async def test_holder_that_woke_up_late_cannot_write(connection: asyncpg.Connect
         )
         taken = await store.lease(late, "late")
         assert taken is not None
-        assert taken.bucket == held.bucket
-        assert taken.fence > held.fence
+        assert taken.buckets == held.buckets
+        assert taken.fences > held.fences
         with pytest.raises(LeaseLostError):
             await store.claim(early, held)
         await store.release(early, held)
-        assert await connection.fetchval("SELECT holder FROM webhook_buckets WHERE bucket = $1", held.bucket) == "late"
+        assert (
+            await connection.fetchval("SELECT holder FROM webhook_buckets WHERE bucket = $1", held.buckets[0]) == "late"
+        )
     finally:
         await early.close()
         await late.close()
@@ -322,7 +327,7 @@ async def test_drained_bucket_is_anybodys_at_once(connection: asyncpg.Connection
         assert held == []
 
 
-async def test_buckets_with_work_take_turns(connection: asyncpg.Connection) -> None:
+async def test_buckets_with_work_take_turns(connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     accounts = {bucket_of("instagram", name): name for name in map(str, range(100))}
     for number, name in enumerate(list(accounts.values())[:3]):
         await append_event(connection, name, f"e{number}")
@@ -332,41 +337,122 @@ async def test_buckets_with_work_take_turns(connection: asyncpg.Connection) -> N
         query = "UPDATE webhook_buckets SET served_at = now() - make_interval(hours => $2) WHERE bucket = $1"
         await connection.execute(query, bucket, hours)
     turns = []
+    monkeypatch.setattr(store, "LEASE_BUCKETS", 1)
     for _ in range(9):  # whoever has a bucket gives it back with work left in it
         held = await store.lease(connection, "test")
         assert held is not None
-        turns.append(held.bucket)
+        turns += held.buckets
         await store.release(connection, held)
     assert turns == first[::-1] * 3
+    monkeypatch.setattr(store, "LEASE_BUCKETS", 2)
+    held = await store.lease(connection, "test")
+    assert held is not None
+    assert sorted(held.buckets) == held.buckets == sorted(first[1:]), "the two that were served longest ago"
+    other = await store.lease(connection, "other")
+    assert other is not None
+    assert other.buckets == first[:1], "what is left"
+    assert await store.lease(connection, "third") is None
 
 
-async def test_busy_account_does_not_starve_a_quiet_one_of_its_bucket(
-    connection: asyncpg.Connection, pool: Pool
-) -> None:
-    quiet = next(
-        name for name in map(str, range(1000)) if bucket_of("instagram", name) == bucket_of("instagram", "hot")
-    )
+def of_bucket(bucket: int, count: int) -> list[str]:
+    """Accounts of that bucket, in the order in which PostgreSQL sorts them."""
+    return sorted([name for name in map(str, range(250_000)) if bucket_of("instagram", name) == bucket][:count])
+
+
+async def append_many(connection: asyncpg.Connection, account: str, count: int) -> None:
     await connection.execute(
         """
         WITH added AS (
             INSERT INTO webhook_event_log (account_id, provider, event_type, external_id, rule_version, sanitized,
                 payload_json)
-            SELECT 'hot', 'instagram', 'comments', 'hot' || n, 1, false, jsonb_build_object('id', n::text)
-            FROM generate_series(1, 5000) n RETURNING id
+            SELECT $1, 'instagram', 'comments', n::text, 1, false, jsonb_build_object('id', n::text)
+            FROM generate_series(1, $3::int) n RETURNING id
         )
-        INSERT INTO webhook_event_queue (bucket, account_id, event_id) SELECT $1, 'hot', id FROM added
+        INSERT INTO webhook_event_queue (bucket, account_id, event_id) SELECT $2, $1, id FROM added
         """,
-        bucket_of("instagram", "hot"),
+        account,
+        bucket_of("instagram", account),
+        count,
     )
-    await append_event(connection, quiet, "quiet", payload={"id": "q"})
-    held = await store.lease(connection, "test")
+
+
+async def claimed_in_turn(connection: asyncpg.Connection, batches: int) -> list[dict[str, int]]:
+    """How many events of each account so many batches of one lease take."""
+    held, last, more, found = await store.lease(connection, "test"), dict[int, str](), None, []
     assert held is not None
-    async with connection.transaction():
-        batch = await store.claim(connection, held)
-    assert {claimed.event.account_id for claimed in batch.claimed} == {"hot", quiet}
-    assert store.BATCH_EVENTS / 4 < len(batch.claimed) <= store.BATCH_EVENTS
+    for _ in range(batches):
+        async with connection.transaction():
+            batch = await store.claim(connection, held, last=last, more=more)
+            await store.settle(connection, [Settled(claimed, State.DONE, 1) for claimed in batch.claimed])
+        last |= batch.last
+        more = batch.more
+        found.append(dict(Counter(claimed.event.account_id for claimed in batch.claimed)))
     await store.release(connection, held)
-    assert await projector(pool).drain(30) == 5001
+    return found
+
+
+async def test_busy_account_does_not_starve_a_quiet_one_of_its_bucket(
+    connection: asyncpg.Connection, pool: Pool
+) -> None:
+    before, hot, after = of_bucket(7, 3)
+    await append_many(connection, hot, 5000)
+    for quiet in (before, after):
+        await append_event(connection, quiet, "quiet", payload={"id": quiet})
+    first, second, third = await claimed_in_turn(connection, 3)
+    assert first == {before: 1, hot: store.BATCH_EVENTS - 1}
+    assert second == {after: 1, hot: store.BATCH_EVENTS - 1}, "it goes on after the account that filled the batch"
+    assert third == {hot: store.BATCH_EVENTS}
+    assert await projector(pool).drain(30) == 5002 - 3 * store.BATCH_EVENTS
+
+
+async def test_next_lease_goes_on_where_the_last_one_stopped(
+    connection: asyncpg.Connection, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else accounts that come late in the order would wait until all before them are done."""
+    monkeypatch.setattr("sync.projection.worker.LEASE_BATCHES", 1)
+    names = of_bucket(7, 3)
+    for name in names:
+        await append_many(connection, name, 30)
+    one = Projector(pool, wiring.projections(), tries=TRIES, batch_events=10)
+    left = "SELECT count(*) FROM webhook_event_queue WHERE account_id = $1"
+    async with pool.acquire() as working:
+        for number in range(6):
+            held = await store.lease(working, one.holder)
+            assert held is not None
+            await one._drain_buckets(working, held, time.monotonic() + 30)
+            await store.release(working, held)
+            turns = [(number - at) // 3 + 1 for at in range(3)]
+            assert [await connection.fetchval(left, name) for name in names] == [30 - 10 * turn for turn in turns]
+
+
+async def test_batch_is_full_although_one_of_many_buckets_has_the_work(connection: asyncpg.Connection) -> None:
+    busy, *others = {bucket_of("instagram", name): name for name in map(str, range(200))}.values()
+    await append_many(connection, busy, 5000)
+    for quiet in others[: store.LEASE_BUCKETS - 1]:
+        await append_event(connection, quiet, "quiet", payload={"id": quiet})
+    first, second = await claimed_in_turn(connection, 2)
+    assert len(first) == store.LEASE_BUCKETS
+    assert first[busy] == 2 * (store.BATCH_EVENTS // 2 // store.LEASE_BUCKETS)
+    assert second[busy] > store.BATCH_EVENTS // 2
+    assert await connection.fetchval("SELECT count(DISTINCT bucket) FROM webhook_event_queue") == 1
+
+
+async def test_lease_is_lost_where_one_of_its_buckets_is(connection: asyncpg.Connection) -> None:
+    names = {bucket_of("instagram", name): name for name in map(str, range(20))}
+    for number, name in enumerate(names.values()):
+        await append_event(connection, name, f"e{number}")
+    held = await store.lease(connection, "early")
+    assert held is not None
+    assert len(held.buckets) > 3
+    await connection.execute("UPDATE webhook_buckets SET fence = fence + 1 WHERE bucket = $1", held.buckets[2])
+    before = await connection.fetch("SELECT * FROM webhook_buckets ORDER BY bucket")
+    with pytest.raises(LeaseLostError):
+        async with connection.transaction():
+            await store.claim(connection, held)
+    assert await connection.fetch("SELECT * FROM webhook_buckets ORDER BY bucket") == before
+    await store.release(connection, held)
+    left = await connection.fetch("SELECT bucket FROM webhook_buckets WHERE holder IS NOT NULL")
+    assert [row["bucket"] for row in left] == [held.buckets[2]], "that one is somebody else's to give back"
 
 
 async def test_event_about_no_account_is_served_too(connection: asyncpg.Connection, pool: Pool) -> None:
@@ -376,21 +462,20 @@ async def test_event_about_no_account_is_served_too(connection: asyncpg.Connecti
 
 
 async def test_many_accounts_are_all_served(connection: asyncpg.Connection, pool: Pool) -> None:
-    """More accounts in one bucket than a batch takes: the next batch goes on where it stopped."""
-    bucket = bucket_of("instagram", "a")
-    names = [name for name in map(str, range(200_000)) if bucket_of("instagram", name) == bucket][:600]
+    """More accounts in one bucket than a batch takes events: the next batch goes on where it stopped."""
+    names = of_bucket(7, 600)
     assert len(names) == 600
     for name in names:
         await append_event(connection, name, "e", payload={"id": "c"})
-    held, after, served = await store.lease(connection, "test"), None, list[str]()
+    held, last, served = await store.lease(connection, "test"), dict[int, str](), list[str]()
     assert held is not None
-    for more in (True, True, False):  # also while the first of them have work left
+    for _ in range(3):  # also while the first of them have work left
         async with connection.transaction():
-            batch = await store.claim(connection, held, after)
+            batch = await store.claim(connection, held, last=last, size=200)
         served += [claimed.event.account_id for claimed in batch.claimed]
-        after = batch.last_account
-        assert (after is not None) is more
-    assert sorted(served) == sorted(names)
+        last |= batch.last
+        assert [*batch.more] == held.buckets
+    assert sorted(served) == names
     await store.release(connection, held)
     assert await projector(pool).drain(30) == 600
     assert await connection.fetchval("SELECT count(DISTINCT account_id) FROM ig_comments") == 600
@@ -507,10 +592,10 @@ async def test_event_that_somebody_else_took_off_the_queue_is_not_settled_again(
     async with connection.transaction():
         batch = await store.claim(connection, held)
     settled = [store.Settled(claimed, "done", 1) for claimed in batch.claimed]
-    await store.settle(connection, held, settled[:1])
+    await store.settle(connection, settled[:1])
     with pytest.raises(LeaseLostError):
         async with connection.transaction():
-            await store.settle(connection, held, settled)
+            await store.settle(connection, settled)
     assert await states(connection) == {"e1": "done", "e2": "leased"}, "all of the batch, or none of it"
 
 
