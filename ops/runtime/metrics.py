@@ -42,6 +42,18 @@ commit_failures = Counter("landfall_ingest_commit_failures_total", "Commits that
 ingest_waiting = Gauge("landfall_ingest_waiting_deliveries", "Deliveries that wait for a commit")
 ingest_waiting_bytes = Gauge("landfall_ingest_waiting_bytes", "Bytes of bodies held in memory")
 
+spool_deliveries = Gauge("landfall_spool_deliveries", "Deliveries in the spool that are not in PostgreSQL yet")
+spool_bytes = Gauge("landfall_spool_bytes", "Bytes of files that the spool takes, those set aside included")
+spool_limit_bytes = Gauge("landfall_spool_limit_bytes", "Bytes that the spool may take; 0 where there is none")
+spool_oldest_seconds = Gauge("landfall_spool_oldest_seconds", "Age of the oldest delivery in the spool")
+spool_files_aside = Gauge(
+    "landfall_spool_files_aside", "Files of the spool that were kept for a person, by why", ["reason"]
+)
+spool_appended = Counter("landfall_spool_appended_total", "Deliveries written to the spool")
+spool_drained = Counter("landfall_spool_drained_total", "Deliveries of the spool that are in PostgreSQL")
+spool_failures = Counter("landfall_spool_failures_total", "Writes that the spool did not take", ["reason"])
+spool_append_seconds = Histogram("landfall_spool_append_seconds", "One write to the spool and its fsync", buckets=_FAST)
+
 split_deliveries = Counter(
     "landfall_split_deliveries_total", "Deliveries split into events, by what they were", ["platform", "verdict"]
 )
@@ -129,6 +141,8 @@ MEASURED: Mapping[str, tuple[Counter | Gauge | Histogram, ...]] = MappingProxyTy
             *(commit_failures, ingest_waiting, ingest_waiting_bytes, notifications),
             *(http_connections, http_connections_limit, http_connections_closed),
             *(access_refusals, rate_limit_hits, oauth_flows),
+            *(spool_deliveries, spool_bytes, spool_limit_bytes, spool_oldest_seconds, spool_files_aside),
+            *(spool_appended, spool_drained, spool_failures, spool_append_seconds),
         ),
         "worker": (
             *(events, split_deliveries, split_batch, split_seconds, split_backlog, split_oldest_seconds),
