@@ -3,9 +3,13 @@
 There is no timer. A lone request is committed at once; under load the batch grows by itself, up to a cap beyond which
 larger batches only make both sides wait (``performance.md`` section 3). While many wait, a second task commits beside
 the first, so that this process reads requests while PostgreSQL writes.
+
+With a spool, a batch that cannot be committed for want of a server, or of which nobody knows whether it was, is kept
+there and acknowledged. Deliveries have their ids before, so what was committed after all is not stored again.
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,8 +20,11 @@ import structlog
 from ingest import store
 from ingest.contract import Received
 from ingest.errors import Overloaded, Unavailable
+from ingest.replication import NotReplicatedError, watched
+from ingest.spool import SpoolError
+from ingest.spooling import Spooling
 from ops.runtime import metrics
-from ops.runtime.db import CONTENDED, Pool, describe
+from ops.runtime.db import CONTENDED, REFUSED, Pool, describe
 from ops.runtime.faultpoint import faultpoint
 from ops.runtime.periodic import RetryPolicy, repeat
 
@@ -28,6 +35,12 @@ SECOND_TASK_FROM = 24
 
 COMMIT_SECONDS = 1.8
 """Longest that a request waits for its commit; shorter than any sender waits for the answer."""
+
+SPOOL_SECONDS = 0.8
+"""Part of that which is left for the spool: PostgreSQL is given up so much earlier where there is one."""
+
+LEAST_SECONDS = 0.2
+"""Shortest time that PostgreSQL is given for a batch, however long it has waited for its turn."""
 
 WATCH_SECONDS = 0.1
 """How often deadlines are checked. One check of all of them is cheaper than a timer for each."""
@@ -42,21 +55,29 @@ log = structlog.get_logger()
 class _Waiting:
     received: Received
     done: asyncio.Future[None]
-
-
-class NotReplicatedError(Exception):
-    """The commit is on this server only: the wait for its standby was cut short, so it is not acknowledged."""
+    deadline: float = math.inf
+    """By the clock of the event loop."""
 
 
 class Committer:
     """Commits deliveries; a call returns once its delivery is durable. ``notify`` is called after each commit."""
 
-    def __init__(self, pool: Pool, *, max_deliveries: int, notify: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        max_deliveries: int,
+        notify: Callable[[], None] = lambda: None,
+        spooling: Spooling | None = None,
+    ) -> None:
         self._pool = pool
         self._max = max_deliveries
         self._notify = notify
+        self._spooling = spooling
+        self._seconds = COMMIT_SECONDS if spooling is None else COMMIT_SECONDS - SPOOL_SECONDS
+        """Longest that PostgreSQL is waited for."""
         self._queue: deque[_Waiting] = deque()
-        self._deadlines: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._deadlines: deque[_Waiting] = deque()
         self._one_waits = asyncio.Event()
         self._many_wait = asyncio.Event()
         self._closing = False
@@ -67,13 +88,13 @@ class Committer:
         if self._closing or len(self._queue) >= self._max:
             raise Overloaded("too many deliveries wait for the log")
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
-        self._queue.append(_Waiting(received, done))
-        self._deadlines.append((loop.time() + COMMIT_SECONDS, done))
+        waiting = _Waiting(received, loop.create_future(), loop.time() + COMMIT_SECONDS)
+        self._queue.append(waiting)
+        self._deadlines.append(waiting)
         self._one_waits.set()
         if len(self._queue) == SECOND_TASK_FROM:
             self._many_wait.set()
-        await done
+        await waiting.done
 
     async def run(self) -> None:
         """Commit until closed and drained."""
@@ -82,28 +103,31 @@ class Committer:
             asyncio.create_task(self._commit_batches(wake), name=name)
             for name, wake in (("first commit task", self._one_waits), ("second commit task", self._many_wait))
         ]
+        others = [watch]
+        if self._spooling is not None:
+            others.append(asyncio.create_task(self._spooling.run(), name="drain of the spool"))
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([*tasks, *others], return_when=asyncio.FIRST_COMPLETED)
             if self._closing:
                 await asyncio.wait(tasks)
-            for task in tasks:
+            for task in (*tasks, *others):
                 if task.done():
-                    task.result()  # neither ends by itself: this raises why it did
+                    task.result()  # none ends by itself: this raises why it did
         finally:
-            for task in (watch, *tasks):
+            for task in (*tasks, *others):
                 task.cancel()
             self._closing = True
-            for _, done in self._deadlines:  # nobody is going to commit these
-                if not done.done():
-                    done.set_exception(Unavailable("the process is ending"))
+            for waiting in self._deadlines:  # nobody is going to commit these
+                if not waiting.done.done():
+                    waiting.done.set_exception(Unavailable("the process is ending"))
 
     async def _expire(self) -> None:
         """Refuse the requests that have waited too long. They are in order: the first with time left ends the loop."""
         loop = asyncio.get_running_loop()
-        while self._deadlines and (self._deadlines[0][1].done() or self._deadlines[0][0] < loop.time()):
-            _, done = self._deadlines.popleft()
-            if not done.done():
-                done.set_exception(Unavailable("the log did not answer in time"))
+        while self._deadlines and (self._deadlines[0].done.done() or self._deadlines[0].deadline < loop.time()):
+            waiting = self._deadlines.popleft()
+            if not waiting.done.done():
+                waiting.done.set_exception(Unavailable("the log did not answer in time"))
 
     def close(self) -> None:
         """Accept no more deliveries. ``run`` returns when those that wait are committed."""
@@ -112,24 +136,41 @@ class Committer:
         self._many_wait.set()
 
     async def _commit_batches(self, wake: asyncio.Event) -> None:
-        """Commit whenever woken. A connection is kept while deliveries keep coming: to reset it takes a round trip."""
+        """Commit whenever woken."""
         while True:
             await wake.wait()
             wake.clear()
             while self._queue:
-                batch: list[_Waiting] = []
-                try:
-                    async with self._pool.acquire() as connection:
-                        with _watched(connection) as warnings:
-                            while batch := self._take():
-                                await self._commit(connection, batch)
-                                if warnings:
-                                    raise NotReplicatedError
-                                self._committed(batch)
-                except Exception as error:  # noqa: BLE001  whatever it is, it is not the deliveries' fault
-                    self._failed(batch or self._take(), error)
+                if self._spooling is not None and self._spooling.away:
+                    await self._keep(self._spooling, self._take())
+                else:
+                    await self._commit_queue()
             if self._closing:
                 return
+
+    async def _commit_queue(self) -> None:
+        """Commit what waits. A connection is kept while deliveries keep coming: to reset it takes a round trip."""
+        loop = asyncio.get_running_loop()
+        batch: list[_Waiting] = []
+        try:
+            async with asyncio.timeout(self._seconds) as limit, self._pool.acquire() as connection:
+                with watched(connection) as warnings:
+                    while batch := self._take():
+                        limit.reschedule(self._give_up_at(batch))
+                        await self._commit(connection, batch)
+                        if warnings:
+                            raise NotReplicatedError
+                        self._committed(batch)
+                    limit.reschedule(loop.time() + self._seconds)
+        except Exception as error:  # noqa: BLE001  whatever it is, it is not the deliveries' fault
+            await self._failed(batch or self._take(), error)
+
+    def _give_up_at(self, batch: Sequence[_Waiting]) -> float:
+        """Return when PostgreSQL has had its time for a batch, by the clock of the event loop."""
+        now = asyncio.get_running_loop().time()
+        if self._spooling is None:
+            return now + COMMIT_SECONDS
+        return max(min(now + self._seconds, batch[0].deadline - SPOOL_SECONDS), now + LEAST_SECONDS)
 
     def _take(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
@@ -148,11 +189,10 @@ class Committer:
         deliveries = [waiting.received for waiting in batch]
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                async with asyncio.timeout(COMMIT_SECONDS):
-                    with metrics.commit_seconds.time():
-                        faultpoint("ingest.append")
-                        await store.receive(connection, deliveries)
-                        faultpoint("ingest.committed")
+                with metrics.commit_seconds.time():
+                    faultpoint("ingest.append")
+                    await store.receive(connection, deliveries)
+                    faultpoint("ingest.committed")
             except CONTENDED:
                 if attempt == ATTEMPTS:
                     raise
@@ -163,38 +203,42 @@ class Committer:
     def _committed(self, batch: Sequence[_Waiting]) -> None:
         metrics.commit_batch.observe(len(batch))
         log.info("deliveries.committed", deliveries=[waiting.received.id for waiting in batch])
-        for waiting in batch:
-            if not waiting.done.done():
-                waiting.done.set_result(None)
+        _acknowledge(batch)
         self._notify()
 
-    def _failed(self, batch: Sequence[_Waiting], error: Exception) -> None:
+    async def _failed(self, batch: Sequence[_Waiting], error: Exception) -> None:
         metrics.commit_failures.labels(describe(error)[:40]).inc()
         log.warning("deliveries.not_committed", count=len(batch), error=describe(error))
-        for waiting in batch:
-            if not waiting.done.done():
-                waiting.done.set_exception(Unavailable("the log cannot be written at the moment"))
+        if self._spooling is None or isinstance(error, REFUSED):
+            _refuse(batch, "the log cannot be written at the moment")
+        else:
+            self._spooling.lost(error)
+            await self._keep(self._spooling, batch)
+
+    async def _keep(self, spooling: Spooling, batch: Sequence[_Waiting]) -> None:
+        """Put a batch into the spool, and acknowledge it."""
+        if not batch:
+            return
+        try:
+            faultpoint("ingest.spool")
+            await spooling.keep([waiting.received for waiting in batch])
+            faultpoint("ingest.spooled")
+        except Exception as error:  # noqa: BLE001  of a bug, too, nothing is acknowledged
+            message = str(error) if isinstance(error, SpoolError) else describe(error)
+            log.warning("deliveries.not_spooled", count=len(batch), error=message)
+            _refuse(batch, "the log cannot be written at the moment, and neither can the spool")
+        else:
+            log.info("deliveries.spooled", deliveries=[waiting.received.id for waiting in batch])
+            _acknowledge(batch)
 
 
-class _watched:  # noqa: N801  reads as a phrase
-    """Collect the server's warnings that a commit was not replicated as configured.
+def _acknowledge(batch: Sequence[_Waiting]) -> None:
+    for waiting in batch:
+        if not waiting.done.done():
+            waiting.done.set_result(None)
 
-    When the wait for a synchronous standby is cancelled, PostgreSQL reports success and only warns, with no code of
-    its own (faults.md B3). Appending gives no other warning, so any is taken for that one.
-    """
 
-    def __init__(self, connection: asyncpg.Connection) -> None:
-        self._connection = connection
-        self._warnings: list[str] = []
-
-    def __enter__(self) -> list[str]:
-        self._connection.add_log_listener(self._hear)
-        return self._warnings
-
-    def __exit__(self, *_: object) -> None:
-        if not self._connection.is_closed():
-            self._connection.remove_log_listener(self._hear)
-
-    def _hear(self, _: object, message: asyncpg.PostgresLogMessage) -> None:
-        if message.sqlstate[:2] in ("01", "57"):
-            self._warnings.append(message.sqlstate)
+def _refuse(batch: Sequence[_Waiting], reason: str) -> None:
+    for waiting in batch:
+        if not waiting.done.done():
+            waiting.done.set_exception(Unavailable(reason))

@@ -465,8 +465,9 @@ def _lock(directory: Path) -> int:
                 "serve` a LANDFALL_SPOOL_DIR of its own"
             )
         time.sleep(LOCK_SECONDS / 10)
-    os.ftruncate(number, 0)
-    os.pwrite(number, f"{os.getpid()}\n".encode(), 0)
+    with suppress(OSError):  # for people to read; on a full disk the lock holds without it
+        os.ftruncate(number, 0)
+        os.pwrite(number, f"{os.getpid()}\n".encode(), 0)
     return number
 
 

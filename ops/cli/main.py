@@ -29,6 +29,7 @@ COMMANDS = {
     ),
     "serve": Lazy("ops.cli.serve:serve_command", "Receive webhooks over HTTP, and serve the pages."),
     "split": Lazy("ops.cli.split:split_command", "Split deliveries that wait into events, as a worker does."),
+    "spool": Lazy("ops.cli.spool:spool_group", "Deliveries that were accepted while PostgreSQL was away."),
     "sql": Lazy("ops.cli.sql:sql_command", "Open psql on the tables, with a login that can only read."),
     "tenant": Lazy("ops.cli.tenants:tenant", "Several customers on one install, who see nothing of each other."),
     "up": Lazy("ops.cli.up:up_command", "Start everything on this machine and watch signed webhooks become rows."),

@@ -1,8 +1,9 @@
 """`landfall serve`: the web process."""
 
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 import click
 import structlog
@@ -11,12 +12,13 @@ from aiohttp import web
 from ingest.app import COMMIT_TASK, build
 from ingest.committer import Committer
 from ingest.endpoint import Receiver
+from ingest.spooling import Spooling
 from ops.cli import wiring
 from ops.runtime import headers, health, responses
 from ops.runtime.bodies import Budget
 from ops.runtime.clock import now
 from ops.runtime.connections import Connections, connection_limits, raise_descriptors
-from ops.runtime.db import open_pool
+from ops.runtime.db import Pool, open_pool
 from ops.runtime.health import Check, check_database
 from ops.runtime.settings import Configuration
 from ops.runtime.worker_notifier import open_notifier
@@ -91,14 +93,21 @@ async def application(configuration: Configuration) -> AsyncIterator[tuple[web.A
             dsn, "ingest-samples", 1, role=role, pgbouncer=bounced, wait_seconds=0.05, statement_seconds=1
         ) as samples,
         await open_pool(dsn, "ingest-health", 1, role=role, pgbouncer=bounced, statement_seconds=2) as health_pool,
+        await open_pool(dsn, "ingest-spool", 1, role=role, pgbouncer=bounced) as spool_pool,
         AsyncExitStack() as stack,
     ):
         notifier = open_notifier(None if settings.redis_url is None else settings.redis_url.get_secret_value())
         stack.push_async_callback(notifier.close)
+        spooling = await _spooling(configuration, spool_pool, notifier.notify, stack)
         receiver = Receiver(
             webhooks=webhooks,
             variables=configuration.variables,
-            committer=Committer(ingest_pool, max_deliveries=settings.landfall_queue_deliveries, notify=notifier.notify),
+            committer=Committer(
+                ingest_pool,
+                max_deliveries=settings.landfall_queue_deliveries,
+                notify=notifier.notify,
+                spooling=spooling,
+            ),
             samples=samples,
             clock=now,
             body_limit=settings.landfall_body_limit,
@@ -116,7 +125,12 @@ async def application(configuration: Configuration) -> AsyncIterator[tuple[web.A
                 bool(configured),
                 "" if configured else "no platform has a secret; every webhook is answered 503",
             )
-            return await check_database(health_pool, HEAD) | {"keys": keys}
+            checks = await check_database(health_pool, HEAD) | {"keys": keys}
+            if spooling is not None:
+                # Webhooks are accepted all the same, and no other process could do more for them.
+                checks["postgresql"] = replace(checks["postgresql"], required=not spooling.takes)
+                checks["spool"] = spooling.check()
+            return checks
 
         app = build(receiver)
         await stack.enter_async_context(pages(configuration, app))
@@ -125,6 +139,18 @@ async def application(configuration: Configuration) -> AsyncIterator[tuple[web.A
         headers.add_to(app, https=settings.https)
         stack.callback(wiring.reporting(health_pool, "serve", configuration).cancel)
         yield app, health.build(readiness, "web")
+
+
+async def _spooling(
+    configuration: Configuration, pool: Pool, notify: Callable[[], None], stack: AsyncExitStack
+) -> Spooling | None:
+    """Open the spool, if there is to be one, and close it with ``stack``. Raises ConfigurationError."""
+    settings = configuration.settings
+    if settings.landfall_spool_dir is None:
+        return None
+    spool = await wiring.open_spool(settings.landfall_spool_dir, settings.landfall_spool_bytes)
+    stack.push_async_callback(spool.close)
+    return Spooling(spool, pool, notify)
 
 
 async def serve(configuration: Configuration) -> int:

@@ -160,6 +160,7 @@ async def stack(directory: Path, environ: Mapping[str, str]) -> AsyncIterator[St
         for name, server in servers.items():
             running.add(Part(name, server, _start_again(server)))
         environment.setdefault("LANDFALL_PUBLIC_URL", running.url)
+        environment.setdefault("LANDFALL_SPOOL_DIR", str(directory / "spool"))
         running.api_key, running.password = await _credentials(
             directory, environment["DATABASE_URL"], environ.get("DATABASE_URL") or "of its own"
         )

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Coroutine, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
@@ -11,6 +12,7 @@ from aiohttp import web
 
 import ingest.platforms
 from ingest.contract import Webhook
+from ingest.spool import Spool, SpoolError
 from ops.runtime import logs, processes, unparsed
 from ops.runtime.connections import BACKLOG, Connections
 from ops.runtime.db import Pool, describe
@@ -91,6 +93,14 @@ def configured(configuration: Configuration) -> list[str]:
 def has_secret(configuration: Configuration, webhook: Webhook) -> bool:
     """Return whether a platform's webhooks can be verified at all."""
     return any(configuration.variables.get(secret.name) for secret in webhook.signature.secrets)
+
+
+async def open_spool(directory: Path, limit: int) -> Spool:
+    """Take a spool for this process. Raises ConfigurationError."""
+    try:
+        return await Spool.open(directory, limit)
+    except SpoolError as error:
+        raise ConfigurationError([f"LANDFALL_SPOOL_DIR cannot be used: {error}"]) from None
 
 
 def reporting(pool: Pool, kind: str, configuration: Configuration) -> "asyncio.Task[None]":

@@ -148,6 +148,13 @@ class Settings(BaseSettings):
     landfall_queue_bytes: int = Field(
         default=64 * 2**20, ge=2**20, description="bytes of bodies that may be in memory before the same"
     )
+    landfall_spool_dir: Path | None = Field(
+        default=None,
+        description="folder of one web process for deliveries that it accepts while PostgreSQL is away; empty for none",
+    )
+    landfall_spool_bytes: int = Field(
+        default=2**30, ge=2**20, description="bytes of deliveries that may be there before new ones are answered 503"
+    )
     landfall_http_connections: int = Field(
         default=4096,
         ge=16,
