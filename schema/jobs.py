@@ -1,3 +1,6 @@
 """Names of the jobs that a notification of a worker names. A job carries no data: the row in PostgreSQL is the job."""
 
 PROJECT_EVENTS = "project_events"
+
+QUEUE = "landfall:jobs"
+"""The key of arq's queue in Redis."""

@@ -24,7 +24,7 @@ from ops.bench import traffic
 from ops.cli import wiring
 from ops.runtime import garbage, logs
 from ops.runtime.db import open_pool
-from ops.runtime.worker_notifier import deserialize, open_redis, redis_settings, serialize
+from ops.runtime.worker_listener import deserialize, open_redis, redis_settings, serialize
 from schema.rights import APP_ROLE
 from sync.projection import store
 from sync.projection.store import Batch, Write

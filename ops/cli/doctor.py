@@ -25,10 +25,11 @@ from ops.runtime.health import DURABLE
 from ops.runtime.process_store import Process
 from ops.runtime.settings import Configuration, ConfigurationError, Settings
 from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
-from ops.runtime.worker_notifier import QUEUE, open_redis
+from ops.runtime.worker_listener import open_redis
 from publish.connections import refresh_store
 from publish.vault import key_rotation
 from publish.vault.envelope import VAULT_KEYS, VaultError
+from schema.jobs import QUEUE
 from schema.revision import HEAD
 from schema.rights import APP_ROLE
 from schema.tables import all_tables

@@ -12,7 +12,7 @@ import structlog
 from ingest.splitter import Splitter, measure_waiting
 from ops.access import maintenance
 from ops.cli import wiring
-from ops.runtime import garbage, health, worker_notifier
+from ops.runtime import garbage, health, worker_listener
 from ops.runtime.db import open_pool
 from ops.runtime.health import Check, check_database
 from ops.runtime.settings import Configuration
@@ -117,7 +117,7 @@ async def work(configuration: Configuration) -> int:
         listeners = []
         if settings.redis_url is not None:
             url = settings.redis_url.get_secret_value()
-            listening = worker_notifier.listen(url, {PROJECT_EVENTS: drain}, settings.landfall_worker_jobs)
+            listening = worker_listener.listen(url, {PROJECT_EVENTS: drain}, settings.landfall_worker_jobs)
             listeners = [asyncio.create_task(listening, name="wakeup")]
         code = await wiring.until(stop, [*tasks, *listeners])
         stop.set()

@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from ops.runtime.mailserver import MailServer
 from ops.runtime.proxies import Network
+from ops.runtime.redis_address import RedisAddress
 from schema.configuration import Variable
 
 _HALF_MAIL = "LANDFALL_SMTP_URL and LANDFALL_MAIL_FROM go together: set both to have notices mailed, or neither"
@@ -66,8 +67,8 @@ def _database(given: SecretStr | None) -> SecretStr | None:
 
 def _redis(given: SecretStr | None) -> SecretStr | None:
     """Check an address of Redis. Raises ValueError, which shows nothing of the value."""
-    if given is not None and not given.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("it does not begin with redis://, rediss:// or unix://")
+    if given is not None:
+        RedisAddress.of(given.get_secret_value())
     return given
 
 

@@ -1,44 +1,31 @@
 """Notify a worker through Redis that there is work. Losing any number of notifications loses nothing but time.
 
-This module is the only one that uses arq. Its known traps, and what is done about each:
+A notification is a job of arq (``ops.runtime.worker_listener``), written by two commands. hiredis packs them and parses
+the answers: arq and redis-py, which do much more, would take 8 MB of every web process.
 
-- A fixed job id is refused while that job waits or runs (``faults.md`` C6): notifications alternate between a few ids,
-  results are not kept, and the worker's sweep looks at PostgreSQL every second whatever happens here.
-- Jobs are pickled by default (C10): ours are JSON and carry nothing.
+- A job with a fixed id is refused while it waits or runs (``faults.md`` C6): notifications alternate between a few ids.
 - Redis may hang or be away (C1): notifying never waits; a background task tries, for at most 100 ms, and waits longer
   after each failure.
-- A Redis that is gone without a word is waited for without end (D2): the worker's loop is our own, and each turn of
-  it has a limit. (redis-py's ``socket_timeout`` is no way: it waits by ``asyncio.wait_for``, which loses cancellations
-  before Python 3.12.)
-- A worker that was killed leaves a key that blocks its job for the time-out and more (C7): nothing waits for it.
 """
 
 import asyncio
 import json
-import logging
+import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Protocol, TypeVar
-from urllib.parse import urlsplit
+from typing import Protocol, Self
 
+import hiredis
 import structlog
-from arq.connections import ArqRedis, RedisSettings, create_pool
-from arq.typing import WorkerCoroutine
-from arq.worker import Worker, func
-from redis.asyncio.connection import parse_url
 
 from ops.runtime import metrics
-from ops.runtime.db import describe
 from ops.runtime.periodic import RetryPolicy
-from schema.jobs import PROJECT_EVENTS
+from ops.runtime.redis_address import RedisAddress
+from schema.jobs import PROJECT_EVENTS, QUEUE
 
-QUEUE = "landfall:jobs"
 SLOTS = 10
 """Jobs that may wait at once; more would only find nothing to do."""
-
-ANSWER_SECONDS = 2.0
-"""A Redis that says nothing for so long is gone."""
 
 SEND_SECONDS = 0.1
 OPEN_SECONDS = 1.0
@@ -47,82 +34,69 @@ OPEN_SECONDS = 1.0
 REST_SECONDS = 0.02
 """The least time between two notifications."""
 
+EXPIRES_MILLISECONDS = 60_000
+"""A notification that nobody took for so long is dropped: the sweep of whoever starts later finds the work."""
+
 RETRIES = RetryPolicy.exponential(0.5, 10.0)
-STEADY_SECONDS = 30.0
-"""A listener that ran for so long has not failed in a row."""
-
-POLL_SECONDS = 0.01
-"""arq asks Redis this often; its default of 0.5 s would be most of the time from commit to row."""
-
-JOB_SECONDS = 20
-
-T = TypeVar("T")
 
 log = structlog.get_logger()
 
 
-def serialize(job: Mapping[str, object]) -> bytes:
-    """Serialize a job. Exceptions in results, which JSON cannot hold, become their names."""
-    return json.dumps(job, default=lambda value: value.__class__.__name__).encode()
+class RedisError(Exception):
+    """Redis refused a command. It says nothing of what was sent, which may be a password."""
 
 
-def deserialize(raw: bytes) -> dict[str, object]:
-    job = json.loads(raw)
-    if not isinstance(job, dict):
-        raise TypeError("a job must be an object")
-    return job
+class _Redis:
+    """A connection to Redis."""
 
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._answers = hiredis.Reader()
 
-def redis_settings(url: str) -> RedisSettings:
-    """Return arq's settings for a URL, with short time-outs: all users of Redis here work without it for a while.
+    @classmethod
+    async def open(cls, address: RedisAddress) -> Self:
+        """Connect and log in. Raises OSError, RedisError."""
+        if address.path is not None:
+            redis = cls(*await asyncio.open_unix_connection(address.path))
+        else:
+            tls = ssl.create_default_context() if address.tls else None
+            redis = cls(*await asyncio.open_connection(address.host, address.port, ssl=tls))
+        try:
+            if address.password is not None:
+                login = [address.username] if address.username else []
+                await redis.run(("AUTH", *login, address.password))
+            if address.database:
+                await redis.run(("SELECT", address.database))
+        except BaseException:
+            redis.close()
+            raise
+        return redis
 
-    The forms are redis-py's: ``redis://user:password@host:port/database``, ``rediss://…`` for TLS, and
-    ``unix://user:password@/path?db=database``; what stands in them may be percent-encoded. Raises ValueError.
-    """
-    given = parse_url(url)  # not arq's own reading, which leaves a password encoded
-    return RedisSettings(
-        host=given.get("host", "localhost"),
-        port=given.get("port", 6379),
-        unix_socket_path=given.get("path"),
-        database=given.get("db", 0),
-        username=given.get("username"),
-        password=given.get("password"),
-        ssl=urlsplit(url).scheme == "rediss",
-        conn_timeout=1,
-        conn_retries=0,
-        conn_retry_delay=0,
-    )
+    async def run(self, *commands: Sequence[str | int]) -> object:
+        """Send commands at once and return the answer to the last one. Raises OSError, RedisError."""
+        # Its stub says that a tuple holds one item; it may hold any number.
+        self._writer.write(b"".join(hiredis.pack_command((*command,)) for command in commands))  # type: ignore[arg-type]
+        await self._writer.drain()
+        answer: object = None
+        for _ in commands:
+            answer = await self._answer()
+            if isinstance(answer, hiredis.HiredisError):
+                raise RedisError
+        return answer
 
+    async def _answer(self) -> object:
+        while (answer := self._answers.gets()) is False:  # not there, or not all of it
+            received = await self._reader.read(2**16)
+            if not received:
+                raise ConnectionResetError
+            self._answers.feed(received)
+        return answer
 
-async def open_redis(url: str) -> ArqRedis:
-    """Connect and wait for a first answer. Raises TimeoutError where none comes."""
-    opening = create_pool(
-        redis_settings(url), job_serializer=serialize, job_deserializer=deserialize, default_queue_name=QUEUE
-    )
-    return await _within(ANSWER_SECONDS, opening)
-
-
-async def _within(seconds: float, work: Awaitable[T]) -> T:
-    """Await ``work`` within a time and cancel until it ends: redis-py waits for an answer to UNWATCH when cancelled.
-
-    Raises TimeoutError.
-    """
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.wait({task}, timeout=seconds)
-        if not task.done():
-            raise TimeoutError
-        return task.result()
-    finally:
-        while not task.done():
-            task.cancel()
-            await asyncio.wait({task}, timeout=SEND_SECONDS)
-
-
-async def _disconnect(redis: ArqRedis) -> None:
-    """Close its connections without talking to Redis, which may be away."""
-    with suppress(Exception):
-        await redis.connection_pool.disconnect(inuse_connections=True)
+    def close(self) -> None:
+        """Close it without a word to Redis, which may be away."""
+        with suppress(Exception):
+            self._writer.transport.abort()
 
 
 class WorkerNotifier(Protocol):
@@ -142,12 +116,12 @@ class NoNotifier:
         pass
 
 
-class ArqNotifier:
+class RedisNotifier:
     """Enqueues a job of arq; notifications that come close together become one job."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._redis: ArqRedis | None = None
+    def __init__(self, address: RedisAddress) -> None:
+        self._address = address
+        self._redis: _Redis | None = None
         self._wanted = asyncio.Event()
         self._slot = 0
         self._task = asyncio.create_task(self._run(), name="worker notifier")
@@ -159,9 +133,7 @@ class ArqNotifier:
         self._task.cancel()
         with suppress(asyncio.CancelledError):
             await self._task
-        if self._redis is not None:
-            with suppress(Exception):
-                await self._redis.aclose()
+        self._drop()
 
     async def _run(self) -> None:
         failures = 0
@@ -169,13 +141,14 @@ class ArqNotifier:
             await self._wanted.wait()
             self._wanted.clear()
             try:
-                sent = await _within(SEND_SECONDS if self._redis else OPEN_SECONDS, self._enqueue())
+                async with asyncio.timeout(SEND_SECONDS if self._redis else OPEN_SECONDS):
+                    sent = await self._enqueue()
             except Exception as error:  # noqa: BLE001  whatever ails Redis, ingest goes on
                 failures += 1
                 pause = RETRIES.delay(failures)
                 metrics.notifications.labels("failed").inc()
                 log.warning("wakeup.failed", error=error.__class__.__name__, pause_s=round(pause, 1))
-                await self._drop()
+                self._drop()
                 await asyncio.sleep(pause)
             else:
                 failures = 0
@@ -184,91 +157,29 @@ class ArqNotifier:
 
     async def _enqueue(self) -> bool:
         if self._redis is None:
-            self._redis = await open_redis(self._url)
+            self._redis = await _Redis.open(self._address)
         for _ in range(2):  # the first may be running, past its last look; two in that state are enough to skip
             self._slot = (self._slot + 1) % SLOTS
-            job = await self._redis.enqueue_job(
-                PROJECT_EVENTS, _job_id=f"{PROJECT_EVENTS}:{self._slot}", _queue_name=QUEUE, _expires=60
+            name, at = f"{PROJECT_EVENTS}:{self._slot}", time.time_ns() // 1_000_000
+            job = json.dumps({"t": None, "f": PROJECT_EVENTS, "a": [], "k": {}, "et": at})
+            answer = await self._redis.run(
+                ("MULTI",),
+                ("SET", f"arq:job:{name}", job, "NX", "PX", EXPIRES_MILLISECONDS),
+                ("ZADD", QUEUE, "NX", at, name),
+                ("EXEC",),
             )
-            if job is not None:
+            if not isinstance(answer, list) or any(isinstance(each, hiredis.HiredisError) for each in answer):
+                raise RedisError
+            if answer[0] is not None:  # else this job waits or runs
                 return True
         return False
 
-    async def _drop(self) -> None:
+    def _drop(self) -> None:
         redis, self._redis = self._redis, None
         if redis is not None:
-            await _disconnect(redis)
+            redis.close()
 
 
 def open_notifier(url: str | None) -> WorkerNotifier:
     """Return a notifier that uses the Redis at ``url``, or one that does nothing without it."""
-    return NoNotifier() if url is None else ArqNotifier(url)
-
-
-async def listen(url: str, jobs: Mapping[str, Callable[[], Awaitable[object]]], concurrency: int) -> None:
-    """Run ``jobs`` by name when notified, until cancelled.
-
-    arq's worker ends with its first lost connection (``faults.md`` C2), so it is built anew as often as it takes.
-    """
-    logging.getLogger("arq.worker").setLevel(logging.ERROR)  # a Redis that is away is one line of ours, not many
-    failures = 0
-    while True:
-        started = time.monotonic()
-        worker: Worker | None = None
-        try:
-            worker = _worker(await open_redis(url), jobs, concurrency)
-            await worker.main()
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:  # noqa: BLE001  whatever it was, the next one may do better
-            failures = 1 if time.monotonic() - started > STEADY_SECONDS else failures + 1
-            metrics.notifier_restarts.inc()
-            log.warning("wakeup.listener_failed", error=error.__class__.__name__, failures=failures)
-        finally:
-            if worker is not None:
-                await _close(worker)
-        await asyncio.sleep(RETRIES.delay(max(failures, 1)))
-
-
-class _Worker(Worker):
-    """arq's worker, with a time-out for every poll of Redis."""
-
-    async def main(self) -> None:
-        while True:
-            await _within(ANSWER_SECONDS, self._poll_iteration())
-            await asyncio.sleep(self.poll_delay_s)
-
-
-def _worker(redis: ArqRedis, jobs: Mapping[str, Callable[[], Awaitable[object]]], concurrency: int) -> Worker:
-    def job(run: Callable[[], Awaitable[object]]) -> WorkerCoroutine:
-        async def wrapped(ctx: dict[object, object], *args: object, **kwargs: object) -> None:  # noqa: ARG001  arq's shape
-            try:
-                await run()
-            except Exception as error:  # noqa: BLE001  arq would print all of it; the sweep meets it again if it lasts
-                log.warning("wakeup.job_failed", job=run.__qualname__, error=describe(error))
-
-        return wrapped
-
-    return _Worker(
-        functions=[func(job(run), name=name, keep_result=0, timeout=JOB_SECONDS) for name, run in jobs.items()],
-        queue_name=QUEUE,
-        redis_pool=redis,
-        handle_signals=False,
-        max_jobs=concurrency,
-        poll_delay=POLL_SECONDS,
-        keep_result=0,
-        job_timeout=JOB_SECONDS,
-        job_serializer=serialize,
-        job_deserializer=deserialize,
-        health_check_interval=30,
-        log_results=False,
-    )
-
-
-async def _close(worker: Worker) -> None:
-    running = list(worker.tasks.values())
-    for task in running:
-        task.cancel()
-    with suppress(TimeoutError):  # each closes its connection first, and a Redis that is gone lets it wait
-        await _within(ANSWER_SECONDS, asyncio.gather(*running, return_exceptions=True))
-    await _disconnect(worker.pool)  # its own close() would first talk to Redis
+    return NoNotifier() if url is None else RedisNotifier(RedisAddress.of(url))

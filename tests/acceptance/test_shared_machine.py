@@ -28,7 +28,8 @@ from ops.cli.stack import Unusable, stack
 from ops.runtime.db import open_pool
 from ops.runtime.embedded import OWNER, Postgres, Redis, StartError, free_port, scratch
 from ops.runtime.files import UnsafePathError
-from ops.runtime.worker_notifier import listen, open_notifier, open_redis, redis_settings
+from ops.runtime.worker_listener import listen, open_redis, redis_settings
+from ops.runtime.worker_notifier import open_notifier
 from schema.jobs import PROJECT_EVENTS
 from schema.metadata import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
@@ -134,8 +135,13 @@ def test_address_of_redis_is_read_whole() -> None:
     assert (found.username, found.password) == ("u", "p@")
     found = redis_settings("redis://:p@h?db=4")
     assert (found.host, found.port, found.database, found.ssl, found.password) == ("h", 6379, 4, False, "p")
-    with pytest.raises(ValueError, match="scheme"):
+    with pytest.raises(ValueError, match="does not begin with"):
         redis_settings("http://h")
+    for wrong in ("redis://h:port/0", "redis://:p/w@h:6379/0", "redis://h:99999"):
+        with pytest.raises(ValueError, match="port is no number"):
+            redis_settings(wrong)
+    with pytest.raises(ValueError, match="database is no number"):
+        redis_settings("redis://h/first")
 
 
 def test_somebody_who_took_the_port_is_not_taken_for_the_server(

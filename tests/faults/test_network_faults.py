@@ -24,8 +24,9 @@ from ops.runtime.clock import now
 from ops.runtime.db import open_pool
 from ops.runtime.embedded import Postgres, Redis, free_port
 from ops.runtime.sweep import SWEEP_SECONDS
-from ops.runtime.worker_notifier import QUEUE, listen, open_notifier
-from schema.jobs import PROJECT_EVENTS
+from ops.runtime.worker_listener import listen
+from ops.runtime.worker_notifier import open_notifier
+from schema.jobs import PROJECT_EVENTS, QUEUE
 from tests.faults.oracle import Oracle
 from tests.faults.proxy import (
     Blackhole,

@@ -18,8 +18,9 @@ import redis.asyncio
 from ops.cli import wiring
 from ops.runtime.db import open_pool
 from ops.runtime.embedded import Redis
-from ops.runtime.worker_notifier import QUEUE, listen, open_notifier
-from schema.jobs import PROJECT_EVENTS
+from ops.runtime.worker_listener import listen
+from ops.runtime.worker_notifier import open_notifier
+from schema.jobs import PROJECT_EVENTS, QUEUE
 from schema.metadata import APP_ROLE
 from sync.projection import store
 from sync.projection.worker import Projector
