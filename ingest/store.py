@@ -2,16 +2,18 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
+from uuid import UUID
 
 import asyncpg
 
 from ingest.contract import Delivery, Incoming, Received
 from ingest.split import Split
 from ops.runtime.db import required, rows_affected
-from schema.events import bucket_of
+from schema.events import bucket_of, identity_of
 
 REFUSAL_SLOTS = 200
 """Forged requests kept per platform; the newest takes the place of the oldest."""
@@ -119,43 +121,58 @@ class SplitDelivery(NamedTuple):
     split: Split
 
 
-# Rows go in in key order, so that two processes cannot deadlock.
+# Rows go in in key order, so that two processes cannot deadlock. Ids are given in the order of the events, which the
+# inner SELECT keeps.
+_NAME = """
+INSERT INTO webhook_event_identities (bucket, identity, event_id)
+SELECT bucket, identity, id FROM (
+    SELECT bucket, identity, next_event_id(received_at) AS id
+    FROM unnest($1::smallint[], $2::uuid[], $3::timestamptz[]) AS i (bucket, identity, received_at)
+) named ORDER BY bucket, identity
+ON CONFLICT DO NOTHING
+RETURNING identity, event_id
+"""
+
 _APPEND = """
 WITH input AS (
     SELECT * FROM unnest(
-        $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::smallint[], $7::text[], $8::timestamptz[],
-        $9::text[], $10::bool[], $11::smallint[], $12::timestamptz[]
-    ) AS i (delivery_id, provider, account_id, event_type, external_id, rule_version, payload, occurred_at, defect,
-            sanitized, bucket, created_at)
-    ORDER BY provider, account_id, external_id
+        $1::bigint[], $2::smallint[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::smallint[],
+        $9::text[], $10::timestamptz[], $11::text[], $12::bool[], $13::timestamptz[]
+    ) AS i (id, bucket, delivery_id, provider, account_id, event_type, external_id, rule_version, payload, occurred_at,
+            defect, sanitized, created_at)
 ), added AS (
     INSERT INTO webhook_event_log (
-        delivery_id, provider, account_id, event_type, external_id, rule_version, payload_json, occurred_at, defect,
-        sanitized, created_at
+        id, bucket, delivery_id, provider, account_id, event_type, external_id, rule_version, payload_json,
+        occurred_at, defect, sanitized, created_at
     )
-    SELECT delivery_id, provider, account_id, event_type, external_id, rule_version, payload::jsonb, occurred_at,
-        defect, sanitized, created_at
+    SELECT id, bucket, delivery_id, provider, account_id, event_type, external_id, rule_version, payload::jsonb,
+        occurred_at, defect, sanitized, created_at
     FROM input
-    ON CONFLICT DO NOTHING
-    RETURNING id, delivery_id, provider, account_id, external_id, defect
-), placed AS (
-    SELECT a.id, a.account_id, a.delivery_id, a.defect, i.bucket
-    FROM added a JOIN (SELECT DISTINCT provider, account_id, bucket FROM input) i USING (provider, account_id)
 ), queued AS (
     INSERT INTO webhook_event_queue (bucket, account_id, event_id)
-    SELECT bucket, account_id, id FROM placed WHERE defect IS NULL
-), parked AS (
-    INSERT INTO webhook_event_outcomes (bucket, account_id, event_id, state, error_message)
-    SELECT bucket, account_id, id, 'parked', defect FROM placed WHERE defect IS NOT NULL
+    SELECT bucket, account_id, id FROM input WHERE defect IS NULL
 )
-SELECT delivery_id::text, count(*) AS new FROM added GROUP BY delivery_id
+INSERT INTO webhook_event_outcomes (bucket, account_id, event_id, state, error_message)
+SELECT bucket, account_id, id, 'parked', defect FROM input WHERE defect IS NOT NULL
 """
 
 
 async def append(connection: asyncpg.Connection, batch: Sequence[SplitDelivery]) -> dict[str, int]:
     """Append those events that the log does not have, and queue or park them. Return how many, by delivery."""
+    events: dict[UUID, tuple[SplitDelivery, Incoming]] = {}
+    for item in batch:
+        for event in item.split.events:
+            events.setdefault(identity_of(item.received.provider, event.account_id, event.external_id), (item, event))
+    if not events:
+        return {}
+    buckets = [bucket_of(item.received.provider, event.account_id) for item, event in events.values()]
+    times = [item.received.received_at for item, _ in events.values()]
+    named = await connection.fetch(_NAME, buckets, list(events), times)
+    ids = {row["identity"]: row["event_id"] for row in named}
     rows = [
         (
+            ids[identity],
+            bucket,
             item.received.id,
             item.received.provider,
             event.account_id,
@@ -166,15 +183,14 @@ async def append(connection: asyncpg.Connection, batch: Sequence[SplitDelivery])
             event.occurred_at,
             event.defect,
             event.sanitized,
-            bucket_of(item.received.provider, event.account_id),
             item.received.received_at,
         )
-        for item in batch
-        for event in item.split.events
+        for (identity, (item, event)), bucket in zip(events.items(), buckets, strict=True)
+        if identity in ids
     ]
-    if not rows:
-        return {}
-    return {row["delivery_id"]: row["new"] for row in await connection.fetch(_APPEND, *zip(*rows, strict=True))}
+    if rows:
+        await connection.execute(_APPEND, *zip(*rows, strict=True))
+    return Counter(row[2] for row in rows)
 
 
 _SETTLE = """
@@ -244,14 +260,16 @@ def headers_json(headers: Mapping[str, str]) -> str:
 
 
 _APPEND_OWN = """
-WITH added AS (
-    INSERT INTO webhook_event_log (provider, account_id, event_type, external_id, rule_version, payload_json,
-        occurred_at, defect, sanitized, source)
-    VALUES ($1, $2, $3, $4, $5, $6::jsonb, $7, NULL, $8, $10)
+WITH named AS (
+    INSERT INTO webhook_event_identities (bucket, identity, event_id) VALUES ($9, $11, next_event_id(now()))
     ON CONFLICT DO NOTHING
-    RETURNING id
+    RETURNING event_id
+), added AS (
+    INSERT INTO webhook_event_log (id, bucket, provider, account_id, event_type, external_id, rule_version,
+        payload_json, occurred_at, defect, sanitized, source)
+    SELECT event_id, $9, $1, $2, $3, $4, $5, $6::jsonb, $7, NULL, $8, $10 FROM named
 )
-INSERT INTO webhook_event_queue (bucket, account_id, event_id) SELECT $9, $2, id FROM added
+INSERT INTO webhook_event_queue (bucket, account_id, event_id) SELECT $9, $2, event_id FROM named
 """
 
 
@@ -271,6 +289,7 @@ async def append_own(
         event.sanitized,
         bucket_of(provider, event.account_id),
         source,
+        identity_of(provider, event.account_id, event.external_id),
     )
 
 

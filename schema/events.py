@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from uuid import UUID
 
 BUCKETS = 256
 """How many buckets accounts are divided into. Changing it needs a migration: buckets are stored with the rows."""
@@ -17,6 +18,17 @@ def bucket_of(provider: str, account_id: str) -> int:
     """
     digest = hashlib.sha256(f"{provider}\x1f{account_id}".encode()).digest()
     return int.from_bytes(digest[:2]) % BUCKETS
+
+
+def identity_of(provider: str, account_id: str, external_id: str) -> UUID:
+    """The name of an event, the same for each of its deliveries: 48 bits of the account's hash, 80 of its own.
+
+    Names of one account stand together, so that those of an erased account can be found when its events are long gone.
+    The function ``identity_of`` of the database computes the same.
+    """
+    account = f"{provider}\x1f{account_id}".encode()
+    event = account + b"\x1f" + external_id.encode()
+    return UUID(bytes=hashlib.sha256(account).digest()[:6] + hashlib.sha256(event).digest()[:10])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The log: what platforms sent, the events in it, and how far the work on each event has come.
 
-A request is stored as it came, and answered; the worker splits it into events later. Six tables, so that each stays
+A request is stored as it came, and answered; the worker splits it into events later. Seven tables, so that each stays
 fast at any size. (``ops/bench/work_state.py``, a million events: with the state of the work in columns of the wide
 event row, draining took 1.7 to 2.3 times as long and wrote 3 to 5 times the WAL.)
 
@@ -10,6 +10,8 @@ event row, draining took 1.7 to 2.3 times as long and wrote 3 to 5 times the WAL
 - ``webhook_delivery_queue``: one small row per delivery that waits to be split. Its absence means that it is.
 - ``webhook_delivery_outcomes``: one row per delivery that is split, with what was in it. It is written in the same
   transaction as the events.
+- ``webhook_event_identities``: one narrow row per event that was ever received, kept for ever. It is what makes a
+  duplicate a duplicate, also when the event itself has long been dropped.
 - ``webhook_event_log``: one immutable row per event. The service's role has no UPDATE and no DELETE on it.
 - ``webhook_event_queue``: one small row per event that waits. Its absence means the event is settled.
 - ``webhook_event_outcomes``: one small row per event that is settled: done, ignored, parked or dead.
@@ -24,9 +26,13 @@ and inserting its outcome row in one statement, and released by the opposite.
 256 hashes of the account. Holding one, a worker needs no row locks on the queue, two workers never touch one
 account, and the fence number refuses a holder that woke up too late.
 
-``account_id`` stands in every key of account data, so that the tables can be distributed by it. There is no
-foreign key between log, queue and outcomes: each pair is written by one statement, and nothing deletes from the
-log.
+``bucket`` stands in every key of events, so that the tables can be distributed by it. There is no foreign key between
+log, queue and outcomes: each pair is written by one statement.
+
+The tables that only grow are partitioned by the month of their ids, which begin with a time: of deliveries it is in
+their UUIDv7, of events in the upper bits. ``make_partitions`` of the database makes partitions ahead, and the worker
+calls it. There is a default partition, so that nothing is ever refused for want of one, and one for the time before the
+first month. Rows are read and written by the table's name; nobody but the owner has rights on a partition.
 """
 
 from collections.abc import Iterable
@@ -37,7 +43,6 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     DateTime,
-    Identity,
     Index,
     Integer,
     LargeBinary,
@@ -45,7 +50,6 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
-    UniqueConstraint,
     Uuid,
     func,
     text,
@@ -86,7 +90,10 @@ webhook_deliveries = Table(
     CheckConstraint("verdict IN ('accepted', 'quarantined')", name="verdict"),
     CheckConstraint("(body IS NULL) = (body_of IS NOT NULL)", name="body"),
     Index("ix_webhook_deliveries_received_at", "received_at", postgresql_using="brin"),
+    Index("ix_webhook_deliveries_body_of", "body_of", postgresql_where=text("body_of IS NOT NULL")),
+    Index("ix_webhook_deliveries_erased", "id", postgresql_where=text("body = ''")),
     comment="Accepted requests, as received",
+    postgresql_partition_by="RANGE (id)",
 )
 
 webhook_delivery_queue = Table(
@@ -135,23 +142,45 @@ webhook_delivery_outcomes = Table(
         postgresql_where=text("holds_body"),  # a body may have any number of copies
     ),
     comment="Deliveries that are split: what each came to",
+    postgresql_partition_by="RANGE (delivery_id)",
+)
+
+webhook_event_identities = Table(
+    "webhook_event_identities",
+    metadata,
+    Column("bucket", SmallInteger, nullable=False, comment="of the account"),
+    Column(
+        "identity",
+        Uuid,
+        nullable=False,
+        comment="hashes of the account (48 bits) and of the event within it (80 bits)",
+    ),
+    Column("event_id", BigInteger, nullable=False, comment="of the log, which may have dropped the event since"),
+    PrimaryKeyConstraint("bucket", "identity"),
+    comment="The names of all events that were ever received: each is received once",
 )
 
 webhook_event_log = Table(
     "webhook_event_log",
     metadata,
-    Column("account_id", Text, nullable=False, comment="the platform's id of the account the event is about"),
-    Column("id", BigInteger, Identity(always=True), nullable=False, comment="in the order of the log"),
-    Column("provider", Text, nullable=False, comment="the platform that it is of"),
-    Column("event_type", Text, nullable=False, comment="the platform's own word"),
-    Column("external_id", Text, nullable=False, comment="deterministic; see the platform's split rules"),
-    Column("rule_version", SmallInteger, nullable=False, comment="version of the rule that made external_id"),
-    Column("payload_json", JSONB, comment="NULL where the body could not be read; the delivery has the bytes"),
+    # Columns of fixed width first: less is lost between them.
+    Column(
+        "id",
+        BigInteger,
+        nullable=False,
+        autoincrement=False,
+        comment="in the order of the log: seconds since 2020, and a number within the second",
+    ),
+    _created_at(),
     Column("occurred_at", Timestamp, comment="the platform's clock for the thing itself"),
     Column("delivery_id", Uuid, comment="first delivery that carried it; NULL for facts of our own"),
-    Column("defect", Text, comment="why the event cannot be projected as it is"),
+    Column("bucket", SmallInteger, nullable=False, comment="of the account"),
+    Column("rule_version", SmallInteger, nullable=False, comment="version of the rule that made external_id"),
     Column("sanitized", Boolean, nullable=False, comment="payload_json differs from the raw bytes"),
-    _created_at(),
+    Column("provider", Text, nullable=False, comment="the platform that it is of"),
+    Column("account_id", Text, nullable=False, comment="the platform's id of the account the event is about"),
+    Column("event_type", Text, nullable=False, comment="the platform's own word"),
+    Column("external_id", Text, nullable=False, comment="deterministic; see the platform's split rules"),
     Column(
         "source",
         Text,
@@ -159,12 +188,14 @@ webhook_event_log = Table(
         server_default="webhook",
         comment="webhook: a platform sent it; poll: it was read from a platform; own: a fact of Landfall's",
     ),
-    PrimaryKeyConstraint("account_id", "id"),
-    UniqueConstraint("provider", "account_id", "external_id"),
+    Column("defect", Text, comment="why the event cannot be projected as it is"),
+    Column("payload_json", JSONB, comment="NULL where the body could not be read; the delivery has the bytes"),
+    PrimaryKeyConstraint("bucket", "account_id", "id"),
     CheckConstraint("source IN ('webhook', 'poll', 'own')", name="source"),
     Index("ix_webhook_event_log_created_at", "created_at", postgresql_using="brin"),
     Index("ix_webhook_event_log_id", "id"),  # the newest events, and one by its number, whatever its account
     comment="Events, each once; never changed",
+    postgresql_partition_by="RANGE (id)",
 )
 
 webhook_event_queue = Table(
@@ -184,15 +215,15 @@ webhook_event_queue = Table(
 webhook_event_outcomes = Table(
     "webhook_event_outcomes",
     metadata,
-    Column("bucket", SmallInteger, nullable=False, comment="the lease under which it was worked on"),
-    Column("account_id", Text, nullable=False, comment="of the event"),
     Column("event_id", BigInteger, nullable=False, comment="of the log"),
-    Column("state", Text, nullable=False, comment="done, ignored, parked or dead; the last two wait for a person"),
     Column("settled_at", Timestamp, nullable=False, server_default=func.now(), comment="when it came to this state"),
-    Column("projection_version", SmallInteger, comment="version of the projection that settled it"),
     Column("retry_count", Integer, nullable=False, server_default=text("0"), comment="failures until then"),
+    Column("bucket", SmallInteger, nullable=False, comment="the lease under which it was worked on"),
+    Column("projection_version", SmallInteger, comment="version of the projection that settled it"),
+    Column("account_id", Text, nullable=False, comment="of the event"),
+    Column("state", Text, nullable=False, comment="done, ignored, parked or dead; the last two wait for a person"),
     Column("error_message", Text, comment="of the last failure, or why somebody ignored it"),
-    PrimaryKeyConstraint("account_id", "event_id"),
+    PrimaryKeyConstraint("bucket", "account_id", "event_id"),
     CheckConstraint(f"state IN ({_listed(SETTLED)})", name="state"),
     CheckConstraint(f"state NOT IN ({_listed(FOR_A_PERSON)}) OR error_message IS NOT NULL", name="reason"),
     Index(
@@ -202,6 +233,7 @@ webhook_event_outcomes = Table(
         postgresql_where=text(f"state IN ({_listed(FOR_A_PERSON)})"),
     ),
     comment="Events that are settled",
+    postgresql_partition_by="RANGE (event_id)",
 )
 
 webhook_buckets = Table(
@@ -265,6 +297,7 @@ WEBHOOK_EVENTS = (
         "defect": "why the event cannot be projected as it is",
         "sanitized": "payload_json differs from the raw bytes",
         "source": "webhook: a platform sent it; poll: it was read from a platform; own: a fact of Landfall's",
+        "bucket": "of the account",
     },
 )
 """The comments of that view and of its columns. The view itself is made by its migration."""

@@ -1,7 +1,8 @@
 """Which database role may do what: the one table of it, with which a test compares the migrated database.
 
 The roles are groups that nobody logs in as; `landfall db login` makes members of the first two. Columns that are not
-named here are nobody's to read or to give: a row's number and the time at which it was written are the database's.
+named here are nobody's to read or to give: a row's number and the time at which it was written are the database's,
+but for events, whose number is that of their name. Partitions have no rights of their own.
 Row policies come on top: the web process sees the rows of the one tenant that it acts for, and never those of all.
 """
 
@@ -40,8 +41,8 @@ READ = Rights(select=EVERY)
 """The reader's on each view of schema ``reporting``."""
 
 _EVENT = (
-    "delivery_id provider account_id event_type external_id rule_version payload_json occurred_at defect sanitized"
-    " created_at source"
+    "id bucket delivery_id provider account_id event_type external_id rule_version payload_json occurred_at defect"
+    " sanitized created_at source"
 )
 _SPLIT = "split_at rule_version verdict verdict_reason event_count new_event_count"
 _AUDIT = "tenant_id actor action subject address detail"
@@ -167,16 +168,17 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
             insert="delivery_id rule_version verdict verdict_reason event_count new_event_count body_sha256 holds_body",
             update=_SPLIT,
         ),
+        "webhook_event_identities": Rights(select=EVERY, insert=EVERY),
         "webhook_event_log": Rights(
             select="id provider account_id external_id event_type payload_json occurred_at delivery_id created_at"
-            " defect",
+            " defect bucket",
             insert=_EVENT,
         ),
         "webhook_event_queue": Rights(
             select=EVERY, insert="bucket account_id event_id", update="due_at retry_count error_message", delete=True
         ),
         "webhook_event_outcomes": Rights(
-            select="account_id event_id state",
+            select="bucket account_id event_id state",
             insert="bucket account_id event_id state projection_version retry_count error_message",
         ),
         "webhook_buckets": Rights(select=EVERY, update="holder fence leased_until served_at"),
@@ -217,6 +219,7 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
         "webhook_deliveries": Rights(select=EVERY, insert=EVERY),
         "webhook_delivery_queue": _ALL,
         "webhook_delivery_outcomes": Rights(select=EVERY, insert=EVERY, update=_SPLIT),
+        "webhook_event_identities": Rights(select=EVERY, insert=EVERY),
         "webhook_event_log": Rights(select=EVERY, insert=_EVENT),
         "webhook_event_queue": Rights(
             select=EVERY, insert=EVERY, update="due_at retry_count error_message", delete=True
@@ -267,15 +270,17 @@ FUNCTIONS: Mapping[str, tuple[str, ...]] = {
     "find_deletion_request(text)": (WEB_ROLE,),
     "find_invitation(bytea)": (WEB_ROLE,),
     "find_reported_connections()": (READER_ROLE,),
+    "find_partition_gaps()": (APP_ROLE, WORKER_ROLE),
     "find_oauth_state(bytea,bytea,bytea)": (WEB_ROLE,),
     "find_session(bytea)": (WEB_ROLE,),
     "find_tenants_of_person(uuid)": (WEB_ROLE,),
     "find_tenants_of_sessions(uuid)": (WEB_ROLE,),
     "find_vault_keys()": (WEB_ROLE, WORKER_ROLE),
+    "make_partitions()": (APP_ROLE, WORKER_ROLE),
     "request_account_deletion(uuid,text)": (WEB_ROLE,),
     "share_bodies(uuid[])": (WORKER_ROLE,),
 }
 """Who may call the functions that run with the owner's rights. Each answers one question about all tenants, and gives
 back as little as the answer is: mostly the tenant, for which the caller then acts. ``forget_person`` deletes, and only
 somebody who belongs to no tenant; ``request_account_deletion`` records a request for a connection of that tenant;
-``share_bodies`` drops a body that is stored twice."""
+``share_bodies`` drops a body that is stored twice; ``make_partitions`` makes those of the months to come."""

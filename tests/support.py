@@ -366,19 +366,22 @@ async def crm_of_any_log(connection: asyncpg.Connection) -> dict[str, list[dict[
 
 async def append_event(connection: asyncpg.Connection, account: str, external_id: str, **event: Any) -> int:
     """Append one event and queue it, without a delivery; its id."""
-    from schema.events import bucket_of
+    from schema.events import bucket_of, identity_of
 
     provider = event.get("provider", "instagram")
     return await connection.fetchval(
         """
-        WITH added AS (
-            INSERT INTO webhook_event_log (account_id, provider, event_type, external_id, rule_version, payload_json,
-                occurred_at, sanitized)
-            VALUES ($1, $2, $3, $4, 1, $5::jsonb, $6, false) RETURNING id
+        WITH named AS (
+            INSERT INTO webhook_event_identities (bucket, identity, event_id) VALUES ($7, $8, next_event_id(now()))
+            RETURNING event_id
+        ), added AS (
+            INSERT INTO webhook_event_log (id, bucket, account_id, provider, event_type, external_id, rule_version,
+                payload_json, occurred_at, sanitized)
+            SELECT event_id, $7, $1, $2, $3, $4, 1, $5::jsonb, $6, false FROM named
         ), queued AS (
-            INSERT INTO webhook_event_queue (bucket, account_id, event_id) SELECT $7, $1, id FROM added
+            INSERT INTO webhook_event_queue (bucket, account_id, event_id) SELECT $7, $1, event_id FROM named
         )
-        SELECT id FROM added
+        SELECT event_id FROM named
         """,
         account,
         provider,
@@ -387,4 +390,5 @@ async def append_event(connection: asyncpg.Connection, account: str, external_id
         json.dumps(event.get("payload", {})),
         event.get("occurred_at"),
         bucket_of(provider, account),
+        identity_of(provider, account, external_id),
     )

@@ -124,7 +124,10 @@ async def _batched_inserts(stage: Stage, seconds: float) -> float:
     """Rows a second of one client that inserts ready events, 1000 at a time, into a log with the same keys."""
     connection = await asyncpg.connect(stage.postgres.dsn())
     await connection.execute(
-        "DROP TABLE IF EXISTS plain_log; CREATE TABLE plain_log (LIKE webhook_event_log INCLUDING ALL)"
+        """
+        DROP TABLE IF EXISTS plain_log;
+        CREATE TABLE plain_log (LIKE webhook_event_log INCLUDING ALL, UNIQUE (provider, account_id, external_id));
+        ALTER TABLE plain_log ALTER id ADD GENERATED ALWAYS AS IDENTITY, ALTER bucket SET DEFAULT 0"""
     )
     value = json.dumps(traffic.comment(1)["changes"][0]["value"])
     batches = [
@@ -149,18 +152,21 @@ async def _batched_inserts(stage: Stage, seconds: float) -> float:
 
 _FILL = """
 WITH added AS (
-    INSERT INTO webhook_event_log (account_id, provider, event_type, external_id, rule_version, payload_json, sanitized)
-    SELECT a.account_id, 'instagram', 'comments', 'ig:' || a.account_id || ':comments:' || n || ':0123456789abcdef', 1,
+    INSERT INTO webhook_event_log (id, bucket, account_id, provider, event_type, external_id, rule_version,
+        payload_json, sanitized)
+    SELECT next_event_id(now()), bucket_of('instagram', a.account_id), a.account_id,
+        'instagram', 'comments', 'ig:' || a.account_id || ':comments:' || n || ':0123456789abcdef', 1,
         jsonb_build_object('id', '1790' || n, 'text', $3::text,
             'from', jsonb_build_object('id', (n % 1000)::text, 'username', 'fan_' || n % 1000),
             'media', jsonb_build_object('id', '1780' || n % 500, 'media_product_type', 'FEED')), false
     FROM generate_series($1::bigint, $2::bigint) n
     JOIN unnest($4::text[]) WITH ORDINALITY AS a (account_id, position) ON a.position = n % $5 + 1
-    RETURNING account_id, id
+    RETURNING bucket, account_id, id, provider, external_id
+), named AS (
+    INSERT INTO webhook_event_identities (bucket, identity, event_id)
+    SELECT bucket, identity_of(provider, account_id, external_id), id FROM added
 )
-INSERT INTO webhook_event_queue (bucket, account_id, event_id)
-SELECT b.bucket, added.account_id, added.id FROM added
-JOIN unnest($4::text[], $6::smallint[]) AS b (account_id, bucket) USING (account_id)
+INSERT INTO webhook_event_queue (bucket, account_id, event_id) SELECT bucket, account_id, id FROM added
 """
 
 
@@ -169,11 +175,10 @@ def fill(stage: Stage, first: int, last: int) -> list[int]:
 
     async def run() -> list[int]:
         accounts = [f"1784140000{number:07d}" for number in range(traffic.ACCOUNTS)]
-        buckets = [bucket_of("instagram", account) for account in accounts]
         connection = await asyncpg.connect(stage.postgres.dsn(), command_timeout=300)
         for start in range(first, last + 1, 100_000):
             until = min(start + 99_999, last)
-            await connection.execute(_FILL, start, until, traffic.TEXT[:120], accounts, len(accounts), buckets)
+            await connection.execute(_FILL, start, until, traffic.TEXT[:120], accounts, len(accounts))
         rows = await connection.fetch("SELECT event_id FROM webhook_event_queue ORDER BY account_id, event_id")
         await connection.execute("ANALYZE")
         await connection.close()
@@ -267,7 +272,8 @@ SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY ms) AS p50, percentile_cont(0
     count(*) AS events
 FROM (
     SELECT extract(epoch FROM pg_xact_commit_timestamp(o.xmin) - pg_xact_commit_timestamp(d.xmin)) * 1000 AS ms
-    FROM webhook_event_outcomes o JOIN webhook_event_log e ON e.account_id = o.account_id AND e.id = o.event_id
+    FROM webhook_event_outcomes o
+        JOIN webhook_event_log e ON e.bucket = o.bucket AND e.account_id = o.account_id AND e.id = o.event_id
         JOIN webhook_deliveries d ON d.id = e.delivery_id
 ) measured
 """

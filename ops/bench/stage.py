@@ -86,8 +86,8 @@ class Stage:
     def empty(self) -> None:
         """Nothing in the log, nothing in the tables."""
         self.postgres.sql(
-            "TRUNCATE webhook_deliveries, webhook_delivery_queue, webhook_delivery_outcomes, webhook_event_log, "
-            "webhook_event_queue, webhook_event_outcomes, "
+            "TRUNCATE webhook_deliveries, webhook_delivery_queue, webhook_delivery_outcomes, "
+            "webhook_event_identities, webhook_event_log, webhook_event_queue, webhook_event_outcomes, "
             "instagram_accounts, ig_media, ig_comments, lookups, tiktok_accounts, tiktok_undated_removals, "
             "tiktok_posts, tiktok_post_ids",
             "CHECKPOINT",

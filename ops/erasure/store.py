@@ -61,6 +61,7 @@ class RequestedAccount(NamedTuple):
 
 
 class DeletedEvent(NamedTuple):
+    bucket: int
     account_id: str
     id: int
     delivery_id: UUID | None
@@ -240,16 +241,23 @@ async def keep_names(connection: asyncpg.Connection, request: Request, *, rebuil
 async def delete_events(
     connection: asyncpg.Connection, request: Request, search: Search, spared: Sequence[str]
 ) -> list[DeletedEvent]:
-    """Delete from the log what an account received and what names it, and the work on it.
+    """Delete from the log what an account received and what names it, with its names, and the work on it.
 
-    Events of the accounts ``spared`` stay, whomever they name.
+    Events of the accounts ``spared`` stay, whomever they name. Of the account itself, the names of events that the log
+    has dropped go too.
     """
     rows = await connection.fetch(
         f"""
-        DELETE FROM webhook_event_log
-        WHERE provider = $1 AND account_id <> ALL($5) AND (account_id = ANY($2) OR payload_json::text ~ $3
-            OR external_id ~ $3 OR {_names("payload_json::text", "$4::text[]", "$6")})
-        RETURNING account_id, id, delivery_id""",
+        WITH gone AS (
+            DELETE FROM webhook_event_log
+            WHERE provider = $1 AND account_id <> ALL($5) AND (account_id = ANY($2) OR payload_json::text ~ $3
+                OR external_id ~ $3 OR {_names("payload_json::text", "$4::text[]", "$6")})
+            RETURNING bucket, account_id, id, delivery_id, provider, external_id
+        ), unnamed AS (
+            DELETE FROM webhook_event_identities i USING gone
+            WHERE i.bucket = gone.bucket AND i.identity = identity_of(gone.provider, gone.account_id, gone.external_id)
+        )
+        SELECT bucket, account_id, id, delivery_id FROM gone""",
         request.platform,
         request.accounts,
         search.ids,
@@ -258,13 +266,26 @@ async def delete_events(
         search.called,
     )
     events = [DeletedEvent(*row) for row in rows]
-    keys = [event.account_id for event in events], [event.id for event in events]
+    keys = [event.bucket for event in events], [event.account_id for event in events], [event.id for event in events]
     for table in ("webhook_event_queue", "webhook_event_outcomes"):
         await connection.execute(
-            f"DELETE FROM {table} t USING unnest($1::text[], $2::bigint[]) AS gone (account_id, event_id)"
-            " WHERE t.account_id = gone.account_id AND t.event_id = gone.event_id",
+            f"""
+            DELETE FROM {table} t USING unnest($1::smallint[], $2::text[], $3::bigint[])
+                AS gone (bucket, account_id, event_id)
+            WHERE t.bucket = gone.bucket AND t.account_id = gone.account_id AND t.event_id = gone.event_id""",
             *keys,
         )
+    await connection.execute(
+        """
+        DELETE FROM webhook_event_identities i
+        USING unnest($2::text[]) AS account (id), identity_of($1, account.id, '') AS name
+        WHERE account.id <> ALL($3) AND i.bucket = bucket_of($1, account.id)
+            AND i.identity BETWEEN overlay(name::text PLACING '0000-0000-000000000000' FROM 15)::uuid
+                AND overlay(name::text PLACING 'ffff-ffff-ffffffffffff' FROM 15)::uuid""",
+        request.platform,
+        request.accounts,
+        list(spared),
+    )
     return events
 
 
@@ -465,8 +486,8 @@ async def copies_of_erased_bodies(connection: asyncpg.Connection) -> int:
     """Count the deliveries that are copies of a body that is gone: they came while it was erased."""
     found: int = await connection.fetchval(
         """
-        SELECT count(*) FROM webhook_deliveries d LEFT JOIN webhook_deliveries o ON o.id = d.body_of
-        WHERE d.body_of IS NOT NULL AND coalesce(o.body, '') = ''"""
+        SELECT count(*) FROM webhook_deliveries d JOIN webhook_deliveries o ON o.id = d.body_of
+        WHERE d.body_of IS NOT NULL AND o.body = ''"""
     )
     return found
 

@@ -63,9 +63,7 @@ async def removed_in_table(
         FROM (
             SELECT account_id, {removals.at} AS at, 'second' AS unit, {removals.why} AS why FROM {removals.table}
             UNION ALL
-            SELECT u.account_id, e.created_at, 'microseconds', u.{removals.why}
-            FROM {removals.undated} u
-            JOIN webhook_event_log e USING (account_id, external_id) WHERE e.provider = $1
+            SELECT account_id, created_at, 'microseconds', {removals.why} FROM {removals.undated}
         ) said
         WHERE c.platform = $1 AND c.via IS NULL AND {_MAY_END} AND said.account_id = c.account_id
             AND said.at >= date_trunc(said.unit, c.authorized_at) {_WHOSE}"""

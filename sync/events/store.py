@@ -173,8 +173,9 @@ async def release(connection: asyncpg.Connection, chosen: Filter) -> list[Change
     condition, values = _where(chosen)
     rows = await connection.fetch(
         f"""
-        WITH chosen AS (SELECT account_id, id FROM webhook_events WHERE {condition}), released AS (
-            DELETE FROM webhook_event_outcomes o USING chosen c WHERE o.account_id = c.account_id AND o.event_id = c.id
+        WITH chosen AS (SELECT bucket, account_id, id FROM webhook_events WHERE {condition}), released AS (
+            DELETE FROM webhook_event_outcomes o USING chosen c
+            WHERE o.bucket = c.bucket AND o.account_id = c.account_id AND o.event_id = c.id
             RETURNING o.bucket, o.account_id, o.event_id, o.retry_count, o.error_message
         )
         INSERT INTO webhook_event_queue (bucket, account_id, event_id, retry_count, error_message)
@@ -190,9 +191,10 @@ async def ignore(connection: asyncpg.Connection, chosen: Filter, reason: str) ->
     condition, values = _where(chosen, first=2)
     rows = await connection.fetch(
         f"""
-        WITH chosen AS (SELECT account_id, id FROM webhook_events WHERE {condition})
+        WITH chosen AS (SELECT bucket, account_id, id FROM webhook_events WHERE {condition})
         UPDATE webhook_event_outcomes o SET state = '{_IGNORED}', settled_at = now(), error_message = $1
-        FROM chosen c WHERE o.account_id = c.account_id AND o.event_id = c.id AND o.state IN ({_MAY_IGNORE})
+        FROM chosen c WHERE o.bucket = c.bucket AND o.account_id = c.account_id AND o.event_id = c.id
+            AND o.state IN ({_MAY_IGNORE})
         RETURNING o.event_id, o.retry_count""",
         reason,
         *values,

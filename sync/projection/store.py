@@ -145,7 +145,7 @@ WITH due AS MATERIALIZED (
 )
 SELECT due.bucket, e.id, e.provider, e.account_id, e.external_id, e.event_type, e.payload_json, e.occurred_at,
     e.delivery_id, e.created_at, e.defect, due.retry_count
-FROM due JOIN webhook_event_log e ON e.account_id = due.account_id AND e.id = due.event_id
+FROM due JOIN webhook_event_log e ON e.bucket = due.bucket AND e.account_id = due.account_id AND e.id = due.event_id
 """
 
 

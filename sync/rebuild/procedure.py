@@ -11,7 +11,7 @@ import asyncpg
 from ops.runtime.faultpoint import faultpoint
 from sync.projection.contract import Projection
 from sync.rebuild.shadow import KEPT, Shadow
-from sync.rebuild.store import Collision, Difference, Failed
+from sync.rebuild.store import Collision, Difference, Failed, Position
 
 Progress = Callable[[int, int], None]
 """Called with how many events have been folded, of how many."""
@@ -104,7 +104,7 @@ async def _catch_up(shadow: Shadow, folded: int, progress: Progress) -> None:
         progress(folded, total)
         if waiting <= FEW_EVENTS:
             return
-        after: tuple[str, int] | None = None
+        after: Position | None = None
         while True:
             count, after = await shadow.fold(after)
             folded += count

@@ -17,12 +17,13 @@ from sqlalchemy import Table
 
 from ops.runtime.db import REFUSED, describe
 from schema.crm import crm_tables
+from schema.events import bucket_of
 from schema.revision import HEAD
 from sync.projection.contract import Projection
 from sync.projection.store import PLANNER, Batch, Claimed, apply
 from sync.projection.worker import project
 from sync.rebuild import store
-from sync.rebuild.store import Collision, Difference, Failed
+from sync.rebuild.store import Collision, Difference, Failed, Position
 
 TEMPORARY = "pg_temp"
 """Schema of a shadow that nobody else sees and that ends with its connection."""
@@ -84,18 +85,19 @@ class Shadow:
         """Return how many events are done and not folded."""
         return await store.count_waiting(self._connection, self._schema, self._platforms)
 
-    async def fold(self, after: tuple[str, int] | None = None) -> tuple[int, tuple[str, int] | None]:
+    async def fold(self, after: Position | None = None) -> tuple[int, Position | None]:
         """Fold one batch of what is missing, in key order from ``after``; return its size and where it ended."""
         async with self._connection.transaction():
             await store.plan_by_key(self._connection, PLANNER)
             events = await store.next_events(
-                self._connection, self._schema, self._platforms, after or ("", 0), BATCH_EVENTS
+                self._connection, self._schema, self._platforms, after or (-1, "", 0), BATCH_EVENTS
             )
             if not events:
                 return 0, None
             errors = await self._write(events)
             await store.note_folded(self._connection, self._schema, events, errors)
-        return len(events), (events[-1].event.account_id, events[-1].id)
+        last = events[-1].event
+        return len(events), (bucket_of(last.provider, last.account_id), last.account_id, events[-1].id)
 
     async def _write(self, events: list[Claimed]) -> dict[int, str]:
         """Write the facts of these events; return what went wrong, by event."""

@@ -11,6 +11,7 @@ from sqlalchemy import Table
 from ops.runtime.db import required, rows_affected
 from schema.crm import crm_tables
 from schema.event_states import PROCESSED, State, quoted
+from schema.events import bucket_of, identity_of
 from schema.tables import key_numbers
 from sync.projection.contract import Projection
 from sync.projection.store import Claimed, claimed, key_names
@@ -19,6 +20,10 @@ SAMPLES = 5
 
 _LOCK = 0x1A4DFA11
 """Key of the advisory lock that keeps two rebuilds from sharing a shadow."""
+
+
+Position = tuple[int, str, int]
+"""The bucket, the account and the id of an event: its key in the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +130,9 @@ async def count_waiting(connection: asyncpg.Connection, schema: str, platforms: 
 
 
 async def next_events(
-    connection: asyncpg.Connection, schema: str, platforms: Sequence[str], after: tuple[str, int], limit: int
+    connection: asyncpg.Connection, schema: str, platforms: Sequence[str], after: Position, limit: int
 ) -> list[Claimed]:
-    """Return events that are done and not folded, in key order from ``after``, an account and an event's id."""
+    """Return events that are done and not folded, in key order from ``after``."""
     return [claimed(row) for row in await connection.fetch(_NEXT.format(schema=schema), platforms, *after, limit)]
 
 
@@ -231,14 +236,17 @@ async def find_rows(
 async def events_named(
     connection: asyncpg.Connection, provider: str, account: str, external_ids: Sequence[str]
 ) -> list[Claimed]:
-    return [claimed(row) for row in await connection.fetch(_NAMED, provider, account, external_ids)]
+    identities = [identity_of(provider, account, external_id) for external_id in external_ids]
+    bucket = bucket_of(provider, account)
+    return [claimed(row) for row in await connection.fetch(_NAMED, bucket, account, identities)]
 
 
 async def events_after(
     connection: asyncpg.Connection, provider: str, account: str, after: int, limit: int
 ) -> list[Claimed]:
     """Return events of an account that are done, in order of arrival, from the event ``after`` on."""
-    return [claimed(row) for row in await connection.fetch(_HISTORY, account, provider, after, limit)]
+    bucket = bucket_of(provider, account)
+    return [claimed(row) for row in await connection.fetch(_HISTORY, bucket, account, provider, after, limit)]
 
 
 @cache
@@ -262,7 +270,7 @@ def _words(table: Table) -> dict[str, str]:
 
 _WAITING = f"""
 SELECT o.account_id, o.event_id FROM webhook_event_outcomes o
-JOIN webhook_event_log e ON e.account_id = o.account_id AND e.id = o.event_id
+JOIN webhook_event_log e ON e.bucket = o.bucket AND e.account_id = o.account_id AND e.id = o.event_id
 WHERE o.state = '{State.DONE}' AND e.provider = any($1::text[]) AND NOT EXISTS (
     SELECT FROM {{schema}}.folded f WHERE f.account_id = o.account_id AND f.event_id = o.event_id
 )
@@ -271,12 +279,14 @@ WHERE o.state = '{State.DONE}' AND e.provider = any($1::text[]) AND NOT EXISTS (
 _NEXT = f"""
 SELECT e.id, e.provider, e.account_id, e.external_id, e.event_type, e.payload_json, e.occurred_at, e.delivery_id,
     e.created_at, e.defect, o.retry_count
-FROM webhook_event_outcomes o JOIN webhook_event_log e ON e.account_id = o.account_id AND e.id = o.event_id
-WHERE o.state = '{State.DONE}' AND e.provider = any($1::text[]) AND (o.account_id, o.event_id) > ($2, $3::bigint)
+FROM webhook_event_outcomes o
+JOIN webhook_event_log e ON e.bucket = o.bucket AND e.account_id = o.account_id AND e.id = o.event_id
+WHERE o.state = '{State.DONE}' AND e.provider = any($1::text[])
+    AND (o.bucket, o.account_id, o.event_id) > ($2::smallint, $3, $4::bigint)
     AND NOT EXISTS (
         SELECT FROM {{schema}}.folded f WHERE f.account_id = o.account_id AND f.event_id = o.event_id
     )
-ORDER BY o.account_id, o.event_id LIMIT $4
+ORDER BY o.bucket, o.account_id, o.event_id LIMIT $5
 """
 
 _COMPARE = f"""
@@ -308,7 +318,7 @@ WHERE {scope} AND NOT EXISTS (SELECT FROM {schema}.{table} shadow WHERE {same_ke
 
 _OUTDATED = f"""
 SELECT e.provider, count(*) AS events FROM webhook_event_outcomes o
-JOIN webhook_event_log e ON e.account_id = o.account_id AND e.id = o.event_id
+JOIN webhook_event_log e ON e.bucket = o.bucket AND e.account_id = o.account_id AND e.id = o.event_id
 JOIN unnest($1::text[], $2::smallint[]) AS now (provider, version) ON now.provider = e.provider
 WHERE o.state IN ({quoted(PROCESSED)}) AND o.projection_version <> now.version
 GROUP BY e.provider
@@ -316,16 +326,17 @@ GROUP BY e.provider
 
 _RESTATE = f"""
 UPDATE webhook_event_outcomes o SET projection_version = $2 FROM webhook_event_log e
-WHERE e.account_id = o.account_id AND e.id = o.event_id AND e.provider = $1 AND o.state IN ({quoted(PROCESSED)})
-    AND o.projection_version <> $2
+WHERE e.bucket = o.bucket AND e.account_id = o.account_id AND e.id = o.event_id AND e.provider = $1
+    AND o.state IN ({quoted(PROCESSED)}) AND o.projection_version <> $2
 """
 
 # Only what was ignored for want of a handler: what a person decided to ignore has a reason and stays ignored.
 _REQUEUE = f"""
 WITH unread AS (
     DELETE FROM webhook_event_outcomes o USING webhook_event_log e
-    WHERE e.account_id = o.account_id AND e.id = o.event_id AND e.provider = $1 AND o.state = '{State.IGNORED}'
-        AND o.error_message IS NULL AND o.projection_version <> $2 AND e.event_type = any($3::text[])
+    WHERE e.bucket = o.bucket AND e.account_id = o.account_id AND e.id = o.event_id AND e.provider = $1
+        AND o.state = '{State.IGNORED}' AND o.error_message IS NULL AND o.projection_version <> $2
+        AND e.event_type = any($3::text[])
     RETURNING o.bucket, o.account_id, o.event_id
 )
 INSERT INTO webhook_event_queue (bucket, account_id, event_id) SELECT bucket, account_id, event_id FROM unread
@@ -338,12 +349,15 @@ SELECT count(*) FROM (SELECT FROM public.{table} GROUP BY {column} HAVING count(
 _NAMED = """
 SELECT e.id, e.provider, e.account_id, e.external_id, e.event_type, e.payload_json, e.occurred_at, e.delivery_id,
     e.created_at, e.defect, 0 AS retry_count
-FROM webhook_event_log e WHERE e.provider = $1 AND e.account_id = $2 AND e.external_id = any($3::text[])
+FROM webhook_event_identities i
+JOIN webhook_event_log e ON e.bucket = i.bucket AND e.account_id = $2 AND e.id = i.event_id
+WHERE i.bucket = $1 AND i.identity = any($3::uuid[])
 """
 
 _HISTORY = f"""
 SELECT e.id, e.provider, e.account_id, e.external_id, e.event_type, e.payload_json, e.occurred_at, e.delivery_id,
     e.created_at, e.defect, 0 AS retry_count
-FROM webhook_event_log e JOIN webhook_event_outcomes o ON o.account_id = e.account_id AND o.event_id = e.id
-WHERE e.account_id = $1 AND e.provider = $2 AND e.id > $3 AND o.state = '{State.DONE}' ORDER BY e.id LIMIT $4
+FROM webhook_event_log e
+JOIN webhook_event_outcomes o ON o.bucket = e.bucket AND o.account_id = e.account_id AND o.event_id = e.id
+WHERE e.bucket = $1 AND e.account_id = $2 AND e.provider = $3 AND e.id > $4 AND o.state = '{State.DONE}' ORDER BY e.id LIMIT $5
 """

@@ -435,7 +435,7 @@ async def test_secrets_appear_nowhere(hostile: Service, connection: asyncpg.Conn
         async with hostile.client.get(f"http://127.0.0.1:{port}/metrics") as response:
             shown += await response.text()
     tables = await connection.fetch(
-        "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
+        "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"
     )
     for table in tables:
         shown += str(await connection.fetch(f"SELECT * FROM {table['relname']}"))

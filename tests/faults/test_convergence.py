@@ -167,8 +167,8 @@ class Machine(RuleBasedStateMachine):
             await drained(connection)
             tables = ", ".join(table.name for table in crm_tables())
             await connection.execute(
-                "TRUNCATE webhook_deliveries, webhook_delivery_queue, webhook_delivery_outcomes, webhook_event_log,"
-                f" webhook_event_queue, webhook_event_outcomes, {tables}"
+                "TRUNCATE webhook_deliveries, webhook_delivery_queue, webhook_delivery_outcomes,"
+                f" webhook_event_identities, webhook_event_log, webhook_event_queue, webhook_event_outcomes, {tables}"
             )
             await connection.close()
 

@@ -43,6 +43,7 @@ NOBODYS = {
     "tenants": "what the others belong to",
     "users": "a person may belong to several; memberships say to which",
     "vault_canaries": "one for each key of the install",
+    "webhook_event_identities": "hashes, by the bucket of an account; whose each is, is known of its event",
     "webhook_delivery_outcomes": "what deliveries came to, without anything of them",
     "webhook_delivery_queue": "ids of deliveries",
     "webhook_deliveries": "raw bodies, each with events of several accounts; found by the id in an event",
@@ -61,7 +62,8 @@ async def complaints(connection: asyncpg.Connection) -> list[str]:
             array(SELECT a.attname::text FROM pg_attribute a
                 WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns
         FROM pg_class c
-        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'm') ORDER BY 2"""
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'm') AND NOT c.relispartition
+        ORDER BY 2"""
     )
     unique = await connection.fetch(
         """

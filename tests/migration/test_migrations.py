@@ -25,17 +25,17 @@ CATALOGUE = {
         FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
         LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
         LEFT JOIN pg_collation l ON l.oid = a.attcollation
-        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped
-            AND c.relname <> 'alembic_version'""",
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+            AND a.attnum > 0 AND NOT a.attisdropped AND c.relname <> 'alembic_version'""",
     "constraints": """
-        SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
-        WHERE connamespace = 'public'::regnamespace AND conrelid <> 0
-            AND conrelid::regclass::text <> 'alembic_version'""",
+        SELECT c.relname, conname, pg_get_constraintdef(o.oid) FROM pg_constraint o JOIN pg_class c ON c.oid = conrelid
+        WHERE connamespace = 'public'::regnamespace AND NOT c.relispartition AND c.relname <> 'alembic_version'""",
     "indexes": """
-        SELECT tablename, indexname, indexdef FROM pg_indexes
-        WHERE schemaname = 'public' AND tablename <> 'alembic_version'""",
+        SELECT tablename, indexname, indexdef FROM pg_indexes JOIN pg_class c ON c.oid = tablename::regclass
+        WHERE schemaname = 'public' AND NOT c.relispartition AND tablename <> 'alembic_version'""",
+    "partitions": "SELECT partrelid::regclass::text, pg_get_partkeydef(partrelid) FROM pg_partitioned_table",
     "comments": "SELECT relname, obj_description(oid) FROM pg_class WHERE relnamespace = 'public'::regnamespace"
-    " AND relkind = 'r' AND obj_description(oid) IS NOT NULL",
+    " AND relkind IN ('r', 'p') AND NOT relispartition AND obj_description(oid) IS NOT NULL",
 }
 
 
@@ -85,7 +85,9 @@ async def test_migrations_lead_to_the_metadata(empty: Any, database: str) -> Non
 def test_down_to_nothing_and_up_again(empty: Any, postgres: Postgres) -> None:
     dsn = empty()
     database = dsn.rpartition("/")[2]
-    count = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v', 'S')"
+    count = (
+        "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'S')"
+    )
     functions = "SELECT count(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
     views = "SELECT count(*) FROM pg_views WHERE schemaname = 'reporting'"
     migrate(dsn)

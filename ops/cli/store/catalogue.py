@@ -19,7 +19,7 @@ class Catalogue:
 
 
 async def read(connection: asyncpg.Connection, tables: Sequence[str]) -> Catalogue:
-    """Return what the catalogue holds of these tables of schema public."""
+    """Return what the catalogue holds of these tables of schema public, and of their partitions."""
     names = list(tables)
     present = await connection.fetch(
         "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname = any($1)", names
@@ -28,7 +28,8 @@ async def read(connection: asyncpg.Connection, tables: Sequence[str]) -> Catalog
         """
         SELECT t.relname, i.relname, x.indisvalid AND x.indisready AND x.indislive
         FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class t ON t.oid = x.indrelid
-        WHERE t.relnamespace = 'public'::regnamespace AND t.relname = any($1)""",
+        WHERE t.relnamespace = 'public'::regnamespace AND (t.relname = any($1) OR t.oid IN (
+            SELECT r.inhrelid FROM pg_inherits r JOIN pg_class p ON p.oid = r.inhparent WHERE p.relname = any($1)))""",
         names,
     )
     constraints = await connection.fetch(

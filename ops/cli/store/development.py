@@ -13,9 +13,12 @@ async def database_name(connection: asyncpg.Connection) -> str:
 
 
 async def tables(connection: asyncpg.Connection) -> set[str]:
-    """Return the names of the tables of schema public."""
-    rows = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-    return {row["tablename"] for row in rows}
+    """Return the names of the tables of schema public, without those of their partitions."""
+    rows = await connection.fetch(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"
+        " AND NOT relispartition"
+    )
+    return {row["relname"] for row in rows}
 
 
 async def count_events(connection: asyncpg.Connection) -> int:

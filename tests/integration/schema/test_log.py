@@ -1,11 +1,15 @@
 """What the database itself refuses, whatever the program above it does."""
 
 from contextlib import suppress
+from datetime import UTC, datetime
 from itertools import product
 
 import asyncpg
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from ops.runtime.embedded import Postgres
 from schema.crm import crm_tables
 from schema.event_states import (
     PROCESSED,
@@ -17,7 +21,7 @@ from schema.event_states import (
     after,
     sources,
 )
-from schema.events import bucket_of
+from schema.events import BUCKETS, bucket_of, identity_of
 from schema.metadata import APP_ROLE
 from tests.support import append_event
 
@@ -63,7 +67,7 @@ async def test_service_cannot_change_what_was_said(connection: asyncpg.Connectio
 
 
 async def test_event_is_unique_per_provider_and_account(connection: asyncpg.Connection, event: int) -> None:
-    with pytest.raises(asyncpg.UniqueViolationError, match="uq_webhook_event_log_provider_account_id_external_id"):
+    with pytest.raises(asyncpg.UniqueViolationError, match="pk_webhook_event_identities"):
         await append_event(connection, "a", "x:1")
     assert await append_event(connection, "b", "x:1"), "another account's event of the same name is another event"
 
@@ -132,9 +136,10 @@ async def test_view_of_the_events_shows_when_they_were_processed_by_the_table(
         await connection.execute("TRUNCATE webhook_event_outcomes")
         await connection.execute(
             "INSERT INTO webhook_event_outcomes (bucket, account_id, event_id, state, error_message)"
-            " VALUES (0, 'a', $1, $2, 'why')",
+            " VALUES ($3, 'a', $1, $2, 'why')",
             event,
             state,
+            BUCKET,
         )
         processed = await connection.fetchval("SELECT processed_at FROM webhook_events")
         assert (processed is not None) == (state in PROCESSED), state
@@ -210,7 +215,7 @@ async def test_account_stands_in_every_key_of_account_data(connection: asyncpg.C
         SELECT c.relname, x.indexrelid::regclass::text AS name,
             array(SELECT attname FROM pg_attribute WHERE attrelid = x.indexrelid) AS columns
         FROM pg_index x JOIN pg_class c ON c.oid = x.indrelid
-        WHERE c.relnamespace = 'public'::regnamespace AND x.indisunique
+        WHERE c.relnamespace = 'public'::regnamespace AND x.indisunique AND NOT c.relispartition
         """
     )
     not_account_data = {
@@ -235,6 +240,7 @@ async def test_account_stands_in_every_key_of_account_data(connection: asyncpg.C
         "webauthn_challenges",
         "webhook_delivery_outcomes",  # whose it is, is known of its events
         "webhook_delivery_queue",
+        "webhook_event_identities",  # distributed by bucket, as the events are
     }
     for row in found:
         if row["relname"] not in not_account_data:  # what people own is distributed by its tenant instead
@@ -248,3 +254,59 @@ async def test_account_stands_in_every_key_of_account_data(connection: asyncpg.C
         assert any(both) or "REFERENCES tenants(id)" in row["text"] or "REFERENCES users(id)" in row["text"], row[
             "conname"
         ]
+
+
+@given(names=st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\x00")), min_size=3, max_size=3))
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_database_names_an_event_as_the_program_does(postgres: Postgres, database: str, names: list[str]) -> None:
+    quoted = ", ".join("'" + name.replace("'", "''") + "'" for name in names)
+    found = postgres.sql(f"SELECT identity_of({quoted})", database=database.rpartition("/")[2])
+    assert found == str(identity_of(*names))
+
+
+async def test_names_of_one_account_stand_together_and_differ_by_every_part() -> None:
+    one, two = identity_of("instagram", "a", "e1"), identity_of("instagram", "a", "e2")
+    assert one.bytes[:6] == two.bytes[:6]
+    assert len({one, two, identity_of("instagram", "b", "e1"), identity_of("tiktok", "a", "e1")}) == 4
+    assert int.from_bytes(one.bytes[:2]) % BUCKETS == BUCKET, "the bucket is of the same hash"
+
+
+async def test_id_of_an_event_tells_its_second_and_keeps_the_order(connection: asyncpg.Connection) -> None:
+    times = ["1970-01-01Z", "2020-01-01Z", "2026-11-28 09:00:00.9Z", "2026-11-28 09:00:01Z", "9999-01-01Z"]
+    ids = [await connection.fetchval("SELECT next_event_id($1::text::timestamptz)", at) for at in times]
+    assert ids == sorted(ids)
+    assert ids[0] >= 0
+    assert ids[-1] < 2**53
+    since = datetime(2026, 11, 28, 9, 0, 1, tzinfo=UTC) - datetime(2020, 1, 1, tzinfo=UTC)
+    assert ids[3] >> 20 == (ids[2] >> 20) + 1 == since.total_seconds()
+    await connection.execute("SELECT setval('webhook_event_numbers', 1048575)")
+    assert await connection.fetchval("SELECT next_event_id('2026-11-28Z') & 1048575") == 0, "numbers begin anew"
+
+
+async def test_every_row_stands_in_the_partition_of_the_month_of_its_id(connection: asyncpg.Connection) -> None:
+    await connection.execute(
+        """
+        INSERT INTO webhook_event_log (id, bucket, account_id, provider, event_type, external_id, rule_version,
+            sanitized, created_at)
+        SELECT next_event_id(at), 1, 'a', 'instagram', 't', at::text, 1, false, at
+        FROM date_trunc('month', now(), 'UTC') AS first, generate_series(first, first + interval '100 days', '1 h') at;
+        INSERT INTO webhook_event_outcomes (bucket, account_id, event_id, state)
+        SELECT bucket, account_id, id, 'done' FROM webhook_event_log;
+        INSERT INTO webhook_deliveries (id, provider, body, headers, verdict, secret_used, received_at)
+        SELECT ('0' || to_hex(extract(epoch FROM created_at)::bigint * 1000) || repeat('7', 20))::uuid, provider, '',
+            '', 'accepted', 'S#1', created_at
+        FROM webhook_event_log;
+        INSERT INTO webhook_delivery_outcomes (delivery_id, rule_version, verdict, event_count, new_event_count,
+            body_sha256, split_at)
+        SELECT id, 1, 'accepted', 0, 0, '', received_at FROM webhook_deliveries"""
+    )
+    for table, at in (
+        ("webhook_event_log", "created_at"),
+        ("webhook_event_outcomes", "to_timestamp((event_id >> 20) + 1577836800)"),
+        ("webhook_deliveries", "received_at"),
+        ("webhook_delivery_outcomes", "split_at"),
+    ):
+        month = f"to_char({at} AT TIME ZONE 'UTC', '_YYYY_MM')"
+        places = await connection.fetch(f"SELECT DISTINCT tableoid::regclass::text, '{table}' || {month} FROM {table}")
+        assert len(places) >= 3
+        assert [tuple(row) for row in places if row[0] != row[1]] == []

@@ -95,9 +95,14 @@ async def test_functions_with_the_owners_rights_are_called_by_whom_they_are_for(
         assert row["proconfig"] == ["search_path=pg_catalog, pg_temp"], row["name"]
     others = await connection.fetch(
         "SELECT proname, provolatile = 'i' AS pure FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
-        " AND NOT prosecdef AND prorettype <> 'trigger'::regtype"
+        " AND NOT prosecdef AND prorettype <> 'trigger'::regtype ORDER BY 1"
     )
-    assert [tuple(row) for row in others] == [("bucket_of", True)], "nothing else that anybody could call"
+    assert [tuple(row) for row in others] == [
+        ("bucket_of", True),
+        ("event_id_from", True),
+        ("identity_of", True),
+        ("next_event_id", False),  # it needs a right on its sequence
+    ], "nothing else that anybody could call"
 
 
 async def test_roles_can_neither_log_in_nor_do_anything_to_the_server(connection: asyncpg.Connection) -> None:
@@ -169,7 +174,9 @@ REFUSED = (
 AUDIT = "INSERT INTO audit_log (tenant_id, actor, action, subject, detail"
 VALUES = f"VALUES ('{DEFAULT_TENANT}', 'user:ada', 'user.removed', 's', '{{}}'"
 
-EVENT = "INSERT INTO webhook_event_log (account_id, provider, event_type, external_id, rule_version, sanitized"
+EVENT = (
+    "INSERT INTO webhook_event_log (id, bucket, account_id, provider, event_type, external_id, rule_version, sanitized"
+)
 
 BY_ANY = [
     # the audit log
@@ -191,13 +198,20 @@ BY_ANY = [
     "UPDATE webhook_event_log SET payload_json = '{}'",
     "DELETE FROM webhook_event_log",
     "TRUNCATE webhook_event_log",
-    f"{EVENT}, id) OVERRIDING SYSTEM VALUE VALUES ('a', 'x', 't', 'e', 1, false, 1)",
     "UPDATE webhook_deliveries SET body = ''",
     "UPDATE webhook_deliveries SET body = NULL, body_of = id",
     "DELETE FROM webhook_deliveries",
     "DELETE FROM webhook_delivery_outcomes",
     "UPDATE webhook_delivery_outcomes SET body_sha256 = ''",
-    "SELECT setval('webhook_event_log_id_seq', 1)",
+    "SELECT setval('webhook_event_numbers', 1)",
+    "UPDATE webhook_event_identities SET event_id = 1",
+    "DELETE FROM webhook_event_identities",
+    "TRUNCATE webhook_event_identities",
+    "SELECT * FROM webhook_event_log_before",
+    "DELETE FROM webhook_event_log_default",
+    "DROP TABLE webhook_event_log_default",
+    "ALTER TABLE webhook_event_log DETACH PARTITION webhook_event_log_default",
+    "CREATE TABLE webhook_event_log_mine PARTITION OF webhook_event_log FOR VALUES FROM (1) TO (2)",
     "DELETE FROM webhook_event_outcomes",
     "UPDATE webhook_event_outcomes SET state = 'ignored'",
     "SELECT * FROM webhook_events",
@@ -242,13 +256,17 @@ BY_ANY = [
 ]
 BY_SERVE = [
     "SET ROLE landfall_worker",
-    f"{EVENT}) VALUES ('a', 'x', 't', 'e', 1, false)",
+    f"{EVENT}) VALUES (1, 1, 'a', 'x', 't', 'e', 1, false)",
     "SELECT body FROM webhook_deliveries",
     "SELECT id FROM webhook_deliveries",
     "SELECT * FROM webhook_delivery_queue",
     "DELETE FROM webhook_delivery_queue",
     "SELECT * FROM webhook_delivery_outcomes",
     "SELECT id FROM webhook_event_log",
+    "SELECT * FROM webhook_event_identities",
+    "INSERT INTO webhook_event_identities SELECT 1, gen_random_uuid(), 1",
+    "SELECT make_partitions()",
+    "SELECT find_partition_gaps()",
     "INSERT INTO webhook_event_queue (bucket, account_id, event_id) VALUES (1, 'a', 1)",
     "INSERT INTO webhook_event_outcomes (bucket, account_id, event_id, state) VALUES (1, 'a', 1, 'done')",
     "SELECT share_bodies('{}')",
@@ -276,7 +294,6 @@ BY_WORK = [
     "DELETE FROM memberships",
     "SELECT * FROM audit_log",
     "SELECT sealed_verifier FROM oauth_states",
-    f"{EVENT}, id) OVERRIDING SYSTEM VALUE VALUES ('a', 'x', 't', 'e', 1, false, 1)",
     "INSERT INTO webhook_deliveries (id, provider, verdict, secret_used, headers) VALUES (NULL, 'x', 'x', '', '')",
     "INSERT INTO webhook_delivery_queue SELECT id FROM webhook_deliveries",
     "DELETE FROM ig_comments",

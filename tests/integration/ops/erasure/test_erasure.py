@@ -31,7 +31,8 @@ KEPT_REQUEST = {"deletion_requests": 1}
 async def everywhere(connection: asyncpg.Connection, text: str) -> dict[str, int]:
     """The tables that hold this text anywhere, raw bytes included, and how many rows of each."""
     tables = await connection.fetch(
-        "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
+        "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"
+        " AND NOT relispartition"
     )
     found = {}
     async with connection.transaction():

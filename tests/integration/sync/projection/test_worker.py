@@ -75,6 +75,9 @@ def story(seed: int, steps: int = 250) -> list[tuple[str, dict[str, Any]]]:
     ]  # fmt: skip
 
 
+LOG = "webhook_event_identities, webhook_event_log, webhook_event_queue, webhook_event_outcomes"
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_any_order_any_cut_any_number_of_workers_give_the_same_tables(
     connection: asyncpg.Connection, pool: Pool, seed: int
@@ -85,7 +88,7 @@ async def test_any_order_any_cut_any_number_of_workers_give_the_same_tables(
     tables = ", ".join(table.name for table in crm_tables())
     results = []
     for workers in (1, 4, 1):
-        await connection.execute(f"TRUNCATE webhook_event_log, webhook_event_queue, webhook_event_outcomes, {tables}")
+        await connection.execute(f"TRUNCATE {LOG}, {tables}")
         chance.shuffle(events)
         remaining = list(events)
         while remaining:  # cut into pieces, each projected before the next one comes
@@ -363,10 +366,23 @@ async def append_many(connection: asyncpg.Connection, account: str, count: int) 
     await connection.execute(
         """
         WITH added AS (
+<<<<<<< HEAD
             INSERT INTO webhook_event_log (account_id, provider, event_type, external_id, rule_version, sanitized,
                 payload_json)
             SELECT $1, 'instagram', 'comments', n::text, 1, false, jsonb_build_object('id', n::text)
             FROM generate_series(1, $3::int) n RETURNING id
+||||||| parent of 951e60c (WIP)
+            INSERT INTO webhook_event_log (account_id, provider, event_type, external_id, rule_version, sanitized,
+                payload_json)
+            SELECT 'hot', 'instagram', 'comments', 'hot' || n, 1, false, jsonb_build_object('id', n::text)
+            FROM generate_series(1, 5000) n RETURNING id
+=======
+            INSERT INTO webhook_event_log (id, bucket, account_id, provider, event_type, external_id, rule_version,
+                sanitized, payload_json)
+            SELECT next_event_id(now()), $1, 'hot', 'instagram', 'comments', 'hot' || n, 1, false,
+                jsonb_build_object('id', n::text)
+            FROM generate_series(1, 5000) n RETURNING id
+>>>>>>> 951e60c (WIP)
         )
         INSERT INTO webhook_event_queue (bucket, account_id, event_id) SELECT $2, $1, id FROM added
         """,
