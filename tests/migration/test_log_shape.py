@@ -17,7 +17,7 @@ from schema.events import bucket_of, identity_of
 from tests.recordings import received
 from tests.support import append_event
 
-BEFORE, AFTER = "0010", "0011"
+BEFORE, AFTER = "0011", "0012"
 TABLES = ("webhook_deliveries", "webhook_delivery_outcomes", "webhook_event_log", "webhook_event_outcomes")
 
 FILL = """
