@@ -15,7 +15,6 @@ from ops.bench import projecting, traffic
 from ops.bench.load import Sent
 from ops.bench.report import Report
 from ops.bench.stage import Stage, cpu, end, proportional_megabytes
-from schema.events import bucket_of
 
 
 @dataclass(frozen=True)

@@ -359,5 +359,6 @@ SELECT e.id, e.provider, e.account_id, e.external_id, e.event_type, e.payload_js
     e.created_at, e.defect, 0 AS retry_count
 FROM webhook_event_log e
 JOIN webhook_event_outcomes o ON o.bucket = e.bucket AND o.account_id = e.account_id AND o.event_id = e.id
-WHERE e.bucket = $1 AND e.account_id = $2 AND e.provider = $3 AND e.id > $4 AND o.state = '{State.DONE}' ORDER BY e.id LIMIT $5
+WHERE e.bucket = $1 AND e.account_id = $2 AND e.provider = $3 AND e.id > $4 AND o.state = '{State.DONE}'
+ORDER BY e.id LIMIT $5
 """
