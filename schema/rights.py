@@ -46,7 +46,7 @@ _EVENT = (
 )
 _SPLIT = "split_at rule_version verdict verdict_reason event_count new_event_count"
 _AUDIT = "tenant_id actor action subject address detail"
-_BUDGET = "platform instance subject percent held_until"
+_RATE_LIMIT = "platform instance subject percent held_until"
 _KEPT = "access_expires_at refresh_expires_at refresh_due_at check_due_at checked_at"
 _WORKED_ON = f"state reason refresh_failures lease_until fence trouble trouble_since {_KEPT}"
 _ACCOUNT = "other_ids username scopes profile via grant_id authorized_at"
@@ -153,7 +153,7 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
             update="client_id sealed_secret redirect_uri scopes",
         ),
         "notices": _NOTICE,
-        "platform_budgets": Rights(select=EVERY, insert=_BUDGET, update="percent held_until updated_at"),
+        "platform_budgets": Rights(select=EVERY, insert=_RATE_LIMIT, update="percent held_until updated_at"),
         "vault_canaries": _CANARY,
         "processes": _PROCESS,
     },
@@ -207,7 +207,9 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
             update="state tries due_at mail_id claimed_at",
             delete=True,
         ),
-        "platform_budgets": Rights(select=EVERY, insert=_BUDGET, update="percent held_until updated_at", delete=True),
+        "platform_budgets": Rights(
+            select=EVERY, insert=_RATE_LIMIT, update="percent held_until updated_at", delete=True
+        ),
         "vault_canaries": _CANARY,
         "processes": _PROCESS,
     },

@@ -239,7 +239,7 @@ class Screen:
                         trouble,
                         addresses(self._running, size),
                         hint(self._running),
-                        self._newest(room=MESSAGES - bool(trouble)),
+                        self._newest(limit=MESSAGES - bool(trouble)),
                         self._pace,
                         size,
                     )
@@ -250,8 +250,8 @@ class Screen:
         if self._connection is not None:
             self._connection.terminate()
 
-    def _newest(self, *, room: int) -> list[str]:
-        return list(self._messages)[-room:]
+    def _newest(self, *, limit: int) -> list[str]:
+        return list(self._messages)[-limit:]
 
     async def _read(self, rows: int) -> str:
         """Read the tables. Return why they cannot be read, "" where they were."""

@@ -139,7 +139,7 @@ class Eraser:
             await shadow.discard(connection)  # a fold of what was just deleted
         deliveries = await store.empty_deliveries(connection, request, search, events, spared)
         refusals = await store.delete_refusals(connection, request, search)
-        await store.delete_budgets(connection, request)
+        await store.delete_rate_limits(connection, request)
         if request.tenant is None:
             gone = await store.delete_connections(connection, request)
         else:

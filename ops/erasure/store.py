@@ -347,7 +347,7 @@ async def delete_refusals(connection: asyncpg.Connection, request: Request, sear
     return rows_affected(status)
 
 
-async def delete_budgets(connection: asyncpg.Connection, request: Request) -> None:
+async def delete_rate_limits(connection: asyncpg.Connection, request: Request) -> None:
     """Delete what the platform said of the account's rate limits."""
     await connection.execute(
         "DELETE FROM platform_budgets WHERE platform = $1 AND subject = ANY($2)", request.platform, request.ids

@@ -20,7 +20,7 @@ from ops.runtime.text import parsed_json, storable
 CONNECT_SECONDS, TOTAL_SECONDS = 5.0, 15.0
 ANSWER_BYTES = 2 * 2**20
 TRIES, PAUSE_SECONDS = 3, 0.3
-NOWHERE_SECONDS = 2.0
+NO_SERVER_SECONDS = 2.0
 """How long it takes at least to say that no public server has a name: it must not show whether an inner one has."""
 
 CARRIERS = [IPv6Network(prefix) for prefix in ("64:ff9b::/96", "::/96", "::ffff:0:0:0/96")]
@@ -59,7 +59,7 @@ class Unreachable(Exception):  # noqa: N818  an answer
         self.sent = sent
 
 
-class Nowhere(Unreachable):
+class NoServer(Unreachable):
     """No public server has this name: it is unknown, or leads into a network that nobody outside may name.
 
     The two are not told apart, so that nobody learns by asking which inner names there are.
@@ -173,8 +173,8 @@ class Client:
         begun = loop.time()
         try:
             return await self._tried(method, url, query, form, body, headers, repeatable=repeatable)
-        except Nowhere:
-            await asyncio.sleep(begun + NOWHERE_SECONDS - loop.time())
+        except NoServer:
+            await asyncio.sleep(begun + NO_SERVER_SECONDS - loop.time())
             raise
 
     async def _tried(
@@ -231,7 +231,7 @@ class Client:
             if guarded and (
                 isinstance(error, aiohttp.ClientConnectorDNSError) or isinstance(error.os_error, ForbiddenError)
             ):
-                raise Nowhere(host) from None
+                raise NoServer(host) from None
             raise Unreachable(host, _why(error), sent=False) from None
         except aiohttp.ConnectionTimeoutError:
             why = "its name was not resolved" if urlsplit(url).hostname in self._resolver.pending else "no connection"

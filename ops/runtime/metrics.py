@@ -126,7 +126,7 @@ mails = Counter("landfall_mails_total", "Mails about notices, one for each perso
 platform_seconds = Histogram(
     "landfall_platform_seconds", "One conversation with a platform", ["platform"], buckets=_SLOW
 )
-budget_used = Gauge(
+rate_limit_used = Gauge(
     "landfall_platform_budget_used_ratio", "The fullest budget that was lately heard of or is spent", ["platform"]
 )
 connections = Gauge("landfall_connections", "Connected accounts, by state", ["platform", "state"])
@@ -148,7 +148,7 @@ MEASURED: Mapping[str, tuple[Counter | Gauge | Histogram, ...]] = MappingProxyTy
             *(events, split_deliveries, split_batch, split_seconds, split_backlog, split_oldest_seconds),
             *(projected, rows_written, project_batch, project_seconds, wait_seconds, end_to_end_seconds),
             *(sweep_failures, notifier_restarts, backlog, oldest_due_seconds, unsettled, backlog_updated),
-            *(drifted_rows, verified_at, mails, budget_used, connections, connections_ending),
+            *(drifted_rows, verified_at, mails, rate_limit_used, connections, connections_ending),
         ),
     }
 )

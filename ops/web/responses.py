@@ -134,11 +134,11 @@ def problem_page(
     return response
 
 
-def failure_of(status: int, kind: str | None, says: str, remedy: str = "") -> Failure:
+def failure_of(status: int, kind: str | None, message: str, remedy: str = "") -> Failure:
     """Describe a PlatformError for a response; ``kind`` is None for a failure that is no PlatformError."""
     if kind is None:
-        return Failure(status, PAGE_CODES[status], says, remedy)
-    return Failure(status, CODES[kind], says, remedy, kind in ("crowded", "transient"), {"reason": kind})
+        return Failure(status, PAGE_CODES[status], message, remedy)
+    return Failure(status, CODES[kind], message, remedy, kind in ("crowded", "transient"), {"reason": kind})
 
 
 def confirmation_page(

@@ -29,8 +29,8 @@ class Connection:
     work: str
 
     @property
-    def whose(self) -> dict[str, str]:
-        """Whose rate limit and circuit breaker count."""
+    def counted_as(self) -> dict[str, str]:
+        """The arguments of the platform client that say whose rate limit and circuit breaker count."""
         return {"platform": self.login_platform, "instance": self.instance, "account": self.account_id}
 
 

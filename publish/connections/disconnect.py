@@ -189,4 +189,4 @@ class Disconnector:
         if provider.revoke is None or (same and provider.revokes_for_all) or "access_token" not in held_secrets:
             return
         app = await self._clients.app(held.login_platform, held.instance, held.tenant)
-        await self._providers.client.run(provider.revoke(app, held_secrets, last=not related), **held.whose)
+        await self._providers.client.run(provider.revoke(app, held_secrets, last=not related), **held.counted_as)

@@ -29,9 +29,9 @@ async def show_metrics(connection: asyncpg.Connection) -> None:
         WHERE {CONNECTION.any_of(ConnectionState.ACTIVE)} AND ends_at IS NOT NULL GROUP BY 1, 2"""
     for row in await connection.fetch(ending):
         metrics.connections_ending.labels(row["platform"], str(row["days"])).set(row["n"])
-    metrics.budget_used.clear()
+    metrics.rate_limit_used.clear()
     used = """
         SELECT platform, max(percent) / 100.0::float8 AS ratio FROM platform_budgets
         WHERE held_until > now() OR updated_at > now() - interval '10 minutes' GROUP BY 1"""
     for row in await connection.fetch(used):
-        metrics.budget_used.labels(row["platform"]).set(row["ratio"])
+        metrics.rate_limit_used.labels(row["platform"]).set(row["ratio"])

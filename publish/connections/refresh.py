@@ -180,7 +180,7 @@ class Refresher:
         app = await self._clients.app(held.login_platform, held.instance, held.tenant)
         # Try the vault before the platform rotates the token: without its keys the new token could not be stored.
         self._vault.seal("", Place(held.tenant, held.id, "trial"))
-        update = await self._providers.client.run(provider.refresh(app, secrets), **held.whose)
+        update = await self._providers.client.run(provider.refresh(app, secrets), **held.counted_as)
         faultpoint("publish.asked")
         access_seconds = provider.access_life(update.access_seconds)
         refresh_in = provider.refresh_in(access_seconds, {**secrets, **update.secrets}, uniform(0.9, 1.0))  # noqa: S311
@@ -203,7 +203,7 @@ class Refresher:
         found = TokenUpdate()
         if provider.check is not None:  # an earlier release may have had one
             app = await self._clients.app(held.login_platform, held.instance, held.tenant)
-            found = await self._providers.client.run(provider.check(app, await self._secrets(held)), **held.whose)
+            found = await self._providers.client.run(provider.check(app, await self._secrets(held)), **held.counted_as)
         async with tenant_transaction(self._pool, held.tenant) as connection:
             stored = await refresh_store.store_check(connection, held, found, provider.check_in)
         return "checked" if stored else "superseded"

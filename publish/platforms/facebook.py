@@ -48,7 +48,7 @@ SCOPES = (
     "instagram_content_publish",
 )
 PAGE_NEEDS = ("pages_show_list", "pages_manage_metadata", "pages_manage_posts")
-GRAM_NEEDS = (
+INSTAGRAM_NEEDS = (
     *("pages_show_list", "pages_manage_metadata"),
     *("instagram_basic", "instagram_manage_comments", "instagram_content_publish"),
 )
@@ -167,9 +167,9 @@ def _listed(app: App, path: str, fields: str, user: str, doing: str) -> Steps[li
 
 def _accounts(page: Mapping[str, object], scopes: Sequence[str], user: str, person: str) -> list[Account]:
     """A page, and the Instagram account behind it. With both stands the person, whom a deauthorize callback names."""
-    gram = member(page, "instagram_business_account")
+    instagram = member(page, "instagram_business_account")
     id_, name, token = text(page.get("id")), label(page.get("name")), secret(page.get("access_token"))
-    # Where no tasks are named the page's own token must do; what it may is seen when it is taken up.
+    # Where no tasks are named the page's own token must do; what it may shows when the account is verified.
     tasks = scope_list(page.get("tasks"))
     usable = token and ("tasks" not in page or not MAY_CREATE.isdisjoint(tasks))
     unusable = "" if usable else f"You may not create content on {name}; ask one of its administrators for that right."
@@ -178,17 +178,17 @@ def _accounts(page: Mapping[str, object], scopes: Sequence[str], user: str, pers
     accounts = [
         Account(id_, name, scopes, secrets, [person], profile, needs=PAGE_NEEDS, grant_id=id_, unusable=unusable)
     ]
-    if text(gram.get("id")):
+    if text(instagram.get("id")):
         accounts.append(
             Account(
-                text(gram["id"]),
-                label(gram.get("username")),
+                text(instagram["id"]),
+                label(instagram.get("username")),
                 scopes,
                 secrets,
                 [person],
                 {"page": id_, "page_name": name},
                 platform="instagram",
-                needs=GRAM_NEEDS,
+                needs=INSTAGRAM_NEEDS,
                 grant_id=id_,
                 unusable=unusable,
             )

@@ -41,7 +41,7 @@ class ConnectionPages:
         person = await self._site.authentication.require_login(request)
         async with tenant_transaction(self._site.pool, person.tenant) as connection:
             listed, notices = await connection_store.listed(connection), await notice_store.notices(connection)
-        channels = self._flows.providers
+        providers = self._flows.providers
         return render(
             "connections.html",
             person=person,
@@ -49,11 +49,11 @@ class ConnectionPages:
             ended=[item for item in listed if item.state == ConnectionState.DISCONNECTED],
             names=descriptions.names(listed),
             permissions={
-                item.id: descriptions.permissions(channels[item.channel], item.scopes)
+                item.id: descriptions.permissions(providers[item.channel], item.scopes)
                 for item in listed
-                if item.channel in channels
+                if item.channel in providers
             },
-            noticed={name: descriptions.revocation_notice(channel) for name, channel in channels.items()},
+            noticed={name: descriptions.revocation_notice(provider) for name, provider in providers.items()},
             notices=notices,
             flash=self._site.messages.take(request, person),
             titles=self._flows.titles,
@@ -101,8 +101,8 @@ class ConnectionPages:
 
     def _at_platform(self, item: ConnectionDetails) -> str:
         """Return what happens at the platform when this connection ends, as a sentence."""
-        title, channel = self._title(item.channel), self._flows.providers.get(item.channel)
-        if channel is not None and channel.revoke is not None:
+        title, provider = self._title(item.channel), self._flows.providers.get(item.channel)
+        if provider is not None and provider.revoke is not None:
             return f"Landfall tells {title} to withdraw the permission."
         return f"{title} offers no way to withdraw the permission from here: remove Landfall in its settings."
 

@@ -516,7 +516,7 @@ async def test_naming_thousands_of_servers_grows_nothing_and_closes_no_breaker_o
     def series() -> int:
         return sum(len(list(metric.samples)) for metric in REGISTRY.collect())
 
-    monkeypatch.setattr(http, "NOWHERE_SECONDS", 0)
+    monkeypatch.setattr(http, "NO_SERVER_SECONDS", 0)
     await rig.sandbox.command("faults", platform="mastodon", endpoint="POST /api/503", times=0, status=503)
     broken = f"{rig.sandbox.url}/mastodon/api/503"
     for _ in range(FAILURES):

@@ -142,7 +142,7 @@ NOWHERE = "no server on the internet has this name"
 @pytest.fixture
 async def faulty(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FaultyServer]:
     monkeypatch.setattr(http, "PAUSE_SECONDS", 0.001)
-    monkeypatch.setattr(http, "NOWHERE_SECONDS", 0.01)
+    monkeypatch.setattr(http, "NO_SERVER_SECONDS", 0.01)
     found = FaultyServer()
     app = web.Application()
     app.router.add_route("*", "/{what}", found.answer)
@@ -420,7 +420,7 @@ async def test_inner_name_and_unknown_name_get_one_answer_in_the_same_time(
             for family in [socket.AF_INET6 if ":" in each else socket.AF_INET]
         ]
 
-    monkeypatch.setattr(http, "NOWHERE_SECONDS", 0.5)
+    monkeypatch.setattr(http, "NO_SERVER_SECONDS", 0.5)
     resolve_by(monkeypatch, resolved)
     said, took = set(), []
     async with Client(frozenset()) as client:
