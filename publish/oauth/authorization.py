@@ -268,17 +268,18 @@ class AuthorizationFlows:
         A second click in the same browser gets the same answer, so that it does not end the flow.
         """
         row = await self._by_ticket(platform, ticket, browser)
-        await self._requester(row)
         state, verifier = self._unseal(row)
         provider = self._provider(platform)
         app = await self._clients.app(platform, row.instance, row.tenant)
         address = provider.oauth.authorize_url(app, _scopes_of(provider, row), state, _challenge(verifier))
         secret = _secret(verifier, browser)
-        if row.session is None:
-            async with tenant_transaction(self._pool, row.tenant) as connection:
-                opened = await flow_store.open_in(connection, row.digest, _digest(secret), LIFE_SECONDS)
-            if not opened:
-                await self._by_ticket(platform, ticket, browser, opened=True)
+        async with tenant_transaction(self._pool, row.tenant) as connection:
+            _require_scope(row, await flow_store.requester(connection, row.tenant, row.actor))
+            opened = row.session is not None or await flow_store.open_in(
+                connection, row.digest, _digest(secret), LIFE_SECONDS
+            )
+        if not opened:
+            await self._by_ticket(platform, ticket, browser, opened=True)
         return OpenedFlow(address, _mark(row.digest), secret)
 
     async def _by_ticket(self, platform: str, ticket: str, browser: str, *, opened: bool = False) -> Flow:
@@ -297,6 +298,8 @@ class AuthorizationFlows:
 
     async def _find_all(self, wanted: Sequence[Mapping[str, bytes]]) -> list[Flow | None]:
         """Find flows of any tenant by their digests; None for each that does not exist."""
+        if not wanted:
+            return []
         async with tenant_transaction(self._pool, NO_TENANT) as connection:
             return [await flow_store.find(connection, **by) for by in wanted]
 
@@ -356,10 +359,11 @@ class AuthorizationFlows:
             return row.outcome
         async with tenant_transaction(self._pool, row.tenant) as connection:
             since = await flow_store.claim_code(connection, row.digest)
+            requester = await flow_store.requester(connection, row.tenant, row.actor)
         if since is None:
             return await self._await_outcome(row)
         faultpoint("publish.claimed")
-        return await self._exchange(replace(row, since=since), callback)
+        return await self._exchange(replace(row, since=since), requester, callback)
 
     def _label(self, platform: str) -> str:
         return platform if platform in self._providers.by_platform else "unknown"
@@ -377,11 +381,11 @@ class AuthorizationFlows:
         )
         return Outcome(ok=False, message=message, return_to=row.return_to)
 
-    async def _exchange(self, row: Flow, callback: Callback) -> Outcome:
+    async def _exchange(self, row: Flow, requester: Requester, callback: Callback) -> Outcome:
         """Exchange a claimed code. Nobody can send it again, so every path through here stores an outcome."""
         actor = Actor(row.actor, callback.address)
         try:
-            await self._requester(row)
+            _require_scope(row, requester)
             accounts = await self._accounts(row, callback)
             faultpoint("publish.exchanged")
             decided = await self._decide(row, accounts)
