@@ -175,7 +175,7 @@ platform_budgets = Table(
     Column("instance", Text, nullable=False, comment="host, on platforms with many instances"),
     Column("subject", Text, nullable=False, comment="the account's id; empty for the whole application"),
     Column("percent", Integer, nullable=False, comment="of it is used, as last said"),
-    Column("held_until", Timestamp, comment="nobody asks before that; NULL for no such wish"),
+    Column("held_until", Timestamp, comment="nobody asks before that; NULL: nothing says to wait"),
     Column(
         "updated_at", Timestamp, nullable=False, server_default=func.now(), comment="when the platform last said so"
     ),
