@@ -20,6 +20,7 @@ from ops.cli.store import logins as login_store
 from ops.cli.store import server
 from ops.cli.terminal import echo, echo_json
 from ops.erasure import store as erasure
+from ops.retention import store as retention
 from ops.runtime import db, process_store, server_store
 from ops.runtime.health import DURABLE
 from ops.runtime.process_store import Process
@@ -42,6 +43,7 @@ KINDS = {"serve": "web", "work": "worker"}
 
 SKEW_WARN_SECONDS, SKEW_FAULT_SECONDS = 2.0, 60.0
 OVERDUE_SECONDS = 60.0
+ENOUGH_MONTHS = 2
 OUTDATED_SECONDS = 10
 LATE_SECONDS = 600
 OLDEST_POSTGRES = 150000
@@ -282,6 +284,7 @@ async def _schema(connection: asyncpg.Connection) -> list[Finding]:
         findings.append(Finding("fault", "backlog", message, "start `landfall work`, or look at its log"))
     else:
         findings.append(Finding("ok", "backlog", waits))
+    findings.append(await _partitions(connection))
     findings += await _tables(connection)
     findings += await _erasures(connection)
     for state, count in found.unsettled.items():
@@ -314,6 +317,20 @@ async def _logins(connection: asyncpg.Connection) -> list[Finding]:
         ' DATABASE_URL (ops/RUNBOOK.md, "Logins of the database")'
     )
     return [Finding("warning", "logins", message, remedy) for message in sorted(messages)]
+
+
+async def _partitions(connection: asyncpg.Connection) -> Finding:
+    """Check that the log has partitions for the months to come, and that every row stands in that of its month."""
+    found = await retention.gaps(connection)
+    if found.months_ahead < ENOUGH_MONTHS:
+        message = f"the log has partitions for {found.months_ahead} months to come; rows of later ones get no partition"
+        remedy = "start `landfall work`, or look in its log for partitions.not_made"
+        return Finding("warning", "partitions", f"{message} of their own", remedy)
+    if found.misplaced:
+        message = "rows of the log stand outside of the partition of their month: nothing is lost, and none is dropped"
+        remedy = "look at the clock of the web processes, and in the worker's log for partitions.not_made"
+        return Finding("warning", "partitions", message, remedy)
+    return Finding("ok", "partitions", f"the log has partitions for {found.months_ahead} months to come")
 
 
 async def _tables(connection: asyncpg.Connection) -> list[Finding]:

@@ -12,6 +12,7 @@ import structlog
 from ingest.splitter import Splitter, measure_waiting
 from ops.access import maintenance
 from ops.cli import wiring
+from ops.retention import partitions
 from ops.runtime import garbage, health, worker_listener
 from ops.runtime.db import open_pool
 from ops.runtime.health import Check, check_database
@@ -110,6 +111,7 @@ async def work(configuration: Configuration) -> int:
             asyncio.create_task(watch(health_pool, measure_backlog, stop), name="backlog"),
             asyncio.create_task(watch(health_pool, measure_waiting, stop), name="waiting deliveries"),
             asyncio.create_task(maintenance.sweep(health_pool, stop), name="access"),
+            asyncio.create_task(partitions.sweep(health_pool, stop), name="partitions"),
         ]
         if wiring.has_vault(configuration):
             sweeps = await stack.enter_async_context(connection_sweeps(configuration))

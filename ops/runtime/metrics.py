@@ -97,6 +97,11 @@ oldest_due_seconds = Gauge("landfall_backlog_oldest_due_seconds", "Age of the ol
 unsettled = Gauge("landfall_unsettled_events", "Events that wait for a person", ["state"])
 backlog_updated = Gauge("landfall_backlog_updated_timestamp_seconds", "When the backlog was last counted")
 
+partition_months_ahead = Gauge("landfall_partition_months_ahead", "Months to come for which the log has partitions")
+misplaced_rows = Gauge(
+    "landfall_partition_misplaced_rows", "1 while rows of the log stand outside of the partition of their month"
+)
+
 drifted_rows = Gauge("landfall_crm_drifted_rows", "CRM rows that were not what the log says, when last verified")
 verified_at = Gauge("landfall_crm_verified_timestamp_seconds", "When `landfall verify` last ended")
 
@@ -148,6 +153,7 @@ MEASURED: Mapping[str, tuple[Counter | Gauge | Histogram, ...]] = MappingProxyTy
             *(events, split_deliveries, split_batch, split_seconds, split_backlog, split_oldest_seconds),
             *(projected, rows_written, project_batch, project_seconds, wait_seconds, end_to_end_seconds),
             *(sweep_failures, notifier_restarts, backlog, oldest_due_seconds, unsettled, backlog_updated),
+            *(partition_months_ahead, misplaced_rows),
             *(drifted_rows, verified_at, mails, rate_limit_used, connections, connections_ending),
         ),
     }
