@@ -1,6 +1,7 @@
 """`landfall doctor`: check that everything is as the promises need it, and say what to do where it is not."""
 
 import asyncio
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ import click
 from arq.connections import ArqRedis
 from redis.exceptions import RedisError, ResponseError
 
+from ingest import spool
 from ingest import store as ingest_store
 from ops.cli import logins, options, structure, wiring
 from ops.cli.composition import vault_of
@@ -81,6 +83,7 @@ async def examine(configuration: Configuration) -> list[Finding]:
         *(() if reported is None else _processes(reported)),
         *_secrets(configuration, running),
         *await _postgres(configuration.settings),
+        *_spool(configuration.settings, running),
         *await _connections(configuration, running),
         *await _redis(configuration.settings, running),
     ]
@@ -436,6 +439,38 @@ def _mail(settings: Settings) -> Finding:
         remedy = "set LANDFALL_SMTP_URL and LANDFALL_MAIL_FROM to have owners and editors told"
         return Finding("warning", "mail", "not configured: people see notices only when they look", remedy)
     return Finding("ok", "mail", f"notices are mailed as {settings.landfall_mail_from}")
+
+
+def _spool(settings: Settings, running: Sequence[Process]) -> Iterator[Finding]:
+    directory, limit = settings.landfall_spool_dir, settings.landfall_spool_bytes
+    if directory is None:
+        there = "spool" in _of(running, "serve")
+        without = "none: while PostgreSQL is away, webhooks are answered 503 (LANDFALL_SPOOL_DIR)"
+        yield Finding("ok", "spool", "the web process has one; this shell has none" if there else without)
+        return
+    try:
+        found = spool.look(directory)
+    except spool.SpoolError as error:
+        yield Finding("fault", "spool", str(error), "make LANDFALL_SPOOL_DIR a folder of the web process's account")
+        return
+    waiting, oldest = found.backlog.records, found.backlog.oldest
+    age = 0.0 if oldest is None else (datetime.now(UTC) - oldest).total_seconds()
+    message = f"{waiting} deliveries wait" + (f", the oldest for {age:.0f} s" if waiting else "")
+    if waiting and not found.holder:
+        remedy = "start `landfall serve` with this folder, or run `landfall spool drain`"
+        yield Finding("fault", "spool", f"{message}, and no process has it", remedy)
+    elif age > OVERDUE_SECONDS:
+        yield Finding("fault", "spool", message, "bring PostgreSQL back; the web process stores them by itself")
+    else:
+        yield Finding("ok", "spool", message)
+    for reason, count in found.aside.items():
+        if count:
+            remedy = 'ops/RUNBOOK.md, "LandfallSpoolFilesAside"'
+            yield Finding("warning", "spool", f"{count} files were set aside: {reason}", remedy)
+    room = found.used + shutil.disk_usage(directory).free if directory.is_dir() else limit
+    if room < limit:
+        message = f"its disk has room for {room} of {limit} bytes"
+        yield Finding("warning", "spool", message, "make room, or lower LANDFALL_SPOOL_BYTES")
 
 
 async def _redis(settings: Settings, running: Sequence[Process]) -> list[Finding]:

@@ -26,6 +26,7 @@ SHAPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "explain": ("table", "row", "events"),
         "key list": (*("id", "name", "scopes", "created_at", "last_used_at", "last_used_from", "revoked_at", "maker"),),
+        "spool status": ("deliveries", "oldest_at", "bytes", "limit_bytes", "damaged", "refused", "process"),
         "tenant list": ("name", "created_at", "people", "connections"),
         "user list": ("email", "role", "state", "disabled_at", "invited_until"),
         "vault status": ("key", "use", "secrets"),

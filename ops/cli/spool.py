@@ -9,6 +9,7 @@ from ingest import spool
 from ingest.spooling import Spooling
 from ops.cli import options, wiring
 from ops.cli.groups import Lazy, LazyGroup
+from ops.cli.shapes import SHAPES
 from ops.cli.terminal import echo, echo_json
 from ops.runtime import logs
 from ops.runtime.db import open_pool
@@ -23,11 +24,11 @@ COMMANDS = {
 
 @click.group("spool", cls=LazyGroup, lazy=COMMANDS)
 def spool_group() -> None:
-    """Deliveries that a web process accepted while PostgreSQL was away."""
+    """Deliveries that were accepted while PostgreSQL was away."""
 
 
 @click.command()
-@options.json_document
+@options.json_lines
 def status_command(*, as_json: bool) -> None:
     """Show what waits in the spool of LANDFALL_SPOOL_DIR, and what was set aside."""
     configuration = wiring.load()
@@ -35,15 +36,8 @@ def status_command(*, as_json: bool) -> None:
     limit = configuration.settings.landfall_spool_bytes
     oldest = found.backlog.oldest
     if as_json:
-        shown = {
-            "deliveries": found.backlog.records,
-            "oldest": None if oldest is None else oldest.isoformat(),
-            "bytes": found.used,
-            "limit_bytes": limit,
-            "aside": dict(found.aside),
-            "process": found.holder or None,
-        }
-        echo_json(shown, indent=2)
+        values = (found.backlog.records, oldest, found.used, limit, *found.aside.values(), found.holder or None)
+        echo_json(dict(zip(SHAPES["spool status"], values, strict=True)))
         return
     age = "" if oldest is None else f", the oldest for {(datetime.now(UTC) - oldest).total_seconds():.0f} s"
     echo(f"{found.backlog.records} deliveries wait{age}; {found.used} of {limit} bytes are in use")

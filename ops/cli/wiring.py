@@ -86,6 +86,7 @@ def configured(configuration: Configuration) -> list[str]:
         "vault": has_vault(configuration),
         "redis": settings.redis_url is not None,
         "mail": settings.landfall_smtp_url is not None,
+        "spool": settings.landfall_spool_dir is not None,
     }
     return [*(f"webhooks:{name}" for name in webhooks_), *(name for name, there in others.items() if there)]
 

@@ -137,6 +137,8 @@ ACTIONS: dict[str, list[list[str]]] = {
     "connections retry": [[], ["--platform", HOSTILE]],
     "erase": [["instagram", "--person", HOSTILE, "--yes"], ["instagram", "--account", "1", "--yes"], ["--requested"]],
     "split": [[], ["--again", "--platform", "instagram", "--since", "2020-01-01"], ["--again", "--platform", HOSTILE]],
+    "spool status": [[], ["--json"]],
+    "spool drain": [[]],
     "vault status": [[], ["--json"]],
     "vault rotate": [[]],
     "vault key": [[]],
@@ -164,8 +166,9 @@ def test_every_command_is_walked() -> None:
     assert sorted([*LISTINGS, *ACTIONS, *RUNNING]) == sorted(commands())
 
 
-async def test_no_command_lets_stored_text_control_the_terminal(rig: Rig) -> None:
+async def test_no_command_lets_stored_text_control_the_terminal(rig: Rig, tmp_path: Path) -> None:
     keys = {"LANDFALL_VAULT_KEYS": ",".join(KEYS), "PYTHONIOENCODING": "utf-8"}
+    keys["LANDFALL_SPOOL_DIR"] = str(tmp_path / "\x1b[2J")
     for name, calls in LISTINGS.items():
         for arguments in calls:
             code, output = await command(rig.dsn, *name.split(), *arguments, **keys)

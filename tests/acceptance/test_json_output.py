@@ -70,24 +70,24 @@ def parsed(name: str, text: str) -> list[dict[str, Any]]:
     return document if isinstance(document, list) else [document]
 
 
-async def test_each_listing_of_an_empty_install_prints_its_shape(database: str) -> None:
-    await each_listing_prints_its_shape(database, empty=True)
+async def test_each_listing_of_an_empty_install_prints_its_shape(database: str, tmp_path: Path) -> None:
+    await each_listing_prints_its_shape(database, tmp_path, empty=True)
 
 
 @pytest.mark.rig(password="correct horse battery", members={"a@example.org": "owner"})
 async def test_each_listing_of_one_that_is_used_prints_its_shape(
-    rig: Rig, database: str, connection: asyncpg.Connection
+    rig: Rig, database: str, connection: asyncpg.Connection, tmp_path: Path
 ) -> None:
     await rig.connect("tiktok")
     comment = {"id": "c1", "media": {"id": "m1"}, "from": {"id": "1", "username": "u"}, "text": "t"}
     assert await append_event(connection, "a", "e1", payload=comment) == 1
     async with await open_pool(database, "test", 2, role=APP_ROLE) as pool:
         await Projector(pool, wiring.projections(), tries=1).drain()
-    await each_listing_prints_its_shape(database, empty=False)
+    await each_listing_prints_its_shape(database, tmp_path, empty=False)
 
 
-async def each_listing_prints_its_shape(database: str, *, empty: bool) -> None:
-    settings = {"LANDFALL_VAULT_KEYS": ",".join(KEYS)}
+async def each_listing_prints_its_shape(database: str, tmp_path: Path, *, empty: bool) -> None:
+    settings = {"LANDFALL_VAULT_KEYS": ",".join(KEYS), "LANDFALL_SPOOL_DIR": str(tmp_path / "spool")}
     for name, keys in SHAPES.items():
         code, text = await landfall(database, *name.split(), *CALLS.get(name, []), "--json", **settings)
         if empty and name in CALLS:

@@ -1,4 +1,4 @@
-"""``kill -9`` at any moment loses nothing that the spool acknowledged, and repeats nothing (``faults.md`` A1, A2)."""
+"""``kill -9`` at any moment loses nothing that the spool acknowledged, and repeats nothing (``faults.md`` B13)."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ SECONDS = 8.0
 MOST_ROUNDS = 120
 
 
-async def test_a2_killed_process_loses_nothing_that_it_acknowledged_and_repeats_nothing(tmp_path: Path) -> None:
+async def test_b13_killed_process_loses_nothing_that_it_acknowledged_and_repeats_nothing(tmp_path: Path) -> None:
     seed = random.randrange(2**32)
     print(f"seed {seed}")  # noqa: T201  shown where the test fails
     chance = random.Random(seed)

@@ -1,4 +1,4 @@
-"""The spool gives back everything that it took, in order, whatever happens to its files (``faults.md`` I1)."""
+"""The spool gives back everything that it took, in order, whatever happens to its files (``faults.md`` I1, B13)."""
 
 import asyncio
 import errno

@@ -64,10 +64,19 @@ def test_compose_file_leaves_no_dollar_for_compose_to_misread() -> None:
 
 def test_compose_file_passes_on_every_limit_that_the_environment_may_set() -> None:
     limits = ("BODY_LIMIT", "QUEUE_DELIVERIES", "QUEUE_BYTES", "HTTP_CONNECTIONS", "CLIENT_CONNECTIONS")
-    limits += ("WORKER_JOBS", "EVENT_TRIES")
+    limits += ("WORKER_JOBS", "EVENT_TRIES", "SPOOL_BYTES")
     for name in OURS:
         for limit in limits:
             assert COMPOSE["services"][name]["environment"][f"LANDFALL_{limit}"] == f"${{LANDFALL_{limit}:-}}"
+
+
+def test_compose_file_gives_the_web_process_alone_a_spool_that_lasts_and_that_it_may_write() -> None:
+    spools = {name: SERVICES[name]["environment"].get("LANDFALL_SPOOL_DIR") for name in OURS}
+    assert spools == {"migrate": None, "web": "/spool", "worker": None}
+    assert "spool:/spool" in SERVICES["web"]["volumes"]
+    assert "spool" in COMPOSE["volumes"]
+    text = (DEPLOY / "Dockerfile").read_text()
+    assert "install --directory --owner=landfall --group=landfall --mode=0700 /spool" in text
 
 
 def test_compose_file_runs_commands_that_exist_and_gates_them_on_the_migration() -> None:
