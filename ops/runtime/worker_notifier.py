@@ -1,7 +1,7 @@
 """Notify a worker through Redis that there is work. Losing any number of notifications loses nothing but time.
 
 A notification is a job of arq (``ops.runtime.worker_listener``), written by two commands. hiredis packs them and parses
-the answers: arq and redis-py, which do much more, would take 8 MB of every web process.
+the answers: arq and redis-py, which do much more, would take 4 MB of every web process.
 
 - A job with a fixed id is refused while it waits or runs (``faults.md`` C6): notifications alternate between a few ids.
 - Redis may hang or be away (C1): notifying never waits; a background task tries, for at most 100 ms, and waits longer
