@@ -14,7 +14,7 @@ from ops.access import maintenance
 from ops.cli import wiring
 from ops.retention import partitions
 from ops.runtime import garbage, health, worker_listener
-from ops.runtime.db import open_pool
+from ops.runtime.db import Pool, open_pool
 from ops.runtime.health import Check, check_database
 from ops.runtime.settings import Configuration
 from ops.runtime.sweep import SWEEP_DRAINS, sweep, watch
@@ -63,6 +63,18 @@ async def connection_sweeps(configuration: Configuration) -> AsyncIterator[dict[
         yield sweeps
 
 
+async def split_and_project(
+    pool: Pool, splitter: Splitter, projector: Projector, seconds: float = DRAIN_SECONDS
+) -> None:
+    """Split and project in turn until there is nothing to do, or the time of one wake-up is over."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        async with pool.acquire() as connection:
+            split = await splitter.drain(connection)
+        if not await projector.drain(seconds / 2) and not split:
+            return
+
+
 async def work(configuration: Configuration) -> int:
     """Run until SIGTERM; the batch under way is finished, the rest stays in the queue. The exit code: 1 if it
     ended by itself.
@@ -90,13 +102,7 @@ async def work(configuration: Configuration) -> int:
         splitter = Splitter(wiring.webhooks(), configuration.variables)
 
         async def drain() -> None:
-            """Split and project in turn until there is nothing to do, or the time of one wake-up is over."""
-            end = time.monotonic() + DRAIN_SECONDS
-            while time.monotonic() < end:
-                async with pool.acquire() as connection:
-                    split = await splitter.drain(connection)
-                if not await projector.drain(DRAIN_SECONDS / 2) and not split:
-                    return
+            await split_and_project(pool, splitter, projector)
 
         async def readiness() -> Mapping[str, Check]:
             return await check_database(health_pool, HEAD)
