@@ -93,12 +93,18 @@ async def work(configuration: Configuration) -> int:
             pgbouncer=bounced,
             wait_seconds=5,
             statement_seconds=STATEMENT_SECONDS,
-            settings=store.PLANNER,
+            settings=store.PLANNER | {"plan_cache_mode": settings.landfall_plan_cache_mode},
         ) as pool,
         await open_pool(dsn, "sync-health", 2, role=role, pgbouncer=bounced, statement_seconds=5) as health_pool,
         AsyncExitStack() as stack,
     ):
-        projector = Projector(pool, wiring.projections(), tries=settings.landfall_event_tries)
+        projector = Projector(
+            pool,
+            wiring.projections(),
+            tries=settings.landfall_event_tries,
+            batch_events=settings.landfall_batch_events,
+            lease_buckets=settings.landfall_lease_buckets,
+        )
         splitter = Splitter(wiring.webhooks(), configuration.variables)
 
         async def drain() -> None:

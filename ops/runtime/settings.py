@@ -175,6 +175,21 @@ class Settings(BaseSettings):
         default=5, ge=1, le=100, description="failures before an event is parked for a person to look at"
     )
 
+    landfall_batch_events: int = Field(
+        default=1000, ge=1, le=10_000, description="events that the worker projects in one transaction"
+    )
+    landfall_lease_buckets: int = Field(
+        default=32,
+        ge=1,
+        le=256,
+        description="buckets of accounts, of 256, whose events one transaction projects at most",
+    )
+    landfall_plan_cache_mode: str = Field(
+        default="force_generic_plan",
+        pattern="^(auto|force_generic_plan|force_custom_plan)$",
+        description="plan_cache_mode of the worker's connections: auto, force_generic_plan or force_custom_plan",
+    )
+
     def role(self, own: str) -> str:
         """Return the database role to act as: ``own``, the command's, unless another is set."""
         return own if self.landfall_database_role is None else self.landfall_database_role

@@ -25,7 +25,10 @@ LEASE_SECONDS = 2
 its lease. So this is how long the work of a worker that was killed stands still (``faults.md`` C7)."""
 
 LEASE_BUCKETS = 32
-"""Buckets that one lease takes at most, so that a batch is a large one while many accounts have a little work each."""
+"""Buckets that one lease takes at most, so that a batch is a large one while many accounts have a little work each.
+
+All buckets by this number is how many batches can be under way at once, over all workers.
+"""
 
 BATCH_EVENTS = 1000
 
@@ -91,12 +94,12 @@ RETURNING bucket, fence
 """
 
 
-async def lease(connection: asyncpg.Connection, holder: str) -> Lease | None:
-    """Take the buckets with due work that were served longest ago, or None if there is none to take."""
+async def lease(connection: asyncpg.Connection, holder: str, limit: int = LEASE_BUCKETS) -> Lease | None:
+    """Take the buckets with due work that were served longest ago, ``limit`` at most; None if there is none to take."""
     due = [row["bucket"] for row in await connection.fetch(_DUE, range(BUCKETS))]
     if not due:
         return None
-    taken = dict(sorted(map(tuple, await connection.fetch(_LEASE, holder, LEASE_SECONDS, due, LEASE_BUCKETS))))
+    taken = dict(sorted(map(tuple, await connection.fetch(_LEASE, holder, LEASE_SECONDS, due, limit))))
     return Lease([*taken], [*taken.values()]) if taken else None
 
 

@@ -80,12 +80,14 @@ class Projector:
         *,
         tries: int,
         batch_events: int = store.BATCH_EVENTS,
+        lease_buckets: int = store.LEASE_BUCKETS,
         holder: str | None = None,
     ) -> None:
         self._pool = pool
         self._projections = projections
         self._tries = tries
         self._batch_events = batch_events
+        self._lease_buckets = lease_buckets
         self._last: dict[int, str] = {}
         """The account at which each bucket was left: the next lease goes on there, so that all are served in turn."""
         self.holder = holder or f"{socket.gethostname()}:{os.getpid()}"
@@ -96,7 +98,7 @@ class Projector:
         total = 0
         while time.monotonic() < end:
             async with self._pool.acquire() as connection:
-                held = await store.lease(connection, self.holder)
+                held = await store.lease(connection, self.holder, self._lease_buckets)
                 if held is None:
                     return total
                 faultpoint("sync.leased")

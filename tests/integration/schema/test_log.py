@@ -1,5 +1,6 @@
 """What the database itself refuses, whatever the program above it does."""
 
+import re
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import product
@@ -178,9 +179,10 @@ async def test_view_tells_the_state_of_work(connection: asyncpg.Connection, even
     assert done["processed_at"] is not None
 
 
-async def test_bucket_and_account_stand_in_every_key_of_crm_tables(connection: asyncpg.Connection) -> None:
-    """So that bucket and shard can be one: primary, unique and foreign keys all begin with both."""
+async def test_bucket_begins_every_key_of_account_data(connection: asyncpg.Connection) -> None:
+    """So that bucket and shard can be one: primary, unique and foreign keys, and the account comes next."""
     tables = {table.name for table in crm_tables()}
+    tables |= {"webhook_event_identities", "webhook_event_log", "webhook_event_outcomes", "webhook_event_queue"}
     keys = await connection.fetch(
         """
         SELECT conrelid::regclass::text AS table, conname, contype, confrelid::regclass::text AS target,
@@ -194,7 +196,8 @@ async def test_bucket_and_account_stand_in_every_key_of_crm_tables(connection: a
     assert {key["table"] for key in found} == tables
     assert {key["contype"] for key in found} == {b"p", b"f"}
     for key in found:
-        assert key["columns"][:2] == ["bucket", "account_id"], key["conname"]
+        of_an_account = ["bucket", "identity" if key["table"] == "webhook_event_identities" else "account_id"]
+        assert key["columns"][:2] == of_an_account, key["conname"]
         assert key["contype"] != b"f" or key["referred"][:2] == ["bucket", "account_id"], key["conname"]
     unique = await connection.fetch(
         """
@@ -206,6 +209,21 @@ async def test_bucket_and_account_stand_in_every_key_of_crm_tables(connection: a
         "SELECT attrelid::regclass::text AS table FROM pg_attribute WHERE attname = 'bucket' AND attgenerated <> ''"
     )
     assert generated == [], "a table cannot be distributed by a generated column"
+
+
+async def test_triggers_have_no_transition_tables_but_for_two(connection: asyncpg.Connection) -> None:
+    """Distributed tables take none. As row triggers these two would cost a tenth and more of a projection's time."""
+    rows = await connection.fetch(
+        "SELECT DISTINCT tgname::text AS name FROM pg_trigger WHERE coalesce(tgnewtable, tgoldtable) IS NOT NULL"
+    )
+    assert {row["name"] for row in rows} == {"webhook_event_settled_once", "webhook_event_queued_once"}
+
+
+async def test_view_of_events_asks_for_the_time_outside_of_any_case(connection: asyncpg.Connection) -> None:
+    """In a CASE it could not be sent to the server that has the event."""
+    view = await connection.fetchval("SELECT pg_get_viewdef('webhook_events'::regclass)")
+    assert "now()" in view
+    assert [case for case in re.findall(r"CASE\b.*?\bEND\b", view, re.DOTALL) if "now()" in case] == []
 
 
 async def test_account_stands_in_every_key_of_account_data(connection: asyncpg.Connection) -> None:

@@ -1,9 +1,10 @@
-"""One wake-up of `landfall work`: from a stored delivery to its row, and no longer than its time."""
+"""`landfall work`: it takes what settings say; a wake-up goes from a stored delivery to its row, and ends in time."""
 
 import asyncio
 import itertools
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import asyncpg
 import pytest
@@ -11,8 +12,9 @@ import pytest
 from ingest import store as ingest_store
 from ingest.splitter import DRAIN_SECONDS as SPLIT_SECONDS
 from ingest.splitter import Splitter
-from ops.cli import wiring
+from ops.cli import wiring, work
 from ops.cli.work import split_and_project
+from ops.runtime import garbage
 from ops.runtime.db import Pool, open_pool
 from ops.runtime.worker_listener import JOB_SECONDS
 from schema.rights import WORKER_ROLE
@@ -65,3 +67,39 @@ async def test_wake_up_ends_in_time_while_deliveries_keep_coming(connection: asy
 def test_longest_wake_up_ends_before_its_job_would_be_cancelled() -> None:
     """It may begin its last turn at the end of its time: both stages once more, and a transaction of each."""
     assert DRAIN_SECONDS + SPLIT_SECONDS + DRAIN_SECONDS / 2 < JOB_SECONDS / 2
+
+
+class StoppedError(Exception):
+    """It came as far as the test looks."""
+
+
+async def test_plan_cache_mode_and_size_of_a_batch_are_settings(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(garbage, "collect_rarely", lambda: None)  # for the whole process, which is the tests'
+    monkeypatch.setenv("DATABASE_URL", database)
+    monkeypatch.setenv("LANDFALL_PLAN_CACHE_MODE", "auto")
+    monkeypatch.setenv("LANDFALL_BATCH_EVENTS", "7")
+    monkeypatch.setenv("LANDFALL_LEASE_BUCKETS", "3")
+    found: list[Any] = []
+
+    def projector(*_: Any, **options: Any) -> None:
+        found.extend((options["batch_events"], options["lease_buckets"]))
+        raise StoppedError
+
+    async def mode(pool: Pool) -> str:
+        async with pool.acquire() as connection:
+            return str(await connection.fetchval("SHOW plan_cache_mode"))
+
+    original = work.open_pool
+    modes: dict[str, str] = {}
+
+    async def opened(dsn: str, name: str, *arguments: Any, **options: Any) -> Pool:
+        pool = await original(dsn, name, *arguments, **options)
+        modes[name] = await mode(pool)
+        return pool
+
+    monkeypatch.setattr(work, "Projector", projector)
+    monkeypatch.setattr(work, "open_pool", opened)
+    with pytest.raises(StoppedError):
+        await work.work(wiring.configuration())
+    assert found == [7, 3]
+    assert modes["sync"] == "auto"

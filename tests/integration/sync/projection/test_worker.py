@@ -330,7 +330,7 @@ async def test_drained_bucket_is_anybodys_at_once(connection: asyncpg.Connection
         assert held == []
 
 
-async def test_buckets_with_work_take_turns(connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_buckets_with_work_take_turns(connection: asyncpg.Connection) -> None:
     accounts = {bucket_of("instagram", name): name for name in map(str, range(100))}
     for number, name in enumerate(list(accounts.values())[:3]):
         await append_event(connection, name, f"e{number}")
@@ -340,15 +340,13 @@ async def test_buckets_with_work_take_turns(connection: asyncpg.Connection, monk
         query = "UPDATE webhook_buckets SET served_at = now() - make_interval(hours => $2) WHERE bucket = $1"
         await connection.execute(query, bucket, hours)
     turns = []
-    monkeypatch.setattr(store, "LEASE_BUCKETS", 1)
     for _ in range(9):  # whoever has a bucket gives it back with work left in it
-        held = await store.lease(connection, "test")
+        held = await store.lease(connection, "test", 1)
         assert held is not None
         turns += held.buckets
         await store.release(connection, held)
     assert turns == first[::-1] * 3
-    monkeypatch.setattr(store, "LEASE_BUCKETS", 2)
-    held = await store.lease(connection, "test")
+    held = await store.lease(connection, "test", 2)
     assert held is not None
     assert sorted(held.buckets) == held.buckets == sorted(first[1:]), "the two that were served longest ago"
     other = await store.lease(connection, "other")
@@ -366,23 +364,11 @@ async def append_many(connection: asyncpg.Connection, account: str, count: int) 
     await connection.execute(
         """
         WITH added AS (
-<<<<<<< HEAD
-            INSERT INTO webhook_event_log (account_id, provider, event_type, external_id, rule_version, sanitized,
-                payload_json)
-            SELECT $1, 'instagram', 'comments', n::text, 1, false, jsonb_build_object('id', n::text)
-            FROM generate_series(1, $3::int) n RETURNING id
-||||||| parent of 951e60c (WIP)
-            INSERT INTO webhook_event_log (account_id, provider, event_type, external_id, rule_version, sanitized,
-                payload_json)
-            SELECT 'hot', 'instagram', 'comments', 'hot' || n, 1, false, jsonb_build_object('id', n::text)
-            FROM generate_series(1, 5000) n RETURNING id
-=======
             INSERT INTO webhook_event_log (id, bucket, account_id, provider, event_type, external_id, rule_version,
                 sanitized, payload_json)
-            SELECT next_event_id(now()), $1, 'hot', 'instagram', 'comments', 'hot' || n, 1, false,
+            SELECT next_event_id(now()), $2, $1, 'instagram', 'comments', n::text, 1, false,
                 jsonb_build_object('id', n::text)
-            FROM generate_series(1, 5000) n RETURNING id
->>>>>>> 951e60c (WIP)
+            FROM generate_series(1, $3::int) n RETURNING id
         )
         INSERT INTO webhook_event_queue (bucket, account_id, event_id) SELECT $2, $1, id FROM added
         """,
