@@ -326,7 +326,7 @@ def _write(table: Table, rows: Mapping[tuple[str, ...], _Row]) -> Write:
     ordered = sorted(rows.items())
     facets = frozenset(facet for row in rows.values() for facet in row.facets)
     statement, columns = _statement(table, facets)
-    arrays: list[list[object]] = [[_bucket(table, key) for key, _ in ordered]]
+    arrays: list[list[object]] = [_buckets(table, [key for key, _ in ordered])]
     arrays += [list(part) for part in zip(*(key for key, _ in ordered), strict=True)]
     arrays.append([row.projection_version for _, row in ordered])
     if "created_at" in table.columns:
@@ -345,10 +345,13 @@ def _write(table: Table, rows: Mapping[tuple[str, ...], _Row]) -> Write:
     return Write(table.name, statement, arrays, len(rows))
 
 
-def _bucket(table: Table, key: tuple[str, ...]) -> int:
-    """The bucket of a row; ``key`` begins with its account."""
-    provider = table.info.get("provider") or key[1 + key_names(table).index("provider")]
-    return bucket_of(provider, key[0])
+def _buckets(table: Table, keys: Iterable[tuple[str, ...]]) -> list[object]:
+    """The buckets of rows, by their keys, which begin with the account."""
+    if "provider" in table.info:
+        provider = table.info["provider"]
+        return [bucket_of(provider, key[0]) for key in keys]
+    position = 1 + key_names(table).index("provider")
+    return [bucket_of(key[position], key[0]) for key in keys]
 
 
 @cache
