@@ -198,6 +198,34 @@ webhook_event_log = Table(
     postgresql_partition_by="RANGE (id)",
 )
 
+webhook_dropped_events = Table(
+    "webhook_dropped_events",
+    metadata,
+    Column("bucket", SmallInteger, nullable=False, comment="of the account"),
+    Column("provider", Text, nullable=False, comment="the platform that it is of"),
+    Column("account_id", Text, nullable=False, comment="the platform's id of the account"),
+    Column("event_count", BigInteger, nullable=False, comment="how many events were dropped"),
+    Column("newest_at", Timestamp, nullable=False, comment="when the newest of them was received"),
+    PrimaryKeyConstraint("bucket", "provider", "account_id"),
+    comment="Accounts of whose events the log has dropped some: no rebuild can make their rows anew",
+)
+
+retention_policies = Table(
+    "retention_policies",
+    metadata,
+    Column("platform", Text, nullable=False, comment="of which platform"),
+    Column(
+        "kind",
+        Text,
+        nullable=False,
+        comment="a type of events; events: those without a policy of their own; deliveries: raw requests",
+    ),
+    Column("days", Integer, comment="for how many days after they were received; NULL for ever"),
+    PrimaryKeyConstraint("platform", "kind"),
+    CheckConstraint("days >= 1", name="days"),
+    comment="How long the log keeps what it holds; for ever where nothing is said",
+)
+
 webhook_event_queue = Table(
     "webhook_event_queue",
     metadata,

@@ -232,6 +232,8 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
         "webhook_events": Rights(select=EVERY),
         "webhook_buckets": Rights(select=EVERY, update="holder fence leased_until served_at"),
         "webhook_refusals": Rights(select=EVERY, insert=EVERY, update=EVERY),
+        "webhook_dropped_events": Rights(select=EVERY),
+        "retention_policies": _ALL,
         "crm_verifications": Rights(select=EVERY, insert=EVERY),
         "tenants": Rights(select=EVERY),
         "users": _ALL,
@@ -265,6 +267,9 @@ APP_PROJECTED = _ALL
 """The commands' on each table of ``schema.crm`` that an earlier release made."""
 
 FUNCTIONS: Mapping[str, tuple[str, ...]] = {
+    "drop_due_deliveries(uuid,integer)": (APP_ROLE,),
+    "drop_due_events(bigint,integer)": (APP_ROLE,),
+    "drop_due_partition()": (APP_ROLE,),
     "forget_person(uuid)": (WEB_ROLE, WORKER_ROLE),
     "find_api_key(bytea)": (WEB_ROLE,),
     "find_connections_of_person(text,text,timestamp with time zone)": (WEB_ROLE,),
@@ -285,4 +290,5 @@ FUNCTIONS: Mapping[str, tuple[str, ...]] = {
 """Who may call the functions that run with the owner's rights. Each answers one question about all tenants, and gives
 back as little as the answer is: mostly the tenant, for which the caller then acts. ``forget_person`` deletes, and only
 somebody who belongs to no tenant; ``request_account_deletion`` records a request for a connection of that tenant;
-``share_bodies`` drops a body that is stored twice; ``make_partitions`` makes those of the months to come."""
+``share_bodies`` drops a body that is stored twice; ``make_partitions`` makes those of the months to come; the
+three of retention drop what the stored policies say and nothing else."""

@@ -255,6 +255,154 @@ BEGIN
 END $$;
 """
 
+# What is dropped is what policies say, and settled for good: nothing that waits for a worker or for a person. Each call of
+# a function is one transaction's work; it is called until it finds nothing more. A partition is looked through while
+# writers of its month wait and readers do not; then all wait for the moment in which it goes.
+RETENTION = r"""
+CREATE TABLE retention_policies (
+    platform TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    days INTEGER,
+    CONSTRAINT pk_retention_policies PRIMARY KEY (platform, kind),
+    CONSTRAINT ck_retention_policies_days CHECK (days >= 1)
+);
+COMMENT ON TABLE retention_policies IS 'How long the log keeps what it holds; for ever where nothing is said';
+COMMENT ON COLUMN retention_policies.platform IS 'of which platform';
+COMMENT ON COLUMN retention_policies.kind IS 'a type of events; events: those without a policy of their own; deliveries: raw requests';
+COMMENT ON COLUMN retention_policies.days IS 'for how many days after they were received; NULL for ever';
+CREATE TABLE webhook_dropped_events (
+    bucket SMALLINT NOT NULL,
+    provider TEXT NOT NULL,
+    account_id TEXT NOT NULL,
+    event_count BIGINT NOT NULL,
+    newest_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    CONSTRAINT pk_webhook_dropped_events PRIMARY KEY (bucket, provider, account_id)
+);
+COMMENT ON TABLE webhook_dropped_events IS 'Accounts of whose events the log has dropped some: no rebuild can make their rows anew';
+COMMENT ON COLUMN webhook_dropped_events.bucket IS 'of the account';
+COMMENT ON COLUMN webhook_dropped_events.provider IS 'the platform that it is of';
+COMMENT ON COLUMN webhook_dropped_events.account_id IS 'the platform''s id of the account';
+COMMENT ON COLUMN webhook_dropped_events.event_count IS 'how many events were dropped';
+COMMENT ON COLUMN webhook_dropped_events.newest_at IS 'when the newest of them was received';
+
+CREATE FUNCTION drop_due_partition() RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    t record;
+    kept text;
+    found boolean;
+BEGIN
+    PERFORM set_config('lock_timeout', '2s', true);
+    PERFORM pg_advisory_xact_lock(439217170);
+    FOR t IN
+        SELECT p.parent, c.relname AS name, p.other || substr(c.relname, length(p.parent) + 1) AS other
+        FROM (VALUES ('webhook_event_log', 'webhook_event_outcomes'), ('webhook_deliveries', 'webhook_delivery_outcomes'))
+            AS p (parent, other)
+        JOIN pg_inherits i ON i.inhparent = to_regclass('public.' || p.parent) JOIN pg_class c ON c.oid = i.inhrelid
+        WHERE c.relname = p.parent || '_before' OR c.relname ~ '_[0-9]{4}_[0-9]{2}$'
+            AND c.relname < p.parent || to_char(now() AT TIME ZONE 'UTC', '_YYYY_MM')
+        ORDER BY 2
+    LOOP
+        kept := CASE t.parent WHEN 'webhook_event_log' THEN $sql$
+            SELECT FROM public.%1$I e
+            LEFT JOIN public.retention_policies own ON own.platform = e.provider AND own.kind = e.event_type
+                AND own.kind NOT IN ('events', 'deliveries')
+            LEFT JOIN public.retention_policies any_type ON any_type.platform = e.provider AND any_type.kind = 'events'
+            WHERE (e.created_at < now() - make_interval(days =>
+                    CASE WHEN own.kind IS NULL THEN any_type.days ELSE own.days END)) IS NOT TRUE
+                OR NOT EXISTS (SELECT FROM public.%2$I o WHERE o.bucket = e.bucket AND o.account_id = e.account_id
+                    AND o.event_id = e.id AND o.state IN ('done', 'ignored'))
+            $sql$ ELSE $sql$
+            SELECT FROM public.%1$I d
+            LEFT JOIN public.retention_policies p ON p.platform = d.provider AND p.kind = 'deliveries'
+            WHERE (d.received_at < now() - make_interval(days => p.days)) IS NOT TRUE
+                OR NOT EXISTS (SELECT FROM public.%2$I o WHERE o.delivery_id = d.id)
+                OR EXISTS (SELECT FROM public.webhook_delivery_queue q WHERE q.delivery_id = d.id)
+                OR EXISTS (SELECT FROM public.webhook_deliveries c WHERE c.body_of = d.id AND c.tableoid <> d.tableoid)
+            $sql$ END;
+        kept := format('SELECT NOT EXISTS (' || kept || ') AND EXISTS (SELECT FROM public.%1$I)', t.name, t.other);
+        EXECUTE kept INTO found;  -- once without a lock: mostly the first row that is seen is to be kept
+        CONTINUE WHEN NOT found;
+        EXECUTE format('LOCK TABLE public.%I, public.%I IN SHARE ROW EXCLUSIVE MODE', t.name, t.other);
+        EXECUTE kept INTO found;
+        CONTINUE WHEN NOT found;
+        IF t.parent = 'webhook_event_log' THEN
+            EXECUTE format($sql$
+                INSERT INTO public.webhook_dropped_events AS k (bucket, provider, account_id, event_count, newest_at)
+                SELECT bucket, provider, account_id, count(*), max(created_at) FROM public.%I GROUP BY 1, 2, 3
+                ON CONFLICT (bucket, provider, account_id) DO UPDATE SET
+                    event_count = k.event_count + excluded.event_count,
+                    newest_at = greatest(k.newest_at, excluded.newest_at)$sql$, t.name);
+        END IF;
+        EXECUTE format('DROP TABLE public.%I, public.%I', t.name, t.other);
+        RETURN t.name;
+    END LOOP;
+    RETURN NULL;
+END $$;
+REVOKE ALL ON FUNCTION drop_due_partition FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION drop_due_partition TO landfall_app;
+COMMENT ON FUNCTION drop_due_partition IS 'Drop a partition in which everything is due, and return its name; NULL where there is none';
+
+CREATE FUNCTION drop_due_events(after bigint, batch integer) RETURNS TABLE (dropped bigint, last bigint)
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    WITH page AS MATERIALIZED (
+        SELECT e.bucket, e.account_id, e.id, e.provider, e.event_type, e.created_at FROM public.webhook_event_log e
+        WHERE e.id > after AND e.id < public.event_id_from(
+            now() - make_interval(days => (SELECT min(days) FROM public.retention_policies WHERE kind <> 'deliveries')))
+        ORDER BY e.id LIMIT batch
+    ), settled AS (
+        DELETE FROM public.webhook_event_outcomes o USING page e
+        LEFT JOIN public.retention_policies own ON own.platform = e.provider AND own.kind = e.event_type
+            AND own.kind NOT IN ('events', 'deliveries')
+        LEFT JOIN public.retention_policies any_type ON any_type.platform = e.provider AND any_type.kind = 'events'
+        WHERE e.created_at < now() - make_interval(days =>
+                CASE WHEN own.kind IS NULL THEN any_type.days ELSE own.days END)
+            AND o.bucket = e.bucket AND o.account_id = e.account_id AND o.event_id = e.id
+            AND o.state IN ('done', 'ignored')
+        RETURNING o.bucket, o.account_id, o.event_id
+    ), gone AS (
+        DELETE FROM public.webhook_event_log e USING settled s
+        WHERE e.bucket = s.bucket AND e.account_id = s.account_id AND e.id = s.event_id
+        RETURNING e.bucket, e.provider, e.account_id, e.created_at
+    ), noted AS (
+        INSERT INTO public.webhook_dropped_events AS k (bucket, provider, account_id, event_count, newest_at)
+        SELECT bucket, provider, account_id, count(*), max(created_at) FROM gone GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+        ON CONFLICT (bucket, provider, account_id) DO UPDATE SET event_count = k.event_count + excluded.event_count,
+            newest_at = greatest(k.newest_at, excluded.newest_at)
+    )
+    SELECT (SELECT count(*) FROM gone), (SELECT max(id) FROM page)
+$$;
+REVOKE ALL ON FUNCTION drop_due_events FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION drop_due_events TO landfall_app;
+COMMENT ON FUNCTION drop_due_events IS 'Drop what is due of the next events, and return how many, and where to go on; NULL at the end';
+
+CREATE FUNCTION drop_due_deliveries(after uuid, batch integer) RETURNS TABLE (dropped bigint, last uuid)
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    WITH page AS MATERIALIZED (
+        SELECT d.id, d.received_at < now() - make_interval(days => p.days) AS due
+        FROM public.webhook_deliveries d
+        LEFT JOIN public.retention_policies p ON p.platform = d.provider AND p.kind = 'deliveries'
+        WHERE d.id > after AND d.id < (lpad(to_hex(extract(epoch FROM now() - make_interval(days =>
+            (SELECT min(days) FROM public.retention_policies WHERE kind = 'deliveries')))::bigint * 1000), 12, '0')
+            || repeat('0', 20))::uuid
+        ORDER BY d.id LIMIT batch
+    ), gone AS (
+        DELETE FROM public.webhook_deliveries d USING page p
+        WHERE d.id = p.id AND p.due
+            AND EXISTS (SELECT FROM public.webhook_delivery_outcomes o WHERE o.delivery_id = d.id)
+            AND NOT EXISTS (SELECT FROM public.webhook_delivery_queue q WHERE q.delivery_id = d.id)
+            AND NOT EXISTS (SELECT FROM public.webhook_deliveries c WHERE c.body_of = d.id)
+        RETURNING d.id
+    ), settled AS (
+        DELETE FROM public.webhook_delivery_outcomes o USING gone g WHERE o.delivery_id = g.id
+    )
+    SELECT (SELECT count(*) FROM gone), (SELECT p.id FROM page p ORDER BY p.id DESC LIMIT 1)
+$$;
+REVOKE ALL ON FUNCTION drop_due_deliveries FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION drop_due_deliveries TO landfall_app;
+COMMENT ON FUNCTION drop_due_deliveries IS 'Drop what is due of the next deliveries, and return how many, and where to go on; NULL at the end';
+"""
+
 MOVE = """
 INSERT INTO webhook_event_identities (bucket, identity, event_id)
 SELECT bucket_of(provider, account_id), identity_of(provider, account_id, external_id), id
@@ -394,6 +542,8 @@ GRANT SELECT (bucket, account_id, event_id, state), INSERT (bucket, account_id, 
     retry_count, error_message) ON webhook_event_outcomes TO landfall_worker;
 GRANT SELECT, INSERT, UPDATE (state, settled_at, error_message), DELETE ON webhook_event_outcomes TO landfall_app;
 GRANT SELECT ON webhook_events TO landfall_app;
+GRANT SELECT, INSERT, UPDATE, DELETE ON retention_policies TO landfall_app;
+GRANT SELECT ON webhook_dropped_events TO landfall_app;
 """
 
 BACK = """
@@ -516,7 +666,8 @@ INSERT INTO webhook_event_outcomes (bucket, account_id, event_id, state, settled
 SELECT bucket, account_id, event_id, state, settled_at, projection_version, retry_count, error_message
 FROM landfall_before.webhook_event_outcomes;
 DROP SCHEMA landfall_before CASCADE;
-DROP TABLE webhook_event_identities;
+DROP TABLE webhook_event_identities, retention_policies, webhook_dropped_events;
+DROP FUNCTION drop_due_partition, drop_due_events, drop_due_deliveries;
 DROP FUNCTION make_partitions, find_partition_gaps, next_event_id, event_id_from, identity_of;
 DROP SEQUENCE webhook_event_numbers;
 """
@@ -608,6 +759,7 @@ def upgrade() -> None:
         COMMENTS,
         DELIVERY_COMMENTS,
         PARTITIONS,
+        RETENTION,
         MOVE,
         STORAGE,
         VIEW,

@@ -23,6 +23,9 @@ COMMANDS = {
         "ops.cli.tables:rebuild_command",
         "Make the CRM tables anew from the log, while traffic flows; readers see the old ones or the new ones.",
     ),
+    "retention": Lazy(
+        "ops.cli.retention:retention", "How long the log is kept: set policies, see what is due, and drop it."
+    ),
     "sandbox": Lazy(
         "ops.cli.sandbox:sandbox_command",
         "Stand in for the platforms on this machine, with a page to try things and a ledger of all that happened.",

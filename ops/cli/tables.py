@@ -51,10 +51,12 @@ async def verify(configuration: Configuration, *, as_json: bool) -> bool:
     finally:
         await connection.close()
     if as_json:
-        echo_json({"rows": rows, "drift": report.drift} | asdict(report), indent=2)
+        echo_json({"rows": rows, "drift": report.drift, "kept": report.kept} | asdict(report), indent=2)
     else:
         _show(report)
         _show_failed(report.failed)
+        if report.kept:
+            echo(f"{report.kept} rows could not be compared: retention dropped events that made them")
         echo(
             f"{report.drift} of {rows} rows are not what the log says: `landfall rebuild` puts them right"
             if report.drift
@@ -102,6 +104,8 @@ async def rebuild(configuration: Configuration, platforms: Sequence[str], *, out
     _show_failed(report.failed)
     if report.queued:
         echo(f"{report.queued} events that an older release ignored wait to be projected now")
+    if report.kept:
+        echo(f"{report.kept} rows were kept as they are: retention dropped events that made them")
     echo(f"{', '.join(chosen)}: {report.drift} rows put right" if report.drift else "nothing had to be put right")
 
 

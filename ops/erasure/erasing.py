@@ -134,6 +134,7 @@ class Eraser:
             return Erased(0, 0, 0, Counter(deleted.tenant for deleted in gone), waits=not request.withdrawn)
         search = matching.search(request.ids, request.names, self._persons(request).keys)
         spared = await store.accounts_of_others(connection, request)
+        await store.delete_rows_of_dropped_events(connection, request, search, spared)
         events = await store.delete_events(connection, request, search, spared)
         if events:
             await shadow.discard(connection)  # a fold of what was just deleted

@@ -3,17 +3,19 @@
 All but ``request_account`` need the owner of the database, and all tenants in view (``see_all_tenants``).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
+from sqlalchemy import Table
 
 from ops.erasure import matching
 from ops.erasure.matching import Search
 from ops.runtime.db import required, rows_affected
+from schema.crm import crm_tables
 from schema.states import CONNECTION, DELETION_REQUEST
 
 
@@ -238,6 +240,48 @@ async def keep_names(connection: asyncpg.Connection, request: Request, *, rebuil
     )
 
 
+async def delete_rows_of_dropped_events(
+    connection: asyncpg.Connection, request: Request, search: Search, spared: Sequence[str]
+) -> None:
+    """Delete from the CRM tables what an account received and what names it, where retention dropped events.
+
+    A rebuild leaves those rows alone, so they are not brought in line with the log by one. Where a row of somebody else
+    belongs to one that goes, its key stays, and nothing else of it.
+    """
+    for table in reversed(crm_tables()):
+        if table.info.get("provider", request.platform) != request.platform:
+            continue
+        provider = "$1" if "provider" in table.info else "t.provider"
+        children = " OR ".join(
+            f"EXISTS (SELECT FROM {child.name} c WHERE {same})" for child, same in _references(table)
+        )
+        condition = f"""
+            {provider} = $1 AND t.account_id <> ALL($5) AND EXISTS (SELECT FROM webhook_dropped_events k
+                WHERE k.bucket = t.bucket AND k.provider = $1 AND k.account_id = t.account_id)
+            AND (t.account_id = ANY($2) OR to_jsonb(t)::text ~ $3 OR {_names("to_jsonb(t)::text", "$4::text[]", "$6")}
+                OR EXISTS (SELECT FROM jsonb_each_text(to_jsonb(t)) v WHERE lower(v.value) = ANY($4)))"""
+        values = (request.platform, request.accounts, search.ids, search.names, list(spared), search.called)
+        await connection.execute(
+            f"DELETE FROM {table.name} t WHERE {condition} AND NOT ({children or 'false'})", *values
+        )
+        if children:
+            emptied = ", ".join(
+                f"{column.name} = {'NULL' if column.nullable else 'DEFAULT'}"
+                for column in table.columns
+                if column.computed is None and (column.nullable or column.name.endswith("_version"))
+                if column.name != "projection_version"
+            )
+            await connection.execute(f"UPDATE {table.name} t SET {emptied} WHERE {condition}", *values)
+
+
+def _references(table: Table) -> Iterator[tuple[Table, str]]:
+    """Yield each CRM table that refers to ``table``, and when a row ``c`` of it refers to a row ``t``."""
+    for child in crm_tables():
+        for key in child.foreign_key_constraints:
+            if key.referred_table is table:
+                yield child, " AND ".join(f"c.{part.parent.name} = t.{part.column.name}" for part in key.elements)
+
+
 async def delete_events(
     connection: asyncpg.Connection, request: Request, search: Search, spared: Sequence[str]
 ) -> list[DeletedEvent]:
@@ -275,6 +319,12 @@ async def delete_events(
             WHERE t.bucket = gone.bucket AND t.account_id = gone.account_id AND t.event_id = gone.event_id""",
             *keys,
         )
+    await connection.execute(
+        "DELETE FROM webhook_dropped_events WHERE provider = $1 AND account_id = ANY($2) AND account_id <> ALL($3)",
+        request.platform,
+        request.accounts,
+        list(spared),
+    )
     await connection.execute(
         """
         DELETE FROM webhook_event_identities i

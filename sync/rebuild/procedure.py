@@ -45,6 +45,11 @@ class Report:
     collisions: Sequence[Collision] = ()
 
     @property
+    def kept(self) -> int:
+        """Rows of which retention dropped events: they were neither compared nor changed."""
+        return sum(difference.kept for difference in self.differences)
+
+    @property
     def drift(self) -> int:
         """Rows that are not what the log says."""
         return sum(difference.drift for difference in self.differences)

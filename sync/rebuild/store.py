@@ -36,10 +36,15 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How one live table departs from the log, in rows; ``samples`` are some of the keys."""
+    """How one live table departs from the log, in rows; ``samples`` are some of the keys.
+
+    ``rows`` are those that were compared. Of the ``kept`` ones, retention dropped events that may have made them: they
+    are neither compared nor changed.
+    """
 
     table: str
     rows: int
+    kept: int
     missing: int
     extra: int
     different: int
@@ -172,6 +177,7 @@ async def compare(connection: asyncpg.Connection, schema: str, table: Table, pla
     return Difference(
         table.name,
         found["live_rows"],
+        found["kept_rows"],
         found["missing"],
         found["extra"],
         found["differing"],
@@ -249,6 +255,11 @@ async def events_after(
     return [claimed(row) for row in await connection.fetch(_HISTORY, bucket, account, provider, after, limit)]
 
 
+def _provider(table: Table) -> str:
+    """The platform of a row of ``table``, in SQL."""
+    return f"'{table.info['provider']}'" if "provider" in table.info else "live.provider"
+
+
 @cache
 def _words(table: Table) -> dict[str, str]:
     """The parts of a statement about ``table``, from its own description."""
@@ -264,6 +275,9 @@ def _words(table: Table) -> dict[str, str]:
         "sets": ", ".join(f"{name} = excluded.{name}" for name in columns if name not in key),
         "first": key[0],
         "label": " || ' ' || ".join(("account_id", *key_names(table))),
+        "kept": f"""EXISTS (SELECT FROM public.webhook_dropped_events k WHERE k.bucket = live.bucket
+            AND k.provider = {_provider(table)} AND k.account_id = live.account_id
+            AND {"live.created_at <= k.newest_at" if "created_at" in table.columns else "true"})""",
         "scope": "true" if "provider" in table.info else "provider = any($1::text[])",
     }
 
@@ -290,7 +304,9 @@ ORDER BY o.bucket, o.account_id, o.event_id LIMIT $5
 """
 
 _COMPARE = f"""
-SELECT count(*) FILTER (WHERE in_live) AS live_rows,
+SELECT count(*) FILTER (WHERE in_live) AS live_rows, (
+        SELECT count(*) FROM public.{{table}} live WHERE {{scope}} AND {{kept}}
+    ) AS kept_rows,
     count(*) FILTER (WHERE NOT in_live) AS missing,
     count(*) FILTER (WHERE NOT in_shadow) AS extra,
     count(*) FILTER (WHERE in_live AND in_shadow AND NOT same) AS differing,
@@ -298,22 +314,26 @@ SELECT count(*) FILTER (WHERE in_live) AS live_rows,
 FROM (
     SELECT live.{{first}} IS NOT NULL AS in_live, shadow.{{first}} IS NOT NULL AS in_shadow, {{label}} AS label,
         ROW({{live}}) IS NOT DISTINCT FROM ROW({{shadow}}) AS same
-    FROM (SELECT * FROM public.{{table}} WHERE {{scope}}) live
-    FULL JOIN {{schema}}.{{table}} shadow USING ({{key}})
+    FROM (SELECT * FROM public.{{table}} live WHERE {{scope}} AND NOT {{kept}}) live
+    FULL JOIN (
+        SELECT * FROM {{schema}}.{{table}} shadow
+        WHERE NOT EXISTS (SELECT FROM public.{{table}} live WHERE {{same_key}} AND {{kept}})
+    ) shadow USING ({{key}})
 ) compared
 """
 
 _PUT = """
 INSERT INTO public.{table} ({columns}) SELECT {columns} FROM {schema}.{table} shadow
 WHERE NOT EXISTS (
-    SELECT FROM public.{table} live WHERE {same_key} AND ROW({live}) IS NOT DISTINCT FROM ROW({shadow})
+    SELECT FROM public.{table} live
+    WHERE {same_key} AND (ROW({live}) IS NOT DISTINCT FROM ROW({shadow}) OR {kept})
 )
 ON CONFLICT ({key}) DO UPDATE SET {sets}
 """
 
 _REMOVE = """
 DELETE FROM public.{table} live
-WHERE {scope} AND NOT EXISTS (SELECT FROM {schema}.{table} shadow WHERE {same_key})
+WHERE {scope} AND NOT {kept} AND NOT EXISTS (SELECT FROM {schema}.{table} shadow WHERE {same_key})
 """
 
 _OUTDATED = f"""

@@ -43,7 +43,7 @@ NOBODYS = {
     "tenants": "what the others belong to",
     "users": "a person may belong to several; memberships say to which",
     "vault_canaries": "one for each key of the install",
-    "webhook_event_identities": "hashes, by the bucket of an account; whose each is, is known of its event",
+    "retention_policies": "of the whole install: how long its log is kept",
     "webhook_delivery_outcomes": "what deliveries came to, without anything of them",
     "webhook_delivery_queue": "ids of deliveries",
     "webhook_deliveries": "raw bodies, each with events of several accounts; found by the id in an event",

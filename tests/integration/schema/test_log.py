@@ -258,6 +258,7 @@ async def test_account_stands_in_every_key_of_account_data(connection: asyncpg.C
         "webauthn_challenges",
         "webhook_delivery_outcomes",  # whose it is, is known of its events
         "webhook_delivery_queue",
+        "retention_policies",
         "webhook_event_identities",  # distributed by bucket, as the events are
     }
     for row in found:
