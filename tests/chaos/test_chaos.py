@@ -1,4 +1,4 @@
-"""Rows A2, A3, A6, A8, B4 to B7, B11, C5 and D5 of ``faults.md``; each ends with the oracle's questions."""
+"""Rows A2, A3, A6, A8, B4 to B7, B11, B13, C5 and D5 of ``faults.md``; each ends with the oracle's questions."""
 
 import asyncio
 import itertools
@@ -306,6 +306,45 @@ async def test_b6_server_turns_read_only_and_back(service: Service, own_postgres
     assert "ReadOnlySQLTransactionError" in service.web.output()
     count(turns=turns)
     await held(oracle, own_postgres.dsn(), count)
+
+
+async def test_b13_postgresql_away_for_a_minute(
+    own_postgres: Postgres, own_redis: Redis, tmp_path: Path, chance: random.Random, count: Count
+) -> None:
+    """Under load: every POST is answered 200, and all of it is in the tables afterwards, once."""
+    spool = tmp_path / "spool"
+    service = Service(own_postgres.dsn(), own_redis.url, tmp_path, {"LANDFALL_SPOOL_DIR": str(spool)})
+    await service.start()
+    oracle = Oracle(service)
+
+    async def emptied() -> bool:
+        return (await service.metrics())["landfall_spool_deliveries"] == 0
+
+    try:
+        async with loaded(oracle):
+            await asyncio.sleep(chance.uniform(1, 3))
+            before = len(oracle.acked)
+            await asyncio.to_thread(chance.choice([own_postgres.kill, own_postgres.stop]))
+            await asyncio.sleep(60)
+            counted = await service.metrics()
+            kept, most = int(counted["landfall_spool_deliveries"]), int(counted["landfall_spool_bytes"])
+            assert len(oracle.acked) - before >= kept > 1000
+            begun = time.monotonic()
+            await asyncio.to_thread(own_postgres.start)
+            await eventually(emptied, 120)
+            count(kept=kept, bytes=most, stored_within=f"{time.monotonic() - begun:.0f} s")
+        assert oracle.statuses == {200}
+        assert not oracle.unknown
+        assert oracle.slowest < 2
+        assert list(spool.glob("*.spool*")) == []
+        connection = await asyncpg.connect(own_postgres.dsn())
+        await drained(connection, 300)
+        assert await connection.fetchval("SELECT count(*) FROM webhook_deliveries") == len(oracle.acked), "each once"
+        await connection.close()
+        await held(oracle, own_postgres.dsn(), count)
+        assert service.worker.running
+    finally:
+        await service.stop()
 
 
 @pytest.fixture

@@ -129,6 +129,9 @@ class Environment:
     loop: asyncio.AbstractEventLoop
     steps: Counter[str] = field(default_factory=Counter)
 
+    async def spool_is_empty(self) -> bool:
+        return (await self.service.metrics())["landfall_spool_deliveries"] == 0
+
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.loop.run_until_complete(work)
 
@@ -142,9 +145,11 @@ def environment(tmp_path: Path) -> Iterator[Environment]:
         postgres.start()
         valkey.start()
         migrate(postgres.dsn())
-        service = Service(postgres.dsn(), valkey.url, tmp_path)
+        service = Service(postgres.dsn(), valkey.url, tmp_path, {"LANDFALL_SPOOL_DIR": str(tmp_path / "spool")})
         loop.run_until_complete(service.start())
-        yield Environment(postgres, valkey, service, loop)
+        environment = Environment(postgres, valkey, service, loop)
+        yield environment
+        assert environment.steps["kept in the spool"] > 0, "nothing was shown of the spool"
         loop.run_until_complete(service.stop())
         valkey.stop()
         postgres.stop()
@@ -244,6 +249,16 @@ class Machine(RuleBasedStateMachine):
         self.environment.postgres.kill()
         self.environment.postgres.start()
 
+    @rule(items=st.lists(ITEMS, min_size=1, max_size=4), cut=st.integers(1, 4), kill=st.booleans())
+    def deliveries_while_postgresql_is_away(self, items: list[Item], cut: int, *, kill: bool) -> None:
+        """Acknowledged all the same, and safe from the death of the process that has them."""
+        self.environment.postgres.kill()
+        self.deliver(items, cut)
+        self.environment.steps["kept in the spool"] += not self.environment.run(self.environment.spool_is_empty())
+        if kill:
+            self.kill_web_process()
+        self.environment.postgres.start()
+
     @rule()
     def rebuild_tables(self) -> None:
         async def run() -> None:
@@ -278,6 +293,7 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def tables_are_what_the_log_says_and_the_log_is_what_was_acknowledged(self) -> None:
         async def check() -> None:
+            await eventually(self.environment.spool_is_empty, 20)
             connection = await db.connect(self.environment.postgres.dsn(), APP_ROLE)
             assert await connection.fetchval("SELECT count(*) FROM webhook_deliveries") >= self.acknowledged, "I1"
             async with connection.transaction(isolation="repeatable_read"):

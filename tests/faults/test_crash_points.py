@@ -1,6 +1,6 @@
 """The sweep: one scenario again and again, with a fault at the first point reached, the second, … until none is left.
 
-Rows A1, A4 and A7 of ``faults.md``. ``ops/runtime/faultpoint.py`` has the points.
+Rows A1, A4, A7 and B13 of ``faults.md``. ``ops/runtime/faultpoint.py`` has the points.
 """
 
 import asyncio
@@ -25,6 +25,7 @@ from schema.metadata import APP_ROLE
 from sync.projection import store
 from sync.projection.worker import Projector
 from sync.rebuild.procedure import verify
+from tests.faults.proxy import FaultProxy, Pass, Refuse
 from tests.recordings import received
 from tests.support import (
     VARIABLES,
@@ -152,6 +153,72 @@ async def test_a1_a7_ingest_survives_a_fault_at_every_point(
     points = await sweep(mode, tmp_path, scenario)
     assert set(points) == {"ingest.read", "ingest.accepted", "ingest.append", "ingest.committed", "ingest.answer"}
     assert len(points) >= 5 * len(bodies), "each of them, for each delivery"
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_b13_spool_survives_a_fault_at_every_point(
+    mode: str, databases: Callable[[str], str], tmp_path: Path
+) -> None:
+    """Deliveries come while PostgreSQL is away, and are stored when it is back."""
+    bodies = [instagram(comment(1), comment(2)), instagram(comment(2), comment(3))]
+
+    async def scenario(fault: Fault) -> None:
+        directory = tmp_path / f"{fault.number}"
+        directory.mkdir()
+        dsn = databases(f"spool_{mode}_{fault.number}")
+        service = Service(dsn, None, directory, {"LANDFALL_SPOOL_DIR": str(directory / "spool")} | fault.environment)
+        acknowledged: list[str] = []
+
+        async def running() -> bool:
+            if not service.web.running:
+                service.web.environment.pop("LANDFALL_FAULT")
+                await service.web.start()
+                await eventually(service.answering)
+            return True
+
+        async def delivered(body: bytes) -> bool:
+            try:
+                status, answer = await service.send("instagram", body)
+            except aiohttp.ClientError:
+                status, answer = 0, {}
+            assert status in (0, 200, 503)
+            if status == 200:
+                acknowledged.append(answer["delivery"])
+            await running()
+            return status == 200
+
+        async def emptied() -> bool:
+            await running()
+            try:
+                return (await service.metrics())["landfall_spool_deliveries"] == 0
+            except aiohttp.ClientError:
+                return False
+
+        async with FaultProxy.to(dsn) as link:
+            service.web.environment["DATABASE_URL"] = link.before(dsn)
+            await link.become(Refuse())
+            await service.start(worker=False)
+            connection = await asyncpg.connect(dsn)
+            try:
+                for body in bodies:
+                    await eventually(lambda body=body: delivered(body), 20)  # type: ignore[misc]
+                assert await connection.fetchval("SELECT count(*) FROM webhook_deliveries") == 0
+                await link.become(Pass())
+                await eventually(emptied, 20)
+                assert list((directory / "spool").glob("*.spool*")) == []
+                stored = [row["id"] for row in await connection.fetch("SELECT id::text FROM webhook_deliveries")]
+                assert set(acknowledged) <= set(stored), "I1: acknowledged is stored"
+                assert len(stored) <= len(bodies) + (fault.point is not None), "and nothing twice that came once"
+                await Splitter(wiring.webhooks(), VARIABLES).drain(connection)
+                log = await connection.fetch("SELECT payload_json->>'id' AS id FROM webhook_event_log ORDER BY 1")
+                assert [row["id"] for row in log] == [f"1785{n:08d}" for n in (1, 2, 3)], "I2: once each"
+            finally:
+                await service.stop()
+                await connection.close()
+
+    points = await sweep(mode, tmp_path, scenario)
+    kept = {"ingest.read", "ingest.accepted", "ingest.spool", "ingest.spooled", "ingest.answer"}
+    assert (set(points), len(points)) == (kept | {"spool.drain", "spool.drained"}, len(kept) * len(bodies) + 2)
 
 
 @pytest.mark.parametrize("mode", MODES)
