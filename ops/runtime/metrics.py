@@ -76,13 +76,13 @@ project_batch = Histogram(
 project_seconds = Histogram("landfall_sync_batch_seconds", "One projection transaction", buckets=_FAST)
 wait_seconds = Histogram(
     "landfall_sync_wait_seconds",
-    "From when an event was received to the start of its projection",
+    "From when events were received to the start of their projection, once for each commit that received some",
     ["platform"],
     buckets=_SLOW,
 )
 end_to_end_seconds = Histogram(
     "landfall_webhook_processing_seconds",
-    "From when an event was received to its CRM rows",
+    "From when events were received to their CRM rows, once for each commit that received some",
     ["platform"],
     buckets=_SLOW,
 )

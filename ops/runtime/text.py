@@ -15,8 +15,13 @@ _UNFIT = re.compile("[\x00\ud800-\udfff]")
 
 def storable(text: str) -> str:
     """Replace NUL, which PostgreSQL refuses, and lone surrogates, which UTF-8 refuses, by U+FFFD."""
-    if text.isascii() and "\x00" not in text:  # most texts: a search costs several times as much
-        return text
+    if "\x00" not in text:  # most texts: a search costs several times as much as to encode them
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            pass
+        else:
+            return text
     return _UNFIT.sub(REPLACEMENT, text)
 
 

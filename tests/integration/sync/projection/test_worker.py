@@ -13,6 +13,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from prometheus_client import REGISTRY
 
 from ops.cli import wiring
 from ops.runtime.db import Pool, open_pool, transaction
@@ -102,6 +103,23 @@ async def test_any_order_any_cut_any_number_of_workers_give_the_same_tables(
     assert results[0] == results[1] == results[2]
     assert len(results[0]["ig_comments"]) > 40
     assert len(results[0]["tiktok_posts"]) > 10
+
+
+async def test_time_to_the_rows_is_observed_once_for_each_commit_and_platform(
+    connection: asyncpg.Connection, pool: Pool
+) -> None:
+    def observed(name: str, platform: str) -> float:
+        return REGISTRY.get_sample_value(f"landfall_{name}_count", {"platform": platform}) or 0
+
+    names = ("sync_wait_seconds", "webhook_processing_seconds")
+    before = {(name, platform): observed(name, platform) for name in names for platform in ("instagram", "tiktok")}
+    for commit in range(2):
+        async with transaction(connection):
+            for number in range(5):
+                await append_event(connection, "a", f"{commit} {number}", payload={"id": f"{commit}{number}"})
+            await append_event(connection, "a", f"tiktok {commit}", provider="tiktok", type="unknown")
+    assert await projector(pool).drain() == 12
+    assert {key: observed(*key) - count for key, count in before.items()} == dict.fromkeys(before, 2)
 
 
 async def test_projecting_again_changes_nothing(connection: asyncpg.Connection, pool: Pool) -> None:
