@@ -20,6 +20,7 @@ from ops.runtime import logs
 from ops.runtime.embedded import Postgres, Redis, Server, free_port, scratch
 from ops.runtime.embedded import redis_server as redis_server_program
 from schema.tenancy import DEFAULT_TENANT
+from tests import fork_server
 from tests.compose import REDIS_PASSWORD, SERVICES, substituted
 from tests.rig import TESTS, Rig, rigged
 from tests.support import Process, Service, breakable_redis, breaking, eventually, required_program
@@ -84,6 +85,13 @@ def without_name_server() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(socket, "getaddrinfo", resolver)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fork_server_of_its_own() -> Iterator[None]:
+    """End the process that `landfall` commands are forked from, if a test has started it."""
+    yield
+    fork_server.stop()
 
 
 USUAL_PORTS = (5432, 8080, 8090, 9464)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, NoReturn, get_args
 
 import aiohttp
@@ -24,6 +25,7 @@ import pytest
 from ops.cli.main import main
 from ops.runtime.embedded import Redis, free_port
 from ops.runtime.responses import Code
+from tests import fork_server
 
 INSTAGRAM_SECRET = "ig-secret-canary-7f3a"
 META_SECRET = "meta-secret-canary-91bc"
@@ -158,15 +160,15 @@ async def eventually(check: Callable[[], Awaitable[Any]], seconds: float = 30.0,
 
 async def command(database: str, *arguments: str, **environment: str) -> tuple[int, str]:
     """Run a `landfall` command from nowhere in particular; its exit code, and all that it says."""
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "ops.cli.main", *arguments, cwd="/",
-        env={"PATH": os.environ["PATH"], "DATABASE_URL": database} | ENVIRONMENT | environment,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    output, _ = await child.communicate()
-    assert b"Traceback" not in output, output.decode()
-    assert child.returncode is not None
-    return child.returncode, output.decode()
+    variables = {"PATH": os.environ["PATH"], "DATABASE_URL": database} | ENVIRONMENT | environment
+    with TemporaryFile() as written:
+        both = {"stdout": written.fileno(), "stderr": written.fileno()}
+        child = fork_server.start(*arguments, environment=variables, **both)
+        code = await child.wait()
+        written.seek(0)
+        output = written.read().decode()
+    assert "Traceback" not in output, output
+    return code, output
 
 
 def commands() -> dict[str, click.Command]:
@@ -187,27 +189,42 @@ def commands() -> dict[str, click.Command]:
 
 @dataclass
 class Process:
-    """A `landfall` command as a child process; its output goes to a file."""
+    """A `landfall` command as a process of its own; its output goes to a file.
+
+    `make up` is started as a person starts it, and so is what has a variable for the system and not for the program.
+    """
 
     arguments: tuple[str, ...]
     environment: dict[str, str]
     log: Path
-    child: asyncio.subprocess.Process | None = None
+    descriptors: tuple[int, int] | None = None
+    """Its soft and its hard limit of open files, where they are not this process's."""
+    child: asyncio.subprocess.Process | fork_server.Forked | None = None
 
     async def start(self) -> "Process":
+        environment = {"PATH": os.environ["PATH"], "HOME": str(self.log.parent), **self.environment}
+        folder = self.log.parent  # no .env of ours, no .landfall of ours
         with self.log.open("ab") as output:
-            self.child = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "ops.cli.main",
-                *self.arguments,
-                env={"PATH": os.environ["PATH"], "HOME": str(self.log.parent), **self.environment},
-                cwd=self.log.parent,  # no .env of ours, no .landfall of ours
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+            if self.arguments[0] == "up" or "LD_PRELOAD" in environment:
+                self.child = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-m", "ops.cli.main", *self.arguments),
+                    env=environment,
+                    cwd=folder,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                )
+            else:
+                self.child = fork_server.start(
+                    *self.arguments,
+                    environment=environment,
+                    directory=folder,
+                    stdout=output.fileno(),
+                    stderr=output.fileno(),
+                    new_session=True,
+                    descriptors=self.descriptors,
+                )
         return self
 
     @property

@@ -18,6 +18,7 @@ import pytest
 from ops.access import invitations
 from ops.access.sessions import Person
 from ops.cli import wiring
+from ops.cli.main import COMMANDS
 from ops.cli.sql import apart
 from ops.runtime.db import open_pool
 from ops.runtime.embedded import Postgres, free_port, scratch
@@ -25,6 +26,7 @@ from ops.runtime.sweep import sweep
 from schema.metadata import APP_ROLE
 from sync.projection import store
 from sync.projection.worker import DEAD_AFTER_PARKED, Projector
+from tests import fork_server
 from tests.support import CANARIES, ENVIRONMENT, append_event, breakable_redis, breaking
 
 
@@ -32,12 +34,21 @@ def landfall(
     *arguments: str, check: int | None = 0, answer: str = "", **environ: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a command from nowhere in particular; by default it must succeed."""
-    command = [sys.executable, "-m", "ops.cli.main", *arguments]
-    environment = {"PATH": os.environ["PATH"], **environ}
-    done = subprocess.run(command, env=environment, cwd="/", input=answer, capture_output=True, text=True, check=False)
+    done = fork_server.run(*arguments, environment={"PATH": os.environ["PATH"], **environ}, answer=answer)
     assert done.returncode == check, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_starts_as_a_program_of_its_own(name: str) -> None:
+    """Most tests fork commands from a process that has imported them all: here each has to import what it needs."""
+    command = [sys.executable, "-m", "ops.cli.main", name, "--help"]
+    done = subprocess.run(
+        command, env={"PATH": os.environ["PATH"]}, cwd="/", capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"Usage: python -m ops.cli.main {name} ")
 
 
 @pytest.fixture

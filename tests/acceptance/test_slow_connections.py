@@ -1,7 +1,6 @@
 """Connections that send nothing, or nothing whole, keep nobody out: over real sockets, against the real process."""
 
 import asyncio
-import resource
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -18,19 +17,11 @@ SLOW = 600
 
 
 @pytest.fixture
-async def service(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Service]:
+async def service(database: str, tmp_path: Path) -> AsyncIterator[Service]:
     """The web process with few file descriptors, and a soft limit below the hard one."""
     extra = {"LANDFALL_CLIENT_CONNECTIONS": "100000", "LANDFALL_VAULT_KEYS": KEYS[0]}
     running = Service(database, None, tmp_path, extra)
-    real = asyncio.create_subprocess_exec
-
-    async def limited(*arguments: str, **options: object) -> asyncio.subprocess.Process:
-        def lower() -> None:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS // 2, DESCRIPTORS))
-
-        return await real(*arguments, preexec_fn=lower, **options)
-
-    monkeypatch.setattr(asyncio, "create_subprocess_exec", limited)
+    running.web.descriptors = (DESCRIPTORS // 2, DESCRIPTORS)
     await running.start(worker=False)
     yield running
     await running.stop()

@@ -5,8 +5,6 @@ Rows A1, A4, A7 and B13 of ``faults.md``. ``ops/runtime/faultpoint.py`` has the 
 
 import asyncio
 import os
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +23,7 @@ from schema.metadata import APP_ROLE
 from sync.projection import store
 from sync.projection.worker import Projector
 from sync.rebuild.procedure import verify
+from tests import fork_server
 from tests.faults.proxy import FaultProxy, Pass, Refuse
 from tests.recordings import received
 from tests.support import (
@@ -279,11 +278,8 @@ async def test_rebuild_survives_death_at_every_point(databases: Callable[[str], 
             before = await crm(connection)
             await connection.execute("UPDATE ig_comments SET text = 'tampered' WHERE ig_id IN ('c1', 'c2')")
             tampered = await crm(connection)
-            arguments = [sys.executable, "-m", "ops.cli.main", "rebuild"]
             environ = {"PATH": os.environ["PATH"], "DATABASE_URL": dsn}
-            first = await asyncio.to_thread(
-                subprocess.run, arguments, env=environ | fault.environment, cwd="/", capture_output=True, check=False
-            )
+            first = await asyncio.to_thread(fork_server.run, "rebuild", environment=environ | fault.environment)
             assert first.returncode == (137 if fault.point else 0), first.stderr
             committed = fault.point in (None, "rebuild.committed")
             assert await crm(connection) == (before if committed else tampered), "all of it or nothing"
@@ -291,9 +287,7 @@ async def test_rebuild_survives_death_at_every_point(databases: Callable[[str], 
             await drained(connection, 20)
 
             async def again() -> bool:  # the dead one's lock lives until PostgreSQL has noticed
-                done = await asyncio.to_thread(
-                    subprocess.run, arguments, env=environ, cwd="/", capture_output=True, check=False
-                )
+                done = await asyncio.to_thread(fork_server.run, "rebuild", environment=environ)
                 return done.returncode == 0
 
             await eventually(again, 20)

@@ -6,7 +6,6 @@ import json
 import os
 import random
 import signal
-import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from sync.rebuild import shadow
 from sync.rebuild import store as rebuild_store
 from sync.rebuild.procedure import Report, WouldLoseError, rebuild, verify
 from sync.rebuild.shadow import KEPT, BusyError
+from tests import fork_server
 from tests.integration.sync.projection.test_worker import story
 from tests.support import Process, append_event, crm, drained, eventually, rows
 
@@ -371,16 +371,11 @@ async def test_parked_and_ignored_events_are_in_neither(
 
 
 async def run(database: str, *arguments: str) -> tuple[int, str]:
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "ops.cli.main", *arguments,
-        env={"PATH": os.environ["PATH"], "DATABASE_URL": database}, cwd="/",
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    output, _ = await child.communicate()
-    text = output.decode()
+    environment = {"PATH": os.environ["PATH"], "DATABASE_URL": database}
+    done = await asyncio.to_thread(fork_server.run, *arguments, environment=environment)
+    text = done.stdout + done.stderr
     assert "Traceback" not in text, text
-    assert child.returncode is not None
-    return child.returncode, text
+    return done.returncode, text
 
 
 async def test_commands_say_what_they_found_and_did(connection: asyncpg.Connection, pool: Pool, database: str) -> None:
