@@ -16,7 +16,7 @@ BEGINS = re.compile(
     r"\s*(SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH|CREATE|ALTER|DROP|GRANT|REVOKE|TRUNCATE|REINDEX|COMMENT ON|SHOW"
     r"|SET|RESET|COPY|LOCK|EXPLAIN|VACUUM|ANALYZE|REFRESH|MERGE|VALUES|EXISTS|UNION|FROM|WHERE|ORDER BY)\b(?! *[=:.,]|\Z)"
 )
-"""A word alone is a command of Redis, and no statement."""
+# A word alone is a command of Redis, and no statement.
 
 HOLDS = re.compile(
     r"\(SELECT\b|\bSELECT\b.*\bFROM\b|\bINSERT INTO\b|\bDELETE FROM\b|\bUPDATE \w+ SET\b"
