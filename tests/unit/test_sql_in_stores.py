@@ -14,9 +14,9 @@ ELSEWHERE = {Path("ops/sandbox"), Path("ops/bench")}
 
 BEGINS = re.compile(
     r"\s*(SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH|CREATE|ALTER|DROP|GRANT|REVOKE|TRUNCATE|REINDEX|COMMENT ON|SHOW"
-    r"|SET|RESET|COPY|LOCK|EXPLAIN|VACUUM|ANALYZE|REFRESH|MERGE|VALUES|EXISTS|UNION|FROM|WHERE|ORDER BY)\b(?! *[=:.,]|\Z)"
+    r"|SET|RESET|COPY|LOCK|EXPLAIN|VACUUM|ANALYZE|REFRESH|MERGE|VALUES|EXISTS|UNION|FROM|WHERE|ORDER BY)\b"
+    r"(?! *[=:.,]|\Z)"  # a word alone is a command of Redis, and no statement
 )
-# A word alone is a command of Redis, and no statement.
 
 HOLDS = re.compile(
     r"\(SELECT\b|\bSELECT\b.*\bFROM\b|\bINSERT INTO\b|\bDELETE FROM\b|\bUPDATE \w+ SET\b"
