@@ -13,6 +13,7 @@ from ingest.contract import Received, Variables, Webhook
 from ingest.split import split, without_events
 from ingest.store import SplitDelivery
 from ops.runtime import metrics
+from ops.runtime.batch_size import BatchSize
 from ops.runtime.db import REFUSED, describe, transaction
 from ops.runtime.faultpoint import faultpoint
 
@@ -35,6 +36,8 @@ class Splitter:
     def __init__(self, webhooks: Mapping[str, Webhook], variables: Variables) -> None:
         self._webhooks = webhooks
         self._variables = variables
+        self._size = BatchSize(BATCH_DELIVERIES)
+        self._portion = BatchSize(PORTION_EVENTS)
         self.deliveries = 0
         self.added = 0
         """How many deliveries were split, and how many of their events were new."""
@@ -52,14 +55,16 @@ class Splitter:
         deliveries: list[Received] = []
         batch: list[SplitDelivery] = []
         try:
-            async with transaction(connection):
-                deliveries = await store.take(connection, BATCH_DELIVERIES, BATCH_BYTES)
-                if not deliveries:
-                    return 0
-                faultpoint("split.taken")
-                if not _is_large(deliveries):
-                    batch = [self._split(received) for received in deliveries]
-                    new = await self._write(connection, batch)
+            with self._size.attempt() as attempt:
+                async with transaction(connection):
+                    deliveries = await store.take(connection, attempt.size, BATCH_BYTES)
+                    attempt.taken = len(deliveries)
+                    if not deliveries:
+                        return 0
+                    faultpoint("split.taken")
+                    if not _is_large(deliveries):
+                        batch = [self._split(received) for received in deliveries]
+                        new = await self._write(connection, batch)
             if not batch:
                 return await self._in_portions(connection, deliveries[0])
         except REFUSED as error:
@@ -99,13 +104,17 @@ class Splitter:
         started = time.perf_counter()
         item = await asyncio.to_thread(self._split, received)
         events = item.split.events
-        for start in range(0, len(events), PORTION_EVENTS):
-            portion = item.split._replace(events=events[start : start + PORTION_EVENTS])
-            async with transaction(connection):
-                if not await store.lock(connection, received.id):
-                    return 1  # somebody else took it meanwhile
-                added = await store.append(connection, [item._replace(split=portion)])
-                await store.note_new(connection, received.id, added.get(received.id, 0))
+        appended = 0
+        while appended < len(events):
+            with self._portion.attempt() as attempt:
+                portion = item.split._replace(events=events[appended : appended + attempt.size])
+                attempt.taken = len(portion.events)
+                async with transaction(connection):
+                    if not await store.lock(connection, received.id):
+                        return 1  # somebody else took it meanwhile
+                    added = await store.append(connection, [item._replace(split=portion)])
+                    await store.note_new(connection, received.id, added.get(received.id, 0))
+            appended += attempt.taken
         async with transaction(connection):
             if not await store.lock(connection, received.id):
                 return 1

@@ -22,6 +22,16 @@ def explain(error: Exception) -> str | None:
         )
     if isinstance(error, asyncpg.InvalidParameterValueError) and "role" in str(error):
         return f"{error}: run `landfall migrate`, which makes it"
-    if isinstance(error, asyncpg.UndefinedTableError):
-        return "the database has not been migrated: run `landfall migrate`"
-    return None
+    return next((message for kind, message in _MESSAGES.items() if isinstance(error, kind)), None)
+
+
+_MESSAGES = {
+    asyncpg.UndefinedTableError: "the database has not been migrated: run `landfall migrate`",
+    asyncpg.LockNotAvailableError: (
+        "somebody else holds a lock on what this changes, and kept it too long. The step under way was taken back; run"
+        " the command again."
+    ),
+    asyncpg.QueryCanceledError: (
+        "PostgreSQL cancelled a statement that took too long. The step under way was taken back; run the command again."
+    ),
+}

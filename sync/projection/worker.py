@@ -13,6 +13,7 @@ import asyncpg
 import structlog
 
 from ops.runtime import metrics
+from ops.runtime.batch_size import BatchSize
 from ops.runtime.db import REFUSED, Pool, describe, transaction
 from ops.runtime.faultpoint import faultpoint
 from ops.runtime.periodic import RetryPolicy
@@ -86,7 +87,7 @@ class Projector:
         self._pool = pool
         self._projections = projections
         self._tries = tries
-        self._batch_events = batch_events
+        self._size = BatchSize(batch_events)
         self._lease_buckets = lease_buckets
         self._last: dict[int, str] = {}
         """The account at which each bucket was left: the next lease goes on there, so that all are served in turn."""
@@ -126,15 +127,17 @@ class Projector:
         started = time.perf_counter()
         batch: Batch | None = None
         try:
-            async with transaction(connection):
-                batch = await store.claim(connection, held, last=self._last, more=more, size=self._batch_events)
-                self._last.update(batch.last)
-                if not batch.claimed:
-                    return 0, ()
-                faultpoint("sync.claimed")
-                begun = datetime.now(UTC)
-                result = project(self._projections, batch)
-                rows = await self._write(connection, result)
+            with self._size.attempt() as attempt:
+                async with transaction(connection):
+                    batch = await store.claim(connection, held, last=self._last, more=more, size=attempt.size)
+                    attempt.taken = len(batch.claimed)
+                    self._last.update(batch.last)
+                    if not batch.claimed:
+                        return 0, ()
+                    faultpoint("sync.claimed")
+                    begun = datetime.now(UTC)
+                    result = project(self._projections, batch)
+                    rows = await self._write(connection, result)
         except REFUSED as error:
             if batch is None:
                 raise  # it is not about any event

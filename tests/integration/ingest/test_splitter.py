@@ -54,7 +54,7 @@ async def test_delivery_is_queued_with_its_bytes_and_taken_off_with_its_events(
     delivery = received("instagram", instagram(comment(1), comment(2)))
     await store.receive(connection, [delivery])
     assert (await store.waiting(connection)).deliveries == 1
-    assert await splitter().drain(worker) == 1
+    assert await splitter().drain(worker, 30) == 1
     assert (await store.waiting(connection)).deliveries == 0
     rows = await connection.fetch(
         """
@@ -74,7 +74,7 @@ async def test_splitters_side_by_side_take_different_deliveries_and_append_each_
     bodies = [instagram(comment(number), comment(number + 1)) for number in range(300)]
     await store.receive(connection, [received("instagram", body) for body in bodies * 2])
     own = [await db.connect(database, WORKER_ROLE) for _ in range(4)]
-    taken = await asyncio.gather(*(splitter().drain(each, 20) for each in own))
+    taken = await asyncio.gather(*(splitter().drain(each, 30) for each in own))
     for each in own:
         await each.close()
     assert sum(taken) == 600
@@ -88,8 +88,8 @@ async def test_splitter_does_not_wait_for_deliveries_that_another_one_holds(
     await store.receive(connection, [received("instagram", instagram(comment(number))) for number in range(3)])
     async with connection.transaction():
         assert len(await store.take(connection, 2, 2**20)) == 2
-        assert await splitter().drain(worker) == 1
-    assert await splitter().drain(worker) == 2, "whoever gives up gives them back"
+        assert await splitter().drain(worker, 30) == 1
+    assert await splitter().drain(worker, 30) == 2, "whoever gives up gives them back"
 
 
 async def test_no_more_bodies_are_taken_than_fit_into_memory_and_one_in_any_case(
@@ -109,7 +109,7 @@ async def test_delivery_whose_events_the_database_refuses_is_parked_as_a_whole_a
     await connection.execute("ALTER TABLE webhook_event_log ADD CHECK (payload_json->>'text' <> 'refused')")
     bodies = [instagram(comment(1)), instagram(comment(2, text="refused"), comment(3)), instagram(comment(4))]
     await store.receive(connection, [received("instagram", body) for body in bodies])
-    assert await splitter().drain(worker) == 3
+    assert await splitter().drain(worker, 30) == 3
     assert await outcomes(connection) == [("accepted", 1, 1), ("unreadable", 1, 1), ("accepted", 1, 1)]
     [reason] = await connection.fetch("SELECT error_message FROM webhook_events WHERE state = 'parked'")
     assert reason[0].startswith("the database refused its events")
@@ -137,11 +137,11 @@ async def test_large_delivery_is_split_in_portions_and_counted_as_one(
     monkeypatch.setattr(store, "append", seen)
     bodies = [instagram(comment(1)), large, instagram(comment(2))]
     await store.receive(connection, [received("instagram", body) for body in bodies])
-    assert await splitter().drain(worker) == 3
+    assert await splitter().drain(worker, 30) == 3
     assert portions == [1, *[10] * 5, 1], "and no other is held up"
     assert await outcomes(connection) == [("accepted", 1, 1), ("accepted", 50, 49), ("accepted", 1, 0)]
     await store.receive(connection, [received("instagram", large)])
-    assert await splitter().drain(worker) == 1
+    assert await splitter().drain(worker, 30) == 1
     assert (await outcomes(connection))[-1] == ("accepted", 50, 0)
     assert await connection.fetchval("SELECT count(*) FROM webhook_deliveries WHERE body IS NULL") == 1
 
@@ -164,9 +164,9 @@ async def test_large_delivery_that_was_split_in_part_is_split_to_its_end_and_cou
     monkeypatch.setattr(store, "append", failing)
     await store.receive(connection, [received("instagram", large)])
     with pytest.raises(ConnectionResetError):
-        await splitter().drain(worker)
+        await splitter().drain(worker, 30)
     assert await connection.fetchval(EVENTS) == 10 * (portion - 1)
-    assert await splitter().drain(worker) == 1
+    assert await splitter().drain(worker, 30) == 1
     assert await connection.fetchval(EVENTS) == 50
     assert await outcomes(connection) == [("accepted", 50, 50)]
 
@@ -176,7 +176,7 @@ async def test_large_delivery_of_which_the_database_refuses_a_portion_is_parked_
 ) -> None:
     await connection.execute("ALTER TABLE webhook_event_log ADD CHECK (payload_json->>'id' <> '178500000025')")
     await store.receive(connection, [received("instagram", large), received("instagram", instagram(comment(99)))])
-    assert await splitter().drain(worker) == 2
+    assert await splitter().drain(worker, 30) == 2
     assert await outcomes(connection) == [("unreadable", 21, 21), ("accepted", 1, 1)]
 
 
@@ -191,11 +191,11 @@ async def test_rule_that_fails_parks_the_delivery_and_a_mended_one_adds_its_even
     bodies = [instagram(comment(1), comment(2)), tiktok("post.publish.complete", {"publish_id": "p"})]
     platforms = ("instagram", "tiktok")
     await store.receive(connection, [received(name, body) for name, body in zip(platforms, bodies, strict=True)])
-    assert await splitter(instagram=cutting(failing)).drain(worker) == 2
+    assert await splitter(instagram=cutting(failing)).drain(worker, 30) == 2
     assert await outcomes(connection) == [("unreadable", 1, 1), ("accepted", 1, 1)]
     async with connection.transaction():
         assert await store.queue_again(connection, "instagram", begun) == 1
-    assert await splitter().drain(worker) == 1
+    assert await splitter().drain(worker, 30) == 1
     assert await outcomes(connection) == [("accepted", 3, 3), ("accepted", 1, 1)], "three in all"
     assert await connection.fetchval(f"{EVENTS} WHERE event_type = 'comments'") == 2
 
@@ -210,7 +210,7 @@ async def test_deliveries_are_split_again_by_a_mended_rule_which_adds_what_was_m
 
     sent = [instagram(comment(n), comment(n + 100)) for n in range(3)]
     await store.receive(connection, [received("instagram", body) for body in [*sent, sent[0]]])
-    await splitter(instagram=cutting(first_only)).drain(worker)
+    await splitter(instagram=cutting(first_only)).drain(worker, 30)
     assert await connection.fetchval(EVENTS) == 3
     assert await connection.fetchval("SELECT count(*) FROM webhook_deliveries WHERE body_of IS NOT NULL") == 1
     before = await connection.fetch("SELECT * FROM webhook_event_log ORDER BY id")
@@ -229,7 +229,7 @@ async def test_erased_deliveries_are_not_split_again(
     connection: asyncpg.Connection, worker: asyncpg.Connection, database: str
 ) -> None:
     await store.receive(connection, [received("instagram", instagram(comment(1)))])
-    await splitter().drain(worker)
+    await splitter().drain(worker, 30)
     code, said = await command(database, "erase", "instagram", "--account", "17841400000000001", "--yes")
     assert code == 0, said
     async with connection.transaction():
@@ -241,12 +241,12 @@ async def test_delivery_of_a_platform_that_this_release_does_not_know_is_kept_fo
 ) -> None:
     later = received("instagram", instagram(comment(1)))._replace(provider="later")
     await store.receive(connection, [later])
-    assert await splitter().drain(worker) == 1
+    assert await splitter().drain(worker, 30) == 1
     [row] = await connection.fetch("SELECT state, error_message FROM webhook_events")
     assert tuple(row) == ("parked", "this release knows no platform later")
     async with connection.transaction():
         await store.queue_again(connection, "later", datetime(2020, 1, 1, tzinfo=UTC))
-    assert await splitter(later=wiring.webhooks()["instagram"]).drain(worker) == 1
+    assert await splitter(later=wiring.webhooks()["instagram"]).drain(worker, 30) == 1
     assert await connection.fetchval(f"{EVENTS} WHERE event_type = 'comments'") == 1
 
 
@@ -280,3 +280,32 @@ async def test_split_without_anything_to_split_says_so(database: str) -> None:
         0,
         "0 deliveries were split; 0 events are new\n",
     )
+
+
+@pytest.mark.parametrize("large", [False, True], ids=["many deliveries", "one large delivery"])
+async def test_batch_that_times_out_is_split_in_smaller_ones(
+    connection: asyncpg.Connection, worker: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch, *, large: bool
+) -> None:
+    """The server takes 50 ms for an event, and gives a statement 400: eight events in one statement are too many."""
+    await connection.execute(
+        """
+        CREATE FUNCTION take_time() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN PERFORM pg_sleep(0.05); RETURN NULL; END $$;
+        CREATE TRIGGER slow AFTER INSERT ON webhook_event_log FOR EACH ROW EXECUTE FUNCTION take_time();
+        """
+    )
+    await worker.execute("SET statement_timeout = 400")
+    comments = [comment(number) for number in range(20)]
+    if large:
+        monkeypatch.setattr(splitting, "BATCH_BYTES", 100)
+        monkeypatch.setattr(splitting, "PORTION_EVENTS", 20)
+    bodies = [instagram(*comments)] if large else [instagram(each) for each in comments]
+    await store.receive(connection, [received("instagram", body) for body in bodies])
+    stage, total = splitter(), 0
+    for _ in range(6):
+        try:
+            total += await stage.drain(worker, 5)
+        except asyncpg.QueryCanceledError:
+            continue
+    assert total == len(bodies)
+    assert await connection.fetchval(EVENTS) == 20
