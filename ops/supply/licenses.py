@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from license_expression import AND, OR, ExpressionError, LicenseExpression, get_spdx_licensing
@@ -63,10 +64,14 @@ def _declared(component: Mapping[str, Any]) -> Iterator[str]:
             yield CLASSIFIERS.get(name, name)
 
 
+_spdx = cache(get_spdx_licensing)
+"""Reads some hundred licences from a file at each call."""
+
+
 def allowed(text: str) -> bool:
     """Whether an SPDX expression leaves a choice that needs allowed licences only; other words are never allowed."""
     try:
-        expression = get_spdx_licensing().parse(text, validate=True, strict=True)
+        expression = _spdx().parse(text, validate=True, strict=True)
     except ExpressionError:
         return False
     return expression is not None and _allowed(expression)
