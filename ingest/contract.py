@@ -39,7 +39,7 @@ class Received(NamedTuple):
 
     ``verdict`` is accepted, or quarantined for a signature older than the platform retries. ``headers`` are the lines
     of those that prove it (``Webhook.proof``). ``received_at`` is by the clock of the web process until it
-    is stored, then by the database's.
+    is stored, then by the database's; of one that was in the spool it stays what it was.
     """
 
     id: str

@@ -20,7 +20,8 @@ from ops.runtime.faultpoint import faultpoint
 from ops.runtime.health import Check
 from ops.runtime.periodic import RetryPolicy
 
-BATCH_DELIVERIES = 64
+BATCH_DELIVERIES = 500
+"""Stored in one transaction; nobody waits for it, so it is larger than a batch of new ones."""
 
 PROBE_SECONDS = 1.0
 """Longest that a probe takes: a server that needs longer would not commit a delivery in time."""
