@@ -1,12 +1,10 @@
 """All of sync's SQL. Functions take a connection and never open a transaction; the caller does."""
 
 import json
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
-from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -31,9 +29,6 @@ All buckets by this number is how many batches can be under way at once, over al
 """
 
 BATCH_EVENTS = 1000
-
-LEAST_SHARE = 4
-"""Events of one bucket that a batch takes in any case."""
 
 PLANNER = {
     # Every statement here reaches its rows by key. After a burst the planner's statistics are old, and a hash join
@@ -129,63 +124,68 @@ async def renew(connection: asyncpg.Connection, held: Lease) -> None:
         raise LeaseLostError
 
 
-# Of each bucket its share, account by account from where the last batch stopped, and from the first account on after
-# the last one. Nothing is locked: the lease is the lock, and this transaction holds its rows.
+# One bucket after the other until the batch is full, and in each account by account, from where the last batch stopped
+# and round to there. Nothing is locked: the lease is the lock, and this transaction holds its rows.
 _CLAIM = """
 WITH due AS MATERIALIZED (
-    SELECT h.bucket, q.account_id, q.event_id, q.retry_count
-    FROM unnest($1::smallint[], $2::text[], $3::int[]) AS h (bucket, account_id, share), LATERAL (
+    SELECT h.bucket, q.account_id, q.event_id, q.retry_count, row_number() OVER () AS number
+    FROM unnest($1::smallint[], $2::text[]) AS h (bucket, account_id), LATERAL (
         (
             SELECT account_id, event_id, retry_count FROM webhook_event_queue
             WHERE bucket = h.bucket AND account_id > h.account_id AND due_at <= now()
-            ORDER BY account_id, event_id LIMIT h.share
+            ORDER BY account_id, event_id LIMIT $3
         ) UNION ALL (
             SELECT account_id, event_id, retry_count FROM webhook_event_queue
             WHERE bucket = h.bucket AND account_id <= h.account_id AND due_at <= now()
-            ORDER BY account_id, event_id LIMIT h.share
-        ) LIMIT h.share
-    ) q
+            ORDER BY account_id, event_id LIMIT $3
+        ) LIMIT $3
+    ) q LIMIT $3
 )
 SELECT due.bucket, e.id, e.provider, e.account_id, e.external_id, e.event_type, e.payload_json, e.occurred_at,
     e.delivery_id, e.created_at, e.defect, due.retry_count
 FROM due JOIN webhook_event_log e ON e.bucket = due.bucket AND e.account_id = due.account_id AND e.id = due.event_id
+ORDER BY due.number
 """
+
+
+@dataclass(slots=True)
+class Cursor:
+    """Where batches of this process stopped, so that buckets, and accounts in them, are served in turn."""
+
+    accounts: dict[int, str] = field(default_factory=dict)
+    """The last account of each bucket; the buckets served longest ago first."""
+
+    def order(self, buckets: Sequence[int]) -> list[int]:
+        """Return the buckets in the order of their turns."""
+        wanted = set(buckets)
+        return [*sorted(wanted - self.accounts.keys()), *(bucket for bucket in self.accounts if bucket in wanted)]
+
+    def move(self, bucket: int, account: str) -> None:
+        """Note where the bucket that was served just now stopped."""
+        self.accounts.pop(bucket, None)
+        self.accounts[bucket] = account
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """``last`` is the account at which each bucket's share ended, and ``more`` the buckets that may have more."""
+    """``more``: it is full, so that more may be due."""
 
     claimed: list[Claimed]
-    last: Mapping[int, str] = field(default_factory=dict)
-    more: Collection[int] = ()
+    more: bool = False
 
 
-async def claim(
-    connection: asyncpg.Connection,
-    held: Lease,
-    *,
-    last: Mapping[int, str] = MappingProxyType({}),
-    more: Collection[int] | None = None,
-    size: int = BATCH_EVENTS,
-) -> Batch:
-    """Return due events of the buckets, ``size`` or few more, within a transaction that holds the lease's rows.
+async def claim(connection: asyncpg.Connection, held: Lease, cursor: Cursor, size: int = BATCH_EVENTS) -> Batch:
+    """Return due events of the buckets, ``size`` at most, within a transaction that holds the lease's rows.
 
-    ``last`` and ``more`` are of the batch before; without them it begins with the first account of each bucket. Half
-    of the batch is shared out evenly, half among those with ``more``. Raises LeaseLostError.
+    It goes on at the cursor, and moves it. Raises LeaseLostError.
     """
     await renew(connection, held)
-    more = held.buckets if more is None else more
-    even, rest = (max(LEAST_SHARE // 2, size // 2 // max(1, len(shared))) for shared in (held.buckets, more))
-    shares = [even + rest if bucket in more else even for bucket in held.buckets]
+    buckets = cursor.order(held.buckets)
     # (Not None for the beginning: events about no account at all are kept under '', and come last.)
-    rows = await connection.fetch(_CLAIM, held.buckets, [last.get(bucket, "") for bucket in held.buckets], shares)
-    found = Counter(row["bucket"] for row in rows)
-    return Batch(
-        [claimed(row) for row in rows],
-        {row["bucket"]: row["account_id"] for row in rows},
-        {bucket for bucket, share in zip(held.buckets, shares, strict=True) if found[bucket] >= share},
-    )
+    rows = await connection.fetch(_CLAIM, buckets, [cursor.accounts.get(bucket, "") for bucket in buckets], size)
+    for bucket, account in {row["bucket"]: row["account_id"] for row in rows}.items():
+        cursor.move(bucket, account)
+    return Batch([claimed(row) for row in rows], len(rows) == size)
 
 
 def claimed(row: asyncpg.Record) -> Claimed:

@@ -4,7 +4,7 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -20,7 +20,7 @@ from ops.runtime.periodic import RetryPolicy
 from schema.event_states import Step, after
 from sync.projection import store
 from sync.projection.contract import Projection, Unprojectable
-from sync.projection.store import Batch, Claimed, Fact, Lease, LeaseLostError, Settled
+from sync.projection.store import Batch, Claimed, Cursor, Fact, Lease, LeaseLostError, Settled
 
 DRAIN_SECONDS = 5.0
 """Longest that one wake-up works before it makes room for the next."""
@@ -89,8 +89,7 @@ class Projector:
         self._tries = tries
         self._size = BatchSize(batch_events)
         self._lease_buckets = lease_buckets
-        self._last: dict[int, str] = {}
-        """The account at which each bucket was left: the next lease goes on there, so that all are served in turn."""
+        self._cursor = Cursor()
         self.holder = holder or f"{socket.gethostname()}:{os.getpid()}"
 
     async def drain(self, seconds: float = DRAIN_SECONDS) -> int:
@@ -113,27 +112,24 @@ class Projector:
 
     async def _drain_buckets(self, connection: asyncpg.Connection, held: Lease, end: float) -> int:
         total = 0
-        more: Collection[int] = held.buckets
         for _ in range(LEASE_BATCHES):
-            count, more = await self._batch(connection, held, more)
+            count, more = await self._batch(connection, held)
             total += count
             if not more or time.monotonic() >= end:
                 break
         return total
 
-    async def _batch(
-        self, connection: asyncpg.Connection, held: Lease, more: Collection[int]
-    ) -> tuple[int, Collection[int]]:
+    async def _batch(self, connection: asyncpg.Connection, held: Lease) -> tuple[int, bool]:
+        """Project one batch; return how many events were taken off the queue, and whether there may be more."""
         started = time.perf_counter()
         batch: Batch | None = None
         try:
             with self._size.attempt() as attempt:
                 async with transaction(connection):
-                    batch = await store.claim(connection, held, last=self._last, more=more, size=attempt.size)
+                    batch = await store.claim(connection, held, self._cursor, attempt.size)
                     attempt.taken = len(batch.claimed)
-                    self._last.update(batch.last)
                     if not batch.claimed:
-                        return 0, ()
+                        return 0, False
                     faultpoint("sync.claimed")
                     begun = datetime.now(UTC)
                     result = project(self._projections, batch)

@@ -27,7 +27,7 @@ from schema.events import Event, bucket_of
 from schema.metadata import APP_ROLE
 from sync.projection import store
 from sync.projection.contract import Projection, Unprojectable, Upsert, version
-from sync.projection.store import LeaseLostError, Settled
+from sync.projection.store import Cursor, LeaseLostError, Settled
 from sync.projection.worker import DEAD_AFTER_PARKED, RETRIES, Projector
 from tests.support import append_event, crm, crm_of_any_log
 
@@ -309,7 +309,7 @@ async def test_holder_that_woke_up_late_cannot_write(connection: asyncpg.Connect
         assert taken.buckets == held.buckets
         assert taken.fences > held.fences
         with pytest.raises(LeaseLostError):
-            await store.claim(early, held)
+            await store.claim(early, held, Cursor())
         await store.release(early, held)
         assert (
             await connection.fetchval("SELECT holder FROM webhook_buckets WHERE bucket = $1", held.buckets[0]) == "late"
@@ -328,7 +328,7 @@ async def test_lease_outlives_its_time_while_a_batch_is_being_written(
         held = await store.lease(early, "early")
         assert held is not None
         async with early.transaction():
-            await store.claim(early, held)
+            await store.claim(early, held, Cursor())
             await asyncio.sleep(store.LEASE_SECONDS + 0.2)
             assert await store.lease(late, "late") is None
     finally:
@@ -398,14 +398,12 @@ async def append_many(connection: asyncpg.Connection, account: str, count: int) 
 
 async def claimed_in_turn(connection: asyncpg.Connection, batches: int) -> list[dict[str, int]]:
     """How many events of each account so many batches of one lease take."""
-    held, last, more, found = await store.lease(connection, "test"), dict[int, str](), None, []
+    held, cursor, found = await store.lease(connection, "test"), Cursor(), []
     assert held is not None
     for _ in range(batches):
         async with connection.transaction():
-            batch = await store.claim(connection, held, last=last, more=more)
+            batch = await store.claim(connection, held, cursor)
             await store.settle(connection, [Settled(claimed, State.DONE, 1) for claimed in batch.claimed])
-        last |= batch.last
-        more = batch.more
         found.append(dict(Counter(claimed.event.account_id for claimed in batch.claimed)))
     await store.release(connection, held)
     return found
@@ -451,10 +449,29 @@ async def test_batch_is_full_although_one_of_many_buckets_has_the_work(connectio
     for quiet in others[: store.LEASE_BUCKETS - 1]:
         await append_event(connection, quiet, "quiet", payload={"id": quiet})
     first, second = await claimed_in_turn(connection, 2)
-    assert len(first) == store.LEASE_BUCKETS
-    assert first[busy] == 2 * (store.BATCH_EVENTS // 2 // store.LEASE_BUCKETS)
-    assert second[busy] > store.BATCH_EVENTS // 2
+    assert sum(first.values()) == sum(second.values()) == store.BATCH_EVENTS
+    assert {**first, **second}.keys() == {busy, *others[: store.LEASE_BUCKETS - 1]}, "nobody waits for a second batch"
     assert await connection.fetchval("SELECT count(DISTINCT bucket) FROM webhook_event_queue") == 1
+
+
+async def test_busy_buckets_take_turns_over_leases_too(
+    connection: asyncpg.Connection, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else those with a high number would wait until all before them are done."""
+    monkeypatch.setattr("sync.projection.worker.LEASE_BATCHES", 1)
+    names = [of_bucket(bucket, 1)[0] for bucket in (3, 7, 200)]
+    for name in names:
+        await append_many(connection, name, 30)
+    one = Projector(pool, wiring.projections(), tries=TRIES, batch_events=10)
+    left = "SELECT count(*) FROM webhook_event_queue WHERE account_id = $1"
+    async with pool.acquire() as working:
+        for number in range(6):
+            held = await store.lease(working, one.holder)
+            assert held is not None
+            await one._drain_buckets(working, held, time.monotonic() + 30)
+            await store.release(working, held)
+            turns = [(number - at) // 3 + 1 for at in range(3)]
+            assert [await connection.fetchval(left, name) for name in names] == [30 - 10 * turn for turn in turns]
 
 
 async def test_lease_is_lost_where_one_of_its_buckets_is(connection: asyncpg.Connection) -> None:
@@ -468,7 +485,7 @@ async def test_lease_is_lost_where_one_of_its_buckets_is(connection: asyncpg.Con
     before = await connection.fetch("SELECT * FROM webhook_buckets ORDER BY bucket")
     with pytest.raises(LeaseLostError):
         async with connection.transaction():
-            await store.claim(connection, held)
+            await store.claim(connection, held, Cursor())
     assert await connection.fetch("SELECT * FROM webhook_buckets ORDER BY bucket") == before
     await store.release(connection, held)
     left = await connection.fetch("SELECT bucket FROM webhook_buckets WHERE holder IS NOT NULL")
@@ -487,14 +504,13 @@ async def test_many_accounts_are_all_served(connection: asyncpg.Connection, pool
     assert len(names) == 600
     for name in names:
         await append_event(connection, name, "e", payload={"id": "c"})
-    held, last, served = await store.lease(connection, "test"), dict[int, str](), list[str]()
+    held, cursor, served = await store.lease(connection, "test"), Cursor(), list[str]()
     assert held is not None
     for _ in range(3):  # also while the first of them have work left
         async with connection.transaction():
-            batch = await store.claim(connection, held, last=last, size=200)
+            batch = await store.claim(connection, held, cursor, 200)
         served += [claimed.event.account_id for claimed in batch.claimed]
-        last |= batch.last
-        assert [*batch.more] == held.buckets
+        assert batch.more
     assert sorted(served) == names
     await store.release(connection, held)
     assert await projector(pool).drain(30) == 600
@@ -610,7 +626,7 @@ async def test_event_that_somebody_else_took_off_the_queue_is_not_settled_again(
     held = await store.lease(connection, "test")
     assert held is not None
     async with connection.transaction():
-        batch = await store.claim(connection, held)
+        batch = await store.claim(connection, held, Cursor())
     settled = [store.Settled(claimed, "done", 1) for claimed in batch.claimed]
     await store.settle(connection, settled[:1])
     with pytest.raises(LeaseLostError):
