@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from schema.event_states import State, Step, after, quoted, sources
+from schema.events import BUCKETS
 
 _IGNORED, _MAY_IGNORE = after(Step.IGNORE, State.PARKED), quoted(sources(Step.IGNORE))
 
@@ -31,11 +32,12 @@ class Filter:
         return any(getattr(self, name) is not None for name in _CONDITIONS)
 
 
+# Keys begin with the bucket, which the account alone does not tell: with all of them named, each is a probe by key.
 _CONDITIONS = {
     "state": "state = $@",
     "platform": "provider = $@",
     "event_type": "event_type = $@",
-    "account": "account_id = $@",
+    "account": f"account_id = $@ AND bucket = ANY(ARRAY(SELECT generate_series(0, {BUCKETS - 1})))",
     "delivery": "delivery_id = $@",
 }
 
