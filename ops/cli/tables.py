@@ -24,6 +24,7 @@ from sync.projection.contract import Projection
 from sync.rebuild import lineage, procedure, store
 from sync.rebuild.lineage import Statement
 from sync.rebuild.procedure import Report, WouldLoseError
+from sync.rebuild.processes import ProcessEndedError, Processes
 from sync.rebuild.shadow import BusyError
 from sync.rebuild.store import Failed
 
@@ -31,23 +32,37 @@ LINE_SECONDS = 3.0
 """Without a terminal, one line this often."""
 
 
+_processes = click.option(
+    "--processes",
+    type=click.IntRange(1, 64),
+    help="How many processes share the work. By default one for each processor, 4 at most, and one for a small log.",
+)
+
+
 @click.command()
+@_processes
 @options.json_document
-def verify_command(*, as_json: bool) -> None:
+def verify_command(*, processes: int | None, as_json: bool) -> None:
     """Compare the CRM tables with the log, row by row; exits 1 if they differ. Changes nothing."""
-    sys.exit(not wiring.run(verify(wiring.load(), as_json=as_json)))
+    sys.exit(not wiring.run(verify(wiring.load(), processes=processes, as_json=as_json)))
 
 
-async def verify(configuration: Configuration, *, as_json: bool) -> bool:
-    """Compare, note what was found, and print it. Return whether all is as the log says and no two rows share an id."""
+async def verify(configuration: Configuration, *, processes: int | None = None, as_json: bool) -> bool:
+    """Compare, note what was found, and print it. Return whether all is as the log says and no two rows share an id.
+
+    Raises ClickException.
+    """
     settings = configuration.settings
-    connection = await db.connect(settings.database_url.get_secret_value(), settings.role(APP_ROLE))
+    shared = Processes(settings.database_url.get_secret_value(), settings.role(APP_ROLE), processes)
+    connection = await db.connect(shared.dsn, shared.role)
     try:
         garbage.collect_rarely()
         with _progress("comparing the tables with the log") as progress:
-            report = await procedure.verify(connection, wiring.projections(), progress)
+            report = await procedure.verify(connection, wiring.projections(), progress, processes=shared)
         rows = sum(difference.rows for difference in report.differences)
         await note_verification(connection, rows, report.drift, sum(found.numbers for found in report.collisions))
+    except ProcessEndedError as error:
+        raise click.ClickException(f"{error}; nothing was changed") from None
     finally:
         await connection.close()
     if as_json:
@@ -74,21 +89,30 @@ async def verify(configuration: Configuration, *, as_json: bool) -> bool:
 @click.option("--platform", "platforms", multiple=True, help="Only this platform's tables; may be repeated.")
 @click.option("--outdated", is_flag=True, help="Only platforms with events that an older version projected.")
 @click.option("--lose-failed", is_flag=True, help="Go on although this release cannot read some events any more.")
-def rebuild_command(platforms: tuple[str, ...], *, outdated: bool, lose_failed: bool) -> None:
+@_processes
+def rebuild_command(platforms: tuple[str, ...], *, outdated: bool, lose_failed: bool, processes: int | None) -> None:
     """Make the CRM tables anew from the log, while traffic flows; readers see the old ones or the new ones.
 
     Needs the owner of the database, as `landfall migrate` does. Interrupted, it goes on where it was.
     """
-    wiring.run(rebuild(wiring.load(), platforms, outdated=outdated, lose_failed=lose_failed))
+    wiring.run(rebuild(wiring.load(), platforms, outdated=outdated, lose_failed=lose_failed, processes=processes))
 
 
-async def rebuild(configuration: Configuration, platforms: Sequence[str], *, outdated: bool, lose_failed: bool) -> None:
+async def rebuild(
+    configuration: Configuration,
+    platforms: Sequence[str],
+    *,
+    outdated: bool,
+    lose_failed: bool,
+    processes: int | None = None,
+) -> None:
     """Rebuild, and print what was put right. Raises ClickException."""
     projections = wiring.projections()
     if unknown := set(platforms) - set(projections):
         raise click.UsageError(f"no platform is called {', '.join(unknown)}; known are {', '.join(projections)}")
     # As the login itself: making tables is the owner's right, not the service's.
-    connection = await db.connect(configuration.settings.database_url.get_secret_value())
+    shared = Processes(configuration.settings.database_url.get_secret_value(), "", processes)
+    connection = await db.connect(shared.dsn)
     try:
         chosen = list(platforms or projections)
         if outdated:
@@ -97,7 +121,7 @@ async def rebuild(configuration: Configuration, platforms: Sequence[str], *, out
         if not chosen:
             echo("nothing to do: every event was projected by this release's versions")
             return
-        report = await _rebuild(connection, projections, chosen, lose_failed=lose_failed)
+        report = await _rebuild(connection, projections, chosen, shared, lose_failed=lose_failed)
     finally:
         await connection.close()
     _show(report)
@@ -110,14 +134,23 @@ async def rebuild(configuration: Configuration, platforms: Sequence[str], *, out
 
 
 async def _rebuild(
-    connection: asyncpg.Connection, projections: Mapping[str, Projection], chosen: list[str], *, lose_failed: bool
+    connection: asyncpg.Connection,
+    projections: Mapping[str, Projection],
+    chosen: list[str],
+    shared: Processes,
+    *,
+    lose_failed: bool,
 ) -> Report:
     try:
         garbage.collect_rarely()
         with _progress(f"folding the log of {', '.join(chosen)}") as progress:
-            return await procedure.rebuild(connection, projections, chosen, progress, lose_failed=lose_failed)
+            return await procedure.rebuild(
+                connection, projections, chosen, progress, lose_failed=lose_failed, processes=shared
+            )
     except BusyError:
         raise click.ClickException("another rebuild is under way; wait until it ends") from None
+    except ProcessEndedError as error:
+        raise click.ClickException(f"{error}; nothing was changed, and `landfall rebuild` goes on from here") from None
     except WouldLoseError as error:
         _show_failed(error.failed)
         raise click.ClickException(

@@ -250,20 +250,24 @@ async def apply(connection: asyncpg.Connection, facts: Iterable[Fact]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A guarded upsert of some rows of one table, ready to be sent."""
+    """A guarded upsert of some rows of one table, ready to be sent.
+
+    ``offered`` is SQL for the rows alone, as a table ``offered``.
+    """
 
     table: str
     statement: str
+    offered: str
     arrays: Sequence[Sequence[object]]
     rows: int
 
 
-def prepare(facts: Iterable[Fact]) -> list[Write]:
+def prepare(facts: Iterable[Fact], *, whole: bool = False) -> list[Write]:
     """The upserts that write these facts.
 
     Facts about one row are folded first, by the rule that PostgreSQL then applies against what is stored: of each
     column the highest version that knows it stays. Tables go parents first, rows in key order, so that no two writers
-    can deadlock.
+    can deadlock. ``whole``: with every column, also of facets that no fact speaks of.
     """
     folded: dict[Table, dict[tuple[str, ...], _Row]] = {}
     for account_id, projection_version, upsert, logged_at in facts:
@@ -286,7 +290,7 @@ def prepare(facts: Iterable[Fact]) -> list[Write]:
         if facet is not None and (values or facet in _with_columns(table)):
             stated = row.facets.get(facet)
             row.facets[facet] = upsert if stated is None else _merged(stated, upsert)
-    return [_write(table, folded[table]) for table in sorted(folded, key=_rank)]
+    return [_write(table, folded[table], whole=whole) for table in sorted(folded, key=_rank)]
 
 
 def _merged(stated: Upsert | _Facet, fact: Upsert) -> _Facet:
@@ -322,10 +326,10 @@ def _rank(table: Table) -> tuple[int, str]:
     return max((_rank(parent)[0] + 1 for parent in parents), default=0), table.name
 
 
-def _write(table: Table, rows: Mapping[tuple[str, ...], _Row]) -> Write:
+def _write(table: Table, rows: Mapping[tuple[str, ...], _Row], *, whole: bool) -> Write:
     ordered = sorted(rows.items())
-    facets = frozenset(facet for row in rows.values() for facet in row.facets)
-    statement, columns = _statement(table, facets)
+    facets = frozenset(facets_of(table) if whole else (facet for row in rows.values() for facet in row.facets))
+    statement, offered, columns = _statement(table, facets)
     arrays: list[list[object]] = [_buckets(table, [key for key, _ in ordered])]
     arrays += [list(part) for part in zip(*(key for key, _ in ordered), strict=True)]
     arrays.append([row.projection_version for _, row in ordered])
@@ -342,7 +346,7 @@ def _write(table: Table, rows: Mapping[tuple[str, ...], _Row]) -> Write:
         if len(names) > 1:
             arrays.append([_carried(fact, keys=False) for fact in stated])
         arrays += [[None if fact is None else fact.values.get(name) for fact in stated] for name in names]
-    return Write(table.name, statement, arrays, len(rows))
+    return Write(table.name, statement, offered, arrays, len(rows))
 
 
 def _buckets(table: Table, keys: Iterable[tuple[str, ...]]) -> list[object]:
@@ -403,8 +407,8 @@ def made_by(table: Table, row: Mapping[str, Any], facet: str) -> dict[str, list[
 
 
 @cache
-def _statement(table: Table, facets: frozenset[str]) -> tuple[str, list[tuple[str, tuple[str, ...]]]]:
-    """Return the guarded upsert of some facets of a table, and their columns in the order of its parameters.
+def _statement(table: Table, facets: frozenset[str]) -> tuple[str, str, list[tuple[str, tuple[str, ...]]]]:
+    """Return the guarded upsert of some facets of a table, its rows, and its columns in the order of its parameters.
 
     It comes from the table's own description: key, facets, and what guards them. Only facets that a batch speaks of
     are sent: most events are about one of several.
@@ -444,10 +448,12 @@ def _statement(table: Table, facets: frozenset[str]) -> tuple[str, list[tuple[st
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     arrays = ", ".join(f"${n}::{c.type.compile(dialect).split(' COLLATE')[0]}[]" for n, c in enumerate(columns, 1))
     conflict = f"DO UPDATE SET {', '.join(sets)} WHERE {' OR '.join(guards)}" if guards else "DO NOTHING"
-    return (
-        f"INSERT INTO {table.name} AS t ({', '.join(c.name for c in columns)}) SELECT * FROM unnest({arrays}) "
+    listed = ", ".join(c.name for c in columns)
+    statement = (
+        f"INSERT INTO {table.name} AS t ({listed}) SELECT * FROM unnest({arrays}) "
         f"ON CONFLICT ({', '.join(c.name for c in table.primary_key.columns)}) {conflict}"
-    ), written
+    )
+    return statement, f"unnest({arrays}) AS offered ({listed})", written
 
 
 def _keys_in_sql(row: str, facet: str, name: str) -> str:

@@ -5,13 +5,17 @@ Both are safe at any moment and may be killed at any moment: what they prepare i
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import asyncpg
 
 from ops.runtime.faultpoint import faultpoint
 from sync.projection.contract import Projection
-from sync.rebuild.shadow import KEPT, Shadow
-from sync.rebuild.store import Collision, Difference, Failed, Position
+from sync.rebuild import store, verification
+from sync.rebuild.processes import EVERYTHING, Processes, work
+from sync.rebuild.shadow import Shadow
+from sync.rebuild.store import Collision, Difference, Failed
+from sync.rebuild.verification import Found
 
 Progress = Callable[[int, int], None]
 """Called with how many events have been folded, of how many."""
@@ -55,16 +59,31 @@ class Report:
         return sum(difference.drift for difference in self.differences)
 
 
-async def verify(connection: asyncpg.Connection, projections: Mapping[str, Projection], progress: Progress) -> Report:
-    """Compare the live tables with a fold of the log, at one instant, and look for ids that collide; change nothing."""
-    shadow = Shadow(connection, projections, list(projections))
-    await shadow.open()
-    await _catch_up(shadow, 0, progress)
-    await shadow.analyze()
-    # Effects and progress commit together, so one snapshot shows tables and the events that made them.
-    async with connection.transaction(isolation="repeatable_read"):
-        await shadow.fold_rest()
-        return Report(await shadow.compare(), await shadow.failed(), collisions=await shadow.collisions())
+async def verify(
+    connection: asyncpg.Connection,
+    projections: Mapping[str, Projection],
+    progress: Progress,
+    *,
+    processes: Processes | None = None,
+) -> Report:
+    """Compare the live tables with a fold of the log, each account at one instant, and look for ids that collide.
+
+    Changes nothing. Raises ProcessEndedError.
+    """
+    events = await store.count_done(connection)
+    counted = _Counted(progress, 0, sum(events.values()))
+    found: list[Found] = []
+
+    def hear(said: object) -> None:
+        if isinstance(said, Found):
+            found.append(said)
+        else:
+            counted.add(said)
+
+    await work(connection, projections, events, verification.verify, hear, processes)
+    differences, failed = verification.total(found, list(projections))
+    async with connection.transaction(readonly=True):
+        return Report(differences, failed, collisions=await store.collisions(connection))
 
 
 async def rebuild(
@@ -74,20 +93,22 @@ async def rebuild(
     progress: Progress,
     *,
     lose_failed: bool = False,
+    processes: Processes | None = None,
 ) -> Report:
     """Make the live tables of ``platforms`` what the log says, in one transaction; readers see old or new.
 
-    The connection's role must own the tables. Raises BusyError, WouldLoseError. Interrupted, it goes on where it was.
+    The connection's role must own the tables. Raises BusyError, WouldLoseError, ProcessEndedError. Interrupted, it goes
+    on where it was.
     """
-    shadow = Shadow(connection, projections, platforms, KEPT)
+    shadow = Shadow(connection, projections, platforms)
     resumed = await shadow.open()
     faultpoint("rebuild.opened")
-    await _catch_up(shadow, resumed, progress)
+    await _catch_up(shadow, resumed, progress, processes)
     await shadow.analyze()
     async with connection.transaction():
         await shadow.hold_all_buckets()
         faultpoint("rebuild.held")
-        await shadow.fold_rest()
+        await shadow.fold(EVERYTHING)
         faultpoint("rebuild.folded")
         failed = await shadow.failed()
         if failed and not lose_failed:
@@ -101,18 +122,30 @@ async def rebuild(
     return Report(differences, failed, resumed, queued)
 
 
-async def _catch_up(shadow: Shadow, folded: int, progress: Progress) -> None:
+async def _catch_up(shadow: Shadow, folded: int, progress: Progress, processes: Processes | None) -> None:
     """Fold until few events are left, however many arrive meanwhile."""
+    counted = _Counted(progress, folded, folded)
     for _ in range(ROUNDS):
         waiting = await shadow.waiting()
-        total = folded + waiting
-        progress(folded, total)
-        if waiting <= FEW_EVENTS:
+        if counted.expect(sum(waiting.values())) <= FEW_EVENTS:
             return
-        after: Position | None = None
-        while True:
-            count, after = await shadow.fold(after)
-            folded += count
-            progress(folded, max(folded, total))
-            if after is None:
-                break
+        await shadow.fold_all(waiting, counted.add, processes)
+
+
+class _Counted:
+    """How many events have been read, of how many."""
+
+    def __init__(self, progress: Progress, read: int, total: int) -> None:
+        self._progress = progress
+        self._read = read
+        self._total = total
+
+    def expect(self, events: int) -> int:
+        """Say that so many more are to be read, and return them."""
+        self._total = self._read + events
+        self._progress(self._read, self._total)
+        return events
+
+    def add(self, events: object) -> None:
+        self._read += cast("int", events)
+        self._progress(self._read, max(self._read, self._total))

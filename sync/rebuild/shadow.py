@@ -1,9 +1,10 @@
-"""The CRM tables once more, made from the log alone: to compare the live ones with, and to put right what differs.
+"""The CRM tables once more, made from the log alone, to put right what differs in the live ones.
 
 A *shadow* is an empty copy of every CRM table in a schema of its own, plus a note of each event that was folded into
-it. Events are folded while traffic flows, in any order and in pieces: facts do not mind (``sync.projection``). Which
-ones are still missing is then a plain question, "done, and not folded", which a transaction can ask about its own
-snapshot, so nothing hangs on clocks, on the order of ids, or on what the workers know of us.
+it. Events are folded while traffic flows, in any order, in pieces, and by several processes, each on other buckets:
+facts do not mind (``sync.projection``). Which ones are still missing is then a plain question, "done, and not folded",
+which a transaction can ask about its own snapshot, so nothing hangs on clocks, on the order of ids, or on what the
+workers know of us.
 
 Differences are merged into the live tables by DELETE and INSERT … ON CONFLICT in one transaction. Swapping the tables
 by name would be shorter, but a reader with an older snapshot would find the new table half empty, and views, grants
@@ -11,6 +12,7 @@ and replication follow a table, not its name.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import asyncpg
 from sqlalchemy import Table
@@ -23,13 +25,11 @@ from sync.projection.contract import Projection
 from sync.projection.store import PLANNER, Batch, Claimed, apply
 from sync.projection.worker import project
 from sync.rebuild import store
-from sync.rebuild.store import Collision, Difference, Failed, Position
-
-TEMPORARY = "pg_temp"
-"""Schema of a shadow that nobody else sees and that ends with its connection."""
+from sync.rebuild.processes import Hear, Processes, Range, work
+from sync.rebuild.store import Difference, Failed, Position
 
 KEPT = "landfall_shadow"
-"""Schema of a shadow that outlives its connection, so that a rebuild can go on where it was interrupted."""
+"""Schema of the shadow. It outlives its connection, so that a rebuild can go on where it was interrupted."""
 
 BATCH_EVENTS = 2000
 
@@ -45,6 +45,23 @@ async def discard(connection: asyncpg.Connection) -> None:
     await store.drop_shadow(connection, KEPT)
 
 
+async def join(connection: asyncpg.Connection) -> None:
+    """Prepare the connection of a further process that folds into the shadow."""
+    await store.share_folding(connection)
+    await store.write_to(connection, KEPT)
+
+
+async def fold(
+    platforms: Sequence[str],
+    connection: asyncpg.Connection,
+    projections: Mapping[str, Projection],
+    buckets: Range,
+    hear: Hear,
+) -> None:
+    """Fold what is missing of these buckets into the shadow that is there."""
+    await Shadow(connection, projections, platforms).fold(buckets, hear)
+
+
 class Shadow:
     """A fold of the log under way, for ``platforms`` only."""
 
@@ -53,12 +70,10 @@ class Shadow:
         connection: asyncpg.Connection,
         projections: Mapping[str, Projection],
         platforms: Sequence[str],
-        schema: str = TEMPORARY,
     ) -> None:
         self._connection = connection
         self._projections = projections
         self._platforms = list(platforms)
-        self._schema = schema
 
     @property
     def _release(self) -> str:
@@ -68,36 +83,47 @@ class Shadow:
 
     async def open(self) -> int:
         """Make the shadow, or find the one that was left; return how many events are in it. Raises BusyError."""
-        kept = self._schema == KEPT
-        if kept:
-            if not await store.lock_for_session(self._connection):
-                raise BusyError
-            if await store.left_over(self._connection, self._schema, self._release):
-                await store.write_to(self._connection, self._schema)
-                return await store.count_folded(self._connection, self._schema)
-        await store.use_memory(self._connection)
+        if not await store.lock_for_session(self._connection):
+            raise BusyError
+        if await store.left_over(self._connection, KEPT, self._release):
+            await store.write_to(self._connection, KEPT)
+            return await store.count_folded(self._connection, KEPT)
         async with self._connection.transaction():
-            await store.make_shadow(self._connection, self._schema, self._release, kept=kept)
-        await store.write_to(self._connection, self._schema)
+            await store.make_shadow(self._connection, KEPT, self._release)
+        await store.write_to(self._connection, KEPT)
         return 0
 
-    async def waiting(self) -> int:
-        """Return how many events are done and not folded."""
-        return await store.count_waiting(self._connection, self._schema, self._platforms)
+    async def waiting(self) -> dict[int, int]:
+        """Return how many events of each bucket are done and not folded."""
+        return await store.count_waiting(self._connection, KEPT, self._platforms)
 
-    async def fold(self, after: Position | None = None) -> tuple[int, Position | None]:
-        """Fold one batch of what is missing, in key order from ``after``; return its size and where it ended."""
-        async with self._connection.transaction():
-            await store.plan_by_key(self._connection, PLANNER)
-            events = await store.next_events(
-                self._connection, self._schema, self._platforms, after or (-1, "", 0), BATCH_EVENTS
-            )
-            if not events:
-                return 0, None
-            errors = await self._write(events)
-            await store.note_folded(self._connection, self._schema, events, errors)
-        last = events[-1].event
-        return len(events), (bucket_of(last.provider, last.account_id), last.account_id, events[-1].id)
+    async def fold_all(self, events: Mapping[int, int], hear: Hear, processes: Processes | None) -> None:
+        """Fold what is missing, ``events`` by bucket, where there is much of it in several processes.
+
+        Raises ProcessEndedError.
+        """
+        job = partial(fold, self._platforms)
+        await work(self._connection, self._projections, events, job, hear, processes, join)
+
+    async def fold(self, buckets: Range, hear: Hear = lambda _: None) -> None:
+        """Fold what is missing of these buckets, each batch in a transaction; ``hear`` is told how many events it had.
+
+        Within a transaction of the caller's it is whatever that one sees as missing.
+        """
+        after: Position = (buckets.first, "", 0)
+        while True:
+            async with self._connection.transaction():
+                await store.plan_by_key(self._connection, PLANNER)
+                events = await store.next_events(
+                    self._connection, KEPT, self._platforms, buckets.last, after, BATCH_EVENTS
+                )
+                if not events:
+                    return
+                errors = await self._write(events)
+                await store.note_folded(self._connection, KEPT, events, errors)
+            last = events[-1].event
+            after = (bucket_of(last.provider, last.account_id), last.account_id, events[-1].id)
+            hear(len(events))
 
     async def _write(self, events: list[Claimed]) -> dict[int, str]:
         """Write the facts of these events; return what went wrong, by event."""
@@ -115,38 +141,23 @@ class Shadow:
 
     async def failed(self) -> list[Failed]:
         """Return events that were projected once and cannot be projected by this release."""
-        return await store.failed_events(self._connection, self._schema)
-
-    async def fold_rest(self) -> int:
-        """Fold whatever the caller's transaction sees as missing."""
-        total, after = 0, None
-        while True:
-            count, after = await self.fold(after)
-            total += count
-            if after is None:
-                return total
+        return await store.failed_events(self._connection, KEPT)
 
     async def analyze(self) -> None:
         """Tell the planner how much there is, before the tables are compared whole."""
-        await store.analyze(self._connection, self._schema)
+        await store.analyze(self._connection, KEPT)
 
     async def compare(self) -> list[Difference]:
         """Compare live tables with the shadow, as the caller's transaction sees both."""
-        return [
-            await store.compare(self._connection, self._schema, table, self._platforms) for table in self._concerned()
-        ]
-
-    async def collisions(self) -> list[Collision]:
-        """Return the tables in which two rows share an id. Within the caller's transaction."""
-        return await store.collisions(self._connection)
+        return [await store.compare(self._connection, KEPT, table, self._platforms) for table in self._concerned()]
 
     async def merge(self) -> None:
         """Make the live tables equal to the shadow, within the caller's transaction, which holds every bucket."""
         concerned = self._concerned()
         for table in concerned:  # parents first
-            await store.put(self._connection, self._schema, table)
+            await store.put(self._connection, KEPT, table)
         for table in reversed(concerned):
-            await store.remove(self._connection, self._schema, table, self._platforms)
+            await store.remove(self._connection, KEPT, table, self._platforms)
 
     async def hold_all_buckets(self) -> None:
         """Wait for the batches under way and let no other begin until the caller's transaction ends."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 from sqlalchemy import Table
@@ -14,12 +14,18 @@ from schema.event_states import PROCESSED, State, quoted
 from schema.events import bucket_of, identity_of
 from schema.tables import key_numbers
 from sync.projection.contract import Projection
-from sync.projection.store import Claimed, claimed, key_names
+from sync.projection.store import Claimed, Write, claimed, key_names
+
+if TYPE_CHECKING:
+    from asyncpg.cursor import Cursor
 
 SAMPLES = 5
 
 _LOCK = 0x1A4DFA11
 """Key of the advisory lock that keeps two rebuilds from sharing a shadow."""
+
+_FOLDING_LOCK = 0x1A4DFA12
+"""Key of the advisory lock that all processes of a rebuild share: one may outlive the process that started it."""
 
 
 Position = tuple[int, str, int]
@@ -56,6 +62,29 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class Compared:
+    """What became of rows that the log says there are: how many are stored, and how many are not or otherwise.
+
+    The ``kept`` ones, as of a ``Difference``, are in no other number.
+    """
+
+    kept: int = 0
+    live: int = 0
+    missing: int = 0
+    different: int = 0
+    samples: tuple[str, ...] = ()
+
+    def __add__(self, other: "Compared") -> "Compared":
+        return Compared(
+            self.kept + other.kept,
+            self.live + other.live,
+            self.missing + other.missing,
+            self.different + other.different,
+            (self.samples + other.samples)[:SAMPLES],
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Collision:
     """How many numbers, each made of a row's key, two or more rows of a table share."""
 
@@ -65,12 +94,21 @@ class Collision:
 
 async def lock_for_session(connection: asyncpg.Connection) -> bool:
     """Take the right to rebuild until the connection ends; whether it was free."""
-    return bool(await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK))
+    if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
+        return False
+    async with connection.transaction():
+        return bool(await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", _FOLDING_LOCK))
 
 
 async def lock_for_transaction(connection: asyncpg.Connection) -> bool:
     """Take the right to rebuild until the transaction ends; whether it was free."""
-    return bool(await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", _LOCK))
+    query = "SELECT pg_try_advisory_xact_lock($1) AND pg_try_advisory_xact_lock($2)"
+    return bool(await connection.fetchval(query, _LOCK, _FOLDING_LOCK))
+
+
+async def share_folding(connection: asyncpg.Connection) -> None:
+    """Let no other rebuild begin before the connection ends. For the further processes of one that has the right."""
+    await connection.execute("SELECT pg_advisory_lock_shared($1)", _FOLDING_LOCK)
 
 
 async def left_over(connection: asyncpg.Connection, schema: str, release: str) -> bool:
@@ -80,20 +118,18 @@ async def left_over(connection: asyncpg.Connection, schema: str, release: str) -
     return bool(await connection.fetchval(f"SELECT name = $1 FROM {schema}.release", release))
 
 
-async def make_shadow(connection: asyncpg.Connection, schema: str, release: str, *, kept: bool) -> None:
+async def make_shadow(connection: asyncpg.Connection, schema: str, release: str) -> None:
     """Make an empty copy of every CRM table, and a note of what was folded into it."""
-    kind = ""
-    if kept:
-        kind = "UNLOGGED"
-        await drop_shadow(connection, schema)
-        await connection.execute(f"CREATE SCHEMA {schema}")
+    await drop_shadow(connection, schema)
+    await connection.execute(f"CREATE SCHEMA {schema}")
     for table in crm_tables():
-        await connection.execute(f"CREATE {kind} TABLE {schema}.{table.name} (LIKE public.{table.name} INCLUDING ALL)")
+        name = table.name
+        await connection.execute(f"CREATE UNLOGGED TABLE {schema}.{name} (LIKE public.{name} INCLUDING ALL)")
     await connection.execute(
         f"""
-        CREATE {kind} TABLE {schema}.folded
+        CREATE UNLOGGED TABLE {schema}.folded
             (account_id text, event_id bigint, error text, PRIMARY KEY (account_id, event_id));
-        CREATE {kind} TABLE {schema}.release (name text)
+        CREATE UNLOGGED TABLE {schema}.release (name text)
         """
     )
     await connection.execute(f"INSERT INTO {schema}.release VALUES ($1)", release)
@@ -112,11 +148,6 @@ async def write_live(connection: asyncpg.Connection) -> None:
     await connection.execute("RESET search_path")
 
 
-async def use_memory(connection: asyncpg.Connection) -> None:
-    """Keep temporary tables in memory as far as possible. Only before the first of them is used."""
-    await connection.execute("SET temp_buffers = '256MB'")
-
-
 async def plan_by_key(connection: asyncpg.Connection, settings: Mapping[str, str]) -> None:
     """Set these for the rest of the transaction."""
     for name, value in settings.items():
@@ -128,17 +159,23 @@ async def count_folded(connection: asyncpg.Connection, schema: str) -> int:
     return count
 
 
-async def count_waiting(connection: asyncpg.Connection, schema: str, platforms: Sequence[str]) -> int:
-    """Return how many events are done and not folded."""
-    count: int = await connection.fetchval(f"SELECT count(*) FROM ({_WAITING}) w".format(schema=schema), platforms)
-    return count
+async def count_waiting(connection: asyncpg.Connection, schema: str, platforms: Sequence[str]) -> dict[int, int]:
+    """Return how many events of each bucket are done and not folded."""
+    rows = await connection.fetch(_WAITING.format(schema=schema), platforms)
+    return {row["bucket"]: row["events"] for row in rows}
 
 
 async def next_events(
-    connection: asyncpg.Connection, schema: str, platforms: Sequence[str], after: Position, limit: int
+    connection: asyncpg.Connection,
+    schema: str,
+    platforms: Sequence[str],
+    last_bucket: int,
+    after: Position,
+    limit: int,
 ) -> list[Claimed]:
-    """Return events that are done and not folded, in key order from ``after``."""
-    return [claimed(row) for row in await connection.fetch(_NEXT.format(schema=schema), platforms, *after, limit)]
+    """Return events that are done and not folded, in key order from ``after``, up to a bucket."""
+    rows = await connection.fetch(_NEXT.format(schema=schema), platforms, last_bucket, *after, limit)
+    return [claimed(row) for row in rows]
 
 
 async def note_folded(
@@ -183,6 +220,49 @@ async def compare(connection: asyncpg.Connection, schema: str, table: Table, pla
         found["differing"],
         tuple(found["samples"] or ()),
     )
+
+
+class Events:
+    """Events that a query found, in portions. Within the transaction that opened it."""
+
+    def __init__(self, cursor: "Cursor[asyncpg.Record]") -> None:
+        self._cursor = cursor
+
+    async def fetch(self, limit: int) -> list[Claimed]:
+        return [claimed(row) for row in await self._cursor.fetch(limit)]
+
+
+async def count_done(connection: asyncpg.Connection) -> dict[int, int]:
+    """Return how many events of each bucket are done."""
+    return {row["bucket"]: row["events"] for row in await connection.fetch(_DONE_BY_BUCKET)}
+
+
+async def open_events(connection: asyncpg.Connection, platforms: Sequence[str], buckets: tuple[int, int]) -> Events:
+    """Open the events that are done, from the first to the last of ``buckets``."""
+    return Events(await connection.cursor(_DONE, platforms, *buckets))
+
+
+async def compare_offered(connection: asyncpg.Connection, table: Table, write: Write) -> Compared:
+    """Compare whole rows with those that are stored, as the transaction sees them."""
+    query = _COMPARE_OFFERED.format(offered=write.offered, **_words(table))
+    found = required(await connection.fetchrow(query, *write.arrays))
+    return Compared(found["kept"], found["live"], found["missing"], found["different"], tuple(found["samples"] or ()))
+
+
+async def count_rows(
+    connection: asyncpg.Connection, table: Table, platforms: Sequence[str], buckets: tuple[int, int]
+) -> tuple[int, int]:
+    """Return how many rows of these platforms are stored in these buckets: those to be compared, and those kept."""
+    query = _COUNT_ROWS.format(**_words(table))
+    found = required(await connection.fetchrow(query, *buckets, *_scope(table, platforms)))
+    return found["compared"], found["kept"]
+
+
+async def open_keys(
+    connection: asyncpg.Connection, table: Table, platforms: Sequence[str], buckets: tuple[int, int]
+) -> "Cursor[asyncpg.Record]":
+    """Open account and key of every such row that is to be compared."""
+    return await connection.cursor(_KEYS.format(**_words(table)), *buckets, *_scope(table, platforms))
 
 
 async def put(connection: asyncpg.Connection, schema: str, table: Table) -> None:
@@ -264,7 +344,10 @@ def _provider(table: Table) -> str:
 def _words(table: Table) -> dict[str, str]:
     """The parts of a statement about ``table``, from its own description."""
     key = [column.name for column in table.primary_key.columns]
-    columns = [column.name for column in table.columns if column.computed is None]
+    stored = [column for column in table.columns if column.computed is None]
+    columns = [column.name for column in stored]
+    # An array's elements have no collation of their own, and a column's is not guessed.
+    offered = [f"offered.{c.name}" + (' COLLATE "C"' if getattr(c.type, "collation", None) else "") for c in stored]
     return {
         "table": table.name,
         "key": ", ".join(key),
@@ -272,22 +355,27 @@ def _words(table: Table) -> dict[str, str]:
         "same_key": " AND ".join(f"live.{name} = shadow.{name}" for name in key),
         "live": ", ".join(f"live.{name}" for name in columns),
         "shadow": ", ".join(f"shadow.{name}" for name in columns),
+        "offered_columns": ", ".join(offered),
         "sets": ", ".join(f"{name} = excluded.{name}" for name in columns if name not in key),
         "first": key[0],
         "label": " || ' ' || ".join(("account_id", *key_names(table))),
         "kept": f"""EXISTS (SELECT FROM public.webhook_dropped_events k WHERE k.bucket = live.bucket
             AND k.provider = {_provider(table)} AND k.account_id = live.account_id
             AND {"live.created_at <= k.newest_at" if "created_at" in table.columns else "true"})""",
+        "names": ", ".join(("account_id", *key_names(table))),
         "scope": "true" if "provider" in table.info else "provider = any($1::text[])",
+        "ranged": "bucket BETWEEN $1::smallint AND $2::smallint"
+        + ("" if "provider" in table.info else " AND provider = any($3::text[])"),
     }
 
 
 _WAITING = f"""
-SELECT o.account_id, o.event_id FROM webhook_event_outcomes o
+SELECT o.bucket, count(*) AS events FROM webhook_event_outcomes o
 JOIN webhook_event_log e ON e.bucket = o.bucket AND e.account_id = o.account_id AND e.id = o.event_id
 WHERE o.state = '{State.DONE}' AND e.provider = any($1::text[]) AND NOT EXISTS (
     SELECT FROM {{schema}}.folded f WHERE f.account_id = o.account_id AND f.event_id = o.event_id
 )
+GROUP BY o.bucket
 """
 
 _NEXT = f"""
@@ -295,12 +383,12 @@ SELECT e.id, e.provider, e.account_id, e.external_id, e.event_type, e.payload_js
     e.created_at, e.defect, o.retry_count
 FROM webhook_event_outcomes o
 JOIN webhook_event_log e ON e.bucket = o.bucket AND e.account_id = o.account_id AND e.id = o.event_id
-WHERE o.state = '{State.DONE}' AND e.provider = any($1::text[])
-    AND (o.bucket, o.account_id, o.event_id) > ($2::smallint, $3, $4::bigint)
+WHERE o.state = '{State.DONE}' AND e.provider = any($1::text[]) AND o.bucket <= $2::smallint
+    AND (o.bucket, o.account_id, o.event_id) > ($3::smallint, $4, $5::bigint)
     AND NOT EXISTS (
         SELECT FROM {{schema}}.folded f WHERE f.account_id = o.account_id AND f.event_id = o.event_id
     )
-ORDER BY o.bucket, o.account_id, o.event_id LIMIT $5
+ORDER BY o.bucket, o.account_id, o.event_id LIMIT $6
 """
 
 _COMPARE = f"""
@@ -321,6 +409,36 @@ FROM (
     ) shadow USING ({{key}})
 ) compared
 """
+
+_DONE_BY_BUCKET = "SELECT bucket, count(*) AS events FROM webhook_event_outcomes WHERE state = 'done' GROUP BY bucket"
+
+_DONE = """
+SELECT e.id, e.provider, e.account_id, e.external_id, e.event_type, e.payload_json, e.occurred_at, e.delivery_id,
+    e.created_at, e.defect, o.retry_count
+FROM webhook_event_outcomes o
+JOIN webhook_event_log e ON e.bucket = o.bucket AND e.account_id = o.account_id AND e.id = o.event_id
+WHERE o.state = '{State.DONE}' AND e.provider = any($1::text[]) AND o.bucket BETWEEN $2::smallint AND $3::smallint
+"""
+
+_COMPARE_OFFERED = f"""
+SELECT count(*) FILTER (WHERE kept) AS kept,
+    count(*) FILTER (WHERE stored AND NOT kept) AS live,
+    count(*) FILTER (WHERE NOT stored) AS missing,
+    count(*) FILTER (WHERE stored AND NOT kept AND NOT same) AS different,
+    (array_agg(label) FILTER (WHERE NOT kept AND NOT same))[1:{SAMPLES}] AS samples
+FROM (
+    SELECT live.{{first}} IS NOT NULL AS stored, {{label}} AS label, {{kept}} AS kept,
+        ROW({{live}}) IS NOT DISTINCT FROM ROW({{offered_columns}}) AS same
+    FROM {{offered}} LEFT JOIN public.{{table}} live USING ({{key}})
+) compared
+"""
+
+_COUNT_ROWS = """
+SELECT count(*) FILTER (WHERE NOT kept) AS compared, count(*) FILTER (WHERE kept) AS kept
+FROM (SELECT {kept} AS kept FROM public.{table} live WHERE {ranged}) counted
+"""
+
+_KEYS = "SELECT {names} FROM public.{table} live WHERE {ranged} AND NOT {kept}"
 
 _PUT = """
 INSERT INTO public.{table} ({columns}) SELECT {columns} FROM {schema}.{table} shadow

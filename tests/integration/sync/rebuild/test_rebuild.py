@@ -26,6 +26,7 @@ from sync.projection.worker import Projector
 from sync.rebuild import shadow
 from sync.rebuild import store as rebuild_store
 from sync.rebuild.procedure import Report, WouldLoseError, rebuild, verify
+from sync.rebuild.processes import EVERYTHING
 from sync.rebuild.shadow import KEPT, BusyError
 from tests import fork_server
 from tests.integration.sync.projection.test_worker import story
@@ -52,10 +53,10 @@ async def told(connection: asyncpg.Connection, pool: Pool, seed: int = 5) -> dic
     return await crm(connection)
 
 
-async def verified(database: str, projections: Mapping[str, Projection] = PROJECTIONS) -> Report:
+async def verified(database: str, projections: Mapping[str, Projection] = PROJECTIONS, **options: Any) -> Report:
     connection = await db.connect(database, APP_ROLE)
     try:
-        return await verify(connection, projections, silent)
+        return await verify(connection, projections, silent, **options)
     finally:
         await connection.close()
 
@@ -235,7 +236,7 @@ async def test_killed_rebuild_goes_on_where_it_was(
 async def test_two_rebuilds_do_not_share_a_shadow(connection: asyncpg.Connection, pool: Pool, database: str) -> None:
     await told(connection, pool)
     first = await db.connect(database)
-    await shadow.Shadow(first, PROJECTIONS, list(PROJECTIONS), KEPT).open()
+    await shadow.Shadow(first, PROJECTIONS, list(PROJECTIONS)).open()
     with pytest.raises(BusyError):
         await rebuilt(database)
     await first.close()
@@ -310,9 +311,9 @@ async def test_what_an_interrupted_rebuild_of_another_release_left_is_not_gone_o
     """Its rows were projected otherwise: they would go into the tables of this release."""
     before = await told(connection, pool)
     opened = await db.connect(database)
-    left = shadow.Shadow(opened, next_release(comments=shouting), ["instagram"], KEPT)
+    left = shadow.Shadow(opened, next_release(comments=shouting), ["instagram"])
     await left.open()
-    await left.fold_rest()
+    await left.fold(EVERYTHING)
     assert await connection.fetchval(f"SELECT count(*) FROM {KEPT}.folded") > 50
     await opened.close()
     report = await rebuilt(database, platforms=["instagram"])
@@ -601,7 +602,7 @@ async def test_doctor_knows_what_the_tables_need(connection: asyncpg.Connection,
     await run(database, "verify")
     await connection.execute("UPDATE webhook_event_outcomes SET projection_version = 0 WHERE event_id % 2 = 0")
     opened = await db.connect(database)
-    await shadow.Shadow(opened, PROJECTIONS, list(PROJECTIONS), KEPT).open()
+    await shadow.Shadow(opened, PROJECTIONS, list(PROJECTIONS)).open()
     await opened.close()
     found = await findings()
     assert found["tables"] == ("fault", "run `landfall rebuild`, then `landfall verify`")
