@@ -260,6 +260,7 @@ webhook_event_outcomes = Table(
         "settled_at",
         postgresql_where=text(f"state IN ({_listed(FOR_A_PERSON)})"),
     ),
+    Index("ix_webhook_event_outcomes_settled_at", "settled_at", postgresql_using="brin"),
     comment="Events that are settled",
     postgresql_partition_by="RANGE (event_id)",
 )

@@ -27,10 +27,19 @@ class Extent:
     events: int
     jobs: int
     sizes: tuple[int, ...]
+    rebuilt: int
 
 
-WHOLE = Extent(rounds=3, seconds=3.0, requests=18_000, events=40_000, jobs=1500, sizes=(10_000, 100_000, 1_000_000))
-QUICK = Extent(rounds=1, seconds=1.5, requests=18_000, events=10_000, jobs=500, sizes=(5_000, 50_000))
+WHOLE = Extent(
+    rounds=3,
+    seconds=3.0,
+    requests=18_000,
+    events=40_000,
+    jobs=1500,
+    sizes=(10_000, 100_000, 1_000_000),
+    rebuilt=200_000,
+)
+QUICK = Extent(rounds=1, seconds=1.5, requests=18_000, events=10_000, jobs=500, sizes=(5_000, 50_000), rebuilt=20_000)
 
 WARM_SECONDS = 0.5
 """Before anything counts, each server has answered for so long."""
@@ -304,6 +313,37 @@ def latency(stage: Stage, report: Report, extent: Extent) -> None:
     end(worker)
     end(web)
     stage.empty()
+
+
+def rebuilding(stage: Stage, report: Report, extent: Extent) -> None:
+    """(g): `landfall verify` and `landfall rebuild` of emptied tables, in one process and in two."""
+    stage.empty()
+    fill(stage, 1, extent.rebuilt)
+    side_by_side(stage, ["landfall"], ["landfall"])
+    rows = stage.scalar("SELECT count(*) FROM ig_comments")
+    for _ in range(extent.rounds):
+        taken: dict[tuple[str, int], float] = {}
+        for processes in (1, 2):
+            taken["verify", processes] = _command(stage, "verify", "--processes", str(processes))
+            stage.postgres.sql("TRUNCATE instagram_accounts, ig_media, ig_comments, lookups", database="landfall")
+            taken["rebuild", processes] = _command(stage, "rebuild", "--processes", str(processes))
+            if stage.scalar("SELECT count(*) FROM ig_comments") != rows:
+                raise RuntimeError("rebuild did not bring back every row")
+        for name in ("verify", "rebuild"):
+            report.add(f"{name}, 2 processes / 1", taken[name, 1] / taken[name, 2])
+        report.notes.setdefault("seconds of verify and rebuild", []).append(
+            {f"{name}, {count}": seconds for (name, count), seconds in taken.items()}
+        )
+    stage.empty()
+
+
+def _command(stage: Stage, *arguments: str) -> float:
+    """Seconds that a command takes from its start to its end."""
+    begun = time.perf_counter()
+    process = stage.start("ops.cli.main", *arguments)
+    if process.wait(600):
+        raise RuntimeError(f"{process.args} failed")
+    return time.perf_counter() - begun
 
 
 _FILL_DELIVERIES = """

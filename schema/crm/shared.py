@@ -1,6 +1,6 @@
 """Tables of all platforms: what is to be read from them, and what verifications of the CRM tables found."""
 
-from sqlalchemy import BigInteger, Column, Identity, PrimaryKeyConstraint, Table, Text, func, text
+from sqlalchemy import BigInteger, Boolean, Column, Identity, PrimaryKeyConstraint, Table, Text, func, text
 
 from schema.crm.columns import Timestamp, account_id, bucket, facet, projection_version
 from schema.metadata import metadata
@@ -32,6 +32,14 @@ crm_verifications = Table(
         nullable=False,
         server_default=text("0"),
         comment="numbers that two rows of a table share as their id",
+    ),
+    Column("began_at", Timestamp, comment="when it began: events that are settled later are not in it"),
+    Column(
+        "changed_only",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="whether it compared only rows that events were about since the verification before",
     ),
     comment="What each `landfall verify` found; the newest is what the gauges show",
 )

@@ -612,14 +612,23 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What the newest `landfall verify` found."""
+    """When every row was compared with the log for the last time, and how many were not what it says.
+
+    Of rows that only changed ones were compared of since, it counts those that the newest such comparison found.
+    """
 
     at: datetime
     drifted_rows: int
 
 
 async def last_verification(connection: asyncpg.Connection) -> Verification | None:
-    row = await connection.fetchrow("SELECT verified_at, drifted_rows FROM crm_verifications ORDER BY id DESC LIMIT 1")
+    row = await connection.fetchrow(
+        """
+        SELECT verified_at, greatest(drifted_rows, (
+            SELECT c.drifted_rows FROM crm_verifications c WHERE c.id > v.id ORDER BY c.id DESC LIMIT 1
+        )) AS drifted_rows
+        FROM crm_verifications v WHERE NOT changed_only ORDER BY id DESC LIMIT 1"""
+    )
     return None if row is None else Verification(row["verified_at"], row["drifted_rows"])
 
 

@@ -39,8 +39,8 @@ async def makers(connection: asyncpg.Connection, table: Table, row: Mapping[str,
         for facet in facets_of(table)
         for version, columns in sorted(made_by(table, row, facet).items(), reverse=True)
     ]
-    names = list({event_of(version) for _, version, _ in made})
-    found = await store.events_named(connection, _provider(table, row), row["account_id"], names)
+    provider, account = provider_of(table, row), row["account_id"]
+    found = await store.events_named(connection, {(provider, account, event_of(version)) for _, version, _ in made})
     events = {claimed.event.external_id: claimed for claimed in found}
     return [
         Statement(facet, version, {name: values_of(table, row, facet)[name] for name in columns}, event, stands=True)
@@ -56,7 +56,9 @@ async def history(
     key = {name: row[name] for name in key_names(table)}
     standing = {facet: made_by(table, row, facet) for facet in facets_of(table)}
     after = 0
-    while events := await store.events_after(connection, _provider(table, row), row["account_id"], after, BATCH_EVENTS):
+    while events := await store.events_after(
+        connection, provider_of(table, row), row["account_id"], after, BATCH_EVENTS
+    ):
         after = events[-1].id
         for claimed in events:
             for fact in project(projections, Batch([claimed])).facts:
@@ -66,5 +68,6 @@ async def history(
                     yield Statement(said.facet, said.version, said.values, claimed, stands=stands)
 
 
-def _provider(table: Table, row: Mapping[str, Any]) -> str:
+def provider_of(table: Table, row: Mapping[str, Any]) -> str:
+    """Return the platform whose events make a row."""
     return str(table.info.get("provider") or row["provider"])

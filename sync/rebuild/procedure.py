@@ -5,6 +5,8 @@ Both are safe at any moment and may be killed at any moment: what they prepare i
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
 from typing import cast
 
 import asyncpg
@@ -12,7 +14,7 @@ import asyncpg
 from ops.runtime.faultpoint import faultpoint
 from sync.projection.contract import Projection
 from sync.rebuild import store, verification
-from sync.rebuild.processes import EVERYTHING, Processes, work
+from sync.rebuild.processes import EVERYTHING, Job, Processes, work
 from sync.rebuild.shadow import Shadow
 from sync.rebuild.store import Collision, Difference, Failed
 from sync.rebuild.verification import Found
@@ -27,6 +29,10 @@ ROUNDS = 20
 """Over what traffic adds meanwhile; more would mean that it comes faster than it can be folded."""
 
 
+LONGEST_TRANSACTION = timedelta(minutes=10)
+"""No projection takes as long: PostgreSQL ends each of its statements after 30 seconds, and there are some ten."""
+
+
 class WouldLoseError(Exception):
     """Rows would vanish, because this release cannot project events that an older one could."""
 
@@ -39,7 +45,8 @@ class WouldLoseError(Exception):
 class Report:
     """What was found. ``resumed`` and ``queued`` count events: folded by an interrupted run before, and queued anew.
 
-    ``collisions`` are looked for by ``verify`` alone.
+    ``collisions`` are looked for by ``verify`` alone. ``since`` is set where only rows were compared that events were
+    about which were settled since then.
     """
 
     differences: list[Difference]
@@ -47,6 +54,7 @@ class Report:
     resumed: int = 0
     queued: int = 0
     collisions: Sequence[Collision] = ()
+    since: datetime | None = None
 
     @property
     def kept(self) -> int:
@@ -70,7 +78,42 @@ async def verify(
 
     Changes nothing. Raises ProcessEndedError.
     """
-    events = await store.count_done(connection)
+    found = await _compare(connection, projections, progress, verification.verify, None, processes)
+    differences, failed = verification.total(found, list(projections))
+    async with connection.transaction(readonly=True):
+        return Report(differences, failed, collisions=await store.collisions(connection))
+
+
+async def verify_changed(
+    connection: asyncpg.Connection,
+    projections: Mapping[str, Projection],
+    since: datetime,
+    progress: Progress,
+    *,
+    processes: Processes | None = None,
+) -> Report:
+    """Compare the rows that events were about which were settled since then; that takes as long as these are many.
+
+    ``since`` is when a verification began that found all as the log says. A row that was changed or made without an
+    event is not looked at, nor are ids. Changes nothing. Raises ProcessEndedError.
+    """
+    # An event is settled as of when its transaction began, which may have committed after that verification looked.
+    since -= LONGEST_TRANSACTION
+    job = partial(verification.verify_changed, since)
+    found = await _compare(connection, projections, progress, job, since, processes)
+    differences, failed = verification.total(found, list(projections))
+    return Report(differences, failed, since=since)
+
+
+async def _compare(
+    connection: asyncpg.Connection,
+    projections: Mapping[str, Projection],
+    progress: Progress,
+    job: Job,
+    since: datetime | None,
+    processes: Processes | None,
+) -> list[Found]:
+    events = await store.count_done(connection, since)
     counted = _Counted(progress, 0, sum(events.values()))
     found: list[Found] = []
 
@@ -80,10 +123,8 @@ async def verify(
         else:
             counted.add(said)
 
-    await work(connection, projections, events, verification.verify, hear, processes)
-    differences, failed = verification.total(found, list(projections))
-    async with connection.transaction(readonly=True):
-        return Report(differences, failed, collisions=await store.collisions(connection))
+    await work(connection, projections, events, job, hear, processes)
+    return found
 
 
 async def rebuild(

@@ -90,7 +90,9 @@ def _processors() -> int:
 
 def ranges(events: Mapping[int, int], processes: int) -> list[Range]:
     """Divide all buckets into ranges by how many events each has, those with the most events first."""
-    most = min(RANGE_EVENTS, math.ceil(sum(events.values()) / (RANGES_PER_PROCESS * processes)))
+    most = RANGE_EVENTS
+    if processes > 1:
+        most = min(most, math.ceil(sum(events.values()) / (RANGES_PER_PROCESS * processes)))
     found: list[Range] = []
     for bucket in range(BUCKETS):
         count = events.get(bucket, 0)

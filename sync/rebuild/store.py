@@ -1,7 +1,8 @@
 """All SQL about shadows and about the events behind a row. The caller opens the transactions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -232,19 +233,36 @@ class Events:
         return [claimed(row) for row in await self._cursor.fetch(limit)]
 
 
-async def count_done(connection: asyncpg.Connection) -> dict[int, int]:
-    """Return how many events of each bucket are done."""
-    return {row["bucket"]: row["events"] for row in await connection.fetch(_DONE_BY_BUCKET)}
+async def count_done(connection: asyncpg.Connection, since: datetime | None = None) -> dict[int, int]:
+    """Return how many events of each bucket are done, of those that were settled since a time."""
+    return {row["bucket"]: row["events"] for row in await connection.fetch(_DONE_BY_BUCKET, since)}
 
 
-async def open_events(connection: asyncpg.Connection, platforms: Sequence[str], buckets: tuple[int, int]) -> Events:
-    """Open the events that are done, from the first to the last of ``buckets``."""
-    return Events(await connection.cursor(_DONE, platforms, *buckets))
+async def open_events(
+    connection: asyncpg.Connection, platforms: Sequence[str], buckets: tuple[int, int], since: datetime | None = None
+) -> Events:
+    """Open the events that are done, from the first to the last of ``buckets``, of those settled since a time."""
+    if since is None:
+        return Events(await connection.cursor(_DONE, platforms, *buckets))
+    return Events(await connection.cursor(f"{_DONE} AND o.settled_at >= $4", platforms, *buckets, since))
 
 
-async def compare_offered(connection: asyncpg.Connection, table: Table, write: Write) -> Compared:
-    """Compare whole rows with those that are stored, as the transaction sees them."""
-    query = _COMPARE_OFFERED.format(offered=write.offered, **_words(table))
+async def stored_rows(connection: asyncpg.Connection, table: Table, write: Write) -> list[dict[str, Any]]:
+    """Return the rows that are stored under the keys of these."""
+    query = _STORED.format(offered=write.offered, **_words(table))
+    return [dict(row) for row in await connection.fetch(query, *write.arrays)]
+
+
+async def compare_offered(
+    connection: asyncpg.Connection, table: Table, write: Write, *, every_event: bool = True
+) -> Compared:
+    """Compare whole rows with those that are stored, as the transaction sees them.
+
+    Unless they were made of every event, their times may be within those that are stored.
+    """
+    words = _words(table)
+    comparison = words["same"] if every_event else words["same_within"]
+    query = _COMPARE_OFFERED.format(offered=write.offered, comparison=comparison, **words)
     found = required(await connection.fetchrow(query, *write.arrays))
     return Compared(found["kept"], found["live"], found["missing"], found["different"], tuple(found["samples"] or ()))
 
@@ -319,12 +337,12 @@ async def find_rows(
     return [dict(row) for row in await connection.fetch(query, object_id, account)]
 
 
-async def events_named(
-    connection: asyncpg.Connection, provider: str, account: str, external_ids: Sequence[str]
-) -> list[Claimed]:
-    identities = [identity_of(provider, account, external_id) for external_id in external_ids]
-    bucket = bucket_of(provider, account)
-    return [claimed(row) for row in await connection.fetch(_NAMED, bucket, account, identities)]
+async def events_named(connection: asyncpg.Connection, names: Collection[tuple[str, str, str]]) -> list[Claimed]:
+    """Return the events of these names: platform, account and the platform's id of the event."""
+    buckets = [bucket_of(provider, account) for provider, account, _ in names]
+    identities = [identity_of(*name) for name in names]
+    rows = await connection.fetch(_NAMED, buckets, [account for _, account, _ in names], identities)
+    return [claimed(row) for row in rows]
 
 
 async def events_after(
@@ -347,7 +365,20 @@ def _words(table: Table) -> dict[str, str]:
     stored = [column for column in table.columns if column.computed is None]
     columns = [column.name for column in stored]
     # An array's elements have no collation of their own, and a column's is not guessed.
-    offered = [f"offered.{c.name}" + (' COLLATE "C"' if getattr(c.type, "collation", None) else "") for c in stored]
+    offered = {
+        c.name: f"offered.{c.name}" + (' COLLATE "C"' if getattr(c.type, "collation", None) else "") for c in stored
+    }
+    times = [name for name in columns if name in ("created_at", "updated_at")]
+    said = [name for name in columns if name not in times]
+    within = (
+        "AND live.created_at <= offered.created_at"
+        " AND coalesce(live.updated_at, '-infinity') >= coalesce(offered.updated_at, '-infinity')"
+    )
+
+    def equal(names: Sequence[str]) -> str:
+        live = ", ".join(f"live.{name}" for name in names)
+        return f"ROW({live}) IS NOT DISTINCT FROM ROW({', '.join(offered[name] for name in names)})"
+
     return {
         "table": table.name,
         "key": ", ".join(key),
@@ -355,7 +386,8 @@ def _words(table: Table) -> dict[str, str]:
         "same_key": " AND ".join(f"live.{name} = shadow.{name}" for name in key),
         "live": ", ".join(f"live.{name}" for name in columns),
         "shadow": ", ".join(f"shadow.{name}" for name in columns),
-        "offered_columns": ", ".join(offered),
+        "same": equal(columns),
+        "same_within": f"{equal(said)} {within if times else ''}",
         "sets": ", ".join(f"{name} = excluded.{name}" for name in columns if name not in key),
         "first": key[0],
         "label": " || ' ' || ".join(("account_id", *key_names(table))),
@@ -410,7 +442,10 @@ FROM (
 ) compared
 """
 
-_DONE_BY_BUCKET = "SELECT bucket, count(*) AS events FROM webhook_event_outcomes WHERE state = 'done' GROUP BY bucket"
+_DONE_BY_BUCKET = """
+SELECT bucket, count(*) AS events FROM webhook_event_outcomes
+WHERE state = 'done' AND ($1::timestamptz IS NULL OR settled_at >= $1) GROUP BY bucket
+"""
 
 _DONE = """
 SELECT e.id, e.provider, e.account_id, e.external_id, e.event_type, e.payload_json, e.occurred_at, e.delivery_id,
@@ -427,11 +462,12 @@ SELECT count(*) FILTER (WHERE kept) AS kept,
     count(*) FILTER (WHERE stored AND NOT kept AND NOT same) AS different,
     (array_agg(label) FILTER (WHERE NOT kept AND NOT same))[1:{SAMPLES}] AS samples
 FROM (
-    SELECT live.{{first}} IS NOT NULL AS stored, {{label}} AS label, {{kept}} AS kept,
-        ROW({{live}}) IS NOT DISTINCT FROM ROW({{offered_columns}}) AS same
+    SELECT live.{{first}} IS NOT NULL AS stored, {{label}} AS label, {{kept}} AS kept, {{comparison}} AS same
     FROM {{offered}} LEFT JOIN public.{{table}} live USING ({{key}})
 ) compared
 """
+
+_STORED = "SELECT live.* FROM {offered} JOIN public.{table} live USING ({key})"
 
 _COUNT_ROWS = """
 SELECT count(*) FILTER (WHERE NOT kept) AS compared, count(*) FILTER (WHERE kept) AS kept
@@ -487,9 +523,9 @@ SELECT count(*) FROM (SELECT FROM public.{table} GROUP BY {column} HAVING count(
 _NAMED = """
 SELECT e.id, e.provider, e.account_id, e.external_id, e.event_type, e.payload_json, e.occurred_at, e.delivery_id,
     e.created_at, e.defect, 0 AS retry_count
-FROM webhook_event_identities i
-JOIN webhook_event_log e ON e.bucket = i.bucket AND e.account_id = $2 AND e.id = i.event_id
-WHERE i.bucket = $1 AND i.identity = any($3::uuid[])
+FROM unnest($1::smallint[], $2::text[], $3::uuid[]) AS named (bucket, account_id, identity)
+JOIN webhook_event_identities i ON i.bucket = named.bucket AND i.identity = named.identity
+JOIN webhook_event_log e ON e.bucket = i.bucket AND e.account_id = named.account_id AND e.id = i.event_id
 """
 
 _HISTORY = f"""

@@ -19,10 +19,11 @@ from sqlalchemy import Table
 
 from ops.runtime.db import REFUSED, describe
 from schema.crm import crm_tables
-from sync.projection.contract import Projection, Upsert
-from sync.projection.store import PLANNER, Batch, Claimed, Fact, key_names, prepare
+from sync.projection.contract import Projection, Upsert, event_of
+from sync.projection.store import PLANNER, Batch, Claimed, Fact, facets_of, key_names, made_by, prepare
 from sync.projection.worker import project
 from sync.rebuild import store
+from sync.rebuild.lineage import provider_of
 from sync.rebuild.processes import Hear, Range
 from sync.rebuild.store import Compared, Difference, Failed
 
@@ -30,6 +31,9 @@ BATCH_EVENTS = 1000
 
 PART_EVENTS = 10_000
 """Of so many events the facts are in memory at once."""
+
+CHANGED_PART_EVENTS = 1000
+"""The same where the events that rows name come on top: several for each of these."""
 
 MOST_PARTS = 256
 """Each is an open file."""
@@ -62,6 +66,20 @@ async def verify(
         hear(await _Verification(connection, projections, buckets).run(hear))
 
 
+async def verify_changed(
+    since: datetime,
+    connection: asyncpg.Connection,
+    projections: Mapping[str, Projection],
+    buckets: Range,
+    hear: Hear,
+) -> None:
+    """Compare the rows of these buckets that events were about which were settled since then."""
+    settings = {"idle_in_transaction_session_timeout": IDLE, "plan_cache_mode": "force_custom_plan"}
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        await store.plan_by_key(connection, PLANNER | settings)
+        hear(await _Changes(connection, projections, buckets, since).run(hear))
+
+
 def total(found: Sequence[Found], platforms: Sequence[str]) -> tuple[list[Difference], list[Failed]]:
     """Add up what was found in all ranges."""
     differences = []
@@ -88,12 +106,16 @@ def total(found: Sequence[Found], platforms: Sequence[str]) -> tuple[list[Differ
 class _Verification:
     """One range under way, within a transaction of the caller's."""
 
+    @property
+    def part_events(self) -> int:
+        return PART_EVENTS
+
     def __init__(self, connection: asyncpg.Connection, projections: Mapping[str, Projection], buckets: Range) -> None:
         self._connection = connection
         self._projections = projections
         self._buckets = (buckets.first, buckets.last)
         self._tables = {table.name: table for table in concerned(list(projections))}
-        self._parts = min(MOST_PARTS, math.ceil(buckets.events / PART_EVENTS))
+        self._parts = min(MOST_PARTS, math.ceil(buckets.events / self.part_events))
 
     async def run(self, hear: Hear) -> Found:
         refused: dict[int, str] = {}
@@ -110,10 +132,13 @@ class _Verification:
                 else:
                     return found
 
+    async def _open(self) -> store.Events:
+        return await store.open_events(self._connection, list(self._projections), self._buckets)
+
     async def _read(self, facts: "_Facts", refused: Mapping[int, str], hear: Hear) -> Found:
         """Read the events and collect their facts, but for those of ``refused`` events."""
         found = Found(failed=[Failed(id_, error) for id_, error in refused.items()])
-        events = await store.open_events(self._connection, list(self._projections), self._buckets)
+        events = await self._open()
         while batch := await events.fetch(BATCH_EVENTS):
             result = project(self._projections, Batch([item for item in batch if item.id not in refused]))
             found.failed += [Failed(item.id, f"{describe(error)}: {error}"[:200]) for item, error in result.failed]
@@ -148,7 +173,7 @@ class _Verification:
     async def _refused(self) -> dict[int, str]:
         """Return the events whose rows PostgreSQL does not take, with what it says."""
         refused: dict[int, str] = {}
-        events = await store.open_events(self._connection, list(self._projections), self._buckets)
+        events = await self._open()
         while batch := await events.fetch(BATCH_EVENTS):
             refused |= await self._refused_of(batch)
         return refused
@@ -165,6 +190,48 @@ class _Verification:
             half = len(events) // 2
             return await self._refused_of(events[:half]) | await self._refused_of(events[half:])
         return {}
+
+
+class _Changes(_Verification):
+    """Rows that events were about which were settled since a time.
+
+    A row has each of its values from an event that it names, so it is right if it is what these and the new ones make
+    together: no other event has to be read.
+    """
+
+    def __init__(
+        self, connection: asyncpg.Connection, projections: Mapping[str, Projection], buckets: Range, since: datetime
+    ) -> None:
+        super().__init__(connection, projections, buckets)
+        self._since = since
+
+    @property
+    def part_events(self) -> int:
+        return CHANGED_PART_EVENTS
+
+    async def _open(self) -> store.Events:
+        return await store.open_events(self._connection, list(self._projections), self._buckets, self._since)
+
+    async def _compare_all(self, facts: "_Facts", found: Found) -> None:
+        for part in facts.parts():
+            for write in prepare([*part, *await self._makers(part)], whole=True):
+                compared = await store.compare_offered(
+                    self._connection, self._tables[write.table], write, every_event=False
+                )
+                found.compared[write.table] = found.compared.get(write.table, Compared()) + compared
+                found.kept[write.table] = found.compared[write.table].kept
+
+    async def _makers(self, facts: Sequence[Fact]) -> list[Fact]:
+        """Return what the events that stored rows name said of them, for the rows that these facts are about."""
+        names: set[tuple[str, str, str]] = set()
+        for write in prepare(facts, whole=True):
+            table = self._tables[write.table]
+            for row in await store.stored_rows(self._connection, table, write):
+                versions = {version for facet in facets_of(table) for version in made_by(table, row, facet)}
+                names |= {(provider_of(table, row), row["account_id"], event_of(version)) for version in versions}
+        events = await store.events_named(self._connection, names)
+        rows = {_row(fact) for fact in facts}
+        return [fact for fact in project(self._projections, Batch(events)).facts if _row(fact) in rows]
 
 
 def _nobody(_: object) -> None:

@@ -130,7 +130,7 @@ LISTINGS: dict[str, list[list[str]]] = {
 
 ACTIONS: dict[str, list[list[str]]] = {
     "doctor": [[], ["--json"]],
-    "verify": [[], ["--json"]],
+    "verify": [[], ["--json"], ["--changed"], ["--changed", "--json"]],
     "rebuild": [["--lose-failed"], ["--outdated"]],
     "events retry": [["--state", "parked", "--yes"], [], ["--account", HOSTILE]],
     "events ignore": [["--state", "parked", "--yes", "--reason", HOSTILE]],

@@ -44,7 +44,7 @@ from sync.projection import store
 from sync.projection.contract import Unprojectable, Upsert
 from sync.projection.store import Batch, Claimed
 from sync.projection.worker import project
-from sync.rebuild.procedure import rebuild, verify
+from sync.rebuild.procedure import rebuild, verify, verify_changed
 from tests import recordings
 from tests.support import (
     SIGN,
@@ -314,6 +314,9 @@ class Machine(RuleBasedStateMachine):
             assert settled <= now, "I2: no event is worked on twice"
             report = await verify(connection, wiring.projections(), lambda done, total: None)
             assert (report.drift, report.failed) == (0, []), "I3"
+            always = datetime(2000, 1, 1, tzinfo=UTC)
+            report = await verify_changed(connection, wiring.projections(), always, lambda done, total: None)
+            assert (report.drift, report.failed) == (0, []), "each row is what the events that it names make together"
             await connection.close()
 
         self.environment.run(check())
