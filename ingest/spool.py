@@ -234,6 +234,8 @@ class Spool:
         self._aside, self._aside_size = _found_aside(self.directory)
 
     def _open(self) -> None:
+        if others := _others(self.directory):
+            raise SpoolError(f"{self.directory} holds other files ({others[0]}): give the spool a folder of its own")
         private_folder(self.directory)
         with suppress(PermissionError):  # the folder above may be passed through and not listed
             _sync(self.directory.parent)
@@ -409,6 +411,12 @@ def look(directory: Path) -> State:
         return State(_backlog(segments), used, aside, _holder(directory))
     except OSError as error:
         raise SpoolError(f"{directory}: {error.strerror or error}") from error
+
+
+def _others(directory: Path) -> list[str]:
+    """Return what is in a folder and not of a spool: its mode is for whoever made it to set."""
+    names = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
+    return [name for name in names if SUFFIX not in name and name not in (LOCK, "lost+found")]
 
 
 def _segment(path: Path) -> _Segment:

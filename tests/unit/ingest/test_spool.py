@@ -376,6 +376,17 @@ async def test_nobody_else_may_read_it_whatever_the_umask(tmp_path: Path) -> Non
     assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "s").iterdir()} == {0o600}
 
 
+async def test_folder_of_other_files_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir(mode=0o755)
+    (tmp_path / "s" / "lost+found").mkdir()
+    await spooled(tmp_path / "s", [received(1)])
+    (tmp_path / "s" / "letter").touch()
+    (tmp_path / "s").chmod(0o755)
+    with pytest.raises(SpoolError, match=r"other files .letter.: give the spool a folder of its own"):
+        await Spool.open(tmp_path / "s", LIMIT)
+    assert stat.S_IMODE((tmp_path / "s").stat().st_mode) == 0o755
+
+
 async def test_backlog_says_what_waits(tmp_path: Path) -> None:
     await spooled(tmp_path / "s", [received(n) for n in range(5)], segment_bytes=300)
     spool = await Spool.open(tmp_path / "s", LIMIT)
