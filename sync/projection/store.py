@@ -71,13 +71,22 @@ class LeaseLostError(Exception):
     """Somebody else holds one of the buckets now: whatever was prepared must not be written."""
 
 
+_NOT_FLUSHED = "set_config('synchronous_commit', 'off', true)"
+"""Ends a transaction of the projection without waiting until its WAL is on disk, or on a standby.
+
+A server that crashes takes back the last of them, each as a whole: rows, outcomes, progress and leases. Their events
+are on the queue again, and the log that they are in was flushed before. A lease that is taken back, and its fence with
+it, is of no use to whoever held it: leases are used on the connection that they were taken on, which ended with the
+server. Flushes of their own made projections wait for each other and for the commits that senders wait for.
+"""
+
 _DUE = """
 SELECT b.bucket FROM unnest($1::smallint[]) AS b (bucket)
 WHERE EXISTS (SELECT FROM webhook_event_queue q WHERE q.bucket = b.bucket AND q.due_at <= now())
 """
 
 # Apart from the question of what is due, since leases and the queue may be on different servers.
-_LEASE = """
+_LEASE = f"""
 UPDATE webhook_buckets SET holder = $1, fence = fence + 1, served_at = now(),
     leased_until = now() + make_interval(secs => $2)
 WHERE bucket = ANY(ARRAY(
@@ -85,7 +94,7 @@ WHERE bucket = ANY(ARRAY(
     WHERE bucket = ANY($3::smallint[]) AND (leased_until IS NULL OR leased_until < now())
     ORDER BY served_at, bucket LIMIT $4 FOR UPDATE SKIP LOCKED
 ))
-RETURNING bucket, fence
+RETURNING bucket, fence, {_NOT_FLUSHED}
 """
 
 
@@ -98,10 +107,11 @@ async def lease(connection: asyncpg.Connection, holder: str, limit: int = LEASE_
     return Lease([*taken], [*taken.values()]) if taken else None
 
 
-_RELEASE = """
+_RELEASE = f"""
 UPDATE webhook_buckets b SET holder = NULL, leased_until = NULL
 FROM unnest($1::smallint[], $2::bigint[]) AS held (bucket, fence)
 WHERE b.bucket = held.bucket AND b.fence = held.fence
+RETURNING {_NOT_FLUSHED}
 """
 
 
@@ -111,10 +121,11 @@ async def release(connection: asyncpg.Connection, held: Lease) -> None:
 
 
 # In the order of the buckets, as everybody takes these rows.
-_RENEW = """
+_RENEW = f"""
 UPDATE webhook_buckets b SET leased_until = now() + make_interval(secs => $3)
 FROM unnest($1::smallint[], $2::bigint[]) AS held (bucket, fence)
 WHERE b.bucket = held.bucket AND b.fence = held.fence
+RETURNING {_NOT_FLUSHED}
 """
 
 

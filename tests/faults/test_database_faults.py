@@ -13,10 +13,16 @@ import asyncpg
 import psutil
 import pytest
 
+from ops.cli import wiring
+from ops.runtime.db import open_pool
 from ops.runtime.embedded import Postgres
+from schema.metadata import APP_ROLE
+from sync.projection import store
+from sync.projection.worker import Projector
 from tests.faults.oracle import Oracle
 from tests.support import (
     Service,
+    append_event,
     comment,
     crm,
     drained,
@@ -303,3 +309,24 @@ async def test_worker_that_is_frozen_past_its_lease_cannot_do_anything_twice(
         assert service.worker.running
     finally:
         await second.worker.kill()
+
+
+async def test_events_are_projected_while_the_standby_that_commits_wait_for_is_away(own_postgres: Postgres) -> None:
+    """Neither the lease, nor the batch, nor giving the lease back waits."""
+    async with await open_pool(own_postgres.dsn(), "test", 1, role=APP_ROLE, settings=store.PLANNER) as pool:
+        connection = await asyncpg.connect(own_postgres.dsn())
+        try:
+            await append_event(connection, "a", "one", payload={"id": "1"})
+            own_postgres.sql("ALTER SYSTEM SET synchronous_standby_names = 'away'", "SELECT pg_reload_conf()")
+
+            async def in_force() -> bool:
+                return await connection.fetchval("SHOW synchronous_standby_names") == "away"
+
+            await eventually(in_force)
+            async with asyncio.timeout(10):
+                assert await Projector(pool, wiring.projections(), tries=3).drain() == 1
+            assert await connection.fetchval("SELECT count(*) FROM ig_comments") == 1
+            assert await connection.fetchval("SELECT count(*) FROM webhook_buckets WHERE holder IS NOT NULL") == 0
+        finally:
+            own_postgres.sql("ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()")
+            await connection.close()

@@ -105,6 +105,21 @@ async def test_any_order_any_cut_any_number_of_workers_give_the_same_tables(
     assert len(results[0]["tiktok_posts"]) > 10
 
 
+async def test_projection_waits_for_no_flush_and_whatever_follows_does(
+    connection: asyncpg.Connection, pool: Pool
+) -> None:
+    await append_event(connection, "a", "one", payload={"id": "1"})
+    async with pool.acquire() as worker:
+        held = await store.lease(worker, "test")
+        assert held is not None
+        assert await worker.fetchval("SHOW synchronous_commit") == "on"
+        async with transaction(worker):
+            assert (await store.claim(worker, held)).claimed
+            assert await worker.fetchval("SHOW synchronous_commit") == "off"
+        await store.release(worker, held)
+        assert await worker.fetchval("SHOW synchronous_commit") == "on"
+
+
 async def test_time_to_the_rows_is_observed_once_for_each_commit_and_platform(
     connection: asyncpg.Connection, pool: Pool
 ) -> None:
