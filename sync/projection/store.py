@@ -103,7 +103,8 @@ async def lease(connection: asyncpg.Connection, holder: str, limit: int = LEASE_
     due = [row["bucket"] for row in await connection.fetch(_DUE, range(BUCKETS))]
     if not due:
         return None
-    taken = dict(sorted(map(tuple, await connection.fetch(_LEASE, holder, LEASE_SECONDS, due, limit))))
+    rows = await connection.fetch(_LEASE, holder, LEASE_SECONDS, due, limit)
+    taken = dict(sorted((row["bucket"], row["fence"]) for row in rows))
     return Lease([*taken], [*taken.values()]) if taken else None
 
 
