@@ -114,7 +114,7 @@ async def test_projection_waits_for_no_flush_and_whatever_follows_does(
         assert held is not None
         assert await worker.fetchval("SHOW synchronous_commit") == "on"
         async with transaction(worker):
-            assert (await store.claim(worker, held)).claimed
+            assert (await store.claim(worker, held, store.Cursor())).claimed
             assert await worker.fetchval("SHOW synchronous_commit") == "off"
         await store.release(worker, held)
         assert await worker.fetchval("SHOW synchronous_commit") == "on"
