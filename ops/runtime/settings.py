@@ -13,9 +13,8 @@ from types import MappingProxyType
 from typing import Annotated, Any
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ops.runtime.mailserver import MailServer
 from ops.runtime.proxies import Network
@@ -72,10 +71,10 @@ def _redis(given: SecretStr | None) -> SecretStr | None:
     return given
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Field names are the environment variables in lower case."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, validate_default=True, hide_input_in_errors=True)
 
     database_url: Annotated[SecretStr, AfterValidator(_database)] = Field(
         description="PostgreSQL, as postgresql://user:password@host:5432/name; `make up` brings its own"
@@ -193,18 +192,6 @@ class Settings(BaseSettings):
     def role(self, own: str) -> str:
         """Return the database role to act as: ``own``, the command's, unless another is set."""
         return own if self.landfall_database_role is None else self.landfall_database_role
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        # Only what Settings.load() passes: it has already merged .env, the environment and the *_FILE variants.
-        return (init_settings,)
 
     @property
     def https(self) -> bool:
