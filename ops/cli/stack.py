@@ -8,6 +8,7 @@ platform that has no credentials.
 import asyncio
 import fcntl
 import json
+import os
 import secrets
 import shlex
 import signal
@@ -26,6 +27,7 @@ import asyncpg
 import click
 
 from ingest.contract import Portal, Webhook
+from ingest.spool import SpoolError, look
 from ops.access import api_keys, users
 from ops.access.audit_log_store import COMMAND
 from ops.cli import logins, wiring
@@ -160,7 +162,7 @@ async def stack(directory: Path, environ: Mapping[str, str]) -> AsyncIterator[St
         for name, server in servers.items():
             running.add(Part(name, server, _start_again(server)))
         environment.setdefault("LANDFALL_PUBLIC_URL", running.url)
-        environment.setdefault("LANDFALL_SPOOL_DIR", str(directory / "spool"))
+        environment.setdefault("LANDFALL_SPOOL_DIR", await asyncio.to_thread(_spool_of_ours, directory / "spool"))
         running.api_key, running.password = await _credentials(
             directory, environment["DATABASE_URL"], environ.get("DATABASE_URL") or "of its own"
         )
@@ -475,6 +477,17 @@ def _development_secrets(directory: Path, environment: Mapping[str, str]) -> dic
     wanted = {name: str(made[name]) for name in made.keys() - {CREDENTIALS, LOGINS} if not name.endswith("_KEY")}
     unset = {name: value for name, value in wanted.items() if not environment.get(name)}
     return {name: value for name, value in unset.items() if not environment.get(f"{name}_FILE")}
+
+
+def _spool_of_ours(directory: Path, seconds: float = 20.0) -> str:
+    """Return the folder of the spool. A web process that a killed run left behind holds it, and is ended by its pid."""
+    end = time.monotonic() + seconds
+    with suppress(SpoolError, ValueError, OSError):
+        if holder := look(directory).holder:
+            os.kill(int(holder), signal.SIGTERM)
+        while look(directory).holder and time.monotonic() < end:
+            time.sleep(0.05)
+    return str(directory)
 
 
 async def _ready(running: Stack, seconds: float = 30.0) -> None:

@@ -22,6 +22,7 @@ import asyncpg
 import psutil
 import pytest
 
+from ingest.spool import look
 from ops.access import api_keys, users
 from ops.access.audit_log_store import COMMAND
 from ops.cli.stack import PERSON, Stack, Unusable, stack
@@ -218,6 +219,8 @@ async def test_run_that_was_killed_can_be_started_again(tmp_path: Path) -> None:
             connection = await asyncpg.connect(again.dsn)
             assert await connection.fetchval("SELECT count(*) FROM webhook_event_log") == 0
             await connection.close()
+            web = again.parts["web"].server
+            assert look(tmp_path / "data" / "spool").holder == str(web.pid), "the one before was ended"
     finally:
         for child in left:
             if child.is_running():
