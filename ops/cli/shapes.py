@@ -26,11 +26,14 @@ SHAPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "explain": ("table", "row", "events"),
         "key list": (*("id", "name", "scopes", "created_at", "last_used_at", "last_used_from", "revoked_at", "maker"),),
+        "retention list": ("platform", "kind", "days"),
+        "retention plan": ("events", "deliveries", "kept_rows"),
         "spool status": ("deliveries", "oldest_at", "bytes", "limit_bytes", "damaged", "refused", "process"),
         "tenant list": ("name", "created_at", "people", "connections"),
         "user list": ("email", "role", "state", "disabled_at", "invited_until"),
         "vault status": ("key", "use", "secrets"),
-        "verify": ("rows", "drift", "differences", "failed", "resumed", "queued", "collisions"),
+        "verify": ("rows", "drift", "kept", "differences", "failed", "resumed", "queued", "collisions"),
     }
 )
-"""By command. A line holds one object; `doctor` prints one array of them, `verify` and `events show` one document."""
+"""By command. A line holds one object; `doctor` prints an array of them; `verify`, `events show` and `retention plan`
+print one document."""

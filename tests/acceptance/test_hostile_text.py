@@ -114,7 +114,7 @@ def controls(text: str, keep: str = "\n") -> list[str]:
 
 LISTINGS: dict[str, list[list[str]]] = {
     "events list": [[], ["--json"], ["--state", "parked"]],
-    "events show": [["2"], ["3"], ["5"], ["2", "--json"]],
+    "events show": [["#2"], ["#3"], ["#5"], ["#2", "--json"]],
     "explain": [
         ["ig_comments", f"c1{HOSTILE}"],
         ["ig_media", f"m1{HOSTILE}", "--history"],
@@ -126,7 +126,7 @@ LISTINGS: dict[str, list[list[str]]] = {
     "key list": [[], ["--json"]],
     "tenant list": [[], ["--json"]],
 }
-"""Commands that show stored text, and what shows it."""
+"""Commands that show stored text, and what shows it. ``#2`` stands for the id of the second event."""
 
 ACTIONS: dict[str, list[list[str]]] = {
     "doctor": [[], ["--json"]],
@@ -174,8 +174,11 @@ def test_every_command_is_walked() -> None:
 async def test_no_command_lets_stored_text_control_the_terminal(rig: Rig, tmp_path: Path) -> None:
     keys = {"LANDFALL_VAULT_KEYS": ",".join(KEYS), "PYTHONIOENCODING": "utf-8"}
     keys["LANDFALL_SPOOL_DIR"] = str(tmp_path / "\x1b[2J")
+    events = await rig.raw("SELECT id::text FROM webhook_event_log ORDER BY id")
+    ids = {f"#{number}": id_ for number, [id_] in enumerate(events, 1)}
     for name, calls in LISTINGS.items():
-        for arguments in calls:
+        for call in calls:
+            arguments = [ids.get(argument, argument) for argument in call]
             code, output = await command(rig.dsn, *name.split(), *arguments, **keys)
             assert code == 0, (name, arguments, output)
             assert controls(output) == [], (name, arguments, output)

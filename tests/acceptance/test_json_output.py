@@ -25,11 +25,11 @@ README = (Path(__file__).parents[2] / "README.md").read_text()
 LISTING = {"list", "status", "show"}
 """How a command is called that lists something; the rest of them are words of their own."""
 
-DOCUMENTS = {"doctor", "events show", "verify"}
+DOCUMENTS = {"doctor", "events show", "retention plan", "verify"}
 """They print one document; all others an object a line."""
 
 CALLS: dict[str, list[str]] = {
-    "events show": ["1"],
+    "events show": ["{event}"],
     "explain": ["ig_comments", "c1"],
 }
 """What a command wants besides --json."""
@@ -71,7 +71,7 @@ def parsed(name: str, text: str) -> list[dict[str, Any]]:
 
 
 async def test_each_listing_of_an_empty_install_prints_its_shape(database: str, tmp_path: Path) -> None:
-    await each_listing_prints_its_shape(database, tmp_path, empty=True)
+    await each_listing_prints_its_shape(database, tmp_path)
 
 
 @pytest.mark.rig(password="correct horse battery", members={"a@example.org": "owner"})
@@ -80,22 +80,24 @@ async def test_each_listing_of_one_that_is_used_prints_its_shape(
 ) -> None:
     await rig.connect("tiktok")
     comment = {"id": "c1", "media": {"id": "m1"}, "from": {"id": "1", "username": "u"}, "text": "t"}
-    assert await append_event(connection, "a", "e1", payload=comment) == 1
+    event = await append_event(connection, "a", "e1", payload=comment)
+    await connection.execute("INSERT INTO retention_policies VALUES ('instagram', 'events', 30)")
     async with await open_pool(database, "test", 2, role=APP_ROLE) as pool:
         await Projector(pool, wiring.projections(), tries=1).drain()
-    await each_listing_prints_its_shape(database, tmp_path, empty=False)
+    await each_listing_prints_its_shape(database, tmp_path, event)
 
 
-async def each_listing_prints_its_shape(database: str, tmp_path: Path, *, empty: bool) -> None:
+async def each_listing_prints_its_shape(database: str, tmp_path: Path, event: int | None = None) -> None:
     settings = {"LANDFALL_VAULT_KEYS": ",".join(KEYS), "LANDFALL_SPOOL_DIR": str(tmp_path / "spool")}
     for name, keys in SHAPES.items():
-        code, text = await landfall(database, *name.split(), *CALLS.get(name, []), "--json", **settings)
-        if empty and name in CALLS:
+        arguments = [argument.format(event=event or 1) for argument in CALLS.get(name, [])]
+        code, text = await landfall(database, *name.split(), *arguments, "--json", **settings)
+        if event is None and name in CALLS:
             assert code == 1, "there is no such thing, and that is said in words"
             continue
         assert code == 0 or name == "doctor", (name, text)
         found = parsed(name, text)
-        assert found or empty, name
+        assert found or event is None, name
         for item in found:
             assert tuple(item) == keys, name
             times = [value for key, value in item.items() if value and (key == "at" or key.endswith("_at"))]
