@@ -264,22 +264,23 @@ async def apply(connection: asyncpg.Connection, facts: Iterable[Fact]) -> int:
 class Write:
     """A guarded upsert of some rows of one table, ready to be sent.
 
-    ``offered`` is SQL for the rows alone, as a table ``offered``.
+    ``offered`` is SQL for the rows alone, as a table ``offered`` of these ``columns``.
     """
 
     table: str
     statement: str
     offered: str
+    columns: tuple[str, ...]
     arrays: Sequence[Sequence[object]]
     rows: int
 
 
-def prepare(facts: Iterable[Fact], *, whole: bool = False) -> list[Write]:
+def prepare(facts: Iterable[Fact]) -> list[Write]:
     """The upserts that write these facts.
 
     Facts about one row are folded first, by the rule that PostgreSQL then applies against what is stored: of each
     column the highest version that knows it stays. Tables go parents first, rows in key order, so that no two writers
-    can deadlock. ``whole``: with every column, also of facets that no fact speaks of.
+    can deadlock.
     """
     folded: dict[Table, dict[tuple[str, ...], _Row]] = {}
     for account_id, projection_version, upsert, logged_at in facts:
@@ -302,7 +303,7 @@ def prepare(facts: Iterable[Fact], *, whole: bool = False) -> list[Write]:
         if facet is not None and (values or facet in _with_columns(table)):
             stated = row.facets.get(facet)
             row.facets[facet] = upsert if stated is None else _merged(stated, upsert)
-    return [_write(table, folded[table], whole=whole) for table in sorted(folded, key=_rank)]
+    return [_write(table, folded[table]) for table in sorted(folded, key=_rank)]
 
 
 def _merged(stated: Upsert | _Facet, fact: Upsert) -> _Facet:
@@ -338,27 +339,27 @@ def _rank(table: Table) -> tuple[int, str]:
     return max((_rank(parent)[0] + 1 for parent in parents), default=0), table.name
 
 
-def _write(table: Table, rows: Mapping[tuple[str, ...], _Row], *, whole: bool) -> Write:
+def _write(table: Table, rows: Mapping[tuple[str, ...], _Row]) -> Write:
     ordered = sorted(rows.items())
-    facets = frozenset(facets_of(table) if whole else (facet for row in rows.values() for facet in row.facets))
-    statement, offered, columns = _statement(table, facets)
+    facets = frozenset(facet for row in rows.values() for facet in row.facets)
+    statement, offered, names, columns = _statement(table, facets)
     arrays: list[list[object]] = [_buckets(table, [key for key, _ in ordered])]
     arrays += [list(part) for part in zip(*(key for key, _ in ordered), strict=True)]
     arrays.append([row.projection_version for _, row in ordered])
     if "created_at" in table.columns:
         arrays.append([row.created_at for _, row in ordered])
         arrays.append([row.updated_at for _, row in ordered])
-    for facet, names in columns:
+    for facet, of_facet in columns:
         stated = [row.facets.get(facet) for _, row in ordered]
         arrays.append(["" if fact is None else fact.version for fact in stated])
         if facet in _with_keys(table):
             arrays.append([_carried(fact, keys=True) for fact in stated])
             arrays.append([None if fact is None else json.dumps(dict(fact.values)) for fact in stated])
             continue
-        if len(names) > 1:
+        if len(of_facet) > 1:
             arrays.append([_carried(fact, keys=False) for fact in stated])
-        arrays += [[None if fact is None else fact.values.get(name) for fact in stated] for name in names]
-    return Write(table.name, statement, offered, arrays, len(rows))
+        arrays += [[None if fact is None else fact.values.get(name) for fact in stated] for name in of_facet]
+    return Write(table.name, statement, offered, names, arrays, len(rows))
 
 
 def _buckets(table: Table, keys: Iterable[tuple[str, ...]]) -> list[object]:
@@ -419,8 +420,10 @@ def made_by(table: Table, row: Mapping[str, Any], facet: str) -> dict[str, list[
 
 
 @cache
-def _statement(table: Table, facets: frozenset[str]) -> tuple[str, str, list[tuple[str, tuple[str, ...]]]]:
-    """Return the guarded upsert of some facets of a table, its rows, and its columns in the order of its parameters.
+def _statement(
+    table: Table, facets: frozenset[str]
+) -> tuple[str, str, tuple[str, ...], list[tuple[str, tuple[str, ...]]]]:
+    """Return the guarded upsert of some facets of a table, its rows, their columns, and those of each facet.
 
     It comes from the table's own description: key, facets, and what guards them. Only facets that a batch speaks of
     are sent: most events are about one of several.
@@ -461,11 +464,12 @@ def _statement(table: Table, facets: frozenset[str]) -> tuple[str, str, list[tup
     arrays = ", ".join(f"${n}::{c.type.compile(dialect).split(' COLLATE')[0]}[]" for n, c in enumerate(columns, 1))
     conflict = f"DO UPDATE SET {', '.join(sets)} WHERE {' OR '.join(guards)}" if guards else "DO NOTHING"
     listed = ", ".join(c.name for c in columns)
+    offered = f"unnest({arrays}) AS offered ({listed})"
     statement = (
         f"INSERT INTO {table.name} AS t ({listed}) SELECT * FROM unnest({arrays}) "
         f"ON CONFLICT ({', '.join(c.name for c in table.primary_key.columns)}) {conflict}"
     )
-    return statement, f"unnest({arrays}) AS offered ({listed})", written
+    return statement, offered, tuple(c.name for c in columns), written
 
 
 def _keys_in_sql(row: str, facet: str, name: str) -> str:

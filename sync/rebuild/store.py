@@ -256,13 +256,12 @@ async def stored_rows(connection: asyncpg.Connection, table: Table, write: Write
 async def compare_offered(
     connection: asyncpg.Connection, table: Table, write: Write, *, every_event: bool = True
 ) -> Compared:
-    """Compare whole rows with those that are stored, as the transaction sees them.
+    """Compare rows with those that are stored, as the transaction sees them.
 
     Unless they were made of every event, their times may be within those that are stored.
     """
-    words = _words(table)
-    comparison = words["same"] if every_event else words["same_within"]
-    query = _COMPARE_OFFERED.format(offered=write.offered, comparison=comparison, **words)
+    comparison = _comparison(table, write.columns, every_event=every_event)
+    query = _COMPARE_OFFERED.format(offered=write.offered, comparison=comparison, **_words(table))
     found = required(await connection.fetchrow(query, *write.arrays))
     return Compared(found["kept"], found["live"], found["missing"], found["different"], tuple(found["samples"] or ()))
 
@@ -362,23 +361,7 @@ def _provider(table: Table) -> str:
 def _words(table: Table) -> dict[str, str]:
     """The parts of a statement about ``table``, from its own description."""
     key = [column.name for column in table.primary_key.columns]
-    stored = [column for column in table.columns if column.computed is None]
-    columns = [column.name for column in stored]
-    # An array's elements have no collation of their own, and a column's is not guessed.
-    offered = {
-        c.name: f"offered.{c.name}" + (' COLLATE "C"' if getattr(c.type, "collation", None) else "") for c in stored
-    }
-    times = [name for name in columns if name in ("created_at", "updated_at")]
-    said = [name for name in columns if name not in times]
-    within = (
-        "AND live.created_at <= offered.created_at"
-        " AND coalesce(live.updated_at, '-infinity') >= coalesce(offered.updated_at, '-infinity')"
-    )
-
-    def equal(names: Sequence[str]) -> str:
-        live = ", ".join(f"live.{name}" for name in names)
-        return f"ROW({live}) IS NOT DISTINCT FROM ROW({', '.join(offered[name] for name in names)})"
-
+    columns = [column.name for column in table.columns if column.computed is None]
     return {
         "table": table.name,
         "key": ", ".join(key),
@@ -386,8 +369,6 @@ def _words(table: Table) -> dict[str, str]:
         "same_key": " AND ".join(f"live.{name} = shadow.{name}" for name in key),
         "live": ", ".join(f"live.{name}" for name in columns),
         "shadow": ", ".join(f"shadow.{name}" for name in columns),
-        "same": equal(columns),
-        "same_within": f"{equal(said)} {within if times else ''}",
         "sets": ", ".join(f"{name} = excluded.{name}" for name in columns if name not in key),
         "first": key[0],
         "label": " || ' ' || ".join(("account_id", *key_names(table))),
@@ -399,6 +380,27 @@ def _words(table: Table) -> dict[str, str]:
         "ranged": "bucket BETWEEN $1::smallint AND $2::smallint"
         + ("" if "provider" in table.info else " AND provider = any($3::text[])"),
     }
+
+
+@cache
+def _comparison(table: Table, offered: tuple[str, ...], *, every_event: bool) -> str:
+    """Whether a stored row is the one that is offered; what no fact speaks of is not offered, and is to be empty."""
+    live, wanted = [], []
+    for column in table.columns:
+        if column.computed is not None or (not every_event and column.name in ("created_at", "updated_at")):
+            continue
+        live.append(f"live.{column.name}")
+        if column.name not in offered:
+            wanted.append("''" if "guards" in column.info else "NULL")
+        else:
+            # An array's elements have no collation of their own, and a column's is not guessed.
+            collation = ' COLLATE "C"' if getattr(column.type, "collation", None) else ""
+            wanted.append(f"offered.{column.name}{collation}")
+    same = f"ROW({', '.join(live)}) IS NOT DISTINCT FROM ROW({', '.join(wanted)})"
+    if every_event or "created_at" not in table.columns:
+        return same
+    return f"""{same} AND live.created_at <= offered.created_at
+        AND coalesce(live.updated_at, '-infinity') >= coalesce(offered.updated_at, '-infinity')"""
 
 
 _WAITING = f"""

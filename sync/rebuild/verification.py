@@ -148,7 +148,7 @@ class _Verification:
 
     async def _compare_all(self, facts: "_Facts", found: Found) -> None:
         for part in facts.parts():
-            for write in prepare(part, whole=True):
+            for write in prepare(part):
                 compared = await store.compare_offered(self._connection, self._tables[write.table], write)
                 found.compared[write.table] = found.compared.get(write.table, Compared()) + compared
         for name, table in self._tables.items():
@@ -182,7 +182,7 @@ class _Verification:
         facts = project(self._projections, Batch(list(events))).facts
         try:
             async with self._connection.transaction():
-                for write in prepare(facts, whole=True):
+                for write in prepare(facts):
                     await store.compare_offered(self._connection, self._tables[write.table], write)
         except REFUSED as error:
             if len(events) == 1:
@@ -214,7 +214,7 @@ class _Changes(_Verification):
 
     async def _compare_all(self, facts: "_Facts", found: Found) -> None:
         for part in facts.parts():
-            for write in prepare([*part, *await self._makers(part)], whole=True):
+            for write in prepare([*part, *await self._makers(part)]):
                 compared = await store.compare_offered(
                     self._connection, self._tables[write.table], write, every_event=False
                 )
@@ -224,7 +224,7 @@ class _Changes(_Verification):
     async def _makers(self, facts: Sequence[Fact]) -> list[Fact]:
         """Return what the events that stored rows name said of them, for the rows that these facts are about."""
         names: set[tuple[str, str, str]] = set()
-        for write in prepare(facts, whole=True):
+        for write in prepare(facts):
             table = self._tables[write.table]
             for row in await store.stored_rows(self._connection, table, write):
                 versions = {version for facet in facets_of(table) for version in made_by(table, row, facet)}
