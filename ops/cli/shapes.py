@@ -32,7 +32,7 @@ SHAPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "tenant list": ("name", "created_at", "people", "connections"),
         "user list": ("email", "role", "state", "disabled_at", "invited_until"),
         "vault status": ("key", "use", "secrets"),
-        "verify": ("rows", "drift", "kept", "differences", "failed", "resumed", "queued", "collisions"),
+        "verify": ("rows", "drift", "kept", "differences", "failed", "resumed", "queued", "collisions", "since"),
     }
 )
 """By command. A line holds one object; `doctor` prints an array of them; `verify`, `events show` and `retention plan`

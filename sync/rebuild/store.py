@@ -444,12 +444,12 @@ FROM (
 ) compared
 """
 
-_DONE_BY_BUCKET = """
+_DONE_BY_BUCKET = f"""
 SELECT bucket, count(*) AS events FROM webhook_event_outcomes
-WHERE state = 'done' AND ($1::timestamptz IS NULL OR settled_at >= $1) GROUP BY bucket
+WHERE state = '{State.DONE}' AND ($1::timestamptz IS NULL OR settled_at >= $1) GROUP BY bucket
 """
 
-_DONE = """
+_DONE = f"""
 SELECT e.id, e.provider, e.account_id, e.external_id, e.event_type, e.payload_json, e.occurred_at, e.delivery_id,
     e.created_at, e.defect, o.retry_count
 FROM webhook_event_outcomes o
