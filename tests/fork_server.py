@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import resource
+import select
 import socket
 import subprocess
 import sys
@@ -30,19 +31,20 @@ class Forked:
     """A `landfall` command that was started by the server; what it has in common with ``asyncio``'s processes."""
 
     def __init__(self, status: socket.socket) -> None:
-        self._status = status
+        self._status = status.detach()  # a number: what a test forgets to wait for is closed without a warning
         self._code: int | None = None
-        self.pid = int(status.recv(STATUS_BYTES))
+        self.pid = int(os.read(self._status, STATUS_BYTES))
 
     def __del__(self) -> None:
-        self._status.close()
+        os.close(self._status)
 
     @property
     def returncode(self) -> int | None:
         """How it ended, as ``subprocess`` says it, None while it runs."""
-        if self._code is None:
-            with suppress(BlockingIOError):
-                self._code = int(self._status.recv(STATUS_BYTES, socket.MSG_DONTWAIT))
+        said = select.poll()  # not select(), which knows no descriptor above 1023
+        said.register(self._status, select.POLLIN)
+        if self._code is None and said.poll(0):
+            self.wait_blocking()
         return self._code
 
     async def wait(self) -> int:
@@ -58,7 +60,7 @@ class Forked:
 
     def wait_blocking(self) -> int:
         if self._code is None:
-            self._code = int(self._status.recv(STATUS_BYTES))
+            self._code = int(os.read(self._status, STATUS_BYTES))
         return self._code
 
 
