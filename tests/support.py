@@ -187,11 +187,15 @@ def commands() -> dict[str, click.Command]:
     return dict(below(main, ()))
 
 
+OF_A_PROGRAM = {"LD_PRELOAD", "PYTHONPROFILEIMPORTTIME"}
+"""Variables for the system or the interpreter: a process that was forked would not read them."""
+
+
 @dataclass
 class Process:
     """A `landfall` command as a process of its own; its output goes to a file.
 
-    `make up` is started as a person starts it, and so is what has a variable for the system and not for the program.
+    `make up` is started as a person starts it, and so is what has a variable of ``OF_A_PROGRAM``.
     """
 
     arguments: tuple[str, ...]
@@ -205,7 +209,7 @@ class Process:
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.log.parent), **self.environment}
         folder = self.log.parent  # no .env of ours, no .landfall of ours
         with self.log.open("ab") as output:
-            if self.arguments[0] == "up" or "LD_PRELOAD" in environment:
+            if self.arguments[0] == "up" or environment.keys() & OF_A_PROGRAM:
                 self.child = await asyncio.create_subprocess_exec(
                     *(sys.executable, "-m", "ops.cli.main", *self.arguments),
                     env=environment,

@@ -24,7 +24,7 @@ COMMANDS = {
         "Make the CRM tables anew from the log, while traffic flows; readers see the old ones or the new ones.",
     ),
     "retention": Lazy(
-        "ops.cli.retention:retention", "How long the log is kept: set policies, see what is due, and drop it."
+        "ops.cli.retention:retention", "How long the log is kept. Without a policy everything is kept for ever."
     ),
     "sandbox": Lazy(
         "ops.cli.sandbox:sandbox_command",

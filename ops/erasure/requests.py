@@ -5,7 +5,7 @@ import secrets
 import asyncpg
 
 from ops.access.audit_log_store import Actor, audit
-from ops.erasure import store
+from ops.erasure import request_store
 from ops.runtime.db import Pool
 from ops.runtime.tenancy import tenant_transaction
 
@@ -21,7 +21,7 @@ async def request_account(pool: Pool, tenant: str, connection_id: str, actor: Ac
     request stays open until no other tenant has the account. Nothing is revoked at the platform: disconnect first.
     """
     async with tenant_transaction(pool, tenant) as connection:
-        recorded = await store.request_account(connection, connection_id, secrets.token_urlsafe(18))
+        recorded = await request_store.request_account(connection, connection_id, secrets.token_urlsafe(18))
         if recorded is None:
             return None
         await audit(
@@ -39,8 +39,8 @@ async def request_by_operator(
     carried out again for so many hours.
     """
     accounts = [id_] if account else []
-    code = await store.repeat(connection, platform, id_, accounts, repeat_hours)
+    code = await request_store.repeat(connection, platform, id_, accounts, repeat_hours)
     if code is None:
         code = secrets.token_hex(12)
-        await store.add(connection, code, platform, id_, accounts)
+        await request_store.add(connection, code, platform, id_, accounts)
     return code

@@ -1,6 +1,6 @@
-"""All of erasure's SQL. Functions take a connection and never open a transaction; the caller does.
+"""SQL that carries requests out. Functions take a connection and never open a transaction; the caller does.
 
-All but ``request_account`` need the owner of the database, and all tenants in view (``see_all_tenants``).
+They need the owner of the database, and all tenants in view (``see_all_tenants``).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -55,13 +55,6 @@ class LinkedAccount(NamedTuple):
     account_id: str
 
 
-class RequestedAccount(NamedTuple):
-    """A request as recorded: its code, and the platform of the account."""
-
-    code: str
-    platform: str
-
-
 class DeletedEvent(NamedTuple):
     bucket: int
     account_id: str
@@ -84,42 +77,6 @@ class RebuildDue(NamedTuple):
 async def see_all_tenants(connection: asyncpg.Connection) -> None:
     """Show the rows of every tenant on this connection from now on."""
     await connection.execute("SELECT set_config('landfall.tenant', '*', false)")
-
-
-async def request_account(connection: asyncpg.Connection, connection_id: str, code: str) -> RequestedAccount | None:
-    """Record that the tenant of this transaction asks for an account to be erased; None if it has no such connection.
-
-    A request of the tenant for the same account that is still open begins its time anew and keeps its code.
-    """
-    row = await connection.fetchrow(
-        "SELECT code, platform FROM request_account_deletion($1::uuid, $2)", connection_id, code
-    )
-    return None if row is None else RequestedAccount(row["code"], row["platform"])
-
-
-async def repeat(
-    connection: asyncpg.Connection, platform: str, id_: str, accounts: Sequence[str], hours: int
-) -> str | None:
-    """Begin the time of the same request of the operator anew. Return its code, None if there is none."""
-    code: str | None = await connection.fetchval(
-        """
-        UPDATE deletion_requests SET requested_at = now(),
-            repeat_until = CASE WHEN done_at IS NOT NULL THEN now() + make_interval(hours => $4) END
-        WHERE platform = $1 AND user_id = $2 AND accounts = $3 AND requesting_tenant_id IS NULL RETURNING code""",
-        platform,
-        id_,
-        list(accounts),
-        hours,
-    )
-    return code
-
-
-async def add(connection: asyncpg.Connection, code: str, platform: str, id_: str, accounts: Sequence[str]) -> None:
-    """Record a request of the operator."""
-    await connection.execute(
-        "INSERT INTO deletion_requests (code, platform, user_id, accounts) VALUES ($1, $2, $3, $4)",
-        *(code, platform, id_, list(accounts)),
-    )
 
 
 async def linked_accounts(connection: asyncpg.Connection) -> list[LinkedAccount]:
