@@ -1,10 +1,11 @@
 """Real servers for every test that needs one: a throw-away PostgreSQL cluster and Redis per run."""
 
 import asyncio
+import itertools
 import os
 import shutil
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from tests.rig import TESTS, Rig, rigged
 from tests.support import Process, Service, breakable_redis, breaking, eventually, required_program
 
 logs.configure("error")
+
+ROOT = Path(__file__).parents[1]
 
 
 STARTED = {"postgres", "redis_server", "locked_redis", "browser", "own_postgres", "own_redis", "spawned"}
@@ -54,6 +57,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("quick"):
         config.hook.pytest_deselected(items=[item for item in items if needs_server(item)])
         items[:] = [item for item in items if not needs_server(item)]
+    if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+        items[:] = dealt(items, workers)
+
+
+SLOW = ("tests/faults", "tests/acceptance", "tests/migration")
+"""Folders whose tests wait or start processes. They come first, so that no worker is left with them at the end."""
+
+
+def dealt(items: Sequence[pytest.Item], workers: int) -> list[pytest.Item]:
+    """Order tests so that equal parts of them, one for each worker, begin with a share of the slow files each.
+
+    The tests of a file stay together, as they share servers.
+    """
+    files = [list(group) for _, group in itertools.groupby(items, lambda item: item.path)]
+    parts: list[list[pytest.Item]] = [[] for _ in range(workers)]
+    slow = [file for file in files if file[0].path.relative_to(ROOT).as_posix().startswith(SLOW)]
+    for number, file in enumerate(slow):
+        parts[number % workers] += file
+    for file in (file for file in files if file not in slow):
+        min(parts, key=len).extend(file)
+    return [item for part in parts for item in part]
 
 
 @pytest.fixture(scope="session", autouse=True)
