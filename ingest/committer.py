@@ -20,7 +20,7 @@ import structlog
 from ingest import store
 from ingest.contract import Received
 from ingest.errors import Overloaded, Unavailable
-from ingest.replication import NotReplicatedError, watched
+from ingest.replication import NotReplicatedError, replication_warnings
 from ingest.spool import SpoolError
 from ingest.spooling import Spooling
 from ops.runtime import metrics
@@ -154,7 +154,7 @@ class Committer:
         batch: list[_Waiting] = []
         try:
             async with asyncio.timeout(self._seconds) as limit, self._pool.acquire() as connection:
-                with watched(connection) as warnings:
+                with replication_warnings(connection) as warnings:
                     while batch := self._take():
                         limit.reschedule(self._give_up_at(batch))
                         await self._commit(connection, batch)

@@ -13,7 +13,7 @@ import structlog
 
 from ingest import spool_store
 from ingest.contract import Received
-from ingest.replication import NotReplicatedError, watched
+from ingest.replication import NotReplicatedError, replication_warnings
 from ingest.spool import Spool, SpoolError
 from ops.runtime.db import REFUSED, Pool, describe, transaction
 from ops.runtime.faultpoint import faultpoint
@@ -105,7 +105,7 @@ class Spooling:
         """
         count = 0
         async with self._pool.acquire() as connection:
-            with watched(connection) as warnings:
+            with replication_warnings(connection) as warnings:
 
                 async def store(deliveries: Sequence[Received]) -> None:
                     async with transaction(connection):

@@ -35,8 +35,6 @@ calls it. There is a default partition, so that nothing is ever refused for want
 first month. Rows are read and written by the table's name; nobody but the owner has rights on a partition.
 """
 
-from collections.abc import Iterable
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -56,14 +54,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from schema.event_states import FOR_A_PERSON, SETTLED, State
+from schema.event_states import FOR_A_PERSON, SETTLED, quoted
 from schema.metadata import metadata
 
 Timestamp = DateTime(timezone=True)
-
-
-def _listed(states: Iterable[State]) -> str:
-    return ", ".join(f"'{state}'" for state in states)
 
 
 def _created_at() -> Column[object]:
@@ -252,13 +246,13 @@ webhook_event_outcomes = Table(
     Column("state", Text, nullable=False, comment="done, ignored, parked or dead; the last two wait for a person"),
     Column("error_message", Text, comment="of the last failure, or why somebody ignored it"),
     PrimaryKeyConstraint("bucket", "account_id", "event_id"),
-    CheckConstraint(f"state IN ({_listed(SETTLED)})", name="state"),
-    CheckConstraint(f"state NOT IN ({_listed(FOR_A_PERSON)}) OR error_message IS NOT NULL", name="reason"),
+    CheckConstraint(f"state IN ({quoted(SETTLED)})", name="state"),
+    CheckConstraint(f"state NOT IN ({quoted(FOR_A_PERSON)}) OR error_message IS NOT NULL", name="reason"),
     Index(
         "ix_webhook_event_outcomes_unsettled",
         "state",
         "settled_at",
-        postgresql_where=text(f"state IN ({_listed(FOR_A_PERSON)})"),
+        postgresql_where=text(f"state IN ({quoted(FOR_A_PERSON)})"),
     ),
     Index("ix_webhook_event_outcomes_settled_at", "settled_at", postgresql_using="brin"),
     comment="Events that are settled",

@@ -58,14 +58,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=[item for item in items if needs_server(item)])
         items[:] = [item for item in items if not needs_server(item)]
     if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
-        items[:] = dealt(items, workers)
+        items[:] = distributed(items, workers)
 
 
 SLOW = ("tests/faults", "tests/acceptance", "tests/migration")
 """Folders whose tests wait or start processes. They come first, so that no worker is left with them at the end."""
 
 
-def dealt(items: Sequence[pytest.Item], workers: int) -> list[pytest.Item]:
+def distributed(items: Sequence[pytest.Item], workers: int) -> list[pytest.Item]:
     """Order tests so that equal parts of them, one for each worker, begin with a share of the slow files each.
 
     The tests of a file stay together, as they share servers.

@@ -117,13 +117,13 @@ async def _compare(
     counted = _Counted(progress, 0, sum(events.values()))
     found: list[Found] = []
 
-    def hear(said: object) -> None:
+    def emit(said: object) -> None:
         if isinstance(said, Found):
             found.append(said)
         else:
             counted.add(said)
 
-    await work(connection, projections, events, job, hear, processes)
+    await work(connection, projections, events, job, emit, processes)
     return found
 
 

@@ -56,10 +56,10 @@ class Range:
 
 EVERYTHING = Range(0, BUCKETS - 1, 0)
 
-Hear = Callable[[object], None]
+Emit = Callable[[object], None]
 """Called with what a job says while it works: how many events it has just read, or what it found."""
 
-Job = Callable[[asyncpg.Connection, Mapping[str, Projection], Range, Hear], Awaitable[None]]
+Job = Callable[[asyncpg.Connection, Mapping[str, Projection], Range, Emit], Awaitable[None]]
 """Works on one range. Has to be picklable: a function of a module, or a partial of one."""
 
 Join = Callable[[asyncpg.Connection], Awaitable[None]]
@@ -108,7 +108,7 @@ async def work(
     projections: Mapping[str, Projection],
     events: Mapping[int, int],
     job: Job,
-    hear: Hear,
+    emit: Emit,
     processes: Processes | None,
     join: Join | None = None,
 ) -> None:
@@ -120,7 +120,7 @@ async def work(
     waiting = ranges(events, count)
     if processes is None or count == 1:
         for item in waiting:
-            await job(connection, projections, item, hear)
+            await job(connection, projections, item, emit)
         return
     waiting.reverse()  # the largest are taken first, from the end
     started: list[_Process] = []
@@ -128,7 +128,7 @@ async def work(
         started.extend(_Process(processes, job, join) for _ in range(min(count, len(waiting))))
         async with asyncio.TaskGroup() as tasks:
             for process in started:
-                tasks.create_task(process.serve(waiting, hear))
+                tasks.create_task(process.serve(waiting, emit))
     except ExceptionGroup as group:
         raise group.exceptions[0] from None
     finally:
@@ -158,14 +158,14 @@ class _Process:
         self._process.start()
         theirs.close()  # so that its end is seen here as the end of the pipe
 
-    async def serve(self, waiting: list[Range], hear: Hear) -> None:
+    async def serve(self, waiting: list[Range], emit: Emit) -> None:
         """Give it one range after another until none waits. Raises ProcessEndedError."""
-        await self._until_done(hear)
+        await self._until_done(emit)
         while waiting:
             self._pipe.send(waiting.pop())
-            await self._until_done(hear)
+            await self._until_done(emit)
 
-    async def _until_done(self, hear: Hear) -> None:
+    async def _until_done(self, emit: Emit) -> None:
         while True:
             try:
                 said = await _received(self._pipe)
@@ -175,7 +175,7 @@ class _Process:
                 raise ProcessEndedError(f"one of the processes failed: {said.reason}")
             if isinstance(said, _Done):
                 return
-            hear(said)
+            emit(said)
 
     def end(self) -> None:
         """End it, whatever it does: nothing that it has not committed counts."""

@@ -25,7 +25,7 @@ from sync.projection.contract import Projection
 from sync.projection.store import PLANNER, Batch, Claimed, apply
 from sync.projection.worker import project
 from sync.rebuild import store
-from sync.rebuild.processes import Hear, Processes, Range, work
+from sync.rebuild.processes import Emit, Processes, Range, work
 from sync.rebuild.store import Difference, Failed, Position
 
 KEPT = "landfall_shadow"
@@ -56,10 +56,10 @@ async def fold(
     connection: asyncpg.Connection,
     projections: Mapping[str, Projection],
     buckets: Range,
-    hear: Hear,
+    emit: Emit,
 ) -> None:
     """Fold what is missing of these buckets into the shadow that is there."""
-    await Shadow(connection, projections, platforms).fold(buckets, hear)
+    await Shadow(connection, projections, platforms).fold(buckets, emit)
 
 
 class Shadow:
@@ -97,16 +97,16 @@ class Shadow:
         """Return how many events of each bucket are done and not folded."""
         return await store.count_waiting(self._connection, KEPT, self._platforms)
 
-    async def fold_all(self, events: Mapping[int, int], hear: Hear, processes: Processes | None) -> None:
+    async def fold_all(self, events: Mapping[int, int], emit: Emit, processes: Processes | None) -> None:
         """Fold what is missing, ``events`` by bucket, where there is much of it in several processes.
 
         Raises ProcessEndedError.
         """
         job = partial(fold, self._platforms)
-        await work(self._connection, self._projections, events, job, hear, processes, join)
+        await work(self._connection, self._projections, events, job, emit, processes, join)
 
-    async def fold(self, buckets: Range, hear: Hear = lambda _: None) -> None:
-        """Fold what is missing of these buckets, each batch in a transaction; ``hear`` is told how many events it had.
+    async def fold(self, buckets: Range, emit: Emit = lambda _: None) -> None:
+        """Fold what is missing of these buckets, each batch in a transaction; ``emit`` gets its number of events.
 
         Within a transaction of the caller's it is whatever that one sees as missing.
         """
@@ -123,7 +123,7 @@ class Shadow:
                 await store.note_folded(self._connection, KEPT, events, errors)
             last = events[-1].event
             after = (bucket_of(last.provider, last.account_id), last.account_id, events[-1].id)
-            hear(len(events))
+            emit(len(events))
 
     async def _write(self, events: list[Claimed]) -> dict[int, str]:
         """Write the facts of these events; return what went wrong, by event."""

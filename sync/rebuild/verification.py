@@ -24,7 +24,7 @@ from sync.projection.store import PLANNER, Batch, Claimed, Fact, facets_of, key_
 from sync.projection.worker import project
 from sync.rebuild import store
 from sync.rebuild.lineage import provider_of
-from sync.rebuild.processes import Hear, Range
+from sync.rebuild.processes import Emit, Range
 from sync.rebuild.store import Compared, Difference, Failed
 
 BATCH_EVENTS = 1000
@@ -58,12 +58,12 @@ def concerned(platforms: Sequence[str]) -> list[Table]:
 
 
 async def verify(
-    connection: asyncpg.Connection, projections: Mapping[str, Projection], buckets: Range, hear: Hear
+    connection: asyncpg.Connection, projections: Mapping[str, Projection], buckets: Range, emit: Emit
 ) -> None:
-    """Compare every row of these buckets; ``hear`` is told how many events were read, and then what was found."""
+    """Compare every row of these buckets; ``emit`` gets how many events were read, and then what was found."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         await store.plan_by_key(connection, PLANNER | {"idle_in_transaction_session_timeout": IDLE})
-        hear(await _Verification(connection, projections, buckets).run(hear))
+        emit(await _Verification(connection, projections, buckets).run(emit))
 
 
 async def verify_changed(
@@ -71,13 +71,13 @@ async def verify_changed(
     connection: asyncpg.Connection,
     projections: Mapping[str, Projection],
     buckets: Range,
-    hear: Hear,
+    emit: Emit,
 ) -> None:
     """Compare the rows of these buckets that events were about which were settled since then."""
     settings = {"idle_in_transaction_session_timeout": IDLE, "plan_cache_mode": "force_custom_plan"}
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         await store.plan_by_key(connection, PLANNER | settings)
-        hear(await _Changes(connection, projections, buckets, since).run(hear))
+        emit(await _Changes(connection, projections, buckets, since).run(emit))
 
 
 def total(found: Sequence[Found], platforms: Sequence[str]) -> tuple[list[Difference], list[Failed]]:
@@ -117,25 +117,25 @@ class _Verification:
         self._tables = {table.name: table for table in concerned(list(projections))}
         self._parts = min(MOST_PARTS, math.ceil(buckets.events / self.part_events))
 
-    async def run(self, hear: Hear) -> Found:
+    async def run(self, emit: Emit) -> Found:
         refused: dict[int, str] = {}
         while True:
             with _Facts(self._tables, self._parts) as facts:
-                found = await self._read(facts, refused, hear)
+                found = await self._read(facts, refused, emit)
                 try:
                     async with self._connection.transaction():
                         await self._compare_all(facts, found)
                 except REFUSED:
                     if refused or not (refused := await self._refused()):
                         raise
-                    hear = _nobody
+                    emit = _discard
                 else:
                     return found
 
     async def _open(self) -> store.Events:
         return await store.open_events(self._connection, list(self._projections), self._buckets)
 
-    async def _read(self, facts: "_Facts", refused: Mapping[int, str], hear: Hear) -> Found:
+    async def _read(self, facts: "_Facts", refused: Mapping[int, str], emit: Emit) -> Found:
         """Read the events and collect their facts, but for those of ``refused`` events."""
         found = Found(failed=[Failed(id_, error) for id_, error in refused.items()])
         events = await self._open()
@@ -143,7 +143,7 @@ class _Verification:
             result = project(self._projections, Batch([item for item in batch if item.id not in refused]))
             found.failed += [Failed(item.id, f"{describe(error)}: {error}"[:200]) for item, error in result.failed]
             facts.add(result.facts)
-            hear(len(batch))
+            emit(len(batch))
         return found
 
     async def _compare_all(self, facts: "_Facts", found: Found) -> None:
@@ -234,8 +234,8 @@ class _Changes(_Verification):
         return [fact for fact in project(self._projections, Batch(events)).facts if _row(fact) in rows]
 
 
-def _nobody(_: object) -> None:
-    """Hear of events that are read once more."""
+def _discard(_: object) -> None:
+    """Report nothing of events that are read a second time."""
 
 
 def _row(fact: Fact) -> tuple[str, ...]:
