@@ -17,7 +17,7 @@ from selenium import webdriver
 from ops.access import passwords, users
 from ops.cli import stack
 from ops.cli.migrate import migrate
-from ops.runtime import logs
+from ops.runtime import embedded, logs
 from ops.runtime.embedded import Postgres, Redis, Server, free_port, scratch
 from ops.runtime.embedded import redis_server as redis_server_program
 from schema.tenancy import DEFAULT_TENANT
@@ -120,18 +120,26 @@ def fork_server_of_its_own() -> Iterator[None]:
 
 USUAL_PORTS = (5432, 8080, 8090, 9464)
 PORTS_APART = 200
+PORTS_OF_TESTS = range(10_000, 20_000)
+"""Below those that a started `make up` chooses from by itself."""
 
 
 @pytest.fixture(scope="session", autouse=True)
 def ports_of_its_own(worker_id: str) -> Iterator[None]:
-    """Let each process of the run prefer other ports for `make up`: a second start finds the first one's free again."""
-    apart = PORTS_APART * (1 + int(worker_id.removeprefix("gw") if worker_id != "master" else 0))
+    """Give each process of the run ports that no other one takes between choosing a port and listening there.
+
+    `make up` prefers usual ports, which are others in each process: a second start finds the first one's free again.
+    """
+    number = int(worker_id.removeprefix("gw")) if worker_id != "master" else 0
+    apart = PORTS_APART * (1 + number)
+    of_all = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 
     def own_port(preferred: int = 0) -> int:
         return free_port(preferred + apart if preferred in USUAL_PORTS else preferred)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(stack, "free_port", own_port)
+        patched.setattr(embedded, "other_ports", itertools.cycle(PORTS_OF_TESTS[number::of_all]))
         yield
 
 

@@ -7,6 +7,7 @@ Other people may use the machine: no secret is in a process's arguments, which e
 server's can be read or replaced by others.
 """
 
+import itertools
 import os
 import pwd
 import random
@@ -61,11 +62,15 @@ class StartError(RuntimeError):
 # found free here and being listened on.
 QUIET_PORTS = range(20_000, 32_000)
 
+# In turn, so that who takes several before listening on the first gets different ones; begun anywhere, so that two
+# processes rarely propose the same.
+other_ports = itertools.cycle(random.sample(QUIET_PORTS, len(QUIET_PORTS)))
+
 
 def free_port(preferred: int = 0) -> int:
     """``preferred`` if nobody listens there, else another."""
-    others = random.sample(QUIET_PORTS, 100)
-    for port in (preferred, *others) if preferred else others:
+    others = itertools.islice(other_ports, 100)
+    for port in itertools.chain([preferred] if preferred else [], others):
         with socket.socket() as probe, suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do: a restart is not "taken"
             probe.bind(("127.0.0.1", port))
