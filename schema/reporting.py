@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from schema.crm import platform_views
+from schema.states import CONNECTION, ConnectionState
 from schema.views import View
 
 SCHEMA = "reporting"
@@ -44,6 +45,34 @@ OAUTH_ACCOUNTS = View(
     """,
 )
 
+SOCIAL_CONNECTIONS = View(
+    "Accounts that are, or were, connected, as pages show them",
+    {
+        "id": "for joins: oauth_accounts.id",
+        "user_id": "the tenant's id",
+        "platform": "the platform",
+        "platform_user_id": "the platform's id of the account",
+        "platform_username": "as the platform last gave it",
+        "display_name": "as people see it; the username where the platform gives no other",
+        "token_expires_at": "when the access token ends; NULL for one without an end",
+        "scopes": "what was granted",
+        "extra_data": "what else is known: such as the instance, and the page",
+        "connection_status": "active, needs_reconnect or disconnected",
+        "created_at": "when it was connected for the first time",
+        "updated_at": "when it was last connected, checked or disconnected",
+        "revoked_at": "when it was disconnected; NULL while it is not",
+    },
+    f"""
+    SELECT c.id, c.tenant_id AS user_id, c.platform, c.account_id AS platform_user_id, c.username AS platform_username,
+        coalesce(nullif(c.profile ->> 'name', ''), c.username) AS display_name, c.expires_at AS token_expires_at,
+        c.scopes, c.profile || jsonb_strip_nulls(jsonb_build_object('instance', nullif(c.instance, ''),
+            'via', c.via)) AS extra_data,
+        c.state AS connection_status, c.created_at, c.updated_at,
+        CASE WHEN {CONNECTION.conditions[ConnectionState.DISCONNECTED]} THEN c.updated_at END AS revoked_at
+    FROM public.find_reported_connections() c
+    """,
+)
+
 WEBHOOK_EVENTS = View(
     "Events, and how far the work on each has come",
     {
@@ -66,5 +95,10 @@ WEBHOOK_EVENTS = View(
 )
 
 VIEWS: Mapping[str, View] = MappingProxyType(
-    {"oauth_accounts": OAUTH_ACCOUNTS, **platform_views(), "webhook_events": WEBHOOK_EVENTS}
+    {
+        "oauth_accounts": OAUTH_ACCOUNTS,
+        "social_connections": SOCIAL_CONNECTIONS,
+        **platform_views(),
+        "webhook_events": WEBHOOK_EVENTS,
+    }
 )

@@ -58,6 +58,32 @@ _CANARY = Rights(select="key_name sealed", insert="key_name sealed")
 _PROCESS = Rights(select=EVERY, insert="id kind host pid configured", update="seen_at", delete=True)
 _REVISION = Rights(select=EVERY)
 _ALL = Rights(select=EVERY, insert=EVERY, update=EVERY, delete=True)
+_POST = Rights(
+    select=EVERY,
+    insert=(
+        "tenant_id id content link hashtags campaign_id author needs_approval scheduled_at local_time zone"
+        " late_policy late_seconds schedule_id idempotency_key request_sha256"
+    ),
+    update=(
+        "content link hashtags campaign_id version needs_approval approved_version approved_by scheduled_at"
+        " local_time zone late_policy late_seconds updated_at"
+    ),
+    delete=True,
+)
+_POST_MEDIA = Rights(select=EVERY, insert=EVERY, delete=True)
+_POST_TARGET = Rights(
+    select=EVERY,
+    insert=(
+        "tenant_id id post_id connection_id platform account_id parent_id position kind content options"
+        " digest repeats state due_at"
+    ),
+    update=(
+        "kind content options digest repeats state sequence step step_since asked_at intent_at commits"
+        " attempt failures kept sealed due_at lease_until fence platform_post_id platform_post_url error_code"
+        " error_message retryable evidence published_at"
+    ),
+    delete=True,
+)
 _EXPIRED = Rights(select="expires_at", delete=True)
 """What the worker needs to delete what is over."""
 
@@ -156,6 +182,10 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
         "platform_budgets": Rights(select=EVERY, insert=_RATE_LIMIT, update="percent held_until updated_at"),
         "vault_canaries": _CANARY,
         "processes": _PROCESS,
+        # Posts
+        "posts": _POST,
+        "post_media": _POST_MEDIA,
+        "post_targets": _POST_TARGET,
     },
     WORKER_ROLE: {
         "alembic_version": _REVISION,
@@ -212,6 +242,10 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
         ),
         "vault_canaries": _CANARY,
         "processes": _PROCESS,
+        # Posts
+        "posts": _POST,
+        "post_media": _POST_MEDIA,
+        "post_targets": _POST_TARGET,
     },
     # And READ on each view of schema ``reporting``
     READER_ROLE: {},
@@ -260,6 +294,9 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
         "platform_budgets": _ALL,
         "vault_canaries": Rights(select=EVERY, insert=EVERY),
         "processes": Rights(select=EVERY),
+        "posts": _ALL,
+        "post_media": _ALL,
+        "post_targets": _ALL,
     },
 }
 
@@ -267,6 +304,7 @@ APP_PROJECTED = _ALL
 """The commands' on each table of ``schema.crm`` that an earlier release made."""
 
 FUNCTIONS: Mapping[str, tuple[str, ...]] = {
+    "append_target_event()": (),  # a trigger's
     "drop_due_deliveries(uuid,integer)": (APP_ROLE,),
     "drop_due_events(bigint,integer)": (APP_ROLE,),
     "drop_due_partition()": (APP_ROLE,),

@@ -18,6 +18,11 @@ class Place:
         return f"landfall\x1f1\x1f{self.tenant}\x1f{self.owner}\x1f{self.field}".encode()
 
 
+def target_place(tenant: str, target: str) -> Place:
+    """Return where a target of a post keeps what is secret of its steps."""
+    return Place(tenant, target, "post_target")
+
+
 class Sealer(Protocol):
     """Seals secrets and opens them again; the vault, for whoever stands below it.
 

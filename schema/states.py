@@ -18,6 +18,36 @@ class ConnectionState(StrEnum):
     DISCONNECTED = "disconnected"
 
 
+class TargetState(StrEnum):
+    """How far a post is at one of its targets. ``unconfirmed``: it may be there, and is looked for or decided upon."""
+
+    DRAFT = "draft"
+    AWAITING_APPROVAL = "awaiting_approval"
+    SCHEDULED = "scheduled"
+    PREPARING = "preparing"
+    UPLOADING = "uploading"
+    PROCESSING = "processing"
+    READY = "ready"
+    PUBLISHING = "publishing"
+    PUBLISHED = "published"
+    PUBLISHED_ID_UNKNOWN = "published_id_unknown"
+    UNCONFIRMED = "unconfirmed"
+    AWAITING_PERSON = "awaiting_person"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    MISSED = "missed"
+
+
+IN_FLIGHT = (
+    TargetState.PREPARING,
+    TargetState.UPLOADING,
+    TargetState.PROCESSING,
+    TargetState.READY,
+    TargetState.PUBLISHING,
+)
+"""The states between the first request for a target and the end of its publishing."""
+
+
 @dataclass(frozen=True, slots=True)
 class StateMachine:
     """The states of the rows of one table.
@@ -191,7 +221,59 @@ DELETION_REQUEST = StateMachine(
     " its time is over; then it forgets whom it was about.",
 )
 
-MACHINES = (CONNECTION, FLOW, NOTICE, NOTICE_MAIL, DELETION_REQUEST)
+_GO_ON: Mapping[str, str] = {str(state): str(state) for state in IN_FLIGHT}
+_END: Mapping[str, str] = {
+    "publish": TargetState.PUBLISHED,
+    "publish_unnamed": TargetState.PUBLISHED_ID_UNKNOWN,
+    "lose": TargetState.UNCONFIRMED,
+    "hand_over": TargetState.AWAITING_PERSON,
+    "fail": TargetState.FAILED,
+}
+"""How the work on a target can end, from any state in flight."""
+
+TARGET = StateMachine(
+    title="Targets of posts",
+    table="post_targets",
+    created_by="create",
+    initial=TargetState.DRAFT,
+    conditions={state: f"state = '{state}'" for state in TargetState},
+    transitions={
+        TargetState.DRAFT: {
+            "submit": TargetState.AWAITING_APPROVAL,
+            "schedule": TargetState.SCHEDULED,
+            "cancel": TargetState.CANCELLED,
+        },
+        TargetState.AWAITING_APPROVAL: {
+            "schedule": TargetState.SCHEDULED,
+            "unschedule": TargetState.DRAFT,
+            "cancel": TargetState.CANCELLED,
+            "miss": TargetState.MISSED,
+        },
+        TargetState.SCHEDULED: {
+            **_GO_ON,
+            "lose": TargetState.UNCONFIRMED,
+            "fail": TargetState.FAILED,
+            "submit": TargetState.AWAITING_APPROVAL,
+            "unschedule": TargetState.DRAFT,
+            "cancel": TargetState.CANCELLED,
+            "miss": TargetState.MISSED,
+        },
+        **{state: {**_GO_ON, **_END, "cancel": TargetState.CANCELLED} for state in IN_FLIGHT[:-1]},
+        TargetState.PUBLISHING: {**_GO_ON, **_END},
+        TargetState.UNCONFIRMED: {**_GO_ON, **_END},
+        TargetState.PUBLISHED_ID_UNKNOWN: {"publish": TargetState.PUBLISHED},
+        TargetState.AWAITING_PERSON: {"publish": TargetState.PUBLISHED, "fail": TargetState.FAILED},
+        TargetState.PUBLISHED: {},
+        TargetState.FAILED: {"schedule": TargetState.SCHEDULED},
+        TargetState.CANCELLED: {},
+        TargetState.MISSED: {"schedule": TargetState.SCHEDULED, "cancel": TargetState.CANCELLED},
+    },
+    notes="A step of a machine leads to the state of that step. `lose`: a request may have made the post visible, and"
+    " no answer says so; it is looked for, and where that leaves a doubt a person decides (`publish`, `fail` or another"
+    " attempt). `hand_over`: the platform waits for the account's owner. Nothing is cancelled once publishing began.",
+)
+
+MACHINES = (CONNECTION, FLOW, NOTICE, NOTICE_MAIL, DELETION_REQUEST, TARGET)
 
 
 EVENT_NOTES = (

@@ -6,7 +6,7 @@ Query strings and bodies carry tokens, so nothing here puts either into a log or
 import asyncio
 import random
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Self
@@ -14,7 +14,9 @@ from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import ResolveResult
+from aiohttp.payload import AsyncIterablePayload
 
+from ops.runtime.platform_protocol import FilePart
 from ops.runtime.text import parsed_json, storable
 
 CONNECT_SECONDS, TOTAL_SECONDS = 5.0, 15.0
@@ -49,6 +51,13 @@ SPECIAL = [
 """Of IANA's two registries of special-purpose addresses, what Python's ``ipaddress`` takes for global in some version:
 protocol assignments, relays, sinks and documentation. No server that a person names is there.
 """
+
+
+OpenPart = Callable[[FilePart], AsyncIterator[bytes]]
+"""Reads a part of a stored file."""
+
+LEAST_BYTES_PER_SECOND = 65_536
+"""A body that is sent slower than this is given up: the time for a request grows with the files in it."""
 
 
 class Unreachable(Exception):  # noqa: N818  an answer
@@ -127,6 +136,46 @@ class _Resolver(aiohttp.ThreadedResolver):
             self.pending.remove(host)
 
 
+class _Sized(AsyncIterablePayload):
+    """A stream whose length is known, so that it is not sent in chunks, which not every platform takes."""
+
+    def __init__(self, part: FilePart, stream: AsyncIterator[bytes]) -> None:
+        super().__init__(stream, content_type=part.content_type, filename=part.file_name)
+        self._size = part.length
+
+
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """What is sent with a request; made anew for each try, since a stream is read once."""
+
+    form: Mapping[str, str] | None
+    json: object
+    content: FilePart | None
+    files: Mapping[str, FilePart]
+    open_part: OpenPart | None
+
+    @property
+    def seconds(self) -> float:
+        """How long the request may take."""
+        parts = [*self.files.values(), *([self.content] if self.content is not None else [])]
+        return TOTAL_SECONDS + sum(part.length for part in parts) // LEAST_BYTES_PER_SECOND
+
+    def data(self) -> object:
+        if self.content is not None:
+            return self._payload(self.content)
+        if not self.files:
+            return self.form
+        multipart = aiohttp.FormData(dict(self.form or {}), default_to_multipart=True)
+        for name, part in self.files.items():
+            multipart.add_field(name, self._payload(part), content_type=part.content_type, filename=part.file_name)
+        return multipart
+
+    def _payload(self, part: FilePart) -> _Sized:
+        if self.open_part is None:
+            raise ValueError("there is nothing to read files with")
+        return _Sized(part, self.open_part(part))
+
+
 class Client:
     """Sessions that are closed together. ``trusted`` hosts are the platforms' own, or a sandbox; all others are held to
     public addresses, on the address that is really connected to.
@@ -163,16 +212,21 @@ class Client:
         form: Mapping[str, str] | None = None,
         body: object = None,
         headers: Mapping[str, str] | None = None,
+        content: FilePart | None = None,
+        files: Mapping[str, FilePart] | None = None,
+        open_part: OpenPart | None = None,
         repeatable: bool,
     ) -> Reply:
         """Raises Unreachable. Only ``repeatable`` requests are sent again, after a pause of no fixed length.
 
-        An answer that says when to come again is handed on: the pauses here are shorter than that.
+        An answer that says when to come again is handed on: the pauses here are shorter than that. ``content`` and
+        ``files`` are read by ``open_part`` while they are sent, a piece at a time.
         """
         loop = asyncio.get_running_loop()
         begun = loop.time()
+        sent = _Body(form, body, content, files or {}, open_part)
         try:
-            return await self._tried(method, url, query, form, body, headers, repeatable=repeatable)
+            return await self._tried(method, url, query, sent, headers, repeatable=repeatable)
         except NoServer:
             await asyncio.sleep(begun + NO_SERVER_SECONDS - loop.time())
             raise
@@ -182,8 +236,7 @@ class Client:
         method: str,
         url: str,
         query: Mapping[str, str] | None,
-        form: Mapping[str, str] | None,
-        body: object,
+        body: "_Body",
         headers: Mapping[str, str] | None,
         *,
         repeatable: bool,
@@ -191,7 +244,7 @@ class Client:
         for attempt in range(1, TRIES + 1):
             last = attempt == TRIES or not repeatable
             try:
-                reply = await self._once(method, url, query=query, form=form, body=body, headers=headers)
+                reply = await self._once(method, url, query=query, body=body, headers=headers)
             except Unreachable:
                 if last:
                     raise
@@ -207,8 +260,7 @@ class Client:
         url: str,
         *,
         query: Mapping[str, str] | None,
-        form: Mapping[str, str] | None,
-        body: object,
+        body: "_Body",
         headers: Mapping[str, str] | None,
     ) -> Reply:
         host = _host(url)
@@ -216,7 +268,14 @@ class Client:
         session = self._sessions[guarded]
         try:
             async with session.request(
-                method, url, allow_redirects=False, params=query or None, data=form, json=body, headers=headers
+                method,
+                url,
+                allow_redirects=False,
+                params=query or None,
+                data=body.data(),
+                json=body.json,
+                headers=headers,
+                timeout=aiohttp.ClientTimeout(total=body.seconds, connect=CONNECT_SECONDS),
             ) as response:
                 content = bytearray()
                 async for chunk in response.content.iter_chunked(65_536):
@@ -239,7 +298,7 @@ class Client:
         except aiohttp.InvalidURL:
             raise Unreachable(host, "it is no address", sent=False) from None
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise Unreachable(host, _what_was_lost(error), sent=True) from None
+            raise Unreachable(host, _what_was_lost(error, body.seconds), sent=True) from None
 
 
 def _guarded(info: aiohttp.AddrInfoType) -> socket.socket:
@@ -269,10 +328,10 @@ def _why(error: aiohttp.ClientConnectorError) -> str:
     return "not reached"
 
 
-def _what_was_lost(error: Exception) -> str:
+def _what_was_lost(error: Exception, seconds: float) -> str:
     """What went wrong once there was a connection."""
     if isinstance(error, TimeoutError):
-        return f"no complete answer within {TOTAL_SECONDS:g} seconds"
+        return f"no complete answer within {seconds:g} seconds"
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "it closed the connection without an answer"
     if isinstance(error, aiohttp.ClientPayloadError):

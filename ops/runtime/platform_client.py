@@ -10,7 +10,7 @@ import structlog
 
 from ops.runtime import metrics
 from ops.runtime.circuit_breaker import Breaker, Breakers
-from ops.runtime.http import Client, Unreachable
+from ops.runtime.http import Client, OpenPart, Unreachable
 from ops.runtime.platform_protocol import PlatformError, RateLimitStatus, Request, Response, Steps, T
 from ops.runtime.rate_limits import RateLimits
 
@@ -89,7 +89,7 @@ class PlatformClient:
                 probing = breaker.enter()
                 request = _next_request(steps, None)
                 while True:
-                    response = await self._send(request, breaker)
+                    response = await self._answer(request, breaker)
                     said = _rate_limits(known, response)
                     pause = max(pause, await self.rate_limits.note(platform, instance, account, said))
                     request = _next_request(steps, response)
@@ -105,7 +105,39 @@ class PlatformClient:
                     breaker.leave()
                 metrics.platform_seconds.labels(platform).observe(time.monotonic() - started)
 
-    async def _send(self, request: Request, breaker: Breaker) -> Response:
+    async def send(
+        self, request: Request, open_part: OpenPart | None = None, *, platform: str, instance: str = "", account: str
+    ) -> Response:
+        """Send one request, and return the response whatever it says.
+
+        Raises PlatformError where it was not sent, and Unreachable where it may have arrived and no answer came.
+        """
+        started, probing = time.monotonic(), False
+        with self.breakers.asking(platform, instance, in_use=True) as breaker:
+            try:
+                await self.require_allowed(platform, instance, account)
+                probing = breaker.enter()
+                response = await self._send(request, breaker, open_part)
+            except Unreachable as error:
+                if error.sent:
+                    raise
+                raise _unreachable(error) from None
+            else:
+                said = _rate_limits(self.platforms[platform], response)
+                await self.rate_limits.note(platform, instance, account, said)
+                return response
+            finally:
+                if probing:
+                    breaker.leave()
+                metrics.platform_seconds.labels(platform).observe(time.monotonic() - started)
+
+    async def _answer(self, request: Request, breaker: Breaker) -> Response:
+        try:
+            return await self._send(request, breaker)
+        except Unreachable as error:
+            raise _unreachable(error) from None
+
+    async def _send(self, request: Request, breaker: Breaker, open_part: OpenPart | None = None) -> Response:
         try:
             reply = await self.http.ask(
                 request.method,
@@ -114,11 +146,18 @@ class PlatformClient:
                 form=request.form,
                 body=request.json,
                 headers=request.headers,
+                content=request.content,
+                files=request.files,
+                open_part=open_part,
                 repeatable=request.repeatable,
             )
-        except Unreachable as error:
+        except Unreachable:
             breaker.note(failed=True)
-            message = f"The platform could not be reached ({error}); try again later."
-            raise PlatformError("transient", message, "unreachable") from None
+            raise
         breaker.note(failed=reply.status >= 500)
         return Response(reply.status, reply.content, reply.headers)
+
+
+def _unreachable(error: Unreachable) -> PlatformError:
+    message = f"The platform could not be reached ({error}); try again later."
+    return PlatformError("transient", message, "unreachable")

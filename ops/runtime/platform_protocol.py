@@ -17,8 +17,22 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
+class FilePart:
+    """``length`` bytes of a stored file, from ``offset``; whoever sends the request reads them while it is sent."""
+
+    media_id: str
+    offset: int
+    length: int
+    content_type: str = "application/octet-stream"
+    file_name: str = "file"
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
-    """``form`` or ``json`` is the body. A ``repeatable`` request may be sent again when its outcome is unknown."""
+    """``form``, ``json`` or ``content`` is the body; with ``files`` the body is multipart, and ``form`` is in it too.
+
+    A ``repeatable`` request may be sent again when its outcome is unknown.
+    """
 
     method: str
     url: str
@@ -26,6 +40,8 @@ class Request:
     form: Mapping[str, str] | None = None
     json: object = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    content: FilePart | None = None
+    files: Mapping[str, FilePart] = field(default_factory=dict)
 
     @property
     def repeatable(self) -> bool:

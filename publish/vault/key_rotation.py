@@ -61,5 +61,6 @@ async def rotate(pool: Pool, vault: Vault, progress: Callable[[int], None]) -> i
     async with tenant_transaction(pool, ALL_TENANTS) as connection:
         moved += await vault_store.move_clients(connection, vault.primary, vault.rewrap)
         moved += await vault_store.move_totp_secrets(connection, vault.primary, vault.rewrap)
+        moved += await vault_store.move_target_secrets(connection, vault.primary, vault.rewrap)
     progress(moved)
     return moved

@@ -9,7 +9,7 @@ import asyncpg
 from ops.access.second_factor import totp_place
 from publish.oauth.client_registration import client_place
 from publish.vault.envelope import key_name
-from schema.sealing import Place
+from schema.sealing import Place, target_place
 
 Rewrap = Callable[[bytes, Place], bytes]
 """Returns a sealed secret under the primary key."""
@@ -52,6 +52,7 @@ async def count(connection: asyncpg.Connection) -> Counter[str]:
         " UNION ALL SELECT sealed_verifier FROM oauth_states WHERE expires_at > now()"
         " UNION ALL SELECT sealed_accounts FROM oauth_states WHERE sealed_accounts IS NOT NULL"
         " UNION ALL SELECT sealed_secret FROM totp_factors"
+        " UNION ALL SELECT sealed FROM post_targets WHERE sealed IS NOT NULL"
     )
     found.update(key_name(row["sealed"]) for row in sealed)
     return found
@@ -111,6 +112,23 @@ async def move_totp_secrets(connection: asyncpg.Connection, primary: str, rewrap
             "UPDATE totp_factors SET sealed_secret = $2 WHERE id = $1::uuid",
             row["id"],
             rewrap(row["sealed_secret"], totp_place(row["user_id"], row["id"])),
+        )
+        moved += 1
+    return moved
+
+
+async def move_target_secrets(connection: asyncpg.Connection, primary: str, rewrap: Rewrap) -> int:
+    """Move what targets of posts keep sealed under the primary key and return their number."""
+    moved = 0
+    for row in await connection.fetch(
+        "SELECT tenant_id::text, id::text, sealed FROM post_targets WHERE sealed IS NOT NULL FOR UPDATE"
+    ):
+        if key_name(row["sealed"]) == primary:
+            continue
+        await connection.execute(
+            "UPDATE post_targets SET sealed = $3 WHERE tenant_id = $1::uuid AND id = $2::uuid",
+            *(row["tenant_id"], row["id"]),
+            rewrap(row["sealed"], target_place(row["tenant_id"], row["id"])),
         )
         moved += 1
     return moved

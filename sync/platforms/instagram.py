@@ -14,6 +14,7 @@ from sqlalchemy import Table
 from schema.crm.instagram import ig_comments, ig_media, instagram_accounts
 from schema.events import Event, bucket_of
 from schema.reading import moment
+from sync.platforms._targets import TARGET_HANDLERS
 from sync.projection.contract import (
     LATEST,
     Projection,
@@ -262,6 +263,7 @@ PLATFORM = Projection(
     version=4,
     samples={MEDIA: sample_media},
     handlers={
+        **TARGET_HANDLERS,
         "comments": on_comment,
         "live_comments": on_comment,
         "mentions": on_mention,

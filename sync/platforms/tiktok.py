@@ -8,6 +8,7 @@ the way would depend on the order of arrival.
 from schema.crm.tiktok import tiktok_accounts, tiktok_post_ids, tiktok_posts, tiktok_undated_removals
 from schema.events import Event
 from schema.reading import Unreadable, read_text
+from sync.platforms._targets import TARGET_HANDLERS
 from sync.projection.contract import (
     Handler,
     Projection,
@@ -150,6 +151,7 @@ def _content(event: Event) -> dict[str, object]:
 PLATFORM = Projection(
     version=3,
     handlers={
+        **TARGET_HANDLERS,
         "post.publish.inbox_delivered": status("SEND_TO_USER_INBOX"),
         "post.publish.failed": status("FAILED"),
         "post.publish.complete": status("PUBLISH_COMPLETE"),

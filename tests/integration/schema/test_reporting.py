@@ -33,6 +33,12 @@ DESIGN = {
     "ig_comments": "id ig_media_id ig_id from_user text hidden timestamp created_at updated_at",
     "tiktok_posts": "id user_id oauth_account_id publish_id status source title error_code error_message metadata"
     " created_at updated_at",
+    "scheduled_posts": "id campaign_id user_id social_connection_id platform post_content media_urls hashtags"
+    " scheduled_time status platform_post_id posting_error retry_count created_at",
+    "social_connections": "id user_id platform platform_user_id platform_username display_name token_expires_at scopes"
+    " extra_data connection_status created_at updated_at revoked_at",
+    "social_shares": "connection shared_url shared_title platform_post_id platform_post_url status error_message"
+    " created_at",
     "webhook_events": "id provider event_type external_id payload_json processed_at error_message retry_count"
     " created_at source",
 }
@@ -45,6 +51,11 @@ TYPES = {
     "oauth_account_id": "bigint",
     "instagram_account_id": "bigint",
     "ig_media_id": "bigint",
+    "social_connection_id": "bigint",
+    "connection": "bigint",
+    "extra_data": "jsonb",
+    **dict.fromkeys(("scopes", "media_urls", "hashtags"), "text[]"),
+    **dict.fromkeys(("scheduled_time", "token_expires_at", "revoked_at"), "timestamp with time zone"),
     "metadata": "jsonb",
     "metrics_json": "jsonb",
     "payload_json": "jsonb",

@@ -395,6 +395,10 @@ def rows(id_: str, user: str) -> dict[str, str]:
         "notices": "(tenant_id, id, connection_id, kind, episode, says)"
         f" VALUES ({tenant}, '{id_}', '{id_}', 'in_trouble', now(), 's')",
         "notice_mails": f"(tenant_id, notice_id, user_id) VALUES ({tenant}, '{id_}', '{user}')",
+        "posts": f"(tenant_id, id, content, author) VALUES ({tenant}, '{id_}', 'c', 'user:ada')",
+        "post_media": f"(tenant_id, post_id, position, media_id, sha256) VALUES ({tenant}, '{id_}', 0, '{id_}', '')",
+        "post_targets": "(tenant_id, id, post_id, connection_id, platform, account_id, kind, digest, state)"
+        f" VALUES ({tenant}, '{id_}', '{id_}', '{id_}', 'x', '{id_}', 'post', '', 'draft')",
     }
 
 

@@ -1,0 +1,6 @@
+"""What X's events mean: those of our own publishing."""
+
+from sync.platforms._targets import TARGET_HANDLERS
+from sync.projection.contract import Projection
+
+PLATFORM = Projection(version=1, handlers=TARGET_HANDLERS)
