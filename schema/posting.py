@@ -127,6 +127,7 @@ post_targets = Table(
     Column("due_at", Timestamp, comment="when to work on it; NULL while it waits for somebody"),
     Column("lease_until", Timestamp, comment="somebody works on it until then"),
     Column("fence", Integer, nullable=False, server_default=text("0"), comment="which of those may write"),
+    Column("worked_at", Timestamp, comment="when somebody last did"),
     Column("platform_post_id", Text, comment="the platform's id of the post; NULL while it is not known"),
     Column("platform_post_url", Text, comment="its address for people"),
     Column("error_code", Text, comment="why it failed or is in doubt, in a word"),

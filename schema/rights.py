@@ -79,7 +79,7 @@ _POST_TARGET = Rights(
     ),
     update=(
         "kind content options digest repeats state sequence step step_since asked_at intent_at commits"
-        " attempt failures kept sealed due_at lease_until fence platform_post_id platform_post_url error_code"
+        " attempt failures kept sealed due_at lease_until fence worked_at platform_post_id platform_post_url error_code"
         " error_message retryable evidence published_at"
     ),
     delete=True,

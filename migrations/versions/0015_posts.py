@@ -107,6 +107,7 @@ CREATE TABLE post_targets (
     due_at TIMESTAMP WITH TIME ZONE,
     lease_until TIMESTAMP WITH TIME ZONE,
     fence INTEGER DEFAULT 0 NOT NULL,
+    worked_at TIMESTAMP WITH TIME ZONE,
     platform_post_id TEXT,
     platform_post_url TEXT,
     error_code TEXT,
@@ -156,6 +157,7 @@ COMMENT ON COLUMN post_targets.sealed IS 'secrets that the steps need, such as u
 COMMENT ON COLUMN post_targets.due_at IS 'when to work on it; NULL while it waits for somebody';
 COMMENT ON COLUMN post_targets.lease_until IS 'somebody works on it until then';
 COMMENT ON COLUMN post_targets.fence IS 'which of those may write';
+COMMENT ON COLUMN post_targets.worked_at IS 'when somebody last did';
 COMMENT ON COLUMN post_targets.platform_post_id IS 'the platform''s id of the post; NULL while it is not known';
 COMMENT ON COLUMN post_targets.platform_post_url IS 'its address for people';
 COMMENT ON COLUMN post_targets.error_code IS 'why it failed or is in doubt, in a word';
@@ -439,10 +441,10 @@ GRANT SELECT ON reporting.social_connections, reporting.scheduled_posts, reporti
 GRANTS = """
 GRANT SELECT, INSERT (tenant_id, id, content, link, hashtags, campaign_id, author, needs_approval, scheduled_at, local_time, zone, late_policy, late_seconds, schedule_id, idempotency_key, request_sha256), UPDATE (content, link, hashtags, campaign_id, version, needs_approval, approved_version, approved_by, scheduled_at, local_time, zone, late_policy, late_seconds, updated_at), DELETE ON posts TO landfall_web;
 GRANT SELECT, INSERT, DELETE ON post_media TO landfall_web;
-GRANT SELECT, INSERT (tenant_id, id, post_id, connection_id, platform, account_id, parent_id, position, kind, content, options, digest, repeats, state, due_at), UPDATE (kind, content, options, digest, repeats, state, sequence, step, step_since, asked_at, intent_at, commits, attempt, failures, kept, sealed, due_at, lease_until, fence, platform_post_id, platform_post_url, error_code, error_message, retryable, evidence, published_at), DELETE ON post_targets TO landfall_web;
+GRANT SELECT, INSERT (tenant_id, id, post_id, connection_id, platform, account_id, parent_id, position, kind, content, options, digest, repeats, state, due_at), UPDATE (kind, content, options, digest, repeats, state, sequence, step, step_since, asked_at, intent_at, commits, attempt, failures, kept, sealed, due_at, lease_until, fence, worked_at, platform_post_id, platform_post_url, error_code, error_message, retryable, evidence, published_at), DELETE ON post_targets TO landfall_web;
 GRANT SELECT, INSERT (tenant_id, id, content, link, hashtags, campaign_id, author, needs_approval, scheduled_at, local_time, zone, late_policy, late_seconds, schedule_id, idempotency_key, request_sha256), UPDATE (content, link, hashtags, campaign_id, version, needs_approval, approved_version, approved_by, scheduled_at, local_time, zone, late_policy, late_seconds, updated_at), DELETE ON posts TO landfall_worker;
 GRANT SELECT, INSERT, DELETE ON post_media TO landfall_worker;
-GRANT SELECT, INSERT (tenant_id, id, post_id, connection_id, platform, account_id, parent_id, position, kind, content, options, digest, repeats, state, due_at), UPDATE (kind, content, options, digest, repeats, state, sequence, step, step_since, asked_at, intent_at, commits, attempt, failures, kept, sealed, due_at, lease_until, fence, platform_post_id, platform_post_url, error_code, error_message, retryable, evidence, published_at), DELETE ON post_targets TO landfall_worker;
+GRANT SELECT, INSERT (tenant_id, id, post_id, connection_id, platform, account_id, parent_id, position, kind, content, options, digest, repeats, state, due_at), UPDATE (kind, content, options, digest, repeats, state, sequence, step, step_since, asked_at, intent_at, commits, attempt, failures, kept, sealed, due_at, lease_until, fence, worked_at, platform_post_id, platform_post_url, error_code, error_message, retryable, evidence, published_at), DELETE ON post_targets TO landfall_worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON posts, post_media, post_targets, social_posts TO landfall_app;
 GRANT SELECT, INSERT, UPDATE ON social_posts TO landfall_worker;
 """

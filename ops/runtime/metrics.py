@@ -127,6 +127,12 @@ access_refusals = Counter("landfall_access_refusals_total", "Credentials that we
 rate_limit_hits = Counter("landfall_rate_limit_hits_total", "Requests told to wait, by endpoint", ["endpoint"])
 oauth_flows = Counter("landfall_oauth_flows_total", "Attempts to connect an account", ["platform", "outcome"])
 token_refreshes = Counter("landfall_token_refreshes_total", "Refreshes of tokens", ["platform", "outcome"])
+targets = Counter(
+    "landfall_posts_total", "Targets of posts that came to an end, or to a person, by state", ["platform", "state"]
+)
+target_steps = Counter(
+    "landfall_post_steps_total", "Steps of targets, by what their requests came to", ["platform", "verdict"]
+)
 mails = Counter("landfall_mails_total", "Mails about notices, one for each person", ["outcome"])
 platform_seconds = Histogram(
     "landfall_platform_seconds", "One conversation with a platform", ["platform"], buckets=_SLOW

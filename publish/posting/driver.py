@@ -1,0 +1,441 @@
+"""Run the machines of targets: each request with its intent stored before it, and its outcome at once after.
+
+The right to work on a target is a lease in its row. Whoever holds it stores that a request is about to be sent, sends
+it, and stores what came of it; each of these names the fence of the lease. A worker that finds a request whose outcome
+nobody stored takes it for unknown. It is never sent again for that: the machine's table says what to do, and only what
+leaves nothing visible is asked again.
+
+What this cannot prevent: a process that is stopped between its last look at the clock and the system call that sends
+the request, for longer than its lease, sends it late. ``SEND_SECONDS`` makes that a matter of microseconds; a machine
+that publishes by an id which the platform knows already is safe even then.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import asyncpg
+import structlog
+
+from ops.access.audit_log_store import WORKER, audit
+from ops.runtime import metrics
+from ops.runtime.db import Pool, describe
+from ops.runtime.faultpoint import faultpoint
+from ops.runtime.http import LEAST_BYTES_PER_SECOND, Unreachable
+from ops.runtime.periodic import stopped
+from ops.runtime.platform_client import TRIPPED, PlatformClient
+from ops.runtime.platform_protocol import FilePart, PlatformError, Request, Response
+from ops.runtime.ports import Fact
+from ops.runtime.rate_limits import HELD
+from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
+from publish.oauth.client_registration import ClientRegistrations
+from publish.posting import contract as posting_contract
+from publish.posting import target_store
+from publish.posting.contract import (
+    Doubt,
+    Effect,
+    Failed,
+    Hold,
+    Job,
+    Machine,
+    Media,
+    PostingPlatform,
+    Retry,
+    Step,
+    TokenRefused,
+    Unknown,
+    Verdict,
+)
+from publish.posting.decision import VISIBLE, Outcome, decide
+from publish.posting.target_store import Target
+from publish.vault.envelope import Vault, VaultError
+from schema.sealing import target_place
+from schema.states import TargetState
+
+LOOK_SECONDS = 1.0
+AT_ONCE = 8
+"""Targets that one worker works on side by side, each of another account."""
+
+MOST_COMMITS = 3
+"""So often a request that makes something visible is sent for one attempt, however often it was not done."""
+
+MOST_STEPS = 2000
+"""Requests of one lease. A chunked upload has 1,000 at most; a machine that goes round in a circle is stopped."""
+
+SEND_SECONDS = 5.0
+"""So long after its intent was stored a request is not sent any more: its lease may be over before its answer comes."""
+
+SEALED = "The keys of this service do not fit what it keeps of the account; whoever runs it has to see to that."
+
+ENDS = (
+    *(TargetState.PUBLISHED, TargetState.PUBLISHED_ID_UNKNOWN, TargetState.AWAITING_PERSON),
+    *(TargetState.UNCONFIRMED, TargetState.FAILED, TargetState.MISSED),
+)
+"""States in which the work on a target ends, or waits for a person; they are counted and recorded."""
+
+log = structlog.get_logger()
+
+
+class MediaLibrary(Protocol):
+    """What publishing needs of the files of posts."""
+
+    async def describe(self, connection: asyncpg.Connection, ids: Sequence[str]) -> Mapping[str, Media]:
+        """Return what is known of files by id; one that is gone is left out."""
+
+    async def digests(self, connection: asyncpg.Connection, ids: Sequence[str]) -> Mapping[str, bytes]:
+        """Return the SHA-256 of files by id; one that is gone is left out."""
+
+    async def link(
+        self, connection: asyncpg.Connection, tenant: str, media_id: str, target_id: str, attempt: int
+    ) -> str:
+        """Return an address where a platform may fetch a file for one attempt at one target."""
+
+    async def fetched(self, connection: asyncpg.Connection, target_id: str, attempt: int) -> Mapping[str, int]:
+        """Return how many bytes of each file were fetched at the addresses of an attempt, by id."""
+
+    async def revoke(self, connection: asyncpg.Connection, target_id: str) -> None:
+        """End all addresses that were made for a target."""
+
+    def read(self, tenant: str, part: FilePart) -> AsyncIterator[bytes]:
+        """Read a part of a file, a piece at a time."""
+
+
+class Tokens(Protocol):
+    """Gives tokens for connected accounts."""
+
+    async def access(self, tenant: str, id_: str) -> Mapping[str, str]:
+        """Return the secrets of a connection by name, refreshed if they end soon. Raises PlatformError."""
+
+    async def check(self, tenant: str, id_: str) -> str:
+        """Ask the platform now whether it still accepts the token. Raises PlatformError if not."""
+
+
+AppendWithin = Callable[[asyncpg.Connection, Fact], Awaitable[None]]
+"""Appends a fact to the log within the caller's transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """Works on targets. ``platforms`` are those to which posts can be published, by name."""
+
+    pool: Pool
+    vault: Vault
+    platforms: Mapping[str, PostingPlatform]
+    client: PlatformClient
+    clients: ClientRegistrations
+    tokens: Tokens
+    media: MediaLibrary
+    append: AppendWithin
+
+    async def sweep(self, stop: asyncio.Event) -> None:
+        """Work on what is due until ``stop`` is set; what is under way then is finished, or taken up by another."""
+        while not stop.is_set():
+            try:
+                worked = await self.drain()
+            except Exception as error:  # noqa: BLE001  the database's trouble passes; the sweep must outlive it
+                log.warning("posting.round_failed", error=describe(error))
+                worked = 0
+            await stopped(stop, 0 if worked else LOOK_SECONDS)
+
+    async def drain(self) -> int:
+        """Work on targets that are due, side by side, and return their number."""
+        async with tenant_transaction(self.pool, ALL_TENANTS) as connection:
+            for name, platform in self.platforms.items():
+                for evidence in platform.evidence:
+                    await target_store.hurry(connection, name, evidence)
+            found = await target_store.claim(connection, AT_ONCE)
+        await asyncio.gather(*(self._guarded(*each) for each in found))
+        return len(found)
+
+    async def _guarded(self, tenant: str, id_: str, fence: int) -> None:
+        try:
+            await self.work(tenant, id_, fence)
+        except Exception as error:  # noqa: BLE001  one target's trouble is not the others'; its lease ends by itself
+            log.warning("posting.target_failed", target=id_, error=describe(error))
+
+    async def work(self, tenant: str, id_: str, fence: int) -> None:
+        """Take a leased target as far as it goes at once."""
+        for _ in range(MOST_STEPS):
+            faultpoint("posting.leased")
+            async with tenant_transaction(self.pool, tenant) as connection:
+                target = await target_store.load(connection, id_, fence)
+            if target is None:
+                return
+            machine = self.platforms[target.platform].machines.get(target.kind)
+            if machine is None:
+                message = f"This release publishes no {target.kind} there; choose another kind."
+                await self._store(target, _unknown_kind(message), Failed("unknown_kind", message))
+                return
+            if not await self._advance(target, machine):
+                return
+        log.error("posting.circle", target=id_)
+
+    async def _advance(self, target: Target, machine: Machine) -> bool:
+        """Do one step of a target; return whether there is another to do at once."""
+        if target.state == TargetState.SCHEDULED:
+            return await self._begin(target, machine)
+        verdict: Verdict | None
+        if target.step not in machine.steps:
+            verdict = Doubt("This release does not know how far it had come; look there.")
+            return await self._store(target, _unknown_step(target, verdict), verdict)
+        step = machine.steps[target.step]
+        if target.asked_at is not None and step.effect in VISIBLE:
+            verdict = Unknown("the process that sent it is gone")
+        elif step.effect in VISIBLE and target.commits >= MOST_COMMITS:
+            verdict = Doubt(
+                "The platform was asked several times to publish it and never said that it did; look there."
+            )
+        else:
+            verdict = await self._verdict(target, step)
+        if isinstance(verdict, TokenRefused):
+            verdict = await self._renewed(target)
+        if verdict is None:
+            return False
+        return await self._store(target, decide(target, machine, verdict), verdict)
+
+    async def _verdict(self, target: Target, step: Step) -> Verdict | None:
+        """Ask what the step asks; None where the lease was lost."""
+        try:
+            job = await self._job(target)
+        except PlatformError as problem:
+            return _of_problem(problem)
+        except VaultError:
+            log.exception("posting.vault_failed", target=target.id)
+            return Hold(300.0, "vault", SEALED)
+        if step.deadline is not None and step.overdue is not None and job.seconds_here > step.deadline:
+            return step.overdue(job)
+        return await self._ask(target, step, job)
+
+    async def _begin(self, target: Target, machine: Machine) -> bool:
+        late = (target.now - target.scheduled_at).total_seconds() if target.scheduled_at is not None else 0.0
+        if late > target.late_seconds and target.late_policy != "publish":
+            asks = target.late_policy == "ask"
+            message = "Its time had passed when this service could work on it" + (
+                "; publish it now or cancel it." if asks else ", so it was left out, as it says."
+            )
+            outcome = Outcome(
+                state=TargetState.MISSED, step="", seconds=None, code="missed", message=message, retryable=asks
+            )
+        elif not target.connected:
+            message = "The account is not connected any more; connect it again, and try again."
+            outcome = Outcome(
+                state=TargetState.FAILED,
+                step="",
+                seconds=None,
+                code="access_token_invalid",
+                message=message,
+                retryable=True,
+            )
+        elif target.waiting_parent:
+            outcome = Outcome(state=TargetState.SCHEDULED, step="", seconds=None)
+        else:
+            first = machine.steps[machine.first]
+            async with tenant_transaction(self.pool, target.tenant) as connection:
+                return await target_store.begin(connection, target, machine.first, first.state)
+        async with tenant_transaction(self.pool, target.tenant) as connection:
+            if await target_store.save_outcome(connection, target, outcome, release=True):
+                await self._note(connection, target, outcome)
+        return False
+
+    async def _job(self, target: Target) -> Job:
+        """Raises PlatformError where there is no token, or a file is not what it was; VaultError."""
+        provider_app = await self.clients.app(target.login_platform, target.instance, target.tenant)
+        secrets = await self.tokens.access(target.tenant, target.connection_id)
+        sealed = target.secrets(self.vault)
+        async with tenant_transaction(self.pool, target.tenant) as connection:
+            bound = await target_store.bound(connection, target)
+            media = await self._media(connection, target, sealed)
+        return Job(
+            id=target.id,
+            app=provider_app,
+            account_id=target.account_id,
+            text=target.text,
+            secrets=secrets,
+            options=target.options,
+            media=media,
+            link=target.link,
+            profile=target.profile,
+            instance=target.instance,
+            parent_id=target.parent_post_id,
+            root_id=target.root_post_id,
+            kept=target.kept,
+            sealed=sealed,
+            now=target.now,
+            step_since=target.step_since,
+            intent_at=target.intent_at,
+            attempt=target.attempt,
+            bound=bound,
+        )
+
+    async def _media(self, connection: asyncpg.Connection, target: Target, sealed: dict[str, str]) -> Sequence[Media]:
+        if not target.files:
+            return ()
+        ids = [file.media_id for file in target.files]
+        known, digests = await self.media.describe(connection, ids), await self.media.digests(connection, ids)
+        for number, file in enumerate(target.files, 1):
+            if digests.get(file.media_id) != file.sha256:
+                message = f"File {number} is not the one that was attached any more; attach it again."
+                raise PlatformError("wrong", message, "media_changed")
+        fetched = await self.media.fetched(connection, target.id, target.attempt)
+        found = []
+        for file in target.files:
+            name = f"url:{target.attempt}:{file.media_id}"
+            if name not in sealed:
+                sealed[name] = await self.media.link(
+                    connection, target.tenant, file.media_id, target.id, target.attempt
+                )
+            found.append(
+                replace(
+                    known[file.media_id],
+                    alt_text=file.alt_text,
+                    url=sealed[name],
+                    fetched=fetched.get(file.media_id, 0),
+                )
+            )
+        return found
+
+    async def _ask(self, target: Target, step: Step, job: Job) -> Verdict | None:
+        """Send the request of a step and return what came of it; None where the lease was lost before it was sent."""
+        try:
+            request = step.ask(job)
+        except TRIPPED as error:
+            log.exception("posting.cannot_ask", target=target.id, step=target.step, error=type(error).__name__)
+            return Failed("internal", "This service could not make the request; report this target.")
+        if step.effect is not Effect.READ and not await self._may_send(target, step, job, request):
+            return None
+        try:
+            response = await self._send(target, request)
+            faultpoint("posting.asked")
+            return step.read(job, response)
+        except PlatformError as problem:
+            return _of_problem(problem)
+        except Unreachable as error:
+            return Unknown(str(error))
+        except TRIPPED as error:
+            log.warning("posting.unreadable", target=target.id, step=target.step, error=type(error).__name__)
+            return Unknown("the platform answered in a way that it does not document")
+
+    async def _may_send(self, target: Target, step: Step, job: Job, request: Request) -> bool:
+        """Store that a request is about to be sent; return whether it may be."""
+        before, seconds = time.monotonic(), _bytes_of(request) / LEAST_BYTES_PER_SECOND
+        sealed = self._sealed(target, job.sealed)
+        visible = step.effect in VISIBLE
+        async with tenant_transaction(self.pool, target.tenant) as connection:
+            stored = await target_store.save_intent(connection, target, sealed, visible=visible, seconds=seconds)
+        faultpoint("posting.intent_saved")
+        # Where it took too long, whoever finds the target next takes the outcome for unknown.
+        return stored is not None and time.monotonic() - before < SEND_SECONDS
+
+    async def _send(self, target: Target, request: Request) -> Response:
+        return await self.client.send(
+            request,
+            lambda part: self.media.read(target.tenant, part),
+            platform=target.login_platform,
+            instance=target.instance,
+            account=target.account_id,
+        )
+
+    def _sealed(self, target: Target, secrets: Mapping[str, str]) -> bytes | None:
+        if not secrets:
+            return None
+        return self.vault.seal(json.dumps(dict(secrets)), target_place(target.tenant, target.id))
+
+    async def _store(self, target: Target, outcome: Outcome, verdict: Verdict) -> bool:
+        """Store what becomes of a target; return whether there is another step to do at once."""
+        secrets = target.secrets(self.vault) | dict(verdict.seal) if outcome.seconds is not None else {}
+        outcome = replace(outcome, sealed=self._sealed(target, secrets))
+        at_once = outcome.seconds == 0
+        async with tenant_transaction(self.pool, target.tenant) as connection:
+            try:
+                async with connection.transaction():
+                    stored = await target_store.save_outcome(connection, target, outcome, release=not at_once)
+            except asyncpg.UniqueViolationError:
+                outcome, at_once = _of_another(target, outcome.post_id), False
+                stored = await target_store.save_outcome(connection, target, outcome, release=True)
+            if not stored:
+                return False
+            for fact in verdict.facts:
+                await self.append(connection, _named(target, fact))
+            if outcome.published:
+                await target_store.wake_children(connection, target)
+            if outcome.seconds is None:
+                await self.media.revoke(connection, target.id)
+            if outcome.state != target.state:
+                await self._note(connection, target, outcome)
+        faultpoint("posting.outcome_saved")
+        metrics.of(metrics.target_steps, target.platform, type(verdict).__name__.lower()).inc()
+        return at_once
+
+    async def _note(self, connection: asyncpg.Connection, target: Target, outcome: Outcome) -> None:
+        """Count the end of a target, and record it in the audit log: publishing acts in somebody's name."""
+        if outcome.state not in ENDS:
+            return
+        metrics.of(metrics.targets, target.platform, str(outcome.state)).inc()
+        detail = {"platform": target.platform, "kind": target.kind, "code": outcome.code or ""}
+        await audit(connection, target.tenant, WORKER, f"post.{outcome.state}", target.post_id, **detail)
+        log.info("posting.ended", target=target.id, platform=target.platform, state=outcome.state, code=outcome.code)
+
+    async def _renewed(self, target: Target) -> Verdict:
+        """Have the token checked or refreshed, away from the step that met it, which is asked again then."""
+        try:
+            await self.tokens.check(target.tenant, target.connection_id)
+        except PlatformError as problem:
+            return _of_problem(problem)
+        return Retry("access_token_invalid", "The platform did not take the token of this account; it is tried again.")
+
+
+def _bytes_of(request: Request) -> int:
+    parts = [*request.files.values(), *([request.content] if request.content is not None else [])]
+    return sum(part.length for part in parts)
+
+
+def _of_problem(problem: PlatformError) -> Verdict:
+    """Return what a request that was not sent means."""
+    if problem.code in (HELD, "breaker"):
+        return Hold(max(problem.after_seconds, 5.0), "rate_limit_exceeded", problem.user_message)
+    if problem.kind in ("grant", "lacking"):
+        code = "access_token_invalid" if problem.kind == "grant" else "scope_not_authorized"
+        return Failed(code, problem.user_message, retryable=True)
+    if problem.kind in ("wrong", "app"):
+        return Failed(problem.code or problem.kind, problem.user_message, retryable=problem.kind == "app")
+    return Retry(problem.code or "unreachable", problem.user_message, problem.after_seconds)
+
+
+def _named(target: Target, fact: posting_contract.Fact) -> Fact:
+    """Return the event of a fact: once for each name that a step gives it."""
+    name = f"{fact.type}:{target.id}:{fact.name}"
+    payload = json.dumps(dict(fact.payload))
+    return Fact(target.platform, 1, target.account_id, fact.type, name, payload, target.now)
+
+
+def _unknown_kind(message: str) -> Outcome:
+    return Outcome(state=TargetState.FAILED, step="", seconds=None, code="unknown_kind", message=message)
+
+
+def _unknown_step(target: Target, doubt: Doubt) -> Outcome:
+    """Return the outcome for a target at a step that its machine does not have."""
+    return Outcome(
+        state=TargetState.UNCONFIRMED,
+        step=target.step,
+        seconds=None,
+        kept=target.kept,
+        code="unconfirmed",
+        message=doubt.message,
+    )
+
+
+def _of_another(target: Target, post_id: str) -> Outcome:
+    """Return the outcome where the platform named a post that another target of the account holds."""
+    message = "The platform named a post that another target of this account holds; look there."
+    return Outcome(
+        state=TargetState.UNCONFIRMED,
+        step=target.step,
+        seconds=None,
+        kept=target.kept,
+        code="post_of_another_target",
+        message=message,
+        evidence=[post_id],
+    )

@@ -1,0 +1,261 @@
+"""The targets of posts: the lease to work on one, and what becomes of it. All by PostgreSQL's clock.
+
+Every statement that writes names the fence of its lease, so that a process that comes back after its lease was over
+changes nothing.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import asyncpg
+
+from publish.posting.contract import Evidence, JsonValue
+from publish.posting.decision import Outcome
+from publish.vault.envelope import Vault
+from schema.sealing import target_place
+from schema.states import CONNECTION, TARGET, ConnectionState, TargetState
+
+LEASE_SECONDS = 90
+"""Longer than a request can take, files apart, for which the lease is longer by the time that they may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttachedFile:
+    """A file of a post. ``sha256`` is that of the file as it was attached."""
+
+    media_id: str
+    alt_text: str
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A leased target with what the driver needs of its post and its connection.
+
+    ``waiting_parent`` is whether the target that it answers is not published yet.
+    """
+
+    tenant: str
+    id: str
+    post_id: str
+    connection_id: str
+    platform: str
+    login_platform: str
+    instance: str
+    account_id: str
+    profile: Mapping[str, JsonValue]
+    connected: bool
+    parent_post_id: str
+    root_post_id: str
+    waiting_parent: bool
+    kind: str
+    text: str
+    link: Mapping[str, str]
+    options: Mapping[str, JsonValue]
+    state: TargetState
+    step: str
+    step_since: datetime
+    asked_at: datetime | None
+    intent_at: datetime | None
+    commits: int
+    attempt: int
+    failures: int
+    kept: Mapping[str, JsonValue]
+    sealed: bytes | None = field(repr=False)
+    scheduled_at: datetime | None
+    late_policy: str
+    late_seconds: float
+    approved: bool
+    now: datetime
+    fence: int
+    files: Sequence[AttachedFile]
+
+    def secrets(self, vault: Vault) -> dict[str, str]:
+        """Return what the steps have sealed. Raises VaultError."""
+        if self.sealed is None:
+            return {}
+        found: dict[str, str] = json.loads(vault.open(self.sealed, target_place(self.tenant, self.id)))
+        return found
+
+
+_COLUMNS = f"""
+    t.tenant_id::text, t.id::text, t.post_id::text, t.connection_id::text, t.platform,
+    coalesce(c.via, c.platform), c.instance, t.account_id, c.profile,
+    {CONNECTION.conditions[ConnectionState.ACTIVE].replace("state", "c.state")},
+    coalesce(parent.platform_post_id, ''), coalesce(root.platform_post_id, ''),
+    t.parent_id IS NOT NULL AND parent.platform_post_id IS NULL,
+    t.kind, coalesce(t.content, p.content), coalesce(p.link, '{{}}'), t.options, t.state, t.step,
+    coalesce(t.step_since, now()), t.asked_at, t.intent_at, t.commits, t.attempt, t.failures, t.kept, t.sealed,
+    p.scheduled_at, p.late_policy, p.late_seconds,
+    NOT p.needs_approval OR p.approved_version IS NOT DISTINCT FROM p.version, now(), t.fence"""
+
+_FROM = """
+    FROM post_targets t JOIN posts p ON p.tenant_id = t.tenant_id AND p.id = t.post_id
+    JOIN connections c ON c.tenant_id = t.tenant_id AND c.id = t.connection_id
+    LEFT JOIN post_targets parent ON parent.tenant_id = t.tenant_id AND parent.id = t.parent_id
+    LEFT JOIN post_targets root ON root.tenant_id = t.tenant_id AND root.post_id = t.post_id
+        AND root.connection_id = t.connection_id AND root.parent_id IS NULL AND t.parent_id IS NOT NULL"""
+
+
+async def claim(connection: asyncpg.Connection, limit: int) -> list[tuple[str, str, int]]:
+    """Lease targets that are due, the longest due first, one of each account: tenant, id and fence of each.
+
+    An account's targets are worked on one after the other, so that a thread keeps its order and a limit is not run
+    into side by side.
+    """
+    rows = await connection.fetch(
+        """
+        WITH due AS (
+            SELECT DISTINCT ON (t.tenant_id, t.connection_id) t.tenant_id, t.id, t.due_at
+            FROM post_targets t WHERE t.due_at <= now() AND coalesce(t.lease_until, '-infinity') < now()
+                AND NOT EXISTS (SELECT FROM post_targets o WHERE o.tenant_id = t.tenant_id
+                    AND o.connection_id = t.connection_id AND o.due_at IS NOT NULL AND o.lease_until >= now())
+            ORDER BY t.tenant_id, t.connection_id, t.due_at, t.id
+        ), taken AS (
+            SELECT t.tenant_id, t.id FROM post_targets t JOIN due USING (tenant_id, id)
+            ORDER BY due.due_at LIMIT $1 FOR UPDATE OF t SKIP LOCKED
+        )
+        UPDATE post_targets t SET lease_until = now() + make_interval(secs => $2), fence = fence + 1
+        FROM taken WHERE t.tenant_id = taken.tenant_id AND t.id = taken.id
+            AND t.due_at <= now() AND coalesce(t.lease_until, '-infinity') < now()
+        RETURNING t.tenant_id::text, t.id::text, t.fence""",
+        limit,
+        float(LEASE_SECONDS),
+    )
+    return [tuple(row) for row in rows]
+
+
+async def load(connection: asyncpg.Connection, id_: str, fence: int) -> Target | None:
+    """Return a leased target with its files; None where the lease was lost."""
+    row = await connection.fetchrow(
+        f"SELECT {_COLUMNS} {_FROM} WHERE t.id = $1::uuid AND t.fence = $2 AND t.lease_until > now()", id_, fence
+    )
+    if row is None:
+        return None
+    files = await connection.fetch(
+        "SELECT media_id::text, alt_text, sha256 FROM post_media WHERE post_id = $1::uuid ORDER BY position", row[2]
+    )
+    values = list(row)
+    for place in (8, 15, 16, 25):
+        values[place] = json.loads(values[place])
+    values[17] = TargetState(values[17])
+    values.append([AttachedFile(*file) for file in files])
+    return Target(*values)
+
+
+async def bound(connection: asyncpg.Connection, target: Target) -> frozenset[str]:
+    """Return the ids of the account's posts that other targets hold, of the last week and a day."""
+    rows = await connection.fetch(
+        """
+        SELECT platform_post_id FROM post_targets WHERE connection_id = $1::uuid AND id <> $2::uuid
+            AND platform_post_id IS NOT NULL AND published_at > now() - interval '8 days'""",
+        target.connection_id,
+        target.id,
+    )
+    return frozenset(row[0] for row in rows)
+
+
+async def begin(connection: asyncpg.Connection, target: Target, step: str, state: TargetState) -> bool:
+    """Bring a target to the first step of its machine. False where the lease was lost, or somebody cancelled it."""
+    return await _changed(
+        connection,
+        f"""UPDATE post_targets SET state = $3, step = $4, step_since = now(), failures = 0, asked_at = NULL,
+            error_code = NULL, error_message = NULL, retryable = NULL
+        WHERE id = $1::uuid AND fence = $2 AND {TARGET.conditions[TargetState.SCHEDULED]} RETURNING 1""",
+        target,
+        state,
+        step,
+    )
+
+
+async def save_intent(
+    connection: asyncpg.Connection, target: Target, sealed: bytes | None, *, visible: bool, seconds: float
+) -> datetime | None:
+    """Store that the request of the target's step is about to be sent, which may take so many seconds.
+
+    Return the time; None where the lease was lost or somebody cancelled the target: nothing may be sent then.
+    ``visible``: something that people see may come of it.
+    """
+    found: datetime | None = await connection.fetchval(
+        f"""
+        UPDATE post_targets SET asked_at = now(), lease_until = now() + make_interval(secs => $5),
+            intent_at = CASE WHEN $4 THEN coalesce(intent_at, now()) ELSE intent_at END,
+            commits = commits + $4::int, sealed = $6
+        WHERE id = $1::uuid AND fence = $2 AND step = $3 AND lease_until > now()
+            AND NOT {TARGET.any_of(TargetState.CANCELLED)} RETURNING asked_at""",
+        target.id,
+        target.fence,
+        target.step,
+        visible,
+        LEASE_SECONDS + seconds,
+        sealed,
+    )
+    return found
+
+
+async def save_outcome(connection: asyncpg.Connection, target: Target, outcome: Outcome, *, release: bool) -> bool:
+    """Store what becomes of a target, and give the lease back or keep it. False where it was lost.
+
+    Raises UniqueViolationError where another target of the account holds ``post_id``.
+    """
+    return await _changed(
+        connection,
+        """
+        UPDATE post_targets SET state = $3, step = $4, asked_at = NULL,
+            step_since = CASE WHEN $5 THEN step_since ELSE now() END, failures = $6, kept = $7::jsonb, sealed = $8,
+            due_at = now() + make_interval(secs => $9),
+            lease_until = CASE WHEN $10 THEN NULL ELSE now() + make_interval(secs => $11) END,
+            error_code = $12, error_message = $13, retryable = $14,
+            evidence = CASE WHEN $15::jsonb = '[]' THEN evidence ELSE $15::jsonb END,
+            worked_at = now(),
+            platform_post_id = coalesce(nullif($16, ''), platform_post_id),
+            platform_post_url = coalesce(nullif($17, ''), platform_post_url),
+            published_at = CASE WHEN $18 THEN coalesce(published_at, now()) ELSE published_at END
+        WHERE id = $1::uuid AND fence = $2 AND lease_until > now() RETURNING 1""",
+        target,
+        outcome.state,
+        outcome.step,
+        outcome.same_step,
+        outcome.failures,
+        json.dumps(dict(outcome.kept)),
+        outcome.sealed,
+        outcome.seconds,
+        release,
+        float(LEASE_SECONDS),
+        outcome.code,
+        outcome.message,
+        outcome.retryable,
+        json.dumps(list(outcome.evidence)),
+        outcome.post_id,
+        outcome.url,
+        outcome.published,
+    )
+
+
+async def _changed(connection: asyncpg.Connection, query: str, target: Target, *values: object) -> bool:
+    return await connection.fetchval(query, target.id, target.fence, *values) is not None
+
+
+async def wake_children(connection: asyncpg.Connection, target: Target) -> None:
+    """Make what answers a target due, now that there is something to answer."""
+    await connection.execute(
+        f"""
+        UPDATE post_targets SET due_at = now() WHERE parent_id = $1::uuid
+            AND {TARGET.any_of(TargetState.SCHEDULED)} AND due_at IS NULL""",
+        target.id,
+    )
+
+
+async def hurry(connection: asyncpg.Connection, platform: str, evidence: Evidence) -> int:
+    """Make targets due of which the projected log shows something new, and return their number."""
+    rows = await connection.fetch(
+        f"""
+        UPDATE post_targets t SET due_at = now() FROM {evidence.table} e
+        WHERE t.platform = $1 AND e.account_id = t.account_id AND e.{evidence.column} = t.kept->>'{evidence.kept}'
+            AND ({evidence.condition}) AND t.due_at > now() AND t.lease_until IS NULL
+            AND coalesce(e.updated_at, e.created_at) > t.worked_at RETURNING 1""",
+        platform,
+    )
+    return len(rows)
