@@ -9,18 +9,20 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def discover(package: ModuleType, kind: type[T]) -> Mapping[str, T]:
-    """Import every module of ``package`` in name order and return its ``PLATFORM``, by module name.
+def discover(package: ModuleType, kind: type[T], part: str = "") -> Mapping[str, T]:
+    """Import the modules of ``package`` in name order and return the ``PLATFORM`` of each, by the platform's name.
 
-    A module whose name begins with an underscore is what platforms share.
+    A platform's name has no underscore. ``x`` is a platform's module, ``x_posting`` holds the part ``posting`` of it,
+    and a module whose name begins with an underscore is what platforms share.
     """
     found = {}
     for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda i: i.name):
-        if info.name.startswith("_"):
+        name, _, rest = info.name.partition("_")
+        if not name or rest != part:
             continue
         module = importlib.import_module(f"{package.__name__}.{info.name}")
         platform = getattr(module, "PLATFORM", None)
         if not isinstance(platform, kind):
             raise TypeError(f"{module.__name__} must define PLATFORM, a {kind.__name__}")
-        found[info.name] = platform
+        found[name] = platform
     return MappingProxyType(found)
