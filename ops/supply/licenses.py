@@ -13,6 +13,7 @@ ALLOWED = frozenset(
         "Apache-2.0",
         "BSD-2-Clause",
         "BSD-3-Clause",
+        "CNRI-Python",
         "ISC",
         "MIT",
         "MIT-0",
