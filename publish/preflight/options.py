@@ -1,0 +1,41 @@
+"""The options of a post: a model for each kind of post, which checks what was sent and gives the JSON schema of it."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+
+class Part(BaseModel):
+    """An object inside the options. Names that it does not have are refused, and no value is converted to another."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Options(Part):
+    """The options of one kind of post. An option without a default must be given."""
+
+
+class NoOptions(Options):
+    """A kind of post without options."""
+
+
+Words = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+"""Text that says something."""
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+"""A place in a picture, from its left or upper edge."""
+
+FirstComment = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True),
+    Field(
+        title="First comment",
+        description="A comment of the account's own below the post: published after it, with a state of its own.",
+    ),
+]
+
+
+def schema(options: type[Options]) -> Mapping[str, Any]:
+    """Return the JSON schema (2020-12) of the options, as an API, a command line and pages read it."""
+    return options.model_json_schema()
