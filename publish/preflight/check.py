@@ -1,6 +1,6 @@
 """Compare a draft with what its platform says about posts: refusals and warnings, each naming its item."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -48,7 +48,7 @@ def check(rules: PostingRules, draft: Draft, facts: AccountFacts) -> Report:
         message = f"{rules.title} has no kind of post that is called {draft.kind!r}; it has {known}."
         return Report([_refusal("unknown_kind", "Choose one of these.", message)], None)
     options, wrong = valid_options(rules, draft.kind, draft.options)
-    findings = [*wrong, *_check_permissions(kind, facts), *_check_quota(rules, facts)]
+    findings = [*wrong, *_check_permissions(draft, kind, facts), *_check_quota(rules, facts)]
     findings += [*_check_text(draft, kind, facts), *_check_link(draft, kind), *check_media(draft, kind, facts)]
     findings += [*_check_addresses(draft, kind, facts), *_check_choices(draft, options, facts)]
     for further in rules.checks:
@@ -107,12 +107,22 @@ def _refusal(code: str, remedy: str, message: str, source: str = "") -> Finding:
     return Finding(Severity.REFUSAL, code, "post", message, remedy, source=source)
 
 
-def _check_permissions(kind: PostKind, facts: AccountFacts) -> Iterator[Finding]:
+def _check_permissions(draft: Draft, kind: PostKind, facts: AccountFacts) -> Iterator[Finding]:
     if facts.scopes is None:
         return
-    if missing := [scope for scope in kind.scopes if scope not in facts.scopes]:
-        message = f"The account has not allowed what {kind.title} needs: {', '.join(missing)}."
-        yield _refusal("scope_not_authorized", "Connect the account again and leave all of it ticked.", message)
+    remedy = "Connect the account again and leave all permissions ticked."
+    if missing := [group for group in kind.scopes if not {*group} & {*facts.scopes}]:
+        message = f"The account has not allowed what {kind.title} needs: {_groups(missing)}."
+        yield _refusal("scope_not_authorized", remedy, message, kind.source)
+    for name, group in kind.option_scopes.items():
+        if draft.options.get(name) and not {*group} & {*facts.scopes}:
+            message = f"The account has not allowed what the option {name!r} needs: {_groups([group])}."
+            remedy = f"{remedy[:-1]}, or leave the option out."
+            yield Finding(Severity.REFUSAL, "scope_not_authorized", "option", message, remedy, name, kind.source)
+
+
+def _groups(groups: Iterable[Collection[str]]) -> str:
+    return ", ".join(" or ".join(group) for group in groups)
 
 
 def _check_quota(rules: PostingRules, facts: AccountFacts) -> Iterator[Finding]:

@@ -16,6 +16,8 @@ MB, MIB = 1_000_000, 1_048_576
 
 FileKind = Literal["image", "gif", "video", "audio", "document"]
 
+IMAGES: Sequence[FileKind] = ("image",)
+
 Measure = Literal[
     "bytes",
     "width",
@@ -212,7 +214,8 @@ class PostKind:
     - ``text``: None if it has no text; ``text_needed`` if it cannot be without.
     - ``link``: whether it has a link of its own beside the text.
     - ``alt_text``: None if the platform has no alternative texts here; ``alt_text_on`` are the kinds of file with one.
-    - ``scopes``: permissions without which it is refused.
+    - ``scopes``: groups of permissions, of each of which one is needed; an option with ``option_scopes`` needs one of
+      those too.
     - ``fetched``: whether the platform fetches the files from our address.
     """
 
@@ -224,9 +227,10 @@ class PostKind:
     media: Sequence[MediaRule] = ()
     link: Literal["none", "optional", "needed"] = "none"
     alt_text: Limit | None = None
-    alt_text_on: Collection[FileKind] = ("image", "gif")
+    alt_text_on: Sequence[FileKind] = IMAGES
     options: type[Options] = NoOptions
-    scopes: Collection[str] = ()
+    scopes: Sequence[Collection[str]] = ()
+    option_scopes: Mapping[str, Collection[str]] = field(default_factory=dict)
     fetched: bool = False
 
 

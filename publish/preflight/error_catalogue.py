@@ -45,45 +45,56 @@ class ErrorClass(StrEnum):
 class ReportedError:
     """What a response says of an error. ``text`` is the platform's message, in lower case.
 
-    ``subcode`` is a second code where the platform has one. ``problem`` is False where the error came without the body
-    that the platform's own errors have, as from a proxy before it.
+    ``subcode`` is a second code where the platform has one. ``transient`` is whether the platform says that it will
+    pass. ``own`` is False where the error came without the body that the platform's own errors have, as from a proxy.
     """
 
     code: str = ""
     subcode: str = ""
     text: str = ""
-    problem: bool = True
-    wait_seconds: float = 0.0
+    transient: bool = False
+    own: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorRule:
-    """One row of a catalogue. An empty ``codes``, ``subcodes`` or ``statuses`` fits any; ``text`` is part of a message.
+    """One row of a catalogue. Empty ``codes``, ``subcodes`` and ``statuses`` fit any; ``text`` is part of a message.
 
-    ``error_class`` holds for every step; ``on_commit``, where it is given, for a step that makes a post visible.
-    ``retryable`` is whether the same step may be taken again without a person. ``user_code`` is the code that our own
-    error answers have for it.
+    - ``either``: codes that come as the code or as the subcode.
+    - ``error_class`` holds for every step; ``on_commit``, where it is given, for one that makes a post visible, and
+      ``on_repeat`` for one of which an earlier attempt has an unknown outcome.
+    - ``retryable``: whether the same step may be taken again without a person, ``wait_seconds`` later at the earliest.
+    - ``user_code``: the code that our own error answers have for it.
+    - ``known``: False for a row that holds for all errors of a kind, so that those without a row of their own count as
+      not in the catalogue.
     """
 
     error_class: ErrorClass
     message: str
     remedy: str
     source: str
-    codes: Sequence[str] = ()
-    subcodes: Sequence[str] = ()
-    statuses: Sequence[int] = ()
+    codes: Collection[str] = ()
+    subcodes: Collection[str] = ()
+    either: Collection[str] = ()
+    statuses: Collection[int] = ()
     text: str = ""
-    problem: bool | None = None
+    transient: bool | None = None
+    own: bool | None = None
     on_commit: ErrorClass | None = None
+    on_repeat: ErrorClass | None = None
     retryable: bool = False
+    wait_seconds: float = 0.0
     user_code: str = ""
+    known: bool = True
 
     def fits(self, error: ReportedError, status: int) -> bool:
         return (
             (not self.codes or error.code in self.codes)
             and (not self.subcodes or error.subcode in self.subcodes)
+            and (not self.either or bool({error.code, error.subcode} & {*self.either}))
             and (not self.statuses or status in self.statuses)
-            and (self.problem is None or error.problem is self.problem)
+            and (self.transient is None or error.transient is self.transient)
+            and (self.own is None or error.own is self.own)
             and self.text in error.text
         )
 
@@ -103,7 +114,7 @@ class Classified:
     - ``code``: the platform's code and subcode, safe to store.
     - ``retryable``: whether the same step may be taken again without a person.
     - ``user_code``: the code for our own error answers; empty where there is none of its own.
-    - ``wait_seconds``: for how long the platform asks to wait; 0 if it does not say.
+    - ``wait_seconds``: the least time before that, beside what the platform asks for in its headers.
     - ``catalogued``: whether the catalogue has it. What it has not is to be counted and shown to operators.
     - ``raw``: what the platform said, for operators, without what may be a secret.
     """
@@ -126,30 +137,39 @@ _OPAQUE = re.compile(r"[^\s\"'<>(){},;]{12,}")
 
 LOOK = "Landfall looks whether the post is there before it sends anything again."
 
+_NOT_KNOWN = "The platform answered with an error, and whether the post is there is not known yet."
 
-def classify(catalogue: ErrorCatalogue, response: Response, *, commit: bool) -> Classified | None:
+
+def classify(
+    catalogue: ErrorCatalogue, response: Response, *, commit: bool, repeated: bool = False
+) -> Classified | None:
     """Return what a response means that is an error; None if it is none.
 
-    ``commit`` is whether the request makes a post visible. An error that the catalogue does not have leaves the outcome
-    of such a request unknown.
+    ``commit`` is whether the request makes a post visible, ``repeated`` whether an earlier attempt of it has an unknown
+    outcome. An error that the catalogue does not have leaves the outcome of a commit unknown, and so does any with a
+    status of 500 or more.
     """
     error = catalogue.read(response)
     if error is None:
         return None
-    raw = f"{response.status} {_code(error)}: {without_secrets(error.text)}"
+    return classify_error(catalogue, error, response.status, commit=commit, repeated=repeated)
+
+
+def classify_error(
+    catalogue: ErrorCatalogue, error: ReportedError, status: int, *, commit: bool, repeated: bool = False
+) -> Classified:
+    """Return what an error means, also one that a status reports, with the HTTP status of that response."""
+    raw = f"{status} {_code(error)} {without_secrets(error.text)}".strip()
     for rule in catalogue.rules:
-        if rule.fits(error, response.status):
-            return _by_rule(rule, error, response.status, raw, commit=commit)
-    code = said(error, response.status)
+        if rule.fits(error, status):
+            return _by_rule(rule, error, status, raw, commit=commit, repeated=repeated)
+    code = said(error, status)
     if commit:
-        message = f"The platform answered {code} while publishing, and whether the post is there is not known yet."
-        return Classified(ErrorClass.UNKNOWN_OUTCOME, code, message, LOOK, catalogued=False, raw=raw)
-    error_class = _by_status(response.status)
+        return Classified(ErrorClass.UNKNOWN_OUTCOME, code, _NOT_KNOWN, LOOK, catalogued=False, raw=raw)
+    error_class = _by_status(status)
     retryable = error_class in {ErrorClass.AGAIN, ErrorClass.WAIT}
     remedy = "It is tried again by itself." if retryable else "Ask the operator what the platform means by it."
-    message = f"The platform answered {code}."
-    wait = error.wait_seconds
-    return Classified(error_class, code, message, remedy, retryable, wait_seconds=wait, catalogued=False, raw=raw)
+    return Classified(error_class, code, f"The platform answered {code}.", remedy, retryable, catalogued=False, raw=raw)
 
 
 def said(error: ReportedError, status: int, known: Collection[str] = ()) -> str:
@@ -175,18 +195,25 @@ def _code(error: ReportedError) -> str:
     return f"{error.code}/{error.subcode}" if error.subcode else error.code
 
 
-def _by_rule(rule: ErrorRule, error: ReportedError, status: int, raw: str, *, commit: bool) -> Classified:
-    error_class = rule.on_commit if commit and rule.on_commit is not None else rule.error_class
+def _by_rule(
+    rule: ErrorRule, error: ReportedError, status: int, raw: str, *, commit: bool, repeated: bool
+) -> Classified:
+    error_class = rule.error_class
+    if commit:
+        error_class = rule.on_commit or error_class
+        error_class = rule.on_repeat or error_class if repeated else error_class
+        error_class = ErrorClass.UNKNOWN_OUTCOME if status >= 500 else error_class
     unknown = error_class is ErrorClass.UNKNOWN_OUTCOME
     return Classified(
         error_class,
-        said(error, status, rule.codes),
+        said(error, status, (*rule.codes, *rule.either)),
         rule.message,
-        LOOK if unknown and rule.error_class is not ErrorClass.UNKNOWN_OUTCOME else rule.remedy,
+        LOOK if unknown else rule.remedy,
         rule.retryable and not unknown,
         rule.user_code,
-        error.wait_seconds,
-        raw=raw,
+        rule.wait_seconds,
+        rule.known,
+        raw,
     )
 
 
