@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
+import asyncpg
+
 from ingest import store
 from ingest.contract import Incoming
 from ops.cli import wiring
@@ -51,20 +53,20 @@ def assembled(pool: Pool, vault: Vault, providers: OAuthProviders) -> Built:
     return Built(vault, providers, flows, disconnector, refresher, pulling)
 
 
+async def append_within(connection: asyncpg.Connection, fact: Fact) -> None:
+    """Append a fact to the log within the caller's transaction."""
+    event = Incoming(
+        fact.account_id, fact.type, fact.external_id, fact.payload, fact.occurred_at, sanitized=fact.sanitized
+    )
+    await store.append_own(connection, fact.platform, fact.rule_version, event)
+
+
 def appending(pool: Pool) -> AppendFact:
     """Return what appends facts to the log."""
 
     async def append(fact: Fact) -> None:
-        event = Incoming(
-            fact.account_id,
-            fact.type,
-            fact.external_id,
-            fact.payload,
-            fact.occurred_at,
-            sanitized=fact.sanitized,
-        )
         async with pool.acquire() as connection, transaction(connection):
-            await store.append_own(connection, fact.platform, fact.rule_version, event)
+            await append_within(connection, fact)
 
     return append
 

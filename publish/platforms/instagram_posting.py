@@ -44,7 +44,7 @@ class Poll(Part):
     open_end: bool = Field(default=False, description="Without it, a poll ends after 3 days.")
 
 
-class _Everywhere(Options):
+class Everywhere(Options):
     """What every kind of post has."""
 
     user_tags: Annotated[list[UserTag], Field(default_factory=list, max_length=20)]
@@ -55,7 +55,7 @@ class _Everywhere(Options):
     ]
 
 
-class Feed(_Everywhere):
+class Feed(Everywhere):
     """What the posts of the feed have."""
 
     location_id: Words | None = Field(default=None, description="The id of a place's page.")
@@ -79,7 +79,7 @@ class Reel(Feed):
     )
 
 
-class Story(_Everywhere):
+class Story(Everywhere):
     """A story has no caption, place or collaborators."""
 
 
@@ -217,7 +217,7 @@ def check_add_ons(draft: Draft, options: Options | None, facts: AccountFacts) ->
 
 def check_tags(draft: Draft, options: Options | None, _: AccountFacts) -> Iterator[Finding]:
     """A tag names a file of the post, and in an image it needs its place (``meta.md`` 8.2)."""
-    for tag in options.user_tags if isinstance(options, _Everywhere) else ():
+    for tag in options.user_tags if isinstance(options, Everywhere) else ():
         found = next((media for media in draft.media if media.position == tag.position), None)
         if found is None:
             message = f"The tag of {tag.username} names file {tag.position}, which the post does not have."

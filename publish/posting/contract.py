@@ -82,6 +82,7 @@ class Job:
     """
 
     id: str
+    kind: str
     app: App
     account_id: str
     text: str
@@ -89,6 +90,8 @@ class Job:
     """Of the connection: its tokens."""
     options: Kept = field(default_factory=dict)
     media: Sequence[Media] = ()
+    others: Mapping[str, Media] = field(default_factory=dict)
+    """Files that options name, such as a cover, by id."""
     link: Mapping[str, str] = field(default_factory=dict)
     """``url``, ``title``, ``description`` and ``image`` of a page that is shared; empty for none."""
     profile: Kept = field(default_factory=dict)
@@ -96,6 +99,8 @@ class Job:
     parent_id: str = ""
     root_id: str = ""
     """The platform's id of the first post of the thread; empty for none."""
+    post_id: str = ""
+    """The platform's id of this post; empty while it is not known."""
     kept: Kept = field(default_factory=dict)
     sealed: Mapping[str, str] = field(default_factory=dict, repr=False)
     """What steps have stored that is secret, such as an upload address with a token in it."""

@@ -189,17 +189,20 @@ class Driver:
                 "The platform was asked several times to publish it and never said that it did; look there."
             )
         else:
-            verdict = await self._verdict(target, step)
+            secrets: dict[str, str] = {}
+            verdict = await self._verdict(target, step, secrets)
+            target = replace(target, sealed=self._sealed(target, secrets) or target.sealed)
         if isinstance(verdict, TokenRefused):
             verdict = await self._renewed(target)
         if verdict is None:
             return False
         return await self._store(target, decide(target, machine, verdict), verdict)
 
-    async def _verdict(self, target: Target, step: Step) -> Verdict | None:
-        """Ask what the step asks; None where the lease was lost."""
+    async def _verdict(self, target: Target, step: Step, secrets: dict[str, str]) -> Verdict | None:
+        """Ask what the step asks; None where the lease was lost. ``secrets`` get what the target keeps sealed."""
         try:
-            job = await self._job(target)
+            secrets |= target.secrets(self.vault)
+            job = await self._job(target, secrets, links=step.effect is not Effect.READ)
         except PlatformError as problem:
             return _of_problem(problem)
         except VaultError:
@@ -240,27 +243,32 @@ class Driver:
                 await self._note(connection, target, outcome)
         return False
 
-    async def _job(self, target: Target) -> Job:
-        """Raises PlatformError where there is no token, or a file is not what it was; VaultError."""
+    async def _job(self, target: Target, sealed: dict[str, str], *, links: bool) -> Job:
+        """Raises PlatformError where there is no token, or a file is not what it was.
+
+        ``links``: the platform may be told where to fetch the files.
+        """
         provider_app = await self.clients.app(target.login_platform, target.instance, target.tenant)
         secrets = await self.tokens.access(target.tenant, target.connection_id)
-        sealed = target.secrets(self.vault)
         async with tenant_transaction(self.pool, target.tenant) as connection:
             bound = await target_store.bound(connection, target)
-            media = await self._media(connection, target, sealed)
+            media, others = await self._media(connection, target, sealed, links=links)
         return Job(
             id=target.id,
+            kind=target.kind,
             app=provider_app,
             account_id=target.account_id,
             text=target.text,
             secrets=secrets,
             options=target.options,
             media=media,
+            others=others,
             link=target.link,
             profile=target.profile,
             instance=target.instance,
             parent_id=target.parent_post_id,
             root_id=target.root_post_id,
+            post_id=target.platform_post_id,
             kept=target.kept,
             sealed=sealed,
             now=target.now,
@@ -270,32 +278,34 @@ class Driver:
             bound=bound,
         )
 
-    async def _media(self, connection: asyncpg.Connection, target: Target, sealed: dict[str, str]) -> Sequence[Media]:
-        if not target.files:
-            return ()
-        ids = [file.media_id for file in target.files]
+    async def _media(
+        self, connection: asyncpg.Connection, target: Target, sealed: dict[str, str], *, links: bool
+    ) -> tuple[Sequence[Media], Mapping[str, Media]]:
+        """Return the files of the post in order, and those that options name by id; raises PlatformError.
+
+        ``sealed`` gets the addresses that are made for them: they are one attempt's, so that what was fetched there
+        tells whether the platform ever began with it.
+        """
+        named = [str(value) for name, value in target.options.items() if name.endswith("_media_id") and value]
+        ids = [*(file.media_id for file in target.files), *named]
+        if not ids:
+            return (), {}
         known, digests = await self.media.describe(connection, ids), await self.media.digests(connection, ids)
         for number, file in enumerate(target.files, 1):
             if digests.get(file.media_id) != file.sha256:
                 message = f"File {number} is not the one that was attached any more; attach it again."
                 raise PlatformError("wrong", message, "media_changed")
         fetched = await self.media.fetched(connection, target.id, target.attempt)
-        found = []
-        for file in target.files:
-            name = f"url:{target.attempt}:{file.media_id}"
-            if name not in sealed:
-                sealed[name] = await self.media.link(
-                    connection, target.tenant, file.media_id, target.id, target.attempt
-                )
-            found.append(
-                replace(
-                    known[file.media_id],
-                    alt_text=file.alt_text,
-                    url=sealed[name],
-                    fetched=fetched.get(file.media_id, 0),
-                )
-            )
-        return found
+        for id_ in ids:
+            name = f"url:{target.attempt}:{id_}"
+            if links and id_ in known and name not in sealed:
+                sealed[name] = await self.media.link(connection, target.tenant, id_, target.id, target.attempt)
+        found = {
+            id_: replace(media, url=sealed.get(f"url:{target.attempt}:{id_}", ""), fetched=fetched.get(id_, 0))
+            for id_, media in known.items()
+        }
+        shown = [replace(found[file.media_id], alt_text=file.alt_text) for file in target.files]
+        return shown, {id_: found[id_] for id_ in named if id_ in found}
 
     async def _ask(self, target: Target, step: Step, job: Job) -> Verdict | None:
         """Send the request of a step and return what came of it; None where the lease was lost before it was sent."""
@@ -347,17 +357,21 @@ class Driver:
         """Store what becomes of a target; return whether there is another step to do at once."""
         secrets = target.secrets(self.vault) | dict(verdict.seal) if outcome.seconds is not None else {}
         outcome = replace(outcome, sealed=self._sealed(target, secrets))
-        at_once = outcome.seconds == 0
+        try:
+            stored = await self._stored(target, outcome, verdict.facts)
+        except asyncpg.UniqueViolationError:
+            outcome = _of_another(target, outcome.post_id)
+            stored = await self._stored(target, outcome, ())
+        faultpoint("posting.outcome_saved")
+        metrics.of(metrics.target_steps, target.platform, type(verdict).__name__.lower()).inc()
+        return stored and outcome.seconds == 0
+
+    async def _stored(self, target: Target, outcome: Outcome, facts: Sequence[posting_contract.Fact]) -> bool:
+        """Store an outcome with all that follows from it, in one transaction. False where the lease was lost."""
         async with tenant_transaction(self.pool, target.tenant) as connection:
-            try:
-                async with connection.transaction():
-                    stored = await target_store.save_outcome(connection, target, outcome, release=not at_once)
-            except asyncpg.UniqueViolationError:
-                outcome, at_once = _of_another(target, outcome.post_id), False
-                stored = await target_store.save_outcome(connection, target, outcome, release=True)
-            if not stored:
+            if not await target_store.save_outcome(connection, target, outcome, release=outcome.seconds != 0):
                 return False
-            for fact in verdict.facts:
+            for fact in facts:
                 await self.append(connection, _named(target, fact))
             if outcome.published:
                 await target_store.wake_children(connection, target)
@@ -365,9 +379,7 @@ class Driver:
                 await self.media.revoke(connection, target.id)
             if outcome.state != target.state:
                 await self._note(connection, target, outcome)
-        faultpoint("posting.outcome_saved")
-        metrics.of(metrics.target_steps, target.platform, type(verdict).__name__.lower()).inc()
-        return at_once
+        return True
 
     async def _note(self, connection: asyncpg.Connection, target: Target, outcome: Outcome) -> None:
         """Count the end of a target, and record it in the audit log: publishing acts in somebody's name."""

@@ -70,6 +70,7 @@ class Target:
     approved: bool
     now: datetime
     fence: int
+    platform_post_id: str
     files: Sequence[AttachedFile]
 
     def secrets(self, vault: Vault) -> dict[str, str]:
@@ -89,7 +90,8 @@ _COLUMNS = f"""
     t.kind, coalesce(t.content, p.content), coalesce(p.link, '{{}}'), t.options, t.state, t.step,
     coalesce(t.step_since, now()), t.asked_at, t.intent_at, t.commits, t.attempt, t.failures, t.kept, t.sealed,
     p.scheduled_at, p.late_policy, p.late_seconds,
-    NOT p.needs_approval OR p.approved_version IS NOT DISTINCT FROM p.version, now(), t.fence"""
+    NOT p.needs_approval OR p.approved_version IS NOT DISTINCT FROM p.version, now(), t.fence,
+    coalesce(t.platform_post_id, '')"""
 
 _FROM = """
     FROM post_targets t JOIN posts p ON p.tenant_id = t.tenant_id AND p.id = t.post_id

@@ -1,0 +1,81 @@
+"""Find a post of ours among those that a platform lists, when the answer that named it was lost."""
+
+import html
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from ops.runtime.platform_protocol import JsonObject, text
+from publish.posting.contract import Doubt, Job, Looks, Published, Verdict
+
+BEFORE_INTENT = timedelta(seconds=120)
+"""How much earlier than our intent a post may seem to be made: the clocks of two machines differ."""
+
+
+def normal(value: object) -> str:
+    """Return a text as it is compared: composed (NFC), without HTML entities, blanks at its ends and line breaks."""
+    found = html.unescape(value) if isinstance(value, str) else ""
+    return re.sub(r"\s+", " ", unicodedata.normalize("NFC", found)).strip()
+
+
+def time_of(value: object) -> datetime | None:
+    """Return a time that a platform gives as ISO 8601, or in seconds or milliseconds since 1970; None for others."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = value / 1000 if value > 10**11 else value
+        return datetime.fromtimestamp(seconds, UTC) if 0 < seconds < 2**32 else None
+    if not isinstance(value, str):
+        return None
+    if value.isascii() and value.isdigit():
+        return time_of(int(value))
+    try:
+        found = datetime.fromisoformat(re.sub(r"([+-]\d\d)(\d\d)$", r"\1:\2", value))
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def since_intent(job: Job) -> datetime:
+    """Return the earliest time of a post that may be ours."""
+    return (job.intent_at or job.now) - BEFORE_INTENT
+
+
+def unbound(
+    job: Job,
+    listed: Sequence[JsonObject],
+    same: Callable[[JsonObject], bool],
+    *,
+    created: str,
+    id_: str = "id",
+) -> list[JsonObject]:
+    """Return the posts that may be ours: made since the intent, held by no other target, and ``same``.
+
+    ``created`` and ``id_`` name the fields with a post's time and its id. A post without a time may be ours.
+    """
+    found = []
+    for post in listed:
+        at = time_of(post.get(created))
+        if text(post.get(id_)) and text(post.get(id_)) not in job.bound and (at is None or at >= since_intent(job)):
+            found += [post] if same(post) else []
+    return found
+
+
+def one_of(
+    job: Job,
+    found: Sequence[JsonObject],
+    published: Callable[[JsonObject], Published],
+    looks: Looks,
+    otherwise: Verdict,
+    *,
+    shown: Callable[[JsonObject], str],
+) -> Verdict:
+    """Return what a listing tells: the one that is ours, a question where there are several, ``otherwise`` for none.
+
+    ``shown`` describes a post to the person who decides.
+    """
+    if len(found) == 1:
+        return published(found[0])
+    if found:
+        message = "Several posts there could be this one. Look there, and say whether it is among them."
+        return Doubt(message, [shown(post) for post in found])
+    return looks.not_found(job, otherwise)

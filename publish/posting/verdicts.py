@@ -1,0 +1,62 @@
+"""What the error of a platform means for a step, by its class in the platform's error catalogue."""
+
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from ops.runtime.platform_protocol import Response
+from publish.posting.contract import Failed, Hold, Job, Retry, TokenRefused, Unknown, Verdict, Wait
+from publish.posting.decision import DOUBT
+from publish.preflight.error_catalogue import Classified, ErrorCatalogue, ErrorClass, classify
+
+QUOTA_SECONDS = 1800.0
+"""How often it is tried again where an account has published all that it may for now."""
+
+WAIT_SECONDS = 60.0
+"""The least pause where too much was asked in a short time; headers that name a longer one are kept by themselves."""
+
+READY_SECONDS = 15.0
+
+log = structlog.get_logger()
+
+Make = Callable[[Classified], Verdict]
+
+
+def _failed(code: str = "") -> Make:
+    return lambda said: Failed(
+        said.user_code or code or said.code, f"{said.message} {said.remedy}".strip(), retryable=said.retryable
+    )
+
+
+_BY_CLASS: Mapping[ErrorClass, Make] = {
+    ErrorClass.UNKNOWN_OUTCOME: lambda said: Unknown(said.message),
+    ErrorClass.AGAIN: lambda said: Retry(said.user_code or said.code, said.message, said.wait_seconds),
+    ErrorClass.NOT_READY: lambda said: Wait(max(said.wait_seconds, READY_SECONDS), said.message),
+    ErrorClass.WAIT: lambda said: Hold(
+        max(said.wait_seconds, WAIT_SECONDS), said.user_code or "rate_limit_exceeded", said.message
+    ),
+    ErrorClass.QUOTA: lambda said: Hold(
+        max(said.wait_seconds, QUOTA_SECONDS), said.user_code or "rate_limit_exceeded", said.message
+    ),
+    ErrorClass.TOKEN: lambda said: TokenRefused(said.code),
+    ErrorClass.PERMISSION: _failed("scope_not_authorized"),
+}
+
+
+def error_verdict(
+    catalogue: ErrorCatalogue, job: Job, response: Response, *, commit: bool = False, anew: Verdict | None = None
+) -> Verdict | None:
+    """Return what an error means; None if the response is no error.
+
+    ``commit``: the request makes something visible, so what the catalogue does not have leaves its outcome unknown.
+    ``anew`` is taken where the container, upload or address is of no use any more and a new one may be made; a failure
+    without it.
+    """
+    said = classify(catalogue, response, commit=commit, repeated=DOUBT in job.kept)
+    if said is None:
+        return None
+    if not said.catalogued:
+        log.warning("posting.unknown_error", target=job.id, said=said.raw)
+    if said.error_class is ErrorClass.ANEW and anew is not None:
+        return anew
+    return _BY_CLASS.get(said.error_class, _failed())(said)

@@ -1,0 +1,151 @@
+"""A rig with connected accounts, and what publishes: targets are stored, worked on, and looked at in the ledger."""
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import uuid_utils
+
+import publish.platforms
+from ops.cli.composition import append_within
+from ops.runtime.db import Pool, open_pool
+from ops.runtime.discovery import discover
+from ops.runtime.platform_protocol import FilePart
+from publish.oauth.client_registration import ClientRegistrations
+from publish.posting.contract import Media, PostingPlatform
+from publish.posting.driver import Driver
+from schema.rights import WORKER_ROLE
+from schema.tenancy import DEFAULT_TENANT
+from tests.rig import PATIENT, Rig
+
+POSTING = discover(publish.platforms, PostingPlatform, "machines")
+SHIPPED = Path(__file__).parents[1] / "ops" / "sandbox" / "media"
+
+
+@dataclass
+class SampleFiles:
+    """The files that the sandbox ships, under ids of their own; the sandbox serves them to its platforms itself."""
+
+    base: str
+    files: dict[str, tuple[Path, Media]] = field(default_factory=dict)
+
+    def add(self, name: str, content_type: str, **facts: Any) -> str:
+        path, id_ = SHIPPED / name, str(uuid_utils.uuid7())
+        self.files[id_] = path, Media(id_, content_type, path.stat().st_size, file_name=name, **facts)
+        return id_
+
+    async def describe(self, _: asyncpg.Connection, ids: Sequence[str]) -> Mapping[str, Media]:
+        return {id_: self.files[id_][1] for id_ in ids}
+
+    async def digests(self, _: asyncpg.Connection, ids: Sequence[str]) -> Mapping[str, bytes]:
+        return {id_: hashlib.sha256(self.files[id_][0].read_bytes()).digest() for id_ in ids}
+
+    async def link(self, _: asyncpg.Connection, tenant: str, media_id: str, target_id: str, attempt: int) -> str:
+        return f"{self.base}/_sandbox/media/{self.files[media_id][0].name}?for={target_id}.{attempt}&of={tenant}"
+
+    async def fetched(self, _: asyncpg.Connection, target_id: str, attempt: int) -> Mapping[str, int]:
+        return {}
+
+    async def revoke(self, _: asyncpg.Connection, target_id: str) -> None:
+        return None
+
+    async def read(self, _: str, part: FilePart) -> AsyncIterator[bytes]:
+        content = self.files[part.media_id][0].read_bytes()[part.offset : part.offset + part.length]
+        for start in range(0, len(content), 65_536):
+            yield content[start : start + 65_536]
+
+
+@dataclass
+class Posting:
+    """``driver`` acts as the worker."""
+
+    rig: Rig
+    driver: Driver
+    media: SampleFiles
+
+    async def target(
+        self,
+        connection_id: str,
+        text: str,
+        *,
+        kind: str = "",
+        media: Sequence[str] = (),
+        options: Mapping[str, Any] | None = None,
+        link: Mapping[str, str] | None = None,
+        parent: str | None = None,
+        state: str = "scheduled",
+    ) -> str:
+        """Store a post with one target that is due; the target's id."""
+        [row] = await self.rig.raw("SELECT platform, account_id FROM connections WHERE id = $1::uuid", connection_id)
+        platform, post, id_ = POSTING[row["platform"]], str(uuid_utils.uuid7()), str(uuid_utils.uuid7())
+        files = [self.media.files[each][1] for each in media]
+        kind = kind or platform.kind_of(files, options or {}, link or {})
+        digests = await self.media.digests(self.rig.connection, media)
+        await self.rig.raw(
+            "INSERT INTO posts (tenant_id, id, content, link, author, scheduled_at)"
+            " VALUES ($1::uuid, $2::uuid, $3, $4::jsonb, 'test', now())",
+            *(DEFAULT_TENANT, post, text, json.dumps(link) if link else None),
+        )
+        for position, each in enumerate(media):
+            await self.rig.raw(
+                "INSERT INTO post_media (tenant_id, post_id, position, media_id, alt_text, sha256)"
+                " VALUES ($1::uuid, $2::uuid, $3, $4::uuid, 'a picture', $5)",
+                *(DEFAULT_TENANT, post, position, each, digests[each]),
+            )
+        await self.rig.raw(
+            """
+            INSERT INTO post_targets (tenant_id, id, post_id, connection_id, platform, account_id, kind, options,
+                digest, state, due_at, parent_id)
+            VALUES ($1::uuid, $2::uuid, $3::uuid, $4::uuid, $5, $6, $7, $8::jsonb, '', $9,
+                CASE WHEN $10::uuid IS NULL THEN now() END, $10::uuid)""",
+            *(DEFAULT_TENANT, id_, post, connection_id, row["platform"], row["account_id"], kind),
+            *(json.dumps(options or {}), state, parent),
+        )
+        return id_
+
+    async def row(self, id_: str) -> Any:
+        [row] = await self.rig.raw("SELECT * FROM post_targets WHERE id = $1::uuid", id_)
+        return row
+
+    async def run(self, id_: str, rounds: int = 60, *, driver: Driver | None = None) -> Any:
+        """Work until the target waits for nobody's clock, each pause over at once; its row."""
+        for _ in range(rounds):
+            await (driver or self.driver).drain()
+            row = await self.row(id_)
+            if row["due_at"] is None and row["lease_until"] is None:
+                return row
+            await self.hurry()
+        raise AssertionError(f"it never ends: {dict(row)}")
+
+    async def hurry(self) -> None:
+        """Let every pause be over, here and at the platforms."""
+        await self.rig.raw(
+            """
+            UPDATE post_targets SET step_since = step_since - greatest(due_at - now(), interval '0'),
+                intent_at = intent_at - greatest(due_at - now(), interval '0'), due_at = now()
+            WHERE due_at IS NOT NULL AND lease_until IS NULL"""
+        )
+        await self.rig.sandbox.command("clock", jump=60)
+
+    async def posts(self, platform: str) -> list[Any]:
+        """Everything of ours that became visible there, by the sandbox's own ledger."""
+        return await self.rig.sandbox.published(platform)
+
+
+@asynccontextmanager
+async def posting(rig: Rig) -> AsyncIterator[Posting]:
+    async with await open_pool(rig.dsn, "publish", 10, role=WORKER_ROLE, **PATIENT) as pool:
+        yield made(rig, pool)
+
+
+def made(rig: Rig, pool: Pool) -> Posting:
+    client = replace(rig.providers.client, http=rig.providers.client.http)
+    clients = ClientRegistrations(pool, rig.built.vault, rig.providers)
+    media = SampleFiles(rig.sandbox.url)
+    driver = Driver(pool, rig.built.vault, POSTING, client, clients, rig.refresher, media, append_within)
+    return Posting(rig, driver, media)
