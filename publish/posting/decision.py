@@ -48,6 +48,9 @@ SETTLE_SECONDS = 10.0
 LOCATE_SECONDS = 30.0
 """How long a post whose id is not known is left alone before it is looked for."""
 
+MOST_COMMITS = 3
+"""So often a request that makes something visible is sent for one attempt, however often it was not done."""
+
 VISIBLE = (Effect.COMMIT, Effect.KEYED)
 """Effects that people see."""
 
@@ -71,6 +74,12 @@ class Progress(Protocol):
     def intent_at(self) -> datetime | None: ...
     @property
     def kept(self) -> Mapping[str, JsonValue]: ...
+    @property
+    def asked(self) -> bool:
+        """Whether a request of this step may have been sent whose outcome nobody stored."""
+
+    @property
+    def commits(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +111,17 @@ def decide(target: Progress, machine: Machine, verdict: Verdict) -> Outcome:
         verdict = _after_unknown(step, verdict)
     outcome = _RULES[type(verdict)](target, machine, step, verdict)
     return replace(outcome, kept=_kept(target, step, outcome, verdict))
+
+
+def without_asking(target: Progress, step: Step) -> Verdict | None:
+    """Return what is known of a target before its step is asked; None where it is to be asked."""
+    if step.effect not in VISIBLE:
+        return None
+    if target.asked:
+        return Unknown("the process that sent it is gone")
+    if target.commits >= MOST_COMMITS:
+        return Doubt("The platform was asked several times to publish it and never said that it did; look there.")
+    return None
 
 
 def _after_unknown(step: Step, verdict: Unknown) -> Verdict:

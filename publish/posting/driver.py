@@ -49,7 +49,7 @@ from publish.posting.contract import (
     Unknown,
     Verdict,
 )
-from publish.posting.decision import VISIBLE, Outcome, decide
+from publish.posting.decision import VISIBLE, Outcome, decide, without_asking
 from publish.posting.target_store import Target
 from publish.vault.envelope import Vault, VaultError
 from schema.sealing import target_place
@@ -58,9 +58,6 @@ from schema.states import TargetState
 LOOK_SECONDS = 1.0
 AT_ONCE = 8
 """Targets that one worker works on side by side, each of another account."""
-
-MOST_COMMITS = 3
-"""So often a request that makes something visible is sent for one attempt, however often it was not done."""
 
 MOST_STEPS = 2000
 """Requests of one lease. A chunked upload has 1,000 at most; a machine that goes round in a circle is stopped."""
@@ -182,13 +179,8 @@ class Driver:
             verdict = Doubt("This release does not know how far it had come; look there.")
             return await self._store(target, _unknown_step(target, verdict), verdict)
         step = machine.steps[target.step]
-        if target.asked_at is not None and step.effect in VISIBLE:
-            verdict = Unknown("the process that sent it is gone")
-        elif step.effect in VISIBLE and target.commits >= MOST_COMMITS:
-            verdict = Doubt(
-                "The platform was asked several times to publish it and never said that it did; look there."
-            )
-        else:
+        verdict = without_asking(target, step)
+        if verdict is None:
             secrets: dict[str, str] = {}
             verdict = await self._verdict(target, step, secrets)
             target = replace(target, sealed=self._sealed(target, secrets) or target.sealed)

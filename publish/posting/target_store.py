@@ -73,6 +73,11 @@ class Target:
     platform_post_id: str
     files: Sequence[AttachedFile]
 
+    @property
+    def asked(self) -> bool:
+        """Whether a request of this step may have been sent whose outcome nobody stored."""
+        return self.asked_at is not None
+
     def secrets(self, vault: Vault) -> dict[str, str]:
         """Return what the steps have sealed. Raises VaultError."""
         if self.sealed is None:
