@@ -35,9 +35,19 @@ class ScheduledTime:
     version: str
     words: str
 
+    @property
+    def written(self) -> str:
+        """The time as :func:`parse` reads it again, together with the zone."""
+        if self.decision == "instant":
+            return f"{_written(self.instant)}Z"
+        return _written(self.wall)
+
 
 def resolve(wall: datetime, zone: str, zones: TimeZones) -> ScheduledTime:
     """Decide which instant a wall time without an offset is. Raises ScheduleError for an unknown zone."""
+    if wall.tzinfo is not None:
+        raise ValueError("a wall time has no offset from UTC; use at_instant")
+    wall = wall.replace(fold=0)
     rules = zones.zone(zone)
     first, second = (_utc(wall, rules, fold) for fold in (0, 1))
     if first == second:
@@ -131,7 +141,7 @@ def _change(before: datetime, after: datetime, rules: tzinfo) -> datetime:
 
 
 def _written(moment: datetime) -> str:
-    exact = "seconds" if moment.second or moment.microsecond else "minutes"
+    exact = "auto" if moment.second or moment.microsecond else "minutes"
     return moment.replace(tzinfo=None).isoformat(" ", exact)
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from publish.schedule.errors import ScheduleError
@@ -33,6 +33,7 @@ def test_whole_days_begin_at_the_wall_time_that_was_asked_for_and_not_where_a_ga
     assert instants("2027-03-28 02:30", 24, 2) == ["28 01:00", "29 00:30"]
 
 
+@settings(deadline=None)
 @given(
     st.datetimes(datetime.fromisoformat("2012-01-01"), datetime.fromisoformat("2040-01-01")),
     ZONE,

@@ -4,7 +4,7 @@ import time
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from publish.schedule.errors import ScheduleError
@@ -113,6 +113,7 @@ PART = st.one_of(
 END = st.sampled_from(["COUNT=3", "UNTIL=20270601", "UNTIL=20270601T080000Z"])
 
 
+@settings(deadline=None)
 @given(st.sampled_from(["DAILY", "WEEKLY", "MONTHLY", "YEARLY", "SECONDLY"]), END, st.lists(PART, max_size=3))
 def test_whatever_a_rule_says_it_is_read_or_refused(frequency: str, end: str, parts: list[str]) -> None:
     try:
@@ -157,6 +158,7 @@ def test_policy_may_miss_the_latest_too() -> None:
         assert [each.number for each in found.missed] == [2, 3, 4, 5, 6, 7]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10), st.integers(0, 30 * 24), st.sampled_from([PUBLISH, SKIP, ASK]))
 def test_at_most_one_is_made_and_each_is_made_missed_or_still_to_come(
     handled: int, hours: int, policy: LatePolicy

@@ -58,7 +58,7 @@ def test_slot_that_a_gap_moved_into_the_next_day_is_found_there() -> None:
     assert (found.instant, found.decision) == (utc("2027-03-27 22:00"), "gap")
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(
     st.sets(
         st.tuples(st.integers(0, 6), st.times().map(lambda found: found.replace(microsecond=0))), min_size=1, max_size=8

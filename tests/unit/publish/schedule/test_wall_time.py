@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import tzdata
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 
 from publish.schedule.errors import ScheduleError
 from publish.schedule.wall_time import at_instant, parse, recompute, resolve
@@ -65,6 +65,7 @@ def test_each_decision_is_said_in_words(text: str, words: str) -> None:
     assert parse(text, "Europe/Berlin", ZONES).words == words
 
 
+@settings(deadline=None)
 @given(WALL, ZONE)
 def test_d6_whatever_the_zone_the_instant_is_the_first_that_shows_the_wall_time_or_a_later_one(
     wall: datetime, zone: str
@@ -82,6 +83,7 @@ def test_d6_whatever_the_zone_the_instant_is_the_first_that_shows_the_wall_time_
     assert (found.decision == "overlap") == (found.decision != "gap" and len(later) == 2)
 
 
+@settings(deadline=None)
 @given(WALL, WALL, ZONE)
 def test_later_wall_time_is_never_an_earlier_instant(one: datetime, other: datetime, zone: str) -> None:
     first, second = sorted((one, other))
@@ -101,6 +103,12 @@ def test_d6_two_years_of_hours_in_zones_of_every_kind() -> None:
         assert decisions.count("gap") == decisions.count("overlap") > 0, zone
 
 
+def test_time_with_an_offset_is_no_wall_time() -> None:
+    with pytest.raises(ValueError, match="use at_instant"):
+        resolve(utc("2027-05-01 09:00"), "Europe/Berlin", ZONES)
+
+
+@settings(deadline=None)
 @given(WALL, ZONE)
 def test_instant_stays_itself_whatever_zone_shows_it(naive: datetime, zone: str) -> None:
     instant = naive.replace(tzinfo=UTC)
@@ -156,6 +164,7 @@ def test_unknown_zone_is_refused_by_name_and_opens_no_file(name: str) -> None:
     assert len(str(refused.value)) < 100
 
 
+@settings(deadline=None)
 @given(WALL, ZONE)
 def test_zones_are_those_of_the_package(wall: datetime, zone: str) -> None:
     """The system's database may be older; where both have the same rules they agree."""
