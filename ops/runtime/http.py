@@ -1,4 +1,6 @@
-"""The one way out: time-outs on everything, small answers only, no redirects, and no way into our own network.
+"""The one way out: time-outs on everything, small answers only, and no way into our own network.
+
+No redirect is followed but those of a page that is only looked at, and each of these is held to the same.
 
 Query strings and bodies carry tokens, so nothing here puts either into a log or an error.
 """
@@ -7,10 +9,11 @@ import asyncio
 import random
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Self
-from urllib.parse import urlsplit
+from typing import Any, Self
+from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 from aiohttp.abc import ResolveResult
@@ -22,6 +25,7 @@ from ops.runtime.text import parsed_json, storable
 CONNECT_SECONDS, TOTAL_SECONDS = 5.0, 15.0
 ANSWER_BYTES = 2 * 2**20
 TRIES, PAUSE_SECONDS = 3, 0.3
+PAGE_SECONDS, PAGE_BYTES, MOST_REDIRECTS = 10.0, 512 * 2**10, 5
 NO_SERVER_SECONDS = 2.0
 """How long it takes at least to say that no public server has a name: it must not show whether an inner one has."""
 
@@ -92,6 +96,20 @@ class Reply:
     status: int
     content: object
     headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The beginning of a page, at most ``PAGE_BYTES`` of it. ``url`` is where the redirects led.
+
+    ``content_type`` is the header as it came. The bytes are as they came: a page that was compressed, though that was
+    not asked for, cannot be read.
+    """
+
+    url: str
+    status: int
+    content: bytes
+    content_type: str
 
 
 def public(address: str) -> bool:
@@ -231,6 +249,36 @@ class Client:
             await asyncio.sleep(begun + NO_SERVER_SECONDS - loop.time())
             raise
 
+    async def page(self, url: str, headers: Mapping[str, str]) -> Page:
+        """Fetch the beginning of a page that a person names, from public addresses only. Raises Unreachable.
+
+        The platforms' own hosts, and a sandbox, are held to public addresses here too, and so is each redirect.
+        """
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        try:
+            async with asyncio.timeout(PAGE_SECONDS):
+                return await self._redirected(url, headers)
+        except TimeoutError:
+            raise Unreachable(_host(url), f"no complete answer within {PAGE_SECONDS:g} seconds", sent=True) from None
+        except NoServer:
+            await asyncio.sleep(begun + NO_SERVER_SECONDS - loop.time())
+            raise
+
+    async def _redirected(self, url: str, headers: Mapping[str, str]) -> Page:
+        # Not compressed: a few bytes of a page that anybody names could unfold to more than the memory holds.
+        plain = {**headers, "Accept-Encoding": "identity"}
+        for _ in range(MOST_REDIRECTS + 1):
+            async with self._exchange("GET", url, guarded=True, headers=plain, auto_decompress=False) as response:
+                location = response.headers.get("Location", "")
+                if response.status not in (301, 302, 303, 307, 308) or not location:
+                    content = await _beginning(response)
+                    kind = storable(response.headers.get("Content-Type", ""))
+                    return Page(url, response.status, content, kind)
+                response.close()
+                url = urljoin(url, location)
+        raise Unreachable(_host(url), f"more than {MOST_REDIRECTS} redirects", sent=True)
+
     async def _tried(
         self,
         method: str,
@@ -264,26 +312,27 @@ class Client:
         headers: Mapping[str, str] | None,
     ) -> Reply:
         host = _host(url)
-        guarded = host not in self._trusted
-        session = self._sessions[guarded]
+        options = {"params": query or None, "data": body.data(), "json": body.json, "headers": headers}
+        options["timeout"] = aiohttp.ClientTimeout(total=body.seconds, connect=CONNECT_SECONDS)
+        async with self._exchange(method, url, guarded=host not in self._trusted, **options) as response:
+            content = bytearray()
+            async for chunk in response.content.iter_chunked(65_536):
+                content += chunk
+                if len(content) > ANSWER_BYTES:
+                    raise Unreachable(host, f"its answer is longer than {ANSWER_BYTES} bytes", sent=True)
+            named = {name.lower(): storable(value) for name, value in response.headers.items()}
+            return Reply(response.status, parsed_json(bytes(content)), named)
+
+    @asynccontextmanager
+    async def _exchange(
+        self, method: str, url: str, *, guarded: bool, **options: Any
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send a request, and turn whatever goes wrong until its response was read into Unreachable."""
+        host, limit = _host(url), options.get("timeout")
+        seconds = limit.total if isinstance(limit, aiohttp.ClientTimeout) and limit.total else TOTAL_SECONDS
         try:
-            async with session.request(
-                method,
-                url,
-                allow_redirects=False,
-                params=query or None,
-                data=body.data(),
-                json=body.json,
-                headers=headers,
-                timeout=aiohttp.ClientTimeout(total=body.seconds, connect=CONNECT_SECONDS),
-            ) as response:
-                content = bytearray()
-                async for chunk in response.content.iter_chunked(65_536):
-                    content += chunk
-                    if len(content) > ANSWER_BYTES:
-                        raise Unreachable(host, f"its answer is longer than {ANSWER_BYTES} bytes", sent=True)
-                named = {name.lower(): storable(value) for name, value in response.headers.items()}
-                return Reply(response.status, parsed_json(bytes(content)), named)
+            async with self._sessions[guarded].request(method, url, allow_redirects=False, **options) as response:
+                yield response
         except Unreachable:
             raise
         except aiohttp.ClientConnectorError as error:
@@ -298,7 +347,17 @@ class Client:
         except aiohttp.InvalidURL:
             raise Unreachable(host, "it is no address", sent=False) from None
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise Unreachable(host, _what_was_lost(error, body.seconds), sent=True) from None
+            raise Unreachable(host, _what_was_lost(error, seconds), sent=True) from None
+
+
+async def _beginning(response: aiohttp.ClientResponse) -> bytes:
+    content = bytearray()
+    async for chunk in response.content.iter_chunked(65_536):
+        content += chunk
+        if len(content) >= PAGE_BYTES:
+            response.close()  # the rest is not waited for
+            break
+    return bytes(content[:PAGE_BYTES])
 
 
 def _guarded(info: aiohttp.AddrInfoType) -> socket.socket:

@@ -475,3 +475,61 @@ async def test_name_that_is_rebound_to_an_inner_address_is_refused_too(
         with pytest.raises(Unreachable, match=NOWHERE):
             await client.ask("GET", f"http://public.example:{port}/flaky", repeatable=False)
     assert faulty.calls == 0
+
+
+@pytest.fixture
+def outside(faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> FaultyServer:
+    """The server as one on the internet, by its address; by the name ``localhost`` it is in our own network."""
+    monkeypatch.setattr(http, "public", lambda address: address == "127.0.0.1")
+    return faulty
+
+
+async def page(url: str, trusted: frozenset[str] = frozenset()) -> http.Page:
+    async with Client(trusted) as client:
+        return await client.page(url, {"Accept": "text/html"})
+
+
+async def test_page_is_read_to_its_beginning_and_nothing_is_unfolded(outside: FaultyServer) -> None:
+    found = await page(f"{outside.url}/big")
+    assert (len(found.content), found.status) == (http.PAGE_BYTES, 200)
+    found = await page(f"{outside.url}/bomb")
+    assert found.content == SQUEEZED[: http.PAGE_BYTES]
+    found = await page(f"{outside.url}/html")
+    assert (found.status, found.content, found.content_type) == (502, b"<h1>502</h1>", "text/html; charset=utf-8")
+    assert outside.calls == 3, "a page is not asked for again"
+
+
+async def test_g8_redirects_of_a_page_are_followed_a_few_times_and_each_is_held_to_public_addresses(
+    outside: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = f"http://[::1]:{outside.url.rpartition(':')[2]}/flaky"
+    for location, why in (
+        (inner, NOWHERE),
+        ("file:///etc/passwd", "not one of the web"),
+        ("http://[", "the request failed"),
+        ("/again", "more than 5 redirects"),
+    ):
+        monkeypatch.setitem(ANSWERS, "again", {"status": 302, "headers": {"Location": location}})
+        outside.calls = 0
+        with pytest.raises(Unreachable, match=why):
+            await page(f"{outside.url}/again")
+        assert outside.calls == (http.MOST_REDIRECTS + 1 if location == "/again" else 1)
+    monkeypatch.setitem(ANSWERS, "again", {"status": 301, "headers": {"Location": "html#top"}})
+    assert (await page(f"{outside.url}/again")).url == f"{outside.url}/html#top"
+
+
+async def test_g8_host_that_is_trusted_as_a_platform_is_held_to_public_addresses_as_a_page(
+    faulty: FaultyServer,
+) -> None:
+    host = faulty.url.removeprefix("http://")
+    with pytest.raises(Unreachable, match=NOWHERE):
+        await page(f"{faulty.url}/html", frozenset({host}))
+    assert faulty.calls == 0
+
+
+async def test_time_of_a_page_is_bounded_over_all_its_redirects(
+    outside: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "PAGE_SECONDS", 0.2)
+    with pytest.raises(Unreachable, match=r"no complete answer within 0\.2 seconds"):
+        await page(f"{outside.url}/slow")
