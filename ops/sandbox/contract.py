@@ -236,6 +236,9 @@ class Platform:
     processing_results: ClassVar[Sequence[str]] = ("ready", "failed", "stuck")
     """What a test may have files processed to."""
 
+    resumable: ClassVar[Sequence[str]] = ()
+    """Handlers of uploads that keep the bytes that arrived before a connection broke."""
+
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
         self.processing_rules: list[ProcessingRule] = []

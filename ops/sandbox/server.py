@@ -1,6 +1,7 @@
 """The HTTP server: parse requests, apply faults, keep the ledger, and send what the platforms send by themselves."""
 
 import asyncio
+import dataclasses
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -128,11 +129,15 @@ class Server:
             platform = simulation.platforms[name]
             call = await read(request, name)
             account = platform.account_of(call)
-            fault = simulation.faults.take(name, f"{call.method} {call.path}", account)
+            fault = simulation.faults.take(name, call, account)
             answer = None
-            if fault is None or fault.effect:
+            if fault is not None and fault.receive is not None:
+                if handler in platform.resumable:
+                    part = dataclasses.replace(call, body=call.body[: fault.receive])
+                    answer = await self._answered(getattr(platform, handler), part)
+            elif fault is None or (fault.effect and not fault.late_seconds):
                 answer = platform.complete(call, await self._answered(getattr(platform, handler), call))
-            simulation.ledger.add(
+            entry = simulation.ledger.add(
                 "call",
                 simulation.sandbox.at,
                 name,
@@ -142,6 +147,9 @@ class Server:
                 status=None if answer is None else answer.status,
                 fault=None if fault is None else fault.model_dump(exclude_defaults=True),
             )
+            if fault is not None and fault.effect and fault.late_seconds:
+                due = simulation.clock.seconds() + fault.late_seconds
+                self._start(self._late(simulation, getattr(platform, handler), call, due, entry))
             self.changed = self.changed or call.method != "GET"
             self.wake()
             if fault is not None:
@@ -151,6 +159,15 @@ class Server:
             return respond(answer)
 
         return serve
+
+    async def _late(
+        self, simulation: Simulation, handler: Handler, call: Call, due: float, entry: dict[str, Any]
+    ) -> None:
+        """Do what a call asked for after it was answered, as behind a proxy that gave up (``mastodon.md`` 9.3)."""
+        await simulation.clock.until(due)
+        entry["status"] = (await self._answered(handler, call)).status
+        self.changed = True
+        self.wake()
 
     async def _answered(self, handler: Handler, call: Call) -> Answer:
         try:
@@ -316,7 +333,7 @@ async def apply_fault(
     await asyncio.sleep(fault.delay_seconds)
     if fault.spoil == "hang":
         await asyncio.Event().wait()
-    if fault.drop:
+    if fault.drop or fault.receive is not None:
         assert request.transport is not None  # noqa: S101  the request has just come by it
         request.transport.abort()
         return web.Response()

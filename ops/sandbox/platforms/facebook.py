@@ -174,6 +174,7 @@ class Facebook(InstagramApi):
         "publish": ("instagram_basic", "instagram_content_publish"),
         "messages": ("instagram_manage_messages",),
     }
+    resumable = ("reel_bytes", "upload", "upload_chunk")
     streams = ("page", "instagram", "deauthorize", "deletion")
     unreported: ClassVar[Mapping[str, str]] = {  # meta.md 2.2 and 3.1
         "change": "Facebook sends nothing for posts that are ads, or for likes of a page that has 10,000.",

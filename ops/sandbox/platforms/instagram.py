@@ -44,6 +44,7 @@ class Instagram(OwnLogin, InstagramApi):
         "publish": (BASIC, "instagram_business_content_publish"),
         "messages": (BASIC, "instagram_business_manage_messages"),
     }
+    resumable = ("upload",)
     streams = ("", "deauthorize", "deletion")
     unreported: ClassVar[Mapping[str, str]] = {  # meta.md 0.6 and 2.2
         "publish": "Instagram sends nothing for a new post.",
