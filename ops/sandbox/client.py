@@ -43,6 +43,15 @@ class Client:
         """Return what the application really published: posts, comments, replies and messages, oldest first."""
         return await self.ledger("post", platform=platform, by="application", **fields)
 
+    async def fetched(self, url: str) -> list[dict[str, Any]]:
+        """Return the requests by which platforms downloaded a file, oldest first."""
+        return await self.ledger("fetch", url=url)
+
+    async def clear_faults(self) -> None:
+        """End all faults."""
+        async with self.http.delete(f"{self.url}/_sandbox/faults") as response:
+            await response.read()
+
     async def _get(self, name: str, **query: str) -> Any:
         async with self.http.get(f"{self.url}/_sandbox/{name}", params=query) as response:
             return await response.json()

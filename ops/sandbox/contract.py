@@ -117,6 +117,18 @@ class OutboundRequest:
     seconds: float = 10.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Download(OutboundRequest):
+    """The download of a file from an address that the application named, for ``account``.
+
+    A ``ranged`` one asks for one part after the other, as platforms do with videos.
+    """
+
+    platform: "Platform"
+    account: str
+    ranged: bool = False
+
+
 class Refusal(Exception):  # noqa: N818  an answer, in the platform's own envelope
     def __init__(self, answer: Answer) -> None:
         super().__init__(answer.status)
@@ -168,14 +180,48 @@ class Processing:
 
 
 @dataclass
-class ProcessingRule:
-    """Applies to ``times`` files after the first ``skip``. Without ``seconds`` the platform's usual time is kept."""
+class Rule:
+    """Applies ``times`` times after the first ``skip``."""
+
+    skip: int
+    times: int
+
+
+@dataclass
+class ProcessingRule(Rule):
+    """Without ``seconds`` the platform's usual time is kept."""
 
     result: str
     seconds: float | None
     reason: str | None
-    skip: int
-    times: int
+
+
+@dataclass
+class FetchRule(Rule):
+    """How the platform downloads a file from its address, ``seconds`` later.
+
+    ``result`` is complete, partial (it gives up after so many ``bytes``) or never (it does not ask for the file).
+    """
+
+    result: str
+    seconds: float
+    bytes: int
+
+
+AnyRule = TypeVar("AnyRule", bound=Rule)
+
+
+def rule_of(rules: list[AnyRule]) -> AnyRule | None:
+    """Return the first rule that applies now, and count it."""
+    for rule in rules:
+        if rule.skip:
+            rule.skip -= 1
+            continue
+        rule.times -= 1
+        if not rule.times:
+            rules.remove(rule)
+        return rule
+    return None
 
 
 Common = TypeVar("Common")
@@ -239,9 +285,13 @@ class Platform:
     resumable: ClassVar[Sequence[str]] = ()
     """Handlers of uploads that keep the bytes that arrived before a connection broke."""
 
+    fetch_agent = "sandbox"
+    """The User-Agent with which it downloads files."""
+
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
         self.processing_rules: list[ProcessingRule] = []
+        self.fetch_rules: list[FetchRule] = []
         self.listing_lag = 0.0
         """Seconds that a new post is missing from listings, though it can be read by its id."""
         self.redirect_uris: set[str] = set()
@@ -295,15 +345,16 @@ class Platform:
 
     def process(self, seconds: float) -> Processing:
         """Return how the next file is processed: as a test asked for, else in the platform's usual ``seconds``."""
-        for rule in self.processing_rules:
-            if rule.skip:
-                rule.skip -= 1
-                continue
-            rule.times -= 1
-            if not rule.times:
-                self.processing_rules.remove(rule)
-            return Processing(seconds if rule.seconds is None else rule.seconds, rule.result, rule.reason)
-        return Processing(seconds)
+        rule = rule_of(self.processing_rules)
+        if rule is None:
+            return Processing(seconds)
+        return Processing(seconds if rule.seconds is None else rule.seconds, rule.result, rule.reason)
+
+    def download(
+        self, url: str, then: Callable[[Fetched], Any], account: str, *, seconds: float = 60.0, ranged: bool = False
+    ) -> Download:
+        """Return the download of a file, which the ledger will show; ``seconds`` is the limit of each request."""
+        return Download(url, then, seconds=seconds, platform=self, account=account, ranged=ranged)
 
     def listed(self, created: datetime) -> bool:
         """Return whether an object of this age is in listings yet."""

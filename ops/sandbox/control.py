@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ops.sandbox.contract import CommandError, Platform, ProcessingRule
+from ops.sandbox.contract import CommandError, FetchRule, Platform, ProcessingRule
 from ops.sandbox.dispatcher import DeliveryPolicy
 from ops.sandbox.faults import Fault
 from ops.sandbox.ledger import KINDS
@@ -66,6 +66,19 @@ class Process(Command):
     times: int = Field(default=1, ge=1)
 
 
+class Fetching(Command):
+    """How the platform downloads the next ``times`` files from their addresses after the first ``skip``."""
+
+    platform: str
+    result: Literal["complete", "partial", "never"] = "complete"
+    seconds: float = Field(default=0.0, ge=0)
+    """Until it begins."""
+    bytes: int = Field(default=0, ge=0)
+    """After which it gives up, if ``partial``."""
+    skip: int = Field(default=0, ge=0)
+    times: int = Field(default=1, ge=1)
+
+
 class ListingLag(Command):
     """New posts are missing from the platform's listings for ``seconds``."""
 
@@ -114,6 +127,7 @@ class Control:
             "variants": (Variant, self.variant),
             "outage": (Outage, self.outage),
             "processing": (Process, self.processing),
+            "fetching": (Fetching, self.fetching),
             "listing-lag": (ListingLag, self.listing_lag),
             "pace": (Pace, self.pace),
             "sunset": (Sunset, self.sunset),
@@ -229,9 +243,15 @@ class Control:
         platform = self._platform(command.platform)
         if command.result not in platform.processing_results:
             raise CommandError(f"result on {command.platform} is one of {', '.join(platform.processing_results)}")
-        rule = ProcessingRule(command.result, command.seconds, command.reason, command.skip, command.times)
+        rule = ProcessingRule(command.skip, command.times, command.result, command.seconds, command.reason)
         platform.processing_rules.append(rule)
         return {"rules": len(platform.processing_rules)}
+
+    async def fetching(self, command: Fetching) -> Any:
+        platform = self._platform(command.platform)
+        rule = FetchRule(command.skip, command.times, command.result, command.seconds, command.bytes)
+        platform.fetch_rules.append(rule)
+        return {"rules": len(platform.fetch_rules)}
 
     async def listing_lag(self, command: ListingLag) -> Any:
         self._platform(command.platform).listing_lag = command.seconds

@@ -133,6 +133,7 @@ class GraphApi(Platform):
     error_type = "OAuthException"
 
     slash_ignored = True  # Meta's own client ends addresses with one
+    fetch_agent = "facebookexternalhit/1.1 (+http://www.facebook.com/externalhit_uatext.php)"
     batch = 1000
     # "At once, then a few times, less and less often, over 36 h" (meta.md 1.3).
     retry_seconds = (0, 60, 300, 1800, 7200, 21_600, 43_200, 54_840)

@@ -589,14 +589,13 @@ class InstagramApi(GraphApi):
             kind = "REELS"  # the guide still lists VIDEO in general (meta.md 8.2)
         if video:
             container = self._made(call, person, kind)
-            self.sandbox.outbound_requests.append(
-                OutboundRequest(video, partial(self._downloaded, container.id), seconds=60.0)
-            )
+            then = partial(self._downloaded, container.id)
+            self.sandbox.outbound_requests.append(self.download(video, then, person.name, ranged=True))
             return self.answer(token, {"id": container.id})
         if image is None:
             raise self.refused(100, "The parameter image_url is required")
         # A picture is fetched before there is an answer.
-        return OutboundRequest(image, partial(self._pictured, call, token, person, kind), seconds=30.0)
+        return self.download(image, partial(self._pictured, call, token, person, kind), person.name, seconds=30.0)
 
     def _recent(self, container: Container, account: str) -> bool:
         return container.account == account and self.sandbox.clock.now() - container.created < DAY
@@ -692,7 +691,7 @@ class InstagramApi(GraphApi):
         """Upload bytes at an offset, or name the address of a file (``meta.md`` 8.4)."""
         container = self._own_container(call.parts["id"], self.authorised(call, *self.permissions["publish"]))
         if url := call.headers.get("file_url"):
-            return OutboundRequest(url, partial(self._uploaded, container), seconds=60.0)
+            return self.download(url, partial(self._uploaded, container), container.account, ranged=True)
         offset, size = call.headers.get("offset", ""), call.headers.get("file_size", "")
         if not whole(offset) or not whole(size) or int(offset) != container.received:
             return upload_failed("OffsetInvalidError", f"expected offset {container.received}", retriable=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 Entry = dict[str, Any]
 
-KINDS = ("call", "token", "post", "webhook")
+KINDS = ("call", "token", "post", "webhook", "fetch")
 LASTING = ("token", "post")
 """Kinds of which every entry is kept. The others are bounded by ``ring``."""
 

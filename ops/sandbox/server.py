@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp import BodyPartReader, web
+from yarl import URL
 
 from ops.runtime import headers
 from ops.runtime.files import read_private, write_private
@@ -18,12 +19,15 @@ from ops.sandbox.contract import (
     Answer,
     Call,
     CommandError,
+    Download,
     Fetched,
     Handler,
     OutboundRequest,
     Platform,
     Refusal,
     Upload,
+    rule_of,
+    whole,
 )
 from ops.sandbox.dispatcher import Delivery
 from ops.sandbox.faults import Fault
@@ -32,6 +36,9 @@ from ops.sandbox.simulation import Simulation
 
 BODY_LIMIT = 2**30
 IN_FLIGHT = 32
+RANGE = 2**20
+"""Bytes of each part of a download that asks for parts."""
+
 SHOWN = 65_536
 """Characters of a webhook body, and bytes of its answer, that the ledger keeps."""
 
@@ -173,13 +180,15 @@ class Server:
         try:
             answer = handler(call)
             while isinstance(answer, OutboundRequest):
-                answer = answer.then(await self.fetch(answer))
+                answer = answer.then(await self.fetch(answer) or Fetched())
         except Refusal as refusal:
             return refusal.answer
         return answer
 
-    async def fetch(self, outbound: OutboundRequest) -> Fetched:
-        """Send a platform's request, without following redirects."""
+    async def fetch(self, outbound: OutboundRequest) -> Fetched | None:
+        """Send a platform's request, without following redirects. None: a test asked that it be never sent."""
+        if isinstance(outbound, Download):
+            return await self._download(outbound)
         assert self._client is not None  # noqa: S101  it lives as long as the application
         limit = aiohttp.ClientTimeout(total=outbound.seconds)
         try:
@@ -189,6 +198,55 @@ class Server:
                 return Fetched(response.status, response.content_type, await response.read())
         except (aiohttp.ClientError, TimeoutError, ValueError):
             return Fetched()
+
+    async def _download(self, download: Download) -> Fetched | None:
+        """Download a file, whole or part by part, as a rule says."""
+        rule = rule_of(download.platform.fetch_rules)
+        if rule is not None:
+            if rule.result == "never":
+                return None
+            clock = download.platform.sandbox.clock
+            await clock.until(clock.seconds() + rule.seconds)
+        most = rule.bytes if rule is not None and rule.result == "partial" else None
+        content, size = b"", RANGE if download.ranged else 0
+        while True:
+            first = len(content)
+            asked = f"bytes={first}-{first + size - 1}" if size else None
+            status, kind, part, total = await self._requested(download, asked, None if most is None else most - first)
+            content += part
+            if status not in (200, 206) or (most is not None and len(content) >= most):
+                return Fetched(None if status in (200, 206) else status)
+            if status == 200 or len(content) >= total or not part:
+                return Fetched(200, kind, content)
+
+    async def _requested(
+        self, download: Download, asked: str | None, most: int | None
+    ) -> tuple[int | None, str, bytes, int]:
+        """Send one request of a download. Return its status, the type, the bytes and the size of the whole file."""
+        assert self._client is not None  # noqa: S101
+        status, kind, content, total = None, "", b"", 0
+        sent = {"User-Agent": download.platform.fetch_agent} | ({"Range": asked} if asked else {})
+        limit = aiohttp.ClientTimeout(total=download.seconds)
+        try:
+            url = URL(download.url, encoded=True)  # byte for byte, for it may be signed
+            async with self._client.get(url, headers=sent, timeout=limit, allow_redirects=False) as response:
+                status, kind = response.status, response.content_type
+                size = response.headers.get("Content-Range", "").rpartition("/")[2]
+                total = int(size) if whole(size) else 0
+                content = await (response.read() if most is None else first_bytes(response.content, most))
+        except (aiohttp.ClientError, TimeoutError, ValueError):
+            status = None
+        download.platform.record(
+            "fetch",
+            account=download.account,
+            url=download.url,
+            agent=download.platform.fetch_agent,
+            range=asked,
+            status=status,
+            bytes=len(content),
+            total=total or len(content),
+        )
+        return status, kind, content, total
 
     # --- requests of the platforms
 
@@ -241,7 +299,9 @@ class Server:
         task.add_done_callback(self._tasks.discard)
 
     async def _run(self, outbound: OutboundRequest) -> None:
-        outbound.then(await self.fetch(outbound))
+        fetched = await self.fetch(outbound)
+        if fetched is not None:
+            outbound.then(fetched)
         self.wake()
 
     async def _deliver(self, simulation: Simulation, delivery: Delivery) -> None:
@@ -297,7 +357,7 @@ class Server:
     async def _repeat_handshake(self, platform: Platform, stream: str, url: str) -> None:
         outbound = platform.handshake(url, lambda passed: passed)
         if outbound is not None:
-            platform.handshake_repeated(stream, passed=outbound.then(await self.fetch(outbound)))
+            platform.handshake_repeated(stream, passed=outbound.then(await self.fetch(outbound) or Fetched()))
 
     async def verify_callback(self, name: str, stream: str, url: str) -> dict[str, Any]:
         """Do what a portal does with a new callback address: verify it, and send there from now on if it passes.
@@ -309,7 +369,7 @@ class Server:
             None if stream in platform.streams_without_handshake else platform.handshake(url, lambda passed: passed)
         )
         if outbound is not None:
-            fetched = await self.fetch(outbound)
+            fetched = await self.fetch(outbound) or Fetched()
             if not outbound.then(fetched):
                 raise CommandError(f"{url} did not pass the handshake: it answered {fetched.status or 'nothing'}")
         platform.callbacks[stream] = url
@@ -354,6 +414,13 @@ async def apply_fault(
     assert request.transport is not None  # noqa: S101
     request.transport.close()
     return stream
+
+
+async def first_bytes(stream: aiohttp.StreamReader, most: int) -> bytes:
+    try:
+        return await stream.readexactly(most)
+    except asyncio.IncompleteReadError as error:
+        return error.partial
 
 
 async def read(request: web.Request, name: str) -> Call:

@@ -103,6 +103,8 @@ class Receiver:
     came: list[Received] = field(default_factory=list)
     asked: list[dict[str, str]] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
+    ranges: bool = True
+    """Whether it serves parts of files, as an origin that knows ``Range`` does."""
 
     async def ask(self, request: web.Request) -> web.Response:
         self.asked.append(dict(request.query))
@@ -126,7 +128,14 @@ class Receiver:
 
     async def give(self, request: web.Request) -> web.Response:
         content = self.files.get(request.match_info["name"])
-        return web.Response(status=404) if content is None else web.Response(body=content)
+        if content is None:
+            return web.Response(status=404)
+        if not self.ranges or "Range" not in request.headers:
+            return web.Response(body=content)
+        part = content[request.http_range]
+        first = request.http_range.start
+        told = f"bytes {first}-{first + len(part) - 1}/{len(content)}"
+        return web.Response(status=206, body=part, headers={"Content-Range": told})
 
     async def until(self, count: int) -> list[Received]:
         """Wait for so many deliveries."""

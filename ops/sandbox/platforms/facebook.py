@@ -895,7 +895,7 @@ class Facebook(InstagramApi):
             raise self.refused(100, "Requires upload file or url")
         if (urlsplit(url).hostname or "").endswith((".fbcdn.net", "fbcdn.net")):
             raise self.refused(100, "The source of a photo cannot be on Facebook's own servers")
-        return OutboundRequest(url, partial(self._photographed, call, page), seconds=30.0)
+        return self.download(url, partial(self._photographed, call, page), page.name, seconds=30.0)
 
     def _photographed(self, call: Call, page: Page, file: Fetched) -> Answer:
         if file.status != 200 or not file.content.startswith(FETCHED_FORMATS):
@@ -958,7 +958,7 @@ class Facebook(InstagramApi):
     def video(self, call: Call) -> Answer | OutboundRequest:
         page = self._as_page(call, "pages_manage_posts")
         if url := call.text("file_url"):
-            return OutboundRequest(url, partial(self._fetched_video, call, page), seconds=60.0)
+            return self.download(url, partial(self._fetched_video, call, page), page.name, ranged=True)
         handle = (call.text("fbuploader_video_file_chunk") or "").removeprefix("2:")
         video = self.videos.get(handle)
         if video is None or not video.whole:
@@ -1034,7 +1034,7 @@ class Facebook(InstagramApi):
     def reel_bytes(self, call: Call) -> Answer | OutboundRequest:
         video = self._own_video(call)
         if url := call.headers.get("file_url"):
-            return OutboundRequest(url, partial(self._reel_fetched, video), seconds=60.0)
+            return self.download(url, partial(self._reel_fetched, video), video.page, ranged=True)
         offset, size = call.headers.get("offset", ""), call.headers.get("file_size", "")
         if offset != str(len(video.content)) or not whole(size):
             return upload_failed("OffsetInvalidError", f"expected offset {len(video.content)}", retriable=True)

@@ -388,9 +388,8 @@ class Threads(OwnLogin):
             raise self.refused(100, "media_type must be TEXT, IMAGE, VIDEO or CAROUSEL, with what belongs to it")
         container = self._made(call, name, "IMAGE" if image else "VIDEO")
         # Both are fetched later: only the container says that it failed.
-        self.sandbox.outbound_requests.append(
-            OutboundRequest(image or video or "", partial(self._fetched, container.id), seconds=60.0)
-        )
+        then = partial(self._fetched, container.id)
+        self.sandbox.outbound_requests.append(self.download(image or video or "", then, name, ranged=bool(video)))
         return self.answer(token, {"id": container.id})
 
     def _check_text(self, call: Call, text: str) -> None:

@@ -21,7 +21,6 @@ from ops.sandbox.contract import (
     Call,
     CommandError,
     Fetched,
-    OutboundRequest,
     Platform,
     PlatformEvent,
     Refusal,
@@ -139,6 +138,8 @@ class Publish:
     failure: str | None = None
     """What its processing will fail with, because a test asked for it."""
     ai_generated: bool = False
+    pulled: bool = False
+    """Whether all its files were downloaded."""
     downloaded: int = 0
     received: int = 0
     """Bytes that were uploaded, which are counted longer than they are kept."""
@@ -155,6 +156,7 @@ class Publish:
 
 class TikTok(Platform):
     name = "tiktok"
+    fetch_agent = "sandbox-tiktok"
     title = "TikTok"
     unreported: ClassVar[Mapping[str, str]] = {  # tiktok.md 2.4
         "publish": "TikTok sends nothing for a post that was made in its own app.",
@@ -569,7 +571,7 @@ class TikTok(Platform):
             publish = self._made(f"v_{way}_url~v2-1.", account, "PROCESSING_DOWNLOAD", title, privacy)
             publish.ai_generated = ai_generated
             self._plan(PULL_SECONDS, publish, "deadline")
-            self.sandbox.outbound_requests.append(OutboundRequest(url, partial(self._pulled, publish.id, [])))
+            self._pull(publish, url, [])
             return self._answer({"publish_id": publish.id})
         raise self._wrong("source_info.source must be FILE_UPLOAD or PULL_FROM_URL")
 
@@ -593,9 +595,7 @@ class TikTok(Platform):
         publish = self._made("p_pub_url~v2-1.", account, "PROCESSING_DOWNLOAD", text, privacy)
         publish.photo = True
         self._plan(PULL_SECONDS, publish, "deadline")
-        self.sandbox.outbound_requests.append(
-            OutboundRequest(str(urls[0]), partial(self._pulled, publish.id, urls[1:]))
-        )
+        self._pull(publish, str(urls[0]), urls[1:])
         return self._answer({"publish_id": publish.id})
 
     def _made(self, prefix: str, account: str, status: str, title: str, privacy: str | None) -> Publish:
@@ -618,6 +618,12 @@ class TikTok(Platform):
             message = "Please review our URL ownership verification rules."
             raise self._refused(403, "url_ownership_unverified", message)
 
+    def _pull(self, publish: Publish, url: str, rest: list[Any]) -> None:
+        then = partial(self._pulled, publish.id, rest)
+        self.sandbox.outbound_requests.append(
+            self.download(url, then, publish.account, seconds=10.0, ranged=not publish.photo)
+        )
+
     def _pulled(self, id_: str, rest: list[Any], file: Fetched) -> None:
         publish = self.publishes.get(id_)
         if publish is None or publish.final:
@@ -630,8 +636,9 @@ class TikTok(Platform):
         if publish.photo and (problem := _photo_problem(file.content)):
             self._fail(publish, problem)
         elif rest:
-            self.sandbox.outbound_requests.append(OutboundRequest(str(rest[0]), partial(self._pulled, id_, rest[1:])))
+            self._pull(publish, str(rest[0]), rest[1:])
         else:
+            publish.pulled = True
             self._process(publish)
 
     def upload(self, call: Call) -> Answer:
@@ -714,7 +721,7 @@ class TikTok(Platform):
                 self._step(publish, step)
 
     def _step(self, publish: Publish, step: str) -> None:
-        if step == "deadline" and publish.status == "PROCESSING_DOWNLOAD" and not publish.content:
+        if step == "deadline" and publish.status == "PROCESSING_DOWNLOAD" and not publish.pulled:
             self._fail(publish, "photo_pull_failed" if publish.photo else "video_pull_failed")
         elif step == "processed" and not publish.final:
             if publish.failure or b"corrupt" in publish.content:
