@@ -5,8 +5,11 @@ So an answer can be lost, delayed or damaged without touching the effect.
 """
 
 import base64
+import hashlib
+import heapq
 import random
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, TypeVar
@@ -16,6 +19,9 @@ from multidict import MultiMapping
 
 from ops.sandbox.clock import Clock
 from ops.sandbox.ledger import Ledger
+
+ENDPOINT: ContextVar[str | None] = ContextVar("ENDPOINT", default=None)
+"""The call that is being answered, as ``METHOD /path``."""
 
 DIGITS = 40
 """Of the longest number that is read as one; ids have 20 at most."""
@@ -61,6 +67,12 @@ class Call:
             if key in self.query:
                 return self.query.getall(key)
         return []
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """All fields of the query and of the body but credentials, for the ledger."""
+        given = {**dict(self.query), **self.fields}
+        return {name: value for name, value in given.items() if name not in ("access_token", "appsecret_proof")}
 
     @property
     def bearer(self) -> str | None:
@@ -208,6 +220,13 @@ class FetchRule(Rule):
     bytes: int
 
 
+@dataclass
+class VanishRule(Rule):
+    """A post of the application is gone ``seconds`` after it was made."""
+
+    seconds: float
+
+
 AnyRule = TypeVar("AnyRule", bound=Rule)
 
 
@@ -239,6 +258,8 @@ class Sandbox:
     outbox: list[PlatformEvent] = field(default_factory=list)
     outbound_requests: list[OutboundRequest] = field(default_factory=list)
     """To be sent by the server; no call waits for them."""
+    vanishing: list[tuple[float, int, str, str, str]] = field(default_factory=list)
+    """A heap of posts that will vanish: when, in which order, platform, account, id."""
     _common: dict[type, Any] = field(default_factory=dict)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -292,6 +313,9 @@ class Platform:
         self.sandbox = sandbox
         self.processing_rules: list[ProcessingRule] = []
         self.fetch_rules: list[FetchRule] = []
+        self.vanish_rules: list[VanishRule] = []
+        self.parent_lag = 0.0
+        """Seconds that a new post cannot be replied to, though it can be read."""
         self.listing_lag = 0.0
         """Seconds that a new post is missing from listings, though it can be read by its id."""
         self.redirect_uris: set[str] = set()
@@ -338,10 +362,22 @@ class Platform:
         return answer
 
     def record(self, kind: str, **fields: Any) -> dict[str, Any]:
-        """Add an entry to the ledger; ``by`` says whether the application published a post or its owner did."""
-        if kind == "post":
-            fields.setdefault("by", "application")
-        return self.sandbox.ledger.add(kind, self.sandbox.at, self.name, **fields)
+        """Add an entry to the ledger; ``by`` says whether the application published a post or its owner did.
+
+        ``endpoint`` is the call in answer to which it happened; None for what happens later by itself.
+        """
+        if kind in ("post", "change"):
+            fields = {"by": "application", "endpoint": ENDPOINT.get(), **fields}
+        entry = self.sandbox.ledger.add(kind, self.sandbox.at, self.name, **fields)
+        if kind == "post" and fields["by"] == "application" and (rule := rule_of(self.vanish_rules)) is not None:
+            due = self.sandbox.clock.seconds() + rule.seconds
+            gone = (due, int(entry["number"]), self.name, str(fields["account"]), str(fields["id"]))
+            heapq.heappush(self.sandbox.vanishing, gone)
+        return entry
+
+    def changed(self, action: str, account: str, id_: str, **fields: Any) -> None:
+        """Record that the application changed a post or comment: ``edit``, ``delete``, ``hide`` or ``unhide``."""
+        self.record("change", action=action, account=account, id=id_, **fields)
 
     def process(self, seconds: float) -> Processing:
         """Return how the next file is processed: as a test asked for, else in the platform's usual ``seconds``."""
@@ -359,6 +395,10 @@ class Platform:
     def listed(self, created: datetime) -> bool:
         """Return whether an object of this age is in listings yet."""
         return not self.listing_lag or (self.sandbox.clock.now() - created).total_seconds() >= self.listing_lag
+
+    def answerable(self, created: datetime) -> bool:
+        """Return whether an object of this age is found by calls that answer it."""
+        return not self.parent_lag or (self.sandbox.clock.now() - created).total_seconds() >= self.parent_lag
 
     # --- webhooks
 
@@ -481,6 +521,11 @@ class Platform:
 def whole(text: str) -> bool:
     """Return whether the text is an id or a count that ``int`` accepts: ASCII digits, and not too many."""
     return text.isascii() and text.isdigit() and len(text) <= DIGITS
+
+
+def digest(content: bytes | bytearray, alt_text: str | None = None) -> dict[str, Any]:
+    """Return what the ledger says of a file: its size, its SHA-256 and its description."""
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest(), "alt_text": alt_text}
 
 
 def forget_oldest(kept: dict[str, Any], capacity: int) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ops.sandbox.contract import CommandError, FetchRule, Platform, ProcessingRule
+from ops.sandbox.contract import CommandError, FetchRule, Platform, ProcessingRule, VanishRule
 from ops.sandbox.dispatcher import DeliveryPolicy
 from ops.sandbox.faults import Fault
 from ops.sandbox.ledger import KINDS
@@ -86,6 +86,22 @@ class ListingLag(Command):
     seconds: float = Field(ge=0)
 
 
+class ParentLag(Command):
+    """New posts and comments cannot be replied to for ``seconds``, as if they were not there."""
+
+    platform: str
+    seconds: float = Field(ge=0)
+
+
+class Vanish(Command):
+    """The next ``times`` posts after the first ``skip`` are gone ``seconds`` after they were made."""
+
+    platform: str
+    seconds: float = Field(default=0.0, ge=0)
+    skip: int = Field(default=0, ge=0)
+    times: int = Field(default=1, ge=1)
+
+
 class Outage(Command):
     """The platform sends no webhooks for ``seconds``; events of that time are sent afterwards, or lost."""
 
@@ -129,6 +145,8 @@ class Control:
             "processing": (Process, self.processing),
             "fetching": (Fetching, self.fetching),
             "listing-lag": (ListingLag, self.listing_lag),
+            "parent-lag": (ParentLag, self.parent_lag),
+            "vanish": (Vanish, self.vanish),
             "pace": (Pace, self.pace),
             "sunset": (Sunset, self.sunset),
             "act": (Act, self.act),
@@ -185,6 +203,7 @@ class Control:
         kind = wanted.pop("kind", None)
         if kind is not None and kind not in KINDS:
             return web.json_response({"error": f"kind is one of {', '.join(KINDS)}"}, status=400)
+        self._server.simulation.catch_up()  # a jump of the clock has just been answered, perhaps
         return web.json_response(self._server.simulation.ledger.find(kind, **wanted))
 
     async def state(self, _: web.Request) -> web.Response:
@@ -256,6 +275,15 @@ class Control:
     async def listing_lag(self, command: ListingLag) -> Any:
         self._platform(command.platform).listing_lag = command.seconds
         return {"seconds": command.seconds}
+
+    async def parent_lag(self, command: ParentLag) -> Any:
+        self._platform(command.platform).parent_lag = command.seconds
+        return {"seconds": command.seconds}
+
+    async def vanish(self, command: Vanish) -> Any:
+        platform = self._platform(command.platform)
+        platform.vanish_rules.append(VanishRule(command.skip, command.times, command.seconds))
+        return {"rules": len(platform.vanish_rules)}
 
     async def sunset(self, command: Sunset) -> Any:
         self._platform(command.platform).sunset(command.version)

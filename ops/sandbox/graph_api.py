@@ -552,6 +552,8 @@ class Container:
     children: list[str] = field(default_factory=list)
     published: str | None = None
     received: int = 0
+    file: dict[str, Any] | None = None
+    """What the ledger says of its file."""
 
     cut_short: bool = False
     """Whether it expires as soon as it is processed, because a test asked for it."""

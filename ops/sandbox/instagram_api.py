@@ -11,7 +11,17 @@ from typing import Any, ClassVar
 import imagesize
 
 from ops.sandbox import sample_text
-from ops.sandbox.contract import Answer, Call, CommandError, Fetched, OutboundRequest, Sandbox, forget_oldest, whole
+from ops.sandbox.contract import (
+    Answer,
+    Call,
+    CommandError,
+    Fetched,
+    OutboundRequest,
+    Sandbox,
+    digest,
+    forget_oldest,
+    whole,
+)
 from ops.sandbox.graph_api import Container, Edge, Fields, GraphApi, Node, Token, loaded, unix, upload_failed, when
 
 CAPTION, HASHTAGS, MENTIONS, CHILDREN = 2200, 30, 20, (2, 10)
@@ -510,11 +520,15 @@ class InstagramApi(GraphApi):
     def comment_on(self, call: Call) -> Answer:
         token = self.authorised(call, *self.permissions["comments"])
         media = self.own_media(call, token)
+        if not self.answerable(media.created):
+            raise self.missing(media.id)
         return self._said(call, token, media, None)
 
     def reply(self, call: Call) -> Answer:
         token = self.authorised(call, *self.permissions["comments"])
         comment = self.own_comment(call, token)
+        if not self.answerable(comment.created):
+            raise self.missing(comment.id)
         if comment.hidden:
             raise self.refused(100, "A hidden comment cannot be replied to")
         return self._said(call, token, self.instagram.media[comment.media], comment.id)
@@ -533,9 +547,14 @@ class InstagramApi(GraphApi):
         """Hide a comment, or switch a medium's comments."""
         token = self.authorised(call, *self.permissions["comments"])
         if call.parts["id"] in self.instagram.comments and call.text("hide") is not None:
-            self.own_comment(call, token).hidden = call.flag("hide")
+            comment = self.own_comment(call, token)
+            comment.hidden = call.flag("hide")
+            account = self.instagram.media[comment.media].account
+            self.changed("hide" if comment.hidden else "unhide", account, comment.id)
         elif call.parts["id"] in self.instagram.media and call.text("comment_enabled") is not None:
-            self.own_media(call, token).open = call.flag("comment_enabled")
+            media = self.own_media(call, token)
+            media.open = call.flag("comment_enabled")
+            self.changed("edit", media.account, media.id)
         else:
             raise self.missing(call.parts["id"])
         return self.answer(token, {"success": True})
@@ -543,8 +562,13 @@ class InstagramApi(GraphApi):
     def delete_instagram(self, call: Call) -> Answer:
         """Delete a comment on one's own media, or the media."""
         token = self.authorised(call, *self.permissions["comments"])
-        owned = self.own_comment if call.parts["id"] in self.instagram.comments else self.own_media
-        self.instagram.drop(owned(call, token).id)
+        id_ = call.parts["id"]
+        if id_ in self.instagram.comments:
+            media = self.instagram.media[self.own_comment(call, token).media]
+        else:
+            media = self.own_media(call, token)
+        self.instagram.drop(id_)
+        self.changed("delete", media.account, id_)
         return self.answer(token, {"success": True})
 
     def message(self, call: Call) -> Answer:
@@ -631,10 +655,7 @@ class InstagramApi(GraphApi):
             raise self.refused(100, "One add-on per media, with a caption, and none on stories or carousel items")
 
     def _made(self, call: Call, person: Person, kind: str) -> Container:
-        params = {name: value for name, value in call.fields.items() if name != "access_token"}
-        container = Container(
-            self.instagram.id(), person.name, kind, {**dict(call.query), **params}, self.sandbox.clock.now()
-        )
+        container = Container(self.instagram.id(), person.name, kind, call.params, self.sandbox.clock.now())
         self.instagram.containers[container.id] = container
         forget_oldest(self.instagram.containers, self.sandbox.capacity)
         return container
@@ -668,6 +689,7 @@ class InstagramApi(GraphApi):
         if kind == "IMAGE" and not RATIO[0] <= width / height <= RATIO[1]:
             raise self.refused(36003, "The aspect ratio is not supported.", 2207009)
         container = self._made(call, person, kind)
+        container.file = digest(file.content, container.params.get("alt_text"))
         self._process(container, IMAGE_SECONDS)
         return self.answer(token, {"id": container.id})
 
@@ -679,6 +701,7 @@ class InstagramApi(GraphApi):
 
     def _received(self, container: Container, content: bytes) -> None:
         """Process a video. One with ``corrupt`` in it fails, one with ``stuck`` never ends."""
+        container.file = digest(content)
         limit = STORY_BYTES if container.kind == "STORIES" else VIDEO_BYTES
         if content[4:8] != b"ftyp" or len(content) > limit:
             container.error = "Error: Media upload has failed with error code 2207026"
@@ -753,7 +776,10 @@ class InstagramApi(GraphApi):
         container.published = media.id
         self.instagram.publishes.setdefault(person.name, []).append(media.created)
         story = {"story": True} if media.product == "STORY" else {}
-        self.record("post", account=person.name, id=media.id, text=caption, container=container.id, **story)
+        made_of = [container, *(self.instagram.containers[child] for child in container.children)]
+        files = [one.file for one in made_of if one.file is not None]
+        about = {"container": container.id, "files": files, "options": container.params, **story}
+        self.record("post", account=person.name, id=media.id, text=caption, **about)
         return self.answer(token, {"id": media.id})
 
     def _post(self, account: str, container: Container) -> Media:

@@ -7,8 +7,8 @@ from typing import Any
 
 Entry = dict[str, Any]
 
-KINDS = ("call", "token", "post", "webhook", "fetch")
-LASTING = ("token", "post")
+KINDS = ("call", "token", "post", "draft", "change", "webhook", "fetch")
+LASTING = ("token", "post", "draft", "change")
 """Kinds of which every entry is kept. The others are bounded by ``ring``."""
 
 

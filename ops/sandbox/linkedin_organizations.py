@@ -341,6 +341,8 @@ class LinkedInOrganizations(Platform):
         by = account if actor == self.urn(account) else self.organization(actor)
         message = call.fields.get("message")
         text = message.get("text") if isinstance(message, dict) else None
+        if not self.answerable(post.created):
+            raise self.error(404, "Post is not found", "NOT_FOUND")
         if by is None or by not in self._actors(call):
             raise self.error(403, "Not an actor that the member may act for", "ACCESS_DENIED")
         if not isinstance(text, str) or not text:
@@ -356,6 +358,7 @@ class LinkedInOrganizations(Platform):
         if comment is None or not self._actors(call) & {comment.by, post.account}:
             raise self.error(404, "Comment is not found", "NOT_FOUND")
         self._drop(post, comment)
+        self.changed("delete", post.account, comment.id)
         return Answer(204, "")
 
     def say(self, post: Post, by: str, text: str, parent: str | None = None) -> Comment:

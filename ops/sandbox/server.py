@@ -16,6 +16,7 @@ from ops.runtime import headers
 from ops.runtime.files import read_private, write_private
 from ops.sandbox.clock import Clock
 from ops.sandbox.contract import (
+    ENDPOINT,
     Answer,
     Call,
     CommandError,
@@ -135,6 +136,7 @@ class Server:
             simulation = self.simulation  # looked up anew: a reset replaces it
             platform = simulation.platforms[name]
             call = await read(request, name)
+            simulation.vanish()
             account = platform.account_of(call)
             fault = simulation.faults.take(name, call, account)
             answer = None
@@ -177,12 +179,15 @@ class Server:
         self.wake()
 
     async def _answered(self, handler: Handler, call: Call) -> Answer:
+        ENDPOINT.set(f"{call.method} {call.path}")
         try:
             answer = handler(call)
             while isinstance(answer, OutboundRequest):
                 answer = answer.then(await self.fetch(answer) or Fetched())
         except Refusal as refusal:
             return refusal.answer
+        finally:
+            ENDPOINT.set(None)
         return answer
 
     async def fetch(self, outbound: OutboundRequest) -> Fetched | None:

@@ -1,5 +1,7 @@
 """The whole state of a sandbox, in one object that can be reset, saved and restored."""
 
+import contextlib
+import heapq
 import pickle
 import random
 from collections.abc import Iterator
@@ -7,7 +9,7 @@ from collections.abc import Iterator
 import ops.sandbox.platforms
 from ops.runtime.discovery import discover
 from ops.sandbox.clock import Clock
-from ops.sandbox.contract import Platform, Sandbox
+from ops.sandbox.contract import CommandError, Platform, Sandbox
 from ops.sandbox.dispatcher import Delivery, WebhookDispatcher
 from ops.sandbox.faults import FaultSchedule
 from ops.sandbox.ledger import Ledger
@@ -56,10 +58,25 @@ class Simulation:
         """Simulate one action on a random active platform."""
         self.platforms[self.sandbox.rng.choice(self.active)].simulate_activity()
 
-    def advance(self) -> None:
-        """Do what is due by the clock and the pace."""
+    def vanish(self) -> None:
+        """Remove the posts whose time has come, as a platform does that takes them down."""
+        vanishing = self.sandbox.vanishing
+        while vanishing and vanishing[0][0] <= self.clock.seconds():
+            _, _, name, account, id_ = heapq.heappop(vanishing)
+            platform = self.platforms[name]
+            with contextlib.suppress(CommandError):  # it was deleted meanwhile
+                platform.simulate_remove(account, id_)
+                platform.record("change", action="vanish", account=account, id=id_, by="platform", endpoint=None)
+
+    def catch_up(self) -> None:
+        """Do what the platforms have to do by now."""
+        self.vanish()
         for platform in self.platforms.values():
             platform.advance()
+
+    def advance(self) -> None:
+        """Do what is due by the clock and the pace."""
+        self.catch_up()
         now = self.clock.seconds()
         due = int((now - self._lived) * self.pace)
         if due:
@@ -94,6 +111,8 @@ class Simulation:
     def next_due(self) -> float | None:
         """Return when something is due next, in seconds since 1970; None if nothing is."""
         moments = [self.dispatcher.next_due(), *(platform.next_due() for platform in self.platforms.values())]
+        if self.sandbox.vanishing:
+            moments.append(self.sandbox.vanishing[0][0])
         if self.pace:
             moments.append(self._lived + 1 / self.pace)
         return min((moment for moment in moments if moment is not None), default=None)

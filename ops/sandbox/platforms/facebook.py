@@ -17,6 +17,7 @@ from ops.sandbox.contract import (
     PlatformEvent,
     Route,
     Sandbox,
+    digest,
     forget_oldest,
     redirect,
     whole,
@@ -90,6 +91,8 @@ class Post:
     link: str | None = None
     hidden: bool = False
     updated: datetime | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    """The parameters of the call that made it, for the ledger."""
     comments: dict[str, Comment] = field(default_factory=dict)
 
 
@@ -125,6 +128,8 @@ class Photo:
     page: str
     url: str
     alt_text: str | None
+    file: dict[str, Any]
+    """What the ledger says of it."""
     post: str | None = None
     """The post or story that shows it."""
 
@@ -811,7 +816,7 @@ class Facebook(InstagramApi):
         if due is None and call.text("published") is not None and not call.flag("published"):
             due = NEVER
         kind = "photo" if attached else "link" if link else "status"
-        post = self._publish(page, kind, text, attached, app=True, due=due, link=link)
+        post = self._publish(page, kind, text, attached, app=True, due=due, link=link, options=call.params)
         return Answer(content={"id": post.id})
 
     def _check_photos(self, page: Page, ids: Sequence[str]) -> None:
@@ -848,9 +853,11 @@ class Facebook(InstagramApi):
         due: datetime | None = None,
         quiet: bool = False,
         link: str | None = None,
+        options: dict[str, Any] | None = None,
     ) -> Post:
         now = self.sandbox.clock.now()
         post = Post(f"{page.id}_{self._id()}", page.name, kind, text, now, media, app, due, link=link)
+        post.options = options or {}
         for photo in media:
             if photo in self.photos:
                 self.photos[photo].post = post.id
@@ -865,12 +872,17 @@ class Facebook(InstagramApi):
         page, post.due, post.created = self.pages[post.page], None, self.sandbox.clock.now()
         by = {} if post.app else {"by": "owner"}
         story = {"story": True} if post.kind == "story" else {}
-        self.record("post", account=page.name, id=post.id, text=post.text, media=list(post.media), **by, **story)
+        about = {"media": list(post.media), "files": self._files(post), "options": post.options, **by, **story}
+        self.record("post", account=page.name, id=post.id, text=post.text, **about)
         created = int(post.created.timestamp())
         about = {"post_id": post.id, "message": post.text, "created_time": created, "published": 1}
         if post.kind != "story":
             item = {"reel": "video"}.get(post.kind, post.kind)
             self._tell(page, self._about(item, "add", page, page.name, **about))
+
+    def _files(self, post: Post) -> list[dict[str, Any]]:
+        photos = [self.photos[id_].file for id_ in post.media if id_ in self.photos]
+        return photos + [digest(self.videos[id_].content) for id_ in post.media if id_ in self.videos]
 
     def next_due(self) -> float | None:
         dues = [post.due for post in self.posts.values() if post.due and post.due < NEVER]
@@ -903,18 +915,19 @@ class Facebook(InstagramApi):
         if len(file.content) > PHOTO_BYTES:
             raise self.refused(100, "Photos should be smaller than 4 MB and saved as JPG or PNG.", 1366046)
         photo, text = self._id(), call.text("caption") or call.text("message") or ""
-        self.photos[photo] = Photo(page.name, call.text("url") or "", call.text("alt_text_custom"))
+        alt_text = call.text("alt_text_custom")
+        self.photos[photo] = Photo(page.name, call.text("url") or "", alt_text, digest(file.content, alt_text))
         forget_oldest(self.photos, self.sandbox.capacity)
         if call.text("published") is not None and not call.flag("published"):
             return Answer(content={"id": photo})
-        post = self._publish(page, "photo", text, [photo], app=True)
+        post = self._publish(page, "photo", text, [photo], app=True, options=call.params)
         return Answer(content={"id": photo, "post_id": post.id})
 
     def photo_story(self, call: Call) -> Answer:
         page = self._as_page(call, "pages_manage_posts")
         photo = call.text("photo_id") or ""
         self._check_photos(page, [photo])
-        post = self._publish(page, "story", "", [photo], app=True)
+        post = self._publish(page, "story", "", [photo], app=True, options=call.params)
         return Answer(content={"success": True, "post_id": post.id})
 
     # --- video
@@ -980,7 +993,7 @@ class Facebook(InstagramApi):
         if due is None and call.text("published") is not None and not call.flag("published"):
             due = NEVER
         self._process_video(video)
-        video.finished = params | {"due": due}
+        video.finished = params | {"due": due, "options": call.params}
         return Answer(content={"id": video.id})
 
     def _process_video(self, video: Video) -> None:
@@ -997,7 +1010,15 @@ class Facebook(InstagramApi):
             return
         params = video.finished
         text = str(params.get("description") or "")
-        post = self._publish(self.pages[video.page], video.kind, text, [video.id], app=True, due=params["due"])
+        post = self._publish(
+            self.pages[video.page],
+            video.kind,
+            text,
+            [video.id],
+            app=True,
+            due=params["due"],
+            options=params["options"],
+        )
         video.post = post.id
 
     def reel(self, call: Call) -> Answer:
@@ -1028,7 +1049,8 @@ class Facebook(InstagramApi):
             video_.post = None
         if video_.post is None:  # whether a second finish changes what is published is unconfirmed (meta.md 9.6)
             video_.settled = state == "DRAFT"
-            video_.finished = {"description": call.text("description"), "title": call.text("title"), "due": due}
+            params = {"description": call.text("description"), "title": call.text("title")}
+            video_.finished = params | {"due": due, "options": call.params}
         return Answer(content={"success": True})
 
     def reel_bytes(self, call: Call) -> Answer | OutboundRequest:
@@ -1105,9 +1127,11 @@ class Facebook(InstagramApi):
             if call.text("is_hidden") is not None:
                 comment.hidden = call.flag("is_hidden")
                 self._tell_comment(comment, "hide" if comment.hidden else "unhide")
+                self.changed("hide" if comment.hidden else "unhide", self.posts[comment.post].page, id_)
             else:
                 comment.text = call.text("message") or comment.text
                 self._tell_comment(comment, self.variant("edited"))
+                self.changed("edit", self.posts[comment.post].page, id_)
         else:
             return self.change(call)
         return Answer(content={"success": True})
@@ -1129,16 +1153,19 @@ class Facebook(InstagramApi):
                 self._tell_edit(post)
         if post.due is not None and call.flag("is_published"):
             self._published(post)
+        elif post.due is None and set(call.params) - {"is_published"}:
+            self.changed("edit", post.page, post.id)
 
     def delete(self, call: Call) -> Answer:
         id_ = call.parts["id"]
         if id_ in self.posts:
-            self._own_post(call, "pages_manage_posts")
+            page = self._own_post(call, "pages_manage_posts").page
         elif id_ in self.comments:
-            self._own_comment(call, "pages_manage_engagement")
+            page = self.posts[self._own_comment(call, "pages_manage_engagement").post].page
         else:
             return self.delete_instagram(call)
         self._remove(id_)
+        self.changed("delete", page, id_)
         return Answer(content={"success": True})
 
     def _remove(self, id_: str) -> None:
@@ -1188,6 +1215,8 @@ class Facebook(InstagramApi):
         else:
             parent = self._own_comment(call, "pages_manage_engagement")
             post = self.posts[parent.post]
+        if not self.answerable((parent or post).created):
+            raise self.missing(id_)
         if text is None:
             raise self.refused(100, "The parameter message is required")
         comment = self._say(post, post.page, text, parent)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from ops.sandbox import consent, pkce
-from ops.sandbox.contract import Answer, Call, CommandError, Refusal, Route, Sandbox, redirect, whole
+from ops.sandbox.contract import Answer, Call, CommandError, Refusal, Route, Sandbox, digest, redirect, whole
 from ops.sandbox.linkedin_organizations import LinkedInOrganizations, Post
 from ops.sandbox.pkce import Challenge
 
@@ -86,6 +86,10 @@ class Asset:
     """Whether a test asked for its processing to fail."""
 
     @property
+    def content(self) -> bytes:
+        return b"".join(self.uploaded[index] for index in sorted(self.uploaded))
+
+    @property
     def broken(self) -> bool:
         return self.failed or any(b"corrupt" in part for part in self.uploaded.values())
 
@@ -125,6 +129,8 @@ class LinkedIn(LinkedInOrganizations):
         self.assets: dict[str, Asset] = {}
         self.uploads: dict[str, tuple[Asset, int]] = {}
         self.posts: dict[str, Post] = {}
+        self._failing: list[tuple[datetime, Post]] = []
+        """Posts that will turn out not to be published, with the time when their media have failed."""
         self.created: list[Post] = []
         """Posts created through the API, including deleted ones, whose repeats are refused too."""
 
@@ -362,7 +368,14 @@ class LinkedIn(LinkedInOrganizations):
         self.posts[urn] = post
         self.created.append(post)
         del self.created[: -self.sandbox.capacity]
-        self.record("post", account=account, id=urn, text=post.shown, commentary=body.get("commentary"))
+        alt_texts = _alt_texts(body.get("content"))
+        assets = [(self.assets[one], alt_texts.get(one)) for one in _attached(body.get("content"))]
+        files = [digest(asset.content, alt_text) for asset, alt_text in assets]
+        about = {"commentary": body.get("commentary"), "files": files, "options": body}
+        self.record("post", account=account, id=urn, text=post.shown, **about)
+        failures = [asset.ready for asset, _ in assets if asset.broken and asset.ready]
+        if failures:
+            self._failing.append((min(failures), post))
         return Answer(201, "", {"x-restli-id": urn})
 
     def _author(self, call: Call, account: str, urn: Any) -> str:
@@ -400,6 +413,15 @@ class LinkedIn(LinkedInOrganizations):
                 raise Refusal(_error(400, f"{urn} waits for its upload", "MEDIA_ASSET_WAITING_UPLOAD"))
             if asset.broken and asset.ready <= self.sandbox.clock.now():
                 raise Refusal(_error(400, f"The processing of {urn} failed", "MEDIA_ASSET_PROCESSING_FAILED"))
+
+    def next_due(self) -> float | None:
+        return min((due.timestamp() for due, _ in self._failing), default=None)
+
+    def advance(self) -> None:
+        """Say of posts whose media have failed that they are gone."""
+        for due, post in [item for item in self._failing if item[0] <= self.sandbox.clock.now()]:
+            self._failing.remove((due, post))
+            self.record("change", action="vanish", account=post.account, id=post.urn, by="platform", endpoint=None)
 
     def _lifecycle(self, post: Post) -> str:
         """Return the state of a post; one whose media fail later is not published, in spite of its 201."""
@@ -498,6 +520,7 @@ class LinkedIn(LinkedInOrganizations):
         if self.variant("partial_update") == "applied":
             post.body, post.shown = {**post.body, **changes}, shown(str(commentary or ""))
         post.modified = self.sandbox.clock.now()
+        self.changed("edit", post.account, post.urn)
         return Answer(204, "")
 
     def delete(self, call: Call) -> Answer:
@@ -506,7 +529,8 @@ class LinkedIn(LinkedInOrganizations):
         post = self.posts.get(call.parts["urn"])
         if post is not None:
             self._author(call, account, self.urn(post.account))
-        self.posts.pop(call.parts["urn"], None)
+            del self.posts[post.urn]
+            self.changed("delete", post.account, post.urn)
         return Answer(204, "")
 
     def error_answers(self) -> Mapping[str, Answer]:
@@ -698,6 +722,15 @@ def _attached(content: Any) -> list[str]:
             raise _invalid("multiImage.images holds 2 to 20 images")
         found += [image.get("id") if isinstance(image, dict) else None for image in images]
     return [str(urn) for urn in found]
+
+
+def _alt_texts(content: Any) -> dict[str, str]:
+    """Return the alternative texts of a post by URN."""
+    if not isinstance(content, dict):
+        return {}
+    many = content.get("multiImage")
+    items = [content.get("media"), *(many.get("images", []) if isinstance(many, dict) else [])]
+    return {str(item["id"]): item["altText"] for item in items if isinstance(item, dict) and item.get("altText")}
 
 
 def _tag(asset: Asset, index: int) -> str:

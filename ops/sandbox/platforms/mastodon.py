@@ -3,12 +3,12 @@
 import html
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from ops.sandbox import consent, pkce
-from ops.sandbox.contract import Answer, Call, Refusal, Route, Sandbox, Upload, redirect, whole
+from ops.sandbox.contract import Answer, Call, Refusal, Route, Sandbox, Upload, digest, redirect, whole
 from ops.sandbox.mastodon_server import ADDRESS, MastodonServer, Notification, Status
 from ops.sandbox.pkce import Challenge
 
@@ -97,6 +97,8 @@ class Media:
     broken: bool = False
     status: str | None = None
     focus: str | None = None
+    file: dict[str, Any] = field(default_factory=dict)
+    """What the ledger says of it, but for the description."""
 
 
 @dataclass
@@ -481,7 +483,7 @@ class Mastodon(MastodonServer):
             ready = now
         broken = processing.result == "failed" or b"corrupt" in file.content
         media = Media(self.new_id(), account, kind, call.text("description"), ready, now, broken)
-        media.focus = call.text("focus")
+        media.focus, media.file = call.text("focus"), digest(file.content)
         self.media[media.id] = media
         done = media.ready <= now
         if media.broken and done:
@@ -567,7 +569,7 @@ class Mastodon(MastodonServer):
             raise _refused(422, "Validation failed: Quote approval policy is not included in the list")
         self._check_media(ids, account)
         reply = call.text("in_reply_to_id")
-        if reply and reply not in self.statuses:
+        if reply and (reply not in self.statuses or not self.answerable(self.statuses[reply].created)):
             raise _refused(404, "The post you are trying to reply to does not appear to exist.")
         return {
             "text": text,
@@ -625,7 +627,11 @@ class Mastodon(MastodonServer):
         self.statuses[status.id] = status
         for number in status.media:
             self.media[number].status = status.id
-        self.record("post", account=account, id=status.id, text=status.text, media=list(status.media))
+        attached = [self.media[number] for number in status.media]
+        files = [media.file | {"alt_text": media.description} for media in attached]
+        shown = ("visibility", "spoiler", "sensitive", "language", "poll", "quoted", "quote_policy")
+        about = {"reply_to": status.reply_to, "files": files, "options": {name: params[name] for name in shown}}
+        self.record("post", account=account, id=status.id, text=status.text, media=list(status.media), **about)
         self.tell_of(status)
         return status.id
 
@@ -697,6 +703,7 @@ class Mastodon(MastodonServer):
         status.sensitive = call.flag("sensitive") or bool(spoiler)
         status.language = call.text("language") or status.language
         status.edited = self.sandbox.clock.now()
+        self.changed("edit", status.account, status.id)
         self.announce("status.updated", status.account, self.shape(status, ADDRESS))
         return Answer(content=self.shape(status, call.base))
 
@@ -720,6 +727,7 @@ class Mastodon(MastodonServer):
         self._count(call, status.account, "delete", DELETE_LIMIT, MEDIA_SECONDS)
         shown = self.shape(status, call.base) | {"text": status.text}
         del self.statuses[status.id]
+        self.changed("delete", status.account, status.id)
         for number in status.media:  # kept about a day for another draft, unless they are to go too
             if call.flag("delete_media"):
                 self.media.pop(number, None)

@@ -8,7 +8,17 @@ from functools import partial
 from typing import Any, ClassVar
 
 from ops.sandbox import sample_text
-from ops.sandbox.contract import Answer, Call, CommandError, Fetched, OutboundRequest, PlatformEvent, Route, Sandbox
+from ops.sandbox.contract import (
+    Answer,
+    Call,
+    CommandError,
+    Fetched,
+    OutboundRequest,
+    PlatformEvent,
+    Route,
+    Sandbox,
+    digest,
+)
 from ops.sandbox.graph_api import (
     SHORT_SECONDS,
     Container,
@@ -412,7 +422,7 @@ class Threads(OwnLogin):
         if (call.text("reply_control") or "everyone") not in REPLY_CONTROLS:
             raise self.refused(100, f"Param reply_control must be one of {', '.join(REPLY_CONTROLS)}")
         answered = call.text("reply_to_id")
-        if answered and answered not in self.posts:
+        if answered and (answered not in self.posts or not self.answerable(self.posts[answered].created)):
             raise self.refused(24, "The requested resource does not exist.", 4279009)
 
     def _long_text(self, call: Call) -> dict[str, Any]:
@@ -441,9 +451,7 @@ class Threads(OwnLogin):
         container.process(processing, self.sandbox.clock.now(), processing.reason or failure)
 
     def _made(self, call: Call, name: str, kind: str) -> Container:
-        params = {**dict(call.query), **call.fields}
-        params.pop("access_token", None)
-        container = Container(self._id(), name, kind, params, self.sandbox.clock.now())
+        container = Container(self._id(), name, kind, call.params, self.sandbox.clock.now())
         self.containers[container.id] = container
         if len(self.containers) > self.sandbox.capacity:
             del self.containers[next(iter(self.containers))]
@@ -466,6 +474,7 @@ class Threads(OwnLogin):
         """Check the fetched file. One with ``corrupt`` or ``unknown`` in it fails, one with ``stuck`` never ends."""
         container, content = self.containers[id_], file.content
         image = container.kind == "IMAGE"
+        container.file = digest(content, container.params.get("alt_text"))
         if file.status != 200:
             container.error = "FAILED_DOWNLOADING_VIDEO"
         elif b"unknown" in content:
@@ -555,7 +564,10 @@ class Threads(OwnLogin):
             post.children.append(below.id)
         container.published = post.id
         self._use(post.by, "reply" if parent else "post")
-        self.record("post", account=post.by, id=post.id, text=post.text, container=container.id, reply_to=post.reply_to)
+        made_of = [container, *(self.containers[child] for child in container.children)]
+        files = [one.file for one in made_of if one.file is not None]
+        about = {"container": container.id, "reply_to": post.reply_to, "files": files, "options": params}
+        self.record("post", account=post.by, id=post.id, text=post.text, **about)
         self._tell_published(post)
         return post
 
@@ -587,6 +599,7 @@ class Threads(OwnLogin):
         for other in self.posts.values():
             if other.reply_to == post.id:
                 other.hidden = post.hidden
+        self.changed("hide" if post.hidden else "unhide", above.by, post.id)
         return self.answer(token, {"success": True})
 
     def delete(self, call: Call) -> Answer:
@@ -598,6 +611,7 @@ class Threads(OwnLogin):
             raise self.refused(9, "The user has reached the daily limit of 100 deletions.", 2207042)
         self._use(post.by, "delete")
         self._remove(post)
+        self.changed("delete", post.by, post.id)
         return self.answer(token, {"success": True, "deleted_id": post.id})
 
     # --- webhooks (meta.md 4)

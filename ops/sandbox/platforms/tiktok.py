@@ -26,6 +26,7 @@ from ops.sandbox.contract import (
     Refusal,
     Route,
     Sandbox,
+    digest,
     forget_oldest,
     redirect,
 )
@@ -144,6 +145,9 @@ class Publish:
     received: int = 0
     """Bytes that were uploaded, which are counted longer than they are kept."""
     post_ids: list[str] = field(default_factory=list)
+    files: list[dict[str, Any]] = field(default_factory=list)
+    options: dict[str, Any] = field(default_factory=dict)
+    """The parameters of its init, for the ledger."""
 
     @property
     def final(self) -> bool:
@@ -560,6 +564,7 @@ class TikTok(Platform):
             if problem:
                 raise self._wrong(problem)
             publish = self._made(f"v_{way}_file~v2-1.", account, "PROCESSING_UPLOAD", title, privacy)
+            publish.options = call.params
             publish.ai_generated = ai_generated
             publish.size, publish.chunk, publish.chunks = (int(size or 0) for size in sizes)
             publish.upload = self.sandbox.secret(24)
@@ -569,6 +574,7 @@ class TikTok(Platform):
             url = str(source.get("video_url") or "")
             self._check_owned(url)
             publish = self._made(f"v_{way}_url~v2-1.", account, "PROCESSING_DOWNLOAD", title, privacy)
+            publish.options = call.params
             publish.ai_generated = ai_generated
             self._plan(PULL_SECONDS, publish, "deadline")
             self._pull(publish, url, [])
@@ -593,7 +599,7 @@ class TikTok(Platform):
         else:
             self._check_pending(account)
         publish = self._made("p_pub_url~v2-1.", account, "PROCESSING_DOWNLOAD", text, privacy)
-        publish.photo = True
+        publish.photo, publish.options = True, call.params
         self._plan(PULL_SECONDS, publish, "deadline")
         self._pull(publish, str(urls[0]), urls[1:])
         return self._answer({"publish_id": publish.id})
@@ -632,6 +638,7 @@ class TikTok(Platform):
             self._fail(publish, "photo_pull_failed" if publish.photo else "video_pull_failed")
             return
         publish.downloaded += len(file.content)
+        publish.files.append(digest(file.content))
         publish.content += file.content
         if publish.photo and (problem := _photo_problem(file.content)):
             self._fail(publish, problem)
@@ -667,6 +674,7 @@ class TikTok(Platform):
         progress = {"Content-Range": f"bytes 0-{len(publish.content)}/{publish.size}"}
         if len(publish.content) < publish.size:
             return Answer(206, "", progress)
+        publish.files.append(digest(publish.content))
         self._process(publish)
         return Answer(201, "", progress)
 
@@ -728,6 +736,8 @@ class TikTok(Platform):
                 self._fail(publish, publish.failure or "file_format_check_failed")
             elif publish.privacy is None:
                 publish.status = "SEND_TO_USER_INBOX"
+                about = {"publish_id": publish.id, "files": publish.files, "options": publish.options}
+                self.record("draft", account=publish.account, **about)
                 self._about("inbox_delivered", publish)
             else:
                 self._complete(publish, public=publish.privacy == "PUBLIC_TO_EVERYONE")
@@ -741,7 +751,8 @@ class TikTok(Platform):
         publish.status = "PUBLISH_COMPLETE"
         post.publish, post.ai_generated = publish.id, publish.ai_generated
         by = {} if publish.privacy else {"by": "owner"}  # a draft is posted by the person
-        self.record("post", account=publish.account, id=post.id, text=post.text, publish_id=publish.id, **by)
+        about = {"publish_id": publish.id, "files": publish.files, "options": publish.options, **by}
+        self.record("post", account=publish.account, id=post.id, text=post.text, **about)
         self._about("complete", publish)
         if public:
             self._plan(MODERATION_SECONDS, publish, post.id)

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from ops.sandbox import consent, pkce
-from ops.sandbox.contract import Answer, Call, Processing, Refusal, Route, Sandbox, redirect, whole
+from ops.sandbox.contract import Answer, Call, Processing, Refusal, Route, Sandbox, digest, redirect, whole
 from ops.sandbox.pkce import Challenge
 from ops.sandbox.x_length import LIMIT as CHARACTERS
 from ops.sandbox.x_length import valid, weighted
@@ -131,6 +131,10 @@ class Media:
     def key(self) -> str:
         """Known before the post, and in its ``attachments`` (``x.md`` 5, 12)."""
         return f"{3 if self.category == 'tweet_image' else 7}_{self.id}"
+
+    @property
+    def content(self) -> bytes:
+        return b"".join(self.segments[index] for index in sorted(self.segments))
 
     @property
     def size(self) -> int:
@@ -362,7 +366,9 @@ class X(XWebhooks):
         account, headers = self._person(call, "POST /2/tweets", *POSTING)
         post = self._checked(call.fields, account)
         self.posts[post.id] = post
-        self.record("post", account=account, id=post.id, text=post.text, media=list(post.media))
+        files = [digest(self.media[id_].content, self.media[id_].alt_text) for id_ in post.media]
+        about = {"media": list(post.media), "reply_to": post.reply_to, "files": files, "options": call.params}
+        self.record("post", account=account, id=post.id, text=post.text, **about)
         self.tell_of(post)
         content = {"data": {"id": post.id, "text": post.text, "edit_history_post_ids": [post.id]}}
         return Answer(201, content, headers)
@@ -401,7 +407,7 @@ class X(XWebhooks):
         if reply is None:
             return None
         above = self.posts.get(str(reply.get("in_reply_to_tweet_id")))
-        if above is None:
+        if above is None or not self.answerable(above.created):
             raise _invalid("the post to be replied to is not there")
         own = above.account == account
         if (own and self.variant("self_reply") == "refused") or (not own and f"@{account}" not in above.text):
@@ -429,6 +435,7 @@ class X(XWebhooks):
         if post is None or post.reply_to is None or top is None or top.account != account:
             raise Refusal(_problem(403, "client-forbidden", "Forbidden", "This is no reply to a post of yours."))
         post.hidden = hidden
+        self.changed("hide" if hidden else "unhide", account, post.id)
         return Answer(content={"data": {"hidden": hidden}}, headers=headers)
 
     def delete(self, call: Call) -> Answer:
@@ -438,6 +445,7 @@ class X(XWebhooks):
             raise Refusal(_problem(403, "client-forbidden", "Forbidden", "You are not authorized to delete this."))
         if post is not None:
             self.drop(post)
+            self.changed("delete", account, post.id)
         return Answer(content={"data": {"deleted": True}}, headers=headers)
 
     def show(self, call: Call) -> Answer:
