@@ -299,7 +299,7 @@ async def test_timeline_takes_its_parameters_and_shows_what_is_asked_for(stand: 
         status, answer = await person.call("GET", path, params=query)
         assert status == 200, answer
         assert ("data" in answer) == bool(answer["meta"]["result_count"]), "absent when empty"
-        return [post["text"] for post in answer.get("data", [])]
+        return [post["text"].partition(" https://t.co/")[0] for post in answer.get("data", [])]  # that of its media
 
     assert await found() == ["three", "two", "one"]
     assert await found(exclude="replies,retweets") == ["two", "one"]
@@ -464,3 +464,60 @@ async def test_what_it_does_not_know_is_a_problem_document(stand: Stand, method:
     async with stand.http.request(method, f"{stand.url}/x{path}", data=b"\xff{") as response:
         assert response.status == status
         assert {"type", "title", "detail"} <= set(await response.json())
+
+
+async def test_text_comes_back_with_short_links_escapes_and_one_link_for_its_media(stand: Stand) -> None:
+    """``x.md`` 12: what has to be undone to compare it."""
+    person = await connected(stand)
+    text = "5 < 6 & see https://example.org/a?b=1&c=2, example.com!"
+    fields = {"text": text, "media": {"media_ids": [await image(person)]}}
+    made = (await person.call("POST", "/2/tweets", json=fields))[1]["data"]
+    path = f"/2/tweets/{made['id']}?tweet.fields=entities"
+    found = (await person.call("GET", path))[1]["data"]
+    assert found["text"] == made["text"]
+    assert found["text"].startswith("5 &lt; 6 &amp; see https://t.co/")
+    links = found["entities"]["urls"]
+    assert [link["expanded_url"] for link in links[:2]] == ["https://example.org/a?b=1&c=2", "http://example.com"]
+    assert links[2]["expanded_url"] == f"https://x.com/alice/status/{made['id']}/photo/1"
+    assert [found["text"][link["start"] : link["end"]] for link in links] == [link["url"] for link in links]
+    assert found["text"].endswith(f"! {links[2]['url']}")
+    assert [entry["text"] for entry in await stand.published("x")] == [text]
+
+
+@pytest.mark.parametrize(("variant", "status"), [("present", 201), ("deleted_too", 403)])
+async def test_repeat_of_a_deleted_post_is_refused_or_not(stand: Stand, variant: str, status: int) -> None:
+    """``x.md`` 4: unconfirmed, with a report of either."""
+    person = await connected(stand)
+    await stand.command("variants", platform="x", name="duplicate_of", variant=variant)
+    made = (await person.call("POST", "/2/tweets", json={"text": "once"}))[1]["data"]["id"]
+    refused = await person.call("POST", "/2/tweets", json={"text": "once"})
+    assert (refused[0], "duplicate content" in refused[1]["detail"], "id" in refused[1]) == (403, True, False)
+    await person.call("DELETE", f"/2/tweets/{made}")
+    assert await person.post(text="once") == status
+
+
+async def test_timeline_shows_the_window_the_media_keys_and_what_is_indexed(stand: Stand) -> None:
+    """``x.md`` 12: the read by which a lost answer is decided."""
+    person = await connected(stand)
+    me = (await person.call("GET", "/2/users/me"))[1]["data"]["id"]
+    command = {"media_type": "video/mp4", "media_category": "tweet_video", "total_bytes": 6}
+    begun = (await person.call("POST", "/2/media/upload/initialize", json=command))[1]["data"]
+    await person.call("POST", f"/2/media/upload/{begun['id']}/append", data=part(b"frames", 0))
+    await person.call("POST", f"/2/media/upload/{begun['id']}/finalize")
+    await stand.command("clock", jump=16)
+    assert await person.post(text="before") == 201
+    await stand.command("clock", jump=600)
+    start = (await stand.state())["now"]
+    await stand.command("listing-lag", platform="x", seconds=90)
+    fields = {"text": "ours", "media": {"media_ids": [begun["id"]]}}
+    await stand.command("faults", platform="x", endpoint="POST /2/tweets", effect=True, error="edge_unavailable")
+    assert await person.post(**fields) == 503
+
+    async def seen() -> list[list[str]]:
+        query = {"start_time": start, "exclude": "retweets", "tweet.fields": "attachments", "max_results": "100"}
+        found = (await person.call("GET", f"/2/users/{me}/tweets", params=query))[1]
+        return [post["attachments"]["media_keys"] for post in found.get("data", [])]
+
+    assert await seen() == []
+    await stand.command("clock", jump=91)
+    assert await seen() == [[begun["media_key"]]]

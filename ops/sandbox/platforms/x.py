@@ -1,6 +1,8 @@
 """X, API v2: contract ``x.md``. There is one confidential application."""
 
 import base64
+import hashlib
+import html
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +13,7 @@ from ops.sandbox import consent, pkce
 from ops.sandbox.contract import Answer, Call, Processing, Refusal, Route, Sandbox, digest, redirect, whole
 from ops.sandbox.pkce import Challenge
 from ops.sandbox.x_length import LIMIT as CHARACTERS
-from ops.sandbox.x_length import valid, weighted
+from ops.sandbox.x_length import urls, valid, weighted
 from ops.sandbox.x_webhooks import Post, XWebhooks
 
 CLIENT_ID, CLIENT_SECRET = "sandbox-x-client", "sandbox-x-secret"
@@ -159,6 +161,8 @@ class X(XWebhooks):
         "refused_refresh": ("invalid_request", "invalid_grant"),
         # Whether a reply to one's own post passes the rule of 2026-02-23 (x.md 4: unconfirmed).
         "self_reply": ("allowed", "refused"),
+        # Whether a deleted post still makes an exact repeat a duplicate (x.md 4: unconfirmed, reported).
+        "duplicate_of": ("present", "deleted_too"),
     }
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -170,6 +174,8 @@ class X(XWebhooks):
         self.refresh: dict[str, Refresh] = {}
         self.media: dict[str, Media] = {}
         self.posts: dict[str, Post] = {}
+        self._made: set[tuple[str, str, tuple[str, ...]]] = set()
+        """Account, text and media of every post that the application made, those that were deleted too."""
         self._calls: dict[tuple[str, str], list[float]] = {}
 
     def routes(self) -> Sequence[Route]:
@@ -366,11 +372,13 @@ class X(XWebhooks):
         account, headers = self._person(call, "POST /2/tweets", *POSTING)
         post = self._checked(call.fields, account)
         self.posts[post.id] = post
+        self._made.add((account, post.text, tuple(post.media)))
         files = [digest(self.media[id_].content, self.media[id_].alt_text) for id_ in post.media]
         about = {"media": list(post.media), "reply_to": post.reply_to, "files": files, "options": call.params}
         self.record("post", account=account, id=post.id, text=post.text, **about)
         self.tell_of(post)
-        content = {"data": {"id": post.id, "text": post.text, "edit_history_post_ids": [post.id]}}
+        text = self._linked(post)[0]
+        content = {"data": {"id": post.id, "text": text, "edit_history_post_ids": [post.id]}}
         return Answer(201, content, headers)
 
     def _checked(self, fields: Any, account: str) -> Post:
@@ -396,7 +404,9 @@ class X(XWebhooks):
         if quoted is not None or fields.get("edit_options") is not None:
             raise Refusal(_problem(403, None, "Forbidden", "You are not permitted to perform this action."))
         # No idempotency key exists; an exact repeat is what is refused, without the id of the first (x.md 4).
-        if text and any(p.account == account and p.text == text and p.media == ids for p in self.posts.values()):
+        present = any(p.account == account and p.text == text and p.media == ids for p in self.posts.values())
+        deleted_too = self.variant("duplicate_of") == "deleted_too" and (account, text, tuple(ids)) in self._made
+        if text and (present or deleted_too):
             raise Refusal(_duplicate())
         id_ = self.new_id()
         conversation, reply_to = (above.conversation, above.id) if above else (id_, None)
@@ -563,7 +573,29 @@ class X(XWebhooks):
                 posts = [post for post in posts if (int(post.id) - int(given)) * sign > 0]
         return posts
 
+    def _linked(self, post: Post) -> tuple[str, list[dict[str, Any]]]:
+        """Return the text as X shows it, and its addresses (``x.md`` 12): shortened, escaped, and one for its media."""
+        shown, at = "", 0
+        found: list[dict[str, Any]] = []
+        for number, (start, end) in enumerate(urls(post.text)):
+            shown += html.escape(post.text[at:start], quote=False)
+            named = post.text[start:end]
+            entity = {"expanded_url": named if "://" in named else f"http://{named}", "display_url": named}
+            shown, at = self._link(shown, post, number, entity, found), end
+        shown += html.escape(post.text[at:], quote=False)
+        if post.media:
+            page = f"https://x.com/{post.account}/status/{post.id}/photo/1"
+            shown += " " if shown else ""
+            shown = self._link(shown, post, len(found), {"expanded_url": page, "display_url": "pic.x.com"}, found)
+        return shown, found
+
+    def _link(self, shown: str, post: Post, number: int, entity: dict[str, Any], found: list[dict[str, Any]]) -> str:
+        short = "https://t.co/" + hashlib.sha256(f"{post.id} {number}".encode()).hexdigest()[:10]
+        found.append({"start": len(shown), "end": len(shown) + len(short), "url": short, **entity})
+        return shown + short
+
     def shape(self, post: Post) -> dict[str, Any]:
+        text, links = self._linked(post)
         replies = sum(other.reply_to == post.id for other in self.posts.values())
         above = self.posts.get(post.reply_to or "")
         reply: dict[str, Any] = {}
@@ -574,9 +606,11 @@ class X(XWebhooks):
         if post.media:
             keys = [self.media[id_].key for id_ in post.media if id_ in self.media]
             reply["attachments"] = {"media_keys": keys}
+        if links:
+            reply["entities"] = {"urls": links}
         return reply | {
             "id": post.id,
-            "text": post.text,
+            "text": text,
             "author_id": self.author(post.account),
             "conversation_id": post.conversation,
             "created_at": post.created.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
