@@ -498,6 +498,10 @@ class Platform:
         """Ask, as the person, that the application delete their data. Raises CommandError."""
         raise CommandError(f"{self.name} tells applications of no such request")
 
+    def configure(self, account: str, settings: Mapping[str, Any]) -> None:
+        """Change what the platform has decided about an account, or its owner has. Raises CommandError."""
+        raise CommandError(f"{self.name} has no settings of accounts")
+
     def simulate_unsubscribe(self, account: str) -> None:
         """Stop sending this account's events without a notification. Raises CommandError."""
         raise CommandError(f"{self.name} sends all events of an application or none")
@@ -521,6 +525,16 @@ class Platform:
 def whole(text: str) -> bool:
     """Return whether the text is an id or a count that ``int`` accepts: ASCII digits, and not too many."""
     return text.isascii() and text.isdigit() and len(text) <= DIGITS
+
+
+def apply_settings(target: Any, known: Mapping[str, type], settings: Mapping[str, Any]) -> None:
+    """Set attributes of ``target`` that are ``known`` by name and type. Raises CommandError."""
+    for name, value in settings.items():
+        if type(value) is not known.get(name):
+            choices = ", ".join(f"{setting} ({kind.__name__})" for setting, kind in known.items())
+            raise CommandError(f"settings are {choices}")
+    for name, value in settings.items():
+        setattr(target, name, value)
 
 
 def digest(content: bytes | bytearray, alt_text: str | None = None) -> dict[str, Any]:

@@ -131,6 +131,14 @@ class Act(Command):
     text: str = ""
 
 
+class Account(Command):
+    """Settings of an account that its owner or the platform has changed."""
+
+    platform: str
+    account: str
+    settings: dict[str, Any]
+
+
 class Control:
     def __init__(self, server: "Server") -> None:
         self._server = server
@@ -150,6 +158,7 @@ class Control:
             "pace": (Pace, self.pace),
             "sunset": (Sunset, self.sunset),
             "act": (Act, self.act),
+            "account": (Account, self.account),
             "reset": (Command, self.reset),
             "snapshot": (Command, self.snapshot),
             "restore": (Command, self.restore),
@@ -342,6 +351,13 @@ class Control:
             return self._done(platform, command)
         finally:
             self._server.wake()
+
+    async def account(self, command: Account) -> Any:
+        platform = self._platform(command.platform)
+        if command.account not in platform.people():
+            raise CommandError(f"account is one of {', '.join(platform.people())}")
+        platform.configure(command.account, command.settings)
+        return {"account": command.account, "settings": command.settings}
 
     def _done(self, platform: Platform, command: Act) -> Any:
         if command.what == "publish":

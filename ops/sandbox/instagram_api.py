@@ -18,6 +18,7 @@ from ops.sandbox.contract import (
     Fetched,
     OutboundRequest,
     Sandbox,
+    apply_settings,
     digest,
     forget_oldest,
     whole,
@@ -253,6 +254,8 @@ class InstagramApi(GraphApi):
     variants: ClassVar[Mapping[str, Sequence[str]]] = {
         **GraphApi.variants,
         "quota": ("100", "50"),
+        # The subcode for a container that was published before (meta.md 7.4 and 7.5).
+        "republished": ("2207006", "2207008"),
         "comment_id": ("id", "comment_id"),
         # Fields that were refused on a live account (meta.md 10.2, 14: T23).
         "comment_fields": ("all", "basic"),
@@ -283,6 +286,11 @@ class InstagramApi(GraphApi):
             "media": {"id": media.id, "media_product_type": media.product},
         }
         return value | ({"parent_id": comment.parent} if comment.parent else {})
+
+    def configure(self, account: str, settings: Mapping[str, Any]) -> None:
+        if account not in self.instagram.people:
+            raise CommandError(f"Instagram's accounts are {', '.join(self.instagram.people)}")
+        apply_settings(self.instagram.people[account], {"restricted": bool}, settings)
 
     # --- whose it is
 
@@ -759,7 +767,7 @@ class InstagramApi(GraphApi):
         if status == "EXPIRED":
             raise self.refused(-2, "The media container has expired.", 2207020)
         if status == "PUBLISHED":
-            raise self.refused(24, "The media builder with this creation ID does not exist.", 2207008)
+            raise self.refused(24, "The requested resource does not exist.", int(self.variant("republished")))
         if status == "ERROR":
             raise self.refused(-1, "The media could not be created.", 2207032)
         states = [self.instagram.containers[child].status(self.sandbox.clock.now()) for child in container.children]

@@ -604,3 +604,60 @@ async def test_facebook_login_has_metrics_of_its_own_and_one_kills_the_request(s
     assert [item["name"] for item in found["data"]] == ["likes", "total_likes"]
     killed = await stand.get(path, metric="likes,facebook_views", access_token=alice.token())
     assert code(killed) == (100, 2207086)
+
+
+async def test_orphans_of_a_lost_first_step_stand_in_nobodys_way(stand: Stand, receiver: Receiver) -> None:
+    """``meta.md`` 9.4: step 1 lost, make another; neither its text nor its photos were posted yet."""
+    alice = await connected(stand)
+    path, token = f"/facebook/{alice.id()}", {"access_token": alice.token(), "published": "false"}
+    photo = (await stand.call("POST", f"{path}/photos", data=token | {"url": f"{receiver.media}/picture.jpg"}))["id"]
+    form = token | {"message": "hello", "attached_media[0]": f'{{"media_fbid":"{photo}"}}'}
+    made = [(await stand.call("POST", f"{path}/feed", data=form))["id"] for _ in range(2)]
+    assert len(set(made)) == 2
+    publish = {"is_published": "true", "access_token": alice.token()}
+    assert await stand.call("POST", f"/facebook/{made[1]}", data=publish) == {"success": True}
+    assert [post["id"] for post in await stand.published("facebook")] == [made[1]]
+    assert code(await stand.call("POST", f"{path}/feed", data=form | {"message": "x"})) == (100, 1366051)
+    text = {"message": "hello", "access_token": alice.token()}
+    assert code(await stand.call("POST", f"{path}/feed", data=text)) == (506, None)
+
+
+async def test_is_published_may_do_nothing_and_say_success(stand: Stand) -> None:
+    """``meta.md`` 9.4: prove live before relying on it."""
+    alice = await connected(stand)
+    await stand.command("variants", platform="facebook", name="is_published", variant="ignored")
+    form = {"message": "draft", "published": "false", "access_token": alice.token()}
+    made = (await stand.call("POST", f"/facebook/{alice.id()}/feed", data=form))["id"]
+    publish = {"is_published": "true", "access_token": alice.token()}
+    assert await stand.call("POST", f"/facebook/{made}", data=publish) == {"success": True}
+    found = await stand.get(f"/facebook/{made}", fields="is_published", access_token=alice.token())
+    assert found["is_published"] is False
+    assert await stand.published("facebook") == []
+
+
+async def test_reel_shows_each_phase_and_a_lost_finish_shows_none(stand: Stand) -> None:
+    """``meta.md`` 9.2 and 9.6: the phases decide whether a finish is sent again."""
+    alice = await connected(stand)
+    path, token = f"/facebook/{alice.id()}/video_reels", {"access_token": alice.token()}
+    begun = await stand.call("POST", path, data=token | {"upload_phase": "start"})
+
+    async def phases() -> tuple[str, str, str]:
+        found = await stand.get(f"/facebook/{begun['video_id']}", fields="status", **token)
+        status = found["status"]
+        return status["video_status"], status["processing_phase"]["status"], status["publishing_phase"]["status"]
+
+    assert await phases() == ("uploading", "not_started", "not_started")
+    headers = {"Authorization": f"OAuth {alice.token()}", "offset": "0", "file_size": str(len(CLIP))}
+    async with stand.http.post(begun["upload_url"], data=CLIP, headers=headers) as response:
+        assert response.status == 200
+    finish = token | {"upload_phase": "finish", "video_id": begun["video_id"], "video_state": "PUBLISHED"}
+    fault = {"platform": "facebook", "endpoint": "POST */video_reels", "drop": True}
+    await stand.command("faults", where={"upload_phase": "finish"}, **fault)
+    with pytest.raises(aiohttp.ClientError):
+        await stand.call("POST", path, data=finish)
+    assert await phases() == ("upload_complete", "not_started", "not_started")
+    assert await stand.call("POST", path, data=finish) == {"success": True}
+    assert await phases() == ("processing", "in_progress", "not_started")
+    await stand.command("clock", jump=31)
+    assert await phases() == ("ready", "complete", "complete")
+    assert len(await stand.published("facebook")) == 1

@@ -311,7 +311,9 @@ async def test_picture_is_published_once_its_container_is_finished(stand: Stand,
     assert await state(stand, token, made["id"]) == "FINISHED"
     media = await publish(stand, token, made["id"])
     assert await state(stand, token, made["id"]) == "PUBLISHED"
-    assert code(await publish(stand, token, made["id"])) == (24, 2207008), "and never again"
+    for subcode in (2207006, 2207008):
+        await stand.command("variants", platform="instagram", name="republished", variant=str(subcode))
+        assert code(await publish(stand, token, made["id"])) == (24, subcode), "and never again (7.4)"
     newest = await stand.get("/instagram/me/media", fields="id,caption,media_url", access_token=token, limit=1)
     assert newest["data"][0] == {"id": media["id"], "caption": "Hello", "media_url": f"{receiver.media}/picture.jpg"}
     [post] = await stand.ledger("post")
@@ -733,3 +735,49 @@ async def test_children_of_a_carousel_are_media_of_their_own_without_insights(st
     listed = await stand.get("/instagram/me/media", fields="id", access_token=token)
     assert {media["id"] for media in listed["data"]} & {child["id"] for child in found} == set()
     assert len(await stand.published("instagram")) == 1
+
+
+async def test_too_many_actions_are_a_401_that_ends_no_token(stand: Stand, receiver: Receiver) -> None:
+    """``meta.md`` 7.4 and 14, T30: a throttle, in spite of its status."""
+    _, token = await long(stand)
+    made = await create(stand, token, image_url=f"{receiver.media}/picture.jpg")
+    await stand.command("clock", jump=4)
+    fault = {"platform": "instagram", "endpoint": "POST */media_publish", "error": "too_many_actions"}
+    await stand.command("faults", **fault)
+    throttled = await publish(stand, token, made["id"])
+    assert (throttled["status"], "code" in throttled["error"]) == (401, False)
+    assert await stand.published("instagram") == []
+    assert "id" in await publish(stand, token, made["id"]), "with the same token"
+
+
+async def test_restricted_account_makes_no_container(stand: Stand, receiver: Receiver) -> None:
+    """``meta.md`` 7.4: 25/2207050."""
+    _, token = await long(stand)
+    await stand.command("account", platform="instagram", account="shop", settings={"restricted": True})
+    refused = await create(stand, token, image_url=f"{receiver.media}/picture.jpg")
+    assert code(refused) == (25, 2207050)
+    await stand.command("account", platform="instagram", account="shop", settings={"restricted": False})
+    assert "id" in await create(stand, token, image_url=f"{receiver.media}/picture.jpg")
+    assert "settings are" in await stand.refused("account", platform="instagram", account="shop", settings={"a": 1})
+    assert "no settings" in await stand.refused("account", platform="x", account="alice", settings={})
+    assert "account is one of" in await stand.refused("account", platform="x", account="nobody", settings={})
+
+
+async def test_child_that_failed_once_is_made_again_without_its_siblings(stand: Stand, receiver: Receiver) -> None:
+    """``meta.md`` 14, T31: 9004/2207052 once, for one child of three."""
+    _, token = await long(stand)
+    fault = {"platform": "instagram", "endpoint": "POST */media", "error": "download_failed", "skip": 1}
+    await stand.command("faults", where={"is_carousel_item": "true"}, **fault)
+    item = {"image_url": f"{receiver.media}/picture.jpg", "is_carousel_item": "true"}
+    children: list[str] = []
+    while len(children) < 3:
+        made = await create(stand, token, **item)
+        if "id" in made:
+            children.append(made["id"])
+        else:
+            assert (code(made), len(children)) == ((9004, 2207052), 1)
+    parent = await create(stand, token, media_type="CAROUSEL", children=",".join(children))
+    await stand.command("clock", jump=4)
+    await publish(stand, token, parent["id"])
+    [post] = await stand.published("instagram")
+    assert len(post["files"]) == 3

@@ -563,3 +563,75 @@ async def test_label_of_generated_content_is_shown(stand: Stand) -> None:
     assert found["data"]["videos"] == [{"title": "made", "is_aigc": True}]
     wrong = await init(stand, secret, 100, is_aigc="yes")
     assert wrong["error"]["code"] == "invalid_param"
+
+
+async def test_options_of_a_creator_change_between_two_calls(stand: Stand) -> None:
+    """``tiktok.md`` 5: call it right before each post; an option that is gone is refused by its code."""
+    secret = await connected(stand)
+
+    async def info() -> Any:
+        return await post(stand, secret, "post/publish/creator_info/query/")
+
+    assert (await info())["data"]["privacy_level_options"][0] == "PUBLIC_TO_EVERYONE"
+    settings = {"private": True, "comment_disabled": True, "max_video_post_duration_sec": 60}
+    await stand.command("account", platform="tiktok", account="shop", settings=settings)
+    found = (await info())["data"]
+    assert found["privacy_level_options"] == ["FOLLOWER_OF_CREATOR", "MUTUAL_FOLLOW_FRIENDS", "SELF_ONLY"]
+    assert (found["comment_disabled"], found["duet_disabled"], found["max_video_post_duration_sec"]) == (True, True, 60)
+    refused = await init(stand, secret, len(CLIP))
+    assert (refused["status"], refused["error"]["code"]) == (403, "privacy_level_option_mismatch")
+    settings = {"private": False, "daily_posts": 0}
+    await stand.command("account", platform="tiktok", account="shop", settings=settings)
+    assert (await info())["error"]["code"] == "spam_risk_too_many_posts"
+
+
+@pytest.mark.parametrize("blocked", ["spam_risk_user_banned_from_posting", "reached_active_user_cap"])
+async def test_blocked_creator_is_answered_200_and_inits_403(stand: Stand, blocked: str) -> None:
+    """``tiktok.md`` 5 and 9."""
+    secret = await connected(stand)
+    await stand.command("account", platform="tiktok", account="shop", settings={"blocked": blocked})
+    found = await post(stand, secret, "post/publish/creator_info/query/")
+    assert ("status" in found, found["error"]["code"]) == (False, blocked)
+    source = {"source": "FILE_UPLOAD", "video_size": len(CLIP), "chunk_size": len(CLIP), "total_chunk_count": 1}
+    inbox = await post(stand, secret, "post/publish/inbox/video/init/", {"source_info": source})
+    for refused in (await init(stand, secret, len(CLIP)), inbox):
+        assert (refused["status"], refused["error"]["code"]) == (403, blocked)
+
+
+async def test_token_that_dies_in_a_status_poll_leaves_the_publish_alone(stand: Stand) -> None:
+    """``tiktok.md`` 6.1 and 8.3: refresh, and repeat the status call only."""
+    secret = await connected(stand)
+    publish = await uploaded(stand, secret)
+    fault = {"platform": "tiktok", "endpoint": "POST */status/fetch", "error": "access_token_invalid"}
+    await stand.command("faults", **fault)
+    refused = await post(stand, secret, "post/publish/status/fetch/", {"publish_id": publish})
+    assert (refused["status"], refused["error"]["code"]) == (401, "access_token_invalid")
+    assert (await status(stand, secret, publish))["status"] == "PROCESSING_UPLOAD"
+    await stand.command("clock", jump=21)
+    assert (await status(stand, secret, publish))["status"] == "PUBLISH_COMPLETE"
+    assert len(await stand.published("tiktok")) == 1
+
+
+async def test_upload_address_expires_after_its_hour(stand: Stand) -> None:
+    """``tiktok.md`` 7.2: 403, then a new init; what was left behind posts nothing."""
+    secret = await connected(stand)
+    begun = (await init(stand, secret, len(CLIP)))["data"]
+    await stand.command("clock", jump=3601)
+    assert (await put(stand, begun["upload_url"], CLIP, 0, len(CLIP)))[0] == 403
+    assert (await status(stand, secret, begun["publish_id"]))["uploaded_bytes"] == 0
+    await stand.command("clock", jump=DAY)
+    assert await stand.published("tiktok") == []
+
+
+async def test_progress_may_be_an_index_and_no_address_verified(stand: Stand, receiver: Receiver) -> None:
+    """``tiktok.md`` 7.2: unclear which; 7.3: 403 for a host that is not verified."""
+    secret = await connected(stand)
+    await stand.command("variants", platform="tiktok", name="progress", variant="index")
+    begun = (await init(stand, secret, len(CLIP)))["data"]
+    told = await put(stand, begun["upload_url"], CLIP, 0, len(CLIP))
+    assert told == (201, f"bytes 0-{len(CLIP) - 1}/{len(CLIP)}")
+    await stand.command("variants", platform="tiktok", name="ownership", variant="none")
+    source = {"source": "PULL_FROM_URL", "video_url": f"{receiver.media}/clip.mp4"}
+    refused = await post(stand, secret, "post/publish/inbox/video/init/", {"source_info": source})
+    assert (refused["status"], refused["error"]["code"]) == (403, "url_ownership_unverified")
+    assert await stand.fetched(f"{receiver.media}/clip.mp4") == []

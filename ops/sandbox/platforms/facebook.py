@@ -196,6 +196,8 @@ class Facebook(InstagramApi):
         "page_token": ("210", "190"),
         # Whether a second finish of a published reel publishes it again (meta.md 9.6: unconfirmed).
         "repeated_finish": ("harmless", "publishes_again"),
+        # Whether is_published publishes a post that was made unpublished (meta.md 9.4: unconfirmed).
+        "is_published": ("applied", "ignored"),
     }
     with_facebook_login = True
 
@@ -809,7 +811,7 @@ class Facebook(InstagramApi):
         if not text and not link and not attached:
             raise self.refused(100, "The status you are trying to publish is empty.")
         self._check_photos(page, attached)
-        newest = next(reversed(page.posts.values()), None)
+        newest = next((post for post in reversed(page.posts.values()) if post.due is None), None)
         if newest and text and newest.text == text and self.sandbox.clock.now() - newest.created < DUPLICATE:
             raise self.refused(506, "Duplicate status message")
         due = self._due(call, SCHEDULE)
@@ -858,9 +860,6 @@ class Facebook(InstagramApi):
         now = self.sandbox.clock.now()
         post = Post(f"{page.id}_{self._id()}", page.name, kind, text, now, media, app, due, link=link)
         post.options = options or {}
-        for photo in media:
-            if photo in self.photos:
-                self.photos[photo].post = post.id
         self.posts[post.id] = page.posts[post.id] = post
         if len(self.posts) > self.sandbox.capacity:
             self._forget(next(iter(self.posts)))
@@ -870,6 +869,9 @@ class Facebook(InstagramApi):
 
     def _published(self, post: Post) -> None:
         page, post.due, post.created = self.pages[post.page], None, self.sandbox.clock.now()
+        for photo in post.media:
+            if photo in self.photos:
+                self.photos[photo].post = post.id
         by = {} if post.app else {"by": "owner"}
         story = {"story": True} if post.kind == "story" else {}
         about = {"media": list(post.media), "files": self._files(post), "options": post.options, **by, **story}
@@ -1152,7 +1154,8 @@ class Facebook(InstagramApi):
             if post.due is None:
                 self._tell_edit(post)
         if post.due is not None and call.flag("is_published"):
-            self._published(post)
+            if self.variant("is_published") == "applied":
+                self._published(post)
         elif post.due is None and set(call.params) - {"is_published"}:
             self.changed("edit", post.page, post.id)
 

@@ -26,6 +26,7 @@ from ops.sandbox.contract import (
     Refusal,
     Route,
     Sandbox,
+    apply_settings,
     digest,
     forget_oldest,
     redirect,
@@ -77,6 +78,25 @@ class Creator:
     union_id: str
     private: bool
     posted: list[datetime] = field(default_factory=list)
+    comment_disabled: bool = False
+    duet_disabled: bool = False
+    stitch_disabled: bool = False
+    max_video_post_duration_sec: int = 180
+    daily_posts: int = DAILY_POSTS
+    """Its cap, which varies by creator (``tiktok.md`` 10)."""
+    blocked: str = ""
+    """The code with which posting is refused; empty for none."""
+
+
+SETTINGS = {
+    "private": bool,
+    "comment_disabled": bool,
+    "duet_disabled": bool,
+    "stitch_disabled": bool,
+    "max_video_post_duration_sec": int,
+    "daily_posts": int,
+    "blocked": str,
+}
 
 
 @dataclass
@@ -175,6 +195,10 @@ class TikTok(Platform):
         "spelling": ("publicly", "publicaly"),
         "post_id": ("text", "number"),
         "audit": ("audited", "unaudited"),
+        # What the progress of an upload counts (tiktok.md 7.2: unclear).
+        "progress": ("count", "index"),
+        # Whether this machine's own addresses count as verified, or none does.
+        "ownership": ("local", "none"),
     }
     resumable = ("upload",)
     # Exponential, 72 h in all, then dropped (tiktok.md 2.1).
@@ -488,20 +512,27 @@ class TikTok(Platform):
     def creator_info(self, call: Call) -> Answer:
         account = self._authorised(call, "creator_info", "video.publish")
         creator = self.creators[account]
-        if self._posted(creator) >= DAILY_POSTS:  # with status 200
-            return self._answer({}, "spam_risk_too_many_posts", "The daily post cap of this creator is reached.")
+        if blocked := self._blocked(creator):  # with status 200
+            return self._answer({}, blocked, "Posting is not possible now.")
         return self._answer(
             {
                 "creator_avatar_url": "https://p16.tiktokcdn.example/avatar.jpeg",
                 "creator_username": account,
                 "creator_nickname": account.title(),
                 "privacy_level_options": _options(creator),
-                "comment_disabled": False,
-                "duet_disabled": creator.private,
-                "stitch_disabled": creator.private,
-                "max_video_post_duration_sec": 180,
+                "comment_disabled": creator.comment_disabled,
+                "duet_disabled": creator.duet_disabled or creator.private,
+                "stitch_disabled": creator.stitch_disabled or creator.private,
+                "max_video_post_duration_sec": creator.max_video_post_duration_sec,
             }
         )
+
+    def configure(self, account: str, settings: Mapping[str, Any]) -> None:
+        apply_settings(self.creators[account], SETTINGS, settings)
+
+    def _blocked(self, creator: Creator) -> str:
+        """Return the code with which the creator's posts are refused; empty for none."""
+        return creator.blocked or ("spam_risk_too_many_posts" if self._posted(creator) >= creator.daily_posts else "")
 
     def _posted(self, creator: Creator) -> int:
         now = self.sandbox.clock.now()
@@ -534,11 +565,13 @@ class TikTok(Platform):
         if self.variant("audit") == "unaudited" and not (creator.private and privacy == "SELF_ONLY"):
             code = "unaudited_client_can_only_post_to_private_accounts"
             raise self._refused(403, code, "Please review our integration guidelines.")
-        if self._posted(creator) >= DAILY_POSTS:
-            raise self._refused(403, "spam_risk_too_many_posts", "The daily post cap of this creator is reached.")
+        if blocked := self._blocked(creator):
+            raise self._refused(403, blocked, "Posting is not possible now.")
         return text, str(privacy)
 
     def _check_pending(self, account: str) -> None:
+        if blocked := self.creators[account].blocked:
+            raise self._refused(403, blocked, "Posting is not possible now.")
         now = self.sandbox.clock.now()
         pending = [
             publish
@@ -618,7 +651,7 @@ class TikTok(Platform):
         except ValueError:
             raise self._wrong("The address is no address.") from None
         # This machine's own addresses stand in for verified ones: there is no domain to prove, and no certificate.
-        if parts.hostname in ("127.0.0.1", "localhost"):
+        if self.variant("ownership") == "local" and parts.hostname in ("127.0.0.1", "localhost"):
             return
         if parts.scheme != "https" or not any(url.startswith(prefix) for prefix in self.verified):
             message = "Please review our URL ownership verification rules."
@@ -668,15 +701,18 @@ class TikTok(Platform):
         number = done // publish.chunk
         size = publish.size - done if number == publish.chunks - 1 else publish.chunk
         if (first, last + 1 - first, total) != (done, size, publish.size):
-            raise Refusal(Answer(416, "", {"Content-Range": f"bytes 0-{done}/{publish.size}"}))
+            raise Refusal(Answer(416, "", self._progress(publish)))
         publish.content += call.body
         publish.received = len(publish.content)
-        progress = {"Content-Range": f"bytes 0-{len(publish.content)}/{publish.size}"}
         if len(publish.content) < publish.size:
-            return Answer(206, "", progress)
+            return Answer(206, "", self._progress(publish))
         publish.files.append(digest(publish.content))
         self._process(publish)
-        return Answer(201, "", progress)
+        return Answer(201, "", self._progress(publish))
+
+    def _progress(self, publish: Publish) -> dict[str, str]:
+        told = len(publish.content) - (self.variant("progress") == "index")
+        return {"Content-Range": f"bytes 0-{max(0, told)}/{publish.size}"}
 
     def cancel(self, call: Call) -> Answer:
         publish = self._named(call, self._authorised(call, "init:cancel", "video.publish", "video.upload"))
