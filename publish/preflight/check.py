@@ -24,6 +24,10 @@ FEW_LEFT = 3
 """With no more posts than this left in the platform's window, the person is told."""
 
 
+LONGEST_TEXT = 100_000
+"""A text of more characters is refused without being counted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """What was found. ``options`` are the valid options with their defaults, None where they are not valid."""
@@ -47,6 +51,9 @@ def check(rules: PostingRules, draft: Draft, facts: AccountFacts) -> Report:
         known = ", ".join(rules.kinds)
         message = f"{rules.title} has no kind of post that is called {draft.kind!r}; it has {known}."
         return Report([_refusal("unknown_kind", "Choose one of these.", message)], None)
+    if len(draft.text) > LONGEST_TEXT:
+        message = f"The text has {len(draft.text)} characters; no platform takes more than {LONGEST_TEXT}."
+        return Report([Finding(Severity.REFUSAL, "text_length", "text", message, "Shorten it.")], None)
     options, wrong = valid_options(rules, draft.kind, draft.options)
     findings = [*wrong, *_check_permissions(draft, kind, facts), *_check_quota(rules, facts)]
     findings += [*_check_text(draft, kind, facts), *_check_link(draft, kind), *check_media(draft, kind, facts)]
