@@ -32,7 +32,7 @@ AT_THE_PLATFORM = (459, 464)
 """Subcodes of 190: a checkpoint, and an account that is not confirmed (``meta.md`` 7.4). The owner resolves either at
 the platform. The token stays valid (inferred)."""
 
-AS_A_PAGE = ("must be made as", "impersonating a page")
+AS_A_PAGE = ("must be made as", "impersonating a page", "must be called with a page access token")
 """In the text of a 190 that is about a permission on a page and not about the token (``meta.md`` 7.4)."""
 
 TOO_MANY = 401

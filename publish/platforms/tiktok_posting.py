@@ -25,7 +25,6 @@ from publish.preflight.error_catalogue import ErrorCatalogue, ErrorClass, ErrorR
 from publish.preflight.options import Options, Words
 from publish.preflight.text import utf16_units
 
-PRIVACY = ("PUBLIC_TO_EVERYONE", "FOLLOWER_OF_CREATOR", "MUTUAL_FOLLOW_FRIENDS", "SELF_ONLY")
 SELF_ONLY = "SELF_ONLY"
 
 
@@ -35,8 +34,8 @@ class _Direct(Options):
     privacy_level: Literal["PUBLIC_TO_EVERYONE", "FOLLOWER_OF_CREATOR", "MUTUAL_FOLLOW_FRIENDS", "SELF_ONLY"] = Field(
         description="Who may see it. The account's own choices change, so they are asked for each time."
     )
-    music_usage_confirmed: Literal[True] = Field(
-        description="The person agrees to TikTok's Music Usage Confirmation for this post."
+    music_usage_confirmed: bool = Field(
+        description="Whether the person agrees to TikTok's Music Usage Confirmation for this post."
     )
     allow_comments: bool = False
     own_brand: bool = Field(default=False, description="It promotes the person's own business.")
@@ -172,6 +171,12 @@ def check_creator(_: Draft, options: Options | None, facts: AccountFacts) -> Ite
             "Try again in a minute.",
             "privacy_level",
             "tiktok.md 5",
+        )
+    if not options.music_usage_confirmed:
+        message = "TikTok publishes it only with the person's consent to its Music Usage Confirmation."
+        remedy = "Read it, and agree to it."
+        yield Finding(
+            Severity.REFUSAL, "consent_missing", "option", message, remedy, "music_usage_confirmed", "tiktok.md 10"
         )
     if options.branded_content and options.privacy_level == SELF_ONLY:
         message = "TikTok may refuse a paid partnership that only the account itself sees."
@@ -455,6 +460,15 @@ ERRORS = (
         "Change the post.",
         "tiktok.md 9",
         codes=["invalid_param", "invalid_params"],
+    ),
+    ErrorRule(
+        C.NOT_DONE,
+        "TikTok did not take a part of the file.",
+        "Report it to the operator.",
+        "tiktok.md 7.2",
+        statuses=[400],
+        own=False,
+        on_commit=UNKNOWN,
     ),
     ErrorRule(
         C.ANEW,

@@ -204,6 +204,14 @@ def _cashtags(text: str) -> list[str]:
 
 
 ERRORS = (
+    ErrorRule(
+        C.NOT_DONE,
+        "X answered without saying what it made or found.",
+        "Look at the account.",
+        "x.md 4",
+        statuses=[200, 201],
+        on_commit=UNKNOWN,
+    ),
     *(
         ErrorRule(
             C.CONTENT,
