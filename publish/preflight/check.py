@@ -180,7 +180,7 @@ def count_finding(
     if (found := outside(value, limit, facts)) is not None:
         message = f"{words.format(f'{value:g}')}; {allowed(*found, lambda v: f'{v:g}')}."
         yield Finding(limit.severity, code, "text", message, remedy, source=limit.source)
-    elif limit.doubt_above is not None and value > limit.doubt_above:
+    elif limit.doubt_above is not None and limit.fact not in facts.limits and value > limit.doubt_above:
         message = f"{words.format(f'{value:g}')}; more than {limit.doubt_above:g} may be refused."
         yield Finding(Severity.WARNING, code, "text", message, remedy, source=limit.source)
 

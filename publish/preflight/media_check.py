@@ -78,7 +78,7 @@ def check_media(draft: Draft, kind: PostKind, facts: AccountFacts) -> Iterator[F
         rule = rules.get(media.kind)
         if rule is None:
             known = _either(sorted({_NOUNS[rule.kind] for rule in kind.media}))
-            message = f"{_name(draft, media)} is {_NOUNS[media.kind]}; {kind.title} takes {known}."
+            message = f"{_name(draft, media)} does not fit: {kind.title} takes {known}."
             yield _finding(media, "media_kind", message, f"Send {known}.", kind.source)
             continue
         yield from _check_file(draft, media, rule, facts)
@@ -134,7 +134,7 @@ def _check_items(draft: Draft, kind: PostKind, facts: AccountFacts) -> Iterator[
         return
     low, high = found
     if high == 0:
-        message, remedy = f"{kind.title} has no files; {len(draft.media)} were given", "Leave them out."
+        message, remedy = f"{kind.title} takes no files; it has {len(draft.media)}", "Leave them out."
     else:
         message = f"{kind.title} has {_files(len(draft.media))}; {allowed(low, high, _plain)}"
         remedy = "Add files." if low is not None and len(draft.media) < low else "Leave files out."
