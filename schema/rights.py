@@ -186,6 +186,25 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
         "posts": _POST,
         "post_media": _POST_MEDIA,
         "post_targets": _POST_TARGET,
+        # Files that are posted
+        "media": Rights(
+            select=EVERY,
+            insert="tenant_id id stored_as sha256 bytes content_type kind width height duration_ms details file_name"
+            " source_url converted_from created_by",
+            update="removed_at removed_by",
+        ),
+        "media_uploads": Rights(
+            select=EVERY,
+            insert="tenant_id id length file_name created_by expires_at",
+            update="upload_offset parts expires_at media_id",
+            delete=True,
+        ),
+        "media_links": Rights(select=EVERY),
+        "media_fetches": Rights(
+            select="tenant_id id",
+            insert="tenant_id link_id method status first_byte user_agent",
+            update="last_byte",
+        ),
     },
     WORKER_ROLE: {
         "alembic_version": _REVISION,
@@ -246,6 +265,16 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
         "posts": _POST,
         "post_media": _POST_MEDIA,
         "post_targets": _POST_TARGET,
+        # Files that are posted
+        "media": Rights(select=EVERY, update="removed_at removed_by purged_at"),
+        "media_uploads": Rights(select=EVERY, delete=True),
+        "media_links": Rights(
+            select=EVERY,
+            insert="tenant_id id media_id target_id attempt token_sha256 expires_at",
+            update="revoked_at",
+            delete=True,
+        ),
+        "media_fetches": Rights(select=EVERY),
     },
     # And READ on each view of schema ``reporting``
     READER_ROLE: {},
@@ -316,6 +345,7 @@ FUNCTIONS: Mapping[str, tuple[str, ...]] = {
     "find_invitation(bytea)": (WEB_ROLE,),
     "find_reported_connections()": (READER_ROLE,),
     "find_partition_gaps()": (APP_ROLE, WORKER_ROLE),
+    "find_media_link(bytea)": (WEB_ROLE,),
     "find_oauth_state(bytea,bytea,bytea)": (WEB_ROLE,),
     "find_session(bytea)": (WEB_ROLE,),
     "find_tenants_of_person(uuid)": (WEB_ROLE,),

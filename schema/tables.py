@@ -6,6 +6,7 @@ from sqlalchemy import MetaData
 
 import schema.access
 import schema.log
+import schema.media
 import schema.posting
 import schema.processes
 import schema.publishing  # noqa: F401  (tables register themselves)

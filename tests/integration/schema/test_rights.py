@@ -399,6 +399,12 @@ def rows(id_: str, user: str) -> dict[str, str]:
         "post_media": f"(tenant_id, post_id, position, media_id, sha256) VALUES ({tenant}, '{id_}', 0, '{id_}', '')",
         "post_targets": "(tenant_id, id, post_id, connection_id, platform, account_id, kind, digest, state)"
         f" VALUES ({tenant}, '{id_}', '{id_}', '{id_}', 'x', '{id_}', 'post', '', 'draft')",
+        "media": "(tenant_id, id, stored_as, sha256, bytes, content_type, kind, details, created_by)"
+        f" VALUES ({tenant}, '{id_}', 'name', sha256('{id_}'), 1, 'image/png', 'image', '{{}}', 'user:ada')",
+        "media_uploads": f"(tenant_id, id, created_by, expires_at) VALUES ({tenant}, '{id_}', 'user:ada', 'infinity')",
+        "media_links": "(tenant_id, id, media_id, target_id, attempt, token_sha256, expires_at)"
+        f" VALUES ({tenant}, '{id_}', '{id_}', '{id_}', 1, '{id_}', 'infinity')",
+        "media_fetches": f"(tenant_id, link_id, method, status, user_agent) VALUES ({tenant}, '{id_}', 'GET', 200, '')",
     }
 
 
@@ -528,6 +534,7 @@ NONSENSE = {
     ],
     "find_connections_sharing_grant": ["NULL", "gen_random_uuid()", "'00000000-0000-0000-0000-000000000000'"],
     "find_invitation": ["NULL", "''", "'mine'", "decode(repeat('00', 100000), 'hex')"],
+    "find_media_link": ["NULL", "''", "'mine'", "decode(repeat('00', 100000), 'hex')"],
     "find_oauth_state": ["NULL, NULL, NULL", "'', '', ''", "'mine', 'mine', 'mine'"],
     "find_session": ["NULL", "''", "'mine'", "decode(repeat('00', 100000), 'hex')"],
     "find_tenants_of_person": ["NULL", "gen_random_uuid()", "'00000000-0000-0000-0000-000000000000'"],
