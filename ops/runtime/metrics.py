@@ -145,6 +145,14 @@ connections_ending = Gauge(
     "landfall_connections_ending", "Active accounts whose access ends within so many days", ["platform", "days"]
 )
 
+media_bytes = Counter(
+    "landfall_media_uploaded_bytes_total", "Bytes of files that were taken, by how they came", ["way"]
+)
+media_refusals = Counter("landfall_media_refusals_total", "Files, or parts of files, that were refused", ["reason"])
+media_storage_failures = Counter(
+    "landfall_media_storage_failures_total", "What the storage of files did not do", ["operation", "reason"]
+)
+
 MEASURED: Mapping[str, tuple[Counter | Gauge | Histogram, ...]] = MappingProxyType(
     {
         "web": (
@@ -154,6 +162,7 @@ MEASURED: Mapping[str, tuple[Counter | Gauge | Histogram, ...]] = MappingProxyTy
             *(access_refusals, rate_limit_hits, oauth_flows),
             *(spool_deliveries, spool_bytes, spool_limit_bytes, spool_oldest_seconds, spool_files_aside),
             *(spool_appended, spool_drained, spool_failures, spool_append_seconds),
+            *(media_bytes, media_refusals),
         ),
         "worker": (
             *(events, split_deliveries, split_batch, split_seconds, split_backlog, split_oldest_seconds),

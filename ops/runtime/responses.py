@@ -50,6 +50,7 @@ Code = Literal[
     "stale",
     "unauthorized",
     "unknown_platform",
+    "unprocessable",
 ]
 """Every code there is. Those of section 3 of the user's design have the meaning that they have there."""
 

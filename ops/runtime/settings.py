@@ -11,6 +11,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
@@ -21,6 +22,7 @@ from ops.runtime.proxies import Network
 from ops.runtime.redis_address import RedisAddress
 from schema.configuration import Variable
 
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _HALF_MAIL = "LANDFALL_SMTP_URL and LANDFALL_MAIL_FROM go together: set both to have notices mailed, or neither"
 
 
@@ -69,6 +71,18 @@ def _redis(given: SecretStr | None) -> SecretStr | None:
     if given is not None:
         RedisAddress.of(given.get_secret_value())
     return given
+
+
+def _media(given: str | None) -> str | None:
+    """Check an address of a storage of files. Raises ValueError."""
+    if given is None:
+        return None
+    parts = urlsplit(given)
+    if parts.scheme == "file" and not parts.netloc and parts.path.strip("/"):
+        return given
+    if parts.scheme == "s3" and _BUCKET.fullmatch(parts.netloc) and not parts.query:
+        return given
+    raise ValueError("it is neither file:///folder nor s3://bucket")
 
 
 class Settings(BaseModel):
@@ -168,6 +182,26 @@ class Settings(BaseModel):
         ge=1,
         description="a connected account is asked at least this often whether it still holds; unset, as each platform's"
         " page suggests: daily where refreshing does not show it sooner",
+    )
+    landfall_media_url: Annotated[str | None, AfterValidator(_media)] = Field(
+        default=None,
+        description="where files to be posted are kept: a folder, as file:///srv/landfall/media, which the web process"
+        " and the worker share, or a bucket, as s3://name; without it uploads are refused",
+    )
+    landfall_media_image_bytes: int = Field(
+        default=50 * 2**20, ge=1024, le=2**30, description="largest image that is taken, in bytes"
+    )
+    landfall_media_gif_bytes: int = Field(
+        default=50 * 2**20, ge=1024, le=2**30, description="largest GIF that is taken, in bytes"
+    )
+    landfall_media_video_bytes: int = Field(
+        default=4 * 2**30, ge=1024, le=2**40, description="largest video that is taken, in bytes"
+    )
+    landfall_media_document_bytes: int = Field(
+        default=100 * 2**20, ge=1024, le=2**30, description="largest document that is taken, in bytes"
+    )
+    landfall_media_days: int = Field(
+        default=90, ge=1, description="days after which a file is removed that nothing refers to"
     )
     landfall_worker_jobs: int = Field(default=10, ge=1, le=64, description="jobs one worker process runs at once")
     landfall_event_tries: int = Field(
