@@ -2,10 +2,12 @@
 
 import base64
 import re
+import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from html import unescape
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,9 +30,12 @@ from ops.runtime.platform_client import PlatformClient
 from ops.runtime.rate_limits import RateLimits
 from ops.sandbox.client import Client as Sandbox
 from ops.sandbox.server import Server
-from ops.web.app import add_access, add_connections
+from ops.web.app import add_access, add_connections, add_media
 from ops.web.site import Connecting, Site, build_site
 from publish.connections.refresh import Refresher
+from publish.media.inspection import Inspector
+from publish.media.storage import open_storage
+from publish.media.uploads import Uploads
 from publish.oauth.contract import OAuthProvider
 from publish.oauth.providers import OAuthProviders
 from publish.vault.envelope import LocalRing, Vault
@@ -73,6 +78,9 @@ class Rig:
     built: Built
     connection: asyncpg.Connection
     dsn: str
+    uploads: Uploads
+    media: Path
+    """The folder that holds the storage of files."""
 
     @property
     def refresher(self) -> Refresher:
@@ -203,11 +211,19 @@ def variables(server: Server, url: str) -> dict[str, tuple[str, ...]]:
 
 
 def add_pages(
-    app: web.Application, pool: Pool, built: Built, *, secure: bool = False, mailer: Mailer | None = None, **site: Any
+    app: web.Application,
+    pool: Pool,
+    built: Built,
+    *,
+    secure: bool = False,
+    mailer: Mailer | None = None,
+    uploads: Uploads | None = None,
+    **site: Any,
 ) -> Site:
     """Add all pages and the API to an application, at the public URL of the flows if no other is given."""
     found = build_site(pool, secure=secure, **{"public_url": built.flows.public_url} | site)
     add_access(app, found, built.vault, mailer)
+    add_media(app, found, uploads)
     add_connections(app, found, Connecting(built.flows, built.disconnector, built.refresher, request_account))
     return found
 
@@ -218,6 +234,9 @@ async def join(rig: "Rig", tenant: str, email: str, role: str) -> None:
     made = await invitations.invite(rig.pool, tenant, email, role, TESTS)
     await invitations.accept(rig.pool, made.link, Person("", user, email, role, [], ""), None)
 
+
+LIMITS = {"image": 10 * 2**20, "gif": 10 * 2**20, "video": 64 * 2**20, "document": 10 * 2**20}
+"""Of files, by kind."""
 
 PATIENT = {"connect_seconds": 20.0, "wait_seconds": 20.0}
 """Nothing that runs on a rig is about how long a busy machine takes to open a connection."""
@@ -254,7 +273,10 @@ async def rigged(
         vault = Vault(LocalRing(KEYS))
         built = assembled(web_pool, vault, providers)
         app = web.Application()
-        add_pages(app, web_pool, built)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        storage = open_storage((folder / "media").as_uri(), {})
+        uploads = Uploads(web_pool, storage, Inspector(), client, LIMITS)
+        add_pages(app, web_pool, built, uploads=uploads)
         running = await stack.enter_async_context(TestServer(app, port=int(url.rpartition(":")[2])))
         sandbox = Sandbox(http, sandbox_url)
         for name in PLATFORMS:
@@ -264,4 +286,4 @@ async def rigged(
         await sandbox.command("variants", platform="x", name="refused_refresh", variant="invalid_grant")
         key = await api_keys.create(pool, DEFAULT_TENANT, "tests", api_keys.SCOPES, TESTS)
         built = replace(built, refresher=assembled(worker_pool, vault, providers).refresher)
-        yield Rig(server, sandbox, url, http, key, pool, providers, built, connection, database)
+        yield Rig(server, sandbox, url, http, key, pool, providers, built, connection, database, uploads, folder)

@@ -12,7 +12,11 @@ from ops.runtime.db import Pool
 from ops.runtime.tenancy import NO_TENANT, tenant_transaction
 
 PREFIX = "lf_"
-SCOPES = ("connections:read", "connections:write", "connections:erase", "audit:read")
+SCOPES = (
+    *("connections:read", "connections:write", "connections:erase"),
+    *("posts:read", "posts:write"),
+    "audit:read",
+)
 DEFAULT_SCOPES = ("connections:read", "connections:write")
 """The scopes of a key where none are named."""
 

@@ -31,8 +31,8 @@ from ops.runtime.tenancy import ALL_TENANTS, other_tenant, tenant_transaction
 
 SCOPES = {
     "owner": (*api_keys.SCOPES, "keys:write", "people:write"),
-    "editor": ("connections:read", "connections:write"),
-    "viewer": ("connections:read",),
+    "editor": ("connections:read", "connections:write", "posts:read", "posts:write"),
+    "viewer": ("connections:read", "posts:read"),
 }
 MAX_EMAIL_LENGTH = 254
 """In characters (RFC 5321 4.5.3.1.3, without the brackets)."""

@@ -21,6 +21,10 @@ from ops.runtime.rate_limits import RateLimits
 from ops.runtime.settings import Configuration, ConfigurationError
 from publish.connections.disconnect import Disconnector
 from publish.connections.refresh import Refresher
+from publish.media.inspection import Inspector
+from publish.media.pruning import Pruner
+from publish.media.storage import Storage, open_storage
+from publish.media.uploads import Uploads
 from publish.notifications.sender import NoticeSender
 from publish.oauth.authorization import AuthorizationFlows
 from publish.oauth.client_registration import ClientRegistrations
@@ -85,6 +89,35 @@ def notice_sender(configuration: Configuration, pool: Pool, flows: Authorization
     if mailer is None:
         return None
     return NoticeSender(pool, mailer, flows.titles, configuration.settings.landfall_public_url)
+
+
+def storage_of(configuration: Configuration) -> Storage | None:
+    """None where no place for files is configured."""
+    url = configuration.settings.landfall_media_url
+    return None if url is None else open_storage(url, configuration.variables)
+
+
+def pruner_of(configuration: Configuration, pool: Pool) -> Pruner | None:
+    """None where no place for files is configured."""
+    storage = storage_of(configuration)
+    return None if storage is None else Pruner(pool, storage, configuration.settings.landfall_media_days)
+
+
+@asynccontextmanager
+async def uploads_of(configuration: Configuration, pool: Pool) -> AsyncIterator[Uploads | None]:
+    """None where no place for files is configured."""
+    settings, storage = configuration.settings, storage_of(configuration)
+    if storage is None:
+        yield None
+        return
+    limits = {
+        "image": settings.landfall_media_image_bytes,
+        "gif": settings.landfall_media_gif_bytes,
+        "video": settings.landfall_media_video_bytes,
+        "document": settings.landfall_media_document_bytes,
+    }
+    async with Client(frozenset()) as client:  # trusts no host: anybody may name the address of a file
+        yield Uploads(pool, storage, Inspector(), client, limits)
 
 
 def vault_of(configuration: Configuration) -> Vault:

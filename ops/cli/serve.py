@@ -43,9 +43,9 @@ def serve_command() -> None:
 @asynccontextmanager
 async def pages(configuration: Configuration, app: web.Application) -> AsyncIterator[None]:
     """Add the pages and the API. Without a vault key everything works but connecting, which says what is missing."""
-    from ops.cli.composition import built, mailer_of
+    from ops.cli.composition import built, mailer_of, uploads_of
     from ops.erasure.requests import request_account
-    from ops.web.app import add_access, add_connections, add_connections_not_configured
+    from ops.web.app import add_access, add_connections, add_connections_not_configured, add_media
     from ops.web.site import Connecting, build_site
 
     settings = configuration.settings
@@ -76,6 +76,7 @@ async def pages(configuration: Configuration, app: web.Application) -> AsyncIter
         else:
             add_connections_not_configured(app, site)
         add_access(app, site, vault, mailer_of(configuration))
+        add_media(app, site, await stack.enter_async_context(uploads_of(configuration, pool)))
         yield
 
 

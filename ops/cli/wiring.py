@@ -62,13 +62,16 @@ def oauth_providers() -> "Mapping[str, OAuthProvider]":
 
 
 def variables() -> list[Variable]:
-    """Return every variable that some platform reads, once each, in the platforms' order; the vault's keys last."""
+    """Return every variable that some platform reads, once each, in the platforms' order; then the vault's and those
+    of the storage of files.
+    """
+    from publish.media.storage import CREDENTIALS
     from publish.vault.envelope import VAULT_KEYS
 
     found = {variable.name: variable for webhook in webhooks().values() for variable in webhook.variables}
     for provider in oauth_providers().values():
         found = {variable.name: variable for variable in provider.variables} | found
-    return [*found.values(), VAULT_KEYS]
+    return [*found.values(), VAULT_KEYS, *CREDENTIALS]
 
 
 def has_vault(configuration: Configuration) -> bool:
@@ -87,6 +90,7 @@ def configured(configuration: Configuration) -> list[str]:
         "redis": settings.redis_url is not None,
         "mail": settings.landfall_smtp_url is not None,
         "spool": settings.landfall_spool_dir is not None,
+        "media": settings.landfall_media_url is not None,
     }
     return [*(f"webhooks:{name}" for name in webhooks_), *(name for name, there in others.items() if there)]
 

@@ -75,6 +75,13 @@ async def split_and_project(
             return
 
 
+async def _media_sweep(configuration: Configuration, pool: Pool, stop: asyncio.Event) -> None:
+    from ops.cli.composition import pruner_of
+
+    if (pruner := pruner_of(configuration, pool)) is not None:
+        await pruner.sweep(stop)
+
+
 async def work(configuration: Configuration) -> int:
     """Run until SIGTERM; the batch under way is finished, the rest stays in the queue. The exit code: 1 if it
     ended by itself.
@@ -125,6 +132,8 @@ async def work(configuration: Configuration) -> int:
             asyncio.create_task(maintenance.sweep(health_pool, stop), name="access"),
             asyncio.create_task(partitions.sweep(health_pool, stop), name="partitions"),
         ]
+        if settings.landfall_media_url is not None:
+            tasks.append(asyncio.create_task(_media_sweep(configuration, health_pool, stop), name="media"))
         if wiring.has_vault(configuration):
             sweeps = await stack.enter_async_context(connection_sweeps(configuration))
             tasks += [asyncio.create_task(sweep(stop), name=name) for name, sweep in sweeps.items()]

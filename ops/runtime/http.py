@@ -1,6 +1,7 @@
-"""The one way out: time-outs on everything, small answers only, and no way into our own network.
+"""The one way out: time-outs on everything, and no way into our own network.
 
-No redirect is followed but those of a page that is only looked at, and each of these is held to the same.
+Answers are small and redirects are not followed, but those of a page that is only looked at, and of a file, which is
+read piece by piece; each redirect is held to the same.
 
 Query strings and bodies carry tokens, so nothing here puts either into a log or an error.
 """
@@ -8,14 +9,15 @@ Query strings and bodies carry tokens, so nothing here puts either into a log or
 import asyncio
 import random
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Self
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
+from aiohttp import hdrs
 from aiohttp.abc import ResolveResult
 from aiohttp.payload import AsyncIterablePayload
 
@@ -194,6 +196,21 @@ class _Body:
         return _Sized(part, self.open_part(part))
 
 
+DOWNLOAD_SECONDS = 900.0
+PAUSE_OF_SENDER_SECONDS = 30.0
+REDIRECTS = 5
+_REDIRECT = (301, 302, 303, 307, 308)
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """The answer to a request for a file. ``length`` is as announced, None where it is not."""
+
+    status: int
+    length: int | None
+    content: AsyncIterator[bytes]
+
+
 class Client:
     """Sessions that are closed together. ``trusted`` hosts are the platforms' own, or a sandbox; all others are held to
     public addresses, on the address that is really connected to.
@@ -279,6 +296,43 @@ class Client:
                 url = urljoin(url, location)
         raise Unreachable(_host(url), f"more than {MOST_REDIRECTS} redirects", sent=True)
 
+    @asynccontextmanager
+    async def download(self, url: str) -> AsyncIterator[Download]:
+        """Ask for a file, following redirects, each held to public addresses as the first one is.
+
+        Raises Unreachable, also while the content is read.
+        """
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        limit = aiohttp.ClientTimeout(
+            total=DOWNLOAD_SECONDS, connect=CONNECT_SECONDS, sock_read=PAUSE_OF_SENDER_SECONDS
+        )
+        for _ in range(REDIRECTS + 1):
+            host = _host(url)
+            try:
+                with self._explained(host, DOWNLOAD_SECONDS, guarded=host not in self._trusted):
+                    response = await self._sessions[host not in self._trusted].get(
+                        url, allow_redirects=False, timeout=limit, headers={hdrs.ACCEPT_ENCODING: "identity"}
+                    )
+            except NoServer:
+                await asyncio.sleep(begun + NO_SERVER_SECONDS - loop.time())
+                raise
+            async with response:
+                onward = response.headers.get(hdrs.LOCATION, "")
+                if response.status not in _REDIRECT or not onward:
+                    yield Download(response.status, response.content_length, self._pieces(host, response))
+                    return
+                try:
+                    url = urljoin(url, onward)
+                except ValueError:
+                    raise Unreachable(host, "it leads on to what is no address", sent=True) from None
+        raise Unreachable(host, f"it leads on more than {REDIRECTS} times", sent=True)
+
+    async def _pieces(self, host: str, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+        with self._explained(host, DOWNLOAD_SECONDS, guarded=host not in self._trusted):
+            async for piece in response.content.iter_chunked(65_536):
+                yield piece
+
     async def _tried(
         self,
         method: str,
@@ -330,9 +384,15 @@ class Client:
         """Send a request, and turn whatever goes wrong until its response was read into Unreachable."""
         host, limit = _host(url), options.get("timeout")
         seconds = limit.total if isinstance(limit, aiohttp.ClientTimeout) and limit.total else TOTAL_SECONDS
-        try:
+        with self._explained(host, seconds, guarded=guarded):
             async with self._sessions[guarded].request(method, url, allow_redirects=False, **options) as response:
                 yield response
+
+    @contextmanager
+    def _explained(self, host: str, seconds: float, *, guarded: bool) -> Iterator[None]:
+        """Raise Unreachable for whatever goes wrong between here and ``host``, which has ``seconds`` to answer."""
+        try:
+            yield
         except Unreachable:
             raise
         except aiohttp.ClientConnectorError as error:
@@ -342,7 +402,8 @@ class Client:
                 raise NoServer(host) from None
             raise Unreachable(host, _why(error), sent=False) from None
         except aiohttp.ConnectionTimeoutError:
-            why = "its name was not resolved" if urlsplit(url).hostname in self._resolver.pending else "no connection"
+            pending = urlsplit(f"//{host}").hostname in self._resolver.pending
+            why = "its name was not resolved" if pending else "no connection"
             raise Unreachable(host, f"{why} within {CONNECT_SECONDS:g} seconds", sent=False) from None
         except aiohttp.InvalidURL:
             raise Unreachable(host, "it is no address", sent=False) from None
@@ -390,7 +451,9 @@ def _why(error: aiohttp.ClientConnectorError) -> str:
 def _what_was_lost(error: Exception, seconds: float) -> str:
     """What went wrong once there was a connection."""
     if isinstance(error, TimeoutError):
-        return f"no complete answer within {seconds:g} seconds"
+        silent = isinstance(error, aiohttp.SocketTimeoutError)
+        lacking, within = ("nothing", PAUSE_OF_SENDER_SECONDS) if silent else ("no complete answer", seconds)
+        return f"{lacking} within {within:g} seconds"
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "it closed the connection without an answer"
     if isinstance(error, aiohttp.ClientPayloadError):

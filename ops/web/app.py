@@ -6,8 +6,11 @@ from ops.runtime.mail import Mailer
 from ops.web.api.audit import AuditApi
 from ops.web.api.authorization import AuthorizationApi
 from ops.web.api.connections import ConnectionsApi
+from ops.web.api.media import MediaApi
+from ops.web.api.media_uploads import MediaUploadsApi
 from ops.web.api.notices import NoticesApi
 from ops.web.api.platform_callbacks import PlatformCallbacks
+from ops.web.media_files import MediaFiles
 from ops.web.not_configured import ConnectionsNotConfigured
 from ops.web.pages.account import AccountPages
 from ops.web.pages.audit import AuditPages
@@ -19,6 +22,7 @@ from ops.web.pages.login import LoginPages
 from ops.web.pages.people import PeoplePages
 from ops.web.pages.second_step import SecondStepPages
 from ops.web.site import Connecting, Site
+from publish.media.uploads import Uploads
 from schema.sealing import Sealer
 
 
@@ -60,3 +64,10 @@ def add_connections(app: web.Application, site: Site, connecting: Connecting) ->
 def add_connections_not_configured(app: web.Application, site: Site) -> None:
     """Add what answers in place of :func:`add_connections` where there is no vault key."""
     site.router.add(app, ConnectionsNotConfigured(site).routes())
+
+
+def add_media(app: web.Application, site: Site, uploads: Uploads | None) -> None:
+    """Add what takes files and gives them to platforms. Without a storage it says what to set."""
+    storage = None if uploads is None else uploads.storage
+    for part in (MediaUploadsApi(site, uploads), MediaApi(site, uploads), MediaFiles(site, storage)):
+        site.router.add(app, part.routes())

@@ -18,6 +18,7 @@ from ops.web.csrf import OriginCheck, require_token
 from ops.web.responses import EarlyResponse, NotLoggedInError, Refused, message_page, redirect, render
 
 SESSION, DEVICE = "landfall", "landfall-device"
+CSRF_HEADER = "X-CSRF-Token"
 
 SESSION_ENDED = "You are not logged in any more, so nothing was done. Log in, and try again on the page that opens."
 """For a button on a page that is older than the end of the session."""
@@ -167,6 +168,21 @@ class Authentication:
         if scope not in found.scopes:
             raise Refused(403, "forbidden", f"The scope {scope} is missing.", remedy)
         return found
+
+    async def require_writer(self, request: web.Request, scope: str) -> Caller:
+        """Return who calls: a program with a key, or a script of a page of ours with the token of its forms.
+
+        Raises Refused.
+        """
+        kind, _ = _authorization(request)
+        person = None if kind else await self.person(request)
+        if person is None:
+            return await self.require_caller(request, scope)
+        self._origins.require_same_origin(request)
+        require_token(request.headers.get(CSRF_HEADER), person.csrf, f"send the page's token as {CSRF_HEADER}")
+        if not person.may(scope):
+            raise Refused(403, "forbidden", "Your role does not allow this.", "ask an owner to do it")
+        return person.caller(self._client.address(request))
 
     async def _caller(self, request: web.Request, key: str) -> Caller | None:
         if _CALLER not in request:

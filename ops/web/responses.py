@@ -95,10 +95,11 @@ class Refused(Exception):  # noqa: N818  a response
         retry: bool = False,
         after: int | None = None,
         close: bool = False,
+        details: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(status)
         self.error = error
-        self._failure = Failure(status, error, message, remedy, retry)
+        self._failure = Failure(status, error, message, remedy, retry, details or {})
         self._headers = {} if after is None else {hdrs.RETRY_AFTER: str(after)}
         self._close = close
 

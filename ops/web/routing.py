@@ -28,6 +28,8 @@ class Route:
     """``limited`` says whether it counts for the concurrency limit of its key's or session's tenant.
 
     ``any_query`` is for addresses that a platform sends browsers to: whatever the query says, the flow must end.
+    ``streamed`` is the scope of an address whose handler reads the body itself: finding out who sends it counts for the
+    limit, and the time that the body takes does not.
     """
 
     method: str
@@ -35,6 +37,7 @@ class Route:
     handler: Handler
     limited: bool = True
     any_query: bool = False
+    streamed: str = ""
 
 
 class Router:
@@ -79,6 +82,8 @@ class Router:
 
     async def _handle(self, route: Route, request: web.Request) -> web.StreamResponse:
         forms.require_storable(request, query=not route.any_query)
+        if route.streamed:
+            return await self._stream(route, request)
         await forms.read(request)  # before there is a slot: nobody holds one while a body is on its way
         async with self._limit.slot(self._authentication.credentials(request) if route.limited else {}) as waited:
             if waited:  # the session or key may have ended meanwhile
@@ -88,6 +93,15 @@ class Router:
             except (Refused, NotLoggedInError) as error:
                 self._refusals.record(request, error)
                 raise
+
+    async def _stream(self, route: Route, request: web.Request) -> web.StreamResponse:
+        try:
+            async with self._limit.slot(self._authentication.credentials(request)):
+                await self._authentication.require_writer(request, route.streamed)
+            return await route.handler(request)
+        except (Refused, NotLoggedInError) as error:
+            self._refusals.record(request, error)
+            raise
 
 
 def _problem(request: web.Request, problem: PlatformError) -> web.Response:
