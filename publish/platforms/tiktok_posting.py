@@ -28,7 +28,7 @@ from publish.preflight.text import utf16_units
 SELF_ONLY = "SELF_ONLY"
 
 
-class _Direct(Options):
+class Direct(Options):
     """What is published at once. Nobody chooses the privacy for the person, and every switch is off at first."""
 
     privacy_level: Literal["PUBLIC_TO_EVERYONE", "FOLLOWER_OF_CREATOR", "MUTUAL_FOLLOW_FRIENDS", "SELF_ONLY"] = Field(
@@ -42,7 +42,7 @@ class _Direct(Options):
     branded_content: bool = Field(default=False, description="It is a paid partnership.")
 
 
-class Video(_Direct):
+class Video(Direct):
     """A video that is published at once."""
 
     allow_duet: bool = False
@@ -64,20 +64,22 @@ class InboxVideo(Options):
     )
 
 
-class _Photos(Options):
+class PhotosOptions(Options):
+    """What a post of photos has, wherever it goes."""
+
     title: Words | None = Field(default=None, description="Up to 90 UTF-16 units; the text is the description.")
     cover_position: Annotated[int, Field(ge=1)] = Field(
         default=1, description="Which file is the cover, counted from 1."
     )
 
 
-class Photos(_Direct, _Photos):
+class Photos(Direct, PhotosOptions):
     """Photos that are published at once."""
 
     auto_add_music: bool = Field(default=False, description="Let TikTok add music.")
 
 
-class InboxPhotos(_Photos):
+class InboxPhotos(PhotosOptions):
     """Photos that wait in the person's inbox."""
 
 
@@ -159,7 +161,7 @@ def creator_facts(creator_info: JsonObject) -> AccountFacts:
 
 def check_creator(_: Draft, options: Options | None, facts: AccountFacts) -> Iterator[Finding]:
     """What is published at once is checked against the creator's own choices of this moment (``tiktok.md`` 5, 10)."""
-    if not isinstance(options, _Direct):
+    if not isinstance(options, Direct):
         return
     if "privacy_level" not in facts.choices:
         message = "TikTok was not asked yet what this account allows."
@@ -193,7 +195,7 @@ def check_creator(_: Draft, options: Options | None, facts: AccountFacts) -> Ite
 
 def check_photos(draft: Draft, options: Options | None, facts: AccountFacts) -> Iterator[Finding]:
     """Photos have a title of their own, and a cover that is one of them (``tiktok.md`` 6)."""
-    if not isinstance(options, _Photos):
+    if not isinstance(options, PhotosOptions):
         return
     words = "The title has {} UTF-16 units"
     yield from count_finding(
@@ -208,7 +210,9 @@ def check_photos(draft: Draft, options: Options | None, facts: AccountFacts) -> 
 
 def check_ownership(draft: Draft, options: Options | None, facts: AccountFacts) -> Iterator[Finding]:
     """TikTok fetches files only from hosts or prefixes that are verified as ours (``tiktok.md`` 7.3)."""
-    fetched = isinstance(options, _Photos) or (isinstance(options, Video | InboxVideo) and options.transfer == "url")
+    fetched = isinstance(options, PhotosOptions) or (
+        isinstance(options, Video | InboxVideo) and options.transfer == "url"
+    )
     if not fetched or not draft.media:
         return
     remedy = "The operator verifies the address at TikTok's developer portal, or videos are sent as files."

@@ -149,11 +149,17 @@ class Fact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What an answer means. ``keep`` and ``seal`` are stored with it, under names that replace earlier ones."""
+    """What an answer means. ``keep`` and ``seal`` are stored with it, under names that replace earlier ones.
+
+    ``end_links``: the platform may not fetch the files any more. ``new_links``: it may not, and later steps have other
+    addresses, of an attempt of its own.
+    """
 
     keep: Kept = field(default_factory=dict)
     seal: Mapping[str, str] = field(default_factory=dict, repr=False)
     facts: Sequence[Fact] = ()
+    end_links: bool = False
+    new_links: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,8 @@ class Outcome:
     post_id: str = ""
     url: str = ""
     published: bool = False
+    end_links: bool = False
+    new_attempt: bool = False
 
 
 def decide(target: Progress, machine: Machine, verdict: Verdict) -> Outcome:
@@ -110,7 +112,12 @@ def decide(target: Progress, machine: Machine, verdict: Verdict) -> Outcome:
     if isinstance(verdict, Unknown):
         verdict = _after_unknown(step, verdict)
     outcome = _RULES[type(verdict)](target, machine, step, verdict)
-    return replace(outcome, kept=_kept(target, step, outcome, verdict))
+    return replace(
+        outcome,
+        kept=_kept(target, step, outcome, verdict),
+        end_links=verdict.end_links or verdict.new_links or outcome.seconds is None,
+        new_attempt=verdict.new_links,
+    )
 
 
 def without_asking(target: Progress, step: Step) -> Verdict | None:

@@ -367,7 +367,7 @@ class Driver:
                 await self.append(connection, _named(target, fact))
             if outcome.published:
                 await target_store.wake_children(connection, target)
-            if outcome.seconds is None:
+            if outcome.end_links:
                 await self.media.revoke(connection, target.id)
             if outcome.state != target.state:
                 await self._note(connection, target, outcome)

@@ -219,7 +219,8 @@ async def save_outcome(connection: asyncpg.Connection, target: Target, outcome: 
             worked_at = now(),
             platform_post_id = coalesce(nullif($16, ''), platform_post_id),
             platform_post_url = coalesce(nullif($17, ''), platform_post_url),
-            published_at = CASE WHEN $18 THEN coalesce(published_at, now()) ELSE published_at END
+            published_at = CASE WHEN $18 THEN coalesce(published_at, now()) ELSE published_at END,
+            attempt = attempt + $19::int
         WHERE id = $1::uuid AND fence = $2 AND lease_until > now() RETURNING 1""",
         target,
         outcome.state,
@@ -238,6 +239,7 @@ async def save_outcome(connection: asyncpg.Connection, target: Target, outcome: 
         outcome.post_id,
         outcome.url,
         outcome.published,
+        outcome.new_attempt,
     )
 
 

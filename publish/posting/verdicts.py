@@ -7,7 +7,14 @@ import structlog
 from ops.runtime.platform_protocol import Response
 from publish.posting.contract import Failed, Hold, Job, Retry, TokenRefused, Unknown, Verdict, Wait
 from publish.posting.decision import DOUBT
-from publish.preflight.error_catalogue import Classified, ErrorCatalogue, ErrorClass, classify
+from publish.preflight.error_catalogue import (
+    Classified,
+    ErrorCatalogue,
+    ErrorClass,
+    ReportedError,
+    classify,
+    classify_error,
+)
 
 QUOTA_SECONDS = 1800.0
 """How often it is tried again where an account has published all that it may for now."""
@@ -57,6 +64,19 @@ def error_verdict(
         return None
     if not said.catalogued:
         log.warning("posting.unknown_error", target=job.id, said=said.raw)
+    return _of_class(said, anew)
+
+
+def reported_verdict(catalogue: ErrorCatalogue, error: ReportedError, *, anew: Verdict | None = None) -> Verdict:
+    """Return what an error means that a status reports, such as the reason of a publish that failed."""
+    return _of_class(classify_error(catalogue, error, OK, commit=False), anew)
+
+
+OK = 200
+"""The status of a response that reports an error of something else."""
+
+
+def _of_class(said: Classified, anew: Verdict | None) -> Verdict:
     if said.error_class is ErrorClass.ANEW and anew is not None:
         return anew
     return _BY_CLASS.get(said.error_class, _failed())(said)
