@@ -122,15 +122,26 @@ class Posting:
             await self.hurry()
         raise AssertionError(f"it never ends: {dict(row)}")
 
+    async def free(self) -> None:
+        """Let every lease be over, as if whoever held it had died long ago."""
+        await self.rig.raw(
+            "UPDATE post_targets SET lease_until = now() - interval '1 second' WHERE lease_until > now()"
+        )
+
     async def hurry(self) -> None:
         """Let every pause be over, here and at the platforms."""
+        [[pause]] = await self.rig.raw(
+            "SELECT coalesce(max(extract(epoch FROM due_at - now())), 0)::float8 FROM post_targets"
+            " WHERE coalesce(lease_until, '-infinity') < now()"
+        )
         await self.rig.raw(
             """
             UPDATE post_targets SET step_since = step_since - greatest(due_at - now(), interval '0'),
                 intent_at = intent_at - greatest(due_at - now(), interval '0'), due_at = now()
-            WHERE due_at IS NOT NULL AND lease_until IS NULL"""
+            WHERE due_at IS NOT NULL AND coalesce(lease_until, '-infinity') < now()"""
         )
-        await self.rig.sandbox.command("clock", jump=60)
+        await self.rig.raw("UPDATE connections SET checked_at = checked_at - interval '1 hour'")
+        await self.rig.sandbox.command("clock", jump=max(60, int(pause)))
 
     async def posts(self, platform: str) -> list[Any]:
         """Everything of ours that became visible there, by the sandbox's own ledger."""

@@ -142,6 +142,18 @@ class Refresher:
         await self.access(tenant, id_)
         return outcome
 
+    async def renew(self, tenant: str, id_: str) -> None:
+        """Refresh a token that the platform did not take, or check it where nothing refreshes it.
+
+        Raises PlatformError where the grant is over. Nothing is asked where the platform took it within the last
+        minute: it meant something else than the token then.
+        """
+        async with tenant_transaction(self._pool, tenant) as connection:
+            asked = await refresh_store.hurry_one(connection, id_, REFRESH_PAUSE_SECONDS)
+        if asked:
+            await self.refresh(id_, tenant=tenant)
+        await self.access(tenant, id_)
+
     def pause(self, platform: str) -> int:
         """Return the seconds between two checks that people ask for."""
         return REFRESH_PAUSE_SECONDS if self._providers.by_platform[platform].check is None else CHECK_PAUSE_SECONDS

@@ -233,6 +233,21 @@ def _due_column(held: Connection) -> str:
     return "check_due_at" if held.work == "check" else "refresh_due_at"
 
 
+async def hurry_one(connection: asyncpg.Connection, id_: str, pause: float) -> bool:
+    """Make one connection due now; False if the platform took its token within ``pause`` seconds, or it has ended."""
+    row = await connection.fetchrow(
+        f"""
+        UPDATE connections SET
+            refresh_due_at = CASE WHEN refresh_due_at IS NOT NULL THEN now() END,
+            check_due_at = CASE WHEN refresh_due_at IS NULL THEN now() ELSE check_due_at END
+        WHERE id = $1::uuid AND {CONNECTION.allows("check")}
+            AND coalesce(checked_at, '-infinity') < now() - make_interval(secs => $2) RETURNING 1""",
+        id_,
+        pause,
+    )
+    return row is not None
+
+
 async def hurry(connection: asyncpg.Connection, platform: str | None) -> int:
     """Make every failed connection due now and return their number."""
     rows = await connection.fetch(

@@ -190,6 +190,8 @@ def _content(job: Job) -> dict[str, str]:
     """Return the parameters of ``POST /media`` (``meta.md`` 8.2)."""
     options = RULES.kinds[job.kind].options.model_validate(job.options)
     found = {} if job.kind == "carousel" else _file(job.media[0])
+    if job.kind == "story":
+        found.pop("alt_text", None)  # for posts of the feed only
     if kind := MEDIA_TYPES.get(job.kind):
         found["media_type"] = kind
     if job.kind == "carousel":

@@ -106,8 +106,8 @@ class Tokens(Protocol):
     async def access(self, tenant: str, id_: str) -> Mapping[str, str]:
         """Return the secrets of a connection by name, refreshed if they end soon. Raises PlatformError."""
 
-    async def check(self, tenant: str, id_: str) -> str:
-        """Ask the platform now whether it still accepts the token. Raises PlatformError if not."""
+    async def renew(self, tenant: str, id_: str) -> None:
+        """Refresh or check a token that the platform did not take. Raises PlatformError where the grant is over."""
 
 
 AppendWithin = Callable[[asyncpg.Connection, Fact], Awaitable[None]]
@@ -385,7 +385,7 @@ class Driver:
     async def _renewed(self, target: Target) -> Verdict:
         """Have the token checked or refreshed, away from the step that met it, which is asked again then."""
         try:
-            await self.tokens.check(target.tenant, target.connection_id)
+            await self.tokens.renew(target.tenant, target.connection_id)
         except PlatformError as problem:
             return _of_problem(problem)
         return Retry("access_token_invalid", "The platform did not take the token of this account; it is tried again.")
