@@ -177,9 +177,8 @@ def said(error: ReportedError, status: int, known: Collection[str] = ()) -> str:
 
     A code that is one of ``known`` is safe whatever its form.
     """
-    if not error.code:
-        return str(status)
-    return error.code if error.code in known else identifier(_code(error))
+    code = _code(error)
+    return code if code in known else identifier(code) or str(status)
 
 
 def without_secrets(text: str) -> str:
@@ -192,7 +191,7 @@ def _may_be_secret(word: str) -> bool:
 
 
 def _code(error: ReportedError) -> str:
-    return f"{error.code}/{error.subcode}" if error.subcode else error.code
+    return "/".join(part for part in (error.code, error.subcode) if part)
 
 
 def _by_rule(
