@@ -66,7 +66,7 @@ class Media(Text):
 _SCOPES = (("tweet.write",), ("users.read",))
 _MEDIA_SCOPES = (*_SCOPES, ("media.write",))
 
-_TEXT = TextRule(length, Limit(at_most=LIMIT, source="x.md 4.1"), "weighted characters")
+_TEXT = TextRule(length, Limit(at_most=LIMIT, source="x.md 4.1", fact="text"), "weighted characters")
 
 _IMAGE = MediaRule(
     "image",

@@ -43,7 +43,7 @@ _PARENTHESES = rf"\((?:[{_PATH}]+|[{_PATH}]*\([{_PATH}]+\)[{_PATH}]*)\)"
 _QUERY = r"(?:\?[a-z0-9!?*'@();:&=+$/%#\[\]\-_.,~|]*[a-z0-9\-_&=#/])?"
 
 _HOSTLIKE = regex.compile(rf"[^{_NO_LABEL}]*\.[^{_NO_LABEL}.][^{_NO_LABEL}]*(?:\.[^{_NO_LABEL}]*)*")
-_PROTOCOL = regex.compile(r"https?://$", regex.IGNORECASE)
+_PROTOCOL = regex.compile(r"https?://\Z", regex.IGNORECASE)
 _AT_TLD = regex.compile(_TLD, regex.IGNORECASE, countries=COUNTRY, generic=GENERIC)
 _NOT_BEFORE = regex.compile(rf"[A-Za-z0-9@\uff20$#\uff03{NOT_ALLOWED}]")
 _REST = regex.compile(

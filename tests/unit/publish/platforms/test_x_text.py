@@ -63,6 +63,9 @@ def test_bare_domain_counts_as_an_address(address: str) -> None:
         ("\u00a9 and \u00a9\ufe0f", 8),
         ("\u263a\ufe0e", 4),
         ("e\u0301", 1),
+        ("http://\nexample.com", 7 + 1 + 23),
+        ("https://example.com/a_(b)", 23),
+        ("mail me@example.com", 19),
     ],
 )
 def test_examples_of_the_page(text: str, expected: int) -> None:
