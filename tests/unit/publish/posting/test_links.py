@@ -61,6 +61,7 @@ def test_link_ends_where_the_sentence_goes_on(text: str, expected: list[str]) ->
         ("https://example.com/a??", f"https://example.com/a??&{ADDED}"),
         ("https://example.com/a?b=c?d=e", f"https://example.com/a?b=c?d=e&{ADDED}"),
         ("https://example.com/#utm_source=x", f"https://example.com/?{ADDED}#utm_source=x"),
+        ("https://example.com/#/a?utm_source=x", f"https://example.com/?{ADDED}#/a?utm_source=x"),
         ("https://example.com/utm_source=x", f"https://example.com/utm_source=x?{ADDED}"),
         ("https://example.com/?utm_source=newsletter", "https://example.com/?utm_source=newsletter"),
         ("https://example.com/?a=b&UTM_ID=5#c", "https://example.com/?a=b&UTM_ID=5#c"),
