@@ -27,7 +27,9 @@ from ops.runtime.text import parsed_json, storable
 CONNECT_SECONDS, TOTAL_SECONDS = 5.0, 15.0
 ANSWER_BYTES = 2 * 2**20
 TRIES, PAUSE_SECONDS = 3, 0.3
-PAGE_SECONDS, PAGE_BYTES, MOST_REDIRECTS = 10.0, 512 * 2**10, 5
+PAGE_SECONDS, PAGE_BYTES = 10.0, 512 * 2**10
+REDIRECTS = 5
+_REDIRECT = (301, 302, 303, 307, 308)
 NO_SERVER_SECONDS = 2.0
 """How long it takes at least to say that no public server has a name: it must not show whether an inner one has."""
 
@@ -198,8 +200,6 @@ class _Body:
 
 DOWNLOAD_SECONDS = 900.0
 PAUSE_OF_SENDER_SECONDS = 30.0
-REDIRECTS = 5
-_REDIRECT = (301, 302, 303, 307, 308)
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,16 +285,16 @@ class Client:
     async def _redirected(self, url: str, headers: Mapping[str, str]) -> Page:
         # Not compressed: a few bytes of a page that anybody names could unfold to more than the memory holds.
         plain = {**headers, "Accept-Encoding": "identity"}
-        for _ in range(MOST_REDIRECTS + 1):
+        for _ in range(REDIRECTS + 1):
             async with self._exchange("GET", url, guarded=True, headers=plain, auto_decompress=False) as response:
                 location = response.headers.get("Location", "")
-                if response.status not in (301, 302, 303, 307, 308) or not location:
+                if response.status not in _REDIRECT or not location:
                     content = await _beginning(response)
                     kind = storable(response.headers.get("Content-Type", ""))
                     return Page(url, response.status, content, kind)
                 response.close()
                 url = urljoin(url, location)
-        raise Unreachable(_host(url), f"more than {MOST_REDIRECTS} redirects", sent=True)
+        raise Unreachable(_host(url), f"more than {REDIRECTS} redirects", sent=True)
 
     @asynccontextmanager
     async def download(self, url: str) -> AsyncIterator[Download]:
