@@ -552,6 +552,8 @@ class Container:
     children: list[str] = field(default_factory=list)
     published: str | None = None
     received: int = 0
+    content: bytearray = field(default_factory=bytearray)
+    """Bytes of an upload that is not complete."""
     file: dict[str, Any] | None = None
     """What the ledger says of its file."""
 

@@ -726,11 +726,12 @@ class InstagramApi(GraphApi):
         offset, size = call.headers.get("offset", ""), call.headers.get("file_size", "")
         if not whole(offset) or not whole(size) or int(offset) != container.received:
             return upload_failed("OffsetInvalidError", f"expected offset {container.received}", retriable=True)
-        container.params.setdefault("file", bytearray()).extend(call.body)
+        container.content += call.body
         container.received += len(call.body)
         if container.received < int(size):
             return upload_failed("PartialRequestError", f"{container.received} of {size} bytes", retriable=True)
-        self._received(container, bytes(container.params.pop("file")))
+        self._received(container, bytes(container.content))
+        container.content.clear()
         return Answer(content={"success": True, "message": "Upload successful."})
 
     def _uploaded(self, container: Container, file: Fetched) -> Answer:

@@ -8,6 +8,7 @@ import json
 from typing import Any
 from urllib.parse import urlencode
 
+import aiohttp
 import imagesize
 import pytest
 from pyfacebook import BasicDisplayAPI, FacebookError
@@ -781,3 +782,25 @@ async def test_child_that_failed_once_is_made_again_without_its_siblings(stand: 
     await publish(stand, token, parent["id"])
     [post] = await stand.published("instagram")
     assert len(post["files"]) == 3
+
+
+async def test_upload_that_broke_goes_on_where_it_stopped(stand: Stand) -> None:
+    """``meta.md`` 8.4: the offset is that of the bytes that arrived."""
+    _, token = await long(stand)
+    made = await create(stand, token, upload_type="resumable", media_type="REELS", caption="hello")
+
+    async def send(offset: int) -> Any:
+        headers = {"Authorization": f"OAuth {token}", "offset": str(offset), "file_size": str(len(CLIP))}
+        async with stand.http.post(made["uri"], data=CLIP[offset:], headers=headers) as response:
+            return await response.json()
+
+    await stand.command("faults", platform="instagram", endpoint="POST /ig-api-upload/*", receive=1234)
+    with pytest.raises(aiohttp.ClientError):
+        await send(0)
+    refused = (await send(0))["debug_info"]
+    assert (refused["type"], refused["retriable"]) == ("OffsetInvalidError", True)
+    assert (await send(1234))["success"]
+    await stand.command("clock", jump=31)
+    await publish(stand, token, made["id"])
+    [post] = await stand.published("instagram")
+    assert post["files"][0]["sha256"] == hashlib.sha256(CLIP).hexdigest()

@@ -514,3 +514,60 @@ async def test_missed_notifications_are_found_by_action_post_and_time(stand: Sta
     assert await found("&sourcePost=urn%3Ali%3Ashare%3A1") == []
     assert await found("&timeRange=(start:0,end:1)") == []
     assert (await person.call("GET", f"{base}&actions=COMMENT"))[0] == 400
+
+
+async def test_ghost_answers_404_to_everything(stand: Stand) -> None:
+    """``linkedin.md`` 4 and 7.8: the URN of a 422, by the variant and by the fault."""
+    person = await administrator(stand)
+    await stand.command("variants", platform="linkedin", name="duplicate", variant="ghost")
+    assert (await person.post("once"))[0] == 201
+    ghosts = [(await person.post("once"))[1]["message"].rpartition(" ")[2] for _ in range(2)]
+    await stand.command("faults", platform="linkedin", endpoint="POST /rest/posts", error="duplicate")
+    ghosts.append((await person.post("never posted"))[1]["message"].rpartition(" ")[2])
+    assert len(set(ghosts)) == 3
+    update = {"json": {"patch": {"$set": {"commentary": "x"}}}, "headers": {"X-RestLi-Method": "PARTIAL_UPDATE"}}
+    for urn in ghosts:
+        comments = f"/rest/socialActions/{quote(urn, safe='')}/comments"
+        assert (await person.call("GET", of(urn)))[0] == 404
+        assert (await person.call("POST", of(urn), **update))[0] == 404
+        assert (await person.call("GET", comments))[0] == 404
+    assert len(await stand.published("linkedin")) == 1
+
+
+async def test_member_reads_neither_posts_nor_the_state_of_files(stand: Stand) -> None:
+    """``linkedin.md`` 4.2 and 5: 403 with ``w_member_social`` alone, for all three kinds of files."""
+    await stand.command("redirects", platform="linkedin", redirect_uri=CALLBACK)
+    scope = "openid profile w_member_social"
+    _, token = await exchange(stand, code=(await stand.consent(question(stand, scope=scope)))["code"])
+    person = Person(stand, token)
+    person.urn = "urn:li:person:" + (await person.call("GET", "/v2/userinfo"))[1]["sub"]
+    for kind, more in (("image", {}), ("document", {}), ("video", {"fileSizeBytes": 100_000})):
+        urn = (await begin(person, f"{kind}s", **more))[kind]
+        status, answer, _ = await person.call("GET", f"/rest/{kind}s/{quote(urn, safe='')}")
+        assert (status, answer["code"]) == (403, "ACCESS_DENIED")
+    made = (await person.post("hello"))[2]["x-restli-id"]
+    author = quote(person.urn, safe="")
+    for path in (of(made), f"/rest/posts?q=author&author={author}"):
+        assert (await person.call("GET", path))[0] == 403
+
+
+async def test_finder_lags_behind_what_can_be_read_by_its_urn(stand: Stand) -> None:
+    """``linkedin.md`` 11: none in 3 reads over 5 minutes."""
+    person = await administrator(stand)
+    await stand.command("listing-lag", platform="linkedin", seconds=120)
+    await stand.command(
+        "faults", platform="linkedin", endpoint="POST /rest/posts", effect=True, error="gateway_timeout"
+    )
+    media = {"media": {"id": await image(person), "altText": "x"}}
+    assert (await person.post("hello", content=media))[0] == 504
+
+    async def found() -> list[Any]:
+        query = f"q=author&author={quote(person.urn, safe='')}&sortBy=CREATED&count=50"
+        elements = (await person.call("GET", f"/rest/posts?{query}"))[1]["elements"]
+        return [(post["id"], post["content"]) for post in elements]
+
+    assert await found() == []
+    [post] = await stand.published("linkedin")
+    assert (await person.call("GET", of(post["id"])))[0] == 200
+    await stand.command("clock", jump=121)
+    assert await found() == [(post["id"], media)]

@@ -3,7 +3,9 @@
 import asyncio
 import base64
 import hashlib
+import html
 import io
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -431,3 +433,65 @@ async def test_private_status_is_shown_to_its_author_alone(stand: Stand) -> None
     for viewer, status, count in ((person, 200, 1), (other, 404, 0)):
         assert (await raw(stand, viewer, "GET", f"/v1/statuses/{made['id']}"))[0] == status
         assert len((await raw(stand, viewer, "GET", listing))[1]) == count
+
+
+def plain(content: str) -> str:
+    """The text of a status, as ``mastodon.md`` 12 says to compare it."""
+    without = re.sub(r'<p class="quote-inline">.*?</p>', "", content)
+    broken = re.sub(r"</p><p>", "\n\n", without).replace("<br />", "\n")
+    return html.unescape(re.sub(r"<[^>]+>", "", broken))
+
+
+async def test_text_comes_back_as_html_that_can_be_undone(stand: Stand) -> None:
+    person = await connected(stand)
+    text = "1 < 2 & more\nsecond #Tag\n\nhttps://example.org/a/rather/long/path?with=query&more=1 end"
+    made = (await raw(stand, person, "POST", "/v1/statuses", json={"status": text}))[1]
+    assert made["content"].startswith("<p>1 &lt; 2 &amp; more<br />second <a href=")
+    assert plain(made["content"]) == text
+    quoting = {"status": "so true", "quoted_status_id": made["id"]}
+    quote = (await raw(stand, person, "POST", "/v1/statuses", json=quoting))[1]
+    assert plain(quote["content"]) == "so true"
+
+
+async def test_policy_of_quotes_is_changed_later_and_kept_to(stand: Stand) -> None:
+    """``mastodon.md`` 5.1: what is not public is quoted by nobody."""
+    person, other = await connected(stand), await connected(stand, "bob")
+    made = (await raw(stand, person, "POST", "/v1/statuses", json={"status": "first"}))[1]
+    quote = {"status": "so true", "quoted_status_id": made["id"]}
+    assert (await raw(stand, other, "POST", "/v1/statuses", json=quote))[0] == 200
+    path = f"/v1/statuses/{made['id']}/interaction_policy"
+    changed = await raw(stand, person, "PUT", path, json={"quote_approval_policy": "nobody"})
+    assert (changed[0], changed[1]["quote_approval"]["automatic"]) == (200, [])
+    assert (await raw(stand, other, "POST", "/v1/statuses", json=quote | {"status": "again"}))[0] == 403
+    assert (await raw(stand, person, "POST", "/v1/statuses", json=quote | {"status": "mine"}))[0] == 200
+    assert (await raw(stand, person, "PUT", path, json={"quote_approval_policy": "friends"}))[0] == 422
+    assert (await raw(stand, other, "PUT", path, json={"quote_approval_policy": "public"}))[0] == 404
+    private = {"status": "x", "visibility": "private", "quote_approval_policy": "public"}
+    shown = (await raw(stand, person, "POST", "/v1/statuses", json=private))[1]
+    assert shown["quote_approval"]["automatic"] == []
+
+
+async def test_edit_of_a_poll_loses_its_votes_only_with_other_options(stand: Stand) -> None:
+    """``mastodon.md`` 5: changing options or ``multiple`` resets the votes."""
+    person = await connected(stand)
+    poll = {"options": ["a", "b"], "expires_in": 3600}
+    made = (await raw(stand, person, "POST", "/v1/statuses", json={"status": "which?", "poll": poll}))[1]
+    path, seen = f"/v1/statuses/{made['id']}", []
+    for options in (["a", "b"], ["a", "c"]):
+        change = {"status": "which one?", "poll": poll | {"options": options}}
+        edited = (await raw(stand, person, "PUT", path, json=change))[1]
+        seen.append(edited["poll"]["id"])
+        assert [option["title"] for option in edited["poll"]["options"]] == options
+    assert seen[0] == made["poll"]["id"] != seen[1]
+
+
+async def test_status_may_be_made_without_its_key(stand: Stand) -> None:
+    """``mastodon.md`` 5 a: the key is written after the commit, and a crash between them makes a repeat post twice."""
+    person = await connected(stand)
+    await stand.command("variants", platform="mastodon", name="idempotency", variant="ignored")
+    await stand.command("faults", platform="mastodon", endpoint="POST */statuses", effect=True, error="gateway_timeout")
+    options: Any = {"json": {"status": "hello"}, "headers": {"Idempotency-Key": "k1"}}
+    assert (await raw(stand, person, "POST", "/v1/statuses", **options))[0] == 504
+    await stand.command("variants", platform="mastodon", name="idempotency", variant="kept")
+    statuses = [(await raw(stand, person, "POST", "/v1/statuses", **options))[0] for _ in range(2)]
+    assert (statuses, len(await stand.published("mastodon"))) == ([200, 200], 2)

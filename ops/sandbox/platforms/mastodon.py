@@ -33,6 +33,11 @@ MEDIA_LIFE = timedelta(hours=24)
 
 POLL_OPTIONS, POLL_CHARACTERS, POLL_SECONDS = 4, 50, (300, 2_629_746)
 QUOTE_POLICIES = ("public", "followers", "nobody")
+VOTES = ("id", "expires_at", "votes_count")
+"""What a poll keeps in an edit that leaves its options alone."""
+
+SHOWN_ADDRESS = 30
+"""Characters of an address that a status shows; the others are hidden in it."""
 
 SCOPES = [
     "read",
@@ -177,6 +182,7 @@ class Mastodon(MastodonServer):
             Route("GET", "/api/v1/statuses/{id}", self.show),
             Route("PUT", "/api/v1/statuses/{id}", self.edit),
             Route("DELETE", "/api/v1/statuses/{id}", self.delete),
+            Route("PUT", "/api/v1/statuses/{id}/interaction_policy", self.set_policy),
             Route("GET", "/api/v1/statuses/{id}/context", self.context),
             Route("GET", "/api/v1/statuses/{id}/source", self.source),
             Route("GET", "/api/v1/statuses/{id}/history", self.history),
@@ -536,7 +542,7 @@ class Mastodon(MastodonServer):
             self._count_status(call, account)
         when = call.text("scheduled_at")
         made = self._schedule(account, params, when) if when else self._publish(account, params)
-        if key:
+        if key and self.variant("idempotency") != "ignored":
             self._keys[account, key] = (self.sandbox.clock.now() + IDEMPOTENCY, made)
         return self._shown(made, call.base)
 
@@ -550,9 +556,7 @@ class Mastodon(MastodonServer):
     def _checked(self, call: Call, account: str) -> dict[str, Any]:
         text, spoiler = call.text("status") or "", call.text("spoiler_text") or ""
         ids = call.many("media_ids")
-        poll = call.fields.get("poll") or (
-            {"options": call.many("poll[options]")} if call.many("poll[options]") else None
-        )
+        poll = self._poll_of(call)
         if not text and not ids:
             raise _refused(422, "Validation failed: Text can't be blank")
         if length(text) + length(spoiler) > CHARACTERS:
@@ -565,8 +569,9 @@ class Mastodon(MastodonServer):
         quoted, policy = call.text("quoted_status_id"), call.text("quote_approval_policy")
         if quoted and (quoted not in self.statuses or self.statuses[quoted].visibility == "direct"):
             raise _refused(404, "Record not found")
-        if policy and policy not in QUOTE_POLICIES:
-            raise _refused(422, "Validation failed: Quote approval policy is not included in the list")
+        if quoted and self.statuses[quoted].quote_policy == "nobody" and self.statuses[quoted].account != account:
+            raise _refused(403, "This action is not allowed")
+        _check_policy(policy)
         self._check_media(ids, account)
         reply = call.text("in_reply_to_id")
         if reply and (reply not in self.statuses or not self.answerable(self.statuses[reply].created)):
@@ -581,8 +586,13 @@ class Mastodon(MastodonServer):
             "language": call.text("language"),
             "sensitive": call.flag("sensitive") or bool(spoiler),
             "quoted": quoted,
-            "quote_policy": "nobody" if visibility in ("private", "direct") else policy or "public",
+            "quote_policy": _policy(visibility, policy),
         }
+
+    def _poll_of(self, call: Call) -> Any:
+        """Return the poll as it was sent, as JSON or in form fields; None without one."""
+        options = call.many("poll[options]")
+        return call.fields.get("poll") or ({"options": options} if options else None)
 
     def _poll(self, call: Call, poll: Any) -> dict[str, Any]:
         """Return the poll as a status shows it. Raises 422 for one that breaks the limits of the instance."""
@@ -702,9 +712,27 @@ class Mastodon(MastodonServer):
         status.text, status.spoiler, status.media = text, spoiler, ids
         status.sensitive = call.flag("sensitive") or bool(spoiler)
         status.language = call.text("language") or status.language
+        if poll := self._poll_of(call):
+            changed = self._poll(call, poll)
+            kept = status.poll is not None and _question(changed) == _question(status.poll)
+            status.poll = changed | {name: status.poll[name] for name in VOTES} if kept and status.poll else changed
+        if (policy := call.text("quote_approval_policy")) is not None:
+            _check_policy(policy)
+            status.quote_policy = _policy(status.visibility, policy)
         status.edited = self.sandbox.clock.now()
         self.changed("edit", status.account, status.id)
         self.announce("status.updated", status.account, self.shape(status, ADDRESS))
+        return Answer(content=self.shape(status, call.base))
+
+    def set_policy(self, call: Call) -> Answer:
+        """Change who may quote a status; past quotes stay (``mastodon.md`` 5.1)."""
+        status = self._own_status(call)
+        policy = call.text("quote_approval_policy")
+        if policy is None:
+            raise _refused(422, "Validation failed: Quote approval policy can't be blank")
+        _check_policy(policy)
+        status.quote_policy = _policy(status.visibility, policy)
+        self.changed("edit", status.account, status.id)
         return Answer(content=self.shape(status, call.base))
 
     def _version(self, status: Status, base: str) -> dict[str, Any]:
@@ -851,7 +879,7 @@ class Mastodon(MastodonServer):
         url = f"{base}/@{status.account}/{status.id}"
         replies = [other for other in self.statuses.values() if other.reply_to == status.id]
         quoted = self.statuses.get(status.quoted or "")
-        content = f"<p>{html.escape(status.text)}</p>" if status.text else ""
+        content = _html(status.text, base)
         quote = None
         if status.quoted is not None:
             link = f"{base}/@{quoted.account}/{quoted.id}" if quoted else ""
@@ -910,6 +938,44 @@ PLATFORM = Mastodon
 def length(text: str) -> int:
     """Return the length that Mastodon counts: URLs are 23, remote mentions count without their domain."""
     return len(_REMOTE.sub(r"\1", _URL.sub("x" * URL_CHARACTERS, text)))
+
+
+def _check_policy(policy: str | None) -> None:
+    if policy and policy not in QUOTE_POLICIES:
+        raise _refused(422, "Validation failed: Quote approval policy is not included in the list")
+
+
+def _policy(visibility: str, policy: str | None) -> str:
+    """Return who may quote; nobody what is not public (``mastodon.md`` 5.1)."""
+    return "nobody" if visibility in ("private", "direct") else policy or "public"
+
+
+def _question(poll: Mapping[str, Any]) -> Any:
+    """Return what of a poll cannot change without losing its votes (``mastodon.md`` 5)."""
+    return poll["multiple"], [option["title"] for option in poll["options"]]
+
+
+def _html(text: str, base: str) -> str:
+    """Return a text as statuses show it: paragraphs, line breaks, and links of addresses and hashtags."""
+    if not text:
+        return ""
+    parts = re.split(r"(https?://\S+|(?<!\w)#\w+)", text)
+    shown = "".join(_linked(part, base) if number % 2 else html.escape(part) for number, part in enumerate(parts))
+    paragraphs = [part.replace("\n", "<br />") for part in re.split(r"\n{2,}", shown)]
+    return "".join(f"<p>{paragraph}</p>" for paragraph in paragraphs)
+
+
+def _linked(part: str, base: str) -> str:
+    if part.startswith("#"):
+        link = f"{base}/tags/{part[1:].lower()}"
+        return f'<a href="{link}" class="mention hashtag" rel="tag">#<span>{html.escape(part[1:])}</span></a>'
+    scheme, shown = part.split("//", 1)
+    rest = html.escape(shown[SHOWN_ADDRESS:])
+    cut = ' class="ellipsis"' if rest else ""
+    return (
+        f'<a href="{html.escape(part)}" rel="nofollow noopener"><span class="invisible">{scheme}//</span>'
+        f'<span{cut}>{html.escape(shown[:SHOWN_ADDRESS])}</span><span class="invisible">{rest}</span></a>'
+    )
 
 
 def _covers(granted: Sequence[str], scope: str) -> bool:
