@@ -20,10 +20,15 @@ _COUNTRY_EXCEPTIONS = ("co", "tv")
 """Country domains of which a bare address of two labels counts as one."""
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_CANDIDATE = re.compile(
-    rf"(?P<scheme>https?://)?(?P<host>{_LABEL}(?:\.{_LABEL})+)(?P<port>:\d+)?(?P<path>[/?][^\s]*)?", re.IGNORECASE
-)
-_BEFORE_BARE = re.compile(r"[@#$\-_./\w]")
+_HOST = rf"(?:[a-z0-9](?:[a-z0-9_-]{{0,61}}[a-z0-9])?\.)*{_LABEL}\.{_LABEL}"
+_IN_PATH = r"[a-z0-9!*';:=+,.$/%#\[\]\-\u2013_~@|&?\u00c0-\u024f\u0400-\u04ff]"
+_REST = rf"(?![a-z0-9@+_-])(?P<port>:\d+)?(?P<path>[/?](?:{_IN_PATH}|\({_IN_PATH}*\))*)?"
+_CANDIDATE = re.compile(rf"(?P<scheme>https?://)?(?P<host>{_HOST}){_REST}", re.IGNORECASE)
+_INTERNATIONAL = re.compile(rf"(?P<scheme>https?://)(?P<host>[\w-]+(?:\.[\w-]+)+){_REST}", re.IGNORECASE)
+"""With a protocol, names in any script count too."""
+_BEFORE, _BEFORE_BARE = re.compile(r"[@#$a-zA-Z0-9]"), re.compile(r"[@#$\-_./a-zA-Z0-9]")
+_OWN = re.compile(r"/[a-z0-9]{1,40}(?![a-z0-9])", re.IGNORECASE)
+"""The path of X's own short addresses."""
 _TRAILING = ".,!?;:'\")]}"
 
 _PICTURE = (
@@ -54,27 +59,46 @@ def valid(text: str) -> bool:
 
 def urls(text: str) -> list[tuple[int, int]]:
     """Return the ranges of the addresses in a text, bare domains among them (``x.md`` 4.1, rule 2)."""
-    found = []
-    for match in _CANDIDATE.finditer(text):
-        start = match.start()
-        path = (match["path"] or "").rstrip(_TRAILING)
+    found: list[tuple[int, int]] = []
+    at = 0
+    while True:
+        match, wide = _CANDIDATE.search(text, at), _INTERNATIONAL.search(text, at)
+        if wide and not wide["host"].isascii() and (match is None or wide.start() <= match.start()):
+            match = wide if match is None or _top(wide["host"]) in _TLDS else match
+        if match is None:
+            return found
+        start, at = match.start(), match.end()
+        path = (match["path"] or "").rstrip(_TRAILING if "(" not in (match["path"] or "") else _TRAILING[:-3])
+        if match["scheme"] and match["host"].lower() == "t.co" and path:
+            own = _OWN.match(path)
+            path = own.group() if own else ""
+            if not path:
+                continue
         end = match.end("port" if match["port"] else "host") + len(path)
         if end - start > URL_CHARACTERS or not _is_address(match, text, start, path):
             continue
         found.append((start, end))
-    return found
 
 
 def _is_address(match: re.Match[str], text: str, start: int, path: str) -> bool:
     labels = match["host"].lower().split(".")
-    if labels[-1] not in _TLDS:
+    if _top(match["host"]) not in _TLDS:
+        return False
+    if start and (_BEFORE if match["scheme"] else _BEFORE_BARE).match(text[start - 1]):
         return False
     if match["scheme"]:
         return True
-    if start and _BEFORE_BARE.match(text[start - 1]):
-        return False
     country = len(labels[-1]) == 2 and labels[-1] not in _COUNTRY_EXCEPTIONS
     return bool(path) or not (country and len(labels) == 2)
+
+
+def _top(host: str) -> str:
+    """Return the top-level domain of a name as name servers know it; empty for a name that cannot be."""
+    try:
+        known = host if host.isascii() else host.encode("idna").decode()
+    except UnicodeError:  # a label of more than 63 characters
+        return ""
+    return known.lower().rpartition(".")[2]
 
 
 def _plain(text: str) -> int:
