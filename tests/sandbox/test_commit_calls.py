@@ -50,6 +50,12 @@ def commit(platform: str) -> Callable[[Maker], Maker]:
     return added
 
 
+async def fetched(stand: Stand, url: str) -> None:
+    """Wait until a file was downloaded and looked at."""
+    await until(lambda: bool(stand.server.simulation.ledger.find("fetch", url=url)))
+    await until(lambda: len(stand.server._tasks) == 1)
+
+
 # --- Instagram (meta.md 8, 10.3)
 
 
@@ -79,6 +85,26 @@ async def carousel(stand: Stand, receiver: Receiver) -> Commit:
     made = await test_instagram.create(stand, token, media_type="CAROUSEL", children=f"{first},{second}")
     await stand.command("clock", jump=4)
     return Commit("POST */media_publish", lambda: test_instagram.publish(stand, token, made["id"]))
+
+
+@commit("instagram")
+async def instagram_reel(stand: Stand, receiver: Receiver) -> Commit:
+    _, token = await test_instagram.long(stand)
+    url = f"{receiver.media}/clip.mp4"
+    made = await test_instagram.create(stand, token, media_type="REELS", video_url=url, caption="hello")
+    await fetched(stand, url)
+    await stand.command("clock", jump=31)
+    return Commit("POST */media_publish", lambda: test_instagram.publish(stand, token, made["id"]))
+
+
+@commit("instagram")
+async def private_reply(stand: Stand, receiver: Receiver) -> Commit:
+    _, token = await test_instagram.long(stand)
+    post = (await stand.command("act", platform="instagram", what="publish", account="shop", text="x"))["id"]
+    said = await stand.command("act", platform="instagram", what="comment", account="shop", post=post, text="hi")
+    body = {"recipient": {"comment_id": said["id"]}, "message": {"text": "thanks"}}
+    path = f"/instagram/me/messages?access_token={token}"
+    return Commit("POST */messages", lambda: stand.call("POST", path, json=body))
 
 
 @commit("instagram")
@@ -122,6 +148,28 @@ async def unpublished(stand: Stand, receiver: Receiver) -> Commit:
 async def _photo(stand: Stand, receiver: Receiver, alice: Any, **more: str) -> Any:
     form = {"url": f"{receiver.media}/picture.jpg", "access_token": alice.token(), **more}
     return await stand.call("POST", f"/facebook/{alice.id()}/photos", data=form)
+
+
+@commit("facebook")
+async def album(stand: Stand, receiver: Receiver) -> Commit:
+    alice = await test_facebook.connected(stand)
+    ids = [(await _photo(stand, receiver, alice, published="false"))["id"] for _ in range(2)]
+    attached = {f"attached_media[{n}]": json.dumps({"media_fbid": id_}) for n, id_ in enumerate(ids)}
+    form = attached | {"message": "hello", "access_token": alice.token()}
+    return Commit("POST */feed", lambda: stand.call("POST", f"/facebook/{alice.id()}/feed", data=form))
+
+
+@commit("facebook")
+async def instagram_of_a_page(stand: Stand, receiver: Receiver) -> Commit:
+    alice = await test_facebook.connected(stand)
+    fields = {"fields": "instagram_business_account{id}", "access_token": alice.token()}
+    person = (await stand.get(f"/facebook/{alice.id()}", **fields))["instagram_business_account"]["id"]
+    form = {"image_url": f"{receiver.media}/picture.jpg", "access_token": alice.user}
+    made = (await stand.call("POST", f"/facebook/{person}/media", data=form))["id"]
+    await stand.command("clock", jump=4)
+    form = {"creation_id": made, "access_token": alice.user}
+    path = f"/facebook/{person}/media_publish"
+    return Commit("POST */media_publish", lambda: stand.call("POST", path, data=form))
 
 
 @commit("facebook")
@@ -192,6 +240,20 @@ async def threads_reply(stand: Stand, receiver: Receiver) -> Commit:
     above = (await stand.command("act", platform="threads", what="publish", account="alice", text="x"))["id"]
     made = await test_threads.post(stand, client, media_type="TEXT", text="and more", reply_to_id=above)
     await stand.command("clock", jump=8)
+    return Commit("POST */threads_publish", lambda: test_threads.publish(stand, client, made["id"]))
+
+
+@commit("threads")
+async def threads_carousel(stand: Stand, receiver: Receiver) -> Commit:
+    client = await test_threads.connected(stand)
+    items = []
+    for number in range(2):
+        url = f"{receiver.media}/picture.jpg?{number}"
+        item = {"media_type": "IMAGE", "image_url": url, "is_carousel_item": "true"}
+        items.append((await test_threads.post(stand, client, **item))["id"])
+        await fetched(stand, url)
+    made = await test_threads.post(stand, client, media_type="CAROUSEL", children=",".join(items))
+    await stand.command("clock", jump=11)
     return Commit("POST */threads_publish", lambda: test_threads.publish(stand, client, made["id"]))
 
 
@@ -287,6 +349,35 @@ async def share_with_image(stand: Stand, receiver: Receiver) -> Commit:
 
 
 @commit("linkedin")
+async def share_of_a_member(stand: Stand, receiver: Receiver) -> Commit:
+    person = await test_linkedin.connected(stand)
+    return Commit("POST /rest/posts", lambda: person.post("hello"))
+
+
+@commit("linkedin")
+async def linkedin_poll(stand: Stand, receiver: Receiver) -> Commit:
+    person = await test_linkedin.administrator(stand)
+    poll = {"question": "which?", "options": [{"text": "a"}, {"text": "b"}], "settings": {"duration": "ONE_DAY"}}
+    return Commit("POST /rest/posts", lambda: person.post("hello", content={"poll": poll}))
+
+
+@commit("linkedin")
+async def multi_image(stand: Stand, receiver: Receiver) -> Commit:
+    person = await test_linkedin.administrator(stand)
+    images = [{"id": await test_linkedin.image(person), "altText": "x"} for _ in range(2)]
+    return Commit("POST /rest/posts", lambda: person.post("hello", content={"multiImage": {"images": images}}))
+
+
+@commit("linkedin")
+async def document(stand: Stand, receiver: Receiver) -> Commit:
+    person = await test_linkedin.administrator(stand)
+    begun = await test_linkedin.begin(person, "documents")
+    assert (await person.call("PUT", begun["uploadUrl"], data=b"%PDF"))[0] == 201
+    content = {"media": {"id": begun["document"], "title": "a document"}}
+    return Commit("POST /rest/posts", lambda: person.post("hello", content=content))
+
+
+@commit("linkedin")
 async def organization_comment(stand: Stand, receiver: Receiver) -> Commit:
     person = await test_linkedin.administrator(stand)
     urn = (await stand.command("act", platform="linkedin", what="publish", account="acme", text="x"))["id"]
@@ -302,6 +393,25 @@ async def organization_comment(stand: Stand, receiver: Receiver) -> Commit:
 async def status(stand: Stand, receiver: Receiver) -> Commit:
     person = await test_mastodon.connected(stand)
     fields = {"status": "hello"}
+    return Commit(
+        "POST /api/v1/statuses", lambda: test_mastodon.raw(stand, person, "POST", "/v1/statuses", json=fields)
+    )
+
+
+@commit("mastodon")
+async def status_with_poll(stand: Stand, receiver: Receiver) -> Commit:
+    person = await test_mastodon.connected(stand)
+    fields = {"status": "which?", "poll": {"options": ["a", "b"], "expires_in": 3600}}
+    return Commit(
+        "POST /api/v1/statuses", lambda: test_mastodon.raw(stand, person, "POST", "/v1/statuses", json=fields)
+    )
+
+
+@commit("mastodon")
+async def answer_to_a_status(stand: Stand, receiver: Receiver) -> Commit:
+    person = await test_mastodon.connected(stand)
+    above = (await stand.command("act", platform="mastodon", what="publish", account="alice", text="x"))["id"]
+    fields = {"status": "and more", "in_reply_to_id": above}
     return Commit(
         "POST /api/v1/statuses", lambda: test_mastodon.raw(stand, person, "POST", "/v1/statuses", json=fields)
     )
@@ -403,6 +513,26 @@ async def test_fault_is_for_the_calls_whose_fields_it_names(stand: Stand, receiv
     assert await person.post(text="a") == 201
     assert await person.post(text="b", reply={"in_reply_to_tweet_id": "1"}) == 418
     assert await person.post(text="b", reply=None) == 201
+
+
+@pytest.mark.parametrize("fault", [{"error": "internal_error"}, {"drop": True}])
+async def test_draft_is_in_the_inbox_though_its_init_failed(
+    stand: Stand, receiver: Receiver, fault: dict[str, Any]
+) -> None:
+    """``tiktok.md`` 6.1: with an address TikTok goes on by itself; a file that never comes leaves no draft."""
+    secret = await test_tiktok.connected(stand)
+    url = f"{receiver.media}/clip.mp4"
+    pulled = {"source": "PULL_FROM_URL", "video_url": url}
+    sent = {"source": "FILE_UPLOAD", "video_size": len(CLIP), "chunk_size": len(CLIP), "total_chunk_count": 1}
+    for source in (pulled, sent):
+        await stand.command("faults", platform="tiktok", endpoint="POST */inbox/video/init", effect=True, **fault)
+        with contextlib.suppress(aiohttp.ClientError):
+            await test_tiktok.post(stand, secret, "post/publish/inbox/video/init/", {"source_info": source})
+    await fetched(stand, url)
+    await stand.command("clock", jump=21)
+    [draft] = await stand.ledger("draft", platform="tiktok")
+    assert draft["publish_id"].startswith("v_inbox_url")
+    assert await stand.published("tiktok") == []
 
 
 # --- uploads that break
