@@ -308,6 +308,8 @@ class Platform:
 
     fetch_agent = "sandbox"
     """The User-Agent with which it downloads files."""
+    reads_robots = False
+    """Whether it asks a server's robots.txt before."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox

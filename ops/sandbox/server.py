@@ -7,6 +7,8 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
+from urllib.robotparser import RobotFileParser
 
 import aiohttp
 from aiohttp import BodyPartReader, web
@@ -212,6 +214,9 @@ class Server:
                 return None
             clock = download.platform.sandbox.clock
             await clock.until(clock.seconds() + rule.seconds)
+        if download.platform.reads_robots and not await self._permitted(download):
+            self._log_fetch(download, refused="robots.txt")
+            return Fetched()
         most = rule.bytes if rule is not None and rule.result == "partial" else None
         content, size = b"", RANGE if download.ranged else 0
         while True:
@@ -241,17 +246,22 @@ class Server:
                 content = await (response.read() if most is None else first_bytes(response.content, most))
         except (aiohttp.ClientError, TimeoutError, ValueError):
             status = None
-        download.platform.record(
-            "fetch",
-            account=download.account,
-            url=download.url,
-            agent=download.platform.fetch_agent,
-            range=asked,
-            status=status,
-            bytes=len(content),
-            total=total or len(content),
-        )
+        about = {"range": asked, "status": status, "bytes": len(content), "total": total or len(content)}
+        self._log_fetch(download, **about)
         return status, kind, content, total
+
+    def _log_fetch(self, download: Download, **fields: Any) -> None:
+        agent = download.platform.fetch_agent
+        download.platform.record("fetch", account=download.account, url=download.url, agent=agent, **fields)
+
+    async def _permitted(self, download: Download) -> bool:
+        """Return whether the server's robots.txt lets the platform have the file; without one, it does."""
+        fetched = await self.fetch(OutboundRequest(urljoin(download.url, "/robots.txt"), lambda file: file))
+        rules = RobotFileParser()
+        rules.parse(
+            (fetched.content if fetched and fetched.status == 200 else b"").decode(errors="replace").splitlines()
+        )
+        return rules.can_fetch(download.platform.fetch_agent, download.url)
 
     # --- requests of the platforms
 

@@ -153,7 +153,7 @@ async def test_address_is_asked_for_byte_for_byte_and_a_redirect_is_not_followed
     running = TestServer(app)
     await running.start_server()
     address = f"http://127.0.0.1:{running.port}/a%2Fb?sig=x%2By%3d&at=1"
-    await facebook_photo(stand, address, "")
+    await instagram_image(stand, address, "")
     [entry] = await stand.fetched(address)
     assert (seen, entry["status"]) == (["/a%2Fb?sig=x%2By%3d&at=1"], 302)
     await running.close()
@@ -211,3 +211,34 @@ async def test_image_that_is_never_fetched_is_refused_as_unreachable(stand: Stan
     assert await test_instagram.state(stand, token, made["id"]) == "IN_PROGRESS"
     await stand.command("clock", jump=86_400)
     assert await test_instagram.state(stand, token, made["id"]) == "EXPIRED"
+
+
+@pytest.mark.parametrize(
+    ("robots", "status"),
+    [
+        ("User-agent: *\nDisallow: /\n", None),
+        ("User-agent: facebookexternalhit\nDisallow: /files/\n", None),
+        ("User-agent: *\nDisallow: /\n\nUser-agent: facebookexternalhit\nAllow: /files/\n", 200),
+        ("", 200),
+    ],
+)
+async def test_robots_txt_keeps_facebook_away(stand: Stand, robots: str, status: int | None) -> None:
+    """``meta.md`` 9.2: it must allow ``facebookexternalhit``."""
+
+    async def rules(_: web.Request) -> web.Response:
+        return web.Response(text=robots)
+
+    async def picture(_: web.Request) -> web.Response:
+        return web.Response(body=test_instagram.PICTURE)
+
+    app = web.Application()
+    app.router.add_get("/robots.txt", rules)
+    app.router.add_get("/files/a.jpg", picture)
+    running = TestServer(app)
+    await running.start_server()
+    address = str(running.make_url("/files/a.jpg"))
+    answer = await facebook_photo(stand, address, "")
+    [entry] = await stand.fetched(address)
+    assert (entry.get("status"), entry.get("refused")) == (status, None if status else "robots.txt")
+    assert ("post_id" in answer) is bool(status)
+    await running.close()

@@ -179,6 +179,7 @@ class Facebook(InstagramApi):
         "publish": ("instagram_basic", "instagram_content_publish"),
         "messages": ("instagram_manage_messages",),
     }
+    reads_robots = True  # meta.md 9.2
     resumable = ("reel_bytes", "upload", "upload_chunk")
     streams = ("page", "instagram", "deauthorize", "deletion")
     unreported: ClassVar[Mapping[str, str]] = {  # meta.md 2.2 and 3.1
