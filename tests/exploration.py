@@ -129,12 +129,12 @@ class Explorer(Generic[P]):
             for changed, after in self._worked(world, worker):
                 workers = list(changed.workers)
                 workers[number] = after
-                yield replace(changed, workers=tuple(sorted(workers, key=repr)))
+                yield replace(changed, workers=_sorted(workers))
             if worker.at != "claim" and world.crashes:
                 workers = list(world.workers)
                 workers[number] = Worker()
                 released = replace(world.row, leased=False) if worker.fence == world.row.fence else world.row
-                yield replace(world, row=released, workers=tuple(sorted(workers, key=repr)), crashes=world.crashes - 1)
+                yield replace(world, row=released, workers=_sorted(workers), crashes=world.crashes - 1)
         if world.row.leased and world.expiries:
             yield replace(world, row=replace(world.row, leased=False), expiries=world.expiries - 1)
         busy = world.row.leased or any(worker.at != "claim" for worker in world.workers)
@@ -307,8 +307,17 @@ def _key(world: World[Any]) -> Any:
         None if row.due is None else row.due - world.now,
         None if row.intent_at is None else (_time(world.now) - row.intent_at).total_seconds(),
     )
-    workers = tuple((worker.at, worker.fence - row.fence, repr(worker.verdict)) for worker in world.workers)
-    rest = replace(row, step_since=0.0, due=None, intent_at=None, fence=0)
-    under_way = tuple(repr(request) for request in world.under_way)
+    workers = tuple((worker.at, worker.fence - row.fence, _text(worker.verdict)) for worker in world.workers)
+    rest = (row.state, row.step, row.asked, row.commits, row.failures, row.kept, row.sealed, row.leased, row.post_id)
+    under_way = tuple(map(repr, world.under_way))
     budget = world.crashes, world.losses, world.lates, world.expiries
-    return world.platform, repr(rest), ages, workers, under_way, budget
+    return world.platform, rest, ages, workers, under_way, budget
+
+
+def _sorted(workers: list[Worker]) -> tuple[Worker, ...]:
+    """Which worker is which makes no difference."""
+    return tuple(sorted(workers, key=lambda worker: (worker.at, worker.fence, _text(worker.verdict))))
+
+
+def _text(verdict: Verdict | None) -> str:
+    return "" if verdict is None else repr(verdict)

@@ -42,7 +42,7 @@ def _counted(text: str) -> str:
     return text
 
 
-class _Everywhere(Options):
+class Everywhere(Options):
     """What every post has."""
 
     visibility: Literal["public", "unlisted", "private", "direct"] | None = Field(
@@ -56,7 +56,7 @@ class _Everywhere(Options):
     first_comment: FirstComment = ""
 
 
-class Text(_Everywhere):
+class Text(Everywhere):
     """A post of text."""
 
 
@@ -69,7 +69,7 @@ class PollContent(Part):
     hide_totals: bool = Field(default=False, description="Hide the numbers until the end.")
 
 
-class PollPost(_Everywhere):
+class PollPost(Everywhere):
     """A post with a poll."""
 
     poll: PollContent
@@ -83,7 +83,7 @@ class Focus(Part):
     y: Annotated[float, Field(ge=-1, le=1)]
 
 
-class Media(_Everywhere):
+class Media(Everywhere):
     """A post with files."""
 
     focus: list[Focus] = Field(default_factory=list)
@@ -181,7 +181,7 @@ def instance_facts(instance: JsonObject) -> AccountFacts:
 
 def check_warning(draft: Draft, options: Options | None, facts: AccountFacts) -> Iterator[Finding]:
     """The warning counts with the text (``mastodon.md`` 5)."""
-    if not isinstance(options, _Everywhere) or not options.spoiler_text:
+    if not isinstance(options, Everywhere) or not options.spoiler_text:
         return
     if characters(draft.text) <= facts.limits.get("text", CHARACTERS):
         counted = characters(draft.text) + graphemes(options.spoiler_text)
@@ -221,7 +221,7 @@ def check_poll(_: Draft, options: Options | None, facts: AccountFacts) -> Iterat
 def check_quote_policy(_: Draft, options: Options | None, __: AccountFacts) -> Iterator[Finding]:
     """Private posts cannot be quoted, whatever the policy (``mastodon.md`` 5.1)."""
     if (
-        isinstance(options, _Everywhere)
+        isinstance(options, Everywhere)
         and options.visibility in {"private", "direct"}
         and options.quote_policy not in {None, "nobody"}
     ):

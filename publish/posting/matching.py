@@ -19,6 +19,17 @@ def normal(value: object) -> str:
     return re.sub(r"\s+", " ", unicodedata.normalize("NFC", found)).strip()
 
 
+_QUOTED = re.compile(r'<p class="quote-inline">.*?</p>', re.DOTALL)
+_BREAK = re.compile(r"<br ?/?>|</p>\s*<p[^>]*>")
+_TAG = re.compile(r"<[^>]*>")
+
+
+def tagless(value: object) -> str:
+    """Return the text of a post that is given as HTML, without the line that stands for what it quotes."""
+    found = _QUOTED.sub("", value) if isinstance(value, str) else ""
+    return _TAG.sub("", _BREAK.sub("\n", found))
+
+
 def time_of(value: object) -> datetime | None:
     """Return a time that a platform gives as ISO 8601, or in seconds or milliseconds since 1970; None for others."""
     if isinstance(value, int | float) and not isinstance(value, bool):
