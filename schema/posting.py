@@ -155,3 +155,13 @@ post_targets = Table(
     Index("ix_post_targets_digest", "tenant_id", "connection_id", "digest"),
     comment="Posts at the accounts that they are published with, and the state of that work",
 )
+
+database_incarnations = Table(
+    "database_incarnations",
+    metadata,
+    Column("incarnation", Text, primary_key=True, comment="of server, timeline and database: another after a restore"),
+    Column("began_at", Timestamp, nullable=False, server_default=func.now(), comment="when a worker first met it"),
+    Column("last_seen_at", Timestamp, comment="when a process last reported before that; NULL for the first"),
+    Column("held", Integer, nullable=False, server_default=text("0"), comment="targets that were then looked for"),
+    comment="Histories that this database has lived: after a restore or a failover it may not know what was posted",
+)

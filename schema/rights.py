@@ -265,6 +265,7 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
         "posts": _POST,
         "post_media": _POST_MEDIA,
         "post_targets": _POST_TARGET,
+        "database_incarnations": Rights(select=EVERY, insert="incarnation last_seen_at", update="held"),
         # Files that are posted
         "media": Rights(select=EVERY, update="removed_at removed_by purged_at"),
         "media_uploads": Rights(select=EVERY, delete=True),
@@ -323,6 +324,7 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
         "platform_budgets": _ALL,
         "vault_canaries": Rights(select=EVERY, insert=EVERY),
         "processes": Rights(select=EVERY),
+        "database_incarnations": Rights(select=EVERY),
         "posts": _ALL,
         "post_media": _ALL,
         "post_targets": _ALL,

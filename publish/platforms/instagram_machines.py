@@ -444,7 +444,7 @@ _CHILDREN = {
 
 
 def _machine(name: str, title: str, before: Mapping[str, Step]) -> Machine:
-    return Machine(name, title, {**before, **_publishing()}, "quota")
+    return Machine(name, title, {**before, **_publishing()}, "quota", "search")
 
 
 def kind_of(media: Sequence[Media], options: Kept, link: Mapping[str, str]) -> str:  # noqa: ARG001

@@ -278,7 +278,7 @@ _FILES: Mapping[str, Step] = {
 def _machine(name: str, title: str, *, files: bool) -> Machine:
     then = ("upload",) if files else ("post", "post_once")
     first = Step(TargetState.PREPARING, Effect.READ, AGAIN, ask_instance, read_instance, then)
-    return Machine(name, title, {"instance": first, **(_FILES if files else {}), **_POST}, "instance")
+    return Machine(name, title, {"instance": first, **(_FILES if files else {}), **_POST}, "instance", "look")
 
 
 def kind_of(media: Sequence[Media], options: Kept, link: Mapping[str, str]) -> str:  # noqa: ARG001

@@ -295,10 +295,16 @@ class Machine:
     title: str
     steps: Mapping[str, Step]
     first: str
+    search: str = ""
+    """The step that looks for a post by its content alone, after a restore; empty where nothing can."""
 
     def __post_init__(self) -> None:
         if self.first not in self.steps:
             raise MachineError(f"{self.name}: there is no step {self.first}")
+        if self.search and self.search not in self.steps:
+            raise MachineError(f"{self.name}: there is no step {self.search}")
+        if self.search and self.steps[self.search].state is not TargetState.UNCONFIRMED:
+            raise MachineError(f"{self.name}: people must see that it is unconfirmed while {self.search} looks for it")
         for name, step in self.steps.items():
             for problem in self._problems(step):
                 raise MachineError(f"{self.name}, step {name}: {problem}")

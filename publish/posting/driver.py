@@ -33,7 +33,7 @@ from ops.runtime.rate_limits import HELD
 from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
 from publish.oauth.client_registration import ClientRegistrations
 from publish.posting import contract as posting_contract
-from publish.posting import target_store
+from publish.posting import restore_store, target_store
 from publish.posting.contract import (
     Doubt,
     Effect,
@@ -140,12 +140,24 @@ class Driver:
     async def drain(self) -> int:
         """Work on targets that are due, side by side, and return their number."""
         async with tenant_transaction(self.pool, ALL_TENANTS) as connection:
+            if not await restore_store.is_known(connection):
+                await self._hold(connection)
             for name, platform in self.platforms.items():
                 for evidence in platform.evidence:
                     await target_store.hurry(connection, name, evidence)
             found = await target_store.claim(connection, AT_ONCE)
         await asyncio.gather(*(self._guarded(*each) for each in found))
         return len(found)
+
+    async def _hold(self, connection: asyncpg.Connection) -> None:
+        """Post nothing that was due before the database was restored, or taken over, until it was looked for."""
+        searches = {
+            name: {kind: machine.search for kind, machine in platform.machines.items() if machine.search}
+            for name, platform in self.platforms.items()
+        }
+        held = await restore_store.hold(connection, searches)
+        if held:
+            log.warning("posting.restored", targets=held)
 
     async def _guarded(self, tenant: str, id_: str, fence: int) -> None:
         try:
