@@ -1,5 +1,6 @@
 """Files of every kind that can be posted, made anew, and some that cannot."""
 
+import hashlib
 import io
 import struct
 import tempfile
@@ -91,7 +92,14 @@ def bomb(side: int = 20_000) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
-def large_video(size: int) -> bytes:
-    """A video that can be read and is filled up to a size: players pass over a box of the type ``free``."""
+def large_video(size: int, *, filled: bool = True) -> bytes:
+    """A video that can be read, filled up to a size with a box of the type ``free``, which players pass over; or only
+    what comes before those bytes.
+    """
     made = video()
-    return made + struct.pack("!I4s", size - len(made), b"free") + bytes(size - len(made) - 8)
+    head = made + struct.pack("!I4s", size - len(made), b"free")
+    return head + bytes(size - len(head)) if filled else head
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -164,6 +164,9 @@ class ObjectStorage:
 
     async def clear(self, folder: str, kept: str | None) -> None:
         try:
+            if self._folder is not None:
+                await asyncio.to_thread(_clear, self._folder / folder, None if kept is None else self._folder / kept)
+                return
             store = await self._opened()
             async for found in obstore.list(store, f"{folder}/"):
                 for each in found:
@@ -205,6 +208,16 @@ class _Source:
         except BaseException as error:
             self.error = error
             raise
+
+
+def _clear(folder: Path, kept: Path | None) -> None:
+    """Delete the files in a folder, also those that a process was writing when it was killed: no listing shows these."""
+    with suppress(FileNotFoundError):
+        for path in folder.iterdir():
+            if path != kept:
+                path.unlink(missing_ok=True)
+        if kept is None:
+            folder.rmdir()
 
 
 def _flush(path: Path) -> None:

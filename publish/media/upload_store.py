@@ -63,7 +63,7 @@ async def append(connection: asyncpg.Connection, tenant: str, id_: str, offset: 
     query = """
         UPDATE media_uploads SET upload_offset = upload_offset + $5, parts = parts || $4::text
         WHERE tenant_id = $1::uuid AND id = $2::uuid AND upload_offset = $3 AND media_id IS NULL
-            AND expires_at > now()"""
+            AND expires_at > clock_timestamp()"""
     return await connection.execute(query, tenant, id_, offset, part, size) == "UPDATE 1"
 
 
@@ -71,15 +71,21 @@ async def complete(connection: asyncpg.Connection, tenant: str, id_: str, size: 
     """Note which file came of an upload. Return False where one did already, or the upload ended."""
     query = """
         UPDATE media_uploads SET upload_offset = $3, media_id = $4::uuid
-        WHERE tenant_id = $1::uuid AND id = $2::uuid AND media_id IS NULL AND expires_at > now()"""
+        WHERE tenant_id = $1::uuid AND id = $2::uuid AND media_id IS NULL AND expires_at > clock_timestamp()"""
     return await connection.execute(query, tenant, id_, size, media) == "UPDATE 1"
 
 
-async def end(connection: asyncpg.Connection, tenant: str, id_: str) -> None:
-    """Let an upload take nothing any more; the worker deletes what it stored."""
+async def end(connection: asyncpg.Connection, tenant: str, id_: str) -> bool:
+    """Let an upload take nothing any more. Return whether no file came of it, and none will.
+
+    The time is the clock's, here and where a file comes of it: a transaction that began before this one and waited for
+    it still sees that the upload has ended.
+    """
     query = """
-        UPDATE media_uploads SET expires_at = least(expires_at, now()) WHERE tenant_id = $1::uuid AND id = $2::uuid"""
-    await connection.execute(query, tenant, id_)
+        UPDATE media_uploads SET expires_at = least(expires_at, clock_timestamp())
+        WHERE tenant_id = $1::uuid AND id = $2::uuid RETURNING media_id IS NULL"""
+    ended: bool | None = await connection.fetchval(query, tenant, id_)
+    return bool(ended)
 
 
 @dataclass(frozen=True, slots=True)

@@ -292,8 +292,10 @@ class Uploads:
         try:
             media, _ = await self._stored_file(tenant, actor, upload.id, self._content(parts), origin, "resumable")
         except MediaRefused as refused:
-            if refused.status < 500:
+            if refused.status in (413, 415, 422):
                 await self._give_up(tenant, upload.id)
+            elif (found := await self.progress(tenant, upload.id)).media is not None:
+                raise _wrong_offset(found.offset) from None  # another request was faster, and deleted the parts
             raise
         with suppress(StorageError):
             await self.storage.clear(folder_of(tenant, upload.id), media.stored_as)
@@ -306,10 +308,10 @@ class Uploads:
 
     async def terminate(self, tenant: str, id_: str) -> None:
         """Give an upload up. A file that came of it stays. Raises MediaRefused."""
-        upload = await self.progress(tenant, id_)
+        await self.progress(tenant, id_)
         async with tenant_transaction(self._pool, tenant) as connection:
-            await upload_store.end(connection, tenant, id_)
-        if upload.media is None:
+            ended = await upload_store.end(connection, tenant, id_)
+        if ended:
             with suppress(StorageError):
                 await self.storage.clear(folder_of(tenant, id_), None)
 
@@ -367,8 +369,9 @@ class Uploads:
         """Delete what an upload stored, as far as that is possible now; the worker comes to the rest."""
         with suppress(Exception):
             async with tenant_transaction(self._pool, tenant) as connection:
-                await upload_store.end(connection, tenant, upload)
-            await self.storage.clear(folder_of(tenant, upload), None)
+                ended = await upload_store.end(connection, tenant, upload)
+            if ended:
+                await self.storage.clear(folder_of(tenant, upload), None)
 
     @contextmanager
     def _slot(self, tenant: str) -> Iterator[None]:
