@@ -27,9 +27,10 @@ class Pruner:
 
     async def sweep(self, stop: asyncio.Event) -> None:
         """Do all of it every minute, until told to stop."""
-        await repeat(self._round, SWEEP_SECONDS, stop=stop)
+        await repeat(self.round, SWEEP_SECONDS, stop=stop)
 
-    async def _round(self) -> None:
+    async def round(self) -> None:
+        """Do all of it once. What fails is logged."""
         try:
             await self.remove_due(WORKER)
             await self.purge()

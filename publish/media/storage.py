@@ -211,7 +211,7 @@ class _Source:
 
 
 def _clear(folder: Path, kept: Path | None) -> None:
-    """Delete the files in a folder, also those that a process was writing when it was killed: no listing shows these."""
+    """Delete the files in a folder, also what a killed process was writing: no listing shows that."""
     with suppress(FileNotFoundError):
         for path in folder.iterdir():
             if path != kept:

@@ -1,0 +1,51 @@
+"""The first bytes say what a file claims to be, whatever its name is."""
+
+import pytest
+
+from publish.media import sniffing
+from publish.media.sniffing import claim
+from tests import media_samples
+
+
+@pytest.mark.parametrize(
+    ("head", "content_type"),
+    [
+        (media_samples.image("JPEG"), "image/jpeg"),
+        (media_samples.image("PNG"), "image/png"),
+        (media_samples.image("WEBP"), "image/webp"),
+        (media_samples.image("AVIF"), "image/avif"),
+        (media_samples.moving_gif(), "image/gif"),
+        (media_samples.video(), "video/mp4"),
+        (media_samples.video("mov"), "video/quicktime"),
+        (media_samples.video("webm", "libvpx"), "video/webm"),
+        (media_samples.pdf(), "application/pdf"),
+        (media_samples.archive("word/document.xml"), "application/zip"),
+        (b"\x00\x00\x00\x08moov", "video/quicktime"),
+    ],
+)
+def test_supported_file_is_known(head: bytes, content_type: str) -> None:
+    found = claim(head[: sniffing.HEAD_BYTES])
+    assert found is not None
+    assert found.content_type == content_type
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"",
+        b"\xff",
+        b"<!doctype html>",
+        b"<svg xmlns='http://www.w3.org/2000/svg'>",
+        b"#EXTM3U\n",
+        b"ffconcat version 1.0\nfile /etc/passwd",
+        b"RIFF\x00\x00\x00\x00AVI LIST",
+        b"\x00\x00\x00\x18ftypheic\x00\x00",
+        b"\x00\x00\x00\x18ftypM4A \x00\x00",
+        media_samples.video("matroska"),
+        b"MZ\x90\x00",
+        b"\x7fELF",
+        b"%!PS-Adobe-3.0",
+    ],
+)
+def test_everything_else_is_not_supported(head: bytes) -> None:
+    assert claim(head[: sniffing.HEAD_BYTES]) is None
