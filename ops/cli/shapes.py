@@ -26,6 +26,10 @@ SHAPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "explain": ("table", "row", "events"),
         "key list": (*("id", "name", "scopes", "created_at", "last_used_at", "last_used_from", "revoked_at", "maker"),),
+        "media list": (
+            *("tenant", "id", "kind", "content_type", "bytes", "width", "height", "duration_ms", "file_name"),
+            *("created_by", "created_at", "removed_at", "removed_by"),
+        ),
         "retention list": ("platform", "kind", "days"),
         "retention plan": ("events", "deliveries", "kept_rows"),
         "spool status": ("deliveries", "oldest_at", "bytes", "limit_bytes", "damaged", "refused", "process"),

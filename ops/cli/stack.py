@@ -162,7 +162,7 @@ async def stack(directory: Path, environ: Mapping[str, str]) -> AsyncIterator[St
         for name, server in servers.items():
             running.add(Part(name, server, _start_again(server)))
         environment.setdefault("LANDFALL_PUBLIC_URL", running.url)
-        environment.setdefault("LANDFALL_SPOOL_DIR", await asyncio.to_thread(_spool_of_ours, directory / "spool"))
+        environment |= await asyncio.to_thread(_folders_of_ours, directory) | environment
         running.api_key, running.password = await _credentials(
             directory, environment["DATABASE_URL"], environ.get("DATABASE_URL") or "of its own"
         )
@@ -477,6 +477,14 @@ def _development_secrets(directory: Path, environment: Mapping[str, str]) -> dic
     wanted = {name: str(made[name]) for name in made.keys() - {CREDENTIALS, LOGINS} if not name.endswith("_KEY")}
     unset = {name: value for name, value in wanted.items() if not environment.get(name)}
     return {name: value for name, value in unset.items() if not environment.get(f"{name}_FILE")}
+
+
+def _folders_of_ours(directory: Path) -> dict[str, str]:
+    """Return where deliveries and files are kept, unless somebody says otherwise."""
+    return {
+        "LANDFALL_SPOOL_DIR": _spool_of_ours(directory / "spool"),
+        "LANDFALL_MEDIA_URL": (directory / "media").absolute().as_uri(),
+    }
 
 
 def _spool_of_ours(directory: Path, seconds: float = 20.0) -> str:

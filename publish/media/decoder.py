@@ -5,6 +5,7 @@ parent for bytes, by a line of JSON on standard output, and gets them on standar
 more memory and processor time than it is given, so a hostile file ends this process and nothing else.
 """
 
+import contextlib
 import io
 import json
 import math
@@ -295,7 +296,9 @@ LOOKS: dict[str, Callable[[IO[bytes], dict[str, Any]], dict[str, Any]]] = {
 
 
 def limit(memory: int, seconds: int) -> None:
-    """Give up what this process does not need, for good."""
+    """Give up what this process does not need, and be the first to go where the machine runs out of memory."""
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:  # noqa: PTH123
+        file.write("1000")
     for kind, most in (
         (resource.RLIMIT_AS, memory),
         (resource.RLIMIT_CPU, seconds),

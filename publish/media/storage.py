@@ -4,6 +4,7 @@ Names are made of ids that are ours, so none of them leads out of the folder or 
 """
 
 import asyncio
+import itertools
 import os
 import re
 import secrets
@@ -109,6 +110,8 @@ def open_storage(url: str, variables: Mapping[str, tuple[str, ...]]) -> "ObjectS
 
     ``url`` is what ``LANDFALL_MEDIA_URL`` may be, ``variables`` are those of ``CREDENTIALS`` that are set.
     """
+    for operation, reason in itertools.product(("write", "read", "delete"), ("failed", "full")):
+        metrics.of(metrics.media_storage_failures, operation, reason)  # a first one is an increase only from a zero
     parts = urlsplit(url)
     if parts.scheme == "file":
         return ObjectStorage(None, Path(unquote(parts.path)))

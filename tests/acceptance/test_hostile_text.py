@@ -88,6 +88,12 @@ async def arranged(rig: Rig) -> None:
         HOSTILE,
     )
     await rig.raw(
+        "INSERT INTO media (tenant_id, id, stored_as, sha256, bytes, content_type, kind, details, file_name,"
+        " created_by) VALUES ($1::uuid, gen_random_uuid(), 'name', sha256(''), 1, $2, 'image', '{}', $2, $2)",
+        DEFAULT_TENANT,
+        HOSTILE,
+    )
+    await rig.raw(
         "INSERT INTO audit_log (tenant_id, actor, action, subject, detail) VALUES ($1::uuid, $2, $2, $2, $3::jsonb)",
         DEFAULT_TENANT,
         HOSTILE,
@@ -125,6 +131,7 @@ LISTINGS: dict[str, list[list[str]]] = {
     "user list": [[], ["--json"]],
     "key list": [[], ["--json"]],
     "tenant list": [[], ["--json"]],
+    "media list": [[], ["--json"], ["--removed"]],
 }
 """Commands that show stored text, and what shows it. ``#2`` stands for the id of the second event."""
 
@@ -144,6 +151,7 @@ ACTIONS: dict[str, list[list[str]]] = {
     "retention plan": [[], ["--json"]],
     "retention run": [["--yes"]],
     "retention unset": [["instagram", "events"], [HOSTILE, HOSTILE]],
+    "media prune": [[]],
     "vault status": [[], ["--json"]],
     "vault rotate": [[]],
     "vault key": [[]],
@@ -174,6 +182,7 @@ def test_every_command_is_walked() -> None:
 async def test_no_command_lets_stored_text_control_the_terminal(rig: Rig, tmp_path: Path) -> None:
     keys = {"LANDFALL_VAULT_KEYS": ",".join(KEYS), "PYTHONIOENCODING": "utf-8"}
     keys["LANDFALL_SPOOL_DIR"] = str(tmp_path / "\x1b[2J")
+    keys["LANDFALL_MEDIA_URL"] = (tmp_path / "media").as_uri()
     events = await rig.raw("SELECT id::text FROM webhook_event_log ORDER BY id")
     ids = {f"#{number}": id_ for number, [id_] in enumerate(events, 1)}
     for name, calls in LISTINGS.items():
@@ -216,7 +225,7 @@ async def test_no_page_lets_stored_text_be_more_than_text(rig: Rig) -> None:
         assert controls(text, keep="\n\t\r") == [], path
         shown += SHOWN in text
     assert shown >= 6
-    for path in ("/api/connections", "/api/notices", "/api/audit"):
+    for path in ("/api/connections", "/api/notices", "/api/audit", "/api/media"):
         async with rig.http.get(rig.url + path) as response:
             assert response.content_type == "application/json"
             text = await response.text()

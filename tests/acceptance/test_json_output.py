@@ -17,6 +17,7 @@ from ops.cli.shapes import SHAPES
 from ops.runtime.db import open_pool
 from schema.rights import APP_ROLE
 from sync.projection.worker import Projector
+from tests import media_samples
 from tests.rig import KEYS, Rig
 from tests.support import ENVIRONMENT, append_event, commands
 
@@ -81,6 +82,7 @@ async def test_each_listing_of_one_that_is_used_prints_its_shape(
     await rig.connect("tiktok")
     comment = {"id": "c1", "media": {"id": "m1"}, "from": {"id": "1", "username": "u"}, "text": "t"}
     event = await append_event(connection, "a", "e1", payload=comment)
+    assert (await rig.api("POST", "/api/media", data=media_samples.image()))[0] == 201
     await connection.execute("INSERT INTO retention_policies VALUES ('instagram', 'events', 30)")
     async with await open_pool(database, "test", 2, role=APP_ROLE) as pool:
         await Projector(pool, wiring.projections(), tries=1).drain()

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from ops.access import api_keys, sessions, tenants, users
 from schema.tenancy import DEFAULT_TENANT
+from tests import media_samples
 from tests.rig import TESTS, Rig, add_pages
 
 PASSWORD = "correct horse battery"
@@ -204,17 +205,29 @@ async def two(rig: Rig, connection: asyncpg.Connection) -> Two:
     user = await users.find_member(rig.pool, DEFAULT_TENANT, "eve@example.org")
     [[key]] = await rig.raw("SELECT id::text FROM api_keys")
     [[entry]] = await rig.raw("SELECT max(id) FROM audit_log")
+    status, file = await rig.api("POST", "/api/media", data=media_samples.image())
+    assert status == 201
+    headers = {"Tus-Resumable": "1.0.0", "Upload-Length": "5"}
+    async with rig.http.post(
+        f"{rig.url}/api/media/uploads", headers={"Authorization": f"Bearer {rig.key}", **headers}
+    ) as response:
+        upload = response.headers["Location"].rpartition("/")[2]
     b = await tenants.add(connection, "other", TESTS)
     await users.add(rig.pool, b, "bob@example.org", PASSWORD, "owner", TESTS)
     await users.add(rig.pool, b, "second@example.org", PASSWORD, "owner", TESTS)
     b_key = await api_keys.create(rig.pool, b, "theirs", api_keys.SCOPES, TESTS)
-    return Two(rig, Side([id_, user or "", key], "eve@example.org", "tests", DEFAULT_TENANT, entry), b, b_key)
+    return Two(
+        rig,
+        Side([id_, user or "", key, file["id"], upload], "eve@example.org", "tests", DEFAULT_TENANT, entry),
+        b,
+        b_key,
+    )
 
 
 def routes(rig: Rig) -> list[tuple[str, str]]:
     """Every address there is; a new one is called by these tests by itself."""
     app = web.Application()
-    add_pages(app, rig.pool, rig.built)
+    add_pages(app, rig.pool, rig.built, uploads=rig.uploads)
     return [(route.method, route.resource.canonical) for route in app.router.routes() if route.resource is not None]
 
 
@@ -236,7 +249,7 @@ async def asked(two: Two, method: str, path: str, side: Side, caller: dict[str, 
     """What B is answered, with each of the ids in the address in turn."""
     answers = []
     for id_ in side.ids if "{id}" in path else side.ids[:1]:
-        parts = {"id": id_, "platform": "tiktok", "instance": "social.example", "code": id_}
+        parts = {"id": id_, "platform": "tiktok", "instance": "social.example", "code": id_, "token": id_}
         address = re.sub(r"\{(\w+)\}", lambda found, parts=parts: parts[found[1]], path)
         named = {"tenant": side.tenant, "before": str(side.entry), "state": id_, "ticket": id_, "code": id_}
         form = {"csrf": csrf, "email": side.email, "name": side.key, "role": "viewer", "password": "wrong password"}
@@ -263,7 +276,7 @@ LEADS_ON = {"/api/auth/{platform}"}
 
 
 async def test_no_address_tells_a_tenants_things_from_things_that_are_not_there(two: Two) -> None:
-    nobodys = Side([NOBODY] * 3, "nobody@example.org", "no such", NOBODY, two.of_a.entry)
+    nobodys = Side([NOBODY] * len(two.of_a.ids), "nobody@example.org", "no such", NOBODY, two.of_a.entry)
     called = set()
     for method, path in routes(two.rig):
         for way in ("key", "session"):

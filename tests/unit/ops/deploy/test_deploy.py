@@ -64,7 +64,8 @@ def test_compose_file_leaves_no_dollar_for_compose_to_misread() -> None:
 
 def test_compose_file_passes_on_every_limit_that_the_environment_may_set() -> None:
     limits = ("BODY_LIMIT", "QUEUE_DELIVERIES", "QUEUE_BYTES", "HTTP_CONNECTIONS", "CLIENT_CONNECTIONS")
-    limits += ("WORKER_JOBS", "EVENT_TRIES", "SPOOL_BYTES")
+    limits += ("WORKER_JOBS", "EVENT_TRIES", "SPOOL_BYTES", "MEDIA_DAYS")
+    limits += tuple(f"MEDIA_{kind}_BYTES" for kind in ("IMAGE", "GIF", "VIDEO", "DOCUMENT"))
     for name in OURS:
         for limit in limits:
             assert COMPOSE["services"][name]["environment"][f"LANDFALL_{limit}"] == f"${{LANDFALL_{limit}:-}}"
@@ -77,6 +78,14 @@ def test_compose_file_gives_the_web_process_alone_a_spool_that_lasts_and_that_it
     assert "spool" in COMPOSE["volumes"]
     text = (DEPLOY / "Dockerfile").read_text()
     assert "install --directory --owner=landfall --group=landfall --mode=0700 /spool" in text
+
+
+def test_compose_file_gives_web_and_worker_one_place_for_files_that_lasts_and_that_they_may_write() -> None:
+    for name in ("web", "worker"):
+        assert SERVICES[name]["environment"]["LANDFALL_MEDIA_URL"] == "${LANDFALL_MEDIA_URL:-file:///media}"
+        assert "media:/media" in SERVICES[name]["volumes"]
+    assert "media" in COMPOSE["volumes"]
+    assert "--mode=0700 /spool /media" in (DEPLOY / "Dockerfile").read_text()
 
 
 def test_compose_file_runs_commands_that_exist_and_gates_them_on_the_migration() -> None:
