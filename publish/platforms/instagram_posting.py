@@ -121,6 +121,8 @@ _VIDEO = MediaRule(
     },
     codecs=("h264", "hevc"),
     audio_codecs=("aac",),
+    subsampling="420",
+    index_first=True,
 )
 
 _STORY_IMAGE = MediaRule(
@@ -138,6 +140,8 @@ _STORY_VIDEO = MediaRule(
     },
     _VIDEO.codecs,
     _VIDEO.audio_codecs,
+    _VIDEO.subsampling,
+    _VIDEO.index_first,
 )
 
 _ALT_TEXT = Limit(at_most=1000, source="meta.md 8.2")

@@ -80,7 +80,8 @@ class MediaFacts:
     """What is known of one file of a draft. None stands for what was not measured, and for what a file has not.
 
     ``position`` counts from 1, in the order in which the files are shown. ``codec`` and ``audio_codec`` are FFmpeg's
-    names, in lower case; ``audio_codec`` is empty where there is no sound.
+    names, in lower case; ``audio_codec`` is empty where there is no sound. ``pixel_format`` is FFmpeg's name too;
+    ``index_first`` is whether the index of a video stands before its pictures.
     """
 
     position: int
@@ -97,6 +98,8 @@ class MediaFacts:
     bits_per_second: int | None = None
     pages: int | None = None
     alt_text: str = ""
+    pixel_format: str = ""
+    index_first: bool | None = None
 
     @property
     def kind(self) -> FileKind:
@@ -180,7 +183,11 @@ def megabytes(number: float, source: str, fact: str = "") -> Limit:
 
 @dataclass(frozen=True, slots=True)
 class MediaRule:
-    """What a file of one kind must be. ``codecs`` and ``audio_codecs`` are empty where any will do."""
+    """What a file of one kind must be. ``codecs`` and ``audio_codecs`` are empty where any will do.
+
+    ``subsampling`` is a part of FFmpeg's name of the pixel format, such as ``420``; ``index_first`` is whether the
+    index of a video must stand before its pictures.
+    """
 
     kind: FileKind
     content_types: Collection[str]
@@ -188,6 +195,8 @@ class MediaRule:
     limits: Mapping[Measure, Limit] = field(default_factory=dict)
     codecs: Collection[str] = ()
     audio_codecs: Collection[str] = ()
+    subsampling: str = ""
+    index_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +224,7 @@ class PostKind:
     - ``link``: whether it has a link of its own beside the text.
     - ``alt_text``: None if the platform has no alternative texts here; ``alt_text_on`` are the kinds of file with one.
     - ``scopes``: groups of permissions, of each of which one is needed; an option with ``option_scopes`` needs one of
-      those too.
+      them too.
     - ``fetched``: whether the platform fetches the files from our address.
     """
 

@@ -47,6 +47,8 @@ def _side(of: Callable[[tuple[int, int]], float]) -> Callable[[MediaFacts], floa
 _RESIZE = "have it resized or cropped, or choose another file"
 _ENCODE = "export it anew with such a setting: Landfall does not convert videos"
 
+_EXPORT = f"{_ENCODE[0].upper()}{_ENCODE[1:]}."
+
 _UNITS: Mapping[Measure, _Unit] = {
     "bytes": _Unit(lambda m: m.bytes, "is {} large", lambda v: f"{_plain(v / MB)} MB", "make the file smaller"),
     "width": _Unit(lambda m: m.width, "is {} wide", lambda v: f"{_plain(v)} px", _RESIZE),
@@ -163,7 +165,14 @@ def _check_file(draft: Draft, media: MediaFacts, rule: MediaRule, facts: Account
         if codecs and codec and codec not in codecs:
             what = "sound" if code == "media_audio_codec" else "picture"
             message = f"{name} has its {what} in {codec}; {_either(sorted(codecs))} is allowed."
-            yield _finding(media, code, message, f"{_ENCODE[0].upper()}{_ENCODE[1:]}.", rule.source)
+            yield _finding(media, code, message, _EXPORT, rule.source)
+    if rule.subsampling and media.pixel_format and rule.subsampling not in media.pixel_format:
+        message = f"{name} has its picture in {media.pixel_format}; 4:2:0 is needed."
+        yield _finding(media, "media_pixel_format", message, _EXPORT, rule.source)
+    if rule.index_first and media.index_first is False:
+        message = f"{name} has its index at the end; it must stand at the beginning."
+        remedy = "Export it anew for the web (faststart): Landfall does not convert videos."
+        yield _finding(media, "media_index", message, remedy, rule.source)
 
 
 def _check_measure(
