@@ -159,17 +159,20 @@ def classify_error(
     catalogue: ErrorCatalogue, error: ReportedError, status: int, *, commit: bool, repeated: bool = False
 ) -> Classified:
     """Return what an error means, also one that a status reports, with the HTTP status of that response."""
-    raw = f"{status} {_code(error)} {without_secrets(error.text)}".strip()
+    code = _code(error)
+    shown = code if identifier(code) == code else without_secrets(code)
+    raw = " ".join(part for part in (str(status), shown, without_secrets(error.text)) if part)
     for rule in catalogue.rules:
         if rule.fits(error, status):
             return _by_rule(rule, error, status, raw, commit=commit, repeated=repeated)
-    code = said(error, status)
+    stored = said(error, status)
     if commit:
-        return Classified(ErrorClass.UNKNOWN_OUTCOME, code, _NOT_KNOWN, LOOK, catalogued=False, raw=raw)
+        return Classified(ErrorClass.UNKNOWN_OUTCOME, stored, _NOT_KNOWN, LOOK, catalogued=False, raw=raw)
     error_class = _by_status(status)
     retryable = error_class in {ErrorClass.AGAIN, ErrorClass.WAIT}
     remedy = "It is tried again by itself." if retryable else "Ask the operator what the platform means by it."
-    return Classified(error_class, code, f"The platform answered {code}.", remedy, retryable, catalogued=False, raw=raw)
+    message = f"The platform answered {stored}."
+    return Classified(error_class, stored, message, remedy, retryable, catalogued=False, raw=raw)
 
 
 def said(error: ReportedError, status: int, known: Collection[str] = ()) -> str:

@@ -133,6 +133,8 @@ def test_operators_see_what_was_said_without_secrets() -> None:
     found = classified(400, commit=True, code="4711", text=text)
     assert found.raw.startswith("400 4711 error validating access token … of … for alice: session has expired")
     assert TOKEN not in repr(found)
+    assert all(TOKEN not in repr(classified(400, commit=commit, code=TOKEN)) for commit in (True, False))
+    assert classified(400, commit=True, code="9004", sub="2207052").raw == "400 9004/2207052"
 
 
 @given(st.text(alphabet="abcdefABCDEF0123456789-_.~", min_size=24, max_size=80), st.text(max_size=20))
