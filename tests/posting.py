@@ -17,13 +17,19 @@ from ops.runtime.db import Pool, open_pool
 from ops.runtime.discovery import discover
 from ops.runtime.platform_protocol import FilePart
 from publish.oauth.client_registration import ClientRegistrations
+from publish.posting.acceptance import KnownFile, Publisher
 from publish.posting.contract import Media, PostingPlatform
 from publish.posting.driver import Driver
+from publish.posting.posts import Posts
+from publish.preflight.contract import MediaFacts, PostingRules
+from publish.schedule import zones
 from schema.rights import WORKER_ROLE
 from schema.tenancy import DEFAULT_TENANT
 from tests.rig import PATIENT, Rig
 
 POSTING = discover(publish.platforms, PostingPlatform, "machines")
+RULES = discover(publish.platforms, PostingRules, "posting")
+PUBLISHERS = {name: Publisher(POSTING[name], RULES[name]) for name in POSTING if name in RULES}
 SHIPPED = Path(__file__).parents[1] / "ops" / "sandbox" / "media"
 
 
@@ -38,6 +44,17 @@ class SampleFiles:
         path, id_ = SHIPPED / name, str(uuid_utils.uuid7())
         self.files[id_] = path, Media(id_, content_type, path.stat().st_size, file_name=name, **facts)
         return id_
+
+    async def known(self, _: asyncpg.Connection, __: str, ids: Sequence[str]) -> Mapping[str, KnownFile]:
+        found = {}
+        for id_ in ids:
+            if id_ in self.files:
+                path, media = self.files[id_]
+                facts = MediaFacts(
+                    1, media.content_type, media.size, media.width, media.height, media.duration, frames=1
+                )
+                found[id_] = KnownFile(media, facts, hashlib.sha256(path.read_bytes()).digest())
+        return found
 
     async def describe(self, _: asyncpg.Connection, ids: Sequence[str]) -> Mapping[str, Media]:
         return {id_: self.files[id_][1] for id_ in ids}
@@ -62,11 +79,12 @@ class SampleFiles:
 
 @dataclass
 class Posting:
-    """``driver`` acts as the worker."""
+    """``driver`` acts as the worker, ``posts`` as a command."""
 
     rig: Rig
     driver: Driver
     media: SampleFiles
+    posts: Posts
 
     async def target(
         self,
@@ -143,7 +161,7 @@ class Posting:
         await self.rig.raw("UPDATE connections SET checked_at = checked_at - interval '1 hour'")
         await self.rig.sandbox.command("clock", jump=max(60, int(pause)))
 
-    async def posts(self, platform: str) -> list[Any]:
+    async def shown(self, platform: str) -> list[Any]:
         """Everything of ours that became visible there, by the sandbox's own ledger."""
         return await self.rig.sandbox.published(platform)
 
@@ -159,4 +177,5 @@ def made(rig: Rig, pool: Pool) -> Posting:
     clients = ClientRegistrations(pool, rig.built.vault, rig.providers)
     media = SampleFiles(rig.sandbox.url)
     driver = Driver(pool, rig.built.vault, POSTING, client, clients, rig.refresher, media, append_within)
-    return Posting(rig, driver, media)
+    posts = Posts(rig.pool, PUBLISHERS, media, zones.installed(), rig.sandbox.url)
+    return Posting(rig, driver, media, posts)

@@ -14,6 +14,7 @@ from publish.preflight.contract import (
     MediaRule,
     PostingRules,
     PostKind,
+    Quota,
     Severity,
     TextRule,
     megabytes,
@@ -156,4 +157,5 @@ PLATFORM = PostingRules(
     KINDS,
     ErrorCatalogue(_meta_posting.read_error, _meta_posting.RULES),
     (check_link_source,),
+    (Quota(30, 86_400, "meta.md 9.2", ("reel",)),),
 )

@@ -16,6 +16,7 @@ from publish.preflight.contract import (
     MediaRule,
     PostingRules,
     PostKind,
+    Quota,
     Severity,
     TextRule,
     megabytes,
@@ -253,4 +254,5 @@ PLATFORM = PostingRules(
     KINDS,
     ErrorCatalogue(_meta_posting.read_error, _meta_posting.RULES),
     (check_add_ons, check_tags, check_reported_refusals),
+    (Quota(100, 86_400, "meta.md 8.1"),),
 )

@@ -16,6 +16,7 @@ from publish.preflight.contract import (
     MediaRule,
     PostingRules,
     PostKind,
+    Quota,
     Severity,
     TextRule,
     megabytes,
@@ -222,4 +223,5 @@ PLATFORM = PostingRules(
     KINDS,
     ErrorCatalogue(_meta_posting.read_error, (*PROCESSING, *_meta_posting.RULES)),
     (check_links, check_text_options),
+    (Quota(250, 86_400, "meta.md 9.1"),),
 )

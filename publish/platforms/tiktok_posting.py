@@ -17,6 +17,7 @@ from publish.preflight.contract import (
     MediaRule,
     PostingRules,
     PostKind,
+    Quota,
     Severity,
     TextRule,
     megabytes,
@@ -520,4 +521,5 @@ PLATFORM = PostingRules(
     KINDS,
     ErrorCatalogue(read_error, ERRORS),
     (check_creator, check_photos, check_ownership),
+    (Quota(5, 86_400, "tiktok.md 10", ("inbox_video", "inbox_photos"), "spam_risk_too_many_pending_share"),),
 )

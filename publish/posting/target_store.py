@@ -86,13 +86,17 @@ class Target:
         return found
 
 
+_BELOW = "(t.parent_id IS NOT NULL AND parent.post_id = t.post_id)"
+"""The condition on a further part of a thread, or a first comment: link and files of the post are not shown again."""
+
 _COLUMNS = f"""
     t.tenant_id::text, t.id::text, t.post_id::text, t.connection_id::text, t.platform,
     coalesce(c.via, c.platform), c.instance, t.account_id, c.profile,
     {CONNECTION.conditions[ConnectionState.ACTIVE].replace("state", "c.state")},
     coalesce(parent.platform_post_id, ''), coalesce(root.platform_post_id, ''),
     t.parent_id IS NOT NULL AND parent.platform_post_id IS NULL,
-    t.kind, coalesce(t.content, p.content), coalesce(p.link, '{{}}'), t.options, t.state, t.step,
+    t.kind, coalesce(t.content, p.content),
+    CASE WHEN {_BELOW} THEN '{{}}' ELSE coalesce(p.link, '{{}}') END, t.options, t.state, t.step,
     coalesce(t.step_since, now()), t.asked_at, t.intent_at, t.commits, t.attempt, t.failures, t.kept, t.sealed,
     p.scheduled_at, p.late_policy, p.late_seconds,
     NOT p.needs_approval OR p.approved_version IS NOT DISTINCT FROM p.version, now(), t.fence,
@@ -142,7 +146,13 @@ async def load(connection: asyncpg.Connection, id_: str, fence: int) -> Target |
     if row is None:
         return None
     files = await connection.fetch(
-        "SELECT media_id::text, alt_text, sha256 FROM post_media WHERE post_id = $1::uuid ORDER BY position", row[2]
+        """
+        SELECT media_id::text, alt_text, sha256 FROM post_media m WHERE post_id = $1::uuid
+            AND NOT EXISTS (SELECT FROM post_targets t JOIN post_targets parent ON parent.tenant_id = t.tenant_id
+                AND parent.id = t.parent_id AND parent.post_id = t.post_id WHERE t.id = $2::uuid)
+        ORDER BY position""",
+        row[2],
+        id_,
     )
     values = list(row)
     for place in (8, 15, 16, 25):

@@ -248,10 +248,28 @@ Check = Callable[[Draft, Options | None, AccountFacts], Iterable[Finding]]
 
 
 @dataclass(frozen=True, slots=True)
+class Quota:
+    """So many posts of an account in any window of so many seconds; of these kinds only, all kinds if none is named.
+
+    ``code`` is that of the finding on one post too many.
+    """
+
+    posts: int
+    seconds: float
+    source: str
+    kinds: Sequence[str] = ()
+    code: str = "quota_used_up"
+
+
+@dataclass(frozen=True, slots=True)
 class PostingRules:
-    """All that one platform says about posts. ``checks`` are its further rules, ``errors`` its error catalogue."""
+    """All that one platform says about posts. ``checks`` are its further rules, ``errors`` its error catalogue.
+
+    ``quotas`` are those that hold for every account; one that differs is read live while publishing.
+    """
 
     title: str
     kinds: Mapping[str, PostKind]
     errors: ErrorCatalogue
     checks: Sequence[Check] = ()
+    quotas: Sequence[Quota] = ()

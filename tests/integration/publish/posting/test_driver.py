@@ -20,6 +20,6 @@ async def test_image_is_published_once_and_its_address_is_known(publishing: Post
     id_ = await publishing.target(account, "Tea", media=[picture])
     row = await publishing.run(id_)
     assert row["state"] == "published", dict(row)
-    [post] = await publishing.posts("instagram")
+    [post] = await publishing.shown("instagram")
     assert (row["state"], row["platform_post_id"], post["text"]) == ("published", post["id"], "Tea")
     assert row["platform_post_url"].startswith("https://www.instagram.com/p/")

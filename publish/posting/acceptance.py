@@ -1,0 +1,253 @@
+"""Decide whether a post can be accepted at an account: its kind, what its platform says of it, and its quotas."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import asyncpg
+
+from publish.posting import post_store
+from publish.posting.contract import JsonValue, Media, PostingPlatform
+from publish.posting.errors import PostError, Reason
+from publish.posting.post_store import Account
+from publish.preflight.check import check
+from publish.preflight.contract import AccountFacts, Draft, Finding, MediaFacts, PostingRules, Quota, Severity
+from publish.preflight.options import schema
+from schema.states import ConnectionState
+
+FIRST_COMMENT = "first_comment"
+"""The option with which a comment of the account's own is published after the post, as a target of its own."""
+
+CODES: Mapping[str, Reason] = {
+    "quota_used_up": "rate_limit_exceeded",
+    "scope_not_authorized": "scope_not_authorized",
+    "url_ownership_unverified": "url_ownership_unverified",
+    "spam_risk_too_many_pending_share": "spam_risk_too_many_pending_share",
+    "access_token_invalid": "access_token_invalid",
+}
+"""The code of the answer for a finding; any other is ``unprocessable``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """A platform to which posts can be published: its machines, and what it says about posts."""
+
+    machines: PostingPlatform
+    rules: PostingRules
+
+    @property
+    def document(self) -> dict[str, object]:
+        """The kinds of post, their limits and the JSON schema of their options, for programs and pages."""
+        rules = self.rules
+        kinds = {name: kind for name, kind in rules.kinds.items() if name in self.machines.machines}
+        return {
+            "title": rules.title,
+            "replies": bool(self.machines.reply_kind),
+            "quotas": [
+                {"posts": quota.posts, "hours": quota.seconds / 3600, "kinds": list(quota.kinds)}
+                for quota in rules.quotas
+            ],
+            "kinds": {
+                name: {
+                    "title": kind.title,
+                    "text": None
+                    if kind.text is None
+                    else {
+                        "needed": kind.text_needed,
+                        "at_most": kind.text.limit.at_most,
+                        "unit": kind.text.unit,
+                        "hashtags": kind.text.hashtags and kind.text.hashtags.at_most,
+                        "mentions": kind.text.mentions and kind.text.mentions.at_most,
+                    },
+                    "files": {"at_least": kind.items.at_least or 0, "at_most": kind.items.at_most},
+                    "media": [
+                        {
+                            "kind": rule.kind,
+                            "content_types": list(rule.content_types),
+                            "limits": {
+                                name: {"at_least": limit.at_least, "at_most": limit.at_most}
+                                for name, limit in rule.limits.items()
+                            },
+                            "codecs": list(rule.codecs),
+                        }
+                        for rule in kind.media
+                    ],
+                    "link": kind.link,
+                    "alt_text": kind.alt_text and kind.alt_text.at_most,
+                    "options": schema(kind.options),
+                }
+                for name, kind in kinds.items()
+            },
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFile:
+    """A file of the library: for the machines, for the rules, and the SHA-256 of its bytes."""
+
+    media: Media
+    facts: MediaFacts
+    sha256: bytes
+
+
+class Files(Protocol):
+    """What accepting posts needs of the library of files."""
+
+    async def known(self, connection: asyncpg.Connection, tenant: str, ids: Sequence[str]) -> Mapping[str, KnownFile]:
+        """Return what is known of files by id, and keep them until the transaction ends; none of one that is gone."""
+
+    async def revoke(self, connection: asyncpg.Connection, target_id: str) -> None:
+        """End all addresses that were made for a target."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A file of a post in its place."""
+
+    file: KnownFile
+    alt_text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A post as it is to be shown at one account. ``parts`` are the further parts of a thread."""
+
+    account: Account
+    text: str
+    kind: str = ""
+    options: Mapping[str, JsonValue] = field(default_factory=dict)
+    items: Sequence[Item] = ()
+    link: Mapping[str, str] = field(default_factory=dict)
+    parts: Sequence[str] = ()
+
+    @property
+    def comment(self) -> str:
+        """The first comment; empty for none."""
+        found = self.options.get(FIRST_COMMENT)
+        return found.strip() if isinstance(found, str) else ""
+
+    @property
+    def digest(self) -> bytes:
+        """Of what is shown: text, link and files. Options apart, which do not make another post of it."""
+        files = [item.file.sha256.hex() for item in self.items]
+        shown = [self.kind, self.text.strip(), self.link.get("url", ""), files, list(self.parts)]
+        return hashlib.sha256(json.dumps(shown).encode()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was found of one account. ``wanted`` has its kind; ``reply_kind`` is that of the parts below it."""
+
+    wanted: Wanted
+    findings: Sequence[Finding]
+    reply_kind: str = ""
+
+    @property
+    def refusals(self) -> list[Finding]:
+        return [finding for finding in self.findings if finding.severity is Severity.REFUSAL]
+
+    @property
+    def documents(self) -> list[dict[str, str]]:
+        """The findings, each with the connection that it is about."""
+        return [{"connection": self.wanted.account.id, **finding.document} for finding in self.findings]
+
+
+def refused(code: str, message: str, remedy: str, part: str = "post") -> Finding:
+    return Finding(Severity.REFUSAL, code, "option" if part == "option" else "post", message, remedy)
+
+
+def checked(publishers: Mapping[str, Publisher], wanted: Wanted, facts: AccountFacts) -> Checked:
+    """Compare what is wanted at an account with what its platform says."""
+    publisher = publishers.get(wanted.account.platform)
+    if publisher is None:
+        message = f"This release publishes no posts to {wanted.account.platform}."
+        return Checked(wanted, [refused("unknown_platform", message, "Leave this account out.")])
+    media = [item.file.media for item in wanted.items]
+    kind = wanted.kind or publisher.machines.kind_of(media, wanted.options, wanted.link)
+    wanted = replace(wanted, kind=kind)
+    if kind not in publisher.machines.machines:
+        known = ", ".join(sorted({*publisher.machines.machines} & {*publisher.rules.kinds}))
+        message = f"{publisher.rules.title} has no kind of post that is called {kind[:40]!r}; it has {known}."
+        return Checked(wanted, [refused("unknown_kind", message, "Choose one of these.")])
+    findings = _disconnected(wanted.account)
+    shown = [
+        replace(item.file.facts, position=number, alt_text=item.alt_text) for number, item in enumerate(wanted.items, 1)
+    ]
+    draft = Draft(kind, wanted.text, wanted.link.get("url", ""), shown, wanted.options)
+    findings += check(publisher.rules, draft, facts).findings
+    replies = [*wanted.parts, *([wanted.comment] if wanted.comment else [])]
+    if replies and not publisher.machines.reply_kind:
+        message = f"This release publishes neither threads nor first comments on {publisher.rules.title}."
+        findings.append(refused("reply_not_possible", message, "Leave the further parts out.", "option"))
+    elif replies:
+        for number, text in enumerate(replies, 2):
+            findings += _of_reply(publisher, kind, text, number, facts)
+    return Checked(wanted, findings, publisher.machines.reply_kind)
+
+
+def _disconnected(account: Account) -> list[Finding]:
+    if account.state == ConnectionState.ACTIVE:
+        return []
+    message = f"The account {account.username or account.account_id} is not connected any more."
+    return [refused("access_token_invalid", message, "Connect it again.")]
+
+
+def _of_reply(publisher: Publisher, kind: str, text: str, number: int, facts: AccountFacts) -> list[Finding]:
+    """Return what is wrong with the text of a further part, which counts from 2."""
+    reply = publisher.machines.reply_kind
+    known = reply if reply in publisher.rules.kinds else kind
+    if not text.strip():
+        return [refused("text_missing", f"Part {number} has no text.", "Write one, or leave the part out.")]
+    found = check(publisher.rules, Draft(known, text, parent=True), facts).findings
+    about = [finding for finding in found if finding.part == "text"]
+    return [replace(finding, message=f"Part {number}: {finding.message}") for finding in about]
+
+
+async def quota_findings(
+    connection: asyncpg.Connection, publisher: Publisher, wanted: Wanted, at: datetime, leaving_out: str
+) -> list[Finding]:
+    """Return what is wrong with another post at this time, by the posts that are planned and published around it.
+
+    ``leaving_out`` is a post whose own targets do not count; empty for none.
+    """
+    findings = []
+    for quota in publisher.rules.quotas:
+        if quota.kinds and wanted.kind not in quota.kinds:
+            continue
+        window = timedelta(seconds=quota.seconds)
+        kinds = list(quota.kinds) or list(publisher.machines.machines)
+        times = await post_store.times(connection, wanted.account.id, kinds, at - window, at + window, leaving_out)
+        most = most_within([*times, at], at, window)
+        if most > quota.posts:
+            findings.append(_too_many(publisher, quota, most - 1))
+    return findings
+
+
+def _too_many(publisher: Publisher, quota: Quota, others: int) -> Finding:
+    hours = quota.seconds / 3600
+    message = (
+        f"{publisher.rules.title} takes {quota.posts} posts of an account in {hours:g} hours, and {others} others are"
+        " planned or published around this time."
+    )
+    return Finding(Severity.REFUSAL, quota.code, "post", message, "Choose another time.", source=quota.source)
+
+
+def most_within(times: Sequence[datetime], at: datetime, window: timedelta) -> int:
+    """Return the most of these times that are in one window which holds ``at``, itself one of them."""
+    inside = sorted(time for time in times if abs(time - at) < window)
+    return max(sum(1 for time in inside if first <= time < first + window) for first in inside if first <= at)
+
+
+def refusal_of(found: Sequence[Checked]) -> PostError | None:
+    """Return the error for all that is refused, each finding by its item; None where nothing is."""
+    refusals = [(each, finding) for each in found for finding in each.refusals]
+    if not refusals:
+        return None
+    _, first = refusals[0]
+    more = f" There are {len(refusals) - 1} more refusals." if len(refusals) > 1 else ""
+    details = {"findings": [document for each in found for document in each.documents]}
+    code = CODES.get(first.code, "unprocessable")
+    return PostError(code, f"{first.message}{more}", first.remedy, details=details)

@@ -1,0 +1,45 @@
+"""Why something that was asked about posts is not done."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+Reason = Literal[
+    "access_token_invalid",
+    "conflict",
+    "forbidden",
+    "invalid_request",
+    "not_found",
+    "rate_limit_exceeded",
+    "scope_not_authorized",
+    "spam_risk_too_many_pending_share",
+    "too_late",
+    "unprocessable",
+    "url_ownership_unverified",
+]
+"""Those of section 3 of ``users-design.md`` have the meaning that they have there."""
+
+
+class PostError(Exception):
+    """``message`` says what is wrong and ``remedy`` what to do. ``details`` is JSON."""
+
+    def __init__(
+        self,
+        code: Reason,
+        message: str,
+        remedy: str,
+        *,
+        status: int = 422,
+        retryable: bool = False,
+        details: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code: Reason = code
+        self.message = message
+        self.remedy = remedy
+        self.status = status
+        self.retryable = retryable
+        self.details = details or {}
+
+
+def no_post() -> PostError:
+    return PostError("not_found", "There is no such post.", "look at GET /api/posts, or at /posts", status=404)

@@ -1,0 +1,640 @@
+"""Posts and their targets, as people make, change and see them. All times are of PostgreSQL's clock.
+
+What changes a target takes its lease away, so that a worker that has it changes and sends nothing any more. Nothing
+here touches a target whose publishing began, but the decision of a person.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import asyncpg
+
+from schema.crm.posts import FAILED, POSTED
+from schema.states import CONNECTION, TARGET, ConnectionState, TargetState
+
+SAME_CONTENT = timedelta(hours=24)
+"""Within so long of one another, the same content at one account is taken for one post that was sent twice."""
+
+SOON = timedelta(minutes=10)
+"""Within so long of one another, two posts to one account get a warning."""
+
+STATUS: Mapping[TargetState, str] = {
+    state: "posted"
+    if state in POSTED
+    else "failed"
+    if state in FAILED
+    else "cancelled"
+    if state == TargetState.CANCELLED
+    else "pending"
+    for state in TargetState
+}
+"""The user's word for each state."""
+
+STATUSES = ("pending", "posted", "failed", "cancelled")
+
+EDITABLE = (
+    TargetState.DRAFT,
+    TargetState.AWAITING_APPROVAL,
+    TargetState.SCHEDULED,
+    TargetState.FAILED,
+    TargetState.MISSED,
+)
+"""States of a target that shows nothing at its platform, and that nobody works on."""
+
+COUNTED = f"NOT {TARGET.any_of(TargetState.DRAFT, TargetState.CANCELLED, TargetState.FAILED, TargetState.MISSED)}"
+"""The condition on a target that is published, or may be."""
+
+_TARGET_TIME = "coalesce(t.published_at, p.scheduled_at, t.created_at)"
+_POST_TIME = "coalesce(p.scheduled_at, p.created_at)"
+_LEASE_LOST = "fence = fence + 1, lease_until = NULL"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A connection to publish with."""
+
+    id: str
+    platform: str
+    login_platform: str
+    instance: str
+    account_id: str
+    username: str | None
+    scopes: Sequence[str]
+    profile: Mapping[str, Any]
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTarget:
+    """A target as it is shown. ``due_at`` is when it is worked on next; None while it waits for somebody."""
+
+    id: str
+    post_id: str
+    connection_id: str
+    platform: str
+    account: str
+    parent_id: str | None
+    position: int
+    kind: str
+    content: str | None
+    options: Mapping[str, Any]
+    digest: bytes = field(repr=False)
+    repeats: bool
+    state: TargetState
+    step: str
+    attempt: int
+    failures: int
+    due_at: datetime | None
+    leased: bool
+    platform_post_id: str | None
+    platform_post_url: str | None
+    error_code: str | None
+    error_message: str | None
+    retryable: bool | None
+    evidence: Sequence[str]
+    published_at: datetime | None
+    worked_at: datetime | None
+    asked: bool
+    """Whether a request that makes something visible was ever about to be sent for this attempt."""
+
+    @property
+    def status(self) -> str:
+        return STATUS[self.state]
+
+
+@dataclass(frozen=True, slots=True)
+class AttachedMedia:
+    """A file of a post, in its place."""
+
+    id: str
+    alt_text: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPost:
+    """A post as it is shown, with its targets and files."""
+
+    id: str
+    content: str
+    link: Mapping[str, str]
+    hashtags: Sequence[str]
+    campaign_id: str | None
+    author: str
+    version: int
+    needs_approval: bool
+    approved_version: int | None
+    approved_by: str | None
+    scheduled_at: datetime | None
+    local_time: str | None
+    zone: str | None
+    late_policy: str
+    late_seconds: float
+    schedule_id: str | None
+    created_at: datetime
+    updated_at: datetime
+    media: Sequence[AttachedMedia]
+    targets: Sequence[StoredTarget]
+
+    @property
+    def status(self) -> str:
+        """The user's word: what is still to come counts before what failed, and that before what is posted."""
+        found = {target.status for target in self.targets}
+        return next((status for status in ("pending", "failed", "posted", "cancelled") if status in found), "pending")
+
+    @property
+    def approved(self) -> bool:
+        return not self.needs_approval or self.approved_version == self.version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewPost:
+    """What is stored of a post in its own row. ``media`` are ids, alternative texts and digests, in order."""
+
+    content: str
+    link: Mapping[str, str]
+    hashtags: Sequence[str]
+    campaign_id: str | None
+    needs_approval: bool
+    scheduled_at: datetime | None
+    local_time: str | None
+    zone: str | None
+    late_policy: str
+    late_seconds: float
+    media: Sequence[tuple[str, str, bytes]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTarget:
+    """A target that is to be stored. ``due`` is whether it is worked on at the time of its post."""
+
+    id: str
+    account: Account
+    kind: str
+    content: str | None
+    options: Mapping[str, Any]
+    digest: bytes
+    repeats: bool
+    state: TargetState
+    due: bool
+    parent_id: str | None = None
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PostFilter:
+    """Which posts to list. ``state`` is that of a target, or the user's word; ``before`` is the id of a post."""
+
+    campaign: str | None = None
+    state: str | None = None
+    platform: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    before: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many targets of a platform and campaign are in a state."""
+
+    platform: str
+    campaign_id: str | None
+    state: TargetState
+    targets: int
+
+
+async def clock(connection: asyncpg.Connection) -> datetime:
+    found: datetime = await connection.fetchval("SELECT now()")
+    return found
+
+
+# --- accounts
+
+
+async def accounts(
+    connection: asyncpg.Connection, ids: Sequence[str] | None = None, platforms: Sequence[str] = ()
+) -> list[Account]:
+    """Return connections by id, whatever their state, and those of platforms that are connected; all of those without
+    ``ids``, in the order of platforms and names.
+    """
+    rows = await connection.fetch(
+        f"""
+        SELECT id::text, platform, coalesce(via, platform), instance, account_id, username, scopes, profile, state
+        FROM connections WHERE id = ANY($1::uuid[])
+            OR {CONNECTION.any_of(ConnectionState.ACTIVE)} AND (platform = ANY($2::text[]) OR $1::uuid[] IS NULL)
+        ORDER BY platform, username, id""",
+        None if ids is None else list(ids),
+        list(platforms),
+    )
+    values = [list(row) for row in rows]
+    for each in values:
+        each[7] = json.loads(each[7])
+    return [Account(*each) for each in values]
+
+
+# --- what is there already
+
+
+async def lock_key(connection: asyncpg.Connection, tenant: str, key: str) -> None:
+    """Let nobody else use an idempotency key until the transaction ends."""
+    await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"post key {tenant} {key}")
+
+
+async def by_key(connection: asyncpg.Connection, key: str) -> tuple[str, bytes] | None:
+    """Return the post that was made with a key, and the digest of that request."""
+    row = await connection.fetchrow("SELECT id::text, request_sha256 FROM posts WHERE idempotency_key = $1", key)
+    return None if row is None else (row[0], row[1])
+
+
+async def lock_content(connection: asyncpg.Connection, contents: Sequence[tuple[str, bytes]]) -> None:
+    """Let nobody else decide about the same content at the same account until the transaction ends."""
+    for connection_id, digest in sorted(contents):
+        await connection.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"post content {connection_id} {digest.hex()}"
+        )
+
+
+async def same_content(
+    connection: asyncpg.Connection, connection_id: str, digest: bytes, at: datetime, leaving_out: str
+) -> tuple[str, str] | None:
+    """Return post and target with the same content at the same account around the same time."""
+    row = await connection.fetchrow(
+        f"""
+        SELECT t.post_id::text, t.id::text FROM post_targets t JOIN posts p ON p.id = t.post_id
+        WHERE t.connection_id = $1::uuid AND t.digest = $2 AND t.parent_id IS NULL AND {COUNTED}
+            AND {_TARGET_TIME} BETWEEN $3::timestamptz - $4::interval AND $3::timestamptz + $4::interval
+            AND t.post_id::text <> $5
+        ORDER BY t.id LIMIT 1""",
+        connection_id,
+        digest,
+        at,
+        SAME_CONTENT,
+        leaving_out,
+    )
+    return None if row is None else (row[0], row[1])
+
+
+async def times(
+    connection: asyncpg.Connection,
+    connection_id: str,
+    kinds: Sequence[str],
+    since: datetime,
+    until: datetime,
+    leaving_out: str,
+) -> list[datetime]:
+    """Return when posts of these kinds are planned or were published at an account, answers to others apart."""
+    rows = await connection.fetch(
+        f"""
+        SELECT {_TARGET_TIME} FROM post_targets t JOIN posts p ON p.id = t.post_id
+        WHERE t.connection_id = $1::uuid AND t.kind = ANY($2::text[]) AND t.parent_id IS NULL AND {COUNTED}
+            AND {_TARGET_TIME} BETWEEN $3 AND $4 AND t.post_id::text <> $5""",
+        connection_id,
+        list(kinds),
+        since,
+        until,
+        leaving_out,
+    )
+    return [row[0] for row in rows]
+
+
+# --- making
+
+
+async def insert(
+    connection: asyncpg.Connection,
+    tenant: str,
+    id_: str,
+    post: NewPost,
+    author: str,
+    *,
+    key: str | None,
+    request_sha256: bytes,
+    schedule_id: str | None,
+) -> None:
+    """Store a post with its files; its targets follow."""
+    await connection.execute(
+        """
+        INSERT INTO posts (tenant_id, id, content, link, hashtags, campaign_id, author, needs_approval, scheduled_at,
+            local_time, zone, late_policy, late_seconds, schedule_id, idempotency_key, request_sha256)
+        VALUES ($1::uuid, $2::uuid, $3, $4::jsonb, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14::uuid, $15, $16)""",
+        tenant,
+        id_,
+        post.content,
+        json.dumps(dict(post.link)) if post.link else None,
+        list(post.hashtags),
+        post.campaign_id,
+        author,
+        post.needs_approval,
+        post.scheduled_at,
+        post.local_time,
+        post.zone,
+        post.late_policy,
+        post.late_seconds,
+        schedule_id,
+        key,
+        request_sha256,
+    )
+    await _insert_media(connection, tenant, id_, post.media)
+
+
+async def _insert_media(
+    connection: asyncpg.Connection, tenant: str, id_: str, media: Sequence[tuple[str, str, bytes]]
+) -> None:
+    await connection.executemany(
+        """
+        INSERT INTO post_media (tenant_id, post_id, position, media_id, alt_text, sha256)
+        VALUES ($1::uuid, $2::uuid, $3, $4::uuid, $5, $6)""",
+        [(tenant, id_, position, *each) for position, each in enumerate(media)],
+    )
+
+
+async def insert_target(
+    connection: asyncpg.Connection, tenant: str, post_id: str, target: NewTarget, at: datetime | None
+) -> None:
+    await connection.execute(
+        """
+        INSERT INTO post_targets (tenant_id, id, post_id, connection_id, platform, account_id, parent_id, position,
+            kind, content, options, digest, repeats, state, due_at)
+        VALUES ($1::uuid, $2::uuid, $3::uuid, $4::uuid, $5, $6, $7::uuid, $8, $9, $10, $11::jsonb, $12, $13, $14, $15)
+        """,
+        tenant,
+        target.id,
+        post_id,
+        target.account.id,
+        target.account.platform,
+        target.account.account_id,
+        target.parent_id,
+        target.position,
+        target.kind,
+        target.content,
+        json.dumps(dict(target.options)),
+        target.digest,
+        target.repeats,
+        target.state,
+        at if target.due else None,
+    )
+
+
+# --- changing
+
+
+async def lock(connection: asyncpg.Connection, id_: str) -> StoredPost | None:
+    """Return a post; nobody else changes it or its targets until the transaction ends."""
+    if await connection.fetchval("SELECT 1 FROM posts WHERE id = $1::uuid FOR UPDATE", id_) is None:
+        return None
+    await connection.execute("SELECT 1 FROM post_targets WHERE post_id = $1::uuid ORDER BY id FOR UPDATE", id_)
+    return await one(connection, id_)
+
+
+async def update(connection: asyncpg.Connection, tenant: str, id_: str, post: NewPost) -> None:
+    """Store a new version of a post, which nobody approved yet."""
+    await connection.execute(
+        """
+        UPDATE posts SET content = $2, link = $3::jsonb, hashtags = $4, campaign_id = $5, needs_approval = $6,
+            scheduled_at = $7, local_time = $8, zone = $9, late_policy = $10, late_seconds = $11,
+            version = version + 1, approved_version = NULL, approved_by = NULL, updated_at = now()
+        WHERE id = $1::uuid""",
+        id_,
+        post.content,
+        json.dumps(dict(post.link)) if post.link else None,
+        list(post.hashtags),
+        post.campaign_id,
+        post.needs_approval,
+        post.scheduled_at,
+        post.local_time,
+        post.zone,
+        post.late_policy,
+        post.late_seconds,
+    )
+    await connection.execute("DELETE FROM post_media WHERE post_id = $1::uuid", id_)
+    await _insert_media(connection, tenant, id_, post.media)
+
+
+async def update_target(
+    connection: asyncpg.Connection,
+    id_: str,
+    *,
+    kind: str,
+    content: str | None,
+    options: Mapping[str, Any],
+    digest: bytes,
+    repeats: bool,
+    state: TargetState,
+    due_at: datetime | None,
+) -> None:
+    """Store what a target is to show from now on, and when. Its event is appended even where its text is as before."""
+    await connection.execute(
+        f"""
+        UPDATE post_targets SET kind = $2, content = $3, options = $4::jsonb, digest = $5, repeats = $6, state = $7,
+            due_at = $8, sequence = sequence + 1, {_LEASE_LOST}
+        WHERE id = $1::uuid AND {TARGET.any_of(*EDITABLE)}""",
+        id_,
+        kind,
+        content,
+        json.dumps(dict(options)),
+        digest,
+        repeats,
+        state,
+        due_at,
+    )
+
+
+async def set_time(connection: asyncpg.Connection, id_: str) -> None:
+    """Let the time of a post be now; whoever says so has decided that it is not too late."""
+    await connection.execute(
+        """
+        UPDATE posts SET scheduled_at = now(), local_time = NULL, zone = NULL, late_policy = 'publish',
+            updated_at = now() WHERE id = $1::uuid""",
+        id_,
+    )
+
+
+async def let_be_late(connection: asyncpg.Connection, id_: str) -> None:
+    """Publish what is late of a post: somebody asked for it."""
+    await connection.execute("UPDATE posts SET late_policy = 'publish' WHERE id = $1::uuid", id_)
+
+
+async def approve(connection: asyncpg.Connection, id_: str, by: str) -> None:
+    query = "UPDATE posts SET approved_version = version, approved_by = $2 WHERE id = $1::uuid"
+    await connection.execute(query, id_, by)
+
+
+async def schedule(connection: asyncpg.Connection, id_: str, *, now: bool) -> None:
+    """Let the worker have what waits for approval, what is a draft, and, with ``now``, what it has already or missed.
+
+    What answers another target waits for that.
+    """
+    also = [TargetState.SCHEDULED, TargetState.MISSED] if now else []
+    states = [TargetState.DRAFT, TargetState.AWAITING_APPROVAL, *also]
+    await connection.execute(
+        f"""
+        UPDATE post_targets t SET state = '{TargetState.SCHEDULED}', error_code = NULL, error_message = NULL,
+            retryable = NULL, {_LEASE_LOST},
+            due_at = CASE WHEN t.parent_id IS NULL THEN CASE WHEN $2 THEN now() ELSE p.scheduled_at END END
+        FROM posts p WHERE p.id = t.post_id AND t.post_id = $1::uuid AND {_of("t", states)}""",
+        id_,
+        now,
+    )
+
+
+def _of(alias: str, states: Sequence[TargetState]) -> str:
+    return f"{alias}.state IN ({', '.join(repr(str(state)) for state in states)})"
+
+
+async def cancel(connection: asyncpg.Connection, id_: str) -> list[str]:
+    """Cancel the targets of a post that nothing was made visible of, and return their ids."""
+    rows = await connection.fetch(
+        f"""
+        UPDATE post_targets SET state = '{TARGET.target("cancel")}', due_at = NULL, asked_at = NULL, sealed = NULL,
+            {_LEASE_LOST}
+        WHERE post_id = $1::uuid AND {TARGET.allows("cancel")} RETURNING id::text""",
+        id_,
+    )
+    return [row[0] for row in rows]
+
+
+async def retry(connection: asyncpg.Connection, ids: Sequence[str]) -> None:
+    """Begin anew with targets that failed or were missed, without anything that their last attempt kept."""
+    await connection.execute(
+        f"""
+        UPDATE post_targets t SET state = '{TargetState.SCHEDULED}', attempt = attempt + 1, commits = 0,
+            intent_at = NULL, asked_at = NULL, kept = '{{}}', sealed = NULL, step = '', step_since = NULL, failures = 0,
+            error_code = NULL, error_message = NULL, retryable = NULL, evidence = NULL, {_LEASE_LOST},
+            due_at = CASE WHEN t.parent_id IS NULL OR EXISTS (SELECT FROM post_targets parent
+                WHERE parent.id = t.parent_id AND parent.platform_post_id IS NOT NULL) THEN now() END
+        WHERE t.id = ANY($1::uuid[]) AND {_of("t", [TargetState.FAILED, TargetState.MISSED])}""",
+        list(ids),
+    )
+
+
+async def failed_targets(connection: asyncpg.Connection, *, cause: str, platform: str | None) -> list[tuple[str, str]]:
+    """Return post and target of all that failed with a code, at one platform or at all."""
+    rows = await connection.fetch(
+        f"""
+        SELECT post_id::text, id::text FROM post_targets
+        WHERE {TARGET.any_of(TargetState.FAILED)} AND error_code = $1 AND ($2::text IS NULL OR platform = $2)
+        ORDER BY id""",
+        cause,
+        platform,
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+async def confirm_there(connection: asyncpg.Connection, id_: str, platform_post_id: str, url: str) -> None:
+    """Store that a person saw a post there, and let what answers it go on.
+
+    Raises UniqueViolationError where another target of the account holds that id.
+    """
+    await connection.execute(
+        f"""
+        UPDATE post_targets SET state = '{TargetState.PUBLISHED}', step = '', due_at = NULL, asked_at = NULL,
+            sealed = NULL, platform_post_id = coalesce(nullif($2, ''), platform_post_id),
+            platform_post_url = coalesce(nullif($3, ''), platform_post_url), error_code = NULL, error_message = NULL,
+            retryable = NULL, published_at = coalesce(published_at, now()), {_LEASE_LOST}
+        WHERE id = $1::uuid""",
+        id_,
+        platform_post_id,
+        url,
+    )
+    await connection.execute(
+        f"""
+        UPDATE post_targets SET due_at = now() WHERE parent_id = $1::uuid AND due_at IS NULL
+            AND {TARGET.any_of(TargetState.SCHEDULED)}""",
+        id_,
+    )
+
+
+async def confirm_absent(connection: asyncpg.Connection, id_: str) -> None:
+    """Store that a person saw that a post is not there: it failed."""
+    await connection.execute(
+        f"""
+        UPDATE post_targets SET state = '{TargetState.FAILED}', due_at = NULL, asked_at = NULL, sealed = NULL,
+            error_code = 'not_there', error_message = 'Somebody looked, and it is not there.', retryable = true,
+            {_LEASE_LOST}
+        WHERE id = $1::uuid""",
+        id_,
+    )
+
+
+# --- showing
+
+_POST_COLUMNS = """p.id::text, p.content, coalesce(p.link, '{}'), p.hashtags, p.campaign_id, p.author, p.version,
+    p.needs_approval, p.approved_version, p.approved_by, p.scheduled_at, p.local_time, p.zone, p.late_policy,
+    p.late_seconds, p.schedule_id::text, p.created_at, p.updated_at"""
+
+_TARGET_COLUMNS = """t.id::text, t.post_id::text, t.connection_id::text, t.platform,
+    coalesce(c.username, c.account_id), t.parent_id::text, t.position, t.kind, t.content, t.options, t.digest,
+    t.repeats, t.state, t.step, t.attempt, t.failures, t.due_at, coalesce(t.lease_until > now(), false),
+    t.platform_post_id, t.platform_post_url, t.error_code, t.error_message, t.retryable, coalesce(t.evidence, '[]'),
+    t.published_at, t.worked_at, t.intent_at IS NOT NULL"""
+
+
+async def one(connection: asyncpg.Connection, id_: str) -> StoredPost | None:
+    rows = await connection.fetch(f"SELECT {_POST_COLUMNS} FROM posts p WHERE p.id = $1::uuid", id_)
+    return next(iter(await _with_targets(connection, rows)), None)
+
+
+async def listed(connection: asyncpg.Connection, wanted: PostFilter, limit: int) -> list[StoredPost]:
+    """Return the newest posts that fit, those before ``wanted.before`` if it is given."""
+    states = [state for state in TargetState if wanted.state in (state, STATUS[state])]
+    rows = await connection.fetch(
+        f"""
+        SELECT {_POST_COLUMNS} FROM posts p
+        WHERE ($1::text IS NULL OR p.campaign_id = $1) AND ($2::timestamptz IS NULL OR {_POST_TIME} >= $2)
+            AND ($3::timestamptz IS NULL OR {_POST_TIME} < $3) AND ($4::uuid IS NULL OR p.id < $4)
+            AND (($5::text IS NULL AND $6::text[] IS NULL) OR EXISTS (SELECT FROM post_targets t WHERE t.post_id = p.id
+                AND ($5::text IS NULL OR t.platform = $5) AND ($6::text[] IS NULL OR t.state = ANY($6))))
+        ORDER BY p.id DESC LIMIT $7""",
+        wanted.campaign,
+        wanted.since,
+        wanted.until,
+        wanted.before,
+        wanted.platform,
+        None if wanted.state is None else states,
+        limit,
+    )
+    return await _with_targets(connection, rows)
+
+
+async def _with_targets(connection: asyncpg.Connection, rows: Sequence[asyncpg.Record]) -> list[StoredPost]:
+    ids = [row[0] for row in rows]
+    targets: dict[str, list[StoredTarget]] = {id_: [] for id_ in ids}
+    media: dict[str, list[AttachedMedia]] = {id_: [] for id_ in ids}
+    for row in await connection.fetch(
+        f"""
+        SELECT {_TARGET_COLUMNS} FROM post_targets t
+        JOIN connections c ON c.tenant_id = t.tenant_id AND c.id = t.connection_id
+        WHERE t.post_id = ANY($1::uuid[]) ORDER BY t.platform, c.username, t.connection_id, t.position, t.id""",
+        ids,
+    ):
+        values = list(row)
+        values[9], values[12], values[23] = json.loads(values[9]), TargetState(values[12]), json.loads(values[23])
+        targets[values[1]].append(StoredTarget(*values))
+    for row in await connection.fetch(
+        """
+        SELECT post_id::text, media_id::text, alt_text FROM post_media WHERE post_id = ANY($1::uuid[])
+        ORDER BY position""",
+        ids,
+    ):
+        media[row[0]].append(AttachedMedia(row[1], row[2]))
+    found = []
+    for row in rows:
+        values = list(row)
+        values[2] = json.loads(values[2])
+        values += [media[row[0]], targets[row[0]]]
+        found.append(StoredPost(*values))
+    return found
+
+
+async def tallies(connection: asyncpg.Connection, campaign: str | None) -> list[Tally]:
+    """Count targets by platform, campaign and state."""
+    rows = await connection.fetch(
+        """
+        SELECT t.platform, p.campaign_id, t.state, count(*)
+        FROM post_targets t JOIN posts p ON p.tenant_id = t.tenant_id AND p.id = t.post_id
+        WHERE $1::text IS NULL OR p.campaign_id = $1 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3""",
+        campaign,
+    )
+    return [Tally(row[0], row[1], TargetState(row[2]), row[3]) for row in rows]

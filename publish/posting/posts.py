@@ -1,0 +1,941 @@
+"""Make, change, approve, cancel, try again, decide upon and list posts: whatever people and programs ask for.
+
+Each call is one transaction with its entry in the audit log. What follows is the worker's: see :mod:`.driver`.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+import uuid_utils
+
+from ops.access.audit_log_store import Actor, Value, audit
+from ops.runtime import metrics
+from ops.runtime.db import Pool
+from ops.runtime.tenancy import tenant_transaction
+from publish.posting import post_store
+from publish.posting.acceptance import (
+    FIRST_COMMENT,
+    Checked,
+    Files,
+    Item,
+    KnownFile,
+    Publisher,
+    Wanted,
+    checked,
+    quota_findings,
+    refusal_of,
+)
+from publish.posting.errors import PostError, no_post
+from publish.posting.post_store import (
+    EDITABLE,
+    STATUSES,
+    Account,
+    NewPost,
+    NewTarget,
+    PostFilter,
+    StoredPost,
+    StoredTarget,
+    Tally,
+)
+from publish.posting.requests import ApproveBody, ConfirmBody, EditBody, PostBody, RetryBody, TargetEdit
+from publish.preflight.contract import AccountFacts, Finding, Severity
+from publish.schedule.errors import ScheduleError
+from publish.schedule.wall_time import ScheduledTime, parse
+from publish.schedule.zones import TimeZones
+from schema.states import TargetState
+
+PAGE_SIZE = 50
+MOST_LISTED = 200
+
+TOO_LATE: Mapping[TargetState, str] = {
+    TargetState.PUBLISHING: "it is being published: the request that makes it visible may be under way",
+    TargetState.PUBLISHED: "it is published",
+    TargetState.PUBLISHED_ID_UNKNOWN: "it is published",
+    TargetState.UNCONFIRMED: "it may be published: no answer told, so look there and confirm what you see",
+    TargetState.AWAITING_PERSON: "the platform has it, and waits for the owner of the account",
+    TargetState.FAILED: "it failed, and nothing is going to be published",
+    TargetState.CANCELLED: "it is cancelled",
+}
+"""Why a target in this state is not cancelled any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one account of a request: ``created``, ``exists`` where the post is there already, or ``checked``
+    where nothing was to be stored.
+    """
+
+    connection: str
+    platform: str
+    account: str
+    result: str
+    post: str | None = None
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """What came of a request to make a post. ``post`` is the one that was made, or that was there already.
+
+    ``replayed``: the same request was answered before. ``words`` say how the time was decided.
+    """
+
+    post: StoredPost | None
+    results: Sequence[Result] = ()
+    findings: Sequence[Mapping[str, str]] = ()
+    words: str = ""
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A post after a change; ``changed`` is False where everything was as asked for already."""
+
+    post: StoredPost
+    changed: bool
+    findings: Sequence[Mapping[str, str]] = ()
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """What came of a cancellation, by target: the reason why it is too late, empty where it is cancelled now."""
+
+    post: StoredPost
+    reasons: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Posts, the newest first. ``before`` is where the next page begins; None at the end."""
+
+    posts: Sequence[StoredPost]
+    before: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Time:
+    """When a post is due, as it was asked for. ``action`` is draft, schedule or publish."""
+
+    action: str
+    found: ScheduledTime | None = None
+
+    @property
+    def words(self) -> str:
+        return self.found.words if self.found is not None else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a post is to show at one account. ``own`` is the text that it has there alone."""
+
+    checked: Checked
+    own: str | None
+    existing: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Posts:
+    """``publishers`` are the platforms to which posts can be published. Platforms fetch files below ``public_url``."""
+
+    pool: Pool
+    publishers: Mapping[str, Publisher]
+    files: Files
+    zones: TimeZones
+    public_url: str = ""
+    defaults: Mapping[str, AccountFacts] = field(default_factory=dict)
+
+    # --- making
+
+    async def create(self, tenant: str, actor: Actor, body: PostBody) -> Created:
+        """Make a post, or answer with the one that is there. Raises PostError."""
+        time, asked = self._time(body.action, body.scheduled_time, body.timezone), digest_of("post", body)
+        async with tenant_transaction(self.pool, tenant) as connection:
+            if body.idempotency_key and not body.dry_run:
+                before = await self._made_before(connection, tenant, body.idempotency_key, asked)
+                if before is not None:
+                    return Created(before, _results(before), words=time.words, replayed=True)
+            now = await post_store.clock(connection)
+            at = due_at(time, now)
+            items = await self._items(connection, tenant, [(item.id, item.alt_text) for item in body.media])
+            link = {name: value for name, value in body.link.model_dump().items() if value} if body.link else {}
+            plans = []
+            for account, target in await self._named(connection, body):
+                text = target_text(body.content, body.hashtags) if target[1] is None else target[1]
+                wanted = Wanted(account, text, target[0], target[2], items, link, body.thread)
+                plans.append(_Plan(checked(self.publishers, wanted, self._facts(account)), target[1]))
+            found = await self._examined(connection, plans, at, body, draft=time.action == "draft")
+            findings = [document for plan in found for document in plan.checked.documents]
+            if body.dry_run:
+                return Created(None, [_result(plan, "checked") for plan in found], findings, time.words)
+            fresh = [plan for plan in found if plan.existing is None]
+            if not fresh:
+                existing = found[0].existing
+                post = await post_store.one(connection, existing[0]) if existing else None
+                return Created(post, [_result(plan, "exists") for plan in found], findings, time.words)
+            post = await self._stored(connection, tenant, actor, body, time, at, items, link, fresh, asked)
+        made = {target.connection_id + target.kind: target for target in post.targets if target.parent_id is None}
+        results = [
+            _result(plan, "exists")
+            if plan.existing is not None
+            else _result(plan, "created", made[plan.checked.wanted.account.id + plan.checked.wanted.kind])
+            for plan in found
+        ]
+        return Created(post, results, findings, time.words)
+
+    async def _stored(
+        self,
+        connection: asyncpg.Connection,
+        tenant: str,
+        actor: Actor,
+        body: PostBody,
+        time: Time,
+        at: datetime,
+        items: Sequence[Item],
+        link: Mapping[str, str],
+        plans: Sequence[_Plan],
+        asked: bytes,
+    ) -> StoredPost:
+        id_ = new_id()
+        new = NewPost(
+            content=body.content,
+            link=link,
+            hashtags=[tag.removeprefix("#") for tag in body.hashtags],
+            campaign_id=body.campaign_id or None,
+            needs_approval=body.needs_approval,
+            scheduled_at=None if time.action == "draft" and time.found is None else at,
+            local_time=_local(time.found),
+            zone=time.found.zone if time.found is not None else None,
+            late_policy=body.late_policy,
+            late_seconds=body.late_minutes * 60.0,
+            media=_media(items),
+        )
+        key = body.idempotency_key or None
+        await post_store.insert(
+            connection, tenant, id_, new, actor.name, key=key, request_sha256=asked, schedule_id=body.schedule_id
+        )
+        state = state_after(time.action, needs_approval=body.needs_approval)
+        count = 0
+        for plan in plans:
+            for target in _targets(plan, new, state, repeats=body.repeat):
+                await post_store.insert_target(connection, tenant, id_, target, at)
+                count += 1
+        await audit(connection, tenant, actor, "post.created", id_, targets=count, state=str(state), repeat=body.repeat)
+        return await _one(connection, id_)
+
+    async def _made_before(
+        self, connection: asyncpg.Connection, tenant: str, key: str, asked: bytes
+    ) -> StoredPost | None:
+        """Return the post that an earlier request with this key made. Raises PostError where that was another one."""
+        await post_store.lock_key(connection, tenant, key)
+        found = await post_store.by_key(connection, key)
+        if found is None:
+            return None
+        if found[1] != asked:
+            message = "This idempotency key was used for another request."
+            raise PostError("conflict", message, "take a new key for each post", status=409, details={"post": found[0]})
+        return await _one(connection, found[0])
+
+    async def _named(
+        self, connection: asyncpg.Connection, body: PostBody
+    ) -> Sequence[tuple[Account, tuple[str, str | None, Mapping[str, Any]]]]:
+        """Return the accounts of a request, each with kind, own text and options there. Raises PostError."""
+        ids = [target.connection for target in body.targets]
+        known = {each.id: each for each in await post_store.accounts(connection, ids, body.platforms)}
+        if missing := [id_ for id_ in ids if id_ not in known]:
+            message, remedy = f"There is no connection {missing[0]}.", "take ids from GET /api/connections"
+            raise PostError("unprocessable", message, remedy, details={"missing": missing})
+        found: list[tuple[Account, tuple[str, str | None, Mapping[str, Any]]]]
+        found = [(known[each.connection], (each.kind, each.content, each.options)) for each in body.targets]
+        found += [(each, ("", None, {})) for id_, each in known.items() if id_ not in ids]
+        without = [name for name in body.platforms if all(account.platform != name for account, _ in found)]
+        if without:
+            message = f"No account of {without[0][:40]} is connected."
+            raise PostError("unprocessable", message, "connect one, or leave the platform out")
+        if not found:
+            message = "The post names no account."
+            raise PostError("unprocessable", message, "name connections in targets, or platforms")
+        return found
+
+    async def _items(self, connection: asyncpg.Connection, tenant: str, media: Sequence[tuple[str, str]]) -> list[Item]:
+        """Return the files of a post in order. Raises PostError for one that is not there."""
+        known: Mapping[str, KnownFile] = {}
+        if media:
+            known = await self.files.known(connection, tenant, [id_ for id_, _ in media])
+        for number, (id_, _) in enumerate(media, 1):
+            if id_ not in known:
+                message = f"There is no file {id_}, which is file {number} of the post."
+                raise PostError("unprocessable", message, "upload it, and take its id from the answer")
+        return [Item(known[id_], alt_text) for id_, alt_text in media]
+
+    def _facts(self, account: Account) -> AccountFacts:
+        facts = self.defaults.get(account.platform, AccountFacts())
+        return replace(facts, scopes=account.scopes, login=account.login_platform, media_url=self.public_url)
+
+    async def _examined(
+        self,
+        connection: asyncpg.Connection,
+        plans: Sequence[_Plan],
+        at: datetime,
+        body: PostBody | EditBody,
+        *,
+        draft: bool,
+        leaving_out: str = "",
+    ) -> list[_Plan]:
+        """Find what is posted already, what is left of quotas, and what comes soon. Raises PostError for refusals.
+
+        A draft is kept with its refusals, which are found again when it is to be published.
+        """
+        shown = Counter((plan.checked.wanted.account.id, plan.checked.wanted.digest) for plan in plans)
+        if most := [key for key, count in shown.items() if count > 1]:
+            message = f"The same post is named twice for the connection {most[0][0]}."
+            raise PostError("unprocessable", message, "name each account once")
+        if draft:
+            return list(plans)
+        await post_store.lock_content(connection, list(shown))
+        found = []
+        for plan in plans:
+            wanted, findings = plan.checked.wanted, list(plan.checked.findings)
+            existing = None
+            if not body.repeat:
+                existing = await post_store.same_content(connection, wanted.account.id, wanted.digest, at, leaving_out)
+            if existing is None and wanted.account.platform in self.publishers:
+                publisher = self.publishers[wanted.account.platform]
+                findings += await quota_findings(connection, publisher, wanted, at, leaving_out)
+                findings += await self._soon(connection, publisher, wanted, at, leaving_out)
+            found.append(replace(plan, checked=replace(plan.checked, findings=findings), existing=existing))
+        if error := refusal_of([plan.checked for plan in found if plan.existing is None]):
+            raise error
+        return found
+
+    async def _soon(
+        self, connection: asyncpg.Connection, publisher: Publisher, wanted: Wanted, at: datetime, leaving_out: str
+    ) -> list[Finding]:
+        kinds = list(publisher.machines.machines)
+        around = (at - post_store.SOON, at + post_store.SOON)
+        if not await post_store.times(connection, wanted.account.id, kinds, *around, leaving_out):
+            return []
+        message = f"Another post of this account is less than {post_store.SOON.seconds // 60} minutes away."
+        return [Finding(Severity.WARNING, "second_post_soon", "post", message, "Spread posts over more time.")]
+
+    def _time(self, action: str | None, scheduled_time: str | None, zone: str | None) -> Time:
+        """Return when a post is due by its request. Raises PostError."""
+        action = action or ("schedule" if scheduled_time else "draft")
+        if action == "publish":
+            return Time(action)
+        if not scheduled_time:
+            if action == "schedule":
+                message = "The post has no time."
+                raise PostError("unprocessable", message, "give it a scheduled_time and a timezone, or publish it now")
+            return Time(action)
+        try:
+            return Time(action, parse(scheduled_time, zone or None, self.zones))
+        except ScheduleError as error:
+            raise PostError("unprocessable", f"{error.message[:1].upper()}{error.message[1:]}.", error.remedy) from None
+
+    # --- changing
+
+    async def edit(self, tenant: str, actor: Actor, id_: str, body: EditBody, *, may_approve: bool) -> Changed:
+        """Change a post until publishing begins; what was approved is not approved any more. Raises PostError.
+
+        What is as asked for already is left alone, whatever its state: nothing is published by it.
+        """
+        async with tenant_transaction(self.pool, tenant) as connection:
+            post = await self._locked(connection, id_)
+            time = self._edited_time(post, body)
+            new, items = await self._edited(connection, tenant, post, body, time)
+            edits = {edit.id: edit for edit in body.targets}
+            if unknown := edits.keys() - {target.id for target in post.targets}:
+                message = f"The post has no target {min(unknown)}."
+                raise PostError("unprocessable", message, "take ids from the post")
+            if not self._differs(post, new, items, edits, time):
+                return Changed(post, changed=False)
+            if post.needs_approval and not new.needs_approval and not may_approve:
+                message = "Whoever may not approve a post cannot take away that it needs approval."
+                raise PostError("forbidden", message, "ask an owner", status=403)
+            if began := [target for target in post.targets if target.state not in EDITABLE]:
+                raise too_late(began)
+            now = await post_store.clock(connection)
+            at = due_at(time, now, post.scheduled_at)
+            plans = await self._edited_plans(connection, tenant, post, new, items, edits)
+            later = {target.id: _state_after_edit(target.state, time.action, new) for target in post.targets}
+            draft = all(state == TargetState.DRAFT for state in later.values())
+            roots = [plan for _, plan in plans]
+            found = await self._examined(connection, roots, at, body, draft=draft, leaving_out=post.id)
+            for plan in found:
+                if plan.existing is not None:
+                    raise duplicate(plan.existing)
+            findings = [document for plan in found for document in plan.checked.documents]
+            if body.dry_run:
+                return Changed(post, changed=False, findings=findings, words=time.words)
+            await post_store.update(connection, tenant, id_, new)
+            for (target, _), plan in zip(plans, found, strict=True):
+                await self._update_targets(connection, post, target, plan, new, edits, later, at, repeat=body.repeat)
+            version = post.version + 1
+            await audit(connection, tenant, actor, "post.edited", id_, version=version)
+            return Changed(await _one(connection, id_), changed=True, findings=findings, words=time.words)
+
+    async def _locked(self, connection: asyncpg.Connection, id_: str) -> StoredPost:
+        post = await post_store.lock(connection, id_)
+        if post is None:
+            raise no_post()
+        return post
+
+    def _edited_time(self, post: StoredPost, body: EditBody) -> Time:
+        """Return the time that a post is to have: the one that it has where the request names none."""
+        if body.action == "publish":
+            message = "A change does not publish a post."
+            raise PostError("unprocessable", message, "change it, then POST /api/posts/{id}/publish")
+        if "scheduled_time" in body.model_fields_set and body.scheduled_time:
+            zone = body.timezone if "timezone" in body.model_fields_set else post.zone
+            return replace(self._time("schedule", body.scheduled_time, zone), action=body.action or "")
+        if body.action == "schedule" and post.scheduled_at is None:
+            return self._time("schedule", None, None)
+        return Time(body.action or "")
+
+    async def _edited(
+        self, connection: asyncpg.Connection, tenant: str, post: StoredPost, body: EditBody, time: Time
+    ) -> tuple[NewPost, list[Item]]:
+        named = body.model_fields_set
+        media = (
+            [(item.id, item.alt_text) for item in body.media]
+            if "media" in named
+            else [(item.id, item.alt_text) for item in post.media]
+        )
+        items = await self._items(connection, tenant, media)
+        link = dict(post.link)
+        if "link" in named:
+            link = {name: value for name, value in body.link.model_dump().items() if value} if body.link else {}
+        found = time.found
+        new = NewPost(
+            content=body.content if "content" in named else post.content,
+            link=link,
+            hashtags=[tag.removeprefix("#") for tag in body.hashtags] if "hashtags" in named else post.hashtags,
+            campaign_id=body.campaign_id or None if "campaign_id" in named else post.campaign_id,
+            needs_approval=body.needs_approval if "needs_approval" in named else post.needs_approval,
+            scheduled_at=found.instant if found is not None else post.scheduled_at,
+            local_time=_local(found) if found is not None else post.local_time,
+            zone=found.zone if found is not None else post.zone,
+            late_policy=body.late_policy if "late_policy" in named else post.late_policy,
+            late_seconds=body.late_minutes * 60.0 if "late_minutes" in named else post.late_seconds,
+            media=_media(items),
+        )
+        if body.version is not None and body.version != post.version:
+            message = f"Somebody changed the post meanwhile: it has version {post.version}, and not {body.version}."
+            raise PostError("conflict", message, "read it again, and send the change once more", status=409)
+        return new, items
+
+    def _differs(
+        self,
+        post: StoredPost,
+        new: NewPost,
+        items: Sequence[Item],
+        edits: Mapping[str, TargetEdit],
+        time: Time,
+    ) -> bool:
+        same = (
+            (post.content, dict(post.link), list(post.hashtags), post.campaign_id, post.needs_approval)
+            == (new.content, dict(new.link), list(new.hashtags), new.campaign_id, new.needs_approval)
+            and (post.scheduled_at, post.late_policy, post.late_seconds)
+            == (new.scheduled_at, new.late_policy, new.late_seconds)
+            and [(each.id, each.alt_text) for each in post.media] == [(i.file.media.id, i.alt_text) for i in items]
+        )
+        states = {target.state for target in post.targets}
+        moved = {
+            "schedule": bool(states & {TargetState.DRAFT, TargetState.MISSED}),
+            "draft": bool(states & {TargetState.AWAITING_APPROVAL, TargetState.SCHEDULED}),
+        }.get(time.action, False)
+        return not same or moved or any(_edit_differs(post, edits[t.id]) for t in post.targets if t.id in edits)
+
+    async def _edited_plans(
+        self,
+        connection: asyncpg.Connection,
+        tenant: str,
+        post: StoredPost,
+        new: NewPost,
+        items: Sequence[Item],
+        edits: Mapping[str, TargetEdit],
+    ) -> list[tuple[StoredTarget, _Plan]]:
+        """Return what each account of a post is to show after a change."""
+        roots = [target for target in post.targets if target.parent_id is None]
+        known = {each.id: each for each in await post_store.accounts(connection, [t.connection_id for t in roots])}
+        before: Sequence[Item] | None = items
+        if [each.id for each in post.media] != [item.file.media.id for item in items]:
+            before = await self._known_still(connection, tenant, post)
+        plans = []
+        for target in roots:
+            own, options = _edited_own(post, target, edits), _edited_options(target, edits)
+            if _comment(options) != _comment(target.options) and not (_comment(options) and _comment(target.options)):
+                message = "A first comment is neither added nor taken away by a change."
+                raise PostError("unprocessable", message, "cancel the post, and make it anew")
+            text = target_text(new.content, new.hashtags) if own is None else own
+            kind = target.kind
+            publisher = self.publishers.get(target.platform)
+            if before is not items and publisher is not None and before is not None:
+                media = [item.file.media for item in before]
+                chosen = publisher.machines.kind_of(media, target.options, post.link)
+                kind = "" if chosen == target.kind else target.kind
+            parts = [_edited_part(each, edits) for each in _parts(post, target)]
+            wanted = Wanted(known[target.connection_id], text, kind, options, items, new.link, parts)
+            plan = _Plan(checked(self.publishers, wanted, self._facts(known[target.connection_id])), own)
+            plans.append((target, plan))
+        return plans
+
+    async def _known_still(
+        self, connection: asyncpg.Connection, tenant: str, post: StoredPost
+    ) -> Sequence[Item] | None:
+        """Return the files that a post has; None where one is gone."""
+        known = await self.files.known(connection, tenant, [each.id for each in post.media])
+        if any(each.id not in known for each in post.media):
+            return None
+        return [Item(known[each.id], each.alt_text) for each in post.media]
+
+    async def _update_targets(
+        self,
+        connection: asyncpg.Connection,
+        post: StoredPost,
+        root: StoredTarget,
+        plan: _Plan,
+        new: NewPost,
+        edits: Mapping[str, TargetEdit],
+        states: Mapping[str, TargetState],
+        at: datetime,
+        *,
+        repeat: bool,
+    ) -> None:
+        """Store what the target of an account and those below it are to show."""
+        wanted = plan.checked.wanted
+        for target in [root, *_below(post, root)]:
+            is_root = target.id == root.id
+            content: str | None = target.content
+            if is_root:
+                content = plan.own if plan.own is not None else _hashed(wanted.text, new)
+            elif target.id in edits and edits[target.id].content is not None:
+                content = edits[target.id].content
+            elif target.content == _comment(root.options):
+                content = wanted.comment
+            due = at if states[target.id] == TargetState.SCHEDULED and is_root else None
+            await post_store.update_target(
+                connection,
+                target.id,
+                kind=wanted.kind if is_root else target.kind,
+                content=content,
+                options=wanted.options if is_root else target.options,
+                digest=wanted.digest if is_root else target.digest,
+                repeats=target.repeats or repeat,
+                state=states[target.id],
+                due_at=due,
+            )
+
+    async def publish(self, tenant: str, actor: Actor, id_: str, *, repeat: bool = False) -> Changed:
+        """Publish a draft, or what is planned or was missed, now. Raises PostError.
+
+        A post of which nothing is left to publish is answered as it is.
+        """
+        async with tenant_transaction(self.pool, tenant) as connection:
+            post = await self._locked(connection, id_)
+            waiting = (TargetState.DRAFT, TargetState.AWAITING_APPROVAL, TargetState.SCHEDULED, TargetState.MISSED)
+            if not any(target.state in waiting for target in post.targets):
+                return Changed(post, changed=False)
+            if not post.approved:
+                message = f"Version {post.version} of the post is not approved."
+                raise PostError("conflict", message, "have somebody else approve it first", status=409)
+            now = await post_store.clock(connection)
+            items = await self._items(connection, tenant, [(each.id, each.alt_text) for each in post.media])
+            new = _as_it_is(post, items)
+            body = EditBody(repeat=repeat or any(target.repeats for target in post.targets))
+            plans = await self._edited_plans(connection, tenant, post, new, items, {})
+            roots = [plan for target, plan in plans if target.state in waiting]
+            found = await self._examined(connection, roots, now, body, draft=False, leaving_out=post.id)
+            for plan in found:
+                if plan.existing is not None:
+                    raise duplicate(plan.existing)
+            await post_store.set_time(connection, id_)
+            await post_store.schedule(connection, id_, now=True)
+            await audit(connection, tenant, actor, "post.published_now", id_, version=post.version)
+            findings = [document for plan in found for document in plan.checked.documents]
+            return Changed(await _one(connection, id_), changed=True, findings=findings)
+
+    async def approve(self, tenant: str, actor: Actor, id_: str, body: ApproveBody) -> Changed:
+        """Approve the version that somebody read; what waits for that is planned. Raises PostError."""
+        async with tenant_transaction(self.pool, tenant) as connection:
+            post = await self._locked(connection, id_)
+            if post.version != body.version:
+                message = f"The post has version {post.version} by now, and not {body.version}."
+                raise PostError("conflict", message, "read it again, and approve that", status=409)
+            if not post.needs_approval:
+                message = "The post needs no approval."
+                raise PostError("conflict", message, "nothing is left to do", status=409)
+            if post.approved:
+                return Changed(post, changed=False)
+            if post.author == actor.name:
+                message = "Somebody else than its author approves a post."
+                raise PostError("forbidden", message, "ask another owner", status=403)
+            await post_store.approve(connection, id_, actor.name)
+            if any(target.state == TargetState.AWAITING_APPROVAL for target in post.targets):
+                await post_store.schedule(connection, id_, now=False)
+            await audit(connection, tenant, actor, "post.approved", id_, version=post.version)
+            return Changed(await _one(connection, id_), changed=True)
+
+    async def cancel(self, tenant: str, actor: Actor, id_: str) -> Cancelled:
+        """Cancel whatever of a post nothing is visible of, and say of the rest why it is too late. Raises PostError."""
+        async with tenant_transaction(self.pool, tenant) as connection:
+            post = await self._locked(connection, id_)
+            done = await post_store.cancel(connection, id_)
+            for target in done:
+                await self.files.revoke(connection, target)
+            if done:
+                await audit(connection, tenant, actor, "post.cancelled", id_, targets=len(done))
+            reasons = {t.id: "" if t.id in done else TOO_LATE[t.state] for t in post.targets}
+            return Cancelled(await _one(connection, id_), reasons)
+
+    async def retry(self, tenant: str, actor: Actor, id_: str, body: RetryBody) -> Changed:
+        """Begin anew with targets that failed or were missed. Raises PostError where there is none."""
+        async with tenant_transaction(self.pool, tenant) as connection:
+            post = await self._locked(connection, id_)
+            if body.target is not None and all(target.id != body.target for target in post.targets):
+                raise PostError("not_found", "The post has no such target.", "take its id from the post", status=404)
+            chosen = [
+                target
+                for target in post.targets
+                if target.state in (TargetState.FAILED, TargetState.MISSED)
+                and body.target in (None, target.id)
+                and body.cause in ("", target.error_code)
+            ]
+            if not chosen:
+                states = {target.id: str(target.state) for target in post.targets if body.target in (None, target.id)}
+                message = "Nothing of this failed, so nothing is tried again."
+                remedy = "look at the states; what is unconfirmed is decided upon with /confirm"
+                raise PostError("conflict", message, remedy, status=409, details={"states": states})
+            if not post.approved:
+                message = f"Version {post.version} of the post is not approved."
+                raise PostError("conflict", message, "have somebody else approve it first", status=409)
+            await self._retried(connection, tenant, actor, post, chosen)
+            return Changed(await _one(connection, id_), changed=True)
+
+    async def _retried(
+        self,
+        connection: asyncpg.Connection,
+        tenant: str,
+        actor: Actor,
+        post: StoredPost,
+        chosen: Sequence[StoredTarget],
+    ) -> None:
+        await post_store.retry(connection, [target.id for target in chosen])
+        await post_store.let_be_late(connection, post.id)
+        for target in chosen:
+            detail: dict[str, Value] = {
+                "target": target.id,
+                "attempt": target.attempt + 1,
+                "code": target.error_code or "",
+            }
+            await audit(connection, tenant, actor, "post.retried", post.id, **detail)
+
+    async def retry_all(self, tenant: str, actor: Actor, cause: str, platform: str | None) -> int:
+        """Begin anew with all targets of a tenant that failed for one cause, and return their number."""
+        async with tenant_transaction(self.pool, tenant) as connection:
+            found = await post_store.failed_targets(connection, cause=cause, platform=platform)
+        count = 0
+        for post, target in found:
+            try:
+                await self.retry(tenant, actor, post, RetryBody(target=target, cause=cause))
+            except PostError:  # somebody changed it meanwhile
+                continue
+            count += 1
+        return count
+
+    async def confirm(self, tenant: str, actor: Actor, id_: str, body: ConfirmBody) -> Changed:
+        """Store what a person saw of a target whose outcome nothing tells. Raises PostError.
+
+        It is there: it is published. It is not there: it is begun anew.
+        """
+        async with tenant_transaction(self.pool, tenant) as connection:
+            post = await self._locked(connection, id_)
+            target = next((each for each in post.targets if each.id == body.target), None)
+            if target is None:
+                raise PostError("not_found", "The post has no such target.", "take its id from the post", status=404)
+            open_ = {TargetState.UNCONFIRMED, TargetState.AWAITING_PERSON}
+            if body.there:
+                open_.add(TargetState.PUBLISHED_ID_UNKNOWN)
+            if target.state not in open_:
+                message = f"There is nothing to decide: {TOO_LATE.get(target.state, f'it is {target.state}')}."
+                raise PostError("conflict", message, "look at the post", status=409)
+            seen = {"target": target.id, "state": str(target.state), "evidence": body.evidence}
+            seen["looked_at"] = "; ".join(map(str, target.evidence))
+            if body.there:
+                await self._confirmed(connection, target, body)
+                found = {**seen, "post_id": body.post_id, "url": body.url}
+                await audit(connection, tenant, actor, "post.confirmed", id_, **found)
+                metrics.of(metrics.targets, target.platform, str(TargetState.PUBLISHED)).inc()
+            else:
+                await audit(connection, tenant, actor, "post.not_there", id_, **seen)
+                await post_store.confirm_absent(connection, target.id)
+                await self._retried(connection, tenant, actor, post, [replace(target, error_code="not_there")])
+            await self.files.revoke(connection, target.id)
+            return Changed(await _one(connection, id_), changed=True)
+
+    async def _confirmed(self, connection: asyncpg.Connection, target: StoredTarget, body: ConfirmBody) -> None:
+        if not (body.post_id.strip() or body.url or target.platform_post_id or target.platform_post_url):
+            message = "Neither its id nor its address is named."
+            raise PostError("unprocessable", message, "open the post there, and copy its address")
+        if body.url and not body.url.startswith(("http://", "https://")):
+            message = "The address does not begin with http:// or https://."
+            raise PostError("unprocessable", message, "copy the whole address")
+        try:
+            await post_store.confirm_there(connection, target.id, body.post_id.strip(), body.url)
+        except asyncpg.UniqueViolationError:
+            message = "Another post of this account has that id."
+            raise PostError("conflict", message, "look again which of them this one is", status=409) from None
+
+    # --- showing
+
+    async def one(self, tenant: str, id_: str) -> StoredPost:
+        """Raises PostError where there is none."""
+        async with tenant_transaction(self.pool, tenant) as connection:
+            found = await post_store.one(connection, id_)
+        if found is None:
+            raise no_post()
+        return found
+
+    async def page(self, tenant: str, wanted: PostFilter, limit: int = PAGE_SIZE) -> Page:
+        """Raises PostError for a state that there is not."""
+        if wanted.state is not None and wanted.state not in (*STATUSES, *(str(state) for state in TargetState)):
+            message = f"There is no state {wanted.state[:40]!r}."
+            known = ", ".join((*STATUSES, *TargetState))
+            raise PostError("invalid_request", message, f"name one of {known}", status=400)
+        async with tenant_transaction(self.pool, tenant) as connection:
+            found = await post_store.listed(connection, wanted, limit + 1)
+        return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
+
+    async def summary(self, tenant: str, campaign: str | None = None) -> dict[str, object]:
+        """Count targets by the user's words and by state, in all, per platform and per campaign."""
+        async with tenant_transaction(self.pool, tenant) as connection:
+            found = await post_store.tallies(connection, campaign)
+        return {
+            **_counted(found),
+            "platforms": {name: _counted(each) for name, each in _grouped(found, lambda t: t.platform).items()},
+            "campaigns": {
+                name: _counted(each) for name, each in _grouped(found, lambda t: t.campaign_id or "").items() if name
+            },
+        }
+
+    async def accounts(self, tenant: str) -> list[Account]:
+        """Return the connected accounts of platforms to which posts can be published."""
+        async with tenant_transaction(self.pool, tenant) as connection:
+            found = await post_store.accounts(connection)
+        return [account for account in found if account.platform in self.publishers]
+
+
+def new_id() -> str:
+    return str(uuid_utils.uuid7())
+
+
+def digest_of(what: str, body: PostBody) -> bytes:
+    """Return the digest of a request, its idempotency key apart."""
+    document = body.model_dump(mode="json", exclude={"idempotency_key"})
+    return hashlib.sha256(json.dumps([what, document], sort_keys=True).encode()).digest()
+
+
+def target_text(content: str, hashtags: Sequence[str]) -> str:
+    """Return the text of a post with its hashtags below it."""
+    tags = " ".join(f"#{tag.removeprefix('#')}" for tag in hashtags)
+    return "\n\n".join(part for part in (content, tags) if part)
+
+
+def due_at(time: Time, now: datetime, before: datetime | None = None) -> datetime:
+    """Return when a post is due: the time that it names, the one that it had before, or now. Raises PostError."""
+    if time.found is None:
+        return before or now
+    if time.found.instant < now and time.action != "draft":
+        message = f"The time is past: {time.found.words}."
+        raise PostError("unprocessable", message, "choose a later time, or publish it now")
+    return time.found.instant
+
+
+def state_after(action: str, *, needs_approval: bool) -> TargetState:
+    """Return the state of the targets of a new post."""
+    if action == "draft":
+        return TargetState.DRAFT
+    return TargetState.AWAITING_APPROVAL if needs_approval else TargetState.SCHEDULED
+
+
+def _state_after_edit(state: TargetState, action: str, new: NewPost) -> TargetState:
+    if state == TargetState.FAILED:
+        return state
+    planned = state_after("schedule", needs_approval=new.needs_approval)
+    if state == TargetState.MISSED:
+        return TargetState.SCHEDULED if action == "schedule" and not new.needs_approval else state
+    if action == "draft":
+        return TargetState.DRAFT
+    return planned if action == "schedule" or state != TargetState.DRAFT else state
+
+
+def too_late(began: Sequence[StoredTarget]) -> PostError:
+    """Return the error for a change of a post that is published, or about to be."""
+    first = began[0]
+    message = f"It is too late to change the post: at {first.account}, {TOO_LATE.get(first.state, 'work on it began')}."
+    states = {target.id: str(target.state) for target in began}
+    return PostError("too_late", message, "make another post", status=409, details={"states": states})
+
+
+def duplicate(existing: tuple[str, str]) -> PostError:
+    message = "The same content is posted to this account already, or planned, less than a day away."
+    remedy = "leave it at that, or say repeat to post it again on purpose"
+    return PostError("conflict", message, remedy, status=409, details={"post": existing[0], "target": existing[1]})
+
+
+def _local(found: ScheduledTime | None) -> str | None:
+    return None if found is None else found.wall.isoformat(timespec="minutes")
+
+
+def _media(items: Sequence[Item]) -> list[tuple[str, str, bytes]]:
+    return [(item.file.media.id, item.alt_text, item.file.sha256) for item in items]
+
+
+def _hashed(text: str, new: NewPost) -> str | None:
+    """Return the text of a target where it is not that of its post: with the hashtags."""
+    return text if new.hashtags else None
+
+
+def _targets(plan: _Plan, new: NewPost, state: TargetState, *, repeats: bool) -> list[NewTarget]:
+    """Return the target of an account, and below it those of a thread's further parts and of the first comment."""
+    wanted = plan.checked.wanted
+    scheduled = state == TargetState.SCHEDULED
+    root = NewTarget(
+        id=new_id(),
+        account=wanted.account,
+        kind=wanted.kind,
+        content=plan.own if plan.own is not None else _hashed(wanted.text, new),
+        options=wanted.options,
+        digest=wanted.digest,
+        repeats=repeats,
+        state=state,
+        due=scheduled,
+    )
+    found = [root]
+    for position, text in enumerate(wanted.parts, 1):
+        found.append(_child(root, found[-1].id, plan, text, position))
+    if wanted.comment:
+        found.append(_child(root, root.id, plan, wanted.comment, len(wanted.parts) + 1))
+    return found
+
+
+def _child(root: NewTarget, parent: str, plan: _Plan, text: str, position: int) -> NewTarget:
+    digest = hashlib.sha256(root.digest + text.encode() + bytes([position])).digest()
+    return replace(
+        root,
+        id=new_id(),
+        kind=plan.checked.reply_kind,
+        content=text,
+        options={},
+        digest=digest,
+        due=False,
+        parent_id=parent,
+        position=position,
+    )
+
+
+def _result(plan: _Plan, result: str, target: StoredTarget | None = None) -> Result:
+    account, existing = plan.checked.wanted.account, plan.existing
+    post, id_ = existing or ((target.post_id, target.id) if target is not None else (None, None))
+    name = account.username or account.account_id
+    return Result(account.id, account.platform, name, "exists" if existing else result, post, id_)
+
+
+def _results(post: StoredPost) -> list[Result]:
+    return [
+        Result(target.connection_id, target.platform, target.account, "created", post.id, target.id)
+        for target in post.targets
+        if target.parent_id is None
+    ]
+
+
+def _edited_own(post: StoredPost, target: StoredTarget, edits: Mapping[str, TargetEdit]) -> str | None:
+    """Return the text that a target has for itself, None where it is that of the post."""
+    edit = edits.get(target.id)
+    if edit is not None and "content" in edit.model_fields_set:
+        return edit.content
+    return None if target.content == target_text(post.content, post.hashtags) else target.content
+
+
+def _edited_options(target: StoredTarget, edits: Mapping[str, TargetEdit]) -> Mapping[str, Any]:
+    edit = edits.get(target.id)
+    return edit.options if edit is not None and "options" in edit.model_fields_set else target.options
+
+
+def _edited_part(target: StoredTarget, edits: Mapping[str, TargetEdit]) -> str:
+    edit = edits.get(target.id)
+    return (edit.content if edit is not None and edit.content is not None else target.content) or ""
+
+
+def _edit_differs(post: StoredPost, edit: TargetEdit) -> bool:
+    target = next(each for each in post.targets if each.id == edit.id)
+    own = _edited_own(post, target, {}) if target.parent_id is None else target.content
+    named = edit.model_fields_set
+    return ("content" in named and edit.content != own) or ("options" in named and edit.options != target.options)
+
+
+def _comment(options: Mapping[str, Any]) -> str:
+    found = options.get(FIRST_COMMENT)
+    return found.strip() if isinstance(found, str) else ""
+
+
+def _below(post: StoredPost, root: StoredTarget) -> list[StoredTarget]:
+    """Return the targets below the one of an account, in the order of their positions."""
+    ids, found = {root.id}, list[StoredTarget]()
+    for target in sorted(post.targets, key=lambda each: each.position):
+        if target.parent_id in ids:
+            ids.add(target.id)
+            found.append(target)
+    return found
+
+
+def _parts(post: StoredPost, root: StoredTarget) -> list[StoredTarget]:
+    """Return the further parts of a thread, without the first comment."""
+    below, comment = _below(post, root), _comment(root.options)
+    last = below[-1] if below else None
+    return [each for each in below if not (comment and each is last)]
+
+
+def _as_it_is(post: StoredPost, items: Sequence[Item]) -> NewPost:
+    return NewPost(
+        content=post.content,
+        link=post.link,
+        hashtags=post.hashtags,
+        campaign_id=post.campaign_id,
+        needs_approval=post.needs_approval,
+        scheduled_at=post.scheduled_at,
+        local_time=post.local_time,
+        zone=post.zone,
+        late_policy=post.late_policy,
+        late_seconds=post.late_seconds,
+        media=_media(items),
+    )
+
+
+async def _one(connection: asyncpg.Connection, id_: str) -> StoredPost:
+    found = await post_store.one(connection, id_)
+    if found is None:
+        raise LookupError("the post is gone within its own transaction")
+    return found
+
+
+def _grouped(tallies: Sequence[Tally], name: Any) -> dict[str, list[Tally]]:
+    found: dict[str, list[Tally]] = {}
+    for tally in tallies:
+        found.setdefault(name(tally), []).append(tally)
+    return found
+
+
+def _counted(tallies: Sequence[Tally]) -> dict[str, object]:
+    words, states = Counter(dict.fromkeys(STATUSES, 0)), Counter[str]()
+    for tally in tallies:
+        words[post_store.STATUS[tally.state]] += tally.targets
+        states[str(tally.state)] += tally.targets
+    return {"total": sum(states.values()), **words, "states": dict(states)}

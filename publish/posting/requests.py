@@ -1,0 +1,208 @@
+"""What a program or a page asks for, as it is sent: read by models that refuse what they do not know."""
+
+import uuid
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+
+from ops.runtime.text import storable
+from publish.posting.errors import PostError
+from publish.schedule.lateness import LONGEST_WINDOW, PUNCTUAL
+
+MOST_TARGETS = 100
+MOST_FILES = 50
+MOST_PARTS = 50
+LONGEST_TEXT = 100_000
+"""Characters; the limits of platforms are far below it."""
+
+REMEDY = "correct the body; GET /api/posting/rules has the kinds of post and their options"
+
+
+def _storable(text: str) -> str:
+    if storable(text) != text:
+        raise ValueError("it holds NUL or half of a surrogate pair")
+    return text
+
+
+def _id(text: str) -> str:
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        raise ValueError("it is no id") from None
+
+
+def _all_storable(value: Any) -> Any:
+    """Check the texts inside a JSON value. Raises ValueError."""
+    left = [value]
+    while left:
+        each = left.pop()
+        if isinstance(each, str):
+            _storable(each)
+        elif isinstance(each, dict):
+            left += [*each.keys(), *each.values()]
+        elif isinstance(each, list):
+            left += each
+    return value
+
+
+Stored = AfterValidator(_storable)
+Words = Annotated[str, StringConstraints(max_length=LONGEST_TEXT), Stored]
+Short = Annotated[str, StringConstraints(max_length=200), Stored]
+Address = Annotated[str, StringConstraints(max_length=4000), Stored]
+Id = Annotated[str, AfterValidator(_id)]
+Hashtag = Annotated[str, StringConstraints(pattern=r"^#?[^\s#]+$", max_length=200), Stored]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class MediaItem(_Body):
+    """A file of the post. ``alt_text`` says what it shows, for who cannot see it."""
+
+    id: Id
+    alt_text: Words = ""
+
+
+def _item(value: object) -> object:
+    """An id alone is a file without an alternative text."""
+    return MediaItem.model_validate({"id": value}) if isinstance(value, str) else value
+
+
+class TargetBody(_Body):
+    """One account. ``content`` replaces the text of the post there; ``kind`` is chosen from the files if not named."""
+
+    connection: Id
+    kind: Short = ""
+    content: Words | None = None
+    options: Annotated[dict[str, Any], AfterValidator(_all_storable)] = Field(default_factory=dict)
+
+
+class LinkBody(_Body):
+    """A page that is shared."""
+
+    url: Address
+    title: Words = ""
+    description: Words = ""
+    image: Address = ""
+
+
+class _Content(_Body):
+    content: Words = ""
+    link: LinkBody | None = None
+    hashtags: Annotated[list[Hashtag], Field(max_length=100)] = Field(default_factory=list)
+    media: Annotated[list[Annotated[MediaItem, BeforeValidator(_item)]], Field(max_length=MOST_FILES)] = Field(
+        default_factory=list
+    )
+    campaign_id: Short | None = None
+    scheduled_time: Short | None = None
+    timezone: Short | None = None
+    late_policy: Literal["publish", "skip", "ask"] = "publish"
+    late_minutes: Annotated[int, Field(ge=PUNCTUAL.total_seconds() // 60, le=LONGEST_WINDOW.total_seconds() // 60)] = (
+        1440
+    )
+    action: Literal["draft", "schedule", "publish"] | None = None
+    needs_approval: bool = False
+    repeat: bool = False
+    dry_run: bool = False
+
+
+class PostBody(_Content):
+    """A post. ``platforms`` stand for all connections of these; ``thread`` has the further parts, which are texts.
+
+    ``action`` is ``schedule`` where there is a ``scheduled_time`` and ``draft`` where there is none. ``repeat`` posts
+    what was posted before, on purpose. ``dry_run`` checks and stores nothing.
+    """
+
+    targets: Annotated[list[TargetBody], Field(max_length=MOST_TARGETS)] = Field(default_factory=list)
+    platforms: Annotated[list[Short], Field(max_length=20)] = Field(default_factory=list)
+    thread: Annotated[list[Words], Field(max_length=MOST_PARTS)] = Field(default_factory=list)
+    idempotency_key: Short = ""
+    schedule_id: Id | None = None
+
+
+class TargetEdit(_Body):
+    """A change of one target; what is not named stays. ``content`` null: that of the post."""
+
+    id: Id
+    content: Words | None = None
+    options: Annotated[dict[str, Any], AfterValidator(_all_storable)] = Field(default_factory=dict)
+
+
+class EditBody(_Content):
+    """A change of a post; what is not named stays. ``version`` is the one that was read: another one is not changed."""
+
+    targets: Annotated[list[TargetEdit], Field(max_length=MOST_TARGETS)] = Field(default_factory=list)
+    version: int | None = None
+
+
+class RetryBody(_Body):
+    """Which targets to try again: one, those that failed with a code, or all that can be."""
+
+    target: Id | None = None
+    cause: Short = ""
+
+
+class ConfirmBody(_Body):
+    """What a person saw at the platform. ``post_id`` and ``url`` are of the post that is there."""
+
+    target: Id
+    there: bool
+    post_id: Short = ""
+    url: Address = ""
+    evidence: Words = ""
+
+
+class ApproveBody(_Body):
+    """The version that was read, and is approved."""
+
+    version: int
+
+
+class ShareBody(_Body):
+    """A page to share at accounts; all that are connected if none is named."""
+
+    url: Address
+    title: Words = ""
+    description: Words = ""
+    image: Address = ""
+    message: Words = ""
+    accounts: Annotated[list[Id], Field(max_length=MOST_TARGETS)] = Field(default_factory=list)
+    repeat: bool = False
+    dry_run: bool = False
+    idempotency_key: Short = ""
+
+
+class UploadBody(_Body):
+    """One file of the library for one platform. ``accounts`` are connections of it, all if none is named."""
+
+    media: Annotated[MediaItem, BeforeValidator(_item)]
+    caption: Words = ""
+    kind: Short = ""
+    options: Annotated[dict[str, Any], AfterValidator(_all_storable)] = Field(default_factory=dict)
+    accounts: Annotated[list[Id], Field(max_length=MOST_TARGETS)] = Field(default_factory=list)
+    scheduled_time: Short | None = None
+    timezone: Short | None = None
+    repeat: bool = False
+    dry_run: bool = False
+    idempotency_key: Short = ""
+
+
+B = TypeVar("B", bound=_Body)
+
+
+def read(model: type[B], document: object) -> B:
+    """Read a body. Raises PostError, which names each field that is wrong."""
+    if not isinstance(document, Mapping):
+        raise PostError("invalid_request", "The body is no JSON object.", REMEDY, status=400)
+    try:
+        return model.model_validate(document)
+    except ValidationError as problem:
+        errors = problem.errors(include_url=False, include_context=False, include_input=False)
+        fields = [{"field": ".".join(map(str, error["loc"])), "message": error["msg"]} for error in errors[:20]]
+        first = f"{fields[0]['field'] or 'the body'}: {fields[0]['message']}"
+        message = f"The body is not as it should be: {first}."
+        raise PostError("invalid_request", message, REMEDY, status=400, details={"fields": fields}) from None
+    except RecursionError:
+        raise PostError("invalid_request", "The body is nested too deeply.", REMEDY, status=400) from None
