@@ -20,7 +20,7 @@ import publish.platforms
 from ops.access import api_keys, invitations
 from ops.access.audit_log_store import Actor
 from ops.access.sessions import Person
-from ops.cli.composition import Built, assembled
+from ops.cli.composition import Built, assembled, posts_of
 from ops.erasure.requests import request_account
 from ops.runtime.db import Pool, open_pool
 from ops.runtime.discovery import discover
@@ -30,14 +30,15 @@ from ops.runtime.platform_client import PlatformClient
 from ops.runtime.rate_limits import RateLimits
 from ops.sandbox.client import Client as Sandbox
 from ops.sandbox.server import Server
-from ops.web.app import add_access, add_connections, add_media
-from ops.web.site import Connecting, Site, build_site
+from ops.web.app import add_access, add_connections, add_media, add_posts
+from ops.web.site import Connecting, Publishing, Site, build_site
 from publish.connections.refresh import Refresher
 from publish.media.inspection import Inspector
 from publish.media.storage import open_storage
 from publish.media.uploads import Uploads
 from publish.oauth.contract import OAuthProvider
 from publish.oauth.providers import OAuthProviders
+from publish.posting.posts import Posts
 from publish.vault.envelope import LocalRing, Vault
 from schema.rights import APP_ROLE, WEB_ROLE, WORKER_ROLE
 from schema.tenancy import DEFAULT_TENANT
@@ -218,6 +219,7 @@ def add_pages(
     secure: bool = False,
     mailer: Mailer | None = None,
     uploads: Uploads | None = None,
+    posts: Posts | None = None,
     **site: Any,
 ) -> Site:
     """Add all pages and the API to an application, at the public URL of the flows if no other is given."""
@@ -225,6 +227,7 @@ def add_pages(
     add_access(app, found, built.vault, mailer)
     add_media(app, found, uploads)
     add_connections(app, found, Connecting(built.flows, built.disconnector, built.refresher, request_account))
+    add_posts(app, found, Publishing(posts or posts_of(pool, found.public_url)))
     return found
 
 

@@ -30,6 +30,10 @@ from publish.oauth.authorization import AuthorizationFlows
 from publish.oauth.client_registration import ClientRegistrations
 from publish.oauth.contract import OAuthProvider
 from publish.oauth.providers import OAuthProviders
+from publish.posting.driver import Driver
+from publish.posting.files import NoFiles
+from publish.posting.posts import Posts
+from publish.schedule import zones
 from publish.vault import key_rotation
 from publish.vault.envelope import VAULT_KEYS, LocalRing, Ring, Vault, VaultError
 
@@ -73,6 +77,19 @@ def appending(pool: Pool) -> AppendFact:
             await append_within(connection, fact)
 
     return append
+
+
+def posts_of(pool: Pool, public_url: str) -> Posts:
+    """Return what accepts posts."""
+    return Posts(pool, wiring.publishers(), NoFiles(), zones.installed(), public_url)
+
+
+def driver_of(pool: Pool, found: Built) -> Driver:
+    """Return what publishes posts."""
+    clients = ClientRegistrations(pool, found.vault, found.providers)
+    platforms = {name: publisher.machines for name, publisher in wiring.publishers().items()}
+    client = found.providers.client
+    return Driver(pool, found.vault, platforms, client, clients, found.refresher, NoFiles(), append_within)
 
 
 def mailer_of(configuration: Configuration) -> Mailer | None:

@@ -22,6 +22,7 @@ from schema.configuration import Variable
 
 if TYPE_CHECKING:
     from publish.oauth.contract import OAuthProvider
+    from publish.posting.acceptance import Publisher
     from sync.projection.contract import Projection
 
 
@@ -59,6 +60,18 @@ def oauth_providers() -> "Mapping[str, OAuthProvider]":
     from publish.oauth.contract import OAuthProvider
 
     return discover(publish.platforms, OAuthProvider)
+
+
+def publishers() -> "Mapping[str, Publisher]":
+    """Return the platforms to which this release publishes posts: those with machines and with rules."""
+    import publish.platforms
+    from publish.posting.acceptance import Publisher
+    from publish.posting.contract import PostingPlatform
+    from publish.preflight.contract import PostingRules
+
+    machines = discover(publish.platforms, PostingPlatform, "machines")
+    rules = discover(publish.platforms, PostingRules, "posting")
+    return {name: Publisher(machines[name], rules[name]) for name in machines if name in rules}
 
 
 def variables() -> list[Variable]:

@@ -45,12 +45,16 @@ Code = Literal[
     "overloaded",
     "processing_failed",
     "rate_limit_exceeded",
+    "scope_not_authorized",
     "second_factor_required",
     "server_error",
+    "spam_risk_too_many_pending_share",
     "stale",
+    "too_late",
     "unauthorized",
     "unknown_platform",
     "unprocessable",
+    "url_ownership_unverified",
 ]
 """Every code there is. Those of section 3 of the user's design have the meaning that they have there."""
 

@@ -10,6 +10,7 @@ from ops.web.api.media import MediaApi
 from ops.web.api.media_uploads import MediaUploadsApi
 from ops.web.api.notices import NoticesApi
 from ops.web.api.platform_callbacks import PlatformCallbacks
+from ops.web.api.posts import PostsApi
 from ops.web.media_files import MediaFiles
 from ops.web.not_configured import ConnectionsNotConfigured
 from ops.web.pages.account import AccountPages
@@ -21,7 +22,7 @@ from ops.web.pages.invitations import InvitationPages
 from ops.web.pages.login import LoginPages
 from ops.web.pages.people import PeoplePages
 from ops.web.pages.second_step import SecondStepPages
-from ops.web.site import Connecting, Site
+from ops.web.site import Connecting, Publishing, Site
 from publish.media.uploads import Uploads
 from schema.sealing import Sealer
 
@@ -59,6 +60,11 @@ def add_connections(app: web.Application, site: Site, connecting: Connecting) ->
         PlatformCallbacks(connecting),
     ):
         site.router.add(app, part.routes())
+
+
+def add_posts(app: web.Application, site: Site, publishing: Publishing) -> None:
+    """Add what makes, shows and decides upon posts."""
+    site.router.add(app, PostsApi(site, publishing).routes())
 
 
 def add_connections_not_configured(app: web.Application, site: Site) -> None:

@@ -35,8 +35,8 @@ def require_storable(request: web.Request, *, query: bool = True) -> None:
         raise Refused(400, "invalid_request", message, "send text in UTF-8, without NUL")
 
 
-async def read(request: web.Request) -> None:
-    """Read the whole body, for :func:`form` and :func:`document`. Raises Refused.
+async def read(request: web.Request, most: int = BODY_BYTES) -> None:
+    """Read the whole body of at most so many bytes, for :func:`form` and :func:`document`. Raises Refused.
 
     Bodies of GET are not read: they have no meaning here.
     """
@@ -46,9 +46,9 @@ async def read(request: web.Request) -> None:
         message = "Compressed bodies are not read."
         raise Refused(415, "content_encoding", message, "send the body without Content-Encoding", close=True)
     try:
-        request[_BODY] = await bodies.read(request, BODY_BYTES)
+        request[_BODY] = await bodies.read(request, most)
     except bodies.BodyTooLargeError:
-        message = f"The body is longer than {BODY_BYTES} bytes."
+        message = f"The body is longer than {most} bytes."
         raise Refused(413, "body_too_large", message, "send less at once", close=True) from None
     except bodies.BodyTooSlowError as error:
         remedy = "send the body without pauses"
@@ -73,6 +73,12 @@ def form(request: web.Request) -> MultiDictProxy[str]:
         message = f"The form is not text in UTF-8 of at most {FIELDS} fields."
         raise Refused(400, "invalid_request", message, "send text in UTF-8, without NUL")
     return MultiDictProxy(MultiDict(pairs))
+
+
+def content(request: web.Request, content_type: str) -> bytes:
+    """Return the body as it was sent, which must be of this type. Raises Refused."""
+    _require_type(request, content_type)
+    return request[_BODY]
 
 
 def document(request: web.Request) -> object:

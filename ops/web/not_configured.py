@@ -1,4 +1,4 @@
-"""What answers for connecting accounts where no vault key is configured."""
+"""What answers for connecting accounts and for posts where no vault key is configured."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,9 @@ from ops.web.responses import MAKE_VAULT_KEY, Refused, message_page, sentence
 from ops.web.routing import Route
 from ops.web.site import Site
 
-NOT_CONFIGURED = "Accounts cannot be connected: no vault key is configured to encrypt their tokens."
+NOT_CONFIGURED = (
+    "Accounts cannot be connected, and nothing can be posted: no vault key is configured to encrypt their tokens."
+)
 
 _PATHS = (
     "/api/auth/{rest:.*}",
@@ -17,18 +19,22 @@ _PATHS = (
     "/api/flows/{rest:.*}",
     "/api/notices",
     "/deletions/{rest:.*}",
+    "/api/posts{rest:(?:/.*)?}",
+    "/api/posting/{rest:.*}",
+    "/api/share",
+    "/api/{platform}/upload",
 )
-_PAGES = "/connections{rest:(?:/.*)?}"
+_PAGES = ("/connections{rest:(?:/.*)?}", "/posts{rest:(?:/.*)?}", "/share")
 
 
 class ConnectionsNotConfigured:
-    """Responds with 503 at the addresses that connect accounts, and says what to set."""
+    """Responds with 503 at the addresses that connect accounts and make posts, and says what to set."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
 
     def routes(self) -> Sequence[Route]:
-        handlers = (*((path, self.refuse) for path in _PATHS), (_PAGES, self.show))
+        handlers = (*((path, self.refuse) for path in _PATHS), *((path, self.show) for path in _PAGES))
         return [Route(hdrs.METH_ANY, path, handler, limited=False, any_query=True) for path, handler in handlers]
 
     async def show(self, request: web.Request) -> web.Response:

@@ -10,6 +10,7 @@ from aiohttp import hdrs, web
 from ops.runtime import metrics, responses
 from ops.runtime.db import describe
 from ops.runtime.platform_protocol import PlatformError
+from ops.runtime.responses import Failure
 from ops.runtime.sampling import Sampler
 from ops.web import forms
 from ops.web.authentication import Authentication
@@ -17,6 +18,7 @@ from ops.web.concurrency_limit import RUNNING, WAITING, ConcurrencyLimit, TooMan
 from ops.web.messages import Messages
 from ops.web.refusals import Refusals
 from ops.web.responses import REMEDY, STATUS, EarlyResponse, NotLoggedInError, Refused, failure_of
+from publish.posting.errors import PostError
 
 log = structlog.get_logger()
 
@@ -30,6 +32,7 @@ class Route:
     ``any_query`` is for addresses that a platform sends browsers to: whatever the query says, the flow must end.
     ``streamed`` is the scope of an address whose handler reads the body itself: finding out who sends it counts for the
     limit, and the time that the body takes does not.
+    ``body_bytes`` is the longest body that is read.
     """
 
     method: str
@@ -38,6 +41,7 @@ class Route:
     limited: bool = True
     any_query: bool = False
     streamed: str = ""
+    body_bytes: int = forms.BODY_BYTES
 
 
 class Router:
@@ -71,6 +75,9 @@ class Router:
                 return refused.response(request)
             except PlatformError as problem:
                 return _problem(request, problem)
+            except PostError as error:
+                failure = Failure(error.status, error.code, error.message, error.remedy, error.retryable, error.details)
+                return responses.error(request, failure)
             except Exception as error:
                 if self._unexpected.take():
                     log.exception("request.failed", path=request.path, error=describe(error))
@@ -84,7 +91,8 @@ class Router:
         forms.require_storable(request, query=not route.any_query)
         if route.streamed:
             return await self._stream(route, request)
-        await forms.read(request)  # before there is a slot: nobody holds one while a body is on its way
+        # Before there is a slot: nobody holds one while a body is on its way.
+        await forms.read(request, route.body_bytes)
         async with self._limit.slot(self._authentication.credentials(request) if route.limited else {}) as waited:
             if waited:  # the session or key may have ended meanwhile
                 self._authentication.forget_lookups(request)

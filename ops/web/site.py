@@ -21,6 +21,7 @@ from ops.web.routing import Router
 from publish.connections.disconnect import Disconnector
 from publish.connections.refresh import Refresher
 from publish.oauth.authorization import AuthorizationFlows
+from publish.posting.posts import Posts
 
 RequestDeletion = Callable[[Pool, str, str, Actor], Awaitable[str | None]]
 """Records that a tenant wants everything of one of its connections deleted.
@@ -37,6 +38,13 @@ class Connecting:
     disconnector: Disconnector
     refresher: Refresher
     request_deletion: RequestDeletion
+
+
+@dataclass(frozen=True, slots=True)
+class Publishing:
+    """What makes posts of a tenant, which a worker with a vault key publishes."""
+
+    posts: Posts
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ops.runtime.platform_client import PlatformClient
 from ops.runtime.platform_protocol import PlatformError
-from ops.runtime.ports import AskPlatform
 from publish.oauth.contract import App, OAuthProvider
 
 Variables = Mapping[str, tuple[str, ...]]
@@ -19,7 +19,7 @@ class OAuthProviders:
 
     by_platform: Mapping[str, OAuthProvider]
     variables: Variables
-    client: AskPlatform
+    client: PlatformClient
     public_url: str
 
     def redirect_uri(self, platform: str, instance: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 import asyncpg
 import uuid_utils
+from pydantic import BaseModel
 
 from ops.access.audit_log_store import Actor, Value, audit
 from ops.runtime import metrics
@@ -153,9 +154,12 @@ class Posts:
 
     # --- making
 
-    async def create(self, tenant: str, actor: Actor, body: PostBody) -> Created:
-        """Make a post, or answer with the one that is there. Raises PostError."""
-        time, asked = self._time(body.action, body.scheduled_time, body.timezone), digest_of("post", body)
+    async def create(self, tenant: str, actor: Actor, body: PostBody, *, asked: bytes | None = None) -> Created:
+        """Make a post, or answer with the one that is there. Raises PostError.
+
+        ``asked`` is the digest of the request, by which a repeat of its key is known; that of the body if not given.
+        """
+        time, asked = self._time(body.action, body.scheduled_time, body.timezone), asked or digest_of("post", body)
         async with tenant_transaction(self.pool, tenant) as connection:
             if body.idempotency_key and not body.dry_run:
                 before = await self._made_before(connection, tenant, body.idempotency_key, asked)
@@ -188,6 +192,12 @@ class Posts:
             for plan in found
         ]
         return Created(post, results, findings, time.words)
+
+    async def replay(self, tenant: str, key: str, asked: bytes) -> Created | None:
+        """Return the answer to an earlier request with this key. Raises PostError where that was another one."""
+        async with tenant_transaction(self.pool, tenant) as connection:
+            before = await self._made_before(connection, tenant, key, asked)
+        return None if before is None else Created(before, _results(before), replayed=True)
 
     async def _stored(
         self,
@@ -736,7 +746,7 @@ def new_id() -> str:
     return str(uuid_utils.uuid7())
 
 
-def digest_of(what: str, body: PostBody) -> bytes:
+def digest_of(what: str, body: BaseModel) -> bytes:
     """Return the digest of a request, its idempotency key apart."""
     document = body.model_dump(mode="json", exclude={"idempotency_key"})
     return hashlib.sha256(json.dumps([what, document], sort_keys=True).encode()).digest()

@@ -1,0 +1,305 @@
+"""Posts, for programs: make, list, change, publish, cancel, try again, decide upon and approve them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from ops.web import forms
+from ops.web.negotiation import redirect_browser
+from ops.web.responses import Refused
+from ops.web.routing import Route
+from ops.web.site import Publishing, Site
+from publish.posting import many
+from publish.posting.descriptions import post_document, result_document
+from publish.posting.errors import PostError, no_post
+from publish.posting.many import LineOutcome, Shared
+from publish.posting.post_store import PostFilter
+from publish.posting.posts import MOST_LISTED, PAGE_SIZE, Changed, Created
+from publish.posting.requests import (
+    ApproveBody,
+    ConfirmBody,
+    EditBody,
+    PostBody,
+    RetryBody,
+    ShareBody,
+    UploadBody,
+    read,
+)
+from publish.schedule.bulk_json import read_json
+
+READ, WRITE, APPROVE = "posts:read", "posts:write", "posts:approve"
+KEY_HEADER = "Idempotency-Key"
+BULK_BYTES = 512 * 2**10
+LONGEST_KEY = 200
+JSON = "application/json"
+
+
+class PostsApi:
+    def __init__(self, site: Site, publishing: Publishing) -> None:
+        self._site = site
+        self._posts = publishing.posts
+
+    def routes(self) -> Sequence[Route]:
+        return (
+            Route("POST", "/api/posts", self.create),
+            Route("POST", "/api/posts/schedule", self.schedule),
+            Route("POST", "/api/posts/bulk", self.bulk, body_bytes=BULK_BYTES),
+            Route("GET", "/api/posts", self.list),
+            Route("GET", "/api/posts/summary", self.summary),
+            Route("GET", "/api/posts/{id}", self.show),
+            Route("PATCH", "/api/posts/{id}", self.edit),
+            Route("DELETE", "/api/posts/{id}", self.cancel),
+            Route("POST", "/api/posts/{id}/publish", self.publish),
+            Route("POST", "/api/posts/{id}/cancel", self.cancel),
+            Route("POST", "/api/posts/{id}/retry", self.retry),
+            Route("POST", "/api/posts/{id}/confirm", self.confirm),
+            Route("POST", "/api/posts/{id}/approve", self.approve),
+            Route("GET", "/api/posting/rules", self.rules),
+            Route("POST", "/api/share", self.share),
+            Route("POST", "/api/{platform}/upload", self.upload),
+        )
+
+    async def create(self, request: web.Request) -> web.Response:
+        """Make a post: 201, or 200 with the one that is there, and with the one of an earlier request with its key."""
+        caller = await self._site.authentication.require_caller(request, WRITE)
+        body = read(PostBody, _with_key(request))
+        return _created(await self._posts.create(caller.tenant, caller.actor, body))
+
+    async def schedule(self, request: web.Request) -> web.Response:
+        """Make a post that has a time."""
+        caller = await self._site.authentication.require_caller(request, WRITE)
+        document = _with_key(request)
+        body = read(PostBody, {"action": "schedule", **document} if isinstance(document, Mapping) else document)
+        return _created(await self._posts.create(caller.tenant, caller.actor, body))
+
+    async def bulk(self, request: web.Request) -> web.Response:
+        """Make the posts of a list, each for itself: 200 with what became of each, 422 where none was accepted."""
+        caller = await self._site.authentication.require_caller(request, WRITE)
+        content, key = forms.content(request, JSON), _key(request)
+        defaults = await many.defaults_of(self._posts, caller.tenant, request.query.get("timezone"))
+        report = read_json(content, defaults)
+        if report.problems:
+            first = report.problems[0]
+            problems = [{"field": p.field, "message": p.message, "remedy": p.remedy} for p in report.problems]
+            message = f"{first.message[:1].upper()}{first.message[1:]}."
+            raise PostError("invalid_request", message, first.remedy, status=400, details={"problems": problems})
+        dry_run = request.query.get("dry_run", "") not in ("", "0", "false")
+        outcomes = await many.create_all(self._posts, caller.tenant, caller.actor, report, key=key, dry_run=dry_run)
+        accepted = sum(1 for outcome in outcomes if outcome.created is not None)
+        if not accepted:
+            details = {"posts": [_line_document(outcome) for outcome in outcomes]}
+            raise PostError(
+                "unprocessable", "None of the posts was accepted.", "correct each as it says", details=details
+            )
+        answer = {
+            "accepted": accepted,
+            "refused": len(outcomes) - accepted,
+            "posts": [_line_document(outcome) for outcome in outcomes],
+        }
+        return web.json_response(answer)
+
+    async def list(self, request: web.Request) -> web.Response:
+        caller = await self._site.authentication.require_caller(request, READ)
+        redirect_browser(request, "/posts")
+        page = await self._posts.page(caller.tenant, post_filter(request.query), _limit(request.query))
+        return web.json_response({"posts": [post_document(post) for post in page.posts], "before": page.before})
+
+    async def summary(self, request: web.Request) -> web.Response:
+        caller = await self._site.authentication.require_caller(request, READ)
+        redirect_browser(request, "/posts")
+        return web.json_response(await self._posts.summary(caller.tenant, request.query.get("campaign")))
+
+    async def show(self, request: web.Request) -> web.Response:
+        caller = await self._site.authentication.require_caller(request, READ)
+        id_ = post_id(request)
+        found = await self._posts.one(caller.tenant, id_)
+        redirect_browser(request, f"/posts/{id_}")
+        return web.json_response(post_document(found))
+
+    async def edit(self, request: web.Request) -> web.Response:
+        caller = await self._site.authentication.require_caller(request, WRITE)
+        body = read(EditBody, forms.document(request))
+        may_approve = APPROVE in caller.scopes
+        changed = await self._posts.edit(caller.tenant, caller.actor, post_id(request), body, may_approve=may_approve)
+        return _changed(changed)
+
+    async def publish(self, request: web.Request) -> web.Response:
+        caller = await self._site.authentication.require_caller(request, WRITE)
+        repeat = _flag(request, "repeat")
+        return _changed(await self._posts.publish(caller.tenant, caller.actor, post_id(request), repeat=repeat))
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        """Answer of each target whether it is cancelled, and if not why it is too late."""
+        caller = await self._site.authentication.require_caller(request, WRITE)
+        found = await self._posts.cancel(caller.tenant, caller.actor, post_id(request))
+        targets = {
+            target.id: {
+                "state": str(target.state),
+                "cancelled": str(target.state) == "cancelled",
+                "reason": found.reasons[target.id],
+            }
+            for target in found.post.targets
+        }
+        cancelled = all(each["cancelled"] for each in targets.values())
+        return web.json_response({"cancelled": cancelled, "targets": targets, "post": post_document(found.post)})
+
+    async def retry(self, request: web.Request) -> web.Response:
+        caller = await self._site.authentication.require_caller(request, WRITE)
+        body = read(RetryBody, _optional(request))
+        return _changed(await self._posts.retry(caller.tenant, caller.actor, post_id(request), body))
+
+    async def confirm(self, request: web.Request) -> web.Response:
+        caller = await self._site.authentication.require_caller(request, WRITE)
+        body = read(ConfirmBody, forms.document(request))
+        return _changed(await self._posts.confirm(caller.tenant, caller.actor, post_id(request), body))
+
+    async def approve(self, request: web.Request) -> web.Response:
+        caller = await self._site.authentication.require_caller(request, APPROVE)
+        body = read(ApproveBody, forms.document(request))
+        return _changed(await self._posts.approve(caller.tenant, caller.actor, post_id(request), body))
+
+    async def rules(self, request: web.Request) -> web.Response:
+        """Return kinds of post, limits and JSON schemas of options, by platform."""
+        await self._site.authentication.require_caller(request, READ)
+        redirect_browser(request, "/posts")
+        publishers = self._posts.publishers
+        return web.json_response({"platforms": {name: publisher.document for name, publisher in publishers.items()}})
+
+    async def share(self, request: web.Request) -> web.Response:
+        """Share a page: 201 with a result for each account, 200 where it is shared already at all of them."""
+        caller = await self._site.authentication.require_caller(request, WRITE)
+        body = read(ShareBody, _with_key(request))
+        shared = await many.share(self._posts, caller.tenant, caller.actor, body)
+        answer = {"accounts": shared_documents(shared), "post": _post_of(shared.created)}
+        return web.json_response(answer, status=_status(shared.created))
+
+    async def upload(self, request: web.Request) -> web.Response:
+        """Publish a file of the library at the accounts of one platform."""
+        caller = await self._site.authentication.require_caller(request, WRITE)
+        platform = request.match_info["platform"]
+        if platform not in self._posts.publishers:
+            message = "There is no platform of this name to publish to."
+            raise Refused(404, "unknown_platform", message, "look at GET /api/posting/rules")
+        body = read(UploadBody, _with_key(request))
+        return _created(await many.upload(self._posts, caller.tenant, caller.actor, platform, body))
+
+
+def post_id(request: web.Request) -> str:
+    """Return the id in the address. Raises PostError for what can be none."""
+    try:
+        return forms.path_id(request, Refused(404, "not_found", "", ""))
+    except Refused:
+        raise no_post() from None
+
+
+def post_filter(given: Mapping[str, str]) -> PostFilter:
+    """Return which posts a query asks for. Raises PostError."""
+    before = given.get("before")
+    if before is not None:
+        wrong = Refused(400, "invalid_request", "before must be the id of a post.", "take it from the answer before")
+        before = forms.parse_id(before, wrong)
+    return PostFilter(
+        campaign=given.get("campaign") or None,
+        state=given.get("state") or None,
+        platform=given.get("platform") or None,
+        since=_moment(given, "from"),
+        until=_moment(given, "to"),
+        before=before,
+    )
+
+
+def _moment(given: Mapping[str, str], name: str) -> datetime | None:
+    """Return a time of a query; one without an offset is in UTC. Raises PostError."""
+    text = given.get(name)
+    if not text:
+        return None
+    try:
+        found = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        message, remedy = f"{name} is no time.", "write it as 2027-05-01 or as 2027-05-01T09:00:00Z"
+        raise PostError("invalid_request", message, remedy, status=400) from None
+
+
+def _limit(given: Mapping[str, str]) -> int:
+    text = given.get("limit", str(PAGE_SIZE))
+    if not (text.isascii() and text.isdigit() and len(text) < 5 and 1 <= int(text) <= MOST_LISTED):
+        raise PostError("invalid_request", "limit is no such number.", f"name 1 to {MOST_LISTED}", status=400)
+    return int(text)
+
+
+def _key(request: web.Request) -> str:
+    key = request.headers.get(KEY_HEADER, "").strip()
+    if len(key) > LONGEST_KEY or not forms.is_storable(key):
+        message = f"{KEY_HEADER} is no key of at most {LONGEST_KEY} characters."
+        raise PostError("invalid_request", message, "send a UUID, for example", status=400)
+    return key
+
+
+def _with_key(request: web.Request) -> object:
+    """Return the JSON of the body, with the key of the header where it has none. Raises Refused, PostError."""
+    document, key = forms.document(request), _key(request)
+    if key and isinstance(document, dict) and not document.get("idempotency_key"):
+        return {**document, "idempotency_key": key}
+    return document
+
+
+def _optional(request: web.Request) -> object:
+    """Return the JSON of the body, an empty object where nothing was sent. Raises Refused."""
+    return forms.document(request) if request.can_read_body or request.content_length else {}
+
+
+def _flag(request: web.Request, name: str) -> bool:
+    document = _optional(request)
+    return isinstance(document, dict) and document.get(name) is True
+
+
+def _status(created: Created) -> int:
+    new = not created.replayed and any(result.result == "created" for result in created.results)
+    return 201 if new else 200
+
+
+def _post_of(created: Created) -> dict[str, object] | None:
+    return None if created.post is None else post_document(created.post)
+
+
+def _created(created: Created) -> web.Response:
+    return web.json_response(_created_document(created), status=_status(created))
+
+
+def _created_document(created: Created) -> dict[str, object]:
+    return {
+        "post": _post_of(created),
+        "accounts": [result_document(result) for result in created.results],
+        "findings": list(created.findings),
+        "time": created.words or None,
+        "replayed": created.replayed,
+    }
+
+
+def _changed(changed: Changed) -> web.Response:
+    return web.json_response(
+        {
+            "changed": changed.changed,
+            "post": post_document(changed.post),
+            "findings": list(changed.findings),
+            "time": changed.words or None,
+        }
+    )
+
+
+def _line_document(outcome: LineOutcome) -> dict[str, object]:
+    made = {} if outcome.created is None else _created_document(outcome.created)
+    return {"number": outcome.number, "accepted": outcome.created is not None, **made, "problems": [*outcome.problems]}
+
+
+def shared_documents(shared: Shared) -> list[dict[str, object]]:
+    """Return what became of each account of a shared page."""
+    words = {"exists": "already_shared", "created": "accepted"}
+    found = []
+    for result in shared.results:
+        error = shared.errors.get(result.connection)
+        told = None if error is None else {"code": error.code, "message": error.message, "remedy": error.remedy}
+        found.append({**result_document(result), "result": words.get(result.result, result.result), "error": told})
+    return found

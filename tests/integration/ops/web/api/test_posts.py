@@ -1,0 +1,284 @@
+"""The API of posts, over HTTP and as the web process's role."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from ops.access import api_keys, tenants
+from ops.runtime.db import open_pool
+from schema.rights import WEB_ROLE
+from schema.tenancy import DEFAULT_TENANT
+from tests.posting import Posting, posting
+from tests.rig import PATIENT, TESTS, Rig, add_pages
+from tests.support import is_error
+
+
+@dataclass
+class Programs:
+    """``publishing`` has the worker's side; ``account`` is a connection to Instagram, and ``picture`` a file."""
+
+    publishing: Posting
+    url: str
+    account: str
+    picture: str
+    keys: dict[str, str]
+
+    async def ask(
+        self, method: str, path: str, body: Any = None, *, key: str = "all", **headers: str
+    ) -> tuple[int, Any]:
+        headers |= {"Authorization": f"Bearer {self.keys[key]}"}
+        async with (
+            aiohttp.ClientSession() as http,
+            http.request(method, self.url + path, json=body, headers=headers) as response,
+        ):
+            found = await response.json()
+            assert response.status < 400 or is_error(found), found
+            return response.status, found
+
+    def post(self, content: str = "Tea", **more: Any) -> dict[str, Any]:
+        return {"content": content, "media": [self.picture], "targets": [{"connection": self.account}]} | more
+
+    async def made(self, content: str = "Tea", **more: Any) -> Any:
+        status, found = await self.ask("POST", "/api/posts", self.post(content, **more))
+        assert status == 201, found
+        return found["post"]
+
+
+@pytest.fixture
+async def programs(rig: Rig) -> AsyncIterator[Programs]:
+    async with posting(rig) as found, await open_pool(rig.dsn, "publish", 4, role=WEB_ROLE, **PATIENT) as pool:  # type: ignore[arg-type]
+        app = web.Application()
+        add_pages(app, pool, rig.built, posts=replace(found.posts, pool=pool))
+        async with TestServer(app) as server:
+            [account] = await rig.connect("instagram")
+            picture = found.media.add("picture.jpg", "image/jpeg", width=640, height=640)
+            keys = {"all": rig.key}
+            for name, scopes in {
+                "reader": ["posts:read"],
+                "writer": ["posts:read", "posts:write"],
+                "approver": ["posts:read", "posts:approve"],
+                "other": ["connections:read"],
+            }.items():
+                keys[name] = await api_keys.create(rig.pool, DEFAULT_TENANT, name, scopes, TESTS)
+            yield Programs(found, str(server.make_url("")).rstrip("/"), account, picture, keys)
+
+
+def later(**delta: float) -> str:
+    return f"{datetime.now(UTC) + timedelta(**delta):%Y-%m-%dT%H:%M:%SZ}"
+
+
+async def test_post_is_made_shown_published_and_listed(programs: Programs) -> None:
+    post = await programs.made(campaign_id="spring", hashtags=["tea"])
+    assert (post["status"], post["targets"][0]["state"], post["author"]) == ("pending", "draft", "key:tests")
+    status, changed = await programs.ask("POST", f"/api/posts/{post['id']}/publish")
+    assert (status, changed["changed"]) == (200, True)
+    await programs.publishing.run(post["targets"][0]["id"])
+    status, shown = await programs.ask("GET", f"/api/posts/{post['id']}")
+    assert (status, shown["status"], shown["targets"][0]["state"]) == (200, "posted", "published")
+    assert shown["targets"][0]["platform_post_url"].startswith("https://www.instagram.com/")
+    status, listed = await programs.ask("GET", "/api/posts?campaign=spring&state=posted&from=2020-01-01&to=2100-01-01")
+    assert (status, [each["id"] for each in listed["posts"]], listed["before"]) == (200, [post["id"]], None)
+    status, summary = await programs.ask("GET", "/api/posts/summary?campaign=spring")
+    assert (summary["posted"], summary["pending"], summary["platforms"]["instagram"]["posted"]) == (1, 0, 1)
+
+
+async def test_header_with_a_key_makes_one_post(programs: Programs) -> None:
+    key = {"Idempotency-Key": "once"}
+    status, first = await programs.ask("POST", "/api/posts", programs.post(action="publish"), **key)
+    again, second = await programs.ask("POST", "/api/posts", programs.post(action="publish"), **key)
+    assert (status, again, second["replayed"]) == (201, 200, True)
+    assert first["post"]["id"] == second["post"]["id"]
+    status, error = await programs.ask("POST", "/api/posts", programs.post("Coffee", action="publish"), **key)
+    assert (status, error["error"]["code"], error["error"]["details"]["post"]) == (409, "conflict", first["post"]["id"])
+
+
+async def test_same_post_again_is_answered_with_the_one_that_is_there(programs: Programs) -> None:
+    post = await programs.made(action="publish")
+    status, found = await programs.ask("POST", "/api/posts", programs.post(action="publish"))
+    assert (status, found["accounts"][0]["result"], found["post"]["id"]) == (200, "exists", post["id"])
+
+
+async def test_refusal_has_the_findings_by_item(programs: Programs) -> None:
+    status, found = await programs.ask("POST", "/api/posts", programs.post("x" * 2300, action="publish"))
+    assert (status, found["error"]["code"]) == (422, "unprocessable")
+    assert ("text_length", "text") in {(f["code"], f["item"]) for f in found["error"]["details"]["findings"]}
+    status, found = await programs.ask("POST", "/api/posts", programs.post(media=[DEFAULT_TENANT], action="publish"))
+    assert (status, "There is no file" in found["error"]["message"]) == (422, True)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [], 1, "x", {"content": 1}, {"unknown": 1}, {"content": "\x00"}, {"media": ["x"]}, {"targets": [{}]},
+        {"targets": [{"connection": "x"}]}, {"late_minutes": 1}, {"action": "go"}, {"hashtags": ["a b"]},
+        {"targets": [{"connection": DEFAULT_TENANT, "options": {"a": "\x00"}}]}, {"content": "\ud800"},
+    ],
+)  # fmt: skip
+async def test_body_that_is_none_is_refused(programs: Programs, body: Any) -> None:
+    status, found = await programs.ask("POST", "/api/posts", body)
+    assert (status, found["error"]["code"]) == (400, "invalid_request")
+
+
+async def test_schedule_wants_a_time(programs: Programs) -> None:
+    status, found = await programs.ask("POST", "/api/posts/schedule", programs.post())
+    assert (status, found["error"]["message"]) == (422, "The post has no time.")
+    status, found = await programs.ask("POST", "/api/posts/schedule", programs.post(scheduled_time=later(hours=1)))
+    assert (status, found["post"]["targets"][0]["state"]) == (201, "scheduled")
+
+
+async def test_edit_by_version_and_what_is_the_same_changes_nothing(programs: Programs) -> None:
+    post = await programs.made(scheduled_time=later(hours=1))
+    path = f"/api/posts/{post['id']}"
+    assert (await programs.ask("PATCH", path, {"content": "Tea"}))[1]["changed"] is False
+    status, found = await programs.ask("PATCH", path, {"content": "Coffee", "version": 1})
+    assert (status, found["post"]["content"], found["post"]["version"]) == (200, "Coffee", 2)
+    status, found = await programs.ask("PATCH", path, {"content": "Cocoa", "version": 1})
+    assert (status, found["error"]["code"]) == (409, "conflict")
+    status, found = await programs.ask("PATCH", path, {"scheduled_time": later(hours=3)})
+    assert found["post"]["targets"][0]["due_at"] == found["post"]["scheduled_time"]
+
+
+async def test_cancel_always_answers(programs: Programs) -> None:
+    post = await programs.made(scheduled_time=later(hours=1))
+    status, found = await programs.ask("DELETE", f"/api/posts/{post['id']}")
+    assert (status, found["cancelled"]) == (200, True)
+    status, found = await programs.ask("POST", f"/api/posts/{post['id']}/cancel")
+    assert (status, found["cancelled"]) == (200, True)
+    published = await programs.made("Coffee", action="publish")
+    await programs.publishing.run(published["targets"][0]["id"])
+    status, found = await programs.ask("POST", f"/api/posts/{published['id']}/cancel")
+    [told] = found["targets"].values()
+    assert (status, found["cancelled"], told) == (
+        200, False, {"state": "published", "cancelled": False, "reason": "it is published"},
+    )  # fmt: skip
+
+
+async def test_approval_by_somebody_else(programs: Programs) -> None:
+    post = await programs.made(needs_approval=True, scheduled_time=later(hours=1))
+    path = f"/api/posts/{post['id']}/approve"
+    assert (await programs.ask("POST", path, {"version": 1}, key="writer"))[0] == 403
+    assert (await programs.ask("POST", path, {"version": 1}))[0] == 403, "its author"
+    status, found = await programs.ask("POST", path, {"version": 1}, key="approver")
+    assert (status, found["post"]["approved_by"], found["post"]["targets"][0]["state"]) == (
+        200,
+        "key:approver",
+        "scheduled",
+    )
+
+
+async def test_retry_and_confirm(programs: Programs) -> None:
+    post = await programs.made(action="publish")
+    [target] = post["targets"]
+    status, found = await programs.ask("POST", f"/api/posts/{post['id']}/retry")
+    assert (status, found["error"]["details"]["states"]) == (409, {target["id"]: "scheduled"})
+    await programs.publishing.rig.connection.execute("ALTER TABLE post_targets DISABLE TRIGGER USER")
+    await programs.publishing.rig.raw("UPDATE post_targets SET state = 'unconfirmed', evidence = '[\"seen\"]'")
+    status, found = await programs.ask("GET", f"/api/posts/{post['id']}")
+    assert found["targets"][0]["evidence"] == ["seen"]
+    await programs.publishing.rig.connection.execute("ALTER TABLE post_targets ENABLE TRIGGER USER")
+    body = {"target": target["id"], "there": True, "post_id": "17"}
+    status, found = await programs.ask("POST", f"/api/posts/{post['id']}/confirm", body)
+    assert (status, found["post"]["targets"][0]["platform_post_id"]) == (200, "17")
+
+
+@pytest.mark.parametrize("key", ["reader", "other"])
+async def test_scopes_are_needed(programs: Programs, key: str) -> None:
+    post = await programs.made()
+    path = f"/api/posts/{post['id']}"
+    for method, address in (
+        ("POST", "/api/posts"), ("POST", "/api/posts/bulk"), ("PATCH", path), ("DELETE", path), ("POST", "/api/share"),
+        *(("POST", f"{path}/{what}") for what in ("publish", "cancel", "retry", "confirm", "approve")),
+        ("POST", "/api/posts/schedule"), ("POST", "/api/instagram/upload"),
+    ):  # fmt: skip
+        status, found = await programs.ask(method, address, {}, key=key)
+        assert (status, found["error"]["code"]) == (403, "forbidden"), address
+    for address in ("/api/posts", path, "/api/posts/summary", "/api/posting/rules"):
+        assert (await programs.ask("GET", address, key=key))[0] == (200 if key == "reader" else 403)
+    assert (await programs.ask("GET", path))[1]["targets"][0]["state"] == "draft"
+
+
+async def test_user_s_bulk_document_makes_each_post_for_itself(programs: Programs) -> None:
+    # No file can be named there, so nothing is taken by a platform that needs one.
+    body = {
+        "campaign_id": "spring",
+        "posts": [
+            {"content": "one", "platforms": ["instagram"], "hashtags": ["#a"]},
+            {"content": "two", "platforms": ["no"]},
+        ],
+        "scheduling_options": {"interval_hours": 2, "start_time": "2099-06-01 09:00", "timezone": "Europe/Berlin"},
+    }
+    status, found = await programs.ask("POST", "/api/posts/bulk", body)
+    assert (status, found["error"]["code"]) == (422, "unprocessable")
+    first, second = found["error"]["details"]["posts"]
+    assert first["problems"][0]["findings"][0]["connection"] == programs.account
+    assert "no platform 'no'" in second["problems"][0]["message"]
+    status, found = await programs.ask("POST", "/api/posts/bulk", {"posts": []})
+    assert (status, found["error"]["details"]["problems"][0]["field"]) == (400, "posts")
+
+
+async def test_share_has_a_result_for_each_account(programs: Programs) -> None:
+    status, found = await programs.ask("POST", "/api/share", {"url": "https://example.org/tea", "message": "Tea"})
+    assert (status, found["error"]["code"]) == (422, "unprocessable"), "Instagram shares no pages"
+
+
+async def test_upload_publishes_a_file_at_the_accounts_of_a_platform(programs: Programs) -> None:
+    body = {"media": {"id": programs.picture, "alt_text": "a cup"}, "caption": "Tea"}
+    status, found = await programs.ask("POST", "/api/instagram/upload", body)
+    assert (status, found["accounts"][0]["result"]) == (201, "created"), found
+    await programs.publishing.run(found["post"]["targets"][0]["id"])
+    [shown] = await programs.publishing.shown("instagram")
+    assert shown["text"] == "Tea"
+    status, found = await programs.ask("POST", "/api/friendfeed/upload", body)
+    assert (status, found["error"]["code"]) == (404, "unknown_platform")
+    status, found = await programs.ask("POST", "/api/instagram/upload", body | {"scheduled_time": later(days=2)})
+    assert (status, found["post"]["targets"][0]["state"]) == (201, "scheduled")
+
+
+async def test_rules_have_kinds_limits_and_schemas_of_options(programs: Programs) -> None:
+    _, found = await programs.ask("GET", "/api/posting/rules")
+    image = found["platforms"]["instagram"]["kinds"]["image"]
+    assert image["text"]["at_most"] == 2200
+    assert "first_comment" in image["options"]["properties"]
+    assert found["platforms"]["instagram"]["quotas"] == [{"posts": 100, "hours": 24.0, "kinds": []}]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "state=nonsense",
+        "from=yesterday",
+        "before=x",
+        "limit=0",
+        "limit=1000",
+        "limit=x",
+        "to=0001-01-01T00:00:00+23:00",
+    ],
+)
+async def test_query_that_is_none_is_refused(programs: Programs, query: str) -> None:
+    status, found = await programs.ask("GET", f"/api/posts?{query}")
+    assert (status, found["error"]["code"]) == (400, "invalid_request")
+
+
+async def test_tenants_see_nothing_of_each_other(programs: Programs) -> None:
+    post = await programs.made(idempotency_key="mine")
+    rig = programs.publishing.rig
+    other = await tenants.add(rig.connection, "other", TESTS)
+    programs.keys["theirs"] = await api_keys.create(rig.pool, other, "theirs", api_keys.SCOPES, TESTS)
+    path = f"/api/posts/{post['id']}"
+    assert (await programs.ask("GET", "/api/posts", key="theirs"))[1]["posts"] == []
+    for method, address, body in (
+        ("GET", path, None), ("PATCH", path, {"content": "x"}), ("DELETE", path, None),
+        ("POST", f"{path}/publish", None),
+        ("POST", f"{path}/approve", {"version": 1}),
+    ):  # fmt: skip
+        assert (await programs.ask(method, address, body, key="theirs"))[0] == 404, address
+    status, found = await programs.ask("POST", "/api/posts", programs.post(idempotency_key="mine"), key="theirs")
+    assert (status, found["error"]["details"]["missing"]) == (422, [programs.account])
+    assert json.dumps(await programs.ask("GET", path)).count('"draft"') == 1
