@@ -45,7 +45,7 @@ COMMANDS = {
     ),
     "work": Lazy(
         "ops.cli.work:work_command",
-        "Split deliveries into events, project those into the CRM tables, and refresh connections.",
+        "Split deliveries into events, project those into the CRM tables, refresh connections and publish posts.",
     ),
 }
 

@@ -34,22 +34,23 @@ log = structlog.get_logger()
 
 @click.command()
 def work_command() -> None:
-    """Split deliveries into events, project those into the CRM tables, and refresh connections."""
+    """Split deliveries into events, project those into the CRM tables, refresh connections and publish posts."""
     sys.exit(wiring.run(work(wiring.load())))
 
 
 @asynccontextmanager
 async def connection_sweeps(configuration: Configuration) -> AsyncIterator[dict[str, Sweep]]:
-    """Yield the loops that refresh and check connections, and mail notices, by name."""
-    from ops.cli.composition import built, notice_sender
+    """Yield the loops that refresh and check connections, publish posts, and mail notices, by name."""
+    from ops.cli.composition import built, driver_of, notice_sender
     from publish.connections.refresh import AT_ONCE
+    from publish.posting import driver
 
     settings = configuration.settings
     async with (
         await open_pool(
             settings.database_url.get_secret_value(),
             "publish",
-            AT_ONCE + 1,  # and the mail
+            AT_ONCE + 1 + driver.AT_ONCE + 1,  # and the mail, and the search for targets
             role=settings.role(WORKER_ROLE),
             pgbouncer=settings.landfall_pgbouncer,
             wait_seconds=5,
@@ -57,7 +58,7 @@ async def connection_sweeps(configuration: Configuration) -> AsyncIterator[dict[
         ) as pool,
         built(configuration, pool) as found,
     ):
-        sweeps: dict[str, Sweep] = {"refresh": found.refresher.sweep}
+        sweeps: dict[str, Sweep] = {"refresh": found.refresher.sweep, "posting": driver_of(pool, found).sweep}
         if (mailing := notice_sender(configuration, pool, found.flows)) is not None:
             sweeps["mail"] = mailing.sweep
         yield sweeps
@@ -134,7 +135,9 @@ async def work(configuration: Configuration) -> int:
         ]
         if settings.landfall_media_url is not None:
             tasks.append(asyncio.create_task(_media_sweep(configuration, health_pool, stop), name="media"))
-        if wiring.has_vault(configuration):
+        if not wiring.has_vault(configuration):
+            log.warning("work.cannot_publish", missing="LANDFALL_VAULT_KEYS")
+        else:
             sweeps = await stack.enter_async_context(connection_sweeps(configuration))
             tasks += [asyncio.create_task(sweep(stop), name=name) for name, sweep in sweeps.items()]
         listeners = []
