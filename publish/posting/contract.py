@@ -35,6 +35,11 @@ class Effect(StrEnum):
     """Something visible, which a repeat could do a second time."""
 
 
+PARENT_OPTION = "parent_post_id"
+"""The option with the platform's id of what a target answers or acts on, where no target of ours is it: a comment that
+somebody else wrote, or a post that was not made here. Machines have it as ``parent_id`` and never among the options.
+"""
+
 BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 AGAIN = "again"
@@ -76,9 +81,10 @@ class Media:
 class Job:
     """Everything that a step may know of a target. All times are of the database's clock.
 
-    ``parent_id`` is the platform's id of the post that this one answers; empty for none. ``bound`` are the posts of the
-    account that other targets hold: none of them is this target's. ``intent_at`` is when a step that makes something
-    visible was first about to be asked; None before that. ``attempt`` goes up when a target is begun anew.
+    ``parent_id`` is the platform's id of the post or comment that this one answers, or that is hidden, edited or
+    deleted; empty for none. ``bound`` are the posts of the account that other targets hold: none of them is this
+    target's. ``intent_at`` is when a step that makes something visible was first about to be asked; None before that.
+    ``attempt`` goes up when a target is begun anew.
     """
 
     id: str
@@ -94,6 +100,8 @@ class Job:
     """Files that options name, such as a cover, by id."""
     link: Mapping[str, str] = field(default_factory=dict)
     """``url``, ``title``, ``description`` and ``image`` of a page that is shared; empty for none."""
+    username: str = ""
+    """Of the account, as the platform last gave it."""
     profile: Kept = field(default_factory=dict)
     instance: str = ""
     parent_id: str = ""
@@ -215,7 +223,10 @@ class Unknown(Verdict):
 
 @dataclass(frozen=True, slots=True)
 class Published(Verdict):
-    """It is there. ``step`` reads what is not known yet, such as its address; empty where nothing is left to read."""
+    """It is there. ``step`` reads what is not known yet, such as its address; empty where nothing is left to read.
+
+    ``post_id`` is empty for what makes no post, such as hiding a comment.
+    """
 
     post_id: str
     url: str = ""

@@ -268,6 +268,7 @@ class Driver:
             media=media,
             others=others,
             link=target.link,
+            username=target.username,
             profile=target.profile,
             instance=target.instance,
             parent_id=target.parent_post_id,

@@ -11,7 +11,7 @@ from datetime import datetime
 
 import asyncpg
 
-from publish.posting.contract import Evidence, JsonValue
+from publish.posting.contract import PARENT_OPTION, Evidence, JsonValue
 from publish.posting.decision import Outcome
 from publish.vault.envelope import Vault
 from schema.sealing import target_place
@@ -45,6 +45,7 @@ class Target:
     login_platform: str
     instance: str
     account_id: str
+    username: str
     profile: Mapping[str, JsonValue]
     connected: bool
     parent_post_id: str
@@ -91,12 +92,12 @@ _BELOW = "(t.parent_id IS NOT NULL AND parent.post_id = t.post_id)"
 
 _COLUMNS = f"""
     t.tenant_id::text, t.id::text, t.post_id::text, t.connection_id::text, t.platform,
-    coalesce(c.via, c.platform), c.instance, t.account_id, c.profile,
+    coalesce(c.via, c.platform), c.instance, t.account_id, c.username, c.profile,
     {CONNECTION.conditions[ConnectionState.ACTIVE].replace("state", "c.state")},
-    coalesce(parent.platform_post_id, ''), coalesce(root.platform_post_id, ''),
+    coalesce(parent.platform_post_id, t.options->>'{PARENT_OPTION}', ''), coalesce(root.platform_post_id, ''),
     t.parent_id IS NOT NULL AND parent.platform_post_id IS NULL,
-    t.kind, coalesce(t.content, p.content),
-    CASE WHEN {_BELOW} THEN '{{}}' ELSE coalesce(p.link, '{{}}') END, t.options, t.state, t.step,
+    t.kind, coalesce(t.content, p.content), CASE WHEN {_BELOW} THEN '{{}}' ELSE coalesce(p.link, '{{}}') END,
+    t.options - '{PARENT_OPTION}', t.state, t.step,
     coalesce(t.step_since, now()), t.asked_at, t.intent_at, t.commits, t.attempt, t.failures, t.kept, t.sealed,
     p.scheduled_at, p.late_policy, p.late_seconds,
     NOT p.needs_approval OR p.approved_version IS NOT DISTINCT FROM p.version, now(), t.fence,
@@ -155,9 +156,9 @@ async def load(connection: asyncpg.Connection, id_: str, fence: int) -> Target |
         id_,
     )
     values = list(row)
-    for place in (8, 15, 16, 25):
+    for place in (9, 16, 17, 26):
         values[place] = json.loads(values[place])
-    values[17] = TargetState(values[17])
+    values[18] = TargetState(values[18])
     values.append([AttachedFile(*file) for file in files])
     return Target(*values)
 
