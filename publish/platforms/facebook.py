@@ -271,7 +271,11 @@ PLATFORM = OAuthProvider(
     client_id=Variable("META_APP_ID", "App dashboard: App settings, Basic, App ID"),
     client_secret=META_SECRET,
     base_url=Variable("FACEBOOK_BASE_URL", "Only to point at a sandbox: http://127.0.0.1:8090/facebook"),
-    hosts={"www": "https://www.facebook.com", "graph": "https://graph.facebook.com"},
+    hosts={
+        "www": "https://www.facebook.com",
+        "graph": "https://graph.facebook.com",
+        "rupload": "https://rupload.facebook.com",
+    },
     scopes=SCOPES,
     scope_uses={
         "pages_show_list": "finding your pages",

@@ -7,12 +7,31 @@ follows an unknown outcome is the recipe of ``meta.md`` 9.6.
 import json
 from collections.abc import Mapping, Sequence
 
-from ops.runtime.platform_protocol import JsonObject, Request, Response, member, number, objects, text
+from ops.runtime.platform_protocol import FilePart, JsonObject, Request, Response, member, number, objects, text
+from publish.platforms._meta_machines import (
+    DAY,
+    SETTLE,
+    UPLOADS,
+    VERSION,
+    Action,
+    Commenting,
+    actions,
+    anew,
+    commenting,
+    error_code,
+    error_subcode,
+    in_doubt,
+    permalink_step,
+    poll,
+    query,
+    shown_post,
+    unread,
+    url,
+)
 from publish.platforms.instagram_posting import PLATFORM as RULES
 from publish.platforms.instagram_posting import Everywhere, Feed, Reel
 from publish.posting.contract import (
     AGAIN,
-    Doubt,
     Effect,
     Failed,
     Go,
@@ -31,27 +50,15 @@ from publish.posting.contract import (
     Verdict,
     Wait,
 )
-from publish.posting.decision import DOUBT
 from publish.posting.matching import normal, one_of, unbound
 from publish.posting.verdicts import error_verdict
 from schema.states import TargetState
 
-VERSION = "/v25.0"
-
-POLL_SECONDS, SLOW_POLL_SECONDS, MANY_POLLS = 5.0, 60.0, 24
-"""A container is asked often for two minutes and once a minute after that (``meta.md`` 8.1)."""
-
-CONTAINER_SECONDS = 86_400.0
-"""A container that is not published ends after a day (``meta.md`` 8.1)."""
-
-MOST_CONTAINERS = 3
-"""So often a container that ended or failed is made again (``faults.md`` H5)."""
-
-SETTLE = Looks(2, 60)
-"""A status that says that nothing happened counts when it was read twice, a minute apart (``meta.md`` 9.6)."""
-
 LISTING = Looks(2, 600)
 """A listing without the post counts when it was read twice, ten minutes apart (``meta.md`` 9.6)."""
+
+MISSING = 2207008
+"""Of a container that is not there, or not yet (``meta.md`` 7.4)."""
 
 MEDIA_FIELDS = "id,timestamp,caption,media_type,media_product_type,permalink"
 
@@ -62,29 +69,20 @@ MEDIA_TYPES = {"reel": "REELS", "story": "STORIES", "carousel": "CAROUSEL"}
 """``media_type`` of each kind; an image has none."""
 
 
-def _query(job: Job, **more: str) -> dict[str, str]:
-    return {"access_token": job.token, **more}
-
-
-def _url(job: Job, path: str) -> str:
-    return job.app.url("graph", f"{VERSION}/{path}")
-
-
-def _kept_containers(job: Job) -> Kept:
-    """Return what is kept when everything is made again: nothing of the containers but their number."""
-    made = job.kept_number("containers") + 1
-    return {"container": "", "children": [], "ready": 0, "polls": 0, "containers": made}
+_BEGUN: Kept = {"container": "", "children": [], "ready": 0}
 
 
 def _anew(job: Job, message: str) -> Verdict:
     """Make new containers, a few times."""
-    if job.kept_number("containers") + 1 >= MOST_CONTAINERS:
-        return Failed("container_failed", message, retryable=True)
-    return Go("quota", 5.0, keep=_kept_containers(job))
+    return anew(job, "quota", _BEGUN, message)
 
 
 def _error(job: Job, response: Response, *, commit: bool = False, anew: Verdict | None = None) -> Verdict | None:
     return error_verdict(RULES.errors, job, response, commit=commit, anew=anew)
+
+
+def _unread(job: Job, response: Response) -> Verdict | None:
+    return unread(RULES.errors, job, response)
 
 
 # --- how much may be published still
@@ -92,7 +90,7 @@ def _error(job: Job, response: Response, *, commit: bool = False, anew: Verdict 
 
 def ask_quota(job: Job) -> Request:
     fields = "quota_usage,config"
-    return Request("GET", _url(job, f"{job.account_id}/content_publishing_limit"), _query(job, fields=fields))
+    return Request("GET", url(job, f"{job.account_id}/content_publishing_limit"), query(job, fields=fields))
 
 
 def read_quota(job: Job, response: Response) -> Verdict:
@@ -110,9 +108,11 @@ def read_quota(job: Job, response: Response) -> Verdict:
 # --- containers
 
 
-def _file(media: Media) -> dict[str, str]:
+def _file(job: Job, media: Media) -> dict[str, str]:
+    """A story with an alternative text would be refused (``meta.md`` 8.2)."""
     found = {"video_url" if media.is_video else "image_url": media.url}
-    return found | ({"alt_text": media.alt_text} if media.alt_text and media.is_image else {})
+    described = media.alt_text and media.is_image and RULES.kinds[job.kind].alt_text is not None
+    return found | ({"alt_text": media.alt_text} if described else {})
 
 
 def ask_child(job: Job) -> Request:
@@ -122,12 +122,12 @@ def ask_child(job: Job) -> Request:
 
 def _ask_child(job: Job, place: int) -> Request:
     media, options = job.media[place], RULES.kinds[job.kind].options.model_validate(job.options)
-    form = _query(job, is_carousel_item="true", **_file(media))
+    form = query(job, is_carousel_item="true", **_file(job, media))
     if media.is_video:
         form["media_type"] = "VIDEO"
     if isinstance(options, Everywhere) and (tags := _tags(options, place)):
         form["user_tags"] = tags
-    return Request("POST", _url(job, f"{job.account_id}/media"), form=form)
+    return Request("POST", url(job, f"{job.account_id}/media"), form=form)
 
 
 def read_child(job: Job, response: Response) -> Verdict:
@@ -154,17 +154,8 @@ def read_children(job: Job, response: Response) -> Verdict:
             return Go("container" if done else "children", keep={"ready": ready + 1, "polls": 0})
         case "ERROR" | "EXPIRED":
             # Only this one is made again: its siblings are as good as they were (meta.md 7.4, 9004).
-            return _remade_child(job, ready, response)
-    return _poll(job)
-
-
-def _remade_child(job: Job, place: int, response: Response) -> Verdict:
-    tried = job.kept_number("remade") + 1
-    if tried >= MOST_CONTAINERS:
-        message = f"The platform could not use file {place + 1}: {_said(response)}"
-        return Failed("media_refused", message, retryable=True)
-    kept: list[JsonValue] = [*job.kept_list("children")]
-    return Go("child_again", 5.0, keep={"children": kept, "remade": tried})
+            return anew(job, "child_again", {}, f"The platform could not use file {ready + 1}: {_said(response)}")
+    return poll(job)
 
 
 def ask_child_again(job: Job) -> Request:
@@ -182,16 +173,27 @@ def read_child_again(job: Job, response: Response) -> Verdict:
 
 
 def ask_container(job: Job) -> Request:
-    form = _query(job, **_content(job))
-    return Request("POST", _url(job, f"{job.account_id}/media"), form=form)
+    form = query(job, **_content(job))
+    return Request("POST", url(job, f"{job.account_id}/media"), form=form)
+
+
+def _by_bytes(job: Job) -> bool:
+    """Whether the file is sent to the upload host, which is for accounts of Facebook Login (``meta.md`` 8.4).
+
+    Where a container of that kind was refused or ended, the platform fetches the file from our address.
+    """
+    one = job.kind in ("reel", "story") and job.media[0].is_video
+    return one and UPLOADS in job.app.hosts and not job.kept.get("by_address") and not job.kept_number("made_again")
 
 
 def _content(job: Job) -> dict[str, str]:
     """Return the parameters of ``POST /media`` (``meta.md`` 8.2)."""
     options = RULES.kinds[job.kind].options.model_validate(job.options)
-    found = {} if job.kind == "carousel" else _file(job.media[0])
+    found = {} if job.kind == "carousel" else _file(job, job.media[0])
     if job.kind == "story":
         found.pop("alt_text", None)  # for posts of the feed only
+    if _by_bytes(job):
+        found = {"upload_type": "resumable"}
     if kind := MEDIA_TYPES.get(job.kind):
         found["media_type"] = kind
     if job.kind == "carousel":
@@ -256,14 +258,36 @@ def _reel(job: Job, options: Reel) -> dict[str, str]:
 
 def read_container(job: Job, response: Response) -> Verdict:
     if problem := _error(job, response, anew=_anew(job, "The platform could not use the files.")):
-        return problem
+        refused = isinstance(problem, Failed) and _by_bytes(job)
+        return Go("container", keep={"by_address": True}) if refused else problem
     if not (made := text(response.content.get("id"))):
         return Unknown("the platform named no container")
-    return Go("status", 1.0, keep={"container": made, "polls": 0})
+    return Go("upload" if _by_bytes(job) else "status", 1.0, keep={"container": made, "polls": 0})
+
+
+def ask_upload(job: Job) -> Request:
+    """The documented address, and not the one that the platform names: that one may lead anywhere."""
+    media = job.media[0]
+    headers = {"Authorization": f"OAuth {job.token}", "offset": "0", "file_size": str(media.size)}
+    part = FilePart(media.id, 0, media.size, media.content_type, media.file_name or "file")
+    path = f"/ig-api-upload{VERSION}/{job.kept_text('container')}"
+    return Request("POST", job.app.url(UPLOADS, path), headers=headers, content=part)
+
+
+def read_upload(job: Job, response: Response) -> Verdict:
+    """Where to go on after a break is not documented: a broken upload is begun anew in another container."""
+    problem = _error(job, response)
+    if isinstance(problem, Failed) or (problem is not None and "debug_info" in response.content):
+        return _anew(job, "The platform did not take the file.")
+    if problem is not None:
+        return problem
+    if response.content.get("success") is not True:
+        return Unknown("the platform did not say that it has the file")
+    return Go("status", 1.0)
 
 
 def _ask_status(job: Job, container: str) -> Request:
-    return Request("GET", _url(job, container), _query(job, fields="status_code,status"))
+    return Request("GET", url(job, container), query(job, fields="status_code,status"))
 
 
 def ask_status(job: Job) -> Request:
@@ -274,13 +298,8 @@ def _said(response: Response) -> str:
     return str(response.content.get("status") or "no reason is given")[:200]
 
 
-def _poll(job: Job) -> Wait:
-    polls = job.kept_number("polls") + 1
-    return Wait(POLL_SECONDS if polls < MANY_POLLS else SLOW_POLL_SECONDS, keep={"polls": polls})
-
-
 def read_status(job: Job, response: Response) -> Verdict:
-    if problem := _error(job, response):
+    if problem := _unread(job, response):
         return problem
     match text(response.content.get("status_code")):
         case "FINISHED":
@@ -289,7 +308,7 @@ def read_status(job: Job, response: Response) -> Verdict:
             return PublishedUnnamed("locate")
         case "ERROR" | "EXPIRED":
             return _anew(job, f"The platform could not use the files: {_said(response)}")
-    return _poll(job)
+    return poll(job)
 
 
 def overdue_status(job: Job) -> Verdict:
@@ -300,22 +319,35 @@ def overdue_status(job: Job) -> Verdict:
 
 
 def ask_publish(job: Job) -> Request:
-    form = _query(job, creation_id=job.kept_text("container"))
-    return Request("POST", _url(job, f"{job.account_id}/media_publish"), form=form)
+    form = query(job, creation_id=job.kept_text("container"))
+    return Request("POST", url(job, f"{job.account_id}/media_publish"), form=form)
 
 
 def read_publish(job: Job, response: Response) -> Verdict:
-    if problem := _error(job, response, commit=True, anew=_anew(job, "The platform lost the container.")):
+    problem = _error(job, response, commit=True, anew=_anew(job, "The platform lost the container."))
+    if isinstance(problem, Wait):
+        return _not_ready(job, response)
+    if problem is not None:
         return problem
     if not (made := text(response.content.get("id"))):
         return Unknown("the platform named no post")
     return Published(made, step="permalink")
 
 
+def _not_ready(job: Job, response: Response) -> Verdict:
+    """It was not done: read the container again, and make another where a finished one is missing (``meta.md`` 7.4)."""
+    missed = job.kept_number("missed") + (error_subcode(response) == MISSING)
+    if missed > 1:
+        return _anew(job, "The platform does not find the container that it finished.")
+    return Go("status", 30.0, keep={"missed": missed, "polls": 0})
+
+
 def read_look(job: Job, response: Response) -> Verdict:
     """What the container says after a publish whose outcome is unknown (``meta.md`` 9.6)."""
-    if problem := _error(job, response):
-        return Go("search") if isinstance(problem, Failed) and _unreadable(response) else problem
+    if error_code(response) == 100:
+        return SETTLE.not_found(job, Go("search"))
+    if problem := _unread(job, response):
+        return problem
     match text(response.content.get("status_code")):
         case "PUBLISHED":
             return PublishedUnnamed("locate")
@@ -323,23 +355,17 @@ def read_look(job: Job, response: Response) -> Verdict:
             return SETTLE.not_found(job, Go("publish"))
         case "ERROR" | "EXPIRED":
             return _anew(job, f"The platform could not use the files: {_said(response)}")
-    return _poll(job)
+    return poll(job)
 
 
 def overdue_look(job: Job) -> Verdict:
-    message = "The platform did not say within a day whether it was published. Look there."
-    return Doubt(message, [job.kept_text(DOUBT)])
-
-
-def _unreadable(response: Response) -> bool:
-    """Whether an answer says that there is no such object, or that it may not be seen."""
-    return number(member(response.content, "error").get("code")) == 100
+    return in_doubt(job, "The platform did not say within a day whether it was published. Look there.")
 
 
 def ask_listing(job: Job) -> Request:
     edge = "stories" if job.kind == "story" else "media"
-    query = _query(job, fields=MEDIA_FIELDS, limit="25")
-    return Request("GET", _url(job, f"{job.account_id}/{edge}"), query)
+    fields = query(job, fields=MEDIA_FIELDS, limit="25")
+    return Request("GET", url(job, f"{job.account_id}/{edge}"), fields)
 
 
 def _listed(job: Job, response: Response) -> list[JsonObject]:
@@ -358,93 +384,145 @@ def _found(post: JsonObject) -> Published:
 
 
 def _shown(post: JsonObject) -> str:
-    return f"{text(post.get('permalink')) or text(post.get('id'))} of {text(post.get('timestamp'))}"
+    return shown_post(post, "permalink", "timestamp")
 
 
 def read_search(job: Job, response: Response) -> Verdict:
     """The container cannot be read: only the listing can tell (``meta.md`` 9.6, point 6)."""
-    if problem := _error(job, response):
+    if problem := _unread(job, response):
         return problem
     message = "The container cannot be read, and no post like this is listed. Look there, and say whether it is there."
-    doubt = Doubt(message, [job.kept_text(DOUBT), "the list of posts was read twice, ten minutes apart"])
+    doubt = in_doubt(job, message, "the list of posts was read twice, ten minutes apart")
     return one_of(job, _listed(job, response), _found, LISTING, doubt, shown=_shown)
 
 
 def read_locate(job: Job, response: Response) -> Verdict:
     """It is published; find its id. Nothing found leaves it published, with its id unknown."""
-    if problem := _error(job, response):
+    if problem := _unread(job, response):
         return problem
     return one_of(job, _listed(job, response), _found, Looks(12, 3600), Failed("not_listed", ""), shown=_shown)
 
 
 def ask_permalink(job: Job) -> Request:
-    return Request("GET", _url(job, job.post_id), _query(job, fields="permalink"))
+    return Request("GET", url(job, job.post_id), query(job, fields="permalink"))
 
 
-def read_permalink(job: Job, response: Response) -> Verdict:
-    if problem := _error(job, response):
-        return problem
-    return Published(job.post_id, text(response.content.get("permalink")))
+_FIRST: Mapping[str, Step] = {
+    "quota": Step(TargetState.PREPARING, Effect.READ, AGAIN, ask_quota, read_quota, ("container",)),
+}
 
+_BY_BYTES: Mapping[str, Step] = {
+    "container": Step(
+        *(TargetState.PREPARING, Effect.REPEATABLE, AGAIN, ask_container, read_container),
+        ("status", "quota", "upload", "container"),
+    ),
+    "upload": Step(*(TargetState.UPLOADING, Effect.REPEATABLE, AGAIN, ask_upload, read_upload), ("status", "quota")),
+}
+"""Of kinds that may be a single video."""
 
-def _publishing() -> Mapping[str, Step]:
-    """Return the steps that all kinds end with."""
-    return {
-        "container": Step(
-            TargetState.PREPARING, Effect.REPEATABLE, AGAIN, ask_container, read_container, ("status", "quota")
-        ),
-        "status": Step(
-            TargetState.PROCESSING,
-            Effect.READ,
-            AGAIN,
-            ask_status,
-            read_status,
-            ("publish", "locate", "quota"),
-            CONTAINER_SECONDS,
-            overdue_status,
-        ),
-        "publish": Step(
-            TargetState.PUBLISHING, Effect.COMMIT, "look", ask_publish, read_publish, ("permalink", "quota")
-        ),
-        "look": Step(
-            TargetState.UNCONFIRMED,
-            Effect.READ,
-            AGAIN,
-            ask_status,
-            read_look,
-            ("publish", "search", "locate", "quota"),
-            CONTAINER_SECONDS,
-            overdue_look,
-        ),
-        "search": Step(TargetState.UNCONFIRMED, Effect.READ, AGAIN, ask_listing, read_search),
-        "locate": Step(TargetState.PUBLISHED_ID_UNKNOWN, Effect.READ, AGAIN, ask_listing, read_locate),
-        "permalink": Step(TargetState.PUBLISHED, Effect.READ, AGAIN, ask_permalink, read_permalink),
-    }
-
-
-_QUOTA = {"quota": Step(TargetState.PREPARING, Effect.READ, AGAIN, ask_quota, read_quota, ("container",))}
-
-_CHILDREN = {
+_CHILDREN: Mapping[str, Step] = {
     "quota": Step(TargetState.PREPARING, Effect.READ, AGAIN, ask_quota, read_quota, ("child",)),
     "child": Step(TargetState.PREPARING, Effect.REPEATABLE, AGAIN, ask_child, read_child, ("child", "children")),
     "children": Step(
-        TargetState.PROCESSING,
-        Effect.READ,
-        AGAIN,
-        ask_children,
-        read_children,
+        *(TargetState.PROCESSING, Effect.READ, AGAIN, ask_children, read_children),
         ("children", "container", "child_again"),
-        CONTAINER_SECONDS,
+        DAY,
         overdue_status,
     ),
     "child_again": Step(
-        TargetState.PREPARING, Effect.REPEATABLE, AGAIN, ask_child_again, read_child_again, ("children",)
+        *(TargetState.PREPARING, Effect.REPEATABLE, AGAIN, ask_child_again, read_child_again), ("children",)
     ),
 }
 
+_PUBLISHING: Mapping[str, Step] = {
+    "container": Step(
+        *(TargetState.PREPARING, Effect.REPEATABLE, AGAIN, ask_container, read_container), ("status", "quota")
+    ),
+    "status": Step(
+        *(TargetState.PROCESSING, Effect.READ, AGAIN, ask_status, read_status),
+        ("publish", "locate", "quota"),
+        DAY,
+        overdue_status,
+    ),
+    "publish": Step(
+        *(TargetState.PUBLISHING, Effect.COMMIT, "look", ask_publish, read_publish),
+        ("permalink", "status", "quota"),
+    ),
+    "look": Step(
+        *(TargetState.UNCONFIRMED, Effect.READ, AGAIN, ask_status, read_look),
+        ("publish", "search", "locate", "quota"),
+        DAY,
+        overdue_look,
+    ),
+    "search": Step(TargetState.UNCONFIRMED, Effect.READ, AGAIN, ask_listing, read_search),
+    "locate": Step(TargetState.PUBLISHED_ID_UNKNOWN, Effect.READ, AGAIN, ask_listing, read_locate),
+    "permalink": permalink_step(RULES.errors, ask_permalink, "permalink"),
+}
+"""The steps that all kinds end with."""
 
-def _machine(name: str, title: str, before: Mapping[str, Step]) -> Machine:
-    return Machine(name, title, {**before, **_publishing()}, "quota", "search")
+
+def _machine(name: str, title: str, *before: Mapping[str, Step]) -> Machine:
+    steps = dict(_PUBLISHING)
+    for more in before:
+        steps |= more
+    return Machine(name, title, steps, "quota", "search")
+
+
+# --- comments and moderation
+
+
+def _edge(job: Job) -> str:
+    """Where a comment belongs: below a post, or below another comment (``meta.md`` 10.3)."""
+    answers = job.kind == "comment_reply" or job.parent_id != (job.root_id or job.parent_id)
+    return f"{job.parent_id}/{'replies' if answers else 'comments'}"
+
+
+def ask_comment(job: Job) -> Request:
+    return Request("POST", url(job, _edge(job)), form=query(job, message=job.text))
+
+
+def ask_comments(job: Job) -> Request:
+    """Ask for the fields that are never refused: one that is fails the whole listing (``meta.md`` 10.2)."""
+    return Request("GET", url(job, _edge(job)), query(job, fields="id,text,timestamp,username", limit="50"))
+
+
+COMMENTING = Commenting(
+    ask=ask_comment,
+    listing=ask_comments,
+    own=lambda job, comment: text(comment.get("username")) == job.username,
+    text="text",
+    created="timestamp",
+)
+
+
+def _hide(job: Job, *, hide: bool) -> Request:
+    return Request("POST", url(job, job.parent_id), query(job, hide=str(hide).lower()))
+
+
+def _read(job: Job, fields: str) -> Request:
+    return Request("GET", url(job, job.parent_id), query(job, fields=fields))
+
+
+def _delete(job: Job) -> Request:
+    return Request("DELETE", url(job, job.parent_id), query(job))
+
+
+ACTIONS = {
+    "hide_comment": Action(
+        "Hide a comment",
+        lambda job: _hide(job, hide=True),
+        lambda job: _read(job, "hidden"),
+        lambda _, comment: comment.get("hidden") is True,
+    ),
+    "show_comment": Action(
+        "Show a comment",
+        lambda job: _hide(job, hide=False),
+        lambda job: _read(job, "hidden"),
+        lambda _, comment: comment.get("hidden") is False,
+    ),
+    "delete_comment": Action("Delete a comment", _delete, lambda job: _read(job, "id"), None),
+    "delete_post": Action("Delete a post", _delete, lambda job: _read(job, "id"), None),
+}
 
 
 def kind_of(media: Sequence[Media], options: Kept, link: Mapping[str, str]) -> str:  # noqa: ARG001
@@ -455,10 +533,14 @@ def kind_of(media: Sequence[Media], options: Kept, link: Mapping[str, str]) -> s
 
 PLATFORM = PostingPlatform(
     machines={
-        "image": _machine("image", "Image", _QUOTA),
-        "reel": _machine("reel", "Reel", _QUOTA),
-        "story": _machine("story", "Story", _QUOTA),
+        "image": _machine("image", "Image", _FIRST),
+        "reel": _machine("reel", "Reel", _FIRST, _BY_BYTES),
+        "story": _machine("story", "Story", _FIRST, _BY_BYTES),
         "carousel": _machine("carousel", "Carousel", _CHILDREN),
+        "comment": commenting(RULES.errors, "comment", "Comment", COMMENTING),
+        "comment_reply": commenting(RULES.errors, "comment_reply", "Answer to a comment", COMMENTING),
+        **actions(RULES.errors, ACTIONS),
     },
     kind_of=kind_of,
+    reply_kind="comment",
 )
