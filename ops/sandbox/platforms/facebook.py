@@ -631,9 +631,13 @@ class Facebook(InstagramApi):
 
     def _attachments(self, post: Post) -> list[Node]:
         """Return one attachment; that of several photos names them below it."""
-        targets = [Node("Attachment", {"id": id_, "media_type": "photo", "target": {"id": id_}}) for id_ in post.media]
+        single: dict[str, Any] = {"subattachments": None}
+        targets = [
+            Node("Attachment", single | {"id": id_, "media_type": "photo", "target": {"id": id_}}) for id_ in post.media
+        ]
         if post.link:
-            return [Node("Attachment", {"id": post.id, "media_type": "link", "url": post.link, "target": None})]
+            link = {"id": post.id, "media_type": "link", "url": post.link, "target": None}
+            return [Node("Attachment", single | link)]
         if len(targets) < 2:
             return [Node("Attachment", {**item.values, "media_type": post.kind}) for item in targets]
         album = {"id": post.id, "media_type": "album", "target": {"id": post.id}}
