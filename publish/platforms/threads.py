@@ -18,7 +18,10 @@ from publish.platforms._meta import (
 )
 from schema.configuration import Variable
 
-SCOPES = ("threads_basic", "threads_content_publish", "threads_read_replies", "threads_manage_replies")
+SCOPES = (
+    *("threads_basic", "threads_content_publish", "threads_read_replies", "threads_manage_replies"),
+    "threads_delete",
+)
 DAY = 86_400
 
 OAUTH = OAuth(
@@ -73,8 +76,9 @@ PLATFORM = OAuthProvider(
         "threads_content_publish": "publishing",
         "threads_read_replies": "reading replies",
         "threads_manage_replies": "answering and hiding replies",
+        "threads_delete": "deleting posts",
     },
-    unreported_scopes=("threads_read_replies", "threads_manage_replies"),
+    unreported_scopes=("threads_read_replies", "threads_manage_replies", "threads_delete"),
     needed=("threads_basic", "threads_content_publish"),
     oauth=OAUTH,
     connect=connect,

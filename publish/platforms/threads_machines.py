@@ -1,0 +1,479 @@
+"""Publishing on Threads: ``meta.md`` 9.1 and 9.3. A container is made, watched until it is finished, and published.
+
+All calls name the account as ``me``: writes by its id were seen to fail (``meta.md`` 14, T12). Once it is published, a
+container reads as a post, which has no ``status``.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+
+from ops.runtime.platform_protocol import JsonObject, Request, Response, member, objects, text
+from publish.platforms import _meta_posting
+from publish.platforms._meta_machines import (
+    DAY,
+    SETTLE,
+    Action,
+    actions,
+    anew,
+    error_code,
+    error_subcode,
+    in_doubt,
+    is_missing,
+    parent_missing,
+    permalink_step,
+    poll,
+    query,
+    shown_post,
+    unread,
+)
+from publish.platforms.threads_posting import PLATFORM as RULES
+from publish.platforms.threads_posting import Media as MediaOptions
+from publish.platforms.threads_posting import Text, quota
+from publish.posting.contract import (
+    AGAIN,
+    Effect,
+    Failed,
+    Go,
+    Hold,
+    Job,
+    JsonValue,
+    Kept,
+    Looks,
+    Machine,
+    Media,
+    PostingPlatform,
+    Published,
+    PublishedUnnamed,
+    Step,
+    Unknown,
+    Verdict,
+)
+from publish.posting.decision import DOUBT
+from publish.posting.matching import normal, one_of, since_intent, unbound
+from publish.posting.verdicts import QUOTA_SECONDS, error_verdict
+from publish.preflight.error_catalogue import ErrorClass, classify_error
+from schema.states import TargetState
+
+READY_SECONDS = 30.0
+"""A container is published about half a minute after it was made (``meta.md`` 9.1)."""
+
+LISTING = Looks(2, 600)
+
+NOT_THERE = 4279009
+"""Of a container or a parent that is not there, or not yet (``meta.md`` 7.4)."""
+
+AGAIN_SECONDS = 10.0
+
+FIELDS = "id,text,timestamp,media_type,permalink"
+
+
+def _url(job: Job, path: str) -> str:
+    return job.app.url("graph", f"/v1.0/{path}")
+
+
+def _error(job: Job, response: Response, *, commit: bool = False, anew: Verdict | None = None) -> Verdict | None:
+    return error_verdict(RULES.errors, job, response, commit=commit, anew=anew)
+
+
+def _unread(job: Job, response: Response) -> Verdict | None:
+    return unread(RULES.errors, job, response)
+
+
+def _is_reply(job: Job) -> bool:
+    return bool(job.parent_id)
+
+
+def _options(job: Job) -> Text | MediaOptions:
+    """A reply has the options of a post with the same files."""
+    kind = job.kind if job.kind in RULES.kinds else kind_of(job.media, job.options, job.link)
+    found = RULES.kinds[kind].options.model_validate(job.options)
+    assert isinstance(found, Text | MediaOptions)  # noqa: S101  there are no others
+    return found
+
+
+# --- how much may be published still
+
+
+def ask_quota(job: Job) -> Request:
+    fields = "quota_usage,config,reply_quota_usage,reply_config"
+    return Request("GET", _url(job, "me/threads_publishing_limit"), query(job, fields=fields))
+
+
+def read_quota(job: Job, response: Response) -> Verdict:
+    """Replies have a limit of their own."""
+    if problem := _error(job, response):
+        return problem
+    if quota(response.content, reply=_is_reply(job)).quota_left == 0:
+        noun = "replies" if _is_reply(job) else "posts"
+        message = f"This account has published as many {noun} as are allowed within a day."
+        return Hold(QUOTA_SECONDS, "rate_limit_exceeded", message)
+    return Go("child" if len(job.media) > 1 else "container")
+
+
+# --- containers
+
+
+def _file(media: Media) -> dict[str, str]:
+    kind, name = ("VIDEO", "video_url") if media.is_video else ("IMAGE", "image_url")
+    return {"media_type": kind, name: media.url} | ({"alt_text": media.alt_text} if media.alt_text else {})
+
+
+def ask_child(job: Job) -> Request:
+    """One container for each file of a carousel, in order."""
+    return _ask_child(job, len(job.kept_list("children")))
+
+
+def _ask_child(job: Job, place: int) -> Request:
+    form = query(job, is_carousel_item="true", **_file(job.media[place]))
+    return Request("POST", _url(job, "me/threads"), form=form)
+
+
+def read_child(job: Job, response: Response) -> Verdict:
+    if problem := _error(job, response):
+        return problem
+    if not (made := text(response.content.get("id"))):
+        return Unknown("the platform named no container")
+    children: list[JsonValue] = [*job.kept_list("children"), made]
+    return Go("child" if len(children) < len(job.media) else "children", keep={"children": children})
+
+
+def ask_children(job: Job) -> Request:
+    """Read the first child that is not known to be finished: they count as the carousel does (``meta.md`` 14, T6)."""
+    return _ask_status(job, job.kept_list("children")[job.kept_number("ready")])
+
+
+def read_children(job: Job, response: Response) -> Verdict:
+    if problem := _error(job, response):
+        return problem
+    ready = job.kept_number("ready")
+    match text(response.content.get("status")):
+        case "FINISHED":
+            done = ready + 1 == len(job.kept_list("children"))
+            return Go("container" if done else "children", keep={"ready": ready + 1, "polls": 0})
+        case "ERROR" | "EXPIRED":
+            # Only this one is made again: its siblings are as good as they were (meta.md 7.4, 9004).
+            again = anew(job, "child_again", {}, f"The platform could not use file {ready + 1}: {_said(response)}")
+            return _of_status(response, again)
+    return poll(job)
+
+
+def ask_child_again(job: Job) -> Request:
+    return _ask_child(job, job.kept_number("ready"))
+
+
+def read_child_again(job: Job, response: Response) -> Verdict:
+    if problem := _error(job, response):
+        return problem
+    if not (made := text(response.content.get("id"))):
+        return Unknown("the platform named no container")
+    children: list[JsonValue] = [*job.kept_list("children")]
+    children[job.kept_number("ready")] = made
+    return Go("children", keep={"children": children, "polls": 0})
+
+
+def ask_container(job: Job) -> Request:
+    return Request("POST", _url(job, "me/threads"), form=query(job, **_content(job)))
+
+
+def _content(job: Job) -> dict[str, str]:
+    """Return the parameters of ``POST /threads`` (``meta.md`` 9.1, 9.3)."""
+    options = _options(job)
+    if len(job.media) > 1:
+        found = {"media_type": "CAROUSEL", "children": ",".join(job.kept_list("children"))}
+    elif job.media:
+        found = _file(job.media[0])
+    else:
+        found = {"media_type": "TEXT"}
+    if job.text:
+        found["text"] = job.text
+    if job.parent_id:
+        found["reply_to_id"] = job.parent_id
+    given = {
+        "reply_control": options.reply_control,
+        "topic_tag": options.topic_tag,
+        "location_id": options.location_id,
+        "quote_post_id": options.quote_of,
+        "allowlisted_country_codes": ",".join(options.countries),
+        "enable_reply_approvals": "true" if options.reply_approvals else "",
+    }
+    found |= {name: value for name, value in given.items() if value}
+    if options.spoilers:
+        parts = [{"entity_type": "SPOILER", "offset": part.offset, "length": part.length} for part in options.spoilers]
+        found["text_entities"] = json.dumps(parts)
+    return found | (_text_only(job, options) if isinstance(options, Text) else _media_only(options))
+
+
+def _text_only(job: Job, options: Text) -> dict[str, str]:
+    found = {"link_attachment": job.link["url"]} if job.link.get("url") else {}
+    if options.poll:
+        named = zip(("option_a", "option_b", "option_c", "option_d"), options.poll, strict=False)
+        found["poll_attachment"] = json.dumps(dict(named))
+    if options.long_text:
+        found["text_attachment"] = json.dumps({"plaintext": options.long_text})
+    return found
+
+
+def _media_only(options: MediaOptions) -> dict[str, str]:
+    return {"is_spoiler_media": "true"} if options.spoiler_media else {}
+
+
+_BEGUN: Kept = {"container": "", "children": [], "ready": 0}
+
+
+def _anew(job: Job, message: str) -> Verdict:
+    return anew(job, "quota", _BEGUN, message)
+
+
+def read_container(job: Job, response: Response) -> Verdict:
+    if _is_reply(job) and (not_yet := parent_missing(job, response)):
+        return not_yet
+    if problem := _error(job, response, anew=_anew(job, "The platform could not use the files.")):
+        return problem
+    if not (made := text(response.content.get("id"))):
+        return Unknown("the platform named no container")
+    return Go("status", READY_SECONDS, keep={"container": made, "polls": 0})
+
+
+def _ask_status(job: Job, container: str) -> Request:
+    return Request("GET", _url(job, container), query(job, fields="status,error_message"))
+
+
+def ask_status(job: Job) -> Request:
+    return _ask_status(job, job.kept_text("container"))
+
+
+def _said(response: Response) -> str:
+    return str(response.content.get("error_message") or "no reason is given")[:200]
+
+
+def _of_status(response: Response, again: Verdict) -> Verdict:
+    """Return what follows a container that failed: ``again``, where the platform may take the same files another time.
+
+    A file of the wrong shape would be refused as often as it is sent.
+    """
+    said = classify_error(RULES.errors, _meta_posting.reported(_said(response)), 400, commit=False)
+    if said.error_class is ErrorClass.MEDIA:
+        return Failed("media_refused", f"{said.message} {said.remedy}")
+    return again
+
+
+def _is_post(response: Response) -> bool:
+    """Whether an answer says that what was a container has no ``status``, as a post has none (``meta.md`` 14, T11)."""
+    error = member(response.content if isinstance(response.content, dict) else {}, "error")
+    return error_code(response) == 100 and "nonexisting field" in str(error.get("message")).lower()
+
+
+def read_status(job: Job, response: Response) -> Verdict:
+    if _is_post(response):
+        return PublishedUnnamed("locate")
+    if problem := _unread(job, response):
+        return problem
+    match text(response.content.get("status")):
+        case "FINISHED":
+            return Go("publish")
+        case "PUBLISHED":
+            return PublishedUnnamed("locate")
+        case "ERROR" | "EXPIRED":
+            return _of_status(response, _anew(job, f"The platform could not use the files: {_said(response)}"))
+    return poll(job)
+
+
+def overdue_status(job: Job) -> Verdict:
+    return _anew(job, "The platform was still at it after a day.")
+
+
+# --- publishing
+
+
+def ask_publish(job: Job) -> Request:
+    form = query(job, creation_id=job.kept_text("container"))
+    if share := _options(job).share_to_story:
+        form["crossreshare_to_ig" if share == "light" else "crossreshare_to_ig_dark_mode"] = "true"
+    return Request("POST", _url(job, "me/threads_publish"), form=form)
+
+
+def read_publish(job: Job, response: Response) -> Verdict:
+    """A container that is not there on its first attempt is not ready: the same one again, after its status was read.
+
+    Another one only after that, and never after an attempt whose outcome is unknown (``meta.md`` 7.5, 14: T9, T10).
+    """
+    if error_subcode(response) == NOT_THERE and DOUBT not in job.kept:
+        missed = job.kept_number("missed") + 1
+        keep: Kept = {"missed": missed}
+        if missed == 1:
+            return Go("status", AGAIN_SECONDS, keep=keep)
+        again = _anew(job, "The platform does not find the container that it finished.")
+        return Go("quota", 5.0, keep={**again.keep, **keep}) if missed == 2 and isinstance(again, Go) else _lost()
+    if problem := _error(job, response, commit=True, anew=_anew(job, "The platform lost the container.")):
+        return problem
+    if not (made := text(response.content.get("id"))):
+        return Unknown("the platform named no post")
+    shared = text(response.content.get("crossreshare_to_ig_status")).lower()
+    return Published(made, step="permalink", keep={"story_share": shared} if shared else {})
+
+
+def _lost() -> Failed:
+    return Failed("container_failed", "The platform does not find the container that it finished.", retryable=True)
+
+
+def read_look(job: Job, response: Response) -> Verdict:
+    """What the container says after a publish whose outcome is unknown (``meta.md`` 9.6)."""
+    if is_missing(response):
+        return SETTLE.not_found(job, Go("search"))
+    published = _is_post(response)
+    if not published and (problem := _unread(job, response)):
+        return problem
+    match "PUBLISHED" if published else text(response.content.get("status")):
+        case "PUBLISHED":
+            return PublishedUnnamed("locate")
+        case "FINISHED":
+            return SETTLE.not_found(job, Go("publish"))
+        case "ERROR" | "EXPIRED":
+            return _anew(job, f"The platform could not use the files: {_said(response)}")
+    return poll(job)
+
+
+def overdue_look(job: Job) -> Verdict:
+    return in_doubt(job, "The platform did not say within a day whether it was published. Look there.")
+
+
+def ask_listing(job: Job) -> Request:
+    """List the account's posts, or its replies, which are not among them (``meta.md`` 10.6)."""
+    fields = query(job, fields=FIELDS, since=str(int(since_intent(job).timestamp())), limit="50")
+    return Request("GET", _url(job, "me/replies" if _is_reply(job) else "me/threads"), fields)
+
+
+def _media_type(job: Job) -> str:
+    if len(job.media) > 1:
+        return "CAROUSEL_ALBUM"
+    if job.media:
+        return "VIDEO" if job.media[0].is_video else "IMAGE"
+    return "TEXT_POST"
+
+
+def _listed(job: Job, response: Response) -> list[JsonObject]:
+    def same(post: JsonObject) -> bool:
+        fits = text(post.get("media_type")) in ("", _media_type(job))
+        return fits and normal(post.get("text")) == normal(job.text)
+
+    return unbound(job, objects(response.content.get("data")), same, created="timestamp")
+
+
+def _found(post: JsonObject) -> Published:
+    return Published(text(post.get("id")), text(post.get("permalink")))
+
+
+def _shown(post: JsonObject) -> str:
+    return shown_post(post, "permalink", "timestamp")
+
+
+def read_search(job: Job, response: Response) -> Verdict:
+    """The container cannot be read: only the listing can tell."""
+    if problem := _unread(job, response):
+        return problem
+    message = "The container cannot be read, and no post like this is listed. Look there, and say whether it is there."
+    doubt = in_doubt(job, message, "the list of posts was read twice, ten minutes apart")
+    return one_of(job, _listed(job, response), _found, LISTING, doubt, shown=_shown)
+
+
+def read_locate(job: Job, response: Response) -> Verdict:
+    """It is published; find its id. Nothing found leaves it published, with its id unknown."""
+    if problem := _unread(job, response):
+        return problem
+    return one_of(job, _listed(job, response), _found, Looks(12, 3600), Failed("not_listed", ""), shown=_shown)
+
+
+def ask_permalink(job: Job) -> Request:
+    return Request("GET", _url(job, job.post_id), query(job, fields="permalink"))
+
+
+STEPS = {
+    "quota": Step(TargetState.PREPARING, Effect.READ, AGAIN, ask_quota, read_quota, ("child", "container")),
+    "container": Step(
+        *(TargetState.PREPARING, Effect.REPEATABLE, AGAIN, ask_container, read_container), ("status", "quota")
+    ),
+    "status": Step(
+        *(TargetState.PROCESSING, Effect.READ, AGAIN, ask_status, read_status),
+        ("publish", "locate", "quota"),
+        DAY,
+        overdue_status,
+    ),
+    "publish": Step(
+        *(TargetState.PUBLISHING, Effect.COMMIT, "look", ask_publish, read_publish),
+        ("permalink", "status", "quota"),
+    ),
+    "look": Step(
+        *(TargetState.UNCONFIRMED, Effect.READ, AGAIN, ask_status, read_look),
+        ("publish", "search", "locate", "quota"),
+        DAY,
+        overdue_look,
+    ),
+    "search": Step(TargetState.UNCONFIRMED, Effect.READ, AGAIN, ask_listing, read_search),
+    "locate": Step(TargetState.PUBLISHED_ID_UNKNOWN, Effect.READ, AGAIN, ask_listing, read_locate),
+    "permalink": permalink_step(RULES.errors, ask_permalink, "permalink"),
+    "child": Step(TargetState.PREPARING, Effect.REPEATABLE, AGAIN, ask_child, read_child, ("child", "children")),
+    "children": Step(
+        *(TargetState.PROCESSING, Effect.READ, AGAIN, ask_children, read_children),
+        ("children", "container", "child_again"),
+        DAY,
+        overdue_status,
+    ),
+    "child_again": Step(
+        *(TargetState.PREPARING, Effect.REPEATABLE, AGAIN, ask_child_again, read_child_again), ("children",)
+    ),
+}
+"""Of every kind: a reply may have one file, several or none."""
+
+
+def _manage(job: Job, *, hide: bool) -> Request:
+    return Request("POST", _url(job, f"{job.parent_id}/manage_reply"), form=query(job, hide=str(hide).lower()))
+
+
+def _read(job: Job, fields: str) -> Request:
+    return Request("GET", _url(job, job.parent_id), query(job, fields=fields))
+
+
+HIDDEN = "HIDDEN"
+
+ACTIONS = {
+    "hide_comment": Action(
+        "Hide a reply",
+        lambda job: _manage(job, hide=True),
+        lambda job: _read(job, "hide_status"),
+        lambda _, reply: text(reply.get("hide_status")) == HIDDEN,
+    ),
+    "show_comment": Action(
+        "Show a reply",
+        lambda job: _manage(job, hide=False),
+        lambda job: _read(job, "hide_status"),
+        lambda _, reply: text(reply.get("hide_status")) not in ("", HIDDEN),
+    ),
+    "delete_post": Action(
+        "Delete a post",
+        lambda job: Request("DELETE", _url(job, job.parent_id), query(job)),
+        lambda job: _read(job, "id"),
+        None,
+    ),
+}
+
+
+def kind_of(media: Sequence[Media], options: Kept, link: Mapping[str, str]) -> str:  # noqa: ARG001
+    if len(media) > 1:
+        return "carousel"
+    if media:
+        return "video" if media[0].is_video else "image"
+    return "text"
+
+
+KINDS = {"text": "Text", "image": "Image", "video": "Video", "carousel": "Carousel", "reply": "Reply"}
+REPLIES = ("threads_manage_replies",)
+
+PLATFORM = PostingPlatform(
+    machines={
+        **{kind: Machine(kind, title, STEPS, "quota") for kind, title in KINDS.items()},
+        **actions(RULES.errors, ACTIONS),
+    },
+    kind_of=kind_of,
+    reply_kind="reply",
+    scopes={"hide_comment": REPLIES, "show_comment": REPLIES, "delete_post": ("threads_delete",)},
+)

@@ -1,0 +1,232 @@
+"""Publishing on Threads against the sandbox: each kind once, and once whatever goes wrong on the way."""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import pytest
+
+from tests.posting import Posting, posting
+from tests.posting_faults import MODES, Case, acted, made, published, raced, survived, swept, target, worked_on
+from tests.rig import Rig
+
+COMMIT = "POST */threads_publish"
+
+TEXT = Case("threads", "text", COMMIT)
+IMAGE = Case("threads", "image", COMMIT, media=["picture"])
+VIDEO = Case("threads", "video", COMMIT, media=["clip"])
+CAROUSEL = Case("threads", "carousel", COMMIT, media=["picture", "clip", "picture"])
+REPLY = Case("threads", "reply", COMMIT, parent="comment")
+
+CASES = [
+    TEXT,
+    IMAGE,
+    VIDEO,
+    CAROUSEL,
+    REPLY,
+    Case("threads", "reply", COMMIT, media=["picture", "picture"], parent="post"),
+]
+
+ACTIONS = [
+    (Case("threads", "hide_comment", "POST */manage_reply", {"hide": "true"}, parent="comment"), "hide"),
+    (Case("threads", "show_comment", "POST */manage_reply", {"hide": "false"}, parent="hidden"), "unhide"),
+    (Case("threads", "delete_post", "DELETE *", parent="post"), "delete"),
+]
+
+
+@pytest.fixture
+async def publishing(rig: Rig) -> AsyncIterator[Posting]:
+    async with posting(rig) as found:
+        yield found
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+async def test_each_kind_is_published_once(publishing: Posting, case: Case) -> None:
+    row = await published(publishing, case, "Tea & cake")
+    [post] = await made(publishing, case, "Tea & cake")
+    assert row["platform_post_id"] == post["id"]
+    assert row["platform_post_url"].startswith("https://www.threads.net/@shop/post/")
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+async def test_each_is_there_once_whatever_happens_to_its_commit(publishing: Posting, case: Case) -> None:
+    for mode in MODES:
+        await survived(publishing, case, mode, f"Tea {mode}")
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("mode", ["lost_after", "killed_after"])
+async def test_each_is_there_once_whichever_call_is_lost(publishing: Posting, case: Case, mode: str) -> None:
+    assert await swept(publishing, case, mode) >= 4
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+async def test_two_workers_publish_it_once(publishing: Posting, case: Case) -> None:
+    await raced(publishing, case)
+
+
+@pytest.mark.parametrize(("case", "change"), ACTIONS, ids=str)
+async def test_acting_on_what_is_there(publishing: Posting, case: Case, change: str) -> None:
+    for mode in ("", *MODES):
+        await acted(publishing, case, change, mode)
+
+
+async def sent(publishing: Posting, case: Case, text: str = "Tea is hot") -> Mapping[str, Any]:
+    """What the ledger has of the parameters and files of a post."""
+    await published(publishing, case, text)
+    [post] = await made(publishing, case, text)
+    found: Mapping[str, Any] = {**post["options"], "files": post["files"], "reply_to": post["reply_to"]}
+    return found
+
+
+async def test_options_of_a_text_arrive(publishing: Posting) -> None:
+    options = {
+        "reply_control": "mentioned_only",
+        "reply_approvals": True,
+        "topic_tag": "tea",
+        "poll": ["Green", "Black"],
+        "spoilers": [{"offset": 7, "length": 3}],
+    }
+    link = {"url": "https://example.org/tea"}
+    post = await sent(publishing, Case("threads", "text", COMMIT, options=options, link=link))
+    assert (post["reply_control"], post["enable_reply_approvals"]) == ("mentioned_only", "true")
+    assert (post["topic_tag"], post["link_attachment"]) == ("tea", "https://example.org/tea")
+    assert json.loads(post["poll_attachment"]) == {"option_a": "Green", "option_b": "Black"}
+    assert json.loads(post["text_entities"]) == [{"entity_type": "SPOILER", "offset": 7, "length": 3}]
+
+
+async def test_long_text_arrives(publishing: Posting) -> None:
+    post = await sent(publishing, Case("threads", "text", COMMIT, options={"long_text": "Tea " * 900}))
+    assert json.loads(post["text_attachment"]) == {"plaintext": "Tea " * 900}
+
+
+async def test_files_have_their_alternative_texts_and_are_hidden_on_request(publishing: Posting) -> None:
+    post = await sent(publishing, Case("threads", "image", COMMIT, media=["picture"], options={"spoiler_media": True}))
+    assert (post["is_spoiler_media"], [file["alt_text"] for file in post["files"]]) == ("true", ["a picture"])
+    post = await sent(publishing, CAROUSEL, "Cake")
+    assert [file["alt_text"] for file in post["files"]] == ["a picture"] * 3
+
+
+async def test_share_to_the_story_is_asked_for_and_its_outcome_kept(publishing: Posting) -> None:
+    row = await published(publishing, Case("threads", "text", COMMIT, options={"share_to_story": "dark"}), "Tea")
+    assert json.loads(row["kept"])["story_share"] == "failed", "this account did not grant its permission"
+    assert row["state"] == "published"
+
+
+async def test_thread_goes_on_at_its_first_missing_part(publishing: Posting) -> None:
+    root = await target(publishing, TEXT, "One")
+    connection = str((await publishing.row(root))["connection_id"])
+    two = await publishing.target(connection, "Two", kind="reply", parent=root)
+    three = await publishing.target(connection, "Three", kind="reply", parent=two)
+    await publishing.run(root)
+    await publishing.rig.sandbox.command(
+        "faults", platform="threads", endpoint="POST */threads", error="account_blocked"
+    )
+    row = await publishing.run(two)
+    assert (row["state"], (await publishing.row(root))["state"]) == ("failed", "published")
+    await publishing.rig.raw(
+        "UPDATE post_targets SET state = 'scheduled', step = '', attempt = attempt + 1, commits = 0, kept = '{}',"
+        " due_at = now() WHERE id = $1::uuid",
+        two,
+    )
+    assert (await publishing.run(two))["state"] == "published"
+    row = await publishing.run(three)
+    assert row["state"] == "published", dict(row)
+    posts = await publishing.posts("threads")
+    assert [(post["text"], post["reply_to"]) for post in posts] == [
+        ("One", None),
+        ("Two", posts[0]["id"]),
+        ("Three", posts[1]["id"]),
+    ]
+
+
+async def test_reply_waits_for_a_post_that_is_seconds_old(publishing: Posting) -> None:
+    await publishing.rig.sandbox.command("parent-lag", platform="threads", seconds=70)
+    root = await target(publishing, TEXT, "One")
+    connection = str((await publishing.row(root))["connection_id"])
+    two = await publishing.target(connection, "Two", kind="reply", parent=root)
+    await publishing.run(root)
+    row = await publishing.run(two)
+    assert row["state"] == "published", dict(row)
+    assert len(await publishing.posts("threads")) == 2
+
+
+async def test_missing_container_is_read_and_then_made_again(publishing: Posting) -> None:
+    for times, containers in ((1, 1), (2, 2)):
+        before = await containers_made(publishing)
+        fault = {"endpoint": COMMIT, "error": "media_missing", "times": times}
+        await publishing.rig.sandbox.command("faults", platform="threads", **fault)
+        await published(publishing, TEXT, f"Tea {times}")
+        assert await containers_made(publishing) - before == containers
+        assert len(await made(publishing, TEXT, f"Tea {times}")) == 1
+        await publishing.rig.sandbox.clear_faults()
+    await publishing.rig.sandbox.command("faults", platform="threads", endpoint=COMMIT, error="media_missing", times=0)
+    row = await publishing.run(await target(publishing, TEXT, "Tea at last"))
+    assert (row["state"], row["error_code"], row["commits"]) == ("failed", "container_failed", 3)
+
+
+async def containers_made(publishing: Posting) -> int:
+    calls = await publishing.rig.sandbox.ledger("call", platform="threads", method="POST")
+    return len([call for call in calls if call["path"].endswith("/threads")])
+
+
+@pytest.mark.parametrize("result", ["failed", "expired"])
+async def test_container_that_ends_is_made_again_a_few_times(publishing: Posting, result: str) -> None:
+    await publishing.rig.sandbox.command("processing", platform="threads", result=result, times=2)
+    await published(publishing, TEXT, "Tea")
+    await publishing.rig.sandbox.command("processing", platform="threads", result=result, times=3)
+    row = await publishing.run(await target(publishing, TEXT, "Cake"))
+    assert (row["state"], row["error_code"], row["retryable"]) == ("failed", "container_failed", True)
+    assert len(await publishing.posts("threads")) == 1
+
+
+async def test_file_of_the_wrong_shape_is_not_sent_again(publishing: Posting) -> None:
+    await publishing.rig.sandbox.command("processing", platform="threads", result="failed", reason="INVALID_BIT_RATE")
+    row = await publishing.run(await target(publishing, VIDEO, "Tea"))
+    assert (row["state"], row["error_code"], row["retryable"]) == ("failed", "media_refused", False)
+    assert await containers_made(publishing) == 1
+
+
+async def test_only_the_child_that_failed_is_made_again(publishing: Posting) -> None:
+    await publishing.rig.sandbox.command("processing", platform="threads", result="failed", skip=1)
+    await published(publishing, CAROUSEL, "Tea")
+    assert await containers_made(publishing) == 5, "three items, one of them twice, and the carousel"
+
+
+async def test_token_that_dies_in_a_poll_does_not_begin_anew(publishing: Posting) -> None:
+    fault = {"endpoint": "GET *", "where": {"fields": "status,error_message"}, "error": "token_expired"}
+    await publishing.rig.sandbox.command("faults", platform="threads", **fault)
+    await published(publishing, TEXT, "Tea")
+    assert await containers_made(publishing) == 1
+
+
+async def test_throttle_by_401_neither_ends_the_token_nor_costs_the_post(publishing: Posting) -> None:
+    for endpoint in ("POST */threads", COMMIT):
+        await publishing.rig.sandbox.command("faults", platform="threads", endpoint=endpoint, error="too_many_actions")
+        row = await worked_on(publishing, await target(publishing, TEXT, endpoint), publishing.driver)
+        assert row["state"] == "published", dict(row)
+        assert len(await made(publishing, TEXT, endpoint)) == 1
+    [row] = await publishing.rig.raw("SELECT state FROM connections WHERE platform = 'threads'")
+    assert row["state"] == "active"
+
+
+@pytest.mark.parametrize("case", [TEXT, REPLY], ids=str)
+async def test_daily_limit_is_of_posts_and_of_replies(publishing: Posting, case: Case) -> None:
+    used = {"quota_usage": 250, "config": {"quota_total": 250}, "reply_quota_usage": 0}
+    used |= {"reply_config": {"quota_total": 1000}}
+    id_ = await target(publishing, case, "Tea")
+    await publishing.rig.sandbox.command(
+        "faults", platform="threads", endpoint="GET */threads_publishing_limit", status=200, body={"data": [used]}
+    )
+    await publishing.driver.drain()
+    assert (await publishing.row(id_))["error_code"] == ("rate_limit_exceeded" if case is TEXT else None)
+    assert (await publishing.run(id_))["state"] == "published"
+
+
+async def test_published_container_that_lists_nothing_stays_published(publishing: Posting) -> None:
+    await publishing.rig.sandbox.command("listing-lag", platform="threads", seconds=10**6)
+    fault = {"endpoint": COMMIT, "error": "service_unavailable", "effect": True}
+    await publishing.rig.sandbox.command("faults", platform="threads", **fault)
+    row = await publishing.run(await target(publishing, TEXT, "Tea"), rounds=120)
+    assert (row["state"], row["platform_post_id"]) == ("published_id_unknown", None)
+    assert len(await publishing.posts("threads")) == 1
