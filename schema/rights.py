@@ -199,7 +199,7 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
             update="upload_offset parts expires_at media_id",
             delete=True,
         ),
-        "media_links": Rights(select=EVERY),
+        "media_links": Rights(select=EVERY, update="revoked_at"),
         "media_fetches": Rights(
             select="tenant_id id",
             insert="tenant_id link_id method status first_byte user_agent",

@@ -171,7 +171,7 @@ GRANT SELECT, INSERT (tenant_id, id, stored_as, sha256, bytes, content_type, kin
     source_url, converted_from, created_by), UPDATE (removed_at, removed_by) ON media TO landfall_web;
 GRANT SELECT, INSERT (tenant_id, id, length, file_name, created_by, expires_at), UPDATE (upload_offset, parts,
     expires_at, media_id), DELETE ON media_uploads TO landfall_web;
-GRANT SELECT ON media_links TO landfall_web;
+GRANT SELECT, UPDATE (revoked_at) ON media_links TO landfall_web;
 GRANT SELECT (tenant_id, id), INSERT (tenant_id, link_id, method, status, first_byte, user_agent), UPDATE (last_byte)
     ON media_fetches TO landfall_web;
 GRANT SELECT, UPDATE (removed_at, removed_by, purged_at) ON media TO landfall_worker;

@@ -22,6 +22,7 @@ from ops.runtime.settings import Configuration, ConfigurationError
 from publish.connections.disconnect import Disconnector
 from publish.connections.refresh import Refresher
 from publish.media.inspection import Inspector
+from publish.media.library import MediaLibrary
 from publish.media.pruning import Pruner
 from publish.media.storage import Storage, open_storage
 from publish.media.uploads import Uploads
@@ -31,7 +32,6 @@ from publish.oauth.client_registration import ClientRegistrations
 from publish.oauth.contract import OAuthProvider
 from publish.oauth.providers import OAuthProviders
 from publish.posting.driver import Driver
-from publish.posting.files import NoFiles
 from publish.posting.posts import Posts
 from publish.schedule import zones
 from publish.vault import key_rotation
@@ -79,17 +79,18 @@ def appending(pool: Pool) -> AppendFact:
     return append
 
 
-def posts_of(pool: Pool, public_url: str) -> Posts:
-    """Return what accepts posts."""
-    return Posts(pool, wiring.publishers(), NoFiles(), zones.installed(), public_url)
+def posts_of(pool: Pool, storage: Storage | None, public_url: str) -> Posts:
+    """Return what accepts posts; without a storage those without files."""
+    library = MediaLibrary(pool, storage, public_url)
+    return Posts(pool, wiring.publishers(), library, zones.installed(), public_url)
 
 
-def driver_of(pool: Pool, found: Built) -> Driver:
-    """Return what publishes posts."""
+def driver_of(pool: Pool, found: Built, storage: Storage | None) -> Driver:
+    """Return what publishes posts; without a storage those without files."""
     clients = ClientRegistrations(pool, found.vault, found.providers)
     platforms = {name: publisher.machines for name, publisher in wiring.publishers().items()}
-    client = found.providers.client
-    return Driver(pool, found.vault, platforms, client, clients, found.refresher, NoFiles(), append_within)
+    client, library = found.providers.client, MediaLibrary(pool, storage, found.providers.public_url)
+    return Driver(pool, found.vault, platforms, client, clients, found.refresher, library, append_within)
 
 
 def mailer_of(configuration: Configuration) -> Mailer | None:

@@ -43,7 +43,7 @@ def serve_command() -> None:
 @asynccontextmanager
 async def pages(configuration: Configuration, app: web.Application) -> AsyncIterator[None]:
     """Add the pages and the API. Without a vault key everything works but connecting, which says what is missing."""
-    from ops.cli.composition import built, mailer_of, posts_of, uploads_of
+    from ops.cli.composition import built, mailer_of, posts_of, storage_of, uploads_of
     from ops.erasure.requests import request_account
     from ops.web.app import add_access, add_connections, add_connections_not_configured, add_media, add_posts
     from ops.web.site import Connecting, Publishing, build_site
@@ -73,7 +73,7 @@ async def pages(configuration: Configuration, app: web.Application) -> AsyncIter
             found = await stack.enter_async_context(built(configuration, pool))
             vault = found.vault
             add_connections(app, site, Connecting(found.flows, found.disconnector, found.refresher, request_account))
-            add_posts(app, site, Publishing(posts_of(pool, settings.landfall_public_url)))
+            add_posts(app, site, Publishing(posts_of(pool, storage_of(configuration), settings.landfall_public_url)))
         else:
             add_connections_not_configured(app, site)
         add_access(app, site, vault, mailer_of(configuration))

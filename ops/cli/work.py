@@ -41,7 +41,7 @@ def work_command() -> None:
 @asynccontextmanager
 async def connection_sweeps(configuration: Configuration) -> AsyncIterator[dict[str, Sweep]]:
     """Yield the loops that refresh and check connections, publish posts, and mail notices, by name."""
-    from ops.cli.composition import built, driver_of, notice_sender
+    from ops.cli.composition import built, driver_of, notice_sender, storage_of
     from publish.connections.refresh import AT_ONCE
     from publish.posting import driver
 
@@ -58,7 +58,10 @@ async def connection_sweeps(configuration: Configuration) -> AsyncIterator[dict[
         ) as pool,
         built(configuration, pool) as found,
     ):
-        sweeps: dict[str, Sweep] = {"refresh": found.refresher.sweep, "posting": driver_of(pool, found).sweep}
+        sweeps: dict[str, Sweep] = {
+            "refresh": found.refresher.sweep,
+            "posting": driver_of(pool, found, storage_of(configuration)).sweep,
+        }
         if (mailing := notice_sender(configuration, pool, found.flows)) is not None:
             sweeps["mail"] = mailing.sweep
         yield sweeps

@@ -15,7 +15,7 @@ from publish.posting.errors import PostError, Reason
 from publish.posting.post_store import Account
 from publish.preflight.check import check
 from publish.preflight.contract import AccountFacts, Draft, Finding, MediaFacts, PostingRules, Quota, Severity
-from publish.preflight.options import schema
+from publish.preflight.description import described
 from schema.states import ConnectionState
 
 FIRST_COMMENT = "first_comment"
@@ -40,47 +40,15 @@ class Publisher:
 
     @property
     def document(self) -> dict[str, object]:
-        """The kinds of post, their limits and the JSON schema of their options, for programs and pages."""
-        rules = self.rules
-        kinds = {name: kind for name, kind in rules.kinds.items() if name in self.machines.machines}
+        """The kinds of post that are published, with their limits and the JSON schemas of their options."""
+        known = {name: kind for name, kind in self.rules.kinds.items() if name in self.machines.machines}
         return {
-            "title": rules.title,
+            **described(replace(self.rules, kinds=known)),
             "replies": bool(self.machines.reply_kind),
             "quotas": [
                 {"posts": quota.posts, "hours": quota.seconds / 3600, "kinds": list(quota.kinds)}
-                for quota in rules.quotas
+                for quota in self.rules.quotas
             ],
-            "kinds": {
-                name: {
-                    "title": kind.title,
-                    "text": None
-                    if kind.text is None
-                    else {
-                        "needed": kind.text_needed,
-                        "at_most": kind.text.limit.at_most,
-                        "unit": kind.text.unit,
-                        "hashtags": kind.text.hashtags and kind.text.hashtags.at_most,
-                        "mentions": kind.text.mentions and kind.text.mentions.at_most,
-                    },
-                    "files": {"at_least": kind.items.at_least or 0, "at_most": kind.items.at_most},
-                    "media": [
-                        {
-                            "kind": rule.kind,
-                            "content_types": list(rule.content_types),
-                            "limits": {
-                                name: {"at_least": limit.at_least, "at_most": limit.at_most}
-                                for name, limit in rule.limits.items()
-                            },
-                            "codecs": list(rule.codecs),
-                        }
-                        for rule in kind.media
-                    ],
-                    "link": kind.link,
-                    "alt_text": kind.alt_text and kind.alt_text.at_most,
-                    "options": schema(kind.options),
-                }
-                for name, kind in kinds.items()
-            },
         }
 
 

@@ -1,0 +1,73 @@
+"""Files of the library in posts: from an upload to what a platform shows, and held until then."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from ops.runtime.platform_protocol import FilePart
+from ops.runtime.tenancy import tenant_transaction
+from publish.media.library import MediaLibrary
+from schema.tenancy import DEFAULT_TENANT
+from tests import media_samples
+from tests.posting import Posting, posting
+from tests.rig import Rig
+
+
+@pytest.fixture
+async def publishing(rig: Rig) -> AsyncIterator[Posting]:
+    async with posting(rig) as found:
+        library = MediaLibrary(found.driver.pool, rig.uploads.storage, rig.url)
+        yield replace(found, driver=replace(found.driver, media=library))
+
+
+async def uploaded(rig: Rig, content: bytes) -> str:
+    status, made = await rig.api("POST", "/api/media", data=content, headers={"Content-Type": "image/jpeg"})
+    assert status in (200, 201), made
+    return str(made["id"])
+
+
+async def test_uploaded_file_is_fetched_by_the_platform_and_shown_there(publishing: Posting) -> None:
+    rig = publishing.rig
+    [account] = await rig.connect("instagram")
+    content = media_samples.image("JPEG", (640, 640))
+    media = {"id": await uploaded(rig, content), "alt_text": "a red square"}
+    body = {"content": "Tea", "media": [media], "targets": [{"connection": account}], "action": "publish"}
+    status, made = await rig.api("POST", "/api/posts", json=body)
+    assert status == 201, made
+    [target] = made["post"]["targets"]
+    row = await publishing.run(target["id"])
+    assert row["state"] == "published", dict(row)
+    assert [post["text"] for post in await publishing.shown("instagram")] == ["Tea"]
+    async with tenant_transaction(publishing.driver.pool, DEFAULT_TENANT) as connection:
+        assert await publishing.driver.media.fetched(connection, target["id"], 1) == {media["id"]: len(content)}
+        assert await publishing.driver.media.fetched(connection, target["id"], 2) == {}
+    [[revoked]] = await rig.raw("SELECT bool_and(revoked_at IS NOT NULL) FROM media_links")
+    assert revoked
+
+
+async def test_file_is_held_while_a_post_is_to_be_published_with_it(publishing: Posting) -> None:
+    rig = publishing.rig
+    [account] = await rig.connect("instagram")
+    id_ = await uploaded(rig, media_samples.image("JPEG", (640, 640)))
+    body = {"content": "Tea", "media": [id_], "targets": [{"connection": account}]}
+    status, made = await rig.api("POST", "/api/posts", json=body)
+    assert status == 201, made
+    assert (await rig.api("DELETE", f"/api/media/{id_}"))[0] == 409
+    assert (await rig.api("DELETE", f"/api/posts/{made['post']['id']}"))[1]["cancelled"]
+    status, answer = await rig.api("DELETE", f"/api/media/{id_}")
+    assert status in (200, 204), answer
+
+
+async def test_part_of_a_file_is_read_and_the_file_of_another_tenant_is_not_there(publishing: Posting) -> None:
+    content = media_samples.image("JPEG", (640, 640))
+    id_ = await uploaded(publishing.rig, content)
+    library = publishing.driver.media
+    part = FilePart(id_, 10, 200)
+    assert b"".join([piece async for piece in library.read(DEFAULT_TENANT, part)]) == content[10:210]
+    async with tenant_transaction(publishing.driver.pool, DEFAULT_TENANT) as connection:
+        assert await library.digests(connection, [id_]) == {id_: hashlib.sha256(content).digest()}
+    other = "00000000-0000-7000-8000-00000000000b"
+    async with tenant_transaction(publishing.driver.pool, other) as connection:
+        assert await library.describe(connection, [id_]) == {}
