@@ -32,6 +32,7 @@ from publish.oauth.client_registration import ClientRegistrations
 from publish.oauth.contract import OAuthProvider
 from publish.oauth.providers import OAuthProviders
 from publish.posting.driver import Driver
+from publish.posting.inquiries import Inquiries
 from publish.posting.posts import Posts
 from publish.schedule import zones
 from publish.vault import key_rotation
@@ -79,10 +80,14 @@ def appending(pool: Pool) -> AppendFact:
     return append
 
 
-def posts_of(pool: Pool, storage: Storage | None, public_url: str) -> Posts:
+def posts_of(pool: Pool, found: Built, storage: Storage | None, public_url: str) -> Posts:
     """Return what accepts posts; without a storage those without files."""
+    publishers = wiring.publishers()
+    clients = ClientRegistrations(pool, found.vault, found.providers)
+    platforms = {name: publisher.machines for name, publisher in publishers.items()}
+    inquiries = Inquiries(platforms, found.providers.client, clients, found.refresher)
     library = MediaLibrary(pool, storage, public_url)
-    return Posts(pool, wiring.publishers(), library, zones.installed(), public_url)
+    return Posts(pool, publishers, library, zones.installed(), public_url, ask=inquiries)
 
 
 def driver_of(pool: Pool, found: Built, storage: Storage | None) -> Driver:

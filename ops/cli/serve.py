@@ -73,7 +73,9 @@ async def pages(configuration: Configuration, app: web.Application) -> AsyncIter
             found = await stack.enter_async_context(built(configuration, pool))
             vault = found.vault
             add_connections(app, site, Connecting(found.flows, found.disconnector, found.refresher, request_account))
-            add_posts(app, site, Publishing(posts_of(pool, storage_of(configuration), settings.landfall_public_url)))
+            add_posts(
+                app, site, Publishing(posts_of(pool, found, storage_of(configuration), settings.landfall_public_url))
+            )
         else:
             add_connections_not_configured(app, site)
         add_access(app, site, vault, mailer_of(configuration))

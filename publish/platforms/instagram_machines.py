@@ -7,7 +7,19 @@ follows an unknown outcome is the recipe of ``meta.md`` 9.6.
 import json
 from collections.abc import Mapping, Sequence
 
-from ops.runtime.platform_protocol import FilePart, JsonObject, Request, Response, member, number, objects, text
+from ops.runtime.platform_protocol import (
+    FilePart,
+    JsonObject,
+    Request,
+    Response,
+    Steps,
+    expected,
+    member,
+    number,
+    objects,
+    text,
+)
+from publish.oauth.contract import App
 from publish.platforms._meta_machines import (
     DAY,
     SETTLE,
@@ -29,7 +41,7 @@ from publish.platforms._meta_machines import (
     url,
 )
 from publish.platforms.instagram_posting import PLATFORM as RULES
-from publish.platforms.instagram_posting import Everywhere, Feed, Reel
+from publish.platforms.instagram_posting import Everywhere, Feed, Reel, quota
 from publish.posting.contract import (
     AGAIN,
     Effect,
@@ -52,6 +64,7 @@ from publish.posting.contract import (
 )
 from publish.posting.matching import normal, one_of, unbound
 from publish.posting.verdicts import error_verdict
+from publish.preflight.contract import AccountFacts
 from schema.states import TargetState
 
 LISTING = Looks(2, 600)
@@ -525,6 +538,13 @@ ACTIONS = {
 }
 
 
+def inquire(app: App, account_id: str, secrets: Mapping[str, str]) -> Steps[AccountFacts]:
+    """Ask how many posts are left (``meta.md`` 8.1)."""
+    asked = {"access_token": secrets["access_token"], "fields": "quota_usage,config"}
+    path = f"{VERSION}/{account_id}/content_publishing_limit"
+    return quota(expected((yield Request("GET", app.url("graph", path), asked)), "asking"))
+
+
 def kind_of(media: Sequence[Media], options: Kept, link: Mapping[str, str]) -> str:  # noqa: ARG001
     if len(media) > 1:
         return "carousel"
@@ -542,5 +562,6 @@ PLATFORM = PostingPlatform(
         **actions(RULES.errors, ACTIONS),
     },
     kind_of=kind_of,
+    inquire=inquire,
     reply_kind="comment",
 )

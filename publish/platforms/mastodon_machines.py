@@ -8,9 +8,20 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from ops.runtime.platform_protocol import FilePart, JsonObject, Request, Response, member, objects, text
+from ops.runtime.platform_protocol import (
+    FilePart,
+    JsonObject,
+    Request,
+    Response,
+    Steps,
+    expected,
+    member,
+    objects,
+    text,
+)
+from publish.oauth.contract import App
 from publish.platforms.mastodon_posting import PLATFORM as RULES
-from publish.platforms.mastodon_posting import Everywhere, PollPost
+from publish.platforms.mastodon_posting import Everywhere, PollPost, instance_facts
 from publish.platforms.mastodon_posting import Media as MediaOptions
 from publish.posting.contract import (
     AGAIN,
@@ -34,6 +45,7 @@ from publish.posting.contract import (
 from publish.posting.decision import DOUBT
 from publish.posting.matching import normal, one_of, tagless, unbound
 from publish.posting.verdicts import error_verdict
+from publish.preflight.contract import AccountFacts
 from schema.states import TargetState
 
 KEY_SECONDS = 55 * 60.0
@@ -289,6 +301,11 @@ def kind_of(media: Sequence[Media], options: Kept, link: Mapping[str, str]) -> s
     return "audio" if media[0].content_type.startswith("audio/") else "images"
 
 
+def inquire(app: App, _: str, __: Mapping[str, str]) -> Steps[AccountFacts]:
+    """Ask what the instance allows (``mastodon.md`` 1)."""
+    return instance_facts(expected((yield Request("GET", app.url("instance", "/api/v2/instance"))), "asking"))
+
+
 PLATFORM = PostingPlatform(
     machines={
         "text": _machine("text", "Text", files=False),
@@ -298,5 +315,6 @@ PLATFORM = PostingPlatform(
         "audio": _machine("audio", "Audio", files=True),
     },
     kind_of=kind_of,
+    inquire=inquire,
     reply_kind="text",
 )

@@ -7,7 +7,8 @@ container reads as a post, which has no ``status``.
 import json
 from collections.abc import Mapping, Sequence
 
-from ops.runtime.platform_protocol import JsonObject, Request, Response, member, objects, text
+from ops.runtime.platform_protocol import JsonObject, Request, Response, Steps, expected, member, objects, text
+from publish.oauth.contract import App
 from publish.platforms import _meta_posting
 from publish.platforms._meta_machines import (
     DAY,
@@ -51,6 +52,7 @@ from publish.posting.contract import (
 from publish.posting.decision import DOUBT
 from publish.posting.matching import normal, one_of, since_intent, unbound
 from publish.posting.verdicts import QUOTA_SECONDS, error_verdict
+from publish.preflight.contract import AccountFacts
 from publish.preflight.error_catalogue import ErrorClass, classify_error
 from schema.states import TargetState
 
@@ -457,6 +459,13 @@ ACTIONS = {
 }
 
 
+def inquire(app: App, account_id: str, secrets: Mapping[str, str]) -> Steps[AccountFacts]:
+    """Ask how many posts are left (``meta.md`` 9.1)."""
+    asked = {"access_token": secrets["access_token"], "fields": "quota_usage,config"}
+    path = f"/v1.0/{account_id}/threads_publishing_limit"
+    return quota(expected((yield Request("GET", app.url("graph", path), asked)), "asking"))
+
+
 def kind_of(media: Sequence[Media], options: Kept, link: Mapping[str, str]) -> str:  # noqa: ARG001
     if len(media) > 1:
         return "carousel"
@@ -474,6 +483,7 @@ PLATFORM = PostingPlatform(
         **actions(RULES.errors, ACTIONS),
     },
     kind_of=kind_of,
+    inquire=inquire,
     reply_kind="reply",
     scopes={"hide_comment": REPLIES, "show_comment": REPLIES, "delete_post": ("threads_delete",)},
 )

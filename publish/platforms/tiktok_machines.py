@@ -11,7 +11,19 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
-from ops.runtime.platform_protocol import FilePart, JsonObject, Request, Response, member, number, objects, text
+from ops.runtime.platform_protocol import (
+    FilePart,
+    JsonObject,
+    Request,
+    Response,
+    Steps,
+    expected,
+    member,
+    number,
+    objects,
+    text,
+)
+from publish.oauth.contract import App
 from publish.platforms.tiktok_posting import (
     PLATFORM as RULES,
 )
@@ -22,6 +34,7 @@ from publish.platforms.tiktok_posting import (
     PhotosOptions,
     Video,
     chunk_plan,
+    creator_facts,
     failed,
 )
 from publish.posting.contract import (
@@ -50,6 +63,7 @@ from publish.posting.contract import (
 from publish.posting.decision import DOUBT
 from publish.posting.matching import normal, one_of, unbound
 from publish.posting.verdicts import error_verdict, reported_verdict
+from publish.preflight.contract import AccountFacts
 from schema.states import TargetState
 
 MOST_UPLOADS = 3
@@ -501,6 +515,13 @@ def kind_of(media: Sequence[Media], options: Kept, link: Mapping[str, str]) -> s
     return "video" if media and media[0].is_video else "photos"
 
 
+def inquire(app: App, _: str, secrets: Mapping[str, str]) -> Steps[AccountFacts]:
+    """Ask what the creator allows (``tiktok.md`` 5)."""
+    headers = {"Authorization": f"Bearer {secrets['access_token']}"}
+    url = app.url("api", "/v2/post/publish/creator_info/query/")
+    return creator_facts(member(expected((yield Request("POST", url, json={}, headers=headers)), "asking"), "data"))
+
+
 PLATFORM = PostingPlatform(
     machines={
         "video": _machine("video", "Video", _creator("begin", "pull"), _SENT, _PULLED, first="creator"),
@@ -509,5 +530,6 @@ PLATFORM = PostingPlatform(
         "inbox_photos": _machine("inbox_photos", "Photos for the inbox", _PULLED, first="pull"),
     },
     kind_of=kind_of,
+    inquire=inquire,
     evidence=[Evidence("tiktok_posts", "publish_id", "publish_id", f"e.status IN ({ENDED})")],
 )

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from ops.runtime.platform_protocol import Request, Response
+from ops.runtime.platform_protocol import Request, Response, Steps
 from publish.oauth.contract import App
+from publish.preflight.contract import AccountFacts
 from schema.states import IN_FLIGHT, TARGET, TargetState
 
 JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "JsonValue"]
@@ -264,6 +265,9 @@ class Failed(Verdict):
     retryable: bool = False
 
 
+Inquire = Callable[[App, str, Mapping[str, str]], Steps[AccountFacts]]
+"""From our application, an account's id and its secrets to what the account may post."""
+
 Ask = Callable[[Job], Request]
 Read = Callable[[Job, Response], Verdict]
 
@@ -416,6 +420,8 @@ class PostingPlatform:
     reply_kind: str = ""
     """The kind of thread parts and first comments; empty where there are none."""
     evidence: Sequence[Evidence] = ()
+    inquire: Inquire | None = None
+    """Return what the account may post at this moment; None where the platform does not say."""
     scopes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """The scopes that a kind needs, by kind."""
 

@@ -3,6 +3,7 @@
 Each call is one transaction with its entry in the audit log. What follows is the worker's: see :mod:`.driver`.
 """
 
+import asyncio
 import hashlib
 import json
 from collections import Counter
@@ -33,6 +34,7 @@ from publish.posting.acceptance import (
     refusal_of,
 )
 from publish.posting.errors import PostError, no_post
+from publish.posting.inquiries import AskAccount
 from publish.posting.post_store import (
     EDITABLE,
     STATUSES,
@@ -151,6 +153,7 @@ class Posts:
     zones: TimeZones
     public_url: str = ""
     defaults: Mapping[str, AccountFacts] = field(default_factory=dict)
+    ask: AskAccount | None = None
 
     # --- making
 
@@ -160,6 +163,7 @@ class Posts:
         ``asked`` is the digest of the request, by which a repeat of its key is known; that of the body if not given.
         """
         time, asked = self._time(body.action, body.scheduled_time, body.timezone), asked or digest_of("post", body)
+        said = await self._asked(tenant, [target.connection for target in body.targets], body.platforms)
         async with tenant_transaction(self.pool, tenant) as connection:
             if body.idempotency_key and not body.dry_run:
                 before = await self._made_before(connection, tenant, body.idempotency_key, asked)
@@ -173,7 +177,7 @@ class Posts:
             for account, target in await self._named(connection, body):
                 text = target_text(body.content, body.hashtags) if target[1] is None else target[1]
                 wanted = Wanted(account, text, target[0], target[2], items, link, body.thread)
-                plans.append(_Plan(checked(self.publishers, wanted, self._facts(account)), target[1]))
+                plans.append(_Plan(checked(self.publishers, wanted, self._facts(account, said)), target[1]))
             found = await self._examined(connection, plans, at, body, draft=time.action == "draft")
             findings = [document for plan in found for document in plan.checked.documents]
             if body.dry_run:
@@ -284,8 +288,27 @@ class Posts:
                 raise PostError("unprocessable", message, "upload it, and take its id from the answer")
         return [Item(known[id_], alt_text) for id_, alt_text in media]
 
-    def _facts(self, account: Account) -> AccountFacts:
-        facts = self.defaults.get(account.platform, AccountFacts())
+    async def _asked(
+        self, tenant: str, ids: Sequence[str], platforms: Sequence[str] = ()
+    ) -> Mapping[str, AccountFacts]:
+        """Return what the platforms say of these accounts now, by connection; outside of any transaction."""
+        if self.ask is None:
+            return {}
+        async with tenant_transaction(self.pool, tenant) as connection:
+            accounts = await post_store.accounts(connection, ids, platforms)
+        found = await asyncio.gather(*(self.ask(tenant, account) for account in accounts))
+        return {account.id: facts for account, facts in zip(accounts, found, strict=True) if facts is not None}
+
+    async def _asked_of(self, tenant: str, id_: str) -> Mapping[str, AccountFacts]:
+        """Return what the platforms say now of the accounts of a post; of one that is not there, nothing."""
+        if self.ask is None:
+            return {}
+        async with tenant_transaction(self.pool, tenant) as connection:
+            post = await post_store.one(connection, id_)
+        return {} if post is None else await self._asked(tenant, [target.connection_id for target in post.targets])
+
+    def _facts(self, account: Account, said: Mapping[str, AccountFacts]) -> AccountFacts:
+        facts = said.get(account.id) or self.defaults.get(account.platform, AccountFacts())
         return replace(facts, scopes=account.scopes, login=account.login_platform, media_url=self.public_url)
 
     async def _examined(
@@ -356,6 +379,7 @@ class Posts:
 
         What is as asked for already is left alone, whatever its state: nothing is published by it.
         """
+        said = await self._asked_of(tenant, id_)
         async with tenant_transaction(self.pool, tenant) as connection:
             post = await self._locked(connection, id_)
             time = self._edited_time(post, body)
@@ -373,7 +397,7 @@ class Posts:
                 raise too_late(began)
             now = await post_store.clock(connection)
             at = due_at(time, now, post.scheduled_at)
-            plans = await self._edited_plans(connection, tenant, post, new, items, edits)
+            plans = await self._edited_plans(connection, tenant, post, new, items, edits, said)
             later = {target.id: _state_after_edit(target.state, time.action, new) for target in post.targets}
             draft = all(state == TargetState.DRAFT for state in later.values())
             roots = [plan for _, plan in plans]
@@ -471,6 +495,7 @@ class Posts:
         new: NewPost,
         items: Sequence[Item],
         edits: Mapping[str, TargetEdit],
+        said: Mapping[str, AccountFacts],
     ) -> list[tuple[StoredTarget, _Plan]]:
         """Return what each account of a post is to show after a change."""
         roots = [target for target in post.targets if target.parent_id is None]
@@ -493,7 +518,7 @@ class Posts:
                 kind = "" if chosen == target.kind else target.kind
             parts = [_edited_part(each, edits) for each in _parts(post, target)]
             wanted = Wanted(known[target.connection_id], text, kind, options, items, new.link, parts)
-            plan = _Plan(checked(self.publishers, wanted, self._facts(known[target.connection_id])), own)
+            plan = _Plan(checked(self.publishers, wanted, self._facts(known[target.connection_id], said)), own)
             plans.append((target, plan))
         return plans
 
@@ -548,6 +573,7 @@ class Posts:
 
         A post of which nothing is left to publish is answered as it is.
         """
+        said = await self._asked_of(tenant, id_)
         async with tenant_transaction(self.pool, tenant) as connection:
             post = await self._locked(connection, id_)
             waiting = (TargetState.DRAFT, TargetState.AWAITING_APPROVAL, TargetState.SCHEDULED, TargetState.MISSED)
@@ -560,7 +586,7 @@ class Posts:
             items = await self._items(connection, tenant, [(each.id, each.alt_text) for each in post.media])
             new = _as_it_is(post, items)
             body = EditBody(repeat=repeat or any(target.repeats for target in post.targets))
-            plans = await self._edited_plans(connection, tenant, post, new, items, {})
+            plans = await self._edited_plans(connection, tenant, post, new, items, {}, said)
             roots = [plan for target, plan in plans if target.state in waiting]
             found = await self._examined(connection, roots, now, body, draft=False, leaving_out=post.id)
             for plan in found:

@@ -1,0 +1,70 @@
+"""Before a post is accepted its platform is asked what the account may post at this moment."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import pytest
+
+from ops.access.audit_log_store import Actor
+from ops.cli import wiring
+from publish.posting.errors import PostError
+from publish.posting.inquiries import Inquiries
+from publish.posting.posts import Posts
+from publish.posting.requests import PostBody, TargetBody
+from publish.schedule import zones
+from schema.tenancy import DEFAULT_TENANT
+from tests.posting import POSTING, Posting, posting
+from tests.rig import Rig
+
+SITE = "https://posts.example.org"
+ADA = Actor("user:ada")
+
+
+@pytest.fixture
+async def publishing(rig: Rig) -> AsyncIterator[Posting]:
+    async with posting(rig) as found:
+        yield found
+
+
+def posts_of(publishing: Posting) -> Posts:
+    driver = publishing.driver
+    inquiries = Inquiries(POSTING, driver.client, driver.clients, driver.tokens)
+    return Posts(publishing.rig.pool, wiring.publishers(), publishing.media, zones.installed(), SITE, ask=inquiries)
+
+
+async def test_quota_that_the_platform_says_is_used_up_refuses_the_post(publishing: Posting) -> None:
+    [account] = await publishing.rig.connect("instagram")
+    picture = publishing.media.add("picture.jpg", "image/jpeg", width=640, height=640)
+    quota = {"data": [{"quota_usage": 50, "config": {"quota_total": 50, "quota_duration": 86_400}}]}
+    await publishing.rig.sandbox.command(
+        "faults", platform="instagram", endpoint="quota", effect=True, status=200, body=quota, times=0
+    )
+    body = PostBody(content="Tea", action="publish", media=[picture], targets=[TargetBody(connection=account)])
+    with pytest.raises(PostError) as refused:
+        await posts_of(publishing).create(DEFAULT_TENANT, ADA, body)
+    assert refused.value.code == "rate_limit_exceeded", refused.value.details
+    assert await publishing.posts("instagram") == []
+
+
+async def test_choices_of_the_moment_decide_and_not_those_of_yesterday(publishing: Posting) -> None:
+    [account] = await publishing.rig.connect("tiktok")
+    clip = publishing.media.add("clip.mp4", "video/mp4", width=640, height=640, duration=4.0)
+    options = {"privacy_level": "PUBLIC_TO_EVERYONE", "music_usage_confirmed": True}
+    target = TargetBody(connection=account, options=options)
+    body = PostBody(content="Tea", media=[clip], targets=[target], dry_run=True, action="publish")
+    created = await posts_of(publishing).create(DEFAULT_TENANT, ADA, body)
+    assert created.results[0].result == "checked"
+    await publishing.rig.sandbox.command("account", platform="tiktok", account="shop", settings={"private": True})
+    with pytest.raises(PostError) as refused:
+        await posts_of(publishing).create(DEFAULT_TENANT, ADA, body)
+    assert "privacy_level" in str(refused.value.details)
+
+
+async def test_platform_that_does_not_answer_leaves_the_documented_limits(publishing: Posting) -> None:
+    [account] = await publishing.rig.connect("mastodon")
+    await publishing.rig.sandbox.command("faults", platform="mastodon", endpoint="instance", status=503, times=0)
+    body = PostBody(content="Tea", action="publish", targets=[TargetBody(connection=account)], dry_run=True)
+    began = datetime.now(UTC)
+    created = await posts_of(publishing).create(DEFAULT_TENANT, ADA, body)
+    assert created.results[0].result == "checked"
+    assert (datetime.now(UTC) - began).total_seconds() < 15
