@@ -472,6 +472,10 @@ class Platform:
         """Return ``id``, ``text``, ``comments`` of each post, newest first; a comment has ``id``, ``by``, ``text``."""
         raise NotImplementedError
 
+    def drafts(self, account: str) -> list[dict[str, str]]:
+        """Return ``id`` and ``text`` of the drafts that wait for the person to post them, newest first."""
+        return []
+
     def simulate_activity(self) -> None:
         """Simulate one random action of a person."""
         raise NotImplementedError

@@ -34,6 +34,7 @@ _HEADERS = {POLICY: page_policy(BASE), REFERRER: "same-origin"}
 
 _DONE = {
     "publish": "{account} published post {id}.",
+    "post_draft": "{account} posted the draft: post {id}.",
     "comment": "{by} commented on post {post}: comment {id}.",
     "delete_post": "Post {id} of {account} is deleted.",
     "delete_comment": "Comment {id} is deleted.",

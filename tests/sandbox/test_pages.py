@@ -25,6 +25,7 @@ from ops.sandbox.dispatcher import Delivery
 from ops.sandbox.server import Server
 from ops.sandbox.simulation import Simulation
 from ops.sandbox.state import UnreadableStateError
+from tests.sandbox import test_tiktok
 from tests.sandbox.conftest import Receiver, Stand, until
 from tests.support import eventually
 
@@ -72,6 +73,23 @@ async def test_person_tries_everything_by_hand_and_sees_what_was_answered(stand:
     assert "valid number" in await click(stand, what="jump", seconds="soon")
     assert "shows no comments" in await click(stand, what="comment", platform="tiktok", account="shop", post="1")
     assert "no such request" in await click(stand, what="erase", platform="x", account="shop")
+
+
+async def test_person_posts_a_draft_from_the_inbox_once_it_is_there(stand: Stand) -> None:
+    """``tiktok.md`` 8.1: it waits for the human."""
+    secret = await test_tiktok.connected(stand)
+    clip = test_tiktok.CLIP
+    source = {"source": "FILE_UPLOAD", "video_size": len(clip), "chunk_size": len(clip), "total_chunk_count": 1}
+    begun = (await test_tiktok.post(stand, secret, "post/publish/inbox/video/init/", {"source_info": source}))["data"]
+    await test_tiktok.put(stand, begun["upload_url"], clip, 0, len(clip))
+    assert "A draft in the inbox" not in await shown(stand, "/platforms/tiktok")
+    await stand.command("clock", jump=21)
+    await stand.ledger("draft")
+    assert f"<small>{begun['publish_id']}</small>" in await shown(stand, "/platforms/tiktok")
+    said = await click(stand, what="post_draft", platform="tiktok", account="shop", id=begun["publish_id"])
+    [post] = await stand.ledger("post", platform="tiktok", by="owner")
+    assert said.startswith(f"shop posted the draft: post {post['id']}. TikTok would send a webhook")
+    assert "A draft in the inbox" not in await shown(stand, "/platforms/tiktok")
 
 
 async def test_page_says_how_many_tokens_a_revocation_ended(stand: Stand) -> None:

@@ -881,6 +881,13 @@ class TikTok(Platform):
             if post.account == account
         ]
 
+    def drafts(self, account: str) -> list[dict[str, str]]:
+        return [
+            {"id": publish.id, "text": publish.title}
+            for publish in reversed(self.publishes.values())
+            if publish.account == account and publish.status == "SEND_TO_USER_INBOX"
+        ]
+
     def simulate_activity(self) -> None:
         """Simulate a publish through the application, or a change of a post's audience."""
         rng = self.sandbox.rng
