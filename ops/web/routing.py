@@ -64,6 +64,12 @@ class Router:
 
     def _wrapped(self, route: Route) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
+            response = await answered(request)
+            if route.streamed and not request.content.is_eof():
+                response.force_close()  # the rest of the body is still on its way, and nobody is going to read it
+            return response
+
+        async def answered(request: web.Request) -> web.StreamResponse:
             try:
                 return responses.suited(request, await self._handle(route, request))
             except (EarlyResponse, Refused) as error:

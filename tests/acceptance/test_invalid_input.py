@@ -7,10 +7,12 @@ import asyncio
 import json
 import logging
 import re
+import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from html import unescape
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -180,12 +182,14 @@ async def serving(database: str, caplog: pytest.LogCaptureFixture, **settings: s
     outside = TestServer(sandbox.app())
     await outside.start_server()
     url = str(outside.make_url("")).rstrip("/")
+    folder = tempfile.TemporaryDirectory()
     environment = {
         **ENVIRONMENT,
         **{name: ",".join(values) for name, values in variables(sandbox, url).items()},
         "DATABASE_URL": database,
         "LANDFALL_VAULT_KEYS": new_key(),
         "LANDFALL_BODY_LIMIT": str(2**20),
+        "LANDFALL_MEDIA_URL": Path(folder.name).as_uri(),
         **settings,
     }
     configuration = Configuration.load(wiring.variables(), environment)
@@ -207,6 +211,7 @@ async def serving(database: str, caplog: pytest.LogCaptureFixture, **settings: s
         await public.cleanup()
         await internal.cleanup()
     await outside.close()
+    folder.cleanup()
     errors = [str(line)[:1000] for line in lines if line["log_level"] in ("error", "critical")]
     errors += [record.getMessage() for record in caplog.records if not by_parser(record)]
     found = [*running.troubles, *errors]
@@ -532,6 +537,8 @@ async def test_bodies_that_stall_end_in_time_and_hold_up_nobody_of_the_same_tena
         [(b"Cookie", f"landfall={session}".encode()), (b"Content-Type", b"application/json")],
     ]
     posts = {path for port, method, path in running.routes() if method == "POST" and port == running.port}
+    # Uploads are another matter: who sends one is asked first, and its body may take any time.
+    posts -= {"/api/media", "/api/media/uploads", "/api/media/{id}/convert"}
     assert len(posts) >= 16
     tasks = [
         asyncio.create_task(stalled(running, running.port, filled(path, "instagram"), way, chunked=chunked))

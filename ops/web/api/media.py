@@ -8,6 +8,7 @@ from aiohttp import hdrs, web
 from ops.access.api_keys import Caller
 from ops.web import forms
 from ops.web.forms import path_id
+from ops.web.negotiation import redirect_browser
 from ops.web.responses import Refused
 from ops.web.routing import Route
 from ops.web.site import Site
@@ -64,6 +65,7 @@ class MediaApi:
     async def list(self, request: web.Request) -> web.Response:
         """Return the newest files, or those before the one that the query names."""
         caller = await self._site.authentication.require_caller(request, READ)
+        redirect_browser(request, "/connections")
         before = forms.parse_id(request.query["before"], no_file()) if "before" in request.query else None
         found = await configured(self._uploads).files(caller.tenant, before, PAGE_SIZE + 1)
         shown = found[:PAGE_SIZE]
@@ -73,7 +75,9 @@ class MediaApi:
     async def show(self, request: web.Request) -> web.Response:
         caller = await self._site.authentication.require_caller(request, READ)
         with refusals():
-            return _shown(await configured(self._uploads).known_file(caller.tenant, path_id(request, no_file())), 200)
+            found = await configured(self._uploads).known_file(caller.tenant, path_id(request, no_file()))
+        redirect_browser(request, "/connections")
+        return _shown(found, 200)
 
     async def convert(self, request: web.Request) -> web.Response:
         """Make another image of an image: in another format, smaller, or of another ratio."""

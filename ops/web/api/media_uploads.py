@@ -74,9 +74,9 @@ class MediaUploadsApi:
         )
 
     async def describe(self, _: web.Request) -> web.Response:
-        """Say what is understood."""
-        uploads = configured(self._uploads)
-        headers = {"Tus-Version": VERSION, "Tus-Extension": EXTENSIONS, "Tus-Max-Size": str(uploads.longest)}
+        """Say what is understood, and that no size is taken where there is no place for files."""
+        longest = 0 if self._uploads is None else self._uploads.longest
+        headers = {"Tus-Version": VERSION, "Tus-Extension": EXTENSIONS, "Tus-Max-Size": str(longest)}
         return web.Response(status=204, headers={RESUMABLE: VERSION, **headers})
 
     @tus

@@ -257,3 +257,12 @@ async def test_too_many_uploads_of_a_tenant_at_once_are_told_to_wait(rig: Rig) -
     holding.set()
     assert {status for status, _ in await asyncio.gather(*waiting)} == {422}
     assert rig.uploads._running.total() == 0
+
+
+async def test_body_of_somebody_unknown_is_not_read(rig: Rig) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(rig.url.rpartition(":")[2]))
+    writer.write(b"POST /api/media HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    assert head.startswith(b"HTTP/1.1 401")
+    assert b"connection: close" in head.lower()
+    writer.close()
