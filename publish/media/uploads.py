@@ -251,14 +251,12 @@ class Uploads:
     async def _appended(self, tenant: str, actor: Actor, upload: Upload, incoming: _Incoming) -> Media | None:
         """Store part by part, and return the file that comes of the last one."""
         parts, offset, length = list(upload.parts), upload.offset, upload.length or 0
-        while not incoming.ended and offset < length:
+        while offset < length and await incoming.more():
             if len(parts) >= MOST_PARTS:
                 message = f"The upload came in more than {MOST_PARTS} parts."
                 raise MediaRefused("too_many_parts", 400, "invalid_request", message, "send more at once")
             part = new_name(tenant, upload.id, f"part-{offset}")
             await self.storage.write(part, incoming.part())
-            if not incoming.size:
-                break
             if not parts:
                 await self._check_head(tenant, upload.id, part, incoming.size, length)
             parts.append(part)

@@ -1,44 +1,28 @@
 """Bytes are kept in a folder and in a bucket alike."""
 
 import errno
-import logging
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from publish.media import storage as storage_module
 from publish.media.storage import Storage, StorageError, new_name, open_storage, pieces
+from tests.integration.publish.media.conftest import KEYS
 
 FOLDER = "tenant/upload"
-KEYS = {"AWS_ACCESS_KEY_ID": ("key",), "AWS_SECRET_ACCESS_KEY": ("secret-canary",), "AWS_REGION": ("us-east-1",)}
 
 
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer("127.0.0.1", 0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture(params=["folder", "bucket", "folder of a bucket"])
+@pytest.fixture(
+    params=["folder", *(pytest.param(name, marks=pytest.mark.server) for name in ("bucket", "folder of a bucket"))]
+)
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     if request.param == "folder":
         return open_storage((tmp_path / "media").as_uri(), {})
-    import boto3
-
-    url = request.getfixturevalue("s3")
-    boto3.client(
-        "s3", endpoint_url=url, aws_access_key_id="key", aws_secret_access_key="secret", region_name="us-east-1"
-    ).create_bucket(Bucket="files")
     address = "s3://files/landfall" if "of" in request.param else "s3://files"
-    return open_storage(address, {**KEYS, "AWS_ENDPOINT_URL": (url,)})
+    return open_storage(address, {**KEYS, "AWS_ENDPOINT_URL": (request.getfixturevalue("s3"),)})
 
 
 async def stream(*chunks: bytes) -> AsyncIterator[bytes]:
@@ -120,6 +104,7 @@ async def test_full_disk_is_told_apart(tmp_path: Path, monkeypatch: pytest.Monke
     assert raised.value.reason == "full"
 
 
+@pytest.mark.server
 async def test_bucket_that_refuses_is_said_without_its_secret(s3: str, capsys: pytest.CaptureFixture[str]) -> None:
     refusing = open_storage("s3://no-such-bucket", {**KEYS, "AWS_ENDPOINT_URL": (s3,)})
     with pytest.raises(StorageError, match="write"):
