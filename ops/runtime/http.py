@@ -8,6 +8,7 @@ Query strings and bodies carry tokens, so nothing here puts either into a log or
 
 import asyncio
 import random
+import re
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -20,6 +21,7 @@ import aiohttp
 from aiohttp import hdrs
 from aiohttp.abc import ResolveResult
 from aiohttp.payload import AsyncIterablePayload
+from yarl import URL
 
 from ops.runtime.platform_protocol import FilePart
 from ops.runtime.text import parsed_json, storable
@@ -368,7 +370,7 @@ class Client:
         host = _host(url)
         options = {"params": query or None, "data": body.data(), "json": body.json, "headers": headers}
         options["timeout"] = aiohttp.ClientTimeout(total=body.seconds, connect=CONNECT_SECONDS)
-        async with self._exchange(method, url, guarded=host not in self._trusted, **options) as response:
+        async with self._exchange(method, _address(url), guarded=host not in self._trusted, **options) as response:
             content = bytearray()
             async for chunk in response.content.iter_chunked(65_536):
                 content += chunk
@@ -379,10 +381,10 @@ class Client:
 
     @asynccontextmanager
     async def _exchange(
-        self, method: str, url: str, *, guarded: bool, **options: Any
+        self, method: str, url: str | URL, *, guarded: bool, **options: Any
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Send a request, and turn whatever goes wrong until its response was read into Unreachable."""
-        host, limit = _host(url), options.get("timeout")
+        host, limit = _host(str(url)), options.get("timeout")
         seconds = limit.total if isinstance(limit, aiohttp.ClientTimeout) and limit.total else TOTAL_SECONDS
         with self._explained(host, seconds, guarded=guarded):
             async with self._sessions[guarded].request(method, url, allow_redirects=False, **options) as response:
@@ -438,6 +440,18 @@ def _host(url: str) -> str:
     if parts.scheme not in ("http", "https") or not host:
         raise Unreachable(host or "an address", "it is not one of the web", sent=False)
     return host
+
+
+_WRITTEN = re.compile(r"https?://[A-Za-z0-9.:-]+(/[A-Za-z0-9._~:/?@!$&'()*+,;=%-]*)?")
+"""An address of characters that it may have, without a name before the host and without a fragment."""
+
+
+def _address(url: str) -> str | URL:
+    """Return an address that is sent byte for byte where it can be.
+
+    An upload address may be signed as it is, and a key in a path must stay encoded (``linkedin.md`` 3).
+    """
+    return URL(url, encoded=True) if _WRITTEN.fullmatch(url) else url
 
 
 def _why(error: aiohttp.ClientConnectorError) -> str:

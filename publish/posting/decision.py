@@ -136,7 +136,7 @@ def _after_unknown(step: Step, verdict: Unknown) -> Verdict:
     if step.unknown == ASK_PERSON:
         message = "It was sent, and no answer tells whether it is there. Look there, and say what you see."
         return Doubt(message, [verdict.reason])
-    kept: Mapping[str, JsonValue] = {DOUBT: verdict.reason} if step.effect in VISIBLE else {}
+    kept = {**verdict.keep, **({DOUBT: verdict.reason} if step.effect in VISIBLE else {})}
     if step.unknown == AGAIN:
         message = f"No answer tells what came of the last request ({verdict.reason}); it is asked again."
         return Retry("unknown_outcome", message, keep=kept)

@@ -115,9 +115,11 @@ class FaultyServer:
     def __init__(self) -> None:
         self.calls = 0
         self.url = ""
+        self.path = ""
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.calls += 1
+        self.path = request.raw_path
         what = request.match_info["what"]
         if what in ANSWERS:
             return web.Response(**ANSWERS[what])
@@ -173,6 +175,17 @@ async def test_only_what_may_be_repeated_is_sent_again(faulty: FaultyServer) -> 
             await ask(faulty, "dropped", repeatable=repeatable)
         assert lost.value.sent
         assert faulty.calls == calls, (repeatable, calls)
+
+
+async def test_address_is_sent_as_it_is_written(faulty: FaultyServer) -> None:
+    """An upload address may be signed byte for byte, and LinkedIn wants the colons of a key encoded."""
+    for written in ("urn%3Ali%3Ashare%3A1?q=%28a%29&b=c", "plain?sig=a%2Bb%2fc%3D"):
+        with suppress(Unreachable):
+            await ask(faulty, written)
+        assert faulty.path == f"/{written}"
+    with suppress(Unreachable):
+        await ask(faulty, "tea time", query={"to": "a b"})
+    assert faulty.path == "/tea%20time?to=a+b", "what could not be sent is written so that it can"
 
 
 async def test_answers_are_bounded_and_what_is_no_json_is_nothing(faulty: FaultyServer) -> None:

@@ -71,6 +71,11 @@ def test_unknown_outcome_of_a_commit_is_looked_up_and_remembered() -> None:
     assert (again.step, again.kept) == ("publish", {}), "the look has decided it"
 
 
+def test_what_the_answer_told_is_kept_though_the_outcome_is_unknown() -> None:
+    outcome = decide(At("publish"), MACHINE, Unknown("no answer", keep={"duplicate": True}))
+    assert outcome.kept == {DOUBT: "no answer", "duplicate": True}
+
+
 def test_unknown_outcome_of_what_nobody_sees_is_asked_again() -> None:
     outcome = decide(At("make"), MACHINE, Unknown("no answer"))
     assert (outcome.state, outcome.step, outcome.failures) == (TargetState.PREPARING, "make", 1)
