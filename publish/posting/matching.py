@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from ops.runtime.platform_protocol import JsonObject, text
-from publish.posting.contract import Doubt, Job, Looks, Published, Verdict
+from publish.posting.contract import Doubt, Job, Looks, Verdict
 
 BEFORE_INTENT = timedelta(seconds=120)
 """How much earlier than our intent a post may seem to be made: the clocks of two machines differ."""
@@ -15,8 +15,12 @@ BEFORE_INTENT = timedelta(seconds=120)
 
 def normal(value: object) -> str:
     """Return a text as it is compared: composed (NFC), without HTML entities, blanks at its ends and line breaks."""
-    found = html.unescape(value) if isinstance(value, str) else ""
-    return re.sub(r"\s+", " ", unicodedata.normalize("NFC", found)).strip()
+    return folded(html.unescape(value)) if isinstance(value, str) else ""
+
+
+def folded(value: str) -> str:
+    """Return a text composed (NFC), without blanks at its ends and line breaks; entities stay as they are written."""
+    return re.sub(r"\s+", " ", unicodedata.normalize("NFC", value)).strip()
 
 
 _QUOTED = re.compile(r'<p class="quote-inline">.*?</p>', re.DOTALL)
@@ -74,7 +78,7 @@ def unbound(
 def one_of(
     job: Job,
     found: Sequence[JsonObject],
-    published: Callable[[JsonObject], Published],
+    published: Callable[[JsonObject], Verdict],
     looks: Looks,
     otherwise: Verdict,
     *,

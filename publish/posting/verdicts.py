@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from ops.runtime.platform_protocol import Response
-from publish.posting.contract import Failed, Hold, Job, Retry, TokenRefused, Unknown, Verdict, Wait
+from publish.posting.contract import Doubt, Failed, Hold, Job, Retry, TokenRefused, Unknown, Verdict, Wait
 from publish.posting.decision import DOUBT
 from publish.preflight.error_catalogue import (
     Classified,
@@ -65,6 +65,20 @@ def error_verdict(
     if not said.catalogued:
         log.warning("posting.unknown_error", target=job.id, said=said.raw)
     return _of_class(said, anew)
+
+
+def unread_verdict(catalogue: ErrorCatalogue, job: Job, response: Response) -> Verdict | None:
+    """Return what an error means that answers a look for a post which may be there; None if the response is no error.
+
+    That the post could not be looked for says nothing against it: a person is asked.
+    """
+    problem = error_verdict(catalogue, job, response)
+    return in_doubt(job, problem.message) if isinstance(problem, Failed) else problem
+
+
+def in_doubt(job: Job, message: str, *evidence: str) -> Doubt:
+    """Return a question to a person, with why the outcome is unknown and what else is known of it."""
+    return Doubt(message, [each for each in (job.kept_text(DOUBT), *evidence) if each])
 
 
 def reported_verdict(catalogue: ErrorCatalogue, error: ReportedError, *, anew: Verdict | None = None) -> Verdict:
