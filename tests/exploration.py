@@ -97,7 +97,8 @@ class Explorer(Generic[P]):
 
     def explore(self, platform: P, *, workers: int = 2, **budget: int) -> Mapping[str, int]:
         """Walk through every path, and return how many values and ends there are, by state. Raises ViolationError."""
-        row = Row(self.machine.steps[self.machine.first].state, self.machine.first)
+        first = self.machine.beginning(files=bool(self.job.media))
+        row = Row(self.machine.steps[first].state, first)
         begin = World(platform, row, (Worker(),) * workers, **budget)
         seen, left = {_key(begin)}, [begin]
         ends: dict[str, int] = {}

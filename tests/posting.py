@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import random
+import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -38,10 +40,15 @@ class SampleFiles:
     """The files that the sandbox ships, under ids of their own; the sandbox serves them to its platforms itself."""
 
     base: str
+    folder: Path
     files: dict[str, tuple[Path, Media]] = field(default_factory=dict)
 
-    def add(self, name: str, content_type: str, **facts: Any) -> str:
+    def add(self, name: str, content_type: str, *, size: int = 0, **facts: Any) -> str:
+        """Add a file that the sandbox ships, or one of so many bytes, none of which is like the next."""
         path, id_ = SHIPPED / name, str(uuid_utils.uuid7())
+        if size:
+            path = Path(tempfile.mkdtemp(dir=self.folder)) / name
+            path.write_bytes(random.Random(size).randbytes(size))
         self.files[id_] = path, Media(id_, content_type, path.stat().st_size, file_name=name, **facts)
         return id_
 
@@ -175,7 +182,7 @@ async def posting(rig: Rig) -> AsyncIterator[Posting]:
 def made(rig: Rig, pool: Pool) -> Posting:
     client = replace(rig.providers.client, http=rig.providers.client.http)
     clients = ClientRegistrations(pool, rig.built.vault, rig.providers)
-    media = SampleFiles(rig.sandbox.url)
+    media = SampleFiles(rig.sandbox.url, rig.media)
     driver = Driver(pool, rig.built.vault, POSTING, client, clients, rig.refresher, media, append_within)
     posts = Posts(rig.pool, PUBLISHERS, media, zones.installed(), rig.sandbox.url)
     return Posting(rig, driver, media, posts)

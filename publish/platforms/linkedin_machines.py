@@ -14,7 +14,7 @@ from urllib.parse import quote
 from ops.runtime.platform_protocol import FilePart, JsonObject, Request, Response, member, objects, text
 from publish.platforms import linkedin_posting
 from publish.platforms.linkedin_posting import PLATFORM as RULES
-from publish.platforms.linkedin_posting import duplicate_of, little_text, plain_text, upload_parts
+from publish.platforms.linkedin_posting import Everywhere, duplicate_of, little_text, plain_text, upload_parts
 from publish.posting.contract import (
     AGAIN,
     Ask,
@@ -29,6 +29,7 @@ from publish.posting.contract import (
     Media,
     PostingPlatform,
     Published,
+    Retry,
     Step,
     Unknown,
     Verdict,
@@ -60,6 +61,9 @@ SHOWN = Looks(3, 60)
 
 VANISH_SECONDS = 300.0
 """So long a post that was accepted may not be found yet."""
+
+PARENT_SECONDS = 30.0
+"""How long a post that is commented on may not be found yet everywhere."""
 
 COLLECTIONS = {"document": "documents", "video": "videos"}
 """Where files are uploaded, by kind of post; all others hold images."""
@@ -165,7 +169,7 @@ def read_send(job: Job, response: Response) -> Verdict:
 
 
 def ask_finish(job: Job) -> Request:
-    """Whether the quotes of an ETag belong to it is not known: they are tried without and then with (``linkedin.md`` 5)."""
+    """Whether an ETag is sent with its quotes is not known: it is tried without, and then with (``linkedin.md`` 5)."""
     tags = job.kept_list("etags")
     shown = tags if job.kept.get("quoted") else [tag.strip('"') for tag in tags]
     command = {
@@ -227,9 +231,15 @@ def overdue_status(job: Job) -> Verdict:
 # --- publishing
 
 
+def _options(job: Job) -> Everywhere:
+    found = RULES.kinds[job.kind].options.model_validate(job.options)
+    if not isinstance(found, Everywhere):
+        raise TypeError(job.kind)
+    return found
+
+
 def ask_publish(job: Job) -> Request:
-    options = RULES.kinds[job.kind].options.model_validate(job.options)
-    assert isinstance(options, linkedin_posting.Everywhere)
+    options = _options(job)
     body: dict[str, object] = {
         "author": _author(job),
         "commentary": little_text(job.text),
@@ -249,7 +259,7 @@ def ask_publish(job: Job) -> Request:
     return _call(job, "POST", "/rest/posts", body)
 
 
-def _content(job: Job, options: linkedin_posting.Everywhere) -> dict[str, object]:
+def _content(job: Job, options: Everywhere) -> dict[str, object]:
     """Return ``content`` (``linkedin.md`` 4): its texts are plain, and only the commentary is little text."""
     urns = job.kept_list("urns")
     match options:
@@ -257,9 +267,7 @@ def _content(job: Job, options: linkedin_posting.Everywhere) -> dict[str, object
             article = {"source": job.link.get("url", ""), "title": options.title, "description": options.description}
             return {"article": article | ({"thumbnail": urns[0]} if urns else {})}
         case linkedin_posting.PollPost():
-            settings = {"duration": options.poll.duration, "voteSelectionType": "SINGLE_VOTE"}
-            poll = {"question": options.poll.question, "options": [{"text": one} for one in options.poll.options]}
-            return {"poll": {**poll, "settings": {**settings, "isVoterVisibleToAuthor": True}}}
+            return {"poll": _poll(options.poll)}
         case linkedin_posting.Document():
             return {"media": {"id": urns[0], "title": options.title}}
         case linkedin_posting.Media() if job.kind == "multi_image":
@@ -269,7 +277,12 @@ def _content(job: Job, options: linkedin_posting.Everywhere) -> dict[str, object
     return {}
 
 
-def _shown(urn: str, media: Media) -> dict[str, object]:
+def _poll(poll: linkedin_posting.PollContent) -> dict[str, object]:
+    settings = {"duration": poll.duration, "voteSelectionType": "SINGLE_VOTE", "isVoterVisibleToAuthor": True}
+    return {"question": poll.question, "options": [{"text": one} for one in poll.options], "settings": settings}
+
+
+def _shown(urn: str, media: Media) -> dict[str, str]:
     return {"id": urn} | ({"altText": media.alt_text} if media.alt_text and media.is_image else {})
 
 
@@ -308,24 +321,23 @@ def read_verify(job: Job, response: Response) -> Verdict:
     """Whoever must not read it keeps LinkedIn's word for it: the post was accepted."""
     urn = job.kept_text("urn")
     if response.status == 404:
-        if job.seconds_here < VANISH_SECONDS:
-            return Wait(VANISH_SECONDS / 5, "it is not found yet")
-        return in_doubt(job, "LinkedIn accepted the post, and does not show it. Look there.", _address(urn))
+        lost = in_doubt(job, "LinkedIn accepted the post, and does not show it. Look there.", _address(urn))
+        return Wait(VANISH_SECONDS / 5, "it is not found yet") if job.seconds_here < VANISH_SECONDS else lost
     problem = _error(job, response)
-    if isinstance(problem, Failed):
-        return _published(urn)
     if problem is not None:
-        return problem
+        return _published(urn) if isinstance(problem, Failed) else problem
     match text(response.content.get("lifecycleState")):
         case "PUBLISHED":
             return _published(urn)
         case "PUBLISH_FAILED":
-            message = (
-                "LinkedIn accepted the post, could not process its files, and dropped it. Change or replace the files;"
-                " the same text may be refused for up to 48 hours."
-            )
-            return Failed("media_refused", message, retryable=True)
+            return Failed("media_refused", VANISHED, retryable=True)
     return Wait(POLL_SECONDS)
+
+
+VANISHED = (
+    "LinkedIn accepted the post, could not process its files, and dropped it. Replace the files; the same text"
+    " may be refused for up to 48 hours."
+)
 
 
 def overdue_verify(job: Job) -> Verdict:
@@ -375,7 +387,7 @@ def _is_ours(job: Job, post: JsonObject) -> bool:
     content = member(post, "content")
     if urns := job.kept_list("urns"):
         return sorted(_files_of(content)) == sorted(urns)
-    options = RULES.kinds[job.kind].options.model_validate(job.options)
+    options = _options(job)
     question = options.poll.question if isinstance(options, linkedin_posting.PollPost) else ""
     reshared = options.reshare_of if isinstance(options, linkedin_posting.Text) else ""
     return (
@@ -425,7 +437,10 @@ def ask_comment(job: Job) -> Request:
 
 
 def read_comment(job: Job, response: Response) -> Verdict:
-    if problem := _error(job, response, commit=True):
+    problem = _error(job, response, commit=True)
+    if isinstance(problem, Failed) and response.status == 404:
+        return Retry(problem.code, problem.message, PARENT_SECONDS)
+    if problem is not None:
         return problem
     if not (made := text(response.headers.get("x-restli-id"))):
         return Unknown("the platform named no comment")
@@ -513,7 +528,8 @@ def read_edited(job: Job, response: Response) -> Verdict:
         return problem
     if folded(plain_text(str(response.content.get("commentary") or ""))) == folded(job.text):
         return Published("")
-    return SHOWN.not_found(job, Failed("edit_ignored", "LinkedIn took the change and shows the old text; edit it there."))
+    message = "LinkedIn took the change, and still shows the old text; edit it there."
+    return SHOWN.not_found(job, Failed("edit_ignored", message))
 
 
 def _action(name: str, title: str, ask: Ask) -> Machine:
@@ -583,7 +599,7 @@ PLATFORM = PostingPlatform(
     machines={
         "text": Machine("text", "Text", _POST, "publish"),
         "poll": Machine("poll", "Poll", _POST, "publish"),
-        "article": Machine("article", "Link with its card", _WITH_FILES, "begin"),
+        "article": Machine("article", "Link with its card", _WITH_FILES, "begin", without_files="publish"),
         "image": Machine("image", "Image", _WITH_FILES, "begin"),
         "multi_image": Machine("multi_image", "Several images", _WITH_FILES, "begin"),
         "document": Machine("document", "Document", _WITH_FILES, "begin"),

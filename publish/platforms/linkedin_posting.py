@@ -49,7 +49,7 @@ def plain_text(little: str) -> str:
     return _ELEMENT.sub(shown, little)
 
 
-class _Everywhere(Options):
+class Everywhere(Options):
     """What every post has."""
 
     visibility: Literal["PUBLIC", "CONNECTIONS", "LOGGED_IN"] = Field(default="PUBLIC", description="Who sees it.")
@@ -58,7 +58,7 @@ class _Everywhere(Options):
     first_comment: FirstComment = ""
 
 
-class Text(_Everywhere):
+class Text(Everywhere):
     """A post of text."""
 
     reshare_of: Annotated[str, StringConstraints(pattern="^urn:li:(share|ugcPost):")] | None = Field(
@@ -66,20 +66,20 @@ class Text(_Everywhere):
     )
 
 
-class Article(_Everywhere):
+class Article(Everywhere):
     """A link with its card: LinkedIn does not read the page, so the card is given here."""
 
     title: Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
     description: str = ""
 
 
-class Media(_Everywhere):
+class Media(Everywhere):
     """A post with files."""
 
     title: Words | None = None
 
 
-class Document(_Everywhere):
+class Document(Everywhere):
     """A document, which needs a title."""
 
     title: Words
@@ -95,7 +95,7 @@ class PollContent(Part):
     duration: Literal["ONE_DAY", "THREE_DAYS", "SEVEN_DAYS", "FOURTEEN_DAYS"]
 
 
-class PollPost(_Everywhere):
+class PollPost(Everywhere):
     """A post with a poll."""
 
     poll: PollContent

@@ -303,7 +303,8 @@ class MachineError(Exception):
 class Machine:
     """How one kind of post is published. Raises MachineError where its table contradicts itself.
 
-    ``first`` chooses the step that a target begins with. ``title`` is what people call the kind.
+    ``first`` is the step that a target begins with; ``without_files`` is that of a post without files, where files may
+    be left out. ``title`` is what people call the kind.
     """
 
     name: str
@@ -312,12 +313,12 @@ class Machine:
     first: str
     search: str = ""
     """The step that looks for a post by its content alone, after a restore; empty where nothing can."""
+    without_files: str = ""
 
     def __post_init__(self) -> None:
-        if self.first not in self.steps:
-            raise MachineError(f"{self.name}: there is no step {self.first}")
-        if self.search and self.search not in self.steps:
-            raise MachineError(f"{self.name}: there is no step {self.search}")
+        for name in (*self._beginnings(), *([self.search] if self.search else [])):
+            if name not in self.steps:
+                raise MachineError(f"{self.name}: there is no step {name}")
         if self.search and self.steps[self.search].state is not TargetState.UNCONFIRMED:
             raise MachineError(f"{self.name}: people must see that it is unconfirmed while {self.search} looks for it")
         for name, step in self.steps.items():
@@ -325,6 +326,13 @@ class Machine:
                 raise MachineError(f"{self.name}, step {name}: {problem}")
         if unreachable := self.steps.keys() - self._reachable():
             raise MachineError(f"{self.name}: nothing leads to {', '.join(sorted(unreachable))}")
+
+    def _beginnings(self) -> Sequence[str]:
+        return (self.first, *([self.without_files] if self.without_files else []))
+
+    def beginning(self, *, files: bool) -> str:
+        """Return the step that a target begins with, whose post has files or has none."""
+        return self.first if files or not self.without_files else self.without_files
 
     def _problems(self, step: Step) -> list[str]:
         found = []
@@ -352,7 +360,7 @@ class Machine:
         return [name for name in names if name in self.steps and self.steps[name].state not in AFTERWARDS]
 
     def _reachable(self) -> set[str]:
-        found, left = set[str](), [self.first]
+        found, left = set[str](), [*self._beginnings()]
         while left:
             name = left.pop()
             if name in found:
@@ -365,7 +373,7 @@ class Machine:
     @property
     def diagram(self) -> str:
         """A Mermaid state diagram of the steps, with the effect class of each and what follows an unknown outcome."""
-        lines = ["stateDiagram-v2", f"    [*] --> {self.first}"]
+        lines = ["stateDiagram-v2", *(f"    [*] --> {name}" for name in self._beginnings())]
         for name, step in self.steps.items():
             lines.append(f"    {name}: {name} ({step.effect}, {step.state})")
             lines += [f"    {name} --> {other}" for other in step.leads_to]

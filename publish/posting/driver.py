@@ -239,9 +239,9 @@ class Driver:
         elif target.waiting_parent:
             outcome = Outcome(state=TargetState.SCHEDULED, step="", seconds=None)
         else:
-            first = machine.steps[machine.first]
+            first = machine.beginning(files=bool(target.files))
             async with tenant_transaction(self.pool, target.tenant) as connection:
-                return await target_store.begin(connection, target, machine.first, first.state)
+                return await target_store.begin(connection, target, first, machine.steps[first].state)
         async with tenant_transaction(self.pool, target.tenant) as connection:
             if await target_store.save_outcome(connection, target, outcome, release=True):
                 await self._note(connection, target, outcome)

@@ -74,6 +74,15 @@ def test_first_step_must_be_one_of_it() -> None:
         Machine("bad", "Bad", STEPS, "nowhere")
 
 
+def test_post_without_files_may_begin_at_a_step_of_its_own() -> None:
+    machine = Machine("whole", "Whole", STEPS, "make", without_files="publish")
+    assert (machine.beginning(files=True), machine.beginning(files=False)) == ("make", "publish")
+    assert Machine("same", "Same", STEPS, "make").beginning(files=False) == "make"
+    assert "[*] --> publish" in machine.diagram
+    with pytest.raises(MachineError, match="there is no step nowhere"):
+        Machine("bad", "Bad", STEPS, "make", without_files="nowhere")
+
+
 def test_every_step_says_what_it_does_and_what_its_unknown_outcome_leads_to() -> None:
     machines = [
         machine
