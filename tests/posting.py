@@ -173,6 +173,24 @@ class Posting:
         return await self.rig.sandbox.published(platform)
 
 
+ORGANIZATION_SCOPES = ("w_organization_social", "r_organization_social", "w_organization_social_feed")
+
+
+async def connect_organization(rig: Rig) -> str:
+    """Connect a member of LinkedIn, and let the connection be that of the organization that they administer; its id."""
+    [account] = await rig.connect("linkedin")
+    await rig.raw(
+        """
+        UPDATE connections SET account_id = '1000', profile = profile || '{"owner": "organization"}'
+        WHERE id = $1::uuid""",
+        account,
+    )
+    platform: Any = rig.server.simulation.platforms["linkedin"]
+    for token in platform.tokens.values():
+        token.scopes = [*token.scopes, *ORGANIZATION_SCOPES]
+    return account
+
+
 @asynccontextmanager
 async def posting(rig: Rig) -> AsyncIterator[Posting]:
     async with await open_pool(rig.dsn, "publish", 10, role=WORKER_ROLE, **PATIENT) as pool:

@@ -292,6 +292,7 @@ def read_look(job: Job, response: Response) -> Verdict:
         return problem
     listed = objects(response.content.get("data"))
     found = unbound(job, listed, lambda post: _is_ours(job, post), created="created_at")
+    found = [post for post in found if _media_keys(post)] or found  # its files tell it for certain
     earlier = [*job.kept_list("earlier"), *(_shown(job, post) for post in listed if _is_ours(job, post))]
     if not found and (page := text(member(response.content, "meta").get("next_token"))):
         return Wait(1.0, "the list goes on", keep={"page": page, "earlier": [*earlier]})
@@ -321,11 +322,15 @@ def _shown(job: Job, post: JsonObject) -> str:
     return f"{_published(job, text(post.get('id'))).url} of {text(post.get('created_at'))}"
 
 
+def _media_keys(post: JsonObject) -> list[str]:
+    keys = member(post, "attachments").get("media_keys")
+    return sorted(map(str, keys)) if isinstance(keys, list) else []
+
+
 def _is_ours(job: Job, post: JsonObject) -> bool:
     """Return whether a listed post has our files, or our text and place where files are not given."""
-    keys = member(post, "attachments").get("media_keys")
-    if isinstance(keys, list) and keys:
-        return sorted(map(str, keys)) == sorted(job.kept_list("media_keys"))
+    if keys := _media_keys(post):
+        return keys == sorted(job.kept_list("media_keys"))
     quoted, seen = job.options.get("quote_of") or "", _without_mentions(job, _compared(_written(post)))
     place = _referenced(post, "replied_to"), _referenced(post, "quoted")
     return place == (job.parent_id, quoted) and seen == _without_mentions(job, _compared(job.text))

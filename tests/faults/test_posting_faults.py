@@ -15,11 +15,13 @@ from ops.runtime.http import Unreachable
 from ops.runtime.platform_client import PlatformClient
 from ops.runtime.platform_protocol import Request, Response
 from publish.posting import driver as driver_module
-from tests.posting import Posting, posting
+from tests.posting import Posting, connect_organization, posting
 from tests.rig import Rig
 
 PICTURE = ("picture.jpg", "image/jpeg", {"width": 640, "height": 640})
 CLIP = ("clip.mp4", "video/mp4", {"width": 640, "height": 640, "duration": 1.0})
+FILM = ("film.mp4", "video/mp4", {"size": 4 * 2**20 + 100_000, "width": 640, "height": 640, "duration": 5.0})
+PAPER = ("paper.pdf", "application/pdf", {"size": 20_000})
 DIRECT = {"privacy_level": "PUBLIC_TO_EVERYONE", "music_usage_confirmed": True}
 
 
@@ -37,10 +39,11 @@ class Scenario:
     doubtful: bool = False
     ends: str = "published"
     requests: int = 2
+    organization: bool = False
 
     @property
     def id(self) -> str:
-        return f"{self.platform}-{self.kind}"
+        return f"{self.platform}-{'organization-' if self.organization else ''}{self.kind}"
 
 
 SCENARIOS = [
@@ -48,6 +51,28 @@ SCENARIOS = [
     Scenario("instagram", "reel", [CLIP]),
     Scenario("instagram", "story", [PICTURE]),
     Scenario("instagram", "carousel", [PICTURE, CLIP]),
+    *(
+        Scenario(
+            "linkedin",
+            kind,
+            media,
+            options,
+            link,
+            doubtful=not (organization and media),
+            requests=len(media) + 1,
+            organization=organization,
+        )
+        for organization in (False, True)
+        for kind, media, options, link in (
+            ("text", [], {}, {}),
+            ("poll", [], {"poll": {"question": "Which?", "options": ["black", "green"], "duration": "ONE_DAY"}}, {}),
+            ("article", [PICTURE], {"title": "About tea"}, {"url": "https://example.org/tea"}),
+            ("image", [PICTURE], {}, {}),
+            ("multi_image", [PICTURE, PICTURE], {}, {}),
+            ("video", [FILM], {}, {}),
+            ("document", [PAPER], {"title": "Tea"}, {}),
+        )
+    ),
     Scenario("mastodon", "text"),
     Scenario("mastodon", "images", [PICTURE, PICTURE]),
     Scenario("mastodon", "poll", options={"poll": {"options": ["black", "green"], "seconds": 3600}}),
@@ -105,7 +130,10 @@ class Stage:
 
 
 async def staged(publishing: Posting, scenario: Scenario) -> Stage:
-    [account, *_] = await publishing.rig.connect(scenario.platform)
+    if scenario.organization:
+        account = await connect_organization(publishing.rig)
+    else:
+        [account, *_] = await publishing.rig.connect(scenario.platform)
     files = [publishing.media.add(name, kind, **facts) for name, kind, facts in scenario.media]
     return Stage(publishing, scenario, account, files)
 
@@ -125,7 +153,9 @@ async def swept(stage: Stage, fault: Callable[[int], Any], *, most: int = 200) -
                 await publishing.free()  # whoever held the lease is gone, and its time is over
                 await publishing.hurry()
                 await publishing.driver.drain()
-        await stage.check(await publishing.row(id_), before, f"fault {number}")
+        row = await publishing.row(id_)
+        await stage.check(row, before, f"fault {number}")
+        assert fired or row["state"] == stage.scenario.ends, f"without a fault: {dict(row)}"
         await publishing.rig.sandbox.command("clock", jump=3600)
         if not fired:
             return number - 1
