@@ -158,7 +158,7 @@ def ask_children(job: Job) -> Request:
 
 
 def read_children(job: Job, response: Response) -> Verdict:
-    if problem := _error(job, response):
+    if problem := _unread(job, response):
         return problem
     ready = job.kept_number("ready")
     match text(response.content.get("status_code")):

@@ -145,7 +145,7 @@ def ask_children(job: Job) -> Request:
 
 
 def read_children(job: Job, response: Response) -> Verdict:
-    if problem := _error(job, response):
+    if problem := _unread(job, response):
         return problem
     ready = job.kept_number("ready")
     match text(response.content.get("status")):
@@ -389,8 +389,8 @@ def ask_permalink(job: Job) -> Request:
     return Request("GET", _url(job, job.post_id), query(job, fields="permalink"))
 
 
-STEPS = {
-    "quota": Step(TargetState.PREPARING, Effect.READ, AGAIN, ask_quota, read_quota, ("child", "container")),
+SINGLE = {
+    "quota": Step(TargetState.PREPARING, Effect.READ, AGAIN, ask_quota, read_quota, ("container",)),
     "container": Step(
         *(TargetState.PREPARING, Effect.REPEATABLE, AGAIN, ask_container, read_container), ("status", "quota")
     ),
@@ -413,6 +413,11 @@ STEPS = {
     "search": Step(TargetState.UNCONFIRMED, Effect.READ, AGAIN, ask_listing, read_search),
     "locate": Step(TargetState.PUBLISHED_ID_UNKNOWN, Effect.READ, AGAIN, ask_listing, read_locate),
     "permalink": permalink_step(RULES.errors, ask_permalink, "permalink"),
+}
+"""Of what has one file at most."""
+
+SEVERAL = SINGLE | {
+    "quota": Step(TargetState.PREPARING, Effect.READ, AGAIN, ask_quota, read_quota, ("child", "container")),
     "child": Step(TargetState.PREPARING, Effect.REPEATABLE, AGAIN, ask_child, read_child, ("child", "children")),
     "children": Step(
         *(TargetState.PROCESSING, Effect.READ, AGAIN, ask_children, read_children),
@@ -424,7 +429,7 @@ STEPS = {
         *(TargetState.PREPARING, Effect.REPEATABLE, AGAIN, ask_child_again, read_child_again), ("children",)
     ),
 }
-"""Of every kind: a reply may have one file, several or none."""
+"""Of what may have several: a reply has one file, several or none."""
 
 
 def _manage(job: Job, *, hide: bool) -> Request:
@@ -474,12 +479,18 @@ def kind_of(media: Sequence[Media], options: Kept, link: Mapping[str, str]) -> s
     return "text"
 
 
-KINDS = {"text": "Text", "image": "Image", "video": "Video", "carousel": "Carousel", "reply": "Reply"}
+MACHINES = [
+    Machine("text", "Text", SINGLE, "quota"),
+    Machine("image", "Image", SINGLE, "quota"),
+    Machine("video", "Video", SINGLE, "quota"),
+    Machine("carousel", "Carousel", SEVERAL, "quota"),
+    Machine("reply", "Reply", SEVERAL, "quota"),
+]
 REPLIES = ("threads_manage_replies",)
 
 PLATFORM = PostingPlatform(
     machines={
-        **{kind: Machine(kind, title, STEPS, "quota") for kind, title in KINDS.items()},
+        **{machine.name: machine for machine in MACHINES},
         **actions(RULES.errors, ACTIONS),
     },
     kind_of=kind_of,

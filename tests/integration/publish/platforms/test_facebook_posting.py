@@ -240,3 +240,31 @@ async def test_first_comment_waits_for_a_post_that_is_seconds_old(publishing: Po
     row = await publishing.run(first)
     assert row["state"] == "published", dict(row)
     assert len(await made(publishing, COMMENT, "First!")) == 1
+
+
+@pytest.mark.parametrize("seconds", [45, 150, 400])
+async def test_commit_that_takes_effect_late_is_there_once(publishing: Posting, seconds: int) -> None:
+    fault = {"error": "service_unavailable", "effect": True, "late_seconds": seconds}
+    for case in (TEXT, PHOTOS, REEL):
+        await publishing.rig.sandbox.command(
+            "faults", platform="facebook", endpoint=case.commit, where=case.where, **fault
+        )
+        row = await publishing.run(await target(publishing, case, f"Tea {case}"))
+        assert row["state"] == "published", dict(row)
+        await publishing.rig.sandbox.command("clock", jump=600)
+        assert [post["id"] for post in await made(publishing, case, f"Tea {case}")] == [row["platform_post_id"]]
+        await publishing.rig.sandbox.clear_faults()
+
+
+@pytest.mark.parametrize("case", [VIDEO, PHOTO_STORY, COMMENT], ids=str)
+async def test_commit_that_takes_effect_late_and_cannot_be_repeated_is_there_once(
+    publishing: Posting, case: Case
+) -> None:
+    fault = {"error": "service_unavailable", "effect": True, "late_seconds": 9000}
+    id_ = await target(publishing, case, "Tea")
+    await publishing.rig.sandbox.command("faults", platform="facebook", endpoint=case.commit, where=case.where, **fault)
+    row = await publishing.run(id_, rounds=120)
+    assert row["state"] == "unconfirmed", dict(row)
+    await publishing.rig.sandbox.command("clock", jump=9000)
+    await publishing.rig.sandbox.command("clock", jump=600)
+    assert len(await made(publishing, case, "Tea")) == 1

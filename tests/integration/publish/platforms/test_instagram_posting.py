@@ -220,3 +220,15 @@ async def test_comment_waits_for_a_post_that_is_seconds_old(publishing: Posting)
     row = await publishing.run(first)
     assert row["state"] == "published", dict(row)
     assert len(await made(publishing, COMMENT, "First!")) == 1
+
+
+@pytest.mark.parametrize("seconds", [45, 150, 400])
+async def test_commit_that_takes_effect_late_is_there_once(publishing: Posting, seconds: int) -> None:
+    fault = {"endpoint": COMMIT, "error": "service_unavailable", "effect": True, "late_seconds": seconds}
+    for case in (IMAGE, CAROUSEL):
+        await publishing.rig.sandbox.command("faults", platform="instagram", **fault)
+        row = await publishing.run(await target(publishing, case, f"Tea {case}"))
+        assert row["state"] == "published", dict(row)
+        await publishing.rig.sandbox.command("clock", jump=600)
+        assert [post["id"] for post in await made(publishing, case, f"Tea {case}")] == [row["platform_post_id"]]
+        await publishing.rig.sandbox.clear_faults()

@@ -230,3 +230,15 @@ async def test_published_container_that_lists_nothing_stays_published(publishing
     row = await publishing.run(await target(publishing, TEXT, "Tea"), rounds=120)
     assert (row["state"], row["platform_post_id"]) == ("published_id_unknown", None)
     assert len(await publishing.posts("threads")) == 1
+
+
+@pytest.mark.parametrize("seconds", [45, 150, 400])
+async def test_commit_that_takes_effect_late_is_there_once(publishing: Posting, seconds: int) -> None:
+    fault = {"endpoint": COMMIT, "error": "service_unavailable", "effect": True, "late_seconds": seconds}
+    for case in (TEXT, CAROUSEL, REPLY):
+        await publishing.rig.sandbox.command("faults", platform="threads", **fault)
+        row = await publishing.run(await target(publishing, case, f"Tea {case}"))
+        assert row["state"] == "published", dict(row)
+        await publishing.rig.sandbox.command("clock", jump=600)
+        assert [post["id"] for post in await made(publishing, case, f"Tea {case}")] == [row["platform_post_id"]]
+        await publishing.rig.sandbox.clear_faults()
