@@ -4,6 +4,7 @@ import asyncpg
 
 from ops.runtime.db import describe
 from ops.runtime.settings import ConfigurationError
+from publish.posting.errors import PostError
 from schema.rights import APP_ROLE, WEB_ROLE, WORKER_ROLE
 
 
@@ -11,6 +12,8 @@ def explain(error: Exception) -> str | None:
     """Return what happened and what to do, None for an error in this program."""
     if isinstance(error, ConfigurationError):
         return f"{error}\nSee .env.example for every variable."
+    if isinstance(error, PostError):
+        return _with_findings(error)
     if isinstance(error, OSError | asyncpg.PostgresConnectionError | asyncpg.InvalidAuthorizationSpecificationError):
         return f"PostgreSQL cannot be reached ({describe(error)}). Check DATABASE_URL, and that the server runs."
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
@@ -23,6 +26,14 @@ def explain(error: Exception) -> str | None:
     if isinstance(error, asyncpg.InvalidParameterValueError) and "role" in str(error):
         return f"{error}: run `landfall migrate`, which makes it"
     return next((message for kind, message in _MESSAGES.items() if isinstance(error, kind)), None)
+
+
+def _with_findings(error: PostError) -> str:
+    """Return why something about a post is not done, and every finding on it."""
+    found = error.details.get("findings")
+    findings = found if isinstance(found, list) else []
+    lines = [f"{each['severity']}, {each['item']}: {each['message']} {each['remedy']}" for each in findings]
+    return "\n".join([f"{error.message} What to do: {error.remedy}", *lines])
 
 
 _MESSAGES = {

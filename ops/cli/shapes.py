@@ -7,6 +7,12 @@ Times are in ISO 8601 form with their offset, and a key whose value is not known
 from collections.abc import Mapping
 from types import MappingProxyType
 
+_POST = (
+    *("id", "status", "content", "link", "hashtags", "campaign_id", "author", "version", "needs_approval"),
+    *("approved_version", "approved_by", "scheduled_time", "local_time", "timezone", "late_policy", "late_minutes"),
+    *("schedule_id", "created_at", "updated_at", "media", "targets"),
+)
+
 SHAPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "audit": ("id", "at", "actor", "action", "subject", "address", "detail", "platform", "username"),
@@ -30,6 +36,9 @@ SHAPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             *("tenant", "id", "kind", "content_type", "bytes", "width", "height", "duration_ms", "file_name"),
             *("created_by", "created_at", "removed_at", "removed_by"),
         ),
+        "posts create": ("post", "accounts", "findings", "time", "replayed"),
+        "posts list": _POST,
+        "posts show": _POST,
         "retention list": ("platform", "kind", "days"),
         "retention plan": ("events", "deliveries", "kept_rows"),
         "spool status": ("deliveries", "oldest_at", "bytes", "limit_bytes", "damaged", "refused", "process"),
@@ -39,5 +48,5 @@ SHAPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "verify": ("rows", "drift", "kept", "differences", "failed", "resumed", "queued", "collisions", "since"),
     }
 )
-"""By command. A line holds one object; `doctor` prints an array of them; `verify`, `events show` and `retention plan`
-print one document."""
+"""By command. A line holds one object; `doctor` prints an array of them; `verify`, `events show`, `posts show`, `posts
+create` and `retention plan` print one document."""

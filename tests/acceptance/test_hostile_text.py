@@ -94,6 +94,19 @@ async def arranged(rig: Rig) -> None:
         HOSTILE,
     )
     await rig.raw(
+        "INSERT INTO posts (tenant_id, id, content, author, campaign_id, hashtags)"
+        " VALUES ($1::uuid, gen_random_uuid(), $2, $2, $2, ARRAY[$2])",
+        DEFAULT_TENANT,
+        HOSTILE,
+    )
+    await rig.raw(
+        "INSERT INTO post_targets (tenant_id, id, post_id, connection_id, platform, account_id, kind, digest, state,"
+        " error_code, error_message, evidence, platform_post_url)"
+        " SELECT p.tenant_id, gen_random_uuid(), p.id, c.id, c.platform, c.account_id, $1, '', 'unconfirmed', $1, $1,"
+        " jsonb_build_array($1), $1 FROM posts p, (SELECT * FROM connections WHERE platform = 'tiktok' LIMIT 1) c",
+        HOSTILE,
+    )
+    await rig.raw(
         "INSERT INTO audit_log (tenant_id, actor, action, subject, detail) VALUES ($1::uuid, $2, $2, $2, $3::jsonb)",
         DEFAULT_TENANT,
         HOSTILE,
@@ -127,6 +140,8 @@ LISTINGS: dict[str, list[list[str]]] = {
         ["ig_comments", f"c1{HOSTILE}", "--json"],
     ],
     "connections list": [[], ["--json"]],
+    "posts list": [[], ["--json"]],
+    "posts show": [["#post"], ["#post", "--json"]],
     "audit": [[], ["--json"]],
     "user list": [[], ["--json"]],
     "key list": [[], ["--json"]],
@@ -142,6 +157,12 @@ ACTIONS: dict[str, list[list[str]]] = {
     "events retry": [["--state", "parked", "--yes"], [], ["--account", HOSTILE]],
     "events ignore": [["--state", "parked", "--yes", "--reason", HOSTILE]],
     "connections retry": [[], ["--platform", HOSTILE]],
+    "posts create": [["--content", HOSTILE], ["--content", HOSTILE, "--platform", HOSTILE], ["--at", HOSTILE]],
+    "posts retry": [["#post"], ["--cause", HOSTILE]],
+    "posts confirm": [["#post", "#target", "--there", "--url", HOSTILE], [HOSTILE, HOSTILE]],
+    "posts approve": [["#post", "2"]],
+    "posts import": [[HOSTILE], ["#file"]],
+    "posts cancel": [["#post"]],
     "erase": [["instagram", "--person", HOSTILE, "--yes"], ["instagram", "--account", "1", "--yes"], ["--requested"]],
     "split": [[], ["--again", "--platform", "instagram", "--since", "2020-01-01"], ["--again", "--platform", HOSTILE]],
     "spool status": [[], ["--json"]],
@@ -179,12 +200,20 @@ def test_every_command_is_walked() -> None:
     assert sorted([*LISTINGS, *ACTIONS, *RUNNING]) == sorted(commands())
 
 
+def _file_of_posts(folder: Path) -> str:
+    path = folder / "posts.csv"
+    path.write_text(f'content,platforms\n"{HOSTILE.replace(chr(34), chr(34) * 2)}","{HOSTILE[:8]}"\n')
+    return str(path)
+
+
 async def test_no_command_lets_stored_text_control_the_terminal(rig: Rig, tmp_path: Path) -> None:
     keys = {"LANDFALL_VAULT_KEYS": ",".join(KEYS), "PYTHONIOENCODING": "utf-8"}
     keys["LANDFALL_SPOOL_DIR"] = str(tmp_path / "\x1b[2J")
     keys["LANDFALL_MEDIA_URL"] = (tmp_path / "media").as_uri()
     events = await rig.raw("SELECT id::text FROM webhook_event_log ORDER BY id")
     ids = {f"#{number}": id_ for number, [id_] in enumerate(events, 1)}
+    [[ids["#post"], ids["#target"]]] = await rig.raw("SELECT post_id::text, id::text FROM post_targets")
+    ids["#file"] = _file_of_posts(tmp_path)
     for name, calls in LISTINGS.items():
         for call in calls:
             arguments = [ids.get(argument, argument) for argument in call]
@@ -195,7 +224,8 @@ async def test_no_command_lets_stored_text_control_the_terminal(rig: Rig, tmp_pa
             assert escaped.lower() in output.lower(), (name, arguments, output)
             assert "\nFAKE" not in output, "no text begins a line of its own"
     for name, calls in ACTIONS.items():
-        for arguments in calls:
+        for call in calls:
+            arguments = [ids.get(argument, argument) for argument in call]
             _, output = await command(rig.dsn, *name.split(), *arguments, **keys)
             assert controls(output) == [], (name, arguments, output)
 
@@ -225,7 +255,7 @@ async def test_no_page_lets_stored_text_be_more_than_text(rig: Rig) -> None:
         assert controls(text, keep="\n\t\r") == [], path
         shown += SHOWN in text
     assert shown >= 6
-    for path in ("/api/connections", "/api/notices", "/api/audit", "/api/media"):
+    for path in ("/api/connections", "/api/notices", "/api/audit", "/api/media", "/api/posts"):
         async with rig.http.get(rig.url + path) as response:
             assert response.content_type == "application/json"
             text = await response.text()

@@ -12,10 +12,14 @@ from typing import Any
 import asyncpg
 import pytest
 
+from ops.access.audit_log_store import COMMAND
 from ops.cli import wiring
+from ops.cli.composition import posts_of
 from ops.cli.shapes import SHAPES
 from ops.runtime.db import open_pool
+from publish.posting.requests import PostBody, read
 from schema.rights import APP_ROLE
+from schema.tenancy import DEFAULT_TENANT
 from sync.projection.worker import Projector
 from tests import media_samples
 from tests.rig import KEYS, Rig
@@ -26,12 +30,14 @@ README = (Path(__file__).parents[2] / "README.md").read_text()
 LISTING = {"list", "status", "show"}
 """How a command is called that lists something; the rest of them are words of their own."""
 
-DOCUMENTS = {"doctor", "events show", "retention plan", "verify"}
+DOCUMENTS = {"doctor", "events show", "posts create", "posts show", "retention plan", "verify"}
 """They print one document; all others an object a line."""
 
 CALLS: dict[str, list[str]] = {
     "events show": ["{event}"],
     "explain": ["ig_comments", "c1"],
+    "posts create": ["--content", "Tea", "--connection", "{connection}"],
+    "posts show": ["{post}"],
 }
 """What a command wants besides --json."""
 
@@ -79,20 +85,30 @@ async def test_each_listing_of_an_empty_install_prints_its_shape(database: str, 
 async def test_each_listing_of_one_that_is_used_prints_its_shape(
     rig: Rig, database: str, connection: asyncpg.Connection, tmp_path: Path
 ) -> None:
-    await rig.connect("tiktok")
+    [account] = await rig.connect("tiktok")
+    body = read(PostBody, {"content": "Tea", "targets": [{"connection": account}]})
+    made = await posts_of(rig.pool, None, rig.url).create(DEFAULT_TENANT, COMMAND, body)
+    assert made.post is not None
     comment = {"id": "c1", "media": {"id": "m1"}, "from": {"id": "1", "username": "u"}, "text": "t"}
     event = await append_event(connection, "a", "e1", payload=comment)
     assert (await rig.api("POST", "/api/media", data=media_samples.image()))[0] == 201
     await connection.execute("INSERT INTO retention_policies VALUES ('instagram', 'events', 30)")
     async with await open_pool(database, "test", 2, role=APP_ROLE) as pool:
         await Projector(pool, wiring.projections(), tries=1).drain()
-    await each_listing_prints_its_shape(database, tmp_path, event)
+    await each_listing_prints_its_shape(database, tmp_path, event, connection=account, post=made.post.id)
 
 
-async def each_listing_prints_its_shape(database: str, tmp_path: Path, event: int | None = None) -> None:
+async def each_listing_prints_its_shape(
+    database: str,
+    tmp_path: Path,
+    event: int | None = None,
+    connection: str = DEFAULT_TENANT,
+    post: str = DEFAULT_TENANT,
+) -> None:
     settings = {"LANDFALL_VAULT_KEYS": ",".join(KEYS), "LANDFALL_SPOOL_DIR": str(tmp_path / "spool")}
     for name, keys in SHAPES.items():
-        arguments = [argument.format(event=event or 1) for argument in CALLS.get(name, [])]
+        known = {"event": event or 1, "connection": connection, "post": post}
+        arguments = [argument.format(**known) for argument in CALLS.get(name, [])]
         code, text = await landfall(database, *name.split(), *arguments, "--json", **settings)
         if event is None and name in CALLS:
             assert code == 1, "there is no such thing, and that is said in words"

@@ -1,0 +1,95 @@
+"""`landfall posts`: what a person at a terminal may do with posts."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.rig import Rig
+from tests.support import command
+
+
+@pytest.fixture
+async def account(rig: Rig) -> str:
+    [id_] = await rig.connect("instagram")
+    return id_
+
+
+async def landfall(rig: Rig, *arguments: str) -> tuple[int, str]:
+    return await command(rig.dsn, "posts", *arguments)
+
+
+async def made(rig: Rig, account: str, *more: str) -> Any:
+    code, output = await landfall(rig, "create", "--content", "Tea", "--connection", account, "--json", *more)
+    assert code == 0, output
+    return json.loads(output)["post"]
+
+
+async def test_draft_is_made_listed_shown_and_cancelled(rig: Rig, account: str) -> None:
+    post = await made(rig, account, "--campaign", "spring", "--hashtag", "tea", "--hashtag", "green")
+    assert (post["hashtags"], post["campaign_id"], post["targets"][0]["state"]) == (["tea", "green"], "spring", "draft")
+    code, output = await landfall(rig, "list", "--campaign", "spring", "--state", "pending")
+    assert (code, post["id"] in output, "instagram draft  Tea" in output) == (0, True, True), output
+    code, output = await landfall(rig, "show", post["id"])
+    assert (code, "draft (image), target" in output) == (0, True), output
+    code, output = await landfall(rig, "cancel", post["id"])
+    assert (code, output.endswith(": cancelled\n")) == (0, True), output
+    code, output = await landfall(rig, "cancel", post["id"])
+    assert (code, "not cancelled, it is cancelled" in output) == (0, True), output
+
+
+async def test_refusal_says_every_finding_and_what_to_do(rig: Rig, account: str) -> None:
+    code, output = await landfall(rig, "create", "--content", "x" * 2300, "--connection", account, "--now")
+    assert code == 1
+    assert "What to do" in output
+    assert "refusal, text: The text has 2300 characters" in output
+    code, output = await landfall(rig, "show", account)
+    assert (code, "There is no such post" in output) == (1, True)
+
+
+async def test_person_decides_what_is_unconfirmed(rig: Rig, account: str) -> None:
+    post = await made(rig, account)
+    [target] = post["targets"]
+    await rig.connection.execute("ALTER TABLE post_targets DISABLE TRIGGER post_targets_transition")
+    await rig.raw("UPDATE post_targets SET state = 'unconfirmed', evidence = '[\"a listing\"]'")
+    await rig.connection.execute("ALTER TABLE post_targets ENABLE TRIGGER post_targets_transition")
+    code, output = await landfall(rig, "show", post["id"])
+    assert "a listing" in output
+    assert "landfall posts confirm" in output
+    code, output = await landfall(rig, "confirm", post["id"], target["id"])
+    assert (code, "--there" in output) == (2, True), "nothing is decided for the person"
+    code, output = await landfall(rig, "confirm", post["id"], target["id"], "--there", "--post-id", "17")
+    assert (code, output.endswith(": published\n")) == (0, True), output
+
+
+async def test_failed_posts_are_tried_again_by_cause(rig: Rig, account: str) -> None:
+    post = await made(rig, account)
+    assert (await landfall(rig, "retry"))[0] == 2
+    code, output = await landfall(rig, "retry", post["id"])
+    assert (code, "Nothing of this failed" in output) == (1, True)
+    await rig.connection.execute("ALTER TABLE post_targets DISABLE TRIGGER post_targets_transition")
+    await rig.raw("UPDATE post_targets SET state = 'failed', error_code = 'spam'")
+    await rig.connection.execute("ALTER TABLE post_targets ENABLE TRIGGER post_targets_transition")
+    code, output = await landfall(rig, "retry", "--cause", "spam")
+    assert (code, output.startswith("1 targets")) == (0, True), output
+    [[state]] = await rig.raw("SELECT state FROM post_targets")
+    assert state == "scheduled"
+
+
+async def test_file_is_imported_with_a_report_for_each_line(rig: Rig, account: str, tmp_path: Path) -> None:
+    file = tmp_path / "posts.csv"
+    file.write_text(
+        "content,platforms,scheduled_time,timezone\n"
+        "Tea,instagram,2099-06-01 09:00,Europe/Berlin\n"
+        "Coffee,friendfeed,2099-06-01 09:00,Europe/Berlin\n"
+    )
+    code, output = await landfall(rig, "import", str(file), "--dry-run")
+    assert code == 1
+    assert "line 2: " in output, "Instagram wants a file"
+    assert "line 3: there is no platform 'friendfeed'" in output
+    assert output.endswith("0 accepted, 2 refused\n")
+    assert await rig.raw("SELECT 1 FROM posts") == []
+    file.write_text("nonsense\n")
+    code, output = await landfall(rig, "import", str(file))
+    assert (code, "nonsense" in output) == (1, True)
