@@ -21,6 +21,7 @@ from ops.web.pages.deletion import DeletionPages
 from ops.web.pages.invitations import InvitationPages
 from ops.web.pages.login import LoginPages
 from ops.web.pages.people import PeoplePages
+from ops.web.pages.posts import PostPages
 from ops.web.pages.second_step import SecondStepPages
 from ops.web.site import Connecting, Publishing, Site
 from publish.media.uploads import Uploads
@@ -64,7 +65,8 @@ def add_connections(app: web.Application, site: Site, connecting: Connecting) ->
 
 def add_posts(app: web.Application, site: Site, publishing: Publishing) -> None:
     """Add what makes, shows and decides upon posts."""
-    site.router.add(app, PostsApi(site, publishing).routes())
+    for part in (PostsApi(site, publishing), PostPages(site, publishing)):
+        site.router.add(app, part.routes())
 
 
 def add_connections_not_configured(app: web.Application, site: Site) -> None:

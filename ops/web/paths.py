@@ -12,7 +12,7 @@ LONGEST = 2000
 _LOCAL = re.compile(r"/(?![/\\])[!-\[\]-~]*")
 _ENDS = ("/login", "/logout")
 _FORMS = re.compile(r"/api/auth/[a-z]+")
-_PAGES = ("connections", "people", "account", "audit", "invitation")
+_PAGES = ("connections", "posts", "share", "people", "account", "audit", "invitation")
 _SHOWN_AT = {"keys": "/people"}
 
 

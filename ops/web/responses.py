@@ -34,6 +34,7 @@ PAGE_CODES: Mapping[int, Code] = {
     404: "not_found",
     409: "conflict",
     410: "gone",
+    422: "unprocessable",
     429: "rate_limit_exceeded",
     502: "server_error",
     503: "overloaded",

@@ -1,0 +1,303 @@
+"""The pages of posts: write one, see how far each is, decide what is unconfirmed, and share a page."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+from aiohttp import web
+from multidict import MultiDictProxy
+
+from ops.access.sessions import Person
+from ops.runtime.tenancy import tenant_transaction
+from ops.web import forms
+from ops.web.api.posts import APPROVE, READ, WRITE, post_filter, post_id, shared_documents
+from ops.web.messages import Message
+from ops.web.responses import redirect, render
+from ops.web.routing import Route
+from ops.web.site import Publishing, Site
+from publish.media import media_store
+from publish.posting import many
+from publish.posting.errors import PostError
+from publish.posting.post_store import STATUSES
+from publish.posting.posts import Created
+from publish.posting.requests import ApproveBody, ConfirmBody, PostBody, RetryBody, ShareBody, read
+from schema.states import TargetState
+
+FILES_SHOWN = 12
+REFRESH_SECONDS = 5
+EMPTY: Mapping[str, str] = {}
+
+WORDS: Mapping[TargetState, str] = {
+    TargetState.DRAFT: "draft",
+    TargetState.AWAITING_APPROVAL: "waits for approval",
+    TargetState.SCHEDULED: "scheduled",
+    TargetState.PREPARING: "is being prepared",
+    TargetState.UPLOADING: "is being uploaded",
+    TargetState.PROCESSING: "is being processed there",
+    TargetState.READY: "is ready to be published",
+    TargetState.PUBLISHING: "is being published",
+    TargetState.PUBLISHED: "published",
+    TargetState.PUBLISHED_ID_UNKNOWN: "published; its id is not known yet",
+    TargetState.UNCONFIRMED: "unconfirmed: it may be there, and no answer told",
+    TargetState.AWAITING_PERSON: "waits for the owner of the account, there",
+    TargetState.FAILED: "failed",
+    TargetState.CANCELLED: "cancelled",
+    TargetState.MISSED: "missed its time",
+}
+
+
+class PostPages:
+    def __init__(self, site: Site, publishing: Publishing) -> None:
+        self._site = site
+        self._posts = publishing.posts
+
+    def routes(self) -> Sequence[Route]:
+        return (
+            Route("GET", "/posts", self.list),
+            Route("POST", "/posts", self.create),
+            Route("GET", "/posts/{id}", self.show),
+            Route("POST", "/posts/{id}/publish", self.publish),
+            Route("POST", "/posts/{id}/cancel", self.cancel),
+            Route("POST", "/posts/{id}/retry", self.retry),
+            Route("POST", "/posts/{id}/confirm", self.confirm),
+            Route("POST", "/posts/{id}/approve", self.approve),
+            Route("GET", "/share", self.show_share),
+            Route("POST", "/share", self.share),
+        )
+
+    async def list(self, request: web.Request) -> web.Response:
+        """Show the newest posts, and the form for another one."""
+        person = await self._site.authentication.require_login(request, READ)
+        return await self._listed(request, person, request.query)
+
+    async def _listed(
+        self,
+        request: web.Request,
+        person: Person,
+        query: Mapping[str, str],
+        given: MultiDictProxy[str] | None = None,
+        error: PostError | None = None,
+    ) -> web.Response:
+        page = await self._posts.page(person.tenant, post_filter(query))
+        accounts = await self._posts.accounts(person.tenant)
+        async with tenant_transaction(self._site.pool, person.tenant) as connection:
+            files = await media_store.listed(connection, person.tenant, limit=FILES_SHOWN)
+        return render(
+            "posts.html",
+            error.status if error is not None else 200,
+            person=person,
+            page=page,
+            words=WORDS,
+            statuses=STATUSES,
+            state=query.get("state", ""),
+            campaign=query.get("campaign", ""),
+            accounts=accounts,
+            titles={name: publisher.rules.title for name, publisher in self._posts.publishers.items()},
+            files=files,
+            given=EMPTY if given is None else given,
+            chosen=[] if given is None else given.getall("target", []),
+            attached=[] if given is None else given.getall("media", []),
+            error="" if error is None else f"{error.message} {error.remedy[:1].upper()}{error.remedy[1:]}",
+            findings=_findings(error),
+            flash=self._site.messages.take(request, person),
+            may_write=person.may(WRITE),
+        )
+
+    async def create(self, request: web.Request) -> web.Response:
+        person = await self._site.authentication.require_form(request, WRITE)
+        given = forms.form(request)
+        try:
+            created = await self._posts.create(person.tenant, self._site.actor(request, person), _body(given))
+        except PostError as error:
+            return await self._listed(request, person, EMPTY, given, error)
+        if created.post is None:
+            text = "It could be accepted. Nothing was stored."
+            return self._back(person, "/posts", Message(f"{text} {_warnings(created)}".strip()))
+        there = all(result.result == "exists" for result in created.results)
+        text = "The same post is there already; nothing was added." if there else "The post is stored."
+        message = Message(f"{text} {created.words} {_warnings(created)}".strip(), is_error=there)
+        return self._back(person, f"/posts/{created.post.id}", message)
+
+    async def show(self, request: web.Request) -> web.Response:
+        """Show one post with the state of each target. While one is worked on, the page loads itself again."""
+        person = await self._site.authentication.require_login(request, READ)
+        post = await self._posts.one(person.tenant, post_id(request))
+        states = {target.state for target in post.targets}
+        waiting = any(target.due_at is not None and target.status == "pending" for target in post.targets)
+        begun = bool(states - {TargetState.SCHEDULED, TargetState.DRAFT, TargetState.AWAITING_APPROVAL})
+        return render(
+            "post.html",
+            person=person,
+            post=post,
+            words=WORDS,
+            titles={name: publisher.rules.title for name, publisher in self._posts.publishers.items()},
+            refresh=REFRESH_SECONDS if waiting and begun and TargetState.UNCONFIRMED not in states else 0,
+            can_publish=bool(states & _WAITING) and post.approved,
+            can_cancel=bool(states & _CANCELLABLE),
+            can_retry=bool(states & {TargetState.FAILED, TargetState.MISSED}),
+            can_approve=not post.approved
+            and post.author != self._site.actor(request, person).name
+            and person.may(APPROVE),
+            flash=self._site.messages.take(request, person),
+            may_write=person.may(WRITE),
+        )
+
+    async def publish(self, request: web.Request) -> web.Response:
+        person, id_ = await self._pressed(request, WRITE)
+        repeat = "repeat" in forms.form(request)
+        done = self._posts.publish(person.tenant, self._site.actor(request, person), id_, repeat=repeat)
+        try:
+            changed = await done
+        except PostError as error:
+            return self._refused(person, id_, error)
+        text = "It is published now." if changed.changed else "Nothing of it is left to publish."
+        return self._back(person, f"/posts/{id_}", Message(text))
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        person, id_ = await self._pressed(request, WRITE)
+        found = await self._posts.cancel(person.tenant, self._site.actor(request, person), id_)
+        late = [f"{t.account}: {found.reasons[t.id]}" for t in found.post.targets if found.reasons[t.id]]
+        text = "It is cancelled." if not late else f"Not cancelled everywhere. {'; '.join(late)}."
+        return self._back(person, f"/posts/{id_}", Message(text, is_error=bool(late)))
+
+    async def retry(self, request: web.Request) -> web.Response:
+        person, id_ = await self._pressed(request, WRITE)
+        target = forms.form(request).get("target") or None
+        try:
+            body = read(RetryBody, {"target": target})
+            await self._posts.retry(person.tenant, self._site.actor(request, person), id_, body)
+        except PostError as error:
+            return self._refused(person, id_, error)
+        return self._back(person, f"/posts/{id_}", Message("It is tried again."))
+
+    async def confirm(self, request: web.Request) -> web.Response:
+        person, id_ = await self._pressed(request, WRITE)
+        given = forms.form(request)
+        there = given.get("there") == "yes"
+        document = {
+            "target": given.get("target", ""),
+            "there": there,
+            "url": given.get("url", "").strip(),
+            "post_id": given.get("post_id", "").strip(),
+            "evidence": given.get("evidence", "").strip(),
+        }
+        try:
+            if given.get("there") not in ("yes", "no"):
+                message = "Neither button was pressed."
+                raise PostError("invalid_request", message, "say whether it is there", status=400)
+            body = read(ConfirmBody, document)
+            await self._posts.confirm(person.tenant, self._site.actor(request, person), id_, body)
+        except PostError as error:
+            return self._refused(person, id_, error)
+        text = "It is noted as published." if there else "It is posted again."
+        return self._back(person, f"/posts/{id_}", Message(text))
+
+    async def approve(self, request: web.Request) -> web.Response:
+        person, id_ = await self._pressed(request, APPROVE)
+        version = forms.form(request).get("version", "")
+        try:
+            body = read(ApproveBody, {"version": int(version) if version.isascii() and version.isdigit() else None})
+            await self._posts.approve(person.tenant, self._site.actor(request, person), id_, body)
+        except PostError as error:
+            return self._refused(person, id_, error)
+        return self._back(person, f"/posts/{id_}", Message("It is approved."))
+
+    async def _pressed(self, request: web.Request, scope: str) -> tuple[Person, str]:
+        person = await self._site.authentication.require_form(request, scope)
+        return person, post_id(request)
+
+    def _refused(self, person: Person, id_: str, error: PostError) -> web.Response:
+        """Show on the page of a post why a button did nothing. Raises PostError where there is no such post."""
+        if error.status == 404 and error.code == "not_found":
+            raise error
+        text = f"{error.message} {error.remedy[:1].upper()}{error.remedy[1:]}."
+        return self._back(person, f"/posts/{id_}", Message(text, is_error=True))
+
+    def _back(self, person: Person, page: str, message: Message) -> web.Response:
+        return self._site.messages.add(redirect(page), person, message)
+
+    # --- sharing
+
+    async def show_share(self, request: web.Request) -> web.Response:
+        """Show the form that shares the page of the query."""
+        person = await self._site.authentication.require_login(request, WRITE)
+        return await self._share_page(person, request.query)
+
+    async def _share_page(
+        self,
+        person: Person,
+        given: Mapping[str, str],
+        results: Sequence[Mapping[str, object]] = (),
+        error: PostError | None = None,
+    ) -> web.Response:
+        accounts = await self._posts.accounts(person.tenant)
+        return render(
+            "share.html",
+            error.status if error is not None else 200,
+            person=person,
+            given=given,
+            accounts=accounts,
+            titles={name: publisher.rules.title for name, publisher in self._posts.publishers.items()},
+            results=results,
+            error="" if error is None else f"{error.message} {error.remedy[:1].upper()}{error.remedy[1:]}",
+            findings=_findings(error),
+        )
+
+    async def share(self, request: web.Request) -> web.Response:
+        person = await self._site.authentication.require_form(request, WRITE)
+        given = forms.form(request)
+        names = ("url", "title", "description", "image", "message")
+        document = {name: given.get(name, "") for name in names} | {"accounts": given.getall("target", [])}
+        try:
+            if not document["accounts"]:
+                raise PostError("invalid_request", "No account is ticked.", "tick where to share it", status=400)
+            body = read(ShareBody, document)
+            shared = await many.share(self._posts, person.tenant, self._site.actor(request, person), body)
+        except PostError as error:
+            return await self._share_page(person, given, (), error)
+        return await self._share_page(person, given, shared_documents(shared))
+
+
+_WAITING = {TargetState.DRAFT, TargetState.AWAITING_APPROVAL, TargetState.SCHEDULED, TargetState.MISSED}
+_CANCELLABLE = {
+    *_WAITING,
+    *(TargetState.PREPARING, TargetState.UPLOADING, TargetState.PROCESSING, TargetState.READY),
+}
+
+
+def _body(given: MultiDictProxy[str]) -> PostBody:
+    """Return the post that a form describes. Raises PostError."""
+    options = given.get("options", "").strip()
+    try:
+        chosen = json.loads(options) if options else {}
+    except (ValueError, RecursionError):
+        message, remedy = "The options are no JSON.", 'write them as {"first_comment": "…"}'
+        raise PostError("invalid_request", message, remedy, status=400) from None
+    ids = [*given.getall("media", []), *given.get("more_media", "").split()]
+    alt_texts = [given.get(f"alt-{id_}", "") for id_ in ids]
+    kind, action = given.get("kind", "").strip(), given.get("action", "draft")
+    time = given.get("scheduled_time", "").strip() or None
+    document = {
+        "content": given.get("content", "").replace("\r\n", "\n"),
+        "hashtags": given.get("hashtags", "").split(),
+        "campaign_id": given.get("campaign_id", "").strip() or None,
+        "media": [{"id": id_, "alt_text": text} for id_, text in zip(ids, alt_texts, strict=True)],
+        "targets": [{"connection": id_, "kind": kind, "options": chosen} for id_ in given.getall("target", [])],
+        "scheduled_time": time if action != "publish" else None,
+        "timezone": given.get("timezone", "").strip() or None,
+        "action": None if action == "check" else action,
+        "dry_run": action == "check",
+        "needs_approval": "needs_approval" in given,
+        "repeat": "repeat" in given,
+    }
+    if action == "check":
+        document["action"] = "schedule" if time else "publish"
+    return read(PostBody, document)
+
+
+def _findings(error: PostError | None) -> list[Mapping[str, str]]:
+    found = error.details.get("findings") if error is not None else None
+    return found if isinstance(found, list) else []
+
+
+def _warnings(created: Created) -> str:
+    return " ".join(f"{finding['message']} {finding['remedy']}" for finding in created.findings)

@@ -1,0 +1,140 @@
+"""The pages of posts, as a browser without scripts uses them."""
+
+import re
+from html import unescape
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests import media_samples
+from tests.integration.ops.access.test_users import EMAIL, HTML, PASSWORD, logged_in
+from tests.rig import Rig
+
+VIEWER, EDITOR = "viewer@example.org", "editor@example.org"
+pytestmark = pytest.mark.rig(password=PASSWORD, members={EMAIL: "owner", EDITOR: "editor", VIEWER: "viewer"})
+
+
+@pytest.fixture
+async def account(rig: Rig) -> str:
+    [id_] = await rig.connect("instagram")
+    await logged_in(rig)
+    return id_
+
+
+async def uploaded(rig: Rig) -> str:
+    content = media_samples.image("JPEG", (640, 640))
+    status, made = await rig.api("POST", "/api/media", data=content, headers={"Content-Type": "image/jpeg"})
+    assert status == 201, made
+    return str(made["id"])
+
+
+async def page(rig: Rig, path: str) -> tuple[int, str]:
+    async with rig.http.get(rig.url + path, headers=HTML) as response:
+        return response.status, unescape(await response.text())
+
+
+async def pressed(rig: Rig, path: str, **fields: Any) -> tuple[int, str, str]:
+    """What a button leads to: status, the address that it ends at, and the page there."""
+    _, shown = await page(rig, "/account")
+    [csrf, *_] = re.findall(r'name="csrf" value="(\w+)"', shown)
+    data = [("csrf", csrf)]
+    for name, value in fields.items():
+        data += [(name.replace("__", "-"), each) for each in (value if isinstance(value, list) else [value])]
+    async with rig.http.post(rig.url + path, data=aiohttp.FormData(data), headers=HTML) as response:
+        return response.status, response.url.path, unescape(await response.text())
+
+
+async def state(rig: Rig, value: str) -> None:
+    await rig.connection.execute("ALTER TABLE post_targets DISABLE TRIGGER post_targets_transition")
+    await rig.raw("UPDATE post_targets SET state = $1, evidence = '[\"a listing without it\"]', due_at = NULL", value)
+    await rig.connection.execute("ALTER TABLE post_targets ENABLE TRIGGER post_targets_transition")
+
+
+async def test_post_is_written_checked_kept_and_published(rig: Rig, account: str) -> None:
+    id_ = await uploaded(rig)
+    status, shown = await page(rig, "/posts")
+    assert (status, account in shown, id_ in shown) == (200, True, True)
+    form = {"content": "Tea", "target": account, "media": id_, f"alt__{id_}": "a red square"}
+    status, path, shown = await pressed(rig, "/posts", **form, action="check")
+    assert (status, path, "It could be accepted" in shown) == (200, "/posts", True)
+    assert await rig.raw("SELECT 1 FROM posts") == []
+    status, path, shown = await pressed(rig, "/posts", **form, action="draft")
+    assert (status, "draft" in shown, "a red square" in shown) == (200, True, True), shown
+    status, path, shown = await pressed(rig, f"{path}/publish")
+    assert (status, "It is published now." in shown, "scheduled" in shown) == (200, True, True)
+    status, path, shown = await pressed(rig, f"{path}/cancel")
+    assert "It is cancelled." in shown
+    status, shown = await page(rig, "/posts?state=cancelled")
+    assert "Tea" in shown
+    status, shown = await page(rig, "/posts?state=nonsense")
+    assert status == 400
+
+
+async def test_refusals_stand_on_the_page_with_what_was_written(rig: Rig, account: str) -> None:
+    text = "x" * 2300
+    status, _, shown = await pressed(rig, "/posts", content=text, target=account, action="publish", options="{}")
+    assert (status, text in shown, "text: The text has 2300 characters" in shown) == (422, True, True)
+    assert f'value="{account}" checked' in shown
+    status, _, shown = await pressed(rig, "/posts", content="Tea", target=account, options="{", action="publish")
+    assert (status, "The options are no JSON" in shown) == (400, True)
+    assert await rig.raw("SELECT 1 FROM posts") == []
+
+
+async def test_unconfirmed_is_explained_and_decided_by_two_buttons(rig: Rig, account: str) -> None:
+    _, path, _ = await pressed(rig, "/posts", content="Tea", target=account, action="draft")
+    await state(rig, "unconfirmed")
+    _, shown = await page(rig, path)
+    assert "a listing without it" in shown
+    assert "It is there" in shown
+    assert "It is not there, post it again" in shown
+    [target] = re.findall(r'name="target" value="([^"]+)"', shown)
+    _, _, shown = await pressed(rig, f"{path}/confirm", target=target, there="yes")
+    assert "Neither its id nor its address" in shown
+    _, _, shown = await pressed(rig, f"{path}/confirm", target=target)
+    assert "Neither button was pressed" in shown
+    _, _, shown = await pressed(rig, f"{path}/confirm", target=target, there="no", evidence="I looked")
+    assert "It is posted again." in shown
+    [[attempt]] = await rig.raw("SELECT attempt FROM post_targets")
+    assert attempt == 2
+    await state(rig, "failed")
+    _, _, shown = await pressed(rig, f"{path}/retry")
+    assert "It is tried again." in shown
+
+
+async def test_editor_writes_owner_approves_and_viewer_looks(rig: Rig, account: str) -> None:
+    await logged_in(rig, EDITOR)
+    id_ = await uploaded(rig)
+    form = {"content": "Tea", "target": account, "media": id_, "needs_approval": "on"}
+    status, path, shown = await pressed(
+        rig, "/posts", **form, scheduled_time="2099-06-01T09:00", timezone="UTC", action="schedule"
+    )
+    assert ("waits for approval" in shown, "Approve version" in shown) == (True, False)
+    status, _, shown = await pressed(rig, f"{path}/approve", version="1")
+    assert status == 403
+    await logged_in(rig, VIEWER)
+    status, shown = await page(rig, path)
+    assert (status, "Cancel" in shown) == (200, False)
+    assert (await pressed(rig, f"{path}/cancel"))[0] == 403
+    assert "Write a post" not in (await page(rig, "/posts"))[1]
+    assert (await page(rig, "/share"))[0] == 403
+    await logged_in(rig)
+    _, shown = await page(rig, path)
+    assert "Approve version 1" in shown
+    _, _, shown = await pressed(rig, f"{path}/approve", version="1")
+    assert ("It is approved." in shown, "approved by" in shown) == (True, True)
+
+
+async def test_share_page_is_filled_by_its_address_and_says_what_came_of_it(rig: Rig, account: str) -> None:
+    status, shown = await page(rig, "/share?url=https://example.org/tea&title=Tea%20%3Cb%3E&description=Green&image=x")
+    assert (status, 'value="https://example.org/tea"' in shown) == (200, True)
+    status, _, shown = await pressed(rig, "/share", url="https://example.org/tea", title="Tea")
+    assert (status, "No account is ticked" in shown) == (400, True)
+    status, _, shown = await pressed(rig, "/share", url="https://example.org/tea", title="Tea", target=account)
+    assert (status, "has no link beside its text" in shown) == (422, True), "Instagram shares no pages"
+
+
+async def test_post_that_is_not_there_is_not_found(rig: Rig, account: str) -> None:
+    for path in (f"/posts/{account}", "/posts/nonsense"):
+        assert (await page(rig, path))[0] == 404
+        assert (await pressed(rig, f"{path}/retry"))[0] == 404
