@@ -80,13 +80,18 @@ def appending(pool: Pool) -> AppendFact:
     return append
 
 
-def posts_of(pool: Pool, found: Built, storage: Storage | None, public_url: str) -> Posts:
-    """Return what accepts posts; without a storage those without files."""
+def posts_of(pool: Pool, found: Built | None, storage: Storage | None, public_url: str) -> Posts:
+    """Return what accepts posts; without a storage those without files.
+
+    Without what a vault key builds no platform is asked what an account may post: the documented limits count.
+    """
     publishers = wiring.publishers()
-    clients = ClientRegistrations(pool, found.vault, found.providers)
-    platforms = {name: publisher.machines for name, publisher in publishers.items()}
-    inquiries = Inquiries(platforms, found.providers.client, clients, found.refresher)
     library = MediaLibrary(pool, storage, public_url)
+    inquiries = None
+    if found is not None:
+        clients = ClientRegistrations(pool, found.vault, found.providers)
+        platforms = {name: publisher.machines for name, publisher in publishers.items()}
+        inquiries = Inquiries(platforms, found.providers.client, clients, found.refresher)
     return Posts(pool, publishers, library, zones.installed(), public_url, ask=inquiries)
 
 

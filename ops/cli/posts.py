@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import click
 from ops.access.audit_log_store import COMMAND
 from ops.cli import options, wiring
 from ops.cli.access import scope_of
-from ops.cli.composition import posts_of, storage_of
+from ops.cli.composition import built, posts_of, storage_of
 from ops.cli.terminal import echo, echo_json
 from ops.runtime.settings import Configuration
 from publish.posting import many
@@ -45,9 +45,11 @@ class _Desk:
 
 @asynccontextmanager
 async def _desk(configuration: Configuration, tenant: str | None) -> AsyncIterator[_Desk]:
-    async with scope_of(configuration, tenant) as scope:
-        url = configuration.settings.landfall_public_url
-        yield _Desk(posts_of(scope.pool, storage_of(configuration), url), scope.tenant)
+    async with scope_of(configuration, tenant) as scope, AsyncExitStack() as stack:
+        url, found = configuration.settings.landfall_public_url, None
+        if wiring.has_vault(configuration):
+            found = await stack.enter_async_context(built(configuration, scope.pool))
+        yield _Desk(posts_of(scope.pool, found, storage_of(configuration), url), scope.tenant)
 
 
 @posts.command("create")

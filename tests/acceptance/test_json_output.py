@@ -87,7 +87,7 @@ async def test_each_listing_of_one_that_is_used_prints_its_shape(
 ) -> None:
     [account] = await rig.connect("tiktok")
     body = read(PostBody, {"content": "Tea", "targets": [{"connection": account}]})
-    made = await posts_of(rig.pool, None, rig.url).create(DEFAULT_TENANT, COMMAND, body)
+    made = await posts_of(rig.pool, None, None, rig.url).create(DEFAULT_TENANT, COMMAND, body)
     assert made.post is not None
     comment = {"id": "c1", "media": {"id": "m1"}, "from": {"id": "1", "username": "u"}, "text": "t"}
     event = await append_event(connection, "a", "e1", payload=comment)

@@ -36,8 +36,9 @@ async def test_quota_that_the_platform_says_is_used_up_refuses_the_post(publishi
     [account] = await publishing.rig.connect("instagram")
     picture = publishing.media.add("picture.jpg", "image/jpeg", width=640, height=640)
     quota = {"data": [{"quota_usage": 50, "config": {"quota_total": 50, "quota_duration": 86_400}}]}
+    answer = {"effect": True, "status": 200, "body": quota, "times": 0}
     await publishing.rig.sandbox.command(
-        "faults", platform="instagram", endpoint="GET */content_publishing_limit", effect=True, status=200, body=quota, times=0
+        "faults", platform="instagram", endpoint="GET */content_publishing_limit", **answer
     )
     body = PostBody(content="Tea", action="publish", media=[picture], targets=[TargetBody(connection=account)])
     with pytest.raises(PostError) as refused:
@@ -62,7 +63,8 @@ async def test_choices_of_the_moment_decide_and_not_those_of_yesterday(publishin
 
 async def test_platform_that_does_not_answer_leaves_the_documented_limits(publishing: Posting) -> None:
     [account] = await publishing.rig.connect("mastodon")
-    await publishing.rig.sandbox.command("faults", platform="mastodon", endpoint="GET */api/v2/instance", status=503, times=0)
+    fault = {"endpoint": "GET */api/v2/instance", "status": 503, "times": 0}
+    await publishing.rig.sandbox.command("faults", platform="mastodon", **fault)
     body = PostBody(content="Tea", action="publish", targets=[TargetBody(connection=account)], dry_run=True)
     began = datetime.now(UTC)
     created = await posts_of(publishing).create(DEFAULT_TENANT, ADA, body)
