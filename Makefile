@@ -13,6 +13,9 @@ help: ## this list
 up: $(VENV)/.runtime ## start everything here and watch signed webhooks become rows; Ctrl-C stops it
 	@exec $(BIN)/landfall up $(UP)
 
+# Rewriting the assertions of all tests takes seconds in each process: keep what came of it, whatever the shell says.
+test quick chaos: export PYTHONDONTWRITEBYTECODE =
+
 test: $(VENV)/.dev ## the whole test suite, against a real PostgreSQL and a real Redis
 	@$(BIN)/python -m pytest $(or $(TESTS),--numprocesses 3 --dist worksteal)
 
