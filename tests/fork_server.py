@@ -2,7 +2,8 @@
 
 Importing the program takes most of what a command costs, and the tests run some thousand of them. A fork is a process
 of its own, with its own environment, folder, standard streams, signals and end; only the imports are shared. What is
-about starting the program runs ``python -m ops.cli.main`` instead: `make up`, and each command once.
+about starting the program runs ``python -m ops.cli.main`` instead: `make up`, and each command once. Tests that run
+the stack of `make up` in their own process may have its processes forked too: ``forked_stack``.
 
 Run as a script this is the server, which reads requests from its standard input; imported, it is the client.
 """
@@ -41,9 +42,13 @@ class Forked:
     @property
     def returncode(self) -> int | None:
         """How it ended, as ``subprocess`` says it, None while it runs."""
+        return self.returncode_within(0)
+
+    def returncode_within(self, seconds: float) -> int | None:
+        """The same, waited for that long at most."""
         said = select.poll()  # not select(), which knows no descriptor above 1023
         said.register(self._status, select.POLLIN)
-        if self._code is None and said.poll(0):
+        if self._code is None and said.poll(seconds * 1000):
             self.wait_blocking()
         return self._code
 
@@ -93,14 +98,21 @@ def start(
     stderr: int | None = None,
     new_session: bool = False,
     descriptors: tuple[int, int] | None = None,
+    umask: int | None = None,
+    code: str = "",
 ) -> Forked:
-    """Start a command; a stream that is not given is ``/dev/null``. ``descriptors`` are its limits of open files."""
+    """Start a command; a stream that is not given is ``/dev/null``. ``descriptors`` are its limits of open files.
+
+    ``code`` is Python to run with these arguments in the place of `landfall`.
+    """
     request = {
         "arguments": arguments,
         "environment": dict(environment),
         "directory": str(directory),
         "descriptors": descriptors,
         "new_session": new_session,
+        "umask": umask,
+        "code": code,
     }
     nowhere = os.open(os.devnull, os.O_RDWR)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -149,8 +161,8 @@ def _preload() -> None:
             import_module(module.name)
 
 
-def _serve(requests: socket.socket) -> list[str]:
-    """Fork for each request until there are no more. Returns in the forks only, with a command's arguments."""
+def _serve(requests: socket.socket) -> Mapping[str, Any]:
+    """Fork for each request until there are no more. Returns in the forks only, with the request."""
     while True:
         raw, streams, _, _ = socket.recv_fds(requests, REQUEST_BYTES, 4)
         if not raw:
@@ -174,10 +186,12 @@ def _serve(requests: socket.socket) -> list[str]:
             with suppress(OSError):  # nobody wants to know
                 status.send(str(code).encode())
         os._exit(0)
-    return _become(json.loads(raw), streams)
+    request: Mapping[str, Any] = json.loads(raw)
+    _become(request, streams)
+    return request
 
 
-def _become(request: Mapping[str, Any], streams: list[int]) -> list[str]:
+def _become(request: Mapping[str, Any], streams: list[int]) -> None:
     """Become what was asked for, as ``subprocess`` would have started it."""
     if request["new_session"]:
         os.setsid()
@@ -187,6 +201,8 @@ def _become(request: Mapping[str, Any], streams: list[int]) -> list[str]:
         os.close(stream)
     if request["descriptors"]:
         resource.setrlimit(resource.RLIMIT_NOFILE, request["descriptors"])
+    if request["umask"] is not None:
+        os.umask(request["umask"])
     os.chdir(request["directory"])
     os.environ.clear()
     os.environ.update(request["environment"])
@@ -198,7 +214,6 @@ def _become(request: Mapping[str, Any], streams: list[int]) -> list[str]:
         from ops.runtime import faultpoint
 
         reload(faultpoint)  # it reads the variable when it is imported
-    return list(request["arguments"])
 
 
 if __name__ == "__main__":
@@ -211,5 +226,8 @@ if __name__ == "__main__":
     from ops.cli.main import main
 
     wanted = _serve(socket.socket(fileno=os.dup(0)))
-    sys.argv[1:] = wanted
-    main(prog_name="landfall")
+    sys.argv[1:] = wanted["arguments"]
+    if wanted["code"]:
+        exec(wanted["code"], {"__name__": "__main__"})
+    else:
+        main(prog_name="landfall")

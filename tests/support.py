@@ -9,13 +9,14 @@ import os
 import secrets
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, NoReturn, get_args
+from typing import Any, NoReturn, cast, get_args
 
 import aiohttp
 import asyncpg
@@ -23,7 +24,8 @@ import click
 import pytest
 
 from ops.cli.main import main
-from ops.runtime.embedded import Redis, free_port
+from ops.runtime.embedded import Redis, Server, free_port
+from ops.runtime.files import append_private
 from ops.runtime.responses import Code
 from tests import fork_server
 
@@ -259,6 +261,48 @@ class Process:
 
     def output(self) -> str:
         return self.log.read_text(errors="replace")
+
+
+@dataclass(frozen=True)
+class ForkedChild:
+    """A fork as ``subprocess.Popen`` has it, as far as a Server asks."""
+
+    forked: fork_server.Forked
+
+    @property
+    def pid(self) -> int:
+        return self.forked.pid
+
+    @property
+    def returncode(self) -> int | None:
+        return self.forked.returncode
+
+    def poll(self) -> int | None:
+        return self.forked.returncode
+
+    def wait(self, seconds: float) -> int:
+        code = self.forked.returncode_within(seconds)
+        if code is None:
+            raise subprocess.TimeoutExpired("landfall", seconds)
+        return code
+
+
+class ForkedServer(Server):
+    """A process of the stack of `make up` as a fork of the one that has imported the program."""
+
+    def spawn(self, command: list[str], **options: Any) -> None:
+        assert command[:3] == [sys.executable, "-m", "ops.cli.main"]
+        with append_private(self.log) as output:
+            forked = fork_server.start(
+                *command[3:],
+                environment=options["env"],
+                directory=Path.cwd(),
+                stdout=output.fileno(),
+                stderr=output.fileno(),
+                new_session=True,
+                umask=0o077,
+            )
+        self.process = cast("subprocess.Popen[bytes]", ForkedChild(forked))
 
 
 @dataclass

@@ -16,6 +16,8 @@ from tests.acceptance.test_up import environment
 from tests.rig import HTML, form_of, led_to
 from tests.support import command, eventually
 
+pytestmark = pytest.mark.usefixtures("forked_stack")
+
 FORM = re.compile(r'name="csrf" value="([0-9a-f]+)"')
 
 

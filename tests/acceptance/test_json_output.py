@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import re
-import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from publish.posting.requests import PostBody, read
 from schema.rights import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
 from sync.projection.worker import Projector
-from tests import media_samples
+from tests import fork_server, media_samples
 from tests.rig import KEYS, Rig
 from tests.support import ENVIRONMENT, append_event, commands
 
@@ -58,16 +57,9 @@ def test_readme_lists_the_keys_of_every_shape() -> None:
 
 async def landfall(database: str, *arguments: str, **environment: str) -> tuple[int, str]:
     """Run a command; its exit code, and what a program reads: standard output alone."""
-    child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "ops.cli.main", *arguments),
-        cwd="/",
-        env={"PATH": os.environ["PATH"], "DATABASE_URL": database} | ENVIRONMENT | environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    output, _ = await child.communicate()
-    assert child.returncode is not None
-    return child.returncode, output.decode()
+    variables = {"PATH": os.environ["PATH"], "DATABASE_URL": database} | ENVIRONMENT | environment
+    done = await asyncio.to_thread(fork_server.run, *arguments, environment=variables)
+    return done.returncode, done.stdout
 
 
 def parsed(name: str, text: str) -> list[dict[str, Any]]:

@@ -48,6 +48,8 @@ from tests.support import (
     tiktok,
 )
 
+pytestmark = pytest.mark.usefixtures("forked_stack")  # what is started as a process is `landfall up`, with ``program``
+
 DELIVERIES = 5000
 SERVE_PASSWORD, WORK_PASSWORD = "canary0serve0password", "canary0work0password"
 WORDS = {"inbox_delivered": "SEND_TO_USER_INBOX", "failed": "FAILED", "complete": "PUBLISH_COMPLETE"}

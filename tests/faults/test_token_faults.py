@@ -3,8 +3,8 @@
 import asyncio
 import json
 import os
-import sys
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,6 +26,7 @@ from publish.vault import key_rotation
 from publish.vault.envelope import LocalRing, Vault, new_key
 from schema.metadata import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
+from tests import fork_server
 from tests.rig import KEYS, PLATFORMS, TESTS, Rig, variables
 from tests.secret_scan import redis_keys, secrets_of, shown, tables
 from tests.support import Service, eventually, sign_tiktok, tiktok
@@ -82,15 +83,14 @@ async def child(rig: Rig, database: str, fault: str = "", **job: Any) -> tuple[i
         "public_url": rig.url,
         **job,
     }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", CHILD, json.dumps(whole), cwd=Path(__file__).parents[2],
-        env={"PATH": os.environ["PATH"]} | ({"LANDFALL_FAULT": fault} if fault else {}),
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    async with asyncio.timeout(30):
-        output, _ = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, output.decode()
+    with TemporaryFile() as written:
+        both = {"stdout": written.fileno(), "stderr": written.fileno()}
+        variables = {"PATH": os.environ["PATH"]} | ({"LANDFALL_FAULT": fault} if fault else {})
+        process = fork_server.start(json.dumps(whole), environment=variables, code=CHILD, **both)
+        async with asyncio.timeout(30):
+            code = await process.wait()
+        written.seek(0)
+        return code, written.read().decode()
 
 
 async def works(rig: Rig, platform: str, id_: str) -> bool:
