@@ -31,7 +31,7 @@ logs.configure("error")
 ROOT = Path(__file__).parents[1]
 
 
-STARTED = {"postgres", "redis_server", "locked_redis", "browser", "own_postgres", "own_redis", "spawned"}
+STARTED = {"postgres", "migrated_cluster", "redis_server", "locked_redis", "browser", "own_redis", "spawned"}
 """The fixtures that start a server, or put an end to one. A test that starts one by itself is marked ``server``."""
 
 
@@ -166,6 +166,19 @@ def postgres() -> Iterator[Postgres]:
         server.start()
         yield server
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def migrated_cluster() -> Iterator[Postgres]:
+    """A cluster at head, stopped: a test that needs one of its own copies it, which takes less than making it."""
+    with scratch() as directory:
+        directory.chmod(0o755)
+        server = Postgres.at(directory / "pg")
+        server.start()
+        migrate(server.dsn())
+        server.stop()
+        server.log.unlink()
+        yield server
 
 
 @pytest.fixture(scope="session")

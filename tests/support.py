@@ -24,7 +24,7 @@ import click
 import pytest
 
 from ops.cli.main import main
-from ops.runtime.embedded import Redis, Server, free_port
+from ops.runtime.embedded import Postgres, Redis, Server, free_port
 from ops.runtime.files import append_private
 from ops.runtime.responses import Code
 from tests import fork_server
@@ -73,6 +73,12 @@ _BREAKER, _PASSWORD = "breaker", secrets.token_urlsafe(16)
 def breakable_redis(directory: Path, **settings: str) -> Redis:
     """With a second login, which may do what Landfall's may not: fill it, flush it, take a snapshot."""
     return Redis.at(directory, settings={f"user {_BREAKER}": f"on >{_PASSWORD} ~* +@all", **settings})
+
+
+def copy_of(stopped: Postgres, directory: Path, **settings: str) -> Postgres:
+    """A stopped cluster once more, with its databases and passwords, in a folder that is not there yet."""
+    subprocess.run(["cp", "-a", stopped.directory, directory], check=True)
+    return Postgres.at(directory, settings=settings)
 
 
 def breaking(server: Redis, database: int = 0) -> str:

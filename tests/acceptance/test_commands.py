@@ -27,7 +27,7 @@ from schema.metadata import APP_ROLE
 from sync.projection import store
 from sync.projection.worker import DEAD_AFTER_PARKED, Projector
 from tests import fork_server
-from tests.support import CANARIES, ENVIRONMENT, append_event, breakable_redis, breaking
+from tests.support import CANARIES, ENVIRONMENT, append_event, breakable_redis, breaking, copy_of
 
 
 def landfall(
@@ -474,16 +474,16 @@ async def test_doctor_says_which_server_is_away(own: Any) -> None:
 
 
 @pytest.mark.parametrize("setting", ["fsync", "full_page_writes", "synchronous_commit"])
-async def test_setting_that_voids_the_promise_is_a_fault(setting: str) -> None:
+async def test_setting_that_voids_the_promise_is_a_fault(setting: str, migrated_cluster: Postgres) -> None:
     """faults.md B12"""
     with scratch() as directory:
         directory.chmod(0o755)
-        server = Postgres.at(directory / "pg", settings={setting: "off"})
+        server = copy_of(migrated_cluster, directory / "pg", **{setting: "off"})
         server.start()
         try:
-            dsn = server.dsn()
-            landfall("migrate", DATABASE_URL=dsn)
-            finding = findings(landfall("doctor", "--json", check=1, DATABASE_URL=dsn, **ENVIRONMENT))["durability"]
+            finding = findings(landfall("doctor", "--json", check=1, DATABASE_URL=server.dsn(), **ENVIRONMENT))[
+                "durability"
+            ]
             assert finding["level"] == "fault"
             assert f"{setting} = off" in finding["message"]
         finally:

@@ -4,19 +4,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from ops.cli.migrate import migrate
 from ops.runtime.embedded import Postgres, Redis, scratch
-from tests.support import breakable_redis
+from tests.support import breakable_redis, copy_of
 
 
 @pytest.fixture
-def own_postgres() -> Iterator[Postgres]:
+def own_postgres(migrated_cluster: Postgres) -> Iterator[Postgres]:
     """A migrated cluster that nobody else uses."""
     with scratch() as directory:
         directory.chmod(0o755)
-        server = Postgres.at(directory / "pg")
+        server = copy_of(migrated_cluster, directory / "pg")
         server.start()
-        migrate(server.dsn())
         yield server
         if server.running:
             server.stop()

@@ -32,7 +32,6 @@ from ingest.accept import accept
 from ingest.contract import Change, Delivery, Received
 from ingest.split import split
 from ops.cli import wiring
-from ops.cli.migrate import migrate
 from ops.runtime import db
 from ops.runtime.clock import now
 from ops.runtime.embedded import Postgres, Redis, scratch
@@ -53,6 +52,7 @@ from tests.support import (
     breakable_redis,
     breaking,
     comment,
+    copy_of,
     crm,
     drained,
     eventually,
@@ -137,14 +137,13 @@ class Environment:
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> Iterator[Environment]:
+def environment(migrated_cluster: Postgres, tmp_path: Path) -> Iterator[Environment]:
     loop = asyncio.new_event_loop()
     with scratch() as directory:
         directory.chmod(0o755)
-        postgres, valkey = Postgres.at(directory / "pg"), breakable_redis(directory / "redis")
+        postgres, valkey = copy_of(migrated_cluster, directory / "pg"), breakable_redis(directory / "redis")
         postgres.start()
         valkey.start()
-        migrate(postgres.dsn())
         service = Service(postgres.dsn(), valkey.url, tmp_path, {"LANDFALL_SPOOL_DIR": str(tmp_path / "spool")})
         loop.run_until_complete(service.start())
         environment = Environment(postgres, valkey, service, loop)

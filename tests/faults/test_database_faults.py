@@ -15,7 +15,7 @@ import pytest
 
 from ops.cli import wiring
 from ops.runtime.db import open_pool
-from ops.runtime.embedded import Postgres
+from ops.runtime.embedded import Postgres, scratch
 from schema.metadata import APP_ROLE
 from sync.projection import store
 from sync.projection.worker import Projector
@@ -24,6 +24,7 @@ from tests.support import (
     Service,
     append_event,
     comment,
+    copy_of,
     crm,
     drained,
     eventually,
@@ -266,15 +267,13 @@ async def test_a3_sigterm_finishes_what_was_begun(service: Service, connection: 
     await oracle.check(connection)
 
 
-async def test_b12_readiness_warns_of_settings_that_void_the_promise(redis_url: str, tmp_path: Path) -> None:
-    from ops.cli.migrate import migrate
-    from ops.runtime.embedded import scratch
-
+async def test_b12_readiness_warns_of_settings_that_void_the_promise(
+    migrated_cluster: Postgres, redis_url: str, tmp_path: Path
+) -> None:
     with scratch() as directory:
         directory.chmod(0o755)
-        server = Postgres.at(directory / "pg", settings={"synchronous_commit": "off"})
+        server = copy_of(migrated_cluster, directory / "pg", synchronous_commit="off")
         server.start()
-        await asyncio.to_thread(migrate, server.dsn())
         running = Service(server.dsn(), redis_url, tmp_path)
         await running.start(worker=False)
         try:
