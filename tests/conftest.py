@@ -32,7 +32,7 @@ logs.configure("error")
 ROOT = Path(__file__).parents[1]
 
 
-STARTED = {"postgres", "migrated_cluster", "redis_server", "locked_redis", "browser", "own_redis", "spawned"}
+STARTED = {"postgres", "migrated_cluster", "redis_server", "locked_redis", "chromium", "own_redis", "spawned"}
 """The fixtures that start a server, or put an end to one. A test that starts one by itself is marked ``server``."""
 
 
@@ -330,16 +330,36 @@ async def rig(request: pytest.FixtureRequest, database: str, connection: asyncpg
         yield found
 
 
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
-    """This machine's Chromium without a window, with a profile of its own. Its calls block: give them to a thread."""
-    chromium, driver = required_program("chromium", "chromium"), required_program("chromedriver", "chromium-driver")
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    """This machine's Chromium without a window, with a profile of its own."""
+    program, driver = required_program("chromium", "chromium"), required_program("chromedriver", "chromium-driver")
     options = webdriver.ChromeOptions()
-    options.binary_location = str(chromium)
+    options.binary_location = str(program)
     root = ["--no-sandbox"] if os.getuid() == 0 else []  # as root its own sandbox does not start
-    for argument in ("--headless=new", "--disable-dev-shm-usage", f"--user-data-dir={tmp_path / 'profile'}", *root):
+    profile = tmp_path_factory.mktemp("chromium") / "profile"
+    for argument in ("--headless=new", "--disable-dev-shm-usage", f"--user-data-dir={profile}", *root):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     # With the driver's place given, selenium looks for none elsewhere.
     with webdriver.Chrome(options, webdriver.ChromeService(str(driver))) as found:
         yield found
+
+
+@pytest.fixture
+def browser(chromium: webdriver.Chrome) -> Iterator[webdriver.Chrome]:
+    """That Chromium in a tab of this test, without what others left: cookies, pages, emulations, authenticators, logs.
+
+    Its calls block: give them to a thread.
+    """
+    first = chromium.current_window_handle
+    chromium.switch_to.new_window("tab")
+    for left in ("Network.clearBrowserCookies", "Network.clearBrowserCache"):
+        chromium.execute_cdp_cmd(left, {})
+    chromium.get_log("browser")
+    yield chromium
+    for tab in chromium.window_handles:
+        if tab != first:
+            chromium.switch_to.window(tab)
+            chromium.close()
+    chromium.switch_to.window(first)
