@@ -461,6 +461,7 @@ async def test_up_and_reset_leave_a_database_alone_that_is_not_ours(tmp_path: Pa
         postgres.sql(f"DROP DATABASE {name}")
 
 
+@pytest.mark.usefixtures("forked_stack")
 async def test_up_goes_on_with_an_empty_database_and_with_one_that_it_made(tmp_path: Path, database: str) -> None:
     async with stack(tmp_path / "data", environment(DATABASE_URL=database)) as first:
         key, password = first.api_key, first.password
@@ -474,6 +475,7 @@ async def test_up_goes_on_with_an_empty_database_and_with_one_that_it_made(tmp_p
     assert (await holds(database))["users"] == 1
 
 
+@pytest.mark.usefixtures("forked_stack")
 async def test_each_database_of_one_folder_has_a_key_of_its_own(tmp_path: Path, database: str) -> None:
     async with stack(tmp_path / "data", environment()) as own:
         first = own.api_key

@@ -5,7 +5,7 @@ Rows A1, A4, A7 and B13 of ``faults.md``. ``ops/runtime/faultpoint.py`` has the 
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,18 +62,21 @@ class Fault:
 
 
 @pytest.fixture
-def databases(postgres: Postgres, template: str, request: pytest.FixtureRequest) -> Iterator[Callable[[str], str]]:
+async def databases(postgres: Postgres, template: str) -> AsyncIterator[Callable[[str], Awaitable[str]]]:
     """Makes migrated databases by name."""
-    made = []
+    made, taking_turns = [], asyncio.Lock()
+    superuser = await asyncpg.connect(postgres.dsn("postgres", "postgres"))
 
-    def make(name: str) -> str:
-        made.append(f"sweep_{name}")
-        postgres.sql(f"CREATE DATABASE {made[-1]} TEMPLATE {template} OWNER landfall")
-        return postgres.dsn(made[-1])
+    async def make(name: str) -> str:
+        made.append(database := f"sweep_{name}")
+        async with taking_turns:
+            await superuser.execute(f"CREATE DATABASE {database} TEMPLATE {template} OWNER landfall STRATEGY FILE_COPY")
+        return postgres.dsn(database)
 
     yield make
-    for name in made:
-        postgres.sql(f"DROP DATABASE {name} WITH (FORCE)")
+    for database in made:
+        await superuser.execute(f"DROP DATABASE {database} WITH (FORCE)")
+    await superuser.close()
 
 
 async def sweep(mode: str, directory: Path, scenario: Callable[[Fault], Awaitable[None]]) -> list[str]:
@@ -104,14 +107,14 @@ async def sound(dsn: str) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 async def test_a1_a7_ingest_survives_a_fault_at_every_point(
-    mode: str, databases: Callable[[str], str], tmp_path: Path
+    mode: str, databases: Callable[[str], Awaitable[str]], tmp_path: Path
 ) -> None:
     bodies = [instagram(comment(1), comment(2)), instagram(comment(2), comment(3))]  # one of them twice
 
     async def scenario(fault: Fault) -> None:
         directory = tmp_path / f"{fault.number}"
         directory.mkdir()
-        dsn = databases(f"ingest_{mode}_{fault.number}")
+        dsn = await databases(f"ingest_{mode}_{fault.number}")
         connection = await asyncpg.connect(dsn)
         service = Service(dsn, None, directory, fault.environment)
         await service.start(worker=False)
@@ -156,7 +159,7 @@ async def test_a1_a7_ingest_survives_a_fault_at_every_point(
 
 @pytest.mark.parametrize("mode", MODES)
 async def test_b13_spool_survives_a_fault_at_every_point(
-    mode: str, databases: Callable[[str], str], tmp_path: Path
+    mode: str, databases: Callable[[str], Awaitable[str]], tmp_path: Path
 ) -> None:
     """Deliveries come while PostgreSQL is away, and are stored when it is back."""
     bodies = [instagram(comment(1), comment(2)), instagram(comment(2), comment(3))]
@@ -164,7 +167,7 @@ async def test_b13_spool_survives_a_fault_at_every_point(
     async def scenario(fault: Fault) -> None:
         directory = tmp_path / f"{fault.number}"
         directory.mkdir()
-        dsn = databases(f"spool_{mode}_{fault.number}")
+        dsn = await databases(f"spool_{mode}_{fault.number}")
         service = Service(dsn, None, directory, {"LANDFALL_SPOOL_DIR": str(directory / "spool")} | fault.environment)
         acknowledged: list[str] = []
 
@@ -222,12 +225,12 @@ async def test_b13_spool_survives_a_fault_at_every_point(
 
 @pytest.mark.parametrize("mode", MODES)
 async def test_a4_a7_worker_survives_a_fault_at_every_point(
-    mode: str, databases: Callable[[str], str], tmp_path: Path
+    mode: str, databases: Callable[[str], Awaitable[str]], tmp_path: Path
 ) -> None:
     tables: list[object] = []
 
     async def scenario(fault: Fault) -> None:
-        dsn = databases(f"sync_{mode}_{fault.number}")
+        dsn = await databases(f"sync_{mode}_{fault.number}")
         connection = await asyncpg.connect(dsn)
         environment = {"DATABASE_URL": dsn, "LANDFALL_METRICS_PORT": str(free_port())}
         log = tmp_path / f"work{fault.number}.log"
@@ -262,11 +265,13 @@ async def test_a4_a7_worker_survives_a_fault_at_every_point(
     assert all(found == tables[0] for found in tables), "and always the same tables"
 
 
-async def test_rebuild_survives_death_at_every_point(databases: Callable[[str], str], tmp_path: Path) -> None:
+async def test_rebuild_survives_death_at_every_point(
+    databases: Callable[[str], Awaitable[str]], tmp_path: Path
+) -> None:
     wanted: list[object] = []
 
     async def scenario(fault: Fault) -> None:
-        dsn = databases(f"rebuild_{fault.number}")
+        dsn = await databases(f"rebuild_{fault.number}")
         connection = await asyncpg.connect(dsn)
         for number in range(6):
             value = {"id": f"c{number}", "text": "t", "media": {"id": "m"}, "from": {"id": "1"}}
