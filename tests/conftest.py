@@ -169,7 +169,9 @@ def postgres() -> Iterator[Postgres]:
     """
     with scratch(MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH else None) as directory:
         directory.chmod(0o755)
-        server = Postgres.at(directory / "pg", settings={"max_connections": "200", "max_wal_size": "512MB"})
+        # Each database that is made or dropped looks through all buffers: there are not more than tests need.
+        settings = {"max_connections": "200", "max_wal_size": "512MB", "shared_buffers": "64MB"}
+        server = Postgres.at(directory / "pg", settings=settings)
         server.start()
         yield server
         server.stop()

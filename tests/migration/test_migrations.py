@@ -99,13 +99,13 @@ def test_down_to_nothing_and_up_again(empty: Any, postgres: Postgres) -> None:
 
 
 @pytest.mark.parametrize("path", VERSIONS, ids=lambda path: path.name)
-def test_each_migration_can_be_taken_back_and_made_again(path: Path, empty: Any, postgres: Postgres) -> None:
-    dsn = empty()
+def test_each_migration_can_be_taken_back_and_made_again(path: Path, database: str, postgres: Postgres) -> None:
     number = VERSIONS.index(path)
-    migrate(dsn)
-    migrate(dsn, VERSIONS[number - 1].name[:4] if number else "base")
-    migrate(dsn)
-    assert postgres.sql("SELECT version_num FROM alembic_version", database=dsn.rpartition("/")[2]) == HEAD
+    version = "SELECT version_num FROM alembic_version"
+    assert postgres.sql(version, database=database.rpartition("/")[2]) == HEAD
+    migrate(database, VERSIONS[number - 1].name[:4] if number else "base")
+    migrate(database)
+    assert postgres.sql(version, database=database.rpartition("/")[2]) == HEAD
 
 
 def test_roles_without_a_right_are_left_where_a_database_is_taken_down(empty: Any, postgres: Postgres) -> None:
