@@ -12,6 +12,7 @@ import os
 import secrets
 import shlex
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -83,6 +84,8 @@ class Stack:
     """What `serve` and `work` have in place of DATABASE_URL, which is the owner's; nothing where they share that."""
     reader: str = ""
     """The address of the database for whoever looks into the tables by SQL; empty where no login could be made."""
+    attended: int = subprocess.DEVNULL
+    """The standard input of our own processes; see ``ops.cli.attended``."""
     api_key: str = ""
     password: str = ""
     parts: dict[str, Part] = field(default_factory=dict)
@@ -158,6 +161,7 @@ async def stack(directory: Path, environ: Mapping[str, str]) -> AsyncIterator[St
             [*dict.fromkeys([*simulated, *connectable])],
             own_logins,
             own_logins.get("read", ""),
+            started.enter_context(_pipe()),
         )
         for name, server in servers.items():
             running.add(Part(name, server, _start_again(server)))
@@ -376,7 +380,7 @@ def _spawn(
     child, own = Server(running.directory / f"{name}.log"), dict(environment)
 
     def start() -> None:
-        child.spawn([sys.executable, "-m", "ops.cli.main", *command], env=own)
+        child.spawn([sys.executable, "-m", "ops.cli.attended", *command], env=own, stdin=running.attended)
 
     start()
     started.push_async_callback(asyncio.to_thread, child.end, signal.SIGTERM, GRACE_SECONDS)
@@ -455,6 +459,17 @@ def _prepare_folder(directory: Path, group: int | None) -> None:
 
 
 @contextmanager
+def _pipe() -> Iterator[int]:
+    """Yield a file descriptor that can be read, to its end, once this process has ended or the context is left."""
+    read, write = os.pipe()
+    try:
+        yield read
+    finally:
+        os.close(write)
+        os.close(read)
+
+
+@contextmanager
 def _lock(directory: Path) -> Iterator[None]:
     """Hold the lock of a folder: two runs on one would start two servers on one set of files. Raises Unusable."""
     with append_private(directory / "lock") as file:
@@ -488,11 +503,9 @@ def _folders_of_ours(directory: Path) -> dict[str, str]:
 
 
 def _spool_of_ours(directory: Path, seconds: float = 20.0) -> str:
-    """Return the folder of the spool. A web process that a killed run left behind holds it, and is ended by its pid."""
+    """Return the folder of the spool. The web process of a run that was killed holds it until it has ended, too."""
     end = time.monotonic() + seconds
-    with suppress(SpoolError, ValueError, OSError):
-        if holder := look(directory).holder:
-            os.kill(int(holder), signal.SIGTERM)
+    with suppress(SpoolError):
         while look(directory).holder and time.monotonic() < end:
             time.sleep(0.05)
     return str(directory)

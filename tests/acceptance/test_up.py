@@ -215,8 +215,15 @@ async def test_run_that_was_killed_can_be_started_again(tmp_path: Path) -> None:
 
     await eventually(announced, 60)
     left = below(running.pid)
+    ours = [child for child in left if "ops.cli.attended" in child.cmdline()]
+    assert len(ours) == 3, "the sandbox, the web process and the worker"
     await running.kill()
+
+    async def none_works_alone() -> bool:
+        return not any(child.is_running() for child in ours)
+
     try:
+        await eventually(none_works_alone, 20)
         async with stack(tmp_path / "data", environment()) as again:
             connection = await asyncpg.connect(again.dsn)
             assert await connection.fetchval("SELECT count(*) FROM webhook_event_log") == 0
