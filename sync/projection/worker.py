@@ -88,7 +88,9 @@ class Projector:
         self._projections = projections
         self._tries = tries
         self._size = BatchSize(batch_events)
-        self._lease_buckets = lease_buckets
+        self._most_buckets = lease_buckets
+        self._buckets = lease_buckets
+        """How many the next lease takes."""
         self._cursor = Cursor()
         self.holder = holder or f"{socket.gethostname()}:{os.getpid()}"
 
@@ -98,7 +100,7 @@ class Projector:
         total = 0
         while time.monotonic() < end:
             async with self._pool.acquire() as connection:
-                held = await store.lease(connection, self.holder, self._lease_buckets)
+                held = await store.lease(connection, self.holder, self._buckets)
                 if held is None:
                     return total
                 faultpoint("sync.leased")
@@ -111,16 +113,28 @@ class Projector:
         return total
 
     async def _drain_buckets(self, connection: asyncpg.Connection, held: Lease, end: float) -> int:
-        total = 0
+        """Work on the buckets of a lease; return how many events were taken off the queue.
+
+        While a lease gets to some of its buckets only, the next one takes no more than that: what is held and not
+        worked on is kept from other workers, until one works alone on all that is left and the others find nothing.
+        """
+        total, reached = 0, set[int]()
         for _ in range(LEASE_BATCHES):
-            count, more = await self._batch(connection, held)
-            total += count
-            if not more or time.monotonic() >= end:
+            batch = await self._batch(connection, held)
+            total += len(batch.claimed)
+            reached.update(claimed.bucket for claimed in batch.claimed)
+            if not batch.more:
+                self._buckets = min(self._most_buckets, 2 * self._buckets)
                 break
+            if time.monotonic() >= end:
+                break
+        else:
+            if len(reached) < len(held.buckets):
+                self._buckets = len(reached)
         return total
 
-    async def _batch(self, connection: asyncpg.Connection, held: Lease) -> tuple[int, bool]:
-        """Project one batch; return how many events were taken off the queue, and whether there may be more."""
+    async def _batch(self, connection: asyncpg.Connection, held: Lease) -> Batch:
+        """Project one batch, take its events off the queue and return it."""
         started = time.perf_counter()
         batch: Batch | None = None
         try:
@@ -129,7 +143,7 @@ class Projector:
                     batch = await store.claim(connection, held, self._cursor, attempt.size)
                     attempt.taken = len(batch.claimed)
                     if not batch.claimed:
-                        return 0, False
+                        return batch
                     faultpoint("sync.claimed")
                     begun = datetime.now(UTC)
                     result = project(self._projections, batch)
@@ -139,10 +153,11 @@ class Projector:
                 raise  # it is not about any event
             # A row that PostgreSQL does not take: find the event that it comes from.
             log.warning("batch.refused", buckets=held.buckets, error=describe(error))
-            return await self._one_by_one(connection, held, batch), batch.more
+            await self._one_by_one(connection, held, batch)
+            return batch
         faultpoint("sync.committed")
         self._count(batch, result, rows, begun, started)
-        return len(batch.claimed), batch.more
+        return batch
 
     async def _write(self, connection: asyncpg.Connection, result: Projected) -> int:
         """Effects and progress, in the caller's one transaction."""
@@ -155,7 +170,7 @@ class Projector:
             await self._fail(connection, claimed, error)
         return rows
 
-    async def _one_by_one(self, connection: asyncpg.Connection, held: Lease, batch: Batch) -> int:
+    async def _one_by_one(self, connection: asyncpg.Connection, held: Lease, batch: Batch) -> None:
         for claimed in batch.claimed:
             result = project(self._projections, Batch([claimed]))
             try:
@@ -166,7 +181,6 @@ class Projector:
                 async with transaction(connection):
                     await store.renew(connection, held)
                     await self._fail(connection, claimed, error)
-        return len(batch.claimed)
 
     async def _fail(self, connection: asyncpg.Connection, claimed: Claimed, error: Exception) -> None:
         failures = claimed.retry_count + 1

@@ -489,6 +489,31 @@ async def test_busy_buckets_take_turns_over_leases_too(
             assert [await connection.fetchval(left, name) for name in names] == [30 - 10 * turn for turn in turns]
 
 
+async def test_lease_takes_no_more_buckets_than_the_one_before_got_to(
+    connection: asyncpg.Connection, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else one worker holds most buckets of a backlog to its end, and the others have long found nothing."""
+    names = [*{bucket_of("instagram", name): name for name in map(str, range(200))}.values()][:40]
+    taken, lease = [], store.lease
+
+    async def recorded(*arguments: Any) -> store.Lease | None:
+        held = await lease(*arguments)
+        taken.append(0 if held is None else len(held.buckets))
+        return held
+
+    monkeypatch.setattr(store, "lease", recorded)
+    worker = Projector(pool, wiring.projections(), tries=TRIES, batch_events=25)
+    for name in names:
+        await append_many(connection, name, 50)
+    assert await worker.drain(60) == 50 * len(names)
+    assert taken == [store.LEASE_BUCKETS, *[8] * 9, 0], "8 batches, each of another bucket"
+    taken.clear()
+    for name in names:
+        await append_event(connection, name, "e", payload={"id": "c"})
+    assert await worker.drain(60) == len(names)
+    assert taken == [8, 16, 16, 0], "twice as many after one that got through all it had; the last took what was left"
+
+
 async def test_lease_is_lost_where_one_of_its_buckets_is(connection: asyncpg.Connection) -> None:
     names = {bucket_of("instagram", name): name for name in map(str, range(20))}
     for number, name in enumerate(names.values()):
