@@ -2,35 +2,29 @@
 
 A challenge is kept for one session or one pending login, until it is used once or expires. ``webauthn`` (py_webauthn)
 checks what a browser sends; which user a passkey belongs to, and that its counter only grows, is checked here.
+
+The library is imported when somebody first uses a passkey, which takes 70 ms once: with what it needs it has 7 MB, a
+tenth of the web process, and many installs never use it.
 """
 
 import secrets
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import TYPE_CHECKING
 
 import asyncpg
 import uuid_utils
-import webauthn
-from webauthn.helpers import options_to_json
-from webauthn.helpers.cose import COSEAlgorithmIdentifier
-from webauthn.helpers.structs import (
-    AuthenticatorSelectionCriteria,
-    PublicKeyCredentialDescriptor,
-    ResidentKeyRequirement,
-    UserVerificationRequirement,
-)
 
 from ops.access import passkey_store
 from ops.access.second_factor import ISSUER, MAX_PER_KIND
 from ops.access.tokens import digest
 from ops.runtime.origins import DEFAULT_PORTS, origin_of
 
+if TYPE_CHECKING:
+    from webauthn.helpers.cose import COSEAlgorithmIdentifier
+    from webauthn.helpers.structs import PublicKeyCredentialDescriptor
+
 CHALLENGE_MINUTES = 5
-ALGORITHMS = [
-    COSEAlgorithmIdentifier.ECDSA_SHA_256,
-    COSEAlgorithmIdentifier.EDDSA,
-    COSEAlgorithmIdentifier.RSASSA_PKCS1_v1_5_SHA_256,
-]
 MAX_KEY_BYTES, MAX_ID_BYTES = 1100, 1023
 """An RSA key of 8192 bits, beyond which a signature costs too much to check; an id as WebAuthn 4 bounds it."""
 
@@ -70,7 +64,13 @@ async def registration_options(
     connection: asyncpg.Connection, party: RelyingParty, user: str, email: str, session: str
 ) -> str:
     """Return the options for the browser, as JSON, with a challenge that only this session can answer."""
-    own = await _credentials(connection, user)
+    import webauthn
+    from webauthn.helpers.structs import (
+        AuthenticatorSelectionCriteria,
+        ResidentKeyRequirement,
+        UserVerificationRequirement,
+    )
+
     options = webauthn.generate_registration_options(
         rp_id=party.id,
         rp_name=ISSUER,
@@ -82,10 +82,10 @@ async def registration_options(
             resident_key=ResidentKeyRequirement.DISCOURAGED,
             user_verification=UserVerificationRequirement.PREFERRED,
         ),
-        exclude_credentials=own,
-        supported_pub_key_algs=ALGORITHMS,
+        exclude_credentials=_descriptors(await passkey_store.credential_ids(connection, user)),
+        supported_pub_key_algs=_algorithms(),
     )
-    return options_to_json(options)
+    return webauthn.options_to_json(options)
 
 
 async def take_registration_challenge(connection: asyncpg.Connection, session: str) -> bytes | None:
@@ -97,13 +97,15 @@ async def register(
     connection: asyncpg.Connection, party: RelyingParty, user: str, name: str, challenge: bytes, credential: str
 ) -> None:
     """Keep a passkey. Raises PasskeyRejectedError."""
+    import webauthn
+
     try:
         found = webauthn.verify_registration_response(
             credential=credential,
             expected_challenge=challenge,
             expected_rp_id=party.id,
             expected_origin=party.origin,
-            supported_pub_key_algs=ALGORITHMS,
+            supported_pub_key_algs=_algorithms(),
         )
     except Exception:  # noqa: BLE001  hostile bytes fail in many ways, in several libraries
         raise PasskeyRejectedError("What the browser sent is no passkey for this site. Try again.") from None
@@ -125,17 +127,20 @@ async def authentication_options(
 
     None for a user without a passkey.
     """
-    own = await _credentials(connection, user)
-    if not own:
+    ids = await passkey_store.credential_ids(connection, user)
+    if not ids:
         return None
+    import webauthn
+    from webauthn.helpers.structs import UserVerificationRequirement
+
     options = webauthn.generate_authentication_options(
         rp_id=party.id,
         challenge=await _new_challenge(connection, "login", pending),
         timeout=CHALLENGE_MINUTES * 60_000,
-        allow_credentials=own,
+        allow_credentials=_descriptors(ids),
         user_verification=UserVerificationRequirement.PREFERRED,
     )
-    return options_to_json(options)
+    return webauthn.options_to_json(options)
 
 
 async def verify(
@@ -148,6 +153,8 @@ async def verify(
     challenge = await passkey_store.take_challenge(connection, _binding("login", pending))
     if challenge is None:
         return None
+    import webauthn
+
     try:
         parsed = webauthn.helpers.parse_authentication_credential_json(credential)
     except Exception:  # noqa: BLE001  hostile bytes fail in many ways, in several libraries
@@ -170,8 +177,20 @@ async def verify(
     return "passkey"
 
 
-async def _credentials(connection: asyncpg.Connection, user: str) -> list[PublicKeyCredentialDescriptor]:
-    return [PublicKeyCredentialDescriptor(id=id_) for id_ in await passkey_store.credential_ids(connection, user)]
+def _algorithms() -> "list[COSEAlgorithmIdentifier]":
+    from webauthn.helpers.cose import COSEAlgorithmIdentifier
+
+    return [
+        COSEAlgorithmIdentifier.ECDSA_SHA_256,
+        COSEAlgorithmIdentifier.EDDSA,
+        COSEAlgorithmIdentifier.RSASSA_PKCS1_v1_5_SHA_256,
+    ]
+
+
+def _descriptors(ids: list[bytes]) -> "list[PublicKeyCredentialDescriptor]":
+    from webauthn.helpers.structs import PublicKeyCredentialDescriptor
+
+    return [PublicKeyCredentialDescriptor(id=id_) for id_ in ids]
 
 
 async def _new_challenge(connection: asyncpg.Connection, purpose: str, bound_to: str) -> bytes:

@@ -27,6 +27,18 @@ def test_help_imports_no_driver_no_server_and_none_of_the_stages(arguments: list
     assert sorted(loaded & {*HEAVY, *OURS}) == []
 
 
+def test_web_process_imports_no_library_that_few_requests_need() -> None:
+    """Each of these takes megabytes of every web process."""
+    program = (
+        "import sys, ops.cli.serve, ops.cli.composition, ops.erasure.requests, ops.web.app, ops.web.site\n"
+        "print('loaded', *sorted(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split()[1:])
+    assert {"aiohttp", "ops.access.passkeys"} <= loaded
+    assert sorted(loaded & {"arq", "redis", "sqlalchemy", "webauthn", "ops.sandbox"}) == []
+
+
 def test_line_of_each_command_in_the_help_is_its_own() -> None:
     context = click.Context(main)
     for name, lazy in COMMANDS.items():
