@@ -13,6 +13,7 @@ import asyncpg
 from ingest.contract import Delivery, Incoming, Received
 from ingest.split import Split
 from ops.runtime.db import required, rows_affected
+from ops.runtime.row_store import Rows
 from schema.events import bucket_of, identity_of
 
 REFUSAL_SLOTS = 200
@@ -133,13 +134,15 @@ ON CONFLICT DO NOTHING
 RETURNING identity, event_id
 """
 
-_APPEND = """
+_APPENDED = Rows(
+    ["bigint", "smallint", "uuid", *["text"] * 4, "smallint", "text", "timestamptz", "text", "bool", "timestamptz"]
+)
+
+_APPEND = f"""
 WITH input AS (
-    SELECT * FROM unnest(
-        $1::bigint[], $2::smallint[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::smallint[],
-        $9::text[], $10::timestamptz[], $11::text[], $12::bool[], $13::timestamptz[]
-    ) AS i (id, bucket, delivery_id, provider, account_id, event_type, external_id, rule_version, payload, occurred_at,
-            defect, sanitized, created_at)
+    SELECT * FROM {_APPENDED.sql}
+        AS i (id, bucket, delivery_id, provider, account_id, event_type, external_id, rule_version, payload,
+            occurred_at, defect, sanitized, created_at)
 ), added AS (
     INSERT INTO webhook_event_log (
         id, bucket, delivery_id, provider, account_id, event_type, external_id, rule_version, payload_json,
@@ -189,7 +192,7 @@ async def append(connection: asyncpg.Connection, batch: Sequence[SplitDelivery])
         if identity in ids
     ]
     if rows:
-        await connection.execute(_APPEND, *zip(*rows, strict=True))
+        await connection.execute(_APPEND, *_APPENDED.parameters([list(column) for column in zip(*rows, strict=True)]))
     return Counter(row[2] for row in rows)
 
 

@@ -15,8 +15,10 @@ _UNFIT = re.compile("[\x00\ud800-\udfff]")
 
 def storable(text: str) -> str:
     """Replace NUL, which PostgreSQL refuses, and lone surrogates, which UTF-8 refuses, by U+FFFD."""
-    if "\x00" not in text:  # most texts: a search costs several times as much as to encode them
-        try:
+    if "\x00" not in text:
+        if text.isascii():
+            return text
+        try:  # most of the rest: a search costs several times as much as to encode them
             text.encode()
         except UnicodeEncodeError:
             pass

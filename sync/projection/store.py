@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql
 
 from ops.runtime import metrics
 from ops.runtime.db import required, rows_affected
+from ops.runtime.row_store import Rows
 from schema.event_states import FOR_A_PERSON, State
 from schema.events import BUCKETS, Event, bucket_of
 from sync.projection.contract import Upsert
@@ -48,8 +49,7 @@ class Lease:
     fences: Sequence[int]
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(NamedTuple):
     """An event to project; ``id`` and times are for the work on it, never for its facts.
 
     ``defect`` is why ingest parked it, where it did.
@@ -262,7 +262,7 @@ async def apply(connection: asyncpg.Connection, facts: Iterable[Fact]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A guarded upsert of some rows of one table, ready to be sent.
+    """A guarded upsert of some rows of one table, ready to be sent with its parameters ``arrays``.
 
     ``offered`` is SQL for the rows alone, as a table ``offered`` of these ``columns``.
     """
@@ -271,7 +271,7 @@ class Write:
     statement: str
     offered: str
     columns: tuple[str, ...]
-    arrays: Sequence[Sequence[object]]
+    arrays: Sequence[Sequence[Sequence[object]]]
     rows: int
 
 
@@ -282,13 +282,14 @@ def prepare(facts: Iterable[Fact]) -> list[Write]:
     column the highest version that knows it stays. Tables go parents first, rows in key order, so that no two writers
     can deadlock.
     """
-    folded: dict[Table, dict[tuple[str, ...], _Row]] = {}
+    folded: dict[Table, tuple[dict[tuple[str, ...], _Row], tuple[str, ...], frozenset[str]]] = {}
     for account_id, projection_version, upsert, logged_at in facts:
         table, key, facet, _, values, mention = upsert
-        rows = folded.get(table)
-        if rows is None:
-            rows = folded[table] = {}
-        row_key = (account_id, *map(key.__getitem__, key_names(table))) if key else (account_id,)
+        try:
+            rows, names, with_columns = folded[table]
+        except KeyError:
+            rows, names, with_columns = folded[table] = ({}, key_names(table), _with_columns(table))
+        row_key = (account_id, *map(key.__getitem__, names)) if key else (account_id,)
         row = rows.get(row_key)
         if row is None:
             row = rows[row_key] = _Row(projection_version, logged_at, None, {})
@@ -300,10 +301,10 @@ def prepare(facts: Iterable[Fact]) -> list[Write]:
                 row.created_at = logged_at
         if not mention and (row.updated_at is None or logged_at > row.updated_at):
             row.updated_at = logged_at
-        if facet is not None and (values or facet in _with_columns(table)):
+        if facet is not None and (values or facet in with_columns):
             stated = row.facets.get(facet)
             row.facets[facet] = upsert if stated is None else _merged(stated, upsert)
-    return [_write(table, folded[table]) for table in sorted(folded, key=_rank)]
+    return [_write(table, folded[table][0]) for table in sorted(folded, key=_rank)]
 
 
 def _merged(stated: Upsert | _Facet, fact: Upsert) -> _Facet:
@@ -342,7 +343,7 @@ def _rank(table: Table) -> tuple[int, str]:
 def _write(table: Table, rows: Mapping[tuple[str, ...], _Row]) -> Write:
     ordered = sorted(rows.items())
     facets = frozenset(facet for row in rows.values() for facet in row.facets)
-    statement, offered, names, columns = _statement(table, facets)
+    statement, offered, sent, names, columns = _statement(table, facets)
     arrays: list[list[object]] = [_buckets(table, [key for key, _ in ordered])]
     arrays += [list(part) for part in zip(*(key for key, _ in ordered), strict=True)]
     arrays.append([row.projection_version for _, row in ordered])
@@ -359,7 +360,7 @@ def _write(table: Table, rows: Mapping[tuple[str, ...], _Row]) -> Write:
         if len(of_facet) > 1:
             arrays.append([_carried(fact, keys=False) for fact in stated])
         arrays += [[None if fact is None else fact.values.get(name) for fact in stated] for name in of_facet]
-    return Write(table.name, statement, offered, names, arrays, len(rows))
+    return Write(table.name, statement, offered, names, sent.parameters(arrays), len(rows))
 
 
 def _buckets(table: Table, keys: Iterable[tuple[str, ...]]) -> list[object]:
@@ -422,8 +423,8 @@ def made_by(table: Table, row: Mapping[str, Any], facet: str) -> dict[str, list[
 @cache
 def _statement(
     table: Table, facets: frozenset[str]
-) -> tuple[str, str, tuple[str, ...], list[tuple[str, tuple[str, ...]]]]:
-    """Return the guarded upsert of some facets of a table, its rows, their columns, and those of each facet.
+) -> tuple[str, str, Rows, tuple[str, ...], list[tuple[str, tuple[str, ...]]]]:
+    """Return the guarded upsert of some facets of a table, its rows, how they are sent, and their columns and facets.
 
     It comes from the table's own description: key, facets, and what guards them. Only facets that a batch speaks of
     are sent: most events are about one of several.
@@ -461,15 +462,15 @@ def _statement(
                 guards.append(newer)
             sets.append(f"{name} = CASE WHEN {newer} THEN excluded.{name} ELSE t.{name} END")
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    arrays = ", ".join(f"${n}::{c.type.compile(dialect).split(' COLLATE')[0]}[]" for n, c in enumerate(columns, 1))
+    sent = Rows([column.type.compile(dialect).split(" COLLATE")[0] for column in columns])
     conflict = f"DO UPDATE SET {', '.join(sets)} WHERE {' OR '.join(guards)}" if guards else "DO NOTHING"
     listed = ", ".join(c.name for c in columns)
-    offered = f"unnest({arrays}) AS offered ({listed})"
+    offered = f"{sent.sql} AS offered ({listed})"
     statement = (
-        f"INSERT INTO {table.name} AS t ({listed}) SELECT * FROM unnest({arrays}) "
+        f"INSERT INTO {table.name} AS t ({listed}) SELECT * FROM {sent.sql} "
         f"ON CONFLICT ({', '.join(c.name for c in table.primary_key.columns)}) {conflict}"
     )
-    return statement, offered, tuple(c.name for c in columns), written
+    return statement, offered, sent, tuple(c.name for c in columns), written
 
 
 def _keys_in_sql(row: str, facet: str, name: str) -> str:
@@ -537,10 +538,11 @@ def _carried_in_sql(facet: str, names: Sequence[str]) -> str:
     ) END"""
 
 
-_SETTLE = """
+_SETTLED = Rows(["smallint", "text", "bigint", "text", "smallint"])
+
+_SETTLE = f"""
 WITH settled AS (
-    SELECT * FROM unnest($1::smallint[], $2::text[], $3::bigint[], $4::text[], $5::smallint[])
-        AS s (bucket, account_id, event_id, state, projection_version)
+    SELECT * FROM {_SETTLED.sql} AS s (bucket, account_id, event_id, state, projection_version)
 ), taken AS (
     DELETE FROM webhook_event_queue q USING settled s
     WHERE q.bucket = s.bucket AND q.account_id = s.account_id AND q.event_id = s.event_id
@@ -551,8 +553,7 @@ SELECT bucket, account_id, event_id, state, projection_version, retry_count FROM
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """An event that needs no more work: ``state`` is done or ignored, by this version of its projection."""
 
     claimed: Claimed
@@ -562,14 +563,14 @@ class Settled:
 
 async def settle(connection: asyncpg.Connection, settled: Sequence[Settled]) -> None:
     """Take events off the queue. Raises LeaseLostError if one was not on it."""
-    tag = await connection.execute(
-        _SETTLE,
+    columns: list[list[Any]] = [
         [item.claimed.bucket for item in settled],
         [item.claimed.event.account_id for item in settled],
         [item.claimed.id for item in settled],
         [item.state for item in settled],
         [item.projection_version for item in settled],
-    )
+    ]
+    tag = await connection.execute(_SETTLE, *_SETTLED.parameters(columns))
     if tag != f"INSERT 0 {len(settled)}":
         raise LeaseLostError
 

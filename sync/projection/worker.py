@@ -66,7 +66,8 @@ def project(projections: Mapping[str, Projection], batch: Batch) -> Projected:
         except Exception as error:  # noqa: BLE001  whatever a handler stumbles over is about this event alone
             result.failed.append((claimed, error))
         else:
-            result.facts.extend(Fact(event.account_id, version, fact, claimed.created_at) for fact in facts)
+            account, logged_at = event.account_id, claimed.created_at
+            result.facts.extend([Fact(account, version, fact, logged_at) for fact in facts])
             result.settled.append(Settled(claimed, after(Step.PROJECT), version))
     return result
 

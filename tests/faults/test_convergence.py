@@ -8,7 +8,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Coroutine, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -456,13 +456,13 @@ def poorer(one: Event, paths: list[list[int]]) -> Event | None:
     if payload == one.payload:
         return one
     if one.external_id.startswith("own:"):
-        repeat = replace(one, external_id=f"{one.external_id}:{json.dumps(payload)}", payload=payload)
+        repeat = one._replace(external_id=f"{one.external_id}:{json.dumps(payload)}", payload=payload)
     else:
         try:
             name, at = wiring.webhooks()[one.provider].identify(Change(one.account_id, one.type, payload))
         except (ValueError, LookupError, TypeError, AttributeError):
             return None
-        repeat = replace(one, external_id=name, payload=payload, occurred_at=at)
+        repeat = one._replace(external_id=name, payload=payload, occurred_at=at)
         if repeat.external_id == one.external_id:  # a duplicate, which the log drops, so it must say the same
             assert stated(repeat) == stated(one)
     return repeat if stated(repeat) else None

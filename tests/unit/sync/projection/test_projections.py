@@ -2,7 +2,6 @@
 
 import json
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import permutations
@@ -325,7 +324,7 @@ def test_drift_of_a_payload_is_refused_by_name_or_projected(platform: str) -> No
             continue
         payloads = [*(payload for _, payload in drifted({"": one.payload}))]
         for payload in [p.get("") for p in payloads] + [_with_content(one, c) for c in _contents(one)]:
-            changed = replace(one, payload=payload)
+            changed = one._replace(payload=payload)
             try:
                 stated = facts(changed)
             except Unprojectable:
@@ -412,7 +411,7 @@ def test_versions_sort_by_time_then_rank(first: datetime, second: datetime, rank
 
 
 def test_equal_times_and_ranks_are_decided_by_the_event_itself() -> None:
-    one, other = version(replace(SOME, external_id="a"), NOON), version(replace(SOME, external_id="b"), NOON)
+    one, other = version(SOME._replace(external_id="a"), NOON), version(SOME._replace(external_id="b"), NOON)
     assert one < other
     assert version(SOME, None) < version(SOME, NOON), "a fact without a time is the oldest"
     assert version(SOME, None) > "!", "and what a mention says of a comment is older still"
