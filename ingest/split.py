@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -119,10 +120,15 @@ def _incoming(
     )
 
 
+_WHOLE = re.compile(r"\\(?:ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|[^u])")
+"""An escape that is whole by itself: a pair of surrogates, as of an emoji, or a character after a backslash."""
+
+
 def _storable(change: Change) -> tuple[str, bool]:
     """Return the payload as jsonb accepts it, and whether it differs from what was sent (``faults.md`` E5, E6)."""
     text = change.text
-    if "\\u0000" not in text and "\\ud" not in text:
+    rest = _WHOLE.sub(" ", text) if "\\ud" in text else text
+    if "\\u0000" not in rest and "\\ud" not in rest:
         return text, bool(change.odd)
     clean = json.dumps(_clean(change.value), sort_keys=True, separators=(",", ":"))
     return clean, clean != text

@@ -7,12 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from ingest.accept import accept
 from ingest.contract import Change, Delivery, Incoming, bounded
-from ingest.split import Split, split
+from ingest.split import Split, _storable, split
 from ops.cli import wiring
+from ops.runtime.text import _UNFIT
 from schema.reading import DEPTH_LIMIT, ODD_LIMIT, STRUCTURE_LIMIT, read
 from tests.recordings import (
     NOW,
@@ -518,3 +520,30 @@ def test_event_that_claims_to_be_later_than_its_signature_has_no_time() -> None:
     entry = {"id": "1784", "messaging": [message]}
     [event] = sound(take("instagram", dumped({"object": "instagram", "entry": [entry]})))
     assert event.occurred_at is None, "against our own clock where a signature has no time"
+
+
+PIECES = ["\\", "u", "d83d", "de00", "0000", "\x00", "\ud83d", "\ude00", "😀", "é", '"', "n"]
+
+
+def joined(pieces: list[str]) -> str:
+    """The pieces as a parser reads them: two halves of a surrogate pair become one character."""
+    return "".join(pieces).encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=8).map(joined))
+@example("\\ud83d\ude00")
+@example("😀\ud83d")
+def test_text_is_cleaned_where_it_has_to_be_and_only_there(said: str) -> None:
+    """Emoji are pairs of surrogates, and are left as they are; a half of one is not, whatever looks like an escape."""
+    change = Change("a", "comments", {"text": said})
+    payload, sanitized = _storable(change)
+    clean = _UNFIT.sub("\ufffd", said)
+    assert json.loads(payload) == {"text": clean}
+    assert sanitized == (clean != said)
+    assert sanitized or payload == change.text
+
+
+def test_emoji_are_not_written_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.split._clean", None)
+    change = Change("a", "comments", {"text": "so good 😍🔥 \\ud83d"})
+    assert _storable(change) == (change.text, False)
