@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -21,7 +22,8 @@ from ops.runtime import db, garbage
 from ops.runtime.settings import Configuration
 from schema.crm import crm_tables
 from schema.rights import APP_ROLE
-from sync.projection.contract import Projection
+from sync.projection.contract import Projection, event_of
+from sync.projection.store import Claimed
 from sync.rebuild import lineage, procedure, store
 from sync.rebuild.lineage import Statement
 from sync.rebuild.procedure import Report, WouldLoseError
@@ -247,30 +249,42 @@ async def explain(
         for row in rows:
             statements = await lineage.makers(connection, table, row)
             if full or not statements:  # a row without a filled facet names no maker: whoever mentioned it made it
-                statements = [statement async for statement in lineage.history(connection, projections, table, row)]
-            (_print_json if as_json else _print)(table, row, statements)
+                dropped = [statement for statement in statements if statement.event is None]
+                history = lineage.history(connection, projections, table, row)
+                statements = dropped + [statement async for statement in history]
+            until = await lineage.dropped_until(connection, table, row)
+            (_print_json if as_json else _print)(table, row, statements, until)
     finally:
         await connection.close()
 
 
-def _print(table: Table, row: Mapping[str, Any], statements: Sequence[Statement]) -> None:
+def _print(
+    table: Table, row: Mapping[str, Any], statements: Sequence[Statement], dropped_until: datetime | None
+) -> None:
     echo(f"{table.name} {_key(table, row)}", bold=True)
     echo(f"  written by projection version {row['projection_version']}")
+    if dropped_until is not None:
+        echo(f"  older than {_moment(dropped_until)}: retention dropped events of its account up to then")
     for statement in statements:
         event = statement.event
         mark = "✓" if statement.stands else " "
         what = statement.facet or "made the row exist"
-        echo(f"{mark} {what}: event {event.id} {event.event.type} {event.event.external_id}")
-        echo(
-            f"    happened {_moment(event.event.occurred_at)}, logged {_moment(event.created_at)}, "
-            f"delivery {event.delivery_id or 'none: a fact of our own'}"
-        )
+        if event is None:
+            echo(f"{mark} {what}: event {event_of(statement.version)}, which retention dropped from the log")
+        else:
+            echo(f"{mark} {what}: event {event.id} {event.event.type} {event.event.external_id}")
+            echo(
+                f"    happened {_moment(event.event.occurred_at)}, logged {_moment(event.created_at)}, "
+                f"delivery {event.delivery_id or 'none: a fact of our own'}"
+            )
         for name, value in statement.values.items():
             if value is not None:
                 echo(f"    {name} = {value}")
 
 
-def _print_json(table: Table, row: Mapping[str, Any], statements: Sequence[Statement]) -> None:
+def _print_json(
+    table: Table, row: Mapping[str, Any], statements: Sequence[Statement], dropped_until: datetime | None
+) -> None:
     document = {
         "table": table.name,
         "row": dict(row),
@@ -280,17 +294,29 @@ def _print_json(table: Table, row: Mapping[str, Any], statements: Sequence[State
                 "stands": statement.stands,
                 "version": statement.version,
                 "values": dict(statement.values),
-                "id": statement.event.id,
-                "type": statement.event.event.type,
-                "external_id": statement.event.event.external_id,
-                "occurred_at": statement.event.event.occurred_at,
-                "created_at": statement.event.created_at,
-                "delivery_id": statement.event.delivery_id,
+                "external_id": event_of(statement.version),
+                **_json_of(statement.event),
             }
             for statement in statements
         ],
+        "dropped_until": dropped_until,
     }
     echo_json(document)
+
+
+def _json_of(event: Claimed | None) -> dict[str, object]:
+    """What is known of an event; nothing but its name where the log has dropped it."""
+    if event is None:
+        return {"id": None, "dropped": True}
+    return {
+        "id": event.id,
+        "dropped": False,
+        "type": event.event.type,
+        "external_id": event.event.external_id,
+        "occurred_at": event.event.occurred_at,
+        "created_at": event.created_at,
+        "delivery_id": event.delivery_id,
+    }
 
 
 def _key(table: Table, row: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -19,13 +20,14 @@ BATCH_EVENTS = 1000
 class Statement:
     """One event's word on one facet of the row. ``facet`` is None where it only made the row exist.
 
-    It ``stands`` where the row has anything of it: its version, or a column.
+    It ``stands`` where the row has anything of it: its version, or a column. ``event`` is None where the log has
+    dropped it: what is left is what the row has of it.
     """
 
     facet: str | None
     version: str
     values: Mapping[str, object]
-    event: Claimed
+    event: Claimed | None
     stands: bool
 
 
@@ -43,10 +45,24 @@ async def makers(connection: asyncpg.Connection, table: Table, row: Mapping[str,
     found = await store.events_named(connection, {(provider, account, event_of(version)) for _, version, _ in made})
     events = {claimed.event.external_id: claimed for claimed in found}
     return [
-        Statement(facet, version, {name: values_of(table, row, facet)[name] for name in columns}, event, stands=True)
+        Statement(
+            facet,
+            version,
+            {name: values_of(table, row, facet)[name] for name in columns},
+            events.get(event_of(version)),
+            stands=True,
+        )
         for facet, version, columns in made
-        if (event := events.get(event_of(version)))
     ]
+
+
+async def dropped_until(connection: asyncpg.Connection, table: Table, row: Mapping[str, Any]) -> datetime | None:
+    """Return when the newest event was received that the log has dropped of the row's account, None if there is none.
+
+    Of a row that is older, events may be gone that it does not name.
+    """
+    newest = await store.newest_dropped(connection, provider_of(table, row), row["account_id"])
+    return newest if newest is not None and row.get("created_at", newest) <= newest else None
 
 
 async def history(

@@ -344,6 +344,17 @@ async def events_named(connection: asyncpg.Connection, names: Collection[tuple[s
     return [claimed(row) for row in rows]
 
 
+async def newest_dropped(connection: asyncpg.Connection, provider: str, account: str) -> datetime | None:
+    """Return when the newest of the account's events was received that the log has dropped; None if there is none."""
+    found: datetime | None = await connection.fetchval(
+        "SELECT newest_at FROM webhook_dropped_events WHERE bucket = $1 AND provider = $2 AND account_id = $3",
+        bucket_of(provider, account),
+        provider,
+        account,
+    )
+    return found
+
+
 async def events_after(
     connection: asyncpg.Connection, provider: str, account: str, after: int, limit: int
 ) -> list[Claimed]:

@@ -7,6 +7,7 @@ import os
 import random
 import signal
 from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -438,6 +439,36 @@ async def test_row_names_the_events_that_made_it(connection: asyncpg.Connection,
     assert "no row of that id" in text
     code, text = await run(database, "explain", "webhook_events", "1")
     assert (code, "there are ig_media" in text) == (2, True)
+
+
+async def test_row_says_which_of_its_events_retention_dropped(
+    connection: asyncpg.Connection, pool: Pool, database: str
+) -> None:
+    gone = await append_event(connection, "a", "e1", payload={"id": "c1", "text": "hello", "media": {"id": "m1"}})
+    await append_event(connection, "b", "e1", payload={"id": "c1"})
+    await Projector(pool, PROJECTIONS, tries=3).drain()
+    dropped = "DELETE FROM webhook_event_log WHERE id = $1 RETURNING bucket, account_id, created_at"
+    bucket, account, at = await connection.fetchrow(dropped, gone)
+    await connection.execute(
+        "INSERT INTO webhook_dropped_events VALUES ($1, 'instagram', $2, 1, $3)", bucket, account, at
+    )
+    kept = await append_event(connection, "a", "e2", type="comment.read", payload={"id": "c1", "like_count": 4})
+    await Projector(pool, PROJECTIONS, tries=3).drain()
+    for arguments in ([], ["--history"]):
+        code, text = await run(database, "explain", "ig_comments", "c1", "--account", "a", "--json", *arguments)
+        assert code == 0
+        document = json.loads(text)
+        assert datetime.fromisoformat(document["dropped_until"]) == at
+        found = {said["facet"]: said for said in document["events"]}
+        assert (found["content"]["dropped"], found["content"]["external_id"]) == (True, "e1")
+        assert found["content"]["values"] == {"text": "hello"}
+        assert (found["metrics"]["dropped"], found["metrics"]["id"]) == (False, kept)
+    code, text = await run(database, "explain", "ig_comments", "c1", "--account", "a")
+    assert "✓ content: event e1, which retention dropped from the log" in text
+    code, text = await run(database, "explain", "ig_media", "m1")
+    assert f"older than {at:%Y-%m-%d %H:%M:%S}Z: retention dropped events of its account up to then" in text
+    code, text = await run(database, "explain", "ig_comments", "c1", "--account", "b")
+    assert (code, "dropped" in text) == (0, False)
 
 
 async def test_row_names_the_event_behind_each_column(
