@@ -70,7 +70,7 @@ async def erase_requested(configuration: Configuration) -> None:
 @asynccontextmanager
 async def _owner(configuration: Configuration) -> AsyncIterator[asyncpg.Connection]:
     """Connect as the login itself: the service's own role cannot delete from the log. Raises ClickException."""
-    connection = await db.connect(configuration.settings.database_url.get_secret_value())
+    connection = await db.connect(configuration.settings.database_url.get_secret_value(), limited=False)
     try:
         await store.see_all_tenants(connection)
         # What is not split yet has no events that could be erased.

@@ -67,7 +67,7 @@ async def verify(
     """
     settings = configuration.settings
     shared = Processes(settings.database_url.get_secret_value(), settings.role(APP_ROLE), processes)
-    connection = await db.connect(shared.dsn, shared.role)
+    connection = await db.connect(shared.dsn, shared.role, limited=False)
     try:
         garbage.collect_rarely()
         began_at = await tables.now(connection)
@@ -137,7 +137,7 @@ async def rebuild(
         raise click.UsageError(f"no platform is called {', '.join(unknown)}; known are {', '.join(projections)}")
     # As the login itself: making tables is the owner's right, not the service's.
     shared = Processes(configuration.settings.database_url.get_secret_value(), "", processes)
-    connection = await db.connect(shared.dsn)
+    connection = await db.connect(shared.dsn, limited=False)
     try:
         chosen = list(platforms or projections)
         if outdated:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 1.0
 """An address that does not answer within this is away: the caller has its own deadline to keep."""
 
+COMMAND_STATEMENT_SECONDS = 600.0
 COMMAND_CONNECT_SECONDS = 10.0
 """The same for a command, which nobody waits for with a deadline."""
 
@@ -253,9 +254,16 @@ def session_settings(name: str, role: str, statement_seconds: float = 30.0) -> d
     }
 
 
-async def connect(dsn: str, role: str = "", name: str = "command") -> asyncpg.Connection:
-    """Open one connection for a command. Raises as ``reach`` does."""
-    return await reach(dsn, COMMAND_CONNECT_SECONDS, server_settings=session_settings(name, role, 600))
+async def connect(dsn: str, role: str = "", name: str = "command", *, limited: bool = True) -> asyncpg.Connection:
+    """Open one connection for a command. Raises as ``reach`` does.
+
+    Unless it is ``limited``, a statement may take as long as it needs, which is for statements over whole tables, and
+    ends when the command does, however that ends.
+    """
+    settings = session_settings(name, role, COMMAND_STATEMENT_SECONDS if limited else 0)
+    if not limited:
+        settings["client_connection_check_interval"] = "10s"
+    return await reach(dsn, COMMAND_CONNECT_SECONDS, server_settings=settings)
 
 
 async def _opened(seconds: float, dsn: str, **options: Any) -> Session:

@@ -212,7 +212,7 @@ def _main(pipe: Connection, processes: Processes, job: Job, join: Join | None) -
 
 
 async def _serve(pipe: Connection, processes: Processes, job: Job, join: Join | None) -> None:
-    connection = await db.connect(processes.dsn, processes.role, "ranges")
+    connection = await db.connect(processes.dsn, processes.role, "ranges", limited=False)
     try:
         if join is not None:
             await join(connection)

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 SAMPLES = 5
 
+SAMPLED_BLOCKS = 500
+"""Of the outcomes, for an estimate: some 30,000 events, of which what is a hundredth of all is hardly ever missed."""
+
 _LOCK = 0x1A4DFA11
 """Key of the advisory lock that keeps two rebuilds from sharing a shadow."""
 
@@ -307,10 +310,18 @@ async def settle_version(connection: asyncpg.Connection, platform: str, projecti
 
 async def outdated(connection: asyncpg.Connection, projections: Mapping[str, Projection]) -> dict[str, int]:
     """Return how many settled events of each platform were projected by another version than this release's."""
-    rows = await connection.fetch(
-        _OUTDATED, list(projections), [projection.version for projection in projections.values()]
-    )
+    versions = [projection.version for projection in projections.values()]
+    rows = await connection.fetch(_OUTDATED.format(sample=""), list(projections), versions)
     return {row["provider"]: row["events"] for row in rows}
+
+
+async def estimate_outdated(connection: asyncpg.Connection, projections: Mapping[str, Projection]) -> dict[str, int]:
+    """Return about how many they are, by a sample that takes as long at any size; exactly of a small log."""
+    versions = [projection.version for projection in projections.values()]
+    percent = min(100.0, 100 * SAMPLED_BLOCKS / max(1, await connection.fetchval(_OUTCOME_BLOCKS)))
+    query = _OUTDATED.format(sample="TABLESAMPLE SYSTEM ($3::float4)")
+    rows = await connection.fetch(query, list(projections), versions, percent)
+    return {row["provider"]: round(row["events"] * 100 / percent) for row in rows}
 
 
 async def collisions(connection: asyncpg.Connection) -> list[Collision]:
@@ -504,11 +515,16 @@ WHERE {scope} AND NOT {kept} AND NOT EXISTS (SELECT FROM {schema}.{table} shadow
 """
 
 _OUTDATED = f"""
-SELECT e.provider, count(*) AS events FROM webhook_event_outcomes o
+SELECT e.provider, count(*) AS events FROM webhook_event_outcomes o {{sample}}
 JOIN webhook_event_log e ON e.bucket = o.bucket AND e.account_id = o.account_id AND e.id = o.event_id
 JOIN unnest($1::text[], $2::smallint[]) AS now (provider, version) ON now.provider = e.provider
 WHERE o.state IN ({quoted(PROCESSED)}) AND o.projection_version <> now.version
 GROUP BY e.provider
+"""
+
+_OUTCOME_BLOCKS = """
+SELECT coalesce(sum(pg_relation_size(relid)), 0)::bigint / current_setting('block_size')::int
+FROM pg_partition_tree('webhook_event_outcomes') WHERE isleaf
 """
 
 _RESTATE = f"""

@@ -287,6 +287,34 @@ async def test_new_version_of_a_projection_concerns_its_own_platform_only(
     assert (await verified(database, later)).drift == 0
 
 
+async def test_outdated_events_of_a_large_log_are_estimated_from_a_sample(
+    connection: asyncpg.Connection, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await connection.execute(
+        """
+        WITH added AS (
+            INSERT INTO webhook_event_log (id, bucket, account_id, provider, event_type, external_id, rule_version,
+                sanitized)
+            SELECT next_event_id(now()), 1, n::text, 'instagram', 'comments', n::text, 1, false
+            FROM generate_series(1, 3000) n RETURNING bucket, account_id, id
+        )
+        INSERT INTO webhook_event_outcomes (bucket, account_id, event_id, state, projection_version)
+        SELECT bucket, account_id, id, 'done', $1 FROM added
+        """,
+        PROJECTIONS["instagram"].version,
+    )
+    later = next_release()
+    assert await rebuild_store.estimate_outdated(connection, PROJECTIONS) == {}
+    assert await rebuild_store.estimate_outdated(connection, later) == {"instagram": 3000}, "a small log is counted"
+    monkeypatch.setattr(rebuild_store, "SAMPLED_BLOCKS", 10)
+    assert await connection.fetchval(rebuild_store._OUTCOME_BLOCKS) > 20
+    estimates = [(await rebuild_store.estimate_outdated(connection, later)).get("instagram", 0) for _ in range(20)]
+    assert 2000 < sum(estimates) / len(estimates) < 4000
+    assert len(set(estimates)) > 1, "of a sample"
+    assert await rebuild_store.estimate_outdated(connection, PROJECTIONS) == {}
+    assert await rebuild_store.outdated(connection, later) == {"instagram": 3000}
+
+
 async def test_what_a_person_decided_to_ignore_stays_ignored_though_a_later_release_could_read_it(
     connection: asyncpg.Connection, pool: Pool, database: str
 ) -> None:
