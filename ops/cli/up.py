@@ -24,6 +24,7 @@ from rich.text import Text
 from sqlalchemy import Table
 
 from ops.cli import wiring
+from ops.cli.demonstration import Demonstration
 from ops.cli.sql import apart
 from ops.cli.stack import HEADER, PERSON, Stack, Unusable, stack
 from ops.cli.store import screen
@@ -394,6 +395,7 @@ async def up(directory: Path, pace: float, seconds: float | None) -> int:
                     await client.command("delivery-policy", **DELIVERY_POLICY)
                     await client.command("pace", pace=pace, platforms=running.simulated)
                 tasks.create_task(display.show(stop))
+                tasks.create_task(Demonstration(running, display.say).run(stop))
                 for part in running.parts.values():
                     tasks.create_task(supervise(part, display.say, stop))
             echo("stopping …")

@@ -1,6 +1,7 @@
 """A client of the control interface, for tests and `make up`."""
 
 import re
+from html import unescape
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -59,13 +60,17 @@ class Client:
     async def consent(
         self, address: str, decision: str = "approve", account: str = "alice", untick: str = ""
     ) -> dict[str, str] | str:
-        """Open a consent page, do as a person would, and return what the application is sent, or the page."""
+        """Open a consent page, do as a person would, and return what the application is sent, or the page.
+
+        Without an ``account`` the first one of the page agrees.
+        """
         async with self.http.get(address) as response:
             page = await response.text()
             if response.status != 200:
                 raise CommandRejected(page)
         fields = re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', page)
         scopes = [scope for scope in re.findall(r'name="granted\[\]" value="([^"]+)"', page) if scope != untick]
+        account = account or unescape((re.findall(r"<option[^>]*>([^<]+)</option>", page) or [""])[0])
         form = [*fields, *(("granted[]", scope) for scope in scopes), ("account", account), ("decision", decision)]
         async with self.http.post(address.partition("?")[0], data=form, allow_redirects=False) as response:
             if response.status == 302:

@@ -30,6 +30,7 @@ from publish.posting.contract import (
     PostingPlatform,
     Published,
     Retry,
+    Sample,
     Step,
     Unknown,
     Verdict,
@@ -609,6 +610,7 @@ PLATFORM = PostingPlatform(
         "delete_post": _action("delete_post", "Delete a post", ask_delete_post),
         "delete_comment": _action("delete_comment", "Delete a comment", ask_delete_comment),
     },
+    sample=Sample("text"),
     kind_of=kind_of,
     reply_kind="comment",
 )

@@ -32,6 +32,7 @@ from publish.posting.contract import (
     PostingPlatform,
     Published,
     Retry,
+    Sample,
     Step,
     Unknown,
     Verdict,
@@ -463,6 +464,7 @@ PLATFORM = PostingPlatform(
             "show_comment", "Show an answer", ask_hide, lambda _, data: data.get("hidden") is False
         ),
     },
+    sample=Sample("text"),
     kind_of=kind_of,
     reply_kind="text",
     scopes={"hide_comment": MODERATION, "show_comment": MODERATION},

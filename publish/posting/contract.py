@@ -416,6 +416,15 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """A post for show, which `landfall up` makes in the sandbox. ``shows`` is image, video, or empty for no file."""
+
+    kind: str
+    shows: str = ""
+    options: Kept = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class PostingPlatform:
     """How posts are published to one platform. ``machines`` by kind of post.
 
@@ -428,6 +437,7 @@ class PostingPlatform:
     reply_kind: str = ""
     """The kind of thread parts and first comments; empty where there are none."""
     evidence: Sequence[Evidence] = ()
+    sample: Sample | None = None
     inquire: Inquire | None = None
     """Return what the account may post at this moment; None where the platform does not say."""
     scopes: Mapping[str, Sequence[str]] = field(default_factory=dict)

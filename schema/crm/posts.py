@@ -4,6 +4,7 @@ from sqlalchemy import Boolean, Column, Index, Integer, PrimaryKeyConstraint, Ta
 
 from schema.crm.columns import Timestamp, account_id, bucket, facet, log_times, projection_version, row_id
 from schema.metadata import metadata
+from schema.preview import Preview
 from schema.states import TargetState
 from schema.views import CREATED, View
 
@@ -46,6 +47,7 @@ social_posts = Table(
     PrimaryKeyConstraint("bucket", "account_id", "provider", "target_id"),
     Index("ix_social_posts_id", "id"),
     comment="Posts of ours at each account, as the log has them",
+    info={"preview": Preview({"platform": "provider", "kind": "kind", "state": "state", "text": "content"}, "text")},
 )
 
 POSTED = (TargetState.PUBLISHED, TargetState.PUBLISHED_ID_UNKNOWN, TargetState.AWAITING_PERSON)
