@@ -77,7 +77,7 @@ class Demonstration:
                 if name in connected:
                     continue
                 try:
-                    await self._connect(name, program, browser)
+                    await self.connect(name, program, browser)
                 except (DemonstrationError, CommandRejected, aiohttp.ClientError, TimeoutError) as error:
                     self.say(f"no account of {name} could be connected: {error}")
                 if stop.is_set():
@@ -107,7 +107,7 @@ class Demonstration:
         found = await self._call(program, "GET", "/api/connections")
         return {each["platform"] for each in found["connections"] if each["state"] == "active"}
 
-    async def _connect(self, name: str, program: aiohttp.ClientSession, browser: aiohttp.ClientSession) -> None:
+    async def connect(self, name: str, program: aiohttp.ClientSession, browser: aiohttp.ClientSession) -> None:
         """Go through a flow as a person does: open the link, press the button, agree, and choose every account."""
         many = not wiring.oauth_providers()[name].hosts
         query = {"instance": INSTANCE} if many else {}
@@ -151,7 +151,6 @@ class Demonstration:
             "content": f"Tea of the day: number {number}, at {datetime.now(UTC):%H:%M:%S}",
             "media": media,
             "targets": [target],
-            "repeat": True,
         }
         await self._call(program, "POST", "/api/posts", json=body | {"action": "publish", "campaign_id": "tea"})
 

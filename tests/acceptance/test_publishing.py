@@ -1,0 +1,119 @@
+"""The user's own journey, through the real processes: connect, upload, publish, receive the webhook, see one row."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import asyncpg
+import pytest
+
+from ops.cli.demonstration import Demonstration
+from ops.cli.stack import Stack, stack
+from ops.sandbox.client import Client
+from tests.acceptance.test_up import environment
+from tests.support import eventually
+
+pytestmark = pytest.mark.usefixtures("forked_stack")
+
+OPTIONS = {"privacy_level": "PUBLIC_TO_EVERYONE", "music_usage_confirmed": True}
+CLIP = Path(__file__).parents[2] / "ops" / "sandbox" / "media" / "clip.mp4"
+
+
+class Journey:
+    """A person with a key, everything that runs, and the database as its owner sees it."""
+
+    def __init__(self, running: Stack, http: aiohttp.ClientSession, connection: asyncpg.Connection) -> None:
+        self.running, self.http, self.connection = running, http, connection
+        self.sandbox = Client(http, running.sandbox)
+
+    async def call(self, method: str, path: str, status: int, **more: Any) -> Any:
+        headers = {"Authorization": f"Bearer {self.running.api_key}"} | more.pop("headers", {})
+        async with self.http.request(method, self.running.url + path, headers=headers, **more) as response:
+            content = await response.json()
+            assert response.status == status, content
+            return content
+
+    async def post(self, text: str, media: str, account: str, key: str = "", status: int = 201) -> Any:
+        target = {"connection": account, "kind": "video", "options": OPTIONS}
+        body = {"content": text, "action": "publish", "media": [media], "targets": [target]}
+        return await self.call("POST", "/api/posts", status, json=body, headers={"Idempotency-Key": key} if key else {})
+
+    async def ended(self, id_: str, *, hurry: bool = False) -> Any:
+        async def look() -> Any:
+            if hurry:
+                await self.connection.execute("UPDATE post_targets SET due_at = now() WHERE due_at > now()")
+            post = await self.call("GET", f"/api/posts/{id_}", 200)
+            [target] = post["targets"]
+            return target if target["state"] in ("published", "failed", "unconfirmed") else None
+
+        return await eventually(look, seconds=90)
+
+
+@asynccontextmanager
+async def begun(directory: Path) -> AsyncIterator[Journey]:
+    async with stack(directory, environment()) as running, aiohttp.ClientSession() as http:
+        connection = await asyncpg.connect(running.dsn, server_settings={"landfall.tenant": "*"})
+        yield Journey(running, http, connection)
+        await connection.close()
+
+
+async def test_journey_from_connecting_to_one_row(tmp_path: Path) -> None:
+    async with begun(tmp_path / "data") as journey:
+        said: list[str] = []
+        headers = {"Authorization": f"Bearer {journey.running.api_key}", "Accept": "application/json"}
+        cookies = aiohttp.CookieJar(unsafe=True)
+        async with (
+            aiohttp.ClientSession(headers=headers) as program,
+            aiohttp.ClientSession(cookie_jar=cookies) as browser,
+        ):
+            await Demonstration(journey.running, said.append).connect("tiktok", program, browser)
+        [account] = (await journey.call("GET", "/api/connections", 200))["connections"]
+        content = await asyncio.to_thread(CLIP.read_bytes)
+        media = (await journey.call("POST", "/api/media?file_name=tea.mp4", 201, data=content))["id"]
+
+        made = await journey.post("Tea", media, account["id"], key="one")
+        again = await journey.post("Tea", media, account["id"], key="one", status=200)
+        other = await journey.post("Tea", media, account["id"], status=200)
+        assert made["post"]["id"] == again["post"]["id"] == other["post"]["id"]
+        assert (again["replayed"], other["accounts"][0]["result"]) == (True, "exists")
+        target = await journey.ended(made["post"]["id"])
+        assert target["state"] == "published", target
+        await came_back(journey, target["platform_post_id"])
+
+        await journey.sandbox.command("clock", jump=25 * 3600)  # the token of a day is over at the platform
+        second = await journey.post("More tea", media, account["id"])
+        target = await journey.ended(second["post"]["id"], hurry=True)
+        assert target["state"] == "published", target
+
+        limited = {"status": 429, "error": "rate_limit_exceeded", "times": 1}
+        await journey.sandbox.command("faults", platform="tiktok", endpoint="POST */video/init/", **limited)
+        third = await journey.post("Still more tea", media, account["id"])
+        target = await journey.ended(third["post"]["id"], hurry=True)
+        assert target["state"] == "published", target
+
+        shown = await journey.sandbox.published("tiktok")
+        assert sorted(post["text"] for post in shown) == ["More tea", "Still more tea", "Tea"], "each of them once"
+
+
+async def came_back(journey: Journey, post_id: str) -> None:
+    """The platform's own webhook is in the log, and of one publish there is one row, with what we asked for."""
+
+    async def rows() -> Any:
+        found = await journey.connection.fetch("SELECT publish_id, status, source, title FROM tiktok_posts")
+        events = await journey.connection.fetch(
+            "SELECT event_type, source FROM webhook_event_log WHERE NOT (source = 'own')"
+        )
+        done = [row for row in found if row["status"] == "PUBLISH_COMPLETE" and row["title"]]
+        return (found, events) if done and events else None
+
+    found, events = await eventually(rows, seconds=60)
+    [row] = found
+    assert (row["source"], row["title"]) == ("FILE_UPLOAD", "Tea")
+    assert "post.publish.complete" in {event["event_type"] for event in events}
+    [shared] = await journey.connection.fetch(
+        "SELECT status, platform_post_id, post_content FROM reporting.scheduled_posts"
+    )
+    assert tuple(shared) == ("posted", post_id, "Tea")
