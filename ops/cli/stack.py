@@ -296,11 +296,13 @@ async def _credentials(directory: Path, dsn: str, database: str) -> tuple[str, s
     kept = _read_secrets(directory)
     known = kept.setdefault(CREDENTIALS, {}).setdefault(database, {})
     async with await open_pool(dsn, "keys", 1, role=APP_ROLE) as pool:
-        revoked = {key.name: key.revoked_at for key in await api_keys.list_keys(pool, DEFAULT_TENANT)}
-        if "key" not in known or revoked.get(known.setdefault("name", KEY), True):
+        made = await api_keys.list_keys(pool, DEFAULT_TENANT)
+        # One of an earlier release may lack a scope.
+        whole = {key.name for key in made if key.revoked_at is None and {*key.scopes} >= {*api_keys.SCOPES}}
+        if "key" not in known or known.setdefault("name", KEY) not in whole:
             # A name is never free again; this one may be taken where secrets.json was lost.
-            names = chain([KEY], (f"{KEY} {number}" for number in count(2)))
-            known["name"] = next(name for name in names if name not in revoked)
+            names, taken = chain([KEY], (f"{KEY} {number}" for number in count(2))), {key.name for key in made}
+            known["name"] = next(name for name in names if name not in taken)
             known["key"] = await api_keys.create(pool, DEFAULT_TENANT, known["name"], api_keys.SCOPES, COMMAND)
             _write_secrets(directory, kept)
         works = await users.check_password(pool, PERSON, known.get("password", ""))

@@ -32,7 +32,7 @@ from ops.runtime.files import write_private
 from ops.sandbox.client import Client
 from schema.metadata import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
-from tests import compose
+from tests import compose, media_samples
 from tests.compose import REDIS_PASSWORD, ROOT, SERVICES
 from tests.rig import form_of, led_to
 from tests.support import (
@@ -473,6 +473,19 @@ async def test_what_is_printed_works_and_what_somebody_changed_is_not_printed(tm
         assert await let_in(replace(second, password="a password of her own")) == (200, 303)
     async with stack(tmp_path / "data", environment()) as third:
         assert third.api_key == second.api_key
+        connection = await asyncpg.connect(third.dsn)
+        await connection.execute("SELECT set_config('landfall.tenant', '*', false)")
+        await connection.execute("UPDATE api_keys SET scopes = array_remove(scopes, 'posts:write')")
+        await connection.close()
+    async with stack(tmp_path / "data", environment()) as fourth:
+        assert fourth.api_key != third.api_key, "a key of an earlier release lacks a scope"
+        headers, picture = {"Authorization": f"Bearer {fourth.api_key}"}, media_samples.image()
+        async with (
+            aiohttp.ClientSession() as http,
+            http.post(f"{fourth.url}/api/media", data=picture, headers=headers) as response,
+        ):
+            assert response.status == 201, await response.text()
+        assert len([*(tmp_path / "data" / "media").rglob("file-*")]) == 1
 
 
 @pytest.mark.parametrize(("platform", "person"), [("instagram", "shop"), ("threads", "shop"), ("facebook", "alice")])

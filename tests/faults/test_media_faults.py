@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import asyncpg
 import psutil
 import pytest
 
@@ -167,3 +168,19 @@ async def test_storage_that_cannot_be_written_refuses_clearly_and_is_counted(ser
     assert counted['landfall_media_storage_failures_total{operation="write",reason="failed"}'] == 2
     (service.directory / "media").unlink()
     assert (await patched(service, url, 0, data))[0] == 204, "it goes on once the storage is mended"
+
+
+async def test_worker_removes_what_nothing_refers_to(service: Service, connection: asyncpg.Connection) -> None:
+    async with service.client.post(f"{service.url}/api/media", data=media_samples.image()) as response:
+        id_ = (await response.json())["id"]
+    assert len(stored(service)) == 1
+    async with connection.transaction():
+        await connection.execute("SELECT set_config('landfall.tenant', '*', true)")
+        await connection.execute("UPDATE media SET created_at = now() - interval '91 days'")
+    await service.worker.start()
+
+    async def gone() -> bool:
+        return stored(service) == []
+
+    await eventually(gone)
+    assert (await media(service, id_))["removed_by"] == "worker"
