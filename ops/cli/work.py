@@ -90,6 +90,8 @@ async def work(configuration: Configuration) -> int:
     """Run until SIGTERM; the batch under way is finished, the rest stays in the queue. The exit code: 1 if it
     ended by itself.
     """
+    from publish.posting.gauges import measurer
+
     garbage.collect_rarely()
     settings = configuration.settings
     dsn, role = settings.database_url.get_secret_value(), settings.role(WORKER_ROLE)
@@ -138,6 +140,8 @@ async def work(configuration: Configuration) -> int:
         ]
         if settings.landfall_media_url is not None:
             tasks.append(asyncio.create_task(_media_sweep(configuration, health_pool, stop), name="media"))
+        measure_posts = measurer(wiring.publishers())
+        tasks.append(asyncio.create_task(watch(health_pool, measure_posts, stop), name="posts"))
         if not wiring.has_vault(configuration):
             log.warning("work.cannot_publish", missing="LANDFALL_VAULT_KEYS")
         else:

@@ -133,6 +133,16 @@ targets = Counter(
 target_steps = Counter(
     "landfall_post_steps_total", "Steps of targets, by what their requests came to", ["platform", "verdict"]
 )
+step_seconds = Histogram(
+    "landfall_post_step_seconds", "One request for a target, with its file", ["platform"], buckets=_SLOW
+)
+posts_unconfirmed = Gauge("landfall_posts_unconfirmed", "Targets whose outcome nothing tells", ["platform"])
+posts_overdue = Gauge(
+    "landfall_posts_overdue", "Targets due more than 5 minutes ago that nobody works on", ["platform"]
+)
+post_quota_left = Gauge(
+    "landfall_post_quota_left", "Posts left to the account that has published the most in its window", ["platform"]
+)
 mails = Counter("landfall_mails_total", "Mails about notices, one for each person", ["outcome"])
 platform_seconds = Histogram(
     "landfall_platform_seconds", "One conversation with a platform", ["platform"], buckets=_SLOW
@@ -170,6 +180,7 @@ MEASURED: Mapping[str, tuple[Counter | Gauge | Histogram, ...]] = MappingProxyTy
             *(sweep_failures, notifier_restarts, backlog, oldest_due_seconds, unsettled, backlog_updated),
             *(partition_months_ahead, misplaced_rows),
             *(drifted_rows, verified_at, mails, rate_limit_used, connections, connections_ending),
+            *(targets, target_steps, step_seconds, posts_unconfirmed, posts_overdue, post_quota_left),
         ),
     }
 )

@@ -321,6 +321,7 @@ class Driver:
             return Failed("internal", "This service could not make the request; report this target.")
         if step.effect is not Effect.READ and not await self._may_send(target, step, job, request):
             return None
+        begun = time.monotonic()
         try:
             response = await self._send(target, request)
             faultpoint("posting.asked")
@@ -332,6 +333,8 @@ class Driver:
         except TRIPPED as error:
             log.warning("posting.unreadable", target=target.id, step=target.step, error=type(error).__name__)
             return Unknown("the platform answered in a way that it does not document")
+        finally:
+            metrics.step_seconds.labels(target.platform).observe(time.monotonic() - begun)
 
     async def _may_send(self, target: Target, step: Step, job: Job, request: Request) -> bool:
         """Store that a request is about to be sent; return whether it may be."""

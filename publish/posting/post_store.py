@@ -638,3 +638,35 @@ async def tallies(connection: asyncpg.Connection, campaign: str | None) -> list[
         campaign,
     )
     return [Tally(row[0], row[1], TargetState(row[2]), row[3]) for row in rows]
+
+
+# --- for gauges
+
+OVERDUE = timedelta(minutes=5)
+"""A target that is due for so long, and that nobody works on, is overdue."""
+
+
+async def waiting(connection: asyncpg.Connection) -> dict[str, tuple[int, int]]:
+    """Return, by platform, how many targets are unconfirmed, and how many are overdue; of all tenants."""
+    rows = await connection.fetch(
+        f"""
+        SELECT platform, count(*) FILTER (WHERE {TARGET.any_of(TargetState.UNCONFIRMED)}),
+            count(*) FILTER (WHERE due_at < now() - $1::interval AND coalesce(lease_until, '-infinity') < now())
+        FROM post_targets WHERE due_at IS NOT NULL OR {TARGET.any_of(TargetState.UNCONFIRMED)} GROUP BY 1""",
+        OVERDUE,
+    )
+    return {row[0]: (row[1], row[2]) for row in rows}
+
+
+async def most_published(connection: asyncpg.Connection, platform: str, kinds: Sequence[str], seconds: float) -> int:
+    """Return the most posts of these kinds that one account of a platform has published within so many seconds."""
+    found: int = await connection.fetchval(
+        """
+        SELECT coalesce(max(n), 0) FROM (SELECT count(*) AS n FROM post_targets
+            WHERE platform = $1 AND kind = ANY($2::text[]) AND parent_id IS NULL
+                AND published_at > now() - make_interval(secs => $3) GROUP BY tenant_id, connection_id) AS counted""",
+        platform,
+        list(kinds),
+        seconds,
+    )
+    return found

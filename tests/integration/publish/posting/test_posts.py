@@ -434,3 +434,29 @@ async def test_nothing_is_seen_of_another_tenant(desk: Desk) -> None:
     with pytest.raises(PostError, match="There is no connection"):
         await desk.posts.create(other, AUTHOR, desk.body())
     assert post_store.STATUS[target(post).state] == "pending"
+
+
+async def test_gauges_show_what_is_unconfirmed_overdue_and_left(desk: Desk) -> None:
+    from prometheus_client import REGISTRY
+
+    from publish.posting.gauges import measurer
+
+    async def measured() -> dict[str, float | None]:
+        async with desk.driver.pool.acquire() as connection:
+            await measurer(PUBLISHERS)(connection)
+        labels = {"platform": "instagram"}
+        names = ("landfall_posts_unconfirmed", "landfall_posts_overdue", "landfall_post_quota_left")
+        return {name: REGISTRY.get_sample_value(name, labels) for name in names}
+
+    waiting, late = await desk.made(action="publish"), await desk.made("Coffee", action="publish")
+    done = await desk.made("Cocoa", action="publish")
+    now = datetime.now(UTC)
+    await desk.put(target(waiting).id, state="unconfirmed", due_at=None)
+    await desk.put(target(late).id, due_at=now - timedelta(minutes=6))
+    await desk.put(target(done).id, state="published", due_at=None, published_at=now)
+    found = await measured()
+    assert list(found.values()) == [1, 1, 99]
+    await desk.put(target(late).id, lease_until=now + timedelta(minutes=1))
+    await desk.put(target(waiting).id, state="published", published_at=now - timedelta(days=2))
+    found = await measured()
+    assert list(found.values()) == [0, 0, 99]
