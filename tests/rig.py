@@ -227,9 +227,8 @@ def add_pages(
     add_access(app, found, built.vault, mailer)
     add_media(app, found, uploads)
     add_connections(app, found, Connecting(built.flows, built.disconnector, built.refresher, request_account))
-    add_posts(
-        app, found, Publishing(posts or posts_of(pool, built, uploads.storage if uploads else None, found.public_url))
-    )
+    made = posts or posts_of(pool, built, uploads.storage if uploads else None, found.public_url)
+    add_posts(app, found, Publishing(made, uploads))
     return found
 
 

@@ -68,18 +68,17 @@ async def pages(configuration: Configuration, app: web.Application) -> AsyncIter
             idle_minutes=settings.landfall_session_idle_minutes,
             owners_need_second_factor=settings.landfall_owners_need_second_factor,
         )
-        vault = None
+        vault, uploads = None, await stack.enter_async_context(uploads_of(configuration, pool))
         if wiring.has_vault(configuration):
             found = await stack.enter_async_context(built(configuration, pool))
             vault = found.vault
             add_connections(app, site, Connecting(found.flows, found.disconnector, found.refresher, request_account))
-            add_posts(
-                app, site, Publishing(posts_of(pool, found, storage_of(configuration), settings.landfall_public_url))
-            )
+            posts = posts_of(pool, found, storage_of(configuration), settings.landfall_public_url)
+            add_posts(app, site, Publishing(posts, uploads))
         else:
             add_connections_not_configured(app, site)
         add_access(app, site, vault, mailer_of(configuration))
-        add_media(app, site, await stack.enter_async_context(uploads_of(configuration, pool)))
+        add_media(app, site, uploads)
         yield
 
 

@@ -20,6 +20,7 @@ from ops.web.refusals import Refusals
 from ops.web.routing import Router
 from publish.connections.disconnect import Disconnector
 from publish.connections.refresh import Refresher
+from publish.media.uploads import Uploads
 from publish.oauth.authorization import AuthorizationFlows
 from publish.posting.posts import Posts
 
@@ -42,9 +43,13 @@ class Connecting:
 
 @dataclass(frozen=True, slots=True)
 class Publishing:
-    """What makes posts of a tenant, which a worker with a vault key publishes."""
+    """What makes posts of a tenant, which a worker with a vault key publishes.
+
+    ``uploads`` takes files; None where there is no storage for them.
+    """
 
     posts: Posts
+    uploads: Uploads | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from aiohttp import BodyPartReader, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from ops.access.api_keys import Caller
 from ops.web.responses import Refused
+from publish.media.media_store import Media
 from publish.media.refusal import MediaRefused
 from publish.media.storage import NOT_CONFIGURED
 from publish.media.uploads import Uploads
@@ -21,9 +23,12 @@ _CHUNK = 2**16
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Raises Refused for a file that is refused."""
+    """Raises Refused for a file that is refused, and for one of which the end is missing."""
     try:
         yield
+    except ConnectionError:  # nobody reads the response
+        message, remedy = "The connection broke before the whole file was here.", "send it again"
+        raise Refused(400, "body_broken", message, remedy, retry=True, close=True) from None
     except MediaRefused as refused:
         raise Refused(
             refused.status,
@@ -79,6 +84,17 @@ async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:
         if not chunk:
             return
         yield chunk
+
+
+async def whole_file(request: web.Request, uploads: Uploads, caller: Caller) -> tuple[Media, bool]:
+    """Store the file that is the body, or the first one of a form; return it, and whether it is new.
+
+    Raises MediaRefused and ConnectionError.
+    """
+    name, content, announced = request.query.get("file_name"), body(request), request.content_length
+    if request.content_type == MULTIPART:
+        (name, content), announced = await file_part(request), None
+    return await uploads.whole(caller.tenant, caller.actor, content, name, announced)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from ops.web.negotiation import redirect_browser
 from ops.web.responses import Refused
 from ops.web.routing import Route
 from ops.web.site import Site
-from ops.web.uploading import MULTIPART, body, configured, file_part, refusals
+from ops.web.uploading import configured, refusals, whole_file
 from publish.media.inspection import Conversion
 from publish.media.media_store import Media
 from publish.media.uploads import Uploads
@@ -46,21 +46,14 @@ class MediaApi:
         caller = await self._site.authentication.require_writer(request, WRITE)
         uploads = configured(self._uploads)
         with refusals():
-            try:
-                media, new = await self._added(request, uploads, caller)
-            except ConnectionError:  # nobody reads the response
-                message, remedy = "The connection broke before the whole file was here.", "send it again"
-                raise Refused(400, "body_broken", message, remedy, retry=True, close=True) from None
+            media, new = await self._added(request, uploads, caller)
         return _shown(media, 201 if new else 200)
 
     async def _added(self, request: web.Request, uploads: Uploads, caller: Caller) -> tuple[Media, bool]:
         if request.content_type == "application/json":
             await forms.read(request)
             return await uploads.fetched(caller.tenant, caller.actor, _url(forms.document(request)))
-        name, content, announced = request.query.get("file_name"), body(request), request.content_length
-        if request.content_type == MULTIPART:
-            (name, content), announced = await file_part(request), None
-        return await uploads.whole(caller.tenant, caller.actor, content, name, announced)
+        return await whole_file(request, uploads, caller)
 
     async def list(self, request: web.Request) -> web.Response:
         """Return the newest files, or those before the one that the query names."""

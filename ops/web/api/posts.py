@@ -1,5 +1,6 @@
 """Posts, for programs: make, list, change, publish, cancel, try again, decide upon and approve them."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -10,6 +11,7 @@ from ops.web.negotiation import redirect_browser
 from ops.web.responses import Refused
 from ops.web.routing import Route
 from ops.web.site import Publishing, Site
+from ops.web.uploading import configured, refusals, whole_file
 from publish.posting import many
 from publish.posting.descriptions import post_document, result_document
 from publish.posting.errors import PostError, no_post
@@ -33,12 +35,15 @@ KEY_HEADER = "Idempotency-Key"
 BULK_BYTES = 512 * 2**10
 LONGEST_KEY = 200
 JSON = "application/json"
+NOBODYS = "00000000-0000-0000-0000-000000000000"
+"""Stands for the file that is to come, while the rest of a request is checked."""
 
 
 class PostsApi:
     def __init__(self, site: Site, publishing: Publishing) -> None:
         self._site = site
         self._posts = publishing.posts
+        self._uploads = publishing.uploads
 
     def routes(self) -> Sequence[Route]:
         return (
@@ -57,7 +62,7 @@ class PostsApi:
             Route("POST", "/api/posts/{id}/approve", self.approve),
             Route("GET", "/api/posting/rules", self.rules),
             Route("POST", "/api/share", self.share),
-            Route("POST", "/api/{platform}/upload", self.upload),
+            Route("POST", "/api/{platform}/upload", self.upload, streamed=WRITE),
         )
 
     async def create(self, request: web.Request) -> web.Response:
@@ -175,13 +180,22 @@ class PostsApi:
         return web.json_response(answer, status=_status(shared.created))
 
     async def upload(self, request: web.Request) -> web.Response:
-        """Publish a file of the library at the accounts of one platform."""
-        caller = await self._site.authentication.require_caller(request, WRITE)
+        """Publish a file at the accounts of one platform: one of the library, or the one that is sent."""
+        caller = await self._site.authentication.require_writer(request, WRITE)
         platform = request.match_info["platform"]
         if platform not in self._posts.publishers:
             message = "There is no platform of this name to publish to."
             raise Refused(404, "unknown_platform", message, "look at GET /api/posting/rules")
-        body = read(UploadBody, _with_key(request))
+        if request.content_type == JSON:
+            await forms.read(request)
+            document = _with_key(request)
+        else:
+            document = _from_query(request)
+            read(UploadBody, {**document, "media": NOBODYS})  # before the file is taken
+            with refusals():
+                media, _ = await whole_file(request, configured(self._uploads), caller)
+            document["media"] = {"id": media.id, "alt_text": request.query.get("alt_text", "")}
+        body = read(UploadBody, document)
         return _created(await many.upload(self._posts, caller.tenant, caller.actor, platform, body))
 
 
@@ -243,6 +257,24 @@ def _with_key(request: web.Request) -> object:
     if key and isinstance(document, dict) and not document.get("idempotency_key"):
         return {**document, "idempotency_key": key}
     return document
+
+
+def _from_query(request: web.Request) -> dict[str, object]:
+    """Return what the query says of a file that is the body. Raises PostError."""
+    given = request.query
+    try:
+        options = json.loads(given.get("options", "{}"))
+    except (ValueError, RecursionError):
+        message, remedy = "The options are no JSON.", 'write them as {"first_comment": "…"}'
+        raise PostError("invalid_request", message, remedy, status=400) from None
+    names = ("caption", "kind", "scheduled_time", "timezone")
+    return {
+        **{name: given[name] for name in names if name in given},
+        "options": options,
+        "accounts": given.getall("account", []),
+        "repeat": given.get("repeat") in ("1", "true"),
+        "idempotency_key": _key(request),
+    }
 
 
 def _optional(request: web.Request) -> object:

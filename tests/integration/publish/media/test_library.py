@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
+import aiohttp
 import pytest
 
 from ops.runtime.platform_protocol import FilePart
@@ -71,3 +72,25 @@ async def test_part_of_a_file_is_read_and_the_file_of_another_tenant_is_not_ther
     other = "00000000-0000-7000-8000-00000000000b"
     async with tenant_transaction(publishing.driver.pool, other) as connection:
         assert await library.describe(connection, [id_]) == {}
+
+
+async def test_file_that_is_sent_is_published_at_the_accounts_of_a_platform(publishing: Posting) -> None:
+    rig = publishing.rig
+    await rig.connect("instagram")
+    content, headers = media_samples.image("JPEG", (640, 640)), {"Content-Type": "image/jpeg"}
+    query = {"caption": "Tea", "alt_text": "a red square"}
+    status, made = await rig.api("POST", "/api/instagram/upload", data=content, headers=headers, params=query)
+    assert status == 201, made
+    assert made["post"]["media"][0]["alt_text"] == "a red square"
+    row = await publishing.run(made["post"]["targets"][0]["id"])
+    assert row["state"] == "published", dict(row)
+    assert [post["text"] for post in await publishing.shown("instagram")] == ["Tea"]
+    form = aiohttp.FormData()
+    form.add_field("file", media_samples.image("JPEG", (650, 650)), filename="cup.jpg", content_type="image/jpeg")
+    status, made = await rig.api("POST", "/api/instagram/upload", data=form, params={"caption": "Coffee"})
+    assert (status, made["post"]["content"]) == (201, "Coffee")
+    for wrong in ({"options": "{"}, {"account": "x"}):
+        status, error = await rig.api("POST", "/api/instagram/upload", data=content, headers=headers, params=wrong)
+        assert (status, error["error"]["code"]) == (400, "invalid_request")
+    [[count]] = await rig.raw("SELECT count(*) FROM media")
+    assert count == 2, "what is refused anyway is not stored"
