@@ -197,6 +197,8 @@ async def survived(publishing: Posting, case: Case, mode: str, text: str) -> Any
     client: Any = driver.client
     assert client.fired, dict(row)
     judge(case, mode, row, (await made(publishing, case, text))[before:])
+    if mode.endswith("after"):
+        assert client.seen == 1, "it was there already"
     return row
 
 

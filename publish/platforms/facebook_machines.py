@@ -6,6 +6,7 @@ and stories become visible by a call that names their upload; a video by one tha
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 
 from ops.runtime.platform_protocol import FilePart, JsonObject, Request, Response, member, number, objects, text
@@ -70,6 +71,9 @@ DUPLICATE_SECONDS = 600.0
 """The platform refuses the text of the newest post for a while, also where that is an unpublished one of ours whose id
 was lost (``meta.md`` 7.4, 506).
 """
+
+UPLOAD = r"upload:[\w.=:-]+(\?sig=[\w.=%-]+)?"
+"""An upload as the platform names it; it stands in an address."""
 
 MOST_STUCK = 5
 """So often in a row an upload may arrive nowhere further."""
@@ -359,7 +363,7 @@ def read_session(job: Job, response: Response) -> Verdict:
     if problem := _error(job, response):
         return problem
     session = response.content.get("id")
-    if not isinstance(session, str) or not session.startswith("upload:") or "/" in session:
+    if not isinstance(session, str) or not re.fullmatch(UPLOAD, session):
         return Unknown("the platform named no upload")
     return Go("upload", seal={"session": session}, keep=_BEGUN)
 

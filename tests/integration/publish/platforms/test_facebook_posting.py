@@ -181,6 +181,12 @@ async def test_repeated_finish_is_not_sent_where_the_first_may_have_come_through
         await survived(publishing, REEL, mode, f"Tea {mode}")
 
 
+async def test_finish_of_a_reel_that_is_processed_for_long_is_not_repeated(publishing: Posting) -> None:
+    await publishing.rig.sandbox.command("processing", platform="facebook", seconds=900, times=3)
+    for mode in ("lost_after", "error_after", "killed_after"):
+        await survived(publishing, REEL, mode, f"Tea {mode}")
+
+
 @pytest.mark.parametrize("case", [VIDEO, REEL, VIDEO_STORY], ids=str)
 async def test_video_that_cannot_be_processed_fails(publishing: Posting, case: Case) -> None:
     await publishing.rig.sandbox.command("processing", platform="facebook", result="failed")

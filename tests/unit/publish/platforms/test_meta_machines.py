@@ -18,6 +18,7 @@ from publish.posting.contract import (
     Effect,
     Failed,
     Go,
+    Hold,
     Job,
     Machine,
     Media,
@@ -174,6 +175,14 @@ def test_no_request_has_a_token_in_its_path_and_each_names_its_host(_name: str, 
         assert request.url.startswith((*HOSTS.values(), "https://graph.example"))
         sent = {**request.query, **(request.form or {}), **request.headers}
         assert "token" in " ".join(sent.values())
+
+
+@pytest.mark.parametrize(("_name", "machine"), MACHINES)
+def test_throttle_by_401_is_no_dead_token(_name: str, machine: Machine) -> None:
+    response = Response(401, {"error": {"message": "Please wait a few minutes before you try again."}})
+    for step in machine.steps.values():
+        found = read(step, job(machine), response)
+        assert isinstance(found, Unknown if step.effect in VISIBLE else Hold), found
 
 
 @pytest.mark.parametrize(("_name", "machine"), MACHINES)
