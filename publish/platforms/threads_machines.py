@@ -342,8 +342,9 @@ def overdue_look(job: Job) -> Verdict:
 
 def ask_listing(job: Job) -> Request:
     """List the account's posts, or its replies, which are not among them (``meta.md`` 10.6)."""
-    fields = query(job, fields=FIELDS, since=str(int(since_intent(job).timestamp())), limit="50")
-    return Request("GET", _url(job, "me/replies" if _is_reply(job) else "me/threads"), fields)
+    edge, fields = ("me/replies", f"{FIELDS},replied_to") if _is_reply(job) else ("me/threads", FIELDS)
+    since = str(int(since_intent(job).timestamp()))
+    return Request("GET", _url(job, edge), query(job, fields=fields, since=since, limit="50"))
 
 
 def _media_type(job: Job) -> str:
@@ -356,8 +357,10 @@ def _media_type(job: Job) -> str:
 
 def _listed(job: Job, response: Response) -> list[JsonObject]:
     def same(post: JsonObject) -> bool:
+        """What a reply answers is left out where that is gone or hidden (``meta.md`` 10.6)."""
         fits = text(post.get("media_type")) in ("", _media_type(job))
-        return fits and normal(post.get("text")) == normal(job.text)
+        answered = text(member(post, "replied_to").get("id")) in ("", job.parent_id)
+        return fits and answered and normal(post.get("text")) == normal(job.text)
 
     return unbound(job, objects(response.content.get("data")), same, created="timestamp")
 

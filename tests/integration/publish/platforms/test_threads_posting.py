@@ -242,3 +242,10 @@ async def test_commit_that_takes_effect_late_is_there_once(publishing: Posting, 
         await publishing.rig.sandbox.command("clock", jump=600)
         assert [post["id"] for post in await made(publishing, case, f"Tea {case}")] == [row["platform_post_id"]]
         await publishing.rig.sandbox.clear_faults()
+
+
+async def test_token_that_dies_at_the_commit_is_checked_and_the_container_published(publishing: Posting) -> None:
+    await publishing.rig.sandbox.command("faults", platform="threads", endpoint=COMMIT, error="token_expired")
+    row = await published(publishing, TEXT, "Tea")
+    assert (row["commits"], await containers_made(publishing)) == (2, 1)
+    assert len(await made(publishing, TEXT, "Tea")) == 1

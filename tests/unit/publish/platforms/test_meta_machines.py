@@ -229,6 +229,16 @@ def test_comment_by_somebody_else_is_not_ours() -> None:
     assert read(look, bound, Response(200, {"data": two})) == Published("1")
 
 
+def test_reply_with_the_same_text_to_another_post_is_not_ours() -> None:
+    machine = machine_of("threads", "reply")
+    said = {"id": "1", "text": "Tea", "timestamp": NOW.isoformat(), "media_type": "TEXT_POST"}
+    listed = Response(
+        200, {"data": [said | {"replied_to": {"id": "8"}}, said | {"id": "2", "replied_to": {"id": "7"}}]}
+    )
+    found = read(machine.steps["locate"], job(machine, parent_id="7", media=[]), listed)
+    assert found == Published("2")
+
+
 def test_photos_tell_a_direct_post_apart_from_one_with_the_same_text() -> None:
     machine = machine_of("facebook", "multi_photo")
     below = {"data": [{"target": {"id": "p1"}}, {"target": {"id": "p2"}}]}
