@@ -153,7 +153,7 @@ async def test_direct_post_is_there_once_whatever_happens(publishing: Posting, c
 @pytest.mark.parametrize("case", [TEXT, PHOTO, PHOTOS], ids=str)
 async def test_post_that_stays_unpublished_is_replaced_by_a_direct_one(publishing: Posting, case: Case) -> None:
     await publishing.rig.sandbox.command("variants", platform="facebook", name="is_published", variant="ignored")
-    for mode in ("error_after", "killed_before"):
+    for mode in ("error_before", "killed_before"):
         await survived(publishing, case, mode, f"Tea {mode}")
 
 
