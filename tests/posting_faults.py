@@ -303,3 +303,19 @@ async def acted(publishing: Posting, case: Case, change: str, mode: str = "") ->
     assert (row["state"], row["platform_post_id"]) == ("published", None), told
     changes = await publishing.rig.sandbox.ledger("change", platform=case.at, id=json.loads(row["options"])[OPTION])
     assert {entry["action"] for entry in changes} - {"hide" if case.parent == "hidden" else ""} == {change}, told
+
+
+async def lagged(publishing: Posting, case: Case, field: str) -> None:
+    """Lose the answer to a commit, and let the container read once more as if nothing had come of it."""
+    id_, driver = await target(publishing, case, "Tea"), faulty(publishing, "lost_after", case)
+    for _ in range(20):
+        await driver.drain()
+        if (await publishing.row(id_))["step"] == "look":
+            break
+        await publishing.hurry()
+    container = json.loads((await publishing.row(id_))["kept"])["container"]
+    fault = {"endpoint": f"GET */{container}", "status": 200, "body": {"id": container, field: "FINISHED"}}
+    await publishing.rig.sandbox.command("faults", platform=case.at, **fault)
+    judge(case, "lag", await run_on(publishing, id_, driver), await made(publishing, case, "Tea"))
+    client: Any = driver.client
+    assert client.seen == 1, "published once is asked once"

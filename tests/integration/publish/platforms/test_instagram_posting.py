@@ -12,6 +12,7 @@ from tests.posting_faults import (
     NOT_DONE,
     Case,
     acted,
+    lagged,
     made,
     published,
     raced,
@@ -232,3 +233,7 @@ async def test_commit_that_takes_effect_late_is_there_once(publishing: Posting, 
         await publishing.rig.sandbox.command("clock", jump=600)
         assert [post["id"] for post in await made(publishing, case, f"Tea {case}")] == [row["platform_post_id"]]
         await publishing.rig.sandbox.clear_faults()
+
+
+async def test_status_that_lags_behind_does_not_publish_again(publishing: Posting) -> None:
+    await lagged(publishing, IMAGE, "status_code")

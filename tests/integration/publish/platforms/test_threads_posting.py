@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.posting import Posting, posting
-from tests.posting_faults import MODES, Case, acted, made, published, raced, survived, swept, target, worked_on
+from tests.posting_faults import MODES, Case, acted, lagged, made, published, raced, survived, swept, target, worked_on
 from tests.rig import Rig
 
 COMMIT = "POST */threads_publish"
@@ -249,3 +249,7 @@ async def test_token_that_dies_at_the_commit_is_checked_and_the_container_publis
     row = await published(publishing, TEXT, "Tea")
     assert (row["commits"], await containers_made(publishing)) == (2, 1)
     assert len(await made(publishing, TEXT, "Tea")) == 1
+
+
+async def test_status_that_lags_behind_does_not_publish_again(publishing: Posting) -> None:
+    await lagged(publishing, TEXT, "status")
