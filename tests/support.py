@@ -297,7 +297,7 @@ class ForkedServer(Server):
     """A process of the stack of `make up` as a fork of the one that has imported the program."""
 
     def spawn(self, command: list[str], **options: Any) -> None:
-        assert command[:3] == [sys.executable, "-m", "ops.cli.main"]
+        assert command[:3] == [sys.executable, "-m", "ops.cli.attended"]
         with append_private(self.log) as output:
             forked = fork_server.start(
                 *command[3:],

@@ -28,6 +28,7 @@ class Journey:
     def __init__(self, running: Stack, http: aiohttp.ClientSession, connection: asyncpg.Connection) -> None:
         self.running, self.http, self.connection = running, http, connection
         self.sandbox = Client(http, running.sandbox)
+        self.last: Any = None
 
     async def call(self, method: str, path: str, status: int, **more: Any) -> Any:
         headers = {"Authorization": f"Bearer {self.running.api_key}"} | more.pop("headers", {})
@@ -45,11 +46,16 @@ class Journey:
         async def look() -> Any:
             if hurry:
                 await self.connection.execute("UPDATE post_targets SET due_at = now() WHERE due_at > now()")
+                await self.connection.execute("UPDATE connections SET checked_at = checked_at - interval '1 hour'")
             post = await self.call("GET", f"/api/posts/{id_}", 200)
             [target] = post["targets"]
+            self.last = target
             return target if target["state"] in ("published", "failed", "unconfirmed") else None
 
-        return await eventually(look, seconds=90)
+        try:
+            return await eventually(look, seconds=150, every=4.0)
+        except AssertionError:
+            raise AssertionError(f"it does not end: {self.last}") from None
 
 
 @asynccontextmanager
@@ -70,6 +76,7 @@ async def test_journey_from_connecting_to_one_row(tmp_path: Path) -> None:
             aiohttp.ClientSession(cookie_jar=cookies) as browser,
         ):
             await Demonstration(journey.running, said.append).connect("tiktok", program, browser)
+        await journey.sandbox.command("clock", speed=20.0)  # a video is processed, and looked at, for minutes
         [account] = (await journey.call("GET", "/api/connections", 200))["connections"]
         content = await asyncio.to_thread(CLIP.read_bytes)
         media = (await journey.call("POST", "/api/media?file_name=tea.mp4", 201, data=content))["id"]
@@ -79,7 +86,7 @@ async def test_journey_from_connecting_to_one_row(tmp_path: Path) -> None:
         other = await journey.post("Tea", media, account["id"], status=200)
         assert made["post"]["id"] == again["post"]["id"] == other["post"]["id"]
         assert (again["replayed"], other["accounts"][0]["result"]) == (True, "exists")
-        target = await journey.ended(made["post"]["id"])
+        target = await journey.ended(made["post"]["id"], hurry=True)
         assert target["state"] == "published", target
         await came_back(journey, target["platform_post_id"])
 
