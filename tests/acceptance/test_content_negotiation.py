@@ -32,7 +32,7 @@ VIEWER = "eve@example.org"
 MACHINES = ("/healthz", "/readyz", "/api/webhooks/", "/static/")
 """What only programs and browsers themselves ask for."""
 
-PAGES = ("/login", "/connections", "/people", "/account", "/audit", "/invitation")
+PAGES = ("/login", "/connections", "/posts", "/people", "/account", "/audit", "/invitation")
 
 
 @pytest.fixture

@@ -102,8 +102,9 @@ async def arranged(rig: Rig) -> None:
     await rig.raw(
         "INSERT INTO post_targets (tenant_id, id, post_id, connection_id, platform, account_id, kind, digest, state,"
         " error_code, error_message, evidence, platform_post_url)"
-        " SELECT p.tenant_id, gen_random_uuid(), p.id, c.id, c.platform, c.account_id, $1, '', 'unconfirmed', $1, $1,"
-        " jsonb_build_array($1), $1 FROM posts p, (SELECT * FROM connections WHERE platform = 'tiktok' LIMIT 1) c",
+        " SELECT p.tenant_id, gen_random_uuid(), p.id, c.id, c.platform, c.account_id, $1::text, '', 'unconfirmed', $1,"
+        " $1, jsonb_build_array($1::text), $1"
+        " FROM posts p, (SELECT * FROM connections WHERE platform = 'tiktok' LIMIT 1) c",
         HOSTILE,
     )
     await rig.raw(
@@ -236,6 +237,7 @@ async def test_no_command_lets_stored_text_control_the_terminal(rig: Rig, tmp_pa
 async def test_no_page_lets_stored_text_be_more_than_text(rig: Rig) -> None:
     await logged_in(rig)
     [[id_]] = await rig.raw("SELECT id::text FROM connections WHERE platform = 'tiktok'")
+    [[post]] = await rig.raw("SELECT id::text FROM posts")
     link = (await rig.link("tiktok", connection=id_)).removeprefix(rig.url)
     shown = 0
     for path in (
@@ -244,6 +246,8 @@ async def test_no_page_lets_stored_text_be_more_than_text(rig: Rig) -> None:
         "/people",
         "/account",
         "/audit",
+        "/posts",
+        f"/posts/{post}",
         "/login",
         link,
         f"/api/auth/tiktok?connection={id_}",
@@ -254,7 +258,7 @@ async def test_no_page_lets_stored_text_be_more_than_text(rig: Rig) -> None:
         assert "<script>" not in text, path
         assert controls(text, keep="\n\t\r") == [], path
         shown += SHOWN in text
-    assert shown >= 6
+    assert shown >= 8
     for path in ("/api/connections", "/api/notices", "/api/audit", "/api/media", "/api/posts"):
         async with rig.http.get(rig.url + path) as response:
             assert response.content_type == "application/json"

@@ -92,11 +92,12 @@ class PostPages:
             campaign=query.get("campaign", ""),
             accounts=accounts,
             titles={name: publisher.rules.title for name, publisher in self._posts.publishers.items()},
+            rules={name: publisher.document for name, publisher in self._posts.publishers.items()},
             files=files,
             given=EMPTY if given is None else given,
             chosen=[] if given is None else given.getall("target", []),
             attached=[] if given is None else given.getall("media", []),
-            error="" if error is None else f"{error.message} {error.remedy[:1].upper()}{error.remedy[1:]}",
+            error=_words(error),
             findings=_findings(error),
             flash=self._site.messages.take(request, person),
             may_write=person.may(WRITE),
@@ -209,8 +210,7 @@ class PostPages:
         """Show on the page of a post why a button did nothing. Raises PostError where there is no such post."""
         if error.status == 404 and error.code == "not_found":
             raise error
-        text = f"{error.message} {error.remedy[:1].upper()}{error.remedy[1:]}."
-        return self._back(person, f"/posts/{id_}", Message(text, is_error=True))
+        return self._back(person, f"/posts/{id_}", Message(_words(error), is_error=True))
 
     def _back(self, person: Person, page: str, message: Message) -> web.Response:
         return self._site.messages.add(redirect(page), person, message)
@@ -238,7 +238,7 @@ class PostPages:
             accounts=accounts,
             titles={name: publisher.rules.title for name, publisher in self._posts.publishers.items()},
             results=results,
-            error="" if error is None else f"{error.message} {error.remedy[:1].upper()}{error.remedy[1:]}",
+            error=_words(error),
             findings=_findings(error),
         )
 
@@ -246,11 +246,9 @@ class PostPages:
         person = await self._site.authentication.require_form(request, WRITE)
         given = forms.form(request)
         names = ("url", "title", "description", "image", "message")
-        document = {name: given.get(name, "") for name in names} | {"accounts": given.getall("target", [])}
+        document = {name: given.get(name, "") for name in names}
         try:
-            if not document["accounts"]:
-                raise PostError("invalid_request", "No account is ticked.", "tick where to share it", status=400)
-            body = read(ShareBody, document)
+            body = read(ShareBody, document | {"accounts": _ticked(given)})
             shared = await many.share(self._posts, person.tenant, self._site.actor(request, person), body)
         except PostError as error:
             return await self._share_page(person, given, (), error)
@@ -281,7 +279,7 @@ def _body(given: MultiDictProxy[str]) -> PostBody:
         "hashtags": given.get("hashtags", "").split(),
         "campaign_id": given.get("campaign_id", "").strip() or None,
         "media": [{"id": id_, "alt_text": text} for id_, text in zip(ids, alt_texts, strict=True)],
-        "targets": [{"connection": id_, "kind": kind, "options": chosen} for id_ in given.getall("target", [])],
+        "targets": [{"connection": id_, "kind": kind, "options": chosen} for id_ in _ticked(given)],
         "scheduled_time": time if action != "publish" else None,
         "timezone": given.get("timezone", "").strip() or None,
         "action": None if action == "check" else action,
@@ -292,6 +290,22 @@ def _body(given: MultiDictProxy[str]) -> PostBody:
     if action == "check":
         document["action"] = "schedule" if time else "publish"
     return read(PostBody, document)
+
+
+def _words(error: PostError | None) -> str:
+    """Return what is wrong and what to do, as sentences; empty for nothing."""
+    if error is None:
+        return ""
+    remedy = error.remedy if error.remedy.endswith(".") else f"{error.remedy}."
+    return f"{error.message} {remedy[:1].upper()}{remedy[1:]}"
+
+
+def _ticked(given: MultiDictProxy[str]) -> list[str]:
+    """Return the accounts that are ticked. Raises PostError where none is."""
+    found = given.getall("target", [])
+    if not found:
+        raise PostError("invalid_request", "No account is ticked.", "tick where to post it", status=400)
+    return found
 
 
 def _findings(error: PostError | None) -> list[Mapping[str, str]]:
