@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ops.cli import wiring
 from schema.events import Event
+from schema.states import TargetState
 from sync.projection.contract import (
     ID_LIMIT,
     LATEST,
@@ -27,10 +28,10 @@ from sync.projection.contract import (
 from tests.recordings import drifted, dumped, event, facts, fold, json_values, recordings, take
 
 PLATFORMS = list(wiring.projections())
-OWN_EVENTS = {
-    "instagram": {"account.read", "media.read", "media.insights", "comment.read", "comment.gone"},
-    "tiktok": {"post.begun", "post.read"},
-}
+TARGET_EVENTS = {f"target.{state}" for state in TargetState}
+OWN_EVENTS = {name: set(TARGET_EVENTS) for name in PLATFORMS}
+OWN_EVENTS["instagram"] |= {"account.read", "media.read", "media.insights", "comment.read", "comment.gone"}
+OWN_EVENTS["tiktok"] |= {"post.begun", "post.read"}
 """What we read from a platform, or did there, and wrote to the log ourselves: no webhook carries it."""
 
 ACCOUNT = "17841400000000001"
@@ -93,7 +94,24 @@ def test_every_handler_is_tried_by_a_recording(platform: str) -> None:
     assert OWN_EVENTS[platform] == {one.type for one in READINGS if one.provider == platform}
 
 
+def target_event(platform: str, sequence: int, state: str, *, at: datetime = NOON, **more: Any) -> Event:
+    """What the database appends when a target of a post comes to another state."""
+    said = {
+        "sequence": sequence,
+        "target_id": "t1",
+        "post_id": "p1",
+        "content": f"Tea {sequence}",
+        "state": state,
+    } | more
+    return Event(platform, ACCOUNT, f"target:t1:{sequence}", f"target.{state}", said, at)
+
+
 READINGS = [
+    *(
+        target_event(platform, sequence, state, platform_post_id="1" if state == "published" else None)
+        for platform in PLATFORMS
+        for sequence, state in enumerate(TargetState, 1)
+    ),
     own("account.read", NOON, id=ACCOUNT, username="shop", followers_count=10, media_count=2),
     own("account.read", NOON + timedelta(hours=1), id=ACCOUNT, biography="Tea", followers_count=11),
     own("media.read", NOON, id="17800000000000001", username="shop", caption="c", comments_count=3),
@@ -154,6 +172,18 @@ def test_events_of_one_second_are_ordered_by_the_steps_of_a_publish(names: tuple
         post = in_every_order(events)["tiktok_posts"][PERSON, publish_id]
         assert post["status"] == status
         assert post["error_code"] == ("internal" if status == "FAILED" else None)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_last_transition_of_a_target_counts_whatever_the_clock_says(platform: str) -> None:
+    """A server that takes over may be behind: the number within the target decides, and no time."""
+    events = [
+        target_event(platform, 9, "publishing", at=NOON + timedelta(hours=1)),
+        target_event(platform, 10, "published", platform_post_id="77", at=NOON),
+        target_event(platform, 11, "published", platform_post_id="77", platform_post_url="https://x", at=NOON),
+    ]
+    post = in_every_order(events)["social_posts"][ACCOUNT, platform, "t1"]
+    assert (post["state"], post["platform_post_id"], post["content"]) == ("published", "77", "Tea 11")
 
 
 def test_newer_step_beats_a_higher_one() -> None:
@@ -273,7 +303,7 @@ def test_reading_of_a_comment_tells_who_wrote_it_and_what_as_a_mention_does_not(
 
 
 def test_publish_that_was_asked_for_shows_its_source_and_each_status_by_the_platforms_word() -> None:
-    begun, waiting, done = (one for one in READINGS if one.provider == "tiktok")
+    begun, waiting, done = (one for one in READINGS if one.provider == "tiktok" and one.type not in TARGET_EVENTS)
     rows = in_every_order([begun, waiting])
     post = rows["tiktok_posts"][PERSON, "v_pub_url~v2.2"]
     assert (post["status"], post["source"], post["title"]) == ("PROCESSING_DOWNLOAD", "PULL_FROM_URL", "Tea")
