@@ -149,7 +149,7 @@ class PostPages:
         try:
             changed = await done
         except PostError as error:
-            return self._refused(person, id_, error)
+            return await self._refused(person, id_, error)
         text = "It is published now." if changed.changed else "Nothing of it is left to publish."
         return self._back(person, f"/posts/{id_}", Message(text))
 
@@ -167,7 +167,7 @@ class PostPages:
             body = read(RetryBody, {"target": target})
             await self._posts.retry(person.tenant, self._site.actor(request, person), id_, body)
         except PostError as error:
-            return self._refused(person, id_, error)
+            return await self._refused(person, id_, error)
         return self._back(person, f"/posts/{id_}", Message("It is tried again."))
 
     async def confirm(self, request: web.Request) -> web.Response:
@@ -188,7 +188,7 @@ class PostPages:
             body = read(ConfirmBody, document)
             await self._posts.confirm(person.tenant, self._site.actor(request, person), id_, body)
         except PostError as error:
-            return self._refused(person, id_, error)
+            return await self._refused(person, id_, error)
         text = "It is noted as published." if there else "It is posted again."
         return self._back(person, f"/posts/{id_}", Message(text))
 
@@ -199,17 +199,16 @@ class PostPages:
             body = read(ApproveBody, {"version": int(version) if version.isascii() and version.isdigit() else None})
             await self._posts.approve(person.tenant, self._site.actor(request, person), id_, body)
         except PostError as error:
-            return self._refused(person, id_, error)
+            return await self._refused(person, id_, error)
         return self._back(person, f"/posts/{id_}", Message("It is approved."))
 
     async def _pressed(self, request: web.Request, scope: str) -> tuple[Person, str]:
         person = await self._site.authentication.require_form(request, scope)
         return person, post_id(request)
 
-    def _refused(self, person: Person, id_: str, error: PostError) -> web.Response:
+    async def _refused(self, person: Person, id_: str, error: PostError) -> web.Response:
         """Show on the page of a post why a button did nothing. Raises PostError where there is no such post."""
-        if error.status == 404 and error.code == "not_found":
-            raise error
+        await self._posts.one(person.tenant, id_)
         return self._back(person, f"/posts/{id_}", Message(_words(error), is_error=True))
 
     def _back(self, person: Person, page: str, message: Message) -> web.Response:
