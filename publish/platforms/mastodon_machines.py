@@ -1,7 +1,7 @@
 """Publishing to Mastodon: ``mastodon.md`` 4, 5 and 12.
 
 A server that is known to be Mastodon recognises a repeat by the key that we send, for up to an hour. Other servers
-speak the same language and may ignore the key: what is posted there is looked for, and never sent again before.
+speak the same language and may ignore the key: what is posted there is looked for during an hour, and sent again once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -55,8 +55,12 @@ KEY_SECONDS = 55 * 60.0
 LOOKS = Looks(3, 60)
 """A post that no reading shows is not there after three of them (``mastodon.md`` 12)."""
 
+SLOW = Looks(11, 3600)
+"""The same where the server may not recognise a repeat, and may be slow to store the first: not before an hour."""
+
 MOST_UPLOADS = 3
 MOST_RESENDS = 2
+MOST_RESENDS_WITHOUT_KEY = 1
 
 PROCESSING_SECONDS = 900.0
 """How long a server may process a file before it is uploaded again."""
@@ -223,7 +227,8 @@ def read_look(job: Job, response: Response) -> Verdict:
     found = ours or unbound(job, listed, lambda post: _same(job, post), created="created_at")
     message = "The server shows no such post, and it was sent more than once. Look there, and say whether it is there."
     doubt = Doubt(message, [job.kept_text(DOUBT), "the account's own posts were read three times"])
-    return one_of(job, found, _published, LOOKS, _sent_again(job) or doubt, shown=_shown)
+    looks = LOOKS if job.kept.get("known") else SLOW
+    return one_of(job, found, _published, looks, _sent_again(job) or doubt, shown=_shown)
 
 
 def _files(post: JsonObject) -> set[str]:
@@ -250,11 +255,10 @@ def _shown(post: JsonObject) -> str:
 
 def _sent_again(job: Job) -> Verdict | None:
     """It is not there: send it once more, with the same key while the server remembers it (``mastodon.md`` 12)."""
-    resends = job.kept_number("resends") + 1
-    if resends > MOST_RESENDS:
+    resends, known = job.kept_number("resends") + 1, bool(job.kept.get("known"))
+    if resends > (MOST_RESENDS if known else MOST_RESENDS_WITHOUT_KEY):
         return None
     old = job.intent_at is None or job.now - job.intent_at > timedelta(seconds=KEY_SECONDS)
-    known = bool(job.kept.get("known"))
     return Go(_post(known=known), keep={"resends": resends, "new_key": old or bool(job.kept.get("new_key"))})
 
 
