@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all:
 
 .DEFAULT_GOAL := help
-.PHONY: help up test quick bench chaos check lint format lock sbom licenses advisories clean
+.PHONY: help up test quick bench explore chaos check lint format lock sbom licenses advisories clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ quick: $(VENV)/.dev ## the tests that need no server, in under a minute
 
 bench: $(VENV)/.dev ## ratios against bare aiohttp, plain upserts and arq; BENCH=quick for 3 minutes, ONLY=a,b for parts
 	@$(BIN)/python -m ops.bench
+
+explore: $(VENV)/.dev ## every order of faults through the machines that publish, while platforms fail too: values and time
+	@EXPLORE_WHOLE=1 $(BIN)/python -m pytest tests/unit/publish/posting/test_exploration.py -n0 -s
 
 chaos: $(VENV)/.dev ## the slow faults: ROWS="a2 b7" for some of them, CHAOS_SEED=7 to repeat a run
 	@$(BIN)/python -m pytest tests/chaos

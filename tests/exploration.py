@@ -5,14 +5,17 @@ can happen next to it can be listed. The statements of the store are modelled he
 fence, one outcome for each request. That PostgreSQL keeps these promises is what the tests of the driver show.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Generic, Protocol, TypeVar
+from math import inf
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from urllib.parse import urlsplit
 
 from ops.runtime.platform_client import TRIPPED
 from ops.runtime.platform_protocol import Request, Response
-from publish.posting.contract import Effect, Job, Machine, Unknown, Verdict
+from publish.posting.contract import AFTERWARDS, Effect, Job, Machine, Unknown, Verdict
 from publish.posting.decision import VISIBLE, Outcome, decide, without_asking
 from schema.states import TargetState
 
@@ -34,6 +37,25 @@ class Model(Protocol[P]):
         """Yield what the platform may do by itself, such as finishing what it processes."""
 
 
+@runtime_checkable
+class Fetches(Protocol[P]):
+    """A platform that fetches files at addresses which are one attempt's."""
+
+    def fetched(self, platform: P, attempt: int) -> Mapping[str, int]:
+        """Return how many bytes of each file were fetched at the addresses of an attempt."""
+
+    def without_links(self, platform: P, attempt: int) -> P:
+        """Return the platform once the addresses of all attempts up to this one have ended."""
+
+
+@runtime_checkable
+class Remembers(Protocol[P]):
+    """A platform that has times in it."""
+
+    def ages(self, platform: P, now: float) -> Hashable:
+        """Return the platform with each time as how long ago it was."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """A target as PostgreSQL has it. Times are in seconds since the beginning; ``due`` is None when nothing is due."""
@@ -52,6 +74,7 @@ class Row:
     leased: bool = False
     post_id: str = ""
     message: str = ""
+    attempt: int = 1
 
     def mapping(self) -> dict[str, Any]:
         return {name: _thawed(value) for name, value in self.kept}
@@ -59,9 +82,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """``at`` is what it does next: claim, look, send, store. ``late`` is whether its request may arrive after all."""
+    """``at`` is what it does next, where it has the lease: look, send or store."""
 
-    at: str = "claim"
+    at: str = "look"
     fence: int = 0
     row: Row | None = None
     verdict: Verdict | None = None
@@ -69,7 +92,10 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class World(Generic[P]):
-    """Everything there is. ``crashes``, ``losses`` and ``lates`` are how many of each may still happen."""
+    """Everything there is. ``crashes``, ``losses``, ``lates`` and ``expiries`` are how many of each may still happen.
+
+    ``under_way`` has requests that were given up and may still arrive, each with when it was sent.
+    """
 
     platform: P
     row: Row
@@ -79,98 +105,130 @@ class World(Generic[P]):
     losses: int = 1
     lates: int = 1
     expiries: int = 1
-    under_way: tuple[Request, ...] = ()
+    under_way: tuple[tuple[Request, float], ...] = ()
 
 
 class ViolationError(AssertionError):
-    """A path on which something is posted twice, or lost without a word."""
+    """A path on which something is posted twice, or lost without a word: no shorter one leads there."""
+
+    def __init__(self, what: str, path: Sequence[str] = ()) -> None:
+        super().__init__("\n".join((what, *path)))
+        self.what, self.path = what, path
 
 
 @dataclass
 class Explorer(Generic[P]):
-    """``job`` is what does not change of a target; the explorer fills in how far it has come."""
+    """``job`` is what does not change of a target; the explorer fills in how far it has come.
+
+    ``latest`` is for how many seconds a request that was given up may be under way; as long as it likes by default.
+    """
 
     machine: Machine
     model: Model[P]
     job: Job
+    latest: float = inf
     most: int = 400_000
 
+    def __post_init__(self) -> None:
+        self.fetching = self.model if isinstance(self.model, Fetches) else None
+        self.remembering = self.model if isinstance(self.model, Remembers) else None
+
     def explore(self, platform: P, *, workers: int = 2, **budget: int) -> Mapping[str, int]:
-        """Walk through every path, and return how many values and ends there are, by state. Raises ViolationError."""
-        first = self.machine.beginning(files=bool(self.job.media))
-        row = Row(self.machine.steps[first].state, first)
+        """Walk through every path, and return how many values and ends there are, by state. Raises ViolationError.
+
+        Short paths come first, so that the path of a violation is one of the shortest.
+        """
+        step = self.machine.beginning(files=bool(self.job.media))
+        row = Row(self.machine.steps[step].state, step)
         begin = World(platform, row, (Worker(),) * workers, **budget)
-        seen, left = {_key(begin)}, [begin]
+        first = self._key(begin)
+        came: dict[Any, tuple[Any, str]] = {first: (None, "")}
+        left = deque([(first, begin)])
         ends: dict[str, int] = {}
         while left:
-            world = left.pop()
-            self._check(world)
-            following = list(self.next(world))
-            if not following:
-                self._check_end(world)
+            (key, world), any_ = left.popleft(), False
+            if problem := self._problem(world):
+                raise ViolationError(problem, _path(came, key))
+            for label, other in self.next(world):
+                any_ = True
+                if (reached := self._key(other)) not in came:
+                    came[reached] = key, label
+                    left.append((reached, other))
+            if not any_:
+                if problem := self._problem_at_end(world):
+                    raise ViolationError(problem, _path(came, key))
                 ends[world.row.state] = ends.get(world.row.state, 0) + 1
-            for other in following:
-                if (key := _key(other)) not in seen:
-                    seen.add(key)
-                    left.append(other)
-            if len(seen) > self.most:
+            if len(came) > self.most:
                 raise ViolationError(f"more than {self.most} values: something goes round in a circle, at {world.row}")
-        return {"values": len(seen), **ends}
+        return {"values": len(came), **ends}
 
     # --- what can happen
 
-    def next(self, world: World[P]) -> Iterator[World[P]]:
-        for other in self.model.choices(world.platform):
-            yield replace(world, platform=other)
-        for number, request in enumerate(world.under_way):
+    def next(self, world: World[P]) -> Iterator[tuple[str, World[P]]]:
+        """Yield what can happen, each with its name.
+
+        What the platform does by itself, and what arrives late, makes a difference only to the next request and to what
+        is there in the end. So it is tried right before a request and once nothing is done any more.
+        """
+        row = world.row
+        sends = row.leased and any(worker.at == "send" and worker.fence == row.fence for worker in world.workers)
+        if sends or (not row.leased and row.due is None):
+            for other in self.model.choices(world.platform):
+                yield "the platform goes on by itself", replace(world, platform=other)
+        if sends or not row.leased:
+            yield from self._arrived(world)
+        yield from self._by_workers(world)
+        if row.leased and world.expiries:
+            yield "the lease runs out", replace(world, row=replace(row, leased=False), expiries=world.expiries - 1)
+        waits = not row.leased and row.due is not None and row.due > world.now
+        if waits and row.due is not None and all(row.due - sent <= self.latest for _, sent in world.under_way):
+            yield f"{row.due - world.now:g} s pass", replace(world, now=row.due)
+
+    def _by_workers(self, world: World[P]) -> Iterator[tuple[str, World[P]]]:
+        row = world.row
+        for number, worker in enumerate(world.workers):
+            rest = world.workers[:number] + world.workers[number + 1 :]
+            holds = row.leased and worker.fence == row.fence
+            for label, changed, after in self._worked(world, worker, holds=holds):
+                yield label, replace(changed, workers=(after, *rest))
+            if holds and world.crashes:
+                crashed = replace(
+                    world, row=replace(row, leased=False), workers=(Worker(), *rest), crashes=world.crashes - 1
+                )
+                yield f"the worker dies before it comes to {worker.at}", crashed
+
+    def _arrived(self, world: World[P]) -> Iterator[tuple[str, World[P]]]:
+        for number, (request, _) in enumerate(world.under_way):
             platform, _ = self.model.respond(world.platform, request, world.now)
             rest = world.under_way[:number] + world.under_way[number + 1 :]
-            yield replace(world, platform=platform, under_way=rest)
-        for number, worker in enumerate(world.workers):
-            for changed, after in self._worked(world, worker):
-                workers = list(changed.workers)
-                workers[number] = after
-                yield replace(changed, workers=_sorted(workers))
-            if worker.at != "claim" and world.crashes:
-                workers = list(world.workers)
-                workers[number] = Worker()
-                released = replace(world.row, leased=False) if worker.fence == world.row.fence else world.row
-                yield replace(world, row=released, workers=_sorted(workers), crashes=world.crashes - 1)
-        if world.row.leased and world.expiries:
-            yield replace(world, row=replace(world.row, leased=False), expiries=world.expiries - 1)
-        busy = world.row.leased or any(worker.at != "claim" for worker in world.workers)
-        if not busy and world.row.due is not None and world.row.due > world.now:
-            yield replace(world, now=world.row.due)
+            yield f"{_named(request)} arrives late", replace(world, platform=platform, under_way=rest)
 
-    def _worked(self, world: World[P], worker: Worker) -> Iterator[tuple[World[P], Worker]]:
+    def _worked(self, world: World[P], worker: Worker, *, holds: bool) -> Iterator[tuple[str, World[P], Worker]]:
+        """Yield what a worker may do next.
+
+        Without the lease it does nothing but to claim it: neither does it send (publish.posting.driver.SEND_SECONDS),
+        nor is what it stores taken.
+        """
         row = world.row
-        if worker.at == "claim":
+        if not holds:
             if row.due is not None and row.due <= world.now and not row.leased:
                 fence = row.fence + 1
-                yield replace(world, row=replace(row, leased=True, fence=fence)), Worker("look", fence)
-            return
-        holds = row.leased and row.fence == worker.fence
-        if worker.at == "look":
-            yield from self._looked(world, worker, holds=holds)
+                yield "it is claimed", replace(world, row=replace(row, leased=True, fence=fence)), Worker("look", fence)
+        elif worker.at == "look":
+            yield self._looked(world, worker)
         elif worker.at == "send":
-            # Its lease was over before it sent: it does not (publish.posting.driver.SEND_SECONDS).
-            yield from self._sent(world, worker) if holds else [(world, Worker())]
-        elif worker.at == "store":
-            yield self._stored(world, worker) if holds else (world, Worker())
+            yield from self._sent(world, worker)
+        else:
+            yield self._stored(world, worker)
 
-    def _looked(self, world: World[P], worker: Worker, *, holds: bool) -> Iterator[tuple[World[P], Worker]]:
-        if not holds:
-            yield world, Worker()
-            return
+    def _looked(self, world: World[P], worker: Worker) -> tuple[str, World[P], Worker]:
         row = world.row
-        step = self.machine.steps[row.step]
+        step, label = self.machine.steps[row.step], f"it is at {row.step}"
         if (known := without_asking(_Progress(row), step)) is not None:
-            yield world, replace(worker, at="store", row=row, verdict=known)
-            return
+            return label, world, replace(worker, at="store", row=row, verdict=known)
         job = self._job(world)
         if step.deadline is not None and step.overdue is not None and job.seconds_here > step.deadline:
-            yield world, replace(worker, at="store", row=row, verdict=step.overdue(job))
-            return
+            return label, world, replace(worker, at="store", row=row, verdict=step.overdue(job))
         if step.effect is not Effect.READ:
             visible = step.effect in VISIBLE
             row = replace(
@@ -179,57 +237,101 @@ class Explorer(Generic[P]):
                 intent_at=row.intent_at or (_time(world.now) if visible else None),
                 commits=row.commits + visible,
             )
-        yield replace(world, row=row), replace(worker, at="send", row=row)
+        return label, replace(world, row=row), replace(worker, at="send", row=row)
 
-    def _sent(self, world: World[P], worker: Worker) -> Iterator[tuple[World[P], Worker]]:
+    def _sent(self, world: World[P], worker: Worker) -> Iterator[tuple[str, World[P], Worker]]:
         step, job = self.machine.steps[world.row.step], self._job(world)
         request = step.ask(job)
         platform, response = self.model.respond(world.platform, request, world.now)
-        yield replace(world, platform=platform), replace(worker, at="store", verdict=_read(step.read, job, response))
+        verdict, asked = _read(step.read, job, response), f"{world.row.step} is asked"
+        answered = replace(worker, at="store", verdict=verdict)
+        yield f"{asked} and answered: {type(verdict).__name__}", replace(world, platform=platform), answered
         lost = replace(worker, at="store", verdict=Unknown("no answer came"))
         if world.losses:
             less = replace(world, losses=world.losses - 1)
-            yield replace(less, platform=platform), lost
-            yield less, lost
+            yield f"{asked}, and the answer is lost", replace(less, platform=platform), lost
+            yield f"{asked}, and the request is lost", less, lost
         if world.lates and step.effect is not Effect.READ:
-            yield replace(world, lates=world.lates - 1, under_way=(*world.under_way, request)), lost
+            later = (*world.under_way, (request, world.now))
+            yield f"{asked}, and is under way", replace(world, lates=world.lates - 1, under_way=later), lost
 
-    def _stored(self, world: World[P], worker: Worker) -> tuple[World[P], Worker]:
+    def _stored(self, world: World[P], worker: Worker) -> tuple[str, World[P], Worker]:
         assert worker.verdict is not None
-        row = world.row
-        outcome = decide(_Progress(row), self.machine, worker.verdict)
-        row = _after(row, outcome, worker.verdict, world.now)
+        outcome = decide(_Progress(world.row), self.machine, worker.verdict)
+        row = _after(world.row, outcome, worker.verdict, world.now)
+        platform = world.platform
+        if outcome.end_links and self.fetching is not None:
+            platform = self.fetching.without_links(platform, world.row.attempt)
         at_once = outcome.seconds == 0
-        return replace(world, row=replace(row, leased=at_once)), replace(worker, at="look") if at_once else Worker()
+        stored = replace(world, platform=platform, row=replace(row, leased=at_once))
+        label = f"{outcome.state}, {outcome.step or 'nothing'} next"
+        return label, stored, replace(worker, at="look", verdict=None) if at_once else Worker()
 
     def _job(self, world: World[P]) -> Job:
-        row = world.row
+        row, media = world.row, self.job.media
+        if self.fetching is not None:
+            bytes_ = self.fetching.fetched(world.platform, row.attempt)
+            media = [
+                replace(each, url=f"{each.url}?attempt={row.attempt}", fetched=bytes_.get(each.id, 0)) for each in media
+            ]
         return replace(
             self.job,
+            media=media,
             kept=row.mapping(),
             sealed=dict(row.sealed),
             now=_time(world.now),
             step_since=_time(row.step_since),
             intent_at=row.intent_at,
             post_id=row.post_id,
+            attempt=row.attempt,
         )
 
     # --- what must hold
 
-    def _check(self, world: World[P]) -> None:
-        if (count := self.model.visible(world.platform)) > 1:
-            raise ViolationError(f"{count} posts are visible: {world}")
+    def _problem(self, world: World[P]) -> str:
+        count = self.model.visible(world.platform)
+        return f"{count} posts are visible" if count > 1 else ""
 
-    def _check_end(self, world: World[P]) -> None:
+    def _problem_at_end(self, world: World[P]) -> str:
         count, row = self.model.visible(world.platform), world.row
         if row.state == TargetState.FAILED and count:
-            raise ViolationError(f"it is called failed, and is there: {world}")
+            return f"it is called failed, and is there: {world}"
         if row.state in (TargetState.PUBLISHED, TargetState.PUBLISHED_ID_UNKNOWN) and not count:
-            raise ViolationError(f"it is called published, and is not there: {world}")
+            return f"it is called published, and is not there: {world}"
         if row.due is not None or row.leased:
-            raise ViolationError(f"it ends nowhere: {world}")
+            return f"it ends nowhere: {world}"
         if row.state in (TargetState.FAILED, TargetState.UNCONFIRMED) and not row.message:
-            raise ViolationError(f"it ends without a word: {world}")
+            return f"it ends without a word: {world}"
+        return ""
+
+    def _key(self, world: World[P]) -> Any:
+        """What tells two values apart: the one who has the lease by what it does, times by how far they are off.
+
+        What a worker without the lease holds makes no difference, as nothing comes of it.
+        """
+        row, now = world.row, world.now
+        timed = self.remembering is not None
+        platform = world.platform if self.remembering is None else self.remembering.ages(world.platform, now)
+        holder = next((worker for worker in world.workers if row.leased and worker.fence == row.fence), None)
+        return (
+            platform,
+            (row.state, row.step, row.asked, row.commits, row.failures, row.kept, row.sealed, row.leased, row.post_id),
+            (row.attempt, self._age(row, now), None if row.due is None else row.due - now),
+            (_time(now) - row.intent_at).total_seconds()
+            if timed and row.intent_at is not None
+            else row.intent_at is None,
+            None if holder is None else (holder.at, _text(holder.verdict)),
+            tuple((repr(request), now - sent) for request, sent in world.under_way),
+            (world.crashes, world.losses, world.lates, world.expiries),
+        )
+
+    def _age(self, row: Row, now: float) -> float:
+        """Return how long the target has been at its step, where the step has a deadline or looks for something."""
+        step = self.machine.steps.get(row.step)
+        counts = step is not None and (
+            step.deadline is not None or step.state in (*AFTERWARDS, TargetState.UNCONFIRMED)
+        )
+        return now - row.step_since if counts else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +380,21 @@ def _after(row: Row, outcome: Outcome, verdict: Verdict, now: float) -> Row:
         due=None if outcome.seconds is None else now + outcome.seconds,
         post_id=outcome.post_id or row.post_id,
         message=outcome.message or "",
+        attempt=row.attempt + outcome.new_attempt,
     )
+
+
+def _path(came: Mapping[Any, tuple[Any, str]], key: Any) -> list[str]:
+    """Return what happened on the way to a value."""
+    found: list[str] = []
+    while came[key][0] is not None:
+        key, label = came[key]
+        found.append(label)
+    return found[::-1]
+
+
+def _named(request: Request) -> str:
+    return f"{request.method} {urlsplit(request.url).path}"
 
 
 def _read(read: Callable[[Job, Response], Verdict], job: Job, response: Response) -> Verdict:
@@ -298,26 +414,6 @@ def _frozen(value: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
 
 def _thawed(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-
-
-def _key(world: World[Any]) -> Any:
-    """What tells two values apart: workers by what they do, verdicts by their text, times by how far they are off."""
-    row = world.row
-    ages = (
-        world.now - row.step_since,
-        None if row.due is None else row.due - world.now,
-        None if row.intent_at is None else (_time(world.now) - row.intent_at).total_seconds(),
-    )
-    workers = tuple((worker.at, worker.fence - row.fence, _text(worker.verdict)) for worker in world.workers)
-    rest = (row.state, row.step, row.asked, row.commits, row.failures, row.kept, row.sealed, row.leased, row.post_id)
-    under_way = tuple(map(repr, world.under_way))
-    budget = world.crashes, world.losses, world.lates, world.expiries
-    return world.platform, rest, ages, workers, under_way, budget
-
-
-def _sorted(workers: list[Worker]) -> tuple[Worker, ...]:
-    """Which worker is which makes no difference."""
-    return tuple(sorted(workers, key=lambda worker: (worker.at, worker.fence, _text(worker.verdict))))
 
 
 def _text(verdict: Verdict | None) -> str:
