@@ -190,7 +190,7 @@ RISKS = [
 
 @pytest.mark.parametrize(("case", "path"), RISKS, ids=[str(case) for case, _ in RISKS])
 def test_risk_that_a_page_names_has_no_shorter_path(case: Case, path: Sequence[str]) -> None:
-    """Faults.md, H2, has them in words."""
+    """``faults.md`` has them in words, below its rows H1 and H2."""
     with pytest.raises(ViolationError, match="2 posts are visible") as found:
         case.explored()
     ours = ("it is claimed", "it is at ")
