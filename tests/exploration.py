@@ -374,6 +374,7 @@ def _after(row: Row, outcome: Outcome, verdict: Verdict, now: float) -> Row:
         step=outcome.step,
         step_since=row.step_since if outcome.same_step else now,
         asked=False,
+        commits=row.commits - (outcome.uncounted and row.asked),
         failures=outcome.failures,
         kept=_frozen(outcome.kept),
         sealed=tuple(sorted({**dict(row.sealed), **verdict.seal}.items())),

@@ -85,7 +85,7 @@ class Progress(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What becomes of a target. ``state`` and ``step`` are where it goes; ``seconds`` when to work on it again, None
-    for never by itself. ``same_step``: its time at the step goes on.
+    for never by itself. ``same_step``: its time at the step goes on. ``uncounted``: the request costs no attempt.
     """
 
     state: TargetState
@@ -104,6 +104,7 @@ class Outcome:
     published: bool = False
     end_links: bool = False
     new_attempt: bool = False
+    uncounted: bool = False
 
 
 def decide(target: Progress, machine: Machine, verdict: Verdict) -> Outcome:
@@ -175,6 +176,7 @@ def _hold(target: Progress, _: Machine, step: Step, verdict: Hold) -> Outcome:
         code=verdict.code,
         message=verdict.message,
         retryable=True,
+        uncounted=step.effect in VISIBLE,
     )
 
 

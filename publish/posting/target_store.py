@@ -231,7 +231,8 @@ async def save_outcome(connection: asyncpg.Connection, target: Target, outcome: 
             platform_post_id = coalesce(nullif($16, ''), platform_post_id),
             platform_post_url = coalesce(nullif($17, ''), platform_post_url),
             published_at = CASE WHEN $18 THEN coalesce(published_at, now()) ELSE published_at END,
-            attempt = attempt + $19::int
+            attempt = attempt + $19::int,
+            commits = commits - CASE WHEN $20 AND asked_at IS NOT NULL THEN 1 ELSE 0 END
         WHERE id = $1::uuid AND fence = $2 AND lease_until > now() RETURNING 1""",
         target,
         outcome.state,
@@ -251,6 +252,7 @@ async def save_outcome(connection: asyncpg.Connection, target: Target, outcome: 
         outcome.url,
         outcome.published,
         outcome.new_attempt,
+        outcome.uncounted,
     )
 
 

@@ -71,6 +71,13 @@ def test_unknown_outcome_of_a_commit_is_looked_up_and_remembered() -> None:
     assert (again.step, again.kept) == ("publish", {}), "the look has decided it"
 
 
+def test_request_that_a_limit_held_back_costs_no_attempt() -> None:
+    held = decide(At("publish"), MACHINE, Hold(60, "rate_limit_exceeded", "too much"))
+    assert (held.uncounted, held.failures, held.same_step) == (True, 0, True)
+    assert not decide(At("make"), MACHINE, Hold(60, "rate_limit_exceeded", "too much")).uncounted
+    assert not decide(At("publish"), MACHINE, Retry("x", "not done")).uncounted
+
+
 def test_what_the_answer_told_is_kept_though_the_outcome_is_unknown() -> None:
     outcome = decide(At("publish"), MACHINE, Unknown("no answer", keep={"duplicate": True}))
     assert outcome.kept == {DOUBT: "no answer", "duplicate": True}
