@@ -117,7 +117,7 @@ class Stage:
 
     async def check(self, row: Any, before: int, what: str) -> None:
         """The ledger has one post more, or none with a state that says so; never two."""
-        count = len(await self.publishing.posts(self.scenario.platform)) - before
+        count = len(await self.publishing.shown(self.scenario.platform)) - before
         state, where = row["state"], f"{self.scenario.id}, {what}: {dict(row)}"
         assert count <= 1, f"posted {count} times: {where}"
         allowed = {self.scenario.ends} | ({"unconfirmed"} if self.scenario.doubtful else set())
@@ -142,7 +142,7 @@ async def swept(stage: Stage, fault: Callable[[int], Any], *, most: int = 200) -
     """Run the scenario with a fault at its first place, its second, and so on, until there is none left."""
     publishing = stage.publishing
     for number in range(1, most):
-        before = len(await publishing.posts(stage.scenario.platform))
+        before = len(await publishing.shown(stage.scenario.platform))
         id_ = await stage.begin()
         with fault(number) as fired:
             await publishing.driver.drain()
@@ -238,7 +238,7 @@ async def test_h2_lost_answer_at_any_request_posts_once(
 async def test_h3_two_workers_and_one_that_comes_back_late_post_once(publishing: Posting, scenario: Scenario) -> None:
     """The second takes the target at each point at which the first is frozen past its lease, and both go on."""
     stage = await staged(publishing, scenario)
-    before = len(await publishing.posts(scenario.platform))
+    before = len(await publishing.shown(scenario.platform))
     id_ = await stage.begin()
     second = replace(publishing.driver)
     for _ in range(200):

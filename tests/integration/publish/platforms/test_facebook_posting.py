@@ -192,7 +192,7 @@ async def test_video_that_cannot_be_processed_fails(publishing: Posting, case: C
     await publishing.rig.sandbox.command("processing", platform="facebook", result="failed")
     row = await publishing.run(await target(publishing, case, "Tea"))
     assert (row["state"], row["error_code"]) == ("failed", "media_refused")
-    assert not await publishing.posts("facebook")
+    assert not await publishing.shown("facebook")
 
 
 async def test_video_that_is_never_processed_becomes_a_question(publishing: Posting) -> None:
@@ -226,7 +226,7 @@ async def test_throttle_holds_it_back_and_fails_nothing(publishing: Posting, err
     await publishing.rig.sandbox.command("faults", platform="facebook", endpoint="POST *", where=PUBLISH, error=error)
     row = await worked_on(publishing, await target(publishing, TEXT, "Cake"), publishing.driver)
     assert row["state"] == "published", dict(row)
-    assert [post["text"] for post in await publishing.posts("facebook")] == ["Tea", "Cake"]
+    assert [post["text"] for post in await publishing.shown("facebook")] == ["Tea", "Cake"]
 
 
 async def test_missing_right_fails_with_words(publishing: Posting) -> None:

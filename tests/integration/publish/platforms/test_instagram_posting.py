@@ -147,7 +147,7 @@ async def test_container_that_ends_is_made_again_a_few_times(publishing: Posting
     await publishing.rig.sandbox.command("processing", platform="instagram", result=result, times=3)
     row = await publishing.run(await target(publishing, IMAGE, "Cake"))
     assert (row["state"], row["error_code"], row["retryable"]) == ("failed", "container_failed", True)
-    assert len(await publishing.posts("instagram")) == 1
+    assert len(await publishing.shown("instagram")) == 1
 
 
 async def test_only_the_child_that_failed_is_made_again(publishing: Posting) -> None:

@@ -132,7 +132,7 @@ async def test_thread_goes_on_at_its_first_missing_part(publishing: Posting) -> 
     assert (await publishing.run(two))["state"] == "published"
     row = await publishing.run(three)
     assert row["state"] == "published", dict(row)
-    posts = await publishing.posts("threads")
+    posts = await publishing.shown("threads")
     assert [(post["text"], post["reply_to"]) for post in posts] == [
         ("One", None),
         ("Two", posts[0]["id"]),
@@ -148,7 +148,7 @@ async def test_reply_waits_for_a_post_that_is_seconds_old(publishing: Posting) -
     await publishing.run(root)
     row = await publishing.run(two)
     assert row["state"] == "published", dict(row)
-    assert len(await publishing.posts("threads")) == 2
+    assert len(await publishing.shown("threads")) == 2
 
 
 async def test_missing_container_is_read_and_then_made_again(publishing: Posting) -> None:
@@ -177,7 +177,7 @@ async def test_container_that_ends_is_made_again_a_few_times(publishing: Posting
     await publishing.rig.sandbox.command("processing", platform="threads", result=result, times=3)
     row = await publishing.run(await target(publishing, TEXT, "Cake"))
     assert (row["state"], row["error_code"], row["retryable"]) == ("failed", "container_failed", True)
-    assert len(await publishing.posts("threads")) == 1
+    assert len(await publishing.shown("threads")) == 1
 
 
 async def test_file_of_the_wrong_shape_is_not_sent_again(publishing: Posting) -> None:
@@ -229,7 +229,7 @@ async def test_published_container_that_lists_nothing_stays_published(publishing
     await publishing.rig.sandbox.command("faults", platform="threads", **fault)
     row = await publishing.run(await target(publishing, TEXT, "Tea"), rounds=120)
     assert (row["state"], row["platform_post_id"]) == ("published_id_unknown", None)
-    assert len(await publishing.posts("threads")) == 1
+    assert len(await publishing.shown("threads")) == 1
 
 
 @pytest.mark.parametrize("seconds", [45, 150, 400])

@@ -26,7 +26,7 @@ async def video(publishing: Posting, **options: Any) -> str:
 async def test_file_is_sent_and_the_post_is_known_by_its_id(publishing: Posting) -> None:
     row = await publishing.run(await video(publishing, allow_comments=True, ai_generated=True))
     assert row["state"] == "published", dict(row)
-    [post] = await publishing.posts("tiktok")
+    [post] = await publishing.shown("tiktok")
     assert (post["id"], post["text"]) == (row["platform_post_id"], "Tea")
     assert row["platform_post_url"].startswith("https://www.tiktok.com/")
     facts = await publishing.rig.connection.fetch(
@@ -40,7 +40,7 @@ async def test_inbox_waits_for_its_owner(publishing: Posting) -> None:
     [account] = await publishing.rig.connect("tiktok")
     clip = publishing.media.add("clip.mp4", "video/mp4", width=640, height=640, duration=1.0)
     row = await publishing.run(await publishing.target(account, "", kind="inbox_video", media=[clip]))
-    assert (row["state"], await publishing.posts("tiktok")) == ("awaiting_person", [])
+    assert (row["state"], await publishing.shown("tiktok")) == ("awaiting_person", [])
 
 
 async def test_photos_are_fetched(publishing: Posting) -> None:
@@ -48,4 +48,4 @@ async def test_photos_are_fetched(publishing: Posting) -> None:
     picture = publishing.media.add("picture.jpg", "image/jpeg", width=640, height=640)
     row = await publishing.run(await publishing.target(account, "Tea", kind="photos", media=[picture], options=DIRECT))
     assert row["state"] == "published", dict(row)
-    assert len(await publishing.posts("tiktok")) == 1
+    assert len(await publishing.shown("tiktok")) == 1

@@ -80,7 +80,7 @@ async def test_i3_what_was_posted_after_the_backup_is_found_and_not_posted_again
     run(restore, tmp_path, NEW_DATABASE_URL=beside)
     assert (await restored.row(id_))["state"] == "scheduled"
     again = await restored.run(id_)
-    assert len(await publishing.posts(platform)) == 1, "it was posted a second time"
+    assert len(await publishing.shown(platform)) == 1, "it was posted a second time"
     assert (again["state"], again["platform_post_id"]) == ("published", row["platform_post_id"])
     held = await restored.connection.fetch("SELECT held FROM database_incarnations ORDER BY began_at")
     assert [each["held"] for each in held] == [0, 1]
@@ -104,7 +104,7 @@ async def test_i3_what_nothing_can_find_waits_for_a_person(
     assert (row["state"], row["due_at"], row["error_code"]) == ("unconfirmed", None, "restored")
     assert row["error_message"] == restore_store.RESTORED
     assert (await restored.row(later))["state"] == "scheduled", "what was not due yet cannot have been posted"
-    assert await publishing.posts("tiktok") == []
+    assert await publishing.shown("tiktok") == []
 
 
 async def test_database_that_is_the_same_holds_nothing(publishing: Posting) -> None:
