@@ -329,9 +329,10 @@ def _media_keys(post: JsonObject) -> list[str]:
 
 
 def _is_ours(job: Job, post: JsonObject) -> bool:
-    """Return whether a listed post has our files, or our text and place where files are not given."""
-    if keys := _media_keys(post):
-        return keys == sorted(job.kept_list("media_keys"))
+    """Return whether a listed post has our files, or our text and place where the files are not known."""
+    keys, ours = _media_keys(post), sorted(job.kept_list("media_keys"))
+    if keys and (ours or not job.media):
+        return keys == ours
     quoted, seen = job.options.get("quote_of") or "", _without_mentions(job, _compared(_written(post)))
     place = _referenced(post, "replied_to"), _referenced(post, "quoted")
     return place == (job.parent_id, quoted) and seen == _without_mentions(job, _compared(job.text))
@@ -453,11 +454,11 @@ MODERATION = ("tweet.read", "users.read", "tweet.moderate.write")
 
 PLATFORM = PostingPlatform(
     machines={
-        "text": Machine("text", "Text", _POST, "publish"),
-        "poll": Machine("poll", "Poll", _POST, "publish"),
-        "images": Machine("images", "Images", _FILES, "initialize"),
-        "gif": Machine("gif", "Animated GIF", _FILES, "initialize"),
-        "video": Machine("video", "Video", _FILES, "initialize"),
+        "text": Machine("text", "Text", _POST, "publish", "look"),
+        "poll": Machine("poll", "Poll", _POST, "publish", "look"),
+        "images": Machine("images", "Images", _FILES, "initialize", "look"),
+        "gif": Machine("gif", "Animated GIF", _FILES, "initialize", "look"),
+        "video": Machine("video", "Video", _FILES, "initialize", "look"),
         "delete_post": _action("delete_post", "Delete a post", ask_delete, lambda _, data: data.get("deleted") is True),
         "hide_comment": _action("hide_comment", "Hide an answer", ask_hide, lambda _, data: data.get("hidden") is True),
         "show_comment": _action(

@@ -1,20 +1,24 @@
 """X: what a step asks and what answers mean, without a network (``x.md`` 4, 5 and 12)."""
 
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from ops.runtime.platform_protocol import Response
+from ops.runtime.periodic import RetryPolicy
+from ops.runtime.platform_protocol import Request, Response
 from publish.oauth.contract import App
 from publish.platforms.x_machines import PLATFORM, ask_look, ask_publish, kind_of, read_look, read_publish
+from publish.posting import decision
 from publish.posting.contract import (
     Doubt,
     Failed,
     Go,
     Hold,
     Job,
+    Machine,
     Media,
     Published,
     Retry,
@@ -24,6 +28,8 @@ from publish.posting.contract import (
     Wait,
 )
 from publish.posting.decision import DOUBT
+from schema.states import TargetState
+from tests.exploration import EPOCH, Explorer, ViolationError
 
 NOON = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 APP = App("client", "secret", "https://example.org/callback", {"api": "https://api.x.example"})
@@ -244,3 +250,78 @@ def test_kind_follows_from_what_is_attached() -> None:
     assert kind_of([PICTURE, gif], {}, {}) == "images"
     assert (kind_of([gif], {}, {}), kind_of([video], {}, {})) == ("gif", "video")
     assert PLATFORM.reply_kind == "text"
+
+
+# --- every path
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """``uploads`` counts files, ``posts`` has the files of each post and its time."""
+
+    uploads: int = 0
+    posts: tuple[tuple[tuple[str, ...], float], ...] = ()
+
+
+class XModel:
+    """``x.md`` 4 and 12: an exact repeat is refused, with its files taken into account, and the list lags."""
+
+    def __init__(self, lag: float) -> None:
+        self.lag = lag
+
+    def respond(self, platform: Account, request: Request, now: float) -> tuple[Account, Response]:
+        path = request.url.removeprefix("https://api.x.example")
+        if path.endswith("/initialize"):
+            data = {"id": str(platform.uploads), "media_key": f"3_{platform.uploads}"}
+            return replace(platform, uploads=platform.uploads + 1), Response(200, {"data": data})
+        if path.startswith("/2/media/"):
+            return platform, Response(200, {"data": {"id": "0"}})
+        if request.method == "GET":
+            data = [self._shown(*post) for post in platform.posts if post[1] + self.lag <= now]
+            return platform, Response(200, {"data": data} if data else {"meta": {}})
+        assert isinstance(request.json, dict)
+        files = tuple(request.json.get("media", {}).get("media_ids", ()))
+        if any(made == files for made, _ in platform.posts):
+            return platform, DUPLICATE
+        made = replace(platform, posts=(*platform.posts, (files, now)))
+        return made, Response(201, {"data": {"id": str(100 + len(platform.posts))}})
+
+    def _shown(self, files: tuple[str, ...], at: float) -> dict[str, Any]:
+        attachments = {"attachments": {"media_keys": [f"3_{each}" for each in files]}} if files else {}
+        return tweet(id="100", created_at=(EPOCH + timedelta(seconds=at)).isoformat(), **attachments)
+
+    def visible(self, platform: Account) -> int:
+        return len(platform.posts)
+
+    def choices(self, platform: Account) -> Iterator[Account]:
+        return iter(())
+
+
+@pytest.fixture
+def _no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decision, "RETRIES", RetryPolicy((10, 60), jitter=0.0))
+
+
+EXPLORED = replace(JOB, intent_at=None)
+
+
+@pytest.mark.usefixtures("_no_jitter")
+@pytest.mark.parametrize("lag", [100, 900])
+@pytest.mark.parametrize("kind", ["text", "images"])
+def test_no_path_posts_twice_or_ends_without_a_word(kind: str, lag: float) -> None:
+    job = EXPLORED if kind == "text" else replace(EXPLORED, kind=kind, media=[PICTURE])
+    found = Explorer(PLATFORM.machines[kind], XModel(lag), job).explore(Account())
+    assert found["values"] > 300
+    assert found[TargetState.PUBLISHED] > 0
+    assert TargetState.FAILED not in found
+
+
+@pytest.mark.usefixtures("_no_jitter")
+def test_explorer_finds_a_look_that_is_skipped() -> None:
+    """With files of a new upload nothing tells X that it is a repeat."""
+    steps = dict(PLATFORM.machines["images"].steps)
+    steps["look"] = replace(steps["look"], read=lambda job, response: Go("initialize", keep={"media_ids": []}))
+    steps["look"] = replace(steps["look"], leads_to=("initialize", "publish"))
+    machine = Machine("images", "Images", steps, "initialize")
+    with pytest.raises(ViolationError, match="2 posts are visible"):
+        Explorer(machine, XModel(0), replace(EXPLORED, kind="images", media=[PICTURE])).explore(Account())
