@@ -377,7 +377,8 @@ def _refusal(job: Job) -> list[str]:
 
 def _not_there(job: Job) -> Verdict:
     """A post with files of its own that is not there was not made, so it may be sent once more."""
-    if job.media and not job.kept.get("refused") and not job.kept.get("sent_again"):
+    whole = bool(job.media) and len(job.kept_list("urns")) == len(job.media)
+    if whole and not job.kept.get("refused") and not job.kept.get("sent_again"):
         return Go("publish", keep={"sent_again": True})
     message = "No post like this is listed. Look there, and say whether it is there."
     return in_doubt(job, message, *_refusal(job), "the list of posts was read three times over five minutes")
@@ -386,13 +387,14 @@ def _not_there(job: Job) -> Verdict:
 def _is_ours(job: Job, post: JsonObject) -> bool:
     """Return whether a listed post has our files; without files, whether it says and shares the same."""
     content = member(post, "content")
-    if urns := job.kept_list("urns"):
-        return sorted(_files_of(content)) == sorted(urns)
+    files, urns = sorted(_files_of(content)), sorted(job.kept_list("urns"))
+    if files and (urns or not job.media):
+        return files == urns
     options = _options(job)
     question = options.poll.question if isinstance(options, linkedin_posting.PollPost) else ""
     reshared = options.reshare_of if isinstance(options, linkedin_posting.Text) else ""
     return (
-        not _files_of(content)
+        not urns
         and folded(plain_text(str(post.get("commentary") or ""))) == folded(job.text)
         and str(member(content, "article").get("source") or "") == (job.link.get("url", "") if _has_card(job) else "")
         and str(member(content, "poll").get("question") or "") == question
@@ -598,14 +600,14 @@ def kind_of(media: Sequence[Media], options: Kept, link: Mapping[str, str]) -> s
 
 PLATFORM = PostingPlatform(
     machines={
-        "text": Machine("text", "Text", _POST, "publish"),
-        "poll": Machine("poll", "Poll", _POST, "publish"),
-        "article": Machine("article", "Link with its card", _WITH_FILES, "begin", without_files="publish"),
-        "image": Machine("image", "Image", _WITH_FILES, "begin"),
-        "multi_image": Machine("multi_image", "Several images", _WITH_FILES, "begin"),
-        "document": Machine("document", "Document", _WITH_FILES, "begin"),
-        "video": Machine("video", "Video", _WITH_VIDEO, "begin"),
-        "comment": Machine("comment", "Comment", _COMMENTING, "say"),
+        "text": Machine("text", "Text", _POST, "publish", "look"),
+        "poll": Machine("poll", "Poll", _POST, "publish", "look"),
+        "article": Machine("article", "Link with its card", _WITH_FILES, "begin", "look", "publish"),
+        "image": Machine("image", "Image", _WITH_FILES, "begin", "look"),
+        "multi_image": Machine("multi_image", "Several images", _WITH_FILES, "begin", "look"),
+        "document": Machine("document", "Document", _WITH_FILES, "begin", "look"),
+        "video": Machine("video", "Video", _WITH_VIDEO, "begin", "look"),
+        "comment": Machine("comment", "Comment", _COMMENTING, "say", "look"),
         "edit_post": Machine("edit_post", "Edit a post", _EDITING, "act"),
         "delete_post": _action("delete_post", "Delete a post", ask_delete_post),
         "delete_comment": _action("delete_comment", "Delete a comment", ask_delete_comment),
