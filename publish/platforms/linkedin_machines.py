@@ -70,6 +70,7 @@ COLLECTIONS = {"document": "documents", "video": "videos"}
 """Where files are uploaded, by kind of post; all others hold images."""
 
 ACTIVITY = "https://www.linkedin.com/in/me/recent-activity/all/"
+"""Where a member sees their own posts, whoever they are."""
 
 
 def _headers(job: Job, method: str = "") -> dict[str, str]:
@@ -96,6 +97,10 @@ def _is_organization(job: Job) -> bool:
 
 def _author(job: Job) -> str:
     return f"urn:li:{'organization' if _is_organization(job) else 'person'}:{job.account_id}"
+
+
+def _profile(job: Job) -> str:
+    return f"https://www.linkedin.com/company/{job.account_id}/" if _is_organization(job) else ACTIVITY
 
 
 def _error(job: Job, response: Response, *, commit: bool = False, anew: Verdict | None = None) -> Verdict | None:
@@ -356,8 +361,8 @@ def ask_look(job: Job) -> Request:
 def read_look(job: Job, response: Response) -> Verdict:
     """The list is for organizations; of a member's posts nothing can be read, and nothing is sent again."""
     if response.status in (400, 403):
-        message = "LinkedIn does not show a member's posts to applications. Look at the profile, and say what you see."
-        return in_doubt(job, message, *_refusal(job), ACTIVITY)
+        message = "LinkedIn does not show these posts to applications. Look at the profile, and say what you see."
+        return in_doubt(job, message, *_refusal(job), _profile(job))
     if problem := unread_verdict(RULES.errors, job, response):
         return problem
     listed = objects(response.content.get("elements"))

@@ -146,6 +146,12 @@ def test_member_is_asked_with_what_a_refusal_named(status: int) -> None:
     ]
 
 
+def test_organization_whose_posts_may_not_be_read_is_a_question_too() -> None:
+    verdict = read_look(JOB, error(403))
+    assert isinstance(verdict, Doubt)
+    assert verdict.evidence == ["https://www.linkedin.com/company/1000/"]
+
+
 def test_text_is_recognised_without_its_escapes() -> None:
     verdict = read_look(JOB, listed(post()))
     assert verdict == Published("urn:li:share:1", "https://www.linkedin.com/feed/update/urn:li:share:1/")
