@@ -48,6 +48,11 @@ IN_FLIGHT = (
 """The states between the first request for a target and the end of its publishing."""
 
 
+POSTED = (TargetState.PUBLISHED, TargetState.PUBLISHED_ID_UNKNOWN, TargetState.AWAITING_PERSON)
+NOT_POSTED = (TargetState.FAILED, TargetState.MISSED)
+"""What the user's words *posted* and *failed* stand for; *cancelled* is itself, and *pending* is every other state."""
+
+
 @dataclass(frozen=True, slots=True)
 class StateMachine:
     """The states of the rows of one table.

@@ -12,8 +12,7 @@ from typing import Any
 
 import asyncpg
 
-from schema.crm.posts import FAILED, POSTED
-from schema.states import CONNECTION, TARGET, ConnectionState, TargetState
+from schema.states import CONNECTION, POSTED, TARGET, ConnectionState, TargetState
 
 SAME_CONTENT = timedelta(hours=24)
 """Within so long of one another, the same content at one account is taken for one post that was sent twice."""
@@ -25,7 +24,7 @@ STATUS: Mapping[TargetState, str] = {
     state: "posted"
     if state in POSTED
     else "failed"
-    if state in FAILED
+    if state in NOT_POSTED
     else "cancelled"
     if state == TargetState.CANCELLED
     else "pending"

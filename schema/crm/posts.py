@@ -5,7 +5,7 @@ from sqlalchemy import Boolean, Column, Index, Integer, PrimaryKeyConstraint, Ta
 from schema.crm.columns import Timestamp, account_id, bucket, facet, log_times, projection_version, row_id
 from schema.metadata import metadata
 from schema.preview import Preview
-from schema.states import TargetState
+from schema.states import NOT_POSTED, POSTED, TargetState
 from schema.views import CREATED, View
 
 social_posts = Table(
@@ -50,16 +50,13 @@ social_posts = Table(
     info={"preview": Preview({"platform": "provider", "kind": "kind", "state": "state", "text": "content"}, "text")},
 )
 
-POSTED = (TargetState.PUBLISHED, TargetState.PUBLISHED_ID_UNKNOWN, TargetState.AWAITING_PERSON)
-FAILED = (TargetState.FAILED, TargetState.MISSED)
-
 
 def _quoted(states: tuple[TargetState, ...]) -> str:
     return ", ".join(f"'{state}'" for state in states)
 
 
 STATUS = f"""CASE WHEN p.state IN ({_quoted(POSTED)}) THEN 'posted'
-        WHEN p.state IN ({_quoted(FAILED)}) THEN 'failed'
+        WHEN p.state IN ({_quoted(NOT_POSTED)}) THEN 'failed'
         WHEN p.state = '{TargetState.CANCELLED}' THEN 'cancelled' ELSE 'pending' END"""
 """The user's word for a state."""
 

@@ -1,4 +1,4 @@
-"""What Facebook's events mean: those of our own publishing."""
+"""What Facebook's events mean: those of our own publishing. Its webhooks (``meta.md`` 3) are not taken yet."""
 
 from sync.platforms._targets import TARGET_HANDLERS
 from sync.projection.contract import Projection

@@ -1,4 +1,4 @@
-"""What LinkedIn's events mean: those of our own publishing."""
+"""What LinkedIn's events mean: those of our own publishing. Its webhooks (``linkedin.md`` 2) are not taken yet."""
 
 from sync.platforms._targets import TARGET_HANDLERS
 from sync.projection.contract import Projection

@@ -1,4 +1,4 @@
-"""What Mastodon's events mean: those of our own publishing."""
+"""What Mastodon's events mean: those of our own publishing. Its webhooks (``mastodon.md`` 7) are not taken yet."""
 
 from sync.platforms._targets import TARGET_HANDLERS
 from sync.projection.contract import Projection

@@ -1,4 +1,4 @@
-"""What Threads's events mean: those of our own publishing."""
+"""What Threads's events mean: those of our own publishing. Its webhooks (``meta.md`` 4) are not taken yet."""
 
 from sync.platforms._targets import TARGET_HANDLERS
 from sync.projection.contract import Projection

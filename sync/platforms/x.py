@@ -1,4 +1,4 @@
-"""What X's events mean: those of our own publishing."""
+"""What X's events mean: those of our own publishing. Its webhooks (``x.md`` 3) are not taken yet."""
 
 from sync.platforms._targets import TARGET_HANDLERS
 from sync.projection.contract import Projection

@@ -16,7 +16,7 @@ def comment(number: int, media: str, type_: str = "comments") -> Claimed:
 
 
 def test_tables_with_a_preview_are_found_and_its_headings_are_theirs() -> None:
-    assert [table.name for table, _ in previews()] == ["ig_comments", "ig_media", "tiktok_posts"]
+    assert [table.name for table, _ in previews()] == ["ig_comments", "ig_media", "social_posts", "tiktok_posts"]
     for _, preview in previews():
         assert preview.widest in ("", *preview.columns)
 
