@@ -12,7 +12,7 @@ from typing import Any
 
 import asyncpg
 
-from schema.states import CONNECTION, POSTED, TARGET, ConnectionState, TargetState
+from schema.states import CONNECTION, NOT_POSTED, POSTED, TARGET, ConnectionState, TargetState
 
 SAME_CONTENT = timedelta(hours=24)
 """Within so long of one another, the same content at one account is taken for one post that was sent twice."""
