@@ -10,7 +10,15 @@ import pytest
 from ops.runtime.periodic import RetryPolicy
 from ops.runtime.platform_protocol import Request, Response
 from publish.oauth.contract import App
-from publish.platforms.x_machines import PLATFORM, ask_look, ask_publish, kind_of, read_look, read_publish
+from publish.platforms.x_machines import (
+    PLATFORM,
+    ask_look,
+    ask_publish,
+    kind_of,
+    read_initialize,
+    read_look,
+    read_publish,
+)
 from publish.posting import decision
 from publish.posting.contract import (
     Doubt,
@@ -196,6 +204,14 @@ def test_files_tell_a_post_for_certain_whatever_its_text_and_nothing_is_sent_aga
     doubt = read_look(WITH_FILE, listed())
     assert isinstance(doubt, Doubt)
     assert doubt.evidence
+
+
+def test_key_of_a_file_is_kept_before_the_file_is_sent() -> None:
+    second = replace(WITH_FILE, media=[PICTURE, PICTURE])
+    verdict = read_initialize(second, Response(200, {"data": {"id": "10", "media_key": "3_10"}}))
+    kept = {"media_ids": ["9", "10"], "media_keys": ["3_9", "3_10"], "segment": 0}
+    assert verdict == Go("append", keep=kept)
+    assert isinstance(read_initialize(second, Response(200, {"data": {"id": "10"}})), Unknown)
 
 
 def test_repeat_that_x_refused_and_does_not_show_is_a_question_with_what_is_there() -> None:
