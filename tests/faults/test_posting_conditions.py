@@ -67,15 +67,15 @@ CUTS = [
 """Size of a file, how many of its parts arrive whole, and after how many bytes the next one breaks."""
 
 
-@pytest.mark.parametrize(("size", "skip", "at"), CUTS)
+@pytest.mark.parametrize(("size", "first", "at"), CUTS)
 async def test_h4_upload_that_breaks_goes_on_where_the_platform_is(
-    publishing: Posting, size: int, skip: int, at: int
+    publishing: Posting, size: int, first: int, at: int
 ) -> None:
     files = GeneratedFiles(publishing.rig.sandbox.url)
     publishing.media, publishing.driver = files, replace(publishing.driver, media=files)
     [account] = await publishing.rig.connect("tiktok")
     id_ = await publishing.target(account, "Tea", media=[files.generated(size)], options=DIRECT)
-    await publishing.rig.sandbox.command("faults", platform="tiktok", endpoint="PUT *", skip=skip, receive=at)
+    await publishing.rig.sandbox.command("faults", platform="tiktok", endpoint="PUT *", skip=first, receive=at)
     row = await publishing.run(id_)
     assert row["state"] == "published", dict(row)
     [post] = await publishing.shown("tiktok")
