@@ -5,7 +5,7 @@ It does what a program and a person in a browser do, through the same routes: it
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from html import unescape
@@ -17,7 +17,6 @@ import aiohttp
 import structlog
 
 from ops.cli import wiring
-from ops.cli.stack import Stack
 from ops.runtime.periodic import stopped
 from ops.sandbox.client import Client, CommandRejected
 from publish.posting.contract import Sample
@@ -50,9 +49,12 @@ class DemonstrationError(Exception):
 
 @dataclass
 class Demonstration:
-    """Posts to the simulated platforms of ``running``. ``say`` gets a line for people."""
+    """Posts by the API at ``url`` to the ``platforms`` that ``sandbox`` stands in for. ``say`` gets a line for people."""
 
-    running: Stack
+    url: str
+    api_key: str
+    sandbox: str
+    platforms: Collection[str]
     say: Callable[[str], None]
     files: dict[str, str] = field(default_factory=dict)
     numbers: "count[int]" = field(default_factory=lambda: count(1))
@@ -64,9 +66,9 @@ class Demonstration:
         samples = {
             name: publisher.machines.sample
             for name, publisher in wiring.publishers().items()
-            if name in self.running.stood_in and publisher.machines.sample is not None
+            if name in self.platforms and publisher.machines.sample is not None
         }
-        headers = {"Authorization": f"Bearer {self.running.api_key}", **JSON}
+        headers = {"Authorization": f"Bearer {self.api_key}", **JSON}
         timeout = aiohttp.ClientTimeout(total=30)
         async with (
             aiohttp.ClientSession(headers=headers, timeout=timeout) as program,
@@ -97,7 +99,7 @@ class Demonstration:
 
     async def _call(self, program: aiohttp.ClientSession, method: str, path: str, **more: Any) -> Any:
         """Send a request to our API and return its answer. Raises DemonstrationError for an error."""
-        async with program.request(method, self.running.url + path, **more) as response:
+        async with program.request(method, self.url + path, **more) as response:
             content = await response.json()
             if response.status >= 400:
                 raise DemonstrationError(f"{method} {path}: {content['error']['message']}")
@@ -117,21 +119,21 @@ class Demonstration:
         if form is None:
             raise DemonstrationError("the page at the link has no button")
         fields = {key: unescape(value) for key, value in _HIDDEN.findall(form[2])}
-        async with browser.post(self.running.url + unescape(form[1]), data=fields, headers=HTML) as response:
+        async with browser.post(self.url + unescape(form[1]), data=fields, headers=HTML) as response:
             onward = _ONWARD.search(await response.text())
         if onward is None:
             raise DemonstrationError("the button leads nowhere")
-        answer = await Client(browser, self.running.sandbox).consent(unescape(onward[1]), account="")
+        answer = await Client(browser, self.sandbox).consent(unescape(onward[1]), account="")
         if not isinstance(answer, dict):
             raise DemonstrationError("the platform did not send the person back")
         middle = f"/{INSTANCE}" if many else ""
-        callback = f"{self.running.url}/api/auth/{name}{middle}/callback"
+        callback = f"{self.url}/api/auth/{name}{middle}/callback"
         async with browser.get(callback, params=answer, headers=JSON) as response:
             outcome = await response.json()
         choices = (outcome.get("error") or {}).get("details", {}).get("choose") or outcome.get("choose") or []
         usable = [item["account"] for item in choices if not item["why_not"]]
         if usable:
-            chosen = f"{self.running.url}/api/auth/{name}/choose"
+            chosen = f"{self.url}/api/auth/{name}/choose"
             async with browser.post(chosen, json={"accounts": usable}, headers=JSON) as response:
                 outcome = await response.json()
         if not outcome.get("ok"):

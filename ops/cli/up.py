@@ -395,7 +395,8 @@ async def up(directory: Path, pace: float, seconds: float | None) -> int:
                     await client.command("delivery-policy", **DELIVERY_POLICY)
                     await client.command("pace", pace=pace, platforms=running.simulated)
                 tasks.create_task(display.show(stop))
-                tasks.create_task(Demonstration(running, display.say).run(stop))
+                shown = Demonstration(running.url, running.api_key, running.sandbox, running.stood_in, display.say)
+                tasks.create_task(shown.run(stop))
                 for part in running.parts.values():
                     tasks.create_task(supervise(part, display.say, stop))
             echo("stopping …")

@@ -75,7 +75,9 @@ async def test_journey_from_connecting_to_one_row(tmp_path: Path) -> None:
             aiohttp.ClientSession(headers=headers) as program,
             aiohttp.ClientSession(cookie_jar=cookies) as browser,
         ):
-            await Demonstration(journey.running, said.append).connect("tiktok", program, browser)
+            running = journey.running
+            shown = Demonstration(running.url, running.api_key, running.sandbox, ["tiktok"], said.append)
+            await shown.connect("tiktok", program, browser)
         await journey.sandbox.command("clock", speed=20.0)  # a video is processed, and looked at, for minutes
         [account] = (await journey.call("GET", "/api/connections", 200))["connections"]
         content = await asyncio.to_thread(CLIP.read_bytes)
