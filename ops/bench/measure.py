@@ -12,6 +12,7 @@ import asyncpg
 import psutil
 
 from ops.bench import projecting, traffic
+from ops.bench import publishing as publish
 from ops.bench.load import Sent
 from ops.bench.report import Report
 from ops.bench.stage import Stage, cpu, end, proportional_megabytes
@@ -28,6 +29,8 @@ class Extent:
     jobs: int
     sizes: tuple[int, ...]
     rebuilt: int
+    texts: int
+    megabytes: int
 
 
 WHOLE = Extent(
@@ -38,8 +41,20 @@ WHOLE = Extent(
     jobs=1500,
     sizes=(10_000, 100_000, 1_000_000),
     rebuilt=200_000,
+    texts=150,
+    megabytes=1024,
 )
-QUICK = Extent(rounds=1, seconds=1.5, requests=18_000, events=10_000, jobs=500, sizes=(5_000, 50_000), rebuilt=20_000)
+QUICK = Extent(
+    rounds=1,
+    seconds=1.5,
+    requests=18_000,
+    events=10_000,
+    jobs=500,
+    sizes=(5_000, 50_000),
+    rebuilt=20_000,
+    texts=50,
+    megabytes=128,
+)
 
 WARM_SECONDS = 0.5
 """Before anything counts, each server has answered for so long."""
@@ -313,6 +328,12 @@ def latency(stage: Stage, report: Report, extent: Extent) -> None:
     end(worker)
     end(web)
     stage.empty()
+
+
+def publishing(stage: Stage, report: Report, extent: Extent) -> None:
+    """(h): posts and a large file, against a bare loop of the same requests."""
+    stage.empty()
+    publish.publishing(stage, report, extent.texts, extent.megabytes, extent.rounds)
 
 
 def rebuilding(stage: Stage, report: Report, extent: Extent) -> None:

@@ -69,10 +69,11 @@ class Stage:
         await_port(port, process)
         return process, port
 
-    def work(self) -> psutil.Popen:
+    def work(self, **environ: str) -> psutil.Popen:
         """`landfall work`."""
         port = free_port()
-        process = self.start("ops.cli.main", "work", REDIS_URL=self.redis.url, LANDFALL_METRICS_PORT=str(port))
+        own = {"REDIS_URL": self.redis.url, "LANDFALL_METRICS_PORT": str(port)}
+        process = self.start("ops.cli.main", "work", **environ, **own)
         await_port(port, process)
         return process
 

@@ -49,7 +49,7 @@ class DemonstrationError(Exception):
 
 @dataclass
 class Demonstration:
-    """Posts by the API at ``url`` to the ``platforms`` that ``sandbox`` stands in for. ``say`` gets a line for people."""
+    """Posts by the API at ``url`` to the ``platforms`` that ``sandbox`` stands in for; ``say`` gets lines to show."""
 
     url: str
     api_key: str
