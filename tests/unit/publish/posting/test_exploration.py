@@ -84,7 +84,7 @@ ERRORS = int(WHOLE)
 
 SAFE = [
     Case("instagram", "image", InstagramModel(), Containers(errors=ERRORS), [PICTURE]),
-    Case("instagram", "carousel", InstagramModel(), Containers(errors=ERRORS), [PICTURE, SECOND]),
+    Case("instagram", "carousel", InstagramModel(), Containers(errors=0), [PICTURE, SECOND]),
     Case("threads", "text", ThreadsModel(), Containers(errors=ERRORS)),
     Case("facebook", "text", FacebookModel(), Page()),
     Case("facebook", "text", FacebookModel(), Page("refused"), latest=300.0, what="draft-refused"),
