@@ -51,6 +51,7 @@ from publish.posting.contract import (
 )
 from publish.posting.decision import VISIBLE, Outcome, decide, without_asking
 from publish.posting.target_store import Target
+from publish.schedule import lateness
 from publish.vault.envelope import Vault, VaultError
 from schema.sealing import target_place
 from schema.states import TargetState
@@ -217,15 +218,17 @@ class Driver:
         return await self._ask(target, step, job)
 
     async def _begin(self, target: Target, machine: Machine) -> bool:
-        late = (target.now - target.scheduled_at).total_seconds() if target.scheduled_at is not None else 0.0
-        if late > target.late_seconds and target.late_policy != "publish":
-            asks = target.late_policy == "ask"
+        decision = lateness.decide(target.due_at or target.now, target.now, target.late_policy)
+        if decision in ("missed", "ask"):
+            asks = decision == "ask" or target.late_policy.when_late != "skip"
             message = "Its time had passed when this service could work on it" + (
                 "; publish it now or cancel it." if asks else ", so it was left out, as it says."
             )
             outcome = Outcome(
                 state=TargetState.MISSED, step="", seconds=None, code="missed", message=message, retryable=asks
             )
+        elif not target.approved:
+            outcome = Outcome(state=TargetState.AWAITING_APPROVAL, step="", seconds=None)
         elif not target.connected:
             message = "The account is not connected any more; connect it again, and try again."
             outcome = Outcome(

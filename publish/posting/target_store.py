@@ -7,12 +7,13 @@ changes nothing.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import asyncpg
 
 from publish.posting.contract import PARENT_OPTION, Evidence, JsonValue
 from publish.posting.decision import Outcome
+from publish.schedule.lateness import LatePolicy
 from publish.vault.envelope import Vault
 from schema.sealing import target_place
 from schema.states import CONNECTION, TARGET, ConnectionState, TargetState
@@ -65,9 +66,8 @@ class Target:
     failures: int
     kept: Mapping[str, JsonValue]
     sealed: bytes | None = field(repr=False)
-    scheduled_at: datetime | None
-    late_policy: str
-    late_seconds: float
+    due_at: datetime | None
+    late_policy: LatePolicy
     approved: bool
     now: datetime
     fence: int
@@ -90,18 +90,46 @@ class Target:
 _BELOW = "(t.parent_id IS NOT NULL AND parent.post_id = t.post_id)"
 """The condition on a further part of a thread, or a first comment: link and files of the post are not shown again."""
 
-_COLUMNS = f"""
-    t.tenant_id::text, t.id::text, t.post_id::text, t.connection_id::text, t.platform,
-    coalesce(c.via, c.platform), c.instance, t.account_id, c.username, c.profile,
-    {CONNECTION.conditions[ConnectionState.ACTIVE].replace("state", "c.state")},
-    coalesce(parent.platform_post_id, t.options->>'{PARENT_OPTION}', ''), coalesce(root.platform_post_id, ''),
-    t.parent_id IS NOT NULL AND parent.platform_post_id IS NULL,
-    t.kind, coalesce(t.content, p.content), CASE WHEN {_BELOW} THEN '{{}}' ELSE coalesce(p.link, '{{}}') END,
-    t.options - '{PARENT_OPTION}', t.state, t.step,
-    coalesce(t.step_since, now()), t.asked_at, t.intent_at, t.commits, t.attempt, t.failures, t.kept, t.sealed,
-    p.scheduled_at, p.late_policy, p.late_seconds,
-    NOT p.needs_approval OR p.approved_version IS NOT DISTINCT FROM p.version, now(), t.fence,
-    coalesce(t.platform_post_id, '')"""
+_COLUMNS: Mapping[str, str] = {
+    "tenant": "t.tenant_id::text",
+    "id": "t.id::text",
+    "post_id": "t.post_id::text",
+    "connection_id": "t.connection_id::text",
+    "platform": "t.platform",
+    "login_platform": "coalesce(c.via, c.platform)",
+    "instance": "c.instance",
+    "account_id": "t.account_id",
+    "username": "c.username",
+    "profile": "c.profile",
+    "connected": CONNECTION.conditions[ConnectionState.ACTIVE].replace("state", "c.state"),
+    "parent_post_id": f"coalesce(parent.platform_post_id, t.options->>'{PARENT_OPTION}', '')",
+    "root_post_id": "coalesce(root.platform_post_id, '')",
+    "waiting_parent": "t.parent_id IS NOT NULL AND parent.platform_post_id IS NULL",
+    "kind": "t.kind",
+    "text": "coalesce(t.content, p.content)",
+    "link": f"CASE WHEN {_BELOW} THEN '{{}}' ELSE coalesce(p.link, '{{}}') END",
+    "options": f"t.options - '{PARENT_OPTION}'",
+    "state": "t.state",
+    "step": "t.step",
+    "step_since": "coalesce(t.step_since, now())",
+    "asked_at": "t.asked_at",
+    "intent_at": "t.intent_at",
+    "commits": "t.commits",
+    "attempt": "t.attempt",
+    "failures": "t.failures",
+    "kept": "t.kept",
+    "sealed": "t.sealed",
+    "due_at": "t.due_at",
+    "when_late": "p.late_policy",
+    "late_seconds": "p.late_seconds",
+    "approved": "NOT p.needs_approval OR p.approved_version IS NOT DISTINCT FROM p.version",
+    "now": "now()",
+    "fence": "t.fence",
+    "platform_post_id": "coalesce(t.platform_post_id, '')",
+}
+"""Each field of a target as SQL."""
+
+_SELECTED = ", ".join(f"{column} AS {name}" for name, column in _COLUMNS.items())
 
 _FROM = """
     FROM post_targets t JOIN posts p ON p.tenant_id = t.tenant_id AND p.id = t.post_id
@@ -142,7 +170,7 @@ async def claim(connection: asyncpg.Connection, limit: int) -> list[tuple[str, s
 async def load(connection: asyncpg.Connection, id_: str, fence: int) -> Target | None:
     """Return a leased target with its files; None where the lease was lost."""
     row = await connection.fetchrow(
-        f"SELECT {_COLUMNS} {_FROM} WHERE t.id = $1::uuid AND t.fence = $2 AND t.lease_until > now()", id_, fence
+        f"SELECT {_SELECTED} {_FROM} WHERE t.id = $1::uuid AND t.fence = $2 AND t.lease_until > now()", id_, fence
     )
     if row is None:
         return None
@@ -152,15 +180,15 @@ async def load(connection: asyncpg.Connection, id_: str, fence: int) -> Target |
             AND NOT EXISTS (SELECT FROM post_targets t JOIN post_targets parent ON parent.tenant_id = t.tenant_id
                 AND parent.id = t.parent_id AND parent.post_id = t.post_id WHERE t.id = $2::uuid)
         ORDER BY position""",
-        row[2],
+        row["post_id"],
         id_,
     )
-    values = list(row)
-    for place in (9, 16, 17, 26):
-        values[place] = json.loads(values[place])
-    values[18] = TargetState(values[18])
-    values.append([AttachedFile(*file) for file in files])
-    return Target(*values)
+    values = dict(row)
+    for name in ("profile", "link", "options", "kept"):
+        values[name] = json.loads(values[name])
+    late = LatePolicy(values.pop("when_late"), timedelta(seconds=values.pop("late_seconds")))
+    values["state"] = TargetState(values["state"])
+    return Target(**values, late_policy=late, files=[AttachedFile(*file) for file in files])
 
 
 async def bound(connection: asyncpg.Connection, target: Target) -> frozenset[str]:
