@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all:
 
 .DEFAULT_GOAL := help
-.PHONY: help up test quick bench explore chaos check lint format lock sbom licenses advisories clean
+.PHONY: help up test quick sweep bench explore chaos check lint format lock sbom licenses advisories clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ bench: $(VENV)/.dev ## ratios against bare aiohttp, plain upserts and arq; BENCH
 
 explore: $(VENV)/.dev ## every order of faults through the machines that publish, while platforms fail too: values and time
 	@EXPLORE_WHOLE=1 $(BIN)/python -m pytest tests/unit/publish/posting/test_exploration.py -n0 -s
+
+sweep: $(VENV)/.dev ## every kind of post with the worker killed at every point and every answer lost, in five minutes
+	@SWEEP=all $(BIN)/python -m pytest tests/faults/test_posting_faults.py --numprocesses 2
 
 chaos: $(VENV)/.dev ## the slow faults: ROWS="a2 b7" for some of them, CHAOS_SEED=7 to repeat a run
 	@$(BIN)/python -m pytest tests/chaos

@@ -303,7 +303,8 @@ async def hurry(connection: asyncpg.Connection, platform: str, evidence: Evidenc
     rows = await connection.fetch(
         f"""
         UPDATE post_targets t SET due_at = now() FROM {evidence.table} e
-        WHERE t.platform = $1 AND e.account_id = t.account_id AND e.{evidence.column} = t.kept->>'{evidence.kept}'
+        WHERE t.platform = $1 AND e.bucket = bucket_of(t.platform, t.account_id) AND e.account_id = t.account_id
+            AND e.{evidence.column} = t.kept->>'{evidence.kept}'
             AND ({evidence.condition}) AND t.due_at > now() AND t.lease_until IS NULL
             AND coalesce(e.updated_at, e.created_at) > t.worked_at RETURNING 1""",
         platform,
