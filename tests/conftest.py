@@ -1,7 +1,6 @@
 """Real servers for every test that needs one: a throw-away PostgreSQL cluster and Redis per run."""
 
 import asyncio
-import gc
 import itertools
 import os
 import shutil
@@ -79,12 +78,6 @@ def distributed(items: Sequence[pytest.Item], workers: int) -> list[pytest.Item]
     for file in (file for file in files if file not in slow):
         min(parts, key=len).extend(file)
     return [item for part in parts for item in part]
-
-
-def pytest_collection_finish() -> None:
-    """Keep what was imported and collected out of garbage collection: all of it lives to the end of the run."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
