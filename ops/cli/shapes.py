@@ -30,7 +30,7 @@ SHAPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             *("error_message", "retry_count", "due_at", "settled_at", "projection_version", "occurred_at"),
             *("created_at", "delivery_id", "rule_version", "defect", "sanitized", "source", "delivery"),
         ),
-        "explain": ("table", "row", "events"),
+        "explain": ("table", "row", "events", "dropped_until"),
         "key list": (*("id", "name", "scopes", "created_at", "last_used_at", "last_used_from", "revoked_at", "maker"),),
         "media list": (
             *("tenant", "id", "kind", "content_type", "bytes", "width", "height", "duration_ms", "file_name"),

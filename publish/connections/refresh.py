@@ -143,13 +143,17 @@ class Refresher:
         return outcome
 
     async def renew(self, tenant: str, id_: str) -> None:
-        """Refresh a token that the platform did not take, or check it where nothing refreshes it.
+        """Check a token that the platform did not take, by a refresh where that is the check.
 
         Raises PlatformError where the grant is over. Nothing is asked where the platform took it within the last
         minute: it meant something else than the token then.
         """
         async with tenant_transaction(self._pool, tenant) as connection:
-            asked = await refresh_store.hurry_one(connection, id_, REFRESH_PAUSE_SECONDS)
+            standing = await connection_store.standing(connection, id_)
+            if standing is None:
+                raise PlatformError("wrong", "There is no such connection.")
+            refreshing = self._providers.by_platform[standing.login_platform].check is None
+            asked = await refresh_store.hurry_one(connection, id_, refreshing=refreshing, pause=REFRESH_PAUSE_SECONDS)
         if asked:
             await self.refresh(id_, tenant=tenant)
         await self.access(tenant, id_)

@@ -233,16 +233,16 @@ def _due_column(held: Connection) -> str:
     return "check_due_at" if held.work == "check" else "refresh_due_at"
 
 
-async def hurry_one(connection: asyncpg.Connection, id_: str, pause: float) -> bool:
-    """Make one connection due now; False if the platform took its token within ``pause`` seconds, or it has ended."""
+async def hurry_one(connection: asyncpg.Connection, id_: str, *, refreshing: bool, pause: float) -> bool:
+    """Make a check due now, or a refresh in its place; False if the token was taken within ``pause`` seconds."""
+    column = "refresh_due_at" if refreshing else "check_due_at"
     row = await connection.fetchrow(
         f"""
-        UPDATE connections SET
-            refresh_due_at = CASE WHEN refresh_due_at IS NOT NULL THEN now() END,
-            check_due_at = CASE WHEN refresh_due_at IS NULL THEN now() ELSE check_due_at END
-        WHERE id = $1::uuid AND {CONNECTION.allows("check")}
-            AND coalesce(checked_at, '-infinity') < now() - make_interval(secs => $2) RETURNING 1""",
+        UPDATE connections SET {column} = now() WHERE id = $1::uuid AND {CONNECTION.allows("check")}
+            AND ({column} IS NOT NULL OR NOT $2)
+            AND coalesce(checked_at, '-infinity') < now() - make_interval(secs => $3) RETURNING 1""",
         id_,
+        refreshing,
         pause,
     )
     return row is not None

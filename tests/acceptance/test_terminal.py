@@ -128,7 +128,7 @@ async def test_picture_is_whole_at_both_sizes_and_a_resize_leaves_nothing_behind
     terminal.resize(LARGE)
     await terminal.until(r"^read only PGPASSWORD=\S+ psql postgresql://landfall_read@\S+/landfall")
     large = await terminal.until(r"^tiktok_posts · (\d{3}|[2-9]\d) rows")
-    whole(large, rows=8)
+    whole(large, rows=5)
     assert pids(large) == pids(small)
     addresses = [line.split()[0] for line in large[:9]]
     assert addresses == ["webhooks", "sandbox", "people", "connect", "health", "metrics", "database", "read", "logs"]

@@ -477,7 +477,9 @@ def test_repeat_that_lacks_details_takes_none_away(database: str) -> None:
     loop = asyncio.new_event_loop()
     connection = loop.run_until_complete(asyncpg.connect(database))
     pool = projected()
-    assert {one.type for one in pool} >= {name for p in wiring.projections().values() for name in p.handlers}
+    handled = {name for p in wiring.projections().values() for name in p.handlers}
+    # What the database appends for a transition of a target is whole by itself, and no platform sends it.
+    assert {one.type for one in pool} >= {name for name in handled if not name.startswith("target.")}
     lacks = st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=4), min_size=1, max_size=4)
 
     @settings(max_examples=EXAMPLES * 20, deadline=None, suppress_health_check=list(HealthCheck))

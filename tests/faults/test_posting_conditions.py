@@ -71,7 +71,7 @@ CUTS = [
 async def test_h4_upload_that_breaks_goes_on_where_the_platform_is(
     publishing: Posting, size: int, first: int, at: int
 ) -> None:
-    files = GeneratedFiles(publishing.rig.sandbox.url)
+    files = GeneratedFiles(publishing.rig.sandbox.url, publishing.media.folder)
     publishing.media, publishing.driver = files, replace(publishing.driver, media=files)
     [account] = await publishing.rig.connect("tiktok")
     id_ = await publishing.target(account, "Tea", media=[files.generated(size)], options=DIRECT)
@@ -85,7 +85,7 @@ async def test_h4_upload_that_breaks_goes_on_where_the_platform_is(
 
 async def test_h4_upload_whose_address_is_over_is_begun_anew(publishing: Posting) -> None:
     size = 64 * MEBIBYTE + 1
-    files = GeneratedFiles(publishing.rig.sandbox.url)
+    files = GeneratedFiles(publishing.rig.sandbox.url, publishing.media.folder)
     publishing.media, publishing.driver = files, replace(publishing.driver, media=files)
     [account] = await publishing.rig.connect("tiktok")
     id_ = await publishing.target(account, "Tea", media=[files.generated(size)], options=DIRECT)

@@ -285,7 +285,7 @@ async def test_j5_no_secret_is_in_what_real_processes_write_show_or_keep(
                 )
         await service.start(worker=False)
         try:
-            rig = Rig(server, sandbox, service.url, http, key, pool, None, None, connection, database)  # type: ignore[arg-type]
+            rig = Rig(server, sandbox, service.url, http, key, pool, None, None, connection, database, None, tmp_path)  # type: ignore[arg-type]
             tried = await _everything_fails(rig)
             cookies = [cookie.value for cookie in http.cookie_jar if cookie["path"] == "/" and len(cookie.value) > 8]
             for worker_faults in (REFRESH_FAULTS, ()):

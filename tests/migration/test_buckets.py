@@ -20,7 +20,7 @@ from sync.projection import store
 from sync.projection.worker import Projector
 from sync.rebuild.procedure import rebuild, verify
 from tests.integration.sync.projection.test_worker import story
-from tests.support import append_event, crm
+from tests.support import append_event, rows
 
 PROJECTIONS = wiring.projections()
 
@@ -101,17 +101,22 @@ async def test_work_goes_over_to_the_new_buckets_and_back(filled: str) -> None:
     await connection.close()
 
 
+async def there_before(connection: asyncpg.Connection) -> dict[str, list[dict[str, Any]]]:
+    """The CRM tables that an earlier release had too."""
+    return {table.name: await rows(connection, table.name) for table in crm_tables() if table.name != "social_posts"}
+
+
 async def test_crm_rows_get_their_bucket_and_are_what_the_log_says(database: str) -> None:
     connection = await asyncpg.connect(database)
     for account, event in {event["external_id"]: (account, event) for account, event in story(3)}.values():
         await append_event(connection, account, **event)
     async with await open_pool(database, "test", 2, role=APP_ROLE, settings=store.PLANNER) as pool:
         await Projector(pool, PROJECTIONS, tries=3).drain(30)
-    projected = await crm(connection)
+    projected = await there_before(connection)
     platform = {table.name: table.info.get("provider") for table in crm_tables()}
 
     await asyncio.to_thread(move, command.downgrade, database, BEFORE)
-    before = await crm(connection)
+    before = await there_before(connection)
     assert before == {
         table: [{name: value for name, value in row.items() if name != "bucket"} for row in rows]
         for table, rows in projected.items()
@@ -119,9 +124,9 @@ async def test_crm_rows_get_their_bucket_and_are_what_the_log_says(database: str
     assert sum(len(rows) for rows in before.values()) > 100
 
     await asyncio.to_thread(move, command.upgrade, database, "head")
-    assert sorted_by_text(await crm(connection)) == sorted_by_text(projected)
-    for table, rows in projected.items():
-        for row in rows:
+    assert sorted_by_text(await there_before(connection)) == sorted_by_text(projected)
+    for table, found in projected.items():
+        for row in found:
             assert row["bucket"] == bucket_of(platform[table] or row["provider"], row["account_id"])
     await connection.reload_schema_state()
     report = await verify(connection, PROJECTIONS, lambda *_: None)
@@ -129,7 +134,7 @@ async def test_crm_rows_get_their_bucket_and_are_what_the_log_says(database: str
     await connection.close()
     owner = await asyncpg.connect(database)
     assert (await rebuild(owner, PROJECTIONS, list(PROJECTIONS), lambda *_: None)).drift == 0
-    assert sorted_by_text(await crm(owner)) == sorted_by_text(projected)
+    assert sorted_by_text(await there_before(owner)) == sorted_by_text(projected)
     await owner.close()
 
 

@@ -242,6 +242,7 @@ async def test_account_stands_in_every_key_of_account_data(connection: asyncpg.C
         "webhook_buckets",
         "webhook_refusals",
         "crm_verifications",
+        "database_incarnations",
         "deletion_requests",
         "devices",
         "login_failures",
