@@ -395,6 +395,7 @@ async def test_pages_of_posts_in_every_state(
 
     def journey() -> None:
         log_in(browser, url)
+        see(browser, "Connect an account")
         browser.get(f"{url}/posts")
         see(browser, "A post that is missed")
         looked("posts")
