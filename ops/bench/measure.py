@@ -41,7 +41,7 @@ WHOLE = Extent(
     jobs=1500,
     sizes=(10_000, 100_000, 1_000_000),
     rebuilt=200_000,
-    texts=150,
+    texts=50,
     megabytes=1024,
 )
 QUICK = Extent(

@@ -1,7 +1,9 @@
 """Part (h): posts published a minute, and a large file sent, against a bare loop of the same requests.
 
 The whole of Landfall runs as processes against the sandbox, whose clock runs fast, so that no limit of a platform is
-met. The bare loop keeps nothing: it stores no intent and no outcome, and could not go on after a crash.
+met. Above about 100 texts a round the limit of Mastodon is met all the same, and its end is told by that clock, hours
+away by ours: the round would not end. The bare loop keeps nothing: it stores no intent and no outcome, and could not go
+on after a crash.
 """
 
 import asyncio
@@ -136,6 +138,8 @@ async def _connect(url: str, key: str, address: str, sandbox: Client) -> None:
         aiohttp.ClientSession(headers=headers) as program,
         aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser,
     ):
+        # Two hours, the other value the sandbox knows, pass in 24 s here: too soon for a token between two retries.
+        await sandbox.command("variants", platform=FILES, name="access", variant="24h")
         await sandbox.command("redirects", platform=FILES, redirect_uri=f"{url}/api/auth/{FILES}/callback")
         for name in (TEXTS, FILES):
             await shown.connect(name, program, browser)
@@ -155,7 +159,7 @@ async def _tokens(stage: Stage, vault: Vault) -> tuple[dict[str, str], dict[str,
 
 
 def publishing(stage: Stage, report: Report, texts: int, megabytes: int, rounds: int) -> None:
-    """Run every round and add its figures."""
+    """Run every round and add its figures; the large file is sent in the first."""
     asyncio.run(_publishing(stage, report, texts, megabytes, rounds))
 
 
@@ -169,17 +173,22 @@ async def _publishing(stage: Stage, report: Report, texts: int, megabytes: int, 
             seconds, _ = await asyncio.to_thread(found.worked_off, worker)
             report.add("texts published / bare loop of the same requests", bare / seconds)
             report.notes.setdefault("texts published a minute", []).append(round(texts / seconds * 60))
-            path, size = _film(stage, megabytes), megabytes * 2**20
-            media = await _uploaded(found, path, size)
-            before = proportional_megabytes(worker)
-            bare = await _bare_upload(found, path, size)
-            await found.post(FILES, f"Film {number}", kind="video", options=OPTIONS, media=[media])
-            seconds, most = await asyncio.to_thread(found.worked_off, worker)
-            report.add("upload of a large file / bare loop of the same requests", bare / seconds)
-            report.add("memory that the worker gained by sending it, MB", most - before)
-            report.notes.setdefault("megabytes of that file", megabytes)
+            if number == 0:  # once: the sandbox's clock runs fast, and its tokens end within minutes
+                await _film_sent(found, worker, report, megabytes)
             end(worker)
-            path.unlink()
+
+
+async def _film_sent(found: Desk, worker: psutil.Popen, report: Report, megabytes: int) -> None:
+    path, size = _film(found.stage, megabytes), megabytes * 2**20
+    media = await _uploaded(found, path, size)
+    before = proportional_megabytes(worker)
+    bare = await _bare_upload(found, path, size)
+    await found.post(FILES, "Film", kind="video", options=OPTIONS, media=[media])
+    seconds, most = await asyncio.to_thread(found.worked_off, worker)
+    report.add("upload of a large file / bare loop of the same requests", bare / seconds)
+    report.add("memory that the worker gained by sending it, MB", most - before)
+    report.notes["megabytes of that file"] = megabytes
+    path.unlink()
 
 
 async def _bare_texts(found: Desk, number: int, texts: int) -> float:
