@@ -1,9 +1,9 @@
 """Part (h): posts published a minute, and a large file sent, against a bare loop of the same requests.
 
-The whole of Landfall runs as processes against the sandbox, whose clock runs fast, so that no limit of a platform is
-met. Above about 100 texts a round the limit of Mastodon is met all the same, and its end is told by that clock, hours
-away by ours: the round would not end. The bare loop keeps nothing: it stores no intent and no outcome, and could not go
-on after a crash.
+The whole of Landfall runs as processes against the sandbox, whose clock runs fast, so that 50 texts a round meet no
+limit of a platform. With 150 a round did not end: probably the limit of Mastodon, whose end is told by that clock and
+lies hours away by ours. The bare loop keeps nothing: it stores no intent and no outcome, and could not go on after a
+crash.
 """
 
 import asyncio
