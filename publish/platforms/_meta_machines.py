@@ -48,6 +48,9 @@ MOST_CONTAINERS = 3
 SETTLE = Looks(2, 60)
 """A status that says that nothing happened counts when it was read twice, a minute apart (``meta.md`` 9.6)."""
 
+LISTING = Looks(2, 600)
+"""A listing without the post counts when it was read twice, ten minutes apart (``meta.md`` 9.6)."""
+
 ANSWERS = Looks(3, 300)
 """How long a comment or a reply is looked for."""
 
@@ -212,6 +215,42 @@ def _found_comment(job: Job, response: Response, how: Commenting, after: str) ->
     doubt = in_doubt(job, message, "the list of comments was read three times over five minutes")
     found = unbound(job, objects(response.content.get("data")), same, created=how.created)
     return one_of(job, found, published, ANSWERS, doubt, shown=lambda comment: shown_post(comment, "id", how.created))
+
+
+def container_search(
+    errors: ErrorCatalogue, ask: Ask, listed: Callable[[Job, Response], list[JsonObject]]
+) -> dict[str, Step]:
+    """Return the steps that look for the post of a container in the list of posts.
+
+    ``ask`` reads the list, and ``listed`` picks what may be ours. ``search`` is for a container that cannot be read,
+    where only the list can tell (``meta.md`` 9.6, point 6). ``locate`` finds the id of what is published; nothing found
+    leaves it published, with its id unknown.
+    """
+
+    def found(post: JsonObject) -> Published:
+        return Published(text(post.get("id")), text(post.get("permalink")))
+
+    def shown(post: JsonObject) -> str:
+        return shown_post(post, "permalink", "timestamp")
+
+    def read_search(job: Job, response: Response) -> Verdict:
+        if problem := unread(errors, job, response):
+            return problem
+        message = (
+            "The container cannot be read, and no post like this is listed. Look there, and say whether it is there."
+        )
+        doubt = in_doubt(job, message, "the list of posts was read twice, ten minutes apart")
+        return one_of(job, listed(job, response), found, LISTING, doubt, shown=shown)
+
+    def read_locate(job: Job, response: Response) -> Verdict:
+        if problem := unread(errors, job, response):
+            return problem
+        return one_of(job, listed(job, response), found, Looks(12, 3600), Failed("not_listed", ""), shown=shown)
+
+    return {
+        "search": Step(TargetState.UNCONFIRMED, Effect.READ, AGAIN, ask, read_search),
+        "locate": Step(TargetState.PUBLISHED_ID_UNKNOWN, Effect.READ, AGAIN, ask, read_locate),
+    }
 
 
 def permalink_step(errors: ErrorCatalogue, ask: Ask, field: str = "permalink_url") -> Step:

@@ -30,13 +30,13 @@ from publish.platforms._meta_machines import (
     actions,
     anew,
     commenting,
+    container_search,
     error_code,
     error_subcode,
     in_doubt,
     permalink_step,
     poll,
     query,
-    shown_post,
     unread,
     url,
 )
@@ -51,7 +51,6 @@ from publish.posting.contract import (
     Job,
     JsonValue,
     Kept,
-    Looks,
     Machine,
     Media,
     PostingPlatform,
@@ -63,13 +62,10 @@ from publish.posting.contract import (
     Verdict,
     Wait,
 )
-from publish.posting.matching import normal, one_of, unbound
+from publish.posting.matching import normal, unbound
 from publish.posting.verdicts import error_verdict
 from publish.preflight.contract import AccountFacts
 from schema.states import TargetState
-
-LISTING = Looks(2, 600)
-"""A listing without the post counts when it was read twice, ten minutes apart (``meta.md`` 9.6)."""
 
 MISSING = 2207008
 """Of a container that is not there, or not yet (``meta.md`` 7.4)."""
@@ -393,30 +389,6 @@ def _listed(job: Job, response: Response) -> list[JsonObject]:
     return unbound(job, objects(response.content.get("data")), same, created="timestamp")
 
 
-def _found(post: JsonObject) -> Published:
-    return Published(text(post.get("id")), text(post.get("permalink")))
-
-
-def _shown(post: JsonObject) -> str:
-    return shown_post(post, "permalink", "timestamp")
-
-
-def read_search(job: Job, response: Response) -> Verdict:
-    """The container cannot be read: only the listing can tell (``meta.md`` 9.6, point 6)."""
-    if problem := _unread(job, response):
-        return problem
-    message = "The container cannot be read, and no post like this is listed. Look there, and say whether it is there."
-    doubt = in_doubt(job, message, "the list of posts was read twice, ten minutes apart")
-    return one_of(job, _listed(job, response), _found, LISTING, doubt, shown=_shown)
-
-
-def read_locate(job: Job, response: Response) -> Verdict:
-    """It is published; find its id. Nothing found leaves it published, with its id unknown."""
-    if problem := _unread(job, response):
-        return problem
-    return one_of(job, _listed(job, response), _found, Looks(12, 3600), Failed("not_listed", ""), shown=_shown)
-
-
 def ask_permalink(job: Job) -> Request:
     return Request("GET", url(job, job.post_id), query(job, fields="permalink"))
 
@@ -468,8 +440,7 @@ _PUBLISHING: Mapping[str, Step] = {
         DAY,
         overdue_look,
     ),
-    "search": Step(TargetState.UNCONFIRMED, Effect.READ, AGAIN, ask_listing, read_search),
-    "locate": Step(TargetState.PUBLISHED_ID_UNKNOWN, Effect.READ, AGAIN, ask_listing, read_locate),
+    **container_search(RULES.errors, ask_listing, _listed),
     "permalink": permalink_step(RULES.errors, ask_permalink, "permalink"),
 }
 """The steps that all kinds end with."""

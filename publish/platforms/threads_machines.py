@@ -16,6 +16,7 @@ from publish.platforms._meta_machines import (
     Action,
     actions,
     anew,
+    container_search,
     error_code,
     error_subcode,
     in_doubt,
@@ -24,7 +25,6 @@ from publish.platforms._meta_machines import (
     permalink_step,
     poll,
     query,
-    shown_post,
     unread,
 )
 from publish.platforms.threads_posting import PLATFORM as RULES
@@ -39,7 +39,6 @@ from publish.posting.contract import (
     Job,
     JsonValue,
     Kept,
-    Looks,
     Machine,
     Media,
     PostingPlatform,
@@ -51,7 +50,7 @@ from publish.posting.contract import (
     Verdict,
 )
 from publish.posting.decision import DOUBT
-from publish.posting.matching import normal, one_of, since_intent, unbound
+from publish.posting.matching import normal, since_intent, unbound
 from publish.posting.verdicts import QUOTA_SECONDS, error_verdict
 from publish.preflight.contract import AccountFacts
 from publish.preflight.error_catalogue import ErrorClass, classify_error
@@ -59,8 +58,6 @@ from schema.states import TargetState
 
 READY_SECONDS = 30.0
 """A container is published about half a minute after it was made (``meta.md`` 9.1)."""
-
-LISTING = Looks(2, 600)
 
 NOT_THERE = 4279009
 """Of a container or a parent that is not there, or not yet (``meta.md`` 7.4)."""
@@ -365,30 +362,6 @@ def _listed(job: Job, response: Response) -> list[JsonObject]:
     return unbound(job, objects(response.content.get("data")), same, created="timestamp")
 
 
-def _found(post: JsonObject) -> Published:
-    return Published(text(post.get("id")), text(post.get("permalink")))
-
-
-def _shown(post: JsonObject) -> str:
-    return shown_post(post, "permalink", "timestamp")
-
-
-def read_search(job: Job, response: Response) -> Verdict:
-    """The container cannot be read: only the listing can tell."""
-    if problem := _unread(job, response):
-        return problem
-    message = "The container cannot be read, and no post like this is listed. Look there, and say whether it is there."
-    doubt = in_doubt(job, message, "the list of posts was read twice, ten minutes apart")
-    return one_of(job, _listed(job, response), _found, LISTING, doubt, shown=_shown)
-
-
-def read_locate(job: Job, response: Response) -> Verdict:
-    """It is published; find its id. Nothing found leaves it published, with its id unknown."""
-    if problem := _unread(job, response):
-        return problem
-    return one_of(job, _listed(job, response), _found, Looks(12, 3600), Failed("not_listed", ""), shown=_shown)
-
-
 def ask_permalink(job: Job) -> Request:
     return Request("GET", _url(job, job.post_id), query(job, fields="permalink"))
 
@@ -414,8 +387,7 @@ SINGLE = {
         DAY,
         overdue_look,
     ),
-    "search": Step(TargetState.UNCONFIRMED, Effect.READ, AGAIN, ask_listing, read_search),
-    "locate": Step(TargetState.PUBLISHED_ID_UNKNOWN, Effect.READ, AGAIN, ask_listing, read_locate),
+    **container_search(RULES.errors, ask_listing, _listed),
     "permalink": permalink_step(RULES.errors, ask_permalink, "permalink"),
 }
 """Of what has one file at most."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -29,6 +29,7 @@ from publish.posting.contract import (
     TokenRefused,
     Unknown,
     Verdict,
+    Wait,
 )
 from publish.posting.decision import DOUBT, VISIBLE, decide
 from schema.states import TargetState
@@ -237,6 +238,22 @@ def test_reply_with_the_same_text_to_another_post_is_not_ours() -> None:
     )
     found = read(machine.steps["locate"], job(machine, parent_id="7", media=[]), listed)
     assert found == Published("2")
+
+
+@pytest.mark.parametrize(("platform", "kind"), [("instagram", "image"), ("threads", "image")])
+def test_container_that_cannot_be_read_is_looked_for_twice_and_left_to_a_person(platform: str, kind: str) -> None:
+    """``meta.md`` 9.6: two empty lists, ten minutes apart, and it is never published again by itself."""
+    machine = machine_of(platform, kind)
+    search, empty = machine.steps["search"], Response(200, {"data": []})
+    begun = NOW - timedelta(minutes=10)
+    first = read(search, job(machine), empty)
+    assert isinstance(first, Wait)
+    assert first.seconds == 600
+    assert isinstance(read(search, job(machine, step_since=begun), empty), Wait)
+    assert isinstance(read(search, job(machine, kept={"looks": 1}), empty), Wait)
+    assert isinstance(read(search, job(machine, kept={"looks": 1}, step_since=begun), empty), Doubt)
+    listed = {"id": "5", "permalink": "https://example.org/p/5", "caption": "Tea", "text": "Tea"}
+    assert read(search, job(machine), Response(200, {"data": [listed]})) == Published("5", "https://example.org/p/5")
 
 
 def test_photos_tell_a_direct_post_apart_from_one_with_the_same_text() -> None:
