@@ -74,7 +74,8 @@ class Bounced(Session):
     and what would be settings of the session are made anew in each.
     """
 
-    begin: ClassVar[str]
+    settings: ClassVar[str]
+    """The statements that make them."""
 
     async def fetch(self, query: str, *args: Any, **options: Any) -> Any:
         async with self._alone():
@@ -210,7 +211,7 @@ async def open_pool(
     session = session_settings(name, role, statement_seconds) | dict(settings or {})
     options: dict[str, Any] = {"server_settings": session, "connection_class": Session}
     if pgbouncer:
-        kind = type("Bounced", (Bounced,), {"begin": transaction_store.begin_with(session)})
+        kind = type("Bounced", (Bounced,), {"settings": transaction_store.local_settings(session)})
         options = {"connection_class": kind, "statement_cache_size": 0}
     connect = partial(_opened, connect_seconds)
     pool = asyncpg.create_pool(
@@ -220,15 +221,17 @@ async def open_pool(
 
 
 @asynccontextmanager
-async def transaction(connection: asyncpg.Connection) -> AsyncIterator[None]:
+async def transaction(connection: asyncpg.Connection, first: str = "") -> AsyncIterator[str]:
     """Run a transaction on a connection of a pool.
+
+    ``first`` is a statement that is sent together with the beginning; the status of the last statement is given.
 
     After a time-out there is no ROLLBACK: a peer that is gone would let that wait as long again, and the pool ends
     the connection anyway.
     """
-    await connection.execute(getattr(connection, "begin", transaction_store.BEGIN))
+    status = await transaction_store.begin(connection, getattr(connection, "settings", ""), first)
     try:
-        yield
+        yield status
     except (TimeoutError, asyncio.CancelledError):
         raise
     except BaseException:

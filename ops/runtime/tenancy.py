@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
-from ops.runtime import server_store, transaction_store
+from ops.runtime import transaction_store
 from ops.runtime.db import Pool, transaction
 from schema.rights import WORKER_ROLE
 
@@ -19,8 +19,8 @@ NO_TENANT = ""
 @asynccontextmanager
 async def tenant_transaction(pool: Pool, tenant: str) -> AsyncIterator[asyncpg.Connection]:
     """A transaction for one tenant, for ``ALL_TENANTS`` or for ``NO_TENANT``."""
-    async with pool.acquire() as connection, transaction(connection):
-        await set_tenant(connection, tenant)
+    async with pool.acquire() as connection, transaction(connection, _statement(tenant)) as status:
+        _check(status)
         yield connection
 
 
@@ -29,9 +29,17 @@ async def set_tenant(connection: asyncpg.Connection, tenant: str) -> None:
 
     Raises InsufficientPrivilegeError for ``ALL_TENANTS`` where the policies would show none of them instead.
     """
-    if tenant == ALL_TENANTS and not await server_store.may_act_as(connection, WORKER_ROLE):
+    _check(await transaction_store.run(connection, _statement(tenant)))
+
+
+def _statement(tenant: str) -> str:
+    return transaction_store.tenant_statement(tenant, WORKER_ROLE if tenant == ALL_TENANTS else "")
+
+
+def _check(status: str) -> None:
+    """Raise InsufficientPrivilegeError if the statement set no tenant."""
+    if status != "SELECT 1":
         raise asyncpg.InsufficientPrivilegeError("this role may not look at all tenants at once")
-    await transaction_store.set_tenant(connection, tenant)
 
 
 @asynccontextmanager

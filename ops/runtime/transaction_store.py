@@ -7,18 +7,22 @@ import asyncpg
 SECONDS = 10
 """The longest that a transaction may take."""
 
-BEGIN = f"""
-BEGIN;
-SELECT set_config(name, '{SECONDS}s', true) FROM (VALUES ('transaction_timeout')) AS setting (name)
-WHERE current_setting(name, true) IS NOT NULL
-"""
-"""A session whose client is gone between two messages of one statement counts neither as idle nor as running: from
-PostgreSQL 17 on, this limit alone ends it. Before, it keeps its locks until TCP gives up."""
+_LIMITED_FROM = 17
+"""The release of PostgreSQL that knows ``transaction_timeout``. A session whose client is gone between two messages of
+one statement counts neither as idle nor as running: this limit alone ends it. An older release keeps the locks until
+TCP gives up."""
 
 
-def begin_with(settings: Mapping[str, str]) -> str:
-    """Return the statements that begin a transaction with settings of its own."""
-    return "; ".join([BEGIN, *(f"SET LOCAL {name} = '{value}'" for name, value in settings.items())])
+async def begin(connection: asyncpg.Connection, *first: str) -> str:
+    """Begin a transaction and run its first statements, all in one message. Return the status of the last statement."""
+    limited = connection.get_server_version().major >= _LIMITED_FROM
+    limit = (f"SET LOCAL transaction_timeout = '{SECONDS}s'",) if limited else ()
+    return await connection.execute("; ".join(("BEGIN", *limit, *filter(None, first))))
+
+
+def local_settings(settings: Mapping[str, str]) -> str:
+    """Return the statements that make these settings until the transaction ends."""
+    return "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in settings.items())
 
 
 async def commit(connection: asyncpg.Connection) -> None:
@@ -35,6 +39,16 @@ async def tenant(connection: asyncpg.Connection) -> str | None:
     return found
 
 
-async def set_tenant(connection: asyncpg.Connection, tenant: str) -> None:
-    """Set the tenant until the transaction ends."""
-    await connection.execute("SELECT set_config('landfall.tenant', $1, true)", tenant)
+def tenant_statement(tenant: str, role: str = "") -> str:
+    """Return the statement that sets the tenant until the transaction ends, without parameters.
+
+    With a role, it sets none where this login does not have the rights of that role.
+    """
+    quoted = tenant.replace("'", "''")
+    condition = f" WHERE pg_has_role('{role}', 'USAGE')" if role else ""
+    return f"SELECT set_config('landfall.tenant', '{quoted}', true){condition}"
+
+
+async def run(connection: asyncpg.Connection, statement: str) -> str:
+    """Run a statement without parameters; return its status."""
+    return await connection.execute(statement)
