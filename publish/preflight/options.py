@@ -1,6 +1,7 @@
 """The options of a post: a model for each kind of post, which checks what was sent and gives the JSON schema of it."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -36,6 +37,7 @@ FirstComment = Annotated[
 ]
 
 
+@cache  # making one takes longer than the rest of a page that shows it
 def schema(options: type[Options]) -> Mapping[str, Any]:
     """Return the JSON schema (2020-12) of the options, as an API, a command line and pages read it."""
     return options.model_json_schema()

@@ -23,9 +23,9 @@ from tests.support import required_program
 
 ROOT = Path(__file__).parents[4]
 DEPLOY = ROOT / "ops" / "deploy"
-RULES: dict[str, Any] = yaml.safe_load((DEPLOY / "rules.yml").read_text())
-ALERTS: dict[str, Any] = yaml.safe_load((DEPLOY / "alerts.yml").read_text())
-CASES: dict[str, Any] = yaml.safe_load((DEPLOY / "tests.yml").read_text())
+RULES: dict[str, Any] = yaml.load((DEPLOY / "rules.yml").read_text(), yaml.CSafeLoader)
+ALERTS: dict[str, Any] = yaml.load((DEPLOY / "alerts.yml").read_text(), yaml.CSafeLoader)
+CASES: dict[str, Any] = yaml.load((DEPLOY / "tests.yml").read_text(), yaml.CSafeLoader)
 
 OURS = ("migrate", "web", "worker")
 CONTEXT = click.Context(main)
@@ -189,8 +189,8 @@ def test_compose_file_lets_each_service_reach_what_it_needs_and_nothing_else() -
     assert neighbours("prometheus") == {"web", "worker"}
     for name in ("migrate", "daily"):
         assert neighbours(name) == {"postgres", "web", "worker", "migrate", "daily"} - {name}
-    scraped = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())["scrape_configs"][0]["static_configs"]
-    assert {target for group in scraped for target in group["targets"]} == {"web:9464", "worker:9464"}
+    scraped = yaml.load((DEPLOY / "prometheus.yml").read_text(), yaml.CSafeLoader)["scrape_configs"][0]
+    assert {target for group in scraped["static_configs"] for target in group["targets"]} == {"web:9464", "worker:9464"}
 
 
 def test_compose_file_gives_a_way_out_to_web_and_worker_only() -> None:

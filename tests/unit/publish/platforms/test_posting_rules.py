@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
 
 import publish.platforms
 from ops.runtime.discovery import discover
@@ -75,6 +74,8 @@ def test_every_limit_of_a_number_comes_from_a_page_or_allows_everything(platform
 
 @pytest.mark.parametrize(("platform", "kind"), KINDS)
 def test_options_have_a_schema_that_refuses_unknown_names(platform: str, kind: str) -> None:
+    from jsonschema import Draft202012Validator  # takes seconds, and few tests need it
+
     options = RULES[platform].kinds[kind].options
     found = schema(options)
     Draft202012Validator.check_schema(found)
@@ -95,6 +96,8 @@ SAMPLES: Mapping[str, list[Any]] = {
 
 @pytest.mark.parametrize(("platform", "kind"), KINDS)
 def test_schema_and_model_take_and_refuse_the_same(platform: str, kind: str) -> None:
+    from jsonschema import Draft202012Validator  # takes seconds, and few tests need it
+
     options = RULES[platform].kinds[kind].options
     validator = Draft202012Validator(schema(options))
     _, needed = valid_options(RULES[platform], kind, {})

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from publish.platforms.x_text import LIMIT, LONGEST_SEARCHED, length, urls, valid, weighted
 
 DATA = Path(__file__).parents[3] / "vendor" / "twitter-text"
-VALIDATE = yaml.safe_load((DATA / "validate.yml").read_text())["tests"]
-EXTRACT = yaml.safe_load((DATA / "extract.yml").read_text())["tests"]
+VALIDATE = yaml.load((DATA / "validate.yml").read_text(), yaml.CSafeLoader)["tests"]
+EXTRACT = yaml.load((DATA / "extract.yml").read_text(), yaml.CSafeLoader)["tests"]
 
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466"
 
