@@ -164,6 +164,8 @@ def postgres() -> Iterator[Postgres]:
         directory.chmod(0o755)
         # Each database that is made or dropped looks through all buffers: there are not more than tests need.
         settings = {"max_connections": "200", "max_wal_size": "512MB", "shared_buffers": "64MB"}
+        # Tests open many thousands of connections, and none is about how long a password withstands guessing.
+        settings |= {"scram_iterations": "1"}
         server = Postgres.at(directory / "pg", settings=settings)
         server.start()
         yield server
