@@ -27,7 +27,7 @@ from publish.posting.contract import (
 )
 from publish.posting.decision import DOUBT
 from publish.posting.matching import normal, one_of, unbound
-from publish.posting.verdicts import error_verdict
+from publish.posting.verdicts import error_verdict, is_repeat
 from publish.preflight.error_catalogue import ErrorCatalogue
 from schema.states import TargetState
 
@@ -109,7 +109,7 @@ def in_doubt(job: Job, message: str, *evidence: str) -> Doubt:
 def parent_missing(job: Job, response: Response) -> Verdict | None:
     """Return a repeat where what is answered is not found yet: it was not done (``meta.md`` 9.6)."""
     gone = is_missing(response) or error_subcode(response) == 4279009
-    if not gone or DOUBT in job.kept:
+    if not gone or is_repeat(job):
         return None
     return Retry("parent_not_found", "The platform does not find what this answers, or not yet.", PARENT_SECONDS)
 
@@ -133,7 +133,7 @@ def actions(errors: ErrorCatalogue, by_kind: Mapping[str, Action]) -> dict[str, 
 
 def _action(errors: ErrorCatalogue, kind: str, action: Action) -> Machine:
     def read_act(job: Job, response: Response) -> Verdict:
-        if is_missing(response) and DOUBT not in job.kept:
+        if is_missing(response) and not is_repeat(job):
             return Retry("not_found", "The platform does not find it, or does not show it to this account.", 60.0)
         if problem := error_verdict(errors, job, response, commit=True):
             return problem

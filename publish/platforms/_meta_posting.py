@@ -79,6 +79,7 @@ REFUSED = (
         BY_ITSELF,
         "meta.md 7.4",
         subcodes=["2207003"],
+        on_commit=UNKNOWN,
         retryable=True,
     ),
     ErrorRule(
@@ -87,6 +88,7 @@ REFUSED = (
         NEW_ONE,
         "meta.md 7.4",
         subcodes=["2207020", "2207032", "2207053", "2207082", "2207085"],
+        on_commit=UNKNOWN,
         retryable=True,
     ),
     ErrorRule(
@@ -154,6 +156,7 @@ REFUSED = (
         BY_ITSELF,
         "meta.md 7.4",
         subcodes=["2207052", "2207077"],
+        on_commit=UNKNOWN,
         retryable=True,
         wait_seconds=60,
     ),
@@ -202,6 +205,7 @@ REFUSED = (
         BY_ITSELF,
         "meta.md 9.5",
         either=["1390008"],
+        on_commit=UNKNOWN,
         retryable=True,
         wait_seconds=900,
         user_code="rate_limit_exceeded",
@@ -361,7 +365,7 @@ GENERAL = (
     ErrorRule(
         C.AGAIN,
         "The platform does not find the object, or does not show it.",
-        BY_ITSELF,
+        "Look whether it was deleted there, and whether this account may see it.",
         "meta.md 7.4",
         codes=["100"],
         subcodes=["33"],

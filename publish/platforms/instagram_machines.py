@@ -287,7 +287,8 @@ def ask_upload(job: Job) -> Request:
 def read_upload(job: Job, response: Response) -> Verdict:
     """Where to go on after a break is not documented: a broken upload is begun anew in another container."""
     problem = _error(job, response)
-    if isinstance(problem, Failed) or (problem is not None and "debug_info" in response.content):
+    refused = isinstance(response.content, dict) and "debug_info" in response.content
+    if isinstance(problem, Failed) or (problem is not None and refused):
         return _anew(job, "The platform did not take the file.")
     if problem is not None:
         return problem
@@ -334,7 +335,7 @@ def ask_publish(job: Job) -> Request:
 
 
 def read_publish(job: Job, response: Response) -> Verdict:
-    problem = _error(job, response, commit=True, anew=_anew(job, "The platform lost the container."))
+    problem = _error(job, response, commit=True)
     if isinstance(problem, Wait):
         return _not_ready(job, response)
     if problem is not None:
@@ -411,7 +412,7 @@ _CHILDREN: Mapping[str, Step] = {
     "child": Step(TargetState.PREPARING, Effect.REPEATABLE, AGAIN, ask_child, read_child, ("child", "children")),
     "children": Step(
         *(TargetState.PROCESSING, Effect.READ, AGAIN, ask_children, read_children),
-        ("children", "container", "child_again"),
+        ("children", "container", "child_again", "quota"),
         DAY,
         overdue_status,
     ),

@@ -583,6 +583,7 @@ _WITH_FILES: Mapping[str, Step] = {
 _WITH_VIDEO: Mapping[str, Step] = {
     **_WITH_FILES,
     "send": replace(_WITH_FILES["send"], leads_to=("send", "begin", "finish")),
+    "status": replace(_WITH_FILES["status"], leads_to=("begin", "publish")),
     "finish": Step(
         TargetState.UPLOADING, Effect.REPEATABLE, AGAIN, ask_finish, read_finish, ("finish", "begin", "status")
     ),

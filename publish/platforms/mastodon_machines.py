@@ -45,7 +45,7 @@ from publish.posting.contract import (
 )
 from publish.posting.decision import DOUBT
 from publish.posting.matching import normal, one_of, tagless, unbound
-from publish.posting.verdicts import error_verdict
+from publish.posting.verdicts import error_verdict, unread_verdict
 from publish.preflight.contract import AccountFacts
 from schema.states import TargetState
 
@@ -217,13 +217,11 @@ def ask_look(job: Job) -> Request:
 
 
 def read_look(job: Job, response: Response) -> Verdict:
-    if problem := _error(job, response):
+    if problem := unread_verdict(RULES.errors, job, response):
         return problem
     listed = objects(response.content)
     files = set(job.kept_list("files"))
-    ours = [
-        post for post in listed if files & {text(file.get("id")) for file in objects(post.get("media_attachments"))}
-    ]
+    ours = [post for post in listed if files & _files(post)]
     found = ours or unbound(job, listed, lambda post: _same(job, post), created="created_at")
     message = "The server shows no such post, and it was sent more than once. Look there, and say whether it is there."
     doubt = Doubt(message, [job.kept_text(DOUBT), "the account's own posts were read three times"])
@@ -245,6 +243,7 @@ def _same(job: Job, post: JsonObject) -> bool:
         and normal(post.get("spoiler_text")) == normal(content.get("spoiler_text", ""))
         and text(post.get("in_reply_to_id")) == job.parent_id
         and answers == (asked["options"] if isinstance(asked, dict) else [])
+        and post.get("visibility") == content.get("visibility", post.get("visibility"))
         and len(objects(post.get("media_attachments"))) == len(job.media)
     )
 

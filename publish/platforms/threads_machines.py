@@ -49,9 +49,8 @@ from publish.posting.contract import (
     Unknown,
     Verdict,
 )
-from publish.posting.decision import DOUBT
 from publish.posting.matching import normal, since_intent, unbound
-from publish.posting.verdicts import QUOTA_SECONDS, error_verdict
+from publish.posting.verdicts import QUOTA_SECONDS, error_verdict, is_repeat
 from publish.preflight.contract import AccountFacts
 from publish.preflight.error_catalogue import ErrorClass, classify_error
 from schema.states import TargetState
@@ -297,14 +296,14 @@ def read_publish(job: Job, response: Response) -> Verdict:
 
     Another one only after that, and never after an attempt whose outcome is unknown (``meta.md`` 7.5, 14: T9, T10).
     """
-    if error_subcode(response) == NOT_THERE and DOUBT not in job.kept:
+    if error_subcode(response) == NOT_THERE and not is_repeat(job):
         missed = job.kept_number("missed") + 1
         keep: Kept = {"missed": missed}
         if missed == 1:
             return Go("status", AGAIN_SECONDS, keep=keep)
         again = _anew(job, "The platform does not find the container that it finished.")
         return Go("quota", 5.0, keep={**again.keep, **keep}) if missed == 2 and isinstance(again, Go) else _lost()
-    if problem := _error(job, response, commit=True, anew=_anew(job, "The platform lost the container.")):
+    if problem := _error(job, response, commit=True):
         return problem
     if not (made := text(response.content.get("id"))):
         return Unknown("the platform named no post")
@@ -397,7 +396,7 @@ SEVERAL = SINGLE | {
     "child": Step(TargetState.PREPARING, Effect.REPEATABLE, AGAIN, ask_child, read_child, ("child", "children")),
     "children": Step(
         *(TargetState.PROCESSING, Effect.READ, AGAIN, ask_children, read_children),
-        ("children", "container", "child_again"),
+        ("children", "container", "child_again", "quota"),
         DAY,
         overdue_status,
     ),

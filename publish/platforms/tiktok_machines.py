@@ -46,6 +46,7 @@ from publish.posting.contract import (
     Failed,
     Go,
     HandedOver,
+    Hold,
     Job,
     Kept,
     Looks,
@@ -57,13 +58,14 @@ from publish.posting.contract import (
     Retry,
     Sample,
     Step,
+    TokenRefused,
     Unknown,
     Verdict,
     Wait,
 )
 from publish.posting.decision import DOUBT
 from publish.posting.matching import normal, one_of, unbound
-from publish.posting.verdicts import error_verdict, reported_verdict
+from publish.posting.verdicts import error_verdict, in_doubt, reported_verdict, unread_verdict
 from publish.preflight.contract import AccountFacts
 from schema.states import TargetState
 
@@ -101,7 +103,12 @@ def _begun_anew(job: Job, message: str, *, files: bool = False) -> Verdict:
     if begun >= MOST_UPLOADS:
         return Failed("publish_failed", message, retryable=True)
     keep: Kept = {"publish_id": "", "uploaded": 0, "begun": begun, "polls": 0}
-    return Go("creator", 5.0, keep=keep, new_links=files)
+    return Go(_beginning(job), 5.0, keep=keep, new_links=files)
+
+
+def _beginning(job: Job) -> str:
+    """Return the step that a publish begins with; what goes to the inbox needs nothing of the creator's choices."""
+    return _first(job) if job.kind.startswith("inbox") else "creator"
 
 
 # --- what the account allows at this moment
@@ -202,6 +209,8 @@ def read_part(job: Job, response: Response) -> Verdict:
         case 206:
             plan, at = _plan(job), job.kept_number("uploaded")
             stored = plan.range(plan.chunk_at(at) or 0)[1] + 1
+            if stored == plan.size:
+                return Go("progress")  # a last part after which more is expected: the status tells how much it has
             return Go(_next_part(job, stored), keep={"uploaded": stored})
         case 416:
             return Go("progress")
@@ -220,7 +229,7 @@ def ask_status(job: Job) -> Request:
 
 def read_progress(job: Job, response: Response) -> Verdict:
     """Go on where the platform is, or begin anew where it cannot be told, or the address is over."""
-    if problem := _error(job, response):
+    if problem := _status_error(job, response):
         return problem
     if text(_data(response).get("status")) != "PROCESSING_UPLOAD":
         return Go("status")
@@ -238,7 +247,7 @@ def _restarted(job: Job) -> Verdict:
     if begun >= MOST_UPLOADS:
         return Failed("upload_failed", "The upload broke off several times; try again later.", retryable=True)
     keep: Kept = {"publish_id": "", "uploaded": 0, "begun": begun, "address_over": False}
-    return Go("creator" if not job.kind.startswith("inbox") else "begin", 5.0, keep=keep)
+    return Go(_beginning(job), 5.0, keep=keep)
 
 
 # --- files that the platform fetches
@@ -288,7 +297,7 @@ def ask_listing(job: Job) -> Request:
 
 def read_lost(job: Job, response: Response) -> Verdict:
     """The answer that named the publish was lost. What was fetched decides (``tiktok.md`` 16)."""
-    if problem := _error(job, response):
+    if problem := unread_verdict(RULES.errors, job, response):
         return problem
     found = unbound(job, objects(_data(response).get("videos")), lambda post: _same(job, post), created="create_time")
     all_fetched = all(media.fetched >= media.size for media in job.media)
@@ -299,15 +308,11 @@ def read_lost(job: Job, response: Response) -> Verdict:
             )
         if job.seconds_here < DEAD_SECONDS:
             return Wait(300.0, "a publish that fetched nothing ends by itself")
-        return Go(_first_again(job), keep={"ended_links": False}, new_links=True)
+        return Go(_beginning(job), keep={"ended_links": False}, new_links=True)
     message = "TikTok has fetched the files, and shows no such post. Look at the account."
     fetched = [f"file {number}: {media.fetched} of {media.size} bytes" for number, media in enumerate(job.media, 1)]
     doubt = Doubt(message, [job.kept_text(DOUBT), *fetched])
     return one_of(job, found, _listed, Looks(12, DAY), doubt, shown=lambda post: text(post.get("share_url")))
-
-
-def _first_again(job: Job) -> str:
-    return "pull" if job.kind.startswith("inbox") else "creator"
 
 
 def _same(job: Job, post: JsonObject) -> bool:
@@ -342,10 +347,18 @@ def _read_fact(job: Job, data: JsonObject) -> list[Fact]:
     return [Fact("post.read", f"{job.kept_text('publish_id')}:{digest}", said)]
 
 
+def _status_error(job: Job, response: Response) -> Verdict | None:
+    """Return what an error means that answers for a status; it says nothing of the post (``tiktok.md`` 8.4)."""
+    problem = _error(job, response)
+    if isinstance(problem, Failed) and problem.code in ("invalid_publish_id", UNOWNED):
+        return Doubt("TikTok does not know this publish any more. Look at the account.", [problem.message])
+    if isinstance(problem, Failed) and job.intent_at is not None:
+        return in_doubt(job, f"The status of the post cannot be read: {problem.message}")
+    return problem
+
+
 def read_status(job: Job, response: Response) -> Verdict:
-    if problem := _error(job, response):
-        if isinstance(problem, Failed) and problem.code in ("invalid_publish_id", UNOWNED):
-            return Doubt("TikTok does not know this publish any more. Look at the account.", [problem.message])
+    if problem := _status_error(job, response):
         return problem
     data = {name: value for name, value in _data(response).items() if name in STATUS_FIELDS}
     facts = _read_fact(job, {name: value for name, value in data.items() if name not in PROGRESS})
@@ -385,7 +398,12 @@ def _with_facts(verdict: Verdict, facts: Sequence[Fact]) -> Verdict:
             return Failed(code, message, retryable, facts=facts)
         case Go(step=step, seconds=seconds, keep=keep, new_links=new_links):
             return Go(step, seconds, keep=keep, new_links=new_links, facts=facts)
-        case Retry(code=code, message=message):
+        case Retry(code=code, message=message) | Hold(code=code, message=message):
+            return Failed(code, message, retryable=True, facts=facts)
+        case TokenRefused(code=code):
+            message = (
+                "The owner ended the connection before it was published. Connect the account again, and try again."
+            )
             return Failed(code, message, retryable=True, facts=facts)
     return Failed("publish_failed", "TikTok could not publish it.", retryable=True, facts=facts)
 
@@ -421,92 +439,68 @@ def read_address(job: Job, response: Response) -> Verdict:
     return Published(job.post_id, _address(first))
 
 
-_ENDS: Mapping[str, Step] = {
-    "status": Step(
-        TargetState.PROCESSING,
-        Effect.READ,
-        AGAIN,
-        ask_status,
-        read_status,
-        ("address", "locate", "creator", "begin", "pull"),
-        DAY,
-        overdue_status,
-    ),
-    "locate": Step(
-        TargetState.PUBLISHED_ID_UNKNOWN,
-        Effect.READ,
-        AGAIN,
-        ask_status,
-        read_locate,
-        ("address",),
-        DAY,
-        overdue_locate,
-    ),
-    "address": Step(TargetState.PUBLISHED, Effect.READ, AGAIN, ask_address, read_address),
-}
+def _ends(*anew: str) -> Mapping[str, Step]:
+    """Return the steps that watch a publish; ``anew`` are those with which one that failed begins anew."""
+    return {
+        "status": Step(
+            *(TargetState.PROCESSING, Effect.READ, AGAIN, ask_status, read_status),
+            ("address", "locate", *anew),
+            DAY,
+            overdue_status,
+        ),
+        "locate": Step(
+            *(TargetState.PUBLISHED_ID_UNKNOWN, Effect.READ, AGAIN, ask_status, read_locate),
+            ("address",),
+            DAY,
+            overdue_locate,
+        ),
+        "address": Step(TargetState.PUBLISHED, Effect.READ, AGAIN, ask_address, read_address),
+    }
 
-_SENT: Mapping[str, Step] = {
-    "begin": Step(TargetState.PREPARING, Effect.REPEATABLE, AGAIN, ask_begin, read_begin, ("part", "last")),
-    "part": Step(
-        TargetState.UPLOADING,
-        Effect.REPEATABLE,
-        AGAIN,
-        ask_part,
-        read_part,
-        ("part", "last", "status", "progress"),
-        UPLOAD_SECONDS,
-        overdue_part,
-    ),
-    "last": Step(
-        TargetState.PUBLISHING,
-        Effect.KEYED,
-        AGAIN,
-        ask_part,
-        read_part,
-        ("part", "last", "status", "progress"),
-        UPLOAD_SECONDS,
-        overdue_part,
-    ),
-    "progress": Step(
-        TargetState.PROCESSING,
-        Effect.READ,
-        AGAIN,
-        ask_status,
-        read_progress,
-        ("part", "last", "status", "creator", "begin"),
-        DAY,
-        overdue_status,
-    ),
-}
 
-_PULLED: Mapping[str, Step] = {
-    "pull": Step(TargetState.PUBLISHING, Effect.COMMIT, "lost", ask_pull, read_pull, ("status",)),
-    "lost": Step(TargetState.UNCONFIRMED, Effect.READ, AGAIN, ask_listing, read_lost, ("creator", "pull")),
-}
+def _sent(anew: str) -> Mapping[str, Step]:
+    """Return the steps of a file that is sent; ``anew`` is the one with which an upload that broke off begins anew."""
+    return {
+        "begin": Step(TargetState.PREPARING, Effect.REPEATABLE, AGAIN, ask_begin, read_begin, ("part", "last")),
+        "part": Step(
+            *(TargetState.UPLOADING, Effect.REPEATABLE, AGAIN, ask_part, read_part),
+            ("part", "last", "status", "progress"),
+            UPLOAD_SECONDS,
+            overdue_part,
+        ),
+        "last": Step(
+            *(TargetState.PUBLISHING, Effect.KEYED, AGAIN, ask_part, read_part),
+            ("status", "progress"),
+            UPLOAD_SECONDS,
+            overdue_part,
+        ),
+        "progress": Step(
+            *(TargetState.PROCESSING, Effect.READ, AGAIN, ask_status, read_progress),
+            ("part", "last", "status", anew),
+            DAY,
+            overdue_status,
+        ),
+    }
+
+
+def _pulled(anew: str) -> Mapping[str, Step]:
+    """Return the steps of files that TikTok fetches; ``anew`` is the one with which a dead publish begins anew."""
+    return {
+        "pull": Step(TargetState.PUBLISHING, Effect.COMMIT, "lost", ask_pull, read_pull, ("status",)),
+        "lost": Step(TargetState.UNCONFIRMED, Effect.READ, AGAIN, ask_listing, read_lost, (anew,)),
+    }
 
 
 def _machine(name: str, title: str, *parts: Mapping[str, Step], first: str) -> Machine:
-    steps = {step: found for part in (*parts, _ENDS) for step, found in part.items()}
-    # A step may lead only to steps that its machine has.
-    kept = {
-        step: Step(
-            found.state,
-            found.effect,
-            found.unknown,
-            found.ask,
-            found.read,
-            tuple(other for other in found.leads_to if other in steps),
-            found.deadline,
-            found.overdue,
-        )
-        for step, found in steps.items()
-    }
-    return Machine(name, title, kept, first)
+    return Machine(name, title, {step: found for part in parts for step, found in part.items()}, first)
 
 
 def _creator(*then: str) -> Mapping[str, Step]:
     return {"creator": Step(TargetState.PREPARING, Effect.READ, AGAIN, ask_creator, read_creator, then)}
 
+
+DIRECT_VIDEO = (_creator("begin", "pull"), _sent("creator"), _pulled("creator"), _ends("creator"))
+DIRECT_PHOTOS = (_creator("pull"), _pulled("creator"), _ends("creator"))
 
 ENDED = "'FAILED', 'PUBLISH_COMPLETE', 'SEND_TO_USER_INBOX'"
 """Statuses of which a webhook tells before the next poll."""
@@ -525,10 +519,15 @@ def inquire(app: App, _: str, secrets: Mapping[str, str]) -> Steps[AccountFacts]
 
 PLATFORM = PostingPlatform(
     machines={
-        "video": _machine("video", "Video", _creator("begin", "pull"), _SENT, _PULLED, first="creator"),
-        "photos": _machine("photos", "Photos", _creator("pull"), _PULLED, first="creator"),
-        "inbox_video": _machine("inbox_video", "Video for the inbox", _SENT, _PULLED, first="begin"),
-        "inbox_photos": _machine("inbox_photos", "Photos for the inbox", _PULLED, first="pull"),
+        "video": _machine("video", "Video", *DIRECT_VIDEO, first="creator"),
+        "photos": _machine("photos", "Photos", *DIRECT_PHOTOS, first="creator"),
+        "inbox_video": _machine(
+            *("inbox_video", "Video for the inbox", _sent("begin"), _pulled("pull"), _ends("begin", "pull")),
+            first="begin",
+        ),
+        "inbox_photos": _machine(
+            *("inbox_photos", "Photos for the inbox", _pulled("pull"), _ends("pull")), first="pull"
+        ),
     },
     sample=Sample("video", "video", {"privacy_level": "PUBLIC_TO_EVERYONE", "music_usage_confirmed": True}),
     kind_of=kind_of,

@@ -416,9 +416,9 @@ _POST: Mapping[str, Step] = {
     "look": Step(TargetState.UNCONFIRMED, Effect.READ, AGAIN, ask_look, read_look, ("publish",)),
 }
 
-_THEN = ("initialize", "describe", "publish")
+_THEN = ("initialize", "publish")
 
-_FILES: Mapping[str, Step] = {
+_VIDEO: Mapping[str, Step] = {
     "initialize": Step(TargetState.PREPARING, Effect.REPEATABLE, AGAIN, ask_initialize, read_initialize, ("append",)),
     "append": Step(
         TargetState.UPLOADING, Effect.REPEATABLE, AGAIN, ask_append, read_append, ("append", "finalize", "initialize")
@@ -434,12 +434,17 @@ _FILES: Mapping[str, Step] = {
         PROCESSING_SECONDS,
         overdue_status,
     ),
-    "describe": Step(
-        TargetState.PREPARING, Effect.REPEATABLE, AGAIN, ask_describe, read_describe, ("initialize", "publish")
-    ),
-    **_POST,
     "publish": replace(_POST["publish"], leads_to=("initialize",)),
+    "look": replace(_POST["look"], leads_to=()),
 }
+
+_IMAGES: Mapping[str, Step] = {
+    **_VIDEO,
+    "finalize": replace(_VIDEO["finalize"], leads_to=("status", "describe", *_THEN)),
+    "status": replace(_VIDEO["status"], leads_to=("describe", *_THEN)),
+    "describe": Step(TargetState.PREPARING, Effect.REPEATABLE, AGAIN, ask_describe, read_describe, _THEN),
+}
+"""Images have a text that describes them, which videos have not."""
 
 
 def kind_of(media: Sequence[Media], options: Kept, link: Mapping[str, str]) -> str:  # noqa: ARG001
@@ -456,9 +461,9 @@ PLATFORM = PostingPlatform(
     machines={
         "text": Machine("text", "Text", _POST, "publish", "look"),
         "poll": Machine("poll", "Poll", _POST, "publish", "look"),
-        "images": Machine("images", "Images", _FILES, "initialize", "look"),
-        "gif": Machine("gif", "Animated GIF", _FILES, "initialize", "look"),
-        "video": Machine("video", "Video", _FILES, "initialize", "look"),
+        "images": Machine("images", "Images", _IMAGES, "initialize", "look"),
+        "gif": Machine("gif", "Animated GIF", _IMAGES, "initialize", "look"),
+        "video": Machine("video", "Video", _VIDEO, "initialize", "look"),
         "delete_post": _action("delete_post", "Delete a post", ask_delete, lambda _, data: data.get("deleted") is True),
         "hide_comment": _action("hide_comment", "Hide an answer", ask_hide, lambda _, data: data.get("hidden") is True),
         "show_comment": _action(

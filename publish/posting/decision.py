@@ -57,6 +57,12 @@ VISIBLE = (Effect.COMMIT, Effect.KEYED)
 DOUBT = "doubt"
 """Kept while a request that people may see the effect of has an unknown outcome: why it is unknown."""
 
+REPEATED = "repeated"
+"""Kept once a request is sent again that an earlier look did not find the effect of, until other things are asked for.
+
+The look may have been too early, so what only proves that a first request came to nothing proves nothing here.
+"""
+
 LOOKS = "looks"
 """Kept by a step that looks for something: how often it did. It counts for one step."""
 
@@ -115,7 +121,7 @@ def decide(target: Progress, machine: Machine, verdict: Verdict) -> Outcome:
     outcome = _RULES[type(verdict)](target, machine, step, verdict)
     return replace(
         outcome,
-        kept=_kept(target, step, outcome, verdict),
+        kept=_kept(target, machine, outcome, verdict),
         end_links=verdict.end_links or verdict.new_links or outcome.seconds is None,
         new_attempt=verdict.new_links,
     )
@@ -144,8 +150,13 @@ def _after_unknown(step: Step, verdict: Unknown) -> Verdict:
     return Go(step.unknown, SETTLE_SECONDS, keep=kept)
 
 
-def _kept(target: Progress, step: Step, outcome: Outcome, verdict: Verdict) -> dict[str, JsonValue]:
+def _kept(target: Progress, machine: Machine, outcome: Outcome, verdict: Verdict) -> dict[str, JsonValue]:
+    step, after = machine.steps[target.step], machine.steps.get(outcome.step)
     kept = {**target.kept, **verdict.keep}
+    if outcome.state in (TargetState.PREPARING, TargetState.UPLOADING):
+        kept.pop(REPEATED, None)
+    if step.state == TargetState.UNCONFIRMED and after is not None and after.effect in VISIBLE:
+        kept[REPEATED] = True
     if not outcome.same_step and LOOKS not in verdict.keep:
         kept.pop(LOOKS, None)
     known = not outcome.same_step and DOUBT not in verdict.keep and outcome.state != TargetState.UNCONFIRMED

@@ -6,7 +6,7 @@ import structlog
 
 from ops.runtime.platform_protocol import Response
 from publish.posting.contract import Doubt, Failed, Hold, Job, Retry, TokenRefused, Unknown, Verdict, Wait
-from publish.posting.decision import DOUBT
+from publish.posting.decision import DOUBT, REPEATED
 from publish.preflight.error_catalogue import (
     Classified,
     ErrorCatalogue,
@@ -31,8 +31,18 @@ Make = Callable[[Classified], Verdict]
 
 def _failed(code: str = "") -> Make:
     return lambda said: Failed(
-        said.user_code or code or said.code, f"{said.message} {said.remedy}".strip(), retryable=said.retryable
+        said.user_code or code or said.code, f"{said.message} {_remedy(said)}".strip(), retryable=said.retryable
     )
+
+
+def _remedy(said: Classified) -> str:
+    """Return what a person can do; that it is made again by itself is no remedy where nothing can make it again."""
+    return "Post it again." if said.error_class is ErrorClass.ANEW else said.remedy
+
+
+def is_repeat(job: Job) -> bool:
+    """Return whether an earlier request for the same may have had its effect after all."""
+    return DOUBT in job.kept or REPEATED in job.kept
 
 
 _BY_CLASS: Mapping[ErrorClass, Make] = {
@@ -59,7 +69,7 @@ def error_verdict(
     ``anew`` is taken where the container, upload or address is of no use any more and a new one may be made; a failure
     without it.
     """
-    said = classify(catalogue, response, commit=commit, repeated=DOUBT in job.kept)
+    said = classify(catalogue, response, commit=commit, repeated=is_repeat(job))
     if said is None:
         return None
     if not said.catalogued:

@@ -181,7 +181,7 @@ def said(error: ReportedError, status: int, known: Collection[str] = ()) -> str:
     A code that is one of ``known`` is safe whatever its form.
     """
     code = _code(error)
-    return code if code in known else identifier(code) or str(status)
+    return code if code and code in known else identifier(code) or str(status)
 
 
 def without_secrets(text: str) -> str:

@@ -14,6 +14,7 @@ from publish.posting.errors import PostError
 from publish.posting.post_store import PostFilter, StoredPost
 from publish.posting.posts import Created
 from publish.posting.requests import ApproveBody, ConfirmBody, EditBody, PostBody, RetryBody, read
+from schema.states import TargetState
 from schema.tenancy import DEFAULT_TENANT
 from tests.posting import PUBLISHERS, Posting, posting
 from tests.rig import Rig
@@ -256,9 +257,14 @@ async def test_saving_a_published_post_publishes_nothing(desk: Desk) -> None:
     assert (await desk.one(post.id)).version == 1
 
 
-@pytest.mark.parametrize(
-    "state", ["draft", "awaiting_approval", "scheduled", "preparing", "processing", "ready", "missed"]
-)
+CANCELLED = [
+    *(TargetState.DRAFT, TargetState.AWAITING_APPROVAL, TargetState.SCHEDULED, TargetState.MISSED),
+    *(TargetState.PREPARING, TargetState.UPLOADING, TargetState.PROCESSING, TargetState.READY),
+]
+TOO_LATE = [state for state in TargetState if state not in CANCELLED]
+
+
+@pytest.mark.parametrize("state", CANCELLED)
 async def test_cancel_until_something_is_made_visible(desk: Desk, state: str) -> None:
     post = await desk.made(**later(hours=1))
     await desk.put(target(post).id, state=state)
@@ -267,9 +273,7 @@ async def test_cancel_until_something_is_made_visible(desk: Desk, state: str) ->
     assert target(found.post).due_at is None
 
 
-@pytest.mark.parametrize(
-    "state", ["publishing", "published", "published_id_unknown", "unconfirmed", "awaiting_person", "failed"]
-)
+@pytest.mark.parametrize("state", TOO_LATE)
 async def test_cancel_says_why_it_is_too_late(desk: Desk, state: str) -> None:
     post = await desk.made(**later(hours=1))
     await desk.put(target(post).id, state=state)

@@ -53,6 +53,7 @@ def graph(status: int, code: int, subcode: int | None = None, message: str = "",
     ("response", "other", "commit"),
     [
         (graph(500, 1), ErrorClass.AGAIN, UNKNOWN),
+        (Response(500, {"error": {"code": 1.0}}), ErrorClass.AGAIN, UNKNOWN),
         (graph(500, 2), ErrorClass.AGAIN, UNKNOWN),
         (graph(400, -1, 2207001), ErrorClass.AGAIN, UNKNOWN),
         (graph(403, 4, 2207051), ErrorClass.ACCOUNT_STOPPED, UNKNOWN),

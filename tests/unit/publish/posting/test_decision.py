@@ -20,7 +20,7 @@ from publish.posting.contract import (
     Verdict,
     Wait,
 )
-from publish.posting.decision import DOUBT, MOST_COMMITS, READ_TRIES, TRIES, decide, without_asking
+from publish.posting.decision import DOUBT, MOST_COMMITS, READ_TRIES, REPEATED, TRIES, decide, without_asking
 from schema.states import TargetState
 from tests.unit.publish.posting.test_contract import STEPS
 
@@ -68,7 +68,9 @@ def test_unknown_outcome_of_a_commit_is_looked_up_and_remembered() -> None:
     outcome = decide(At("publish"), MACHINE, Unknown("no answer"))
     assert (outcome.state, outcome.step, outcome.kept) == (TargetState.UNCONFIRMED, "look", {DOUBT: "no answer"})
     again = decide(At("look", kept=dict(outcome.kept), intent_at=NOON), MACHINE, Go("publish"))
-    assert (again.step, again.kept) == ("publish", {}), "the look has decided it"
+    assert (again.step, again.kept) == ("publish", {REPEATED: True}), "the look has decided it, maybe too early"
+    anew = decide(At("make", kept=dict(again.kept), intent_at=NOON), MACHINE, Wait(1))
+    assert anew.kept == {}, "what is made anew was never asked for"
 
 
 def test_request_that_a_limit_held_back_costs_no_attempt() -> None:
