@@ -23,6 +23,7 @@ from ops.runtime.embedded import redis_server as redis_server_program
 from schema.tenancy import DEFAULT_TENANT
 from tests import fork_server
 from tests.compose import REDIS_PASSWORD, SERVICES, substituted
+from tests.posting import Posting, posting
 from tests.rig import TESTS, Rig, rigged
 from tests.support import ForkedServer, Process, Service, breakable_redis, breaking, eventually, required_program
 
@@ -324,6 +325,13 @@ async def rig(request: pytest.FixtureRequest, database: str, connection: asyncpg
         if marker := request.node.get_closest_marker("rig"):
             for email, role in marker.kwargs["members"].items():
                 await users.add(found.pool, DEFAULT_TENANT, email, marker.kwargs["password"], role, TESTS)
+        yield found
+
+
+@pytest.fixture
+async def publishing(rig: Rig) -> AsyncIterator[Posting]:
+    """The rig with what publishes."""
+    async with posting(rig) as found:
         yield found
 
 

@@ -189,6 +189,14 @@ async def made(publishing: Posting, case: Case, text: str) -> list[Any]:
     return [post for post in posts if post["text"] == text]
 
 
+async def sent(publishing: Posting, case: Case, text: str = "Tea") -> Mapping[str, Any]:
+    """What the ledger has of the parameters and files of a post that is published for this."""
+    await published(publishing, case, text)
+    [post] = await made(publishing, case, text)
+    found: Mapping[str, Any] = {**post["options"], "files": post["files"]}
+    return found
+
+
 async def survived(publishing: Posting, case: Case, mode: str, text: str) -> Any:
     """Let one commit go wrong, and look after: the row."""
     before = len(await made(publishing, case, text))

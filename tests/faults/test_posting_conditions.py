@@ -18,18 +18,11 @@ from ops.runtime.platform_protocol import FilePart, Request, Response
 from publish.posting import target_store
 from publish.posting.contract import Media
 from schema.tenancy import DEFAULT_TENANT
-from tests.posting import SHIPPED, Posting, SampleFiles, posting
+from tests.posting import SHIPPED, Posting, SampleFiles
 from tests.posting_faults import worked_on
-from tests.rig import Rig
 
 MEBIBYTE = 2**20
 DIRECT = {"privacy_level": "PUBLIC_TO_EVERYONE", "music_usage_confirmed": True}
-
-
-@pytest.fixture
-async def publishing(rig: Rig) -> AsyncIterator[Posting]:
-    async with posting(rig) as found:
-        yield found
 
 
 class GeneratedFiles(SampleFiles):

@@ -5,7 +5,7 @@ before its effect and after it. The sandbox's ledger says what people saw.
 """
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,8 +16,7 @@ from ops.runtime.http import Unreachable
 from ops.runtime.platform_client import PlatformClient
 from ops.runtime.platform_protocol import Request, Response
 from publish.posting import driver as driver_module
-from tests.posting import Posting, connect_organization, posting
-from tests.rig import Rig
+from tests.posting import Posting, connect_organization
 
 PICTURE = ("picture.jpg", "image/jpeg", {"width": 640, "height": 640})
 CLIP = ("clip.mp4", "video/mp4", {"width": 640, "height": 640, "duration": 1.0})
@@ -94,12 +93,6 @@ FAMILIES = (
 CHOSEN = [each for each in SCENARIOS if os.environ.get("SWEEP") == "all" or each.id in FAMILIES]
 
 everywhere = pytest.mark.parametrize("scenario", CHOSEN, ids=lambda scenario: scenario.id)
-
-
-@pytest.fixture
-async def publishing(rig: Rig) -> AsyncIterator[Posting]:
-    async with posting(rig) as found:
-        yield found
 
 
 @dataclass

@@ -8,7 +8,6 @@ import asyncio
 import os
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -18,9 +17,8 @@ import pytest
 from ops.runtime.http import Unreachable
 from ops.runtime.platform_client import PlatformClient
 from ops.runtime.platform_protocol import Request, Response
-from tests.posting import POSTING, Posting, posting
+from tests.posting import POSTING, Posting
 from tests.posting_faults import FILES, IN_TROUBLE, MODES, KilledError
-from tests.rig import Rig
 
 TARGETS = int(os.environ.get("TARGETS", "60"))
 SEED = int(os.environ.get("DAY_SEED", "1"))
@@ -37,12 +35,6 @@ MOVED = {
     "posts": ("scheduled_at",),
     "connections": ("refresh_due_at", "access_expires_at", "refresh_expires_at", "authorized_at", "checked_at"),
 }
-
-
-@pytest.fixture
-async def publishing(rig: Rig) -> AsyncIterator[Posting]:
-    async with posting(rig) as found:
-        yield found
 
 
 @dataclass

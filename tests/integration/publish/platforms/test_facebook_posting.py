@@ -1,26 +1,21 @@
 """Publishing on a Facebook Page against the sandbox: each kind once, and once whatever goes wrong on the way."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
 
 import pytest
 
-from tests.posting import Posting, posting
+from tests.posting import Posting
 from tests.posting_faults import (
     MODES,
     NOT_DONE,
     Case,
-    acted,
     made,
     published,
-    raced,
+    sent,
     survived,
-    swept,
     target,
     worked_on,
 )
-from tests.rig import Rig
 
 PUBLISH = {"is_published": "true"}
 FINISH = {"upload_phase": "finish"}
@@ -54,51 +49,6 @@ ACTIONS = [
     (Case("facebook", "delete_post", "DELETE *", parent="own"), "delete"),
     (Case("facebook", "edit_post", "POST *", {"message": "Tea with milk"}, parent="own"), "edit"),
 ]
-
-
-@pytest.fixture
-async def publishing(rig: Rig) -> AsyncIterator[Posting]:
-    async with posting(rig) as found:
-        yield found
-
-
-@pytest.mark.parametrize("case", CASES, ids=str)
-async def test_each_kind_is_published_once(publishing: Posting, case: Case) -> None:
-    row = await published(publishing, case, "Tea & cake")
-    [post] = await made(publishing, case, "Tea & cake")
-    assert row["platform_post_id"] == post["id"]
-    assert row["platform_post_url"].startswith("https://www.facebook.com/")
-
-
-@pytest.mark.parametrize("case", CASES, ids=str)
-async def test_each_is_there_once_whatever_happens_to_its_commit(publishing: Posting, case: Case) -> None:
-    for mode in MODES:
-        await survived(publishing, case, mode, f"Tea {mode}")
-
-
-@pytest.mark.parametrize("case", CASES, ids=str)
-@pytest.mark.parametrize("mode", ["lost_after", "killed_after"])
-async def test_each_is_there_once_whichever_call_is_lost(publishing: Posting, case: Case, mode: str) -> None:
-    assert await swept(publishing, case, mode) >= 2
-
-
-@pytest.mark.parametrize("case", CASES, ids=str)
-async def test_two_workers_publish_it_once(publishing: Posting, case: Case) -> None:
-    await raced(publishing, case)
-
-
-@pytest.mark.parametrize(("case", "change"), ACTIONS, ids=str)
-async def test_acting_on_what_is_there(publishing: Posting, case: Case, change: str) -> None:
-    for mode in ("", *MODES):
-        await acted(publishing, case, change, mode)
-
-
-async def sent(publishing: Posting, case: Case, text: str = "Tea") -> Mapping[str, Any]:
-    """What the ledger has of the parameters and files of a post."""
-    await published(publishing, case, text)
-    [post] = await made(publishing, case, text)
-    found: Mapping[str, Any] = {**post["options"], "files": post["files"]}
-    return found
 
 
 async def test_options_and_alternative_texts_arrive(publishing: Posting) -> None:
@@ -210,14 +160,6 @@ async def test_only_the_photo_that_failed_is_uploaded_again(publishing: Posting)
     assert len([call for call in calls if call["path"].endswith("/photos")]) == 4
 
 
-async def test_token_that_dies_in_a_poll_does_not_begin_anew(publishing: Posting) -> None:
-    fault = {"endpoint": "GET *", "where": {"fields": "status,published*"}, "error": "token_expired"}
-    await publishing.rig.sandbox.command("faults", platform="facebook", **fault)
-    await published(publishing, REEL, "Tea")
-    calls = await publishing.rig.sandbox.ledger("call", platform="facebook", method="POST")
-    assert len([call for call in calls if call["path"].endswith("/video_reels")]) == 2, "a start and a finish"
-
-
 @pytest.mark.parametrize("error", ["page_throttled", "business_throttled", "posting_too_fast", "too_many_actions"])
 async def test_throttle_holds_it_back_and_fails_nothing(publishing: Posting, error: str) -> None:
     await publishing.rig.sandbox.command("faults", platform="facebook", endpoint="POST */feed", error=error)
@@ -235,31 +177,6 @@ async def test_missing_right_fails_with_words(publishing: Posting) -> None:
     assert (row["state"], row["error_code"]) == ("failed", "scope_not_authorized")
     [connection] = await publishing.rig.raw("SELECT state FROM connections WHERE username = 'Shop'")
     assert connection["state"] == "active", "it is no dead token"
-
-
-async def test_first_comment_waits_for_a_post_that_is_seconds_old(publishing: Posting) -> None:
-    await publishing.rig.sandbox.command("parent-lag", platform="facebook", seconds=70)
-    root = await target(publishing, TEXT, "Tea")
-    connection = str((await publishing.row(root))["connection_id"])
-    first = await publishing.target(connection, "First!", kind="comment", parent=root)
-    await publishing.run(root)
-    row = await publishing.run(first)
-    assert row["state"] == "published", dict(row)
-    assert len(await made(publishing, COMMENT, "First!")) == 1
-
-
-@pytest.mark.parametrize("seconds", [45, 150, 400])
-async def test_commit_that_takes_effect_late_is_there_once(publishing: Posting, seconds: int) -> None:
-    fault = {"error": "service_unavailable", "effect": True, "late_seconds": seconds}
-    for case in (TEXT, PHOTOS, REEL):
-        await publishing.rig.sandbox.command(
-            "faults", platform="facebook", endpoint=case.commit, where=case.where, **fault
-        )
-        row = await publishing.run(await target(publishing, case, f"Tea {case}"))
-        assert row["state"] == "published", dict(row)
-        await publishing.rig.sandbox.command("clock", jump=600)
-        assert [post["id"] for post in await made(publishing, case, f"Tea {case}")] == [row["platform_post_id"]]
-        await publishing.rig.sandbox.clear_faults()
 
 
 @pytest.mark.parametrize("case", [VIDEO, PHOTO_STORY, COMMENT], ids=str)

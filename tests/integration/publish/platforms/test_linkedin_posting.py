@@ -1,14 +1,13 @@
 """Publishing to LinkedIn, through the driver and against the sandbox, as a member and as an organization."""
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
 
-from tests.posting import Posting, connect_organization, posting
-from tests.rig import Rig
+from tests.posting import Posting, connect_organization
 
 KINDS = ("text", "poll", "article", "image", "multi_image", "video", "document")
 FILES = KINDS[2:]
@@ -37,12 +36,6 @@ LOST: Mapping[str, Mapping[str, Any]] = {
     "409 after the effect": {"effect": True, "error": "conflict"},
 }
 DONE = [name for name, fault in LOST.items() if fault.get("effect")]
-
-
-@pytest.fixture
-async def publishing(rig: Rig) -> AsyncIterator[Posting]:
-    async with posting(rig) as found:
-        yield found
 
 
 def files(publishing: Posting, kind: str) -> Sequence[str]:

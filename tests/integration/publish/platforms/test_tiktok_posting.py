@@ -1,20 +1,10 @@
 """Publishing to TikTok, through the driver and against the sandbox: each post is there once, whatever happens."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
-import pytest
-
-from tests.posting import Posting, posting
-from tests.rig import Rig
+from tests.posting import Posting
 
 DIRECT = {"privacy_level": "PUBLIC_TO_EVERYONE", "music_usage_confirmed": True}
-
-
-@pytest.fixture
-async def publishing(rig: Rig) -> AsyncIterator[Posting]:
-    async with posting(rig) as found:
-        yield found
 
 
 async def video(publishing: Posting, **options: Any) -> str:

@@ -1,14 +1,13 @@
 """Publishing to X, through the driver and against the sandbox: each post is there once, whatever happens."""
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
 
-from tests.posting import Posting, posting
-from tests.rig import Rig
+from tests.posting import Posting
 
 POLL = {"poll": {"options": ["black", "green"], "minutes": 60}}
 MADE = "POST /2/tweets"
@@ -23,12 +22,6 @@ LOST: Mapping[str, Mapping[str, Any]] = {
     "created without data, and not there": {"error": "created_without_data"},
 }
 DONE = [name for name, fault in LOST.items() if fault.get("effect")]
-
-
-@pytest.fixture
-async def publishing(rig: Rig) -> AsyncIterator[Posting]:
-    async with posting(rig) as found:
-        yield found
 
 
 def files(publishing: Posting, kind: str) -> Sequence[str]:

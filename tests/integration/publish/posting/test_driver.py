@@ -1,17 +1,6 @@
 """The driver, with real machines: each post becomes visible once, whatever happens on the way."""
 
-from collections.abc import AsyncIterator
-
-import pytest
-
-from tests.posting import Posting, posting
-from tests.rig import Rig
-
-
-@pytest.fixture
-async def publishing(rig: Rig) -> AsyncIterator[Posting]:
-    async with posting(rig) as found:
-        yield found
+from tests.posting import Posting
 
 
 async def test_image_is_published_once_and_its_address_is_known(publishing: Posting) -> None:

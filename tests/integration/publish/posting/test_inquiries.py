@@ -1,6 +1,5 @@
 """Before a post is accepted its platform is asked what the account may post at this moment."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
@@ -13,17 +12,10 @@ from publish.posting.posts import Posts
 from publish.posting.requests import PostBody, TargetBody
 from publish.schedule import zones
 from schema.tenancy import DEFAULT_TENANT
-from tests.posting import POSTING, Posting, posting
-from tests.rig import Rig
+from tests.posting import POSTING, Posting
 
 SITE = "https://posts.example.org"
 ADA = Actor("user:ada")
-
-
-@pytest.fixture
-async def publishing(rig: Rig) -> AsyncIterator[Posting]:
-    async with posting(rig) as found:
-        yield found
 
 
 def posts_of(publishing: Posting) -> Posts:

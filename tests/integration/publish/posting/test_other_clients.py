@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,8 +15,7 @@ from facebook_business.session import FacebookSession
 from mastodon import Mastodon
 
 from schema.tenancy import DEFAULT_TENANT
-from tests.posting import SHIPPED, Posting, posting
-from tests.rig import Rig
+from tests.posting import SHIPPED, Posting
 
 COMPARED = ("account", "text", "by", "files", "options", "endpoint")
 """What an entry says of a post, apart from its id and its time."""
@@ -25,12 +23,6 @@ COMPARED = ("account", "text", "by", "files", "options", "endpoint")
 TIME = r"20[0-9-]{8}T[0-9:.]+Z"
 
 POLL = {"options": ["black", "green"], "seconds": 3600}
-
-
-@pytest.fixture
-async def publishing(rig: Rig) -> AsyncIterator[Posting]:
-    async with posting(rig) as found:
-        yield found
 
 
 async def token(publishing: Posting, id_: str) -> str:

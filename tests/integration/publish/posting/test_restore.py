@@ -16,14 +16,8 @@ from publish.posting import restore_store
 from publish.posting.driver import Driver
 from schema.rights import WORKER_ROLE
 from tests.integration.test_backup import run, steps
-from tests.posting import Posting, posting
-from tests.rig import PATIENT, Rig
-
-
-@pytest.fixture
-async def publishing(rig: Rig) -> AsyncIterator[Posting]:
-    async with posting(rig) as found:
-        yield found
+from tests.posting import Posting
+from tests.rig import PATIENT
 
 
 @pytest.fixture
