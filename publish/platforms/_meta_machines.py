@@ -6,11 +6,10 @@ Hiding, editing and deleting are repeated without harm (``meta.md`` 9.6): their 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ops.runtime.platform_protocol import JsonObject, Response, member, number, objects, text
+from ops.runtime.platform_protocol import JsonObject, Request, Response, member, number, objects, text
 from publish.posting.contract import (
     AGAIN,
     Ask,
-    Doubt,
     Effect,
     Failed,
     Go,
@@ -25,9 +24,8 @@ from publish.posting.contract import (
     Verdict,
     Wait,
 )
-from publish.posting.decision import DOUBT
 from publish.posting.matching import normal, one_of, unbound
-from publish.posting.verdicts import error_verdict, is_repeat
+from publish.posting.verdicts import error_verdict, in_doubt, is_repeat
 from publish.preflight.error_catalogue import ErrorCatalogue
 from schema.states import TargetState
 
@@ -101,17 +99,22 @@ def unread(errors: ErrorCatalogue, job: Job, response: Response) -> Verdict | No
     return problem
 
 
-def in_doubt(job: Job, message: str, *evidence: str) -> Doubt:
-    """Return a question to a person, with why the outcome is unknown among the evidence."""
-    return Doubt(message, [said for said in (job.kept_text(DOUBT), *evidence) if said])
-
-
 def parent_missing(job: Job, response: Response) -> Verdict | None:
     """Return a repeat where what is answered is not found yet: it was not done (``meta.md`` 9.6)."""
     gone = is_missing(response) or error_subcode(response) == 4279009
     if not gone or is_repeat(job):
         return None
     return Retry("parent_not_found", "The platform does not find what this answers, or not yet.", PARENT_SECONDS)
+
+
+def read_object(job: Job, fields: str) -> Request:
+    """Read fields of what is acted on."""
+    return Request("GET", url(job, job.parent_id), query(job, fields=fields))
+
+
+def delete_object(job: Job) -> Request:
+    """Delete what is acted on."""
+    return Request("DELETE", url(job, job.parent_id), query(job))
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,42 +218,6 @@ def _found_comment(job: Job, response: Response, how: Commenting, after: str) ->
     doubt = in_doubt(job, message, "the list of comments was read three times over five minutes")
     found = unbound(job, objects(response.content.get("data")), same, created=how.created)
     return one_of(job, found, published, ANSWERS, doubt, shown=lambda comment: shown_post(comment, "id", how.created))
-
-
-def container_search(
-    errors: ErrorCatalogue, ask: Ask, listed: Callable[[Job, Response], list[JsonObject]]
-) -> dict[str, Step]:
-    """Return the steps that look for the post of a container in the list of posts.
-
-    ``ask`` reads the list, and ``listed`` picks what may be ours. ``search`` is for a container that cannot be read,
-    where only the list can tell (``meta.md`` 9.6, point 6). ``locate`` finds the id of what is published; nothing found
-    leaves it published, with its id unknown.
-    """
-
-    def found(post: JsonObject) -> Published:
-        return Published(text(post.get("id")), text(post.get("permalink")))
-
-    def shown(post: JsonObject) -> str:
-        return shown_post(post, "permalink", "timestamp")
-
-    def read_search(job: Job, response: Response) -> Verdict:
-        if problem := unread(errors, job, response):
-            return problem
-        message = (
-            "The container cannot be read, and no post like this is listed. Look there, and say whether it is there."
-        )
-        doubt = in_doubt(job, message, "the list of posts was read twice, ten minutes apart")
-        return one_of(job, listed(job, response), found, LISTING, doubt, shown=shown)
-
-    def read_locate(job: Job, response: Response) -> Verdict:
-        if problem := unread(errors, job, response):
-            return problem
-        return one_of(job, listed(job, response), found, Looks(12, 3600), Failed("not_listed", ""), shown=shown)
-
-    return {
-        "search": Step(TargetState.UNCONFIRMED, Effect.READ, AGAIN, ask, read_search),
-        "locate": Step(TargetState.PUBLISHED_ID_UNKNOWN, Effect.READ, AGAIN, ask, read_locate),
-    }
 
 
 def permalink_step(errors: ErrorCatalogue, ask: Ask, field: str = "permalink_url") -> Step:

@@ -20,13 +20,14 @@ from publish.platforms._meta_machines import (
     actions,
     anew,
     commenting,
+    delete_object,
     error_code,
     error_subcode,
-    in_doubt,
     is_missing,
     permalink_step,
     poll,
     query,
+    read_object,
     shown_post,
     unread,
     url,
@@ -55,7 +56,7 @@ from publish.posting.contract import (
 )
 from publish.posting.decision import DOUBT
 from publish.posting.matching import normal, one_of, since_intent, unbound
-from publish.posting.verdicts import error_verdict
+from publish.posting.verdicts import error_verdict, in_doubt
 from schema.states import TargetState
 
 LISTING = Looks(3, 300)
@@ -709,33 +710,25 @@ def _change(job: Job, **form: str) -> Request:
     return Request("POST", url(job, job.parent_id), form=query(job, **form))
 
 
-def _read(job: Job, fields: str) -> Request:
-    return Request("GET", url(job, job.parent_id), query(job, fields=fields))
-
-
-def _delete(job: Job) -> Request:
-    return Request("DELETE", url(job, job.parent_id), query(job))
-
-
 ACTIONS = {
     "hide_comment": Action(
         "Hide a comment",
         lambda job: _change(job, is_hidden="true"),
-        lambda job: _read(job, "is_hidden"),
+        lambda job: read_object(job, "is_hidden"),
         lambda _, comment: comment.get("is_hidden") is True,
     ),
     "show_comment": Action(
         "Show a comment",
         lambda job: _change(job, is_hidden="false"),
-        lambda job: _read(job, "is_hidden"),
+        lambda job: read_object(job, "is_hidden"),
         lambda _, comment: comment.get("is_hidden") is False,
     ),
-    "delete_comment": Action("Delete a comment", _delete, lambda job: _read(job, "id"), None),
-    "delete_post": Action("Delete a post", _delete, lambda job: _read(job, "id"), None),
+    "delete_comment": Action("Delete a comment", delete_object, lambda job: read_object(job, "id"), None),
+    "delete_post": Action("Delete a post", delete_object, lambda job: read_object(job, "id"), None),
     "edit_post": Action(
         "Edit a post",
         lambda job: _change(job, message=job.text),
-        lambda job: _read(job, "message"),
+        lambda job: read_object(job, "message"),
         lambda job, post: normal(post.get("message")) == normal(job.text),
     ),
 }

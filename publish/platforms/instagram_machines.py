@@ -20,23 +20,20 @@ from ops.runtime.platform_protocol import (
     text,
 )
 from publish.oauth.contract import App
+from publish.platforms._meta_containers import Containers, made_anew
 from publish.platforms._meta_machines import (
-    DAY,
-    SETTLE,
     UPLOADS,
     VERSION,
     Action,
     Commenting,
     actions,
-    anew,
     commenting,
-    container_search,
+    delete_object,
     error_code,
     error_subcode,
-    in_doubt,
     permalink_step,
-    poll,
     query,
+    read_object,
     unread,
     url,
 )
@@ -49,13 +46,11 @@ from publish.posting.contract import (
     Go,
     Hold,
     Job,
-    JsonValue,
     Kept,
     Machine,
     Media,
     PostingPlatform,
     Published,
-    PublishedUnnamed,
     Sample,
     Step,
     Unknown,
@@ -77,14 +72,6 @@ PRODUCTS = {"reel": "REELS", "story": "STORY"}
 
 MEDIA_TYPES = {"reel": "REELS", "story": "STORIES", "carousel": "CAROUSEL"}
 """``media_type`` of each kind; an image has none."""
-
-
-_BEGUN: Kept = {"container": "", "children": [], "ready": 0}
-
-
-def _anew(job: Job, message: str) -> Verdict:
-    """Make new containers, a few times."""
-    return anew(job, "quota", _BEGUN, message)
 
 
 def _error(job: Job, response: Response, *, commit: bool = False, anew: Verdict | None = None) -> Verdict | None:
@@ -125,11 +112,6 @@ def _file(job: Job, media: Media) -> dict[str, str]:
     return found | ({"alt_text": media.alt_text} if described else {})
 
 
-def ask_child(job: Job) -> Request:
-    """One container for each file of a carousel, in order."""
-    return _ask_child(job, len(job.kept_list("children")))
-
-
 def _ask_child(job: Job, place: int) -> Request:
     media, options = job.media[place], RULES.kinds[job.kind].options.model_validate(job.options)
     form = query(job, is_carousel_item="true", **_file(job, media))
@@ -138,48 +120,6 @@ def _ask_child(job: Job, place: int) -> Request:
     if isinstance(options, Everywhere) and (tags := _tags(options, place)):
         form["user_tags"] = tags
     return Request("POST", url(job, f"{job.account_id}/media"), form=form)
-
-
-def read_child(job: Job, response: Response) -> Verdict:
-    if problem := _error(job, response):
-        return problem
-    if not (made := text(response.content.get("id"))):
-        return Unknown("the platform named no container")
-    children: list[JsonValue] = [*job.kept_list("children"), made]
-    return Go("child" if len(children) < len(job.media) else "children", keep={"children": children})
-
-
-def ask_children(job: Job) -> Request:
-    """Read the first child that is not known to be finished: also those count (``meta.md`` 8.5)."""
-    return _ask_status(job, job.kept_list("children")[job.kept_number("ready")])
-
-
-def read_children(job: Job, response: Response) -> Verdict:
-    if problem := _unread(job, response):
-        return problem
-    ready = job.kept_number("ready")
-    match text(response.content.get("status_code")):
-        case "FINISHED":
-            done = ready + 1 == len(job.kept_list("children"))
-            return Go("container" if done else "children", keep={"ready": ready + 1, "polls": 0})
-        case "ERROR" | "EXPIRED":
-            # Only this one is made again: its siblings are as good as they were (meta.md 7.4, 9004).
-            return anew(job, "child_again", {}, f"The platform could not use file {ready + 1}: {_said(response)}")
-    return poll(job)
-
-
-def ask_child_again(job: Job) -> Request:
-    return _ask_child(job, job.kept_number("ready"))
-
-
-def read_child_again(job: Job, response: Response) -> Verdict:
-    if problem := _error(job, response):
-        return problem
-    if not (made := text(response.content.get("id"))):
-        return Unknown("the platform named no container")
-    children: list[JsonValue] = [*job.kept_list("children")]
-    children[job.kept_number("ready")] = made
-    return Go("children", keep={"children": children, "polls": 0})
 
 
 def ask_container(job: Job) -> Request:
@@ -267,7 +207,7 @@ def _reel(job: Job, options: Reel) -> dict[str, str]:
 
 
 def read_container(job: Job, response: Response) -> Verdict:
-    if problem := _error(job, response, anew=_anew(job, "The platform could not use the files.")):
+    if problem := _error(job, response, anew=made_anew(job, "The platform could not use the files.")):
         refused = isinstance(problem, Failed) and _by_bytes(job)
         return Go("container", keep={"by_address": True}) if refused else problem
     if not (made := text(response.content.get("id"))):
@@ -289,7 +229,7 @@ def read_upload(job: Job, response: Response) -> Verdict:
     problem = _error(job, response)
     refused = isinstance(response.content, dict) and "debug_info" in response.content
     if isinstance(problem, Failed) or (problem is not None and refused):
-        return _anew(job, "The platform did not take the file.")
+        return made_anew(job, "The platform did not take the file.")
     if problem is not None:
         return problem
     if response.content.get("success") is not True:
@@ -297,33 +237,8 @@ def read_upload(job: Job, response: Response) -> Verdict:
     return Go("status", 1.0)
 
 
-def _ask_status(job: Job, container: str) -> Request:
-    return Request("GET", url(job, container), query(job, fields="status_code,status"))
-
-
-def ask_status(job: Job) -> Request:
-    return _ask_status(job, job.kept_text("container"))
-
-
 def _said(response: Response) -> str:
     return str(response.content.get("status") or "no reason is given")[:200]
-
-
-def read_status(job: Job, response: Response) -> Verdict:
-    if problem := _unread(job, response):
-        return problem
-    match text(response.content.get("status_code")):
-        case "FINISHED":
-            return Go("publish")
-        case "PUBLISHED":
-            return PublishedUnnamed("locate")
-        case "ERROR" | "EXPIRED":
-            return _anew(job, f"The platform could not use the files: {_said(response)}")
-    return poll(job)
-
-
-def overdue_status(job: Job) -> Verdict:
-    return _anew(job, "The platform was still at it after a day.")
 
 
 # --- publishing
@@ -349,28 +264,8 @@ def _not_ready(job: Job, response: Response) -> Verdict:
     """It was not done: read the container again, and make another where a finished one is missing (``meta.md`` 7.4)."""
     missed = job.kept_number("missed") + (error_subcode(response) == MISSING)
     if missed > 1:
-        return _anew(job, "The platform does not find the container that it finished.")
+        return made_anew(job, "The platform does not find the container that it finished.")
     return Go("status", 30.0, keep={"missed": missed, "polls": 0})
-
-
-def read_look(job: Job, response: Response) -> Verdict:
-    """What the container says after a publish whose outcome is unknown (``meta.md`` 9.6)."""
-    if error_code(response) == 100:
-        return SETTLE.not_found(job, Go("search"))
-    if problem := _unread(job, response):
-        return problem
-    match text(response.content.get("status_code")):
-        case "PUBLISHED":
-            return PublishedUnnamed("locate")
-        case "FINISHED":
-            return SETTLE.not_found(job, Go("publish"))
-        case "ERROR" | "EXPIRED":
-            return _anew(job, f"The platform could not use the files: {_said(response)}")
-    return poll(job)
-
-
-def overdue_look(job: Job) -> Verdict:
-    return in_doubt(job, "The platform did not say within a day whether it was published. Look there.")
 
 
 def ask_listing(job: Job) -> Request:
@@ -407,41 +302,31 @@ _BY_BYTES: Mapping[str, Step] = {
 }
 """Of kinds that may be a single video."""
 
+CONTAINERS = Containers(
+    errors=RULES.errors,
+    status="status_code",
+    make_child=_ask_child,
+    read=lambda job, container: Request("GET", url(job, container), query(job, fields="status_code,status")),
+    reason=_said,
+    listing=ask_listing,
+    listed=_listed,
+    is_unreadable=lambda response: error_code(response) == 100,
+)
+
 _CHILDREN: Mapping[str, Step] = {
     "quota": Step(TargetState.PREPARING, Effect.READ, AGAIN, ask_quota, read_quota, ("child",)),
-    "child": Step(TargetState.PREPARING, Effect.REPEATABLE, AGAIN, ask_child, read_child, ("child", "children")),
-    "children": Step(
-        *(TargetState.PROCESSING, Effect.READ, AGAIN, ask_children, read_children),
-        ("children", "container", "child_again", "quota"),
-        DAY,
-        overdue_status,
-    ),
-    "child_again": Step(
-        *(TargetState.PREPARING, Effect.REPEATABLE, AGAIN, ask_child_again, read_child_again), ("children",)
-    ),
+    **CONTAINERS.children(),
 }
 
 _PUBLISHING: Mapping[str, Step] = {
     "container": Step(
         *(TargetState.PREPARING, Effect.REPEATABLE, AGAIN, ask_container, read_container), ("status", "quota")
     ),
-    "status": Step(
-        *(TargetState.PROCESSING, Effect.READ, AGAIN, ask_status, read_status),
-        ("publish", "locate", "quota"),
-        DAY,
-        overdue_status,
-    ),
+    **CONTAINERS.watching(),
     "publish": Step(
         *(TargetState.PUBLISHING, Effect.COMMIT, "look", ask_publish, read_publish),
         ("permalink", "status", "quota"),
     ),
-    "look": Step(
-        *(TargetState.UNCONFIRMED, Effect.READ, AGAIN, ask_status, read_look),
-        ("publish", "search", "locate", "quota"),
-        DAY,
-        overdue_look,
-    ),
-    **container_search(RULES.errors, ask_listing, _listed),
     "permalink": permalink_step(RULES.errors, ask_permalink, "permalink"),
 }
 """The steps that all kinds end with."""
@@ -485,29 +370,21 @@ def _hide(job: Job, *, hide: bool) -> Request:
     return Request("POST", url(job, job.parent_id), query(job, hide=str(hide).lower()))
 
 
-def _read(job: Job, fields: str) -> Request:
-    return Request("GET", url(job, job.parent_id), query(job, fields=fields))
-
-
-def _delete(job: Job) -> Request:
-    return Request("DELETE", url(job, job.parent_id), query(job))
-
-
 ACTIONS = {
     "hide_comment": Action(
         "Hide a comment",
         lambda job: _hide(job, hide=True),
-        lambda job: _read(job, "hidden"),
+        lambda job: read_object(job, "hidden"),
         lambda _, comment: comment.get("hidden") is True,
     ),
     "show_comment": Action(
         "Show a comment",
         lambda job: _hide(job, hide=False),
-        lambda job: _read(job, "hidden"),
+        lambda job: read_object(job, "hidden"),
         lambda _, comment: comment.get("hidden") is False,
     ),
-    "delete_comment": Action("Delete a comment", _delete, lambda job: _read(job, "id"), None),
-    "delete_post": Action("Delete a post", _delete, lambda job: _read(job, "id"), None),
+    "delete_comment": Action("Delete a comment", delete_object, lambda job: read_object(job, "id"), None),
+    "delete_post": Action("Delete a post", delete_object, lambda job: read_object(job, "id"), None),
 }
 
 

@@ -10,20 +10,15 @@ from collections.abc import Mapping, Sequence
 from ops.runtime.platform_protocol import JsonObject, Request, Response, Steps, expected, member, objects, text
 from publish.oauth.contract import App
 from publish.platforms import _meta_posting
+from publish.platforms._meta_containers import Containers, made_anew
 from publish.platforms._meta_machines import (
-    DAY,
-    SETTLE,
     Action,
     actions,
-    anew,
-    container_search,
     error_code,
     error_subcode,
-    in_doubt,
     is_missing,
     parent_missing,
     permalink_step,
-    poll,
     query,
     unread,
 )
@@ -37,13 +32,11 @@ from publish.posting.contract import (
     Go,
     Hold,
     Job,
-    JsonValue,
     Kept,
     Machine,
     Media,
     PostingPlatform,
     Published,
-    PublishedUnnamed,
     Sample,
     Step,
     Unknown,
@@ -117,57 +110,9 @@ def _file(media: Media) -> dict[str, str]:
     return {"media_type": kind, name: media.url} | ({"alt_text": media.alt_text} if media.alt_text else {})
 
 
-def ask_child(job: Job) -> Request:
-    """One container for each file of a carousel, in order."""
-    return _ask_child(job, len(job.kept_list("children")))
-
-
 def _ask_child(job: Job, place: int) -> Request:
     form = query(job, is_carousel_item="true", **_file(job.media[place]))
     return Request("POST", _url(job, "me/threads"), form=form)
-
-
-def read_child(job: Job, response: Response) -> Verdict:
-    if problem := _error(job, response):
-        return problem
-    if not (made := text(response.content.get("id"))):
-        return Unknown("the platform named no container")
-    children: list[JsonValue] = [*job.kept_list("children"), made]
-    return Go("child" if len(children) < len(job.media) else "children", keep={"children": children})
-
-
-def ask_children(job: Job) -> Request:
-    """Read the first child that is not known to be finished: they count as the carousel does (``meta.md`` 14, T6)."""
-    return _ask_status(job, job.kept_list("children")[job.kept_number("ready")])
-
-
-def read_children(job: Job, response: Response) -> Verdict:
-    if problem := _unread(job, response):
-        return problem
-    ready = job.kept_number("ready")
-    match text(response.content.get("status")):
-        case "FINISHED":
-            done = ready + 1 == len(job.kept_list("children"))
-            return Go("container" if done else "children", keep={"ready": ready + 1, "polls": 0})
-        case "ERROR" | "EXPIRED":
-            # Only this one is made again: its siblings are as good as they were (meta.md 7.4, 9004).
-            again = anew(job, "child_again", {}, f"The platform could not use file {ready + 1}: {_said(response)}")
-            return _of_status(response, again)
-    return poll(job)
-
-
-def ask_child_again(job: Job) -> Request:
-    return _ask_child(job, job.kept_number("ready"))
-
-
-def read_child_again(job: Job, response: Response) -> Verdict:
-    if problem := _error(job, response):
-        return problem
-    if not (made := text(response.content.get("id"))):
-        return Unknown("the platform named no container")
-    children: list[JsonValue] = [*job.kept_list("children")]
-    children[job.kept_number("ready")] = made
-    return Go("children", keep={"children": children, "polls": 0})
 
 
 def ask_container(job: Job) -> Request:
@@ -216,69 +161,30 @@ def _media_only(options: MediaOptions) -> dict[str, str]:
     return {"is_spoiler_media": "true"} if options.spoiler_media else {}
 
 
-_BEGUN: Kept = {"container": "", "children": [], "ready": 0}
-
-
-def _anew(job: Job, message: str) -> Verdict:
-    return anew(job, "quota", _BEGUN, message)
-
-
 def read_container(job: Job, response: Response) -> Verdict:
     if _is_reply(job) and (not_yet := parent_missing(job, response)):
         return not_yet
-    if problem := _error(job, response, anew=_anew(job, "The platform could not use the files.")):
+    if problem := _error(job, response, anew=made_anew(job, "The platform could not use the files.")):
         return problem
     if not (made := text(response.content.get("id"))):
         return Unknown("the platform named no container")
     return Go("status", READY_SECONDS, keep={"container": made, "polls": 0})
 
 
-def _ask_status(job: Job, container: str) -> Request:
-    return Request("GET", _url(job, container), query(job, fields="status,error_message"))
-
-
-def ask_status(job: Job) -> Request:
-    return _ask_status(job, job.kept_text("container"))
-
-
 def _said(response: Response) -> str:
     return str(response.content.get("error_message") or "no reason is given")[:200]
 
 
-def _of_status(response: Response, again: Verdict) -> Verdict:
-    """Return what follows a container that failed: ``again``, where the platform may take the same files another time.
-
-    A file of the wrong shape would be refused as often as it is sent.
-    """
+def _never(response: Response) -> Verdict | None:
+    """Return a failure where a container failed for a file of the wrong shape: it would be refused at each repeat."""
     said = classify_error(RULES.errors, _meta_posting.reported(_said(response)), 400, commit=False)
-    if said.error_class is ErrorClass.MEDIA:
-        return Failed("media_refused", f"{said.message} {said.remedy}")
-    return again
+    return Failed("media_refused", f"{said.message} {said.remedy}") if said.error_class is ErrorClass.MEDIA else None
 
 
 def _is_post(response: Response) -> bool:
     """Whether an answer says that what was a container has no ``status``, as a post has none (``meta.md`` 14, T11)."""
     error = member(response.content if isinstance(response.content, dict) else {}, "error")
     return error_code(response) == 100 and "nonexisting field" in str(error.get("message")).lower()
-
-
-def read_status(job: Job, response: Response) -> Verdict:
-    if _is_post(response):
-        return PublishedUnnamed("locate")
-    if problem := _unread(job, response):
-        return problem
-    match text(response.content.get("status")):
-        case "FINISHED":
-            return Go("publish")
-        case "PUBLISHED":
-            return PublishedUnnamed("locate")
-        case "ERROR" | "EXPIRED":
-            return _of_status(response, _anew(job, f"The platform could not use the files: {_said(response)}"))
-    return poll(job)
-
-
-def overdue_status(job: Job) -> Verdict:
-    return _anew(job, "The platform was still at it after a day.")
 
 
 # --- publishing
@@ -301,7 +207,7 @@ def read_publish(job: Job, response: Response) -> Verdict:
         keep: Kept = {"missed": missed}
         if missed == 1:
             return Go("status", AGAIN_SECONDS, keep=keep)
-        again = _anew(job, "The platform does not find the container that it finished.")
+        again = made_anew(job, "The platform does not find the container that it finished.")
         return Go("quota", 5.0, keep={**again.keep, **keep}) if missed == 2 and isinstance(again, Go) else _lost()
     if problem := _error(job, response, commit=True):
         return problem
@@ -313,27 +219,6 @@ def read_publish(job: Job, response: Response) -> Verdict:
 
 def _lost() -> Failed:
     return Failed("container_failed", "The platform does not find the container that it finished.", retryable=True)
-
-
-def read_look(job: Job, response: Response) -> Verdict:
-    """What the container says after a publish whose outcome is unknown (``meta.md`` 9.6)."""
-    if is_missing(response):
-        return SETTLE.not_found(job, Go("search"))
-    published = _is_post(response)
-    if not published and (problem := _unread(job, response)):
-        return problem
-    match "PUBLISHED" if published else text(response.content.get("status")):
-        case "PUBLISHED":
-            return PublishedUnnamed("locate")
-        case "FINISHED":
-            return SETTLE.not_found(job, Go("publish"))
-        case "ERROR" | "EXPIRED":
-            return _anew(job, f"The platform could not use the files: {_said(response)}")
-    return poll(job)
-
-
-def overdue_look(job: Job) -> Verdict:
-    return in_doubt(job, "The platform did not say within a day whether it was published. Look there.")
 
 
 def ask_listing(job: Job) -> Request:
@@ -365,44 +250,36 @@ def ask_permalink(job: Job) -> Request:
     return Request("GET", _url(job, job.post_id), query(job, fields="permalink"))
 
 
+CONTAINERS = Containers(
+    errors=RULES.errors,
+    status="status",
+    make_child=_ask_child,
+    read=lambda job, container: Request("GET", _url(job, container), query(job, fields="status,error_message")),
+    reason=_said,
+    listing=ask_listing,
+    listed=_listed,
+    is_unreadable=is_missing,
+    is_post=_is_post,
+    never=_never,
+)
+
 SINGLE = {
     "quota": Step(TargetState.PREPARING, Effect.READ, AGAIN, ask_quota, read_quota, ("container",)),
     "container": Step(
         *(TargetState.PREPARING, Effect.REPEATABLE, AGAIN, ask_container, read_container), ("status", "quota")
     ),
-    "status": Step(
-        *(TargetState.PROCESSING, Effect.READ, AGAIN, ask_status, read_status),
-        ("publish", "locate", "quota"),
-        DAY,
-        overdue_status,
-    ),
+    **CONTAINERS.watching(),
     "publish": Step(
         *(TargetState.PUBLISHING, Effect.COMMIT, "look", ask_publish, read_publish),
         ("permalink", "status", "quota"),
     ),
-    "look": Step(
-        *(TargetState.UNCONFIRMED, Effect.READ, AGAIN, ask_status, read_look),
-        ("publish", "search", "locate", "quota"),
-        DAY,
-        overdue_look,
-    ),
-    **container_search(RULES.errors, ask_listing, _listed),
     "permalink": permalink_step(RULES.errors, ask_permalink, "permalink"),
 }
 """Of what has one file at most."""
 
 SEVERAL = SINGLE | {
     "quota": Step(TargetState.PREPARING, Effect.READ, AGAIN, ask_quota, read_quota, ("child", "container")),
-    "child": Step(TargetState.PREPARING, Effect.REPEATABLE, AGAIN, ask_child, read_child, ("child", "children")),
-    "children": Step(
-        *(TargetState.PROCESSING, Effect.READ, AGAIN, ask_children, read_children),
-        ("children", "container", "child_again", "quota"),
-        DAY,
-        overdue_status,
-    ),
-    "child_again": Step(
-        *(TargetState.PREPARING, Effect.REPEATABLE, AGAIN, ask_child_again, read_child_again), ("children",)
-    ),
+    **CONTAINERS.children(),
 }
 """Of what may have several: a reply has one file, several or none."""
 

@@ -258,11 +258,15 @@ class Doubt(Verdict):
 
 @dataclass(frozen=True, slots=True)
 class Failed(Verdict):
-    """It was not published, and will not be by itself. ``retryable``: a person may try again as it is."""
+    """It was not published, and will not be by itself. ``retryable``: a person may try again as it is.
+
+    ``unasked``: the request could not be made, which tells nothing of what an earlier one did.
+    """
 
     code: str
     message: str
     retryable: bool = False
+    unasked: bool = False
 
 
 Inquire = Callable[[App, str, Mapping[str, str]], Steps[AccountFacts]]

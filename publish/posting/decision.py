@@ -241,13 +241,13 @@ def _doubtful(target: Progress, _: Machine, step: Step, verdict: Doubt) -> Outco
 
 
 ABOUT_THE_QUESTION = ("access_token_invalid", "scope_not_authorized", "media_changed")
-"""Why a request could not be made. None of them tells what became of an earlier one."""
+"""Why a reading was refused, or could not be made. None of them tells what became of an earlier request."""
 
 
 def _failed(target: Progress, machine: Machine, step: Step, verdict: Failed) -> Outcome:
     if step.state in AFTERWARDS:
         return _quiet(target)
-    unanswered = verdict.code in ABOUT_THE_QUESTION
+    unanswered = verdict.unasked or verdict.code in ABOUT_THE_QUESTION
     reading = step.effect is Effect.READ and target.intent_at is not None
     doubted = step.effect in VISIBLE and (DOUBT in target.kept or DOUBT in verdict.keep)
     if (reading and unanswered) or doubted:

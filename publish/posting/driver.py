@@ -35,7 +35,7 @@ from publish.oauth.client_registration import ClientRegistrations
 from publish.posting import contract as posting_contract
 from publish.posting import restore_store, target_store
 from publish.posting.contract import (
-    Doubt,
+    AFTERWARDS,
     Effect,
     Failed,
     Hold,
@@ -177,7 +177,7 @@ class Driver:
             machine = self.platforms[target.platform].machines.get(target.kind)
             if machine is None:
                 message = f"This release publishes no {target.kind} there; choose another kind."
-                await self._store(target, _unknown_kind(message), Failed("unknown_kind", message))
+                await self._left(target, Failed("unknown_kind", message))
                 return
             if not await self._advance(target, machine):
                 return
@@ -189,8 +189,8 @@ class Driver:
             return await self._begin(target, machine)
         verdict: Verdict | None
         if target.step not in machine.steps:
-            verdict = Doubt("This release does not know how far it had come; look there.")
-            return await self._store(target, _unknown_step(target, verdict), verdict)
+            message = "This release does not know the step at which an earlier one left it; try again."
+            return await self._left(target, Failed("unknown_step", message, retryable=True))
         step = machine.steps[target.step]
         verdict = without_asking(target, step)
         if verdict is None:
@@ -321,7 +321,7 @@ class Driver:
             request = step.ask(job)
         except TRIPPED as error:
             log.exception("posting.cannot_ask", target=target.id, step=target.step, error=type(error).__name__)
-            return Failed("internal", "This service could not make the request; report this target.")
+            return Failed("internal", "This service could not make the request; report this target.", unasked=True)
         if step.effect is not Effect.READ and not await self._may_send(target, step, job, request):
             return None
         begun = time.monotonic()
@@ -377,6 +377,23 @@ class Driver:
         metrics.of(metrics.target_steps, target.platform, type(verdict).__name__.lower()).inc()
         return stored and outcome.seconds == 0
 
+    async def _left(self, target: Target, failed: Failed) -> bool:
+        """Leave a target with which this release cannot go on.
+
+        What is published stays so, what may be there is a question to a person, and anything else failed.
+        """
+        outcome = Outcome(state=target.state, step="", seconds=None, kept=target.kept)
+        if target.state not in AFTERWARDS:
+            unsure = target.intent_at is not None or target.state == TargetState.UNCONFIRMED
+            outcome = replace(
+                outcome,
+                state=TargetState.UNCONFIRMED if unsure else TargetState.FAILED,
+                code="unconfirmed" if unsure else failed.code,
+                message="This release does not know how far it had come; look there." if unsure else failed.message,
+                retryable=failed.retryable and not unsure,
+            )
+        return await self._store(target, outcome, failed)
+
     async def _stored(self, target: Target, outcome: Outcome, facts: Sequence[posting_contract.Fact]) -> bool:
         """Store an outcome with all that follows from it, in one transaction. False where the lease was lost."""
         async with tenant_transaction(self.pool, target.tenant) as connection:
@@ -421,9 +438,10 @@ def _of_problem(problem: PlatformError) -> Verdict:
         return Hold(max(problem.after_seconds, 5.0), "rate_limit_exceeded", problem.user_message)
     if problem.kind in ("grant", "lacking"):
         code = "access_token_invalid" if problem.kind == "grant" else "scope_not_authorized"
-        return Failed(code, problem.user_message, retryable=True)
+        return Failed(code, problem.user_message, retryable=True, unasked=True)
     if problem.kind in ("wrong", "app"):
-        return Failed(problem.code or problem.kind, problem.user_message, retryable=problem.kind == "app")
+        retryable = problem.kind == "app"
+        return Failed(problem.code or problem.kind, problem.user_message, retryable, unasked=True)
     return Retry(problem.code or "unreachable", problem.user_message, problem.after_seconds)
 
 
@@ -432,22 +450,6 @@ def _named(target: Target, fact: posting_contract.Fact) -> Fact:
     name = f"{fact.type}:{target.id}:{fact.name}"
     payload = json.dumps(dict(fact.payload))
     return Fact(target.platform, 1, target.account_id, fact.type, name, payload, target.now)
-
-
-def _unknown_kind(message: str) -> Outcome:
-    return Outcome(state=TargetState.FAILED, step="", seconds=None, code="unknown_kind", message=message)
-
-
-def _unknown_step(target: Target, doubt: Doubt) -> Outcome:
-    """Return the outcome for a target at a step that its machine does not have."""
-    return Outcome(
-        state=TargetState.UNCONFIRMED,
-        step=target.step,
-        seconds=None,
-        kept=target.kept,
-        code="unconfirmed",
-        message=doubt.message,
-    )
 
 
 def _of_another(target: Target, post_id: str) -> Outcome:

@@ -1,5 +1,11 @@
 """The driver, with real machines: each post becomes visible once, whatever happens on the way."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from ops.runtime.platform_protocol import PlatformError
 from tests.posting import Posting
 
 
@@ -12,3 +18,73 @@ async def test_image_is_published_once_and_its_address_is_known(publishing: Post
     [post] = await publishing.shown("instagram")
     assert (row["state"], row["platform_post_id"], post["text"]) == ("published", post["id"], "Tea")
     assert row["platform_post_url"].startswith("https://www.instagram.com/p/")
+
+
+class NoTokens:
+    """Has no token of any account, as where the connection or the application's own credentials are gone."""
+
+    def __init__(self, problem: PlatformError) -> None:
+        self.problem = problem
+
+    async def access(self, tenant: str, id_: str) -> Mapping[str, str]:
+        raise self.problem
+
+    async def renew(self, tenant: str, id_: str) -> None:
+        raise self.problem
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        PlatformError("wrong", "There is no such connection."),
+        PlatformError("app", "The application's secret is not set."),
+        PlatformError("grant", "The account was disconnected.", "disconnected"),
+    ],
+    ids=lambda problem: problem.kind,
+)
+async def test_post_that_may_be_there_and_cannot_be_looked_for_is_no_failure(
+    publishing: Posting, problem: PlatformError
+) -> None:
+    [account] = await publishing.rig.connect("instagram")
+    picture = publishing.media.add("picture.jpg", "image/jpeg", width=640, height=640)
+    fault = {"endpoint": "POST */media_publish", "error": "service_unavailable", "effect": True}
+    await publishing.rig.sandbox.command("faults", platform="instagram", **fault)
+    id_ = await publishing.target(account, "Tea", media=[picture])
+    while (await publishing.row(id_))["state"] != "unconfirmed":
+        await publishing.driver.drain()
+        await publishing.hurry()
+    row = await publishing.run(id_, driver=replace(publishing.driver, tokens=NoTokens(problem)))
+    assert (row["state"], row["retryable"]) == ("unconfirmed", False), dict(row)
+    assert row["error_message"]
+    assert len(await publishing.shown("instagram")) == 1
+
+
+@pytest.mark.parametrize("change", [{"kind": "hologram"}, {"step": "beamed"}], ids=["kind", "step"])
+@pytest.mark.parametrize(
+    ("state", "asked", "ends"),
+    [
+        ("preparing", False, "failed"),
+        ("publishing", True, "unconfirmed"),
+        ("unconfirmed", True, "unconfirmed"),
+        ("published", True, "published"),
+        ("published_id_unknown", True, "published_id_unknown"),
+    ],
+)
+async def test_target_that_another_release_left_is_never_called_failed_where_it_may_be_there(
+    publishing: Posting,
+    change: Mapping[str, str],
+    state: str,
+    asked: bool,  # noqa: FBT001
+    ends: str,
+) -> None:
+    [account] = await publishing.rig.connect("x")
+    id_ = await publishing.target(account, "Tea", state=state)
+    left = {"kind": "text", "step": "publish", **change}
+    await publishing.rig.raw(
+        "UPDATE post_targets SET kind = $2, step = $3, due_at = now(), intent_at = CASE WHEN $4 THEN now() END"
+        " WHERE id = $1::uuid",
+        *(id_, left["kind"], left["step"], asked),
+    )
+    row = await publishing.run(id_, rounds=3)
+    assert (row["state"], row["error_message"] is None) == (ends, ends.startswith("published")), dict(row)
+    assert await publishing.shown("x") == []

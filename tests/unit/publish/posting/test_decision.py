@@ -59,6 +59,14 @@ def test_look_that_cannot_be_made_asks_a_person_and_does_not_fail(code: str) -> 
     assert (outcome.state, outcome.code, outcome.message) == (TargetState.UNCONFIRMED, "unconfirmed", "gone")
 
 
+def test_look_that_could_not_be_sent_asks_a_person_whatever_the_reason() -> None:
+    for code in ("internal", "app", "wrong"):
+        outcome = decide(At("look", intent_at=NOON), MACHINE, Failed(code, "not sent", unasked=True))
+        assert (outcome.state, outcome.message) == (TargetState.UNCONFIRMED, "not sent")
+        before = decide(At("make"), MACHINE, Failed(code, "not sent", unasked=True))
+        assert (before.state, before.code) == (TargetState.FAILED, code), "nothing was ever asked for"
+
+
 def test_look_that_is_never_answered_asks_a_person() -> None:
     outcome = decide(At("look", READ_TRIES - 1, NOON), MACHINE, Retry("unreachable", "not reached"))
     assert (outcome.state, outcome.seconds) == (TargetState.UNCONFIRMED, None)
