@@ -364,10 +364,16 @@ class Driver:
             return None
         return self.vault.seal(json.dumps(dict(secrets)), target_place(target.tenant, target.id))
 
+    def _resealed(self, target: Target, verdict: Verdict) -> bytes | None:
+        """Seal what a target keeps with what a verdict adds; what no key opens stays as it is until its key is back."""
+        try:
+            return self._sealed(target, {**target.secrets(self.vault), **verdict.seal})
+        except VaultError:
+            return target.sealed
+
     async def _store(self, target: Target, outcome: Outcome, verdict: Verdict) -> bool:
         """Store what becomes of a target; return whether there is another step to do at once."""
-        secrets = target.secrets(self.vault) | dict(verdict.seal) if outcome.seconds is not None else {}
-        outcome = replace(outcome, sealed=self._sealed(target, secrets))
+        outcome = replace(outcome, sealed=None if outcome.seconds is None else self._resealed(target, verdict))
         try:
             stored = await self._stored(target, outcome, verdict.facts)
         except asyncpg.UniqueViolationError:

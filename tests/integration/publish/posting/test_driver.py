@@ -1,5 +1,6 @@
 """The driver, with real machines: each post becomes visible once, whatever happens on the way."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -88,3 +89,53 @@ async def test_target_that_another_release_left_is_never_called_failed_where_it_
     row = await publishing.run(id_, rounds=3)
     assert (row["state"], row["error_message"] is None) == (ends, ends.startswith("published")), dict(row)
     assert await publishing.shown("x") == []
+
+
+async def test_answer_that_cannot_be_read_leaves_the_outcome_unknown_and_is_looked_for(publishing: Posting) -> None:
+    [account] = await publishing.rig.connect("x")
+    fault = {"endpoint": "POST /2/tweets", "status": 201, "body": {"data": {"id": {"nested": 1}}}}
+    await publishing.rig.sandbox.command("faults", platform="x", **fault)
+    row = await publishing.run(await publishing.target(account, "Tea"))
+    assert (row["state"], row["commits"]) == ("published", 2), dict(row)
+    assert len(await publishing.shown("x")) == 1
+
+
+async def test_request_that_cannot_be_made_is_not_sent_and_fails_with_words(publishing: Posting) -> None:
+    [account] = await publishing.rig.connect("x")
+    row = await publishing.run(await publishing.target(account, "Tea", options={"reply_control": 5}))
+    assert (row["state"], row["error_code"]) == ("failed", "internal"), dict(row)
+    assert "report" in row["error_message"]
+    assert await publishing.shown("x") == []
+
+
+async def test_post_that_another_target_holds_is_not_taken_for_this_one(publishing: Posting) -> None:
+    [account] = await publishing.rig.connect("x")
+    first = await publishing.run(await publishing.target(account, "Tea"))
+    fault = {"endpoint": "POST /2/tweets", "status": 201, "body": {"data": {"id": first["platform_post_id"]}}}
+    await publishing.rig.sandbox.command("faults", platform="x", **fault)
+    row = await publishing.run(await publishing.target(account, "Cake"))
+    assert (row["state"], row["error_code"]) == ("unconfirmed", "post_of_another_target"), dict(row)
+    assert json.loads(row["evidence"]) == [first["platform_post_id"]]
+    assert row["platform_post_id"] is None
+
+
+async def test_secrets_that_no_key_opens_hold_a_target_back_and_harm_nothing(publishing: Posting) -> None:
+    [account] = await publishing.rig.connect("tiktok")
+    clip = publishing.media.add("clip.mp4", "video/mp4", width=640, height=640, duration=1.0)
+    options = {"privacy_level": "PUBLIC_TO_EVERYONE", "music_usage_confirmed": True}
+    id_ = await publishing.target(account, "Tea", media=[clip], options=options)
+    fault = {"endpoint": "PUT *", "status": 503}
+    await publishing.rig.sandbox.command("faults", platform="tiktok", **fault)
+    await publishing.driver.drain()
+    [[sealed]] = await publishing.rig.raw("SELECT sealed FROM post_targets WHERE id = $1::uuid", id_)
+    await publishing.rig.raw(
+        "UPDATE post_targets SET sealed = set_byte(sealed, 40, get_byte(sealed, 40) # 1), due_at = now()"
+        " WHERE id = $1::uuid",
+        id_,
+    )
+    await publishing.driver.drain()
+    row = await publishing.row(id_)
+    assert (row["state"], row["error_code"], row["retryable"]) == ("publishing", "vault", True), dict(row)
+    await publishing.rig.raw("UPDATE post_targets SET sealed = $2 WHERE id = $1::uuid", id_, sealed)
+    assert (await publishing.run(id_))["state"] == "published"
+    assert len(await publishing.shown("tiktok")) == 1
