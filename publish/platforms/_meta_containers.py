@@ -204,7 +204,7 @@ class Containers:
 
 
 def overdue_status(job: Job) -> Verdict:
-    return made_anew(job, "The platform was still at it after a day.")
+    return made_anew(job, "The platform was still processing the files after a day.")
 
 
 def overdue_look(job: Job) -> Verdict:

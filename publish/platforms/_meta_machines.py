@@ -41,7 +41,7 @@ DAY = 86_400.0
 """A container that is not published ends after a day, and nothing is processed longer than that (``meta.md`` 8.1)."""
 
 MOST_CONTAINERS = 3
-"""So often a container or an upload that ended or failed is made again (``faults.md`` H5)."""
+"""How often a container or an upload that ends or fails is made, at most (``faults.md`` H5)."""
 
 SETTLE = Looks(2, 60)
 """A status that says that nothing happened counts when it was read twice, a minute apart (``meta.md`` 9.6)."""

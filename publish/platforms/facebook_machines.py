@@ -66,7 +66,7 @@ VIDEOS, STORIES = Looks(6, 1800), Looks(3, 600)
 
 CONFIRM = Looks(3, 60)
 CONFIRM_SECONDS = 600.0
-"""So long the platform is asked whether a post is visible of which it said so; then its word counts."""
+"""How long the platform is asked whether a post is visible that it called published; after that its answer counts."""
 
 DUPLICATE_SECONDS = 600.0
 """The platform refuses the text of the newest post for a while, also where that is an unpublished one of ours whose id
@@ -77,7 +77,7 @@ UPLOAD = r"upload:[\w.=:-]+(\?sig=[\w.=%-]+)?"
 """An upload as the platform names it; it stands in an address."""
 
 MOST_STUCK = 5
-"""So often in a row an upload may arrive nowhere further."""
+"""How often in a row an upload may make no progress."""
 
 ALREADY_POSTED = 1366051
 
@@ -542,7 +542,7 @@ def read_status(job: Job, response: Response) -> Verdict:
 
 
 def overdue_status(job: Job) -> Verdict:
-    message = "The platform was still at it after a day, and may publish it yet. Look there."
+    message = "The platform was still processing it after a day, and may publish it yet. Look there."
     return in_doubt(job, message, job.kept_text("video"))
 
 

@@ -70,7 +70,7 @@ from publish.preflight.contract import AccountFacts
 from schema.states import TargetState
 
 MOST_UPLOADS = 3
-"""So often a publish that came to nothing is begun anew."""
+"""How often a publish that comes to nothing is begun, at most."""
 
 UPLOAD_SECONDS = 3600.0
 """How long the address of an upload holds (``tiktok.md`` 6)."""
@@ -409,7 +409,7 @@ def _with_facts(verdict: Verdict, facts: Sequence[Fact]) -> Verdict:
 
 
 def overdue_status(job: Job) -> Verdict:
-    return Doubt("TikTok was still at it after a day. Look at the account.", [job.kept_text("publish_id")])
+    return Doubt("TikTok was still processing it after a day. Look at the account.", [job.kept_text("publish_id")])
 
 
 def read_locate(job: Job, response: Response) -> Verdict:

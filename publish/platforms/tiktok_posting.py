@@ -249,6 +249,7 @@ class ChunkPlan:
 
     @property
     def ranges(self) -> list[tuple[int, int]]:
+        """The first and the last byte of each chunk, both included, in order."""
         return [self.range(number) for number in range(self.count)]
 
     def chunk_at(self, uploaded: int) -> int | None:

@@ -44,7 +44,7 @@ from publish.posting.verdicts import error_verdict, in_doubt, unread_verdict
 from schema.states import TargetState
 
 MOST_UPLOADS = 3
-"""So often a file is uploaded whose upload ended or failed."""
+"""How often a file is uploaded whose upload ends or fails, at most."""
 
 PROCESSING_SECONDS = 3600.0
 """How long a file may be processed; no page names a time."""

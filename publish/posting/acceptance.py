@@ -31,6 +31,12 @@ CODES: Mapping[str, Reason] = {
 """The code of the answer for a finding; any other is ``unprocessable``."""
 
 
+def first_comment(options: Mapping[str, JsonValue]) -> str:
+    """Return the text of the first comment; empty for none."""
+    found = options.get(FIRST_COMMENT)
+    return found.strip() if isinstance(found, str) else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Publisher:
     """A platform to which posts can be published: its machines, and what it says about posts."""
@@ -94,12 +100,11 @@ class Wanted:
     @property
     def comment(self) -> str:
         """The first comment; empty for none."""
-        found = self.options.get(FIRST_COMMENT)
-        return found.strip() if isinstance(found, str) else ""
+        return first_comment(self.options)
 
     @property
     def digest(self) -> bytes:
-        """Of what is shown: text, link and files. Options apart, which do not make another post of it."""
+        """The SHA-256 of what people see: kind, text, link and files. Other options do not make it another post."""
         files = [item.file.sha256.hex() for item in self.items]
         shown = [self.kind, self.text.strip(), self.link.get("url", ""), files, list(self.parts)]
         return hashlib.sha256(json.dumps(shown).encode()).digest()
@@ -115,6 +120,7 @@ class Checked:
 
     @property
     def refusals(self) -> list[Finding]:
+        """The findings for which the post is not accepted at this account."""
         return [finding for finding in self.findings if finding.severity is Severity.REFUSAL]
 
     @property
@@ -124,6 +130,7 @@ class Checked:
 
 
 def refused(code: str, message: str, remedy: str, part: str = "post") -> Finding:
+    """Return a refusal of the post as a whole, or of an ``option``; ``remedy`` says what to do."""
     return Finding(Severity.REFUSAL, code, "option" if part == "option" else "post", message, remedy)
 
 

@@ -27,13 +27,13 @@ class Effect(StrEnum):
     """What a request does, and so whether it may be sent again when its outcome is unknown."""
 
     READ = "read"
-    """Nothing."""
+    """It changes nothing."""
     REPEATABLE = "repeatable"
-    """Something that nobody sees, such as a container or a part of an upload: one too many does no harm."""
+    """It makes something that nobody sees, such as a container or a part of an upload: one too many does no harm."""
     KEYED = "keyed"
-    """Something visible, with a key or an id by which the platform recognises a repeat and does it once."""
+    """It makes something visible, with a key or an id by which the platform recognises a repeat and does it once."""
     COMMIT = "commit"
-    """Something visible, which a repeat could do a second time."""
+    """It makes something visible, which a repeat could make a second time."""
 
 
 PARENT_OPTION = "parent_post_id"
@@ -44,10 +44,10 @@ somebody else wrote, or a post that was not made here. Machines have it as ``par
 BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 AGAIN = "again"
-"""To be done when an outcome is unknown: the same request again, as nothing can come of it twice."""
+"""When an outcome is unknown, send the same request again: it cannot have its effect twice."""
 
 ASK_PERSON = "ask a person"
-"""To be done when an outcome is unknown and no request can tell it."""
+"""When an outcome is unknown and no request can tell it, ask a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,7 @@ class Go(Verdict):
 
 @dataclass(frozen=True, slots=True)
 class Wait(Verdict):
-    """The platform is still at it: ask this step again after so many seconds. It costs no attempt."""
+    """The platform is still working on it: ask this step again after so many seconds. It costs no attempt."""
 
     seconds: float
     reason: str = ""

@@ -49,7 +49,7 @@ LOCATE_SECONDS = 30.0
 """How long a post whose id is not known is left alone before it is looked for."""
 
 MOST_COMMITS = 3
-"""So often a request that makes something visible is sent for one attempt, however often it was not done."""
+"""How often a request that makes something visible is sent for one attempt, at most."""
 
 VISIBLE = (Effect.COMMIT, Effect.KEYED)
 """Effects that people see."""
@@ -85,7 +85,8 @@ class Progress(Protocol):
         """Whether a request of this step may have been sent whose outcome nobody stored."""
 
     @property
-    def commits(self) -> int: ...
+    def commits(self) -> int:
+        """How many requests that people see the effect of were about to be sent for this attempt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from publish.posting.posts import Result
 
 
 def target_document(target: StoredTarget) -> dict[str, object]:
+    """Return a target as JSON: ``status`` is a word of ``users-design.md`` 1, times have their offset."""
     error = None
     if target.error_code is not None:
         error = {"code": target.error_code, "message": target.error_message, "retryable": bool(target.retryable)}
@@ -36,6 +37,7 @@ def target_document(target: StoredTarget) -> dict[str, object]:
 
 
 def post_document(post: StoredPost) -> dict[str, object]:
+    """Return a post with its files and targets as JSON; what it does not have is null."""
     return {
         "id": post.id,
         "status": post.status,
@@ -62,6 +64,7 @@ def post_document(post: StoredPost) -> dict[str, object]:
 
 
 def result_document(result: Result) -> Mapping[str, object]:
+    """Return what became of one account of a request as JSON."""
     return {
         "connection": result.connection,
         "platform": result.platform,

@@ -64,7 +64,7 @@ MOST_STEPS = 2000
 """Requests of one lease. A chunked upload has 1,000 at most; a machine that goes round in a circle is stopped."""
 
 SEND_SECONDS = 5.0
-"""So long after its intent was stored a request is not sent any more: its lease may be over before its answer comes."""
+"""A request is not sent later than this after its intent was stored: its lease could end before its answer comes."""
 
 SEALED = "The keys of this service do not fit what it keeps of the account; whoever runs it has to see to that."
 

@@ -20,7 +20,10 @@ Reason = Literal[
 
 
 class PostError(Exception):
-    """``message`` says what is wrong and ``remedy`` what to do. ``details`` is JSON."""
+    """Something that was asked about posts is not done: ``message`` says why, and ``remedy`` what to do.
+
+    ``status`` is the HTTP status of the answer. ``retryable``: the same request may succeed later. ``details`` is JSON.
+    """
 
     def __init__(
         self,
@@ -42,4 +45,5 @@ class PostError(Exception):
 
 
 def no_post() -> PostError:
+    """Return the error for a post that does not exist in this tenant."""
     return PostError("not_found", "There is no such post.", "look at GET /api/posts, or at /posts", status=404)

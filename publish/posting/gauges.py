@@ -1,4 +1,4 @@
-"""Measure targets whose outcome nothing tells, those that nobody works on in time, and what quotas leave."""
+"""Measure unconfirmed targets, overdue targets, and what is left of quotas."""
 
 from collections.abc import Awaitable, Callable, Mapping
 

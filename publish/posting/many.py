@@ -68,7 +68,7 @@ def _of_line(post: BulkPost, key: str, *, dry_run: bool) -> PostBody:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What became of a shared page: of each account its result, and the error where it was refused."""
+    """What became of a shared page: a result for each account, and the error of each that refused it."""
 
     created: Created
     errors: Mapping[str, PostError]
@@ -76,7 +76,7 @@ class Shared:
 
 
 async def share(posts: Posts, tenant: str, actor: Actor, body: ShareBody) -> Shared:
-    """Share a page at accounts: where it can be, with the reason where it cannot. Raises PostError where none takes it.
+    """Share a page at accounts, and say of each that refuses it why. Raises PostError where all refuse it.
 
     An account at which it is shared already is answered with that post.
     """

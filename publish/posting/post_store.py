@@ -101,6 +101,7 @@ class StoredTarget:
 
     @property
     def status(self) -> str:
+        """The user's word for the state (``users-design.md`` 1)."""
         return STATUS[self.state]
 
 
@@ -145,6 +146,7 @@ class StoredPost:
 
     @property
     def approved(self) -> bool:
+        """Whether it may be published: it needs no approval, or this version has one."""
         return not self.needs_approval or self.approved_version == self.version
 
 
@@ -205,6 +207,7 @@ class Tally:
 
 
 async def clock(connection: asyncpg.Connection) -> datetime:
+    """Return the time at which the transaction began, by the database's clock."""
     found: datetime = await connection.fetchval("SELECT now()")
     return found
 
@@ -352,6 +355,7 @@ async def _insert_media(
 async def insert_target(
     connection: asyncpg.Connection, tenant: str, post_id: str, target: NewTarget, at: datetime | None
 ) -> None:
+    """Store a target of a post; ``at`` is when it is due, if it is due by itself."""
     await connection.execute(
         """
         INSERT INTO post_targets (tenant_id, id, post_id, connection_id, platform, account_id, parent_id, position,
@@ -456,6 +460,7 @@ async def let_be_late(connection: asyncpg.Connection, id_: str) -> None:
 
 
 async def approve(connection: asyncpg.Connection, id_: str, by: str) -> None:
+    """Store who approved the present version of a post."""
     query = "UPDATE posts SET approved_version = version, approved_by = $2 WHERE id = $1::uuid"
     await connection.execute(query, id_, by)
 
@@ -571,6 +576,7 @@ _TARGET_COLUMNS = """t.id::text, t.post_id::text, t.connection_id::text, t.platf
 
 
 async def one(connection: asyncpg.Connection, id_: str) -> StoredPost | None:
+    """Return a post of the tenant; None where there is none."""
     rows = await connection.fetch(f"SELECT {_POST_COLUMNS} FROM posts p WHERE p.id = $1::uuid", id_)
     return next(iter(await _with_targets(connection, rows)), None)
 

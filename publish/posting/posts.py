@@ -22,7 +22,6 @@ from ops.runtime.db import Pool
 from ops.runtime.tenancy import tenant_transaction
 from publish.posting import post_store
 from publish.posting.acceptance import (
-    FIRST_COMMENT,
     Checked,
     Files,
     Item,
@@ -30,6 +29,7 @@ from publish.posting.acceptance import (
     Publisher,
     Wanted,
     checked,
+    first_comment,
     quota_findings,
     refusal_of,
 )
@@ -131,6 +131,7 @@ class Time:
 
     @property
     def words(self) -> str:
+        """How the time was decided, as where the clocks change; empty where none was named."""
         return self.found.words if self.found is not None else ""
 
 
@@ -377,7 +378,7 @@ class Posts:
     async def edit(self, tenant: str, actor: Actor, id_: str, body: EditBody, *, may_approve: bool) -> Changed:
         """Change a post until publishing begins; what was approved is not approved any more. Raises PostError.
 
-        What is as asked for already is left alone, whatever its state: nothing is published by it.
+        A post that is as asked for already stays as it is, whatever its state, and nothing is published by that.
         """
         said = await self._asked_of(tenant, id_)
         async with tenant_transaction(self.pool, tenant) as connection:
@@ -506,7 +507,9 @@ class Posts:
         plans = []
         for target in roots:
             own, options = _edited_own(post, target, edits), _edited_options(target, edits)
-            if _comment(options) != _comment(target.options) and not (_comment(options) and _comment(target.options)):
+            if first_comment(options) != first_comment(target.options) and not (
+                first_comment(options) and first_comment(target.options)
+            ):
                 message = "A first comment is neither added nor taken away by a change."
                 raise PostError("unprocessable", message, "cancel the post, and make it anew")
             text = target_text(new.content, new.hashtags) if own is None else own
@@ -553,7 +556,7 @@ class Posts:
                 content = plan.own if plan.own is not None else _hashed(wanted.text, new)
             elif target.id in edits and edits[target.id].content is not None:
                 content = edits[target.id].content
-            elif target.content == _comment(root.options):
+            elif target.content == first_comment(root.options):
                 content = wanted.comment
             due = at if states[target.id] == TargetState.SCHEDULED and is_root else None
             await post_store.update_target(
@@ -599,7 +602,7 @@ class Posts:
             return Changed(await _one(connection, id_), changed=True, findings=findings)
 
     async def approve(self, tenant: str, actor: Actor, id_: str, body: ApproveBody) -> Changed:
-        """Approve the version that somebody read; what waits for that is planned. Raises PostError."""
+        """Approve the version that somebody read, and schedule what waits for the approval. Raises PostError."""
         async with tenant_transaction(self.pool, tenant) as connection:
             post = await self._locked(connection, id_)
             if post.version != body.version:
@@ -611,7 +614,7 @@ class Posts:
             if post.approved:
                 return Changed(post, changed=False)
             if post.author == actor.name:
-                message = "Somebody else than its author approves a post."
+                message = "The author of a post cannot approve it."
                 raise PostError("forbidden", message, "ask another owner", status=403)
             await post_store.approve(connection, id_, actor.name)
             if any(target.state == TargetState.AWAITING_APPROVAL for target in post.targets):
@@ -620,7 +623,7 @@ class Posts:
             return Changed(await _one(connection, id_), changed=True)
 
     async def cancel(self, tenant: str, actor: Actor, id_: str) -> Cancelled:
-        """Cancel whatever of a post nothing is visible of, and say of the rest why it is too late. Raises PostError."""
+        """Cancel the targets of which nothing is visible, and say why it is too late for others. Raises PostError."""
         async with tenant_transaction(self.pool, tenant) as connection:
             post = await self._locked(connection, id_)
             done = await post_store.cancel(connection, id_)
@@ -687,9 +690,9 @@ class Posts:
         return count
 
     async def confirm(self, tenant: str, actor: Actor, id_: str, body: ConfirmBody) -> Changed:
-        """Store what a person saw of a target whose outcome nothing tells. Raises PostError.
+        """Store what a person saw of an unconfirmed target. Raises PostError.
 
-        It is there: it is published. It is not there: it is begun anew.
+        A target that is there is published; one that is not there is begun anew.
         """
         async with tenant_transaction(self.pool, tenant) as connection:
             post = await self._locked(connection, id_)
@@ -732,7 +735,7 @@ class Posts:
     # --- showing
 
     async def one(self, tenant: str, id_: str) -> StoredPost:
-        """Raises PostError where there is none."""
+        """Return a post. Raises PostError where there is none."""
         async with tenant_transaction(self.pool, tenant) as connection:
             found = await post_store.one(connection, id_)
         if found is None:
@@ -740,7 +743,7 @@ class Posts:
         return found
 
     async def page(self, tenant: str, wanted: PostFilter, limit: int = PAGE_SIZE) -> Page:
-        """Raises PostError for a state that there is not."""
+        """Return posts that fit, at most ``limit``, the newest first. Raises PostError for a state that is unknown."""
         if wanted.state is not None and wanted.state not in (*STATUSES, *(str(state) for state in TargetState)):
             message = f"There is no state {wanted.state[:40]!r}."
             known = ", ".join((*STATUSES, *TargetState))
@@ -769,6 +772,7 @@ class Posts:
 
 
 def new_id() -> str:
+    """Return a new id (UUIDv7), which sorts after those that were made before it."""
     return str(uuid_utils.uuid7())
 
 
@@ -821,6 +825,7 @@ def too_late(began: Sequence[StoredTarget]) -> PostError:
 
 
 def duplicate(existing: tuple[str, str]) -> PostError:
+    """Return the error for content that the account has already; ``existing`` is the post and its target."""
     message = "The same content is posted to this account already, or planned, less than a day away."
     remedy = "leave it at that, or say repeat to post it again on purpose"
     return PostError("conflict", message, remedy, status=409, details={"post": existing[0], "target": existing[1]})
@@ -917,11 +922,6 @@ def _edit_differs(post: StoredPost, edit: TargetEdit) -> bool:
     return ("content" in named and edit.content != own) or ("options" in named and edit.options != target.options)
 
 
-def _comment(options: Mapping[str, Any]) -> str:
-    found = options.get(FIRST_COMMENT)
-    return found.strip() if isinstance(found, str) else ""
-
-
 def _below(post: StoredPost, root: StoredTarget) -> list[StoredTarget]:
     """Return the targets below the one of an account, in the order of their positions."""
     ids, found = {root.id}, list[StoredTarget]()
@@ -934,7 +934,7 @@ def _below(post: StoredPost, root: StoredTarget) -> list[StoredTarget]:
 
 def _parts(post: StoredPost, root: StoredTarget) -> list[StoredTarget]:
     """Return the further parts of a thread, without the first comment."""
-    below, comment = _below(post, root), _comment(root.options)
+    below, comment = _below(post, root), first_comment(root.options)
     last = below[-1] if below else None
     return [each for each in below if not (comment and each is last)]
 

@@ -88,6 +88,7 @@ class ErrorRule:
     known: bool = True
 
     def fits(self, error: ReportedError, status: int) -> bool:
+        """Return whether the rule holds for an error, with the HTTP status of its response."""
         return (
             (not self.codes or error.code in self.codes)
             and (not self.subcodes or error.subcode in self.subcodes)

@@ -139,3 +139,14 @@ async def test_secrets_that_no_key_opens_hold_a_target_back_and_harm_nothing(pub
     await publishing.rig.raw("UPDATE post_targets SET sealed = $2 WHERE id = $1::uuid", id_, sealed)
     assert (await publishing.run(id_))["state"] == "published"
     assert len(await publishing.shown("tiktok")) == 1
+
+
+async def test_post_of_an_account_that_is_not_connected_fails_before_anything_is_asked(publishing: Posting) -> None:
+    [account] = await publishing.rig.connect("x")
+    lost = "UPDATE connections SET state = 'needs_reconnect', reason = 'It was revoked.' WHERE id = $1::uuid"
+    await publishing.rig.raw(lost, account)
+    id_ = await publishing.target(account, "Tea")
+    row = await publishing.run(id_)
+    assert (row["state"], row["error_code"], row["retryable"]) == ("failed", "access_token_invalid", True), dict(row)
+    assert (row["attempt"], row["intent_at"]) == (1, None)
+    assert await publishing.rig.sandbox.ledger("call", platform="x", method="POST", path="/2/tweets") == []

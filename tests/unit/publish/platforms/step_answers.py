@@ -26,7 +26,7 @@ LONG_HERE = {"step_since": NOW - timedelta(days=1)}
 
 @dataclass(frozen=True)
 class Line:
-    """An answer to a step, None where its deadline is over. ``means`` is what :func:`tests…test_steps.told` says of it.
+    """An answer to a step, None where its deadline is over. ``means`` is what ``test_steps.told`` says of it.
 
     ``kept`` and ``job`` are what the target has that differs from others; ``media`` its files.
     """
