@@ -217,7 +217,7 @@ def _say_target(target: StoredTarget) -> None:
 def posts_retry(
     post_id: UUID | None, tenant: str | None, *, target: UUID | None, cause: str, platform: str | None
 ) -> None:
-    """Begin anew with what failed of a post, or with all that failed for one cause."""
+    """Try again what failed of a post, or all that failed for one cause."""
     if post_id is None and (not cause or target is not None):
         raise click.UsageError("name a post, or the --cause for which posts failed")
     post, chosen = (None if id_ is None else str(id_) for id_ in (post_id, target))
@@ -232,7 +232,7 @@ async def retry(
     cause: str,
     platform: str | None,
 ) -> None:
-    """Begin anew, and print how many targets. Raises PostError."""
+    """Try targets again, and print how many. Raises PostError."""
     async with _desk(configuration, tenant) as desk:
         if post_id is None:
             count = await desk.posts.retry_all(desk.tenant, COMMAND, cause, platform)
@@ -261,7 +261,7 @@ def posts_confirm(
     url: str,
     evidence: str,
 ) -> None:
-    """Say whether a post is there of which no answer told. If it is not, it is posted again."""
+    """Say whether an unconfirmed post is there. If it is not, it is posted again."""
     if there is None:
         raise click.UsageError("say --there or --not-there: nothing is decided for you")
     document = {"target": str(target), "there": there, "post_id": platform_post_id, "url": url, "evidence": evidence}
@@ -296,7 +296,7 @@ async def approve(configuration: Configuration, tenant: str | None, post_id: str
 @_POST
 @options.tenant
 def posts_cancel(post_id: UUID, tenant: str | None) -> None:
-    """Cancel what of a post is not published yet, and say of the rest why it is too late."""
+    """Cancel a post wherever it is not published yet, and say why it is too late elsewhere."""
     wiring.run(cancel(wiring.load(), tenant, str(post_id)))
 
 

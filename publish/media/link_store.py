@@ -6,7 +6,7 @@ from datetime import datetime
 import asyncpg
 
 KEPT_DAYS = 90
-"""After its end a link is kept for so long, with what was fetched by it: the evidence of what a platform did."""
+"""How long a link is kept after its end, with what was fetched by it: the evidence of what a platform did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,7 @@ async def insert(
     token_sha256: bytes,
     seconds: int,
 ) -> None:
+    """Store a link that leads to a file for so many seconds, by the SHA-256 of the secret in its address."""
     await connection.execute(
         """
         INSERT INTO media_links (tenant_id, id, media_id, target_id, attempt, token_sha256, expires_at)

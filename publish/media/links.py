@@ -30,7 +30,7 @@ class Links:
 
 
 async def revoke(connection: asyncpg.Connection, tenant: str, target_id: str) -> int:
-    """Let no address of a target lead anywhere any more. Return how many did until now.
+    """End all addresses of a target. Return how many led to a file until now.
 
     What is being sent stops with the piece under way. A fetch whose ``last_byte`` is None may be that one: wait for it.
     """

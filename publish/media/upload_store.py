@@ -7,10 +7,10 @@ from datetime import datetime
 import asyncpg
 
 LIFE_HOURS = 24
-"""For so long an upload can be gone on with, and its outcome be asked for."""
+"""How long an upload can be continued, and its outcome be asked for."""
 
 SETTLED_MINUTES = 10
-"""After its end nothing is under way any more that began before it."""
+"""How long after its end an upload is left alone: a request that began before its end may still be writing."""
 
 
 @dataclass(frozen=True, slots=True)

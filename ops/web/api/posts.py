@@ -40,6 +40,8 @@ NOBODYS = "00000000-0000-0000-0000-000000000000"
 
 
 class PostsApi:
+    """The routes below ``/api/posts``, ``/api/share`` and ``/api/{platform}/upload``."""
+
     def __init__(self, site: Site, publishing: Publishing) -> None:
         self._site = site
         self._posts = publishing.posts
@@ -135,7 +137,7 @@ class PostsApi:
         return _changed(await self._posts.publish(caller.tenant, caller.actor, post_id(request), repeat=repeat))
 
     async def cancel(self, request: web.Request) -> web.Response:
-        """Answer of each target whether it is cancelled, and if not why it is too late."""
+        """Cancel a post, and say of each target whether it is cancelled, or why it is too late."""
         caller = await self._site.authentication.require_caller(request, WRITE)
         found = await self._posts.cancel(caller.tenant, caller.actor, post_id(request))
         targets = {

@@ -46,6 +46,8 @@ WORDS: Mapping[TargetState, str] = {
 
 
 class PostPages:
+    """The pages below ``/posts`` and ``/share``."""
+
     def __init__(self, site: Site, publishing: Publishing) -> None:
         self._site = site
         self._posts = publishing.posts
