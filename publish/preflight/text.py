@@ -1,5 +1,8 @@
 """Count what platforms count in a text: grapheme clusters, UTF-16 units, hashtags, mentions and links."""
 
+import re
+from collections.abc import Iterator
+
 import regex
 
 EMOJI = (
@@ -16,9 +19,24 @@ _EMOJI = regex.compile(EMOJI)
 _GRAPHEME = regex.compile(r"\X")
 _HASHTAG = regex.compile(r"(?<![\w&/])[#\uFF03](?=\w*[^\W\d_])\w+")
 _MENTION = regex.compile(r"(?<![\w@/])@[A-Za-z0-9_](?:[A-Za-z0-9_.]*[A-Za-z0-9_])?")
-_LINK = regex.compile(r"\bhttps?://[^\s<>\"]+", regex.IGNORECASE)
+_LINK = re.compile(
+    r"(?<![A-Za-z0-9])https?://[^\s<>\"`"
+    "\u00ab\u00bb"  # French quotation marks
+    "\u2000-\u206f"  # quotation marks, dashes and the ellipsis of typography, and characters without width
+    "\u2600-\u27bf\U0001f000-\U0001faff"  # emoji
+    "\u3000-\u303f\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65"  # punctuation of Chinese and Japanese
+    "]+",
+    re.IGNORECASE,
+)
+"""A link ends at white space, and at what stands behind addresses without a space and in none of them."""
 
-_AFTER_A_LINK = ".,!?;:'\")]}"
+_TRAILING = ".,;:!?'"
+"""What belongs to the sentence where it stands at the end of an address."""
+
+_CLOSING = {")": "(", "]": "[", "}": "{"}
+"""A closing bracket belongs to the sentence unless the address has the one that opens it."""
+
+_HOST = re.compile(r"https?://[^/?#]", re.IGNORECASE)
 
 
 def graphemes(text: str) -> int:
@@ -47,14 +65,28 @@ def mentions(text: str) -> list[str]:
 
 
 def links(text: str) -> list[str]:
-    """Return the addresses with http or https, in order, without the punctuation after them."""
-    return [_trimmed(found) for found in _LINK.findall(text)]
+    """Return the links with http or https, in order, as they are written and without the punctuation after them."""
+    return [text[start:end] for start, end in link_spans(text)]
 
 
-def _trimmed(address: str) -> str:
-    """Return an address without the punctuation at its end; a bracket that was opened in it stays."""
-    while address and address[-1] in _AFTER_A_LINK:
-        if address[-1] == ")" and address.count("(") >= address.count(")"):
+def link_spans(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where each link with http or https begins and ends, without the punctuation after it."""
+    for found in _LINK.finditer(text):
+        url = found[0]
+        end = _end(url)
+        if _HOST.match(url[:end]):
+            yield found.start(), found.start() + end
+
+
+def _end(url: str) -> int:
+    """Return where an address ends that may have the end of a sentence behind it."""
+    end = len(url)
+    surplus = {closing: url.count(closing) - url.count(opening) for closing, opening in _CLOSING.items()}
+    while end:
+        last = url[end - 1]
+        if surplus.get(last, 0) > 0:
+            surplus[last] -= 1
+        elif last not in _TRAILING:
             break
-        address = address[:-1]
-    return address
+        end -= 1
+    return end

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from publish.posting.links import Campaign, first_link, links, tag_link, tag_text
+from publish.posting.links import Campaign, first_link, tag_link, tag_text
+from publish.preflight.text import links
 
 SPRING = Campaign("mastodon", "social", "spring 2027")
 ADDED = "utm_source=mastodon&utm_medium=social&utm_campaign=spring%202027"
