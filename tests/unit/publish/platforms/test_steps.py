@@ -182,6 +182,18 @@ def test_no_step_is_without_an_answer_and_no_deadline_without_its_end(platform: 
     assert {line.step for line in lines if line.answer is None} == late
 
 
+@pytest.mark.parametrize(("platform", "machine"), MACHINES)
+def test_what_the_platform_processes_has_a_deadline_after_which_it_is_made_again_or_a_person_is_told(
+    platform: str, machine: Machine
+) -> None:
+    for family, line in one_for_each_step(platform, machine):
+        step = machine.steps[line.step]
+        if step.state is TargetState.PROCESSING or line.step == "status":
+            assert step.deadline is not None, line.step
+            assert step.overdue is not None
+            assert isinstance(step.overdue(family.job(machine.name, line)), Doubt | Failed | Go | Published)
+
+
 DRAWN = {
     (platform, machine.diagram): [
         each for each in PLATFORMS[platform].machines.values() if each.diagram == machine.diagram
