@@ -1,4 +1,4 @@
-"""LinkedIn's organizations: administrators, comments on posts, and notifications: ``linkedin.md`` 2 and 4.6."""
+"""LinkedIn's organizations: roles, comments on posts, and notifications: ``linkedin.md`` 1.2, 2 and 4.6."""
 
 import hashlib
 import hmac
@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
+from urllib.parse import urlencode
 
 from ops.sandbox import sample_text
 from ops.sandbox.contract import (
@@ -32,10 +33,22 @@ FAILURES = 3
 """Failed checks in a row that block an address."""
 ACTIONS = frozenset(("LIKE", "COMMENT", "SHARE", "SHARE_MENTION", "ADMIN_COMMENT", "COMMENT_EDIT", "COMMENT_DELETE"))
 READ_COMMENTS = ("r_organization_social_feed", "r_organization_social")
-WRITE_COMMENTS = ("w_member_social", "w_organization_social_feed", "w_organization_social")
+WRITE_COMMENTS_AS_MEMBER = ("w_member_social_feed", "w_member_social")
+WRITE_COMMENTS_AS_ORGANIZATION = ("w_organization_social_feed", "w_organization_social")
+WRITE_COMMENTS = (*WRITE_COMMENTS_AS_MEMBER, *WRITE_COMMENTS_AS_ORGANIZATION)
 """The newer scopes, and those of the older surface (``linkedin.md`` 1)."""
+ADMINISTRATOR = "ADMINISTRATOR"
+POSTING_ROLES = (ADMINISTRATOR, "CONTENT_ADMINISTRATOR", "DIRECT_SPONSORED_CONTENT_POSTER")
+ROLES = (
+    *POSTING_ROLES,
+    *("RECRUITING_POSTER", "LEAD_CAPTURE_ADMINISTRATOR", "LEAD_GEN_FORMS_MANAGER", "ANALYST", "CURATOR"),
+)
+APPROVED = "APPROVED"
+ROLE_STATES = (APPROVED, "REQUESTED", "REJECTED", "REVOKED")
+MOST_LISTED = 100
 
 _LIST = re.compile(r"List\(([A-Z_,]*)\)")
+_IDS = re.compile(r"List\(([0-9]{1,19}(?:,[0-9]{1,19})*)\)")
 _RANGE = re.compile(r"\(start:(\d{1,15}),end:(\d{1,15})\)")
 _COMMENT = re.compile(r"urn:li:comment:\((.+),(\d+)\)")
 _KEY = re.compile(r"\(developerApplication:([^,]+),user:([^,]+),entity:([^,]+),eventType:([A-Z_]+)\)")
@@ -63,6 +76,14 @@ class Post:
     comments: dict[str, Comment] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Role:
+    """What a member is to an organization; a right only in the state APPROVED (``linkedin.md`` 1.2)."""
+
+    role: str = ADMINISTRATOR
+    state: str = APPROVED
+
+
 @dataclass
 class Subscription:
     user: str
@@ -85,7 +106,15 @@ class LinkedInOrganizations(Platform):
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(sandbox)
         self.organizations = {"acme": "1000", "bakery": "2000"}
-        self.admins = {"acme": ["alice", "shop"], "bakery": ["bob"]}
+        self.roles = {
+            "acme": {"alice": Role(), "shop": Role()},
+            "bakery": {
+                "bob": Role(),
+                "shop": Role("ANALYST"),
+                "alice": Role("CONTENT_ADMINISTRATOR", "REQUESTED"),
+            },
+        }
+        """The role of each member in each organization."""
         self.subscriptions: dict[str, Subscription] = {}
         self.notifications: list[tuple[datetime, dict[str, Any]]] = []
         self._said: dict[str, Post] = {}
@@ -116,6 +145,8 @@ class LinkedInOrganizations(Platform):
             Route("DELETE", "/rest/eventSubscriptions/{key}", self.end_subscription),
             Route("GET", "/rest/organizationalEntityNotifications", self.list_notifications),
             Route("GET", "/rest/organizationAcls", self.list_roles),
+            Route("GET", "/rest/organizations/{id}", self.show_organization),
+            Route("GET", "/rest/organizationsLookup", self.look_up),
             Route("GET", "/rest/socialActions/{urn}/comments", self.list_comments),
             Route("POST", "/rest/socialActions/{urn}/comments", self.add_comment),
             Route("DELETE", "/rest/socialActions/{urn}/comments/{id}", self.delete_comment),
@@ -129,21 +160,97 @@ class LinkedInOrganizations(Platform):
     def organization(self, urn: Any) -> str | None:
         return next((name for name in self.organizations if self.urn(name) == urn), None)
 
+    def may(self, account: str, organization: str, *roles: str) -> bool:
+        """Return whether a member has one of these roles in an organization, approved."""
+        held = self.roles[organization].get(account)
+        return held is not None and held.state == APPROVED and held.role in roles
+
+    def configure(self, account: str, settings: Mapping[str, Any]) -> None:
+        """Give a ``member`` another ``role`` in an organization, or another ``state`` of it; an empty role ends it."""
+        known = self.roles.get(account)
+        if known is None:
+            raise CommandError(f"the organizations are {', '.join(self.roles)}")
+        member, role = str(settings.get("member")), settings.get("role", ADMINISTRATOR)
+        state = settings.get("state", APPROVED)
+        fits = member in self.accounts and role in ("", *ROLES) and state in ROLE_STATES
+        if not fits or not set(settings) <= {"member", "role", "state"}:
+            members, roles = ", ".join(self.accounts), ", ".join(ROLES)
+            raise CommandError(f"member is one of {members}; role empty or one of {roles}; state {ROLE_STATES}")
+        known.pop(member, None)
+        if role:
+            known[member] = Role(role, state)
+        if not self.may(member, account, ADMINISTRATOR):  # the subscription ends without a word (linkedin.md 2.3)
+            for key in [
+                key for key, made in self.subscriptions.items() if (made.user, made.entity) == (member, account)
+            ]:
+                del self.subscriptions[key]
+
+    def page_of(self, call: Call) -> tuple[int, int]:
+        """Return start and count of a listing. Raises 400."""
+        numbers = [call.text("start") or "0", call.text("count") or "10"]
+        if not all(map(whole, numbers)) or int(numbers[1]) > MOST_LISTED:
+            raise self.error(400, f"start and count are numbers, count up to {MOST_LISTED}", "ILLEGAL_ARGUMENT")
+        return int(numbers[0]), int(numbers[1])
+
     def list_roles(self, call: Call) -> Answer:
-        """List the organizations that a member administers."""
+        """List the roles of the token's member in organizations, whatever their state (``linkedin.md`` 1.2)."""
         self.versioned(call)
-        account = self.person(call, "rw_organization_admin", "r_organization_social")
-        elements = [
+        account = self.person(call, "rw_organization_admin", "r_organization_admin")
+        role, state = call.text("role"), call.text("state")
+        if call.text("q") != "roleAssignee" or role not in (None, *ROLES) or state not in (None, *ROLE_STATES):
+            raise self.error(400, "q is roleAssignee; role and state are of the documented ones", "ILLEGAL_ARGUMENT")
+        start, count = self.page_of(call)
+        found = [
             {
                 "organization": self.urn(name),
-                "role": "ADMINISTRATOR",
+                "role": held[account].role,
                 "roleAssignee": self.urn(account),
-                "state": "APPROVED",
+                "state": held[account].state,
             }
-            for name, admins in self.admins.items()
-            if account in admins
+            for name, held in self.roles.items()
+            if account in held
+            if role in (None, held[account].role) and state in (None, held[account].state)
         ]
-        return Answer(content={"elements": elements, "paging": {"start": 0, "count": 10, "links": []}})
+        links = []
+        if start + count < len(found):
+            query = {**call.query, "start": str(start + count), "count": str(count)}
+            links = [{"rel": "next", "type": "application/json", "href": f"/rest/organizationAcls?{urlencode(query)}"}]
+        paging = {"start": start, "count": count, "links": links}
+        return Answer(content={"elements": found[start : start + count], "paging": paging})
+
+    def _shown_organization(self, name: str) -> dict[str, Any]:
+        return {"id": int(self.organizations[name]), "localizedName": name.title(), "vanityName": name}
+
+    def show_organization(self, call: Call) -> Answer:
+        """Show an organization to its administrators (``linkedin.md`` 1.2)."""
+        self.versioned(call)
+        account = self.person(call, "rw_organization_admin")
+        name = self.organization(f"urn:li:organization:{call.parts['id']}")
+        if name is None:
+            raise self.error(404, "Organization is not found", "NOT_FOUND")
+        if not self.may(account, name, ADMINISTRATOR):
+            raise self.error(403, "Not enough permissions to access: GET /organizations", "ACCESS_DENIED")
+        return Answer(content=self._shown_organization(name) | {"primaryOrganizationType": "NONE", "locations": []})
+
+    def look_up(self, call: Call) -> Answer:
+        """Name organizations to everybody, several at once; not in the development tier (``linkedin.md`` 6)."""
+        self.versioned(call)
+        self.person(call, "rw_organization_admin")
+        if self.variant("tier") == "development":
+            raise self.error(403, "Not enough permissions to access: organizationsLookup.BATCH_GET", "ACCESS_DENIED")
+        named = _IDS.fullmatch(call.text("ids") or "")
+        if named is None:
+            raise self.error(400, "ids is List(...)", "ILLEGAL_ARGUMENT")
+        ids = named[1].split(",")
+        found = {id_: name for id_ in ids if (name := self.organization(f"urn:li:organization:{id_}"))}
+        missing = self.error(404, "Organization is not found", "NOT_FOUND").answer.content
+        return Answer(
+            content={
+                "results": {id_: self._shown_organization(name) for id_, name in found.items()},
+                "statuses": {id_: 200 if id_ in found else 404 for id_ in ids},
+                "errors": {id_: missing for id_ in ids if id_ not in found},
+            }
+        )
 
     # --- handshake and signature (linkedin.md 2.1, 2.2)
 
@@ -199,7 +306,7 @@ class LinkedInOrganizations(Platform):
         entity = self.organization(key[3]) if key else None
         if key is None or entity is None or key[4] != EVENT or key[2] != self.urn(account):
             raise self.error(400, "The key of the event subscription is not valid", "ILLEGAL_ARGUMENT")
-        if account not in self.admins[entity]:
+        if not self.may(account, entity, ADMINISTRATOR):
             raise self.error(403, "The member is not an administrator of the organization", "ACCESS_DENIED")
         return account, entity
 
@@ -229,12 +336,9 @@ class LinkedInOrganizations(Platform):
         self.versioned(call)
         account = self.person(call, "rw_organization_admin", "r_organization_social")
         entity = self.organization(call.text("organizationalEntity"))
-        if call.text("q") != "criteria" or entity is None or account not in self.admins[entity]:
+        if call.text("q") != "criteria" or entity is None or not self.may(account, entity, ADMINISTRATOR):
             raise self.error(403, "Not an organization that the member administers", "ACCESS_DENIED")
-        numbers = [call.text("start") or "0", call.text("count") or "10"]
-        if not all(map(whole, numbers)):
-            raise self.error(400, "start and count are numbers", "ILLEGAL_ARGUMENT")
-        start, count = map(int, numbers)
+        start, count = self.page_of(call)
         actions, between = _LIST.fullmatch(call.text("actions") or ""), _RANGE.fullmatch(call.text("timeRange") or "")
         if (call.text("actions") and actions is None) or (call.text("timeRange") and between is None):
             raise self.error(400, "actions is List(..), timeRange is (start:..,end:..)", "ILLEGAL_ARGUMENT")
@@ -319,10 +423,7 @@ class LinkedInOrganizations(Platform):
         below = (
             [c for c in post.comments.values() if c.parent is None] if comment is None else self._replies(post, comment)
         )
-        numbers = [call.text("start") or "0", call.text("count") or "10"]
-        if not all(map(whole, numbers)):
-            raise self.error(400, "start and count are numbers", "ILLEGAL_ARGUMENT")
-        start, count = map(int, numbers)
+        start, count = self.page_of(call)
         elements = [self._shown_comment(post, one) for one in below[start : start + count]]
         links = [{"rel": "next", "start": start + count}] if start + count < len(below) else []
         paging = {"start": start, "count": count, "links": links, "total": len(below)}
@@ -331,9 +432,9 @@ class LinkedInOrganizations(Platform):
     def _actors(self, call: Call) -> set[str]:
         """Return the accounts that a call may act as, by its scopes (``linkedin.md`` 1)."""
         account, scopes = self.person(call, *WRITE_COMMENTS), self.scopes_of(call)
-        member = {account} if "w_member_social" in scopes else set()
-        organizations = {name for name, admins in self.admins.items() if account in admins}
-        return member | (organizations if set(WRITE_COMMENTS[1:]) & set(scopes) else set())
+        member = {account} if set(WRITE_COMMENTS_AS_MEMBER) & set(scopes) else set()
+        organizations = {name for name in self.organizations if self.may(account, name, *POSTING_ROLES)}
+        return member | (organizations if set(WRITE_COMMENTS_AS_ORGANIZATION) & set(scopes) else set())
 
     def add_comment(self, call: Call) -> Answer:
         account = self.person(call, *WRITE_COMMENTS)
@@ -444,6 +545,7 @@ class LinkedInOrganizations(Platform):
             del self.subscriptions[key]
 
     def subscribe_all(self) -> None:
-        for entity, admins in self.admins.items():
-            made = Subscription(admins[0], entity, self.callbacks.get("", ""), self.sandbox.clock.in_(days=3650))
+        for entity, held in self.roles.items():
+            user = next(member for member in held if self.may(member, entity, ADMINISTRATOR))
+            made = Subscription(user, entity, self.callbacks.get("", ""), self.sandbox.clock.in_(days=3650))
             self.subscriptions[entity] = made

@@ -423,12 +423,8 @@ async def test_linkedin_signs_and_asks_as_the_vectors_say(stand: Stand) -> None:
 
 
 async def administrator(stand: Stand) -> Any:
-    scopes = "openid profile w_member_social w_organization_social r_organization_social rw_organization_admin"
-    await stand.command("redirects", platform="linkedin", redirect_uri=test_linkedin.CALLBACK)
-    code = (await stand.consent(test_linkedin.question(stand, scope=scopes)))["code"]
-    status, token = await test_linkedin.exchange(stand, code=code)
-    assert status == 200
-    return test_linkedin.Person(stand, token, platform(stand, "linkedin").urn("alice"))
+    person = await test_linkedin.administrator(stand)
+    return test_linkedin.Person(stand, person.token, platform(stand, "linkedin").urn("alice"))
 
 
 def key(user: str, entity: str) -> str:
@@ -450,7 +446,7 @@ async def test_linkedin_subscribes_administrators_of_validated_addresses(stand: 
     other = f"/rest/eventSubscriptions/{key(person.urn, bakery)}"
     assert (await person.call("PUT", other, json=command))[0] == 403
     assert (await person.call("PUT", "/rest/eventSubscriptions/(x)", json=command))[0] == 400
-    roles = (await person.call("GET", "/rest/organizationAcls?q=roleAssignee"))[1]["elements"]
+    roles = (await person.call("GET", "/rest/organizationAcls?q=roleAssignee&state=APPROVED"))[1]["elements"]
     assert [role["organization"] for role in roles] == [acme]
     status, _, headers = await person.post("for all of us", author=acme)
     urn = headers["x-restli-id"]
@@ -549,8 +545,8 @@ async def test_linkedin_comments_as_whom_the_scopes_allow(stand: Stand) -> None:
     post = (await act(stand, "linkedin", "publish", "acme", text="p"))["id"]
     said = (await act(stand, "linkedin", "comment", "acme", post=post, by="fan_1", text="hm"))["id"]
     comments = f"/rest/socialActions/{quote(post, safe='')}/comments"
+    await test_linkedin.community_management(stand)
     for scope, allowed in (("w_member_social", alice), ("w_organization_social", acme)):
-        await stand.command("redirects", platform="linkedin", redirect_uri=test_linkedin.CALLBACK)
         code = (await stand.consent(test_linkedin.question(stand, scope=scope)))["code"]
         person = test_linkedin.Person(stand, (await test_linkedin.exchange(stand, code=code))[1])
         answers = {

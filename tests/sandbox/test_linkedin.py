@@ -4,7 +4,7 @@ import asyncio
 import io
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import pytest
 import requests
@@ -15,7 +15,7 @@ from ops.sandbox.platforms.linkedin import CLIENT_ID, CLIENT_SECRET, LinkedIn, s
 from tests.sandbox.conftest import Elsewhere, Stand
 
 CALLBACK = "https://app.example/callback"
-SCOPES = "openid profile w_member_social r_organization_social"
+SCOPES = "openid profile w_member_social"
 CLIENT = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
 DAY = 86400
 
@@ -114,6 +114,20 @@ async def test_refresh_does_not_extend_the_365_days(stand: Stand) -> None:
     assert (await renewed())[0] == 400
 
 
+async def test_refresh_token_stays_or_another_one_takes_its_place(stand: Stand) -> None:
+    """``linkedin.md`` 9: which of both is not confirmed."""
+    platform = stand.server.simulation.platforms["linkedin"]
+    assert isinstance(platform, LinkedIn)
+    platform.partner = True
+    refresh = (await connected(stand)).token["refresh_token"]
+    given = {"grant_type": "refresh_token", "refresh_token": refresh}
+    assert (await form(stand, "accessToken", **given))[1]["refresh_token"] == refresh
+    await stand.command("variants", platform="linkedin", name="refresh_token", variant="rotated")
+    other = (await form(stand, "accessToken", **given))[1]["refresh_token"]
+    assert (await form(stand, "accessToken", **given))[0] == 400, "it was used"
+    assert (await form(stand, "accessToken", grant_type="refresh_token", refresh_token=other))[0] == 200
+
+
 async def test_code_lives_for_30_minutes_and_works_once(stand: Stand) -> None:
     await stand.command("redirects", platform="linkedin", redirect_uri=CALLBACK)
     code = (await stand.consent(question(stand)))["code"]
@@ -138,7 +152,6 @@ async def test_consent_is_all_or_nothing(stand: Stand) -> None:
 @pytest.mark.parametrize(
     ("other", "error"),
     [
-        ({"scope": "r_member_social"}, "unauthorized_scope_error"),
         ({"redirect_uri": "https://app.example/other"}, "invalid_redirect_uri"),
         ({"client_id": "somebody"}, "invalid_request"),
     ],
@@ -150,6 +163,117 @@ async def test_wrong_question_is_refused(stand: Stand, other: dict[str, str], er
         assert (response.status, (await response.json())["error"]) == (400, error)
 
 
+@pytest.mark.parametrize(
+    ("product", "wanted", "refused"),
+    [
+        ("sign_in_and_share", "openid profile w_member_social", ""),
+        ("sign_in_and_share", "openid profile w_member_social w_organization_social", "w_organization_social"),
+        ("sign_in_and_share", "r_basicprofile", "r_basicprofile"),
+        ("community_management", "r_basicprofile w_member_social w_organization_social_feed", ""),
+        ("community_management", "openid w_organization_social", "openid"),
+        ("community_management", "r_member_social", "r_member_social"),
+    ],
+)
+async def test_scope_that_the_application_s_product_does_not_have_refuses_the_whole_request(
+    stand: Stand, product: str, wanted: str, refused: str
+) -> None:
+    """``linkedin.md`` 1.1: an application of Community Management has no other product."""
+    await stand.command("redirects", platform="linkedin", redirect_uri=CALLBACK)
+    await stand.command("variants", platform="linkedin", name="product", variant=product)
+    for variant, status in (("redirect", 302), ("page", 400)):
+        await stand.command("variants", platform="linkedin", name="unauthorized_scope", variant=variant)
+        async with stand.http.get(question(stand, scope=wanted), allow_redirects=False) as response:
+            assert response.status == (status if refused else 200)
+            if refused and variant == "redirect":
+                [description] = parse_qs(urlsplit(response.headers["Location"]).query)["error_description"]
+                assert description == f'Scope "{refused}" is not authorized for your application'
+                assert parse_qs(urlsplit(response.headers["Location"]).query)["state"] == ["s1"]
+
+
+async def test_application_of_community_management_reads_the_member_at_another_address(stand: Stand) -> None:
+    """``linkedin.md`` 1.1: there is no ``openid``, and so no ``userinfo``."""
+    assert (await (await connected(stand)).call("GET", "/v2/me"))[0] == 403
+    person = await administrator(stand)
+    assert (await person.call("GET", "/v2/userinfo"))[0] == 403
+    status, me, _ = await person.call("GET", "/v2/me")
+    assert (status, me["id"], me["localizedFirstName"], me["localizedLastName"]) == (200, "aLiCe01", "Alice", "Sandbox")
+
+
+async def test_roles_of_a_member_are_listed_in_every_state_and_by_role(stand: Stand) -> None:
+    """``linkedin.md`` 1.2."""
+    path = "/rest/organizationAcls?q=roleAssignee"
+    assert (await (await connected(stand)).call("GET", path))[0] == 403, "w_member_social is not for this"
+    person = await administrator(stand, "shop")
+
+    async def listed(query: str = "") -> Any:
+        return (await person.call("GET", path + query))[1]
+
+    assert [(role["organization"], role["role"], role["state"]) for role in (await listed())["elements"]] == [
+        ("urn:li:organization:1000", "ADMINISTRATOR", "APPROVED"),
+        ("urn:li:organization:2000", "ANALYST", "APPROVED"),
+    ]
+    assert {role["roleAssignee"] for role in (await listed())["elements"]} == {"urn:li:person:sHoP003"}
+    assert len((await listed("&role=ADMINISTRATOR"))["elements"]) == 1
+    ended = {"member": "shop", "role": "ADMINISTRATOR", "state": "REVOKED"}
+    await stand.command("account", platform="linkedin", account="acme", settings=ended)
+    assert [role["role"] for role in (await listed("&state=APPROVED"))["elements"]] == ["ANALYST"]
+    first = await listed("&count=1")
+    [following] = first["paging"]["links"]
+    rest = (await person.call("GET", following["href"]))[1]
+    assert [role["state"] for role in first["elements"] + rest["elements"]] == ["REVOKED", "APPROVED"]
+    assert rest["paging"]["links"] == []
+    await stand.command("account", platform="linkedin", account="acme", settings={"member": "shop", "role": ""})
+    assert len((await listed())["elements"]) == 1
+    for wrong in ("/rest/organizationAcls", f"{path}&role=OWNER", f"{path}&state=GONE", f"{path}&count=x"):
+        assert (await person.call("GET", wrong))[0] == 400
+    refusal = await stand.refused("account", platform="linkedin", account="acme", settings={"member": "nobody"})
+    assert "member is one of alice, bob, shop" in refusal
+    assert "organizations" in await stand.refused("account", platform="linkedin", account="alice", settings={})
+
+
+async def test_organization_is_shown_to_administrators_and_named_to_others(stand: Stand) -> None:
+    """``linkedin.md`` 1.2."""
+    person = await administrator(stand, "shop")
+    status, acme, _ = await person.call("GET", "/rest/organizations/1000")
+    assert (status, acme["localizedName"], acme["vanityName"], acme["id"]) == (200, "Acme", "acme", 1000)
+    assert (await person.call("GET", "/rest/organizations/2000"))[0] == 403, "an analyst"
+    assert (await person.call("GET", "/rest/organizations/3000"))[0] == 404
+    found = (await person.call("GET", "/rest/organizationsLookup?ids=List(1000,2000,3000)"))[1]
+    assert {id_: one["localizedName"] for id_, one in found["results"].items()} == {"1000": "Acme", "2000": "Bakery"}
+    assert found["statuses"]["3000"] == 404
+    assert (await person.call("GET", "/rest/organizationsLookup?ids=1000"))[0] == 400
+    await stand.command("variants", platform="linkedin", name="tier", variant="development")
+    assert (await person.call("GET", "/rest/organizationsLookup?ids=List(1000)"))[0] == 403
+
+
+@pytest.mark.parametrize(
+    ("role", "state", "posts"),
+    [
+        ("ADMINISTRATOR", "APPROVED", True),
+        ("CONTENT_ADMINISTRATOR", "APPROVED", True),
+        ("DIRECT_SPONSORED_CONTENT_POSTER", "APPROVED", True),
+        ("ANALYST", "APPROVED", False),
+        ("ADMINISTRATOR", "REVOKED", False),
+        ("ADMINISTRATOR", "REQUESTED", False),
+        ("", "APPROVED", False),
+    ],
+)
+async def test_role_decides_who_acts_for_an_organization_and_the_token_knows_nothing_of_it(
+    stand: Stand, role: str, state: str, posts: Any
+) -> None:
+    """``linkedin.md`` 1.2."""
+    person = await administrator(stand, "shop")
+    urn = (await person.post("before"))[2]["x-restli-id"]
+    settings = {"member": "shop", "role": role, "state": state}
+    await stand.command("account", platform="linkedin", account="acme", settings=settings)
+    status, answer, _ = await person.post("after")
+    assert (status, "code" in answer) == ((201, False) if posts else (403, True))
+    assert (await person.call("GET", of(urn)))[0] == (200 if posts else 403)
+    finder = f"/rest/posts?q=author&author={quote(ORGANIZATION, safe='')}"
+    assert (await person.call("GET", finder))[0] == (200 if posts else 403)
+    assert (await form(stand, "introspectToken", token=person.token["access_token"]))[1]["active"] is True
+
+
 async def test_revoked_token_is_of_no_use(stand: Stand) -> None:
     person = await connected(stand)
     assert (await form(stand, "revoke", token=person.token["access_token"]))[0] == 200
@@ -158,7 +282,7 @@ async def test_revoked_token_is_of_no_use(stand: Stand) -> None:
 
 
 async def test_post_is_named_in_a_header_and_its_repeat_names_it(stand: Stand) -> None:
-    person = await connected(stand)
+    person = await administrator(stand)
     status, body, headers = await person.post("once")
     urn = headers["x-restli-id"]
     assert (status, body, urn.startswith("urn:li:share:")) == (201, "", True)
@@ -244,7 +368,7 @@ async def status_of(person: Person, kind: str, urn: str) -> str:
 
 
 async def test_image_is_put_with_the_token_and_becomes_available(stand: Stand) -> None:
-    person = await connected(stand)
+    person = await administrator(stand)
     value = await begin(person, "images")
     media = {"media": {"id": value["image"], "altText": "a cup"}}
     assert (await person.post(content=media))[1]["code"] == "MEDIA_ASSET_WAITING_UPLOAD"
@@ -263,7 +387,7 @@ async def test_image_is_put_with_the_token_and_becomes_available(stand: Stand) -
 
 @pytest.mark.parametrize("beyond", [-1, 0, 1], ids=["just one part", "exactly one part", "a byte more"])
 async def test_video_goes_up_by_inclusive_ranges(stand: Stand, beyond: int) -> None:
-    person = await connected(stand)
+    person = await administrator(stand)
     film = b"f" * (4 * 2**20 + beyond)
     value = await begin(person, "videos", fileSizeBytes=len(film))
     ranges = [(part["firstByte"], part["lastByte"]) for part in value["uploadInstructions"]]
@@ -306,22 +430,27 @@ async def test_linkedins_own_client_authorises_introspects_posts_reads_and_delet
     auth, rest = AuthClient(CLIENT_ID, CLIENT_SECRET, CALLBACK), RestliClient()
     for client in (auth, rest):
         rerouted(client.session, stand)
-    asked = urlsplit(auth.generate_member_auth_url(scopes=SCOPES.split(), state="s"))
+    await community_management(stand)
+    asked = urlsplit(auth.generate_member_auth_url(scopes=ALL.split(), state="s"))
     answer = await stand.consent(f"{stand.url}/linkedin{asked.path}?{asked.query}")
     token = await asyncio.to_thread(auth.exchange_auth_code_for_access_token, answer["code"])
     assert token.expires_in == 60 * DAY
     known = await asyncio.to_thread(auth.introspect_access_token, token.access_token)
     assert (known.active, known.auth_type) == (True, "3L")
     given = {"access_token": token.access_token}
-    me = await asyncio.to_thread(rest.get, resource_path="/userinfo", **given)
+    me = await asyncio.to_thread(rest.get, resource_path="/me", **given)
+    versioned = given | {"version_string": "202609"}
+    finder = {"resource_path": "/organizationAcls", "finder_name": "roleAssignee"}
+    roles = await asyncio.to_thread(rest.finder, query_params={"state": "APPROVED"}, **finder, **versioned)
+    [role] = roles.elements
+    assert role["roleAssignee"] == f"urn:li:person:{me.entity['id']}"
     entity = {
-        "author": f"urn:li:person:{me.entity['sub']}",
+        "author": role["organization"],
         "commentary": "From their own client",
         "visibility": "PUBLIC",
         "distribution": {"feedDistribution": "MAIN_FEED"},
         "lifecycleState": "PUBLISHED",
     }
-    versioned = given | {"version_string": "202609"}
     made = await asyncio.to_thread(rest.create, resource_path="/posts", entity=entity, **versioned)
     one = {"resource_path": "/posts/{id}", "path_keys": {"id": made.entity_id}} | versioned
     assert (await asyncio.to_thread(rest.get, **one)).entity["commentary"] == "From their own client"
@@ -330,13 +459,20 @@ async def test_linkedins_own_client_authorises_introspects_posts_reads_and_delet
 
 
 ORGANIZATION = "urn:li:organization:1000"
-ALL = "openid profile w_member_social r_organization_social w_organization_social rw_organization_admin"
+ALL = "r_basicprofile w_member_social r_organization_social w_organization_social rw_organization_admin"
 
 
-async def administrator(stand: Stand) -> Person:
-    """Alice, with a token that may act for an organization of hers."""
+async def community_management(stand: Stand) -> None:
+    """Let the application be one of Community Management, which has no other product (``linkedin.md`` 1.1)."""
     await stand.command("redirects", platform="linkedin", redirect_uri=CALLBACK)
-    status, token = await exchange(stand, code=(await stand.consent(question(stand, scope=ALL)))["code"])
+    await stand.command("variants", platform="linkedin", name="product", variant="community_management")
+
+
+async def administrator(stand: Stand, account: str = "alice") -> Person:
+    """A member, with a token that may act for an organization of theirs."""
+    await community_management(stand)
+    answer = await stand.consent(question(stand, scope=ALL), account=account)
+    status, token = await exchange(stand, code=answer["code"])
     assert status == 200, token
     return Person(stand, token, ORGANIZATION)
 

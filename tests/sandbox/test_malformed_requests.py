@@ -19,7 +19,7 @@ NAMES = re.compile(r"""(?:text|many|flag|get)\(\s*f?["']([a-zA-Z_]+)["']""")
 async def token(stand: Stand, name: str) -> str:
     """Return a token that has every scope, so that calls reach their handlers."""
     if name in ("x", "linkedin"):
-        connected = test_x.connected if name == "x" else test_linkedin.connected
+        connected = test_x.connected if name == "x" else test_linkedin.administrator
         return str((await connected(stand)).token["access_token"])
     if name == "facebook":
         return (await test_facebook.connected(stand)).token()

@@ -8,26 +8,29 @@ from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from ops.sandbox import consent, pkce
-from ops.sandbox.contract import Answer, Call, CommandError, Refusal, Route, Sandbox, digest, redirect, whole
-from ops.sandbox.linkedin_organizations import LinkedInOrganizations, Post
+from ops.sandbox.contract import Answer, Call, CommandError, Refusal, Route, Sandbox, digest, redirect
+from ops.sandbox.linkedin_organizations import POSTING_ROLES, LinkedInOrganizations, Post
 from ops.sandbox.pkce import Challenge
 
 CLIENT_ID, CLIENT_SECRET = "sandbox-linkedin-client", "sandbox-linkedin-secret"
 """The secret signs webhooks too (``linkedin.md`` 2)."""
 CODE_SECONDS = 30 * 60
 ACCESS_SECONDS, REFRESH_SECONDS = 60 * 86400, 365 * 86400
-SCOPES = (
-    "openid",
-    "profile",
-    "email",
-    "w_member_social",
-    "w_organization_social",
-    "r_organization_social",
-    "rw_organization_admin",
-    "r_organization_social_feed",
-    "w_organization_social_feed",
-    "r_member_postAnalytics",
-)
+PRODUCTS: Mapping[str, Sequence[str]] = {
+    "sign_in_and_share": ("openid", "profile", "email", "w_member_social"),
+    "community_management": (
+        "r_basicprofile",
+        "w_member_social",
+        "w_member_social_feed",
+        "w_organization_social",
+        "r_organization_social",
+        "rw_organization_admin",
+        "r_organization_social_feed",
+        "w_organization_social_feed",
+        "r_member_postAnalytics",
+    ),
+}
+"""What an application may ask for, by its product: Community Management stands alone (``linkedin.md`` 1.1)."""
 CHARACTERS = 3000
 DUPLICATES = {"10m": timedelta(minutes=10), "48h": timedelta(hours=48)}
 """How long an exact repeat is refused: as documented, and as seen (``linkedin.md`` 4)."""
@@ -39,7 +42,6 @@ PROCESSING_SECONDS = {"image": 1.0, "document": 5.0, "video": 15.0}
 VISIBILITIES = ("PUBLIC", "CONNECTIONS", "LOGGED_IN", "CONTAINER")
 POLL_DURATIONS = ("ONE_DAY", "THREE_DAYS", "SEVEN_DAYS", "FOURTEEN_DAYS")
 QUESTION, OPTION = 140, 30
-BATCH = 100
 SETTABLE = ("commentary", "contentCallToActionLabel", "contentLandingPage", "lifecycleState")
 """What a partial update may set (``linkedin.md`` 4.3)."""
 
@@ -115,6 +117,11 @@ class LinkedIn(LinkedInOrganizations):
         "partial_update": ("applied", "ignored"),
         # The development tier has no BATCH_GET (linkedin.md 6).
         "tier": ("standard", "development"),
+        "product": tuple(PRODUCTS),
+        # A scope that the application lacks: an error at the redirect address, or a page of LinkedIn's (linkedin.md 1).
+        "unauthorized_scope": ("redirect", "page"),
+        # Whether a refresh gives another refresh token is not confirmed (linkedin.md 9).
+        "refresh_token": ("kept", "rotated"),
     }
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -142,6 +149,7 @@ class LinkedIn(LinkedInOrganizations):
             Route("POST", "/oauth/v2/introspectToken", self.introspect),
             Route("POST", "/oauth/v2/revoke", self.revoke),
             Route("GET", "/v2/userinfo", self.userinfo),
+            Route("GET", "/v2/me", self.me),
             Route("POST", "/rest/posts", self.post),
             Route("GET", "/rest/posts", self.find),
             Route("GET", "/rest/posts/{urn}", self.show),
@@ -167,6 +175,11 @@ class LinkedIn(LinkedInOrganizations):
 
     def ask(self, call: Call) -> Answer:
         self._check_question(call)
+        if refused := self._unauthorized_scope(call):
+            error = _oauth(400, "unauthorized_scope_error", f'Scope "{refused}" is not authorized for your application')
+            if self.variant("unauthorized_scope") == "page":
+                raise error
+            return redirect(call.text("redirect_uri") or "", error.answer.content | {"state": call.text("state") or ""})
         names = ("client_id", "redirect_uri", "state", "scope", "response_type", *pkce.FIELDS)
         hidden = {name: call.text(name) or "" for name in names}
         return consent.page(
@@ -175,6 +188,8 @@ class LinkedIn(LinkedInOrganizations):
 
     def decide(self, call: Call) -> Answer:
         self._check_question(call)
+        if refused := self._unauthorized_scope(call):
+            raise _oauth(400, "unauthorized_scope_error", f'Scope "{refused}" is not authorized for your application')
         back, address = {"state": call.text("state") or ""}, call.text("redirect_uri") or ""
         account = call.text("account") or ""
         if call.text("decision") != "approve" or account not in self.accounts:
@@ -192,9 +207,11 @@ class LinkedIn(LinkedInOrganizations):
             raise _oauth(400, "invalid_request", "client_id or response_type is not valid")
         if call.text("redirect_uri") not in self.redirect_uris:
             raise _oauth(400, "invalid_redirect_uri", "The redirect_uri does not match the registered value")
-        scopes = (call.text("scope") or "").split()
-        if not scopes or not set(scopes) <= set(SCOPES):
-            raise _oauth(400, "unauthorized_scope_error", "Scope is not authorized for your application")
+
+    def _unauthorized_scope(self, call: Call) -> str:
+        """Return a scope that was asked for and that the application's product does not have; empty for none."""
+        scopes = (call.text("scope") or "").split() or ["none"]
+        return next((scope for scope in scopes if scope not in PRODUCTS[self.variant("product")]), "")
 
     def token(self, call: Call) -> Answer:
         self._check_client(call)
@@ -204,7 +221,12 @@ class LinkedIn(LinkedInOrganizations):
             if known is None or known.revoked or known.expires <= now:
                 raise _oauth(400, "invalid_request", "The provided refresh token is invalid, expired or revoked")
             # Refreshing does not extend the 365 days; access ends with them at the latest.
-            return self._issue(known.account, known.scopes, call.text("refresh_token") or "", known.expires)
+            refresh = call.text("refresh_token") or ""
+            if self.variant("refresh_token") == "rotated":
+                del self.refresh[refresh]
+                refresh = self.sandbox.secret(48)
+                self.refresh[refresh] = known
+            return self._issue(known.account, known.scopes, refresh, known.expires)
         code = self.codes.get(call.text("code") or "")
         if (
             call.text("grant_type") != "authorization_code"
@@ -346,6 +368,20 @@ class LinkedIn(LinkedInOrganizations):
             }
         )
 
+    def me(self, call: Call) -> Answer:
+        """Show the member to an application of Community Management (``linkedin.md`` 1.1)."""
+        account = self.person(call, "r_basicprofile")
+        name = account.title()
+        return Answer(
+            content={
+                "id": self.accounts[account],
+                "localizedFirstName": name,
+                "localizedLastName": "Sandbox",
+                "localizedHeadline": "Tea",
+                "vanityName": account,
+            }
+        )
+
     # --- posts (linkedin.md 4)
 
     def post(self, call: Call) -> Answer:
@@ -384,7 +420,7 @@ class LinkedIn(LinkedInOrganizations):
         if urn == self.urn(account) and "w_member_social" in scopes:
             return account
         organization = self.organization(urn)
-        if organization and account in self.admins[organization] and "w_organization_social" in scopes:
+        if organization and self.may(account, organization, *POSTING_ROLES) and "w_organization_social" in scopes:
             return organization
         raise Refusal(_error(403, "Field Value validation failed in REQUEST_BODY: author", "ACCESS_DENIED"))
 
@@ -446,11 +482,13 @@ class LinkedIn(LinkedInOrganizations):
 
     def show(self, call: Call) -> Answer:
         self.versioned(call)
-        self.person(call, "r_organization_social")
+        account = self.person(call, "r_organization_social")
         post = self.posts.get(call.parts["urn"])
         own_view = call.text("viewContext") == "AUTHOR"
         if post is None or (not own_view and self._lifecycle(post) == "PUBLISH_FAILED"):
             raise Refusal(_error(404, "Post is not found", "NOT_FOUND"))
+        if post.account not in self.organizations or not self.may(account, post.account, *POSTING_ROLES):
+            raise Refusal(_error(403, "Not enough permissions to access: GET /posts", "ACCESS_DENIED"))
         return Answer(content=self._shape(post))
 
     def find(self, call: Call) -> Answer:
@@ -463,19 +501,16 @@ class LinkedIn(LinkedInOrganizations):
         organization = self.organization(call.text("author"))
         if call.text("q") != "author" or method not in ("", "FINDER"):
             raise _invalid("q")
-        if organization is None or account not in self.admins[organization]:  # r_member_social is closed
+        if organization is None or not self.may(account, organization, *POSTING_ROLES):  # r_member_social is closed
             raise Refusal(
                 _error(403, "Not enough permissions to access: partnerApiPosts.FINDER-author", "ACCESS_DENIED")
             )
-        numbers = [call.text("start") or "0", call.text("count") or "10"]
-        if not all(map(whole, numbers)) or int(numbers[1]) > BATCH:
-            raise Refusal(_error(400, "start and count are numbers, count up to 100", "ILLEGAL_ARGUMENT"))
+        start, count = self.page_of(call)
         order = call.text("sortBy") or "LAST_MODIFIED"
         if order not in ("LAST_MODIFIED", "CREATED"):
             raise Refusal(_error(400, "sortBy is LAST_MODIFIED or CREATED", "ILLEGAL_ARGUMENT"))
         mine = [p for p in self.posts.values() if p.account == organization and self.listed(p.created)]
         mine.sort(key=lambda p: (p.modified or p.created) if order == "LAST_MODIFIED" else p.created, reverse=True)
-        start, count = map(int, numbers)
         links = []
         if start + count < len(mine):
             query = {**call.query, "start": str(start + count), "count": str(count)}
@@ -647,7 +682,9 @@ class LinkedIn(LinkedInOrganizations):
         return Answer(content={"id": asset.urn, "owner": self.urn(asset.owner), "status": status})
 
     def _owns(self, account: str | None, asset: Asset) -> bool:
-        return account == asset.owner or account in self.admins.get(asset.owner, ())
+        if account is None or asset.owner not in self.organizations:
+            return account == asset.owner
+        return self.may(account, asset.owner, *POSTING_ROLES)
 
     def new_id(self) -> str:
         self._last += self.sandbox.rng.randrange(1, 1000)
