@@ -27,7 +27,7 @@ from publish.preflight.contract import MediaFacts, PostingRules
 from publish.schedule import zones
 from schema.rights import WORKER_ROLE
 from schema.tenancy import DEFAULT_TENANT
-from tests.rig import PATIENT, Rig
+from tests.rig import PATIENT, Rig, use_community_management
 
 POSTING = discover(publish.platforms, PostingPlatform, "machines")
 RULES = discover(publish.platforms, PostingRules, "posting")
@@ -173,22 +173,13 @@ class Posting:
         return await self.rig.sandbox.published(platform)
 
 
-ORGANIZATION_SCOPES = ("w_organization_social", "r_organization_social", "w_organization_social_feed")
-
-
 async def connect_organization(rig: Rig) -> str:
-    """Connect a member of LinkedIn, and let the connection be that of the organization that they administer; its id."""
-    [account] = await rig.connect("linkedin")
-    await rig.raw(
-        """
-        UPDATE connections SET account_id = '1000', profile = profile || '{"owner": "organization"}'
-        WHERE id = $1::uuid""",
-        account,
-    )
-    platform: Any = rig.server.simulation.platforms["linkedin"]
-    for token in platform.tokens.values():
-        token.scopes = [*token.scopes, *ORGANIZATION_SCOPES]
-    return account
+    """Connect the organization of LinkedIn that a member administers, and not the member; its id."""
+    await use_community_management(rig)
+    outcome = await rig.back("linkedin", await rig.consented("linkedin"))
+    [account] = (await rig.chosen("linkedin", ["linkedin:1000"]))["connections"]
+    assert [item["username"] for item in outcome["choose"] if item["account"] == "linkedin:1000"] == ["Acme"]
+    return str(account)
 
 
 @asynccontextmanager

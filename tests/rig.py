@@ -5,7 +5,7 @@ import re
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,8 @@ class Rig:
     uploads: Uploads
     media: Path
     """The folder that holds the storage of files."""
+    variables: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The operator's settings, which may be changed."""
 
     @property
     def refresher(self) -> Refresher:
@@ -176,6 +178,12 @@ class Rig:
         async with self.connection.transaction():
             await self.connection.execute("SELECT set_config('landfall.tenant', '*', true)")
             return await self.connection.fetch(query, *arguments)
+
+
+async def use_community_management(rig: Rig) -> None:
+    """Let the application at LinkedIn be one of Community Management, there and in the operator's settings."""
+    await rig.sandbox.command("variants", platform="linkedin", name="product", variant="community_management")
+    rig.variables["LINKEDIN_PRODUCT"] = ("community_management",)
 
 
 def outcome_of(content: Any) -> Any:
@@ -290,4 +298,4 @@ async def rigged(
         await sandbox.command("variants", platform="x", name="refused_refresh", variant="invalid_grant")
         key = await api_keys.create(pool, DEFAULT_TENANT, "tests", api_keys.SCOPES, TESTS)
         built = replace(built, refresher=assembled(worker_pool, vault, providers).refresher)
-        yield Rig(server, sandbox, url, http, key, pool, providers, built, connection, database, uploads, folder)
+        yield Rig(server, sandbox, url, http, key, pool, providers, built, connection, database, uploads, folder, known)

@@ -1,14 +1,14 @@
 """Connections, their sealed secrets, and how they are shown."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 import asyncpg
 
 from ops.runtime.db import required
-from publish.notifications.notice_store import resolve
+from publish.notifications.notice_store import resolve, resolve_trouble
 from publish.oauth.contract import Account
 from publish.vault.envelope import Vault
 from schema.sealing import Place
@@ -17,7 +17,10 @@ from schema.states import CONNECTION, ConnectionState
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A leased connection. ``login_platform`` is the platform of its login; ``work`` is refresh, check or revoke."""
+    """A leased connection. ``login_platform`` is the platform of its login; ``work`` is refresh, check or revoke.
+
+    ``profile`` is what the platform said of the account when it was connected.
+    """
 
     tenant: str
     id: str
@@ -27,6 +30,12 @@ class Connection:
     account_id: str
     fence: int
     work: str
+    profile: Mapping[str, object]
+
+    @classmethod
+    def of(cls, row: asyncpg.Record) -> "Connection":
+        """Return the connection of a row with these columns in this order."""
+        return replace(cls(*row), profile=json.loads(row["profile"]))
 
     @property
     def counted_as(self) -> dict[str, str]:
@@ -111,6 +120,73 @@ async def connect(
     return id_
 
 
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What one person agreed to at one login platform; several connections of a tenant may hang on it."""
+
+    tenant: str
+    login_platform: str
+    instance: str
+    id: str
+
+
+async def lock_grant(connection: asyncpg.Connection, grant: Grant) -> dict[str, str]:
+    """Lock the connections of a grant until the transaction ends; return their states by id.
+
+    In the order in which accounts are connected, so that no two transactions wait for each other.
+    """
+    rows = await connection.fetch(
+        """
+        SELECT id::text, state FROM connections
+        WHERE tenant_id = $1::uuid AND coalesce(via, platform) = $2 AND instance = $3
+            AND coalesce(grant_id, account_id) = $4
+        ORDER BY platform, account_id FOR UPDATE""",
+        grant.tenant,
+        grant.login_platform,
+        grant.instance,
+        grant.id,
+    )
+    return {row["id"]: row["state"] for row in rows}
+
+
+async def share_tokens(
+    connection: asyncpg.Connection,
+    vault: Vault,
+    grant: Grant,
+    id_: str,
+    secrets: Mapping[str, str],
+    *,
+    authorized: Collection[str] = (),
+) -> None:
+    """Give new tokens of a connection, and their ends, to the others of its grant.
+
+    Only to those that work: what needs a person was refused for a reason of its own. What somebody else is about to
+    store for one of them counts no more. ``authorized`` are the connections for which the person agreed anew, which
+    have the tokens already: the others get the new scopes too, and are checked soon, since one may be out of reach.
+    """
+    found = await lock_grant(connection, grant)
+    others = [
+        other
+        for other, state in found.items()
+        if other != id_ and other not in authorized and state == ConnectionState.ACTIVE
+    ]
+    anew = """, scopes = mine.scopes, authorized_at = mine.authorized_at,
+        check_due_at = CASE WHEN other.check_due_at IS NOT NULL THEN now() END"""
+    await connection.execute(
+        f"""
+        UPDATE connections other SET access_expires_at = mine.access_expires_at,
+            refresh_expires_at = mine.refresh_expires_at, refresh_due_at = mine.refresh_due_at, refresh_failures = 0,
+            trouble = NULL, trouble_since = NULL, fence = other.fence + 1, lease_until = NULL
+            {anew if authorized else ""}
+        FROM connections mine WHERE mine.id = $1::uuid AND other.id = ANY($2::uuid[])""",
+        id_,
+        others,
+    )
+    for other in others:
+        await save_secrets(connection, vault, grant.tenant, other, secrets)
+        await resolve_trouble(connection, other)
+
+
 async def known(connection: asyncpg.Connection, login_platform: str, instance: str) -> set[tuple[str, str]]:
     """Return platform and account id of every account that is connected by a login at this platform."""
     rows = await connection.fetch(
@@ -149,7 +225,9 @@ async def secrets(connection: asyncpg.Connection, vault: Vault, tenant: str, own
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Whether a connection can be used: ``over`` is whether its token has ended, ``leased`` whether it is worked on."""
+    """Whether a connection can be used: ``over`` is whether its token has ended, ``leased`` whether it is worked on,
+    or another one of its grant whose refresh gives it a new token too.
+    """
 
     state: str
     reason: str | None
@@ -160,10 +238,16 @@ class Standing:
 
 async def standing(connection: asyncpg.Connection, id_: str) -> Standing | None:
     row = await connection.fetchrow(
-        """
+        f"""
         SELECT state, reason, coalesce(via, platform), coalesce(access_expires_at <= now(), false),
-            coalesce(lease_until > now(), false)
-        FROM connections WHERE id = $1::uuid""",
+            coalesce(lease_until > now(), false) OR (refresh_due_at IS NOT NULL AND EXISTS (
+                SELECT FROM connections other WHERE other.id <> c.id AND other.tenant_id = c.tenant_id
+                    AND coalesce(other.via, other.platform) = coalesce(c.via, c.platform)
+                    AND other.instance = c.instance
+                    AND coalesce(other.grant_id, other.account_id) = coalesce(c.grant_id, c.account_id)
+                    AND other.state = '{ConnectionState.ACTIVE}' AND other.refresh_due_at IS NOT NULL
+                    AND other.lease_until > now()))
+        FROM connections c WHERE id = $1::uuid""",
         id_,
     )
     return None if row is None else Standing(*row)

@@ -25,7 +25,8 @@ class Permissions:
 
 def permissions(provider: OAuthProvider, granted: Sequence[str]) -> Permissions:
     """Compare the scopes that were stored as granted with those asked for; ``write`` includes ``write:statuses``."""
-    absent = [s for s in provider.scopes if s not in granted and s.partition(":")[0] not in granted]
+    asked = provider.asked_scopes(granted)
+    absent = [s for s in asked if s not in granted and s.partition(":")[0] not in granted]
     missing = {scope: provider.scope_uses.get(scope, "") for scope in absent if scope not in provider.unreported_scopes}
     return Permissions(granted, missing, [scope for scope in absent if scope in provider.unreported_scopes])
 

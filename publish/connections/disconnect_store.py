@@ -119,13 +119,13 @@ async def disconnect(connection: asyncpg.Connection, id_: str) -> Connection | N
             fence = fence + 1
         WHERE id = $1::uuid AND {CONNECTION.allows("disconnect")}
         RETURNING tenant_id::text, id::text, platform, coalesce(via, platform), instance, account_id, fence,
-            'revoke'""",
+            'revoke', profile""",
         id_,
         float(LEASE_SECONDS),
     )
     if row is not None:
         await resolve(connection, id_)
-    return None if row is None else Connection(*row)
+    return None if row is None else Connection.of(row)
 
 
 async def sharing(connection: asyncpg.Connection, held: Connection) -> tuple[bool, bool]:

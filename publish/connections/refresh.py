@@ -23,7 +23,7 @@ from publish.connections.connection_store import Connection
 from publish.connections.disconnect import Disconnector
 from publish.notifications import notice_store
 from publish.oauth.client_registration import ClientRegistrations
-from publish.oauth.contract import Secrets, TokenUpdate
+from publish.oauth.contract import HeldAccount, Secrets, TokenUpdate
 from publish.oauth.providers import OAuthProviders
 from publish.vault.envelope import Vault, VaultError
 from schema.sealing import Place
@@ -210,6 +210,7 @@ class Refresher:
                 refresh_seconds=provider.refresh_life(update.refresh_seconds, update.secrets, first=False),
                 refresh_in=refresh_in,
                 check_in=provider.check_in,
+                shared=provider.shares_tokens,
             )
         faultpoint("publish.kept")
         return "refreshed" if stored else "superseded"
@@ -219,7 +220,8 @@ class Refresher:
         found = TokenUpdate()
         if provider.check is not None:  # an earlier release may have had one
             app = await self._clients.app(held.login_platform, held.instance, held.tenant)
-            found = await self._providers.client.run(provider.check(app, await self._secrets(held)), **held.counted_as)
+            account = HeldAccount(held.account_id, held.profile, await self._secrets(held))
+            found = await self._providers.client.run(provider.check(app, account), **held.counted_as)
         async with tenant_transaction(self._pool, held.tenant) as connection:
             stored = await refresh_store.store_check(connection, held, found, provider.check_in)
         return "checked" if stored else "superseded"

@@ -6,7 +6,7 @@ from datetime import datetime
 import asyncpg
 
 from ops.runtime.platform_protocol import LONGEST_LIFE
-from publish.connections.connection_store import Connection, save_secrets
+from publish.connections.connection_store import Connection, Grant, lock_grant, save_secrets, share_tokens
 from publish.notifications.notice_store import resolve_trouble
 from publish.oauth.contract import TokenUpdate
 from publish.vault.envelope import Vault
@@ -44,23 +44,41 @@ async def due(connection: asyncpg.Connection, limit: int) -> list[tuple[str, str
 
 
 async def lease(connection: asyncpg.Connection, id_: str, within: float) -> Connection | None:
-    """Lease a connection that is due or whose token ends ``within`` seconds; None if it is leased or not due."""
+    """Lease a connection that is due or whose token ends ``within`` seconds; None if it is leased or not due.
+
+    None too while another one of its grant is leased that could refresh the tokens of both: of two requests with one
+    refresh token the second would be refused, or end what the first was given.
+    """
+    due_or_ending = f"""(({DUE}) OR (
+        {CONNECTION.allows("refresh")} AND coalesce(lease_until, '-infinity') < now() AND refresh_due_at IS NOT NULL
+        AND access_expires_at <= now() + make_interval(secs => $2)))"""
+    found = await connection.fetchrow(
+        f"""
+        SELECT tenant_id::text, coalesce(via, platform), instance, coalesce(grant_id, account_id) FROM connections
+        WHERE id = $1::uuid AND {due_or_ending}""",
+        id_,
+        within,
+    )
+    if found is None:
+        return None
+    of_grant = await lock_grant(connection, Grant(*found))
     row = await connection.fetchrow(
         f"""
-        UPDATE connections SET lease_until = now() + make_interval(secs => $2), fence = fence + 1
-        WHERE id = $1::uuid AND (({DUE}) OR (
-            {CONNECTION.allows("refresh")} AND coalesce(lease_until, '-infinity') < now() AND refresh_due_at IS NOT NULL
-            AND access_expires_at <= now() + make_interval(secs => $3)))
+        UPDATE connections SET lease_until = now() + make_interval(secs => $3), fence = fence + 1
+        WHERE id = $1::uuid AND {due_or_ending} AND NOT EXISTS (
+            SELECT FROM connections WHERE id = ANY($4::uuid[]) AND {CONNECTION.allows("refresh")}
+                AND refresh_due_at IS NOT NULL AND lease_until > now())
         RETURNING tenant_id::text, id::text, platform, coalesce(via, platform), instance, account_id, fence,
             CASE WHEN {CONNECTION.allows("revoke")} THEN 'revoke'
                 WHEN refresh_due_at <= now() OR (refresh_due_at IS NOT NULL
-                    AND access_expires_at <= now() + make_interval(secs => $3)) THEN 'refresh'
-                ELSE 'check' END""",
+                    AND access_expires_at <= now() + make_interval(secs => $2)) THEN 'refresh'
+                ELSE 'check' END, profile""",
         id_,
-        float(LEASE_SECONDS),
         within,
+        float(LEASE_SECONDS),
+        [other for other in of_grant if other != id_],
     )
-    return None if row is None else Connection(*row)
+    return None if row is None else Connection.of(row)
 
 
 # The audit log has an entry for each failure, and an index by subject.
@@ -106,11 +124,16 @@ async def store_refresh(
     refresh_seconds: int | None,
     refresh_in: float | None,
     check_in: int | None,
+    shared: bool,
 ) -> bool:
     """Store the outcome of a refresh; return False where the lease was lost and nothing was stored.
 
-    ``access_seconds`` and ``refresh_seconds`` are lives from now; None leaves the known end as it is.
+    ``access_seconds`` and ``refresh_seconds`` are lives from now; None leaves the known end as it is. ``shared``: all
+    connections of the grant have these tokens.
     """
+    grant = await _grant(connection, held.id) if shared else None
+    if grant is not None:
+        await lock_grant(connection, grant)
     row = await connection.fetchrow(
         f"""
         UPDATE connections SET refresh_due_at = now() + make_interval(secs => $6),
@@ -123,7 +146,19 @@ async def store_refresh(
         return False
     await resolve_trouble(connection, held.id)
     await save_secrets(connection, vault, held.tenant, held.id, update.secrets)
+    if grant is not None:
+        await share_tokens(connection, vault, grant, held.id, update.secrets)
     return True
+
+
+async def _grant(connection: asyncpg.Connection, id_: str) -> Grant | None:
+    row = await connection.fetchrow(
+        """
+        SELECT tenant_id::text, coalesce(via, platform), instance, coalesce(grant_id, account_id) FROM connections
+        WHERE id = $1::uuid""",
+        id_,
+    )
+    return None if row is None else Grant(*row)
 
 
 async def store_check(

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 from ops.runtime.platform_protocol import PlatformError
 from publish.connections.descriptions import distinct_names
-from publish.oauth.contract import Account, OAuthProvider
+from publish.oauth.contract import Account, OAuthProvider, owner_of
 from publish.oauth.outcomes import Choice
 
 Key = tuple[str, str]
@@ -92,6 +92,7 @@ def choices(platform: str, provider: OAuthProvider, accounts: Sequence[Account],
             username=account.username,
             why_not=reason_unusable(provider, account),
             chosen=key_of(platform, account) in selection.preselected,
+            owner=owner_of(account.profile),
         )
         for account in accounts
     ]

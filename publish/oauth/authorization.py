@@ -31,7 +31,7 @@ from ops.runtime.platform_protocol import PlatformError
 from ops.runtime.tenancy import NO_TENANT, tenant_transaction
 from ops.runtime.text import storable
 from publish.connections import connection_store
-from publish.connections.connection_store import ConnectionDetails
+from publish.connections.connection_store import ConnectionDetails, Grant
 from publish.oauth import account_selection, flow_store
 from publish.oauth.account_selection import ReconnectTarget, Selection
 from publish.oauth.client_registration import ClientRegistrations
@@ -406,7 +406,7 @@ class AuthorizationFlows:
         """Send the code to the platform and return the accounts that could be connected. Raises PlatformError."""
         provider = self._providers.by_platform[row.platform]
         if callback.error or not callback.code:
-            raise refusal(callback.error)
+            raise refusal(callback.error, provider.product_variable.name if provider.product_variable else "")
         verifier = self._unseal(row)[1]
         app = await self._clients.app(row.platform, row.instance, row.tenant)
         app = replace(app, scopes=_scopes_of(provider, row))
@@ -506,6 +506,9 @@ class AuthorizationFlows:
         async with tenant_transaction(self._pool, row.tenant) as connection:
             # Checked again: the platform may have taken long to answer.
             _require_scope(row, await flow_store.requester(connection, row.tenant, row.actor))
+            grants = _grants(row, accounts) if provider.shares_tokens else {}
+            for grant in sorted(grants, key=lambda grant: grant.id):
+                await connection_store.lock_grant(connection, grant)
             # In one order, so that no two flows with the same accounts can deadlock.
             for account in sorted(accounts, key=lambda account: account_selection.key_of(row.platform, account)):
                 spread = uniform(0.9, 1.0)  # noqa: S311  no secret
@@ -527,6 +530,11 @@ class AuthorizationFlows:
                 ids[account_selection.key_of(row.platform, account)] = id_
                 shown = {"platform": account.platform or row.platform, "scopes": list(account.scopes)}
                 await audit(connection, row.tenant, actor, "connection.connected", id_, **shown)
+            for grant, account in grants.items():
+                id_ = ids[account_selection.key_of(row.platform, account)]
+                await connection_store.share_tokens(
+                    connection, self._vault, grant, id_, account.secrets, authorized=list(ids.values())
+                )
             names = ", ".join(self._name(row.platform, account) for account in accounts)
             in_order = tuple(ids[account_selection.key_of(row.platform, account)] for account in accounts)
             outcome = Outcome(ok=True, message=f"Connected: {names}.", return_to=row.return_to, connections=in_order)
@@ -548,6 +556,14 @@ class AuthorizationFlows:
             await audit(connection, row.tenant, actor, "connection.refused", row.platform, **detail)
         metrics.of(metrics.oauth_flows, row.platform, problem.kind).inc()
         return outcome
+
+
+def _grants(row: Flow, accounts: Sequence[Account]) -> dict[Grant, Account]:
+    """Return the grants of these accounts, each with one of them."""
+    return {
+        Grant(row.tenant, row.platform, row.instance, account.grant_id or account.account_id): account
+        for account in accounts
+    }
 
 
 def _refusal(row: Flow | None, callback: Callback) -> str | None:

@@ -93,6 +93,7 @@ class Account:
 
     ``platform`` and ``needs`` (scopes) are set where they differ from those of the login's platform; ``grant_id`` where
     revoking the grant ends more accounts than this one. ``unusable`` tells a person why it cannot be connected.
+    ``owner`` in ``profile`` is person or organization, on platforms where that makes a difference.
     """
 
     account_id: str
@@ -107,6 +108,12 @@ class Account:
     needs: Sequence[str] = ()
     grant_id: str = ""
     unusable: str = ""
+
+
+def owner_of(profile: Mapping[str, object]) -> str:
+    """Return whether an account is of a person or an organization; empty where the platform makes no difference."""
+    owner = profile.get("owner")
+    return owner if isinstance(owner, str) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +166,15 @@ class TokenLifetimes:
 Secrets = Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class HeldAccount:
+    """A connected account: what is held of it, and what ``connect`` said of it."""
+
+    account_id: str
+    profile: Mapping[str, object]
+    secrets: Secrets = field(repr=False)
+
+
 class Revoke(Protocol):
     """``last``: no other connection depends on the grant of the same person."""
 
@@ -187,10 +203,13 @@ class OAuthProvider:
 
     ``ended_by`` are the words and codes that mean that a grant is over, from the platform's page; every other error is
     temporary, and the request is repeated. ``optional_scopes`` are asked for where the operator, by
-    ``optional_variable``, or the person wants it.
+    ``optional_variable``, or the person wants it. ``products`` are scopes that are asked for in place of ``scopes``
+    where the operator names one of them in ``product_variable``: the platform gives them to applications with that
+    product only. No person can ask for them, since another set than before may end what they granted.
 
     ``connect`` exchanges the code and returns the accounts that could be connected. ``verify_and_subscribe`` proves
     that one of them can be reached with what was granted, and subscribes to its events. ``check`` proves it again.
+    ``shares_tokens``: all accounts of one grant have the same tokens, so that new ones are given to all of them.
     """
 
     title: str
@@ -212,9 +231,12 @@ class OAuthProvider:
     """Scopes of which no response says whether they were granted."""
     optional_scopes: Sequence[str] = ()
     optional_variable: Variable | None = None
+    products: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    product_variable: Variable | None = None
+    shares_tokens: bool = False
     verify_and_subscribe: Callable[[App, Account], Steps[None]] | None = None
     refresh: Callable[[App, Secrets], Steps[TokenUpdate]] | None = None
-    check: Callable[[App, Secrets], Steps[TokenUpdate]] | None = None
+    check: Callable[[App, HeldAccount], Steps[TokenUpdate]] | None = None
     revoke: Revoke | None = None
     locate: Callable[[App], Steps[str]] | None = None
     """Return the host of the instance, which the host that a person named may redirect to."""
@@ -233,9 +255,13 @@ class OAuthProvider:
 
     @property
     def variables(self) -> tuple[Variable, ...]:
-        named = (self.client_id, self.client_secret, self.base_url, self.optional_variable)
+        named = (self.client_id, self.client_secret, self.base_url, self.optional_variable, self.product_variable)
         own = tuple(v for v in named if v is not None)
         return (*own, *(v for v in self.signs_requests_with if v not in own))
+
+    def asked_scopes(self, granted: Collection[str]) -> Sequence[str]:
+        """Return the scopes that were asked for where these were granted: the usual ones, or those of a product."""
+        return max((self.scopes, *self.products.values()), key=lambda scopes: len({*scopes} & {*granted}))
 
     def missing_scopes(self, account: Account) -> list[str]:
         """Return the needed scopes that were not granted; ``write`` includes ``write:statuses``."""

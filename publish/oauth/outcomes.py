@@ -8,7 +8,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One account to choose from. ``account`` is its value in a form; ``why_not`` is why it cannot be connected."""
+    """One account to choose from. ``account`` is its value in a form; ``why_not`` is why it cannot be connected.
+
+    ``owner`` is person or organization, on platforms where that makes a difference.
+    """
 
     account: str
     platform: str
@@ -16,6 +19,7 @@ class Choice:
     username: str
     why_not: str
     chosen: bool
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)

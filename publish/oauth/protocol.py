@@ -126,14 +126,19 @@ def connects(oauth: OAuth, profile: Profile) -> Callable[[App, str, str], Steps[
 
     def connect(app: App, code: str, verifier: str) -> Steps[list[Account]]:
         token = yield from exchange(oauth, app, code, verifier)
-        answer = yield Request("GET", app.url(*profile.endpoint), headers=bearer(token.access_token))
-        me: Any = answered(answer, "reading the profile")
-        for name in profile.inside:
-            me = me.get(name, {})
-        kept = {name: label(me.get(name), longest) for name, longest in profile.kept.items()}
-        return [account_of(token, text(me.get(profile.account_id)), label(me.get(profile.username)), kept)]
+        return [(yield from read_account(app, profile, token))]
 
     return connect
+
+
+def read_account(app: App, profile: Profile, token: Token) -> Steps[Account]:
+    """Read whose account a new token is for, and return it. Raises PlatformError."""
+    answer = yield Request("GET", app.url(*profile.endpoint), headers=bearer(token.access_token))
+    me: Any = answered(answer, "reading the profile")
+    for name in profile.inside:
+        me = me.get(name, {})
+    kept = {name: label(me.get(name), longest) for name, longest in profile.kept.items()}
+    return account_of(token, text(me.get(profile.account_id)), label(me.get(profile.username)), kept)
 
 
 def refreshes(oauth: OAuth, ended_by: Collection[str]) -> Callable[[App, Secrets], Steps[TokenUpdate]]:
@@ -163,9 +168,10 @@ def revokes(oauth: OAuth) -> Revoke:
     return revoke
 
 
-def refusal(error: str) -> PlatformError:
+def refusal(error: str, setting: str = "") -> PlatformError:
     """Return why a browser came back without a code, and what to do. ``error`` is the platform's word, empty for none.
 
+    ``setting`` is the operator's variable that decides which scopes are asked for; empty where there is none.
     Its ``error_description`` is not shown: anybody can make a link with any text in it.
     """
     word = identifier(error)
@@ -177,9 +183,8 @@ def refusal(error: str) -> PlatformError:
             "transient", "The platform is in trouble at the moment; start again in a few minutes.", word
         )
     if "scope" in word:
-        message = (
-            "The platform does not let this application ask for these permissions; its operator must get them granted."
-        )
+        message = "The platform does not let this application ask for these permissions; its operator must get them"
+        message = f"{message} granted, or correct {setting}." if setting else f"{message} granted."
         return PlatformError("app", message, word)
     if word in OURS:
         message = (

@@ -39,9 +39,10 @@ class OAuthProviders:
     def scopes(self, platform: str, wanted: Sequence[str] = ()) -> list[str]:
         """Return what a person is asked for: the usual scopes, the operator's optional ones and those ``wanted``.
 
-        Raises PlatformError for an optional scope that the platform does not have.
+        Raises PlatformError for an optional scope or a product that the platform does not have.
         """
         provider = self.by_platform[platform]
+        scopes = self._product_scopes(provider)
         variable = provider.optional_variable
         configured = self.all(variable.name) if variable is not None else ()
         known = ", ".join(provider.optional_scopes) or "none"
@@ -50,7 +51,18 @@ class OAuthProviders:
             raise PlatformError("wrong", message[:500])
         if variable is not None and (unknown := [s for s in configured if s not in provider.optional_scopes]):
             raise PlatformError("app", f"{variable.name} may name {known}, and not {', '.join(unknown)}.")
-        return list(dict.fromkeys((*provider.scopes, *configured, *wanted)))
+        return list(dict.fromkeys((*scopes, *configured, *wanted)))
+
+    def _product_scopes(self, provider: OAuthProvider) -> Sequence[str]:
+        """Return the usual scopes, or those of the product that the operator names. Raises PlatformError."""
+        variable = provider.product_variable
+        named = self.all(variable.name) if variable is not None else ()
+        if variable is None or not named:
+            return provider.scopes
+        if len(named) > 1 or named[0] not in provider.products:
+            message = f"{variable.name} may be {' or '.join(provider.products)}, or empty, and not {', '.join(named)}."
+            raise PlatformError("app", message[:500])
+        return provider.products[named[0]]
 
     def app(self, platform: str, instance: str, client: tuple[str, str] = ("", "")) -> App:
         """Return our application at a platform; ``client`` is its id and secret where we registered it ourselves.

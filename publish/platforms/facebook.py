@@ -19,7 +19,17 @@ from ops.runtime.platform_protocol import (
     secret,
     text,
 )
-from publish.oauth.contract import ENDED, Account, App, OAuth, OAuthProvider, RefreshPolicy, TokenUpdate, scope_list
+from publish.oauth.contract import (
+    ENDED,
+    Account,
+    App,
+    HeldAccount,
+    OAuth,
+    OAuthProvider,
+    RefreshPolicy,
+    TokenUpdate,
+    scope_list,
+)
 from publish.platforms._meta import (
     ENDED_BY,
     META_SECRET,
@@ -244,12 +254,12 @@ def _invalid(found: Mapping[str, object], error: JsonObject, answer: Response) -
     return PlatformError("transient", "The platform did not say whether the token is valid; try again later.")
 
 
-def check(app: App, secrets: Mapping[str, str]) -> Steps[TokenUpdate]:
+def check(app: App, held: HeldAccount) -> Steps[TokenUpdate]:
     """A page's token has no end but dies with a password or a role; what may be read has one (``meta.md`` 7.2).
 
     Both ends are seconds since 1970, and 0 for never. A page's token has one where the person's was a short one.
     """
-    found = yield from _inspected(app, secrets["access_token"])
+    found = yield from _inspected(app, held.secrets["access_token"])
     if missing := _missing_scopes(found, PAGE_NEEDS[:2]):
         message = f"A permission was taken away: connect again and leave {', '.join(missing)} ticked."
         raise PlatformError("lacking", message)

@@ -6,6 +6,7 @@ from ops.runtime.platform_protocol import PlatformError, Request, Steps, label, 
 from publish.oauth.contract import (
     Account,
     App,
+    HeldAccount,
     OAuth,
     OAuthProvider,
     RefreshPolicy,
@@ -75,9 +76,9 @@ def verify_and_subscribe(app: App, account: Account) -> Steps[None]:
     yield from subscribe(app, path, account.secrets["access_token"], fields)
 
 
-def check(app: App, secrets: Mapping[str, str]) -> Steps[TokenUpdate]:
+def check(app: App, held: HeldAccount) -> Steps[TokenUpdate]:
     """A password ends a token long before its time, and nobody is told (``meta.md`` 7.4: 190/460)."""
-    yield from holds(app, "graph", f"{VERSION}/me", secrets["access_token"])
+    yield from holds(app, "graph", f"{VERSION}/me", held.secrets["access_token"])
     return TokenUpdate()
 
 

@@ -9,10 +9,10 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from urllib.parse import quote
 
 from ops.runtime.platform_protocol import FilePart, JsonObject, Request, Response, member, objects, text
 from publish.platforms import linkedin_posting
+from publish.platforms._linkedin import is_organization, key, urn_of, versioned
 from publish.platforms.linkedin_posting import PLATFORM as RULES
 from publish.platforms.linkedin_posting import Everywhere, duplicate_of, little_text, plain_text, upload_parts
 from publish.posting.contract import (
@@ -42,9 +42,6 @@ from publish.posting.verdicts import error_verdict, in_doubt, unread_verdict
 from publish.preflight.error_catalogue import ErrorClass, classify
 from schema.states import TargetState
 
-VERSION = "202609"
-"""The newest that is known (``linkedin.md`` 3); it ends on 2027-09-15."""
-
 MOST_UPLOADS = 3
 """So often a file is uploaded whose address ended or whose processing failed."""
 
@@ -73,38 +70,35 @@ ACTIVITY = "https://www.linkedin.com/in/me/recent-activity/all/"
 """Where a member sees their own posts, whoever they are."""
 
 
-def _headers(job: Job, method: str = "") -> dict[str, str]:
-    found = {
-        "Authorization": f"Bearer {job.token}",
-        "Linkedin-Version": VERSION,
-        "X-Restli-Protocol-Version": "2.0.0",
-    }
-    return found | ({"X-RestLi-Method": method} if method else {})
-
-
 def _call(job: Job, method: str, path: str, body: object = None, *, restli: str = "") -> Request:
-    return Request(method, job.app.url("api", path), json=body, headers=_headers(job, restli))
-
-
-def _key(urn: str) -> str:
-    """Return a URN as a key in a path or as the value of a parameter (``linkedin.md`` 3)."""
-    return quote(urn, safe="")
+    return Request(method, job.app.url("api", path), json=body, headers=versioned(job.token, restli))
 
 
 def _is_organization(job: Job) -> bool:
-    return job.profile.get("owner") == "organization"
+    return is_organization(job.profile)
 
 
 def _author(job: Job) -> str:
-    return f"urn:li:{'organization' if _is_organization(job) else 'person'}:{job.account_id}"
+    return urn_of(job.profile.get("owner"), job.account_id)
 
 
 def _profile(job: Job) -> str:
     return f"https://www.linkedin.com/company/{job.account_id}/" if _is_organization(job) else ACTIVITY
 
 
+ROLE_LOST = (
+    "LinkedIn does not allow it: the person who connected this organization is no longer administrator or content"
+    " administrator of its page, or a permission of the connection is missing. Have an administrator of the page give"
+    " the role back, or let somebody who has it connect the organization again; then post it again."
+)
+
+
 def _error(job: Job, response: Response, *, commit: bool = False, anew: Verdict | None = None) -> Verdict | None:
-    return error_verdict(RULES.errors, job, response, commit=commit, anew=anew)
+    """Return what an error means. To an organization 403 is said where the role is lost (``linkedin.md`` 1.2)."""
+    found = error_verdict(RULES.errors, job, response, commit=commit, anew=anew)
+    if response.status == 403 and isinstance(found, Failed) and _is_organization(job):
+        return replace(found, message=ROLE_LOST)
+    return found
 
 
 # --- files: each is begun, sent in the parts that LinkedIn names, ended where it is a video, and watched
@@ -209,7 +203,7 @@ def _uploaded_again(job: Job, message: str, place: int = -1) -> Verdict:
 
 
 def ask_status(job: Job) -> Request:
-    return _call(job, "GET", f"/rest/{_collection(job)}/{_key(job.kept_list('urns')[job.kept_number('ready')])}")
+    return _call(job, "GET", f"/rest/{_collection(job)}/{key(job.kept_list('urns')[job.kept_number('ready')])}")
 
 
 def read_status(job: Job, response: Response) -> Verdict:
@@ -320,7 +314,7 @@ def _address(urn: str) -> str:
 
 
 def ask_verify(job: Job) -> Request:
-    return _call(job, "GET", f"/rest/posts/{_key(job.kept_text('urn'))}?viewContext=AUTHOR")
+    return _call(job, "GET", f"/rest/posts/{key(job.kept_text('urn'))}?viewContext=AUTHOR")
 
 
 def read_verify(job: Job, response: Response) -> Verdict:
@@ -354,7 +348,7 @@ def overdue_verify(job: Job) -> Verdict:
 
 
 def ask_look(job: Job) -> Request:
-    path = f"/rest/posts?q=author&author={_key(_author(job))}&start=0&count=50&sortBy=CREATED"
+    path = f"/rest/posts?q=author&author={key(_author(job))}&start=0&count=50&sortBy=CREATED"
     return _call(job, "GET", path, restli="FINDER")
 
 
@@ -434,7 +428,7 @@ def _post_of(job: Job) -> str:
 
 
 def _comments_path(urn: str) -> str:
-    return f"/rest/socialActions/{_key(urn)}/comments"
+    return f"/rest/socialActions/{key(urn)}/comments"
 
 
 def ask_comment(job: Job) -> Request:
@@ -498,23 +492,23 @@ _COMMENTING: Mapping[str, Step] = {
 
 
 def ask_delete_post(job: Job) -> Request:
-    return _call(job, "DELETE", f"/rest/posts/{_key(job.parent_id)}", restli="DELETE")
+    return _call(job, "DELETE", f"/rest/posts/{key(job.parent_id)}", restli="DELETE")
 
 
 def ask_delete_comment(job: Job) -> Request:
     found = _COMMENT.fullmatch(job.parent_id)
     id_ = found[2] if found is not None else job.parent_id
-    return _call(job, "DELETE", f"{_comments_path(_post_of(job))}/{id_}?actor={_key(_author(job))}")
+    return _call(job, "DELETE", f"{_comments_path(_post_of(job))}/{id_}?actor={key(_author(job))}")
 
 
 def ask_edit(job: Job) -> Request:
     """The text is set, and nothing else can be (``linkedin.md`` 4.3)."""
     patch = {"patch": {"$set": {"commentary": little_text(job.text)}}}
-    return _call(job, "POST", f"/rest/posts/{_key(job.parent_id)}", patch, restli="PARTIAL_UPDATE")
+    return _call(job, "POST", f"/rest/posts/{key(job.parent_id)}", patch, restli="PARTIAL_UPDATE")
 
 
 def ask_edited(job: Job) -> Request:
-    return _call(job, "GET", f"/rest/posts/{_key(job.parent_id)}?viewContext=AUTHOR")
+    return _call(job, "GET", f"/rest/posts/{key(job.parent_id)}?viewContext=AUTHOR")
 
 
 def _acted(then: Verdict) -> Callable[[Job, Response], Verdict]:

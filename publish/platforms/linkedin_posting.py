@@ -7,12 +7,14 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from ops.runtime.platform_protocol import JsonObject, Response, objects
+from publish.platforms._linkedin import ORGANIZATION, PERSON
 from publish.preflight.contract import (
     AccountFacts,
     Draft,
     Finding,
     Limit,
     MediaRule,
+    Owner,
     PostingRules,
     PostKind,
     Severity,
@@ -101,8 +103,35 @@ class PollPost(Everywhere):
     poll: PollContent
 
 
-_SCOPES = (("w_member_social", "w_organization_social"),)
-_OPTION_SCOPES = {"first_comment": ("w_member_social", "w_organization_social_feed", "w_organization_social")}
+_MEMBER_COMMENTS = ("w_member_social", "w_member_social_feed")
+_ORGANIZATION_COMMENTS = ("w_organization_social_feed",)
+"""Comments have permissions of their own; a member's came with that for posts before (``linkedin.md`` 1)."""
+
+OWNERS = {
+    PERSON: Owner(
+        "a person",
+        "linkedin.md 1",
+        scopes=(("w_member_social",),),
+        reply_scopes=(_MEMBER_COMMENTS,),
+        option_scopes={"first_comment": _MEMBER_COMMENTS},
+        notes=(
+            "LinkedIn shows a member's posts to no application: where no answer came, a person looks and decides.",
+            "Whether LinkedIn could process a file is not said: it is posted after a while all the same.",
+        ),
+    ),
+    ORGANIZATION: Owner(
+        "an organization",
+        "linkedin.md 1.2",
+        scopes=(("w_organization_social",),),
+        reply_scopes=(_ORGANIZATION_COMMENTS,),
+        option_scopes={"first_comment": _ORGANIZATION_COMMENTS},
+        notes=(
+            "The person who connected it must have a role in its page: administrator or content administrator.",
+            "A post of which no answer came is looked for in the list of its posts.",
+            "A file is posted once LinkedIn has processed it.",
+        ),
+    ),
+}
 
 _TEXT = TextRule(len, Limit(at_most=LONGEST_TEXT, source="linkedin.md 4"))
 
@@ -148,17 +177,13 @@ def _with_files(title: str, items: Limit, options: type[Options], *media: MediaR
         alt_text=Limit() if media[0] is _IMAGE else None,
         alt_text_on=("image", "gif"),
         options=options,
-        scopes=_SCOPES,
-        option_scopes=_OPTION_SCOPES,
     )
 
 
 _ONE = Limit(1, 1, "linkedin.md 4")
 
 KINDS = {
-    "text": PostKind(
-        "a text", "linkedin.md 4", _TEXT, text_needed=True, options=Text, scopes=_SCOPES, option_scopes=_OPTION_SCOPES
-    ),
+    "text": PostKind("a text", "linkedin.md 4", _TEXT, text_needed=True, options=Text),
     "article": PostKind(
         "a link with its card",
         "linkedin.md 4",
@@ -167,26 +192,13 @@ KINDS = {
         media=(_IMAGE,),
         link="needed",
         options=Article,
-        scopes=_SCOPES,
-        option_scopes=_OPTION_SCOPES,
     ),
     "image": _with_files("an image", _ONE, Media, _IMAGE, _GIF),
     "multi_image": _with_files("a post of several images", Limit(2, 20, "linkedin.md 4"), Media, _IMAGE, _GIF),
     "video": _with_files("a video", _ONE, Media, _VIDEO),
     "document": _with_files("a document", _ONE, Document, _DOCUMENT),
-    "poll": PostKind(
-        "a poll", "linkedin.md 4.4", _TEXT, options=PollPost, scopes=_SCOPES, option_scopes=_OPTION_SCOPES
-    ),
+    "poll": PostKind("a poll", "linkedin.md 4.4", _TEXT, options=PollPost),
 }
-
-
-def check_owner(_: Draft, __: Options | None, facts: AccountFacts) -> Iterator[Finding]:
-    """A person and an organization need a permission of their own (``linkedin.md`` 1)."""
-    needed = {"person": "w_member_social", "organization": "w_organization_social"}.get(facts.owner)
-    if needed is not None and facts.scopes is not None and needed not in facts.scopes:
-        message = f"The account has not allowed publishing as {facts.owner}: {needed}."
-        remedy = "Connect the account again and leave all permissions ticked."
-        yield Finding(Severity.REFUSAL, "scope_not_authorized", "post", message, remedy, source="linkedin.md 1")
 
 
 def check_escaped_length(draft: Draft, _: Options | None, __: AccountFacts) -> Iterator[Finding]:
@@ -340,8 +352,8 @@ ERRORS = (
     ),
     _rule(
         C.PERMISSION,
-        "A permission is missing, or the person's role on the page.",
-        "Connect the account again, or have an administrator of the page give back the role.",
+        "LinkedIn does not allow it: a permission of the connection is missing.",
+        "Connect the account again and leave all permissions ticked; then post it again.",
         "1",
         [403],
         user_code="scope_not_authorized",
@@ -369,4 +381,4 @@ ERRORS = (
     ),
 )
 
-PLATFORM = PostingRules("LinkedIn", KINDS, ErrorCatalogue(read_error, ERRORS), (check_owner, check_escaped_length))
+PLATFORM = PostingRules("LinkedIn", KINDS, ErrorCatalogue(read_error, ERRORS), (check_escaped_length,), owners=OWNERS)

@@ -1,6 +1,6 @@
 """Connecting an account on a Mastodon instance, where we register ourselves: ``mastodon.md`` 1 to 3."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -16,7 +16,7 @@ from ops.runtime.platform_protocol import (
     secret,
     text,
 )
-from publish.oauth.contract import ENDED, App, OAuth, OAuthProvider, Profile, RefreshPolicy, TokenUpdate
+from publish.oauth.contract import ENDED, App, HeldAccount, OAuth, OAuthProvider, Profile, RefreshPolicy, TokenUpdate
 from publish.oauth.instances import moved_to
 from publish.oauth.protocol import answered, bearer, connects, counted, revokes
 from schema.configuration import Variable
@@ -145,9 +145,9 @@ def _said_of_token(response: Response) -> str:
     return TOKEN_IS.get(word.rstrip("."), word if word == INVALID_TOKEN else "")
 
 
-def check(app: App, secrets: Mapping[str, str]) -> Steps[TokenUpdate]:
+def check(app: App, held: HeldAccount) -> Steps[TokenUpdate]:
     """Tokens have no end and nothing to refresh: whether it still holds is looked at."""
-    me = yield from _me(app, secrets["access_token"], ENDED_BY)
+    me = yield from _me(app, held.secrets["access_token"], ENDED_BY)
     if not text(me.get("id")):
         raise PlatformError("transient", "The instance did not say whose token it is; try again later.")
     return TokenUpdate()

@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 
 from ops.runtime.platform_protocol import Request, Steps, error_word, label, text
-from publish.oauth.contract import Account, App, OAuth, OAuthProvider, RefreshPolicy, TokenLifetimes, TokenUpdate
+from publish.oauth.contract import (
+    Account,
+    App,
+    HeldAccount,
+    OAuth,
+    OAuthProvider,
+    RefreshPolicy,
+    TokenLifetimes,
+    TokenUpdate,
+)
 from publish.oauth.protocol import code_request
 from publish.platforms._meta import (
     ENDED_BY,
@@ -52,8 +61,8 @@ def connect(app: App, code: str, verifier: str) -> Steps[list[Account]]:
     return [Account(account, label(me.get("username")), scopes, {"access_token": token}, (), profile, life)]
 
 
-def check(app: App, secrets: Mapping[str, str]) -> Steps[TokenUpdate]:
-    yield from holds(app, "graph", "/v1.0/me", secrets["access_token"])
+def check(app: App, held: HeldAccount) -> Steps[TokenUpdate]:
+    yield from holds(app, "graph", "/v1.0/me", held.secrets["access_token"])
     return TokenUpdate()
 
 

@@ -13,7 +13,7 @@ from publish.posting import post_store
 from publish.posting.contract import JsonValue, Media, PostingPlatform
 from publish.posting.errors import PostError, Reason
 from publish.posting.post_store import Account
-from publish.preflight.check import check
+from publish.preflight.check import check, check_reply_permissions
 from publish.preflight.contract import AccountFacts, Draft, Finding, MediaFacts, PostingRules, Quota, Severity
 from publish.preflight.description import described
 from schema.states import ConnectionState
@@ -158,6 +158,8 @@ def checked(publishers: Mapping[str, Publisher], wanted: Wanted, facts: AccountF
         message = f"This release publishes neither threads nor first comments on {publisher.rules.title}."
         findings.append(refused("reply_not_possible", message, "Leave the further parts out.", "option"))
     elif replies:
+        if wanted.parts:
+            findings += check_reply_permissions(publisher.rules, facts)
         for number, text in enumerate(replies, 2):
             findings += _of_reply(publisher, kind, text, number, facts)
     return Checked(wanted, findings, publisher.machines.reply_kind)

@@ -12,6 +12,7 @@ from typing import Any
 
 import asyncpg
 
+from publish.oauth.contract import owner_of
 from schema.states import CONNECTION, NOT_POSTED, POSTED, TARGET, ConnectionState, TargetState
 
 SAME_CONTENT = timedelta(hours=24)
@@ -64,6 +65,11 @@ class Account:
     scopes: Sequence[str]
     profile: Mapping[str, Any]
     state: str
+
+    @property
+    def owner(self) -> str:
+        """Whether it is a person's or an organization's; empty where its platform makes no difference."""
+        return owner_of(self.profile)
 
 
 @dataclass(frozen=True, slots=True)

@@ -310,7 +310,13 @@ class Posts:
 
     def _facts(self, account: Account, said: Mapping[str, AccountFacts]) -> AccountFacts:
         facts = said.get(account.id) or self.defaults.get(account.platform, AccountFacts())
-        return replace(facts, scopes=account.scopes, login=account.login_platform, media_url=self.public_url)
+        return replace(
+            facts,
+            scopes=account.scopes,
+            owner=account.owner,
+            login=account.login_platform,
+            media_url=self.public_url,
+        )
 
     async def _examined(
         self,

@@ -55,7 +55,7 @@ def check(rules: PostingRules, draft: Draft, facts: AccountFacts) -> Report:
         message = f"The text has {len(draft.text)} characters; no platform takes more than {LONGEST_TEXT}."
         return Report([Finding(Severity.REFUSAL, "text_length", "text", message, "Shorten it.")], None)
     options, wrong = valid_options(rules, draft.kind, draft.options)
-    findings = [*wrong, *_check_permissions(draft, kind, facts), *_check_quota(rules, facts)]
+    findings = [*wrong, *_check_permissions(rules, draft, kind, facts), *_check_quota(rules, facts)]
     findings += [*_check_text(draft, kind, facts), *_check_link(draft, kind), *check_media(draft, kind, facts)]
     findings += [*_check_addresses(draft, kind, facts), *_check_choices(draft, options, facts)]
     for further in rules.checks:
@@ -114,18 +114,39 @@ def _refusal(code: str, remedy: str, message: str, source: str = "") -> Finding:
     return Finding(Severity.REFUSAL, code, "post", message, remedy, source=source)
 
 
-def _check_permissions(draft: Draft, kind: PostKind, facts: AccountFacts) -> Iterator[Finding]:
-    if facts.scopes is None:
-        return
-    remedy = "Connect the account again and leave all permissions ticked."
-    if missing := [group for group in kind.scopes if not {*group} & {*facts.scopes}]:
-        message = f"The account has not allowed what {kind.title} needs: {_groups(missing)}."
-        yield _refusal("scope_not_authorized", remedy, message, kind.source)
-    for name, group in kind.option_scopes.items():
-        if draft.options.get(name) and not {*group} & {*facts.scopes}:
-            message = f"The account has not allowed what the option {name!r} needs: {_groups([group])}."
-            remedy = f"{remedy[:-1]}, or leave the option out."
-            yield Finding(Severity.REFUSAL, "scope_not_authorized", "option", message, remedy, name, kind.source)
+CONNECT_AGAIN = "Connect the account again and leave all permissions ticked."
+
+
+def _check_permissions(rules: PostingRules, draft: Draft, kind: PostKind, facts: AccountFacts) -> Iterator[Finding]:
+    owner = rules.owner(facts)
+    for groups, options, source in (
+        (kind.scopes, kind.option_scopes, kind.source),
+        *([(owner.scopes, owner.option_scopes, owner.source)] if owner is not None else []),
+    ):
+        if missing := _missing(groups, facts):
+            message = f"The account has not allowed what {kind.title} needs: {_groups(missing)}."
+            yield _refusal("scope_not_authorized", CONNECT_AGAIN, message, source)
+        for name, group in options.items():
+            if draft.options.get(name) and _missing([group], facts):
+                message = f"The account has not allowed what the option {name!r} needs: {_groups([group])}."
+                remedy = f"{CONNECT_AGAIN[:-1]}, or leave the option out."
+                yield Finding(Severity.REFUSAL, "scope_not_authorized", "option", message, remedy, name, source)
+
+
+def check_reply_permissions(rules: PostingRules, facts: AccountFacts) -> list[Finding]:
+    """Return what an account has not allowed of what the further parts of a thread need."""
+    owner = rules.owner(facts)
+    missing = _missing(owner.reply_scopes, facts) if owner is not None else []
+    if owner is None or not missing:
+        return []
+    message = f"The account has not allowed what further parts of a thread need: {_groups(missing)}."
+    remedy = f"{CONNECT_AGAIN[:-1]}, or leave the further parts out."
+    return [_refusal("scope_not_authorized", remedy, message, owner.source)]
+
+
+def _missing(groups: Iterable[Collection[str]], facts: AccountFacts) -> list[Collection[str]]:
+    """Return the groups of which an account has allowed nothing; none where that is not known."""
+    return [] if facts.scopes is None else [group for group in groups if not {*group} & {*facts.scopes}]
 
 
 def _groups(groups: Iterable[Collection[str]]) -> str:

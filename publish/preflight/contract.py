@@ -135,7 +135,7 @@ class AccountFacts:
     """What is known of an account at the moment of the check: asked of the platform, or kept from connecting it.
 
     - ``scopes``: those that were granted; None if they are not known.
-    - ``owner``: ``person`` or ``organization``; empty if that makes no difference.
+    - ``owner``: ``person`` or ``organization``; empty if that makes no difference, or is not known.
     - ``login``: how the account was connected, where one platform has several ways.
     - ``choices``: values that the account allows now for an option, by the name of the option.
     - ``switched_off``: options that the account does not allow to be switched on.
@@ -262,10 +262,29 @@ class Quota:
 
 
 @dataclass(frozen=True, slots=True)
+class Owner:
+    """What holds for the accounts of persons, or for those of organizations, where a platform has both.
+
+    - ``title``: what people call one, with an article.
+    - ``scopes``: groups of permissions, of each of which every post needs one, beside those of its kind.
+    - ``reply_scopes``: the same for the further parts of a thread; ``option_scopes``: for options.
+    - ``notes``: what else such an account may do, or may not, in sentences.
+    """
+
+    title: str
+    source: str
+    scopes: Sequence[Collection[str]] = ()
+    reply_scopes: Sequence[Collection[str]] = ()
+    option_scopes: Mapping[str, Collection[str]] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class PostingRules:
     """All that one platform says about posts. ``checks`` are its further rules, ``errors`` its error catalogue.
 
-    ``quotas`` are those that hold for every account; one that differs is read live while publishing.
+    ``quotas`` are those that hold for every account; one that differs is read live while publishing. ``owners`` are by
+    :attr:`AccountFacts.owner`; the first one holds where that is not known.
     """
 
     title: str
@@ -273,3 +292,8 @@ class PostingRules:
     errors: ErrorCatalogue
     checks: Sequence[Check] = ()
     quotas: Sequence[Quota] = ()
+    owners: Mapping[str, Owner] = field(default_factory=dict)
+
+    def owner(self, facts: AccountFacts) -> Owner | None:
+        """Return what holds for the owner of an account; None where that makes no difference."""
+        return self.owners.get(facts.owner, next(iter(self.owners.values()), None))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from publish.preflight.contract import AccountFacts, Limit, PostingRules, PostKind, Severity
+from publish.preflight.contract import AccountFacts, Limit, Owner, PostingRules, PostKind, Severity
 from publish.preflight.options import schema
 
 NOTHING_KNOWN = AccountFacts()
@@ -12,13 +12,26 @@ def described(rules: PostingRules, facts: AccountFacts = NOTHING_KNOWN) -> dict[
     """Return the kinds of post of a platform with their limits and the JSON schemas of their options.
 
     With the facts of an account its own limits stand in place of the general ones, and ``choices`` and ``switched_off``
-    say which values of options it allows now.
+    say which values of options it allows now. ``owners`` say what persons and organizations may do, where a platform
+    has accounts of both: of each group of permissions one is needed.
     """
     return {
         "title": rules.title,
         "kinds": {name: _kind(kind, facts) for name, kind in rules.kinds.items()},
         "choices": {name: list(values) for name, values in facts.choices.items()},
         "switched_off": list(facts.switched_off),
+        "owners": {name: _owner(owner) for name, owner in rules.owners.items()},
+    }
+
+
+def _owner(owner: Owner) -> dict[str, object]:
+    return {
+        "title": owner.title,
+        "permissions": [sorted(group) for group in owner.scopes],
+        "reply_permissions": [sorted(group) for group in owner.reply_scopes],
+        "option_permissions": {name: sorted(group) for name, group in owner.option_scopes.items()},
+        "notes": list(owner.notes),
+        "source": owner.source,
     }
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
-from publish.preflight.check import LONGEST_TEXT, check, owns, suggested_kind
+from publish.preflight.check import LONGEST_TEXT, check, check_reply_permissions, owns, suggested_kind
 from publish.preflight.contract import (
     AccountFacts,
     Draft,
@@ -18,6 +18,7 @@ from publish.preflight.contract import (
     Limit,
     MediaFacts,
     MediaRule,
+    Owner,
     PostingRules,
     PostKind,
     Severity,
@@ -303,6 +304,36 @@ def test_permissions_of_a_kind_and_of_an_option() -> None:
     found = only(images(first_comment="hi"), replace(PUBLIC, scopes=["write"]))
     assert (found.code, found.which) == ("scope_not_authorized", "first_comment")
     assert findings(images(), replace(PUBLIC, scopes=["write"])) == []
+
+
+def test_permissions_of_the_owner_count_beside_those_of_the_kind() -> None:
+    person = Owner("a person", "owners", scopes=(("mine",),), reply_scopes=(("my comments",),))
+    shop = Owner("a shop", "owners", scopes=(("ours",),), option_scopes={"first_comment": ("our comments",)})
+    rules = replace(RULES, owners={"person": person, "shop": shop})
+
+    def refused(draft: Draft, owner: str, *scopes: str) -> list[str]:
+        found = check(rules, draft, replace(PUBLIC, owner=owner, scopes=scopes)).findings
+        assert {finding.code for finding in found} <= {"scope_not_authorized"}
+        return [finding.which or finding.message.rpartition(": ")[2] for finding in found]
+
+    text, commented = Draft("text", "hi"), images(first_comment="hi")
+    assert refused(text, "shop", "all", "ours") == []
+    assert refused(text, "shop", "all", "mine") == ["ours."]
+    assert refused(text, "shop") == ["write or all.", "ours."]
+    assert refused(text, "person", "all", "mine") == []
+    assert refused(text, "", "all", "ours") == ["mine."], "the first one holds where it is not known"
+    assert refused(commented, "shop", "ours", "comment") == ["first_comment"]
+    assert refused(commented, "shop", "ours", "comment", "our comments") == []
+    assert refused(commented, "person", "mine", "comment") == []
+    [found] = check_reply_permissions(rules, replace(PUBLIC, owner="person", scopes=["mine"]))
+    assert (found.code, "my comments" in found.message) == ("scope_not_authorized", True)
+    for facts in (
+        replace(PUBLIC, owner="person", scopes=["my comments"]),
+        replace(PUBLIC, owner="person"),
+        replace(PUBLIC, owner="shop", scopes=[]),
+    ):
+        assert check_reply_permissions(rules, facts) == []
+    assert check_reply_permissions(RULES, replace(PUBLIC, scopes=[])) == []
 
 
 def test_quota() -> None:

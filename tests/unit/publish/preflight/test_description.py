@@ -35,6 +35,17 @@ def test_account_with_limits_of_its_own() -> None:
     assert (own["choices"], own["switched_off"]) == ({"privacy": ["none"]}, ["comments"])
 
 
+def test_what_persons_and_organizations_may_do_is_told_apart() -> None:
+    owners: Any = described(RULES["linkedin"])["owners"]
+    assert owners["person"]["permissions"] == [["w_member_social"]]
+    assert owners["organization"]["permissions"] == [["w_organization_social"]]
+    assert owners["organization"]["option_permissions"] == {"first_comment": ["w_organization_social_feed"]}
+    assert owners["organization"]["reply_permissions"] == [["w_organization_social_feed"]]
+    assert "a person looks and decides" in owners["person"]["notes"][0]
+    assert any("administrator" in note for note in owners["organization"]["notes"])
+    assert described(ACME)["owners"] == {}
+
+
 def test_content_types_are_those_of_the_server_where_it_says_them() -> None:
     own: Any = described(ACME, replace(AccountFacts(), content_types=["image/png"]))
     assert own["kinds"]["images"]["files"]["kinds"]["image"]["content_types"] == ["image/png"]

@@ -247,6 +247,9 @@ async def test_rules_have_kinds_limits_and_schemas_of_options(programs: Programs
     assert image["text"]["at_most"] == 2200
     assert "first_comment" in image["options"]["properties"]
     assert found["platforms"]["instagram"]["quotas"] == [{"posts": 100, "hours": 24.0, "kinds": []}]
+    owners = found["platforms"]["linkedin"]["owners"]
+    assert owners["organization"]["permissions"] != owners["person"]["permissions"]
+    assert found["platforms"]["instagram"]["owners"] == {}
 
 
 @pytest.mark.parametrize(

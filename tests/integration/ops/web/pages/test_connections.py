@@ -151,7 +151,8 @@ def test_question_about_another_account_of_the_same_name_shows_both_numbers() ->
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_what_does_not_work_without_it_is_known_of_every_permission(platform: str) -> None:
     provider = PROVIDERS[platform]
-    assert set(provider.scope_uses) == set(provider.scopes)
+    products = {scope for scopes in provider.products.values() for scope in scopes}
+    assert set(provider.scope_uses) == {*provider.scopes, *products}
     assert set(provider.unreported_scopes) < set(provider.scopes)
     nothing = descriptions.permissions(provider, [])
     assert {*nothing.missing, *nothing.unreported} == set(provider.scopes)
