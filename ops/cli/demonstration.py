@@ -142,13 +142,13 @@ class Demonstration:
     async def _post(self, program: aiohttp.ClientSession, name: str, sample: Sample) -> None:
         number = next(self.numbers)
         connections = (await self._call(program, "GET", "/api/connections"))["connections"]
-        account = next(each["id"] for each in connections if each["platform"] == name and each["state"] == "active")
+        accounts = [each["id"] for each in connections if each["platform"] == name and each["state"] == "active"]
         media = (
             [{"id": await self._file(program, sample.shows), "alt_text": ALT_TEXTS[sample.shows]}]
             if sample.shows
             else []
         )
-        target = {"connection": account, "kind": sample.kind, "options": dict(sample.options)}
+        target = {"connection": accounts[number % len(accounts)], "kind": sample.kind, "options": dict(sample.options)}
         body = {
             "content": f"Tea of the day: number {number}, at {datetime.now(UTC):%H:%M:%S}",
             "media": media,

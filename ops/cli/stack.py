@@ -373,7 +373,18 @@ async def _use_sandbox(running: Stack, connectable: list[str]) -> None:
             for variable, value in zip(known, platforms[name]["application"], strict=True):
                 if variable is not None:
                     running.environment.setdefault(variable.name, value)
+            await _use_product(running, client, name, provider)
             await client.command("redirects", platform=name, redirect_uri=f"{running.url}/api/auth/{name}/callback")
+
+
+async def _use_product(running: Stack, client: Client, name: str, provider: OAuthProvider) -> None:
+    """Let the application at a platform with products have one, so that all that can be connected is."""
+    if provider.product_variable is None:
+        return
+    product = running.environment.get(provider.product_variable.name) or next(iter(provider.products))
+    running.environment[provider.product_variable.name] = product
+    if product in provider.products:  # what is none is told when somebody connects
+        await client.command("variants", platform=name, name="product", variant=product)
 
 
 def _spawn(
@@ -390,9 +401,10 @@ def _spawn(
 
 
 def _configured(platform: Webhook | OAuthProvider, environment: Mapping[str, str]) -> bool:
-    """Return whether somebody set one of a platform's variables; optional scopes alone do not count."""
-    beside = platform.optional_variable if isinstance(platform, OAuthProvider) else None
-    named = [variable.name for variable in platform.variables if variable is not beside]
+    """Return whether somebody set one of a platform's variables; what is asked for alone does not count."""
+    oauth = platform if isinstance(platform, OAuthProvider) else None
+    beside = () if oauth is None else (oauth.optional_variable, oauth.product_variable)
+    named = [variable.name for variable in platform.variables if variable not in beside]
     return any(environment.get(name) or environment.get(f"{name}_FILE") for name in named)
 
 

@@ -78,8 +78,11 @@ async def test_journey_from_connecting_to_one_row(tmp_path: Path) -> None:
             running = journey.running
             shown = Demonstration(running.url, running.api_key, running.sandbox, ["tiktok"], said.append)
             await shown.connect("tiktok", program, browser)
+            await shown.connect("linkedin", program, browser)
         await journey.sandbox.command("clock", speed=20.0)  # a video is processed, and looked at, for minutes
-        [account] = (await journey.call("GET", "/api/connections", 200))["connections"]
+        connections = (await journey.call("GET", "/api/connections", 200))["connections"]
+        [account] = [each for each in connections if each["platform"] == "tiktok"]
+        await as_organization(journey, [each for each in connections if each["platform"] == "linkedin"])
         content = await asyncio.to_thread(CLIP.read_bytes)
         media = (await journey.call("POST", "/api/media?file_name=tea.mp4", 201, data=content))["id"]
 
@@ -107,6 +110,24 @@ async def test_journey_from_connecting_to_one_row(tmp_path: Path) -> None:
         assert sorted(post["text"] for post in shown) == ["More tea", "Still more tea", "Tea"], "each of them once"
 
 
+async def as_organization(journey: Journey, connections: list[Any]) -> None:
+    """The member and the organization were connected by one consent; a text and an image are posted as the latter."""
+    assert {each["profile"]["urn"] for each in connections} == {"urn:li:person:aLiCe01", "urn:li:organization:1000"}
+    [acme] = [each["id"] for each in connections if each["profile"]["owner"] == "organization"]
+    content = await asyncio.to_thread((CLIP.parent / "picture.jpg").read_bytes)
+    image = (await journey.call("POST", "/api/media?file_name=tea.jpg", 201, data=content))["id"]
+    for text, media in (("Tea for all", []), ("Tea, seen", [{"id": image, "alt_text": "A cup of tea"}])):
+        body = {"content": text, "action": "publish", "media": media, "targets": [{"connection": acme}]}
+        made = await journey.call("POST", "/api/posts", 201, json=body)
+        target = await journey.ended(made["post"]["id"], hurry=True)
+        assert target["state"] == "published", target
+    shown = await journey.sandbox.published("linkedin")
+    assert [(post["text"], post["options"]["author"], len(post["files"])) for post in shown] == [
+        ("Tea for all", "urn:li:organization:1000", 0),
+        ("Tea, seen", "urn:li:organization:1000", 1),
+    ]
+
+
 async def came_back(journey: Journey, post_id: str) -> None:
     """The platform's own webhook is in the log, and of one publish there is one row, with what we asked for."""
 
@@ -123,6 +144,6 @@ async def came_back(journey: Journey, post_id: str) -> None:
     assert (row["source"], row["title"]) == ("FILE_UPLOAD", "Tea")
     assert "post.publish.complete" in {event["event_type"] for event in events}
     [shared] = await journey.connection.fetch(
-        "SELECT status, platform_post_id, post_content FROM reporting.scheduled_posts"
+        "SELECT status, platform_post_id, post_content FROM reporting.scheduled_posts WHERE platform = 'tiktok'"
     )
     assert tuple(shared) == ("posted", post_id, "Tea")
