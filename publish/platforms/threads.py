@@ -31,6 +31,9 @@ SCOPES = (
     *("threads_basic", "threads_content_publish", "threads_read_replies", "threads_manage_replies"),
     "threads_delete",
 )
+SHARE = "threads_share_to_instagram"
+"""For the option of a post to be shared to the Instagram story too; asked for on request (``meta.md`` 9.1)."""
+
 DAY = 86_400
 
 OAUTH = OAuth(
@@ -88,6 +91,10 @@ PLATFORM = OAuthProvider(
         "threads_delete": "deleting posts",
     },
     unreported_scopes=("threads_read_replies", "threads_manage_replies", "threads_delete"),
+    optional_scopes=(SHARE,),
+    optional_variable=Variable(
+        "THREADS_OPTIONAL_SCOPES", f"Permissions asked for beside the usual ones, separated by commas: {SHARE}"
+    ),
     needed=("threads_basic", "threads_content_publish"),
     oauth=OAUTH,
     connect=connect,

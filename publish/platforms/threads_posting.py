@@ -52,7 +52,8 @@ class _Everywhere(Options):
     first_comment: FirstComment = ""
     share_to_story: Literal["light", "dark"] | None = Field(
         default=None,
-        description="Share the post to the Instagram story too, in this mode: a second post, with a state of its own.",
+        description="Share the post to the Instagram story too, in this mode: a second post, with a state of its own."
+        " It needs the optional permission threads_share_to_instagram; without it the post is published all the same.",
     )
 
 
@@ -77,10 +78,8 @@ class Media(_Everywhere):
 
 
 _SCOPES = (("threads_content_publish",),)
-_OPTION_SCOPES = {
-    "first_comment": ("threads_manage_replies",),
-    "share_to_story": ("threads_share_to_instagram",),
-}
+"""No response says whether the permissions for replies and for sharing to the story were granted (``meta.md`` 7.3), so
+that an option cannot be refused for want of them."""
 
 _TEXT = TextRule(
     emoji_in_bytes,
@@ -125,7 +124,6 @@ def _with_files(title: str, items: Limit, *media: MediaRule) -> PostKind:
         alt_text_on=("image", "video"),
         options=Media,
         scopes=_SCOPES,
-        option_scopes=_OPTION_SCOPES,
         fetched=True,
     )
 
@@ -139,7 +137,6 @@ KINDS = {
         link="optional",
         options=Text,
         scopes=_SCOPES,
-        option_scopes=_OPTION_SCOPES,
     ),
     "image": _with_files("an image", Limit(1, 1, "meta.md 9.1"), _IMAGE),
     "video": _with_files("a video", Limit(1, 1, "meta.md 9.1"), _VIDEO),

@@ -153,13 +153,13 @@ def checked(publishers: Mapping[str, Publisher], wanted: Wanted, facts: AccountF
     ]
     draft = Draft(kind, wanted.text, wanted.link.get("url", ""), shown, wanted.options)
     findings += check(publisher.rules, draft, facts).findings
+    if wanted.parts:
+        findings += check_reply_permissions(publisher.rules, facts)
     replies = [*wanted.parts, *([wanted.comment] if wanted.comment else [])]
     if replies and not publisher.machines.reply_kind:
         message = f"This release publishes neither threads nor first comments on {publisher.rules.title}."
         findings.append(refused("reply_not_possible", message, "Leave the further parts out.", "option"))
     elif replies:
-        if wanted.parts:
-            findings += check_reply_permissions(publisher.rules, facts)
         for number, text in enumerate(replies, 2):
             findings += _of_reply(publisher, kind, text, number, facts)
     return Checked(wanted, findings, publisher.machines.reply_kind)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -31,8 +31,30 @@ RULES: Mapping[str, PostingRules] = discover(publish.platforms, PostingRules, "p
 KINDS = [(name, kind) for name, rules in RULES.items() for kind in rules.kinds]
 
 
+PROVIDERS = discover(publish.platforms, OAuthProvider)
+
+
 def test_every_platform_that_is_connected_has_posting_rules() -> None:
-    assert RULES.keys() == discover(publish.platforms, OAuthProvider).keys()
+    assert RULES.keys() == PROVIDERS.keys()
+
+
+def needed_scopes(rules: PostingRules) -> Iterator[tuple[str, Collection[str]]]:
+    """What has to be allowed, each by the kind of post or the owner that needs one of it."""
+    for name, kind in rules.kinds.items():
+        yield from ((name, group) for group in (*kind.scopes, *kind.option_scopes.values()))
+    for name, owner in rules.owners.items():
+        groups = (*owner.scopes, *owner.reply_scopes, *owner.option_scopes.values())
+        yield from ((name, group) for group in groups)
+
+
+@pytest.mark.parametrize("platform", RULES)
+def test_what_a_post_needs_can_be_asked_for_and_shows_in_what_was_granted(platform: str) -> None:
+    """A permission that nobody is asked for, or of which no response says that it was granted, refuses every post."""
+    logins = [PROVIDERS[platform], *([PROVIDERS["facebook"]] if platform == "instagram" else [])]
+    for name, group in needed_scopes(RULES[platform]):
+        for provider in logins:
+            asked = {*provider.scopes, *provider.optional_scopes, *(s for p in provider.products.values() for s in p)}
+            assert asked & {*group} - {*provider.unreported_scopes}, (name, group)
 
 
 def limits(kind: PostKind) -> Iterator[Limit]:

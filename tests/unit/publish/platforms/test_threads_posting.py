@@ -53,11 +53,11 @@ def test_link_attachment_counts_as_a_link_if_it_is_another() -> None:
     assert codes(PLATFORM, "image", "hi", image(), link="https://a.ex") == [("refusal", "link_not_possible")]
 
 
-def test_share_to_the_story_is_off_and_needs_a_permission() -> None:
+def test_option_is_not_refused_for_a_permission_of_which_no_response_speaks() -> None:
     facts = replace(FACTS, scopes=["threads_content_publish"])
-    assert codes(PLATFORM, "text", "hi", facts=facts) == []
-    [found] = findings(PLATFORM, "text", "hi", facts=facts, share_to_story="light")
-    assert (found.code, found.which) == ("scope_not_authorized", "share_to_story")
+    for options in ({}, {"share_to_story": "light"}, {"first_comment": "hi"}):
+        assert codes(PLATFORM, "text", "hi", facts=facts, **options) == []
+    assert codes(PLATFORM, "text", "hi", facts=replace(FACTS, scopes=[])) == [("refusal", "scope_not_authorized")]
 
 
 def test_quota_of_posts_and_of_replies() -> None:

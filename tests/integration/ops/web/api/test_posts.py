@@ -252,6 +252,18 @@ async def test_rules_have_kinds_limits_and_schemas_of_options(programs: Programs
     assert found["platforms"]["instagram"]["owners"] == {}
 
 
+@pytest.mark.parametrize("option", [{"first_comment": "More"}, {"share_to_story": "light"}])
+async def test_option_is_no_refusal_where_the_platform_does_not_say_whether_it_was_allowed(
+    programs: Programs, option: dict[str, str]
+) -> None:
+    """``meta.md`` 7.3: no answer of Threads says what was granted."""
+    [account] = await programs.publishing.rig.connect("threads")
+    target = {"connection": account, "kind": "text", "options": option}
+    body = {"content": "Tea", "action": "publish", "targets": [target], "dry_run": True}
+    status, answer = await programs.ask("POST", "/api/posts", body)
+    assert (status, answer.get("findings")) == (200, []), answer
+
+
 @pytest.mark.parametrize(
     "query",
     [
