@@ -25,11 +25,13 @@ from ops.erasure import store as erasure
 from ops.retention import store as retention
 from ops.runtime import db, process_store, server_store
 from ops.runtime.health import DURABLE
+from ops.runtime.platform_protocol import PlatformError
 from ops.runtime.process_store import Process
 from ops.runtime.settings import Configuration, ConfigurationError, Settings
 from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
 from ops.runtime.worker_listener import open_redis
 from publish.connections import refresh_store
+from publish.oauth.providers import asked_scopes
 from publish.vault import key_rotation
 from publish.vault.envelope import VAULT_KEYS, VaultError
 from schema.jobs import QUEUE
@@ -415,6 +417,7 @@ async def _connections(configuration: Configuration, running: Sequence[Process])
         message = "whoever speaks https for us is not named: every visitor seems to come from there"
         remedy = "set LANDFALL_TRUSTED_PROXIES to the address of the proxy"
         findings.append(Finding("warning", "proxy", message, remedy))
+    findings += _permissions(configuration)
     if late:
         message = f"{late} connections should have been refreshed or checked {LATE_SECONDS // 60} minutes ago"
         remedy = f"start `landfall work` with {VAULT_KEYS.name} set as for `landfall serve`, or look at its log"
@@ -426,6 +429,15 @@ async def _connections(configuration: Configuration, running: Sequence[Process])
             Finding("warning", "connections", message, "`landfall connections list` has the reason of each")
         )
     return findings
+
+
+def _permissions(configuration: Configuration) -> Iterator[Finding]:
+    """Find settings of what people are asked for that no platform has: nobody could connect an account there."""
+    for provider in wiring.oauth_providers().values():
+        try:
+            asked_scopes(provider, configuration.variables)
+        except PlatformError as problem:
+            yield Finding("fault", "permissions", problem.user_message, "correct it, and restart `landfall serve`")
 
 
 def _mail(settings: Settings) -> Finding:

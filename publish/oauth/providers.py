@@ -37,32 +37,8 @@ class OAuthProviders:
         return self.variables.get(name, ())
 
     def scopes(self, platform: str, wanted: Sequence[str] = ()) -> list[str]:
-        """Return what a person is asked for: the usual scopes, the operator's optional ones and those ``wanted``.
-
-        Raises PlatformError for an optional scope or a product that the platform does not have.
-        """
-        provider = self.by_platform[platform]
-        scopes = self._product_scopes(provider)
-        variable = provider.optional_variable
-        configured = self.all(variable.name) if variable is not None else ()
-        known = ", ".join(provider.optional_scopes) or "none"
-        if unknown := [scope for scope in wanted if scope not in provider.optional_scopes]:
-            message = f"optional_scopes may name {known} here, and not {', '.join(map(repr, unknown))}."
-            raise PlatformError("wrong", message[:500])
-        if variable is not None and (unknown := [s for s in configured if s not in provider.optional_scopes]):
-            raise PlatformError("app", f"{variable.name} may name {known}, and not {', '.join(unknown)}.")
-        return list(dict.fromkeys((*scopes, *configured, *wanted)))
-
-    def _product_scopes(self, provider: OAuthProvider) -> Sequence[str]:
-        """Return the usual scopes, or those of the product that the operator names. Raises PlatformError."""
-        variable = provider.product_variable
-        named = self.all(variable.name) if variable is not None else ()
-        if variable is None or not named:
-            return provider.scopes
-        if len(named) > 1 or named[0] not in provider.products:
-            message = f"{variable.name} may be {' or '.join(provider.products)}, or empty, and not {', '.join(named)}."
-            raise PlatformError("app", message[:500])
-        return provider.products[named[0]]
+        """Return what a person is asked for. Raises PlatformError; see :func:`asked_scopes`."""
+        return asked_scopes(self.by_platform[platform], self.variables, wanted)
 
     def app(self, platform: str, instance: str, client: tuple[str, str] = ("", "")) -> App:
         """Return our application at a platform; ``client`` is its id and secret where we registered it ourselves.
@@ -78,3 +54,32 @@ class OAuthProviders:
             client = (self.first(provider.client_id.name), self.first(provider.client_secret.name))
         hosts = provider.hosts or {"instance": f"https://{instance}"}
         return App(*client, self.redirect_uri(platform, instance), hosts, self.first(provider.base_url.name))
+
+
+def asked_scopes(provider: OAuthProvider, variables: Variables, wanted: Sequence[str] = ()) -> list[str]:
+    """Return what a person is asked for: the usual scopes, the operator's optional ones and those ``wanted``.
+
+    Raises PlatformError for an optional scope or a product that the platform does not have.
+    """
+    scopes = _product_scopes(provider, variables)
+    variable = provider.optional_variable
+    configured = variables.get(variable.name, ()) if variable is not None else ()
+    known = ", ".join(provider.optional_scopes) or "none"
+    if unknown := [scope for scope in wanted if scope not in provider.optional_scopes]:
+        message = f"optional_scopes may name {known} here, and not {', '.join(map(repr, unknown))}."
+        raise PlatformError("wrong", message[:500])
+    if variable is not None and (unknown := [s for s in configured if s not in provider.optional_scopes]):
+        raise PlatformError("app", f"{variable.name} may name {known}, and not {', '.join(unknown)}.")
+    return list(dict.fromkeys((*scopes, *configured, *wanted)))
+
+
+def _product_scopes(provider: OAuthProvider, variables: Variables) -> Sequence[str]:
+    """Return the usual scopes, or those of the product that the operator names. Raises PlatformError."""
+    variable = provider.product_variable
+    named = variables.get(variable.name, ()) if variable is not None else ()
+    if variable is None or not named:
+        return provider.scopes
+    if len(named) > 1 or named[0] not in provider.products:
+        message = f"{variable.name} may be {' or '.join(provider.products)}, or empty, and not {', '.join(named)}."
+        raise PlatformError("app", message[:500])
+    return provider.products[named[0]]

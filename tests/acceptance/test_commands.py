@@ -450,6 +450,9 @@ async def test_doctor_looks_at_the_keys_the_address_and_the_accounts_that_wait(d
         "in the clear"
         in findings(landfall("doctor", "--json", check=1, DATABASE_URL=database, **plain))["public address"]["message"]
     )
+    nothing = keyed | {"LINKEDIN_PRODUCT": "advertising"}
+    found = findings(landfall("doctor", "--json", check=1, DATABASE_URL=database, **nothing))["permissions"]
+    assert found["message"] == "LINKEDIN_PRODUCT may be community_management, or empty, and not advertising."
 
 
 @pytest.mark.parametrize(("environ", "about", "message"), BROKEN)
