@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import asyncpg
 import pytest
 
 from ops.access import users
@@ -16,6 +17,7 @@ from publish.vault.envelope import LocalRing, Vault
 from schema.tenancy import DEFAULT_TENANT
 from tests.posting import Posting, posting
 from tests.rig import KEYS, TESTS, Rig, use_community_management
+from tests.support import eventually
 
 ME, ACME, BAKERY = "linkedin:sHoP003", "linkedin:1000", "linkedin:2000"
 TOKENS = "POST /oauth/v2/accessToken"
@@ -234,6 +236,34 @@ async def test_token_is_waited_for_while_it_is_refreshed_for_another_connection(
     found = await rig.refresher.access(DEFAULT_TENANT, me)
     assert await refreshing == "refreshed"
     assert found == await held(rig, acme)
+
+
+async def test_refresh_and_a_new_consent_take_the_connections_of_a_grant_in_one_order(rig: Rig) -> None:
+    """Each wants both rows. In two orders one would end the other, and with it a token that is held nowhere else."""
+    simulated(rig).partner = True
+    me, acme = await connected(rig, ME, ACME)
+    await offered(rig)
+    await rig.raw("UPDATE connections SET refresh_due_at = now() WHERE id = $1::uuid", me)
+    await rig.sandbox.command("faults", platform="linkedin", endpoint=TOKENS, times=1, delay_seconds=1.0, effect=True)
+    refreshing = asyncio.create_task(rig.refresher.refresh(me))
+    await eventually(lambda: rig.raw("SELECT 1 FROM connections WHERE lease_until > now()"))
+
+    async def waiting(many: int) -> Any:
+        [[count]] = await rig.raw("SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted")
+        return count >= many
+
+    holder = await asyncpg.connect(rig.dsn, server_settings={"landfall.tenant": DEFAULT_TENANT})
+    try:
+        async with holder.transaction():
+            await holder.execute("SELECT 1 FROM connections WHERE id = $1::uuid FOR UPDATE", acme)
+            await eventually(lambda: waiting(1))
+            choosing = asyncio.create_task(rig.chosen("linkedin", [ME]))
+            await eventually(lambda: waiting(2))
+    finally:
+        await holder.close()
+    assert await refreshing == "refreshed"
+    assert (await choosing)["connections"] == [me]
+    assert await held(rig, me) == await held(rig, acme)
 
 
 async def test_refresh_that_fails_leaves_all_of_them_to_be_tried_again(rig: Rig) -> None:
