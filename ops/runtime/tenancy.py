@@ -38,7 +38,7 @@ def _statement(tenant: str) -> str:
 
 def _check(status: str) -> None:
     """Raise InsufficientPrivilegeError if the statement set no tenant."""
-    if status != "SELECT 1":
+    if not transaction_store.tenant_is_set(status):
         raise asyncpg.InsufficientPrivilegeError("this role may not look at all tenants at once")
 
 

@@ -49,6 +49,11 @@ def tenant_statement(tenant: str, role: str = "") -> str:
     return f"SELECT set_config('landfall.tenant', '{quoted}', true){condition}"
 
 
+def tenant_is_set(status: str) -> bool:
+    """Return whether a tenant's statement that ended with this status set it."""
+    return status == "SELECT 1"
+
+
 async def run(connection: asyncpg.Connection, statement: str) -> str:
     """Run a statement without parameters; return its status."""
     return await connection.execute(statement)
