@@ -144,7 +144,7 @@ async def uploads_of(configuration: Configuration, pool: Pool) -> AsyncIterator[
         "video": settings.landfall_media_video_bytes,
         "document": settings.landfall_media_document_bytes,
     }
-    async with Client(frozenset()) as client:  # trusts no host: anybody may name the address of a file
+    async with Client(frozenset(), settings.landfall_public_url) as client:  # trusts no host: anybody may name a file
         yield Uploads(pool, storage, Inspector(), client, limits)
 
 
@@ -200,7 +200,7 @@ async def built(configuration: Configuration, pool: Pool) -> AsyncIterator[Built
         raise ConfigurationError([str(error)]) from None
     addresses = [address for provider in by_platform.values() for address in provider.hosts.values()]
     addresses += [url for provider in by_platform.values() for url in configuration.variables[provider.base_url.name]]
-    async with Client(frozenset(urlsplit(address).netloc for address in addresses)) as client:
-        url = configuration.settings.landfall_public_url
+    url = configuration.settings.landfall_public_url
+    async with Client(frozenset(urlsplit(address).netloc for address in addresses), url) as client:
         platforms = PlatformClient(by_platform, client, RateLimits(pool))
         yield assembled(pool, vault, OAuthProviders(by_platform, configuration.variables, platforms, url))

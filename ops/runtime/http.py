@@ -23,6 +23,7 @@ from aiohttp.abc import ResolveResult
 from aiohttp.payload import AsyncIterablePayload
 from yarl import URL
 
+from ops.runtime.origins import host_of
 from ops.runtime.platform_protocol import FilePart
 from ops.runtime.text import parsed_json, storable
 
@@ -143,6 +144,25 @@ def _is_ordinary(ip: IPv4Address | IPv6Address) -> bool:
     return ip.is_global and not ip.is_multicast and not any(ip in network for network in SPECIAL)
 
 
+def outside(address: str) -> bool:
+    """Whether a server on the internet is there, and not this machine under an address that the internet knows.
+
+    A firewall in front of this machine does not see what it sends to itself.
+    """
+    return public(address) and not _is_own(address)
+
+
+def _is_own(address: str) -> bool:
+    """Whether this machine has the address: what is sent there would come from there. Nothing is sent."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((address, 9))
+            return bool(probe.getsockname()[0] == probe.getpeername()[0])
+        except OSError:  # there is no way there, and so it is not ours
+            return False
+
+
 class _Resolver(aiohttp.ThreadedResolver):
     """The system's resolver, which remembers the names it is still looking up: a look-up goes on after its time-out."""
 
@@ -215,11 +235,16 @@ class Download:
 
 class Client:
     """Sessions that are closed together. ``trusted`` hosts are the platforms' own, or a sandbox; all others are held to
-    public addresses, on the address that is really connected to.
+    public addresses, on the address that is really connected to, and so is whatever a person names the address of.
+
+    Nobody leads us to ourselves either, by the name in ``own_url``: our own pages would be asked by a server that they
+    may take for somebody else. A name that leads to the same address is not known here, as a proxy in front may serve
+    many.
     """
 
-    def __init__(self, trusted: frozenset[str]) -> None:
+    def __init__(self, trusted: frozenset[str], own_url: str = "") -> None:
         self._trusted = trusted
+        self._own = _name_of(own_url)
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
         self._resolver: _Resolver
 
@@ -300,7 +325,7 @@ class Client:
 
     @asynccontextmanager
     async def download(self, url: str) -> AsyncIterator[Download]:
-        """Ask for a file, following redirects, each held to public addresses as the first one is.
+        """Ask for a file that a person names, from public addresses only, as :meth:`page`; redirects are followed.
 
         Raises Unreachable, also while the content is read.
         """
@@ -312,8 +337,8 @@ class Client:
         for _ in range(REDIRECTS + 1):
             host = _host(url)
             try:
-                with self._explained(host, DOWNLOAD_SECONDS, guarded=host not in self._trusted):
-                    response = await self._sessions[host not in self._trusted].get(
+                with self._explained(host, DOWNLOAD_SECONDS, guarded=True):
+                    response = await self._sessions[True].get(
                         url, allow_redirects=False, timeout=limit, headers={hdrs.ACCEPT_ENCODING: "identity"}
                     )
             except NoServer:
@@ -331,7 +356,7 @@ class Client:
         raise Unreachable(host, f"it leads on more than {REDIRECTS} times", sent=True)
 
     async def _pieces(self, host: str, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-        with self._explained(host, DOWNLOAD_SECONDS, guarded=host not in self._trusted):
+        with self._explained(host, DOWNLOAD_SECONDS, guarded=True):
             async for piece in response.content.iter_chunked(65_536):
                 yield piece
 
@@ -392,7 +417,12 @@ class Client:
 
     @contextmanager
     def _explained(self, host: str, seconds: float, *, guarded: bool) -> Iterator[None]:
-        """Raise Unreachable for whatever goes wrong between here and ``host``, which has ``seconds`` to answer."""
+        """Raise Unreachable for whatever goes wrong between here and ``host``, which has ``seconds`` to answer.
+
+        A guarded request to our own address is not made.
+        """
+        if guarded and self._own and _name_of(f"//{host}") == self._own:
+            raise NoServer(host)
         try:
             yield
         except Unreachable:
@@ -425,7 +455,7 @@ async def _beginning(response: aiohttp.ClientResponse) -> bytes:
 
 def _guarded(info: aiohttp.AddrInfoType) -> socket.socket:
     family, kind, protocol, _, address = info
-    if not public(str(address[0])):
+    if not outside(str(address[0])):
         raise ForbiddenError("not a public address")  # one text for all: of several that differ, no type is left
     return socket.socket(family, kind, protocol)
 
@@ -440,6 +470,14 @@ def _host(url: str) -> str:
     if parts.scheme not in ("http", "https") or not host:
         raise Unreachable(host or "an address", "it is not one of the web", sent=False)
     return host
+
+
+def _name_of(url: str) -> str:
+    """Return the host of an address in its one spelling, without a port; empty where it has none."""
+    try:
+        return host_of(urlsplit(url).hostname or "").rstrip(".")
+    except ValueError:
+        return ""
 
 
 _WRITTEN = re.compile(r"https?://[A-Za-z0-9.:-]+(/[A-Za-z0-9._~:/?@!$&'()*+,;=%-]*)?")

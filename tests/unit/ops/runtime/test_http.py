@@ -335,42 +335,43 @@ async def test_inner_networks_are_refused_at_the_connection_and_no_error_shows_a
     assert faulty.calls == 0
 
 
-@pytest.mark.parametrize(
-    "host",
-    [
-        "127.0.0.1",
-        "127.1",
-        "2130706433",
-        "0x7f000001",
-        "0x7f.1",
-        "0177.0.0.1",
-        "017700000001",
-        "0",
-        "0.0.0.0",
-        "127.0.0.1.",
-        "localhost",
-        "LOCALHOST.",
-        "user:password@127.0.0.1",
-        "１２７.0.0.1",  # noqa: RUF001  digits that a browser takes for others
-        "[::1]",
-        "[::]",
-        "[0:0:0:0:0:0:0:1]",
-        "[::ffff:127.0.0.1]",
-        "[::ffff:7f00:1]",
-        "[::127.0.0.1]",
-        "[::ffff:0:127.0.0.1]",
-        "[64:ff9b::7f00:1]",
-        "[64:ff9b:1::7f00:1]",
-        "[2002:7f00:1::]",
-        "[2001:0:7f00:1::]",
-        "[fe80::1%25lo]",
-        "169.254.169.254",
-        "2852039166",
-        "0xa9fea9fe",
-        "[::ffff:169.254.169.254]",
-        "[fd00:ec2::254]",
-    ],
-)
+INNER_HOSTS = [
+    "127.0.0.1",
+    "127.1",
+    "2130706433",
+    "0x7f000001",
+    "0x7f.1",
+    "0177.0.0.1",
+    "017700000001",
+    "0",
+    "0.0.0.0",
+    "127.0.0.1.",
+    "localhost",
+    "LOCALHOST.",
+    "user:password@127.0.0.1",
+    "１２７.0.0.1",  # noqa: RUF001  digits that a browser takes for others
+    "[::1]",
+    "[::]",
+    "[0:0:0:0:0:0:0:1]",
+    "[::ffff:127.0.0.1]",
+    "[::ffff:7f00:1]",
+    "[::127.0.0.1]",
+    "[::ffff:0:127.0.0.1]",
+    "[64:ff9b::7f00:1]",
+    "[64:ff9b:1::7f00:1]",
+    "[2002:7f00:1::]",
+    "[2001:0:7f00:1::]",
+    "[fe80::1%25lo]",
+    "169.254.169.254",
+    "2852039166",
+    "0xa9fea9fe",
+    "[::ffff:169.254.169.254]",
+    "[fd00:ec2::254]",
+]
+"""Ways of writing an address of our own network."""
+
+
+@pytest.mark.parametrize("host", INNER_HOSTS)
 async def test_g8_no_way_of_writing_an_inner_address_leads_there(faulty: FaultyServer, host: str) -> None:
     port = faulty.url.rpartition(":")[2]
     async with Client(frozenset()) as client:
@@ -493,7 +494,7 @@ async def test_name_that_is_rebound_to_an_inner_address_is_refused_too(
 @pytest.fixture
 def outside(faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> FaultyServer:
     """The server as one on the internet, by its address; by the name ``localhost`` it is in our own network."""
-    monkeypatch.setattr(http, "public", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr(http, "outside", lambda address: address == "127.0.0.1")
     return faulty
 
 
@@ -538,6 +539,111 @@ async def test_g8_host_that_is_trusted_as_a_platform_is_held_to_public_addresses
     with pytest.raises(Unreachable, match=NOWHERE):
         await page(f"{faulty.url}/html", frozenset({host}))
     assert faulty.calls == 0
+
+
+async def downloaded(url: str, trusted: frozenset[str] = frozenset(), own_url: str = "") -> tuple[int, bytes]:
+    async with Client(trusted, own_url) as client, client.download(url) as found:
+        return found.status, b"".join([piece async for piece in found.content])
+
+
+async def test_g8_file_of_a_host_that_is_trusted_as_a_platform_is_held_to_public_addresses(
+    faulty: FaultyServer,
+) -> None:
+    port = faulty.url.rpartition(":")[2]
+    for host in INNER_HOSTS:
+        name = f"{host.rpartition('@')[2]}:{port}"
+        with pytest.raises(Unreachable) as refused:
+            await downloaded(f"http://{host}:{port}/html", frozenset({name}))
+        assert not refused.value.sent, host
+        assert "password" not in str(refused.value)
+    assert faulty.calls == 0
+
+
+@pytest.mark.parametrize(
+    "port",
+    ["0", "-1", "65536", "99999", "x", "80@127.0.0.1:{port}", "80#@127.0.0.1:{port}", "{port}?@elsewhere.example"],
+)
+async def test_g8_no_port_leads_into_our_own_network(faulty: FaultyServer, port: str) -> None:
+    written = port.format(port=faulty.url.rpartition(":")[2])
+    for way in (downloaded, page):
+        with pytest.raises(Unreachable):
+            await way(f"http://127.0.0.1:{written}/html", frozenset({f"127.0.0.1:{written}"}))
+    assert faulty.calls == 0
+
+
+async def test_g8_redirect_of_a_file_is_held_to_public_addresses_though_a_platform_is_there(
+    outside: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = outside.url.rpartition(":")[2]
+    for host in ("localhost", "user:password@localhost", "[::1]", "[::ffff:127.0.0.1]"):
+        location = f"http://{host}:{port}/html"
+        monkeypatch.setitem(ANSWERS, "again", {"status": 307, "headers": {"Location": location}})
+        answers = [False, True]
+        monkeypatch.setattr(http, "outside", lambda _, answers=answers: answers.pop())
+        outside.calls = 0
+        with pytest.raises(Unreachable, match=NOWHERE):
+            await downloaded(f"{outside.url}/again", frozenset({f"{host}:{port}"}))
+        assert outside.calls == 1
+
+
+async def test_g8_of_several_addresses_of_a_name_only_those_outside_are_connected_to(
+    outside: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = int(outside.url.rpartition(":")[2])
+    inner = await asyncio.start_server(lambda *_: connected.append(1), "127.0.0.2", port)
+    connected: list[int] = []
+
+    async def mixed(*_: Any, **__: Any) -> list[dict[str, Any]]:
+        return [
+            {"hostname": "h", "host": host, "port": port, "family": socket.AF_INET, "proto": 0, "flags": 0}
+            for host in ("127.0.0.2", "127.0.0.1", "127.0.0.2")
+        ]
+
+    resolve_by(monkeypatch, mixed)
+    async with inner:
+        assert await downloaded(f"http://mixed.example:{port}/html") == (502, b"<h1>502</h1>")
+    assert connected == []
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "landfall.example",
+        "LANDFALL.example.",
+        "landfall.example:8443",
+        "user@landfall.example",
+        "landfall。example",
+        "ｌandfall.example",  # noqa: RUF001  a letter that is shown as another
+    ],
+)
+async def test_g8_nobody_leads_us_to_ourselves(
+    outside: FaultyServer, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    """Our own name leads out and in again, past whatever tells strangers from ourselves."""
+    port = int(outside.url.rpartition(":")[2])
+
+    async def ours(*_: Any, **__: Any) -> list[dict[str, Any]]:
+        one = {"hostname": "h", "host": "127.0.0.1", "port": port, "family": socket.AF_INET, "proto": 0, "flags": 0}
+        return [one]
+
+    resolve_by(monkeypatch, ours)
+    url = f"http://{host}/html"
+    assert (await downloaded(url))[0] == 502, "another server's name leads there"
+    outside.calls = 0
+    with pytest.raises(Unreachable, match=NOWHERE):
+        await downloaded(url, own_url="https://landfall.example")
+    async with Client(frozenset(), "https://landfall.example/") as client:
+        with pytest.raises(Unreachable, match=NOWHERE):
+            await client.page(url, {})
+        with pytest.raises(Unreachable, match=NOWHERE):
+            await client.ask("GET", url, repeatable=False)
+    assert outside.calls == 0
+
+
+async def test_g8_address_of_this_machine_is_inside_whatever_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that listens here for this machine alone is reached at its public address too, past any firewall."""
+    monkeypatch.setattr(http, "public", lambda _: True)
+    assert [http.outside(address) for address in ("127.0.0.1", "::1", "8.8.8.8")] == [False, False, True]
 
 
 async def test_time_of_a_page_is_bounded_over_all_its_redirects(

@@ -122,7 +122,7 @@ async def answer(request: web.Request) -> web.StreamResponse:
 @pytest.fixture
 async def site(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
     """A server that this machine takes for one on the internet."""
-    monkeypatch.setattr(http, "public", lambda _: True)
+    monkeypatch.setattr(http, "outside", lambda _: True)
     app = web.Application()
     app.router.add_get("/{what}", answer)
     running = TestServer(app)

@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from ops.access import api_keys
+from ops.runtime import http
 from ops.web.api import media as media_api
 from schema.tenancy import DEFAULT_TENANT
 from tests import media_samples
@@ -74,7 +75,8 @@ async def test_file_is_taken_from_a_form(rig: Rig) -> None:
     assert (status, is_error(answer)) == (400, True)
 
 
-async def test_file_is_fetched_by_its_address_over_redirects(rig: Rig) -> None:
+async def test_file_is_fetched_by_its_address_over_redirects(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "outside", lambda _: True)
     content = media_samples.pdf()
 
     async def serve(request: web.Request) -> web.Response:
@@ -85,7 +87,6 @@ async def test_file_is_fetched_by_its_address_over_redirects(rig: Rig) -> None:
     app = web.Application()
     app.router.add_get("/{name}", serve)
     async with TestServer(app) as server:
-        rig.uploads._client._trusted |= {f"{server.host}:{server.port}"}
         status, made = await rig.api("POST", "/api/media", json={"url": f"{server.make_url('/go')}?token=secret"})
         assert status == 201, made
         assert (made["kind"], made["details"]) == ("document", {"pages": 3})
@@ -101,7 +102,15 @@ async def test_address_that_leads_into_our_own_network_is_not_asked(rig: Rig, ur
     assert "no server on the internet has this name" in answer["error"]["message"]
 
 
-async def test_redirect_into_our_own_network_is_not_followed(rig: Rig) -> None:
+async def test_host_that_is_trusted_as_a_platform_is_not_asked_for_a_file(rig: Rig) -> None:
+    rig.uploads._client._trusted |= {rig.sandbox.url.removeprefix("http://")}
+    status, answer = await rig.api("POST", "/api/media", json={"url": f"{rig.sandbox.url}/_sandbox/media/picture.jpg"})
+    assert (status, answer["error"]["details"]["reason"]) == (422, "not_fetched")
+
+
+async def test_redirect_into_our_own_network_is_not_followed(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [False, True]
+    monkeypatch.setattr(http, "outside", lambda _: answers.pop())
     asked = []
 
     async def serve(request: web.Request) -> web.Response:
@@ -112,7 +121,6 @@ async def test_redirect_into_our_own_network_is_not_followed(rig: Rig) -> None:
     app.router.add_get("/", serve)
     other.router.add_get("/secret", serve)
     async with TestServer(app) as server, TestServer(other) as inner:
-        rig.uploads._client._trusted |= {f"{server.host}:{server.port}"}
         status, answer = await rig.api("POST", "/api/media", json={"url": str(server.make_url("/"))})
     assert (status, answer["error"]["details"]["reason"]) == (422, "not_fetched")
     assert asked == ["/"]
