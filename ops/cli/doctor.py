@@ -1,12 +1,15 @@
 """`landfall doctor`: check that everything is as the promises need it, and say what to do where it is not."""
 
 import asyncio
+import os
 import shutil
+import stat
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -17,7 +20,7 @@ from redis.exceptions import RedisError, ResponseError
 from ingest import spool
 from ingest import store as ingest_store
 from ops.cli import logins, options, structure, wiring
-from ops.cli.composition import vault_of
+from ops.cli.composition import storage_of, vault_of
 from ops.cli.store import logins as login_store
 from ops.cli.store import server
 from ops.cli.terminal import echo, echo_json
@@ -28,9 +31,11 @@ from ops.runtime.health import DURABLE
 from ops.runtime.platform_protocol import PlatformError
 from ops.runtime.process_store import Process
 from ops.runtime.settings import Configuration, ConfigurationError, Settings
-from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
+from ops.runtime.tenancy import ALL_TENANTS, set_tenant, tenant_transaction
 from ops.runtime.worker_listener import open_redis
 from publish.connections import refresh_store
+from publish.media import integrity, media_store
+from publish.media.storage import NOT_CONFIGURED, StorageError, folder_at
 from publish.oauth.providers import asked_scopes
 from publish.vault import key_rotation
 from publish.vault.envelope import VAULT_KEYS, VaultError
@@ -51,6 +56,7 @@ ENOUGH_MONTHS = 2
 COPIES_SECONDS = 10
 LATE_SECONDS = 600
 OLDEST_POSTGRES = 150000
+STORAGE_SECONDS = 20
 FORGOTTEN_HOURS = 24
 """After the time in which a platform may bring an erased person back, whose id is forgotten then."""
 
@@ -86,6 +92,7 @@ async def examine(configuration: Configuration) -> list[Finding]:
         *_secrets(configuration, running),
         *await _postgres(configuration.settings),
         *_spool(configuration.settings, running),
+        *await _storage(configuration, running),
         *await _connections(configuration, running),
         *await _redis(configuration.settings, running),
     ]
@@ -477,6 +484,97 @@ def _spool(settings: Settings, running: Sequence[Process]) -> Iterator[Finding]:
     if room < limit:
         message = f"its disk has room for {room} of {limit} bytes"
         yield Finding("warning", "spool", message, "make room, or lower LANDFALL_SPOOL_BYTES")
+
+
+STORAGE_REMEDIES = {
+    "write": "give the account of the web process and of the worker the right to write there (s3:PutObject)",
+    "read": "give the account of the web process and of the worker the right to read there (s3:GetObject)",
+    "delete": "give the account of the web process and of the worker the right to delete there (s3:DeleteObject)",
+}
+"""By what the storage did not do."""
+
+
+async def _storage(configuration: Configuration, running: Sequence[Process]) -> list[Finding]:
+    """Check that files can be stored, read and deleted, by doing so."""
+    url, storage = configuration.settings.landfall_media_url, storage_of(configuration)
+    serving = "media" in _of(running, "serve")
+    if url is None or storage is None:
+        if serving:
+            message = "the web process has a place for files and this shell has none, so that it was not tried"
+            return [Finding("warning", "files", message, "run it with the settings of the service")]
+        return [Finding("warning", "files", "no place for them: uploads are answered 503", NOT_CONFIGURED)]
+    findings = []
+    if serving and "work" in {process.kind for process in running if process.lives} and not _works_with_files(running):
+        message = "the web process takes files and the worker has no place to read them from: they are not published"
+        findings.append(Finding("fault", "files", message, "give `landfall work` the LANDFALL_MEDIA_URL of the others"))
+    folder = folder_at(url)
+    if folder is not None and (found := await _folder(configuration.settings, folder)) is not None:
+        return [*findings, found]
+    try:
+        async with asyncio.timeout(STORAGE_SECONDS):
+            await integrity.probe(storage)
+    except TimeoutError:
+        message = f"the storage gave no complete answer within {STORAGE_SECONDS} s"
+        remedy = "check AWS_ENDPOINT_URL, AWS_REGION and the network, and that the server runs"
+        return [*findings, Finding("fault", "files", message, remedy)]
+    except StorageError as error:
+        return [*findings, _storage_fault(error, bucket=folder is None)]
+    return [*findings, Finding("ok", "files", "a small file was written, read back and deleted")]
+
+
+def _works_with_files(running: Sequence[Process]) -> bool:
+    return "media" in _of(running, "work")
+
+
+async def _folder(settings: Settings, folder: Path) -> Finding | None:
+    """Return what is wrong with a folder that must not be tried; None where it can be.
+
+    The first write makes it, and makes it the writing account's own.
+    """
+    try:
+        status = await asyncio.to_thread(folder.lstat)
+    except FileNotFoundError:
+        if kept := await _kept_files(settings):
+            message = f"the folder {folder} is not there, and {kept} files are in it: is its disk not mounted?"
+            return Finding("fault", "files", message, "mount it, or bring it back from a backup; then start again")
+        message = f"the folder {folder} is not there yet: the first upload makes it"
+        remedy = "make it, mode 0700, for the account of the web process and the worker"
+        return Finding("warning", "files", message, remedy)
+    except OSError as error:
+        message = f"the folder {folder} cannot be looked at: {os.strerror(error.errno or 0)}"
+        return Finding("fault", "files", message, "correct LANDFALL_MEDIA_URL, or what lies above the folder")
+    if status.st_mode & stat.S_IWOTH and stat.S_ISDIR(status.st_mode):
+        message = f"anybody may write in the folder {folder}, and whoever takes files makes it its own alone"
+        return Finding("fault", "files", message, "name a folder in LANDFALL_MEDIA_URL that is for files only")
+    if status.st_uid != os.geteuid():
+        message = f"the folder {folder} belongs to another account (uid {status.st_uid}), so it was not tried"
+        return Finding("warning", "files", message, "run this as the account of the web process and the worker")
+    return None
+
+
+async def _kept_files(settings: Settings) -> int:
+    """Return how many files there are by the database; 0 where it cannot be asked."""
+    try:
+        connection = await _connected(settings)
+    except (OSError, TimeoutError, asyncpg.PostgresError):
+        return 0
+    try:
+        async with connection.transaction():
+            await set_tenant(connection, ALL_TENANTS)
+            return await media_store.count(connection)
+    except asyncpg.PostgresError:
+        return 0
+    finally:
+        await connection.close()
+
+
+def _storage_fault(error: StorageError, *, bucket: bool) -> Finding:
+    did = {"write": "written", "read": "read back", "delete": "deleted"}[error.operation]
+    message = f"a small file could not be {did}: {error.said or error.reason}"
+    if error.reason == "full":
+        return Finding("fault", "files", message, "make room: `landfall media prune`, or a lower LANDFALL_MEDIA_DAYS")
+    where = ", and check the bucket, AWS_REGION, AWS_ENDPOINT_URL and the key" if bucket else ""
+    return Finding("fault", "files", message, f"{STORAGE_REMEDIES[error.operation]}{where}")
 
 
 async def _redis(settings: Settings, running: Sequence[Process]) -> list[Finding]:

@@ -34,7 +34,7 @@ SHAPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "key list": (*("id", "name", "scopes", "created_at", "last_used_at", "last_used_from", "revoked_at", "maker"),),
         "media list": (
             *("tenant", "id", "kind", "content_type", "bytes", "width", "height", "duration_ms", "file_name"),
-            *("created_by", "created_at", "removed_at", "removed_by"),
+            *("created_by", "created_at", "removed_at", "removed_by", "stored", "stored_bytes"),
         ),
         "posts create": ("post", "accounts", "findings", "time", "replayed"),
         "posts list": _POST,

@@ -202,16 +202,23 @@ class Listed:
     created_at: datetime
     removed_at: datetime | None
     removed_by: str | None
+    stored_as: str
 
 
 async def overview(connection: asyncpg.Connection, *, removed: bool) -> list[Listed]:
     """Return the files of all tenants, the newest first; those that are removed too, or not."""
     query = """
         SELECT t.name, m.id::text, m.kind, m.content_type, m.bytes, m.width, m.height, m.duration_ms, m.file_name,
-            m.created_by, m.created_at, m.removed_at, m.removed_by
+            m.created_by, m.created_at, m.removed_at, m.removed_by, m.stored_as
         FROM media m JOIN tenants t ON t.id = m.tenant_id WHERE $1 OR m.removed_at IS NULL
         ORDER BY m.created_at DESC, m.id"""
     return [Listed(*row) for row in await connection.fetch(query, removed)]
+
+
+async def count(connection: asyncpg.Connection) -> int:
+    """Return how many files of all tenants are not removed."""
+    found: int = await connection.fetchval("SELECT count(*) FROM media WHERE removed_at IS NULL")
+    return found
 
 
 def _media(row: asyncpg.Record) -> Media:

@@ -61,11 +61,15 @@ _FAILURES = (BaseError, OSError, EOFError)
 
 
 class StorageError(Exception):
-    """The storage did not do what was asked. ``reason`` is full, missing or failed."""
+    """The storage did not do what was asked. ``reason`` is full, missing or failed, ``operation`` write, read or
+    delete. ``said`` is what it said, without a secret, for whoever runs the installation.
+    """
 
-    def __init__(self, reason: str, operation: str) -> None:
+    def __init__(self, reason: str, operation: str, said: str = "") -> None:
         super().__init__(f"the storage of files did not {operation}: {reason}")
         self.reason = reason
+        self.operation = operation
+        self.said = said
 
 
 class Storage(Protocol):
@@ -105,6 +109,12 @@ async def pieces(storage: Storage, name: str, first: int, last: int) -> AsyncIte
         yield content
 
 
+def folder_at(url: str) -> Path | None:
+    """Return the folder that ``LANDFALL_MEDIA_URL`` names; None for a bucket."""
+    parts = urlsplit(url)
+    return Path(unquote(parts.path)) if parts.scheme == "file" else None
+
+
 def open_storage(url: str, variables: Mapping[str, tuple[str, ...]]) -> "ObjectStorage":
     """Open a storage; nothing is read or written yet.
 
@@ -112,9 +122,9 @@ def open_storage(url: str, variables: Mapping[str, tuple[str, ...]]) -> "ObjectS
     """
     for operation, reason in itertools.product(("write", "read", "delete"), ("failed", "full")):
         metrics.of(metrics.media_storage_failures, operation, reason)  # a first one is an increase only from a zero
+    if (folder := folder_at(url)) is not None:
+        return ObjectStorage(None, folder)
     parts = urlsplit(url)
-    if parts.scheme == "file":
-        return ObjectStorage(None, Path(unquote(parts.path)))
     given = {variable.name.lower(): variables.get(variable.name, ())[:1] for variable in CREDENTIALS}
     options = {name: value for name, values in given.items() for value in values}
     plain = options.get("aws_endpoint_url", "").startswith("http://")
@@ -241,4 +251,4 @@ def _failed(error: Exception, operation: str) -> StorageError:
     metrics.of(metrics.media_storage_failures, operation, reason).inc()
     kind = type(error).__name__ if isinstance(error, BaseError | OSError) else type(error).__qualname__
     log.warning("media.storage_failed", operation=operation, reason=reason, error=kind, said=said[:200])
-    return StorageError(reason, operation)
+    return StorageError(reason, operation, said[:200])
