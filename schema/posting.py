@@ -77,13 +77,19 @@ post_media = Table(
     metadata,
     tenant_id(),
     Column("post_id", Uuid, nullable=False, comment="that shows it"),
-    Column("position", Integer, nullable=False, comment="from 0"),
+    Column("position", Integer, nullable=False, comment="from 0; those of parts from 1000"),
     Column("media_id", Uuid, nullable=False, comment="the file"),
     Column("alt_text", Text, nullable=False, server_default="", comment="what it shows, for who cannot see it"),
     Column("sha256", LargeBinary, nullable=False, comment="of the file as it was attached: another is not posted"),
+    Column(
+        "target_id",
+        Uuid,
+        comment="the part of a thread, or the first comment, that shows it; NULL for the post itself",
+    ),
     PrimaryKeyConstraint("tenant_id", "post_id", "position"),
     ForeignKeyConstraint(["tenant_id", "post_id"], ["posts.tenant_id", "posts.id"], ondelete="CASCADE"),
     Index("ix_post_media_media_id", "tenant_id", "media_id"),
+    Index("ix_post_media_target_id", "tenant_id", "target_id", postgresql_where=text("target_id IS NOT NULL")),
     comment="The files of posts, in order",
 )
 

@@ -18,7 +18,9 @@ from ops.cli.composition import append_within
 from ops.runtime.db import Pool, open_pool
 from ops.runtime.discovery import discover
 from ops.runtime.platform_protocol import FilePart
+from ops.runtime.tenancy import tenant_transaction
 from publish.oauth.client_registration import ClientRegistrations
+from publish.posting import post_store
 from publish.posting.acceptance import KnownFile, Publisher
 from publish.posting.contract import Media, PostingPlatform
 from publish.posting.driver import Driver
@@ -103,33 +105,44 @@ class Posting:
         options: Mapping[str, Any] | None = None,
         link: Mapping[str, str] | None = None,
         parent: str | None = None,
+        below: str | None = None,
         state: str = "scheduled",
     ) -> str:
-        """Store a post with one target that is due; the target's id."""
+        """Store a post with one target that is due; the target's id.
+
+        ``below`` is a published target, of whose post it is a further part.
+        """
         [row] = await self.rig.raw("SELECT platform, account_id FROM connections WHERE id = $1::uuid", connection_id)
         platform, post, id_ = POSTING[row["platform"]], str(uuid_utils.uuid7()), str(uuid_utils.uuid7())
         files = [self.media.files[each][1] for each in media]
         kind = kind or platform.kind_of(files, options or {}, link or {})
         digests = await self.media.digests(self.rig.connection, media)
-        await self.rig.raw(
-            "INSERT INTO posts (tenant_id, id, content, link, author, scheduled_at)"
-            " VALUES ($1::uuid, $2::uuid, $3, $4::jsonb, 'test', now())",
-            *(DEFAULT_TENANT, post, text, json.dumps(link) if link else None),
-        )
-        for position, each in enumerate(media):
+        shown = [(each, "a picture", digests[each]) for each in media]
+        if below is not None:
+            post = str((await self.row(below))["post_id"])
+            async with tenant_transaction(self.rig.pool, DEFAULT_TENANT) as connection:
+                await post_store.set_part_media(connection, DEFAULT_TENANT, post, id_, shown)
+            shown = []
+        else:
+            await self.rig.raw(
+                "INSERT INTO posts (tenant_id, id, content, link, author, scheduled_at)"
+                " VALUES ($1::uuid, $2::uuid, $3, $4::jsonb, 'test', now())",
+                *(DEFAULT_TENANT, post, text, json.dumps(link) if link else None),
+            )
+        for position, each in enumerate(shown):
             await self.rig.raw(
                 "INSERT INTO post_media (tenant_id, post_id, position, media_id, alt_text, sha256)"
-                " VALUES ($1::uuid, $2::uuid, $3, $4::uuid, 'a picture', $5)",
-                *(DEFAULT_TENANT, post, position, each, digests[each]),
+                " VALUES ($1::uuid, $2::uuid, $3, $4::uuid, $5, $6)",
+                *(DEFAULT_TENANT, post, position, *each),
             )
         await self.rig.raw(
             """
             INSERT INTO post_targets (tenant_id, id, post_id, connection_id, platform, account_id, kind, options,
-                digest, state, due_at, parent_id)
+                digest, state, due_at, parent_id, content)
             VALUES ($1::uuid, $2::uuid, $3::uuid, $4::uuid, $5, $6, $7, $8::jsonb, '', $9,
-                CASE WHEN $10::uuid IS NULL THEN now() END, $10::uuid)""",
+                CASE WHEN $10::uuid IS NULL OR $11::text IS NOT NULL THEN now() END, $10::uuid, $11)""",
             *(DEFAULT_TENANT, id_, post, connection_id, row["platform"], row["account_id"], kind),
-            *(json.dumps(options or {}), state, parent),
+            *(json.dumps(options or {}), state, parent or below, text if below else None),
         )
         return id_
 

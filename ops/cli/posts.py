@@ -62,6 +62,15 @@ async def _desk(configuration: Configuration, tenant: str | None) -> AsyncIterat
 @click.option("--hashtag", "hashtags", multiple=True)
 @click.option("--campaign", "campaign_id")
 @click.option("--thread", multiple=True, help="A further part.")
+@click.option(
+    "--thread-media",
+    type=(click.IntRange(2), click.UUID),
+    multiple=True,
+    metavar="PART FILE",
+    help="A file of a further part; parts count from 2, the first --thread.",
+)
+@click.option("--thread-alt-text", "thread_alt_texts", multiple=True, help="Of the --thread-media, in their order.")
+@click.option("--first-comment-media", type=click.UUID, multiple=True, help="A file of the option first_comment.")
 @click.option("--kind", default="", help="Such as reel; chosen from the files if not named.")
 @click.option("--options", "chosen", default="{}", metavar="JSON", help="Of the platform.")
 @click.option("--at", "scheduled_time", metavar="TIME", help="Such as 2027-05-01T09:00.")
@@ -83,6 +92,10 @@ def _document(
     connections: Sequence[UUID],
     media: Sequence[UUID],
     alt_texts: Sequence[str],
+    thread: Sequence[str],
+    thread_media: Sequence[tuple[int, UUID]],
+    thread_alt_texts: Sequence[str],
+    first_comment_media: Sequence[UUID],
     link: str,
     kind: str,
     chosen: str,
@@ -96,14 +109,27 @@ def _document(
         raise click.UsageError('--options is no JSON, such as {"first_comment": "…"}') from None
     if len(alt_texts) > len(media):
         raise click.UsageError("there are more --alt-text than --media")
+    if len(thread_alt_texts) > len(thread_media):
+        raise click.UsageError("there are more --thread-alt-text than --thread-media")
+    parts: list[dict[str, Any]] = [{"content": text, "media": []} for text in thread]
+    described = [*thread_alt_texts, *[""] * (len(thread_media) - len(thread_alt_texts))]
+    for (number, id_), text in zip(thread_media, described, strict=True):
+        if number > len(parts) + 1:
+            raise click.UsageError(f"--thread-media names part {number}, and there are {len(parts) + 1} parts")
+        parts[number - 2]["media"].append({"id": str(id_), "alt_text": text})
     if now and given["scheduled_time"]:
         raise click.UsageError("--now and --at contradict each other")
     texts = [*alt_texts, *[""] * (len(media) - len(alt_texts))]
-    lists = {name: list(given.pop(name)) for name in ("platforms", "hashtags", "thread")}
+    lists = {name: list(given.pop(name)) for name in ("platforms", "hashtags")}
+    comment = [str(id_) for id_ in first_comment_media]
     return {
         **given,
         **lists,
-        "targets": [{"connection": str(id_), "kind": kind, "options": parsed} for id_ in connections],
+        "targets": [
+            {"connection": str(id_), "kind": kind, "options": parsed, "first_comment_media": comment}
+            for id_ in connections
+        ],
+        "thread": parts,
         "media": [{"id": str(id_), "alt_text": text} for id_, text in zip(media, texts, strict=True)],
         "link": {"url": link} if link else None,
         "action": "publish" if now else None,
@@ -199,6 +225,8 @@ async def show_one(configuration: Configuration, tenant: str | None, post_id: st
 
 def _say_target(target: StoredTarget) -> None:
     echo(f"{target.platform} {target.account}: {target.state} ({target.kind}), target {target.id}")
+    for each in target.media:
+        echo(f"    file {each.id} {each.alt_text}".rstrip())
     for line in (target.platform_post_url, target.error_message, *target.evidence):
         if line:
             echo(f"    {line}")

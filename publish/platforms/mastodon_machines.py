@@ -322,4 +322,5 @@ PLATFORM = PostingPlatform(
     kind_of=kind_of,
     inquire=inquire,
     reply_kind="text",
+    reply_with_files=lambda media: kind_of(media, {}, {}),
 )

@@ -349,5 +349,6 @@ PLATFORM = PostingPlatform(
     kind_of=kind_of,
     inquire=inquire,
     reply_kind="reply",
+    reply_with_files=lambda _: "reply",
     scopes={"hide_comment": REPLIES, "show_comment": REPLIES, "delete_post": ("threads_delete",)},
 )

@@ -473,5 +473,6 @@ PLATFORM = PostingPlatform(
     sample=Sample("text"),
     kind_of=kind_of,
     reply_kind="text",
+    reply_with_files=lambda media: kind_of(media, {}, {}),
     scopes={"hide_comment": MODERATION, "show_comment": MODERATION},
 )

@@ -21,6 +21,13 @@ from schema.states import ConnectionState
 FIRST_COMMENT = "first_comment"
 """The option with which a comment of the account's own is published after the post, as a target of its own."""
 
+
+def first_comment(options: Mapping[str, JsonValue]) -> str:
+    """Return the text of the first comment; empty for none."""
+    found = options.get(FIRST_COMMENT)
+    return found.strip() if isinstance(found, str) else ""
+
+
 CODES: Mapping[str, Reason] = {
     "quota_used_up": "rate_limit_exceeded",
     "scope_not_authorized": "scope_not_authorized",
@@ -29,12 +36,6 @@ CODES: Mapping[str, Reason] = {
     "access_token_invalid": "access_token_invalid",
 }
 """The code of the answer for a finding; any other is ``unprocessable``."""
-
-
-def first_comment(options: Mapping[str, JsonValue]) -> str:
-    """Return the text of the first comment; empty for none."""
-    found = options.get(FIRST_COMMENT)
-    return found.strip() if isinstance(found, str) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Publisher:
         return {
             **described(replace(self.rules, kinds=known)),
             "replies": bool(self.machines.reply_kind),
+            "reply_files": self.machines.reply_with_files is not None,
             "quotas": [
                 {"posts": quota.posts, "hours": quota.seconds / 3600, "kinds": list(quota.kinds)}
                 for quota in self.rules.quotas
@@ -86,8 +88,24 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
+class WantedPart:
+    """A further part of a thread, or a first comment."""
+
+    text: str
+    items: Sequence[Item] = ()
+
+    @property
+    def digest(self) -> JsonValue:
+        """Of what is shown: the text alone where there are no files."""
+        files: list[JsonValue] = [item.file.sha256.hex() for item in self.items]
+        return [self.text, files] if files else self.text
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
-    """A post as it is to be shown at one account. ``parts`` are the further parts of a thread."""
+    """A post as it is to be shown at one account: ``parts`` are the further parts of a thread, ``comment`` the first
+    comment, None for none.
+    """
 
     account: Account
     text: str
@@ -95,28 +113,35 @@ class Wanted:
     options: Mapping[str, JsonValue] = field(default_factory=dict)
     items: Sequence[Item] = ()
     link: Mapping[str, str] = field(default_factory=dict)
-    parts: Sequence[str] = ()
+    parts: Sequence[WantedPart] = ()
+    comment: WantedPart | None = None
 
     @property
-    def comment(self) -> str:
-        """The first comment; empty for none."""
-        return first_comment(self.options)
+    def replies(self) -> Sequence[WantedPart]:
+        """What is published below the post, in the order of positions."""
+        return [*self.parts, *([self.comment] if self.comment is not None else [])]
 
     @property
     def digest(self) -> bytes:
         """The SHA-256 of what people see: kind, text, link and files. Other options do not make it another post."""
         files = [item.file.sha256.hex() for item in self.items]
-        shown = [self.kind, self.text.strip(), self.link.get("url", ""), files, list(self.parts)]
+        shown = [self.kind, self.text.strip(), self.link.get("url", ""), files, [part.digest for part in self.parts]]
         return hashlib.sha256(json.dumps(shown).encode()).digest()
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What was found of one account. ``wanted`` has its kind; ``reply_kind`` is that of the parts below it."""
+    """What was found of one account. ``wanted`` has its kind; ``reply_kinds`` are those of the parts below it."""
 
     wanted: Wanted
     findings: Sequence[Finding]
-    reply_kind: str = ""
+    reply_kinds: Sequence[str] = ()
+
+    @property
+    def replies(self) -> list[tuple[WantedPart, str]]:
+        """What is published below the post, each with its kind; empty kinds where nothing publishes them."""
+        kinds = self.reply_kinds or [""] * len(self.wanted.replies)
+        return list(zip(self.wanted.replies, kinds, strict=True))
 
     @property
     def refusals(self) -> list[Finding]:
@@ -148,21 +173,26 @@ def checked(publishers: Mapping[str, Publisher], wanted: Wanted, facts: AccountF
         message = f"{publisher.rules.title} has no kind of post that is called {kind[:40]!r}; it has {known}."
         return Checked(wanted, [refused("unknown_kind", message, "Choose one of these.")])
     findings = _disconnected(wanted.account)
-    shown = [
-        replace(item.file.facts, position=number, alt_text=item.alt_text) for number, item in enumerate(wanted.items, 1)
-    ]
-    draft = Draft(kind, wanted.text, wanted.link.get("url", ""), shown, wanted.options)
+    draft = Draft(kind, wanted.text, wanted.link.get("url", ""), _shown(wanted.items), wanted.options)
     findings += check(publisher.rules, draft, facts).findings
     if wanted.parts:
         findings += check_reply_permissions(publisher.rules, facts)
-    replies = [*wanted.parts, *([wanted.comment] if wanted.comment else [])]
-    if replies and not publisher.machines.reply_kind:
+    if wanted.replies and not publisher.machines.reply_kind:
         message = f"This release publishes neither threads nor first comments on {publisher.rules.title}."
         findings.append(refused("reply_not_possible", message, "Leave the further parts out.", "option"))
-    elif replies:
-        for number, text in enumerate(replies, 2):
-            findings += _of_reply(publisher, kind, text, number, facts)
-    return Checked(wanted, findings, publisher.machines.reply_kind)
+        return Checked(wanted, findings)
+    for number, part in enumerate(wanted.replies, 2):
+        below = "first comment" if part is wanted.comment else f"part {number}"
+        findings += _of_reply(publisher, kind, part, below, facts)
+    return Checked(wanted, findings, [_reply_kind(publisher, part) for part in wanted.replies])
+
+
+def _reply_kind(publisher: Publisher, part: WantedPart) -> str:
+    """Return the kind of a further part; where it cannot have its files, that of one without."""
+    choose = publisher.machines.reply_with_files
+    if not part.items or choose is None:
+        return publisher.machines.reply_kind
+    return choose([item.file.media for item in part.items])
 
 
 def _disconnected(account: Account) -> list[Finding]:
@@ -172,15 +202,33 @@ def _disconnected(account: Account) -> list[Finding]:
     return [refused("access_token_invalid", message, "Connect it again.")]
 
 
-def _of_reply(publisher: Publisher, kind: str, text: str, number: int, facts: AccountFacts) -> list[Finding]:
-    """Return what is wrong with the text of a further part, which counts from 2."""
-    reply = publisher.machines.reply_kind
-    known = reply if reply in publisher.rules.kinds else kind
-    if not text.strip():
-        return [refused("text_missing", f"Part {number} has no text.", "Write one, or leave the part out.")]
-    found = check(publisher.rules, Draft(known, text, parent=True), facts).findings
-    about = [finding for finding in found if finding.part == "text"]
-    return [replace(finding, message=f"Part {number}: {finding.message}") for finding in about]
+OF_FILES = ("scope_not_authorized", "media_not_reachable")
+"""Codes of findings on a whole draft that are about its files: a part may need what the post does not."""
+
+
+def _of_reply(publisher: Publisher, kind: str, part: WantedPart, below: str, facts: AccountFacts) -> list[Finding]:
+    """Return what is wrong with a further part, which ``below`` names; ``kind`` is that of the post."""
+    machines, rules = publisher.machines, publisher.rules
+    name = f"{below[0].upper()}{below[1:]}"
+    if not part.text.strip() and not part.items:
+        remedy = "Write one, or leave the part out."
+        return [replace(refused("text_missing", f"{name} has no text.", remedy), below=below)]
+    if part.items and machines.reply_with_files is None:
+        message = f"{name} has a file; {rules.title} takes text alone below a post."
+        remedy = "Leave the file out, or put it into the post."
+        return [Finding(Severity.REFUSAL, "media_not_possible", "media", message, remedy, "1", below=below)]
+    media = [item.file.media for item in part.items]
+    chosen = _reply_kind(publisher, part)
+    known = chosen if chosen in rules.kinds else machines.kind_of(media, {}, {}) if media else kind
+    shown = _shown(part.items)
+    found = check(rules, Draft(known, part.text, media=shown, parent=True), facts).findings
+    about = [each for each in found if each.part in ("text", "media") or (media and each.code in OF_FILES)]
+    about = [each for each in about if media or each.part == "text"]
+    return [replace(each, message=f"{name}: {each.message}", below=below) for each in about]
+
+
+def _shown(items: Sequence[Item]) -> list[MediaFacts]:
+    return [replace(item.file.facts, position=number, alt_text=item.alt_text) for number, item in enumerate(items, 1)]
 
 
 async def quota_findings(

@@ -440,6 +440,10 @@ class PostingPlatform:
     kind_of: Callable[[Sequence[Media], Kept, Mapping[str, str]], str]
     reply_kind: str = ""
     """The kind of thread parts and first comments; empty where there are none."""
+    reply_with_files: Callable[[Sequence[Media]], str] | None = None
+    """The kind of a part with these files; None where parts and first comments hold text only: pages that describe
+    comments (``meta.md`` 10.3, ``linkedin.md`` 4.6) have no parameter for a file.
+    """
     evidence: Sequence[Evidence] = ()
     sample: Sample | None = None
     inquire: Inquire | None = None

@@ -22,6 +22,7 @@ def target_document(target: StoredTarget) -> dict[str, object]:
         "kind": target.kind,
         "content": target.content,
         "options": dict(target.options),
+        "media": [{"id": each.id, "alt_text": each.alt_text} for each in target.media],
         "status": target.status,
         "state": str(target.state),
         "step": target.step,

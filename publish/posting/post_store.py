@@ -47,6 +47,9 @@ EDITABLE = (
 COUNTED = f"NOT {TARGET.any_of(TargetState.DRAFT, TargetState.CANCELLED, TargetState.FAILED, TargetState.MISSED)}"
 """The condition on a target that is published, or may be."""
 
+PARTS_FROM = 1000
+"""The first position of files of further parts: a post has fewer files."""
+
 _TARGET_TIME = "coalesce(t.published_at, p.scheduled_at, t.created_at)"
 _POST_TIME = "coalesce(p.scheduled_at, p.created_at)"
 _LEASE_LOST = "fence = fence + 1, lease_until = NULL"
@@ -70,6 +73,14 @@ class Account:
     def owner(self) -> str:
         """Whether it is a person's or an organization's; empty where its platform makes no difference."""
         return owner_of(self.profile)
+
+
+@dataclass(frozen=True, slots=True)
+class AttachedMedia:
+    """A file of a post or of a part, in its place."""
+
+    id: str
+    alt_text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,19 +115,13 @@ class StoredTarget:
     worked_at: datetime | None
     asked: bool
     """Whether a request that makes something visible was ever about to be sent for this attempt."""
+    media: Sequence[AttachedMedia]
+    """Of a further part or a first comment; those of an account are the post's."""
 
     @property
     def status(self) -> str:
         """The user's word for the state (``users-design.md`` 1)."""
         return STATUS[self.state]
-
-
-@dataclass(frozen=True, slots=True)
-class AttachedMedia:
-    """A file of a post, in its place."""
-
-    id: str
-    alt_text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +180,10 @@ class NewPost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewTarget:
-    """A target that is to be stored. ``due`` is whether it is worked on at the time of its post."""
+    """A target that is to be stored. ``due`` is whether it is worked on at the time of its post.
+
+    ``media`` are the files of a further part or a first comment, as those of :class:`NewPost`.
+    """
 
     id: str
     account: Account
@@ -188,6 +196,7 @@ class NewTarget:
     due: bool
     parent_id: str | None = None
     position: int = 0
+    media: Sequence[tuple[str, str, bytes]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,10 +367,30 @@ async def _insert_media(
     )
 
 
+async def set_part_media(
+    connection: asyncpg.Connection, tenant: str, post_id: str, target_id: str, media: Sequence[tuple[str, str, bytes]]
+) -> None:
+    """Let these be the files of a further part. The event of the part, which follows, tells them.
+
+    Their positions come after those of the post and of other parts.
+    """
+    query = "DELETE FROM post_media WHERE post_id = $1::uuid AND target_id = $2::uuid"
+    await connection.execute(query, post_id, target_id)
+    await connection.executemany(
+        f"""
+        INSERT INTO post_media (tenant_id, post_id, position, media_id, alt_text, sha256, target_id)
+        VALUES ($1::uuid, $2::uuid, (SELECT greatest(max(position), {PARTS_FROM - 1}) + 1 FROM post_media
+            WHERE post_id = $2::uuid), $3::uuid, $4, $5, $6::uuid)""",
+        [(tenant, post_id, *each, target_id) for each in media],
+    )
+
+
 async def insert_target(
     connection: asyncpg.Connection, tenant: str, post_id: str, target: NewTarget, at: datetime | None
 ) -> None:
     """Store a target of a post; ``at`` is when it is due, if it is due by itself."""
+    if target.media:
+        await set_part_media(connection, tenant, post_id, target.id, target.media)
     await connection.execute(
         """
         INSERT INTO post_targets (tenant_id, id, post_id, connection_id, platform, account_id, parent_id, position,
@@ -417,7 +446,7 @@ async def update(connection: asyncpg.Connection, tenant: str, id_: str, post: Ne
         post.late_policy,
         post.late_seconds,
     )
-    await connection.execute("DELETE FROM post_media WHERE post_id = $1::uuid", id_)
+    await connection.execute("DELETE FROM post_media WHERE post_id = $1::uuid AND target_id IS NULL", id_)
     await _insert_media(connection, tenant, id_, post.media)
 
 
@@ -612,7 +641,14 @@ async def listed(connection: asyncpg.Connection, wanted: PostFilter, limit: int)
 async def _with_targets(connection: asyncpg.Connection, rows: Sequence[asyncpg.Record]) -> list[StoredPost]:
     ids = [row[0] for row in rows]
     targets: dict[str, list[StoredTarget]] = {id_: [] for id_ in ids}
-    media: dict[str, list[AttachedMedia]] = {id_: [] for id_ in ids}
+    media: dict[str, list[AttachedMedia]] = {}
+    for row in await connection.fetch(
+        """
+        SELECT coalesce(target_id, post_id)::text, media_id::text, alt_text FROM post_media
+        WHERE post_id = ANY($1::uuid[]) ORDER BY position""",
+        ids,
+    ):
+        media.setdefault(row[0], []).append(AttachedMedia(row[1], row[2]))
     for row in await connection.fetch(
         f"""
         SELECT {_TARGET_COLUMNS} FROM post_targets t
@@ -622,19 +658,13 @@ async def _with_targets(connection: asyncpg.Connection, rows: Sequence[asyncpg.R
     ):
         values = list(row)
         values[9], values[12], values[23] = json.loads(values[9]), TargetState(values[12]), json.loads(values[23])
+        values.append(media.get(values[0], []))
         targets[values[1]].append(StoredTarget(*values))
-    for row in await connection.fetch(
-        """
-        SELECT post_id::text, media_id::text, alt_text FROM post_media WHERE post_id = ANY($1::uuid[])
-        ORDER BY position""",
-        ids,
-    ):
-        media[row[0]].append(AttachedMedia(row[1], row[2]))
     found = []
     for row in rows:
         values = list(row)
         values[2] = json.loads(values[2])
-        values += [media[row[0]], targets[row[0]]]
+        values += [media.get(row[0], []), targets[row[0]]]
         found.append(StoredPost(*values))
     return found
 

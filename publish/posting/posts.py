@@ -28,6 +28,7 @@ from publish.posting.acceptance import (
     KnownFile,
     Publisher,
     Wanted,
+    WantedPart,
     checked,
     first_comment,
     quota_findings,
@@ -39,6 +40,7 @@ from publish.posting.post_store import (
     EDITABLE,
     STATUSES,
     Account,
+    AttachedMedia,
     NewPost,
     NewTarget,
     PostFilter,
@@ -46,7 +48,16 @@ from publish.posting.post_store import (
     StoredTarget,
     Tally,
 )
-from publish.posting.requests import ApproveBody, ConfirmBody, EditBody, PostBody, RetryBody, TargetEdit
+from publish.posting.requests import (
+    ApproveBody,
+    ConfirmBody,
+    EditBody,
+    MediaItem,
+    PostBody,
+    RetryBody,
+    TargetBody,
+    TargetEdit,
+)
 from publish.preflight.contract import AccountFacts, Finding, Severity
 from publish.schedule.errors import ScheduleError
 from publish.schedule.wall_time import ScheduledTime, parse
@@ -172,13 +183,14 @@ class Posts:
                     return Created(before, _results(before), words=time.words, replayed=True)
             now = await post_store.clock(connection)
             at = due_at(time, now)
-            items = await self._items(connection, tenant, [(item.id, item.alt_text) for item in body.media])
+            named = await self._named(connection, body)
+            items, parts, comments = await self._files_of(connection, tenant, body, [each for _, each in named])
             link = {name: value for name, value in body.link.model_dump().items() if value} if body.link else {}
             plans = []
-            for account, target in await self._named(connection, body):
-                text = target_text(body.content, body.hashtags) if target[1] is None else target[1]
-                wanted = Wanted(account, text, target[0], target[2], items, link, body.thread)
-                plans.append(_Plan(checked(self.publishers, wanted, self._facts(account, said)), target[1]))
+            for (account, target), comment in zip(named, comments, strict=True):
+                text = target_text(body.content, body.hashtags) if target.content is None else target.content
+                wanted = Wanted(account, text, target.kind, target.options, items, link, parts, comment)
+                plans.append(_Plan(checked(self.publishers, wanted, self._facts(account, said)), target.content))
             found = await self._examined(connection, plans, at, body, draft=time.action == "draft")
             findings = [document for plan in found for document in plan.checked.documents]
             if body.dry_run:
@@ -257,18 +269,15 @@ class Posts:
             raise PostError("conflict", message, "take a new key for each post", status=409, details={"post": found[0]})
         return await _one(connection, found[0])
 
-    async def _named(
-        self, connection: asyncpg.Connection, body: PostBody
-    ) -> Sequence[tuple[Account, tuple[str, str | None, Mapping[str, Any]]]]:
-        """Return the accounts of a request, each with kind, own text and options there. Raises PostError."""
+    async def _named(self, connection: asyncpg.Connection, body: PostBody) -> Sequence[tuple[Account, TargetBody]]:
+        """Return the accounts of a request, each with what is wanted there. Raises PostError."""
         ids = [target.connection for target in body.targets]
         known = {each.id: each for each in await post_store.accounts(connection, ids, body.platforms)}
         if missing := [id_ for id_ in ids if id_ not in known]:
             message, remedy = f"There is no connection {missing[0]}.", "take ids from GET /api/connections"
             raise PostError("unprocessable", message, remedy, details={"missing": missing})
-        found: list[tuple[Account, tuple[str, str | None, Mapping[str, Any]]]]
-        found = [(known[each.connection], (each.kind, each.content, each.options)) for each in body.targets]
-        found += [(each, ("", None, {})) for id_, each in known.items() if id_ not in ids]
+        found = [(known[each.connection], each) for each in body.targets]
+        found += [(each, TargetBody(connection=id_)) for id_, each in known.items() if id_ not in ids]
         without = [name for name in body.platforms if all(account.platform != name for account, _ in found)]
         if without:
             message = f"No account of {without[0][:40]} is connected."
@@ -278,16 +287,41 @@ class Posts:
             raise PostError("unprocessable", message, "name connections in targets, or platforms")
         return found
 
-    async def _items(self, connection: asyncpg.Connection, tenant: str, media: Sequence[tuple[str, str]]) -> list[Item]:
-        """Return the files of a post in order. Raises PostError for one that is not there."""
-        known: Mapping[str, KnownFile] = {}
-        if media:
-            known = await self.files.known(connection, tenant, [id_ for id_, _ in media])
-        for number, (id_, _) in enumerate(media, 1):
-            if id_ not in known:
-                message = f"There is no file {id_}, which is file {number} of the post."
-                raise PostError("unprocessable", message, "upload it, and take its id from the answer")
-        return [Item(known[id_], alt_text) for id_, alt_text in media]
+    async def _files_of(
+        self, connection: asyncpg.Connection, tenant: str, body: PostBody, targets: Sequence[TargetBody]
+    ) -> tuple[list[Item], list[WantedPart], list[WantedPart | None]]:
+        """Return the files of a post, its further parts, and the first comment at each account. Raises PostError."""
+        groups = {"the post": _pairs(body.media)}
+        groups |= {f"part {number}": _pairs(part.media) for number, part in enumerate(body.thread, 2)}
+        for number, target in enumerate(targets):
+            if target.first_comment_media and not first_comment(target.options):
+                message = "A first comment has files and no text."
+                remedy = "write it as the option first_comment, or leave its files out"
+                raise PostError("unprocessable", message, remedy)
+            groups[f"the first comment of account {number + 1}"] = _pairs(target.first_comment_media)
+        items, *rest = (await self._items(connection, tenant, groups)).values()
+        parts = [WantedPart(part.content, each) for part, each in zip(body.thread, rest, strict=False)]
+        comments = [
+            WantedPart(text, each) if (text := first_comment(target.options)) else None
+            for target, each in zip(targets, rest[len(parts) :], strict=True)
+        ]
+        return items, parts, comments
+
+    async def _items(
+        self, connection: asyncpg.Connection, tenant: str, groups: Mapping[str, Sequence[tuple[str, str]]]
+    ) -> dict[str, list[Item]]:
+        """Return the files of a post and its parts in order, each group by what shows it, in words.
+
+        Raises PostError for a file that is not there.
+        """
+        ids = list(dict.fromkeys(id_ for media in groups.values() for id_, _ in media))
+        known: Mapping[str, KnownFile] = await self.files.known(connection, tenant, ids) if ids else {}
+        for words, media in groups.items():
+            for number, (id_, _) in enumerate(media, 1):
+                if id_ not in known:
+                    message = f"There is no file {id_}, which is file {number} of {words}."
+                    raise PostError("unprocessable", message, "upload it, and take its id from the answer")
+        return {words: [Item(known[id_], alt_text) for id_, alt_text in media] for words, media in groups.items()}
 
     async def _asked(
         self, tenant: str, ids: Sequence[str], platforms: Sequence[str] = ()
@@ -395,6 +429,9 @@ class Posts:
             if unknown := edits.keys() - {target.id for target in post.targets}:
                 message = f"The post has no target {min(unknown)}."
                 raise PostError("unprocessable", message, "take ids from the post")
+            if any("media" in edits[t.id].model_fields_set for t in post.targets if t.id in edits and not t.parent_id):
+                message = "The files of an account are those of the post."
+                raise PostError("unprocessable", message, "name them beside the content, and not at a target")
             if not self._differs(post, new, items, edits, time):
                 return Changed(post, changed=False)
             if post.needs_approval and not new.needs_approval and not may_approve:
@@ -417,7 +454,8 @@ class Posts:
                 return Changed(post, changed=False, findings=findings, words=time.words)
             await post_store.update(connection, tenant, id_, new)
             for (target, _), plan in zip(plans, found, strict=True):
-                await self._update_targets(connection, post, target, plan, new, edits, later, at, repeat=body.repeat)
+                await self._update_root(connection, target, plan, new, later[target.id], at, repeat=body.repeat)
+                await self._update_parts(connection, tenant, post, target, plan, later, repeat=body.repeat)
             version = post.version + 1
             await audit(connection, tenant, actor, "post.edited", id_, version=version)
             return Changed(await _one(connection, id_), changed=True, findings=findings, words=time.words)
@@ -444,12 +482,8 @@ class Posts:
         self, connection: asyncpg.Connection, tenant: str, post: StoredPost, body: EditBody, time: Time
     ) -> tuple[NewPost, list[Item]]:
         named = body.model_fields_set
-        media = (
-            [(item.id, item.alt_text) for item in body.media]
-            if "media" in named
-            else [(item.id, item.alt_text) for item in post.media]
-        )
-        items = await self._items(connection, tenant, media)
+        media = _pairs(body.media if "media" in named else post.media)
+        items = (await self._items(connection, tenant, {"the post": media}))["the post"]
         link = dict(post.link)
         if "link" in named:
             link = {name: value for name, value in body.link.model_dump().items() if value} if body.link else {}
@@ -513,9 +547,7 @@ class Posts:
         plans = []
         for target in roots:
             own, options = _edited_own(post, target, edits), _edited_options(target, edits)
-            if first_comment(options) != first_comment(target.options) and not (
-                first_comment(options) and first_comment(target.options)
-            ):
+            if bool(first_comment(options)) != bool(first_comment(target.options)):
                 message = "A first comment is neither added nor taken away by a change."
                 raise PostError("unprocessable", message, "cancel the post, and make it anew")
             text = target_text(new.content, new.hashtags) if own is None else own
@@ -525,8 +557,9 @@ class Posts:
                 media = [item.file.media for item in before]
                 chosen = publisher.machines.kind_of(media, target.options, post.link)
                 kind = "" if chosen == target.kind else target.kind
-            parts = [_edited_part(each, edits) for each in _parts(post, target)]
-            wanted = Wanted(known[target.connection_id], text, kind, options, items, new.link, parts)
+            parts = await self._edited_parts(connection, tenant, post, target, options, edits)
+            comment = parts.pop() if first_comment(options) else None
+            wanted = Wanted(known[target.connection_id], text, kind, options, items, new.link, parts, comment)
             plan = _Plan(checked(self.publishers, wanted, self._facts(known[target.connection_id], said)), own)
             plans.append((target, plan))
         return plans
@@ -540,41 +573,74 @@ class Posts:
             return None
         return [Item(known[each.id], each.alt_text) for each in post.media]
 
-    async def _update_targets(
+    async def _edited_parts(
         self,
         connection: asyncpg.Connection,
+        tenant: str,
         post: StoredPost,
+        root: StoredTarget,
+        options: Mapping[str, Any],
+        edits: Mapping[str, TargetEdit],
+    ) -> list[WantedPart]:
+        """Return what is to be shown below the target of an account, the first comment last. Raises PostError."""
+        below = _below(post, root)
+        groups = {f"target {each.id}": _edited_media(each, edits) for each in below}
+        items = await self._items(connection, tenant, groups)
+        texts = [_edited_part(each, edits) for each in below]
+        if below and first_comment(options) != first_comment(root.options):
+            texts[-1] = first_comment(options)
+        return [WantedPart(text, each) for text, each in zip(texts, items.values(), strict=True)]
+
+    async def _update_root(
+        self,
+        connection: asyncpg.Connection,
         root: StoredTarget,
         plan: _Plan,
         new: NewPost,
-        edits: Mapping[str, TargetEdit],
-        states: Mapping[str, TargetState],
+        state: TargetState,
         at: datetime,
         *,
         repeat: bool,
     ) -> None:
-        """Store what the target of an account and those below it are to show."""
+        """Store what the target of an account is to show."""
         wanted = plan.checked.wanted
-        for target in [root, *_below(post, root)]:
-            is_root = target.id == root.id
-            content: str | None = target.content
-            if is_root:
-                content = plan.own if plan.own is not None else _hashed(wanted.text, new)
-            elif target.id in edits and edits[target.id].content is not None:
-                content = edits[target.id].content
-            elif target.content == first_comment(root.options):
-                content = wanted.comment
-            due = at if states[target.id] == TargetState.SCHEDULED and is_root else None
+        await post_store.update_target(
+            connection,
+            root.id,
+            kind=wanted.kind,
+            content=plan.own if plan.own is not None else _hashed(wanted.text, new),
+            options=wanted.options,
+            digest=wanted.digest,
+            repeats=root.repeats or repeat,
+            state=state,
+            due_at=at if state == TargetState.SCHEDULED else None,
+        )
+
+    async def _update_parts(
+        self,
+        connection: asyncpg.Connection,
+        tenant: str,
+        post: StoredPost,
+        root: StoredTarget,
+        plan: _Plan,
+        states: Mapping[str, TargetState],
+        *,
+        repeat: bool,
+    ) -> None:
+        """Store what the targets below that of an account are to show."""
+        for target, (part, kind) in zip(_below(post, root), plan.checked.replies, strict=True):
+            if _pairs(target.media) != [(item.file.media.id, item.alt_text) for item in part.items]:
+                await post_store.set_part_media(connection, tenant, post.id, target.id, _media(part.items))
             await post_store.update_target(
                 connection,
                 target.id,
-                kind=wanted.kind if is_root else target.kind,
-                content=content,
-                options=wanted.options if is_root else target.options,
-                digest=wanted.digest if is_root else target.digest,
+                kind=kind,
+                content=part.text,
+                options=target.options,
+                digest=target.digest,
                 repeats=target.repeats or repeat,
                 state=states[target.id],
-                due_at=due,
+                due_at=None,
             )
 
     async def publish(self, tenant: str, actor: Actor, id_: str, *, repeat: bool = False) -> Changed:
@@ -592,7 +658,8 @@ class Posts:
                 message = f"Version {post.version} of the post is not approved."
                 raise PostError("conflict", message, "have somebody else approve it first", status=409)
             now = await post_store.clock(connection)
-            items = await self._items(connection, tenant, [(each.id, each.alt_text) for each in post.media])
+            groups = {"the post": _pairs(post.media)}
+            items = (await self._items(connection, tenant, groups))["the post"]
             new = _as_it_is(post, items)
             body = EditBody(repeat=repeat or any(target.repeats for target in post.targets))
             plans = await self._edited_plans(connection, tenant, post, new, items, {}, said)
@@ -841,6 +908,11 @@ def _local(found: ScheduledTime | None) -> str | None:
     return None if found is None else found.wall.isoformat(timespec="minutes")
 
 
+def _pairs(media: Sequence[MediaItem] | Sequence[AttachedMedia]) -> list[tuple[str, str]]:
+    """Return ids and alternative texts."""
+    return [(each.id, each.alt_text) for each in media]
+
+
 def _media(items: Sequence[Item]) -> list[tuple[str, str, bytes]]:
     return [(item.file.media.id, item.alt_text, item.file.sha256) for item in items]
 
@@ -866,25 +938,25 @@ def _targets(plan: _Plan, new: NewPost, state: TargetState, *, repeats: bool) ->
         due=scheduled,
     )
     found = [root]
-    for position, text in enumerate(wanted.parts, 1):
-        found.append(_child(root, found[-1].id, plan, text, position))
-    if wanted.comment:
-        found.append(_child(root, root.id, plan, wanted.comment, len(wanted.parts) + 1))
+    for position, (part, kind) in enumerate(plan.checked.replies, 1):
+        above = root.id if part is wanted.comment else found[-1].id
+        found.append(_child(root, above, part, kind, position))
     return found
 
 
-def _child(root: NewTarget, parent: str, plan: _Plan, text: str, position: int) -> NewTarget:
-    digest = hashlib.sha256(root.digest + text.encode() + bytes([position])).digest()
+def _child(root: NewTarget, parent: str, part: WantedPart, kind: str, position: int) -> NewTarget:
+    shown = part.text.encode() + b"".join(item.file.sha256 for item in part.items)
     return replace(
         root,
         id=new_id(),
-        kind=plan.checked.reply_kind,
-        content=text,
+        kind=kind,
+        content=part.text,
         options={},
-        digest=digest,
+        digest=hashlib.sha256(root.digest + shown + bytes([position])).digest(),
         due=False,
         parent_id=parent,
         position=position,
+        media=_media(part.items),
     )
 
 
@@ -921,11 +993,20 @@ def _edited_part(target: StoredTarget, edits: Mapping[str, TargetEdit]) -> str:
     return (edit.content if edit is not None and edit.content is not None else target.content) or ""
 
 
+def _edited_media(target: StoredTarget, edits: Mapping[str, TargetEdit]) -> list[tuple[str, str]]:
+    edit = edits.get(target.id)
+    return _pairs(edit.media if edit is not None and "media" in edit.model_fields_set else target.media)
+
+
 def _edit_differs(post: StoredPost, edit: TargetEdit) -> bool:
     target = next(each for each in post.targets if each.id == edit.id)
     own = _edited_own(post, target, {}) if target.parent_id is None else target.content
     named = edit.model_fields_set
-    return ("content" in named and edit.content != own) or ("options" in named and edit.options != target.options)
+    return (
+        ("content" in named and edit.content != own)
+        or ("options" in named and edit.options != target.options)
+        or ("media" in named and _pairs(edit.media) != _pairs(target.media))
+    )
 
 
 def _below(post: StoredPost, root: StoredTarget) -> list[StoredTarget]:
@@ -936,13 +1017,6 @@ def _below(post: StoredPost, root: StoredTarget) -> list[StoredTarget]:
             ids.add(target.id)
             found.append(target)
     return found
-
-
-def _parts(post: StoredPost, root: StoredTarget) -> list[StoredTarget]:
-    """Return the further parts of a thread, without the first comment."""
-    below, comment = _below(post, root), first_comment(root.options)
-    last = below[-1] if below else None
-    return [each for each in below if not (comment and each is last)]
 
 
 def _as_it_is(post: StoredPost, items: Sequence[Item]) -> NewPost:

@@ -70,13 +70,32 @@ def _item(value: object) -> object:
     return MediaItem.model_validate({"id": value}) if isinstance(value, str) else value
 
 
+Files = Annotated[list[Annotated[MediaItem, BeforeValidator(_item)]], Field(max_length=MOST_FILES)]
+
+
+class PartBody(_Body):
+    """A further part of a thread."""
+
+    content: Words = ""
+    media: Files = Field(default_factory=list)
+
+
+def _part(value: object) -> object:
+    """A text alone is a part without files."""
+    return PartBody.model_validate({"content": value}) if isinstance(value, str) else value
+
+
 class TargetBody(_Body):
-    """One account. ``content`` replaces the text of the post there; ``kind`` is chosen from the files if not named."""
+    """One account. ``content`` replaces the text of the post there; ``kind`` is chosen from the files if not named.
+
+    ``first_comment_media`` are files of the comment that the option ``first_comment`` has the text of.
+    """
 
     connection: Id
     kind: Short = ""
     content: Words | None = None
     options: Annotated[dict[str, Any], AfterValidator(_all_storable)] = Field(default_factory=dict)
+    first_comment_media: Files = Field(default_factory=list)
 
 
 class LinkBody(_Body):
@@ -92,9 +111,7 @@ class _Content(_Body):
     content: Words = ""
     link: LinkBody | None = None
     hashtags: Annotated[list[Hashtag], Field(max_length=100)] = Field(default_factory=list)
-    media: Annotated[list[Annotated[MediaItem, BeforeValidator(_item)]], Field(max_length=MOST_FILES)] = Field(
-        default_factory=list
-    )
+    media: Files = Field(default_factory=list)
     campaign_id: Short | None = None
     scheduled_time: Short | None = None
     timezone: Short | None = None
@@ -109,7 +126,7 @@ class _Content(_Body):
 
 
 class PostBody(_Content):
-    """A post. ``platforms`` stand for all connections of these; ``thread`` has the further parts, which are texts.
+    """A post. ``platforms`` stand for all connections of these; ``thread`` has the further parts.
 
     ``action`` is ``schedule`` where there is a ``scheduled_time`` and ``draft`` where there is none. ``repeat`` posts
     what was posted before, on purpose. ``dry_run`` checks and stores nothing.
@@ -117,16 +134,22 @@ class PostBody(_Content):
 
     targets: Annotated[list[TargetBody], Field(max_length=MOST_TARGETS)] = Field(default_factory=list)
     platforms: Annotated[list[Short], Field(max_length=20)] = Field(default_factory=list)
-    thread: Annotated[list[Words], Field(max_length=MOST_PARTS)] = Field(default_factory=list)
+    thread: Annotated[list[Annotated[PartBody, BeforeValidator(_part)]], Field(max_length=MOST_PARTS)] = Field(
+        default_factory=list
+    )
     idempotency_key: Short = ""
     schedule_id: Id | None = None
 
 
 class TargetEdit(_Body):
-    """A change of one target; what is not named stays. ``content`` null: that of the post."""
+    """A change of one target; what is not named stays. ``content`` null: that of the post.
+
+    ``media`` are the files of a further part or a first comment: those of an account are the post's.
+    """
 
     id: Id
     content: Words | None = None
+    media: Files = Field(default_factory=list)
     options: Annotated[dict[str, Any], AfterValidator(_all_storable)] = Field(default_factory=dict)
 
 

@@ -88,7 +88,7 @@ class Target:
 
 
 _BELOW = "(t.parent_id IS NOT NULL AND parent.post_id = t.post_id)"
-"""The condition on a further part of a thread, or a first comment: link and files of the post are not shown again."""
+"""The condition on a further part of a thread, or a first comment: it has files of its own, and no link."""
 
 _COLUMNS: Mapping[str, str] = {
     "tenant": "t.tenant_id::text",
@@ -177,8 +177,9 @@ async def load(connection: asyncpg.Connection, id_: str, fence: int) -> Target |
     files = await connection.fetch(
         """
         SELECT media_id::text, alt_text, sha256 FROM post_media m WHERE post_id = $1::uuid
-            AND NOT EXISTS (SELECT FROM post_targets t JOIN post_targets parent ON parent.tenant_id = t.tenant_id
-                AND parent.id = t.parent_id AND parent.post_id = t.post_id WHERE t.id = $2::uuid)
+            AND target_id IS NOT DISTINCT FROM (SELECT t.id FROM post_targets t JOIN post_targets parent
+                ON parent.tenant_id = t.tenant_id AND parent.id = t.parent_id AND parent.post_id = t.post_id
+                WHERE t.id = $2::uuid)
         ORDER BY position""",
         row["post_id"],
         id_,

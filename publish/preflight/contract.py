@@ -52,6 +52,7 @@ class Finding:
 
     ``part`` and ``which`` name the item: ``which`` is the position of a file, counted from 1, or the name of an option.
     ``message`` and ``remedy`` are for the person; ``source`` is the section of a platform's page that the rule is from.
+    ``below`` names the part of a thread that it is about, such as ``part 2``; empty for the post itself.
     """
 
     severity: Severity
@@ -61,6 +62,7 @@ class Finding:
     remedy: str
     which: str = ""
     source: str = ""
+    below: str = ""
 
     @property
     def document(self) -> dict[str, str]:
@@ -68,7 +70,7 @@ class Finding:
         return {
             "severity": self.severity.value,
             "code": self.code,
-            "item": f"{self.part} {self.which}".strip(),
+            "item": " ".join(word for word in (self.below, self.part, self.which) if word),
             "message": self.message,
             "remedy": self.remedy,
             "source": self.source,

@@ -44,6 +44,12 @@ social_posts = Table(
         Column("published_at", Timestamp, comment="when it was seen to be published"),
     ),
     bucket(),
+    Column(
+        "is_action",
+        Boolean,
+        comment="whether it acts on, or answers, what is no part of its own post; NULL: it does not",
+        info={"facet": "content"},
+    ),
     PrimaryKeyConstraint("bucket", "account_id", "provider", "target_id"),
     Index("ix_social_posts_id", "id"),
     comment="Posts of ours at each account, as the log has them",
@@ -89,7 +95,7 @@ VIEWS = {
                 array_remove(string_to_array(p.hashtags, ' '), '') AS hashtags,
                 p.scheduled_at AS scheduled_time, {STATUS} AS status, p.platform_post_id,
                 p.error_message AS posting_error, p.retry_count, p.created_at
-            FROM public.social_posts p
+            FROM public.social_posts p WHERE p.is_action IS NOT TRUE
         """,
     ),
     "social_shares": View(
@@ -107,7 +113,7 @@ VIEWS = {
         f"""
             SELECT {_CONNECTION} AS connection, p.link_url AS shared_url, p.link_title AS shared_title,
                 p.platform_post_id, p.platform_post_url, {STATUS} AS status, p.error_message, p.created_at
-            FROM public.social_posts p WHERE p.link_url IS NOT NULL
+            FROM public.social_posts p WHERE p.link_url IS NOT NULL AND p.is_action IS NOT TRUE
         """,
     ),
 }

@@ -31,6 +31,7 @@ def on_target(event: Event) -> list[Upsert]:
     version = f"{sequence:016d}.00.{event.external_id}"
     content: dict[str, object] = {name: text(said.get(name)) for name in _CONTENT}
     content["scheduled_at"] = _time(said.get("scheduled_at"))
+    content["is_action"] = boolean(said.get("is_action"))
     state: dict[str, object] = {name: text(said.get(name)) for name in _STATE}
     state["retryable"] = boolean(said.get("retryable"))
     state["retry_count"] = integer(said.get("retry_count"))

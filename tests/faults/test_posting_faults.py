@@ -40,10 +40,13 @@ class Scenario:
     ends: str = "published"
     requests: int = 2
     organization: bool = False
+    below: bool = False
+    """Whether it is a further part of a thread."""
 
     @property
     def id(self) -> str:
-        return f"{self.platform}-{'organization-' if self.organization else ''}{self.kind}"
+        how = "organization-" if self.organization else "part-" if self.below else ""
+        return f"{self.platform}-{how}{self.kind}"
 
 
 SCENARIOS = [
@@ -82,11 +85,14 @@ SCENARIOS = [
     Scenario("x", "poll", options={"poll": {"options": ["black", "green"], "minutes": 60}}, doubtful=True, requests=1),
     Scenario("x", "images", [PICTURE, PICTURE], doubtful=True),
     Scenario("x", "video", [CLIP], doubtful=True),
+    Scenario("mastodon", "images", [PICTURE, PICTURE], below=True),
+    Scenario("threads", "reply", [PICTURE], below=True),
+    Scenario("x", "images", [PICTURE], doubtful=True, below=True),
 ]
 
 FAMILIES = (
     *("instagram-image", "instagram-carousel", "linkedin-text", "linkedin-organization-image", "mastodon-text"),
-    *("mastodon-images", "tiktok-video", "tiktok-photos", "x-text", "x-images"),
+    *("mastodon-part-images", "threads-part-reply", "tiktok-video", "tiktok-photos", "x-text", "x-part-images"),
 )
 """A kind of each family of machines, whose steps the others share; `make sweep` goes through all."""
 
@@ -103,6 +109,7 @@ class Stage:
     scenario: Scenario
     account: str
     files: list[str]
+    root: str | None = None
     runs: int = 0
 
     async def begin(self) -> str:
@@ -115,6 +122,7 @@ class Stage:
             media=self.files,
             options=scenario.options,
             link=scenario.link,
+            below=self.root,
         )
 
     async def check(self, row: Any, before: int, what: str) -> None:
@@ -137,7 +145,11 @@ async def staged(publishing: Posting, scenario: Scenario) -> Stage:
     else:
         [account, *_] = await publishing.rig.connect(scenario.platform)
     files = [publishing.media.add(name, kind, **facts) for name, kind, facts in scenario.media]
-    return Stage(publishing, scenario, account, files)
+    root = None
+    if scenario.below:
+        root = await publishing.target(account, "The first part", kind="text")
+        assert (await publishing.run(root))["state"] == "published"
+    return Stage(publishing, scenario, account, files, root)
 
 
 async def swept(stage: Stage, fault: Callable[[int], Any], *, most: int = 200) -> int:

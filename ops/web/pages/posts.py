@@ -1,6 +1,7 @@
 """The pages of posts: write one, see how far each is, decide what is unconfirmed, and share a page."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 
 from aiohttp import web
@@ -23,6 +24,9 @@ from publish.posting.requests import ApproveBody, ConfirmBody, PostBody, RetryBo
 from schema.states import TargetState
 
 FILES_SHOWN = 12
+PARTS_SHOWN = 3
+"""Empty fields for further parts of a thread."""
+
 REFRESH_SECONDS = 5
 EMPTY: Mapping[str, str] = {}
 
@@ -99,6 +103,8 @@ class PostPages:
             given=EMPTY if given is None else given,
             chosen=[] if given is None else given.getall("target", []),
             attached=[] if given is None else given.getall("media", []),
+            parts=range(2, max(1 + PARTS_SHOWN, 1 if given is None else _last_part(given)) + 1),
+            part_files={} if given is None else {name: given.getall(name) for name in given if _PART.fullmatch(name)},
             error=_words(error),
             findings=_findings(error),
             flash=self._site.messages.take(request, person),
@@ -263,6 +269,25 @@ _CANCELLABLE = {
 }
 
 
+_PART = re.compile(r"part-([2-9]|[1-9][0-9])(-media)?")
+
+
+def _last_part(given: Mapping[str, str]) -> int:
+    """Return the number of the last part of a thread in which something is; 1 for none."""
+    found = [int(match[1]) for name, text in given.items() if text.strip() and (match := _PART.fullmatch(name))]
+    return max(found, default=1)
+
+
+def _part_document(given: MultiDictProxy[str], number: int) -> dict[str, object]:
+    """Return a further part as programs send it. Alternative texts are lines, in the order of the files shown."""
+    ids, lines = given.getall(f"part-{number}-media", []), given.get(f"part-{number}-alt", "").splitlines()
+    texts = [*lines, *[""] * len(ids)]
+    return {
+        "content": given.get(f"part-{number}", "").replace("\r\n", "\n"),
+        "media": [{"id": id_, "alt_text": text.strip()} for id_, text in zip(ids, texts, strict=False)],
+    }
+
+
 def _body(given: MultiDictProxy[str]) -> PostBody:
     """Return the post that a form describes. Raises PostError."""
     options = given.get("options", "").strip()
@@ -281,6 +306,7 @@ def _body(given: MultiDictProxy[str]) -> PostBody:
         "campaign_id": given.get("campaign_id", "").strip() or None,
         "media": [{"id": id_, "alt_text": text} for id_, text in zip(ids, alt_texts, strict=True)],
         "targets": [{"connection": id_, "kind": kind, "options": chosen} for id_ in _ticked(given)],
+        "thread": [_part_document(given, number) for number in range(2, _last_part(given) + 1)],
         "scheduled_time": time if action != "publish" else None,
         "timezone": given.get("timezone", "").strip() or None,
         "action": None if action == "check" else action,

@@ -297,3 +297,64 @@ async def test_event_says_whether_a_platform_sent_it_or_it_was_read_there_or_is_
     ]
     with pytest.raises(asyncpg.CheckViolationError):
         await append_own(connection, "instagram", 1, Incoming(SHOP, "x", "x", "{}"), "guess")
+
+
+PUBLISHERS = wiring.publishers()
+
+
+async def targeted(
+    connection: asyncpg.Connection,
+    platform: str,
+    kind: str,
+    *,
+    post: uuid.UUID | None = None,
+    parent: uuid.UUID | None = None,
+    options: dict[str, str] | None = None,
+    link: str = "null",
+) -> tuple[uuid.UUID, uuid.UUID]:
+    """Store a target of a kind, and its post if none is given; the ids of both."""
+    id_, own = uuid.uuid4(), uuid.uuid4()
+    if post is None:
+        await connection.execute(
+            "INSERT INTO posts (tenant_id, id, content, link, author) VALUES ($1::uuid, $2, 'Tea', $3::jsonb, 'test')",
+            *(DEFAULT_TENANT, own, link),
+        )
+    await connection.execute(
+        """
+        INSERT INTO post_targets (tenant_id, id, post_id, connection_id, platform, account_id, parent_id, kind, options,
+            digest, state)
+        SELECT tenant_id, $1, $2, id, platform, account_id, $3, $4, $5::jsonb, '', 'draft' FROM connections
+        WHERE platform = $6""",
+        *(id_, post or own, parent, kind, json.dumps(options or {}), platform),
+    )
+    return post or own, id_
+
+
+async def test_every_kind_of_post_is_a_row_of_scheduled_posts_and_no_action_is(
+    connection: asyncpg.Connection, pool: Pool, reader: asyncpg.Connection
+) -> None:
+    """Every machine of every platform is one of the two, and what answers somebody else's post is an action too."""
+    link, posts, actions = '{"url": "https://example.org/tea", "title": "Tea"}', set[uuid.UUID](), set[uuid.UUID]()
+    for platform, publisher in PUBLISHERS.items():
+        await connected(connection, platform, f"account of {platform}")
+        await connection.execute("SELECT set_config('landfall.tenant', '*', false)")
+        reply = publisher.machines.reply_kind
+        for kind in publisher.machines.machines:
+            if kind in publisher.rules.kinds:
+                post, root = await targeted(connection, platform, kind, link=link)
+                posts.add(root)
+                if reply:
+                    posts.add((await targeted(connection, platform, reply, post=post, parent=root))[1])
+                    actions.add((await targeted(connection, platform, reply, parent=root, link=link))[1])
+            named = {"parent_post_id": "77"}
+            actions.add((await targeted(connection, platform, kind, options=named, link=link))[1])
+    assert {"facebook", "instagram", "linkedin", "mastodon", "threads", "tiktok", "x"} <= PUBLISHERS.keys()
+    await Projector(pool, wiring.projections(), tries=1).drain()
+    rows = await connection.fetch("SELECT id, target_id::uuid, is_action, parent_id, link_url FROM social_posts")
+    assert {row["target_id"]: row["is_action"] for row in rows} == dict.fromkeys(posts, False) | dict.fromkeys(
+        actions, True
+    )
+    shown = {row["id"] for row in await reader.fetch("SELECT id FROM scheduled_posts")}
+    assert {row["target_id"] for row in rows if row["id"] in shown} == posts
+    shares = [row for row in rows if row["target_id"] in posts and row["parent_id"] is None]
+    assert await reader.fetchval("SELECT count(*) FROM social_shares") == len(shares), "no part shares the page again"

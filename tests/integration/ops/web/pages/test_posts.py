@@ -138,3 +138,21 @@ async def test_post_that_is_not_there_is_not_found(rig: Rig, account: str) -> No
     for path in (f"/posts/{account}", "/posts/nonsense"):
         assert (await page(rig, path))[0] == 404
         assert (await pressed(rig, f"{path}/retry"))[0] == 404
+
+
+async def test_thread_with_a_file_in_its_second_part_is_written_and_shown(rig: Rig) -> None:
+    [x] = await rig.connect("x")
+    await logged_in(rig)
+    id_ = await uploaded(rig)
+    _, shown = await page(rig, "/posts")
+    assert f'<select name="part-2-media" multiple size="3"><option value="{id_}">' in shown
+    form = {"content": "One", "target": x, "part__3": "Three", "part__3__media": id_, "part__3__alt": "a red square"}
+    status, _, shown = await pressed(rig, "/posts", **form, action="publish")
+    assert (status, "part 2 post: Part 2 has no text." in shown) == (422, True)
+    assert f'<option value="{id_}" selected>' in shown
+    assert ">Three</textarea>" in shown
+    status, path, shown = await pressed(rig, "/posts", **form, part__2="Two", action="draft")
+    assert (status, "a red square" in shown, id_ in shown) == (200, True, True), shown
+    _, post = await rig.api("GET", f"/api{path}")
+    assert [target["content"] for target in post["targets"]] == [None, "Two", "Three"]
+    assert [target["media"] for target in post["targets"]] == [[], [], [{"id": id_, "alt_text": "a red square"}]]
