@@ -124,6 +124,18 @@ class Authentication:
 
     async def require_form(self, request: web.Request, scope: str = "", *, enrolling: bool = False) -> Person:
         """Return who pressed a button of ours. Raises Refused if another website made the browser send this."""
+        person = await self._form_sender(request, enrolling=enrolling)
+        require_token(forms.form(request).get("csrf"), person.csrf)
+        _require_role(request, person, scope)
+        return person
+
+    async def require_form_sender(self, request: web.Request, scope: str) -> Person:
+        """As :meth:`require_form`, before the body is read: whoever reads it checks the token that it begins with."""
+        person = await self._form_sender(request, enrolling=False)
+        _require_role(request, person, scope)
+        return person
+
+    async def _form_sender(self, request: web.Request, *, enrolling: bool) -> Person:
         self._origins.require_same_origin(request)
         person = await self.person(request, enrolling=enrolling)
         if person is None and await self.person(request, enrolling=True):
@@ -136,11 +148,6 @@ class Authentication:
                 wanted = self._origins.referring_page(request)
                 raise NotLoggedInError(render("login.html", 401, error=SESSION_ENDED, wanted=wanted))
             raise Refused(401, "unauthorized", "Nobody is logged in.", "log in at /login")
-        require_token(forms.form(request).get("csrf"), person.csrf)
-        if scope and not person.may(scope):
-            if wants_page(request):
-                raise role_refused(person)
-            raise Refused(403, "forbidden", "Your role does not allow this.", "ask an owner to do it")
         return person
 
     # --- programs
@@ -209,6 +216,14 @@ class Authentication:
         if kind == "bearer" and key:
             found[key] = tenant_of_key
         return found
+
+
+def _require_role(request: web.Request, person: Person, scope: str) -> None:
+    """Raises EarlyResponse or Refused where the role of a person does not allow what was asked for."""
+    if scope and not person.may(scope):
+        if wants_page(request):
+            raise role_refused(person)
+        raise Refused(403, "forbidden", "Your role does not allow this.", "ask an owner to do it")
 
 
 def role_refused(person: Person) -> EarlyResponse:

@@ -32,12 +32,16 @@ PAGE_CODES: Mapping[int, Code] = {
     401: "unauthorized",
     403: "forbidden",
     404: "not_found",
+    408: "body_too_slow",
     409: "conflict",
     410: "gone",
+    413: "body_too_large",
+    415: "content_type",
     422: "unprocessable",
     429: "rate_limit_exceeded",
     502: "server_error",
     503: "overloaded",
+    507: "server_error",
 }
 """The code of a page that reports a failure, by its status, where none is named."""
 

@@ -31,7 +31,8 @@ class Route:
 
     ``any_query`` is for addresses that a platform sends browsers to: whatever the query says, the flow must end.
     ``streamed`` is the scope of an address whose handler reads the body itself: finding out who sends it counts for the
-    limit, and the time that the body takes does not.
+    limit, and the time that the body takes does not. ``form`` is for those that a page's form is sent to: their
+    handler checks the token that it begins with.
     ``body_bytes`` is the longest body that is read.
     """
 
@@ -41,6 +42,7 @@ class Route:
     limited: bool = True
     any_query: bool = False
     streamed: str = ""
+    form: bool = False
     body_bytes: int = forms.BODY_BYTES
 
 
@@ -111,8 +113,11 @@ class Router:
     async def _stream(self, route: Route, request: web.Request) -> web.StreamResponse:
         try:
             async with self._limit.slot(self._authentication.credentials(request)):
-                await self._authentication.require_writer(request, route.streamed)
-            return await route.handler(request)
+                if route.form:
+                    await self._authentication.require_form_sender(request, route.streamed)
+                else:
+                    await self._authentication.require_writer(request, route.streamed)
+            return self._messages.delete_shown(request, await route.handler(request))
         except (Refused, NotLoggedInError) as error:
             self._refusals.record(request, error)
             raise

@@ -1,13 +1,15 @@
 """Read the body of an upload piece by piece, and say in a response why a file was refused."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 from aiohttp import BodyPartReader, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
+from multidict import MultiDict
 
 from ops.access.api_keys import Caller
+from ops.web import forms
 from ops.web.responses import Refused
 from publish.media.media_store import Media
 from publish.media.refusal import MediaRefused
@@ -74,6 +76,77 @@ async def file_part(request: web.Request) -> tuple[str | None, AsyncIterator[byt
                 raise MediaRefused("wrong_request", 400, "invalid_request", message, "send it in a field of type file")
             if isinstance(part, BodyPartReader) and (part.filename or part.name == "file"):
                 return part.filename, _chunks(part)
+
+
+MOST_FILES = 10
+"""In one form."""
+
+_MALFORMED = "send a form as the page has it, in UTF-8"
+
+
+async def read_form(
+    request: web.Request,
+    fields: MultiDict[str],
+    check_token: Callable[[str], None],
+    take: Callable[[str, AsyncIterator[bytes]], Awaitable[None]],
+) -> None:
+    """Read a form with files: its fields into ``fields``, and each file by ``take``, piece by piece.
+
+    The form begins with the token of the page, which ``check_token`` is given before anything else is read. A field of
+    type file without a file is left out. Raises MediaRefused, ConnectionError and what the two raise.
+    """
+    budget, files, checked = forms.BODY_BYTES, 0, False
+    async for part in _parts(request):
+        text = await _text(part, budget) if part.filename is None else ""
+        if not checked:
+            check_token(text if part.name == "csrf" else "")
+            checked = True
+        if part.filename is None:
+            budget -= len(text.encode()) + len(part.name or "")
+            fields.add(part.name or "", text)
+        elif part.filename:
+            files += 1
+            if files > MOST_FILES:
+                message = f"More than {MOST_FILES} files came at once."
+                raise MediaRefused("wrong_request", 400, "invalid_request", message, "send the others after these")
+            await take(part.filename, _chunks(part))
+    if not checked:
+        check_token("")
+
+
+async def _parts(request: web.Request) -> AsyncIterator[BodyPartReader]:
+    """Yield the fields of a form, each with a name. Raises MediaRefused and ConnectionError."""
+    if request.content_type != MULTIPART:
+        message = f"The body must be {MULTIPART}."
+        raise MediaRefused("wrong_request", 415, "content_type", message, _MALFORMED)
+    with _interrupted():
+        reader = await request.multipart()
+    while True:
+        with _interrupted():
+            async with asyncio.timeout(PAUSE_SECONDS):
+                part = await reader.next()
+        if part is None:
+            return
+        if not isinstance(part, BodyPartReader) or not part.name:
+            raise MediaRefused("wrong_request", 400, "invalid_request", "A field of the form has no name.", _MALFORMED)
+        yield part
+
+
+async def _text(part: BodyPartReader, most: int) -> str:
+    """Return a field of a form of at most so many bytes. Raises MediaRefused."""
+    content = bytearray()
+    async for chunk in _chunks(part):
+        content += chunk
+        if len(content) > most:
+            message = f"The fields of the form are longer than {forms.BODY_BYTES} bytes in all."
+            raise MediaRefused("too_large", 413, "body_too_large", message, "send less at once")
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        text = "\0"
+    if not forms.is_storable(text) or not forms.is_storable(part.name or ""):
+        raise MediaRefused("wrong_request", 400, "invalid_request", "A field of the form is no text.", _MALFORMED)
+    return text
 
 
 async def _chunks(part: BodyPartReader) -> AsyncIterator[bytes]:

@@ -2,20 +2,23 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
-from aiohttp import web
-from multidict import MultiDictProxy
+from aiohttp import hdrs, web
+from multidict import MultiDict, MultiDictProxy
 
 from ops.access.sessions import Person
 from ops.runtime.tenancy import tenant_transaction
 from ops.web import forms
 from ops.web.api.posts import APPROVE, READ, WRITE, post_filter, post_id, shared_documents
+from ops.web.csrf import require_token
 from ops.web.messages import Message
 from ops.web.responses import redirect, render
 from ops.web.routing import Route
 from ops.web.site import Publishing, Site
+from ops.web.uploading import configured, read_form
 from publish.media import media_store
+from publish.media.refusal import MediaRefused
 from publish.posting import many
 from publish.posting.errors import PostError
 from publish.posting.post_store import STATUSES
@@ -55,11 +58,13 @@ class PostPages:
     def __init__(self, site: Site, publishing: Publishing) -> None:
         self._site = site
         self._posts = publishing.posts
+        self._uploads = publishing.uploads
 
     def routes(self) -> Sequence[Route]:
         return (
             Route("GET", "/posts", self.list),
             Route("POST", "/posts", self.create),
+            Route("POST", "/posts/files", self.upload, streamed=WRITE, form=True),
             Route("GET", "/posts/{id}", self.show),
             Route("POST", "/posts/{id}/publish", self.publish),
             Route("POST", "/posts/{id}/cancel", self.cancel),
@@ -81,12 +86,16 @@ class PostPages:
         person: Person,
         query: Mapping[str, str],
         given: MultiDictProxy[str] | None = None,
-        error: PostError | None = None,
+        error: PostError | MediaRefused | None = None,
+        note: str = "",
     ) -> web.Response:
         page = await self._posts.page(person.tenant, post_filter(query))
         accounts = await self._posts.accounts(person.tenant)
         async with tenant_transaction(self._site.pool, person.tenant) as connection:
             files = await media_store.listed(connection, person.tenant, limit=FILES_SHOWN)
+            attached = [] if given is None else [id_ for id_ in given.getall("media", []) if _ID.fullmatch(id_)]
+            older = [id_ for id_ in attached if id_ not in {file.id for file in files}]
+            files += await media_store.usable(connection, person.tenant, older)
         return render(
             "posts.html",
             error.status if error is not None else 200,
@@ -102,7 +111,9 @@ class PostPages:
             files=files,
             given=EMPTY if given is None else given,
             chosen=[] if given is None else given.getall("target", []),
-            attached=[] if given is None else given.getall("media", []),
+            attached=attached,
+            may_upload=self._uploads is not None,
+            note=note,
             parts=range(2, max(1 + PARTS_SHOWN, 1 if given is None else _last_part(given)) + 1),
             part_files={} if given is None else {name: given.getall(name) for name in given if _PART.fullmatch(name)},
             error=_words(error),
@@ -125,6 +136,33 @@ class PostPages:
         text = "The same post is there already; nothing was added." if there else "The post is stored."
         message = Message(f"{text} {created.words} {_warnings(created)}".strip(), is_error=there)
         return self._back(person, f"/posts/{created.post.id}", message)
+
+    async def upload(self, request: web.Request) -> web.Response:
+        """Take the files of the form for another post, and show it again with them chosen, and all else as it was."""
+        person = await self._site.authentication.require_form_sender(request, WRITE)
+        uploads, actor = configured(self._uploads), self._site.actor(request, person)
+        fields, names = MultiDict[str](), list[str]()
+
+        async def take(name: str, content: AsyncIterator[bytes]) -> None:
+            media, _ = await uploads.whole(person.tenant, actor, content, name, None)
+            if media.id not in fields.getall("media", []):
+                fields.add("media", media.id)
+            names.append(media.file_name or media.id)
+
+        error = None
+        try:
+            await read_form(request, fields, lambda token: require_token(token, person.csrf), take)
+            if not names:
+                raise MediaRefused(
+                    "wrong_request", 400, "invalid_request", "No file is chosen.", "choose one to upload"
+                )
+        except MediaRefused as refused:
+            error = refused
+        note = f"Uploaded and chosen for the post: {', '.join(names)}." if names else ""
+        response = await self._listed(request, person, EMPTY, MultiDictProxy(fields), error, note)
+        if error is not None and error.after is not None:
+            response.headers[hdrs.RETRY_AFTER] = str(error.after)
+        return response
 
     async def show(self, request: web.Request) -> web.Response:
         """Show one post with the state of each target. While one is worked on, the page loads itself again."""
@@ -269,6 +307,7 @@ _CANCELLABLE = {
 }
 
 
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PART = re.compile(r"part-([2-9]|[1-9][0-9])(-media)?")
 
 
@@ -290,6 +329,9 @@ def _part_document(given: MultiDictProxy[str], number: int) -> dict[str, object]
 
 def _body(given: MultiDictProxy[str]) -> PostBody:
     """Return the post that a form describes. Raises PostError."""
+    if waiting := given.get("file"):
+        message = f"The file {waiting[:100]} is chosen and not uploaded."
+        raise PostError("invalid_request", message, "press Upload first, or take the choice back", status=400)
     options = given.get("options", "").strip()
     try:
         chosen = json.loads(options) if options else {}
@@ -319,7 +361,7 @@ def _body(given: MultiDictProxy[str]) -> PostBody:
     return read(PostBody, document)
 
 
-def _words(error: PostError | None) -> str:
+def _words(error: PostError | MediaRefused | None) -> str:
     """Return what is wrong and what to do, as sentences; empty for nothing."""
     if error is None:
         return ""
@@ -335,7 +377,7 @@ def _ticked(given: MultiDictProxy[str]) -> list[str]:
     return found
 
 
-def _findings(error: PostError | None) -> list[Mapping[str, str]]:
+def _findings(error: PostError | MediaRefused | None) -> list[Mapping[str, str]]:
     found = error.details.get("findings") if error is not None else None
     return found if isinstance(found, list) else []
 

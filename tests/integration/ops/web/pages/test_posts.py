@@ -1,6 +1,9 @@
 """The pages of posts, as a browser without scripts uses them."""
 
+import asyncio
+import io
 import re
+from collections.abc import AsyncIterator
 from html import unescape
 from typing import Any
 
@@ -10,6 +13,7 @@ import pytest
 from tests import media_samples
 from tests.integration.ops.access.test_users import EMAIL, HTML, PASSWORD, logged_in
 from tests.rig import Rig
+from tests.support import eventually
 
 VIEWER, EDITOR = "viewer@example.org", "editor@example.org"
 pytestmark = pytest.mark.rig(password=PASSWORD, members={EMAIL: "owner", EDITOR: "editor", VIEWER: "viewer"})
@@ -34,11 +38,16 @@ async def page(rig: Rig, path: str) -> tuple[int, str]:
         return response.status, unescape(await response.text())
 
 
-async def pressed(rig: Rig, path: str, **fields: Any) -> tuple[int, str, str]:
-    """What a button leads to: status, the address that it ends at, and the page there."""
+async def token(rig: Rig) -> str:
+    """What the forms of the pages hold."""
     _, shown = await page(rig, "/account")
     [csrf, *_] = re.findall(r'name="csrf" value="(\w+)"', shown)
-    data = [("csrf", csrf)]
+    return str(csrf)
+
+
+async def pressed(rig: Rig, path: str, **fields: Any) -> tuple[int, str, str]:
+    """What a button leads to: status, the address that it ends at, and the page there."""
+    data = [("csrf", await token(rig))]
     for name, value in fields.items():
         data += [(name.replace("__", "-"), each) for each in (value if isinstance(value, list) else [value])]
     async with rig.http.post(rig.url + path, data=aiohttp.FormData(data), headers=HTML) as response:
@@ -156,3 +165,132 @@ async def test_thread_with_a_file_in_its_second_part_is_written_and_shown(rig: R
     _, post = await rig.api("GET", f"/api{path}")
     assert [target["content"] for target in post["targets"]] == [None, "Two", "Three"]
     assert [target["media"] for target in post["targets"]] == [[], [], [{"id": id_, "alt_text": "a red square"}]]
+
+
+def form_with_files(csrf: str, *files: tuple[str, bytes], **fields: Any) -> aiohttp.FormData:
+    """A form as a browser without scripts sends it: the fields of the page in order, the files after them."""
+    data = aiohttp.FormData(default_to_multipart=True)
+    data.add_field("csrf", csrf)
+    for name, value in fields.items():
+        data.add_field(name.replace("__", "-"), value)
+    for name, content in files:
+        data.add_field("file", io.BytesIO(content), filename=name, content_type="image/jpeg")
+    return data
+
+
+async def sent(rig: Rig, data: aiohttp.FormData | bytes, **headers: str) -> tuple[int, str]:
+    async with rig.http.post(f"{rig.url}/posts/files", data=data, headers=HTML | headers) as response:
+        return response.status, unescape(await response.text())
+
+
+async def test_files_are_uploaded_without_scripts_and_chosen_for_the_post_that_is_being_written(
+    rig: Rig, account: str
+) -> None:
+    _, shown = await page(rig, "/posts")
+    assert '<button formaction="/posts/files" formenctype="multipart/form-data">' in shown
+    assert '<input type="file" name="file" multiple>' in shown
+    before = await uploaded(rig)
+    csrf = await token(rig)
+    files = [(f"beach-{n}.jpg", media_samples.image("JPEG", (640, 640 + n))) for n in (1, 2)]
+    fields = {"content": "Tea & cake", "target": account, "media": before, f"alt__{before}": "a square"}
+    status, shown = await sent(rig, form_with_files(csrf, *files, **fields))
+    assert status == 200, shown
+    assert "Uploaded and chosen for the post: beach-1.jpg, beach-2.jpg." in shown
+    _, listed = await rig.api("GET", "/api/media")
+    made = {each["file_name"]: each for each in listed["media"] if each["file_name"]}
+    assert {name: each["created_by"] for name, each in made.items()} == {
+        "beach-1.jpg": f"user:{EMAIL}",
+        "beach-2.jpg": f"user:{EMAIL}",
+    }
+    ids = {before, *(each["id"] for each in made.values())}
+    assert set(re.findall(r'name="media" value="([^"]+)" checked', shown)) == ids
+    assert ('value="a square"' in shown, ">Tea & cake</textarea>" in shown) == (True, True)
+    assert f'name="target" value="{account}" checked' in shown
+
+
+async def test_file_that_is_refused_is_said_on_the_page_with_what_was_written(rig: Rig, account: str) -> None:
+    csrf = await token(rig)
+    good, large = media_samples.image("JPEG", (640, 640)), media_samples.image() + bytes(10 * 2**20)
+    for files, status, words in (
+        ([("a.html", b"<html>")], 415, "The bytes are those of no file that can be posted."),
+        ([("a.jpg", b"")], 400, "The file is empty."),
+        ([], 400, "No file is chosen."),
+        ([("", b"")], 400, "No file is chosen."),
+        ([("large.jpg", large)], 413, f"An image of more than {10 * 2**20} bytes is not taken here."),
+        ([(f"{n}.jpg", good) for n in range(11)], 400, "More than 10 files came at once."),
+    ):
+        found, shown = await sent(rig, form_with_files(csrf, *files, content="Tea", target=account))
+        assert (found, words in shown, ">Tea</textarea>" in shown) == (status, True, True), (words, shown)
+    status, _, shown = await pressed(rig, "/posts", content="Tea", target=account, action="draft", file="beach.jpg")
+    assert (status, "The file beach.jpg is chosen and not uploaded." in shown) == (400, True)
+    assert await rig.raw("SELECT 1 FROM posts") == []
+
+
+async def test_form_with_files_needs_the_token_of_the_page_before_anything_else(rig: Rig, account: str) -> None:
+    csrf, content = await token(rig), media_samples.image("JPEG", (640, 640))
+    late = aiohttp.FormData(default_to_multipart=True)
+    late.add_field("file", io.BytesIO(content), filename="a.jpg")
+    late.add_field("csrf", csrf)
+    empty = {"Content-Type": "multipart/form-data; boundary=x"}
+    given: list[tuple[aiohttp.FormData | bytes, dict[str, str]]] = [
+        (form_with_files("wrong", ("a.jpg", content)), {}),
+        (late, {}),
+        (b"--x--\r\n", empty),
+        (form_with_files(csrf, ("a.jpg", content)), {"Origin": "https://elsewhere.example"}),
+    ]
+    for data, headers in given:
+        assert (await sent(rig, data, **headers))[0] == 403
+    assert await rig.raw("SELECT 1 FROM media") == []
+    assert await rig.raw("SELECT 1 FROM media_uploads") == [], "nothing of it was stored"
+    await logged_in(rig, VIEWER)
+    status, _ = await sent(rig, form_with_files(await token(rig), ("a.jpg", content)))
+    assert status == 403
+    async with (
+        aiohttp.ClientSession() as nobody,
+        nobody.post(f"{rig.url}/posts/files", data=form_with_files(csrf, ("a.jpg", content)), headers=HTML) as response,
+    ):
+        assert response.status == 401
+    assert await rig.raw("SELECT 1 FROM media") == []
+
+
+async def test_fields_of_a_form_with_files_are_bounded_and_text(rig: Rig, account: str) -> None:
+    csrf = await token(rig)
+    for fields, status, words in (
+        ({"content": "x" * 70_000}, 413, "The fields of the form are longer than 65536 bytes in all."),
+        ({"content": "a\0b"}, 400, "A field of the form is no text."),
+    ):
+        found, shown = await sent(rig, form_with_files(csrf, ("a.jpg", b"x"), **fields))
+        assert (found, words in shown) == (status, True), shown
+    data = aiohttp.FormData({"csrf": csrf})
+    found, shown = await sent(rig, data)
+    assert (found, "The body must be multipart/form-data." in shown) == (415, True)
+
+
+async def test_large_file_of_a_form_is_never_whole_in_memory(rig: Rig, account: str) -> None:
+    """What is held is read while it comes: the storage has its beginning while the rest is not sent yet."""
+    content, more = media_samples.large_video(20 * 2**20), asyncio.Event()
+    boundary = "landfall"
+    head = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="csrf"\r\n\r\n{await token(rig)}\r\n'
+        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="film.mp4"\r\n\r\n'
+    ).encode()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield head
+        for at in range(0, 12 * 2**20, 2**20):
+            yield content[at : at + 2**20]
+        await more.wait()
+        yield content[12 * 2**20 :]
+        yield f"\r\n--{boundary}--\r\n".encode()
+
+    async def begun() -> bool:
+        return any(path.stat().st_size > 0 for path in rig.media.rglob("*") if path.is_file())
+
+    headers = HTML | {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    sending = asyncio.create_task(rig.http.post(f"{rig.url}/posts/files", data=body(), headers=headers))
+    await eventually(begun)
+    more.set()
+    async with await sending as response:
+        assert (response.status, "film.mp4" in await response.text()) == (200, True)
+    [made] = (await rig.api("GET", "/api/media"))[1]["media"]
+    assert made["sha256"] == media_samples.sha256(content)
