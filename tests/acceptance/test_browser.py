@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -17,6 +18,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from schema.tenancy import DEFAULT_TENANT
+from tests import media_samples
 from tests.rig import HTML, Rig, form_of
 
 EMAIL, PASSWORD = "ada@example.org", "correct horse battery"
@@ -358,3 +360,31 @@ async def test_person_who_meets_an_error_anywhere_is_told_in_words_what_to_do(ri
 
     await asyncio.to_thread(journey)
     assert all("status of 40" in message for message in errors(browser))
+
+
+async def test_person_uploads_files_while_writing_a_post_and_loses_nothing_of_it(
+    rig: Rig, browser: WebDriver, tmp_path: Path
+) -> None:
+    await rig.connect("x")
+    paths = [tmp_path / name for name in ("a beach.jpg", "b beach.jpg")]
+    for number, path in enumerate(paths):
+        path.write_bytes(media_samples.image("JPEG", (640, 640 + number)))
+
+    def journey() -> None:
+        log_in(browser, rig.url)
+        press(browser, "Posts")
+        tick(browser, "shop")
+        browser.find_element(By.NAME, "content").send_keys("Tea & cake")
+        press(browser, "Upload, and go on writing")
+        see(browser, "No file is chosen")
+        browser.find_element(By.NAME, "file").send_keys("\n".join(map(str, paths)))
+        press(browser, "Upload, and go on writing")
+        see(browser, "Uploaded and chosen for the post: a beach.jpg, b beach.jpg")
+        press(browser, "Keep as a draft")
+        see(browser, "The post is stored")
+        assert "Tea & cake" in said(browser)
+
+    await asyncio.to_thread(journey)
+    assert all("400 (Bad Request)" in message for message in errors(browser)), "but for the upload without a file"
+    [[files]] = await rig.raw("SELECT count(*) FROM post_media WHERE target_id IS NULL")
+    assert files == 2
