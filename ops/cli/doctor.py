@@ -543,12 +543,22 @@ async def _folder(settings: Settings, folder: Path) -> Finding | None:
     except OSError as error:
         message = f"the folder {folder} cannot be looked at: {os.strerror(error.errno or 0)}"
         return Finding("fault", "files", message, "correct LANDFALL_MEDIA_URL, or what lies above the folder")
-    if status.st_mode & stat.S_IWOTH and stat.S_ISDIR(status.st_mode):
+    return _of_folder(folder, status)
+
+
+def _of_folder(folder: Path, status: os.stat_result) -> Finding | None:
+    """Return why a folder is not tried; None where it is. Whoever takes files makes it its own, mode 0700: not we."""
+    if not stat.S_ISDIR(status.st_mode):
+        return None  # trying says what is wrong
+    if status.st_mode & stat.S_IWOTH:
         message = f"anybody may write in the folder {folder}, and whoever takes files makes it its own alone"
         return Finding("fault", "files", message, "name a folder in LANDFALL_MEDIA_URL that is for files only")
     if status.st_uid != os.geteuid():
         message = f"the folder {folder} belongs to another account (uid {status.st_uid}), so it was not tried"
         return Finding("warning", "files", message, "run this as the account of the web process and the worker")
+    if status.st_mode & 0o077:
+        message = f"others may look into the folder {folder}; it was not tried, as the first upload makes it mode 0700"
+        return Finding("warning", "files", message, f"chmod 700 {folder}, if it is for files only")
     return None
 
 

@@ -45,7 +45,11 @@ async def test_folder_that_is_missing_is_made_by_no_doctor_and_is_a_fault_once_f
     assert (code, found["level"]) == (1, "fault")
     assert "1 files are in it: is its disk not mounted?" in found["message"]
     assert found["remedy"]
-    folder.mkdir()
+    folder.mkdir(mode=0o755)
+    code, found = await files(database, folder.as_uri())
+    assert (code, found["level"], "chmod 700" in found["remedy"]) == (0, "warning", True)
+    assert folder.stat().st_mode & 0o777 == 0o755, "looking changes nothing"
+    folder.chmod(0o700)
     code, found = await files(database, folder.as_uri())
     assert (code, found["level"], found["message"]) == (0, "ok", "a small file was written, read back and deleted")
     assert inside(folder) == []
