@@ -65,9 +65,13 @@ posts = Table(
     Column("updated_at", Timestamp, nullable=False, server_default=func.now(), comment="when it was last edited"),
     PrimaryKeyConstraint("tenant_id", "id"),
     UniqueConstraint("tenant_id", "idempotency_key"),
-    UniqueConstraint("tenant_id", "schedule_id", "scheduled_at"),
     CheckConstraint(f"late_policy IN ({', '.join(map(repr, LATE_POLICIES))})", name="late_policy"),
     Index("ix_posts_campaign_id", "tenant_id", "campaign_id", postgresql_where=text("campaign_id IS NOT NULL")),
+    Index(
+        "ix_posts_schedule_id",
+        *("tenant_id", "schedule_id", "scheduled_at"),
+        postgresql_where=text("schedule_id IS NOT NULL"),
+    ),
     Index("ix_posts_scheduled_at", "tenant_id", "scheduled_at"),
     comment="What is, or was, to be published",
 )
@@ -142,6 +146,11 @@ post_targets = Table(
     Column("evidence", JSONB, comment="what was looked at where it is unconfirmed"),
     Column("published_at", Timestamp, comment="when it was seen to be published"),
     created_at(),
+    Column(
+        "slot_at",
+        Timestamp,
+        comment="the slot of its account that it took, in place of the time of its post; NULL for none",
+    ),
     PrimaryKeyConstraint("tenant_id", "id"),
     ForeignKeyConstraint(["tenant_id", "post_id"], ["posts.tenant_id", "posts.id"], ondelete="CASCADE"),
     ForeignKeyConstraint(["tenant_id", "connection_id"], ["connections.tenant_id", "connections.id"]),
@@ -153,6 +162,13 @@ post_targets = Table(
         *("tenant_id", "connection_id", "platform_post_id"),
         unique=True,
         postgresql_where=text("platform_post_id IS NOT NULL"),
+    ),
+    # Two targets never take one slot of an account.
+    Index(
+        "uq_post_targets_slot_at",
+        *("tenant_id", "connection_id", "slot_at"),
+        unique=True,
+        postgresql_where=text(f"slot_at IS NOT NULL AND state <> '{TargetState.CANCELLED}'"),
     ),
     Index("ix_post_targets_due_at", "due_at", postgresql_where=text("due_at IS NOT NULL")),
     Index("ix_post_targets_post_id", "tenant_id", "post_id"),

@@ -75,14 +75,29 @@ _POST_TARGET = Rights(
     select=EVERY,
     insert=(
         "tenant_id id post_id connection_id platform account_id parent_id position kind content options"
-        " digest repeats state due_at"
+        " digest repeats state due_at slot_at"
     ),
     update=(
         "kind content options digest repeats state sequence step step_since asked_at intent_at commits"
         " attempt failures kept sealed due_at lease_until fence worked_at platform_post_id platform_post_url error_code"
-        " error_message retryable evidence published_at"
+        " error_message retryable evidence published_at slot_at"
     ),
     delete=True,
+)
+_RECURRENCE = Rights(
+    select=EVERY,
+    insert=(
+        "tenant_id id template media_ids rule start_time zone author next_at due_at idempotency_key request_sha256"
+    ),
+    update=(
+        "template media_ids rule start_time zone state revision armed_at handled next_at due_at trouble"
+        " held_until updated_at"
+    ),
+)
+_OCCURRENCE = Rights(
+    select=EVERY,
+    insert="tenant_id recurrence_id revision number at state post_id reason",
+    update="state",
 )
 _EXPIRED = Rights(select="expires_at", delete=True)
 """What the worker needs to delete what is over."""
@@ -186,6 +201,9 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
         "posts": _POST,
         "post_media": _POST_MEDIA,
         "post_targets": _POST_TARGET,
+        "post_recurrences": _RECURRENCE,
+        "post_occurrences": _OCCURRENCE,
+        "queue_slots": Rights(select=EVERY, insert=EVERY, delete=True),
         # Files that are posted
         "media": Rights(
             select=EVERY,
@@ -265,6 +283,9 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
         "posts": _POST,
         "post_media": _POST_MEDIA,
         "post_targets": _POST_TARGET,
+        "post_recurrences": _RECURRENCE,
+        "post_occurrences": _OCCURRENCE,
+        "queue_slots": Rights(select=EVERY),
         "database_incarnations": Rights(select=EVERY, insert="incarnation last_seen_at", update="held"),
         # Files that are posted
         "media": Rights(select=EVERY, update="removed_at removed_by purged_at"),
@@ -328,6 +349,9 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
         "posts": _ALL,
         "post_media": _ALL,
         "post_targets": _ALL,
+        "post_recurrences": _ALL,
+        "post_occurrences": _ALL,
+        "queue_slots": _ALL,
     },
 }
 

@@ -38,6 +38,20 @@ class TargetState(StrEnum):
     MISSED = "missed"
 
 
+class RecurrenceState(StrEnum):
+    ACTIVE = "active"
+    PAUSED = "paused"
+    ENDED = "ended"
+
+
+class OccurrenceState(StrEnum):
+    """What became of an occurrence. ``replaced``: its post was cancelled by a change before it was published."""
+
+    MADE = "made"
+    MISSED = "missed"
+    REPLACED = "replaced"
+
+
 IN_FLIGHT = (
     TargetState.PREPARING,
     TargetState.UPLOADING,
@@ -278,7 +292,30 @@ TARGET = StateMachine(
     " attempt). `hand_over`: the platform waits for the account's owner. Nothing is cancelled once publishing began.",
 )
 
-MACHINES = (CONNECTION, FLOW, NOTICE, NOTICE_MAIL, DELETION_REQUEST, TARGET)
+RECURRENCE = StateMachine(
+    title="Posts that repeat",
+    table="post_recurrences",
+    created_by="create",
+    initial=RecurrenceState.ACTIVE,
+    conditions={state: f"state = '{state}'" for state in RecurrenceState},
+    transitions={
+        RecurrenceState.ACTIVE: {
+            "edit": RecurrenceState.ACTIVE,
+            "pause": RecurrenceState.PAUSED,
+            "end": RecurrenceState.ENDED,
+        },
+        RecurrenceState.PAUSED: {
+            "edit": RecurrenceState.PAUSED,
+            "resume": RecurrenceState.ACTIVE,
+            "end": RecurrenceState.ENDED,
+        },
+        RecurrenceState.ENDED: {},
+    },
+    notes="`end`: a person ends it, or its last occurrence was made or missed. `edit`, `pause` and a person's `end`"
+    " cancel those of its posts that nobody began to publish.",
+)
+
+MACHINES = (CONNECTION, FLOW, NOTICE, NOTICE_MAIL, DELETION_REQUEST, TARGET, RECURRENCE)
 
 
 EVENT_NOTES = (

@@ -9,7 +9,8 @@ import schema.log
 import schema.media
 import schema.posting
 import schema.processes
-import schema.publishing  # noqa: F401  (tables register themselves)
+import schema.publishing
+import schema.recurring  # noqa: F401  (tables register themselves)
 from schema.crm import crm_tables
 from schema.metadata import metadata
 

@@ -33,6 +33,7 @@ from publish.oauth.contract import OAuthProvider
 from publish.oauth.providers import OAuthProviders
 from publish.posting.driver import Driver
 from publish.posting.inquiries import Inquiries
+from publish.posting.occurrences import OccurrenceSweep
 from publish.posting.posts import Posts
 from publish.schedule import zones
 from publish.vault import key_rotation
@@ -101,6 +102,11 @@ def driver_of(pool: Pool, found: Built, storage: Storage | None) -> Driver:
     platforms = {name: publisher.machines for name, publisher in wiring.publishers().items()}
     client, library = found.providers.client, MediaLibrary(pool, storage, found.providers.public_url)
     return Driver(pool, found.vault, platforms, client, clients, found.refresher, library, append_within)
+
+
+def occurrences_of(pool: Pool, found: Built, storage: Storage | None) -> OccurrenceSweep:
+    """Return what makes the posts of what repeats; without a storage those without files."""
+    return OccurrenceSweep(posts_of(pool, found, storage, found.providers.public_url))
 
 
 def mailer_of(configuration: Configuration) -> Mailer | None:

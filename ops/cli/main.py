@@ -20,7 +20,7 @@ COMMANDS = {
     "key": Lazy("ops.cli.keys:key", "API keys for programs."),
     "media": Lazy("ops.cli.media:media_group", "Files to be posted, of all tenants."),
     "migrate": Lazy("ops.cli.migrate:migrate_command", "Bring the database schema to this release."),
-    "posts": Lazy("ops.cli.posts:posts", "Posts: make, list, retry, confirm, approve and cancel them."),
+    "posts": Lazy("ops.cli.posts:posts", "Posts: make, list, repeat, retry, confirm, approve and cancel them."),
     "rebuild": Lazy(
         "ops.cli.tables:rebuild_command",
         "Make the CRM tables anew from the log, while traffic flows; readers see the old ones or the new ones.",

@@ -1,10 +1,7 @@
 """`landfall posts`: make posts, see what became of them, and decide what only a person can."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,14 +10,15 @@ import click
 
 from ops.access.audit_log_store import COMMAND
 from ops.cli import options, wiring
-from ops.cli.access import scope_of
-from ops.cli.composition import built, posts_of, storage_of
+from ops.cli.desk import content_of, content_options, desk
+from ops.cli.schedules import repeat, slots
 from ops.cli.terminal import echo, echo_json
 from ops.runtime.settings import Configuration
 from publish.posting import many
-from publish.posting.descriptions import post_document, result_document
+from publish.posting.descriptions import created_document, line_document, post_document
+from publish.posting.many import LineOutcome
 from publish.posting.post_store import STATUSES, PostFilter, StoredPost, StoredTarget
-from publish.posting.posts import MOST_LISTED, Created, Posts
+from publish.posting.posts import MOST_LISTED, Created
 from publish.posting.requests import ApproveBody, ConfirmBody, PostBody, RetryBody, read
 from publish.schedule.bulk_csv import read_csv
 from publish.schedule.bulk_json import read_json
@@ -34,106 +32,30 @@ _POST = click.argument("post_id", type=click.UUID)
 
 @click.group()
 def posts() -> None:
-    """Posts: make, list, retry, confirm, approve and cancel them."""
+    """Posts: make, list, repeat, retry, confirm, approve and cancel them."""
 
 
-@dataclass(frozen=True)
-class _Desk:
-    posts: Posts
-    tenant: str
-
-
-@asynccontextmanager
-async def _desk(configuration: Configuration, tenant: str | None) -> AsyncIterator[_Desk]:
-    async with scope_of(configuration, tenant) as scope, AsyncExitStack() as stack:
-        url, found = configuration.settings.landfall_public_url, None
-        if wiring.has_vault(configuration):
-            found = await stack.enter_async_context(built(configuration, scope.pool))
-        yield _Desk(posts_of(scope.pool, found, storage_of(configuration), url), scope.tenant)
+posts.add_command(repeat)
+posts.add_command(slots)
 
 
 @posts.command("create")
-@click.option("--content", default="", help="The text.")
-@click.option("--connection", "connections", type=click.UUID, multiple=True, help="An account; see `connections list`.")
-@click.option("--platform", "platforms", multiple=True, help="All connected accounts of a platform.")
-@click.option("--media", type=click.UUID, multiple=True, help="A file; see `media list`.")
-@click.option("--alt-text", "alt_texts", multiple=True, help="Of the files, in their order.")
-@click.option("--link", default="", help="A page to share.")
-@click.option("--hashtag", "hashtags", multiple=True)
-@click.option("--campaign", "campaign_id")
-@click.option("--thread", multiple=True, help="A further part.")
-@click.option(
-    "--thread-media",
-    type=(click.IntRange(2), click.UUID),
-    multiple=True,
-    metavar="PART FILE",
-    help="A file of a further part; parts count from 2, the first --thread.",
-)
-@click.option("--thread-alt-text", "thread_alt_texts", multiple=True, help="Of the --thread-media, in their order.")
-@click.option("--first-comment-media", type=click.UUID, multiple=True, help="A file of the option first_comment.")
-@click.option("--kind", default="", help="Such as reel; chosen from the files if not named.")
-@click.option("--options", "chosen", default="{}", metavar="JSON", help="Of the platform.")
+@content_options
 @click.option("--at", "scheduled_time", metavar="TIME", help="Such as 2027-05-01T09:00.")
 @click.option("--zone", "timezone", help="Such as Europe/Berlin.")
-@click.option("--now", is_flag=True, help="Publish it now. Without --now and --at it is a draft.")
-@click.option("--needs-approval", is_flag=True)
+@click.option("--next-free-slot", is_flag=True, help="At the next free slot of each account; see `posts slots`.")
+@click.option("--now", is_flag=True, help="Publish it now. Without --now, --at and --next-free-slot it is a draft.")
 @click.option("--repeat", is_flag=True, help="Post what was posted before, on purpose.")
 @click.option("--dry-run", is_flag=True, help="Check it, and store nothing.")
 @click.option("--key", "idempotency_key", default="", help="A repeat of the command with it makes no second post.")
 @options.json_document
 @options.tenant
-def posts_create(tenant: str | None, *, as_json: bool, **given: Any) -> None:
-    """Make a post: a draft, for a time, or at once."""
-    wiring.run(create(wiring.load(), tenant, _document(**given), as_json=as_json))
-
-
-def _document(
-    *,
-    connections: Sequence[UUID],
-    media: Sequence[UUID],
-    alt_texts: Sequence[str],
-    thread: Sequence[str],
-    thread_media: Sequence[tuple[int, UUID]],
-    thread_alt_texts: Sequence[str],
-    first_comment_media: Sequence[UUID],
-    link: str,
-    kind: str,
-    chosen: str,
-    now: bool,
-    **given: Any,
-) -> dict[str, Any]:
-    """Return a post as programs send it. Raises UsageError."""
-    try:
-        parsed = json.loads(chosen)
-    except (ValueError, RecursionError):
-        raise click.UsageError('--options is no JSON, such as {"first_comment": "…"}') from None
-    if len(alt_texts) > len(media):
-        raise click.UsageError("there are more --alt-text than --media")
-    if len(thread_alt_texts) > len(thread_media):
-        raise click.UsageError("there are more --thread-alt-text than --thread-media")
-    parts: list[dict[str, Any]] = [{"content": text, "media": []} for text in thread]
-    described = [*thread_alt_texts, *[""] * (len(thread_media) - len(thread_alt_texts))]
-    for (number, id_), text in zip(thread_media, described, strict=True):
-        if number > len(parts) + 1:
-            raise click.UsageError(f"--thread-media names part {number}, and there are {len(parts) + 1} parts")
-        parts[number - 2]["media"].append({"id": str(id_), "alt_text": text})
-    if now and given["scheduled_time"]:
-        raise click.UsageError("--now and --at contradict each other")
-    texts = [*alt_texts, *[""] * (len(media) - len(alt_texts))]
-    lists = {name: list(given.pop(name)) for name in ("platforms", "hashtags")}
-    comment = [str(id_) for id_ in first_comment_media]
-    return {
-        **given,
-        **lists,
-        "targets": [
-            {"connection": str(id_), "kind": kind, "options": parsed, "first_comment_media": comment}
-            for id_ in connections
-        ],
-        "thread": parts,
-        "media": [{"id": str(id_), "alt_text": text} for id_, text in zip(media, texts, strict=True)],
-        "link": {"url": link} if link else None,
-        "action": "publish" if now else None,
-    }
+def posts_create(tenant: str | None, *, as_json: bool, now: bool, **given: Any) -> None:
+    """Make a post: a draft, for a time, for the next free slot, or at once."""
+    if sum((now, bool(given["scheduled_time"]), given["next_free_slot"])) > 1:
+        raise click.UsageError("--now, --at and --next-free-slot contradict each other")
+    document = content_of(**given) | {"action": "publish" if now else None}
+    wiring.run(create(wiring.load(), tenant, document, as_json=as_json))
 
 
 async def create(
@@ -141,18 +63,10 @@ async def create(
 ) -> None:
     """Make a post, and print what came of it. Raises PostError."""
     body = read(PostBody, document)
-    async with _desk(configuration, tenant) as desk:
-        created = await desk.posts.create(desk.tenant, COMMAND, body)
+    async with desk(configuration, tenant) as found:
+        created = await found.posts.create(found.tenant, COMMAND, body)
     if as_json:
-        echo_json(
-            {
-                "post": None if created.post is None else post_document(created.post),
-                "accounts": [result_document(result) for result in created.results],
-                "findings": list(created.findings),
-                "time": created.words or None,
-                "replayed": created.replayed,
-            }
-        )
+        echo_json(created_document(created))
         return
     _say_created(created)
 
@@ -183,8 +97,8 @@ async def show_list(
     configuration: Configuration, tenant: str | None, wanted: PostFilter, limit: int, *, as_json: bool
 ) -> None:
     """Print the newest posts that fit."""
-    async with _desk(configuration, tenant) as desk:
-        page = await desk.posts.page(desk.tenant, wanted, limit)
+    async with desk(configuration, tenant) as found:
+        page = await found.posts.page(found.tenant, wanted, limit)
     for post in page.posts:
         if as_json:
             echo_json(post_document(post))
@@ -207,8 +121,8 @@ def posts_show(post_id: UUID, tenant: str | None, *, as_json: bool) -> None:
 
 async def show_one(configuration: Configuration, tenant: str | None, post_id: str, *, as_json: bool) -> None:
     """Print one post whole. Raises PostError where there is none."""
-    async with _desk(configuration, tenant) as desk:
-        post = await desk.posts.one(desk.tenant, post_id)
+    async with desk(configuration, tenant) as found:
+        post = await found.posts.one(found.tenant, post_id)
     if as_json:
         echo_json(post_document(post))
         return
@@ -260,14 +174,14 @@ async def retry(
     cause: str,
     platform: str | None,
 ) -> None:
-    """Try targets again, and print how many. Raises PostError."""
-    async with _desk(configuration, tenant) as desk:
+    """Begin anew, and print how many targets. Raises PostError."""
+    async with desk(configuration, tenant) as found:
         if post_id is None:
-            count = await desk.posts.retry_all(desk.tenant, COMMAND, cause, platform)
+            count = await found.posts.retry_all(found.tenant, COMMAND, cause, platform)
             echo(f"{count} targets that failed with {cause} are tried again")
             return
         body = read(RetryBody, {"target": target, "cause": cause})
-        changed = await desk.posts.retry(desk.tenant, COMMAND, post_id, body)
+        changed = await found.posts.retry(found.tenant, COMMAND, post_id, body)
     _say_states(changed.post)
 
 
@@ -299,8 +213,8 @@ def posts_confirm(
 async def confirm(configuration: Configuration, tenant: str | None, post_id: str, document: Mapping[str, Any]) -> None:
     """Store what a person saw, and print the states. Raises PostError."""
     body = read(ConfirmBody, document)
-    async with _desk(configuration, tenant) as desk:
-        changed = await desk.posts.confirm(desk.tenant, COMMAND, post_id, body)
+    async with desk(configuration, tenant) as found:
+        changed = await found.posts.confirm(found.tenant, COMMAND, post_id, body)
     _say_states(changed.post)
 
 
@@ -315,8 +229,8 @@ def posts_approve(post_id: UUID, version: int, tenant: str | None) -> None:
 
 async def approve(configuration: Configuration, tenant: str | None, post_id: str, version: int) -> None:
     """Approve a post, and print the states. Raises PostError."""
-    async with _desk(configuration, tenant) as desk:
-        changed = await desk.posts.approve(desk.tenant, COMMAND, post_id, ApproveBody(version=version))
+    async with desk(configuration, tenant) as found:
+        changed = await found.posts.approve(found.tenant, COMMAND, post_id, ApproveBody(version=version))
     _say_states(changed.post)
 
 
@@ -330,10 +244,10 @@ def posts_cancel(post_id: UUID, tenant: str | None) -> None:
 
 async def cancel(configuration: Configuration, tenant: str | None, post_id: str) -> None:
     """Cancel a post, and print what became of each target. Raises PostError."""
-    async with _desk(configuration, tenant) as desk:
-        found = await desk.posts.cancel(desk.tenant, COMMAND, post_id)
-    for target in found.post.targets:
-        reason = found.reasons[target.id]
+    async with desk(configuration, tenant) as found:
+        cancelled = await found.posts.cancel(found.tenant, COMMAND, post_id)
+    for target in cancelled.post.targets:
+        reason = cancelled.reasons[target.id]
         echo(f"{target.platform} {target.account}: " + (f"not cancelled, {reason}" if reason else "cancelled"))
 
 
@@ -341,41 +255,57 @@ async def cancel(configuration: Configuration, tenant: str | None, post_id: str)
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @click.option("--zone", help="Of times without one, such as Europe/Berlin.")
 @click.option("--key", default="", help="A repeat of the command with it makes no second posts.")
-@click.option("--dry-run", is_flag=True, help="Check them, and store nothing.")
+@click.option("--dry-run", is_flag=True, help="Check them and make none; files are fetched for it.")
+@options.json_lines
 @options.tenant
-def posts_import(file: Path, tenant: str | None, *, zone: str | None, key: str, dry_run: bool) -> None:
+def posts_import(file: Path, tenant: str | None, *, zone: str | None, key: str, dry_run: bool, as_json: bool) -> None:
     """Make the posts of a CSV or JSON file, each for itself; exits 1 if one is refused."""
-    refused = wiring.run(import_file(wiring.load(), tenant, file, zone, key, dry_run=dry_run))
+    done = import_file(wiring.load(), tenant, file, zone, key, dry_run=dry_run, as_json=as_json)
+    refused = wiring.run(done)
     if refused:
         raise click.exceptions.Exit(1)
 
 
 async def import_file(
-    configuration: Configuration, tenant: str | None, file: Path, zone: str | None, key: str, *, dry_run: bool
+    configuration: Configuration,
+    tenant: str | None,
+    file: Path,
+    zone: str | None,
+    key: str,
+    *,
+    dry_run: bool,
+    as_json: bool,
 ) -> int:
     """Make the posts of a file, print what became of each, and return how many were refused. Raises ClickException."""
     try:
         content = await asyncio.to_thread(file.read_bytes)
     except OSError as error:
         raise click.ClickException(f"{file} cannot be read ({error.strerror})") from None
-    async with _desk(configuration, tenant) as desk:
-        defaults = await many.defaults_of(desk.posts, desk.tenant, zone)
+    async with desk(configuration, tenant) as found:
+        defaults = await many.defaults_of(found.posts, found.tenant, zone)
         report = (read_json if file.suffix.lower() == ".json" else read_csv)(content, defaults)
         if report.problems:
             raise click.ClickException("\n".join(f"{each.message}; {each.remedy}" for each in report.problems))
-        outcomes = await many.create_all(desk.posts, desk.tenant, COMMAND, report, key=key, dry_run=dry_run)
-    refused = 0
+        outcomes = await many.create_all(
+            found.posts, found.uploads, found.tenant, COMMAND, report, key=key, dry_run=dry_run
+        )
+    refused = sum(1 for outcome in outcomes if outcome.created is None)
     for outcome in outcomes:
-        place = f"{report.unit} {outcome.number}: "
-        if outcome.created is None:
-            refused += 1
-            for problem in outcome.problems:
-                echo(f"{place}{problem['message']} ({problem['remedy']})")
+        if as_json:
+            echo_json(line_document(outcome))
         else:
-            accounts = ", ".join(f"{each.platform} {each.result}" for each in outcome.created.results)
-            echo(f"{place}{accounts}; {outcome.created.words}")
-    echo(f"{len(outcomes) - refused} accepted, {refused} refused")
+            _say_line(f"{report.unit} {outcome.number}: ", outcome)
+    if not as_json:
+        echo(f"{len(outcomes) - refused} accepted, {refused} refused")
     return refused
+
+
+def _say_line(place: str, outcome: LineOutcome) -> None:
+    if outcome.created is not None:
+        accounts = ", ".join(f"{each.platform} {each.result}" for each in outcome.created.results)
+        echo(f"{place}{accounts}; {outcome.created.words}")
+    for problem in outcome.problems:
+        echo(f"{place}{problem['message']} ({problem['remedy']})")
 
 
 def _say_states(post: StoredPost) -> None:

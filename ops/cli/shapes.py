@@ -13,6 +13,11 @@ _POST = (
     *("schedule_id", "created_at", "updated_at", "media", "targets"),
 )
 
+_RECURRENCE = (
+    *("id", "state", "rule", "start_time", "timezone", "next_time", "trouble", "author", "version", "post"),
+    *("created_at", "updated_at"),
+)
+
 SHAPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "audit": ("id", "at", "actor", "action", "subject", "address", "detail", "platform", "username"),
@@ -37,8 +42,13 @@ SHAPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             *("created_by", "created_at", "removed_at", "removed_by", "stored", "stored_bytes"),
         ),
         "posts create": ("post", "accounts", "findings", "time", "replayed"),
+        "posts import": ("number", "accepted", "post", "accounts", "findings", "time", "replayed", "problems"),
         "posts list": _POST,
+        "posts repeat create": ("changed", "recurrence", "upcoming", "findings", "note", "replayed"),
+        "posts repeat list": _RECURRENCE,
+        "posts repeat show": (*_RECURRENCE, "note", "upcoming", "occurrences"),
         "posts show": _POST,
+        "posts slots show": ("connection", "timezone", "slots", "free"),
         "retention list": ("platform", "kind", "days"),
         "retention plan": ("events", "deliveries", "kept_rows"),
         "spool status": ("deliveries", "oldest_at", "bytes", "limit_bytes", "damaged", "refused", "process"),
@@ -49,4 +59,4 @@ SHAPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """By command. A line holds one object; `doctor` prints an array of them; `verify`, `events show`, `posts show`, `posts
-create` and `retention plan` print one document."""
+create`, `posts repeat create`, `posts repeat show`, `posts slots show` and `retention plan` print one document."""

@@ -40,8 +40,8 @@ def work_command() -> None:
 
 @asynccontextmanager
 async def connection_sweeps(configuration: Configuration) -> AsyncIterator[dict[str, Sweep]]:
-    """Yield the loops that refresh and check connections, publish posts, and mail notices, by name."""
-    from ops.cli.composition import built, driver_of, notice_sender, storage_of
+    """Yield the loops that refresh and check connections, make posts that repeat, publish, and mail, by name."""
+    from ops.cli.composition import built, driver_of, notice_sender, occurrences_of, storage_of
     from publish.connections.refresh import AT_ONCE
     from publish.posting import driver
 
@@ -50,7 +50,7 @@ async def connection_sweeps(configuration: Configuration) -> AsyncIterator[dict[
         await open_pool(
             settings.database_url.get_secret_value(),
             "publish",
-            AT_ONCE + 1 + driver.AT_ONCE + 1,  # and the mail, and the search for targets
+            AT_ONCE + 1 + driver.AT_ONCE + 2,  # and the mail, the search for targets, and what repeats
             role=settings.role(WORKER_ROLE),
             pgbouncer=settings.landfall_pgbouncer,
             wait_seconds=5,
@@ -61,6 +61,7 @@ async def connection_sweeps(configuration: Configuration) -> AsyncIterator[dict[
         sweeps: dict[str, Sweep] = {
             "refresh": found.refresher.sweep,
             "posting": driver_of(pool, found, storage_of(configuration)).sweep,
+            "recurrences": occurrences_of(pool, found, storage_of(configuration)).sweep,
         }
         if (mailing := notice_sender(configuration, pool, found.flows)) is not None:
             sweeps["mail"] = mailing.sweep

@@ -143,6 +143,10 @@ posts_overdue = Gauge(
 post_quota_left = Gauge(
     "landfall_post_quota_left", "Posts left to the account that has published the most in its window", ["platform"]
 )
+post_quota_limit = Gauge("landfall_post_quota_limit", "Posts that this quota allows in its window", ["platform"])
+occurrences = Counter(
+    "landfall_occurrences_total", "Occurrences of posts that repeat, by what became of them", ["outcome"]
+)
 mails = Counter("landfall_mails_total", "Mails about notices, one for each person", ["outcome"])
 platform_seconds = Histogram(
     "landfall_platform_seconds", "One conversation with a platform", ["platform"], buckets=_SLOW
@@ -181,6 +185,7 @@ MEASURED: Mapping[str, tuple[Counter | Gauge | Histogram, ...]] = MappingProxyTy
             *(partition_months_ahead, misplaced_rows),
             *(drifted_rows, verified_at, mails, rate_limit_used, connections, connections_ending),
             *(targets, target_steps, step_seconds, posts_unconfirmed, posts_overdue, post_quota_left),
+            *(post_quota_limit, occurrences),
         ),
     }
 )

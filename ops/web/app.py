@@ -11,6 +11,8 @@ from ops.web.api.media_uploads import MediaUploadsApi
 from ops.web.api.notices import NoticesApi
 from ops.web.api.platform_callbacks import PlatformCallbacks
 from ops.web.api.posts import PostsApi
+from ops.web.api.queues import QueuesApi
+from ops.web.api.recurrences import RecurrencesApi
 from ops.web.media_files import MediaFiles
 from ops.web.not_configured import ConnectionsNotConfigured
 from ops.web.pages.account import AccountPages
@@ -65,7 +67,12 @@ def add_connections(app: web.Application, site: Site, connecting: Connecting) ->
 
 def add_posts(app: web.Application, site: Site, publishing: Publishing) -> None:
     """Add what makes, shows and decides upon posts."""
-    for part in (PostsApi(site, publishing), PostPages(site, publishing)):
+    for part in (
+        PostsApi(site, publishing),
+        RecurrencesApi(site, publishing),
+        QueuesApi(site, publishing),
+        PostPages(site, publishing),
+    ):
         site.router.add(app, part.routes())
 
 

@@ -20,11 +20,12 @@ _PATHS = (
     "/api/notices",
     "/deletions/{rest:.*}",
     "/api/posts{rest:(?:/.*)?}",
+    "/api/recurrences{rest:(?:/.*)?}",
     "/api/posting/{rest:.*}",
     "/api/share",
     "/api/{platform}/upload",
 )
-_PAGES = ("/connections{rest:(?:/.*)?}", "/posts{rest:(?:/.*)?}", "/share")
+_PAGES = ("/connections{rest:(?:/.*)?}", "/posts{rest:(?:/.*)?}", "/recurrences/{rest:.*}", "/share")
 
 
 class ConnectionsNotConfigured:

@@ -10,16 +10,18 @@ import asyncpg
 
 from ops.runtime.serialization import json_object
 from publish.media.inspection import Facts
-from schema.states import TARGET, TargetState
+from schema.states import RECURRENCE, TARGET, RecurrenceState, TargetState
 
 _OVER = (TargetState.PUBLISHED, TargetState.PUBLISHED_ID_UNKNOWN, TargetState.CANCELLED)
 
 HELD = f"""(EXISTS (SELECT FROM media_links l WHERE l.tenant_id = m.tenant_id AND l.media_id = m.id
     AND l.revoked_at IS NULL AND l.expires_at > now())
     OR EXISTS (SELECT FROM post_media pm JOIN post_targets t ON t.tenant_id = pm.tenant_id AND t.post_id = pm.post_id
-        WHERE pm.tenant_id = m.tenant_id AND pm.media_id = m.id AND NOT {TARGET.any_of(*_OVER)}))"""
+        WHERE pm.tenant_id = m.tenant_id AND pm.media_id = m.id AND NOT {TARGET.any_of(*_OVER)})
+    OR EXISTS (SELECT FROM post_recurrences r WHERE r.tenant_id = m.tenant_id AND m.id = ANY(r.media_ids)
+        AND NOT {RECURRENCE.any_of(RecurrenceState.ENDED)}))"""
 """The condition on a row ``m`` of ``media`` under which it is neither removed nor pruned: a platform may fetch it, or a
-post is still to be published with it, or could be tried again."""
+post with it repeats, is still to be published, or could be tried again."""
 
 _COLUMNS = """m.id::text, m.stored_as, m.kind, m.content_type, m.bytes, encode(m.sha256, 'hex') AS sha256, m.width,
     m.height, m.duration_ms, m.details, m.file_name, m.source_url, m.converted_from::text, m.created_by, m.created_at,

@@ -3,8 +3,14 @@
 from collections.abc import Mapping
 from datetime import datetime
 
+from publish.posting.many import LineOutcome
 from publish.posting.post_store import StoredPost, StoredTarget
-from publish.posting.posts import Result
+from publish.posting.posts import Created, Result
+from publish.posting.queues import WEEKDAYS, AccountQueue
+from publish.posting.recurrence_store import StoredRecurrence
+from publish.posting.recurrences import Saved, Shown
+from publish.schedule.recurrence import Occurrence
+from schema.states import RecurrenceState
 
 
 def target_document(target: StoredTarget) -> dict[str, object]:
@@ -29,6 +35,7 @@ def target_document(target: StoredTarget) -> dict[str, object]:
         "attempt": target.attempt,
         "failures": target.failures,
         "due_at": _time(target.due_at),
+        "slot_at": _time(target.slot_at),
         "platform_post_id": target.platform_post_id,
         "platform_post_url": target.platform_post_url,
         "published_at": _time(target.published_at),
@@ -73,6 +80,95 @@ def result_document(result: Result) -> Mapping[str, object]:
         "result": result.result,
         "post": result.post,
         "target": result.target,
+        "slot_at": _time(result.slot_at),
+    }
+
+
+def created_document(created: Created) -> dict[str, object]:
+    return {
+        "post": None if created.post is None else post_document(created.post),
+        "accounts": [result_document(result) for result in created.results],
+        "findings": list(created.findings),
+        "time": created.words or None,
+        "replayed": created.replayed,
+    }
+
+
+def line_document(outcome: LineOutcome) -> dict[str, object]:
+    """What became of one post of a file."""
+    made = created_document(outcome.created or Created(None))
+    accepted = outcome.created is not None
+    return {"number": outcome.number, "accepted": accepted, **made, "problems": [*outcome.problems]}
+
+
+def occurrence_document(occurrence: Occurrence) -> dict[str, object]:
+    """A time to come, and how it was decided."""
+    return {
+        "number": occurrence.number,
+        "time": _time(occurrence.time.instant),
+        "local_time": occurrence.time.wall.isoformat(timespec="minutes"),
+        "words": occurrence.time.words,
+    }
+
+
+def stored_recurrence_document(stored: StoredRecurrence) -> dict[str, object]:
+    active = stored.state == RecurrenceState.ACTIVE
+    return {
+        "id": stored.id,
+        "state": str(stored.state),
+        "rule": stored.rule,
+        "start_time": stored.start_time,
+        "timezone": stored.zone,
+        "next_time": _time(stored.next_at) if active else None,
+        "trouble": stored.trouble,
+        "author": stored.author,
+        "version": stored.revision,
+        "post": dict(stored.template),
+        "created_at": _time(stored.created_at),
+        "updated_at": _time(stored.updated_at),
+    }
+
+
+def recurrence_document(shown: Shown) -> dict[str, object]:
+    return {
+        **stored_recurrence_document(shown.stored),
+        "note": shown.note or None,
+        "upcoming": [occurrence_document(each) for each in shown.upcoming],
+        "occurrences": [
+            {
+                "version": each.revision,
+                "number": each.number,
+                "time": _time(each.at),
+                "state": str(each.state),
+                "post": each.post_id,
+                "reason": each.reason,
+            }
+            for each in shown.latest
+        ],
+    }
+
+
+def saved_document(saved: Saved) -> dict[str, object]:
+    """What came of a request to let a post repeat, or to change that."""
+    return {
+        "changed": saved.changed,
+        "recurrence": None if saved.recurrence is None else recurrence_document(saved.recurrence),
+        "upcoming": [occurrence_document(each) for each in saved.upcoming],
+        "findings": list(saved.findings),
+        "note": saved.note or None,
+        "replayed": saved.replayed,
+    }
+
+
+def queue_document(shown: AccountQueue) -> dict[str, object]:
+    return {
+        "connection": shown.connection,
+        "timezone": shown.queue.zone if shown.queue.slots else None,
+        "slots": [
+            {"weekday": WEEKDAYS[slot.weekday], "time": slot.wall.isoformat("minutes")}
+            for slot in sorted(shown.queue.slots)
+        ],
+        "free": [{"time": _time(each.instant), "words": each.words} for each in shown.free],
     }
 
 

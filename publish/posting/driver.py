@@ -218,11 +218,16 @@ class Driver:
         return await self._ask(target, step, job)
 
     async def _begin(self, target: Target, machine: Machine) -> bool:
-        decision = lateness.decide(target.due_at or target.now, target.now, target.late_policy)
+        due, superseded = target.due_at or target.now, target.superseded
+        decision = lateness.decide(due, target.now, target.late_policy, superseded=superseded)
         if decision in ("missed", "ask"):
-            asks = decision == "ask" or target.late_policy.when_late != "skip"
+            asks = decision == "ask" or (target.late_policy.when_late != "skip" and not superseded)
             message = "Its time had passed when this service could work on it" + (
-                "; publish it now or cancel it." if asks else ", so it was left out, as it says."
+                "; publish it now or cancel it."
+                if asks
+                else ", and a later post of its schedule is due as well, so it was left out."
+                if superseded
+                else ", so it was left out, as it says."
             )
             outcome = Outcome(
                 state=TargetState.MISSED, step="", seconds=None, code="missed", message=message, retryable=asks

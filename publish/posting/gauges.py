@@ -18,17 +18,19 @@ def measurer(publishers: Mapping[str, Publisher]) -> Callable[[asyncpg.Connectio
         async with transaction(connection):
             await set_tenant(connection, ALL_TENANTS)
             waiting = await post_store.waiting(connection)
-            left: dict[str, int] = {}
+            left: dict[str, tuple[int, int]] = {}
             for name, publisher in publishers.items():
                 for quota in publisher.rules.quotas:
                     kinds = list(quota.kinds) or list(publisher.machines.machines)
                     used = await post_store.most_published(connection, name, kinds, quota.seconds)
-                    left[name] = min(left.get(name, quota.posts), max(0, quota.posts - used))
+                    found = max(0, quota.posts - used), quota.posts
+                    left[name] = min(left.get(name, found), found)
         for name in publishers:
             unconfirmed, overdue = waiting.get(name, (0, 0))
             metrics.posts_unconfirmed.labels(name).set(unconfirmed)
             metrics.posts_overdue.labels(name).set(overdue)
-        for name, count in left.items():
+        for name, (count, limit) in left.items():
             metrics.post_quota_left.labels(name).set(count)
+            metrics.post_quota_limit.labels(name).set(limit)
 
     return measure_posts

@@ -1,15 +1,30 @@
 """Make several posts of one request: those of a file, each with a report, and one shared page at several accounts."""
 
+import asyncio
+import hashlib
+import json
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from urllib.parse import urlsplit, urlunsplit
 
 from ops.access.audit_log_store import Actor
 from ops.runtime.tenancy import tenant_transaction
+from ops.runtime.text import excerpt
+from publish.media.refusal import MediaRefused
+from publish.media.storage import NOT_CONFIGURED
+from publish.media.uploads import Uploads
 from publish.posting import post_store
 from publish.posting.errors import PostError
 from publish.posting.posts import Created, Posts, Result, digest_of
 from publish.posting.requests import PostBody, ShareBody, TargetBody, UploadBody, read
 from publish.schedule.bulk import BulkPost, Defaults, Report
+
+TRIES = 4
+"""Of a file while others of the tenant are taken."""
+
+LONGEST_SHOWN = 200
+"""Characters of an address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,33 +44,129 @@ async def defaults_of(posts: Posts, tenant: str, zone: str | None = None) -> Def
     return Defaults(connected & {*posts.publishers}, now, posts.zones, timezone=zone)
 
 
+class _Files:
+    """Fetches the files of one import, each address once, until its time is over."""
+
+    def __init__(self, uploads: Uploads | None, tenant: str, actor: Actor, seconds: float | None) -> None:
+        self._uploads = uploads
+        self._tenant = tenant
+        self._actor = actor
+        self._end = None if seconds is None else time.monotonic() + seconds
+        self._known: dict[str, str | MediaRefused] = {}
+
+    async def ids(self, urls: Sequence[str]) -> list[str]:
+        """Return the ids of the files at these addresses. Raises _LineRefused, which names each that was not taken."""
+        found, problems = [], []
+        for number, url in enumerate(urls, 1):
+            if url not in self._known:
+                self._known[url] = await self._fetched(url)
+            known = self._known[url]
+            if isinstance(known, str):
+                found.append(known)
+                continue
+            problems.append(
+                {
+                    "field": "media_urls",
+                    "item": f"media_urls {number}",
+                    "url": _without_secrets(url),
+                    "message": f"file {number} at {_without_secrets(url)}: {known.message}",
+                    "remedy": known.remedy,
+                    "reason": known.reason,
+                }
+            )
+        if problems:
+            raise _LineRefused(problems)
+        return found
+
+    async def _fetched(self, url: str) -> str | MediaRefused:
+        if self._uploads is None:
+            message = "Files cannot be taken: there is no place to keep them."
+            return MediaRefused("storage", 503, "not_configured", message, NOT_CONFIGURED)
+        for last in (*[False] * (TRIES - 1), True):
+            left = None if self._end is None else max(0.0, self._end - time.monotonic())
+            try:
+                async with asyncio.timeout(left):
+                    media, _ = await self._uploads.fetched(self._tenant, self._actor, url)
+            except TimeoutError:
+                message, remedy = "The time that one request may take was over.", "send this post again by itself"
+                return MediaRefused("interrupted", 503, "overloaded", message, remedy)
+            except MediaRefused as refused:
+                if refused.reason != "busy" or last:
+                    return refused
+                await asyncio.sleep(refused.after or 1)
+            else:
+                return media.id
+        raise AssertionError("unreachable")
+
+
+class _LineRefused(Exception):  # noqa: N818  an answer
+    """A post of a file is not made; ``problems`` say why."""
+
+    def __init__(self, problems: Sequence[Mapping[str, object]]) -> None:
+        super().__init__()
+        self.problems = problems
+
+
+def _without_secrets(url: str) -> str:
+    """Return an address without its query and its user, which may hold secrets."""
+    parts = urlsplit(url)
+    return excerpt(urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")), LONGEST_SHOWN)
+
+
 async def create_all(
-    posts: Posts, tenant: str, actor: Actor, report: Report, *, key: str = "", dry_run: bool = False
+    posts: Posts,
+    uploads: Uploads | None,
+    tenant: str,
+    actor: Actor,
+    report: Report,
+    *,
+    key: str = "",
+    dry_run: bool = False,
+    seconds: float | None = None,
 ) -> list[LineOutcome]:
-    """Make the posts of a file, each for itself: one that is refused keeps no other from being made."""
-    outcomes = []
+    """Make the posts of a file, each for itself: one that is refused keeps no other from being made.
+
+    Files are fetched by their addresses into ``uploads``, in a dry run too: only so can the post be checked. After
+    ``seconds`` no more are.
+    """
+    outcomes, files = [], _Files(uploads, tenant, actor, seconds)
     for line in report.lines:
         if line.post is None:
             problems = [{"field": each.field, "message": each.message, "remedy": each.remedy} for each in line.problems]
             outcomes.append(LineOutcome(line.number, None, problems))
             continue
+        line_key = f"{key}/{line.number}" if key else ""
         try:
-            body = _of_line(line.post, f"{key}/{line.number}" if key else "", dry_run=dry_run)
-            outcomes.append(LineOutcome(line.number, await posts.create(tenant, actor, body)))
+            created = await _created(posts, files, tenant, actor, line.post, line_key, dry_run=dry_run)
+            outcomes.append(LineOutcome(line.number, created))
+        except _LineRefused as refused:
+            outcomes.append(LineOutcome(line.number, None, refused.problems))
         except PostError as error:
             problem = {"field": "", "message": error.message, "remedy": error.remedy, **error.details}
             outcomes.append(LineOutcome(line.number, None, [problem]))
     return outcomes
 
 
-def _of_line(post: BulkPost, key: str, *, dry_run: bool) -> PostBody:
-    """Raises PostError for files by address, which a library has to fetch first."""
-    if post.media_urls:
-        message = "Files are not fetched by their address here."
-        raise PostError("unprocessable", message, "upload them, and make the post with their ids")
+async def _created(
+    posts: Posts, files: _Files, tenant: str, actor: Actor, post: BulkPost, key: str, *, dry_run: bool
+) -> Created:
+    """Make one post of a file. Raises PostError and _LineRefused."""
+    if not post.media_urls:
+        return await posts.create(tenant, actor, _of_line(post, [], key, dry_run=dry_run))
+    # The request is what the line says: what is at an address may have changed since.
+    asked = hashlib.sha256(json.dumps(["line", asdict(post)], default=str, sort_keys=True).encode()).digest()
+    if key and not dry_run and (before := await posts.replay(tenant, key, asked)) is not None:
+        return before
+    media = await files.ids(post.media_urls)
+    return await posts.create(tenant, actor, _of_line(post, media, key, dry_run=dry_run), asked=asked)
+
+
+def _of_line(post: BulkPost, media: Sequence[str], key: str, *, dry_run: bool) -> PostBody:
+    """Raises PostError."""
     document = {
         "content": post.content,
         "hashtags": list(post.hashtags),
+        "media": list(media),
         "platforms": list(post.platforms),
         "campaign_id": post.campaign_id or None,
         "scheduled_time": post.time.written,

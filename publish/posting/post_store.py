@@ -50,7 +50,7 @@ COUNTED = f"NOT {TARGET.any_of(TargetState.DRAFT, TargetState.CANCELLED, TargetS
 PARTS_FROM = 1000
 """The first position of files of further parts: a post has fewer files."""
 
-_TARGET_TIME = "coalesce(t.published_at, p.scheduled_at, t.created_at)"
+_TARGET_TIME = "coalesce(t.published_at, t.slot_at, p.scheduled_at, t.created_at)"
 _POST_TIME = "coalesce(p.scheduled_at, p.created_at)"
 _LEASE_LOST = "fence = fence + 1, lease_until = NULL"
 
@@ -115,6 +115,8 @@ class StoredTarget:
     worked_at: datetime | None
     asked: bool
     """Whether a request that makes something visible was ever about to be sent for this attempt."""
+    slot_at: datetime | None
+    """The slot of its account that it took, in place of the time of its post."""
     media: Sequence[AttachedMedia]
     """Of a further part or a first comment; those of an account are the post's."""
 
@@ -180,7 +182,7 @@ class NewPost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewTarget:
-    """A target that is to be stored. ``due`` is whether it is worked on at the time of its post.
+    """A target that is to be stored. ``due`` is whether it is worked on at its time: that of its slot, or its post.
 
     ``media`` are the files of a further part or a first comment, as those of :class:`NewPost`.
     """
@@ -197,6 +199,7 @@ class NewTarget:
     parent_id: str | None = None
     position: int = 0
     media: Sequence[tuple[str, str, bytes]] = ()
+    slot_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,20 +277,24 @@ async def lock_content(connection: asyncpg.Connection, contents: Sequence[tuple[
 
 
 async def same_content(
-    connection: asyncpg.Connection, connection_id: str, digest: bytes, at: datetime, leaving_out: str
+    connection: asyncpg.Connection,
+    connection_id: str,
+    digest: bytes,
+    since: datetime,
+    until: datetime,
+    leaving_out: str,
 ) -> tuple[str, str] | None:
-    """Return post and target with the same content at the same account around the same time."""
+    """Return post and target with the same content at the same account from one time to another."""
     row = await connection.fetchrow(
         f"""
         SELECT t.post_id::text, t.id::text FROM post_targets t JOIN posts p ON p.id = t.post_id
         WHERE t.connection_id = $1::uuid AND t.digest = $2 AND t.parent_id IS NULL AND {COUNTED}
-            AND {_TARGET_TIME} BETWEEN $3::timestamptz - $4::interval AND $3::timestamptz + $4::interval
-            AND t.post_id::text <> $5
+            AND {_TARGET_TIME} BETWEEN $3 AND $4 AND t.post_id::text <> $5
         ORDER BY t.id LIMIT 1""",
         connection_id,
         digest,
-        at,
-        SAME_CONTENT,
+        since,
+        until,
         leaving_out,
     )
     return None if row is None else (row[0], row[1])
@@ -394,9 +401,9 @@ async def insert_target(
     await connection.execute(
         """
         INSERT INTO post_targets (tenant_id, id, post_id, connection_id, platform, account_id, parent_id, position,
-            kind, content, options, digest, repeats, state, due_at)
-        VALUES ($1::uuid, $2::uuid, $3::uuid, $4::uuid, $5, $6, $7::uuid, $8, $9, $10, $11::jsonb, $12, $13, $14, $15)
-        """,
+            kind, content, options, digest, repeats, state, due_at, slot_at)
+        VALUES ($1::uuid, $2::uuid, $3::uuid, $4::uuid, $5, $6, $7::uuid, $8, $9, $10, $11::jsonb, $12, $13, $14, $15,
+            $16)""",
         tenant,
         target.id,
         post_id,
@@ -411,7 +418,8 @@ async def insert_target(
         target.digest,
         target.repeats,
         target.state,
-        at if target.due else None,
+        (target.slot_at or at) if target.due else None,
+        target.slot_at,
     )
 
 
@@ -461,12 +469,13 @@ async def update_target(
     repeats: bool,
     state: TargetState,
     due_at: datetime | None,
+    slot_at: datetime | None,
 ) -> None:
     """Store what a target is to show from now on, and when. Its event is appended even where its text is as before."""
     await connection.execute(
         f"""
         UPDATE post_targets SET kind = $2, content = $3, options = $4::jsonb, digest = $5, repeats = $6, state = $7,
-            due_at = $8, sequence = sequence + 1, {_LEASE_LOST}
+            due_at = $8, slot_at = $9, sequence = sequence + 1, {_LEASE_LOST}
         WHERE id = $1::uuid AND {TARGET.any_of(*EDITABLE)}""",
         id_,
         kind,
@@ -476,6 +485,7 @@ async def update_target(
         repeats,
         state,
         due_at,
+        slot_at,
     )
 
 
@@ -510,8 +520,9 @@ async def schedule(connection: asyncpg.Connection, id_: str, *, now: bool) -> No
     await connection.execute(
         f"""
         UPDATE post_targets t SET state = '{TargetState.SCHEDULED}', error_code = NULL, error_message = NULL,
-            retryable = NULL, {_LEASE_LOST},
-            due_at = CASE WHEN t.parent_id IS NULL THEN CASE WHEN $2 THEN now() ELSE p.scheduled_at END END
+            retryable = NULL, {_LEASE_LOST}, slot_at = CASE WHEN NOT $2 THEN t.slot_at END,
+            due_at = CASE WHEN t.parent_id IS NULL THEN
+                CASE WHEN $2 THEN now() ELSE coalesce(t.slot_at, p.scheduled_at) END END
         FROM posts p WHERE p.id = t.post_id AND t.post_id = $1::uuid AND {_of("t", states)}""",
         id_,
         now,
@@ -607,7 +618,7 @@ _TARGET_COLUMNS = """t.id::text, t.post_id::text, t.connection_id::text, t.platf
     coalesce(c.username, c.account_id), t.parent_id::text, t.position, t.kind, t.content, t.options, t.digest,
     t.repeats, t.state, t.step, t.attempt, t.failures, t.due_at, coalesce(t.lease_until > now(), false),
     t.platform_post_id, t.platform_post_url, t.error_code, t.error_message, t.retryable, coalesce(t.evidence, '[]'),
-    t.published_at, t.worked_at, t.intent_at IS NOT NULL"""
+    t.published_at, t.worked_at, t.intent_at IS NOT NULL, t.slot_at"""
 
 
 async def one(connection: asyncpg.Connection, id_: str) -> StoredPost | None:

@@ -5,22 +5,23 @@ Each call is one transaction with its entry in the audit log. What follows is th
 
 import asyncio
 import hashlib
+import itertools
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg
 import uuid_utils
 from pydantic import BaseModel
 
-from ops.access.audit_log_store import Actor, Value, audit
+from ops.access.audit_log_store import WORKER, Actor, Value, audit
 from ops.runtime import metrics
 from ops.runtime.db import Pool
 from ops.runtime.tenancy import tenant_transaction
-from publish.posting import post_store
+from publish.posting import post_store, queue_store, recurrence_store
 from publish.posting.acceptance import (
     Checked,
     Files,
@@ -59,6 +60,7 @@ from publish.posting.requests import (
     TargetEdit,
 )
 from publish.preflight.contract import AccountFacts, Finding, Severity
+from publish.schedule import slots
 from publish.schedule.errors import ScheduleError
 from publish.schedule.wall_time import ScheduledTime, parse
 from publish.schedule.zones import TimeZones
@@ -66,6 +68,9 @@ from schema.states import TargetState
 
 PAGE_SIZE = 50
 MOST_LISTED = 200
+
+MOST_SLOTS_TRIED = 100
+"""Free slots of a queue that are held against the quotas of an account, before the first of them is refused."""
 
 TOO_LATE: Mapping[TargetState, str] = {
     TargetState.PUBLISHING: "it is being published: the request that makes it visible may be under way",
@@ -91,6 +96,8 @@ class Result:
     result: str
     post: str | None = None
     target: str | None = None
+    slot_at: datetime | None = None
+    """The slot that it took; None where it has the time of its post."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +142,14 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Time:
-    """When a post is due, as it was asked for. ``action`` is draft, schedule or publish."""
+    """When a post is due, as it was asked for. ``action`` is draft, schedule or publish.
+
+    ``queued``: each account publishes it at the next free slot of its own.
+    """
 
     action: str
     found: ScheduledTime | None = None
+    queued: bool = False
 
     @property
     def words(self) -> str:
@@ -148,11 +159,16 @@ class Time:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What a post is to show at one account. ``own`` is the text that it has there alone."""
+    """What a post is to show at one account. ``own`` is the text that it has there alone.
+
+    ``slot_at`` is when, where it took a slot of the account's queue, and ``slot`` how that was decided.
+    """
 
     checked: Checked
     own: str | None
     existing: tuple[str, str] | None = None
+    slot_at: datetime | None = None
+    slot: ScheduledTime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,33 +190,70 @@ class Posts:
 
         ``asked`` is the digest of the request, by which a repeat of its key is known; that of the body if not given.
         """
-        time, asked = self._time(body.action, body.scheduled_time, body.timezone), asked or digest_of("post", body)
-        said = await self._asked(tenant, [target.connection for target in body.targets], body.platforms)
+        time, asked = self._time_of(body), asked or digest_of("post", body)
+        said = await self.asked_accounts(tenant, body)
         async with tenant_transaction(self.pool, tenant) as connection:
             if body.idempotency_key and not body.dry_run:
                 before = await self._made_before(connection, tenant, body.idempotency_key, asked)
                 if before is not None:
                     return Created(before, _results(before), words=time.words, replayed=True)
-            now = await post_store.clock(connection)
-            at = due_at(time, now)
-            named = await self._named(connection, body)
-            items, parts, comments = await self._files_of(connection, tenant, body, [each for _, each in named])
-            link = {name: value for name, value in body.link.model_dump().items() if value} if body.link else {}
-            plans = []
-            for (account, target), comment in zip(named, comments, strict=True):
-                text = target_text(body.content, body.hashtags) if target.content is None else target.content
-                wanted = Wanted(account, text, target.kind, target.options, items, link, parts, comment)
-                plans.append(_Plan(checked(self.publishers, wanted, self._facts(account, said)), target.content))
-            found = await self._examined(connection, plans, at, body, draft=time.action == "draft")
-            findings = [document for plan in found for document in plan.checked.documents]
-            if body.dry_run:
-                return Created(None, [_result(plan, "checked") for plan in found], findings, time.words)
-            fresh = [plan for plan in found if plan.existing is None]
-            if not fresh:
-                existing = found[0].existing
-                post = await post_store.one(connection, existing[0]) if existing else None
-                return Created(post, [_result(plan, "exists") for plan in found], findings, time.words)
-            post = await self._stored(connection, tenant, actor, body, time, at, items, link, fresh, asked)
+            if body.schedule_id is not None and not await recurrence_store.is_there(connection, body.schedule_id):
+                message = "There is no schedule of this id."
+                raise PostError("unprocessable", message, "take it from GET /api/recurrences")
+            at = due_at(time, await post_store.clock(connection))
+            return await self._created(connection, tenant, actor, body, time, at, said, asked)
+
+    async def create_occurrence(
+        self,
+        connection: asyncpg.Connection,
+        tenant: str,
+        author: str,
+        body: PostBody,
+        time: ScheduledTime,
+        said: Mapping[str, AccountFacts],
+    ) -> Created:
+        """Make the post of an occurrence, late or not, within the caller's transaction. Raises PostError."""
+        time_, asked = Time("schedule", time), digest_of("occurrence", body)
+        return await self._created(connection, tenant, WORKER, body, time_, time.instant, said, asked, author)
+
+    async def asked_accounts(self, tenant: str, body: PostBody) -> Mapping[str, AccountFacts]:
+        """Return what the platforms say now of the accounts of a request; outside of any transaction."""
+        return await self._asked(tenant, [target.connection for target in body.targets], body.platforms)
+
+    async def _created(
+        self,
+        connection: asyncpg.Connection,
+        tenant: str,
+        actor: Actor,
+        body: PostBody,
+        time: Time,
+        at: datetime,
+        said: Mapping[str, AccountFacts],
+        asked: bytes,
+        author: str = "",
+    ) -> Created:
+        named = await self._named(connection, body)
+        items, parts, comments = await self._files_of(connection, tenant, body, [each for _, each in named])
+        link = {name: value for name, value in body.link.model_dump().items() if value} if body.link else {}
+        plans = []
+        for (account, target), comment in zip(named, comments, strict=True):
+            text = target_text(body.content, body.hashtags) if target.content is None else target.content
+            wanted = Wanted(account, text, target.kind, target.options, items, link, parts, comment)
+            plans.append(_Plan(checked(self.publishers, wanted, self._facts(account, said)), target.content))
+        draft = time.action == "draft"
+        found = await self._examined(connection, plans, at, body, draft=draft, queued=time.queued)
+        findings = [document for plan in found for document in plan.checked.documents]
+        words = _slot_words(found) or time.words
+        if body.dry_run:
+            return Created(None, [_result(plan, "checked") for plan in found], findings, words)
+        fresh = [plan for plan in found if plan.existing is None]
+        if not fresh:
+            existing = found[0].existing
+            post = await post_store.one(connection, existing[0]) if existing else None
+            return Created(post, [_result(plan, "exists") for plan in found], findings, words)
+        post = await self._stored(
+            connection, tenant, actor, body, time, at, items, link, fresh, asked, author or actor.name
+        )
         made = {target.connection_id + target.kind: target for target in post.targets if target.parent_id is None}
         results = [
             _result(plan, "exists")
@@ -208,7 +261,7 @@ class Posts:
             else _result(plan, "created", made[plan.checked.wanted.account.id + plan.checked.wanted.kind])
             for plan in found
         ]
-        return Created(post, results, findings, time.words)
+        return Created(post, results, findings, words)
 
     async def replay(self, tenant: str, key: str, asked: bytes) -> Created | None:
         """Return the answer to an earlier request with this key. Raises PostError where that was another one."""
@@ -228,8 +281,12 @@ class Posts:
         link: Mapping[str, str],
         plans: Sequence[_Plan],
         asked: bytes,
+        author: str,
     ) -> StoredPost:
         id_ = new_id()
+        taken = sorted((plan.slot for plan in plans if plan.slot is not None), key=lambda slot: slot.instant)
+        if taken:  # the post has the time of its first target
+            time, at = replace(time, found=taken[0]), taken[0].instant
         new = NewPost(
             content=body.content,
             link=link,
@@ -245,7 +302,7 @@ class Posts:
         )
         key = body.idempotency_key or None
         await post_store.insert(
-            connection, tenant, id_, new, actor.name, key=key, request_sha256=asked, schedule_id=body.schedule_id
+            connection, tenant, id_, new, author, key=key, request_sha256=asked, schedule_id=body.schedule_id
         )
         state = state_after(time.action, needs_approval=body.needs_approval)
         count = 0
@@ -361,6 +418,7 @@ class Posts:
         *,
         draft: bool,
         leaving_out: str = "",
+        queued: bool = False,
     ) -> list[_Plan]:
         """Find what is posted already, what is left of quotas, and what comes soon. Raises PostError for refusals.
 
@@ -373,20 +431,58 @@ class Posts:
         if draft:
             return list(plans)
         await post_store.lock_content(connection, list(shown))
-        found = []
-        for plan in plans:
-            wanted, findings = plan.checked.wanted, list(plan.checked.findings)
+        if queued:
+            await queue_store.lock(connection, [plan.checked.wanted.account.id for plan in plans])
+        found: list[_Plan] = []
+        for each in plans:
+            plan, wanted, findings = each, each.checked.wanted, list(each.checked.findings)
             existing = None
             if not body.repeat:
-                existing = await post_store.same_content(connection, wanted.account.id, wanted.digest, at, leaving_out)
+                around = _around(plan.slot_at or at, queued=queued)
+                existing = await post_store.same_content(
+                    connection, wanted.account.id, wanted.digest, *around, leaving_out
+                )
             if existing is None and wanted.account.platform in self.publishers:
                 publisher = self.publishers[wanted.account.platform]
-                findings += await quota_findings(connection, publisher, wanted, at, leaving_out)
-                findings += await self._soon(connection, publisher, wanted, at, leaving_out)
+                if queued:
+                    beside = [other.slot_at for other in found if other.checked.wanted.account.id == wanted.account.id]
+                    plan, moved = await self._slotted(connection, publisher, plan, at, beside)
+                    findings += moved
+                due = plan.slot_at or at
+                findings += await quota_findings(connection, publisher, wanted, due, leaving_out)
+                findings += await self._soon(connection, publisher, wanted, due, leaving_out)
             found.append(replace(plan, checked=replace(plan.checked, findings=findings), existing=existing))
         if error := refusal_of([plan.checked for plan in found if plan.existing is None]):
             raise error
         return found
+
+    async def _slotted(
+        self,
+        connection: asyncpg.Connection,
+        publisher: Publisher,
+        plan: _Plan,
+        now: datetime,
+        beside: Sequence[datetime | None],
+    ) -> tuple[_Plan, list[Finding]]:
+        """Give a post the next slot of its account that is free and within the quotas. Raises PostError for none.
+
+        Whoever calls this holds the lock of the queue. ``beside`` are slots that the same request takes.
+        """
+        account = plan.checked.wanted.account
+        queue = await queue_store.queue(connection, account.id)
+        taken = [*await queue_store.taken(connection, account.id, now), *(slot for slot in beside if slot is not None)]
+        try:
+            first = slots.next_free(queue, taken, now, self.zones)
+        except ScheduleError as error:
+            message = f"{account.platform}, {account.username or account.account_id}: {error.message}."
+            remedy = f"{error.remedy}; PUT /api/connections/{account.id}/slots sets them"
+            raise PostError("unprocessable", message, remedy) from None
+        free = slots.free_times(queue, taken, now, self.zones)
+        for found in itertools.islice(free, MOST_SLOTS_TRIED):
+            if not await quota_findings(connection, publisher, plan.checked.wanted, found.instant, ""):
+                moved = [] if found.instant == first.instant else [_moved(first, found)]
+                return replace(plan, slot=found, slot_at=found.instant), moved
+        return replace(plan, slot=first, slot_at=first.instant), []
 
     async def _soon(
         self, connection: asyncpg.Connection, publisher: Publisher, wanted: Wanted, at: datetime, leaving_out: str
@@ -397,6 +493,17 @@ class Posts:
             return []
         message = f"Another post of this account is less than {post_store.SOON.seconds // 60} minutes away."
         return [Finding(Severity.WARNING, "second_post_soon", "post", message, "Spread posts over more time.")]
+
+    def _time_of(self, body: PostBody) -> Time:
+        """Return when a new post is due. Raises PostError."""
+        if not body.next_free_slot:
+            return self._time(body.action, body.scheduled_time, body.timezone)
+        if body.scheduled_time or body.action not in (None, "schedule"):
+            message = (
+                "The next free slot is the time of a post, so it has no other, and is neither kept nor published now."
+            )
+            raise PostError("unprocessable", message, "leave scheduled_time and action out, or next_free_slot")
+        return Time("schedule", queued=True)
 
     def _time(self, action: str | None, scheduled_time: str | None, zone: str | None) -> Time:
         """Return when a post is due by its request. Raises PostError."""
@@ -425,13 +532,7 @@ class Posts:
             post = await self._locked(connection, id_)
             time = self._edited_time(post, body)
             new, items = await self._edited(connection, tenant, post, body, time)
-            edits = {edit.id: edit for edit in body.targets}
-            if unknown := edits.keys() - {target.id for target in post.targets}:
-                message = f"The post has no target {min(unknown)}."
-                raise PostError("unprocessable", message, "take ids from the post")
-            if any("media" in edits[t.id].model_fields_set for t in post.targets if t.id in edits and not t.parent_id):
-                message = "The files of an account are those of the post."
-                raise PostError("unprocessable", message, "name them beside the content, and not at a target")
+            edits = _edits_of(post, body)
             if not self._differs(post, new, items, edits, time):
                 return Changed(post, changed=False)
             if post.needs_approval and not new.needs_approval and not may_approve:
@@ -444,8 +545,12 @@ class Posts:
             plans = await self._edited_plans(connection, tenant, post, new, items, edits, said)
             later = {target.id: _state_after_edit(target.state, time.action, new) for target in post.targets}
             draft = all(state == TargetState.DRAFT for state in later.values())
+            if time.found is None and not draft:  # whoever names another time gives the slots back
+                plans = [(target, replace(plan, slot_at=target.slot_at)) for target, plan in plans]
             roots = [plan for _, plan in plans]
-            found = await self._examined(connection, roots, at, body, draft=draft, leaving_out=post.id)
+            # An occurrence is like those before and after it on purpose.
+            asked = body if post.schedule_id is None else body.model_copy(update={"repeat": True})
+            found = await self._examined(connection, roots, at, asked, draft=draft, leaving_out=post.id)
             for plan in found:
                 if plan.existing is not None:
                     raise duplicate(plan.existing)
@@ -613,7 +718,8 @@ class Posts:
             digest=wanted.digest,
             repeats=root.repeats or repeat,
             state=state,
-            due_at=at if state == TargetState.SCHEDULED else None,
+            due_at=(plan.slot_at or at) if state == TargetState.SCHEDULED else None,
+            slot_at=plan.slot_at,
         )
 
     async def _update_parts(
@@ -641,6 +747,7 @@ class Posts:
                 repeats=target.repeats or repeat,
                 state=states[target.id],
                 due_at=None,
+                slot_at=None,
             )
 
     async def publish(self, tenant: str, actor: Actor, id_: str, *, repeat: bool = False) -> Changed:
@@ -850,8 +957,13 @@ def new_id() -> str:
 
 
 def digest_of(what: str, body: BaseModel) -> bytes:
-    """Return the digest of a request, its idempotency key apart."""
+    """Return the digest of a request, its idempotency key apart.
+
+    What an earlier release did not know counts only where it is asked for, so that a repeat is known across releases.
+    """
     document = body.model_dump(mode="json", exclude={"idempotency_key"})
+    if not document.get("next_free_slot", True):
+        del document["next_free_slot"]
     return hashlib.sha256(json.dumps([what, document], sort_keys=True).encode()).digest()
 
 
@@ -913,6 +1025,23 @@ def _pairs(media: Sequence[MediaItem] | Sequence[AttachedMedia]) -> list[tuple[s
     return [(each.id, each.alt_text) for each in media]
 
 
+def _around(at: datetime, *, queued: bool) -> tuple[datetime, datetime]:
+    """Return between which times the same content counts as the same post: anywhere in the queue for what is queued."""
+    ahead = timedelta(days=slots.HORIZON_DAYS + 2) if queued else post_store.SAME_CONTENT
+    return at - post_store.SAME_CONTENT, at + ahead
+
+
+def _slot_words(plans: Sequence[_Plan]) -> str:
+    """Return how the slots of accounts were decided; empty where none took one."""
+    found = [(plan.checked.wanted.account, plan.slot) for plan in plans if plan.slot is not None]
+    return "; ".join(f"{each.platform}, {each.username or each.account_id}: {slot.words}" for each, slot in found)
+
+
+def _moved(first: ScheduledTime, found: ScheduledTime) -> Finding:
+    message = f"The quota of the account leaves no post at {first.words}, so it takes the slot of {found.words}."
+    return Finding(Severity.WARNING, "moved_to_later_slot", "post", message, "Choose a time if that is too late.")
+
+
 def _media(items: Sequence[Item]) -> list[tuple[str, str, bytes]]:
     return [(item.file.media.id, item.alt_text, item.file.sha256) for item in items]
 
@@ -936,6 +1065,7 @@ def _targets(plan: _Plan, new: NewPost, state: TargetState, *, repeats: bool) ->
         repeats=repeats,
         state=state,
         due=scheduled,
+        slot_at=plan.slot_at,
     )
     found = [root]
     for position, (part, kind) in enumerate(plan.checked.replies, 1):
@@ -957,6 +1087,7 @@ def _child(root: NewTarget, parent: str, part: WantedPart, kind: str, position: 
         parent_id=parent,
         position=position,
         media=_media(part.items),
+        slot_at=None,
     )
 
 
@@ -964,12 +1095,13 @@ def _result(plan: _Plan, result: str, target: StoredTarget | None = None) -> Res
     account, existing = plan.checked.wanted.account, plan.existing
     post, id_ = existing or ((target.post_id, target.id) if target is not None else (None, None))
     name = account.username or account.account_id
-    return Result(account.id, account.platform, name, "exists" if existing else result, post, id_)
+    slot_at = None if existing else plan.slot_at
+    return Result(account.id, account.platform, name, "exists" if existing else result, post, id_, slot_at)
 
 
 def _results(post: StoredPost) -> list[Result]:
     return [
-        Result(target.connection_id, target.platform, target.account, "created", post.id, target.id)
+        Result(target.connection_id, target.platform, target.account, "created", post.id, target.id, target.slot_at)
         for target in post.targets
         if target.parent_id is None
     ]
@@ -996,6 +1128,18 @@ def _edited_part(target: StoredTarget, edits: Mapping[str, TargetEdit]) -> str:
 def _edited_media(target: StoredTarget, edits: Mapping[str, TargetEdit]) -> list[tuple[str, str]]:
     edit = edits.get(target.id)
     return _pairs(edit.media if edit is not None and "media" in edit.model_fields_set else target.media)
+
+
+def _edits_of(post: StoredPost, body: EditBody) -> dict[str, TargetEdit]:
+    """Return the changes of targets by their ids. Raises PostError for one that the post cannot have."""
+    edits = {edit.id: edit for edit in body.targets}
+    if unknown := edits.keys() - {target.id for target in post.targets}:
+        message = f"The post has no target {min(unknown)}."
+        raise PostError("unprocessable", message, "take ids from the post")
+    if any("media" in edits[t.id].model_fields_set for t in post.targets if t.id in edits and not t.parent_id):
+        message = "The files of an account are those of the post."
+        raise PostError("unprocessable", message, "name them beside the content, and not at a target")
+    return edits
 
 
 def _edit_differs(post: StoredPost, edit: TargetEdit) -> bool:

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from ops.runtime.text import storable
 from publish.posting.errors import PostError
 from publish.schedule.lateness import LONGEST_WINDOW, PUNCTUAL
+from publish.schedule.slots import MOST_SLOTS
 
 MOST_TARGETS = 100
 MOST_FILES = 50
@@ -85,6 +86,10 @@ def _part(value: object) -> object:
     return PartBody.model_validate({"content": value}) if isinstance(value, str) else value
 
 
+Parts = Annotated[list[Annotated[PartBody, BeforeValidator(_part)]], Field(max_length=MOST_PARTS)]
+"""The further parts of a thread."""
+
+
 class TargetBody(_Body):
     """One account. ``content`` replaces the text of the post there; ``kind`` is chosen from the files if not named.
 
@@ -107,20 +112,23 @@ class LinkBody(_Body):
     image: Address = ""
 
 
-class _Content(_Body):
+class _Shown(_Body):
     content: Words = ""
     link: LinkBody | None = None
     hashtags: Annotated[list[Hashtag], Field(max_length=100)] = Field(default_factory=list)
     media: Files = Field(default_factory=list)
     campaign_id: Short | None = None
-    scheduled_time: Short | None = None
-    timezone: Short | None = None
     late_policy: Literal["publish", "skip", "ask"] = "publish"
     late_minutes: Annotated[int, Field(ge=PUNCTUAL.total_seconds() // 60, le=LONGEST_WINDOW.total_seconds() // 60)] = (
         1440
     )
-    action: Literal["draft", "schedule", "publish"] | None = None
     needs_approval: bool = False
+
+
+class _Content(_Shown):
+    scheduled_time: Short | None = None
+    timezone: Short | None = None
+    action: Literal["draft", "schedule", "publish"] | None = None
     repeat: bool = False
     dry_run: bool = False
 
@@ -129,16 +137,63 @@ class PostBody(_Content):
     """A post. ``platforms`` stand for all connections of these; ``thread`` has the further parts.
 
     ``action`` is ``schedule`` where there is a ``scheduled_time`` and ``draft`` where there is none. ``repeat`` posts
-    what was posted before, on purpose. ``dry_run`` checks and stores nothing.
+    what was posted before, on purpose. ``dry_run`` checks and stores nothing. ``next_free_slot``: each account
+    publishes it at the next free slot of its own queue.
     """
 
     targets: Annotated[list[TargetBody], Field(max_length=MOST_TARGETS)] = Field(default_factory=list)
     platforms: Annotated[list[Short], Field(max_length=20)] = Field(default_factory=list)
-    thread: Annotated[list[Annotated[PartBody, BeforeValidator(_part)]], Field(max_length=MOST_PARTS)] = Field(
-        default_factory=list
-    )
+    thread: Parts = Field(default_factory=list)
     idempotency_key: Short = ""
     schedule_id: Id | None = None
+    next_free_slot: bool = False
+
+
+class TemplateBody(_Shown):
+    """What the posts of a recurrence have in common, as in :class:`PostBody`."""
+
+    targets: Annotated[list[TargetBody], Field(max_length=MOST_TARGETS)] = Field(default_factory=list)
+    platforms: Annotated[list[Short], Field(max_length=20)] = Field(default_factory=list)
+    thread: Parts = Field(default_factory=list)
+
+
+class RecurrenceBody(_Body):
+    """A post that repeats. ``start_time`` is that of the first one, whose wall time all others have.
+
+    ``rule`` is one of RFC 5545 with an end, such as ``FREQ=WEEKLY;BYDAY=MO,TH;COUNT=10``.
+    """
+
+    post: TemplateBody
+    rule: Short
+    start_time: Short
+    timezone: Short | None = None
+    dry_run: bool = False
+    idempotency_key: Short = ""
+
+
+class RecurrenceEdit(_Body):
+    """A change of what repeats; what is not named stays, in ``post`` too. ``version`` is the one that was read."""
+
+    post: TemplateBody | None = None
+    rule: Short | None = None
+    start_time: Short | None = None
+    timezone: Short | None = None
+    version: int | None = None
+    dry_run: bool = False
+
+
+class QueueSlot(_Body):
+    """A time of the week: ``weekday`` is MO to SU, ``time`` such as 09:00."""
+
+    weekday: Literal["MO", "TU", "WE", "TH", "FR", "SA", "SU"]
+    time: Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
+
+
+class QueueBody(_Body):
+    """The slots of an account, in place of those that it has."""
+
+    timezone: Short
+    slots: Annotated[list[QueueSlot], Field(max_length=MOST_SLOTS)]
 
 
 class TargetEdit(_Body):

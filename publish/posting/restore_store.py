@@ -2,7 +2,8 @@
 
 What was posted after the backup was made, or in the moment before the takeover, is not known then. So nothing that was
 due is posted before it was looked for: each target that was under way or due becomes *unconfirmed*. Its machine looks
-for it by its content where the platform shows that, and a person decides about the rest.
+for it by its content where the platform shows that, and a person decides about the rest. Of what repeats, occurrences
+that were due and had no post yet are not made.
 """
 
 import json
@@ -10,6 +11,7 @@ from collections.abc import Mapping
 
 import asyncpg
 
+from publish.posting import recurrence_store
 from schema.states import IN_FLIGHT, TARGET, TargetState
 
 INCARNATION = """
@@ -40,7 +42,8 @@ UPDATE post_targets t SET state = '{TargetState.UNCONFIRMED}',
     step = coalesce($1::jsonb #>> ARRAY[t.platform, t.kind], ''),
     step_since = now(), asked_at = NULL, failures = 0, fence = fence + 1, lease_until = NULL,
     due_at = CASE WHEN $1::jsonb #>> ARRAY[t.platform, t.kind] IS NOT NULL THEN now() END,
-    intent_at = coalesce(t.intent_at, least(p.scheduled_at, now())), error_code = 'restored', error_message = $2,
+    intent_at = coalesce(t.intent_at, least(coalesce(t.slot_at, p.scheduled_at), now())), error_code = 'restored',
+    error_message = $2,
     evidence = jsonb_build_array('last report of a process before: ' || coalesce(
         (SELECT max(last_seen_at) FROM database_incarnations)::text, 'none'))
 FROM posts p WHERE p.tenant_id = t.tenant_id AND p.id = t.post_id AND (
@@ -63,6 +66,7 @@ async def hold(connection: asyncpg.Connection, searches: Mapping[str, Mapping[st
     restored = await connection.fetchval(_NOTE)
     if not restored:
         return 0
+    await recurrence_store.hold(connection)
     held = len(await connection.fetch(_HOLD, json.dumps({name: dict(by) for name, by in searches.items()}), RESTORED))
     await connection.execute(f"UPDATE database_incarnations SET held = $1 WHERE incarnation = ({INCARNATION})", held)
     return held

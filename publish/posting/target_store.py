@@ -16,7 +16,7 @@ from publish.posting.decision import Outcome
 from publish.schedule.lateness import LatePolicy
 from publish.vault.envelope import Vault
 from schema.sealing import target_place
-from schema.states import CONNECTION, TARGET, ConnectionState, TargetState
+from schema.states import CONNECTION, RECURRENCE, TARGET, ConnectionState, RecurrenceState, TargetState
 
 LEASE_SECONDS = 90
 """Longer than a request can take, files apart, for which the lease is longer by the time that they may take."""
@@ -35,7 +35,8 @@ class AttachedFile:
 class Target:
     """A leased target with what the driver needs of its post and its connection.
 
-    ``waiting_parent`` is whether the target that it answers is not published yet.
+    ``waiting_parent`` is whether the target that it answers is not published yet; ``superseded`` is whether its post is
+    an occurrence of a schedule of which a later one is due as well, made or not.
     """
 
     tenant: str
@@ -68,6 +69,7 @@ class Target:
     sealed: bytes | None = field(repr=False)
     due_at: datetime | None
     late_policy: LatePolicy
+    superseded: bool
     approved: bool
     now: datetime
     fence: int
@@ -89,6 +91,15 @@ class Target:
 
 _BELOW = "(t.parent_id IS NOT NULL AND parent.post_id = t.post_id)"
 """The condition on a further part of a thread, or a first comment: it has files of its own, and no link."""
+
+_SUPERSEDED = f"""(p.schedule_id IS NOT NULL AND (
+    EXISTS (SELECT FROM post_recurrences r WHERE r.tenant_id = p.tenant_id AND r.id = p.schedule_id
+        AND {RECURRENCE.conditions[RecurrenceState.ACTIVE].replace("state", "r.state")}
+        AND r.next_at > p.scheduled_at AND r.next_at <= now())
+    OR EXISTS (SELECT FROM posts later WHERE later.tenant_id = p.tenant_id AND later.schedule_id = p.schedule_id
+        AND later.scheduled_at > p.scheduled_at AND later.scheduled_at <= now()
+        AND EXISTS (SELECT FROM post_targets lt WHERE lt.tenant_id = later.tenant_id AND lt.post_id = later.id
+            AND NOT {TARGET.conditions[TargetState.CANCELLED].replace("state", "lt.state")}))))"""
 
 _COLUMNS: Mapping[str, str] = {
     "tenant": "t.tenant_id::text",
@@ -122,6 +133,7 @@ _COLUMNS: Mapping[str, str] = {
     "due_at": "t.due_at",
     "when_late": "p.late_policy",
     "late_seconds": "p.late_seconds",
+    "superseded": _SUPERSEDED,
     "approved": "NOT p.needs_approval OR p.approved_version IS NOT DISTINCT FROM p.version",
     "now": "now()",
     "fence": "t.fence",

@@ -31,13 +31,17 @@ class LatePolicy:
             )
 
 
-def decide(due: datetime, now: datetime, policy: LatePolicy) -> LateDecision:
-    """Decide what to do with a post at ``now``. ``missed`` is a state that people see, and can publish from."""
+def decide(due: datetime, now: datetime, policy: LatePolicy, *, superseded: bool = False) -> LateDecision:
+    """Decide what to do with a post at ``now``. ``missed`` is a state that people see, and can publish from.
+
+    ``superseded``: it is an occurrence of a schedule of which a later one is due as well. Of those that are late, only
+    the latest is published or asked about, so that nothing comes in a burst after downtime.
+    """
     late = now - due
     if late < timedelta():
         return "wait"
     if late <= PUNCTUAL:
         return "publish_now"
-    if policy.when_late == "skip" or late > policy.window:
+    if superseded or policy.when_late == "skip" or late > policy.window:
         return "missed"
     return "publish_now" if policy.when_late == "publish" else "ask"

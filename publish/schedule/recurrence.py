@@ -1,7 +1,8 @@
 """Repeat a post by a rule of RFC 5545, anchored to its first wall time, with an end.
 
 Each occurrence is a post of its own. Its key is the revision of the rule and the number of the occurrence, so that it
-is made once, whoever makes it. After downtime only the latest one that is due is made. An edit arms the rule anew.
+is made once, whoever makes it, up to ``AHEAD`` before it is due. After downtime only the latest one that is due is
+made. An edit arms the rule anew.
 """
 
 import re
@@ -23,6 +24,9 @@ LONGEST = timedelta(days=3653)
 """How long after the first occurrence the last one may be: ten years."""
 
 MOST_INTERVAL = 366
+
+AHEAD = timedelta(days=7)
+"""So long before it is due an occurrence becomes a post, which people see, approve, change and cancel by itself."""
 
 _FREQUENCIES: Mapping[str, Literal[0, 1, 2, 3]] = {
     "DAILY": rrule.DAILY,
@@ -84,6 +88,12 @@ class Due:
     latest: Occurrence | None
     decision: LateDecision
     following: Occurrence | None
+
+    def next_post(self, now: datetime) -> Occurrence | None:
+        """Return the occurrence to make now: the latest that is due, or the next one where that is due soon."""
+        if self.latest is None and self.following is not None and self.following.time.instant - now <= AHEAD:
+            return self.following
+        return self.latest
 
 
 def read_rule(rule: str, start: ScheduledTime, now: datetime, zones: TimeZones, revision: int = 1) -> Recurrence:

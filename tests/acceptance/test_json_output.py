@@ -16,7 +16,8 @@ from ops.cli import wiring
 from ops.cli.composition import posts_of
 from ops.cli.shapes import SHAPES
 from ops.runtime.db import open_pool
-from publish.posting.requests import PostBody, read
+from publish.posting.recurrences import Recurrences
+from publish.posting.requests import PostBody, RecurrenceBody, read
 from schema.rights import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
 from sync.projection.worker import Projector
@@ -29,14 +30,24 @@ README = (Path(__file__).parents[2] / "README.md").read_text()
 LISTING = {"list", "status", "show"}
 """How a command is called that lists something; the rest of them are words of their own."""
 
-DOCUMENTS = {"doctor", "events show", "posts create", "posts show", "retention plan", "verify"}
+DOCUMENTS = {
+    *("doctor", "events show", "posts create", "posts repeat create", "posts repeat show", "posts show"),
+    *("posts slots show", "retention plan", "verify"),
+}
 """They print one document; all others an object a line."""
 
 CALLS: dict[str, list[str]] = {
     "events show": ["{event}"],
     "explain": ["ig_comments", "c1"],
     "posts create": ["--content", "Tea", "--connection", "{connection}"],
+    "posts import": ["{file}", "--dry-run"],
+    "posts repeat create": [
+        *("--content", "Tea", "--connection", "{writer}"),
+        *("--rule", "FREQ=DAILY;COUNT=2", "--at", "2099-06-01T09:00Z"),
+    ],
+    "posts repeat show": ["{recurrence}"],
     "posts show": ["{post}"],
+    "posts slots show": ["{connection}"],
 }
 """What a command wants besides --json."""
 
@@ -79,28 +90,38 @@ async def test_each_listing_of_one_that_is_used_prints_its_shape(
 ) -> None:
     [account] = await rig.connect("tiktok")
     body = read(PostBody, {"content": "Tea", "targets": [{"connection": account}]})
-    made = await posts_of(rig.pool, None, None, rig.url).create(DEFAULT_TENANT, COMMAND, body)
+    posts = posts_of(rig.pool, None, None, rig.url)
+    made = await posts.create(DEFAULT_TENANT, COMMAND, body)
     assert made.post is not None
+    [writer] = await rig.connect("x")
+    repeated = {"content": "Tea", "targets": [{"connection": writer}]}
+    asked = {"post": repeated, "rule": "FREQ=DAILY;COUNT=2", "start_time": "2099-06-01T09:00Z"}
+    saved = await Recurrences(posts).create(DEFAULT_TENANT, COMMAND, read(RecurrenceBody, asked))
+    assert saved.recurrence is not None
+    known = {"connection": account, "writer": writer, "post": made.post.id, "recurrence": saved.recurrence.stored.id}
     comment = {"id": "c1", "media": {"id": "m1"}, "from": {"id": "1", "username": "u"}, "text": "t"}
     event = await append_event(connection, "a", "e1", payload=comment)
     assert (await rig.api("POST", "/api/media", data=media_samples.image()))[0] == 201
     await connection.execute("INSERT INTO retention_policies VALUES ('instagram', 'events', 30)")
     async with await open_pool(database, "test", 2, role=APP_ROLE) as pool:
         await Projector(pool, wiring.projections(), tries=1).drain()
-    await each_listing_prints_its_shape(database, tmp_path, event, connection=account, post=made.post.id)
+    await each_listing_prints_its_shape(database, tmp_path, event, **known)
 
 
 async def each_listing_prints_its_shape(
     database: str,
     tmp_path: Path,
     event: int | None = None,
-    connection: str = DEFAULT_TENANT,
-    post: str = DEFAULT_TENANT,
+    **known: str,
 ) -> None:
+    file = tmp_path / "posts.json"
+    post = {"content": "Coffee", "platforms": ["x"], "scheduled_time": "2099-06-01T09:00Z"}
+    file.write_text(json.dumps({"posts": [post]}))
+    names = ("connection", "writer", "post", "recurrence")
+    ids = {**dict.fromkeys(names, DEFAULT_TENANT), **known, "event": event or 1, "file": file}
     settings = {"LANDFALL_VAULT_KEYS": ",".join(KEYS), "LANDFALL_SPOOL_DIR": str(tmp_path / "spool")}
     for name, keys in SHAPES.items():
-        known = {"event": event or 1, "connection": connection, "post": post}
-        arguments = [argument.format(**known) for argument in CALLS.get(name, [])]
+        arguments = [argument.format(**ids) for argument in CALLS.get(name, [])]
         code, text = await landfall(database, *name.split(), *arguments, "--json", **settings)
         if event is None and name in CALLS:
             assert code == 1, "there is no such thing, and that is said in words"

@@ -13,9 +13,9 @@ from ops.web.routing import Route
 from ops.web.site import Publishing, Site
 from ops.web.uploading import configured, refusals, whole_file
 from publish.posting import many
-from publish.posting.descriptions import post_document, result_document
+from publish.posting.descriptions import created_document, line_document, post_document, result_document
 from publish.posting.errors import PostError, no_post
-from publish.posting.many import LineOutcome, Shared
+from publish.posting.many import Shared
 from publish.posting.post_store import PostFilter
 from publish.posting.posts import MOST_LISTED, PAGE_SIZE, Changed, Created
 from publish.posting.requests import (
@@ -33,6 +33,9 @@ from publish.schedule.bulk_json import read_json
 READ, WRITE, APPROVE = "posts:read", "posts:write", "posts:approve"
 KEY_HEADER = "Idempotency-Key"
 BULK_BYTES = 512 * 2**10
+FETCH_SECONDS = 120.0
+"""So long one request fetches files; the posts whose files are missing then are refused, and can be sent again."""
+
 LONGEST_KEY = 200
 JSON = "application/json"
 NOBODYS = "00000000-0000-0000-0000-000000000000"
@@ -70,13 +73,13 @@ class PostsApi:
     async def create(self, request: web.Request) -> web.Response:
         """Make a post: 201, or 200 with the one that is there, and with the one of an earlier request with its key."""
         caller = await self._site.authentication.require_caller(request, WRITE)
-        body = read(PostBody, _with_key(request))
+        body = read(PostBody, with_key(request))
         return _created(await self._posts.create(caller.tenant, caller.actor, body))
 
     async def schedule(self, request: web.Request) -> web.Response:
         """Make a post that has a time."""
         caller = await self._site.authentication.require_caller(request, WRITE)
-        document = _with_key(request)
+        document = with_key(request)
         body = read(PostBody, {"action": "schedule", **document} if isinstance(document, Mapping) else document)
         return _created(await self._posts.create(caller.tenant, caller.actor, body))
 
@@ -92,24 +95,29 @@ class PostsApi:
             message = f"{first.message[:1].upper()}{first.message[1:]}."
             raise PostError("invalid_request", message, first.remedy, status=400, details={"problems": problems})
         dry_run = request.query.get("dry_run", "") not in ("", "0", "false")
-        outcomes = await many.create_all(self._posts, caller.tenant, caller.actor, report, key=key, dry_run=dry_run)
+        outcomes = await many.create_all(
+            *(self._posts, self._uploads, caller.tenant, caller.actor, report),
+            key=key,
+            dry_run=dry_run,
+            seconds=FETCH_SECONDS,
+        )
         accepted = sum(1 for outcome in outcomes if outcome.created is not None)
         if not accepted:
-            details = {"posts": [_line_document(outcome) for outcome in outcomes]}
+            details = {"posts": [line_document(outcome) for outcome in outcomes]}
             raise PostError(
                 "unprocessable", "None of the posts was accepted.", "correct each as it says", details=details
             )
         answer = {
             "accepted": accepted,
             "refused": len(outcomes) - accepted,
-            "posts": [_line_document(outcome) for outcome in outcomes],
+            "posts": [line_document(outcome) for outcome in outcomes],
         }
         return web.json_response(answer)
 
     async def list(self, request: web.Request) -> web.Response:
         caller = await self._site.authentication.require_caller(request, READ)
         redirect_browser(request, "/posts")
-        page = await self._posts.page(caller.tenant, post_filter(request.query), _limit(request.query))
+        page = await self._posts.page(caller.tenant, post_filter(request.query), page_size(request.query))
         return web.json_response({"posts": [post_document(post) for post in page.posts], "before": page.before})
 
     async def summary(self, request: web.Request) -> web.Response:
@@ -176,7 +184,7 @@ class PostsApi:
     async def share(self, request: web.Request) -> web.Response:
         """Share a page: 201 with a result for each account, 200 where it is shared already at all of them."""
         caller = await self._site.authentication.require_caller(request, WRITE)
-        body = read(ShareBody, _with_key(request))
+        body = read(ShareBody, with_key(request))
         shared = await many.share(self._posts, caller.tenant, caller.actor, body)
         answer = {"accounts": shared_documents(shared), "post": _post_of(shared.created)}
         return web.json_response(answer, status=_status(shared.created))
@@ -190,7 +198,7 @@ class PostsApi:
             raise Refused(404, "unknown_platform", message, "look at GET /api/posting/rules")
         if request.content_type == JSON:
             await forms.read(request)
-            document = _with_key(request)
+            document = with_key(request)
         else:
             document = _from_query(request)
             read(UploadBody, {**document, "media": NOBODYS})  # before the file is taken
@@ -238,7 +246,8 @@ def _moment(given: Mapping[str, str], name: str) -> datetime | None:
         raise PostError("invalid_request", message, remedy, status=400) from None
 
 
-def _limit(given: Mapping[str, str]) -> int:
+def page_size(given: Mapping[str, str]) -> int:
+    """Return how many a query asks for. Raises PostError."""
     text = given.get("limit", str(PAGE_SIZE))
     if not (text.isascii() and text.isdigit() and len(text) < 5 and 1 <= int(text) <= MOST_LISTED):
         raise PostError("invalid_request", "limit is no such number.", f"name 1 to {MOST_LISTED}", status=400)
@@ -253,7 +262,7 @@ def _key(request: web.Request) -> str:
     return key
 
 
-def _with_key(request: web.Request) -> object:
+def with_key(request: web.Request) -> object:
     """Return the JSON of the body, with the key of the header where it has none. Raises Refused, PostError."""
     document, key = forms.document(request), _key(request)
     if key and isinstance(document, dict) and not document.get("idempotency_key"):
@@ -299,17 +308,7 @@ def _post_of(created: Created) -> dict[str, object] | None:
 
 
 def _created(created: Created) -> web.Response:
-    return web.json_response(_created_document(created), status=_status(created))
-
-
-def _created_document(created: Created) -> dict[str, object]:
-    return {
-        "post": _post_of(created),
-        "accounts": [result_document(result) for result in created.results],
-        "findings": list(created.findings),
-        "time": created.words or None,
-        "replayed": created.replayed,
-    }
+    return web.json_response(created_document(created), status=_status(created))
 
 
 def _changed(changed: Changed) -> web.Response:
@@ -321,11 +320,6 @@ def _changed(changed: Changed) -> web.Response:
             "time": changed.words or None,
         }
     )
-
-
-def _line_document(outcome: LineOutcome) -> dict[str, object]:
-    made = {} if outcome.created is None else _created_document(outcome.created)
-    return {"number": outcome.number, "accepted": outcome.created is not None, **made, "problems": [*outcome.problems]}
 
 
 def shared_documents(shared: Shared) -> list[dict[str, object]]:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 from aiohttp import hdrs, web
 from multidict import MultiDict, MultiDictProxy
@@ -10,7 +10,9 @@ from multidict import MultiDict, MultiDictProxy
 from ops.access.sessions import Person
 from ops.runtime.tenancy import tenant_transaction
 from ops.web import forms
+from ops.web.api.connections import no_connection
 from ops.web.api.posts import APPROVE, READ, WRITE, post_filter, post_id, shared_documents
+from ops.web.api.recurrences import recurrence_id
 from ops.web.csrf import require_token
 from ops.web.messages import Message
 from ops.web.responses import redirect, render
@@ -23,8 +25,19 @@ from publish.posting import many
 from publish.posting.errors import PostError
 from publish.posting.post_store import STATUSES
 from publish.posting.posts import Created
-from publish.posting.requests import ApproveBody, ConfirmBody, PostBody, RetryBody, ShareBody, read
-from schema.states import TargetState
+from publish.posting.queues import Queues, slot_of, written
+from publish.posting.recurrences import Recurrences, Saved
+from publish.posting.requests import (
+    ApproveBody,
+    ConfirmBody,
+    PostBody,
+    QueueBody,
+    RecurrenceBody,
+    RetryBody,
+    ShareBody,
+    read,
+)
+from schema.states import RecurrenceState, TargetState
 
 FILES_SHOWN = 12
 PARTS_SHOWN = 3
@@ -59,6 +72,8 @@ class PostPages:
         self._site = site
         self._posts = publishing.posts
         self._uploads = publishing.uploads
+        self._recurrences = Recurrences(publishing.posts)
+        self._queues = Queues(publishing.posts)
 
     def routes(self) -> Sequence[Route]:
         return (
@@ -71,6 +86,10 @@ class PostPages:
             Route("POST", "/posts/{id}/retry", self.retry),
             Route("POST", "/posts/{id}/confirm", self.confirm),
             Route("POST", "/posts/{id}/approve", self.approve),
+            Route("POST", "/recurrences/{id}/pause", self.pause),
+            Route("POST", "/recurrences/{id}/resume", self.resume),
+            Route("POST", "/recurrences/{id}/end", self.end),
+            Route("POST", "/connections/{id}/slots", self.set_slots),
             Route("GET", "/share", self.show_share),
             Route("POST", "/share", self.share),
         )
@@ -91,6 +110,8 @@ class PostPages:
     ) -> web.Response:
         page = await self._posts.page(person.tenant, post_filter(query))
         accounts = await self._posts.accounts(person.tenant)
+        repeating, _ = await self._recurrences.page(person.tenant, None, None)
+        queues = await self._queues.all(person.tenant)
         async with tenant_transaction(self._site.pool, person.tenant) as connection:
             files = await media_store.listed(connection, person.tenant, limit=FILES_SHOWN)
             attached = [] if given is None else [id_ for id_ in given.getall("media", []) if _ID.fullmatch(id_)]
@@ -106,6 +127,9 @@ class PostPages:
             state=query.get("state", ""),
             campaign=query.get("campaign", ""),
             accounts=accounts,
+            repeating=[each for each in repeating if each.state != RecurrenceState.ENDED],
+            queues=queues,
+            written=written,
             titles={name: publisher.rules.title for name, publisher in self._posts.publishers.items()},
             rules={name: publisher.document for name, publisher in self._posts.publishers.items()},
             files=files,
@@ -126,6 +150,8 @@ class PostPages:
         person = await self._site.authentication.require_form(request, WRITE)
         given = forms.form(request)
         try:
+            if given.get("action") == "repeat":
+                return await self._repeated(request, person, given)
             created = await self._posts.create(person.tenant, self._site.actor(request, person), _body(given))
         except PostError as error:
             return await self._listed(request, person, EMPTY, given, error)
@@ -163,6 +189,61 @@ class PostPages:
         if error is not None and error.after is not None:
             response.headers[hdrs.RETRY_AFTER] = str(error.after)
         return response
+
+    async def _repeated(self, request: web.Request, person: Person, given: MultiDictProxy[str]) -> web.Response:
+        """Let what a form describes repeat. Raises PostError."""
+        names = ("content", "hashtags", "campaign_id", "media", "targets", "thread", "needs_approval")
+        shown = _document(given)
+        document = {
+            "post": {name: shown[name] for name in names},
+            "rule": given.get("rule", "").strip(),
+            "start_time": given.get("scheduled_time", "").strip(),
+            "timezone": given.get("timezone", "").strip() or None,
+        }
+        body = read(RecurrenceBody, document)
+        saved = await self._recurrences.create(person.tenant, self._site.actor(request, person), body)
+        first = f"First at {saved.upcoming[0].time.words}." if saved.upcoming else ""
+        text = " ".join(part for part in ("It repeats.", first, saved.note) if part)
+        return self._back(person, "/posts", Message(text))
+
+    async def pause(self, request: web.Request) -> web.Response:
+        text = "It is paused; nothing of it is posted."
+        return await self._recurrence_changed(request, self._recurrences.pause, text)
+
+    async def resume(self, request: web.Request) -> web.Response:
+        return await self._recurrence_changed(request, self._recurrences.resume, "It goes on.")
+
+    async def end(self, request: web.Request) -> web.Response:
+        text = "It has ended; nothing more is posted."
+        return await self._recurrence_changed(request, self._recurrences.end, text)
+
+    async def _recurrence_changed(
+        self, request: web.Request, change: Callable[..., Awaitable[Saved]], text: str
+    ) -> web.Response:
+        person = await self._site.authentication.require_form(request, WRITE)
+        id_ = recurrence_id(request)
+        try:
+            await change(person.tenant, self._site.actor(request, person), id_)
+        except PostError as error:
+            if error.status == 404:
+                raise
+            return self._back(person, "/posts", Message(_words(error), is_error=True))
+        return self._back(person, "/posts", Message(text))
+
+    async def set_slots(self, request: web.Request) -> web.Response:
+        """Set the slots of an account, written as MO/09:00 one after the other."""
+        person = await self._site.authentication.require_form(request, WRITE)
+        given, id_ = forms.form(request), forms.path_id(request, no_connection())
+        try:
+            slots = [slot_of(each) for each in given.get("slots", "").split()]
+            body = read(QueueBody, {"timezone": given.get("timezone", "").strip() or "UTC", "slots": slots})
+            shown = await self._queues.set(person.tenant, self._site.actor(request, person), id_, body)
+        except PostError as error:
+            if error.status == 404:
+                raise
+            return self._back(person, "/posts", Message(_words(error), is_error=True))
+        free = f" The next free one is {shown.free[0].words}." if shown.free else ""
+        return self._back(person, "/posts", Message(f"The slots are set.{free}"))
 
     async def show(self, request: web.Request) -> web.Response:
         """Show one post with the state of each target. While one is worked on, the page loads itself again."""
@@ -329,6 +410,11 @@ def _part_document(given: MultiDictProxy[str], number: int) -> dict[str, object]
 
 def _body(given: MultiDictProxy[str]) -> PostBody:
     """Return the post that a form describes. Raises PostError."""
+    return read(PostBody, _document(given))
+
+
+def _document(given: MultiDictProxy[str]) -> dict[str, object]:
+    """Return the post that a form describes, as programs send it. Raises PostError."""
     if waiting := given.get("file"):
         message = f"The file {waiting[:100]} is chosen and not uploaded."
         raise PostError("invalid_request", message, "press Upload first, or take the choice back", status=400)
@@ -341,24 +427,25 @@ def _body(given: MultiDictProxy[str]) -> PostBody:
     ids = [*given.getall("media", []), *given.get("more_media", "").split()]
     alt_texts = [given.get(f"alt-{id_}", "") for id_ in ids]
     kind, action = given.get("kind", "").strip(), given.get("action", "draft")
-    time = given.get("scheduled_time", "").strip() or None
-    document = {
+    time, queued = given.get("scheduled_time", "").strip() or None, action == "queue"
+    document: dict[str, object] = {
         "content": given.get("content", "").replace("\r\n", "\n"),
         "hashtags": given.get("hashtags", "").split(),
         "campaign_id": given.get("campaign_id", "").strip() or None,
         "media": [{"id": id_, "alt_text": text} for id_, text in zip(ids, alt_texts, strict=True)],
         "targets": [{"connection": id_, "kind": kind, "options": chosen} for id_ in _ticked(given)],
         "thread": [_part_document(given, number) for number in range(2, _last_part(given) + 1)],
-        "scheduled_time": time if action != "publish" else None,
+        "scheduled_time": time if action != "publish" and not queued else None,
+        "next_free_slot": queued,
         "timezone": given.get("timezone", "").strip() or None,
-        "action": None if action == "check" else action,
+        "action": None if action == "check" or queued else action,
         "dry_run": action == "check",
         "needs_approval": "needs_approval" in given,
         "repeat": "repeat" in given,
     }
     if action == "check":
         document["action"] = "schedule" if time else "publish"
-    return read(PostBody, document)
+    return document
 
 
 def _words(error: PostError | MediaRefused | None) -> str:

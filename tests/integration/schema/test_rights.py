@@ -399,6 +399,12 @@ def rows(id_: str, user: str) -> dict[str, str]:
         "post_media": f"(tenant_id, post_id, position, media_id, sha256) VALUES ({tenant}, '{id_}', 0, '{id_}', '')",
         "post_targets": "(tenant_id, id, post_id, connection_id, platform, account_id, kind, digest, state)"
         f" VALUES ({tenant}, '{id_}', '{id_}', '{id_}', 'x', '{id_}', 'post', '', 'draft')",
+        "post_recurrences": "(tenant_id, id, template, rule, start_time, zone, author)"
+        f" VALUES ({tenant}, '{id_}', '{{}}', 'FREQ=DAILY;COUNT=2', '2027-05-01 09:00', 'UTC', 'user:ada')",
+        "post_occurrences": "(tenant_id, recurrence_id, revision, number, at, state, post_id)"
+        f" VALUES ({tenant}, '{id_}', 1, 1, now(), 'made', '{id_}')",
+        "queue_slots": "(tenant_id, connection_id, weekday, local_time, zone)"
+        f" VALUES ({tenant}, '{id_}', 0, '09:00', 'UTC')",
         "media": "(tenant_id, id, stored_as, sha256, bytes, content_type, kind, details, created_by)"
         f" VALUES ({tenant}, '{id_}', 'name', sha256('{id_}'), 1, 'image/png', 'image', '{{}}', 'user:ada')",
         "media_uploads": f"(tenant_id, id, created_by, expires_at) VALUES ({tenant}, '{id_}', 'user:ada', 'infinity')",

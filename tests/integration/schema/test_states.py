@@ -7,7 +7,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from schema.states import CONNECTION, MACHINES, NOTICE_MAIL, TARGET, StateMachine
+from schema.states import CONNECTION, MACHINES, NOTICE_MAIL, RECURRENCE, TARGET, StateMachine
 from schema.tenancy import DEFAULT_TENANT
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "states.md"
@@ -35,6 +35,9 @@ ROW: Mapping[str, str] = {
         INSERT INTO posts (tenant_id, id, content, author) VALUES ('{DEFAULT_TENANT}', '{ID}', 'hello', 'test');
         INSERT INTO post_targets (tenant_id, id, post_id, connection_id, platform, account_id, kind, digest, state)
         VALUES ('{DEFAULT_TENANT}', '{ID}', '{ID}', '{ID}', 'x', '1', 'post', '', 'draft')""",
+    "post_recurrences": f"""
+        INSERT INTO post_recurrences (tenant_id, id, template, rule, start_time, zone, author)
+        VALUES ('{DEFAULT_TENANT}', '{ID}', '{{}}', 'FREQ=DAILY;COUNT=2', '2027-05-01 09:00', 'UTC', 'test')""",
     "deletion_requests": "INSERT INTO deletion_requests (code, platform, user_id) VALUES ('c', 'x', 'u')",
 }
 """A row of each table in the state in which it is made."""
@@ -54,6 +57,7 @@ ASSIGNED: Mapping[str, Mapping[str, str]] = {
         state: f"state = '{state}', mail_id = '{ID}', claimed_at = now()" for state in NOTICE_MAIL.conditions
     },
     "post_targets": {state: f"state = '{state}'" for state in TARGET.conditions},
+    "post_recurrences": {state: f"state = '{state}'" for state in RECURRENCE.conditions},
     "deletion_requests": {
         "received": "user_id = 'u', rebuild_due = false, done_at = NULL, repeat_until = NULL",
         "erased": "user_id = 'u', rebuild_due = true, done_at = NULL, repeat_until = NULL",

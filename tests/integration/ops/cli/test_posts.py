@@ -93,3 +93,45 @@ async def test_file_is_imported_with_a_report_for_each_line(rig: Rig, account: s
     file.write_text("nonsense\n")
     code, output = await landfall(rig, "import", str(file))
     assert (code, "nonsense" in output) == (1, True)
+
+
+async def test_import_prints_a_document_for_each_line(rig: Rig, account: str, tmp_path: Path) -> None:
+    file = tmp_path / "posts.csv"
+    file.write_text(
+        "content,platforms,scheduled_time,timezone,media_urls\n"
+        "Tea,instagram,2099-06-01 09:00,UTC,http://127.0.0.1:1/a.jpg\n"
+        "Coffee,friendfeed,2099-06-01 09:00,UTC,\n"
+    )
+    code, output = await landfall(rig, "import", str(file), "--json")
+    first, second = (json.loads(line) for line in output.splitlines())
+    assert (code, first["number"], first["accepted"], first["post"]) == (1, 2, False, None)
+    assert "there is no place to keep them" in first["problems"][0]["message"]
+    assert second["problems"][0]["field"] == "platforms"
+
+
+async def test_post_repeats_and_takes_slots(rig: Rig) -> None:
+    [account] = await rig.connect("x")
+    rule = ("--rule", "FREQ=DAILY;COUNT=3", "--at", "2099-06-01 09:00", "--zone", "Europe/Berlin")
+    code, output = await landfall(rig, "repeat", "create", "--content", "Tea", "--connection", account, *rule, "--json")
+    assert code == 0, output
+    recurrence = json.loads(output)["recurrence"]
+    code, output = await landfall(rig, "repeat", "list")
+    assert (code, recurrence["id"] in output, "FREQ=DAILY;COUNT=3" in output) == (0, True, True), output
+    code, output = await landfall(rig, "repeat", "show", recurrence["id"])
+    assert (code, "next: 2099-06-01 09:00 in Europe/Berlin" in output) == (0, True), output
+    for action, state in (("pause", "paused"), ("resume", "active"), ("end", "ended")):
+        code, output = await landfall(rig, "repeat", action, recurrence["id"])
+        assert (code, f"{recurrence['id']}  {state}" in output) == (0, True), output
+    code, output = await landfall(rig, "repeat", "resume", recurrence["id"])
+    assert (code, "It has ended" in output) == (1, True)
+    code, output = await landfall(rig, "create", "--content", "Tea", "--connection", account, "--next-free-slot")
+    assert (code, "has no slot" in output) == (1, True), output
+    code, output = await landfall(rig, "slots", "set", account, "MO/09:00", "th/17:30", "--zone", "Europe/Berlin")
+    assert (code, output.startswith("MO/09:00 TH/17:30 in Europe/Berlin\nfree: ")) == (0, True), output
+    post = await made(rig, account, "--next-free-slot")
+    code, output = await landfall(rig, "slots", "show", account, "--json")
+    assert post["targets"][0]["slot_at"] not in [each["time"] for each in json.loads(output)["free"]]
+    code, output = await landfall(rig, "slots", "set", account, "Monday")
+    assert (code, "is no slot" in output) == (1, True)
+    code, output = await landfall(rig, "create", "--content", "Tea", "--next-free-slot", "--now")
+    assert code == 2

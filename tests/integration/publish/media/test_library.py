@@ -61,6 +61,19 @@ async def test_file_is_held_while_a_post_is_to_be_published_with_it(publishing: 
     assert status in (200, 204), answer
 
 
+async def test_file_is_held_while_posts_with_it_repeat(publishing: Posting) -> None:
+    rig = publishing.rig
+    [account] = await rig.connect("instagram")
+    id_ = await uploaded(rig, media_samples.image("JPEG", (640, 640)))
+    post = {"content": "Tea", "media": [id_], "targets": [{"connection": account}]}
+    body = {"post": post, "rule": "FREQ=DAILY;COUNT=2", "start_time": "2099-06-01 09:00", "timezone": "UTC"}
+    status, made = await rig.api("POST", "/api/recurrences", json=body)
+    assert status == 201, made
+    assert (await rig.api("DELETE", f"/api/media/{id_}"))[0] == 409
+    assert (await rig.api("DELETE", f"/api/recurrences/{made['recurrence']['id']}"))[1]["changed"]
+    assert (await rig.api("DELETE", f"/api/media/{id_}"))[0] == 200
+
+
 async def test_part_of_a_file_is_read_and_the_file_of_another_tenant_is_not_there(publishing: Posting) -> None:
     content = media_samples.image("JPEG", (640, 640))
     id_ = await uploaded(publishing.rig, content)

@@ -210,7 +210,7 @@ async def test_edit_makes_a_new_version_and_takes_its_approval_away(desk: Desk) 
         await desk.posts.approve(DEFAULT_TENANT, OWNER, post.id, ApproveBody(version=1))
     with pytest.raises(PostError, match="not approved"):
         await desk.posts.publish(DEFAULT_TENANT, AUTHOR, post.id)
-    with pytest.raises(PostError, match="Somebody else"):
+    with pytest.raises(PostError, match="author of a post cannot approve it"):
         await desk.posts.approve(DEFAULT_TENANT, AUTHOR, post.id, ApproveBody(version=2))
     with pytest.raises(PostError, match="cannot take away"):
         await desk.edit(post.id, needs_approval=False)
@@ -450,8 +450,8 @@ async def test_gauges_show_what_is_unconfirmed_overdue_and_left(desk: Desk) -> N
         async with desk.driver.pool.acquire() as connection:
             await measurer(PUBLISHERS)(connection)
         labels = {"platform": "instagram"}
-        names = ("landfall_posts_unconfirmed", "landfall_posts_overdue", "landfall_post_quota_left")
-        return {name: REGISTRY.get_sample_value(name, labels) for name in names}
+        names = ("posts_unconfirmed", "posts_overdue", "post_quota_left", "post_quota_limit")
+        return {name: REGISTRY.get_sample_value(f"landfall_{name}", labels) for name in names}
 
     waiting, late = await desk.made(action="publish"), await desk.made("Coffee", action="publish")
     done = await desk.made("Cocoa", action="publish")
@@ -460,8 +460,8 @@ async def test_gauges_show_what_is_unconfirmed_overdue_and_left(desk: Desk) -> N
     await desk.put(target(late).id, due_at=now - timedelta(minutes=6))
     await desk.put(target(done).id, state="published", due_at=None, published_at=now)
     found = await measured()
-    assert list(found.values()) == [1, 1, 99]
+    assert list(found.values()) == [1, 1, 99, 100]
     await desk.put(target(late).id, lease_until=now + timedelta(minutes=1))
     await desk.put(target(waiting).id, state="published", published_at=now - timedelta(days=2))
     found = await measured()
-    assert list(found.values()) == [0, 0, 99]
+    assert list(found.values()) == [0, 0, 99, 100]

@@ -43,3 +43,11 @@ def test_window_that_no_policy_can_have_is_refused(window: timedelta) -> None:
     with pytest.raises(ScheduleError, match="window") as refused:
         LatePolicy("publish", window)
     assert refused.value.remedy == "choose from 5 minutes to 30 days"
+
+
+def test_late_occurrence_is_missed_where_a_later_one_is_due_and_one_on_time_is_not() -> None:
+    due, policy = utc("2027-01-01 00:00"), LatePolicy("publish", timedelta(days=30))
+    assert decide(due, due + timedelta(minutes=4), policy, superseded=True) == "publish_now"
+    assert decide(due, due + timedelta(days=1), policy, superseded=True) == "missed"
+    assert decide(due, due + timedelta(days=1), policy) == "publish_now"
+    assert decide(due, due + timedelta(days=1), LatePolicy("ask"), superseded=True) == "missed"

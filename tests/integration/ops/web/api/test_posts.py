@@ -297,3 +297,29 @@ async def test_tenants_see_nothing_of_each_other(programs: Programs) -> None:
     status, found = await programs.ask("POST", "/api/posts", programs.post(idempotency_key="mine"), key="theirs")
     assert (status, found["error"]["details"]["missing"]) == (422, [programs.account])
     assert json.dumps(await programs.ask("GET", path)).count('"draft"') == 1
+
+
+async def test_next_free_slot_is_taken_and_shown(programs: Programs) -> None:
+    path = f"/api/connections/{programs.account}/slots"
+    body = {"timezone": "Europe/Berlin", "slots": [{"weekday": "MO", "time": "09:00"}]}
+    status, found = await programs.ask("PUT", path, body)
+    assert (status, found["slots"], found["timezone"]) == (200, body["slots"], "Europe/Berlin")
+    assert (await programs.ask("GET", path, key="reader"))[1] == found
+    for key, code in (("reader", 403), ("other", 403)):
+        assert (await programs.ask("PUT", path, body, key=key))[0] == code
+    status, made = await programs.ask("POST", "/api/posts", programs.post(next_free_slot=True))
+    assert (status, made["accounts"][0]["slot_at"]) == (201, found["free"][0]["time"]), made
+    assert made["post"]["targets"][0]["slot_at"] == made["post"]["scheduled_time"] == found["free"][0]["time"]
+    assert "09:00 in Europe/Berlin" in made["time"]
+    status, again = await programs.ask("POST", "/api/posts", programs.post(next_free_slot=True))
+    assert (status, again["accounts"][0]["result"]) == (200, "exists")
+    for wrong in ({"timezone": "UTC", "slots": [{"weekday": "MO", "time": "9"}]}, {"slots": []}):
+        status, refused = await programs.ask("PUT", path, wrong)
+        assert (status, refused["error"]["code"]) == (400, "invalid_request")
+    assert (await programs.ask("GET", f"/api/connections/{programs.picture}/slots"))[0] == 404
+    assert (await programs.ask("GET", "/api/connections/nonsense/slots"))[0] == 404
+
+
+async def test_post_may_name_a_schedule_that_there_is_and_no_other(programs: Programs) -> None:
+    status, found = await programs.ask("POST", "/api/posts", programs.post(schedule_id=programs.picture))
+    assert (status, "There is no schedule" in found["error"]["message"]) == (422, True)

@@ -294,3 +294,39 @@ async def test_large_file_of_a_form_is_never_whole_in_memory(rig: Rig, account: 
         assert (response.status, "film.mp4" in await response.text()) == (200, True)
     [made] = (await rig.api("GET", "/api/media"))[1]["media"]
     assert made["sha256"] == media_samples.sha256(content)
+
+
+async def test_post_repeats_and_is_paused_resumed_and_ended_by_buttons(rig: Rig, account: str) -> None:
+    id_ = await uploaded(rig)
+    form = {"content": "Tea", "target": account, "media": id_, "scheduled_time": "2099-06-01T09:00", "timezone": "UTC"}
+    status, path, shown = await pressed(rig, "/posts", **form, action="repeat", rule="FREQ=WEEKLY;COUNT=3")
+    assert (status, path, "It repeats. First at 2099-06-01 09:00" in shown) == (200, "/posts", True), shown
+    [found] = re.findall(r'action="/recurrences/([^/]+)/pause"', shown)
+    for button, said, other in (
+        ("pause", "It is paused", "resume"),
+        ("resume", "It goes on", "pause"),
+        ("end", "It has ended", None),
+    ):
+        _, path, shown = await pressed(rig, f"/recurrences/{found}/{button}")
+        assert (path, said in shown) == ("/posts", True), shown
+        assert other is None or f"/recurrences/{found}/{other}" in shown
+    assert "What repeats" not in shown
+    _, _, shown = await pressed(rig, f"/recurrences/{found}/resume")
+    assert "It has ended. Make another one" in shown
+    status, _, shown = await pressed(rig, "/posts", **form, action="repeat", rule="FREQ=WEEKLY")
+    assert (status, "The rule needs one end" in shown, 'value="FREQ=WEEKLY"' in shown) == (422, True, True)
+    assert (await pressed(rig, f"/recurrences/{account}/pause"))[0] == 404
+
+
+async def test_slots_are_set_on_the_page_and_a_post_takes_the_next_one(rig: Rig, account: str) -> None:
+    id_ = await uploaded(rig)
+    _, path, shown = await pressed(rig, f"/connections/{account}/slots", slots="MO/09:00 th/17:30", timezone="UTC")
+    assert (path, "The slots are set. The next free one is" in shown) == ("/posts", True), shown
+    assert 'value="MO/09:00 TH/17:30"' in shown
+    _, path, shown = await pressed(rig, "/posts", content="Tea", target=account, media=id_, action="queue")
+    assert path.startswith("/posts/"), shown
+    [[slot]] = await rig.raw("SELECT slot_at FROM post_targets")
+    assert (slot.weekday(), f"{slot:%H:%M}") in ((0, "09:00"), (3, "17:30"))
+    for slots, said in (("Monday/9", "is no slot"), ("MO/25:00", "String should match")):
+        _, _, shown = await pressed(rig, f"/connections/{account}/slots", slots=slots)
+        assert said in shown

@@ -2,7 +2,7 @@
 
 from migrations.script import run
 
-revision = "0021"
+revision = "0018"
 down_revision = "0017"
 branch_labels = None
 depends_on = None
