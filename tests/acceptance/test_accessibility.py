@@ -36,6 +36,8 @@ SCHEMES = ("light", "dark")
 SHOTS = os.environ.get("LANDFALL_SCREENSHOTS", "")
 """A folder for pictures of the pages, for whoever wants to look; without it none are taken."""
 
+RULE = "FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR,SA;COUNT=100"
+
 FOUND = """
 const done = arguments[arguments.length - 1];
 axe.run(document, {rules: {"target-size": {enabled: true}}}).then(
@@ -384,6 +386,14 @@ async def test_pages_of_posts_in_every_state(
         status, made = await rig.api("POST", "/api/posts", json=body)
         assert status == 201, made
         posts[state] = made["post"]["id"]
+    for content, change in (("Tea every day", "trouble = 'It is not connected.'"), ("Coffee", "state = 'paused'")):
+        post = {"content": content, "media": [file["id"]], "targets": [{"connection": account}]}
+        start = {"start_time": "2099-08-01 09:00", "timezone": "UTC" if content == "Coffee" else "Europe/Berlin"}
+        status, made = await rig.api("POST", "/api/recurrences", json={"post": post, "rule": RULE, **start})
+        assert status == 201, made
+        await rig.raw(f"UPDATE post_recurrences SET {change} WHERE template->>'content' = $1", content)
+    slots = {"timezone": "Europe/Berlin", "slots": [{"weekday": "MO", "time": "09:00"}]}
+    assert (await rig.api("PUT", f"/api/connections/{account}/slots", json=slots))[0] == 200
     await rig.connection.execute("ALTER TABLE post_targets DISABLE TRIGGER post_targets_transition")
     for state, id_ in posts.items():
         await rig.raw(
