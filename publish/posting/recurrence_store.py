@@ -90,6 +90,22 @@ async def by_key(connection: asyncpg.Connection, key: str) -> tuple[str, bytes] 
     return None if row is None else (row[0], row[1])
 
 
+async def same(connection: asyncpg.Connection, tenant: str, new: NewRecurrence) -> str | None:
+    """Return what repeats the same at the same times and has not ended; nobody else makes it until this one is over."""
+    content = [json.dumps(dict(new.template), sort_keys=True), new.rule, new.start_time, new.zone]
+    await connection.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"recurrence {tenant} {' '.join(content)}"
+    )
+    found: str | None = await connection.fetchval(
+        f"""
+        SELECT id::text FROM post_recurrences
+        WHERE template = $1::jsonb AND rule = $2 AND start_time = $3 AND zone = $4
+            AND NOT {RECURRENCE.any_of(RecurrenceState.ENDED)} LIMIT 1""",
+        *content,
+    )
+    return found
+
+
 async def insert(
     connection: asyncpg.Connection,
     tenant: str,

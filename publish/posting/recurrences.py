@@ -91,7 +91,10 @@ class Recurrences:
     # --- making and changing
 
     async def create(self, tenant: str, actor: Actor, body: RecurrenceBody) -> Saved:
-        """Let a post repeat, or answer with what an earlier request with its key made. Raises PostError."""
+        """Let a post repeat, or answer with what does so already, or an earlier request with its key made.
+
+        Raises PostError.
+        """
         asked = digest_of("recurrence", body)
         if body.idempotency_key and not body.dry_run:
             async with tenant_transaction(self.posts.pool, tenant) as connection:
@@ -109,6 +112,9 @@ class Recurrences:
                 if before is not None:
                     return Saved(before, before.upcoming, note=before.note, changed=False, replayed=True)
             new = wanted.new(await post_store.clock(connection))
+            if (there := await recurrence_store.same(connection, tenant, new)) is not None:
+                shown = await self._shown(connection, await _one(connection, there))
+                return Saved(shown, shown.upcoming, findings, shown.note, changed=False)
             await self._keep_files(connection, tenant, new)
             key = body.idempotency_key or None
             await recurrence_store.insert(connection, tenant, id_, new, actor.name, key=key, request_sha256=asked)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,7 @@ async def test_journey_from_connecting_to_one_row(tmp_path: Path) -> None:
         target = await journey.ended(third["post"]["id"], hurry=True)
         assert target["state"] == "published", target
 
+        await repeats(journey, media, account["id"])
         shown = await journey.sandbox.published("tiktok")
         assert sorted(post["text"] for post in shown) == ["More tea", "Still more tea", "Tea"], "each of them once"
 
@@ -126,6 +128,27 @@ async def as_organization(journey: Journey, connections: list[Any]) -> None:
         ("Tea for all", "urn:li:organization:1000", 0),
         ("Tea, seen", "urn:li:organization:1000", 1),
     ]
+
+
+async def repeats(journey: Journey, media: str, account: str) -> None:
+    """The worker makes the posts of what repeats, and they are gone with it."""
+    post = {"content": "Tea again", "media": [media], "targets": [{"connection": account, "kind": "video"}]}
+    post["targets"][0]["options"] = OPTIONS  # type: ignore[index]
+    body = {
+        "post": post,
+        "rule": "FREQ=DAILY;COUNT=2",
+        "start_time": f"{datetime.now(UTC) + timedelta(hours=9):%FT%TZ}",
+    }
+    made = (await journey.call("POST", "/api/recurrences", 201, json=body))["recurrence"]
+
+    async def occurrences() -> Any:
+        shown = await journey.call("GET", f"/api/recurrences/{made['id']}", 200)
+        return shown if len(shown["occurrences"]) == 2 else None
+
+    shown = await eventually(occurrences, seconds=60)
+    assert shown["state"] == "ended", "nothing is left to be made"
+    for each in shown["occurrences"]:
+        assert (await journey.call("DELETE", f"/api/posts/{each['post']}", 200))["cancelled"]
 
 
 async def came_back(journey: Journey, post_id: str) -> None:

@@ -33,7 +33,7 @@ class RecurrencesApi:
         )
 
     async def create(self, request: web.Request) -> web.Response:
-        """Let a post repeat: 201, or 200 for a repeat of the request and for a check."""
+        """Let a post repeat: 201, or 200 for a check, a repeat of the request, and what repeats like that already."""
         caller = await self._site.authentication.require_caller(request, WRITE)
         body = read(RecurrenceBody, with_key(request))
         saved = await self._recurrences.create(caller.tenant, caller.actor, body)

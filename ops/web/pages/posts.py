@@ -203,7 +203,8 @@ class PostPages:
         body = read(RecurrenceBody, document)
         saved = await self._recurrences.create(person.tenant, self._site.actor(request, person), body)
         first = f"First at {saved.upcoming[0].time.words}." if saved.upcoming else ""
-        text = " ".join(part for part in ("It repeats.", first, saved.note) if part)
+        done = "It repeats." if saved.changed else "The same repeats already; nothing was added."
+        text = " ".join(part for part in (done, first, saved.note) if part)
         return self._back(person, "/posts", Message(text))
 
     async def pause(self, request: web.Request) -> web.Response:

@@ -344,6 +344,15 @@ async def test_key_answers_with_what_it_made_and_refuses_another_body(desk: Desk
         await desk.made("FREQ=DAILY;COUNT=3", start, idempotency_key="k")
 
 
+async def test_same_that_repeats_already_is_answered_with_it_until_that_has_ended(desk: Desk) -> None:
+    start = soon(hours=2)
+    ids = await asyncio.gather(*(desk.made("FREQ=DAILY;COUNT=2", start) for _ in range(3)))
+    assert len(set(ids)) == len(await desk.rig.raw("SELECT 1 FROM post_recurrences")) == 1
+    assert await desk.made("FREQ=DAILY;COUNT=3", start) != ids[0]
+    await desk.recurrences.end(DEFAULT_TENANT, AUTHOR, ids[0])
+    assert await desk.made("FREQ=DAILY;COUNT=2", start) != ids[0]
+
+
 async def test_who_may_not_approve_takes_no_approval_away(desk: Desk) -> None:
     id_ = await desk.made("FREQ=DAILY;COUNT=2", soon(hours=2), needs_approval=True)
     await desk.sweep()
