@@ -108,6 +108,23 @@ async def arranged(rig: Rig) -> None:
         HOSTILE,
     )
     await rig.raw(
+        "INSERT INTO post_recurrences (tenant_id, id, template, rule, start_time, zone, author, trouble)"
+        " VALUES ($1::uuid, gen_random_uuid(), jsonb_build_object('content', $2::text, 'campaign_id', $2::text),"
+        " 'FREQ=DAILY;COUNT=2', '2099-06-01 09:00', $2, $2, $2)",
+        DEFAULT_TENANT,
+        HOSTILE,
+    )
+    await rig.raw(
+        "INSERT INTO post_occurrences (tenant_id, recurrence_id, revision, number, at, state, reason)"
+        " SELECT tenant_id, id, 1, 1, now(), 'missed', $1 FROM post_recurrences",
+        HOSTILE,
+    )
+    await rig.raw(
+        "INSERT INTO queue_slots (tenant_id, connection_id, weekday, local_time, zone)"
+        " SELECT tenant_id, id, 0, '09:00', $1 FROM connections",
+        HOSTILE,
+    )
+    await rig.raw(
         "INSERT INTO audit_log (tenant_id, actor, action, subject, detail) VALUES ($1::uuid, $2, $2, $2, $3::jsonb)",
         DEFAULT_TENANT,
         HOSTILE,
@@ -143,6 +160,9 @@ LISTINGS: dict[str, list[list[str]]] = {
     "connections list": [[], ["--json"]],
     "posts list": [[], ["--json"]],
     "posts show": [["#post"], ["#post", "--json"]],
+    "posts repeat list": [[], ["--json"]],
+    "posts repeat show": [["#recurrence"], ["#recurrence", "--json"]],
+    "posts slots show": [["#account"], ["#account", "--json"]],
     "audit": [[], ["--json"]],
     "user list": [[], ["--json"]],
     "key list": [[], ["--json"]],
@@ -164,6 +184,11 @@ ACTIONS: dict[str, list[list[str]]] = {
     "posts approve": [["#post", "2"]],
     "posts import": [[HOSTILE], ["#file"]],
     "posts cancel": [["#post"]],
+    "posts repeat create": [["--rule", HOSTILE, "--at", HOSTILE], ["--rule", "FREQ=DAILY;COUNT=2", "--at", "2099"]],
+    "posts repeat pause": [["#recurrence"]],
+    "posts repeat resume": [["#recurrence"]],
+    "posts repeat end": [["#recurrence"]],
+    "posts slots set": [["#account", HOSTILE], ["#account", "MO/09:00", "--zone", HOSTILE], ["#account"]],
     "erase": [["instagram", "--person", HOSTILE, "--yes"], ["instagram", "--account", "1", "--yes"], ["--requested"]],
     "split": [[], ["--again", "--platform", "instagram", "--since", "2020-01-01"], ["--again", "--platform", HOSTILE]],
     "spool status": [[], ["--json"]],
@@ -214,6 +239,8 @@ async def test_no_command_lets_stored_text_control_the_terminal(rig: Rig, tmp_pa
     events = await rig.raw("SELECT id::text FROM webhook_event_log ORDER BY id")
     ids = {f"#{number}": id_ for number, [id_] in enumerate(events, 1)}
     [[ids["#post"], ids["#target"]]] = await rig.raw("SELECT post_id::text, id::text FROM post_targets")
+    [[ids["#recurrence"]]] = await rig.raw("SELECT id::text FROM post_recurrences")
+    [[ids["#account"]]] = await rig.raw("SELECT id::text FROM connections WHERE platform = 'tiktok'")
     ids["#file"] = _file_of_posts(tmp_path)
     for name, calls in LISTINGS.items():
         for call in calls:
@@ -259,7 +286,8 @@ async def test_no_page_lets_stored_text_be_more_than_text(rig: Rig) -> None:
         assert controls(text, keep="\n\t\r") == [], path
         shown += SHOWN in text
     assert shown >= 8
-    for path in ("/api/connections", "/api/notices", "/api/audit", "/api/media", "/api/posts"):
+    listings = ("/api/connections", "/api/notices", "/api/audit", "/api/media", "/api/posts", "/api/recurrences")
+    for path in (*listings, f"/api/connections/{id_}/slots"):
         async with rig.http.get(rig.url + path) as response:
             assert response.content_type == "application/json"
             text = await response.text()

@@ -132,13 +132,10 @@ async def as_organization(journey: Journey, connections: list[Any]) -> None:
 
 async def repeats(journey: Journey, media: str, account: str) -> None:
     """The worker makes the posts of what repeats, and they are gone with it."""
-    post = {"content": "Tea again", "media": [media], "targets": [{"connection": account, "kind": "video"}]}
-    post["targets"][0]["options"] = OPTIONS  # type: ignore[index]
-    body = {
-        "post": post,
-        "rule": "FREQ=DAILY;COUNT=2",
-        "start_time": f"{datetime.now(UTC) + timedelta(hours=9):%FT%TZ}",
-    }
+    target = {"connection": account, "kind": "video", "options": OPTIONS}
+    post = {"content": "Tea again", "media": [media], "targets": [target]}
+    start = f"{datetime.now(UTC) + timedelta(hours=9):%Y-%m-%dT%H:%M:%SZ}"
+    body = {"post": post, "rule": "FREQ=DAILY;COUNT=2", "start_time": start}
     made = (await journey.call("POST", "/api/recurrences", 201, json=body))["recurrence"]
 
     async def occurrences() -> Any:

@@ -10,6 +10,7 @@ import pytest
 
 from ops.access.audit_log_store import Actor
 from ops.runtime.db import Pool, open_pool
+from ops.runtime.faultpoint import InjectedError
 from ops.runtime.tenancy import tenant_transaction
 from publish.posting import recurrence_store
 from publish.posting.errors import PostError
@@ -139,6 +140,26 @@ async def test_two_sweeps_at_once_make_each_occurrence_once(desk: Desk) -> None:
         rows = await desk.rows(id_)
         assert len(rows) == len({row["scheduled_at"] for row in rows}) == 5
         assert len((await desk.one(id_)).latest) == 5
+
+
+@pytest.mark.parametrize("point", ["recurrences.planned", "recurrences.stored"])
+async def test_worker_that_dies_at_any_point_leaves_each_occurrence_to_be_made_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    id_, passed = await desk.made("FREQ=DAILY;COUNT=3", soon(hours=2)), 0
+
+    def dies(name: str) -> None:
+        nonlocal passed
+        passed += name == point
+        if name == point and passed % 2:
+            raise InjectedError
+
+    monkeypatch.setattr("publish.posting.occurrences.faultpoint", dies)
+    for _ in range(6):
+        await desk.sweep()
+    assert passed == 6, "it died before each of the three"
+    assert len({row["scheduled_at"] for row in await desk.rows(id_)}) == len(await desk.rows(id_)) == 3
+    assert [each.state for each in (await desk.one(id_)).latest] == [OccurrenceState.MADE] * 3
 
 
 async def test_key_of_an_occurrence_lets_a_worker_with_an_old_reading_make_none(
