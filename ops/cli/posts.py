@@ -141,7 +141,8 @@ def _say_target(target: StoredTarget) -> None:
     echo(f"{target.platform} {target.account}: {target.state} ({target.kind}), target {target.id}")
     for each in target.media:
         echo(f"    file {each.id} {each.alt_text}".rstrip())
-    for line in (target.platform_post_url, target.error_message, *target.evidence):
+    slot = f"slot of {target.slot_at:%Y-%m-%d %H:%M} UTC" if target.slot_at else None
+    for line in (slot, target.platform_post_url, target.error_message, *target.evidence):
         if line:
             echo(f"    {line}")
     if target.state == TargetState.UNCONFIRMED:

@@ -1,6 +1,7 @@
 """The next free slot of an account's queue, through the store: each slot once, at its wall time all the year."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -95,6 +96,9 @@ async def test_each_account_of_a_post_has_a_slot_of_its_own_and_the_answer_shows
     post = post_of(created)
     assert post.scheduled_at == own.free[0].instant
     assert {target.connection_id: target.due_at for target in post.targets} == times
+    events = await desk.rig.raw("SELECT payload_json FROM webhook_event_log WHERE event_type = 'target.scheduled'")
+    said = [json.loads(event["payload_json"]) for event in events]
+    assert {each["connection_id"]: datetime.fromisoformat(each["scheduled_at"]) for each in said} == times
     await desk.rig.raw("UPDATE post_targets SET due_at = now() WHERE connection_id = $1::uuid", desk.account)
     while await desk.rig.raw("SELECT 1 FROM post_targets WHERE state = 'scheduled' AND due_at <= now()"):
         await desk.driver.drain()
