@@ -361,13 +361,29 @@ async def delete_rate_limits(connection: asyncpg.Connection, request: Request) -
     )
 
 
+_POSTS_OF_GONE = """
+        targets AS (DELETE FROM post_targets t USING gone
+            WHERE t.tenant_id = gone.tenant_id AND t.connection_id = gone.id RETURNING t.tenant_id, t.post_id),
+        posted AS (DELETE FROM posts p USING targets t WHERE p.tenant_id = t.tenant_id AND p.id = t.post_id
+            AND NOT EXISTS (SELECT FROM post_targets o WHERE o.tenant_id = p.tenant_id AND o.post_id = p.id
+                AND (o.tenant_id, o.connection_id) NOT IN (SELECT tenant_id, id FROM gone))),
+        repeated AS (DELETE FROM post_recurrences r WHERE r.tenant_id IN (SELECT tenant_id FROM gone)
+            AND jsonb_array_length(coalesce(r.template->'targets', '[]')) > 0
+            AND jsonb_array_length(coalesce(r.template->'platforms', '[]')) = 0
+            AND NOT EXISTS (SELECT FROM jsonb_array_elements(r.template->'targets') e
+                WHERE (r.tenant_id, (e->>'connection')::uuid) NOT IN (SELECT tenant_id, id FROM gone)))"""
+"""Deletes what was, or was to be, posted with the connections ``gone``: targets, posts of no other account, and what
+repeats at no other. The slots of their queues go with them."""
+
+
 async def delete_connections(connection: asyncpg.Connection, request: Request) -> list[DeletedConnection]:
     """Delete a person's connections of all tenants, and what flows told their visitors of them."""
     rows = await connection.fetch(
-        """
-        DELETE FROM connections
+        f"""
+        WITH gone AS (DELETE FROM connections
         WHERE $1 IN (platform, via) AND (account_id = ANY($2) OR other_ids && $2) AND authorized_at <= $3
-        RETURNING tenant_id::text, id::text""",
+        RETURNING tenant_id, id), {_POSTS_OF_GONE}
+        SELECT tenant_id::text, id::text FROM gone""",
         request.platform,
         request.ids,
         request.requested_at,
@@ -378,11 +394,12 @@ async def delete_connections(connection: asyncpg.Connection, request: Request) -
 async def delete_own_connections(connection: asyncpg.Connection, request: Request) -> list[DeletedConnection]:
     """Delete the connections that the tenant which asked has to the account, and what flows told of them."""
     rows = await connection.fetch(
-        """
-        DELETE FROM connections
+        f"""
+        WITH gone AS (DELETE FROM connections
         WHERE platform = $1 AND account_id = ANY($2) AND instance = coalesce($4, instance) AND authorized_at <= $3
             AND tenant_id = $5::uuid
-        RETURNING tenant_id::text, id::text""",
+        RETURNING tenant_id, id), {_POSTS_OF_GONE}
+        SELECT tenant_id::text, id::text FROM gone""",
         request.platform,
         request.accounts,
         request.requested_at,
@@ -396,10 +413,11 @@ async def delete_ended_connections(connection: asyncpg.Connection, request: Requ
     """Delete what is left of connections to the account that other tenants ended and that were revoked."""
     rows = await connection.fetch(
         f"""
-        DELETE FROM connections
+        WITH gone AS (DELETE FROM connections
         WHERE platform = $1 AND account_id = ANY($2) AND instance = coalesce($3, instance) AND tenant_id <> $4::uuid
             AND {CONNECTION.allows("revoke")} AND refresh_due_at IS NULL
-        RETURNING tenant_id::text, id::text""",
+        RETURNING tenant_id, id), {_POSTS_OF_GONE}
+        SELECT tenant_id::text, id::text FROM gone""",
         request.platform,
         request.accounts,
         request.instance,

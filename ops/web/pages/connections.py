@@ -161,8 +161,8 @@ class ConnectionPages:
 
 
 KINDS_OF_DATA = (
-    "the connection with its tokens and notices, every event received for the account, the raw bytes of those"
-    " deliveries, and every row made from them"
+    "the connection with its tokens and notices, the posts that were made for it alone, every event received for the"
+    " account, the raw bytes of those deliveries, and every row made from them"
 )
 WHEN_DELETED = "The next daily run of landfall erase --requested deletes it."
 

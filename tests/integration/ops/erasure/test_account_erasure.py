@@ -131,3 +131,29 @@ async def test_program_needs_a_key_that_was_made_for_erasing(rig: Rig) -> None:
         {"url": f"{rig.url}/deletions/{code}", "confirmation_code": code, "disconnected": True, "revoked": True},
     )
     assert (await rig.shown(id_))["state"] == "disconnected"
+
+
+async def test_posts_schedules_and_slots_of_a_forgotten_account_go_and_those_of_others_stay(
+    rig: Rig, database: str
+) -> None:
+    await logged_in(rig)
+    [id_], [other] = await rig.connect("x"), await rig.connect("mastodon")
+    both = [{"connection": id_}, {"connection": other}]
+    repeats = {"rule": "FREQ=DAILY;COUNT=2", "start_time": "2099-06-01 09:00", "timezone": "UTC"}
+    for content, targets in (("one", both[:1]), ("both", both), ("other", both[1:])):
+        post = {"content": content, "targets": targets, "thread": ["and more"]}
+        assert (await rig.api("POST", "/api/posts", json=post))[0] == 201
+        assert (await rig.api("POST", "/api/recurrences", json={**repeats, "post": post}))[0] == 201
+    slots = {"timezone": "UTC", "slots": [{"weekday": "MO", "time": "09:00"}]}
+    for each in (id_, other):
+        assert (await rig.api("PUT", f"/api/connections/{each}/slots", json=slots))[0] == 200
+    await confirmed(rig, f"/connections/{id_}/forget")
+    exit_code, text = await command(database, "erase", "--requested")
+    assert (exit_code, "1 requests carried out" in text) == (0, True), text
+    contents = [row["content"] for row in await rig.raw("SELECT content FROM posts ORDER BY content")]
+    assert contents == ["both", "other"]
+    for table in ("post_targets", "queue_slots"):
+        rows = await rig.raw(f"SELECT DISTINCT connection_id::text FROM {table}")
+        assert [row["connection_id"] for row in rows] == [other], table
+    rows = await rig.raw("SELECT template->>'content' AS content FROM post_recurrences ORDER BY 1")
+    assert [row["content"] for row in rows] == ["both", "other"]
