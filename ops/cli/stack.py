@@ -129,8 +129,7 @@ async def stack(directory: Path, environ: Mapping[str, str]) -> AsyncIterator[St
         if environment.get("DATABASE_URL"):
             await _require_trial_database(environment["DATABASE_URL"], _read_secrets(directory))
         else:
-            postgres.port = ports.choose("postgresql", 5432)
-            await _start(started, postgres)
+            await _start_postgres(started, postgres, ports)
             servers["PostgreSQL"] = postgres
             environment["DATABASE_URL"] = postgres.dsn()
         if not environment.get("REDIS_URL") and redis_server() is None:
@@ -440,6 +439,12 @@ async def _register(running: Stack, connectable: list[str]) -> None:
                 for stream in (DEAUTHORIZE, DELETION):
                     url = f"{running.url}/api/auth/{name}/{stream}"
                     await client.command("webhooks", platform=name, stream=stream, url=url)
+
+
+async def _start_postgres(started: AsyncExitStack, postgres: Postgres, ports: Ports) -> None:
+    await asyncio.to_thread(postgres.end_leftover)  # it has the port that is to be chosen again
+    postgres.port = ports.choose("postgresql", 5432)
+    await _start(started, postgres)
 
 
 async def _start(started: AsyncExitStack, server: Postgres | Redis) -> None:

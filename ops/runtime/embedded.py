@@ -25,7 +25,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 from ops.runtime.files import append_private, private_folder, read_private, write_private
@@ -78,12 +78,30 @@ def free_port(preferred: int = 0) -> int:
     raise StartError("no free port")
 
 
+END_SECONDS = 20.0
+"""How long a server that was asked to end has for it, before it is killed."""
+
+# Run beside a server, with its process id and a signal as arguments. Standard input is a pipe from the process that
+# started the server: a line says that the server has ended; its end without one, that this process has.
+_WATCH = f"""
+read -r line && exit
+kill -s "$2" "$1" || exit
+n={int(END_SECONDS * 10)}
+while kill -s 0 "$1" 2>&- && [ "$n" -gt 0 ]; do sleep 0.1; n=$((n - 1)); done
+kill -s KILL "$1" 2>&-
+"""
+
+
 @dataclass
 class Server:
     """One child process in a group of its own, so that a Ctrl-C at the terminal reaches us and not it."""
 
     log: Path
     process: subprocess.Popen[bytes] | None = None
+    _watcher: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
+
+    ended_by: ClassVar[signal.Signals | None] = None
+    """What asks it to end. It gets it too when this process ends, even by SIGKILL; None: it looks after that itself."""
 
     @property
     def pid(self) -> int:
@@ -97,16 +115,22 @@ class Server:
 
     def spawn(self, command: list[str], **options: Any) -> None:
         """Start it. Raises UnsafePathError where its log is not a file of ours."""
+        self._dismiss_watcher()
+        stdin = options.pop("stdin", subprocess.DEVNULL)
+        options |= {"start_new_session": True, "umask": 0o077}
         with append_private(self.log) as output:
-            self.process = subprocess.Popen(
-                command,
-                stdout=output,
-                stderr=output,
-                stdin=options.pop("stdin", subprocess.DEVNULL),
-                start_new_session=True,
-                umask=0o077,
-                **options,
-            )
+            self.process = subprocess.Popen(command, stdin=stdin, stdout=output, stderr=output, **options)
+            if self.ended_by is not None:
+                name = self.ended_by.name.removeprefix("SIG")
+                watch = ["/bin/sh", "-c", _WATCH, "watch", str(self.pid), name]
+                options |= {"cwd": "/", "env": {"PATH": os.defpath}}
+                self._watcher = subprocess.Popen(watch, stdin=subprocess.PIPE, stdout=output, stderr=output, **options)
+
+    def _dismiss_watcher(self) -> None:
+        """Let the watcher end: another process may get the id of the one that it is for."""
+        if self._watcher is not None:
+            self._watcher.communicate(b"\n")
+            self._watcher = None
 
     def signal(self, number: int) -> None:
         if self.running:
@@ -120,9 +144,11 @@ class Server:
     def wait(self, seconds: float = 20.0) -> int | None:
         if self.process is None:
             return None
-        return self.process.wait(seconds)
+        code = self.process.wait(seconds)
+        self._dismiss_watcher()
+        return code
 
-    def end(self, number: int, seconds: float = 20.0) -> None:
+    def end(self, number: int, seconds: float = END_SECONDS) -> None:
         """Ask it to stop, insist after a while."""
         self.signal(number)
         try:
@@ -145,6 +171,9 @@ class Postgres(Server):
     password: str = ""
     programs: Path = POSTGRES_BIN
     """The folder of its version's programs."""
+
+    ended_by: ClassVar[signal.Signals] = signal.SIGINT
+    """Fast shutdown: connections are ended, everything is flushed."""
 
     @classmethod
     def at(
@@ -193,7 +222,7 @@ class Postgres(Server):
         options = _run_as(account) | {"cwd": self.directory, "env": {"PATH": os.defpath, "LC_ALL": "C.UTF-8"}}
         if not (self.data / "PG_VERSION").exists():
             self._initialise(account, options)
-        self._end_leftover()
+        self.end_leftover()
         self.port = free_port(self.port)
         # A socket path may hold 107 bytes at most, and a checkout may lie deeper than that: TCP needs no path.
         command = [str(self.programs / "postgres"), "-D", str(self.data), "-p", str(self.port), "-k", ""]
@@ -225,18 +254,9 @@ class Postgres(Server):
             write_private(self.log, done.stdout + done.stderr)
             raise self.failed("initdb")
 
-    def _end_leftover(self) -> None:
-        """A server left by a run that was killed still holds the data: end it by the pid it wrote down."""
-        with suppress(OSError, ValueError, IndexError):
-            pid = int((self.data / "postmaster.pid").read_text().splitlines()[0])
-            process = Path(f"/proc/{pid}")
-            arguments = (process / "cmdline").read_bytes().split(b"\0")
-            # The server's account writes that file: it must not make us end a process that is not the server.
-            if os.fsencode(self.data) in arguments and process.stat().st_uid == self.data.stat().st_uid:
-                os.kill(pid, signal.SIGINT)
-                end = time.monotonic() + 20
-                while process.exists() and time.monotonic() < end:
-                    time.sleep(0.05)
+    def end_leftover(self) -> None:
+        """End a server of this directory that a killed run left, which still holds the data and the port."""
+        _end_leftover(self.data / "postmaster.pid", self.data, self.ended_by)
 
     def _await_answer(self) -> None:
         end = time.monotonic() + START_SECONDS
@@ -261,7 +281,7 @@ class Postgres(Server):
 
     def stop(self) -> None:
         """Fast shutdown: connections are ended, everything is flushed."""
-        self.end(signal.SIGINT)
+        self.end(self.ended_by)
 
 
 _ALLOWED = "~* -@all +@read +@write +@transaction +@connection -@dangerous -@scripting"
@@ -281,6 +301,8 @@ class Redis(Server):
     port: int = 0
     settings: Mapping[str, str] = field(default_factory=dict)
     password: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+
+    ended_by: ClassVar[signal.Signals] = signal.SIGTERM
 
     @classmethod
     def at(cls, directory: Path, *, port: int = 0, settings: Mapping[str, str] | None = None) -> "Redis":
@@ -315,12 +337,14 @@ class Redis(Server):
         private_folder(self.directory)
         _folder_of(account, run)
         _let_through(account, binary)
+        _end_leftover(run / "redis.pid", run, self.ended_by)  # which would take our socket away when it ends
         self.port = free_port(self.port) if self.socket is None else 0
         write_private(self.directory / "server.conf", self._configuration().encode())
         before = self.log.stat().st_size if self.log.exists() else 0
         # Read and run in by inheritance: its account needs no way to the folders above.
         with (self.directory / "server.conf").open("rb") as configuration:
-            self.spawn([str(binary), "-"], stdin=configuration, cwd=run, **_run_as(account))
+            options = _run_as(account) | {"cwd": run, "env": {"PATH": os.defpath}}
+            self.spawn([str(binary), "-"], stdin=configuration, **options)
         end = time.monotonic() + START_SECONDS
         while self.running and time.monotonic() < end:
             # Only the server itself writes there; whoever answers on a port may be somebody else.
@@ -337,6 +361,7 @@ class Redis(Server):
             "port": str(self.port),
             **({"unixsocket": "redis.sock", "unixsocketperm": "700"} if self.socket else {}),
             "dir": "./",
+            "pidfile": "redis.pid",
             "save": '""',
             "appendonly": "no",
             "maxmemory-policy": "noeviction",
@@ -347,7 +372,24 @@ class Redis(Server):
         return "".join(f"{name} {value}\n" for name, value in lines.items())
 
     def stop(self) -> None:
-        self.end(signal.SIGTERM)
+        self.end(self.ended_by)
+
+
+def _end_leftover(pid_file: Path, folder: Path, number: signal.Signals) -> None:
+    """End the server that runs in ``folder`` by the pid it wrote down, and wait until it is gone."""
+    with suppress(OSError, ValueError, IndexError):
+        pid = int(pid_file.read_text().splitlines()[0])
+        process = Path(f"/proc/{pid}")
+        # The server's account writes that file: it must not make us end a process that is not the server.
+        if not (process / "cwd").samefile(folder) or process.stat().st_uid != folder.stat().st_uid:
+            return
+        for asked in (number, signal.SIGKILL):
+            os.kill(pid, asked)
+            end = time.monotonic() + END_SECONDS
+            while process.exists() and time.monotonic() < end:
+                time.sleep(0.05)
+            if not process.exists():
+                return
 
 
 def _account(data: Path, *names: str) -> pwd.struct_passwd | None:

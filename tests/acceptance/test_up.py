@@ -28,7 +28,7 @@ from ops.access.audit_log_store import COMMAND
 from ops.cli.stack import PERSON, Stack, Unusable, stack
 from ops.runtime.db import open_pool
 from ops.runtime.embedded import Postgres, free_port
-from ops.runtime.files import write_private
+from ops.runtime.files import private_folder, write_private
 from ops.sandbox.client import Client
 from schema.metadata import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
@@ -208,6 +208,10 @@ async def test_second_run_goes_on_from_the_first_and_two_at_once_are_refused(tmp
 
 
 async def test_run_that_was_killed_can_be_started_again(tmp_path: Path) -> None:
+    port = free_port()
+    private_folder(tmp_path / "data")
+    write_private(tmp_path / "data" / "lock", b"")
+    write_private(tmp_path / "data" / "ports.json", json.dumps({"postgresql": port}).encode())
     running = await program(tmp_path / "data", "--pace", "0").start()
 
     async def announced() -> bool:
@@ -217,14 +221,26 @@ async def test_run_that_was_killed_can_be_started_again(tmp_path: Path) -> None:
     left = below(running.pid)
     ours = [child for child in left if "ops.cli.attended" in child.cmdline()]
     assert len(ours) == 3, "the sandbox, the web process and the worker"
+    [postgres] = [child for child in left if child.name() == "postgres" and child.ppid() == running.pid]
+    outliving = {postgres, *postgres.children(recursive=True)}
+    [watcher] = [child for child in left if child.name() == "sh" and str(postgres.pid) in child.cmdline()]
+    watcher.kill()
     await running.kill()
 
     async def none_works_alone() -> bool:
-        return not any(child.is_running() for child in ours)
+        return not any(
+            child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in left if child not in outliving
+        )
 
     try:
         await eventually(none_works_alone, 20)
+        assert postgres.is_running()
         async with stack(tmp_path / "data", environment()) as again:
+            assert not postgres.is_running() or postgres.status() == psutil.STATUS_ZOMBIE
+            log = (tmp_path / "data" / "postgres" / "server.log").read_text()
+            assert "database system is shut down" in log, "and not killed"
+            assert f":{port}/" in running.output()
+            assert f":{port}/" in again.dsn, "it has the port of the one before"
             connection = await asyncpg.connect(again.dsn)
             assert await connection.fetchval("SELECT count(*) FROM webhook_event_log") == 0
             await connection.close()
