@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -76,10 +77,14 @@ async def verify(
             echo("no verification without drift is noted yet: comparing every row", err=True)
         with _progress("comparing the tables with the log") as progress:
             projections = wiring.projections()
-            if since is None:
-                report = await procedure.verify(connection, projections, progress, processes=shared)
-            else:
-                report = await procedure.verify_changed(connection, projections, since, progress, processes=shared)
+            compare = procedure.verify if since is None else partial(procedure.verify_changed, since=since)
+            report = await compare(
+                connection,
+                projections,
+                progress=progress,
+                processes=shared,
+                distributed=settings.landfall_distributed,
+            )
         rows = sum(difference.rows for difference in report.differences)
         colliding = sum(found.numbers for found in report.collisions)
         await tables.note_verification(
@@ -146,7 +151,10 @@ async def rebuild(
         if not chosen:
             echo("nothing to do: every event was projected by this release's versions")
             return
-        report = await _rebuild(connection, projections, chosen, shared, lose_failed=lose_failed)
+        distributed = configuration.settings.landfall_distributed
+        report = await _rebuild(
+            connection, projections, chosen, shared, lose_failed=lose_failed, distributed=distributed
+        )
     finally:
         await connection.close()
     _show(report)
@@ -165,12 +173,19 @@ async def _rebuild(
     shared: Processes,
     *,
     lose_failed: bool,
+    distributed: bool,
 ) -> Report:
     try:
         garbage.collect_rarely()
         with _progress(f"folding the log of {', '.join(chosen)}") as progress:
             return await procedure.rebuild(
-                connection, projections, chosen, progress, lose_failed=lose_failed, processes=shared
+                connection,
+                projections,
+                chosen,
+                progress,
+                lose_failed=lose_failed,
+                processes=shared,
+                distributed=distributed,
             )
     except BusyError:
         raise click.ClickException("another rebuild is under way; wait until it ends") from None

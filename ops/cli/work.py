@@ -16,7 +16,7 @@ from ops.retention import partitions
 from ops.runtime import garbage, health, worker_listener
 from ops.runtime.db import Pool, open_pool
 from ops.runtime.health import Check, check_database
-from ops.runtime.settings import Configuration
+from ops.runtime.settings import Configuration, Settings
 from ops.runtime.sweep import SWEEP_DRAINS, sweep, watch
 from schema.jobs import PROJECT_EVENTS
 from schema.revision import HEAD
@@ -80,6 +80,11 @@ async def split_and_project(
             return
 
 
+def _plan_cache_mode(settings: Settings) -> str:
+    """Return the worker's; where tables are distributed there are no generic plans."""
+    return "auto" if settings.landfall_distributed else settings.landfall_plan_cache_mode
+
+
 async def _media_sweep(configuration: Configuration, pool: Pool, stop: asyncio.Event) -> None:
     from ops.cli.composition import pruner_of
 
@@ -107,7 +112,7 @@ async def work(configuration: Configuration) -> int:
             pgbouncer=bounced,
             wait_seconds=5,
             statement_seconds=STATEMENT_SECONDS,
-            settings=store.PLANNER | {"plan_cache_mode": settings.landfall_plan_cache_mode},
+            settings=store.PLANNER | {"plan_cache_mode": _plan_cache_mode(settings)},
         ) as pool,
         await open_pool(dsn, "sync-health", 2, role=role, pgbouncer=bounced, statement_seconds=5) as health_pool,
         AsyncExitStack() as stack,
@@ -118,6 +123,7 @@ async def work(configuration: Configuration) -> int:
             tries=settings.landfall_event_tries,
             batch_events=settings.landfall_batch_events,
             lease_buckets=settings.landfall_lease_buckets,
+            distributed=settings.landfall_distributed,
         )
         splitter = Splitter(wiring.webhooks(), configuration.variables)
 

@@ -217,6 +217,10 @@ class Settings(BaseModel):
         le=256,
         description="buckets of accounts, of 256, whose events one transaction projects at most",
     )
+    landfall_distributed: bool = Field(
+        default=False,
+        description="true where Citus distributes the tables of accounts (docs/scale.md); `work` and `rebuild` need it",
+    )
     landfall_plan_cache_mode: str = Field(
         default="force_generic_plan",
         pattern="^(auto|force_generic_plan|force_custom_plan)$",

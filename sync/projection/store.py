@@ -31,14 +31,16 @@ All buckets by this number is how many batches can be under way at once, over al
 
 BATCH_EVENTS = 1000
 
-PLANNER = {
+BY_KEY = {
     # Every statement here reaches its rows by key. After a burst the planner's statistics are old, and a hash join
     # over the whole log (performance.md section 4, "plan trap") costs more than it can ever save.
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
     "enable_seqscan": "off",
-    "plan_cache_mode": "force_generic_plan",
 }
+
+PLANNER = BY_KEY | {"plan_cache_mode": "force_generic_plan"}
+"""Of the worker's connections. A generic plan names no bucket, so none can be made where tables are distributed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,11 @@ SELECT b.bucket FROM unnest($1::smallint[]) AS b (bucket)
 WHERE EXISTS (SELECT FROM webhook_event_queue q WHERE q.bucket = b.bucket AND q.due_at <= now())
 """
 
+_DUE_IN_SHARDS = """
+SELECT DISTINCT bucket FROM webhook_event_queue WHERE bucket = ANY($1::smallint[]) AND due_at <= now()
+"""
+"""The same where Citus distributes the queue, which refuses a correlated subquery beside a function's rows."""
+
 # Apart from the question of what is due, since leases and the queue may be on different servers.
 _LEASE = f"""
 UPDATE webhook_buckets SET holder = $1, fence = fence + 1, served_at = now(),
@@ -98,9 +105,11 @@ RETURNING bucket, fence, {_NOT_FLUSHED}
 """
 
 
-async def lease(connection: asyncpg.Connection, holder: str, limit: int = LEASE_BUCKETS) -> Lease | None:
+async def lease(
+    connection: asyncpg.Connection, holder: str, limit: int = LEASE_BUCKETS, *, distributed: bool = False
+) -> Lease | None:
     """Take the buckets with due work that were served longest ago, ``limit`` at most; None if there is none to take."""
-    due = [row["bucket"] for row in await connection.fetch(_DUE, range(BUCKETS))]
+    due = [row["bucket"] for row in await connection.fetch(_DUE_IN_SHARDS if distributed else _DUE, range(BUCKETS))]
     if not due:
         return None
     rows = await connection.fetch(_LEASE, holder, LEASE_SECONDS, due, limit)
@@ -159,6 +168,26 @@ FROM due JOIN webhook_event_log e ON e.bucket = due.bucket AND e.account_id = du
 ORDER BY due.number
 """
 
+# The same of one bucket, which is sent to the server that has it.
+_CLAIM_IN_SHARD = """
+WITH due AS MATERIALIZED (
+    SELECT q.account_id, q.event_id, q.retry_count, row_number() OVER () AS number
+    FROM (
+        (
+            SELECT account_id, event_id, retry_count FROM webhook_event_queue
+            WHERE bucket = $1 AND account_id > $2 AND due_at <= now() ORDER BY account_id, event_id LIMIT $3
+        ) UNION ALL (
+            SELECT account_id, event_id, retry_count FROM webhook_event_queue
+            WHERE bucket = $1 AND account_id <= $2 AND due_at <= now() ORDER BY account_id, event_id LIMIT $3
+        ) LIMIT $3
+    ) q
+)
+SELECT e.bucket, e.id, e.provider, e.account_id, e.external_id, e.event_type, e.payload_json, e.occurred_at,
+    e.delivery_id, e.created_at, e.defect, due.retry_count
+FROM due JOIN webhook_event_log e ON e.bucket = $1 AND e.account_id = due.account_id AND e.id = due.event_id
+ORDER BY due.number
+"""
+
 
 @dataclass(slots=True)
 class Cursor:
@@ -186,7 +215,9 @@ class Batch:
     more: bool = False
 
 
-async def claim(connection: asyncpg.Connection, held: Lease, cursor: Cursor, size: int = BATCH_EVENTS) -> Batch:
+async def claim(
+    connection: asyncpg.Connection, held: Lease, cursor: Cursor, size: int = BATCH_EVENTS, *, distributed: bool = False
+) -> Batch:
     """Return due events of the buckets, ``size`` at most, within a transaction that holds the lease's rows.
 
     It goes on at the cursor, and moves it. Raises LeaseLostError.
@@ -194,7 +225,14 @@ async def claim(connection: asyncpg.Connection, held: Lease, cursor: Cursor, siz
     await renew(connection, held)
     buckets = cursor.order(held.buckets)
     # (Not None for the beginning: events about no account at all are kept under '', and come last.)
-    rows = await connection.fetch(_CLAIM, buckets, [cursor.accounts.get(bucket, "") for bucket in buckets], size)
+    after = [cursor.accounts.get(bucket, "") for bucket in buckets]
+    if distributed:
+        rows: list[asyncpg.Record] = []
+        for bucket, account in zip(buckets, after, strict=True):
+            if len(rows) < size:
+                rows += await connection.fetch(_CLAIM_IN_SHARD, bucket, account, size - len(rows))
+    else:
+        rows = await connection.fetch(_CLAIM, buckets, after, size)
     for bucket, account in {row["bucket"]: row["account_id"] for row in rows}.items():
         cursor.move(bucket, account)
     return Batch([claimed(row) for row in rows], len(rows) == size)

@@ -73,7 +73,10 @@ def project(projections: Mapping[str, Projection], batch: Batch) -> Projected:
 
 
 class Projector:
-    """One per process; any number of drains may run at once, each on buckets of its own."""
+    """One per process; any number of drains may run at once, each on buckets of its own.
+
+    ``distributed``: Citus distributes the tables by bucket.
+    """
 
     def __init__(
         self,
@@ -83,6 +86,7 @@ class Projector:
         tries: int,
         batch_events: int = store.BATCH_EVENTS,
         lease_buckets: int = store.LEASE_BUCKETS,
+        distributed: bool = False,
         holder: str | None = None,
     ) -> None:
         self._pool = pool
@@ -92,6 +96,7 @@ class Projector:
         self._most_buckets = lease_buckets
         self._buckets = lease_buckets
         """How many the next lease takes."""
+        self._distributed = distributed
         self._cursor = Cursor()
         self.holder = holder or f"{socket.gethostname()}:{os.getpid()}"
 
@@ -101,7 +106,7 @@ class Projector:
         total = 0
         while time.monotonic() < end:
             async with self._pool.acquire() as connection:
-                held = await store.lease(connection, self.holder, self._buckets)
+                held = await store.lease(connection, self.holder, self._buckets, distributed=self._distributed)
                 if held is None:
                     return total
                 faultpoint("sync.leased")
@@ -141,7 +146,9 @@ class Projector:
         try:
             with self._size.attempt() as attempt:
                 async with transaction(connection):
-                    batch = await store.claim(connection, held, self._cursor, attempt.size)
+                    batch = await store.claim(
+                        connection, held, self._cursor, attempt.size, distributed=self._distributed
+                    )
                     attempt.taken = len(batch.claimed)
                     if not batch.claimed:
                         return batch

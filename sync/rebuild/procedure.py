@@ -73,12 +73,14 @@ async def verify(
     progress: Progress,
     *,
     processes: Processes | None = None,
+    distributed: bool = False,
 ) -> Report:
     """Compare the live tables with a fold of the log, each account at one instant, and look for ids that collide.
 
-    Changes nothing. Raises ProcessEndedError.
+    Changes nothing. ``distributed``: Citus distributes the tables. Raises ProcessEndedError.
     """
-    found = await _compare(connection, projections, progress, verification.verify, None, processes)
+    job = partial(verification.verify, distributed=distributed)
+    found = await _compare(connection, projections, progress, job, None, processes)
     differences, failed = verification.total(found, list(projections))
     async with connection.transaction(readonly=True):
         return Report(differences, failed, collisions=await store.collisions(connection))
@@ -91,6 +93,7 @@ async def verify_changed(
     progress: Progress,
     *,
     processes: Processes | None = None,
+    distributed: bool = False,
 ) -> Report:
     """Compare the rows that events were about which were settled since then; that takes as long as these are many.
 
@@ -99,7 +102,7 @@ async def verify_changed(
     """
     # An event is settled as of when its transaction began, which may have committed after that verification looked.
     since -= LONGEST_TRANSACTION
-    job = partial(verification.verify_changed, since)
+    job = partial(verification.verify_changed, since, distributed=distributed)
     found = await _compare(connection, projections, progress, job, since, processes)
     differences, failed = verification.total(found, list(projections))
     return Report(differences, failed, since=since)
@@ -135,13 +138,14 @@ async def rebuild(
     *,
     lose_failed: bool = False,
     processes: Processes | None = None,
+    distributed: bool = False,
 ) -> Report:
     """Make the live tables of ``platforms`` what the log says, in one transaction; readers see old or new.
 
-    The connection's role must own the tables. Raises BusyError, WouldLoseError, ProcessEndedError. Interrupted, it goes
-    on where it was.
+    The connection's role must own the tables, which Citus distributes where ``distributed``. Interrupted, it goes on
+    where it was. Raises BusyError, WouldLoseError, ProcessEndedError.
     """
-    shadow = Shadow(connection, projections, platforms)
+    shadow = Shadow(connection, projections, platforms, distributed=distributed)
     resumed = await shadow.open()
     faultpoint("rebuild.opened")
     await _catch_up(shadow, resumed, progress, processes)

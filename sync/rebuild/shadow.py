@@ -22,7 +22,7 @@ from schema.crm import crm_tables
 from schema.events import bucket_of
 from schema.revision import HEAD
 from sync.projection.contract import Projection
-from sync.projection.store import PLANNER, Batch, Claimed, apply
+from sync.projection.store import BY_KEY, PLANNER, Batch, Claimed, apply
 from sync.projection.worker import project
 from sync.rebuild import store
 from sync.rebuild.processes import Emit, Processes, Range, work
@@ -57,9 +57,11 @@ async def fold(
     projections: Mapping[str, Projection],
     buckets: Range,
     emit: Emit,
+    *,
+    distributed: bool = False,
 ) -> None:
     """Fold what is missing of these buckets into the shadow that is there."""
-    await Shadow(connection, projections, platforms).fold(buckets, emit)
+    await Shadow(connection, projections, platforms, distributed=distributed).fold(buckets, emit)
 
 
 class Shadow:
@@ -70,10 +72,14 @@ class Shadow:
         connection: asyncpg.Connection,
         projections: Mapping[str, Projection],
         platforms: Sequence[str],
+        *,
+        distributed: bool = False,
     ) -> None:
+        """``distributed``: Citus distributes the live tables by bucket."""
         self._connection = connection
         self._projections = projections
         self._platforms = list(platforms)
+        self._distributed = distributed
 
     @property
     def _release(self) -> str:
@@ -89,7 +95,7 @@ class Shadow:
             await store.write_to(self._connection, KEPT)
             return await store.count_folded(self._connection, KEPT)
         async with self._connection.transaction():
-            await store.make_shadow(self._connection, KEPT, self._release)
+            await store.make_shadow(self._connection, KEPT, self._release, distributed=self._distributed)
         await store.write_to(self._connection, KEPT)
         return 0
 
@@ -102,7 +108,7 @@ class Shadow:
 
         Raises ProcessEndedError.
         """
-        job = partial(fold, self._platforms)
+        job = partial(fold, self._platforms, distributed=self._distributed)
         await work(self._connection, self._projections, events, job, emit, processes, join)
 
     async def fold(self, buckets: Range, emit: Emit = lambda _: None) -> None:
@@ -113,7 +119,7 @@ class Shadow:
         after: Position = (buckets.first, "", 0)
         while True:
             async with self._connection.transaction():
-                await store.plan_by_key(self._connection, PLANNER)
+                await store.plan_by_key(self._connection, BY_KEY if self._distributed else PLANNER)
                 events = await store.next_events(
                     self._connection, KEPT, self._platforms, buckets.last, after, BATCH_EVENTS
                 )

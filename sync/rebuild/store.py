@@ -122,8 +122,11 @@ async def left_over(connection: asyncpg.Connection, schema: str, release: str) -
     return bool(await connection.fetchval(f"SELECT name = $1 FROM {schema}.release", release))
 
 
-async def make_shadow(connection: asyncpg.Connection, schema: str, release: str) -> None:
-    """Make an empty copy of every CRM table, and a note of what was folded into it."""
+async def make_shadow(connection: asyncpg.Connection, schema: str, release: str, *, distributed: bool = False) -> None:
+    """Make an empty copy of every CRM table, and a note of what was folded into it.
+
+    Where Citus distributes the tables of accounts, these too, so that the copies of a bucket are on one server.
+    """
     await drop_shadow(connection, schema)
     await connection.execute(f"CREATE SCHEMA {schema}")
     for table in crm_tables():
@@ -132,10 +135,13 @@ async def make_shadow(connection: asyncpg.Connection, schema: str, release: str)
     await connection.execute(
         f"""
         CREATE UNLOGGED TABLE {schema}.folded
-            (account_id text, event_id bigint, error text, PRIMARY KEY (account_id, event_id));
+            (bucket smallint, account_id text, event_id bigint, error text, PRIMARY KEY (bucket, account_id, event_id));
         CREATE UNLOGGED TABLE {schema}.release (name text)
         """
     )
+    if distributed:
+        for name in (*(table.name for table in crm_tables()), "folded"):
+            await connection.execute(_DISTRIBUTE, f"{schema}.{name}")
     await connection.execute(f"INSERT INTO {schema}.release VALUES ($1)", release)
 
 
@@ -187,7 +193,8 @@ async def note_folded(
 ) -> None:
     """``errors`` are what went wrong, by the event's id."""
     await connection.execute(
-        f"INSERT INTO {schema}.folded SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[])",
+        f"INSERT INTO {schema}.folded SELECT * FROM unnest($1::smallint[], $2::text[], $3::bigint[], $4::text[])",
+        [item.bucket for item in events],
         [item.event.account_id for item in events],
         [item.id for item in events],
         [errors.get(item.id) for item in events],
@@ -215,10 +222,11 @@ async def compare(connection: asyncpg.Connection, schema: str, table: Table, pla
     """Compare a live table with the shadow's, as the transaction sees both."""
     query = _COMPARE.format(schema=schema, **_words(table))
     found = required(await connection.fetchrow(query, *_scope(table, platforms)))
+    kept: int = await connection.fetchval(_COUNT_KEPT.format(**_words(table)), *_scope(table, platforms))
     return Difference(
         table.name,
         found["live_rows"],
-        found["kept_rows"],
+        kept,
         found["missing"],
         found["extra"],
         found["differing"],
@@ -257,15 +265,27 @@ async def stored_rows(connection: asyncpg.Connection, table: Table, write: Write
 
 
 async def compare_offered(
-    connection: asyncpg.Connection, table: Table, write: Write, *, every_event: bool = True
+    connection: asyncpg.Connection,
+    table: Table,
+    write: Write,
+    shards: tuple[int, int] | None = None,
+    *,
+    every_event: bool = True,
 ) -> Compared:
     """Compare rows with those that are stored, as the transaction sees them.
+
+    ``shards`` are the first and the last of their buckets, where Citus distributes the tables.
 
     Unless they were made of every event, their times may be within those that are stored.
     """
     comparison = _comparison(table, write.columns, every_event=every_event)
-    query = _COMPARE_OFFERED.format(offered=write.offered, comparison=comparison, **_words(table))
-    found = required(await connection.fetchrow(query, *write.arrays))
+    words = _words(table) | {"offered": write.offered, "comparison": comparison}
+    if shards is None:
+        query = _COMPARE_OFFERED.format(**words)
+    else:
+        sent = len(write.arrays)
+        query = _COMPARE_IN_SHARDS.format(first_bucket=f"${sent + 1}", last_bucket=f"${sent + 2}", **words)
+    found = required(await connection.fetchrow(query, *write.arrays, *(shards or ())))
     return Compared(found["kept"], found["live"], found["missing"], found["different"], tuple(found["samples"] or ()))
 
 
@@ -425,11 +445,16 @@ def _comparison(table: Table, offered: tuple[str, ...], *, every_event: bool) ->
         AND coalesce(live.updated_at, '-infinity') >= coalesce(offered.updated_at, '-infinity')"""
 
 
+_DISTRIBUTE = """
+SELECT create_distributed_table($1::text::regclass, 'bucket', colocate_with => 'public.webhook_event_queue')
+"""
+
 _WAITING = f"""
 SELECT o.bucket, count(*) AS events FROM webhook_event_outcomes o
 JOIN webhook_event_log e ON e.bucket = o.bucket AND e.account_id = o.account_id AND e.id = o.event_id
 WHERE o.state = '{State.DONE}' AND e.provider = any($1::text[]) AND NOT EXISTS (
-    SELECT FROM {{schema}}.folded f WHERE f.account_id = o.account_id AND f.event_id = o.event_id
+    SELECT FROM {{schema}}.folded f
+        WHERE f.bucket = o.bucket AND f.account_id = o.account_id AND f.event_id = o.event_id
 )
 GROUP BY o.bucket
 """
@@ -442,15 +467,14 @@ JOIN webhook_event_log e ON e.bucket = o.bucket AND e.account_id = o.account_id 
 WHERE o.state = '{State.DONE}' AND e.provider = any($1::text[]) AND o.bucket <= $2::smallint
     AND (o.bucket, o.account_id, o.event_id) > ($3::smallint, $4, $5::bigint)
     AND NOT EXISTS (
-        SELECT FROM {{schema}}.folded f WHERE f.account_id = o.account_id AND f.event_id = o.event_id
+        SELECT FROM {{schema}}.folded f
+        WHERE f.bucket = o.bucket AND f.account_id = o.account_id AND f.event_id = o.event_id
     )
 ORDER BY o.bucket, o.account_id, o.event_id LIMIT $6
 """
 
 _COMPARE = f"""
-SELECT count(*) FILTER (WHERE in_live) AS live_rows, (
-        SELECT count(*) FROM public.{{table}} live WHERE {{scope}} AND {{kept}}
-    ) AS kept_rows,
+SELECT count(*) FILTER (WHERE in_live) AS live_rows,
     count(*) FILTER (WHERE NOT in_live) AS missing,
     count(*) FILTER (WHERE NOT in_shadow) AS extra,
     count(*) FILTER (WHERE in_live AND in_shadow AND NOT same) AS differing,
@@ -466,6 +490,8 @@ FROM (
 ) compared
 """
 
+_COUNT_KEPT = "SELECT count(*) FROM public.{table} live WHERE {scope} AND {kept}"
+
 _DONE_BY_BUCKET = f"""
 SELECT bucket, count(*) AS events FROM webhook_event_outcomes
 WHERE state = '{State.DONE}' AND ($1::timestamptz IS NULL OR settled_at >= $1) GROUP BY bucket
@@ -479,15 +505,30 @@ JOIN webhook_event_log e ON e.bucket = o.bucket AND e.account_id = o.account_id 
 WHERE o.state = '{State.DONE}' AND e.provider = any($1::text[]) AND o.bucket BETWEEN $2::smallint AND $3::smallint
 """
 
-_COMPARE_OFFERED = f"""
+_COMPARED = f"""
 SELECT count(*) FILTER (WHERE kept) AS kept,
     count(*) FILTER (WHERE stored AND NOT kept) AS live,
     count(*) FILTER (WHERE NOT stored) AS missing,
     count(*) FILTER (WHERE stored AND NOT kept AND NOT same) AS different,
     (array_agg(label) FILTER (WHERE NOT kept AND NOT same))[1:{SAMPLES}] AS samples
-FROM (
+"""
+
+_COMPARE_OFFERED = f"""
+{_COMPARED} FROM (
     SELECT live.{{first}} IS NOT NULL AS stored, {{label}} AS label, {{kept}} AS kept, {{comparison}} AS same
     FROM {{offered}} LEFT JOIN public.{{table}} live USING ({{key}})
+) compared
+"""
+
+# Citus takes no subquery beside a function's rows, and brings together what is stored before it joins the two.
+_COMPARE_IN_SHARDS = f"""
+{_COMPARED} FROM (
+    SELECT live.{{first}} IS NOT NULL AS stored, {{label}} AS label, coalesce(live.kept, false) AS kept,
+        {{comparison}} AS same
+    FROM {{offered}} LEFT JOIN (
+        SELECT live.*, {{kept}} AS kept FROM public.{{table}} live
+        WHERE bucket BETWEEN {{first_bucket}}::smallint AND {{last_bucket}}::smallint
+    ) live USING ({{key}})
 ) compared
 """
 
@@ -546,7 +587,7 @@ INSERT INTO webhook_event_queue (bucket, account_id, event_id) SELECT bucket, ac
 """
 
 _COLLISIONS = """
-SELECT count(*) FROM (SELECT FROM public.{table} GROUP BY {column} HAVING count(*) > 1) shared
+SELECT count(*) FROM (SELECT {column} FROM public.{table} GROUP BY {column} HAVING count(*) > 1) shared
 """
 
 _NAMED = """

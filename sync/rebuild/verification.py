@@ -58,12 +58,21 @@ def concerned(platforms: Sequence[str]) -> list[Table]:
 
 
 async def verify(
-    connection: asyncpg.Connection, projections: Mapping[str, Projection], buckets: Range, emit: Emit
+    connection: asyncpg.Connection,
+    projections: Mapping[str, Projection],
+    buckets: Range,
+    emit: Emit,
+    *,
+    distributed: bool = False,
 ) -> None:
-    """Compare every row of these buckets; ``emit`` gets how many events were read, and then what was found."""
+    """Compare every row of these buckets; ``emit`` gets how many events were read, and then what was found.
+
+    Where tables are ``distributed``, stored rows come without an index, and are joined by a hash.
+    """
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        await store.plan_by_key(connection, PLANNER | {"idle_in_transaction_session_timeout": IDLE})
-        emit(await _Verification(connection, projections, buckets).run(emit))
+        by_key = {} if distributed else PLANNER
+        await store.plan_by_key(connection, by_key | {"idle_in_transaction_session_timeout": IDLE})
+        emit(await _Verification(connection, projections, buckets, distributed=distributed).run(emit))
 
 
 async def verify_changed(
@@ -72,12 +81,14 @@ async def verify_changed(
     projections: Mapping[str, Projection],
     buckets: Range,
     emit: Emit,
+    *,
+    distributed: bool = False,
 ) -> None:
     """Compare the rows of these buckets that events were about which were settled since then."""
     settings = {"idle_in_transaction_session_timeout": IDLE, "plan_cache_mode": "force_custom_plan"}
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        await store.plan_by_key(connection, PLANNER | settings)
-        emit(await _Changes(connection, projections, buckets, since).run(emit))
+        await store.plan_by_key(connection, ({} if distributed else PLANNER) | settings)
+        emit(await _Changes(connection, projections, buckets, since, distributed=distributed).run(emit))
 
 
 def total(found: Sequence[Found], platforms: Sequence[str]) -> tuple[list[Difference], list[Failed]]:
@@ -110,10 +121,18 @@ class _Verification:
     def part_events(self) -> int:
         return PART_EVENTS
 
-    def __init__(self, connection: asyncpg.Connection, projections: Mapping[str, Projection], buckets: Range) -> None:
+    def __init__(
+        self,
+        connection: asyncpg.Connection,
+        projections: Mapping[str, Projection],
+        buckets: Range,
+        *,
+        distributed: bool,
+    ) -> None:
         self._connection = connection
         self._projections = projections
         self._buckets = (buckets.first, buckets.last)
+        self._shards = self._buckets if distributed else None
         self._tables = {table.name: table for table in concerned(list(projections))}
         self._parts = min(MOST_PARTS, math.ceil(buckets.events / self.part_events))
 
@@ -149,7 +168,7 @@ class _Verification:
     async def _compare_all(self, facts: "_Facts", found: Found) -> None:
         for part in facts.parts():
             for write in prepare(part):
-                compared = await store.compare_offered(self._connection, self._tables[write.table], write)
+                compared = await store.compare_offered(self._connection, self._tables[write.table], write, self._shards)
                 found.compared[write.table] = found.compared.get(write.table, Compared()) + compared
         for name, table in self._tables.items():
             live, found.kept[name] = await store.count_rows(
@@ -183,7 +202,7 @@ class _Verification:
         try:
             async with self._connection.transaction():
                 for write in prepare(facts):
-                    await store.compare_offered(self._connection, self._tables[write.table], write)
+                    await store.compare_offered(self._connection, self._tables[write.table], write, self._shards)
         except REFUSED as error:
             if len(events) == 1:
                 return {events[0].id: describe(error)}
@@ -200,9 +219,15 @@ class _Changes(_Verification):
     """
 
     def __init__(
-        self, connection: asyncpg.Connection, projections: Mapping[str, Projection], buckets: Range, since: datetime
+        self,
+        connection: asyncpg.Connection,
+        projections: Mapping[str, Projection],
+        buckets: Range,
+        since: datetime,
+        *,
+        distributed: bool,
     ) -> None:
-        super().__init__(connection, projections, buckets)
+        super().__init__(connection, projections, buckets, distributed=distributed)
         self._since = since
 
     @property
@@ -216,7 +241,7 @@ class _Changes(_Verification):
         for part in facts.parts():
             for write in prepare([*part, *await self._makers(part)]):
                 compared = await store.compare_offered(
-                    self._connection, self._tables[write.table], write, every_event=False
+                    self._connection, self._tables[write.table], write, self._shards, every_event=False
                 )
                 found.compared[write.table] = found.compared.get(write.table, Compared()) + compared
                 found.kept[write.table] = found.compared[write.table].kept

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 import ingest.store
 import sync.projection.store
 from schema.crm import crm_tables
+from schema.tables import all_tables
 from sync.projection.store import _statement, facets_of
 
 LOG = {"webhook_event_identities", "webhook_event_log", "webhook_event_queue", "webhook_event_outcomes"}
@@ -52,6 +54,7 @@ def unnamed(statement: str, tables: set[str]) -> Iterator[str]:
 def test_constants_are_found() -> None:
     wanted = {"ingest.store._NAME", "ingest.store._APPEND", "ingest.store._APPEND_OWN"}
     wanted |= {f"sync.projection.store.{name}" for name in ("_DUE", "_LEASE", "_CLAIM", "_SETTLE", "_PARK", "_RENEW")}
+    wanted |= {f"sync.projection.store.{name}" for name in ("_DUE_IN_SHARDS", "_CLAIM_IN_SHARD")}
     assert wanted <= STATEMENTS.keys()
 
 
@@ -65,6 +68,19 @@ def test_statement_can_be_sent_to_the_server_of_a_bucket(name: str) -> None:
     statement = STATEMENTS[name]
     assert "RECURSIVE" not in statement
     assert LEASES not in statement or not [table for table in LOG if table in statement], "they are not joined"
+
+
+def test_each_table_of_account_data_is_distributed_after_those_it_refers_to() -> None:
+    """By ``citus.sql``: all but the leases, whose rows are locked, and in one group of shards."""
+    script = (Path(__file__).parents[2] / "ops" / "deploy" / "citus.sql").read_text()
+    calls = re.findall(r"create_distributed_table\('(\w+)', 'bucket', colocate_with => '(\w+)'", script)
+    order = [name for name, _ in calls]
+    tables = {table.name: table for table in all_tables().tables.values() if "bucket" in table.columns}
+    assert sorted(order) == sorted(tables.keys() - {LEASES})
+    assert {beside for _, beside in calls[1:]} == {order[0]}
+    for name in order:
+        parents = {key.column.table.name for key in tables[name].foreign_keys} - {name}
+        assert parents <= {*order[: order.index(name)]}
 
 
 @pytest.mark.parametrize(

@@ -219,6 +219,22 @@ async def test_triggers_have_no_transition_tables_but_for_two(connection: asyncp
     assert {row["name"] for row in rows} == {"webhook_event_settled_once", "webhook_event_queued_once"}
 
 
+async def test_functions_that_read_account_data_are_of_a_form_that_distributed_tables_take(
+    connection: asyncpg.Connection,
+) -> None:
+    """Not in SQL with parameters, and no SELECT without a column. Two triggers are left out there."""
+    tables = "|".join((*(table.name for table in crm_tables()), "webhook_(event_|dropped_)"))
+    rows = await connection.fetch(
+        """
+        SELECT proname::text AS name, (lanname = 'sql' AND pronargs > 0) OR prosrc ~ 'SELECT\\s+FROM' AS refused
+        FROM pg_proc JOIN pg_language l ON l.oid = prolang
+        WHERE pronamespace = 'public'::regnamespace AND prorettype <> 'trigger'::regtype AND prosrc ~ $1""",
+        tables,
+    )
+    assert {row["name"] for row in rows} >= {"find_partition_gaps", "drop_due_partition", "drop_due_events"}
+    assert [row["name"] for row in rows if row["refused"]] == []
+
+
 async def test_view_of_events_asks_for_the_time_outside_of_any_case(connection: asyncpg.Connection) -> None:
     """In a CASE it could not be sent to the server that has the event."""
     view = await connection.fetchval("SELECT pg_get_viewdef('webhook_events'::regclass)")

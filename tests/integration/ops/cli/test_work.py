@@ -73,16 +73,22 @@ class StoppedError(Exception):
     """It came as far as the test looks."""
 
 
-async def test_plan_cache_mode_and_size_of_a_batch_are_settings(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [("LANDFALL_PLAN_CACHE_MODE", "auto", [7, 3, False]), ("LANDFALL_DISTRIBUTED", "true", [7, 3, True])],
+)
+async def test_how_statements_are_planned_and_size_of_a_batch_are_settings(
+    database: str, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, expected: list[Any]
+) -> None:
     monkeypatch.setattr(garbage, "collect_rarely", lambda: None)  # for the whole process, which is the tests'
     monkeypatch.setenv("DATABASE_URL", database)
-    monkeypatch.setenv("LANDFALL_PLAN_CACHE_MODE", "auto")
+    monkeypatch.setenv(variable, value)
     monkeypatch.setenv("LANDFALL_BATCH_EVENTS", "7")
     monkeypatch.setenv("LANDFALL_LEASE_BUCKETS", "3")
     found: list[Any] = []
 
     def projector(*_: Any, **options: Any) -> None:
-        found.extend((options["batch_events"], options["lease_buckets"]))
+        found.extend((options["batch_events"], options["lease_buckets"], options["distributed"]))
         raise StoppedError
 
     async def mode(pool: Pool) -> str:
@@ -101,5 +107,5 @@ async def test_plan_cache_mode_and_size_of_a_batch_are_settings(database: str, m
     monkeypatch.setattr(work, "open_pool", opened)
     with pytest.raises(StoppedError):
         await work.work(wiring.configuration())
-    assert found == [7, 3]
+    assert found == expected
     assert modes["sync"] == "auto"

@@ -424,6 +424,32 @@ async def claimed_in_turn(connection: asyncpg.Connection, batches: int) -> list[
     return found
 
 
+async def test_where_tables_are_distributed_the_same_events_are_found_in_the_same_turns(
+    connection: asyncpg.Connection,
+) -> None:
+    names = [*of_bucket(7, 2), *of_bucket(9, 2), *of_bucket(11, 1)]
+    for name, count in zip(names, (3, 5, 4, 1, 2), strict=True):
+        await append_many(connection, name, count)
+    later = "UPDATE webhook_event_queue SET due_at = now() + interval '1 hour' WHERE bucket = 11"
+    await connection.execute(later)
+    found: list[list[tuple[list[int], bool]]] = []
+    for distributed in (False, True):
+        batches = []
+        held = await store.lease(connection, "test", distributed=distributed)
+        assert held is not None
+        assert held.buckets == [7, 9]
+        cursor = Cursor()
+        for size in (4, 6, 20):
+            async with connection.transaction():
+                batch = await store.claim(connection, held, cursor, size, distributed=distributed)
+            batches.append(([claimed.id for claimed in batch.claimed], batch.more))
+        found.append(batches)
+        await store.release(connection, held)
+        await connection.execute("UPDATE webhook_buckets SET served_at = '-infinity'")
+    assert found[0] == found[1]
+    assert [(len(ids), more) for ids, more in found[1]] == [(4, True), (6, True), (13, False)]
+
+
 async def test_busy_account_does_not_starve_a_quiet_one_of_its_bucket(
     connection: asyncpg.Connection, pool: Pool
 ) -> None:
@@ -496,8 +522,8 @@ async def test_lease_takes_no_more_buckets_than_the_one_before_got_to(
     names = [*{bucket_of("instagram", name): name for name in map(str, range(200))}.values()][:40]
     taken, lease = [], store.lease
 
-    async def recorded(*arguments: Any) -> store.Lease | None:
-        held = await lease(*arguments)
+    async def recorded(*arguments: Any, **options: Any) -> store.Lease | None:
+        held = await lease(*arguments, **options)
         taken.append(0 if held is None else len(held.buckets))
         return held
 

@@ -108,6 +108,33 @@ async def test_drift_is_found_row_by_row_and_put_right_to_the_byte(
     assert not await connection.fetchval("SELECT to_regnamespace($1)", KEPT), "the shadow is gone"
 
 
+# In the place of Citus' own, which is called with the same names.
+DISTRIBUTES = """
+CREATE TABLE distributed (name text PRIMARY KEY, by_key boolean, beside text);
+CREATE FUNCTION create_distributed_table(named regclass, distribution_column text, colocate_with text) RETURNS void
+LANGUAGE sql AS $$
+    INSERT INTO public.distributed SELECT relname, EXISTS (
+        SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = named AND a.attnum = ANY(i.indkey)
+        WHERE i.indrelid = named AND i.indisprimary AND a.attname = distribution_column
+    ), colocate_with FROM pg_class WHERE oid = named
+$$
+"""
+
+
+async def test_where_tables_are_distributed_their_copies_are_too(
+    connection: asyncpg.Connection, pool: Pool, database: str
+) -> None:
+    before = await told(connection, pool)
+    await connection.execute(DISTRIBUTES)
+    done = await damage(connection)
+    assert departures(await rebuilt(database, distributed=True)) == done
+    assert await crm(connection) == before
+    found = await connection.fetch("SELECT name, by_key, beside FROM distributed")
+    wanted = {*(table.name for table in crm_tables()), "folded"}
+    assert {(row["name"], row["by_key"]) for row in found} == {(name, True) for name in wanted}
+    assert {row["beside"] for row in found} == {"public.webhook_event_queue"}
+
+
 async def test_row_in_the_wrong_bucket_is_found_and_put_right(
     connection: asyncpg.Connection, pool: Pool, database: str
 ) -> None:
