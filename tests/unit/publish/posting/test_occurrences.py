@@ -72,9 +72,9 @@ def test_next_occurrence_is_made_a_week_ahead_and_of_what_is_late_only_the_lates
 
 
 def test_policy_that_skips_makes_nothing_late_and_goes_on() -> None:
-    skip = {"late_policy": "skip", "late_minutes": 1440}
+    policy = {"late_policy": "skip", "late_minutes": 1440}
     late = START + timedelta(days=2, hours=1)
-    assert planned(late, template=skip) == ([1, 2, 3], 4, 4, 5), "the next one is not late"
+    assert planned(late, template=policy) == ([1, 2, 3], 4, 4, 5), "the next one is not late"
 
 
 def test_what_was_due_before_a_restore_is_missed_and_what_comes_after_is_made() -> None:
