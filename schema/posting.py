@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from schema.access import created_at, tenant_id
 from schema.log import Timestamp
 from schema.metadata import metadata
-from schema.states import TargetState
+from schema.states import LISTENING, TARGET, TargetState
 
 LATE_POLICIES = ("publish", "skip", "ask")
 """What becomes of a target whose time has passed by more than ``late_seconds``."""
@@ -175,6 +175,12 @@ post_targets = Table(
     Index("ix_post_targets_parent_id", "tenant_id", "parent_id", postgresql_where=text("parent_id IS NOT NULL")),
     Index("ix_post_targets_connection_id", "tenant_id", "connection_id", "published_at"),
     Index("ix_post_targets_digest", "tenant_id", "connection_id", "digest"),
+    # Of those that a webhook may decide about, whether or not they are due.
+    Index(
+        "ix_post_targets_listening",
+        *("platform", "step"),
+        postgresql_where=text(TARGET.any_of(*LISTENING)),
+    ),
     comment="Posts at the accounts that they are published with, and the state of that work",
 )
 

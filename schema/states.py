@@ -62,6 +62,14 @@ IN_FLIGHT = (
 """The states between the first request for a target and the end of its publishing."""
 
 
+LISTENING = (
+    TargetState.PROCESSING,
+    TargetState.PUBLISHED_ID_UNKNOWN,
+    TargetState.UNCONFIRMED,
+    TargetState.AWAITING_PERSON,
+)
+"""States in which a platform may tell what became of a target without being asked."""
+
 POSTED = (TargetState.PUBLISHED, TargetState.PUBLISHED_ID_UNKNOWN, TargetState.AWAITING_PERSON)
 NOT_POSTED = (TargetState.FAILED, TargetState.MISSED)
 """What the user's words *posted* and *failed* stand for; *cancelled* is itself, and *pending* is every other state."""
@@ -281,7 +289,11 @@ TARGET = StateMachine(
         TargetState.PUBLISHING: {**_GO_ON, **_END},
         TargetState.UNCONFIRMED: {**_GO_ON, **_END},
         TargetState.PUBLISHED_ID_UNKNOWN: {"publish": TargetState.PUBLISHED},
-        TargetState.AWAITING_PERSON: {"publish": TargetState.PUBLISHED, "fail": TargetState.FAILED},
+        TargetState.AWAITING_PERSON: {
+            "publish": TargetState.PUBLISHED,
+            "publish_unnamed": TargetState.PUBLISHED_ID_UNKNOWN,
+            "fail": TargetState.FAILED,
+        },
         TargetState.PUBLISHED: {},
         TargetState.FAILED: {"schedule": TargetState.SCHEDULED},
         TargetState.CANCELLED: {},
@@ -289,7 +301,8 @@ TARGET = StateMachine(
     },
     notes="A step of a machine leads to the state of that step. `lose`: a request may have made the post visible, and"
     " no answer says so; it is looked for, and where that leaves a doubt a person decides (`publish`, `fail` or another"
-    " attempt). `hand_over`: the platform waits for the account's owner. Nothing is cancelled once publishing began.",
+    " attempt). `hand_over`: the platform waits for the account's owner, and tells later what"
+    " came of it. Nothing is cancelled once publishing began.",
 )
 
 RECURRENCE = StateMachine(

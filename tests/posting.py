@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ import asyncpg
 import uuid_utils
 
 import publish.platforms
+from ops.cli import wiring
 from ops.cli.composition import append_within
 from ops.runtime.db import Pool, open_pool
 from ops.runtime.discovery import discover
 from ops.runtime.platform_protocol import FilePart
+from ops.runtime.ports import Fact
 from ops.runtime.tenancy import tenant_transaction
 from publish.oauth.client_registration import ClientRegistrations
 from publish.posting import post_store
@@ -29,6 +32,7 @@ from publish.preflight.contract import MediaFacts, PostingRules
 from publish.schedule import zones
 from schema.rights import WORKER_ROLE
 from schema.tenancy import DEFAULT_TENANT
+from sync.projection.worker import Projector
 from tests.rig import PATIENT, Rig, use_community_management
 
 POSTING = discover(publish.platforms, PostingPlatform, "machines")
@@ -180,6 +184,20 @@ class Posting:
         )
         await self.rig.raw("UPDATE connections SET checked_at = checked_at - interval '1 hour'")
         await self.rig.sandbox.command("clock", jump=max(60, int(pause)))
+
+    async def told(
+        self, platform: str, account: str, kind: str, payload: Any, *, name: str = "", project: bool = True
+    ) -> None:
+        """Let the log have an event that the platform sent about an account; of one name it is the same one."""
+        fact = Fact(platform, 1, account, kind, name or str(uuid_utils.uuid7()), json.dumps(payload), datetime.now(UTC))
+        async with self.rig.pool.acquire() as connection, connection.transaction():
+            await append_within(connection, fact)
+        if project:
+            await self.project()
+
+    async def project(self) -> None:
+        """Bring the tables to what the log says."""
+        await Projector(self.rig.pool, wiring.projections(), tries=1).drain()
 
     async def shown(self, platform: str) -> list[Any]:
         """Everything of ours that became visible there, by the sandbox's own ledger."""

@@ -7,7 +7,7 @@ table in a function of language SQL that has parameters. Both forms do the same,
 from migrations.script import run
 
 revision = "0021"
-down_revision = "0019"
+down_revision = "0020"
 branch_labels = None
 depends_on = None
 

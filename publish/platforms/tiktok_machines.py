@@ -364,7 +364,7 @@ def read_status(job: Job, response: Response) -> Verdict:
     facts = _read_fact(job, {name: value for name, value in data.items() if name not in PROGRESS})
     match text(data.get("status")):
         case "SEND_TO_USER_INBOX":
-            return HandedOver("It waits in the inbox of the account: its owner posts it in TikTok's app.", facts=facts)
+            return HandedOver(IN_INBOX, "inbox", facts=facts)
         case "PUBLISH_COMPLETE":
             ids = _ids(data)
             return Published(ids[0], step="address", facts=facts) if ids else PublishedUnnamed("locate", facts=facts)
@@ -372,6 +372,45 @@ def read_status(job: Job, response: Response) -> Verdict:
             return _failed(job, text(data.get("fail_reason")), facts)
     polls = job.kept_number("polls") + 1
     return Wait(_pause(polls), keep={"polls": polls}, facts=facts)
+
+
+IN_INBOX = "It waits in the inbox of the account: its owner posts it in TikTok's app."
+
+
+def heed_ids(job: Job) -> Verdict | None:
+    """An id of a post proves that it was public, whether or not it is so still (``tiktok.md`` 2.4)."""
+    told = sorted(
+        job.seen.get("tiktok_post_ids", ()),
+        key=lambda row: (row.get("is_public") is not True, str(row.get("visibility_at")), str(row.get("post_id"))),
+    )
+    return Published(text(told[0].get("post_id")), step="address") if told else None
+
+
+def _told(job: Job) -> JsonObject:
+    return next(iter(job.seen.get("tiktok_posts", ())), {})
+
+
+def heed_status(job: Job) -> Verdict | None:
+    """Of a publish that failed the status tells more; it is asked for then."""
+    if found := heed_ids(job):
+        return found
+    return PublishedUnnamed("locate") if text(_told(job).get("status")) == "PUBLISH_COMPLETE" else None
+
+
+def heed_inbox(job: Job) -> Verdict | None:
+    """What waits in the inbox is not asked about: webhooks tell what its owner did with it (``tiktok.md`` 8.3)."""
+    if text(_told(job).get("status")) == "FAILED" and not job.seen.get("tiktok_post_ids"):
+        reason = text(_told(job).get("error_code")) or "unknown"
+        return _with_facts(reported_verdict(RULES.errors, failed(reason)), ())
+    return heed_status(job)
+
+
+def heed_lost(job: Job) -> Verdict | None:
+    """A webhook names a publish that no target of ours began: it is ours if it can be no other's (``tiktok.md`` 16)."""
+    told = [text(row.get("publish_id")) for row in job.seen.get("tiktok_posts", ())]
+    if len(told) != 1 or job.rivals:
+        return None
+    return Go("status", keep={"publish_id": told[0], "polls": 0}, facts=[_begun(job, told[0], "PULL_FROM_URL")])
 
 
 STATUS_FIELDS = ("status", "fail_reason", "publicaly_available_post_id", "uploaded_bytes", "downloaded_bytes")
@@ -444,15 +483,22 @@ def _ends(*anew: str) -> Mapping[str, Step]:
     return {
         "status": Step(
             *(TargetState.PROCESSING, Effect.READ, AGAIN, ask_status, read_status),
-            ("address", "locate", *anew),
+            ("address", "locate", "inbox", *anew),
             DAY,
             overdue_status,
+            heed_status,
+        ),
+        "inbox": Step(
+            *(TargetState.AWAITING_PERSON, Effect.READ, AGAIN, ask_status, read_locate),
+            ("address", "locate"),
+            heed=heed_inbox,
         ),
         "locate": Step(
             *(TargetState.PUBLISHED_ID_UNKNOWN, Effect.READ, AGAIN, ask_status, read_locate),
             ("address",),
             DAY,
             overdue_locate,
+            heed_ids,
         ),
         "address": Step(TargetState.PUBLISHED, Effect.READ, AGAIN, ask_address, read_address),
     }
@@ -487,7 +533,9 @@ def _pulled(anew: str) -> Mapping[str, Step]:
     """Return the steps of files that TikTok fetches; ``anew`` is the one with which a dead publish begins anew."""
     return {
         "pull": Step(TargetState.PUBLISHING, Effect.COMMIT, "lost", ask_pull, read_pull, ("status",)),
-        "lost": Step(TargetState.UNCONFIRMED, Effect.READ, AGAIN, ask_listing, read_lost, (anew,)),
+        "lost": Step(
+            *(TargetState.UNCONFIRMED, Effect.READ, AGAIN, ask_listing, read_lost), (anew, "status"), heed=heed_lost
+        ),
     }
 
 
@@ -502,8 +550,16 @@ def _creator(*then: str) -> Mapping[str, Step]:
 DIRECT_VIDEO = (_creator("begin", "pull"), _sent("creator"), _pulled("creator"), _ends("creator"))
 DIRECT_PHOTOS = (_creator("pull"), _pulled("creator"), _ends("creator"))
 
-ENDED = "'FAILED', 'PUBLISH_COMPLETE', 'SEND_TO_USER_INBOX'"
+ENDED = "e.status IN ('FAILED', 'PUBLISH_COMPLETE', 'SEND_TO_USER_INBOX')"
 """Statuses of which a webhook tells before the next poll."""
+
+TOLD = ("status", "inbox", "locate")
+
+EVIDENCE = (
+    Evidence("tiktok_posts", ("status", "error_code"), TOLD, "publish_id", "publish_id", ENDED, asks=True),
+    Evidence("tiktok_post_ids", ("is_public", "visibility_at", "post_id"), TOLD, "publish_id", "publish_id"),
+    Evidence("tiktok_posts", ("publish_id",), ("lost",), "publish_id", "publish_id", "e.source IS NULL", unheld=True),
+)
 
 
 def kind_of(media: Sequence[Media], options: Kept, link: Mapping[str, str]) -> str:  # noqa: ARG001
@@ -532,5 +588,5 @@ PLATFORM = PostingPlatform(
     sample=Sample("video", "video", {"privacy_level": "PUBLIC_TO_EVERYONE", "music_usage_confirmed": True}),
     kind_of=kind_of,
     inquire=inquire,
-    evidence=[Evidence("tiktok_posts", "publish_id", "publish_id", f"e.status IN ({ENDED})")],
+    evidence=EVIDENCE,
 )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from ops.runtime.platform_protocol import Request, Response, Steps
+from ops.runtime.platform_protocol import JsonObject, Request, Response, Steps
 from publish.oauth.contract import App
 from publish.preflight.contract import AccountFacts
 from schema.states import IN_FLIGHT, TARGET, TargetState
@@ -118,6 +118,10 @@ class Job:
     intent_at: datetime | None = None
     attempt: int = 1
     bound: frozenset[str] = frozenset()
+    seen: Mapping[str, Sequence[JsonObject]] = field(default_factory=dict)
+    """What the log has of the evidence of this step, by the table of it."""
+    rivals: int = 0
+    """How many other targets of the account are at this step too: what fits one of them may be another's."""
 
     @property
     def token(self) -> str:
@@ -243,9 +247,10 @@ class PublishedUnnamed(Verdict):
 
 @dataclass(frozen=True, slots=True)
 class HandedOver(Verdict):
-    """The platform has it, and its owner must go on there."""
+    """The platform has it, and its owner must go on there. ``step`` heeds what the platform tells of that."""
 
     message: str
+    step: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +279,8 @@ Inquire = Callable[[App, str, Mapping[str, str]], Steps[AccountFacts]]
 
 Ask = Callable[[Job], Request]
 Read = Callable[[Job, Response], Verdict]
+Heed = Callable[[Job], Verdict | None]
+"""From a job with what the log has ``seen`` to what that means; None where it decides nothing. There is no token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +289,8 @@ class Step:
 
     ``unknown`` is what to do when its outcome is unknown: ``AGAIN``, ``ASK_PERSON``, or the name of a step that looks.
     ``leads_to`` names the steps that a verdict of it may go on with. ``deadline`` is how long, in seconds, a target may
-    stay at it before ``overdue`` is taken; None for a step that ends by itself.
+    stay at it before ``overdue`` is taken; None for a step that ends by itself. ``heed`` reads what the platform told
+    without being asked, before it is asked and whenever there is more of it; None where nothing is told.
     """
 
     state: TargetState
@@ -293,6 +301,7 @@ class Step:
     leads_to: Sequence[str] = ()
     deadline: float | None = None
     overdue: Callable[[Job], Verdict] | None = None
+    heed: Heed | None = None
 
 
 AFTERWARDS = (TargetState.PUBLISHED, TargetState.PUBLISHED_ID_UNKNOWN)
@@ -358,6 +367,15 @@ class Machine:
             found += [f"{name} comes before publishing" for name in self._before_publishing(step.leads_to)]
         if (step.deadline is None) != (step.overdue is None):
             found.append("a deadline and what is done then belong together")
+        return [*found, *self._problems_of_listening(step)]
+
+    def _problems_of_listening(self, step: Step) -> list[str]:
+        found = []
+        if step.heed is not None and step.effect is not Effect.READ:
+            found.append("what the log tells is heeded by steps that read")
+        if step.state == TargetState.AWAITING_PERSON:
+            found += [f"{name} comes before publishing" for name in self._before_publishing(step.leads_to)]
+            found += ["nobody asks about it, so it heeds what the log tells"] if step.heed is None else []
         return found
 
     def _before_publishing(self, names: Sequence[str]) -> list[str]:
@@ -379,7 +397,8 @@ class Machine:
         """A Mermaid state diagram of the steps, with the effect class of each and what follows an unknown outcome."""
         lines = ["stateDiagram-v2", *(f"    [*] --> {name}" for name in self._beginnings())]
         for name, step in self.steps.items():
-            lines.append(f"    {name}: {name} ({step.effect}, {step.state})")
+            heeds = "" if step.heed is None else ", heeds the log"
+            lines.append(f"    {name}: {name} ({step.effect}, {step.state}{heeds})")
             lines += [f"    {name} --> {other}" for other in step.leads_to]
             if step.unknown in self.steps:
                 lines.append(f"    {name} --> {step.unknown}: outcome unknown")
@@ -407,16 +426,27 @@ class Looks:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Where the projected log shows that a platform has something new to tell of a target, so that it is asked at once.
+    """Where the log shows what a platform told of a target without being asked, for its ``steps``.
 
-    ``table`` has a row for each thing of an account, by ``column``, whose value a step has kept as ``kept``.
-    ``condition`` is SQL on a row of it: there is something new.
+    ``table`` is projected from the log, or is the log itself. Of its rows of the account count those whose ``column``
+    has the value that a step kept as ``kept``; with ``unheld`` those that came since the intent whose value no target
+    of the account kept; without a column all that came since then. ``condition`` is SQL on a row ``e`` of it.
+    ``columns`` are what the steps are given of each. ``asks``: where they decide nothing, the platform is asked at
+    once. ``kinds`` are the kinds of post that it is for; empty for all.
     """
 
     table: str
-    column: str
-    kept: str
-    condition: str
+    columns: Sequence[str]
+    steps: Sequence[str]
+    column: str = ""
+    kept: str = ""
+    condition: str = "true"
+    asks: bool = False
+    unheld: bool = False
+    kinds: Sequence[str] = ()
+
+    def is_for(self, kind: str, step: str) -> bool:
+        return step in self.steps and (not self.kinds or kind in self.kinds)
 
 
 @dataclass(frozen=True, slots=True)

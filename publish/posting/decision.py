@@ -67,6 +67,10 @@ LOOKS = "looks"
 """Kept by a step that looks for something: how often it did. It counts for one step."""
 
 
+HEARD = "heard"
+"""Kept by a step that heeds the log: a digest of what was seen there, by table."""
+
+
 class Progress(Protocol):
     """How far a target has come."""
 
@@ -224,7 +228,9 @@ def _unnamed(_target: Progress, _machine: Machine, _step: Step, verdict: Publish
 
 
 def _handed_over(_target: Progress, _machine: Machine, _step: Step, verdict: HandedOver) -> Outcome:
-    return Outcome(state=TargetState.AWAITING_PERSON, step="", seconds=None, message=verdict.message, published=True)
+    return Outcome(
+        state=TargetState.AWAITING_PERSON, step=verdict.step, seconds=None, message=verdict.message, published=True
+    )
 
 
 def _doubtful(target: Progress, _: Machine, step: Step, verdict: Doubt) -> Outcome:

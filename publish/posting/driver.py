@@ -27,19 +27,22 @@ from ops.runtime.faultpoint import faultpoint
 from ops.runtime.http import LEAST_BYTES_PER_SECOND, Unreachable
 from ops.runtime.periodic import stopped
 from ops.runtime.platform_client import TRIPPED, PlatformClient
-from ops.runtime.platform_protocol import FilePart, PlatformError, Request, Response
+from ops.runtime.platform_protocol import FilePart, JsonObject, PlatformError, Request, Response
 from ops.runtime.ports import Fact
 from ops.runtime.rate_limits import HELD
 from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
 from publish.oauth.client_registration import ClientRegistrations
+from publish.oauth.contract import App
 from publish.posting import contract as posting_contract
 from publish.posting import restore_store, target_store
 from publish.posting.contract import (
     AFTERWARDS,
     Effect,
+    Evidence,
     Failed,
     Hold,
     Job,
+    JsonValue,
     Machine,
     Media,
     PostingPlatform,
@@ -48,8 +51,9 @@ from publish.posting.contract import (
     TokenRefused,
     Unknown,
     Verdict,
+    allowed,
 )
-from publish.posting.decision import VISIBLE, Outcome, decide, without_asking
+from publish.posting.decision import HEARD, VISIBLE, Outcome, decide, without_asking
 from publish.posting.target_store import Target
 from publish.schedule import lateness
 from publish.vault.envelope import Vault, VaultError
@@ -143,12 +147,17 @@ class Driver:
         async with tenant_transaction(self.pool, ALL_TENANTS) as connection:
             if not await restore_store.is_known(connection):
                 await self._hold(connection)
-            for name, platform in self.platforms.items():
-                for evidence in platform.evidence:
-                    await target_store.hurry(connection, name, evidence)
             found = await target_store.claim(connection, AT_ONCE)
-        await asyncio.gather(*(self._guarded(*each) for each in found))
-        return len(found)
+            told = [
+                each
+                for name, platform in self.platforms.items()
+                for evidence in platform.evidence
+                for each in await target_store.claim_told(connection, name, evidence, AT_ONCE)
+            ]
+        worked = (self._guarded(self.work, *each) for each in found)
+        heeded = (self._guarded(self.heed, *each) for each in told)
+        await asyncio.gather(*worked, *heeded)
+        return len(found) + len(told)
 
     async def _hold(self, connection: asyncpg.Connection) -> None:
         """Post nothing that was due before the database was restored, or taken over, until it was looked for."""
@@ -160,9 +169,9 @@ class Driver:
         if held:
             log.warning("posting.restored", targets=held)
 
-    async def _guarded(self, tenant: str, id_: str, fence: int) -> None:
+    async def _guarded(self, do: Callable[[str, str, int], Awaitable[None]], tenant: str, id_: str, fence: int) -> None:
         try:
-            await self.work(tenant, id_, fence)
+            await do(tenant, id_, fence)
         except Exception as error:  # noqa: BLE001  one target's trouble is not the others'; its lease ends by itself
             log.warning("posting.target_failed", target=id_, error=describe(error))
 
@@ -183,6 +192,49 @@ class Driver:
                 return
         log.error("posting.circle", target=id_)
 
+    async def heed(self, tenant: str, id_: str, fence: int) -> None:
+        """Take a leased target as far as the log takes it, which has something new of it."""
+        faultpoint("posting.leased")
+        async with tenant_transaction(self.pool, tenant) as connection:
+            target = await target_store.load(connection, id_, fence)
+        machine = None if target is None else self.platforms[target.platform].machines.get(target.kind)
+        if target is None or machine is None or target.step not in machine.steps:
+            return
+        heard, verdict = await self._heeded(target, machine.steps[target.step])
+        if verdict is None:
+            asks = any(evidence.asks for evidence in self._evidence(target))
+            async with tenant_transaction(self.pool, tenant) as connection:
+                await target_store.note_heard(connection, target, heard, asks=asks)
+            faultpoint("posting.outcome_saved")
+            return
+        if await self._store(target, decide(target, machine, _with_heard(verdict, heard)), verdict):
+            await self.work(tenant, id_, fence)
+
+    def _evidence(self, target: Target) -> list[Evidence]:
+        return [each for each in self.platforms[target.platform].evidence if each.is_for(target.kind, target.step)]
+
+    async def _heeded(self, target: Target, step: Step) -> tuple[dict[str, JsonValue], Verdict | None]:
+        """Return digests of what the log has of a target, by table, and what that means; None where nothing."""
+        heard: dict[str, JsonValue] = {}
+        seen: dict[str, Sequence[JsonObject]] = {}
+        evidence = self._evidence(target)
+        if not evidence:
+            return heard, None
+        async with tenant_transaction(self.pool, target.tenant) as connection:
+            for each in evidence:
+                heard[each.table], seen[each.table] = await target_store.seen(connection, target, each)
+            rivals, bound = await target_store.rivals(connection, target), await target_store.bound(connection, target)
+            known = await self.media.describe(connection, [file.media_id for file in target.files])
+        if step.heed is None or not any(seen.values()):
+            return heard, None
+        media = [known[file.media_id] for file in target.files if file.media_id in known]
+        job = replace(_job(target, NO_APP, bound), media=media, seen=seen, rivals=rivals)
+        try:
+            return heard, step.heed(job)
+        except TRIPPED as error:
+            log.warning("posting.unreadable", target=target.id, step=target.step, error=type(error).__name__)
+            return heard, None
+
     async def _advance(self, target: Target, machine: Machine) -> bool:
         """Do one step of a target; return whether there is another to do at once."""
         if target.state == TargetState.SCHEDULED:
@@ -192,7 +244,10 @@ class Driver:
             message = "This release does not know the step at which an earlier one left it; try again."
             return await self._left(target, Failed("unknown_step", message, retryable=True))
         step = machine.steps[target.step]
+        heard: dict[str, JsonValue] = {}
         verdict = without_asking(target, step)
+        if verdict is None and step.effect is Effect.READ:
+            heard, verdict = await self._heeded(target, step)
         if verdict is None:
             secrets: dict[str, str] = {}
             verdict = await self._verdict(target, step, secrets)
@@ -201,7 +256,7 @@ class Driver:
             verdict = await self._renewed(target)
         if verdict is None:
             return False
-        return await self._store(target, decide(target, machine, verdict), verdict)
+        return await self._store(target, decide(target, machine, _with_heard(verdict, heard)), verdict)
 
     async def _verdict(self, target: Target, step: Step, secrets: dict[str, str]) -> Verdict | None:
         """Ask what the step asks; None where the lease was lost. ``secrets`` get what the target keeps sealed."""
@@ -265,31 +320,7 @@ class Driver:
         async with tenant_transaction(self.pool, target.tenant) as connection:
             bound = await target_store.bound(connection, target)
             media, others = await self._media(connection, target, sealed, links=links)
-        return Job(
-            id=target.id,
-            kind=target.kind,
-            app=provider_app,
-            account_id=target.account_id,
-            text=target.text,
-            secrets=secrets,
-            options=target.options,
-            media=media,
-            others=others,
-            link=target.link,
-            username=target.username,
-            profile=target.profile,
-            instance=target.instance,
-            parent_id=target.parent_post_id,
-            root_id=target.root_post_id,
-            post_id=target.platform_post_id,
-            kept=target.kept,
-            sealed=sealed,
-            now=target.now,
-            step_since=target.step_since,
-            intent_at=target.intent_at,
-            attempt=target.attempt,
-            bound=bound,
-        )
+        return replace(_job(target, provider_app, bound), secrets=secrets, sealed=sealed, media=media, others=others)
 
     async def _media(
         self, connection: asyncpg.Connection, target: Target, sealed: dict[str, str], *, links: bool
@@ -382,7 +413,7 @@ class Driver:
         try:
             stored = await self._stored(target, outcome, verdict.facts)
         except asyncpg.UniqueViolationError:
-            outcome = _of_another(target, outcome.post_id)
+            outcome = _of_another(target, outcome)
             stored = await self._stored(target, outcome, ())
         faultpoint("posting.outcome_saved")
         metrics.of(metrics.target_steps, target.platform, type(verdict).__name__.lower()).inc()
@@ -438,6 +469,41 @@ class Driver:
         return Retry("access_token_invalid", "The platform did not take the token of this account; it is tried again.")
 
 
+NO_APP = App("", "", "", {})
+"""What a step that heeds the log has for an application: it asks nothing."""
+
+
+def _job(target: Target, app: App, bound: frozenset[str]) -> Job:
+    """Return what a step may know of a target, its secrets and its files apart."""
+    return Job(
+        id=target.id,
+        kind=target.kind,
+        app=app,
+        account_id=target.account_id,
+        text=target.text,
+        secrets={},
+        options=target.options,
+        link=target.link,
+        username=target.username,
+        profile=target.profile,
+        instance=target.instance,
+        parent_id=target.parent_post_id,
+        root_id=target.root_post_id,
+        post_id=target.platform_post_id,
+        kept=target.kept,
+        now=target.now,
+        step_since=target.step_since,
+        intent_at=target.intent_at,
+        attempt=target.attempt,
+        bound=bound,
+    )
+
+
+def _with_heard(verdict: Verdict, heard: Mapping[str, JsonValue]) -> Verdict:
+    """Return a verdict that keeps what was heeded of the log before it."""
+    return replace(verdict, keep={**verdict.keep, HEARD: dict(heard)}) if heard else verdict
+
+
 def _bytes_of(request: Request) -> int:
     parts = [*request.files.values(), *([request.content] if request.content is not None else [])]
     return sum(part.length for part in parts)
@@ -463,15 +529,19 @@ def _named(target: Target, fact: posting_contract.Fact) -> Fact:
     return Fact(target.platform, 1, target.account_id, fact.type, name, payload, target.now)
 
 
-def _of_another(target: Target, post_id: str) -> Outcome:
-    """Return the outcome where the platform named a post that another target of the account holds."""
+def _of_another(target: Target, outcome: Outcome) -> Outcome:
+    """Return the outcome where the platform named a post that another target of the account holds.
+
+    What is there for its owner stays so: only the id is not taken.
+    """
     message = "The platform named a post that another target of this account holds; look there."
+    doubted = allowed(target.state, TargetState.UNCONFIRMED)
     return Outcome(
-        state=TargetState.UNCONFIRMED,
+        state=TargetState.UNCONFIRMED if doubted else target.state,
         step=target.step,
         seconds=None,
-        kept=target.kept,
+        kept={**target.kept, **({HEARD: outcome.kept[HEARD]} if HEARD in outcome.kept else {})},
         code="post_of_another_target",
         message=message,
-        evidence=[post_id],
+        evidence=[outcome.post_id],
     )

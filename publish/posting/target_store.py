@@ -11,12 +11,21 @@ from datetime import datetime, timedelta
 
 import asyncpg
 
+from ops.runtime.platform_protocol import JsonObject
 from publish.posting.contract import PARENT_OPTION, Evidence, JsonValue
 from publish.posting.decision import Outcome
 from publish.schedule.lateness import LatePolicy
 from publish.vault.envelope import Vault
 from schema.sealing import target_place
-from schema.states import CONNECTION, RECURRENCE, TARGET, ConnectionState, RecurrenceState, TargetState
+from schema.states import (
+    CONNECTION,
+    LISTENING,
+    RECURRENCE,
+    TARGET,
+    ConnectionState,
+    RecurrenceState,
+    TargetState,
+)
 
 LEASE_SECONDS = 90
 """Longer than a request can take, files apart, for which the lease is longer by the time that they may take."""
@@ -88,6 +97,8 @@ class Target:
         found: dict[str, str] = json.loads(vault.open(self.sealed, target_place(self.tenant, self.id)))
         return found
 
+
+_LISTENING = TARGET.any_of(*LISTENING).replace("state =", "t.state =")
 
 _BELOW = "(t.parent_id IS NOT NULL AND parent.post_id = t.post_id)"
 """The condition on a further part of a thread, or a first comment: it has files of its own, and no link."""
@@ -311,15 +322,111 @@ async def wake_children(connection: asyncpg.Connection, target: Target) -> None:
     )
 
 
-async def hurry(connection: asyncpg.Connection, platform: str, evidence: Evidence) -> int:
-    """Make targets due of which the projected log shows something new, and return their number."""
+LOG = "webhook_event_log"
+
+BEFORE_INTENT_SECONDS = 120
+"""How much earlier than an intent the log may have what came of it: it has other clocks than the intent."""
+
+
+UNHELD_SECONDS = 120
+"""So old must be what no target holds before another may take it: the answer that names it to its own has come then."""
+
+
+def _rows(evidence: Evidence) -> str:
+    """Return FROM and WHERE of the rows ``e`` of a piece of evidence that count for a target ``t``."""
+    since = f"coalesce(t.intent_at, t.created_at) - interval '{BEFORE_INTENT_SECONDS} seconds'"
+    of = f"e.{evidence.column} = t.kept->>'{evidence.kept}'"
+    if evidence.unheld or not evidence.column:
+        of = f"e.created_at >= {since}"
+    if evidence.unheld:
+        of += f""" AND e.created_at < now() - interval '{UNHELD_SECONDS} seconds' AND NOT EXISTS (
+            SELECT FROM post_targets o WHERE o.tenant_id = t.tenant_id AND o.connection_id = t.connection_id
+                AND o.kept->>'{evidence.kept}' = e.{evidence.column})"""
+    if evidence.table == LOG:
+        of += f" AND e.provider = t.platform AND e.id >= event_id_from({since})"
+    return f"""FROM {evidence.table} e WHERE e.bucket = bucket_of(t.platform, t.account_id)
+        AND e.account_id = t.account_id AND {of} AND ({evidence.condition})"""
+
+
+def _digest(evidence: Evidence) -> str:
+    """Return SQL for a digest of these rows, the same however often and in whatever order they came; '' for none."""
+    shown = "e.id" if evidence.table == LOG else f"ROW({', '.join(f'e.{column}' for column in evidence.columns)})"
+    said = f"string_agg({shown}::text, chr(10) ORDER BY {shown}::text)"
+    return f"(SELECT coalesce(encode(sha256(convert_to({said}, 'UTF8')), 'hex'), '') {_rows(evidence)})"
+
+
+async def claim_told(
+    connection: asyncpg.Connection, platform: str, evidence: Evidence, limit: int
+) -> list[tuple[str, str, int]]:
+    """Lease targets of which the log has other evidence than was heeded: tenant, id and fence of each.
+
+    The evidence is compared and not its time, as what was committed last need not be what was received last.
+    """
     rows = await connection.fetch(
         f"""
-        UPDATE post_targets t SET due_at = now() FROM {evidence.table} e
-        WHERE t.platform = $1 AND e.bucket = bucket_of(t.platform, t.account_id) AND e.account_id = t.account_id
-            AND e.{evidence.column} = t.kept->>'{evidence.kept}'
-            AND ({evidence.condition}) AND t.due_at > now() AND t.lease_until IS NULL
-            AND coalesce(e.updated_at, e.created_at) > t.worked_at RETURNING 1""",
+        WITH told AS (
+            SELECT t.tenant_id, t.id FROM post_targets t
+            WHERE t.platform = $1 AND t.step = ANY($2::text[]) AND (t.kind = ANY($3::text[]) OR $3::text[] = '{{}}')
+                AND {_LISTENING} AND coalesce(t.lease_until, '-infinity') < now()
+                AND NOT EXISTS (SELECT FROM post_targets o WHERE o.tenant_id = t.tenant_id
+                    AND o.connection_id = t.connection_id AND o.due_at IS NOT NULL AND o.lease_until >= now())
+                AND {_digest(evidence)} <> coalesce(t.kept #>> ARRAY['heard', $4], '')
+            LIMIT $5 FOR UPDATE OF t SKIP LOCKED
+        )
+        UPDATE post_targets t SET lease_until = now() + make_interval(secs => $6), fence = fence + 1
+        FROM told WHERE t.tenant_id = told.tenant_id AND t.id = told.id
+        RETURNING t.tenant_id::text, t.id::text, t.fence""",
         platform,
+        list(evidence.steps),
+        list(evidence.kinds),
+        evidence.table,
+        limit,
+        float(LEASE_SECONDS),
     )
-    return len(rows)
+    return [tuple(row) for row in rows]
+
+
+async def seen(connection: asyncpg.Connection, target: Target, evidence: Evidence) -> tuple[str, Sequence[JsonObject]]:
+    """Return a digest of what the log has of a target, and its rows, at most ``MOST_SEEN``."""
+    columns = ", ".join(f"e.{column}" for column in evidence.columns)
+    row = await connection.fetchrow(
+        f"""
+        SELECT {_digest(evidence)}, (SELECT coalesce(jsonb_agg(to_jsonb(x)), '[]')::text
+            FROM (SELECT {columns} {_rows(evidence)} ORDER BY {columns} LIMIT {MOST_SEEN}) x)
+        FROM post_targets t WHERE t.id = $1::uuid""",
+        target.id,
+    )
+    return ("", []) if row is None else (row[0], json.loads(row[1]))
+
+
+MOST_SEEN = 1000
+"""Rows of evidence that are read for a target."""
+
+
+async def rivals(connection: asyncpg.Connection, target: Target) -> int:
+    """Return how many other targets of the account are at the same step, or were when somebody was asked."""
+    found: int = await connection.fetchval(
+        f"""
+        SELECT count(*) FROM post_targets t WHERE t.connection_id = $1::uuid AND t.id <> $2::uuid AND t.step = $3
+            AND {_LISTENING}""",
+        target.connection_id,
+        target.id,
+        target.step,
+    )
+    return found
+
+
+async def note_heard(
+    connection: asyncpg.Connection, target: Target, heard: Mapping[str, JsonValue], *, asks: bool
+) -> None:
+    """Store what was heeded and decided nothing, and give the lease back; ``asks``: what waits is due now."""
+    await connection.execute(
+        """
+        UPDATE post_targets SET kept = kept || jsonb_build_object('heard', $3::jsonb), lease_until = NULL,
+            due_at = CASE WHEN $4 AND due_at IS NOT NULL THEN now() ELSE due_at END
+        WHERE id = $1::uuid AND fence = $2 AND lease_until > now()""",
+        target.id,
+        target.fence,
+        json.dumps(dict(heard)),
+        asks,
+    )

@@ -28,7 +28,8 @@ LONG_HERE = {"step_since": NOW - timedelta(days=1)}
 class Line:
     """An answer to a step, None where its deadline is over. ``means`` is what ``test_steps.told`` says of it.
 
-    ``kept`` and ``job`` are what the target has that differs from others; ``media`` its files.
+    ``kept`` and ``job`` are what the target has that differs from others; ``media`` its files. ``seen`` is what the log
+    has, by table, where that is heeded and nothing is asked.
     """
 
     step: str
@@ -37,6 +38,12 @@ class Line:
     kept: Mapping[str, Any] = field(default_factory=dict)
     media: Sequence[Media] | None = None
     job: Mapping[str, Any] = field(default_factory=dict)
+    seen: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+
+
+def heeded(step: str, means: str, table: str, *rows: Mapping[str, Any], **more: Any) -> Line:
+    """A line of a step that heeds what the log has in a table."""
+    return Line(step, None, means, seen={table: rows}, **more)
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,7 @@ class Family:
             now=NOW,
             step_since=NOW,
             intent_at=NOW,
+            seen=line.seen,
         )
         return replace(standing, **line.job)
 
@@ -542,9 +550,34 @@ PULLED = {"options": {**DIRECT, "transfer": "url"}}
 WHOLE = [replace(PICTURE, fetched=1000)]
 
 
+COMPLETE = {"status": "PUBLISH_COMPLETE"}
+POST_IDS = [{"is_public": False, "post_id": "4"}, {"is_public": True, "post_id": "5"}]
+
+
+def tiktok_told() -> Iterator[Line]:
+    """Lines of what webhooks tell of a publish (``tiktok.md`` 2.4, 8.3)."""
+    for step in ("status", "inbox"):
+        yield heeded(step, "published 5, then address", "tiktok_post_ids", *POST_IDS)
+        yield heeded(step, "published unnamed, then locate", "tiktok_posts", COMPLETE)
+        yield heeded(step, "nothing", "tiktok_posts", {"status": "SEND_TO_USER_INBOX"})
+    yield heeded("locate", "published 5, then address", "tiktok_post_ids", *POST_IDS)
+    yield heeded("status", "nothing", "tiktok_posts", {"status": "FAILED", "error_code": "internal"})
+    for reason, code in (
+        ("picture_size_check_failed", "picture_size_check_failed"),
+        ("internal", "internal"),
+        ("auth_removed", "auth_removed"),
+        ("spam_risk_too_many_posts", "rate_limit_exceeded"),
+        (None, "unknown"),
+    ):
+        yield heeded("inbox", f"failed {code}", "tiktok_posts", {"status": "FAILED", "error_code": reason})
+
+
 def tiktok_ends(again: str) -> list[Line]:
     """Lines of what becomes of a publish; ``again`` is where it begins anew."""
     return [
+        *tiktok_told(),
+        Line("inbox", tiktok(**COMPLETE, publicaly_available_post_id=["5"]), "published 5, then address"),
+        Line("inbox", tiktok(status="SEND_TO_USER_INBOX"), "wait"),
         Line("status", tiktok(status="PROCESSING_DOWNLOAD"), "wait"),
         Line("status", tiktok(status="SEND_TO_USER_INBOX"), "handed over"),
         Line("status", tiktok(status="PUBLISH_COMPLETE", publicaly_available_post_id=[5]), "published 5, then address"),
@@ -614,6 +647,9 @@ def tiktok_sent(again: str) -> list[Line]:
 def tiktok_pulled(again: str) -> list[Line]:
     """Lines of what TikTok fetches: what it has fetched decides where the answer was lost (``tiktok.md`` 16)."""
     return [
+        heeded("lost", "go status", "tiktok_posts", {"publish_id": "v2"}),
+        heeded("lost", "nothing", "tiktok_posts", {"publish_id": "v2"}, {"publish_id": "v3"}),
+        heeded("lost", "nothing", "tiktok_posts", {"publish_id": "v2"}, job={"rivals": 1}),
         Line("pull", tiktok(publish_id="v1"), "go status"),
         Line("pull", tiktok(), "unknown"),
         Line("pull", tiktok_error(500, "internal_error"), "unknown"),

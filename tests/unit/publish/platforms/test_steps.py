@@ -66,9 +66,11 @@ class At:
     commits: int = 1
 
 
-def told(verdict: Verdict) -> str:
+def told(verdict: Verdict | None) -> str:
     """Return in short what a verdict says, with the step or the code that it names."""
     match verdict:
+        case None:
+            return "nothing"
         case Go(step=step):
             return f"go {step}"
         case Published(post_id=post_id, step=step):
@@ -89,7 +91,10 @@ def read(step: Step, job: Job, response: Response) -> Verdict:
         return Unknown("unreadable")
 
 
-def verdict_of(step: Step, job: Job, line: Line) -> Verdict:
+def verdict_of(step: Step, job: Job, line: Line) -> Verdict | None:
+    if line.seen:
+        assert step.heed is not None, line
+        return step.heed(job)
     if line.answer is not None:
         return read(step, job, line.answer)
     assert step.overdue is not None, line
@@ -179,7 +184,17 @@ def test_no_step_is_without_an_answer_and_no_deadline_without_its_end(platform: 
     lines = [line for _, line in lines_of(platform, machine)]
     assert machine.steps.keys() - {line.step for line in lines if line.answer is not None} == set()
     late = {name for name, step in machine.steps.items() if step.deadline is not None}
-    assert {line.step for line in lines if line.answer is None} == late
+    assert {line.step for line in lines if line.answer is None and not line.seen} == late
+
+
+@pytest.mark.parametrize(("platform", "machine"), MACHINES)
+def test_something_decides_at_each_step_that_heeds_the_log_and_no_other_step_heeds_it(
+    platform: str, machine: Machine
+) -> None:
+    lines = [line for _, line in lines_of(platform, machine)]
+    heeding = {name for name, step in machine.steps.items() if step.heed is not None}
+    assert {line.step for line in lines if line.seen} == heeding
+    assert {line.step for line in lines if line.seen and line.means != "nothing"} == heeding
 
 
 @pytest.mark.parametrize(("platform", "machine"), MACHINES)
