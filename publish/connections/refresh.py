@@ -5,6 +5,7 @@ ended grant needs a person at once; every other failure is tried again later.
 """
 
 import asyncio
+from collections.abc import Mapping
 from random import uniform
 
 import asyncpg
@@ -142,11 +143,12 @@ class Refresher:
         await self.access(tenant, id_)
         return outcome
 
-    async def renew(self, tenant: str, id_: str) -> None:
+    async def renew(self, tenant: str, id_: str, refused: Mapping[str, str]) -> bool:
         """Check a token that the platform did not take, by a refresh where that is the check.
 
-        Raises PlatformError where the grant is over. Nothing is asked where the platform took it within the last
-        minute: it meant something else than the token then.
+        Return whether there is another token now than the ``refused`` one. Raises PlatformError where the grant is
+        over. Nothing is asked where the platform took it within the last minute: another process has renewed it, or
+        the platform meant something else than the token.
         """
         async with tenant_transaction(self._pool, tenant) as connection:
             standing = await connection_store.standing(connection, id_)
@@ -156,7 +158,7 @@ class Refresher:
             asked = await refresh_store.hurry_one(connection, id_, refreshing=refreshing, pause=REFRESH_PAUSE_SECONDS)
         if asked:
             await self.refresh(id_, tenant=tenant)
-        await self.access(tenant, id_)
+        return await self.access(tenant, id_) != refused
 
     def pause(self, platform: str) -> int:
         """Return the seconds between two checks that people ask for."""

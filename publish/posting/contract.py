@@ -195,12 +195,13 @@ class Wait(Verdict):
 class Retry(Verdict):
     """It was *not* done, and may work later: ask this step again, at most ``TRIES`` times in a row.
 
-    ``seconds`` is the least pause, where the platform names one.
+    ``seconds`` is the least pause, where the platform names one. ``at_once``: what stood in the way is gone already.
     """
 
     code: str
     message: str
     seconds: float = 0.0
+    at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +215,10 @@ class Hold(Verdict):
 
 @dataclass(frozen=True, slots=True)
 class TokenRefused(Verdict):
-    """It was *not* done: the platform did not take the token. It is checked or refreshed, and the step asked again."""
+    """It was *not* done: the platform did not take the token. It is checked or refreshed, and the step asked again.
+
+    At once where that made another token: each is refused once, so that no platform is asked round in a circle.
+    """
 
     code: str
 

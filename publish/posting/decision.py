@@ -200,7 +200,7 @@ def _retry(target: Progress, machine: Machine, step: Step, verdict: Retry) -> Ou
     failures = target.failures + 1
     if failures < (READ_TRIES if step.effect is Effect.READ else TRIES):
         return replace(
-            _here(target, step, max(RETRIES.delay(failures), verdict.seconds)),
+            _here(target, step, 0.0 if verdict.at_once else max(RETRIES.delay(failures), verdict.seconds)),
             failures=failures,
             code=verdict.code,
             message=verdict.message,

@@ -111,8 +111,11 @@ class Tokens(Protocol):
     async def access(self, tenant: str, id_: str) -> Mapping[str, str]:
         """Return the secrets of a connection by name, refreshed if they end soon. Raises PlatformError."""
 
-    async def renew(self, tenant: str, id_: str) -> None:
-        """Refresh or check a token that the platform did not take. Raises PlatformError where the grant is over."""
+    async def renew(self, tenant: str, id_: str, refused: Mapping[str, str]) -> bool:
+        """Refresh or check a token that the platform did not take; return whether there is another now.
+
+        Raises PlatformError where the grant is over.
+        """
 
 
 AppendWithin = Callable[[asyncpg.Connection, Fact], Awaitable[None]]
@@ -252,8 +255,6 @@ class Driver:
             secrets: dict[str, str] = {}
             verdict = await self._verdict(target, step, secrets)
             target = replace(target, sealed=self._sealed(target, secrets) or target.sealed)
-        if isinstance(verdict, TokenRefused):
-            verdict = await self._renewed(target)
         if verdict is None:
             return False
         return await self._store(target, decide(target, machine, _with_heard(verdict, heard)), verdict)
@@ -270,7 +271,8 @@ class Driver:
             return Hold(300.0, "vault", SEALED)
         if step.deadline is not None and step.overdue is not None and job.seconds_here > step.deadline:
             return step.overdue(job)
-        return await self._ask(target, step, job)
+        verdict = await self._ask(target, step, job)
+        return await self._renewed(target, job) if isinstance(verdict, TokenRefused) else verdict
 
     async def _begin(self, target: Target, machine: Machine) -> bool:
         due, superseded = target.due_at or target.now, target.superseded
@@ -460,13 +462,14 @@ class Driver:
         await audit(connection, target.tenant, WORKER, f"post.{outcome.state}", target.post_id, **detail)
         log.info("posting.ended", target=target.id, platform=target.platform, state=outcome.state, code=outcome.code)
 
-    async def _renewed(self, target: Target) -> Verdict:
+    async def _renewed(self, target: Target, job: Job) -> Verdict:
         """Have the token checked or refreshed, away from the step that met it, which is asked again then."""
         try:
-            await self.tokens.renew(target.tenant, target.connection_id)
+            another = await self.tokens.renew(target.tenant, target.connection_id, job.secrets)
         except PlatformError as problem:
             return _of_problem(problem)
-        return Retry("access_token_invalid", "The platform did not take the token of this account; it is tried again.")
+        message = "The platform did not take the token of this account; it is tried again."
+        return Retry("access_token_invalid", message, at_once=another)
 
 
 NO_APP = App("", "", "", {})

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -275,6 +276,55 @@ async def test_refusals_are_said(publishing: Posting, error: str, code: str) -> 
     else:
         assert (row["state"], row["error_code"], await publishing.shown("x")) == ("failed", code, [])
         assert row["error_message"]
+
+
+async def long_connected(publishing: Posting) -> None:
+    """Nobody asked the platform about the account within the last minute, as is mostly so when a token ends."""
+    await publishing.rig.raw("UPDATE connections SET checked_at = checked_at - interval '1 hour'")
+
+
+async def test_token_that_was_refused_is_renewed_and_the_post_goes_on_at_once(publishing: Posting) -> None:
+    id_ = await begun(publishing, "text")
+    await long_connected(publishing)
+    await fault(publishing, MADE, error="unauthorized")
+    await publishing.driver.drain()
+    row = await publishing.row(id_)
+    assert (row["state"], row["due_at"]) == ("published", None), dict(row)
+    assert (await calls(publishing, MADE), await calls(publishing, "POST /2/oauth2/token")) == (2, 2)
+
+
+async def test_token_that_is_refused_though_it_is_new_is_no_hot_loop(publishing: Posting) -> None:
+    id_ = await begun(publishing, "text")
+    await long_connected(publishing)
+    await fault(publishing, MADE, error="unauthorized", times=0)
+    await publishing.driver.drain()
+    row = await publishing.row(id_)
+    assert (row["state"], row["error_code"]) == ("publishing", "access_token_invalid"), dict(row)
+    [[pause]] = await publishing.rig.raw("SELECT extract(epoch FROM due_at - now())::float8 FROM post_targets")
+    assert pause > 5
+    assert (await calls(publishing, MADE), await calls(publishing, "POST /2/oauth2/token")) == (2, 2)
+
+
+async def test_token_that_another_process_renewed_meanwhile_is_taken_and_not_renewed_again(
+    publishing: Posting,
+) -> None:
+    id_ = await begun(publishing, "text")
+    await fault(publishing, MADE, error="unauthorized")
+    [account] = await publishing.rig.raw("SELECT id::text FROM connections")
+    tokens: Any = publishing.driver.tokens
+
+    class Renewed:
+        access = staticmethod(tokens.access)
+
+        async def renew(self, tenant: str, id_: str, refused: Mapping[str, str]) -> bool:
+            await publishing.rig.raw("UPDATE connections SET refresh_due_at = now()")
+            assert await tokens.refresh(account["id"], tenant=tenant) == "refreshed"
+            found: bool = await tokens.renew(tenant, id_, refused)
+            return found
+
+    await replace(publishing.driver, tokens=Renewed()).drain()
+    assert (await publishing.row(id_))["state"] == "published"
+    assert await calls(publishing, "POST /2/oauth2/token") == 2, "the code, and the one refresh"
 
 
 # --- what is done to posts that are there
