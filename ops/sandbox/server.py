@@ -5,6 +5,7 @@ import dataclasses
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -167,7 +168,10 @@ class Server:
                 own = None if fault.error is None else platform.error_answers()[fault.error]
                 return await apply_fault(request, fault, answer, own)
             assert answer is not None  # noqa: S101  there is one where no fault took its place
-            return respond(answer)
+            response = respond(answer)
+            # By the clock that the times in it are of, such as the end of a rate limit.
+            response.headers["Date"] = format_datetime(simulation.clock.now(), usegmt=True)
+            return response
 
         return serve
 

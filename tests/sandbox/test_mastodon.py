@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import mastodon
@@ -252,6 +253,26 @@ async def test_limits_of_calls_are_told_in_iso_8601(stand: Stand) -> None:
         form = {"file": PNG}
         async with stand.http.post(f"{url}/media", data=multipart(form), headers=headers) as response:
             assert response.status == (200 if number < 30 else 429)
+
+
+async def test_end_of_a_limit_is_told_by_the_clock_of_the_answer(stand: Stand) -> None:
+    """Whoever waits until then takes the time of the answer for now, whatever their own clock says."""
+    person = await connected(stand)
+    await stand.command("clock", jump=86_400)
+    answered, _, headers = await raw(stand, person, "GET", "/v1/accounts/verify_credentials")
+    at = parsedate_to_datetime(headers["Date"])
+    assert (answered, at - datetime.now(UTC) > timedelta(hours=23)) == (200, True)
+    left = datetime.fromisoformat(headers["X-RateLimit-Reset"]) - at
+    assert timedelta(0) < left <= timedelta(minutes=5, seconds=1)
+
+
+async def test_instance_may_raise_its_limits(stand: Stand) -> None:
+    await stand.command("variants", platform="mastodon", name="limits", variant="raised")
+    person = await connected(stand)
+    for number in range(301):
+        answered, _, headers = await raw(stand, person, "POST", "/v1/statuses", json={"status": f"Tea {number}"})
+        assert answered == 200
+    assert int(headers["X-RateLimit-Remaining"]) > 200_000
 
 
 def multipart(files: dict[str, bytes]) -> Any:

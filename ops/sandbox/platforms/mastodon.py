@@ -28,6 +28,9 @@ MEDIA_LIMIT, DELETE_LIMIT, MEDIA_SECONDS = 30, 30, 1800
 STATUS_LIMIT, STATUS_SECONDS = 300, 3 * 3600
 """Statuses of an account over all applications, in windows that begin at multiples of three hours since 1970."""
 
+RAISED = 1000
+"""So many times the documented limits are those of an instance that raised them."""
+
 MEDIA_LIFE = timedelta(hours=24)
 """How long media are kept without a status; unconfirmed (``mastodon.md`` 4)."""
 
@@ -139,6 +142,7 @@ class Mastodon(MastodonServer):
         # What a repeat with the same key is answered: the first status; 500 by some builds of 2026, though it exists;
         # or it is published again, by forks that ignore the header (mastodon.md 5 b and f).
         "idempotency": ("kept", "server_error", "ignored"),
+        "limits": ("documented", "raised"),  # instances may tune them (mastodon.md 6)
     }
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -393,7 +397,7 @@ class Mastodon(MastodonServer):
 
     def _count(self, call: Call, who: str, what: str, limit: int, seconds: int) -> None:
         """Count a call. Raises 429 beyond ``limit`` of them in ``seconds`` (``mastodon.md`` 6)."""
-        now = self.sandbox.clock.seconds()
+        now, limit = self.sandbox.clock.seconds(), self._tuned(limit)
         calls = self._calls.setdefault((who, what), [])
         calls[:] = [at for at in calls if at > now - seconds]
         reset = datetime.fromtimestamp((calls[0] if calls else now) + seconds, UTC)
@@ -402,6 +406,9 @@ class Mastodon(MastodonServer):
             raise Refusal(Answer(429, {"error": "Too many requests"}))
         calls.append(now)
         self._show_limit(call, Limit(limit, limit - len(calls), reset))
+
+    def _tuned(self, limit: int) -> int:
+        return limit * RAISED if self.variant("limits") == "raised" else limit
 
     def _show_limit(self, call: Call, limit: Limit) -> None:
         """Keep the limit with the fewest calls left, which the headers show."""
@@ -418,9 +425,9 @@ class Mastodon(MastodonServer):
         """Count a created status. Raises 429 beyond 300 in a window of three hours; its headers replace the others."""
         window = int(self.sandbox.clock.seconds()) // STATUS_SECONDS
         reset = datetime.fromtimestamp((window + 1) * STATUS_SECONDS, UTC)
-        made = self._created.get((account, window), 0)
-        self._shown_limit[call.bearer or ""] = Limit(STATUS_LIMIT, max(0, STATUS_LIMIT - made - 1), reset)
-        if made >= STATUS_LIMIT:
+        made, limit = self._created.get((account, window), 0), self._tuned(STATUS_LIMIT)
+        self._shown_limit[call.bearer or ""] = Limit(limit, max(0, limit - made - 1), reset)
+        if made >= limit:
             raise Refusal(Answer(429, {"error": "Too many requests"}))
         self._created[account, window] = made + 1
 
