@@ -6,6 +6,7 @@ container reads as a post, which has no ``status``.
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from ops.runtime.platform_protocol import JsonObject, Request, Response, Steps, expected, member, objects, text
 from publish.oauth.contract import App
@@ -37,11 +38,14 @@ from publish.posting.contract import (
     Media,
     PostingPlatform,
     Published,
+    PublishedUnnamed,
+    Read,
     Sample,
     Step,
     Unknown,
     Verdict,
 )
+from publish.posting.decision import ASIDE
 from publish.posting.matching import normal, since_intent, unbound
 from publish.posting.verdicts import QUOTA_SECONDS, error_verdict, is_repeat
 from publish.preflight.contract import AccountFacts
@@ -213,8 +217,43 @@ def read_publish(job: Job, response: Response) -> Verdict:
         return problem
     if not (made := text(response.content.get("id"))):
         return Unknown("the platform named no post")
-    shared = text(response.content.get("crossreshare_to_ig_status")).lower()
-    return Published(made, step="permalink", keep={"story_share": shared} if shared else {})
+    told = text(response.content.get("crossreshare_to_ig_status")).upper()
+    keep = _share_told(job, {"SUCCESS": "success", "FAILED": "failed"}.get(told, "unknown"))
+    return Published(made, step="permalink", keep=keep)
+
+
+# The share to the story of the Instagram account is another visible thing, beside the post (meta.md 9.3). It is asked
+# for by the call that publishes the container, so it is asked for again only where the container is not published: then
+# nothing was shared either. There is no call that shares by itself, and none here that reads the account's stories.
+
+SHARES: Mapping[str, str] = {
+    "failed": "It is published on Threads, and the share to the story on Instagram failed. Share it in the app. Sharing"
+    " needs the permission threads_share_to_instagram: if it was not asked for, connect the account again with"
+    " optional_scopes=threads_share_to_instagram.",
+    "unknown": "It is published on Threads, and whether it was shared to the story on Instagram is not known, as the"
+    " answer that tells it was lost. Look at the account's stories before you share it again.",
+}
+
+
+def _share_told(job: Job, share: str) -> Kept:
+    """Return what is kept of a share that was asked for: how it went, and what a person has to know of that."""
+    if not _options(job).share_to_story:
+        return {}
+    if share not in SHARES:
+        return {"story_share": share}
+    return {"story_share": share, ASIDE: {"code": f"story_share_{share}", "message": SHARES[share]}}
+
+
+def _share_unknown(read: Read) -> Read:
+    """Return the reading of a step that finds out that the post is there, which tells nothing of the share."""
+
+    def read_without_share(job: Job, response: Response) -> Verdict:
+        found = read(job, response)
+        if not isinstance(found, Published | PublishedUnnamed) or "story_share" in job.kept:
+            return found
+        return replace(found, keep={**found.keep, **_share_told(job, "unknown")})
+
+    return read_without_share
 
 
 def _lost() -> Failed:
@@ -268,7 +307,7 @@ SINGLE = {
     "container": Step(
         *(TargetState.PREPARING, Effect.REPEATABLE, AGAIN, ask_container, read_container), ("status", "quota")
     ),
-    **CONTAINERS.watching(),
+    **{name: replace(step, read=_share_unknown(step.read)) for name, step in CONTAINERS.watching().items()},
     "publish": Step(
         *(TargetState.PUBLISHING, Effect.COMMIT, "look", ask_publish, read_publish),
         ("permalink", "status", "quota"),

@@ -52,8 +52,9 @@ class _Everywhere(Options):
     first_comment: FirstComment = ""
     share_to_story: Literal["light", "dark"] | None = Field(
         default=None,
-        description="Share the post to the Instagram story too, in this mode: a second post, with a state of its own."
-        " It needs the optional permission threads_share_to_instagram; without it the post is published all the same.",
+        description="Share the post to the Instagram story too, in this mode. It needs the optional permission"
+        " threads_share_to_instagram. Without it, or where sharing fails, the post is published all the same, and what"
+        " became of the share is said beside it.",
     )
 
 

@@ -71,6 +71,10 @@ HEARD = "heard"
 """Kept by a step that heeds the log: a digest of what was seen there, by table."""
 
 
+ASIDE = "aside"
+"""Kept of what is published: ``code`` and ``message`` of what was to happen beside it, and did not or may not have."""
+
+
 class Progress(Protocol):
     """How far a target has come."""
 
@@ -124,12 +128,21 @@ def decide(target: Progress, machine: Machine, verdict: Verdict) -> Outcome:
     if isinstance(verdict, Unknown):
         verdict = _after_unknown(step, verdict)
     outcome = _RULES[type(verdict)](target, machine, step, verdict)
+    kept = _kept(target, machine, outcome, verdict)
     return replace(
-        outcome,
-        kept=_kept(target, machine, outcome, verdict),
+        _with_aside(outcome, kept),
+        kept=kept,
         end_links=verdict.end_links or verdict.new_links or outcome.seconds is None,
         new_attempt=verdict.new_links,
     )
+
+
+def _with_aside(outcome: Outcome, kept: Mapping[str, JsonValue]) -> Outcome:
+    """Return the outcome with what is to be said of what was to happen beside the post, once that is published."""
+    aside = kept.get(ASIDE)
+    if not isinstance(aside, dict) or outcome.state not in AFTERWARDS or outcome.code is not None:
+        return outcome
+    return replace(outcome, code=str(aside.get("code")), message=str(aside.get("message")), retryable=False)
 
 
 def without_asking(target: Progress, step: Step) -> Verdict | None:

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from publish.platforms.threads import SHARE
 from tests.posting import Posting
-from tests.posting_faults import Case, made, published, sent, target
+from tests.posting_faults import MODES, NOT_DONE, Case, faulty, made, published, run_on, sent, target
 
 COMMIT = "POST */threads_publish"
 
@@ -59,10 +60,45 @@ async def test_files_have_their_alternative_texts_and_are_hidden_on_request(publ
     assert [file["alt_text"] for file in post["files"]] == ["a picture"] * 3
 
 
-async def test_share_to_the_story_is_asked_for_and_its_outcome_kept(publishing: Posting) -> None:
-    row = await published(publishing, Case("threads", "text", COMMIT, options={"share_to_story": "dark"}), "Tea")
-    assert json.loads(row["kept"])["story_share"] == "failed", "this account did not grant its permission"
-    assert row["state"] == "published"
+SHARED = Case("threads", "text", COMMIT, options={"share_to_story": "dark"})
+
+
+async def allow_sharing(publishing: Posting) -> None:
+    """Connect an account that allows sharing, for which people are asked on request only."""
+    await publishing.rig.connect("threads", optional_scopes=SHARE)
+
+
+async def shared(publishing: Posting) -> int:
+    """How many shares to a story there were."""
+    return len([post for post in await publishing.rig.sandbox.published("threads") if post.get("story")])
+
+
+async def test_share_to_the_story_that_fails_is_said_and_the_post_stays_published(publishing: Posting) -> None:
+    row = await published(publishing, SHARED, "Tea")  # this account did not grant its permission
+    assert (row["state"], row["error_code"]) == ("published", "story_share_failed")
+    assert "failed. Share it in the app" in row["error_message"]
+    assert row["platform_post_url"], "its address was read, and what is to be said of the share is said still"
+
+
+async def test_share_to_the_story_is_done_beside_the_post(publishing: Posting) -> None:
+    await allow_sharing(publishing)
+    row = await published(publishing, SHARED, "Tea")
+    assert (row["error_code"], json.loads(row["kept"])["story_share"]) == (None, "success")
+    assert await shared(publishing) == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_share_to_the_story_is_done_once_whatever_becomes_of_the_call(publishing: Posting, mode: str) -> None:
+    await allow_sharing(publishing)
+    id_ = await target(publishing, SHARED, "Tea")
+    row = await run_on(publishing, id_, faulty(publishing, mode, SHARED))
+    assert row["state"] == "published", dict(row)
+    assert await shared(publishing) == 1
+    if mode in NOT_DONE:
+        assert (row["error_code"], json.loads(row["kept"])["story_share"]) == (None, "success")
+    else:
+        assert row["error_code"] == "story_share_unknown", "the answer that tells it was lost"
+        assert "before you share it again" in row["error_message"]
 
 
 async def test_thread_goes_on_at_its_first_missing_part(publishing: Posting) -> None:

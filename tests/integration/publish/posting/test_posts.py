@@ -134,6 +134,28 @@ async def test_same_content_a_day_later_is_another_post(desk: Desk) -> None:
     assert (await desk.create(**later(hours=26))).results[0].result == "created"
 
 
+async def test_story_beside_a_post_is_a_target_of_its_own_and_fails_alone(desk: Desk) -> None:
+    """``meta.md`` 8.2 has no parameter that shares a post to the story: it is asked for as a second target."""
+    beside = [
+        {"connection": desk.account, "kind": "image"},
+        {"connection": desk.account, "kind": "story", "content": ""},
+    ]
+    post = await desk.made(targets=beside, action="publish")
+    targets = {each.kind: each.id for each in post.targets}
+    await desk.rig.sandbox.command(
+        "faults",
+        platform="instagram",
+        endpoint="POST */media",
+        where={"media_type": "STORIES"},
+        error="account_restricted",
+    )
+    rows = {kind: await desk.run(id_) for kind, id_ in targets.items()}
+    assert {kind: row["state"] for kind, row in rows.items()} == {"image": "published", "story": "failed"}
+    await desk.posts.retry(DEFAULT_TENANT, AUTHOR, post.id, read(RetryBody, {"target": targets["story"]}))
+    assert (await desk.run(targets["story"]))["state"] == "published"
+    assert sorted(bool(each.get("story")) for each in await desk.shown("instagram")) == [False, True]
+
+
 async def test_second_post_within_minutes_is_a_warning(desk: Desk) -> None:
     first = await desk.create(**later(minutes=30))
     assert "second_post_soon" not in [finding["code"] for finding in first.findings]

@@ -20,7 +20,7 @@ from publish.posting.contract import (
     Verdict,
     Wait,
 )
-from publish.posting.decision import DOUBT, MOST_COMMITS, READ_TRIES, REPEATED, TRIES, decide, without_asking
+from publish.posting.decision import ASIDE, DOUBT, MOST_COMMITS, READ_TRIES, REPEATED, TRIES, decide, without_asking
 from schema.states import TargetState
 from tests.unit.publish.posting.test_contract import STEPS
 
@@ -45,6 +45,14 @@ class At:
     @property
     def state(self) -> TargetState:
         return MACHINE.steps[self.step].state
+
+
+@pytest.mark.parametrize("verdict", [Published("1"), PublishedUnnamed(), *ENDLESS])
+def test_what_did_not_happen_beside_a_published_post_is_said_and_changes_nothing_of_it(verdict: Verdict) -> None:
+    aside = {"code": "story_share_failed", "message": "It was not shared."}
+    outcome = decide(At("show", failures=READ_TRIES, kept={ASIDE: aside}), MACHINE, verdict)
+    assert outcome.state in (TargetState.PUBLISHED, TargetState.PUBLISHED_ID_UNKNOWN)
+    assert (outcome.code, outcome.message, outcome.retryable) == ("story_share_failed", "It was not shared.", False)
 
 
 @pytest.mark.parametrize("verdict", ENDLESS)
