@@ -568,13 +568,11 @@ class InstagramApi(GraphApi):
         return self.answer(token, {"success": True})
 
     def delete_instagram(self, call: Call) -> Answer:
-        """Delete a comment on one's own media, or the media."""
-        token = self.authorised(call, *self.permissions["comments"])
+        """Delete a comment on one's own media, or the media, which needs a permission of its own (``meta.md`` 8.5)."""
         id_ = call.parts["id"]
-        if id_ in self.instagram.comments:
-            media = self.instagram.media[self.own_comment(call, token).media]
-        else:
-            media = self.own_media(call, token)
+        token = self.authorised(call, *self.permissions["contents" if id_ in self.instagram.media else "comments"])
+        is_comment = id_ in self.instagram.comments
+        media = self.instagram.media[self.own_comment(call, token).media] if is_comment else self.own_media(call, token)
         self.instagram.drop(id_)
         self.changed("delete", media.account, id_)
         return self.answer(token, {"success": True})

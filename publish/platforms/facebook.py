@@ -65,6 +65,11 @@ INSTAGRAM_NEEDS = (
 BUSINESS = "business_management"
 """Without it the pages of a business portfolio are not listed; most people have none, so it is asked for on request."""
 
+CONTENTS = "instagram_manage_contents"
+"""For deleting posts of Instagram (``meta.md`` 8.5). It is asked for on request: the dialog refuses an application that
+was not given it as a whole.
+"""
+
 MAY_CREATE = {"CREATE_CONTENT", "MANAGE", "PROFILE_PLUS_CREATE_CONTENT", "PROFILE_PLUS_FULL_CONTROL"}
 """Tasks with which one may create content (``meta.md`` 1.4, 7.2), also as pages of the new experience name them."""
 
@@ -308,9 +313,10 @@ PLATFORM = OAuthProvider(
     revoke=revoke,
     refresh_policy=RefreshPolicy(check=DAY),
     ended_by=ENDED_BY,
-    optional_scopes=(BUSINESS,),
+    optional_scopes=(BUSINESS, CONTENTS),
     optional_variable=Variable(
-        "FACEBOOK_OPTIONAL_SCOPES", f"Permissions asked for beside the usual ones, separated by commas: {BUSINESS}"
+        "FACEBOOK_OPTIONAL_SCOPES",
+        f"Permissions asked for beside the usual ones, separated by commas: {BUSINESS}, {CONTENTS}",
     ),
     signs_requests_with=(META_SECRET,),
     rate_limit_status=rate_limit_status,

@@ -45,6 +45,7 @@ from publish.posting.contract import (
     Looks,
     Machine,
     Media,
+    Permission,
     PostingPlatform,
     Published,
     PublishedUnnamed,
@@ -742,7 +743,7 @@ def kind_of(media: Sequence[Media], options: Kept, link: Mapping[str, str]) -> s
     return "link" if link.get("url") else "text"
 
 
-MODERATION = ("pages_manage_engagement",)
+MODERATION = Permission([["pages_manage_engagement"]])
 
 PLATFORM = PostingPlatform(
     machines={
@@ -760,5 +761,7 @@ PLATFORM = PostingPlatform(
     sample=Sample("text"),
     kind_of=kind_of,
     reply_kind="comment",
-    scopes=dict.fromkeys(("comment", "comment_reply", "hide_comment", "show_comment", "delete_comment"), MODERATION),
+    permissions=dict.fromkeys(
+        ("comment", "comment_reply", "hide_comment", "show_comment", "delete_comment"), MODERATION
+    ),
 )

@@ -49,6 +49,7 @@ from publish.posting.contract import (
     Kept,
     Machine,
     Media,
+    Permission,
     PostingPlatform,
     Published,
     Sample,
@@ -401,6 +402,16 @@ def kind_of(media: Sequence[Media], options: Kept, link: Mapping[str, str]) -> s
     return "reel" if media and media[0].is_video else "image"
 
 
+MODERATION = Permission([["instagram_business_manage_comments", "instagram_manage_comments"]])
+"""By Instagram Login, and by Facebook Login (``meta.md`` 2.1)."""
+
+DELETION = Permission(
+    [["instagram_manage_contents"]],
+    "It is granted to accounts that are connected by Facebook Login, where it is asked for"
+    " (optional_scopes=instagram_manage_contents); without it, delete the post in the app.",
+)
+"""Of Instagram Login no page names a permission for it (``meta.md`` 8.5)."""
+
 PLATFORM = PostingPlatform(
     machines={
         "image": _machine("image", "Image", _FIRST),
@@ -415,4 +426,8 @@ PLATFORM = PostingPlatform(
     kind_of=kind_of,
     inquire=inquire,
     reply_kind="comment",
+    permissions={
+        **dict.fromkeys(("comment", "comment_reply", "hide_comment", "show_comment", "delete_comment"), MODERATION),
+        "delete_post": DELETION,
+    },
 )

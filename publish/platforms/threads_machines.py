@@ -377,7 +377,6 @@ MACHINES = [
     Machine("carousel", "Carousel", SEVERAL, "quota"),
     Machine("reply", "Reply", SEVERAL, "quota"),
 ]
-REPLIES = ("threads_manage_replies",)
 
 PLATFORM = PostingPlatform(
     machines={
@@ -389,5 +388,4 @@ PLATFORM = PostingPlatform(
     inquire=inquire,
     reply_kind="reply",
     reply_with_files=lambda _: "reply",
-    scopes={"hide_comment": REPLIES, "show_comment": REPLIES, "delete_post": ("threads_delete",)},
 )

@@ -7,7 +7,7 @@ from publish.oauth.contract import OAuth, OAuthProvider, Profile, RefreshPolicy,
 from publish.oauth.protocol import INVALID_GRANT, connects, counted, refreshes, revokes
 from schema.configuration import Variable
 
-SCOPES = ("tweet.read", "tweet.write", "users.read", "media.write", "offline.access")
+SCOPES = ("tweet.read", "tweet.write", "users.read", "media.write", "tweet.moderate.write", "offline.access")
 
 CAPPED_SECONDS = 3600.0
 """A monthly cap, or credit that has run out: no reset is named, and somebody may raise the one or buy the other."""
@@ -47,6 +47,7 @@ PLATFORM = OAuthProvider(
         "tweet.write": "publishing",
         "users.read": "knowing whose account it is",
         "media.write": "publishing with pictures and videos",
+        "tweet.moderate.write": "hiding replies to your posts",
         "offline.access": "staying connected for more than two hours",
     },
     needed=("tweet.read", "tweet.write", "users.read", "offline.access"),

@@ -29,6 +29,7 @@ from publish.posting.contract import (
     Looks,
     Machine,
     Media,
+    Permission,
     PostingPlatform,
     Published,
     Retry,
@@ -455,7 +456,8 @@ def kind_of(media: Sequence[Media], options: Kept, link: Mapping[str, str]) -> s
     return "gif" if len(media) == 1 and media[0].content_type == "image/gif" else "images"
 
 
-MODERATION = ("tweet.read", "users.read", "tweet.moderate.write")
+MODERATION = Permission([["tweet.read"], ["users.read"], ["tweet.moderate.write"]])
+"""``x.md`` 4.2."""
 
 PLATFORM = PostingPlatform(
     machines={
@@ -474,5 +476,5 @@ PLATFORM = PostingPlatform(
     kind_of=kind_of,
     reply_kind="text",
     reply_with_files=lambda media: kind_of(media, {}, {}),
-    scopes={"hide_comment": MODERATION, "show_comment": MODERATION},
+    permissions={"hide_comment": MODERATION, "show_comment": MODERATION},
 )

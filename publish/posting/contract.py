@@ -7,7 +7,7 @@ answer means at once after. A machine whose steps lack either declaration, or wh
 cannot be made: see :class:`Machine`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -453,6 +453,21 @@ class Evidence:
         return step in self.steps and (not self.kinds or kind in self.kinds)
 
 
+CONNECT_AGAIN = "Connect the account again and leave all permissions ticked."
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """What an account must have allowed for a kind of post: one scope of each group, by what the platform reports."""
+
+    groups: Sequence[Collection[str]]
+    remedy: str = CONNECT_AGAIN
+
+    def missing(self, granted: Collection[str]) -> str:
+        """Return what was not granted, in words; empty where nothing lacks."""
+        return ", ".join(" or ".join(group) for group in self.groups if not {*group} & {*granted})
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """A post for show, which `landfall up` makes in the sandbox. ``shows`` is image, video, or empty for no file."""
@@ -482,8 +497,8 @@ class PostingPlatform:
     sample: Sample | None = None
     inquire: Inquire | None = None
     """Return what the account may post at this moment; None where the platform does not say."""
-    scopes: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """The scopes that a kind needs, by kind."""
+    permissions: Mapping[str, Permission] = field(default_factory=dict)
+    """What has to be allowed for a kind beside publishing, by kind; nothing where the platform does not report it."""
 
 
 def state_event(state: TargetState) -> str:

@@ -301,6 +301,15 @@ class Driver:
                 message=message,
                 retryable=True,
             )
+        elif lacking := self._lacking(target):
+            outcome = Outcome(
+                state=TargetState.FAILED,
+                step="",
+                seconds=None,
+                code="scope_not_authorized",
+                message=lacking,
+                retryable=True,
+            )
         elif target.waiting_parent:
             outcome = Outcome(state=TargetState.SCHEDULED, step="", seconds=None)
         else:
@@ -311,6 +320,14 @@ class Driver:
             if await target_store.save_outcome(connection, target, outcome, release=True):
                 await self._note(connection, target, outcome)
         return False
+
+    def _lacking(self, target: Target) -> str:
+        """Return what the account has not allowed that the target needs, and what to do; empty if nothing."""
+        permission = self.platforms[target.platform].permissions.get(target.kind)
+        missing = permission.missing(target.scopes) if permission is not None else ""
+        if permission is None or not missing:
+            return ""
+        return f"The account has not allowed what this needs: {missing}. {permission.remedy}"
 
     async def _job(self, target: Target, sealed: dict[str, str], *, links: bool) -> Job:
         """Raises PlatformError where there is no token, or a file is not what it was.

@@ -58,6 +58,7 @@ class Target:
     account_id: str
     username: str
     profile: Mapping[str, JsonValue]
+    scopes: Sequence[str]
     connected: bool
     parent_post_id: str
     root_post_id: str
@@ -123,6 +124,7 @@ _COLUMNS: Mapping[str, str] = {
     "account_id": "t.account_id",
     "username": "c.username",
     "profile": "c.profile",
+    "scopes": "c.scopes",
     "connected": CONNECTION.conditions[ConnectionState.ACTIVE].replace("state", "c.state"),
     "parent_post_id": f"coalesce(parent.platform_post_id, t.options->>'{PARENT_OPTION}', '')",
     "root_post_id": "coalesce(root.platform_post_id, '')",

@@ -166,7 +166,7 @@ class Facebook(InstagramApi):
     exchange_grant, refresh_grant = "fb_exchange_token", ""
     throttled = 80001
     scopes = (
-        *("public_profile", "email", "business_management"),
+        *("public_profile", "email", "business_management", "instagram_manage_contents"),
         *("pages_show_list", "pages_read_engagement", "pages_manage_metadata", "pages_manage_posts"),
         *("pages_manage_engagement", "pages_read_user_content", "pages_messaging", "publish_video", "read_insights"),
         *("instagram_basic", "instagram_manage_comments", "instagram_manage_insights", "instagram_content_publish"),
@@ -178,6 +178,7 @@ class Facebook(InstagramApi):
         "insights": ("instagram_basic", "instagram_manage_insights"),
         "publish": ("instagram_basic", "instagram_content_publish"),
         "messages": ("instagram_manage_messages",),
+        "contents": ("instagram_basic", "instagram_manage_contents"),
     }
     reads_robots = True  # meta.md 9.2
     resumable = ("reel_bytes", "upload", "upload_chunk")

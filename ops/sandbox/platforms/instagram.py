@@ -43,6 +43,7 @@ class Instagram(OwnLogin, InstagramApi):
         "insights": (BASIC, "instagram_business_manage_insights"),
         "publish": (BASIC, "instagram_business_content_publish"),
         "messages": (BASIC, "instagram_business_manage_messages"),
+        "contents": (BASIC, "instagram_manage_contents"),  # which no page offers by this login (meta.md 8.5)
     }
     resumable = ("upload",)
     streams = ("", "deauthorize", "deletion")

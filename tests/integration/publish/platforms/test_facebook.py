@@ -117,7 +117,8 @@ async def test_optional_permission_is_asked_for_only_where_somebody_wants_it(rig
     wrong = rig.providers.variables | {"FACEBOOK_OPTIONAL_SCOPES": ("user_posts",)}
     flows = assembled(rig.pool, Vault(LocalRing(KEYS)), replace(rig.providers, variables=wrong)).flows
     with pytest.raises(
-        PlatformError, match="FACEBOOK_OPTIONAL_SCOPES may name business_management, and not user_posts"
+        PlatformError,
+        match="FACEBOOK_OPTIONAL_SCOPES may name business_management, instagram_manage_contents, and not user_posts",
     ):
         await flows.start("facebook", "", DEFAULT_TENANT, TESTS, "/")
 

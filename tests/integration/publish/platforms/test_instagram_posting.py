@@ -1,15 +1,19 @@
 """Publishing to Instagram against the sandbox: each kind once, and once whatever goes wrong on the way."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from tests.posting import Posting
 from tests.posting_faults import (
+    MODES,
     NOT_DONE,
     Case,
+    faulty,
     made,
     published,
+    run_on,
     sent,
     target,
     worked_on,
@@ -38,8 +42,39 @@ ACTIONS = [
     (Case("instagram", "hide_comment", "POST *", {"hide": "true"}, parent="comment"), "hide"),
     (Case("instagram", "show_comment", "POST *", {"hide": "false"}, parent="hidden"), "unhide"),
     (Case("instagram", "delete_comment", "DELETE *", parent="comment"), "delete"),
-    (Case("instagram", "delete_post", "DELETE *", parent="post"), "delete"),
 ]
+
+
+CONTENTS = "instagram_manage_contents"
+POSTED = Case("instagram", "image", COMMIT, media=["picture"], login="facebook")
+DELETED = Case("instagram", "delete_post", "DELETE *", parent="named", login="facebook")
+
+
+@pytest.mark.parametrize("mode", ["", *MODES])
+async def test_post_is_deleted_by_the_permission_that_facebook_login_asks_for_on_request(
+    publishing: Posting, mode: str
+) -> None:
+    await publishing.rig.connect("facebook", optional_scopes=CONTENTS)
+    post = str((await published(publishing, POSTED, "Tea"))["platform_post_id"])
+    id_ = await target(publishing, DELETED, post)
+    row = await run_on(publishing, id_, faulty(publishing, mode, DELETED) if mode else publishing.driver)
+    assert (row["state"], row["platform_post_id"]) == ("published", None), dict(row)
+    changes = await publishing.rig.sandbox.ledger("change", platform="facebook", id=post)
+    assert {entry["action"] for entry in changes} == {"delete"}
+
+
+@pytest.mark.parametrize("login", ["", "facebook"])
+async def test_post_is_not_deleted_without_that_permission_and_the_person_is_told_what_to_do(
+    publishing: Posting, login: str
+) -> None:
+    posted, deleted = replace(POSTED, login=login), replace(DELETED, login=login)
+    post = str((await published(publishing, posted, "Tea"))["platform_post_id"])
+    row = await publishing.run(await target(publishing, deleted, post))
+    assert (row["state"], row["error_code"], row["retryable"]) == ("failed", "scope_not_authorized", True)
+    assert CONTENTS in row["error_message"]
+    assert "delete the post in the app" in row["error_message"]
+    asked = await publishing.rig.sandbox.ledger("call", platform=deleted.at, method="DELETE")
+    assert asked == [], "nothing is asked that is sure to be refused"
 
 
 async def test_options_and_alternative_texts_arrive(publishing: Posting) -> None:

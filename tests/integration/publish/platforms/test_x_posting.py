@@ -330,13 +330,6 @@ async def test_token_that_another_process_renewed_meanwhile_is_taken_and_not_ren
 # --- what is done to posts that are there
 
 
-async def allow_hiding(publishing: Posting) -> None:
-    """Let the tokens have a scope that is asked of an account only where it is moderated."""
-    platform: Any = publishing.rig.server.simulation.platforms["x"]
-    for token in platform.access.values():
-        token.grant.scopes = [*token.grant.scopes, "tweet.moderate.write"]
-
-
 @pytest.mark.parametrize("how", [{}, {"effect": True, "drop": True}, {"drop": True}, {"error": "internal_error"}])
 async def test_deleting_is_repeated_until_it_is_done(publishing: Posting, how: Mapping[str, Any]) -> None:
     post = await publishing.run(await begun(publishing, "text"))
@@ -353,7 +346,6 @@ async def test_deleting_is_repeated_until_it_is_done(publishing: Posting, how: M
 async def test_answers_are_hidden_and_shown(publishing: Posting, how: Mapping[str, Any]) -> None:
     first = await begun(publishing, "text", "One")
     answer = await publishing.run(await after(publishing, first, "Two"))
-    await allow_hiding(publishing)
     posts: Any = publishing.rig.server.simulation.platforms["x"]
     options = {"parent_post_id": answer["platform_post_id"]}
     for kind, hidden in (("hide_comment", True), ("show_comment", False)):
@@ -363,3 +355,16 @@ async def test_answers_are_hidden_and_shown(publishing: Posting, how: Mapping[st
         assert row["state"] == "published", dict(row)
         assert posts.posts[answer["platform_post_id"]].hidden is hidden
     assert len(await publishing.shown("x")) == 2
+
+
+async def test_account_that_was_connected_without_it_is_asked_to_allow_hiding(publishing: Posting) -> None:
+    first = await begun(publishing, "text", "One")
+    answer = await publishing.run(await after(publishing, first, "Two"))
+    await publishing.rig.raw("UPDATE connections SET scopes = array_remove(scopes, 'tweet.moderate.write')")
+    row = await publishing.run(
+        await begun(publishing, "hide_comment", "", options={"parent_post_id": answer["platform_post_id"]})
+    )
+    assert (row["state"], row["error_code"], row["retryable"]) == ("failed", "scope_not_authorized", True)
+    assert "tweet.moderate.write" in row["error_message"]
+    assert "Connect the account again" in row["error_message"]
+    assert await calls(publishing, "PUT /2/tweets/*/hidden") == 0, "nothing is asked that is sure to be refused"
