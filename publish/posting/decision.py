@@ -256,8 +256,15 @@ def _doubtful(target: Progress, _: Machine, step: Step, verdict: Doubt) -> Outco
         code="unconfirmed",
         message=verdict.message,
         retryable=False,
-        evidence=verdict.evidence,
+        evidence=shown_evidence(target, verdict),
     )
+
+
+def shown_evidence(target: Progress, verdict: Doubt) -> Sequence[str]:
+    """Return what a person sees who decides: why the outcome is unknown, what was looked at, and never nothing."""
+    unknown = verdict.keep.get(DOUBT) or target.kept.get(DOUBT)
+    found = [str(said) for said in (unknown, *verdict.evidence) if said]
+    return list(dict.fromkeys(found)) or [f"the step {target.step}, of which nothing else is known"]
 
 
 ABOUT_THE_QUESTION = ("access_token_invalid", "scope_not_authorized", "media_changed")
@@ -271,7 +278,7 @@ def _failed(target: Progress, machine: Machine, step: Step, verdict: Failed) -> 
     reading = step.effect is Effect.READ and target.intent_at is not None
     doubted = step.effect in VISIBLE and (DOUBT in target.kept or DOUBT in verdict.keep)
     if (reading and unanswered) or doubted:
-        return _doubtful(target, machine, step, Doubt(verdict.message, [str(target.kept.get(DOUBT, ""))]))
+        return _doubtful(target, machine, step, Doubt(verdict.message, keep=verdict.keep))
     return Outcome(
         state=TargetState.FAILED,
         step=target.step,

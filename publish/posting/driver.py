@@ -37,6 +37,7 @@ from publish.posting import contract as posting_contract
 from publish.posting import restore_store, target_store
 from publish.posting.contract import (
     AFTERWARDS,
+    Doubt,
     Effect,
     Evidence,
     Failed,
@@ -53,7 +54,7 @@ from publish.posting.contract import (
     Verdict,
     allowed,
 )
-from publish.posting.decision import HEARD, VISIBLE, Outcome, decide, without_asking
+from publish.posting.decision import HEARD, VISIBLE, Outcome, decide, shown_evidence, without_asking
 from publish.posting.target_store import Target
 from publish.schedule import lateness
 from publish.vault.envelope import Vault, VaultError
@@ -452,6 +453,7 @@ class Driver:
                 code="unconfirmed" if unsure else failed.code,
                 message="This release does not know how far it had come; look there." if unsure else failed.message,
                 retryable=failed.retryable and not unsure,
+                evidence=shown_evidence(target, Doubt(failed.message)) if unsure else (),
             )
         return await self._store(target, outcome, failed)
 

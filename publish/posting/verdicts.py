@@ -46,7 +46,7 @@ def is_repeat(job: Job) -> bool:
 
 
 _BY_CLASS: Mapping[ErrorClass, Make] = {
-    ErrorClass.UNKNOWN_OUTCOME: lambda said: Unknown(said.message),
+    ErrorClass.UNKNOWN_OUTCOME: lambda said: Unknown(f"{said.message} Its code: {said.code}."),
     ErrorClass.AGAIN: lambda said: Retry(said.user_code or said.code, said.message, said.wait_seconds),
     ErrorClass.NOT_READY: lambda said: Wait(max(said.wait_seconds, READY_SECONDS), said.message),
     ErrorClass.WAIT: lambda said: Hold(

@@ -88,6 +88,7 @@ async def test_target_that_another_release_left_is_never_called_failed_where_it_
     )
     row = await publishing.run(id_, rounds=3)
     assert (row["state"], row["error_message"] is None) == (ends, ends.startswith("published")), dict(row)
+    assert bool(json.loads(row["evidence"] or "[]")) is (ends == "unconfirmed"), "whoever decides sees why"
     assert await publishing.shown("x") == []
 
 

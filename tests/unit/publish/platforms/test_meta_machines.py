@@ -133,6 +133,22 @@ def test_lost_outcome_of_a_commit_is_never_taken_for_a_failure(_name: str, machi
 
 
 @pytest.mark.parametrize(("_name", "machine"), MACHINES)
+def test_error_that_no_page_knows_leads_every_commit_to_a_look_and_its_code_is_shown(
+    _name: str, machine: Machine
+) -> None:
+    for name, step in machine.steps.items():
+        if step.effect not in VISIBLE:
+            continue
+        for response in (error(77777), error(77777, 99, 403), error(1, 12345)):
+            found = read(step, job(machine), response)
+            outcome = decide(At(step.state, name), machine, found)
+            assert (outcome.state, outcome.step) == (TargetState.UNCONFIRMED, step.unknown), response
+            look = decide(At(outcome.state, outcome.step, kept=outcome.kept), machine, Doubt("No post like this."))
+            assert look.state == TargetState.UNCONFIRMED
+            assert str(response.content["error"]["code"]) in " ".join(look.evidence), look.evidence
+
+
+@pytest.mark.parametrize(("_name", "machine"), MACHINES)
 def test_what_the_page_proves_not_done_is_not_looked_for(_name: str, machine: Machine) -> None:
     for step in visible(machine):
         for response in NOT_DONE:

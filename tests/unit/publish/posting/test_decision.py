@@ -75,6 +75,27 @@ def test_look_that_could_not_be_sent_asks_a_person_whatever_the_reason() -> None
         assert (before.state, before.code) == (TargetState.FAILED, code), "nothing was ever asked for"
 
 
+@pytest.mark.parametrize("step", ["publish", "look"])
+@pytest.mark.parametrize(
+    "verdict",
+    [
+        Doubt("who knows"),
+        Doubt("who knows", ["a list without it"]),
+        Failed("access_token_invalid", "gone"),
+        Retry("unreachable", "not reached"),
+        Go("nowhere"),
+    ],
+)
+def test_person_who_decides_always_sees_why_and_what_was_looked_at(step: str, verdict: Verdict) -> None:
+    for kept in ({}, {DOUBT: "HTTP 500"}):
+        outcome = decide(At(step, READ_TRIES - 1, NOON, kept=dict(kept)), MACHINE, verdict)
+        if outcome.state != TargetState.UNCONFIRMED:
+            continue
+        assert outcome.evidence
+        assert all(outcome.evidence), "no empty lines"
+        assert ("HTTP 500" in outcome.evidence) is bool(kept)
+
+
 def test_look_that_is_never_answered_asks_a_person() -> None:
     outcome = decide(At("look", READ_TRIES - 1, NOON), MACHINE, Retry("unreachable", "not reached"))
     assert (outcome.state, outcome.seconds) == (TargetState.UNCONFIRMED, None)
