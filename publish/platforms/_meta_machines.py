@@ -169,7 +169,8 @@ class Commenting:
     """How a platform is told a comment, and where it lists them.
 
     ``own`` tells whether the account wrote one that is listed; ``text`` and ``created`` name the fields with its text
-    and its time. ``address`` asks for the address of one; None where it has none.
+    and its time. ``address`` asks for the address of one; None where it has none. ``told`` returns the account's own
+    comments at the same place of which webhooks told, as a listing has them; None where nothing tells of them.
     """
 
     ask: Ask
@@ -178,6 +179,7 @@ class Commenting:
     text: str
     created: str
     address: Ask | None = None
+    told: Callable[[Job], list[JsonObject]] | None = None
 
 
 def commenting(errors: ErrorCatalogue, kind: str, title: str, how: Commenting) -> Machine:
@@ -196,27 +198,39 @@ def commenting(errors: ErrorCatalogue, kind: str, title: str, how: Commenting) -
     def read_look(job: Job, response: Response) -> Verdict:
         return unread(errors, job, response) or _found_comment(job, response, how, after)
 
+    def heed_told(job: Job) -> Verdict | None:
+        """One that fits is ours; several are for the listing, which says more of each (``meta.md`` 9.6)."""
+        found = _fitting(job, how.told(job), how) if how.told is not None else []
+        return Published(text(found[0].get("id")), step=after) if len(found) == 1 else None
+
     steps = {
         "say": Step(TargetState.PUBLISHING, Effect.COMMIT, "look", how.ask, read_say, (after,) if after else ()),
-        "look": Step(TargetState.UNCONFIRMED, Effect.READ, AGAIN, how.listing, read_look, (after,) if after else ()),
+        "look": Step(
+            *(TargetState.UNCONFIRMED, Effect.READ, AGAIN, how.listing, read_look),
+            (after,) if after else (),
+            heed=None if how.told is None else heed_told,
+        ),
     }
     if how.address is not None:
         steps["permalink"] = permalink_step(errors, how.address)
     return Machine(kind, title, steps, "say")
 
 
-def _found_comment(job: Job, response: Response, how: Commenting, after: str) -> Verdict:
-    """Return what a listing tells: own author, same text, made since the intent (``meta.md`` 9.6)."""
+def _fitting(job: Job, comments: list[JsonObject], how: Commenting) -> list[JsonObject]:
+    """Return the comments that may be ours: same text, made since the intent (``meta.md`` 9.6)."""
+    return unbound(job, comments, lambda one: normal(one.get(how.text)) == normal(job.text), created=how.created)
 
-    def same(comment: JsonObject) -> bool:
-        return how.own(job, comment) and normal(comment.get(how.text)) == normal(job.text)
+
+def _found_comment(job: Job, response: Response, how: Commenting, after: str) -> Verdict:
+    """Return what a listing tells of the account's own comments."""
 
     def published(comment: JsonObject) -> Published:
         return Published(text(comment.get("id")), step=after)
 
     message = "No comment like this is listed. Look there, and say whether it is there."
     doubt = in_doubt(job, message, "the list of comments was read three times over five minutes")
-    found = unbound(job, objects(response.content.get("data")), same, created=how.created)
+    own = [comment for comment in objects(response.content.get("data")) if how.own(job, comment)]
+    found = _fitting(job, own, how)
     return one_of(job, found, published, ANSWERS, doubt, shown=lambda comment: shown_post(comment, "id", how.created))
 
 

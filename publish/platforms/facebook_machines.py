@@ -37,6 +37,7 @@ from publish.platforms.facebook_posting import Feed, Reel, Video
 from publish.posting.contract import (
     AGAIN,
     Effect,
+    Evidence,
     Failed,
     Go,
     Job,
@@ -81,6 +82,8 @@ MOST_STUCK = 5
 """How often in a row an upload may make no progress."""
 
 ALREADY_POSTED = 1366051
+
+LOG = "webhook_event_log"
 
 POST_FIELDS = "id,created_time,message,permalink_url,attachments{media_type,target{id},subattachments{target{id}}}"
 
@@ -247,6 +250,36 @@ def _targets(post: JsonObject) -> set[str]:
     return {text(member(item, "target").get("id")) for item in shown}
 
 
+def told_events(job: Job) -> list[JsonObject]:
+    """Return what ``feed`` told of things that the page itself added (``meta.md`` 3.2)."""
+    values = [value for row in job.seen.get(LOG, ()) if isinstance(value := row.get("payload_json"), dict)]
+    return [
+        value
+        for value in values
+        if value.get("verb") == "add" and text(member(value, "from").get("id")) == job.account_id
+    ]
+
+
+POSTS = ("status", "post", "photo", "link", "share", "video", "album")
+"""``item`` of what a page posts (``meta.md`` 3.2)."""
+
+
+def heed_search(job: Job) -> Verdict | None:
+    """The webhook names the post, its photo and its text (``meta.md`` 9.6); of a draft the post itself tells more."""
+    if job.kept_text("draft"):
+        return None
+    photos, same_text = set(job.kept_list("photos")), normal(job.text)
+
+    def same(value: JsonObject) -> bool:
+        if photos:
+            return text(value.get("photo_id")) in photos
+        return not value.get("photo_id") and normal(value.get("message")) == same_text
+
+    told = [value for value in told_events(job) if value.get("item") in POSTS]
+    found = {text(value.get("post_id")) for value in unbound(job, told, same, created="created_time", id_="post_id")}
+    return Published(found.pop(), step="permalink") if len(found) == 1 else None
+
+
 def read_search(job: Job, response: Response) -> Verdict:
     """By the photos, which are this target's alone, else by the text (``meta.md`` 9.6)."""
     if problem := _unread(job, response):
@@ -309,7 +342,11 @@ def _timeline(name: str, title: str, *, photos: bool) -> Machine:
             *(TargetState.PUBLISHING, Effect.COMMIT, "search", ask_direct, read_direct),
             ("permalink",),
         ),
-        "search": Step(*(TargetState.UNCONFIRMED, Effect.READ, AGAIN, ask_search, read_search), ("direct",)),
+        "search": Step(
+            *(TargetState.UNCONFIRMED, Effect.READ, AGAIN, ask_search, read_search),
+            ("direct", "permalink"),
+            heed=heed_search,
+        ),
         "permalink": PERMALINK,
     }
     if photos:
@@ -697,6 +734,12 @@ def ask_comments(job: Job) -> Request:
     return Request("GET", url(job, f"{job.parent_id}/comments"), fields | {"filter": "stream"})
 
 
+def told_comments(job: Job) -> list[JsonObject]:
+    """``parent_id`` of a comment is the post, or the comment that it answers (``meta.md`` 3.2)."""
+    told = [value for value in told_events(job) if value.get("item") == "comment"]
+    return [{**value, "id": value.get("comment_id")} for value in told if text(value.get("parent_id")) == job.parent_id]
+
+
 COMMENTING = Commenting(
     ask=ask_comment,
     listing=ask_comments,
@@ -704,6 +747,7 @@ COMMENTING = Commenting(
     text="message",
     created="created_time",
     address=ask_permalink,
+    told=told_comments,
 )
 
 
@@ -745,6 +789,31 @@ def kind_of(media: Sequence[Media], options: Kept, link: Mapping[str, str]) -> s
 
 MODERATION = Permission([["pages_manage_engagement"]])
 
+FEED = "e.event_type = 'page.feed'"
+"""Events of pages, which one callback may serve together with Instagram's (``meta.md`` 1.4, 3.2)."""
+
+EVIDENCE = (
+    Evidence(
+        *(LOG, ("payload_json",), ("search",)),
+        condition=FEED,
+        kinds=("text", "link", "photo", "multi_photo"),
+        provider="instagram",
+    ),
+    Evidence(
+        *(LOG, ("payload_json",), ("look",)),
+        condition=f"{FEED} AND e.payload_json->>'post_id' = t.kept->>'draft'",
+        asks=True,
+        kinds=("text", "link", "photo", "multi_photo"),
+        provider="instagram",
+    ),
+    Evidence(
+        *(LOG, ("payload_json",), ("look",)),
+        condition=FEED,
+        kinds=("comment", "comment_reply"),
+        provider="instagram",
+    ),
+)
+
 PLATFORM = PostingPlatform(
     machines={
         "text": _timeline("text", "Text", photos=False),
@@ -761,6 +830,7 @@ PLATFORM = PostingPlatform(
     sample=Sample("text"),
     kind_of=kind_of,
     reply_kind="comment",
+    evidence=EVIDENCE,
     permissions=dict.fromkeys(
         ("comment", "comment_reply", "hide_comment", "show_comment", "delete_comment"), MODERATION
     ),

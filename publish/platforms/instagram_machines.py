@@ -6,6 +6,7 @@ follows an unknown outcome is the recipe of ``meta.md`` 9.6.
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from ops.runtime.platform_protocol import (
     FilePart,
@@ -42,6 +43,7 @@ from publish.platforms.instagram_posting import Everywhere, Feed, Reel, quota
 from publish.posting.contract import (
     AGAIN,
     Effect,
+    Evidence,
     Failed,
     Go,
     Hold,
@@ -276,6 +278,11 @@ def ask_listing(job: Job) -> Request:
 
 
 def _listed(job: Job, response: Response) -> list[JsonObject]:
+    return _fitting(job, objects(response.content.get("data")))
+
+
+def _fitting(job: Job, posts: list[JsonObject]) -> list[JsonObject]:
+    """Return the posts that may be ours: of the same product, with the same caption (``meta.md`` 9.6)."""
     product = PRODUCTS.get(job.kind, "FEED")
 
     def same(post: JsonObject) -> bool:
@@ -283,7 +290,19 @@ def _listed(job: Job, response: Response) -> list[JsonObject]:
             return False
         return product == "STORY" or normal(post.get("caption")) == normal(job.text)
 
-    return unbound(job, objects(response.content.get("data")), same, created="timestamp")
+    return unbound(job, posts, same, created="timestamp")
+
+
+def heed_media(job: Job) -> Verdict | None:
+    """What was read of the account's posts since the intent: one that fits is ours, as in a listing.
+
+    Webhooks tell of no new post (``meta.md`` 2.1), and of others' posts too that mention the account (2.2), which have
+    another name on them.
+    """
+    rows: list[JsonObject] = [{**row, "id": row.get("ig_id")} for row in job.seen.get("ig_media", ())]
+    own = [row for row in rows if job.username and row.get("username") == job.username and row.get("timestamp")]
+    found = _fitting(job, own)
+    return Published(text(found[0].get("id")), text(found[0].get("permalink"))) if len(found) == 1 else None
 
 
 def ask_permalink(job: Job) -> Request:
@@ -312,6 +331,7 @@ CONTAINERS = Containers(
     listing=ask_listing,
     listed=_listed,
     is_unreadable=lambda response: error_code(response) == 100,
+    heed=heed_media,
 )
 
 _CHILDREN: Mapping[str, Step] = {
@@ -331,6 +351,9 @@ _PUBLISHING: Mapping[str, Step] = {
     "permalink": permalink_step(RULES.errors, ask_permalink, "permalink"),
 }
 """The steps that all kinds end with."""
+
+_STORY: Mapping[str, Step] = replace(CONTAINERS, heed=None).watching()
+"""Of what was read, nothing tells one story from another."""
 
 
 def _machine(name: str, title: str, *before: Mapping[str, Step]) -> Machine:
@@ -358,12 +381,23 @@ def ask_comments(job: Job) -> Request:
     return Request("GET", url(job, _edge(job)), query(job, fields="id,text,timestamp,username", limit="50"))
 
 
+def told_comments(job: Job) -> list[JsonObject]:
+    """Own comments are notified like others' (``meta.md`` 2.2), and name what they are below."""
+
+    def place(row: JsonObject) -> str:
+        return text(row.get("parent_ig_id")) or text(row.get("media_ig_id"))
+
+    rows = [row for row in job.seen.get("ig_comments", ()) if place(row) == job.parent_id]
+    return [{**row, "id": row.get("ig_id")} for row in rows]
+
+
 COMMENTING = Commenting(
     ask=ask_comment,
     listing=ask_comments,
     own=lambda job, comment: text(comment.get("username")) == job.username,
     text="text",
     created="timestamp",
+    told=told_comments,
 )
 
 
@@ -412,11 +446,26 @@ DELETION = Permission(
 )
 """Of Instagram Login no page names a permission for it (``meta.md`` 8.5)."""
 
+EVIDENCE = (
+    Evidence(
+        *("ig_comments", ("ig_id", "text", "media_ig_id", "parent_ig_id", "timestamp"), ("look",)),
+        condition="e.is_own",
+        kinds=("comment", "comment_reply"),
+    ),
+    Evidence(
+        "ig_media",
+        ("ig_id", "username", "caption", "media_product_type", "timestamp", "permalink"),
+        ("look", "search", "locate"),
+        condition="e.username IS NOT NULL AND e.permalink IS NOT NULL",
+        kinds=("image", "reel", "carousel"),
+    ),
+)
+
 PLATFORM = PostingPlatform(
     machines={
         "image": _machine("image", "Image", _FIRST),
         "reel": _machine("reel", "Reel", _FIRST, _BY_BYTES),
-        "story": _machine("story", "Story", _FIRST, _BY_BYTES),
+        "story": _machine("story", "Story", _FIRST, _BY_BYTES, _STORY),
         "carousel": _machine("carousel", "Carousel", _CHILDREN),
         "comment": commenting(RULES.errors, "comment", "Comment", COMMENTING),
         "comment_reply": commenting(RULES.errors, "comment_reply", "Answer to a comment", COMMENTING),
@@ -426,6 +475,7 @@ PLATFORM = PostingPlatform(
     kind_of=kind_of,
     inquire=inquire,
     reply_kind="comment",
+    evidence=EVIDENCE,
     permissions={
         **dict.fromkeys(("comment", "comment_reply", "hide_comment", "show_comment", "delete_comment"), MODERATION),
         "delete_post": DELETION,

@@ -434,9 +434,10 @@ class Evidence:
 
     ``table`` is projected from the log, or is the log itself. Of its rows of the account count those whose ``column``
     has the value that a step kept as ``kept``; with ``unheld`` those that came since the intent whose value no target
-    of the account kept; without a column all that came since then. ``condition`` is SQL on a row ``e`` of it.
-    ``columns`` are what the steps are given of each. ``asks``: where they decide nothing, the platform is asked at
-    once. ``kinds`` are the kinds of post that it is for; empty for all.
+    of the account kept; without a column all that came since then. ``condition`` is SQL on a row ``e`` of it and the
+    target ``t``. ``columns`` are what the steps are given of each. ``asks``: where they decide nothing, the platform
+    is asked at once. ``kinds`` are the kinds of post that it is for; empty for all. ``provider`` is the platform under
+    which the log has it, where its webhooks come to another one's address.
     """
 
     table: str
@@ -448,6 +449,7 @@ class Evidence:
     asks: bool = False
     unheld: bool = False
     kinds: Sequence[str] = ()
+    provider: str = ""
 
     def is_for(self, kind: str, step: str) -> bool:
         return step in self.steps and (not self.kinds or kind in self.kinds)

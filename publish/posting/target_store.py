@@ -344,9 +344,10 @@ def _rows(evidence: Evidence) -> str:
         of += f""" AND e.created_at < now() - interval '{UNHELD_SECONDS} seconds' AND NOT EXISTS (
             SELECT FROM post_targets o WHERE o.tenant_id = t.tenant_id AND o.connection_id = t.connection_id
                 AND o.kept->>'{evidence.kept}' = e.{evidence.column})"""
+    provider = f"'{evidence.provider}'" if evidence.provider else "t.platform"
     if evidence.table == LOG:
-        of += f" AND e.provider = t.platform AND e.id >= event_id_from({since})"
-    return f"""FROM {evidence.table} e WHERE e.bucket = bucket_of(t.platform, t.account_id)
+        of += f" AND e.provider = {provider} AND e.id >= event_id_from({since})"
+    return f"""FROM {evidence.table} e WHERE e.bucket = bucket_of({provider}, t.account_id)
         AND e.account_id = t.account_id AND {of} AND ({evidence.condition})"""
 
 

@@ -140,7 +140,34 @@ TIMELINE = [
     Line("permalink", MISSING, "retry 100/33"),
 ]
 
+LOG = "webhook_event_log"
+
+
+def fed(**more: Any) -> Mapping[str, Any]:
+    """A row of the log of what the feed of a page told, as ``meta.md`` 3.2 has it."""
+    made = {"item": "status", "verb": "add", "post_id": "1_5", "message": "Tea", "from": {"id": "1"}}
+    return {"payload_json": {**made, "created_time": int(NOW.timestamp()), **more}}
+
+
+ADOPTED = "published 1_5, then permalink"
+UNDRAFTED = {"draft": "", "photos": []}
+TIMELINE_TOLD = [
+    heeded("search", ADOPTED, LOG, fed(), kept=UNDRAFTED),
+    heeded("search", ADOPTED, LOG, fed(), fed(item="post"), kept=UNDRAFTED),
+    heeded("search", "nothing", LOG, fed(), fed(post_id="1_6"), kept=UNDRAFTED),
+    heeded("search", "nothing", LOG, fed(verb="edited"), kept=UNDRAFTED),
+    heeded("search", "nothing", LOG, fed(item="comment"), kept=UNDRAFTED),
+    heeded("search", "nothing", LOG, fed(photo_id="p9"), kept=UNDRAFTED),
+    heeded("search", "nothing", LOG, fed(**{"from": {"id": "2"}}), kept=UNDRAFTED),
+    heeded("search", "nothing", LOG, fed(created_time=1), kept=UNDRAFTED),
+    heeded("search", "nothing", LOG, fed(), job={"bound": frozenset(["1_5"])}, kept=UNDRAFTED),
+    heeded("search", "nothing", LOG, {"payload_json": None}, {"payload_json": []}, kept=UNDRAFTED),
+    heeded("search", "nothing", LOG, fed(post_id="1_2")),
+]
+
 COMMENTED = {"id": "7_8", "message": "Tea", "from": {"id": "1"}, "created_time": NOW.isoformat()}
+
+COMMENT_FED = {"item": "comment", "comment_id": "7_8", "parent_id": "7"}
 
 FACEBOOK = [
     Family(
@@ -152,6 +179,7 @@ FACEBOOK = [
             Line("discard", MISSING, "go direct"),
             Line("search", ok(data=[POST]), "published 1_5", kept={"draft": ""}),
             Line("search", ok(data=[{**POST, "id": "1_2", "message": ""}]), "published 1_2"),
+            *TIMELINE_TOLD,
         ],
         kept={"draft": "1_2"},
     ),
@@ -175,6 +203,9 @@ FACEBOOK = [
                 "published 1_5",
                 kept={"draft": ""},
             ),
+            *TIMELINE_TOLD,
+            heeded("search", ADOPTED, LOG, fed(item="photo", photo_id="p1", message="Coffee"), kept={"draft": ""}),
+            heeded("search", "nothing", LOG, fed(item="photo", photo_id="p2"), kept={"draft": ""}),
         ],
         kept={"draft": "1_2", "photos": ["p1"]},
     ),
@@ -288,6 +319,10 @@ FACEBOOK = [
             Line("say", MISSING, "unknown", kept=DOUBTED),
             Line("say", TROUBLE, "unknown"),
             Line("look", ok(data=[COMMENTED]), "published 7_8, then permalink"),
+            heeded("look", "published 7_8, then permalink", LOG, fed(**COMMENT_FED)),
+            heeded("look", "nothing", LOG, fed(**COMMENT_FED, message="Coffee")),
+            heeded("look", "nothing", LOG, fed(**COMMENT_FED), fed(**{**COMMENT_FED, "comment_id": "7_9"})),
+            heeded("look", "nothing", LOG, fed(**{**COMMENT_FED, "parent_id": "6"})),
             Line("look", graph(10), "retry scope_not_authorized"),
             *settled("look", LISTED_NONE, "wait", "doubt"),
             Line("permalink", ok(permalink_url="https://fb.example/9"), "published 9"),
@@ -408,6 +443,24 @@ def reply_limit(used: int) -> Response:
     return ok(data=[{"reply_quota_usage": used, "reply_config": {"quota_total": 50}}])
 
 
+def ig_media(**more: Any) -> Mapping[str, Any]:
+    """A row of a post that was read meanwhile."""
+    return {**SEEN, "ig_id": "5", "username": "shop", "media_product_type": "FEED", **more}
+
+
+def instagram_told(product: str) -> Iterator[Line]:
+    """Lines of what was read of the account's posts meanwhile."""
+    read = ig_media(media_product_type=product)
+    for step in ("look", "search", "locate"):
+        yield heeded(step, "published 5", "ig_media", read)
+        yield heeded(step, "nothing", "ig_media", read, {**read, "ig_id": "6"})
+        yield heeded(step, "nothing", "ig_media", {**read, "username": "fan"})
+        yield heeded(step, "nothing", "ig_media", {**read, "caption": "Coffee"})
+        yield heeded(step, "nothing", "ig_media", {**read, "media_product_type": "STORY"})
+        yield heeded(step, "nothing", "ig_media", {**read, "timestamp": None})
+        yield heeded(step, "nothing", "ig_media", read, job={"username": ""})
+
+
 MADE = {"container": "c1", "children": ["c1", "c2"], "ready": 0}
 GONE_AGAIN = {"missed": 1}
 
@@ -421,11 +474,18 @@ INSTAGRAM_CONTAINERS = [
     Line("publish", graph(24, 2207006), "unknown"),
 ]
 
+COMMENT_TOLD = {"ig_id": "5", "text": "Tea", "media_ig_id": "7", "parent_ig_id": None, "timestamp": NOW.isoformat()}
+
 INSTAGRAM = [
     Family(
         "instagram",
         {"image": [PICTURE]},
-        [*INSTAGRAM_CONTAINERS, Line("quota", limit(1), "go container"), Line("container", ok(id="c1"), "go status")],
+        [
+            *INSTAGRAM_CONTAINERS,
+            *instagram_told("FEED"),
+            Line("quota", limit(1), "go container"),
+            Line("container", ok(id="c1"), "go status"),
+        ],
         kept=MADE,
     ),
     *(
@@ -440,6 +500,7 @@ INSTAGRAM = [
                     for line in INSTAGRAM_CONTAINERS
                     if not (line.step == "container" and "2207032" in str(line.answer))
                 ),
+                *(instagram_told(product) if kind == "reel" else ()),
                 Line("quota", limit(1), "go container"),
                 Line("container", ok(id="c1"), "go upload"),
                 Line("container", ok(id="c1"), "go status", kept={"by_address": True}),
@@ -466,6 +527,7 @@ INSTAGRAM = [
         {"carousel": [PICTURE, CLIP]},
         [
             *INSTAGRAM_CONTAINERS,
+            *instagram_told("FEED"),
             *children("status_code"),
             Line("quota", limit(1), "go child"),
             Line("container", ok(id="c1"), "go status"),
@@ -480,6 +542,11 @@ INSTAGRAM = [
             Line("say", MISSING, "retry parent_not_found"),
             Line("say", TROUBLE, "unknown"),
             Line("look", ok(data=[{**SEEN, "username": "shop"}]), "published 5"),
+            heeded("look", "published 5", "ig_comments", COMMENT_TOLD),
+            heeded("look", "published 5", "ig_comments", {**COMMENT_TOLD, "media_ig_id": "3", "parent_ig_id": "7"}),
+            heeded("look", "nothing", "ig_comments", {**COMMENT_TOLD, "parent_ig_id": "8"}),
+            heeded("look", "nothing", "ig_comments", {**COMMENT_TOLD, "text": "Coffee"}),
+            heeded("look", "nothing", "ig_comments", COMMENT_TOLD, {**COMMENT_TOLD, "ig_id": "6"}),
             Line("look", TROUBLE, "retry 2"),
             *settled("look", LISTED_NONE, "wait", "doubt"),
         ],
