@@ -48,6 +48,7 @@ class Journey:
             if hurry:
                 await self.connection.execute("UPDATE post_targets SET due_at = now() WHERE due_at > now()")
                 await self.connection.execute("UPDATE connections SET checked_at = checked_at - interval '1 hour'")
+                await self.connection.execute("DELETE FROM platform_budgets")
             post = await self.call("GET", f"/api/posts/{id_}", 200)
             [target] = post["targets"]
             self.last = target
@@ -102,10 +103,13 @@ async def test_journey_from_connecting_to_one_row(tmp_path: Path) -> None:
         assert target["state"] == "published", target
 
         limited = {"status": 429, "error": "rate_limit_exceeded", "times": 1}
-        await journey.sandbox.command("faults", platform="tiktok", endpoint="POST */video/init/", **limited)
+        await journey.sandbox.command("faults", platform="tiktok", endpoint="POST */video/init", **limited)
         third = await journey.post("Still more tea", media, account["id"])
         target = await journey.ended(third["post"]["id"], hurry=True)
         assert target["state"] == "published", target
+
+        calls = await journey.sandbox.ledger("call", platform="tiktok", method="POST")
+        assert [call["fault"]["error"] for call in calls if call.get("fault")] == ["rate_limit_exceeded"]
 
         await repeats(journey, media, account["id"])
         shown = await journey.sandbox.published("tiktok")
