@@ -1,7 +1,7 @@
 """The user's own journey, through the real processes: connect, upload, publish, receive the webhook, see one row."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +20,8 @@ from tests.support import eventually
 pytestmark = pytest.mark.usefixtures("forked_stack")
 
 OPTIONS = {"privacy_level": "PUBLIC_TO_EVERYONE", "music_usage_confirmed": True}
+INBOX = {"kind": "inbox_video", "content": ""}
+ENDS = ("published", "failed", "unconfirmed")
 CLIP = Path(__file__).parents[2] / "ops" / "sandbox" / "media" / "clip.mp4"
 
 
@@ -39,11 +41,11 @@ class Journey:
             return content
 
     async def post(self, text: str, media: str, account: str, key: str = "", status: int = 201) -> Any:
-        target = {"connection": account, "kind": "video", "options": OPTIONS}
+        target = {"connection": account, **(INBOX if text == "" else {"kind": "video", "options": OPTIONS})}
         body = {"content": text, "action": "publish", "media": [media], "targets": [target]}
         return await self.call("POST", "/api/posts", status, json=body, headers={"Idempotency-Key": key} if key else {})
 
-    async def ended(self, id_: str, *, hurry: bool = False) -> Any:
+    async def ended(self, id_: str, *, hurry: bool = False, ends: Sequence[str] = ENDS) -> Any:
         async def look() -> Any:
             if hurry:
                 await self.connection.execute("UPDATE post_targets SET due_at = now() WHERE due_at > now()")
@@ -52,7 +54,7 @@ class Journey:
             post = await self.call("GET", f"/api/posts/{id_}", 200)
             [target] = post["targets"]
             self.last = target
-            return target if target["state"] in ("published", "failed", "unconfirmed") else None
+            return target if target["state"] in ends else None
 
         try:
             return await eventually(look, seconds=150, every=4.0)
@@ -108,6 +110,7 @@ async def test_journey_from_connecting_to_one_row(tmp_path: Path) -> None:
         target = await journey.ended(third["post"]["id"], hurry=True)
         assert target["state"] == "published", target
 
+        await posted_by_its_owner(journey, media, account["id"])
         calls = await journey.sandbox.ledger("call", platform="tiktok", method="POST")
         assert [call["fault"]["error"] for call in calls if call.get("fault")] == ["rate_limit_exceeded"]
 
@@ -152,6 +155,18 @@ async def repeats(journey: Journey, media: str, account: str) -> None:
         assert (await journey.call("DELETE", f"/api/posts/{each['post']}", 200))["cancelled"]
 
 
+async def posted_by_its_owner(journey: Journey, media: str, account: str) -> None:
+    """What waits in the inbox is published once its owner posts it, which only TikTok's webhook tells."""
+    made = await journey.post("", media, account)
+    await journey.ended(made["post"]["id"], hurry=True, ends=["awaiting_person"])
+    [draft] = await journey.sandbox.ledger("draft", platform="tiktok")
+    post = await journey.sandbox.command(
+        "act", platform="tiktok", what="post_draft", account=draft["account"], id=draft["publish_id"]
+    )
+    target = await journey.ended(made["post"]["id"], ends=["published"])
+    assert target["platform_post_id"] == post["id"]
+
+
 async def came_back(journey: Journey, post_id: str) -> None:
     """The platform's own webhook is in the log, and of one publish there is one row, with what we asked for."""
 
@@ -167,7 +182,11 @@ async def came_back(journey: Journey, post_id: str) -> None:
     [row] = found
     assert (row["source"], row["title"]) == ("FILE_UPLOAD", "Tea")
     assert "post.publish.complete" in {event["event_type"] for event in events}
-    [shared] = await journey.connection.fetch(
-        "SELECT status, platform_post_id, post_content FROM reporting.scheduled_posts WHERE platform = 'tiktok'"
-    )
-    assert tuple(shared) == ("posted", post_id, "Tea")
+
+    async def named() -> Any:
+        """The id comes after the state, by a webhook of its own."""
+        shown = "SELECT status, platform_post_id, post_content FROM reporting.scheduled_posts WHERE platform = 'tiktok'"
+        [shared] = await journey.connection.fetch(shown)
+        return tuple(shared) if shared["platform_post_id"] else None
+
+    assert await eventually(named, seconds=60) == ("posted", post_id, "Tea")
