@@ -248,7 +248,7 @@ def _handed_over(_target: Progress, _machine: Machine, _step: Step, verdict: Han
 
 def _doubtful(target: Progress, _: Machine, step: Step, verdict: Doubt) -> Outcome:
     if step.state in AFTERWARDS:
-        return _quiet(target)
+        return _quiet(target, step)
     return Outcome(
         state=TargetState.UNCONFIRMED,
         step=target.step,
@@ -273,7 +273,7 @@ ABOUT_THE_QUESTION = ("access_token_invalid", "scope_not_authorized", "media_cha
 
 def _failed(target: Progress, machine: Machine, step: Step, verdict: Failed) -> Outcome:
     if step.state in AFTERWARDS:
-        return _quiet(target)
+        return _quiet(target, step)
     unanswered = verdict.unasked or verdict.code in ABOUT_THE_QUESTION
     reading = step.effect is Effect.READ and target.intent_at is not None
     doubted = step.effect in VISIBLE and (DOUBT in target.kept or DOUBT in verdict.keep)
@@ -290,9 +290,9 @@ def _failed(target: Progress, machine: Machine, step: Step, verdict: Failed) -> 
     )
 
 
-def _quiet(target: Progress) -> Outcome:
-    """It stays published: only what was still to be read of it is not known."""
-    return Outcome(state=target.state, step="", seconds=None)
+def _quiet(target: Progress, step: Step) -> Outcome:
+    """It stays published: only what was still to be read of it is not known, unless the log tells it later."""
+    return Outcome(state=target.state, step=target.step if step.heed is not None else "", seconds=None)
 
 
 _RULES: Mapping[type[Verdict], Callable[..., Outcome]] = {

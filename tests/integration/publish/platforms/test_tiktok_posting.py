@@ -112,6 +112,19 @@ async def test_draft_that_was_posted_for_few_is_published_without_an_id(publishi
     assert (row["state"], row["step"]) == ("published_id_unknown", "locate")
 
 
+async def test_post_without_an_id_gets_it_from_the_webhook_however_late_it_comes(publishing: Posting) -> None:
+    row = await waiting(publishing)
+    await tell(publishing, row, COMPLETE)
+    await publishing.driver.drain()
+    await publishing.rig.raw("UPDATE post_targets SET step_since = now() - interval '2 days', due_at = now()")
+    await publishing.driver.drain()
+    after = await publishing.row(str(row["id"]))
+    assert (after["state"], after["due_at"]) == ("published_id_unknown", None), "nobody asks for it any more"
+    await tell(publishing, row, PUBLIC, post_id="7556012345678901234")
+    after = await worked(publishing, row)
+    assert (after["state"], after["platform_post_id"]) == ("published", "7556012345678901234")
+
+
 async def test_inbox_is_not_asked_about_and_waits_on_where_nothing_new_is_told(publishing: Posting) -> None:
     row = await waiting(publishing)
     asked = len(await publishing.rig.sandbox.ledger("call", platform="tiktok"))
