@@ -152,16 +152,21 @@ class Driver:
             if not await restore_store.is_known(connection):
                 await self._hold(connection)
             found = await target_store.claim(connection, AT_ONCE)
-            told = [
-                each
-                for name, platform in self.platforms.items()
-                for evidence in platform.evidence
-                for each in await target_store.claim_told(connection, name, evidence, AT_ONCE)
-            ]
+            told = await self._told(connection)
         worked = (self._guarded(self.work, *each) for each in found)
         heeded = (self._guarded(self.heed, *each) for each in told)
         await asyncio.gather(*worked, *heeded)
         return len(found) + len(told)
+
+    async def _told(self, connection: asyncpg.Connection) -> list[tuple[str, str, int]]:
+        """Lease targets of which the log has something new."""
+        listening, found = await target_store.listening(connection), []
+        for name, platform in self.platforms.items():
+            at = [(kind, step) for of, kind, step in listening if of == name]
+            for evidence in platform.evidence:
+                if any(evidence.is_for(kind, step) for kind, step in at):
+                    found += await target_store.claim_told(connection, name, evidence, AT_ONCE)
+        return found
 
     async def _hold(self, connection: asyncpg.Connection) -> None:
         """Post nothing that was due before the database was restored, or taken over, until it was looked for."""

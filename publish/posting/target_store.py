@@ -358,6 +358,18 @@ def _digest(evidence: Evidence) -> str:
     return f"(SELECT coalesce(encode(sha256(convert_to({said}, 'UTF8')), 'hex'), '') {_rows(evidence)})"
 
 
+LISTENED_DAYS = 7
+"""So long after the intent of a target its account's events are compared: platforms repeat them for three days at most
+(``tiktok.md`` 2.1). What names the target itself counts however late it comes.
+"""
+
+
+async def listening(connection: asyncpg.Connection) -> set[tuple[str, str, str]]:
+    """Return platform, kind and step of the targets of which a platform may tell something."""
+    rows = await connection.fetch(f"SELECT DISTINCT t.platform, t.kind, t.step FROM post_targets t WHERE {_LISTENING}")
+    return {tuple(row) for row in rows}
+
+
 async def claim_told(
     connection: asyncpg.Connection, platform: str, evidence: Evidence, limit: int
 ) -> list[tuple[str, str, int]]:
@@ -365,12 +377,14 @@ async def claim_told(
 
     The evidence is compared and not its time, as what was committed last need not be what was received last.
     """
+    named = evidence.column and not evidence.unheld
+    recent = f"coalesce(t.intent_at, t.created_at) > now() - interval '{LISTENED_DAYS} days'"
     rows = await connection.fetch(
         f"""
         WITH told AS (
             SELECT t.tenant_id, t.id FROM post_targets t
             WHERE t.platform = $1 AND t.step = ANY($2::text[]) AND (t.kind = ANY($3::text[]) OR $3::text[] = '{{}}')
-                AND {_LISTENING} AND coalesce(t.lease_until, '-infinity') < now()
+                AND {_LISTENING} AND {"true" if named else recent} AND coalesce(t.lease_until, '-infinity') < now()
                 AND NOT EXISTS (SELECT FROM post_targets o WHERE o.tenant_id = t.tenant_id
                     AND o.connection_id = t.connection_id AND o.due_at IS NOT NULL AND o.lease_until >= now())
                 AND {_digest(evidence)} <> coalesce(t.kept #>> ARRAY['heard', $4], '')

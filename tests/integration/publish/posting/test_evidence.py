@@ -124,6 +124,16 @@ async def test_comment_of_before_the_intent_is_not_adopted(publishing: Posting) 
     assert (await heeded(publishing, id_))["state"] == "unconfirmed"
 
 
+async def test_target_that_waits_for_a_person_for_weeks_costs_no_comparison(publishing: Posting) -> None:
+    options = {"parent_post_id": "17900"}
+    id_, account = await unconfirmed(publishing, "instagram", "comment", "look", options=options)
+    await publishing.rig.raw("UPDATE post_targets SET intent_at = now() - interval '8 days'")
+    await publishing.told("instagram", account["account_id"], "comments", comment(account))
+    assert (await heeded(publishing, id_))["state"] == "unconfirmed"
+    await publishing.rig.raw("UPDATE post_targets SET intent_at = now() - interval '6 days'")
+    assert (await heeded(publishing, id_))["state"] == "published"
+
+
 def media(account: Any, **more: Any) -> Mapping[str, Any]:
     """What a reading of one of the account's posts puts into the log, in the fields of ``meta.md`` 10.1."""
     return {
