@@ -61,11 +61,11 @@ _ALL = Rights(select=EVERY, insert=EVERY, update=EVERY, delete=True)
 _POST = Rights(
     select=EVERY,
     insert=(
-        "tenant_id id content link hashtags campaign_id author needs_approval scheduled_at local_time zone"
+        "tenant_id id content link hashtags campaign_id utm author needs_approval scheduled_at local_time zone"
         " late_policy late_seconds schedule_id idempotency_key request_sha256"
     ),
     update=(
-        "content link hashtags campaign_id version needs_approval approved_version approved_by scheduled_at"
+        "content link hashtags campaign_id utm version needs_approval approved_version approved_by scheduled_at"
         " local_time zone late_policy late_seconds updated_at"
     ),
     delete=True,
@@ -74,13 +74,13 @@ _POST_MEDIA = Rights(select=EVERY, insert=EVERY, delete=True)
 _POST_TARGET = Rights(
     select=EVERY,
     insert=(
-        "tenant_id id post_id connection_id platform account_id parent_id position kind content options"
-        " digest repeats state due_at slot_at"
+        "tenant_id id post_id connection_id platform account_id parent_id position kind content untagged link_url"
+        " options digest repeats state due_at slot_at"
     ),
     update=(
-        "kind content options digest repeats state sequence step step_since asked_at intent_at commits"
-        " attempt failures kept sealed due_at lease_until fence worked_at platform_post_id platform_post_url error_code"
-        " error_message retryable evidence published_at slot_at"
+        "kind content untagged link_url options digest repeats state sequence step step_since asked_at intent_at"
+        " commits attempt failures kept sealed due_at lease_until fence worked_at platform_post_id platform_post_url"
+        " error_code error_message retryable evidence published_at slot_at"
     ),
     delete=True,
 )

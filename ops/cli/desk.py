@@ -49,6 +49,7 @@ _CONTENT = (
     click.option("--link", default="", help="A page to share."),
     click.option("--hashtag", "hashtags", multiple=True),
     click.option("--campaign", "campaign_id"),
+    click.option("--utm", is_flag=True, help="Add campaign parameters to the links, by platform."),
     click.option("--thread", multiple=True, help="A further part."),
     click.option(
         "--thread-media",

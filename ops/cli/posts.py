@@ -139,10 +139,12 @@ async def show_one(configuration: Configuration, tenant: str | None, post_id: st
 
 def _say_target(target: StoredTarget) -> None:
     echo(f"{target.platform} {target.account}: {target.state} ({target.kind}), target {target.id}")
+    for shown in (target.content or "").splitlines() if target.untagged is not None else []:
+        echo(f"    | {shown}".rstrip())
     for each in target.media:
         echo(f"    file {each.id} {each.alt_text}".rstrip())
     slot = f"slot of {target.slot_at:%Y-%m-%d %H:%M} UTC" if target.slot_at else None
-    for line in (slot, target.platform_post_url, target.error_message, *target.evidence):
+    for line in (slot, target.link_url, target.platform_post_url, target.error_message, *target.evidence):
         if line:
             echo(f"    {line}")
     if target.state == TargetState.UNCONFIRMED:

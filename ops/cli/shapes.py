@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 _POST = (
-    *("id", "status", "content", "link", "hashtags", "campaign_id", "author", "version", "needs_approval"),
+    *("id", "status", "content", "link", "hashtags", "campaign_id", "utm", "author", "version", "needs_approval"),
     *("approved_version", "approved_by", "scheduled_time", "local_time", "timezone", "late_policy", "late_minutes"),
     *("schedule_id", "created_at", "updated_at", "media", "targets"),
 )

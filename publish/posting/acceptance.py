@@ -12,6 +12,7 @@ import asyncpg
 from publish.posting import post_store
 from publish.posting.contract import JsonValue, Media, PostingPlatform
 from publish.posting.errors import PostError, Reason
+from publish.posting.links import Campaign, tag_link, tagged
 from publish.posting.post_store import Account
 from publish.preflight.check import check, check_reply_permissions
 from publish.preflight.contract import AccountFacts, Draft, Finding, MediaFacts, PostingRules, Quota, Severity
@@ -94,6 +95,10 @@ class WantedPart:
     text: str
     items: Sequence[Item] = ()
 
+    def shown(self, campaign: Campaign | None) -> "WantedPart":
+        """Return it as it is shown: with the parameters of a campaign on its links."""
+        return replace(self, text=tagged(self.text, campaign))
+
     @property
     def digest(self) -> JsonValue:
         """Of what is shown: the text alone where there are no files."""
@@ -103,8 +108,11 @@ class WantedPart:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A post as it is to be shown at one account: ``parts`` are the further parts of a thread, ``comment`` the first
+    """A post as it was written for one account: ``parts`` are the further parts of a thread, ``comment`` the first
     comment, None for none.
+
+    What is shown there, counted, sent and looked for has the parameters of the ``campaign`` on its links, if there is
+    one.
     """
 
     account: Account
@@ -115,6 +123,18 @@ class Wanted:
     link: Mapping[str, str] = field(default_factory=dict)
     parts: Sequence[WantedPart] = ()
     comment: WantedPart | None = None
+    campaign: Campaign | None = None
+
+    @property
+    def shown_text(self) -> str:
+        """The text as it is shown there."""
+        return tagged(self.text, self.campaign)
+
+    @property
+    def shown_link(self) -> str:
+        """The address of the shared page as it is shown there; empty for none."""
+        url = self.link.get("url", "")
+        return tag_link(url, self.campaign) if url and self.campaign is not None else url
 
     @property
     def replies(self) -> Sequence[WantedPart]:
@@ -125,7 +145,8 @@ class Wanted:
     def digest(self) -> bytes:
         """The SHA-256 of what people see: kind, text, link and files. Other options do not make it another post."""
         files = [item.file.sha256.hex() for item in self.items]
-        shown = [self.kind, self.text.strip(), self.link.get("url", ""), files, [part.digest for part in self.parts]]
+        parts = [part.shown(self.campaign).digest for part in self.parts]
+        shown = [self.kind, self.shown_text.strip(), self.shown_link, files, parts]
         return hashlib.sha256(json.dumps(shown).encode()).digest()
 
 
@@ -173,7 +194,7 @@ def checked(publishers: Mapping[str, Publisher], wanted: Wanted, facts: AccountF
         message = f"{publisher.rules.title} has no kind of post that is called {kind[:40]!r}; it has {known}."
         return Checked(wanted, [refused("unknown_kind", message, "Choose one of these.")])
     findings = _disconnected(wanted.account)
-    draft = Draft(kind, wanted.text, wanted.link.get("url", ""), _shown(wanted.items), wanted.options)
+    draft = Draft(kind, wanted.shown_text, wanted.shown_link, _shown(wanted.items), wanted.options)
     findings += check(publisher.rules, draft, facts).findings
     if wanted.parts:
         findings += check_reply_permissions(publisher.rules, facts)
@@ -183,7 +204,7 @@ def checked(publishers: Mapping[str, Publisher], wanted: Wanted, facts: AccountF
         return Checked(wanted, findings)
     for number, part in enumerate(wanted.replies, 2):
         below = "first comment" if part is wanted.comment else f"part {number}"
-        findings += _of_reply(publisher, kind, part, below, facts)
+        findings += _of_reply(publisher, kind, part.shown(wanted.campaign), below, facts)
     return Checked(wanted, findings, [_reply_kind(publisher, part) for part in wanted.replies])
 
 

@@ -13,8 +13,11 @@ from publish.schedule.recurrence import Occurrence
 from schema.states import RecurrenceState
 
 
-def target_document(target: StoredTarget) -> dict[str, object]:
-    """Return a target as JSON: ``status`` is a word of ``users-design.md`` 1, times have their offset."""
+def target_document(target: StoredTarget, post: StoredPost) -> dict[str, object]:
+    """Return a target of a post as JSON: ``status`` is a word of ``users-design.md`` 1, times have their offset.
+
+    ``text`` and ``link_url`` are what is shown there, campaign parameters included.
+    """
     error = None
     if target.error_code is not None:
         error = {"code": target.error_code, "message": target.error_message, "retryable": bool(target.retryable)}
@@ -27,6 +30,8 @@ def target_document(target: StoredTarget) -> dict[str, object]:
         "position": target.position,
         "kind": target.kind,
         "content": target.content,
+        "text": post.content if target.content is None else target.content,
+        "link_url": None if target.parent_id else target.link_url or post.link.get("url"),
         "options": dict(target.options),
         "media": [{"id": each.id, "alt_text": each.alt_text} for each in target.media],
         "status": target.status,
@@ -53,6 +58,7 @@ def post_document(post: StoredPost) -> dict[str, object]:
         "link": dict(post.link) or None,
         "hashtags": list(post.hashtags),
         "campaign_id": post.campaign_id,
+        "utm": post.utm,
         "author": post.author,
         "version": post.version,
         "needs_approval": post.needs_approval,
@@ -67,7 +73,7 @@ def post_document(post: StoredPost) -> dict[str, object]:
         "created_at": _time(post.created_at),
         "updated_at": _time(post.updated_at),
         "media": [{"id": each.id, "alt_text": each.alt_text} for each in post.media],
-        "targets": [target_document(target) for target in post.targets],
+        "targets": [target_document(target, post) for target in post.targets],
     }
 
 

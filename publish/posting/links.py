@@ -33,6 +33,11 @@ class Campaign:
         return "&".join(f"{name}={quote(value, safe='')}" for name, value in values if value)
 
 
+def tagged(text: str, campaign: Campaign | None) -> str:
+    """Return a text with the parameters on its links; as it is without a campaign."""
+    return text if campaign is None else tag_text(text, campaign)
+
+
 def first_link(text: str) -> str | None:
     """Return the link of which platforms show a preview."""
     return next((text[start:end] for start, end in link_spans(text)), None)

@@ -96,6 +96,8 @@ class StoredTarget:
     position: int
     kind: str
     content: str | None
+    untagged: str | None
+    link_url: str | None
     options: Mapping[str, Any]
     digest: bytes = field(repr=False)
     repeats: bool
@@ -125,6 +127,11 @@ class StoredTarget:
         """The user's word for the state (``users-design.md`` 1)."""
         return STATUS[self.state]
 
+    @property
+    def written(self) -> str | None:
+        """Its own text without the campaign parameters that were added; None for that of the post."""
+        return self.content if self.untagged is None else self.untagged
+
 
 @dataclass(frozen=True, slots=True)
 class StoredPost:
@@ -135,6 +142,7 @@ class StoredPost:
     link: Mapping[str, str]
     hashtags: Sequence[str]
     campaign_id: str | None
+    utm: bool
     author: str
     version: int
     needs_approval: bool
@@ -171,6 +179,7 @@ class NewPost:
     link: Mapping[str, str]
     hashtags: Sequence[str]
     campaign_id: str | None
+    utm: bool
     needs_approval: bool
     scheduled_at: datetime | None
     local_time: str | None
@@ -184,13 +193,17 @@ class NewPost:
 class NewTarget:
     """A target that is to be stored. ``due`` is whether it is worked on at its time: that of its slot, or its post.
 
-    ``media`` are the files of a further part or a first comment, as those of :class:`NewPost`.
+    ``untagged`` is its text before campaign parameters were added, ``link_url`` the address of the shared page with
+    them; None where none were. ``media`` are the files of a further part or a first comment, as those of
+    :class:`NewPost`.
     """
 
     id: str
     account: Account
     kind: str
     content: str | None
+    untagged: str | None
+    link_url: str | None
     options: Mapping[str, Any]
     digest: bytes
     repeats: bool
@@ -341,8 +354,9 @@ async def insert(
     await connection.execute(
         """
         INSERT INTO posts (tenant_id, id, content, link, hashtags, campaign_id, author, needs_approval, scheduled_at,
-            local_time, zone, late_policy, late_seconds, schedule_id, idempotency_key, request_sha256)
-        VALUES ($1::uuid, $2::uuid, $3, $4::jsonb, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14::uuid, $15, $16)""",
+            local_time, zone, late_policy, late_seconds, schedule_id, idempotency_key, request_sha256, utm)
+        VALUES ($1::uuid, $2::uuid, $3, $4::jsonb, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14::uuid, $15, $16, $17)
+        """,
         tenant,
         id_,
         post.content,
@@ -359,6 +373,7 @@ async def insert(
         schedule_id,
         key,
         request_sha256,
+        post.utm,
     )
     await _insert_media(connection, tenant, id_, post.media)
 
@@ -401,9 +416,9 @@ async def insert_target(
     await connection.execute(
         """
         INSERT INTO post_targets (tenant_id, id, post_id, connection_id, platform, account_id, parent_id, position,
-            kind, content, options, digest, repeats, state, due_at, slot_at)
+            kind, content, options, digest, repeats, state, due_at, slot_at, untagged, link_url)
         VALUES ($1::uuid, $2::uuid, $3::uuid, $4::uuid, $5, $6, $7::uuid, $8, $9, $10, $11::jsonb, $12, $13, $14, $15,
-            $16)""",
+            $16, $17, $18)""",
         tenant,
         target.id,
         post_id,
@@ -420,6 +435,8 @@ async def insert_target(
         target.state,
         (target.slot_at or at) if target.due else None,
         target.slot_at,
+        target.untagged,
+        target.link_url,
     )
 
 
@@ -439,7 +456,7 @@ async def update(connection: asyncpg.Connection, tenant: str, id_: str, post: Ne
     await connection.execute(
         """
         UPDATE posts SET content = $2, link = $3::jsonb, hashtags = $4, campaign_id = $5, needs_approval = $6,
-            scheduled_at = $7, local_time = $8, zone = $9, late_policy = $10, late_seconds = $11,
+            scheduled_at = $7, local_time = $8, zone = $9, late_policy = $10, late_seconds = $11, utm = $12,
             version = version + 1, approved_version = NULL, approved_by = NULL, updated_at = now()
         WHERE id = $1::uuid""",
         id_,
@@ -453,6 +470,7 @@ async def update(connection: asyncpg.Connection, tenant: str, id_: str, post: Ne
         post.zone,
         post.late_policy,
         post.late_seconds,
+        post.utm,
     )
     await connection.execute("DELETE FROM post_media WHERE post_id = $1::uuid AND target_id IS NULL", id_)
     await _insert_media(connection, tenant, id_, post.media)
@@ -464,6 +482,8 @@ async def update_target(
     *,
     kind: str,
     content: str | None,
+    untagged: str | None,
+    link_url: str | None,
     options: Mapping[str, Any],
     digest: bytes,
     repeats: bool,
@@ -475,7 +495,7 @@ async def update_target(
     await connection.execute(
         f"""
         UPDATE post_targets SET kind = $2, content = $3, options = $4::jsonb, digest = $5, repeats = $6, state = $7,
-            due_at = $8, slot_at = $9, sequence = sequence + 1, {_LEASE_LOST}
+            due_at = $8, slot_at = $9, untagged = $10, link_url = $11, sequence = sequence + 1, {_LEASE_LOST}
         WHERE id = $1::uuid AND {TARGET.any_of(*EDITABLE)}""",
         id_,
         kind,
@@ -486,6 +506,8 @@ async def update_target(
         state,
         due_at,
         slot_at,
+        untagged,
+        link_url,
     )
 
 
@@ -610,15 +632,15 @@ async def confirm_absent(connection: asyncpg.Connection, id_: str) -> None:
 
 # --- showing
 
-_POST_COLUMNS = """p.id::text, p.content, coalesce(p.link, '{}'), p.hashtags, p.campaign_id, p.author, p.version,
+_POST_COLUMNS = """p.id::text, p.content, coalesce(p.link, '{}'), p.hashtags, p.campaign_id, p.utm, p.author, p.version,
     p.needs_approval, p.approved_version, p.approved_by, p.scheduled_at, p.local_time, p.zone, p.late_policy,
     p.late_seconds, p.schedule_id::text, p.created_at, p.updated_at"""
 
 _TARGET_COLUMNS = """t.id::text, t.post_id::text, t.connection_id::text, t.platform,
-    coalesce(c.username, c.account_id), t.parent_id::text, t.position, t.kind, t.content, t.options, t.digest,
-    t.repeats, t.state, t.step, t.attempt, t.failures, t.due_at, coalesce(t.lease_until > now(), false),
-    t.platform_post_id, t.platform_post_url, t.error_code, t.error_message, t.retryable, coalesce(t.evidence, '[]'),
-    t.published_at, t.worked_at, t.intent_at IS NOT NULL, t.slot_at"""
+    coalesce(c.username, c.account_id), t.parent_id::text, t.position, t.kind, t.content, t.untagged, t.link_url,
+    t.options, t.digest, t.repeats, t.state, t.step, t.attempt, t.failures, t.due_at,
+    coalesce(t.lease_until > now(), false), t.platform_post_id, t.platform_post_url, t.error_code, t.error_message,
+    t.retryable, coalesce(t.evidence, '[]'), t.published_at, t.worked_at, t.intent_at IS NOT NULL, t.slot_at"""
 
 
 async def one(connection: asyncpg.Connection, id_: str) -> StoredPost | None:
@@ -668,7 +690,7 @@ async def _with_targets(connection: asyncpg.Connection, rows: Sequence[asyncpg.R
         ids,
     ):
         values = list(row)
-        values[9], values[12], values[23] = json.loads(values[9]), TargetState(values[12]), json.loads(values[23])
+        values[11], values[14], values[25] = json.loads(values[11]), TargetState(values[14]), json.loads(values[25])
         values.append(media.get(values[0], []))
         targets[values[1]].append(StoredTarget(*values))
     found = []

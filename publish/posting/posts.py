@@ -37,6 +37,7 @@ from publish.posting.acceptance import (
 )
 from publish.posting.errors import PostError, no_post
 from publish.posting.inquiries import AskAccount
+from publish.posting.links import Campaign, tagged
 from publish.posting.post_store import (
     EDITABLE,
     STATUSES,
@@ -238,7 +239,8 @@ class Posts:
         plans = []
         for (account, target), comment in zip(named, comments, strict=True):
             text = target_text(body.content, body.hashtags) if target.content is None else target.content
-            wanted = Wanted(account, text, target.kind, target.options, items, link, parts, comment)
+            campaign = _campaign(account, body.campaign_id) if body.utm else None
+            wanted = Wanted(account, text, target.kind, target.options, items, link, parts, comment, campaign)
             plans.append(_Plan(checked(self.publishers, wanted, self._facts(account, said)), target.content))
         draft = time.action == "draft"
         found = await self._examined(connection, plans, at, body, draft=draft, queued=time.queued)
@@ -292,6 +294,7 @@ class Posts:
             link=link,
             hashtags=[tag.removeprefix("#") for tag in body.hashtags],
             campaign_id=body.campaign_id or None,
+            utm=body.utm,
             needs_approval=body.needs_approval,
             scheduled_at=None if time.action == "draft" and time.found is None else at,
             local_time=_local(time.found),
@@ -598,6 +601,7 @@ class Posts:
             link=link,
             hashtags=[tag.removeprefix("#") for tag in body.hashtags] if "hashtags" in named else post.hashtags,
             campaign_id=body.campaign_id or None if "campaign_id" in named else post.campaign_id,
+            utm=body.utm if "utm" in named else post.utm,
             needs_approval=body.needs_approval if "needs_approval" in named else post.needs_approval,
             scheduled_at=found.instant if found is not None else post.scheduled_at,
             local_time=_local(found) if found is not None else post.local_time,
@@ -620,8 +624,8 @@ class Posts:
         time: Time,
     ) -> bool:
         same = (
-            (post.content, dict(post.link), list(post.hashtags), post.campaign_id, post.needs_approval)
-            == (new.content, dict(new.link), list(new.hashtags), new.campaign_id, new.needs_approval)
+            (post.content, dict(post.link), list(post.hashtags), post.campaign_id, post.utm, post.needs_approval)
+            == (new.content, dict(new.link), list(new.hashtags), new.campaign_id, new.utm, new.needs_approval)
             and (post.scheduled_at, post.late_policy, post.late_seconds)
             == (new.scheduled_at, new.late_policy, new.late_seconds)
             and [(each.id, each.alt_text) for each in post.media] == [(i.file.media.id, i.alt_text) for i in items]
@@ -664,8 +668,10 @@ class Posts:
                 kind = "" if chosen == target.kind else target.kind
             parts = await self._edited_parts(connection, tenant, post, target, options, edits)
             comment = parts.pop() if first_comment(options) else None
-            wanted = Wanted(known[target.connection_id], text, kind, options, items, new.link, parts, comment)
-            plan = _Plan(checked(self.publishers, wanted, self._facts(known[target.connection_id], said)), own)
+            account = known[target.connection_id]
+            campaign = _campaign(account, new.campaign_id) if new.utm else None
+            wanted = Wanted(account, text, kind, options, items, new.link, parts, comment, campaign)
+            plan = _Plan(checked(self.publishers, wanted, self._facts(account, said)), own)
             plans.append((target, plan))
         return plans
 
@@ -709,11 +715,14 @@ class Posts:
     ) -> None:
         """Store what the target of an account is to show."""
         wanted = plan.checked.wanted
+        content, untagged = _root_text(plan, new)
         await post_store.update_target(
             connection,
             root.id,
             kind=wanted.kind,
-            content=plan.own if plan.own is not None else _hashed(wanted.text, new),
+            content=content,
+            untagged=untagged,
+            link_url=_link_url(wanted),
             options=wanted.options,
             digest=wanted.digest,
             repeats=root.repeats or repeat,
@@ -737,11 +746,14 @@ class Posts:
         for target, (part, kind) in zip(_below(post, root), plan.checked.replies, strict=True):
             if _pairs(target.media) != [(item.file.media.id, item.alt_text) for item in part.items]:
                 await post_store.set_part_media(connection, tenant, post.id, target.id, _media(part.items))
+            content, untagged = _shown(part.text, part.text, plan.checked.wanted)
             await post_store.update_target(
                 connection,
                 target.id,
                 kind=kind,
-                content=part.text,
+                content=content,
+                untagged=untagged,
+                link_url=None,
                 options=target.options,
                 digest=target.digest,
                 repeats=target.repeats or repeat,
@@ -956,14 +968,23 @@ def new_id() -> str:
     return str(uuid_utils.uuid7())
 
 
+_LATER: Mapping[str, Sequence[str]] = {
+    "post": ("next_free_slot", "utm"),
+    "occurrence": ("next_free_slot", "utm"),
+    "share": ("campaign_id", "utm"),
+}
+"""By kind of request, what an earlier release did not know."""
+
+
 def digest_of(what: str, body: BaseModel) -> bytes:
     """Return the digest of a request, its idempotency key apart.
 
     What an earlier release did not know counts only where it is asked for, so that a repeat is known across releases.
     """
     document = body.model_dump(mode="json", exclude={"idempotency_key"})
-    if not document.get("next_free_slot", True):
-        del document["next_free_slot"]
+    for name in _LATER.get(what, ()):
+        if not document[name]:
+            del document[name]
     return hashlib.sha256(json.dumps([what, document], sort_keys=True).encode()).digest()
 
 
@@ -1051,15 +1072,41 @@ def _hashed(text: str, new: NewPost) -> str | None:
     return text if new.hashtags else None
 
 
+def _campaign(account: Account, campaign_id: str | None) -> Campaign:
+    return Campaign(account.platform, campaign=campaign_id or "")
+
+
+def _shown(written: str | None, text: str, wanted: Wanted) -> tuple[str | None, str | None]:
+    """Return the text of a target as it is stored, and what it was before campaign parameters were added.
+
+    ``written`` is None, as what is stored, where ``text`` is that of the post and nothing is added.
+    """
+    shown = tagged(text, wanted.campaign)
+    return (written, None) if shown == text else (shown, text)
+
+
+def _root_text(plan: _Plan, new: NewPost) -> tuple[str | None, str | None]:
+    """Return the text of the target of an account as :func:`_shown` does."""
+    wanted = plan.checked.wanted
+    return _shown(plan.own if plan.own is not None else _hashed(wanted.text, new), wanted.text, wanted)
+
+
+def _link_url(wanted: Wanted) -> str | None:
+    return wanted.shown_link if wanted.shown_link != wanted.link.get("url", "") else None
+
+
 def _targets(plan: _Plan, new: NewPost, state: TargetState, *, repeats: bool) -> list[NewTarget]:
     """Return the target of an account, and below it those of a thread's further parts and of the first comment."""
     wanted = plan.checked.wanted
     scheduled = state == TargetState.SCHEDULED
+    content, untagged = _root_text(plan, new)
     root = NewTarget(
         id=new_id(),
         account=wanted.account,
         kind=wanted.kind,
-        content=plan.own if plan.own is not None else _hashed(wanted.text, new),
+        content=content,
+        untagged=untagged,
+        link_url=_link_url(wanted),
         options=wanted.options,
         digest=wanted.digest,
         repeats=repeats,
@@ -1070,17 +1117,20 @@ def _targets(plan: _Plan, new: NewPost, state: TargetState, *, repeats: bool) ->
     found = [root]
     for position, (part, kind) in enumerate(plan.checked.replies, 1):
         above = root.id if part is wanted.comment else found[-1].id
-        found.append(_child(root, above, part, kind, position))
+        found.append(_child(root, above, wanted, part, kind, position))
     return found
 
 
-def _child(root: NewTarget, parent: str, part: WantedPart, kind: str, position: int) -> NewTarget:
+def _child(root: NewTarget, parent: str, wanted: Wanted, part: WantedPart, kind: str, position: int) -> NewTarget:
+    content, untagged = _shown(part.text, part.text, wanted)
     shown = part.text.encode() + b"".join(item.file.sha256 for item in part.items)
     return replace(
         root,
         id=new_id(),
         kind=kind,
-        content=part.text,
+        content=content,
+        untagged=untagged,
+        link_url=None,
         options={},
         digest=hashlib.sha256(root.digest + shown + bytes([position])).digest(),
         due=False,
@@ -1112,7 +1162,7 @@ def _edited_own(post: StoredPost, target: StoredTarget, edits: Mapping[str, Targ
     edit = edits.get(target.id)
     if edit is not None and "content" in edit.model_fields_set:
         return edit.content
-    return None if target.content == target_text(post.content, post.hashtags) else target.content
+    return None if target.written == target_text(post.content, post.hashtags) else target.written
 
 
 def _edited_options(target: StoredTarget, edits: Mapping[str, TargetEdit]) -> Mapping[str, Any]:
@@ -1122,7 +1172,7 @@ def _edited_options(target: StoredTarget, edits: Mapping[str, TargetEdit]) -> Ma
 
 def _edited_part(target: StoredTarget, edits: Mapping[str, TargetEdit]) -> str:
     edit = edits.get(target.id)
-    return (edit.content if edit is not None and edit.content is not None else target.content) or ""
+    return (edit.content if edit is not None and edit.content is not None else target.written) or ""
 
 
 def _edited_media(target: StoredTarget, edits: Mapping[str, TargetEdit]) -> list[tuple[str, str]]:
@@ -1144,7 +1194,7 @@ def _edits_of(post: StoredPost, body: EditBody) -> dict[str, TargetEdit]:
 
 def _edit_differs(post: StoredPost, edit: TargetEdit) -> bool:
     target = next(each for each in post.targets if each.id == edit.id)
-    own = _edited_own(post, target, {}) if target.parent_id is None else target.content
+    own = _edited_own(post, target, {}) if target.parent_id is None else target.written
     named = edit.model_fields_set
     return (
         ("content" in named and edit.content != own)
@@ -1169,6 +1219,7 @@ def _as_it_is(post: StoredPost, items: Sequence[Item]) -> NewPost:
         link=post.link,
         hashtags=post.hashtags,
         campaign_id=post.campaign_id,
+        utm=post.utm,
         needs_approval=post.needs_approval,
         scheduled_at=post.scheduled_at,
         local_time=post.local_time,

@@ -118,6 +118,7 @@ class _Shown(_Body):
     hashtags: Annotated[list[Hashtag], Field(max_length=100)] = Field(default_factory=list)
     media: Files = Field(default_factory=list)
     campaign_id: Short | None = None
+    utm: bool = False
     late_policy: Literal["publish", "skip", "ask"] = "publish"
     late_minutes: Annotated[int, Field(ge=PUNCTUAL.total_seconds() // 60, le=LONGEST_WINDOW.total_seconds() // 60)] = (
         1440
@@ -136,9 +137,9 @@ class _Content(_Shown):
 class PostBody(_Content):
     """A post. ``platforms`` stand for all connections of these; ``thread`` has the further parts.
 
-    ``action`` is ``schedule`` where there is a ``scheduled_time`` and ``draft`` where there is none. ``repeat`` posts
-    what was posted before, on purpose. ``dry_run`` checks and stores nothing. ``next_free_slot``: each account
-    publishes it at the next free slot of its own queue.
+    ``action`` is ``schedule`` where there is a ``scheduled_time`` and ``draft`` where there is none. ``utm`` adds
+    campaign parameters to the links. ``repeat`` posts what was posted before, on purpose. ``dry_run`` checks and
+    stores nothing. ``next_free_slot``: each account publishes it at the next free slot of its own queue.
     """
 
     targets: Annotated[list[TargetBody], Field(max_length=MOST_TARGETS)] = Field(default_factory=list)
@@ -247,6 +248,8 @@ class ShareBody(_Body):
     image: Address = ""
     message: Words = ""
     accounts: Annotated[list[Id], Field(max_length=MOST_TARGETS)] = Field(default_factory=list)
+    campaign_id: Short | None = None
+    utm: bool = False
     repeat: bool = False
     dry_run: bool = False
     idempotency_key: Short = ""

@@ -131,7 +131,8 @@ _COLUMNS: Mapping[str, str] = {
     "waiting_parent": "t.parent_id IS NOT NULL AND parent.platform_post_id IS NULL",
     "kind": "t.kind",
     "text": "coalesce(t.content, p.content)",
-    "link": f"CASE WHEN {_BELOW} THEN '{{}}' ELSE coalesce(p.link, '{{}}') END",
+    "link": f"CASE WHEN {_BELOW} THEN '{{}}' ELSE coalesce(p.link, '{{}}') || jsonb_strip_nulls(jsonb_build_object("
+    "'url', t.link_url)) END",
     "options": f"t.options - '{PARENT_OPTION}'",
     "state": "t.state",
     "step": "t.step",

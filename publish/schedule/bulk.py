@@ -20,11 +20,13 @@ MOST_BYTES = 2 * 2**20
 MOST_POSTS = 1000
 LONGEST_CAMPAIGN = 200
 
-FIELDS = ("campaign_id", "content", "platforms", "scheduled_time", "timezone", "hashtags", "media_urls")
+FIELDS = ("campaign_id", "content", "platforms", "scheduled_time", "timezone", "hashtags", "media_urls", "utm")
 """The fields of a post, in the order of the columns that are written."""
 
 _LIST = re.compile(r"[\s,;|]+")
 _URLS = re.compile(r"[\s|]+")
+_SWITCH = {"": None, "yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+"""What a column says that is on or off; None where it says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,10 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class BulkPost:
-    """A post as it was sent. ``hashtags`` are without ``#``; ``time`` says in words how it was decided."""
+    """A post as it was sent. ``hashtags`` are without ``#``; ``time`` says in words how it was decided.
+
+    ``utm`` is whether campaign parameters are added to its links.
+    """
 
     campaign_id: str
     content: str
@@ -46,6 +51,7 @@ class BulkPost:
     time: ScheduledTime
     hashtags: tuple[str, ...] = ()
     media_urls: tuple[str, ...] = ()
+    utm: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,7 @@ class Defaults:
     campaign_id: str = ""
     timezone: str | None = None
     options: SchedulingOptions | None = None
+    utm: bool = False
 
 
 class FileError(Exception):
@@ -160,6 +167,7 @@ class Reader:
         urls = _list("media_urls", fields, _URLS, problems)
         platforms = [name.lower() for name in _list("platforms", fields, _LIST, problems)]
         hashtags = [tag.removeprefix("#") for tag in _list("hashtags", fields, _LIST, problems)]
+        utm = switched("utm", fields, problems)
         campaign = texts["campaign_id"].strip() or self.defaults.campaign_id
         content = texts["content"].replace("\r\n", "\n").replace("\r", "\n")
         problems += self._problems(campaign, platforms, hashtags, urls)
@@ -168,7 +176,8 @@ class Reader:
         time = self._time(texts["scheduled_time"].strip(), texts["timezone"].strip(), problems)
         if time is None or problems:
             return Line(number, None, tuple(problems))
-        post = BulkPost(campaign, content, _once(platforms), time, _once(hashtags), tuple(urls))
+        utm = self.defaults.utm if utm is None else utm
+        post = BulkPost(campaign, content, _once(platforms), time, _once(hashtags), tuple(urls), utm)
         if repeat := self._repeat(number, post):
             return Line(number, None, (repeat,))
         return Line(number, post)
@@ -241,6 +250,17 @@ def _text(name: str, fields: Mapping[str, object], problems: list[Problem]) -> s
         problems.append(Problem(name, f"{name} is no text", "write it in quotes"))
         return ""
     return _checked(name, value, problems)
+
+
+def switched(name: str, fields: Mapping[str, object], problems: list[Problem]) -> bool | None:
+    """Return whether a field is switched on; None where it is not there or empty, and for what is neither."""
+    value = fields.get(name)
+    if value is None or isinstance(value, bool):
+        return value
+    said = value.strip().lower() if isinstance(value, str) else "?"
+    if said not in _SWITCH:
+        problems.append(Problem(name, f"{name} is neither yes nor no", "write yes or no; in JSON, true or false"))
+    return _SWITCH.get(said)
 
 
 def _list(name: str, fields: Mapping[str, object], separator: re.Pattern[str], problems: list[Problem]) -> list[str]:

@@ -141,6 +141,7 @@ def _fields(post: BulkPost) -> Mapping[str, str]:
         "timezone": post.time.zone,
         "hashtags": " ".join(f"#{tag}" for tag in post.hashtags),
         "media_urls": " ".join(post.media_urls),
+        "utm": "yes" if post.utm else "",
     }
 
 

@@ -1,4 +1,7 @@
-"""Read and write posts as the JSON of ``users-design.md`` 2: ``campaign_id``, ``posts`` and ``scheduling_options``."""
+"""Read and write posts as the JSON of ``users-design.md`` 2: ``campaign_id``, ``posts`` and ``scheduling_options``.
+
+``utm`` beside them counts for each post that does not say it for itself.
+"""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -17,13 +20,14 @@ from publish.schedule.bulk import (
     Reader,
     Report,
     decoded,
+    switched,
     unknown_fields,
 )
 from publish.schedule.errors import ScheduleError
 from publish.schedule.intervals import read_options
 
 UNIT = "post"
-KEYS = ("campaign_id", "posts", "scheduling_options")
+KEYS = ("campaign_id", "posts", "scheduling_options", "utm")
 
 
 def read_json(content: bytes, defaults: Defaults) -> Report:
@@ -83,6 +87,11 @@ def _defaults(document: Mapping[str, object], defaults: Defaults) -> Defaults:
             message = f"campaign_id is no text of at most {LONGEST_CAMPAIGN} characters"
             raise FileError(Problem("campaign_id", message, "write a shorter one, in quotes"))
         defaults = replace(defaults, campaign_id=campaign)
+    problems: list[Problem] = []
+    utm = switched("utm", document, problems)
+    if problems:
+        raise FileError(*problems)
+    defaults = replace(defaults, utm=defaults.utm if utm is None else utm)
     if options is None:
         return defaults
     if not isinstance(options, dict):
@@ -128,6 +137,7 @@ def write_json(posts: Iterable[BulkPost]) -> bytes:
                 "timezone": post.time.zone,
                 "hashtags": post.hashtags,
                 "media_urls": post.media_urls,
+                "utm": post.utm,
             }
             for post in posts
         ]

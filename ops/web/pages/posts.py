@@ -192,7 +192,7 @@ class PostPages:
 
     async def _repeated(self, request: web.Request, person: Person, given: MultiDictProxy[str]) -> web.Response:
         """Let what a form describes repeat. Raises PostError."""
-        names = ("content", "hashtags", "campaign_id", "media", "targets", "thread", "needs_approval")
+        names = ("content", "hashtags", "campaign_id", "utm", "media", "targets", "thread", "needs_approval")
         shown = _document(given)
         document = {
             "post": {name: shown[name] for name in names},
@@ -375,7 +375,8 @@ class PostPages:
         names = ("url", "title", "description", "image", "message")
         document = {name: given.get(name, "") for name in names}
         try:
-            body = read(ShareBody, document | {"accounts": _ticked(given)})
+            more = {"accounts": _ticked(given), "utm": "utm" in given}
+            body = read(ShareBody, document | more | {"campaign_id": given.get("campaign_id", "").strip() or None})
             shared = await many.share(self._posts, person.tenant, self._site.actor(request, person), body)
         except PostError as error:
             return await self._share_page(person, given, (), error)
@@ -441,6 +442,7 @@ def _document(given: MultiDictProxy[str]) -> dict[str, object]:
         "timezone": given.get("timezone", "").strip() or None,
         "action": None if action == "check" or queued else action,
         "dry_run": action == "check",
+        "utm": "utm" in given,
         "needs_approval": "needs_approval" in given,
         "repeat": "repeat" in given,
     }

@@ -112,9 +112,11 @@ async def test_import_prints_a_document_for_each_line(rig: Rig, account: str, tm
 async def test_post_repeats_and_takes_slots(rig: Rig) -> None:
     [account] = await rig.connect("x")
     rule = ("--rule", "FREQ=DAILY;COUNT=3", "--at", "2099-06-01 09:00", "--zone", "Europe/Berlin")
-    code, output = await landfall(rig, "repeat", "create", "--content", "Tea", "--connection", account, *rule, "--json")
+    text = ("--content", "Tea", "--connection", account, "--utm")
+    code, output = await landfall(rig, "repeat", "create", *text, *rule, "--json")
     assert code == 0, output
     recurrence = json.loads(output)["recurrence"]
+    assert recurrence["post"]["utm"] is True
     code, output = await landfall(rig, "repeat", "list")
     assert (code, recurrence["id"] in output, "FREQ=DAILY;COUNT=3" in output) == (0, True, True), output
     code, output = await landfall(rig, "repeat", "show", recurrence["id"])

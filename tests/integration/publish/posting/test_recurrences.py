@@ -268,6 +268,23 @@ async def test_edit_replaces_what_is_not_begun_and_leaves_what_is_published(desk
         await desk.edit(id_, rule="FREQ=DAILY;COUNT=21", version=1)
 
 
+async def test_each_occurrence_has_campaign_parameters_on_its_links_until_that_is_changed(desk: Desk) -> None:
+    link = "https://example.org/tea"
+    tagged = f"Tea: {link}?utm_source=instagram&utm_medium=social&utm_campaign=spring"
+    more: dict[str, Any] = {"campaign_id": "spring", "utm": True}
+    id_ = await desk.made("FREQ=WEEKLY;COUNT=3", soon(hours=2), f"Tea: {link}", **more)
+    assert await desk.sweep() == 1
+    for row in await desk.rows(id_):
+        post = await desk.posts.one(DEFAULT_TENANT, row["post"])
+        assert (post.utm, [target.content for target in post.targets]) == (True, [tagged])
+    saved = await desk.edit(id_, post={"utm": False})
+    assert saved.changed
+    assert await desk.sweep() == 1
+    [left] = [row for row in await desk.rows(id_) if row["state"] == "scheduled"]
+    post = await desk.posts.one(DEFAULT_TENANT, left["post"])
+    assert (post.utm, post.targets[0].content) == (False, None)
+
+
 async def test_edit_of_the_rule_moves_what_is_to_come(desk: Desk) -> None:
     start = soon(hours=2)
     id_ = await desk.made("FREQ=DAILY;COUNT=20", start)

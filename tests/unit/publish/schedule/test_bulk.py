@@ -242,6 +242,19 @@ def test_json_is_read_as_the_design_has_it() -> None:
     assert report.posts[2].media_urls == ("https://example.com/1.jpg",) * 2
 
 
+def test_campaign_parameters_are_switched_on_for_a_line_or_for_all() -> None:
+    text = "content,platforms,scheduled_time,utm\n" + "".join(
+        f"{word},x,2027-05-01 09:00,{word}\n" for word in ("yes", "No", "TRUE", "0")
+    )
+    report = csv(text + "empty,x,2027-05-01 09:00,\nwrong,x,2027-05-01 09:00,perhaps\n")
+    assert said(report) == ["7 utm: utm is neither yes nor no"]
+    assert [post.utm for post in report.posts] == [True, False, True, False, False]
+    of_post = {"platforms": "x", "scheduled_time": "2027-05-01 09:00"}
+    posts = [{"content": "a", **of_post}, {"content": "b", "utm": False, **of_post}]
+    report = read_json(json.dumps({"utm": True, "posts": posts}).encode(), DEFAULTS)
+    assert [post.utm for post in report.posts] == [True, False]
+
+
 def test_offset_of_the_start_is_no_zone_for_the_other_times() -> None:
     document = {
         "posts": [{"content": "a", "platforms": "x", "scheduled_time": "2027-05-01 09:00"}],
@@ -267,6 +280,7 @@ def test_offset_of_the_start_is_no_zone_for_the_other_times() -> None:
         ("[" * 100_000, "nested too deeply"),
         ('{"posts": [' + "{}," * MOST_POSTS + "{}]}", f"{MOST_POSTS} are allowed"),
         ('{"posts": [{}], "campaign_id": 5}', "campaign_id is no text"),
+        ('{"posts": [{}], "utm": 5}', "utm is neither yes nor no"),
         ('{"posts": [{}], "scheduling_options": []}', "scheduling_options is no object"),
         ('{"posts": [{}], "scheduling_options": {"cron": "*"}}', "has no field 'cron'"),
     ],
@@ -313,7 +327,8 @@ def posts(draw: st.DrawFn) -> BulkPost:
     content = draw(TEXT.filter(str.strip))
     platforms = draw(st.lists(st.sampled_from(DEFAULTS.platforms), min_size=1, unique=True))
     tags = draw(st.lists(TAG, max_size=3, unique=True))
-    return BulkPost(campaign, content, tuple(platforms), when, tuple(tags), tuple(draw(st.lists(URL, max_size=3))))
+    urls = draw(st.lists(URL, max_size=3))
+    return BulkPost(campaign, content, tuple(platforms), when, tuple(tags), tuple(urls), draw(st.booleans()))
 
 
 @settings(max_examples=200, deadline=None)

@@ -223,6 +223,16 @@ async def test_user_s_bulk_document_makes_each_post_for_itself(programs: Program
     assert (status, found["error"]["details"]["problems"][0]["field"]) == (400, "posts")
 
 
+async def test_campaign_parameters_are_shown_with_each_target(programs: Programs) -> None:
+    post = await programs.made("See https://example.org/tea", campaign_id="spring", utm=True, action="publish")
+    [target] = post["targets"]
+    text = "See https://example.org/tea?utm_source=instagram&utm_medium=social&utm_campaign=spring"
+    assert (post["content"], post["utm"], target["text"]) == ("See https://example.org/tea", True, text)
+    await programs.publishing.run(target["id"])
+    [shown] = await programs.publishing.shown("instagram")
+    assert shown["text"] == text
+
+
 async def test_share_has_a_result_for_each_account(programs: Programs) -> None:
     status, found = await programs.ask("POST", "/api/share", {"url": "https://example.org/tea", "message": "Tea"})
     assert (status, found["error"]["code"]) == (422, "unprocessable"), "Instagram shares no pages"

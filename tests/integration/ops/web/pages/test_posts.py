@@ -299,8 +299,10 @@ async def test_large_file_of_a_form_is_never_whole_in_memory(rig: Rig, account: 
 async def test_post_repeats_and_is_paused_resumed_and_ended_by_buttons(rig: Rig, account: str) -> None:
     id_ = await uploaded(rig)
     form = {"content": "Tea", "target": account, "media": id_, "scheduled_time": "2099-06-01T09:00", "timezone": "UTC"}
-    status, path, shown = await pressed(rig, "/posts", **form, action="repeat", rule="FREQ=WEEKLY;COUNT=3")
+    more = {"utm": "on", "rule": "FREQ=WEEKLY;COUNT=3"}
+    status, path, shown = await pressed(rig, "/posts", **form, action="repeat", **more)
     assert (status, path, "It repeats. First at 2099-06-01 09:00" in shown) == (200, "/posts", True), shown
+    assert [row[0] for row in await rig.raw("SELECT template->'utm' FROM post_recurrences")] == ["true"]
     [found] = re.findall(r'action="/recurrences/([^/]+)/pause"', shown)
     for button, said, other in (
         ("pause", "It is paused", "resume"),
