@@ -33,6 +33,7 @@ from publish.oauth.contract import OAuthProvider
 from publish.oauth.providers import OAuthProviders
 from publish.posting.driver import Driver
 from publish.posting.inquiries import Inquiries
+from publish.posting.link_preview import Previews
 from publish.posting.occurrences import OccurrenceSweep
 from publish.posting.posts import Posts
 from publish.schedule import zones
@@ -84,16 +85,18 @@ def appending(pool: Pool) -> AppendFact:
 def posts_of(pool: Pool, found: Built | None, storage: Storage | None, public_url: str) -> Posts:
     """Return what accepts posts; without a storage those without files.
 
-    Without what a vault key builds no platform is asked what an account may post: the documented limits count.
+    Without what a vault key builds no platform is asked what an account may post: the documented limits count. No
+    page that is shared is looked at either.
     """
     publishers = wiring.publishers()
     library = MediaLibrary(pool, storage, public_url)
-    inquiries = None
+    inquiries = previews = None
     if found is not None:
         clients = ClientRegistrations(pool, found.vault, found.providers)
         platforms = {name: publisher.machines for name, publisher in publishers.items()}
         inquiries = Inquiries(platforms, found.providers.client, clients, found.refresher)
-    return Posts(pool, publishers, library, zones.installed(), public_url, ask=inquiries)
+        previews = Previews(found.providers.client.http)
+    return Posts(pool, publishers, library, zones.installed(), public_url, ask=inquiries, previews=previews)
 
 
 def driver_of(pool: Pool, found: Built, storage: Storage | None) -> Driver:

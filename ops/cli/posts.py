@@ -13,9 +13,11 @@ from ops.cli import options, wiring
 from ops.cli.desk import content_of, content_options, desk
 from ops.cli.schedules import repeat, slots
 from ops.cli.terminal import echo, echo_json
+from ops.runtime.http import Client
 from ops.runtime.settings import Configuration
 from publish.posting import many
-from publish.posting.descriptions import created_document, line_document, post_document
+from publish.posting.descriptions import created_document, line_document, post_document, preview_document
+from publish.posting.link_preview import NoPreviewError, fetch_preview
 from publish.posting.many import LineOutcome
 from publish.posting.post_store import STATUSES, PostFilter, StoredPost, StoredTarget
 from publish.posting.posts import MOST_LISTED, Created
@@ -79,6 +81,32 @@ def _say_created(created: Created) -> None:
         echo(f"{finding['severity']}: {finding['message']} {finding['remedy']}", err=True)
     if created.words:
         echo(created.words)
+
+
+@posts.command("preview-link")
+@click.argument("url")
+@options.json_document
+def posts_preview_link(url: str, *, as_json: bool) -> None:
+    """Show what the page at URL says of itself: what is shown of it where it is shared."""
+    wiring.run(preview_link(url, wiring.load().settings.landfall_public_url, as_json=as_json))
+
+
+async def preview_link(url: str, own_url: str, *, as_json: bool) -> None:
+    """Print what a page says of itself. Raises ClickException where it says nothing, or cannot be looked at.
+
+    Our own pages, which are below ``own_url``, are not asked.
+    """
+    try:
+        async with Client(frozenset(), own_url) as client:
+            document = preview_document(await fetch_preview(url, client))
+    except NoPreviewError as error:
+        raise click.ClickException(f"the page could not be looked at: {error}") from None
+    if as_json:
+        echo_json(document)
+        return
+    for name, value in document.items():
+        if value:
+            echo(f"{name:>11}: {value}")
 
 
 @posts.command("list")

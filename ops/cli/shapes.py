@@ -44,6 +44,7 @@ SHAPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "posts create": ("post", "accounts", "findings", "time", "replayed"),
         "posts import": ("number", "accepted", "post", "accounts", "findings", "time", "replayed", "problems"),
         "posts list": _POST,
+        "posts preview-link": ("url", "title", "description", "image"),
         "posts repeat create": ("changed", "recurrence", "upcoming", "findings", "note", "replayed"),
         "posts repeat list": _RECURRENCE,
         "posts repeat show": (*_RECURRENCE, "note", "upcoming", "occurrences"),
@@ -59,4 +60,5 @@ SHAPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """By command. A line holds one object; `doctor` prints an array of them; `verify`, `events show`, `posts show`, `posts
-create`, `posts repeat create`, `posts repeat show`, `posts slots show` and `retention plan` print one document."""
+create`, `posts preview-link`, `posts repeat create`, `posts repeat show`, `posts slots show` and `retention plan` print
+one document."""

@@ -23,6 +23,7 @@ _PATHS = (
     "/api/recurrences{rest:(?:/.*)?}",
     "/api/posting/{rest:.*}",
     "/api/share",
+    "/api/link-preview",
     "/api/{platform}/upload",
 )
 _PAGES = ("/connections{rest:(?:/.*)?}", "/posts{rest:(?:/.*)?}", "/recurrences/{rest:.*}", "/share")

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from http import HTTPStatus
 from math import ceil
 
 import structlog
@@ -21,6 +22,9 @@ from ops.web.responses import REMEDY, STATUS, EarlyResponse, NotLoggedInError, R
 from publish.posting.errors import PostError
 
 log = structlog.get_logger()
+
+CROWDED_SECONDS = 60
+"""When to come again where too much of one kind is under way."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -84,8 +88,7 @@ class Router:
             except PlatformError as problem:
                 return _problem(request, problem)
             except PostError as error:
-                failure = Failure(error.status, error.code, error.message, error.remedy, error.retryable, error.details)
-                return responses.error(request, failure)
+                return _not_done(request, error)
             except Exception as error:
                 if self._unexpected.take():
                     log.exception("request.failed", path=request.path, error=describe(error))
@@ -127,9 +130,18 @@ def _problem(request: web.Request, problem: PlatformError) -> web.Response:
     crowded = problem.kind == "crowded"
     if crowded:
         _count_rate_limit_hit(request)
-    after = ceil(problem.after_seconds) or (60 if crowded else None)
+    after = ceil(problem.after_seconds) or (CROWDED_SECONDS if crowded else None)
     headers = {} if after is None else {hdrs.RETRY_AFTER: str(after)}
     failure = failure_of(STATUS[problem.kind], problem.kind, problem.user_message, REMEDY.get(problem.kind, ""))
+    return responses.error(request, failure, headers=headers)
+
+
+def _not_done(request: web.Request, error: PostError) -> web.Response:
+    headers = {}
+    if error.status == HTTPStatus.TOO_MANY_REQUESTS:
+        _count_rate_limit_hit(request)
+        headers[hdrs.RETRY_AFTER] = str(CROWDED_SECONDS)
+    failure = Failure(error.status, error.code, error.message, error.remedy, error.retryable, error.details)
     return responses.error(request, failure, headers=headers)
 
 

@@ -264,7 +264,12 @@ def _content(job: Job, options: Everywhere) -> dict[str, object]:
     urns = job.kept_list("urns")
     match options:
         case linkedin_posting.Article():
-            article = {"source": job.link.get("url", ""), "title": options.title, "description": options.description}
+            description = job.link.get("description", "") if options.description is None else options.description
+            article = {
+                "source": job.link.get("url", ""),
+                "title": options.title or job.link.get("title", ""),
+                "description": description,
+            }
             return {"article": article | ({"thumbnail": urns[0]} if urns else {})}
         case linkedin_posting.PollPost():
             return {"poll": _poll(options.poll)}

@@ -69,10 +69,10 @@ class Text(Everywhere):
 
 
 class Article(Everywhere):
-    """A link with its card: LinkedIn does not read the page, so the card is given here."""
+    """A link with its card: LinkedIn does not read the page, so the card is sent with the post."""
 
-    title: Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
-    description: str = ""
+    title: Words | None = Field(default=None, description="Of the card; that of the shared page if not given.")
+    description: str | None = Field(default=None, description="Of the card; that of the shared page if not given.")
 
 
 class Media(Everywhere):
@@ -210,6 +210,14 @@ def check_escaped_length(draft: Draft, _: Options | None, __: AccountFacts) -> I
         )
         remedy = "Use fewer brackets, underscores and the like."
         yield Finding(Severity.WARNING, "text_length", "text", message, remedy, source="linkedin.md 4.1")
+
+
+def check_card(draft: Draft, options: Options | None, _: AccountFacts) -> Iterator[Finding]:
+    """LinkedIn does not read the page, so somebody has to say what the card is called (``linkedin.md`` 4)."""
+    if isinstance(options, Article) and not options.title and not draft.link_title:
+        message = "A link with its card needs a title, and LinkedIn does not read the page."
+        remedy = "Give the link a title, or the option 'title'."
+        yield Finding(Severity.REFUSAL, "option_missing", "option", message, remedy, "title", "linkedin.md 4")
 
 
 # How a video is cut (linkedin.md 5).
@@ -381,4 +389,6 @@ ERRORS = (
     ),
 )
 
-PLATFORM = PostingRules("LinkedIn", KINDS, ErrorCatalogue(read_error, ERRORS), (check_escaped_length,), owners=OWNERS)
+PLATFORM = PostingRules(
+    "LinkedIn", KINDS, ErrorCatalogue(read_error, ERRORS), (check_escaped_length, check_card), owners=OWNERS
+)

@@ -180,6 +180,15 @@ def refused(code: str, message: str, remedy: str, part: str = "post") -> Finding
     return Finding(Severity.REFUSAL, code, "option" if part == "option" else "post", message, remedy)
 
 
+def noted(publishers: Mapping[str, Publisher], found: Checked, note: Finding | None) -> Checked:
+    """Add what is to be said of the shared page where the post shows it apart from its text."""
+    publisher = publishers.get(found.wanted.account.platform)
+    kind = None if publisher is None else publisher.rules.kinds.get(found.wanted.kind)
+    if note is None or kind is None or kind.link == "none":
+        return found
+    return replace(found, findings=[*found.findings, note])
+
+
 def checked(publishers: Mapping[str, Publisher], wanted: Wanted, facts: AccountFacts) -> Checked:
     """Compare what is wanted at an account with what its platform says."""
     publisher = publishers.get(wanted.account.platform)
@@ -194,7 +203,9 @@ def checked(publishers: Mapping[str, Publisher], wanted: Wanted, facts: AccountF
         message = f"{publisher.rules.title} has no kind of post that is called {kind[:40]!r}; it has {known}."
         return Checked(wanted, [refused("unknown_kind", message, "Choose one of these.")])
     findings = _disconnected(wanted.account)
-    draft = Draft(kind, wanted.shown_text, wanted.shown_link, _shown(wanted.items), wanted.options)
+    title = wanted.link.get("title", "").strip()
+    shown = _shown(wanted.items)
+    draft = Draft(kind, wanted.shown_text, wanted.shown_link, shown, wanted.options, link_title=title)
     findings += check(publisher.rules, draft, facts).findings
     if wanted.parts:
         findings += check_reply_permissions(publisher.rules, facts)

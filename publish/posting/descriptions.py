@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 
+from publish.posting.link_preview import Preview
 from publish.posting.many import LineOutcome
 from publish.posting.post_store import StoredPost, StoredTarget
 from publish.posting.posts import Created, Result
@@ -176,6 +177,11 @@ def queue_document(shown: AccountQueue) -> dict[str, object]:
         ],
         "free": [{"time": _time(each.instant), "words": each.words} for each in shown.free],
     }
+
+
+def preview_document(preview: Preview) -> dict[str, object]:
+    """Return what a page says of itself as JSON; "" for what it does not say."""
+    return {name: getattr(preview, name) for name in ("url", "title", "description", "image")}
 
 
 def _time(value: datetime | None) -> str | None:

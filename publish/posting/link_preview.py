@@ -3,7 +3,10 @@
 import asyncio
 import codecs
 import re
-from collections.abc import Mapping
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
@@ -11,9 +14,16 @@ from lxml import etree
 
 from ops.runtime.http import Client, Unreachable
 from ops.runtime.text import excerpt, storable
+from publish.posting.errors import PostError
 
 HEADERS = {"Accept": "text/html,application/xhtml+xml", "User-Agent": "Landfall link preview"}
 TITLE_CHARACTERS, DESCRIPTION_CHARACTERS, ADDRESS_CHARACTERS = 300, 1000, 2000
+
+OF_A_TENANT, AT_ONCE = 2, 8
+"""Pages that one process fetches at the same time."""
+
+A_MINUTE = 30
+"""Pages that are fetched for one tenant by one process within 60 seconds: each is a request to somebody's server."""
 
 _HTML = ("text/html", "application/xhtml+xml")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE | re.ASCII)
@@ -47,6 +57,46 @@ class Preview:
     title: str
     description: str
     image: str
+
+
+class Previews:
+    """Fetches previews for tenants, of each as many at once and within a minute as is good for the servers asked."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._running: Counter[str] = Counter()
+        self._begun: dict[str, deque[float]] = {}
+
+    async def of(self, tenant: str, url: str) -> Preview:
+        """Return the preview of a link that somebody of a tenant named.
+
+        Raises NoPreviewError, and PostError with status 429 where the tenant has to wait.
+        """
+        with self._slot(tenant):
+            return await fetch_preview(url, self._client)
+
+    @contextmanager
+    def _slot(self, tenant: str) -> Iterator[None]:
+        now = time.monotonic()
+        begun = self._begun.setdefault(tenant, deque())
+        while begun and begun[0] <= now - 60:
+            begun.popleft()
+        if self._running[tenant] >= OF_A_TENANT or self._running.total() >= AT_ONCE:
+            raise _wait(f"More than {OF_A_TENANT} pages are being looked at for you, or {AT_ONCE} for all.")
+        if len(begun) >= A_MINUTE:
+            raise _wait(f"{A_MINUTE} pages were looked at for you within a minute.")
+        begun.append(now)
+        self._running[tenant] += 1
+        try:
+            yield
+        finally:
+            self._running[tenant] -= 1
+            if not self._running[tenant]:
+                del self._running[tenant]
+
+
+def _wait(message: str) -> PostError:
+    return PostError("rate_limit_exceeded", message, "wait a minute", status=429, retryable=True)
 
 
 class _Statements:

@@ -16,8 +16,9 @@ from publish.media.storage import NOT_CONFIGURED
 from publish.media.uploads import Uploads
 from publish.posting import post_store
 from publish.posting.errors import PostError
-from publish.posting.posts import Created, Posts, Result, digest_of
-from publish.posting.requests import PostBody, ShareBody, TargetBody, UploadBody, read
+from publish.posting.posts import CARD, Created, Posts, Result, digest_of
+from publish.posting.requests import LinkBody, PostBody, ShareBody, TargetBody, UploadBody, read
+from publish.preflight.contract import Finding
 from publish.schedule.bulk import BulkPost, Defaults, Report
 
 TRIES = 4
@@ -180,11 +181,15 @@ def _of_line(post: BulkPost, media: Sequence[str], key: str, *, dry_run: bool) -
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What became of a shared page: a result for each account, and the error of each that refused it."""
+    """What became of a shared page: a result for each account, and the error of each that refused it.
+
+    ``note`` says why nothing is known of the page; None where it was looked at, or all was given.
+    """
 
     created: Created
     errors: Mapping[str, PostError]
     results: Sequence[Result]
+    note: Finding | None = None
 
 
 async def share(posts: Posts, tenant: str, actor: Actor, body: ShareBody) -> Shared:
@@ -199,33 +204,48 @@ async def share(posts: Posts, tenant: str, actor: Actor, body: ShareBody) -> Sha
         known = await post_store.accounts(connection, body.accounts or None)
     chosen = [each for each in known if not body.accounts or each.id in body.accounts]
     chosen = chosen if body.accounts else [each for each in chosen if each.platform in posts.publishers]
+    given = {name: value for name in CARD if (value := getattr(body, name))}
+    link, note = await posts.card(tenant, LinkBody(url=body.url, **given))
     errors, results = dict[str, PostError](), list[Result]()
     for account in chosen:
         try:
-            tried = await posts.create(tenant, actor, _of_share(body, [account.id], dry_run=True))
+            tried = await posts.create(tenant, actor, _of_share(body, link, [account.id], dry_run=True))
             results += tried.results
         except PostError as error:
             errors[account.id] = error
             results.append(Result(account.id, account.platform, account.username or account.account_id, "refused"))
     able = [result.connection for result in results if result.result != "refused"]
     if not able:
-        raise next(iter(errors.values()), _nobody())
+        raise _with_note(next(iter(errors.values()), _nobody()), note)
     if body.dry_run:
-        return Shared(Created(None), errors, results)
-    created = await posts.create(tenant, actor, _of_share(body, able, dry_run=False), asked=asked)
+        return Shared(Created(None), errors, results, note)
+    created = await posts.create(tenant, actor, _of_share(body, link, able, dry_run=False), asked=asked)
     refused = [result for result in results if result.result == "refused"]
-    return Shared(created, errors, [*created.results, *refused])
+    return Shared(created, errors, [*created.results, *refused], note)
+
+
+def _with_note(error: PostError, note: Finding | None) -> PostError:
+    """Return the error with what is to be said of the shared page among its findings."""
+    if note is None:
+        return error
+    found = error.details.get("findings")
+    findings = [*(found if isinstance(found, list) else []), note.document]
+    details = {**error.details, "findings": findings}
+    return PostError(
+        error.code, error.message, error.remedy, status=error.status, retryable=error.retryable, details=details
+    )
 
 
 def _nobody() -> PostError:
     return PostError("unprocessable", "No account is connected that could share a page.", "connect one")
 
 
-def _of_share(body: ShareBody, accounts: Sequence[str], *, dry_run: bool) -> PostBody:
-    link = {"url": body.url, "title": body.title, "description": body.description, "image": body.image}
+def _of_share(body: ShareBody, link: LinkBody, accounts: Sequence[str], *, dry_run: bool) -> PostBody:
     document = {
+        # Only what was given: what the page says of itself may differ the next time, and so would tell another post.
         "content": body.message or body.title,
-        "link": link,
+        # Whole, so that the page is not looked at again for each account.
+        "link": link.model_dump(),
         "targets": [{"connection": id_} for id_ in accounts],
         "campaign_id": body.campaign_id,
         "utm": body.utm,

@@ -32,11 +32,13 @@ from publish.posting.acceptance import (
     WantedPart,
     checked,
     first_comment,
+    noted,
     quota_findings,
     refusal_of,
 )
 from publish.posting.errors import PostError, no_post
 from publish.posting.inquiries import AskAccount
+from publish.posting.link_preview import NoPreviewError, Preview, Previews
 from publish.posting.links import Campaign, tagged
 from publish.posting.post_store import (
     EDITABLE,
@@ -54,6 +56,7 @@ from publish.posting.requests import (
     ApproveBody,
     ConfirmBody,
     EditBody,
+    LinkBody,
     MediaItem,
     PostBody,
     RetryBody,
@@ -69,6 +72,9 @@ from schema.states import TargetState
 
 PAGE_SIZE = 50
 MOST_LISTED = 200
+
+CARD = ("title", "description", "image")
+"""What is shown of a shared page beside its address."""
 
 MOST_SLOTS_TRIED = 100
 """Free slots of a queue that are held against the quotas of an account, before the first of them is refused."""
@@ -174,7 +180,10 @@ class _Plan:
 
 @dataclass(frozen=True, slots=True)
 class Posts:
-    """``publishers`` are the platforms to which posts can be published. Platforms fetch files below ``public_url``."""
+    """``publishers`` are the platforms to which posts can be published. Platforms fetch files below ``public_url``.
+
+    ``previews`` looks at pages that are shared; without one a request has to say all that is shown of them.
+    """
 
     pool: Pool
     publishers: Mapping[str, Publisher]
@@ -183,16 +192,78 @@ class Posts:
     public_url: str = ""
     defaults: Mapping[str, AccountFacts] = field(default_factory=dict)
     ask: AskAccount | None = None
+    previews: Previews | None = None
+
+    # --- shared pages
+
+    async def preview(self, tenant: str, url: str) -> Preview:
+        """Return what a page says of itself. Raises PostError where it says nothing, or cannot be looked at."""
+        if self.previews is None:
+            message = "This service looks at no pages: no vault key is configured."
+            raise PostError("unprocessable", message, "whoever runs it has to set LANDFALL_VAULT_KEYS")
+        try:
+            return await self.previews.of(tenant, url)
+        except NoPreviewError as error:
+            raise _no_preview(error) from None
+
+    async def card(self, tenant: str, link: LinkBody) -> tuple[LinkBody, Finding | None]:
+        """Return a link with what the page says of itself where the request says nothing.
+
+        Where the page cannot be looked at, the link is as it was, with a warning that says why. Nothing is looked at
+        where all is given.
+        """
+        lacking = [name for name in CARD if name not in link.model_fields_set]
+        if not lacking or self.previews is None:
+            return link, None
+        try:
+            found = await self.preview(tenant, link.url)
+        except PostError as error:
+            message = f"{error.message} So nothing is shown of it but what you give."
+            return link, Finding(
+                Severity.WARNING, "link_preview", "link", message, "Give title, description and image."
+            )
+        given = {"title": found.title, "description": found.description, "image": found.image}
+        return link.model_copy(update={name: given[name] for name in lacking}), None
+
+    async def changed_card(
+        self, tenant: str, link: LinkBody, before: Mapping[str, str]
+    ) -> tuple[LinkBody, Finding | None]:
+        """Return a link that comes in place of another: what is not said of the same page stays as it is."""
+        if before.get("url") != link.url:
+            return await self.card(tenant, link)
+        kept = {name: before.get(name, "") for name in CARD if name not in link.model_fields_set}
+        return link.model_copy(update=kept), None
+
+    async def _edited_card(self, tenant: str, id_: str, body: EditBody) -> tuple[EditBody, Finding | None]:
+        """Return a change with its link whole: what it does not say of the same page stays as it is."""
+        if body.link is None:
+            return body, None
+        async with tenant_transaction(self.pool, tenant) as connection:
+            post = await post_store.one(connection, id_)
+        link, note = await self.changed_card(tenant, body.link, {} if post is None else post.link)
+        return body.model_copy(update={"link": link}), note
 
     # --- making
 
-    async def create(self, tenant: str, actor: Actor, body: PostBody, *, asked: bytes | None = None) -> Created:
+    async def create(
+        self,
+        tenant: str,
+        actor: Actor,
+        body: PostBody,
+        *,
+        asked: bytes | None = None,
+        note: Finding | None = None,
+    ) -> Created:
         """Make a post, or answer with the one that is there. Raises PostError.
 
         ``asked`` is the digest of the request, by which a repeat of its key is known; that of the body if not given.
+        ``note`` is what is to be said of a shared page that was looked at before.
         """
         time, asked = self._time_of(body), asked or digest_of("post", body)
         said = await self.asked_accounts(tenant, body)
+        if body.link is not None:
+            link, found = await self.card(tenant, body.link)
+            body, note = body.model_copy(update={"link": link}), found or note
         async with tenant_transaction(self.pool, tenant) as connection:
             if body.idempotency_key and not body.dry_run:
                 before = await self._made_before(connection, tenant, body.idempotency_key, asked)
@@ -202,7 +273,7 @@ class Posts:
                 message = "There is no schedule of this id."
                 raise PostError("unprocessable", message, "take it from GET /api/recurrences")
             at = due_at(time, await post_store.clock(connection))
-            return await self._created(connection, tenant, actor, body, time, at, said, asked)
+            return await self._created(connection, tenant, actor, body, time, at, said, asked, note=note)
 
     async def create_occurrence(
         self,
@@ -232,6 +303,7 @@ class Posts:
         said: Mapping[str, AccountFacts],
         asked: bytes,
         author: str = "",
+        note: Finding | None = None,
     ) -> Created:
         named = await self._named(connection, body)
         items, parts, comments = await self._files_of(connection, tenant, body, [each for _, each in named])
@@ -241,7 +313,8 @@ class Posts:
             text = target_text(body.content, body.hashtags) if target.content is None else target.content
             campaign = _campaign(account, body.campaign_id) if body.utm else None
             wanted = Wanted(account, text, target.kind, target.options, items, link, parts, comment, campaign)
-            plans.append(_Plan(checked(self.publishers, wanted, self._facts(account, said)), target.content))
+            seen = checked(self.publishers, wanted, self._facts(account, said))
+            plans.append(_Plan(noted(self.publishers, seen, note), target.content))
         draft = time.action == "draft"
         found = await self._examined(connection, plans, at, body, draft=draft, queued=time.queued)
         findings = [document for plan in found for document in plan.checked.documents]
@@ -531,6 +604,7 @@ class Posts:
         A post that is as asked for already stays as it is, whatever its state, and nothing is published by that.
         """
         said = await self._asked_of(tenant, id_)
+        body, note = await self._edited_card(tenant, id_, body)
         async with tenant_transaction(self.pool, tenant) as connection:
             post = await self._locked(connection, id_)
             time = self._edited_time(post, body)
@@ -550,7 +624,7 @@ class Posts:
             draft = all(state == TargetState.DRAFT for state in later.values())
             if time.found is None and not draft:  # whoever names another time gives the slots back
                 plans = [(target, replace(plan, slot_at=target.slot_at)) for target, plan in plans]
-            roots = [plan for _, plan in plans]
+            roots = [replace(plan, checked=noted(self.publishers, plan.checked, note)) for _, plan in plans]
             # An occurrence is like those before and after it on purpose.
             asked = body if post.schedule_id is None else body.model_copy(update={"repeat": True})
             found = await self._examined(connection, roots, at, asked, draft=draft, leaving_out=post.id)
@@ -961,6 +1035,11 @@ class Posts:
         async with tenant_transaction(self.pool, tenant) as connection:
             found = await post_store.accounts(connection)
         return [account for account in found if account.platform in self.publishers]
+
+
+def _no_preview(error: NoPreviewError) -> PostError:
+    message = f"The page could not be looked at: {error}."
+    return PostError("unprocessable", message, "look whether the address opens in a browser where nobody is logged in")
 
 
 def new_id() -> str:

@@ -90,16 +90,24 @@ async def by_key(connection: asyncpg.Connection, key: str) -> tuple[str, bytes] 
     return None if row is None else (row[0], row[1])
 
 
-async def same(connection: asyncpg.Connection, tenant: str, new: NewRecurrence) -> str | None:
-    """Return what repeats the same at the same times and has not ended; nobody else makes it until this one is over."""
-    content = [json.dumps(dict(new.template), sort_keys=True), new.rule, new.start_time, new.zone]
+async def same(
+    connection: asyncpg.Connection, tenant: str, new: NewRecurrence, link: Mapping[str, str] | None
+) -> str | None:
+    """Return what repeats the same at the same times and has not ended; nobody else makes it until this one is over.
+
+    ``link`` is what the request says of the shared page: what the page says of itself may differ the next time.
+    """
+    template = {name: value for name, value in new.template.items() if name != "link"}
+    shown = [json.dumps(each, sort_keys=True) for each in (template, link)]
+    content = [*shown, new.rule, new.start_time, new.zone]
     await connection.execute(
         "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"recurrence {tenant} {' '.join(content)}"
     )
     found: str | None = await connection.fetchval(
         f"""
         SELECT id::text FROM post_recurrences
-        WHERE template = $1::jsonb AND rule = $2 AND start_time = $3 AND zone = $4
+        WHERE template - 'link' = $1::jsonb AND template->'link' @> $2::jsonb AND rule = $3 AND start_time = $4
+            AND zone = $5
             AND NOT {RECURRENCE.any_of(RecurrenceState.ENDED)} LIMIT 1""",
         *content,
     )

@@ -20,6 +20,7 @@ from publish.posting.errors import PostError
 from publish.posting.posts import Posts, digest_of, new_id
 from publish.posting.recurrence_store import NOT_BEGUN, NewRecurrence, StoredOccurrence, StoredRecurrence
 from publish.posting.requests import PostBody, RecurrenceBody, RecurrenceEdit, TemplateBody, read
+from publish.preflight.contract import Finding
 from publish.schedule.errors import ScheduleError
 from publish.schedule.recurrence import AHEAD, Occurrence, Recurrence, read_rule
 from publish.schedule.wall_time import parse
@@ -101,8 +102,10 @@ class Recurrences:
                 before = await self._made_before(connection, tenant, body.idempotency_key, asked)
             if before is not None:
                 return Saved(before, before.upcoming, note=before.note, changed=False, replayed=True)
-        wanted = _Wanted(body.post, self._rule(body.rule, body.start_time, body.timezone))
-        findings, now = await self._checked(tenant, actor, wanted)
+        rule = self._rule(body.rule, body.start_time, body.timezone)
+        template, note = await self._with_card(tenant, body.post, {})
+        wanted = _Wanted(template, rule)
+        findings, now = await self._checked(tenant, actor, wanted, note)
         if body.dry_run:
             return Saved(None, wanted.upcoming(now)[:UPCOMING], findings, wanted.recurrence.note, changed=False)
         id_ = new_id()
@@ -112,7 +115,8 @@ class Recurrences:
                 if before is not None:
                     return Saved(before, before.upcoming, note=before.note, changed=False, replayed=True)
             new = wanted.new(await post_store.clock(connection))
-            if (there := await recurrence_store.same(connection, tenant, new)) is not None:
+            named = None if body.post.link is None else body.post.link.model_dump(exclude_unset=True)
+            if (there := await recurrence_store.same(connection, tenant, new, named)) is not None:
                 shown = await self._shown(connection, await _one(connection, there))
                 return Saved(shown, shown.upcoming, findings, shown.note, changed=False)
             await self._keep_files(connection, tenant, new)
@@ -129,13 +133,17 @@ class Recurrences:
         """
         async with tenant_transaction(self.posts.pool, tenant) as connection:
             before = await _found(connection, id_)
+        note = None
+        if body.post is not None:
+            template, note = await self._with_card(tenant, body.post, before.template.get("link") or {})
+            body = body.model_copy(update={"post": template})
         wanted = self._edited(before, body)
         if self._is_same(before, wanted):
             return await self._left_alone(tenant, id_, body)
         if before.template.get("needs_approval") and not wanted.template.needs_approval and not may_approve:
             message = "Whoever may not approve a post cannot take away that it needs approval."
             raise PostError("forbidden", message, "ask an owner", status=403)
-        findings, now = await self._checked(tenant, actor, wanted)
+        findings, now = await self._checked(tenant, actor, wanted, note)
         if body.dry_run:
             return Saved(None, wanted.upcoming(now)[:UPCOMING], findings, wanted.recurrence.note, changed=False)
         async with tenant_transaction(self.posts.pool, tenant) as connection:
@@ -239,16 +247,31 @@ class Recurrences:
             shown = await self._shown(connection, stored)
         return Saved(shown, shown.upcoming, note=shown.note, changed=False)
 
+    async def _with_card(
+        self, tenant: str, post: TemplateBody, before: Mapping[str, str]
+    ) -> tuple[TemplateBody, Finding | None]:
+        """Return a template with what is shown of its page, which is looked at now and for no occurrence again.
+
+        ``before`` is the link that it had; empty for none.
+        """
+        if post.link is None:
+            return post, None
+        link, note = await self.posts.changed_card(tenant, post.link, before)
+        return post.model_copy(update={"link": link}), note
+
     async def _checked(
-        self, tenant: str, actor: Actor, wanted: _Wanted
+        self, tenant: str, actor: Actor, wanted: _Wanted, note: Finding | None
     ) -> tuple[Sequence[Mapping[str, str]], datetime]:
-        """Hold the first post to come against what platforms say: what was found, and the time. Raises PostError."""
+        """Hold the first post to come against what platforms say: what was found, and the time. Raises PostError.
+
+        ``note`` is what is to be said of the shared page.
+        """
         async with tenant_transaction(self.posts.pool, tenant) as connection:
             now = await post_store.clock(connection)
         wanted.new(now)
         first = wanted.upcoming(now)[0].time
         body = post_body(wanted.template.model_dump(mode="json"), time=first.written, zone=first.zone, dry_run=True)
-        created = await self.posts.create(tenant, actor, body)
+        created = await self.posts.create(tenant, actor, body, note=note)
         return created.findings, now
 
     async def _keep_files(self, connection: asyncpg.Connection, tenant: str, new: NewRecurrence) -> None:

@@ -104,7 +104,7 @@ class TargetBody(_Body):
 
 
 class LinkBody(_Body):
-    """A page that is shared."""
+    """A page that is shared. What is not named is what the page says of itself."""
 
     url: Address
     title: Words = ""
@@ -240,7 +240,10 @@ class ApproveBody(_Body):
 
 
 class ShareBody(_Body):
-    """A page to share at accounts; all that are connected if none is named."""
+    """A page to share at accounts; all that are connected if none is named.
+
+    What is empty of ``title``, ``description`` and ``image`` is what the page says of itself.
+    """
 
     url: Address
     title: Words = ""

@@ -121,7 +121,7 @@ class Draft:
     """One post for one account, before it is accepted. A further part of a thread is a draft of its own.
 
     ``kind`` is one of the platform's kinds of post. ``options`` are as they were sent; ``parent`` is whether the post
-    answers another one.
+    answers another one. ``link`` is the address of a shared page, and ``link_title`` what it is called.
     """
 
     kind: str
@@ -130,6 +130,7 @@ class Draft:
     media: Sequence[MediaFacts] = ()
     options: Mapping[str, object] = field(default_factory=dict)
     parent: bool = False
+    link_title: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,6 +183,7 @@ ACTIONS: dict[str, list[list[str]]] = {
     "posts confirm": [["#post", "#target", "--there", "--url", HOSTILE], [HOSTILE, HOSTILE]],
     "posts approve": [["#post", "2"]],
     "posts import": [[HOSTILE], ["#file"]],
+    "posts preview-link": [[HOSTILE], [f"http://{HOSTILE}/"], ["http://127.0.0.1/", "--json"]],
     "posts cancel": [["#post"]],
     "posts repeat create": [["--rule", HOSTILE, "--at", HOSTILE], ["--rule", "FREQ=DAILY;COUNT=2", "--at", "2099"]],
     "posts repeat pause": [["#recurrence"]],

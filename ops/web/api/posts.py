@@ -13,8 +13,15 @@ from ops.web.routing import Route
 from ops.web.site import Publishing, Site
 from ops.web.uploading import configured, refusals, whole_file
 from publish.posting import many
-from publish.posting.descriptions import created_document, line_document, post_document, result_document
+from publish.posting.descriptions import (
+    created_document,
+    line_document,
+    post_document,
+    preview_document,
+    result_document,
+)
 from publish.posting.errors import PostError, no_post
+from publish.posting.link_preview import ADDRESS_CHARACTERS
 from publish.posting.many import Shared
 from publish.posting.post_store import PostFilter
 from publish.posting.posts import MOST_LISTED, PAGE_SIZE, Changed, Created
@@ -43,7 +50,7 @@ NOBODYS = "00000000-0000-0000-0000-000000000000"
 
 
 class PostsApi:
-    """The routes below ``/api/posts``, ``/api/share`` and ``/api/{platform}/upload``."""
+    """The routes below ``/api/posts``, ``/api/share``, ``/api/link-preview`` and ``/api/{platform}/upload``."""
 
     def __init__(self, site: Site, publishing: Publishing) -> None:
         self._site = site
@@ -67,6 +74,7 @@ class PostsApi:
             Route("POST", "/api/posts/{id}/approve", self.approve),
             Route("GET", "/api/posting/rules", self.rules),
             Route("POST", "/api/share", self.share),
+            Route("GET", "/api/link-preview", self.preview),
             Route("POST", "/api/{platform}/upload", self.upload, streamed=WRITE),
         )
 
@@ -186,8 +194,22 @@ class PostsApi:
         caller = await self._site.authentication.require_caller(request, WRITE)
         body = read(ShareBody, with_key(request))
         shared = await many.share(self._posts, caller.tenant, caller.actor, body)
-        answer = {"accounts": shared_documents(shared), "post": _post_of(shared.created)}
+        answer = {
+            "accounts": shared_documents(shared),
+            "post": _post_of(shared.created),
+            "findings": [] if shared.note is None else [shared.note.document],
+        }
         return web.json_response(answer, status=_status(shared.created))
+
+    async def preview(self, request: web.Request) -> web.Response:
+        """Return what a page says of itself. Whoever may write may have it fetched."""
+        caller = await self._site.authentication.require_caller(request, WRITE)
+        redirect_browser(request, "/share")
+        url = request.query.get("url", "")
+        if not 0 < len(url) <= ADDRESS_CHARACTERS:
+            message = f"url is no address of at most {ADDRESS_CHARACTERS} characters."
+            raise PostError("invalid_request", message, "name the page that is to be shared", status=400)
+        return web.json_response(preview_document(await self._posts.preview(caller.tenant, url)))
 
     async def upload(self, request: web.Request) -> web.Response:
         """Publish a file at the accounts of one platform: one of the library, or the one that is sent."""

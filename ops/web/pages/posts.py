@@ -23,8 +23,10 @@ from publish.media import media_store
 from publish.media.refusal import MediaRefused
 from publish.posting import many
 from publish.posting.errors import PostError
+from publish.posting.link_preview import Preview
+from publish.posting.links import first_link
 from publish.posting.post_store import STATUSES
-from publish.posting.posts import Created
+from publish.posting.posts import CARD, Created
 from publish.posting.queues import Queues, slot_of, written
 from publish.posting.recurrences import Recurrences, Saved
 from publish.posting.requests import (
@@ -107,6 +109,8 @@ class PostPages:
         given: MultiDictProxy[str] | None = None,
         error: PostError | MediaRefused | None = None,
         note: str = "",
+        *,
+        look: bool = False,
     ) -> web.Response:
         page = await self._posts.page(person.tenant, post_filter(query))
         accounts = await self._posts.accounts(person.tenant)
@@ -117,6 +121,8 @@ class PostPages:
             attached = [] if given is None else [id_ for id_ in given.getall("media", []) if _ID.fullmatch(id_)]
             older = [id_ for id_ in attached if id_ not in {file.id for file in files}]
             files += await media_store.usable(connection, person.tenant, older)
+        content = "" if given is None else given.get("content", "")
+        preview, why_none = await self._looked(person, first_link(content) if look else None)
         return render(
             "posts.html",
             error.status if error is not None else 200,
@@ -143,8 +149,19 @@ class PostPages:
             error=_words(error),
             findings=_findings(error),
             flash=self._site.messages.take(request, person),
+            preview=preview,
+            why_none=why_none,
             may_write=person.may(WRITE),
         )
+
+    async def _looked(self, person: Person, url: str | None) -> tuple[Preview | None, str]:
+        """Return what the page behind a link says of itself, or why it says nothing."""
+        if url is None:
+            return None, ""
+        try:
+            return await self._posts.preview(person.tenant, url), ""
+        except PostError as error:
+            return None, error.message
 
     async def create(self, request: web.Request) -> web.Response:
         person = await self._site.authentication.require_form(request, WRITE)
@@ -156,8 +173,8 @@ class PostPages:
         except PostError as error:
             return await self._listed(request, person, EMPTY, given, error)
         if created.post is None:
-            text = "It could be accepted. Nothing was stored."
-            return self._back(person, "/posts", Message(f"{text} {_warnings(created)}".strip()))
+            note = f"It could be accepted. Nothing was stored. {_warnings(created)}".strip()
+            return await self._listed(request, person, EMPTY, given, note=note, look=True)
         there = all(result.result == "exists" for result in created.results)
         text = "The same post is there already; nothing was added." if there else "The post is stored."
         message = Message(f"{text} {created.words} {_warnings(created)}".strip(), is_error=there)
@@ -345,9 +362,14 @@ class PostPages:
     # --- sharing
 
     async def show_share(self, request: web.Request) -> web.Response:
-        """Show the form that shares the page of the query."""
+        """Show the form that shares the page of the query, with what that page says of itself."""
         person = await self._site.authentication.require_login(request, WRITE)
-        return await self._share_page(person, request.query)
+        query = request.query
+        url = query.get("url", "").strip()
+        lacking = [name for name in CARD if not query.get(name)]
+        found, why_none = await self._looked(person, url if url and lacking else None)
+        shown = {} if found is None else {name: getattr(found, name) for name in lacking}
+        return await self._share_page(person, {**query, **shown}, why_none=why_none)
 
     async def _share_page(
         self,
@@ -355,6 +377,7 @@ class PostPages:
         given: Mapping[str, str],
         results: Sequence[Mapping[str, object]] = (),
         error: PostError | None = None,
+        why_none: str = "",
     ) -> web.Response:
         accounts = await self._posts.accounts(person.tenant)
         return render(
@@ -365,6 +388,7 @@ class PostPages:
             accounts=accounts,
             titles={name: publisher.rules.title for name, publisher in self._posts.publishers.items()},
             results=results,
+            why_none=why_none,
             error=_words(error),
             findings=_findings(error),
         )
@@ -380,7 +404,8 @@ class PostPages:
             shared = await many.share(self._posts, person.tenant, self._site.actor(request, person), body)
         except PostError as error:
             return await self._share_page(person, given, (), error)
-        return await self._share_page(person, given, shared_documents(shared))
+        why_none = "" if shared.note is None else shared.note.message
+        return await self._share_page(person, given, shared_documents(shared), why_none=why_none)
 
 
 _WAITING = {TargetState.DRAFT, TargetState.AWAITING_APPROVAL, TargetState.SCHEDULED, TargetState.MISSED}

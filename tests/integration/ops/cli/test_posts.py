@@ -4,8 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
+from ops.cli import posts
+from ops.cli.shapes import SHAPES
+from tests.linked_site import linked_site
 from tests.rig import Rig
 from tests.support import command
 
@@ -137,3 +141,25 @@ async def test_post_repeats_and_takes_slots(rig: Rig) -> None:
     assert (code, "is no slot" in output) == (1, True)
     code, output = await landfall(rig, "create", "--content", "Tea", "--next-free-slot", "--now")
     assert code == 2
+
+
+async def test_campaign_parameters_are_shown_with_the_text_of_each_account(rig: Rig, account: str) -> None:
+    tagged = "https://example.org/tea?utm_source=instagram&utm_medium=social&utm_campaign=spring"
+    more = ("--content", "See https://example.org/tea", "--utm", "--campaign", "spring")
+    post = await made(rig, account, *more)
+    assert (post["utm"], post["targets"][0]["text"]) == (True, f"See {tagged}")
+    code, output = await landfall(rig, "show", post["id"])
+    assert (code, f"    | See {tagged}\n" in output) == (0, True), output
+
+
+async def test_link_is_looked_at(rig: Rig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    async with linked_site(monkeypatch) as (site, _):
+        await posts.preview_link(f"{site}/tea", "", as_json=True)
+        shown = json.loads(capsys.readouterr().out)
+        assert (tuple(shown), shown["title"]) == (SHAPES["posts preview-link"], "All about tea")
+        await posts.preview_link(f"{site}/tea", "", as_json=False)
+        assert f"image: {site}/cup.jpg" in capsys.readouterr().out
+        with pytest.raises(click.ClickException, match="no server on the internet has this name"):
+            await posts.preview_link(f"{site}/tea", site, as_json=True)
+    code, output = await landfall(rig, "preview-link", "http://127.0.0.1:1/")
+    assert (code, "no server on the internet has this name" in output) == (1, True), output

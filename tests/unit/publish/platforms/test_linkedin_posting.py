@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from ops.runtime.platform_protocol import Response
 from publish.platforms.linkedin_posting import PLATFORM, duplicate_of, little_text, plain_text, upload_parts
+from publish.preflight.check import check
+from publish.preflight.contract import Draft
 from publish.preflight.error_catalogue import ErrorClass, classify
 from tests.unit.publish.platforms.drafts import FACTS, codes, document, findings, image, video
 
@@ -93,6 +95,11 @@ def test_kinds(kind: str, media: list[Any], options: dict[str, Any], expected: l
 def test_article_is_given_its_card() -> None:
     assert codes(PLATFORM, "article", "hi", link="https://a.example", title="News") == []
     assert codes(PLATFORM, "article", "hi", link="https://a.example") == [("refusal", "option_missing")]
+
+
+def test_article_is_called_as_the_shared_page_is_where_nobody_says_otherwise() -> None:
+    draft = Draft("article", "hi", "https://a.example", link_title="News")
+    assert check(PLATFORM, draft, FACTS).findings == []
 
 
 @pytest.mark.parametrize(("owner", "other"), [("person", "w_organization_social"), ("organization", "w_member_social")])

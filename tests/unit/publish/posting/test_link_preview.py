@@ -1,5 +1,6 @@
 """What a linked page says of itself, whatever it holds, and nothing of our own network."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 
@@ -9,7 +10,10 @@ from aiohttp.test_utils import TestServer
 
 from ops.runtime import http
 from ops.runtime.http import Client
-from publish.posting.link_preview import HEADERS, NoPreviewError, Preview, fetch_preview, read_preview
+from publish.posting import link_preview
+from publish.posting.errors import PostError
+from publish.posting.link_preview import HEADERS, NoPreviewError, Preview, Previews, fetch_preview, read_preview
+from tests.linked_site import linked_site
 
 URL = "https://example.com/blog/post?x=1"
 
@@ -152,3 +156,40 @@ async def test_link_into_our_own_network_has_no_preview(monkeypatch: pytest.Monk
         for url in ("http://127.0.0.1:1/", "http://localhost:1/", "file:///etc/passwd", "x"):
             with pytest.raises(NoPreviewError):
                 await fetch_preview(url, client)
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("inside", "no server on the internet has this name"),
+        ("slow", "no complete answer within 0.3 seconds"),
+        ("large", "has no title"),
+        ("picture", "leads to no HTML page"),
+    ],
+)
+async def test_reason_is_told_for_each_page_without_a_preview(
+    path: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "PAGE_SECONDS", 0.3)
+    async with linked_site(monkeypatch) as (url, asked), Client(frozenset({url.removeprefix("http://")})) as client:
+        with pytest.raises(NoPreviewError, match=why):
+            await fetch_preview(f"{url}/{path}", client)
+        assert asked == [f"/{path}"]
+
+
+async def test_few_pages_are_fetched_for_a_tenant_at_once_and_within_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "PAGE_SECONDS", 0.5)
+    async with linked_site(monkeypatch) as (url, asked), Client(frozenset()) as client:
+        previews = Previews(client)
+        slow = [asyncio.create_task(previews.of("a", f"{url}/slow")) for _ in range(link_preview.OF_A_TENANT)]
+        await asyncio.sleep(0)
+        with pytest.raises(PostError, match="are being looked at") as caught:
+            await previews.of("a", f"{url}/tea")
+        assert (caught.value.status, caught.value.code, caught.value.retryable) == (429, "rate_limit_exceeded", True)
+        assert (await previews.of("b", f"{url}/tea")).title == "All about tea"
+        assert all(isinstance(end, NoPreviewError) for end in await asyncio.gather(*slow, return_exceptions=True))
+        monkeypatch.setattr(link_preview, "A_MINUTE", 3)
+        await previews.of("a", f"{url}/tea")
+        with pytest.raises(PostError, match="within a minute"):
+            await previews.of("a", f"{url}/tea")
+        assert asked.count("/tea") == 2

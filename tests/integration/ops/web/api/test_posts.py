@@ -13,8 +13,11 @@ from aiohttp.test_utils import TestServer
 
 from ops.access import api_keys, tenants
 from ops.runtime.db import open_pool
+from publish.posting import link_preview
+from publish.posting.link_preview import Previews
 from schema.rights import WEB_ROLE
 from schema.tenancy import DEFAULT_TENANT
+from tests.linked_site import linked_site
 from tests.posting import Posting, posting
 from tests.rig import PATIENT, TESTS, Rig, add_pages
 from tests.support import is_error
@@ -55,7 +58,8 @@ class Programs:
 async def programs(rig: Rig) -> AsyncIterator[Programs]:
     async with posting(rig) as found, await open_pool(rig.dsn, "publish", 4, role=WEB_ROLE, **PATIENT) as pool:  # type: ignore[arg-type]
         app = web.Application()
-        add_pages(app, pool, rig.built, posts=replace(found.posts, pool=pool))
+        previews = Previews(rig.built.providers.client.http)
+        add_pages(app, pool, rig.built, posts=replace(found.posts, pool=pool, previews=previews))
         async with TestServer(app) as server:
             [account] = await rig.connect("instagram")
             picture = found.media.add("picture.jpg", "image/jpeg", width=640, height=640)
@@ -236,6 +240,49 @@ async def test_campaign_parameters_are_shown_with_each_target(programs: Programs
 async def test_share_has_a_result_for_each_account(programs: Programs) -> None:
     status, found = await programs.ask("POST", "/api/share", {"url": "https://example.org/tea", "message": "Tea"})
     assert (status, found["error"]["code"]) == (422, "unprocessable"), "Instagram shares no pages"
+
+
+async def test_preview_is_what_a_page_says_of_itself(programs: Programs, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with linked_site(monkeypatch) as (site, asked):
+        status, found = await programs.ask("GET", f"/api/link-preview?url={site}/tea")
+        assert (status, found) == (
+            200,
+            {
+                "url": f"{site}/tea",
+                "title": "All about tea",
+                "description": "Green & black",
+                "image": f"{site}/cup.jpg",
+            },
+        )
+        for path, why in (("inside", "no server on the internet"), ("picture", "no HTML page"), ("x", "status 404")):
+            status, found = await programs.ask("GET", f"/api/link-preview?url={site}/{path}")
+            assert (status, found["error"]["code"], why in found["error"]["message"]) == (422, "unprocessable", True)
+        for url in ("file:///etc/passwd", "http://127.0.0.2/", "http://[", "tea"):
+            assert (await programs.ask("GET", f"/api/link-preview?url={url}"))[0] == 422
+        for url in ("", "https://example.org/" + "x" * 2000):
+            assert (await programs.ask("GET", f"/api/link-preview?url={url}"))[0] == 400
+        before = len(asked)
+        status, _ = await programs.ask("GET", f"/api/link-preview?url={site}/tea", key="reader")
+        assert (status, len(asked)) == (403, before), "who may only read has nothing fetched"
+        monkeypatch.setattr(link_preview, "A_MINUTE", 0)
+        status, found = await programs.ask("GET", f"/api/link-preview?url={site}/tea")
+        error = found["error"]
+        assert (status, error["code"], error["retryable"], len(asked)) == (429, "rate_limit_exceeded", True, before)
+
+
+async def test_share_says_why_nothing_is_known_of_the_page(
+    programs: Programs, monkeypatch: pytest.MonkeyPatch, rig: Rig
+) -> None:
+    [linkedin] = await rig.connect("linkedin")
+    async with linked_site(monkeypatch) as (site, _):
+        body = {"url": f"{site}/tea", "message": "Tea", "accounts": [linkedin]}
+        status, found = await programs.ask("POST", "/api/share", body)
+        assert (status, found["findings"], found["post"]["link"]["title"]) == (201, [], "All about tea")
+        body = {"url": f"{site}/gone", "title": "Gone", "accounts": [linkedin], "utm": True, "campaign_id": "spring"}
+        status, found = await programs.ask("POST", "/api/share", body)
+        assert (status, [each["code"] for each in found["findings"]]) == (201, ["link_preview"])
+        [target] = found["post"]["targets"]
+        assert target["link_url"] == f"{site}/gone?utm_source=linkedin&utm_medium=social&utm_campaign=spring"
 
 
 async def test_upload_publishes_a_file_at_the_accounts_of_a_platform(programs: Programs) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from tests import media_samples
 from tests.integration.ops.access.test_users import EMAIL, HTML, PASSWORD, logged_in
+from tests.linked_site import linked_site
 from tests.rig import Rig
 from tests.support import eventually
 
@@ -132,6 +133,38 @@ async def test_editor_writes_owner_approves_and_viewer_looks(rig: Rig, account: 
     assert "Approve version 1" in shown
     _, _, shown = await pressed(rig, f"{path}/approve", version="1")
     assert ("It is approved." in shown, "approved by" in shown) == (True, True)
+
+
+async def test_check_shows_what_the_first_link_leads_to(
+    rig: Rig, account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id_ = await uploaded(rig)
+    async with linked_site(monkeypatch) as (site, asked):
+        form = {"target": account, "media": id_, "action": "check", "utm": "on"}
+        text = f"See {site}/tea, and {site}/other"
+        status, path, shown = await pressed(rig, "/posts", **form, content=text)
+        assert (status, path, text in shown, 'name="utm" checked' in shown) == (200, "/posts", True, True)
+        assert all(each in shown for each in ("It could be accepted", "All about tea", "Green & black"))
+        assert asked == ["/tea"]
+        status, _, shown = await pressed(rig, "/posts", **form, content=f"See {site}/gone")
+        assert (status, "status 404" in shown, "can be published all the same" in shown) == (200, True, True)
+        await pressed(rig, "/posts", **form, content="no link")
+        assert asked == ["/tea", "/gone"]
+        _, _, shown = await pressed(rig, "/posts", **form | {"action": "draft", "campaign_id": "spring"}, content=text)
+        assert f"{site}/tea?utm_source=instagram&utm_medium=social&utm_campaign=spring, and" in shown
+
+
+async def test_share_page_is_filled_by_what_the_page_says_of_itself(
+    rig: Rig, account: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with linked_site(monkeypatch) as (site, asked):
+        status, shown = await page(rig, f"/share?url={site}/tea&title=Mine")
+        assert (status, 'name="title" value="Mine"' in shown) == (200, True)
+        assert all(each in shown for each in ("Green & black", f'value="{site}/cup.jpg"'))
+        status, shown = await page(rig, f"/share?url={site}/gone")
+        assert (status, "status 404" in shown, f'value="{site}/gone"' in shown) == (200, True, True)
+        assert asked == ["/tea", "/gone"]
+    assert (await page(rig, "/share"))[0] == 200
 
 
 async def test_share_page_is_filled_by_its_address_and_says_what_came_of_it(rig: Rig, account: str) -> None:

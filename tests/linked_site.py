@@ -1,0 +1,45 @@
+"""A web site that this machine takes for one on the internet, whose pages say something of themselves."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from ops.runtime import http
+
+OUTSIDE, INSIDE = "127.0.0.1", "127.0.0.2"
+"""Addresses of this machine: one that counts as the internet here, and one that does not."""
+
+TEA = """<!doctype html><html><head><title>Plain</title><meta property="og:title" content="All about tea">
+<meta property="og:description" content="Green &amp; black"><meta property="og:image" content="/cup.jpg">"""
+
+
+@asynccontextmanager
+async def linked_site(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[str, list[str]]]:
+    """Yield its address and the paths that were asked for."""
+    monkeypatch.setattr(http, "outside", lambda address: address == OUTSIDE)
+    monkeypatch.setattr(http, "NO_SERVER_SECONDS", 0.01)
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path_qs)
+        match request.path:
+            case "/tea":
+                return web.Response(text=TEA, content_type="text/html")
+            case "/slow":
+                await asyncio.sleep(5)
+            case "/inside":
+                return web.Response(status=302, headers={"Location": f"http://{INSIDE}:{request.url.port}/tea"})
+            case "/picture":
+                return web.Response(body=b"GIF89a", content_type="image/gif")
+            case "/large":
+                return web.Response(text="<p>" + "x" * 3 * http.PAGE_BYTES, content_type="text/html")
+        return web.Response(status=404)
+
+    app = web.Application()
+    app.router.add_get("/{rest:.*}", answer)
+    async with TestServer(app, host=OUTSIDE) as server:
+        yield str(server.make_url("")).rstrip("/"), asked
