@@ -85,16 +85,18 @@ def content_of(
     link: str,
     kind: str,
     chosen: str,
+    files: int = 0,
     **given: Any,
 ) -> dict[str, Any]:
-    """Return what is posted as programs send it. Raises UsageError."""
+    """Return what is posted as programs send it; the ids of so many files that follow are empty. Raises UsageError."""
     try:
         parsed = json.loads(chosen)
     except (ValueError, RecursionError):
         raise click.UsageError('--options is no JSON, such as {"first_comment": "…"}') from None
-    if len(alt_texts) > len(media):
-        raise click.UsageError("there are more --alt-text than --media")
-    texts = [*alt_texts, *[""] * (len(media) - len(alt_texts))]
+    ids = [*map(str, media), *[""] * files]
+    if len(alt_texts) > len(ids):
+        raise click.UsageError("there are more --alt-text than files")
+    texts = [*alt_texts, *[""] * (len(ids) - len(alt_texts))]
     lists = {name: list(given.pop(name)) for name in ("platforms", "hashtags")}
     comment = [str(id_) for id_ in first_comment_media]
     return {
@@ -105,7 +107,7 @@ def content_of(
             for id_ in connections
         ],
         "thread": _parts(thread, thread_media, thread_alt_texts),
-        "media": [{"id": str(id_), "alt_text": text} for id_, text in zip(media, texts, strict=True)],
+        "media": [{"id": id_, "alt_text": text} for id_, text in zip(ids, texts, strict=True)],
         "link": {"url": link} if link else None,
     }
 

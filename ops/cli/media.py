@@ -1,14 +1,18 @@
-"""`landfall media`: files to be posted, of all tenants."""
+"""`landfall media`: files to be posted. `list` and `prune` are about those of all tenants."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ops.access.audit_log_store import COMMAND
 from ops.cli import options, wiring
+from ops.cli.access import scope_of
 from ops.cli.terminal import echo, echo_json
 from ops.runtime.db import Pool, open_pool
 from ops.runtime.settings import Configuration
@@ -17,11 +21,79 @@ from schema.rights import APP_ROLE
 
 if TYPE_CHECKING:
     from publish.media.integrity import StoredFile
+    from publish.media.media_store import Media
+    from publish.media.uploads import Uploads
+
+READ_BYTES = 2**20
 
 
 @click.group("media")
 def media_group() -> None:
-    """Files to be posted, of all tenants."""
+    """Files to be posted: upload, list, prune."""
+
+
+@media_group.command("upload")
+@click.argument("files", metavar="FILE_OR_URL...", nargs=-1, required=True)
+@options.json_lines
+@options.tenant
+def upload_command(files: Sequence[str], tenant: str | None, *, as_json: bool) -> None:
+    """Take files, or what is at addresses, and print the id of each, for `posts create --media`."""
+    wiring.run(upload(wiring.load(), tenant, files, as_json=as_json))
+
+
+async def upload(configuration: Configuration, tenant: str | None, files: Sequence[str], *, as_json: bool) -> None:
+    """Take files one after the other, and print each. Raises ClickException for the first one that is refused."""
+    from ops.cli.composition import uploads_of
+
+    async with scope_of(configuration, tenant) as scope, uploads_of(configuration, scope.pool) as uploads:
+        async for media, is_new in uploaded(uploads, scope.tenant, files):
+            if as_json:
+                echo_json(media.document)
+                continue
+            size = f"{media.width}x{media.height}" if media.width else ""
+            known = "" if is_new else "was there already"
+            parts = (media.id, media.content_type, f"{media.bytes} bytes", size, media.file_name, known)
+            echo("  ".join(part for part in parts if part))
+
+
+async def uploaded(uploads: "Uploads | None", tenant: str, files: Sequence[str]) -> AsyncIterator[tuple["Media", bool]]:
+    """Take files by path or by address. Yield each, and whether it is new. Raises ClickException.
+
+    How far a file is, is shown on standard error where that is a terminal.
+    """
+    from publish.media.refusal import MediaRefused
+    from publish.media.storage import NOT_CONFIGURED
+
+    if uploads is None:
+        raise click.ClickException(f"there is no place for files: {NOT_CONFIGURED}")
+    for file in files:
+        try:
+            yield await _taken(uploads, tenant, file)
+        except MediaRefused as refused:
+            raise click.ClickException(f"{file}: {refused.message} What to do: {refused.remedy}") from None
+
+
+async def _taken(uploads: "Uploads", tenant: str, file: str) -> tuple["Media", bool]:
+    """Raises MediaRefused, and ClickException for a file that cannot be read."""
+    if file.startswith(("http://", "https://")):
+        return await uploads.fetched(tenant, COMMAND, file)
+    path = Path(file)
+    try:
+        size = (await asyncio.to_thread(path.stat)).st_size
+        with click.progressbar(
+            length=size, label=path.name, file=sys.stderr, hidden=not sys.stderr.isatty(), update_min_steps=READ_BYTES
+        ) as bar:
+            return await uploads.whole(tenant, COMMAND, _read(path, bar.update), path.name, size)
+    except OSError as error:
+        raise click.ClickException(f"{file} cannot be read ({error.strerror or type(error).__name__})") from None
+
+
+async def _read(path: Path, told: Callable[[int], None]) -> AsyncIterator[bytes]:
+    """Read a file piece by piece, and tell how many bytes each has. Raises OSError."""
+    with await asyncio.to_thread(path.open, "rb") as opened:
+        while piece := await asyncio.to_thread(opened.read, READ_BYTES):
+            yield piece
+            told(len(piece))
 
 
 @media_group.command("list")

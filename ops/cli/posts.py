@@ -1,7 +1,7 @@
 """`landfall posts`: make posts, see what became of them, and decide what only a person can."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -11,17 +11,24 @@ import click
 from ops.access.audit_log_store import COMMAND
 from ops.cli import options, wiring
 from ops.cli.desk import content_of, content_options, desk
+from ops.cli.media import uploaded
 from ops.cli.schedules import repeat, slots
 from ops.cli.terminal import echo, echo_json
 from ops.runtime.http import Client
 from ops.runtime.settings import Configuration
 from publish.posting import many
-from publish.posting.descriptions import created_document, line_document, post_document, preview_document
+from publish.posting.descriptions import (
+    cancelled_document,
+    created_document,
+    line_document,
+    post_document,
+    preview_document,
+)
 from publish.posting.link_preview import NoPreviewError, fetch_preview
 from publish.posting.many import LineOutcome
 from publish.posting.post_store import STATUSES, PostFilter, StoredPost, StoredTarget
 from publish.posting.posts import MOST_LISTED, Created
-from publish.posting.requests import ApproveBody, ConfirmBody, PostBody, RetryBody, read
+from publish.posting.requests import ApproveBody, ConfirmBody, PostBody, RetryBody, moment, read
 from publish.schedule.bulk_csv import read_csv
 from publish.schedule.bulk_json import read_json
 from schema.states import TargetState
@@ -43,6 +50,7 @@ posts.add_command(slots)
 
 @posts.command("create")
 @content_options
+@click.option("--file", "files", multiple=True, metavar="FILE_OR_URL", help="One to upload first, after --media.")
 @click.option("--at", "scheduled_time", metavar="TIME", help="Such as 2027-05-01T09:00.")
 @click.option("--zone", "timezone", help="Such as Europe/Berlin.")
 @click.option("--next-free-slot", is_flag=True, help="At the next free slot of each account; see `posts slots`.")
@@ -52,20 +60,31 @@ posts.add_command(slots)
 @click.option("--key", "idempotency_key", default="", help="A repeat of the command with it makes no second post.")
 @options.json_document
 @options.tenant
-def posts_create(tenant: str | None, *, as_json: bool, now: bool, **given: Any) -> None:
+def posts_create(tenant: str | None, *, as_json: bool, now: bool, files: Sequence[str], **given: Any) -> None:
     """Make a post: a draft, for a time, for the next free slot, or at once."""
     if sum((now, bool(given["scheduled_time"]), given["next_free_slot"])) > 1:
         raise click.UsageError("--now, --at and --next-free-slot contradict each other")
-    document = content_of(**given) | {"action": "publish" if now else None}
-    wiring.run(create(wiring.load(), tenant, document, as_json=as_json))
+    document = content_of(files=len(files), **given) | {"action": "publish" if now else None}
+    wiring.run(create(wiring.load(), tenant, document, files, as_json=as_json))
 
 
 async def create(
-    configuration: Configuration, tenant: str | None, document: Mapping[str, Any], *, as_json: bool
+    configuration: Configuration,
+    tenant: str | None,
+    document: Mapping[str, Any],
+    files: Sequence[str] = (),
+    *,
+    as_json: bool,
 ) -> None:
-    """Make a post, and print what came of it. Raises PostError."""
-    body = read(PostBody, document)
+    """Upload files, make a post with them, and print what came of it. Raises PostError, ClickException."""
+    read(PostBody, {**document, "media": []})  # before a file is taken
     async with desk(configuration, tenant) as found:
+        media = [item for item in document["media"] if item["id"]]
+        waiting = iter([item for item in document["media"] if not item["id"]])
+        if files:
+            async for file, _ in uploaded(found.uploads, found.tenant, files):
+                media.append({**next(waiting), "id": file.id})
+        body = read(PostBody, {**document, "media": media})
         created = await found.posts.create(found.tenant, COMMAND, body)
     if as_json:
         echo_json(created_document(created))
@@ -113,18 +132,22 @@ async def preview_link(url: str, own_url: str, *, as_json: bool) -> None:
 @click.option("--campaign")
 @click.option("--state", type=click.Choice([*STATUSES, *(state.value for state in TargetState)]))
 @click.option("--platform")
+@click.option("--from", "since", metavar="TIME", help="Of this time and later, such as 2027-05-01T09:00Z.")
+@click.option("--to", "until", metavar="TIME", help="Before this time; one without an offset is in UTC.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, MOST_LISTED))
 @options.json_lines
 @options.tenant
 def posts_list(tenant: str | None, *, limit: int, as_json: bool, **chosen: Any) -> None:
     """List the newest posts first."""
-    wiring.run(show_list(wiring.load(), tenant, PostFilter(**chosen), limit, as_json=as_json))
+    wiring.run(show_list(wiring.load(), tenant, chosen, limit, as_json=as_json))
 
 
 async def show_list(
-    configuration: Configuration, tenant: str | None, wanted: PostFilter, limit: int, *, as_json: bool
+    configuration: Configuration, tenant: str | None, chosen: Mapping[str, str | None], limit: int, *, as_json: bool
 ) -> None:
-    """Print the newest posts that fit."""
+    """Print the newest posts that fit. Raises PostError for a time that is none."""
+    since, until = moment("--from", chosen["since"]), moment("--to", chosen["until"])
+    wanted = PostFilter(chosen["campaign"], chosen["state"], chosen["platform"], since, until)
     async with desk(configuration, tenant) as found:
         page = await found.posts.page(found.tenant, wanted, limit)
     for post in page.posts:
@@ -136,6 +159,30 @@ async def show_list(
         echo(f"{post.id}  {time:<16}  {post.status:<9}  {places}  {post.content[:SHOWN_CHARACTERS]}")
     if not page.posts and not as_json:
         echo("no posts fit", err=True)
+
+
+@posts.command("summary")
+@click.option("--campaign", help="Only of this one.")
+@options.json_document
+@options.tenant
+def posts_summary(tenant: str | None, *, campaign: str | None, as_json: bool) -> None:
+    """Count posts at accounts by status: in all, per platform and per campaign."""
+    wiring.run(show_summary(wiring.load(), tenant, campaign, as_json=as_json))
+
+
+async def show_summary(
+    configuration: Configuration, tenant: str | None, campaign: str | None, *, as_json: bool
+) -> None:
+    """Print how many targets are in each status."""
+    async with desk(configuration, tenant) as found:
+        counted = await found.posts.summary(found.tenant, campaign)
+    if as_json:
+        echo_json(counted)
+        return
+    shown: Any = counted
+    campaigns = {f"campaign {name}": counts for name, counts in shown["campaigns"].items()}
+    for name, counts in ({"all": shown} | shown["platforms"] | campaigns).items():
+        echo(f"{name:<20} " + "  ".join(f"{status} {counts[status]}" for status in STATUSES))
 
 
 @posts.command("show")
@@ -186,34 +233,40 @@ def _say_target(target: StoredTarget) -> None:
 @click.option("--target", type=click.UUID, help="Of this post; all that failed if it is not given.")
 @click.option("--cause", default="", help="Only what failed with this code.")
 @click.option("--platform", help="With --cause and without a post: only this one's.")
+@click.option("--repeat", is_flag=True, help="Of this post: post again, on purpose, what another post has shown.")
+@options.json_document
 @options.tenant
 def posts_retry(
-    post_id: UUID | None, tenant: str | None, *, target: UUID | None, cause: str, platform: str | None
+    post_id: UUID | None, tenant: str | None, *, platform: str | None, as_json: bool, target: UUID | None, **which: Any
 ) -> None:
     """Try again what failed of a post, or all that failed for one cause."""
-    if post_id is None and (not cause or target is not None):
+    if post_id is None and (not which["cause"] or target is not None or which["repeat"]):
         raise click.UsageError("name a post, or the --cause for which posts failed")
-    post, chosen = (None if id_ is None else str(id_) for id_ in (post_id, target))
-    wiring.run(retry(wiring.load(), tenant, post, chosen, cause, platform))
+    body = read(RetryBody, {**which, "target": None if target is None else str(target)})
+    post = None if post_id is None else str(post_id)
+    wiring.run(retry(wiring.load(), tenant, post, body, platform, as_json=as_json))
 
 
 async def retry(
     configuration: Configuration,
     tenant: str | None,
     post_id: str | None,
-    target: str | None,
-    cause: str,
+    body: RetryBody,
     platform: str | None,
+    *,
+    as_json: bool = False,
 ) -> None:
-    """Begin anew, and print how many targets. Raises PostError."""
+    """Try targets of a post again, or without one all that failed for a cause. Raises PostError."""
     async with desk(configuration, tenant) as found:
-        if post_id is None:
-            count = await found.posts.retry_all(found.tenant, COMMAND, cause, platform)
-            echo(f"{count} targets that failed with {cause} are tried again")
+        if post_id is not None:
+            changed = await found.posts.retry(found.tenant, COMMAND, post_id, body)
+            _say_states(changed.post, as_json=as_json)
             return
-        body = read(RetryBody, {"target": target, "cause": cause})
-        changed = await found.posts.retry(found.tenant, COMMAND, post_id, body)
-    _say_states(changed.post)
+        count = await found.posts.retry_all(found.tenant, COMMAND, body.cause, platform)
+    if as_json:
+        echo_json({"retried": count})
+    else:
+        echo(f"{count} targets that failed with {body.cause} are tried again")
 
 
 @posts.command("confirm")
@@ -223,6 +276,7 @@ async def retry(
 @click.option("--post-id", "platform_post_id", default="", help="Of the post that is there.")
 @click.option("--url", default="", help="Its address.")
 @click.option("--evidence", default="", help="What you looked at; it stands in the audit log.")
+@options.json_document
 @options.tenant
 def posts_confirm(
     post_id: UUID,
@@ -233,50 +287,65 @@ def posts_confirm(
     platform_post_id: str,
     url: str,
     evidence: str,
+    as_json: bool,
 ) -> None:
     """Say whether an unconfirmed post is there. If it is not, it is posted again."""
     if there is None:
         raise click.UsageError("say --there or --not-there: nothing is decided for you")
     document = {"target": str(target), "there": there, "post_id": platform_post_id, "url": url, "evidence": evidence}
-    wiring.run(confirm(wiring.load(), tenant, str(post_id), document))
+    wiring.run(confirm(wiring.load(), tenant, str(post_id), document, as_json=as_json))
 
 
-async def confirm(configuration: Configuration, tenant: str | None, post_id: str, document: Mapping[str, Any]) -> None:
+async def confirm(
+    configuration: Configuration,
+    tenant: str | None,
+    post_id: str,
+    document: Mapping[str, Any],
+    *,
+    as_json: bool = False,
+) -> None:
     """Store what a person saw, and print the states. Raises PostError."""
     body = read(ConfirmBody, document)
     async with desk(configuration, tenant) as found:
         changed = await found.posts.confirm(found.tenant, COMMAND, post_id, body)
-    _say_states(changed.post)
+    _say_states(changed.post, as_json=as_json)
 
 
 @posts.command("approve")
 @_POST
 @click.argument("version", type=click.IntRange(1))
+@options.json_document
 @options.tenant
-def posts_approve(post_id: UUID, version: int, tenant: str | None) -> None:
+def posts_approve(post_id: UUID, version: int, tenant: str | None, *, as_json: bool) -> None:
     """Approve a version of a post that somebody else made."""
-    wiring.run(approve(wiring.load(), tenant, str(post_id), version))
+    wiring.run(approve(wiring.load(), tenant, str(post_id), version, as_json=as_json))
 
 
-async def approve(configuration: Configuration, tenant: str | None, post_id: str, version: int) -> None:
+async def approve(
+    configuration: Configuration, tenant: str | None, post_id: str, version: int, *, as_json: bool = False
+) -> None:
     """Approve a post, and print the states. Raises PostError."""
     async with desk(configuration, tenant) as found:
         changed = await found.posts.approve(found.tenant, COMMAND, post_id, ApproveBody(version=version))
-    _say_states(changed.post)
+    _say_states(changed.post, as_json=as_json)
 
 
 @posts.command("cancel")
 @_POST
+@options.json_document
 @options.tenant
-def posts_cancel(post_id: UUID, tenant: str | None) -> None:
+def posts_cancel(post_id: UUID, tenant: str | None, *, as_json: bool) -> None:
     """Cancel a post wherever it is not published yet, and say why it is too late elsewhere."""
-    wiring.run(cancel(wiring.load(), tenant, str(post_id)))
+    wiring.run(cancel(wiring.load(), tenant, str(post_id), as_json=as_json))
 
 
-async def cancel(configuration: Configuration, tenant: str | None, post_id: str) -> None:
+async def cancel(configuration: Configuration, tenant: str | None, post_id: str, *, as_json: bool = False) -> None:
     """Cancel a post, and print what became of each target. Raises PostError."""
     async with desk(configuration, tenant) as found:
         cancelled = await found.posts.cancel(found.tenant, COMMAND, post_id)
+    if as_json:
+        echo_json(cancelled_document(cancelled))
+        return
     for target in cancelled.post.targets:
         reason = cancelled.reasons[target.id]
         echo(f"{target.platform} {target.account}: " + (f"not cancelled, {reason}" if reason else "cancelled"))
@@ -339,6 +408,9 @@ def _say_line(place: str, outcome: LineOutcome) -> None:
         echo(f"{place}{problem['message']} ({problem['remedy']})")
 
 
-def _say_states(post: StoredPost) -> None:
+def _say_states(post: StoredPost, *, as_json: bool) -> None:
+    if as_json:
+        echo_json(post_document(post))
+        return
     for target in post.targets:
         echo(f"{target.platform} {target.account}: {target.state}")

@@ -41,6 +41,13 @@ SHAPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             *("tenant", "id", "kind", "content_type", "bytes", "width", "height", "duration_ms", "file_name"),
             *("created_by", "created_at", "removed_at", "removed_by", "stored", "stored_bytes"),
         ),
+        "media upload": (
+            *("id", "kind", "content_type", "bytes", "sha256", "width", "height", "duration_ms", "details"),
+            *("file_name", "source_url", "converted_from", "created_by", "created_at", "removed_at", "removed_by"),
+        ),
+        "posts approve": _POST,
+        "posts cancel": ("cancelled", "targets", "post"),
+        "posts confirm": _POST,
         "posts create": ("post", "accounts", "findings", "time", "replayed"),
         "posts import": ("number", "accepted", "post", "accounts", "findings", "time", "replayed", "problems"),
         "posts list": _POST,
@@ -48,8 +55,10 @@ SHAPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "posts repeat create": ("changed", "recurrence", "upcoming", "findings", "note", "replayed"),
         "posts repeat list": _RECURRENCE,
         "posts repeat show": (*_RECURRENCE, "note", "upcoming", "occurrences"),
+        "posts retry": _POST,
         "posts show": _POST,
         "posts slots show": ("connection", "timezone", "slots", "free"),
+        "posts summary": ("total", "pending", "posted", "failed", "cancelled", "states", "platforms", "campaigns"),
         "retention list": ("platform", "kind", "days"),
         "retention plan": ("events", "deliveries", "kept_rows"),
         "spool status": ("deliveries", "oldest_at", "bytes", "limit_bytes", "damaged", "refused", "process"),
@@ -59,6 +68,5 @@ SHAPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "verify": ("rows", "drift", "kept", "differences", "failed", "resumed", "queued", "collisions", "since"),
     }
 )
-"""By command. A line holds one object; `doctor` prints an array of them; `verify`, `events show`, `posts show`, `posts
-create`, `posts preview-link`, `posts repeat create`, `posts repeat show`, `posts slots show` and `retention plan` print
-one document."""
+"""By command. A line holds one object; `doctor` prints an array of them; `verify`, `events show`, `retention plan`
+and those of `posts` but `import` and the lists print one document."""

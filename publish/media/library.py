@@ -16,6 +16,7 @@ from publish.media.storage import Storage, pieces
 from publish.posting.acceptance import KnownFile
 from publish.posting.contract import Media
 from publish.preflight.contract import MediaFacts
+from publish.preflight.stored_media import media_facts
 
 LINK_SECONDS = 2 * 86_400
 """Longer than any container waits for its file. The end of a target revokes its addresses before."""
@@ -86,22 +87,14 @@ def _media(file: media_store.Media) -> Media:
 
 def facts_of(file: media_store.Media) -> MediaFacts:
     """Return what rules compare, of a file at the first place."""
-    details = file.details
-    audio = details.get("audio") or {}
-    return MediaFacts(
-        position=1,
+    return media_facts(
+        1,
         content_type=file.content_type,
-        bytes=file.bytes,
+        size=file.bytes,
         width=file.width,
         height=file.height,
-        seconds=_seconds(file),
-        codec=details.get("codec"),
-        audio_codec=audio.get("codec", "") if "audio" in details else None,
-        audio_hertz=audio.get("sample_rate"),
-        frames_per_second=details.get("frames_per_second"),
-        frames=details.get("frames"),
-        bits_per_second=details.get("bits_per_second"),
-        pages=details.get("pages"),
+        duration_ms=file.duration_ms,
+        details=file.details,
     )
 
 

@@ -15,7 +15,7 @@ from enum import StrEnum
 from ops.runtime.platform_protocol import JsonObject, Request, Response, Steps
 from publish.oauth.contract import App
 from publish.preflight.contract import AccountFacts
-from schema.states import IN_FLIGHT, TARGET, TargetState
+from schema.states import IN_FLIGHT, TargetState
 
 JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "JsonValue"]
 
@@ -501,17 +501,3 @@ class PostingPlatform:
     """Return what the account may post at this moment; None where the platform does not say."""
     permissions: Mapping[str, Permission] = field(default_factory=dict)
     """What has to be allowed for a kind beside publishing, by kind; nothing where the platform does not report it."""
-
-
-def state_event(state: TargetState) -> str:
-    """Return the event of the state machine that leads to a step of this state."""
-    return {
-        TargetState.UNCONFIRMED: "lose",
-        TargetState.PUBLISHED: "publish",
-        TargetState.PUBLISHED_ID_UNKNOWN: "publish_unnamed",
-    }.get(state, str(state))
-
-
-def allowed(before: TargetState, after: TargetState) -> bool:
-    """Return whether a target may go from one state to another."""
-    return before == after or (before, after) in TARGET.pairs

@@ -6,7 +6,7 @@ from datetime import datetime
 from publish.posting.link_preview import Preview
 from publish.posting.many import LineOutcome
 from publish.posting.post_store import StoredPost, StoredTarget
-from publish.posting.posts import Created, Result
+from publish.posting.posts import Cancelled, Created, Result
 from publish.posting.queues import WEEKDAYS, AccountQueue
 from publish.posting.recurrence_store import StoredRecurrence
 from publish.posting.recurrences import Saved, Shown
@@ -182,6 +182,20 @@ def queue_document(shown: AccountQueue) -> dict[str, object]:
 def preview_document(preview: Preview) -> dict[str, object]:
     """Return what a page says of itself as JSON; "" for what it does not say."""
     return {name: getattr(preview, name) for name in ("url", "title", "description", "image")}
+
+
+def cancelled_document(found: Cancelled) -> dict[str, object]:
+    """Return what became of a cancellation as JSON: of each target whether it is cancelled, or why it is too late."""
+    targets = {
+        target.id: {
+            "state": str(target.state),
+            "cancelled": str(target.state) == "cancelled",
+            "reason": found.reasons[target.id],
+        }
+        for target in found.post.targets
+    }
+    cancelled = all(each["cancelled"] for each in targets.values())
+    return {"cancelled": cancelled, "targets": targets, "post": post_document(found.post)}
 
 
 def _time(value: datetime | None) -> str | None:

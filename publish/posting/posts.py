@@ -901,7 +901,10 @@ class Posts:
             return Cancelled(await _one(connection, id_), reasons)
 
     async def retry(self, tenant: str, actor: Actor, id_: str, body: RetryBody) -> Changed:
-        """Begin anew with targets that failed or were missed. Raises PostError where there is none."""
+        """Begin anew with targets that failed or were missed.
+
+        Raises PostError where there is none, and where the same content was posted to an account of them meanwhile.
+        """
         async with tenant_transaction(self.pool, tenant) as connection:
             post = await self._locked(connection, id_)
             if body.target is not None and all(target.id != body.target for target in post.targets):
@@ -921,8 +924,23 @@ class Posts:
             if not post.approved:
                 message = f"Version {post.version} of the post is not approved."
                 raise PostError("conflict", message, "have somebody else approve it first", status=409)
+            if not body.repeat:
+                await self._not_posted_meanwhile(connection, post, chosen)
             await self._retried(connection, tenant, actor, post, chosen)
             return Changed(await _one(connection, id_), changed=True)
+
+    async def _not_posted_meanwhile(
+        self, connection: asyncpg.Connection, post: StoredPost, chosen: Sequence[StoredTarget]
+    ) -> None:
+        """Raises PostError where another post has the same content at an account: one that failed holds no place."""
+        roots = [target for target in chosen if target.parent_id is None and not target.repeats]
+        await post_store.lock_content(connection, [(target.connection_id, target.digest) for target in roots])
+        now = await post_store.clock(connection)
+        for target in roots:
+            around = _around(now, queued=target.slot_at is not None)
+            existing = await post_store.same_content(connection, target.connection_id, target.digest, *around, post.id)
+            if existing is not None:
+                raise duplicate(existing)
 
     async def _retried(
         self,

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
@@ -217,10 +218,14 @@ class EditBody(_Content):
 
 
 class RetryBody(_Body):
-    """Which targets to try again: one, those that failed with a code, or all that can be."""
+    """Which targets to try again: one, those that failed with a code, or all that can be.
+
+    ``repeat`` posts again what another post has shown or is to show at the account, on purpose.
+    """
 
     target: Id | None = None
     cause: Short = ""
+    repeat: bool = False
 
 
 class ConfirmBody(_Body):
@@ -271,6 +276,18 @@ class UploadBody(_Body):
     repeat: bool = False
     dry_run: bool = False
     idempotency_key: Short = ""
+
+
+def moment(name: str, text: str | None) -> datetime | None:
+    """Return a time of a query; one without an offset is in UTC, and nothing is None. Raises PostError."""
+    if not text:
+        return None
+    try:
+        found = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        message, remedy = f"{name} is no time.", "write it as 2027-05-01 or as 2027-05-01T09:00:00Z"
+        raise PostError("invalid_request", message, remedy, status=400) from None
 
 
 B = TypeVar("B", bound=_Body)

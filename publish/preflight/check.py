@@ -63,25 +63,6 @@ def check(rules: PostingRules, draft: Draft, facts: AccountFacts) -> Report:
     return Report(findings, options)
 
 
-def suggested_kind(rules: PostingRules, draft: Draft) -> str:
-    """Return the first kind of post that takes files of these kinds, as many as these; empty where there is none.
-
-    Kinds that need an option or a link which the draft does not have come last.
-    """
-    able = [name for name, kind in rules.kinds.items() if _takes(kind, draft)]
-    ready = [name for name in able if valid_options(rules, name, draft.options)[0] is not None]
-    return next(iter(ready or able), "")
-
-
-def _takes(kind: PostKind, draft: Draft) -> bool:
-    kinds = {rule.kind for rule in kind.media}
-    return (
-        outside(len(draft.media), kind.items, AccountFacts()) is None
-        and all(media.kind in kinds for media in draft.media)
-        and (kind.link != "none" if draft.link else kind.link != "needed")
-    )
-
-
 def valid_options(rules: PostingRules, kind: str, given: object) -> tuple[Options | None, list[Finding]]:
     """Return the options of a kind of post with their defaults, or None and what is wrong with them, each by name."""
     model = rules.kinds[kind].options

@@ -4,6 +4,8 @@ import asyncio
 import json
 import os
 import re
+from collections import defaultdict
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from ops.access.audit_log_store import COMMAND
+from ops.access.audit_log_store import COMMAND, Actor
 from ops.cli import wiring
 from ops.cli.composition import posts_of
 from ops.cli.shapes import SHAPES
@@ -31,22 +33,28 @@ LISTING = {"list", "status", "show"}
 """How a command is called that lists something; the rest of them are words of their own."""
 
 DOCUMENTS = {
-    *("doctor", "events show", "posts create", "posts preview-link", "posts repeat create", "posts repeat show"),
-    *("posts show", "posts slots show", "retention plan", "verify"),
+    *("doctor", "events show", "posts approve", "posts cancel", "posts confirm", "posts create", "posts preview-link"),
+    *("posts repeat create", "posts repeat show", "posts retry", "posts show", "posts slots show", "posts summary"),
+    *("retention plan", "verify"),
 }
 """They print one document; all others an object a line."""
 
 CALLS: dict[str, list[str]] = {
     "events show": ["{event}"],
     "explain": ["ig_comments", "c1"],
+    "media upload": ["{file}"],
+    "posts approve": ["{approve}", "1"],
+    "posts cancel": ["{cancel}"],
+    "posts confirm": ["{confirm}", "{target}", "--there", "--post-id", "1"],
     "posts create": ["--content", "Tea", "--connection", "{connection}"],
-    "posts import": ["{file}", "--dry-run"],
+    "posts import": ["{posts}", "--dry-run"],
     "posts repeat create": [
         *("--content", "Tea", "--connection", "{writer}"),
         *("--rule", "FREQ=DAILY;COUNT=2", "--at", "2099-06-01T09:00Z"),
     ],
     "posts repeat show": ["{recurrence}"],
-    "posts show": ["{post}"],
+    "posts retry": ["{retry}"],
+    "posts show": ["{cancel}"],
     "posts slots show": ["{connection}"],
 }
 """What a command wants besides --json."""
@@ -92,41 +100,53 @@ async def test_each_listing_of_one_that_is_used_prints_its_shape(
     rig: Rig, database: str, connection: asyncpg.Connection, tmp_path: Path
 ) -> None:
     [account] = await rig.connect("tiktok")
-    body = read(PostBody, {"content": "Tea", "targets": [{"connection": account}]})
-    posts = posts_of(rig.pool, None, None, rig.url)
-    made = await posts.create(DEFAULT_TENANT, COMMAND, body)
-    assert made.post is not None
+    posts, known = posts_of(rig.pool, None, None, rig.url), {"connection": account, "file": str(tmp_path / "tea.png")}
+    (tmp_path / "tea.png").write_bytes(media_samples.image(colour="green"))
+    for name in ("approve", "cancel", "confirm", "retry"):
+        document = {"content": name, "targets": [{"connection": account}], "needs_approval": name == "approve"}
+        made = await posts.create(DEFAULT_TENANT, Actor("a@example.org"), read(PostBody, document))
+        assert made.post is not None
+        known[name] = made.post.id
+        if name == "confirm":
+            known["target"] = made.post.targets[0].id
+    await connection.execute("ALTER TABLE post_targets DISABLE TRIGGER post_targets_transition")
+    for name, state in (("confirm", "unconfirmed"), ("retry", "failed")):
+        query = "UPDATE post_targets SET state = $2 WHERE post_id = $1::uuid"
+        await rig.raw(query, known[name], state)
+    await connection.execute("ALTER TABLE post_targets ENABLE TRIGGER post_targets_transition")
     [writer] = await rig.connect("x")
     repeated = {"content": "Tea", "targets": [{"connection": writer}]}
     asked = {"post": repeated, "rule": "FREQ=DAILY;COUNT=2", "start_time": "2099-06-01T09:00Z"}
     saved = await Recurrences(posts).create(DEFAULT_TENANT, COMMAND, read(RecurrenceBody, asked))
     assert saved.recurrence is not None
-    known = {"connection": account, "writer": writer, "post": made.post.id, "recurrence": saved.recurrence.stored.id}
+    known |= {"writer": writer, "recurrence": saved.recurrence.stored.id}
     comment = {"id": "c1", "media": {"id": "m1"}, "from": {"id": "1", "username": "u"}, "text": "t"}
     event = await append_event(connection, "a", "e1", payload=comment)
     assert (await rig.api("POST", "/api/media", data=media_samples.image()))[0] == 201
     await connection.execute("INSERT INTO retention_policies VALUES ('instagram', 'events', 30)")
     async with await open_pool(database, "test", 2, role=APP_ROLE) as pool:
         await Projector(pool, wiring.projections(), tries=1).drain()
-    await each_listing_prints_its_shape(database, tmp_path, event, **known)
+    await each_listing_prints_its_shape(database, tmp_path, event, known)
 
 
 async def each_listing_prints_its_shape(
     database: str,
     tmp_path: Path,
     event: int | None = None,
-    **known: str,
+    known: Mapping[str, str] | None = None,
 ) -> None:
+    """``known`` are what CALLS name; ids of nothing where it is not given."""
     file = tmp_path / "posts.json"
     post = {"content": "Coffee", "platforms": ["x"], "scheduled_time": "2099-06-01T09:00Z"}
     file.write_text(json.dumps({"posts": [post]}))
-    names = ("connection", "writer", "post", "recurrence")
-    ids = {**dict.fromkeys(names, DEFAULT_TENANT), **known, "event": event or 1, "file": file}
+    given = {**(known or {}), "event": event or 1, "posts": file}
+    named: Mapping[str, object] = defaultdict(lambda: DEFAULT_TENANT, given)
     settings = {"LANDFALL_VAULT_KEYS": ",".join(KEYS), "LANDFALL_SPOOL_DIR": str(tmp_path / "spool")}
+    settings["LANDFALL_MEDIA_URL"] = f"file://{tmp_path}/media"
     for name, keys in SHAPES.items():
         if name in OUTSIDE:
             continue
-        arguments = [argument.format(**ids) for argument in CALLS.get(name, [])]
+        arguments = [argument.format_map(named) for argument in CALLS.get(name, [])]
         code, text = await landfall(database, *name.split(), *arguments, "--json", **settings)
         if event is None and name in CALLS:
             assert code == 1, "there is no such thing, and that is said in words"

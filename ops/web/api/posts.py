@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 
 from aiohttp import web
 
@@ -14,6 +13,7 @@ from ops.web.site import Publishing, Site
 from ops.web.uploading import configured, refusals, whole_file
 from publish.posting import many
 from publish.posting.descriptions import (
+    cancelled_document,
     created_document,
     line_document,
     post_document,
@@ -33,6 +33,7 @@ from publish.posting.requests import (
     RetryBody,
     ShareBody,
     UploadBody,
+    moment,
     read,
 )
 from publish.schedule.bulk_json import read_json
@@ -156,16 +157,7 @@ class PostsApi:
         """Cancel a post, and say of each target whether it is cancelled, or why it is too late."""
         caller = await self._site.authentication.require_caller(request, WRITE)
         found = await self._posts.cancel(caller.tenant, caller.actor, post_id(request))
-        targets = {
-            target.id: {
-                "state": str(target.state),
-                "cancelled": str(target.state) == "cancelled",
-                "reason": found.reasons[target.id],
-            }
-            for target in found.post.targets
-        }
-        cancelled = all(each["cancelled"] for each in targets.values())
-        return web.json_response({"cancelled": cancelled, "targets": targets, "post": post_document(found.post)})
+        return web.json_response(cancelled_document(found))
 
     async def retry(self, request: web.Request) -> web.Response:
         caller = await self._site.authentication.require_caller(request, WRITE)
@@ -249,23 +241,10 @@ def post_filter(given: Mapping[str, str]) -> PostFilter:
         campaign=given.get("campaign") or None,
         state=given.get("state") or None,
         platform=given.get("platform") or None,
-        since=_moment(given, "from"),
-        until=_moment(given, "to"),
+        since=moment("from", given.get("from")),
+        until=moment("to", given.get("to")),
         before=before,
     )
-
-
-def _moment(given: Mapping[str, str], name: str) -> datetime | None:
-    """Return a time of a query; one without an offset is in UTC. Raises PostError."""
-    text = given.get(name)
-    if not text:
-        return None
-    try:
-        found = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
-        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        message, remedy = f"{name} is no time.", "write it as 2027-05-01 or as 2027-05-01T09:00:00Z"
-        raise PostError("invalid_request", message, remedy, status=400) from None
 
 
 def page_size(given: Mapping[str, str]) -> int:

@@ -1,12 +1,68 @@
-"""`landfall media list` says what there is, and with --check whether the storage has it."""
+"""`landfall media`, and files that `landfall posts create` uploads first."""
 
 import io
 import json
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests import media_samples
 from tests.rig import Rig
 from tests.support import command
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> dict[str, str]:
+    return {"LANDFALL_MEDIA_URL": f"file://{tmp_path / 'kept'}"}
+
+
+async def test_files_are_uploaded_from_a_terminal_once_each(rig: Rig, tmp_path: Path, settings: dict[str, str]) -> None:
+    picture = tmp_path / "tea cup.png"
+    picture.write_bytes(media_samples.image())
+    code, output = await command(rig.dsn, "media", "upload", str(picture), "--json", **settings)
+    assert code == 0, output
+    first = json.loads(output)
+    assert (first["file_name"], first["content_type"], first["width"]) == ("tea cup.png", "image/png", 300)
+    code, output = await command(rig.dsn, "media", "upload", str(picture), **settings)
+    assert (code, output.startswith(first["id"]), "was there already" in output) == (0, True, True), output
+    [[kept, by]] = await rig.raw("SELECT stored_as, created_by FROM media")
+    assert (tmp_path / "kept" / kept).read_bytes() == picture.read_bytes()
+    assert by == "command"
+
+
+async def test_what_cannot_be_taken_is_said_with_its_name(rig: Rig, tmp_path: Path, settings: dict[str, str]) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("not a picture")
+    code, output = await command(rig.dsn, "media", "upload", str(text), **settings)
+    assert (code, str(text) in output, "What to do" in output) == (1, True, True), output
+    code, output = await command(rig.dsn, "media", "upload", str(tmp_path / "gone.png"), **settings)
+    assert (code, "gone.png cannot be read (No such file or directory)" in output) == (1, True), output
+    code, output = await command(rig.dsn, "media", "upload", "http://127.0.0.1:1/x.png", **settings)
+    assert (code, "http://127.0.0.1:1/x.png: " in output) == (1, True), output
+    code, output = await command(rig.dsn, "media", "upload", str(text))
+    assert (code, "there is no place for files" in output) == (1, True), output
+    assert await rig.raw("SELECT 1 FROM media") == []
+
+
+async def test_post_is_made_with_files_that_are_uploaded_first(
+    rig: Rig, tmp_path: Path, settings: dict[str, str]
+) -> None:
+    [account] = await rig.connect("instagram")
+    files = []
+    for name, colour in (("one.jpg", "red"), ("two.jpg", "green")):
+        (tmp_path / name).write_bytes(media_samples.image("JPEG", (640, 640), colour))
+        files += ["--file", str(tmp_path / name)]
+    create = ("posts", "create", "--content", "Tea", "--connection", account, *files, "--json")
+    code, output = await command(rig.dsn, *create, "--alt-text", "a cup", "--alt-text", "a pot", **settings)
+    assert code == 0, output
+    post = json.loads(output.splitlines()[-1])["post"]
+    assert [each["alt_text"] for each in post["media"]] == ["a cup", "a pot"]
+    assert post["targets"][0]["kind"] == "carousel"
+    names = await rig.raw("SELECT file_name FROM post_media JOIN media ON id = media_id ORDER BY position")
+    assert [name for [name] in names] == ["one.jpg", "two.jpg"]
+    code, output = await command(rig.dsn, *create, *["--alt-text", "x"] * 3, **settings)
+    assert (code, "more --alt-text than" in output) == (2, True), output
 
 
 async def test_files_whose_bytes_are_gone_or_of_another_size_are_said(rig: Rig, database: str) -> None:

@@ -81,6 +81,24 @@ async def test_failed_posts_are_tried_again_by_cause(rig: Rig, account: str) -> 
     assert state == "scheduled"
 
 
+async def test_posts_are_counted_listed_by_time_and_answered_as_json(rig: Rig, account: str) -> None:
+    post = await made(rig, account, "--campaign", "spring")
+    code, output = await landfall(rig, "summary")
+    counted = "all pending 1 posted 0 failed 0 cancelled 0"
+    assert (code, " ".join(output.splitlines()[0].split())) == (0, counted)
+    assert any(line.startswith("campaign spring") for line in output.splitlines()), output
+    code, output = await landfall(rig, "summary", "--campaign", "autumn", "--json")
+    assert (code, json.loads(output)["total"]) == (0, 0)
+    code, output = await landfall(rig, "list", "--from", "2020-01-01", "--json")
+    assert (code, json.loads(output)["id"]) == (0, post["id"])
+    code, output = await landfall(rig, "list", "--to", "2020-01-01")
+    assert (code, post["id"] in output) == (0, False)
+    code, output = await landfall(rig, "list", "--from", "soon")
+    assert (code, "--from is no time" in output) == (1, True), output
+    code, output = await landfall(rig, "cancel", post["id"], "--json")
+    assert (code, json.loads(output)["cancelled"]) == (0, True), output
+
+
 async def test_file_is_imported_with_a_report_for_each_line(rig: Rig, account: str, tmp_path: Path) -> None:
     file = tmp_path / "posts.csv"
     file.write_text(

@@ -107,3 +107,18 @@ async def test_file_that_is_sent_is_published_at_the_accounts_of_a_platform(publ
         assert (status, error["error"]["code"]) == (400, "invalid_request")
     [[count]] = await rig.raw("SELECT count(*) FROM media")
     assert count == 2, "what is refused anyway is not stored"
+
+
+async def test_video_whose_index_stands_at_its_end_is_refused_before_the_platform_sees_it(publishing: Posting) -> None:
+    """What the decoder found must reach the rules: Instagram takes no such file, and says so only after it has it."""
+    rig = publishing.rig
+    [account] = await rig.connect("instagram")
+    content = media_samples.video(seconds=3)
+    status, made = await rig.api("POST", "/api/media", data=content, headers={"Content-Type": "video/mp4"})
+    assert (status, made["details"]["index_first"]) == (201, False), made
+    target = {"connection": account, "kind": "reel"}
+    body = {"content": "Tea", "media": [made["id"]], "targets": [target], "action": "publish"}
+    status, refused = await rig.api("POST", "/api/posts", json=body)
+    assert status == 422, refused
+    codes = [finding["code"] for finding in refused["error"]["details"]["findings"]]
+    assert "media_index" in codes, refused

@@ -333,6 +333,24 @@ async def test_retry_begins_anew_without_what_was_kept(desk: Desk) -> None:
     assert (await desk.run(id_))["state"] == "published"
 
 
+async def test_retry_of_what_another_post_has_shown_meanwhile_posts_nothing_twice(desk: Desk) -> None:
+    """One that failed does not keep the same content from being posted anew, so trying it again must look."""
+    failed = await desk.made(action="publish")
+    await desk.put(target(failed).id, state="failed", error_code="spam", due_at=None)
+    anew = await desk.made(action="publish")
+    assert anew.id != failed.id
+    await desk.run(target(anew).id)
+    with pytest.raises(PostError) as caught:
+        await desk.posts.retry(DEFAULT_TENANT, AUTHOR, failed.id, RetryBody())
+    assert (caught.value.code, caught.value.details["post"]) == ("conflict", anew.id)
+    assert await desk.posts.retry_all(DEFAULT_TENANT, AUTHOR, "spam", None) == 0
+    await desk.driver.drain()
+    assert len(await desk.shown("instagram")) == 1
+    await desk.posts.retry(DEFAULT_TENANT, AUTHOR, failed.id, RetryBody(repeat=True))
+    await desk.run(target(failed).id)
+    assert len(await desk.shown("instagram")) == 2
+
+
 @pytest.mark.parametrize("state", ["published", "unconfirmed", "publishing", "scheduled", "cancelled"])
 async def test_retry_of_anything_else_is_refused(desk: Desk, state: str) -> None:
     post = await desk.made(**later(hours=1))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
-from publish.preflight.check import LONGEST_TEXT, check, check_reply_permissions, owns, suggested_kind
+from publish.preflight.check import LONGEST_TEXT, check, check_reply_permissions, owns
 from publish.preflight.contract import (
     AccountFacts,
     Draft,
@@ -364,19 +364,6 @@ def test_files_that_the_platform_fetches_need_a_public_address() -> None:
 )
 def test_ownership_of_an_address(address: str, owned: list[str], *, expected: bool) -> None:
     assert owns(address, owned) is expected
-
-
-@pytest.mark.parametrize(
-    ("draft", "kind"),
-    [
-        (Draft("", "hello"), "text"),
-        (Draft("", media=[image()], options=GIVEN), "images"),
-        (Draft("", media=[video()]), "video"),
-        (Draft("", media=[video(), image(2)]), ""),
-    ],
-)
-def test_kind_is_suggested_by_the_files(draft: Draft, kind: str) -> None:
-    assert suggested_kind(RULES, draft) == kind
 
 
 @given(st.integers(1, 5000), st.integers(1, 5000))
