@@ -183,6 +183,11 @@ post_targets = Table(
     Index("ix_post_targets_post_id", "tenant_id", "post_id"),
     Index("ix_post_targets_parent_id", "tenant_id", "parent_id", postgresql_where=text("parent_id IS NOT NULL")),
     Index("ix_post_targets_connection_id", "tenant_id", "connection_id", "published_at"),
+    Index(
+        "ix_post_targets_state",
+        *("state", "step_since"),
+        postgresql_where=text("state NOT IN ('draft', 'published', 'cancelled')"),
+    ),
     Index("ix_post_targets_digest", "tenant_id", "connection_id", "digest"),
     # Of those that a webhook may decide about, whether or not they are due.
     Index(

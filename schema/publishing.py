@@ -194,7 +194,11 @@ vault_canaries = Table(
     comment="A known text under each key of the vault, to tell a wrong key from a right one",
 )
 
-NOTICES = ("needs_reconnect", "in_trouble", "ends_in_14_days", "ends_in_7_days", "ends_in_1_day")
+NOTICES = (
+    *("needs_reconnect", "in_trouble", "ends_in_14_days", "ends_in_7_days", "ends_in_1_day"),
+    *("post_failed", "post_missed", "post_unconfirmed", "post_waiting", "post_late"),
+)
+"""Of the access to an account, and of posts at it, which begin with ``post_``."""
 
 notices = Table(
     "notices",
@@ -207,7 +211,7 @@ notices = Table(
         "episode",
         Timestamp,
         nullable=False,
-        comment="when the grant, or the trouble, that it is about began: there is one notice of a kind for each",
+        comment="when the grant or trouble that it is about began, of posts the day: one notice of a kind for each",
     ),
     Column("says", Text, nullable=False, comment="in words for the account's owner"),
     created_at(),

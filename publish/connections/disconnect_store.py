@@ -10,7 +10,7 @@ import asyncpg
 from ops.runtime.db import required
 from publish.connections.connection_store import Connection
 from publish.connections.refresh_store import LEASE_SECONDS
-from publish.notifications.notice_store import resolve
+from publish.notifications.notice_store import ABOUT_ACCESS, resolve
 from publish.oauth.contract import Removals
 from schema.states import CONNECTION, NOTICE
 
@@ -100,7 +100,8 @@ async def _notify(connection: asyncpg.Connection, ended: Sequence[asyncpg.Record
     await connection.execute(
         f"""
         UPDATE notices SET resolved_at = now()
-        WHERE connection_id = ANY($1::uuid[]) AND kind <> 'needs_reconnect' AND {NOTICE.allows("resolve")}""",
+        WHERE connection_id = ANY($1::uuid[]) AND {ABOUT_ACCESS} AND kind <> 'needs_reconnect'
+            AND {NOTICE.allows("resolve")}""",
         [row["id"] for row in ended],
     )
     return [(row["tenant_id"], row["id"]) for row in ended]

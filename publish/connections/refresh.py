@@ -22,7 +22,7 @@ from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
 from publish.connections import connection_store, disconnect_store, maintenance_store, refresh_store
 from publish.connections.connection_store import Connection
 from publish.connections.disconnect import Disconnector
-from publish.notifications import notice_store
+from publish.notifications import notice_store, post_notice_store
 from publish.oauth.client_registration import ClientRegistrations
 from publish.oauth.contract import HeldAccount, Secrets, TokenUpdate
 from publish.oauth.providers import OAuthProviders
@@ -78,7 +78,8 @@ class Refresher:
             async with tenant_transaction(self._pool, ALL_TENANTS) as connection:
                 await self._give_ends(connection)
                 await self._disconnector.end_lapsed(connection)
-                for id_, connection_id, kind in await notice_store.warn(connection):
+                raised = [*await notice_store.warn(connection), *await post_notice_store.warn(connection)]
+                for id_, connection_id, kind in raised:
                     log.warning("notice.raised", notice=id_, connection=connection_id, kind=kind)
                 found = await refresh_store.due(connection, AT_ONCE)
                 await maintenance_store.show_metrics(connection)

@@ -14,10 +14,13 @@ NAME, WORDS = 80, 500
 
 ACTION = "Press “connect again” beside it."
 
+ABOUT_POSTS = "post_"
+"""What the kinds of notices about posts begin with."""
+
 
 @dataclass(frozen=True, slots=True)
 class NoticeItem:
-    """One account that needs a person, and why."""
+    """One account that needs a person, for its access or for its posts, and why."""
 
     connection: str
     notice: str
@@ -36,7 +39,7 @@ def compose(items: Sequence[NoticeItem], titles: Mapping[str, str], url: str, te
     whose = f" of {excerpt(tenant, NAME)}" if tenant else ""
     lines = [
         f"- {titles.get(item.platform, item.platform)}, “{excerpt(item.name, NAME)}”:"
-        f" {excerpt(item.message, WORDS)} {ACTION}"
+        f" {excerpt(item.message, WORDS)} {'' if item.kind.startswith(ABOUT_POSTS) else ACTION}".rstrip()
         for item in items[:MOST]
     ]
     if len(items) > MOST:
@@ -46,8 +49,14 @@ def compose(items: Sequence[NoticeItem], titles: Mapping[str, str], url: str, te
         "",
         *lines,
         "",
-        f"{url.rstrip('/')}/connections",
+        *(f"{url.rstrip('/')}/{page}" for page in _pages(items)),
         "",
-        "Owners and editors are told once of each account that needs somebody.",
+        "Owners and editors are told once of each account that needs somebody, and once a day of its posts.",
     ]
     return excerpt(f"{need}: {where}", WORDS), "\n".join(text) + "\n"
+
+
+def _pages(items: Sequence[NoticeItem]) -> list[str]:
+    """Return the pages at which something can be done about the notices."""
+    posts = {item.kind.startswith(ABOUT_POSTS) for item in items}
+    return [page for page, about_posts in (("connections", False), ("posts", True)) if about_posts in posts]

@@ -1,4 +1,8 @@
-"""Notices about connections, one for each kind and episode."""
+"""Notices about connections, one for each kind and episode.
+
+Those about posts at a connection, whose kinds begin with ``post_``, are raised and resolved by
+:mod:`.post_notice_store`: nothing that happens to the access ends them.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,6 +13,9 @@ import asyncpg
 from schema.states import CONNECTION, NOTICE, ConnectionState
 
 _ACTIVE = CONNECTION.any_of(ConnectionState.ACTIVE)
+
+ABOUT_ACCESS = "NOT starts_with(kind, 'post_')"
+"""The condition on a notice that is about the access to an account."""
 
 TROUBLE_DAYS = 2
 """An account that fails for so long is reported; most outages of platforms end within hours."""
@@ -55,7 +62,7 @@ async def warn(connection: asyncpg.Connection) -> list[RaisedNotice]:
     await connection.execute(
         f"""
         UPDATE notices SET resolved_at = now() WHERE connection_id = ANY($1::uuid[]) AND id <> ALL($2::uuid[])
-            AND kind <> 'in_trouble' AND {NOTICE.allows("resolve")}""",
+            AND {ABOUT_ACCESS} AND kind <> 'in_trouble' AND {NOTICE.allows("resolve")}""",
         [row["connection_id"] for row in rows],
         [row["id"] for row in rows],
     )
@@ -83,9 +90,12 @@ async def resolve_trouble(connection: asyncpg.Connection, id_: str) -> None:
 
 
 async def resolve(connection: asyncpg.Connection, id_: str) -> None:
-    """Resolve all notices about a connection: a person did what they asked for."""
+    """Resolve all notices about the access to an account: a person did what they asked for."""
     await connection.execute(
-        f"UPDATE notices SET resolved_at = now() WHERE connection_id = $1::uuid AND {NOTICE.allows('resolve')}", id_
+        f"""
+        UPDATE notices SET resolved_at = now()
+        WHERE connection_id = $1::uuid AND {ABOUT_ACCESS} AND {NOTICE.allows("resolve")}""",
+        id_,
     )
 
 
