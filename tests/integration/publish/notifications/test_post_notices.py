@@ -59,9 +59,6 @@ async def test_each_state_that_needs_somebody_is_told_once(desk: Desk) -> None:
     for kind, (state, columns, _) in NEEDS_SOMEBODY.items():
         await desk.put(f"about {kind}", state, columns)
         await desk.put(f"another about {kind}", state, columns)
-    await desk.put("fine", "published")
-    await desk.put("on its way", "processing", "step_since = now() - interval '1 hour'")
-    await desk.put("is looked for", "unconfirmed", "step_since = now(), due_at = now() + interval '1 minute'")
     assert await desk.warn() == sorted(NEEDS_SOMEBODY)
     assert await desk.warn() == []
     notices = await desk.open()
@@ -70,6 +67,14 @@ async def test_each_state_that_needs_somebody_is_told_once(desk: Desk) -> None:
         assert f"about {notice['kind']}" in notice["says"]
         assert NEEDS_SOMEBODY[notice["kind"]][2] in notice["says"], notice
         assert notice["connection_id"] == desk.account
+
+
+async def test_what_goes_on_by_itself_is_told_to_nobody(desk: Desk) -> None:
+    await desk.put("fine", "published")
+    await desk.put("on its way", "processing", "step_since = now() - interval '1 hour'")
+    await desk.put("is looked for", "unconfirmed", "step_since = now(), due_at = now() + interval '1 minute'")
+    await desk.put("waits for its time", "scheduled", "due_at = now() + interval '1 day'")
+    assert await desk.warn() == []
 
 
 async def test_what_nobody_works_on_and_nobody_approves_is_late(desk: Desk) -> None:
@@ -88,13 +93,14 @@ async def test_what_nobody_works_on_and_nobody_approves_is_late(desk: Desk) -> N
 
 
 async def test_notice_is_over_with_the_last_post_that_it_is_about(desk: Desk) -> None:
+    await desk.put("three", "failed")
     ids = [await desk.put(text, "unconfirmed") for text in ("one", "two")]
     await desk.warn()
     for id_ in ids:
-        assert [notice["kind"] for notice in await desk.open()] == ["post_unconfirmed"]
+        assert [notice["kind"] for notice in await desk.open()] == ["post_failed", "post_unconfirmed"]
         await desk.rig.raw("UPDATE post_targets SET state = 'published' WHERE id = $1::uuid", id_)
         await desk.warn()
-    assert await desk.open() == []
+    assert [notice["kind"] for notice in await desk.open()] == ["post_failed"]
 
 
 async def test_connecting_the_account_again_settles_nothing_about_its_posts(desk: Desk) -> None:
