@@ -136,6 +136,9 @@ target_steps = Counter(
 step_seconds = Histogram(
     "landfall_post_step_seconds", "One request for a target, with its file", ["platform"], buckets=_SLOW
 )
+post_unknown_errors = Counter(
+    "landfall_post_unknown_errors_total", "Errors of platforms that are in no catalogue", ["platform"]
+)
 posts_unconfirmed = Gauge("landfall_posts_unconfirmed", "Targets whose outcome nothing tells", ["platform"])
 posts_overdue = Gauge(
     "landfall_posts_overdue", "Targets due more than 5 minutes ago that nobody works on", ["platform"]
@@ -185,7 +188,7 @@ MEASURED: Mapping[str, tuple[Counter | Gauge | Histogram, ...]] = MappingProxyTy
             *(partition_months_ahead, misplaced_rows),
             *(drifted_rows, verified_at, mails, rate_limit_used, connections, connections_ending),
             *(targets, target_steps, step_seconds, posts_unconfirmed, posts_overdue, post_quota_left),
-            *(post_quota_limit, occurrences),
+            *(post_quota_limit, occurrences, post_unknown_errors),
         ),
     }
 )

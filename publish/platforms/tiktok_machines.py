@@ -427,7 +427,7 @@ def _failed(job: Job, reason: str, facts: Sequence[Fact]) -> Verdict:
     """``FAILED`` is final for a publish (``tiktok.md`` 8.4), so nothing of it is there."""
     pulled = _first(job) == "pull"
     anew = _begun_anew(job, f"TikTok could not publish it: {reason or 'no reason is given'}.", files=pulled)
-    verdict = reported_verdict(RULES.errors, failed(reason or "unknown"), anew=anew)
+    verdict = reported_verdict(RULES.errors, job, failed(reason or "unknown"), anew=anew)
     return _with_facts(verdict, facts)
 
 

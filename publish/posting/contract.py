@@ -101,6 +101,8 @@ class Job:
     """Files that options name, such as a cover, by id."""
     link: Mapping[str, str] = field(default_factory=dict)
     """``url``, ``title``, ``description`` and ``image`` of a page that is shared; empty for none."""
+    platform: str = ""
+    """At which it is published: what an error that no catalogue has is counted by."""
     username: str = ""
     """Of the account, as the platform last gave it."""
     profile: Kept = field(default_factory=dict)

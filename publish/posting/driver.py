@@ -136,6 +136,10 @@ class Driver:
     media: MediaLibrary
     append: AppendWithin
 
+    def __post_init__(self) -> None:
+        for name in self.platforms:  # a first one is an increase only from a zero
+            metrics.of(metrics.post_unknown_errors, name)
+
     async def sweep(self, stop: asyncio.Event) -> None:
         """Work on what is due until ``stop`` is set; what is under way then is finished, or taken up by another."""
         while not stop.is_set():
@@ -511,6 +515,7 @@ def _job(target: Target, app: App, bound: frozenset[str]) -> Job:
         secrets={},
         options=target.options,
         link=target.link,
+        platform=target.platform,
         username=target.username,
         profile=target.profile,
         instance=target.instance,

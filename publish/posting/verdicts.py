@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
+from ops.runtime import metrics
 from ops.runtime.platform_protocol import Response
 from publish.posting.contract import Doubt, Failed, Hold, Job, Retry, TokenRefused, Unknown, Verdict, Wait
 from publish.posting.decision import DOUBT, REPEATED
@@ -70,11 +71,7 @@ def error_verdict(
     without it.
     """
     said = classify(catalogue, response, commit=commit, repeated=is_repeat(job))
-    if said is None:
-        return None
-    if not said.catalogued:
-        log.warning("posting.unknown_error", target=job.id, said=said.raw)
-    return _of_class(said, anew)
+    return None if said is None else _of_class(_noted(job, said), anew)
 
 
 def unread_verdict(catalogue: ErrorCatalogue, job: Job, response: Response) -> Verdict | None:
@@ -91,9 +88,19 @@ def in_doubt(job: Job, message: str, *evidence: str) -> Doubt:
     return Doubt(message, [each for each in (job.kept_text(DOUBT), *evidence) if each])
 
 
-def reported_verdict(catalogue: ErrorCatalogue, error: ReportedError, *, anew: Verdict | None = None) -> Verdict:
+def reported_verdict(
+    catalogue: ErrorCatalogue, job: Job, error: ReportedError, *, anew: Verdict | None = None
+) -> Verdict:
     """Return what an error means that a status reports, such as the reason of a publish that failed."""
-    return _of_class(classify_error(catalogue, error, OK, commit=False), anew)
+    return _of_class(_noted(job, classify_error(catalogue, error, OK, commit=False)), anew)
+
+
+def _noted(job: Job, said: Classified) -> Classified:
+    """Count an error that the catalogue does not have, and show operators what the platform said."""
+    if not said.catalogued:
+        metrics.of(metrics.post_unknown_errors, job.platform).inc()
+        log.warning("posting.unknown_error", platform=job.platform, kind=job.kind, target=job.id, said=said.raw)
+    return said
 
 
 OK = 200
