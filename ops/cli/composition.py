@@ -23,6 +23,7 @@ from publish.connections.disconnect import Disconnector
 from publish.connections.refresh import Refresher
 from publish.media.inspection import Inspector
 from publish.media.library import MediaLibrary
+from publish.media.links import PATH
 from publish.media.pruning import Pruner
 from publish.media.storage import Storage, open_storage
 from publish.media.uploads import Uploads
@@ -96,7 +97,9 @@ def posts_of(pool: Pool, found: Built | None, storage: Storage | None, public_ur
         platforms = {name: publisher.machines for name, publisher in publishers.items()}
         inquiries = Inquiries(platforms, found.providers.client, clients, found.refresher)
         previews = Previews(found.providers.client.http)
-    return Posts(pool, publishers, library, zones.installed(), public_url, ask=inquiries, previews=previews)
+    verified = {} if found is None else found.providers.verified()
+    media_url = f"{public_url}{PATH}/"
+    return Posts(pool, publishers, library, zones.installed(), media_url, verified, ask=inquiries, previews=previews)
 
 
 def driver_of(pool: Pool, found: Built, storage: Storage | None) -> Driver:

@@ -400,9 +400,9 @@ def _spawn(
 
 
 def _configured(platform: Webhook | OAuthProvider, environment: Mapping[str, str]) -> bool:
-    """Return whether somebody set one of a platform's variables; what is asked for alone does not count."""
+    """Return whether somebody set one of a platform's variables; what only adds to others does not count."""
     oauth = platform if isinstance(platform, OAuthProvider) else None
-    beside = () if oauth is None else (oauth.optional_variable, oauth.product_variable)
+    beside = () if oauth is None else (oauth.optional_variable, oauth.product_variable, oauth.verified_variable)
     named = [variable.name for variable in platform.variables if variable not in beside]
     return any(environment.get(name) or environment.get(f"{name}_FILE") for name in named)
 

@@ -234,6 +234,8 @@ class OAuthProvider:
     products: Mapping[str, Sequence[str]] = field(default_factory=dict)
     product_variable: Variable | None = None
     shares_tokens: bool = False
+    verified_variable: Variable | None = None
+    """Has the hosts and address prefixes that the platform has verified as ours: it fetches files from nowhere else."""
     verify_and_subscribe: Callable[[App, Account], Steps[None]] | None = None
     refresh: Callable[[App, Secrets], Steps[TokenUpdate]] | None = None
     check: Callable[[App, HeldAccount], Steps[TokenUpdate]] | None = None
@@ -255,9 +257,10 @@ class OAuthProvider:
 
     @property
     def variables(self) -> tuple[Variable, ...]:
-        named = (self.client_id, self.client_secret, self.base_url, self.optional_variable, self.product_variable)
-        own = tuple(v for v in named if v is not None)
-        return (*own, *(v for v in self.signs_requests_with if v not in own))
+        own = (self.client_id, self.client_secret, self.base_url)
+        added = (self.optional_variable, self.product_variable, self.verified_variable)
+        named = tuple(v for v in (*own, *added) if v is not None)
+        return (*named, *(v for v in self.signs_requests_with if v not in named))
 
     def asked_scopes(self, granted: Collection[str]) -> Sequence[str]:
         """Return the scopes that were asked for where these were granted: the usual ones, or those of a product."""

@@ -36,6 +36,12 @@ class OAuthProviders:
         """Return every live value of a variable: a secret is rotated by setting two for a while."""
         return self.variables.get(name, ())
 
+    def verified(self) -> Mapping[str, Sequence[str]]:
+        """Return the hosts and address prefixes that platforms have verified as ours, by platform; none not told of."""
+        named = {name: provider.verified_variable for name, provider in self.by_platform.items()}
+        found = {name: self.all(variable.name) for name, variable in named.items() if variable is not None}
+        return {name: urls for name, urls in found.items() if urls}
+
     def scopes(self, platform: str, wanted: Sequence[str] = ()) -> list[str]:
         """Return what a person is asked for. Raises PlatformError; see :func:`asked_scopes`."""
         return asked_scopes(self.by_platform[platform], self.variables, wanted)

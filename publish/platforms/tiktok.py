@@ -88,4 +88,8 @@ PLATFORM = OAuthProvider(
     ended_by=INVALID_GRANT,  # tiktok.md 3.3
     lifetimes=LIFETIMES,
     rate_limit_status=rate_limit_status,
+    verified_variable=Variable(
+        "TIKTOK_VERIFIED_URLS",
+        "Developer portal: your app, URL properties: verified domains and URL prefixes, separated by commas",
+    ),
 )

@@ -180,8 +180,9 @@ class _Plan:
 
 @dataclass(frozen=True, slots=True)
 class Posts:
-    """``publishers`` are the platforms to which posts can be published. Platforms fetch files below ``public_url``.
+    """``publishers`` are the platforms to which posts can be published. Platforms fetch files below ``media_url``.
 
+    ``verified`` has the hosts and address prefixes that platforms have verified as ours, by platform.
     ``previews`` looks at pages that are shared; without one a request has to say all that is shown of them.
     """
 
@@ -189,8 +190,8 @@ class Posts:
     publishers: Mapping[str, Publisher]
     files: Files
     zones: TimeZones
-    public_url: str = ""
-    defaults: Mapping[str, AccountFacts] = field(default_factory=dict)
+    media_url: str = ""
+    verified: Mapping[str, Sequence[str]] = field(default_factory=dict)
     ask: AskAccount | None = None
     previews: Previews | None = None
 
@@ -476,13 +477,13 @@ class Posts:
         return {} if post is None else await self._asked(tenant, [target.connection_id for target in post.targets])
 
     def _facts(self, account: Account, said: Mapping[str, AccountFacts]) -> AccountFacts:
-        facts = said.get(account.id) or self.defaults.get(account.platform, AccountFacts())
         return replace(
-            facts,
+            said.get(account.id) or AccountFacts(),
             scopes=account.scopes,
             owner=account.owner,
             login=account.login_platform,
-            media_url=self.public_url,
+            media_url=self.media_url,
+            owned_urls=self.verified.get(account.platform),
         )
 
     async def _examined(

@@ -1,11 +1,13 @@
 """Before a post is accepted its platform is asked what the account may post at this moment."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from ops.access.audit_log_store import Actor
-from ops.cli import wiring
+from ops.cli import composition, wiring
+from ops.cli.composition import assembled
 from publish.posting.errors import PostError
 from publish.posting.inquiries import Inquiries
 from publish.posting.posts import Posts
@@ -51,6 +53,36 @@ async def test_choices_of_the_moment_decide_and_not_those_of_yesterday(publishin
     with pytest.raises(PostError) as refused:
         await posts_of(publishing).create(DEFAULT_TENANT, ADA, body)
     assert "privacy_level" in str(refused.value.details)
+
+
+@pytest.mark.parametrize(
+    ("verified", "code"),
+    [
+        ((), "url_ownership_unknown"),
+        (("example.org", "https://cdn.example.net/files/"), ""),
+        (("https://posts.example.org/media/",), ""),
+        (("https://posts.example.org/other/", "example.net"), "url_ownership_unverified"),
+    ],
+)
+async def test_address_that_tiktok_has_not_verified_refuses_what_it_would_fetch(
+    publishing: Posting, verified: tuple[str, ...], code: str
+) -> None:
+    """``tiktok.md`` 7.3: by what the operator says is verified, and the address below which files are fetched."""
+    rig = publishing.rig
+    [account] = await rig.connect("tiktok")
+    picture = publishing.media.add("picture.jpg", "image/jpeg", width=640, height=640)
+    providers = replace(rig.providers, variables=rig.providers.variables | {"TIKTOK_VERIFIED_URLS": verified})
+    built = assembled(rig.pool, publishing.driver.vault, providers)
+    posts = replace(composition.posts_of(rig.pool, built, None, SITE), files=publishing.media)
+    options = {"privacy_level": "PUBLIC_TO_EVERYONE", "music_usage_confirmed": True}
+    target = TargetBody(connection=account, options=options)
+    body = PostBody(content="Tea", media=[picture], targets=[target], dry_run=True, action="publish")
+    answered: set[str] = set()
+    try:
+        answered |= {finding["code"] for finding in (await posts.create(DEFAULT_TENANT, ADA, body)).findings}
+    except PostError as refused:
+        answered.add(refused.code)
+    assert {each for each in answered if each.startswith("url_ownership")} == ({code} if code else set())
 
 
 async def test_platform_that_does_not_answer_leaves_the_documented_limits(publishing: Posting) -> None:
