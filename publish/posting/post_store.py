@@ -594,6 +594,16 @@ async def failed_targets(connection: asyncpg.Connection, *, cause: str, platform
     return [(row[0], row[1]) for row in rows]
 
 
+async def failures(connection: asyncpg.Connection) -> list[tuple[str, str, int]]:
+    """Return, for each platform and code, how many targets failed with it, the most first."""
+    rows = await connection.fetch(
+        f"""
+        SELECT platform, error_code, count(*) FROM post_targets
+        WHERE {TARGET.any_of(TargetState.FAILED)} AND error_code IS NOT NULL GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2"""
+    )
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
 async def confirm_there(connection: asyncpg.Connection, id_: str, platform_post_id: str, url: str) -> None:
     """Store that a person saw a post there, and let what answers it go on.
 

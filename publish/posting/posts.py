@@ -974,6 +974,11 @@ class Posts:
             count += 1
         return count
 
+    async def failures(self, tenant: str) -> list[tuple[str, str, int]]:
+        """Return, for each platform and code, how many targets failed with it, the most first."""
+        async with tenant_transaction(self.pool, tenant) as connection:
+            return await post_store.failures(connection)
+
     async def confirm(self, tenant: str, actor: Actor, id_: str, body: ConfirmBody) -> Changed:
         """Store what a person saw of an unconfirmed target. Raises PostError.
 

@@ -228,6 +228,13 @@ class RetryBody(_Body):
     repeat: bool = False
 
 
+class RetryAllBody(_Body):
+    """The code for which targets failed that are to be tried again, at one platform or at all."""
+
+    cause: Annotated[Short, StringConstraints(min_length=1)]
+    platform: Short | None = None
+
+
 class ConfirmBody(_Body):
     """What a person saw at the platform. ``post_id`` and ``url`` are of the post that is there."""
 

@@ -30,6 +30,7 @@ from publish.posting.requests import (
     ConfirmBody,
     EditBody,
     PostBody,
+    RetryAllBody,
     RetryBody,
     ShareBody,
     UploadBody,
@@ -65,6 +66,7 @@ class PostsApi:
             Route("POST", "/api/posts/bulk", self.bulk, body_bytes=BULK_BYTES),
             Route("GET", "/api/posts", self.list),
             Route("GET", "/api/posts/summary", self.summary),
+            Route("POST", "/api/posts/retry", self.retry_all),
             Route("GET", "/api/posts/{id}", self.show),
             Route("PATCH", "/api/posts/{id}", self.edit),
             Route("DELETE", "/api/posts/{id}", self.cancel),
@@ -163,6 +165,13 @@ class PostsApi:
         caller = await self._site.authentication.require_caller(request, WRITE)
         body = read(RetryBody, _optional(request))
         return _changed(await self._posts.retry(caller.tenant, caller.actor, post_id(request), body))
+
+    async def retry_all(self, request: web.Request) -> web.Response:
+        """Begin anew with all that failed for one cause, and answer with their number."""
+        caller = await self._site.authentication.require_caller(request, WRITE)
+        body = read(RetryAllBody, forms.document(request))
+        count = await self._posts.retry_all(caller.tenant, caller.actor, body.cause, body.platform)
+        return web.json_response({"retried": count})
 
     async def confirm(self, request: web.Request) -> web.Response:
         caller = await self._site.authentication.require_caller(request, WRITE)

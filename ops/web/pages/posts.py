@@ -35,6 +35,7 @@ from publish.posting.requests import (
     PostBody,
     QueueBody,
     RecurrenceBody,
+    RetryAllBody,
     RetryBody,
     ShareBody,
     read,
@@ -82,6 +83,7 @@ class PostPages:
             Route("GET", "/posts", self.list),
             Route("POST", "/posts", self.create),
             Route("POST", "/posts/files", self.upload, streamed=WRITE, form=True),
+            Route("POST", "/posts/retry", self.retry_all),
             Route("GET", "/posts/{id}", self.show),
             Route("POST", "/posts/{id}/publish", self.publish),
             Route("POST", "/posts/{id}/cancel", self.cancel),
@@ -139,6 +141,7 @@ class PostPages:
             titles={name: publisher.rules.title for name, publisher in self._posts.publishers.items()},
             rules={name: publisher.document for name, publisher in self._posts.publishers.items()},
             files=files,
+            failures=await self._posts.failures(person.tenant),
             given=EMPTY if given is None else given,
             chosen=[] if given is None else given.getall("target", []),
             attached=attached,
@@ -314,6 +317,16 @@ class PostPages:
         except PostError as error:
             return await self._refused(person, id_, error)
         return self._back(person, f"/posts/{id_}", Message("It is tried again."))
+
+    async def retry_all(self, request: web.Request) -> web.Response:
+        """Try again all that failed for one cause at a platform."""
+        person = await self._site.authentication.require_form(request, WRITE)
+        given = forms.form(request)
+        body = read(RetryAllBody, {"cause": given.get("cause", ""), "platform": given.get("platform") or None})
+        actor = self._site.actor(request, person)
+        count = await self._posts.retry_all(person.tenant, actor, body.cause, body.platform)
+        text = f"Tried again: {count}." if count else "Nothing of it could be tried again."
+        return self._back(person, "/posts", Message(text, is_error=not count))
 
     async def confirm(self, request: web.Request) -> web.Response:
         person, id_ = await self._pressed(request, WRITE)

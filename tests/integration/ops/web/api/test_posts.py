@@ -192,6 +192,22 @@ async def test_retry_and_confirm(programs: Programs) -> None:
     assert (status, found["post"]["targets"][0]["platform_post_id"]) == (200, "17")
 
 
+async def test_all_that_failed_for_one_cause_are_tried_again(programs: Programs) -> None:
+    posts = [await programs.made(text, action="publish") for text in ("one", "two", "three")]
+    raw, connection = programs.publishing.rig.raw, programs.publishing.rig.connection
+    await connection.execute("ALTER TABLE post_targets DISABLE TRIGGER USER")
+    for post, code in zip(posts, ("spam", "spam", "other"), strict=True):
+        change = "UPDATE post_targets SET state = 'failed', error_code = $2, due_at = NULL WHERE post_id = $1::uuid"
+        await raw(change, post["id"], code)
+    await connection.execute("ALTER TABLE post_targets ENABLE TRIGGER USER")
+    assert (await programs.ask("POST", "/api/posts/retry", {"cause": ""}))[0] == 400
+    nothing = await programs.ask("POST", "/api/posts/retry", {"cause": "spam", "platform": "x"})
+    assert nothing == (200, {"retried": 0})
+    assert await programs.ask("POST", "/api/posts/retry", {"cause": "spam"}) == (200, {"retried": 2})
+    states = [(await programs.ask("GET", f"/api/posts/{post['id']}"))[1]["targets"][0]["state"] for post in posts]
+    assert states == ["scheduled", "scheduled", "failed"]
+
+
 @pytest.mark.parametrize("key", ["reader", "other"])
 async def test_scopes_are_needed(programs: Programs, key: str) -> None:
     post = await programs.made()
@@ -199,7 +215,7 @@ async def test_scopes_are_needed(programs: Programs, key: str) -> None:
     for method, address in (
         ("POST", "/api/posts"), ("POST", "/api/posts/bulk"), ("PATCH", path), ("DELETE", path), ("POST", "/api/share"),
         *(("POST", f"{path}/{what}") for what in ("publish", "cancel", "retry", "confirm", "approve")),
-        ("POST", "/api/posts/schedule"), ("POST", "/api/instagram/upload"),
+        ("POST", "/api/posts/schedule"), ("POST", "/api/instagram/upload"), ("POST", "/api/posts/retry"),
     ):  # fmt: skip
         status, found = await programs.ask(method, address, {}, key=key)
         assert (status, found["error"]["code"]) == (403, "forbidden"), address

@@ -365,3 +365,26 @@ async def test_slots_are_set_on_the_page_and_a_post_takes_the_next_one(rig: Rig,
     for slots, said in (("Monday/9", "is no slot"), ("MO/25:00", "String should match")):
         _, _, shown = await pressed(rig, f"/connections/{account}/slots", slots=slots)
         assert said in shown
+
+
+async def test_what_failed_is_tried_again_by_its_cause_and_at_one_account_alone(rig: Rig, account: str) -> None:
+    id_ = await uploaded(rig)
+    [other] = await rig.connect("mastodon")
+    form = {"content": "Tea", "target": [account, other], "media": id_, "action": "draft"}
+    _, path, _ = await pressed(rig, "/posts", **form)
+    assert "What failed" not in (await page(rig, "/posts"))[1]
+    await state(rig, "failed")
+    await rig.raw("UPDATE post_targets SET error_code = 'spam'")
+    _, shown = await page(rig, path)
+    [target, _] = re.findall(r'name="target" value="([\w-]+)"><button>Try again here alone', shown)
+    await pressed(rig, f"{path}/retry", target=target)
+    states = await rig.raw("SELECT id::text, state FROM post_targets ORDER BY state DESC")
+    assert [row["state"] for row in states] == ["scheduled", "failed"]
+    assert states[0]["id"] == target
+    _, shown = await page(rig, "/posts")
+    assert shown.count("1 with <code>spam</code>") == 1, shown
+    [[platform]] = await rig.raw("SELECT platform FROM post_targets WHERE state = 'failed'")
+    status, _, shown = await pressed(rig, "/posts/retry", cause="spam", platform=platform)
+    assert (status, "Tried again: 1." in shown) == (200, True)
+    status, _, shown = await pressed(rig, "/posts/retry", cause="spam", platform=platform)
+    assert (status, "Nothing of it could be tried again" in shown) == (200, True)
