@@ -401,7 +401,7 @@ def heed_inbox(job: Job) -> Verdict | None:
     """What waits in the inbox is not asked about: webhooks tell what its owner did with it (``tiktok.md`` 8.3)."""
     if text(_told(job).get("status")) == "FAILED" and not job.seen.get("tiktok_post_ids"):
         reason = text(_told(job).get("error_code")) or "unknown"
-        return _with_facts(reported_verdict(RULES.errors, failed(reason)), ())
+        return _with_facts(reported_verdict(RULES.errors, job, failed(reason)), ())
     return heed_status(job)
 
 

@@ -15,7 +15,7 @@ from enum import StrEnum
 from ops.runtime.platform_protocol import JsonObject, Request, Response, Steps
 from publish.oauth.contract import App
 from publish.preflight.contract import AccountFacts
-from schema.states import IN_FLIGHT, TargetState
+from schema.states import IN_FLIGHT, TARGET, TargetState
 
 JsonValue = str | int | float | bool | None | list["JsonValue"] | dict[str, "JsonValue"]
 
@@ -503,3 +503,8 @@ class PostingPlatform:
     """Return what the account may post at this moment; None where the platform does not say."""
     permissions: Mapping[str, Permission] = field(default_factory=dict)
     """What has to be allowed for a kind beside publishing, by kind; nothing where the platform does not report it."""
+
+
+def allowed(before: TargetState, after: TargetState) -> bool:
+    """Return whether a target may go from one state to another."""
+    return before == after or (before, after) in TARGET.pairs
