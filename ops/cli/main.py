@@ -5,6 +5,9 @@ import click
 from ops.cli.groups import Lazy, MainGroup
 
 COMMANDS = {
+    "actions": Lazy(
+        "ops.cli.actions:actions", "Act on posts and comments that are there: answer, hide, show, edit, delete."
+    ),
     "audit": Lazy("ops.cli.audit:audit_command", "List who did what to connections, people and keys, newest first."),
     "connections": Lazy("ops.cli.connections:connections", "Connected accounts, of all tenants."),
     "db": Lazy(

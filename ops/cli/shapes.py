@@ -13,6 +13,12 @@ _POST = (
     *("schedule_id", "created_at", "updated_at", "media", "targets"),
 )
 
+_ACTION = (
+    *("id", "kind", "connection", "platform", "account", "object", "target", "content", "options", "media"),
+    *("status", "state", "step", "attempt", "failures", "due_at", "platform_post_id", "platform_post_url"),
+    *("done_at", "error", "evidence", "author", "created_at"),
+)
+
 _RECURRENCE = (
     *("id", "state", "rule", "start_time", "timezone", "next_time", "trouble", "author", "version", "post"),
     *("created_at", "updated_at"),
@@ -20,6 +26,9 @@ _RECURRENCE = (
 
 SHAPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
+        "actions create": ("action", "result", "findings", "replayed"),
+        "actions list": _ACTION,
+        "actions show": _ACTION,
         "audit": ("id", "at", "actor", "action", "subject", "address", "detail", "platform", "username"),
         "connections list": (
             *("id", "tenant", "platform", "instance", "account_id", "username", "state", "reason", "trouble"),
@@ -69,4 +78,4 @@ SHAPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """By command. A line holds one object; `doctor` prints an array of them; `verify`, `events show`, `retention plan`
-and those of `posts` but `import` and the lists print one document."""
+and those of `actions` and `posts` but `import` and the lists print one document."""

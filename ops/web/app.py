@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from ops.runtime.mail import Mailer
+from ops.web.api.actions import ActionsApi
 from ops.web.api.audit import AuditApi
 from ops.web.api.authorization import AuthorizationApi
 from ops.web.api.connections import ConnectionsApi
@@ -69,6 +70,7 @@ def add_posts(app: web.Application, site: Site, publishing: Publishing) -> None:
     """Add what makes, shows and decides upon posts."""
     for part in (
         PostsApi(site, publishing),
+        ActionsApi(site, publishing),
         RecurrencesApi(site, publishing),
         QueuesApi(site, publishing),
         PostPages(site, publishing),

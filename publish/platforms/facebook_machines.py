@@ -831,6 +831,8 @@ PLATFORM = PostingPlatform(
     kind_of=kind_of,
     reply_kind="comment",
     evidence=EVIDENCE,
+    post_id=r"[0-9]+(_[0-9]+)?",
+    comment_id=r"[0-9]+(_[0-9]+)?",
     permissions=dict.fromkeys(
         ("comment", "comment_reply", "hide_comment", "show_comment", "delete_comment"), MODERATION
     ),

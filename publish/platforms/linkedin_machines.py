@@ -620,4 +620,6 @@ PLATFORM = PostingPlatform(
     sample=Sample("text"),
     kind_of=kind_of,
     reply_kind="comment",
+    post_id=r"urn:li:(share|ugcPost|activity):[0-9]+",
+    comment_id=r"urn:li:comment:\(urn:li:(share|ugcPost|activity):[0-9]+,[0-9]+\)",
 )

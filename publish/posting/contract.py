@@ -503,6 +503,9 @@ class PostingPlatform:
     """Return what the account may post at this moment; None where the platform does not say."""
     permissions: Mapping[str, Permission] = field(default_factory=dict)
     """What has to be allowed for a kind beside publishing, by kind; nothing where the platform does not report it."""
+    post_id: str = r"[0-9]+"
+    comment_id: str = r"[0-9]+"
+    """Ids of what can be acted on, as regular expressions: they become parts of addresses at the platform."""
 
 
 def allowed(before: TargetState, after: TargetState) -> bool:

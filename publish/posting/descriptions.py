@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from datetime import datetime
 
+from publish.posting.actions import Acted
+from publish.posting.acts import act_of
+from publish.posting.contract import PARENT_OPTION
 from publish.posting.link_preview import Preview
 from publish.posting.many import LineOutcome
 from publish.posting.post_store import StoredPost, StoredTarget
@@ -45,6 +48,8 @@ def target_document(target: StoredTarget, post: StoredPost) -> dict[str, object]
         "platform_post_id": target.platform_post_id,
         "platform_post_url": target.platform_post_url,
         "published_at": _time(target.published_at),
+        "edited_at": _time(target.edited_at),
+        "deleted_at": _time(target.deleted_at),
         "error": error,
         "evidence": list(target.evidence),
     }
@@ -75,6 +80,42 @@ def post_document(post: StoredPost) -> dict[str, object]:
         "updated_at": _time(post.updated_at),
         "media": [{"id": each.id, "alt_text": each.alt_text} for each in post.media],
         "targets": [target_document(target, post) for target in post.targets],
+    }
+
+
+def action_document(action: StoredPost) -> dict[str, object]:
+    """Return an action on what is there as JSON; ``object`` is the platform's id of that, ``target`` ours if it is."""
+    [target] = action.targets
+    shown = target_document(target, action)
+    options = {name: value for name, value in target.options.items() if name != PARENT_OPTION}
+    same = ("status", "state", "step", "attempt", "failures", "due_at", "platform_post_id", "platform_post_url")
+    return {
+        "id": action.id,
+        "kind": act_of(target.kind),
+        "connection": target.connection_id,
+        "platform": target.platform,
+        "account": target.account,
+        "object": target.options.get(PARENT_OPTION),
+        "target": target.parent_id,
+        "content": action.content,
+        "options": options,
+        "media": shown["media"],
+        **{name: shown[name] for name in same},
+        "done_at": _time(target.published_at),
+        "error": shown["error"],
+        "evidence": shown["evidence"],
+        "author": action.author,
+        "created_at": _time(action.created_at),
+    }
+
+
+def acted_document(acted: Acted) -> dict[str, object]:
+    """Return what came of a request to act as JSON."""
+    return {
+        "action": None if acted.action is None else action_document(acted.action),
+        "result": acted.result,
+        "findings": list(acted.findings),
+        "replayed": acted.replayed,
     }
 
 

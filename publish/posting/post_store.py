@@ -44,6 +44,9 @@ EDITABLE = (
 )
 """States of a target that shows nothing at its platform, and that nobody works on."""
 
+NO_ACTION = "t.id <> t.post_id"
+"""The condition on a target of a post, which is no action on what is there: see :mod:`.acts`."""
+
 COUNTED = f"NOT {TARGET.any_of(TargetState.DRAFT, TargetState.CANCELLED, TargetState.FAILED, TargetState.MISSED)}"
 """The condition on a target that is published, or may be."""
 
@@ -119,6 +122,10 @@ class StoredTarget:
     """Whether a request that makes something visible was ever about to be sent for this attempt."""
     slot_at: datetime | None
     """The slot of its account that it took, in place of the time of its post."""
+    edited_at: datetime | None
+    """When an action on it last changed its text at the platform."""
+    deleted_at: datetime | None
+    """When an action on it deleted it at the platform."""
     media: Sequence[AttachedMedia]
     """Of a further part or a first comment; those of an account are the post's."""
 
@@ -164,6 +171,11 @@ class StoredPost:
         """The user's word: what is still to come counts before what failed, and that before what is posted."""
         found = {target.status for target in self.targets}
         return next((status for status in ("pending", "failed", "posted", "cancelled") if status in found), "pending")
+
+    @property
+    def is_action(self) -> bool:
+        """Whether it acts on what is there, and is no post: see :mod:`.acts`."""
+        return any(target.id == self.id for target in self.targets)
 
     @property
     def approved(self) -> bool:
@@ -301,7 +313,7 @@ async def same_content(
     row = await connection.fetchrow(
         f"""
         SELECT t.post_id::text, t.id::text FROM post_targets t JOIN posts p ON p.id = t.post_id
-        WHERE t.connection_id = $1::uuid AND t.digest = $2 AND t.parent_id IS NULL AND {COUNTED}
+        WHERE t.connection_id = $1::uuid AND t.digest = $2 AND t.parent_id IS NULL AND {NO_ACTION} AND {COUNTED}
             AND {_TARGET_TIME} BETWEEN $3 AND $4 AND t.post_id::text <> $5
         ORDER BY t.id LIMIT 1""",
         connection_id,
@@ -325,8 +337,8 @@ async def times(
     rows = await connection.fetch(
         f"""
         SELECT {_TARGET_TIME} FROM post_targets t JOIN posts p ON p.id = t.post_id
-        WHERE t.connection_id = $1::uuid AND t.kind = ANY($2::text[]) AND t.parent_id IS NULL AND {COUNTED}
-            AND {_TARGET_TIME} BETWEEN $3 AND $4 AND t.post_id::text <> $5""",
+        WHERE t.connection_id = $1::uuid AND t.kind = ANY($2::text[]) AND t.parent_id IS NULL AND {NO_ACTION}
+            AND {COUNTED} AND {_TARGET_TIME} BETWEEN $3 AND $4 AND t.post_id::text <> $5""",
         connection_id,
         list(kinds),
         since,
@@ -646,27 +658,38 @@ _POST_COLUMNS = """p.id::text, p.content, coalesce(p.link, '{}'), p.hashtags, p.
     p.needs_approval, p.approved_version, p.approved_by, p.scheduled_at, p.local_time, p.zone, p.late_policy,
     p.late_seconds, p.schedule_id::text, p.created_at, p.updated_at"""
 
-_TARGET_COLUMNS = """t.id::text, t.post_id::text, t.connection_id::text, t.platform,
+_DONE_TO_IT = f"""(SELECT max(a.published_at) FROM post_targets a WHERE a.tenant_id = t.tenant_id
+        AND a.parent_id = t.id AND a.id = a.post_id
+        AND {TARGET.any_of(TargetState.PUBLISHED).replace("state", "a.state")} AND a.kind IN"""
+
+_TARGET_COLUMNS = f"""t.id::text, t.post_id::text, t.connection_id::text, t.platform,
     coalesce(c.username, c.account_id), t.parent_id::text, t.position, t.kind, t.content, t.untagged, t.link_url,
     t.options, t.digest, t.repeats, t.state, t.step, t.attempt, t.failures, t.due_at,
     coalesce(t.lease_until > now(), false), t.platform_post_id, t.platform_post_url, t.error_code, t.error_message,
-    t.retryable, coalesce(t.evidence, '[]'), t.published_at, t.worked_at, t.intent_at IS NOT NULL, t.slot_at"""
+    t.retryable, coalesce(t.evidence, '[]'), t.published_at, t.worked_at, t.intent_at IS NOT NULL, t.slot_at,
+    {_DONE_TO_IT} ('edit_post')), {_DONE_TO_IT} ('delete_post', 'delete_comment'))"""
 
 
 async def one(connection: asyncpg.Connection, id_: str) -> StoredPost | None:
     """Return a post of the tenant; None where there is none."""
-    rows = await connection.fetch(f"SELECT {_POST_COLUMNS} FROM posts p WHERE p.id = $1::uuid", id_)
-    return next(iter(await _with_targets(connection, rows)), None)
+    return next(iter(await some(connection, [id_])), None)
+
+
+async def some(connection: asyncpg.Connection, ids: Sequence[str]) -> list[StoredPost]:
+    """Return posts of the tenant by id, the newest first."""
+    query = f"SELECT {_POST_COLUMNS} FROM posts p WHERE p.id = ANY($1::uuid[]) ORDER BY p.id DESC"
+    return await _with_targets(connection, await connection.fetch(query, list(ids)))
 
 
 async def listed(connection: asyncpg.Connection, wanted: PostFilter, limit: int) -> list[StoredPost]:
-    """Return the newest posts that fit, those before ``wanted.before`` if it is given."""
+    """Return the newest posts that fit and are no actions, those before ``wanted.before`` if it is given."""
     states = [state for state in TargetState if wanted.state in (state, STATUS[state])]
     rows = await connection.fetch(
         f"""
         SELECT {_POST_COLUMNS} FROM posts p
         WHERE ($1::text IS NULL OR p.campaign_id = $1) AND ($2::timestamptz IS NULL OR {_POST_TIME} >= $2)
             AND ($3::timestamptz IS NULL OR {_POST_TIME} < $3) AND ($4::uuid IS NULL OR p.id < $4)
+            AND NOT EXISTS (SELECT FROM post_targets a WHERE a.tenant_id = p.tenant_id AND a.id = p.id)
             AND (($5::text IS NULL AND $6::text[] IS NULL) OR EXISTS (SELECT FROM post_targets t WHERE t.post_id = p.id
                 AND ($5::text IS NULL OR t.platform = $5) AND ($6::text[] IS NULL OR t.state = ANY($6))))
         ORDER BY p.id DESC LIMIT $7""",
@@ -713,12 +736,12 @@ async def _with_targets(connection: asyncpg.Connection, rows: Sequence[asyncpg.R
 
 
 async def tallies(connection: asyncpg.Connection, campaign: str | None) -> list[Tally]:
-    """Count targets by platform, campaign and state."""
+    """Count targets of posts by platform, campaign and state."""
     rows = await connection.fetch(
-        """
+        f"""
         SELECT t.platform, p.campaign_id, t.state, count(*)
         FROM post_targets t JOIN posts p ON p.tenant_id = t.tenant_id AND p.id = t.post_id
-        WHERE $1::text IS NULL OR p.campaign_id = $1 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3""",
+        WHERE {NO_ACTION} AND ($1::text IS NULL OR p.campaign_id = $1) GROUP BY 1, 2, 3 ORDER BY 1, 2, 3""",
         campaign,
     )
     return [Tally(row[0], row[1], TargetState(row[2]), row[3]) for row in rows]
@@ -747,7 +770,7 @@ async def most_published(connection: asyncpg.Connection, platform: str, kinds: S
     found: int = await connection.fetchval(
         """
         SELECT coalesce(max(n), 0) FROM (SELECT count(*) AS n FROM post_targets
-            WHERE platform = $1 AND kind = ANY($2::text[]) AND parent_id IS NULL
+            WHERE platform = $1 AND kind = ANY($2::text[]) AND parent_id IS NULL AND id <> post_id
                 AND published_at > now() - make_interval(secs => $3) GROUP BY tenant_id, connection_id) AS counted""",
         platform,
         list(kinds),

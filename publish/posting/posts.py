@@ -36,6 +36,7 @@ from publish.posting.acceptance import (
     quota_findings,
     refusal_of,
 )
+from publish.posting.acts import CHANGES
 from publish.posting.errors import PostError, no_post
 from publish.posting.inquiries import AskAccount
 from publish.posting.link_preview import NoPreviewError, Preview, Previews
@@ -267,7 +268,7 @@ class Posts:
             body, note = body.model_copy(update={"link": link}), found or note
         async with tenant_transaction(self.pool, tenant) as connection:
             if body.idempotency_key and not body.dry_run:
-                before = await self._made_before(connection, tenant, body.idempotency_key, asked)
+                before = await self.made_before(connection, tenant, body.idempotency_key, asked)
                 if before is not None:
                     return Created(before, _results(before), words=time.words, replayed=True)
             if body.schedule_id is not None and not await recurrence_store.is_there(connection, body.schedule_id):
@@ -292,6 +293,16 @@ class Posts:
     async def asked_accounts(self, tenant: str, body: PostBody) -> Mapping[str, AccountFacts]:
         """Return what the platforms say now of the accounts of a request; outside of any transaction."""
         return await self._asked(tenant, [target.connection for target in body.targets], body.platforms)
+
+    async def account_facts(self, tenant: str, account: Account) -> AccountFacts:
+        """Return what an account may do now, as its platform says and as it was allowed; outside of any transaction."""
+        return self._facts(account, await self._asked(tenant, [account.id]))
+
+    async def items(
+        self, connection: asyncpg.Connection, tenant: str, words: str, media: Sequence[MediaItem]
+    ) -> list[Item]:
+        """Return files in order; ``words`` say what shows them. Raises PostError for one that is not there."""
+        return (await self._items(connection, tenant, {words: _pairs(media)}))[words]
 
     async def _created(
         self,
@@ -342,7 +353,7 @@ class Posts:
     async def replay(self, tenant: str, key: str, asked: bytes) -> Created | None:
         """Return the answer to an earlier request with this key. Raises PostError where that was another one."""
         async with tenant_transaction(self.pool, tenant) as connection:
-            before = await self._made_before(connection, tenant, key, asked)
+            before = await self.made_before(connection, tenant, key, asked)
         return None if before is None else Created(before, _results(before), replayed=True)
 
     async def _stored(
@@ -390,7 +401,7 @@ class Posts:
         await audit(connection, tenant, actor, "post.created", id_, targets=count, state=str(state), repeat=body.repeat)
         return await _one(connection, id_)
 
-    async def _made_before(
+    async def made_before(
         self, connection: asyncpg.Connection, tenant: str, key: str, asked: bytes
     ) -> StoredPost | None:
         """Return the post that an earlier request with this key made. Raises PostError where that was another one."""
@@ -608,6 +619,7 @@ class Posts:
         body, note = await self._edited_card(tenant, id_, body)
         async with tenant_transaction(self.pool, tenant) as connection:
             post = await self._locked(connection, id_)
+            _require_post(post)
             time = self._edited_time(post, body)
             new, items = await self._edited(connection, tenant, post, body, time)
             edits = _edits_of(post, body)
@@ -845,6 +857,7 @@ class Posts:
         said = await self._asked_of(tenant, id_)
         async with tenant_transaction(self.pool, tenant) as connection:
             post = await self._locked(connection, id_)
+            _require_post(post)
             waiting = (TargetState.DRAFT, TargetState.AWAITING_APPROVAL, TargetState.SCHEDULED, TargetState.MISSED)
             if not any(target.state in waiting for target in post.targets):
                 return Changed(post, changed=False)
@@ -1010,7 +1023,8 @@ class Posts:
             return Changed(await _one(connection, id_), changed=True)
 
     async def _confirmed(self, connection: asyncpg.Connection, target: StoredTarget, body: ConfirmBody) -> None:
-        if not (body.post_id.strip() or body.url or target.platform_post_id or target.platform_post_url):
+        named = body.post_id.strip() or body.url or target.platform_post_id or target.platform_post_url
+        if not named and target.kind not in CHANGES:
             message = "Neither its id nor its address is named."
             raise PostError("unprocessable", message, "open the post there, and copy its address")
         if body.url and not body.url.startswith(("http://", "https://")):
@@ -1034,10 +1048,7 @@ class Posts:
 
     async def page(self, tenant: str, wanted: PostFilter, limit: int = PAGE_SIZE) -> Page:
         """Return posts that fit, at most ``limit``, the newest first. Raises PostError for a state that is unknown."""
-        if wanted.state is not None and wanted.state not in (*STATUSES, *(str(state) for state in TargetState)):
-            message = f"There is no state {wanted.state[:40]!r}."
-            known = ", ".join((*STATUSES, *TargetState))
-            raise PostError("invalid_request", message, f"name one of {known}", status=400)
+        known_state(wanted.state)
         async with tenant_transaction(self.pool, tenant) as connection:
             found = await post_store.listed(connection, wanted, limit + 1)
         return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
@@ -1064,6 +1075,21 @@ class Posts:
 def _no_preview(error: NoPreviewError) -> PostError:
     message = f"The page could not be looked at: {error}."
     return PostError("unprocessable", message, "look whether the address opens in a browser where nobody is logged in")
+
+
+def known_state(state: str | None) -> None:
+    """Raises PostError for what is neither a state nor the user's word for one."""
+    if state is not None and state not in (*STATUSES, *(str(each) for each in TargetState)):
+        message = f"There is no state {state[:40]!r}."
+        known = ", ".join((*STATUSES, *TargetState))
+        raise PostError("invalid_request", message, f"name one of {known}", status=400)
+
+
+def _require_post(post: StoredPost) -> None:
+    """Raises PostError for an action on what is there, which is neither edited nor published by itself."""
+    if post.is_action:
+        message = "This is an action on something that is there already, and no post."
+        raise PostError("conflict", message, "look at GET /api/actions; cancel it, and ask for another", status=409)
 
 
 def new_id() -> str:

@@ -245,6 +245,36 @@ class ConfirmBody(_Body):
     evidence: Words = ""
 
 
+class ActionBody(_Body):
+    """Something to do to what is there: to a ``target`` of ours, or to an ``object`` of the account ``connection``.
+
+    ``object_is`` says whether an answer is to a post or to a comment, where it was not made here. ``sure``: what cannot
+    be taken back is done to what was not made here. ``repeat`` does again on purpose what was done before.
+    """
+
+    kind: Short
+    connection: Id | None = None
+    object: Address = ""
+    target: Id | None = None
+    content: Words = ""
+    media: Files = Field(default_factory=list)
+    options: Annotated[dict[str, Any], AfterValidator(_all_storable)] = Field(default_factory=dict)
+    object_is: Literal["post", "comment"] | None = None
+    sure: bool = False
+    repeat: bool = False
+    dry_run: bool = False
+    idempotency_key: Short = ""
+
+
+class ActionConfirmBody(_Body):
+    """What a person saw of an action; ``post_id`` and ``url`` are of an answer that is there."""
+
+    there: bool
+    post_id: Short = ""
+    url: Address = ""
+    evidence: Words = ""
+
+
 class ApproveBody(_Body):
     """The version that was read, and is approved."""
 

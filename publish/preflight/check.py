@@ -125,6 +125,17 @@ def check_reply_permissions(rules: PostingRules, facts: AccountFacts) -> list[Fi
     return [_refusal("scope_not_authorized", remedy, message, owner.source)]
 
 
+def permission_findings(
+    groups: Iterable[Collection[str]], facts: AccountFacts, what: str, remedy: str = CONNECT_AGAIN, source: str = ""
+) -> list[Finding]:
+    """Return what an account has not allowed of ``groups``, of each of which ``what`` needs one."""
+    missing = _missing(groups, facts)
+    if not missing:
+        return []
+    message = f"The account has not allowed what {what} needs: {_groups(missing)}."
+    return [_refusal("scope_not_authorized", remedy, message, source)]
+
+
 def _missing(groups: Iterable[Collection[str]], facts: AccountFacts) -> list[Collection[str]]:
     """Return the groups of which an account has allowed nothing; none where that is not known."""
     return [] if facts.scopes is None else [group for group in groups if not {*group} & {*facts.scopes}]

@@ -18,8 +18,9 @@ from ops.cli import wiring
 from ops.cli.composition import posts_of
 from ops.cli.shapes import SHAPES
 from ops.runtime.db import open_pool
+from publish.posting.actions import Actions
 from publish.posting.recurrences import Recurrences
-from publish.posting.requests import PostBody, RecurrenceBody, read
+from publish.posting.requests import ActionBody, PostBody, RecurrenceBody, read
 from schema.rights import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
 from sync.projection.worker import Projector
@@ -33,6 +34,7 @@ LISTING = {"list", "status", "show"}
 """How a command is called that lists something; the rest of them are words of their own."""
 
 DOCUMENTS = {
+    *("actions create", "actions show"),
     *("doctor", "events show", "posts approve", "posts cancel", "posts confirm", "posts create", "posts preview-link"),
     *("posts repeat create", "posts repeat show", "posts retry", "posts show", "posts slots show", "posts summary"),
     *("retention plan", "verify"),
@@ -40,6 +42,8 @@ DOCUMENTS = {
 """They print one document; all others an object a line."""
 
 CALLS: dict[str, list[str]] = {
+    "actions create": ["hide_comment", "--connection", "{writer}", "--object", "77", "--dry-run"],
+    "actions show": ["{action}"],
     "events show": ["{event}"],
     "explain": ["ig_comments", "c1"],
     "media upload": ["{file}"],
@@ -120,6 +124,10 @@ async def test_each_listing_of_one_that_is_used_prints_its_shape(
     saved = await Recurrences(posts).create(DEFAULT_TENANT, COMMAND, read(RecurrenceBody, asked))
     assert saved.recurrence is not None
     known |= {"writer": writer, "recurrence": saved.recurrence.stored.id}
+    acting = read(ActionBody, {"kind": "hide_comment", "connection": writer, "object": "77"})
+    acted = await Actions(posts).create(DEFAULT_TENANT, COMMAND, acting)
+    assert acted.action is not None
+    known["action"] = acted.action.id
     comment = {"id": "c1", "media": {"id": "m1"}, "from": {"id": "1", "username": "u"}, "text": "t"}
     event = await append_event(connection, "a", "e1", payload=comment)
     assert (await rig.api("POST", "/api/media", data=media_samples.image()))[0] == 201

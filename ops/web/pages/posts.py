@@ -22,14 +22,18 @@ from ops.web.uploading import configured, read_form
 from publish.media import media_store
 from publish.media.refusal import MediaRefused
 from publish.posting import many
+from publish.posting.actions import Actions
+from publish.posting.acts import CHANGES, DELETIONS, ON_POSTS, act_of, acts_of, acts_on_own, can_be_acted_on
+from publish.posting.contract import PARENT_OPTION
 from publish.posting.errors import PostError
 from publish.posting.link_preview import Preview
 from publish.posting.links import first_link
-from publish.posting.post_store import STATUSES
+from publish.posting.post_store import STATUSES, StoredTarget
 from publish.posting.posts import CARD, Created
 from publish.posting.queues import Queues, slot_of, written
 from publish.posting.recurrences import Recurrences, Saved
 from publish.posting.requests import (
+    ActionBody,
     ApproveBody,
     ConfirmBody,
     PostBody,
@@ -68,6 +72,24 @@ WORDS: Mapping[TargetState, str] = {
 }
 
 
+ACT_WORDS: Mapping[str, str] = {
+    "reply": "Answer it",
+    "hide_comment": "Hide it",
+    "show_comment": "Show it again",
+    "delete_comment": "Delete the comment",
+    "edit_post": "Edit the text",
+    "delete_post": "Delete the post",
+}
+
+DONE_WORDS: Mapping[TargetState, str] = {
+    TargetState.SCHEDULED: "is about to be done",
+    TargetState.PUBLISHING: "is being done",
+    TargetState.PUBLISHED: "done",
+    TargetState.UNCONFIRMED: "unconfirmed: it may be done, and no answer told",
+}
+"""What an action is called in states whose words are about posts."""
+
+
 class PostPages:
     """The pages below ``/posts`` and ``/share``."""
 
@@ -75,6 +97,7 @@ class PostPages:
         self._site = site
         self._posts = publishing.posts
         self._uploads = publishing.uploads
+        self._actions = Actions(publishing.posts)
         self._recurrences = Recurrences(publishing.posts)
         self._queues = Queues(publishing.posts)
 
@@ -89,6 +112,7 @@ class PostPages:
             Route("POST", "/posts/{id}/cancel", self.cancel),
             Route("POST", "/posts/{id}/retry", self.retry),
             Route("POST", "/posts/{id}/confirm", self.confirm),
+            Route("POST", "/posts/{id}/act", self.act),
             Route("POST", "/posts/{id}/approve", self.approve),
             Route("POST", "/recurrences/{id}/pause", self.pause),
             Route("POST", "/recurrences/{id}/resume", self.resume),
@@ -270,17 +294,31 @@ class PostPages:
         """Show one post with the state of each target. While one is worked on, the page loads itself again."""
         person = await self._site.authentication.require_login(request, READ)
         post = await self._posts.one(person.tenant, post_id(request))
+        actions = await self._actions.on_post(person.tenant, post.id)
         states = {target.state for target in post.targets}
-        waiting = any(target.due_at is not None and target.status == "pending" for target in post.targets)
+        worked_on = [*post.targets, *(action.targets[0] for action in actions)]
+        waiting = any(target.due_at is not None and target.status == "pending" for target in worked_on)
         begun = bool(states - {TargetState.SCHEDULED, TargetState.DRAFT, TargetState.AWAITING_APPROVAL})
+        offered = [target for target in post.targets if person.may(WRITE) and can_be_acted_on(target)]
+        acts = {target.id: self._acts(target) for target in offered}
         return render(
             "post.html",
             person=person,
             post=post,
+            parent=await self._actions.parent(person.tenant, post),
             words=WORDS,
+            act_words=ACT_WORDS,
+            done_words=DONE_WORDS,
+            act_of=act_of,
+            changes=CHANGES,
+            deletions=DELETIONS,
+            object_option=PARENT_OPTION,
+            done={each.id: [a for a in actions if a.targets[0].parent_id == each.id] for each in post.targets},
+            possible={target.id: acts_on_own(target, acts.get(target.id, [])) for target in post.targets},
+            comment_acts={each.id: [a for a in acts.get(each.id, []) if a not in ON_POSTS] for each in post.targets},
             titles={name: publisher.rules.title for name, publisher in self._posts.publishers.items()},
             refresh=REFRESH_SECONDS if waiting and begun and TargetState.UNCONFIRMED not in states else 0,
-            can_publish=bool(states & _WAITING) and post.approved,
+            can_publish=bool(states & _WAITING) and post.approved and not post.is_action,
             can_cancel=bool(states & _CANCELLABLE),
             can_retry=bool(states & {TargetState.FAILED, TargetState.MISSED}),
             can_approve=not post.approved
@@ -349,6 +387,41 @@ class PostPages:
             return await self._refused(person, id_, error)
         text = "It is noted as published." if there else "It is posted again."
         return self._back(person, f"/posts/{id_}", Message(text))
+
+    def _acts(self, target: StoredTarget) -> Sequence[str]:
+        """Return the actions of the platform of a target; none where no post is published there."""
+        publisher = self._posts.publishers.get(target.platform)
+        return [] if publisher is None else acts_of(publisher.machines)
+
+    async def act(self, request: web.Request) -> web.Response:
+        """Do something to what a post made, or to a comment that is named by its id."""
+        person, id_ = await self._pressed(request, WRITE)
+        given = forms.form(request)
+        document = {
+            "kind": given.get("kind", ""),
+            "target": given.get("target") or None,
+            "connection": given.get("connection") or None,
+            "object": given.get("object", "").strip(),
+            "object_is": "comment" if given.get("object") and given.get("kind") == "reply" else None,
+            "content": given.get("content", "").replace("\r\n", "\n"),
+            "sure": "sure" in given,
+        }
+        try:
+            if document["kind"] in DELETIONS and not document["sure"]:
+                message = "Nothing was deleted: nobody said that it is to be."
+                raise PostError("invalid_request", message, "tick the box, and press the button again", status=400)
+            body = read(ActionBody, document)
+            acted = await self._actions.create(person.tenant, self._site.actor(request, person), body)
+        except PostError as error:
+            return await self._refused(person, id_, error)
+        there = acted.result == "exists"
+        text = (
+            "That was asked for already; it is not done twice." if there else "It is done as soon as a worker is free."
+        )
+        warnings = " ".join(f"{finding['message']} {finding['remedy']}" for finding in acted.findings)
+        made = "" if acted.action is None else acted.action.id
+        shown = id_ if body.target else made
+        return self._back(person, f"/posts/{shown}", Message(f"{text} {warnings}".strip(), is_error=there))
 
     async def approve(self, request: web.Request) -> web.Response:
         person, id_ = await self._pressed(request, APPROVE)
