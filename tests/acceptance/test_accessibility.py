@@ -364,6 +364,23 @@ async def test_pages_that_forget_everything_of_an_account(
     await asyncio.to_thread(journey)
 
 
+async def answered(rig: Rig, post: str) -> str:
+    """Let a published post have an answer that is unconfirmed, and one that is there; the latter's id."""
+    put = "UPDATE post_targets SET platform_post_id = '77' WHERE post_id = $1::uuid RETURNING id::text"
+    [row] = await rig.raw(put, post)
+    id_ = ""
+    for content, state in (("A long answer " * 20, TargetState.UNCONFIRMED), ("Thanks", TargetState.PUBLISHED)):
+        body = {"kind": "reply", "target": row["id"], "content": content}
+        status, acted = await rig.api("POST", "/api/actions", json=body)
+        assert status == 201, acted
+        id_ = acted["action"]["id"]
+        await rig.raw(
+            "UPDATE post_targets SET state = $2, due_at = NULL, evidence = $3::jsonb WHERE id = $1::uuid",
+            *(id_, state, '["The newest comments there: Tea, Coffee"]'),
+        )
+    return id_
+
+
 async def test_pages_of_posts_in_every_state(
     rig: Rig, url: str, browser: webdriver.Chrome, looked: Callable[..., None]
 ) -> None:
@@ -402,6 +419,7 @@ async def test_pages_of_posts_in_every_state(
             *(id_, state, "rate_limit_exceeded" if state == TargetState.FAILED else None),
             *("The account has posted enough for today.", '["The newest posts there: Tea, Coffee"]'),
         )
+    action = await answered(rig, posts[TargetState.PUBLISHED])
 
     def journey() -> None:
         log_in(browser, url)
@@ -419,7 +437,12 @@ async def test_pages_of_posts_in_every_state(
             browser.get(f"{url}/posts/{id_}")
             see(browser, "A post that is")
             if state in (TargetState.SCHEDULED, TargetState.PUBLISHED, TargetState.UNCONFIRMED, TargetState.FAILED):
+                for summary in browser.find_elements(By.TAG_NAME, "summary"):
+                    summary.click()
                 looked(f"post-{state}")
+        browser.get(f"{url}/posts/{action}")
+        see(browser, "published here")
+        looked("action")
         browser.get(f"{url}/share?url=https://example.org/tea&title=Tea&description=Green&image=x")
         see(browser, "Share a page")
         looked("share")

@@ -81,6 +81,15 @@ ACT_WORDS: Mapping[str, str] = {
     "delete_post": "Delete the post",
 }
 
+ACT_NAMES: Mapping[str, str] = {
+    "reply": "Answer",
+    "hide_comment": "Hiding of the comment",
+    "show_comment": "Showing of the comment",
+    "delete_comment": "Deletion of the comment",
+    "edit_post": "Edit of the text",
+    "delete_post": "Deletion of the post",
+}
+
 DONE_WORDS: Mapping[TargetState, str] = {
     TargetState.SCHEDULED: "is about to be done",
     TargetState.PUBLISHING: "is being done",
@@ -296,7 +305,7 @@ class PostPages:
         post = await self._posts.one(person.tenant, post_id(request))
         actions = await self._actions.on_post(person.tenant, post.id)
         states = {target.state for target in post.targets}
-        worked_on = [*post.targets, *(action.targets[0] for action in actions)]
+        worked_on = [*post.targets, *(each.targets[0] for each in actions if not each.targets[0].error_code)]
         waiting = any(target.due_at is not None and target.status == "pending" for target in worked_on)
         begun = bool(states - {TargetState.SCHEDULED, TargetState.DRAFT, TargetState.AWAITING_APPROVAL})
         offered = [target for target in post.targets if person.may(WRITE) and can_be_acted_on(target)]
@@ -308,6 +317,7 @@ class PostPages:
             parent=await self._actions.parent(person.tenant, post),
             words=WORDS,
             act_words=ACT_WORDS,
+            act_names=ACT_NAMES,
             done_words=DONE_WORDS,
             act_of=act_of,
             changes=CHANGES,

@@ -1,5 +1,6 @@
 """What is done to what is there: asked for as programs do, carried out by the driver, and seen in the sandbox."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -320,6 +321,45 @@ async def test_change_is_confirmed_without_an_id(publishing: Posting, actions: A
     await actions.confirm(DEFAULT_TENANT, SOMEBODY, acted.action.id, ActionConfirmBody(there=True))
     [post] = await actions.on_post(DEFAULT_TENANT, str((await publishing.row(target))["post_id"]))
     assert str(post.targets[0].state) == "published"
+
+
+async def test_requests_side_by_side_make_one_answer(publishing: Posting, actions: Actions) -> None:
+    connection = await connected(publishing, "mastodon")
+    asked = {"kind": "reply", "connection": connection, "object": "77", "content": "Tea"}
+    done = await asyncio.gather(*(ask(actions, **asked) for _ in range(4)))
+    assert sorted(each.result for each in done) == ["created", "exists", "exists", "exists"]
+    assert len({each.action.id for each in done if each.action is not None}) == 1
+
+
+async def test_answer_holds_a_file_with_its_text_for_who_cannot_see_it(publishing: Posting, actions: Actions) -> None:
+    connection = await connected(publishing, "mastodon")
+    post = await own_post(publishing, connection, "mastodon")
+    picture = publishing.media.add("picture.jpg", "image/jpeg", width=640, height=640)
+    media = [{"id": picture, "alt_text": "a kettle"}]
+    acted = await ask(actions, kind="reply", target=post, content=ANSWER, media=media)
+    assert acted.action is not None
+    row = await publishing.run(acted.action.id)
+    [said] = [each for each in await publishing.shown("mastodon") if each["text"] == ANSWER]
+    assert (row["kind"], row["state"], said["reply_to"]) == (
+        *("images", "published"),
+        (await publishing.row(post))["platform_post_id"],
+    )
+    assert [file["alt_text"] for file in said["files"]] == ["a kettle"]
+
+
+async def test_nothing_is_done_that_was_due_before_the_database_was_restored(
+    publishing: Posting, actions: Actions
+) -> None:
+    connection = await connected(publishing, "facebook")
+    target = await own_post(publishing, connection, "facebook")
+    acted = await ask(actions, kind="delete_post", target=target)
+    assert acted.action is not None
+    await publishing.rig.raw("UPDATE database_incarnations SET incarnation = 'another'")
+    row = await publishing.run(acted.action.id)
+    assert (row["state"], row["error_code"]) == ("unconfirmed", "restored"), dict(row)
+    assert await publishing.rig.sandbox.ledger("change", platform="facebook") == []
+    await actions.confirm(DEFAULT_TENANT, SOMEBODY, acted.action.id, ActionConfirmBody(there=False))
+    assert (await publishing.run(acted.action.id))["state"] == "published"
 
 
 async def test_answers_use_up_no_quota_of_posts(publishing: Posting, actions: Actions) -> None:

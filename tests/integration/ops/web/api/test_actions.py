@@ -75,6 +75,9 @@ async def test_key_and_what_is_no_request(programs: Programs, published: Any) ->
     assert (status, error["error"]["code"]) == (409, "conflict")
     status, error = await programs.ask("POST", f"/api/actions/{first['action']['id']}/confirm", {"there": True})
     assert (status, error["error"]["code"]) == (409, "conflict"), "there is nothing to decide"
+    for what, body in (("retry", None), ("confirm", {"there": False}), ("cancel", None)):
+        status, error = await programs.ask("POST", f"/api/actions/{published['id']}/{what}", body)
+        assert (status, error["error"]["message"]) == (404, "There is no such action."), "it is a post"
 
 
 async def test_who_may_not_act_and_another_tenant_does_not(programs: Programs, published: Any) -> None:  # noqa: F811

@@ -48,7 +48,7 @@ async def test_published_post_is_answered_edited_and_deleted_by_its_page(publish
     _, shown = await page(rig, path)
     assert ("Deleted there at" in shown, 'value="delete_post"' in shown) == (True, False)
     _, shown = await page(rig, f"/posts/{id_}")
-    assert ("Delete the post" in shown, f"{path}#at-{named}" in shown) == (True, True)
+    assert ("Deletion of the post" in shown, f"{path}#at-{named}" in shown) == (True, True)
     _, shown = await page(rig, "/posts")
     assert f"/posts/{id_}" not in shown
 
