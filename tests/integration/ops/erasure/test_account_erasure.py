@@ -144,6 +144,13 @@ async def test_posts_schedules_and_slots_of_a_forgotten_account_go_and_those_of_
         post = {"content": content, "targets": targets, "thread": ["and more"]}
         assert (await rig.api("POST", "/api/posts", json=post))[0] == 201
         assert (await rig.api("POST", "/api/recurrences", json={**repeats, "post": post}))[0] == 201
+    published = "UPDATE post_targets SET platform_post_id = '7' WHERE parent_id IS NULL AND connection_id = $1::uuid"
+    for each in (id_, other):
+        [target, *_] = await rig.raw(
+            f"{published} AND post_id = (SELECT id FROM posts WHERE content = 'both') RETURNING id::text", each
+        )
+        answer = {"kind": "reply", "target": target["id"], "content": f"answer of {'one' if each == id_ else 'other'}"}
+        assert (await rig.api("POST", "/api/actions", json=answer))[0] == 201
     slots = {"timezone": "UTC", "slots": [{"weekday": "MO", "time": "09:00"}]}
     for each in (id_, other):
         assert (await rig.api("PUT", f"/api/connections/{each}/slots", json=slots))[0] == 200
@@ -151,7 +158,7 @@ async def test_posts_schedules_and_slots_of_a_forgotten_account_go_and_those_of_
     exit_code, text = await command(database, "erase", "--requested")
     assert (exit_code, "1 requests carried out" in text) == (0, True), text
     contents = [row["content"] for row in await rig.raw("SELECT content FROM posts ORDER BY content")]
-    assert contents == ["both", "other"]
+    assert contents == ["answer of other", "both", "other"]
     for table in ("post_targets", "queue_slots"):
         rows = await rig.raw(f"SELECT DISTINCT connection_id::text FROM {table}")
         assert [row["connection_id"] for row in rows] == [other], table
