@@ -12,7 +12,7 @@ from publish.posting.verdicts import error_verdict, reported_verdict, unread_ver
 from publish.preflight.error_catalogue import ErrorCatalogue, ErrorClass, ErrorRule, ReportedError
 
 JOB = Job("t1", "text", App("", "", "", {}), "1", "Tea", {}, platform="acme")
-KNOWN = ErrorRule(ErrorClass.CONTENT, "It does not fit.", "Shorten it.", "acme.md 1", codes=["17"])
+KNOWN = ErrorRule(ErrorClass.CONTENT, "It does not fit.", "Shorten it.", "the page of acme 1", codes=["17"])
 
 
 def read(response: Response) -> ReportedError | None:

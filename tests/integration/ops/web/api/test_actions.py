@@ -7,6 +7,7 @@ import pytest
 from ops.access import api_keys, tenants
 from schema.tenancy import DEFAULT_TENANT
 from tests.integration.ops.web.api.test_posts import Programs, programs  # noqa: F401  (a fixture)
+from tests.integration.publish.posting.test_actions import allow
 from tests.rig import TESTS
 
 
@@ -15,6 +16,7 @@ async def published(programs: Programs) -> Any:  # noqa: F811
     """A post of Instagram that is published."""
     post = await programs.made(action="publish")
     await programs.publishing.run(post["targets"][0]["id"])
+    await allow(programs.publishing, "instagram", "instagram_manage_contents")
     return post
 
 
