@@ -17,7 +17,7 @@ up: $(VENV)/.runtime ## start everything here and watch signed webhooks become r
 test quick chaos: export PYTHONDONTWRITEBYTECODE =
 
 test: $(VENV)/.dev ## the whole test suite, against a real PostgreSQL and a real Redis
-	@$(BIN)/python -m pytest $(or $(TESTS),--numprocesses 3 --dist worksteal)
+	@$(BIN)/python -m pytest $(or $(TESTS),--numprocesses 4 --dist worksteal)
 
 quick: $(VENV)/.dev ## the tests that need no server, in under a minute
 	@$(BIN)/python -m pytest --quick --numprocesses 2 --dist worksteal
