@@ -1,14 +1,13 @@
-"""Read and write posts as CSV, as spreadsheets send and open it."""
+"""Read posts as CSV, as spreadsheets send it."""
 
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 
 from publish.schedule.bulk import (
     FIELDS,
     MOST_POSTS,
-    BulkPost,
     Defaults,
     FileError,
     Problem,
@@ -119,35 +118,6 @@ def _columns(records: _Records) -> list[str]:
     if problems:
         raise FileError(*problems)
     return names
-
-
-def write_csv(posts: Iterable[BulkPost]) -> bytes:
-    """Write posts so that :func:`read_csv` reads the same. The byte order mark tells spreadsheets that it is UTF-8."""
-    written = io.StringIO(newline="")
-    writer = csv.writer(written)
-    writer.writerow(FIELDS)
-    for post in posts:
-        fields = _fields(post)
-        writer.writerow([_to_cell(fields[name]) for name in FIELDS])
-    return written.getvalue().encode("utf-8-sig")
-
-
-def _fields(post: BulkPost) -> Mapping[str, str]:
-    return {
-        "campaign_id": post.campaign_id,
-        "content": post.content,
-        "platforms": " ".join(post.platforms),
-        "scheduled_time": post.time.written,
-        "timezone": post.time.zone,
-        "hashtags": " ".join(f"#{tag}" for tag in post.hashtags),
-        "media_urls": " ".join(post.media_urls),
-        "utm": "yes" if post.utm else "",
-    }
-
-
-def _to_cell(text: str) -> str:
-    """Keep a spreadsheet from running a text as a formula, by the apostrophe that it takes for the mark of a text."""
-    return f"'{text}" if _FORMULA.match(text) else text
 
 
 def _from_cell(text: str) -> str:

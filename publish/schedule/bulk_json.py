@@ -1,10 +1,10 @@
-"""Read and write posts as the JSON of ``users-design.md`` 2: ``campaign_id``, ``posts`` and ``scheduling_options``.
+"""Read posts as the JSON of ``users-design.md`` 2: ``campaign_id``, ``posts`` and ``scheduling_options``.
 
 ``utm`` beside them counts for each post that does not say it for itself.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import NoReturn
 
@@ -13,7 +13,6 @@ from publish.schedule.bulk import (
     FIELDS,
     LONGEST_CAMPAIGN,
     MOST_POSTS,
-    BulkPost,
     Defaults,
     FileError,
     Problem,
@@ -123,23 +122,3 @@ def _add(reader: Reader, number: int, post: object) -> None:
         reader.refuse(number, *problems)
     else:
         reader.add(number, post)
-
-
-def write_json(posts: Iterable[BulkPost]) -> bytes:
-    """Write posts so that :func:`read_json` reads the same."""
-    document = {
-        "posts": [
-            {
-                "campaign_id": post.campaign_id,
-                "content": post.content,
-                "platforms": post.platforms,
-                "scheduled_time": post.time.written,
-                "timezone": post.time.zone,
-                "hashtags": post.hashtags,
-                "media_urls": post.media_urls,
-                "utm": post.utm,
-            }
-            for post in posts
-        ]
-    }
-    return json.dumps(document, ensure_ascii=False, indent=2).encode()

@@ -24,15 +24,13 @@ _FORM = "write it as 2027-05-01 09:00, or with an offset from UTC as 2027-05-01T
 class ScheduledTime:
     """When a post is due. ``wall`` is the time that was asked for, without a zone, and ``instant`` is in UTC.
 
-    ``version`` is that of the time zone database which counted. ``words`` says how it was decided, for the person to
-    see before it is saved.
+    ``words`` says how it was decided, for the person to see before it is saved.
     """
 
     wall: datetime
     zone: str
     instant: datetime
     decision: Decision
-    version: str
     words: str
 
     @property
@@ -52,7 +50,7 @@ def resolve(wall: datetime, zone: str, zones: TimeZones) -> ScheduledTime:
     first, second = (_utc(wall, rules, fold) for fold in (0, 1))
     if first == second:
         words = f"{_written(wall)} in {zone} ({_offset(first, rules)})"
-        return ScheduledTime(wall, zone, first, "exact", zones.version, words)
+        return ScheduledTime(wall, zone, first, "exact", words)
     # In a gap, fold 0 stands for the offset before it, which leads to an instant after it, and fold 1 the reverse.
     changed = _change(min(first, second), max(first, second), rules)
     before = (changed + _shift(changed - timedelta(seconds=1), rules)).replace(tzinfo=None)
@@ -63,12 +61,12 @@ def resolve(wall: datetime, zone: str, zones: TimeZones) -> ScheduledTime:
             f" {_written(after)}. It is scheduled for {_written(after)} ({_offset(changed, rules)}), the first time"
             " after that"
         )
-        return ScheduledTime(wall, zone, changed, "gap", zones.version, words)
+        return ScheduledTime(wall, zone, changed, "gap", words)
     words = (
         f"{_written(wall)} comes twice in {zone}: the clocks go back from {_written(before)} to {_written(after)}."
         f" It is scheduled for the first of the two ({_offset(first, rules)})"
     )
-    return ScheduledTime(wall, zone, first, "overlap", zones.version, words)
+    return ScheduledTime(wall, zone, first, "overlap", words)
 
 
 def at_instant(instant: datetime, zone: str, zones: TimeZones) -> ScheduledTime:
@@ -79,7 +77,7 @@ def at_instant(instant: datetime, zone: str, zones: TimeZones) -> ScheduledTime:
     words = f"{_written(instant)} UTC"
     if _shift(instant, rules):
         words = f"{words}, which is {_written(wall)} in {zone} ({_offset(instant, rules)})"
-    return ScheduledTime(wall, zone, instant, "instant", zones.version, words)
+    return ScheduledTime(wall, zone, instant, "instant", words)
 
 
 def parse(text: str, zone: str | None, zones: TimeZones) -> ScheduledTime:
@@ -104,17 +102,6 @@ def parse(text: str, zone: str | None, zones: TimeZones) -> ScheduledTime:
             "name the zone, such as Europe/Berlin, in the field timezone, or add an offset from UTC to the time",
         )
     return resolve(written, zone, zones)
-
-
-def recompute(saved: ScheduledTime, now: datetime, zones: TimeZones) -> ScheduledTime:
-    """Decide again by a newer edition of the time zone database, unless the time is due already.
-
-    What an older process has saved is decided anew; what a newer one has saved is left alone, so that processes of two
-    releases do not move one post back and forth. Where the new instant is past, the post is due at once.
-    """
-    if saved.version >= zones.version or saved.instant <= now or saved.decision == "instant":
-        return saved
-    return resolve(saved.wall, saved.zone, zones)
 
 
 def _utc(wall: datetime, rules: tzinfo, fold: int) -> datetime:

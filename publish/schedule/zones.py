@@ -7,8 +7,6 @@ from functools import cache
 from importlib import resources
 from zoneinfo import ZoneInfo
 
-import tzdata
-
 from publish.schedule.errors import ScheduleError
 
 LONGEST_NAME = 64
@@ -16,10 +14,9 @@ LONGEST_NAME = 64
 
 
 class TimeZones:
-    """The zones of one edition of the database. ``version`` is IANA's name of it, such as ``2026f``."""
+    """The zones of one edition of the database."""
 
-    def __init__(self, version: str, names: Collection[str], load: Callable[[str], tzinfo]) -> None:
-        self.version = version
+    def __init__(self, names: Collection[str], load: Callable[[str], tzinfo]) -> None:
         self.names = frozenset(names)
         self._load = cache(load)
 
@@ -49,4 +46,4 @@ def installed() -> TimeZones:
         with folder.joinpath("zoneinfo", *name.split("/")).open("rb") as file:
             return ZoneInfo.from_file(file, key=name)
 
-    return TimeZones(tzdata.IANA_VERSION, names, load)
+    return TimeZones(names, load)

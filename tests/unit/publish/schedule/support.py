@@ -1,10 +1,10 @@
 """Time zones and instants for the tests of schedules."""
 
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime
 
 from hypothesis import strategies as st
 
-from publish.schedule.zones import TimeZones, installed
+from publish.schedule.zones import installed
 
 ZONES = installed()
 ZONE = st.sampled_from(sorted(ZONES.names))
@@ -14,12 +14,3 @@ WALL = st.datetimes(datetime.fromisoformat("1980-01-01"), datetime.fromisoformat
 
 def utc(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-
-def edition(version: str, moved: dict[str, str]) -> TimeZones:
-    """An edition of the database in which some zones have the rules of others."""
-
-    def load(name: str) -> tzinfo:
-        return ZONES.zone(moved.get(name, name))
-
-    return TimeZones(version, ZONES.names, load)

@@ -3,19 +3,17 @@
 import json
 import time
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from publish.schedule.bulk import FIELDS, MOST_BYTES, MOST_POSTS, BulkPost, Defaults, Report
-from publish.schedule.bulk_csv import read_csv, write_csv
-from publish.schedule.bulk_json import read_json, write_json
+from publish.schedule.bulk import MOST_BYTES, MOST_POSTS, BulkPost, Defaults, Report
+from publish.schedule.bulk_csv import read_csv
+from publish.schedule.bulk_json import read_json
 from publish.schedule.intervals import read_options
-from publish.schedule.wall_time import at_instant, resolve
-from tests.unit.publish.schedule.support import WALL, ZONE, ZONES, utc
+from tests.unit.publish.schedule.support import ZONES, utc
 
 DEFAULTS = Defaults(("mastodon", "x", "tiktok"), utc("2027-01-01 00:00"), ZONES, "spring", "Europe/Berlin")
 HEADER = "content,platforms,scheduled_time,hashtags\n"
@@ -167,17 +165,11 @@ WIDE = "\uff1d\uff0b\uff0d\uff20"
 """The wide forms of = + - @, which spreadsheets take for them."""
 
 
-@pytest.mark.parametrize(
-    "content", ["=1+1", "+49 30 1", "-5 %", "@you", "\tx", f"{WIDE[0]}1", "'=1", "''=1", "'quoted", "\n=1"]
-)
-def test_formula_is_text_and_is_written_so_that_no_spreadsheet_runs_it(content: str) -> None:
-    (post,) = post_json(content=content).posts
-    written = write_csv([post])
-    cell = written.decode("utf-8-sig").split("\r\n", 1)[1].split(",")[1].strip('"')
-    assert cell[0] not in f"=+-@\t\r\n{WIDE}"
-    assert csv(written).posts == [post]
-    if content[0] in "=+-@":
-        assert csv(f"{HEADER}{content},x,2027-05-01 09:00,\n").posts[0].content == content
+@pytest.mark.parametrize("formula", ["=1+1", "+49 30 1", "-5 %", "@you", *(f"{sign}1" for sign in WIDE)])
+def test_formula_is_text_and_the_apostrophe_that_marks_it_for_a_spreadsheet_is_taken_away(formula: str) -> None:
+    for cell, content in ((formula, formula), (f"'{formula}", formula), (f"''{formula}", f"'{formula}")):
+        assert csv(f"{HEADER}{cell},x,2027-05-01 09:00,\n").posts[0].content == content
+    assert csv(f"{HEADER}'quoted,x,2027-05-01 09:00,\n").posts[0].content == "'quoted"
 
 
 def test_same_post_twice_is_refused_and_another_time_is_another_post() -> None:
@@ -314,29 +306,6 @@ def test_field_of_a_wrong_kind_is_named(post: dict[str, Any], message: str) -> N
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\r"), max_size=40)
-TAG = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=10)
-URL = st.builds("https://example.com/{}".format, st.text("abc=+-&?#,;", max_size=10))
-
-
-@st.composite
-def posts(draw: st.DrawFn) -> BulkPost:
-    wall, zone = draw(WALL), draw(ZONE)
-    wall = wall.replace(year=2027 + wall.year % 30, day=min(wall.day, 28))
-    when = at_instant(utc(str(wall)), zone, ZONES) if draw(st.booleans()) else resolve(wall, zone, ZONES)
-    campaign = draw(TEXT.map(str.strip).filter(bool))
-    content = draw(TEXT.filter(str.strip))
-    platforms = draw(st.lists(st.sampled_from(DEFAULTS.platforms), min_size=1, unique=True))
-    tags = draw(st.lists(TAG, max_size=3, unique=True))
-    urls = draw(st.lists(URL, max_size=3))
-    return BulkPost(campaign, content, tuple(platforms), when, tuple(tags), tuple(urls), draw(st.booleans()))
-
-
-@settings(max_examples=200, deadline=None)
-@given(posts())
-def test_what_is_written_is_read_the_same(post: BulkPost) -> None:
-    defaults = replace(DEFAULTS, now=utc("2026-01-01 00:00"), timezone=None, campaign_id="")
-    assert read_csv(write_csv([post]), defaults).posts == [post]
-    assert read_json(write_json([post]), defaults).posts == [post]
 
 
 @settings(deadline=None)
@@ -351,11 +320,3 @@ def test_largest_file_is_read_in_seconds() -> None:
     for line in ('"' + "a" * 100_000 + '",x,2027-05-01 09:00,#a\n', ",,,\n", '""\n', "\n", "#" * 1000 + ",x,,\n"):
         csv(HEADER + line * ((MOST_BYTES - len(HEADER)) // len(line)))
     assert time.monotonic() - began < 20
-
-
-def test_columns_are_the_same_both_ways() -> None:
-    (post,) = post_json().posts
-    assert write_csv([post]).decode("utf-8-sig").splitlines()[0] == ",".join(FIELDS)
-    assert tuple(json.loads(write_json([post]))["posts"][0]) == FIELDS
-    later = replace(post, time=resolve(post.time.wall + timedelta(seconds=90), "Europe/Berlin", ZONES))
-    assert "2027-05-01 09:01:30,Europe/Berlin" in write_csv([later]).decode()
