@@ -4,6 +4,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 
 import click
 import structlog
@@ -21,7 +22,8 @@ from ops.runtime.connections import Connections, connection_limits, raise_descri
 from ops.runtime.db import Pool, open_pool
 from ops.runtime.health import Check, check_database
 from ops.runtime.settings import Configuration
-from ops.runtime.worker_notifier import open_notifier
+from ops.runtime.worker_notifier import WorkerNotifier, open_notifier
+from schema.jobs import PUBLISH_POSTS
 from schema.revision import HEAD
 from schema.rights import WEB_ROLE
 
@@ -41,7 +43,7 @@ def serve_command() -> None:
 
 
 @asynccontextmanager
-async def pages(configuration: Configuration, app: web.Application) -> AsyncIterator[None]:
+async def pages(configuration: Configuration, app: web.Application, notifier: WorkerNotifier) -> AsyncIterator[None]:
     """Add the pages and the API. Without a vault key everything works but connecting, which says what is missing."""
     from ops.cli.composition import built, mailer_of, posts_of, storage_of, uploads_of
     from ops.erasure.requests import request_account
@@ -74,7 +76,7 @@ async def pages(configuration: Configuration, app: web.Application) -> AsyncIter
             vault = found.vault
             add_connections(app, site, Connecting(found.flows, found.disconnector, found.refresher, request_account))
             posts = posts_of(pool, found, storage_of(configuration), settings.landfall_public_url)
-            add_posts(app, site, Publishing(posts, uploads))
+            add_posts(app, site, Publishing(posts, uploads, partial(notifier.notify, PUBLISH_POSTS)))
         else:
             add_connections_not_configured(app, site)
         add_access(app, site, vault, mailer_of(configuration))
@@ -136,7 +138,7 @@ async def application(configuration: Configuration) -> AsyncIterator[tuple[web.A
             return checks
 
         app = build(receiver)
-        await stack.enter_async_context(pages(configuration, app))
+        await stack.enter_async_context(pages(configuration, app, notifier))
         health.add_routes(app, readiness)
         responses.add_fallback(app)
         headers.add_to(app, https=settings.https)

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 
 import click
 import structlog
@@ -18,7 +19,7 @@ from ops.runtime.db import Pool, open_pool
 from ops.runtime.health import Check, check_database
 from ops.runtime.settings import Configuration, Settings
 from ops.runtime.sweep import SWEEP_DRAINS, sweep, watch
-from schema.jobs import PROJECT_EVENTS
+from schema.jobs import PROJECT_EVENTS, PUBLISH_POSTS
 from schema.revision import HEAD
 from schema.rights import WORKER_ROLE
 from sync.projection import store
@@ -39,8 +40,11 @@ def work_command() -> None:
 
 
 @asynccontextmanager
-async def connection_sweeps(configuration: Configuration) -> AsyncIterator[dict[str, Sweep]]:
-    """Yield the loops that refresh and check connections, make posts that repeat, publish, and mail, by name."""
+async def connection_sweeps(configuration: Configuration, posts_due: asyncio.Event) -> AsyncIterator[dict[str, Sweep]]:
+    """Yield the loops that refresh and check connections, make posts that repeat, publish, and mail, by name.
+
+    ``posts_due`` is set when posts may be due before the next look for them.
+    """
     from ops.cli.composition import built, driver_of, notice_sender, occurrences_of, storage_of
     from publish.connections.refresh import AT_ONCE
     from publish.posting import driver
@@ -60,7 +64,7 @@ async def connection_sweeps(configuration: Configuration) -> AsyncIterator[dict[
     ):
         sweeps: dict[str, Sweep] = {
             "refresh": found.refresher.sweep,
-            "posting": driver_of(pool, found, storage_of(configuration)).sweep,
+            "posting": partial(driver_of(pool, found, storage_of(configuration)).sweep, woken=posts_due),
             "recurrences": occurrences_of(pool, found, storage_of(configuration)).sweep,
         }
         if (mailing := notice_sender(configuration, pool, found.flows)) is not None:
@@ -127,8 +131,13 @@ async def work(configuration: Configuration) -> int:
         )
         splitter = Splitter(wiring.webhooks(), configuration.variables)
 
+        posts_due = asyncio.Event()
+
         async def drain() -> None:
             await split_and_project(pool, splitter, projector)
+
+        async def wake() -> None:
+            posts_due.set()  # no more: publishing takes long, and would hold a place that events need
 
         async def readiness() -> Mapping[str, Check]:
             return await check_database(health_pool, HEAD)
@@ -152,12 +161,13 @@ async def work(configuration: Configuration) -> int:
         if not wiring.has_vault(configuration):
             log.warning("work.cannot_publish", missing="LANDFALL_VAULT_KEYS")
         else:
-            sweeps = await stack.enter_async_context(connection_sweeps(configuration))
+            sweeps = await stack.enter_async_context(connection_sweeps(configuration, posts_due))
             tasks += [asyncio.create_task(sweep(stop), name=name) for name, sweep in sweeps.items()]
         listeners = []
         if settings.redis_url is not None:
             url = settings.redis_url.get_secret_value()
-            listening = worker_listener.listen(url, {PROJECT_EVENTS: drain}, settings.landfall_worker_jobs)
+            jobs = {PROJECT_EVENTS: drain, PUBLISH_POSTS: wake}
+            listening = worker_listener.listen(url, jobs, settings.landfall_worker_jobs)
             listeners = [asyncio.create_task(listening, name="wakeup")]
         code = await wiring.until(stop, [*tasks, *listeners])
         stop.set()

@@ -23,6 +23,18 @@ async def stopped(stop: asyncio.Event, seconds: float) -> bool:
     return stop.is_set()
 
 
+async def stopped_or_woken(stop: asyncio.Event, woken: asyncio.Event, seconds: float) -> bool:
+    """Wait ``seconds``, or until one of the events is set; ``woken`` is cleared. Return whether ``stop`` is set."""
+    waiting = [asyncio.create_task(event.wait()) for event in (stop, woken)]
+    try:
+        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
+    woken.clear()
+    return stop.is_set()
+
+
 async def repeat(
     work: Callable[[], Awaitable[object]],
     seconds: float,

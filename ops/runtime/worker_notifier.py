@@ -100,8 +100,8 @@ class _Redis:
 
 
 class WorkerNotifier(Protocol):
-    def notify(self) -> None:
-        """Say that there is work. Always returns at once."""
+    def notify(self, job: str = PROJECT_EVENTS) -> None:
+        """Say that there is work of a kind, a name of ``schema.jobs``. Always returns at once."""
 
     async def close(self) -> None: ...
 
@@ -109,7 +109,7 @@ class WorkerNotifier(Protocol):
 class NoNotifier:
     """Does nothing, for an installation without Redis: the worker's sweep finds the work."""
 
-    def notify(self) -> None:
+    def notify(self, job: str = PROJECT_EVENTS) -> None:
         pass
 
     async def close(self) -> None:
@@ -123,10 +123,12 @@ class RedisNotifier:
         self._address = address
         self._redis: _Redis | None = None
         self._wanted = asyncio.Event()
+        self._jobs: set[str] = set()
         self._slot = 0
         self._task = asyncio.create_task(self._run(), name="worker notifier")
 
-    def notify(self) -> None:
+    def notify(self, job: str = PROJECT_EVENTS) -> None:
+        self._jobs.add(job)
         self._wanted.set()
 
     async def close(self) -> None:
@@ -140,9 +142,10 @@ class RedisNotifier:
         while True:
             await self._wanted.wait()
             self._wanted.clear()
+            jobs, self._jobs = self._jobs, set()
             try:
                 async with asyncio.timeout(SEND_SECONDS if self._redis else OPEN_SECONDS):
-                    sent = await self._enqueue()
+                    sent = [await self._enqueue(job) for job in sorted(jobs)]
             except Exception as error:  # noqa: BLE001  whatever ails Redis, ingest goes on
                 failures += 1
                 pause = RETRIES.delay(failures)
@@ -152,16 +155,17 @@ class RedisNotifier:
                 await asyncio.sleep(pause)
             else:
                 failures = 0
-                metrics.notifications.labels("sent" if sent else "already_waiting").inc()
+                for new in sent:
+                    metrics.notifications.labels("sent" if new else "already_waiting").inc()
                 await asyncio.sleep(REST_SECONDS)
 
-    async def _enqueue(self) -> bool:
+    async def _enqueue(self, kind: str) -> bool:
         if self._redis is None:
             self._redis = await _Redis.open(self._address)
         for _ in range(2):  # the first may be running, past its last look; two in that state are enough to skip
             self._slot = (self._slot + 1) % SLOTS
-            name, at = f"{PROJECT_EVENTS}:{self._slot}", time.time_ns() // 1_000_000
-            job = json.dumps({"t": None, "f": PROJECT_EVENTS, "a": [], "k": {}, "et": at})
+            name, at = f"{kind}:{self._slot}", time.time_ns() // 1_000_000
+            job = json.dumps({"t": None, "f": kind, "a": [], "k": {}, "et": at})
             answer = await self._redis.run(
                 ("MULTI",),
                 ("SET", f"arq:job:{name}", job, "NX", "PX", EXPIRES_MILLISECONDS),

@@ -1,6 +1,9 @@
 """Put the pages and the API together."""
 
-from aiohttp import web
+from collections.abc import Callable
+from dataclasses import replace
+
+from aiohttp import hdrs, web
 
 from ops.runtime.mail import Mailer
 from ops.web.api.actions import ActionsApi
@@ -26,6 +29,7 @@ from ops.web.pages.login import LoginPages
 from ops.web.pages.people import PeoplePages
 from ops.web.pages.posts import PostPages
 from ops.web.pages.second_step import SecondStepPages
+from ops.web.routing import Route
 from ops.web.site import Connecting, Publishing, Site
 from publish.media.uploads import Uploads
 from schema.sealing import Sealer
@@ -75,7 +79,20 @@ def add_posts(app: web.Application, site: Site, publishing: Publishing) -> None:
         QueuesApi(site, publishing),
         PostPages(site, publishing),
     ):
-        site.router.add(app, part.routes())
+        site.router.add(app, [_notifying(route, publishing.notify) for route in part.routes()])
+
+
+def _notifying(route: Route, notify: Callable[[], None]) -> Route:
+    """Return a route that tells the worker of what it changed, once that is committed."""
+    if route.method == hdrs.METH_GET:
+        return route
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        response = await route.handler(request)
+        notify()
+        return response
+
+    return replace(route, handler=handle)
 
 
 def add_connections_not_configured(app: web.Application, site: Site) -> None:

@@ -41,15 +41,20 @@ class Connecting:
     request_deletion: RequestDeletion
 
 
+def _nobody() -> None:
+    """Tell nobody: the worker looks for itself every second."""
+
+
 @dataclass(frozen=True, slots=True)
 class Publishing:
     """What makes posts of a tenant, which a worker with a vault key publishes.
 
-    ``uploads`` takes files; None where there is no storage for them.
+    ``uploads`` takes files; None where there is no storage for them. ``notify`` tells the worker that posts may be due.
     """
 
     posts: Posts
     uploads: Uploads | None = None
+    notify: Callable[[], None] = _nobody
 
 
 @dataclass(frozen=True, slots=True)

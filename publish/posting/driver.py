@@ -25,7 +25,7 @@ from ops.runtime import metrics
 from ops.runtime.db import Pool, describe
 from ops.runtime.faultpoint import faultpoint
 from ops.runtime.http import LEAST_BYTES_PER_SECOND, Unreachable
-from ops.runtime.periodic import stopped
+from ops.runtime.periodic import stopped_or_woken
 from ops.runtime.platform_client import TRIPPED, PlatformClient
 from ops.runtime.platform_protocol import FilePart, JsonObject, PlatformError, Request, Response
 from ops.runtime.ports import Fact
@@ -140,15 +140,19 @@ class Driver:
         for name in self.platforms:  # a first one is an increase only from a zero
             metrics.of(metrics.post_unknown_errors, name)
 
-    async def sweep(self, stop: asyncio.Event) -> None:
-        """Work on what is due until ``stop`` is set; what is under way then is finished, or taken up by another."""
+    async def sweep(self, stop: asyncio.Event, woken: asyncio.Event | None = None) -> None:
+        """Work on what is due until ``stop`` is set; what is under way then is finished, or taken up by another.
+
+        It looks for work every ``LOOK_SECONDS``, and at once when ``woken`` is set.
+        """
+        woken = woken or asyncio.Event()
         while not stop.is_set():
             try:
                 worked = await self.drain()
             except Exception as error:  # noqa: BLE001  the database's trouble passes; the sweep must outlive it
                 log.warning("posting.round_failed", error=describe(error))
                 worked = 0
-            await stopped(stop, 0 if worked else LOOK_SECONDS)
+            await stopped_or_woken(stop, woken, 0 if worked else LOOK_SECONDS)
 
     async def drain(self) -> int:
         """Work on targets that are due, side by side, and return their number."""

@@ -20,7 +20,7 @@ from ops.runtime.db import open_pool
 from ops.runtime.embedded import Redis
 from ops.runtime.worker_listener import listen
 from ops.runtime.worker_notifier import open_notifier
-from schema.jobs import PROJECT_EVENTS, QUEUE
+from schema.jobs import PROJECT_EVENTS, PUBLISH_POSTS, QUEUE
 from schema.metadata import APP_ROLE
 from sync.projection import store
 from sync.projection.worker import Projector
@@ -124,6 +124,28 @@ async def test_c6_commit_between_the_last_look_and_the_end_of_a_job_is_seen_at_o
         await asyncio.gather(listening, return_exceptions=True)
         await notifier.close()
     assert await connection.fetchval("SELECT count(*) FROM ig_comments") == 1
+
+
+async def test_each_kind_of_job_is_notified_though_they_come_together(redis_url: str) -> None:
+    notifier, ran = open_notifier(redis_url), set[str]()
+
+    async def project() -> None:
+        ran.add(PROJECT_EVENTS)
+
+    async def publish() -> None:
+        ran.add(PUBLISH_POSTS)
+
+    listening = asyncio.create_task(listen(redis_url, {PROJECT_EVENTS: project, PUBLISH_POSTS: publish}, 2))
+    notifier.notify()
+    notifier.notify(PUBLISH_POSTS)
+
+    async def both() -> bool:
+        return ran == {PROJECT_EVENTS, PUBLISH_POSTS}
+
+    await eventually(both)
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
+    await notifier.close()
 
 
 async def test_c3_snapshot_of_another_time_loses_and_doubles_nothing(

