@@ -35,6 +35,9 @@ HOSTILE = (
 )
 """Markup of rich, terminal escapes in both forms, a change of direction, line breaks, HTML, and an emoji code."""
 
+ACTION = "00000000-0000-7000-8000-0000000000ac"
+"""The id of an action on what is there, and of its target."""
+
 SHOWN = r"\x1b[2J"
 """What proves that a hostile text was shown, and not left out."""
 
@@ -108,6 +111,21 @@ async def arranged(rig: Rig) -> None:
         HOSTILE,
     )
     await rig.raw(
+        "INSERT INTO posts (tenant_id, id, content, author) VALUES ($1::uuid, $2::uuid, $3, $3)",
+        DEFAULT_TENANT,
+        ACTION,
+        HOSTILE,
+    )
+    await rig.raw(
+        "INSERT INTO post_targets (tenant_id, id, post_id, connection_id, platform, account_id, kind, digest, state,"
+        " options, error_code, error_message, evidence)"
+        " SELECT tenant_id, $2::uuid, $2::uuid, id, platform, account_id, $1::text, '', 'unconfirmed',"
+        " jsonb_build_object('parent_post_id', $1::text), $1, $1, jsonb_build_array($1::text)"
+        " FROM connections WHERE platform = 'tiktok' LIMIT 1",
+        HOSTILE,
+        ACTION,
+    )
+    await rig.raw(
         "INSERT INTO post_recurrences (tenant_id, id, template, rule, start_time, zone, author, trouble)"
         " VALUES ($1::uuid, gen_random_uuid(), jsonb_build_object('content', $2::text, 'campaign_id', $2::text),"
         " 'FREQ=DAILY;COUNT=2', '2099-06-01 09:00', $2, $2, $2)",
@@ -158,8 +176,11 @@ LISTINGS: dict[str, list[list[str]]] = {
         ["ig_comments", f"c1{HOSTILE}", "--json"],
     ],
     "connections list": [[], ["--json"]],
+    "actions list": [[], ["--json"]],
+    "actions show": [[ACTION], [ACTION, "--json"]],
     "posts list": [[], ["--json"]],
     "posts show": [["#post"], ["#post", "--json"]],
+    "posts summary": [[], ["--json"]],
     "posts repeat list": [[], ["--json"]],
     "posts repeat show": [["#recurrence"], ["#recurrence", "--json"]],
     "posts slots show": [["#account"], ["#account", "--json"]],
@@ -178,6 +199,15 @@ ACTIONS: dict[str, list[list[str]]] = {
     "events retry": [["--state", "parked", "--yes"], [], ["--account", HOSTILE]],
     "events ignore": [["--state", "parked", "--yes", "--reason", HOSTILE]],
     "connections retry": [[], ["--platform", HOSTILE]],
+    "actions create": [
+        ["reply", "--connection", "#account", "--object", HOSTILE, "--content", HOSTILE],
+        ["hide_comment", "--target", "#target"],
+        [HOSTILE],
+    ],
+    "actions retry": [[ACTION]],
+    "actions confirm": [[ACTION, "--there", "--url", HOSTILE]],
+    "actions cancel": [[ACTION]],
+    "media upload": [[HOSTILE], [f"http://{HOSTILE}/"], ["#file"]],
     "posts create": [["--content", HOSTILE], ["--content", HOSTILE, "--platform", HOSTILE], ["--at", HOSTILE]],
     "posts retry": [["#post"], ["--cause", HOSTILE]],
     "posts confirm": [["#post", "#target", "--there", "--url", HOSTILE], [HOSTILE, HOSTILE]],
@@ -239,7 +269,9 @@ async def test_no_command_lets_stored_text_control_the_terminal(rig: Rig, tmp_pa
     keys["LANDFALL_MEDIA_URL"] = (tmp_path / "media").as_uri()
     events = await rig.raw("SELECT id::text FROM webhook_event_log ORDER BY id")
     ids = {f"#{number}": id_ for number, [id_] in enumerate(events, 1)}
-    [[ids["#post"], ids["#target"]]] = await rig.raw("SELECT post_id::text, id::text FROM post_targets")
+    [[ids["#post"], ids["#target"]]] = await rig.raw(
+        "SELECT post_id::text, id::text FROM post_targets WHERE id <> post_id"
+    )
     [[ids["#recurrence"]]] = await rig.raw("SELECT id::text FROM post_recurrences")
     [[ids["#account"]]] = await rig.raw("SELECT id::text FROM connections WHERE platform = 'tiktok'")
     ids["#file"] = _file_of_posts(tmp_path)
@@ -265,7 +297,7 @@ async def test_no_command_lets_stored_text_control_the_terminal(rig: Rig, tmp_pa
 async def test_no_page_lets_stored_text_be_more_than_text(rig: Rig) -> None:
     await logged_in(rig)
     [[id_]] = await rig.raw("SELECT id::text FROM connections WHERE platform = 'tiktok'")
-    [[post]] = await rig.raw("SELECT id::text FROM posts")
+    [[post]] = await rig.raw("SELECT id::text FROM posts WHERE id::text <> $1", ACTION)
     link = (await rig.link("tiktok", connection=id_)).removeprefix(rig.url)
     shown = 0
     for path in (
@@ -276,6 +308,7 @@ async def test_no_page_lets_stored_text_be_more_than_text(rig: Rig) -> None:
         "/audit",
         "/posts",
         f"/posts/{post}",
+        f"/posts/{ACTION}",
         "/login",
         link,
         f"/api/auth/tiktok?connection={id_}",
@@ -287,7 +320,15 @@ async def test_no_page_lets_stored_text_be_more_than_text(rig: Rig) -> None:
         assert controls(text, keep="\n\t\r") == [], path
         shown += SHOWN in text
     assert shown >= 8
-    listings = ("/api/connections", "/api/notices", "/api/audit", "/api/media", "/api/posts", "/api/recurrences")
+    listings = (
+        "/api/connections",
+        "/api/notices",
+        "/api/audit",
+        "/api/media",
+        "/api/posts",
+        "/api/recurrences",
+        "/api/actions",
+    )
     for path in (*listings, f"/api/connections/{id_}/slots"):
         async with rig.http.get(rig.url + path) as response:
             assert response.content_type == "application/json"
