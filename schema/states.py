@@ -4,6 +4,7 @@ The stores build the conditions of their updates from these tables, a trigger of
 transition, and ``docs/states.md`` is made from them by ``python -m schema.states``. Standard library only.
 """
 
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -112,9 +113,12 @@ class StateMachine:
         self.target(event)
         return self.any_of(*(state for state, events in self.transitions.items() if event in events))
 
-    def any_of(self, *states: str) -> str:
-        """Return the SQL condition on a row that is in one of these states."""
-        return f"({' OR '.join(f'({self.conditions[state]})' for state in states)})"
+    def any_of(self, *states: str, row: str = "") -> str:
+        """Return the SQL condition on a row that is in one of these states; ``row`` is its table's alias, if any."""
+        conditions = (self.conditions[state] for state in states)
+        if row:
+            conditions = (re.sub(r"\bstate\b", f"{row}.state", condition) for condition in conditions)
+        return f"({' OR '.join(f'({condition})' for condition in conditions)})"
 
     @property
     def column(self) -> str:

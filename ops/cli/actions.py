@@ -9,13 +9,13 @@ import click
 
 from ops.access.audit_log_store import COMMAND
 from ops.cli import options, wiring
-from ops.cli.desk import desk
+from ops.cli.post_context import post_context
 from ops.cli.terminal import echo, echo_json
 from ops.runtime.settings import Configuration
+from publish.posting.action_kinds import ACTIONS
 from publish.posting.action_store import ActionFilter
-from publish.posting.actions import PAGE_SIZE, Acted, Actions
-from publish.posting.acts import ACTS
-from publish.posting.descriptions import acted_document, action_document
+from publish.posting.actions import PAGE_SIZE, ActionResult, Actions
+from publish.posting.descriptions import action_document, action_result_document
 from publish.posting.post_store import STATUSES, StoredPost
 from publish.posting.posts import MOST_LISTED
 from publish.posting.requests import ActionBody, ActionConfirmBody, read
@@ -33,7 +33,7 @@ def actions() -> None:
 
 
 @actions.command("create")
-@click.argument("kind", type=click.Choice(ACTS))
+@click.argument("kind", type=click.Choice(ACTIONS))
 @click.option("--target", type=click.UUID, help="What one of your posts made; see `posts show`.")
 @click.option("--connection", type=click.UUID, help="The account that acts, with --object.")
 @click.option("--object", "object_", default="", metavar="ID", help="The platform's id of a post or a comment.")
@@ -73,15 +73,15 @@ async def create(
 ) -> None:
     """Store an action, and print what came of it. Raises PostError."""
     body = read(ActionBody, document)
-    async with desk(configuration, tenant) as found:
+    async with post_context(configuration, tenant) as found:
         acted = await Actions(found.posts).create(found.tenant, COMMAND, body)
     if as_json:
-        echo_json(acted_document(acted))
+        echo_json(action_result_document(acted))
         return
     _say_acted(acted)
 
 
-def _say_acted(acted: Acted) -> None:
+def _say_acted(acted: ActionResult) -> None:
     words = {"created": "accepted", "exists": "was asked for already", "checked": "could be accepted"}
     echo(f"{words[acted.result]}  {acted.action.id if acted.action is not None else ''}".rstrip())
     for finding in acted.findings:
@@ -116,7 +116,7 @@ async def show_list(
     configuration: Configuration, tenant: str | None, wanted: ActionFilter, limit: int, *, as_json: bool
 ) -> None:
     """Print the newest actions that fit. Raises PostError."""
-    async with desk(configuration, tenant) as found:
+    async with post_context(configuration, tenant) as found:
         page = await Actions(found.posts).page(found.tenant, wanted, limit)
     for action in page.actions:
         if as_json:
@@ -145,7 +145,7 @@ def actions_show(action_id: UUID, tenant: str | None, *, as_json: bool) -> None:
 
 async def show_one(configuration: Configuration, tenant: str | None, action_id: str, *, as_json: bool) -> None:
     """Print one action whole. Raises PostError where there is none."""
-    async with desk(configuration, tenant) as found:
+    async with post_context(configuration, tenant) as found:
         action = await Actions(found.posts).one(found.tenant, action_id)
     if as_json:
         echo_json(action_document(action))
@@ -171,7 +171,7 @@ def actions_retry(action_id: UUID, tenant: str | None) -> None:
 
 async def retry(configuration: Configuration, tenant: str | None, action_id: str) -> None:
     """Begin anew, and print the state. Raises PostError."""
-    async with desk(configuration, tenant) as found:
+    async with post_context(configuration, tenant) as found:
         changed = await Actions(found.posts).retry(found.tenant, COMMAND, action_id)
     echo(_line(changed.post))
 
@@ -198,7 +198,7 @@ async def confirm(
 ) -> None:
     """Store what a person saw, and print the state. Raises PostError."""
     body = read(ActionConfirmBody, document)
-    async with desk(configuration, tenant) as found:
+    async with post_context(configuration, tenant) as found:
         changed = await Actions(found.posts).confirm(found.tenant, COMMAND, action_id, body)
     echo(_line(changed.post))
 
@@ -213,7 +213,7 @@ def actions_cancel(action_id: UUID, tenant: str | None) -> None:
 
 async def cancel(configuration: Configuration, tenant: str | None, action_id: str) -> None:
     """Cancel an action, and print what became of it. Raises PostError."""
-    async with desk(configuration, tenant) as found:
+    async with post_context(configuration, tenant) as found:
         cancelled = await Actions(found.posts).cancel(found.tenant, COMMAND, action_id)
     reason = "".join(cancelled.reasons.values())
     echo(f"not cancelled, {reason}" if reason else "cancelled")

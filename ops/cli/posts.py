@@ -10,8 +10,8 @@ import click
 
 from ops.access.audit_log_store import COMMAND
 from ops.cli import options, wiring
-from ops.cli.desk import content_of, content_options, desk
 from ops.cli.media import uploaded
+from ops.cli.post_context import content_of, content_options, post_context
 from ops.cli.schedules import repeat, slots
 from ops.cli.terminal import echo, echo_json
 from ops.runtime.http import Client
@@ -78,7 +78,7 @@ async def create(
 ) -> None:
     """Upload files, make a post with them, and print what came of it. Raises PostError, ClickException."""
     read(PostBody, {**document, "media": []})  # before a file is taken
-    async with desk(configuration, tenant) as found:
+    async with post_context(configuration, tenant) as found:
         media = [item for item in document["media"] if item["id"]]
         waiting = iter([item for item in document["media"] if not item["id"]])
         if files:
@@ -148,7 +148,7 @@ async def show_list(
     """Print the newest posts that fit. Raises PostError for a time that is none."""
     since, until = moment("--from", chosen["since"]), moment("--to", chosen["until"])
     wanted = PostFilter(chosen["campaign"], chosen["state"], chosen["platform"], since, until)
-    async with desk(configuration, tenant) as found:
+    async with post_context(configuration, tenant) as found:
         page = await found.posts.page(found.tenant, wanted, limit)
     for post in page.posts:
         if as_json:
@@ -174,7 +174,7 @@ async def show_summary(
     configuration: Configuration, tenant: str | None, campaign: str | None, *, as_json: bool
 ) -> None:
     """Print how many targets are in each status."""
-    async with desk(configuration, tenant) as found:
+    async with post_context(configuration, tenant) as found:
         counted = await found.posts.summary(found.tenant, campaign)
     if as_json:
         echo_json(counted)
@@ -196,7 +196,7 @@ def posts_show(post_id: UUID, tenant: str | None, *, as_json: bool) -> None:
 
 async def show_one(configuration: Configuration, tenant: str | None, post_id: str, *, as_json: bool) -> None:
     """Print one post whole. Raises PostError where there is none."""
-    async with desk(configuration, tenant) as found:
+    async with post_context(configuration, tenant) as found:
         post = await found.posts.one(found.tenant, post_id)
     if as_json:
         echo_json(post_document(post))
@@ -257,7 +257,7 @@ async def retry(
     as_json: bool = False,
 ) -> None:
     """Try targets of a post again, or without one all that failed for a cause. Raises PostError."""
-    async with desk(configuration, tenant) as found:
+    async with post_context(configuration, tenant) as found:
         if post_id is not None:
             changed = await found.posts.retry(found.tenant, COMMAND, post_id, body)
             _say_states(changed.post, as_json=as_json)
@@ -306,7 +306,7 @@ async def confirm(
 ) -> None:
     """Store what a person saw, and print the states. Raises PostError."""
     body = read(ConfirmBody, document)
-    async with desk(configuration, tenant) as found:
+    async with post_context(configuration, tenant) as found:
         changed = await found.posts.confirm(found.tenant, COMMAND, post_id, body)
     _say_states(changed.post, as_json=as_json)
 
@@ -325,7 +325,7 @@ async def approve(
     configuration: Configuration, tenant: str | None, post_id: str, version: int, *, as_json: bool = False
 ) -> None:
     """Approve a post, and print the states. Raises PostError."""
-    async with desk(configuration, tenant) as found:
+    async with post_context(configuration, tenant) as found:
         changed = await found.posts.approve(found.tenant, COMMAND, post_id, ApproveBody(version=version))
     _say_states(changed.post, as_json=as_json)
 
@@ -341,7 +341,7 @@ def posts_cancel(post_id: UUID, tenant: str | None, *, as_json: bool) -> None:
 
 async def cancel(configuration: Configuration, tenant: str | None, post_id: str, *, as_json: bool = False) -> None:
     """Cancel a post, and print what became of each target. Raises PostError."""
-    async with desk(configuration, tenant) as found:
+    async with post_context(configuration, tenant) as found:
         cancelled = await found.posts.cancel(found.tenant, COMMAND, post_id)
     if as_json:
         echo_json(cancelled_document(cancelled))
@@ -381,7 +381,7 @@ async def import_file(
         content = await asyncio.to_thread(file.read_bytes)
     except OSError as error:
         raise click.ClickException(f"{file} cannot be read ({error.strerror})") from None
-    async with desk(configuration, tenant) as found:
+    async with post_context(configuration, tenant) as found:
         defaults = await many.defaults_of(found.posts, found.tenant, zone)
         report = (read_json if file.suffix.lower() == ".json" else read_csv)(content, defaults)
         if report.problems:

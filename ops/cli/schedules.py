@@ -8,7 +8,7 @@ import click
 
 from ops.access.audit_log_store import COMMAND
 from ops.cli import options, wiring
-from ops.cli.desk import content_of, content_options, desk
+from ops.cli.post_context import content_of, content_options, post_context
 from ops.cli.terminal import echo, echo_json
 from ops.runtime.settings import Configuration
 from publish.posting.descriptions import (
@@ -58,7 +58,7 @@ async def create(
 ) -> None:
     """Let a post repeat, and print what came of it. Raises PostError."""
     body = read(RecurrenceBody, document)
-    async with desk(configuration, tenant) as found:
+    async with post_context(configuration, tenant) as found:
         saved = await Recurrences(found.posts).create(found.tenant, COMMAND, body)
     if as_json:
         echo_json(saved_document(saved))
@@ -79,7 +79,7 @@ def repeat_list(tenant: str | None, *, state: str | None, limit: int, as_json: b
 async def show_list(
     configuration: Configuration, tenant: str | None, state: str | None, limit: int, *, as_json: bool
 ) -> None:
-    async with desk(configuration, tenant) as found:
+    async with post_context(configuration, tenant) as found:
         listed, _ = await Recurrences(found.posts).page(found.tenant, state, None, limit)
     for each in listed:
         if as_json:
@@ -105,7 +105,7 @@ def repeat_show(recurrence_id: UUID, tenant: str | None, *, as_json: bool) -> No
 
 async def show(configuration: Configuration, tenant: str | None, id_: str, *, as_json: bool) -> None:
     """Print one whole. Raises PostError where there is none."""
-    async with desk(configuration, tenant) as found:
+    async with post_context(configuration, tenant) as found:
         shown = await Recurrences(found.posts).one(found.tenant, id_)
     if as_json:
         echo_json(recurrence_document(shown))
@@ -150,7 +150,7 @@ async def _change(
     configuration: Configuration, tenant: str | None, id_: str, change: Callable[..., Coroutine[Any, Any, Saved]]
 ) -> None:
     """Raises PostError."""
-    async with desk(configuration, tenant) as found:
+    async with post_context(configuration, tenant) as found:
         saved = await change(Recurrences(found.posts), found.tenant, COMMAND, id_)
     _say_saved(saved)
 
@@ -185,7 +185,7 @@ def slots_show(connection_id: UUID, tenant: str | None, *, as_json: bool) -> Non
 
 async def show_slots(configuration: Configuration, tenant: str | None, id_: str, *, as_json: bool) -> None:
     """Raises PostError where there is no such connection."""
-    async with desk(configuration, tenant) as found:
+    async with post_context(configuration, tenant) as found:
         shown = await Queues(found.posts).show(found.tenant, id_)
     if as_json:
         echo_json(queue_document(shown))
@@ -207,7 +207,7 @@ def slots_set(connection_id: UUID, slot: Sequence[str], tenant: str | None, *, z
 async def set_slots(configuration: Configuration, tenant: str | None, id_: str, document: Mapping[str, Any]) -> None:
     """Raises PostError."""
     body = read(QueueBody, document)
-    async with desk(configuration, tenant) as found:
+    async with post_context(configuration, tenant) as found:
         shown = await Queues(found.posts).set(found.tenant, COMMAND, id_, body)
     _say_slots(shown)
 

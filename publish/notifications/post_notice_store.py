@@ -20,7 +20,7 @@ TOLD_DAYS = 7
 NEW_DAYS = 2
 """Nobody is told of what is older: notices may have been set up only now."""
 
-_UNDER_WAY = TARGET.any_of(*IN_FLIGHT).replace("state", "t.state")
+_UNDER_WAY = TARGET.any_of(*IN_FLIGHT, row="t")
 _FIRST_WORDS = """CASE WHEN p.content = '' THEN 'A post without text'
     ELSE 'The post “' || left(regexp_replace(p.content, '\\s+', ' ', 'g'), 60)
         || CASE WHEN length(p.content) > 60 THEN '…”' ELSE '”' END END"""

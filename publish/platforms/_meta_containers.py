@@ -16,13 +16,13 @@ from publish.posting.contract import (
     Effect,
     Failed,
     Go,
-    Heed,
     Job,
     JsonValue,
     Kept,
     Looks,
     Published,
     PublishedUnnamed,
+    ReadLog,
     Step,
     Unknown,
     Verdict,
@@ -49,8 +49,8 @@ class Containers:
     container with an id is: ``status`` names the field that says it, and ``reason`` returns why it failed. ``is_post``
     tells whether the answer is that of the post which it became; ``is_unreadable`` whether the platform hides it.
     ``never`` returns a failure where the same file would be refused as often as it is sent. ``listing`` reads the
-    account's posts, and ``listed`` picks those that may be ours. ``heed`` reads what the log has of them; None where it
-    has nothing.
+    account's posts, and ``listed`` picks those that may be ours. ``read_log`` reads what the log has of them; None
+    where it has nothing.
     """
 
     errors: ErrorCatalogue
@@ -63,7 +63,7 @@ class Containers:
     is_unreadable: Callable[[Response], bool]
     is_post: Callable[[Response], bool] = lambda _: False
     never: Callable[[Response], Verdict | None] = lambda _: None
-    heed: Heed | None = None
+    read_log: ReadLog | None = None
 
     # --- the files of a carousel
 
@@ -200,11 +200,18 @@ class Containers:
                 ("publish", "search", "locate", "quota"),
                 DAY,
                 overdue_look,
-                self.heed,
+                self.read_log,
             ),
-            "search": Step(TargetState.UNCONFIRMED, Effect.READ, AGAIN, self.listing, self.read_search, heed=self.heed),
+            "search": Step(
+                TargetState.UNCONFIRMED, Effect.READ, AGAIN, self.listing, self.read_search, read_log=self.read_log
+            ),
             "locate": Step(
-                TargetState.PUBLISHED_ID_UNKNOWN, Effect.READ, AGAIN, self.listing, self.read_locate, heed=self.heed
+                TargetState.PUBLISHED_ID_UNKNOWN,
+                Effect.READ,
+                AGAIN,
+                self.listing,
+                self.read_locate,
+                read_log=self.read_log,
             ),
         }
 

@@ -169,7 +169,7 @@ class Commenting:
     """How a platform is told a comment, and where it lists them.
 
     ``own`` tells whether the account wrote one that is listed; ``text`` and ``created`` name the fields with its text
-    and its time. ``address`` asks for the address of one; None where it has none. ``told`` returns the account's own
+    and its time. ``address`` asks for the address of one; None where it has none. ``in_log`` returns the account's own
     comments at the same place of which webhooks told, as a listing has them; None where nothing tells of them.
     """
 
@@ -179,7 +179,7 @@ class Commenting:
     text: str
     created: str
     address: Ask | None = None
-    told: Callable[[Job], list[JsonObject]] | None = None
+    in_log: Callable[[Job], list[JsonObject]] | None = None
 
 
 def commenting(errors: ErrorCatalogue, kind: str, title: str, how: Commenting) -> Machine:
@@ -198,9 +198,9 @@ def commenting(errors: ErrorCatalogue, kind: str, title: str, how: Commenting) -
     def read_look(job: Job, response: Response) -> Verdict:
         return unread(errors, job, response) or _found_comment(job, response, how, after)
 
-    def heed_told(job: Job) -> Verdict | None:
+    def comment_in_log(job: Job) -> Verdict | None:
         """One that fits is ours; several are for the listing, which says more of each (``meta.md`` 9.6)."""
-        found = _fitting(job, how.told(job), how) if how.told is not None else []
+        found = _fitting(job, how.in_log(job), how) if how.in_log is not None else []
         return Published(text(found[0].get("id")), step=after) if len(found) == 1 else None
 
     steps = {
@@ -208,7 +208,7 @@ def commenting(errors: ErrorCatalogue, kind: str, title: str, how: Commenting) -
         "look": Step(
             *(TargetState.UNCONFIRMED, Effect.READ, AGAIN, how.listing, read_look),
             (after,) if after else (),
-            heed=None if how.told is None else heed_told,
+            read_log=None if how.in_log is None else comment_in_log,
         ),
     }
     if how.address is not None:

@@ -250,7 +250,7 @@ def _targets(post: JsonObject) -> set[str]:
     return {text(member(item, "target").get("id")) for item in shown}
 
 
-def told_events(job: Job) -> list[JsonObject]:
+def events_in_log(job: Job) -> list[JsonObject]:
     """Return what ``feed`` told of things that the page itself added (``meta.md`` 3.2)."""
     values = [value for row in job.seen.get(LOG, ()) if isinstance(value := row.get("payload_json"), dict)]
     return [
@@ -264,7 +264,7 @@ POSTS = ("status", "post", "photo", "link", "share", "video", "album")
 """``item`` of what a page posts (``meta.md`` 3.2)."""
 
 
-def heed_search(job: Job) -> Verdict | None:
+def post_in_log(job: Job) -> Verdict | None:
     """The webhook names the post, its photo and its text (``meta.md`` 9.6); of a draft the post itself tells more."""
     if job.kept_text("draft"):
         return None
@@ -275,7 +275,7 @@ def heed_search(job: Job) -> Verdict | None:
             return text(value.get("photo_id")) in photos
         return not value.get("photo_id") and normal(value.get("message")) == same_text
 
-    told = [value for value in told_events(job) if value.get("item") in POSTS]
+    told = [value for value in events_in_log(job) if value.get("item") in POSTS]
     found = {text(value.get("post_id")) for value in unbound(job, told, same, created="created_time", id_="post_id")}
     return Published(found.pop(), step="permalink") if len(found) == 1 else None
 
@@ -345,7 +345,7 @@ def _timeline(name: str, title: str, *, photos: bool) -> Machine:
         "search": Step(
             *(TargetState.UNCONFIRMED, Effect.READ, AGAIN, ask_search, read_search),
             ("direct", "permalink"),
-            heed=heed_search,
+            read_log=post_in_log,
         ),
         "permalink": PERMALINK,
     }
@@ -734,9 +734,9 @@ def ask_comments(job: Job) -> Request:
     return Request("GET", url(job, f"{job.parent_id}/comments"), fields | {"filter": "stream"})
 
 
-def told_comments(job: Job) -> list[JsonObject]:
+def comments_in_log(job: Job) -> list[JsonObject]:
     """``parent_id`` of a comment is the post, or the comment that it answers (``meta.md`` 3.2)."""
-    told = [value for value in told_events(job) if value.get("item") == "comment"]
+    told = [value for value in events_in_log(job) if value.get("item") == "comment"]
     return [{**value, "id": value.get("comment_id")} for value in told if text(value.get("parent_id")) == job.parent_id]
 
 
@@ -747,7 +747,7 @@ COMMENTING = Commenting(
     text="message",
     created="created_time",
     address=ask_permalink,
-    told=told_comments,
+    in_log=comments_in_log,
 )
 
 

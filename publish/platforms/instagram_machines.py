@@ -293,7 +293,7 @@ def _fitting(job: Job, posts: list[JsonObject]) -> list[JsonObject]:
     return unbound(job, posts, same, created="timestamp")
 
 
-def heed_media(job: Job) -> Verdict | None:
+def media_in_log(job: Job) -> Verdict | None:
     """What was read of the account's posts since the intent: one that fits is ours, as in a listing.
 
     Webhooks tell of no new post (``meta.md`` 2.1), and of others' posts too that mention the account (2.2), which have
@@ -331,7 +331,7 @@ CONTAINERS = Containers(
     listing=ask_listing,
     listed=_listed,
     is_unreadable=lambda response: error_code(response) == 100,
-    heed=heed_media,
+    read_log=media_in_log,
 )
 
 _CHILDREN: Mapping[str, Step] = {
@@ -352,7 +352,7 @@ _PUBLISHING: Mapping[str, Step] = {
 }
 """The steps that all kinds end with."""
 
-_STORY: Mapping[str, Step] = replace(CONTAINERS, heed=None).watching()
+_STORY: Mapping[str, Step] = replace(CONTAINERS, read_log=None).watching()
 """Of what was read, nothing tells one story from another."""
 
 
@@ -381,7 +381,7 @@ def ask_comments(job: Job) -> Request:
     return Request("GET", url(job, _edge(job)), query(job, fields="id,text,timestamp,username", limit="50"))
 
 
-def told_comments(job: Job) -> list[JsonObject]:
+def comments_in_log(job: Job) -> list[JsonObject]:
     """Own comments are notified like others' (``meta.md`` 2.2), and name what they are below."""
 
     def place(row: JsonObject) -> str:
@@ -397,7 +397,7 @@ COMMENTING = Commenting(
     own=lambda job, comment: text(comment.get("username")) == job.username,
     text="text",
     created="timestamp",
-    told=told_comments,
+    in_log=comments_in_log,
 )
 
 

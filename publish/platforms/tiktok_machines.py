@@ -377,7 +377,7 @@ def read_status(job: Job, response: Response) -> Verdict:
 IN_INBOX = "It waits in the inbox of the account: its owner posts it in TikTok's app."
 
 
-def heed_ids(job: Job) -> Verdict | None:
+def ids_in_log(job: Job) -> Verdict | None:
     """An id of a post proves that it was public, whether or not it is so still (``tiktok.md`` 2.4)."""
     told = sorted(
         job.seen.get("tiktok_post_ids", ()),
@@ -386,26 +386,26 @@ def heed_ids(job: Job) -> Verdict | None:
     return Published(text(told[0].get("post_id")), step="address") if told else None
 
 
-def _told(job: Job) -> JsonObject:
+def _row_in_log(job: Job) -> JsonObject:
     return next(iter(job.seen.get("tiktok_posts", ())), {})
 
 
-def heed_status(job: Job) -> Verdict | None:
+def status_in_log(job: Job) -> Verdict | None:
     """Of a publish that failed the status tells more; it is asked for then."""
-    if found := heed_ids(job):
+    if found := ids_in_log(job):
         return found
-    return PublishedUnnamed("locate") if text(_told(job).get("status")) == "PUBLISH_COMPLETE" else None
+    return PublishedUnnamed("locate") if text(_row_in_log(job).get("status")) == "PUBLISH_COMPLETE" else None
 
 
-def heed_inbox(job: Job) -> Verdict | None:
+def inbox_in_log(job: Job) -> Verdict | None:
     """What waits in the inbox is not asked about: webhooks tell what its owner did with it (``tiktok.md`` 8.3)."""
-    if text(_told(job).get("status")) == "FAILED" and not job.seen.get("tiktok_post_ids"):
-        reason = text(_told(job).get("error_code")) or "unknown"
+    if text(_row_in_log(job).get("status")) == "FAILED" and not job.seen.get("tiktok_post_ids"):
+        reason = text(_row_in_log(job).get("error_code")) or "unknown"
         return _with_facts(reported_verdict(RULES.errors, job, failed(reason)), ())
-    return heed_status(job)
+    return status_in_log(job)
 
 
-def heed_lost(job: Job) -> Verdict | None:
+def lost_in_log(job: Job) -> Verdict | None:
     """A webhook names a publish that no target of ours began: it is ours if it can be no other's (``tiktok.md`` 16)."""
     told = [text(row.get("publish_id")) for row in job.seen.get("tiktok_posts", ())]
     if len(told) != 1 or job.rivals:
@@ -486,19 +486,19 @@ def _ends(*anew: str) -> Mapping[str, Step]:
             ("address", "locate", "inbox", *anew),
             DAY,
             overdue_status,
-            heed_status,
+            status_in_log,
         ),
         "inbox": Step(
             *(TargetState.AWAITING_PERSON, Effect.READ, AGAIN, ask_status, read_locate),
             ("address", "locate"),
-            heed=heed_inbox,
+            read_log=inbox_in_log,
         ),
         "locate": Step(
             *(TargetState.PUBLISHED_ID_UNKNOWN, Effect.READ, AGAIN, ask_status, read_locate),
             ("address",),
             DAY,
             overdue_locate,
-            heed_ids,
+            ids_in_log,
         ),
         "address": Step(TargetState.PUBLISHED, Effect.READ, AGAIN, ask_address, read_address),
     }
@@ -534,7 +534,9 @@ def _pulled(anew: str) -> Mapping[str, Step]:
     return {
         "pull": Step(TargetState.PUBLISHING, Effect.COMMIT, "lost", ask_pull, read_pull, ("status",)),
         "lost": Step(
-            *(TargetState.UNCONFIRMED, Effect.READ, AGAIN, ask_listing, read_lost), (anew, "status"), heed=heed_lost
+            *(TargetState.UNCONFIRMED, Effect.READ, AGAIN, ask_listing, read_lost),
+            (anew, "status"),
+            read_log=lost_in_log,
         ),
     }
 

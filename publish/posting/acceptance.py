@@ -10,7 +10,7 @@ from typing import Protocol
 import asyncpg
 
 from publish.posting import post_store
-from publish.posting.acts import acts_of
+from publish.posting.action_kinds import actions_of
 from publish.posting.contract import JsonValue, Media, PostingPlatform
 from publish.posting.errors import PostError, Reason
 from publish.posting.links import Campaign, tag_link, tagged
@@ -54,7 +54,7 @@ class Publisher:
         return {
             **described(replace(self.rules, kinds=known)),
             "replies": bool(self.machines.reply_kind),
-            "actions": acts_of(self.machines),
+            "actions": actions_of(self.machines),
             "reply_files": self.machines.reply_with_files is not None,
             "quotas": [
                 {"posts": quota.posts, "hours": quota.seconds / 3600, "kinds": list(quota.kinds)}

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from publish.posting.acceptance import OF_FILES, Checked, Item, Publisher, Wanted, refused
-from publish.posting.acts import (
+from publish.posting.action_kinds import (
     CHANGES,
     COMMENT_REPLY,
     COMMENTS,
@@ -16,8 +16,8 @@ from publish.posting.acts import (
     ON_POSTS,
     OPPOSITES,
     REPLY,
-    acts_of,
-    acts_on_own,
+    actions_of,
+    actions_on_own,
     is_comment,
 )
 from publish.posting.contract import PARENT_OPTION, JsonValue
@@ -72,7 +72,7 @@ def checked_action(publishers: Mapping[str, Publisher], wanted: WantedAction, fa
     if publisher is None:
         message = f"This release acts on nothing at {wanted.account.platform}."
         return Checked(_as_post(wanted, ""), [refused("unknown_platform", message, "Name another account.")])
-    possible = acts_of(publisher.machines)
+    possible = actions_of(publisher.machines)
     if wanted.act not in possible:
         has = f"it has {', '.join(possible)}" if possible else "nothing is done there to what is published"
         message = f"{publisher.rules.title} has no action that is called {wanted.act[:40]!r}; {has}."
@@ -121,7 +121,7 @@ def _of_object(publisher: Publisher, wanted: WantedAction) -> list[Finding]:
     if own.deleted_at is not None:
         message = f"It was deleted at {own.deleted_at:%Y-%m-%d %H:%M} UTC, by an action that was asked for here."
         return [refused("object_deleted", message, "There is nothing left to act on.")]
-    if acts_on_own(own, [wanted.act]):
+    if actions_on_own(own, [wanted.act]):
         return []
     found, needed = ("a comment", "a post") if is_comment(own) else ("a post", "a comment")
     message = f"What is named is {found} that was made here, and {wanted.act} acts on {needed}."

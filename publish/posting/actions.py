@@ -1,7 +1,7 @@
 """Act on what is there: answer, hide, show, edit and delete, as people and programs ask for it.
 
 An action is published by the driver like a post: its intent is stored before the platform is asked, and an unknown
-outcome is looked up or decided by a person. See :mod:`.acts` for how it is stored.
+outcome is looked up or decided by a person. See :mod:`.action_kinds` for how it is stored.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ LATE = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Acted:
+class ActionResult:
     """What came of a request to act. ``action`` is the one that was made, or that was there; None for a check alone.
 
     ``result`` is created, exists or checked. ``replayed``: the same request was answered before.
@@ -54,7 +54,7 @@ class ActionPage:
 class Actions:
     posts: Posts
 
-    async def create(self, tenant: str, actor: Actor, body: ActionBody) -> Acted:
+    async def create(self, tenant: str, actor: Actor, body: ActionBody) -> ActionResult:
         """Store an action that is worked on at once, or answer with the one that is there. Raises PostError."""
         asked = digest_of("action", body)
         async with tenant_transaction(self.posts.pool, tenant) as connection:
@@ -74,22 +74,22 @@ class Actions:
             wanted = WantedAction(account, body.kind, object_, own, *said)
             checked = checked_action(self.posts.publishers, wanted, facts)
             if not body.repeat and (there := await _existing(connection, wanted)) is not None:
-                return Acted(await _one(connection, there), "exists", checked.documents)
+                return ActionResult(await _one(connection, there), "exists", checked.documents)
             if (error := refusal_of([checked])) is not None:
                 raise error
             if body.dry_run:
-                return Acted(None, "checked", checked.documents)
+                return ActionResult(None, "checked", checked.documents)
             made = await self._stored(connection, tenant, actor, body, wanted, checked.wanted.kind, asked)
-            return Acted(made, "created", checked.documents)
+            return ActionResult(made, "created", checked.documents)
 
     async def _made_before(
         self, connection: asyncpg.Connection, tenant: str, body: ActionBody, asked: bytes
-    ) -> Acted | None:
+    ) -> ActionResult | None:
         """Return the answer to an earlier request with this key. Raises PostError where that was another one."""
         if not body.idempotency_key or body.dry_run:
             return None
         before = await self.posts.made_before(connection, tenant, body.idempotency_key, asked)
-        return None if before is None else Acted(before, "created", replayed=True)
+        return None if before is None else ActionResult(before, "created", replayed=True)
 
     async def _named(self, connection: asyncpg.Connection, body: ActionBody) -> tuple[Account, StoredTarget | None]:
         """Return the account that acts, and the target of ours that is acted on, if one is named. Raises PostError."""

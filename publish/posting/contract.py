@@ -253,7 +253,7 @@ class PublishedUnnamed(Verdict):
 
 @dataclass(frozen=True, slots=True)
 class HandedOver(Verdict):
-    """The platform has it, and its owner must go on there. ``step`` heeds what the platform tells of that."""
+    """The platform has it, and its owner must go on there. ``step`` reads what the platform sends of that."""
 
     message: str
     step: str = ""
@@ -285,7 +285,7 @@ Inquire = Callable[[App, str, Mapping[str, str]], Steps[AccountFacts]]
 
 Ask = Callable[[Job], Request]
 Read = Callable[[Job, Response], Verdict]
-Heed = Callable[[Job], Verdict | None]
+ReadLog = Callable[[Job], Verdict | None]
 """From a job with what the log has ``seen`` to what that means; None where it decides nothing. There is no token."""
 
 
@@ -295,8 +295,8 @@ class Step:
 
     ``unknown`` is what to do when its outcome is unknown: ``AGAIN``, ``ASK_PERSON``, or the name of a step that looks.
     ``leads_to`` names the steps that a verdict of it may go on with. ``deadline`` is how long, in seconds, a target may
-    stay at it before ``overdue`` is taken; None for a step that ends by itself. ``heed`` reads what the platform told
-    without being asked, before it is asked and whenever there is more of it; None where nothing is told.
+    stay at it before ``overdue`` is taken; None for a step that ends by itself. ``read_log`` reads what the platform
+    sent by itself, before it is asked and whenever there is more of it; None where it sends nothing.
     """
 
     state: TargetState
@@ -307,7 +307,7 @@ class Step:
     leads_to: Sequence[str] = ()
     deadline: float | None = None
     overdue: Callable[[Job], Verdict] | None = None
-    heed: Heed | None = None
+    read_log: ReadLog | None = None
 
 
 AFTERWARDS = (TargetState.PUBLISHED, TargetState.PUBLISHED_ID_UNKNOWN)
@@ -377,11 +377,11 @@ class Machine:
 
     def _problems_of_listening(self, step: Step) -> list[str]:
         found = []
-        if step.heed is not None and step.effect is not Effect.READ:
-            found.append("what the log tells is heeded by steps that read")
+        if step.read_log is not None and step.effect is not Effect.READ:
+            found.append("only a step that reads may read the log")
         if step.state == TargetState.AWAITING_PERSON:
             found += [f"{name} comes before publishing" for name in self._before_publishing(step.leads_to)]
-            found += ["nobody asks about it, so it heeds what the log tells"] if step.heed is None else []
+            found += ["nobody asks about it, so it has to read the log"] if step.read_log is None else []
         return found
 
     def _before_publishing(self, names: Sequence[str]) -> list[str]:
@@ -403,8 +403,8 @@ class Machine:
         """A Mermaid state diagram of the steps, with the effect class of each and what follows an unknown outcome."""
         lines = ["stateDiagram-v2", *(f"    [*] --> {name}" for name in self._beginnings())]
         for name, step in self.steps.items():
-            heeds = "" if step.heed is None else ", heeds the log"
-            lines.append(f"    {name}: {name} ({step.effect}, {step.state}{heeds})")
+            reads = "" if step.read_log is None else ", reads the log"
+            lines.append(f"    {name}: {name} ({step.effect}, {step.state}{reads})")
             lines += [f"    {name} --> {other}" for other in step.leads_to]
             if step.unknown in self.steps:
                 lines.append(f"    {name} --> {step.unknown}: outcome unknown")

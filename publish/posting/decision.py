@@ -67,8 +67,8 @@ LOOKS = "looks"
 """Kept by a step that looks for something: how often it did. It counts for one step."""
 
 
-HEARD = "heard"
-"""Kept by a step that heeds the log: a digest of what was seen there, by table."""
+LOG_DIGESTS = "log_digests"
+"""Kept by a step that reads the log: a digest of what was seen there, by table."""
 
 
 ASIDE = "aside"
@@ -292,7 +292,7 @@ def _failed(target: Progress, machine: Machine, step: Step, verdict: Failed) -> 
 
 def _quiet(target: Progress, step: Step) -> Outcome:
     """It stays published: only what was still to be read of it is not known, unless the log tells it later."""
-    return Outcome(state=target.state, step=target.step if step.heed is not None else "", seconds=None)
+    return Outcome(state=target.state, step=target.step if step.read_log is not None else "", seconds=None)
 
 
 _RULES: Mapping[type[Verdict], Callable[..., Outcome]] = {

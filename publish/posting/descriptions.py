@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from publish.posting.actions import Acted
-from publish.posting.acts import act_of
+from publish.posting.action_kinds import action_of
+from publish.posting.actions import ActionResult
 from publish.posting.contract import PARENT_OPTION
 from publish.posting.link_preview import Preview
 from publish.posting.many import LineOutcome
@@ -91,7 +91,7 @@ def action_document(action: StoredPost) -> dict[str, object]:
     same = ("status", "state", "step", "attempt", "failures", "due_at", "platform_post_id", "platform_post_url")
     return {
         "id": action.id,
-        "kind": act_of(target.kind),
+        "kind": action_of(target.kind),
         "connection": target.connection_id,
         "platform": target.platform,
         "account": target.account,
@@ -109,7 +109,7 @@ def action_document(action: StoredPost) -> dict[str, object]:
     }
 
 
-def acted_document(acted: Acted) -> dict[str, object]:
+def action_result_document(acted: ActionResult) -> dict[str, object]:
     """Return what came of a request to act as JSON."""
     return {
         "action": None if acted.action is None else action_document(acted.action),

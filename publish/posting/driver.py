@@ -54,7 +54,7 @@ from publish.posting.contract import (
     Verdict,
     allowed,
 )
-from publish.posting.decision import HEARD, VISIBLE, Outcome, decide, shown_evidence, without_asking
+from publish.posting.decision import LOG_DIGESTS, VISIBLE, Outcome, decide, shown_evidence, without_asking
 from publish.posting.target_store import Target
 from publish.schedule import lateness
 from publish.vault.envelope import Vault, VaultError
@@ -160,20 +160,20 @@ class Driver:
             if not await restore_store.is_known(connection):
                 await self._hold(connection)
             found = await target_store.claim(connection, AT_ONCE)
-            told = await self._told(connection)
+            informed = await self._with_new_evidence(connection)
         worked = (self._guarded(self.work, *each) for each in found)
-        heeded = (self._guarded(self.heed, *each) for each in told)
-        await asyncio.gather(*worked, *heeded)
-        return len(found) + len(told)
+        applied = (self._guarded(self.apply_log, *each) for each in informed)
+        await asyncio.gather(*worked, *applied)
+        return len(found) + len(informed)
 
-    async def _told(self, connection: asyncpg.Connection) -> list[tuple[str, str, int]]:
+    async def _with_new_evidence(self, connection: asyncpg.Connection) -> list[tuple[str, str, int]]:
         """Lease targets of which the log has something new."""
         listening, found = await target_store.listening(connection), []
         for name, platform in self.platforms.items():
             at = [(kind, step) for of, kind, step in listening if of == name]
             for evidence in platform.evidence:
                 if any(evidence.is_for(kind, step) for kind, step in at):
-                    found += await target_store.claim_told(connection, name, evidence, AT_ONCE)
+                    found += await target_store.claim_with_evidence(connection, name, evidence, AT_ONCE)
         return found
 
     async def _hold(self, connection: asyncpg.Connection) -> None:
@@ -209,7 +209,7 @@ class Driver:
                 return
         log.error("posting.circle", target=id_)
 
-    async def heed(self, tenant: str, id_: str, fence: int) -> None:
+    async def apply_log(self, tenant: str, id_: str, fence: int) -> None:
         """Take a leased target as far as the log takes it, which has something new of it."""
         faultpoint("posting.leased")
         async with tenant_transaction(self.pool, tenant) as connection:
@@ -217,40 +217,40 @@ class Driver:
         machine = None if target is None else self.platforms[target.platform].machines.get(target.kind)
         if target is None or machine is None or target.step not in machine.steps:
             return
-        heard, verdict = await self._heeded(target, machine.steps[target.step])
+        digests, verdict = await self._read_log(target, machine.steps[target.step])
         if verdict is None:
             asks = any(evidence.asks for evidence in self._evidence(target))
             async with tenant_transaction(self.pool, tenant) as connection:
-                await target_store.note_heard(connection, target, heard, asks=asks)
+                await target_store.note_digests(connection, target, digests, asks=asks)
             faultpoint("posting.outcome_saved")
             return
-        if await self._store(target, decide(target, machine, _with_heard(verdict, heard)), verdict):
+        if await self._store(target, decide(target, machine, _with_digests(verdict, digests)), verdict):
             await self.work(tenant, id_, fence)
 
     def _evidence(self, target: Target) -> list[Evidence]:
         return [each for each in self.platforms[target.platform].evidence if each.is_for(target.kind, target.step)]
 
-    async def _heeded(self, target: Target, step: Step) -> tuple[dict[str, JsonValue], Verdict | None]:
+    async def _read_log(self, target: Target, step: Step) -> tuple[dict[str, JsonValue], Verdict | None]:
         """Return digests of what the log has of a target, by table, and what that means; None where nothing."""
-        heard: dict[str, JsonValue] = {}
+        digests: dict[str, JsonValue] = {}
         seen: dict[str, Sequence[JsonObject]] = {}
         evidence = self._evidence(target)
         if not evidence:
-            return heard, None
+            return digests, None
         async with tenant_transaction(self.pool, target.tenant) as connection:
             for each in evidence:
-                heard[each.table], seen[each.table] = await target_store.seen(connection, target, each)
+                digests[each.table], seen[each.table] = await target_store.seen(connection, target, each)
             rivals, bound = await target_store.rivals(connection, target), await target_store.bound(connection, target)
             known = await self.media.describe(connection, [file.media_id for file in target.files])
-        if step.heed is None or not any(seen.values()):
-            return heard, None
+        if step.read_log is None or not any(seen.values()):
+            return digests, None
         media = [known[file.media_id] for file in target.files if file.media_id in known]
         job = replace(_job(target, NO_APP, bound), media=media, seen=seen, rivals=rivals)
         try:
-            return heard, step.heed(job)
+            return digests, step.read_log(job)
         except TRIPPED as error:
             log.warning("posting.unreadable", target=target.id, step=target.step, error=type(error).__name__)
-            return heard, None
+            return digests, None
 
     async def _advance(self, target: Target, machine: Machine) -> bool:
         """Do one step of a target; return whether there is another to do at once."""
@@ -261,17 +261,17 @@ class Driver:
             message = "This release does not know the step at which an earlier one left it; try again."
             return await self._left(target, Failed("unknown_step", message, retryable=True))
         step = machine.steps[target.step]
-        heard: dict[str, JsonValue] = {}
+        digests: dict[str, JsonValue] = {}
         verdict = without_asking(target, step)
         if verdict is None and step.effect is Effect.READ:
-            heard, verdict = await self._heeded(target, step)
+            digests, verdict = await self._read_log(target, step)
         if verdict is None:
             secrets: dict[str, str] = {}
             verdict = await self._verdict(target, step, secrets)
             target = replace(target, sealed=self._sealed(target, secrets) or target.sealed)
         if verdict is None:
             return False
-        return await self._store(target, decide(target, machine, _with_heard(verdict, heard)), verdict)
+        return await self._store(target, decide(target, machine, _with_digests(verdict, digests)), verdict)
 
     async def _verdict(self, target: Target, step: Step, secrets: dict[str, str]) -> Verdict | None:
         """Ask what the step asks; None where the lease was lost. ``secrets`` get what the target keeps sealed."""
@@ -505,7 +505,7 @@ class Driver:
 
 
 NO_APP = App("", "", "", {})
-"""What a step that heeds the log has for an application: it asks nothing."""
+"""What a step that reads the log has for an application: it asks nothing."""
 
 
 def _job(target: Target, app: App, bound: frozenset[str]) -> Job:
@@ -535,9 +535,9 @@ def _job(target: Target, app: App, bound: frozenset[str]) -> Job:
     )
 
 
-def _with_heard(verdict: Verdict, heard: Mapping[str, JsonValue]) -> Verdict:
-    """Return a verdict that keeps what was heeded of the log before it."""
-    return replace(verdict, keep={**verdict.keep, HEARD: dict(heard)}) if heard else verdict
+def _with_digests(verdict: Verdict, digests: Mapping[str, JsonValue]) -> Verdict:
+    """Return a verdict that keeps what was read of the log before it."""
+    return replace(verdict, keep={**verdict.keep, LOG_DIGESTS: dict(digests)}) if digests else verdict
 
 
 def _bytes_of(request: Request) -> int:
@@ -576,7 +576,7 @@ def _of_another(target: Target, outcome: Outcome) -> Outcome:
         state=TargetState.UNCONFIRMED if doubted else target.state,
         step=target.step,
         seconds=None,
-        kept={**target.kept, **({HEARD: outcome.kept[HEARD]} if HEARD in outcome.kept else {})},
+        kept={**target.kept, **({LOG_DIGESTS: outcome.kept[LOG_DIGESTS]} if LOG_DIGESTS in outcome.kept else {})},
         code="post_of_another_target",
         message=message,
         evidence=[outcome.post_id],

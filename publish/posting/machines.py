@@ -12,7 +12,7 @@ INTRODUCTION = (
     " people see meanwhile. **read**: nothing comes of it. **repeatable**: nobody sees what comes of it. **keyed**:"
     " people see it, and the platform does it once however often it is asked. **commit**: people see it, and a repeat"
     " could do it twice. *Outcome unknown* is where a target goes when no answer tells what came of the request; where"
-    " no such arrow is drawn, the request is asked again. A step that *heeds the log* takes what the platform told"
+    " no such arrow is drawn, the request is asked again. A step that *reads the log* takes what the platform told"
     " without being asked, before it asks and whenever there is more of it. Any step can also end by a refusal of the"
     " platform, or in a question to a person, once it was tried as often as `publish/posting/decision.py` says."
 )

@@ -45,7 +45,7 @@ EDITABLE = (
 """States of a target that shows nothing at its platform, and that nobody works on."""
 
 NO_ACTION = "t.id <> t.post_id"
-"""The condition on a target of a post, which is no action on what is there: see :mod:`.acts`."""
+"""The condition on a target of a post, which is no action on what is there: see :mod:`.action_kinds`."""
 
 COUNTED = f"NOT {TARGET.any_of(TargetState.DRAFT, TargetState.CANCELLED, TargetState.FAILED, TargetState.MISSED)}"
 """The condition on a target that is published, or may be."""
@@ -174,7 +174,7 @@ class StoredPost:
 
     @property
     def is_action(self) -> bool:
-        """Whether it acts on what is there, and is no post: see :mod:`.acts`."""
+        """Whether it acts on what is there, and is no post: see :mod:`.action_kinds`."""
         return any(target.id == self.id for target in self.targets)
 
     @property
@@ -660,7 +660,7 @@ _POST_COLUMNS = """p.id::text, p.content, coalesce(p.link, '{}'), p.hashtags, p.
 
 _DONE_TO_IT = f"""(SELECT max(a.published_at) FROM post_targets a WHERE a.tenant_id = t.tenant_id
         AND a.parent_id = t.id AND a.id = a.post_id
-        AND {TARGET.any_of(TargetState.PUBLISHED).replace("state", "a.state")} AND a.kind IN"""
+        AND {TARGET.any_of(TargetState.PUBLISHED, row="a")} AND a.kind IN"""
 
 _TARGET_COLUMNS = f"""t.id::text, t.post_id::text, t.connection_id::text, t.platform,
     coalesce(c.username, c.account_id), t.parent_id::text, t.position, t.kind, t.content, t.untagged, t.link_url,

@@ -36,7 +36,7 @@ from publish.posting.acceptance import (
     quota_findings,
     refusal_of,
 )
-from publish.posting.acts import CHANGES
+from publish.posting.action_kinds import CHANGES
 from publish.posting.errors import PostError, no_post
 from publish.posting.inquiries import AskAccount
 from publish.posting.link_preview import NoPreviewError, Preview, Previews

@@ -278,7 +278,7 @@ async def waiting_posts(connection: asyncpg.Connection, recurrence_id: str) -> l
         SELECT DISTINCT o.post_id::text FROM post_occurrences o
         JOIN post_targets t ON t.tenant_id = o.tenant_id AND t.post_id = o.post_id
         WHERE o.recurrence_id = $1::uuid AND o.state = '{OccurrenceState.MADE}'
-            AND {TARGET.any_of(*NOT_BEGUN).replace("state", "t.state")} ORDER BY 1""",
+            AND {TARGET.any_of(*NOT_BEGUN, row="t")} ORDER BY 1""",
         recurrence_id,
     )
     return [row[0] for row in rows]

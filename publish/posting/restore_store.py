@@ -34,8 +34,8 @@ SELECT ({INCARNATION}),
 ON CONFLICT DO NOTHING RETURNING (SELECT count(*) FROM database_incarnations) > 0 AS restored
 """
 
-_SCHEDULED = TARGET.any_of(TargetState.SCHEDULED).replace("state", "t.state")
-_UNDER_WAY = TARGET.any_of(*IN_FLIGHT).replace("state", "t.state")
+_SCHEDULED = TARGET.any_of(TargetState.SCHEDULED, row="t")
+_UNDER_WAY = TARGET.any_of(*IN_FLIGHT, row="t")
 
 _HOLD = f"""
 UPDATE post_targets t SET state = '{TargetState.UNCONFIRMED}',

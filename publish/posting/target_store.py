@@ -13,7 +13,7 @@ import asyncpg
 
 from ops.runtime.platform_protocol import JsonObject
 from publish.posting.contract import PARENT_OPTION, Evidence, JsonValue
-from publish.posting.decision import Outcome
+from publish.posting.decision import LOG_DIGESTS, Outcome
 from publish.schedule.lateness import LatePolicy
 from publish.vault.envelope import Vault
 from schema.sealing import target_place
@@ -99,19 +99,19 @@ class Target:
         return found
 
 
-_LISTENING = TARGET.any_of(*LISTENING).replace("state =", "t.state =")
+_LISTENING = TARGET.any_of(*LISTENING, row="t")
 
 _BELOW = "(t.parent_id IS NOT NULL AND parent.post_id = t.post_id)"
 """The condition on a further part of a thread, or a first comment: it has files of its own, and no link."""
 
 _SUPERSEDED = f"""(p.schedule_id IS NOT NULL AND (
     EXISTS (SELECT FROM post_recurrences r WHERE r.tenant_id = p.tenant_id AND r.id = p.schedule_id
-        AND {RECURRENCE.conditions[RecurrenceState.ACTIVE].replace("state", "r.state")}
+        AND {RECURRENCE.any_of(RecurrenceState.ACTIVE, row="r")}
         AND r.next_at > p.scheduled_at AND r.next_at <= now())
     OR EXISTS (SELECT FROM posts later WHERE later.tenant_id = p.tenant_id AND later.schedule_id = p.schedule_id
         AND later.scheduled_at > p.scheduled_at AND later.scheduled_at <= now()
         AND EXISTS (SELECT FROM post_targets lt WHERE lt.tenant_id = later.tenant_id AND lt.post_id = later.id
-            AND NOT {TARGET.conditions[TargetState.CANCELLED].replace("state", "lt.state")}))))"""
+            AND NOT {TARGET.any_of(TargetState.CANCELLED, row="lt")}))))"""
 
 _COLUMNS: Mapping[str, str] = {
     "tenant": "t.tenant_id::text",
@@ -125,7 +125,7 @@ _COLUMNS: Mapping[str, str] = {
     "username": "c.username",
     "profile": "c.profile",
     "scopes": "c.scopes",
-    "connected": CONNECTION.conditions[ConnectionState.ACTIVE].replace("state", "c.state"),
+    "connected": CONNECTION.any_of(ConnectionState.ACTIVE, row="c"),
     "parent_post_id": f"coalesce(parent.platform_post_id, t.options->>'{PARENT_OPTION}', '')",
     "root_post_id": "coalesce(root.platform_post_id, '')",
     "waiting_parent": "t.parent_id IS NOT NULL AND parent.platform_post_id IS NULL",
@@ -371,10 +371,10 @@ async def listening(connection: asyncpg.Connection) -> set[tuple[str, str, str]]
     return {tuple(row) for row in rows}
 
 
-async def claim_told(
+async def claim_with_evidence(
     connection: asyncpg.Connection, platform: str, evidence: Evidence, limit: int
 ) -> list[tuple[str, str, int]]:
-    """Lease targets of which the log has other evidence than was heeded: tenant, id and fence of each.
+    """Lease targets of which the log has other evidence than was read: tenant, id and fence of each.
 
     The evidence is compared and not its time, as what was committed last need not be what was received last.
     """
@@ -382,17 +382,17 @@ async def claim_told(
     recent = f"coalesce(t.intent_at, t.created_at) > now() - interval '{LISTENED_DAYS} days'"
     rows = await connection.fetch(
         f"""
-        WITH told AS (
+        WITH informed AS (
             SELECT t.tenant_id, t.id FROM post_targets t
             WHERE t.platform = $1 AND t.step = ANY($2::text[]) AND (t.kind = ANY($3::text[]) OR $3::text[] = '{{}}')
                 AND {_LISTENING} AND {"true" if named else recent} AND coalesce(t.lease_until, '-infinity') < now()
                 AND NOT EXISTS (SELECT FROM post_targets o WHERE o.tenant_id = t.tenant_id
                     AND o.connection_id = t.connection_id AND o.due_at IS NOT NULL AND o.lease_until >= now())
-                AND {_digest(evidence)} <> coalesce(t.kept #>> ARRAY['heard', $4], '')
+                AND {_digest(evidence)} <> coalesce(t.kept #>> ARRAY['{LOG_DIGESTS}', $4], '')
             LIMIT $5 FOR UPDATE OF t SKIP LOCKED
         )
         UPDATE post_targets t SET lease_until = now() + make_interval(secs => $6), fence = fence + 1
-        FROM told WHERE t.tenant_id = told.tenant_id AND t.id = told.id
+        FROM informed WHERE t.tenant_id = informed.tenant_id AND t.id = informed.id
         RETURNING t.tenant_id::text, t.id::text, t.fence""",
         platform,
         list(evidence.steps),
@@ -434,17 +434,17 @@ async def rivals(connection: asyncpg.Connection, target: Target) -> int:
     return found
 
 
-async def note_heard(
-    connection: asyncpg.Connection, target: Target, heard: Mapping[str, JsonValue], *, asks: bool
+async def note_digests(
+    connection: asyncpg.Connection, target: Target, digests: Mapping[str, JsonValue], *, asks: bool
 ) -> None:
-    """Store what was heeded and decided nothing, and give the lease back; ``asks``: what waits is due now."""
+    """Store what was read and decided nothing, and give the lease back; ``asks``: what waits is due now."""
     await connection.execute(
-        """
-        UPDATE post_targets SET kept = kept || jsonb_build_object('heard', $3::jsonb), lease_until = NULL,
+        f"""
+        UPDATE post_targets SET kept = kept || jsonb_build_object('{LOG_DIGESTS}', $3::jsonb), lease_until = NULL,
             due_at = CASE WHEN $4 AND due_at IS NOT NULL THEN now() ELSE due_at END
         WHERE id = $1::uuid AND fence = $2 AND lease_until > now()""",
         target.id,
         target.fence,
-        json.dumps(dict(heard)),
+        json.dumps(dict(digests)),
         asks,
     )

@@ -12,7 +12,7 @@ from ops.web.routing import Route
 from ops.web.site import Publishing, Site
 from publish.posting.action_store import ActionFilter
 from publish.posting.actions import Actions, no_action
-from publish.posting.descriptions import acted_document, action_document
+from publish.posting.descriptions import action_document, action_result_document
 from publish.posting.posts import Changed
 from publish.posting.requests import ActionBody, ActionConfirmBody, read
 
@@ -41,7 +41,7 @@ class ActionsApi:
         body = read(ActionBody, with_key(request))
         acted = await self._actions.create(caller.tenant, caller.actor, body)
         new = acted.result == "created" and not acted.replayed
-        return web.json_response(acted_document(acted), status=201 if new else 200)
+        return web.json_response(action_result_document(acted), status=201 if new else 200)
 
     async def list(self, request: web.Request) -> web.Response:
         caller = await self._site.authentication.require_caller(request, READ)

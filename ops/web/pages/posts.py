@@ -22,8 +22,16 @@ from ops.web.uploading import configured, read_form
 from publish.media import media_store
 from publish.media.refusal import MediaRefused
 from publish.posting import many
+from publish.posting.action_kinds import (
+    CHANGES,
+    DELETIONS,
+    ON_POSTS,
+    action_of,
+    actions_of,
+    actions_on_own,
+    can_be_acted_on,
+)
 from publish.posting.actions import Actions
-from publish.posting.acts import CHANGES, DELETIONS, ON_POSTS, act_of, acts_of, acts_on_own, can_be_acted_on
 from publish.posting.contract import PARENT_OPTION
 from publish.posting.errors import PostError
 from publish.posting.link_preview import Preview
@@ -319,12 +327,12 @@ class PostPages:
             act_words=ACT_WORDS,
             act_names=ACT_NAMES,
             done_words=DONE_WORDS,
-            act_of=act_of,
+            action_of=action_of,
             changes=CHANGES,
             deletions=DELETIONS,
             object_option=PARENT_OPTION,
             done={each.id: [a for a in actions if a.targets[0].parent_id == each.id] for each in post.targets},
-            possible={target.id: acts_on_own(target, acts.get(target.id, [])) for target in post.targets},
+            possible={target.id: actions_on_own(target, acts.get(target.id, [])) for target in post.targets},
             comment_acts={each.id: [a for a in acts.get(each.id, []) if a not in ON_POSTS] for each in post.targets},
             titles={name: publisher.rules.title for name, publisher in self._posts.publishers.items()},
             refresh=REFRESH_SECONDS if waiting and begun and TargetState.UNCONFIRMED not in states else 0,
@@ -401,7 +409,7 @@ class PostPages:
     def _acts(self, target: StoredTarget) -> Sequence[str]:
         """Return the actions of the platform of a target; none where no post is published there."""
         publisher = self._posts.publishers.get(target.platform)
-        return [] if publisher is None else acts_of(publisher.machines)
+        return [] if publisher is None else actions_of(publisher.machines)
 
     async def act(self, request: web.Request) -> web.Response:
         """Do something to what a post made, or to a comment that is named by its id."""

@@ -131,7 +131,7 @@ async def test_inbox_is_not_asked_about_and_waits_on_where_nothing_new_is_told(p
     await tell(publishing, row, INBOX)
     for _ in range(3):
         assert await publishing.driver.drain() in (0, 1)
-    assert await publishing.driver.drain() == 0, "what was heeded is not heeded again"
+    assert await publishing.driver.drain() == 0, "what was read is not read again"
     after = await publishing.row(str(row["id"]))
     assert (after["state"], after["due_at"], after["lease_until"]) == ("awaiting_person", None, None)
     assert len(await publishing.rig.sandbox.ledger("call", platform="tiktok")) == asked

@@ -10,9 +10,9 @@ import pytest
 
 from ops.access.audit_log_store import Actor
 from ops.cli import wiring
+from publish.posting.action_kinds import actions_of
 from publish.posting.action_store import ActionFilter
-from publish.posting.actions import Acted, Actions
-from publish.posting.acts import acts_of
+from publish.posting.actions import ActionResult, Actions
 from publish.posting.errors import PostError
 from publish.posting.post_store import PostFilter
 from publish.posting.requests import ActionBody, ActionConfirmBody, EditBody, PostBody, read
@@ -82,7 +82,7 @@ def actions(publishing: Posting) -> Actions:
     return Actions(publishing.posts)
 
 
-async def ask(actions: Actions, **document: Any) -> Acted:
+async def ask(actions: Actions, **document: Any) -> ActionResult:
     return await actions.create(DEFAULT_TENANT, SOMEBODY, read(ActionBody, document))
 
 
@@ -167,7 +167,7 @@ async def test_action_is_done_once_and_asking_again_changes_nothing(
 
 
 def test_ways_are_all_that_the_platforms_have() -> None:
-    has = {name: set(acts_of(platform)) for name, platform in POSTING.items() if acts_of(platform)}
+    has = {name: set(actions_of(platform)) for name, platform in POSTING.items() if actions_of(platform)}
     assert {name: {way.act for way in WAYS if way.platform == name} for name in has} == has
     assert POSTING.keys() - has.keys() == {"tiktok"}
 

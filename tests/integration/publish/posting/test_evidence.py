@@ -38,8 +38,8 @@ async def unconfirmed(
     return id_, account
 
 
-async def heeded(publishing: Posting, id_: str) -> Any:
-    """The row, once everything was heeded that the log has."""
+async def settled(publishing: Posting, id_: str) -> Any:
+    """The row, once everything was read that the log has."""
     while await publishing.driver.drain():
         pass
     return await publishing.row(id_)
@@ -71,7 +71,7 @@ async def test_own_comment_of_which_a_webhook_tells_is_adopted_and_the_platform_
     before = await asked(publishing, "instagram")
     for _ in range(2):
         await publishing.told("instagram", account["account_id"], "comments", comment(account), name="one")
-    row = await heeded(publishing, id_)
+    row = await settled(publishing, id_)
     assert (row["state"], row["platform_post_id"], row["error_code"]) == ("published", "1785001", None), dict(row)
     assert await asked(publishing, "instagram") == before
     [[rows]] = await publishing.rig.raw("SELECT count(*) FROM ig_comments")
@@ -94,7 +94,7 @@ async def test_comment_that_is_not_ours_decides_nothing_and_the_person_stays_ask
     id_, account = await unconfirmed(publishing, "instagram", "comment", "look", options=options)
     before = await asked(publishing, "instagram")
     await publishing.told("instagram", account["account_id"], "comments", comment(account) | more)
-    row = await heeded(publishing, id_)
+    row = await settled(publishing, id_)
     assert (row["state"], row["due_at"], row["lease_until"]) == ("unconfirmed", None, None), what
     assert (row["error_message"], row["evidence"]) == ("Look there.", '["HTTP 500"]'), "what the person was told stands"
     assert await asked(publishing, "instagram") == before
@@ -104,15 +104,15 @@ async def test_comment_that_another_target_holds_and_two_that_fit_are_not_adopte
     options = {"parent_post_id": "17900"}
     first, account = await unconfirmed(publishing, "instagram", "comment", "look", options=options)
     await publishing.told("instagram", account["account_id"], "comments", comment(account))
-    assert (await heeded(publishing, first))["state"] == "published"
+    assert (await settled(publishing, first))["state"] == "published"
     second, _ = await unconfirmed(publishing, "instagram", "comment", "look", options=options)
-    assert (await heeded(publishing, second))["state"] == "unconfirmed", "it is the first one's"
+    assert (await settled(publishing, second))["state"] == "unconfirmed", "it is the first one's"
     for number in ("1785002", "1785003"):
         await publishing.told(
             "instagram", account["account_id"], "comments", comment(account, id=number), project=False
         )
     await publishing.project()
-    assert (await heeded(publishing, second))["state"] == "unconfirmed", "either could be it"
+    assert (await settled(publishing, second))["state"] == "unconfirmed", "either could be it"
 
 
 async def test_comment_of_before_the_intent_is_not_adopted(publishing: Posting) -> None:
@@ -121,7 +121,7 @@ async def test_comment_of_before_the_intent_is_not_adopted(publishing: Posting) 
     await publishing.told("instagram", account["account_id"], "comments", comment(account))
     await publishing.rig.raw("UPDATE ig_comments SET created_at = now() - interval '10 minutes'")
     id_, _ = await unconfirmed(publishing, "instagram", "comment", "look", options=options)
-    assert (await heeded(publishing, id_))["state"] == "unconfirmed"
+    assert (await settled(publishing, id_))["state"] == "unconfirmed"
 
 
 async def test_target_that_waits_for_a_person_for_weeks_costs_no_comparison(publishing: Posting) -> None:
@@ -129,9 +129,9 @@ async def test_target_that_waits_for_a_person_for_weeks_costs_no_comparison(publ
     id_, account = await unconfirmed(publishing, "instagram", "comment", "look", options=options)
     await publishing.rig.raw("UPDATE post_targets SET intent_at = now() - interval '8 days'")
     await publishing.told("instagram", account["account_id"], "comments", comment(account))
-    assert (await heeded(publishing, id_))["state"] == "unconfirmed"
+    assert (await settled(publishing, id_))["state"] == "unconfirmed"
     await publishing.rig.raw("UPDATE post_targets SET intent_at = now() - interval '6 days'")
-    assert (await heeded(publishing, id_))["state"] == "published"
+    assert (await settled(publishing, id_))["state"] == "published"
 
 
 def media(account: Any, **more: Any) -> Mapping[str, Any]:
@@ -152,7 +152,7 @@ async def test_post_that_was_read_meanwhile_is_adopted(publishing: Posting, step
     id_, account = await unconfirmed(publishing, "instagram", "image", step, kept={"container": "1"})
     before = await asked(publishing, "instagram")
     await publishing.told("instagram", account["account_id"], "media.read", media(account))
-    row = await heeded(publishing, id_)
+    row = await settled(publishing, id_)
     assert (row["state"], row["platform_post_id"]) == ("published", "17950"), dict(row)
     assert row["platform_post_url"] == "https://www.instagram.com/p/x/"
     assert await asked(publishing, "instagram") == before
@@ -171,7 +171,7 @@ async def test_post_that_was_read_meanwhile_is_adopted(publishing: Posting, step
 async def test_post_that_is_not_ours_is_not_adopted(publishing: Posting, more: Mapping[str, Any]) -> None:
     id_, account = await unconfirmed(publishing, "instagram", "image", "search", kept={"container": "1"})
     await publishing.told("instagram", account["account_id"], "media.read", media(account) | more)
-    assert (await heeded(publishing, id_))["state"] == "unconfirmed"
+    assert (await settled(publishing, id_))["state"] == "unconfirmed"
 
 
 def feed(account: Any, **more: Any) -> Mapping[str, Any]:
@@ -190,7 +190,7 @@ async def tell(publishing: Posting, account: Any, value: Mapping[str, Any], *, p
 async def test_post_of_which_the_feed_of_the_page_tells_is_adopted(publishing: Posting) -> None:
     id_, account = await unconfirmed(publishing, "facebook", "text", "search", kept={"direct": True})
     await tell(publishing, account, feed(account))
-    row = await heeded(publishing, id_)
+    row = await settled(publishing, id_)
     assert (row["state"], row["platform_post_id"]) == ("published", f"{account['account_id']}_9"), dict(row)
 
 
@@ -212,16 +212,16 @@ async def test_event_of_the_feed_that_is_not_about_our_post_decides_nothing(
     id_, account = await unconfirmed(publishing, "facebook", "text", "search", kept={"direct": True})
     await tell(publishing, account, feed(account) | more)
     await tell(publishing, account, feed(account), page="998877")
-    assert (await heeded(publishing, id_))["state"] == "unconfirmed"
+    assert (await settled(publishing, id_))["state"] == "unconfirmed"
 
 
 async def test_photo_is_known_by_its_id_whatever_the_text(publishing: Posting) -> None:
     kept = {"direct": True, "photos": ["3"]}
     id_, account = await unconfirmed(publishing, "facebook", "photo", "search", kept=kept)
     await tell(publishing, account, feed(account, item="photo", photo_id="4"))
-    assert (await heeded(publishing, id_))["state"] == "unconfirmed"
+    assert (await settled(publishing, id_))["state"] == "unconfirmed"
     await tell(publishing, account, feed(account, item="photo", photo_id="3", message="Tea, changed"))
-    assert (await heeded(publishing, id_))["state"] == "published"
+    assert (await settled(publishing, id_))["state"] == "published"
 
 
 async def test_own_comment_on_a_page_is_adopted(publishing: Posting) -> None:
@@ -229,7 +229,7 @@ async def test_own_comment_on_a_page_is_adopted(publishing: Posting) -> None:
     id_, account = await unconfirmed(publishing, "facebook", "comment", "look", options=options)
     value = feed(account, item="comment", comment_id="2_7", post_id="1_2", parent_id="1_2")
     await tell(publishing, account, value)
-    row = await heeded(publishing, id_)
+    row = await settled(publishing, id_)
     assert (row["state"], row["platform_post_id"]) == ("published", "2_7"), dict(row)
 
 
@@ -261,7 +261,7 @@ async def test_what_the_log_has_already_comes_before_the_first_question(publishi
     value = comment(account, id=made["id"], media={"id": str(post)})
     await publishing.told("instagram", account["account_id"], "comments", value)
     await publishing.hurry()  # it is to be looked for now
-    row = await heeded(publishing, id_)
+    row = await settled(publishing, id_)
     assert (row["state"], row["platform_post_id"]) == ("published", made["id"]), dict(row)
     listed = await publishing.rig.sandbox.ledger("call", platform="instagram", method="GET")
     assert [call for call in listed if call["path"].endswith("/comments")] == []

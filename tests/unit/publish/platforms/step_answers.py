@@ -29,7 +29,7 @@ class Line:
     """An answer to a step, None where its deadline is over. ``means`` is what ``test_steps.told`` says of it.
 
     ``kept`` and ``job`` are what the target has that differs from others; ``media`` its files. ``seen`` is what the log
-    has, by table, where that is heeded and nothing is asked.
+    has, by table, where that is read and nothing is asked.
     """
 
     step: str
@@ -41,8 +41,8 @@ class Line:
     seen: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
 
-def heeded(step: str, means: str, table: str, *rows: Mapping[str, Any], **more: Any) -> Line:
-    """A line of a step that heeds what the log has in a table."""
+def in_log(step: str, means: str, table: str, *rows: Mapping[str, Any], **more: Any) -> Line:
+    """A line of a step that reads what the log has in a table."""
     return Line(step, None, means, seen={table: rows}, **more)
 
 
@@ -152,17 +152,17 @@ def fed(**more: Any) -> Mapping[str, Any]:
 ADOPTED = "published 1_5, then permalink"
 UNDRAFTED = {"draft": "", "photos": []}
 TIMELINE_TOLD = [
-    heeded("search", ADOPTED, LOG, fed(), kept=UNDRAFTED),
-    heeded("search", ADOPTED, LOG, fed(), fed(item="post"), kept=UNDRAFTED),
-    heeded("search", "nothing", LOG, fed(), fed(post_id="1_6"), kept=UNDRAFTED),
-    heeded("search", "nothing", LOG, fed(verb="edited"), kept=UNDRAFTED),
-    heeded("search", "nothing", LOG, fed(item="comment"), kept=UNDRAFTED),
-    heeded("search", "nothing", LOG, fed(photo_id="p9"), kept=UNDRAFTED),
-    heeded("search", "nothing", LOG, fed(**{"from": {"id": "2"}}), kept=UNDRAFTED),
-    heeded("search", "nothing", LOG, fed(created_time=1), kept=UNDRAFTED),
-    heeded("search", "nothing", LOG, fed(), job={"bound": frozenset(["1_5"])}, kept=UNDRAFTED),
-    heeded("search", "nothing", LOG, {"payload_json": None}, {"payload_json": []}, kept=UNDRAFTED),
-    heeded("search", "nothing", LOG, fed(post_id="1_2")),
+    in_log("search", ADOPTED, LOG, fed(), kept=UNDRAFTED),
+    in_log("search", ADOPTED, LOG, fed(), fed(item="post"), kept=UNDRAFTED),
+    in_log("search", "nothing", LOG, fed(), fed(post_id="1_6"), kept=UNDRAFTED),
+    in_log("search", "nothing", LOG, fed(verb="edited"), kept=UNDRAFTED),
+    in_log("search", "nothing", LOG, fed(item="comment"), kept=UNDRAFTED),
+    in_log("search", "nothing", LOG, fed(photo_id="p9"), kept=UNDRAFTED),
+    in_log("search", "nothing", LOG, fed(**{"from": {"id": "2"}}), kept=UNDRAFTED),
+    in_log("search", "nothing", LOG, fed(created_time=1), kept=UNDRAFTED),
+    in_log("search", "nothing", LOG, fed(), job={"bound": frozenset(["1_5"])}, kept=UNDRAFTED),
+    in_log("search", "nothing", LOG, {"payload_json": None}, {"payload_json": []}, kept=UNDRAFTED),
+    in_log("search", "nothing", LOG, fed(post_id="1_2")),
 ]
 
 COMMENTED = {"id": "7_8", "message": "Tea", "from": {"id": "1"}, "created_time": NOW.isoformat()}
@@ -204,8 +204,8 @@ FACEBOOK = [
                 kept={"draft": ""},
             ),
             *TIMELINE_TOLD,
-            heeded("search", ADOPTED, LOG, fed(item="photo", photo_id="p1", message="Coffee"), kept={"draft": ""}),
-            heeded("search", "nothing", LOG, fed(item="photo", photo_id="p2"), kept={"draft": ""}),
+            in_log("search", ADOPTED, LOG, fed(item="photo", photo_id="p1", message="Coffee"), kept={"draft": ""}),
+            in_log("search", "nothing", LOG, fed(item="photo", photo_id="p2"), kept={"draft": ""}),
         ],
         kept={"draft": "1_2", "photos": ["p1"]},
     ),
@@ -319,10 +319,10 @@ FACEBOOK = [
             Line("say", MISSING, "unknown", kept=DOUBTED),
             Line("say", TROUBLE, "unknown"),
             Line("look", ok(data=[COMMENTED]), "published 7_8, then permalink"),
-            heeded("look", "published 7_8, then permalink", LOG, fed(**COMMENT_FED)),
-            heeded("look", "nothing", LOG, fed(**COMMENT_FED, message="Coffee")),
-            heeded("look", "nothing", LOG, fed(**COMMENT_FED), fed(**{**COMMENT_FED, "comment_id": "7_9"})),
-            heeded("look", "nothing", LOG, fed(**{**COMMENT_FED, "parent_id": "6"})),
+            in_log("look", "published 7_8, then permalink", LOG, fed(**COMMENT_FED)),
+            in_log("look", "nothing", LOG, fed(**COMMENT_FED, message="Coffee")),
+            in_log("look", "nothing", LOG, fed(**COMMENT_FED), fed(**{**COMMENT_FED, "comment_id": "7_9"})),
+            in_log("look", "nothing", LOG, fed(**{**COMMENT_FED, "parent_id": "6"})),
             Line("look", graph(10), "retry scope_not_authorized"),
             *settled("look", LISTED_NONE, "wait", "doubt"),
             Line("permalink", ok(permalink_url="https://fb.example/9"), "published 9"),
@@ -448,17 +448,17 @@ def ig_media(**more: Any) -> Mapping[str, Any]:
     return {**SEEN, "ig_id": "5", "username": "shop", "media_product_type": "FEED", **more}
 
 
-def instagram_told(product: str) -> Iterator[Line]:
+def instagram_in_log(product: str) -> Iterator[Line]:
     """Lines of what was read of the account's posts meanwhile."""
     read = ig_media(media_product_type=product)
     for step in ("look", "search", "locate"):
-        yield heeded(step, "published 5", "ig_media", read)
-        yield heeded(step, "nothing", "ig_media", read, {**read, "ig_id": "6"})
-        yield heeded(step, "nothing", "ig_media", {**read, "username": "fan"})
-        yield heeded(step, "nothing", "ig_media", {**read, "caption": "Coffee"})
-        yield heeded(step, "nothing", "ig_media", {**read, "media_product_type": "STORY"})
-        yield heeded(step, "nothing", "ig_media", {**read, "timestamp": None})
-        yield heeded(step, "nothing", "ig_media", read, job={"username": ""})
+        yield in_log(step, "published 5", "ig_media", read)
+        yield in_log(step, "nothing", "ig_media", read, {**read, "ig_id": "6"})
+        yield in_log(step, "nothing", "ig_media", {**read, "username": "fan"})
+        yield in_log(step, "nothing", "ig_media", {**read, "caption": "Coffee"})
+        yield in_log(step, "nothing", "ig_media", {**read, "media_product_type": "STORY"})
+        yield in_log(step, "nothing", "ig_media", {**read, "timestamp": None})
+        yield in_log(step, "nothing", "ig_media", read, job={"username": ""})
 
 
 MADE = {"container": "c1", "children": ["c1", "c2"], "ready": 0}
@@ -474,7 +474,7 @@ INSTAGRAM_CONTAINERS = [
     Line("publish", graph(24, 2207006), "unknown"),
 ]
 
-COMMENT_TOLD = {"ig_id": "5", "text": "Tea", "media_ig_id": "7", "parent_ig_id": None, "timestamp": NOW.isoformat()}
+COMMENT_IN_LOG = {"ig_id": "5", "text": "Tea", "media_ig_id": "7", "parent_ig_id": None, "timestamp": NOW.isoformat()}
 
 INSTAGRAM = [
     Family(
@@ -482,7 +482,7 @@ INSTAGRAM = [
         {"image": [PICTURE]},
         [
             *INSTAGRAM_CONTAINERS,
-            *instagram_told("FEED"),
+            *instagram_in_log("FEED"),
             Line("quota", limit(1), "go container"),
             Line("container", ok(id="c1"), "go status"),
         ],
@@ -500,7 +500,7 @@ INSTAGRAM = [
                     for line in INSTAGRAM_CONTAINERS
                     if not (line.step == "container" and "2207032" in str(line.answer))
                 ),
-                *(instagram_told(product) if kind == "reel" else ()),
+                *(instagram_in_log(product) if kind == "reel" else ()),
                 Line("quota", limit(1), "go container"),
                 Line("container", ok(id="c1"), "go upload"),
                 Line("container", ok(id="c1"), "go status", kept={"by_address": True}),
@@ -527,7 +527,7 @@ INSTAGRAM = [
         {"carousel": [PICTURE, CLIP]},
         [
             *INSTAGRAM_CONTAINERS,
-            *instagram_told("FEED"),
+            *instagram_in_log("FEED"),
             *children("status_code"),
             Line("quota", limit(1), "go child"),
             Line("container", ok(id="c1"), "go status"),
@@ -542,11 +542,11 @@ INSTAGRAM = [
             Line("say", MISSING, "retry parent_not_found"),
             Line("say", TROUBLE, "unknown"),
             Line("look", ok(data=[{**SEEN, "username": "shop"}]), "published 5"),
-            heeded("look", "published 5", "ig_comments", COMMENT_TOLD),
-            heeded("look", "published 5", "ig_comments", {**COMMENT_TOLD, "media_ig_id": "3", "parent_ig_id": "7"}),
-            heeded("look", "nothing", "ig_comments", {**COMMENT_TOLD, "parent_ig_id": "8"}),
-            heeded("look", "nothing", "ig_comments", {**COMMENT_TOLD, "text": "Coffee"}),
-            heeded("look", "nothing", "ig_comments", COMMENT_TOLD, {**COMMENT_TOLD, "ig_id": "6"}),
+            in_log("look", "published 5", "ig_comments", COMMENT_IN_LOG),
+            in_log("look", "published 5", "ig_comments", {**COMMENT_IN_LOG, "media_ig_id": "3", "parent_ig_id": "7"}),
+            in_log("look", "nothing", "ig_comments", {**COMMENT_IN_LOG, "parent_ig_id": "8"}),
+            in_log("look", "nothing", "ig_comments", {**COMMENT_IN_LOG, "text": "Coffee"}),
+            in_log("look", "nothing", "ig_comments", COMMENT_IN_LOG, {**COMMENT_IN_LOG, "ig_id": "6"}),
             Line("look", TROUBLE, "retry 2"),
             *settled("look", LISTED_NONE, "wait", "doubt"),
         ],
@@ -621,14 +621,14 @@ COMPLETE = {"status": "PUBLISH_COMPLETE"}
 POST_IDS = [{"is_public": False, "post_id": "4"}, {"is_public": True, "post_id": "5"}]
 
 
-def tiktok_told() -> Iterator[Line]:
+def tiktok_in_log() -> Iterator[Line]:
     """Lines of what webhooks tell of a publish (``tiktok.md`` 2.4, 8.3)."""
     for step in ("status", "inbox"):
-        yield heeded(step, "published 5, then address", "tiktok_post_ids", *POST_IDS)
-        yield heeded(step, "published unnamed, then locate", "tiktok_posts", COMPLETE)
-        yield heeded(step, "nothing", "tiktok_posts", {"status": "SEND_TO_USER_INBOX"})
-    yield heeded("locate", "published 5, then address", "tiktok_post_ids", *POST_IDS)
-    yield heeded("status", "nothing", "tiktok_posts", {"status": "FAILED", "error_code": "internal"})
+        yield in_log(step, "published 5, then address", "tiktok_post_ids", *POST_IDS)
+        yield in_log(step, "published unnamed, then locate", "tiktok_posts", COMPLETE)
+        yield in_log(step, "nothing", "tiktok_posts", {"status": "SEND_TO_USER_INBOX"})
+    yield in_log("locate", "published 5, then address", "tiktok_post_ids", *POST_IDS)
+    yield in_log("status", "nothing", "tiktok_posts", {"status": "FAILED", "error_code": "internal"})
     for reason, code in (
         ("picture_size_check_failed", "picture_size_check_failed"),
         ("internal", "internal"),
@@ -636,13 +636,13 @@ def tiktok_told() -> Iterator[Line]:
         ("spam_risk_too_many_posts", "rate_limit_exceeded"),
         (None, "unknown"),
     ):
-        yield heeded("inbox", f"failed {code}", "tiktok_posts", {"status": "FAILED", "error_code": reason})
+        yield in_log("inbox", f"failed {code}", "tiktok_posts", {"status": "FAILED", "error_code": reason})
 
 
 def tiktok_ends(again: str) -> list[Line]:
     """Lines of what becomes of a publish; ``again`` is where it begins anew."""
     return [
-        *tiktok_told(),
+        *tiktok_in_log(),
         Line("inbox", tiktok(**COMPLETE, publicaly_available_post_id=["5"]), "published 5, then address"),
         Line("inbox", tiktok(status="SEND_TO_USER_INBOX"), "wait"),
         Line("status", tiktok(status="PROCESSING_DOWNLOAD"), "wait"),
@@ -714,9 +714,9 @@ def tiktok_sent(again: str) -> list[Line]:
 def tiktok_pulled(again: str) -> list[Line]:
     """Lines of what TikTok fetches: what it has fetched decides where the answer was lost (``tiktok.md`` 16)."""
     return [
-        heeded("lost", "go status", "tiktok_posts", {"publish_id": "v2"}),
-        heeded("lost", "nothing", "tiktok_posts", {"publish_id": "v2"}, {"publish_id": "v3"}),
-        heeded("lost", "nothing", "tiktok_posts", {"publish_id": "v2"}, job={"rivals": 1}),
+        in_log("lost", "go status", "tiktok_posts", {"publish_id": "v2"}),
+        in_log("lost", "nothing", "tiktok_posts", {"publish_id": "v2"}, {"publish_id": "v3"}),
+        in_log("lost", "nothing", "tiktok_posts", {"publish_id": "v2"}, job={"rivals": 1}),
         Line("pull", tiktok(publish_id="v1"), "go status"),
         Line("pull", tiktok(), "unknown"),
         Line("pull", tiktok_error(500, "internal_error"), "unknown"),

@@ -93,8 +93,8 @@ def read(step: Step, job: Job, response: Response) -> Verdict:
 
 def verdict_of(step: Step, job: Job, line: Line) -> Verdict | None:
     if line.seen:
-        assert step.heed is not None, line
-        return step.heed(job)
+        assert step.read_log is not None, line
+        return step.read_log(job)
     if line.answer is not None:
         return read(step, job, line.answer)
     assert step.overdue is not None, line
@@ -192,9 +192,9 @@ def test_something_decides_at_each_step_that_heeds_the_log_and_no_other_step_hee
     platform: str, machine: Machine
 ) -> None:
     lines = [line for _, line in lines_of(platform, machine)]
-    heeding = {name for name, step in machine.steps.items() if step.heed is not None}
-    assert {line.step for line in lines if line.seen} == heeding
-    assert {line.step for line in lines if line.seen and line.means != "nothing"} == heeding
+    reading = {name for name, step in machine.steps.items() if step.read_log is not None}
+    assert {line.step for line in lines if line.seen} == reading
+    assert {line.step for line in lines if line.seen and line.means != "nothing"} == reading
 
 
 @pytest.mark.parametrize(("platform", "machine"), MACHINES)

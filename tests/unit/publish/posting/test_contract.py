@@ -62,10 +62,10 @@ def test_whole_machine_loads_and_draws_itself() -> None:
         ({"make": replace(MAKE, state=TargetState.SCHEDULED)}, "is done in flight only"),
         ({"look": replace(LOOK, deadline=60.0)}, "a deadline and what is done then belong together"),
         ({"spare": SHOW}, "nothing leads to spare"),
-        ({"make": replace(MAKE, heed=lambda _: None)}, "what the log tells is heeded by steps that read"),
+        ({"make": replace(MAKE, read_log=lambda _: None)}, "only a step that reads may read the log"),
         ({"show": replace(SHOW, state=TargetState.AWAITING_PERSON)}, "nobody asks about it"),
         (
-            {"show": replace(SHOW, state=TargetState.AWAITING_PERSON, heed=lambda _: None, leads_to=("look",))},
+            {"show": replace(SHOW, state=TargetState.AWAITING_PERSON, read_log=lambda _: None, leads_to=("look",))},
             "look comes before publishing",
         ),
     ],

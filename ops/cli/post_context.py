@@ -20,7 +20,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
-class Desk:
+class PostContext:
     """``uploads`` is None where no place for files is configured."""
 
     posts: Posts
@@ -29,13 +29,13 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(configuration: Configuration, tenant: str | None) -> AsyncIterator[Desk]:
+async def post_context(configuration: Configuration, tenant: str | None) -> AsyncIterator[PostContext]:
     async with scope_of(configuration, tenant) as scope, AsyncExitStack() as stack:
         url, found = configuration.settings.landfall_public_url, None
         if wiring.has_vault(configuration):
             found = await stack.enter_async_context(built(configuration, scope.pool))
         uploads = await stack.enter_async_context(uploads_of(configuration, scope.pool))
-        yield Desk(posts_of(scope.pool, found, storage_of(configuration), url), scope.tenant, uploads)
+        yield PostContext(posts_of(scope.pool, found, storage_of(configuration), url), scope.tenant, uploads)
 
 
 _CONTENT = (

@@ -33,10 +33,10 @@ OPPOSITES: Mapping[str, Sequence[str]] = {
 }
 """Actions of which the last one counts: hiding is done again after showing."""
 
-ACTS = (REPLY, *CHANGES)
+ACTIONS = (REPLY, *CHANGES)
 
 
-def acts_of(platform: PostingPlatform) -> list[str]:
+def actions_of(platform: PostingPlatform) -> list[str]:
     """Return the actions that a platform has machines for."""
     replies = [REPLY] if platform.reply_kind else []
     return [*replies, *(kind for kind in CHANGES if kind in platform.machines)]
@@ -67,13 +67,13 @@ def is_comment(target: ActedOn) -> bool | None:
     return False if target.parent_id is None else None
 
 
-def acts_on_own(target: ActedOn, possible: Sequence[str]) -> list[str]:
+def actions_on_own(target: ActedOn, possible: Sequence[str]) -> list[str]:
     """Return those of the possible actions that fit what a target made."""
     comment = is_comment(target)
     wrong = ON_POSTS if comment else ON_COMMENTS if comment is False else ()
     return [act for act in possible if act not in wrong]
 
 
-def act_of(kind: str) -> str:
+def action_of(kind: str) -> str:
     """Return the action that a machine carries out: all but changes are answers."""
     return kind if kind in CHANGES else REPLY
