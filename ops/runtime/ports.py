@@ -19,6 +19,13 @@ class AccessTokens(Protocol):
         """Return the secrets of a connection by name, refreshed if they end soon. Raises PlatformError."""
 
 
+class Api(Protocol):
+    """The addresses of a platform's interface: of the platform itself, of one instance, or of a sandbox."""
+
+    def url(self, host: str, path: str) -> str:
+        """Return the address of a path at one of the platform's hosts, by the host's name in the platform's file."""
+
+
 class AskPlatform(Protocol):
     """Asks platforms, within their rate limits."""
 

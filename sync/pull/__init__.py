@@ -1,0 +1,1 @@
+"""Pull: read from platforms what no webhook tells, and append it to the log."""
