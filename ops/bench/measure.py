@@ -233,7 +233,7 @@ def projection(stage: Stage, report: Report, extent: Extent) -> None:
         done = stage.scalar("SELECT count(*) FROM ig_comments")
         if done != extent.events or stage.scalar("SELECT count(*) FROM webhook_event_queue"):
             raise RuntimeError(f"{done:.0f} of {extent.events} events were projected")
-        stage.postgres.sql("TRUNCATE instagram_accounts, ig_media, ig_comments, lookups", database="landfall")
+        stage.empty_tables()
         halves = []
         for half in range(2):
             path = stage.directory / f"ready{half}"
@@ -348,7 +348,7 @@ def rebuilding(stage: Stage, report: Report, extent: Extent) -> None:
     taken: dict[tuple[str, int], float] = {}
     for processes in (1, 2):
         taken["verify", processes] = _command(stage, "verify", "--processes", str(processes))
-        stage.postgres.sql("TRUNCATE instagram_accounts, ig_media, ig_comments, lookups", database="landfall")
+        stage.empty_tables()
         taken["rebuild", processes] = _command(stage, "rebuild", "--processes", str(processes))
         if stage.scalar("SELECT count(*) FROM ig_comments") != rows:
             raise RuntimeError("rebuild did not bring back every row")

@@ -16,6 +16,7 @@ from ops.bench import load, traffic
 from ops.bench.load import Order, Sent
 from ops.cli.migrate import migrate
 from ops.runtime.embedded import Postgres, Redis, free_port, scratch
+from schema.crm import crm_tables
 
 SETTINGS = {"shared_buffers": "1GB", "max_wal_size": "8GB", "track_commit_timestamp": "on", "max_connections": "60"}
 START_SECONDS = 20.0
@@ -88,9 +89,16 @@ class Stage:
         """Nothing in the log, nothing in the tables."""
         self.postgres.sql(
             "TRUNCATE webhook_deliveries, webhook_delivery_queue, webhook_delivery_outcomes, "
-            "webhook_event_identities, webhook_event_log, webhook_event_queue, webhook_event_outcomes, "
-            "instagram_accounts, ig_media, ig_comments, lookups, tiktok_accounts, tiktok_undated_removals, "
-            "tiktok_posts, tiktok_post_ids",
+            "webhook_event_identities, webhook_event_log, webhook_event_queue, webhook_event_outcomes",
+            database="landfall",
+        )
+        self.empty_tables()
+
+    def empty_tables(self) -> None:
+        """Nothing in the tables, while the log stays."""
+        names = ", ".join(table.name for table in crm_tables())
+        self.postgres.sql(
+            f"TRUNCATE {names}",
             "CHECKPOINT",
             database="landfall",
         )
