@@ -154,6 +154,9 @@ mails = Counter("landfall_mails_total", "Mails about notices, one for each perso
 platform_seconds = Histogram(
     "landfall_platform_seconds", "One conversation with a platform", ["platform"], buckets=_SLOW
 )
+platform_clock_skew = Gauge(
+    "landfall_platform_clock_skew_seconds", "How far the clock of a platform is ahead, as last heard", ["platform"]
+)
 rate_limit_used = Gauge(
     "landfall_platform_budget_used_ratio", "The fullest budget that was lately heard of or is spent", ["platform"]
 )

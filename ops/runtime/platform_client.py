@@ -11,7 +11,7 @@ import structlog
 from ops.runtime import metrics
 from ops.runtime.circuit_breaker import Breaker, Breakers
 from ops.runtime.http import Client, OpenPart, Unreachable
-from ops.runtime.platform_protocol import PlatformError, RateLimitStatus, Request, Response, Steps, T
+from ops.runtime.platform_protocol import PlatformError, RateLimitStatus, Request, Response, Steps, T, clock_skew
 from ops.runtime.rate_limits import RateLimits
 
 log = structlog.get_logger()
@@ -53,6 +53,12 @@ def _rate_limits(platform: Platform, response: Response) -> Sequence[RateLimitSt
         return ()
 
 
+def _note_clock(platform: str, response: Response) -> None:
+    """Show how far the platform's clock is from ours. Nothing is decided by it (``meta.md`` 10.10)."""
+    if (skew := clock_skew(response, datetime.now(UTC))) is not None:
+        metrics.platform_clock_skew.labels(platform).set(skew)
+
+
 def _checked_grant(platform: Platform, problem: PlatformError) -> PlatformError:
     """Return the problem; a transient one where it would end a grant by a code that the provider does not list."""
     if problem.kind != "grant" or platform.ends_grant(problem.code):
@@ -90,6 +96,7 @@ class PlatformClient:
                 request = _next_request(steps, None)
                 while True:
                     response = await self._answer(request, breaker)
+                    _note_clock(platform, response)
                     said = _rate_limits(known, response)
                     pause = max(pause, await self.rate_limits.note(platform, instance, account, said))
                     request = _next_request(steps, response)
@@ -123,6 +130,7 @@ class PlatformClient:
                     raise
                 raise _unreachable(error) from None
             else:
+                _note_clock(platform, response)
                 said = _rate_limits(self.platforms[platform], response)
                 await self.rate_limits.note(platform, instance, account, said)
                 return response

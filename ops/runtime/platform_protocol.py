@@ -135,6 +135,12 @@ def until(at: datetime, response: Response, now: datetime) -> float:
     return max(0.0, (at - (_date(response.headers.get("date", "")) or now)).total_seconds())
 
 
+def clock_skew(response: Response, now: datetime) -> float | None:
+    """Return how many seconds the platform's clock is ahead of ours, by its Date header; None without one."""
+    at = _date(response.headers.get("date", ""))
+    return None if at is None else (at - now).total_seconds()
+
+
 def _date(value: str) -> datetime | None:
     try:
         found = parsedate_to_datetime(value)
