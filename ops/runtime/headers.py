@@ -28,6 +28,10 @@ TRANSPORT = "max-age=31536000; includeSubDomains"
 _STYLE = re.compile(r"<style>(.*?)</style>", re.DOTALL)
 
 
+FILES = "style-src 'self'; img-src 'self'"
+"""Of a page that loads its sheet and its pictures from this site."""
+
+
 def page_policy(html: str, form_action: str = "'self'") -> str:
     """Return the policy of a page that has the style elements of ``html``, and no script.
 

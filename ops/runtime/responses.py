@@ -100,9 +100,9 @@ _PAGE = Template("""\
 <title>$title · Landfall</title>
 <style>
 :root { color-scheme: light dark }
-html { background: light-dark(#ffffff, #111827); color: light-dark(#111827, #f3f4f6) }
+html { background: light-dark(#f6f7f9, #0d1420); color: light-dark(#131a26, #eef2f8) }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; overflow-wrap: anywhere }
-h1 { font-size: 1.5rem } a { color: light-dark(#1d4ed8, #93c5fd) } .soft { color: light-dark(#5b6472, #a8b0bd) }
+h1 { font-size: 1.5rem } a { color: light-dark(#0b5cad, #8cc4ff) } .soft { color: light-dark(#525d70, #a7b3c6) }
 </style>
 </head>
 <body>

@@ -6,6 +6,7 @@ from dataclasses import replace
 from aiohttp import hdrs, web
 
 from ops.runtime.mail import Mailer
+from ops.web import static_files
 from ops.web.api.actions import ActionsApi
 from ops.web.api.audit import AuditApi
 from ops.web.api.authorization import AuthorizationApi
@@ -53,6 +54,8 @@ def add_access(app: web.Application, site: Site, vault: Sealer | None, mailer: M
         AuditApi(site),
     ):
         site.router.add(app, part.routes())
+    static = Route("GET", f"{static_files.PATH}/{{name}}", static_files.serve, limited=False)
+    site.router.add(app, [static])
 
 
 def add_connections(app: web.Application, site: Site, connecting: Connecting) -> None:

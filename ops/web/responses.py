@@ -8,9 +8,10 @@ from aiohttp import hdrs, web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ops.runtime import responses, text
-from ops.runtime.headers import POLICY
+from ops.runtime.headers import FILES, POLICY
 from ops.runtime.platform_protocol import PlatformError
 from ops.runtime.responses import Code, Failure
+from ops.web import static_files
 
 STATUS = {"wrong": 400, "denied": 403, "lacking": 403, "grant": 409, "crowded": 429, "app": 503, "transient": 503}
 CODES: Mapping[str, Code] = {
@@ -67,7 +68,10 @@ PAGES = Environment(
     finalize=text.finalize,
 )
 
-_HEADERS = responses.page_headers((_TEMPLATES / "base.html").read_text())
+PAGES.globals["static"] = static_files.address
+
+_HEADERS = responses.page_headers("")
+_HEADERS[POLICY] += f"; {FILES}"
 SCRIPTED = {POLICY: f"{_HEADERS[POLICY]}; script-src 'self'"}
 """For pages with a passkey's form: scripts of this site run there, and no script inside the page."""
 

@@ -133,7 +133,7 @@ def faults(browser: webdriver.Chrome, width: int, scheme: str, name: str) -> lis
     if wide > width:
         found.append(f"it is {wide} px wide")
     found += [f"one hides another: {each}" for each in overlaps]
-    light, dark = "rgb(255, 255, 255)", "rgb(17, 24, 39)"
+    light, dark = "rgb(246, 247, 249)", "rgb(13, 20, 32)"
     if ground != (light if scheme == "light" else dark):
         found.append(f"the background is {ground}")
     if SHOTS and width in (390, 1280):

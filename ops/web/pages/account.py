@@ -1,10 +1,9 @@
 """The page of a person's own account: password, second factors, sessions."""
 
 from collections.abc import Sequence
-from importlib.resources import files
 
 import segno
-from aiohttp import hdrs, web
+from aiohttp import web
 from markupsafe import Markup
 
 from ops.access import factor_enrolment, passkeys, passwords, sessions
@@ -41,8 +40,6 @@ BUSY = "Many people are logging in at this moment. Wait a few seconds and try ag
 KINDS = {"totp": "authenticator app", "passkey": "passkey"}
 USUAL_NAMES = {"totp": "Authenticator app", "passkey": "Passkey"}
 
-_SCRIPT = files("ops.web").joinpath("static", "passkeys.js").read_bytes()
-
 
 class AccountPages:
     def __init__(self, site: Site, vault: Sealer | None) -> None:
@@ -63,12 +60,7 @@ class AccountPages:
             Route("GET", "/account/factors/{id}/remove", self.confirm_remove_factor),
             Route("POST", "/account/factors/{id}/remove", self.remove_factor),
             Route("POST", "/account/recovery-codes", self.make_recovery_codes),
-            Route("GET", "/static/passkeys.js", self.script),
         )
-
-    async def script(self, _: web.Request) -> web.Response:
-        headers = {hdrs.CACHE_CONTROL: "no-cache", "X-Content-Type-Options": "nosniff"}
-        return web.Response(body=_SCRIPT, content_type="text/javascript", charset="utf-8", headers=headers)
 
     async def show(self, request: web.Request) -> web.Response:
         person = await self._site.authentication.require_login(request, enrolling=True)

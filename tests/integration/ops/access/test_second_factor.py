@@ -28,6 +28,7 @@ from ops.access.passkeys import RelyingParty, relying_party
 from ops.access.pending_logins import PendingLogin
 from ops.access.sessions import Person, VerifyFactor
 from ops.runtime.embedded import free_port
+from ops.web import static_files
 from publish.vault import key_rotation
 from publish.vault.envelope import LocalRing, Vault
 from schema.tenancy import DEFAULT_TENANT
@@ -443,7 +444,7 @@ async def test_pending_login_opens_nothing_but_the_second_step(site: Site, clock
                     assert EMAIL not in text, path
                     assert "Log out" not in text, path
                     if response.status == 200:
-                        assert path in ("/login", "/login/second", "/static/passkeys.js"), path
+                        assert path in ("/login", "/login/second"), path
                 asked += 1
     assert asked > 60
     assert [row["state"] for row in await site.rig.raw("SELECT state FROM connections")] == ["active"]
@@ -603,7 +604,7 @@ async def test_passkey_is_registered_listed_used_and_removed(site: Site) -> None
         policy, text = response.headers["Content-Security-Policy"], await response.text()
     assert {part.strip() for part in policy.split(";")} >= {"default-src 'none'", "script-src 'self'"}
     assert "unsafe" not in policy
-    assert re.findall(r"<script[^>]*>", text) == ['<script src="/static/passkeys.js" defer>']
+    assert re.findall(r"<script[^>]*>", text) == [f'<script src="{static_files.address("passkeys.js")}" defer>']
     assert (await browser.second(credential=passkey.get(await browser.options())))[:2] == (303, "/connections")
     assert await browser.inside()
     [path] = re.findall(r'href="(/account/factors/[\w-]+/remove)"', (await own.get("/account"))[2])
@@ -780,7 +781,7 @@ async def test_owner_without_a_factor_reaches_nothing_but_the_way_to_add_one(str
     own = strict.browser()
     assert await own.password() == "/connections"
     token, asked = own.cookie("landfall"), 0
-    open_to_anybody = {"/login", "/login/second", "/login/second/passkey", "/static/passkeys.js", "/deletions/{code}"}
+    open_to_anybody = {"/login", "/login/second", "/login/second/passkey", "/static/{name}", "/deletions/{code}"}
     adding = {
         "/account",
         "/account/totp",
