@@ -48,6 +48,17 @@ class Client:
         """Return the requests by which platforms downloaded a file, oldest first."""
         return await self.ledger("fetch", url=url)
 
+    async def world(self, platform: str, **account: str) -> dict[str, Any]:
+        """Return all accounts, posts and comments of a platform as they are, or those of one ``account``."""
+        return dict(await self._get("world", platform=platform, **account))
+
+    async def spent(self, **fields: str) -> dict[str, int]:
+        """Return the calls by edge, of one ``platform`` and ``account`` or of all."""
+        found: dict[str, int] = {}
+        for entry in await self._get("spent", **fields):
+            found[entry["edge"]] = found.get(entry["edge"], 0) + entry["calls"]
+        return found
+
     async def clear_faults(self) -> None:
         """End all faults."""
         async with self.http.delete(f"{self.url}/_sandbox/faults") as response:

@@ -280,6 +280,65 @@ class Sandbox:
         return base64.urlsafe_b64encode(self.rng.randbytes(size)).decode().rstrip("=")
 
 
+@dataclass
+class Limits:
+    """What a test may set lower than the platform does, to meet it soon. None: what the platform does usually."""
+
+    calls: int | None = None
+    """Calls of one account in its window."""
+    calls_of: dict[str, int] = field(default_factory=dict)
+    """The same for single accounts."""
+    window_seconds: float | None = None
+    app_calls: int | None = None
+    """Calls of the application in an hour."""
+    listed: int | None = None
+    """The newest posts that a listing has."""
+    page_weight: int | None = None
+    """Values in one page of a listing."""
+    cursor_seconds: float | None = None
+    """How long a cursor can be used."""
+    short_pages: float = 0.0
+    """The share of pages that are shorter than asked for, although more follows."""
+
+    def calls_for(self, account: str, usual: int) -> int:
+        known = self.calls if self.calls is not None else usual
+        return self.calls_of.get(account, known)
+
+
+CHANGES = (
+    *("edit", "moderate", "hide", "unhide", "archive", "unarchive", "restrict", "unrestrict", "approve", "like"),
+    *("comments_off", "comments_on"),
+)
+"""What people and the platform change beside what they publish, comment and remove."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One of ``CHANGES``; ``by`` is the person it concerns, ``count`` how many likes come or go."""
+
+    what: str
+    account: str
+    id: str = ""
+    by: str = ""
+    text: str = ""
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class WorldSize:
+    """How many accounts, of how many posts each, of how many comments each, from what seed and over how many days.
+
+    ``replies`` is the share of comments that answer another one.
+    """
+
+    seed: int
+    accounts: int
+    media: int
+    comments: int
+    replies: float
+    days: int
+
+
 class Platform:
     """One platform; its module has a subclass called ``PLATFORM``.
 
@@ -306,6 +365,15 @@ class Platform:
     resumable: ClassVar[Sequence[str]] = ()
     """Handlers of uploads that keep the bytes that arrived before a connection broke."""
 
+    bounded: ClassVar[Sequence[str]] = ()
+    """The fields of :class:`Limits` that the platform heeds."""
+
+    transient_errors: ClassVar[Sequence[str]] = ()
+    """Names of the error answers that random faults choose from."""
+
+    churn_kinds: ClassVar[Sequence[str]] = ()
+    """What :meth:`churn` can do here."""
+
     fetch_agent = "sandbox"
     """The User-Agent with which it downloads files."""
     reads_robots = False
@@ -320,6 +388,7 @@ class Platform:
         """Seconds that a new post cannot be replied to, though it can be read."""
         self.listing_lag = 0.0
         """Seconds that a new post is missing from listings, though it can be read by its id."""
+        self.limits = Limits()
         self.redirect_uris: set[str] = set()
         """Callback addresses of its application, as entered in the platform's portal."""
         self.selected = {name: choices[0] for name, choices in self.variants.items()}
@@ -358,6 +427,10 @@ class Platform:
     def error_answers(self) -> Mapping[str, Answer]:
         """Return the platform's documented error answers by name, for faults."""
         return {}
+
+    def edge(self, call: Call, path: str) -> str:
+        """Return what the ledger of calls spent names the call by: the ``path`` of its route, with kinds for ids."""
+        return path
 
     def complete(self, call: Call, answer: Answer) -> Answer:
         """Return the answer with what the platform adds to every answer, such as headers of rate limits."""
@@ -484,6 +557,10 @@ class Platform:
         """Publish as the owner does in the platform's own app. Return the post's id. Raises CommandError."""
         raise NotImplementedError
 
+    def simulate_publish_kind(self, account: str, text: str, kind: str) -> str:
+        """Publish something of another kind, by the platform's own word for it. Raises CommandError."""
+        raise CommandError(f"a post in {self.title}'s app has no kind here")
+
     def simulate_post_draft(self, account: str, draft: str) -> str:
         """Publish a draft that the application sent, as its owner. Return the post's id. Raises CommandError."""
         raise CommandError(f"{self.name} has no drafts that a person publishes")
@@ -491,6 +568,10 @@ class Platform:
     def simulate_comment(self, account: str, post: str, by: str, text: str) -> str:
         """Comment on a post as somebody else. Return the comment's id. Raises CommandError."""
         raise CommandError(f"{self.name} shows no comments to applications")
+
+    def simulate_comment_kind(self, account: str, post: str, by: str, text: str, kind: str) -> str:
+        """Comment in a way that listings withhold. Raises CommandError."""
+        raise CommandError(f"{self.title} has no kinds of comments")
 
     def simulate_remove(self, account: str, id_: str) -> None:
         """Delete a post or a comment. Raises CommandError."""
@@ -507,6 +588,33 @@ class Platform:
     def configure(self, account: str, settings: Mapping[str, Any]) -> None:
         """Change what the platform has decided about an account, or its owner has. Raises CommandError."""
         raise CommandError(f"{self.name} has no settings of accounts")
+
+    def simulate_change(self, change: Change) -> None:
+        """Do what a person, or the platform's moderation, does in the app. Raises CommandError."""
+        raise CommandError(f"{self.title} has nothing for {change.what}")
+
+    def configure_object(self, id_: str, settings: Mapping[str, Any]) -> None:
+        """Change what is so of a post or a comment. Raises CommandError."""
+        raise CommandError(f"{self.title} has no settings of posts and comments")
+
+    def set_subscription(self, account: str | None, kind: str, fields: Sequence[str]) -> None:
+        """Set one half of a subscription without a word: the account's, or the application's. Raises CommandError."""
+        raise CommandError(f"{self.title} has no subscriptions of two halves")
+
+    def seed_world(self, size: WorldSize) -> Mapping[str, Any]:
+        """Add accounts with their posts and comments, the same for the same size. Return counts.
+
+        Raises CommandError.
+        """
+        raise CommandError(f"{self.title} is not filled by this command")
+
+    def export_world(self, account: str | None) -> Mapping[str, Any]:
+        """Return all accounts, posts and comments as they are, or those of one. Raises CommandError."""
+        raise CommandError(f"{self.title} is not exported by this command")
+
+    def churn(self, rng: random.Random, kind: str) -> bool:
+        """Do one of ``churn_kinds`` to something that ``rng`` chooses. Return whether there was anything."""
+        raise NotImplementedError
 
     def simulate_unsubscribe(self, account: str) -> None:
         """Stop sending this account's events without a notification. Raises CommandError."""

@@ -2,17 +2,29 @@
 test can do. Every command is a JSON object; an invalid one is answered 400 with the reason.
 """
 
+import dataclasses
 import fnmatch
 import json
+import random
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ops.sandbox.contract import CommandError, FetchRule, Platform, ProcessingRule, VanishRule
+from ops.sandbox.contract import (
+    CHANGES,
+    Change,
+    CommandError,
+    FetchRule,
+    Platform,
+    ProcessingRule,
+    VanishRule,
+    WorldSize,
+)
 from ops.sandbox.dispatcher import DeliveryPolicy
-from ops.sandbox.faults import Fault
+from ops.sandbox.faults import GENERAL, Fault, RandomFaults
 from ops.sandbox.ledger import KINDS
 from ops.sandbox.pages import Page
 
@@ -123,12 +135,37 @@ class Act(Command):
     """An action of a person on a platform."""
 
     platform: str
-    what: Literal["publish", "post_draft", "comment", "remove", "revoke", "unsubscribe", "erase", "live"]
+    what: Literal[
+        "publish",
+        "post_draft",
+        "comment",
+        "remove",
+        "revoke",
+        "unsubscribe",
+        "erase",
+        "live",
+        "edit",
+        "moderate",
+        "hide",
+        "unhide",
+        "archive",
+        "unarchive",
+        "restrict",
+        "unrestrict",
+        "approve",
+        "like",
+        "comments_off",
+        "comments_on",
+    ]
     account: str
     post: str = ""
     id: str = ""
     by: str = "fan_1"
     text: str = ""
+    kind: str = ""
+    """Of what is published, or of a comment that listings withhold."""
+    count: int = 1
+    """How many likes come or, below 0, go."""
 
 
 class Account(Command):
@@ -139,11 +176,70 @@ class Account(Command):
     settings: dict[str, Any]
 
 
+class Object(Command):
+    """What is so of one post or comment, and a test wants otherwise."""
+
+    platform: str
+    id: str
+    settings: dict[str, Any]
+
+
+class LimitsCommand(Command):
+    """Limits that are to be met soon; null is the platform's usual one. ``calls`` are one account's if it is named."""
+
+    platform: str
+    account: str | None = None
+    calls: int | None = Field(default=None, ge=0)
+    window_seconds: float | None = Field(default=None, gt=0)
+    app_calls: int | None = Field(default=None, ge=0)
+    listed: int | None = Field(default=None, ge=0)
+    page_weight: int | None = Field(default=None, ge=0)
+    cursor_seconds: float | None = Field(default=None, ge=0)
+    short_pages: float = Field(default=0.0, ge=0, le=1)
+
+
+class Subscriptions(Command):
+    """One half of a subscription is changed without a word: an account's, or without one the application's."""
+
+    platform: str
+    account: str | None = None
+    object: str = ""
+    fields: list[str] = Field(default_factory=list)
+    """None: it is dropped."""
+
+
+class World(Command):
+    """Accounts with posts and comments, the same for the same seed and sizes."""
+
+    platform: str
+    seed: int = Field(default=1, ge=0)
+    accounts: int = Field(default=50, ge=1, le=1000)
+    media: int = Field(default=100, ge=0, le=20_000)
+    """Of each account."""
+    comments: int = Field(default=20, ge=0, le=20_000)
+    """Of each of the media, on average; replies are among them."""
+    replies: float = Field(default=0.3, ge=0, le=1)
+    """The share of comments that are replies."""
+    days: int = Field(default=365, ge=1)
+    """Over which they were made, until now."""
+
+
+class Churn(Command):
+    """So many random changes, of these kinds; the same seed makes the same ones of the same world."""
+
+    platform: str
+    seed: int = 1
+    changes: int = Field(default=1, ge=0, le=100_000)
+    kinds: list[str] = Field(default_factory=list)
+    """All that the platform has, if absent."""
+
+
 class Control:
     def __init__(self, server: "Server") -> None:
         self._server = server
         self._commands: dict[str, tuple[type[BaseModel], Callable[[Any], Awaitable[Any]]]] = {
             "faults": (Fault, self.fault),
+            "random-faults": (RandomFaults, self.random_faults),
             "clock": (Clock, self.clock),
             "redirects": (Redirect, self.redirect),
             "webhooks": (Callback, self.webhooks),
@@ -159,6 +255,11 @@ class Control:
             "sunset": (Sunset, self.sunset),
             "act": (Act, self.act),
             "account": (Account, self.account),
+            "object": (Object, self.object),
+            "limits": (LimitsCommand, self.limits),
+            "subscriptions": (Subscriptions, self.subscriptions),
+            "world": (World, self.world),
+            "churn": (Churn, self.churn),
             "reset": (Command, self.reset),
             "snapshot": (Command, self.snapshot),
             "restore": (Command, self.restore),
@@ -169,6 +270,9 @@ class Control:
         add("GET", "/_sandbox/ledger", self.ledger)
         add("GET", "/_sandbox/state", self.state)
         add("GET", "/_sandbox/deliveries", self.deliveries)
+        add("GET", "/_sandbox/world", self.export_world)
+        add("GET", "/_sandbox/spent", self.spent)
+        add("DELETE", "/_sandbox/spent", self.clear_spent)
         add("DELETE", "/_sandbox/faults", self.clear_faults)
         for name in self._commands:
             add("POST", f"/_sandbox/{name}", self._handler(name))
@@ -239,6 +343,25 @@ class Control:
         counts = {"sent": dispatcher.answers.total(), "waiting": len(dispatcher), "dropped": dispatcher.dropped}
         return web.json_response(counts | {"answers": {str(status): n for status, n in dispatcher.answers.items()}})
 
+    async def export_world(self, request: web.Request) -> web.Response:
+        """Show all accounts, posts and comments of one platform as they are, and what was deleted."""
+        simulation, account = self._server.simulation, request.query.get("account")
+        try:
+            platform = self._platform(request.query.get("platform", ""))
+            simulation.catch_up()
+            world = platform.export_world(account)
+        except CommandError as error:
+            return web.json_response({"error": str(error)}, status=400)
+        return web.json_response({"platform": platform.name, "at": simulation.sandbox.at, **world})
+
+    async def spent(self, request: web.Request) -> web.Response:
+        ledger = self._server.simulation.ledger
+        return web.json_response(ledger.spent(request.query.get("platform"), request.query.get("account")))
+
+    async def clear_spent(self, _: web.Request) -> web.Response:
+        self._server.simulation.ledger.clear_spent()
+        return web.json_response([])
+
     # --- faults and time
 
     async def fault(self, command: Fault) -> Any:
@@ -249,6 +372,14 @@ class Control:
                 raise CommandError(f"error of {name} is one of {', '.join(known)}")
         self._server.simulation.faults.add(command)
         return {"faults": len(self._server.simulation.faults.faults)}
+
+    async def random_faults(self, command: RandomFaults) -> Any:
+        for name in command.platforms or self._server.simulation.platforms:
+            known = [*GENERAL, *self._platform(name).error_answers()]
+            if wrong := [kind for kind in command.kinds if kind not in known]:
+                raise CommandError(f"kinds of {name} are {', '.join(known)}: not {', '.join(wrong)}")
+        self._server.simulation.faults.fail_by_chance(command)
+        return command.model_dump()
 
     async def clear_faults(self, _: web.Request) -> web.Response:
         self._server.simulation.faults.clear()
@@ -328,7 +459,42 @@ class Control:
         platform.selected[command.name] = command.variant
         return platform.selected
 
+    async def limits(self, command: LimitsCommand) -> Any:
+        platform = self._platform(command.platform)
+        given = command.model_dump(include=command.model_fields_set - {"platform", "account"})
+        if command.account is not None:
+            if set(given) != {"calls"} or command.calls is None:
+                raise CommandError("of one account only calls are limited")
+            given = {"calls_of": platform.limits.calls_of | {command.account: command.calls}}
+        if wrong := set(given) - set(platform.bounded):
+            raise CommandError(f"{command.platform} has no {', '.join(sorted(wrong))} to limit")
+        platform.limits = dataclasses.replace(platform.limits, **given)
+        return dataclasses.asdict(platform.limits)
+
+    async def subscriptions(self, command: Subscriptions) -> Any:
+        self._platform(command.platform).set_subscription(command.account, command.object, command.fields)
+        return {"fields": command.fields}
+
     # --- activity
+
+    async def world(self, command: World) -> Any:
+        size = WorldSize(**command.model_dump(exclude={"platform"}))
+        return self._platform(command.platform).seed_world(size)
+
+    async def churn(self, command: Churn) -> Any:
+        platform, rng = self._platform(command.platform), random.Random(command.seed)  # noqa: S311
+        if not platform.churn_kinds or not set(command.kinds) <= set(platform.churn_kinds):
+            raise CommandError(f"changes of {command.platform} are {', '.join(platform.churn_kinds) or 'none'}")
+        done: Counter[str] = Counter()
+        for _ in range(command.changes):
+            kind = rng.choice(command.kinds or platform.churn_kinds)
+            done[kind] += platform.churn(rng, kind)
+        self._server.wake()
+        return dict(done)
+
+    async def object(self, command: Object) -> Any:
+        self._platform(command.platform).configure_object(command.id, command.settings)
+        return {"id": command.id, "settings": command.settings}
 
     async def delivery_policy(self, command: DeliveryPolicy) -> Any:
         self._server.simulation.dispatcher.delivery_policy = command
@@ -360,23 +526,35 @@ class Control:
         return {"account": command.account, "settings": command.settings}
 
     def _done(self, platform: Platform, command: Act) -> Any:
-        if command.what == "publish":
-            return {"id": platform.simulate_publish(command.account, command.text)}
-        if command.what == "post_draft":
-            return {"id": platform.simulate_post_draft(command.account, command.id)}
-        if command.what == "comment":
-            return {"id": platform.simulate_comment(command.account, command.post, command.by, command.text)}
-        if command.what == "remove":
-            platform.simulate_remove(command.account, command.id)
-        elif command.what == "unsubscribe":
-            platform.simulate_unsubscribe(command.account)
-        elif command.what == "erase":
-            platform.simulate_erase(command.account)
-        elif command.what == "live":
-            platform.simulate_activity()
+        account, what = command.account, command.what
+        if what in ("publish", "post_draft", "comment"):
+            return {"id": self._made(platform, command)}
+        if what == "revoke":
+            return {"ended": platform.simulate_revoke(account)}
+        if what in CHANGES:
+            change = Change(what, account, command.id, command.by, command.text, command.count)
+            platform.simulate_change(change)
+        elif what == "remove":
+            platform.simulate_remove(account, command.id)
+        elif what == "unsubscribe":
+            platform.simulate_unsubscribe(account)
+        elif what == "erase":
+            platform.simulate_erase(account)
         else:
-            return {"ended": platform.simulate_revoke(command.account)}
-        return {"done": command.what}
+            platform.simulate_activity()
+        return {"done": what}
+
+    def _made(self, platform: Platform, command: Act) -> str:
+        """Make a post or a comment, and return its id."""
+        account, kind = command.account, command.kind
+        if command.what == "post_draft":
+            return platform.simulate_post_draft(account, command.id)
+        if command.what == "comment":
+            about = (account, command.post, command.by, command.text)
+            return platform.simulate_comment_kind(*about, kind) if kind else platform.simulate_comment(*about)
+        if kind:
+            return platform.simulate_publish_kind(account, command.text, kind)
+        return platform.simulate_publish(account, command.text)
 
     # --- state
 

@@ -1,6 +1,7 @@
 """Scheduled faults: which call of which endpoint fails, and how."""
 
-from collections.abc import Mapping
+import random
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
@@ -54,12 +55,64 @@ class Fault(BaseModel):
         )
 
 
+MALFORMED: tuple[Any, ...] = (
+    {},
+    [],
+    {"data": None},
+    {"data": [{}]},
+    {"data": {"videos": [{}], "has_more": "yes"}, "error": {"code": "ok"}},
+)
+"""Documents that are no page of a listing."""
+
+GENERAL: Mapping[str, Mapping[str, Any]] = {
+    "500": {"status": 500},
+    "429": {"status": 429},
+    "reset": {"drop": True},
+    "timeout": {"drop": True},
+    "html": {"spoil": "html"},
+    "truncated": {"effect": True, "truncate": 20},
+    "malformed": {"effect": True},
+}
+"""Random faults that every platform can have."""
+
+
+class RandomFaults(BaseModel):
+    """A share of all calls fails by chance, each in one of ``kinds``; the same seed fails the same ones.
+
+    ``kinds`` are those of ``GENERAL``, and errors of the platform by name; without them, all of ``GENERAL`` and the
+    platform's transient errors. ``endpoint`` is a pattern for ``METHOD /path``. A ``timeout`` breaks the connection
+    after ``timeout_seconds``.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    platforms: list[str] | None = None
+    endpoint: str = "*"
+    share: float = Field(ge=0, le=1)
+    kinds: list[str] = Field(default_factory=list)
+    seed: int = 1
+    timeout_seconds: float = Field(default=1.0, ge=0)
+
+    def made(self, kind: str, rng: random.Random) -> Fault:
+        """Return one fault of a kind."""
+        if kind not in GENERAL:
+            return Fault(error=kind)
+        own: dict[str, Any] = {}
+        if kind == "timeout":
+            own = {"delay_seconds": self.timeout_seconds}
+        elif kind == "malformed":
+            own = {"body": rng.choice(MALFORMED)}
+        return Fault(**GENERAL[kind], **own)
+
+
 class FaultSchedule:
-    """The faults in force, in the order they were added; the first that matches is used."""
+    """The faults in force, in the order they were added; the first that matches is used, before random ones."""
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []
         self._seen: list[int] = []
+        self._random: RandomFaults | None = None
+        self._rng = random.Random()  # noqa: S311
 
     def add(self, fault: Fault) -> None:
         self.faults.append(fault)
@@ -68,9 +121,16 @@ class FaultSchedule:
     def clear(self) -> None:
         self.faults.clear()
         self._seen.clear()
+        self._random = None
 
-    def take(self, platform: str, call: Call, account: str | None) -> Fault | None:
-        """Return the fault of this call; None if it has none."""
+    def fail_by_chance(self, faults: RandomFaults) -> None:
+        """Let a share of calls fail from now on, in place of another share."""
+        self._random, self._rng = faults, random.Random(faults.seed)  # noqa: S311
+
+    def take(
+        self, platform: str, call: Call, account: str | None, transient_errors: Sequence[str] = ()
+    ) -> Fault | None:
+        """Return the fault of this call; None if it has none. ``transient_errors`` are the platform's."""
         for number, fault in enumerate(self.faults):
             if not fault.fits(platform, call, account):
                 continue
@@ -78,7 +138,18 @@ class FaultSchedule:
             seen = self._seen[number]
             if seen > fault.skip and (not fault.times or seen <= fault.skip + fault.times):
                 return fault
-        return None
+        return self._by_chance(platform, call, transient_errors)
+
+    def _by_chance(self, platform: str, call: Call, transient_errors: Sequence[str]) -> Fault | None:
+        chance = self._random
+        if (
+            chance is None
+            or (chance.platforms is not None and platform not in chance.platforms)
+            or not fnmatchcase(f"{call.method} {call.path}", chance.endpoint)
+            or self._rng.random() >= chance.share
+        ):
+            return None
+        return chance.made(self._rng.choice(chance.kinds or [*GENERAL, *transient_errors]), self._rng)
 
 
 def _named(call: Call, path: str) -> str:

@@ -4,11 +4,13 @@ import base64
 import hashlib
 import hmac
 import json
+import math
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, ClassVar
+from typing import Any, ClassVar, overload
 from urllib.parse import urlencode
 
 from ops.sandbox import consent, pkce
@@ -33,6 +35,9 @@ REFRESH_AGE = timedelta(hours=24)
 
 IMPRESSIONS = 10
 """Impressions of every account in 24 h, each worth 4800 calls (``meta.md`` 11)."""
+DAILY_USERS = 1000
+"""Users of the application a day, each worth 200 calls an hour of all of it (``meta.md`` 11)."""
+HOUR_SECONDS, DAY_SECONDS = 3600.0, 86_400.0
 
 SIGNED = b"signed_request="
 
@@ -65,7 +70,7 @@ class Token:
 class Edge:
     """Nodes behind a field, created on access."""
 
-    nodes: Callable[[], "list[Node]"]
+    nodes: Callable[[], "Sequence[Node]"]
     limit: int = 25
 
 
@@ -76,6 +81,27 @@ class Node:
     kind: str
     values: Mapping[str, Any]
     usual: Sequence[str] = ("id",)
+    withheld: bool = False
+    """Whether listings leave it out; the page that it would be on is shorter for it (``meta.md`` 10.7)."""
+
+
+class Nodes(Sequence[Node]):
+    """The nodes of many objects, each made when it is looked at."""
+
+    def __init__(self, objects: Sequence[Any], make: Callable[[Any], Node]) -> None:
+        self._objects, self._make = objects, make
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    @overload
+    def __getitem__(self, place: int) -> Node: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Node]: ...
+    def __getitem__(self, place: int | slice) -> Node | list[Node]:
+        if isinstance(place, slice):
+            return [self._make(found) for found in self._objects[place]]
+        return self._make(self._objects[place])
 
 
 class Fields(dict[str, "Fields"]):
@@ -140,7 +166,23 @@ class GraphApi(Platform):
     answer_seconds = 5.0
     streams_without_handshake = ("deauthorize", "deletion")
     processing_results = (*Platform.processing_results, "expired")
-    variants: ClassVar[Mapping[str, Sequence[str]]] = {"escape": ("slashes", "more")}
+    variants: ClassVar[Mapping[str, Sequence[str]]] = {
+        "escape": ("slashes", "more"),
+        # What a cursor leads to when the object that it names is gone (meta.md 10.7 says only: do not keep cursors).
+        "lost_cursor": ("goes_on", "refused", "skips"),
+        # Whether a subscription adds to the one before or replaces it (meta.md 1.5: unconfirmed).
+        "subscribing": ("replaces", "adds"),
+    }
+    bounded: ClassVar[Sequence[str]] = (
+        "calls",
+        "calls_of",
+        "window_seconds",
+        "app_calls",
+        "page_weight",
+        "cursor_seconds",
+        "short_pages",
+    )
+    transient_errors = ("unknown", "service_unavailable", "app_throttled", "user_throttled")
 
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(sandbox)
@@ -148,6 +190,7 @@ class GraphApi(Platform):
         self.codes: dict[str, Code] = {}
         self.tokens: dict[str, Token] = {}
         self._calls: dict[str, list[float]] = {}
+        self._app_calls: list[float] = []
 
     @property
     def client_secret(self) -> str:
@@ -170,6 +213,10 @@ class GraphApi(Platform):
             error["is_transient"] = True
         error["fbtrace_id"] = "A" + self.sandbox.secret(15)
         return Refusal(Answer(status, {"error": error}))
+
+    def too_heavy(self) -> Refusal:
+        """Return the answer to a page that holds too much (``meta.md`` 10.7)."""
+        return self.refused(1, "Please reduce the amount of data you're asking for", status=500)
 
     def missing(self, id_: str) -> Refusal:
         message = (
@@ -225,7 +272,7 @@ class GraphApi(Platform):
         errors = {
             "unknown": self.refused(1, "An unknown error occurred", status=500),
             "service_unavailable": self.refused(2, "Service temporarily unavailable", status=500, transient=True),
-            "reduce_data": self.refused(1, "Please reduce the amount of data you're asking for", status=500),
+            "reduce_data": self.too_heavy(),
             "app_throttled": self.refused(4, "Application request limit reached", status=403, transient=True),
             "user_throttled": self.refused(17, "User request limit reached", status=403),
             "page_throttled": self.refused(32, "Page request limit reached", status=403),
@@ -269,9 +316,12 @@ class GraphApi(Platform):
         return token
 
     def subscription_fields(
-        self, call: Call, token: Token, known: Sequence[str], needed: Mapping[str, str]
+        self, call: Call, token: Token, known: Sequence[str], needed: Mapping[str, str], before: Sequence[str]
     ) -> list[str]:
-        """Return the fields to subscribe to. Raises 100 or 200 for the first that cannot be (``meta.md`` 1.5)."""
+        """Return the fields that are subscribed to now, after those of ``before``.
+
+        Raises 100 or 200 for the first that cannot be; then none of the list is (``meta.md`` 1.5).
+        """
         named = [name for item in call.many("subscribed_fields") for name in item.split(",") if name]
         if not named:
             raise self.refused(100, "The parameter subscribed_fields is required")
@@ -283,7 +333,7 @@ class GraphApi(Platform):
             if (scope := needed.get(name)) and scope not in token.scopes:
                 text = f"To subscribe to the {name} field, one of these permissions is needed: {scope}"
                 raise self.refused(200, text)
-        return named
+        return list(dict.fromkeys([*before, *named] if self.variant("subscribing") == "adds" else named))
 
     def proof(self, secret: str) -> str:
         """``appsecret_proof`` (``meta.md`` 7.2)."""
@@ -299,31 +349,56 @@ class GraphApi(Platform):
     # --- budgets (meta.md 11)
 
     def _count(self, account: str) -> None:
+        """Count a call of an account and of the application. Raises code 4 or the throttle of the account."""
         now = self.sandbox.clock.seconds()
         calls = self._calls.setdefault(account, [])
-        while calls and calls[0] <= now - 86_400:
-            calls.pop(0)
-        calls.append(now)  # those made while throttled count too, and lengthen the block
-        if len(calls) > 4800 * IMPRESSIONS:
-            refusal = self.refused(self.throttled, "There have been too many calls to this account", status=403)
-            raise Refusal(Answer(403, refusal.answer.content, self.usage(account)))
+        for counted, window in ((calls, self._window), (self._app_calls, HOUR_SECONDS)):
+            del counted[: bisect_right(counted, now - window)]
+            counted.append(now)  # those made while throttled count too, and lengthen the block
+        if len(self._app_calls) > self._app_budget:
+            raise self.refused(4, "Application request limit reached", status=403, transient=True)
+        if len(calls) > self._budget(account):
+            raise self.refused(self.throttled, "There have been too many calls to this account", status=403)
+
+    @property
+    def _window(self) -> float:
+        return DAY_SECONDS if self.limits.window_seconds is None else self.limits.window_seconds
+
+    @property
+    def _app_budget(self) -> int:
+        return 200 * DAILY_USERS if self.limits.app_calls is None else self.limits.app_calls
+
+    def _budget(self, account: str) -> int:
+        return self.limits.calls_for(account, 4800 * IMPRESSIONS)
 
     def usage(self, account: str) -> dict[str, str]:
-        """Return the usage header, once usage is at least one percent."""
-        calls = self._calls.get(account, [])
-        percent = len(calls) * 100 // (4800 * IMPRESSIONS)
-        if not percent:
-            return {}
-        minutes = int(calls[0] + 86_400 - self.sandbox.clock.seconds()) // 60 if percent > 100 else 0
-        shown = {"type": self.business, "call_count": percent, "total_cputime": percent, "total_time": percent}
-        shown["estimated_time_to_regain_access"] = minutes
-        return {"X-Business-Use-Case-Usage": json.dumps({self.business_id(account): [shown]})}
+        """Return the usage headers, each once usage is at least one percent."""
+        found = {}
+        calls, budget = self._calls.get(account, []), self._budget(account)
+        if percent := len(calls) * 100 // max(budget, 1):
+            shown = {"type": self.business, "call_count": percent, "total_cputime": percent, "total_time": percent}
+            # The account has calls again once those before the last ``budget - 1`` have left the window.
+            left = 0.0
+            if len(calls) > budget:
+                left = calls[min(len(calls) - budget, len(calls) - 1)] + self._window - self.sandbox.clock.seconds()
+            shown["estimated_time_to_regain_access"] = max(0, math.ceil(left / 60))
+            found["X-Business-Use-Case-Usage"] = json.dumps({self.business_id(account): [shown]})
+        if percent := len(self._app_calls) * 100 // max(self._app_budget, 1):
+            found["X-App-Usage"] = json.dumps(dict.fromkeys(("call_count", "total_time", "total_cputime"), percent))
+        return found
+
+    def complete(self, call: Call, answer: Answer) -> Answer:
+        """Add the usage headers to every answer to a token, refusals among them."""
+        account = self.account_of(call)
+        if account is None:
+            return answer
+        return Answer(answer.status, answer.content, {**answer.headers, **self.usage(account)})
 
     def business_id(self, account: str) -> str:
         raise NotImplementedError
 
     def answer(self, token: Token, content: Any) -> Answer:
-        return Answer(content=content, headers=self.usage(token.account))
+        return Answer(content=content)
 
     # --- the OAuth that Instagram Login and Threads share (meta.md 7.1, 7.3)
 
@@ -412,15 +487,32 @@ class GraphApi(Platform):
             limit = min(max(int(call.text("limit") or 25), 1), most)
         except ValueError:
             raise self.refused(100, "Param limit must be an integer") from None
-        fields, start = self.fields(call), 0
+        fields = self.fields(call)
+        content = self._part(call, call.path, call.query, nodes, self._start(call, nodes), limit, fields)
+        if self.limits.page_weight is not None and _weight(content["data"]) > self.limits.page_weight:
+            raise self.too_heavy()
+        return content
+
+    def _start(self, call: Call, nodes: Sequence[Node]) -> int:
+        """Return where a page begins. Raises 100 for a cursor that leads nowhere (any more)."""
+        if not (after := call.text("after")):
+            return 0
+        cursor = _opened(after)
+        if cursor is None:
+            raise self.refused(100, "Invalid cursor")
+        id_, place, left, made = cursor
+        life = self.limits.cursor_seconds
+        if life is not None and self.sandbox.clock.seconds() - made > life:
+            raise self.refused(100, "Invalid cursor: it has expired")
+        if self.variant("lost_cursor") == "skips" or (place < len(nodes) and str(nodes[place].values["id"]) == id_):
+            return place + 1
         ids = [str(node.values["id"]) for node in nodes]
-        if after := call.text("after"):
-            cursor = _opened(after)
-            if cursor is None:
-                raise self.refused(100, "Invalid cursor")
-            # What the cursor pointed at may be gone; then what followed it stands in its place.
-            start = ids.index(cursor[0]) + 1 if cursor[0] in ids else cursor[1]
-        return self._part(call, call.path, call.query, nodes, start, limit, fields)
+        if id_ in ids:
+            return ids.index(id_) + 1
+        if self.variant("lost_cursor") == "refused":
+            raise self.refused(100, "Invalid cursor: its object is gone")
+        # What followed the object, counted from both ends: rather shown twice than left out.
+        return max(0, min(place, len(nodes) - left))
 
     def _part(
         self,
@@ -432,18 +524,27 @@ class GraphApi(Platform):
         limit: int,
         fields: Fields,
     ) -> dict[str, Any]:
-        part = nodes[start : start + limit]
-        content: dict[str, Any] = {"data": [self.pick(call, node, fields) for node in part]}
+        part = list(nodes[start : start + limit])
+        rng = self.sandbox.rng
+        if self.limits.short_pages and len(part) > 1 and rng.random() < self.limits.short_pages:
+            part = part[: rng.randint(1, len(part) - 1)]
+        content: dict[str, Any] = {"data": [self.pick(call, node, fields) for node in part if not node.withheld]}
         if part:
-            last = start + len(part) - 1
-            before, after = _closed(str(part[0].values["id"]), start), _closed(str(part[-1].values["id"]), last)
+            last, made = start + len(part) - 1, int(self.sandbox.clock.seconds())
+            before = _closed(str(part[0].values["id"]), start, len(nodes) - start - 1, made)
+            after = _closed(str(part[-1].values["id"]), last, len(nodes) - last - 1, made)
             content["paging"] = {"cursors": {"before": before, "after": after}}
-            if start + limit < len(nodes):
+            if last + 1 < len(nodes):
                 more = {**query, "access_token": self.given(call), "limit": str(limit), "after": after}
                 content["paging"]["next"] = f"{call.base}{path}?{urlencode(more)}"
         return content
 
     def _between(self, call: Call, nodes: Sequence[Node], moment: str) -> list[Node]:
+        since, until = self.bounds(call)
+        return [node for node in nodes if since <= unix(str(node.values[moment])) <= until]
+
+    def bounds(self, call: Call) -> tuple[float, float]:
+        """Return ``since`` and ``until`` of a call in Unix seconds, without end where absent. Raises 100."""
         bounds = []
         for name, end in (("since", 0.0), ("until", float("inf"))):
             given = call.text(name)
@@ -451,7 +552,7 @@ class GraphApi(Platform):
                 bounds.append(end if given is None else unix(given))
             except (ValueError, OverflowError):
                 raise self.refused(100, f"Param {name} must be a time") from None
-        return [node for node in nodes if bounds[0] <= unix(str(node.values[moment])) <= bounds[1]]
+        return bounds[0], bounds[1]
 
     # --- webhooks (meta.md 1)
 
@@ -606,16 +707,24 @@ def loaded(value: Any) -> Any:
         return None
 
 
-def _closed(id_: str, place: int) -> str:
-    return base64.urlsafe_b64encode(f"{place}:{id_}".encode()).decode()
+def _closed(id_: str, place: int, left: int, made: int) -> str:
+    return base64.urlsafe_b64encode(f"{place}:{left}:{made}:{id_}".encode()).decode()
 
 
-def _opened(cursor: str) -> tuple[str, int] | None:
+def _opened(cursor: str) -> tuple[str, int, int, int] | None:
+    """Return the id, the place, the number of objects after it, and the time of a cursor; None if it is none."""
     try:
-        place, _, id_ = base64.urlsafe_b64decode(cursor).decode().partition(":")
-        return id_, int(place)
+        place, left, made, id_ = base64.urlsafe_b64decode(cursor).decode().split(":", 3)
+        return id_, int(place), int(left), int(made)
     except ValueError:
         return None
+
+
+def _weight(content: Any) -> int:
+    """Return the number of values in a document."""
+    if isinstance(content, Mapping):
+        return sum(map(_weight, content.values()))
+    return sum(map(_weight, content)) if isinstance(content, list) else 1
 
 
 def _unpadded(data: bytes) -> str:

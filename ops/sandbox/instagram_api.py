@@ -1,29 +1,18 @@
-"""Instagram's accounts and media, and the calls that both logins share (``meta.md`` 8, 10)."""
+"""The calls of Instagram that both logins share (``meta.md`` 8, 10)."""
 
 import io
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Any, ClassVar
 
 import imagesize
 
-from ops.sandbox import sample_text
-from ops.sandbox.contract import (
-    Answer,
-    Call,
-    CommandError,
-    Fetched,
-    OutboundRequest,
-    Sandbox,
-    apply_settings,
-    digest,
-    forget_oldest,
-    whole,
-)
-from ops.sandbox.graph_api import Container, Edge, Fields, GraphApi, Node, Token, loaded, unix, upload_failed, when
+from ops.sandbox.contract import Answer, Call, Fetched, OutboundRequest, digest, forget_oldest, whole
+from ops.sandbox.graph_api import Container, Edge, Fields, Node, Nodes, Token, loaded, upload_failed, when
+from ops.sandbox.instagram_insights import InstagramInsights
+from ops.sandbox.instagram_service import Comment, Media, Person, media_number, permalink
 
 CAPTION, HASHTAGS, MENTIONS, CHILDREN = 2200, 30, 20, (2, 10)
 IMAGE_BYTES, VIDEO_BYTES, STORY_BYTES = 8 * 2**20, 300 * 2**20, 100 * 2**20
@@ -33,291 +22,30 @@ DAY = timedelta(hours=24)
 IMAGE_SECONDS, VIDEO_SECONDS = 3, 30
 """Processing time of an image and of a video."""
 PRIVATE_REPLY = timedelta(days=7)
-STORY_LIFE = timedelta(hours=24)
 
-PRODUCTS = {"REELS": "REELS", "STORIES": "STORY", "CAROUSEL": "FEED", "IMAGE": "FEED", "VIDEO": "REELS"}
-CORE = ("views", "reach", "likes", "comments", "shares", "saved", "total_interactions")
-ACTIVITY = ("follows", "profile_visits", "profile_activity")
-METRICS = {
-    "FEED": (*CORE, "reposts", *ACTIVITY),
-    "REELS": (*CORE, "ig_reels_avg_watch_time", "ig_reels_video_view_total_time", "reposts", "reels_skip_rate"),
-    "STORY": ("views", "reach", "replies", "shares", "total_interactions", "reposts", *ACTIVITY, "navigation"),
-}
-"""Metrics by product, with either login (``meta.md`` 10.5)."""
-
-TOTALS = ("total_likes", "total_comments", "total_views")
-FACEBOOK_METRICS = {
-    "FEED": TOTALS,
-    "REELS": ("crossposted_views", "facebook_views", *TOTALS),
-    "STORY": ("link_clicks", "total_views"),
-}
-"""Further metrics with Facebook Login (``meta.md`` 10.5)."""
-
-ON_FACEBOOK = ("crossposted_views", "facebook_views")
-"""Metrics of media on Facebook; for other media the whole request fails (``meta.md`` 10.5, subcode 2207086)."""
-
-BREAKDOWNS = {
-    "profile_activity": ("action_type", ("bio_link_clicked", "call", "direction", "email", "other", "text")),
-    "navigation": ("story_navigation_action_type", ("tap_forward", "tap_back", "tap_exit", "swipe_forward")),
-}
-"""Metrics that come as ``total_value``, and their breakdown; in lower case on the wire (``meta.md`` 10.5)."""
-
-PRODUCT, FOLLOW = "media_product_type", "follow_type"
-INTERACTIONS = ("total_interactions", "accounts_engaged", "likes", "comments", "shares", "saves", "replies", "reposts")
-DEMOGRAPHICS = ("age", "city", "country", "gender")
-ACCOUNT_METRICS: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
-    "reach": (("total_value", "time_series"), (PRODUCT, FOLLOW)),
-    "follower_count": (("time_series",), ()),
-    "online_followers": (("time_series",), ()),
-    "views": (("total_value",), (PRODUCT, "follower_type")),
-    **dict.fromkeys(INTERACTIONS, (("total_value",), (PRODUCT,))),
-    "follows_and_unfollows": (("total_value",), (FOLLOW,)),
-    "profile_links_taps": (("total_value",), ("contact_button_type",)),
-    "follower_demographics": (("total_value",), DEMOGRAPHICS),
-    "engaged_audience_demographics": (("total_value",), DEMOGRAPHICS),
-    "profile_views": (("total_value",), ()),
-    "website_clicks": (("total_value",), ()),
-}
-"""Account metrics: their metric types and breakdowns (``meta.md`` 10.8)."""
-
-WINDOW_SECONDS = 30 * 86_400
+LISTED = 10_000
+"""The newest media that are listed (``meta.md`` 10.1)."""
+COMMENTS_PAGE = 50
+NAMES = ("from", "username", "user")
+"""Fields that say who wrote a comment, and may all be absent (``meta.md`` 10.2)."""
 ALT_CHARACTERS, COLLABORATORS = 1000, 3
 REEL_MILLISECONDS = 15 * 60 * 1000
 ADD_ONS = ("poll_attachment", "is_comment_prompt_used")
 
 
-@dataclass
-class Person:
-    """A professional account. ``user_id`` is the one in webhooks, ``scoped_id`` the application's (``meta.md`` 0.9)."""
+class InstagramApi(InstagramInsights):
+    """Handlers of reading, moderation and publishing."""
 
-    name: str
-    user_id: str
-    scoped_id: str
-    followers: int = 1200
-    restricted: bool = False
-
-
-@dataclass
-class Media:
-    id: str
-    account: str
-    kind: str
-    product: str
-    caption: str
-    created: datetime
-    shortcode: str
-    url: str
-    children: list[str] = field(default_factory=list)
-    parent: str | None = None
-    """Id of the album that it belongs to."""
-    alt_text: str | None = None
-    ai_generated: bool = False
-    open: bool = True
-    """Whether it can be commented on."""
-    likes: int = 0
-    comments: "dict[str, Comment]" = field(default_factory=dict)
-
-
-@dataclass
-class Comment:
-    id: str
-    media: str
-    by: str
-    by_id: str
-    text: str
-    created: datetime
-    parent: str | None = None
-    hidden: bool = False
-    answered: bool = False
-    """Whether its author has had the one private reply."""
-
-
-class InstagramService:
-    """Accounts, media and comments, shared by both logins."""
-
-    def __init__(self, sandbox: Sandbox) -> None:
-        self.sandbox = sandbox
-        self._ids = 17_800_000_000_000_000 + sandbox.rng.randrange(10**12)
-        self.people = {
-            name: Person(name, f"178414{number:011d}", f"2{number:016d}")
-            for number, name in enumerate(("alice", "bob", "shop"), sandbox.rng.randrange(10**9))
-        }
-        self.fans: dict[str, str] = {}
-        self.media: dict[str, Media] = {}
-        self.comments: dict[str, Comment] = {}
-        self.containers: dict[str, Container] = {}
-        self.publishes: dict[str, list[datetime]] = {}
-        self.listeners: list[InstagramApi] = []
-        for person in self.people.values():
-            for _ in range(4):
-                self.post(person.name, "IMAGE", sample_text.caption(sandbox))
-
-    def id(self) -> str:
-        self._ids += self.sandbox.rng.randint(1, 5000)
-        return str(self._ids)
-
-    def fan(self, name: str) -> str:
-        """Return the id of a commenter."""
-        return self.fans.setdefault(name, self.people[name].user_id if name in self.people else self.id())
-
-    def account(self, id_: str) -> Person | None:
-        return next((person for person in self.people.values() if id_ in (person.user_id, person.scoped_id)), None)
-
-    def of(self, account: str) -> list[Media]:
-        """Return an account's media, newest first; stories for 24 hours."""
-        now = self.sandbox.clock.now()
-        return [
-            media
-            for media in reversed(self.media.values())
-            if media.account == account
-            and media.parent is None
-            and (media.product != "STORY" or now - media.created < STORY_LIFE)
-        ]
-
-    def under(self, media: str, parent: str | None = None) -> list[Comment]:
-        """Newest first."""
-        return [c for c in reversed(self.media[media].comments.values()) if c.parent == parent]
-
-    def post(self, account: str, kind: str, caption: str, url: str = "") -> Media:
-        id_ = self.id()
-        shown = {"REELS": "VIDEO", "CAROUSEL": "CAROUSEL_ALBUM", "STORIES": "IMAGE"}.get(kind, kind)
-        media = Media(
-            id_,
-            account,
-            shown,
-            PRODUCTS[kind],
-            caption,
-            self.sandbox.clock.now(),
-            self.sandbox.secret(8),
-            url or "/_sandbox/media/picture.jpg",
-        )
-        self.media[id_] = media
-        if len(self.media) > self.sandbox.capacity:
-            self.drop(next(iter(self.media)))
-        return media
-
-    def say(self, media: Media, by: str, text: str, parent: str | None = None) -> Comment:
-        """Add a comment and send its event; a reply to a reply is added below the top one."""
-        if parent is not None:
-            parent = self.comments[parent].parent or parent
-        comment = Comment(self.id(), media.id, by, self.fan(by), text, self.sandbox.clock.now(), parent)
-        self.comments[comment.id] = media.comments[comment.id] = comment
-        if len(self.comments) > self.sandbox.capacity:
-            self.drop(next(iter(self.comments)))
-        for listener in self.listeners:
-            listener.handle_event("comments", media.account, listener.comment_value(comment, media))
-        return comment
-
-    def drop(self, id_: str) -> bool:
-        """Delete a comment or a medium with everything below it. No event is sent (``meta.md`` 2.2)."""
-        if id_ in self.media:
-            gone = list(self.media.pop(id_).comments)
-        elif id_ in self.comments:
-            below = self.media[self.comments[id_].media].comments
-            gone = [id_, *(comment.id for comment in below.values() if comment.parent == id_)]
-            for comment in gone:
-                del below[comment]
-        else:
-            return False
-        for comment in gone:
-            del self.comments[comment]
-        return True
-
-    def simulate_activity(self) -> None:
-        """Simulate one action, mostly a comment."""
-        rng = self.sandbox.rng
-        account = rng.choice(list(self.people))
-        mine = [media for media in self.of(account) if media.open]
-        dice = rng.random()
-        if not mine or dice < 0.02:
-            self.post(account, rng.choice(("IMAGE", "REELS")), sample_text.caption(self.sandbox))
-            return
-        media = rng.choice(mine[:8])
-        if dice < 0.05:
-            story = self.post(account, "STORIES", "")
-            del self.media[story.id]  # it is told about when it is over
-            for listener in self.listeners:
-                listener.handle_event("story_insights", account, _told_story(story, rng.randint(50, 500)))
-            return
-        top = self.under(media.id)
-        if top and dice < 0.08:
-            self.drop(rng.choice(top).id)
-            return
-        parent = rng.choice(top).id if top and dice < 0.25 else None
-        self.say(media, sample_text.commenter(self.sandbox), sample_text.comment_text(self.sandbox), parent)
-
-
-class InstagramApi(GraphApi):
-    """Handlers. ``permissions`` are the scopes that each kind of call needs."""
-
-    permissions: ClassVar[Mapping[str, Sequence[str]]]
     variants: ClassVar[Mapping[str, Sequence[str]]] = {
-        **GraphApi.variants,
+        **InstagramInsights.variants,
         "quota": ("100", "50"),
         # The subcode for a container that was published before (meta.md 7.4 and 7.5).
         "republished": ("2207006", "2207008"),
-        "comment_id": ("id", "comment_id"),
         # Fields that were refused on a live account (meta.md 10.2, 14: T23).
         "comment_fields": ("all", "basic"),
-        # What insights are answered (meta.md 10.5): "before_conversion" concerns the account's oldest medium alone.
-        "insights": ("available", "before_conversion", "few_viewers", "empty"),
+        # Whether comments are listed still when a medium is closed to them (no page says it).
+        "closed": ("listed", "empty"),
     }
-    with_facebook_login = False
-    business = "instagram"
-
-    def __init__(self, sandbox: Sandbox) -> None:
-        super().__init__(sandbox)
-        self.instagram = sandbox.common(InstagramService)
-        self.instagram.listeners.append(self)
-
-    def handle_event(self, topic: str, account: str, value: Any) -> None:
-        """Queue a webhook event if the account is subscribed."""
-        raise NotImplementedError
-
-    def comment_value(self, comment: Comment, media: Media) -> dict[str, Any]:
-        """Return the value of a comment event: no time, no verb, and a parent only for a reply (``meta.md`` 2.2)."""
-        author = {"id": comment.by_id, "username": comment.by}
-        if comment.by == media.account:
-            author["self_ig_scoped_id"] = self.instagram.people[comment.by].scoped_id
-        value = {
-            self.variant("comment_id"): comment.id,
-            "text": comment.text,
-            "from": author,
-            "media": {"id": media.id, "media_product_type": media.product},
-        }
-        return value | ({"parent_id": comment.parent} if comment.parent else {})
-
-    def configure(self, account: str, settings: Mapping[str, Any]) -> None:
-        if account not in self.instagram.people:
-            raise CommandError(f"Instagram's accounts are {', '.join(self.instagram.people)}")
-        apply_settings(self.instagram.people[account], {"restricted": bool}, settings)
-
-    # --- whose it is
-
-    def professional(self, call: Call, right: str) -> tuple[Token, Person]:
-        """Return token and account of a call. Raises 100 if the token may not act for the account."""
-        token = self.authorised(call, *self.permissions[right])
-        person = self.instagram.account(call.parts["id"])
-        if person is None or not self.acts_for(token, person):
-            raise self.missing(call.parts["id"])
-        return token, person
-
-    def acts_for(self, token: Token, person: Person) -> bool:
-        raise NotImplementedError
-
-    def own_media(self, call: Call, token: Token) -> Media:
-        media = self.instagram.media.get(call.parts["id"])
-        if media is None or not self.acts_for(token, self.instagram.people[media.account]):
-            raise self.missing(call.parts["id"])
-        return media
-
-    def own_comment(self, call: Call, token: Token) -> Comment:
-        comment = self.instagram.comments.get(call.parts["id"])
-        if comment is None or not self.acts_for(
-            token, self.instagram.people[self.instagram.media[comment.media].account]
-        ):
-            raise self.missing(call.parts["id"])
-        return comment
 
     # --- reading
 
@@ -339,6 +67,8 @@ class InstagramApi(GraphApi):
 
     def media_node(self, media: Media, base: str) -> Node:
         url = media.url if "//" in media.url else base.rpartition("/")[0] + media.url
+        age, top = self.sandbox.clock.now() - media.created, media.parent is None
+        owner = self.instagram.people[media.account].user_id
         return Node(
             "IGMedia",
             {
@@ -346,28 +76,33 @@ class InstagramApi(GraphApi):
                 "caption": media.caption or None,
                 "media_type": media.kind,
                 "media_product_type": media.product,
-                "media_url": url,
+                "media_url": None if media.file_absent else url,
                 "thumbnail_url": url if media.kind == "VIDEO" else None,
-                "permalink": f"https://www.instagram.com/p/{media.shortcode}/" if media.parent is None else None,
+                "permalink": permalink(media),
                 "shortcode": media.shortcode,
                 "timestamp": when(media.created),
                 "username": media.account,
-                "owner": {"id": self.instagram.people[media.account].user_id},
+                "owner": {"id": owner[::-1] if media.collab else owner},
                 "is_comment_enabled": media.open,
-                "like_count": media.likes,
-                "comments_count": len(media.comments),
+                "like_count": None if media.likes_hidden else media.likes,
+                "comments_count": media.counted,
                 "alt_text": media.alt_text,
                 "is_ai_generated": media.ai_generated,
                 "is_shared_to_feed": True if media.product == "REELS" else None,
-                "view_count": 40 * (len(media.comments) + 1) if media.parent is None else None,
-                "saved_count": 0 if media.parent is None else None,
-                "shares_count": 0 if media.parent is None else None,
-                "reposts_count": 0 if media.parent is None else None,
+                **{
+                    field: media_number(media, metric, age) if top else None
+                    for field, metric in (
+                        ("view_count", "views"),
+                        ("saved_count", "saved"),
+                        ("shares_count", "shares"),
+                        ("reposts_count", "reposts"),
+                    )
+                },
                 "media_audio_type": "ORIGINAL" if media.kind == "VIDEO" else None,
                 "copyright_check_information": {"status": {"status": "completed", "matches_found": False}},
                 "boost_eligibility_info": {"eligible_to_boost": True},
                 "legacy_instagram_media_id": media.id[::-1],
-                "comments": Edge(lambda: [self.comment_node(comment) for comment in self.instagram.under(media.id)]),
+                "comments": Edge(lambda: self._comment_nodes(media)),
                 "children": Edge(
                     lambda: [
                         self.media_node(self.instagram.media[child], base)
@@ -378,31 +113,36 @@ class InstagramApi(GraphApi):
             },
         )
 
+    def _comment_nodes(self, media: Media, parent: str | None = None) -> Nodes:
+        """Return the comments of a medium, newest first, or the replies to one, oldest first."""
+        found = self.instagram.under(media.id, parent)
+        if not media.open and self.variant("closed") == "empty":
+            found = []
+        return Nodes(found[::-1] if parent else found, self.comment_node)
+
     def comment_node(self, comment: Comment) -> Node:
+        media = self.instagram.media[comment.media]
+        person = self.instagram.people[media.account]
         author = Node("IGCommentFromUser", {"id": comment.by_id, "username": comment.by}, ("id", "username"))
-        own = comment.by == self.instagram.media[comment.media].account
-        optional = {
+        values: dict[str, Any] = {
+            "id": comment.id,
+            "text": comment.text or None,
+            "timestamp": when(comment.created),
+            "username": comment.by,
+            "hidden": comment.hidden,
+            "like_count": None if comment.likes_hidden else comment.likes,
+            "replies": Edge(lambda: self._comment_nodes(media, comment.id)),
             "from": author,
             "parent_id": comment.parent,
             "media": Node("IGMedia", {"id": comment.media}),
-            "user": Node("IGUser", {"id": comment.by_id}) if own else None,
+            "user": Node("IGUser", {"id": comment.by_id}) if comment.by == media.account else None,
         }
-        return Node(
-            "IGComment",
-            (optional if self.variant("comment_fields") == "all" else {})
-            | {
-                "id": comment.id,
-                "text": comment.text,
-                "timestamp": when(comment.created),
-                "username": comment.by,
-                "hidden": comment.hidden,
-                "like_count": 0,
-                "replies": Edge(
-                    lambda: [self.comment_node(c) for c in reversed(self.instagram.under(comment.media, comment.id))]
-                ),
-            },
-            ("id", "text", "timestamp"),
-        )
+        if comment.author_absent or person.names_absent:
+            values |= dict.fromkeys(NAMES)
+        refused = ("from", "parent_id", "media", "user") if self.variant("comment_fields") == "basic" else ()
+        for name in (*refused, *person.refused_fields):
+            values.pop(name, None)
+        return Node("IGComment", values, ("id", "text", "timestamp"), comment.withheld)
 
     def instagram_node(self, call: Call) -> Node | None:
         """Return the account, medium, comment or container of an id; None if there is none."""
@@ -419,109 +159,33 @@ class InstagramApi(GraphApi):
 
     def media_list(self, call: Call) -> Answer:
         token, person = self.professional(call, "read")
-        mine = [media for media in self.instagram.of(person.name) if media.product != "STORY"][:10_000]
-        nodes = [self.media_node(media, call.base) for media in mine if self.listed(media.created)]
-        return self.answer(token, self.page(call, nodes, moment="timestamp"))
+        since, until = self.bounds(call)
+        mine = [media for media in self.instagram.of(person.name) if media.product != "STORY"]
+        newest = mine[: LISTED if self.limits.listed is None else self.limits.listed]
+        # The range of times is looked for in what is listed, not beyond it.
+        within = [m for m in newest if since <= int(m.created.timestamp()) <= until and self.listed(m.created)]
+        return self.answer(token, self.page(call, self._media_nodes(call, within)))
+
+    def _media_nodes(self, call: Call, found: Sequence[Media]) -> Nodes:
+        return Nodes(found, lambda media: self.media_node(media, call.base))
 
     def stories(self, call: Call) -> Answer:
         token, person = self.professional(call, "read")
         mine = [media for media in self.instagram.of(person.name) if media.product == "STORY"]
-        nodes = [self.media_node(media, call.base) for media in mine if self.listed(media.created)]
-        return self.answer(token, self.page(call, nodes))
+        found = [media for media in mine if self.listed(media.created)]
+        return self.answer(token, self.page(call, self._media_nodes(call, found)))
 
     def media_comments(self, call: Call) -> Answer:
         """List top-level comments, newest first, 50 a page (``meta.md`` 10.2)."""
         token = self.authorised(call, *self.permissions["comments"])
         media = self.own_media(call, token)
-        return self.answer(
-            token, self.page(call, [self.comment_node(c) for c in self.instagram.under(media.id)], most=50)
-        )
+        return self.answer(token, self.page(call, self._comment_nodes(media), most=COMMENTS_PAGE))
 
     def comment_replies(self, call: Call) -> Answer:
         token = self.authorised(call, *self.permissions["comments"])
         comment = self.own_comment(call, token)
-        replies = self.instagram.under(comment.media, comment.id)
-        return self.answer(token, self.page(call, [self.comment_node(c) for c in reversed(replies)], most=50))
-
-    def insights(self, call: Call) -> Answer:
-        """Answer for an account or a medium. One metric that does not fit fails them all (``meta.md`` 10.5)."""
-        if call.parts["id"] == "me" or self.instagram.account(call.parts["id"]):
-            return self._account_insights(call)
-        token = self.authorised(call, *self.permissions["insights"])
-        media = self.own_media(call, token)
-        asked = self._metrics(call)
-        allowed = () if media.parent else METRICS[media.product]
-        allowed += FACEBOOK_METRICS[media.product] if self.with_facebook_login and allowed else ()
-        if not asked or not set(asked) <= set(allowed):
-            raise self.refused(100, f"metric must be one of the following values: {', '.join(allowed)}")
-        if set(asked) & set(ON_FACEBOOK):
-            raise self.refused(100, "The media is not shared to Facebook.", 2207086)
-        breakdown = call.text("breakdown")
-        if breakdown and any(BREAKDOWNS.get(name, ("",))[0] != breakdown for name in asked):
-            raise self.refused(100, "Incompatible breakdowns", status=400)
-        answered = self.variant("insights")
-        if answered == "few_viewers":
-            raise self.refused(10, "Not enough viewers for the media to show insights")
-        if answered == "before_conversion" and media is self.instagram.of(media.account)[-1]:
-            title = {"error_user_title": "Media posted before business account conversion"}
-            refusal = self.refused(100, "Invalid parameter", 2108006)
-            refusal.answer.content["error"] |= title | {"message": "Invalid parameter"}
-            raise refusal
-        if answered == "empty":
-            return self.answer(token, {"data": []})
-        return self.answer(token, {"data": [self._insight(media, name, breakdown) for name in asked]})
-
-    def _metrics(self, call: Call) -> list[str]:
-        return [name for item in call.many("metric") for name in item.split(",") if name]
-
-    def _insight(self, media: Media, name: str, breakdown: str | None) -> dict[str, Any]:
-        said = len(media.comments)
-        counts = {"comments": said, "likes": media.likes, "views": 40 * (said + 1), "reach": 30 * (said + 1)}
-        shown = {"name": name, "period": "lifetime", "title": name.replace("_", " ").title()}
-        shown["id"] = f"{media.id}/insights/{name}/lifetime"
-        if name not in BREAKDOWNS:
-            return shown | {"values": [{"value": counts.get(name, 0)}]}
-        total: dict[str, Any] = {"value": 3}
-        if breakdown:
-            values = BREAKDOWNS[name][1]
-            results = [{"dimension_values": [value], "value": int(value in values[:3])} for value in values]
-            total["breakdowns"] = [{"dimension_keys": [breakdown], "results": results}]
-        return shown | {"total_value": total}
-
-    def _account_insights(self, call: Call) -> Answer:
-        """Answer ``total_value`` or a daily series, over 30 days at most (``meta.md`` 10.8)."""
-        token, person = self.professional(call, "insights")
-        asked, breakdown, kind = self._metrics(call), call.text("breakdown"), call.text("metric_type")
-        if not asked or not set(asked) <= set(ACCOUNT_METRICS):
-            raise self.refused(100, f"metric must be one of the following values: {', '.join(ACCOUNT_METRICS)}")
-        now = self.sandbox.clock.seconds()
-        try:
-            until = min(now, unix(call.text("until") or str(int(now))))
-            since = unix(call.text("since") or str(int(until) - 86_400))
-        except (ValueError, OverflowError):
-            raise self.refused(100, "since and until must be times") from None
-        if until - since > WINDOW_SECONDS:
-            text = "There cannot be more than 30 days (2592000 s) between since and until"
-            raise self.refused(100, text)
-        data = []
-        for name in asked:
-            kinds, breakdowns = ACCOUNT_METRICS[name]
-            chosen = kind or kinds[-1]
-            if chosen not in kinds or (breakdown and breakdown not in breakdowns):
-                raise self.refused(100, f"({name}) does not support this metric_type or breakdown")
-            shown: dict[str, Any] = {"name": name, "period": call.text("period") or "day", "title": name}
-            shown["id"] = f"{person.user_id}/insights/{name}/day"
-            if chosen == "time_series":
-                ends = range(int(since) + 86_400, int(until) + 1, 86_400)
-                shown["values"] = [{"value": 5, "end_time": when(datetime.fromtimestamp(end, UTC))} for end in ends]
-            elif name != "follows_and_unfollows" or breakdown:  # without its breakdown it has no value
-                shown["total_value"] = {"value": 12}
-                if breakdown:
-                    keys = ("FOLLOWER", "NON_FOLLOWER", "UNKNOWN") if breakdown == FOLLOW else ("FEED", "REELS")
-                    results = [{"dimension_values": [key], "value": 4} for key in keys]
-                    shown["total_value"]["breakdowns"] = [{"dimension_keys": [breakdown], "results": results}]
-            data.append(shown)
-        return self.answer(token, {"data": data})
+        replies = self._comment_nodes(self.instagram.media[comment.media], comment.id)
+        return self.answer(token, self.page(call, replies, most=COMMENTS_PAGE))
 
     # --- comments (meta.md 10.3)
 
@@ -777,8 +441,7 @@ class InstagramApi(GraphApi):
         media = self._post(person.name, container)
         for child in container.children:
             below = self._post(person.name, self.instagram.containers[child])
-            below.parent = media.id
-            media.children.append(below.id)
+            self.instagram.place_in(media, below)
         caption = media.caption
         container.published = media.id
         self.instagram.publishes.setdefault(person.name, []).append(media.created)
@@ -795,6 +458,8 @@ class InstagramApi(GraphApi):
         media = self.instagram.post(account, container.kind, str(params.get("caption") or ""), url)
         media.alt_text = params.get("alt_text")
         media.ai_generated = str(params.get("is_ai_generated", "")).lower() in ("true", "1")
+        if media.product == "STORY":
+            self.instagram.expire_later(media)
         return media
 
     def _used(self, account: str) -> int:
@@ -826,38 +491,6 @@ class InstagramApi(GraphApi):
             "few_viewers": self.refused(10, "Not enough viewers for the media to show insights"),
         }
         return {**super().error_answers(), **{name: error.answer for name, error in errors.items()}}
-
-    # --- life
-
-    def instagram_posts(self, account: str) -> list[dict[str, Any]]:
-        return [
-            {
-                "id": media.id,
-                "text": media.caption,
-                "comments": [
-                    {"id": c.id, "by": c.by, "text": c.text, "parent": c.parent} for c in media.comments.values()
-                ],
-            }
-            for media in self.instagram.of(account)
-        ]
-
-    def simulate_comment(self, account: str, post: str, by: str, text: str) -> str:
-        """Comment on a post, or reply to a comment."""
-        comment = self.instagram.comments.get(post)
-        media = self.instagram.media.get(comment.media if comment else post)
-        if media is None or media.account != account:
-            raise CommandError(f"{account} has no post {post}")
-        return self.instagram.say(media, by, text, comment.id if comment else None).id
-
-    def simulate_remove(self, account: str, id_: str) -> None:
-        if not self.instagram.drop(id_):
-            raise CommandError(f"there is no {id_}")
-
-
-def _told_story(story: Media, seen: int) -> dict[str, Any]:
-    """Return the value of a story insights event; counts under 5 are -1 (``meta.md`` 2.4)."""
-    counts = {"impressions": seen, "reach": seen * 3 // 4, "taps_forward": seen // 3, "exits": seen // 5}
-    return {"media_id": story.id, **counts, "taps_back": seen // 9, "replies": -1}
 
 
 def _text(call: Call) -> str:

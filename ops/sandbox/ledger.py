@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
 
@@ -12,10 +13,20 @@ LASTING = ("token", "post", "draft", "change")
 """Kinds of which every entry is kept. The others are bounded by ``ring``."""
 
 
+@dataclass
+class Spent:
+    """Calls of one account to one edge: all, those that were refused, and those that met a fault."""
+
+    calls: int = 0
+    refused: int = 0
+    faulted: int = 0
+
+
 class Ledger:
     """Entries have ``kind``, ``number`` (ascending), ``at`` (by the sandbox's clock) and ``platform``."""
 
     def __init__(self, ring: int) -> None:
+        self._spent: dict[tuple[str, str, str], Spent] = {}
         self._entries: dict[str, deque[Entry]] = {
             kind: deque(maxlen=None if kind in LASTING else ring) for kind in KINDS
         }
@@ -34,6 +45,24 @@ class Ledger:
         found = [entry for entry in chosen if all(entry.get(name) == value for name, value in fields.items())]
         return sorted(found, key=lambda entry: int(entry["number"]))
 
+    def spend(self, platform: str, account: str | None, edge: str, status: int | None, *, faulted: bool) -> None:
+        """Count a call to ``edge``; ``status`` is None where it took no effect. Counts are kept without end."""
+        spent = self._spent.setdefault((platform, account or "", edge), Spent())
+        spent.calls += 1
+        spent.refused += status is not None and status >= 400
+        spent.faulted += faulted
+
+    def spent(self, platform: str | None = None, account: str | None = None) -> list[Entry]:
+        """Return the counts of calls by platform, account and edge."""
+        return [
+            {"platform": name, "account": who, "edge": edge, **vars(spent)}
+            for (name, who, edge), spent in sorted(self._spent.items())
+            if platform in (None, name) and account in (None, who)
+        ]
+
+    def clear_spent(self) -> None:
+        self._spent.clear()
+
     def newest(self, kind: str, count: int, platform: str | None = None) -> list[Entry]:
         """Return the last ``count`` entries of one platform or of all, newest first."""
         found = (entry for entry in reversed(self._entries[kind]) if platform in (None, entry["platform"]))
@@ -42,3 +71,4 @@ class Ledger:
     def clear(self) -> None:
         for entries in self._entries.values():
             entries.clear()
+        self.clear_spent()

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from ops.runtime.headers import POLICY, REFERRER, page_policy
 from ops.runtime.text import finalize
-from ops.sandbox.contract import CommandError, Platform, PlatformEvent
+from ops.sandbox.contract import CHANGES, CommandError, Platform, PlatformEvent
 
 if TYPE_CHECKING:
     from ops.sandbox.control import Control
@@ -42,6 +42,7 @@ _DONE = {
     "unsubscribe": "{title} sends nothing about {account} any more, and does not say so.",
     "erase": "{account} asked to be erased.",
     "live": "Somebody did something.",
+    **dict.fromkeys(CHANGES, "It is done in the app of {account}."),
 }
 """The sentence that describes each action, by its name."""
 

@@ -127,21 +127,23 @@ class Server:
             end = "{slash:/?}" if platform.slash_ignored else ""
             for route in platform.routes():
                 path = f"/{name}{route.path}{end}"
-                app.router.add_route(route.method, path, self._serve(name, route.handler.__name__))
-            app.router.add_route("*", f"/{name}{{path:.*}}", self._serve(name, "unknown"))
+                edge = edge_of(route.path)
+                app.router.add_route(route.method, path, self._serve(name, route.handler.__name__, edge))
+            app.router.add_route("*", f"/{name}{{path:.*}}", self._serve(name, "unknown", "unknown"))
         app.cleanup_ctx.append(self._running)
         return app
 
     # --- requests of clients
 
-    def _serve(self, name: str, handler: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    def _serve(self, name: str, handler: str, edge: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def serve(request: web.Request) -> web.StreamResponse:
             simulation = self.simulation  # looked up anew: a reset replaces it
             platform = simulation.platforms[name]
             call = await read(request, name)
             simulation.vanish()
             account = platform.account_of(call)
-            fault = simulation.faults.take(name, call, account)
+            fault = simulation.faults.take(name, call, account, platform.transient_errors)
+            spent = f"{call.method} {platform.edge(call, edge)}"  # named before a deletion takes its id away
             answer = None
             if fault is not None and fault.receive is not None:
                 if handler in platform.resumable:
@@ -156,9 +158,11 @@ class Server:
                 method=call.method,
                 path=call.path,
                 account=account,
+                edge=spent,
                 status=None if answer is None else answer.status,
                 fault=None if fault is None else fault.model_dump(exclude_defaults=True),
             )
+            simulation.ledger.spend(name, account, spent, entry["status"], faulted=fault is not None)
             if fault is not None and fault.effect and fault.late_seconds:
                 due = simulation.clock.seconds() + fault.late_seconds
                 self._start(self._late(simulation, getattr(platform, handler), call, due, entry))
@@ -433,6 +437,24 @@ async def apply_fault(
     assert request.transport is not None  # noqa: S101
     request.transport.close()
     return stream
+
+
+def edge_of(path: str) -> str:
+    """Return the path of a route without versions and patterns: ``/{id}/media``."""
+    plain, depth, name = "", 0, ""
+    for character in path:
+        if character == "}":
+            depth -= 1
+            if not depth:
+                plain += "" if name.partition(":")[0] == "version" else f"{{{name.partition(':')[0]}}}"
+                name = ""
+                continue
+        if depth:
+            name += character
+        elif character != "{":
+            plain += character
+        depth += character == "{"
+    return plain
 
 
 async def first_bytes(stream: aiohttp.StreamReader, most: int) -> bytes:

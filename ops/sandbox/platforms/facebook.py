@@ -23,7 +23,8 @@ from ops.sandbox.contract import (
     whole,
 )
 from ops.sandbox.graph_api import SHORT_SECONDS, Edge, Node, Token, loaded, upload_failed, when
-from ops.sandbox.instagram_api import InstagramApi, Person
+from ops.sandbox.instagram_api import InstagramApi
+from ops.sandbox.instagram_service import Person
 
 VERSION = r"/{version:(?:v\d+\.\d+/)?}"
 TASKS = ["ANALYZE", "ADVERTISE", "MODERATE", "CREATE_CONTENT", "MANAGE"]
@@ -56,6 +57,9 @@ PAGE_METRICS = (
     *("page_daily_follows_unique", "page_daily_unfollows_unique", "page_follows_city", "page_follows_country"),
     *("page_total_actions", "page_video_view_time", "page_actions_post_reactions_total"),
 )
+INSTAGRAM_FIELDS = ("comments", "live_comments", "mentions", "story_insights")
+"""What the application hears of the Instagram accounts behind pages (``meta.md`` 2.1)."""
+
 POST_METRICS = ("post_total_media_view_unique",)
 """Those that are left since 2025-11-15 (``meta.md`` 10.5)."""
 
@@ -200,6 +204,8 @@ class Facebook(InstagramApi):
         "repeated_finish": ("harmless", "publishes_again"),
         # Whether is_published publishes a post that was made unpublished (meta.md 9.4: unconfirmed).
         "is_published": ("applied", "ignored"),
+        # Whether the application's half of object instagram can be set by a call (meta.md 1.1: unconfirmed).
+        "instagram_object": ("refused", "accepted"),
     }
     with_facebook_login = True
 
@@ -207,8 +213,13 @@ class Facebook(InstagramApi):
         super().__init__(sandbox)
         self._ids = 100_000_000_000_000 + sandbox.rng.randrange(10**12)
         self.users = {name: self._id() for name in ("alice", "bob")}
-        pages = (("Shop", "shop", {"alice": TASKS}), ("Cafe", None, {"alice": TASKS, "bob": TASKS[:1]}))
-        self.pages = {name: Page(self._id(), name, instagram, tasks) for name, instagram, tasks in pages}
+        listed = (("Shop", "shop", {"alice": TASKS}), ("Cafe", None, {"alice": TASKS, "bob": TASKS[:1]}))
+        self.pages: dict[str, Page] = {}
+        self._page_ids: dict[str, Page] = {}
+        self._behind: dict[str, Page] = {}
+        """Pages by the Instagram account behind them."""
+        for name, instagram, people in listed:
+            self._add_page(Page(self._id(), name, instagram, people))
         # Carol's pages are a portfolio's, one that she picked is in no list, and she has no others.
         self.users["carol"] = self._id()
         for name, tasks, found in (
@@ -217,7 +228,7 @@ class Facebook(InstagramApi):
             ("Auditor", ["PROFILE_PLUS_ANALYZE"], "client"),
             ("Picked", FULL_CONTROL, "picked"),
         ):
-            self.pages[name] = Page(self._id(), name, None, {"carol": tasks}, found=found)
+            self._add_page(Page(self._id(), name, None, {"carol": tasks}, found=found))
         self.businesses = {
             name: Business(self._id(), name, ["carol"], pages)
             for name, pages in (("Holding", ["Warehouse", "Client"]), ("Agency", ["Auditor"]))
@@ -234,6 +245,15 @@ class Facebook(InstagramApi):
         for page in self.pages.values():
             for _ in range(3):
                 self._publish(page, "status", sample_text.caption(sandbox), [], app=False, quiet=True)
+
+    def _add_page(self, page: Page) -> None:
+        self.pages[page.name] = self._page_ids[page.id] = page
+        if page.instagram:
+            self._behind[page.instagram] = page
+
+    def account_added(self, person: Person) -> None:
+        """Add a page of Alice's with the account behind it."""
+        self._add_page(Page(f"7{person.user_id[2:]}", f"Page {person.name}", person.name, {"alice": TASKS}))
 
     def _id(self) -> str:
         self._ids += self.sandbox.rng.randint(1, 5000)
@@ -463,21 +483,23 @@ class Facebook(InstagramApi):
     def subscribe_app(self, call: Call) -> Answer | OutboundRequest:
         self._as_app(call)
         fields = {item for value in call.many("fields") for item in value.split(",") if item}
-        if call.text("object") != "page":  # that of Instagram is made in the dashboard
-            raise self.refused(100, "Param object must be page here")
-        if not fields or not fields <= set(PAGE_FIELDS):
-            raise self.refused(100, f"Param fields must be one of {', '.join(PAGE_FIELDS)}")
-        url = call.text("callback_url") or self.callbacks.get("page") or ""
+        kind = call.text("object") or ""
+        if kind != "page" and (kind != "instagram" or self.variant("instagram_object") == "refused"):
+            raise self.refused(100, "Param object must be page here")  # that of Instagram is made in the dashboard
+        known = PAGE_FIELDS if kind == "page" else INSTAGRAM_FIELDS
+        if not fields or not fields <= set(known):
+            raise self.refused(100, f"Param fields must be one of {', '.join(known)}")
+        url = call.text("callback_url") or self.callbacks.get(kind) or ""
         self.verify_token = call.text("verify_token") or self.verify_token
-        outbound = self.handshake(url, partial(self._subscribed_app, url, fields))
+        outbound = self.handshake(url, partial(self._subscribed_app, kind, url, fields))
         assert outbound is not None  # noqa: S101  Meta has one
         return outbound
 
-    def _subscribed_app(self, url: str, fields: set[str], passed: bool) -> Answer:  # noqa: FBT001
+    def _subscribed_app(self, kind: str, url: str, fields: set[str], passed: bool) -> Answer:  # noqa: FBT001
         if not passed:
             raise self.refused(2200, "Callback verification failed: HTTP Status Code or challenge do not match")
-        self.callbacks["page"] = url
-        self.app_fields["page"] = fields
+        self.callbacks[kind] = url
+        self.app_fields[kind] = fields
         return Answer(content={"success": True})
 
     def app_subscriptions(self, call: Call) -> Answer:
@@ -485,7 +507,7 @@ class Facebook(InstagramApi):
         shown = [
             {"object": name, "callback_url": self.callbacks[name], "active": True, "fields": sorted(fields)}
             for name, fields in self.app_fields.items()
-            if name in self.callbacks
+            if name in self.callbacks and fields
         ]
         return Answer(content={"data": shown})
 
@@ -501,7 +523,8 @@ class Facebook(InstagramApi):
         page = self._as_page(call, "pages_manage_metadata", "pages_show_list")
         needed = dict.fromkeys(MESSAGING_FIELDS, "pages_messaging")
         token = self.live_token(self.given(call))
-        self.subscribed[page.name] = set(self.subscription_fields(call, token, PAGE_FIELDS, needed))
+        before = sorted(self.subscribed.get(page.name, ()))
+        self.subscribed[page.name] = set(self.subscription_fields(call, token, PAGE_FIELDS, needed, before))
         return Answer(content={"success": True})
 
     def page_subscriptions(self, call: Call) -> Answer:
@@ -517,7 +540,7 @@ class Facebook(InstagramApi):
     def _as_page(self, call: Call, *scopes: str) -> Page:
         """Return the page of a call with that page's token. Raises 100, 190 or 210."""
         token = self.authorised(call, *scopes)
-        page = next((p for p in self.pages.values() if p.id == call.parts["id"]), None)
+        page = self._page_ids.get(call.parts["id"])
         if call.parts["id"] == "me" and token.use == "page":
             return self.pages[token.account]
         if page is None:
@@ -538,16 +561,14 @@ class Facebook(InstagramApi):
 
     def handle_event(self, topic: str, account: str, value: Any) -> None:
         """Queue an Instagram event if the account's page has the application installed, with any field."""
-        page = next((page for page in self.pages.values() if page.instagram == account), None)
+        page = self._behind.get(account)
         if page and self.subscribed.get(page.name) and topic in self.app_fields["instagram"]:
             self.notify(f"instagram:{topic}", page.name, value)
 
     def callback_set(self, stream: str) -> None:
         """Subscribe to all fields, as in the dashboard."""
         if stream in self.app_fields:
-            self.app_fields[stream] = set(
-                PAGE_FIELDS if stream == "page" else ("comments", "mentions", "story_insights")
-            )
+            self.app_fields[stream] = set(PAGE_FIELDS if stream == "page" else INSTAGRAM_FIELDS)
 
     def _tell(self, page: Page, value: dict[str, Any]) -> None:
         if "feed" in self.subscribed.get(page.name, ()) and "feed" in self.app_fields["page"]:
@@ -578,8 +599,8 @@ class Facebook(InstagramApi):
     # --- nodes
 
     def acts_for(self, token: Token, person: Person) -> bool:
-        pages = [page for page in self.pages.values() if page.instagram == person.name]
-        return any(token.account == page.name or token.account in page.tasks for page in pages)
+        page = self._behind.get(person.name)
+        return page is not None and (token.account == page.name or token.account in page.tasks)
 
     def _page_node(self, page: Page, token: Token) -> Node:
         instagram = (
@@ -668,7 +689,7 @@ class Facebook(InstagramApi):
         node, fields = self.instagram_node(call), self.fields(call)
         token = self.authorised(call)
         id_ = call.parts["id"]
-        page = next((page for page in self.pages.values() if page.id == id_), None)
+        page = self._page_ids.get(id_)
         if page is not None:
             node = self._page_node(page, token)
         elif id_ in self.posts:
@@ -748,7 +769,7 @@ class Facebook(InstagramApi):
 
     def list_stories(self, call: Call) -> Answer:
         """List the stories of a page, of 24 hours, or those of an Instagram account (``meta.md`` 10.9)."""
-        if call.parts["id"] not in {page.id for page in self.pages.values()}:
+        if call.parts["id"] not in self._page_ids:
             return self.stories(call)
         self.advance()
         page, now = self._as_page(call, "pages_read_engagement"), self.sandbox.clock.now()
@@ -778,7 +799,7 @@ class Facebook(InstagramApi):
     def page_insights(self, call: Call) -> Answer:
         """Answer for a page or its post; without the permission with nothing at all (``meta.md`` 7.2, 10.5)."""
         id_ = call.parts["id"]
-        page = next((page for page in self.pages.values() if page.id == id_), None)
+        page = self._page_ids.get(id_)
         if page is None and id_ not in self.posts:
             return self.insights(call)
         if page is None:
@@ -896,6 +917,14 @@ class Facebook(InstagramApi):
         dues = [post.due for post in self.posts.values() if post.due and post.due < NEVER]
         dues += [v.ready for v in self.videos.values() if v.finished and v.ready and not v.settled]
         return min(dues).timestamp() if dues else None
+
+    def edge(self, call: Call, path: str) -> str:
+        id_ = call.parts.get("id", "")
+        if id_ in self._page_ids:
+            return path.replace("{id}", "{page}")
+        if id_ in self.posts or id_ in self.comments:
+            return path.replace("{id}", "{post}" if id_ in self.posts else "{comment}")
+        return super().edge(call, path)
 
     def advance(self) -> None:
         """Publish scheduled posts that are due and videos that are processed."""
@@ -1354,6 +1383,18 @@ class Facebook(InstagramApi):
 
     def simulate_unsubscribe(self, account: str) -> None:
         self.subscribed.pop(account, None)
+
+    def set_subscription(self, account: str | None, kind: str, fields: Sequence[str]) -> None:
+        kind = kind or "page"
+        known = {"page": PAGE_FIELDS, "instagram": INSTAGRAM_FIELDS}.get(kind, ())
+        if not known or not set(fields) <= set(known):
+            raise CommandError(f"the fields of object {kind} are {', '.join(known) or 'none: it is page or instagram'}")
+        if account is None:
+            self.app_fields[kind] = set(fields)
+        elif account not in self.pages or kind != "page":
+            raise CommandError(f"a page is subscribed, with fields of object page: {', '.join(self.pages)}")
+        else:
+            self.subscribed[account] = set(fields)
 
     def subscribe_all(self) -> None:
         self.subscribed = {name: set(PAGE_FIELDS) for name in self.pages}

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from ops.sandbox.contract import Answer, Call, PlatformEvent, Route, Sandbox
+from ops.sandbox.contract import Answer, Call, CommandError, PlatformEvent, Route, Sandbox
 from ops.sandbox.graph_api import SHORT_SECONDS, Code, Node, OwnLogin, Token
-from ops.sandbox.instagram_api import InstagramApi, Person
+from ops.sandbox.instagram_api import InstagramApi
+from ops.sandbox.instagram_service import Person
 
 VERSION = r"/{version:(?:v\d+\.\d+/)?}"
 BASIC = "instagram_business_basic"
@@ -65,6 +66,8 @@ class Instagram(OwnLogin, InstagramApi):
         super().__init__(sandbox)
         self.subscribed: dict[str, list[str]] = {}
         """Accounts with the fields that were asked for; each gets all that the application has (``meta.md`` 1.3)."""
+        self.app_fields: set[str] = set(FIELDS)
+        """The application's half of all subscriptions, as entered in the dashboard (``meta.md`` 1.4)."""
 
     def routes(self) -> Sequence[Route]:
         node = VERSION + r"{id:[^/]+}"
@@ -150,7 +153,8 @@ class Instagram(OwnLogin, InstagramApi):
     def subscribe(self, call: Call) -> Answer:
         """Subscribe to all of the fields or, if one is unknown or not permitted, to none (``meta.md`` 1.5)."""
         token, person = self.professional(call, "read")
-        self.subscribed[person.name] = self.subscription_fields(call, token, FIELDS, NEEDED)
+        before = self.subscribed.get(person.name, ())
+        self.subscribed[person.name] = self.subscription_fields(call, token, FIELDS, NEEDED, before)
         return self.answer(token, {"success": True})
 
     def subscriptions(self, call: Call) -> Answer:
@@ -165,7 +169,7 @@ class Instagram(OwnLogin, InstagramApi):
         return self.answer(token, {"success": True})
 
     def handle_event(self, topic: str, account: str, value: Any) -> None:
-        if account in self.subscribed and topic in FIELDS:
+        if account in self.subscribed and topic in self.app_fields:
             self.notify(topic, account, value)
 
     def document(self, events: Sequence[PlatformEvent]) -> Any:
@@ -198,6 +202,15 @@ class Instagram(OwnLogin, InstagramApi):
 
     # --- life
 
+    def next_due(self) -> float | None:
+        return self.instagram.expiring[0][0] if self.instagram.expiring else None
+
+    def advance(self) -> None:
+        self.instagram.expire()
+
+    def edge(self, call: Call, path: str) -> str:
+        return path.replace("{id}", "{account}") if call.parts.get("id") == "me" else super().edge(call, path)
+
     def people(self) -> Sequence[str]:
         return list(self.instagram.people)
 
@@ -208,8 +221,12 @@ class Instagram(OwnLogin, InstagramApi):
         self.instagram.simulate_activity()
 
     def simulate_publish(self, account: str, text: str) -> str:
-        media = self.instagram.post(account, "IMAGE", text)
-        self.record("post", account=account, id=media.id, text=text, by="owner")
+        return self.simulate_publish_kind(account, text, "IMAGE")
+
+    def simulate_publish_kind(self, account: str, text: str, kind: str) -> str:
+        media = self.instagram.publish(account, text, kind)
+        story = {"story": True} if media.product == "STORY" else {}
+        self.record("post", account=account, id=media.id, text=text, by="owner", **story)
         return media.id
 
     def simulate_revoke(self, account: str) -> int:
@@ -223,6 +240,18 @@ class Instagram(OwnLogin, InstagramApi):
 
     def simulate_unsubscribe(self, account: str) -> None:
         self.subscribed.pop(account, None)
+
+    def set_subscription(self, account: str | None, kind: str, fields: Sequence[str]) -> None:
+        if kind not in ("", "instagram") or not set(fields) <= set(FIELDS):
+            raise CommandError(f"the fields of object instagram are {', '.join(FIELDS)}")
+        if account is None:
+            self.app_fields = set(fields)
+        elif account not in self.instagram.people:
+            raise CommandError(f"account is one of {', '.join(self.instagram.people)}")
+        elif fields:
+            self.subscribed[account] = list(fields)
+        else:
+            self.subscribed.pop(account, None)
 
     def subscribe_all(self) -> None:
         self.subscribed = {name: list(FIELDS) for name in self.instagram.people}

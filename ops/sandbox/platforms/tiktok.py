@@ -5,6 +5,7 @@ import heapq
 import hmac
 import io
 import json
+import random
 import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from ops.sandbox import consent, sample_text
 from ops.sandbox.contract import (
     Answer,
     Call,
+    Change,
     CommandError,
     Fetched,
     Platform,
@@ -26,11 +28,14 @@ from ops.sandbox.contract import (
     Refusal,
     Route,
     Sandbox,
+    WorldSize,
     apply_settings,
     digest,
     forget_oldest,
     redirect,
+    whole,
 )
+from ops.sandbox.tiktok_videos import CHURN, Creator, Post, TikTokVideos, link
 
 CLIENT_KEY = "sandbox-tiktok-key"
 LIVES = {"2h": (7200, 180 * 86_400), "24h": (86_400, 365 * 86_400)}
@@ -51,7 +56,9 @@ CHUNKS, VIDEO_BYTES = 1000, 4 * 2**30
 UPLOAD_LIFE, CODE_LIFE = timedelta(hours=1), timedelta(seconds=600)
 TITLE, PHOTO_TITLE, PHOTO_DESCRIPTION, PHOTOS = 2200, 90, 4000, 35
 SHOWN_TITLE = 150
-DAILY_POSTS, PENDING_SHARES = 15, 5
+PENDING_SHARES = 5
+COVER_SECONDS = 6 * 3600
+"""How long the address of a cover works (``tiktok.md`` 12)."""
 PHOTO_BYTES, PHOTO_SIDE = 20 * 2**20, 1080
 """1080p is taken as the shorter side (``tiktok.md`` 11)."""
 DAY = timedelta(hours=24)
@@ -71,23 +78,6 @@ VIDEO_FIELDS = {
 }
 
 
-@dataclass
-class Creator:
-    name: str
-    open_id: str
-    union_id: str
-    private: bool
-    posted: list[datetime] = field(default_factory=list)
-    comment_disabled: bool = False
-    duet_disabled: bool = False
-    stitch_disabled: bool = False
-    max_video_post_duration_sec: int = 180
-    daily_posts: int = DAILY_POSTS
-    """Its cap, which varies by creator (``tiktok.md`` 10)."""
-    blocked: str = ""
-    """The code with which posting is refused; empty for none."""
-
-
 SETTINGS = {
     "private": bool,
     "comment_disabled": bool,
@@ -96,6 +86,8 @@ SETTINGS = {
     "max_video_post_duration_sec": int,
     "daily_posts": int,
     "blocked": str,
+    "followers": int,
+    "following": int,
 }
 
 
@@ -123,19 +115,6 @@ class Code:
     challenge: str | None
     expires: datetime
     used: bool = False
-
-
-@dataclass
-class Post:
-    id: str
-    account: str
-    text: str
-    created: datetime
-    public: bool
-    photo: bool = False
-    publish: str = ""
-    """The ``publish_id`` that made it, if an application did."""
-    ai_generated: bool = False
 
 
 @dataclass
@@ -199,7 +178,14 @@ class TikTok(Platform):
         "progress": ("count", "index"),
         # Whether this machine's own addresses count as verified, or none does.
         "ownership": ("local", "none"),
+        # What a page's cursor is made of: of whole seconds, posts of one second may lie on both sides (tiktok.md 12).
+        "cursor": ("millisecond", "second"),
+        # Whether posts of photos are in lists (tiktok.md 12: unconfirmed).
+        "photo_posts": ("listed", "absent"),
     }
+    bounded = ("calls", "calls_of", "short_pages")
+    transient_errors = ("rate_limit_exceeded", "internal_error")
+    churn_kinds = CHURN
     resumable = ("upload",)
     # Exponential, 72 h in all, then dropped (tiktok.md 2.1).
     retry_seconds = (15, 60, 300, 900, 3600, 7200, 14_400, 28_800, 57_600, 86_400, 59_925)
@@ -208,14 +194,13 @@ class TikTok(Platform):
         super().__init__(sandbox)
         self._last = 0
         self._latest = sandbox.clock.now()
-        self.creators = {
-            name: Creator(name, f"-000{sandbox.secret(24)}", sandbox.secret(24), name == "bob")
-            for name in ("alice", "bob", "shop")
-        }
+        self.library = TikTokVideos(sandbox)
+        for name in ("alice", "bob", "shop"):
+            creator = Creator(name, f"-000{sandbox.secret(24)}", sandbox.secret(24), private=name == "bob")
+            self.library.add_creator(creator)
         self.codes: dict[str, Code] = {}
         self.access: dict[str, Token] = {}
         self.refreshes: dict[str, Token] = {}
-        self.posts: dict[str, Post] = {}
         self.publishes: dict[str, Publish] = {}
         self.verified: set[str] = set()
         """Prefixes of addresses that the application owns."""
@@ -224,6 +209,14 @@ class TikTok(Platform):
         for name in self.creators:
             for _ in range(3):
                 self._post(name, sample_text.caption(sandbox), public=True)
+
+    @property
+    def creators(self) -> dict[str, Creator]:
+        return self.library.creators
+
+    @property
+    def posts(self) -> dict[str, Post]:
+        return self.library.posts
 
     def _id(self) -> str:
         """Return a new id of 19 digits, with the Unix second in its upper half."""
@@ -234,8 +227,7 @@ class TikTok(Platform):
         # No two in one millisecond: a page's cursor is one, and those at it are not shown again.
         self._latest = max(self.sandbox.clock.now(), self._latest + timedelta(milliseconds=1))
         post = Post(self._id(), account, text, self._latest, public, photo)
-        self.posts[post.id] = post
-        forget_oldest(self.posts, self.sandbox.capacity)
+        self.library.add(post)
         return post
 
     def routes(self) -> Sequence[Route]:
@@ -254,6 +246,7 @@ class TikTok(Platform):
             Route("POST", "/v2/post/publish/cancel/", self.cancel),
             Route("POST", "/v2/post/publish/status/fetch/", self.status),
             Route("PUT", "/upload", self.upload),
+            Route("GET", "/cover/{id}.jpeg", self.cover),
         )
 
     # --- envelopes (tiktok.md 3.3, 4, 9)
@@ -412,10 +405,12 @@ class TikTok(Platform):
         now = self.sandbox.clock.seconds()
         calls = self._calls.setdefault((call.bearer or "", bucket), [])
         calls[:] = [at for at in calls if at > now - 60]
-        if len(calls) >= LIMITS[bucket.partition(":")[0]]:
+        kind = bucket.partition(":")[0]
+        account = token.grant.account
+        if len(calls) >= (self.limits.calls_for(account, LIMITS[kind]) if kind == "display" else LIMITS[kind]):
             raise self._refused(429, "rate_limit_exceeded", "The API rate limit was exceeded. Please try again later.")
         calls.append(now)
-        return token.grant.account
+        return account
 
     # --- reading (tiktok.md 12)
 
@@ -444,16 +439,14 @@ class TikTok(Platform):
             "profile_deep_link": f"https://vm.tiktok.example/{account}",
             "bio_description": "",
             "is_verified": False,
-            "follower_count": 500,
-            "following_count": 20,
-            "likes_count": 900,
-            "video_count": len(self._public(account)),
+            **self.library.counted(creator),
         }
         return self._answer({"user": {name: user[name] for name in fields}})
 
     def _public(self, account: str) -> list[Post]:
-        """Newest first."""
-        return [post for post in reversed(self.posts.values()) if post.account == account and post.public]
+        """Return what lists and queries show, newest first."""
+        photos = self.variant("photo_posts") == "listed"
+        return [post for post in self.library.public(account) if photos or not post.photo]
 
     def video_list(self, call: Call) -> Answer:
         account = self._authorised(call, "display:list", "video.list")
@@ -469,10 +462,21 @@ class TikTok(Platform):
             for post in self._public(account)
             if (not cursor or _milliseconds(post.created) < cursor) and self.listed(post.created)
         ]
-        page = found[:count]
-        last = _milliseconds(page[-1].created) if page else cursor
-        videos = [self._video(post, fields) for post in page]
-        return self._answer({"videos": videos, "cursor": last, "has_more": len(found) > count})
+        page = found[: self._shortened(min(count, len(found)))]
+        last = self._cursor(page[-1]) if page else self._cursor(found[0], after=1) if found else cursor
+        videos = [self._video(post, fields, call.base) for post in page]
+        return self._answer({"videos": videos, "cursor": last, "has_more": len(found) > len(page)})
+
+    def _shortened(self, count: int) -> int:
+        """Return how many posts a page has: fewer, or none, for the share of pages that a test asked for."""
+        rng = self.sandbox.rng
+        return rng.randrange(count) if count and rng.random() < self.limits.short_pages else count
+
+    def _cursor(self, post: Post, after: int = 0) -> int:
+        """Return the cursor at a post, or the next one above it."""
+        if self.variant("cursor") == "millisecond":
+            return _milliseconds(post.created) + after
+        return (int(post.created.timestamp()) + after) * 1000
 
     def video_query(self, call: Call) -> Answer:
         account = self._authorised(call, "display:query", "video.list")
@@ -481,31 +485,41 @@ class TikTok(Platform):
         ids = filters.get("video_ids") if isinstance(filters, dict) else None
         if not isinstance(ids, list) or not 1 <= len(ids) <= 20:
             raise self._wrong("filters.video_ids must have 1 to 20 ids")
-        # Those of others are simply absent.
-        found = [post for post in self._public(account) if post.id in {str(id_) for id_ in ids}]
-        return self._answer({"videos": [self._video(post, fields) for post in found]})
+        # Those of others are simply absent, as are those that are private or gone.
+        asked = {str(id_) for id_ in ids}
+        found = [post for post in self._public(account) if post.id in asked]
+        return self._answer({"videos": [self._video(post, fields, call.base) for post in found]})
 
-    def _video(self, post: Post, fields: Sequence[str]) -> dict[str, Any]:
-        link = f"https://www.tiktok.com/@{post.account}/video/{post.id}"
+    def _video(self, post: Post, fields: Sequence[str], base: str) -> dict[str, Any]:
+        shown = link(post)
+        expires = int(self.sandbox.clock.seconds()) + COVER_SECONDS
         video = {
             "id": post.id,
             "create_time": int(post.created.timestamp()),
-            "cover_image_url": f"https://p16.tiktokcdn.example/{post.id}.jpeg?x-expires=21600",
-            "share_url": f"{link}?utm_campaign=tt4d_open_api",
+            "cover_image_url": f"{base}/cover/{post.id}.jpeg?x-expires={expires}",
+            "share_url": f"{shown}?utm_campaign=tt4d_open_api",
             "video_description": post.text[:SHOWN_TITLE],
             "title": post.text[:SHOWN_TITLE],
             "duration": 0 if post.photo else 3,
             "height": 640,
             "width": 360,
-            "embed_html": f'<blockquote cite="{link}"></blockquote>',
+            "embed_html": f'<blockquote cite="{shown}"></blockquote>',
             "embed_link": f"https://www.tiktok.com/embed/v2/{post.id}",
-            "like_count": 5,
-            "comment_count": 1,
-            "share_count": 0,
-            "view_count": 100,
+            "like_count": post.likes,
+            "comment_count": post.comments,
+            "share_count": post.shares,
+            "view_count": post.views,
             "is_aigc": post.ai_generated,
         }
         return {name: video[name] for name in fields}
+
+    def cover(self, call: Call) -> Answer:
+        """Redirect to the picture, until the time in the address is over (``tiktok.md`` 12)."""
+        expires = call.text("x-expires") or ""
+        post = self.posts.get(call.parts["id"])
+        if post is None or not whole(expires) or int(expires) < self.sandbox.clock.seconds():
+            raise Refusal(Answer(403, ""))
+        return Answer(302, "", {"Location": "/_sandbox/media/picture.jpg"})
 
     # --- publishing (tiktok.md 5 to 8)
 
@@ -877,8 +891,7 @@ class TikTok(Platform):
     def visible_posts(self, account: str) -> list[dict[str, Any]]:
         return [
             {"id": post.id, "text": post.text, "public": post.public, "comments": []}
-            for post in reversed(self.posts.values())
-            if post.account == account
+            for post in self.library.of(account)
         ]
 
     def drafts(self, account: str) -> list[dict[str, str]]:
@@ -928,12 +941,63 @@ class TikTok(Platform):
         return self._complete(publish, public=True).id
 
     def simulate_remove(self, account: str, id_: str) -> None:
-        post = self.posts.get(id_)
-        if post is None or post.account != account:
-            raise CommandError(f"{account} has no post {id_}")
+        post = self.library.own(account, id_)
         if post.public:
             self._hide(post)
-        del self.posts[id_]
+        self.library.remove(id_)
+
+    def simulate_change(self, change: Change) -> None:
+        """Make a post private (``hide``) or public again, change its caption, or like it, as in the app.
+
+        An event follows only for posts that the application published (``tiktok.md`` 2.4).
+        """
+        post = self.library.own(change.account, change.id)
+        if change.what == "hide":
+            if post.public:
+                self._hide(post)
+        elif change.what == "unhide":
+            self._unhide(post)
+        elif change.what == "edit":
+            post.text = change.text
+        elif change.what == "like":
+            post.likes = max(0, post.likes + change.count)
+            post.views += max(0, 7 * change.count)
+        else:
+            super().simulate_change(change)
+        self.record("change", action=change.what, account=change.account, id=change.id, by="owner", endpoint=None)
+
+    def _unhide(self, post: Post) -> None:
+        if post.public:
+            return
+        if post.publish in self.publishes:
+            self._appear(self.publishes[post.publish], post.id)
+        post.public = True
+
+    def configure_object(self, id_: str, settings: Mapping[str, Any]) -> None:
+        self.library.configure(id_, settings)
+
+    def seed_world(self, size: WorldSize) -> Mapping[str, Any]:
+        return self.library.seed(size)
+
+    def export_world(self, account: str | None) -> Mapping[str, Any]:
+        return self.library.export(account)
+
+    def churn(self, rng: random.Random, kind: str) -> bool:
+        account = rng.choice(list(self.creators))
+        if kind == "publish":
+            self.simulate_publish(account, f"churn {rng.randrange(10**6)}")
+            return True
+        found = [post for post in self.library.of(account) if kind == "remove" or post.public == (kind != "unhide")]
+        if not found:
+            return False
+        post = rng.choice(found)
+        if kind == "remove":
+            self.simulate_remove(account, post.id)
+            self.record("change", action="remove", account=account, id=post.id, by="owner", endpoint=None)
+        else:
+            text = f"churn {rng.randrange(10**6)}"
+            self.simulate_change(Change(kind, account, post.id, text=text, count=rng.randint(1, 9)))
+        return True
 
     def simulate_revoke(self, account: str) -> int:
         return self._end(account, 1)
