@@ -371,6 +371,9 @@ class Platform:
     transient_errors: ClassVar[Sequence[str]] = ()
     """Names of the error answers that random faults choose from."""
 
+    reads_lag = False
+    """Whether :attr:`read_lag` is heeded."""
+
     churn_kinds: ClassVar[Sequence[str]] = ()
     """What :meth:`churn` can do here."""
 
@@ -389,6 +392,8 @@ class Platform:
         self.listing_lag = 0.0
         """Seconds that a new post is missing from listings, though it can be read by its id."""
         self.limits = Limits()
+        self.read_lag = 0.0
+        """Seconds for which reads show what was so before a change."""
         self.redirect_uris: set[str] = set()
         """Callback addresses of its application, as entered in the platform's portal."""
         self.selected = {name: choices[0] for name, choices in self.variants.items()}

@@ -105,6 +105,13 @@ class ParentLag(Command):
     seconds: float = Field(ge=0)
 
 
+class ReadLag(Command):
+    """Reads show what was so before a change for ``seconds``."""
+
+    platform: str
+    seconds: float = Field(ge=0)
+
+
 class Vanish(Command):
     """The next ``times`` posts after the first ``skip`` are gone ``seconds`` after they were made."""
 
@@ -250,6 +257,7 @@ class Control:
             "fetching": (Fetching, self.fetching),
             "listing-lag": (ListingLag, self.listing_lag),
             "parent-lag": (ParentLag, self.parent_lag),
+            "read-lag": (ReadLag, self.read_lag),
             "vanish": (Vanish, self.vanish),
             "pace": (Pace, self.pace),
             "sunset": (Sunset, self.sunset),
@@ -418,6 +426,13 @@ class Control:
 
     async def parent_lag(self, command: ParentLag) -> Any:
         self._platform(command.platform).parent_lag = command.seconds
+        return {"seconds": command.seconds}
+
+    async def read_lag(self, command: ReadLag) -> Any:
+        platform = self._platform(command.platform)
+        if not platform.reads_lag:
+            raise CommandError(f"reads of {command.platform} do not lag behind here")
+        platform.read_lag = command.seconds
         return {"seconds": command.seconds}
 
     async def vanish(self, command: Vanish) -> Any:

@@ -8,6 +8,7 @@ import math
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, overload
@@ -38,6 +39,11 @@ IMPRESSIONS = 10
 DAILY_USERS = 1000
 """Users of the application a day, each worth 200 calls an hour of all of it (``meta.md`` 11)."""
 HOUR_SECONDS, DAY_SECONDS = 3600.0, 86_400.0
+THROTTLES = {"instagram": 80002, "pages": 80001, "threads": 80002}
+"""The code of a budget that is used up, by its type in the header (``meta.md`` 7.4)."""
+
+COUNTED: ContextVar[Call | None] = ContextVar("COUNTED", default=None)
+"""The call that was counted last in a budget."""
 
 SIGNED = b"signed_request="
 
@@ -154,8 +160,7 @@ class GraphApi(Platform):
     exchange_grant: str
     refresh_grant: str
     business: str
-    """What its usage header calls the interface; ``throttled`` is the code of its limit."""
-    throttled = 80002
+    """What its usage header calls the interface."""
     error_type = "OAuthException"
 
     slash_ignored = True  # Meta's own client ends addresses with one
@@ -189,7 +194,7 @@ class GraphApi(Platform):
         self.signing_secret = f"sandbox-{self.name}-secret"
         self.codes: dict[str, Code] = {}
         self.tokens: dict[str, Token] = {}
-        self._calls: dict[str, list[float]] = {}
+        self._calls: dict[tuple[str, str], list[float]] = {}
         self._app_calls: list[float] = []
 
     @property
@@ -277,7 +282,7 @@ class GraphApi(Platform):
             "user_throttled": self.refused(17, "User request limit reached", status=403),
             "page_throttled": self.refused(32, "Page request limit reached", status=403),
             "custom_throttled": self.refused(613, "Calls to this api have exceeded the rate limit.", status=403),
-            "business_throttled": self.refused(self.throttled, "There have been too many calls", status=403),
+            "business_throttled": self.refused(THROTTLES[self.business], "There have been too many calls", status=403),
             "blocked": self.refused(368, "The action attempted has been deemed abusive or is otherwise disallowed"),
             "duplicate": self.refused(506, "Duplicate status message"),
             "permission_missing": self.refused(10, "Application does not have permission for this action"),
@@ -297,7 +302,7 @@ class GraphApi(Platform):
                 raise self.refused(100, message)
 
     def authorised(self, call: Call, *scopes: str) -> Token:
-        """Return the token of a call that may do this and count the call.
+        """Return the token of a call that may do this and count the call, once however often it is looked at.
 
         Raises 104, 190, 10, 100 or the throttle.
         """
@@ -309,7 +314,9 @@ class GraphApi(Platform):
         proof = call.text("appsecret_proof")
         if proof is not None and proof != self.proof(secret):
             raise self.refused(100, "Invalid appsecret_proof provided in the API argument")
-        self._count(token.account)
+        if COUNTED.get() is not call:
+            COUNTED.set(call)
+            self._count(self.budget_of(call, token))
         missing = [scope for scope in scopes if scope not in token.scopes]
         if missing:
             raise self.refused(10, f"Application does not have permission for this action: {', '.join(missing)}")
@@ -348,17 +355,21 @@ class GraphApi(Platform):
 
     # --- budgets (meta.md 11)
 
-    def _count(self, account: str) -> None:
+    def budget_of(self, call: Call, token: Token) -> tuple[str, str]:
+        """Return the budget that a call is counted in: an account's, of one of the header's types."""
+        return token.account, self.business
+
+    def _count(self, budget: tuple[str, str]) -> None:
         """Count a call of an account and of the application. Raises code 4 or the throttle of the account."""
         now = self.sandbox.clock.seconds()
-        calls = self._calls.setdefault(account, [])
+        calls = self._calls.setdefault(budget, [])
         for counted, window in ((calls, self._window), (self._app_calls, HOUR_SECONDS)):
             del counted[: bisect_right(counted, now - window)]
             counted.append(now)  # those made while throttled count too, and lengthen the block
         if len(self._app_calls) > self._app_budget:
             raise self.refused(4, "Application request limit reached", status=403, transient=True)
-        if len(calls) > self._budget(account):
-            raise self.refused(self.throttled, "There have been too many calls to this account", status=403)
+        if len(calls) > self._budget(budget[0]):
+            raise self.refused(THROTTLES[budget[1]], "There have been too many calls to this account", status=403)
 
     @property
     def _window(self) -> float:
@@ -373,16 +384,18 @@ class GraphApi(Platform):
 
     def usage(self, account: str) -> dict[str, str]:
         """Return the usage headers, each once usage is at least one percent."""
-        found = {}
-        calls, budget = self._calls.get(account, []), self._budget(account)
-        if percent := len(calls) * 100 // max(budget, 1):
-            shown = {"type": self.business, "call_count": percent, "total_cputime": percent, "total_time": percent}
+        found, shown, budget = {}, [], self._budget(account)
+        for (name, kind), calls in self._calls.items():
+            if name != account or not (percent := len(calls) * 100 // max(budget, 1)):
+                continue
+            used = {"type": kind, "call_count": percent, "total_cputime": percent, "total_time": percent}
             # The account has calls again once those before the last ``budget - 1`` have left the window.
             left = 0.0
             if len(calls) > budget:
                 left = calls[min(len(calls) - budget, len(calls) - 1)] + self._window - self.sandbox.clock.seconds()
-            shown["estimated_time_to_regain_access"] = max(0, math.ceil(left / 60))
-            found["X-Business-Use-Case-Usage"] = json.dumps({self.business_id(account): [shown]})
+            shown.append(used | {"estimated_time_to_regain_access": max(0, math.ceil(left / 60))})
+        if shown:
+            found["X-Business-Use-Case-Usage"] = json.dumps({self.business_id(account): shown})
         if percent := len(self._app_calls) * 100 // max(self._app_budget, 1):
             found["X-App-Usage"] = json.dumps(dict.fromkeys(("call_count", "total_time", "total_cputime"), percent))
         return found

@@ -30,6 +30,7 @@ class InstagramAccess(GraphApi):
     }
     bounded: ClassVar[Sequence[str]] = (*GraphApi.bounded, "listed")
     churn_kinds = CHURN
+    reads_lag = True
     with_facebook_login = False
     business = "instagram"
 
@@ -62,7 +63,7 @@ class InstagramAccess(GraphApi):
         """Return token and account of a call. Raises 100 if the token may not act for the account."""
         token = self.authorised(call, *self.permissions[right])
         person = self.instagram.account(call.parts["id"])
-        if person is None or not self.acts_for(token, person):
+        if person is None or person.deactivated or not self.acts_for(token, person):
             raise self.missing(call.parts["id"])
         return token, person
 
@@ -80,6 +81,11 @@ class InstagramAccess(GraphApi):
             raise self.missing(call.parts["id"])
         return media
 
+    def seen(self, changed: Media | Comment, name: str) -> Any:
+        """Return an attribute as reads show it: as it was before, for the seconds that they lag behind."""
+        value, at = changed.before.get(name, (None, 0.0))
+        return value if self.sandbox.clock.seconds() - at < self.read_lag else getattr(changed, name)
+
     def own_comment(self, call: Call, token: Token) -> Comment:
         """Return the comment of a call. Raises 100/33 as for its medium."""
         comment = self.instagram.comments.get(call.parts["id"])
@@ -94,19 +100,23 @@ class InstagramAccess(GraphApi):
             raise self.missing(call.parts["id"])
         return comment
 
-    def edge(self, call: Call, path: str) -> str:
-        id_, instagram = call.parts.get("id", ""), self.instagram
+    def kind_of(self, id_: str) -> str:
+        """Return what an id is of, whether it is still there or not; empty for what is not Instagram's."""
+        instagram = self.instagram
         if instagram.account(id_):
-            kind = "account"
-        elif id_ in instagram.media or id_ in instagram.gone_media:
-            kind = "media"
-        elif id_ in instagram.comments or id_ in instagram.gone_comments:
-            kind = "comment"
-        elif id_ in instagram.containers:
-            kind = "container"
-        else:
-            return path
-        return path.replace("{id}", f"{{{kind}}}")
+            return "account"
+        if id_ in instagram.media or id_ in instagram.gone_media:
+            return "media"
+        if id_ in instagram.comments or id_ in instagram.gone_comments:
+            return "comment"
+        return "container" if id_ in instagram.containers else ""
+
+    def is_instagram(self, id_: str) -> bool:
+        return bool(self.kind_of(id_))
+
+    def edge(self, call: Call, path: str) -> str:
+        kind = self.kind_of(call.parts.get("id", ""))
+        return path.replace("{id}", f"{{{kind}}}") if kind else path
 
     # --- what tests and people do
 

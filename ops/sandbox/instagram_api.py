@@ -12,7 +12,7 @@ import imagesize
 from ops.sandbox.contract import Answer, Call, Fetched, OutboundRequest, digest, forget_oldest, whole
 from ops.sandbox.graph_api import Container, Edge, Fields, Node, Nodes, Token, loaded, upload_failed, when
 from ops.sandbox.instagram_insights import InstagramInsights
-from ops.sandbox.instagram_service import Comment, Media, Person, media_number, permalink
+from ops.sandbox.instagram_service import Comment, Media, Person, alter, media_number, permalink
 
 CAPTION, HASHTAGS, MENTIONS, CHILDREN = 2200, 30, 20, (2, 10)
 IMAGE_BYTES, VIDEO_BYTES, STORY_BYTES = 8 * 2**20, 300 * 2**20, 100 * 2**20
@@ -26,6 +26,12 @@ PRIVATE_REPLY = timedelta(days=7)
 LISTED = 10_000
 """The newest media that are listed (``meta.md`` 10.1)."""
 COMMENTS_PAGE = 50
+TOTAL_FIELDS = {
+    "total_like_count": "total_likes",
+    "total_comments_count": "total_comments",
+    "total_views_count": "total_views",
+}
+"""Fields with Facebook Login that count boosts too, and the metrics that are the same (``meta.md`` 10.1)."""
 NAMES = ("from", "username", "user")
 """Fields that say who wrote a comment, and may all be absent (``meta.md`` 10.2)."""
 ALT_CHARACTERS, COLLABORATORS = 1000, 3
@@ -69,11 +75,13 @@ class InstagramApi(InstagramInsights):
         url = media.url if "//" in media.url else base.rpartition("/")[0] + media.url
         age, top = self.sandbox.clock.now() - media.created, media.parent is None
         owner = self.instagram.people[media.account].user_id
+        found = {"id": owner, "username": media.account}
+        totals = TOTAL_FIELDS if self.with_facebook_login else {}
         return Node(
             "IGMedia",
             {
                 "id": media.id,
-                "caption": media.caption or None,
+                "caption": self.seen(media, "caption") or None,
                 "media_type": media.kind,
                 "media_product_type": media.product,
                 "media_url": None if media.file_absent else url,
@@ -81,10 +89,11 @@ class InstagramApi(InstagramInsights):
                 "permalink": permalink(media),
                 "shortcode": media.shortcode,
                 "timestamp": when(media.created),
-                "username": media.account,
+                "username": f"partner_of_{media.account}" if media.collab else media.account,
+                "collaborators": Edge(lambda: [Node("IGUser", found)] if media.collab else []),
                 "owner": {"id": owner[::-1] if media.collab else owner},
-                "is_comment_enabled": media.open,
-                "like_count": None if media.likes_hidden else media.likes,
+                "is_comment_enabled": self.seen(media, "open"),
+                "like_count": None if media.likes_hidden else self.seen(media, "likes"),
                 "comments_count": media.counted,
                 "alt_text": media.alt_text,
                 "is_ai_generated": media.ai_generated,
@@ -98,6 +107,7 @@ class InstagramApi(InstagramInsights):
                         ("reposts_count", "reposts"),
                     )
                 },
+                **{name: self.media_total(media, metric, age) if top else None for name, metric in totals.items()},
                 "media_audio_type": "ORIGINAL" if media.kind == "VIDEO" else None,
                 "copyright_check_information": {"status": {"status": "completed", "matches_found": False}},
                 "boost_eligibility_info": {"eligible_to_boost": True},
@@ -126,11 +136,11 @@ class InstagramApi(InstagramInsights):
         author = Node("IGCommentFromUser", {"id": comment.by_id, "username": comment.by}, ("id", "username"))
         values: dict[str, Any] = {
             "id": comment.id,
-            "text": comment.text or None,
+            "text": self.seen(comment, "text") or None,
             "timestamp": when(comment.created),
             "username": comment.by,
-            "hidden": comment.hidden,
-            "like_count": None if comment.likes_hidden else comment.likes,
+            "hidden": self.seen(comment, "hidden"),
+            "like_count": None if comment.likes_hidden else self.seen(comment, "likes"),
             "replies": Edge(lambda: self._comment_nodes(media, comment.id)),
             "from": author,
             "parent_id": comment.parent,
@@ -142,7 +152,8 @@ class InstagramApi(InstagramInsights):
         refused = ("from", "parent_id", "media", "user") if self.variant("comment_fields") == "basic" else ()
         for name in (*refused, *person.refused_fields):
             values.pop(name, None)
-        return Node("IGComment", values, ("id", "text", "timestamp"), comment.withheld)
+        withheld = comment.withheld or not self.listed(comment.created)
+        return Node("IGComment", values, ("id", "text", "timestamp"), withheld)
 
     def instagram_node(self, call: Call) -> Node | None:
         """Return the account, medium, comment or container of an id; None if there is none."""
@@ -220,12 +231,12 @@ class InstagramApi(InstagramInsights):
         token = self.authorised(call, *self.permissions["comments"])
         if call.parts["id"] in self.instagram.comments and call.text("hide") is not None:
             comment = self.own_comment(call, token)
-            comment.hidden = call.flag("hide")
+            alter(comment, "hidden", call.flag("hide"), self.sandbox.clock.seconds())
             account = self.instagram.media[comment.media].account
             self.changed("hide" if comment.hidden else "unhide", account, comment.id)
         elif call.parts["id"] in self.instagram.media and call.text("comment_enabled") is not None:
             media = self.own_media(call, token)
-            media.open = call.flag("comment_enabled")
+            alter(media, "open", call.flag("comment_enabled"), self.sandbox.clock.seconds())
             self.changed("edit", media.account, media.id)
         else:
             raise self.missing(call.parts["id"])

@@ -1,7 +1,7 @@
 """Insights of Instagram's media and accounts (``meta.md`` 10.5, 10.8)."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
@@ -121,12 +121,13 @@ class InstagramInsights(InstagramAccess):
         refusal.answer.content["error"] |= title | {"message": "Invalid parameter"}
         return refusal
 
+    def media_total(self, media: Media, name: str, age: timedelta) -> int:
+        """Return one of ``TOTALS``, which count boosts too (``meta.md`` 10.5)."""
+        return media_number(media, name.removeprefix("total_"), age) + media_number(media, "boosted", age)
+
     def _insight(self, media: Media, name: str, breakdown: str | None) -> dict[str, Any]:
         age = self.sandbox.clock.now() - media.created
-        if name in TOTALS:  # boosts included (meta.md 10.5)
-            number = media_number(media, name.removeprefix("total_"), age) + media_number(media, "boosted", age)
-        else:
-            number = media_number(media, name, age)
+        number = self.media_total(media, name, age) if name in TOTALS else media_number(media, name, age)
         shown = {"name": name, "period": "lifetime", "title": name.replace("_", " ").title()}
         shown["id"] = f"{media.id}/insights/{name}/lifetime"
         if name not in BREAKDOWNS:

@@ -2,7 +2,7 @@
 
 import heapq
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -24,6 +24,7 @@ PERSON_SETTINGS: Mapping[str, type] = {
     "denied_metrics": list,
     "names_absent": bool,
     "converted_at": int,
+    "deactivated": bool,
 }
 MEDIA_SETTINGS: Mapping[str, type] = {
     "likes_hidden": bool,
@@ -55,6 +56,8 @@ class Person:
     """Whether its comments come without their authors."""
     converted_at: int = 0
     """When it became a business account, in Unix seconds; media before that have no insights (2108006)."""
+    deactivated: bool = False
+    """Whether nothing of it can be read for now."""
     restricts: set[str] = field(default_factory=set)
     """People whose comments wait for its approval."""
 
@@ -85,6 +88,8 @@ class Media:
     """Whether another account owns it, and this one is its collaborator: its insights are refused."""
     few_viewers: bool = False
     before_conversion: bool = False
+    before: dict[str, tuple[Any, float]] = field(default_factory=dict)
+    """The last change of an attribute: what it was, and when it was changed, in Unix seconds."""
     comments: "dict[str, Comment]" = field(default_factory=dict)
     threads: "dict[str | None, dict[str, Comment]]" = field(default_factory=dict)
     """The same comments by their parent; None holds the top level."""
@@ -114,6 +119,8 @@ class Comment:
     """Whether it waits for approval, for its author is restricted."""
     author_absent: bool = False
     likes_hidden: bool = False
+    before: dict[str, tuple[Any, float]] = field(default_factory=dict)
+    """As of media."""
 
     @property
     def withheld(self) -> bool:
@@ -177,10 +184,13 @@ class InstagramService:
         return self._by_id.get(id_)
 
     def visible(self, media: Media) -> bool:
-        """Return whether a medium can be read: it and its album are not archived, and a story is not over."""
+        """Return whether a medium can be read: it and its album are not archived, a story is not over, and its
+        account is there.
+        """
         above = self.media.get(media.parent or "")
         over = media.product == "STORY" and self.sandbox.clock.now() - media.created >= STORY_LIFE
-        return not (media.archived or over or (above is not None and above.archived))
+        archived = media.archived or (above is not None and above.archived)
+        return not (archived or over or self.people[media.account].deactivated)
 
     def of(self, account: str) -> list[Media]:
         """Return the media that an account shows, newest first; stories for 24 hours."""
@@ -333,13 +343,19 @@ class InstagramService:
         owner = media or (self.media[comment.media] if comment else None)
         if owner is None or owner.account != change.account:
             raise CommandError(f"{change.account} has no post or comment {change.id}")
-        doing = _ON_MEDIA.get(change.what) if media else _ON_COMMENTS.get(change.what)
-        if doing is None:
+        target = media or comment
+        setting = _ON_MEDIA.get(change.what) if media else _ON_COMMENTS.get(change.what)
+        if target is None or setting is None:
             reason = "Instagram has no edits of comments: its moderation may change one (moderate)"
             if change.what != "edit":
                 reason = f"{change.what} is not for {'a post' if media else 'a comment'}"
             raise CommandError(reason)
-        doing(media or comment, change)
+        name, value = setting
+        if name == "likes":
+            value = max(0, target.likes + change.count)
+        elif value is None:
+            value = change.text
+        alter(target, name, value, self.sandbox.clock.seconds())
 
     def configure(self, id_: str, settings: Mapping[str, Any]) -> None:
         """Set what is so of a medium or a comment. Raises CommandError."""
@@ -482,40 +498,30 @@ def told_story(story: Media, seen: int) -> dict[str, Any]:
     return {"media_id": story.id, **shown, "taps_back": seen // 9 if seen // 9 >= 5 else -1, "replies": -1}
 
 
-def _set(name: str, value: Any) -> Callable[[Any, Change], None]:
-    def change(target: Any, _: Change) -> None:
+def alter(target: Media | Comment, name: str, value: Any, at: float) -> None:
+    """Set an attribute, and remember what it was."""
+    if getattr(target, name) != value:
+        target.before[name] = (getattr(target, name), at)
         setattr(target, name, value)
 
-    return change
 
-
-def _like(target: Any, change: Change) -> None:
-    target.likes = max(0, target.likes + change.count)
-
-
-def _caption(target: Any, change: Change) -> None:
-    target.caption = change.text
-
-
-def _text(target: Any, change: Change) -> None:
-    target.text = change.text
-
-
-_ON_MEDIA: Mapping[str, Callable[[Any, Change], None]] = {
-    "edit": _caption,
-    "archive": _set("archived", True),  # noqa: FBT003
-    "unarchive": _set("archived", False),  # noqa: FBT003
-    "like": _like,
-    "comments_off": _set("open", False),  # noqa: FBT003
-    "comments_on": _set("open", True),  # noqa: FBT003
+_ON_MEDIA: Mapping[str, tuple[str, Any]] = {
+    "edit": ("caption", None),
+    "archive": ("archived", True),
+    "unarchive": ("archived", False),
+    "like": ("likes", None),
+    "comments_off": ("open", False),
+    "comments_on": ("open", True),
 }
-_ON_COMMENTS: Mapping[str, Callable[[Any, Change], None]] = {
-    "moderate": _text,
-    "hide": _set("hidden", True),  # noqa: FBT003
-    "unhide": _set("hidden", False),  # noqa: FBT003
-    "approve": _set("pending", False),  # noqa: FBT003
-    "like": _like,
+_ON_COMMENTS: Mapping[str, tuple[str, Any]] = {
+    "moderate": ("text", None),
+    "hide": ("hidden", True),
+    "unhide": ("hidden", False),
+    "approve": ("pending", False),
+    "like": ("likes", None),
 }
+"""What a change sets, and to what; None for what the change says."""
+
 CHURN: Sequence[str] = (
     *("comment", "reply", "hide", "unhide", "moderate", "remove_comment", "like", "edit", "archive", "unarchive"),
     *("publish", "remove_media"),

@@ -1,16 +1,20 @@
 """``docs/sandbox.md`` names everything that a test can script."""
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from ops.sandbox.clock import Clock
+from ops.sandbox.contract import CHANGES, Limits
 from ops.sandbox.control import Control
-from ops.sandbox.faults import Fault
+from ops.sandbox.faults import GENERAL, Fault
+from ops.sandbox.instagram_service import COMMENT_SETTINGS, MEDIA_SETTINGS, PERSON_SETTINGS, WITHHELD
 from ops.sandbox.ledger import KINDS
 from ops.sandbox.server import Server
 from ops.sandbox.simulation import Simulation
+from ops.sandbox.tiktok_videos import COUNTERS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text()
 PLATFORMS = Simulation(1, Clock()).platforms
@@ -44,6 +48,21 @@ def test_every_field_of_a_fault_and_every_kind_of_entry_is_named() -> None:
     faults, ledger = section("Faults"), section("The ledger")
     assert [name for name in Fault.model_fields if f"`{name}" not in faults] == []
     assert [kind for kind in KINDS if f"| `{kind}` |" not in ledger] == []
+
+
+def test_every_change_setting_limit_and_kind_of_fault_is_named() -> None:
+    commands, reading, world = section("Commands"), section("Reading"), section("A whole world")
+    assert [what for what in CHANGES if f"`{what}`" not in commands] == []
+    settings = {**PERSON_SETTINGS, **MEDIA_SETTINGS, **COMMENT_SETTINGS, **COUNTERS}
+    assert [name for name in settings if f"`{name}`" not in commands + reading] == []
+    bounds = [item.name for item in fields(Limits) if item.name != "calls_of"]
+    assert [name for name in bounds if f"| `{name}` |" not in reading] == []
+    assert [kind for kind in WITHHELD if f"`{kind}`" not in commands] == []
+    kinds = {kind for platform in PLATFORMS.values() for kind in platform.churn_kinds}
+    assert [kind for kind in sorted(kinds) if f"`{kind}`" not in world] == []
+    faults = section("Faults")
+    errors = {name for platform in PLATFORMS.values() for name in platform.transient_errors}
+    assert [kind for kind in (*GENERAL, *sorted(errors)) if f"`{kind}`" not in faults] == []
 
 
 @pytest.mark.parametrize("name", PLATFORMS)

@@ -480,12 +480,12 @@ async def test_budget_shows_in_a_header_and_then_ends(stand: Stand) -> None:
     _, token = await long(stand)
     instagram = platform_of(stand)
     now = instagram.sandbox.clock.seconds()
-    instagram._calls["shop"] = [now - 3600] * 24_000
+    instagram._calls["shop", "instagram"] = [now - 3600] * 24_000
     async with stand.http.get(f"{stand.url}/instagram/me/media", params={"access_token": token}) as response:
         usage = json.loads(response.headers["X-Business-Use-Case-Usage"])
     [[shown]] = usage.values()
     assert (shown["type"], shown["call_count"], shown["estimated_time_to_regain_access"]) == ("instagram", 50, 0)
-    instagram._calls["shop"] = [now - 3600] * 48_480
+    instagram._calls["shop", "instagram"] = [now - 3600] * 48_480
     throttled = await stand.get("/instagram/me/media", access_token=token)
     assert code(throttled) == (80002, None)
     await stand.command("clock", jump=23 * 3600 + 1)

@@ -168,7 +168,7 @@ class Facebook(InstagramApi):
     token_prefix = "EAA"  # noqa: S105
     basic = "public_profile"
     exchange_grant, refresh_grant = "fb_exchange_token", ""
-    throttled = 80001
+    business = "pages"
     scopes = (
         *("public_profile", "email", "business_management", "instagram_manage_contents"),
         *("pages_show_list", "pages_read_engagement", "pages_manage_metadata", "pages_manage_posts"),
@@ -603,11 +603,7 @@ class Facebook(InstagramApi):
         return page is not None and (token.account == page.name or token.account in page.tasks)
 
     def _page_node(self, page: Page, token: Token) -> Node:
-        instagram = (
-            Node("IGUser", self.person_node(self.instagram.people[page.instagram]).values) if page.instagram else None
-        )
-        if instagram is not None:  # here its id is the professional account's
-            instagram = Node("IGUser", {**instagram.values, "id": instagram.values["user_id"]})
+        instagram = self.person_node(self.instagram.people[page.instagram]) if page.instagram else None
         tasks = page.tasks.get(token.account)
         return Node(
             "Page",
@@ -917,6 +913,17 @@ class Facebook(InstagramApi):
         dues = [post.due for post in self.posts.values() if post.due and post.due < NEVER]
         dues += [v.ready for v in self.videos.values() if v.finished and v.ready and not v.settled]
         return min(dues).timestamp() if dues else None
+
+    def budget_of(self, call: Call, token: Token) -> tuple[str, str]:
+        """Calls for what is Instagram's have a budget of their own (``meta.md`` 11)."""
+        return token.account, "instagram" if self.is_instagram(call.parts.get("id", "")) else self.business
+
+    def person_node(self, person: Person) -> Node:
+        """Return the account as this login shows it: by its professional id, and with what its profile says."""
+        values = {**super().person_node(person).values, "id": person.user_id}
+        for name in ("user_id", "account_type"):  # of the other login (meta.md 7.1)
+            del values[name]
+        return Node("IGUser", values | {"biography": f"We are {person.name}.", "website": None})
 
     def edge(self, call: Call, path: str) -> str:
         id_ = call.parts.get("id", "")

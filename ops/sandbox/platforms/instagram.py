@@ -111,7 +111,10 @@ class Instagram(OwnLogin, InstagramApi):
         if call.parts["id"] != "me":
             return super().professional(call, right)
         token = self.authorised(call, *self.permissions[right])
-        return token, self.instagram.people[token.account]
+        person = self.instagram.people[token.account]
+        if person.deactivated:
+            raise self.missing(person.scoped_id)
+        return token, person
 
     # --- OAuth (meta.md 7.1)
 
