@@ -56,7 +56,7 @@ def test_every_change_setting_limit_and_kind_of_fault_is_named() -> None:
     settings = {**PERSON_SETTINGS, **MEDIA_SETTINGS, **COMMENT_SETTINGS, **COUNTERS}
     assert [name for name in settings if f"`{name}`" not in commands + reading] == []
     bounds = [item.name for item in fields(Limits) if item.name != "calls_of"]
-    assert [name for name in bounds if f"| `{name}` |" not in reading] == []
+    assert [name for name in bounds if f"`{name}`" not in reading] == []
     assert [kind for kind in WITHHELD if f"`{kind}`" not in commands] == []
     kinds = {kind for platform in PLATFORMS.values() for kind in platform.churn_kinds}
     assert [kind for kind in sorted(kinds) if f"`{kind}`" not in world] == []
