@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from schema.access import created_at, tenant_id
 from schema.log import Timestamp
 from schema.metadata import metadata
-from schema.states import LISTENING, TARGET, TargetState
+from schema.states import LISTENING, NOT_BEGUN, TARGET, TargetState
 
 LATE_POLICIES = ("publish", "skip", "ask")
 """What becomes of a target whose time has passed by more than ``late_seconds``."""
@@ -160,6 +160,14 @@ post_targets = Table(
     ),
     Column("untagged", Text, comment="content before campaign parameters were added to its links; NULL if none were"),
     Column("link_url", Text, comment="of the shared page, with campaign parameters; NULL for that of the post"),
+    Column("slot_local_time", Text, comment="the wall time of that slot, such as 2026-11-28T09:00"),
+    Column("slot_zone", Text, comment="the IANA zone of that time"),
+    Column(
+        "tzdata",
+        Text,
+        comment="release of the time zone database by which its wall time was turned into UTC; NULL without one",
+    ),
+    Column("moved_from", Timestamp, comment="when it was due before a later release moved it; NULL if none did"),
     PrimaryKeyConstraint("tenant_id", "id"),
     ForeignKeyConstraint(["tenant_id", "post_id"], ["posts.tenant_id", "posts.id"], ondelete="CASCADE"),
     ForeignKeyConstraint(["tenant_id", "connection_id"], ["connections.tenant_id", "connections.id"]),
@@ -187,6 +195,12 @@ post_targets = Table(
         "ix_post_targets_state",
         *("state", "step_since"),
         postgresql_where=text("state NOT IN ('draft', 'published', 'cancelled')"),
+    ),
+    # Those whose time a later release of the time zone database may move.
+    Index(
+        "ix_post_targets_tzdata",
+        "tzdata",
+        postgresql_where=text(f"tzdata IS NOT NULL AND {TARGET.any_of(*NOT_BEGUN)}"),
     ),
     Index("ix_post_targets_digest", "tenant_id", "connection_id", "digest"),
     # Of those that a webhook may decide about, whether or not they are due.

@@ -80,6 +80,7 @@ post_recurrences = Table(
     Column("request_sha256", LargeBinary, comment="of that request, to tell a repeat from another use of the key"),
     created_at(),
     Column("updated_at", Timestamp, nullable=False, server_default=func.now(), comment="when it was last changed"),
+    Column("tzdata", Text, comment="release of the time zone database that gave next_at; NULL if it is not known"),
     PrimaryKeyConstraint("tenant_id", "id"),
     UniqueConstraint("tenant_id", "idempotency_key"),
     CheckConstraint(f"state IN ({', '.join(repr(str(state)) for state in RecurrenceState)})", name="state"),

@@ -75,12 +75,13 @@ _POST_TARGET = Rights(
     select=EVERY,
     insert=(
         "tenant_id id post_id connection_id platform account_id parent_id position kind content untagged link_url"
-        " options digest repeats state due_at slot_at"
+        " options digest repeats state due_at slot_at slot_local_time slot_zone tzdata"
     ),
     update=(
         "kind content untagged link_url options digest repeats state sequence step step_since asked_at intent_at"
         " commits attempt failures kept sealed due_at lease_until fence worked_at platform_post_id platform_post_url"
-        " error_code error_message retryable evidence published_at slot_at"
+        " error_code error_message retryable evidence published_at slot_at slot_local_time slot_zone tzdata"
+        " moved_from"
     ),
     delete=True,
 )
@@ -88,16 +89,17 @@ _RECURRENCE = Rights(
     select=EVERY,
     insert=(
         "tenant_id id template media_ids rule start_time zone author next_at due_at idempotency_key request_sha256"
+        " tzdata"
     ),
     update=(
         "template media_ids rule start_time zone state revision armed_at handled next_at due_at trouble"
-        " held_until updated_at"
+        " held_until updated_at tzdata"
     ),
 )
 _OCCURRENCE = Rights(
     select=EVERY,
     insert="tenant_id recurrence_id revision number at state post_id reason",
-    update="state",
+    update="state at",
 )
 _EXPIRED = Rights(select="expires_at", delete=True)
 """What the worker needs to delete what is over."""

@@ -71,6 +71,9 @@ LISTENING = (
 )
 """States in which a platform may tell what became of a target without being asked."""
 
+NOT_BEGUN = (TargetState.DRAFT, TargetState.AWAITING_APPROVAL, TargetState.SCHEDULED)
+"""States of a target that nobody began to publish."""
+
 POSTED = (TargetState.PUBLISHED, TargetState.PUBLISHED_ID_UNKNOWN, TargetState.AWAITING_PERSON)
 NOT_POSTED = (TargetState.FAILED, TargetState.MISSED)
 """What the user's words *posted* and *failed* stand for; *cancelled* is itself, and *pending* is every other state."""

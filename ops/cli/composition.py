@@ -37,6 +37,7 @@ from publish.posting.inquiries import Inquiries
 from publish.posting.link_preview import Previews
 from publish.posting.occurrences import OccurrenceSweep
 from publish.posting.posts import Posts
+from publish.posting.zone_changes import ZoneChanges
 from publish.schedule import zones
 from publish.vault import key_rotation
 from publish.vault.envelope import VAULT_KEYS, LocalRing, Ring, Vault, VaultError
@@ -113,6 +114,11 @@ def driver_of(pool: Pool, found: Built, storage: Storage | None) -> Driver:
 def occurrences_of(pool: Pool, found: Built, storage: Storage | None) -> OccurrenceSweep:
     """Return what makes the posts of what repeats; without a storage those without files."""
     return OccurrenceSweep(posts_of(pool, found, storage, found.providers.public_url))
+
+
+def zone_changes_of(pool: Pool) -> ZoneChanges:
+    """Return what decides saved times again where the time zone database is a newer one."""
+    return ZoneChanges(pool, zones.installed())
 
 
 def mailer_of(configuration: Configuration) -> Mailer | None:

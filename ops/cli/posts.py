@@ -21,6 +21,7 @@ from publish.posting.descriptions import (
     cancelled_document,
     created_document,
     line_document,
+    moved_words,
     post_document,
     preview_document,
 )
@@ -209,17 +210,18 @@ async def show_one(configuration: Configuration, tenant: str | None, post_id: st
     if post.link:
         echo(f"{'link':>16}: {post.link.get('url', '')}")
     for target in post.targets:
-        _say_target(target)
+        _say_target(target, post)
 
 
-def _say_target(target: StoredTarget) -> None:
+def _say_target(target: StoredTarget, post: StoredPost) -> None:
     echo(f"{target.platform} {target.account}: {target.state} ({target.kind}), target {target.id}")
     for shown in (target.content or "").splitlines() if target.untagged is not None else []:
         echo(f"    | {shown}".rstrip())
     for each in target.media:
         echo(f"    file {each.id} {each.alt_text}".rstrip())
     slot = f"slot of {target.slot_at:%Y-%m-%d %H:%M} UTC" if target.slot_at else None
-    for line in (slot, target.link_url, target.platform_post_url, target.error_message, *target.evidence):
+    moved = moved_words(target, post)
+    for line in (slot, moved, target.link_url, target.platform_post_url, target.error_message, *target.evidence):
         if line:
             echo(f"    {line}")
     if target.state == TargetState.UNCONFIRMED:

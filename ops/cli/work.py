@@ -45,7 +45,7 @@ async def connection_sweeps(configuration: Configuration, posts_due: asyncio.Eve
 
     ``posts_due`` is set when posts may be due before the next look for them.
     """
-    from ops.cli.composition import built, driver_of, notice_sender, occurrences_of, storage_of
+    from ops.cli.composition import built, driver_of, notice_sender, occurrences_of, storage_of, zone_changes_of
     from publish.connections.refresh import AT_ONCE
     from publish.posting import driver
 
@@ -54,7 +54,7 @@ async def connection_sweeps(configuration: Configuration, posts_due: asyncio.Eve
         await open_pool(
             settings.database_url.get_secret_value(),
             "publish",
-            AT_ONCE + 1 + driver.AT_ONCE + 2,  # and the mail, the search for targets, and what repeats
+            AT_ONCE + 1 + driver.AT_ONCE + 3,  # and the mail, the search for targets, what repeats, and zones
             role=settings.role(WORKER_ROLE),
             pgbouncer=settings.landfall_pgbouncer,
             wait_seconds=5,
@@ -66,6 +66,7 @@ async def connection_sweeps(configuration: Configuration, posts_due: asyncio.Eve
             "refresh": found.refresher.sweep,
             "posting": partial(driver_of(pool, found, storage_of(configuration)).sweep, woken=posts_due),
             "recurrences": occurrences_of(pool, found, storage_of(configuration)).sweep,
+            "zones": zone_changes_of(pool).sweep,
         }
         if (mailing := notice_sender(configuration, pool, found.flows)) is not None:
             sweeps["mail"] = mailing.sweep

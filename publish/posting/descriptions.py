@@ -45,6 +45,8 @@ def target_document(target: StoredTarget, post: StoredPost) -> dict[str, object]
         "failures": target.failures,
         "due_at": _time(target.due_at),
         "slot_at": _time(target.slot_at),
+        "tzdata": target.tzdata,
+        "moved_from": _time(target.moved_from),
         "platform_post_id": target.platform_post_id,
         "platform_post_url": target.platform_post_url,
         "published_at": _time(target.published_at),
@@ -53,6 +55,17 @@ def target_document(target: StoredTarget, post: StoredPost) -> dict[str, object]
         "error": error,
         "evidence": list(target.evidence),
     }
+
+
+def moved_words(target: StoredTarget, post: StoredPost) -> str:
+    """Return how a newer release of the time zone database moved the time of a target; empty if none did."""
+    if target.moved_from is None:
+        return ""
+    zone = target.slot_zone or post.zone
+    return (
+        f"Release {target.tzdata} of the time zone database changed the clocks of {zone}: it was due at"
+        f" {target.moved_from:%Y-%m-%d %H:%M} UTC before, and keeps its local time."
+    )
 
 
 def post_document(post: StoredPost) -> dict[str, object]:

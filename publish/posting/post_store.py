@@ -126,6 +126,13 @@ class StoredTarget:
     """When an action on it last changed its text at the platform."""
     deleted_at: datetime | None
     """When an action on it deleted it at the platform."""
+    slot_local_time: str | None
+    """The wall time of that slot, in ``slot_zone``."""
+    slot_zone: str | None
+    tzdata: str | None
+    """The release of the time zone database by which its wall time was turned into UTC; None without a wall time."""
+    moved_from: datetime | None
+    """When it was due before a later release moved it; None if none did."""
     media: Sequence[AttachedMedia]
     """Of a further part or a first comment; those of an account are the post's."""
 
@@ -225,6 +232,9 @@ class NewTarget:
     position: int = 0
     media: Sequence[tuple[str, str, bytes]] = ()
     slot_at: datetime | None = None
+    slot_local_time: str | None = None
+    slot_zone: str | None = None
+    tzdata: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -428,9 +438,10 @@ async def insert_target(
     await connection.execute(
         """
         INSERT INTO post_targets (tenant_id, id, post_id, connection_id, platform, account_id, parent_id, position,
-            kind, content, options, digest, repeats, state, due_at, slot_at, untagged, link_url)
+            kind, content, options, digest, repeats, state, due_at, slot_at, untagged, link_url, slot_local_time,
+            slot_zone, tzdata)
         VALUES ($1::uuid, $2::uuid, $3::uuid, $4::uuid, $5, $6, $7::uuid, $8, $9, $10, $11::jsonb, $12, $13, $14, $15,
-            $16, $17, $18)""",
+            $16, $17, $18, $19, $20, $21)""",
         tenant,
         target.id,
         post_id,
@@ -449,6 +460,9 @@ async def insert_target(
         target.slot_at,
         target.untagged,
         target.link_url,
+        target.slot_local_time,
+        target.slot_zone,
+        target.tzdata,
     )
 
 
@@ -502,12 +516,20 @@ async def update_target(
     state: TargetState,
     due_at: datetime | None,
     slot_at: datetime | None,
+    tzdata: str | None,
+    retimed: bool,
 ) -> None:
-    """Store what a target is to show from now on, and when. Its event is appended even where its text is as before."""
+    """Store what a target is to show from now on, and when. Its event is appended even where its text is as before.
+
+    It keeps its slot, or gives it back. ``tzdata`` is that of its time; ``retimed``: it is another one than before.
+    """
     await connection.execute(
         f"""
         UPDATE post_targets SET kind = $2, content = $3, options = $4::jsonb, digest = $5, repeats = $6, state = $7,
-            due_at = $8, slot_at = $9, untagged = $10, link_url = $11, sequence = sequence + 1, {_LEASE_LOST}
+            due_at = $8, slot_at = $9, untagged = $10, link_url = $11, sequence = sequence + 1, {_LEASE_LOST},
+            slot_local_time = CASE WHEN $9::timestamptz IS NOT NULL THEN slot_local_time END,
+            slot_zone = CASE WHEN $9::timestamptz IS NOT NULL THEN slot_zone END, tzdata = $12,
+            moved_from = CASE WHEN NOT $13 THEN moved_from END
         WHERE id = $1::uuid AND {TARGET.any_of(*EDITABLE)}""",
         id_,
         kind,
@@ -520,6 +542,8 @@ async def update_target(
         slot_at,
         untagged,
         link_url,
+        tzdata,
+        retimed,
     )
 
 
@@ -555,6 +579,9 @@ async def schedule(connection: asyncpg.Connection, id_: str, *, now: bool) -> No
         f"""
         UPDATE post_targets t SET state = '{TargetState.SCHEDULED}', error_code = NULL, error_message = NULL,
             retryable = NULL, {_LEASE_LOST}, slot_at = CASE WHEN NOT $2 THEN t.slot_at END,
+            slot_local_time = CASE WHEN NOT $2 THEN t.slot_local_time END,
+            slot_zone = CASE WHEN NOT $2 THEN t.slot_zone END, tzdata = CASE WHEN NOT $2 THEN t.tzdata END,
+            moved_from = CASE WHEN NOT $2 THEN t.moved_from END,
             due_at = CASE WHEN t.parent_id IS NULL THEN
                 CASE WHEN $2 THEN now() ELSE coalesce(t.slot_at, p.scheduled_at) END END
         FROM posts p WHERE p.id = t.post_id AND t.post_id = $1::uuid AND {_of("t", states)}""",
@@ -667,7 +694,8 @@ _TARGET_COLUMNS = f"""t.id::text, t.post_id::text, t.connection_id::text, t.plat
     t.options, t.digest, t.repeats, t.state, t.step, t.attempt, t.failures, t.due_at,
     coalesce(t.lease_until > now(), false), t.platform_post_id, t.platform_post_url, t.error_code, t.error_message,
     t.retryable, coalesce(t.evidence, '[]'), t.published_at, t.worked_at, t.intent_at IS NOT NULL, t.slot_at,
-    {_DONE_TO_IT} ('edit_post')), {_DONE_TO_IT} ('delete_post', 'delete_comment'))"""
+    {_DONE_TO_IT} ('edit_post')), {_DONE_TO_IT} ('delete_post', 'delete_comment')),
+    t.slot_local_time, t.slot_zone, t.tzdata, t.moved_from"""
 
 
 async def one(connection: asyncpg.Connection, id_: str) -> StoredPost | None:

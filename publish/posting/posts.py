@@ -67,7 +67,7 @@ from publish.posting.requests import (
 from publish.preflight.contract import AccountFacts, Finding, Severity
 from publish.schedule import slots
 from publish.schedule.errors import ScheduleError
-from publish.schedule.wall_time import ScheduledTime, parse
+from publish.schedule.wall_time import ScheduledTime, local_time, parse
 from publish.schedule.zones import TimeZones
 from schema.states import TargetState
 
@@ -388,6 +388,7 @@ class Posts:
             late_seconds=body.late_minutes * 60.0,
             media=_media(items),
         )
+        tzdata = self._release(time)
         key = body.idempotency_key or None
         await post_store.insert(
             connection, tenant, id_, new, author, key=key, request_sha256=asked, schedule_id=body.schedule_id
@@ -395,7 +396,7 @@ class Posts:
         state = state_after(time.action, needs_approval=body.needs_approval)
         count = 0
         for plan in plans:
-            for target in _targets(plan, new, state, repeats=body.repeat):
+            for target in _targets(plan, new, state, tzdata, repeats=body.repeat):
                 await post_store.insert_target(connection, tenant, id_, target, at)
                 count += 1
         await audit(connection, tenant, actor, "post.created", id_, targets=count, state=str(state), repeat=body.repeat)
@@ -582,6 +583,13 @@ class Posts:
         message = f"Another post of this account is less than {post_store.SOON.seconds // 60} minutes away."
         return [Finding(Severity.WARNING, "second_post_soon", "post", message, "Spread posts over more time.")]
 
+    def _release(self, time: Time) -> str | None:
+        """Return the release of the time zone database that decided a time; None where an instant was named, or none.
+
+        What is due at an instant stays there, whatever the clocks of its zone do.
+        """
+        return None if time.found is None or time.found.decision == "instant" else self.zones.release
+
     def _time_of(self, body: PostBody) -> Time:
         """Return when a new post is due. Raises PostError."""
         if not body.next_free_slot:
@@ -649,7 +657,7 @@ class Posts:
                 return Changed(post, changed=False, findings=findings, words=time.words)
             await post_store.update(connection, tenant, id_, new)
             for (target, _), plan in zip(plans, found, strict=True):
-                await self._update_root(connection, target, plan, new, later[target.id], at, repeat=body.repeat)
+                await self._update_root(connection, target, plan, new, later[target.id], at, time, repeat=body.repeat)
                 await self._update_parts(connection, tenant, post, target, plan, later, repeat=body.repeat)
             version = post.version + 1
             await audit(connection, tenant, actor, "post.edited", id_, version=version)
@@ -797,10 +805,11 @@ class Posts:
         new: NewPost,
         state: TargetState,
         at: datetime,
+        time: Time,
         *,
         repeat: bool,
     ) -> None:
-        """Store what the target of an account is to show."""
+        """Store what the target of an account is to show, and when: at ``time``, where it names one."""
         wanted = plan.checked.wanted
         content, untagged = _root_text(plan, new)
         await post_store.update_target(
@@ -816,6 +825,8 @@ class Posts:
             state=state,
             due_at=(plan.slot_at or at) if state == TargetState.SCHEDULED else None,
             slot_at=plan.slot_at,
+            tzdata=root.tzdata if time.found is None else self._release(time),
+            retimed=time.found is not None,
         )
 
     async def _update_parts(
@@ -847,6 +858,8 @@ class Posts:
                 state=states[target.id],
                 due_at=None,
                 slot_at=None,
+                tzdata=None,
+                retimed=False,
             )
 
     async def publish(self, tenant: str, actor: Actor, id_: str, *, repeat: bool = False) -> Changed:
@@ -1167,7 +1180,7 @@ def duplicate(existing: tuple[str, str]) -> PostError:
 
 
 def _local(found: ScheduledTime | None) -> str | None:
-    return None if found is None else found.wall.isoformat(timespec="minutes")
+    return None if found is None else local_time(found.wall)
 
 
 def _pairs(media: Sequence[MediaItem] | Sequence[AttachedMedia]) -> list[tuple[str, str]]:
@@ -1224,7 +1237,7 @@ def _link_url(wanted: Wanted) -> str | None:
     return wanted.shown_link if wanted.shown_link != wanted.link.get("url", "") else None
 
 
-def _targets(plan: _Plan, new: NewPost, state: TargetState, *, repeats: bool) -> list[NewTarget]:
+def _targets(plan: _Plan, new: NewPost, state: TargetState, tzdata: str | None, *, repeats: bool) -> list[NewTarget]:
     """Return the target of an account, and below it those of a thread's further parts and of the first comment."""
     wanted = plan.checked.wanted
     scheduled = state == TargetState.SCHEDULED
@@ -1242,6 +1255,9 @@ def _targets(plan: _Plan, new: NewPost, state: TargetState, *, repeats: bool) ->
         state=state,
         due=scheduled,
         slot_at=plan.slot_at,
+        slot_local_time=_local(plan.slot),
+        slot_zone=plan.slot.zone if plan.slot is not None else None,
+        tzdata=tzdata,
     )
     found = [root]
     for position, (part, kind) in enumerate(plan.checked.replies, 1):
@@ -1267,6 +1283,9 @@ def _child(root: NewTarget, parent: str, wanted: Wanted, part: WantedPart, kind:
         position=position,
         media=_media(part.items),
         slot_at=None,
+        slot_local_time=None,
+        slot_zone=None,
+        tzdata=None,
     )
 
 

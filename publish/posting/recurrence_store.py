@@ -8,10 +8,7 @@ from typing import Any
 
 import asyncpg
 
-from schema.states import RECURRENCE, TARGET, OccurrenceState, RecurrenceState, TargetState
-
-NOT_BEGUN = (TargetState.DRAFT, TargetState.AWAITING_APPROVAL, TargetState.SCHEDULED)
-"""States of a target that nobody began to publish."""
+from schema.states import NOT_BEGUN, RECURRENCE, TARGET, OccurrenceState, RecurrenceState
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +48,8 @@ class NewRecurrence:
     zone: str
     next_at: datetime
     due_at: datetime
+    tzdata: str
+    """The release of the time zone database that gave ``next_at``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +126,8 @@ async def insert(
     await connection.execute(
         """
         INSERT INTO post_recurrences (tenant_id, id, template, media_ids, rule, start_time, zone, author, next_at,
-            due_at, idempotency_key, request_sha256)
-        VALUES ($1::uuid, $2::uuid, $3::jsonb, $4::uuid[], $5, $6, $7, $8, $9, $10, $11, $12)""",
+            due_at, idempotency_key, request_sha256, tzdata)
+        VALUES ($1::uuid, $2::uuid, $3::jsonb, $4::uuid[], $5, $6, $7, $8, $9, $10, $11, $12, $13)""",
         tenant,
         id_,
         json.dumps(dict(new.template)),
@@ -141,6 +140,7 @@ async def insert(
         new.due_at,
         key,
         request_sha256,
+        new.tzdata,
     )
 
 
@@ -157,7 +157,7 @@ async def update(connection: asyncpg.Connection, id_: str, new: NewRecurrence, a
         f"""
         UPDATE post_recurrences SET template = $2::jsonb, media_ids = $3::uuid[], rule = $4, start_time = $5, zone = $6,
             next_at = $7, due_at = CASE WHEN {RECURRENCE.any_of(RecurrenceState.ACTIVE)} THEN $8::timestamptz END,
-            armed_at = $9, revision = revision + 1, handled = 0, trouble = NULL, updated_at = now()
+            armed_at = $9, revision = revision + 1, handled = 0, trouble = NULL, updated_at = now(), tzdata = $10
         WHERE id = $1::uuid""",
         id_,
         json.dumps(dict(new.template)),
@@ -168,6 +168,7 @@ async def update(connection: asyncpg.Connection, id_: str, new: NewRecurrence, a
         new.next_at,
         new.due_at,
         armed_at,
+        new.tzdata,
     )
 
 
@@ -182,20 +183,19 @@ async def pause(connection: asyncpg.Connection, id_: str) -> bool:
     )
 
 
-async def resume(
-    connection: asyncpg.Connection, id_: str, armed_at: datetime, next_at: datetime, due_at: datetime
-) -> bool:
+async def resume(connection: asyncpg.Connection, id_: str, armed_at: datetime, new: NewRecurrence) -> bool:
     """Arm it anew from now on. False where that is not possible."""
     return await _changed(
         connection,
         f"""
         UPDATE post_recurrences SET state = '{RECURRENCE.target("resume")}', revision = revision + 1, handled = 0,
-            armed_at = $2, next_at = $3, due_at = $4, updated_at = now()
+            armed_at = $2, next_at = $3, due_at = $4, tzdata = $5, updated_at = now()
         WHERE id = $1::uuid AND {RECURRENCE.allows("resume")} RETURNING 1""",
         id_,
         armed_at,
-        next_at,
-        due_at,
+        new.next_at,
+        new.due_at,
+        new.tzdata,
     )
 
 

@@ -18,14 +18,14 @@ from ops.runtime.tenancy import tenant_transaction
 from publish.posting import post_store, recurrence_store
 from publish.posting.errors import PostError
 from publish.posting.posts import Posts, digest_of, new_id
-from publish.posting.recurrence_store import NOT_BEGUN, NewRecurrence, StoredOccurrence, StoredRecurrence
+from publish.posting.recurrence_store import NewRecurrence, StoredOccurrence, StoredRecurrence
 from publish.posting.requests import PostBody, RecurrenceBody, RecurrenceEdit, TemplateBody, read
 from publish.preflight.contract import Finding
 from publish.schedule.errors import ScheduleError
 from publish.schedule.recurrence import AHEAD, Occurrence, Recurrence, read_rule
 from publish.schedule.wall_time import parse
 from publish.schedule.zones import TimeZones
-from schema.states import RecurrenceState
+from schema.states import NOT_BEGUN, RecurrenceState
 
 PAGE_SIZE = 50
 UPCOMING = 5
@@ -64,6 +64,8 @@ class _Wanted:
 
     template: TemplateBody
     recurrence: Recurrence
+    tzdata: str
+    """The release of the time zone database by which the times were found."""
 
     def upcoming(self, now: datetime) -> list[Occurrence]:
         return [each for each in self.recurrence.occurrences if each.time.instant > now]
@@ -82,6 +84,7 @@ class _Wanted:
             zone=self.recurrence.start.zone,
             next_at=left[0].time.instant,
             due_at=left[0].time.instant - AHEAD,
+            tzdata=self.tzdata,
         )
 
 
@@ -104,7 +107,7 @@ class Recurrences:
                 return Saved(before, before.upcoming, note=before.note, changed=False, replayed=True)
         rule = self._rule(body.rule, body.start_time, body.timezone)
         template, note = await self._with_card(tenant, body.post, {})
-        wanted = _Wanted(template, rule)
+        wanted = _Wanted(template, rule, self.posts.zones.release)
         findings, now = await self._checked(tenant, actor, wanted, note)
         if body.dry_run:
             return Saved(None, wanted.upcoming(now)[:UPCOMING], findings, wanted.recurrence.note, changed=False)
@@ -183,7 +186,7 @@ class Recurrences:
             if changed:
                 now = await post_store.clock(connection)
                 new = self._of(stored).new(now)
-                await recurrence_store.resume(connection, id_, now, new.next_at, new.due_at)
+                await recurrence_store.resume(connection, id_, now, new)
                 await audit(connection, tenant, actor, "recurrence.resumed", id_)
             shown = await self._shown(connection, await _one(connection, id_))
         return Saved(shown, shown.upcoming, note=shown.note, changed=changed)
@@ -219,7 +222,7 @@ class Recurrences:
 
     def _of(self, stored: StoredRecurrence) -> _Wanted:
         template = read(TemplateBody, stored.template)
-        return _Wanted(template, self._rule(stored.rule, stored.start_time, stored.zone))
+        return _Wanted(template, self._rule(stored.rule, stored.start_time, stored.zone), self.posts.zones.release)
 
     def _edited(self, before: StoredRecurrence, body: RecurrenceEdit) -> _Wanted:
         template = dict(before.template)
@@ -230,7 +233,7 @@ class Recurrences:
             before.start_time if body.start_time is None else body.start_time,
             before.zone if body.timezone is None else body.timezone,
         )
-        return _Wanted(read(TemplateBody, template), rule)
+        return _Wanted(read(TemplateBody, template), rule, self.posts.zones.release)
 
     def _is_same(self, before: StoredRecurrence, wanted: _Wanted) -> bool:
         same = self._of(before)

@@ -80,6 +80,11 @@ def at_instant(instant: datetime, zone: str, zones: TimeZones) -> ScheduledTime:
     return ScheduledTime(wall, zone, instant, "instant", words)
 
 
+def local_time(wall: datetime) -> str:
+    """Return a wall time as it is stored, such as ``2026-11-28T09:00``."""
+    return wall.isoformat(timespec="auto" if wall.second or wall.microsecond else "minutes")
+
+
 def parse(text: str, zone: str | None, zones: TimeZones) -> ScheduledTime:
     """Read a time as ISO 8601 writes it. Raises ScheduleError.
 

@@ -1,4 +1,4 @@
-"""Look up time zones in one edition of the IANA time zone database."""
+"""Look up time zones in one release of the IANA time zone database."""
 
 import difflib
 from collections.abc import Callable, Collection
@@ -7,6 +7,8 @@ from functools import cache
 from importlib import resources
 from zoneinfo import ZoneInfo
 
+import tzdata
+
 from publish.schedule.errors import ScheduleError
 
 LONGEST_NAME = 64
@@ -14,10 +16,11 @@ LONGEST_NAME = 64
 
 
 class TimeZones:
-    """The zones of one edition of the database."""
+    """The zones of one release of the database. Releases, such as ``2026b``, sort by age as text."""
 
-    def __init__(self, names: Collection[str], load: Callable[[str], tzinfo]) -> None:
+    def __init__(self, names: Collection[str], load: Callable[[str], tzinfo], release: str) -> None:
         self.names = frozenset(names)
+        self.release = release
         self._load = cache(load)
 
     def zone(self, name: str) -> tzinfo:
@@ -46,4 +49,4 @@ def installed() -> TimeZones:
         with folder.joinpath("zoneinfo", *name.split("/")).open("rb") as file:
             return ZoneInfo.from_file(file, key=name)
 
-    return TimeZones(names, load)
+    return TimeZones(names, load, tzdata.IANA_VERSION)

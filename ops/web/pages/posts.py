@@ -33,6 +33,7 @@ from publish.posting.action_kinds import (
 )
 from publish.posting.actions import Actions
 from publish.posting.contract import PARENT_OPTION
+from publish.posting.descriptions import moved_words
 from publish.posting.errors import PostError
 from publish.posting.link_preview import Preview
 from publish.posting.links import first_link
@@ -324,6 +325,7 @@ class PostPages:
             post=post,
             parent=await self._actions.parent(person.tenant, post),
             words=WORDS,
+            moved_words=moved_words,
             act_words=ACT_WORDS,
             act_names=ACT_NAMES,
             done_words=DONE_WORDS,
