@@ -15,7 +15,7 @@ from ops.runtime.settings import Configuration
 from publish.posting.action_kinds import ACTIONS
 from publish.posting.action_store import ActionFilter
 from publish.posting.actions import PAGE_SIZE, ActionResult, Actions
-from publish.posting.descriptions import action_document, action_result_document
+from publish.posting.descriptions import action_document, action_result_document, cancelled_action_document
 from publish.posting.post_store import STATUSES, StoredPost
 from publish.posting.posts import MOST_LISTED
 from publish.posting.requests import ActionBody, ActionConfirmBody, read
@@ -163,17 +163,25 @@ async def show_one(configuration: Configuration, tenant: str | None, action_id: 
 
 @actions.command("retry")
 @_ACTION
+@options.json_document
 @options.tenant
-def actions_retry(action_id: UUID, tenant: str | None) -> None:
+def actions_retry(action_id: UUID, tenant: str | None, *, as_json: bool) -> None:
     """Begin anew with an action that failed."""
-    wiring.run(retry(wiring.load(), tenant, str(action_id)))
+    wiring.run(retry(wiring.load(), tenant, str(action_id), as_json=as_json))
 
 
-async def retry(configuration: Configuration, tenant: str | None, action_id: str) -> None:
+async def retry(configuration: Configuration, tenant: str | None, action_id: str, *, as_json: bool) -> None:
     """Begin anew, and print the state. Raises PostError."""
     async with post_context(configuration, tenant) as found:
         changed = await Actions(found.posts).retry(found.tenant, COMMAND, action_id)
-    echo(_line(changed.post))
+    _say_state(changed.post, as_json=as_json)
+
+
+def _say_state(action: StoredPost, *, as_json: bool) -> None:
+    if as_json:
+        echo_json(action_document(action))
+    else:
+        echo(_line(action))
 
 
 @actions.command("confirm")
@@ -182,38 +190,43 @@ async def retry(configuration: Configuration, tenant: str | None, action_id: str
 @click.option("--post-id", default="", help="Of an answer that is there.")
 @click.option("--url", default="", help="Its address.")
 @click.option("--evidence", default="", help="What you looked at; it stands in the audit log.")
+@options.json_document
 @options.tenant
 def actions_confirm(
-    action_id: UUID, tenant: str | None, *, there: bool | None, post_id: str, url: str, evidence: str
+    action_id: UUID, tenant: str | None, *, there: bool | None, post_id: str, url: str, evidence: str, as_json: bool
 ) -> None:
     """Say whether an unconfirmed action was done. If it was not, it is done again."""
     if there is None:
         raise click.UsageError("say --there or --not-there: nothing is decided for you")
     document = {"there": there, "post_id": post_id, "url": url, "evidence": evidence}
-    wiring.run(confirm(wiring.load(), tenant, str(action_id), document))
+    wiring.run(confirm(wiring.load(), tenant, str(action_id), document, as_json=as_json))
 
 
 async def confirm(
-    configuration: Configuration, tenant: str | None, action_id: str, document: Mapping[str, Any]
+    configuration: Configuration, tenant: str | None, action_id: str, document: Mapping[str, Any], *, as_json: bool
 ) -> None:
     """Store what a person saw, and print the state. Raises PostError."""
     body = read(ActionConfirmBody, document)
     async with post_context(configuration, tenant) as found:
         changed = await Actions(found.posts).confirm(found.tenant, COMMAND, action_id, body)
-    echo(_line(changed.post))
+    _say_state(changed.post, as_json=as_json)
 
 
 @actions.command("cancel")
 @_ACTION
+@options.json_document
 @options.tenant
-def actions_cancel(action_id: UUID, tenant: str | None) -> None:
+def actions_cancel(action_id: UUID, tenant: str | None, *, as_json: bool) -> None:
     """Cancel an action of which nothing was asked yet, or say why it is too late."""
-    wiring.run(cancel(wiring.load(), tenant, str(action_id)))
+    wiring.run(cancel(wiring.load(), tenant, str(action_id), as_json=as_json))
 
 
-async def cancel(configuration: Configuration, tenant: str | None, action_id: str) -> None:
+async def cancel(configuration: Configuration, tenant: str | None, action_id: str, *, as_json: bool) -> None:
     """Cancel an action, and print what became of it. Raises PostError."""
     async with post_context(configuration, tenant) as found:
         cancelled = await Actions(found.posts).cancel(found.tenant, COMMAND, action_id)
-    reason = "".join(cancelled.reasons.values())
-    echo(f"not cancelled, {reason}" if reason else "cancelled")
+    document = cancelled_action_document(cancelled)
+    if as_json:
+        echo_json(document)
+        return
+    echo("cancelled" if document["cancelled"] else f"not cancelled, {document['reason']}")

@@ -124,35 +124,46 @@ async def show(configuration: Configuration, tenant: str | None, id_: str, *, as
 
 @repeat.command("pause")
 @_ID
+@options.json_document
 @options.tenant
-def repeat_pause(recurrence_id: UUID, tenant: str | None) -> None:
+def repeat_pause(recurrence_id: UUID, tenant: str | None, *, as_json: bool) -> None:
     """Post nothing of it until it is resumed; what is not begun is cancelled."""
-    wiring.run(_change(wiring.load(), tenant, str(recurrence_id), Recurrences.pause))
+    wiring.run(_change(wiring.load(), tenant, str(recurrence_id), Recurrences.pause, as_json=as_json))
 
 
 @repeat.command("resume")
 @_ID
+@options.json_document
 @options.tenant
-def repeat_resume(recurrence_id: UUID, tenant: str | None) -> None:
+def repeat_resume(recurrence_id: UUID, tenant: str | None, *, as_json: bool) -> None:
     """Go on with it; what passed meanwhile is not posted."""
-    wiring.run(_change(wiring.load(), tenant, str(recurrence_id), Recurrences.resume))
+    wiring.run(_change(wiring.load(), tenant, str(recurrence_id), Recurrences.resume, as_json=as_json))
 
 
 @repeat.command("end")
 @_ID
+@options.json_document
 @options.tenant
-def repeat_end(recurrence_id: UUID, tenant: str | None) -> None:
+def repeat_end(recurrence_id: UUID, tenant: str | None, *, as_json: bool) -> None:
     """Post nothing of it any more; what is not begun is cancelled."""
-    wiring.run(_change(wiring.load(), tenant, str(recurrence_id), Recurrences.end))
+    wiring.run(_change(wiring.load(), tenant, str(recurrence_id), Recurrences.end, as_json=as_json))
 
 
 async def _change(
-    configuration: Configuration, tenant: str | None, id_: str, change: Callable[..., Coroutine[Any, Any, Saved]]
+    configuration: Configuration,
+    tenant: str | None,
+    id_: str,
+    change: Callable[..., Coroutine[Any, Any, Saved]],
+    *,
+    as_json: bool,
 ) -> None:
     """Raises PostError."""
     async with post_context(configuration, tenant) as found:
         saved = await change(Recurrences(found.posts), found.tenant, COMMAND, id_)
-    _say_saved(saved)
+    if as_json:
+        echo_json(saved_document(saved))
+    else:
+        _say_saved(saved)
 
 
 def _say_saved(saved: Saved) -> None:
@@ -197,19 +208,25 @@ async def show_slots(configuration: Configuration, tenant: str | None, id_: str,
 @_CONNECTION
 @click.argument("slot", nargs=-1)
 @click.option("--zone", default="UTC", show_default=True, help="Such as Europe/Berlin.")
+@options.json_document
 @options.tenant
-def slots_set(connection_id: UUID, slot: Sequence[str], tenant: str | None, *, zone: str) -> None:
+def slots_set(connection_id: UUID, slot: Sequence[str], tenant: str | None, *, zone: str, as_json: bool) -> None:
     """Set the slots of an account, each as MO/09:00, in place of those that it has; none for no slots."""
     document = {"timezone": zone, "slots": [slot_of(each) for each in slot]}
-    wiring.run(set_slots(wiring.load(), tenant, str(connection_id), document))
+    wiring.run(set_slots(wiring.load(), tenant, str(connection_id), document, as_json=as_json))
 
 
-async def set_slots(configuration: Configuration, tenant: str | None, id_: str, document: Mapping[str, Any]) -> None:
+async def set_slots(
+    configuration: Configuration, tenant: str | None, id_: str, document: Mapping[str, Any], *, as_json: bool
+) -> None:
     """Raises PostError."""
     body = read(QueueBody, document)
     async with post_context(configuration, tenant) as found:
         shown = await Queues(found.posts).set(found.tenant, COMMAND, id_, body)
-    _say_slots(shown)
+    if as_json:
+        echo_json(queue_document(shown))
+    else:
+        _say_slots(shown)
 
 
 def _say_slots(shown: AccountQueue) -> None:

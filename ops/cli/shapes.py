@@ -24,10 +24,16 @@ _RECURRENCE = (
     *("created_at", "updated_at"),
 )
 
+_SAVED = ("changed", "recurrence", "upcoming", "findings", "note", "replayed")
+_QUEUE = ("connection", "timezone", "slots", "free")
+
 SHAPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "actions create": ("action", "result", "findings", "replayed"),
+        "actions cancel": ("cancelled", "reason", "action"),
+        "actions confirm": _ACTION,
         "actions list": _ACTION,
+        "actions retry": _ACTION,
         "actions show": _ACTION,
         "audit": ("id", "at", "actor", "action", "subject", "address", "detail", "platform", "username"),
         "connections list": (
@@ -61,12 +67,16 @@ SHAPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "posts import": ("number", "accepted", "post", "accounts", "findings", "time", "replayed", "problems"),
         "posts list": _POST,
         "posts preview-link": ("url", "title", "description", "image"),
-        "posts repeat create": ("changed", "recurrence", "upcoming", "findings", "note", "replayed"),
+        "posts repeat create": _SAVED,
+        "posts repeat end": _SAVED,
         "posts repeat list": _RECURRENCE,
+        "posts repeat pause": _SAVED,
+        "posts repeat resume": _SAVED,
         "posts repeat show": (*_RECURRENCE, "note", "upcoming", "occurrences"),
         "posts retry": _POST,
         "posts show": _POST,
-        "posts slots show": ("connection", "timezone", "slots", "free"),
+        "posts slots set": _QUEUE,
+        "posts slots show": _QUEUE,
         "posts summary": ("total", "pending", "posted", "failed", "cancelled", "states", "platforms", "campaigns"),
         "retention list": ("platform", "kind", "days"),
         "retention plan": ("events", "deliveries", "kept_rows"),

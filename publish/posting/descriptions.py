@@ -252,5 +252,11 @@ def cancelled_document(found: Cancelled) -> dict[str, object]:
     return {"cancelled": cancelled, "targets": targets, "post": post_document(found.post)}
 
 
+def cancelled_action_document(found: Cancelled) -> dict[str, object]:
+    """Return what became of the cancellation of an action as JSON; ``reason`` is why it is too late, empty if not."""
+    reason = "".join(found.reasons.values())
+    return {"cancelled": not reason, "reason": reason, "action": action_document(found.post)}
+
+
 def _time(value: datetime | None) -> str | None:
     return None if value is None else value.isoformat()

@@ -34,15 +34,19 @@ LISTING = {"list", "status", "show"}
 """How a command is called that lists something; the rest of them are words of their own."""
 
 DOCUMENTS = {
-    *("actions create", "actions show"),
+    *("actions cancel", "actions confirm", "actions create", "actions retry", "actions show"),
     *("doctor", "events show", "posts approve", "posts cancel", "posts confirm", "posts create", "posts preview-link"),
-    *("posts repeat create", "posts repeat show", "posts retry", "posts show", "posts slots show", "posts summary"),
+    *("posts repeat create", "posts repeat end", "posts repeat pause", "posts repeat resume", "posts repeat show"),
+    *("posts retry", "posts show", "posts slots set", "posts slots show", "posts summary"),
     *("retention plan", "verify"),
 }
 """They print one document; all others an object a line."""
 
 CALLS: dict[str, list[str]] = {
+    "actions cancel": ["{cancel_action}"],
+    "actions confirm": ["{confirm_action}", "--there"],
     "actions create": ["hide_comment", "--connection", "{writer}", "--object", "77", "--dry-run"],
+    "actions retry": ["{retry_action}"],
     "actions show": ["{action}"],
     "events show": ["{event}"],
     "explain": ["ig_comments", "c1"],
@@ -56,9 +60,13 @@ CALLS: dict[str, list[str]] = {
         *("--content", "Tea", "--connection", "{writer}"),
         *("--rule", "FREQ=DAILY;COUNT=2", "--at", "2099-06-01T09:00Z"),
     ],
+    "posts repeat end": ["{ended}"],
+    "posts repeat pause": ["{recurrence}"],
+    "posts repeat resume": ["{recurrence}"],
     "posts repeat show": ["{recurrence}"],
     "posts retry": ["{retry}"],
     "posts show": ["{cancel}"],
+    "posts slots set": ["{connection}", "MO/09:00"],
     "posts slots show": ["{connection}"],
 }
 """What a command wants besides --json."""
@@ -74,6 +82,10 @@ def has_json(name: str) -> bool:
 def test_every_listing_has_json_and_every_json_has_a_shape() -> None:
     assert {name for name in commands() if has_json(name)} == set(SHAPES)
     assert {name for name in commands() if name.split()[-1] in LISTING} <= set(SHAPES)
+
+
+def test_every_command_about_posts_and_actions_has_json() -> None:
+    assert {name for name in commands() if name.split()[0] in ("actions", "posts")} <= set(SHAPES)
 
 
 def test_readme_lists_the_keys_of_every_shape() -> None:
@@ -113,21 +125,25 @@ async def test_each_listing_of_one_that_is_used_prints_its_shape(
         known[name] = made.post.id
         if name == "confirm":
             known["target"] = made.post.targets[0].id
+    [writer] = await rig.connect("x")
+    repeated = {"content": "Tea", "targets": [{"connection": writer}]}
+    for name, count in (("recurrence", 2), ("ended", 3)):
+        asked = {"post": repeated, "rule": f"FREQ=DAILY;COUNT={count}", "start_time": "2099-06-01T09:00Z"}
+        saved = await Recurrences(posts).create(DEFAULT_TENANT, COMMAND, read(RecurrenceBody, asked))
+        assert saved.recurrence is not None
+        known[name] = saved.recurrence.stored.id
+    known["writer"] = writer
+    for number, name in enumerate(("action", "cancel_action", "confirm_action", "retry_action"), 77):
+        acting = read(ActionBody, {"kind": "hide_comment", "connection": writer, "object": str(number)})
+        acted = await Actions(posts).create(DEFAULT_TENANT, COMMAND, acting)
+        assert acted.action is not None
+        known[name] = acted.action.id
     await connection.execute("ALTER TABLE post_targets DISABLE TRIGGER post_targets_transition")
-    for name, state in (("confirm", "unconfirmed"), ("retry", "failed")):
+    states = {"confirm": "unconfirmed", "retry": "failed", "confirm_action": "unconfirmed", "retry_action": "failed"}
+    for name, state in states.items():
         query = "UPDATE post_targets SET state = $2 WHERE post_id = $1::uuid"
         await rig.raw(query, known[name], state)
     await connection.execute("ALTER TABLE post_targets ENABLE TRIGGER post_targets_transition")
-    [writer] = await rig.connect("x")
-    repeated = {"content": "Tea", "targets": [{"connection": writer}]}
-    asked = {"post": repeated, "rule": "FREQ=DAILY;COUNT=2", "start_time": "2099-06-01T09:00Z"}
-    saved = await Recurrences(posts).create(DEFAULT_TENANT, COMMAND, read(RecurrenceBody, asked))
-    assert saved.recurrence is not None
-    known |= {"writer": writer, "recurrence": saved.recurrence.stored.id}
-    acting = read(ActionBody, {"kind": "hide_comment", "connection": writer, "object": "77"})
-    acted = await Actions(posts).create(DEFAULT_TENANT, COMMAND, acting)
-    assert acted.action is not None
-    known["action"] = acted.action.id
     comment = {"id": "c1", "media": {"id": "m1"}, "from": {"id": "1", "username": "u"}, "text": "t"}
     event = await append_event(connection, "a", "e1", payload=comment)
     assert (await rig.api("POST", "/api/media", data=media_samples.image()))[0] == 201

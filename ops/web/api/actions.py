@@ -12,7 +12,7 @@ from ops.web.routing import Route
 from ops.web.site import Publishing, Site
 from publish.posting.action_store import ActionFilter
 from publish.posting.actions import Actions, no_action
-from publish.posting.descriptions import action_document, action_result_document
+from publish.posting.descriptions import action_document, action_result_document, cancelled_action_document
 from publish.posting.posts import Changed
 from publish.posting.requests import ActionBody, ActionConfirmBody, read
 
@@ -68,9 +68,7 @@ class ActionsApi:
         """Cancel an action, or say why it is too late."""
         caller = await self._site.authentication.require_caller(request, WRITE)
         found = await self._actions.cancel(caller.tenant, caller.actor, action_id(request))
-        reason = "".join(found.reasons.values())
-        answer = {"cancelled": not reason, "reason": reason, "action": action_document(found.post)}
-        return web.json_response(answer)
+        return web.json_response(cancelled_action_document(found))
 
 
 def action_id(request: web.Request) -> str:
