@@ -168,6 +168,11 @@ post_targets = Table(
         comment="release of the time zone database by which its wall time was turned into UTC; NULL without one",
     ),
     Column("moved_from", Timestamp, comment="when it was due before a later release moved it; NULL if none did"),
+    Column(
+        "object_kind",
+        Text,
+        comment="whether what an action acts on is a post or a comment; NULL if that is not known, and for a post",
+    ),
     PrimaryKeyConstraint("tenant_id", "id"),
     ForeignKeyConstraint(["tenant_id", "post_id"], ["posts.tenant_id", "posts.id"], ondelete="CASCADE"),
     ForeignKeyConstraint(["tenant_id", "connection_id"], ["connections.tenant_id", "connections.id"]),

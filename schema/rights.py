@@ -76,6 +76,7 @@ _POST_TARGET = Rights(
     insert=(
         "tenant_id id post_id connection_id platform account_id parent_id position kind content untagged link_url"
         " options digest repeats state due_at slot_at slot_local_time slot_zone tzdata"
+        " object_kind"
     ),
     update=(
         "kind content untagged link_url options digest repeats state sequence step step_since asked_at intent_at"

@@ -208,6 +208,19 @@ def _on_comment(publisher: Publisher, wanted: WantedAction) -> bool:
     return re.fullmatch(publisher.machines.comment_id, wanted.object) is not None
 
 
+def object_kind(publisher: Publisher, wanted: WantedAction, kind: str) -> str | None:
+    """Return whether what is acted on is a post or a comment, for an action of this kind; None if nothing tells."""
+    if wanted.act in ON_COMMENTS or kind == COMMENT_REPLY:
+        return "comment"
+    if wanted.act in ON_POSTS:
+        return "post"
+    if wanted.own is not None:
+        return "comment" if is_comment(wanted.own) else "post"
+    patterns = {"post": publisher.machines.post_id, "comment": publisher.machines.comment_id}
+    fits = [name for name, pattern in patterns.items() if re.fullmatch(pattern, wanted.object)]
+    return wanted.object_is or (fits[0] if len(fits) == 1 else None)
+
+
 def same_text(wanted: WantedAction, text: str) -> bool:
     """Whether an earlier action of the same digest said the same: only edits have a text that the digest leaves out."""
     return wanted.act not in CHANGES or wanted.text.strip() == text.strip()

@@ -15,7 +15,7 @@ from ops.access.audit_log_store import Actor, Value, audit
 from ops.runtime.tenancy import tenant_transaction
 from publish.posting import action_store, post_store
 from publish.posting.acceptance import refusal_of
-from publish.posting.action_acceptance import WantedAction, checked_action, same_text
+from publish.posting.action_acceptance import WantedAction, checked_action, object_kind, same_text
 from publish.posting.action_store import ActionFilter
 from publish.posting.errors import PostError
 from publish.posting.post_store import Account, NewPost, NewTarget, StoredPost, StoredTarget
@@ -157,6 +157,7 @@ class Actions:
             state=TargetState.SCHEDULED,
             due=True,
             parent_id=None if wanted.own is None else wanted.own.id,
+            object_kind=object_kind(self.posts.publishers[wanted.account.platform], wanted, kind),
         )
         await post_store.insert_target(connection, tenant, id_, target, now)
         detail: dict[str, Value] = {

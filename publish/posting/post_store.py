@@ -235,6 +235,8 @@ class NewTarget:
     slot_local_time: str | None = None
     slot_zone: str | None = None
     tzdata: str | None = None
+    object_kind: str | None = None
+    """Whether what an action acts on is a post or a comment; None where that is not known, and for a post."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -439,9 +441,9 @@ async def insert_target(
         """
         INSERT INTO post_targets (tenant_id, id, post_id, connection_id, platform, account_id, parent_id, position,
             kind, content, options, digest, repeats, state, due_at, slot_at, untagged, link_url, slot_local_time,
-            slot_zone, tzdata)
+            slot_zone, tzdata, object_kind)
         VALUES ($1::uuid, $2::uuid, $3::uuid, $4::uuid, $5, $6, $7::uuid, $8, $9, $10, $11::jsonb, $12, $13, $14, $15,
-            $16, $17, $18, $19, $20, $21)""",
+            $16, $17, $18, $19, $20, $21, $22)""",
         tenant,
         target.id,
         post_id,
@@ -463,6 +465,7 @@ async def insert_target(
         target.slot_local_time,
         target.slot_zone,
         target.tzdata,
+        target.object_kind,
     )
 
 

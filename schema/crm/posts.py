@@ -50,6 +50,18 @@ social_posts = Table(
         comment="whether it acts on, or answers, what is no part of its own post; NULL: it does not",
         info={"facet": "content"},
     ),
+    Column(
+        "object_id",
+        Text,
+        comment="the platform's id of what an action acts on, or answers; NULL for a post",
+        info={"facet": "content"},
+    ),
+    Column(
+        "object_kind",
+        Text,
+        comment="whether that is a post or a comment; NULL if it is not known",
+        info={"facet": "content"},
+    ),
     PrimaryKeyConstraint("bucket", "account_id", "provider", "target_id"),
     Index("ix_social_posts_id", "id"),
     comment="Posts of ours at each account, as the log has them",

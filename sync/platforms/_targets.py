@@ -14,7 +14,7 @@ from sync.projection.contract import Handler, Unprojectable, Upsert, boolean, in
 
 _CONTENT = (
     *("user_id", "post_id", "connection_id", "parent_id", "kind", "content", "hashtags", "media_ids"),
-    *("campaign_id", "link_url", "link_title"),
+    *("campaign_id", "link_url", "link_title", "object_id", "object_kind"),
 )
 _STATE = ("state", "platform_post_id", "platform_post_url", "error_code", "error_message")
 

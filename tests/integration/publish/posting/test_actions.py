@@ -153,6 +153,14 @@ async def test_action_is_done_once_and_asking_again_changes_nothing(
     told = f"{row['state']}, {row['step']}, {row['error_code']} {row['error_message']}"
     assert (row["state"], row["kind"]) == ("published", way.kind or way.act), told
     object_ = json.loads(row["options"])["parent_post_id"]
+    certain = {"own": "post"}.get(way.on, "comment" if way.kind == "comment_reply" else None)
+    events = await publishing.rig.raw(
+        "SELECT payload_json FROM webhook_event_log WHERE starts_with(external_id, 'target:' || $1)", acted.action.id
+    )
+    said = [json.loads(event["payload_json"]) for event in events]
+    assert {(each["object_id"], each["object_kind"]) for each in said} == {
+        (object_, "comment" if way.act.endswith("_comment") else certain)
+    }, "the log says what was acted on, from the request to the end"
     again = await ask(actions, **asked)
     assert (again.result, again.action and again.action.id) == ("exists", acted.action.id)
     await publishing.run(acted.action.id)
@@ -272,14 +280,24 @@ async def test_posts_say_what_was_done_to_them_and_actions_are_no_posts(publishi
         with pytest.raises(PostError, match="no post"):
             await change
 
-    rows = "SELECT target_id, is_action, parent_id, kind, state, s::text FROM social_posts s ORDER BY target_id"
+    rows = (
+        "SELECT target_id, is_action, parent_id, kind, state, object_id, object_kind, s::text"
+        " FROM social_posts s ORDER BY target_id"
+    )
     await Projector(publishing.rig.pool, wiring.projections(), tries=1).drain()
     kept = await publishing.rig.raw(rows)
     assert [(each["target_id"], each["is_action"], each["parent_id"]) for each in kept] == [
         (target, False, None),
         *((id_, True, target) for id_ in made),
     ]
-    await publishing.rig.raw("UPDATE social_posts SET state = 'failed', kind = 'text', parent_id = NULL")
+    own_id = (await publishing.row(target))["platform_post_id"]
+    assert [(each["object_id"], each["object_kind"]) for each in kept] == [
+        (None, None),
+        *((own_id, "post") for _ in made),
+    ], "whoever reads the log knows what changed there"
+    await publishing.rig.raw(
+        "UPDATE social_posts SET state = 'failed', kind = 'text', parent_id = NULL, object_id = NULL, object_kind = 'x'"
+    )
     code, output = await command(publishing.rig.dsn, "rebuild")
     assert (code, await publishing.rig.raw(rows)) == (0, kept), output
 
