@@ -27,6 +27,9 @@ from publish.posting import post_store
 from publish.posting.acceptance import KnownFile, Publisher
 from publish.posting.contract import Media, PostingPlatform
 from publish.posting.driver import Driver
+from publish.posting.edits import Edits
+from publish.posting.lifecycle import PostLifecycle
+from publish.posting.listing import PostListing
 from publish.posting.posts import Posts
 from publish.preflight.contract import MediaFacts, PostingRules
 from publish.schedule import zones
@@ -98,6 +101,18 @@ class Posting:
     driver: Driver
     media: SampleFiles
     posts: Posts
+
+    @property
+    def edits(self) -> Edits:
+        return Edits(self.posts)
+
+    @property
+    def lifecycle(self) -> PostLifecycle:
+        return PostLifecycle(self.posts)
+
+    @property
+    def listing(self) -> PostListing:
+        return PostListing(self.posts)
 
     async def target(
         self,

@@ -16,8 +16,8 @@ from publish.posting.action_kinds import ACTIONS
 from publish.posting.action_store import ActionFilter
 from publish.posting.actions import PAGE_SIZE, ActionResult, Actions
 from publish.posting.descriptions import action_document, action_result_document, cancelled_action_document
+from publish.posting.listing import MOST_LISTED
 from publish.posting.post_store import STATUSES, StoredPost
-from publish.posting.posts import MOST_LISTED
 from publish.posting.requests import ActionBody, ActionConfirmBody, read
 from schema.states import TargetState
 

@@ -25,11 +25,13 @@ from publish.posting.descriptions import (
     post_document,
     preview_document,
 )
+from publish.posting.lifecycle import PostLifecycle
 from publish.posting.link_preview import NoPreviewError, fetch_preview
+from publish.posting.listing import MOST_LISTED, PostListing
 from publish.posting.many import LineOutcome
 from publish.posting.post_store import STATUSES, PostFilter, StoredPost, StoredTarget
-from publish.posting.posts import MOST_LISTED, Created
 from publish.posting.requests import ApproveBody, ConfirmBody, PostBody, RetryBody, moment, read
+from publish.posting.results import Created
 from publish.schedule.bulk_csv import read_csv
 from publish.schedule.bulk_json import read_json
 from schema.states import TargetState
@@ -150,7 +152,7 @@ async def show_list(
     since, until = moment("--from", chosen["since"]), moment("--to", chosen["until"])
     wanted = PostFilter(chosen["campaign"], chosen["state"], chosen["platform"], since, until)
     async with post_context(configuration, tenant) as found:
-        page = await found.posts.page(found.tenant, wanted, limit)
+        page = await PostListing(found.posts).page(found.tenant, wanted, limit)
     for post in page.posts:
         if as_json:
             echo_json(post_document(post))
@@ -176,7 +178,7 @@ async def show_summary(
 ) -> None:
     """Print how many targets are in each status."""
     async with post_context(configuration, tenant) as found:
-        counted = await found.posts.summary(found.tenant, campaign)
+        counted = await PostListing(found.posts).summary(found.tenant, campaign)
     if as_json:
         echo_json(counted)
         return
@@ -198,7 +200,7 @@ def posts_show(post_id: UUID, tenant: str | None, *, as_json: bool) -> None:
 async def show_one(configuration: Configuration, tenant: str | None, post_id: str, *, as_json: bool) -> None:
     """Print one post whole. Raises PostError where there is none."""
     async with post_context(configuration, tenant) as found:
-        post = await found.posts.one(found.tenant, post_id)
+        post = await PostListing(found.posts).one(found.tenant, post_id)
     if as_json:
         echo_json(post_document(post))
         return
@@ -261,10 +263,10 @@ async def retry(
     """Try targets of a post again, or without one all that failed for a cause. Raises PostError."""
     async with post_context(configuration, tenant) as found:
         if post_id is not None:
-            changed = await found.posts.retry(found.tenant, COMMAND, post_id, body)
+            changed = await PostLifecycle(found.posts).retry(found.tenant, COMMAND, post_id, body)
             _say_states(changed.post, as_json=as_json)
             return
-        count = await found.posts.retry_all(found.tenant, COMMAND, body.cause, platform)
+        count = await PostLifecycle(found.posts).retry_all(found.tenant, COMMAND, body.cause, platform)
     if as_json:
         echo_json({"retried": count})
     else:
@@ -309,7 +311,7 @@ async def confirm(
     """Store what a person saw, and print the states. Raises PostError."""
     body = read(ConfirmBody, document)
     async with post_context(configuration, tenant) as found:
-        changed = await found.posts.confirm(found.tenant, COMMAND, post_id, body)
+        changed = await PostLifecycle(found.posts).confirm(found.tenant, COMMAND, post_id, body)
     _say_states(changed.post, as_json=as_json)
 
 
@@ -328,7 +330,7 @@ async def approve(
 ) -> None:
     """Approve a post, and print the states. Raises PostError."""
     async with post_context(configuration, tenant) as found:
-        changed = await found.posts.approve(found.tenant, COMMAND, post_id, ApproveBody(version=version))
+        changed = await PostLifecycle(found.posts).approve(found.tenant, COMMAND, post_id, ApproveBody(version=version))
     _say_states(changed.post, as_json=as_json)
 
 
@@ -344,7 +346,7 @@ def posts_cancel(post_id: UUID, tenant: str | None, *, as_json: bool) -> None:
 async def cancel(configuration: Configuration, tenant: str | None, post_id: str, *, as_json: bool = False) -> None:
     """Cancel a post, and print what became of each target. Raises PostError."""
     async with post_context(configuration, tenant) as found:
-        cancelled = await found.posts.cancel(found.tenant, COMMAND, post_id)
+        cancelled = await PostLifecycle(found.posts).cancel(found.tenant, COMMAND, post_id)
     if as_json:
         echo_json(cancelled_document(cancelled))
         return

@@ -17,7 +17,7 @@ from publish.posting.descriptions import (
     saved_document,
     stored_recurrence_document,
 )
-from publish.posting.posts import MOST_LISTED
+from publish.posting.listing import MOST_LISTED
 from publish.posting.queues import AccountQueue, Queues, slot_of, written
 from publish.posting.recurrences import Recurrences, Saved
 from publish.posting.requests import QueueBody, RecurrenceBody, read

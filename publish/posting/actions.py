@@ -18,9 +18,13 @@ from publish.posting.acceptance import refusal_of
 from publish.posting.action_acceptance import WantedAction, checked_action, object_kind, same_text
 from publish.posting.action_store import ActionFilter
 from publish.posting.errors import PostError
+from publish.posting.lifecycle import PostLifecycle
+from publish.posting.listing import known_state
+from publish.posting.plans import digest_of, new_id
 from publish.posting.post_store import Account, NewPost, NewTarget, StoredPost, StoredTarget
-from publish.posting.posts import Cancelled, Changed, Posts, digest_of, known_state, new_id
+from publish.posting.posts import Posts
 from publish.posting.requests import ActionBody, ActionConfirmBody, ConfirmBody, RetryBody
+from publish.posting.results import Cancelled, Changed
 from schema.states import TargetState
 
 PAGE_SIZE = 50
@@ -174,18 +178,18 @@ class Actions:
     async def retry(self, tenant: str, actor: Actor, id_: str) -> Changed:
         """Begin anew with an action that failed. Raises PostError."""
         await self.one(tenant, id_)
-        return await self.posts.retry(tenant, actor, id_, RetryBody())
+        return await PostLifecycle(self.posts).retry(tenant, actor, id_, RetryBody())
 
     async def confirm(self, tenant: str, actor: Actor, id_: str, body: ActionConfirmBody) -> Changed:
         """Store what a person saw of an unconfirmed action: what was not done is done again. Raises PostError."""
         await self.one(tenant, id_)
         seen = ConfirmBody(target=id_, there=body.there, post_id=body.post_id, url=body.url, evidence=body.evidence)
-        return await self.posts.confirm(tenant, actor, id_, seen)
+        return await PostLifecycle(self.posts).confirm(tenant, actor, id_, seen)
 
     async def cancel(self, tenant: str, actor: Actor, id_: str) -> Cancelled:
         """Cancel an action of which nothing was asked yet, and say otherwise why it is too late. Raises PostError."""
         await self.one(tenant, id_)
-        return await self.posts.cancel(tenant, actor, id_)
+        return await PostLifecycle(self.posts).cancel(tenant, actor, id_)
 
     # --- showing
 

@@ -9,10 +9,10 @@ from publish.posting.contract import PARENT_OPTION
 from publish.posting.link_preview import Preview
 from publish.posting.many import LineOutcome
 from publish.posting.post_store import StoredPost, StoredTarget
-from publish.posting.posts import Cancelled, Created, Result
 from publish.posting.queues import WEEKDAYS, AccountQueue
 from publish.posting.recurrence_store import StoredRecurrence
 from publish.posting.recurrences import Saved, Shown
+from publish.posting.results import Cancelled, Created, Result
 from publish.schedule.recurrence import Occurrence
 from schema.states import RecurrenceState
 

@@ -16,8 +16,11 @@ from publish.media.storage import NOT_CONFIGURED
 from publish.media.uploads import Uploads
 from publish.posting import post_store
 from publish.posting.errors import PostError
-from publish.posting.posts import CARD, Created, Posts, Result, digest_of
+from publish.posting.link_cards import CARD
+from publish.posting.plans import digest_of
+from publish.posting.posts import Posts
 from publish.posting.requests import LinkBody, PostBody, ShareBody, TargetBody, UploadBody, read
+from publish.posting.results import Created, Result
 from publish.preflight.contract import Finding
 from publish.schedule.bulk import BulkPost, Defaults, Report
 
@@ -205,7 +208,7 @@ async def share(posts: Posts, tenant: str, actor: Actor, body: ShareBody) -> Sha
     chosen = [each for each in known if not body.accounts or each.id in body.accounts]
     chosen = chosen if body.accounts else [each for each in chosen if each.platform in posts.publishers]
     given = {name: value for name in CARD if (value := getattr(body, name))}
-    link, note = await posts.card(tenant, LinkBody(url=body.url, **given))
+    link, note = await posts.cards.card(tenant, LinkBody(url=body.url, **given))
     errors, results = dict[str, PostError](), list[Result]()
     for account in chosen:
         try:

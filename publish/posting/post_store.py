@@ -706,6 +706,14 @@ async def one(connection: asyncpg.Connection, id_: str) -> StoredPost | None:
     return next(iter(await some(connection, [id_])), None)
 
 
+async def existing(connection: asyncpg.Connection, id_: str) -> StoredPost:
+    """Return a post that this transaction has stored, or has locked."""
+    found = await one(connection, id_)
+    if found is None:
+        raise LookupError("the post is gone within its own transaction")
+    return found
+
+
 async def some(connection: asyncpg.Connection, ids: Sequence[str]) -> list[StoredPost]:
     """Return posts of the tenant by id, the newest first."""
     query = f"SELECT {_POST_COLUMNS} FROM posts p WHERE p.id = ANY($1::uuid[]) ORDER BY p.id DESC"

@@ -17,7 +17,8 @@ from ops.access.audit_log_store import Actor, audit
 from ops.runtime.tenancy import tenant_transaction
 from publish.posting import post_store, recurrence_store
 from publish.posting.errors import PostError
-from publish.posting.posts import Posts, digest_of, new_id
+from publish.posting.plans import digest_of, new_id
+from publish.posting.posts import Posts
 from publish.posting.recurrence_store import NewRecurrence, StoredOccurrence, StoredRecurrence
 from publish.posting.requests import PostBody, RecurrenceBody, RecurrenceEdit, TemplateBody, read
 from publish.preflight.contract import Finding
@@ -259,7 +260,7 @@ class Recurrences:
         """
         if post.link is None:
             return post, None
-        link, note = await self.posts.changed_card(tenant, post.link, before)
+        link, note = await self.posts.cards.changed_card(tenant, post.link, before)
         return post.model_copy(update={"link": link}), note
 
     async def _checked(

@@ -95,7 +95,7 @@ async def test_first_comment_that_fails_leaves_the_post_published_and_is_tried_a
     failed = await publishing.run(comment.id)
     assert (failed["state"], bool(failed["error_message"])) == ("failed", True), dict(failed)
     assert (await publishing.row(post.id))["state"] == "published"
-    await publishing.posts.retry(DEFAULT_TENANT, ADA, made.id, RetryBody(target=comment.id))
+    await publishing.lifecycle.retry(DEFAULT_TENANT, ADA, made.id, RetryBody(target=comment.id))
     assert (await publishing.run(comment.id))["state"] == "published"
     assert await asked(publishing, "instagram", "/media_publish") == 1
     assert [shown["text"] for shown in await publishing.shown("instagram")] == ["Tea", "More about it"]

@@ -243,5 +243,5 @@ def swap(publishing: Posting) -> None:
 async def cancelled(publishing: Posting, id_: str) -> str:
     """Cancel the post of a target; why it is too late, or nothing."""
     [row] = await publishing.rig.raw("SELECT post_id::text FROM post_targets WHERE id = $1::uuid", id_)
-    found = await publishing.posts.cancel(DEFAULT_TENANT, WORKER, row["post_id"])
+    found = await publishing.lifecycle.cancel(DEFAULT_TENANT, WORKER, row["post_id"])
     return found.reasons[id_]

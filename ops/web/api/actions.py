@@ -13,8 +13,8 @@ from ops.web.site import Publishing, Site
 from publish.posting.action_store import ActionFilter
 from publish.posting.actions import Actions, no_action
 from publish.posting.descriptions import action_document, action_result_document, cancelled_action_document
-from publish.posting.posts import Changed
 from publish.posting.requests import ActionBody, ActionConfirmBody, read
+from publish.posting.results import Changed
 
 
 class ActionsApi:

@@ -20,11 +20,13 @@ from publish.posting.descriptions import (
     preview_document,
     result_document,
 )
+from publish.posting.edits import Edits
 from publish.posting.errors import PostError, no_post
+from publish.posting.lifecycle import PostLifecycle
 from publish.posting.link_preview import ADDRESS_CHARACTERS
+from publish.posting.listing import MOST_LISTED, PAGE_SIZE, PostListing
 from publish.posting.many import Shared
 from publish.posting.post_store import PostFilter
-from publish.posting.posts import MOST_LISTED, PAGE_SIZE, Changed, Created
 from publish.posting.requests import (
     ApproveBody,
     ConfirmBody,
@@ -37,6 +39,7 @@ from publish.posting.requests import (
     moment,
     read,
 )
+from publish.posting.results import Changed, Created
 from publish.schedule.bulk_json import read_json
 
 READ, WRITE, APPROVE = "posts:read", "posts:write", "posts:approve"
@@ -57,6 +60,8 @@ class PostsApi:
     def __init__(self, site: Site, publishing: Publishing) -> None:
         self._site = site
         self._posts = publishing.posts
+        self._edits, self._lifecycle = Edits(publishing.posts), PostLifecycle(publishing.posts)
+        self._listing = PostListing(publishing.posts)
         self._uploads = publishing.uploads
 
     def routes(self) -> Sequence[Route]:
@@ -128,18 +133,18 @@ class PostsApi:
     async def list(self, request: web.Request) -> web.Response:
         caller = await self._site.authentication.require_caller(request, READ)
         redirect_browser(request, "/posts")
-        page = await self._posts.page(caller.tenant, post_filter(request.query), page_size(request.query))
+        page = await self._listing.page(caller.tenant, post_filter(request.query), page_size(request.query))
         return web.json_response({"posts": [post_document(post) for post in page.posts], "before": page.before})
 
     async def summary(self, request: web.Request) -> web.Response:
         caller = await self._site.authentication.require_caller(request, READ)
         redirect_browser(request, "/posts")
-        return web.json_response(await self._posts.summary(caller.tenant, request.query.get("campaign")))
+        return web.json_response(await self._listing.summary(caller.tenant, request.query.get("campaign")))
 
     async def show(self, request: web.Request) -> web.Response:
         caller = await self._site.authentication.require_caller(request, READ)
         id_ = post_id(request)
-        found = await self._posts.one(caller.tenant, id_)
+        found = await self._listing.one(caller.tenant, id_)
         redirect_browser(request, f"/posts/{id_}")
         return web.json_response(post_document(found))
 
@@ -147,41 +152,41 @@ class PostsApi:
         caller = await self._site.authentication.require_caller(request, WRITE)
         body = read(EditBody, forms.document(request))
         may_approve = APPROVE in caller.scopes
-        changed = await self._posts.edit(caller.tenant, caller.actor, post_id(request), body, may_approve=may_approve)
+        changed = await self._edits.edit(caller.tenant, caller.actor, post_id(request), body, may_approve=may_approve)
         return _changed(changed)
 
     async def publish(self, request: web.Request) -> web.Response:
         caller = await self._site.authentication.require_caller(request, WRITE)
         repeat = _flag(request, "repeat")
-        return _changed(await self._posts.publish(caller.tenant, caller.actor, post_id(request), repeat=repeat))
+        return _changed(await self._edits.publish(caller.tenant, caller.actor, post_id(request), repeat=repeat))
 
     async def cancel(self, request: web.Request) -> web.Response:
         """Cancel a post, and say of each target whether it is cancelled, or why it is too late."""
         caller = await self._site.authentication.require_caller(request, WRITE)
-        found = await self._posts.cancel(caller.tenant, caller.actor, post_id(request))
+        found = await self._lifecycle.cancel(caller.tenant, caller.actor, post_id(request))
         return web.json_response(cancelled_document(found))
 
     async def retry(self, request: web.Request) -> web.Response:
         caller = await self._site.authentication.require_caller(request, WRITE)
         body = read(RetryBody, _optional(request))
-        return _changed(await self._posts.retry(caller.tenant, caller.actor, post_id(request), body))
+        return _changed(await self._lifecycle.retry(caller.tenant, caller.actor, post_id(request), body))
 
     async def retry_all(self, request: web.Request) -> web.Response:
         """Begin anew with all that failed for one cause, and answer with their number."""
         caller = await self._site.authentication.require_caller(request, WRITE)
         body = read(RetryAllBody, forms.document(request))
-        count = await self._posts.retry_all(caller.tenant, caller.actor, body.cause, body.platform)
+        count = await self._lifecycle.retry_all(caller.tenant, caller.actor, body.cause, body.platform)
         return web.json_response({"retried": count})
 
     async def confirm(self, request: web.Request) -> web.Response:
         caller = await self._site.authentication.require_caller(request, WRITE)
         body = read(ConfirmBody, forms.document(request))
-        return _changed(await self._posts.confirm(caller.tenant, caller.actor, post_id(request), body))
+        return _changed(await self._lifecycle.confirm(caller.tenant, caller.actor, post_id(request), body))
 
     async def approve(self, request: web.Request) -> web.Response:
         caller = await self._site.authentication.require_caller(request, APPROVE)
         body = read(ApproveBody, forms.document(request))
-        return _changed(await self._posts.approve(caller.tenant, caller.actor, post_id(request), body))
+        return _changed(await self._lifecycle.approve(caller.tenant, caller.actor, post_id(request), body))
 
     async def rules(self, request: web.Request) -> web.Response:
         """Return kinds of post, limits and JSON schemas of options, by platform."""
@@ -210,7 +215,7 @@ class PostsApi:
         if not 0 < len(url) <= ADDRESS_CHARACTERS:
             message = f"url is no address of at most {ADDRESS_CHARACTERS} characters."
             raise PostError("invalid_request", message, "name the page that is to be shared", status=400)
-        return web.json_response(preview_document(await self._posts.preview(caller.tenant, url)))
+        return web.json_response(preview_document(await self._posts.cards.preview(caller.tenant, url)))
 
     async def upload(self, request: web.Request) -> web.Response:
         """Publish a file at the accounts of one platform: one of the library, or the one that is sent."""

@@ -34,11 +34,14 @@ from publish.posting.action_kinds import (
 from publish.posting.actions import Actions
 from publish.posting.contract import PARENT_OPTION
 from publish.posting.descriptions import moved_words
+from publish.posting.edits import Edits
 from publish.posting.errors import PostError
+from publish.posting.lifecycle import PostLifecycle
+from publish.posting.link_cards import CARD
 from publish.posting.link_preview import Preview
 from publish.posting.links import first_link
+from publish.posting.listing import PostListing
 from publish.posting.post_store import STATUSES, StoredTarget
-from publish.posting.posts import CARD, Created
 from publish.posting.queues import Queues, slot_of, written
 from publish.posting.recurrences import Recurrences, Saved
 from publish.posting.requests import (
@@ -53,6 +56,7 @@ from publish.posting.requests import (
     ShareBody,
     read,
 )
+from publish.posting.results import Created
 from schema.states import RecurrenceState, TargetState
 
 FILES_SHOWN = 12
@@ -114,6 +118,8 @@ class PostPages:
     def __init__(self, site: Site, publishing: Publishing) -> None:
         self._site = site
         self._posts = publishing.posts
+        self._edits, self._lifecycle = Edits(publishing.posts), PostLifecycle(publishing.posts)
+        self._listing = PostListing(publishing.posts)
         self._uploads = publishing.uploads
         self._actions = Actions(publishing.posts)
         self._recurrences = Recurrences(publishing.posts)
@@ -156,8 +162,8 @@ class PostPages:
         *,
         look: bool = False,
     ) -> web.Response:
-        page = await self._posts.page(person.tenant, post_filter(query))
-        accounts = await self._posts.accounts(person.tenant)
+        page = await self._listing.page(person.tenant, post_filter(query))
+        accounts = await self._listing.accounts(person.tenant)
         repeating, _ = await self._recurrences.page(person.tenant, None, None)
         queues = await self._queues.all(person.tenant)
         async with tenant_transaction(self._site.pool, person.tenant) as connection:
@@ -183,7 +189,7 @@ class PostPages:
             titles={name: publisher.rules.title for name, publisher in self._posts.publishers.items()},
             rules={name: publisher.document for name, publisher in self._posts.publishers.items()},
             files=files,
-            failures=await self._posts.failures(person.tenant),
+            failures=await self._lifecycle.failures(person.tenant),
             given=EMPTY if given is None else given,
             chosen=[] if given is None else given.getall("target", []),
             attached=attached,
@@ -204,7 +210,7 @@ class PostPages:
         if url is None:
             return None, ""
         try:
-            return await self._posts.preview(person.tenant, url), ""
+            return await self._posts.cards.preview(person.tenant, url), ""
         except PostError as error:
             return None, error.message
 
@@ -311,7 +317,7 @@ class PostPages:
     async def show(self, request: web.Request) -> web.Response:
         """Show one post with the state of each target. While one is worked on, the page loads itself again."""
         person = await self._site.authentication.require_login(request, READ)
-        post = await self._posts.one(person.tenant, post_id(request))
+        post = await self._listing.one(person.tenant, post_id(request))
         actions = await self._actions.on_post(person.tenant, post.id)
         states = {target.state for target in post.targets}
         worked_on = [*post.targets, *(each.targets[0] for each in actions if not each.targets[0].error_code)]
@@ -351,7 +357,7 @@ class PostPages:
     async def publish(self, request: web.Request) -> web.Response:
         person, id_ = await self._pressed(request, WRITE)
         repeat = "repeat" in forms.form(request)
-        done = self._posts.publish(person.tenant, self._site.actor(request, person), id_, repeat=repeat)
+        done = self._edits.publish(person.tenant, self._site.actor(request, person), id_, repeat=repeat)
         try:
             changed = await done
         except PostError as error:
@@ -361,7 +367,7 @@ class PostPages:
 
     async def cancel(self, request: web.Request) -> web.Response:
         person, id_ = await self._pressed(request, WRITE)
-        found = await self._posts.cancel(person.tenant, self._site.actor(request, person), id_)
+        found = await self._lifecycle.cancel(person.tenant, self._site.actor(request, person), id_)
         late = [f"{t.account}: {found.reasons[t.id]}" for t in found.post.targets if found.reasons[t.id]]
         text = "It is cancelled." if not late else f"Not cancelled everywhere. {'; '.join(late)}."
         return self._back(person, f"/posts/{id_}", Message(text, is_error=bool(late)))
@@ -371,7 +377,7 @@ class PostPages:
         target = forms.form(request).get("target") or None
         try:
             body = read(RetryBody, {"target": target})
-            await self._posts.retry(person.tenant, self._site.actor(request, person), id_, body)
+            await self._lifecycle.retry(person.tenant, self._site.actor(request, person), id_, body)
         except PostError as error:
             return await self._refused(person, id_, error)
         return self._back(person, f"/posts/{id_}", Message("It is tried again."))
@@ -382,7 +388,7 @@ class PostPages:
         given = forms.form(request)
         body = read(RetryAllBody, {"cause": given.get("cause", ""), "platform": given.get("platform") or None})
         actor = self._site.actor(request, person)
-        count = await self._posts.retry_all(person.tenant, actor, body.cause, body.platform)
+        count = await self._lifecycle.retry_all(person.tenant, actor, body.cause, body.platform)
         text = f"Tried again: {count}." if count else "Nothing of it could be tried again."
         return self._back(person, "/posts", Message(text, is_error=not count))
 
@@ -402,7 +408,7 @@ class PostPages:
                 message = "Neither button was pressed."
                 raise PostError("invalid_request", message, "say whether it is there", status=400)
             body = read(ConfirmBody, document)
-            await self._posts.confirm(person.tenant, self._site.actor(request, person), id_, body)
+            await self._lifecycle.confirm(person.tenant, self._site.actor(request, person), id_, body)
         except PostError as error:
             return await self._refused(person, id_, error)
         text = "It is noted as published." if there else "It is posted again."
@@ -448,7 +454,7 @@ class PostPages:
         version = forms.form(request).get("version", "")
         try:
             body = read(ApproveBody, {"version": int(version) if version.isascii() and version.isdigit() else None})
-            await self._posts.approve(person.tenant, self._site.actor(request, person), id_, body)
+            await self._lifecycle.approve(person.tenant, self._site.actor(request, person), id_, body)
         except PostError as error:
             return await self._refused(person, id_, error)
         return self._back(person, f"/posts/{id_}", Message("It is approved."))
@@ -459,7 +465,7 @@ class PostPages:
 
     async def _refused(self, person: Person, id_: str, error: PostError) -> web.Response:
         """Show on the page of a post why a button did nothing. Raises PostError where there is no such post."""
-        await self._posts.one(person.tenant, id_)
+        await self._listing.one(person.tenant, id_)
         return self._back(person, f"/posts/{id_}", Message(_words(error), is_error=True))
 
     def _back(self, person: Person, page: str, message: Message) -> web.Response:
@@ -485,7 +491,7 @@ class PostPages:
         error: PostError | None = None,
         why_none: str = "",
     ) -> web.Response:
-        accounts = await self._posts.accounts(person.tenant)
+        accounts = await self._listing.accounts(person.tenant)
         return render(
             "share.html",
             error.status if error is not None else 200,

@@ -13,7 +13,9 @@ from ops.cli import wiring
 from publish.posting.action_kinds import actions_of
 from publish.posting.action_store import ActionFilter
 from publish.posting.actions import ActionResult, Actions
+from publish.posting.edits import Edits
 from publish.posting.errors import PostError
+from publish.posting.listing import PostListing
 from publish.posting.post_store import PostFilter
 from publish.posting.requests import ActionBody, ActionConfirmBody, EditBody, PostBody, read
 from schema.tenancy import DEFAULT_TENANT
@@ -253,19 +255,19 @@ async def test_posts_say_what_was_done_to_them_and_actions_are_no_posts(publishi
     account_ = await connected(publishing, "facebook")
     target = await own_post(publishing, account_, "facebook")
     post = str((await publishing.row(target))["post_id"])
-    before = await actions.posts.summary(DEFAULT_TENANT)
+    before = await PostListing(actions.posts).summary(DEFAULT_TENANT)
     made = []
     for kind, content in (("edit_post", "Tea with milk"), ("reply", "Thanks"), ("delete_post", "")):
         acted = await ask(actions, kind=kind, target=target, content=content)
         assert acted.action is not None
         assert (await publishing.run(acted.action.id))["state"] == "published"
         made.append(acted.action.id)
-        [shown] = (await actions.posts.one(DEFAULT_TENANT, post)).targets
+        [shown] = (await PostListing(actions.posts).one(DEFAULT_TENANT, post)).targets
         assert (shown.edited_at is not None, shown.deleted_at is not None) == (True, kind == "delete_post")
     gone = await refused(actions, kind="reply", target=target, content="Thanks again")
     assert codes(gone) == {"object_deleted"}
-    assert [each.id for each in (await actions.posts.page(DEFAULT_TENANT, PostFilter())).posts] == [post]
-    assert await actions.posts.summary(DEFAULT_TENANT) == before
+    assert [each.id for each in (await PostListing(actions.posts).page(DEFAULT_TENANT, PostFilter())).posts] == [post]
+    assert await PostListing(actions.posts).summary(DEFAULT_TENANT) == before
     page = await actions.page(DEFAULT_TENANT, ActionFilter(target=target), 2)
     assert ([each.id for each in page.actions], page.before) == ([made[2], made[1]], made[1])
     older = await actions.page(DEFAULT_TENANT, ActionFilter(target=target, before=page.before))
@@ -274,8 +276,8 @@ async def test_posts_say_what_was_done_to_them_and_actions_are_no_posts(publishi
     with pytest.raises(PostError, match="no such action"):
         await actions.one(DEFAULT_TENANT, post)
     for change in (
-        actions.posts.publish(DEFAULT_TENANT, SOMEBODY, made[0]),
-        actions.posts.edit(DEFAULT_TENANT, SOMEBODY, made[0], EditBody(content="B"), may_approve=True),
+        Edits(actions.posts).publish(DEFAULT_TENANT, SOMEBODY, made[0]),
+        Edits(actions.posts).edit(DEFAULT_TENANT, SOMEBODY, made[0], EditBody(content="B"), may_approve=True),
     ):
         with pytest.raises(PostError, match="no post"):
             await change

@@ -10,8 +10,10 @@ import pytest
 from ops.access.audit_log_store import Actor
 from ops.runtime.http import Client
 from publish.posting import many
+from publish.posting.edits import Edits
 from publish.posting.errors import PostError
 from publish.posting.link_preview import Previews
+from publish.posting.listing import PostListing
 from publish.posting.occurrences import OccurrenceSweep
 from publish.posting.post_store import PostFilter, StoredPost
 from publish.posting.posts import Posts
@@ -46,7 +48,7 @@ class Sharer:
 
     async def edit(self, id_: str, **fields: Any) -> Any:
         body = read(EditBody, fields)
-        return await self.posts.edit(DEFAULT_TENANT, AUTHOR, id_, body, may_approve=False)
+        return await Edits(self.posts).edit(DEFAULT_TENANT, AUTHOR, id_, body, may_approve=False)
 
     async def share(self, path: str, **more: Any) -> many.Shared:
         body = read(ShareBody, {"url": f"{self.site}/{path}", **more})
@@ -149,7 +151,7 @@ async def test_page_of_what_repeats_is_looked_at_once_and_shown_by_each_occurren
     assert made.recurrence.stored.template["link"] == {"url": url, **card, "image": f"{sharer.site}/cup.jpg"}
     await sharer.publishing.driver.drain()  # which gets to know the database
     assert await OccurrenceSweep(sharer.posts).drain() == 7
-    shown = (await sharer.posts.page(DEFAULT_TENANT, PostFilter())).posts
+    shown = (await PostListing(sharer.posts).page(DEFAULT_TENANT, PostFilter())).posts
     assert {(post.link["title"], post.link["description"]) for post in shown} == {tuple(card.values())}
     assert sharer.asked == ["/tea"]
     same = await recurrences.edit(

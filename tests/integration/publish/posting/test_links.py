@@ -10,8 +10,8 @@ from ops.access.audit_log_store import Actor
 from publish.posting.descriptions import post_document
 from publish.posting.errors import PostError
 from publish.posting.post_store import StoredPost
-from publish.posting.posts import Created
 from publish.posting.requests import ApproveBody, EditBody, PostBody, read
+from publish.posting.results import Created
 from schema.tenancy import DEFAULT_TENANT
 from tests.posting import Posting, posting
 from tests.rig import Rig
@@ -38,7 +38,7 @@ class Desk(Posting):
 
     async def edit(self, id_: str, **fields: Any) -> StoredPost:
         body = read(EditBody, fields)
-        return (await self.posts.edit(DEFAULT_TENANT, AUTHOR, id_, body, may_approve=False)).post
+        return (await self.edits.edit(DEFAULT_TENANT, AUTHOR, id_, body, may_approve=False)).post
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ async def test_parts_with_files_and_the_first_comment_get_them_and_keep_their_fi
     texts = [f"{words}: {tagged('mastodon', 'autumn')}" for words in ("More", "Also")]
     assert [target.content for target in post.targets] == [None, *texts]
     assert [[each.id for each in target.media] for target in post.targets] == [[], [one], [two]]
-    await desk.posts.publish(DEFAULT_TENANT, AUTHOR, post.id)
+    await desk.edits.publish(DEFAULT_TENANT, AUTHOR, post.id)
     for target in post.targets:
         assert (await desk.run(target.id))["state"] == "published"
     shown = {each["text"]: [file["bytes"] for file in each["files"]] for each in await desk.shown("mastodon")}
@@ -142,7 +142,7 @@ async def test_edit_of_the_campaign_changes_the_links_and_asks_for_another_appro
     soon = f"{datetime.now(UTC) + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
     targets = [{"connection": desk.x}, {"connection": desk.mastodon, "content": f"Own: {LINK}"}]
     post = await desk.made(f"Tea: {LINK}", targets=targets, scheduled_time=soon, needs_approval=True)
-    await desk.posts.approve(DEFAULT_TENANT, OWNER, post.id, ApproveBody(version=1))
+    await desk.lifecycle.approve(DEFAULT_TENANT, OWNER, post.id, ApproveBody(version=1))
     changed = await desk.edit(post.id, campaign_id="autumn")
     assert (changed.version, changed.approved) == (2, False)
     assert contents(changed) == {
@@ -197,7 +197,7 @@ async def test_first_comment_follows_a_change_of_the_campaign(desk: Desk) -> Non
     options = {"first_comment": f"Less: {LINK}"}
     changed = await desk.edit(post.id, targets=[{"id": post.targets[0].id, "options": options}])
     assert [target.content for target in changed.targets] == [None, f"Less: {tagged('linkedin', 'autumn')}"]
-    await desk.posts.publish(DEFAULT_TENANT, AUTHOR, post.id)
+    await desk.edits.publish(DEFAULT_TENANT, AUTHOR, post.id)
     for target in changed.targets:
         assert (await desk.run(target.id))["state"] == "published"
     shown = [each["text"] for each in await desk.shown("linkedin")]

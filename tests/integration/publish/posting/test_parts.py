@@ -95,7 +95,7 @@ async def test_thread_goes_on_at_its_first_missing_part_with_that_parts_files(pu
     assert (await publishing.run(second))["state"] == "failed"
     assert [(await publishing.row(id_))["state"] for id_ in (first, third)] == ["published", "scheduled"]
     await publishing.rig.sandbox.clear_faults()
-    await publishing.posts.retry(DEFAULT_TENANT, AUTHOR, post.id, RetryBody())
+    await publishing.lifecycle.retry(DEFAULT_TENANT, AUTHOR, post.id, RetryBody())
     for id_ in (second, third):
         row = await publishing.run(id_)
         assert row["state"] == "published", dict(row)
@@ -194,7 +194,7 @@ async def test_files_of_a_part_are_changed_until_publishing_begins_and_those_of_
 
     async def edit(**fields: Any) -> Any:
         body = read(EditBody, fields)
-        return await publishing.posts.edit(DEFAULT_TENANT, AUTHOR, post.id, body, may_approve=False)
+        return await publishing.edits.edit(DEFAULT_TENANT, AUTHOR, post.id, body, may_approve=False)
 
     assert not (await edit(targets=[{"id": second, "media": [ids[1]]}])).changed, "the same already"
     changed = await edit(

@@ -12,8 +12,8 @@ from ops.access.audit_log_store import Actor
 from publish.posting import post_store
 from publish.posting.errors import PostError
 from publish.posting.post_store import PostFilter, StoredPost
-from publish.posting.posts import Created
 from publish.posting.requests import ApproveBody, ConfirmBody, EditBody, PostBody, RetryBody, read
+from publish.posting.results import Created
 from schema.states import TargetState
 from schema.tenancy import DEFAULT_TENANT
 from tests.posting import PUBLISHERS, Posting, posting
@@ -47,10 +47,10 @@ class Desk(Posting):
 
     async def edit(self, id_: str, **fields: Any) -> Any:
         body = read(EditBody, fields)
-        return await self.posts.edit(DEFAULT_TENANT, AUTHOR, id_, body, may_approve=False)
+        return await self.edits.edit(DEFAULT_TENANT, AUTHOR, id_, body, may_approve=False)
 
     async def one(self, id_: str) -> StoredPost:
-        return await self.posts.one(DEFAULT_TENANT, id_)
+        return await self.listing.one(DEFAULT_TENANT, id_)
 
     async def put(self, id_: str, **columns: Any) -> None:
         """Set columns of the target of a post, past what the states allow."""
@@ -87,11 +87,11 @@ async def test_draft_is_not_worked_on_and_is_published_when_somebody_says_so(des
     post = await desk.made()
     assert (target(post).state, target(post).due_at, post.status) == ("draft", None, "pending")
     await desk.driver.drain()
-    changed = await desk.posts.publish(DEFAULT_TENANT, AUTHOR, post.id)
+    changed = await desk.edits.publish(DEFAULT_TENANT, AUTHOR, post.id)
     assert changed.changed
     row = await desk.run(target(post).id)
     assert row["state"] == "published", dict(row)
-    again = await desk.posts.publish(DEFAULT_TENANT, AUTHOR, post.id)
+    again = await desk.edits.publish(DEFAULT_TENANT, AUTHOR, post.id)
     assert not again.changed
     assert len(await desk.shown("instagram")) == 1
     [created] = await desk.audited("post.created")
@@ -151,7 +151,7 @@ async def test_story_beside_a_post_is_a_target_of_its_own_and_fails_alone(desk: 
     )
     rows = {kind: await desk.run(id_) for kind, id_ in targets.items()}
     assert {kind: row["state"] for kind, row in rows.items()} == {"image": "published", "story": "failed"}
-    await desk.posts.retry(DEFAULT_TENANT, AUTHOR, post.id, read(RetryBody, {"target": targets["story"]}))
+    await desk.lifecycle.retry(DEFAULT_TENANT, AUTHOR, post.id, read(RetryBody, {"target": targets["story"]}))
     assert (await desk.run(targets["story"]))["state"] == "published"
     assert sorted(bool(each.get("story")) for each in await desk.shown("instagram")) == [False, True]
 
@@ -221,7 +221,7 @@ async def test_wall_time_is_decided_and_told(desk: Desk) -> None:
 async def test_edit_makes_a_new_version_and_takes_its_approval_away(desk: Desk) -> None:
     post = await desk.made(needs_approval=True, **later(hours=1))
     assert target(post).state == "awaiting_approval"
-    await desk.posts.approve(DEFAULT_TENANT, OWNER, post.id, ApproveBody(version=1))
+    await desk.lifecycle.approve(DEFAULT_TENANT, OWNER, post.id, ApproveBody(version=1))
     approved = await desk.one(post.id)
     assert (target(approved).state, approved.approved_by) == ("scheduled", "owner@example.org")
     assert target(approved).due_at == approved.scheduled_at
@@ -229,11 +229,11 @@ async def test_edit_makes_a_new_version_and_takes_its_approval_away(desk: Desk) 
     assert (changed.post.version, changed.post.approved_version) == (2, None)
     assert (target(changed.post).state, target(changed.post).due_at) == ("awaiting_approval", None)
     with pytest.raises(PostError, match="has version 2 by now"):
-        await desk.posts.approve(DEFAULT_TENANT, OWNER, post.id, ApproveBody(version=1))
+        await desk.lifecycle.approve(DEFAULT_TENANT, OWNER, post.id, ApproveBody(version=1))
     with pytest.raises(PostError, match="not approved"):
-        await desk.posts.publish(DEFAULT_TENANT, AUTHOR, post.id)
+        await desk.edits.publish(DEFAULT_TENANT, AUTHOR, post.id)
     with pytest.raises(PostError, match="author of a post cannot approve it"):
-        await desk.posts.approve(DEFAULT_TENANT, AUTHOR, post.id, ApproveBody(version=2))
+        await desk.lifecycle.approve(DEFAULT_TENANT, AUTHOR, post.id, ApproveBody(version=2))
     with pytest.raises(PostError, match="cannot take away"):
         await desk.edit(post.id, needs_approval=False)
 
@@ -290,7 +290,7 @@ TOO_LATE = [state for state in TargetState if state not in CANCELLED]
 async def test_cancel_until_something_is_made_visible(desk: Desk, state: str) -> None:
     post = await desk.made(**later(hours=1))
     await desk.put(target(post).id, state=state)
-    found = await desk.posts.cancel(DEFAULT_TENANT, AUTHOR, post.id)
+    found = await desk.lifecycle.cancel(DEFAULT_TENANT, AUTHOR, post.id)
     assert (found.reasons, target(found.post).state) == ({target(post).id: ""}, "cancelled")
     assert target(found.post).due_at is None
 
@@ -299,7 +299,7 @@ async def test_cancel_until_something_is_made_visible(desk: Desk, state: str) ->
 async def test_cancel_says_why_it_is_too_late(desk: Desk, state: str) -> None:
     post = await desk.made(**later(hours=1))
     await desk.put(target(post).id, state=state)
-    found = await desk.posts.cancel(DEFAULT_TENANT, AUTHOR, post.id)
+    found = await desk.lifecycle.cancel(DEFAULT_TENANT, AUTHOR, post.id)
     assert target(found.post).state == state
     assert found.reasons[target(post).id]
     assert await desk.audited("post.cancelled") == []
@@ -308,7 +308,7 @@ async def test_cancel_says_why_it_is_too_late(desk: Desk, state: str) -> None:
 async def test_cancel_takes_the_lease_of_a_worker_that_died_and_of_one_that_lives(desk: Desk) -> None:
     post = await desk.made(action="publish")
     _, leased, fence = await _claimed(desk)
-    found = await desk.posts.cancel(DEFAULT_TENANT, AUTHOR, post.id)
+    found = await desk.lifecycle.cancel(DEFAULT_TENANT, AUTHOR, post.id)
     assert target(found.post).state == "cancelled"
     await desk.driver.work(DEFAULT_TENANT, leased, fence)
     await desk.rig.raw("UPDATE post_targets SET lease_until = now() - interval '1 second'")
@@ -325,8 +325,8 @@ async def test_retry_begins_anew_without_what_was_kept(desk: Desk) -> None:
         intent_at=datetime.now(UTC), due_at=None,
     )  # fmt: skip
     with pytest.raises(PostError, match="Nothing of this failed"):
-        await desk.posts.retry(DEFAULT_TENANT, AUTHOR, post.id, RetryBody(cause="other"))
-    await desk.posts.retry(DEFAULT_TENANT, AUTHOR, post.id, RetryBody(cause="rate_limit_exceeded"))
+        await desk.lifecycle.retry(DEFAULT_TENANT, AUTHOR, post.id, RetryBody(cause="other"))
+    await desk.lifecycle.retry(DEFAULT_TENANT, AUTHOR, post.id, RetryBody(cause="rate_limit_exceeded"))
     row = await desk.row(id_)
     assert (row["state"], row["attempt"], row["commits"], row["intent_at"]) == ("scheduled", 2, 0, None)
     assert (row["kept"], row["sealed"], row["step"], row["error_code"]) == ("{}", None, "", None)
@@ -341,12 +341,12 @@ async def test_retry_of_what_another_post_has_shown_meanwhile_posts_nothing_twic
     assert anew.id != failed.id
     await desk.run(target(anew).id)
     with pytest.raises(PostError) as caught:
-        await desk.posts.retry(DEFAULT_TENANT, AUTHOR, failed.id, RetryBody())
+        await desk.lifecycle.retry(DEFAULT_TENANT, AUTHOR, failed.id, RetryBody())
     assert (caught.value.code, caught.value.details["post"]) == ("conflict", anew.id)
-    assert await desk.posts.retry_all(DEFAULT_TENANT, AUTHOR, "spam", None) == 0
+    assert await desk.lifecycle.retry_all(DEFAULT_TENANT, AUTHOR, "spam", None) == 0
     await desk.driver.drain()
     assert len(await desk.shown("instagram")) == 1
-    await desk.posts.retry(DEFAULT_TENANT, AUTHOR, failed.id, RetryBody(repeat=True))
+    await desk.lifecycle.retry(DEFAULT_TENANT, AUTHOR, failed.id, RetryBody(repeat=True))
     await desk.run(target(failed).id)
     assert len(await desk.shown("instagram")) == 2
 
@@ -356,7 +356,7 @@ async def test_retry_of_anything_else_is_refused(desk: Desk, state: str) -> None
     post = await desk.made(**later(hours=1))
     await desk.put(target(post).id, state=state)
     with pytest.raises(PostError) as caught:
-        await desk.posts.retry(DEFAULT_TENANT, AUTHOR, post.id, RetryBody())
+        await desk.lifecycle.retry(DEFAULT_TENANT, AUTHOR, post.id, RetryBody())
     assert caught.value.details["states"] == {target(post).id: state}
 
 
@@ -364,7 +364,7 @@ async def test_all_that_failed_for_one_cause_are_tried_again_together(desk: Desk
     posts = [await desk.made(text, **later(hours=1)) for text in ("one", "two", "three")]
     for post, code in zip(posts, ("spam", "spam", "other"), strict=True):
         await desk.put(target(post).id, state="failed", error_code=code, due_at=None)
-    assert await desk.posts.retry_all(DEFAULT_TENANT, AUTHOR, "spam", "instagram") == 2
+    assert await desk.lifecycle.retry_all(DEFAULT_TENANT, AUTHOR, "spam", "instagram") == 2
     states = [target(await desk.one(post.id)).state for post in posts]
     assert states == ["scheduled", "scheduled", "failed"]
 
@@ -373,16 +373,16 @@ async def test_person_says_that_it_is_there(desk: Desk) -> None:
     post = await desk.made(action="publish")
     await desk.put(target(post).id, state="unconfirmed", evidence='["a listing without it"]', due_at=None)
     with pytest.raises(PostError, match="Neither its id nor its address"):
-        await desk.posts.confirm(DEFAULT_TENANT, AUTHOR, post.id, ConfirmBody(target=target(post).id, there=True))
+        await desk.lifecycle.confirm(DEFAULT_TENANT, AUTHOR, post.id, ConfirmBody(target=target(post).id, there=True))
     body = ConfirmBody(target=target(post).id, there=True, post_id="17", url="https://www.instagram.com/p/17/")
-    changed = await desk.posts.confirm(DEFAULT_TENANT, AUTHOR, post.id, body)
+    changed = await desk.lifecycle.confirm(DEFAULT_TENANT, AUTHOR, post.id, body)
     assert (target(changed.post).state, target(changed.post).platform_post_id) == ("published", "17")
     [entry] = await desk.audited("post.confirmed")
     assert "a listing without it" in entry["detail"]
     await desk.driver.drain()
     assert await desk.shown("instagram") == []
     with pytest.raises(PostError, match="nothing to decide"):
-        await desk.posts.confirm(DEFAULT_TENANT, AUTHOR, post.id, body)
+        await desk.lifecycle.confirm(DEFAULT_TENANT, AUTHOR, post.id, body)
 
 
 async def test_person_cannot_say_that_it_is_another_target_s_post(desk: Desk) -> None:
@@ -391,7 +391,7 @@ async def test_person_cannot_say_that_it_is_another_target_s_post(desk: Desk) ->
     await desk.put(target(second).id, state="unconfirmed", due_at=None)
     body = ConfirmBody(target=target(second).id, there=True, post_id="17")
     with pytest.raises(PostError, match="Another post of this account has that id"):
-        await desk.posts.confirm(DEFAULT_TENANT, AUTHOR, second.id, body)
+        await desk.lifecycle.confirm(DEFAULT_TENANT, AUTHOR, second.id, body)
     assert target(await desk.one(second.id)).state == "unconfirmed"
 
 
@@ -399,7 +399,7 @@ async def test_person_says_that_it_is_not_there_and_it_is_posted_again(desk: Des
     post = await desk.made(action="publish")
     await desk.put(target(post).id, state="unconfirmed", intent_at=datetime.now(UTC), commits=1, due_at=None)
     body = ConfirmBody(target=target(post).id, there=False, evidence="I looked at the profile.")
-    changed = await desk.posts.confirm(DEFAULT_TENANT, AUTHOR, post.id, body)
+    changed = await desk.lifecycle.confirm(DEFAULT_TENANT, AUTHOR, post.id, body)
     assert (target(changed.post).state, target(changed.post).attempt) == ("scheduled", 2)
     [entry] = await desk.audited("post.not_there")
     assert "I looked at the profile." in entry["detail"]
@@ -414,7 +414,7 @@ async def test_posts_are_listed_by_what_they_have_and_page_by_page(desk: Desk) -
     await desk.put(target(made[0]).id, state="failed", due_at=None)
 
     async def found(limit: int = 50, **wanted: Any) -> list[str]:
-        page = await desk.posts.page(DEFAULT_TENANT, PostFilter(**wanted), limit)
+        page = await desk.listing.page(DEFAULT_TENANT, PostFilter(**wanted), limit)
         return [post.content for post in page.posts]
 
     assert await found() == ["other", *reversed(texts)]
@@ -424,12 +424,12 @@ async def test_posts_are_listed_by_what_they_have_and_page_by_page(desk: Desk) -
     assert await found(platform="threads") == []
     now = datetime.now(UTC)
     assert await found(since=now + timedelta(days=2), until=now + timedelta(days=6)) == ["post 2", "post 1"]
-    page = await desk.posts.page(DEFAULT_TENANT, PostFilter(campaign="spring"), 2)
+    page = await desk.listing.page(DEFAULT_TENANT, PostFilter(campaign="spring"), 2)
     assert page.before == made[3].id
     assert await found(campaign="spring", before=page.before, limit=2) == ["post 2", "post 1"]
     with pytest.raises(PostError, match="There is no state"):
         await found(state="nonsense")
-    summary: Mapping[str, Any] = await desk.posts.summary(DEFAULT_TENANT)
+    summary: Mapping[str, Any] = await desk.listing.summary(DEFAULT_TENANT)
     assert {name: summary[name] for name in ("total", "pending", "failed", "posted", "cancelled")} == {
         "total": 6, "pending": 5, "failed": 1, "posted": 0, "cancelled": 0,
     }  # fmt: skip
@@ -462,7 +462,7 @@ async def test_parts_of_a_thread_wait_for_the_one_before(desk: Desk) -> None:
     assert [each.due_at is not None for each in post.targets] == [True, False, False, False]
     await desk.put(root.id, state="published", platform_post_id="1", due_at=None)
     await desk.put(second.id, state="failed", due_at=None)
-    await desk.posts.retry(DEFAULT_TENANT, AUTHOR, post.id, RetryBody())
+    await desk.lifecycle.retry(DEFAULT_TENANT, AUTHOR, post.id, RetryBody())
     after = {each.id: each for each in (await desk.one(post.id)).targets}
     assert (after[root.id].attempt, after[second.id].attempt) == (1, 2)
     assert after[second.id].due_at is not None
@@ -473,9 +473,9 @@ async def test_parts_of_a_thread_wait_for_the_one_before(desk: Desk) -> None:
 async def test_nothing_is_seen_of_another_tenant(desk: Desk) -> None:
     post = await desk.made()
     other = "00000000-0000-7000-8000-00000000000b"
-    assert (await desk.posts.page(other, PostFilter())).posts == []
+    assert (await desk.listing.page(other, PostFilter())).posts == []
     with pytest.raises(PostError, match="There is no such post"):
-        await desk.posts.cancel(other, AUTHOR, post.id)
+        await desk.lifecycle.cancel(other, AUTHOR, post.id)
     with pytest.raises(PostError, match="There is no connection"):
         await desk.posts.create(other, AUTHOR, desk.body())
     assert post_store.STATUS[target(post).state] == "pending"

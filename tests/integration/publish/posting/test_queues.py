@@ -14,9 +14,9 @@ from ops.access.audit_log_store import Actor
 from publish.posting import posts as posts_module
 from publish.posting.errors import PostError
 from publish.posting.post_store import StoredPost
-from publish.posting.posts import Created
 from publish.posting.queues import WEEKDAYS, AccountQueue, Queues
 from publish.posting.requests import ApproveBody, EditBody, PostBody, QueueBody, read
+from publish.posting.results import Created
 from schema.tenancy import DEFAULT_TENANT
 from tests.posting import Posting, posting
 from tests.rig import Rig
@@ -63,7 +63,7 @@ async def test_each_post_takes_the_next_slot_that_is_free(desk: Desk) -> None:
     assert (first.local_time, first.zone) == (f"{shown.free[0].wall:%Y-%m-%dT%H:%M}", "Europe/Berlin")
     left = await desk.queues.show(DEFAULT_TENANT, desk.account)
     assert left.free[0].instant == shown.free[2].instant
-    await desk.posts.cancel(DEFAULT_TENANT, AUTHOR, first.id)
+    await desk.lifecycle.cancel(DEFAULT_TENANT, AUTHOR, first.id)
     assert post_of(await desk.queued("three")).scheduled_at == first.scheduled_at, "it is free again"
     entries = await desk.rig.raw("SELECT subject, detail FROM audit_log WHERE action = 'connection.queue_set'")
     assert [entry["subject"] for entry in entries] == [desk.account]
@@ -102,7 +102,7 @@ async def test_each_account_of_a_post_has_a_slot_of_its_own_and_the_answer_shows
     await desk.rig.raw("UPDATE post_targets SET due_at = now() WHERE connection_id = $1::uuid", desk.account)
     while await desk.rig.raw("SELECT 1 FROM post_targets WHERE state = 'scheduled' AND due_at <= now()"):
         await desk.driver.drain()
-    states = {each.connection_id: str(each.state) for each in (await desk.posts.one(DEFAULT_TENANT, post.id)).targets}
+    states = {each.connection_id: str(each.state) for each in (await desk.listing.one(DEFAULT_TENANT, post.id)).targets}
     assert states[desk.other] == "scheduled", "it is published at a time of its own"
     assert states[desk.account] != "scheduled"
 
@@ -149,17 +149,17 @@ async def test_edit_keeps_the_slot_and_another_time_gives_it_back(desk: Desk) ->
     shown = await desk.set(("MO", "09:00"))
     post = post_of(await desk.queued())
     slot = shown.free[0].instant
-    changed = await desk.posts.edit(
+    changed = await desk.edits.edit(
         DEFAULT_TENANT, AUTHOR, post.id, read(EditBody, {"content": "Coffee"}), may_approve=False
     )
     assert (changed.post.targets[0].slot_at, changed.post.targets[0].due_at) == (slot, slot)
     later = {"scheduled_time": f"{slot + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"}
-    changed = await desk.posts.edit(DEFAULT_TENANT, AUTHOR, post.id, read(EditBody, later), may_approve=False)
+    changed = await desk.edits.edit(DEFAULT_TENANT, AUTHOR, post.id, read(EditBody, later), may_approve=False)
     assert (changed.post.targets[0].slot_at, changed.post.targets[0].due_at) == (None, slot + timedelta(hours=1))
     other = post_of(await desk.queued())
     assert other.scheduled_at == slot
-    await desk.posts.publish(DEFAULT_TENANT, AUTHOR, other.id)
-    assert (await desk.posts.one(DEFAULT_TENANT, other.id)).targets[0].slot_at is None
+    await desk.edits.publish(DEFAULT_TENANT, AUTHOR, other.id)
+    assert (await desk.listing.one(DEFAULT_TENANT, other.id)).targets[0].slot_at is None
 
 
 async def test_approval_plans_a_post_for_the_slot_that_it_took(desk: Desk) -> None:
@@ -167,7 +167,7 @@ async def test_approval_plans_a_post_for_the_slot_that_it_took(desk: Desk) -> No
     post = post_of(await desk.queued(needs_approval=True))
     assert (post.targets[0].state, post.targets[0].due_at) == ("awaiting_approval", None)
     assert post_of(await desk.queued("Coffee")).scheduled_at == shown.free[1].instant, "it holds its slot meanwhile"
-    done = await desk.posts.approve(DEFAULT_TENANT, Actor("owner@example.org"), post.id, ApproveBody(version=1))
+    done = await desk.lifecycle.approve(DEFAULT_TENANT, Actor("owner@example.org"), post.id, ApproveBody(version=1))
     assert done.post.targets[0].due_at == shown.free[0].instant
 
 

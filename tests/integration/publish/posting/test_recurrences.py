@@ -116,7 +116,7 @@ async def test_occurrences_of_the_coming_week_become_posts_of_their_own(desk: De
     rows = await desk.rows(id_)
     assert states(rows) == ["scheduled"] * 7
     assert [row["scheduled_at"] for row in rows] == [start + timedelta(days=day) for day in range(7)]
-    post = await desk.posts.one(DEFAULT_TENANT, rows[0]["post"])
+    post = await desk.listing.one(DEFAULT_TENANT, rows[0]["post"])
     assert (post.author, post.late_policy, post.schedule_id, post.targets[0].repeats) == (
         AUTHOR.name,
         "skip",
@@ -242,11 +242,11 @@ async def test_edit_replaces_what_is_not_begun_and_leaves_what_is_published(desk
     id_ = await desk.made("FREQ=DAILY;COUNT=20", soon(hours=2))
     await desk.sweep()
     first, second, third, *_ = await desk.rows(id_)
-    await desk.posts.publish(DEFAULT_TENANT, AUTHOR, first["post"])
+    await desk.edits.publish(DEFAULT_TENANT, AUTHOR, first["post"])
     await desk.run(first["target"])
-    await desk.posts.cancel(DEFAULT_TENANT, AUTHOR, second["post"])
+    await desk.lifecycle.cancel(DEFAULT_TENANT, AUTHOR, second["post"])
     moved = read(EditBody, {"scheduled_time": f"{soon(days=3, hours=5):%Y-%m-%dT%H:%M:%SZ}"})
-    await desk.posts.edit(DEFAULT_TENANT, AUTHOR, third["post"], moved, may_approve=False)
+    await desk.edits.edit(DEFAULT_TENANT, AUTHOR, third["post"], moved, may_approve=False)
     saved = await desk.edit(id_, post={"content": "Coffee"}, version=1)
     assert saved.changed
     assert await desk.sweep() == 7
@@ -275,13 +275,13 @@ async def test_each_occurrence_has_campaign_parameters_on_its_links_until_that_i
     id_ = await desk.made("FREQ=WEEKLY;COUNT=3", soon(hours=2), f"Tea: {link}", **more)
     assert await desk.sweep() == 1
     for row in await desk.rows(id_):
-        post = await desk.posts.one(DEFAULT_TENANT, row["post"])
+        post = await desk.listing.one(DEFAULT_TENANT, row["post"])
         assert (post.utm, [target.content for target in post.targets]) == (True, [tagged])
     saved = await desk.edit(id_, post={"utm": False})
     assert saved.changed
     assert await desk.sweep() == 1
     [left] = [row for row in await desk.rows(id_) if row["state"] == "scheduled"]
-    post = await desk.posts.one(DEFAULT_TENANT, left["post"])
+    post = await desk.listing.one(DEFAULT_TENANT, left["post"])
     assert (post.utm, post.targets[0].content) == (False, None)
 
 

@@ -41,7 +41,7 @@ class Desk(Posting):
         return created.post
 
     async def one(self, post: StoredPost) -> StoredPost:
-        return await self.posts.one(DEFAULT_TENANT, post.id)
+        return await self.listing.one(DEFAULT_TENANT, post.id)
 
     async def due(self, post: StoredPost) -> tuple[datetime | None, datetime | None, str | None]:
         """When a post is due, as it is shown and as the worker has it, and by which release."""
@@ -49,7 +49,7 @@ class Desk(Posting):
         return found.scheduled_at, found.targets[0].due_at, found.targets[0].tzdata
 
     async def edit(self, post: StoredPost, **fields: Any) -> None:
-        await self.posts.edit(DEFAULT_TENANT, AUTHOR, post.id, read(EditBody, fields), may_approve=False)
+        await self.edits.edit(DEFAULT_TENANT, AUTHOR, post.id, read(EditBody, fields), may_approve=False)
 
 
 @pytest.fixture
@@ -107,9 +107,9 @@ async def test_what_somebody_began_or_tries_again_or_published_is_not_moved(desk
     begun, again, cancelled = [await desk.made("2099-06-01T09:00", text) for text in ("begun", "again", "cancelled")]
     await desk.rig.raw("UPDATE post_targets SET state = 'preparing' WHERE post_id = $1::uuid", begun.id)
     await desk.rig.raw("UPDATE post_targets SET attempt = 2, due_at = now() WHERE post_id = $1::uuid", again.id)
-    await desk.posts.cancel(DEFAULT_TENANT, AUTHOR, cancelled.id)
+    await desk.lifecycle.cancel(DEFAULT_TENANT, AUTHOR, cancelled.id)
     now = await desk.made("2099-06-01T09:00", "now")
-    await desk.posts.publish(DEFAULT_TENANT, AUTHOR, now.id)
+    await desk.edits.publish(DEFAULT_TENANT, AUTHOR, now.id)
     before = [await desk.due(each) for each in (begun, cancelled, now)]
     assert await desk.changes.drain() == 0
     assert [await desk.due(each) for each in (begun, cancelled, now)] == before
