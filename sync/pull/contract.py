@@ -65,13 +65,18 @@ class Reading(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """A task that a page asks for. One that waits already is taken sooner where this one is more urgent."""
+    """A task that a page asks for. One that waits already is taken sooner where this one is more urgent.
+
+    ``mark`` is what was seen that makes the task worth doing, such as a count: one that was wanted with the same mark
+    the last time is not wanted again. Without a mark it always is.
+    """
 
     task: Task
     reason: str
     priority: Priority = Priority.BACKFILL
     delay: timedelta = timedelta(0)
     source_time: datetime | None = None
+    mark: str = ""
 
 
 @dataclass(frozen=True)
