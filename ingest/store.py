@@ -127,7 +127,7 @@ class SplitDelivery(NamedTuple):
 _NAME = """
 INSERT INTO webhook_event_identities (bucket, identity, event_id)
 SELECT bucket, identity, id FROM (
-    SELECT bucket, identity, next_event_id(received_at) AS id
+    SELECT bucket, identity, next_event_id(coalesce(received_at, now())) AS id
     FROM unnest($1::smallint[], $2::uuid[], $3::timestamptz[]) AS i (bucket, identity, received_at)
 ) named ORDER BY bucket, identity
 ON CONFLICT DO NOTHING
@@ -135,21 +135,24 @@ RETURNING identity, event_id
 """
 
 _APPENDED = Rows(
-    ["bigint", "smallint", "uuid", *["text"] * 4, "smallint", "text", "timestamptz", "text", "bool", "timestamptz"]
+    [
+        *("bigint", "smallint", "uuid", *["text"] * 4, "smallint", "text", "timestamptz", "text", "bool"),
+        *("timestamptz", "text"),
+    ]
 )
 
 _APPEND = f"""
 WITH input AS (
     SELECT * FROM {_APPENDED.sql}
         AS i (id, bucket, delivery_id, provider, account_id, event_type, external_id, rule_version, payload,
-            occurred_at, defect, sanitized, created_at)
+            occurred_at, defect, sanitized, created_at, source)
 ), added AS (
     INSERT INTO webhook_event_log (
         id, bucket, delivery_id, provider, account_id, event_type, external_id, rule_version, payload_json,
-        occurred_at, defect, sanitized, created_at
+        occurred_at, defect, sanitized, created_at, source
     )
     SELECT id, bucket, delivery_id, provider, account_id, event_type, external_id, rule_version, payload::jsonb,
-        occurred_at, defect, sanitized, created_at
+        occurred_at, defect, sanitized, coalesce(created_at, now()), source
     FROM input
 ), queued AS (
     INSERT INTO webhook_event_queue (bucket, account_id, event_id)
@@ -168,32 +171,55 @@ async def append(connection: asyncpg.Connection, batch: Sequence[SplitDelivery])
             events.setdefault(identity_of(item.received.provider, event.account_id, event.external_id), (item, event))
     if not events:
         return {}
-    buckets = [bucket_of(item.received.provider, event.account_id) for item, event in events.values()]
-    times = [item.received.received_at for item, _ in events.values()]
-    named = await connection.fetch(_NAME, buckets, list(events), times)
-    ids = {row["identity"]: row["event_id"] for row in named}
+    appended = await _append(
+        connection,
+        {
+            identity: (
+                bucket_of(item.received.provider, event.account_id),
+                item.received.id,
+                item.received.provider,
+                event,
+                item.rule_version,
+                item.received.received_at,
+                "webhook",
+            )
+            for identity, (item, event) in events.items()
+        },
+    )
+    return Counter(events[identity][0].received.id for identity in appended)
+
+
+_Named = tuple[int, str | None, str, Incoming, int, datetime | None, str]
+"""Bucket, delivery, platform, the event, the version of the rule, when it was received (None: now), and the source."""
+
+
+async def _append(connection: asyncpg.Connection, events: Mapping[UUID, _Named]) -> list[UUID]:
+    """Append those events that the log does not have, and queue or park them. Return their identities."""
+    buckets, times = [named[0] for named in events.values()], [named[5] for named in events.values()]
+    ids = {row["identity"]: row["event_id"] for row in await connection.fetch(_NAME, buckets, list(events), times)}
     rows = [
         (
             ids[identity],
             bucket,
-            item.received.id,
-            item.received.provider,
+            delivery,
+            provider,
             event.account_id,
             event.type,
             event.external_id,
-            item.rule_version,
+            rule_version,
             event.payload,
             event.occurred_at,
             event.defect,
             event.sanitized,
-            item.received.received_at,
+            received_at,
+            source,
         )
-        for (identity, (item, event)), bucket in zip(events.items(), buckets, strict=True)
+        for identity, (bucket, delivery, provider, event, rule_version, received_at, source) in events.items()
         if identity in ids
     ]
     if rows:
         await connection.execute(_APPEND, *_APPENDED.parameters([list(column) for column in zip(*rows, strict=True)]))
-    return Counter(row[2] for row in rows)
+    return [*ids]
 
 
 _SETTLE = """
@@ -262,38 +288,23 @@ def headers_json(headers: Mapping[str, str]) -> str:
     return text
 
 
-_APPEND_OWN = """
-WITH named AS (
-    INSERT INTO webhook_event_identities (bucket, identity, event_id) VALUES ($9, $11, next_event_id(now()))
-    ON CONFLICT DO NOTHING
-    RETURNING event_id
-), added AS (
-    INSERT INTO webhook_event_log (id, bucket, provider, account_id, event_type, external_id, rule_version,
-        payload_json, occurred_at, defect, sanitized, source)
-    SELECT event_id, $9, $1, $2, $3, $4, $5, $6::jsonb, $7, NULL, $8, $10 FROM named
-)
-INSERT INTO webhook_event_queue (bucket, account_id, event_id) SELECT $9, $2, event_id FROM named
-"""
-
-
 async def append_own(
-    connection: asyncpg.Connection, provider: str, rule_version: int, event: Incoming, source: str = "own"
+    connection: asyncpg.Connection,
+    provider: str,
+    rule_version: int,
+    events: Sequence[Incoming],
+    source: str = "own",
 ) -> None:
-    """Append a fact that has no delivery: ``source`` is own, or poll for an answer that was read from a platform."""
-    await connection.execute(
-        _APPEND_OWN,
-        provider,
-        event.account_id,
-        event.type,
-        event.external_id,
-        rule_version,
-        event.payload,
-        event.occurred_at,
-        event.sanitized,
-        bucket_of(provider, event.account_id),
-        source,
-        identity_of(provider, event.account_id, event.external_id),
-    )
+    """Append facts that have no delivery: ``source`` is own, or poll for answers that were read from a platform."""
+    named: dict[UUID, _Named] = {}
+    for event in events:
+        identity = identity_of(provider, event.account_id, event.external_id)
+        named.setdefault(
+            identity,
+            (bucket_of(provider, event.account_id), None, provider, event, rule_version, None, source),
+        )
+    if named:
+        await _append(connection, named)
 
 
 _KEEP_REFUSAL = """

@@ -252,6 +252,11 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
             insert="bucket account_id event_id state projection_version retry_count error_message",
         ),
         "webhook_buckets": Rights(select=EVERY, update="holder fence leased_until served_at"),
+        # What is read from platforms
+        "pull_tasks": PROJECTED,
+        "pull_objects": PROJECTED,
+        "pull_accounts": PROJECTED,
+        "lookups": PROJECTED,
         # Of access, what is mailed to whom, and the end of what has had its time
         "tenants": Rights(select="id name"),
         "users": Rights(select="id email disabled_at"),
@@ -319,6 +324,7 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
         ),
         "webhook_events": Rights(select=EVERY),
         "webhook_buckets": Rights(select=EVERY, update="holder fence leased_until served_at"),
+        "lookups": _ALL,
         "webhook_refusals": Rights(select=EVERY, insert=EVERY, update=EVERY),
         "webhook_dropped_events": Rights(select=EVERY),
         "retention_policies": _ALL,
@@ -374,6 +380,7 @@ FUNCTIONS: Mapping[str, tuple[str, ...]] = {
     "find_invitation(bytea)": (WEB_ROLE,),
     "find_reported_connections()": (READER_ROLE,),
     "find_partition_gaps()": (APP_ROLE, WORKER_ROLE),
+    "find_pull_progress(uuid[])": (WEB_ROLE,),
     "find_media_link(bytea)": (WEB_ROLE,),
     "find_oauth_state(bytea,bytea,bytea)": (WEB_ROLE,),
     "find_session(bytea)": (WEB_ROLE,),
@@ -382,10 +389,12 @@ FUNCTIONS: Mapping[str, tuple[str, ...]] = {
     "find_vault_keys()": (WEB_ROLE, WORKER_ROLE),
     "make_partitions()": (APP_ROLE, WORKER_ROLE),
     "request_account_deletion(uuid,text)": (WEB_ROLE,),
+    "request_pull(uuid,text[],text[],text)": (WEB_ROLE,),
     "share_bodies(uuid[])": (WORKER_ROLE,),
 }
 """Who may call the functions that run with the owner's rights. Each answers one question about all tenants, and gives
 back as little as the answer is: mostly the tenant, for which the caller then acts. ``forget_person`` deletes, and only
 somebody who belongs to no tenant; ``request_account_deletion`` records a request for a connection of that tenant;
-``share_bodies`` drops a body that is stored twice; ``make_partitions`` makes those of the months to come; the
+``find_pull_progress`` tells how far connections of that tenant are read, and ``request_pull`` asks for one of them to
+be read; ``share_bodies`` drops a body that is stored twice; ``make_partitions`` makes those of the months to come; the
 three of retention drop what the stored policies say and nothing else."""

@@ -10,6 +10,7 @@ import schema.media
 import schema.posting
 import schema.processes
 import schema.publishing
+import schema.pulling
 import schema.recurring  # noqa: F401  (tables register themselves)
 from schema.crm import crm_tables
 from schema.metadata import metadata

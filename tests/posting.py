@@ -206,7 +206,7 @@ class Posting:
         """Let the log have an event that the platform sent about an account; of one name it is the same one."""
         fact = Fact(platform, 1, account, kind, name or str(uuid_utils.uuid7()), json.dumps(payload), datetime.now(UTC))
         async with self.rig.pool.acquire() as connection, connection.transaction():
-            await append_within(connection, fact)
+            await append_within(connection, [fact])
         if project:
             await self.project()
 

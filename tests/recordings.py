@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -28,7 +29,7 @@ from ingest.split import Split, split
 from ops.cli import wiring
 from schema.events import Event
 from schema.reading import Unreadable, read
-from sync.projection.contract import Unprojectable, Upsert
+from sync.projection.contract import Unprojectable, Upsert, Want
 
 FOLDER = Path(__file__).parent / "deliveries"
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -118,10 +119,31 @@ def event(platform: str, incoming: Incoming) -> Event:
     return Event(platform, incoming.account_id, incoming.external_id, incoming.type, payload, incoming.occurred_at)
 
 
-def facts(of: Event) -> list[Upsert]:
+def stated(of: Event) -> list[Upsert | Want]:
+    """All that a handler states: facts, and what is to be read from the platform."""
     projection = wiring.projections().get(of.provider)
     handler = projection.handlers.get(of.type) if projection else None
-    return handler(of) if handler else []
+    return [*handler(of)] if handler else []
+
+
+def facts(of: Event) -> list[Upsert]:
+    return [one for one in stated(of) if isinstance(one, Upsert)]
+
+
+def wants(events: Iterable[Event]) -> list[dict[str, str]]:
+    """What is to be read from platforms, once for each object."""
+    found: dict[tuple[str, str, str, str], Want] = {}
+    for one in events:
+        with suppress(Unprojectable):
+            for want in stated(one):
+                if isinstance(want, Want):
+                    key = (one.provider, one.account_id, want.kind, want.object_id)
+                    found[key] = max(want, found.get(key, want), key=lambda each: each.version)
+    names = ("provider", "account_id", "kind", "object_id")
+    return [
+        dict(zip(names, key, strict=True)) | {"reason": want.reason, "wanted_version": want.version}
+        for key, want in found.items()
+    ]
 
 
 def key_names(table: Table) -> tuple[str, ...]:
@@ -136,7 +158,7 @@ def fold(events: Iterable[Event]) -> Rows:
 
     Events that cannot be projected wait.
     """
-    stated: dict[str, dict[tuple[str, ...], list[Upsert]]] = {}
+    by_row: dict[str, dict[tuple[str, ...], list[Upsert]]] = {}
     for one in events:
         try:
             found = facts(one)
@@ -144,8 +166,8 @@ def fold(events: Iterable[Event]) -> Rows:
             continue
         for fact in found:
             key = tuple({"account_id": one.account_id, **fact.key}[name] for name in key_names(fact.table))
-            stated.setdefault(fact.table.name, {}).setdefault(key, []).append(fact)
-    return {name: {key: _row(said, key) for key, said in rows.items()} for name, rows in stated.items()}
+            by_row.setdefault(fact.table.name, {}).setdefault(key, []).append(fact)
+    return {name: {key: _row(said, key) for key, said in rows.items()} for name, rows in by_row.items()}
 
 
 def _row(said: list[Upsert], key: tuple[str, ...]) -> dict[str, Any]:

@@ -96,7 +96,7 @@ class Stage:
 
     def empty_tables(self) -> None:
         """Nothing in the tables, while the log stays."""
-        names = ", ".join(table.name for table in crm_tables())
+        names = ", ".join((*(table.name for table in crm_tables()), "pull_tasks"))
         self.postgres.sql(
             f"TRUNCATE {names}",
             "CHECKPOINT",

@@ -1,9 +1,10 @@
 """Compose what connections need: the vault, the providers, the platform client, and the services that use them."""
 
 import pkgutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from itertools import groupby
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -11,12 +12,12 @@ import asyncpg
 from ingest import store
 from ingest.contract import Incoming
 from ops.cli import wiring
-from ops.runtime.db import Pool, describe, transaction
+from ops.runtime.db import Pool, describe
 from ops.runtime.http import Client
 from ops.runtime.mail import Mailer
 from ops.runtime.mailserver import MailServer
 from ops.runtime.platform_client import PlatformClient
-from ops.runtime.ports import AppendFact, Fact, Pulling
+from ops.runtime.ports import Fact, Pulling
 from ops.runtime.rate_limits import RateLimits
 from ops.runtime.settings import Configuration, ConfigurationError
 from publish.connections.disconnect import Disconnector
@@ -41,6 +42,7 @@ from publish.posting.zone_changes import ZoneChanges
 from publish.schedule import zones
 from publish.vault import key_rotation
 from publish.vault.envelope import VAULT_KEYS, LocalRing, Ring, Vault, VaultError
+from sync.pull.worker import Puller
 
 RING = "LANDFALL_VAULT_RING"
 
@@ -62,26 +64,22 @@ def assembled(pool: Pool, vault: Vault, providers: OAuthProviders) -> Built:
     disconnector = Disconnector(pool, vault, providers, clients)
     flows = AuthorizationFlows(pool, vault, providers, clients)
     refresher = Refresher(pool, vault, providers, clients, disconnector)
-    pulling = Pulling(refresher, providers.client, appending(pool))
+    pulling = Pulling(refresher, clients, providers.client, append_within)
     return Built(vault, providers, flows, disconnector, refresher, pulling)
 
 
-async def append_within(connection: asyncpg.Connection, fact: Fact) -> None:
-    """Append a fact to the log within the caller's transaction."""
-    event = Incoming(
-        fact.account_id, fact.type, fact.external_id, fact.payload, fact.occurred_at, sanitized=fact.sanitized
-    )
-    await store.append_own(connection, fact.platform, fact.rule_version, event)
-
-
-def appending(pool: Pool) -> AppendFact:
-    """Return what appends facts to the log."""
-
-    async def append(fact: Fact) -> None:
-        async with pool.acquire() as connection, transaction(connection):
-            await append_within(connection, fact)
-
-    return append
+async def append_within(connection: asyncpg.Connection, facts: Sequence[Fact]) -> None:
+    """Append facts to the log within the caller's transaction."""
+    for (platform, version, source), group in groupby(
+        facts, lambda fact: (fact.platform, fact.rule_version, fact.source)
+    ):
+        events = [
+            Incoming(
+                fact.account_id, fact.type, fact.external_id, fact.payload, fact.occurred_at, sanitized=fact.sanitized
+            )
+            for fact in group
+        ]
+        await store.append_own(connection, platform, version, events, source)
 
 
 def posts_of(pool: Pool, found: Built | None, storage: Storage | None, public_url: str) -> Posts:
@@ -109,6 +107,11 @@ def driver_of(pool: Pool, found: Built, storage: Storage | None) -> Driver:
     platforms = {name: publisher.machines for name, publisher in wiring.publishers().items()}
     client, library = found.providers.client, MediaLibrary(pool, storage, found.providers.public_url)
     return Driver(pool, found.vault, platforms, client, clients, found.refresher, library, append_within)
+
+
+def puller_of(pool: Pool, found: Built, accounts: int) -> Puller:
+    """Return what reads connected accounts, so many side by side."""
+    return Puller(pool, wiring.pulling_platforms(), found.pulling, at_once=accounts)
 
 
 def occurrences_of(pool: Pool, found: Built, storage: Storage | None) -> OccurrenceSweep:

@@ -20,11 +20,10 @@ from ops.runtime import db
 from ops.runtime.settings import Configuration
 from ops.sandbox.clock import Clock
 from ops.sandbox.simulation import Simulation
-from schema.crm.shared import lookups
 from schema.events import Event
 from schema.revision import HEAD
 from schema.rights import APP_ROLE
-from sync.projection.contract import Projection
+from sync.projection.contract import Projection, Want
 
 OURS = {"landfall", "landfall_dev", "landfall_test"}
 LOCAL = {"localhost", "127.0.0.1", "::1", ""}
@@ -157,12 +156,12 @@ async def seed(configuration: Configuration) -> None:
 def _samples(projection: Projection, event: Event) -> Iterator[Event]:
     """Yield made-up answers to the look-ups that an event asks for."""
     handler = projection.handlers.get(event.type)
-    for fact in handler(event) if handler else ():
-        if fact.table is lookups and (sample := projection.samples.get(fact.key["kind"])):
-            yield sample(event.account_id, fact.key["object_id"])
+    for stated in handler(event) if handler else ():
+        if isinstance(stated, Want) and (sample := projection.samples.get(stated.kind)):
+            yield sample(event.account_id, stated.object_id)
 
 
 async def _append(connection: asyncpg.Connection, webhook: Webhook, event: Event, source: str = "own") -> None:
     text = canonical(event.payload)
     incoming = Incoming(event.account_id, event.type, event.external_id, text, event.occurred_at)
-    await store.append_own(connection, event.provider, webhook.rule_version, incoming, source)
+    await store.append_own(connection, event.provider, webhook.rule_version, [incoming], source)

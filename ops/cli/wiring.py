@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from publish.oauth.contract import OAuthProvider
     from publish.posting.acceptance import Publisher
     from sync.projection.contract import Projection
+    from sync.pull.contract import PullingPlatform
 
 
 log = structlog.get_logger()
@@ -53,6 +54,14 @@ def projections() -> "Mapping[str, Projection]":
     from sync.projection.contract import Projection
 
     return discover(sync.platforms, Projection)
+
+
+def pulling_platforms() -> "Mapping[str, PullingPlatform]":
+    """Return the platforms whose accounts this release reads."""
+    import sync.platforms
+    from sync.pull.contract import PullingPlatform
+
+    return discover(sync.platforms, PullingPlatform, "pull")
 
 
 def oauth_providers() -> "Mapping[str, OAuthProvider]":

@@ -35,17 +35,25 @@ log = structlog.get_logger()
 
 @click.command()
 def work_command() -> None:
-    """Split deliveries into events, project those into the CRM tables, refresh connections and publish posts."""
+    """Split deliveries into events, project those, read connected accounts, keep them connected and publish posts."""
     sys.exit(wiring.run(work(wiring.load())))
 
 
 @asynccontextmanager
 async def connection_sweeps(configuration: Configuration, posts_due: asyncio.Event) -> AsyncIterator[dict[str, Sweep]]:
-    """Yield the loops that refresh and check connections, make posts that repeat, publish, and mail, by name.
+    """Yield the loops that refresh and check connections, read accounts, make posts that repeat, publish, and mail.
 
     ``posts_due`` is set when posts may be due before the next look for them.
     """
-    from ops.cli.composition import built, driver_of, notice_sender, occurrences_of, storage_of, zone_changes_of
+    from ops.cli.composition import (
+        built,
+        driver_of,
+        notice_sender,
+        occurrences_of,
+        puller_of,
+        storage_of,
+        zone_changes_of,
+    )
     from publish.connections.refresh import AT_ONCE
     from publish.posting import driver
 
@@ -54,7 +62,8 @@ async def connection_sweeps(configuration: Configuration, posts_due: asyncio.Eve
         await open_pool(
             settings.database_url.get_secret_value(),
             "publish",
-            AT_ONCE + 1 + driver.AT_ONCE + 3,  # and the mail, the search for targets, what repeats, and zones
+            # And the mail, the search for targets, what repeats, zones, and the search for accounts to read
+            AT_ONCE + 1 + driver.AT_ONCE + 3 + settings.landfall_pull_accounts + 1,
             role=settings.role(WORKER_ROLE),
             pgbouncer=settings.landfall_pgbouncer,
             wait_seconds=5,
@@ -65,6 +74,7 @@ async def connection_sweeps(configuration: Configuration, posts_due: asyncio.Eve
         sweeps: dict[str, Sweep] = {
             "refresh": found.refresher.sweep,
             "posting": partial(driver_of(pool, found, storage_of(configuration)).sweep, woken=posts_due),
+            "pull": puller_of(pool, found, settings.landfall_pull_accounts).sweep,
             "recurrences": occurrences_of(pool, found, storage_of(configuration)).sweep,
             "zones": zone_changes_of(pool).sweep,
         }
@@ -102,6 +112,7 @@ async def work(configuration: Configuration) -> int:
     ended by itself.
     """
     from publish.posting.gauges import measurer
+    from sync.pull import worker as pull
 
     garbage.collect_rarely()
     settings = configuration.settings
@@ -158,6 +169,8 @@ async def work(configuration: Configuration) -> int:
         if settings.landfall_media_url is not None:
             tasks.append(asyncio.create_task(_media_sweep(configuration, health_pool, stop), name="media"))
         measure_posts = measurer(wiring.publishers())
+        measure_tasks = pull.measurer(list(wiring.pulling_platforms()))
+        tasks.append(asyncio.create_task(watch(health_pool, measure_tasks, stop), name="pull tasks"))
         tasks.append(asyncio.create_task(watch(health_pool, measure_posts, stop), name="posts"))
         if not wiring.has_vault(configuration):
             log.warning("work.cannot_publish", missing="LANDFALL_VAULT_KEYS")

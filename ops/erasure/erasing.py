@@ -138,6 +138,7 @@ class Eraser:
         events = await store.delete_events(connection, request, search, spared)
         if events:
             await shadow.discard(connection)  # a fold of what was just deleted
+        await store.delete_pulled(connection, request, events, spared)
         deliveries = await store.empty_deliveries(connection, request, search, events, spared)
         refusals = await store.delete_refusals(connection, request, search)
         await store.delete_rate_limits(connection, request)

@@ -60,6 +60,7 @@ class DeletedEvent(NamedTuple):
     account_id: str
     id: int
     delivery_id: UUID | None
+    external_id: str
 
 
 class DeletedConnection(NamedTuple):
@@ -263,7 +264,7 @@ async def delete_events(
             DELETE FROM webhook_event_identities i USING gone
             WHERE i.bucket = gone.bucket AND i.identity = identity_of(gone.provider, gone.account_id, gone.external_id)
         )
-        SELECT bucket, account_id, id, delivery_id FROM gone""",
+        SELECT bucket, account_id, id, delivery_id, external_id FROM gone""",
         request.platform,
         request.accounts,
         search.ids,
@@ -299,6 +300,41 @@ async def delete_events(
         list(spared),
     )
     return events
+
+
+async def delete_pulled(
+    connection: asyncpg.Connection, request: Request, events: Sequence[DeletedEvent], spared: Sequence[str]
+) -> None:
+    """Delete what is noted of reading an account, and of objects of others that are the person's.
+
+    Those are objects whose last event was deleted, or that are named like the person, or like a writing of theirs.
+    """
+    of_account = "provider = $1 AND account_id = ANY($2) AND account_id <> ALL($3)"
+    for table in ("pull_tasks", "pull_objects", "pull_accounts"):
+        await connection.execute(
+            f"DELETE FROM {table} WHERE {of_account}", request.platform, request.accounts, list(spared)
+        )
+    rows = await connection.fetch(
+        """
+        DELETE FROM pull_objects o USING unnest($3::smallint[], $4::text[], $5::text[])
+            AS gone (bucket, account_id, external_id)
+        WHERE o.provider = $1 AND o.account_id <> ALL($2) AND o.bucket = gone.bucket
+            AND o.account_id = gone.account_id AND o.external_id = gone.external_id
+        RETURNING o.object_id""",
+        request.platform,
+        list(spared),
+        [event.bucket for event in events],
+        [event.account_id for event in events],
+        [event.external_id for event in events],
+    )
+    named = list({*(row["object_id"] for row in rows), *request.ids, *request.names})
+    for table in ("pull_tasks", "pull_objects"):
+        await connection.execute(
+            f"DELETE FROM {table} WHERE provider = $1 AND account_id <> ALL($2) AND lower(object_id) = ANY($3)",
+            request.platform,
+            list(spared),
+            [name.lower() for name in named],
+        )
 
 
 async def empty_deliveries(

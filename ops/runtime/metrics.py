@@ -165,6 +165,31 @@ connections_ending = Gauge(
     "landfall_connections_ending", "Active accounts whose access ends within so many days", ["platform", "days"]
 )
 
+pull_calls = Counter("landfall_pull_calls_total", "Requests sent to read accounts, by task", ["platform", "task"])
+pull_pages = Counter("landfall_pull_pages_total", "Pages that were read and stored, by task", ["platform", "task"])
+pull_objects = Counter(
+    "landfall_pull_objects_total",
+    "Objects that were read, by what came of it: appended, unchanged, or gone",
+    ["platform", "outcome"],
+)
+pull_skipped = Counter(
+    "landfall_pull_skipped_total", "Tasks that are not carried out, by the word of the reason", ["platform", "reason"]
+)
+pull_problems = Counter(
+    "landfall_pull_problems_total", "Pages that failed, by kind of the problem", ["platform", "kind"]
+)
+pull_page_seconds = Histogram(
+    "landfall_pull_page_seconds", "One page, from the first request to the commit", ["platform"], buckets=_SLOW
+)
+pull_due = Gauge(
+    "landfall_pull_due_tasks", "Due tasks of connected accounts, by their priority", ["platform", "priority"]
+)
+pull_oldest_due = Gauge(
+    "landfall_pull_oldest_due_seconds",
+    "How long the oldest of them has been due, by their priority",
+    ["platform", "priority"],
+)
+
 media_bytes = Counter(
     "landfall_media_uploaded_bytes_total", "Bytes of files that were taken, by how they came", ["way"]
 )
@@ -192,6 +217,8 @@ MEASURED: Mapping[str, tuple[Counter | Gauge | Histogram, ...]] = MappingProxyTy
             *(drifted_rows, verified_at, mails, rate_limit_used, connections, connections_ending),
             *(targets, target_steps, step_seconds, posts_unconfirmed, posts_overdue, post_quota_left),
             *(post_quota_limit, occurrences, post_unknown_errors),
+            *(pull_calls, pull_pages, pull_objects, pull_skipped, pull_problems, pull_page_seconds),
+            *(pull_due, pull_oldest_due),
         ),
     }
 )

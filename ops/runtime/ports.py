@@ -1,13 +1,16 @@
 """What one stage needs of another, as protocols: the command line passes the implementations in.
 
-A pull takes all three: a token for the account (``publish.connections.refresh.Refresher``), a way to ask its platform
+A pull takes them all: a token for the account (``publish.connections.refresh.Refresher``), our application at its
+platform (``publish.oauth.client_registration.ClientRegistrations``), a way to ask it
 (``ops.runtime.platform_client.PlatformClient``), and the log to append what was read to (``ingest.store.append_own``).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
+
+import asyncpg
 
 from ops.runtime.platform_protocol import Steps, T
 
@@ -18,12 +21,25 @@ class AccessTokens(Protocol):
     async def access(self, tenant: str, id_: str) -> Mapping[str, str]:
         """Return the secrets of a connection by name, refreshed if they end soon. Raises PlatformError."""
 
+    async def renew(self, tenant: str, id_: str, refused: Mapping[str, str]) -> bool:
+        """Refresh or check a token that the platform did not take; return whether there is another now.
+
+        Raises PlatformError where the grant is over.
+        """
+
 
 class Api(Protocol):
     """The addresses of a platform's interface: of the platform itself, of one instance, or of a sandbox."""
 
     def url(self, host: str, path: str) -> str:
         """Return the address of a path at one of the platform's hosts, by the host's name in the platform's file."""
+
+
+class Applications(Protocol):
+    """Knows our application at each platform."""
+
+    async def app(self, platform: str, instance: str, tenant: str) -> Api:
+        """Return the addresses of a platform's interface. Raises PlatformError where it is not configured."""
 
 
 class AskPlatform(Protocol):
@@ -40,6 +56,7 @@ class Fact(NamedTuple):
     """An event of our own, such as an answer that was read from a platform.
 
     ``external_id`` is the same whenever the same fact is read again; ``payload`` is JSON text that jsonb takes.
+    ``source`` is own, or poll for what was read from a platform.
     """
 
     platform: str
@@ -50,13 +67,14 @@ class Fact(NamedTuple):
     payload: str
     occurred_at: datetime | None = None
     sanitized: bool = False
+    source: str = "own"
 
 
-class AppendFact(Protocol):
+class AppendFacts(Protocol):
     """Appends to the log."""
 
-    async def __call__(self, fact: Fact) -> None:
-        """Append a fact and return once it is committed; a fact that the log has is left as it is."""
+    async def __call__(self, connection: asyncpg.Connection, facts: Sequence[Fact]) -> None:
+        """Append facts within the caller's transaction; a fact that the log has is left as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,5 +82,6 @@ class Pulling:
     """Everything that a pull needs of the other stages."""
 
     tokens: AccessTokens
+    applications: Applications
     platforms: AskPlatform
-    append: AppendFact
+    append: AppendFacts

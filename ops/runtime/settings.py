@@ -183,6 +183,9 @@ class Settings(BaseModel):
         description="a connected account is asked at least this often whether it still holds; unset, as each platform's"
         " page suggests: daily where refreshing does not show it sooner",
     )
+    landfall_pull_accounts: int = Field(
+        default=4, ge=1, le=64, description="connected accounts that one worker process reads from platforms at once"
+    )
     landfall_media_url: Annotated[str | None, AfterValidator(_media)] = Field(
         default=None,
         description="where files to be posted are kept: a folder, as file:///srv/landfall/media, which the web process"

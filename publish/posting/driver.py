@@ -28,7 +28,7 @@ from ops.runtime.http import LEAST_BYTES_PER_SECOND, Unreachable
 from ops.runtime.periodic import stopped_or_woken
 from ops.runtime.platform_client import TRIPPED, PlatformClient
 from ops.runtime.platform_protocol import FilePart, JsonObject, PlatformError, Request, Response
-from ops.runtime.ports import Fact
+from ops.runtime.ports import AppendFacts, Fact
 from ops.runtime.rate_limits import HELD
 from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
 from publish.oauth.client_registration import ClientRegistrations
@@ -119,10 +119,6 @@ class Tokens(Protocol):
         """
 
 
-AppendWithin = Callable[[asyncpg.Connection, Fact], Awaitable[None]]
-"""Appends a fact to the log within the caller's transaction."""
-
-
 @dataclass(frozen=True, slots=True)
 class Driver:
     """Works on targets. ``platforms`` are those to which posts can be published, by name."""
@@ -134,7 +130,7 @@ class Driver:
     clients: ClientRegistrations
     tokens: Tokens
     media: MediaLibrary
-    append: AppendWithin
+    append: AppendFacts
 
     def __post_init__(self) -> None:
         for name in self.platforms:  # a first one is an increase only from a zero
@@ -475,8 +471,7 @@ class Driver:
         async with tenant_transaction(self.pool, target.tenant) as connection:
             if not await target_store.save_outcome(connection, target, outcome, release=outcome.seconds != 0):
                 return False
-            for fact in facts:
-                await self.append(connection, _named(target, fact))
+            await self.append(connection, [_named(target, fact) for fact in facts])
             if outcome.published:
                 await target_store.wake_children(connection, target)
             if outcome.end_links:

@@ -1,23 +1,9 @@
-"""Tables of all platforms: what is to be read from them, and what verifications of the CRM tables found."""
+"""What verifications of the CRM tables found."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Identity, PrimaryKeyConstraint, Table, Text, func, text
+from sqlalchemy import BigInteger, Boolean, Column, Identity, Table, func, text
 
-from schema.crm.columns import Timestamp, account_id, bucket, facet, projection_version
+from schema.crm.columns import Timestamp
 from schema.metadata import metadata
-
-lookups = Table(
-    "lookups",
-    metadata,
-    account_id("the account whose events asked for it"),
-    Column("provider", Text, nullable=False, comment="the platform to read it from"),
-    Column("kind", Text, nullable=False, comment="what to read from the platform, by the projection's own word"),
-    Column("object_id", Text, nullable=False, comment="the platform's id of what is to be read"),
-    projection_version(),
-    *facet("wanted", Column("reason", Text, comment="why, in words")),
-    bucket(),
-    PrimaryKeyConstraint("bucket", "account_id", "provider", "kind", "object_id"),
-    comment="Objects whose truth an event does not carry, to be read from the platform",
-)
 
 crm_verifications = Table(
     "crm_verifications",

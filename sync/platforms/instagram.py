@@ -20,6 +20,7 @@ from sync.projection.contract import (
     Projection,
     Unprojectable,
     Upsert,
+    Want,
     boolean,
     final,
     integer,
@@ -41,7 +42,7 @@ ACCOUNT = named(instagram_accounts)
 """The account has a row, which rows of its media refer to."""
 
 
-def on_comment(event: Event) -> list[Upsert]:
+def on_comment(event: Event) -> list[Upsert | Want]:
     """A comment or reply, on our own media or, when the account is mentioned, on somebody else's."""
     value = _object(event.payload)
     comment_id = required(value.get("id") or value.get("comment_id"), "comment id")
@@ -50,7 +51,7 @@ def on_comment(event: Event) -> list[Upsert]:
     media_id = organic or optional(media.get("id"))
     # A comment on a boosted post is notified twice; the notification that names the organic media is the better one.
     as_of = version(event, None, rank=1 if organic else 0)
-    facts = [ACCOUNT]
+    facts: list[Upsert | Want] = [ACCOUNT]
     if media_id:
         media_key = {"ig_id": media_id}
         facts.append(Upsert(ig_media, media_key, mention=True))
@@ -82,13 +83,13 @@ def on_comment(event: Event) -> list[Upsert]:
     return facts
 
 
-def on_mention(event: Event) -> list[Upsert]:
+def on_mention(event: Event) -> list[Upsert | Want]:
     """Someone named the account in a caption or a comment; the ids are all there is, and one of them is enough."""
     value = _object(event.payload)
     media_id, comment_id = optional(value.get("media_id")), optional(value.get("comment_id"))
     if not media_id and not comment_id:
         required(value.get("media_id"), "media_id")
-    facts = [ACCOUNT]
+    facts: list[Upsert | Want] = [ACCOUNT]
     if media_id:
         facts.append(named(ig_media, ig_id=media_id))
         facts.append(look_up(event, "ig_mentioned_media", media_id, "the account was mentioned"))
@@ -217,7 +218,7 @@ def on_comment_gone(event: Event) -> list[Upsert]:
     ]
 
 
-def on_message_edit(event: Event) -> list[Upsert]:
+def on_message_edit(event: Event) -> list[Want]:
     """Observed: a new message may arrive as an edit numbered 0, without its text (``meta.md`` 2.5)."""
     edit = _object(_object(event.payload).get("message_edit"))
     return [look_up(event, "ig_message", required(edit.get("mid"), "mid"), "the notification has no text")]

@@ -14,6 +14,7 @@ from sync.projection.contract import (
     Projection,
     Unprojectable,
     Upsert,
+    Want,
     integer,
     known,
     look_up,
@@ -90,10 +91,10 @@ def visibility(*, public: bool) -> Handler:
     """A post became publicly viewable, or stopped being so; it may arrive before the publish itself."""
     rank = PUBLIC if public else NO_LONGER_PUBLIC
 
-    def on_visibility(event: Event) -> list[Upsert]:
+    def on_visibility(event: Event) -> list[Upsert | Want]:
         content = _content(event)
         publish_id, post_id = optional(content.get("publish_id")), optional(content.get("post_id"))
-        facts = []
+        facts: list[Upsert | Want] = []
         if publish_id:
             facts.append(named(tiktok_posts, publish_id=publish_id))
         if publish_id and post_id:

@@ -1,7 +1,7 @@
 """What a platform's events mean for the CRM, as values."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -11,7 +11,6 @@ from typing import NamedTuple
 from sqlalchemy import Table
 
 from ops.runtime.text import storable
-from schema.crm.shared import lookups
 from schema.events import Event
 
 ID_LIMIT = 500
@@ -46,7 +45,19 @@ class Upsert(NamedTuple):
     mention: bool = False
 
 
-Handler = Callable[[Event], list[Upsert]]
+class Want(NamedTuple):
+    """An object that is to be read from the platform, by the task ``kind`` of its pull: no fact, and part of no row.
+
+    ``version`` is where the event stands among those that ask for it: an older one, or a repeat, asks for nothing more.
+    """
+
+    kind: str
+    object_id: str
+    reason: str
+    version: str
+
+
+Handler = Callable[[Event], Sequence[Upsert | Want]]
 
 Sample = Callable[[str, str], Event]
 """From an account and the id of one of its objects to the event that reading the object could append."""
@@ -102,15 +113,9 @@ def known(**values: object) -> dict[str, object]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def look_up(event: Event, kind: str, object_id: str, reason: str) -> Upsert:
+def look_up(event: Event, kind: str, object_id: str, reason: str) -> Want:
     """Ask for the object to be read from the platform: the event says that it changed, not what it is now."""
-    return Upsert(
-        lookups,
-        {"provider": event.provider, "kind": kind, "object_id": object_id},
-        "wanted",
-        version(event, event.occurred_at),
-        {"reason": reason},
-    )
+    return Want(kind, object_id, reason, version(event, event.occurred_at))
 
 
 def text(value: object) -> str | None:

@@ -17,7 +17,7 @@ from ops.runtime.db import required, rows_affected
 from ops.runtime.row_store import Rows
 from schema.event_states import FOR_A_PERSON, State
 from schema.events import BUCKETS, Event, bucket_of
-from sync.projection.contract import Upsert
+from sync.projection.contract import Upsert, Want
 
 LEASE_SECONDS = 2
 """Between two transactions only: while one runs it holds the lease's row, and nobody takes a locked row however old
@@ -574,6 +574,45 @@ def _carried_in_sql(facet: str, names: Sequence[str]) -> str:
             OR greatest(stored, offered) <> greatest({stored}, {offered})
         )
     ) END"""
+
+
+WANT_SECONDS = 2
+"""How long what an event asks for waits before it is read, so that several events about one object make one reading."""
+
+_WANTED = Rows(["smallint", "text", "text", "text", "text", "text", "text"])
+
+_ASK_FOR = f"""
+INSERT INTO pull_tasks AS t (bucket, account_id, provider, kind, object_id, reason, wanted_version, priority, due_at)
+SELECT bucket, account_id, provider, kind, object_id, reason, version, 0, now() + make_interval(secs => {WANT_SECONDS})
+FROM {_WANTED.sql} AS w (bucket, account_id, provider, kind, object_id, reason, version)
+ON CONFLICT (bucket, account_id, provider, kind, object_id) DO UPDATE SET
+    due_at = least(t.due_at, excluded.due_at), wanted_at = excluded.wanted_at, priority = 0, reason = excluded.reason,
+    wanted_version = excluded.wanted_version, skip_code = NULL, skipped = NULL
+WHERE excluded.wanted_version > t.wanted_version
+"""
+
+
+class Wanted(NamedTuple):
+    """What an event asks for, with the account that it came to."""
+
+    provider: str
+    account_id: str
+    want: Want
+
+
+async def ask_for(connection: asyncpg.Connection, wanted: Iterable[Wanted]) -> None:
+    """Put objects on the list of what is read from platforms; of several wants of one object the newest counts.
+
+    Rows go in key order, so that no two writers can deadlock.
+    """
+    newest: dict[tuple[str, str, str, str], Want] = {}
+    for provider, account_id, want in wanted:
+        key = (account_id, provider, want.kind, want.object_id)
+        known = newest.get(key)
+        if known is None or want.version > known.version:
+            newest[key] = want
+    ordered = sorted((bucket_of(key[1], key[0]), *key, want.reason, want.version) for key, want in newest.items())
+    await connection.execute(_ASK_FOR, *_WANTED.parameters([list(column) for column in zip(*ordered, strict=True)]))
 
 
 _SETTLED = Rows(["smallint", "text", "bigint", "text", "smallint"])

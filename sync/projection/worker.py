@@ -5,7 +5,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 
@@ -19,8 +19,8 @@ from ops.runtime.faultpoint import faultpoint
 from ops.runtime.periodic import RetryPolicy
 from schema.event_states import Step, after
 from sync.projection import store
-from sync.projection.contract import Projection, Unprojectable
-from sync.projection.store import Batch, Claimed, Cursor, Fact, Lease, LeaseLostError, Settled
+from sync.projection.contract import Projection, Unprojectable, Want
+from sync.projection.store import Batch, Claimed, Cursor, Fact, Lease, LeaseLostError, Settled, Wanted
 
 DRAIN_SECONDS = 5.0
 """Longest that one wake-up works before it makes room for the next."""
@@ -39,11 +39,12 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Projected:
-    """A batch after the pure part: facts to write, and what each event came to."""
+    """A batch after the pure part: facts to write, what each event came to, and what is to be read from platforms."""
 
     facts: list[Fact]
     settled: list[Settled]
     failed: list[tuple[Claimed, Exception]]
+    wants: list[Wanted] = field(default_factory=list)
 
 
 def project(projections: Mapping[str, Projection], batch: Batch) -> Projected:
@@ -67,7 +68,11 @@ def project(projections: Mapping[str, Projection], batch: Batch) -> Projected:
             result.failed.append((claimed, error))
         else:
             account, logged_at = event.account_id, claimed.created_at
-            result.facts.extend([Fact(account, version, fact, logged_at) for fact in facts])
+            for fact in facts:
+                if isinstance(fact, Want):
+                    result.wants.append(Wanted(event.provider, account, fact))
+                else:
+                    result.facts.append(Fact(account, version, fact, logged_at))
             result.settled.append(Settled(claimed, after(Step.PROJECT), version))
     return result
 
@@ -170,6 +175,8 @@ class Projector:
     async def _write(self, connection: asyncpg.Connection, result: Projected) -> int:
         """Effects and progress, in the caller's one transaction."""
         rows = await store.apply(connection, result.facts) if result.facts else 0
+        if result.wants:
+            await store.ask_for(connection, result.wants)
         faultpoint("sync.applied")
         if result.settled:
             await store.settle(connection, result.settled)

@@ -65,8 +65,9 @@ class Reading(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """A task that a page asks for. One that waits already is taken sooner where this one is more urgent.
+    """A task that a page asks for. One that waits already is taken sooner where this one is as urgent, or more so.
 
+    History (``BACKFILL`` and ``SELDOM``) asks for nothing that was carried out before, unless by another ``mark``.
     ``mark`` is what was seen that makes the task worth doing, such as a count: one that was wanted with the same mark
     the last time is not wanted again. Without a mark it always is.
     """
@@ -182,11 +183,14 @@ class PullingPlatform:
     ``tasks`` are by their kind. ``first`` are those that every connected account has. ``confirms`` is, by kind of
     object, the kind of task that reads one object of it singly, to tell one that is gone from one that a listing left
     out. ``gone`` is the type of the event that an object of this kind is no more: its payload is ``{"id": …}``.
-    ``not_offered`` is what people look for and the platform does not offer, in words for them.
+    ``siblings_prove`` are kinds of objects of which one query asks for several: one that its answer leaves out, though
+    it shows another, is missing without a listing. ``not_offered`` is what people look for and the platform does not
+    offer, in words for them.
     """
 
     tasks: Mapping[str, PullTask]
     first: Sequence[Task]
     confirms: Mapping[str, str] = field(default_factory=dict)
     gone: Mapping[str, str] = field(default_factory=dict)
+    siblings_prove: Sequence[str] = ()
     not_offered: Sequence[str] = ()

@@ -40,7 +40,7 @@ from schema.events import Event
 from schema.rights import APP_ROLE
 from schema.tables import all_tables
 from sync.projection import store
-from sync.projection.contract import Unprojectable, Upsert
+from sync.projection.contract import Unprojectable, Upsert, Want
 from sync.projection.store import Batch, Claimed
 from sync.projection.worker import project
 from sync.rebuild.procedure import rebuild, verify, verify_changed
@@ -440,10 +440,10 @@ def projected() -> list[Event]:
     return [one for one in found if stated(one)]
 
 
-def stated(one: Event) -> list[Upsert]:
-    """Its facts; none of what would be parked."""
+def stated(one: Event) -> list[Upsert | Want]:
+    """Its facts, and what it asks to be read; none of what would be parked."""
     try:
-        return recordings.facts(one)
+        return recordings.stated(one)
     except Unprojectable:
         return []
 

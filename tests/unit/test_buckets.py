@@ -52,7 +52,7 @@ def unnamed(statement: str, tables: set[str]) -> Iterator[str]:
 
 
 def test_constants_are_found() -> None:
-    wanted = {"ingest.store._NAME", "ingest.store._APPEND", "ingest.store._APPEND_OWN"}
+    wanted = {"ingest.store._NAME", "ingest.store._APPEND"}
     wanted |= {f"sync.projection.store.{name}" for name in ("_DUE", "_LEASE", "_CLAIM", "_SETTLE", "_PARK", "_RENEW")}
     wanted |= {f"sync.projection.store.{name}" for name in ("_DUE_IN_SHARDS", "_CLAIM_IN_SHARD")}
     assert wanted <= STATEMENTS.keys()

@@ -32,8 +32,10 @@ from tests.recordings import (
     recordings,
     secrets,
     sign,
+    stated,
     take,
     turned,
+    wants,
 )
 
 each = pytest.mark.parametrize("recording", every())
@@ -238,9 +240,9 @@ def test_projecting_twice_gives_equal_facts(recording: Recording) -> None:
         if refusal := expected.get("unprojectable"):
             for _ in range(2):
                 with pytest.raises(Unprojectable, match=refusal):
-                    facts(one)
+                    stated(one)
         else:
-            assert facts(one) == facts(one)
+            assert stated(one) == stated(one)
 
 
 @each
@@ -287,6 +289,8 @@ def folded(recording: Recording, items: list[Any]) -> dict[str, list[dict[str, A
 def test_rows_are_as_expected(recording: Recording) -> None:
     items = [item for item in take(recording.platform, recording.body).events if item.defect is None]
     got = folded(recording, items)
+    if asked := wants(event(recording.platform, item) for item in items):
+        got["wants"] = asked
     assert set(got) == set(recording.rows)
     for table, expected in recording.rows.items():
         rows = list(got[table])

@@ -288,7 +288,7 @@ async def test_event_says_whether_a_platform_sent_it_or_it_was_read_there_or_is_
     await append_event(connection, SHOP, "sent")
     for source in ("own", "poll"):
         event = Incoming(account_id=SHOP, type="media.read", external_id=source, payload="{}")
-        await append_own(connection, "instagram", 1, event, source)
+        await append_own(connection, "instagram", 1, [event], source)
     rows = await reader.fetch("SELECT external_id, source, created_at FROM webhook_events ORDER BY id")
     assert [(row["external_id"], row["source"]) for row in rows] == [
         ("sent", "webhook"),
@@ -296,7 +296,7 @@ async def test_event_says_whether_a_platform_sent_it_or_it_was_read_there_or_is_
         ("poll", "poll"),
     ]
     with pytest.raises(asyncpg.CheckViolationError):
-        await append_own(connection, "instagram", 1, Incoming(SHOP, "x", "x", "{}"), "guess")
+        await append_own(connection, "instagram", 1, [Incoming(SHOP, "x", "x", "{}")], "guess")
 
 
 PUBLISHERS = wiring.publishers()

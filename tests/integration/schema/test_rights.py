@@ -274,7 +274,8 @@ BY_SERVE = [
     "SELECT count(*) FROM ig_comments",
     "INSERT INTO ig_media (bucket, account_id, ig_id, projection_version, created_at) VALUES (1, 'a', 'm', 1, now())",
     "UPDATE ig_comments SET text = 'mine'",
-    "DELETE FROM lookups",
+    "DELETE FROM pull_tasks",
+    "SELECT count(*) FROM pull_objects",
     "UPDATE webhook_event_queue SET due_at = 'infinity'",
     "DELETE FROM webhook_event_queue",
     "UPDATE webhook_buckets SET fence = 0",
@@ -547,8 +548,10 @@ NONSENSE = {
     "find_tenants_of_sessions": ["NULL", "gen_random_uuid()", "'00000000-0000-0000-0000-000000000000'"],
     "forget_person": ["NULL", "gen_random_uuid()", "'00000000-0000-0000-0000-000000000000'"],
     "find_deletion_request": ["NULL", "''", "'mine'", "'%'", "repeat('x', 100000)"],
+    "find_pull_progress": ["NULL", "'{}'", "ARRAY[gen_random_uuid()]"],
     "find_vault_keys": [""],
     "request_account_deletion": ["NULL, NULL", "gen_random_uuid(), 'mine'", "gen_random_uuid(), repeat('x', 100000)"],
+    "request_pull": ["NULL, NULL, NULL, NULL", "gen_random_uuid(), '{comments}', '{1}', 'mine'"],
 }
 
 

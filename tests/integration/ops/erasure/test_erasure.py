@@ -215,8 +215,8 @@ async def test_username_and_comments_lead_to_the_person_also_when_only_they_come
     assert (code, "3 events, the bytes of 3 deliveries" in text) == (0, True), text
     left = [row["ig_id"] for row in await connection.fetch("SELECT ig_id FROM ig_comments ORDER BY 1")]
     assert left == [f"1785{number:08d}" for number in (2, 13, 14)]
-    lookups = [row["object_id"] for row in await connection.fetch("SELECT object_id FROM lookups")]
-    assert "178500000001" not in lookups, "nothing would read the comment again"
+    tasks = [row["object_id"] for row in await connection.fetch("SELECT object_id FROM pull_tasks")]
+    assert "178500000001" not in tasks, "nothing would read the comment again"
 
 
 async def test_what_an_interrupted_rebuild_left_brings_nobody_back(filled: asyncpg.Connection, database: str) -> None:

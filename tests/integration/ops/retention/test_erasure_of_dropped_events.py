@@ -45,5 +45,5 @@ async def test_account_is_erased_with_the_names_of_events_that_were_dropped(
     code, said = await command(database, "erase", "instagram", "--account", "17841400000000001", "--yes")
     assert code == 0, said
     assert await everywhere(dropped, "17841400000000001") == {"deletion_requests": 1}
-    for table in ("webhook_event_identities", "webhook_dropped_events", "ig_comments", "ig_media", "lookups"):
+    for table in ("webhook_event_identities", "webhook_dropped_events", "ig_comments", "ig_media", "pull_tasks"):
         assert await dropped.fetchval(f"SELECT count(*) FROM {table}") == 0, table

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from ops.cli.composition import assembled
+from ops.runtime.db import transaction
 from ops.runtime.platform_protocol import PlatformError, Request, Steps
 from ops.runtime.ports import Fact, Pulling
 from publish.vault.envelope import LocalRing, Vault
@@ -28,23 +29,26 @@ async def test_listed_look_up_is_read_with_the_accounts_token_and_appended_once(
     [id_] = await rig.connect("instagram")
     account = (await rig.shown(id_))["account_id"]
     await rig.raw(
-        "INSERT INTO lookups (bucket, account_id, provider, kind, object_id, wanted_version, reason,"
-        " projection_version) VALUES (bucket_of('instagram', $1), $1, 'instagram', 'ig_user', $1, '1', 'a test', 1)",
+        "INSERT INTO pull_tasks (bucket, account_id, provider, kind, object_id, reason, priority, due_at)"
+        " VALUES (bucket_of('instagram', $1), $1, 'instagram', 'ig_user', $1, 'a test', 0, now())",
         account,
     )
     needs = pulling(rig)
     for _ in range(2):
-        [wanted] = await rig.raw("SELECT account_id, provider, kind, object_id FROM lookups")
+        [wanted] = await rig.raw("SELECT account_id, provider, kind, object_id FROM pull_tasks")
         token = (await needs.tokens.access(DEFAULT_TENANT, id_))["access_token"]
-        app = rig.providers.app(wanted["provider"], "")
+        app = await needs.applications.app(wanted["provider"], "", DEFAULT_TENANT)
         steps = reading(app.url("graph", "/v25.0/me"), token)
         found = await needs.platforms.run(steps, platform=wanted["provider"], account=wanted["account_id"])
-        await needs.append(Fact(wanted["provider"], 1, account, wanted["kind"], f"read:{wanted['object_id']}", found))
+        name = f"read:{wanted['object_id']}"
+        fact = Fact(wanted["provider"], 1, account, wanted["kind"], name, found, source="poll")
+        async with rig.pool.acquire() as connection, transaction(connection):
+            await needs.append(connection, [fact])
     logged = await rig.connection.fetch(
-        "SELECT account_id, event_type, payload_json, delivery_id FROM webhook_event_log"
+        "SELECT account_id, event_type, payload_json, delivery_id, source FROM webhook_event_log"
     )
-    assert [(row["account_id"], row["event_type"], row["delivery_id"]) for row in logged] == [
-        (account, "ig_user", None)
+    assert [(row["account_id"], row["event_type"], row["delivery_id"], row["source"]) for row in logged] == [
+        (account, "ig_user", None, "poll")
     ]
     assert json.loads(logged[0]["payload_json"])["username"] == (await rig.shown(id_))["username"]
     assert await rig.connection.fetchval("SELECT count(*) FROM webhook_event_queue") == 1, "it is to be projected"

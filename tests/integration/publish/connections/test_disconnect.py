@@ -180,7 +180,7 @@ def removal(account: str, more: dict[str, Any], at: datetime) -> Any:
 async def received(rig: Rig, event: Any) -> None:
     """Append and project it, and let what it says of connections be found."""
     async with rig.pool.acquire() as connection:
-        await append_own(connection, "tiktok", 2, event)
+        await append_own(connection, "tiktok", 2, [event])
     await Projector(rig.pool, wiring.projections(), tries=1).drain()
     states = await rig.raw("SELECT state FROM webhook_events WHERE external_id = $1", event.external_id)
     assert [row["state"] for row in states] == ["done"]
