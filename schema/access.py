@@ -330,3 +330,13 @@ signed_requests = Table(
     CheckConstraint("purpose IN ('deauthorize', 'deletion')", name="purpose"),
     comment="Signed requests of platforms that were taken, so that none is taken twice",
 )
+
+reader_tenants = Table(
+    "reader_tenants",
+    metadata,
+    tenant_id(),
+    Column("login", Text, nullable=False, comment="of the database, a member of landfall_tenant_reader"),
+    created_at(),
+    PrimaryKeyConstraint("tenant_id", "login"),
+    comment="Logins that read by SQL, with the tenant whose rows each sees",
+)

@@ -5,6 +5,8 @@ the row's table computes from its key, so that it stays after a rebuild; an id o
 role ``landfall_reader`` sees these views and nothing else, and its logins have that search path.
 
 The views of one platform's tables stand beside those tables, in its module of ``schema.crm``. Tokens are shown as NULL.
+
+The published views ``…_v1`` stand beside them (``schema.published``).
 """
 
 from collections.abc import Mapping
@@ -12,9 +14,9 @@ from types import MappingProxyType
 
 from schema.crm import platform_views
 from schema.states import CONNECTION, ConnectionState
-from schema.views import View
+from schema.views import EVERYTHING, View
 
-SCHEMA = "reporting"
+SCHEMA = EVERYTHING.schema
 
 
 OAUTH_ACCOUNTS = View(

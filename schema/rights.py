@@ -21,6 +21,10 @@ APP_ROLE = "landfall_app"
 READER_ROLE = "landfall_reader"
 """Of whoever reads by SQL: they see the views of schema ``reporting``, and can change nothing."""
 
+TENANT_READER_ROLE = "landfall_tenant_reader"
+"""Of whoever reads the rows of one tenant by SQL: they see the views of schema ``reporting_tenant``, which show rows of
+the tenant that their login was made for, and can change nothing."""
+
 EVERY = "*"
 
 
@@ -38,7 +42,8 @@ PROJECTED = Rights(select=EVERY, insert=EVERY, update=EVERY)
 """The worker's on each table of ``schema.crm``."""
 
 READ = Rights(select=EVERY)
-"""The reader's on each view of schema ``reporting``."""
+"""The reader's and the commands' on each view of schema ``reporting``, and the tenant reader's and the web process's on
+each of schema ``reporting_tenant``."""
 
 _EVENT = (
     "id bucket delivery_id provider account_id event_type external_id rule_version payload_json occurred_at defect"
@@ -306,8 +311,9 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
         ),
         "media_fetches": Rights(select=EVERY),
     },
-    # And READ on each view of schema ``reporting``
+    # And READ on each view of schema ``reporting``, or ``reporting_tenant``
     READER_ROLE: {},
+    TENANT_READER_ROLE: {},
     # What the previous release may, which acts as this role alone: less it gets a release later.
     APP_ROLE: {
         "alembic_version": _REVISION,
@@ -378,7 +384,8 @@ FUNCTIONS: Mapping[str, tuple[str, ...]] = {
     "find_connections_sharing_grant(uuid)": (WEB_ROLE, WORKER_ROLE),
     "find_deletion_request(text)": (WEB_ROLE,),
     "find_invitation(bytea)": (WEB_ROLE,),
-    "find_reported_connections()": (READER_ROLE,),
+    "find_own_connections()": (TENANT_READER_ROLE, WEB_ROLE),
+    "find_reported_connections()": (APP_ROLE, READER_ROLE),
     "find_partition_gaps()": (APP_ROLE, WORKER_ROLE),
     "find_pull_progress(uuid[])": (WEB_ROLE,),
     "find_media_link(bytea)": (WEB_ROLE,),

@@ -18,7 +18,7 @@ from ops.cli.store import logins as store
 from ops.cli.terminal import echo
 from ops.runtime import db
 from ops.runtime.settings import Configuration
-from schema.rights import APP_ROLE, READER_ROLE, WEB_ROLE, WORKER_ROLE
+from schema.rights import APP_ROLE, READER_ROLE, TENANT_READER_ROLE, WEB_ROLE, WORKER_ROLE
 
 PROCESSES: Mapping[str, str] = MappingProxyType({"serve": WEB_ROLE, "work": WORKER_ROLE})
 """The role that each process's login is a member of."""
@@ -65,37 +65,49 @@ def verifier(password: str, salt: bytes) -> str:
     help="A file of one line, the password, of 12 visible ASCII characters at least; - is standard input. Asked for"
     " if not given.",
 )
-def login_command(process: str, name: str | None, password_file: BinaryIO | None) -> None:
+@click.option(
+    "--tenant",
+    metavar="NAME",
+    help="Of a login that reads: the tenant whose rows it sees, in the published views alone. All rows if not given.",
+)
+def login_command(process: str, name: str | None, password_file: BinaryIO | None, tenant: str | None) -> None:
     """Make the database login that `landfall serve` or `landfall work` needs, or one that only reads the tables.
 
     One that is there gets a new password.
 
     Needs the owner of the database, as `landfall migrate` does, and the right to create roles.
     """
+    if tenant is not None and process != "read":
+        raise click.UsageError("--tenant is for logins that read: a process works for all tenants")
     if password_file is None:
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
     else:
         password = options.password_in(password_file)
-    wiring.run(login(wiring.load(), process, name or f"landfall_{process}", password))
+    wiring.run(login(wiring.load(), process, name or f"landfall_{process}", password, tenant))
 
 
-async def login(configuration: Configuration, process: str, name: str, password: str) -> None:
+async def login(configuration: Configuration, process: str, name: str, password: str, tenant: str | None) -> None:
     """Make or renew a login. Raises UnfitLogin, NotAllowed."""
     connection = await db.connect(configuration.settings.database_url.get_secret_value())
     try:
-        await make(connection, process, name, password)
+        await make(connection, process, name, password, tenant)
     finally:
         await connection.close()
     can = "read the tables and change nothing"
+    if tenant is not None:
+        can = f"read the published views with the rows of {tenant}, and change nothing"
     if process in PROCESSES:
         can = f"do what `landfall {process}` needs: put it into that process's DATABASE_URL"
     echo(f"{name} can log in, and {can}")
 
 
-async def make(connection: asyncpg.Connection, process: str, name: str, password: str) -> None:
+async def make(
+    connection: asyncpg.Connection, process: str, name: str, password: str, tenant: str | None = None
+) -> None:
     """Make a login that is a member of its process's role and of nothing else; made again, it gets the new password.
 
-    One that reads finds the views of schema ``reporting`` by their plain names.
+    One that reads finds its views by their plain names, within the limits of ``store.SETTINGS``; with the name of a
+    tenant it sees that one's rows, and made again those of the tenant that is named then.
 
     ``connection`` is of somebody who may create roles. Raises UnfitLogin, NotAllowed.
     """
@@ -105,16 +117,19 @@ async def make(connection: asyncpg.Connection, process: str, name: str, password
         raise UnfitLogin(
             f"the password of a login has {SHORTEST} to {LONGEST} characters: ASCII, visible, and no blanks"
         )
-    group = LOGINS[process]
+    group = LOGINS[process] if tenant is None else TENANT_READER_ROLE
     if not await store.role_exists(connection, group):
         raise UnfitLogin(f"there is no role {group} yet: run `landfall migrate` first")
+    seen = None if tenant is None else await store.tenant_named(connection, tenant)
+    if seen is None and tenant is not None:
+        raise UnfitLogin(f"there is no tenant {tenant}: look for it with `landfall tenant list`")
     known = await store.role(connection, name)
     if known is not None:
         _require_plain(known, name, group)
     try:
-        await store.make(connection, name, group, verifier(password, secrets.token_bytes(SALT_BYTES)))
+        await store.make(connection, name, group, verifier(password, secrets.token_bytes(SALT_BYTES)), seen)
     except asyncpg.InsufficientPrivilegeError:
-        raise NotAllowed(_for_an_administrator(name, group, new=known is None)) from None
+        raise NotAllowed(_for_an_administrator(name, group, seen, new=known is None)) from None
 
 
 def _require_plain(known: store.Role, name: str, group: str) -> None:
@@ -129,8 +144,8 @@ def _require_plain(known: store.Role, name: str, group: str) -> None:
         )
 
 
-def _for_an_administrator(name: str, group: str, *, new: bool) -> str:
-    lines = "\n".join(f"    {line}" for line in store.by_hand(name, group, new=new))
+def _for_an_administrator(name: str, group: str, tenant: str | None, *, new: bool) -> str:
+    lines = "\n".join(f"    {line}" for line in store.by_hand(name, group, tenant, new=new))
     return f"this login may not make others. Somebody who may has to run in psql:\n{lines}"
 
 

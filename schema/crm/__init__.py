@@ -23,7 +23,8 @@ No column depends on how often an event was delivered or on when it was worked o
 
 A table of one platform says so in ``info``; one of many platforms has a column ``provider`` in its key. A table that
 ``landfall up`` shows has a ``Preview`` there. A module gives the views of schema ``reporting`` that show its tables in
-``VIEWS``.
+``VIEWS``, and its rows of the published views of all platforms in ``PARTS`` (``schema.views.Parts``); ``KNOWN_POST`` is
+the condition under which one of them shows a post of ours.
 
 ``bucket`` and ``account_id`` are part of every key: one event's effects stay within one account, and so within one
 bucket, by which the tables can be distributed. A comment on another account's
@@ -38,7 +39,7 @@ from types import ModuleType
 from sqlalchemy import Table
 
 from schema.metadata import metadata
-from schema.views import View
+from schema.views import Part, Parts, Scope, View
 
 
 def _modules() -> Iterator[ModuleType]:
@@ -56,3 +57,14 @@ def crm_tables() -> list[Table]:
 def platform_views() -> Mapping[str, View]:
     """Return the views of schema ``reporting`` that the modules of this package give in ``VIEWS``, by name."""
     return {name: view for module in _modules() for name, view in getattr(module, "VIEWS", {}).items()}
+
+
+def parts(view: str, scope: Scope) -> list[Part]:
+    """Return what the modules of this package give for a published view."""
+    given: list[Parts] = [module.PARTS[view] for module in _modules() if view in getattr(module, "PARTS", {})]
+    return [part for each in given for part in each(scope)]
+
+
+def known_posts() -> list[str]:
+    """Return the conditions on a target ``p`` of ours that a row of its platform shows the same post."""
+    return [module.KNOWN_POST for module in _modules() if hasattr(module, "KNOWN_POST")]

@@ -13,9 +13,20 @@ from schema.crm.columns import (
     projection_version,
     row_id,
 )
+from schema.crm.posts import TARGETS
 from schema.metadata import metadata
 from schema.preview import Preview
-from schema.views import CREATED, UPDATED, View, latest_connection
+from schema.views import (
+    CREATED,
+    UPDATED,
+    Part,
+    Scope,
+    View,
+    freshness,
+    latest_connection,
+    number,
+    owned,
+)
 
 instagram_accounts = Table(
     "instagram_accounts",
@@ -94,6 +105,9 @@ ig_media = Table(
     },
 )
 
+_COMMENTED_AT = 'coalesce("timestamp", created_at)'
+"""When a comment was written, or where no reading told that, when the log received the first event of it."""
+
 ig_comments = Table(
     "ig_comments",
     metadata,
@@ -128,6 +142,14 @@ ig_comments = Table(
     Index("ix_ig_comments_bucket_account_id_media_ig_id", "bucket", "account_id", "media_ig_id"),
     Index("ix_ig_comments_ig_media_id", "ig_media_id"),
     Index("ix_ig_comments_created_at", "created_at"),
+    # For the published views: by account and time, by time, and the first answer of our own in a thread.
+    Index("ix_ig_comments_account_id_commented_at", "account_id", text(_COMMENTED_AT)),
+    Index("ix_ig_comments_commented_at", text(_COMMENTED_AT)),
+    Index(
+        "ix_ig_comments_own_replies",
+        *("bucket", "account_id", "parent_ig_id", text(_COMMENTED_AT)),
+        postgresql_where=text("is_own AND deleted_at IS NULL"),
+    ),
     comment="Instagram comments and replies, by the account whose events named them",
     info={
         "provider": "instagram",
@@ -212,3 +234,162 @@ VIEWS = {
         """,
     ),
 }
+
+
+# --- published views
+
+_PLATFORM = "instagram"
+
+_NUMBERS = {
+    "views": number("m", "views"),
+    "likes": number("m", "likes"),
+    "comments_count": number("m", "comments"),
+    "shares_count": number("m", "shares"),
+    "saves": number("m", "saved"),
+    "reach": number("m", "reach"),
+}
+"""The platform's words for what it counts of a media (``meta.md`` 10.5)."""
+
+_WRITTEN_AT = "coalesce(k.timestamp, k.created_at)"
+_ROOT = "coalesce(k.parent_ig_id, k.ig_id)"
+"""Threads have two levels (``meta.md`` 10.2)."""
+
+_ANSWER = f"""SELECT r.ig_id, coalesce(r.timestamp, r.created_at) AS answered_at FROM public.ig_comments r
+            WHERE r.bucket = k.bucket AND r.account_id = k.account_id AND r.parent_ig_id = {_ROOT}
+                AND r.is_own AND r.deleted_at IS NULL AND coalesce(r.timestamp, r.created_at) >= {_WRITTEN_AT}
+            ORDER BY coalesce(r.timestamp, r.created_at) LIMIT 1"""
+
+
+def _posts(scope: Scope) -> list[Part]:
+    """Every media, with the target of ours that made it, if one did."""
+    columns = {
+        "id": "m.id",
+        **owned(_PLATFORM, "m"),
+        "post_id": "m.ig_id",
+        "permalink": "coalesce(m.permalink, t.platform_post_url)",
+        "author": "m.username",
+        "text": "coalesce(m.caption, t.content)",
+        "kind": """CASE WHEN m.media_product_type IN ('REELS', 'STORY', 'AD') THEN
+            CASE m.media_product_type WHEN 'REELS' THEN 'reel' ELSE lower(m.media_product_type) END
+            ELSE coalesce(CASE m.media_type WHEN 'CAROUSEL_ALBUM' THEN 'carousel' ELSE lower(m.media_type) END, t.kind)
+            END""",
+        "published_at": "coalesce(m.timestamp, t.published_at)",
+        "state": "'published'",
+        "target_id": "t.target_id",
+        "campaign_id": "t.campaign_id",
+        **_NUMBERS,
+        "metrics_json": "m.metrics_json",
+        **freshness("m"),
+    }
+    source = f"""FROM public.ig_media m {scope.owner(_PLATFORM, "m")}
+        LEFT JOIN ({TARGETS}) t ON t.provider = '{_PLATFORM}' AND t.bucket = m.bucket
+            AND t.account_id = m.account_id AND t.platform_post_id = m.ig_id{scope.own("t")}"""
+    return [Part(columns, source)]
+
+
+_COMMENT = {
+    "id": "k.id",
+    **owned(_PLATFORM, "k"),
+    "comment_id": "k.ig_id",
+    "post_key": "k.ig_media_id",
+    "post_id": "k.media_ig_id",
+    "root_id": _ROOT,
+    "author": "k.from_user",
+    "hidden": "coalesce(k.hidden, false)",
+    "deleted": "k.deleted_at IS NOT NULL",
+    "commented_at": _WRITTEN_AT,
+}
+
+
+def _comments(scope: Scope) -> list[Part]:
+    """Every comment and reply, those too that are gone."""
+    columns = {
+        **_COMMENT,
+        "parent_id": "k.parent_ig_id",
+        "depth": "(k.parent_ig_id IS NOT NULL)::integer",
+        "text": "k.text",
+        "author_id": "k.from_id",
+        "is_own": "k.is_own",
+        "is_live": "k.is_live",
+        "deleted_at": "k.deleted_at",
+        "likes": number("k", "likes"),
+        "commented_at_is_platforms": "k.timestamp IS NOT NULL",
+        # A subquery in the place of a column is evaluated only where somebody asks for that column.
+        "answer_seconds": f"""CASE WHEN k.is_own IS NOT TRUE THEN (
+            SELECT extract(epoch FROM a.answered_at - {_WRITTEN_AT}) FROM ({_ANSWER}) a) END""",
+        **freshness("k"),
+    }
+    return [Part(columns, f"FROM public.ig_comments k {scope.owner(_PLATFORM, 'k')}")]
+
+
+def _response_times(scope: Scope) -> list[Part]:
+    """Every comment of somebody else, with our first answer in its thread after it."""
+    columns = {
+        **_COMMENT,
+        "is_answered": "a.ig_id IS NOT NULL",
+        "answer_id": "a.ig_id",
+        "answered_at": "a.answered_at",
+        "answer_seconds": f"extract(epoch FROM a.answered_at - {_WRITTEN_AT})",
+        **freshness("k"),
+    }
+    source = f"""FROM public.ig_comments k {scope.owner(_PLATFORM, "k")}
+        LEFT JOIN LATERAL ({_ANSWER}) a ON true WHERE k.is_own IS NOT TRUE"""
+    return [Part(columns, source)]
+
+
+def _engagement(scope: Scope) -> list[Part]:
+    """Comments of each day, and the newest numbers of a media on the day on which something was last heard of it."""
+    key = {**owned(_PLATFORM, "m"), "post_key": "m.id", "post_id": "m.ig_id"}
+    heard = "coalesce(m.updated_at, m.created_at)"
+    measured = {
+        **key,
+        "day": f"({heard} AT TIME ZONE 'UTC')::date",
+        **_NUMBERS,
+        "measured_at": heard,
+    }
+    commented = {
+        **owned(_PLATFORM, "k"),
+        "post_key": "k.ig_media_id",
+        "post_id": "k.media_ig_id",
+        "day": f"({_WRITTEN_AT} AT TIME ZONE 'UTC')::date",
+        "new_comments": "(k.is_own IS NOT TRUE)::integer",
+        "own_comments": "(k.is_own IS TRUE)::integer",
+    }
+    return [
+        Part(
+            measured,
+            f"FROM public.ig_media m {scope.owner(_PLATFORM, 'm')} WHERE m.metrics_json IS NOT NULL",
+        ),
+        Part(
+            commented,
+            f"FROM public.ig_comments k {scope.owner(_PLATFORM, 'k')} WHERE k.ig_media_id IS NOT NULL",
+        ),
+    ]
+
+
+def _accounts(_: Scope) -> list[Part]:
+    columns = {
+        "platform": f"'{_PLATFORM}'",
+        "account_id": "a.account_id",
+        "account": "a.username",
+        "name": "a.name",
+        "followers": number("a", "followers"),
+        "following": number("a", "follows"),
+        "posts_count": number("a", "media"),
+        "metrics_json": "a.metrics_json",
+        **freshness("a"),
+    }
+    return [Part(columns, "FROM public.instagram_accounts a")]
+
+
+PARTS = {
+    "posts_v1": _posts,
+    "comments_v1": _comments,
+    "response_times_v1": _response_times,
+    "engagement_v1": _engagement,
+    "accounts_v1": _accounts,
+}
+
+KNOWN_POST = f"""EXISTS (SELECT 1 FROM public.ig_media m WHERE p.provider = '{_PLATFORM}' AND m.bucket = p.bucket
+            AND m.account_id = p.account_id AND m.ig_id = p.platform_post_id)"""
+"""The condition on a target ``p`` of ours that a row of this platform shows the same post."""

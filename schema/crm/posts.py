@@ -1,12 +1,14 @@
 """What Landfall published, or tried to: one row for each target of a post, of all platforms."""
 
+from collections.abc import Iterable
+
 from sqlalchemy import Boolean, Column, Index, Integer, PrimaryKeyConstraint, Table, Text
 
 from schema.crm.columns import Timestamp, account_id, bucket, facet, log_times, projection_version, row_id
 from schema.metadata import metadata
 from schema.preview import Preview
 from schema.states import NOT_POSTED, POSTED, TargetState
-from schema.views import CREATED, View
+from schema.views import CREATED, UUID, Part, Scope, View, freshness
 
 social_posts = Table(
     "social_posts",
@@ -78,6 +80,16 @@ STATUS = f"""CASE WHEN p.state IN ({_quoted(POSTED)}) THEN 'posted'
         WHEN p.state = '{TargetState.CANCELLED}' THEN 'cancelled' ELSE 'pending' END"""
 """The user's word for a state."""
 
+NO_POSTS = ("comment", "comment_reply")
+"""Kinds of targets that are no posts, whatever they stand below."""
+
+_IS_POST = f"is_action IS NOT TRUE AND coalesce(kind, '') NOT IN ({', '.join(map(repr, NO_POSTS))})"
+
+TARGETS = f"""SELECT DISTINCT ON (provider, bucket, account_id, platform_post_id) * FROM public.social_posts
+            WHERE platform_post_id IS NOT NULL AND {_IS_POST}
+            ORDER BY provider, bucket, account_id, platform_post_id, user_id, target_id"""
+"""A query for the target of ours that made each post, for views of a platform's posts."""
+
 _CONNECTION = "uuid_hash_extended(p.connection_id::uuid, 0) & 9223372036854775807"
 
 VIEWS = {
@@ -129,3 +141,70 @@ VIEWS = {
         """,
     ),
 }
+
+
+# --- published views
+
+_OWNED = {
+    "tenant_id": "p.user_id::uuid",
+    "platform": "p.provider",
+    "account_id": "p.account_id",
+    "account": "nullif(owner.username, '')",
+    "connection_id": _CONNECTION,
+}
+
+
+def unmatched_posts(scope: Scope, known: Iterable[str]) -> Part:
+    """Return the posts of ours that no row of their platform shows: none was read yet, or the platform has none here.
+
+    ``known`` are the conditions on a target ``p`` that such a row is there.
+    """
+    columns = {
+        "id": "p.id",
+        **_OWNED,
+        "post_id": "p.platform_post_id",
+        "permalink": "p.platform_post_url",
+        "text": "p.content",
+        "kind": "p.kind",
+        "published_at": "p.published_at",
+        "state": "p.state",
+        "target_id": "p.target_id",
+        "campaign_id": "p.campaign_id",
+        **freshness("p"),
+    }
+    unknown = "".join(f"\n            AND NOT {condition}" for condition in known)
+    source = f"""FROM public.social_posts p {scope.maker("p")}
+        WHERE p.state IN ({_quoted(POSTED)}) AND {_IS_POST}{unknown}"""
+    return Part(columns, source)
+
+
+def _publishing(scope: Scope) -> list[Part]:
+    """Every target, the acts on posts and comments among them."""
+    columns = {
+        "id": "p.id",
+        **_OWNED,
+        "target_id": "p.target_id",
+        "landfall_post_id": f"p.post_id::{UUID}",
+        "parent_target_id": "p.parent_id",
+        "kind": "p.kind",
+        "is_action": "coalesce(p.is_action, false)",
+        "campaign_id": "p.campaign_id",
+        "text": "p.content",
+        "link_url": "p.link_url",
+        "state": "p.state",
+        "status": STATUS,
+        "post_id": "p.platform_post_id",
+        "permalink": "p.platform_post_url",
+        "error_code": "p.error_code",
+        "error_message": "p.error_message",
+        "retryable": "p.retryable",
+        "failures": "p.retry_count",
+        "scheduled_at": "p.scheduled_at",
+        "published_at": "p.published_at",
+        "late_seconds": "extract(epoch FROM p.published_at - p.scheduled_at)",
+        **freshness("p"),
+    }
+    return [Part(columns, f"FROM public.social_posts p {scope.maker('p')}")]
+
+
+PARTS = {"publishing_v1": _publishing}

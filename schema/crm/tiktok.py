@@ -2,10 +2,11 @@
 
 from sqlalchemy import Boolean, Column, ForeignKeyConstraint, Index, Integer, PrimaryKeyConstraint, Table, Text, text
 
-from schema.crm.columns import Timestamp, account_id, bucket, facet, log_times, projection_version, row_id
+from schema.crm.columns import Timestamp, account_id, bucket, facet, hash_of, log_times, projection_version, row_id
+from schema.crm.posts import TARGETS
 from schema.metadata import metadata
 from schema.preview import Preview
-from schema.views import CREATED, UPDATED, View, latest_connection
+from schema.views import CREATED, UPDATED, Part, Scope, View, freshness, latest_connection, owned
 
 IN_FLIGHT = ("PROCESSING_UPLOAD", "PROCESSING_DOWNLOAD", "SEND_TO_USER_INBOX")
 """Statuses of a publish that can still change (``tiktok.md`` 8.1)."""
@@ -148,3 +149,60 @@ VIEWS = {
         """,
     ),
 }
+
+
+# --- published views
+
+_PLATFORM = "tiktok"
+
+
+def _posts(scope: Scope) -> list[Part]:
+    """Every post whose id the platform told, and publishes by other programs that have none (``tiktok.md`` 8.1).
+
+    A publish of ours without an id is a row of ``social_posts`` already.
+    """
+    public = {
+        "id": hash_of("i.account_id", "i.publish_id", "i.post_id"),
+        **owned(_PLATFORM, "i"),
+        "post_id": "i.post_id",
+        "permalink": "t.platform_post_url",
+        "text": "coalesce(p.title, t.content)",
+        "kind": "t.kind",
+        "published_at": "coalesce(t.published_at, p.status_at, i.visibility_at)",
+        "state": "CASE WHEN i.is_public IS FALSE THEN 'not_public' ELSE 'published' END",
+        "target_id": "t.target_id",
+        "campaign_id": "t.campaign_id",
+        **freshness("i"),
+    }
+    unnamed = {
+        "id": "p.id",
+        **owned(_PLATFORM, "p"),
+        "text": "p.title",
+        "published_at": "p.status_at",
+        "state": "'published_id_unknown'",
+        **freshness("p"),
+    }
+    return [
+        Part(
+            public,
+            f"""FROM public.tiktok_post_ids i {scope.owner(_PLATFORM, "i")}
+        JOIN public.tiktok_posts p ON p.bucket = i.bucket AND p.account_id = i.account_id
+            AND p.publish_id = i.publish_id
+        LEFT JOIN ({TARGETS}) t ON t.provider = '{_PLATFORM}' AND t.bucket = i.bucket
+            AND t.account_id = i.account_id AND t.platform_post_id = i.post_id{scope.own("t")}""",
+        ),
+        Part(
+            unnamed,
+            f"""FROM public.tiktok_posts p {scope.owner(_PLATFORM, "p")}
+        WHERE p.status = 'PUBLISH_COMPLETE' AND p.request_version = '' AND NOT EXISTS (
+            SELECT 1 FROM public.tiktok_post_ids i WHERE i.bucket = p.bucket AND i.account_id = p.account_id
+                AND i.publish_id = p.publish_id)""",
+        ),
+    ]
+
+
+PARTS = {"posts_v1": _posts}
+
+KNOWN_POST = f"""EXISTS (SELECT 1 FROM public.tiktok_post_ids i WHERE p.provider = '{_PLATFORM}'
+            AND i.bucket = p.bucket AND i.account_id = p.account_id AND i.post_id = p.platform_post_id)"""
+"""The condition on a target ``p`` of ours that a row of this platform shows the same post."""

@@ -118,8 +118,8 @@ def test_roles_without_a_right_are_left_where_a_database_is_taken_down(empty: An
     left += " AND r.rolname LIKE 'landfall\\_%'"
     assert postgres.sql(left, database=dsn.rpartition("/")[2]) == "0"
     roles = "SELECT count(*) FROM pg_roles WHERE rolname IN"
-    roles += " ('landfall_web', 'landfall_worker', 'landfall_reader', 'landfall_app')"
-    assert postgres.sql(roles) == "4"
+    roles += " ('landfall_web', 'landfall_worker', 'landfall_reader', 'landfall_tenant_reader', 'landfall_app')"
+    assert postgres.sql(roles) == "5"
 
 
 def test_database_of_an_earlier_build_is_told_to_be_made_anew(empty: Any, postgres: Postgres) -> None:

@@ -1,12 +1,32 @@
 """Logins of the database: make them, and look at what they may do."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 import asyncpg
 
-from schema.reporting import SCHEMA
-from schema.rights import READER_ROLE
+from schema.rights import READER_ROLE, TENANT_READER_ROLE
+from schema.views import EVERYTHING, ONE_TENANT
+
+SETTINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "default_transaction_read_only": "on",
+        "statement_timeout": "60s",
+        "lock_timeout": "5s",
+        "idle_in_transaction_session_timeout": "60s",
+        "idle_session_timeout": "30min",
+    }
+)
+"""Of the sessions of logins that read, so that none that was forgotten keeps a lock or old rows. A session may change
+its own: they are no fence."""
+
+READER_CONNECTIONS = 10
+"""That a login which reads may have open at once, so that the service keeps its own."""
+
+_SCHEMAS = {READER_ROLE: EVERYTHING.schema, TENANT_READER_ROLE: ONE_TENANT.schema}
+"""Where logins that read find their views."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +80,11 @@ async def role(connection: asyncpg.Connection, name: str) -> Role | None:
     return None if row is None else Role(*row)
 
 
-async def make(connection: asyncpg.Connection, name: str, group: str, verifier: str) -> None:
+async def make(connection: asyncpg.Connection, name: str, group: str, verifier: str, tenant: str | None = None) -> None:
     """Make or renew a login that is a member of ``group``, in a transaction.
 
     ``name``, ``group`` and ``verifier`` become part of statements: the caller has checked what they are made of.
+    ``tenant`` is the id of the one whose rows a member of ``TENANT_READER_ROLE`` sees.
     Raises InsufficientPrivilegeError.
     """
     async with connection.transaction():
@@ -75,14 +96,39 @@ async def make(connection: asyncpg.Connection, name: str, group: str, verifier: 
         database = await connection.fetchval("SELECT quote_ident(current_database())")
         if not await connection.fetchval("SELECT has_database_privilege($1, current_database(), 'CONNECT')", name):
             await connection.execute(f"GRANT CONNECT ON DATABASE {database} TO {name}")
-        if group == READER_ROLE:
-            await connection.execute(f"ALTER ROLE {name} IN DATABASE {database} SET search_path = {SCHEMA}")
+        if group in _SCHEMAS:
+            await connection.execute(f"ALTER ROLE {name} CONNECTION LIMIT {READER_CONNECTIONS}")
+            for setting, value in {"search_path": _SCHEMAS[group], **SETTINGS}.items():
+                await connection.execute(f"ALTER ROLE {name} IN DATABASE {database} SET {setting} = '{value}'")
+        if tenant is not None:
+            await connection.execute("SELECT set_config('landfall.tenant', '*', true)")
+            await connection.execute("DELETE FROM reader_tenants WHERE login = $1", name)
+            await connection.execute(
+                "INSERT INTO reader_tenants (tenant_id, login) VALUES ($1::text::uuid, $2)", tenant, name
+            )
 
 
-def by_hand(name: str, group: str, *, new: bool) -> list[str]:
+async def tenant_named(connection: asyncpg.Connection, name: str) -> str | None:
+    """Return the id of a tenant; None where there is none of this name."""
+    found: str | None = await connection.fetchval("SELECT id::text FROM tenants WHERE name = $1", name)
+    return found
+
+
+def by_hand(name: str, group: str, tenant: str | None = None, *, new: bool) -> list[str]:
     """Return what somebody who may make logins has to run in psql."""
     first = f"CREATE ROLE {name} LOGIN;" if new else f"ALTER ROLE {name} LOGIN INHERIT;"
-    reading = [f"ALTER ROLE {name} SET search_path = {SCHEMA};"] if group == READER_ROLE else []
+    reading = []
+    if group in _SCHEMAS:
+        reading = [
+            f"ALTER ROLE {name} CONNECTION LIMIT {READER_CONNECTIONS};",
+            *(f"ALTER ROLE {name} SET {key} = '{value}';" for key, value in SETTINGS.items()),
+            f"ALTER ROLE {name} SET search_path = {_SCHEMAS[group]};",
+        ]
+    if tenant is not None:
+        reading += [
+            "SET landfall.tenant = '*';",
+            f"INSERT INTO reader_tenants (tenant_id, login) VALUES ('{tenant}', '{name}') ON CONFLICT DO NOTHING;",
+        ]
     return [first, f"GRANT {group} TO {name};", f"\\password {name}", *reading]
 
 

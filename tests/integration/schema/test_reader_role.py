@@ -15,8 +15,9 @@ from ops.cli import logins, wiring
 from ops.runtime.db import Pool, open_pool
 from ops.runtime.embedded import Postgres
 from schema.log import WEBHOOK_EVENTS
+from schema.published import PUBLISHED, PUBLISHED_FOR_TENANT
 from schema.reporting import VIEWS
-from schema.rights import APP_ROLE, READER_ROLE
+from schema.rights import APP_ROLE, READER_ROLE, TENANT_READER_ROLE
 from sync.projection import store
 from sync.projection.worker import Projector
 from sync.rebuild import procedure as rebuild
@@ -50,7 +51,7 @@ async def test_every_table_view_and_column_says_what_it_is(connection: asyncpg.C
     tables = await connection.fetch(
         """
         SELECT oid, relname, obj_description(oid) AS about FROM pg_class
-        WHERE relnamespace IN ('public'::regnamespace, 'reporting'::regnamespace)
+        WHERE relnamespace IN ('public'::regnamespace, 'reporting'::regnamespace, 'reporting_tenant'::regnamespace)
             AND relkind IN ('r', 'v', 'm', 'p', 'f') AND NOT relispartition AND relname <> 'alembic_version'"""
     )
     columns = await connection.fetch(
@@ -75,28 +76,38 @@ async def test_view_of_the_events_says_what_the_schema_says(connection: asyncpg.
     assert {row[0]: row[1] for row in rows} == columns
 
 
-async def test_reader_sees_the_views_of_schema_reporting_and_nothing_else(connection: asyncpg.Connection) -> None:
+SEEN = {
+    READER_ROLE: {f"reporting.{name}" for name in (*VIEWS, *PUBLISHED)},
+    TENANT_READER_ROLE: {f"reporting_tenant.{name}" for name in PUBLISHED_FOR_TENANT},
+}
+
+
+@pytest.mark.parametrize("role", SEEN)
+async def test_readers_see_the_views_of_their_schema_and_nothing_else(
+    connection: asyncpg.Connection, role: str
+) -> None:
     rows = await connection.fetch(
         """
         SELECT c.oid::regclass::text, p.name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace,
             unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) AS p (name)
-        WHERE n.nspname IN ('public', 'reporting') AND c.relkind IN ('r', 'v', 'm', 'p', 'f') AND (
+        WHERE n.nspname IN ('public', 'reporting', 'reporting_tenant') AND c.relkind IN ('r', 'v', 'm', 'p', 'f') AND (
             has_table_privilege($1, c.oid, p.name)
             OR p.name IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES') AND has_any_column_privilege($1, c.oid, p.name)
         )""",
-        READER_ROLE,
+        role,
     )
-    assert {tuple(row) for row in rows} == {(f"reporting.{name}", "SELECT") for name in VIEWS}
-    role = await connection.fetchrow(
+    assert {tuple(row) for row in rows} == {(name, "SELECT") for name in SEEN[role]}
+    found = await connection.fetchrow(
         """
         SELECT rolcanlogin, rolsuper, rolcreaterole, rolcreatedb, rolbypassrls, rolreplication,
             EXISTS (SELECT FROM pg_auth_members WHERE member = r.oid) AS member,
             has_schema_privilege(r.oid, 'public', 'CREATE') AS maker,
-            has_schema_privilege(r.oid, 'reporting', 'CREATE') AS view_maker
+            has_schema_privilege(r.oid, 'reporting', 'CREATE') AS view_maker,
+            has_schema_privilege(r.oid, 'reporting_tenant', 'CREATE') AS tenant_view_maker
         FROM pg_roles r WHERE rolname = $1""",
-        READER_ROLE,
+        role,
     )
-    assert not any(role.values())
+    assert not any(found.values())
 
 
 async def test_login_that_reads_runs_the_queries_of_the_readme_and_can_change_nothing(
@@ -130,6 +141,8 @@ async def test_login_that_reads_runs_the_queries_of_the_readme_and_can_change_no
                 ("p2", "FAILED", "spam_risk", None),
                 ("p1", "PUBLISH_COMPLETE", None, '["7"]'),
             ]
+            # Its rights hold, whatever its session sets.
+            await reader.execute("SET default_transaction_read_only = off")
             for statement in (
                 "SELECT * FROM public.connection_secrets",
                 "SELECT * FROM public.connections",

@@ -14,7 +14,8 @@ from ops.runtime.embedded import Postgres
 from ops.runtime.tenancy import ALL_TENANTS, set_tenant, tenant_transaction
 from schema.crm import crm_tables
 from schema.events import bucket_of
-from schema.reporting import SCHEMA, VIEWS
+from schema.published import PUBLISHED, PUBLISHED_FOR_TENANT
+from schema.reporting import VIEWS
 from schema.rights import (
     APP_PROJECTED,
     APP_ROLE,
@@ -24,11 +25,13 @@ from schema.rights import (
     READ,
     READER_ROLE,
     RIGHTS,
+    TENANT_READER_ROLE,
     WEB_ROLE,
     WORKER_ROLE,
     Rights,
 )
 from schema.tenancy import DEFAULT_TENANT
+from schema.views import EVERYTHING, ONE_TENANT
 from tests.rig import TESTS
 from tests.support import append_event, command
 
@@ -43,8 +46,11 @@ def declared() -> Mapping[tuple[str, str], Rights]:
     for table in crm_tables():
         found[WORKER_ROLE, table.name] = PROJECTED
         found[APP_ROLE, table.name] = APP_PROJECTED
-    for view in VIEWS:
-        found[READER_ROLE, f"{SCHEMA}.{view}"] = READ
+    for view in (*VIEWS, *PUBLISHED):
+        found[READER_ROLE, f"{EVERYTHING.schema}.{view}"] = found[APP_ROLE, f"{EVERYTHING.schema}.{view}"] = READ
+    for view in PUBLISHED_FOR_TENANT:
+        for role in (TENANT_READER_ROLE, WEB_ROLE):
+            found[role, f"{ONE_TENANT.schema}.{view}"] = READ
     return found
 
 
@@ -59,13 +65,14 @@ def each(role: str, table: str, rights: Rights) -> Iterator[Granted]:
 GRANTS = """
 SELECT coalesce(r.rolname, 'PUBLIC'), c.oid::regclass::text, a.privilege_type, '*' AS column
 FROM pg_class c, aclexplode(c.relacl) a LEFT JOIN pg_roles r ON r.oid = a.grantee
-WHERE c.relnamespace IN ('public'::regnamespace, 'reporting'::regnamespace) AND c.relkind <> 'S'
+WHERE c.relnamespace IN ('public'::regnamespace, 'reporting'::regnamespace, 'reporting_tenant'::regnamespace)
+    AND c.relkind <> 'S'
     AND a.grantee <> c.relowner
 UNION ALL
 SELECT coalesce(r.rolname, 'PUBLIC'), c.oid::regclass::text, a.privilege_type, t.attname
 FROM pg_class c JOIN pg_attribute t ON t.attrelid = c.oid, aclexplode(t.attacl) a
 LEFT JOIN pg_roles r ON r.oid = a.grantee
-WHERE c.relnamespace IN ('public'::regnamespace, 'reporting'::regnamespace)
+WHERE c.relnamespace IN ('public'::regnamespace, 'reporting'::regnamespace, 'reporting_tenant'::regnamespace)
 """
 
 
@@ -116,6 +123,7 @@ async def test_roles_can_neither_log_in_nor_do_anything_to_the_server(connection
     assert [tuple(row) for row in rows] == [
         (APP_ROLE, False, [WEB_ROLE, WORKER_ROLE]),
         (READER_ROLE, False, []),
+        (TENANT_READER_ROLE, False, []),
         (WEB_ROLE, False, []),
         (WORKER_ROLE, False, []),
     ]
@@ -404,6 +412,7 @@ def rows(id_: str, user: str) -> dict[str, str]:
         f" VALUES ({tenant}, '{id_}', '{{}}', 'FREQ=DAILY;COUNT=2', '2027-05-01 09:00', 'UTC', 'user:ada')",
         "post_occurrences": "(tenant_id, recurrence_id, revision, number, at, state, post_id)"
         f" VALUES ({tenant}, '{id_}', 1, 1, now(), 'made', '{id_}')",
+        "reader_tenants": f"(tenant_id, login) VALUES ({tenant}, '{id_}')",
         "queue_slots": "(tenant_id, connection_id, weekday, local_time, zone)"
         f" VALUES ({tenant}, '{id_}', 0, '09:00', 'UTC')",
         "media": "(tenant_id, id, stored_as, sha256, bytes, content_type, kind, details, created_by)"
@@ -524,6 +533,8 @@ CREATE TEMP TABLE memberships (tenant_id uuid, user_id uuid, created_at timestam
 INSERT INTO memberships VALUES (gen_random_uuid(), '00000000-0000-0000-0000-000000000000', now());
 CREATE TEMP TABLE users (id uuid);
 INSERT INTO users VALUES ('00000000-0000-0000-0000-000000000000');
+CREATE TEMP TABLE reader_tenants (tenant_id uuid, login text);
+INSERT INTO reader_tenants VALUES (gen_random_uuid(), session_user);
 CREATE FUNCTION pg_temp.set_config(text, text, boolean) RETURNS text LANGUAGE plpgsql AS
     $$ BEGIN RAISE EXCEPTION 'called with the rights of %', current_user; END $$;
 CREATE FUNCTION pg_temp.get_byte(bytea, integer) RETURNS integer LANGUAGE plpgsql AS
@@ -543,6 +554,7 @@ NONSENSE = {
     "find_invitation": ["NULL", "''", "'mine'", "decode(repeat('00', 100000), 'hex')"],
     "find_media_link": ["NULL", "''", "'mine'", "decode(repeat('00', 100000), 'hex')"],
     "find_oauth_state": ["NULL, NULL, NULL", "'', '', ''", "'mine', 'mine', 'mine'"],
+    "find_own_connections": [""],
     "find_session": ["NULL", "''", "'mine'", "decode(repeat('00', 100000), 'hex')"],
     "find_tenants_of_person": ["NULL", "gen_random_uuid()", "'00000000-0000-0000-0000-000000000000'"],
     "find_tenants_of_sessions": ["NULL", "gen_random_uuid()", "'00000000-0000-0000-0000-000000000000'"],
