@@ -84,7 +84,9 @@ SELECT (m.id)::bigint AS id, (owner.tenant_id)::uuid AS tenant_id, ('instagram')
             END)::text AS kind, (coalesce(m.timestamp, t.published_at))::timestamp with time zone AS published_at, ('published')::text AS state, (t.target_id)::text AS target_id, (t.campaign_id)::text AS campaign_id, ((m.metrics_json ->> 'views')::numeric::bigint)::bigint AS views, ((m.metrics_json ->> 'likes')::numeric::bigint)::bigint AS likes, ((m.metrics_json ->> 'comments')::numeric::bigint)::bigint AS comments_count, ((m.metrics_json ->> 'shares')::numeric::bigint)::bigint AS shares_count, ((m.metrics_json ->> 'saved')::numeric::bigint)::bigint AS saves, ((m.metrics_json ->> 'reach')::numeric::bigint)::bigint AS reach, (m.metrics_json)::jsonb AS metrics_json, (m.created_at)::timestamp with time zone AS created_at, (coalesce(m.updated_at, m.created_at))::timestamp with time zone AS updated_at FROM public.ig_media m LEFT JOIN (SELECT DISTINCT ON (account_id) * FROM public.find_reported_connections()
             WHERE platform = 'instagram' ORDER BY account_id, state = 'active' DESC, authorized_at DESC, id) owner
             ON owner.account_id = m.account_id
-        LEFT JOIN (SELECT DISTINCT ON (provider, bucket, account_id, platform_post_id) * FROM public.social_posts
+        LEFT JOIN (SELECT DISTINCT ON (provider, bucket, account_id, platform_post_id) provider, bucket, account_id, platform_post_id, user_id, target_id,
+                kind, content, campaign_id, platform_post_url, published_at
+            FROM public.social_posts
             WHERE platform_post_id IS NOT NULL AND is_action IS NOT TRUE AND coalesce(kind, '') NOT IN ('comment', 'comment_reply')
             ORDER BY provider, bucket, account_id, platform_post_id, user_id, target_id) t ON t.provider = 'instagram' AND t.bucket = m.bucket
             AND t.account_id = m.account_id AND t.platform_post_id = m.ig_id
@@ -94,7 +96,9 @@ SELECT (hashtextextended(i.post_id, hashtextextended(i.publish_id, hashtextexten
             ON owner.account_id = i.account_id
         JOIN public.tiktok_posts p ON p.bucket = i.bucket AND p.account_id = i.account_id
             AND p.publish_id = i.publish_id
-        LEFT JOIN (SELECT DISTINCT ON (provider, bucket, account_id, platform_post_id) * FROM public.social_posts
+        LEFT JOIN (SELECT DISTINCT ON (provider, bucket, account_id, platform_post_id) provider, bucket, account_id, platform_post_id, user_id, target_id,
+                kind, content, campaign_id, platform_post_url, published_at
+            FROM public.social_posts
             WHERE platform_post_id IS NOT NULL AND is_action IS NOT TRUE AND coalesce(kind, '') NOT IN ('comment', 'comment_reply')
             ORDER BY provider, bucket, account_id, platform_post_id, user_id, target_id) t ON t.provider = 'tiktok' AND t.bucket = i.bucket
             AND t.account_id = i.account_id AND t.platform_post_id = i.post_id
@@ -299,7 +303,9 @@ SELECT (m.id)::bigint AS id, (owner.tenant_id)::uuid AS tenant_id, ('instagram')
             END)::text AS kind, (coalesce(m.timestamp, t.published_at))::timestamp with time zone AS published_at, ('published')::text AS state, (t.target_id)::text AS target_id, (t.campaign_id)::text AS campaign_id, ((m.metrics_json ->> 'views')::numeric::bigint)::bigint AS views, ((m.metrics_json ->> 'likes')::numeric::bigint)::bigint AS likes, ((m.metrics_json ->> 'comments')::numeric::bigint)::bigint AS comments_count, ((m.metrics_json ->> 'shares')::numeric::bigint)::bigint AS shares_count, ((m.metrics_json ->> 'saved')::numeric::bigint)::bigint AS saves, ((m.metrics_json ->> 'reach')::numeric::bigint)::bigint AS reach, (m.metrics_json)::jsonb AS metrics_json, (m.created_at)::timestamp with time zone AS created_at, (coalesce(m.updated_at, m.created_at))::timestamp with time zone AS updated_at FROM public.ig_media m JOIN (SELECT DISTINCT ON (account_id) * FROM public.find_own_connections()
             WHERE platform = 'instagram' AND shown ORDER BY account_id, state = 'active' DESC, authorized_at DESC, id) owner
             ON owner.account_id = m.account_id
-        LEFT JOIN (SELECT DISTINCT ON (provider, bucket, account_id, platform_post_id) * FROM public.social_posts
+        LEFT JOIN (SELECT DISTINCT ON (provider, bucket, account_id, platform_post_id) provider, bucket, account_id, platform_post_id, user_id, target_id,
+                kind, content, campaign_id, platform_post_url, published_at
+            FROM public.social_posts
             WHERE platform_post_id IS NOT NULL AND is_action IS NOT TRUE AND coalesce(kind, '') NOT IN ('comment', 'comment_reply')
             ORDER BY provider, bucket, account_id, platform_post_id, user_id, target_id) t ON t.provider = 'instagram' AND t.bucket = m.bucket
             AND t.account_id = m.account_id AND t.platform_post_id = m.ig_id AND t.user_id = owner.tenant_id::text
@@ -309,7 +315,9 @@ SELECT (hashtextextended(i.post_id, hashtextextended(i.publish_id, hashtextexten
             ON owner.account_id = i.account_id
         JOIN public.tiktok_posts p ON p.bucket = i.bucket AND p.account_id = i.account_id
             AND p.publish_id = i.publish_id
-        LEFT JOIN (SELECT DISTINCT ON (provider, bucket, account_id, platform_post_id) * FROM public.social_posts
+        LEFT JOIN (SELECT DISTINCT ON (provider, bucket, account_id, platform_post_id) provider, bucket, account_id, platform_post_id, user_id, target_id,
+                kind, content, campaign_id, platform_post_url, published_at
+            FROM public.social_posts
             WHERE platform_post_id IS NOT NULL AND is_action IS NOT TRUE AND coalesce(kind, '') NOT IN ('comment', 'comment_reply')
             ORDER BY provider, bucket, account_id, platform_post_id, user_id, target_id) t ON t.provider = 'tiktok' AND t.bucket = i.bucket
             AND t.account_id = i.account_id AND t.platform_post_id = i.post_id AND t.user_id = owner.tenant_id::text

@@ -85,7 +85,10 @@ NO_POSTS = ("comment", "comment_reply")
 
 _IS_POST = f"is_action IS NOT TRUE AND coalesce(kind, '') NOT IN ({', '.join(map(repr, NO_POSTS))})"
 
-TARGETS = f"""SELECT DISTINCT ON (provider, bucket, account_id, platform_post_id) * FROM public.social_posts
+TARGETS = f"""SELECT DISTINCT ON (provider, bucket, account_id, platform_post_id)
+                provider, bucket, account_id, platform_post_id, user_id, target_id,
+                kind, content, campaign_id, platform_post_url, published_at
+            FROM public.social_posts
             WHERE platform_post_id IS NOT NULL AND {_IS_POST}
             ORDER BY provider, bucket, account_id, platform_post_id, user_id, target_id"""
 """A query for the target of ours that made each post, for views of a platform's posts."""
