@@ -5,6 +5,7 @@ The state of work, beside the log: no table of ``schema.crm`` is made of it, so 
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Index,
@@ -130,6 +131,22 @@ pull_accounts = Table(
     PrimaryKeyConstraint("bucket", "account_id", "provider"),
     CheckConstraint("(holder IS NULL) = (leased_until IS NULL)", name="lease"),
     comment="Accounts whose objects are read: who does it, and how far it has come",
+)
+
+pull_drifts = Table(
+    "pull_drifts",
+    metadata,
+    account_id("whose rows were compared"),
+    Column("provider", Text, nullable=False, comment="the platform"),
+    Column("checked_at", Timestamp, nullable=False, server_default=func.now(), comment="when it ended"),
+    Column("compared", BigInteger, nullable=False, comment="objects of the platform"),
+    Column("missing", BigInteger, nullable=False, comment="rows that are not there"),
+    Column("different", BigInteger, nullable=False, comment="rows that say something else"),
+    Column("extra", BigInteger, nullable=False, comment="rows of what does not exist at the platform"),
+    Column("complete", Boolean, nullable=False, comment="whether all could be read"),
+    bucket(),
+    PrimaryKeyConstraint("bucket", "account_id", "provider"),
+    comment="What the last `landfall drift` found, by account",
 )
 
 lookups = Table(

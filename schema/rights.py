@@ -261,6 +261,7 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
         "pull_tasks": PROJECTED,
         "pull_objects": PROJECTED,
         "pull_accounts": PROJECTED,
+        "pull_drifts": PROJECTED,
         "lookups": PROJECTED,
         # Of access, what is mailed to whom, and the end of what has had its time
         "tenants": Rights(select="id name"),

@@ -14,6 +14,10 @@ COMMANDS = {
         "ops.cli.db:db_group", "Make logins for the processes; wipe and fill a database of our own for development."
     ),
     "doctor": Lazy("ops.cli.doctor:doctor", "Check everything the promises rest on; exits 1 on a fault."),
+    "drift": Lazy(
+        "ops.cli.drift:drift_command",
+        "Compare the CRM tables with what the platforms say now; exits 1 if they differ. Changes no row.",
+    ),
     "erase": Lazy(
         "ops.cli.erase:erase_command",
         "Erase a person or an account from the log, the tables and the connections, for good.",

@@ -24,6 +24,7 @@ SELECT create_distributed_table('lookups', 'bucket', colocate_with => 'webhook_e
 SELECT create_distributed_table('pull_tasks', 'bucket', colocate_with => 'webhook_event_queue');
 SELECT create_distributed_table('pull_objects', 'bucket', colocate_with => 'webhook_event_queue');
 SELECT create_distributed_table('pull_accounts', 'bucket', colocate_with => 'webhook_event_queue');
+SELECT create_distributed_table('pull_drifts', 'bucket', colocate_with => 'webhook_event_queue');
 SELECT create_distributed_table('social_posts', 'bucket', colocate_with => 'webhook_event_queue');
 SELECT create_distributed_table('tiktok_accounts', 'bucket', colocate_with => 'webhook_event_queue');
 SELECT create_distributed_table('tiktok_posts', 'bucket', colocate_with => 'webhook_event_queue');

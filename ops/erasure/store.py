@@ -310,7 +310,7 @@ async def delete_pulled(
     Those are objects whose last event was deleted, or that are named like the person, or like a writing of theirs.
     """
     of_account = "provider = $1 AND account_id = ANY($2) AND account_id <> ALL($3)"
-    for table in ("pull_tasks", "pull_objects", "pull_accounts"):
+    for table in ("pull_tasks", "pull_objects", "pull_accounts", "pull_drifts"):
         await connection.execute(
             f"DELETE FROM {table} WHERE {of_account}", request.platform, request.accounts, list(spared)
         )

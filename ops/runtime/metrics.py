@@ -181,6 +181,14 @@ pull_problems = Counter(
 pull_page_seconds = Histogram(
     "landfall_pull_page_seconds", "One page, from the first request to the commit", ["platform"], buckets=_SLOW
 )
+drift_rows = Gauge(
+    "landfall_drift_rows",
+    "Rows that were not what the platform said when each account was last compared",
+    ["platform", "finding"],
+)
+drift_checked_at = Gauge(
+    "landfall_drift_checked_timestamp_seconds", "When the account was compared that was so longest ago", ["platform"]
+)
 pull_due = Gauge(
     "landfall_pull_due_tasks", "Due tasks of connected accounts, by their priority", ["platform", "priority"]
 )
@@ -218,7 +226,7 @@ MEASURED: Mapping[str, tuple[Counter | Gauge | Histogram, ...]] = MappingProxyTy
             *(targets, target_steps, step_seconds, posts_unconfirmed, posts_overdue, post_quota_left),
             *(post_quota_limit, occurrences, post_unknown_errors),
             *(pull_calls, pull_pages, pull_objects, pull_skipped, pull_problems, pull_page_seconds),
-            *(pull_due, pull_oldest_due),
+            *(pull_due, pull_oldest_due, drift_rows, drift_checked_at),
         ),
     }
 )
