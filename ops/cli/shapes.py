@@ -41,6 +41,20 @@ SHAPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             *("trouble_since", "refresh_failures", "checked_at", "ends_at"),
         ),
         "doctor": ("level", "about", "message", "remedy"),
+        "drift": (
+            *(
+                "platform",
+                "account_id",
+                "compared",
+                "missing",
+                "different",
+                "extra",
+                "unlisted",
+                "complete",
+                "findings",
+            ),
+            "unread",
+        ),
         "events list": (
             *("id", "created_at", "provider", "event_type", "state", "account_id", "external_id", "retry_count"),
             *("error_message", "delivery_id"),
