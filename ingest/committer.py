@@ -13,6 +13,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import asyncpg
 import structlog
@@ -81,6 +82,7 @@ class Committer:
         self._one_waits = asyncio.Event()
         self._many_wait = asyncio.Event()
         self._closing = False
+        self._refused_since: datetime | None = None
         metrics.ingest_waiting.set_function(lambda: len(self._queue))
 
     async def commit(self, received: Received) -> None:
@@ -95,6 +97,11 @@ class Committer:
         if len(self._queue) == SECOND_TASK_FROM:
             self._many_wait.set()
         await waiting.done
+
+    def take_refused(self) -> datetime | None:
+        """Return since when a delivery had to be refused for want of a place, and forget it; None if none was."""
+        since, self._refused_since = self._refused_since, None
+        return since
 
     async def run(self) -> None:
         """Commit until closed and drained."""
@@ -126,8 +133,7 @@ class Committer:
         loop = asyncio.get_running_loop()
         while self._deadlines and (self._deadlines[0].done.done() or self._deadlines[0].deadline < loop.time()):
             waiting = self._deadlines.popleft()
-            if not waiting.done.done():
-                waiting.done.set_exception(Unavailable("the log did not answer in time"))
+            self._refuse([waiting], "the log did not answer in time")
 
     def close(self) -> None:
         """Accept no more deliveries. ``run`` returns when those that wait are committed."""
@@ -210,7 +216,7 @@ class Committer:
         metrics.commit_failures.labels(describe(error)[:40]).inc()
         log.warning("deliveries.not_committed", count=len(batch), error=describe(error))
         if self._spooling is None or isinstance(error, REFUSED):
-            _refuse(batch, "the log cannot be written at the moment")
+            self._refuse(batch, "the log cannot be written at the moment")
         else:
             self._spooling.lost(error)
             await self._keep(self._spooling, batch)
@@ -226,19 +232,19 @@ class Committer:
         except Exception as error:  # noqa: BLE001  of a bug, too, nothing is acknowledged
             message = str(error) if isinstance(error, SpoolError) else describe(error)
             log.warning("deliveries.not_spooled", count=len(batch), error=message)
-            _refuse(batch, "the log cannot be written at the moment, and neither can the spool")
+            self._refuse(batch, "the log cannot be written at the moment, and neither can the spool")
         else:
             log.info("deliveries.spooled", deliveries=[waiting.received.id for waiting in batch])
             _acknowledge(batch)
+
+    def _refuse(self, batch: Sequence[_Waiting], reason: str) -> None:
+        for waiting in batch:
+            if not waiting.done.done():
+                self._refused_since = self._refused_since or datetime.now(UTC)
+                waiting.done.set_exception(Unavailable(reason))
 
 
 def _acknowledge(batch: Sequence[_Waiting]) -> None:
     for waiting in batch:
         if not waiting.done.done():
             waiting.done.set_result(None)
-
-
-def _refuse(batch: Sequence[_Waiting], reason: str) -> None:
-    for waiting in batch:
-        if not waiting.done.done():
-            waiting.done.set_exception(Unavailable(reason))

@@ -25,3 +25,14 @@ processes = Table(
     CheckConstraint("kind IN ('serve', 'work')", name="kind"),
     comment="Processes of the service, as each reports itself; `landfall doctor` shows them",
 )
+
+outages = Table(
+    "outages",
+    metadata,
+    Column("began_at", Timestamp, nullable=False, comment="when a process that receives webhooks last reported"),
+    Column("ended_at", Timestamp, nullable=False, server_default=func.now(), comment="when the next one began"),
+    Column("settled_at", Timestamp, comment="when what it may have lost was looked for; NULL: not yet"),
+    PrimaryKeyConstraint("began_at"),
+    CheckConstraint("ended_at > began_at", name="times"),
+    comment="Times in which nothing received webhooks, and platforms repeated them",
+)

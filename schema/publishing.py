@@ -196,6 +196,7 @@ vault_canaries = Table(
 
 NOTICES = (
     *("needs_reconnect", "in_trouble", "ends_in_14_days", "ends_in_7_days", "ends_in_1_day"),
+    *("unsubscribed", "silent"),
     *("post_failed", "post_missed", "post_unconfirmed", "post_waiting", "post_late"),
 )
 """Of the access to an account, and of posts at it, which begin with ``post_``."""
@@ -251,4 +252,65 @@ notice_mails = Table(
     ForeignKeyConstraint(["tenant_id", "notice_id"], ["notices.tenant_id", "notices.id"], ondelete="CASCADE"),
     Index("ix_notice_mails_due_at", "due_at", postgresql_where=text(NOTICE_MAIL.conditions["waiting"])),
     comment="Mails about notices, one row for each person and notice",
+)
+
+SUBSCRIPTION_STATES = ("unknown", "complete", "incomplete")
+
+event_subscriptions = Table(
+    "event_subscriptions",
+    metadata,
+    tenant_id(),
+    Column("connection_id", Uuid, nullable=False, comment="whose events are subscribed to"),
+    Column("due_at", Timestamp, nullable=False, server_default=func.now(), comment="when it is looked at again"),
+    Column("checked_at", Timestamp, comment="when the platform last showed it; NULL: not yet"),
+    Column("incomplete_since", Timestamp, comment="when fields were first found to be missing; NULL while none is"),
+    Column("repaired_at", Timestamp, comment="when missing fields were last subscribed to again"),
+    Column("lease_until", Timestamp, comment="somebody is looking at it until then"),
+    Column("fence", Integer, nullable=False, server_default=text("0"), comment="which look may write"),
+    Column("state", Text, nullable=False, server_default="unknown", comment="unknown, complete or incomplete"),
+    Column(
+        "wanted",
+        ARRAY(Text),
+        nullable=False,
+        server_default="{}",
+        comment="fields by the platform's words, each after whose half it is",
+    ),
+    Column("missing", ARRAY(Text), nullable=False, server_default="{}", comment="those of them that are not there"),
+    Column("advice", Text, comment="what the operator does about the missing ones"),
+    Column("trouble", Text, comment="why the platform could not be asked; NULL once it could"),
+    PrimaryKeyConstraint("tenant_id", "connection_id"),
+    ForeignKeyConstraint(
+        ["tenant_id", "connection_id"], ["connections.tenant_id", "connections.id"], ondelete="CASCADE"
+    ),
+    CheckConstraint(f"state IN ({', '.join(map(repr, SUBSCRIPTION_STATES))})", name="state"),
+    CheckConstraint("(state = 'incomplete') = (incomplete_since IS NOT NULL)", name="incomplete"),
+    Index("ix_event_subscriptions_due_at", "due_at"),
+    comment="What the events of connections are subscribed to at their platforms",
+)
+
+event_silences = Table(
+    "event_silences",
+    metadata,
+    tenant_id(),
+    Column("connection_id", Uuid, nullable=False, comment="whose events are waited for"),
+    Column("looked_at", Timestamp, comment="when the log was last looked at; NULL: not yet"),
+    Column("rhythm_at", Timestamp, comment="when its history was last looked at"),
+    Column("heard_at", Timestamp, comment="when the last event came by webhook; NULL: none is known"),
+    Column("silent_since", Timestamp, comment="the same, once that is longer ago than is usual; NULL while it is not"),
+    Column(
+        "scanned_to",
+        BigInteger,
+        nullable=False,
+        server_default=text("0"),
+        comment="the last event of the log that was looked at",
+    ),
+    Column("usual_hours", Integer, comment="the longest usual pause between events; NULL: its history is too short"),
+    Column("alarm_hours", Integer, comment="the pause that is reported; NULL: none is"),
+    PrimaryKeyConstraint("tenant_id", "connection_id"),
+    ForeignKeyConstraint(
+        ["tenant_id", "connection_id"], ["connections.tenant_id", "connections.id"], ondelete="CASCADE"
+    ),
+    CheckConstraint("silent_since IS NULL OR alarm_hours IS NOT NULL", name="silent"),
+    Index("ix_event_silences_looked_at", "looked_at"),
+    comment="How often events of connections come, and which have been silent for longer than that",
 )

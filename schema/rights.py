@@ -62,6 +62,8 @@ _NOTICE = Rights(select=EVERY, insert="tenant_id id connection_id kind episode s
 _CANARY = Rights(select="key_name sealed", insert="key_name sealed")
 _PROCESS = Rights(select=EVERY, insert="id kind host pid configured", update="seen_at", delete=True)
 _REVISION = Rights(select=EVERY)
+_OUTAGE = Rights(select=EVERY, insert="began_at")
+_SUBSCRIPTION = "due_at checked_at incomplete_since repaired_at lease_until fence state wanted missing advice trouble"
 _ALL = Rights(select=EVERY, insert=EVERY, update=EVERY, delete=True)
 _POST = Rights(
     select=EVERY,
@@ -205,6 +207,7 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
         "platform_budgets": Rights(select=EVERY, insert=_RATE_LIMIT, update="percent held_until updated_at"),
         "vault_canaries": _CANARY,
         "processes": _PROCESS,
+        "outages": _OUTAGE,
         # Posts
         "posts": _POST,
         "post_media": _POST_MEDIA,
@@ -293,6 +296,14 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
         ),
         "vault_canaries": _CANARY,
         "processes": _PROCESS,
+        "outages": Rights(select=EVERY, update="settled_at"),
+        "event_subscriptions": Rights(select=EVERY, insert="tenant_id connection_id", update=_SUBSCRIPTION),
+        "event_silences": Rights(
+            select=EVERY,
+            insert="tenant_id connection_id",
+            update="looked_at rhythm_at heard_at silent_since scanned_to usual_hours alarm_hours",
+            delete=True,
+        ),
         # Posts
         "posts": _POST,
         "post_media": _POST_MEDIA,
@@ -361,6 +372,9 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
         "platform_budgets": _ALL,
         "vault_canaries": Rights(select=EVERY, insert=EVERY),
         "processes": Rights(select=EVERY),
+        "outages": Rights(select=EVERY),
+        "event_subscriptions": Rights(select=EVERY),
+        "event_silences": Rights(select=EVERY),
         "database_incarnations": Rights(select=EVERY),
         "posts": _ALL,
         "post_media": _ALL,

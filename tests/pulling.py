@@ -54,6 +54,8 @@ PLATFORM, SHOP = "instagram", "17841400000000001"
 OTHER = "17841400000000002"
 SCOPE = "read_comments"
 PAGE_SIZE = 3
+ONE_PAGE = 0.000001
+"""Seconds of a turn that is over after its first page."""
 
 
 @dataclass
@@ -65,6 +67,8 @@ class World:
     unlisted: set[str] = field(default_factory=set)
     """In no listing, though they can be read."""
     broken: dict[str, int] = field(default_factory=dict)
+    broken_pages: dict[str, int] = field(default_factory=dict)
+    """The same of pages behind the first."""
     calls: Counter[str] = field(default_factory=Counter)
     usage: int = 0
     retry_after: int = 0
@@ -84,12 +88,10 @@ class World:
         path = request.path
         self.calls[path] += 1
         headers = {"x-used": str(self.usage)}
-        if request.query.get("token") == "old":
-            return web.json_response({"error": "token"}, status=401, headers=headers)
-        if self.retry_after:
-            return web.json_response({}, status=429, headers={"retry-after": str(self.retry_after)})
-        if path in self.broken:
-            return web.json_response({"error": "broken"}, status=self.broken[path], headers=headers)
+        refusal = self._refusal(path, request.query)
+        if refusal:
+            status, headers = refusal, {**headers, **({"retry-after": str(self.retry_after)} if refusal == 429 else {})}
+            return web.json_response({"error": "refused"}, status=status, headers=headers)
         found = self._found(path)
         if found is None:
             return web.json_response({"error": "missing"}, status=404, headers=headers)
@@ -100,6 +102,14 @@ class World:
             body: dict[str, Any] = {"data": shown[start : start + PAGE_SIZE]}
             return web.json_response(body | ({"next": str(start + PAGE_SIZE)} if left else {}), headers=headers)
         return web.json_response(found, headers=headers)
+
+    def _refusal(self, path: str, query: Mapping[str, str]) -> int:
+        """The status of an answer that refuses the request; 0 for none."""
+        if query.get("token") == "old":
+            return 401
+        if self.retry_after:
+            return 429
+        return self.broken.get(path, 0) or (self.broken_pages.get(path, 0) if query.get("after") else 0)
 
     def _found(self, path: str) -> Any:
         match path.strip("/").split("/"):

@@ -20,6 +20,7 @@ import publish.platforms
 from ops.access import api_keys, invitations
 from ops.access.audit_log_store import Actor
 from ops.access.sessions import Person
+from ops.cli import wiring
 from ops.cli.composition import Built, assembled, posts_of
 from ops.erasure.requests import request_account
 from ops.runtime.db import Pool, open_pool
@@ -234,7 +235,9 @@ def add_pages(
     found = build_site(pool, secure=secure, **{"public_url": built.flows.public_url} | site)
     add_access(app, found, built.vault, mailer)
     add_media(app, found, uploads)
-    add_connections(app, found, Connecting(built.flows, built.disconnector, built.refresher, request_account))
+    pulling = wiring.pulling_platforms()
+    connecting = Connecting(built.flows, built.disconnector, built.refresher, request_account, pulling)
+    add_connections(app, found, connecting)
     made = posts or posts_of(pool, built, uploads.storage if uploads else None, found.public_url)
     add_posts(app, found, Publishing(made, uploads))
     return found
@@ -297,5 +300,6 @@ async def rigged(
         # No page of X says what a refresh token that is over is answered with; this is RFC 6749's word.
         await sandbox.command("variants", platform="x", name="refused_refresh", variant="invalid_grant")
         key = await api_keys.create(pool, DEFAULT_TENANT, "tests", api_keys.SCOPES, TESTS)
-        built = replace(built, refresher=assembled(worker_pool, vault, providers).refresher)
+        worker = assembled(worker_pool, vault, providers)
+        built = replace(built, refresher=worker.refresher, subscriptions=worker.subscriptions)
         yield Rig(server, sandbox, url, http, key, pool, providers, built, connection, database, uploads, folder, known)

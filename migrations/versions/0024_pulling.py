@@ -184,7 +184,7 @@ BEGIN
     FROM unnest(kinds, object_ids) AS w (kind, object_id)
     ON CONFLICT (bucket, account_id, provider, kind, object_id) DO UPDATE SET due_at = least(t.due_at, excluded.due_at),
         wanted_at = excluded.wanted_at, reason = excluded.reason, priority = least(t.priority, excluded.priority),
-        skip_code = NULL, skipped = NULL;
+        skip_code = NULL, skipped = NULL, attempts = 0, trouble = NULL;
     RETURN cardinality(kinds);
 END $$;
 REVOKE ALL ON FUNCTION find_pull_progress, request_pull FROM PUBLIC;

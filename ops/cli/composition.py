@@ -22,6 +22,7 @@ from ops.runtime.rate_limits import RateLimits
 from ops.runtime.settings import Configuration, ConfigurationError
 from publish.connections.disconnect import Disconnector
 from publish.connections.refresh import Refresher
+from publish.connections.subscriptions import SubscriptionKeeper
 from publish.media.inspection import Inspector
 from publish.media.library import MediaLibrary
 from publish.media.links import PATH
@@ -57,6 +58,7 @@ class Built:
     flows: AuthorizationFlows
     disconnector: Disconnector
     refresher: Refresher
+    subscriptions: SubscriptionKeeper
     pulling: Pulling
 
 
@@ -66,7 +68,8 @@ def assembled(pool: Pool, vault: Vault, providers: OAuthProviders) -> Built:
     flows = AuthorizationFlows(pool, vault, providers, clients)
     refresher = Refresher(pool, vault, providers, clients, disconnector)
     pulling = Pulling(refresher, clients, providers.client, append_within)
-    return Built(vault, providers, flows, disconnector, refresher, pulling)
+    subscriptions = SubscriptionKeeper(pool, vault, providers, clients)
+    return Built(vault, providers, flows, disconnector, refresher, subscriptions, pulling)
 
 
 async def append_within(connection: asyncpg.Connection, facts: Sequence[Fact]) -> None:

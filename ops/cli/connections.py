@@ -10,7 +10,8 @@ from ops.cli.terminal import echo, echo_json
 from ops.runtime.db import open_pool
 from ops.runtime.settings import Configuration
 from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
-from publish.connections import connection_store, refresh_store
+from publish.connections import connection_store, refresh_store, subscription_store
+from publish.connections.subscription_store import Shown
 from schema.rights import APP_ROLE
 from schema.states import ConnectionState
 
@@ -62,6 +63,64 @@ async def show(configuration: Configuration, state: str | None, platform: str | 
 def _tried(trouble: str | None, since: datetime | None, failures: int) -> str:
     began = f" since {since.date()}" if since else ""
     return f"failed {failures} times{began}, tried again by itself: {trouble}" if trouble else ""
+
+
+@connections.command("events")
+@options.json_lines
+def connections_events(*, as_json: bool) -> None:
+    """List what the events of accounts are subscribed to, and when one last came; what lacks some comes first."""
+    wiring.run(show_events(wiring.load(), as_json=as_json))
+
+
+async def show_events(configuration: Configuration, *, as_json: bool) -> None:
+    """Print how the events of each active connection come, of all tenants."""
+    settings = configuration.settings
+    dsn = settings.database_url.get_secret_value()
+    async with (
+        await open_pool(dsn, "connections", 1, role=settings.role(APP_ROLE)) as pool,
+        tenant_transaction(pool, ALL_TENANTS) as connection,
+    ):
+        found = await subscription_store.shown(connection)
+    providers = wiring.oauth_providers()
+    for item in found:
+        provider = providers.get(item.login_platform)
+        if provider is None or provider.subscription is None:
+            state, said = "none", provider.unsubscribed if provider else ""
+        else:
+            state, said = item.state or "unknown", _lacking(item)
+        if as_json:
+            echo_json(
+                {
+                    "id": item.id,
+                    "tenant": item.tenant,
+                    "platform": item.platform,
+                    "username": item.username,
+                    "subscription": state,
+                    "missing": item.missing,
+                    "advice": item.advice,
+                    "trouble": item.trouble,
+                    "checked_at": item.checked_at,
+                    "incomplete_since": item.incomplete_since,
+                    "repaired_at": item.repaired_at,
+                    "heard_at": item.heard_at,
+                    "silent_since": item.silent_since,
+                    "usual_hours": item.usual_hours,
+                }
+            )
+            continue
+        heard = f"last event {item.heard_at:%Y-%m-%d %H:%M} UTC" if item.heard_at else ""
+        silent = f"silent for too long: usually at most {item.usual_hours} h" if item.silent_since else ""
+        columns = (item.id, f"{state:<10}", f"{item.platform:<9}", item.username, *filter(None, (silent, heard, said)))
+        echo("  ".join(columns))
+    if not as_json:
+        echo(f"{len(found)} connections")
+
+
+def _lacking(item: Shown) -> str:
+    """Return in words what is missing of a subscription, or why nothing is known."""
+    if item.missing:
+        return f"missing: {', '.join(item.missing)}. {item.advice or ''}".rstrip()
+    return f"not seen: {item.trouble}" if item.trouble else ""
 
 
 @connections.command("retry")

@@ -6,9 +6,10 @@ import shutil
 import stat
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -29,11 +30,12 @@ from ops.retention import store as retention
 from ops.runtime import db, process_store, server_store
 from ops.runtime.health import DURABLE
 from ops.runtime.platform_protocol import PlatformError
-from ops.runtime.process_store import Process
+from ops.runtime.process_store import Outage, Process
 from ops.runtime.settings import Configuration, ConfigurationError, Settings
 from ops.runtime.tenancy import ALL_TENANTS, set_tenant, tenant_transaction
 from ops.runtime.worker_listener import open_redis
-from publish.connections import refresh_store
+from publish.connections import refresh_store, subscription_store
+from publish.connections.subscription_store import Shown
 from publish.media import integrity, media_store
 from publish.media.storage import NOT_CONFIGURED, StorageError, folder_at
 from publish.oauth.providers import asked_scopes
@@ -44,6 +46,7 @@ from schema.revision import HEAD
 from schema.rights import APP_ROLE
 from schema.tables import all_tables
 from sync.projection import store
+from sync.pull import gaps
 from sync.rebuild import shadow
 from sync.rebuild import store as rebuild_store
 
@@ -406,6 +409,8 @@ async def _connections(configuration: Configuration, running: Sequence[Process])
             async with tenant_transaction(pool, ALL_TENANTS) as connection:
                 late = await refresh_store.overdue(connection, LATE_SECONDS)
                 waiting = await server.accounts_waiting(connection)
+                events = await subscription_store.shown(connection)
+                outages = await process_store.recent_outages(connection, gaps.SHOWN_DAYS)
     except (VaultError, ConfigurationError) as error:
         problem = error.problems[0] if isinstance(error, ConfigurationError) else str(error)
         return [Finding("fault", "vault", problem, "see `landfall vault status`, and the runbook on its keys")]
@@ -430,6 +435,8 @@ async def _connections(configuration: Configuration, running: Sequence[Process])
         remedy = f"start `landfall work` with {VAULT_KEYS.name} set as for `landfall serve`, or look at its log"
         findings.append(Finding("fault", "refreshes", message, remedy))
     findings.append(_mail(settings))
+    findings += _events(events)
+    findings += _lost(outages)
     for platform, accounts in waiting:
         message = f"{accounts} accounts of {platform} wait for somebody to connect them again"
         findings.append(
@@ -445,6 +452,28 @@ def _permissions(configuration: Configuration) -> Iterator[Finding]:
             asked_scopes(provider, configuration.variables)
         except PlatformError as problem:
             yield Finding("fault", "permissions", problem.user_message, "correct it, and restart `landfall serve`")
+
+
+def _events(shown: Sequence[Shown]) -> Iterator[Finding]:
+    """Find accounts whose events do not come: not subscribed to, or silent for longer than is usual."""
+    listed = "`landfall connections events` has what is missing of each, and what to do"
+    for platform, accounts in Counter(item.platform for item in shown if item.state == "incomplete").items():
+        message = f"the events of {accounts} accounts of {platform} are not subscribed to in full"
+        yield Finding("fault", "subscriptions", message, listed)
+    for platform, accounts in Counter(item.platform for item in shown if item.silent_since is not None).items():
+        message = f"{accounts} accounts of {platform} have been silent for far longer than is usual for them"
+        remedy = "compare with what the platform shows; `landfall connections events` has their last events"
+        yield Finding("warning", "silence", message, remedy)
+
+
+def _lost(outages: Sequence[Outage]) -> Iterator[Finding]:
+    """Find webhooks that platforms sent and dropped while nothing received them."""
+    for outage in outages:
+        for platform, hours in wiring.retry_hours().items():
+            if (until := gaps.lost_until(outage, timedelta(hours=hours))) is not None:
+                message = f"{gaps.reason(outage, until)} from {platform}, which repeats them for {hours:g} hours"
+                remedy = "their accounts are read again by `landfall work`; `landfall sync status` says how far it is"
+                yield Finding("warning", "gaps", message, remedy)
 
 
 def _mail(settings: Settings) -> Finding:

@@ -43,6 +43,7 @@ COMMANDS = {
     "split": Lazy("ops.cli.split:split_command", "Split deliveries that wait into events, as a worker does."),
     "spool": Lazy("ops.cli.spool:spool_group", "Deliveries that were accepted while PostgreSQL was away."),
     "sql": Lazy("ops.cli.sql:sql_command", "Open psql on the tables, with a login that can only read."),
+    "sync": Lazy("ops.cli.sync:sync_group", "Reading connected accounts: how far it is, and reading something now."),
     "tenant": Lazy("ops.cli.tenants:tenant", "Several customers on one install, who see nothing of each other."),
     "up": Lazy("ops.cli.up:up_command", "Start everything on this machine and watch signed webhooks become rows."),
     "user": Lazy("ops.cli.users:user", "People who log in."),
@@ -53,7 +54,7 @@ COMMANDS = {
     ),
     "work": Lazy(
         "ops.cli.work:work_command",
-        "Split deliveries into events, project those into the CRM tables, refresh connections and publish posts.",
+        "Split deliveries into events, project those, read connected accounts, keep them connected and publish posts.",
     ),
 }
 

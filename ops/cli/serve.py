@@ -74,7 +74,9 @@ async def pages(configuration: Configuration, app: web.Application, notifier: Wo
         if wiring.has_vault(configuration):
             found = await stack.enter_async_context(built(configuration, pool))
             vault = found.vault
-            add_connections(app, site, Connecting(found.flows, found.disconnector, found.refresher, request_account))
+            pulling = wiring.pulling_platforms()
+            connecting = Connecting(found.flows, found.disconnector, found.refresher, request_account, pulling)
+            add_connections(app, site, connecting)
             posts = posts_of(pool, found, storage_of(configuration), settings.landfall_public_url)
             add_posts(app, site, Publishing(posts, uploads, partial(notifier.notify, PUBLISH_POSTS)))
         else:
@@ -104,15 +106,16 @@ async def application(configuration: Configuration) -> AsyncIterator[tuple[web.A
         notifier = open_notifier(None if settings.redis_url is None else settings.redis_url.get_secret_value())
         stack.push_async_callback(notifier.close)
         spooling = await _spooling(configuration, spool_pool, notifier.notify, stack)
+        committer = Committer(
+            ingest_pool,
+            max_deliveries=settings.landfall_queue_deliveries,
+            notify=notifier.notify,
+            spooling=spooling,
+        )
         receiver = Receiver(
             webhooks=webhooks,
             variables=configuration.variables,
-            committer=Committer(
-                ingest_pool,
-                max_deliveries=settings.landfall_queue_deliveries,
-                notify=notifier.notify,
-                spooling=spooling,
-            ),
+            committer=committer,
             samples=samples,
             clock=now,
             body_limit=settings.landfall_body_limit,
@@ -142,7 +145,7 @@ async def application(configuration: Configuration) -> AsyncIterator[tuple[web.A
         health.add_routes(app, readiness)
         responses.add_fallback(app)
         headers.add_to(app, https=settings.https)
-        stack.callback(wiring.reporting(health_pool, "serve", configuration).cancel)
+        stack.callback(wiring.reporting(health_pool, "serve", configuration, committer.take_refused).cancel)
         yield app, health.build(readiness, "web")
 
 

@@ -27,6 +27,8 @@ _RECURRENCE = (
 _SAVED = ("changed", "recurrence", "upcoming", "findings", "note", "replayed")
 _QUEUE = ("connection", "timezone", "slots", "free")
 
+_TASK = ("platform", "account_id", "task", "object_id", "state", "reason")
+
 SHAPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "actions create": ("action", "result", "findings", "replayed"),
@@ -36,6 +38,10 @@ SHAPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "actions retry": _ACTION,
         "actions show": _ACTION,
         "audit": ("id", "at", "actor", "action", "subject", "address", "detail", "platform", "username"),
+        "connections events": (
+            *("id", "tenant", "platform", "username", "subscription", "missing", "advice", "trouble", "checked_at"),
+            *("incomplete_since", "repaired_at", "heard_at", "silent_since", "usual_hours"),
+        ),
         "connections list": (
             *("id", "tenant", "platform", "instance", "account_id", "username", "state", "reason", "trouble"),
             *("trouble_since", "refresh_failures", "checked_at", "ends_at"),
@@ -95,6 +101,14 @@ SHAPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "retention list": ("platform", "kind", "days"),
         "retention plan": ("events", "deliveries", "kept_rows"),
         "spool status": ("deliveries", "oldest_at", "bytes", "limit_bytes", "damaged", "refused", "process"),
+        "sync account": _TASK,
+        "sync media": _TASK,
+        "sync post": _TASK,
+        "sync status": (
+            *("platform", "account_id", "username", "connected", "percent", "tasks", "done", "waiting", "skipped"),
+            *("troubled", "objects", "calls", "seconds_left", "began_at", "served_at", "held_until", "trouble"),
+            *("kinds", "reasons"),
+        ),
         "tenant list": ("name", "created_at", "people", "connections"),
         "user list": ("email", "role", "state", "disabled_at", "invited_until"),
         "vault status": ("key", "use", "secrets"),

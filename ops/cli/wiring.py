@@ -2,7 +2,8 @@
 
 import asyncio
 import signal
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -46,6 +47,11 @@ def load() -> Configuration:
 
 def webhooks() -> Mapping[str, Webhook]:
     return discover(ingest.platforms, Webhook)
+
+
+def retry_hours() -> Mapping[str, float]:
+    """Return for how many hours each platform repeats a webhook."""
+    return {name: webhook.retry_hours for name, webhook in webhooks().items()}
 
 
 def projections() -> "Mapping[str, Projection]":
@@ -130,9 +136,14 @@ async def open_spool(directory: Path, limit: int) -> Spool:
         raise ConfigurationError([f"LANDFALL_SPOOL_DIR cannot be used: {error}"]) from None
 
 
-def reporting(pool: Pool, kind: str, configuration: Configuration) -> "asyncio.Task[None]":
+def reporting(
+    pool: Pool,
+    kind: str,
+    configuration: Configuration,
+    take_refused: Callable[[], datetime | None] = lambda: None,
+) -> "asyncio.Task[None]":
     """Start the task that reports this process to the database; cancel it at the end."""
-    return asyncio.create_task(processes.report(pool, kind, configured(configuration)), name="report")
+    return asyncio.create_task(processes.report(pool, kind, configured(configuration), take_refused), name="report")
 
 
 def configuration() -> Configuration:

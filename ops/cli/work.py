@@ -54,16 +54,20 @@ async def connection_sweeps(configuration: Configuration, posts_due: asyncio.Eve
         storage_of,
         zone_changes_of,
     )
+    from publish.connections import subscriptions
     from publish.connections.refresh import AT_ONCE
+    from publish.connections.silences import SilenceWatch
     from publish.posting import driver
+    from sync.pull.gaps import GapFiller
 
     settings = configuration.settings
     async with (
         await open_pool(
             settings.database_url.get_secret_value(),
             "publish",
-            # And the mail, the search for targets, what repeats, zones, and the search for accounts to read
-            AT_ONCE + 1 + driver.AT_ONCE + 3 + settings.landfall_pull_accounts + 1,
+            # And the mail, the search for targets, what repeats, zones, the search for accounts to read, subscriptions,
+            # and who is silent.
+            AT_ONCE + 1 + driver.AT_ONCE + 3 + settings.landfall_pull_accounts + 1 + subscriptions.AT_ONCE + 1,
             role=settings.role(WORKER_ROLE),
             pgbouncer=settings.landfall_pgbouncer,
             wait_seconds=5,
@@ -74,6 +78,9 @@ async def connection_sweeps(configuration: Configuration, posts_due: asyncio.Eve
         sweeps: dict[str, Sweep] = {
             "refresh": found.refresher.sweep,
             "posting": partial(driver_of(pool, found, storage_of(configuration)).sweep, woken=posts_due),
+            "subscriptions": found.subscriptions.sweep,
+            "gaps": GapFiller(pool, wiring.pulling_platforms(), wiring.retry_hours()).sweep,
+            "silences": SilenceWatch(pool, [*wiring.webhooks()]).sweep,
             "pull": puller_of(pool, found, settings.landfall_pull_accounts).sweep,
             "recurrences": occurrences_of(pool, found, storage_of(configuration)).sweep,
             "zones": zone_changes_of(pool).sweep,

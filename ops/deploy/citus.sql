@@ -29,6 +29,9 @@ SELECT create_distributed_table('social_posts', 'bucket', colocate_with => 'webh
 SELECT create_distributed_table('tiktok_accounts', 'bucket', colocate_with => 'webhook_event_queue');
 SELECT create_distributed_table('tiktok_posts', 'bucket', colocate_with => 'webhook_event_queue');
 SELECT create_distributed_table('tiktok_post_ids', 'bucket', colocate_with => 'webhook_event_queue');
+SELECT create_distributed_table('tiktok_videos', 'bucket', colocate_with => 'webhook_event_queue');
+SELECT create_distributed_table('tiktok_video_metrics', 'bucket', colocate_with => 'webhook_event_queue');
+SELECT create_distributed_table('tiktok_account_metrics', 'bucket', colocate_with => 'webhook_event_queue');
 SELECT create_distributed_table('tiktok_undated_removals', 'bucket', colocate_with => 'webhook_event_queue');
 COMMIT;
 

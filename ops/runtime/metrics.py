@@ -126,6 +126,24 @@ loop_lag_seconds = Gauge("landfall_event_loop_lag_seconds", "How late the event 
 access_refusals = Counter("landfall_access_refusals_total", "Credentials that were refused, by reason", ["reason"])
 rate_limit_hits = Counter("landfall_rate_limit_hits_total", "Requests told to wait, by endpoint", ["endpoint"])
 oauth_flows = Counter("landfall_oauth_flows_total", "Attempts to connect an account", ["platform", "outcome"])
+subscriptions = Gauge(
+    "landfall_subscriptions",
+    "Connections whose events are subscribed to, by what the platform shows",
+    ["platform", "state"],
+)
+subscription_checks = Counter(
+    "landfall_subscription_checks_total", "Looks at subscriptions, by what came of them", ["platform", "outcome"]
+)
+accounts_heard = Gauge(
+    "landfall_accounts_heard",
+    "Accounts with a history of webhooks, by whether they are heard or silent",
+    ["platform", "state"],
+)
+webhooks_lost_seconds = Gauge(
+    "landfall_webhooks_lost_seconds",
+    "How much of the outages of the last week a platform's repetitions missed",
+    ["platform"],
+)
 token_refreshes = Counter("landfall_token_refreshes_total", "Refreshes of tokens", ["platform", "outcome"])
 targets = Counter(
     "landfall_posts_total", "Targets of posts that came to an end, or to a person, by state", ["platform", "state"]
@@ -223,6 +241,7 @@ MEASURED: Mapping[str, tuple[Counter | Gauge | Histogram, ...]] = MappingProxyTy
             *(sweep_failures, notifier_restarts, backlog, oldest_due_seconds, unsettled, backlog_updated),
             *(partition_months_ahead, misplaced_rows),
             *(drifted_rows, verified_at, mails, rate_limit_used, connections, connections_ending),
+            *(subscriptions, subscription_checks, accounts_heard, webhooks_lost_seconds),
             *(targets, target_steps, step_seconds, posts_unconfirmed, posts_overdue, post_quota_left),
             *(post_quota_limit, occurrences, post_unknown_errors),
             *(pull_calls, pull_pages, pull_objects, pull_skipped, pull_problems, pull_page_seconds),

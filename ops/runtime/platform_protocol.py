@@ -68,6 +68,9 @@ Steps = Generator[Request, Response, T]
 
 Kind = Literal["denied", "grant", "app", "lacking", "transient", "wrong", "crowded"]
 
+ENDED = "The platform no longer accepts this connection; connect the account again."
+"""What a person is told of a grant that is over."""
+
 LONGEST_CODE = 40
 
 _CODE = re.compile(r"[a-z]+(_[a-z]+)*|[A-Z]+(_[A-Z]+)*|-?\d{1,10}(/(-?\d{1,10}|-))?")

@@ -1,7 +1,7 @@
 """What all pages and all routes of the API share."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
@@ -23,6 +23,7 @@ from publish.connections.refresh import Refresher
 from publish.media.uploads import Uploads
 from publish.oauth.authorization import AuthorizationFlows
 from publish.posting.posts import Posts
+from sync.pull.contract import PullingPlatform
 
 RequestDeletion = Callable[[Pool, str, str, Actor], Awaitable[str | None]]
 """Records that a tenant wants everything of one of its connections deleted.
@@ -39,6 +40,8 @@ class Connecting:
     disconnector: Disconnector
     refresher: Refresher
     request_deletion: RequestDeletion
+    pulling: Mapping[str, PullingPlatform] = field(default_factory=dict)
+    """The platforms whose accounts the worker reads."""
 
 
 def _nobody() -> None:

@@ -62,7 +62,7 @@ async def warn(connection: asyncpg.Connection) -> list[RaisedNotice]:
     await connection.execute(
         f"""
         UPDATE notices SET resolved_at = now() WHERE connection_id = ANY($1::uuid[]) AND id <> ALL($2::uuid[])
-            AND {ABOUT_ACCESS} AND kind <> 'in_trouble' AND {NOTICE.allows("resolve")}""",
+            AND starts_with(kind, 'ends_in_') AND {NOTICE.allows("resolve")}""",
         [row["connection_id"] for row in rows],
         [row["id"] for row in rows],
     )

@@ -11,8 +11,6 @@ from urllib.parse import urlencode
 from ops.runtime.platform_protocol import RateLimitStatus, Response, Steps, asked_to_wait
 from schema.configuration import Variable
 
-ENDED = "The platform no longer accepts this connection; connect the account again."
-
 
 @dataclass(frozen=True, slots=True)
 class App:
@@ -27,6 +25,8 @@ class App:
     hosts: Mapping[str, str]
     base: str = ""
     scopes: Sequence[str] = ()
+    verify_token: str = field(default="", repr=False)
+    """What the platform sends back when the address of its webhooks is entered; empty where none is set."""
 
     def url(self, host: str, path: str) -> str:
         return f"{self.base or self.hosts[host]}{path}"
@@ -168,11 +168,32 @@ Secrets = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class HeldAccount:
-    """A connected account: what is held of it, and what ``connect`` said of it."""
+    """A connected account: what is held of it, and what ``connect`` said of it.
+
+    ``platform`` is that of the account, where it differs from the login's; ``grant_id`` is as in :class:`Account`.
+    """
 
     account_id: str
     profile: Mapping[str, object]
     secrets: Secrets = field(repr=False)
+    platform: str = ""
+    scopes: Sequence[str] = ()
+    grant_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """What an account's events are subscribed to, as the platform shows it.
+
+    Each field is in the platform's words, after whose half it is: ``account feed``, ``application feed``. ``missing``
+    are not subscribed to, and could not be; ``repaired`` were missing, and are subscribed to again. ``advice`` says
+    what the operator does about the missing ones.
+    """
+
+    wanted: Sequence[str]
+    missing: Sequence[str] = ()
+    repaired: Sequence[str] = ()
+    advice: str = ""
 
 
 class Revoke(Protocol):
@@ -209,6 +230,8 @@ class OAuthProvider:
 
     ``connect`` exchanges the code and returns the accounts that could be connected. ``verify_and_subscribe`` proves
     that one of them can be reached with what was granted, and subscribes to its events. ``check`` proves it again.
+    ``subscription`` reads what a connected account's events are subscribed to, and subscribes to what is missing; None
+    where nothing is subscribed to for an account, and ``unsubscribed`` says then how its events come.
     ``shares_tokens``: all accounts of one grant have the same tokens, so that new ones are given to all of them.
     """
 
@@ -239,6 +262,10 @@ class OAuthProvider:
     verify_and_subscribe: Callable[[App, Account], Steps[None]] | None = None
     refresh: Callable[[App, Secrets], Steps[TokenUpdate]] | None = None
     check: Callable[[App, HeldAccount], Steps[TokenUpdate]] | None = None
+    subscription: Callable[[App, HeldAccount], Steps[Subscription]] | None = None
+    unsubscribed: str = "No events are received from this platform."
+    verify_tokens: Sequence[Variable] = ()
+    """Have what the platform is to send when the address of its webhooks is entered; the first that is set counts."""
     revoke: Revoke | None = None
     locate: Callable[[App], Steps[str]] | None = None
     """Return the host of the instance, which the host that a person named may redirect to."""
@@ -258,7 +285,7 @@ class OAuthProvider:
     @property
     def variables(self) -> tuple[Variable, ...]:
         own = (self.client_id, self.client_secret, self.base_url)
-        added = (self.optional_variable, self.product_variable, self.verified_variable)
+        added = (self.optional_variable, self.product_variable, self.verified_variable, *self.verify_tokens)
         named = tuple(v for v in (*own, *added) if v is not None)
         return (*named, *(v for v in self.signs_requests_with if v not in named))
 

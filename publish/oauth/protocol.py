@@ -8,6 +8,7 @@ from typing import Any
 
 from ops.runtime import platform_protocol
 from ops.runtime.platform_protocol import (
+    ENDED,
     JsonObject,
     PlatformError,
     RateLimitStatus,
@@ -25,7 +26,6 @@ from ops.runtime.platform_protocol import (
     until,
 )
 from publish.oauth.contract import (
-    ENDED,
     Account,
     App,
     OAuth,

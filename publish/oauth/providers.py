@@ -59,7 +59,14 @@ class OAuthProviders:
         if provider.client_id is not None and provider.client_secret is not None:
             client = (self.first(provider.client_id.name), self.first(provider.client_secret.name))
         hosts = provider.hosts or {"instance": f"https://{instance}"}
-        return App(*client, self.redirect_uri(platform, instance), hosts, self.first(provider.base_url.name))
+        tokens = [token for variable in provider.verify_tokens if (token := self.first(variable.name))]
+        return App(
+            *client,
+            self.redirect_uri(platform, instance),
+            hosts,
+            self.first(provider.base_url.name),
+            verify_token=tokens[0] if tokens else "",
+        )
 
 
 def asked_scopes(provider: OAuthProvider, variables: Variables, wanted: Sequence[str] = ()) -> list[str]:

@@ -1,123 +1,32 @@
 """What Facebook Login, Instagram Login and Threads have in common: ``meta.md`` 7."""
 
-import json
-import re
 from collections.abc import Sequence
-from datetime import datetime
 
 from ops.runtime import platform_protocol
+from ops.runtime.graph_api import checked
 from ops.runtime.platform_protocol import (
     JsonObject,
     PlatformError,
-    RateLimitStatus,
     Request,
     Response,
     Steps,
-    asked_to_wait,
-    error_word,
-    expected,
-    number,
     objects,
     seconds,
     secret,
     text,
 )
-from publish.oauth.contract import ENDED, App, scope_list
+from publish.oauth.contract import App, Subscription, scope_list
 from schema.configuration import Variable
-
-ENDED_BY = ("102", "190")
-"""Codes of tokens that are no longer valid (``meta.md`` 7.4), except with the subcodes and texts below."""
-
-AT_THE_PLATFORM = (459, 464)
-"""Subcodes of 190: a checkpoint, and an account that is not confirmed (``meta.md`` 7.4). The owner resolves either at
-the platform. The token stays valid (inferred)."""
-
-AS_A_PAGE = ("must be made as", "impersonating a page", "must be called with a page access token")
-"""In the text of a 190 that is about a permission on a page and not about the token (``meta.md`` 7.4)."""
-
-TOO_MANY = 401
-"""This status without code 102 or 190 is a rate limit (``meta.md`` 7.4)."""
 
 LIFE = 5_183_944
 """Lifetime of a long-lived token in seconds, about 60 days (``meta.md`` 7.1, 7.3)."""
 
 META_SECRET = Variable("META_APP_SECRET", "App dashboard: App settings, Basic, App secret")
-
-LATER = (1, 2, 4, 17, 32, 341, 368, 613, 80001, 80002, 80006)
-"""Codes after which the same request may be sent again later (``meta.md`` 7.4). No request here publishes: after one
-that does, 1 and 2 leave its outcome unknown, so it must not be sent again (``meta.md`` 7.5)."""
-
-NO_INSIGHTS = 2108006
-"""Subcode for media posted before the account was converted; with code 100, observed with 4 too (``meta.md`` 10.5)."""
-
-TOO_FEW_VIEWERS = "viewers"
-"""In the text of a 10 that is about the insights of one object and not about a permission (``meta.md`` 7.4)."""
-
-APP_RATE_LIMIT, SPAM = 4, 2207051
-"""The code for the application's rate limit; with this subcode one account is blocked (``meta.md`` 7.4)."""
-
-ACCOUNT_RATE_LIMIT = (17, 32, 613, 80001, 80002, 80006)
-
-
-def checked(response: Response, doing: str) -> JsonObject:
-    """Return the JSON object of a response. Raises PlatformError for errors of Graph or a login host, at any status."""
-    content = expected(response, doing)
-    error = content.get("error")
-    if isinstance(error, dict) and error:
-        raise problem_of(error, response, doing)
-    if response.status == TOO_MANY:
-        raise PlatformError("transient", f"The platform asks for patience while {doing}; try again later.", "401")
-    if (word := error_word(content)) is not None:
-        raise PlatformError("wrong", f"The platform refused it while {doing}.", word)
-    if "error_message" in content or "error_type" in content:
-        said = _code(content.get("code"))
-        raise PlatformError("wrong", "The platform refused the code; start connecting again.", str(said))
-    if not response.ok:
-        raise PlatformError("wrong", f"The platform refused it while {doing}.", str(response.status))
-    return content
-
-
-def problem_of(error: JsonObject, response: Response, doing: str) -> PlatformError:
-    """Return what a Graph error means (``meta.md`` 7.4). ``debug_token`` has another key for the subcode."""
-    code, subcode = _code(error.get("code")), _code(error.get("error_subcode", error.get("subcode")))
-    said = f"{code}/{'-' if subcode is None else subcode}"
-    given = error.get("message")
-    given = given.lower() if isinstance(given, str) else ""
-    if str(code) in ENDED_BY:
-        return _token_problem(subcode, given, said)
-    if subcode == NO_INSIGHTS or (code == 10 and TOO_FEW_VIEWERS in given):
-        return PlatformError("wrong", "The platform has no figures of this object.", said)
-    if code in LATER or error.get("is_transient") is True or response.status == TOO_MANY:
-        return PlatformError("transient", f"The platform asks for patience while {doing}; try again later.", said)
-    if code == 10 or (code is not None and 200 <= code < 300):
-        return PlatformError("lacking", "A permission is missing; connect again and leave all of them ticked.", said)
-    return PlatformError("wrong", f"The platform refused it while {doing}.", said)
-
-
-def _token_problem(subcode: int | None, given: str, said: str) -> PlatformError:
-    """Return what 102 or 190 means; ``given`` is its text in lower case."""
-    if subcode in AT_THE_PLATFORM:
-        message = (
-            "The platform holds the account back until its owner has confirmed something there: log in at the"
-            " platform, do what it asks for, and it works again by itself."
-        )
-        return PlatformError("transient", message, said)
-    if any(words in given for words in AS_A_PAGE):
-        message = (
-            "The platform wants this to be done in the name of the page, and a right on the page is missing: have"
-            " one of its administrators give you that right at the platform, and it works again by itself."
-        )
-        return PlatformError("transient", message, said)
-    return PlatformError("grant", ENDED, said)
-
-
-def _code(value: object) -> int | None:
-    """Return a Graph error code, sent as an integer, a float or text; None for anything else."""
-    if isinstance(value, str) and re.fullmatch(r"\s*-?[0-9]{1,10}(\.0+)?\s*", value):
-        value = float(value)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+VERIFY_TOKENS = (
+    Variable("INSTAGRAM_VERIFY_TOKEN", "Any text of yours; type the same in the dashboard's webhook form"),
+    Variable("META_VERIFY_TOKEN", "As INSTAGRAM_VERIFY_TOKEN, for every Meta product that has none of its own"),
+)
+"""Of the handshake of webhooks (``meta.md`` 1.1)."""
 
 
 def accept_revocation(response: Response) -> None:
@@ -171,6 +80,106 @@ def subscribe(app: App, path: str, token: str, fields: Sequence[str]) -> Steps[N
         )
 
 
+ACCOUNT, APPLICATION = "account", "application"
+"""The halves of a subscription: events come only where both have the field (``meta.md`` 1.4)."""
+
+CONNECT_AGAIN = "Connect the account again: the platform refused to subscribe to its events with what was granted."
+
+
+def account_half(app: App, path: str, token: str, fields: Sequence[str]) -> Steps[Subscription]:
+    """Read what an account is subscribed to, and subscribe it to the fields that are missing (``meta.md`` 1.5).
+
+    Whether a subscription replaces the one before is not documented: the whole list is sent, and what is read
+    afterwards counts. A subscription that lists no fields counts as complete, as where it is made.
+    """
+    url = app.url("graph", path)
+    missing = _lacking((yield from _shown(url, token)), fields)
+    if missing:
+        form = {"subscribed_fields": ",".join(fields), "access_token": token}
+        try:
+            checked((yield Request("POST", url, form=form)), "subscribing to events")
+        except PlatformError as problem:
+            if problem.kind not in ("lacking", "wrong"):
+                raise
+            # The whole call is refused for one field (meta.md 1.5): nothing has changed.
+            return Subscription(_of(ACCOUNT, fields), _of(ACCOUNT, missing), advice=CONNECT_AGAIN)
+    still = _lacking((yield from _shown(url, token)), fields) if missing else []
+    repaired = [name for name in missing if name not in still]
+    return Subscription(
+        _of(ACCOUNT, fields), _of(ACCOUNT, still), _of(ACCOUNT, repaired), CONNECT_AGAIN if still else ""
+    )
+
+
+def _shown(url: str, token: str) -> Steps[list[JsonObject]]:
+    """Return the subscriptions of an account to our application."""
+    return objects(checked((yield Request("GET", url, {"access_token": token})), "reading subscriptions").get("data"))
+
+
+def _lacking(shown: Sequence[JsonObject], fields: Sequence[str]) -> list[str]:
+    named = {field for subscription in shown for field in scope_list(subscription.get("subscribed_fields"))}
+    return [name for name in fields if not shown or (named and name not in named)]
+
+
+def _of(half: str, fields: Sequence[str]) -> list[str]:
+    return [f"{half} {name}" for name in fields]
+
+
+def application_half(app: App, path: str, kind: str, fields: Sequence[str], *, writable: bool) -> Steps[Subscription]:
+    """Read what the application is subscribed to of a ``kind`` of object; ``path`` is of its subscriptions.
+
+    ``writable``: fields that are missing are added, at the address that the platform has for its webhooks; it asks
+    that address whether it is ours (``meta.md`` 1.1). Where it has none, or that is not possible, it is the operator's.
+    """
+    url, token = app.url("graph", path), f"{app.client_id}|{app.client_secret}"
+    advice = (
+        f"In the dashboard of the application: Webhooks, object {kind}: enter the address of the webhooks, and"
+        f" subscribe to {', '.join(fields)}."
+    )
+    address, named = _application_fields((yield from _shown(url, token)), kind)
+    missing = [name for name in fields if name not in named]
+    still = missing
+    if missing and writable and address and app.verify_token:
+        form = {
+            "object": kind,
+            "callback_url": address,
+            "fields": ",".join(dict.fromkeys((*named, *fields))),
+            "verify_token": app.verify_token,
+            "access_token": token,
+        }
+        try:
+            checked((yield Request("POST", url, form=form)), "subscribing the application")
+        except PlatformError as problem:
+            if problem.kind not in ("lacking", "wrong"):
+                raise
+        else:
+            _, named = _application_fields((yield from _shown(url, token)), kind)
+            still = [name for name in fields if name not in named]
+    half = f"{APPLICATION} {kind}"
+    repaired = [name for name in missing if name not in still]
+    return Subscription(_of(half, fields), _of(half, still), _of(half, repaired), advice if still else "")
+
+
+def _application_fields(shown: Sequence[JsonObject], kind: str) -> tuple[str, list[str]]:
+    """Return the address and the fields of the application's subscription; none of one that is switched off.
+
+    Fields are names, or objects that have one.
+    """
+    for subscription in shown:
+        if subscription.get("object") == kind:
+            fields = subscription.get("fields")
+            named = [text(item.get("name")) for item in objects(fields)] or scope_list(fields)
+            return text(subscription.get("callback_url")), named if subscription.get("active") is not False else []
+    return "", []
+
+
+def both(one: Subscription, other: Subscription) -> Subscription:
+    """Return two halves as one."""
+    advice = " ".join(filter(None, (one.advice, other.advice)))
+    return Subscription(
+        [*one.wanted, *other.wanted], [*one.missing, *other.missing], [*one.repaired, *other.repaired], advice
+    )
+
+
 def long_lived(app: App, host: str, grant: str, token: str) -> Steps[tuple[str, int | None]]:
     """Exchange a short-lived token, or refresh a long-lived one. Return the token and its lifetime in seconds."""
     path = "/refresh_access_token" if grant.endswith("refresh_token") else "/access_token"
@@ -179,40 +188,3 @@ def long_lived(app: App, host: str, grant: str, token: str) -> Steps[tuple[str, 
         query["client_secret"] = app.client_secret
     content = granted(checked((yield Request("GET", app.url(host, path), query)), "renewing the token"))
     return content["access_token"], seconds(content.get("expires_in"))
-
-
-def rate_limit_status(response: Response, now: datetime) -> list[RateLimitStatus]:
-    """Read both usage headers, which appear only after some traffic, and the rate limit codes (``meta.md`` 11)."""
-    found = asked_to_wait(response, now)
-    app = _object(response.headers.get("x-app-usage"))
-    if app:
-        found.append(RateLimitStatus(_percent(app), whole_app=True))
-    # A list for each object, all of them of this account, under any of its ids.
-    for limits in _object(response.headers.get("x-business-use-case-usage")).values():
-        for limit in limits if isinstance(limits, list) else ():
-            if isinstance(limit, dict):
-                minutes = number(limit.get("estimated_time_to_regain_access")) or 0.0
-                found.append(RateLimitStatus(max(_percent(limit), 100 if minutes else 0), minutes * 60))
-    error = response.content.get("error") if isinstance(response.content, dict) else None
-    code = _code(error.get("code")) if isinstance(error, dict) else None
-    subcode = _code(error.get("error_subcode")) if isinstance(error, dict) else None
-    if subcode == NO_INSIGHTS:
-        return found
-    if code == APP_RATE_LIMIT:
-        found.append(RateLimitStatus(100, whole_app=subcode != SPAM))
-    elif code in ACCOUNT_RATE_LIMIT or (response.status == TOO_MANY and str(code) not in ENDED_BY):
-        found.append(RateLimitStatus(100))
-    return found
-
-
-def _percent(limit: JsonObject) -> int:
-    """Return the largest of the three: calls, time and processor time have a limit each."""
-    return int(max(number(limit.get(name)) or 0.0 for name in ("call_count", "total_time", "total_cputime")))
-
-
-def _object(header: str | None) -> JsonObject:
-    try:
-        found = json.loads(header or "{}")
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -6,6 +6,7 @@ Hiding, editing and deleting are repeated without harm (``meta.md`` 9.6): their 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from ops.runtime.graph_api import VERSION
 from ops.runtime.platform_protocol import JsonObject, Request, Response, member, number, objects, text
 from publish.posting.contract import (
     AGAIN,
@@ -28,8 +29,6 @@ from publish.posting.matching import normal, one_of, unbound
 from publish.posting.verdicts import error_verdict, in_doubt, is_repeat
 from publish.preflight.error_catalogue import ErrorCatalogue
 from schema.states import TargetState
-
-VERSION = "/v25.0"
 
 UPLOADS = "rupload"
 """The name of the host that takes files by bytes (``meta.md`` 8.4, 9.2)."""

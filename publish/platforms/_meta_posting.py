@@ -2,8 +2,8 @@
 
 import re
 
+from ops.runtime.graph_api import AS_A_PAGE, AT_THE_PLATFORM, TOO_FEW_VIEWERS
 from ops.runtime.platform_protocol import Response
-from publish.platforms._meta import AS_A_PAGE, AT_THE_PLATFORM, TOO_FEW_VIEWERS
 from publish.preflight.error_catalogue import ErrorClass, ErrorRule, ReportedError
 
 C = ErrorClass

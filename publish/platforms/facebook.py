@@ -6,7 +6,9 @@ page's token, and the events of both come as long as the page has the applicatio
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from ops.runtime.graph_api import ENDED_BY, VERSION, checked, problem_of, rate_limit_status
 from ops.runtime.platform_protocol import (
+    ENDED,
     JsonObject,
     PlatformError,
     Request,
@@ -20,29 +22,28 @@ from ops.runtime.platform_protocol import (
     text,
 )
 from publish.oauth.contract import (
-    ENDED,
     Account,
     App,
     HeldAccount,
     OAuth,
     OAuthProvider,
     RefreshPolicy,
+    Subscription,
     TokenUpdate,
     scope_list,
 )
 from publish.platforms._meta import (
-    ENDED_BY,
     META_SECRET,
+    VERIFY_TOKENS,
     accept_revocation,
-    checked,
+    account_half,
+    application_half,
+    both,
     granted,
-    problem_of,
-    rate_limit_status,
     subscribe,
 )
 from schema.configuration import Variable
 
-VERSION = "/v25.0"
 SCOPES = (
     "pages_show_list",
     "pages_read_engagement",
@@ -76,6 +77,11 @@ MAY_CREATE = {"CREATE_CONTENT", "MANAGE", "PROFILE_PLUS_CREATE_CONTENT", "PROFIL
 FIELDS = "id,name,access_token,tasks,instagram_business_account{id,username}"
 PLAIN_FIELDS = "id,name,access_token,instagram_business_account{id,username}"
 """Of a page that was not found by ``/me/accounts``: ``tasks`` is documented for that edge alone."""
+
+PAGE_EVENTS, INSTAGRAM_EVENTS = ("feed", "mention"), ("comments",)
+"""What is subscribed to, in two vocabularies (``meta.md`` 1.5): of a page, at both halves; and of the accounts behind
+pages, whose events come as long as the page has the application, and the application the field (``meta.md`` 1.4).
+"""
 
 PAGES = 20
 """Of a hundred pages each: more than anybody has, and an end."""
@@ -224,7 +230,22 @@ def verify_and_subscribe(app: App, account: Account) -> Steps[None]:
         # Every scope was granted (account_selection.reason_unusable), so the person's right on the page is missing.
         message = f"You may not do everything on {account.username} ({', '.join(missing)}); leave it out, or ask one of"
         raise PlatformError("lacking", f"{message} its administrators for that right.")
-    yield from subscribe(app, f"{VERSION}/{account.grant_id}/subscribed_apps", token, ("feed", "mention"))
+    yield from subscribe(app, f"{VERSION}/{account.grant_id}/subscribed_apps", token, PAGE_EVENTS)
+
+
+def subscription(app: App, held: HeldAccount) -> Steps[Subscription]:
+    """Keep the page's half, and the application's: of the page, or of the account behind it (``meta.md`` 1.4).
+
+    That of Instagram is entered in the dashboard: whether a call may change it is not confirmed (``meta.md`` 1.1).
+    """
+    page = held.grant_id or held.account_id
+    of_page = yield from account_half(
+        app, f"{VERSION}/{page}/subscribed_apps", held.secrets["access_token"], PAGE_EVENTS
+    )
+    behind = held.platform == "instagram"
+    kind, fields = ("instagram", INSTAGRAM_EVENTS) if behind else ("page", PAGE_EVENTS)
+    path = f"{VERSION}/{app.client_id}/subscriptions"
+    return both(of_page, (yield from application_half(app, path, kind, fields, writable=not behind)))
 
 
 def _missing_scopes(inspected: Mapping[str, object], needs: Sequence[str]) -> list[str]:
@@ -310,6 +331,8 @@ PLATFORM = OAuthProvider(
     connect=connect,
     verify_and_subscribe=verify_and_subscribe,
     check=check,
+    subscription=subscription,
+    verify_tokens=VERIFY_TOKENS,
     revoke=revoke,
     refresh_policy=RefreshPolicy(check=DAY),
     ended_by=ENDED_BY,

@@ -9,12 +9,12 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
+from ops.runtime.graph_api import VERSION
 from ops.runtime.platform_protocol import FilePart, JsonObject, Request, Response, member, number, objects, text
 from publish.platforms._meta_machines import (
     DAY,
     SETTLE,
     UPLOADS,
-    VERSION,
     Action,
     Commenting,
     actions,

@@ -1,7 +1,8 @@
 """Connecting an account by Instagram Login: ``meta.md`` 7.1."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from ops.runtime.graph_api import ENDED_BY, VERSION, checked, rate_limit_status
 from ops.runtime.platform_protocol import PlatformError, Request, Steps, label, text
 from publish.oauth.contract import (
     Account,
@@ -10,21 +11,20 @@ from publish.oauth.contract import (
     OAuth,
     OAuthProvider,
     RefreshPolicy,
+    Subscription,
     TokenLifetimes,
     TokenUpdate,
     granted_scopes,
 )
 from publish.oauth.protocol import code_request
 from publish.platforms._meta import (
-    ENDED_BY,
     LIFE,
     META_SECRET,
     accept_revocation,
-    checked,
+    account_half,
     granted,
     holds,
     long_lived,
-    rate_limit_status,
     subscribe,
     unwrapped,
 )
@@ -40,7 +40,6 @@ SCOPES = (
     "instagram_business_manage_comments",
     "instagram_business_manage_insights",
 )
-VERSION = "/v25.0"
 DAY = 86_400
 
 OAUTH = OAuth(
@@ -71,9 +70,19 @@ def connect(app: App, code: str, verifier: str) -> Steps[list[Account]]:
 
 def verify_and_subscribe(app: App, account: Account) -> Steps[None]:
     """That it has a profile was seen; its events come once the application is subscribed (``meta.md`` 1.4)."""
-    fields = [name for scope, name in FIELDS.items() if scope in account.scopes]
     path = f"{VERSION}/{account.account_id}/subscribed_apps"
-    yield from subscribe(app, path, account.secrets["access_token"], fields)
+    yield from subscribe(app, path, account.secrets["access_token"], _fields(account.scopes))
+
+
+def _fields(scopes: Sequence[str]) -> list[str]:
+    """Return the fields to subscribe to: one without its permission would refuse them all (``meta.md`` 1.5)."""
+    return [name for scope, name in FIELDS.items() if scope in scopes]
+
+
+def subscription(app: App, held: HeldAccount) -> Steps[Subscription]:
+    """Keep the account's half. The application's is entered in the dashboard, and no call is documented to show it."""
+    path = f"{VERSION}/{held.account_id}/subscribed_apps"
+    return (yield from account_half(app, path, held.secrets["access_token"], _fields(held.scopes)))
 
 
 def check(app: App, held: HeldAccount) -> Steps[TokenUpdate]:
@@ -122,6 +131,7 @@ PLATFORM = OAuthProvider(
     verify_and_subscribe=verify_and_subscribe,
     refresh=refresh,
     check=check,
+    subscription=subscription,
     revoke=revoke,
     refresh_policy=RefreshPolicy(share=50 / 60, youngest=DAY + 3600, check=DAY),
     ended_by=ENDED_BY,

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from ops.runtime.graph_api import VERSION
 from ops.runtime.platform_protocol import (
     FilePart,
     JsonObject,
@@ -24,7 +25,6 @@ from publish.oauth.contract import App
 from publish.platforms._meta_containers import Containers, made_anew
 from publish.platforms._meta_machines import (
     UPLOADS,
-    VERSION,
     Action,
     Commenting,
     actions,

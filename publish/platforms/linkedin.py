@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 
 from ops.runtime.platform_protocol import (
+    ENDED,
     LONGEST_NAME,
     JsonObject,
     PlatformError,
@@ -25,7 +26,6 @@ from ops.runtime.platform_protocol import (
     text,
 )
 from publish.oauth.contract import (
-    ENDED,
     Account,
     App,
     HeldAccount,

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from ops.runtime.platform_protocol import (
+    ENDED,
     LONGEST_NAME,
     PlatformError,
     RateLimitStatus,
@@ -16,7 +17,7 @@ from ops.runtime.platform_protocol import (
     secret,
     text,
 )
-from publish.oauth.contract import ENDED, App, HeldAccount, OAuth, OAuthProvider, Profile, RefreshPolicy, TokenUpdate
+from publish.oauth.contract import App, HeldAccount, OAuth, OAuthProvider, Profile, RefreshPolicy, TokenUpdate
 from publish.oauth.instances import moved_to
 from publish.oauth.protocol import answered, bearer, connects, counted, revokes
 from schema.configuration import Variable

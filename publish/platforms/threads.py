@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from ops.runtime.graph_api import ENDED_BY, checked, rate_limit_status
 from ops.runtime.platform_protocol import Request, Steps, error_word, label, text
 from publish.oauth.contract import (
     Account,
@@ -15,14 +16,11 @@ from publish.oauth.contract import (
 )
 from publish.oauth.protocol import code_request
 from publish.platforms._meta import (
-    ENDED_BY,
     LIFE,
     META_SECRET,
-    checked,
     granted,
     holds,
     long_lived,
-    rate_limit_status,
     unwrapped,
 )
 from schema.configuration import Variable

@@ -17,6 +17,9 @@ from publish.oauth.protocol import INVALID_GRANT, account_of, answered, bearer, 
 from schema.configuration import Variable
 
 SCOPES = ("user.info.basic", "user.info.profile", "video.list", "video.upload", "video.publish")
+STATS = "user.info.stats"
+"""Asked for where the operator wants it: a platform refuses everybody a scope that an application does not have."""
+
 REMOVALS = {
     2: "The account was deleted at the platform, it says; connect another one.",
     3: "The age of the account's owner has changed, the platform says; connect the account again if that is allowed.",
@@ -75,6 +78,10 @@ PLATFORM = OAuthProvider(
         "video.upload": "sending drafts to the inbox",
         "video.publish": "publishing",
     },
+    optional_scopes=(STATS,),
+    optional_variable=Variable(
+        "TIKTOK_OPTIONAL_SCOPES", f"Scopes asked for beside the usual ones, separated by commas: {STATS}"
+    ),
     needed=("user.info.basic", "video.list"),
     oauth=OAUTH,
     connect=connect,
@@ -88,6 +95,8 @@ PLATFORM = OAuthProvider(
     ended_by=INVALID_GRANT,  # tiktok.md 3.3
     lifetimes=LIFETIMES,
     rate_limit_status=rate_limit_status,
+    unsubscribed="TikTok sends the events of all accounts to the address that its portal has: none is subscribed to by"
+    " itself.",
     verified_variable=Variable(
         "TIKTOK_VERIFIED_URLS",
         "Developer portal: your app, URL properties: verified domains and URL prefixes, separated by commas",

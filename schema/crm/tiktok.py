@@ -1,8 +1,29 @@
 """TikTok's posts and accounts."""
 
-from sqlalchemy import Boolean, Column, ForeignKeyConstraint, Index, Integer, PrimaryKeyConstraint, Table, Text, text
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Computed,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    text,
+)
 
-from schema.crm.columns import Timestamp, account_id, bucket, facet, hash_of, log_times, projection_version, row_id
+from schema.crm.columns import (
+    Timestamp,
+    account_id,
+    bucket,
+    facet,
+    hash_of,
+    log_times,
+    metrics,
+    projection_version,
+    row_id,
+)
 from schema.crm.posts import TARGETS
 from schema.metadata import metadata
 from schema.preview import Preview
@@ -27,8 +48,34 @@ tiktok_accounts = Table(
         ),
     ),
     bucket(),
+    row_id("account_id"),
+    *facet(
+        "profile",
+        Column("username", Text, comment="as last read; NULL without the scope user.info.profile"),
+        Column("display_name", Text, comment="as people see it, as last read"),
+        Column("bio_description", Text, comment="as last read"),
+        Column("profile_deep_link", Text, comment="its address for people"),
+        Column("is_verified", Boolean, comment="whether the platform has verified whose it is"),
+        Column("union_id", Text, comment="the same for all applications of one developer"),
+    ),
+    *metrics("followers, follows, likes and videos, as last read; absent without the scope user.info.stats"),
     PrimaryKeyConstraint("bucket", "account_id"),
-    comment="TikTok accounts that ended the grant, with the latest time that they did",
+    comment="TikTok accounts that were read, or that ended the grant, with the latest time that they did",
+    info={"provider": "tiktok"},
+)
+
+tiktok_account_metrics = Table(
+    "tiktok_account_metrics",
+    metadata,
+    account_id("open_id, which is per app"),
+    Column("day", Text, nullable=False, comment="on which they were read, of UTC, such as 2026-01-31"),
+    *log_times(),
+    projection_version(),
+    *facet("reading", Column("read_at", Timestamp, comment="when the newest of its numbers were asked for")),
+    *metrics("followers, follows, likes and videos: the last numbers of the day"),
+    bucket(),
+    PrimaryKeyConstraint("bucket", "account_id", "day"),
+    comment="Numbers of TikTok accounts by day: a day on which nothing changed, or nothing was read, has no row",
     info={"provider": "tiktok"},
 )
 
@@ -117,6 +164,81 @@ tiktok_post_ids = Table(
     info={"provider": "tiktok"},
 )
 
+tiktok_videos = Table(
+    "tiktok_videos",
+    metadata,
+    account_id(),
+    Column("post_id", Text, nullable=False, comment="the platform's id, as in tiktok_post_ids"),
+    row_id("account_id", "post_id"),
+    row_id("account_id", name="tiktok_account_id", comment="tiktok_accounts.id of the account"),
+    *log_times(),
+    projection_version(),
+    Column(
+        "placeholder",
+        Boolean,
+        Computed("content_version = ''", persisted=True),
+        comment="known only by mention: nobody has read it yet",
+    ),
+    *facet(
+        "content",
+        Column(
+            "video_description",
+            Text,
+            comment="of the caption no more than 150 characters; the whole is tiktok_posts.title where we published it",
+        ),
+        Column("title", Text, comment="of no more than 150 characters"),
+        Column("posted_at", Timestamp, comment="when it was posted, by the platform's clock, to the second"),
+        Column("share_url", Text, comment="its address for people"),
+        Column("embed_link", Text, comment="the address of a player of it"),
+        Column("duration", Integer, comment="in seconds"),
+        Column("width", Integer, comment="in pixels"),
+        Column("height", Integer, comment="in pixels"),
+        Column("is_aigc", Boolean, comment="whether it is marked as made by artificial intelligence"),
+    ),
+    *metrics("views, likes, comments and shares, as last read"),
+    *facet(
+        "visibility",
+        Column("is_public", Boolean, comment="whether everybody can see it, as a webhook last told; NULL for none"),
+        Column("visibility_at", Timestamp, comment="when that changed, by the platform's clock"),
+    ),
+    *facet(
+        "presence",
+        Column(
+            "absent_at",
+            Timestamp,
+            comment="when reads found it to be public no longer, be it private or deleted; NULL while they find it",
+        ),
+    ),
+    bucket(),
+    PrimaryKeyConstraint("bucket", "account_id", "post_id"),
+    Index("ix_tiktok_videos_id", "id"),
+    Index("ix_tiktok_videos_tiktok_account_id_posted_at", "tiktok_account_id", text("posted_at DESC")),
+    comment="Posts of TikTok accounts that are or were public, whoever published them",
+    info={"provider": "tiktok"},
+)
+
+tiktok_video_metrics = Table(
+    "tiktok_video_metrics",
+    metadata,
+    account_id(),
+    Column("post_id", Text, nullable=False, comment="of tiktok_videos"),
+    Column("day", Text, nullable=False, comment="on which they were read, of UTC, such as 2026-01-31"),
+    row_id("account_id", "post_id", name="tiktok_video_id", comment="tiktok_videos.id of the video"),
+    *log_times(),
+    projection_version(),
+    *facet("reading", Column("read_at", Timestamp, comment="when the newest of its numbers were asked for")),
+    *metrics("views, likes, comments and shares: the last numbers of the day"),
+    bucket(),
+    PrimaryKeyConstraint("bucket", "account_id", "post_id", "day"),
+    ForeignKeyConstraint(
+        ["bucket", "account_id", "post_id"],
+        ["tiktok_videos.bucket", "tiktok_videos.account_id", "tiktok_videos.post_id"],
+    ),
+    Index("ix_tiktok_video_metrics_tiktok_video_id", "tiktok_video_id"),
+    comment="Numbers of TikTok videos by day: a day on which nothing changed, or nothing was read, has no row",
+    info={"provider": "tiktok"},
+)
+
 VIEWS = {
     "tiktok_posts": View(
         "What was published to TikTok, one row for each publish",
@@ -130,7 +252,8 @@ VIEWS = {
             "title": "as sent to the platform; NULL where another program published it",
             "error_code": "why it failed, in the platform's own word",
             "error_message": "why it failed, in words",
-            "metadata": "open_id of the account, publish_type, status_at, and the ids of its public posts",
+            "metadata": "open_id of the account, publish_type, status_at, and its public posts: their ids in post_ids,"
+            " and in public_posts their addresses and numbers too",
             "created_at": CREATED,
             "updated_at": UPDATED,
         },
@@ -140,6 +263,13 @@ VIEWS = {
                 jsonb_strip_nulls(jsonb_build_object('open_id', p.account_id, 'publish_type', p.publish_type,
                     'status_at', p.status_at, 'post_ids', (
                         SELECT jsonb_agg(i.post_id ORDER BY i.post_id) FROM public.tiktok_post_ids i
+                        WHERE i.bucket = p.bucket AND i.account_id = p.account_id AND i.publish_id = p.publish_id
+                            AND i.is_public
+                    ), 'public_posts', (
+                        SELECT jsonb_agg(jsonb_build_object('post_id', i.post_id, 'permalink', v.share_url,
+                            'metrics', v.metrics_json) ORDER BY i.post_id)
+                        FROM public.tiktok_post_ids i LEFT JOIN public.tiktok_videos v
+                            ON v.bucket = i.bucket AND v.account_id = i.account_id AND v.post_id = i.post_id
                         WHERE i.bucket = p.bucket AND i.account_id = p.account_id AND i.publish_id = p.publish_id
                             AND i.is_public
                     ))) AS metadata,

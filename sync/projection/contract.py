@@ -144,11 +144,20 @@ def optional(value: object) -> str | None:
 
 def integer(value: object) -> int | None:
     """A whole number that PostgreSQL's integer holds, also if it came as text or float; anything else as absent."""
-    if isinstance(value, str) and re.fullmatch("-?[0-9]{1,10}", value):
+    return _whole(value, 31)
+
+
+def big_integer(value: object) -> int | None:
+    """A whole number that PostgreSQL's bigint holds, also if it came as text or float; anything else as absent."""
+    return _whole(value, 63)
+
+
+def _whole(value: object, bits: int) -> int | None:
+    if isinstance(value, str) and re.fullmatch("-?[0-9]{1,19}", value):
         value = int(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and -(2**31) <= value < 2**31:
+    if isinstance(value, int) and not isinstance(value, bool) and -(2**bits) <= value < 2**bits:
         return value
     return None
 

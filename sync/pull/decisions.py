@@ -104,14 +104,17 @@ class Judged:
     unsure: list[Object] = field(default_factory=list)
 
 
-def judge(known: Mapping[Object, Known], readings: Iterable[Reading], now: datetime) -> Judged:
-    """Decide what readings make, whose request began ``now``.
+def judge(known: Mapping[Object, Known], readings: Iterable[Reading], now: datetime, *, lists: str = "") -> Judged:
+    """Decide what readings make, whose request began ``now``; ``lists`` is the kind of object that the page lists.
 
+    A listing says in which one an object stands; any other reading says so of an object that nobody knew before.
     A reading that began before the one that is stored makes no event, whether that one made an event or showed that
     nothing had changed.
     """
     judged = Judged()
-    for reading in readings:
+    # Of two in one page the last counts: events of one time would be put in order by their names.
+    last = {(reading.about, reading.type): reading for reading in readings}
+    for reading in last.values():
         about = reading.about
         before = judged.objects.get(about) or known.get(about) or Known(about)
         if before.checked_at is not None and now < max(before.checked_at, before.read_at or before.checked_at):
@@ -120,7 +123,7 @@ def judge(known: Mapping[Object, Known], readings: Iterable[Reading], now: datet
         digest = digest_of(payload)
         after = replace(
             before,
-            parent=reading.parent or before.parent,
+            parent=reading.parent if about.kind == lists or before.checked_at is None else before.parent,
             source_time=reading.source_time or before.source_time,
             checked_at=now if before.checked_at is None else max(now, before.checked_at),
             missed_at=None,
@@ -149,19 +152,23 @@ def judge_missing(
     reader: str,
     now: datetime,
     confirm: float = CONFIRM_SECONDS,
+    gone_parents: Collection[str] = (),
 ) -> None:
     """Add to ``judged`` what it means that the platform says of objects that they do not exist.
 
     A miss counts where the last complete walk of the listing in which the object stands did not show it, though it
     showed others to the same connection (``reader``) within ``CONTROL_SECONDS``; of kinds that ``siblings_prove``,
     where the same answer shows another object of the kind. An object is gone at the second miss that counts,
-    ``confirm`` seconds after the first at least, with a walk of its own. Anything else proves nothing.
+    ``confirm`` seconds after the first at least, with a walk of its own. Anything else proves nothing. What hangs on an
+    object that is gone (``gone_parents``) is out of reach, and no more is known of it.
     """
     shown = {reading.about for reading in page.readings}
     siblings = {about.kind for about in shown} & {*platform.siblings_prove}
     for about in page.missing:
         before = judged.objects.get(about) or known.get(about)
         if before is None or before.gone_at is not None or about.kind not in platform.gone or about in shown:
+            continue
+        if before.parent in gone_parents:
             continue
         proven = about.kind in siblings
         if not proven and not _is_unlisted(before, reader, now):

@@ -307,7 +307,9 @@ ON CONFLICT (bucket, account_id, provider, kind, object_id) DO UPDATE SET
     due_at = least(t.due_at, excluded.due_at), wanted_at = clock_timestamp(), reason = excluded.reason,
     priority = CASE WHEN t.first_done_at IS NULL THEN least(t.priority, excluded.priority) ELSE excluded.priority END,
     source_time = coalesce(excluded.source_time, t.source_time),
-    mark = CASE WHEN excluded.mark = '' THEN t.mark ELSE excluded.mark END, skip_code = NULL, skipped = NULL
+    mark = CASE WHEN excluded.mark = '' THEN t.mark ELSE excluded.mark END, skip_code = NULL, skipped = NULL,
+    attempts = CASE WHEN excluded.priority < 2 THEN 0 ELSE t.attempts END,
+    trouble = CASE WHEN excluded.priority < 2 THEN NULL ELSE t.trouble END
 WHERE CASE WHEN excluded.mark <> '' THEN excluded.mark <> t.mark AND t.skip_code IS DISTINCT FROM 'gone'
     ELSE excluded.priority <= t.priority AND (t.first_done_at IS NULL OR excluded.priority < 3)
         AND (t.due_at IS NULL OR excluded.due_at < t.due_at OR excluded.priority < t.priority)
@@ -544,6 +546,18 @@ async def beneath(connection: asyncpg.Connection, key: Key, ids: Collection[str]
         level = [row["object_id"] for row in rows if row["object_id"] not in found]
         found.update(level)
     return sorted(found)
+
+
+async def gone_among(connection: asyncpg.Connection, key: Key, ids: Collection[str]) -> set[str]:
+    """Return those of these ids whose object is gone."""
+    rows = await connection.fetch(
+        """
+        SELECT object_id FROM pull_objects WHERE bucket = $1 AND account_id = $2 AND provider = $3
+            AND object_id = ANY($4) AND gone_at IS NOT NULL""",
+        *key.place,
+        list(ids),
+    )
+    return {row["object_id"] for row in rows}
 
 
 _LOSE = """

@@ -164,7 +164,8 @@ class Puller:
         platform = self.platforms[key.provider]
         for task in platform.first:
             own = platform.tasks[task.kind].priority
-            wanted = Wanted(task, CONNECTED, min(own, Priority.RECENT) if anew else own)
+            soon = anew and own < Priority.SELDOM
+            wanted = Wanted(task, CONNECTED, min(own, Priority.RECENT) if soon else own)
             await store.want(connection, key, [wanted])
 
     async def leased(self, limit: int) -> list[Lease]:
@@ -295,9 +296,17 @@ class Puller:
                 connection, turn.lease, self.lease_seconds, calls=calls.sent, refused=self._new(turn, page)
             )
             known = await store.known(connection, key, abouts) if abouts else {}
-            judged = judge(known, page.readings, claimed.now)
+            judged = judge(known, page.readings, claimed.now, lists=task.lists)
+            parents = {known[about].parent for about in page.missing if about in known}
             judge_missing(
-                judged, known, page, platform, reader=reader.id, now=claimed.now, confirm=self.confirm_seconds
+                judged,
+                known,
+                page,
+                platform,
+                reader=reader.id,
+                now=claimed.now,
+                confirm=self.confirm_seconds,
+                gone_parents=await store.gone_among(connection, key, parents) if parents else (),
             )
             facts = [
                 Fact(
@@ -319,7 +328,7 @@ class Puller:
             await self._advance(connection, turn, claimed, task, reader, page)
             if page.cursor is None and page.skipped is None:
                 await self._settle_missing(connection, key, claimed.task, page, judged, known)
-            await self._follow(connection, key, judged, known)
+            await self._follow(connection, key, judged, known, claimed.now)
             faultpoint("pull.stored")
         turn.lease = Lease(key, turn.lease.fence, turn.lease.refused | {*page.refused}, turn.lease.began_at)
         return judged
@@ -385,23 +394,25 @@ class Puller:
                 await store.skip(connection, key, task, "gone", GONE_WORDS, due)
 
     async def _follow(
-        self, connection: asyncpg.Connection, key: Key, judged: Judged, known: Mapping[Object, decisions.Known]
+        self,
+        connection: asyncpg.Connection,
+        key: Key,
+        judged: Judged,
+        known: Mapping[Object, decisions.Known],
+        now: datetime,
     ) -> None:
         """Ask for what proves an absence, and for nothing that hangs on an object that is gone."""
-        tasks = self.platforms[key.provider].tasks
-        for found, seconds, reason in (
-            (judged.unsure, 0.0, "an object that stands in it is said not to exist"),
-            (judged.missed, self.confirm_seconds, "an object that stands in it was missing once"),
-        ):
-            for about in found:
-                before = judged.objects.get(about) or known[about]
-                wait = seconds
-                if before.missed_at is not None:  # the second walk is of use only so long after the first miss
-                    wait = max(wait, self.confirm_seconds)
-                kinds = decisions.walks_of(tasks, about.kind)
-                if about.kind in self.platforms[key.provider].siblings_prove:
-                    continue
-                await store.walk_again(connection, key, kinds, [before.parent], wait, reason)
+        platform = self.platforms[key.provider]
+        reason = "an object that stands in it is said not to exist"
+        for about in [*judged.unsure, *judged.missed]:
+            if about.kind in platform.siblings_prove:
+                continue
+            known_of = judged.objects.get(about) or known[about]
+            wait = 0.0
+            if known_of.missed_at is not None:  # a second walk is of use only so long after the first miss
+                wait = max(0.0, self.confirm_seconds - (now - known_of.missed_at).total_seconds())
+            kinds = decisions.walks_of(platform.tasks, about.kind)
+            await store.walk_again(connection, key, kinds, [known_of.parent], wait, reason)
         if judged.gone:
             ids = await store.beneath(connection, key, [about.id for about in judged.gone])
             await store.lose(connection, key, ids, GONE_WORDS)

@@ -173,7 +173,10 @@ async def holds_every_row_and_the_whole_schema(dumped: Whole, restored: str) -> 
     assert {"webhook_delivery_queue", "webhook_delivery_outcomes"} <= filled
     assert {table.name for table in crm_tables()} - filled <= {
         "tiktok_accounts",
+        "tiktok_account_metrics",
         "tiktok_undated_removals",
+        "tiktok_videos",
+        "tiktok_video_metrics",
         "social_posts",
     }
     assert {"connections", "connection_secrets", "vault_canaries", "audit_log", "tenants", "api_keys"} <= filled

@@ -32,6 +32,7 @@ NOBODYS = {
     "alembic_version": "how far the schema is",
     "crm_verifications": "what comparisons of the whole install found: counts",
     "database_incarnations": "which histories this database has lived; of the whole install, and no one's",
+    "outages": "times in which the whole install received no webhooks",
     "processes": "which processes of the whole install run, and what they have settings for: no values",
     "deletion_requests": "a platform's person, or a tenant, asks the whole install; found by an unguessable code",
     "devices": "browsers of a person, who may belong to several",

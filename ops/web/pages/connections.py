@@ -9,7 +9,7 @@ from ops.access.sessions import Person
 from ops.runtime.platform_protocol import PlatformError
 from ops.runtime.tenancy import tenant_transaction
 from ops.web.account_data import SCOPE, delete_account_data
-from ops.web.api.connections import no_connection
+from ops.web.api.connections import ask_to_read, no_connection
 from ops.web.forms import path_id
 from ops.web.messages import Message
 from ops.web.responses import confirmation_page, redirect, render
@@ -19,6 +19,7 @@ from publish.connections import connection_store, descriptions, refresh_store
 from publish.connections.connection_store import ConnectionDetails
 from publish.notifications import notice_store
 from schema.states import ConnectionState
+from sync.pull import requests
 
 
 class ConnectionPages:
@@ -31,6 +32,7 @@ class ConnectionPages:
         return (
             Route("GET", "/connections", self.list),
             Route("POST", "/connections/{id}/check", self.check),
+            Route("POST", "/connections/{id}/sync", self.sync),
             Route("GET", "/connections/{id}/disconnect", self.confirm_disconnect),
             Route("POST", "/connections/{id}/disconnect", self.disconnect),
             Route("GET", "/connections/{id}/forget", self.confirm_forget),
@@ -41,6 +43,7 @@ class ConnectionPages:
         person = await self._site.authentication.require_login(request)
         async with tenant_transaction(self._site.pool, person.tenant) as connection:
             listed, notices = await connection_store.listed(connection), await notice_store.notices(connection)
+            read = await requests.synced(connection, [item.id for item in listed])
         providers = self._flows.providers
         return render(
             "connections.html",
@@ -55,6 +58,9 @@ class ConnectionPages:
             },
             noticed={name: descriptions.revocation_notice(provider) for name, provider in providers.items()},
             notices=notices,
+            read=read,
+            left=_left,
+            is_read=self._connecting.pulling,
             flash=self._site.messages.take(request, person),
             titles=self._flows.titles,
             with_instance=self._flows.with_instance,
@@ -84,6 +90,15 @@ class ConnectionPages:
         is_error = outcome not in ("checked", "refreshed", "pausing") or failed_at is not None
         message = Message(text, row=id_, is_error=is_error)
         return self._site.messages.add(redirect(f"/connections#at-{id_}"), person, message)
+
+    async def sync(self, request: web.Request) -> web.Response:
+        """Have the worker read the account anew; how far that is, is shown at the account's row."""
+        person = await self._site.authentication.require_form(request, "connections:write")
+        id_ = path_id(request, no_connection())
+        async with tenant_transaction(self._site.pool, person.tenant) as connection:
+            await ask_to_read(connection, self._connecting, id_)
+        text = "The account is read anew from now on; load this page again to see how far that is."
+        return self._site.messages.add(redirect(f"/connections#at-{id_}"), person, Message(text, row=id_))
 
     async def confirm_disconnect(self, request: web.Request) -> web.Response:
         """Show what a disconnect ends, and the button that does it."""
@@ -171,6 +186,17 @@ def display_names(listed: Sequence[ConnectionDetails], titles: Mapping[str, str]
     """Return the name of each connection, by id, where its platform is not shown beside it: "alice on Threads"."""
     platforms = {item.id: titles.get(item.platform, item.platform) for item in listed}
     return {id_: f"{name} on {platforms[id_]}" for id_, name in descriptions.names(listed).items()}
+
+
+def _left(seconds: float | None) -> str:
+    """Return for how long a history is still read, in words; empty where nobody knows."""
+    if not seconds:
+        return ""
+    if seconds < 90:
+        return "about a minute left"
+    return (
+        f"about {round(seconds / 60)} minutes left" if seconds < 5400 else f"about {round(seconds / 3600)} hours left"
+    )
 
 
 def _check_result(

@@ -403,6 +403,8 @@ def rows(id_: str, user: str) -> dict[str, str]:
         f" VALUES ({tenant}, 'mastodon', '{id_}', 'c', 'sealed', '', '{{}}')",
         "notices": "(tenant_id, id, connection_id, kind, episode, says)"
         f" VALUES ({tenant}, '{id_}', '{id_}', 'in_trouble', now(), 's')",
+        "event_subscriptions": f"(tenant_id, connection_id) VALUES ({tenant}, '{id_}')",
+        "event_silences": f"(tenant_id, connection_id) VALUES ({tenant}, '{id_}')",
         "notice_mails": f"(tenant_id, notice_id, user_id) VALUES ({tenant}, '{id_}', '{user}')",
         "posts": f"(tenant_id, id, content, author) VALUES ({tenant}, '{id_}', 'c', 'user:ada')",
         "post_media": f"(tenant_id, post_id, position, media_id, sha256) VALUES ({tenant}, '{id_}', 0, '{id_}', '')",

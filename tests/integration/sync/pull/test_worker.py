@@ -13,11 +13,8 @@ from schema.events import bucket_of
 from sync.pull import store
 from sync.pull.contract import Object, Page, Priority, PullTask, Reading, Task, Turn
 from sync.pull.worker import Puller
-from tests.pulling import OTHER, PLATFORM, SCOPE, SHOP, Pull, hourly
+from tests.pulling import ONE_PAGE, OTHER, PLATFORM, SCOPE, SHOP, Pull, hourly
 from tests.support import append_event
-
-ONE_PAGE = 0.000001
-"""Seconds of a turn that is over after its first page."""
 
 
 async def test_history_of_an_account_is_there_after_it_was_connected(pull: Pull) -> None:

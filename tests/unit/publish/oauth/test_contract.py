@@ -1,7 +1,6 @@
 """What is made of single values of an answer: lives, moments, ids, scopes, and the word of an error."""
 
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ from ops.runtime.platform_protocol import (
     LONGEST_ID,
     LONGEST_LIFE,
     PlatformError,
-    Response,
     error_word,
     label,
     moment,
@@ -21,7 +19,6 @@ from ops.runtime.platform_protocol import (
 )
 from publish.oauth.contract import Account, App, OAuthProvider, TokenLifetimes, TokenUpdate, granted_scopes, scope_list
 from publish.oauth.protocol import Token
-from publish.platforms import _meta
 from tests.rig import PROVIDERS
 
 NONSENSE = (None, "", "soon", True, False, [], {}, -1, 0, "-7200", float("nan"), float("inf"), "1e400", "NaN", 10**400)
@@ -148,35 +145,6 @@ def test_graph_error_ends_a_grant_by_its_first_number() -> None:
     assert not any(facebook.ends_grant(code) for code in ("100/190", "1900", "", "unknown", json.dumps(190) + "0/1"))
 
 
-def test_graph_error_is_trouble_where_it_says_so_whatever_its_code() -> None:
-    """``meta.md`` 7.4: ``is_transient`` is preferred where it is there; a token that is over stays over."""
-    for code, transient, kind in (
-        (100, True, "transient"), (100, False, "wrong"), (100, None, "wrong"), (100, "true", "wrong"),
-        (10, True, "transient"), (10, None, "lacking"), (299, None, "lacking"), (300, None, "wrong"),
-        (2, False, "transient"), (190, True, "grant"),
-    ):  # fmt: skip
-        error = {"code": code, "message": "m"} | ({} if transient is None else {"is_transient": transient})
-        assert _meta.problem_of(error, Response(400, {"error": error}), "testing").kind == kind, (code, transient)
-
-
-@pytest.mark.parametrize(
-    ("code", "subcode", "message"),
-    [
-        (10, None, "(#10) Not enough viewers for the media to show insights"),
-        (100, 2108006, "Invalid parameter"),
-        (4, 2108006, "Invalid parameter"),
-    ],
-)
-def test_figures_that_one_object_does_not_have_say_nothing_of_the_account(
-    code: int, subcode: int | None, message: str
-) -> None:
-    """``meta.md`` 7.4 and 10.5: no permission is missing, no budget is spent, and no repeat would help."""
-    error = {"code": code, "error_subcode": subcode, "message": message}
-    answer = Response(400, {"error": error})
-    assert _meta.problem_of(error, answer, "reading figures").kind == "wrong"
-    assert _meta.rate_limit_status(answer, datetime.now(UTC)) == []
-
-
 @pytest.mark.parametrize(
     ("granted", "fields"),
     [
@@ -211,12 +179,6 @@ def test_every_scope_that_is_asked_for_has_a_use_that_is_told(provider: OAuthPro
     if provider.scope_uses:
         asked = {*provider.scopes, *(scope for scopes in provider.products.values() for scope in scopes)}
         assert set(provider.scope_uses) == asked
-
-
-@pytest.mark.parametrize(("given", "code"), [(190, 190), (190.0, 190), ("190", 190), (" 190 ", 190), ("459.0", 459)])
-def test_code_of_graph_is_read_as_a_number_a_float_or_text(given: Any, code: int) -> None:
-    assert _meta._code(given) == code
-    assert [_meta._code(nonsense) for nonsense in (190.5, "soon", [190], None)] == [None] * 4
 
 
 @pytest.mark.parametrize("provider", PROVIDERS.values(), ids=PROVIDERS)

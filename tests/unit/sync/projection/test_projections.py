@@ -19,6 +19,7 @@ from sync.projection.contract import (
     LATEST,
     Unprojectable,
     Want,
+    big_integer,
     boolean,
     integer,
     optional,
@@ -32,7 +33,7 @@ PLATFORMS = list(wiring.projections())
 TARGET_EVENTS = {f"target.{state}" for state in TargetState}
 OWN_EVENTS = {name: set(TARGET_EVENTS) for name in PLATFORMS}
 OWN_EVENTS["instagram"] |= {"account.read", "media.read", "media.insights", "comment.read", "comment.gone"}
-OWN_EVENTS["tiktok"] |= {"post.begun", "post.read"}
+OWN_EVENTS["tiktok"] |= {"post.begun", "post.read", "account.read", "video.read", "video.absent"}
 """What we read from a platform, or did there, and wrote to the log ourselves: no webhook carries it."""
 
 ACCOUNT = "17841400000000001"
@@ -67,6 +68,12 @@ def own_post(kind: str, at: int, **payload: Any) -> Event:
     """What we asked TikTok to do with a publish, or heard of it."""
     moment = datetime.fromtimestamp(at, UTC)
     return Event("tiktok", PERSON, f"{kind}:{payload['publish_id']}:{at}:{len(payload)}", kind, payload, moment)
+
+
+def own_video(kind: str, at: int, **payload: Any) -> Event:
+    """What reading an account of TikTok, or one of its videos, found."""
+    moment = datetime.fromtimestamp(at, UTC)
+    return Event("tiktok", PERSON, f"{kind}:{payload.get('id', '')}:{at}:{len(payload)}", kind, payload, moment)
 
 
 def tiktok(name: str, at: int, **content: Any) -> Event:
@@ -128,6 +135,12 @@ READINGS = [
     own_post(
         "post.read", 102, publish_id="v_pub_url~v2.2", status="PUBLISH_COMPLETE", publicaly_available_post_id=[7, "8"]
     ),
+    own_video("account.read", 100, open_id=PERSON, display_name="Shop", is_verified=True),
+    own_video("account.read", 90_100, username="shop", follower_count=3, likes_count=2**40),
+    own_video("video.read", 100, id="7", create_time=90, video_description="Tea", view_count=2**40, like_count=1),
+    own_video("video.read", 90_100, id="7", title="Tea", share_url="https://x", like_count=2, duration=3),
+    own_video("video.absent", 200_000, id="7"),
+    own_video("video.absent", 100, id="never seen"),
 ]
 
 
@@ -304,13 +317,99 @@ def test_reading_of_a_comment_tells_who_wrote_it_and_what_as_a_mention_does_not(
 
 
 def test_publish_that_was_asked_for_shows_its_source_and_each_status_by_the_platforms_word() -> None:
-    begun, waiting, done = (one for one in READINGS if one.provider == "tiktok" and one.type not in TARGET_EVENTS)
+    begun, waiting, done = (one for one in READINGS if one.provider == "tiktok" and one.type.startswith("post."))
     rows = in_every_order([begun, waiting])
     post = rows["tiktok_posts"][PERSON, "v_pub_url~v2.2"]
     assert (post["status"], post["source"], post["title"]) == ("PROCESSING_DOWNLOAD", "PULL_FROM_URL", "Tea")
     rows = in_every_order([waiting, done])
     assert rows["tiktok_posts"][PERSON, "v_pub_url~v2.2"]["status"] == "PUBLISH_COMPLETE"
     assert {key[2] for key in rows["tiktok_post_ids"]} == {"7", "8"}
+
+
+def test_reading_of_a_video_fills_it_and_leaves_the_caption_that_we_know() -> None:
+    """tiktok.md 12: a caption of up to 2200 characters is shown with 150, and an answer may leave out anything."""
+    caption = "Tea " * 100
+    rows = in_every_order(
+        [
+            own_post("post.begun", 100, publish_id="p", source="FILE_UPLOAD", title=caption),
+            tiktok("post.publish.publicly_available", 110, publish_id="p", post_id="7"),
+            own_video("video.read", 120, id="7", create_time=105, video_description=caption[:150], view_count=2**40),
+            own_video("video.read", 130, id="7", like_count="4", share_url="https://x"),
+        ]
+    )
+    assert rows["tiktok_posts"][PERSON, "p"]["title"] == caption
+    video = rows["tiktok_videos"][PERSON, "7"]
+    assert (video["video_description"], video["share_url"]) == (caption[:150], "https://x")
+    assert video["posted_at"] == datetime.fromtimestamp(105, UTC), "in seconds, as cursors are not"
+    assert video["metrics_json"] == {"views": 2**40, "likes": 4}
+    assert (video["is_public"], video["absent_at"]) == (True, None)
+    assert rows["tiktok_post_ids"][PERSON, "p", "7"]["is_public"] is True
+
+
+def test_videos_absence_and_what_webhooks_tell_of_it_are_different_facts() -> None:
+    """tiktok.md 17: a later reading lifts an absence; at one time absent is the stronger word."""
+    read, same, later = (own_video("video.read", at, id="7", like_count=at) for at in (100, 200, 300))
+    absent = own_video("video.absent", 200, id="7")
+    told = tiktok("post.publish.no_longer_publicly_available", 250, publish_id="p", post_id="7")
+    video = in_every_order([read, same, absent, told])["tiktok_videos"][PERSON, "7"]
+    assert (video["absent_at"], video["is_public"]) == (absent.occurred_at, False)
+    video = in_every_order([absent, told, later])["tiktok_videos"][PERSON, "7"]
+    assert video["absent_at"] is None, "it is there again"
+    assert (video["is_public"], video["visibility_at"]) == (False, told.occurred_at), "and what was told stays told"
+
+
+def test_numbers_are_kept_by_day_each_of_the_newest_reading_that_had_it() -> None:
+    day = 86_400
+    rows = in_every_order(
+        [
+            own_video("video.read", day + 1, id="7", view_count=10, like_count=1),
+            own_video("video.read", 2 * day - 1, id="7", view_count=15),
+            own_video("video.read", 2 * day, id="7", view_count=20),
+            own_video("account.read", 2 * day, username="shop", follower_count=3),
+        ]
+    )
+    series = {key[2]: row for key, row in rows["tiktok_video_metrics"].items()}
+    assert {name: row["metrics_json"] for name, row in series.items()} == {
+        "1970-01-02": {"views": 15, "likes": 1},
+        "1970-01-03": {"views": 20},
+    }
+    assert series["1970-01-02"]["read_at"] == datetime.fromtimestamp(2 * day - 1, UTC)
+    assert rows["tiktok_videos"][PERSON, "7"]["metrics_json"] == {"views": 20, "likes": 1}
+    assert rows["tiktok_account_metrics"][PERSON, "1970-01-03"]["metrics_json"] == {"followers": 3}
+
+
+ONE_PUBLISH = [
+    own_post("post.begun", 100, publish_id="p", source="PULL_FROM_URL", title="Tea " * 100),
+    own_post("post.read", 104, publish_id="p", status="PUBLISH_COMPLETE", publicaly_available_post_id=["7"]),
+    *(
+        tiktok(f"post.publish.{name}", at, publish_id="p", post_id="7")
+        for name, at in (
+            ("complete", 104),
+            ("publicly_available", 105),
+            ("no_longer_publicaly_available", 105),
+            ("publicly_available", 106),
+        )
+    ),
+    own_video("video.read", 104, id="7", create_time=103, video_description="Tea", view_count=1),
+    own_video("video.read", 105, id="7", like_count=2),
+    own_video("video.absent", 105, id="7"),
+    own_video("video.read", 90_000, id="7", view_count=5, video_description="Tea and cake"),
+    target_event("tiktok", 3, "published", platform_post_id="7"),
+]
+"""All that can be said of one publish and the post that came of it."""
+
+
+@given(order=st.permutations(ONE_PUBLISH), again=st.lists(st.sampled_from(ONE_PUBLISH), max_size=8))
+@settings(max_examples=200, deadline=None)
+def test_any_order_of_what_is_said_of_one_publish_and_its_video_gives_the_same_rows(
+    order: list[Event], again: list[Event]
+) -> None:
+    """faults.md F1, F2"""
+    rows = fold([*again, *order, *again])
+    assert rows == fold(ONE_PUBLISH)
+    video = rows["tiktok_videos"][PERSON, "7"]
+    assert (video["video_description"], video["absent_at"], video["is_public"]) == ("Tea and cake", None, True)
+    assert rows["tiktok_posts"][PERSON, "p"]["title"] == "Tea " * 100
 
 
 def test_mention_never_overwrites_the_comment_it_is_in() -> None:
@@ -379,13 +478,18 @@ def _with_content(one: Event, content: Any) -> Any:
     return one.payload | {"content": json.dumps(content)}
 
 
-@pytest.mark.parametrize(
-    "kind", sorted(OWN_EVENTS["instagram"] | {"comments", "mentions", "story_insights", "message_edit"})
-)
+WEBHOOKS = {"comments", "mentions", "story_insights", "message_edit"}
+KINDS = [
+    *(("instagram", kind) for kind in sorted(OWN_EVENTS["instagram"] | WEBHOOKS)),
+    *(("tiktok", kind) for kind in sorted(OWN_EVENTS["tiktok"] - TARGET_EVENTS)),
+]
+
+
+@pytest.mark.parametrize(("platform", "kind"), KINDS)
 @given(payload=json_values)
-def test_any_payload_is_refused_by_name_or_projected(kind: str, payload: Any) -> None:
+def test_any_payload_is_refused_by_name_or_projected(platform: str, kind: str, payload: Any) -> None:
     with suppress(Unprojectable):
-        stated(Event("instagram", ACCOUNT, "x", kind, payload, NOON))
+        stated(Event(platform, ACCOUNT, "x", kind, payload, NOON))
 
 
 LONG = "9" * 2**20
@@ -468,6 +572,9 @@ VALUES = [
     (integer, "²", None, "a digit that int() refuses"),
     (integer, "5\n", None, "a newline after it"),
     (integer, [5], None, "a list"),
+    (big_integer, 2**63 - 1, 2**63 - 1, "the largest that a bigint holds"),
+    (big_integer, str(2**40), 2**40, "a large one as text"),
+    (big_integer, 2**63, None, "too large for a bigint too"),
     (text, "a", "a", "text"),
     (text, 5, "5", "a number as text"),
     (text, True, None, "not text"),
