@@ -586,6 +586,10 @@ class Platform:
         """Remove the application in the person's settings. Return the number of tokens that ended."""
         raise NotImplementedError
 
+    def simulate_withdraw(self, account: str, scope: str) -> int:
+        """Take one permission back from the application. Return how many tokens had it. Raises CommandError."""
+        raise CommandError(f"a person at {self.title} cannot take back one permission here")
+
     def simulate_erase(self, account: str) -> None:
         """Ask, as the person, that the application delete their data. Raises CommandError."""
         raise CommandError(f"{self.name} tells applications of no such request")

@@ -163,6 +163,7 @@ class Act(Command):
         "like",
         "comments_off",
         "comments_on",
+        "withdraw",
     ]
     account: str
     post: str = ""
@@ -546,6 +547,8 @@ class Control:
             return {"id": self._made(platform, command)}
         if what == "revoke":
             return {"ended": platform.simulate_revoke(account)}
+        if what == "withdraw":
+            return {"tokens": platform.simulate_withdraw(account, command.text)}
         if what in CHANGES:
             change = Change(what, account, command.id, command.by, command.text, command.count)
             platform.simulate_change(change)

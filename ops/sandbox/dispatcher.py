@@ -29,6 +29,8 @@ class DeliveryPolicy(BaseModel):
     """The longest delay; later deliveries overtake a delayed one."""
     regrouped: float = Field(default=0.0, ge=0, le=1)
     """Share of failed deliveries whose events are regrouped into other requests before the retry."""
+    lost: float = Field(default=0.0, ge=0, le=1)
+    """Share of deliveries that are never sent."""
     forged: float = Field(default=0.0, ge=0, le=1)
     """Share of deliveries that are accompanied by one with a wrong signature and invented content."""
 
@@ -164,6 +166,9 @@ class WebhookDispatcher:
         for group in groups.values():
             for start in range(0, len(group), platform.batch):
                 part = tuple(group[start : start + platform.batch])
+                if self._happens(self.delivery_policy.lost):
+                    self.dropped += 1
+                    continue
                 late = self._happens(self.delivery_policy.delayed)
                 delay = self._sandbox.rng.uniform(0, self.delivery_policy.delay_seconds) if late else 0.0
                 self._wait(PendingDelivery(now + delay, 0, name, part))

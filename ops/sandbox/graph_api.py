@@ -18,6 +18,7 @@ from ops.sandbox import consent, pkce
 from ops.sandbox.contract import (
     Answer,
     Call,
+    CommandError,
     Fetched,
     OutboundRequest,
     Platform,
@@ -352,6 +353,18 @@ class GraphApi(Platform):
         for token in ended:
             token.dead, token.entry["state"] = subcode, state
         return len(ended)
+
+    def of_account(self, account: str) -> list[Token]:
+        """Return the tokens that an account's permissions are in."""
+        return [token for token in self.tokens.values() if token.account == account]
+
+    def simulate_withdraw(self, account: str, scope: str) -> int:
+        if scope not in self.scopes:
+            raise CommandError(f"a permission is one of {', '.join(self.scopes)}")
+        having = [token for token in self.of_account(account) if scope in token.scopes]
+        for token in having:
+            token.scopes.remove(scope)
+        return len(having)
 
     # --- budgets (meta.md 11)
 

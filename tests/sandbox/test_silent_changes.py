@@ -166,6 +166,23 @@ async def test_deactivated_account_shows_nothing_and_comes_back(stand: Stand) ->
     assert (await graph(stand, secret, comment))["id"] == comment
 
 
+@pytest.mark.parametrize(("login", "account"), [("instagram", "shop"), ("facebook", "alice")])
+async def test_permission_is_taken_back_from_tokens_that_live_on(stand: Stand, login: str, account: str) -> None:
+    platform, media = platform_of(stand, login), newest(stand)
+    secret = token(stand, login, account)
+    if login == "facebook":
+        page = (await graph(stand, secret, "me/accounts", login, fields="access_token"))["data"][0]
+        secret = page["access_token"]
+    assert "data" in await graph(stand, secret, f"{media}/comments", login)
+    scope = platform.permissions["comments"][1]
+    assert (await act(stand, "withdraw", login, account, text=scope))["tokens"] >= 1
+    assert code(await graph(stand, secret, f"{media}/comments", login)) == (10, None)
+    assert (await graph(stand, secret, media, login))["id"] == media
+    assert "a permission is one of" in await stand.refused(
+        "act", platform=login, what="withdraw", account=account, text="dreams"
+    )
+
+
 async def test_reads_lag_behind_a_write(stand: Stand) -> None:
     """``meta.md`` 10.10, races: a read within seconds of a write is repeated."""
     secret, media = token(stand), newest(stand)

@@ -133,6 +133,14 @@ async def test_private_account_shows_no_post(stand: Stand) -> None:
     assert ids(await listed(stand, secret)) == shown
 
 
+async def test_permission_to_list_is_taken_back(stand: Stand) -> None:
+    secret = token(stand, "tiktok")
+    assert (await act(stand, "withdraw", "tiktok", text="video.list"))["tokens"] == 1
+    assert (await post(stand, secret, "video/list/?fields=id"))["error"]["code"] == "scope_not_authorized"
+    assert "one of" in await stand.refused("act", platform="tiktok", what="withdraw", account="shop", text="dreams")
+    assert "cannot take back" in await stand.refused("act", platform="x", what="withdraw", account="alice")
+
+
 async def test_counters_captions_and_profiles_change(stand: Stand) -> None:
     secret = token(stand, "tiktok")
     id_ = platform_of(stand, "tiktok")._public("shop")[0].id

@@ -8,7 +8,7 @@ import pytest
 from ops.sandbox.clock import Clock
 from ops.sandbox.contract import WorldSize
 from ops.sandbox.simulation import Simulation
-from tests.sandbox.conftest import Receiver, Stand, code
+from tests.sandbox.conftest import Receiver, Stand, code, until
 from tests.sandbox.reading import act, commented, graph, ids, newest, platform_of, token, walked
 
 SMALL = {"seed": 3, "accounts": 2, "media": 25, "comments": 12}
@@ -87,6 +87,27 @@ async def test_seeded_account_is_behind_a_page_and_hears_of_its_comments(stand: 
     await commented(stand, newest(stand, "s3_001"), account="s3_001")
     [came] = await receiver.until(1)
     assert came.json["entry"][0]["id"] == account
+
+
+async def test_seeded_accounts_are_subscribed_where_all_are(stand: Stand, receiver: Receiver) -> None:
+    for platform, stream in (("instagram", ""), ("facebook", "instagram")):
+        about = {"platform": platform, "stream": stream, "url": receiver.url, "verify_token": receiver.token}
+        await stand.command("webhooks", **about, all_accounts=True)
+    await stand.command("world", platform="instagram", seed=3, accounts=1, media=1, comments=0)
+    await commented(stand, newest(stand, "s3_001"), account="s3_001")
+    await receiver.until(2)
+
+
+async def test_share_of_the_webhooks_is_lost(stand: Stand, receiver: Receiver) -> None:
+    about = {"platform": "instagram", "url": receiver.url, "verify_token": receiver.token}
+    await stand.command("webhooks", **about, all_accounts=True)
+    await stand.command("delivery-policy", lost=1)
+    await commented(stand, newest(stand), "lost")
+    await until(lambda: stand.server.simulation.dispatcher.dropped == 1)
+    await stand.command("delivery-policy", lost=0)
+    await commented(stand, newest(stand), "told")
+    [came] = await receiver.until(1)
+    assert b"told" in came.body
 
 
 async def test_world_makes_room_and_says_when_it_is_there_already(stand: Stand) -> None:

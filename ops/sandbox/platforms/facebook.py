@@ -253,7 +253,10 @@ class Facebook(InstagramApi):
 
     def account_added(self, person: Person) -> None:
         """Add a page of Alice's with the account behind it."""
-        self._add_page(Page(f"7{person.user_id[2:]}", f"Page {person.name}", person.name, {"alice": TASKS}))
+        page = Page(f"7{person.user_id[2:]}", f"Page {person.name}", person.name, {"alice": TASKS})
+        self._add_page(page)
+        if self.all_subscribed:
+            self.subscribed[page.name] = set(PAGE_FIELDS)
 
     def _id(self) -> str:
         self._ids += self.sandbox.rng.randint(1, 5000)
@@ -473,10 +476,14 @@ class Facebook(InstagramApi):
 
     def remove_permission(self, call: Call) -> Answer:
         token = self._user(call)
-        for other in self.tokens.values():
-            if other.account == token.account and call.parts["scope"] in other.scopes:
-                other.scopes.remove(call.parts["scope"])
+        if call.parts["scope"] in self.scopes:
+            self.simulate_withdraw(token.account, call.parts["scope"])
         return Answer(content={"success": True})
+
+    def of_account(self, account: str) -> list[Token]:
+        """Return a person's tokens, and those of pages that were issued for them."""
+        given = [self.tokens[secret] for (user, _, _), secret in self._page_tokens.items() if user == account]
+        return [*super().of_account(account), *given]
 
     # --- subscriptions (meta.md 1.1, 1.4)
 

@@ -171,6 +171,10 @@ class Instagram(OwnLogin, InstagramApi):
         self.subscribed.pop(person.name, None)
         return self.answer(token, {"success": True})
 
+    def account_added(self, person: Person) -> None:
+        if self.all_subscribed:
+            self.subscribed[person.name] = list(FIELDS)
+
     def handle_event(self, topic: str, account: str, value: Any) -> None:
         if account in self.subscribed and topic in self.app_fields:
             self.notify(topic, account, value)

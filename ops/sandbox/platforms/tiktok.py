@@ -999,6 +999,15 @@ class TikTok(Platform):
             self.simulate_change(Change(kind, account, post.id, text=text, count=rng.randint(1, 9)))
         return True
 
+    def simulate_withdraw(self, account: str, scope: str) -> int:
+        if scope not in SCOPES:
+            raise CommandError(f"a permission is one of {', '.join(SCOPES)}")
+        held = {id(token.grant): token.grant for token in self.access.values() if token.grant.account == account}
+        having = [grant for grant in held.values() if scope in grant.scopes]
+        for grant in having:
+            grant.scopes.remove(scope)
+        return len(having)
+
     def simulate_revoke(self, account: str) -> int:
         return self._end(account, 1)
 
