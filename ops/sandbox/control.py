@@ -554,6 +554,7 @@ class Control:
             platform.simulate_change(change)
         elif what == "remove":
             platform.simulate_remove(account, command.id)
+            platform.record("change", action="remove", account=account, id=command.id, by="owner", endpoint=None)
         elif what == "unsubscribe":
             platform.simulate_unsubscribe(account)
         elif what == "erase":

@@ -57,7 +57,7 @@ async def test_hide_archive_and_deletion_by_a_person_send_nothing_and_are_read(
     assert code(await graph(stand, secret, reply, login)) == (100, 33), "a reply goes with its parent"
     assert len(receiver.came) == 6
     actions = [entry["action"] for entry in await stand.ledger("change", by="owner")]
-    assert actions == ["hide", "unhide", "archive", "unarchive"]
+    assert actions == ["hide", "unhide", "archive", "unarchive", "remove", "remove"]
 
 
 async def test_comment_of_a_restricted_person_is_listed_once_it_is_approved(stand: Stand) -> None:
