@@ -578,6 +578,10 @@ class Platform:
         """Comment in a way that listings withhold. Raises CommandError."""
         raise CommandError(f"{self.title} has no kinds of comments")
 
+    def simulate_mention(self, account: str, by: str, text: str, kind: str) -> str:
+        """Mention an account elsewhere, as somebody else. Return the id of where. Raises CommandError."""
+        raise CommandError(f"{self.title} has no mentions that are made here")
+
     def simulate_remove(self, account: str, id_: str) -> None:
         """Delete a post or a comment. Raises CommandError."""
         raise NotImplementedError

@@ -164,6 +164,7 @@ class Act(Command):
         "comments_off",
         "comments_on",
         "withdraw",
+        "mention",
     ]
     account: str
     post: str = ""
@@ -543,7 +544,7 @@ class Control:
 
     def _done(self, platform: Platform, command: Act) -> Any:
         account, what = command.account, command.what
-        if what in ("publish", "post_draft", "comment"):
+        if what in ("publish", "post_draft", "comment", "mention"):
             return {"id": self._made(platform, command)}
         if what == "revoke":
             return {"ended": platform.simulate_revoke(account)}
@@ -571,6 +572,8 @@ class Control:
         if command.what == "comment":
             about = (account, command.post, command.by, command.text)
             return platform.simulate_comment_kind(*about, kind) if kind else platform.simulate_comment(*about)
+        if command.what == "mention":
+            return platform.simulate_mention(account, command.by, command.text, kind)
         if kind:
             return platform.simulate_publish_kind(account, command.text, kind)
         return platform.simulate_publish(account, command.text)

@@ -111,10 +111,22 @@ class Nodes(Sequence[Node]):
         return self._make(self._objects[place])
 
 
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """A field that is asked for with the id of a node: ``name.key(id){fields}``. ``node`` raises the refusal."""
+
+    key: str
+    node: Callable[[str], Node]
+
+
 class Fields(dict[str, "Fields"]):
-    """Names of fields, each with the fields below it; ``limit`` is that of an expanded edge."""
+    """Names of fields, each with the fields below it; ``limit`` is that of an expanded edge.
+
+    ``arguments`` are all that stand behind the name: ``name.key(value)``.
+    """
 
     limit: int | None = None
+    arguments: Mapping[str, str] = {}
 
 
 MULTI_ID = "ids"
@@ -141,6 +153,7 @@ def wanted(text: str) -> Fields:
         elif part != ",":
             here, _, modifiers = part.partition(".")
             stack[-1][here] = Fields()
+            stack[-1][here].arguments = dict(re.findall(r"([a-z_]+)\(([^)]*)\)", modifiers))
             if "as(" in modifiers:  # gone with v27 (meta.md 13)
                 raise ValueError("aliases are no longer supported")
             if found := re.search(r"limit\((\d{1,6})\)", modifiers):
@@ -492,6 +505,10 @@ class GraphApi(Platform):
                 value = self._part(call, path, {}, nodes, 0, limit, below) if nodes else None
             elif isinstance(value, Node):
                 value = self.pick(call, value, below)
+            elif isinstance(value, Keyed):
+                if value.key not in below.arguments:
+                    raise self.refused(100, f"The parameter {value.key} is required")
+                value = self.pick(call, value.node(below.arguments[value.key]), below)
             if value is not None:
                 shown[name] = value
         return shown | {"id": node.values["id"]} if "id" in node.values else shown

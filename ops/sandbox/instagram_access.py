@@ -14,6 +14,7 @@ from ops.sandbox.instagram_service import (
     Comment,
     InstagramService,
     Media,
+    Mention,
     Person,
 )
 
@@ -58,6 +59,20 @@ class InstagramAccess(GraphApi):
             "media": {"id": media.id, "media_product_type": media.product},
         }
         return value | ({"parent_id": comment.parent} if comment.parent else {})
+
+    def mention_event(self, mention: Mention) -> tuple[str, dict[str, Any]] | None:
+        """Return the event ``mentions`` of Facebook Login, or the comment that the other login sends (2.2, 2.3)."""
+        if self.with_facebook_login:
+            told = {"media_id": mention.media, "comment_id": mention.comment}
+            return "mentions", {name: id_ for name, id_ in told.items() if id_}
+        if mention.comment is None:
+            return None
+        return "comments", {
+            self.variant("comment_id"): mention.comment,
+            "text": mention.text,
+            "from": {"id": mention.by_id, "username": mention.by},
+            "media": {"id": mention.media, "media_product_type": "FEED"},
+        }
 
     def professional(self, call: Call, right: str) -> tuple[Token, Person]:
         """Return token and account of a call. Raises 100 if the token may not act for the account."""
@@ -167,6 +182,12 @@ class InstagramAccess(GraphApi):
         if not media.open:
             raise CommandError(f"comments are off for post {post}")
         return self.instagram.say(media, by, text, comment.id if comment else None, kind).id
+
+    def simulate_mention(self, account: str, by: str, text: str, kind: str) -> str:
+        if kind not in ("", "comment", "caption"):
+            raise CommandError("an account is mentioned in a comment or in a caption")
+        found = self.instagram.mention(account, by, text, in_caption=kind == "caption")
+        return found.comment or found.media
 
     def simulate_remove(self, account: str, id_: str) -> None:
         if not self.instagram.drop(id_):

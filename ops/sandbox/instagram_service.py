@@ -127,6 +127,20 @@ class Comment:
         return self.pending or bool(self.kind)
 
 
+@dataclass
+class Mention:
+    """Where an account is mentioned: in a comment on somebody else's post or, without one, in its caption."""
+
+    account: str
+    media: str
+    caption: str
+    by: str
+    by_id: str
+    created: datetime
+    comment: str | None = None
+    text: str = ""
+
+
 class Listener(Protocol):
     """One of the two logins."""
 
@@ -137,6 +151,9 @@ class Listener(Protocol):
 
     def comment_value(self, comment: Comment, media: Media) -> dict[str, Any]:
         """Return the value of a comment event."""
+
+    def mention_event(self, mention: Mention) -> tuple[str, dict[str, Any]] | None:
+        """Return topic and value of the event of a mention; None if there is none."""
 
     def account_added(self, person: Person) -> None:
         """Make what the login has of every account."""
@@ -159,6 +176,8 @@ class InstagramService:
         self.gone_media: dict[str, Media] = {}
         self.gone_comments: dict[str, Comment] = {}
         """What was deleted, for whoever compares with the whole world."""
+        self.mentions: dict[str, Mention] = {}
+        """By the id of the comment, or of the post."""
         self.containers: dict[str, Container] = {}
         self.publishes: dict[str, list[datetime]] = {}
         self.listeners: list[Listener] = []
@@ -267,8 +286,23 @@ class InstagramService:
             listener.handle_event(topic, media.account, listener.comment_value(comment, media))
         return comment
 
+    def mention(self, account: str, by: str, text: str, *, in_caption: bool) -> Mention:
+        """Mention an account in somebody else's post, or in a comment on it, and send its event."""
+        caption = text if in_caption else "a post of somebody else"
+        found = Mention(account, self.id(), caption, by, self.fan(by), self.sandbox.clock.now())
+        if not in_caption:
+            found.comment, found.text = self.id(), text
+        self.mentions[found.comment or found.media] = found
+        forget_oldest(self.mentions, self.sandbox.capacity)
+        for listener in self.listeners:
+            if (event := listener.mention_event(found)) is not None:
+                listener.handle_event(event[0], account, event[1])
+        return found
+
     def drop(self, id_: str) -> bool:
         """Delete a comment or a medium with everything below it. No event is sent (``meta.md`` 2.2)."""
+        if self.mentions.pop(id_, None) is not None:
+            return True
         media, comments = self.forget(id_)
         self.gone_media |= {each.id: each for each in media}
         self.gone_comments |= {each.id: each for each in comments}
@@ -424,6 +458,19 @@ class InstagramService:
                 for person in people
             ],
             "media": [self._exported_media(each, deleted=each.id not in self.media) for each in media],
+            "mentions": [
+                {
+                    "account": mention.account,
+                    "media": mention.media,
+                    "caption": mention.caption,
+                    "comment": mention.comment,
+                    "text": mention.text if mention.comment else None,
+                    "username": mention.by,
+                    "timestamp": when(mention.created),
+                }
+                for mention in self.mentions.values()
+                if mention.account in names
+            ],
             "comments": [
                 self._exported_comment(comment, deleted=comment.id not in self.comments)
                 for comment in (*self.comments.values(), *self.gone_comments.values())

@@ -42,6 +42,7 @@ _DONE = {
     "unsubscribe": "{title} sends nothing about {account} any more, and does not say so.",
     "erase": "{account} asked to be erased.",
     "live": "Somebody did something.",
+    "mention": "{by} mentioned {account}: {id}.",
     "withdraw": "{account} took a permission back.",
     **dict.fromkeys(CHANGES, "It is done in the app of {account}."),
 }

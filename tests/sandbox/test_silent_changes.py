@@ -166,6 +166,35 @@ async def test_deactivated_account_shows_nothing_and_comes_back(stand: Stand) ->
     assert (await graph(stand, secret, comment))["id"] == comment
 
 
+async def test_mention_is_told_by_its_ids_to_one_login_and_as_a_comment_to_the_other(
+    stand: Stand, receiver: Receiver
+) -> None:
+    """``meta.md`` 2.2, 2.3 and 10.4."""
+    await listened(stand, receiver)
+    comment = (await act(stand, "mention", by="fan_7", text="hello @shop"))["id"]
+    came = await receiver.until(2)
+    changes = {change["field"]: change["value"] for each in came for change in each.json["entry"][0]["changes"]}
+    media = changes["mentions"]["media_id"]
+    assert changes["mentions"] == {"media_id": media, "comment_id": comment}
+    assert (changes["comments"]["id"], changes["comments"]["media"]["id"]) == (comment, media)
+    account, secret = platform_of(stand).instagram.people["shop"].user_id, token(stand, "facebook")
+    fields = f"mentioned_comment.comment_id({comment}){{id,text,timestamp,like_count,media{{id}}}}"
+    found = (await graph(stand, secret, account, "facebook", fields=fields))["mentioned_comment"]
+    assert (found["text"], found["media"]) == ("hello @shop", {"id": media})
+    fields = f"mentioned_media.media_id({media}){{id,caption,username}}"
+    assert (await graph(stand, secret, account, "facebook", fields=fields))["mentioned_media"]["username"] == "fan_7"
+    assert code(await graph(stand, token(stand), comment)) == (100, 33), "it is not its own"
+    caption = (await act(stand, "mention", by="fan_7", text="by @shop", kind="caption"))["id"]
+    [told] = (await receiver.until(3))[2:]
+    assert told.json["entry"][0]["changes"] == [{"field": "mentions", "value": {"media_id": caption}}]
+    await act(stand, "remove", id=comment)
+    fields = f"mentioned_comment.comment_id({comment}){{id}}"
+    assert code(await graph(stand, secret, account, "facebook", fields=fields)) == (100, 33)
+    assert code(await graph(stand, secret, account, "facebook", fields="mentioned_comment{id}")) == (100, None)
+    [kept] = (await stand.world("instagram", account="shop"))["mentions"]
+    assert (kept["media"], kept["comment"], kept["caption"]) == (caption, None, "by @shop")
+
+
 @pytest.mark.parametrize(("login", "account"), [("instagram", "shop"), ("facebook", "alice")])
 async def test_permission_is_taken_back_from_tokens_that_live_on(stand: Stand, login: str, account: str) -> None:
     platform, media = platform_of(stand, login), newest(stand)

@@ -22,7 +22,7 @@ from ops.sandbox.contract import (
     redirect,
     whole,
 )
-from ops.sandbox.graph_api import SHORT_SECONDS, Edge, Node, Token, loaded, upload_failed, when
+from ops.sandbox.graph_api import SHORT_SECONDS, Edge, Keyed, Node, Token, loaded, upload_failed, when
 from ops.sandbox.instagram_api import InstagramApi
 from ops.sandbox.instagram_service import Person
 
@@ -930,7 +930,39 @@ class Facebook(InstagramApi):
         values = {**super().person_node(person).values, "id": person.user_id}
         for name in ("user_id", "account_type"):  # of the other login (meta.md 7.1)
             del values[name]
-        return Node("IGUser", values | {"biography": f"We are {person.name}.", "website": None})
+        values |= {"biography": f"We are {person.name}.", "website": None}
+        values["mentioned_comment"] = Keyed("comment_id", partial(self._mentioned_comment, person))
+        values["mentioned_media"] = Keyed("media_id", partial(self._mentioned_media, person))
+        return Node("IGUser", values)
+
+    def _mentioned_comment(self, person: Person, id_: str) -> Node:
+        """Return the comment of somebody else in which the account is mentioned (``meta.md`` 10.4)."""
+        mention = self.instagram.mentions.get(id_)
+        if mention is None or mention.account != person.name or mention.comment is None:
+            raise self.missing(id_)
+        values = {
+            "id": mention.comment,
+            "text": mention.text,
+            "timestamp": when(mention.created),
+            "like_count": 0,
+            "media": Node("IGMedia", {"id": mention.media, "media_url": "https://scontent.example/m.jpg"}),
+        }
+        return Node("IGComment", values, ("id", "text", "timestamp"))
+
+    def _mentioned_media(self, person: Person, id_: str) -> Node:
+        """Return the post of somebody else in whose caption, or below which, the account is mentioned."""
+        found = (mention for mention in self.instagram.mentions.values() if mention.media == id_)
+        mention = next((mention for mention in found if mention.account == person.name), None)
+        if mention is None:
+            raise self.missing(id_)
+        values = {
+            "id": mention.media,
+            "caption": mention.caption,
+            "media_type": "IMAGE",
+            "timestamp": when(mention.created),
+            "username": mention.by,
+        }
+        return Node("IGMedia", values)
 
     def edge(self, call: Call, path: str) -> str:
         id_ = call.parts.get("id", "")
