@@ -6,7 +6,7 @@ What the events of connections are subscribed to, which accounts are silent, and
 from migrations.script import run
 
 revision = "0029"
-down_revision = "0026"
+down_revision = "0028"
 branch_labels = None
 depends_on = None
 

@@ -1,6 +1,11 @@
-"""Instagram's accounts, media and comments."""
+"""Instagram's accounts, media and comments, and the numbers of accounts and media by day.
+
+Webhooks about comments carry no time, so what they say is of no version in time, below all that was read; what the last
+webhook of a story counts is above it. So no facet compares times of the platform's clock with times of ours.
+"""
 
 from sqlalchemy import Boolean, Column, Computed, ForeignKeyConstraint, Index, PrimaryKeyConstraint, Table, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
 
 from schema.crm.columns import (
     Timestamp,
@@ -86,6 +91,22 @@ ig_media = Table(
     ),
     *metrics("likes, comments and insights, as last read; null where the platform has a number and does not show it"),
     bucket(),
+    *facet(
+        "details",
+        Column("shortcode", Text, comment="the part of its address for people that names it"),
+        Column("alt_text", Text, comment="what people hear who do not see it"),
+        Column("children", JSONB, comment="of a carousel: id and media_type of each of its items, in their order"),
+        Column("is_comment_enabled", Boolean, comment="whether it can be commented on"),
+        Column("is_shared_to_feed", Boolean, comment="of a reel: whether it is shown in the feed too"),
+        Column("is_ai_generated", Boolean, comment="whether it is marked as made by artificial intelligence"),
+        Column("is_own", Boolean, comment="false where somebody else posted it, who mentions the account"),
+    ),
+    *facet(
+        "files",
+        Column("media_url", Text, comment="address of the file; expires, and is read anew while the media is young"),
+        Column("thumbnail_url", Text, comment="address of the picture of a video; expires likewise"),
+    ),
+    *facet("presence", Column("deleted_at", Timestamp, comment="when it was found to be gone; NULL while it is there")),
     PrimaryKeyConstraint("bucket", "account_id", "ig_id"),
     Index("ix_ig_media_id", "id"),
     Index("ix_ig_media_instagram_account_id_timestamp", "instagram_account_id", text("timestamp DESC")),
@@ -108,6 +129,28 @@ ig_media = Table(
 _COMMENTED_AT = 'coalesce("timestamp", created_at)'
 """When a comment was written, or where no reading told that, when the log received the first event of it."""
 
+_AUTHOR = [
+    *facet(
+        "author",
+        Column("from_user", Text, comment="username of whoever wrote it"),
+        Column("from_id", Text, comment="the platform's id of whoever wrote it, scoped to the account"),
+        Column("is_own", Boolean, comment="written by the account itself"),
+        Column("is_live", Boolean, comment="written during a live broadcast"),
+    )
+]
+_PLACE = [
+    *facet(
+        "place",
+        Column(
+            "media_ig_id",
+            Text,
+            comment="the organic media where the platform names it, else the ad's; NULL if only its parent is known",
+        ),
+        Column("parent_ig_id", Text, comment="the comment that this one replies to"),
+    )
+]
+"""Where it stands never changes. Its versions came later than its columns, and so stand last in the table."""
+
 ig_comments = Table(
     "ig_comments",
     metadata,
@@ -121,20 +164,15 @@ ig_comments = Table(
         Column("text", Text, comment="of the comment"),
         Column("timestamp", Timestamp, comment="by the platform's clock; NULL until the comment was read"),
     ),
-    *facet(
-        "author",
-        Column("media_ig_id", Text, comment="the organic media where the platform names it, else the ad's"),
-        Column("parent_ig_id", Text, comment="the comment that this one replies to"),
-        Column("from_user", Text, comment="username of whoever wrote it"),
-        Column("from_id", Text, comment="the platform's id of whoever wrote it, scoped to the account"),
-        Column("is_own", Boolean, comment="written by the account itself"),
-        Column("is_live", Boolean, comment="written during a live broadcast"),
-    ),
+    *_AUTHOR[:2],
+    *_PLACE[2:],
+    *_AUTHOR[2:],
     row_id("account_id", "media_ig_id", name="ig_media_id", comment="ig_media.id of the media"),
     *facet("moderation", Column("hidden", Boolean, comment="as last read")),
     *facet("presence", Column("deleted_at", Timestamp, comment="when it was found to be gone; NULL while it is there")),
     *metrics("likes, as last read"),
     bucket(),
+    *_PLACE[:2],
     PrimaryKeyConstraint("bucket", "account_id", "ig_id"),
     ForeignKeyConstraint(
         ["bucket", "account_id", "media_ig_id"], ["ig_media.bucket", "ig_media.account_id", "ig_media.ig_id"]
@@ -155,6 +193,55 @@ ig_comments = Table(
         "provider": "instagram",
         "preview": Preview({"by": "from_user", "says": "left(text, 200)", "on": "media_ig_id"}, widest="says"),
     },
+)
+
+ig_media_metrics = Table(
+    "ig_media_metrics",
+    metadata,
+    account_id(),
+    Column("ig_id", Text, nullable=False, comment="media id, of ig_media"),
+    Column("day", Text, nullable=False, comment="on which they were read, of UTC, such as 2026-01-31"),
+    row_id("account_id", "ig_id", name="ig_media_id", comment="ig_media.id of the media"),
+    *log_times(),
+    projection_version(),
+    *facet("reading", Column("read_at", Timestamp, comment="when the newest of its numbers were asked for")),
+    *metrics(
+        "the last numbers of the day, by name: likes, comments, views, reach, shares, saved …; parts of one as"
+        " name.breakdown.PART; total_… with what ads brought"
+    ),
+    bucket(),
+    PrimaryKeyConstraint("bucket", "account_id", "ig_id", "day"),
+    ForeignKeyConstraint(
+        ["bucket", "account_id", "ig_id"], ["ig_media.bucket", "ig_media.account_id", "ig_media.ig_id"]
+    ),
+    Index("ix_ig_media_metrics_ig_media_id", "ig_media_id"),
+    comment="Numbers of Instagram media by day: a day on which nothing changed, or nothing was read, has no row",
+    info={"provider": "instagram"},
+)
+
+ig_account_metrics = Table(
+    "ig_account_metrics",
+    metadata,
+    account_id(),
+    Column(
+        "day",
+        Text,
+        nullable=False,
+        comment="of UTC, such as 2026-01-31: that figures are of, and on which followers, follows and media were read",
+    ),
+    row_id("account_id", name="instagram_account_id", comment="instagram_accounts.id of the account"),
+    *log_times(),
+    projection_version(),
+    *facet("reading", Column("read_at", Timestamp, comment="when the newest of its numbers were asked for")),
+    *metrics(
+        "by name: followers, follows and media, as last read on the day, and figures of the day, such as reach, views"
+        " and follower_count (new ones); parts of one as name.breakdown.PART"
+    ),
+    bucket(),
+    PrimaryKeyConstraint("bucket", "account_id", "day"),
+    Index("ix_ig_account_metrics_instagram_account_id", "instagram_account_id"),
+    comment="Numbers of Instagram accounts by day: a day without figures, on which nothing was read, has no row",
+    info={"provider": "instagram"},
 )
 
 VIEWS = {
@@ -192,7 +279,7 @@ VIEWS = {
         """,
     ),
     "ig_media": View(
-        "Instagram media, by the account whose events named them",
+        "Instagram media that are there, by the account whose events named them: none that was found to be gone",
         {
             "id": "for joins",
             "instagram_account_id": "instagram_accounts.id",
@@ -211,11 +298,11 @@ VIEWS = {
                     AS media_type,
                 m.caption, m.permalink, m.timestamp, m.metrics_json,
                 m.created_at, coalesce(m.updated_at, m.created_at) AS updated_at
-            FROM public.ig_media m
+            FROM public.ig_media m WHERE m.deleted_at IS NULL
         """,
     ),
     "ig_comments": View(
-        "Instagram comments and replies that are there: none that was deleted",
+        "Instagram comments and replies that are there: none that was deleted, or whose media or comment was",
         {
             "id": "for joins",
             "ig_media_id": "ig_media.id; NULL where no event named the media",
@@ -228,9 +315,15 @@ VIEWS = {
             "updated_at": UPDATED,
         },
         """
-            SELECT c.id, c.ig_media_id, c.ig_id, c.from_user, c.text, coalesce(c.hidden, false) AS hidden, c.timestamp,
+            SELECT c.id, coalesce(c.ig_media_id, p.ig_media_id) AS ig_media_id, c.ig_id, c.from_user, c.text,
+                coalesce(c.hidden, false) AS hidden, c.timestamp,
                 c.created_at, coalesce(c.updated_at, c.created_at) AS updated_at
-            FROM public.ig_comments c WHERE c.deleted_at IS NULL
+            FROM public.ig_comments c
+            LEFT JOIN public.ig_comments p
+                ON p.bucket = c.bucket AND p.account_id = c.account_id AND p.ig_id = c.parent_ig_id
+            LEFT JOIN public.ig_media m ON m.bucket = c.bucket AND m.account_id = c.account_id
+                AND m.ig_id = coalesce(c.media_ig_id, p.media_ig_id)
+            WHERE c.deleted_at IS NULL AND p.deleted_at IS NULL AND m.deleted_at IS NULL
         """,
     ),
 }

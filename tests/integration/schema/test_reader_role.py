@@ -202,7 +202,7 @@ async def test_rows_have_the_times_of_the_first_and_last_event_about_them_after_
             )
             await drain(pool)
         assert [tuple(row) for row in await connection.fetch(times)] == wanted, order
-        await connection.execute("TRUNCATE ig_comments, ig_media, instagram_accounts")
+        await connection.execute("TRUNCATE ig_comments, ig_media, ig_media_metrics, instagram_accounts")
     await connection.execute(AGAIN)
     await connection.execute("UPDATE webhook_event_queue SET due_at = now()")
     await drain(pool)

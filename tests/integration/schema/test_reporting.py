@@ -254,7 +254,9 @@ async def test_ids_are_positive_and_stay_after_a_rebuild(
     views = ("instagram_accounts", "ig_media", "ig_comments", "tiktok_posts")
     before = [await reader.fetch(f"SELECT * FROM {view} ORDER BY id") for view in views]
     assert all(row["id"] > 0 for rows in before for row in rows)
-    await connection.execute("TRUNCATE instagram_accounts, ig_media, ig_comments, tiktok_posts, tiktok_post_ids")
+    await connection.execute(
+        "TRUNCATE instagram_accounts, ig_media, ig_comments, tiktok_posts, tiktok_post_ids CASCADE"
+    )
     owner = await asyncpg.connect(database)
     await rebuild(owner, wiring.projections(), list(wiring.projections()), lambda *_: None)
     await owner.close()

@@ -153,9 +153,9 @@ async def test_projecting_again_changes_nothing(connection: asyncpg.Connection, 
     assert again == physical, "old news does not even touch a row"
 
 
-def comment_fact(event: Event, **values: Any) -> list[Upsert]:
+def comment_fact(event: Event, facet: str = "author", **values: Any) -> list[Upsert]:
     key = {"ig_id": event.payload["id"]}
-    return [Upsert(ig_comments, key, "author", version(event, None), values)]
+    return [Upsert(ig_comments, key, facet, version(event, None), values)]
 
 
 async def test_poison_event_is_parked_after_its_budget_and_the_rest_flow(
@@ -220,7 +220,7 @@ async def test_row_that_postgresql_refuses_costs_its_own_event_only(connection: 
 
     def on_comment(event: Event) -> list[Upsert]:
         # The foreign key refuses e7: its media does not exist.
-        return comment_fact(event, media_ig_id="nowhere" if event.external_id == "e7" else None)
+        return comment_fact(event, "place", media_ig_id="nowhere" if event.external_id == "e7" else None)
 
     await projector(pool, handled(on_comment)).drain()
     found = await states(connection)
@@ -275,7 +275,7 @@ async def test_holder_that_lost_its_lease_counts_no_failure(
             yield
 
     monkeypatch.setattr("sync.projection.worker.transaction", stealing)
-    await projector(pool, handled(lambda event: comment_fact(event, media_ig_id="nowhere"))).drain()
+    await projector(pool, handled(lambda event: comment_fact(event, "place", media_ig_id="nowhere"))).drain()
     assert begun == stolen
     [row] = await connection.fetch("SELECT retry_count, error_message FROM webhook_event_queue")
     assert tuple(row) == (0, None)
@@ -616,18 +616,18 @@ async def test_repeat_that_adds_nothing_changes_no_value_and_one_that_adds_a_det
     assert row["author_carried"] is None
     assert (await project("e4", from_user="older"))[0] == first, "old news"
     assert (await project("e3"))[0] == first, "older still, and it knows nothing"
-    second, row = await project("e2", parent_ig_id="p")
+    second, row = await project("e2", is_own=True)
     assert second != first, "older, but it knows what nobody else does"
-    assert (row["from_user"], row["parent_ig_id"], row["author_version"][-2:]) == ("t", "p", "e5")
-    assert {name: at[-2:] for name, at in json.loads(row["author_carried"]).items()} == {"parent_ig_id": "e2"}
-    assert (await project("e1", parent_ig_id="q", from_user="u"))[0] == second
+    assert (row["from_user"], row["is_own"], row["author_version"][-2:]) == ("t", True, "e5")
+    assert {name: at[-2:] for name, at in json.loads(row["author_carried"]).items()} == {"is_own": "e2"}
+    assert (await project("e1", is_own=False, from_user="u"))[0] == second
     _, row = await project("e6", from_user=None)
-    stored = (row["from_user"], row["from_id"], row["parent_ig_id"])
-    assert stored == (None, "1", "p"), "None is known, and absent is not"
+    stored = (row["from_user"], row["from_id"], row["is_own"])
+    assert stored == (None, "1", True), "None is known, and absent is not"
     assert {name: at[-2:] for name, at in json.loads(row["author_carried"]).items()} == {
-        "from_user": "e6", "from_id": "e5", "parent_ig_id": "e2",
+        "from_user": "e6", "from_id": "e5", "is_own": "e2",
     }  # fmt: skip
-    _, row = await project("e7", from_user="t", from_id="1", parent_ig_id="p")
+    _, row = await project("e7", from_user="t", from_id="1", is_own=True)
     assert row["author_carried"] is None, "all of one event again"
 
 

@@ -303,7 +303,8 @@ async def test_new_version_of_a_projection_concerns_its_own_platform_only(
     assert list(old) == ["instagram"]
     touched = {t: await connection.fetch(f"SELECT ctid, xmin FROM {t} ORDER BY ctid") for t in ("tiktok_posts",)}
     report = await rebuilt(database, later, platforms=list(old))
-    of_instagram = {"instagram_accounts", "ig_media", "ig_comments", "social_posts"}
+    of_instagram = {"instagram_accounts", "ig_media", "ig_comments", "ig_media_metrics", "social_posts"}
+    of_instagram |= {"ig_account_metrics"}
     assert {d.table for d in report.differences} == of_instagram
     after = await crm(connection)
     assert [row["text"] for row in after["ig_comments"]] == [row["text"].upper() for row in before["ig_comments"]]
@@ -483,12 +484,13 @@ async def test_row_names_the_events_that_made_it(connection: asyncpg.Connection,
     assert code == 0
     [document] = [json.loads(line) for line in text.splitlines()]
     made = {said["facet"]: said["id"] for said in document["events"]}
-    assert made == {"author": ids[1], "content": ids[1], "metrics": ids[2], "presence": ids[2]}
+    assert made == {"author": ids[1], "place": ids[1], "content": ids[1], "metrics": ids[2], "presence": ids[2]}
     assert document["row"]["media_ig_id"] == "m1"
     code, text = await run(database, "explain", "ig_comments", "c1", "--account", "a", "--json", "--history")
     told_all = [(said["id"], said["facet"], said["stands"]) for said in json.loads(text)["events"]]
     assert told_all == [
-        (ids[0], "author", False), (ids[0], "content", False), (ids[1], "author", True), (ids[1], "content", True),
+        (ids[0], "place", False), (ids[0], "author", False), (ids[0], "content", False),
+        (ids[1], "place", True), (ids[1], "author", True), (ids[1], "content", True),
         (ids[2], "presence", True), (ids[2], "metrics", True),
     ]  # fmt: skip
     code, text = await run(database, "explain", "ig_comments", "c1")
@@ -501,7 +503,7 @@ async def test_row_names_the_events_that_made_it(connection: asyncpg.Connection,
     assert code == 1
     assert "no row of that id" in text
     code, text = await run(database, "explain", "webhook_events", "1")
-    assert (code, "there are ig_media" in text) == (2, True)
+    assert (code, "there are ig_account_metrics" in text) == (2, True)
 
 
 async def test_row_says_which_of_its_events_retention_dropped(
@@ -548,10 +550,13 @@ async def test_row_names_the_event_behind_each_column(
     code, text = await run(database, "explain", "ig_comments", "c1", "--json")
     assert code == 0
     document = json.loads(text)
-    made = {said["id"]: said["values"] for said in document["events"] if said["facet"] == "author"}
-    assert made == {
-        ids[0]: {"media_ig_id": "m1", "from_id": "1", "from_user": "u", "is_own": False},
-        ids[1]: {"parent_ig_id": "c0", "is_live": False},
+    by_facet = {
+        facet: {said["id"]: said["values"] for said in document["events"] if said["facet"] == facet}
+        for facet in ("author", "place")
+    }
+    assert by_facet == {
+        "author": {ids[0]: {"from_id": "1", "from_user": "u", "is_own": False}, ids[1]: {"is_live": False}},
+        "place": {ids[0]: {"media_ig_id": "m1"}, ids[1]: {"parent_ig_id": "c0"}},
     }
     code, text = await run(database, "explain", "ig_comments", "c1", "--json", "--history")
     said_of_it = [said for said in json.loads(text)["events"] if said["facet"] == "author"]

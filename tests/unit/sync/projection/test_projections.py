@@ -32,7 +32,9 @@ from tests.recordings import drifted, dumped, event, fold, json_values, recordin
 PLATFORMS = list(wiring.projections())
 TARGET_EVENTS = {f"target.{state}" for state in TargetState}
 OWN_EVENTS = {name: set(TARGET_EVENTS) for name in PLATFORMS}
-OWN_EVENTS["instagram"] |= {"account.read", "media.read", "media.insights", "comment.read", "comment.gone"}
+OWN_EVENTS["instagram"] |= {"account.read", "account.insights", "media.read", "media.files", "media.insights"}
+OWN_EVENTS["instagram"] |= {"media.gone", "comment.read", "comment.gone"}
+OWN_EVENTS["instagram"] |= {"mentioned_media.read", "mentioned_comment.read"}
 OWN_EVENTS["tiktok"] |= {"post.begun", "post.read", "account.read", "video.read", "video.absent"}
 """What we read from a platform, or did there, and wrote to the log ourselves: no webhook carries it."""
 
@@ -130,6 +132,12 @@ READINGS = [
     own("comment.read", NOON + timedelta(hours=1), id="17900000000000001", hidden=True),
     own("comment.gone", NOON + timedelta(hours=2), id="17900000000000001"),
     own("comment.gone", NOON, id="never seen"),
+    own("comment.read", NOON, id="17900000000000077", listed_media_id="17800000000000001", listed_parent_id="1"),
+    own("account.insights", NOON, id=ACCOUNT, day="2025-12-31", data=[{"name": "reach", "total_value": {"value": 4}}]),
+    own("media.files", NOON, id="17800000000000001", media_url="https://cdn.example/1"),
+    own("media.gone", NOON + timedelta(hours=2), id="17800000000000001"),
+    own("mentioned_media.read", NOON, id="17800000000000099", caption="with @shop", username="else"),
+    own("mentioned_comment.read", NOON, id="17900000000000099", text="@shop", media={"id": "17800000000000099"}),
     own_post("post.begun", 100, publish_id="v_pub_url~v2.2", source="PULL_FROM_URL", title="Tea"),
     own_post("post.read", 101, publish_id="v_pub_url~v2.2", status="PROCESSING_DOWNLOAD"),
     own_post(
