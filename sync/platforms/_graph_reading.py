@@ -37,10 +37,11 @@ class Selection:
 
     def allowed(self, account: Account) -> list[str]:
         """Return the optional fields that were not refused to the connection."""
-        return [item for item in self.optional if self.name(item) not in account.refused]
+        return [item for item in self.optional if self.name(account, item) not in account.refused]
 
-    def name(self, item: str) -> str:
-        return f"{self.kind}.{_word(item)}"
+    def name(self, account: Account, item: str) -> str:
+        """Return the name by which it is remembered that a field is refused; what one login has another may not."""
+        return f"{account.login}.{self.kind}.{_word(item)}"
 
     def fields(self, optional: Sequence[str], fewer: int = 0) -> str:
         """Return the value of ``fields``, without the ``fewer`` least important ones, but with the first always."""
@@ -121,28 +122,31 @@ def _read(
         try:
             return Found(_content(response, doing), refused)
         except PlatformError as problem:
-            # Of a page that is not the first it is the cursor that is not taken: the fields were.
-            if not optional or "after" in query or not _may_be_of_a_field(problem):
+            if not optional or not _may_be_of_a_field(problem):
                 raise
         named = [item for item in optional if f"({_word(item)})" in error_text(response)]
         if not named:
-            named = yield from _refused_singly(account, path, selection, optional, doing)
+            named = yield from _refused_singly(account, path, selection, optional, doing, query)
         if not named:
             optional = []  # each by itself is taken: what is refused is this object with all of them
-        refused += map(selection.name, named)
+        refused += [selection.name(account, item) for item in named]
         optional = [item for item in optional if item not in named]
 
 
 def _refused_singly(
-    account: Account, path: str, selection: Selection, optional: Sequence[str], doing: str
+    account: Account, path: str, selection: Selection, optional: Sequence[str], doing: str, query: Mapping[str, str]
 ) -> Steps[list[str]]:
-    """Return which of these fields are refused. Raises PlatformError where the request is refused without them too."""
-    _content((yield get(account, path, fields=selection.fields((), selection.most_fewer), limit="1")), doing)
+    """Return which of these fields are refused. Raises PlatformError where the request is refused without them too.
+
+    That is so where a cursor is over: one that is kept may end (``meta.md`` 10.7).
+    """
+    small = {**query, "limit": "1"}
+    _content((yield get(account, path, fields=selection.fields((), selection.most_fewer), **small)), doing)
     refused = []
     for item in optional:
         alone = replace(selection, base=[selection.base[0], item], optional=(), nested="")
         try:
-            _content((yield get(account, path, fields=alone.fields(()), limit="1")), doing)
+            _content((yield get(account, path, fields=alone.fields(()), **small)), doing)
         except PlatformError as problem:
             if not _may_be_of_a_field(problem):
                 raise
@@ -170,7 +174,6 @@ class Position:
     after: str = ""
     limit: int = 50
     fewer: int = 0
-    begun_anew: bool = False
 
     def __str__(self) -> str:
         return json.dumps(asdict(self))
@@ -196,8 +199,8 @@ class Listed(NamedTuple):
 def read_page(account: Account, path: str, selection: Selection, doing: str, cursor: str, limit: int) -> Steps[Listed]:
     """Read the page of a listing that begins at a cursor, of up to ``limit`` objects. Raises PlatformError.
 
-    It ends where ``next`` is absent, however short a page is. A cursor that the platform does not take any more begins
-    the listing anew, once: cursors are not for keeping (``meta.md`` 10.7). Pages that had to be smaller grow again.
+    It ends where ``next`` is absent, however short a page is (``meta.md`` 10.7). Pages that had to be smaller grow
+    again. A cursor that the platform does not take any more is refused as a bad parameter is.
     """
     position = Position.of(cursor, limit)
     while True:
@@ -206,11 +209,6 @@ def read_page(account: Account, path: str, selection: Selection, doing: str, cur
             found = yield from _read(account, path, selection, doing, position.fewer, query)
         except TooMuchError:
             position = _smaller(position, selection, doing)
-            continue
-        except PlatformError as problem:
-            if not position.after or position.begun_anew or problem.kind != "wrong" or problem.code == MISSING:
-                raise
-            position = replace(position, after="", begun_anew=True)
             continue
         break
     content = found.content

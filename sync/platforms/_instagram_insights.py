@@ -33,9 +33,9 @@ class Group:
     by_media: bool = False
     metric_type: str = ""
 
-    def verdict(self, kind: str, metric: str) -> str:
-        """Return the name by which it is remembered that a metric is refused for a kind of object."""
-        return f"{kind}.{metric}.{self.breakdown}" if self.breakdown else f"{kind}.{metric}"
+    def verdict(self, account: Account, kind: str, metric: str) -> str:
+        """Return the name by which it is remembered that a metric is refused for a kind of object, by a login."""
+        return ".".join(filter(None, (account.login, kind, metric, self.breakdown)))
 
 
 CORE = ("views", "reach", "likes", "comments", "shares", "saved", "total_interactions")
@@ -122,14 +122,14 @@ def read_figures(
     data: list[JsonObject] = []
     refused: list[str] = []
     for number, group in enumerate(groups):
-        metrics = [name for name in group.metrics if group.verdict(kind, name) not in account.refused]
+        metrics = [name for name in group.metrics if group.verdict(account, kind, name) not in account.refused]
         if not metrics or (group.facebook and account.login != FACEBOOK_LOGIN):
             continue
         found, verdicts, problem = yield from _read_group(account, path, group, metrics, doing, query or {})
         if problem is not None and not found and number == 0 and not verdicts:
             raise NoFiguresError(f"{NONE_GIVEN} ({problem.code}).")
         data += found
-        refused += [group.verdict(kind, name) for name in verdicts]
+        refused += [group.verdict(account, kind, name) for name in verdicts]
     return Figures(data, refused)
 
 

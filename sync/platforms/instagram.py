@@ -42,6 +42,9 @@ NOT_SHOWN = -1
 MEDIA, COMMENT, UNLISTED_COMMENT = "ig_media", "ig_comment", "ig_unlisted_comment"
 """Kinds of look-ups: of media of the account itself, and of comments that listings show, and that they do not."""
 
+ONCE = "!"
+"""The version of a look-up that no later event asks for again: of what is known by name only, until it was read."""
+
 BY_NOTIFICATION, BY_READING, BY_ORGANIC_NOTIFICATION = range(3)
 """Whose word counts more of where a comment stands. A notification may name the ad that shows a post, or an item of an
 album in its place (``meta.md`` 2.2); one with the organic media knows what a reading may not."""
@@ -84,7 +87,7 @@ def on_comment(event: Event) -> list[Upsert | Want]:
             facts.append(Upsert(ig_media, media_key, "product", rank, product, mention=True))
         if ad := known(ad_id=text(media.get("ad_id")) or None, ad_title=text(media.get("ad_title")) or None):
             facts.append(Upsert(ig_media, media_key, "ad", as_of, ad, mention=True))
-        facts.append(look_up(event, MEDIA, media_id, "known only by a comment"))
+        facts.append(Want(MEDIA, media_id, "known only by a comment", ONCE))
     key = {"ig_id": comment_id}
     from_id = text(author.get("id")) or None
     own = bool(author.get("self_ig_scoped_id")) or from_id == event.account_id

@@ -118,28 +118,46 @@ _COMMENT = Selection("comment", _COMMENT_FIELDS, _REFUSABLE)
 _THREAD = Selection("comment", _COMMENT_FIELDS, _REFUSABLE, nested="replies.limit(50)")
 
 
-def of_one(read_one: Read, *, missing: str = "", beneath: str = "") -> Read:
-    """Return steps that skip what the platform refuses, and that tell what it does not find.
+def of_one(read_one: Read, *, missing: str) -> Read:
+    """Return steps that skip one object that the platform refuses, and that name one that it does not find.
 
-    ``missing`` is the kind of object that is missing then. ``beneath``: what is read stands beneath an object of this
-    kind, which is looked up then.
+    ``missing`` is the kind of object that is missing then.
     """
 
     def steps(account: Account, turn: Turn) -> Steps[Page]:
         try:
             return (yield from read_one(account, turn))
         except PlatformError as problem:
+            if problem.code == MISSING:
+                return Page(missing=[Object(missing, turn.task.object_id)])
             if problem.kind not in ("wrong", "lacking"):
                 raise
-            if problem.code != MISSING:
-                return Page(skipped=f"{problem.user_message} ({problem.code})")
-            if missing:
-                return Page(missing=[Object(missing, turn.task.object_id)])
-            above = Task(beneath, turn.task.object_id)
-            wanted = [Wanted(above, "what is beneath it was not found", Priority.RECENT)] if beneath else []
-            return Page(skipped=f"The platform does not find what it is of ({MISSING}).", wanted=wanted)
+            return _skipped(problem)
 
     return steps
+
+
+def of_edge(read_edge: Read) -> Read:
+    """Return steps that skip what hangs on one object where the platform refuses it for a permission.
+
+    That is about the object, as of media of others: the account's own permissions are looked at before. What is refused
+    otherwise, or not found, is tried again later: the object may be gone, or the platform may have too much to do
+    (``meta.md`` 7.4).
+    """
+
+    def steps(account: Account, turn: Turn) -> Steps[Page]:
+        try:
+            return (yield from read_edge(account, turn))
+        except PlatformError as problem:
+            if problem.kind != "lacking":
+                raise
+            return _skipped(problem)
+
+    return steps
+
+
+def _skipped(problem: PlatformError) -> Page:
+    return Page(skipped=f"The platform refuses it to this account ({problem.code}).")
 
 
 # --- the account and its media (meta.md 10.1)
@@ -204,7 +222,7 @@ def _media_readings(node: JsonObject, *, files: bool, parent: str = "") -> Itera
     if of_children:
         found["children"] = {"data": of_children}
     if files and found:
-        yield Reading("media.files", Object("ig_media_files", id_), {"id": id_, **found}, UNLISTED, made)
+        yield Reading("media.files", Object(MEDIA, id_), {"id": id_, **found}, parent, made)
 
 
 def _without(node: JsonObject, names: Sequence[str]) -> JsonObject:
@@ -419,8 +437,11 @@ def figures_of(product: str) -> Read:
     return steps
 
 
-def days_of_account(first: int, last: int) -> Read:
-    """Return the steps that read figures of an account, one page for each day from ``first`` to ``last`` days ago."""
+def days_of_account(first: int, last: int, task: str | None = None) -> Read:
+    """Return the steps that read figures of an account, one page for each day from ``first`` to ``last`` days ago.
+
+    ``task`` reads the days before those.
+    """
 
     def steps(account: Account, turn: Turn) -> Steps[Page]:
         begun, ago = (
@@ -432,16 +453,17 @@ def days_of_account(first: int, last: int) -> Read:
         query = {"period": "day"} | {name: str(int(at.timestamp())) for name, at in window.items()}
         path, doing = f"/{account.account_id}/insights", "reading the figures of the account"
         cursor = f"{begun}/{int(ago) + 1}" if int(ago) < last else None
+        history = [] if task is None else [Wanted(Task(task), "the days before", Priority.SELDOM, mark="known")]
         try:
             found = yield from read_figures(account, path, ACCOUNT_GROUPS, "account_insights", doing, query)
         except NoFiguresError as none:
             return Page(skipped=str(none))
         except TooFewViewersError:
-            return Page(cursor=cursor)
+            return Page(cursor=cursor, wanted=history)
         about = Object("ig_account_day", day.isoformat())
         payload = {"id": account.account_id, "day": day.isoformat(), "data": found.data}
         readings = [Reading("account.insights", about, payload, UNLISTED, since)] if found.data else []
-        return Page(readings, cursor, refused=found.refused)
+        return Page(readings, cursor, history, refused=found.refused)
 
     return steps
 
@@ -476,21 +498,19 @@ def while_it_lives(now: datetime, source_time: datetime | None) -> timedelta | N
 OFTEN = 15 * timedelta(minutes=1)
 
 TASKS: Mapping[str, PullTask] = {
-    "account": PullTask(of_one(read_account), every(3 * HOUR), Priority.RECENT, scopes=READ),
-    "media": PullTask(of_one(read_all_media), every(WEEK), lists=MEDIA, range=Range(NEWEST), scopes=READ),
-    "recent_media": PullTask(of_one(read_recent_media), every(OFTEN), Priority.RECENT, scopes=READ, backfill=False),
-    "stories": PullTask(of_one(read_stories), every(3 * HOUR), Priority.RECENT, scopes=READ, backfill=False),
+    "account": PullTask(read_account, every(3 * HOUR), Priority.RECENT, scopes=READ),
+    "media": PullTask(read_all_media, every(WEEK), lists=MEDIA, range=Range(NEWEST), scopes=READ),
+    "recent_media": PullTask(read_recent_media, every(OFTEN), Priority.RECENT, scopes=READ, backfill=False),
+    "stories": PullTask(read_stories, every(3 * HOUR), Priority.RECENT, scopes=READ, backfill=False),
     MEDIA: PullTask(of_one(read_one_media, missing=MEDIA), never, Priority.RECENT, scopes=READ, backfill=False),
     "comments": PullTask(
-        of_one(read_comments, beneath=MEDIA),
+        of_edge(read_comments),
         by_age((WEEK, 12 * HOUR), (RECENT, DAY), then=RECENT),
         lists=COMMENT,
         scopes=COMMENTS,
     ),
-    "new_comments": PullTask(
-        of_one(read_new_comments, beneath=MEDIA), never, Priority.RECENT, scopes=COMMENTS, backfill=False
-    ),
-    "replies": PullTask(of_one(read_replies, beneath=COMMENT), never, lists=COMMENT, scopes=COMMENTS, backfill=False),
+    "new_comments": PullTask(of_edge(read_new_comments), never, Priority.RECENT, scopes=COMMENTS, backfill=False),
+    "replies": PullTask(of_edge(read_replies), never, lists=COMMENT, scopes=COMMENTS, backfill=False),
     COMMENT: PullTask(
         of_one(read_one_comment, missing=COMMENT), never, Priority.RECENT, scopes=COMMENTS, backfill=False
     ),
@@ -513,29 +533,30 @@ TASKS: Mapping[str, PullTask] = {
     ),
     **{
         FIGURES[product]: PullTask(
-            of_one(figures_of(product), beneath=MEDIA),
+            of_edge(figures_of(product)),
             by_age((DAY, 3 * HOUR), (WEEK, 12 * HOUR), (RECENT, DAY), then=RECENT),
             scopes=INSIGHTS,
         )
         for product in ("FEED", "REELS")
     },
     FIGURES["STORY"]: PullTask(
-        of_one(figures_of("STORY"), beneath=MEDIA), while_it_lives, Priority.RECENT, scopes=INSIGHTS, backfill=False
+        of_edge(figures_of("STORY")), while_it_lives, Priority.RECENT, scopes=INSIGHTS, backfill=False
     ),
     "account_insights": PullTask(
-        of_one(days_of_account(1, SERIES_DAYS)), every(12 * HOUR), Priority.RECENT, scopes=INSIGHTS, backfill=False
+        days_of_account(1, SERIES_DAYS, "past_account_insights"),
+        every(12 * HOUR),
+        Priority.RECENT,
+        scopes=INSIGHTS,
+        backfill=False,
     ),
     "past_account_insights": PullTask(
-        of_one(days_of_account(SERIES_DAYS + 1, HISTORY_DAYS)), never, Priority.SELDOM, scopes=INSIGHTS, backfill=False
+        days_of_account(SERIES_DAYS + 1, HISTORY_DAYS), never, Priority.SELDOM, scopes=INSIGHTS, backfill=False
     ),
 }
 
 PLATFORM = PullingPlatform(
     tasks=TASKS,
-    first=[
-        Task(name)
-        for name in ("account", "recent_media", "stories", "media", "account_insights", "past_account_insights")
-    ],
+    first=[Task(name) for name in ("account", "recent_media", "stories", "media", "account_insights")],
     confirms={MEDIA: MEDIA, COMMENT: COMMENT},
     gone={MEDIA: "media.gone", COMMENT: "comment.gone"},
     not_offered=(

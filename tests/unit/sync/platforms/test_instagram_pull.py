@@ -150,7 +150,7 @@ def test_field_that_is_refused_by_name_is_left_out_and_remembered() -> None:
     other = refusal(100, message="Tried accessing nonexisting field (website) on node type (IGUser)")
     found, asked = carried_out(INSTAGRAM, turn("account"), unknown, other, ok(id="9"))
     assert [name in fields(asked[-1]) for name in ("biography", "website", "username")] == [False, False, True]
-    assert found.refused == ["account.biography", "account.website"]
+    assert found.refused == ["instagram.account.biography", "instagram.account.website"]
     _, [again] = carried_out(replace(INSTAGRAM, refused=frozenset(found.refused)), turn("account"), ok(id="9"))
     assert not {"biography", "website"} & set(fields(again))
 
@@ -161,18 +161,25 @@ def test_fields_of_comments_are_tried_one_by_one_where_the_refusal_names_none_an
     answers = [no, yes, no, no, yes, refusal(10), paged([comment("c1")])]
     found, asked = carried_out(INSTAGRAM, turn("comments", "m1"), *answers)
     assert [fields(one)[1:] for one in asked[2:6]] == [["from"], ["parent_id"], ["media"], ["user"]]
-    assert found.refused == ["comment.from", "comment.parent_id", "comment.user"]
+    assert found.refused == [f"instagram.comment.{name}" for name in ("from", "parent_id", "user")]
     assert "media" in fields(asked[6])
     assert not {"from", "parent_id", "user"} & set(fields(asked[6]))
     assert [reading.about.id for reading in found.readings] == ["c1"]
 
 
-def test_object_that_is_refused_without_any_doubtful_field_is_skipped_with_its_reason() -> None:
-    found = page(INSTAGRAM, turn("comments", "m1"), refusal(10), refusal(10))
+@pytest.mark.parametrize("kind", ["comments", "replies", COMMENT])
+def test_what_is_refused_without_any_doubtful_field_is_skipped_with_its_reason(kind: str) -> None:
+    found = page(INSTAGRAM, turn(kind, "m1"), refusal(10), refusal(10))
     assert not found.readings
     assert found.skipped
     assert "10/-" in found.skipped
     assert not found.refused, "no field was at fault"
+
+
+@pytest.mark.parametrize("kind", ["account", "media", "recent_media", "stories"])
+def test_what_is_refused_to_the_account_is_no_matter_of_one_object(kind: str) -> None:
+    with pytest.raises(PlatformError, match="lacking"):
+        page(INSTAGRAM, turn(kind), refusal(10), refusal(10))
 
 
 def test_fields_that_are_refused_together_but_not_singly_are_left_out_this_time_and_not_remembered() -> None:
@@ -200,12 +207,12 @@ def test_media_are_listed_to_the_last_page_with_children_and_without_addresses_o
     found, [asked] = carried_out(INSTAGRAM, turn("media"), paged([album, media("m2", 400)], after="x"))
     assert asked.url == f"https://graph.example/v25.0/{SHOP}/media"
     assert {"caption", "shortcode", "alt_text", "is_comment_enabled", "view_count"} <= set(fields(asked))
-    read = {reading.about: reading for reading in found.readings}
+    read = {reading.about: reading for reading in found.readings if reading.type == "media.read"}
     first = read[Object(MEDIA, "m1")]
     assert first.payload["children"] == {"data": [{"id": "k1", "media_type": "IMAGE"}]}
     assert "media_url" not in first.payload
     assert first.source_time == NOW - timedelta(days=1)
-    assert read[Object("ig_media_files", "m1")].payload == {
+    assert next(reading for reading in found.readings if reading.type == "media.files").payload == {
         "id": "m1",
         "media_url": "https://cdn.example/m1?oe=1",
         "children": {"data": [{"id": "k1", "media_url": "u"}]},
@@ -241,7 +248,7 @@ def test_addresses_of_files_are_read_where_media_are_new_and_with_full_walks_whi
     def with_files(kind: str, **more: Any) -> set[str]:
         listed = paged([media("new", 0.1), media("young", 9), media("old", 90)])
         found = page(INSTAGRAM, turn(kind, **more), listed)
-        return {reading.about.id for reading in found.readings if reading.about.kind == "ig_media_files"}
+        return {reading.about.id for reading in found.readings if reading.type == "media.files"}
 
     later = {"first": False, "since": NOW - timedelta(days=1)}
     assert with_files("media") == {"new", "young", "old"}
@@ -268,15 +275,18 @@ def test_page_that_is_too_much_at_its_smallest_is_tried_again_later() -> None:
         page(INSTAGRAM, turn(MEDIA, "m1"), *[TOO_MUCH] * 30)
 
 
-def test_cursor_that_is_over_begins_the_listing_anew_once() -> None:
+def test_cursor_that_is_over_is_told_from_a_field_that_is_refused_and_begins_the_walk_anew() -> None:
     cursor = page(INSTAGRAM, turn("media"), paged([media("m1")], after="x")).cursor
     assert cursor
     expired = refusal(100, message="Invalid cursor")
-    found, asked = carried_out(INSTAGRAM, turn("media", cursor=cursor), expired, paged([media("m1")], after="y"))
-    assert "after" not in asked[1].query
-    assert found.cursor
-    again = page(INSTAGRAM, turn("media", cursor=found.cursor), expired)
-    assert again.skipped, "one that never ends is given up"
+    with pytest.raises(PlatformError, match="wrong"):
+        page(INSTAGRAM, turn("media", cursor=cursor), expired, expired)
+    of_comments = page(INSTAGRAM, turn("comments", "m1"), paged([comment("c1")], after="x")).cursor
+    no, yes = refusal(100, message="Invalid field"), paged([])
+    answers = [no, yes, no, yes, yes, yes, paged([comment("c2")])]
+    found, asked = carried_out(INSTAGRAM, turn("comments", "m1", cursor=of_comments), *answers)
+    assert {one.query["after"] for one in asked} == {"x"}
+    assert found.refused == ["instagram.comment.from"]
 
 
 def test_comments_are_wanted_where_their_count_may_have_changed_and_as_urgently_as_the_media_is_young() -> None:
@@ -355,16 +365,11 @@ def test_object_that_is_not_found_singly_is_missing_and_not_said_to_be_gone(kind
     assert found.skipped is None
 
 
-@pytest.mark.parametrize(
-    ("kind", "above"), [("comments", MEDIA), ("new_comments", MEDIA), ("replies", COMMENT), ("feed_insights", MEDIA)]
-)
-def test_what_is_beneath_an_object_that_is_not_found_tells_nothing_and_has_the_object_looked_up(
-    kind: str, above: str
-) -> None:
-    found = page(INSTAGRAM, turn(kind, "x1"), MISSING)
-    assert not found.missing
-    assert found.skipped
-    assert set(tasks(found)) == {Task(above, "x1")}
+@pytest.mark.parametrize("kind", ["comments", "new_comments", "replies", "feed_insights", "story_insights"])
+def test_what_is_beneath_an_object_that_is_not_found_is_tried_again_and_completes_no_listing(kind: str) -> None:
+    """meta.md 7.4: that is also said where there is too much to do."""
+    with pytest.raises(PlatformError, match="wrong"):
+        page(INSTAGRAM, turn(kind, "x1"), MISSING)
 
 
 # --- comments
@@ -489,7 +494,7 @@ def test_group_that_is_refused_is_asked_for_singly_and_unknown_names_are_remembe
     answers = [unknown, *[numbers("x")] * 6, unknown, numbers("reposts"), numbers("profile_activity")]
     found, asked = carried_out(INSTAGRAM, turn("feed_insights", "m1"), *answers)
     assert [one.query["metric"] for one in asked[1:8]] == list(CORE)
-    assert found.refused == ["insights.FEED.total_interactions"]
+    assert found.refused == ["instagram.insights.FEED.total_interactions"]
     again = replace(INSTAGRAM, refused=frozenset(found.refused))
     _, [first, *_] = carried_out(again, turn("feed_insights", "m1"), *[numbers("x")] * 3)
     assert first.query["metric"] == ",".join(CORE[:-1])
@@ -531,7 +536,7 @@ def test_permission_that_one_figure_lacks_is_remembered() -> None:
     yes = numbers("views")
     answers = [yes, yes, yes, yes, refusal(200), yes, refusal(200)]
     found = page(FACEBOOK, turn("story_insights", "m1"), *answers)
-    assert found.refused == ["insights.STORY.total_views"]
+    assert found.refused == ["facebook.insights.STORY.total_views"]
 
 
 def test_no_figures_at_all_is_no_reading() -> None:
@@ -557,6 +562,8 @@ def test_figures_of_an_account_are_read_day_by_day_in_windows_of_utc() -> None:
         Object("ig_account_day", "2026-11-27"),
         "2026-11-27",
     )
+    assert set(tasks(found)) == {Task("past_account_insights")}
+    assert found.wanted[0].priority == Priority.SELDOM
     days = ["2026-11-27"]
     while found.cursor:
         # The walk stays with the day on which it began.
