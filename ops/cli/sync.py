@@ -235,10 +235,10 @@ async def _states(pool: Pool, asked: list[Asked]) -> list[tuple[str, str, str, s
         for each in asked:
             for state in await request_store.states(connection, each.key, each.tasks, each.since):
                 word, reason = "waiting", None
-                if state.done:
-                    word = "done"
-                elif state.skipped is not None:
+                if state.skipped is not None:
                     word, reason = "skipped", state.skipped
+                elif state.done:
+                    word = "done"
                 elif state.trouble is not None:
                     word, reason = "failed", state.trouble
                 found.append((*each.key, state.kind, state.object_id, word, reason))

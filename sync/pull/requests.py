@@ -189,7 +189,7 @@ async def _about(
     """
     own = [platform.confirms[kind] for kind in sorted(kinds) if kind in platform.confirms]
     about = [kind for kind in await request_store.tasks_about(connection, key, object_id) if kind in platform.tasks]
-    names = dict.fromkeys([*own, *about] or list(platform.confirms.values())[:1])
+    names = dict.fromkeys([*(own or list(platform.confirms.values())[:1]), *about])
     return [Task(name, object_id) for name in names]
 
 
