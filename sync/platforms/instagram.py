@@ -106,7 +106,9 @@ def on_comment(event: Event) -> list[Upsert | Want]:
     if content := known(text=text(value.get("text"))):
         facts.append(Upsert(ig_comments, key, "content", as_of, content))
     kind = UNLISTED_COMMENT if by_ad or event.type == "live_comments" else COMMENT
-    facts.append(look_up(event, kind, comment_id, "its time is not in the notification"))
+    listing = place.get("parent_ig_id") or media_id or ""
+    listing = str(listing) if kind == COMMENT else ""
+    facts.append(look_up(event, kind, comment_id, "its time is not in the notification", listing))
     return facts
 
 

@@ -21,6 +21,7 @@ from ops.runtime.platform_protocol import JsonObject, PlatformError, Steps, memb
 from schema.reading import moment
 from sync.platforms._graph_reading import (
     MISSING,
+    Listed,
     Selection,
     get,
     read,
@@ -317,7 +318,9 @@ def _comment_page(account: Account, turn: Turn, until: datetime | None) -> Steps
         if walk := _replies_to_walk(id_, below, cut=not listed.whole or "next" in member(replies, "paging"), turn=turn):
             wanted.append(walk._replace(source_time=made))
         over = over or (until is not None and made is not None and made < until)
-    return Page(readings, None if over else listed.cursor, wanted, refused=listed.refused)
+    # What was never walked before says nothing of what stood in it.
+    control = not turn.first and (yield from _is_empty_and_there(account, turn, listed, "is_comment_enabled"))
+    return Page(readings, None if over else listed.cursor, wanted, refused=listed.refused, control=control)
 
 
 def _replies_to_walk(id_: str, shown: Sequence[JsonObject], *, cut: bool, turn: Turn) -> Wanted | None:
@@ -355,7 +358,21 @@ def read_replies(account: Account, turn: Turn) -> Steps[Page]:
     path = f"/{comment}/replies"
     listed = yield from read_page(account, path, _COMMENT, "listing replies", turn.cursor, COMMENT_LIMIT)
     readings = [_comment_reading(node, "", comment) for node in listed.nodes]
-    return Page(readings, listed.cursor, refused=listed.refused)
+    control = yield from _is_empty_and_there(account, turn, listed)
+    return Page(readings, listed.cursor, refused=listed.refused, control=control)
+
+
+def _is_empty_and_there(account: Account, turn: Turn, listed: Listed, *flags: str) -> Steps[bool]:
+    """Return whether an object is there whose listing shows nothing any more, by the token that asked for the listing.
+
+    ``flags`` are fields that must not be false: media whose comments are switched off may show none.
+    """
+    if listed.nodes or turn.cursor or listed.cursor:
+        return False
+    doing = "looking at what shows nothing any more"
+    node = checked((yield get(account, f"/{turn.task.object_id}", fields=",".join(("id", *flags)))), doing)
+    require_id(node, turn.task.object_id, doing)
+    return all(node.get(flag) is not False for flag in flags)
 
 
 def read_one_comment(account: Account, turn: Turn) -> Steps[Page]:

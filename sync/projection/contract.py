@@ -49,12 +49,15 @@ class Want(NamedTuple):
     """An object that is to be read from the platform, by the task ``kind`` of its pull: no fact, and part of no row.
 
     ``version`` is where the event stands among those that ask for it: an older one, or a repeat, asks for nothing more.
+    ``parent`` is the object in whose listing an object of this ``kind`` stands, '' if that is not known: one that is
+    deleted before it is read was in no answer, and only its listing can tell then that it is gone.
     """
 
     kind: str
     object_id: str
     reason: str
     version: str
+    parent: str = ""
 
 
 Handler = Callable[[Event], Sequence[Upsert | Want]]
@@ -113,9 +116,9 @@ def known(**values: object) -> dict[str, object]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def look_up(event: Event, kind: str, object_id: str, reason: str) -> Want:
+def look_up(event: Event, kind: str, object_id: str, reason: str, parent: str = "") -> Want:
     """Ask for the object to be read from the platform: the event says that it changed, not what it is now."""
-    return Want(kind, object_id, reason, version(event, event.occurred_at))
+    return Want(kind, object_id, reason, version(event, event.occurred_at), parent)
 
 
 def text(value: object) -> str | None:

@@ -592,6 +592,14 @@ WHERE excluded.wanted_version > t.wanted_version
 """
 
 
+_NAMED = Rows(["smallint", "text", "text", "text", "text", "text"])
+
+_NAME = f"""
+INSERT INTO pull_objects (bucket, account_id, provider, kind, object_id, parent)
+SELECT * FROM {_NAMED.sql} AS n (bucket, account_id, provider, kind, object_id, parent) ON CONFLICT DO NOTHING
+"""
+
+
 class Wanted(NamedTuple):
     """What an event asks for, with the account that it came to."""
 
@@ -603,7 +611,7 @@ class Wanted(NamedTuple):
 async def ask_for(connection: asyncpg.Connection, wanted: Iterable[Wanted]) -> None:
     """Put objects on the list of what is read from platforms; of several wants of one object the newest counts.
 
-    Rows go in key order, so that no two writers can deadlock.
+    Rows go in key order and objects before tasks, as the pull writes them, so that no two writers can deadlock.
     """
     newest: dict[tuple[str, str, str, str], Want] = {}
     for provider, account_id, want in wanted:
@@ -611,6 +619,9 @@ async def ask_for(connection: asyncpg.Connection, wanted: Iterable[Wanted]) -> N
         known = newest.get(key)
         if known is None or want.version > known.version:
             newest[key] = want
+    named = sorted((bucket_of(key[1], key[0]), *key, want.parent) for key, want in newest.items() if want.parent)
+    if named:
+        await connection.execute(_NAME, *_NAMED.parameters([list(column) for column in zip(*named, strict=True)]))
     ordered = sorted((bucket_of(key[1], key[0]), *key, want.reason, want.version) for key, want in newest.items())
     await connection.execute(_ASK_FOR, *_WANTED.parameters([list(column) for column in zip(*ordered, strict=True)]))
 

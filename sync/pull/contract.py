@@ -88,6 +88,8 @@ class Page:
     for singly and that the platform says do not exist. ``skipped`` is why an object cannot be read, in words for a
     person; the task ends with it, and nothing else of the account is touched. ``refused`` are names of fields or
     numbers that the platform refuses to this connection; they are stored, and given to the steps of later pages.
+    ``control``: of a listing that showed nothing, the object that it is of was read in this page by the same token, so
+    that what stood in it is missing, as it is from a listing that shows others.
     """
 
     readings: Sequence[Reading] = ()
@@ -96,6 +98,7 @@ class Page:
     missing: Sequence[Object] = ()
     skipped: str | None = None
     refused: Sequence[str] = ()
+    control: bool = False
 
 
 @dataclass(frozen=True)

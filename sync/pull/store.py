@@ -506,7 +506,7 @@ async def save(connection: asyncpg.Connection, key: Key, objects: Collection[Kno
 _UNLIST = """
 UPDATE pull_objects SET unlisted_at = clock_timestamp(), unlisted_by = $7::uuid
 WHERE bucket = $1 AND account_id = $2 AND provider = $3 AND kind = $4 AND parent = $5
-    AND gone_at IS NULL AND checked_at < $6 AND $8::bigint > 0
+    AND gone_at IS NULL AND (checked_at IS NULL OR checked_at < $6) AND $8::bigint > 0
     AND ($9::bigint IS NULL OR $8 < $9 OR source_time > $10::timestamptz)
     AND ($11::interval IS NULL OR source_time > $6 - $11::interval)
 RETURNING object_id, source_time

@@ -358,7 +358,8 @@ class Puller:
         ]
         times = [reading.source_time for reading in listed if reading.source_time is not None]
         oldest = min([*times, *([claimed.oldest_shown] if claimed.oldest_shown else [])], default=None)
-        shown = Shown(claimed.shown + len({reading.about for reading in listed}), oldest)
+        number = claimed.shown + len({reading.about for reading in listed})
+        shown = Shown(number or int(page.control), oldest)
         if page.cursor is not None:
             await store.go_on(connection, key, claimed, page.cursor, len(page.readings), shown)
             return

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -17,6 +18,7 @@ from sync.projection.worker import Projector
 from sync.pull.worker import Puller
 from sync.rebuild.procedure import verify
 from tests.rig import Rig
+from tests.support import append_event
 
 ACCOUNT = "s1_001"
 WORLD = {"platform": "instagram", "seed": 1, "accounts": 1, "media": 12, "comments": 10, "replies": 0.4, "days": 90}
@@ -229,3 +231,44 @@ async def test_deleted_comment_is_gone_by_the_rules_alone_and_others_stay(readin
     await reading.assert_equal()
     gone = await reading.rig.raw("SELECT ig_id FROM ig_comments WHERE deleted_at IS NOT NULL")
     assert {row["ig_id"] for row in gone} == {top["id"], reply["id"]}, "what hung on them is out of reach, not deleted"
+
+
+async def test_last_comment_of_a_media_and_last_reply_of_a_comment_can_be_found_to_be_gone(reading: Reading) -> None:
+    """Where a listing shows nothing any more, what it is of is there to the same token."""
+    act = partial(reading.rig.sandbox.command, "act", platform="instagram", account=ACCOUNT)
+    await reading.rig.sandbox.command("world", **WORLD | {"media": 3, "comments": 0})
+    first, second, third = [item["id"] for item in (await reading.world())["media"] if not item["parent"]]
+    alone = (await act(what="comment", post=first, by="ann", text="only me"))["id"]
+    top = (await act(what="comment", post=second, by="ann", text="and"))["id"]
+    reply = (await act(what="comment", post=top, by="bea", text="you"))["id"]
+    off = (await act(what="comment", post=third, by="ann", text="comments are off"))["id"]
+    await reading.connect("instagram")
+    await reading.settle()
+    assert {alone, top, reply, off} == {*await reading.comments()}
+    for id_ in (alone, reply):
+        await act(what="remove", id=id_)
+    await act(what="comments_off", id=third)
+    await reading.again(3)
+    assert {*await reading.comments()} == {top, off}
+    await reading.assert_equal()
+
+
+async def test_comment_that_is_deleted_before_it_was_read_is_found_to_be_gone(reading: Reading) -> None:
+    """The webhook made its row, and the look-up that follows finds nothing."""
+    await reading.world_of(reading.rig)
+    await reading.connect("instagram")
+    await reading.settle()
+    reading.puller.confirm_seconds = 600.0
+    media = next(iter((await reading.comments()).values()))[0]
+    value = {"id": "17999999999999999", "text": "gone at once", "from": {"id": "7", "username": "ann"}}
+    value["media"] = {"id": media, "media_product_type": "FEED"}
+    async with reading.rig.connection.transaction():
+        await append_event(
+            reading.rig.connection, await reading.id(), "ig:x:comments:17999999999999999:y", payload=value
+        )
+    await reading.settle()
+    assert "17999999999999999" in await reading.comments(), "that it is not found once says nothing"
+    reading.puller.confirm_seconds = 0.0
+    await reading.again(3)
+    assert "17999999999999999" not in await reading.comments()
+    await reading.assert_equal()

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schema.events import Event
-from sync.projection.contract import Unprojectable
+from sync.projection.contract import Unprojectable, Want
 from tests.instagram_events import ABOUT_ONE_COMMENT, ABOUT_ONE_MEDIA, NOON, SHOP, comment, own, story_insights
-from tests.recordings import facts, fold, wants
+from tests.recordings import facts, fold, stated, wants
 
 
 def media_row(*events: Event, id_: str = "m1") -> dict[str, Any]:
@@ -131,6 +131,16 @@ def test_look_up_of_a_comment_that_no_listing_shows_is_of_another_kind() -> None
     assert kinds(comment()) == {"ig_comment"}
     assert kinds(comment(kind="live_comments")) == {"ig_unlisted_comment"}
     assert kinds(comment(media="ad", original="m1")) == {"ig_unlisted_comment"}
+
+
+def test_look_up_of_a_comment_says_in_which_listing_it_stands() -> None:
+    def parent(event: Event) -> str:
+        [want] = [want for want in stated(event) if isinstance(want, Want) and "comment" in want.kind]
+        return want.parent
+
+    assert parent(comment()) == "m1"
+    assert parent(comment(parent_id="c0")) == "c0"
+    assert parent(comment(kind="live_comments")) == parent(comment(media="ad", original="m1")) == "", "in none"
 
 
 def test_numbers_are_kept_by_day_and_as_they_are() -> None:

@@ -424,6 +424,21 @@ def test_replies_of_a_comment_are_listed_under_it() -> None:
     assert found.cursor
 
 
+def test_listing_that_shows_nothing_any_more_is_no_proof_unless_what_it_is_of_can_be_read() -> None:
+    """meta.md 10.10: a positive control by the same token."""
+    empty, later = ok(data=[]), {"first": False, "since": NOW}
+    found, asked = carried_out(INSTAGRAM, turn("comments", "m1", **later), empty, ok(id="m1", is_comment_enabled=True))
+    assert (asked[1].url, asked[1].query["fields"]) == ("https://graph.example/v25.0/m1", "id,is_comment_enabled")
+    assert found.control
+    off = ok(id="m1", is_comment_enabled=False)
+    assert not page(INSTAGRAM, turn("comments", "m1", **later), empty, off).control
+    assert not page(INSTAGRAM, turn("comments", "m1"), empty).control, "the first walk misses nothing"
+    assert page(INSTAGRAM, turn("replies", "c1"), empty, ok(id="c1")).control
+    assert not page(INSTAGRAM, turn("replies", "c1"), paged([comment("r1")])).control
+    with pytest.raises(PlatformError, match="wrong"):
+        page(INSTAGRAM, turn("replies", "c1"), empty, MISSING)
+
+
 def test_new_comments_are_walked_to_where_the_last_walk_began_and_a_webhook_may_be_late() -> None:
     later = {"first": False, "since": NOW - timedelta(hours=2)}
     young = page(INSTAGRAM, turn("new_comments", "m1", **later), paged([comment("c1", 1)], after="x"))
