@@ -27,6 +27,13 @@ COMMENT ON COLUMN tiktok_accounts.metrics_json IS 'followers, follows, likes and
 COMMENT ON TABLE tiktok_accounts IS 'TikTok accounts that were read, or that ended the grant, with the latest time that they did';
 """
 
+POST_IDS = """
+ALTER TABLE tiktok_post_ids ADD COLUMN listing_version TEXT COLLATE "C" DEFAULT '' NOT NULL, ADD COLUMN listed_at TIMESTAMP WITH TIME ZONE;
+COMMENT ON COLUMN tiktok_post_ids.is_public IS 'whether everybody can see it, as a webhook last told; NULL for none';
+COMMENT ON COLUMN tiktok_post_ids.listing_version IS 'of the newest event that speaks of listing; '''' for none';
+COMMENT ON COLUMN tiktok_post_ids.listed_at IS 'when the status of the publish last named it as public; NULL: never';
+"""
+
 TABLES = """
 CREATE TABLE tiktok_account_metrics (
     account_id TEXT NOT NULL,
@@ -267,14 +274,14 @@ SELECT p.id, c.tenant_id AS user_id, c.id AS oauth_account_id, p.publish_id, p.s
                 'status_at', p.status_at, 'post_ids', (
                     SELECT jsonb_agg(i.post_id ORDER BY i.post_id) FROM public.tiktok_post_ids i
                     WHERE i.bucket = p.bucket AND i.account_id = p.account_id AND i.publish_id = p.publish_id
-                        AND i.is_public
+                        AND CASE WHEN i.listed_at > coalesce(i.visibility_at, '-infinity') THEN true ELSE i.is_public END
                 ), 'public_posts', (
                     SELECT jsonb_agg(jsonb_build_object('post_id', i.post_id, 'permalink', v.share_url,
                         'metrics', v.metrics_json) ORDER BY i.post_id)
                     FROM public.tiktok_post_ids i LEFT JOIN public.tiktok_videos v
                         ON v.bucket = i.bucket AND v.account_id = i.account_id AND v.post_id = i.post_id
                     WHERE i.bucket = p.bucket AND i.account_id = p.account_id AND i.publish_id = p.publish_id
-                        AND i.is_public
+                        AND CASE WHEN i.listed_at > coalesce(i.visibility_at, '-infinity') THEN true ELSE i.is_public END
                 ))) AS metadata,
             p.created_at, coalesce(p.updated_at, p.created_at) AS updated_at
         FROM public.tiktok_posts p
@@ -302,7 +309,7 @@ COMMENT ON COLUMN reporting.tiktok_posts.metadata IS 'open_id of the account, pu
 
 
 def upgrade() -> None:
-    for script in (ACCOUNTS, TABLES, EVENTS, NOTICES, GRANTS, VIEW):
+    for script in (ACCOUNTS, POST_IDS, TABLES, EVENTS, NOTICES, GRANTS, VIEW):
         run(script)
     for table in TENANTED:
         run(POLICIES.format(table=table))
@@ -316,6 +323,8 @@ def downgrade() -> None:
         DROP TABLE outages, event_silences, event_subscriptions;
         DROP TABLE tiktok_video_metrics, tiktok_videos, tiktok_account_metrics;
         ALTER TABLE tiktok_accounts DROP COLUMN id, DROP COLUMN profile_version, DROP COLUMN profile_carried, DROP COLUMN username, DROP COLUMN display_name, DROP COLUMN bio_description, DROP COLUMN profile_deep_link, DROP COLUMN is_verified, DROP COLUMN union_id, DROP COLUMN metrics_version, DROP COLUMN metrics_carried, DROP COLUMN metrics_json;
+        ALTER TABLE tiktok_post_ids DROP COLUMN listing_version, DROP COLUMN listed_at;
+        COMMENT ON COLUMN tiktok_post_ids.is_public IS 'whether everybody can see it, as last told';
         COMMENT ON TABLE tiktok_accounts IS 'TikTok accounts that ended the grant, with the latest time that they did';
         """
     )

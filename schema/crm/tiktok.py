@@ -29,6 +29,9 @@ from schema.metadata import metadata
 from schema.preview import Preview
 from schema.views import CREATED, UPDATED, Part, Scope, View, freshness, latest_connection, owned
 
+IS_PUBLIC = "CASE WHEN i.listed_at > coalesce(i.visibility_at, '-infinity') THEN true ELSE i.is_public END"
+"""Whether a row ``i`` of ``tiktok_post_ids`` is public: by the status that was read, or by a webhook, the later one."""
+
 IN_FLIGHT = ("PROCESSING_UPLOAD", "PROCESSING_DOWNLOAD", "SEND_TO_USER_INBOX")
 """Statuses of a publish that can still change (``tiktok.md`` 8.1)."""
 
@@ -135,7 +138,7 @@ tiktok_posts = Table(
                 "status": "status",
                 "public posts": "(SELECT count(*) FROM tiktok_post_ids i WHERE i.bucket = tiktok_posts.bucket"
                 " AND i.account_id = tiktok_posts.account_id AND i.publish_id = tiktok_posts.publish_id"
-                " AND i.is_public)",
+                f" AND {IS_PUBLIC})",
             }
         ),
     },
@@ -151,10 +154,14 @@ tiktok_post_ids = Table(
     projection_version(),
     *facet(
         "visibility",
-        Column("is_public", Boolean, comment="whether everybody can see it, as last told"),
+        Column("is_public", Boolean, comment="whether everybody can see it, as a webhook last told; NULL for none"),
         Column("visibility_at", Timestamp, comment="when that changed, by the platform's clock"),
     ),
     bucket(),
+    *facet(
+        "listing",
+        Column("listed_at", Timestamp, comment="when the status of the publish last named it as public; NULL: never"),
+    ),
     PrimaryKeyConstraint("bucket", "account_id", "publish_id", "post_id"),
     ForeignKeyConstraint(
         ["bucket", "account_id", "publish_id"],
@@ -264,14 +271,14 @@ VIEWS = {
                     'status_at', p.status_at, 'post_ids', (
                         SELECT jsonb_agg(i.post_id ORDER BY i.post_id) FROM public.tiktok_post_ids i
                         WHERE i.bucket = p.bucket AND i.account_id = p.account_id AND i.publish_id = p.publish_id
-                            AND i.is_public
+                            AND {IS_PUBLIC}
                     ), 'public_posts', (
                         SELECT jsonb_agg(jsonb_build_object('post_id', i.post_id, 'permalink', v.share_url,
                             'metrics', v.metrics_json) ORDER BY i.post_id)
                         FROM public.tiktok_post_ids i LEFT JOIN public.tiktok_videos v
                             ON v.bucket = i.bucket AND v.account_id = i.account_id AND v.post_id = i.post_id
                         WHERE i.bucket = p.bucket AND i.account_id = p.account_id AND i.publish_id = p.publish_id
-                            AND i.is_public
+                            AND {IS_PUBLIC}
                     ))) AS metadata,
                 p.created_at, coalesce(p.updated_at, p.created_at) AS updated_at
             FROM public.tiktok_posts p

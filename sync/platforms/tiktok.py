@@ -80,16 +80,19 @@ def status(word: str, id_field: str = "publish_id") -> Handler:
     return on_status
 
 
-def on_post_read(event: Event) -> list[Upsert]:
+def on_post_read(event: Event) -> list[Upsert | Want]:
     """We asked how far a publish is (``tiktok.md`` 8): ``occurred_at`` is when we asked."""
     value = _object(event.payload)
     publish_id, word = required(value.get("publish_id"), "publish_id"), required(value.get("status"), "status")
-    facts = [_status(event, publish_id, word, value.get("fail_reason"), value)]
+    facts: list[Upsert | Want] = [_status(event, publish_id, word, value.get("fail_reason"), value)]
     found = value.get("publicaly_available_post_id")  # so spelled on the page
     for post_id in filter(None, map(optional, found if isinstance(found, list) else ())):
         key = {"publish_id": publish_id, "post_id": post_id}
-        values = {"is_public": True, **known(visibility_at=event.occurred_at)}
-        facts.append(Upsert(tiktok_post_ids, key, "visibility", version(event, event.occurred_at, PUBLIC), values))
+        as_of = version(event, event.occurred_at)
+        facts.append(Upsert(tiktok_post_ids, key, "listing", as_of, known(listed_at=event.occurred_at)))
+        facts.append(named(tiktok_accounts))
+        facts.append(named(tiktok_videos, post_id=post_id))
+        facts.append(look_up(event, VIDEO, post_id, "it was published"))
     return facts
 
 

@@ -175,6 +175,7 @@ LISTINGS: dict[str, list[list[str]]] = {
         ["ig_media", f"m1{HOSTILE}", "--history"],
         ["ig_comments", f"c1{HOSTILE}", "--json"],
     ],
+    "connections events": [[], ["--json"]],
     "connections list": [[], ["--json"]],
     "actions list": [[], ["--json"]],
     "actions show": [[ACTION], [ACTION, "--json"]],

@@ -168,3 +168,10 @@ async def test_publish_shows_address_and_numbers_of_its_public_posts_and_keeps_i
     [public] = metadata["public_posts"]
     assert public["metrics"] == {name: item[theirs] for name, theirs in COUNTS.items()}
     assert item["share_url"] in public["permalink"]
+    told = {"content": {"publish_id": "p1", "post_id": item["id"]}}
+    kind = "post.publish.no_longer_publicly_available"
+    async with rig.pool.acquire() as connection, connection.transaction():
+        await append_within(connection, [Fact("tiktok", 1, account, kind, kind, json.dumps(told), datetime.now(UTC))])
+    await project(rig)
+    [row] = await rig.raw("SELECT metadata FROM reporting.tiktok_posts")
+    assert "post_ids" not in json.loads(row["metadata"]), "what a webhook tells later counts"

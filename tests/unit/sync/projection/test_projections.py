@@ -331,7 +331,14 @@ def test_publish_that_was_asked_for_shows_its_source_and_each_status_by_the_plat
     assert (post["status"], post["source"], post["title"]) == ("PROCESSING_DOWNLOAD", "PULL_FROM_URL", "Tea")
     rows = in_every_order([waiting, done])
     assert rows["tiktok_posts"][PERSON, "v_pub_url~v2.2"]["status"] == "PUBLISH_COMPLETE"
-    assert {key[2] for key in rows["tiktok_post_ids"]} == {"7", "8"}
+    assert {key[2]: row["listed_at"] for key, row in rows["tiktok_post_ids"].items()} == {
+        "7": done.occurred_at,
+        "8": done.occurred_at,
+    }
+    assert {row["is_public"] for row in rows["tiktok_post_ids"].values()} == {None}, "what a webhook tells stands apart"
+    assert {key[1] for key in rows["tiktok_videos"]} == {"7", "8"}, "and they are to be read"
+    wanted = {(fact.kind, fact.object_id) for fact in stated(done) if isinstance(fact, Want)}
+    assert wanted == {("tiktok_video", "7"), ("tiktok_video", "8")}
 
 
 def test_reading_of_a_video_fills_it_and_leaves_the_caption_that_we_know() -> None:
