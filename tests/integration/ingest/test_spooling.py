@@ -178,10 +178,14 @@ async def test_broken_disk_is_answered_503_and_tried_again(
             with pytest.raises(Unavailable):
                 await committer.commit(received("instagram", b"1"))
         assert not spooling.takes
+        refused = committer.take_refused()
+        assert refused is not None, "and how long that goes on is noted as an outage"
+        assert committer.take_refused() is None
         assert (spooling.check().ok, spooling.check().required) == (False, True)
     await committer.commit(received("instagram", b"2"))
     assert spooling.takes
     assert [spool.backlog.records, spooling.check().required] == [1, False]
+    assert committer.take_refused() is None, "what the spool takes is not refused"
     committer.close()
     await running
 

@@ -1,5 +1,6 @@
 """Times in which nothing received webhooks are noted by the process that receives them again."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -7,7 +8,10 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from ops.runtime import process_store
+from ops.runtime import process_store, processes
+from ops.runtime.db import open_pool
+from schema.rights import WEB_ROLE
+from tests.support import eventually
 
 
 async def reported(connection: asyncpg.Connection, kind: str, ago: timedelta) -> UUID:
@@ -65,3 +69,24 @@ async def test_time_in_which_webhooks_were_refused_is_noted_if_it_was_no_moment(
     await process_store.note_refused(connection, since)
     [outage] = await outages(connection)
     assert outage["began_at"] == since
+
+
+async def test_process_notes_at_its_start_what_was_before_and_later_what_it_had_to_refuse(
+    database: str, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the role of the web process, which may write nothing else there."""
+    monkeypatch.setattr(processes, "FIRST_SECONDS", 0.01)
+    monkeypatch.setattr(processes, "REPORT_SECONDS", 0.05)
+    await reported(connection, "serve", timedelta(days=2))
+    refused = [None, datetime.now(UTC) - timedelta(hours=1), None]
+    async with await open_pool(database, "test", 1, role=WEB_ROLE) as pool:
+        task = asyncio.create_task(processes.report(pool, "serve", [], lambda: refused.pop(0) if refused else None))
+
+        async def both() -> bool:
+            return len(await outages(connection)) == 2
+
+        await eventually(both)
+        await eventually(lambda: asyncio.sleep(0, not refused))
+        task.cancel()
+    lengths = [row["ended_at"] - row["began_at"] for row in await outages(connection)]
+    assert [round(length / timedelta(hours=1)) for length in lengths] == [48, 1]

@@ -1,6 +1,7 @@
 """Accounts of which nothing is heard any more are noticed, by the log, and heal with the first event."""
 
-from collections.abc import AsyncIterator, Iterable
+import json
+from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 
 from ops.runtime import metrics
 from ops.runtime.db import Pool, open_pool
+from publish.connections import silence_store
+from publish.connections.silence_store import Watched
 from publish.connections.silences import SilenceWatch
 from schema.events import bucket_of
 from schema.rights import WORKER_ROLE
@@ -136,3 +139,39 @@ async def test_disconnected_account_is_waited_for_no_more(rig: Rig, watch: Silen
     await rig.raw("UPDATE connections SET state = 'disconnected', disconnected_at = now()")
     await watch.round()
     assert await rig.raw("SELECT FROM event_silences") == []
+
+
+async def test_only_the_accounts_own_range_of_the_log_is_read(rig: Rig) -> None:
+    """The log may hold a billion events of others: each look is into the index that begins with the account."""
+    asked: list[tuple[str, tuple[Any, ...]]] = []
+
+    class Noting:
+        async def fetch(self, query: str, *arguments: Any) -> list[Any]:
+            asked.append((query, arguments))
+            return []
+
+        async def fetchrow(self, query: str, *arguments: Any) -> None:
+            asked.append((query, arguments))
+
+    now = datetime.now(UTC)
+    watched = Watched("", "", "instagram", "1", now, now, None, None, None, 5, history_due=True)
+    noting: Any = Noting()
+    await silence_store.hours(noting, watched)
+    await silence_store.heard(noting, watched, 5)
+    assert len(asked) == 2
+    await rig.connection.execute("SET enable_seqscan = off")
+    for query, arguments in asked:
+        plan = await rig.connection.fetchval(f"EXPLAIN (FORMAT JSON) {query}", *arguments)
+        scans = [
+            node for node in nodes(json.loads(plan)[0]["Plan"]) if "webhook_event_log" in node.get("Relation Name", "")
+        ]
+        assert scans
+        for scan in scans:
+            assert scan["Node Type"].startswith("Index"), scan
+            assert all(f"{column} " in scan["Index Cond"] for column in ("bucket", "account_id", "id")), scan
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from nodes(part)
