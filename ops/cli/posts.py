@@ -266,11 +266,13 @@ async def retry(
             changed = await PostLifecycle(found.posts).retry(found.tenant, COMMAND, post_id, body)
             _say_states(changed.post, as_json=as_json)
             return
-        count = await PostLifecycle(found.posts).retry_all(found.tenant, COMMAND, body.cause, platform)
+        done = await PostLifecycle(found.posts).retry_all(found.tenant, COMMAND, body.cause, platform)
     if as_json:
-        echo_json({"retried": count})
-    else:
-        echo(f"{count} targets that failed with {body.cause} are tried again")
+        echo_json(done.document)
+        return
+    echo(f"{done.retried} targets that failed with {body.cause} are tried again")
+    if done.refused:
+        echo(f"{done.refused} are refused: try one of them again by itself to see why", err=True)
 
 
 @posts.command("confirm")

@@ -221,6 +221,22 @@ def checked(publishers: Mapping[str, Publisher], wanted: Wanted, facts: AccountF
     return Checked(wanted, findings, [_reply_kind(publisher, part) for part in wanted.replies])
 
 
+def checked_parts(
+    publishers: Mapping[str, Publisher],
+    wanted: Wanted,
+    parts: Sequence[tuple[WantedPart, str]],
+    facts: AccountFacts,
+) -> Checked:
+    """Compare parts below a post that is there already with what its platform says. Each is named in words."""
+    publisher = publishers.get(wanted.account.platform)
+    if publisher is None:
+        return checked(publishers, wanted, facts)
+    findings = [*_disconnected(wanted.account), *check_reply_permissions(publisher.rules, facts)]
+    for part, below in parts:
+        findings += _of_reply(publisher, wanted.kind, part, below, facts)
+    return Checked(replace(wanted, parts=[part for part, _ in parts]), findings)
+
+
 def _reply_kind(publisher: Publisher, part: WantedPart) -> str:
     """Return the kind of a further part; where it cannot have its files, that of one without."""
     choose = publisher.machines.reply_with_files

@@ -25,6 +25,7 @@ from publish.posting.plans import (
     root_text,
     shown_text,
     target_text,
+    targets_below,
 )
 from publish.posting.post_store import EDITABLE, NewPost, StoredPost, StoredTarget
 from publish.posting.posts import Posts
@@ -72,15 +73,16 @@ class Edits:
                 raise too_late(began)
             now = await post_store.clock(connection)
             at = due_at(time, now, post.scheduled_at)
-            plans = await self._edited_plans(connection, tenant, post, new, items, edits, said)
+            roots = [target for target in post.targets if target.parent_id is None]
+            plans = await self._edited_plans(connection, tenant, post, roots, new, items, edits, said)
             later = {target.id: _state_after_edit(target.state, time.action, new) for target in post.targets}
             draft = all(state == TargetState.DRAFT for state in later.values())
             if time.found is None and not draft:  # whoever names another time gives the slots back
                 plans = [(target, replace(plan, slot_at=target.slot_at)) for target, plan in plans]
-            roots = [replace(plan, checked=noted(self.posts.publishers, plan.checked, note)) for _, plan in plans]
+            shown = [replace(plan, checked=noted(self.posts.publishers, plan.checked, note)) for _, plan in plans]
             # An occurrence is like those before and after it on purpose.
             asked = body if post.schedule_id is None else body.model_copy(update={"repeat": True})
-            found = await self.posts.examined(connection, roots, at, asked, draft=draft, leaving_out=post.id)
+            found = await self.posts.examined(connection, shown, at, asked, draft=draft, leaving_out=post.id)
             for plan in found:
                 if plan.existing is not None:
                     raise duplicate(plan.existing)
@@ -113,13 +115,10 @@ class Edits:
                 message = f"Version {post.version} of the post is not approved."
                 raise PostError("conflict", message, "have somebody else approve it first", status=409)
             now = await post_store.clock(connection)
-            groups = {"the post": ids_and_texts(post.media)}
-            items = (await self.posts.grouped_items(connection, tenant, groups))["the post"]
-            new = _as_it_is(post, items)
             body = EditBody(repeat=repeat or any(target.repeats for target in post.targets))
-            plans = await self._edited_plans(connection, tenant, post, new, items, {}, said)
-            roots = [plan for target, plan in plans if target.state in waiting]
-            found = await self.posts.examined(connection, roots, now, body, draft=False, leaving_out=post.id)
+            roots = [target for target in post.targets if target.parent_id is None and target.state in waiting]
+            plans = await self.plans_as_they_are(connection, tenant, post, roots, said)
+            found = await self.posts.examined(connection, plans, now, body, draft=False, leaving_out=post.id)
             for plan in found:
                 if plan.existing is not None:
                     raise duplicate(plan.existing)
@@ -128,6 +127,22 @@ class Edits:
             await audit(connection, tenant, actor, "post.published_now", id_, version=post.version)
             findings = [document for plan in found for document in plan.checked.documents]
             return Changed(await post_store.existing(connection, id_), changed=True, findings=findings)
+
+    async def plans_as_they_are(
+        self,
+        connection: asyncpg.Connection,
+        tenant: str,
+        post: StoredPost,
+        roots: Sequence[StoredTarget],
+        said: Mapping[str, AccountFacts],
+    ) -> list[Plan]:
+        """Return what these targets of accounts are to show, compared anew with what their platforms say.
+
+        Raises PostError for a file that is gone.
+        """
+        items = await self.posts.items(connection, tenant, "the post", post.media)
+        plans = await self._edited_plans(connection, tenant, post, roots, _as_it_is(post, items), items, {}, said)
+        return [plan for _, plan in plans]
 
     async def _edited_card(self, tenant: str, id_: str, body: EditBody) -> tuple[EditBody, Finding | None]:
         """Return a change with its link whole: what it does not say of the same page stays as it is."""
@@ -206,13 +221,13 @@ class Edits:
         connection: asyncpg.Connection,
         tenant: str,
         post: StoredPost,
+        roots: Sequence[StoredTarget],
         new: NewPost,
         items: Sequence[Item],
         edits: Mapping[str, TargetEdit],
         said: Mapping[str, AccountFacts],
     ) -> list[tuple[StoredTarget, Plan]]:
-        """Return what each account of a post is to show after a change."""
-        roots = [target for target in post.targets if target.parent_id is None]
+        """Return what these accounts of a post are to show after a change."""
         known = {each.id: each for each in await post_store.accounts(connection, [t.connection_id for t in roots])}
         before: Sequence[Item] | None = items
         if [each.id for each in post.media] != [item.file.media.id for item in items]:
@@ -258,7 +273,7 @@ class Edits:
         edits: Mapping[str, TargetEdit],
     ) -> list[WantedPart]:
         """Return what is to be shown below the target of an account, the first comment last. Raises PostError."""
-        below = _below(post, root)
+        below = targets_below(post, root)
         groups = {f"target {each.id}": _edited_media(each, edits) for each in below}
         items = await self.posts.grouped_items(connection, tenant, groups)
         texts = [_edited_part(each, edits) for each in below]
@@ -310,7 +325,7 @@ class Edits:
         repeat: bool,
     ) -> None:
         """Store what the targets below that of an account are to show."""
-        for target, (part, kind) in zip(_below(post, root), plan.checked.replies, strict=True):
+        for target, (part, kind) in zip(targets_below(post, root), plan.checked.replies, strict=True):
             if ids_and_texts(target.media) != [(item.file.media.id, item.alt_text) for item in part.items]:
                 await post_store.set_part_media(connection, tenant, post.id, target.id, media_rows(part.items))
             content, untagged = shown_text(part.text, part.text, plan.checked.wanted)
@@ -402,16 +417,6 @@ def _edit_differs(post: StoredPost, edit: TargetEdit) -> bool:
         or ("options" in named and edit.options != target.options)
         or ("media" in named and ids_and_texts(edit.media) != ids_and_texts(target.media))
     )
-
-
-def _below(post: StoredPost, root: StoredTarget) -> list[StoredTarget]:
-    """Return the targets below the one of an account, in the order of their positions."""
-    ids, found = {root.id}, list[StoredTarget]()
-    for target in sorted(post.targets, key=lambda each: each.position):
-        if target.parent_id in ids:
-            ids.add(target.id)
-            found.append(target)
-    return found
 
 
 def _as_it_is(post: StoredPost, items: Sequence[Item]) -> NewPost:

@@ -3,7 +3,7 @@
 Each call is one transaction with its entry in the audit log.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import asyncpg
@@ -11,16 +11,33 @@ import asyncpg
 from ops.access.audit_log_store import Actor, Value, audit
 from ops.runtime import metrics
 from ops.runtime.tenancy import tenant_transaction
-from publish.posting import post_store
-from publish.posting.action_kinds import CHANGES
-from publish.posting.edits import TOO_LATE
+from publish.posting import action_store, post_store
+from publish.posting.acceptance import Checked, Wanted, WantedPart, checked_parts, first_comment, refusal_of
+from publish.posting.action_acceptance import WantedAction, checked_action, same_text
+from publish.posting.action_kinds import CHANGES, action_of
+from publish.posting.contract import PARENT_OPTION
+from publish.posting.edits import TOO_LATE, Edits
 from publish.posting.errors import PostError
-from publish.posting.plans import around, duplicate
+from publish.posting.plans import around, duplicate, targets_below
 from publish.posting.post_store import StoredPost, StoredTarget
 from publish.posting.posts import Posts
-from publish.posting.requests import ApproveBody, ConfirmBody, RetryBody
+from publish.posting.requests import ApproveBody, ConfirmBody, EditBody, RetryBody
 from publish.posting.results import Cancelled, Changed
+from publish.preflight.contract import AccountFacts
 from schema.states import TargetState
+
+
+@dataclass(frozen=True, slots=True)
+class RetriedAll:
+    """How many targets are begun anew, and of how many that was refused."""
+
+    retried: int
+    refused: int
+
+    @property
+    def document(self) -> dict[str, int]:
+        """What programs are told."""
+        return {"retried": self.retried, "refused": self.refused}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +80,10 @@ class PostLifecycle:
     async def retry(self, tenant: str, actor: Actor, id_: str, body: RetryBody) -> Changed:
         """Begin anew with targets that failed or were missed.
 
-        Raises PostError where there is none, and where the same content was posted to an account of them meanwhile.
+        Raises PostError where there is none, where the same content was posted to an account of them meanwhile, and
+        where what can have changed since forbids it: quotas, permissions, files.
         """
+        said = await self.posts.asked_of(tenant, id_, body.target)
         async with tenant_transaction(self.posts.pool, tenant) as connection:
             post = await self.posts.locked(connection, id_)
             if body.target is not None and all(target.id != body.target for target in post.targets):
@@ -86,8 +105,82 @@ class PostLifecycle:
                 raise PostError("conflict", message, "have somebody else approve it first", status=409)
             if not body.repeat:
                 await self._not_posted_meanwhile(connection, post, chosen)
+            findings = await self._examined_again(connection, tenant, post, chosen, said)
             await self._retried(connection, tenant, actor, post, chosen)
-            return Changed(await post_store.existing(connection, id_), changed=True)
+            return Changed(await post_store.existing(connection, id_), changed=True, findings=findings)
+
+    async def _examined_again(
+        self,
+        connection: asyncpg.Connection,
+        tenant: str,
+        post: StoredPost,
+        chosen: Sequence[StoredTarget],
+        said: Mapping[str, AccountFacts],
+    ) -> list[Mapping[str, str]]:
+        """Compare what is to be begun anew with what its platforms say now, and return what to know of it.
+
+        Raises PostError for what is refused. That the same content is there already is found elsewhere.
+        """
+        if post.is_action:
+            found = [await self._action_checked(connection, tenant, post, said)]
+        else:
+            roots = [target for target in chosen if target.parent_id is None]
+            plans = await Edits(self.posts).plans_as_they_are(connection, tenant, post, roots, said) if roots else []
+            now = await post_store.clock(connection)
+            again = EditBody(repeat=True)
+            seen = await self.posts.examined(connection, plans, now, again, draft=False, leaving_out=post.id)
+            found = [plan.checked for plan in seen]
+            found += await self._parts_checked(connection, tenant, post, chosen, said)
+        if (error := refusal_of(found)) is not None:
+            raise error
+        return [document for each in found for document in each.documents]
+
+    async def _parts_checked(
+        self,
+        connection: asyncpg.Connection,
+        tenant: str,
+        post: StoredPost,
+        chosen: Sequence[StoredTarget],
+        said: Mapping[str, AccountFacts],
+    ) -> list[Checked]:
+        """Return what is found of further parts below posts that are not begun anew themselves. Raises PostError."""
+        ids, found = {target.id for target in chosen}, []
+        for root in post.targets:
+            if root.parent_id is not None or root.id in ids:
+                continue
+            below = targets_below(post, root)
+            names = {each.id: f"part {number}" for number, each in enumerate(below, 2)}
+            if below and first_comment(root.options):
+                names[below[-1].id] = "first comment"
+            parts = []
+            for each in below:
+                if each.id in ids:
+                    items = await self.posts.items(connection, tenant, names[each.id], each.media)
+                    parts.append((WantedPart(each.content or "", items), names[each.id]))
+            if not parts:
+                continue
+            [account] = await post_store.accounts(connection, [root.connection_id])
+            wanted = Wanted(account, root.content or post.content, root.kind)
+            found.append(checked_parts(self.posts.publishers, wanted, parts, self.posts.facts(account, said)))
+        return found
+
+    async def _action_checked(
+        self, connection: asyncpg.Connection, tenant: str, action: StoredPost, said: Mapping[str, AccountFacts]
+    ) -> Checked:
+        """Return what is found of an action. Raises PostError where the same was done meanwhile."""
+        [target] = action.targets
+        [account] = await post_store.accounts(connection, [target.connection_id])
+        options = {name: value for name, value in target.options.items() if name != PARENT_OPTION}
+        object_ = str(target.options.get(PARENT_OPTION, ""))
+        own = await action_store.own_target_of(connection, account.id, object_)
+        items = await self.posts.items(connection, tenant, "the action", action.media)
+        wanted = WantedAction(account, action_of(target.kind), object_, own, action.content, options, items, sure=True)
+        there = await action_store.latest(connection, account.id, wanted.rivals)
+        same = there is not None and there.digest == wanted.digest and same_text(wanted, there.content)
+        if there is not None and there.id != action.id and same:
+            message = "The same was asked for again less than a day ago, and is done, or about to be."
+            raise PostError("conflict", message, "leave it at that", status=409, details={"action": there.id})
+        return checked_action(self.posts.publishers, wanted, self.posts.facts(account, said))
 
     async def _not_posted_meanwhile(
         self, connection: asyncpg.Connection, post: StoredPost, chosen: Sequence[StoredTarget]
@@ -120,18 +213,17 @@ class PostLifecycle:
             }
             await audit(connection, tenant, actor, "post.retried", post.id, **detail)
 
-    async def retry_all(self, tenant: str, actor: Actor, cause: str, platform: str | None) -> int:
-        """Begin anew with all targets of a tenant that failed for one cause, and return their number."""
+    async def retry_all(self, tenant: str, actor: Actor, cause: str, platform: str | None) -> RetriedAll:
+        """Begin anew with all targets of a tenant that failed for one cause."""
         async with tenant_transaction(self.posts.pool, tenant) as connection:
             found = await post_store.failed_targets(connection, cause=cause, platform=platform)
-        count = 0
+        refused = 0
         for post, target in found:
             try:
                 await self.retry(tenant, actor, post, RetryBody(target=target, cause=cause))
-            except PostError:  # somebody changed it meanwhile
-                continue
-            count += 1
-        return count
+            except PostError:
+                refused += 1
+        return RetriedAll(len(found) - refused, refused)
 
     async def failures(self, tenant: str) -> list[tuple[str, str, int]]:
         """Return, for each platform and code, how many targets failed with it, the most first."""
@@ -141,8 +233,10 @@ class PostLifecycle:
     async def confirm(self, tenant: str, actor: Actor, id_: str, body: ConfirmBody) -> Changed:
         """Store what a person saw of an unconfirmed target. Raises PostError.
 
-        A target that is there is published; one that is not there is begun anew.
+        A target that is there is published; one that is not there is begun anew, unless that is refused now: then it
+        failed, and says why.
         """
+        said = {} if body.there else await self.posts.asked_of(tenant, id_, body.target)
         async with tenant_transaction(self.posts.pool, tenant) as connection:
             post = await self.posts.locked(connection, id_)
             target = next((each for each in post.targets if each.id == body.target), None)
@@ -163,10 +257,27 @@ class PostLifecycle:
                 metrics.of(metrics.targets, target.platform, str(TargetState.PUBLISHED)).inc()
             else:
                 await audit(connection, tenant, actor, "post.not_there", id_, **seen)
-                await post_store.confirm_absent(connection, target.id)
-                await self._retried(connection, tenant, actor, post, [replace(target, error_code="not_there")])
+                await self._absent(connection, tenant, actor, post, target, said)
             await self.posts.files.revoke(connection, target.id)
             return Changed(await post_store.existing(connection, id_), changed=True)
+
+    async def _absent(
+        self,
+        connection: asyncpg.Connection,
+        tenant: str,
+        actor: Actor,
+        post: StoredPost,
+        target: StoredTarget,
+        said: Mapping[str, AccountFacts],
+    ) -> None:
+        """Store that a target is not there, and begin anew with it if it would be accepted now."""
+        try:
+            await self._examined_again(connection, tenant, post, [target], said)
+        except PostError as error:
+            await post_store.confirm_absent(connection, target.id, f"It is not sent again: {error.message}")
+        else:
+            await post_store.confirm_absent(connection, target.id)
+            await self._retried(connection, tenant, actor, post, [replace(target, error_code="not_there")])
 
     async def _confirmed(self, connection: asyncpg.Connection, target: StoredTarget, body: ConfirmBody) -> None:
         named = body.post_id.strip() or body.url or target.platform_post_id or target.platform_post_url

@@ -13,7 +13,7 @@ from publish.posting import post_store
 from publish.posting.acceptance import Checked, Item, Wanted, WantedPart
 from publish.posting.errors import PostError
 from publish.posting.links import Campaign, tagged
-from publish.posting.post_store import Account, AttachedMedia, NewPost, NewTarget, StoredTarget
+from publish.posting.post_store import Account, AttachedMedia, NewPost, NewTarget, StoredPost, StoredTarget
 from publish.posting.request_times import stored_wall
 from publish.posting.requests import MediaItem
 from publish.posting.results import Result
@@ -172,6 +172,16 @@ def _child(root: NewTarget, parent: str, wanted: Wanted, part: WantedPart, kind:
         slot_zone=None,
         tzdata=None,
     )
+
+
+def targets_below(post: StoredPost, root: StoredTarget) -> list[StoredTarget]:
+    """Return the targets below the one of an account, in the order of their positions."""
+    ids, found = {root.id}, list[StoredTarget]()
+    for target in sorted(post.targets, key=lambda each: each.position):
+        if target.parent_id in ids:
+            ids.add(target.id)
+            found.append(target)
+    return found
 
 
 def result_of(plan: Plan, result: str, target: StoredTarget | None = None) -> Result:

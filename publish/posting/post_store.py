@@ -50,6 +50,8 @@ NO_ACTION = "t.id <> t.post_id"
 COUNTED = f"NOT {TARGET.any_of(TargetState.DRAFT, TargetState.CANCELLED, TargetState.FAILED, TargetState.MISSED)}"
 """The condition on a target that is published, or may be."""
 
+NOT_THERE = "Somebody looked, and it is not there."
+
 PARTS_FROM = 1000
 """The first position of files of further parts: a post has fewer files."""
 
@@ -670,15 +672,15 @@ async def confirm_there(connection: asyncpg.Connection, id_: str, platform_post_
     )
 
 
-async def confirm_absent(connection: asyncpg.Connection, id_: str) -> None:
-    """Store that a person saw that a post is not there: it failed."""
+async def confirm_absent(connection: asyncpg.Connection, id_: str, refused: str = "") -> None:
+    """Store that a person saw that a post is not there: it failed. ``refused`` is why it is not posted again."""
     await connection.execute(
         f"""
         UPDATE post_targets SET state = '{TargetState.FAILED}', due_at = NULL, asked_at = NULL, sealed = NULL,
-            error_code = 'not_there', error_message = 'Somebody looked, and it is not there.', retryable = true,
-            {_LEASE_LOST}
+            error_code = 'not_there', error_message = $2, retryable = true, {_LEASE_LOST}
         WHERE id = $1::uuid""",
         id_,
+        f"{NOT_THERE} {refused}".rstrip(),
     )
 
 

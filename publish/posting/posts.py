@@ -47,7 +47,7 @@ from publish.posting.plans import (
     target_text,
     targets_of,
 )
-from publish.posting.post_store import Account, NewPost, StoredPost
+from publish.posting.post_store import Account, AttachedMedia, NewPost, StoredPost
 from publish.posting.request_times import Time, due_at, release_of, state_after, stored_wall, time_of_post
 from publish.posting.requests import EditBody, MediaItem, PostBody, TargetBody
 from publish.posting.results import Created, results_of
@@ -135,7 +135,11 @@ class Posts:
         return self.facts(account, await self._asked(tenant, [account.id]))
 
     async def items(
-        self, connection: asyncpg.Connection, tenant: str, words: str, media: Sequence[MediaItem]
+        self,
+        connection: asyncpg.Connection,
+        tenant: str,
+        words: str,
+        media: Sequence[MediaItem] | Sequence[AttachedMedia],
     ) -> list[Item]:
         """Return files in order; ``words`` say what shows them. Raises PostError for one that is not there."""
         return (await self.grouped_items(connection, tenant, {words: ids_and_texts(media)}))[words]
@@ -316,13 +320,17 @@ class Posts:
         found = await asyncio.gather(*(self.ask(tenant, account) for account in accounts))
         return {account.id: facts for account, facts in zip(accounts, found, strict=True) if facts is not None}
 
-    async def asked_of(self, tenant: str, id_: str) -> Mapping[str, AccountFacts]:
-        """Return what the platforms say now of the accounts of a post; of one that is not there, nothing."""
+    async def asked_of(self, tenant: str, id_: str, target: str | None = None) -> Mapping[str, AccountFacts]:
+        """Return what the platforms say now of the accounts of a post, or of one ``target`` of it.
+
+        Of a post that is not there, nothing; outside of any transaction.
+        """
         if self.ask is None:
             return {}
         async with tenant_transaction(self.pool, tenant) as connection:
             post = await post_store.one(connection, id_)
-        return {} if post is None else await self._asked(tenant, [target.connection_id for target in post.targets])
+        targets = [] if post is None else [each for each in post.targets if target in (None, each.id)]
+        return await self._asked(tenant, [each.connection_id for each in targets])
 
     def facts(self, account: Account, said: Mapping[str, AccountFacts]) -> AccountFacts:
         return replace(

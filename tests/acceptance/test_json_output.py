@@ -115,17 +115,16 @@ async def test_each_listing_of_an_empty_install_prints_its_shape(database: str, 
 async def test_each_listing_of_one_that_is_used_prints_its_shape(
     rig: Rig, database: str, connection: asyncpg.Connection, tmp_path: Path
 ) -> None:
-    [account] = await rig.connect("tiktok")
+    [account], [writer] = await rig.connect("tiktok"), await rig.connect("x")
     posts, known = posts_of(rig.pool, None, None, rig.url), {"connection": account, "file": str(tmp_path / "tea.png")}
     (tmp_path / "tea.png").write_bytes(media_samples.image(colour="green"))
     for name in ("approve", "cancel", "confirm", "retry"):
-        document = {"content": name, "targets": [{"connection": account}], "needs_approval": name == "approve"}
+        document = {"content": name, "targets": [{"connection": writer}], "needs_approval": name == "approve"}
         made = await posts.create(DEFAULT_TENANT, Actor("a@example.org"), read(PostBody, document))
         assert made.post is not None
         known[name] = made.post.id
         if name == "confirm":
             known["target"] = made.post.targets[0].id
-    [writer] = await rig.connect("x")
     repeated = {"content": "Tea", "targets": [{"connection": writer}]}
     for name, count in (("recurrence", 2), ("ended", 3)):
         asked = {"post": repeated, "rule": f"FREQ=DAILY;COUNT={count}", "start_time": "2099-06-01T09:00Z"}

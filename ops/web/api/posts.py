@@ -172,11 +172,11 @@ class PostsApi:
         return _changed(await self._lifecycle.retry(caller.tenant, caller.actor, post_id(request), body))
 
     async def retry_all(self, request: web.Request) -> web.Response:
-        """Begin anew with all that failed for one cause, and answer with their number."""
+        """Begin anew with all that failed for one cause, and answer with their number, and that of those refused."""
         caller = await self._site.authentication.require_caller(request, WRITE)
         body = read(RetryAllBody, forms.document(request))
-        count = await self._lifecycle.retry_all(caller.tenant, caller.actor, body.cause, body.platform)
-        return web.json_response({"retried": count})
+        done = await self._lifecycle.retry_all(caller.tenant, caller.actor, body.cause, body.platform)
+        return web.json_response(done.document)
 
     async def confirm(self, request: web.Request) -> web.Response:
         caller = await self._site.authentication.require_caller(request, WRITE)

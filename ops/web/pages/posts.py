@@ -388,9 +388,11 @@ class PostPages:
         given = forms.form(request)
         body = read(RetryAllBody, {"cause": given.get("cause", ""), "platform": given.get("platform") or None})
         actor = self._site.actor(request, person)
-        count = await self._lifecycle.retry_all(person.tenant, actor, body.cause, body.platform)
-        text = f"Tried again: {count}." if count else "Nothing of it could be tried again."
-        return self._back(person, "/posts", Message(text, is_error=not count))
+        done = await self._lifecycle.retry_all(person.tenant, actor, body.cause, body.platform)
+        text = f"Tried again: {done.retried}." if done.retried else "Nothing of it could be tried again."
+        if done.refused:
+            text = f"{text} Refused: {done.refused}; try one of them again by itself to see why."
+        return self._back(person, "/posts", Message(text, is_error=not done.retried))
 
     async def confirm(self, request: web.Request) -> web.Response:
         person, id_ = await self._pressed(request, WRITE)
@@ -408,9 +410,12 @@ class PostPages:
                 message = "Neither button was pressed."
                 raise PostError("invalid_request", message, "say whether it is there", status=400)
             body = read(ConfirmBody, document)
-            await self._lifecycle.confirm(person.tenant, self._site.actor(request, person), id_, body)
+            changed = await self._lifecycle.confirm(person.tenant, self._site.actor(request, person), id_, body)
         except PostError as error:
             return await self._refused(person, id_, error)
+        [target] = [each for each in changed.post.targets if each.id == body.target]
+        if target.state == TargetState.FAILED:
+            return self._back(person, f"/posts/{id_}", Message(target.error_message or "", is_error=True))
         text = "It is noted as published." if there else "It is posted again."
         return self._back(person, f"/posts/{id_}", Message(text))
 

@@ -67,7 +67,8 @@ async def test_person_decides_what_is_unconfirmed(rig: Rig, account: str) -> Non
     assert (code, output.endswith(": published\n")) == (0, True), output
 
 
-async def test_failed_posts_are_tried_again_by_cause(rig: Rig, account: str) -> None:
+async def test_failed_posts_are_tried_again_by_cause(rig: Rig) -> None:
+    [account] = await rig.connect("mastodon")
     post = await made(rig, account)
     assert (await landfall(rig, "retry"))[0] == 2
     code, output = await landfall(rig, "retry", post["id"])
@@ -75,6 +76,10 @@ async def test_failed_posts_are_tried_again_by_cause(rig: Rig, account: str) -> 
     await rig.connection.execute("ALTER TABLE post_targets DISABLE TRIGGER post_targets_transition")
     await rig.raw("UPDATE post_targets SET state = 'failed', error_code = 'spam'")
     await rig.connection.execute("ALTER TABLE post_targets ENABLE TRIGGER post_targets_transition")
+    await rig.raw("UPDATE connections SET scopes = ARRAY['read']")
+    code, output = await landfall(rig, "retry", "--cause", "spam")
+    assert (code, "1 are refused" in output) == (0, True), output
+    await rig.raw("UPDATE connections SET scopes = ARRAY['read', 'write', 'push']")
     code, output = await landfall(rig, "retry", "--cause", "spam")
     assert (code, output.startswith("1 targets")) == (0, True), output
     [[state]] = await rig.raw("SELECT state FROM post_targets")

@@ -11,6 +11,7 @@ import pytest
 from ops.access.audit_log_store import Actor
 from publish.posting import post_store
 from publish.posting.errors import PostError
+from publish.posting.lifecycle import RetriedAll
 from publish.posting.post_store import PostFilter, StoredPost
 from publish.posting.requests import ApproveBody, ConfirmBody, EditBody, PostBody, RetryBody, read
 from publish.posting.results import Created
@@ -343,7 +344,7 @@ async def test_retry_of_what_another_post_has_shown_meanwhile_posts_nothing_twic
     with pytest.raises(PostError) as caught:
         await desk.lifecycle.retry(DEFAULT_TENANT, AUTHOR, failed.id, RetryBody())
     assert (caught.value.code, caught.value.details["post"]) == ("conflict", anew.id)
-    assert await desk.lifecycle.retry_all(DEFAULT_TENANT, AUTHOR, "spam", None) == 0
+    assert await desk.lifecycle.retry_all(DEFAULT_TENANT, AUTHOR, "spam", None) == RetriedAll(0, 1)
     await desk.driver.drain()
     assert len(await desk.shown("instagram")) == 1
     await desk.lifecycle.retry(DEFAULT_TENANT, AUTHOR, failed.id, RetryBody(repeat=True))
@@ -364,7 +365,7 @@ async def test_all_that_failed_for_one_cause_are_tried_again_together(desk: Desk
     posts = [await desk.made(text, **later(hours=1)) for text in ("one", "two", "three")]
     for post, code in zip(posts, ("spam", "spam", "other"), strict=True):
         await desk.put(target(post).id, state="failed", error_code=code, due_at=None)
-    assert await desk.lifecycle.retry_all(DEFAULT_TENANT, AUTHOR, "spam", "instagram") == 2
+    assert await desk.lifecycle.retry_all(DEFAULT_TENANT, AUTHOR, "spam", "instagram") == RetriedAll(2, 0)
     states = [target(await desk.one(post.id)).state for post in posts]
     assert states == ["scheduled", "scheduled", "failed"]
 

@@ -91,7 +91,9 @@ async def test_refusals_stand_on_the_page_with_what_was_written(rig: Rig, accoun
     assert await rig.raw("SELECT 1 FROM posts") == []
 
 
-async def test_unconfirmed_is_explained_and_decided_by_two_buttons(rig: Rig, account: str) -> None:
+async def test_unconfirmed_is_explained_and_decided_by_two_buttons(rig: Rig) -> None:
+    [account] = await rig.connect("mastodon")
+    await logged_in(rig)
     _, path, _ = await pressed(rig, "/posts", content="Tea", target=account, action="draft")
     await state(rig, "unconfirmed")
     _, shown = await page(rig, path)
@@ -107,6 +109,13 @@ async def test_unconfirmed_is_explained_and_decided_by_two_buttons(rig: Rig, acc
     assert "It is posted again." in shown
     [[attempt]] = await rig.raw("SELECT attempt FROM post_targets")
     assert attempt == 2
+    await state(rig, "unconfirmed")
+    await rig.raw("UPDATE connections SET scopes = ARRAY['read']")
+    _, _, shown = await pressed(rig, f"{path}/confirm", target=target, there="no")
+    assert "It is not sent again: " in shown
+    [[attempt]] = await rig.raw("SELECT attempt FROM post_targets")
+    assert attempt == 2
+    await rig.raw("UPDATE connections SET scopes = ARRAY['read', 'write', 'push']")
     await state(rig, "failed")
     _, _, shown = await pressed(rig, f"{path}/retry")
     assert "It is tried again." in shown
