@@ -26,7 +26,7 @@ from schema.access import created_at, tenant_id
 from schema.log import Timestamp
 from schema.metadata import metadata
 
-KINDS = ("image", "gif", "video", "document")
+KINDS = ("image", "gif", "video", "audio", "document")
 """What a file can be. A GIF is a kind of its own, moving or not, as platforms have rules of their own for it."""
 
 media = Table(
@@ -64,7 +64,7 @@ media = Table(
     Index("uq_media_tenant_id_sha256", "tenant_id", "sha256", unique=True, postgresql_where=text("removed_at IS NULL")),
     Index("ix_media_created_at", "created_at", postgresql_where=text("removed_at IS NULL")),
     Index("ix_media_removed_at", "removed_at", postgresql_where=text("purged_at IS NULL AND removed_at IS NOT NULL")),
-    comment="Files to be posted: images, videos and documents",
+    comment="Files to be posted: images, videos, sound and documents",
 )
 
 media_uploads = Table(

@@ -62,6 +62,35 @@ def video(form: str = "mp4", codec: str = "libx264", seconds: int = 1, *, sound:
         return path.read_bytes()
 
 
+SOUND = {
+    "mp3": ("libmp3lame", "fltp", 1152),
+    "ogg": ("libopus", "s16", 960),
+    "wav": ("pcm_s16le", "s16", 1024),
+    "flac": ("flac", "s16", 4096),
+    "ipod": ("aac", "fltp", 1024),
+}
+"""Formats of sound, as FFmpeg names them: encoder, format of samples, and their number in a frame. M4A is ipod."""
+
+
+@cache
+def audio(form: str = "mp3", seconds: int = 2, *, bare: bool = False) -> bytes:
+    """Sound in a format; ``bare`` without the tags before it."""
+    codec, samples, size = SOUND[form]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "sound"
+        options = {"id3v2_version": "0", "write_xing": "0"} if bare else {}
+        with av.open(str(path), "w", format=form, options=options) as container:
+            tone = container.add_stream(codec, rate=48000)
+            for number in range(48000 * seconds // size):
+                part = av.AudioFrame(format=samples, layout="stereo", samples=size)
+                part.sample_rate, part.pts = 48000, number * size
+                for plane in part.planes:
+                    plane.update(bytes(plane.buffer_size))
+                container.mux(tone.encode(part))
+            container.mux(tone.encode())
+        return path.read_bytes()
+
+
 def pdf(pages: int = 3, password: str = "") -> bytes:
     writer, made = pypdf.PdfWriter(), io.BytesIO()
     for _ in range(pages):

@@ -250,7 +250,7 @@ async def join(rig: "Rig", tenant: str, email: str, role: str) -> None:
     await invitations.accept(rig.pool, made.link, Person("", user, email, role, [], ""), None)
 
 
-LIMITS = {"image": 10 * 2**20, "gif": 10 * 2**20, "video": 64 * 2**20, "document": 10 * 2**20}
+LIMITS = {"image": 10 * 2**20, "gif": 10 * 2**20, "video": 64 * 2**20, "audio": 10 * 2**20, "document": 10 * 2**20}
 """Of files, by kind."""
 
 PATIENT = {"connect_seconds": 20.0, "wait_seconds": 20.0}

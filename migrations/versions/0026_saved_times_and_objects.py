@@ -1,4 +1,4 @@
-"""Keep by which release of the time zone database a time was saved, and name in its event what an action acts on."""
+"""Keep the time zone release that decided a time, name in its event what an action acts on, and take audio files."""
 
 from migrations.script import run
 
@@ -67,6 +67,8 @@ def upgrade() -> None:
         GRANT INSERT (slot_local_time, slot_zone, tzdata), UPDATE (slot_local_time, slot_zone, tzdata, moved_from) ON post_targets TO landfall_web, landfall_worker;
         GRANT INSERT (tzdata), UPDATE (tzdata) ON post_recurrences TO landfall_web, landfall_worker;
         GRANT UPDATE (at) ON post_occurrences TO landfall_web, landfall_worker;
+        ALTER TABLE media DROP CONSTRAINT ck_media_kind, ADD CONSTRAINT ck_media_kind CHECK (kind IN ('image', 'gif', 'video', 'audio', 'document'));
+        COMMENT ON TABLE media IS 'Files to be posted: images, videos, sound and documents';
         ALTER TABLE post_targets ADD COLUMN object_kind TEXT;
         COMMENT ON COLUMN post_targets.object_kind IS 'whether what an action acts on is a post or a comment; NULL if that is not known, and for a post';
         GRANT INSERT (object_kind) ON post_targets TO landfall_web, landfall_worker;
@@ -82,6 +84,8 @@ def downgrade() -> None:
     run(EVENTS.format(objects=""))
     run(
         """
+        COMMENT ON TABLE media IS 'Files to be posted: images, videos and documents';
+        ALTER TABLE media DROP CONSTRAINT ck_media_kind, ADD CONSTRAINT ck_media_kind CHECK (kind IN ('image', 'gif', 'video', 'document')) NOT VALID;
         REVOKE UPDATE (at) ON post_occurrences FROM landfall_web, landfall_worker;
         DROP INDEX ix_post_targets_tzdata;
         ALTER TABLE social_posts DROP COLUMN object_id, DROP COLUMN object_kind;

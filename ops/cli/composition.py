@@ -172,6 +172,7 @@ async def uploads_of(configuration: Configuration, pool: Pool) -> AsyncIterator[
         "image": settings.landfall_media_image_bytes,
         "gif": settings.landfall_media_gif_bytes,
         "video": settings.landfall_media_video_bytes,
+        "audio": settings.landfall_media_audio_bytes,
         "document": settings.landfall_media_document_bytes,
     }
     async with Client(frozenset(), settings.landfall_public_url) as client:  # trusts no host: anybody may name a file

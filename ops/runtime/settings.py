@@ -200,6 +200,9 @@ class Settings(BaseModel):
     landfall_media_video_bytes: int = Field(
         default=4 * 2**30, ge=1024, le=2**40, description="largest video that is taken, in bytes"
     )
+    landfall_media_audio_bytes: int = Field(
+        default=100 * 2**20, ge=1024, le=2**30, description="largest audio file that is taken, in bytes"
+    )
     landfall_media_document_bytes: int = Field(
         default=100 * 2**20, ge=1024, le=2**30, description="largest document that is taken, in bytes"
     )

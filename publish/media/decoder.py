@@ -199,7 +199,8 @@ def look_at_video(file: IO[bytes], order: dict[str, Any]) -> dict[str, Any]:
     options = {"protocol_whitelist": "", "probesize": "20000000"}
     with av.open(file, "r", format=order["form"], options=options) as container:
         if not container.streams.video:
-            raise Refused("unsupported", "The file has sound and no picture.", "send a video")
+            remedy = "send a video, or the sound as one of MP3, M4A, OGG, FLAC and WAV"
+            raise Refused("unsupported", "The file has sound and no picture.", remedy)
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
         frame = next(container.decode(stream), None)
@@ -209,11 +210,7 @@ def look_at_video(file: IO[bytes], order: dict[str, Any]) -> dict[str, Any]:
         rotation = getattr(frame, "rotation", 0) % 360
         if rotation in (90, 270):
             width, height = height, width
-        duration = container.duration / av.time_base if container.duration else None
-        if duration is None and stream.duration is not None and stream.time_base is not None:
-            duration = float(stream.duration * stream.time_base)
-        if duration is None or not math.isfinite(duration) or duration <= 0:
-            raise Refused("broken", "The video does not say how long it is.", "export it as MP4, and send that")
+        duration = _seconds(container, stream, "video", "MP4")
         rate = stream.average_rate
         details: dict[str, Any] = {
             "codec": stream.codec_context.name,
@@ -225,16 +222,51 @@ def look_at_video(file: IO[bytes], order: dict[str, Any]) -> dict[str, Any]:
             "audio": None,
         }
         if container.streams.audio:
-            sound = container.streams.audio[0]
-            details["audio"] = {
-                "codec": sound.codec_context.name,
-                "sample_rate": sound.codec_context.sample_rate,
-                "channels": sound.codec_context.channels,
-                "bits_per_second": sound.codec_context.bit_rate or None,
-            }
+            details["audio"] = _sound(container.streams.audio[0])
         if order["form"] == "mov":
             details["index_first"] = index_first(file)
         return {"width": width, "height": height, "duration_ms": round(duration * 1000), "details": details}
+
+
+def _sound(stream: Any) -> dict[str, Any]:
+    context = stream.codec_context
+    return {
+        "codec": context.name,
+        "sample_rate": context.sample_rate,
+        "channels": context.channels,
+        "bits_per_second": context.bit_rate or None,
+    }
+
+
+def _seconds(container: Any, stream: Any, what: str, better: str) -> float:
+    """Return how long a file is. Raises Refused where it does not say so."""
+    import av
+
+    seconds = container.duration / av.time_base if container.duration else None
+    if seconds is None and stream.duration is not None and stream.time_base is not None:
+        seconds = float(stream.duration * stream.time_base)
+    if seconds is None or not math.isfinite(seconds) or seconds <= 0:
+        raise Refused("broken", f"The {what} does not say how long it is.", f"export it as {better}, and send that")
+    return float(seconds)
+
+
+def look_at_audio(file: IO[bytes], order: dict[str, Any]) -> dict[str, Any]:
+    """Look into a file of sound; a picture of its cover may be in it, and no other."""
+    import av
+
+    av.logging.set_level(av.logging.PANIC)
+    options = {"protocol_whitelist": "", "probesize": "20000000"}
+    with av.open(file, "r", format=order["form"], options=options) as container:
+        if not container.streams.audio:
+            raise Refused("unsupported", "The file has no sound.", f"send one of {order['supported']}")
+        if any(not each.disposition & av.stream.Disposition.attached_pic for each in container.streams.video):
+            raise Refused("unsupported", "The file of sound has moving pictures.", "send it as MP4, MOV or WebM")
+        stream = container.streams.audio[0]
+        stream.codec_context.thread_count = 1
+        if next(container.decode(stream), None) is None:
+            raise broken("audio file")
+        seconds = _seconds(container, stream, "audio file", "MP3")
+        return {"duration_ms": round(seconds * 1000), "details": _sound(stream)}
 
 
 def index_first(file: IO[bytes]) -> bool | None:
@@ -290,6 +322,7 @@ def look_at_office(file: IO[bytes], order: dict[str, Any]) -> dict[str, Any]:
 LOOKS: dict[str, Callable[[IO[bytes], dict[str, Any]], dict[str, Any]]] = {
     "image": look_at_image,
     "video": look_at_video,
+    "audio": look_at_audio,
     "pdf": look_at_pdf,
     "office": look_at_office,
 }

@@ -44,6 +44,7 @@ class Facts:
     - image, gif: codec, mode, frames, has_alpha, orientation (where it is not 1)
     - video: codec, profile, pixel_format, frames_per_second, bits_per_second, rotation, index_first (of MP4 and MOV:
       whether the index stands before the pictures), audio (None, or codec, sample_rate, channels, bits_per_second)
+    - audio: codec, sample_rate, channels, bits_per_second
     - document: pages (None where it is not known: a Word file says nothing reliable)
     """
 
@@ -107,7 +108,7 @@ class Inspector:
         self, claim: Claim, size: int, order: Mapping[str, object]
     ) -> AsyncIterator[asyncio.subprocess.Process]:
         bounds = {"size": size, "memory": MEMORY_BYTES, "seconds": PROCESSOR_SECONDS, "pixels": MOST_PIXELS}
-        line = json.dumps({**order, **bounds, "said": claim.kind}).encode() + b"\n"
+        line = json.dumps({**order, **bounds, "said": claim.noun}).encode() + b"\n"
         async with self._slots:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-B", str(DECODER)),
@@ -124,7 +125,7 @@ class Inspector:
             except (TimeoutError, EOFError, ConnectionError, ValueError, asyncio.LimitOverrunError) as error:
                 # It ended, or says what it should not: by a bound, or because the file made it.
                 log.warning("media.decoder_failed", kind=claim.kind, bytes=size, error=type(error).__name__)
-                message = f"What reads a file ran out of time or memory over this {claim.kind}, or crashed."
+                message = f"What reads a file ran out of time or memory over this {claim.noun}, or crashed."
                 remedy = "save or export it once more, smaller or in another format, and send that"
                 raise MediaRefused("decoder_failed", 422, "unprocessable", message, remedy) from None
             finally:

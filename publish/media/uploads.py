@@ -84,7 +84,7 @@ def _claimed(head: bytes) -> Claim:
 def check_size(limits: Mapping[str, int], claim: Claim, size: int) -> None:
     """Raises MediaRefused for a file that is too large for its kind."""
     if size > limits[claim.kind]:
-        raise too_large(f"a {claim.kind}" if claim.kind != "image" else "an image", limits[claim.kind])
+        raise too_large(sniffing.article(claim.kind), limits[claim.kind])
 
 
 def too_large(what: str, limit: int) -> MediaRefused:
@@ -182,7 +182,8 @@ class Uploads:
         """Make another image of an image. As :meth:`whole`."""
         source = await self.file(tenant, media_id)
         if source.kind not in ("image", "gif"):
-            message = f"A {source.kind} cannot be converted here."
+            what = sniffing.article(source.kind)
+            message = f"{what[0].upper()}{what[1:]} cannot be converted here."
             raise MediaRefused("unsupported", 422, "unprocessable", message, "convert it before, and send the result")
         read = partial(self.storage.read, source.stored_as)
         with self._slot(tenant), _stored():

@@ -18,8 +18,9 @@ def media_facts(
     alt_text: str = "",
 ) -> MediaFacts:
     """Return the facts of a file at its place in a post, counted from 1, by its row and the ``details`` of it."""
-    audio = member(details, "audio")
     video = content_type.startswith("video/")
+    sound = content_type.startswith("audio/")
+    audio = details if sound else member(details, "audio")
     first = details.get("index_first")
     return MediaFacts(
         position,
@@ -29,7 +30,7 @@ def media_facts(
         height,
         None if duration_ms is None else duration_ms / 1000,
         _word(details.get("codec")) if video else None,
-        _word(audio.get("codec")) or "" if video else None,
+        _word(audio.get("codec")) or "" if video or sound else None,
         _whole(audio.get("sample_rate")),
         number(details.get("frames_per_second")),
         _whole(details.get("frames")),

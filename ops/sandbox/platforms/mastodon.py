@@ -54,7 +54,10 @@ SCOPES = [
     "push",
     "profile",
 ]
-TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp", "video/mp4", "video/webm", "audio/mpeg", "audio/ogg")
+TYPES = (
+    *("image/jpeg", "image/png", "image/gif", "image/webp", "video/mp4", "video/webm"),
+    *("audio/mpeg", "audio/ogg", "audio/wav", "audio/flac", "audio/mp4"),
+)
 _URL = re.compile(r"https?://\S+")
 _REMOTE = re.compile(r"(@\w+)@[\w.-]+")
 NEVER = datetime(9999, 12, 31, tzinfo=UTC)

@@ -48,6 +48,26 @@ async def test_uploaded_file_is_fetched_by_the_platform_and_shown_there(publishi
     assert revoked
 
 
+@pytest.mark.parametrize("form", ["mp3", "ogg", "wav", "flac", "ipod"])
+async def test_sound_is_uploaded_and_published_where_it_is_taken(publishing: Posting, form: str) -> None:
+    rig = publishing.rig
+    [account], [other] = await rig.connect("mastodon"), await rig.connect("x")
+    content = media_samples.audio(form)
+    media = {"id": await uploaded(rig, content), "alt_text": "a kettle that sings"}
+    body = {"content": "Tea", "media": [media], "targets": [{"connection": account}], "action": "publish"}
+    status, made = await rig.api("POST", "/api/posts", json=body)
+    assert (status, made["findings"]) == (201, []), made
+    [target] = made["post"]["targets"]
+    assert target["kind"] == "audio"
+    row = await publishing.run(target["id"])
+    assert row["state"] == "published", dict(row)
+    [shown] = await publishing.shown("mastodon")
+    assert [(file["bytes"], file["alt_text"]) for file in shown["files"]] == [(len(content), "a kettle that sings")]
+    status, refused = await rig.api("POST", "/api/posts", json={**body, "targets": [{"connection": other}]})
+    found = [each["message"] for each in refused["error"]["details"]["findings"] if each["severity"] == "refusal"]
+    assert (status, [each.startswith("The audio file does not fit") for each in found]) == (422, [True]), found
+
+
 async def test_file_is_held_while_a_post_is_to_be_published_with_it(publishing: Posting) -> None:
     rig = publishing.rig
     [account] = await rig.connect("instagram")

@@ -68,6 +68,26 @@ async def test_video_has_its_codecs_and_times(form: str, codec: str, named: str)
     assert silent.details["index_first"] is False
 
 
+@pytest.mark.parametrize(
+    ("form", "codec"), [("mp3", "mp3"), ("ogg", "opus"), ("wav", "pcm_s16le"), ("flac", "flac"), ("ipod", "aac")]
+)
+async def test_audio_has_its_codec_and_how_long_it_is(form: str, codec: str) -> None:
+    found = await looked(media_samples.audio(form, 2))
+    assert (found.kind, found.width, found.height) == ("audio", None, None)
+    assert abs((found.duration_ms or 0) - 2000) < 150
+    assert found.details["codec"].removesuffix("float") == codec
+    assert (found.details["sample_rate"], found.details["channels"]) == (48000, 2)
+
+
+async def test_file_that_only_says_it_is_sound_is_refused_in_words() -> None:
+    for head in (b"ID3", b"OggS", b"RIFF\0\0\0\0WAVE", b"fLaC"):
+        with pytest.raises(MediaRefused, match="damaged audio file"):
+            await looked(head + bytes(2000))
+    renamed = media_samples.video().replace(b"ftypisom", b"ftypM4A ", 1)
+    with pytest.raises(MediaRefused, match="has moving pictures"):
+        await looked(renamed)
+
+
 async def test_document_has_its_pages() -> None:
     assert (await looked(media_samples.pdf(7))).details == {"pages": 7}
     slides = media_samples.archive("ppt/presentation.xml", "ppt/slides/slide1.xml", "ppt/slides/slide2.xml")
