@@ -86,11 +86,13 @@ async def append_within(connection: asyncpg.Connection, facts: Sequence[Fact]) -
         await store.append_own(connection, platform, version, events, source)
 
 
-def posts_of(pool: Pool, found: Built | None, storage: Storage | None, public_url: str) -> Posts:
+def posts_of(
+    pool: Pool, found: Built | None, storage: Storage | None, public_url: str, pictures: Uploads | None = None
+) -> Posts:
     """Return what accepts posts; without a storage those without files.
 
     Without what a vault key builds no platform is asked what an account may post: the documented limits count. No
-    page that is shared is looked at either.
+    page that is shared is looked at either. ``pictures`` takes those of shared pages; none where it is None.
     """
     publishers = wiring.publishers()
     library = MediaLibrary(pool, storage, public_url)
@@ -102,7 +104,12 @@ def posts_of(pool: Pool, found: Built | None, storage: Storage | None, public_ur
         previews = Previews(found.providers.client.http)
     verified = {} if found is None else found.providers.verified()
     media_url = f"{public_url}{PATH}/"
-    return Posts(pool, publishers, library, zones.installed(), media_url, verified, ask=inquiries, previews=previews)
+    return Posts(
+        *(pool, publishers, library, zones.installed(), media_url, verified),
+        ask=inquiries,
+        previews=previews,
+        pictures=pictures,
+    )
 
 
 def driver_of(pool: Pool, found: Built, storage: Storage | None) -> Driver:

@@ -35,7 +35,8 @@ async def post_context(configuration: Configuration, tenant: str | None) -> Asyn
         if wiring.has_vault(configuration):
             found = await stack.enter_async_context(built(configuration, scope.pool))
         uploads = await stack.enter_async_context(uploads_of(configuration, scope.pool))
-        yield PostContext(posts_of(scope.pool, found, storage_of(configuration), url), scope.tenant, uploads)
+        posts = posts_of(scope.pool, found, storage_of(configuration), url, uploads)
+        yield PostContext(posts, scope.tenant, uploads)
 
 
 _CONTENT = (

@@ -77,7 +77,7 @@ async def pages(configuration: Configuration, app: web.Application, notifier: Wo
             pulling = wiring.pulling_platforms()
             connecting = Connecting(found.flows, found.disconnector, found.refresher, request_account, pulling)
             add_connections(app, site, connecting)
-            posts = posts_of(pool, found, storage_of(configuration), settings.landfall_public_url)
+            posts = posts_of(pool, found, storage_of(configuration), settings.landfall_public_url, uploads)
             add_posts(app, site, Publishing(posts, uploads, partial(notifier.notify, PUBLISH_POSTS)))
         else:
             add_connections_not_configured(app, site)

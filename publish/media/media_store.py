@@ -18,6 +18,10 @@ HELD = f"""(EXISTS (SELECT FROM media_links l WHERE l.tenant_id = m.tenant_id AN
     AND l.revoked_at IS NULL AND l.expires_at > now())
     OR EXISTS (SELECT FROM post_media pm JOIN post_targets t ON t.tenant_id = pm.tenant_id AND t.post_id = pm.post_id
         WHERE pm.tenant_id = m.tenant_id AND pm.media_id = m.id AND NOT {TARGET.any_of(*_OVER)})
+    OR EXISTS (SELECT FROM post_targets t JOIN posts p ON p.tenant_id = t.tenant_id AND p.id = t.post_id
+        WHERE t.tenant_id = m.tenant_id AND NOT {TARGET.any_of(*_OVER, row="t")}
+            AND (p.link->>'image_media' = m.id::text OR EXISTS (SELECT FROM jsonb_each_text(t.options) o
+                WHERE o.key LIKE '%media_id' AND o.value = m.id::text)))
     OR EXISTS (SELECT FROM post_recurrences r WHERE r.tenant_id = m.tenant_id AND m.id = ANY(r.media_ids)
         AND NOT {RECURRENCE.any_of(RecurrenceState.ENDED)}))"""
 """The condition on a row ``m`` of ``media`` under which it is neither removed nor pruned: a platform may fetch it, or a

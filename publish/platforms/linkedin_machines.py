@@ -17,6 +17,7 @@ from publish.platforms.linkedin_posting import PLATFORM as RULES
 from publish.platforms.linkedin_posting import Everywhere, duplicate_of, little_text, plain_text, upload_parts
 from publish.posting.contract import (
     AGAIN,
+    CARD_FILE,
     Ask,
     Effect,
     Failed,
@@ -112,9 +113,15 @@ def _asset(job: Job) -> str:
     return _collection(job).removesuffix("s")
 
 
+def _files(job: Job) -> Sequence[Media]:
+    """Return the files that are uploaded: those of the post, or else the picture of the shared page."""
+    card = job.others.get(job.link.get(CARD_FILE, "")) if _has_card(job) and not job.kept.get("without_card") else None
+    return job.media or ([card] if card is not None else [])
+
+
 def _file(job: Job) -> Media:
     """Return the file that is being uploaded: URNs are kept in the order of the files."""
-    return job.media[len(job.kept_list("urns")) - 1]
+    return _files(job)[len(job.kept_list("urns")) - 1]
 
 
 def ask_begin(job: Job) -> Request:
@@ -130,7 +137,7 @@ def read_begin(job: Job, response: Response) -> Verdict:
     """Keep the URN, and sealed the addresses with their first and last bytes."""
     if problem := _error(job, response):
         return problem
-    value, media = member(response.content, "value"), job.media[len(job.kept_list("urns"))]
+    value, media = member(response.content, "value"), _files(job)[len(job.kept_list("urns"))]
     urn, token = text(value.get(_asset(job))), value.get("uploadToken")
     if job.kind == "video":
         parts = upload_parts(value, media.size)
@@ -190,7 +197,7 @@ def read_finish(job: Job, response: Response) -> Verdict:
 
 
 def _after_file(job: Job) -> Verdict:
-    return Go("begin" if len(job.kept_list("urns")) < len(job.media) else "status", keep={"ready": 0})
+    return Go("begin" if len(job.kept_list("urns")) < len(_files(job)) else "status", keep={"ready": 0})
 
 
 def _uploaded_again(job: Job, message: str, place: int = -1) -> Verdict:
@@ -216,12 +223,19 @@ def read_status(job: Job, response: Response) -> Verdict:
     message = f"LinkedIn could not process file {ready + 1}."
     match text(response.content.get("status")):
         case "AVAILABLE":
-            return Go("status" if ready + 1 < len(job.media) else "publish", keep={"ready": ready + 1})
+            return Go("status" if ready + 1 < len(_files(job)) else "publish", keep={"ready": ready + 1})
         case "PROCESSING_FAILED":
-            return _uploaded_again(job, message, ready)
+            return _unprocessed(job, message, ready)
         case "WAITING_UPLOAD" if job.seconds_here > WAITING_SECONDS:
             return _uploaded_again(job, message, ready)
     return Wait(POLL_SECONDS)
+
+
+def _unprocessed(job: Job, message: str, place: int) -> Verdict:
+    """The picture of a shared page is no reason not to share it."""
+    if not job.media:
+        return Go("publish", keep={"urns": [], "without_card": True})
+    return _uploaded_again(job, message, place)
 
 
 def overdue_status(job: Job) -> Verdict:
@@ -307,7 +321,7 @@ def read_publish(job: Job, response: Response) -> Verdict:
 
 def _accepted(job: Job, urn: str) -> Verdict:
     """A post with files may vanish when they cannot be processed, so it is read back (``linkedin.md`` 4)."""
-    return Go("verify", keep={"urn": urn}) if job.media else _published(urn)
+    return Go("verify", keep={"urn": urn}) if _files(job) else _published(urn)
 
 
 def _published(urn: str) -> Published:
@@ -381,7 +395,7 @@ def _refusal(job: Job) -> list[str]:
 
 def _not_there(job: Job) -> Verdict:
     """A post with files of its own that is not there was not made, so it may be sent once more."""
-    whole = bool(job.media) and len(job.kept_list("urns")) == len(job.media)
+    whole = bool(_files(job)) and len(job.kept_list("urns")) == len(_files(job))
     if whole and not job.kept.get("refused") and not job.kept.get("sent_again"):
         return Go("publish", keep={"sent_again": True})
     message = "No post like this is listed. Look there, and say whether it is there."
@@ -392,7 +406,7 @@ def _is_ours(job: Job, post: JsonObject) -> bool:
     """Return whether a listed post has our files; without files, whether it says and shares the same."""
     content = member(post, "content")
     files, urns = sorted(_files_of(content)), sorted(job.kept_list("urns"))
-    if files and (urns or not job.media):
+    if files and (urns or not _files(job)):
         return files == urns
     options = _options(job)
     question = options.poll.question if isinstance(options, linkedin_posting.PollPost) else ""

@@ -192,6 +192,7 @@ KINDS = {
         media=(_IMAGE,),
         link="needed",
         options=Article,
+        card_image=_IMAGE,
     ),
     "image": _with_files("an image", _ONE, Media, _IMAGE, _GIF),
     "multi_image": _with_files("a post of several images", Limit(2, 20, "linkedin.md 4"), Media, _IMAGE, _GIF),

@@ -41,6 +41,9 @@ PARENT_OPTION = "parent_post_id"
 somebody else wrote, or a post that was not made here. Machines have it as ``parent_id`` and never among the options.
 """
 
+CARD_FILE = "image_media"
+"""In a link, the id of the file of its picture: machines find it among ``others``."""
+
 BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 AGAIN = "again"
@@ -100,7 +103,7 @@ class Job:
     others: Mapping[str, Media] = field(default_factory=dict)
     """Files that options name, such as a cover, by id."""
     link: Mapping[str, str] = field(default_factory=dict)
-    """``url``, ``title``, ``description`` and ``image`` of a page that is shared; empty for none."""
+    """``url``, ``title``, ``description``, ``image`` and ``image_media`` of a page that is shared; empty for none."""
     platform: str = ""
     """At which it is published: what an error that no catalogue has is counted by."""
     username: str = ""

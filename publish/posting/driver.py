@@ -37,6 +37,7 @@ from publish.posting import contract as posting_contract
 from publish.posting import restore_store, target_store
 from publish.posting.contract import (
     AFTERWARDS,
+    CARD_FILE,
     Doubt,
     Effect,
     Evidence,
@@ -323,7 +324,7 @@ class Driver:
         elif target.waiting_parent:
             outcome = Outcome(state=TargetState.SCHEDULED, step="", seconds=None)
         else:
-            first = machine.beginning(files=bool(target.files))
+            first = machine.beginning(files=bool(target.files or target.link.get(CARD_FILE)))
             async with tenant_transaction(self.pool, target.tenant) as connection:
                 return await target_store.begin(connection, target, first, machine.steps[first].state)
         async with tenant_transaction(self.pool, target.tenant) as connection:
@@ -360,6 +361,7 @@ class Driver:
         tells whether the platform ever began with it.
         """
         named = [str(value) for name, value in target.options.items() if name.endswith("_media_id") and value]
+        named += [card] if (card := target.link.get(CARD_FILE)) else []
         ids = [*(file.media_id for file in target.files), *named]
         if not ids:
             return (), {}

@@ -57,7 +57,7 @@ class Edits:
         A post that is as asked for already stays as it is, whatever its state, and nothing is published by that.
         """
         said = await self.posts.asked_of(tenant, id_)
-        body, note = await self._edited_card(tenant, id_, body)
+        body, note = await self._edited_card(tenant, actor, id_, body)
         async with tenant_transaction(self.posts.pool, tenant) as connection:
             post = await self.posts.locked(connection, id_)
             _require_post(post)
@@ -144,13 +144,19 @@ class Edits:
         plans = await self._edited_plans(connection, tenant, post, roots, _as_it_is(post, items), items, {}, said)
         return [plan for _, plan in plans]
 
-    async def _edited_card(self, tenant: str, id_: str, body: EditBody) -> tuple[EditBody, Finding | None]:
+    async def _edited_card(
+        self, tenant: str, actor: Actor, id_: str, body: EditBody
+    ) -> tuple[EditBody, Finding | None]:
         """Return a change with its link whole: what it does not say of the same page stays as it is."""
         if body.link is None:
             return body, None
         async with tenant_transaction(self.posts.pool, tenant) as connection:
             post = await post_store.one(connection, id_)
         link, note = await self.posts.cards.changed_card(tenant, body.link, {} if post is None else post.link)
+        if post is not None and not body.dry_run:
+            ids = [target.connection_id for target in post.targets]
+            link, missing = await self.posts.pictured(tenant, actor, link, ids)
+            note = note or missing
         return body.model_copy(update={"link": link}), note
 
     def _edited_time(self, post: StoredPost, body: EditBody) -> Time:

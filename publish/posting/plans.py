@@ -59,6 +59,9 @@ def digest_of(what: str, body: BaseModel) -> bytes:
     for name in _LATER.get(what, ()):
         if not document[name]:
             del document[name]
+    for shown in (document, document.get("post") or {}):
+        if isinstance(link := shown.get("link"), dict) and not link["image_media"]:
+            del link["image_media"]
     return hashlib.sha256(json.dumps([what, document], sort_keys=True).encode()).digest()
 
 

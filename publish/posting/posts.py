@@ -31,7 +31,7 @@ from publish.posting.acceptance import (
 )
 from publish.posting.errors import PostError, no_post
 from publish.posting.inquiries import AskAccount
-from publish.posting.link_cards import LinkCards
+from publish.posting.link_cards import LinkCards, Pictures
 from publish.posting.link_preview import Previews
 from publish.posting.plans import (
     Plan,
@@ -49,7 +49,7 @@ from publish.posting.plans import (
 )
 from publish.posting.post_store import Account, AttachedMedia, NewPost, StoredPost
 from publish.posting.request_times import Time, due_at, release_of, state_after, stored_wall, time_of_post
-from publish.posting.requests import EditBody, MediaItem, PostBody, TargetBody
+from publish.posting.requests import EditBody, LinkBody, MediaItem, PostBody, TargetBody
 from publish.posting.results import Created, results_of
 from publish.preflight.contract import AccountFacts, Finding, Severity
 from publish.schedule import slots
@@ -67,6 +67,7 @@ class Posts:
 
     ``verified`` has the hosts and address prefixes that platforms have verified as ours, by platform.
     ``previews`` looks at pages that are shared; without one a request has to say all that is shown of them.
+    ``pictures`` takes the pictures of these pages, for platforms to which they are uploaded.
     """
 
     pool: Pool
@@ -77,11 +78,12 @@ class Posts:
     verified: Mapping[str, Sequence[str]] = field(default_factory=dict)
     ask: AskAccount | None = None
     previews: Previews | None = None
+    pictures: Pictures | None = None
 
     @property
     def cards(self) -> LinkCards:
         """What is shown of pages that are shared."""
-        return LinkCards(self.previews)
+        return LinkCards(self.previews, self.pictures)
 
     async def create(
         self,
@@ -101,7 +103,12 @@ class Posts:
         said = await self.asked_accounts(tenant, body)
         if body.link is not None:
             link, found = await self.cards.card(tenant, body.link)
-            body, note = body.model_copy(update={"link": link}), found or note
+            note = found or note
+            if not body.dry_run:
+                ids = [each.connection for each in body.targets]
+                link, found = await self.pictured(tenant, actor, link, ids, body.platforms)
+                note = note or found
+            body = body.model_copy(update={"link": link})
         async with tenant_transaction(self.pool, tenant) as connection:
             if body.idempotency_key and not body.dry_run:
                 before = await self.made_before(connection, tenant, body.idempotency_key, asked)
@@ -112,6 +119,21 @@ class Posts:
                 raise PostError("unprocessable", message, "take it from GET /api/recurrences")
             at = due_at(time, await post_store.clock(connection))
             return await self._created(connection, tenant, actor, body, time, at, said, asked, note=note)
+
+    async def pictured(
+        self, tenant: str, actor: Actor, link: LinkBody, ids: Sequence[str], platforms: Sequence[str] = ()
+    ) -> tuple[LinkBody, Finding | None]:
+        """Return a link with the file of its picture, where one of these accounts' platforms wants it uploaded.
+
+        The warning says why there is none, where it could not be taken. Outside of any transaction.
+        """
+        if self.pictures is None or not link.image or link.image_media is not None:
+            return link, None
+        async with tenant_transaction(self.pool, tenant) as connection:
+            accounts = await post_store.accounts(connection, ids, platforms)
+        rules = [self.publishers[each.platform].rules for each in accounts if each.platform in self.publishers]
+        wanted = next((each.card_image for each in rules if each.card_image is not None), None)
+        return (link, None) if wanted is None else await self.cards.pictured(tenant, actor, link, wanted)
 
     async def create_occurrence(
         self,
@@ -278,6 +300,8 @@ class Posts:
     ) -> tuple[list[Item], list[WantedPart], list[WantedPart | None]]:
         """Return the files of a post, its further parts, and the first comment at each account. Raises PostError."""
         groups = {"the post": ids_and_texts(body.media)}
+        card = body.link.image_media if body.link is not None else None
+        await self.grouped_items(connection, tenant, {"the shared page": [(card, "")] if card else []})
         groups |= {f"part {number}": ids_and_texts(part.media) for number, part in enumerate(body.thread, 2)}
         for number, target in enumerate(targets):
             if target.first_comment_media and not first_comment(target.options):

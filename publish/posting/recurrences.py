@@ -107,7 +107,7 @@ class Recurrences:
             if before is not None:
                 return Saved(before, before.upcoming, note=before.note, changed=False, replayed=True)
         rule = self._rule(body.rule, body.start_time, body.timezone)
-        template, note = await self._with_card(tenant, body.post, {})
+        template, note = await self._with_card(tenant, actor, body, {})
         wanted = _Wanted(template, rule, self.posts.zones.release)
         findings, now = await self._checked(tenant, actor, wanted, note)
         if body.dry_run:
@@ -139,7 +139,7 @@ class Recurrences:
             before = await _found(connection, id_)
         note = None
         if body.post is not None:
-            template, note = await self._with_card(tenant, body.post, before.template.get("link") or {})
+            template, note = await self._with_card(tenant, actor, body, before.template.get("link") or {})
             body = body.model_copy(update={"post": template})
         wanted = self._edited(before, body)
         if self._is_same(before, wanted):
@@ -252,15 +252,20 @@ class Recurrences:
         return Saved(shown, shown.upcoming, note=shown.note, changed=False)
 
     async def _with_card(
-        self, tenant: str, post: TemplateBody, before: Mapping[str, str]
+        self, tenant: str, actor: Actor, body: RecurrenceBody | RecurrenceEdit, before: Mapping[str, str]
     ) -> tuple[TemplateBody, Finding | None]:
         """Return a template with what is shown of its page, which is looked at now and for no occurrence again.
 
         ``before`` is the link that it had; empty for none.
         """
+        post = body.post or TemplateBody()
         if post.link is None:
             return post, None
         link, note = await self.posts.cards.changed_card(tenant, post.link, before)
+        if not body.dry_run:
+            ids = [each.connection for each in post.targets]
+            link, missing = await self.posts.pictured(tenant, actor, link, ids, post.platforms)
+            note = note or missing
         return post.model_copy(update={"link": link}), note
 
     async def _checked(
@@ -369,6 +374,8 @@ def files_of(template: TemplateBody) -> list[str]:
     groups = [template.media, *(part.media for part in template.thread)]
     groups += [target.first_comment_media for target in template.targets]
     shown = [item.id for group in groups for item in group]
+    if template.link is not None and template.link.image_media is not None:
+        shown.append(template.link.image_media)
     return list(dict.fromkeys([*shown, *filter(_is_id, named)]))
 
 

@@ -105,12 +105,16 @@ class TargetBody(_Body):
 
 
 class LinkBody(_Body):
-    """A page that is shared. What is not named is what the page says of itself."""
+    """A page that is shared. What is not named is what the page says of itself.
+
+    ``image_media`` is the file of the picture, for platforms that do not read pages; made of ``image`` if not named.
+    """
 
     url: Address
     title: Words = ""
     description: Words = ""
     image: Address = ""
+    image_media: Id | None = None
 
 
 class _Shown(_Body):

@@ -229,6 +229,8 @@ class PostKind:
     - ``scopes``: groups of permissions, of each of which one is needed; an option with ``option_scopes`` needs one of
       them too.
     - ``fetched``: whether the platform fetches the files from our address.
+    - ``card_image``: what the picture of a shared page must be, which is uploaded where the platform does not read
+      pages; None where it reads them.
     """
 
     title: str
@@ -244,6 +246,7 @@ class PostKind:
     scopes: Sequence[Collection[str]] = ()
     option_scopes: Mapping[str, Collection[str]] = field(default_factory=dict)
     fetched: bool = False
+    card_image: MediaRule | None = None
 
 
 Check = Callable[[Draft, Options | None, AccountFacts], Iterable[Finding]]
@@ -296,6 +299,11 @@ class PostingRules:
     checks: Sequence[Check] = ()
     quotas: Sequence[Quota] = ()
     owners: Mapping[str, Owner] = field(default_factory=dict)
+
+    @property
+    def card_image(self) -> MediaRule | None:
+        """What the picture of a shared page must be; None where it is not uploaded."""
+        return next((kind.card_image for kind in self.kinds.values() if kind.card_image is not None), None)
 
     def owner(self, facts: AccountFacts) -> Owner | None:
         """Return what holds for the owner of an account; None where that makes no difference."""

@@ -1,5 +1,6 @@
 """A shared page says of itself what a post does not say of it, and a page that says nothing harms no post."""
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,9 @@ import pytest
 
 from ops.access.audit_log_store import Actor
 from ops.runtime.http import Client
+from publish.media.inspection import Inspector
+from publish.media.library import MediaLibrary
+from publish.media.uploads import Uploads
 from publish.posting import many
 from publish.posting.edits import Edits
 from publish.posting.errors import PostError
@@ -22,7 +26,7 @@ from publish.posting.requests import EditBody, PostBody, RecurrenceBody, Recurre
 from schema.tenancy import DEFAULT_TENANT
 from tests.linked_site import linked_site
 from tests.posting import Posting, posting
-from tests.rig import Rig
+from tests.rig import LIMITS, Rig
 
 AUTHOR = Actor("author@example.org")
 
@@ -75,6 +79,65 @@ async def test_card_of_an_article_is_what_the_page_says_of_itself(sharer: Sharer
     [shown] = await sharer.publishing.shown("linkedin")
     article = shown["options"]["content"]["article"]
     assert article == {"source": url, "title": "All about tea", "description": "Green & black"}
+
+
+@pytest.fixture
+async def pictured(sharer: Sharer) -> AsyncIterator[Sharer]:
+    """One whose pictures of pages are taken into the library."""
+    rig = sharer.publishing.rig
+    library = MediaLibrary(rig.pool, rig.uploads.storage, rig.url)
+    async with Client(frozenset()) as client:
+        uploads = Uploads(rig.pool, rig.uploads.storage, Inspector(), client, LIMITS)
+        driver = replace(sharer.publishing.driver, media=library)
+        posts = replace(sharer.posts, files=library, pictures=uploads)
+        yield replace(sharer, posts=posts, publishing=replace(sharer.publishing, driver=driver))
+
+
+@pytest.mark.parametrize(("path", "content_type"), [("tea", "image/jpeg"), ("webp", "image/jpeg")])
+async def test_card_of_an_article_has_the_picture_of_the_page(pictured: Sharer, path: str, content_type: str) -> None:
+    post, said = await pictured.made({"url": f"{pictured.site}/{path}"}, action="publish")
+    file = post.link["image_media"]
+    [row] = await pictured.publishing.rig.raw("SELECT content_type, bytes FROM media WHERE id = $1::uuid", file)
+    assert (said, row["content_type"]) == ([], content_type)
+    assert (await pictured.publishing.rig.api("DELETE", f"/api/media/{file}"))[0] == 409, "it is held until then"
+    row = await pictured.publishing.run(post.targets[0].id)
+    assert row["state"] == "published", dict(row)
+    [shown] = await pictured.publishing.shown("linkedin")
+    [urn] = json.loads(row["kept"])["urns"]
+    assert shown["options"]["content"]["article"]["thumbnail"] == urn
+    assert (await pictured.publishing.rig.api("DELETE", f"/api/media/{file}"))[0] in (200, 204)
+    pictured.asked.clear()
+    other, _ = await pictured.made({"url": f"{pictured.site}/{path}"}, pictured.facebook, content="Coffee")
+    assert ("image_media" in other.link, pictured.asked) == (False, [f"/{path}"]), "who reads pages needs no file"
+
+
+async def test_article_whose_picture_cannot_be_taken_or_processed_is_shared_without_it(pictured: Sharer) -> None:
+    link = {"url": f"{pictured.site}/broken"}
+    post, said = await pictured.made(link, action="publish")
+    assert ("image_media" in post.link, len(said)) == (False, 1)
+    assert "The picture of the page was not taken: The address answers with 404" in said[0]
+    assert (await pictured.publishing.run(post.targets[0].id))["state"] == "published"
+    post, _ = await pictured.made({"url": f"{pictured.site}/tea"}, action="publish", content="Coffee")
+    failed = {"endpoint": "GET */images/*", "status": 200, "body": {"status": "PROCESSING_FAILED"}, "times": 5}
+    await pictured.publishing.rig.sandbox.command("faults", platform="linkedin", **failed)
+    row = await pictured.publishing.run(post.targets[0].id)
+    assert row["state"] == "published", dict(row)
+    for shown in await pictured.publishing.shown("linkedin"):
+        assert "thumbnail" not in shown["options"]["content"]["article"]
+
+
+async def test_change_keeps_the_picture_of_the_same_page_and_takes_that_of_another(pictured: Sharer) -> None:
+    post, _ = await pictured.made({"url": f"{pictured.site}/tea"})
+    file = post.link["image_media"]
+    pictured.asked.clear()
+    same = await pictured.edit(post.id, link={"url": f"{pictured.site}/tea"})
+    assert (same.changed, same.post.link["image_media"], pictured.asked) == (False, file, [])
+    other = await pictured.edit(post.id, link={"url": f"{pictured.site}/webp"})
+    assert (other.changed, other.post.link["image_media"] != file) == (True, True)
+    own = await pictured.edit(post.id, link={"url": f"{pictured.site}/webp", "image_media": file})
+    assert own.post.link["image_media"] == file, "one that is named comes first"
+    with pytest.raises(PostError, match="There is no file"):
+        await pictured.made({"url": f"{pictured.site}/tea", "image_media": post.id}, content="Coffee")
 
 
 async def test_what_is_given_comes_before_what_the_page_says(sharer: Sharer) -> None:
@@ -148,7 +211,8 @@ async def test_page_of_what_repeats_is_looked_at_once_and_shown_by_each_occurren
     made = await saved({"url": url})
     assert made.recurrence is not None
     id_, card = made.recurrence.stored.id, {"title": "All about tea", "description": "Green & black"}
-    assert made.recurrence.stored.template["link"] == {"url": url, **card, "image": f"{sharer.site}/cup.jpg"}
+    shown = {"url": url, **card, "image": f"{sharer.site}/cup.jpg", "image_media": None}
+    assert made.recurrence.stored.template["link"] == shown
     await sharer.publishing.driver.drain()  # which gets to know the database
     assert await OccurrenceSweep(sharer.posts).drain() == 7
     shown = (await PostListing(sharer.posts).page(DEFAULT_TENANT, PostFilter())).posts
