@@ -31,7 +31,7 @@ from ops.runtime.platform_client import PlatformClient
 from ops.runtime.rate_limits import RateLimits
 from ops.sandbox.client import Client as Sandbox
 from ops.sandbox.server import Server
-from ops.web.app import add_access, add_connections, add_media, add_posts
+from ops.web.app import add_access, add_connections, add_export, add_media, add_posts
 from ops.web.site import Connecting, Publishing, Site, build_site
 from publish.connections.refresh import Refresher
 from publish.media.inspection import Inspector
@@ -235,6 +235,7 @@ def add_pages(
     found = build_site(pool, secure=secure, **{"public_url": built.flows.public_url} | site)
     add_access(app, found, built.vault, mailer)
     add_media(app, found, uploads)
+    add_export(app, found, pool)
     pulling = wiring.pulling_platforms()
     connecting = Connecting(built.flows, built.disconnector, built.refresher, request_account, pulling)
     add_connections(app, found, connecting)

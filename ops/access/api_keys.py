@@ -14,7 +14,7 @@ from ops.runtime.tenancy import NO_TENANT, tenant_transaction
 PREFIX = "lf_"
 SCOPES = (
     *("connections:read", "connections:write", "connections:erase"),
-    *("posts:read", "posts:write", "posts:approve", "audit:read"),
+    *("posts:read", "posts:write", "posts:approve", "reports:read", "audit:read"),
 )
 DEFAULT_SCOPES = ("connections:read", "connections:write")
 """The scopes of a key where none are named."""

@@ -31,7 +31,7 @@ from ops.runtime.tenancy import ALL_TENANTS, other_tenant, tenant_transaction
 
 SCOPES = {
     "owner": (*api_keys.SCOPES, "keys:write", "people:write"),
-    "editor": ("connections:read", "connections:write", "posts:read", "posts:write"),
+    "editor": ("connections:read", "connections:write", "posts:read", "posts:write", "reports:read"),
     "viewer": ("connections:read", "posts:read"),
 }
 MAX_EMAIL_LENGTH = 254

@@ -24,8 +24,8 @@ def key() -> None:
     "--scope",
     "scopes",
     multiple=True,
-    help="connections:read, connections:write, connections:erase, posts:read, posts:write, posts:approve, audit:read;"
-    " the first two if none is named.",
+    help="connections:read, connections:write, connections:erase, posts:read, posts:write, posts:approve,"
+    " reports:read, audit:read; the first two if none is named.",
 )
 @options.tenant
 def key_create(name: str, scopes: tuple[str, ...], tenant: str | None) -> None:

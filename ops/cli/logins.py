@@ -13,6 +13,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import asyncpg
 import click
 
+from ops.access import tenant_store
 from ops.cli import options, wiring
 from ops.cli.store import logins as store
 from ops.cli.terminal import echo
@@ -120,7 +121,7 @@ async def make(
     group = LOGINS[process] if tenant is None else TENANT_READER_ROLE
     if not await store.role_exists(connection, group):
         raise UnfitLogin(f"there is no role {group} yet: run `landfall migrate` first")
-    seen = None if tenant is None else await store.tenant_named(connection, tenant)
+    seen = None if tenant is None else await tenant_store.find_by_name(connection, tenant)
     if seen is None and tenant is not None:
         raise UnfitLogin(f"there is no tenant {tenant}: look for it with `landfall tenant list`")
     known = await store.role(connection, name)

@@ -30,6 +30,9 @@ from schema.rights import WEB_ROLE
 PUBLISH_CONNECTIONS = 4
 """For people who connect accounts: they are few, and no webhook waits behind them."""
 
+EXPORT_CONNECTIONS = 2
+"""An export holds one until its end: these are no one else's."""
+
 log = structlog.get_logger()
 
 COMMIT_CONNECTIONS = 2
@@ -47,7 +50,14 @@ async def pages(configuration: Configuration, app: web.Application, notifier: Wo
     """Add the pages and the API. Without a vault key everything works but connecting, which says what is missing."""
     from ops.cli.composition import built, mailer_of, posts_of, storage_of, uploads_of
     from ops.erasure.requests import request_account
-    from ops.web.app import add_access, add_connections, add_connections_not_configured, add_media, add_posts
+    from ops.web.app import (
+        add_access,
+        add_connections,
+        add_connections_not_configured,
+        add_export,
+        add_media,
+        add_posts,
+    )
     from ops.web.site import Connecting, Publishing, build_site
 
     settings = configuration.settings
@@ -60,6 +70,13 @@ async def pages(configuration: Configuration, app: web.Application, notifier: Wo
             pgbouncer=settings.landfall_pgbouncer,
             statement_seconds=5,
         ) as pool,
+        await open_pool(
+            settings.database_url.get_secret_value(),
+            "export",
+            EXPORT_CONNECTIONS,
+            role=settings.role(WEB_ROLE),
+            pgbouncer=settings.landfall_pgbouncer,
+        ) as exports,
         AsyncExitStack() as stack,
     ):
         site = build_site(
@@ -83,6 +100,7 @@ async def pages(configuration: Configuration, app: web.Application, notifier: Wo
             add_connections_not_configured(app, site)
         add_access(app, site, vault, mailer_of(configuration))
         add_media(app, site, uploads)
+        add_export(app, site, exports)
         yield
 
 

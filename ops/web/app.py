@@ -5,12 +5,14 @@ from dataclasses import replace
 
 from aiohttp import hdrs, web
 
+from ops.runtime.db import Pool
 from ops.runtime.mail import Mailer
 from ops.web import static_files
 from ops.web.api.actions import ActionsApi
 from ops.web.api.audit import AuditApi
 from ops.web.api.authorization import AuthorizationApi
 from ops.web.api.connections import ConnectionsApi
+from ops.web.api.export import ExportApi
 from ops.web.api.media import MediaApi
 from ops.web.api.media_uploads import MediaUploadsApi
 from ops.web.api.notices import NoticesApi
@@ -108,3 +110,8 @@ def add_media(app: web.Application, site: Site, uploads: Uploads | None) -> None
     storage = None if uploads is None else uploads.storage
     for part in (MediaUploadsApi(site, uploads), MediaApi(site, uploads), MediaFiles(site, storage)):
         site.router.add(app, part.routes())
+
+
+def add_export(app: web.Application, site: Site, pool: Pool) -> None:
+    """Add what gives the rows of published views as files. An export holds a connection of ``pool`` until its end."""
+    site.router.add(app, ExportApi(site, pool).routes())

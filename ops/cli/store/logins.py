@@ -108,12 +108,6 @@ async def make(connection: asyncpg.Connection, name: str, group: str, verifier: 
             )
 
 
-async def tenant_named(connection: asyncpg.Connection, name: str) -> str | None:
-    """Return the id of a tenant; None where there is none of this name."""
-    found: str | None = await connection.fetchval("SELECT id::text FROM tenants WHERE name = $1", name)
-    return found
-
-
 def by_hand(name: str, group: str, tenant: str | None = None, *, new: bool) -> list[str]:
     """Return what somebody who may make logins has to run in psql."""
     first = f"CREATE ROLE {name} LOGIN;" if new else f"ALTER ROLE {name} LOGIN INHERIT;"
