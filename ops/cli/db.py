@@ -1,4 +1,4 @@
-"""`landfall db`: wipe and fill a database while developing."""
+"""`landfall db`: logins, the change feed, and wiping and filling a database while developing."""
 
 import asyncio
 import json
@@ -12,6 +12,7 @@ import click
 from ingest import store
 from ingest.contract import Incoming, Webhook, canonical
 from ops.cli import wiring
+from ops.cli.feed import feed_group
 from ops.cli.logins import login_command
 from ops.cli.migrate import migrate
 from ops.cli.store import development
@@ -32,10 +33,11 @@ EVENTS = 60
 
 @click.group()
 def db_group() -> None:
-    """Make logins for the processes; wipe and fill a database of our own for development."""
+    """Make logins, publish changes, and wipe and fill a database of our own for development."""
 
 
 db_group.add_command(login_command)
+db_group.add_command(feed_group)
 
 
 @db_group.command("reset")

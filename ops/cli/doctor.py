@@ -20,7 +20,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from ingest import spool
 from ingest import store as ingest_store
-from ops.cli import logins, options, structure, wiring
+from ops.cli import feed, logins, options, structure, wiring
 from ops.cli.composition import storage_of, vault_of
 from ops.cli.store import logins as login_store
 from ops.cli.store import server
@@ -238,6 +238,7 @@ async def _server(connection: asyncpg.Connection) -> list[Finding]:
         remedy = "run pg_checksums --enable while the server is stopped"
         findings.append(Finding("warning", "checksums", "silent disk errors go unnoticed", remedy))
     findings += await _replication(connection)
+    findings += [Finding(level, "feed", *said) for level, *said in await feed.findings(connection)]
     theirs = await server.clock(connection)
     skew = abs((datetime.now(UTC) - theirs).total_seconds())
     if skew > SKEW_WARN_SECONDS:

@@ -11,7 +11,7 @@ COMMANDS = {
     "audit": Lazy("ops.cli.audit:audit_command", "List who did what to connections, people and keys, newest first."),
     "connections": Lazy("ops.cli.connections:connections", "Connected accounts, of all tenants."),
     "db": Lazy(
-        "ops.cli.db:db_group", "Make logins for the processes; wipe and fill a database of our own for development."
+        "ops.cli.db:db_group", "Make logins, publish changes, and wipe and fill a database of our own for development."
     ),
     "doctor": Lazy("ops.cli.doctor:doctor", "Check everything the promises rest on; exits 1 on a fault."),
     "drift": Lazy(

@@ -46,6 +46,7 @@ SHAPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             *("id", "tenant", "platform", "instance", "account_id", "username", "state", "reason", "trouble"),
             *("trouble_since", "refresh_failures", "checked_at", "ends_at"),
         ),
+        "db feed status": ("publication", "wal_level", "tables", "lacking", "slots"),
         "doctor": ("level", "about", "message", "remedy"),
         "drift": (
             *(
@@ -115,5 +116,5 @@ SHAPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "verify": ("rows", "drift", "kept", "differences", "failed", "resumed", "queued", "collisions", "since"),
     }
 )
-"""By command. A line holds one object; `doctor` prints an array of them; `verify`, `events show`, `retention plan`
-and those of `actions` and `posts` but `import` and the lists print one document."""
+"""By command. A line holds one object; `doctor` prints an array of them; `verify`, `db feed status`,
+`events show`, `retention plan` and those of `actions` and `posts` but `import` and the lists print one document."""

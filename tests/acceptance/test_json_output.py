@@ -35,7 +35,16 @@ LISTING = {"list", "status", "show"}
 
 DOCUMENTS = {
     *("actions cancel", "actions confirm", "actions create", "actions retry", "actions show"),
-    *("doctor", "events show", "posts approve", "posts cancel", "posts confirm", "posts create", "posts preview-link"),
+    *(
+        "db feed status",
+        "doctor",
+        "events show",
+        "posts approve",
+        "posts cancel",
+        "posts confirm",
+        "posts create",
+        "posts preview-link",
+    ),
     *("posts repeat create", "posts repeat end", "posts repeat pause", "posts repeat resume", "posts repeat show"),
     *("posts retry", "posts show", "posts slots set", "posts slots show", "posts summary"),
     *("retention plan", "verify"),

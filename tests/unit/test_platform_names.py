@@ -21,6 +21,7 @@ CLEAN = (
     "ops/access",
     "ops/cli",
     "ops/erasure",
+    "ops/export",
     "ops/retention",
     "ops/runtime",
     "ops/supply",

@@ -23,6 +23,10 @@ class Waiting(NamedTuple):
     accounts: int
 
 
+_STANDBY = """NOT EXISTS (SELECT FROM pg_replication_slots s WHERE s.active_pid = r.pid AND s.slot_type = 'logical')"""
+"""Who follows the change feed is no standby."""
+
+
 async def version(connection: asyncpg.Connection) -> int:
     """Return the server's version as PostgreSQL counts it: 180001 for 18.1."""
     return int(await connection.fetchval("SHOW server_version_num"))
@@ -57,16 +61,16 @@ async def synchronous_standby_names(connection: asyncpg.Connection) -> str:
 
 async def followers(connection: asyncpg.Connection) -> int:
     """Count the servers that follow this one."""
-    found: int = await connection.fetchval("SELECT count(*) FROM pg_stat_replication")
+    found: int = await connection.fetchval(f"SELECT count(*) FROM pg_stat_replication r WHERE {_STANDBY}")
     return found
 
 
 async def standbys(connection: asyncpg.Connection) -> Standbys:
     """Count them by their state, which is NULL for a login that may not see it: unknown is not none."""
     row = await connection.fetchrow(
-        """
+        f"""
         SELECT count(*) FILTER (WHERE sync_state <> 'async'), count(*) FILTER (WHERE sync_state IS NULL)
-        FROM pg_stat_replication"""
+        FROM pg_stat_replication r WHERE {_STANDBY}"""
     )
     return Standbys(*required(row))
 
