@@ -93,7 +93,7 @@ def document() -> str:
     )
     published = (
         "For new dashboards, exports and programs. In schema `reporting` with all rows, and in schema"
-        " `reporting_tenant` with those of one tenant."
+        " `reporting_tenant` with those of one tenant. [dashboards](dashboards.md) has queries on them."
     )
     design = "The tables of the user's design, in schema `reporting` alone, without all platforms and all columns."
     parts = ["# Views to read", introduction, "# Published views", published]

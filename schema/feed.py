@@ -2,7 +2,8 @@
 
 What the projection keeps for itself (versions of facets) and the list of look-ups are not in it, nor are columns that
 PostgreSQL computes: before version 18 it does not publish them, and a subscriber computes the same from the same
-columns. CRM tables hold no secret, and a column that is added later is published once somebody enables it.
+columns. CRM tables hold no secret, and a column that is added later is published once somebody enables it. A migration
+that drops a published column takes it out of the publication first, where there is one: PostgreSQL refuses it else.
 """
 
 import re

@@ -53,6 +53,8 @@ _POSTS = {
 _COMMENT = {
     "id": Shown(BIGINT, "for joins"),
     **OWNER,
+    # First of the times: dashboards propose the first one as that of a row.
+    "commented_at": Shown(TIME, "when it was written; until it was read, when the log received the first event of it"),
     "comment_id": Shown("text", "the platform's id of the comment"),
     "post_key": Shown(BIGINT, "posts_v1.id; NULL where nothing named the post"),
     "post_id": Shown("text", "the platform's id of the post"),
@@ -60,6 +62,7 @@ _COMMENT = {
 
 _COMMENTS = {
     **_COMMENT,
+    "commented_at_is_platforms": Shown(BOOLEAN, "whether commented_at is by the platform's clock"),
     "parent_id": Shown("text", "comment_id of the comment that it replies to; NULL for one on the post itself"),
     "root_id": Shown("text", "comment_id of the first comment of its thread; its own for one on the post itself"),
     "depth": Shown("integer", "0 for a comment on the post itself, 1 for a reply to one"),
@@ -72,8 +75,6 @@ _COMMENTS = {
     "deleted": Shown(BOOLEAN, "found to be gone"),
     "deleted_at": Shown(TIME, "when it was found to be gone; NULL while it is there"),
     "likes": Shown(BIGINT, "NULL is unknown, not 0"),
-    "commented_at": Shown(TIME, "when it was written; until it was read, when the log received the first event of it"),
-    "commented_at_is_platforms": Shown(BOOLEAN, "whether commented_at is by the platform's clock"),
     "answer_seconds": Shown(
         "numeric", "until the account's first comment in its thread after it that is still there; NULL: none, or own"
     ),
@@ -82,7 +83,7 @@ _COMMENTS = {
 
 _RESPONSE_TIMES = {
     **_COMMENT,
-    **{name: _COMMENTS[name] for name in ("root_id", "author", "hidden", "deleted", "commented_at")},
+    **{name: _COMMENTS[name] for name in ("root_id", "author", "hidden", "deleted")},
     "is_answered": Shown(BOOLEAN, "whether the account wrote in its thread after it, and that is still there"),
     "answer_id": Shown("text", "comment_id of the first such answer"),
     "answered_at": Shown(TIME, "when that was written"),
@@ -119,8 +120,8 @@ _ACCOUNTS = {
     "state": Shown("text", "active, needs_reconnect or disconnected; NULL where no tenant has connected it"),
     "reason": Shown("text", "why somebody has to connect it again"),
     "scopes": Shown("text[]", "what was granted"),
-    "expires_at": Shown(TIME, "when the access token ends; NULL for one without an end"),
     "connected_at": Shown(TIME, "when it was connected for the first time"),
+    "expires_at": Shown(TIME, "when the access token ends; NULL for one without an end"),
     "authorized_at": Shown(TIME, "when the person last agreed at the platform"),
     "followers": Shown(BIGINT, "as last read; NULL is unknown, not 0"),
     "following": Shown(BIGINT, "as last read; NULL is unknown, not 0"),
