@@ -216,6 +216,9 @@ pull_oldest_due = Gauge(
     ["platform", "priority"],
 )
 
+exports = Counter(
+    "landfall_exports_total", "Exports over HTTP, by view and by how they ended: whole or cut_off", ["view", "outcome"]
+)
 media_bytes = Counter(
     "landfall_media_uploaded_bytes_total", "Bytes of files that were taken, by how they came", ["way"]
 )
@@ -233,7 +236,7 @@ MEASURED: Mapping[str, tuple[Counter | Gauge | Histogram, ...]] = MappingProxyTy
             *(access_refusals, rate_limit_hits, oauth_flows),
             *(spool_deliveries, spool_bytes, spool_limit_bytes, spool_oldest_seconds, spool_files_aside),
             *(spool_appended, spool_drained, spool_failures, spool_append_seconds),
-            *(media_bytes, media_refusals),
+            *(media_bytes, media_refusals, exports),
         ),
         "worker": (
             *(events, split_deliveries, split_batch, split_seconds, split_backlog, split_oldest_seconds),

@@ -11,7 +11,7 @@ from ops.access.api_keys import Caller
 from ops.access.audit_log_store import audit
 from ops.export.exporting import exported
 from ops.export.request import FORMATS, Export, NotInstalled, UnfitExport, export_of
-from ops.runtime import responses
+from ops.runtime import metrics, responses
 from ops.runtime.db import Pool, describe
 from ops.runtime.tenancy import tenant_transaction
 from ops.web.responses import Refused
@@ -93,7 +93,9 @@ async def _send(
             async for piece in pieces:
                 await response.write(piece)
             await response.write_eof()
-        except Exception as error:
+            metrics.of(metrics.exports, wanted.view, "whole").inc()
+        except BaseException as error:
+            metrics.of(metrics.exports, wanted.view, "cut_off").inc()
             log.warning("export.cut_off", view=wanted.view, error=describe(error))
             response.force_close()
             if request.transport is not None:

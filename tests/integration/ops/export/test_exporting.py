@@ -23,7 +23,7 @@ from ops.cli import logins
 from ops.export import exporting, store
 from ops.export.exporting import exported
 from ops.export.request import export_of
-from ops.runtime import db
+from ops.runtime import db, metrics
 from schema.catalogue import catalogue
 from schema.published import PUBLISHED
 from schema.reporting import VIEWS
@@ -324,11 +324,14 @@ async def test_export_that_breaks_off_does_not_look_whole(
             raise ConnectionResetError("the database is gone")
 
     monkeypatch.setattr(exporting.store, "rows", broken)
+    cut_off, whole = (metrics.of(metrics.exports, "comments_v1", outcome) for outcome in ("cut_off", "whole"))
+    before = cut_off._value.get(), whole._value.get()
     with pytest.raises((aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError)):
         await download(rig, "/api/export/comments_v1")
     monkeypatch.setattr(exporting.store, "rows", real)
     status, _, body = await download(rig, "/api/export/comments_v1")
     assert (status, body.count(b"\r\n")) == (200, 2 * store.PORTION + 1)
+    assert (cut_off._value.get(), whole._value.get()) == (before[0] + 1, before[1] + 1)
 
 
 async def test_login_of_the_web_process_sees_the_tenant_that_it_acts_for_and_no_view_of_all(
