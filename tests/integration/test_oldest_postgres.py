@@ -11,6 +11,12 @@ import pytest
 from ops.cli.doctor import OLDEST_POSTGRES
 from ops.cli.migrate import migrate
 from ops.runtime.embedded import Postgres, scratch
+from tests.integration.schema.test_published import (  # noqa: F401  fixtures and tests
+    tenant_login,
+    test_condition_of_somebodys_own_never_sees_a_row_of_another_tenant,
+    test_login_of_a_tenant_sees_its_rows_in_every_published_view_and_no_other,
+    two_tenants,
+)
 from tests.integration.sync.rebuild.test_rebuild import (  # noqa: F401  fixtures and tests
     pool,
     test_drift_is_found_row_by_row_and_put_right_to_the_byte,
