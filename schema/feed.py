@@ -16,7 +16,6 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateColumn
 
 from schema.crm import crm_tables
-from schema.crm.shared import lookups
 
 PUBLICATION = "landfall_crm"
 
@@ -27,11 +26,6 @@ _OWN = ("guards", "carries")
 """What columns of the projection say of themselves in ``info``."""
 
 
-def fed_tables() -> list[Table]:
-    """Return the tables that are published, parents before children."""
-    return [table for table in crm_tables() if table is not lookups]
-
-
 def _published(column: Column[object]) -> bool:
     return column.computed is None and column.name != "projection_version" and not any(w in column.info for w in _OWN)
 
@@ -39,7 +33,7 @@ def _published(column: Column[object]) -> bool:
 @cache
 def published_columns() -> Mapping[str, tuple[str, ...]]:
     """Return the columns that are published, by table; those of its key are among them."""
-    found = {table.name: tuple(column.name for column in table.columns if _published(column)) for table in fed_tables()}
+    found = {table.name: tuple(column.name for column in table.columns if _published(column)) for table in crm_tables()}
     return MappingProxyType(found)
 
 
@@ -48,7 +42,7 @@ def subscriber_script() -> str:
 
     Columns that PostgreSQL computes are made there too; they need only columns of the feed.
     """
-    return "\n".join(statement for table in fed_tables() for statement in _statements(table))
+    return "\n".join(statement for table in crm_tables() for statement in _statements(table))
 
 
 def _statements(table: Table) -> list[str]:

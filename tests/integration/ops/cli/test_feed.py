@@ -136,7 +136,7 @@ async def test_publication_has_crm_tables_alone_and_no_column_that_is_not_declar
     rows_ = await owner.fetch("SELECT tablename, attnames::text[] FROM pg_publication_tables ORDER BY 1")
     assert {row[0]: set(row[1]) for row in rows_} == {name: set(each) for name, each in published_columns().items()}
     assert not any(SECRET.search(f"{row[0]} {' '.join(row[1])}") for row in rows_)
-    assert "lookups" not in {row[0] for row in rows_}
+    assert "pull_tasks" not in {row[0] for row in rows_}
     await owner.execute("ALTER TABLE ig_media ADD COLUMN later_secret text")
     try:
         [found] = await owner.fetch("SELECT attnames::text[] FROM pg_publication_tables WHERE tablename = 'ig_media'")
@@ -156,7 +156,7 @@ async def test_login_that_subscribes_reads_the_published_columns_and_nothing_els
         await reader.fetch(f"SELECT {', '.join(names)} FROM {table}")
     for statement in (
         "SELECT content_version FROM ig_comments",
-        "SELECT * FROM lookups",
+        "SELECT * FROM pull_tasks",
         "SELECT * FROM connection_secrets",
         "SELECT * FROM webhook_event_log",
         "SELECT * FROM reporting.posts_v1",
