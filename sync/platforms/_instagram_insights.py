@@ -21,16 +21,11 @@ FACEBOOK_LOGIN = "facebook"
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Metrics that are asked for in one request. With a ``breakdown`` the parts of each number come too.
-
-    ``by_media``: whether one of them exists depends on the single media and not on its product, so that a refusal is
-    not remembered (``meta.md`` 10.5, subcode 2207086).
-    """
+    """Metrics that are asked for in one request. With a ``breakdown`` the parts of each number come too."""
 
     metrics: Sequence[str]
     breakdown: str = ""
     facebook: bool = False
-    by_media: bool = False
     metric_type: str = ""
 
     def verdict(self, account: Account, kind: str, metric: str) -> str:
@@ -53,7 +48,7 @@ MEDIA_GROUPS: Mapping[str, Sequence[Group]] = {
         Group((*CORE, *WATCHED)),
         Group(("reposts", "reels_skip_rate")),
         Group(TOTALS, facebook=True),
-        Group(("crossposted_views", "facebook_views"), facebook=True, by_media=True),
+        Group(("crossposted_views", "facebook_views"), facebook=True),
     ),
     "STORY": (
         Group(("views", "reach", "replies", "shares", "total_interactions")),
@@ -150,7 +145,7 @@ def _read_group(
     if problem is None:
         return _Group(_numbers(response), (), None)
     if len(metrics) == 1:
-        return _Group((), metrics if _is_of_the_name(response, problem, group) else (), problem)
+        return _Group((), metrics if _is_of_the_name(response, problem) else (), problem)
     data: list[JsonObject] = []
     refused: list[str] = []
     for name in metrics:
@@ -158,7 +153,7 @@ def _read_group(
         alone = _refusal(response, doing)
         if alone is None:
             data += _numbers(response)
-        elif _is_of_the_name(response, alone, group):
+        elif _is_of_the_name(response, alone):
             refused.append(name)
     return _Group(data, refused, problem)
 
@@ -178,13 +173,14 @@ def _refusal(response: Response, doing: str) -> PlatformError | None:
     return None
 
 
-def _is_of_the_name(response: Response, problem: PlatformError, group: Group) -> bool:
+def _is_of_the_name(response: Response, problem: PlatformError) -> bool:
     """Whether a refusal of one metric is about its name, or about a permission for it alone, and so about all objects.
 
-    A story's ``total_views`` is refused for some accounts with code 200 (``meta.md`` 10.5).
+    A story's ``total_views`` is refused for some accounts with code 200; that a reel is not on Facebook refuses two
+    metrics with 100/2207086, which is about the reel alone (``meta.md`` 10.5).
     """
     said = error_text(response)
-    return not group.by_media and (problem.code.startswith("200/") or any(words in said for words in UNKNOWN_NAME))
+    return problem.code.startswith("200/") or any(words in said for words in UNKNOWN_NAME)
 
 
 def _numbers(response: Response) -> list[JsonObject]:

@@ -17,7 +17,8 @@ from sqlalchemy import Table
 from schema.crm.instagram import ig_account_metrics, ig_comments, ig_media, ig_media_metrics, instagram_accounts
 from schema.events import Event, bucket_of
 from schema.reading import moment
-from sync.platforms._targets import TARGET_HANDLERS
+from schema.states import TargetState
+from sync.platforms._targets import TARGET_HANDLERS, on_target
 from sync.projection.contract import (
     LATEST,
     Projection,
@@ -61,6 +62,14 @@ COUNTS = {
     "total_views_count": "total_views",
 }
 """What fields of media count, by the names that insights have for it (``meta.md`` 10.1, 10.5)."""
+
+WRITTEN = {
+    **dict.fromkeys(("image", "reel", "carousel", "story"), (MEDIA, "platform_post_id")),
+    **dict.fromkeys(("comment", "comment_reply"), (COMMENT, "platform_post_id")),
+    **dict.fromkeys(("hide_comment", "show_comment", "delete_comment"), (COMMENT, "parent_id")),
+    "delete_post": (MEDIA, "parent_id"),
+}
+"""What a post or an act of ours writes, by its kind: the kind of look-up, and the key that names what is looked up."""
 
 ACCOUNT = named(instagram_accounts)
 """The account has a row, which rows of its media refer to."""
@@ -319,6 +328,16 @@ def _gone(event: Event, table: Table, name: str) -> list[Upsert]:
     return [ACCOUNT, Upsert(table, key, "presence", as_of, {"deleted_at": event.occurred_at})]
 
 
+def on_published(event: Event) -> list[Upsert | Want]:
+    """Our own post, answer or act is done: what it is about is read again, as no webhook tells of most of it."""
+    facts: list[Upsert | Want] = [*on_target(event)]
+    said = _object(event.payload)
+    look_up_kind, names_it = WRITTEN.get(text(said.get("kind")) or "", ("", ""))
+    if object_id := optional(said.get(names_it)):
+        facts.append(look_up(event, look_up_kind, object_id, "Landfall wrote it, or acted on it"))
+    return facts
+
+
 def on_message_edit(event: Event) -> list[Want]:
     """Observed: a new message may arrive as an edit numbered 0, without its text (``meta.md`` 2.5)."""
     edit = _object(_object(event.payload).get("message_edit"))
@@ -417,6 +436,7 @@ PLATFORM = Projection(
     samples={MEDIA: sample_media},
     handlers={
         **TARGET_HANDLERS,
+        f"target.{TargetState.PUBLISHED}": on_published,
         "comments": on_comment,
         "live_comments": on_comment,
         "mentions": on_mention,

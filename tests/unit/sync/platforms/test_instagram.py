@@ -7,7 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import publish.platforms
+from ops.runtime.discovery import discover
+from publish.posting.contract import PostingPlatform
 from schema.events import Event
+from sync.platforms import instagram
 from sync.projection.contract import Unprojectable, Want
 from tests.instagram_events import ABOUT_ONE_COMMENT, ABOUT_ONE_MEDIA, NOON, SHOP, comment, own, story_insights
 from tests.recordings import facts, fold, stated, wants
@@ -141,6 +145,35 @@ def test_look_up_of_a_comment_says_in_which_listing_it_stands() -> None:
     assert parent(comment()) == "m1"
     assert parent(comment(parent_id="c0")) == "c0"
     assert parent(comment(kind="live_comments")) == parent(comment(media="ad", original="m1")) == "", "in none"
+
+
+WRITTEN = [
+    ("reel", {"platform_post_id": "m1"}, ("ig_media", "m1")),
+    ("story", {"platform_post_id": "m1"}, ("ig_media", "m1")),
+    ("comment_reply", {"platform_post_id": "c2", "parent_id": "c1"}, ("ig_comment", "c2")),
+    ("hide_comment", {"parent_id": "c1"}, ("ig_comment", "c1")),
+    ("delete_post", {"parent_id": "m1"}, ("ig_media", "m1")),
+    ("reel", {}, None),
+    ("else", {"platform_post_id": "m1"}, None),
+]
+
+
+@pytest.mark.parametrize(("kind", "more", "wanted"), WRITTEN)
+def test_what_we_wrote_or_acted_on_is_read_again(
+    kind: str, more: dict[str, str], wanted: tuple[str, str] | None
+) -> None:
+    def asked(state: str) -> list[tuple[str, str]]:
+        said = {"sequence": 3, "target_id": "t1", "kind": kind, "state": state} | more
+        event = Event("instagram", SHOP, "target:t1:3", f"target.{state}", said, NOON)
+        assert fold([event])["social_posts"]
+        return [(want["kind"], want["object_id"]) for want in wants([event])]
+
+    assert asked("published") == ([wanted] if wanted else [])
+    assert asked("publishing") == []
+
+
+def test_every_kind_that_is_published_or_acted_with_is_looked_up() -> None:
+    assert set(instagram.WRITTEN) == set(discover(publish.platforms, PostingPlatform, "machines")["instagram"].machines)
 
 
 def test_numbers_are_kept_by_day_and_as_they_are() -> None:

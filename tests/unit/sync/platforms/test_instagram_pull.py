@@ -223,6 +223,12 @@ def test_media_are_listed_to_the_last_page_with_children_and_without_addresses_o
     assert rest.cursor is None
 
 
+def test_addresses_of_further_pages_hold_the_token_and_are_kept_at_no_depth() -> None:
+    edge = {"data": [{"id": "t1", "paging": {"next": "?access_token=secret"}}], "paging": {"next": "secret"}}
+    [read, _] = page(INSTAGRAM, turn(MEDIA, "m1"), ok(**media("m1", tagged=edge))).readings
+    assert read.payload["tagged"] == {"data": [{"id": "t1"}]}
+
+
 def test_short_and_empty_pages_do_not_end_a_listing_and_a_cursor_without_next_does() -> None:
     """meta.md 10.7"""
     assert page(INSTAGRAM, turn("media"), paged([], after="x")).cursor
@@ -434,6 +440,9 @@ def test_listing_that_shows_nothing_any_more_is_no_proof_unless_what_it_is_of_ca
     assert not page(INSTAGRAM, turn("comments", "m1", **later), empty, off).control
     assert not page(INSTAGRAM, turn("comments", "m1"), empty).control, "the first walk misses nothing"
     assert page(INSTAGRAM, turn("replies", "c1"), empty, ok(id="c1")).control
+    cursor = page(INSTAGRAM, turn("replies", "c1"), paged([comment("r1")], after="x")).cursor
+    assert not page(INSTAGRAM, turn("replies", "c1", cursor=cursor), empty).control, "the page before showed others"
+    assert not page(INSTAGRAM, turn("comments", "m1", **later), paged([], after="x")).control, "it goes on"
     assert not page(INSTAGRAM, turn("replies", "c1"), paged([comment("r1")])).control
     with pytest.raises(PlatformError, match="wrong"):
         page(INSTAGRAM, turn("replies", "c1"), empty, MISSING)
