@@ -151,15 +151,31 @@ class Refresher:
         over. Nothing is asked where the platform took it within the last minute: another process has renewed it, or
         the platform meant something else than the token.
         """
+        if await self._hurry(tenant, id_, REFRESH_PAUSE_SECONDS):
+            await self.refresh(id_, tenant=tenant)
+        return await self.access(tenant, id_) != refused
+
+    async def recheck(self, tenant: str, id_: str) -> str:
+        """Check a connection of which the platform may have taken something back, and store what comes of it.
+
+        Return the outcome as :meth:`refresh` does, and ``pausing`` where it was asked just now. It reads no audit log,
+        which the worker may not. Raises PlatformError where there is no such connection.
+        """
+        if not await self._hurry(tenant, id_, CHECK_PAUSE_SECONDS):
+            return "pausing"
+        return await self.refresh(id_, tenant=tenant)
+
+    async def _hurry(self, tenant: str, id_: str, pause: float) -> bool:
+        """Make a check due, or a refresh in its place, unless the platform accepted the token so recently.
+
+        Raises PlatformError where there is no such connection.
+        """
         async with tenant_transaction(self._pool, tenant) as connection:
             standing = await connection_store.standing(connection, id_)
             if standing is None:
                 raise PlatformError("wrong", "There is no such connection.")
             refreshing = self._providers.by_platform[standing.login_platform].check is None
-            asked = await refresh_store.hurry_one(connection, id_, refreshing=refreshing, pause=REFRESH_PAUSE_SECONDS)
-        if asked:
-            await self.refresh(id_, tenant=tenant)
-        return await self.access(tenant, id_) != refused
+            return await refresh_store.hurry_one(connection, id_, refreshing=refreshing, pause=pause)
 
     def pause(self, platform: str) -> int:
         """Return the seconds between two checks that people ask for."""

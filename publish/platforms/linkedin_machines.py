@@ -633,6 +633,7 @@ PLATFORM = PostingPlatform(
     },
     sample=Sample("text"),
     kind_of=kind_of,
+    checked_first=is_organization,  # a role in its page ends without a word (linkedin.md 1.2)
     reply_kind="comment",
     post_id=r"urn:li:(share|ugcPost|activity):[0-9]+",
     comment_id=r"urn:li:comment:\(urn:li:(share|ugcPost|activity):[0-9]+,[0-9]+\)",

@@ -12,7 +12,7 @@ import asyncpg
 from publish.posting import post_store
 from publish.posting.action_kinds import actions_of
 from publish.posting.contract import JsonValue, Media, PostingPlatform
-from publish.posting.errors import PostError, Reason
+from publish.posting.errors import PostError, Reason, not_connected
 from publish.posting.links import Campaign, tag_link, tagged
 from publish.posting.post_store import Account
 from publish.preflight.check import check, check_reply_permissions
@@ -204,7 +204,7 @@ def checked(publishers: Mapping[str, Publisher], wanted: Wanted, facts: AccountF
         known = ", ".join(sorted({*publisher.machines.machines} & {*publisher.rules.kinds}))
         message = f"{publisher.rules.title} has no kind of post that is called {kind[:40]!r}; it has {known}."
         return Checked(wanted, [refused("unknown_kind", message, "Choose one of these.")])
-    findings = _disconnected(wanted.account)
+    findings = disconnected(wanted.account)
     title = wanted.link.get("title", "").strip()
     shown = _shown(wanted.items)
     draft = Draft(kind, wanted.shown_text, wanted.shown_link, shown, wanted.options, link_title=title)
@@ -231,7 +231,7 @@ def checked_parts(
     publisher = publishers.get(wanted.account.platform)
     if publisher is None:
         return checked(publishers, wanted, facts)
-    findings = [*_disconnected(wanted.account), *check_reply_permissions(publisher.rules, facts)]
+    findings = [*disconnected(wanted.account), *check_reply_permissions(publisher.rules, facts)]
     for part, below in parts:
         findings += _of_reply(publisher, wanted.kind, part, below, facts)
     return Checked(replace(wanted, parts=[part for part, _ in parts]), findings)
@@ -245,10 +245,11 @@ def _reply_kind(publisher: Publisher, part: WantedPart) -> str:
     return choose([item.file.media for item in part.items])
 
 
-def _disconnected(account: Account) -> list[Finding]:
+def disconnected(account: Account) -> list[Finding]:
+    """Return a refusal of everything at an account that needs a person, and why; nothing while it is connected."""
     if account.state == ConnectionState.ACTIVE:
         return []
-    message = f"The account {account.username or account.account_id} is not connected any more."
+    message = not_connected(account.reason, f"The account {account.username or account.account_id}")
     return [refused("access_token_invalid", message, "Connect it again.")]
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from publish.posting.acceptance import OF_FILES, Checked, Item, Publisher, Wanted, refused
+from publish.posting.acceptance import OF_FILES, Checked, Item, Publisher, Wanted, disconnected, refused
 from publish.posting.action_kinds import (
     CHANGES,
     COMMENT_REPLY,
@@ -24,7 +24,6 @@ from publish.posting.contract import PARENT_OPTION, JsonValue
 from publish.posting.post_store import Account, StoredTarget
 from publish.preflight.check import check, permission_findings
 from publish.preflight.contract import AccountFacts, Draft, Finding, PostingRules, Severity
-from schema.states import ConnectionState
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ def checked_action(publishers: Mapping[str, Publisher], wanted: WantedAction, fa
         message = f"{publisher.rules.title} has no action that is called {wanted.act[:40]!r}; {has}."
         remedy = "Choose one of these." if possible else "Do it there by hand."
         return Checked(_as_post(wanted, ""), [refused("unknown_kind", message, remedy)])
-    findings = [*_of_account(wanted.account), *_of_object(publisher, wanted)]
+    findings = [*disconnected(wanted.account), *_of_object(publisher, wanted)]
     kind, found = _of_reply(publisher, wanted, facts) if wanted.act == REPLY else _of_change(publisher, wanted, facts)
     machines = publisher.machines
     findings += found
@@ -90,13 +89,6 @@ def checked_action(publishers: Mapping[str, Publisher], wanted: WantedAction, fa
 
 def _as_post(wanted: WantedAction, kind: str) -> Wanted:
     return Wanted(wanted.account, wanted.text, kind, wanted.options, wanted.items)
-
-
-def _of_account(account: Account) -> list[Finding]:
-    if account.state == ConnectionState.ACTIVE:
-        return []
-    message = f"The account {account.username or account.account_id} is not connected any more."
-    return [refused("access_token_invalid", message, "Connect it again.")]
 
 
 def _of_object(publisher: Publisher, wanted: WantedAction) -> list[Finding]:

@@ -502,6 +502,10 @@ class PostingPlatform:
     """
     evidence: Sequence[Evidence] = ()
     sample: Sample | None = None
+    checked_first: Callable[[Kept], bool] | None = None
+    """Whether a connection with this profile is checked before a post is accepted, and once a step was refused for a
+    permission: what it may do can end there without a word. None where no connection is.
+    """
     inquire: Inquire | None = None
     """Return what the account may post at this moment; None where the platform does not say."""
     permissions: Mapping[str, Permission] = field(default_factory=dict)

@@ -56,6 +56,7 @@ from publish.posting.contract import (
     allowed,
 )
 from publish.posting.decision import LOG_DIGESTS, VISIBLE, Outcome, decide, shown_evidence, without_asking
+from publish.posting.errors import not_connected
 from publish.posting.target_store import Target
 from publish.schedule import lateness
 from publish.vault.envelope import Vault, VaultError
@@ -112,6 +113,9 @@ class Tokens(Protocol):
 
     async def access(self, tenant: str, id_: str) -> Mapping[str, str]:
         """Return the secrets of a connection by name, refreshed if they end soon. Raises PlatformError."""
+
+    async def recheck(self, tenant: str, id_: str) -> str:
+        """Ask the platform what a connection may do, if it was not just asked, and store that; return the outcome."""
 
     async def renew(self, tenant: str, id_: str, refused: Mapping[str, str]) -> bool:
         """Refresh or check a token that the platform did not take; return whether there is another now.
@@ -268,7 +272,20 @@ class Driver:
             target = replace(target, sealed=self._sealed(target, secrets) or target.sealed)
         if verdict is None:
             return False
-        return await self._store(target, decide(target, machine, _with_digests(verdict, digests)), verdict)
+        stored = await self._store(target, decide(target, machine, _with_digests(verdict, digests)), verdict)
+        if isinstance(verdict, Failed) and verdict.code == "scope_not_authorized" and not verdict.unasked:
+            await self._check(target)
+        return stored
+
+    async def _check(self, target: Target) -> None:
+        """Have the connection of a target checked that may have lost what it was allowed, so that people are told of it
+        now, and no other post of it is tried.
+        """
+        checked_first = self.platforms[target.platform].checked_first
+        if checked_first is None or not checked_first(target.profile):
+            return
+        outcome = await self.tokens.recheck(target.tenant, target.connection_id)
+        log.info("posting.rechecked", connection=target.connection_id, outcome=outcome)
 
     async def _verdict(self, target: Target, step: Step, secrets: dict[str, str]) -> Verdict | None:
         """Ask what the step asks; None where the lease was lost. ``secrets`` get what the target keeps sealed."""
@@ -303,7 +320,7 @@ class Driver:
         elif not target.approved:
             outcome = Outcome(state=TargetState.AWAITING_APPROVAL, step="", seconds=None)
         elif not target.connected:
-            message = "The account is not connected any more; connect it again, and try again."
+            message = f"{not_connected(target.reason)} Connect it again, and try again."
             outcome = Outcome(
                 state=TargetState.FAILED,
                 step="",

@@ -44,6 +44,12 @@ class PostError(Exception):
         self.details = details or {}
 
 
+def not_connected(reason: str, account: str = "The account") -> str:
+    """Say that an account is not connected any more, and why, where that is known."""
+    why = f": {reason}" if reason else ""
+    return f"{account} is not connected any more{why}".rstrip(".") + "."
+
+
 def no_post() -> PostError:
     """Return the error for a post that does not exist in this tenant."""
     return PostError("not_found", "There is no such post.", "look at GET /api/posts, or at /posts", status=404)

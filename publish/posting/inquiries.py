@@ -39,20 +39,31 @@ class Tokens(Protocol):
     async def access(self, tenant: str, id_: str) -> Mapping[str, str]:
         """Return the secrets of a connection by name, refreshed if they end soon. Raises PlatformError."""
 
+    async def recheck(self, tenant: str, id_: str) -> str:
+        """Ask the platform what a connection may do, if it was not just asked, and store that; return the outcome."""
+
 
 @dataclass(frozen=True, slots=True)
 class Inquiries:
-    """Asks platforms that have an inquiry, and keeps each answer for a minute."""
+    """Asks platforms that have an inquiry, and keeps each answer for a minute.
+
+    Connections that may have lost what they were allowed are checked before, which stores what came of it.
+    """
 
     platforms: Mapping[str, PostingPlatform]
     client: PlatformClient
     clients: ClientRegistrations
     tokens: Tokens
     _kept: dict[str, tuple[float, AccountFacts]] = field(default_factory=dict)
+    _checked: dict[str, float] = field(default_factory=dict)
 
     async def __call__(self, tenant: str, account: Account) -> AccountFacts | None:
         platform = self.platforms.get(account.platform)
-        if platform is None or platform.inquire is None:
+        if platform is None:
+            return None
+        if platform.checked_first is not None and platform.checked_first(account.profile):
+            await self._check(tenant, account)
+        if platform.inquire is None:
             return None
         kept = self._kept.get(account.id)
         if kept is not None and time.monotonic() - kept[0] < KEPT_SECONDS:
@@ -75,3 +86,17 @@ class Inquiries:
             self._kept.clear()
         self._kept[account.id] = (time.monotonic(), found)
         return found
+
+    async def _check(self, tenant: str, account: Account) -> None:
+        """Have a connection checked: what is over there is so here too, before the post is compared with it."""
+        if time.monotonic() - self._checked.get(account.id, -KEPT_SECONDS) < KEPT_SECONDS:
+            return
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await self.tokens.recheck(tenant, account.id)
+        except (PlatformError, TimeoutError) as error:
+            code = error.code if isinstance(error, PlatformError) else "timeout"
+            log.info("posting.not_asked", platform=account.platform, connection=account.id, code=code)
+        if len(self._checked) >= MOST_KEPT:
+            self._checked.clear()
+        self._checked[account.id] = time.monotonic()

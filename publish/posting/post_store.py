@@ -73,6 +73,8 @@ class Account:
     scopes: Sequence[str]
     profile: Mapping[str, Any]
     state: str
+    reason: str
+    """Why it needs a person, in words for that person; empty where it does not."""
 
     @property
     def owner(self) -> str:
@@ -280,7 +282,8 @@ async def accounts(
     """
     rows = await connection.fetch(
         f"""
-        SELECT id::text, platform, coalesce(via, platform), instance, account_id, username, scopes, profile, state
+        SELECT id::text, platform, coalesce(via, platform), instance, account_id, username, scopes, profile, state,
+            coalesce(reason, '')
         FROM connections WHERE id = ANY($1::uuid[])
             OR {CONNECTION.any_of(ConnectionState.ACTIVE)} AND (platform = ANY($2::text[]) OR $1::uuid[] IS NULL)
         ORDER BY platform, username, id""",

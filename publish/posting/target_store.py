@@ -60,6 +60,8 @@ class Target:
     profile: Mapping[str, JsonValue]
     scopes: Sequence[str]
     connected: bool
+    reason: str
+    """Why the connection needs a person; empty where it does not."""
     parent_post_id: str
     root_post_id: str
     waiting_parent: bool
@@ -125,6 +127,7 @@ _COLUMNS: Mapping[str, str] = {
     "username": "c.username",
     "profile": "c.profile",
     "scopes": "c.scopes",
+    "reason": "coalesce(c.reason, '')",
     "connected": CONNECTION.any_of(ConnectionState.ACTIVE, row="c"),
     "parent_post_id": f"coalesce(parent.platform_post_id, t.options->>'{PARENT_OPTION}', '')",
     "root_post_id": "coalesce(root.platform_post_id, '')",

@@ -376,12 +376,44 @@ async def test_post_without_the_role_fails_and_says_what_to_do(publishing: Posti
     rig = publishing.rig
     me, acme = await connected(rig, ME, ACME)
     await role(rig, role="")
+    await rig.raw("UPDATE connections SET checked_at = checked_at - interval '1 minute'")
     media = [publishing.media.add("picture.jpg", "image/jpeg", width=640, height=640)] if kind == "image" else []
     row = await publishing.run(await publishing.target(acme, "Tea for all", media=media))
     assert (row["state"], row["error_code"], row["retryable"]) == ("failed", "scope_not_authorized", False), dict(row)
     assert "Have an administrator of the page give the role back, or let somebody who has it" in row["error_message"]
     assert await publishing.shown("linkedin") == []
+    found = await rig.shown(acme)
+    assert (found["state"], "Have one of its administrators" in found["reason"]) == ("needs_reconnect", True), "at once"
+    [notice] = [each for each in (await rig.api("GET", "/api/notices"))[1]["notices"] if each["connection_id"] == acme]
+    assert notice["kind"] == "needs_reconnect"
+    other = await publishing.run(await publishing.target(acme, "More tea", media=media))
+    assert (other["state"], other["error_code"]) == ("failed", "access_token_invalid")
+    assert "may not post as it any more. Have one of its administrators" in other["error_message"]
     assert (await publishing.run(await publishing.target(me, "Tea for me")))["state"] == "published"
+
+
+async def test_role_that_is_lost_refuses_a_post_before_it_is_accepted_and_says_what_to_do(rig: Rig) -> None:
+    me, acme = await connected(rig, ME, ACME)
+    await role(rig, role="")
+    await rig.raw("UPDATE connections SET checked_at = checked_at - interval '1 minute'")
+    body = {"content": "Tea", "action": "publish", "targets": [{"connection": acme}]}
+    status, refused = await rig.api("POST", "/api/posts", json=body)
+    assert (status, refused["error"]["code"]) == (422, "access_token_invalid"), refused
+    assert "Have one of its administrators on LinkedIn make them administrator" in refused["error"]["message"]
+    assert (await rig.shown(acme))["state"] == "needs_reconnect"
+    status, made = await rig.api("POST", "/api/posts", json={**body, "targets": [{"connection": me}]})
+    assert status == 201, made
+
+
+async def test_role_is_looked_at_once_a_minute_however_many_posts_are_made(rig: Rig) -> None:
+    _, acme = await connected(rig, ME, ACME)
+    await rig.raw("UPDATE connections SET checked_at = checked_at - interval '1 minute'")
+    before = len(await rig.sandbox.ledger("call", platform="linkedin"))
+    body = {"action": "draft", "targets": [{"connection": acme}]}
+    for text in ("Tea", "Coffee", "Milk"):
+        assert (await rig.api("POST", "/api/posts", json={**body, "content": text}))[0] == 201
+    calls = (await rig.sandbox.ledger("call", platform="linkedin"))[before:]
+    assert [call["path"] for call in calls if "organizationAcls" in call["path"]] == ["/rest/organizationAcls"]
 
 
 async def test_comments_need_the_permission_for_them_and_posts_do_not(rig: Rig) -> None:
