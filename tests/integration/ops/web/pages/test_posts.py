@@ -14,7 +14,7 @@ from tests import media_samples
 from tests.integration.ops.access.test_users import EMAIL, HTML, PASSWORD, logged_in
 from tests.linked_site import linked_site
 from tests.rig import Rig
-from tests.support import eventually
+from tests.support import command, eventually
 
 VIEWER, EDITOR = "viewer@example.org", "editor@example.org"
 pytestmark = pytest.mark.rig(password=PASSWORD, members={EMAIL: "owner", EDITOR: "editor", VIEWER: "viewer"})
@@ -89,6 +89,16 @@ async def test_refusals_stand_on_the_page_with_what_was_written(rig: Rig, accoun
     status, _, shown = await pressed(rig, "/posts", content="Tea", target=account, options="{", action="publish")
     assert (status, "The options are no JSON" in shown) == (400, True)
     assert await rig.raw("SELECT 1 FROM posts") == []
+
+
+async def test_time_that_the_clocks_of_its_zone_moved_is_said_beside_the_post(rig: Rig, account: str) -> None:
+    _, path, _ = await pressed(rig, "/posts", content="Tea", target=account, action="draft")
+    await rig.raw("UPDATE posts SET local_time = '2099-06-01T09:00', zone = 'Europe/Berlin'")
+    await rig.raw("UPDATE post_targets SET tzdata = '2098b', moved_from = '2099-06-01T08:00Z'")
+    said = "2098b of the time zone database changed the clocks of Europe/Berlin: it was due at 2099-06-01 08:00 UTC"
+    assert said in (await page(rig, path))[1]
+    code, output = await command(rig.dsn, "posts", "show", path.rpartition("/")[2])
+    assert (code, said in output) == (0, True), output
 
 
 async def test_unconfirmed_is_explained_and_decided_by_two_buttons(rig: Rig) -> None:
