@@ -20,6 +20,8 @@ SELECT create_distributed_table('webhook_dropped_events', 'bucket', colocate_wit
 SELECT create_distributed_table('instagram_accounts', 'bucket', colocate_with => 'webhook_event_queue');
 SELECT create_distributed_table('ig_media', 'bucket', colocate_with => 'webhook_event_queue');
 SELECT create_distributed_table('ig_comments', 'bucket', colocate_with => 'webhook_event_queue');
+SELECT create_distributed_table('ig_media_metrics', 'bucket', colocate_with => 'webhook_event_queue');
+SELECT create_distributed_table('ig_account_metrics', 'bucket', colocate_with => 'webhook_event_queue');
 SELECT create_distributed_table('lookups', 'bucket', colocate_with => 'webhook_event_queue');
 SELECT create_distributed_table('pull_tasks', 'bucket', colocate_with => 'webhook_event_queue');
 SELECT create_distributed_table('pull_objects', 'bucket', colocate_with => 'webhook_event_queue');

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,8 @@ async def dumped(rig: Rig, database: str, connection: asyncpg.Connection, tmp_pa
     async with await open_pool(database, "test", 12, role=APP_ROLE, settings=PLANNER) as pool:
         await told(connection, pool)
         await append_event(connection, "a", "parked", payload={"text": "no id"})
+        for kind, payload in (("account.read", {"followers_count": 1}), ("media.read", {"id": "m", "like_count": 1})):
+            await append_event(connection, "read", kind, type=kind, payload=payload, occurred_at=datetime.now(UTC))
         await Projector(pool, wiring.projections(), tries=1).drain()
     await append_event(connection, "a", "waiting", payload={"id": "w", "media": {"id": "m"}})
     await connection.execute(

@@ -1,5 +1,6 @@
 """Accounts of Instagram are read as a whole, and stay what the sandbox's world is, by either login."""
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -272,3 +273,22 @@ async def test_comment_that_is_deleted_before_it_was_read_is_found_to_be_gone(re
     await reading.again(3)
     assert "17999999999999999" not in await reading.comments()
     await reading.assert_equal()
+
+
+async def test_story_has_its_figures_and_is_not_taken_for_deleted_once_it_is_over(reading: Reading) -> None:
+    """meta.md 10.10: a listing says nothing of what is beyond its range."""
+    sandbox = reading.rig.sandbox
+    await sandbox.command("world", **WORLD | {"media": 2, "comments": 2})
+    story = (await sandbox.command("act", platform="instagram", what="publish", account=ACCOUNT, kind="STORIES"))["id"]
+    album = (await sandbox.command("act", platform="instagram", what="publish", account=ACCOUNT, kind="CAROUSEL"))["id"]
+    await reading.connect("instagram")
+    await reading.settle()
+    rows = await reading.rig.raw("SELECT ig_id, children, metrics_json ? 'reach' AS seen FROM ig_media")
+    found = {row["ig_id"]: row for row in rows}
+    assert found[story]["seen"]
+    assert len(json.loads(found[album]["children"])) == 3
+    assert not {child["id"] for child in json.loads(found[album]["children"])} & found.keys(), "items are no media"
+    await sandbox.command("clock", jump=25 * 3600)
+    await reading.again(3)
+    assert story in await reading.media()
+    assert await reading.media() == media_of(await reading.world()) | {story: (await reading.media())[story]}
