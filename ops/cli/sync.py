@@ -28,7 +28,7 @@ Ask = Callable[[asyncpg.Connection, Mapping[str, PullingPlatform]], Awaitable[li
 
 @click.group("sync")
 def sync_group() -> None:
-    """Reading connected accounts: history, comments, numbers, and what is missing."""
+    """Reading connected accounts: how far it is, and reading something now."""
 
 
 def _pool(configuration: Configuration) -> Awaitable[Pool]:

@@ -24,6 +24,7 @@ from publish.posting.requests import ActionBody, PostBody, RecurrenceBody, read
 from schema.rights import APP_ROLE
 from schema.tenancy import DEFAULT_TENANT
 from sync.projection.worker import Projector
+from sync.pull.worker import Puller
 from tests import fork_server, media_samples
 from tests.rig import KEYS, Rig
 from tests.support import ENVIRONMENT, append_event, commands
@@ -77,6 +78,9 @@ CALLS: dict[str, list[str]] = {
     "posts show": ["{cancel}"],
     "posts slots set": ["{connection}", "MO/09:00"],
     "posts slots show": ["{connection}"],
+    "sync account": ["{reader}"],
+    "sync media": ["17899", "--account", "{reader}"],
+    "sync post": ["{published}"],
 }
 """What a command wants besides --json."""
 
@@ -152,6 +156,14 @@ async def test_each_listing_of_one_that_is_used_prints_its_shape(
         query = "UPDATE post_targets SET state = $2 WHERE post_id = $1::uuid"
         await rig.raw(query, known[name], state)
     await connection.execute("ALTER TABLE post_targets ENABLE TRIGGER post_targets_transition")
+    [read_by] = await rig.connect("instagram")
+    known["reader"] = (await rig.shown(read_by))["account_id"]
+    await Puller(rig.pool, wiring.pulling_platforms(), rig.built.pulling).adopt()
+    draft = {"content": "Tea", "targets": [{"connection": read_by}]}
+    made = await posts.create(DEFAULT_TENANT, Actor("a@example.org"), read(PostBody, draft))
+    assert made.post is not None
+    known["published"] = made.post.id
+    await rig.raw("UPDATE post_targets SET platform_post_id = '17898' WHERE post_id = $1::uuid", made.post.id)
     comment = {"id": "c1", "media": {"id": "m1"}, "from": {"id": "1", "username": "u"}, "text": "t"}
     event = await append_event(connection, "a", "e1", payload=comment)
     assert (await rig.api("POST", "/api/media", data=media_samples.image()))[0] == 201
