@@ -128,7 +128,8 @@ async def test_partial_grant_says_what_does_not_work(rig: Rig) -> None:
 async def test_two_accounts_of_one_name_are_told_apart_by_their_numbers(rig: Rig) -> None:
     csrf = await logged_in(rig)
     ids = [*(await rig.connect("tiktok")), *(await rig.connect("tiktok", account="alice"))]
-    assert "(" not in descriptions.names([ConnectionDetails(**await rig.shown(id_)) for id_ in ids])[ids[0]]
+    shown = [{name: value for name, value in (await rig.shown(id_)).items() if name != "sync"} for id_ in ids]
+    assert "(" not in descriptions.names([ConnectionDetails(**each) for each in shown])[ids[0]]
     await rig.raw("UPDATE connections SET username = 'alice'")
     _, text = await page(rig)
     for id_ in ids:
