@@ -77,6 +77,12 @@ def oauth_providers() -> "Mapping[str, OAuthProvider]":
     return discover(publish.platforms, OAuthProvider)
 
 
+def heard_platforms() -> list[str]:
+    """Return the platforms whose webhooks tell what other people do at an account."""
+    providers = oauth_providers()
+    return [name for name in webhooks() if name in providers and providers[name].tells_of_others]
+
+
 def publishers() -> "Mapping[str, Publisher]":
     """Return the platforms to which this release publishes posts: those with machines and with rules."""
     import publish.platforms

@@ -80,7 +80,7 @@ async def connection_sweeps(configuration: Configuration, posts_due: asyncio.Eve
             "posting": partial(driver_of(pool, found, storage_of(configuration)).sweep, woken=posts_due),
             "subscriptions": found.subscriptions.sweep,
             "gaps": GapFiller(pool, wiring.pulling_platforms(), wiring.retry_hours()).sweep,
-            "silences": SilenceWatch(pool, [*wiring.webhooks()]).sweep,
+            "silences": SilenceWatch(pool, wiring.heard_platforms()).sweep,
             "pull": puller_of(pool, found, settings.landfall_pull_accounts).sweep,
             "recurrences": occurrences_of(pool, found, storage_of(configuration)).sweep,
             "zones": zone_changes_of(pool).sweep,

@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 
 class SilenceWatch:
-    """``platforms`` are those that send webhooks."""
+    """``platforms`` are those whose webhooks tell what other people do."""
 
     def __init__(self, pool: Pool, platforms: Sequence[str]) -> None:
         self._pool = pool

@@ -264,6 +264,9 @@ class OAuthProvider:
     check: Callable[[App, HeldAccount], Steps[TokenUpdate]] | None = None
     subscription: Callable[[App, HeldAccount], Steps[Subscription]] | None = None
     unsubscribed: str = "No events are received from this platform."
+    tells_of_others: bool = False
+    """Whether its webhooks tell what other people do at an account, and not only what became of what we did there: only
+    then does it mean something that none comes."""
     verify_tokens: Sequence[Variable] = ()
     """Have what the platform is to send when the address of its webhooks is entered; the first that is set counts."""
     revoke: Revoke | None = None

@@ -332,6 +332,7 @@ PLATFORM = OAuthProvider(
     verify_and_subscribe=verify_and_subscribe,
     check=check,
     subscription=subscription,
+    tells_of_others=True,
     verify_tokens=VERIFY_TOKENS,
     revoke=revoke,
     refresh_policy=RefreshPolicy(check=DAY),

@@ -132,6 +132,7 @@ PLATFORM = OAuthProvider(
     refresh=refresh,
     check=check,
     subscription=subscription,
+    tells_of_others=True,
     revoke=revoke,
     refresh_policy=RefreshPolicy(share=50 / 60, youngest=DAY + 3600, check=DAY),
     ended_by=ENDED_BY,

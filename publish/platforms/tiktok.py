@@ -97,6 +97,7 @@ PLATFORM = OAuthProvider(
     rate_limit_status=rate_limit_status,
     unsubscribed="TikTok sends the events of all accounts to the address that its portal has: none is subscribed to by"
     " itself.",
+    tells_of_others=False,  # of publishing and of removals alone (tiktok.md 2.4)
     verified_variable=Variable(
         "TIKTOK_VERIFIED_URLS",
         "Developer portal: your app, URL properties: verified domains and URL prefixes, separated by commas",

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 import publish.platforms
+from ops.cli import wiring
 from ops.runtime.discovery import discover
 from ops.runtime.platform_protocol import PlatformError, Request, Response, Steps
 from publish.oauth.contract import App, HeldAccount, OAuthProvider, Subscription
@@ -155,3 +156,8 @@ def test_every_platform_keeps_subscriptions_or_says_how_events_come() -> None:
     assert kept == {"facebook", "instagram"}
     assert all(PROVIDERS[name].unsubscribed for name in PROVIDERS)
     assert "portal" in PROVIDERS["tiktok"].unsubscribed
+
+
+def test_accounts_are_missed_only_where_webhooks_tell_what_others_do() -> None:
+    """tiktok.md 2.4: TikTok tells what became of our own posts, so an account that posts less is no silent one."""
+    assert wiring.heard_platforms() == ["instagram"]
