@@ -6,7 +6,7 @@ import itertools
 import os
 import shutil
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from ops.runtime.embedded import redis_server as redis_server_program
 from schema.tenancy import DEFAULT_TENANT
 from tests import fork_server
 from tests.compose import REDIS_PASSWORD, SERVICES, substituted
+from tests.databases import Databases
 from tests.posting import Posting, posting
 from tests.rig import TESTS, Rig, rigged
 from tests.support import ForkedServer, Process, Service, breakable_redis, breaking, eventually, required_program
@@ -172,6 +173,8 @@ def postgres() -> Iterator[Postgres]:
         settings = {"max_connections": "200", "max_wal_size": "512MB", "shared_buffers": "64MB"}
         # Tests open many thousands of connections, and none is about how long a password withstands guessing.
         settings |= {"scram_iterations": "1"}
+        # Tests hold locks and look at plans: nothing that comes once a minute is to take part.
+        settings |= {"autovacuum": "off"}
         server = Postgres.at(directory / "pg", settings=settings)
         server.start()
         yield server
@@ -203,34 +206,23 @@ _number = iter(range(10**6))
 
 
 @pytest.fixture(scope="session")
-def superuser() -> Iterator[Callable[[Postgres, str], None]]:
-    """Run a statement on a server by a connection that is kept: starting psql takes longer than what most need done.
-
-    There may be several servers: a module may put another one in the place of the run's.
-    """
-    opened: dict[int, asyncpg.Connection] = {}
-    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-
-        def run(server: Postgres, statement: str) -> None:
-            if server.port not in opened:
-                address = {"host": "127.0.0.1", "port": server.port, "database": "postgres"}
-                login = {"user": "postgres", "password": server.password}
-                opened[server.port] = runner.run(asyncpg.connect(**address, **login))
-            runner.run(opened[server.port].execute(statement))
-
-        yield run
-        for connection in opened.values():
-            connection.terminate()  # its server may be gone
+def databases() -> Iterator[Databases]:
+    """There may be several servers: a module may put another one in the place of the run's."""
+    found = Databases()
+    yield found
+    found.close()
 
 
 @pytest.fixture
-def database(postgres: Postgres, superuser: Callable[[Postgres, str], None], template: str) -> Iterator[str]:
-    """The DSN of a fresh, migrated database."""
-    name = f"landfall_test_{next(_number)}"  # as `make up` and `db reset` take it for ours
-    # Copied as files it takes half as long as through the log.
-    superuser(postgres, f"CREATE DATABASE {name} TEMPLATE {template} OWNER landfall STRATEGY FILE_COPY")
-    yield postgres.dsn(name)
-    superuser(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+def database(request: pytest.FixtureRequest, postgres: Postgres, databases: Databases, template: str) -> Iterator[str]:
+    """The DSN of a migrated database without rows of anybody.
+
+    Others have used it before, and it was cleaned, except for the folders whose tests start processes, or change the
+    schema: there a process that outlives its test must not find the database of the next one.
+    """
+    own = request.path.relative_to(ROOT).as_posix().startswith(SLOW)
+    with (databases.fresh if own else databases.shared)(postgres, template) as name:
+        yield postgres.dsn(name)
 
 
 @pytest.fixture
