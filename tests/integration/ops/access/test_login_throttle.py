@@ -17,7 +17,7 @@ from tests.rig import TESTS, Rig, join
 
 EMAIL, PASSWORD, NEW = "ada@example.org", "correct horse battery", "another long password"
 
-pytestmark = [pytest.mark.hash_cost, pytest.mark.rig(password=PASSWORD, members={EMAIL: "owner"})]
+pytestmark = pytest.mark.rig(password=PASSWORD, members={EMAIL: "owner"})
 
 
 @pytest.fixture
@@ -45,6 +45,7 @@ def browser() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
 
 
+@pytest.mark.hash_cost
 async def test_of_parallel_guesses_exactly_as_many_are_looked_at_as_are_allowed(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
