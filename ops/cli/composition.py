@@ -43,7 +43,6 @@ from publish.posting.zone_changes import ZoneChanges
 from publish.schedule import zones
 from publish.vault import key_rotation
 from publish.vault.envelope import VAULT_KEYS, LocalRing, Ring, Vault, VaultError
-from sync.pull.drift import DriftCheck
 from sync.pull.worker import Puller
 
 RING = "LANDFALL_VAULT_RING"
@@ -123,11 +122,6 @@ def driver_of(pool: Pool, found: Built, storage: Storage | None) -> Driver:
 def puller_of(pool: Pool, found: Built, accounts: int) -> Puller:
     """Return what reads connected accounts, so many side by side."""
     return Puller(pool, wiring.pulling_platforms(), found.pulling, at_once=accounts)
-
-
-def drift_of(pool: Pool, found: Built, calls: int) -> DriftCheck:
-    """Return what compares tables with platforms, by so many pages of one account at most."""
-    return DriftCheck(pool, wiring.pulling_platforms(), wiring.projections(), found.pulling, calls)
 
 
 def occurrences_of(pool: Pool, found: Built, storage: Storage | None) -> OccurrenceSweep:

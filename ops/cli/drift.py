@@ -8,12 +8,12 @@ from datetime import datetime
 import click
 
 from ops.cli import options, wiring
-from ops.cli.composition import built, drift_of
+from ops.cli.composition import built
 from ops.cli.terminal import echo, echo_json
 from ops.runtime.db import open_pool
 from ops.runtime.settings import Configuration, ConfigurationError
 from schema.rights import APP_ROLE
-from sync.pull.drift import Drift, Finding
+from sync.pull.drift import Drift, DriftCheck, Finding
 
 SHOWN = 20
 """Of more rows than that, only the first of an account are named; --json names all."""
@@ -57,7 +57,7 @@ async def compare(
         ) as pool,
         built(configuration, pool) as services,
     ):
-        check = drift_of(pool, services, calls)
+        check = DriftCheck(pool, wiring.pulling_platforms(), wiring.projections(), services.pulling, calls)
         if platform is not None and platform not in check.platforms:
             raise click.UsageError(f"accounts of {', '.join(check.platforms)} can be read, and none of {platform}")
         keys = await check.accounts(platform, account)

@@ -16,7 +16,7 @@ COMMANDS = {
     "doctor": Lazy("ops.cli.doctor:doctor", "Check everything the promises rest on; exits 1 on a fault."),
     "drift": Lazy(
         "ops.cli.drift:drift_command",
-        "Compare the CRM tables with what the platforms say now; exits 1 if they differ. Changes no row.",
+        "Compare the CRM tables with what the platforms say now. Changes no row.",
     ),
     "erase": Lazy(
         "ops.cli.erase:erase_command",
