@@ -59,8 +59,10 @@ async def write(configuration: Configuration, wanted: Export, tenant: str | None
 
     A file has its name only once it is whole.
     """
-    if output is None and wanted.format == "parquet" and sys.stdout.isatty():
-        raise click.ClickException("Parquet is nothing for a terminal: name a file with --output")
+    if output is None and wanted.format != "jsonl" and sys.stdout.isatty():
+        # What people wrote stands there as it is, and a terminal would obey it.
+        message = f"{wanted.format} is nothing for a terminal: name a file with --output, or print --format jsonl"
+        raise click.ClickException(message)
     settings = configuration.settings
     dsn = settings.database_url.get_secret_value()
     connection = await db.connect(dsn, settings.role(APP_ROLE), "export", limited=False)

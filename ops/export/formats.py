@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from ops.export.request import Export
+from ops.runtime.text import visible_json
 
 BOM = b"\xef\xbb\xbf"
 
@@ -73,13 +74,16 @@ def _cell(value: str | None) -> str:
 
 
 class JsonLines:
-    """One JSON object a line, as PostgreSQL writes it: nothing is changed, and numbers keep all their digits."""
+    """One JSON object a line, as PostgreSQL writes it: numbers keep all their digits.
+
+    What a terminal would obey is written as JSON's escape for it, which reads back as the same text.
+    """
 
     def begin(self) -> bytes:
         return b""
 
     def write(self, rows: Sequence[Sequence[Any]]) -> bytes:
-        return "".join(f"{row[0]}\n" for row in rows).encode()
+        return "".join(f"{visible_json(row[0])}\n" for row in rows).encode()
 
     def end(self) -> bytes:
         return b""

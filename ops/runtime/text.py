@@ -78,6 +78,11 @@ def visible(text: str, keep: str = "") -> str:
     return _CONTROLS.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
 
 
+def visible_json(text: str) -> str:
+    r"""Return JSON that says the same with every control character in it written as ``\u….``, line breaks included."""
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 

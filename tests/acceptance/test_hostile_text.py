@@ -243,7 +243,6 @@ ACTIONS: dict[str, list[list[str]]] = {
     "key revoke": [[f"k{HOSTILE}"]],
     "tenant add": [[HOSTILE]],
     "migrate": [[]],
-    "connections events": [[], ["--json"]],
     "drift": [["--calls", "1"], ["--platform", HOSTILE], ["--account", HOSTILE]],
     "sync status": [[], ["--json"]],
     "sync account": [[HOSTILE]],

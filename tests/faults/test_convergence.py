@@ -408,6 +408,9 @@ def test_any_order_of_any_events_gives_the_same_bytes(database: str) -> None:
 
 
 OWN = [
+    ("video.read", {"id": "7", "video_description": "c", "create_time": 1767265200, "share_url": "https://t/7",
+                    "like_count": 3, "view_count": 9}),
+    ("video.absent", {"id": "7"}),
     ("account.read", {"id": ACCOUNTS[0], "username": "shop", "followers_count": 3}),
     ("media.insights", {"id": "17800000000000001", "data": [{"name": "likes", "values": [{"value": 7}]},
                                                              {"name": "reach", "total_value": {"value": 9}}]}),
@@ -439,7 +442,14 @@ def projected() -> list[Event]:
     ]
     at = datetime(2026, 1, 1, 12, tzinfo=UTC)
     found += [
-        Event("tiktok" if kind.startswith("post.") else "instagram", ACCOUNTS[0], f"own:{kind}", kind, payload, at)
+        Event(
+            "tiktok" if kind.startswith(("post.", "video.")) else "instagram",
+            ACCOUNTS[0],
+            f"own:{kind}",
+            kind,
+            payload,
+            at,
+        )
         for kind, payload in OWN
     ]
     return [one for one in found if stated(one)]
