@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from schema.crm import known_posts, parts
 from schema.crm.posts import unmatched_posts
+from schema.states import ConnectionState
 from schema.views import (
     BIGINT,
     BOOLEAN,
@@ -40,9 +41,11 @@ _POSTS = {
     "published_at": Shown(TIME, "when it was published; NULL until it was read"),
     "state": Shown(
         "text",
-        "published, not_public (no longer, as the platform said), or of posts that the platform took and did not name"
-        " yet, published_id_unknown or awaiting_person",
+        "published, deleted, not_public (no longer, or deleted, where the platform does not tell), or of posts that the"
+        " platform took and did not name yet, published_id_unknown or awaiting_person",
     ),
+    "deleted": Shown(BOOLEAN, "found to be gone; never of platforms that do not tell deleted from private"),
+    "gone_at": Shown(TIME, "when it was found to be gone, or not public any more; NULL while it is there"),
     "target_id": Shown("text", "publishing_v1.target_id; NULL where Landfall did not publish it"),
     "campaign_id": Shown("text", "by which posts of Landfall are listed together"),
     **METRICS,
@@ -74,6 +77,14 @@ _COMMENTS = {
     "hidden": Shown(BOOLEAN, "false until it is known to be"),
     "deleted": Shown(BOOLEAN, "found to be gone"),
     "deleted_at": Shown(TIME, "when it was found to be gone; NULL while it is there"),
+    "unreachable": Shown(BOOLEAN, "its post, or the comment that it replies to, is gone, and so nobody sees it"),
+    "found_late": Shown(
+        BOOLEAN, "known only an hour after it was written, or later: no webhook brought it; NULL until it was read"
+    ),
+    "reply_until": Shown(
+        TIME,
+        "until when the platform takes a private answer to it; NULL: not known, own, or as long as the broadcast lasts",
+    ),
     "likes": Shown(BIGINT, "NULL is unknown, not 0"),
     "answer_seconds": Shown(
         "numeric", "until the account's first comment in its thread after it that is still there; NULL: none, or own"
@@ -83,7 +94,7 @@ _COMMENTS = {
 
 _RESPONSE_TIMES = {
     **_COMMENT,
-    **{name: _COMMENTS[name] for name in ("root_id", "author", "hidden", "deleted")},
+    **{name: _COMMENTS[name] for name in ("root_id", "text", "author", "hidden", "deleted", "unreachable")},
     "is_answered": Shown(BOOLEAN, "whether the account wrote in its thread after it, and that is still there"),
     "answer_id": Shown("text", "comment_id of the first such answer"),
     "answered_at": Shown(TIME, "when that was written"),
@@ -101,7 +112,19 @@ _TOTALS = {
         name: Shown(column.type, f"total when it was last looked at on that day: {column.comment}")
         for name, column in METRICS.items()
     },
+    **{
+        f"{name}_gained": Shown(
+            BIGINT,
+            f"{name} of that day less the last earlier known value, which may be days ago; NULL: either is unknown",
+        )
+        for name in METRICS
+    },
     "measured_at": Shown(TIME, "when these totals were last looked at on that day; NULL: there are none of that day"),
+    "holds_until": Shown(
+        "date",
+        "last day on which these totals are known to be the same: days up to it have no row as nothing changed, and"
+        " days after it, without a row, were not looked at",
+    ),
 }
 
 _ENGAGEMENT = {
@@ -111,6 +134,7 @@ _ENGAGEMENT = {
     "day": Shown("date", "in UTC"),
     **_COUNTS,
     **_TOTALS,
+    **FRESHNESS,
 }
 
 _ACCOUNTS = {
@@ -127,6 +151,28 @@ _ACCOUNTS = {
     "following": Shown(BIGINT, "as last read; NULL is unknown, not 0"),
     "posts_count": Shown(BIGINT, "as the platform counts them; NULL is unknown, not 0"),
     "metrics_json": Shown(JSON, "all numbers by the platform's own names, as last read"),
+    **FRESHNESS,
+}
+
+_ACCOUNT_METRICS = {
+    **OWNER,
+    "day": Shown("date", "in UTC"),
+    "followers": Shown(BIGINT, "as last read on that day; NULL is unknown, not 0"),
+    "following": Shown(BIGINT, "as last read on that day; NULL is unknown, not 0"),
+    "posts_count": Shown(BIGINT, "as last read on that day; NULL is unknown, not 0"),
+    "followers_gained": Shown(
+        BIGINT,
+        "followers of that day less the last earlier known value, which may be days ago; NULL: either is unknown",
+    ),
+    "views_of_day": Shown(BIGINT, "how often its posts were seen on that day; NULL is unknown, not 0"),
+    "reach_of_day": Shown(BIGINT, "accounts that saw its posts on that day; NULL is unknown, not 0"),
+    "metrics_json": Shown(JSON, "all numbers of that day by the platform's own names"),
+    "measured_at": Shown(TIME, "when numbers of that day were last read"),
+    "holds_until": Shown(
+        "date",
+        "last day on which followers, following and posts_count are known to be the same: days up to it have no row as"
+        " nothing changed, and days after it, without a row, were not looked at",
+    ),
     **FRESHNESS,
 }
 
@@ -173,17 +219,16 @@ def _by_day(scope: Scope) -> str:
     """Return the query of ``engagement_v1``: one row for each post and day of which some platform has anything.
 
     A platform's rows are counts, which are added up, or the totals of a post as they were last seen on a day: at most
-    one such row for each post and day. A series of totals is more rows of the second kind.
+    one such row for each post and day.
     """
-    shown = []
-    for name, column in _ENGAGEMENT.items():
-        if name in _COUNTS:
-            shown.append(f"sum(coalesce(e.{name}, 0))::{column.type} AS {name}")
-        elif name in _TOTALS:
-            shown.append(f"max(e.{name}) AS {name}")
-        else:
-            shown.append(f"e.{name}")
-    by = ", ".join(f"e.{name}" for name in _ENGAGEMENT if name not in (*_COUNTS, *_TOTALS))
+    together = {
+        **{name: f"sum(coalesce(e.{name}, 0))" for name in _COUNTS},
+        **{name: f"max(e.{name})" for name in (*_TOTALS, *FRESHNESS)},
+        "created_at": "min(e.created_at)",
+        "stale": "bool_or(e.stale)",
+    }
+    shown = [f"({together.get(name, f'e.{name}')})::{column.type} AS {name}" for name, column in _ENGAGEMENT.items()]
+    by = ", ".join(f"e.{name}" for name in _ENGAGEMENT if name not in together)
     return f"SELECT {', '.join(shown)}\nFROM ({_union('engagement_v1', _ENGAGEMENT, scope)}) e\nGROUP BY {by}"
 
 
@@ -205,6 +250,7 @@ def _accounts(scope: Scope) -> str:
         "authorized_at": "c.authorized_at",
         "created_at": "least(a.created_at, c.created_at)",
         "updated_at": "greatest(a.updated_at, c.updated_at)",
+        "stale": f"c.state IS DISTINCT FROM '{ConnectionState.ACTIVE}' OR coalesce(a.stale, true)",
     }
     shown = ", ".join(
         f"({known.get(name, f'a.{name}')})::{column.type} AS {name}" for name, column in _ACCOUNTS.items()
@@ -241,6 +287,12 @@ def published_views(scope: Scope) -> Mapping[str, View]:
                 "What happened at each post on each day, and its totals as they were last seen on that day",
                 _ENGAGEMENT,
                 _by_day(scope),
+                time="day",
+            ),
+            "account_metrics_v1": published(
+                "Numbers of each account on each day: a day on which nothing changed, or nothing was read, has no row",
+                _ACCOUNT_METRICS,
+                _union("account_metrics_v1", _ACCOUNT_METRICS, scope),
                 time="day",
             ),
             "accounts_v1": published(

@@ -1,3 +1,3 @@
 """The revision of ``migrations`` that this release needs. Alembic could say it too, at the price of being loaded."""
 
-HEAD = "0030"
+HEAD = "0031"

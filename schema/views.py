@@ -1,6 +1,6 @@
 """What views of schema ``reporting`` are made of: those of the user's design, and the published ones, ``…_v1``."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -142,20 +142,165 @@ def number(row: str, name: str) -> str:
     return f"({row}.metrics_json ->> '{name}')::numeric::bigint"
 
 
+def gained(table: str, row: str, key: str, name: str) -> str:
+    """Return the expression for how much a number of a day's row is above its last earlier value.
+
+    ``key`` is the column of the table that names the object of the account, '' where it is the account itself. A day
+    that does not know the number is passed over, so the difference may be of several days.
+    """
+    earlier = f"{_days(table, row, key)} AND b.day < {row}.day AND b.metrics_json ->> '{name}' IS NOT NULL"
+    return f"{number(row, name)} - (SELECT {number('b', name)} {earlier} ORDER BY b.day DESC LIMIT 1)"
+
+
+def holds_until(table: str, row: str, key: str, synced_at: str) -> str:
+    """Return the expression for the last day on which the numbers of a day's row are known to be the same.
+
+    A day on which nothing changed has no row, so they hold until the next row, and no longer than the object was looked
+    at.
+    """
+    following = f"SELECT b.day::date - 1 {_days(table, row, key)} AND b.day > {row}.day ORDER BY b.day LIMIT 1"
+    looked = f"coalesce(({synced_at} AT TIME ZONE 'UTC')::date, {row}.day::date)"
+    return f"greatest({row}.day::date, least(({following}), {looked}))"
+
+
+def _days(table: str, row: str, key: str) -> str:
+    same = " AND ".join(f"b.{name} = {row}.{name}" for name in ("bucket", "account_id", *filter(None, [key])))
+    return f"FROM {table} b WHERE {same}"
+
+
 FRESHNESS = MappingProxyType(
     {
         "created_at": Shown(TIME, "when it was first known"),
         "updated_at": Shown(TIME, "when it was last heard of"),
+        "synced_at": Shown(TIME, "when the platform was last asked for it, and showed it; NULL: never"),
+        "source_time": Shown(TIME, "when it was made, by the platform's clock; NULL until it was read"),
+        "stale": Shown(
+            BOOLEAN,
+            "whether it may say what is no longer so: nobody reads the account, it was not looked at when it was due or"
+            " is not looked at again, reading it has trouble, or an event of it waits to be looked up",
+        ),
     }
 )
+"""Columns that every published view has: how fresh its rows are."""
+
+OVERDUE = "interval '1 hour'"
+"""How late a look may be before a row counts as stale: a worker takes what is due within minutes."""
+
+UNSEEN = "interval '35 days'"
+"""After so long without a look a row is stale whatever the plan: no plan waits longer than 30 days."""
+
+ONCE = "interval '1 day'"
+"""The same for what no plan looks at again."""
 
 
-def freshness(row: str) -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """How the object of a row is looked at: kinds of objects and tasks are the words of the platform's pull.
+
+    ``row`` is the alias of rows with ``bucket`` and ``account_id``, ``kinds`` are what the object may be read as, and
+    ``object_id`` is SQL for its id. ``lookups`` are kinds of tasks that read it singly, once an event asks for it;
+    ``walks`` those that read it again and again in the listing of the object ``listing`` (SQL), and ``figures`` those
+    that read its numbers, as the kind of object ``counted``. What hangs on ``unlisted`` stands in no listing, and
+    nobody looks at it again. ``connected`` is whether the join of the account with its connection is there, as
+    ``owner``.
+
+    All is found by keys, in subqueries in the place of a column, which are evaluated only where somebody asks for that
+    column: joins would be more than PostgreSQL puts in order where somebody joins two views (``join_collapse_limit``),
+    and EXISTS it may answer by reading a whole table, even for a page of rows.
+    """
+
+    platform: str
+    row: str
+    kinds: Sequence[str]
+    object_id: str
+    lookups: Sequence[str] = ()
+    walks: Sequence[str] = ()
+    listing: str = "''"
+    figures: Sequence[str] = ()
+    counted: str = ""
+    unlisted: str = ""
+    connected: bool = True
+
+    @property
+    def synced_at(self) -> str:
+        """When it was looked at; where its numbers are read by themselves, until when all of it was."""
+        return self._seen(self._looked_at)
+
+    @property
+    def source_time(self) -> str:
+        """When it was made, as its last reading has it."""
+        return self._seen("seen.source_time")
+
+    @property
+    def stale(self) -> str:
+        """Whether it may say what is no longer so."""
+        at = self._looked_at
+        once = f"CASE WHEN seen.parent = '{self.unlisted}' THEN {ONCE} ELSE {UNSEEN} END" if self.unlisted else UNSEEN
+        walk = f"t.trouble IS NOT NULL OR t.skip_code <> 'gone' OR t.due_at < now() - {OVERDUE} AND {at} < t.due_at"
+        missing = "seen.missed_at IS NOT NULL OR seen.unlisted_at IS NOT NULL"
+        of_object = [
+            f"{at} IS NULL",
+            f"seen.gone_at IS NULL AND ({missing} OR {at} < now() - {once})",
+            *self._tasks(self.walks, self.listing, f"({walk})"),
+        ]
+        reasons = [
+            *([f"owner.state IS DISTINCT FROM '{ConnectionState.ACTIVE}'"] if self.connected else []),
+            f"(SELECT r.authorized_at FROM public.pull_accounts r WHERE {self._of('r')} AND r.trouble IS NULL) IS NULL",
+            f"coalesce({self._seen(_any(of_object))}, true)",
+            *self._tasks(self.lookups, self.object_id, "t.due_at IS NOT NULL AND t.skip_code IS NULL"),
+            *self._tasks(
+                self.figures,
+                self.object_id,
+                f"t.skip_code IS NULL AND (t.trouble IS NOT NULL OR t.due_at < now() - {OVERDUE})",
+            ),
+        ]
+        return _any(reasons)
+
+    @property
+    def _looked_at(self) -> str:
+        if not self.counted:
+            return "seen.checked_at"
+        counted = (
+            f"SELECT f.checked_at FROM public.pull_objects f WHERE {self._of('f')} AND f.kind = '{self.counted}'"
+            f" AND f.object_id = {self.object_id}"
+        )
+        return f"CASE WHEN seen.checked_at IS NOT NULL THEN least(seen.checked_at, ({counted})) END"
+
+    def _seen(self, what: str) -> str:
+        latest = " ORDER BY seen.checked_at DESC NULLS LAST LIMIT 1" if len(self.kinds) > 1 else ""
+        return f"""(SELECT {what} FROM public.pull_objects seen WHERE {self._of("seen")}
+            AND seen.kind IN ({_quoted(self.kinds)}) AND seen.object_id = {self.object_id}{latest})"""
+
+    def _of(self, alias: str) -> str:
+        key = " AND ".join(f"{alias}.{name} = {self.row}.{name}" for name in ("bucket", "account_id"))
+        return f"{key} AND {alias}.provider = '{self.platform}'"
+
+    def _tasks(self, kinds: Sequence[str], object_id: str, condition: str) -> Iterator[str]:
+        if kinds:
+            yield f"""(SELECT true FROM public.pull_tasks t WHERE {self._of("t")}
+                AND t.kind IN ({_quoted(kinds)}) AND t.object_id = {object_id} AND {condition} LIMIT 1) IS NOT NULL"""
+
+
+def _quoted(words: Sequence[str]) -> str:
+    return ", ".join(f"'{word}'" for word in words)
+
+
+def _any(conditions: Iterable[str]) -> str:
+    return " OR ".join(f"({condition})" for condition in conditions)
+
+
+def freshness(row: str, looks: Looks | None = None, *, made: str = "NULL") -> dict[str, str]:
     """Return the expressions of ``FRESHNESS`` for a row of a CRM table: the one place that says how fresh a row is.
 
-    Every published view of such rows has these columns.
+    ``made`` is SQL for when the platform made it. Without ``looks`` nobody looks at it again.
     """
-    return {"created_at": f"{row}.created_at", "updated_at": f"coalesce({row}.updated_at, {row}.created_at)"}
+    return {
+        "created_at": f"{row}.created_at",
+        "updated_at": f"coalesce({row}.updated_at, {row}.created_at)",
+        "synced_at": "NULL" if looks is None else looks.synced_at,
+        "source_time": made,
+        "stale": "true" if looks is None else looks.stale,
+    }
 
 
 def select(columns: Mapping[str, Shown], part: Part) -> str:

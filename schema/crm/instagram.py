@@ -4,6 +4,8 @@ Webhooks about comments carry no time, so what they say is of no version in time
 webhook of a story counts is above it. So no facet compares times of the platform's clock with times of ours.
 """
 
+from dataclasses import replace
+
 from sqlalchemy import Boolean, Column, Computed, ForeignKeyConstraint, Index, PrimaryKeyConstraint, Table, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -24,14 +26,20 @@ from schema.preview import Preview
 from schema.views import (
     CREATED,
     UPDATED,
+    Looks,
     Part,
     Scope,
     View,
     freshness,
+    gained,
+    holds_until,
     latest_connection,
     number,
     owned,
 )
+
+UNLISTED = "unlisted"
+"""What stands in no listing hangs on this: stories, ads, items of albums, live comments, and media of others."""
 
 instagram_accounts = Table(
     "instagram_accounts",
@@ -215,6 +223,7 @@ ig_media_metrics = Table(
         ["bucket", "account_id", "ig_id"], ["ig_media.bucket", "ig_media.account_id", "ig_media.ig_id"]
     ),
     Index("ix_ig_media_metrics_ig_media_id", "ig_media_id"),
+    Index("ix_ig_media_metrics_account_id_day", "account_id", "day"),
     comment="Numbers of Instagram media by day: a day on which nothing changed, or nothing was read, has no row",
     info={"provider": "instagram"},
 )
@@ -333,15 +342,51 @@ VIEWS = {
 
 _PLATFORM = "instagram"
 
-_NUMBERS = {
-    "views": number("m", "views"),
-    "likes": number("m", "likes"),
-    "comments_count": number("m", "comments"),
-    "shares_count": number("m", "shares"),
-    "saves": number("m", "saved"),
-    "reach": number("m", "reach"),
+_WORDS = {
+    "views": "views",
+    "likes": "likes",
+    "comments_count": "comments",
+    "shares_count": "shares",
+    "saves": "saved",
+    "reach": "reach",
 }
 """The platform's words for what it counts of a media (``meta.md`` 10.5)."""
+
+
+def _numbers(row: str) -> dict[str, str]:
+    return {name: number(row, word) for name, word in _WORDS.items()}
+
+
+_FIGURES = ("feed_insights", "reel_insights", "story_insights")
+
+
+def _media_looks(row: str, media: str, counted: str = "") -> Looks:
+    """How a media is looked at, of a row that names it: in listings, and its figures by themselves."""
+    return Looks(
+        _PLATFORM,
+        row,
+        ("ig_media", "ig_mentioned_media"),
+        media,
+        lookups=("ig_media", "ig_mentioned_media"),
+        walks=("media", "recent_media"),
+        figures=_FIGURES,
+        counted=counted,
+        unlisted=UNLISTED,
+    )
+
+
+_COMMENT_LOOKS = Looks(
+    _PLATFORM,
+    "k",
+    ("ig_comment", "ig_mentioned_comment"),
+    "k.ig_id",
+    lookups=("ig_comment", "ig_unlisted_comment", "ig_mentioned_comment"),
+    walks=("comments",),
+    listing="k.media_ig_id",
+    unlisted=UNLISTED,
+)
+
+_ACCOUNT = Looks(_PLATFORM, "a", ("ig_account",), "a.account_id", walks=("account",), connected=False)
 
 _WRITTEN_AT = "coalesce(k.timestamp, k.created_at)"
 _ROOT = "coalesce(k.parent_ig_id, k.ig_id)"
@@ -367,12 +412,14 @@ def _posts(scope: Scope) -> list[Part]:
             ELSE coalesce(CASE m.media_type WHEN 'CAROUSEL_ALBUM' THEN 'carousel' ELSE lower(m.media_type) END, t.kind)
             END""",
         "published_at": "coalesce(m.timestamp, t.published_at)",
-        "state": "'published'",
+        "state": "CASE WHEN m.deleted_at IS NULL THEN 'published' ELSE 'deleted' END",
+        "deleted": "m.deleted_at IS NOT NULL",
+        "gone_at": "m.deleted_at",
         "target_id": "t.target_id",
         "campaign_id": "t.campaign_id",
-        **_NUMBERS,
+        **_numbers("m"),
         "metrics_json": "m.metrics_json",
-        **freshness("m"),
+        **freshness("m", _media_looks("m", "m.ig_id"), made="m.timestamp"),
     }
     source = f"""FROM public.ig_media m {scope.owner(_PLATFORM, "m")}
         LEFT JOIN ({TARGETS}) t ON t.provider = '{_PLATFORM}' AND t.bucket = m.bucket
@@ -387,11 +434,26 @@ _COMMENT = {
     "post_key": "k.ig_media_id",
     "post_id": "k.media_ig_id",
     "root_id": _ROOT,
+    "text": "k.text",
     "author": "k.from_user",
     "hidden": "coalesce(k.hidden, false)",
     "deleted": "k.deleted_at IS NOT NULL",
+    # In the place of a column, as the others. Threads have two levels (meta.md 10.2).
+    "unreachable": """k.deleted_at IS NULL AND ((SELECT m.deleted_at FROM public.ig_media m WHERE m.bucket = k.bucket
+            AND m.account_id = k.account_id AND m.ig_id = k.media_ig_id) IS NOT NULL
+        OR k.parent_ig_id IS NOT NULL AND (SELECT coalesce(p.deleted_at, m.deleted_at) FROM public.ig_comments p
+            LEFT JOIN public.ig_media m ON m.bucket = p.bucket AND m.account_id = p.account_id
+                AND m.ig_id = p.media_ig_id
+            WHERE p.bucket = k.bucket AND p.account_id = k.account_id AND p.ig_id = k.parent_ig_id) IS NOT NULL)""",
     "commented_at": _WRITTEN_AT,
 }
+
+PRIVATE_REPLY = "interval '7 days'"
+"""How long after a comment it can be answered by a message; in a live broadcast as long as that lasts (``meta.md``
+10.3)."""
+
+LATE = "interval '1 hour'"
+"""A comment that no webhook brought within this time was found by a reading."""
 
 
 def _comments(scope: Scope) -> list[Part]:
@@ -400,7 +462,6 @@ def _comments(scope: Scope) -> list[Part]:
         **_COMMENT,
         "parent_id": "k.parent_ig_id",
         "depth": "(k.parent_ig_id IS NOT NULL)::integer",
-        "text": "k.text",
         "author_id": "k.from_id",
         "is_own": "k.is_own",
         "is_live": "k.is_live",
@@ -410,7 +471,10 @@ def _comments(scope: Scope) -> list[Part]:
         # A subquery in the place of a column is evaluated only where somebody asks for that column.
         "answer_seconds": f"""CASE WHEN k.is_own IS NOT TRUE THEN (
             SELECT extract(epoch FROM a.answered_at - {_WRITTEN_AT}) FROM ({_ANSWER}) a) END""",
-        **freshness("k"),
+        "found_late": f"k.created_at > k.timestamp + {LATE}",
+        "reply_until": f"""CASE WHEN k.is_own IS NOT TRUE AND k.is_live IS NOT TRUE
+            THEN k.timestamp + {PRIVATE_REPLY} END""",
+        **freshness("k", _COMMENT_LOOKS, made="k.timestamp"),
     }
     return [Part(columns, f"FROM public.ig_comments k {scope.owner(_PLATFORM, 'k')}")]
 
@@ -423,7 +487,7 @@ def _response_times(scope: Scope) -> list[Part]:
         "answer_id": "a.ig_id",
         "answered_at": "a.answered_at",
         "answer_seconds": f"extract(epoch FROM a.answered_at - {_WRITTEN_AT})",
-        **freshness("k"),
+        **freshness("k", _COMMENT_LOOKS, made="k.timestamp"),
     }
     source = f"""FROM public.ig_comments k {scope.owner(_PLATFORM, "k")}
         LEFT JOIN LATERAL ({_ANSWER}) a ON true WHERE k.is_own IS NOT TRUE"""
@@ -431,32 +495,62 @@ def _response_times(scope: Scope) -> list[Part]:
 
 
 def _engagement(scope: Scope) -> list[Part]:
-    """Comments of each day, and the newest numbers of a media on the day on which something was last heard of it."""
-    key = {**owned(_PLATFORM, "m"), "post_key": "m.id", "post_id": "m.ig_id"}
-    heard = "coalesce(m.updated_at, m.created_at)"
-    measured = {
-        **key,
-        "day": f"({heard} AT TIME ZONE 'UTC')::date",
-        **_NUMBERS,
-        "measured_at": heard,
+    """Comments of each day, and the numbers of each day on which they were read.
+
+    Of media whose numbers no reading brought, such as stories of which a webhook told them at their end, it is the day
+    on which something was last heard of them.
+    """
+    figures = "ig_media_insights"
+    of_day = _media_looks("s", "s.ig_id", figures)
+    by_day = ("public.ig_media_metrics", "s", "ig_id")
+    series = {
+        **owned(_PLATFORM, "s"),
+        "post_key": "s.ig_media_id",
+        "post_id": "s.ig_id",
+        "day": "s.day::date",
+        **_numbers("s"),
+        **{f"{name}_gained": gained(*by_day, word) for name, word in _WORDS.items()},
+        "measured_at": "s.read_at",
+        "holds_until": holds_until(*by_day, of_day.synced_at),
+        **freshness("s", of_day, made=of_day.source_time),
     }
+    of_media = _media_looks("m", "m.ig_id", figures)
+    heard = "coalesce(m.updated_at, m.created_at)"
+    last = {
+        **owned(_PLATFORM, "m"),
+        "post_key": "m.id",
+        "post_id": "m.ig_id",
+        "day": f"({heard} AT TIME ZONE 'UTC')::date",
+        **_numbers("m"),
+        "measured_at": heard,
+        "holds_until": f"({heard} AT TIME ZONE 'UTC')::date",
+        **freshness("m", of_media, made="m.timestamp"),
+    }
+    on_media = _media_looks("k", "k.media_ig_id", figures)
     commented = {
         **owned(_PLATFORM, "k"),
         "post_key": "k.ig_media_id",
         "post_id": "k.media_ig_id",
-        "day": f"({_WRITTEN_AT} AT TIME ZONE 'UTC')::date",
-        "new_comments": "(k.is_own IS NOT TRUE)::integer",
-        "own_comments": "(k.is_own IS TRUE)::integer",
+        "day": "k.day",
+        "new_comments": "k.new_comments",
+        "own_comments": "k.own_comments",
+        **freshness("k", on_media, made=on_media.source_time),
     }
+    counted = f"""(SELECT k.bucket, k.account_id, k.media_ig_id, k.ig_media_id,
+            ({_WRITTEN_AT} AT TIME ZONE 'UTC')::date AS day, count(*) FILTER (WHERE k.is_own IS NOT TRUE)
+                AS new_comments, count(*) FILTER (WHERE k.is_own) AS own_comments,
+            min(k.created_at) AS created_at, max(k.updated_at) AS updated_at
+        FROM public.ig_comments k WHERE k.ig_media_id IS NOT NULL
+        GROUP BY k.bucket, k.account_id, k.media_ig_id, k.ig_media_id, day) k"""
     return [
+        Part(series, f"FROM public.ig_media_metrics s {scope.owner(_PLATFORM, 's')}"),
         Part(
-            measured,
-            f"FROM public.ig_media m {scope.owner(_PLATFORM, 'm')} WHERE m.metrics_json IS NOT NULL",
+            last,
+            f"""FROM public.ig_media m {scope.owner(_PLATFORM, "m")}
+        WHERE m.metrics_json IS NOT NULL AND NOT EXISTS (SELECT 1 FROM public.ig_media_metrics s
+            WHERE s.bucket = m.bucket AND s.account_id = m.account_id AND s.ig_id = m.ig_id)""",
         ),
-        Part(
-            commented,
-            f"FROM public.ig_comments k {scope.owner(_PLATFORM, 'k')} WHERE k.ig_media_id IS NOT NULL",
-        ),
+        Part(commented, f"FROM {counted} {scope.owner(_PLATFORM, 'k')}"),
     ]
 
 
@@ -470,9 +564,29 @@ def _accounts(_: Scope) -> list[Part]:
         "following": number("a", "follows"),
         "posts_count": number("a", "media"),
         "metrics_json": "a.metrics_json",
-        **freshness("a"),
+        **freshness("a", _ACCOUNT),
     }
     return [Part(columns, "FROM public.instagram_accounts a")]
+
+
+def _account_metrics(scope: Scope) -> list[Part]:
+    looks = replace(_ACCOUNT, row="s", object_id="s.account_id", connected=True)
+    by_day = ("public.ig_account_metrics", "s", "")
+    columns = {
+        **owned(_PLATFORM, "s"),
+        "day": "s.day::date",
+        "followers": number("s", "followers"),
+        "following": number("s", "follows"),
+        "posts_count": number("s", "media"),
+        "followers_gained": gained(*by_day, "followers"),
+        "views_of_day": number("s", "views"),
+        "reach_of_day": number("s", "reach"),
+        "metrics_json": "s.metrics_json",
+        "measured_at": "s.read_at",
+        "holds_until": holds_until(*by_day, looks.synced_at),
+        **freshness("s", looks),
+    }
+    return [Part(columns, f"FROM public.ig_account_metrics s {scope.owner(_PLATFORM, 's')}")]
 
 
 PARTS = {
@@ -481,6 +595,7 @@ PARTS = {
     "response_times_v1": _response_times,
     "engagement_v1": _engagement,
     "accounts_v1": _accounts,
+    "account_metrics_v1": _account_metrics,
 }
 
 KNOWN_POST = f"""EXISTS (SELECT 1 FROM public.ig_media m WHERE p.provider = '{_PLATFORM}' AND m.bucket = p.bucket

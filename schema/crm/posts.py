@@ -171,9 +171,10 @@ def unmatched_posts(scope: Scope, known: Iterable[str]) -> Part:
         "kind": "p.kind",
         "published_at": "p.published_at",
         "state": "p.state",
+        "deleted": "false",
         "target_id": "p.target_id",
         "campaign_id": "p.campaign_id",
-        **freshness("p"),
+        **freshness("p", made="p.published_at"),
     }
     unknown = "".join(f"\n            AND NOT {condition}" for condition in known)
     source = f"""FROM public.social_posts p {scope.maker("p")}
@@ -205,7 +206,10 @@ def _publishing(scope: Scope) -> list[Part]:
         "scheduled_at": "p.scheduled_at",
         "published_at": "p.published_at",
         "late_seconds": "extract(epoch FROM p.published_at - p.scheduled_at)",
-        **freshness("p"),
+        **freshness("p", made="p.published_at"),
+        # What Landfall does itself is in its own log: nobody has to look.
+        "synced_at": "coalesce(p.updated_at, p.created_at)",
+        "stale": "false",
     }
     return [Part(columns, f"FROM public.social_posts p {scope.maker('p')}")]
 

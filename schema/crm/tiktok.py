@@ -1,5 +1,7 @@
 """TikTok's posts and accounts."""
 
+from dataclasses import replace
+
 from sqlalchemy import (
     Boolean,
     Column,
@@ -27,7 +29,20 @@ from schema.crm.columns import (
 from schema.crm.posts import TARGETS
 from schema.metadata import metadata
 from schema.preview import Preview
-from schema.views import CREATED, UPDATED, Part, Scope, View, freshness, latest_connection, owned
+from schema.views import (
+    CREATED,
+    UPDATED,
+    Looks,
+    Part,
+    Scope,
+    View,
+    freshness,
+    gained,
+    holds_until,
+    latest_connection,
+    number,
+    owned,
+)
 
 IS_PUBLIC = "CASE WHEN i.listed_at > coalesce(i.visibility_at, '-infinity') THEN true ELSE i.is_public END"
 """Whether a row ``i`` of ``tiktok_post_ids`` is public: by the status that was read, or by a webhook, the later one."""
@@ -242,6 +257,7 @@ tiktok_video_metrics = Table(
         ["tiktok_videos.bucket", "tiktok_videos.account_id", "tiktok_videos.post_id"],
     ),
     Index("ix_tiktok_video_metrics_tiktok_video_id", "tiktok_video_id"),
+    Index("ix_tiktok_video_metrics_account_id_day", "account_id", "day"),
     comment="Numbers of TikTok videos by day: a day on which nothing changed, or nothing was read, has no row",
     info={"provider": "tiktok"},
 )
@@ -293,20 +309,73 @@ VIEWS = {
 _PLATFORM = "tiktok"
 
 
-def _posts(scope: Scope) -> list[Part]:
-    """Every post whose id the platform told, and publishes by other programs that have none (``tiktok.md`` 8.1).
+_WORDS = {"views": "views", "likes": "likes", "comments_count": "comments", "shares_count": "shares"}
+"""What is counted of a video, by the names of ``tiktok_videos.metrics_json``."""
 
-    A publish of ours without an id is a row of ``social_posts`` already.
+
+def _numbers(row: str) -> dict[str, str]:
+    return {name: number(row, word) for name, word in _WORDS.items()}
+
+
+_VIDEO = Looks(
+    _PLATFORM, "v", ("tiktok_video",), "v.post_id", lookups=("tiktok_video",), walks=("videos", "videos_by_id")
+)
+
+_ACCOUNT = Looks(_PLATFORM, "a", ("tiktok_account",), "a.account_id", walks=("account",), connected=False)
+
+_OWN = """SELECT DISTINCT ON (i.bucket, i.account_id, i.post_id) i.bucket, i.account_id, i.post_id, i.is_public,
+            i.visibility_at, i.listed_at, i.created_at, i.updated_at, p.title, p.status_at
+        FROM public.tiktok_post_ids i JOIN public.tiktok_posts p ON p.bucket = i.bucket
+            AND p.account_id = i.account_id AND p.publish_id = i.publish_id
+        ORDER BY i.bucket, i.account_id, i.post_id, p.request_version = '', i.publish_id"""
+"""A query for the publish that made each post, the one that Landfall began before others."""
+
+_READ_AT = """CASE WHEN v.presence_version <> ''
+            THEN to_timestamp(left(v.presence_version, 16)::numeric / 1000000) END"""
+"""When a reading last said whether a video is public: the time in its version (``sync.projection.contract``)."""
+
+_VIDEO_IS_PUBLIC = f"""CASE WHEN {_READ_AT} >= greatest(v.visibility_at, i.listed_at, '-infinity')
+            THEN v.absent_at IS NULL
+            WHEN i.listed_at > coalesce(v.visibility_at, '-infinity') THEN true
+            ELSE v.is_public IS NOT FALSE END"""
+"""Whether everybody can see a video: by a reading, by a webhook, or by the status of its publish, the latest one."""
+
+
+def _posts(scope: Scope) -> list[Part]:
+    """Every post that is or was public, and publishes by other programs that have none (``tiktok.md`` 8.1).
+
+    Posts that only a publish names are those that an earlier release projected. A publish of ours without an id is a
+    row of ``social_posts`` already. TikTok does not tell deleted from private, so nothing is called deleted.
     """
-    public = {
-        "id": hash_of("i.account_id", "i.publish_id", "i.post_id"),
+    read = {
+        "id": "v.id",
+        **owned(_PLATFORM, "v"),
+        "post_id": "v.post_id",
+        "permalink": "coalesce(v.share_url, t.platform_post_url)",
+        # Of the whole caption readings have the beginning only (tiktok.md 12).
+        "text": "coalesce(i.title, t.content, nullif(v.video_description, ''), v.title)",
+        "kind": "coalesce(t.kind, CASE WHEN v.duration > 0 THEN 'video' END)",
+        "published_at": "coalesce(v.posted_at, t.published_at, i.status_at, v.visibility_at)",
+        "state": f"CASE WHEN {_VIDEO_IS_PUBLIC} THEN 'published' ELSE 'not_public' END",
+        "deleted": "false",
+        "gone_at": f"CASE WHEN NOT {_VIDEO_IS_PUBLIC} THEN coalesce(v.absent_at, v.visibility_at) END",
+        "target_id": "t.target_id",
+        "campaign_id": "t.campaign_id",
+        **_numbers("v"),
+        "metrics_json": "v.metrics_json",
+        **freshness("v", _VIDEO, made="v.posted_at"),
+    }
+    named = {
+        "id": hash_of("i.account_id", "i.post_id"),
         **owned(_PLATFORM, "i"),
         "post_id": "i.post_id",
         "permalink": "t.platform_post_url",
-        "text": "coalesce(p.title, t.content)",
+        "text": "coalesce(i.title, t.content)",
         "kind": "t.kind",
-        "published_at": "coalesce(t.published_at, p.status_at, i.visibility_at)",
-        "state": "CASE WHEN i.is_public IS FALSE THEN 'not_public' ELSE 'published' END",
+        "published_at": "coalesce(t.published_at, i.status_at, i.visibility_at)",
+        "state": f"CASE WHEN {IS_PUBLIC} IS FALSE THEN 'not_public' ELSE 'published' END",
+        "deleted": "false",
+        "gone_at": f"CASE WHEN {IS_PUBLIC} IS FALSE THEN i.visibility_at END",
         "target_id": "t.target_id",
         "campaign_id": "t.campaign_id",
         **freshness("i"),
@@ -317,16 +386,26 @@ def _posts(scope: Scope) -> list[Part]:
         "text": "p.title",
         "published_at": "p.status_at",
         "state": "'published_id_unknown'",
+        "deleted": "false",
         **freshness("p"),
     }
+
+    def target(row: str) -> str:
+        return f"""LEFT JOIN ({TARGETS}) t ON t.provider = '{_PLATFORM}' AND t.bucket = {row}.bucket
+            AND t.account_id = {row}.account_id AND t.platform_post_id = {row}.post_id{scope.own("t")}"""
+
     return [
         Part(
-            public,
-            f"""FROM public.tiktok_post_ids i {scope.owner(_PLATFORM, "i")}
-        JOIN public.tiktok_posts p ON p.bucket = i.bucket AND p.account_id = i.account_id
-            AND p.publish_id = i.publish_id
-        LEFT JOIN ({TARGETS}) t ON t.provider = '{_PLATFORM}' AND t.bucket = i.bucket
-            AND t.account_id = i.account_id AND t.platform_post_id = i.post_id{scope.own("t")}""",
+            read,
+            f"""FROM public.tiktok_videos v {scope.owner(_PLATFORM, "v")}
+        LEFT JOIN ({_OWN}) i ON i.bucket = v.bucket AND i.account_id = v.account_id AND i.post_id = v.post_id
+        {target("v")}""",
+        ),
+        Part(
+            named,
+            f"""FROM ({_OWN}) i {scope.owner(_PLATFORM, "i")} {target("i")}
+        WHERE NOT EXISTS (SELECT 1 FROM public.tiktok_videos v WHERE v.bucket = i.bucket
+            AND v.account_id = i.account_id AND v.post_id = i.post_id)""",
         ),
         Part(
             unnamed,
@@ -338,8 +417,66 @@ def _posts(scope: Scope) -> list[Part]:
     ]
 
 
-PARTS = {"posts_v1": _posts}
+def _engagement(scope: Scope) -> list[Part]:
+    """Numbers of each video on each day on which they were read and had changed; TikTok shows no comments."""
+    looks = replace(_VIDEO, row="s", object_id="s.post_id")
+    by_day = ("public.tiktok_video_metrics", "s", "post_id")
+    columns = {
+        **owned(_PLATFORM, "s"),
+        "post_key": "s.tiktok_video_id",
+        "post_id": "s.post_id",
+        "day": "s.day::date",
+        **_numbers("s"),
+        **{f"{name}_gained": gained(*by_day, word) for name, word in _WORDS.items()},
+        "measured_at": "s.read_at",
+        "holds_until": holds_until(*by_day, looks.synced_at),
+        **freshness("s", looks, made=looks.source_time),
+    }
+    return [Part(columns, f"FROM public.tiktok_video_metrics s {scope.owner(_PLATFORM, 's')}")]
 
-KNOWN_POST = f"""EXISTS (SELECT 1 FROM public.tiktok_post_ids i WHERE p.provider = '{_PLATFORM}'
-            AND i.bucket = p.bucket AND i.account_id = p.account_id AND i.post_id = p.platform_post_id)"""
+
+def _accounts(_: Scope) -> list[Part]:
+    columns = {
+        "platform": f"'{_PLATFORM}'",
+        "account_id": "a.account_id",
+        "account": "a.username",
+        "name": "a.display_name",
+        "followers": number("a", "followers"),
+        "following": number("a", "follows"),
+        "posts_count": number("a", "videos"),
+        "metrics_json": "a.metrics_json",
+        **freshness("a", _ACCOUNT),
+    }
+    return [Part(columns, "FROM public.tiktok_accounts a")]
+
+
+def _account_metrics(scope: Scope) -> list[Part]:
+    looks = replace(_ACCOUNT, row="s", object_id="s.account_id", connected=True)
+    by_day = ("public.tiktok_account_metrics", "s", "")
+    columns = {
+        **owned(_PLATFORM, "s"),
+        "day": "s.day::date",
+        "followers": number("s", "followers"),
+        "following": number("s", "follows"),
+        "posts_count": number("s", "videos"),
+        "followers_gained": gained(*by_day, "followers"),
+        "metrics_json": "s.metrics_json",
+        "measured_at": "s.read_at",
+        "holds_until": holds_until(*by_day, looks.synced_at),
+        **freshness("s", looks),
+    }
+    return [Part(columns, f"FROM public.tiktok_account_metrics s {scope.owner(_PLATFORM, 's')}")]
+
+
+PARTS = {
+    "posts_v1": _posts,
+    "engagement_v1": _engagement,
+    "accounts_v1": _accounts,
+    "account_metrics_v1": _account_metrics,
+}
+
+KNOWN_POST = f"""(p.provider = '{_PLATFORM}' AND (EXISTS (SELECT 1 FROM public.tiktok_videos v
+            WHERE v.bucket = p.bucket AND v.account_id = p.account_id AND v.post_id = p.platform_post_id)
+            OR EXISTS (SELECT 1 FROM public.tiktok_post_ids i
+            WHERE i.bucket = p.bucket AND i.account_id = p.account_id AND i.post_id = p.platform_post_id)))"""
 """The condition on a target ``p`` of ours that a row of this platform shows the same post."""

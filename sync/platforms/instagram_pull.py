@@ -18,6 +18,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from ops.runtime.graph_api import checked
 from ops.runtime.platform_protocol import JsonObject, PlatformError, Steps, member, objects, text
+from schema.crm.instagram import UNLISTED
 from schema.reading import moment
 from sync.platforms._graph_reading import (
     MISSING,
@@ -62,9 +63,6 @@ INSIGHTS = ("instagram_business_manage_insights", "instagram_manage_insights")
 
 MEDIA, COMMENT = "ig_media", "ig_comment"
 """Kinds of objects, and of the tasks that read one of them."""
-
-UNLISTED = "unlisted"
-"""The parent of media that stand in no listing of the account: stories, ads, items of albums, and media of others."""
 
 HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
 RECENT = timedelta(days=30)
