@@ -120,11 +120,6 @@ _TOTALS = {
         for name in METRICS
     },
     "measured_at": Shown(TIME, "when these totals were last looked at on that day; NULL: there are none of that day"),
-    "holds_until": Shown(
-        "date",
-        "last day on which these totals are known to be the same: days up to it have no row as nothing changed, and"
-        " days after it, without a row, were not looked at",
-    ),
 }
 
 _ENGAGEMENT = {
@@ -168,11 +163,6 @@ _ACCOUNT_METRICS = {
     "reach_of_day": Shown(BIGINT, "accounts that saw its posts on that day; NULL is unknown, not 0"),
     "metrics_json": Shown(JSON, "all numbers of that day by the platform's own names"),
     "measured_at": Shown(TIME, "when numbers of that day were last read"),
-    "holds_until": Shown(
-        "date",
-        "last day on which followers, following and posts_count are known to be the same: days up to it have no row as"
-        " nothing changed, and days after it, without a row, were not looked at",
-    ),
     **FRESHNESS,
 }
 
@@ -284,13 +274,13 @@ def published_views(scope: Scope) -> Mapping[str, View]:
                 time="commented_at",
             ),
             "engagement_v1": published(
-                "What happened at each post on each day, and its totals as they were last seen on that day",
+                "What happened at each post on each day, and its totals; up to synced_at no row is no change",
                 _ENGAGEMENT,
                 _by_day(scope),
                 time="day",
             ),
             "account_metrics_v1": published(
-                "Numbers of each account on each day: a day on which nothing changed, or nothing was read, has no row",
+                "Numbers of each account on each day; up to synced_at no row is no change, and after it a gap",
                 _ACCOUNT_METRICS,
                 _union("account_metrics_v1", _ACCOUNT_METRICS, scope),
                 time="day",

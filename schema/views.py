@@ -148,24 +148,10 @@ def gained(table: str, row: str, key: str, name: str) -> str:
     ``key`` is the column of the table that names the object of the account, '' where it is the account itself. A day
     that does not know the number is passed over, so the difference may be of several days.
     """
-    earlier = f"{_days(table, row, key)} AND b.day < {row}.day AND b.metrics_json ->> '{name}' IS NOT NULL"
-    return f"{number(row, name)} - (SELECT {number('b', name)} {earlier} ORDER BY b.day DESC LIMIT 1)"
-
-
-def holds_until(table: str, row: str, key: str, synced_at: str) -> str:
-    """Return the expression for the last day on which the numbers of a day's row are known to be the same.
-
-    A day on which nothing changed has no row, so they hold until the next row, and no longer than the object was looked
-    at.
-    """
-    following = f"SELECT b.day::date - 1 {_days(table, row, key)} AND b.day > {row}.day ORDER BY b.day LIMIT 1"
-    looked = f"coalesce(({synced_at} AT TIME ZONE 'UTC')::date, {row}.day::date)"
-    return f"greatest({row}.day::date, least(({following}), {looked}))"
-
-
-def _days(table: str, row: str, key: str) -> str:
-    same = " AND ".join(f"b.{name} = {row}.{name}" for name in ("bucket", "account_id", *filter(None, [key])))
-    return f"FROM {table} b WHERE {same}"
+    same = " AND ".join(f"b.{column} = {row}.{column}" for column in ("bucket", "account_id", *filter(None, [key])))
+    earlier = f"{same} AND b.day < {row}.day AND b.metrics_json ->> '{name}' IS NOT NULL"
+    return f"""{number(row, name)} - (SELECT {number("b", name)} FROM {table} b WHERE {earlier}
+            ORDER BY b.day DESC LIMIT 1)"""
 
 
 FRESHNESS = MappingProxyType(

@@ -32,7 +32,6 @@ from schema.views import (
     View,
     freshness,
     gained,
-    holds_until,
     latest_connection,
     number,
     owned,
@@ -511,7 +510,6 @@ def _engagement(scope: Scope) -> list[Part]:
         **_numbers("s"),
         **{f"{name}_gained": gained(*by_day, word) for name, word in _WORDS.items()},
         "measured_at": "s.read_at",
-        "holds_until": holds_until(*by_day, of_day.synced_at),
         **freshness("s", of_day, made=of_day.source_time),
     }
     of_media = _media_looks("m", "m.ig_id", figures)
@@ -523,7 +521,6 @@ def _engagement(scope: Scope) -> list[Part]:
         "day": f"({heard} AT TIME ZONE 'UTC')::date",
         **_numbers("m"),
         "measured_at": heard,
-        "holds_until": f"({heard} AT TIME ZONE 'UTC')::date",
         **freshness("m", of_media, made="m.timestamp"),
     }
     on_media = _media_looks("k", "k.media_ig_id", figures)
@@ -583,7 +580,6 @@ def _account_metrics(scope: Scope) -> list[Part]:
         "reach_of_day": number("s", "reach"),
         "metrics_json": "s.metrics_json",
         "measured_at": "s.read_at",
-        "holds_until": holds_until(*by_day, looks.synced_at),
         **freshness("s", looks),
     }
     return [Part(columns, f"FROM public.ig_account_metrics s {scope.owner(_PLATFORM, 's')}")]

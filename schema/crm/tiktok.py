@@ -38,7 +38,6 @@ from schema.views import (
     View,
     freshness,
     gained,
-    holds_until,
     latest_connection,
     number,
     owned,
@@ -429,7 +428,6 @@ def _engagement(scope: Scope) -> list[Part]:
         **_numbers("s"),
         **{f"{name}_gained": gained(*by_day, word) for name, word in _WORDS.items()},
         "measured_at": "s.read_at",
-        "holds_until": holds_until(*by_day, looks.synced_at),
         **freshness("s", looks, made=looks.source_time),
     }
     return [Part(columns, f"FROM public.tiktok_video_metrics s {scope.owner(_PLATFORM, 's')}")]
@@ -462,7 +460,6 @@ def _account_metrics(scope: Scope) -> list[Part]:
         "followers_gained": gained(*by_day, "followers"),
         "metrics_json": "s.metrics_json",
         "measured_at": "s.read_at",
-        "holds_until": holds_until(*by_day, looks.synced_at),
         **freshness("s", looks),
     }
     return [Part(columns, f"FROM public.tiktok_account_metrics s {scope.owner(_PLATFORM, 's')}")]

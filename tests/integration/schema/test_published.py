@@ -350,34 +350,30 @@ def day_of(days: int) -> datetime:
     return NOON + timedelta(days=days)
 
 
-async def test_series_says_until_which_day_it_is_flat_and_from_where_on_nobody_looked(
+async def test_series_says_until_when_it_was_looked_at_so_that_a_gap_does_not_read_as_flat(
     connection: asyncpg.Connection,
     pool: Pool,  # noqa: F811
 ) -> None:
     await connected(connection, "instagram", SHOP)
-    for day, likes, followers in ((0, 7, 70), (5, 9, 90)):
-        for kind, payload in (
-            ("media.read", {"id": "m1", "like_count": likes}),
-            ("account.read", {"followers_count": followers}),
-        ):
-            await append_event(connection, SHOP, f"{kind} {day}", type=kind, payload=payload, occurred_at=day_of(day))
+    for kind, payload in (
+        ("media.read", {"id": "m1", "like_count": 7}),
+        ("account.read", {"followers_count": 70}),
+    ):
+        await append_event(connection, SHOP, kind, type=kind, payload=payload, occurred_at=NOON)
+    await comment(connection, SHOP, "c1", 2 * 1440)
     await drain(pool)
-    series = (("engagement_v1", "ig_media", "m1", "likes"), ("account_metrics_v1", "ig_account", SHOP, "followers"))
-    for view, kind, object_id, number in series:
-        query = f"SELECT day, holds_until, {number} FROM reporting.{view} ORDER BY day"
 
-        async def held(query: str = query) -> list[tuple[int, int]]:
-            return [tuple((row[i] - NOON.date()).days for i in (0, 1)) for row in await connection.fetch(query)]  # type: ignore[misc]
+    async def until(view: str) -> set[datetime | None]:
+        return {row[0] for row in await connection.fetch(f"SELECT synced_at FROM reporting.{view}")}
 
-        assert await held() == [(0, 0), (5, 5)], "nothing says that it was looked at since"
-        await looked(connection, kind, object_id, day_of(3))
-        assert await held() == [(0, 3), (5, 5)], "day 4 is a gap"
+    for view, kind, object_id in (("engagement_v1", "ig_media", "m1"), ("account_metrics_v1", "ig_account", SHOP)):
+        assert await until(view) == {None}, "nothing says that it was looked at since"
         await looked(connection, kind, object_id, day_of(9))
-        assert await held() == [(0, 4), (5, 9)], "flat to the next row, and to the last look"
+        assert await until(view) == {day_of(9)}, "of a day with comments alone too"
     await looked(connection, "ig_media_insights", "m1", day_of(6))
-    rows = await connection.fetch("SELECT holds_until, synced_at FROM reporting.engagement_v1 ORDER BY day")
-    assert rows[1]["synced_at"] == day_of(6), "its figures are read by themselves, and were not since"
-    assert rows[1]["holds_until"] == day_of(6).date()
+    assert await until("engagement_v1") == {day_of(6)}, "its figures are read by themselves, and were not since"
+    await looked(connection, "ig_media", "m1", None)
+    assert await until("engagement_v1") == {None}, "its figures alone are not all of it"
 
 
 async def test_account_has_its_numbers_by_day(connection: asyncpg.Connection, pool: Pool) -> None:  # noqa: F811
