@@ -21,6 +21,9 @@ second, and to be odd in places only."""
 ODD_LIMIT = 10_000
 """Most parts of one document that are taken for odd; with more of them it is the document that is odd."""
 
+UNLISTED = "unlisted"
+"""What stands in no listing hangs on this: stories, ads, items of albums, live comments, and media of others."""
+
 
 class Unreadable(Exception):  # noqa: N818
     """``reason`` is one of not_json, not_utf8, nested_too_deep and number_out_of_range."""

@@ -23,6 +23,7 @@ from schema.crm.columns import (
 from schema.crm.posts import TARGETS
 from schema.metadata import metadata
 from schema.preview import Preview
+from schema.reading import UNLISTED
 from schema.views import (
     CREATED,
     UPDATED,
@@ -36,9 +37,6 @@ from schema.views import (
     number,
     owned,
 )
-
-UNLISTED = "unlisted"
-"""What stands in no listing hangs on this: stories, ads, items of albums, live comments, and media of others."""
 
 instagram_accounts = Table(
     "instagram_accounts",

@@ -18,8 +18,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from ops.runtime.graph_api import checked
 from ops.runtime.platform_protocol import JsonObject, PlatformError, Steps, member, objects, text
-from schema.crm.instagram import UNLISTED
-from schema.reading import moment
+from schema.reading import UNLISTED, moment
 from sync.platforms._graph_reading import (
     MISSING,
     Listed,

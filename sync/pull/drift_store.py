@@ -131,7 +131,7 @@ async def unseen(
         WHERE t.bucket = $1 AND t.account_id = $2 AND NOT t.{column} = ANY($3::text[])
             {"".join(f" AND {condition}" for condition in conditions)}
             AND (NOT EXISTS (SELECT 1 FROM pull_objects o WHERE o.bucket = $1 AND o.account_id = $2
-                    AND o.provider = $4 AND o.object_id = t.{column})
+                    AND o.provider = $4 AND o.object_id = t.{column} AND o.checked_at IS NOT NULL)
                 OR EXISTS (SELECT 1 FROM pull_objects o WHERE o.bucket = $1 AND o.account_id = $2
                     AND o.provider = $4 AND o.kind = $5 AND o.object_id = t.{column}))
         ORDER BY 1""",
@@ -161,16 +161,4 @@ async def save(
         different,
         extra,
         complete,
-    )
-
-
-async def gauges(connection: asyncpg.Connection) -> list[asyncpg.Record]:
-    """Return, by platform, the rows that differed when each account was last compared, and when that was first."""
-    return list(
-        await connection.fetch(
-            """
-            SELECT provider, sum(missing)::bigint AS missing, sum(different)::bigint AS different,
-                sum(extra)::bigint AS extra, min(checked_at) AS checked_at
-            FROM pull_drifts GROUP BY provider"""
-        )
     )

@@ -631,3 +631,15 @@ async def backlog(connection: asyncpg.Connection) -> list[Backlog]:
         WHERE a.authorized_at IS NOT NULL GROUP BY 1, 2"""
     )
     return [Backlog(*row) for row in rows]
+
+
+async def differences(connection: asyncpg.Connection) -> list[asyncpg.Record]:
+    """Return, by platform, the rows that differed when each account was last compared, and when that was first."""
+    return list(
+        await connection.fetch(
+            """
+            SELECT provider, sum(missing)::bigint AS missing, sum(different)::bigint AS different,
+                sum(extra)::bigint AS extra, min(checked_at) AS checked_at
+            FROM pull_drifts GROUP BY provider"""
+        )
+    )

@@ -22,7 +22,7 @@ from ops.runtime.faultpoint import faultpoint
 from ops.runtime.platform_protocol import PlatformError, Request, Response, Steps, T
 from ops.runtime.ports import Fact, Pulling
 from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
-from sync.pull import decisions, drift_store, store
+from sync.pull import decisions, store
 from sync.pull.contract import Account, Object, Page, Priority, PullingPlatform, PullTask, Task, Turn, Wanted
 from sync.pull.decisions import CONFIRM_SECONDS, Due, Judged, judge, judge_missing, setback
 from sync.pull.store import Claimed, Key, Lease, LeaseLostError, Reader, Shown
@@ -492,7 +492,7 @@ def measurer(platforms: Collection[str]) -> Callable[[asyncpg.Connection], Await
     """Return what sets the gauges of the tasks that are due, and of what differed when it was last compared."""
 
     async def measure_tasks(connection: asyncpg.Connection) -> None:
-        for compared in await drift_store.gauges(connection):
+        for compared in await store.differences(connection):
             for kind in ("missing", "different", "extra"):
                 metrics.drift_rows.labels(compared["provider"], kind).set(compared[kind])
             metrics.drift_checked_at.labels(compared["provider"]).set(compared["checked_at"].timestamp())

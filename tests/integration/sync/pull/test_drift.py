@@ -53,7 +53,7 @@ async def test_each_kind_of_difference_is_named_with_its_cause(pull: Pull) -> No
     assert named(drift) == [
         ("different", "ig_media", ["m1", "caption"]),
         ("extra", "ig_comments", ["c2"]),
-        ("missing", "ig_comments", ["d2", "text", "timestamp", "from_user", "from_id"]),
+        ("missing", "ig_comments", ["d2", "text", "timestamp", "from_user", "from_id", "is_own"]),
     ]
     by_kind = {each.kind: each for each in drift.findings}
     assert by_kind["different"].columns == {"caption": ("caption of m1", "edited")}
