@@ -20,7 +20,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, INET, JSONB
 
 from schema.access import created_at, tenant_id
 from schema.log import Timestamp
@@ -108,6 +108,7 @@ media_links = Table(
     PrimaryKeyConstraint("tenant_id", "id"),
     ForeignKeyConstraint(["tenant_id", "media_id"], ["media.tenant_id", "media.id"]),
     Index("ix_media_links_token_sha256", "token_sha256"),
+    Index("ix_media_links_tenant_id_media_id", "tenant_id", "media_id"),
     Index("ix_media_links_tenant_id_target_id", "tenant_id", "target_id"),
     Index("ix_media_links_expires_at", "expires_at"),
     comment="Addresses at which a platform fetches a file, each for one attempt of one target",
@@ -125,6 +126,7 @@ media_fetches = Table(
     Column("first_byte", BigInteger, comment="asked for, from 0 on; NULL where no bytes were"),
     Column("last_byte", BigInteger, comment="the last one sent; NULL for none, or where nobody saw the end of it"),
     Column("user_agent", Text, nullable=False, comment="as it calls itself, cut where it is long"),
+    Column("address", INET, comment="from where, behind our proxies; NULL where it is not known"),
     PrimaryKeyConstraint("tenant_id", "id"),
     ForeignKeyConstraint(["tenant_id", "link_id"], ["media_links.tenant_id", "media_links.id"], ondelete="CASCADE"),
     Index("ix_media_fetches_tenant_id_link_id", "tenant_id", "link_id"),

@@ -230,8 +230,8 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
         ),
         "media_links": Rights(select=EVERY, update="revoked_at"),
         "media_fetches": Rights(
-            select="tenant_id id",
-            insert="tenant_id link_id method status first_byte user_agent",
+            select=EVERY,
+            insert="tenant_id link_id method status first_byte user_agent address",
             update="last_byte",
         ),
     },
@@ -406,6 +406,7 @@ FUNCTIONS: Mapping[str, tuple[str, ...]] = {
     "find_media_link(bytea)": (WEB_ROLE,),
     "find_oauth_state(bytea,bytea,bytea)": (WEB_ROLE,),
     "find_session(bytea)": (WEB_ROLE,),
+    "find_target_events(uuid)": (WEB_ROLE,),
     "find_tenants_of_person(uuid)": (WEB_ROLE,),
     "find_tenants_of_sessions(uuid)": (WEB_ROLE,),
     "find_vault_keys()": (WEB_ROLE, WORKER_ROLE),
@@ -415,8 +416,9 @@ FUNCTIONS: Mapping[str, tuple[str, ...]] = {
     "share_bodies(uuid[])": (WORKER_ROLE,),
 }
 """Who may call the functions that run with the owner's rights. Each answers one question about all tenants, and gives
-back as little as the answer is: mostly the tenant, for which the caller then acts. ``forget_person`` deletes, and only
-somebody who belongs to no tenant; ``request_account_deletion`` records a request for a connection of that tenant;
+back as little as the answer is: mostly the tenant, for which the caller then acts. ``find_target_events`` reads of the
+log when the targets of a post of that tenant came to their states. ``forget_person`` deletes, and only somebody
+who belongs to no tenant; ``request_account_deletion`` records a request for a connection of that tenant;
 ``find_pull_progress`` tells how far connections of that tenant are read, and ``request_pull`` asks for one of them to
 be read; ``share_bodies`` drops a body that is stored twice; ``make_partitions`` makes those of the months to come; the
 three of retention drop what the stored policies say and nothing else."""

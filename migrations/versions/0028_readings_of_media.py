@@ -3,7 +3,7 @@
 from migrations.script import run
 
 revision = "0028"
-down_revision = "0026"
+down_revision = "0027"
 branch_labels = None
 depends_on = None
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import click
 
@@ -29,7 +30,7 @@ READ_BYTES = 2**20
 
 @click.group("media")
 def media_group() -> None:
-    """Files to be posted: upload, list, prune."""
+    """Files to be posted: upload, list, prune, and see who fetched them."""
 
 
 @media_group.command("upload")
@@ -153,6 +154,39 @@ def _damage(stored: "StoredFile | None") -> str:
         return ""
     words = {"missing": "its bytes are missing", "unreadable": "the storage did not say whether it is there"}
     return words.get(stored.state, f"the storage has {stored.size} bytes of it")
+
+
+@media_group.command("fetches")
+@click.argument("id_", metavar="ID", type=click.UUID)
+@options.json_lines
+@options.tenant
+def fetches_command(id_: UUID, tenant: str | None, *, as_json: bool) -> None:
+    """List who fetched a file, by its id, or what a post or one of its targets shows; the first request first."""
+    wiring.run(show_fetches(wiring.load(), tenant, str(id_), as_json=as_json))
+
+
+async def show_fetches(configuration: Configuration, tenant: str | None, id_: str, *, as_json: bool) -> None:
+    """Print the newest requests by the addresses of files. Raises ClickException where nothing has this id."""
+    from publish.media.links import fetches_about
+
+    async with (
+        scope_of(configuration, tenant) as scope,
+        tenant_transaction(scope.pool, scope.tenant) as connection,
+    ):
+        found = await fetches_about(connection, scope.tenant, id_)
+    if found is None:
+        raise click.ClickException(f"neither a file nor a post nor a target of one has the id {id_}")
+    for fetch in found:
+        if as_json:
+            echo_json(fetch.document)
+            continue
+        place = f"from {fetch.address}" if fetch.address else ""
+        file, attempt = f"file {fetch.media}", f"attempt {fetch.attempt}"
+        time, answer = f"{fetch.at:%Y-%m-%d %H:%M:%S}Z", f"{fetch.method} {fetch.status}"
+        parts = (time, answer, fetch.sent, file, attempt, fetch.user_agent, place)
+        echo("  ".join(part for part in parts if part))
+    if not found and not as_json:
+        echo("nobody fetched it", err=True)
 
 
 @media_group.command("prune")

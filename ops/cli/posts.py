@@ -20,6 +20,7 @@ from publish.posting import many
 from publish.posting.descriptions import (
     cancelled_document,
     created_document,
+    history_document,
     line_document,
     moved_words,
     post_document,
@@ -29,7 +30,7 @@ from publish.posting.lifecycle import PostLifecycle
 from publish.posting.link_preview import NoPreviewError, fetch_preview
 from publish.posting.listing import MOST_LISTED, PostListing
 from publish.posting.many import LineOutcome
-from publish.posting.post_store import STATUSES, PostFilter, StoredPost, StoredTarget
+from publish.posting.post_store import ONLY, STATUSES, PostFilter, StoredPost, StoredTarget
 from publish.posting.requests import ApproveBody, ConfirmBody, PostBody, RetryBody, moment, read
 from publish.posting.results import Created
 from publish.schedule.bulk_csv import read_csv
@@ -133,10 +134,18 @@ async def preview_link(url: str, own_url: str, *, as_json: bool) -> None:
 
 @posts.command("list")
 @click.option("--campaign")
-@click.option("--state", type=click.Choice([*STATUSES, *(state.value for state in TargetState)]))
+@click.option(
+    "--state",
+    type=click.Choice([*STATUSES, *(state.value for state in TargetState), f"{ONLY}{TargetState.FAILED}"]),
+    metavar="STATE",
+    help=f"{', '.join(STATUSES)}, or a state of docs/states.md; {ONLY}failed leaves out what was missed.",
+)
 @click.option("--platform")
+@click.option("--connection", type=click.UUID, help="Of this account; `connections list` has its id.")
+@click.option("--text", help="With this in the text, in capitals or not.")
 @click.option("--from", "since", metavar="TIME", help="Of this time and later, such as 2027-05-01T09:00Z.")
 @click.option("--to", "until", metavar="TIME", help="Before this time; one without an offset is in UTC.")
+@click.option("--before", type=click.UUID, help="Older than this post.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, MOST_LISTED))
 @options.json_lines
 @options.tenant
@@ -146,11 +155,13 @@ def posts_list(tenant: str | None, *, limit: int, as_json: bool, **chosen: Any) 
 
 
 async def show_list(
-    configuration: Configuration, tenant: str | None, chosen: Mapping[str, str | None], limit: int, *, as_json: bool
+    configuration: Configuration, tenant: str | None, chosen: Mapping[str, Any], limit: int, *, as_json: bool
 ) -> None:
     """Print the newest posts that fit. Raises PostError for a time that is none."""
+    ids = {name: None if chosen[name] is None else str(chosen[name]) for name in ("before", "connection")}
+    same = {name: chosen[name] for name in ("campaign", "state", "platform", "text")}
     since, until = moment("--from", chosen["since"]), moment("--to", chosen["until"])
-    wanted = PostFilter(chosen["campaign"], chosen["state"], chosen["platform"], since, until)
+    wanted = PostFilter(since=since, until=until, **same, **ids)
     async with post_context(configuration, tenant) as found:
         page = await PostListing(found.posts).page(found.tenant, wanted, limit)
     for post in page.posts:
@@ -230,6 +241,32 @@ def _say_target(target: StoredTarget, post: StoredPost) -> None:
         echo(
             "    look there, then: landfall posts confirm POST TARGET --there --url …, or --not-there to post it again"
         )
+
+
+@posts.command("history")
+@_POST
+@options.json_document
+@options.tenant
+def posts_history(post_id: UUID, tenant: str | None, *, as_json: bool) -> None:
+    """Show when a post, or an action, came to its states at each account, and what happens next."""
+    wiring.run(show_history(wiring.load(), tenant, str(post_id), as_json=as_json))
+
+
+async def show_history(configuration: Configuration, tenant: str | None, post_id: str, *, as_json: bool) -> None:
+    """Print what became of a post so far. Raises PostError where there is none."""
+    async with post_context(configuration, tenant) as found:
+        history = await PostListing(found.posts).history(found.tenant, post_id)
+    if as_json:
+        echo_json(history_document(history))
+        return
+    for each in history.targets:
+        echo(f"{each.target.platform} {each.target.account}: {each.target.state} ({each.target.kind})")
+        for event in each.events:
+            step = f" ({event.step})" if event.step else ""
+            said = f"  {event.error_message}" if event.error_message else ""
+            echo(f"    {event.at:%Y-%m-%d %H:%M:%S}Z  {event.state}{step}{said}")
+        at = f" {each.next.at:%Y-%m-%d %H:%M:%S}Z" if each.next.at else ""
+        echo(f"    next: {each.next.words}{at}")
 
 
 @posts.command("retry")

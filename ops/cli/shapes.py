@@ -73,6 +73,10 @@ SHAPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         ),
         "explain": ("table", "row", "events", "dropped_until"),
         "key list": (*("id", "name", "scopes", "created_at", "last_used_at", "last_used_from", "revoked_at", "maker"),),
+        "media fetches": (
+            *("at", "media", "target", "attempt", "link", "method", "status", "first_byte", "last_byte", "bytes"),
+            *("user_agent", "address", "whole"),
+        ),
         "media list": (
             *("tenant", "id", "kind", "content_type", "bytes", "width", "height", "duration_ms", "file_name"),
             *("created_by", "created_at", "removed_at", "removed_by", "stored", "stored_bytes"),
@@ -85,6 +89,7 @@ SHAPES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "posts cancel": ("cancelled", "targets", "post"),
         "posts confirm": _POST,
         "posts create": ("post", "accounts", "findings", "time", "replayed"),
+        "posts history": ("post", "targets"),
         "posts import": ("number", "accepted", "post", "accounts", "findings", "time", "replayed", "problems"),
         "posts list": _POST,
         "posts preview-link": ("url", "title", "description", "image"),

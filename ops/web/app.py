@@ -25,6 +25,8 @@ from ops.web.not_configured import ConnectionsNotConfigured
 from ops.web.pages.account import AccountPages
 from ops.web.pages.audit import AuditPages
 from ops.web.pages.authorization import AuthorizationPages
+from ops.web.pages.calendar import CalendarPages
+from ops.web.pages.compose import ComposePages
 from ops.web.pages.connections import ConnectionPages
 from ops.web.pages.deletion import DeletionPages
 from ops.web.pages.invitations import InvitationPages
@@ -82,6 +84,8 @@ def add_posts(app: web.Application, site: Site, publishing: Publishing) -> None:
         ActionsApi(site, publishing),
         RecurrencesApi(site, publishing),
         QueuesApi(site, publishing),
+        ComposePages(site, publishing),
+        CalendarPages(site, publishing),
         PostPages(site, publishing),
     ):
         site.router.add(app, [_notifying(route, publishing.notify) for route in part.routes()])

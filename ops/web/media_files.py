@@ -59,7 +59,8 @@ class MediaFiles:
             first = part.first if part is not None and request.method == hdrs.METH_GET else None
             agent = excerpt(storable(request.headers.get(hdrs.USER_AGENT, "")), AGENT_CHARACTERS)
             status = 416 if part is None else part.status
-            fetch = await link_store.begin_fetch(connection, tenant, link, request.method, status, first, agent)
+            asked = (request.method, status, first, agent, self._site.client.address(request))
+            fetch = await link_store.begin_fetch(connection, tenant, link, *asked)
         if part is None:
             return web.Response(status=416, headers={hdrs.CONTENT_RANGE: f"bytes */{file.bytes}"})
         headers = _headers(file, part)

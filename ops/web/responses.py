@@ -75,6 +75,9 @@ _HEADERS[POLICY] += f"; {FILES}"
 SCRIPTED = {POLICY: f"{_HEADERS[POLICY]}; script-src 'self'"}
 """For pages with a passkey's form: scripts of this site run there, and no script inside the page."""
 
+LIVE = {POLICY: f"{SCRIPTED[POLICY]}; connect-src 'self'"}
+"""For pages that a script of this site keeps up to date: it asks this site for them again."""
+
 
 class EarlyResponse(Exception):  # noqa: N818  a response
     """Ends the handling of a request with this response."""

@@ -5,6 +5,8 @@ from datetime import datetime
 
 import asyncpg
 
+from ops.runtime.serialization import json_object
+
 KEPT_DAYS = 90
 """How long a link is kept after its end, with what was fetched by it: the evidence of what a platform did."""
 
@@ -24,11 +26,12 @@ class Fetch:
     """One request for a file, HEAD included.
 
     ``first_byte`` and ``last_byte`` are what was sent: None for nothing, and ``last_byte`` also where nobody saw the
-    end of it. ``bytes`` is the size of the file.
+    end of it. ``bytes`` is the size of the file. ``address`` is the IP address that asked; None where it is not known.
     """
 
     at: datetime
     media: str
+    target: str
     attempt: int
     link: str
     method: str
@@ -37,11 +40,37 @@ class Fetch:
     last_byte: int | None
     bytes: int
     user_agent: str
+    address: str | None
 
     @property
     def whole(self) -> bool:
         """Whether this request alone was sent the whole file."""
         return self.first_byte == 0 and self.last_byte == self.bytes - 1
+
+    @property
+    def sent(self) -> str:
+        """What was sent, in words; empty where nothing of it was asked for."""
+        if self.first_byte is None:
+            return ""
+        if self.last_byte is None:
+            return f"from byte {self.first_byte} on, and nobody saw the end of it"
+        return "all of it" if self.whole else f"bytes {self.first_byte} to {self.last_byte} of {self.bytes}"
+
+    @property
+    def document(self) -> dict[str, object]:
+        """What programs are shown."""
+        return {**json_object(self), "whole": self.whole}
+
+
+MOST_SHOWN = 500
+
+_FETCHES = """
+    SELECT f.at, l.media_id::text, l.target_id::text, l.attempt, l.id::text, f.method, f.status, f.first_byte,
+        f.last_byte, m.bytes, f.user_agent, host(f.address)
+    FROM media_fetches f
+    JOIN media_links l ON l.tenant_id = f.tenant_id AND l.id = f.link_id
+    JOIN media m ON m.tenant_id = l.tenant_id AND m.id = l.media_id
+    WHERE l.tenant_id = $1::uuid"""
 
 
 async def insert(
@@ -83,18 +112,34 @@ async def revoke(connection: asyncpg.Connection, tenant: str, target: str) -> in
 
 async def fetches(connection: asyncpg.Connection, tenant: str, target: str) -> list[Fetch]:
     """Return what was fetched by the links of a target, revoked ones too, the first request first."""
-    rows = await connection.fetch(
-        """
-        SELECT f.at, l.media_id::text, l.attempt, l.id::text, f.method, f.status, f.first_byte, f.last_byte, m.bytes,
-            f.user_agent
-        FROM media_fetches f
-        JOIN media_links l ON l.tenant_id = f.tenant_id AND l.id = f.link_id
-        JOIN media m ON m.tenant_id = l.tenant_id AND m.id = l.media_id
-        WHERE l.tenant_id = $1::uuid AND l.target_id = $2::uuid ORDER BY f.id""",
-        tenant,
-        target,
-    )
+    rows = await connection.fetch(f"{_FETCHES} AND l.target_id = $2::uuid ORDER BY f.id", tenant, target)
     return [Fetch(*row) for row in rows]
+
+
+async def fetches_about(connection: asyncpg.Connection, tenant: str, id_: str) -> list[Fetch] | None:
+    """Return the newest requests for a file, or for what a post or one of its targets shows, the first one first.
+
+    None where the tenant has neither a file, a post nor a target of this id.
+    """
+    rows = await connection.fetch(
+        f"""
+        {_FETCHES} AND (l.media_id = $2::uuid OR l.target_id = $2::uuid OR l.target_id IN
+            (SELECT t.id FROM post_targets t WHERE t.tenant_id = $1::uuid AND t.post_id = $2::uuid))
+        ORDER BY f.id DESC LIMIT $3""",
+        tenant,
+        id_,
+        MOST_SHOWN,
+    )
+    if rows:
+        return [Fetch(*row) for row in reversed(rows)]
+    known: bool = await connection.fetchval(
+        """
+        SELECT EXISTS (SELECT FROM media WHERE tenant_id = $1::uuid AND id = $2::uuid)
+            OR EXISTS (SELECT FROM post_targets WHERE tenant_id = $1::uuid AND $2::uuid IN (id, post_id))""",
+        tenant,
+        id_,
+    )
+    return [] if known else None
 
 
 async def find(connection: asyncpg.Connection, token_sha256: bytes) -> tuple[str, str] | None:
@@ -124,18 +169,20 @@ async def begin_fetch(
     status: int,
     first_byte: int | None,
     user_agent: str,
+    address: str | None,
 ) -> int:
-    """Note a request before it is answered. Return its id."""
+    """Note a request before it is answered, with the IP address that it came from. Return its id."""
     id_: int = await connection.fetchval(
         """
-        INSERT INTO media_fetches (tenant_id, link_id, method, status, first_byte, user_agent)
-        VALUES ($1::uuid, $2::uuid, $3, $4, $5, $6) RETURNING id""",
+        INSERT INTO media_fetches (tenant_id, link_id, method, status, first_byte, user_agent, address)
+        VALUES ($1::uuid, $2::uuid, $3, $4, $5, $6, $7::inet) RETURNING id""",
         tenant,
         link,
         method,
         status,
         first_byte,
         user_agent,
+        address,
     )
     return id_
 

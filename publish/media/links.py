@@ -40,3 +40,8 @@ async def revoke(connection: asyncpg.Connection, tenant: str, target_id: str) ->
 async def fetches(connection: asyncpg.Connection, tenant: str, target_id: str) -> list[Fetch]:
     """Return who fetched what by the addresses of a target, the first request first."""
     return await link_store.fetches(connection, tenant, target_id)
+
+
+async def fetches_about(connection: asyncpg.Connection, tenant: str, id_: str) -> list[Fetch] | None:
+    """Return who fetched a file, or what a post or one of its targets shows; None where nothing has this id."""
+    return await link_store.fetches_about(connection, tenant, id_)

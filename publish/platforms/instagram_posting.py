@@ -22,7 +22,7 @@ from publish.preflight.contract import (
     megabytes,
 )
 from publish.preflight.error_catalogue import ErrorCatalogue
-from publish.preflight.options import FirstComment, Fraction, Options, Part, Words
+from publish.preflight.options import FirstComment, Fraction, Options, Part, Words, labelled
 from publish.preflight.text import hashtags, mentions
 
 FACEBOOK_LOGIN = "facebook"
@@ -42,7 +42,7 @@ class Poll(Part):
     """A poll below the caption, which is its question."""
 
     options: Annotated[list[Words], Field(min_length=2, max_length=4)]
-    open_end: bool = Field(default=False, description="Without it, a poll ends after 3 days.")
+    open_end: bool = Field(default=False, title="Open end", description="Without it, a poll ends after 3 days.")
 
 
 class Everywhere(Options):
@@ -69,14 +69,20 @@ class Feed(Everywhere):
 class Reel(Feed):
     """What a reel has besides."""
 
-    cover_media_id: Words | None = Field(default=None, description="An image for the cover; it wins over cover_ms.")
+    cover_media_id: Words | None = Field(
+        default=None,
+        title="Image for the cover",
+        description="The id of an uploaded file; it wins over a moment of the video.",
+    )
     cover_ms: Annotated[int, Field(ge=0)] | None = Field(
-        default=None, description="The moment of the video for the cover."
+        default=None, title="Moment of the cover", description="In milliseconds from the beginning of the video."
     )
     share_to_feed: bool = Field(default=True, description="Show the reel in the feed too.")
     audio_name: Words | None = Field(default=None, description="The name of the reel's own sound.")
     trial_reel: Literal["MANUAL", "SS_PERFORMANCE"] | None = Field(
-        None, description="Show it to people who do not follow first, until it is shared by hand or by its success."
+        None,
+        description="Show it to people who do not follow first, until it is shared by hand or by its success.",
+        json_schema_extra=labelled(MANUAL="Until you share it", SS_PERFORMANCE="Until it does well"),
     )
 
 

@@ -22,7 +22,7 @@ from publish.preflight.contract import (
     megabytes,
 )
 from publish.preflight.error_catalogue import ErrorCatalogue, ErrorClass, ErrorRule, ReportedError
-from publish.preflight.options import FirstComment, Options, Part, Words
+from publish.preflight.options import FirstComment, Options, Part, Words, labelled
 
 # Little text (linkedin.md 4.1).
 
@@ -54,8 +54,18 @@ def plain_text(little: str) -> str:
 class Everywhere(Options):
     """What every post has."""
 
-    visibility: Literal["PUBLIC", "CONNECTIONS", "LOGGED_IN"] = Field(default="PUBLIC", description="Who sees it.")
-    feed: Literal["MAIN_FEED", "NONE"] = Field(default="MAIN_FEED", description="NONE keeps it out of feeds.")
+    visibility: Literal["PUBLIC", "CONNECTIONS", "LOGGED_IN"] = Field(
+        default="PUBLIC",
+        description="Who sees it.",
+        json_schema_extra=labelled(
+            PUBLIC="Everybody", CONNECTIONS="Connections only", LOGGED_IN="Everybody who is logged in"
+        ),
+    )
+    feed: Literal["MAIN_FEED", "NONE"] = Field(
+        default="MAIN_FEED",
+        description="NONE keeps it out of feeds.",
+        json_schema_extra=labelled(MAIN_FEED="Shown in feeds", NONE="Kept out of feeds"),
+    )
     reshare_disabled: bool = Field(default=False, description="Do not let others reshare it.")
     first_comment: FirstComment = ""
 

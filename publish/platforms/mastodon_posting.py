@@ -20,7 +20,7 @@ from publish.preflight.contract import (
     TextRule,
 )
 from publish.preflight.error_catalogue import ErrorCatalogue, ErrorClass, ErrorRule, ReportedError
-from publish.preflight.options import FirstComment, Options, Part, Words
+from publish.preflight.options import FirstComment, Options, Part, Words, labelled
 from publish.preflight.text import graphemes, links
 
 LINK_CHARACTERS = 23
@@ -46,12 +46,29 @@ class Everywhere(Options):
     """What every post has."""
 
     visibility: Literal["public", "unlisted", "private", "direct"] | None = Field(
-        default=None, description="Who sees it; as the account is set if nothing is chosen."
+        default=None,
+        description="Who sees it; as the account is set if nothing is chosen.",
+        json_schema_extra=labelled(
+            public="Everybody",
+            unlisted="Everybody, and not in public timelines",
+            private="Followers only",
+            direct="Only people who are mentioned",
+        ),
     )
-    spoiler_text: str = Field(default="", description="A warning that hides the post until somebody opens it.")
-    sensitive: bool = Field(default=False, description="Hide the files until somebody opens them.")
-    language: Annotated[str, StringConstraints(pattern="^[a-z]{2,3}$")] | None = None
-    quote_policy: Literal["public", "followers", "nobody"] | None = Field(default=None, description="Who may quote it.")
+    spoiler_text: str = Field(
+        default="", title="Content warning", description="A warning that hides the post until somebody opens it."
+    )
+    sensitive: bool = Field(
+        default=False, title="Sensitive files", description="Hide the files until somebody opens them."
+    )
+    language: Annotated[str, StringConstraints(pattern="^[a-z]{2,3}$")] | None = Field(
+        default=None, description="The language of the text, as its code: en, de."
+    )
+    quote_policy: Literal["public", "followers", "nobody"] | None = Field(
+        default=None,
+        description="Who may quote it.",
+        json_schema_extra=labelled(public="Everybody", followers="Followers", nobody="Nobody"),
+    )
     quote_of: Words | None = Field(default=None, description="The id of the post that is quoted.")
     first_comment: FirstComment = ""
 
@@ -64,7 +81,7 @@ class PollContent(Part):
     """The answers of a poll, and for how long people may vote."""
 
     options: Annotated[list[Words], Field(min_length=2)]
-    seconds: Annotated[int, Field(ge=1)]
+    seconds: Annotated[int, Field(ge=1, title="Seconds in which people may vote")]
     multiple: bool = Field(default=False, description="Several answers may be chosen.")
     hide_totals: bool = Field(default=False, description="Hide the numbers until the end.")
 

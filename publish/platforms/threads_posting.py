@@ -22,7 +22,7 @@ from publish.preflight.contract import (
     megabytes,
 )
 from publish.preflight.error_catalogue import ErrorCatalogue, ErrorClass, ErrorRule
-from publish.preflight.options import FirstComment, Options, Part, Words
+from publish.preflight.options import MULTILINE, FirstComment, Options, Part, Words
 from publish.preflight.text import emoji_in_bytes, links
 
 MOST_LINKS = 5
@@ -68,7 +68,7 @@ class Text(_Everywhere):
         | None
     ) = Field(default=None, description="The answers of a poll.")
     long_text: Annotated[str, StringConstraints(min_length=1, max_length=10_000)] | None = Field(
-        default=None, description="A longer text, attached to the post."
+        default=None, description="A longer text, attached to the post.", json_schema_extra={MULTILINE: True}
     )
 
 

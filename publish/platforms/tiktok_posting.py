@@ -23,24 +23,34 @@ from publish.preflight.contract import (
     megabytes,
 )
 from publish.preflight.error_catalogue import ErrorCatalogue, ErrorClass, ErrorRule, ReportedError
-from publish.preflight.options import Options, Words
+from publish.preflight.options import Options, Words, labelled
 from publish.preflight.text import utf16_units
 
 SELF_ONLY = "SELF_ONLY"
+
+_TRANSFERS = labelled(file="Landfall sends the file", url="TikTok fetches the file")
 
 
 class Direct(Options):
     """What is published at once. Nobody chooses the privacy for the person, and every switch is off at first."""
 
     privacy_level: Literal["PUBLIC_TO_EVERYONE", "FOLLOWER_OF_CREATOR", "MUTUAL_FOLLOW_FRIENDS", "SELF_ONLY"] = Field(
-        description="Who may see it. The account's own choices change, so they are asked for each time."
+        title="Who may see it",
+        description="The account's own choices change, so they are asked for each time, and none is made for you.",
+        json_schema_extra=labelled(
+            PUBLIC_TO_EVERYONE="Everybody",
+            FOLLOWER_OF_CREATOR="Followers",
+            MUTUAL_FOLLOW_FRIENDS="Friends: followers who are followed back",
+            SELF_ONLY="Only the account itself",
+        ),
     )
     music_usage_confirmed: bool = Field(
-        description="Whether the person agrees to TikTok's Music Usage Confirmation for this post."
+        title="Music usage confirmation",
+        description="Whether you agree to TikTok's Music Usage Confirmation for this post.",
     )
     allow_comments: bool = False
-    own_brand: bool = Field(default=False, description="It promotes the person's own business.")
-    branded_content: bool = Field(default=False, description="It is a paid partnership.")
+    own_brand: bool = Field(default=False, title="Your brand", description="It promotes your own business.")
+    branded_content: bool = Field(default=False, title="Branded content", description="It is a paid partnership.")
 
 
 class Video(Direct):
@@ -50,10 +60,12 @@ class Video(Direct):
     allow_stitch: bool = False
     ai_generated: bool = Field(default=False, description="Label the post as made with AI.")
     cover_ms: Annotated[int, Field(ge=0)] | None = Field(
-        default=None, description="The moment of the video for the cover."
+        default=None, title="Cover", description="The moment of the video for it, in milliseconds."
     )
     transfer: Literal["file", "url"] = Field(
-        default="file", description="Whether Landfall sends the file or TikTok fetches it."
+        default="file",
+        description="Whether Landfall sends the file or TikTok fetches it.",
+        json_schema_extra=_TRANSFERS,
     )
 
 
@@ -61,7 +73,9 @@ class InboxVideo(Options):
     """A video that waits in the person's inbox: text and privacy are chosen in the app."""
 
     transfer: Literal["file", "url"] = Field(
-        default="file", description="Whether Landfall sends the file or TikTok fetches it."
+        default="file",
+        description="Whether Landfall sends the file or TikTok fetches it.",
+        json_schema_extra=_TRANSFERS,
     )
 
 

@@ -21,7 +21,7 @@ from publish.preflight.contract import (
     megabytes,
 )
 from publish.preflight.error_catalogue import ErrorCatalogue, ErrorClass, ErrorRule, ReportedError
-from publish.preflight.options import Options, Part
+from publish.preflight.options import MULTILINE, Options, Part, labelled
 
 Id = Annotated[str, StringConstraints(pattern="^[0-9]{1,19}$")]
 
@@ -39,7 +39,14 @@ class Text(Options):
     """What every post has."""
 
     reply_control: Literal["following", "mentionedUsers", "subscribers", "verified"] | None = Field(
-        default=None, description="Who may reply; everybody if nothing is chosen."
+        default=None,
+        description="Who may reply; everybody if nothing is chosen.",
+        json_schema_extra=labelled(
+            following="Accounts that it follows, and those that are mentioned",
+            mentionedUsers="Accounts that are mentioned",
+            subscribers="Subscribers",
+            verified="Verified accounts",
+        ),
     )
     ai_generated: bool = Field(default=False, description="Label the post as made with AI.")
     paid_partnership: bool = Field(default=False, description="Label the post as a paid partnership.")
@@ -47,7 +54,10 @@ class Text(Options):
     community_id: Id | None = None
     share_with_followers: bool = Field(default=False, description="Show a post of a community to followers too.")
     first_comment: Annotated[str, StringConstraints(strip_whitespace=True)] = Field(
-        default="", description="A reply of the account's own: published after the post, with a state of its own."
+        default="",
+        title="First comment",
+        description="A reply of the account's own: published after the post, with a state of its own.",
+        json_schema_extra={MULTILINE: True},
     )
 
 

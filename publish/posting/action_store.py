@@ -7,8 +7,7 @@ import asyncpg
 
 from publish.posting import post_store
 from publish.posting.contract import PARENT_OPTION
-from publish.posting.post_store import COUNTED, STATUS, StoredPost, StoredTarget
-from schema.states import TargetState
+from publish.posting.post_store import COUNTED, StoredPost, StoredTarget, states_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,6 @@ async def latest(connection: asyncpg.Connection, connection_id: str, digests: Se
 
 async def listed(connection: asyncpg.Connection, wanted: ActionFilter, limit: int) -> list[StoredPost]:
     """Return the newest actions that fit, those before ``wanted.before`` if it is given."""
-    states = [state for state in TargetState if wanted.state in (state, STATUS[state])]
     rows = await connection.fetch(
         f"""
         SELECT t.id::text FROM post_targets t WHERE t.id = t.post_id
@@ -85,7 +83,7 @@ async def listed(connection: asyncpg.Connection, wanted: ActionFilter, limit: in
             AND ($5::uuid IS NULL OR t.id < $5)
         ORDER BY t.id DESC LIMIT $6""",
         wanted.connection,
-        None if wanted.state is None else states,
+        None if wanted.state is None else states_of(wanted.state),
         wanted.object,
         wanted.target,
         wanted.before,

@@ -6,6 +6,7 @@ from datetime import datetime
 from publish.posting.action_kinds import action_of
 from publish.posting.actions import ActionResult
 from publish.posting.contract import PARENT_OPTION
+from publish.posting.history import History
 from publish.posting.link_preview import Preview
 from publish.posting.many import LineOutcome
 from publish.posting.post_store import StoredPost, StoredTarget
@@ -93,6 +94,36 @@ def post_document(post: StoredPost) -> dict[str, object]:
         "updated_at": _time(post.updated_at),
         "media": [{"id": each.id, "alt_text": each.alt_text} for each in post.media],
         "targets": [target_document(target, post) for target in post.targets],
+    }
+
+
+def history_document(history: History) -> dict[str, object]:
+    """Return what became of a post as JSON: of each target when it came to its states, and what happens next."""
+    return {
+        "post": history.post.id,
+        "targets": [
+            {
+                "target": each.target.id,
+                "platform": each.target.platform,
+                "account": each.target.account,
+                "status": each.target.status,
+                "state": str(each.target.state),
+                "next": {"words": each.next.words, "at": _time(each.next.at), "waits_for": each.next.waits_for},
+                "events": [
+                    {
+                        "at": _time(event.at),
+                        "state": str(event.state),
+                        "step": event.step,
+                        "failures": event.failures,
+                        "error_code": event.error_code,
+                        "error_message": event.error_message,
+                        "platform_post_url": event.platform_post_url,
+                    }
+                    for event in each.events
+                ],
+            }
+            for each in history.targets
+        ],
     }
 
 

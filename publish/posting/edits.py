@@ -379,12 +379,16 @@ def _require_post(post: StoredPost) -> None:
         raise PostError("conflict", message, "look at GET /api/actions; cancel it, and ask for another", status=409)
 
 
-def _edited_own(post: StoredPost, target: StoredTarget, edits: Mapping[str, TargetEdit]) -> str | None:
+def own_text(post: StoredPost, target: StoredTarget) -> str | None:
     """Return the text that a target has for itself, None where it is that of the post."""
+    return None if target.written == target_text(post.content, post.hashtags) else target.written
+
+
+def _edited_own(post: StoredPost, target: StoredTarget, edits: Mapping[str, TargetEdit]) -> str | None:
     edit = edits.get(target.id)
     if edit is not None and "content" in edit.model_fields_set:
         return edit.content
-    return None if target.written == target_text(post.content, post.hashtags) else target.written
+    return own_text(post, target)
 
 
 def _edited_options(target: StoredTarget, edits: Mapping[str, TargetEdit]) -> Mapping[str, Any]:

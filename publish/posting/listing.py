@@ -3,17 +3,20 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from ops.runtime.tenancy import tenant_transaction
 from publish.posting import post_store
 from publish.posting.errors import PostError, no_post
-from publish.posting.post_store import STATUSES, Account, PostFilter, StoredPost, Tally
+from publish.posting.history import History, history_of
+from publish.posting.post_store import ONLY, STATUSES, Account, Planned, PostFilter, StoredPost, Tally
 from publish.posting.posts import Posts
 from schema.states import TargetState
 
 PAGE_SIZE = 50
 MOST_LISTED = 200
+MOST_PLANNED = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,29 @@ class PostListing:
         if found is None:
             raise no_post()
         return found
+
+    async def history(self, tenant: str, id_: str) -> History:
+        """Return when the targets of a post came to their states, and what happens next. Raises PostError."""
+        async with tenant_transaction(self.posts.pool, tenant) as connection:
+            found = await post_store.one(connection, id_)
+            if found is None:
+                raise no_post()
+            events = await post_store.events(connection, id_)
+            return history_of(found, events, await post_store.clock(connection))
+
+    async def planned(
+        self, tenant: str, since: datetime, until: datetime, *, connection: str | None, campaign: str | None
+    ) -> list[Planned]:
+        """Return what accounts are to publish from one time until another, in that order; at most ``MOST_PLANNED``."""
+        async with tenant_transaction(self.posts.pool, tenant) as opened:
+            return await post_store.planned(
+                opened, since, until, connection_id=connection, campaign=campaign, limit=MOST_PLANNED
+            )
+
+    async def usual_zone(self, tenant: str) -> str:
+        """Return the zone in which a tenant scheduled last; UTC for none."""
+        async with tenant_transaction(self.posts.pool, tenant) as connection:
+            return await post_store.latest_zone(connection) or "UTC"
 
     async def page(self, tenant: str, wanted: PostFilter, limit: int = PAGE_SIZE) -> Page:
         """Return posts that fit, at most ``limit``, the newest first. Raises PostError for a state that is unknown."""
@@ -64,10 +90,10 @@ class PostListing:
 
 def known_state(state: str | None) -> None:
     """Raises PostError for what is neither a state nor the user's word for one."""
-    if state is not None and state not in (*STATUSES, *(str(each) for each in TargetState)):
+    if state is not None and not post_store.states_of(state):
         message = f"There is no state {state[:40]!r}."
-        known = ", ".join((*STATUSES, *TargetState))
-        raise PostError("invalid_request", message, f"name one of {known}", status=400)
+        remedy = f"name one of {', '.join((*STATUSES, *TargetState))}; {ONLY}failed is that state alone"
+        raise PostError("invalid_request", message, remedy, status=400)
 
 
 def _grouped(tallies: Sequence[Tally], name: Any) -> dict[str, list[Tally]]:

@@ -244,8 +244,30 @@ class NewTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class TargetEvent:
+    """When a target came to a state, or something else of it changed there, by the log."""
+
+    target: str
+    at: datetime
+    state: TargetState
+    step: str
+    failures: int
+    error_code: str | None
+    error_message: str | None
+    platform_post_url: str | None
+
+
+ONLY = "only:"
+"""Before a state in a filter: it alone, where the user's word is the same and means more states than that."""
+
+
+@dataclass(frozen=True, slots=True)
 class PostFilter:
-    """Which posts to list. ``state`` is that of a target, or the user's word; ``before`` is the id of a post."""
+    """Which posts to list. ``state`` is the user's word, or a state of a target, alone after ``only:``.
+
+    ``platform``, ``connection`` and ``state`` are of one target. ``text`` is in the post or in a target of its, in
+    capitals or not. ``before`` is the id of a post.
+    """
 
     campaign: str | None = None
     state: str | None = None
@@ -253,6 +275,15 @@ class PostFilter:
     since: datetime | None = None
     until: datetime | None = None
     before: str | None = None
+    connection: str | None = None
+    text: str | None = None
+
+
+def states_of(word: str) -> list[TargetState]:
+    """Return the states that a filter names: those of the user's word, a state, or a state alone; none if unknown."""
+    if word.startswith(ONLY):
+        return [state for state in TargetState if state == word.removeprefix(ONLY)]
+    return [state for state in TargetState if word in (state, STATUS[state])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -727,25 +758,117 @@ async def some(connection: asyncpg.Connection, ids: Sequence[str]) -> list[Store
 
 async def listed(connection: asyncpg.Connection, wanted: PostFilter, limit: int) -> list[StoredPost]:
     """Return the newest posts that fit and are no actions, those before ``wanted.before`` if it is given."""
-    states = [state for state in TargetState if wanted.state in (state, STATUS[state])]
     rows = await connection.fetch(
         f"""
         SELECT {_POST_COLUMNS} FROM posts p
         WHERE ($1::text IS NULL OR p.campaign_id = $1) AND ($2::timestamptz IS NULL OR {_POST_TIME} >= $2)
             AND ($3::timestamptz IS NULL OR {_POST_TIME} < $3) AND ($4::uuid IS NULL OR p.id < $4)
             AND NOT EXISTS (SELECT FROM post_targets a WHERE a.tenant_id = p.tenant_id AND a.id = p.id)
-            AND (($5::text IS NULL AND $6::text[] IS NULL) OR EXISTS (SELECT FROM post_targets t WHERE t.post_id = p.id
-                AND ($5::text IS NULL OR t.platform = $5) AND ($6::text[] IS NULL OR t.state = ANY($6))))
+            AND (($5::text IS NULL AND $6::text[] IS NULL AND $8::uuid IS NULL) OR EXISTS (
+                SELECT FROM post_targets t WHERE t.tenant_id = p.tenant_id AND t.post_id = p.id
+                AND ($5::text IS NULL OR t.platform = $5) AND ($6::text[] IS NULL OR t.state = ANY($6))
+                AND ($8::uuid IS NULL OR t.connection_id = $8)))
+            AND ($9::text IS NULL OR p.content ILIKE $9 OR EXISTS (SELECT FROM post_targets t
+                WHERE t.tenant_id = p.tenant_id AND t.post_id = p.id AND t.content ILIKE $9))
         ORDER BY p.id DESC LIMIT $7""",
         wanted.campaign,
         wanted.since,
         wanted.until,
         wanted.before,
         wanted.platform,
-        None if wanted.state is None else states,
+        None if wanted.state is None else states_of(wanted.state),
         limit,
+        wanted.connection,
+        None if wanted.text is None else f"%{_literally(wanted.text)}%",
     )
     return await _with_targets(connection, rows)
+
+
+def _literally(text: str) -> str:
+    """Return a text as a pattern that it alone matches."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What an account publishes, or is to publish, and when. ``post`` and ``target`` are ids."""
+
+    at: datetime
+    post: str
+    target: str
+    platform: str
+    account: str
+    state: TargetState
+    content: str
+    campaign_id: str | None
+
+
+async def planned(
+    connection: asyncpg.Connection,
+    since: datetime,
+    until: datetime,
+    *,
+    connection_id: str | None,
+    campaign: str | None,
+    limit: int,
+) -> list[Planned]:
+    """Return what is planned from one time until another, in that order; further parts and actions apart.
+
+    The time of a target is that of its slot, or of its post. What has none, as some drafts, is left out.
+    """
+    rows = await connection.fetch(
+        f"""
+        WITH found AS (
+            SELECT t.slot_at AS at, t.tenant_id, t.id, t.post_id FROM post_targets t
+            WHERE t.slot_at >= $1 AND t.slot_at < $2
+            UNION ALL
+            SELECT p.scheduled_at, t.tenant_id, t.id, t.post_id
+            FROM posts p JOIN post_targets t ON t.tenant_id = p.tenant_id AND t.post_id = p.id
+            WHERE p.scheduled_at >= $1 AND p.scheduled_at < $2 AND t.slot_at IS NULL)
+        SELECT f.at, f.post_id::text, f.id::text, t.platform, coalesce(c.username, c.account_id), t.state,
+            coalesce(t.content, p.content), p.campaign_id
+        FROM found f
+        JOIN post_targets t ON t.tenant_id = f.tenant_id AND t.id = f.id
+        JOIN posts p ON p.tenant_id = f.tenant_id AND p.id = f.post_id
+        JOIN connections c ON c.tenant_id = t.tenant_id AND c.id = t.connection_id
+        WHERE t.parent_id IS NULL AND {NO_ACTION} AND ($3::uuid IS NULL OR t.connection_id = $3)
+            AND ($4::text IS NULL OR p.campaign_id = $4)
+        ORDER BY f.at, f.post_id, f.id LIMIT $5""",
+        since,
+        until,
+        connection_id,
+        campaign,
+        limit,
+    )
+    found = [list(row) for row in rows]
+    for each in found:
+        each[5] = TargetState(each[5])
+    return [Planned(*each) for each in found]
+
+
+async def latest_zone(connection: asyncpg.Connection) -> str | None:
+    """Return the zone in which the newest post that has one was scheduled."""
+    query = "SELECT zone FROM posts WHERE zone IS NOT NULL ORDER BY id DESC LIMIT 1"
+    found: str | None = await connection.fetchval(query)
+    return found
+
+
+async def events(connection: asyncpg.Connection, id_: str) -> list[TargetEvent]:
+    """Return what the log has of the targets of a post: of each the newest 200 events, the first one first."""
+    rows = await connection.fetch("SELECT * FROM find_target_events($1::uuid)", id_)
+    return [
+        TargetEvent(
+            str(row["target_id"]),
+            row["at"],
+            TargetState(row["state"]),
+            row["step"],
+            row["retry_count"],
+            row["error_code"],
+            row["error_message"],
+            row["platform_post_url"],
+        )
+        for row in rows
+    ]
 
 
 async def _with_targets(connection: asyncpg.Connection, rows: Sequence[asyncpg.Record]) -> list[StoredPost]:

@@ -7,6 +7,7 @@ are cancelled and made again as it says now, and whatever began stays as it is.
 
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -29,6 +30,7 @@ from publish.schedule.zones import TimeZones
 from schema.states import NOT_BEGUN, RecurrenceState
 
 PAGE_SIZE = 50
+MOST_SHOWN = 200
 UPCOMING = 5
 LATEST = 20
 """Occurrences that are shown of one recurrence: those to come, and those that are handled."""
@@ -332,6 +334,29 @@ class Recurrences:
         async with tenant_transaction(self.posts.pool, tenant) as connection:
             found = await recurrence_store.listed(connection, wanted, before, limit + 1)
         return found[:limit], found[limit - 1].id if len(found) > limit else None
+
+    async def to_come(
+        self, tenant: str, since: datetime, until: datetime
+    ) -> list[tuple[StoredRecurrence, list[datetime]]]:
+        """Return what repeats, with those times from one until another of which no post is made yet.
+
+        Nothing of what is paused, and nothing in a zone that this edition of the database has no more.
+        """
+        stored, _ = await self.page(tenant, RecurrenceState.ACTIVE, None, MOST_SHOWN)
+        found = []
+        for each in stored:
+            if each.next_at is None or each.next_at >= until:
+                continue
+            with suppress(ScheduleError):
+                times = [
+                    occurrence.time.instant
+                    for occurrence in recurrence_of(each, self.posts.zones).occurrences
+                    if occurrence.number > each.handled
+                    and occurrence.time.instant > each.armed_at
+                    and since <= occurrence.time.instant < until
+                ]
+                found.append((each, times))
+        return found
 
     async def _shown(self, connection: asyncpg.Connection, stored: StoredRecurrence) -> Shown:
         latest = await recurrence_store.occurrences(connection, stored.id, LATEST)

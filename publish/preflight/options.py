@@ -5,12 +5,38 @@ from functools import cache
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.config import JsonDict
+
+LABELS = "x-labels"
+"""In a schema: what a person is shown for each value of a choice. A value that is not named is shown as its words."""
+
+MULTILINE = "x-multiline"
+"""In a schema: whether a text may have several lines."""
+
+_CAPITALS = {"ai": "AI", "id": "ID", "ids": "IDs", "url": "URL"}
+
+
+def label_of(name: str) -> str:
+    """Return the name of an option, or a value of one, as words for a person."""
+    words = [_CAPITALS.get(word, word) for word in name.replace("-", "_").lower().split("_")]
+    text = " ".join(word for word in words if word)
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+def labelled(**labels: str) -> JsonDict:
+    """Return what a field's schema says of the labels of its values."""
+    return {LABELS: dict(labels)}
 
 
 class Part(BaseModel):
-    """An object inside the options. Names that it does not have are refused, and no value is converted to another."""
+    """An object inside the options. Names that it does not have are refused, and no value is converted to another.
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    A field without a title gets its name as words: forms show it.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, field_title_generator=lambda name, _: label_of(name)
+    )
 
 
 class Options(Part):
@@ -33,6 +59,7 @@ FirstComment = Annotated[
     Field(
         title="First comment",
         description="A comment of the account's own below the post: published after it, with a state of its own.",
+        json_schema_extra={MULTILINE: True},
     ),
 ]
 

@@ -73,7 +73,7 @@ return {
   twice: Object.entries(seen).filter(([, to]) => to.size > 1).map(([name]) => name),
   ground: getComputedStyle(document.documentElement).backgroundColor,
   times: [
-    ...document.body.innerText.matchAll(/\\d\\d:\\d\\d(:\\d\\d)?(?! UTC)(?! in [A-Z]\\w+\\/)(?![:\\d])/g)
+    ...document.body.innerText.matchAll(/\\d\\d:\\d\\d(:\\d\\d)?(?!\\s+UTC)(?!\\s+in [A-Z]\\w+\\/)(?![:\\d])/g)
   ].map(found => found[0]),
 };
 """
@@ -381,6 +381,33 @@ async def answered(rig: Rig, post: str) -> str:
     return id_
 
 
+def look_at_forms_and_calendar(browser: WebDriver, url: str, scheduled: str, looked: Callable[..., None]) -> None:
+    browser.get(f"{url}/posts/new")
+    see(browser, "Show the options of what is ticked")
+    looked("compose")
+    press(browser, "Publish now")
+    see(browser, "No account is ticked")
+    for box in browser.find_elements(By.CSS_SELECTOR, "input[name=target]"):
+        box.click()
+    for summary in browser.find_elements(By.CSS_SELECTOR, "main summary"):
+        summary.click()
+    looked("compose-open")
+    browser.find_element(By.CSS_SELECTOR, "input[name$='.user_tags.0.x']").send_keys("left")
+    press(browser, "Publish now")
+    see(browser, "nothing is chosen for you")
+    looked("compose-refused")
+    browser.get(f"{url}/posts/{scheduled}/edit")
+    see(browser, "Edit the post")
+    looked("edit")
+    for view in ("month", "week"):
+        browser.get(f"{url}/posts/calendar?view={view}&day=2099-06-03")
+        see(browser, "Times are those of Europe/Berlin")
+        looked(f"calendar-{view}")
+    browser.get(f"{url}/posts/calendar?day=2098-06-03&zone=Nowhere/There")
+    see(browser, "there is no time zone")
+    looked("calendar-empty")
+
+
 async def test_pages_of_posts_in_every_state(
     rig: Rig, url: str, browser: webdriver.Chrome, looked: Callable[..., None]
 ) -> None:
@@ -427,12 +454,10 @@ async def test_pages_of_posts_in_every_state(
         browser.get(f"{url}/posts")
         see(browser, "A post that is missed")
         looked("posts")
-        for summary in browser.find_elements(By.TAG_NAME, "summary"):
-            summary.click()
-        looked("posts-compose")
-        press(browser, "Publish now")
-        see(browser, "No account is ticked")
-        looked("posts-refused")
+        browser.get(f"{url}/posts?state=missed&text=nothing")
+        see(browser, "No post fits")
+        looked("posts-filtered")
+        look_at_forms_and_calendar(browser, url, posts[TargetState.SCHEDULED], looked)
         for state, id_ in posts.items():
             browser.get(f"{url}/posts/{id_}")
             see(browser, "A post that is")

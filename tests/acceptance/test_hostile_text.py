@@ -126,6 +126,14 @@ async def arranged(rig: Rig) -> None:
         ACTION,
     )
     await rig.raw(
+        "WITH link AS (INSERT INTO media_links (tenant_id, id, media_id, target_id, attempt, token_sha256, expires_at)"
+        " SELECT m.tenant_id, gen_random_uuid(), m.id, t.id, 1, sha256('a'), now() FROM media m, post_targets t"
+        " WHERE t.id <> t.post_id RETURNING tenant_id, id)"
+        " INSERT INTO media_fetches (tenant_id, link_id, method, status, user_agent)"
+        " SELECT tenant_id, id, 'GET', 200, $1 FROM link",
+        HOSTILE,
+    )
+    await rig.raw(
         "INSERT INTO post_recurrences (tenant_id, id, template, rule, start_time, zone, author, trouble)"
         " VALUES ($1::uuid, gen_random_uuid(), jsonb_build_object('content', $2::text, 'campaign_id', $2::text),"
         " 'FREQ=DAILY;COUNT=2', '2099-06-01 09:00', $2, $2, $2)",
@@ -181,6 +189,7 @@ LISTINGS: dict[str, list[list[str]]] = {
     "actions show": [[ACTION], [ACTION, "--json"]],
     "posts list": [[], ["--json"]],
     "posts show": [["#post"], ["#post", "--json"]],
+    "posts history": [["#post"], ["#post", "--json"]],
     "posts summary": [[], ["--json"]],
     "posts repeat list": [[], ["--json"]],
     "posts repeat show": [["#recurrence"], ["#recurrence", "--json"]],
@@ -190,6 +199,7 @@ LISTINGS: dict[str, list[list[str]]] = {
     "key list": [[], ["--json"]],
     "tenant list": [[], ["--json"]],
     "media list": [[], ["--json"], ["--removed"]],
+    "media fetches": [["#media"], ["#media", "--json"]],
 }
 """Commands that show stored text, and what shows it. ``#2`` stands for the id of the second event."""
 
@@ -283,6 +293,7 @@ async def test_no_command_lets_stored_text_control_the_terminal(rig: Rig, tmp_pa
     [[ids["#post"], ids["#target"]]] = await rig.raw(
         "SELECT post_id::text, id::text FROM post_targets WHERE id <> post_id"
     )
+    [[ids["#media"]]] = await rig.raw("SELECT id::text FROM media")
     [[ids["#recurrence"]]] = await rig.raw("SELECT id::text FROM post_recurrences")
     [[ids["#account"]]] = await rig.raw("SELECT id::text FROM connections WHERE platform = 'tiktok'")
     ids["#file"] = _file_of_posts(tmp_path)
@@ -318,7 +329,10 @@ async def test_no_page_lets_stored_text_be_more_than_text(rig: Rig) -> None:
         "/account",
         "/audit",
         "/posts",
+        "/posts/new",
+        "/posts/calendar?day=2099-06-01",
         f"/posts/{post}",
+        f"/posts/{post}/edit",
         f"/posts/{ACTION}",
         "/login",
         link,
@@ -339,6 +353,8 @@ async def test_no_page_lets_stored_text_be_more_than_text(rig: Rig) -> None:
         "/api/posts",
         "/api/recurrences",
         "/api/actions",
+        f"/api/posts/{post}/history",
+        f"/api/posts/{post}/fetches",
     )
     for path in (*listings, f"/api/connections/{id_}/slots"):
         async with rig.http.get(rig.url + path) as response:

@@ -18,6 +18,8 @@ from ops.cli import wiring
 from ops.cli.composition import posts_of
 from ops.cli.shapes import SHAPES
 from ops.runtime.db import open_pool
+from ops.runtime.tenancy import tenant_transaction
+from publish.media.links import Links
 from publish.posting.actions import Actions
 from publish.posting.recurrences import Recurrences
 from publish.posting.requests import ActionBody, PostBody, RecurrenceBody, read
@@ -46,6 +48,7 @@ DOCUMENTS = {
         "posts create",
         "posts preview-link",
     ),
+    "posts history",
     *("posts repeat create", "posts repeat end", "posts repeat pause", "posts repeat resume", "posts repeat show"),
     *("posts retry", "posts show", "posts slots set", "posts slots show", "posts summary"),
     *("retention plan", "verify"),
@@ -60,11 +63,13 @@ CALLS: dict[str, list[str]] = {
     "actions show": ["{action}"],
     "events show": ["{event}"],
     "explain": ["ig_comments", "c1"],
+    "media fetches": ["{uploaded}"],
     "media upload": ["{file}"],
     "posts approve": ["{approve}", "1"],
     "posts cancel": ["{cancel}"],
     "posts confirm": ["{confirm}", "{target}", "--there", "--post-id", "1"],
     "posts create": ["--content", "Tea", "--connection", "{connection}"],
+    "posts history": ["{cancel}"],
     "posts import": ["{posts}", "--dry-run"],
     "posts repeat create": [
         *("--content", "Tea", "--connection", "{writer}"),
@@ -166,7 +171,13 @@ async def test_each_listing_of_one_that_is_used_prints_its_shape(
     await rig.raw("UPDATE post_targets SET platform_post_id = '17898' WHERE post_id = $1::uuid", made.post.id)
     comment = {"id": "c1", "media": {"id": "m1"}, "from": {"id": "1", "username": "u"}, "text": "t"}
     event = await append_event(connection, "a", "e1", payload=comment)
-    assert (await rig.api("POST", "/api/media", data=media_samples.image()))[0] == 201
+    status, uploaded = await rig.api("POST", "/api/media", data=media_samples.image())
+    assert status == 201, uploaded
+    known["uploaded"] = uploaded["id"]
+    async with tenant_transaction(rig.pool, DEFAULT_TENANT) as acting:
+        url = await Links(rig.url).make(acting, DEFAULT_TENANT, uploaded["id"], known["action"], 1, 60)
+    async with rig.http.get(url) as response:
+        assert response.status == 200
     await connection.execute("INSERT INTO retention_policies VALUES ('instagram', 'events', 30)")
     async with await open_pool(database, "test", 2, role=APP_ROLE) as pool:
         await Projector(pool, wiring.projections(), tries=1).drain()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from aiohttp import hdrs, web
 
 from ops.access.api_keys import Caller
+from ops.runtime.tenancy import tenant_transaction
 from ops.web import forms
 from ops.web.forms import path_id
 from ops.web.negotiation import redirect_browser
@@ -13,6 +14,7 @@ from ops.web.responses import Refused
 from ops.web.routing import Route
 from ops.web.site import Site
 from ops.web.uploading import configured, refusals, whole_file
+from publish.media import links
 from publish.media.inspection import Conversion
 from publish.media.media_store import Media
 from publish.media.uploads import Uploads
@@ -39,6 +41,7 @@ class MediaApi:
             Route("GET", "/api/media/{id}", self.show),
             Route("POST", "/api/media/{id}/convert", self.convert, streamed=WRITE),
             Route("DELETE", "/api/media/{id}", self.remove),
+            Route("GET", "/api/media/{id}/fetches", self.fetches),
         )
 
     async def add(self, request: web.Request) -> web.Response:
@@ -71,6 +74,17 @@ class MediaApi:
             found = await configured(self._uploads).known_file(caller.tenant, path_id(request, no_file()))
         redirect_browser(request, "/connections")
         return _shown(found, 200)
+
+    async def fetches(self, request: web.Request) -> web.Response:
+        """Show who fetched a file by the addresses that were made for platforms."""
+        caller = await self._site.authentication.require_caller(request, WRITE)
+        redirect_browser(request, "/posts")
+        id_ = path_id(request, no_file())
+        async with tenant_transaction(self._site.pool, caller.tenant) as connection:
+            found = await links.fetches_about(connection, caller.tenant, id_)
+        if found is None:
+            raise no_file()
+        return web.json_response({"fetches": [fetch.document for fetch in found]})
 
     async def convert(self, request: web.Request) -> web.Response:
         """Make another image of an image: in another format, smaller, or of another ratio."""

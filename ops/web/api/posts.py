@@ -5,16 +5,19 @@ from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 
+from ops.runtime.tenancy import tenant_transaction
 from ops.web import forms
 from ops.web.negotiation import redirect_browser
 from ops.web.responses import Refused
 from ops.web.routing import Route
 from ops.web.site import Publishing, Site
 from ops.web.uploading import configured, refusals, whole_file
+from publish.media import links
 from publish.posting import many
 from publish.posting.descriptions import (
     cancelled_document,
     created_document,
+    history_document,
     line_document,
     post_document,
     preview_document,
@@ -75,6 +78,8 @@ class PostsApi:
             Route("GET", "/api/posts/{id}", self.show),
             Route("PATCH", "/api/posts/{id}", self.edit),
             Route("DELETE", "/api/posts/{id}", self.cancel),
+            Route("GET", "/api/posts/{id}/history", self.history),
+            Route("GET", "/api/posts/{id}/fetches", self.fetches),
             Route("POST", "/api/posts/{id}/publish", self.publish),
             Route("POST", "/api/posts/{id}/cancel", self.cancel),
             Route("POST", "/api/posts/{id}/retry", self.retry),
@@ -147,6 +152,25 @@ class PostsApi:
         found = await self._listing.one(caller.tenant, id_)
         redirect_browser(request, f"/posts/{id_}")
         return web.json_response(post_document(found))
+
+    async def history(self, request: web.Request) -> web.Response:
+        """Show when each target came to its states, and what happens next."""
+        caller = await self._site.authentication.require_caller(request, READ)
+        id_ = post_id(request)
+        shown = await self._listing.history(caller.tenant, id_)
+        redirect_browser(request, f"/posts/{id_}")
+        return web.json_response(history_document(shown))
+
+    async def fetches(self, request: web.Request) -> web.Response:
+        """Show who fetched the files of a post by the addresses that were made for platforms."""
+        caller = await self._site.authentication.require_caller(request, WRITE)
+        id_ = post_id(request)
+        async with tenant_transaction(self._site.pool, caller.tenant) as connection:
+            found = await links.fetches_about(connection, caller.tenant, id_)
+        if found is None:
+            raise no_post()
+        redirect_browser(request, f"/posts/{id_}")
+        return web.json_response({"fetches": [fetch.document for fetch in found]})
 
     async def edit(self, request: web.Request) -> web.Response:
         caller = await self._site.authentication.require_caller(request, WRITE)
@@ -251,6 +275,10 @@ def post_filter(given: Mapping[str, str]) -> PostFilter:
     if before is not None:
         wrong = Refused(400, "invalid_request", "before must be the id of a post.", "take it from the answer before")
         before = forms.parse_id(before, wrong)
+    connection = given.get("connection") or None
+    if connection is not None:
+        wrong = Refused(400, "invalid_request", "connection must be an id.", "take it from GET /api/connections")
+        connection = forms.parse_id(connection, wrong)
     return PostFilter(
         campaign=given.get("campaign") or None,
         state=given.get("state") or None,
@@ -258,6 +286,8 @@ def post_filter(given: Mapping[str, str]) -> PostFilter:
         since=moment("from", given.get("from")),
         until=moment("to", given.get("to")),
         before=before,
+        connection=connection,
+        text=given.get("text", "").strip() or None,
     )
 
 

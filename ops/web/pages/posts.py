@@ -1,11 +1,8 @@
-"""The pages of posts: write one, see how far each is, decide what is unconfirmed, and share a page."""
+"""The pages of posts: find one, see how far each is, decide what is unconfirmed, and share a page."""
 
-import json
-import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from aiohttp import hdrs, web
-from multidict import MultiDict, MultiDictProxy
+from aiohttp import web
 
 from ops.access.sessions import Person
 from ops.runtime.tenancy import tenant_transaction
@@ -13,14 +10,15 @@ from ops.web import forms
 from ops.web.api.connections import no_connection
 from ops.web.api.posts import APPROVE, READ, WRITE, post_filter, post_id, shared_documents
 from ops.web.api.recurrences import recurrence_id
-from ops.web.csrf import require_token
 from ops.web.messages import Message
-from ops.web.responses import redirect, render
+from ops.web.pages.compose import can_be_changed, looked_at
+from ops.web.pages.post_words import ACT_NAMES, ACT_WORDS, CLASSES, DONE_WORDS, NAMES, WORDS, findings_in, words_of
+from ops.web.post_form import ticked
+from ops.web.responses import LIVE, redirect, render
 from ops.web.routing import Route
 from ops.web.site import Publishing, Site
-from ops.web.uploading import configured, read_form
-from publish.media import media_store
-from publish.media.refusal import MediaRefused
+from publish.media import links
+from publish.media.link_store import Fetch
 from publish.posting import many
 from publish.posting.action_kinds import (
     CHANGES,
@@ -36,80 +34,30 @@ from publish.posting.contract import PARENT_OPTION
 from publish.posting.descriptions import moved_words
 from publish.posting.edits import Edits
 from publish.posting.errors import PostError
+from publish.posting.history import TargetHistory
 from publish.posting.lifecycle import PostLifecycle
 from publish.posting.link_cards import CARD
-from publish.posting.link_preview import Preview
-from publish.posting.links import first_link
 from publish.posting.listing import PostListing
-from publish.posting.post_store import STATUSES, StoredTarget
+from publish.posting.post_store import ONLY, STATUSES, StoredTarget
 from publish.posting.queues import Queues, slot_of, written
 from publish.posting.recurrences import Recurrences, Saved
 from publish.posting.requests import (
     ActionBody,
     ApproveBody,
     ConfirmBody,
-    PostBody,
     QueueBody,
-    RecurrenceBody,
     RetryAllBody,
     RetryBody,
     ShareBody,
     read,
 )
-from publish.posting.results import Created
 from schema.states import RecurrenceState, TargetState
 
-FILES_SHOWN = 12
-PARTS_SHOWN = 3
-"""Empty fields for further parts of a thread."""
+SOON_SECONDS, LATER_SECONDS = 3, 20
+"""How often the page of a post is looked at again while it is worked on, and while it waits for its time."""
 
-REFRESH_SECONDS = 5
-EMPTY: Mapping[str, str] = {}
-
-WORDS: Mapping[TargetState, str] = {
-    TargetState.DRAFT: "draft",
-    TargetState.AWAITING_APPROVAL: "waits for approval",
-    TargetState.SCHEDULED: "scheduled",
-    TargetState.PREPARING: "is being prepared",
-    TargetState.UPLOADING: "is being uploaded",
-    TargetState.PROCESSING: "is being processed there",
-    TargetState.READY: "is ready to be published",
-    TargetState.PUBLISHING: "is being published",
-    TargetState.PUBLISHED: "published",
-    TargetState.PUBLISHED_ID_UNKNOWN: "published; its id is not known yet",
-    TargetState.UNCONFIRMED: "unconfirmed: it may be there, and no answer told",
-    TargetState.AWAITING_PERSON: "waits for the owner of the account, there",
-    TargetState.FAILED: "failed",
-    TargetState.CANCELLED: "cancelled",
-    TargetState.MISSED: "missed its time",
-}
-
-
-ACT_WORDS: Mapping[str, str] = {
-    "reply": "Answer it",
-    "hide_comment": "Hide it",
-    "show_comment": "Show it again",
-    "delete_comment": "Delete the comment",
-    "edit_post": "Edit the text",
-    "delete_post": "Delete the post",
-}
-
-ACT_NAMES: Mapping[str, str] = {
-    "reply": "Answer",
-    "hide_comment": "Hiding of the comment",
-    "show_comment": "Showing of the comment",
-    "delete_comment": "Deletion of the comment",
-    "edit_post": "Edit of the text",
-    "delete_post": "Deletion of the post",
-}
-
-DONE_WORDS: Mapping[TargetState, str] = {
-    TargetState.SCHEDULED: "is about to be done",
-    TargetState.PUBLISHING: "is being done",
-    TargetState.PUBLISHED: "done",
-    TargetState.UNCONFIRMED: "unconfirmed: it may be done, and no answer told",
-}
-"""What an action is called in states whose words are about posts."""
+FILTERS = ("state", "platform", "connection", "campaign", "from", "to", "text")
+"""What the list of posts can be narrowed by."""
 
 
 class PostPages:
@@ -120,7 +68,7 @@ class PostPages:
         self._posts = publishing.posts
         self._edits, self._lifecycle = Edits(publishing.posts), PostLifecycle(publishing.posts)
         self._listing = PostListing(publishing.posts)
-        self._uploads = publishing.uploads
+        self._titles = {name: publisher.rules.title for name, publisher in publishing.posts.publishers.items()}
         self._actions = Actions(publishing.posts)
         self._recurrences = Recurrences(publishing.posts)
         self._queues = Queues(publishing.posts)
@@ -128,8 +76,6 @@ class PostPages:
     def routes(self) -> Sequence[Route]:
         return (
             Route("GET", "/posts", self.list),
-            Route("POST", "/posts", self.create),
-            Route("POST", "/posts/files", self.upload, streamed=WRITE, form=True),
             Route("POST", "/posts/retry", self.retry_all),
             Route("GET", "/posts/{id}", self.show),
             Route("POST", "/posts/{id}/publish", self.publish),
@@ -147,133 +93,34 @@ class PostPages:
         )
 
     async def list(self, request: web.Request) -> web.Response:
-        """Show the newest posts, and the form for another one."""
+        """Show the newest posts that fit the filters of the address, what repeats, and what failed."""
         person = await self._site.authentication.require_login(request, READ)
-        return await self._listed(request, person, request.query)
-
-    async def _listed(
-        self,
-        request: web.Request,
-        person: Person,
-        query: Mapping[str, str],
-        given: MultiDictProxy[str] | None = None,
-        error: PostError | MediaRefused | None = None,
-        note: str = "",
-        *,
-        look: bool = False,
-    ) -> web.Response:
+        query = request.query
         page = await self._listing.page(person.tenant, post_filter(query))
-        accounts = await self._listing.accounts(person.tenant)
         repeating, _ = await self._recurrences.page(person.tenant, None, None)
-        queues = await self._queues.all(person.tenant)
-        async with tenant_transaction(self._site.pool, person.tenant) as connection:
-            files = await media_store.listed(connection, person.tenant, limit=FILES_SHOWN)
-            attached = [] if given is None else [id_ for id_ in given.getall("media", []) if _ID.fullmatch(id_)]
-            older = [id_ for id_ in attached if id_ not in {file.id for file in files}]
-            files += await media_store.usable(connection, person.tenant, older)
-        content = "" if given is None else given.get("content", "")
-        preview, why_none = await self._looked(person, first_link(content) if look else None)
+        chosen = {name: query.get(name, "") for name in FILTERS}
         return render(
             "posts.html",
-            error.status if error is not None else 200,
             person=person,
             page=page,
-            words=WORDS,
+            names=NAMES,
+            classes=CLASSES,
             statuses=STATUSES,
-            state=query.get("state", ""),
-            campaign=query.get("campaign", ""),
-            accounts=accounts,
+            only=ONLY,
+            chosen=chosen,
+            older={name: text for name, text in chosen.items() if text} | {"before": page.before},
+            filtered=any(chosen.values()),
+            first_page="before" not in query,
+            accounts=await self._listing.accounts(person.tenant),
             repeating=[each for each in repeating if each.state != RecurrenceState.ENDED],
-            queues=queues,
+            queues=await self._queues.all(person.tenant),
             written=written,
-            titles={name: publisher.rules.title for name, publisher in self._posts.publishers.items()},
-            rules={name: publisher.document for name, publisher in self._posts.publishers.items()},
-            files=files,
+            titles=self._titles,
             failures=await self._lifecycle.failures(person.tenant),
-            given=EMPTY if given is None else given,
-            chosen=[] if given is None else given.getall("target", []),
-            attached=attached,
-            may_upload=self._uploads is not None,
-            note=note,
-            parts=range(2, max(1 + PARTS_SHOWN, 1 if given is None else _last_part(given)) + 1),
-            part_files={} if given is None else {name: given.getall(name) for name in given if _PART.fullmatch(name)},
-            error=_words(error),
-            findings=_findings(error),
+            zone=await self._listing.usual_zone(person.tenant),
             flash=self._site.messages.take(request, person),
-            preview=preview,
-            why_none=why_none,
             may_write=person.may(WRITE),
         )
-
-    async def _looked(self, person: Person, url: str | None) -> tuple[Preview | None, str]:
-        """Return what the page behind a link says of itself, or why it says nothing."""
-        if url is None:
-            return None, ""
-        try:
-            return await self._posts.cards.preview(person.tenant, url), ""
-        except PostError as error:
-            return None, error.message
-
-    async def create(self, request: web.Request) -> web.Response:
-        person = await self._site.authentication.require_form(request, WRITE)
-        given = forms.form(request)
-        try:
-            if given.get("action") == "repeat":
-                return await self._repeated(request, person, given)
-            created = await self._posts.create(person.tenant, self._site.actor(request, person), _body(given))
-        except PostError as error:
-            return await self._listed(request, person, EMPTY, given, error)
-        if created.post is None:
-            note = f"It could be accepted. Nothing was stored. {_warnings(created)}".strip()
-            return await self._listed(request, person, EMPTY, given, note=note, look=True)
-        there = all(result.result == "exists" for result in created.results)
-        text = "The same post is there already; nothing was added." if there else "The post is stored."
-        message = Message(f"{text} {created.words} {_warnings(created)}".strip(), is_error=there)
-        return self._back(person, f"/posts/{created.post.id}", message)
-
-    async def upload(self, request: web.Request) -> web.Response:
-        """Take the files of the form for another post, and show it again with them chosen, and all else as it was."""
-        person = await self._site.authentication.require_form_sender(request, WRITE)
-        uploads, actor = configured(self._uploads), self._site.actor(request, person)
-        fields, names = MultiDict[str](), list[str]()
-
-        async def take(name: str, content: AsyncIterator[bytes]) -> None:
-            media, _ = await uploads.whole(person.tenant, actor, content, name, None)
-            if media.id not in fields.getall("media", []):
-                fields.add("media", media.id)
-            names.append(media.file_name or media.id)
-
-        error = None
-        try:
-            await read_form(request, fields, lambda token: require_token(token, person.csrf), take)
-            if not names:
-                raise MediaRefused(
-                    "wrong_request", 400, "invalid_request", "No file is chosen.", "choose one to upload"
-                )
-        except MediaRefused as refused:
-            error = refused
-        note = f"Uploaded and chosen for the post: {', '.join(names)}." if names else ""
-        response = await self._listed(request, person, EMPTY, MultiDictProxy(fields), error, note)
-        if error is not None and error.after is not None:
-            response.headers[hdrs.RETRY_AFTER] = str(error.after)
-        return response
-
-    async def _repeated(self, request: web.Request, person: Person, given: MultiDictProxy[str]) -> web.Response:
-        """Let what a form describes repeat. Raises PostError."""
-        names = ("content", "hashtags", "campaign_id", "utm", "media", "targets", "thread", "needs_approval")
-        shown = _document(given)
-        document = {
-            "post": {name: shown[name] for name in names},
-            "rule": given.get("rule", "").strip(),
-            "start_time": given.get("scheduled_time", "").strip(),
-            "timezone": given.get("timezone", "").strip() or None,
-        }
-        body = read(RecurrenceBody, document)
-        saved = await self._recurrences.create(person.tenant, self._site.actor(request, person), body)
-        first = f"First at {saved.upcoming[0].time.words}." if saved.upcoming else ""
-        done = "It repeats." if saved.changed else "The same repeats already; nothing was added."
-        text = " ".join(part for part in (done, first, saved.note) if part)
-        return self._back(person, "/posts", Message(text))
 
     async def pause(self, request: web.Request) -> web.Response:
         text = "It is paused; nothing of it is posted."
@@ -296,7 +143,7 @@ class PostPages:
         except PostError as error:
             if error.status == 404:
                 raise
-            return self._back(person, "/posts", Message(_words(error), is_error=True))
+            return self._back(person, "/posts", Message(words_of(error), is_error=True))
         return self._back(person, "/posts", Message(text))
 
     async def set_slots(self, request: web.Request) -> web.Response:
@@ -310,28 +157,32 @@ class PostPages:
         except PostError as error:
             if error.status == 404:
                 raise
-            return self._back(person, "/posts", Message(_words(error), is_error=True))
+            return self._back(person, "/posts", Message(words_of(error), is_error=True))
         free = f" The next free one is {shown.free[0].words}." if shown.free else ""
         return self._back(person, "/posts", Message(f"The slots are set.{free}"))
 
     async def show(self, request: web.Request) -> web.Response:
-        """Show one post with the state of each target. While one is worked on, the page loads itself again."""
+        """Show one post: the state of each target, how it came there, and what happens next."""
         person = await self._site.authentication.require_login(request, READ)
-        post = await self._listing.one(person.tenant, post_id(request))
+        history = await self._listing.history(person.tenant, post_id(request))
+        post = history.post
         actions = await self._actions.on_post(person.tenant, post.id)
+        of_actions = [await self._listing.history(person.tenant, each.id) for each in actions]
         states = {target.state for target in post.targets}
-        worked_on = [*post.targets, *(each.targets[0] for each in actions if not each.targets[0].error_code)]
-        waiting = any(target.due_at is not None and target.status == "pending" for target in worked_on)
-        begun = bool(states - {TargetState.SCHEDULED, TargetState.DRAFT, TargetState.AWAITING_APPROVAL})
         offered = [target for target in post.targets if person.may(WRITE) and can_be_acted_on(target)]
         acts = {target.id: self._acts(target) for target in offered}
         return render(
             "post.html",
+            200,
+            LIVE,
             person=person,
             post=post,
+            history={each.target.id: each for found in (history, *of_actions) for each in found.targets},
+            now=history.now,
             parent=await self._actions.parent(person.tenant, post),
             words=WORDS,
             moved_words=moved_words,
+            classes=CLASSES,
             act_words=ACT_WORDS,
             act_names=ACT_NAMES,
             done_words=DONE_WORDS,
@@ -342,17 +193,28 @@ class PostPages:
             done={each.id: [a for a in actions if a.targets[0].parent_id == each.id] for each in post.targets},
             possible={target.id: actions_on_own(target, acts.get(target.id, [])) for target in post.targets},
             comment_acts={each.id: [a for a in acts.get(each.id, []) if a not in ON_POSTS] for each in post.targets},
-            titles={name: publisher.rules.title for name, publisher in self._posts.publishers.items()},
-            refresh=REFRESH_SECONDS if waiting and begun and TargetState.UNCONFIRMED not in states else 0,
+            titles=self._titles,
+            refresh=refresh_seconds([target for found in (history, *of_actions) for target in found.targets]),
+            fetches=await self._fetches(person, post.id),
             can_publish=bool(states & _WAITING) and post.approved and not post.is_action,
             can_cancel=bool(states & _CANCELLABLE),
             can_retry=bool(states & {TargetState.FAILED, TargetState.MISSED}),
+            can_edit=can_be_changed(post),
             can_approve=not post.approved
             and post.author != self._site.actor(request, person).name
             and person.may(APPROVE),
             flash=self._site.messages.take(request, person),
             may_write=person.may(WRITE),
         )
+
+    async def _fetches(self, person: Person, id_: str) -> Mapping[str, Sequence[Fetch]]:
+        """Return who fetched the files of a post, by target, for those who may see it."""
+        found: dict[str, list[Fetch]] = {}
+        if person.may(WRITE):
+            async with tenant_transaction(self._site.pool, person.tenant) as connection:
+                for fetch in await links.fetches_about(connection, person.tenant, id_) or []:
+                    found.setdefault(fetch.target, []).append(fetch)
+        return found
 
     async def publish(self, request: web.Request) -> web.Response:
         person, id_ = await self._pressed(request, WRITE)
@@ -471,7 +333,7 @@ class PostPages:
     async def _refused(self, person: Person, id_: str, error: PostError) -> web.Response:
         """Show on the page of a post why a button did nothing. Raises PostError where there is no such post."""
         await self._listing.one(person.tenant, id_)
-        return self._back(person, f"/posts/{id_}", Message(_words(error), is_error=True))
+        return self._back(person, f"/posts/{id_}", Message(words_of(error), is_error=True))
 
     def _back(self, person: Person, page: str, message: Message) -> web.Response:
         return self._site.messages.add(redirect(page), person, message)
@@ -484,7 +346,7 @@ class PostPages:
         query = request.query
         url = query.get("url", "").strip()
         lacking = [name for name in CARD if not query.get(name)]
-        found, why_none = await self._looked(person, url if url and lacking else None)
+        found, why_none = await looked_at(self._posts, person.tenant, url if url and lacking else None)
         shown = {} if found is None else {name: getattr(found, name) for name in lacking}
         return await self._share_page(person, {**query, **shown}, why_none=why_none)
 
@@ -503,11 +365,11 @@ class PostPages:
             person=person,
             given=given,
             accounts=accounts,
-            titles={name: publisher.rules.title for name, publisher in self._posts.publishers.items()},
+            titles=self._titles,
             results=results,
             why_none=why_none,
-            error=_words(error),
-            findings=_findings(error),
+            error=words_of(error),
+            findings=findings_in(error),
         )
 
     async def share(self, request: web.Request) -> web.Response:
@@ -516,7 +378,7 @@ class PostPages:
         names = ("url", "title", "description", "image", "message")
         document = {name: given.get(name, "") for name in names}
         try:
-            more = {"accounts": _ticked(given), "utm": "utm" in given}
+            more = {"accounts": ticked(given), "utm": "utm" in given}
             body = read(ShareBody, document | more | {"campaign_id": given.get("campaign_id", "").strip() or None})
             shared = await many.share(self._posts, person.tenant, self._site.actor(request, person), body)
         except PostError as error:
@@ -532,87 +394,8 @@ _CANCELLABLE = {
 }
 
 
-_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_PART = re.compile(r"part-([2-9]|[1-9][0-9])(-media)?")
-
-
-def _last_part(given: Mapping[str, str]) -> int:
-    """Return the number of the last part of a thread in which something is; 1 for none."""
-    found = [int(match[1]) for name, text in given.items() if text.strip() and (match := _PART.fullmatch(name))]
-    return max(found, default=1)
-
-
-def _part_document(given: MultiDictProxy[str], number: int) -> dict[str, object]:
-    """Return a further part as programs send it. Alternative texts are lines, in the order of the files shown."""
-    ids, lines = given.getall(f"part-{number}-media", []), given.get(f"part-{number}-alt", "").splitlines()
-    texts = [*lines, *[""] * len(ids)]
-    return {
-        "content": given.get(f"part-{number}", "").replace("\r\n", "\n"),
-        "media": [{"id": id_, "alt_text": text.strip()} for id_, text in zip(ids, texts, strict=False)],
-    }
-
-
-def _body(given: MultiDictProxy[str]) -> PostBody:
-    """Return the post that a form describes. Raises PostError."""
-    return read(PostBody, _document(given))
-
-
-def _document(given: MultiDictProxy[str]) -> dict[str, object]:
-    """Return the post that a form describes, as programs send it. Raises PostError."""
-    if waiting := given.get("file"):
-        message = f"The file {waiting[:100]} is chosen and not uploaded."
-        raise PostError("invalid_request", message, "press Upload first, or take the choice back", status=400)
-    options = given.get("options", "").strip()
-    try:
-        chosen = json.loads(options) if options else {}
-    except (ValueError, RecursionError):
-        message, remedy = "The options are no JSON.", 'write them as {"first_comment": "…"}'
-        raise PostError("invalid_request", message, remedy, status=400) from None
-    ids = [*given.getall("media", []), *given.get("more_media", "").split()]
-    alt_texts = [given.get(f"alt-{id_}", "") for id_ in ids]
-    kind, action = given.get("kind", "").strip(), given.get("action", "draft")
-    time, queued = given.get("scheduled_time", "").strip() or None, action == "queue"
-    document: dict[str, object] = {
-        "content": given.get("content", "").replace("\r\n", "\n"),
-        "hashtags": given.get("hashtags", "").split(),
-        "campaign_id": given.get("campaign_id", "").strip() or None,
-        "media": [{"id": id_, "alt_text": text} for id_, text in zip(ids, alt_texts, strict=True)],
-        "targets": [{"connection": id_, "kind": kind, "options": chosen} for id_ in _ticked(given)],
-        "thread": [_part_document(given, number) for number in range(2, _last_part(given) + 1)],
-        "scheduled_time": time if action != "publish" and not queued else None,
-        "next_free_slot": queued,
-        "timezone": given.get("timezone", "").strip() or None,
-        "action": None if action == "check" or queued else action,
-        "dry_run": action == "check",
-        "utm": "utm" in given,
-        "needs_approval": "needs_approval" in given,
-        "repeat": "repeat" in given,
-    }
-    if action == "check":
-        document["action"] = "schedule" if time else "publish"
-    return document
-
-
-def _words(error: PostError | MediaRefused | None) -> str:
-    """Return what is wrong and what to do, as sentences; empty for nothing."""
-    if error is None:
-        return ""
-    remedy = error.remedy if error.remedy.endswith(".") else f"{error.remedy}."
-    return f"{error.message} {remedy[:1].upper()}{remedy[1:]}"
-
-
-def _ticked(given: MultiDictProxy[str]) -> list[str]:
-    """Return the accounts that are ticked. Raises PostError where none is."""
-    found = given.getall("target", [])
-    if not found:
-        raise PostError("invalid_request", "No account is ticked.", "tick where to post it", status=400)
-    return found
-
-
-def _findings(error: PostError | MediaRefused | None) -> list[Mapping[str, str]]:
-    found = error.details.get("findings") if error is not None else None
-    return found if isinstance(found, list) else []
-
-
-def _warnings(created: Created) -> str:
-    return " ".join(f"{finding['message']} {finding['remedy']}" for finding in created.findings)
+def refresh_seconds(targets: Sequence[TargetHistory]) -> int:
+    """Return after how many seconds a page is looked at again; 0 where nothing changes soon by itself."""
+    waiting = {each.next.waits_for for each in targets}
+    soon = any(each.next.waits_for in ("worker", "platform") and each.target.due_at is not None for each in targets)
+    return SOON_SECONDS if soon else LATER_SECONDS if waiting & {"time", "target"} else 0

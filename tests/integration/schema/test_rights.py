@@ -558,6 +558,7 @@ NONSENSE = {
     "find_oauth_state": ["NULL, NULL, NULL", "'', '', ''", "'mine', 'mine', 'mine'"],
     "find_own_connections": [""],
     "find_session": ["NULL", "''", "'mine'", "decode(repeat('00', 100000), 'hex')"],
+    "find_target_events": ["NULL", "gen_random_uuid()", "'00000000-0000-0000-0000-000000000000'"],
     "find_tenants_of_person": ["NULL", "gen_random_uuid()", "'00000000-0000-0000-0000-000000000000'"],
     "find_tenants_of_sessions": ["NULL", "gen_random_uuid()", "'00000000-0000-0000-0000-000000000000'"],
     "forget_person": ["NULL", "gen_random_uuid()", "'00000000-0000-0000-0000-000000000000'"],

@@ -4,9 +4,14 @@ import io
 import json
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import aiohttp
 import pytest
 
+from ops.runtime.tenancy import tenant_transaction
+from publish.media.links import Links
+from schema.tenancy import DEFAULT_TENANT
 from tests import media_samples
 from tests.rig import Rig
 from tests.support import command
@@ -29,6 +34,25 @@ async def test_files_are_uploaded_from_a_terminal_once_each(rig: Rig, tmp_path: 
     [[kept, by]] = await rig.raw("SELECT stored_as, created_by FROM media")
     assert (tmp_path / "kept" / kept).read_bytes() == picture.read_bytes()
     assert by == "command"
+
+
+async def test_who_fetched_a_file_is_listed(rig: Rig, settings: dict[str, str]) -> None:
+    _, file = await rig.api("POST", "/api/media", data=io.BytesIO(media_samples.image()))
+    target = str(uuid4())
+    async with tenant_transaction(rig.pool, DEFAULT_TENANT) as connection:
+        url = await Links(rig.url).make(connection, DEFAULT_TENANT, file["id"], target, 1, 60)
+    code, output = await command(rig.dsn, "media", "fetches", file["id"], **settings)
+    assert (code, output) == (0, "nobody fetched it\n")
+    async with aiohttp.ClientSession() as http, http.get(url, headers={"User-Agent": "fetcher/1"}) as response:
+        await response.read()
+    code, output = await command(rig.dsn, "media", "fetches", file["id"], **settings)
+    assert code == 0, output
+    assert "GET 200" in output
+    assert f"file {file['id']}  attempt 1  fetcher/1  from 127.0.0.1" in output
+    code, output = await command(rig.dsn, "media", "fetches", target, **settings)
+    assert (code, output.count("GET 200")) == (0, 1), output
+    code, output = await command(rig.dsn, "media", "fetches", str(uuid4()), **settings)
+    assert (code, "neither a file nor a post nor a target" in output) == (1, True), output
 
 
 async def test_what_cannot_be_taken_is_said_with_its_name(rig: Rig, tmp_path: Path, settings: dict[str, str]) -> None:

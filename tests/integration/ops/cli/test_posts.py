@@ -43,6 +43,25 @@ async def test_draft_is_made_listed_shown_and_cancelled(rig: Rig, account: str) 
     assert (code, "not cancelled, it is cancelled" in output) == (0, True), output
 
 
+async def test_posts_are_listed_by_state_account_and_text_and_have_a_history(rig: Rig, account: str) -> None:
+    post = await made(rig, account)
+    await made(rig, account, "--content", "Coffee")
+    for chosen, expected in (
+        (("--text", "COFF"), ["Coffee"]),
+        (("--connection", account, "--state", "draft"), ["Coffee", "Tea"]),
+        (("--connection", post["id"]), []),
+        (("--state", "only:failed"), []),
+        (("--before", post["id"]), []),
+    ):
+        code, output = await landfall(rig, "list", *chosen, "--json")
+        listed = [json.loads(line)["content"] for line in output.splitlines() if line.startswith("{")]
+        assert (code, listed) == (0, expected), output
+    code, output = await landfall(rig, "history", post["id"])
+    assert (code, "  draft\n    next: Nothing before somebody" in output) == (0, True), output
+    code, output = await landfall(rig, "history", account)
+    assert (code, "There is no such post" in output) == (1, True), output
+
+
 async def test_refusal_says_every_finding_and_what_to_do(rig: Rig, account: str) -> None:
     code, output = await landfall(rig, "create", "--content", "x" * 2300, "--connection", account, "--now")
     assert code == 1

@@ -13,10 +13,13 @@ from aiohttp.test_utils import TestServer
 
 from ops.access import api_keys, tenants
 from ops.runtime.db import open_pool
+from ops.runtime.tenancy import tenant_transaction
+from publish.media.links import Links
 from publish.posting import link_preview
 from publish.posting.link_preview import Previews
 from schema.rights import WEB_ROLE
 from schema.tenancy import DEFAULT_TENANT
+from tests import media_samples
 from tests.linked_site import linked_site
 from tests.posting import Posting, posting
 from tests.rig import PATIENT, TESTS, Rig, add_pages
@@ -347,12 +350,121 @@ async def test_option_is_no_refusal_where_the_platform_does_not_say_whether_it_w
         "limit=0",
         "limit=1000",
         "limit=x",
+        "state=only:pending",
+        "state=only:",
+        "connection=x",
         "to=0001-01-01T00:00:00+23:00",
     ],
 )
 async def test_query_that_is_none_is_refused(programs: Programs, query: str) -> None:
     status, found = await programs.ask("GET", f"/api/posts?{query}")
     assert (status, found["error"]["code"]) == (400, "invalid_request")
+
+
+async def found_by(programs: Programs, query: str) -> list[str]:
+    status, found = await programs.ask("GET", f"/api/posts?{query}")
+    assert status == 200, found
+    return [post["content"] for post in found["posts"]]
+
+
+async def test_posts_are_found_by_state_account_and_text(programs: Programs) -> None:
+    rig = programs.publishing.rig
+    [other] = await rig.connect("mastodon")
+    made = {}
+    for content in ("Green tea", "Black tea, 100%", "Coffee"):
+        targets = [{"connection": programs.account}, *([{"connection": other}] if content == "Coffee" else [])]
+        made[content] = await programs.made(content, targets=targets)
+    await rig.connection.execute("ALTER TABLE post_targets DISABLE TRIGGER post_targets_transition")
+    for content, state in (("Green tea", "failed"), ("Black tea, 100%", "missed"), ("Coffee", "awaiting_person")):
+        query = "UPDATE post_targets SET state = $2 WHERE post_id = $1::uuid AND connection_id = $3::uuid"
+        await rig.raw(query, made[content]["id"], state, programs.account)
+    for query, expected in {
+        "state=failed": ["Black tea, 100%", "Green tea"],
+        "state=only:failed": ["Green tea"],
+        "state=missed": ["Black tea, 100%"],
+        "state=awaiting_person": ["Coffee"],
+        "state=unconfirmed": [],
+        f"connection={other}": ["Coffee"],
+        f"connection={other}&state=awaiting_person": [],
+        f"connection={other}&state=draft&platform=mastodon": ["Coffee"],
+        "text=TEA": ["Black tea, 100%", "Green tea"],
+        "text=100%25": ["Black tea, 100%"],
+        "text=n%25t": [],
+        "text=n_t": [],
+        "text=%5C": [],
+        "text=tea&state=missed": ["Black tea, 100%"],
+    }.items():
+        assert await found_by(programs, query) == expected, query
+    own = {"targets": [{"connection": programs.account, "content": "Something of its own"}]}
+    await programs.made("Cake", **own)
+    assert await found_by(programs, "text=of+its+own") == ["Cake"], "the text of one account counts too"
+
+
+async def test_pages_of_what_fits_lead_on_until_the_end(programs: Programs) -> None:
+    for number in range(5):
+        await programs.made(f"Tea {number}" if number != 2 else "Coffee")
+    seen, before = [], ""
+    for _ in range(3):
+        status, found = await programs.ask("GET", f"/api/posts?text=tea&limit=2{before}")
+        seen += [post["content"] for post in found["posts"]]
+        if found["before"] is None:
+            break
+        before = f"&before={found['before']}"
+    assert (status, seen) == (200, ["Tea 4", "Tea 3", "Tea 1", "Tea 0"])
+
+
+async def test_history_has_each_state_of_a_target_by_the_log_and_what_happens_next(programs: Programs) -> None:
+    post = await programs.made(scheduled_time=later(hours=1), timezone="UTC")
+    path = f"/api/posts/{post['id']}"
+    status, found = await programs.ask("GET", f"{path}/history", key="reader")
+    [target] = found["targets"]
+    assert (status, found["post"], target["target"]) == (200, post["id"], post["targets"][0]["id"])
+    assert [event["state"] for event in target["events"]] == ["scheduled"]
+    assert (target["next"]["waits_for"], target["next"]["at"]) == ("time", post["scheduled_time"])
+    await programs.ask("POST", f"{path}/publish")
+    await programs.publishing.run(target["target"])
+    _, found = await programs.ask("GET", f"{path}/history")
+    [target] = found["targets"]
+    states = [event["state"] for event in target["events"]]
+    assert (states[0], states[-1], target["state"]) == ("scheduled", "published", "published")
+    assert "publishing" in states
+    times = [event["at"] for event in target["events"]]
+    assert times == sorted(times)
+    assert (
+        target["events"][-1]["platform_post_url"]
+        == (await programs.ask("GET", path))[1]["targets"][0]["platform_post_url"]
+    )
+    assert target["next"] == {"words": "Nothing more: it is published.", "at": None, "waits_for": "nothing"}
+
+
+async def test_editors_see_who_fetched_the_files_of_a_post(programs: Programs) -> None:
+    rig = programs.publishing.rig
+    status, file = await rig.api("POST", "/api/media", data=media_samples.image())
+    assert status == 201, file
+    post = await programs.made()
+    target = post["targets"][0]["id"]
+    addresses = (f"/api/media/{file['id']}/fetches", f"/api/posts/{post['id']}/fetches")
+    async with tenant_transaction(rig.pool, DEFAULT_TENANT) as connection:
+        url = await Links(rig.url).make(connection, DEFAULT_TENANT, file["id"], target, 2, 60)
+    for address in addresses:
+        assert await programs.ask("GET", address) == (200, {"fetches": []})
+    async with aiohttp.ClientSession() as http:
+        for method in ("HEAD", "GET"):
+            async with http.request(method, url, headers={"User-Agent": "fetcher/1"}) as response:
+                await response.read()
+    for address in addresses:
+        status, found = await programs.ask("GET", address, key="writer")
+        head, get = found["fetches"]
+        assert (head["method"], head["first_byte"], get["method"], get["status"]) == ("HEAD", None, "GET", 200)
+        assert (get["media"], get["target"], get["attempt"]) == (file["id"], target, 2)
+        assert (get["user_agent"], get["address"]) == ("fetcher/1", "127.0.0.1")
+        assert url.rpartition("/")[2] not in json.dumps(found), "the secret of the address is shown nowhere"
+        assert (await programs.ask("GET", address, key="reader"))[0] == 403
+    theirs = await tenants.add(rig.connection, "other", TESTS)
+    programs.keys["theirs"] = await api_keys.create(rig.pool, theirs, "theirs", api_keys.SCOPES, TESTS)
+    for address in (*addresses, f"/api/posts/{post['id']}/history"):
+        assert (await programs.ask("GET", address, key="theirs"))[0] == 404, address
+    assert (await programs.ask("GET", f"/api/media/{rig.key}/fetches"))[0] == 404
 
 
 async def test_tenants_see_nothing_of_each_other(programs: Programs) -> None:

@@ -63,7 +63,7 @@ async def state(rig: Rig, value: str) -> None:
 
 async def test_post_is_written_checked_kept_and_published(rig: Rig, account: str) -> None:
     id_ = await uploaded(rig)
-    status, shown = await page(rig, "/posts")
+    status, shown = await page(rig, "/posts/new")
     assert (status, account in shown, id_ in shown) == (200, True, True)
     form = {"content": "Tea", "target": account, "media": id_, f"alt__{id_}": "a red square"}
     status, path, shown = await pressed(rig, "/posts", **form, action="check")
@@ -83,11 +83,9 @@ async def test_post_is_written_checked_kept_and_published(rig: Rig, account: str
 
 async def test_refusals_stand_on_the_page_with_what_was_written(rig: Rig, account: str) -> None:
     text = "x" * 2300
-    status, _, shown = await pressed(rig, "/posts", content=text, target=account, action="publish", options="{}")
+    status, _, shown = await pressed(rig, "/posts", content=text, target=account, action="publish")
     assert (status, text in shown, "text: The text has 2300 characters" in shown) == (422, True, True)
     assert f'value="{account}" checked' in shown
-    status, _, shown = await pressed(rig, "/posts", content="Tea", target=account, options="{", action="publish")
-    assert (status, "The options are no JSON" in shown) == (400, True)
     assert await rig.raw("SELECT 1 FROM posts") == []
 
 
@@ -146,6 +144,8 @@ async def test_editor_writes_owner_approves_and_viewer_looks(rig: Rig, account: 
     assert (status, "Cancel" in shown) == (200, False)
     assert (await pressed(rig, f"{path}/cancel"))[0] == 403
     assert "Write a post" not in (await page(rig, "/posts"))[1]
+    assert (await page(rig, "/posts/new"))[0] == 403
+    assert (await page(rig, f"{path}/edit"))[0] == 403
     assert (await page(rig, "/share"))[0] == 403
     await logged_in(rig)
     _, shown = await page(rig, path)
@@ -205,7 +205,7 @@ async def test_thread_with_a_file_in_its_second_part_is_written_and_shown(rig: R
     [x] = await rig.connect("x")
     await logged_in(rig)
     id_ = await uploaded(rig)
-    _, shown = await page(rig, "/posts")
+    _, shown = await page(rig, "/posts/new")
     assert f'<select name="part-2-media" multiple size="3"><option value="{id_}">' in shown
     form = {"content": "One", "target": x, "part__3": "Three", "part__3__media": id_, "part__3__alt": "a red square"}
     status, _, shown = await pressed(rig, "/posts", **form, action="publish")
@@ -238,7 +238,7 @@ async def sent(rig: Rig, data: aiohttp.FormData | bytes, **headers: str) -> tupl
 async def test_files_are_uploaded_without_scripts_and_chosen_for_the_post_that_is_being_written(
     rig: Rig, account: str
 ) -> None:
-    _, shown = await page(rig, "/posts")
+    _, shown = await page(rig, "/posts/new")
     assert '<button formaction="/posts/files" formenctype="multipart/form-data">' in shown
     assert '<input type="file" name="file" multiple>' in shown
     before = await uploaded(rig)
