@@ -11,18 +11,26 @@ depends_on = None
 FUNCTION = """
 CREATE FUNCTION find_target_events(post uuid) RETURNS TABLE (target_id uuid, at timestamptz, state text, step text,
     retry_count integer, error_code text, error_message text, platform_post_url text)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT t.id, l.occurred_at, l.payload_json->>'state', coalesce(l.payload_json->>'step', ''),
-        coalesce((l.payload_json->>'retry_count')::integer, 0), l.payload_json->>'error_code',
-        l.payload_json->>'error_message', l.payload_json->>'platform_post_url'
-    FROM public.post_targets t
-    CROSS JOIN LATERAL generate_series(greatest(1, t.sequence - 199), t.sequence) AS n
-    JOIN public.webhook_event_identities i ON i.bucket = public.bucket_of(t.platform, t.account_id)
-        AND i.identity = public.identity_of(t.platform, t.account_id, 'target:' || t.id || ':' || n)
-    JOIN public.webhook_event_log l ON l.bucket = i.bucket AND l.account_id = t.account_id AND l.id = i.event_id
-    WHERE t.tenant_id::text = current_setting('landfall.tenant', true) AND t.post_id = post
-    ORDER BY t.id, n
-$$;
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    target record;
+    place smallint;
+    names uuid[];
+BEGIN
+    FOR target IN SELECT t.id, t.platform, t.account_id, t.sequence FROM public.post_targets t
+        WHERE t.tenant_id::text = current_setting('landfall.tenant', true) AND t.post_id = post ORDER BY t.id
+    LOOP
+        place := public.bucket_of(target.platform, target.account_id);
+        names := array(SELECT public.identity_of(target.platform, target.account_id, 'target:' || target.id || ':' || n)
+            FROM generate_series(greatest(1, target.sequence - 199), target.sequence) AS n);
+        RETURN QUERY SELECT target.id, l.occurred_at, l.payload_json->>'state', coalesce(l.payload_json->>'step', ''),
+            coalesce((l.payload_json->>'retry_count')::integer, 0), l.payload_json->>'error_code',
+            l.payload_json->>'error_message', l.payload_json->>'platform_post_url'
+        FROM public.webhook_event_identities i
+        JOIN public.webhook_event_log l ON l.bucket = i.bucket AND l.id = i.event_id
+        WHERE i.bucket = place AND i.identity = ANY(names) AND l.account_id = target.account_id ORDER BY l.id;
+    END LOOP;
+END $$;
 REVOKE ALL ON FUNCTION find_target_events FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION find_target_events TO landfall_web;
 """

@@ -373,6 +373,7 @@ async def test_person_uploads_files_while_writing_a_post_and_loses_nothing_of_it
     def journey() -> None:
         log_in(browser, rig.url)
         press(browser, "Posts")
+        press(browser, "Write a post")
         tick(browser, "shop")
         browser.find_element(By.NAME, "content").send_keys("Tea & cake")
         press(browser, "Upload, and go on writing")
@@ -388,3 +389,41 @@ async def test_person_uploads_files_while_writing_a_post_and_loses_nothing_of_it
     assert all("400 (Bad Request)" in message for message in errors(browser)), "but for the upload without a file"
     [[files]] = await rig.raw("SELECT count(*) FROM post_media WHERE target_id IS NULL")
     assert files == 2
+
+
+async def test_page_of_a_post_keeps_itself_up_to_date_and_leaves_what_somebody_types_alone(
+    rig: Rig, browser: WebDriver
+) -> None:
+    [x] = await rig.connect("x")
+    body = {"content": "Tea", "targets": [{"connection": x}], "action": "publish"}
+    _, made = await rig.api("POST", "/api/posts", json=body)
+    id_ = made["post"]["id"]
+    waiting, doubtful = (
+        "UPDATE post_targets SET state = 'uploading', due_at = now() + interval '1 hour'",
+        "UPDATE post_targets SET state = 'unconfirmed', due_at = now(), error_message = 'Nobody answered.'",
+    )
+
+    def shown() -> None:
+        log_in(browser, rig.url)
+        browser.get(f"{rig.url}/posts/{id_}")
+        see(browser, "A worker takes it up")
+        browser.execute_script("window.same = true")
+
+    def kept(words: str) -> None:
+        see(browser, words)
+        assert browser.execute_script("return window.same"), "the page was not loaded anew"
+
+    await asyncio.to_thread(shown)
+    await rig.raw(waiting)
+    await asyncio.to_thread(kept, "is being uploaded")
+    await rig.raw(doubtful)
+    await asyncio.to_thread(kept, "Landfall cannot tell whether the post is there")
+    evidence = browser.find_element(By.NAME, "evidence")
+    await asyncio.to_thread(evidence.send_keys, "I looked")
+    await rig.raw("UPDATE post_targets SET error_message = 'Still nobody answered.'")
+    await asyncio.to_thread(browser.execute_script, "document.activeElement.blur()")
+    await asyncio.sleep(4)
+    assert browser.find_element(By.NAME, "evidence").get_attribute("value") == "I looked"
+    await asyncio.to_thread(browser.execute_script, "document.getElementsByName('evidence')[0].value = ''")
+    await asyncio.to_thread(kept, "Still nobody answered")
+    assert errors(browser) == []

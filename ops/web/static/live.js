@@ -4,7 +4,9 @@
 
 const IDLE = 30;
 const seconds = (page) => Number(page.querySelector("[data-live-seconds]")?.dataset.liveSeconds || 0);
-const busy = (part) => part.contains(document.activeElement);
+const typed = (field) => field.value !== field.defaultValue || field.checked !== field.defaultChecked;
+const busy = (part) =>
+  part.contains(document.activeElement) || [...part.querySelectorAll("input, textarea")].some(typed);
 const opened = (part) => [...part.querySelectorAll("details")].map((each) => each.open);
 
 function takeOver(page) {
