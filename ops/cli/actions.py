@@ -17,7 +17,7 @@ from publish.posting.action_store import ActionFilter
 from publish.posting.actions import PAGE_SIZE, ActionResult, Actions
 from publish.posting.descriptions import action_document, action_result_document, cancelled_action_document
 from publish.posting.listing import MOST_LISTED
-from publish.posting.post_store import STATUSES, StoredPost
+from publish.posting.post_store import ONLY, STATUSES, StoredPost
 from publish.posting.requests import ActionBody, ActionConfirmBody, read
 from schema.states import TargetState
 
@@ -92,7 +92,12 @@ def _say_acted(acted: ActionResult) -> None:
 @click.option("--connection", type=click.UUID)
 @click.option("--target", type=click.UUID, help="On this target of a post.")
 @click.option("--object", "object_", metavar="ID", help="On this post or comment of the platform.")
-@click.option("--state", type=click.Choice([*STATUSES, *(state.value for state in TargetState)]))
+@click.option(
+    "--state",
+    type=click.Choice([*STATUSES, *(state.value for state in TargetState), f"{ONLY}{TargetState.FAILED}"]),
+    metavar="STATE",
+    help=f"{', '.join(STATUSES)}, or a state of docs/states.md; {ONLY}failed leaves out what was missed.",
+)
 @click.option("--limit", default=PAGE_SIZE, show_default=True, type=click.IntRange(1, MOST_LISTED))
 @options.json_lines
 @options.tenant

@@ -48,6 +48,12 @@ class PostListing:
             events = await post_store.events(connection, id_)
             return history_of(found, events, await post_store.clock(connection))
 
+    async def histories(self, tenant: str, posts: Sequence[StoredPost]) -> list[History]:
+        """Return the same of several posts, or actions, that were read before."""
+        async with tenant_transaction(self.posts.pool, tenant) as connection:
+            now = await post_store.clock(connection)
+            return [history_of(post, await post_store.events(connection, post.id), now) for post in posts]
+
     async def planned(
         self, tenant: str, since: datetime, until: datetime, *, connection: str | None, campaign: str | None
     ) -> list[Planned]:

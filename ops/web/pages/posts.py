@@ -167,7 +167,7 @@ class PostPages:
         history = await self._listing.history(person.tenant, post_id(request))
         post = history.post
         actions = await self._actions.on_post(person.tenant, post.id)
-        of_actions = [await self._listing.history(person.tenant, each.id) for each in actions]
+        of_actions = await self._listing.histories(person.tenant, actions)
         states = {target.state for target in post.targets}
         offered = [target for target in post.targets if person.may(WRITE) and can_be_acted_on(target)]
         acts = {target.id: self._acts(target) for target in offered}

@@ -9,13 +9,17 @@ import aiohttp
 import lxml.html
 import pytest
 
+from ops.runtime.tenancy import tenant_transaction
+from publish.media.links import Links
+from schema.tenancy import DEFAULT_TENANT
 from tests import media_samples
 from tests.integration.ops.access.test_users import EMAIL, HTML, PASSWORD, logged_in
 from tests.integration.ops.web.pages.test_posts import page, pressed, state, token, uploaded
 from tests.rig import Rig
+from tests.support import eventually
 
-EDITOR = "editor@example.org"
-pytestmark = pytest.mark.rig(password=PASSWORD, members={EMAIL: "owner", EDITOR: "editor"})
+EDITOR, VIEWER = "editor@example.org", "viewer@example.org"
+pytestmark = pytest.mark.rig(password=PASSWORD, members={EMAIL: "owner", EDITOR: "editor", VIEWER: "viewer"})
 
 POLL = {"options": ["Green", "Black"], "seconds": 3600, "multiple": True}
 
@@ -351,6 +355,11 @@ async def test_calendar_shows_what_is_planned_by_day_account_and_campaign(rig: R
     assert await days(f"view=week&day=2099-06-03&connection={mastodon}") == {}, "what repeats is for another account"
     assert await days("view=week&day=2099-05-31&campaign=autumn") == {}
     assert list(await days("view=week&day=2099-05-31&campaign=spring")) == ["2099-05-31"]
+    await pressed(rig, f"/connections/{x}/slots", slots="WE/07:15", timezone="UTC")
+    await pressed(rig, "/posts", content="Queued tea", target=x, action="queue")
+    [[slot]] = await rig.raw("SELECT slot_at FROM post_targets WHERE slot_at IS NOT NULL")
+    [queued] = (await days(f"view=week&zone=UTC&day={slot:%Y-%m-%d}"))[f"{slot:%Y-%m-%d}"]
+    assert queued == "07:15 UTC X, shop: scheduled Queued tea", "at its slot"
     for query, words in (("zone=Nowhere/There", "There is no time zone"), ("day=tomorrow", "write it as 2027-05-01")):
         status, shown = await page(rig, f"/posts/calendar?{query}")
         assert (status, words in shown) == (400, True), query
@@ -378,6 +387,31 @@ async def test_page_of_a_post_shows_how_it_came_there_and_what_comes_next(rig: R
     assert "script-src 'self'; connect-src 'self'" in policy
     async with aiohttp.ClientSession() as nobody, nobody.get(f"{rig.url}/static/live.js") as response:
         assert (response.status, response.content_type) == (200, "text/javascript")
+
+
+async def test_editors_see_on_the_page_who_fetched_a_file_and_viewers_do_not(rig: Rig) -> None:
+    [account] = await rig.connect("instagram")
+    await logged_in(rig)
+    id_ = await uploaded(rig)
+    _, path, _ = await pressed(rig, "/posts", content="Tea", target=account, media=id_, action="draft")
+    [[target]] = await rig.raw("SELECT id::text FROM post_targets")
+    async with tenant_transaction(rig.pool, DEFAULT_TENANT) as connection:
+        url = await Links(rig.url).make(connection, DEFAULT_TENANT, id_, target, 1, 60)
+    async with rig.http.get(url, headers={"User-Agent": "fetcher/1"}) as response:
+        assert (response.status, bool(await response.read())) == (200, True)
+
+    async def ended() -> bool:
+        return bool(await rig.raw("SELECT 1 FROM media_fetches WHERE last_byte IS NOT NULL"))
+
+    await eventually(ended)  # that follows the last byte
+    _, shown = await page(rig, path)
+    [row] = lxml.html.document_fromstring(shown).xpath("//table//tr[td]")
+    cells = [cell.text_content().strip() for cell in row]
+    assert cells[1:] == ["GET 200", "all of it", id_, "fetcher/1", "127.0.0.1"]
+    assert url.rpartition("/")[2] not in shown
+    await logged_in(rig, VIEWER)
+    status, shown = await page(rig, path)
+    assert (status, "fetcher/1" in shown) == (200, False)
 
 
 async def test_list_is_narrowed_by_filters_that_the_next_page_keeps(rig: Rig) -> None:
