@@ -192,6 +192,7 @@ post_targets = Table(
         unique=True,
         postgresql_where=text(f"slot_at IS NOT NULL AND state <> '{TargetState.CANCELLED}'"),
     ),
+    Index("ix_post_targets_slot_at", *("tenant_id", "slot_at"), postgresql_where=text("slot_at IS NOT NULL")),
     Index("ix_post_targets_due_at", "due_at", postgresql_where=text("due_at IS NOT NULL")),
     Index("ix_post_targets_post_id", "tenant_id", "post_id"),
     Index("ix_post_targets_parent_id", "tenant_id", "parent_id", postgresql_where=text("parent_id IS NOT NULL")),

@@ -43,6 +43,7 @@ def upgrade() -> None:
         COMMENT ON COLUMN media_fetches.address IS 'from where, behind our proxies; NULL where it is not known';
         REVOKE SELECT (tenant_id, id) ON media_fetches FROM landfall_web;
         GRANT SELECT, INSERT (address) ON media_fetches TO landfall_web;
+        CREATE INDEX ix_post_targets_slot_at ON post_targets (tenant_id, slot_at) WHERE slot_at IS NOT NULL;
         CREATE INDEX ix_media_links_tenant_id_media_id ON media_links (tenant_id, media_id);
         """
     )
@@ -53,7 +54,7 @@ def downgrade() -> None:
     run(
         """
         DROP FUNCTION find_target_events;
-        DROP INDEX ix_media_links_tenant_id_media_id;
+        DROP INDEX ix_media_links_tenant_id_media_id, ix_post_targets_slot_at;
         REVOKE SELECT ON media_fetches FROM landfall_web;
         ALTER TABLE media_fetches DROP COLUMN address;
         GRANT SELECT (tenant_id, id) ON media_fetches TO landfall_web;

@@ -60,19 +60,19 @@ class PostListing:
         """Return what accounts are to publish from one time until another, in that order; at most ``MOST_PLANNED``."""
         async with tenant_transaction(self.posts.pool, tenant) as opened:
             return await post_store.planned(
-                opened, since, until, connection_id=connection, campaign=campaign, limit=MOST_PLANNED
+                opened, tenant, since, until, connection_id=connection, campaign=campaign, limit=MOST_PLANNED
             )
 
     async def usual_zone(self, tenant: str) -> str:
         """Return the zone in which a tenant scheduled last; UTC for none."""
         async with tenant_transaction(self.posts.pool, tenant) as connection:
-            return await post_store.latest_zone(connection) or "UTC"
+            return await post_store.latest_zone(connection, tenant) or "UTC"
 
     async def page(self, tenant: str, wanted: PostFilter, limit: int = PAGE_SIZE) -> Page:
         """Return posts that fit, at most ``limit``, the newest first. Raises PostError for a state that is unknown."""
         known_state(wanted.state)
         async with tenant_transaction(self.posts.pool, tenant) as connection:
-            found = await post_store.listed(connection, wanted, limit + 1)
+            found = await post_store.listed(connection, tenant, wanted, limit + 1)
         return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
 
     async def summary(self, tenant: str, campaign: str | None = None) -> dict[str, object]:

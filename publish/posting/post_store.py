@@ -756,20 +756,24 @@ async def some(connection: asyncpg.Connection, ids: Sequence[str]) -> list[Store
     return await _with_targets(connection, await connection.fetch(query, list(ids)))
 
 
-async def listed(connection: asyncpg.Connection, wanted: PostFilter, limit: int) -> list[StoredPost]:
-    """Return the newest posts that fit and are no actions, those before ``wanted.before`` if it is given."""
+async def listed(connection: asyncpg.Connection, tenant: str, wanted: PostFilter, limit: int) -> list[StoredPost]:
+    """Return the newest posts that fit and are no actions, those before ``wanted.before`` if it is given.
+
+    The tenant is named, beside the row policy, for the indexes that begin with it.
+    """
     rows = await connection.fetch(
         f"""
         SELECT {_POST_COLUMNS} FROM posts p
-        WHERE ($1::text IS NULL OR p.campaign_id = $1) AND ($2::timestamptz IS NULL OR {_POST_TIME} >= $2)
+        WHERE p.tenant_id = $10::uuid
+            AND ($1::text IS NULL OR p.campaign_id = $1) AND ($2::timestamptz IS NULL OR {_POST_TIME} >= $2)
             AND ($3::timestamptz IS NULL OR {_POST_TIME} < $3) AND ($4::uuid IS NULL OR p.id < $4)
             AND NOT EXISTS (SELECT FROM post_targets a WHERE a.tenant_id = p.tenant_id AND a.id = p.id)
-            AND (($5::text IS NULL AND $6::text[] IS NULL AND $8::uuid IS NULL) OR EXISTS (
-                SELECT FROM post_targets t WHERE t.tenant_id = p.tenant_id AND t.post_id = p.id
+            AND (($5::text IS NULL AND $6::text[] IS NULL AND $8::uuid IS NULL) OR p.id IN (
+                SELECT t.post_id FROM post_targets t WHERE t.tenant_id = $10::uuid
                 AND ($5::text IS NULL OR t.platform = $5) AND ($6::text[] IS NULL OR t.state = ANY($6))
                 AND ($8::uuid IS NULL OR t.connection_id = $8)))
-            AND ($9::text IS NULL OR p.content ILIKE $9 OR EXISTS (SELECT FROM post_targets t
-                WHERE t.tenant_id = p.tenant_id AND t.post_id = p.id AND t.content ILIKE $9))
+            AND ($9::text IS NULL OR p.content ILIKE $9 OR p.id IN (SELECT t.post_id FROM post_targets t
+                WHERE t.tenant_id = $10::uuid AND t.content ILIKE $9))
         ORDER BY p.id DESC LIMIT $7""",
         wanted.campaign,
         wanted.since,
@@ -780,6 +784,7 @@ async def listed(connection: asyncpg.Connection, wanted: PostFilter, limit: int)
         limit,
         wanted.connection,
         None if wanted.text is None else f"%{_literally(wanted.text)}%",
+        tenant,
     )
     return await _with_targets(connection, rows)
 
@@ -803,8 +808,14 @@ class Planned:
     campaign_id: str | None
 
 
+_PLANNED = f"""t.parent_id IS NULL AND {NO_ACTION} AND ($3::uuid IS NULL OR t.connection_id = $3)
+                AND ($4::text IS NULL OR p.campaign_id = $4)"""
+"""The condition on a target ``t`` of a post ``p`` that a calendar shows."""
+
+
 async def planned(
     connection: asyncpg.Connection,
+    tenant: str,
     since: datetime,
     until: datetime,
     *,
@@ -819,26 +830,27 @@ async def planned(
     rows = await connection.fetch(
         f"""
         WITH found AS (
-            SELECT t.slot_at AS at, t.tenant_id, t.id, t.post_id FROM post_targets t
-            WHERE t.slot_at >= $1 AND t.slot_at < $2
+            SELECT t.slot_at AS at, t.tenant_id, t.id, t.post_id, t.connection_id, t.platform, t.state,
+                coalesce(t.content, p.content) AS content, p.campaign_id
+            FROM post_targets t JOIN posts p ON p.tenant_id = t.tenant_id AND p.id = t.post_id
+            WHERE t.tenant_id = $6::uuid AND t.slot_at >= $1 AND t.slot_at < $2 AND {_PLANNED}
             UNION ALL
-            SELECT p.scheduled_at, t.tenant_id, t.id, t.post_id
+            SELECT p.scheduled_at, t.tenant_id, t.id, t.post_id, t.connection_id, t.platform, t.state,
+                coalesce(t.content, p.content), p.campaign_id
             FROM posts p JOIN post_targets t ON t.tenant_id = p.tenant_id AND t.post_id = p.id
-            WHERE p.scheduled_at >= $1 AND p.scheduled_at < $2 AND t.slot_at IS NULL)
-        SELECT f.at, f.post_id::text, f.id::text, t.platform, coalesce(c.username, c.account_id), t.state,
-            coalesce(t.content, p.content), p.campaign_id
-        FROM found f
-        JOIN post_targets t ON t.tenant_id = f.tenant_id AND t.id = f.id
-        JOIN posts p ON p.tenant_id = f.tenant_id AND p.id = f.post_id
-        JOIN connections c ON c.tenant_id = t.tenant_id AND c.id = t.connection_id
-        WHERE t.parent_id IS NULL AND {NO_ACTION} AND ($3::uuid IS NULL OR t.connection_id = $3)
-            AND ($4::text IS NULL OR p.campaign_id = $4)
-        ORDER BY f.at, f.post_id, f.id LIMIT $5""",
+            WHERE p.tenant_id = $6::uuid AND p.scheduled_at >= $1 AND p.scheduled_at < $2 AND t.slot_at IS NULL
+                AND {_PLANNED}
+            ORDER BY at, post_id, id LIMIT $5)
+        SELECT f.at, f.post_id::text, f.id::text, f.platform, coalesce(c.username, c.account_id), f.state, f.content,
+            f.campaign_id
+        FROM found f JOIN connections c ON c.tenant_id = f.tenant_id AND c.id = f.connection_id
+        ORDER BY f.at, f.post_id, f.id""",
         since,
         until,
         connection_id,
         campaign,
         limit,
+        tenant,
     )
     found = [list(row) for row in rows]
     for each in found:
@@ -846,10 +858,14 @@ async def planned(
     return [Planned(*each) for each in found]
 
 
-async def latest_zone(connection: asyncpg.Connection) -> str | None:
-    """Return the zone in which the newest post that has one was scheduled."""
-    query = "SELECT zone FROM posts WHERE zone IS NOT NULL ORDER BY id DESC LIMIT 1"
-    found: str | None = await connection.fetchval(query)
+async def latest_zone(connection: asyncpg.Connection, tenant: str) -> str | None:
+    """Return the zone of the newest of the last hundred posts that has one."""
+    found: str | None = await connection.fetchval(
+        """
+        SELECT zone FROM (SELECT id, zone FROM posts WHERE tenant_id = $1::uuid ORDER BY id DESC LIMIT 100) AS latest
+        WHERE zone IS NOT NULL ORDER BY id DESC LIMIT 1""",
+        tenant,
+    )
     return found
 
 

@@ -18,12 +18,12 @@ from ops.web.site import Publishing, Site
 from publish.posting.listing import MOST_PLANNED, PostListing
 from publish.posting.post_store import Account
 from publish.posting.recurrences import Recurrences
-from publish.schedule.calendar import VIEWS, Calendar, calendar_of
+from publish.schedule.calendar import VIEWS, Calendar, View, calendar_of
 from publish.schedule.errors import ScheduleError
 from publish.schedule.zones import TimeZones
 
-PER_DAY = 6
-"""Entries of a day in a month; the others are counted, with a link to the week."""
+PER_DAY: Mapping[View, int] = {"month": 6, "week": 40}
+"""Entries that are shown of a day; the others are counted, with a link to them."""
 
 NEW_AT = "09:00"
 """The time of a post that is begun on a day of the calendar."""
@@ -78,7 +78,7 @@ class CalendarPages:
             days=days,
             rules=rules,
             today=_today(rules),
-            per_day=PER_DAY if shown.view == "month" else MOST_PLANNED,
+            per_day=PER_DAY[shown.view],
             most=MOST_PLANNED,
             cut=len(entries) >= MOST_PLANNED,
             error=error,
@@ -89,7 +89,7 @@ class CalendarPages:
             campaign=query.get("campaign", ""),
             title=_title(shown),
             new_at=NEW_AT,
-            one_day=timedelta(days=1),
+            minute=timedelta(minutes=1),
             may_write=person.may(WRITE),
         )
 
