@@ -10,6 +10,7 @@ import lxml.html
 import pytest
 
 from ops.runtime.tenancy import tenant_transaction
+from ops.web.pages.calendar import PER_DAY
 from publish.media.links import Links
 from schema.tenancy import DEFAULT_TENANT
 from tests import media_samples
@@ -366,6 +367,25 @@ async def test_calendar_shows_what_is_planned_by_day_account_and_campaign(rig: R
     for other in ("x", x[:-1] + ("0" if x[-1] != "0" else "1")):
         assert (await page(rig, f"/posts/calendar?connection={other}"))[0] == 404
     assert f'datetime="{datetime.now(UTC):%Y-%m-}' in (await page(rig, "/posts/calendar?zone=UTC"))[1]
+
+
+async def test_day_with_many_posts_leads_to_all_of_them(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PER_DAY, "week", 6)  # type: ignore[arg-type]
+    [x] = await rig.connect("x")
+    await logged_in(rig)
+    for hour in range(10, 18):
+        body = {"content": f"Tea at {hour}", "targets": [{"connection": x}]}
+        when = {"scheduled_time": f"2099-06-03T{hour}:00", "timezone": "Europe/Berlin"}
+        assert (await rig.api("POST", "/api/posts", json=body | when))[0] == 201
+    links = {}
+    for view in ("month", "week"):
+        async with rig.http.get(f"{rig.url}/posts/calendar?view={view}&day=2099-06-03", headers=HTML) as response:
+            shown = lxml.html.document_fromstring(await response.text())
+        [link] = [each for each in shown.iter("a") if each.text_content() == "2 more on 2099-06-03"]
+        links[view] = link.get("href")
+    assert links["month"].startswith("/posts/calendar?view=week&day=2099-06-03&zone=Europe")
+    _, listed = await page(rig, links["week"])
+    assert re.findall(r">(Tea at \d+)</a>", listed) == ["Tea at 17", "Tea at 16"]
 
 
 async def test_page_of_a_post_shows_how_it_came_there_and_what_comes_next(rig: Rig) -> None:
